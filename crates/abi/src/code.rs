@@ -1,0 +1,200 @@
+//! What comes with code: positions, traps, relocations, and the linked whole.
+
+use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex, Trap, WasmPc};
+
+/// Where an instruction comes from: a wasm offset, or an inlined call's numbered position.
+///
+/// Below [`SourcePos::INLINED`] it is a byte offset in the wasm binary. From there on it counts rows of the
+/// function's [`InlinedPos`] table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SourcePos(pub u32);
+
+impl SourcePos {
+    /// The first number that names an inlined position.
+    pub const INLINED: u32 = 1 << 31;
+    /// No position is known.
+    pub const NONE: SourcePos = SourcePos(u32::MAX);
+}
+
+/// An instruction of an inlined function: its own position, and that of the call that was replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InlinedPos {
+    /// Position in the wasm binary.
+    pub pc: WasmPc,
+    /// Position of the call, which may be inlined itself.
+    pub caller: SourcePos,
+}
+
+/// From this code offset on (up to the next row), instructions come from `pos`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PosRow {
+    /// Offset in the text.
+    pub offset: CodeOffset,
+    /// Where the code there comes from.
+    pub pos: SourcePos,
+}
+
+/// A fault or illegal instruction at this offset is this trap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TrapSite {
+    /// Offset of the instruction in the text.
+    pub offset: CodeOffset,
+    /// What it means.
+    pub trap: Trap,
+}
+
+/// What a relocation refers to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RelocTarget {
+    /// A function of the same module.
+    Func(DefinedFuncIndex),
+    /// The code of an imported function's thunk, which calls the import; by its place among the thunks.
+    Thunk(u32),
+    /// The read-only copy of a wasm table that never changes; see [`ReadOnlyEntry`].
+    ReadOnlyTable(TableIndex),
+}
+
+/// An element of a read-only table, 8 bytes in the text: what `call_indirect` needs, without the objects.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct ReadOnlyEntry {
+    /// Number of the function's type, canonical within the module; [`ReadOnlyEntry::NULL`] for null.
+    pub ty: u32,
+    /// Offset of its code in the text. It takes the caller's own context.
+    pub code: u32,
+}
+
+impl ReadOnlyEntry {
+    /// The type number of a null element: no type has it.
+    pub const NULL: u32 = u32::MAX;
+}
+
+/// A 32-bit distance to be filled in: `target + addend − place`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reloc {
+    /// Offset of the four bytes from the function's start.
+    pub offset: u32,
+    /// To what.
+    pub target: RelocTarget,
+    /// Added to the target's address.
+    pub addend: i64,
+}
+
+/// The code of one function before it is linked. Offsets count from its own start.
+#[derive(Clone, Debug, Default)]
+pub struct CompiledFunction {
+    /// Machine code.
+    pub code: Vec<u8>,
+    /// Required alignment of its start.
+    pub align: u32,
+    /// Holes to fill.
+    pub relocs: Vec<Reloc>,
+    /// Where it may trap, ascending.
+    pub traps: Vec<TrapSite>,
+    /// Where its instructions come from, ascending.
+    pub positions: Vec<PosRow>,
+    /// Rows for positions from [`SourcePos::INLINED`] on.
+    pub inlined: Vec<InlinedPos>,
+}
+
+/// A function's place in the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FuncRange {
+    /// Its first byte.
+    pub start: CodeOffset,
+    /// Bytes of code.
+    pub length: u32,
+    /// Where its rows in [`Artifact::inlined`] begin.
+    pub inlined: u32,
+}
+
+impl FuncRange {
+    /// Whether `offset` lies in it.
+    pub fn contains(&self, offset: CodeOffset) -> bool {
+        offset.0.wrapping_sub(self.start.0) < self.length
+    }
+}
+
+/// A module's linked code with its tables: position independent, nothing left to fill in.
+#[derive(Clone, Debug, Default)]
+pub struct Artifact {
+    /// Code, then read-only data.
+    pub text: Vec<u8>,
+    /// Defined functions in index order; their places ascend.
+    pub funcs: Vec<FuncRange>,
+    /// All trap sites, ascending.
+    pub traps: Vec<TrapSite>,
+    /// All positions, ascending.
+    pub positions: Vec<PosRow>,
+    /// Inlined positions of all functions; a function's begin at [`FuncRange::inlined`].
+    pub inlined: Vec<InlinedPos>,
+}
+
+impl Artifact {
+    /// The defined function whose code holds `offset`.
+    pub fn func_at(&self, offset: CodeOffset) -> Option<DefinedFuncIndex> {
+        let i = self.funcs.partition_point(|f| f.start <= offset).checked_sub(1)?;
+        self.funcs[i].contains(offset).then(|| DefinedFuncIndex::new(i))
+    }
+
+    /// What a fault at exactly this offset means.
+    pub fn trap_at(&self, offset: CodeOffset) -> Option<Trap> {
+        let i = self.traps.binary_search_by_key(&offset, |t| t.offset).ok()?;
+        Some(self.traps[i].trap)
+    }
+
+    /// The chain of wasm positions that the instruction at `offset` comes from: the innermost inlined
+    /// function's first, the compiled function's own last. Empty where none is known.
+    pub fn positions_at(&self, offset: CodeOffset) -> Vec<WasmPc> {
+        let mut chain = Vec::new();
+        let Some(func) = self.func_at(offset) else { return chain };
+        let range = self.funcs[func.index()];
+        let Some(row) = self.positions.partition_point(|p| p.offset <= offset).checked_sub(1) else {
+            return chain;
+        };
+        if self.positions[row].offset < range.start {
+            return chain;
+        }
+        let mut pos = self.positions[row].pos;
+        while pos != SourcePos::NONE {
+            if pos.0 < SourcePos::INLINED {
+                chain.push(WasmPc(pos.0));
+                break;
+            }
+            let row = self.inlined[(range.inlined + (pos.0 - SourcePos::INLINED)) as usize];
+            chain.push(row.pc);
+            pos = row.caller;
+        }
+        chain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inlined_position_names_its_callers() {
+        let artifact = Artifact {
+            text: vec![0; 32],
+            funcs: vec![
+                FuncRange { start: CodeOffset(0), length: 10, inlined: 0 },
+                FuncRange { start: CodeOffset(16), length: 10, inlined: 0 },
+            ],
+            traps: vec![TrapSite { offset: CodeOffset(18), trap: Trap::IntegerOverflow }],
+            positions: vec![
+                PosRow { offset: CodeOffset(0), pos: SourcePos(100) },
+                PosRow { offset: CodeOffset(17), pos: SourcePos(SourcePos::INLINED + 1) },
+            ],
+            inlined: vec![
+                InlinedPos { pc: WasmPc(7), caller: SourcePos(200) },
+                InlinedPos { pc: WasmPc(8), caller: SourcePos(SourcePos::INLINED) },
+            ],
+        };
+        assert_eq!(artifact.positions_at(CodeOffset(5)), [WasmPc(100)]);
+        assert_eq!(artifact.positions_at(CodeOffset(18)), [WasmPc(8), WasmPc(7), WasmPc(200)]);
+        assert_eq!(artifact.positions_at(CodeOffset(16)), []);
+        assert_eq!(artifact.func_at(CodeOffset(12)), None);
+        assert_eq!(artifact.trap_at(CodeOffset(18)), Some(Trap::IntegerOverflow));
+    }
+}

@@ -1,0 +1,243 @@
+//! Where each part of an instance lies, computed from counts alone.
+
+use crate::{CONTEXT_DISTANCE, ConstHeader, FuncObject, GuestTable, MemoryRef};
+use belljar_core::{FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TypeIndex};
+
+/// How many of everything a module has: all that its layout depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LayoutCounts {
+    /// Entries of the type section.
+    pub types: u32,
+    /// Imported functions.
+    pub imported_funcs: u32,
+    /// Functions whose reference may be taken.
+    pub escaping_funcs: u32,
+    /// Memories, imported ones included.
+    pub memories: u32,
+    /// Imported tables.
+    pub imported_tables: u32,
+    /// For each defined table: its size if that never changes.
+    pub defined_tables: Vec<Option<u32>>,
+    /// Imported globals.
+    pub imported_globals: u32,
+    /// Defined globals.
+    pub defined_globals: u32,
+    /// Data segments.
+    pub data_segments: u32,
+    /// Element segments.
+    pub elem_segments: u32,
+}
+
+/// How code reaches a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TablePlace {
+    /// Constant slot at this offset from the context holds the address of its [`GuestTable`].
+    Imported(i32),
+    /// Its [`GuestTable`] lies at this offset from the context.
+    Growable(i32),
+    /// Its elements lie at this offset from the context, and there are always `length` of them.
+    Fixed {
+        /// Offset of element 0 from the context.
+        elements: i32,
+        /// The constant size.
+        length: u32,
+    },
+}
+
+/// Offsets from a context. Constants have negative ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VmLayout {
+    counts: LayoutCounts,
+    const_size: usize,
+    state_size: usize,
+    imported_funcs: i32,
+    memories: i32,
+    imported_tables: i32,
+    imported_globals: i32,
+    types: i32,
+    escaping_funcs: i32,
+    dropped_data: i32,
+    dropped_elem: i32,
+    tables: Vec<TablePlace>,
+    globals: i32,
+}
+
+/// Bytes of a global's slot: a vector fits each.
+pub const GLOBAL_SIZE: u32 = 16;
+
+/// Bytes of an imported function's slot: code address, then context.
+const IMPORTED_FUNC_SIZE: u32 = 16;
+
+/// Hands out consecutive places.
+struct Cursor(usize);
+
+impl Cursor {
+    fn take(&mut self, count: usize, size: usize, align: usize) -> usize {
+        self.0 = self.0.next_multiple_of(align);
+        let at = self.0;
+        self.0 += count * size;
+        at
+    }
+}
+
+impl VmLayout {
+    /// The layout of a module with these counts; `None` where it exceeds a store's region.
+    pub fn new(counts: LayoutCounts) -> Option<Self> {
+        let mut consts = Cursor(size_of::<ConstHeader>());
+        let below = |at: usize| at as i32 - CONTEXT_DISTANCE as i32;
+        let imported_funcs =
+            below(consts.take(counts.imported_funcs as usize, IMPORTED_FUNC_SIZE as usize, 8));
+        let memories = below(consts.take(counts.memories as usize, size_of::<MemoryRef>(), 8));
+        let imported_tables = below(consts.take(counts.imported_tables as usize, 8, 8));
+        let imported_globals = below(consts.take(counts.imported_globals as usize, 8, 8));
+        let types = below(consts.take(counts.types as usize, 4, 4));
+        let escaping_funcs = below(consts.take(counts.escaping_funcs as usize, size_of::<FuncObject>(), 16));
+
+        let mut state = Cursor(0);
+        let dropped_data = state.take(counts.data_segments as usize, 1, 1) as i32;
+        let dropped_elem = state.take(counts.elem_segments as usize, 1, 1) as i32;
+        let globals = state.take(counts.defined_globals as usize, GLOBAL_SIZE as usize, 16) as i32;
+        let mut tables: Vec<TablePlace> = (0..counts.imported_tables as i32)
+            .map(|i| TablePlace::Imported(imported_tables + i * 8))
+            .collect();
+        for size in &counts.defined_tables {
+            tables.push(match *size {
+                Some(length) => {
+                    if length as usize * 4 > CONTEXT_DISTANCE {
+                        return None;
+                    }
+                    TablePlace::Fixed { elements: state.take(length as usize, 4, 16) as i32, length }
+                }
+                None => TablePlace::Growable(state.take(1, size_of::<GuestTable>(), 8) as i32),
+            });
+        }
+        let (const_size, state_size) = (consts.0.next_multiple_of(64), state.0.next_multiple_of(64));
+        if const_size.max(state_size) > CONTEXT_DISTANCE / 2 {
+            return None;
+        }
+        Some(Self {
+            counts,
+            const_size,
+            state_size,
+            imported_funcs,
+            memories,
+            imported_tables,
+            imported_globals,
+            types,
+            escaping_funcs,
+            dropped_data,
+            dropped_elem,
+            tables,
+            globals,
+        })
+    }
+
+    /// The counts that this layout was made from.
+    pub fn counts(&self) -> &LayoutCounts {
+        &self.counts
+    }
+
+    /// Bytes of the constant block.
+    pub fn const_size(&self) -> usize {
+        self.const_size
+    }
+
+    /// Bytes of the state block.
+    pub fn state_size(&self) -> usize {
+        self.state_size
+    }
+
+    /// Offset of a field of the [`ConstHeader`], given with `offset_of!`.
+    pub const fn header(field: usize) -> i32 {
+        field as i32 - CONTEXT_DISTANCE as i32
+    }
+
+    /// Offset of an imported function's code address; its context follows 8 bytes on.
+    pub fn imported_func(&self, func: FuncIndex) -> i32 {
+        debug_assert!(func.0 < self.counts.imported_funcs);
+        self.imported_funcs + (func.0 * IMPORTED_FUNC_SIZE) as i32
+    }
+
+    /// Offset of a memory's [`MemoryRef`].
+    pub fn memory(&self, memory: MemoryIndex) -> i32 {
+        debug_assert!(memory.0 < self.counts.memories);
+        self.memories + (memory.index() * size_of::<MemoryRef>()) as i32
+    }
+
+    /// How code reaches a table.
+    pub fn table(&self, table: TableIndex) -> TablePlace {
+        self.tables[table.index()]
+    }
+
+    /// Offset of the slot that holds the address of an imported global.
+    pub fn imported_global(&self, global: GlobalIndex) -> i32 {
+        debug_assert!(global.0 < self.counts.imported_globals);
+        self.imported_globals + global.0 as i32 * 8
+    }
+
+    /// Offset of a defined global's value; `global` counts imports too.
+    pub fn defined_global(&self, global: GlobalIndex) -> i32 {
+        debug_assert!(global.0 >= self.counts.imported_globals);
+        self.globals + ((global.0 - self.counts.imported_globals) * GLOBAL_SIZE) as i32
+    }
+
+    /// Offset of the canonical id of a type.
+    pub fn type_id(&self, ty: TypeIndex) -> i32 {
+        debug_assert!(ty.0 < self.counts.types);
+        self.types + ty.0 as i32 * 4
+    }
+
+    /// Offset of the function object of the `nth` escaping function.
+    pub fn func_object(&self, nth: u32) -> i32 {
+        debug_assert!(nth < self.counts.escaping_funcs);
+        self.escaping_funcs + nth as i32 * size_of::<FuncObject>() as i32
+    }
+
+    /// Offset of the byte that tells whether a data segment was dropped.
+    pub fn dropped_data(&self, segment: u32) -> i32 {
+        self.dropped_data + segment as i32
+    }
+
+    /// Offset of the byte that tells whether an element segment was dropped.
+    pub fn dropped_elem(&self, segment: u32) -> i32 {
+        self.dropped_elem + segment as i32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_overlap() {
+        let layout = VmLayout::new(LayoutCounts {
+            types: 3,
+            imported_funcs: 2,
+            escaping_funcs: 5,
+            memories: 2,
+            imported_tables: 1,
+            defined_tables: vec![Some(10), None],
+            imported_globals: 1,
+            defined_globals: 3,
+            data_segments: 3,
+            elem_segments: 2,
+        })
+        .unwrap();
+        assert_eq!(layout.func_object(0) % 16, 0);
+        assert!(layout.type_id(TypeIndex(2)) + 4 <= layout.func_object(0));
+        assert!(
+            layout.func_object(4) + size_of::<FuncObject>() as i32
+                <= layout.const_size() as i32 - CONTEXT_DISTANCE as i32
+        );
+        assert_eq!(layout.defined_global(GlobalIndex(1)) % 16, 0);
+        let TablePlace::Fixed { elements, length: 10 } = layout.table(TableIndex(1)) else { panic!() };
+        let TablePlace::Growable(header) = layout.table(TableIndex(2)) else { panic!() };
+        assert!(elements + 40 <= header && header + 8 <= layout.state_size() as i32);
+    }
+
+    #[test]
+    fn what_does_not_fit_a_store_is_refused() {
+        let counts = LayoutCounts { escaping_funcs: 1_000_000, ..LayoutCounts::default() };
+        assert_eq!(VmLayout::new(counts), None);
+    }
+}

@@ -1,0 +1,49 @@
+//! What compiled code and the runtime agree on: the layout of a context, the builtin functions, the
+//! frame discipline, and the tables that come with code.
+//!
+//! In: counts of a module's parts. Out: offsets and flat tables. Never: behaviour; both sides read it here.
+//!
+//! # A context
+//!
+//! Compiled functions get one hidden first argument, the *context* of their instance: an address in the
+//! store's region. Guest-mutable state lies at it and above, constants lie [`CONTEXT_DISTANCE`] below, so
+//! that one register reaches both, and a snapshot takes the one without the other.
+//!
+//! ```text
+//!   const base                         state base = const base + CONTEXT_DISTANCE
+//!   │ const block of instance 0 │ …     │ state block of instance 0 │ …   │ tables
+//!   ▲                                   ▲
+//!   └ context − CONTEXT_DISTANCE        └ context
+//! ```
+//!
+//! # A frame
+//!
+//! Every guest frame keeps `rbp`. A call from the host goes through one entry stub, which leaves an
+//! *activation record* below its frame pointer ([`activation`]); a call to the host goes through an exit
+//! stub, which leaves its frame pointer in [`StoreContext::exit_fp`]. Together they bound each run of guest
+//! frames from both ends.
+
+pub mod activation;
+mod builtin;
+mod code;
+mod context;
+mod layout;
+mod object;
+
+pub use builtin::{Builtin, BuiltinRow, BuiltinType};
+pub use code::*;
+pub use context::{StoreContext, pending};
+pub use layout::{GLOBAL_SIZE, LayoutCounts, TablePlace, VmLayout};
+pub use object::{ConstHeader, FuncObject, GuestTable, MemoryDef, MemoryRef};
+
+/// Bytes between the constant and the mutable half of a store's region, and so between an instance's
+/// constant block and its context. It bounds the sum of all constant blocks of a store: half a million
+/// escaping functions.
+pub const CONTEXT_DISTANCE: usize = 32 << 20;
+
+/// Bytes of address space behind a 32-bit memory's 4 GiB that fault, so that an access with a constant
+/// offset up to this needs no check of its own.
+pub const GUARD_SIZE: u64 = 32 << 20;
+
+/// Changes whenever anything in this crate that compiled code depends on changes.
+pub const ABI_VERSION: u32 = 1;

@@ -1,0 +1,90 @@
+//! Objects in the constant half of a store's region, and the one table header in the mutable half.
+
+/// The start of an instance's constant block.
+#[derive(Debug)]
+#[repr(C)]
+pub struct ConstHeader {
+    /// Address of the [`crate::StoreContext`].
+    pub store_context: usize,
+    /// Address that [`belljar_core::FuncRefId`]s are offsets from.
+    pub const_base: usize,
+    /// Address of the module's text.
+    pub text_base: usize,
+    /// Address of the builtin functions' entry points, in the order of [`crate::Builtin`].
+    pub builtins: usize,
+    /// Which instance of the store this is.
+    pub instance: u32,
+    /// Reserved, zero.
+    pub reserved: u32,
+}
+
+/// What a function reference refers to. Aligned to 16 bytes.
+///
+/// The object at id 0 is null: its signature equals no other, so that one comparison finds both a null
+/// and a mismatch.
+#[derive(Debug)]
+#[repr(C, align(16))]
+pub struct FuncObject {
+    /// Address of the code, in the guest calling convention.
+    pub code: usize,
+    /// Its first argument: a context for a guest function, this object's own address for a host function.
+    pub context: usize,
+    /// Canonical id of its type ([`belljar_core::SigId`]).
+    pub sig: u32,
+    /// Index of the function in its module, or [`FuncObject::HOST`].
+    pub func_index: u32,
+    /// Guest function: its instance. Host function: the instance that imported it, or
+    /// [`FuncObject::NO_INSTANCE`].
+    pub instance: u32,
+    /// Host function: its number in the store. Unused otherwise.
+    pub host: u32,
+    /// Host function: address of the [`crate::StoreContext`].
+    pub store_context: usize,
+    /// Host function: address of the native function that the exit stub calls.
+    pub native: usize,
+    /// Host function: address of the closure's data.
+    pub data: usize,
+    /// Host function: address of the exit stub, which takes this object and up to five more arguments in the
+    /// native convention and calls `native` with the same.
+    pub exit_stub: usize,
+}
+
+impl FuncObject {
+    /// [`FuncObject::func_index`] of a host function.
+    pub const HOST: u32 = u32::MAX;
+    /// [`FuncObject::instance`] where no instance is known.
+    pub const NO_INSTANCE: u32 = u32::MAX;
+    /// [`FuncObject::sig`] of the null object.
+    pub const NULL_SIG: u32 = u32::MAX;
+}
+
+/// A memory as a context refers to it, defined or imported.
+#[derive(Debug)]
+#[repr(C)]
+pub struct MemoryRef {
+    /// Address of byte 0. Constant for the life of the instance where the memory is reserved whole; a
+    /// memory that may move is reached through `def` instead.
+    pub base: usize,
+    /// Address of the [`MemoryDef`].
+    pub def: usize,
+}
+
+/// A memory's current place and size.
+#[derive(Debug)]
+#[repr(C)]
+pub struct MemoryDef {
+    /// Address of byte 0.
+    pub base: usize,
+    /// Accessible bytes.
+    pub length: usize,
+}
+
+/// A table's current place and size, in guest-mutable state.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct GuestTable {
+    /// Byte offset of element 0 from the state base. Elements are 32 bits.
+    pub offset: u32,
+    /// Number of elements.
+    pub length: u32,
+}

@@ -1,0 +1,46 @@
+//! Why a valid module could not be compiled.
+
+use std::fmt;
+
+/// Why a valid module could not be compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompileError {
+    /// One function could not be compiled.
+    Function {
+        /// Its index in the module.
+        index: u32,
+        /// What the tier says.
+        message: String,
+    },
+    /// A trampoline for this signature could not be compiled.
+    Trampoline {
+        /// The signature.
+        signature: String,
+        /// What the tier says.
+        message: String,
+    },
+    /// All the code together exceeds the reach of a 32-bit distance.
+    TextTooLarge {
+        /// Bytes of code.
+        bytes: u64,
+    },
+    /// The machine lacks something the tier needs.
+    Unsupported(String),
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Function { index, message } => write!(f, "could not compile function {index}: {message}"),
+            Self::Trampoline { signature, message } => {
+                write!(f, "could not compile a trampoline for {signature}: {message}")
+            }
+            Self::TextTooLarge { bytes } => {
+                write!(f, "the compiled code is {bytes} bytes, more than the 2 GiB that one module may have")
+            }
+            Self::Unsupported(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for CompileError {}

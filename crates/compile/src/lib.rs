@@ -1,0 +1,16 @@
+//! From a described module to linked code.
+//!
+//! In: a [`belljar_module::Module`], a [`Tier`] and [`Tunables`]. Out: a [`belljar_abi::Artifact`], position
+//! independent, with nothing left to fill in. Never: knowledge of how code is loaded or run, or `unsafe`.
+
+mod error;
+mod link;
+mod plan;
+mod tier;
+mod tunables;
+
+pub use error::CompileError;
+pub use link::compile;
+pub use plan::{ModulePlan, ReadOnlyTable};
+pub use tier::{Tier, TrampolineKind};
+pub use tunables::{MemoryAccess, Tunables};

@@ -1,0 +1,151 @@
+//! Compiles every function of a module in parallel and puts the pieces together.
+
+use crate::{CompileError, ModulePlan, Tier};
+use belljar_abi::{
+    Artifact, CompiledFunction, FuncRange, PosRow, ReadOnlyEntry, RelocTarget, SourcePos, TrapSite,
+};
+use belljar_core::{CodeOffset, DefinedFuncIndex};
+use rayon::prelude::*;
+
+/// Compiles all of a module.
+///
+/// # Errors
+///
+/// The first function, in index order, that the tier refuses.
+pub fn compile(plan: &ModulePlan<'_>, tier: &dyn Tier) -> Result<Artifact, CompileError> {
+    let count = plan.module.defined_funcs();
+    let one = |i: usize| match i.checked_sub(count) {
+        None => tier.function(plan, DefinedFuncIndex::new(i)),
+        Some(thunk) => tier.thunk(plan, plan.thunks[thunk]),
+    };
+    let all = count + plan.thunks.len();
+    // A thread pool costs more than a handful of small functions.
+    let pieces: Result<Vec<CompiledFunction>, CompileError> =
+        if is_small(plan) { (0..all).map(one).collect() } else { compile_in_parallel(plan, all, one) };
+    link(plan, &pieces?)
+}
+
+/// Bytes of bodies below which one thread is faster than starting others.
+const SERIAL_BYTES: usize = 4096;
+
+fn is_small(plan: &ModulePlan<'_>) -> bool {
+    let module = plan.module;
+    let bytes: usize = (0..module.defined_funcs()).map(|i| module.body(DefinedFuncIndex::new(i)).len()).sum();
+    bytes < SERIAL_BYTES
+}
+
+/// Largest functions first, so that no thread is left with a giant when the others are done.
+fn compile_in_parallel(
+    plan: &ModulePlan<'_>,
+    all: usize,
+    one: impl Fn(usize) -> Result<CompiledFunction, CompileError> + Sync,
+) -> Result<Vec<CompiledFunction>, CompileError> {
+    let count = plan.module.defined_funcs();
+    let size = |i: usize| if i < count { plan.module.body(DefinedFuncIndex::new(i)).len() } else { 0 };
+    let mut order: Vec<usize> = (0..all).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(size(i)));
+    let mut done: Vec<(usize, Result<CompiledFunction, CompileError>)> =
+        order.into_par_iter().with_max_len(1).map(|i| (i, one(i))).collect();
+    done.sort_unstable_by_key(|(i, _)| *i);
+    done.into_iter().map(|(_, piece)| piece).collect()
+}
+
+/// The text under construction.
+struct Linker<'a> {
+    plan: &'a ModulePlan<'a>,
+    artifact: Artifact,
+    thunks: Vec<u32>,
+    tables: Vec<u32>,
+}
+
+fn link(plan: &ModulePlan<'_>, pieces: &[CompiledFunction]) -> Result<Artifact, CompileError> {
+    let count = plan.module.defined_funcs();
+    let mut linker = Linker { plan, artifact: Artifact::default(), thunks: Vec::new(), tables: Vec::new() };
+    let bytes: usize = pieces.iter().map(|p| p.code.len() + p.align as usize).sum();
+    if bytes as u64 > i32::MAX as u64 {
+        return Err(CompileError::TextTooLarge { bytes: bytes as u64 });
+    }
+    linker.artifact.text.reserve(bytes);
+    let mut starts = Vec::with_capacity(pieces.len());
+    for (i, piece) in pieces.iter().enumerate() {
+        let start = linker.place(piece);
+        starts.push(start);
+        if i >= count {
+            linker.thunks.push(start);
+        }
+    }
+    linker.place_tables();
+    for (piece, start) in pieces.iter().zip(&starts) {
+        linker.fill_in(piece, *start);
+    }
+    Ok(linker.artifact)
+}
+
+impl Linker<'_> {
+    /// Appends a piece and its tables; thunks have no entry among the functions.
+    fn place(&mut self, piece: &CompiledFunction) -> u32 {
+        let artifact = &mut self.artifact;
+        pad(&mut artifact.text, piece.align.max(1) as usize, 0xcc);
+        let start = artifact.text.len() as u32;
+        artifact.text.extend_from_slice(&piece.code);
+        if artifact.funcs.len() < self.plan.module.defined_funcs() {
+            artifact.funcs.push(FuncRange {
+                start: CodeOffset(start),
+                length: piece.code.len() as u32,
+                inlined: artifact.inlined.len() as u32,
+            });
+        }
+        artifact.inlined.extend_from_slice(&piece.inlined);
+        let at = |offset: CodeOffset| CodeOffset(start + offset.0);
+        artifact.traps.extend(piece.traps.iter().map(|t| TrapSite { offset: at(t.offset), trap: t.trap }));
+        let mut last = SourcePos::NONE;
+        for row in &piece.positions {
+            if row.pos != last {
+                artifact.positions.push(PosRow { offset: at(row.offset), pos: row.pos });
+                last = row.pos;
+            }
+        }
+        start
+    }
+
+    fn place_tables(&mut self) {
+        for table in &self.plan.read_only_tables {
+            pad(&mut self.artifact.text, 16, 0);
+            self.tables.push(self.artifact.text.len() as u32);
+            for element in table.iter().flat_map(|t| &t.elements) {
+                let entry = match *element {
+                    None => ReadOnlyEntry { ty: ReadOnlyEntry::NULL, code: 0 },
+                    Some(func) => ReadOnlyEntry {
+                        ty: self.plan.canonical_type_of(func).0,
+                        code: match self.plan.module.defined_func(func) {
+                            Some(defined) => self.artifact.funcs[defined.index()].start.0,
+                            None => {
+                                let thunk = self.plan.thunks.binary_search(&func);
+                                self.thunks[thunk.expect("imports in read-only tables have thunks")]
+                            }
+                        },
+                    },
+                };
+                self.artifact.text.extend_from_slice(&entry.ty.to_le_bytes());
+                self.artifact.text.extend_from_slice(&entry.code.to_le_bytes());
+            }
+        }
+    }
+
+    fn fill_in(&mut self, piece: &CompiledFunction, start: u32) {
+        for reloc in &piece.relocs {
+            let target = match reloc.target {
+                RelocTarget::Func(func) => self.artifact.funcs[func.index()].start.0,
+                RelocTarget::Thunk(thunk) => self.thunks[thunk as usize],
+                RelocTarget::ReadOnlyTable(table) => self.tables[table.index()],
+            };
+            let place = start + reloc.offset;
+            let distance = (target as i64 + reloc.addend - place as i64) as i32;
+            self.artifact.text[place as usize..place as usize + 4].copy_from_slice(&distance.to_le_bytes());
+        }
+    }
+}
+
+fn pad(text: &mut Vec<u8>, align: usize, with: u8) {
+    text.resize(text.len().next_multiple_of(align), with);
+}

@@ -1,0 +1,89 @@
+//! Decisions about a whole module that every function's code depends on.
+
+use crate::Tunables;
+use belljar_core::{FuncIndex, FuncType, TableIndex, TypeIndex};
+use belljar_module::{ElemItems, Module, SegmentMode};
+use std::collections::HashMap;
+
+/// The contents of a table that never changes.
+#[derive(Clone, Debug)]
+pub struct ReadOnlyTable {
+    /// Each element, `None` for null.
+    pub elements: Vec<Option<FuncIndex>>,
+}
+
+/// A module with the decisions about it as a whole.
+#[derive(Debug)]
+pub struct ModulePlan<'a> {
+    /// The module.
+    pub module: &'a Module,
+    /// What shapes the code.
+    pub tunables: Tunables,
+    /// For each type, the smallest index of a structurally equal type of the module.
+    pub canonical_types: Vec<TypeIndex>,
+    /// For each table, its contents where they never change.
+    pub read_only_tables: Vec<Option<ReadOnlyTable>>,
+    /// Imports that need a thunk, in the order of their thunks.
+    pub thunks: Vec<FuncIndex>,
+}
+
+impl<'a> ModulePlan<'a> {
+    /// Plans the code of a module.
+    pub fn new(module: &'a Module, tunables: Tunables) -> Self {
+        let mut first: HashMap<&FuncType, TypeIndex> = HashMap::new();
+        let canonical_types = module
+            .types()
+            .iter()
+            .enumerate()
+            .map(|(i, ty)| *first.entry(ty).or_insert(TypeIndex::new(i)))
+            .collect();
+        let read_only_tables: Vec<_> =
+            (0..module.tables().len()).map(|i| read_only(module, TableIndex::new(i))).collect();
+        let mut thunks: Vec<FuncIndex> = read_only_tables
+            .iter()
+            .flatten()
+            .flat_map(|t: &ReadOnlyTable| t.elements.iter().flatten().copied())
+            .filter(|f| f.index() < module.imported_funcs())
+            .collect();
+        thunks.sort_unstable();
+        thunks.dedup();
+        Self { module, tunables, canonical_types, read_only_tables, thunks }
+    }
+
+    /// The canonical number of a function's type within the module.
+    pub fn canonical_type_of(&self, func: FuncIndex) -> TypeIndex {
+        self.canonical_types[self.module.funcs()[func.index()].index()]
+    }
+}
+
+/// The largest read-only table worth a copy in the text, in elements.
+const READ_ONLY_LIMIT: u64 = 1 << 20;
+
+/// The contents of a table if nothing can ever change them: it is seen by this module alone, no instruction
+/// writes it, and its segments lie at constant places inside it.
+fn read_only(module: &Module, table: TableIndex) -> Option<ReadOnlyTable> {
+    let ty = module.tables()[table.index()];
+    if module.table_is_shared(table)
+        || module.table_use(table).written
+        || ty.minimum() > READ_ONLY_LIMIT
+        || ty.element() != belljar_core::RefType::FUNCREF
+        || module.table_init(table) != &belljar_module::ConstExpr::null()
+    {
+        return None;
+    }
+    let mut elements = vec![None; ty.minimum() as usize];
+    for elem in module.elems() {
+        let SegmentMode::Active(target, offset) = &elem.mode else { continue };
+        if *target != table {
+            continue;
+        }
+        let ElemItems::Funcs(funcs) = &elem.items else { return None };
+        let start = offset.as_i32()? as usize;
+        elements.get_mut(start..start.checked_add(funcs.len())?)?.iter_mut().zip(funcs).for_each(
+            |(slot, func)| {
+                *slot = Some(*func);
+            },
+        );
+    }
+    Some(ReadOnlyTable { elements })
+}

@@ -1,0 +1,54 @@
+//! What a compiler must offer to be a tier.
+
+use crate::{CompileError, ModulePlan};
+use belljar_abi::CompiledFunction;
+use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
+
+/// Code between a buffer of values and the guest calling convention. Both kinds keep the frame discipline.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TrampolineKind {
+    /// A guest function `(context, code, values)`: loads the parameters from 16-byte slots at `values`,
+    /// calls `code` with `context` and them, and stores the results over them. The entry stub calls it.
+    ArrayEntry,
+    /// The code of a host function of this type: stores the parameters to 16-byte slots, calls the exit stub
+    /// of its [`belljar_abi::FuncObject`] with the object and the slots' address in the native convention,
+    /// and loads the results from the slots.
+    ArrayExit,
+}
+
+/// A compiler. It keeps no state between functions, so that any number compile at once.
+///
+/// Guest calling convention: the context of the callee (for a host function: its object) is the first
+/// argument, the wasm parameters follow. Integer and reference arguments take the native argument registers
+/// in order, floats and vectors the vector registers; a single result returns in the first register of its
+/// class. Every frame keeps the frame pointer.
+pub trait Tier: Send + Sync {
+    /// The tier's name and version: part of what identifies its code.
+    fn name(&self) -> &'static str;
+
+    /// Compiles one defined function.
+    ///
+    /// # Errors
+    ///
+    /// Where the function exceeds what the compiler can hold.
+    fn function(
+        &self,
+        plan: &ModulePlan<'_>,
+        func: DefinedFuncIndex,
+    ) -> Result<CompiledFunction, CompileError>;
+
+    /// Compiles a function with the type of an import that takes the importing instance's context and calls
+    /// the import. Read-only tables hold it where the table holds the import.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tier::function`].
+    fn thunk(&self, plan: &ModulePlan<'_>, import: FuncIndex) -> Result<CompiledFunction, CompileError>;
+
+    /// Compiles a trampoline for a signature.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tier::function`].
+    fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> Result<CompiledFunction, CompileError>;
+}

@@ -1,0 +1,15 @@
+//! Ids, types, values and traps that every other crate of belljar speaks of.
+//!
+//! In: nothing. Out: plain data. Never: I/O, `unsafe`, or knowledge of how code is compiled or run.
+
+mod index;
+mod quantity;
+mod raw;
+mod trap;
+mod types;
+
+pub use index::*;
+pub use quantity::*;
+pub use raw::RawVal;
+pub use trap::{Trap, TrapRow};
+pub use types::*;

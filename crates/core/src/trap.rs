@@ -1,0 +1,107 @@
+//! Traps: the ways a guest can stop that the specification, or the runtime, defines.
+//!
+//! One row each; the enum, its codes, names and messages are all made from the rows.
+
+use std::fmt;
+
+/// One row of the trap table.
+#[derive(Clone, Copy, Debug)]
+pub struct TrapRow {
+    /// The trap.
+    pub trap: Trap,
+    /// Its name, as the variant is spelled.
+    pub name: &'static str,
+    /// What happened, in the words a person reads.
+    pub message: &'static str,
+    /// The text that the specification's test scripts expect, where it differs from `message`.
+    pub spec: &'static str,
+}
+
+macro_rules! traps {
+    ($($(#[$doc:meta])* $name:ident = $message:literal, $spec:literal;)*) => {
+        /// Why a guest was stopped.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum Trap {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Trap {
+            /// Every trap, in code order.
+            pub const ROWS: &'static [TrapRow] = &[
+                $(TrapRow { trap: Trap::$name, name: stringify!($name), message: $message, spec: $spec },)*
+            ];
+        }
+    };
+}
+
+traps! {
+    /// The guest's calls nested deeper than the stack allows.
+    StackOverflow = "call stack exhausted", "call stack exhausted";
+    /// A load, store or bulk operation outside its memory.
+    MemoryOutOfBounds = "memory access out of bounds", "out of bounds memory access";
+    /// A table access, or bulk operation on a table, outside its bounds.
+    TableOutOfBounds = "table access out of bounds", "out of bounds table access";
+    /// `call_indirect` through an index outside its table.
+    UndefinedElement = "undefined element: indirect call outside its table", "undefined element";
+    /// `call_indirect` through a null element.
+    IndirectCallToNull = "uninitialized element: indirect call to null", "uninitialized element";
+    /// `call_indirect` to a function of another type.
+    BadSignature = "indirect call type mismatch", "indirect call type mismatch";
+    /// A signed division whose result does not fit, or a float too large for its integer type.
+    IntegerOverflow = "integer overflow", "integer overflow";
+    /// An integer division or remainder by zero.
+    IntegerDivisionByZero = "integer divide by zero", "integer divide by zero";
+    /// A conversion of NaN to an integer.
+    BadConversionToInteger = "invalid conversion to integer", "invalid conversion to integer";
+    /// The `unreachable` instruction.
+    UnreachableCodeReached = "wasm `unreachable` instruction executed", "unreachable";
+    /// The epoch deadline passed.
+    Interrupt = "interrupted: the epoch deadline passed", "interrupt";
+    /// The fuel that was given is used up.
+    OutOfFuel = "all fuel consumed", "all fuel consumed";
+    /// A null reference where an object was needed.
+    NullReference = "null reference", "null reference";
+    /// An import that `Linker::define_unknown_imports_as_traps` filled in.
+    UnknownImport = "called an import that has no definition", "unknown import";
+}
+
+impl Trap {
+    /// The trap of this code, or `None` for a number outside the table.
+    pub fn from_code(code: u8) -> Option<Trap> {
+        Self::ROWS.get(code as usize).map(|row| row.trap)
+    }
+
+    /// The number by which compiled code and tables name this trap.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// This trap's row.
+    pub fn row(self) -> &'static TrapRow {
+        &Self::ROWS[self as usize]
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().message)
+    }
+}
+
+impl std::error::Error for Trap {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_rows_agree() {
+        for (i, row) in Trap::ROWS.iter().enumerate() {
+            assert_eq!(row.trap.code() as usize, i);
+            assert_eq!(Trap::from_code(i as u8), Some(row.trap));
+        }
+        assert_eq!(Trap::from_code(Trap::ROWS.len() as u8), None);
+    }
+}

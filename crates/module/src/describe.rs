@@ -1,0 +1,309 @@
+//! Collects the sections of a binary into a [`Module`]. The validator has seen each payload before.
+
+use crate::const_expr::{ConstExpr, ConstOp};
+use crate::error::ModuleError;
+use crate::facts::{FuncFacts, TableUse};
+use crate::module::{DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode};
+use belljar_abi::{LayoutCounts, VmLayout};
+use belljar_core::{
+    FuncIndex, FuncType, GlobalIndex, GlobalType, MemoryIndex, MemoryType, Mutability, RefType, TableIndex,
+    TableType, TypeIndex, ValType,
+};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+use wasmparser::{DataKind, ElementItems, ElementKind, ExternalKind, Payload, TableInit, TypeRef};
+
+pub(crate) struct Describer {
+    module: Module,
+}
+
+impl Describer {
+    pub(crate) fn new(bytes: Arc<[u8]>) -> Self {
+        let layout = VmLayout::new(LayoutCounts::default()).expect("an empty layout fits");
+        let module = Module {
+            bytes,
+            types: Vec::new(),
+            imports: Vec::new(),
+            exports: Vec::new(),
+            export_names: HashMap::new(),
+            funcs: Vec::new(),
+            imported_funcs: 0,
+            tables: Vec::new(),
+            table_inits: Vec::new(),
+            imported_tables: 0,
+            memories: Vec::new(),
+            imported_memories: 0,
+            globals: Vec::new(),
+            global_inits: Vec::new(),
+            imported_globals: 0,
+            start: None,
+            elems: Vec::new(),
+            data: Vec::new(),
+            bodies: Vec::new(),
+            facts: Vec::new(),
+            table_uses: Vec::new(),
+            escaping: Vec::new(),
+            escaping_list: Vec::new(),
+            custom_sections: Vec::new(),
+            layout,
+            names: OnceLock::new(),
+        };
+        Self { module }
+    }
+
+    pub(crate) fn table_count(&self) -> usize {
+        self.module.tables.len()
+    }
+
+    pub(crate) fn body(&mut self, range: Range<u64>) {
+        self.module.bodies.push(slice(range));
+    }
+
+    pub(crate) fn payload(&mut self, payload: Payload<'_>) -> Result<(), ModuleError> {
+        let m = &mut self.module;
+        match payload {
+            Payload::TypeSection(section) => {
+                for group in section {
+                    for ty in group?.into_types() {
+                        m.types.push(func_type(ty.unwrap_func())?);
+                    }
+                }
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    self.import(import?)?;
+                }
+            }
+            Payload::FunctionSection(section) => {
+                for ty in section {
+                    m.funcs.push(TypeIndex(ty?));
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    let table = table?;
+                    m.tables.push(table_type(&table.ty)?);
+                    m.table_inits.push(match table.init {
+                        TableInit::RefNull => ConstExpr::null(),
+                        TableInit::Expr(expr) => ConstExpr::read(&expr)?,
+                    });
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    m.memories.push(memory_type(&memory?));
+                }
+            }
+            Payload::GlobalSection(section) => {
+                for global in section {
+                    let global = global?;
+                    m.globals.push(global_type(&global.ty)?);
+                    m.global_inits.push(ConstExpr::read(&global.init_expr)?);
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export?;
+                    let entity = match export.kind {
+                        ExternalKind::Func | ExternalKind::FuncExact => {
+                            EntityIndex::Func(FuncIndex(export.index))
+                        }
+                        ExternalKind::Table => EntityIndex::Table(TableIndex(export.index)),
+                        ExternalKind::Memory => EntityIndex::Memory(MemoryIndex(export.index)),
+                        ExternalKind::Global => EntityIndex::Global(GlobalIndex(export.index)),
+                        ExternalKind::Tag => return Err(unsupported("tags")),
+                    };
+                    m.export_names.insert(export.name.into(), m.exports.len());
+                    m.exports.push(Export { name: export.name.into(), entity });
+                }
+            }
+            Payload::StartSection { func, .. } => m.start = Some(FuncIndex(func)),
+            Payload::ElementSection(section) => {
+                for elem in section {
+                    m.elems.push(elem_segment(elem?)?);
+                }
+            }
+            Payload::DataSection(section) => {
+                for data in section {
+                    let data = data?;
+                    let mode = match data.kind {
+                        DataKind::Passive => SegmentMode::Passive,
+                        DataKind::Active { memory_index, offset_expr } => {
+                            SegmentMode::Active(MemoryIndex(memory_index), ConstExpr::read(&offset_expr)?)
+                        }
+                    };
+                    let end = data.range.end as usize;
+                    m.data.push(DataSegment { mode, bytes: end - data.data.len()..end });
+                }
+            }
+            Payload::CustomSection(section) => {
+                let range = section.data_offset()..section.data_offset() + section.data().len() as u64;
+                m.custom_sections.push((section.name().into(), slice(range)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn import(&mut self, import: wasmparser::Import<'_>) -> Result<(), ModuleError> {
+        let m = &mut self.module;
+        let entity = match import.ty {
+            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                m.funcs.push(TypeIndex(ty));
+                m.imported_funcs += 1;
+                EntityIndex::Func(FuncIndex::new(m.funcs.len() - 1))
+            }
+            TypeRef::Table(ty) => {
+                m.tables.push(table_type(&ty)?);
+                m.imported_tables += 1;
+                EntityIndex::Table(TableIndex::new(m.tables.len() - 1))
+            }
+            TypeRef::Memory(ty) => {
+                m.memories.push(memory_type(&ty));
+                m.imported_memories += 1;
+                EntityIndex::Memory(MemoryIndex::new(m.memories.len() - 1))
+            }
+            TypeRef::Global(ty) => {
+                m.globals.push(global_type(&ty)?);
+                m.imported_globals += 1;
+                EntityIndex::Global(GlobalIndex::new(m.globals.len() - 1))
+            }
+            TypeRef::Tag(_) => return Err(unsupported("tags")),
+        };
+        m.imports.push(Import { module: import.module.into(), name: import.name.into(), entity });
+        Ok(())
+    }
+
+    pub(crate) fn finish(
+        self,
+        facts: Vec<FuncFacts>,
+        table_uses: Vec<TableUse>,
+    ) -> Result<Module, ModuleError> {
+        let mut m = self.module;
+        m.facts = facts;
+        m.table_uses = table_uses;
+        m.escaping = vec![None; m.funcs.len()];
+        for func in escaping(&m) {
+            let slot = &mut m.escaping[func.index()];
+            if slot.is_none() {
+                *slot = Some(m.escaping_list.len() as u32);
+                m.escaping_list.push(func);
+            }
+        }
+        m.layout = VmLayout::new(m.layout_counts()).ok_or_else(|| ModuleError::TooLarge {
+            what: format!(
+                "{} functions whose references are taken, {} imports, {} globals and {} fixed tables need more \
+                 than half of the {} that all instances of a store may fill",
+                m.escaping_list.len(),
+                m.imports.len(),
+                m.globals.len(),
+                m.tables.len() - m.imported_tables,
+                belljar_core::ByteCount(belljar_abi::CONTEXT_DISTANCE as u64),
+            ),
+        })?;
+        Ok(m)
+    }
+}
+
+/// Every function whose reference can be taken, repeats included. What `ref.func` in code names must occur
+/// in one of these places too: the specification demands it.
+fn escaping(m: &Module) -> Vec<FuncIndex> {
+    fn of_expr(out: &mut Vec<FuncIndex>, expr: &ConstExpr) {
+        out.extend(expr.ops().iter().filter_map(|op| match op {
+            ConstOp::RefFunc(f) => Some(*f),
+            _ => None,
+        }));
+    }
+    let mut out = Vec::new();
+    out.extend(m.exports.iter().filter_map(|e| match e.entity {
+        EntityIndex::Func(f) => Some(f),
+        _ => None,
+    }));
+    out.extend(m.start);
+    m.global_inits.iter().chain(&m.table_inits).for_each(|e| of_expr(&mut out, e));
+    for elem in &m.elems {
+        match &elem.items {
+            ElemItems::Funcs(funcs) => out.extend_from_slice(funcs),
+            ElemItems::Exprs(exprs) => exprs.iter().for_each(|e| of_expr(&mut out, e)),
+        }
+    }
+    out
+}
+
+fn slice(range: Range<u64>) -> Range<usize> {
+    range.start as usize..range.end as usize
+}
+
+fn unsupported(what: &str) -> ModuleError {
+    ModuleError::Invalid { message: format!("{what} are not supported"), offset: 0 }
+}
+
+fn val_type(ty: wasmparser::ValType) -> Result<ValType, ModuleError> {
+    Ok(match ty {
+        wasmparser::ValType::I32 => ValType::I32,
+        wasmparser::ValType::I64 => ValType::I64,
+        wasmparser::ValType::F32 => ValType::F32,
+        wasmparser::ValType::F64 => ValType::F64,
+        wasmparser::ValType::V128 => ValType::V128,
+        wasmparser::ValType::Ref(r) => ValType::Ref(ref_type(r)?),
+    })
+}
+
+fn ref_type(ty: wasmparser::RefType) -> Result<RefType, ModuleError> {
+    if ty.is_func_ref() {
+        Ok(RefType::FUNCREF)
+    } else if ty.is_extern_ref() {
+        Ok(RefType::EXTERNREF)
+    } else {
+        Err(unsupported("reference types other than funcref and externref"))
+    }
+}
+
+fn func_type(ty: &wasmparser::FuncType) -> Result<FuncType, ModuleError> {
+    let list = |types: &[wasmparser::ValType]| {
+        types.iter().map(|t| val_type(*t)).collect::<Result<Vec<_>, ModuleError>>()
+    };
+    Ok(FuncType::new(list(ty.params())?, list(ty.results())?))
+}
+
+fn table_type(ty: &wasmparser::TableType) -> Result<TableType, ModuleError> {
+    let element = ref_type(ty.element_type)?;
+    Ok(TableType::new(element, ty.initial as u32, ty.maximum.map(|m| m as u32)))
+}
+
+fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
+    MemoryType::new(ty.initial as u32, ty.maximum.map(|m| m as u32))
+}
+
+fn global_type(ty: &wasmparser::GlobalType) -> Result<GlobalType, ModuleError> {
+    let mutability = if ty.mutable { Mutability::Var } else { Mutability::Const };
+    Ok(GlobalType::new(val_type(ty.content_type)?, mutability))
+}
+
+fn elem_segment(elem: wasmparser::Element<'_>) -> Result<ElemSegment, ModuleError> {
+    let mode = match elem.kind {
+        ElementKind::Passive => SegmentMode::Passive,
+        ElementKind::Declared => SegmentMode::Declared,
+        ElementKind::Active { table_index, offset_expr } => {
+            SegmentMode::Active(TableIndex(table_index.unwrap_or(0)), ConstExpr::read(&offset_expr)?)
+        }
+    };
+    let items = match elem.items {
+        ElementItems::Functions(funcs) => {
+            ElemItems::Funcs(funcs.into_iter().map(|f| f.map(FuncIndex)).collect::<Result<_, _>>()?)
+        }
+        ElementItems::Expressions(_, exprs) => {
+            let read = exprs.into_iter().map(|e| ConstExpr::read(&e?)).collect::<Result<Vec<_>, _>>()?;
+            let funcs: Option<Box<[FuncIndex]>> = read
+                .iter()
+                .map(|e| match e.ops() {
+                    [ConstOp::RefFunc(f)] => Some(*f),
+                    _ => None,
+                })
+                .collect();
+            funcs.map_or_else(|| ElemItems::Exprs(read.into()), ElemItems::Funcs)
+        }
+    };
+    Ok(ElemSegment { mode, items })
+}

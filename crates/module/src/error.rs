@@ -1,0 +1,58 @@
+//! Why bytes are not a module.
+
+use std::fmt;
+
+/// Why bytes are not a module that can be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModuleError {
+    /// There is nothing in the input.
+    Empty,
+    /// The input does not start like a wasm binary.
+    NotWasm {
+        /// The first bytes, at most four.
+        found: Vec<u8>,
+    },
+    /// The input is a component, not a core module.
+    Component,
+    /// The binary is malformed or invalid.
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// Byte position in the binary.
+        offset: u64,
+    },
+    /// The binary is valid but exceeds what this implementation holds.
+    TooLarge {
+        /// What exceeds which limit.
+        what: String,
+    },
+}
+
+impl From<wasmparser::BinaryReaderError> for ModuleError {
+    fn from(e: wasmparser::BinaryReaderError) -> Self {
+        Self::Invalid { message: e.message().to_string(), offset: e.offset() }
+    }
+}
+
+impl fmt::Display for ModuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the input is empty: expected a wasm binary or its text format"),
+            Self::NotWasm { found } => write!(
+                f,
+                "not a wasm binary: expected it to start with the bytes 00 61 73 6d (\"\\0asm\"), found {}",
+                found.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
+            ),
+            Self::Component => f.write_str(
+                "this is a component, and a core module is needed: build for wasm32-wasip1, or take the \
+                 module out of the component with `wasm-tools component unbundle`",
+            ),
+            Self::Invalid { message, offset } => {
+                write!(f, "invalid wasm module: {message} (at byte {offset:#x})")
+            }
+            Self::TooLarge { what } => write!(f, "the module is too large: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for ModuleError {}

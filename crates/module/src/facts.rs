@@ -1,0 +1,30 @@
+//! What validation notes about code on its way, so that compilation need not look twice.
+
+/// What is known of one function's body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FuncFacts {
+    /// Number of operators.
+    pub operators: u32,
+    /// Number of declared locals, parameters not counted.
+    pub locals: u32,
+    /// Calls of any kind.
+    pub calls: u32,
+    /// Whether it has a loop.
+    pub has_loop: bool,
+}
+
+/// What the module's code does to one table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableUse {
+    /// Some instruction may change its elements.
+    pub written: bool,
+    /// Some instruction may grow it.
+    pub grown: bool,
+}
+
+impl TableUse {
+    pub(crate) fn merge(&mut self, other: TableUse) {
+        self.written |= other.written;
+        self.grown |= other.grown;
+    }
+}

@@ -1,0 +1,20 @@
+//! From the bytes of a wasm binary to a validated, described [`Module`].
+//!
+//! In: bytes, and which features are on. Out: a description that owns its bytes, so that later stages slice
+//! function bodies and segments out of it. Never: I/O, `unsafe`, or a decision about how code is made.
+
+mod const_expr;
+mod describe;
+mod error;
+mod facts;
+mod module;
+mod names;
+mod validate;
+
+pub use const_expr::{ConstExpr, ConstOp};
+pub use error::ModuleError;
+pub use facts::{FuncFacts, TableUse};
+pub use module::{DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode};
+pub use names::Names;
+pub use validate::validate;
+pub use wasmparser::WasmFeatures;

@@ -1,0 +1,338 @@
+//! A described module: everything in a binary but the instructions, with its bytes.
+
+use crate::{ConstExpr, FuncFacts, Names, TableUse};
+use belljar_abi::{LayoutCounts, VmLayout};
+use belljar_core::{
+    DefinedFuncIndex, ExternType, FuncIndex, FuncType, GlobalIndex, GlobalType, MemoryIndex, MemoryType,
+    TableIndex, TableType, TypeIndex,
+};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+/// Something that can be imported or exported, by its index.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EntityIndex {
+    /// A function.
+    Func(FuncIndex),
+    /// A table.
+    Table(TableIndex),
+    /// A memory.
+    Memory(MemoryIndex),
+    /// A global.
+    Global(GlobalIndex),
+}
+
+/// An import. Imports of one kind come in the order of that kind's index space.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The module name.
+    pub module: Box<str>,
+    /// The field name.
+    pub name: Box<str>,
+    /// What it becomes in the module.
+    pub entity: EntityIndex,
+}
+
+/// An export.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it exports.
+    pub entity: EntityIndex,
+}
+
+/// When a segment is used.
+#[derive(Clone, PartialEq, Debug)]
+pub enum SegmentMode<I> {
+    /// Copied at instantiation, to this place.
+    Active(I, ConstExpr),
+    /// Only by instructions.
+    Passive,
+    /// Never: it only declares functions whose references are taken.
+    Declared,
+}
+
+/// A data segment.
+#[derive(Clone, Debug)]
+pub struct DataSegment {
+    /// When it is used.
+    pub mode: SegmentMode<MemoryIndex>,
+    /// Its bytes, as a range of the binary.
+    pub bytes: Range<usize>,
+}
+
+/// The items of an element segment.
+#[derive(Clone, Debug)]
+pub enum ElemItems {
+    /// Functions.
+    Funcs(Box<[FuncIndex]>),
+    /// Expressions.
+    Exprs(Box<[ConstExpr]>),
+}
+
+impl ElemItems {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Funcs(f) => f.len(),
+            Self::Exprs(e) => e.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An element segment.
+#[derive(Clone, Debug)]
+pub struct ElemSegment {
+    /// When it is used.
+    pub mode: SegmentMode<TableIndex>,
+    /// Its items.
+    pub items: ElemItems,
+}
+
+/// A valid module and its bytes. Made by [`crate::validate`].
+#[derive(Debug)]
+pub struct Module {
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) types: Vec<FuncType>,
+    pub(crate) imports: Vec<Import>,
+    pub(crate) exports: Vec<Export>,
+    pub(crate) export_names: HashMap<Box<str>, usize>,
+    pub(crate) funcs: Vec<TypeIndex>,
+    pub(crate) imported_funcs: usize,
+    pub(crate) tables: Vec<TableType>,
+    pub(crate) table_inits: Vec<ConstExpr>,
+    pub(crate) imported_tables: usize,
+    pub(crate) memories: Vec<MemoryType>,
+    pub(crate) imported_memories: usize,
+    pub(crate) globals: Vec<GlobalType>,
+    pub(crate) global_inits: Vec<ConstExpr>,
+    pub(crate) imported_globals: usize,
+    pub(crate) start: Option<FuncIndex>,
+    pub(crate) elems: Vec<ElemSegment>,
+    pub(crate) data: Vec<DataSegment>,
+    pub(crate) bodies: Vec<Range<usize>>,
+    pub(crate) facts: Vec<FuncFacts>,
+    pub(crate) table_uses: Vec<TableUse>,
+    pub(crate) escaping: Vec<Option<u32>>,
+    pub(crate) escaping_list: Vec<FuncIndex>,
+    pub(crate) custom_sections: Vec<(Box<str>, Range<usize>)>,
+    pub(crate) layout: VmLayout,
+    pub(crate) names: OnceLock<Names>,
+}
+
+impl Module {
+    /// The binary.
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+
+    /// The type section.
+    pub fn types(&self) -> &[FuncType] {
+        &self.types
+    }
+
+    /// The imports, in the order of the binary.
+    pub fn imports(&self) -> &[Import] {
+        &self.imports
+    }
+
+    /// The exports, in the order of the binary.
+    pub fn exports(&self) -> &[Export] {
+        &self.exports
+    }
+
+    /// The export of this name.
+    pub fn export(&self, name: &str) -> Option<&Export> {
+        self.export_names.get(name).map(|&i| &self.exports[i])
+    }
+
+    /// The type index of each function, imports first.
+    pub fn funcs(&self) -> &[TypeIndex] {
+        &self.funcs
+    }
+
+    /// The type of a function.
+    pub fn func_type(&self, func: FuncIndex) -> &FuncType {
+        &self.types[self.funcs[func.index()].index()]
+    }
+
+    /// How many functions are imported.
+    pub fn imported_funcs(&self) -> usize {
+        self.imported_funcs
+    }
+
+    /// How many functions the module defines.
+    pub fn defined_funcs(&self) -> usize {
+        self.bodies.len()
+    }
+
+    /// The number of a function among those defined here; `None` for an import.
+    pub fn defined_func(&self, func: FuncIndex) -> Option<DefinedFuncIndex> {
+        func.index().checked_sub(self.imported_funcs).map(DefinedFuncIndex::new)
+    }
+
+    /// The index of a defined function.
+    pub fn func_index(&self, func: DefinedFuncIndex) -> FuncIndex {
+        FuncIndex::new(func.index() + self.imported_funcs)
+    }
+
+    /// Where a defined function's body (locals, then code) lies in the binary.
+    pub fn body(&self, func: DefinedFuncIndex) -> Range<usize> {
+        self.bodies[func.index()].clone()
+    }
+
+    /// The defined function whose body holds this byte of the binary.
+    pub fn func_at(&self, pc: belljar_core::WasmPc) -> Option<FuncIndex> {
+        let pc = pc.0 as usize;
+        let i = self.bodies.partition_point(|b| b.start <= pc).checked_sub(1)?;
+        self.bodies[i].contains(&pc).then(|| self.func_index(DefinedFuncIndex::new(i)))
+    }
+
+    /// What validation noted about a defined function.
+    pub fn facts(&self, func: DefinedFuncIndex) -> &FuncFacts {
+        &self.facts[func.index()]
+    }
+
+    /// The tables, imports first.
+    pub fn tables(&self) -> &[TableType] {
+        &self.tables
+    }
+
+    /// The value that a defined table's elements start with.
+    pub fn table_init(&self, table: TableIndex) -> &ConstExpr {
+        &self.table_inits[table.index() - self.imported_tables]
+    }
+
+    /// How many tables are imported.
+    pub fn imported_tables(&self) -> usize {
+        self.imported_tables
+    }
+
+    /// What the code does to a table.
+    pub fn table_use(&self, table: TableIndex) -> TableUse {
+        self.table_uses[table.index()]
+    }
+
+    /// Whether a table is seen outside: imported or exported.
+    pub fn table_is_shared(&self, table: TableIndex) -> bool {
+        table.index() < self.imported_tables
+            || self.exports.iter().any(|e| e.entity == EntityIndex::Table(table))
+    }
+
+    /// The memories, imports first.
+    pub fn memories(&self) -> &[MemoryType] {
+        &self.memories
+    }
+
+    /// How many memories are imported.
+    pub fn imported_memories(&self) -> usize {
+        self.imported_memories
+    }
+
+    /// The globals, imports first.
+    pub fn globals(&self) -> &[GlobalType] {
+        &self.globals
+    }
+
+    /// The value that a defined global starts with.
+    pub fn global_init(&self, global: GlobalIndex) -> &ConstExpr {
+        &self.global_inits[global.index() - self.imported_globals]
+    }
+
+    /// How many globals are imported.
+    pub fn imported_globals(&self) -> usize {
+        self.imported_globals
+    }
+
+    /// The function to call at instantiation.
+    pub fn start(&self) -> Option<FuncIndex> {
+        self.start
+    }
+
+    /// The element segments.
+    pub fn elems(&self) -> &[ElemSegment] {
+        &self.elems
+    }
+
+    /// The data segments.
+    pub fn data(&self) -> &[DataSegment] {
+        &self.data
+    }
+
+    /// The bytes of a data segment.
+    pub fn data_bytes(&self, segment: usize) -> &[u8] {
+        &self.bytes[self.data[segment].bytes.clone()]
+    }
+
+    /// The place of a function among those whose reference may be taken: exports, elements, `ref.func`.
+    pub fn escaping(&self, func: FuncIndex) -> Option<u32> {
+        self.escaping[func.index()]
+    }
+
+    /// The functions whose reference may be taken, in the order of their objects.
+    pub fn escaping_funcs(&self) -> &[FuncIndex] {
+        &self.escaping_list
+    }
+
+    /// The custom sections: name, and range of the binary.
+    pub fn custom_sections(&self) -> &[(Box<str>, Range<usize>)] {
+        &self.custom_sections
+    }
+
+    /// The contents of the first custom section of this name.
+    pub fn custom_section(&self, name: &str) -> Option<&[u8]> {
+        let (_, range) = self.custom_sections.iter().find(|(n, _)| &**n == name)?;
+        Some(&self.bytes[range.clone()])
+    }
+
+    /// Where each part of an instance lies.
+    pub fn layout(&self) -> &VmLayout {
+        &self.layout
+    }
+
+    /// The name section, read at the first call.
+    pub fn names(&self) -> &Names {
+        self.names.get_or_init(|| Names::read(self.custom_section("name").unwrap_or_default()))
+    }
+
+    /// The type of something by its index.
+    pub fn entity_type(&self, entity: EntityIndex) -> ExternType {
+        match entity {
+            EntityIndex::Func(i) => ExternType::Func(self.func_type(i).clone()),
+            EntityIndex::Table(i) => ExternType::Table(self.tables[i.index()]),
+            EntityIndex::Memory(i) => ExternType::Memory(self.memories[i.index()]),
+            EntityIndex::Global(i) => ExternType::Global(self.globals[i.index()]),
+        }
+    }
+
+    pub(crate) fn layout_counts(&self) -> LayoutCounts {
+        let fixed = |(i, ty): (usize, &TableType)| {
+            let table = TableIndex::new(i);
+            let grows = self.table_is_shared(table) || self.table_use(table).grown;
+            let fixed = ty.maximum() == Some(ty.minimum()) || !grows;
+            u32::try_from(ty.minimum()).ok().filter(|&n| fixed && n <= FIXED_TABLE_LIMIT)
+        };
+        LayoutCounts {
+            types: self.types.len() as u32,
+            imported_funcs: self.imported_funcs as u32,
+            escaping_funcs: self.escaping_list.len() as u32,
+            memories: self.memories.len() as u32,
+            imported_tables: self.imported_tables as u32,
+            defined_tables: self.tables.iter().enumerate().skip(self.imported_tables).map(fixed).collect(),
+            imported_globals: self.imported_globals as u32,
+            defined_globals: (self.globals.len() - self.imported_globals) as u32,
+            data_segments: self.data.len() as u32,
+            elem_segments: self.elems.len() as u32,
+        }
+    }
+}
+
+/// Tables of up to this many elements live inside the instance's state where their size never changes.
+const FIXED_TABLE_LIMIT: u32 = 1 << 20;

@@ -1,0 +1,41 @@
+//! The name section: what a person called things. Broken name sections are no error; names are then missing.
+
+use belljar_core::FuncIndex;
+use std::collections::HashMap;
+use wasmparser::{BinaryReader, Name, NameSectionReader};
+
+/// Names of the module and its functions.
+#[derive(Debug, Default)]
+pub struct Names {
+    module: Option<Box<str>>,
+    funcs: HashMap<FuncIndex, Box<str>>,
+}
+
+impl Names {
+    pub(crate) fn read(section: &[u8]) -> Self {
+        let mut names = Self::default();
+        for sub in NameSectionReader::new(BinaryReader::new(section, 0)) {
+            match sub {
+                Ok(Name::Module { name, .. }) => names.module = Some(name.into()),
+                Ok(Name::Function(map)) => {
+                    names.funcs.extend(
+                        map.into_iter().map_while(Result::ok).map(|n| (FuncIndex(n.index), n.name.into())),
+                    );
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        names
+    }
+
+    /// The module's own name.
+    pub fn module(&self) -> Option<&str> {
+        self.module.as_deref()
+    }
+
+    /// A function's name, as its compiler wrote it (mangled names stay mangled).
+    pub fn func(&self, func: FuncIndex) -> Option<&str> {
+        self.funcs.get(&func).map(|n| &**n)
+    }
+}

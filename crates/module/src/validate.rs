@@ -1,0 +1,122 @@
+//! The first stage: bytes in, [`Module`] out. Function bodies are validated in parallel.
+
+use crate::describe::Describer;
+use crate::error::ModuleError;
+use crate::facts::{FuncFacts, TableUse};
+use crate::module::Module;
+use rayon::prelude::*;
+use std::sync::Arc;
+use wasmparser::{
+    FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, ValidPayload,
+    Validator, ValidatorResources, WasmFeatures,
+};
+
+/// Validates a binary and describes it.
+///
+/// # Errors
+///
+/// Where the bytes are no valid core module under `features`.
+pub fn validate(bytes: Arc<[u8]>, features: WasmFeatures) -> Result<Module, ModuleError> {
+    check_magic(&bytes)?;
+    let mut validator = Validator::new_with_features(features);
+    let mut describer = Describer::new(bytes.clone());
+    let mut bodies: Vec<(FuncToValidate<ValidatorResources>, FunctionBody<'_>)> = Vec::new();
+    for payload in Parser::new(0).parse_all(&bytes) {
+        let payload = payload?;
+        if let ValidPayload::Func(func, body) = validator.payload(&payload)? {
+            bodies.push((func, body));
+        }
+        match payload {
+            Payload::CodeSectionEntry(body) => describer.body(body.range()),
+            other => describer.payload(other)?,
+        }
+    }
+    let tables = describer.table_count();
+    let (facts, uses) = check_bodies(&bodies, tables)?;
+    describer.finish(facts, uses)
+}
+
+fn check_magic(bytes: &[u8]) -> Result<(), ModuleError> {
+    if bytes.is_empty() {
+        return Err(ModuleError::Empty);
+    }
+    if !bytes.starts_with(b"\0asm") {
+        return Err(ModuleError::NotWasm { found: bytes[..bytes.len().min(4)].to_vec() });
+    }
+    // Version 0x0d with layer 1 is a component.
+    if bytes.len() >= 8 && bytes[6..8] == [1, 0] {
+        return Err(ModuleError::Component);
+    }
+    Ok(())
+}
+
+type Bodies<'a> = [(FuncToValidate<ValidatorResources>, FunctionBody<'a>)];
+
+/// Functions that one task validates: enough to outweigh handing it to a thread.
+const CHUNK: usize = 64;
+
+fn check_bodies(bodies: &Bodies<'_>, tables: usize) -> Result<(Vec<FuncFacts>, Vec<TableUse>), ModuleError> {
+    let chunk = |bodies: &Bodies<'_>| -> Result<(Vec<FuncFacts>, Vec<TableUse>), ModuleError> {
+        let mut allocations = FuncValidatorAllocations::default();
+        let mut uses = vec![TableUse::default(); tables];
+        let mut all = Vec::with_capacity(bodies.len());
+        for (func, body) in bodies {
+            let func = FuncToValidate { resources: func.resources.clone(), ..*func };
+            let (facts, a) = check_body(func, body, allocations, &mut uses)?;
+            allocations = a;
+            all.push(facts);
+        }
+        Ok((all, uses))
+    };
+    let parts: Vec<_> = if bodies.len() <= CHUNK {
+        vec![chunk(bodies)]
+    } else {
+        bodies.par_chunks(CHUNK).map(chunk).collect()
+    };
+    let mut facts = Vec::with_capacity(bodies.len());
+    let mut uses = vec![TableUse::default(); tables];
+    // In order, so that the error reported is the first of the binary however threads were scheduled.
+    for part in parts {
+        let (f, u) = part?;
+        facts.extend(f);
+        uses.iter_mut().zip(u).for_each(|(all, one)| all.merge(one));
+    }
+    Ok((facts, uses))
+}
+
+fn check_body(
+    func: FuncToValidate<ValidatorResources>,
+    body: &FunctionBody<'_>,
+    allocations: FuncValidatorAllocations,
+    uses: &mut [TableUse],
+) -> Result<(FuncFacts, FuncValidatorAllocations), ModuleError> {
+    let mut validator = func.into_validator(allocations);
+    let mut facts = FuncFacts::default();
+    let mut reader = body.get_binary_reader();
+    validator.read_locals(&mut reader)?;
+    facts.locals = validator.len_locals();
+    let mut ops = wasmparser::OperatorsReader::new(reader);
+    while !ops.eof() {
+        let (op, offset) = ops.read_with_offset()?;
+        validator.op(offset, &op)?;
+        note(&op, &mut facts, uses);
+    }
+    ops.finish()?;
+    Ok((facts, validator.into_allocations()))
+}
+
+fn note(op: &Operator<'_>, facts: &mut FuncFacts, uses: &mut [TableUse]) {
+    facts.operators += 1;
+    match *op {
+        Operator::Loop { .. } => facts.has_loop = true,
+        Operator::Call { .. } | Operator::CallIndirect { .. } => facts.calls += 1,
+        Operator::TableSet { table }
+        | Operator::TableFill { table }
+        | Operator::TableInit { table, .. }
+        | Operator::TableCopy { dst_table: table, .. } => uses[table as usize].written = true,
+        Operator::TableGrow { table } => {
+            uses[table as usize] = TableUse { written: true, grown: true };
+        }
+        _ => {}
+    }
+}
