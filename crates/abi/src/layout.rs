@@ -59,6 +59,7 @@ pub struct VmLayout {
     dropped_data: i32,
     dropped_elem: i32,
     tables: Vec<TablePlace>,
+    table_headers: Vec<i32>,
     globals: i32,
 }
 
@@ -91,7 +92,7 @@ impl VmLayout {
         let imported_tables = below(consts.take(counts.imported_tables as usize, 8, 8));
         let imported_globals = below(consts.take(counts.imported_globals as usize, 8, 8));
         let types = below(consts.take(counts.types as usize, 4, 4));
-        let escaping_funcs = below(consts.take(counts.escaping_funcs as usize, size_of::<FuncObject>(), 16));
+        let escaping_funcs = below(consts.take(counts.escaping_funcs as usize, FuncObject::GUEST_SIZE, 16));
 
         let mut state = Cursor(0);
         let dropped_data = state.take(counts.data_segments as usize, 1, 1) as i32;
@@ -100,7 +101,11 @@ impl VmLayout {
         let mut tables: Vec<TablePlace> = (0..counts.imported_tables as i32)
             .map(|i| TablePlace::Imported(imported_tables + i * 8))
             .collect();
-        for size in &counts.defined_tables {
+        let headers = state.take(counts.defined_tables.len(), size_of::<GuestTable>(), 8) as i32;
+        let table_headers: Vec<i32> = (0..counts.defined_tables.len() as i32)
+            .map(|i| headers + i * size_of::<GuestTable>() as i32)
+            .collect();
+        for (size, header) in counts.defined_tables.iter().zip(&table_headers) {
             tables.push(match *size {
                 Some(length) => {
                     if length as usize * 4 > CONTEXT_DISTANCE {
@@ -108,7 +113,7 @@ impl VmLayout {
                     }
                     TablePlace::Fixed { elements: state.take(length as usize, 4, 16) as i32, length }
                 }
-                None => TablePlace::Growable(state.take(1, size_of::<GuestTable>(), 8) as i32),
+                None => TablePlace::Growable(*header),
             });
         }
         let (const_size, state_size) = (consts.0.next_multiple_of(64), state.0.next_multiple_of(64));
@@ -128,6 +133,7 @@ impl VmLayout {
             dropped_data,
             dropped_elem,
             tables,
+            table_headers,
             globals,
         })
     }
@@ -169,6 +175,11 @@ impl VmLayout {
         self.tables[table.index()]
     }
 
+    /// Offset of a defined table's [`GuestTable`]; a fixed table has one too, for those who import it.
+    pub fn table_header(&self, table: TableIndex) -> i32 {
+        self.table_headers[table.index() - self.counts.imported_tables as usize]
+    }
+
     /// Offset of the slot that holds the address of an imported global.
     pub fn imported_global(&self, global: GlobalIndex) -> i32 {
         debug_assert!(global.0 < self.counts.imported_globals);
@@ -190,7 +201,7 @@ impl VmLayout {
     /// Offset of the function object of the `nth` escaping function.
     pub fn func_object(&self, nth: u32) -> i32 {
         debug_assert!(nth < self.counts.escaping_funcs);
-        self.escaping_funcs + nth as i32 * size_of::<FuncObject>() as i32
+        self.escaping_funcs + nth as i32 * FuncObject::GUEST_SIZE as i32
     }
 
     /// Offset of the byte that tells whether a data segment was dropped.
@@ -226,18 +237,19 @@ mod tests {
         assert_eq!(layout.func_object(0) % 16, 0);
         assert!(layout.type_id(TypeIndex(2)) + 4 <= layout.func_object(0));
         assert!(
-            layout.func_object(4) + size_of::<FuncObject>() as i32
+            layout.func_object(4) + FuncObject::GUEST_SIZE as i32
                 <= layout.const_size() as i32 - CONTEXT_DISTANCE as i32
         );
         assert_eq!(layout.defined_global(GlobalIndex(1)) % 16, 0);
         let TablePlace::Fixed { elements, length: 10 } = layout.table(TableIndex(1)) else { panic!() };
         let TablePlace::Growable(header) = layout.table(TableIndex(2)) else { panic!() };
-        assert!(elements + 40 <= header && header + 8 <= layout.state_size() as i32);
+        assert!(layout.table_header(TableIndex(1)) + 8 <= header && header + 8 <= elements);
+        assert!(elements + 40 <= layout.state_size() as i32);
     }
 
     #[test]
     fn what_does_not_fit_a_store_is_refused() {
-        let counts = LayoutCounts { escaping_funcs: 1_000_000, ..LayoutCounts::default() };
+        let counts = LayoutCounts { escaping_funcs: 2_000_000, ..LayoutCounts::default() };
         assert_eq!(VmLayout::new(counts), None);
     }
 }

@@ -20,6 +20,9 @@ pub struct ConstHeader {
 
 /// What a function reference refers to. Aligned to 16 bytes.
 ///
+/// The object of a guest function ends after [`FuncObject::GUEST_SIZE`] bytes; the rest is a host
+/// function's.
+///
 /// The object at id 0 is null: its signature equals no other, so that one comparison finds both a null
 /// and a mismatch.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub struct FuncObject {
 }
 
 impl FuncObject {
+    /// Bytes of a guest function's object.
+    pub const GUEST_SIZE: usize = 32;
     /// [`FuncObject::func_index`] of a host function.
     pub const HOST: u32 = u32::MAX;
     /// [`FuncObject::instance`] where no instance is known.

@@ -1,1 +1,86 @@
-//! belljar
+//! A WebAssembly runtime for people who run code they did not write.
+//!
+//! A bell jar is sealed, you can see into it, and you can empty it. This crate is the embedding interface:
+//! its names and shapes are those that users of Wasmtime and Wasmi know. It has no `unsafe fn` and hands out
+//! no raw pointer; what would be undefined behaviour elsewhere is a compile error, an `Err` or a panic with a
+//! sentence here.
+//!
+//! ```
+//! use belljar::{Caller, Engine, Linker, Module, Store};
+//!
+//! # fn main() -> belljar::Result<()> {
+//! let engine = Engine::default();
+//! let module = Module::new(&engine, r#"
+//!     (module
+//!         (import "host" "log" (func $log (param i32)))
+//!         (func (export "run") (param i32) (result i32)
+//!             (call $log (local.get 0))
+//!             (i32.add (local.get 0) (i32.const 1))))"#)?;
+//!
+//! let mut linker = Linker::new(&engine);
+//! linker.func_wrap("host", "log", |mut caller: Caller<'_, Vec<i32>>, x: i32| {
+//!     caller.data_mut().push(x);
+//! })?;
+//!
+//! let mut store = Store::new(&engine, Vec::new());
+//! let instance = linker.instantiate(&mut store, &module)?;
+//! let run = instance.get_typed_func::<i32, i32>(&mut store, "run")?;
+//! assert_eq!(run.call(&mut store, 41)?, 42);
+//! assert_eq!(store.data(), &[41]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What belongs to what
+//!
+//! An [`Engine`] compiles [`Module`]s; a [`Store`] holds [`Instance`]s and everything they can reach. Handles
+//! ([`Func`], [`Memory`], [`Table`], [`Global`], [`Instance`], [`ExternRef`]) are small numbers that are
+//! checked against their store at every use. `Engine`, `Module`, [`Linker`] and [`InstancePre`] are
+//! `Send + Sync`, a store is `Send`: two threads run two stores of one engine at once.
+//!
+//! # How a run ends
+//!
+//! Every call into a guest ends in one of these ways, through one path: it returns; it traps (an [`Error`]
+//! that holds a [`Trap`] and a [`WasmBacktrace`]); a host function that it called returns an error (that
+//! error, with a backtrace); or a host function panics, and the panic goes on to the caller.
+
+mod config;
+mod engine;
+mod error;
+mod externs;
+mod func;
+mod global;
+mod instance;
+mod limits;
+mod linker;
+mod memory;
+mod module;
+mod store;
+mod table;
+mod types;
+mod values;
+mod wasm_ty;
+
+pub use belljar_core::Trap;
+pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
+pub use config::Config;
+pub use engine::Engine;
+pub use error::{Error, MemoryFault, Result};
+pub use externs::{Export, Extern};
+pub use func::{Func, IntoFunc, TypedFunc};
+pub use global::Global;
+pub use instance::{Instance, InstancePre};
+pub use limits::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
+pub use linker::{Linker, UnknownImportError};
+pub use memory::{Memory, MemoryAccessError};
+pub use module::Module;
+pub use store::{
+    AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut, UpdateDeadline,
+};
+pub use table::Table;
+pub use types::{
+    ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability, RefType,
+    TableType, ValType,
+};
+pub use values::{ExternRef, Ref, V128, Val};
+pub use wasm_ty::{WasmParams, WasmResults, WasmRet, WasmTy};

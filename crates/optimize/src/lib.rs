@@ -1,1 +1,119 @@
-//! optimize
+//! The optimizing tier: from validated function bodies to machine code, through Cranelift.
+//!
+//! In: a [`belljar_compile::ModulePlan`] and a function index. Out: a [`CompiledFunction`] with its
+//! relocations, trap sites and positions. Never: knowledge of how code is loaded or run, a second validation,
+//! or `unsafe`. No other crate names Cranelift.
+//!
+//! ```text
+//!   body ─▶ translate ─▶ CLIF ─▶ Cranelift ─▶ machine code ─▶ harvest ─▶ CompiledFunction
+//!           (inlines small callees on its way)
+//! ```
+
+mod failure;
+mod harvest;
+mod isa;
+mod memo;
+mod region;
+mod signature;
+mod trampoline;
+mod translate;
+mod trap_code;
+mod tuning;
+mod workspace;
+
+use belljar_abi::CompiledFunction;
+use belljar_compile::{CompileError, ModulePlan, Tier, TrampolineKind};
+use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
+use cranelift_codegen::isa::TargetIsa;
+use failure::Failure;
+use isa::Isas;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use workspace::{Workspace, WorkspacePool};
+
+/// What the tier is called. A test holds it against the release that is linked.
+const NAME: &str = "optimize (cranelift 0.135.0)";
+
+/// The optimizing tier for the machine it runs on.
+pub struct Optimizer {
+    isas: Isas,
+    pool: WorkspacePool,
+}
+
+impl Optimizer {
+    /// Looks at the host's processor and gets ready to compile for it.
+    ///
+    /// # Errors
+    ///
+    /// Where the processor lacks an instruction set that compiled code relies on.
+    pub fn new() -> Result<Self, CompileError> {
+        Ok(Self { isas: Isas::for_host()?, pool: WorkspacePool::default() })
+    }
+
+    /// The target and the processor features that code is made for: code runs only where all of them are
+    /// present.
+    pub fn target(&self) -> String {
+        isa::describe(self.isas.get(false))
+    }
+
+    /// Compiles in a workspace from the pool. A panic of the compiler is an error of this function; its
+    /// workspace is thrown away.
+    fn compile(
+        &self,
+        canonical_nans: bool,
+        work: impl FnOnce(&mut Workspace, &dyn TargetIsa) -> Result<CompiledFunction, Failure>,
+    ) -> Result<CompiledFunction, Failure> {
+        let isa = self.isas.get(canonical_nans);
+        let mut workspace = self.pool.take();
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut workspace, isa)))
+            .map_err(|payload| Failure::from_panic(&*payload))?;
+        // After an error the builder may be half way through a function.
+        if result.is_ok() {
+            self.pool.put(workspace);
+        }
+        result
+    }
+}
+
+impl Tier for Optimizer {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn function(
+        &self,
+        plan: &ModulePlan<'_>,
+        func: DefinedFuncIndex,
+    ) -> Result<CompiledFunction, CompileError> {
+        self.compile(plan.tunables.canonical_nans, |workspace, isa| {
+            translate::function(workspace, isa, plan, func)
+        })
+        .map_err(|f| f.in_function(plan.module.func_index(func)))
+    }
+
+    fn thunk(&self, plan: &ModulePlan<'_>, import: FuncIndex) -> Result<CompiledFunction, CompileError> {
+        self.compile(plan.tunables.canonical_nans, |workspace, isa| {
+            trampoline::thunk(workspace, isa, plan, import)
+        })
+        .map_err(|f| f.in_function(import))
+    }
+
+    fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+        self.compile(false, |workspace, isa| trampoline::trampoline(workspace, isa, kind, ty))
+            .map_err(|f| f.in_trampoline(ty))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_tells_the_linked_release() {
+        assert!(NAME.contains(cranelift_codegen::VERSION), "{} is linked", cranelift_codegen::VERSION);
+    }
+
+    #[test]
+    fn the_target_is_described() {
+        assert!(Optimizer::new().unwrap().target().contains("has_sse41"));
+    }
+}

@@ -1,1 +1,42 @@
-//! vm
+//! Everything unsafe: regions, memories, tables, traps, signals, stack walking, and the ways in and out.
+//!
+//! In: loaded code, imports, values. Out: instances, results, [`Exit`]s. Never: knowledge of how code was
+//! compiled. The facts that unsafe code here rests on are named in `invariants.md`.
+//!
+//! The crate's own interface is safe to use under one rule: numbers of a store's things ([`Entity`],
+//! [`belljar_core::FuncRefId`], [`RawFunc`], [`RawExtern`]) are taken to that store alone. The `belljar`
+//! crate keeps the rule for its users by checking every handle.
+
+mod abi_types;
+mod builtins;
+mod bulk;
+mod call;
+mod code;
+mod code_table;
+mod entities;
+mod host;
+mod instance;
+pub(crate) mod invariants;
+mod limits;
+mod loaded;
+mod memory;
+mod runtime;
+mod store;
+mod store_region;
+mod sys;
+mod table;
+mod trap;
+mod types;
+mod walk;
+
+pub use abi_types::{AbiParams, AbiResult, AbiTy, One, RawExtern, RawFunc, RawVector, Value};
+pub use call::{TypedFunc, call_values};
+pub use code_table::LoadedCode;
+pub use host::{HostFunc, HostShim};
+pub use instance::{Entity, ImportValue, NeedsChecks, instantiate};
+pub use limits::ResourceLimiter;
+pub use loaded::LoadedModule;
+pub use runtime::{Direction, Runtime, TrampolineSource};
+pub use store::{Limiter, StoreCore, StoreId, StoreInner};
+pub use trap::{Exit, Fault};
+pub use walk::{RawFrame, RawStack};

@@ -1,1 +1,57 @@
-//! wasi
+//! WASI for the belljar WebAssembly runtime.
+//!
+//! In: what the embedder grants (arguments, streams, directories, sockets, clocks, randomness), gathered by
+//! [`WasiCtxBuilder`]. Out: a [`WasiCtx`], on which the functions of [`p1`] (WASI 0.1, "preview 1", with its
+//! predecessor `wasi_unstable`) work, given the guest's memory as [`GuestMemory`].
+//!
+//! Never: a path, symbolic link or race that leads a guest out of its preopened directories (each look-up is
+//! `openat2` beneath a directory handle, or a walk by handles where the kernel lacks it, by `cap-std`);
+//! a panic on anything the guest passes; an allocation whose size the guest picks without a limit.
+//!
+//! ```
+//! use belljar_wasi::{GuestMemory, MemoryOutputPipe, WasiCtxBuilder, p1};
+//!
+//! let stdout = MemoryOutputPipe::new(1024);
+//! let ctx = WasiCtxBuilder::new().arg("hello").stdout(stdout.clone()).build();
+//!
+//! // A guest's memory with one buffer of five bytes at address 16, described at address 0.
+//! let mut bytes = vec![0; 64];
+//! bytes[16..21].copy_from_slice(b"hello");
+//! let mut memory = GuestMemory::new(&mut bytes);
+//! memory.write_u32(0, 16)?;
+//! memory.write_u32(4, 5)?;
+//! p1::fd_write(&ctx, &mut memory, 1, 0, 1, 8)?;
+//! assert_eq!(stdout.contents(), b"hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod builder;
+mod clocks;
+mod ctx;
+mod descriptor;
+mod dir;
+mod exit;
+mod file;
+mod listing;
+mod memory;
+pub mod p1;
+mod perms;
+mod pipe;
+mod random;
+mod socket;
+mod stat;
+mod stdio;
+mod stream;
+mod table;
+
+pub use builder::WasiCtxBuilder;
+pub use clocks::{HostCpuClock, HostMonotonicClock, HostWallClock};
+pub use ctx::WasiCtx;
+pub use exit::I32Exit;
+pub use memory::{Fault, GuestMemory, SharedBytes};
+pub use perms::{DirPerms, FilePerms};
+pub use pipe::{MemoryInputPipe, MemoryOutputPipe};
+pub use random::{HostRandom, SeededRandom};
+pub use socket::PreopenSocket;
+pub use stdio::{Empty, InputFile, OutputFile, Sink, stderr, stdin, stdout};
+pub use stream::{InputStream, OutputStream};

@@ -1,1 +1,24 @@
-//! watch
+//! What a person gets to see of a guest: backtraces with names, files and lines.
+//!
+//! In: a recorded stack ([`belljar_vm::RawStack`]), or a module and a position in it. Out: a
+//! [`WasmBacktrace`], one [`FrameInfo`] for each wasm function on the stack, each with its [`FrameSymbol`]s.
+//! Never: stopping the guest, or trusting it. Names and debug information come from the guest's module; they
+//! can be missing, wrong or malicious, and then symbols are missing, and no more.
+//!
+//! ```text
+//! RawStack ── positions ──▶ FrameInfo ── DWARF, when first asked ──▶ FrameSymbol…
+//! ```
+
+mod backtrace;
+mod code_section;
+mod dwarf;
+mod frame_info;
+mod printed_name;
+mod section_reader;
+mod symbol;
+mod symbol_cache;
+
+pub use backtrace::WasmBacktrace;
+pub use frame_info::FrameInfo;
+pub use printed_name::PrintedName;
+pub use symbol::{FrameSymbol, symbols_at};

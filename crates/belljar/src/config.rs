@@ -1,0 +1,77 @@
+//! What an engine is made with.
+
+use belljar_compile::Tunables;
+
+/// How an [`crate::Engine`] compiles and runs.
+///
+/// ```
+/// use belljar::{Config, Engine};
+/// let mut config = Config::new();
+/// config.consume_fuel(true).max_wasm_stack(256 << 10);
+/// let engine = Engine::new(&config)?;
+/// # Ok::<(), belljar::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) tunables: Tunables,
+    pub(crate) max_wasm_stack: usize,
+    pub(crate) reserve_memory: bool,
+}
+
+/// Bytes of native stack for guest code, unless configured: the smallest thread stacks in use (2 MiB) leave
+/// as much again to host functions.
+const DEFAULT_STACK: usize = 1 << 20;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// The defaults, which each method below states.
+    pub fn new() -> Self {
+        Self { tunables: Tunables::default(), max_wasm_stack: DEFAULT_STACK, reserve_memory: true }
+    }
+
+    /// Whether guest code counts fuel: about one unit an instruction, and [`crate::Trap::OutOfFuel`] when
+    /// none is left. Default: no.
+    pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
+        self.tunables.consume_fuel = enable;
+        self
+    }
+
+    /// Whether guest code compares the engine's epoch with its store's deadline at function entries and
+    /// loops. Default: no.
+    pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
+        self.tunables.epoch_interruption = enable;
+        self
+    }
+
+    /// Bytes of native stack that guest code may use before it traps. Clamped to what the thread has.
+    /// Default: 1 MiB.
+    pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
+        self.max_wasm_stack = bytes;
+        self
+    }
+
+    /// Whether every NaN that an operation makes gets the canonical bits, so that results are the same on
+    /// every machine. Default: no.
+    pub fn cranelift_nan_canonicalization(&mut self, enable: bool) -> &mut Self {
+        self.tunables.canonical_nans = enable;
+        self
+    }
+
+    /// Whether calls of small functions are replaced by their bodies. Default: yes.
+    pub fn compiler_inlining(&mut self, enable: bool) -> &mut Self {
+        self.tunables.inlining = enable;
+        self
+    }
+
+    /// Whether 4 GiB of address space are reserved for each 32-bit memory, so that its accesses need no
+    /// checks. Where the machine refuses that, checks are compiled in, whatever is said here. Default: yes.
+    pub fn memory_reservation(&mut self, enable: bool) -> &mut Self {
+        self.reserve_memory = enable;
+        self
+    }
+}

@@ -1,0 +1,97 @@
+//! The engine: what all stores and modules of a program share.
+
+use crate::{Config, Result};
+use belljar_abi::CompiledFunction;
+use belljar_compile::{MemoryAccess, Tier, TrampolineKind, Tunables};
+use belljar_core::FuncType;
+use belljar_optimize::Optimizer;
+use belljar_vm::{Direction, Runtime, TrampolineSource};
+use std::sync::Arc;
+
+/// A compiler with its settings, and what the stores that run its code share. Cheap to clone.
+///
+/// Modules, stores and linkers of one engine work together; those of two do not.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    tunables: Tunables,
+    tier: Arc<dyn Tier>,
+    runtime: Arc<Runtime>,
+}
+
+/// The engine's compiler as the runtime knows it.
+struct Trampolines(Arc<dyn Tier>);
+
+impl TrampolineSource for Trampolines {
+    fn trampoline(&self, direction: Direction, ty: &FuncType) -> Result<CompiledFunction> {
+        let kind = match direction {
+            Direction::Entry => TrampolineKind::ArrayEntry,
+            Direction::Exit => TrampolineKind::ArrayExit,
+        };
+        Ok(self.0.trampoline(kind, ty)?)
+    }
+}
+
+impl Default for Engine {
+    /// # Panics
+    ///
+    /// Where [`Engine::new`] with the default configuration fails.
+    fn default() -> Self {
+        Self::new(&Config::default()).expect("the default configuration works on supported machines")
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine.
+    ///
+    /// # Errors
+    ///
+    /// Where the processor lacks what the compiler needs, or signal handlers cannot be installed.
+    pub fn new(config: &Config) -> Result<Self> {
+        let reserve = config.reserve_memory && Runtime::can_reserve();
+        let memory_access = if reserve { MemoryAccess::Reserved } else { MemoryAccess::Checked };
+        let tunables = Tunables { memory_access, ..config.tunables };
+        let tier: Arc<dyn Tier> = Arc::new(Optimizer::new()?);
+        let runtime = Runtime::new(config.max_wasm_stack, Box::new(Trampolines(tier.clone())))?;
+        let inner = Inner { config: config.clone(), tunables, tier, runtime };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What it was made with.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Moves the epoch on by one: stores whose deadline that reaches are interrupted. From any thread, and
+    /// from signal handlers.
+    pub fn increment_epoch(&self) {
+        self.inner.runtime.increment_epoch();
+    }
+
+    /// Whether two handles are the same engine.
+    pub fn same(a: &Engine, b: &Engine) -> bool {
+        Arc::ptr_eq(&a.inner, &b.inner)
+    }
+
+    pub(crate) fn tunables(&self) -> Tunables {
+        self.inner.tunables
+    }
+
+    pub(crate) fn tier(&self) -> &dyn Tier {
+        &*self.inner.tier
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.inner.runtime
+    }
+}

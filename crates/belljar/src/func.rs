@@ -1,0 +1,267 @@
+//! Functions: of guests as the host calls them, of the host as guests call them.
+
+use crate::error::from_exit;
+use crate::store::check_store;
+use crate::wasm_ty::for_each_arity;
+use crate::{
+    AsContext, AsContextMut, Caller, FuncType, Result, StoreContextMut, Val, WasmParams, WasmResults,
+    WasmRet, WasmTy,
+};
+use belljar_core::{FuncRefId, InstanceId};
+use belljar_vm::{HostFunc, RawFunc, StoreCore, StoreId, StoreInner, Value};
+use std::sync::Arc;
+
+/// A function of a store: a guest's, or the host's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Func {
+    store: StoreId,
+    id: FuncRefId,
+}
+
+impl Func {
+    /// A function of the host whose type is known at run time. `func` gets the parameters, and results that
+    /// are zero or null and of which it must replace each by a value of its type.
+    ///
+    /// # Panics
+    ///
+    /// Where the store is full.
+    pub fn new<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let store = store.as_context_mut();
+        let host = dynamic(store.0.core().runtime(), ty, func);
+        Self::enter(store.0.core_mut(), &host)
+    }
+
+    /// A function of the host from a closure over [`WasmTy`]s, up to 16, perhaps with a [`Caller`] first.
+    ///
+    /// ```
+    /// use belljar::{Caller, Engine, Func, Store};
+    /// let engine = Engine::default();
+    /// let mut store = Store::new(&engine, 0_u32);
+    /// let add = Func::wrap(&mut store, |mut caller: Caller<'_, u32>, a: i32, b: i32| {
+    ///     *caller.data_mut() += 1;
+    ///     a + b
+    /// });
+    /// assert_eq!(add.typed::<(i32, i32), i32>(&store)?.call(&mut store, (2, 3))?, 5);
+    /// assert_eq!(*store.data(), 1);
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where the store is full.
+    pub fn wrap<T: 'static, Params, Results>(
+        mut store: impl AsContextMut<Data = T>,
+        func: impl IntoFunc<T, Params, Results>,
+    ) -> Self {
+        let store = store.as_context_mut();
+        let host = func.into_host_func(store.0.core().runtime());
+        Self::enter(store.0.core_mut(), &host)
+    }
+
+    fn enter(store: &mut StoreCore, host: &Arc<HostFunc>) -> Self {
+        let id = store.new_host_func(host, None).expect("room in the store for a host function");
+        Self { store: store.id(), id }
+    }
+
+    /// Its type.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> FuncType {
+        let core = store.as_context().0.core();
+        check_store(self.store, core, "Func");
+        FuncType(core.func_type(self.id))
+    }
+
+    /// Calls it. `results` is overwritten.
+    ///
+    /// # Errors
+    ///
+    /// Where parameters or the length of `results` do not fit its type, a value belongs to another store, or
+    /// the guest does not return: a [`crate::Trap`], an error of a host function.
+    ///
+    /// # Panics
+    ///
+    /// If the function belongs to another store; and with a panic of a host function.
+    pub fn call(&self, mut store: impl AsContextMut, params: &[Val], results: &mut [Val]) -> Result<()> {
+        let store = store.as_context_mut();
+        let core = store.0.core();
+        check_store(self.store, core, "Func");
+        let expected = core.func_type(self.id).results().len();
+        anyhow::ensure!(
+            results.len() == expected,
+            "the function has {expected} results, and room for {} was given",
+            results.len()
+        );
+        let params = params.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
+        let mut out = Vec::new();
+        belljar_vm::call_values(store.0, self.id, &params, &mut out).map_err(from_exit)?;
+        let core = store.0.core();
+        for (result, value) in results.iter_mut().zip(out) {
+            *result = Val::from_value(value, core);
+        }
+        Ok(())
+    }
+
+    /// The function with Rust types, for fast calls.
+    ///
+    /// # Errors
+    ///
+    /// Where its type is another.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another store.
+    pub fn typed<Params: WasmParams, Results: WasmResults>(
+        &self,
+        store: impl AsContext,
+    ) -> Result<TypedFunc<Params, Results>> {
+        let core = store.as_context().0.core();
+        check_store(self.store, core, "Func");
+        belljar_vm::TypedFunc::new(core, self.id).map(|inner| TypedFunc { inner }).map_err(|found| {
+            let wanted = belljar_core::FuncType::new(
+                <Params::Abi as belljar_vm::AbiParams>::TYPES.iter().copied(),
+                <Results::ResultAbi as belljar_vm::AbiResult>::TYPES.iter().copied(),
+            );
+            anyhow::anyhow!("type mismatch: the function has type {found}, and {wanted} was asked for")
+        })
+    }
+
+    pub(crate) fn from_id(store: StoreId, id: FuncRefId) -> Self {
+        Self { store, id }
+    }
+
+    pub(crate) fn id(&self) -> FuncRefId {
+        self.id
+    }
+
+    pub(crate) fn store(&self) -> StoreId {
+        self.store
+    }
+
+    #[inline]
+    pub(crate) fn to_raw(this: Option<Self>, store: &StoreCore) -> Result<RawFunc> {
+        let Some(this) = this else { return Ok(RawFunc::NULL) };
+        anyhow::ensure!(this.store == store.id(), "a Func was used with a store that it does not belong to");
+        Ok(store.func_ref(this.id))
+    }
+
+    pub(crate) fn from_raw(raw: RawFunc, store: &StoreCore) -> Option<Self> {
+        store.func_of_ref(raw).map(|id| Self { store: store.id(), id })
+    }
+}
+
+/// A function whose Rust types were checked once, so that calls need no look at it.
+pub struct TypedFunc<Params: WasmParams, Results: WasmResults> {
+    inner: belljar_vm::TypedFunc<Params::Abi, Results::ResultAbi>,
+}
+
+impl<P: WasmParams, R: WasmResults> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner }
+    }
+}
+
+impl<P: WasmParams, R: WasmResults> std::fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    /// Calls it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Func::call`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Func::call`].
+    #[inline]
+    pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
+        let store = store.as_context_mut();
+        let params = params.into_abi(store.0.core())?;
+        match self.inner.call(store.0, params) {
+            Ok(results) => Ok(R::from_result(results, store.0.core())),
+            Err(exit) => Err(from_exit(exit)),
+        }
+    }
+
+    /// The function without its Rust types.
+    pub fn func(&self) -> Func {
+        Func { store: self.inner.store(), id: self.inner.func() }
+    }
+}
+
+/// A closure that can be a host function: over [`WasmTy`]s, up to 16, perhaps with a [`Caller`] first,
+/// returning a [`WasmRet`].
+pub trait IntoFunc<T: 'static, Params, Results>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Arc<HostFunc>;
+}
+
+macro_rules! into_func {
+    ($($name:ident)*) => {
+        #[allow(non_snake_case, unused_variables)]
+        impl<T: 'static, F, $($name: WasmTy,)* R: WasmRet> IntoFunc<T, ($($name,)*), R> for F
+        where
+            F: Fn($($name),*) -> R + Send + Sync + 'static,
+        {
+            fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Arc<HostFunc> {
+                let f = move |_: Caller<'_, T>, $($name: $name),*| self($($name),*);
+                f.into_host_func(runtime)
+            }
+        }
+
+        #[allow(non_snake_case, unused_variables)]
+        impl<T: 'static, F, $($name: WasmTy,)* R: WasmRet> IntoFunc<T, (Caller<'_, T>, $($name,)*), R> for F
+        where
+            F: Fn(Caller<'_, T>, $($name),*) -> R + Send + Sync + 'static,
+        {
+            fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Arc<HostFunc> {
+                HostFunc::typed::<T, _, <R::Results as WasmResults>::ResultAbi, _>(
+                    runtime,
+                    move |store: &mut StoreInner<T>, instance: Option<InstanceId>, params: ($($name::Abi,)*)| {
+                        let ($($name,)*) = params;
+                        $(let $name = <$name as WasmTy>::from_abi($name, store.core());)*
+                        let caller = Caller { store: StoreContextMut(&mut *store), instance };
+                        let results = self(caller, $($name),*).into_results()?;
+                        results.into_result(store.core())
+                    },
+                )
+            }
+        }
+    };
+}
+
+for_each_arity!(into_func);
+
+/// A host function whose type is known at run time.
+pub(crate) fn dynamic<T: 'static>(
+    runtime: &Arc<belljar_vm::Runtime>,
+    ty: FuncType,
+    func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+) -> Arc<HostFunc> {
+    let run = move |store: &mut StoreInner<T>,
+                    instance: Option<InstanceId>,
+                    params: &[Value],
+                    results: &mut [Value]|
+          -> Result<()> {
+        let core = store.core();
+        let params: Vec<Val> = params.iter().map(|v| Val::from_value(*v, core)).collect();
+        let mut out: Vec<Val> = results.iter().map(|v| Val::from_value(*v, core)).collect();
+        func(Caller { store: StoreContextMut(&mut *store), instance }, &params, &mut out)?;
+        for (result, value) in results.iter_mut().zip(out) {
+            *result = value.to_value(store.core())?;
+        }
+        Ok(())
+    };
+    HostFunc::dynamic::<T, _>(runtime, ty.0, run)
+}
+

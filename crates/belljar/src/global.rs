@@ -1,0 +1,67 @@
+//! Globals as the host reads and writes them.
+
+use crate::store::check_store;
+use crate::{AsContext, AsContextMut, GlobalType, Result, Val};
+use belljar_vm::StoreId;
+
+/// A global of a store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Global {
+    store: StoreId,
+    id: usize,
+}
+
+impl Global {
+    /// A new global.
+    ///
+    /// # Errors
+    ///
+    /// Where the value is not of the type or of another store, or the store is full.
+    pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Self> {
+        let core = store.as_context_mut().0.core_mut();
+        let value = value.to_value(core)?;
+        Ok(Self { store: core.id(), id: core.new_global(ty, value)? })
+    }
+
+    /// Its type.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another store, as all methods here.
+    pub fn ty(&self, store: impl AsContext) -> GlobalType {
+        let core = store.as_context().0.core();
+        check_store(self.store, core, "Global");
+        core.global_type(self.id)
+    }
+
+    /// Its value.
+    pub fn get(&self, mut store: impl AsContextMut) -> Val {
+        let core = store.as_context_mut().0.core();
+        check_store(self.store, core, "Global");
+        Val::from_value(core.global_get(self.id), core)
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    ///
+    /// Where it is immutable, or the value not of its type or of another store.
+    pub fn set(&self, mut store: impl AsContextMut, value: Val) -> Result<()> {
+        let core = store.as_context_mut().0.core_mut();
+        check_store(self.store, core, "Global");
+        let value = value.to_value(core)?;
+        core.global_set(self.id, value)
+    }
+
+    pub(crate) fn from_id(store: StoreId, id: usize) -> Self {
+        Self { store, id }
+    }
+
+    pub(crate) fn id(&self) -> usize {
+        self.id
+    }
+
+    pub(crate) fn store(&self) -> StoreId {
+        self.store
+    }
+}

@@ -1,0 +1,172 @@
+//! Instances: modules with their imports, in a store.
+
+use crate::error::from_exit;
+use crate::linker::Definition;
+use crate::store::check_store;
+use crate::{
+    AsContextMut, Export, Extern, Func, Global, Memory, Module, Result, StoreContext, Table,
+    TypedFunc, WasmParams, WasmResults,
+};
+use anyhow::Context;
+use belljar_core::InstanceId;
+use belljar_vm::{Exit, ImportValue, NeedsChecks, StoreId, StoreInner};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// An instance of a store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Instance {
+    store: StoreId,
+    id: InstanceId,
+}
+
+impl Instance {
+    /// Instantiates a module with these imports, in the order of [`Module::imports`], and runs its start
+    /// function. A [`crate::Linker`] finds imports by name.
+    ///
+    /// # Errors
+    ///
+    /// Where imports are missing, too many or of other types; a limit of the store is reached; an active
+    /// segment does not fit (a [`crate::Trap`]); or the start function does not return.
+    ///
+    /// # Panics
+    ///
+    /// If an import belongs to another store.
+    pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Self> {
+        let store = store.as_context_mut();
+        for import in imports {
+            check_store(import.store(), store.0.core(), "import");
+        }
+        let imports: SmallVec<[ImportValue<'_>; 16]> =
+            imports.iter().map(|i| ImportValue::Entity(i.entity())).collect();
+        instantiate(store.0, module, &imports)
+    }
+
+    /// The module it was made from exports these.
+    pub fn exports<'a, T: 'static>(
+        &self,
+        store: impl Into<StoreContext<'a, T>>,
+    ) -> impl ExactSizeIterator<Item = Export<'a>> + 'a {
+        let core = store.into().0.core();
+        check_store(self.store, core, "Instance");
+        let (store, id) = (self.store, self.id);
+        let module = core.instance_module(id).module();
+        module.exports().iter().map(move |export| Export {
+            name: &export.name,
+            item: Extern::from_entity(store, core.instance_entity(id, export.entity)),
+        })
+    }
+
+    /// An export by name.
+    ///
+    /// # Panics
+    ///
+    /// If the instance belongs to another store, as all methods here.
+    pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
+        let core = store.as_context_mut().0.core();
+        check_store(self.store, core, "Instance");
+        Some(Extern::from_entity(self.store, core.instance_export(self.id, name)?))
+    }
+
+    /// An exported function; `None` where there is none of this name.
+    pub fn get_func(&self, store: impl AsContextMut, name: &str) -> Option<Func> {
+        self.get_export(store, name)?.into_func()
+    }
+
+    /// An exported function with Rust types.
+    ///
+    /// # Errors
+    ///
+    /// Where no function of this name is exported, or its type is another.
+    pub fn get_typed_func<Params: WasmParams, Results: WasmResults>(
+        &self,
+        mut store: impl AsContextMut,
+        name: &str,
+    ) -> Result<TypedFunc<Params, Results>> {
+        let export = self.get_export(&mut store, name);
+        let export = export.with_context(|| format!("the instance exports nothing named `{name}`"))?;
+        let func = export.into_func().with_context(|| format!("the export `{name}` is not a function"))?;
+        func.typed(&store).with_context(|| format!("the exported function `{name}` has another type"))
+    }
+
+    /// An exported memory; `None` where there is none of this name.
+    pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
+        self.get_export(store, name)?.into_memory()
+    }
+
+    /// An exported table; `None` where there is none of this name.
+    pub fn get_table(&self, store: impl AsContextMut, name: &str) -> Option<Table> {
+        self.get_export(store, name)?.into_table()
+    }
+
+    /// An exported global; `None` where there is none of this name.
+    pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
+        self.get_export(store, name)?.into_global()
+    }
+}
+
+/// A module whose imports a [`crate::Linker`] has found and checked: instantiation needs no names.
+pub struct InstancePre<T: 'static> {
+    pub(crate) module: Module,
+    pub(crate) items: Arc<[Definition]>,
+    pub(crate) data: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: 'static> Clone for InstancePre<T> {
+    fn clone(&self) -> Self {
+        Self { module: self.module.clone(), items: self.items.clone(), data: std::marker::PhantomData }
+    }
+}
+
+impl<T: 'static> std::fmt::Debug for InstancePre<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InstancePre").field("module", &self.module).finish_non_exhaustive()
+    }
+}
+
+impl<T: 'static> InstancePre<T> {
+    /// The module.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Makes an instance and runs its start function.
+    ///
+    /// # Errors
+    ///
+    /// As [`Instance::new`].
+    ///
+    /// # Panics
+    ///
+    /// If an import was defined with something of another store.
+    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
+        let store = store.as_context_mut();
+        let imports: SmallVec<[ImportValue<'_>; 16]> = self
+            .items
+            .iter()
+            .map(|item| match item {
+                Definition::Host(func) => ImportValue::Host(func),
+                Definition::Extern(item) => {
+                    check_store(item.store(), store.0.core(), "definition of a Linker");
+                    ImportValue::Entity(item.entity())
+                }
+            })
+            .collect();
+        instantiate(store.0, &self.module, &imports)
+    }
+}
+
+fn instantiate<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Module,
+    imports: &[ImportValue<'_>],
+) -> Result<Instance> {
+    let made = match belljar_vm::instantiate(store, module.code(), imports) {
+        Err(Exit::Error { error, .. }) if error.is::<NeedsChecks>() => {
+            belljar_vm::instantiate(store, &module.checked_code()?, imports)
+        }
+        made => made,
+    };
+    let id = made.map_err(from_exit)?;
+    Ok(Instance { store: store.core().id(), id })
+}

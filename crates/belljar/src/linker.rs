@@ -1,0 +1,420 @@
+//! Linkers: definitions by name, from which modules get their imports.
+
+use crate::func::dynamic;
+use crate::{
+    AsContext, AsContextMut, Caller, Engine, Error, Extern, ExternType, Func, FuncType, Instance, InstancePre,
+    IntoFunc, Module, Result, Trap, Val,
+};
+use anyhow::Context;
+use belljar_vm::HostFunc;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// Definitions by two names, with which modules are instantiated. Host functions defined here belong to no
+/// store: one linker serves any number of stores with data of type `T`.
+///
+/// ```
+/// use belljar::{Engine, Linker, Module, Store};
+/// let engine = Engine::default();
+/// let mut linker = Linker::new(&engine);
+/// linker.func_wrap("host", "double", |x: i32| x * 2)?;
+/// let module = Module::new(&engine, r#"(module
+///     (import "host" "double" (func $double (param i32) (result i32)))
+///     (func (export "run") (result i32) (call $double (i32.const 21))))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = linker.instantiate(&mut store, &module)?;
+/// assert_eq!(instance.get_typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?, 42);
+/// # Ok::<(), belljar::Error>(())
+/// ```
+pub struct Linker<T: 'static> {
+    engine: Engine,
+    definitions: HashMap<Arc<str>, HashMap<Arc<str>, Definition>>,
+    allow_shadowing: bool,
+    data: PhantomData<fn() -> T>,
+}
+
+/// What a name stands for.
+#[derive(Clone)]
+pub(crate) enum Definition {
+    Host(Arc<HostFunc>),
+    Extern(Extern),
+}
+
+impl<T: 'static> Clone for Linker<T> {
+    fn clone(&self) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            definitions: self.definitions.clone(),
+            allow_shadowing: self.allow_shadowing,
+            data: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static> fmt::Debug for Linker<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.definitions.iter().flat_map(|(m, names)| names.keys().map(move |n| (m, n)));
+        f.debug_list().entries(names).finish()
+    }
+}
+
+/// Imports that a linker does not define, each with its type.
+#[derive(Clone, Debug)]
+pub struct UnknownImportError {
+    missing: Vec<(String, String, ExternType)>,
+}
+
+impl UnknownImportError {
+    /// Module name of the first missing import.
+    pub fn module(&self) -> &str {
+        &self.missing[0].0
+    }
+
+    /// Field name of the first missing import.
+    pub fn name(&self) -> &str {
+        &self.missing[0].1
+    }
+
+    /// Type of the first missing import.
+    pub fn ty(&self) -> ExternType {
+        self.missing[0].2.clone()
+    }
+
+    /// All missing imports: module name, field name, type.
+    pub fn missing(&self) -> impl ExactSizeIterator<Item = (&str, &str, &ExternType)> {
+        self.missing.iter().map(|(m, n, ty)| (&**m, &**n, ty))
+    }
+
+    /// What the names suggest the module was built for.
+    fn hint(&self) -> Option<&'static str> {
+        let any = |f: &dyn Fn(&str, &str) -> bool| self.missing.iter().any(|(m, n, _)| f(m, n));
+        if any(&|m, _| m.starts_with("wasi:") || m.contains("@0.2")) {
+            return Some(
+                "this looks like the core module of a WASI 0.2 component: build for wasm32-wasip1 instead",
+            );
+        }
+        if any(&|m, _| m.starts_with("wasi_")) {
+            return Some("these are WASI functions: define them with `belljar_wasi::p1::add_to_linker`");
+        }
+        if any(&|m, _| m == "wbg" || m.starts_with("__wbindgen")) {
+            return Some("this looks like a wasm-bindgen module, which needs its JavaScript");
+        }
+        if any(&|m, n| m == "env" && n.starts_with("emscripten_") || m == "a" && n.len() <= 2) {
+            return Some(
+                "this looks like an Emscripten module, which needs its JavaScript: build with \
+                 `-sSTANDALONE_WASM`",
+            );
+        }
+        if any(&|m, _| m == "gojs" || m == "go") {
+            return Some("this looks like Go's js/wasm target: build with GOOS=wasip1");
+        }
+        None
+    }
+}
+
+impl fmt::Display for UnknownImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.missing {
+            [(m, n, ty)] => write!(f, "unknown import: `{m}::{n}` ({ty}) has not been defined")?,
+            many => {
+                write!(f, "{} unknown imports have not been defined:", many.len())?;
+                for (m, n, ty) in many {
+                    write!(f, "\n    {m}::{n}: {ty}")?;
+                }
+            }
+        }
+        match self.hint() {
+            Some(hint) => write!(f, "\n{hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for UnknownImportError {}
+
+impl<T: 'static> Linker<T> {
+    /// A linker without definitions.
+    pub fn new(engine: &Engine) -> Self {
+        Self {
+            engine: engine.clone(),
+            definitions: HashMap::new(),
+            allow_shadowing: false,
+            data: PhantomData,
+        }
+    }
+
+    /// Its engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether a later definition of a name may replace an earlier one. Default: no.
+    pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
+        self.allow_shadowing = allow;
+        self
+    }
+
+    fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
+        let names = match self.definitions.get_mut(module) {
+            Some(names) => names,
+            None => self.definitions.entry(module.into()).or_default(),
+        };
+        match names.entry(name.into()) {
+            Entry::Occupied(_) if !self.allow_shadowing => {
+                anyhow::bail!("`{module}::{name}` is defined already: allow_shadowing(true) would replace it")
+            }
+            Entry::Occupied(mut old) => {
+                old.insert(definition);
+            }
+            Entry::Vacant(place) => {
+                place.insert(definition);
+            }
+        }
+        Ok(self)
+    }
+
+    fn find(&self, module: &str, name: &str) -> Option<&Definition> {
+        self.definitions.get(module)?.get(name)
+    }
+
+    /// Defines something of a store.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is defined already.
+    pub fn define(
+        &mut self,
+        _store: impl AsContext<Data = T>,
+        module: &str,
+        name: &str,
+        item: impl Into<Extern>,
+    ) -> Result<&mut Self> {
+        self.insert(module, name, Definition::Extern(item.into()))
+    }
+
+    /// Defines a host function whose type is known at run time: see [`Func::new`].
+    ///
+    /// # Errors
+    ///
+    /// Where the name is defined already.
+    pub fn func_new(
+        &mut self,
+        module: &str,
+        name: &str,
+        ty: FuncType,
+        func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<&mut Self> {
+        let host = dynamic(self.engine.runtime(), ty, func);
+        self.insert(module, name, Definition::Host(host))
+    }
+
+    /// Defines a host function from a closure: see [`Func::wrap`].
+    ///
+    /// # Errors
+    ///
+    /// Where the name is defined already.
+    pub fn func_wrap<Params, Results>(
+        &mut self,
+        module: &str,
+        name: &str,
+        func: impl IntoFunc<T, Params, Results>,
+    ) -> Result<&mut Self> {
+        let host = func.into_host_func(self.engine.runtime());
+        self.insert(module, name, Definition::Host(host))
+    }
+
+    /// Defines every export of an instance under a module name.
+    ///
+    /// # Errors
+    ///
+    /// Where a name is defined already.
+    pub fn instance(
+        &mut self,
+        mut store: impl AsContextMut<Data = T>,
+        module_name: &str,
+        instance: Instance,
+    ) -> Result<&mut Self> {
+        let store = store.as_context_mut();
+        let exports: Vec<_> =
+            instance.exports(&store).map(|e| (e.name().to_string(), e.into_extern())).collect();
+        for (name, item) in exports {
+            self.insert(module_name, &name, Definition::Extern(item))?;
+        }
+        Ok(self)
+    }
+
+    /// Instantiates a module and defines its exports under a module name. A WASI reactor is initialised
+    /// (`_initialize` is called); a command (a module with `_start`) is instantiated anew at each call of an
+    /// export.
+    ///
+    /// # Errors
+    ///
+    /// As [`Linker::instantiate`], and where a name is defined already.
+    pub fn module(
+        &mut self,
+        mut store: impl AsContextMut<Data = T>,
+        module_name: &str,
+        module: &Module,
+    ) -> Result<&mut Self> {
+        if module.get_export("_start").is_some() {
+            return self.command(module_name, module);
+        }
+        let instance = self.instantiate(&mut store, module)?;
+        if let Some(Extern::Func(initialize)) = instance.get_export(&mut store, "_initialize") {
+            let initialize = initialize.typed::<(), ()>(&store).context("`_initialize` has the wrong type")?;
+            initialize.call(&mut store, ()).context("`_initialize` failed")?;
+        }
+        self.instance(store, module_name, instance)
+    }
+
+    fn command(&mut self, module_name: &str, module: &Module) -> Result<&mut Self> {
+        for export in module.exports() {
+            let ExternType::Func(ty) = export.ty() else { continue };
+            let (module, linker) = (module.clone(), self.clone());
+            let name = export.name().to_string();
+            self.func_new(module_name, export.name(), ty, move |mut caller, params, results| {
+                let instance = linker.instantiate(&mut caller, &module)?;
+                let func = instance.get_func(&mut caller, &name).context("a module's exports do not change")?;
+                func.call(&mut caller, params, results)
+            })?;
+        }
+        Ok(self)
+    }
+
+    /// Defines a name as what another stands for.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such definition, or the new name is defined already.
+    pub fn alias(
+        &mut self,
+        module: &str,
+        name: &str,
+        as_module: &str,
+        as_name: &str,
+    ) -> Result<&mut Self> {
+        let definition = self.find(module, name).cloned();
+        let definition = definition.with_context(|| format!("`{module}::{name}` is not defined"))?;
+        self.insert(as_module, as_name, definition)
+    }
+
+    /// Defines all names of a module name under another as well.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing is defined under it, or a new name is defined already.
+    pub fn alias_module(&mut self, module: &str, as_module: &str) -> Result<&mut Self> {
+        let names = self.definitions.get(module).cloned();
+        for (name, definition) in names.with_context(|| format!("nothing is defined under `{module}`"))? {
+            self.insert(as_module, &name, definition)?;
+        }
+        Ok(self)
+    }
+
+    /// Defines every function that a module imports and this linker does not define, as one that traps with
+    /// [`Trap::UnknownImport`] and names itself.
+    ///
+    /// # Errors
+    ///
+    /// Where an import that is not defined is no function.
+    pub fn define_unknown_imports_as_traps(&mut self, module: &Module) -> Result<()> {
+        for import in module.imports() {
+            if self.find(import.module(), import.name()).is_some() {
+                continue;
+            }
+            let ExternType::Func(ty) = import.ty() else {
+                anyhow::bail!(
+                    "`{}::{}` is not defined and is a {}: only functions can be defined as traps",
+                    import.module(),
+                    import.name(),
+                    import.ty()
+                );
+            };
+            let what = format!("unknown import: `{}::{}` has not been defined", import.module(), import.name());
+            self.func_new(import.module(), import.name(), ty, move |_, _, _| {
+                Err(Error::new(Trap::UnknownImport).context(what.clone()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Finds the definitions of a module's imports, once for any number of instances.
+    ///
+    /// # Errors
+    ///
+    /// An [`UnknownImportError`] with all that are missing; and where a host function has another type than
+    /// the import.
+    pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
+        anyhow::ensure!(
+            Engine::same(&self.engine, module.engine()),
+            "the module was compiled by another engine than the linker's"
+        );
+        let mut items = Vec::with_capacity(module.imports().len());
+        let mut missing = Vec::new();
+        for import in module.imports() {
+            match self.find(import.module(), import.name()) {
+                Some(definition) => {
+                    check_type(definition, &import)?;
+                    items.push(definition.clone());
+                }
+                None => missing.push((import.module().into(), import.name().into(), import.ty())),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(UnknownImportError { missing }.into());
+        }
+        Ok(InstancePre { module: module.clone(), items: items.into(), data: PhantomData })
+    }
+
+    /// Makes an instance with imports from this linker, and runs its start function.
+    ///
+    /// # Errors
+    ///
+    /// As [`Linker::instantiate_pre`] and [`Instance::new`].
+    pub fn instantiate(
+        &self,
+        store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<Instance> {
+        self.instantiate_pre(module)?.instantiate(store)
+    }
+
+    /// What a name stands for, in a store.
+    pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
+        match self.find(module, name)? {
+            Definition::Extern(item) => Some(*item),
+            Definition::Host(host) => {
+                let core = store.as_context_mut().0.core_mut();
+                let id = core.new_host_func(host, None).ok()?;
+                Some(Extern::Func(Func::from_id(core.id(), id)))
+            }
+        }
+    }
+
+    /// All definitions, in no order: module name, name, and what they stand for in a store.
+    pub fn iter<'a>(
+        &'a self,
+        mut store: impl AsContextMut<Data = T> + 'a,
+    ) -> impl Iterator<Item = (&'a str, &'a str, Extern)> + 'a {
+        let names = self.definitions.iter().flat_map(|(m, names)| names.keys().map(move |n| (&**m, &**n)));
+        names.filter_map(move |(m, n)| self.get(&mut store, m, n).map(|item| (m, n, item)))
+    }
+}
+
+/// Host functions are held against the import's type at once; the rest when the store is known.
+fn check_type(definition: &Definition, import: &crate::ImportType<'_>) -> Result<()> {
+    let Definition::Host(host) = definition else { return Ok(()) };
+    let found = FuncType(host.ty().clone());
+    let fits = matches!(import.ty(), ExternType::Func(ty) if ty == found);
+    anyhow::ensure!(
+        fits,
+        "incompatible import type for `{}::{}`: the module wants {}, and the definition is func {found}",
+        import.module(),
+        import.name(),
+        import.ty(),
+    );
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Modules: validated, compiled, shareable.
+
+use crate::types::{ExportType, ExternType, ImportType};
+use crate::{Engine, Result};
+use anyhow::Context;
+use belljar_compile::{MemoryAccess, ModulePlan, Tunables};
+use belljar_module::WasmFeatures;
+use belljar_vm::LoadedModule;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+/// A compiled module. Cheap to clone; any number of stores and threads may instantiate it.
+///
+/// ```
+/// use belljar::{Engine, Module};
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module $m (import "a" "b" (func)) (memory (export "mem") 1))"#)?;
+/// assert_eq!(module.name(), Some("m"));
+/// assert_eq!(module.imports().len(), 1);
+/// assert_eq!(module.exports().next().unwrap().ty().to_string(), "memory 1");
+/// # Ok::<(), belljar::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Module {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: Engine,
+    described: Arc<belljar_module::Module>,
+    code: Arc<LoadedModule>,
+    /// The same module compiled with explicit checks, made when a memory demands it.
+    checked: OnceLock<Arc<LoadedModule>>,
+}
+
+/// The features of WebAssembly that modules may use.
+pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2;
+
+impl Module {
+    /// Compiles a module from its binary, or from its text.
+    ///
+    /// # Errors
+    ///
+    /// Where the text has a syntax error (with line and column), the binary is malformed or invalid (with the
+    /// position), or a limit of the compiler is exceeded.
+    pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
+        let bytes = to_binary(bytes.as_ref(), None)?;
+        Self::from_binary(engine, &bytes)
+    }
+
+    /// Compiles a module from its binary.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::new`].
+    pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
+        let described = Arc::new(belljar_module::validate(binary.into(), FEATURES)?);
+        let code = load(engine, &described, engine.tunables())?;
+        let inner = Inner { engine: engine.clone(), described, code, checked: OnceLock::new() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Compiles a module from a file in binary or text format.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::new`], and where the file cannot be read.
+    pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+        let binary = to_binary(&bytes, Some(path))?;
+        Self::from_binary(engine, &binary).with_context(|| format!("could not compile {}", path.display()))
+    }
+
+    /// Checks a binary without compiling it.
+    ///
+    /// # Errors
+    ///
+    /// Where it is malformed or invalid.
+    pub fn validate(_engine: &Engine, binary: &[u8]) -> Result<()> {
+        belljar_module::validate(binary.into(), FEATURES)?;
+        Ok(())
+    }
+
+    /// The name that the name section gives the module.
+    pub fn name(&self) -> Option<&str> {
+        self.inner.described.names().module()
+    }
+
+    /// The imports, in order.
+    pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> + '_ {
+        let described = &self.inner.described;
+        described.imports().iter().map(|import| ImportType {
+            module: &import.module,
+            name: &import.name,
+            ty: described.entity_type(import.entity).into(),
+        })
+    }
+
+    /// The exports, in order.
+    pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> + '_ {
+        let described = &self.inner.described;
+        described
+            .exports()
+            .iter()
+            .map(|export| ExportType { name: &export.name, ty: described.entity_type(export.entity).into() })
+    }
+
+    /// The type of the export of this name.
+    pub fn get_export(&self, name: &str) -> Option<ExternType> {
+        let described = &self.inner.described;
+        described.export(name).map(|export| described.entity_type(export.entity).into())
+    }
+
+    /// The contents of the custom sections of this name, in order.
+    pub fn custom_sections<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        let described = &self.inner.described;
+        described
+            .custom_sections()
+            .iter()
+            .filter(move |(n, _)| &**n == name)
+            .map(|(_, range)| &described.bytes()[range.clone()])
+    }
+
+    /// The engine that compiled it.
+    pub fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    pub(crate) fn described(&self) -> &Arc<belljar_module::Module> {
+        &self.inner.described
+    }
+
+    pub(crate) fn code(&self) -> &Arc<LoadedModule> {
+        &self.inner.code
+    }
+
+    /// The module compiled with explicit memory checks.
+    pub(crate) fn checked_code(&self) -> Result<Arc<LoadedModule>> {
+        if let Some(code) = self.inner.checked.get() {
+            return Ok(code.clone());
+        }
+        let tunables =
+            Tunables { memory_access: MemoryAccess::Checked, ..self.inner.engine.tunables() };
+        let code = load(&self.inner.engine, &self.inner.described, tunables)?;
+        Ok(self.inner.checked.get_or_init(|| code).clone())
+    }
+}
+
+/// Whatever the input is, as a binary.
+fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<std::borrow::Cow<'a, [u8]>> {
+    // What is not text is left to validation, whose errors are about binaries.
+    let is_text = !bytes.starts_with(b"\0") && !bytes.is_empty() && std::str::from_utf8(bytes).is_ok();
+    if !is_text {
+        return Ok(bytes.into());
+    }
+    wat::parse_bytes(bytes).map_err(|mut error| {
+        if let Some(path) = path {
+            error.set_path(path);
+        }
+        error.into()
+    })
+}
+
+fn load(
+    engine: &Engine,
+    described: &Arc<belljar_module::Module>,
+    tunables: Tunables,
+) -> Result<Arc<LoadedModule>> {
+    let plan = ModulePlan::new(described, tunables);
+    let artifact = belljar_compile::compile(&plan, engine.tier())?;
+    let reserved = tunables.memory_access == MemoryAccess::Reserved;
+    // Only a module that has memories depends on how they are kept.
+    let needs = reserved && !described.memories().is_empty();
+    LoadedModule::new(engine.runtime(), described.clone(), artifact, needs)
+}
+

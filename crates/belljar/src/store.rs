@@ -1,0 +1,344 @@
+//! Stores, and the borrowed forms of them that functions take.
+
+use crate::{Engine, Error, Extern, Result};
+use belljar_core::InstanceId;
+use belljar_vm::{Limiter, StoreCore, StoreId, StoreInner};
+use std::fmt;
+
+/// Everything that a group of instances can reach, with data of the embedder's.
+///
+/// Handles ([`crate::Func`], [`crate::Memory`], …) are numbers that mean something in the store that they
+/// came from; with another they are refused. Dropping the store ends everything in it.
+pub struct Store<T: 'static> {
+    inner: Box<StoreInner<T>>,
+    engine: Engine,
+}
+
+/// A borrowed store.
+pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreInner<T>);
+
+/// A mutably borrowed store.
+pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreInner<T>);
+
+/// What a store's epoch callback decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum UpdateDeadline {
+    /// The guest goes on until the epoch is this many ticks on.
+    Continue(u64),
+    /// The guest traps with [`crate::Trap::Interrupt`].
+    Interrupt,
+}
+
+impl<T: 'static> Store<T> {
+    /// A new, empty store.
+    ///
+    /// # Panics
+    ///
+    /// Where the process has no address space left for it; see [`Store::try_new`].
+    pub fn new(engine: &Engine, data: T) -> Self {
+        Self::try_new(engine, data).expect("address space for a store")
+    }
+
+    /// A new, empty store.
+    ///
+    /// # Errors
+    ///
+    /// Where the process has no address space left for it.
+    pub fn try_new(engine: &Engine, data: T) -> Result<Self> {
+        Ok(Self { inner: StoreInner::new(engine.runtime(), data)?, engine: engine.clone() })
+    }
+
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        self.inner.data()
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        self.inner.data_mut()
+    }
+
+    /// The embedder's data, and the end of the store.
+    pub fn into_data(self) -> T {
+        self.inner.into_data()
+    }
+
+    /// The store's engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Sets who decides whether memories and tables may grow, and how many instances, memories and tables
+    /// there may be: usually a [`crate::StoreLimits`] in the data.
+    ///
+    /// ```
+    /// use belljar::{Engine, Memory, MemoryType, Store, StoreLimits, StoreLimitsBuilder};
+    /// let engine = Engine::default();
+    /// let limits = StoreLimitsBuilder::new().memory_size(1 << 20).build();
+    /// let mut store = Store::new(&engine, limits);
+    /// store.limiter(|limits| limits);
+    /// assert!(Memory::new(&mut store, MemoryType::new(17, None)).is_err());
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn limiter(
+        &mut self,
+        limiter: impl FnMut(&mut T) -> Limiter<'_> + Send + Sync + 'static,
+    ) {
+        self.inner.set_limiter(limiter);
+    }
+
+    /// Fuel left.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine does not count fuel ([`crate::Config::consume_fuel`]).
+    pub fn get_fuel(&self) -> Result<u64> {
+        fuel_is_counted(&self.engine)?;
+        Ok(self.inner.core().fuel())
+    }
+
+    /// Sets the fuel left. A new store has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::get_fuel`].
+    pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
+        fuel_is_counted(&self.engine)?;
+        self.inner.core_mut().set_fuel(fuel);
+        Ok(())
+    }
+
+    /// The guest is interrupted when the engine's epoch is this many ticks on. A new store's deadline is the
+    /// epoch at which it was made: set one before the first call.
+    pub fn set_epoch_deadline(&mut self, ticks_beyond_current: u64) {
+        self.inner.core_mut().set_epoch_deadline(ticks_beyond_current);
+    }
+
+    /// At the deadline the guest traps. This is how stores start.
+    pub fn epoch_deadline_trap(&mut self) {
+        self.inner.set_epoch_callback(None);
+    }
+
+    /// At the deadline `callback` decides.
+    pub fn epoch_deadline_callback(
+        &mut self,
+        mut callback: impl FnMut(StoreContextMut<'_, T>) -> Result<UpdateDeadline> + Send + Sync + 'static,
+    ) {
+        let ask = move |store: &mut StoreInner<T>| match callback(StoreContextMut(store))? {
+            UpdateDeadline::Continue(ticks) => Ok(ticks),
+            UpdateDeadline::Interrupt => Err(Error::new(crate::Trap::Interrupt)),
+        };
+        self.inner.set_epoch_callback(Some(Box::new(ask)));
+    }
+}
+
+fn fuel_is_counted(engine: &Engine) -> Result<()> {
+    anyhow::ensure!(
+        engine.tunables().consume_fuel,
+        "fuel is not counted: make the engine with Config::consume_fuel(true)"
+    );
+    Ok(())
+}
+
+impl<T: Default + 'static> Default for Store<T> {
+    fn default() -> Self {
+        Self::new(&Engine::default(), T::default())
+    }
+}
+
+impl<T: fmt::Debug + 'static> fmt::Debug for Store<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("data", self.data()).finish_non_exhaustive()
+    }
+}
+
+impl<T: 'static> StoreContext<'_, T> {
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        self.0.data()
+    }
+}
+
+impl<'a, T: 'static> StoreContextMut<'a, T> {
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        self.0.data()
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        self.0.data_mut()
+    }
+
+    /// Fuel left; 0 where the engine does not count.
+    pub fn fuel(&self) -> u64 {
+        self.0.core().fuel()
+    }
+
+    /// Sets the fuel left.
+    pub fn set_fuel(&mut self, fuel: u64) {
+        self.0.core_mut().set_fuel(fuel);
+    }
+}
+
+/// The host function's view of who called it: the store, and the instance that imported the function.
+///
+/// It borrows the store for the call and cannot outlive it.
+pub struct Caller<'a, T: 'static> {
+    pub(crate) store: StoreContextMut<'a, T>,
+    pub(crate) instance: Option<InstanceId>,
+}
+
+impl<T: 'static> Caller<'_, T> {
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        self.store.data()
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        self.store.data_mut()
+    }
+
+    /// An export of the instance that imported the function. `None` too if the function reached the guest
+    /// otherwise, as a reference that the host handed out.
+    pub fn get_export(&mut self, name: &str) -> Option<Extern> {
+        let core = self.store.0.core();
+        let entity = core.instance_export(self.instance?, name)?;
+        Some(Extern::from_entity(core.id(), entity))
+    }
+
+    /// Fuel left.
+    ///
+    /// # Errors
+    ///
+    /// None now; the signature is that of [`Store::get_fuel`].
+    pub fn get_fuel(&self) -> Result<u64> {
+        Ok(self.store.fuel())
+    }
+
+    /// Sets the fuel left.
+    ///
+    /// # Errors
+    ///
+    /// None now; the signature is that of [`Store::set_fuel`].
+    pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
+        self.store.set_fuel(fuel);
+        Ok(())
+    }
+}
+
+/// Whatever lends a store.
+pub trait AsContext {
+    /// The embedder's data.
+    type Data: 'static;
+
+    /// The store.
+    fn as_context(&self) -> StoreContext<'_, Self::Data>;
+}
+
+/// Whatever lends a store mutably.
+pub trait AsContextMut: AsContext {
+    /// The store.
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
+}
+
+impl<T: 'static> AsContext for Store<T> {
+    type Data = T;
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(&self.inner)
+    }
+}
+
+impl<T: 'static> AsContextMut for Store<T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut(&mut self.inner)
+    }
+}
+
+impl<T: 'static> AsContext for StoreContext<'_, T> {
+    type Data = T;
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.0)
+    }
+}
+
+impl<T: 'static> AsContext for StoreContextMut<'_, T> {
+    type Data = T;
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.0)
+    }
+}
+
+impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut(self.0)
+    }
+}
+
+impl<T: 'static> AsContext for Caller<'_, T> {
+    type Data = T;
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.store.0)
+    }
+}
+
+impl<T: 'static> AsContextMut for Caller<'_, T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut(self.store.0)
+    }
+}
+
+impl<C: AsContext> AsContext for &C {
+    type Data = C::Data;
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+
+impl<C: AsContext> AsContext for &mut C {
+    type Data = C::Data;
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+
+impl<C: AsContextMut> AsContextMut for &mut C {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, C::Data> {
+        C::as_context_mut(self)
+    }
+}
+
+impl<'a, C: AsContext> From<&'a C> for StoreContext<'a, C::Data> {
+    fn from(context: &'a C) -> Self {
+        C::as_context(context)
+    }
+}
+
+impl<'a, C: AsContext> From<&'a mut C> for StoreContext<'a, C::Data> {
+    fn from(context: &'a mut C) -> Self {
+        C::as_context(context)
+    }
+}
+
+impl<'a, C: AsContextMut> From<&'a mut C> for StoreContextMut<'a, C::Data> {
+    fn from(context: &'a mut C) -> Self {
+        C::as_context_mut(context)
+    }
+}
+
+/// Holds a handle against the store that it is used with.
+#[inline]
+#[track_caller]
+pub(crate) fn check_store(handle: StoreId, store: &StoreCore, what: &str) {
+    if handle != store.id() {
+        wrong_store(what);
+    }
+}
+
+#[cold]
+#[track_caller]
+fn wrong_store(what: &str) -> ! {
+    panic!("a {what} was used with a store that it does not belong to")
+}

@@ -1,0 +1,121 @@
+//! Tables as the host reads, writes and grows them.
+
+use crate::store::check_store;
+use crate::{AsContext, AsContextMut, Ref, Result, TableType, Val};
+use belljar_vm::{StoreCore, StoreId, Value};
+
+/// A table of a store: references, by index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Table {
+    store: StoreId,
+    id: usize,
+}
+
+fn to_value(reference: Ref, store: &StoreCore) -> Result<Value> {
+    Val::from(reference).to_value(store)
+}
+
+impl Table {
+    /// A new table of its type's minimum size, filled with `init`.
+    ///
+    /// # Errors
+    ///
+    /// Where the store's limits say no, or `init` is not of the element type or of another store.
+    pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Self> {
+        let store = store.as_context_mut();
+        let init = to_value(init, store.0.core())?;
+        let id = store.0.new_table(ty, init)?;
+        Ok(Self { store: store.0.core().id(), id })
+    }
+
+    /// Its type, as declared.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another store, as all methods here.
+    pub fn ty(&self, store: impl AsContext) -> TableType {
+        self.core(&store).table_type(self.id)
+    }
+
+    /// Number of elements.
+    pub fn size(&self, store: impl AsContext) -> u64 {
+        u64::from(self.core(&store).table_size(self.id))
+    }
+
+    /// An element; `None` outside the table.
+    pub fn get(&self, store: impl AsContextMut, index: u64) -> Option<Ref> {
+        let core = self.core(&store);
+        Val::from_value(core.table_get(self.id, index)?, core).as_ref()
+    }
+
+    /// Writes an element.
+    ///
+    /// # Errors
+    ///
+    /// Where the index is outside, or the value not of the element type or of another store.
+    pub fn set(&self, mut store: impl AsContextMut, index: u64, value: Ref) -> Result<()> {
+        let value = to_value(value, self.core(&store))?;
+        store.as_context_mut().0.core_mut().table_set(self.id, index, value)
+    }
+
+    /// Makes it `delta` elements larger, the new ones `init`. Returns the size before.
+    ///
+    /// # Errors
+    ///
+    /// Where its type, the store's limits or the machine say no, and as [`Table::set`].
+    pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Ref) -> Result<u64> {
+        let init = to_value(init, self.core(&store))?;
+        let old = store.as_context_mut().0.table_grow(self.id, delta, init)?;
+        old.map(u64::from).ok_or_else(|| {
+            let now = self.core(&store).table_size(self.id);
+            anyhow::anyhow!("could not grow the table by {delta} elements: it has {now}")
+        })
+    }
+
+    /// Writes the same value to `length` elements from `dst` on.
+    ///
+    /// # Errors
+    ///
+    /// Where the range is not inside, and as [`Table::set`].
+    pub fn fill(&self, mut store: impl AsContextMut, dst: u64, value: Ref, length: u64) -> Result<()> {
+        let value = to_value(value, self.core(&store))?;
+        store.as_context_mut().0.core_mut().table_fill_values(self.id, dst, value, length)
+    }
+
+    /// Copies `length` elements of `src_table` from `src` on to `dst_table` from `dst` on.
+    ///
+    /// # Errors
+    ///
+    /// Where a range is not inside, or the element types differ.
+    pub fn copy(
+        mut store: impl AsContextMut,
+        dst_table: &Table,
+        dst: u64,
+        src_table: &Table,
+        src: u64,
+        length: u64,
+    ) -> Result<()> {
+        dst_table.core(&store);
+        src_table.core(&store);
+        let core = store.as_context_mut().0.core_mut();
+        core.table_copy_values(dst_table.id, dst, src_table.id, src, length)
+    }
+
+    fn core<'a>(&self, store: &'a impl AsContext) -> &'a StoreCore {
+        let core = store.as_context().0.core();
+        check_store(self.store, core, "Table");
+        core
+    }
+
+    pub(crate) fn from_id(store: StoreId, id: usize) -> Self {
+        Self { store, id }
+    }
+
+    pub(crate) fn id(&self) -> usize {
+        self.id
+    }
+
+    pub(crate) fn store(&self) -> StoreId {
+        self.store
+    }
+}

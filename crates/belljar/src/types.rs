@@ -1,0 +1,160 @@
+//! Types of what modules import and export.
+
+use crate::Engine;
+use std::fmt;
+
+pub use belljar_core::{GlobalType, HeapType, MemoryType, Mutability, RefType, TableType, ValType};
+
+/// The type of a function: its parameters, then its results.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct FuncType(pub(crate) belljar_core::FuncType);
+
+impl FuncType {
+    /// A function type.
+    pub fn new(
+        _engine: &Engine,
+        params: impl IntoIterator<Item = ValType>,
+        results: impl IntoIterator<Item = ValType>,
+    ) -> Self {
+        Self(belljar_core::FuncType::new(params, results))
+    }
+
+    /// The parameters, in order.
+    pub fn params(&self) -> impl ExactSizeIterator<Item = ValType> + '_ {
+        self.0.params().iter().copied()
+    }
+
+    /// The `i`th parameter.
+    pub fn param(&self, i: usize) -> Option<ValType> {
+        self.0.params().get(i).copied()
+    }
+
+    /// The results, in order.
+    pub fn results(&self) -> impl ExactSizeIterator<Item = ValType> + '_ {
+        self.0.results().iter().copied()
+    }
+
+    /// The `i`th result.
+    pub fn result(&self, i: usize) -> Option<ValType> {
+        self.0.results().get(i).copied()
+    }
+}
+
+impl fmt::Display for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The type of anything that a module imports or exports.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum ExternType {
+    /// A function.
+    Func(FuncType),
+    /// A global.
+    Global(GlobalType),
+    /// A table.
+    Table(TableType),
+    /// A memory.
+    Memory(MemoryType),
+}
+
+macro_rules! accessors {
+    ($($get:ident $unwrap:ident $variant:ident $ty:ty;)*) => {
+        impl ExternType {
+            $(
+                #[doc = concat!("The type if it is a `", stringify!($variant), "`.")]
+                pub fn $get(&self) -> Option<&$ty> {
+                    match self {
+                        Self::$variant(ty) => Some(ty),
+                        _ => None,
+                    }
+                }
+
+                #[doc = concat!("The type of a `", stringify!($variant), "`.\n\n# Panics\n\nIf it is another kind.")]
+                pub fn $unwrap(&self) -> &$ty {
+                    self.$get().unwrap_or_else(|| panic!("expected a {}, found {self}", stringify!($variant)))
+                }
+            )*
+        }
+
+        $(impl From<$ty> for ExternType {
+            fn from(ty: $ty) -> Self {
+                Self::$variant(ty)
+            }
+        })*
+    };
+}
+
+accessors! {
+    func unwrap_func Func FuncType;
+    global unwrap_global Global GlobalType;
+    table unwrap_table Table TableType;
+    memory unwrap_memory Memory MemoryType;
+}
+
+impl From<belljar_core::ExternType> for ExternType {
+    fn from(ty: belljar_core::ExternType) -> Self {
+        match ty {
+            belljar_core::ExternType::Func(ty) => Self::Func(FuncType(ty)),
+            belljar_core::ExternType::Global(ty) => Self::Global(ty),
+            belljar_core::ExternType::Table(ty) => Self::Table(ty),
+            belljar_core::ExternType::Memory(ty) => Self::Memory(ty),
+        }
+    }
+}
+
+impl fmt::Display for ExternType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Func(ty) => write!(f, "func {ty}"),
+            Self::Global(ty) => ty.fmt(f),
+            Self::Table(ty) => ty.fmt(f),
+            Self::Memory(ty) => ty.fmt(f),
+        }
+    }
+}
+
+/// An import of a module.
+#[derive(Clone, Debug)]
+pub struct ImportType<'module> {
+    pub(crate) module: &'module str,
+    pub(crate) name: &'module str,
+    pub(crate) ty: ExternType,
+}
+
+impl<'module> ImportType<'module> {
+    /// The module name.
+    pub fn module(&self) -> &'module str {
+        self.module
+    }
+
+    /// The field name.
+    pub fn name(&self) -> &'module str {
+        self.name
+    }
+
+    /// What must be given.
+    pub fn ty(&self) -> ExternType {
+        self.ty.clone()
+    }
+}
+
+/// An export of a module.
+#[derive(Clone, Debug)]
+pub struct ExportType<'module> {
+    pub(crate) name: &'module str,
+    pub(crate) ty: ExternType,
+}
+
+impl<'module> ExportType<'module> {
+    /// Its name.
+    pub fn name(&self) -> &'module str {
+        self.name
+    }
+
+    /// What it is.
+    pub fn ty(&self) -> ExternType {
+        self.ty.clone()
+    }
+}

@@ -1,0 +1,219 @@
+//! Rust types as wasm types: what typed functions and host closures are generic over.
+
+use crate::{ExternRef, Func, Result, V128, ValType};
+use belljar_vm::{AbiParams, AbiResult, AbiTy, One, RawExtern, RawFunc, RawVector, StoreCore};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A Rust type that is a wasm value type.
+///
+/// | Rust | wasm |
+/// |---|---|
+/// | `i32`, `u32` | `i32` |
+/// | `i64`, `u64` | `i64` |
+/// | `f32`, `f64` | the same |
+/// | [`V128`] | `v128` |
+/// | `Option<`[`Func`]`>` | `funcref` |
+/// | `Option<`[`ExternRef`]`>` | `externref` |
+pub trait WasmTy: sealed::Sealed + Send + Sized + 'static {
+    #[doc(hidden)]
+    type Abi: AbiTy;
+    #[doc(hidden)]
+    fn into_abi(self, store: &StoreCore) -> Result<Self::Abi>;
+    #[doc(hidden)]
+    fn from_abi(abi: Self::Abi, store: &StoreCore) -> Self;
+
+    /// The wasm type.
+    fn valtype() -> ValType {
+        Self::Abi::TY
+    }
+}
+
+macro_rules! wasm_ty {
+    ($($ty:ty, $abi:ty, ($into:pat, $store:ident) => $to:expr, ($from:pat, $from_store:ident) => $back:expr;)*) => {$(
+        impl sealed::Sealed for $ty {}
+
+        impl WasmTy for $ty {
+            type Abi = $abi;
+
+            #[inline]
+            fn into_abi(self, $store: &StoreCore) -> Result<$abi> {
+                let $into = self;
+                $to
+            }
+
+            #[inline]
+            fn from_abi($from: $abi, $from_store: &StoreCore) -> Self {
+                $back
+            }
+        }
+    )*};
+}
+
+wasm_ty! {
+    i32, i32, (v, _store) => Ok(v), (v, _store) => v;
+    u32, i32, (v, _store) => Ok(v as i32), (v, _store) => v as u32;
+    i64, i64, (v, _store) => Ok(v), (v, _store) => v;
+    u64, i64, (v, _store) => Ok(v as i64), (v, _store) => v as u64;
+    f32, f32, (v, _store) => Ok(v), (v, _store) => v;
+    f64, f64, (v, _store) => Ok(v), (v, _store) => v;
+    V128, RawVector, (v, _store) => Ok(RawVector(v.as_u128())), (v, _store) => V128::from(v.0);
+    Option<Func>, RawFunc, (v, store) => Func::to_raw(v, store), (v, store) => Func::from_raw(v, store);
+    Option<ExternRef>, RawExtern,
+        (v, store) => ExternRef::to_raw(v, store), (v, store) => ExternRef::from_raw(v, store.id());
+}
+
+/// Parameters of a typed function: a [`WasmTy`], or a tuple of up to 16.
+pub trait WasmParams: Send + 'static {
+    #[doc(hidden)]
+    type Abi: AbiParams;
+    #[doc(hidden)]
+    fn into_abi(self, store: &StoreCore) -> Result<Self::Abi>;
+    #[doc(hidden)]
+    fn from_abi(abi: Self::Abi, store: &StoreCore) -> Self;
+}
+
+/// Results of a typed function: `()`, a [`WasmTy`], or a tuple of up to 16.
+pub trait WasmResults: Send + 'static {
+    #[doc(hidden)]
+    type ResultAbi: AbiResult;
+    #[doc(hidden)]
+    fn from_result(abi: Self::ResultAbi, store: &StoreCore) -> Self;
+    #[doc(hidden)]
+    fn into_result(self, store: &StoreCore) -> Result<Self::ResultAbi>;
+}
+
+impl<A: WasmTy> WasmParams for A {
+    type Abi = (A::Abi,);
+
+    #[inline]
+    fn into_abi(self, store: &StoreCore) -> Result<Self::Abi> {
+        Ok((WasmTy::into_abi(self, store)?,))
+    }
+
+    #[inline]
+    fn from_abi(abi: Self::Abi, store: &StoreCore) -> Self {
+        WasmTy::from_abi(abi.0, store)
+    }
+}
+
+impl<A: WasmTy> WasmResults for A {
+    type ResultAbi = One<A::Abi>;
+
+    #[inline]
+    fn from_result(abi: Self::ResultAbi, store: &StoreCore) -> Self {
+        WasmTy::from_abi(abi.0, store)
+    }
+
+    #[inline]
+    fn into_result(self, store: &StoreCore) -> Result<Self::ResultAbi> {
+        Ok(One(WasmTy::into_abi(self, store)?))
+    }
+}
+
+/// What a host closure may return: [`WasmResults`], or a `Result` of them.
+pub trait WasmRet: 'static {
+    #[doc(hidden)]
+    type Results: WasmResults;
+    #[doc(hidden)]
+    fn into_results(self) -> Result<Self::Results>;
+}
+
+impl<A: WasmTy> WasmRet for A {
+    type Results = A;
+
+    #[inline]
+    fn into_results(self) -> Result<A> {
+        Ok(self)
+    }
+}
+
+impl<R: WasmRet> WasmRet for Result<R> {
+    type Results = R::Results;
+
+    #[inline]
+    fn into_results(self) -> Result<R::Results> {
+        self.and_then(R::into_results)
+    }
+}
+
+// A tuple of one is the same as its element.
+macro_rules! result_type {
+    ($one:ident) => { One<$one::Abi> };
+    ($($name:ident)*) => { ($($name::Abi,)*) };
+}
+
+macro_rules! result_value {
+    ($one:ident) => { One($one) };
+    ($($name:ident)*) => { ($($name,)*) };
+}
+
+macro_rules! result_parts {
+    ($abi:ident => $one:ident) => { let One($one) = $abi; };
+    ($abi:ident => $($name:ident)*) => { let ($($name,)*) = $abi; };
+}
+
+macro_rules! tuples {
+    ($($name:ident)*) => {
+        #[allow(non_snake_case, unused_variables)]
+        impl<$($name: WasmTy),*> WasmParams for ($($name,)*) {
+            type Abi = ($($name::Abi,)*);
+
+            #[inline]
+            fn into_abi(self, store: &StoreCore) -> Result<Self::Abi> {
+                let ($($name,)*) = self;
+                Ok(($(WasmTy::into_abi($name, store)?,)*))
+            }
+
+            #[inline]
+            fn from_abi(abi: Self::Abi, store: &StoreCore) -> Self {
+                let ($($name,)*) = abi;
+                ($(<$name as WasmTy>::from_abi($name, store),)*)
+            }
+        }
+
+        #[allow(non_snake_case, unused_variables)]
+        impl<$($name: WasmTy),*> WasmResults for ($($name,)*) {
+            type ResultAbi = result_type!($($name)*);
+
+            #[inline]
+            fn from_result(abi: Self::ResultAbi, store: &StoreCore) -> Self {
+                result_parts!(abi => $($name)*);
+                ($(<$name as WasmTy>::from_abi($name, store),)*)
+            }
+
+            #[inline]
+            fn into_result(self, store: &StoreCore) -> Result<Self::ResultAbi> {
+                let ($($name,)*) = self;
+                $(let $name = WasmTy::into_abi($name, store)?;)*
+                Ok(result_value!($($name)*))
+            }
+        }
+
+        impl<$($name: WasmTy),*> WasmRet for ($($name,)*) {
+            type Results = Self;
+
+            #[inline]
+            fn into_results(self) -> Result<Self> {
+                Ok(self)
+            }
+        }
+    };
+}
+
+macro_rules! for_each_arity {
+    ($callback:ident) => {
+        $callback!();
+        for_each_arity!(@ $callback [] A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15 A16);
+    };
+    (@ $callback:ident [$($done:ident)*] $next:ident $($rest:ident)*) => {
+        $callback!($($done)* $next);
+        for_each_arity!(@ $callback [$($done)* $next] $($rest)*);
+    };
+    (@ $callback:ident [$($done:ident)*]) => {};
+}
+pub(crate) use for_each_arity;
+
+for_each_arity!(tuples);

@@ -1,0 +1,60 @@
+//! Compiles a module and writes its text, for a disassembler to read.
+//!
+//! ```sh
+//! cargo run --release -p belljar-optimize --example text -- module.wasm text.bin [function]
+//! objdump -D -b binary -mi386:x86-64 -Mintel text.bin
+//! ```
+//!
+//! Prints how long compilation took. With a function, by name or index, writes only that one's code.
+
+use belljar_compile::{ModulePlan, Tunables, compile};
+use belljar_core::{DefinedFuncIndex, FuncIndex};
+use belljar_module::{Module, WasmFeatures, validate};
+use belljar_optimize::Optimizer;
+use std::error::Error;
+use std::time::Instant;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (Some(path), Some(out)) = (args.first(), args.get(1)) else {
+        return Err("usage: text <module> <output> [function]".into());
+    };
+    let tunables = Tunables { inlining: std::env::var_os("NO_INLINING").is_none(), ..Tunables::default() };
+    let started = Instant::now();
+    let module = validate(wat::parse_file(path)?.into(), WasmFeatures::WASM2)?;
+    println!("validated in {:?}", started.elapsed());
+    let started = Instant::now();
+    let plan = ModulePlan::new(&module, tunables);
+    let artifact = compile(&plan, &Optimizer::new()?)?;
+    println!(
+        "compiled in {:?}: {} functions, {} bytes of text, {} positions, {} inlined positions, {} traps",
+        started.elapsed(),
+        artifact.funcs.len(),
+        artifact.text.len(),
+        artifact.positions.len(),
+        artifact.inlined.len(),
+        artifact.traps.len()
+    );
+    let text = match args.get(2) {
+        None => &artifact.text[..],
+        Some(wanted) => {
+            let func = find(&module, wanted).ok_or("no such function")?;
+            let range = artifact.funcs[func.index()];
+            println!("function {} is at {:#x}", func.0, range.start.0);
+            &artifact.text[range.start.0 as usize..][..range.length as usize]
+        }
+    };
+    Ok(std::fs::write(out, text)?)
+}
+
+fn find(module: &Module, wanted: &str) -> Option<DefinedFuncIndex> {
+    let index = wanted.parse().ok().or_else(|| {
+        (0..module.funcs().len() as u32).find(|i| {
+            let func = FuncIndex(*i);
+            let export = module.export(wanted).map(|e| e.entity);
+            module.names().func(func) == Some(wanted)
+                || export == Some(belljar_module::EntityIndex::Func(func))
+        })
+    })?;
+    module.defined_func(FuncIndex(index))
+}

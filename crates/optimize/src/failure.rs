@@ -1,0 +1,52 @@
+//! Why one function could not be compiled, before it is known which.
+
+use belljar_compile::CompileError;
+use belljar_core::{FuncIndex, FuncType};
+use cranelift_codegen::CodegenError;
+use std::any::Any;
+
+/// Why one piece of code could not be compiled.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+
+    pub(crate) fn from_panic(payload: &(dyn Any + Send)) -> Self {
+        let text = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no message");
+        Self::new(format!("the compiler panicked ({text}); this is a bug, please report it"))
+    }
+
+    pub(crate) fn in_function(self, func: FuncIndex) -> CompileError {
+        CompileError::Function { index: func.0, message: self.message }
+    }
+
+    pub(crate) fn in_trampoline(self, ty: &FuncType) -> CompileError {
+        CompileError::Trampoline { signature: ty.to_string(), message: self.message }
+    }
+}
+
+impl From<wasmparser::BinaryReaderError> for Failure {
+    fn from(e: wasmparser::BinaryReaderError) -> Self {
+        Self::new(format!("a validated body does not parse: {} (at byte {:#x})", e.message(), e.offset()))
+    }
+}
+
+impl From<CodegenError> for Failure {
+    fn from(e: CodegenError) -> Self {
+        match e {
+            CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded => {
+                Self::new("the function is too large for the compiler; split it")
+            }
+            other => Self::new(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! From Cranelift's result to a [`CompiledFunction`].
+
+use crate::failure::Failure;
+use crate::trap_code;
+use crate::workspace::Workspace;
+use belljar_abi::{CompiledFunction, InlinedPos, PosRow, Reloc, RelocTarget, SourcePos, TrapSite};
+use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex};
+use cranelift_codegen::binemit::Reloc as MachineReloc;
+use cranelift_codegen::ir::function::FunctionParameters;
+use cranelift_codegen::ir::{ExternalName, UserExternalName};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::{CompiledCode, FinalizedMachReloc, FinalizedRelocTarget};
+
+/// Namespace of a name that stands for a defined function.
+const FUNC: u32 = 0;
+/// Namespace of a name that stands for a read-only table.
+const READ_ONLY_TABLE: u32 = 2;
+
+/// The name by which code refers to a target.
+pub(crate) fn name(target: RelocTarget) -> UserExternalName {
+    match target {
+        RelocTarget::Func(f) => UserExternalName::new(FUNC, f.0),
+        RelocTarget::Thunk(n) => UserExternalName::new(1, n),
+        RelocTarget::ReadOnlyTable(t) => UserExternalName::new(READ_ONLY_TABLE, t.0),
+    }
+}
+
+/// Runs Cranelift over the function in the workspace. Its code before the first positioned instruction
+/// belongs to `start`.
+pub(crate) fn harvest(
+    workspace: &mut Workspace,
+    isa: &dyn TargetIsa,
+    start: SourcePos,
+    inlined: Vec<InlinedPos>,
+) -> Result<CompiledFunction, Failure> {
+    let context = &mut workspace.context;
+    context.compile(isa, &mut workspace.control).map_err(|e| Failure::from(e.inner))?;
+    let code = context.take_compiled_code().ok_or_else(|| Failure::new("the compiler returned no code"))?;
+    Ok(CompiledFunction {
+        code: code.code_buffer().to_vec(),
+        align: code.buffer.alignment.max(isa.function_alignment().preferred),
+        relocs: relocs(&code, &context.func.params)?,
+        traps: traps(&code)?,
+        positions: positions(&code, start),
+        inlined,
+    })
+}
+
+fn relocs(code: &CompiledCode, params: &FunctionParameters) -> Result<Vec<Reloc>, Failure> {
+    code.buffer.relocs().iter().map(|reloc| convert(reloc, params)).collect()
+}
+
+fn convert(reloc: &FinalizedMachReloc, params: &FunctionParameters) -> Result<Reloc, Failure> {
+    let unexpected = || {
+        let target = reloc.target.display(Some(params));
+        Failure::new(format!("unexpected relocation {:?} to {target}; this is a bug", reloc.kind))
+    };
+    let FinalizedRelocTarget::ExternalName(ExternalName::User(user)) = reloc.target else {
+        return Err(unexpected());
+    };
+    if !matches!(reloc.kind, MachineReloc::X86CallPCRel4 | MachineReloc::X86PCRel4) {
+        return Err(unexpected());
+    }
+    let name = &params.user_named_funcs()[user];
+    let target = match name.namespace {
+        FUNC => RelocTarget::Func(DefinedFuncIndex(name.index)),
+        READ_ONLY_TABLE => RelocTarget::ReadOnlyTable(TableIndex(name.index)),
+        _ => RelocTarget::Thunk(name.index),
+    };
+    Ok(Reloc { offset: reloc.offset, target, addend: reloc.addend })
+}
+
+fn traps(code: &CompiledCode) -> Result<Vec<TrapSite>, Failure> {
+    let site = |trap: &cranelift_codegen::MachTrap| {
+        let meaning = trap_code::decode(trap.code)
+            .ok_or_else(|| Failure::new(format!("unexpected trap code {}; this is a bug", trap.code)))?;
+        Ok(TrapSite { offset: CodeOffset(trap.offset), trap: meaning })
+    };
+    code.buffer.traps().iter().map(site).collect()
+}
+
+/// One row for each change of position. Code without one of its own (moves, constants) belongs to what
+/// precedes it.
+fn positions(code: &CompiledCode, start: SourcePos) -> Vec<PosRow> {
+    let ranges = code.buffer.get_srclocs_sorted();
+    let mut rows = Vec::with_capacity(ranges.len() + 1);
+    rows.push(PosRow { offset: CodeOffset(0), pos: start });
+    for range in ranges {
+        if range.loc.is_default() || range.start == range.end {
+            continue;
+        }
+        let row = PosRow { offset: CodeOffset(range.start), pos: SourcePos(range.loc.bits()) };
+        match rows.last_mut() {
+            Some(last) if last.pos == row.pos => {}
+            Some(last) if last.offset == row.offset => *last = row,
+            _ => rows.push(row),
+        }
+    }
+    rows
+}

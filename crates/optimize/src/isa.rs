@@ -1,0 +1,80 @@
+//! The target machine and the settings that code is made with.
+
+use belljar_compile::CompileError;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+
+/// The settings that differ from Cranelift's defaults.
+const FLAGS: &[(&str, &str)] = &[
+    ("opt_level", "speed"),
+    // Every guest frame keeps the frame pointer: stacks are walked by it, and nothing else.
+    ("preserve_frame_pointers", "true"),
+    ("unwind_info", "false"),
+    // Frames beyond the guard are impossible: the prologue compares with the stack limit.
+    ("enable_probestack", "false"),
+    // All results beyond the result registers go through a hidden pointer.
+    ("enable_multi_ret_implicit_sret", "true"),
+    // Only Wasmtime's translator reads these two; ours has its own decisions in `tuning`.
+    ("enable_heap_access_spectre_mitigation", "false"),
+    ("enable_table_access_spectre_mitigation", "false"),
+    ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+];
+
+/// Instruction sets without which Cranelift calls library functions that no one provides here.
+const REQUIRED: &[&str] = &["has_sse3", "has_ssse3", "has_sse41"];
+
+/// The host, twice: with NaNs as the processor makes them, and with canonical ones.
+pub(crate) struct Isas {
+    plain: OwnedTargetIsa,
+    canonical_nans: OwnedTargetIsa,
+}
+
+impl Isas {
+    pub(crate) fn for_host() -> Result<Self, CompileError> {
+        Ok(Self { plain: host(false)?, canonical_nans: host(true)? })
+    }
+
+    pub(crate) fn get(&self, canonical_nans: bool) -> &dyn TargetIsa {
+        if canonical_nans { &*self.canonical_nans } else { &*self.plain }
+    }
+}
+
+fn host(canonical_nans: bool) -> Result<OwnedTargetIsa, CompileError> {
+    let unsupported = |why: String| {
+        CompileError::Unsupported(format!("the optimizing tier cannot compile for this machine: {why}"))
+    };
+    let mut flags = settings::builder();
+    let nans = ("enable_nan_canonicalization", if canonical_nans { "true" } else { "false" });
+    for (name, value) in FLAGS.iter().chain([&nans]) {
+        flags.set(name, value).map_err(|e| unsupported(format!("setting {name}: {e}")))?;
+    }
+    let builder = cranelift_native::builder().map_err(|e| unsupported(e.into()))?;
+    let isa = builder.finish(settings::Flags::new(flags)).map_err(|e| unsupported(e.to_string()))?;
+    check_level(&*isa).map_err(unsupported)?;
+    Ok(isa)
+}
+
+fn check_level(isa: &dyn TargetIsa) -> Result<(), String> {
+    if isa.name() != "x64" {
+        return Err(format!("its processor is {}, and only x86-64 is supported so far", isa.name()));
+    }
+    let present = features(isa);
+    match REQUIRED.iter().find(|name| !present.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "its processor lacks {}; every x86-64 processor since 2008 has it, so look at the virtual machine's \
+             processor model",
+            name.trim_start_matches("has_")
+        )),
+    }
+}
+
+/// The names of the processor features in use, in Cranelift's order.
+fn features(isa: &dyn TargetIsa) -> Vec<&'static str> {
+    isa.isa_flags().iter().filter(|f| f.as_bool() == Some(true)).map(|f| f.name).collect()
+}
+
+/// Target and features in one line.
+pub(crate) fn describe(isa: &dyn TargetIsa) -> String {
+    format!("{} {}", isa.triple(), features(isa).join(" "))
+}

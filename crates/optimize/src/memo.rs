@@ -1,0 +1,50 @@
+//! A map from small numbers that is emptied in constant time.
+
+/// Remembers a value for each index until [`Memo::forget`]. A workspace keeps its memos from function to
+/// function, so that looking up what a function has imported already allocates nothing.
+#[derive(Debug)]
+pub(crate) struct Memo<T> {
+    generation: u32,
+    slots: Vec<(u32, T)>,
+}
+
+impl<T> Default for Memo<T> {
+    fn default() -> Self {
+        Self { generation: 1, slots: Vec::new() }
+    }
+}
+
+impl<T: Copy + Default> Memo<T> {
+    pub(crate) fn get(&self, index: usize) -> Option<T> {
+        self.slots.get(index).filter(|(generation, _)| *generation == self.generation).map(|(_, v)| *v)
+    }
+
+    pub(crate) fn set(&mut self, index: usize, value: T) {
+        if index >= self.slots.len() {
+            self.slots.resize(index + 1, (0, T::default()));
+        }
+        self.slots[index] = (self.generation, value);
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.generation = self.generation.checked_add(1).unwrap_or_else(|| {
+            self.slots.clear();
+            1
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgets_all_at_once() {
+        let mut memo = Memo::<u32>::default();
+        assert_eq!(memo.get(0), None);
+        memo.set(5, 7);
+        assert_eq!((memo.get(5), memo.get(4)), (Some(7), None));
+        memo.forget();
+        assert_eq!(memo.get(5), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! Disjoint parts of memory, for Cranelift's alias analysis: a store to one part says nothing about another.
+
+use belljar_core::{GlobalIndex, MemoryIndex};
+use cranelift_codegen::ir::{AliasRegion, AliasRegionData, Function, MemFlagsData};
+
+/// A part of memory that no access tagged with another part ever touches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Region(u32);
+
+/// Regions that defined globals are spread over: enough to keep the busy ones apart, few enough that
+/// merging their states costs nothing.
+const GLOBALS: u32 = 8;
+/// Regions that defined memories are spread over.
+const HEAPS: u32 = 4;
+
+impl Region {
+    /// Fields of the store context that change.
+    pub(crate) const STORE: Self = Self(0);
+    /// Places and sizes of memories.
+    pub(crate) const MEMORY_DEF: Self = Self(1);
+    /// Places and sizes of tables.
+    pub(crate) const TABLE_HEADER: Self = Self(2);
+    /// Elements of tables.
+    pub(crate) const TABLE_ELEMENT: Self = Self(3);
+    /// Imported globals: two imports may be one global.
+    pub(crate) const IMPORTED_GLOBAL: Self = Self(4);
+    /// Slots through which values pass between host and guest.
+    pub(crate) const VALUES: Self = Self(5);
+    /// Imported memories: two imports may be one memory.
+    const IMPORTED_HEAP: Self = Self(6);
+    const FIRST_HEAP: u32 = 7;
+    const FIRST_GLOBAL: u32 = Self::FIRST_HEAP + HEAPS;
+    const COUNT: usize = (Self::FIRST_GLOBAL + GLOBALS) as usize;
+
+    pub(crate) fn heap(memory: MemoryIndex, imported: usize) -> Self {
+        match memory.index().checked_sub(imported) {
+            None => Self::IMPORTED_HEAP,
+            Some(defined) => Self(Self::FIRST_HEAP + defined as u32 % HEAPS),
+        }
+    }
+
+    pub(crate) fn global(global: GlobalIndex, imported: usize) -> Self {
+        match global.index().checked_sub(imported) {
+            None => Self::IMPORTED_GLOBAL,
+            Some(defined) => Self(Self::FIRST_GLOBAL + defined as u32 % GLOBALS),
+        }
+    }
+
+    const fn description(self) -> &'static str {
+        match self.0 {
+            0 => "store context",
+            1 => "memory definition",
+            2 => "table header",
+            3 => "table element",
+            4 => "imported global",
+            5 => "values",
+            6 => "imported memory",
+            n if n < Self::FIRST_GLOBAL => "memory",
+            _ => "global",
+        }
+    }
+}
+
+/// The regions that one function has used so far.
+#[derive(Debug, Default)]
+pub(crate) struct Regions([Option<AliasRegion>; Region::COUNT]);
+
+impl Regions {
+    fn get(&mut self, func: &mut Function, region: Region) -> AliasRegion {
+        *self.0[region.0 as usize].get_or_insert_with(|| {
+            func.dfg
+                .alias_regions
+                .insert(AliasRegionData { user_id: region.0, description: region.description().into() })
+        })
+    }
+
+    /// Flags of an access that cannot fault, to something that may change.
+    pub(crate) fn trusted(&mut self, func: &mut Function, region: Region) -> MemFlagsData {
+        MemFlagsData::trusted().with_alias_region(Some(self.get(func, region)))
+    }
+
+    /// Flags of an access of a guest to its memory: any alignment; a fault is a trap.
+    pub(crate) fn guest(&mut self, func: &mut Function, region: Region) -> MemFlagsData {
+        MemFlagsData::new()
+            .with_endianness(cranelift_codegen::ir::Endianness::Little)
+            .with_alias_region(Some(self.get(func, region)))
+    }
+}
+
+/// Flags of a load of something that never changes while the function runs.
+pub(crate) const fn constant() -> MemFlagsData {
+    MemFlagsData::trusted().with_readonly().with_can_move()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_share_a_region_and_neighbours_do_not() {
+        assert_eq!(Region::global(GlobalIndex(0), 2), Region::global(GlobalIndex(1), 2));
+        assert_ne!(Region::global(GlobalIndex(2), 2), Region::global(GlobalIndex(3), 2));
+        assert_ne!(Region::heap(MemoryIndex(0), 0), Region::global(GlobalIndex(0), 0));
+    }
+}

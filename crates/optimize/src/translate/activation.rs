@@ -1,0 +1,121 @@
+//! A body that is being read: the function's own or an inlined callee's.
+
+use super::control::Frame;
+use super::translator::Translator;
+use crate::failure::Failure;
+use crate::signature::{parsed_type, value_type};
+use belljar_abi::SourcePos;
+use belljar_core::DefinedFuncIndex;
+use cranelift_codegen::ir::{SourceLoc, Type, types};
+use cranelift_frontend::Variable;
+use wasmparser::{BinaryReader, FunctionBody, OperatorsReader};
+
+/// A body that is being read.
+pub(super) struct Activation<'a> {
+    pub(super) reader: OperatorsReader<'a>,
+    pub(super) func: DefinedFuncIndex,
+    /// Position of the call that it replaces.
+    pub(super) call: SourcePos,
+    /// Where its locals begin.
+    first_local: usize,
+}
+
+/// Variables for the locals of inlined callees, by type. A callee's variables are all defined where it
+/// begins and mean nothing where it has ended, so that the next one may have them: the builder keeps a map of
+/// all blocks for each variable.
+#[derive(Default)]
+pub(super) struct LocalPool {
+    free: [Vec<Variable>; 5],
+    /// Types of the variables in use, beside the locals.
+    types: Vec<u8>,
+}
+
+impl LocalPool {
+    pub(super) fn clear(&mut self) {
+        self.free.iter_mut().for_each(Vec::clear);
+        self.types.clear();
+    }
+}
+
+fn class(ty: Type) -> u8 {
+    match ty {
+        types::I32 => 0,
+        types::I64 => 1,
+        types::F32 => 2,
+        types::F64 => 3,
+        _ => 4,
+    }
+}
+
+impl<'a> Translator<'a> {
+    pub(super) fn local(&self, index: u32) -> Variable {
+        let first = self.activations[self.activations.len() - 1].first_local;
+        self.s.locals[first + index as usize]
+    }
+
+    /// Starts reading a function's body. Its arguments are the topmost values of the stack.
+    pub(super) fn enter(&mut self, func: DefinedFuncIndex) -> Result<(), Failure> {
+        let index = self.module.func_index(func);
+        let first_local = self.s.locals.len();
+        let params = self.module.func_type(index).params();
+        let height = self.s.stack.len() - params.len();
+        for (i, ty) in params.iter().enumerate() {
+            let value = self.s.stack[height + i];
+            let value = self.canonical(value);
+            let variable = self.declare(value_type(*ty));
+            self.b.def_var(variable, value);
+        }
+        self.s.stack.truncate(height);
+        let reader = self.read_locals(func)?;
+        let results = self.module.funcs()[index.index()];
+        self.s.control.push(Frame::body(results, height));
+        self.activations.push(Activation { reader, func, call: self.position, first_local });
+        Ok(())
+    }
+
+    fn read_locals(&mut self, func: DefinedFuncIndex) -> Result<OperatorsReader<'a>, Failure> {
+        let range = self.module.body(func);
+        let bytes: &'a [u8] = &self.module.bytes()[range.clone()];
+        let body = FunctionBody::new(BinaryReader::new(bytes, range.start as u64));
+        let mut locals = body.get_locals_reader()?;
+        for _ in 0..locals.get_count() {
+            let (count, ty) = locals.read()?;
+            let ty = parsed_type(ty);
+            let zero = self.zero(ty);
+            for _ in 0..count {
+                let variable = self.declare(ty);
+                self.b.def_var(variable, zero);
+            }
+        }
+        let memory = self.s.parsers.pop().unwrap_or_default();
+        Ok(OperatorsReader::new_with_allocs(locals.get_binary_reader(), memory))
+    }
+
+    fn declare(&mut self, ty: Type) -> Variable {
+        let class = class(ty);
+        let free = self.s.pool.free[class as usize].pop();
+        let variable = free.unwrap_or_else(|| self.b.declare_var(ty));
+        self.s.locals.push(variable);
+        self.s.pool.types.push(class);
+        variable
+    }
+
+    /// Stops reading the innermost body, at its end.
+    pub(super) fn leave(&mut self) {
+        let Some(activation) = self.activations.pop() else { return };
+        let pool = &mut self.s.pool;
+        for (variable, class) in
+            self.s.locals.drain(activation.first_local..).zip(pool.types.drain(activation.first_local..))
+        {
+            pool.free[class as usize].push(variable);
+        }
+        self.s.parsers.push(activation.reader.into_allocations());
+        self.position = activation.call;
+        self.b.set_srcloc(SourceLoc::new(self.position.0));
+    }
+
+    /// Whether the innermost body is an inlined callee's.
+    pub(super) fn is_inlined(&self) -> bool {
+        self.activations.len() > 1
+    }
+}

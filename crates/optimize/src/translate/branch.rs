@@ -1,0 +1,146 @@
+//! Branches, returns and traps: how control leaves a block.
+
+use super::translator::Translator;
+use crate::trap_code;
+use crate::tuning::BR_TABLE_DIRECT;
+use belljar_core::Trap;
+use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData};
+use wasmparser::{BrTable, Operator};
+
+impl Translator<'_> {
+    pub(super) fn branch(&mut self, op: &Operator<'_>) -> bool {
+        match op {
+            Operator::Br { relative_depth } => self.br(*relative_depth as usize),
+            Operator::BrIf { relative_depth } => self.br_if(*relative_depth as usize),
+            Operator::BrTable { targets } => self.br_table(targets),
+            Operator::Return => self.return_(),
+            Operator::Unreachable => self.trap(Trap::UnreachableCodeReached),
+            Operator::Select | Operator::TypedSelect { .. } => self.select(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Jumps to a block with the topmost values.
+    pub(super) fn jump(&mut self, block: Block, count: usize) {
+        self.collect_block_args(count);
+        self.b.ins().jump(block, &self.s.block_args);
+    }
+
+    fn collect_block_args(&mut self, count: usize) {
+        self.s.block_args.clear();
+        for i in self.s.stack.len() - count..self.s.stack.len() {
+            let value = self.s.stack[i];
+            let value = self.canonical(value);
+            self.s.block_args.push(value.into());
+        }
+    }
+
+    fn br(&mut self, depth: usize) {
+        self.flush_fuel();
+        let (block, count) = self.target(depth);
+        self.jump(block, count);
+        self.reachable = false;
+    }
+
+    fn br_if(&mut self, depth: usize) {
+        self.flush_fuel();
+        let condition = self.pop_condition();
+        let (block, count) = self.target(depth);
+        self.collect_block_args(count);
+        let next = self.b.create_block();
+        self.b.ins().brif(condition, block, &self.s.block_args, next, &[]);
+        self.b.seal_block(next);
+        self.b.switch_to_block(next);
+    }
+
+    fn return_(&mut self) {
+        if self.is_inlined() {
+            return self.br(self.body_depth());
+        }
+        self.return_from_function();
+        self.reachable = false;
+    }
+
+    /// Returns the topmost values from the function that is compiled.
+    pub(super) fn return_from_function(&mut self) {
+        self.flush_fuel();
+        let count = self.b.func.signature.returns.len();
+        self.collect_call_args(count);
+        self.b.ins().return_(&self.s.call_args);
+    }
+
+    /// Traps for sure.
+    pub(super) fn trap(&mut self, trap: Trap) {
+        self.flush_fuel();
+        self.b.ins().trap(trap_code::encode(trap));
+        self.reachable = false;
+    }
+
+    fn br_table(&mut self, targets: &BrTable<'_>) {
+        self.flush_fuel();
+        let index = self.pop();
+        let default = targets.default();
+        let (_, count) = self.target(default as usize);
+        if count == 0 && targets.len() as usize <= BR_TABLE_DIRECT {
+            self.direct_table(targets, default);
+        } else {
+            self.table_of_edges(targets, default);
+        }
+        let entries = &self.s.jump_table;
+        let (first, rest) = entries.split_first().expect("the default is always there");
+        let table = self.b.create_jump_table(JumpTableData::new(*first, rest));
+        self.b.ins().br_table(index, table);
+        self.fill_edges(count);
+        self.reachable = false;
+    }
+
+    /// A table whose entries name their targets.
+    fn direct_table(&mut self, targets: &BrTable<'_>, default: u32) {
+        self.s.edges.clear();
+        self.s.jump_table.clear();
+        for depth in depths(targets, default) {
+            let (block, _) = self.target(depth as usize);
+            self.add_entry(block);
+        }
+    }
+
+    /// A table whose entries name blocks on the edges, one for each target.
+    fn table_of_edges(&mut self, targets: &BrTable<'_>, default: u32) {
+        self.s.edges.clear();
+        self.s.jump_table.clear();
+        self.s.edge_of_depth.forget();
+        for depth in depths(targets, default) {
+            let known = self.s.edge_of_depth.get(depth as usize).and_then(|edge| edge.expand());
+            let edge = known.unwrap_or_else(|| {
+                let edge = self.b.create_block();
+                self.s.edge_of_depth.set(depth as usize, edge.into());
+                self.s.edges.push((depth, edge));
+                edge
+            });
+            self.add_entry(edge);
+        }
+    }
+
+    fn add_entry(&mut self, block: Block) {
+        let entry = BlockCall::new(block, std::iter::empty(), &mut self.b.func.dfg.value_lists);
+        self.s.jump_table.push(entry);
+    }
+
+    /// Makes each block on an edge jump to its target.
+    fn fill_edges(&mut self, count: usize) {
+        for i in 0..self.s.edges.len() {
+            let (depth, edge) = self.s.edges[i];
+            self.b.seal_block(edge);
+            self.b.switch_to_block(edge);
+            let (block, _) = self.target(depth as usize);
+            self.jump(block, count);
+        }
+    }
+}
+
+/// The default first, as a jump table has it.
+fn depths<'t>(targets: &'t BrTable<'_>, default: u32) -> impl Iterator<Item = u32> + 't {
+    // A validated table parses; a broken one would end here, and the missing entries take the default.
+    std::iter::once(default).chain(targets.targets().map_while(Result::ok))
+}

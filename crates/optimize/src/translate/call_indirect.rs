@@ -1,0 +1,224 @@
+//! `call_indirect`: through the text where the table never changes, through objects otherwise.
+//!
+//! A table that never changes is known when code is made. What is compared then is only what is in doubt:
+//! a table without nulls and foreign types needs no check but its bounds, an index that can only mean one
+//! function becomes a direct call. Where the table has a null, an index outside is replaced by that null's, so
+//! that one comparison finds all three errors; a cold block tells them apart.
+
+use super::translator::Translator;
+use crate::failure::Failure;
+use crate::region::Region;
+use crate::signature::ADDRESS;
+use crate::tuning::TABLE_INDEX_GUARD;
+use crate::{harvest, trap_code};
+use belljar_abi::{FuncObject, ReadOnlyEntry, RelocTarget};
+use belljar_compile::ReadOnlyTable;
+use belljar_core::{FuncIndex, TableIndex, Trap, TypeIndex};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{ExternalName, GlobalValueData, InstBuilder, Value, types};
+use std::mem::offset_of;
+
+/// What a read-only table holds, as a call of one type sees it.
+struct Contents {
+    /// Elements.
+    length: u32,
+    /// An element that is null.
+    null: Option<u32>,
+    /// Elements of the type that is called.
+    matching: u32,
+    /// The first of them.
+    first: Option<(u32, FuncIndex)>,
+    /// Elements of other types.
+    foreign: u32,
+}
+
+impl Translator<'_> {
+    pub(super) fn call_indirect(&mut self, ty: u32, table: u32) -> Result<(), Failure> {
+        let (ty, table) = (TypeIndex(ty), TableIndex(table));
+        let index = self.pop();
+        match &self.plan.read_only_tables[table.index()] {
+            Some(contents) => self.call_read_only(ty, table, contents, index),
+            None => {
+                self.call_object(ty, table, index);
+                Ok(())
+            }
+        }
+    }
+
+    fn call_read_only(
+        &mut self,
+        ty: TypeIndex,
+        table: TableIndex,
+        elements: &ReadOnlyTable,
+        index: Value,
+    ) -> Result<(), Failure> {
+        let wanted = self.plan.canonical_types[ty.index()];
+        if let Some(constant) = self.constant(index) {
+            let element = elements.elements.get(constant as u32 as usize);
+            if let Some(Some(func)) = element
+                && self.plan.canonical_type_of(*func) == wanted
+            {
+                return self.call_known(*func);
+            }
+        }
+        let contents = self.contents(elements, wanted);
+        if let (1, Some((only, func))) = (contents.matching, contents.first) {
+            let wrong = self.b.ins().icmp_imm_u(IntCC::NotEqual, index, i64::from(only));
+            self.refuse_if(wrong, table, &contents, index);
+            return self.call_known(func);
+        }
+        let entry = self.checked_entry(wanted, table, &contents, index);
+        let offset = offset_of!(ReadOnlyEntry, code) as i32;
+        let distance = self.load_constant(types::I32, entry, offset);
+        let distance = self.widen(distance);
+        let text = self.text_base();
+        let code = self.b.ins().iadd(text, distance);
+        self.call_address(ty, code, self.context);
+        Ok(())
+    }
+
+    fn contents(&self, table: &ReadOnlyTable, wanted: TypeIndex) -> Contents {
+        let mut contents = Contents {
+            length: table.elements.len() as u32,
+            null: None,
+            matching: 0,
+            first: None,
+            foreign: 0,
+        };
+        for (i, element) in table.elements.iter().enumerate() {
+            match element {
+                None => contents.null = contents.null.or(Some(i as u32)),
+                Some(func) if self.plan.canonical_type_of(*func) == wanted => {
+                    contents.matching += 1;
+                    contents.first = contents.first.or(Some((i as u32, *func)));
+                }
+                Some(_) => contents.foreign += 1,
+            }
+        }
+        contents
+    }
+
+    /// Address of the entry at `index`, which is of the wanted type.
+    fn checked_entry(
+        &mut self,
+        wanted: TypeIndex,
+        table: TableIndex,
+        contents: &Contents,
+        index: Value,
+    ) -> Value {
+        let length = i64::from(contents.length);
+        let outside = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, index, length);
+        let inside = match contents.null {
+            Some(null) => {
+                let null = self.i32_const(null);
+                self.b.ins().select_spectre_guard(outside, null, index)
+            }
+            None => {
+                self.b.ins().trapnz(outside, trap_code::encode(Trap::UndefinedElement));
+                self.guard_index(outside, index)
+            }
+        };
+        let entry = self.entry(table, inside);
+        if contents.null.is_none() && contents.foreign == 0 {
+            return entry;
+        }
+        let found = self.load_constant(types::I32, entry, offset_of!(ReadOnlyEntry, ty) as i32);
+        let wrong = self.b.ins().icmp_imm_u(IntCC::NotEqual, found, i64::from(wanted.0));
+        if contents.null.is_some() {
+            self.refuse_if(wrong, table, contents, index);
+        } else {
+            self.b.ins().trapnz(wrong, trap_code::encode(Trap::BadSignature));
+        }
+        entry
+    }
+
+    /// Address of a read-only table's entry.
+    fn entry(&mut self, table: TableIndex, index: Value) -> Value {
+        let name = harvest::name(RelocTarget::ReadOnlyTable(table));
+        let name = self.b.func.declare_imported_user_function(name);
+        let symbol = self.b.create_global_value(GlobalValueData::Symbol {
+            name: ExternalName::user(name),
+            offset: 0.into(),
+            colocated: true,
+            tls: false,
+        });
+        let start = self.b.ins().symbol_value(ADDRESS, symbol);
+        let index = self.widen(index);
+        let offset = self.b.ins().ishl_imm_u(index, size_of::<ReadOnlyEntry>().trailing_zeros() as i64);
+        self.b.ins().iadd(start, offset)
+    }
+
+    /// For the processor that runs ahead of a bounds check: an index that is always inside.
+    fn guard_index(&mut self, outside: Value, index: Value) -> Value {
+        if !TABLE_INDEX_GUARD {
+            return index;
+        }
+        let zero = self.i32_const(0);
+        self.b.ins().select_spectre_guard(outside, zero, index)
+    }
+
+    /// Traps if `wrong`, for the reason that the element at `index` of a read-only table gives.
+    fn refuse_if(&mut self, wrong: Value, table: TableIndex, contents: &Contents, index: Value) {
+        let next = self.start_refusal(wrong);
+        let length = i64::from(contents.length);
+        let outside = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, index, length);
+        self.b.ins().trapnz(outside, trap_code::encode(Trap::UndefinedElement));
+        if contents.null.is_some() {
+            let entry = self.entry(table, index);
+            let found = self.load_constant(types::I32, entry, offset_of!(ReadOnlyEntry, ty) as i32);
+            let null = self.i32_const(ReadOnlyEntry::NULL);
+            let null = self.b.ins().icmp(IntCC::Equal, found, null);
+            self.b.ins().trapnz(null, trap_code::encode(Trap::IndirectCallToNull));
+        }
+        self.b.ins().trap(trap_code::encode(Trap::BadSignature));
+        self.b.switch_to_block(next);
+    }
+
+    /// Goes on in a cold block if `wrong`; the block to go on in otherwise.
+    fn start_refusal(&mut self, wrong: Value) -> cranelift_codegen::ir::Block {
+        let (refusal, next) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(refusal);
+        self.b.ins().brif(wrong, refusal, &[], next, &[]);
+        self.b.seal_block(refusal);
+        self.b.seal_block(next);
+        self.b.switch_to_block(refusal);
+        next
+    }
+
+    fn call_object(&mut self, ty: TypeIndex, table: TableIndex, index: Value) {
+        let id = self.load_element(table, index, Trap::UndefinedElement);
+        let base = self.const_base();
+        let offset = self.widen(id);
+        let object = self.b.ins().iadd(base, offset);
+        let found = self.load_constant(types::I32, object, offset_of!(FuncObject, sig) as i32);
+        let wanted = self.load_constant(types::I32, self.context, self.module.layout().type_id(ty));
+        let wrong = self.b.ins().icmp(IntCC::NotEqual, found, wanted);
+        let next = self.start_refusal(wrong);
+        let null = self.b.ins().icmp_imm_u(IntCC::Equal, id, 0);
+        self.b.ins().trapnz(null, trap_code::encode(Trap::IndirectCallToNull));
+        self.b.ins().trap(trap_code::encode(Trap::BadSignature));
+        self.b.switch_to_block(next);
+        let code = self.load_constant(ADDRESS, object, offset_of!(FuncObject, code) as i32);
+        let context = self.load_constant(ADDRESS, object, offset_of!(FuncObject, context) as i32);
+        self.call_address(ty, code, context);
+    }
+
+    /// An element of a table that may change.
+    pub(super) fn load_element(&mut self, table: TableIndex, index: Value, outside: Trap) -> Value {
+        let (address, offset) = self.element_address(table, index, outside);
+        let flags = self.regions.trusted(self.b.func, Region::TABLE_ELEMENT);
+        self.b.ins().load(types::I32, flags, address, offset)
+    }
+
+    /// Where an element lies, bounds checked.
+    pub(super) fn element_address(&mut self, table: TableIndex, index: Value, trap: Trap) -> (Value, i32) {
+        let length = self.table_length(table);
+        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
+        self.b.ins().trapnz(outside, trap_code::encode(trap));
+        let index = self.guard_index(outside, index);
+        let (start, offset) = self.table_start(table);
+        let index = self.widen(index);
+        let distance = self.b.ins().ishl_imm_u(index, 2);
+        (self.b.ins().iadd(start, distance), offset)
+    }
+}

@@ -1,0 +1,282 @@
+//! Blocks, loops and conditionals: the control stack.
+//!
+//! A frame's exit block is made when something first branches to it. A block that nothing leaves early, and
+//! the body of an inlined callee without an early return, make no CLIF block at all.
+
+use super::translator::Translator;
+use crate::signature::{parsed_type, value_type};
+use belljar_core::{TypeIndex, ValType};
+use cranelift_codegen::ir::{Block, Inst, InstBuilder, Type};
+use wasmparser::{BlockType, Operator};
+
+/// What a frame is, with what only this kind needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum FrameKind {
+    /// `block`, or an `if` past its `else`.
+    Block,
+    /// `loop`: branches go to its start.
+    Loop {
+        /// Where branches go.
+        header: Block,
+    },
+    /// `if` before its `else`.
+    If(Otherwise),
+    /// A whole body: branches to it return.
+    Body,
+}
+
+/// Where an `if` goes when its condition is false.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Otherwise {
+    /// To the exit, unless an `else` turns up: then this branch is redirected.
+    Exit(Inst),
+    /// To this block, which starts with the saved parameters of the `if`.
+    Block(Block),
+}
+
+/// An open block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    pub(super) kind: FrameKind,
+    ty: FrameType,
+    /// Values on the stack below its parameters.
+    height: usize,
+    /// Where execution goes on behind it, if something branches there.
+    exit: Option<Block>,
+}
+
+/// Parameters and results of a frame.
+#[derive(Clone, Copy, Debug)]
+enum FrameType {
+    Empty,
+    One(Type),
+    Func(TypeIndex),
+    /// The results of this type; the parameters have become locals.
+    Results(TypeIndex),
+}
+
+impl Frame {
+    pub(super) fn body(results: TypeIndex, height: usize) -> Self {
+        Self { kind: FrameKind::Body, ty: FrameType::Results(results), height, exit: None }
+    }
+}
+
+impl<'a> Translator<'a> {
+    pub(super) fn control(&mut self, op: &Operator<'_>) -> bool {
+        match *op {
+            Operator::Block { blockty } => self.open(FrameKind::Block, frame_type(blockty)),
+            Operator::Loop { blockty } => self.open_loop(frame_type(blockty)),
+            Operator::If { blockty } => self.open_if(frame_type(blockty)),
+            Operator::Else => self.otherwise(),
+            Operator::End => self.end(),
+            _ => return false,
+        }
+        true
+    }
+
+    fn params(&self, ty: FrameType) -> &'a [ValType] {
+        match ty {
+            FrameType::Func(index) => self.module.types()[index.index()].params(),
+            _ => &[],
+        }
+    }
+
+    fn result_count(&self, ty: FrameType) -> usize {
+        match ty {
+            FrameType::Empty => 0,
+            FrameType::One(_) => 1,
+            FrameType::Func(index) | FrameType::Results(index) => {
+                self.module.types()[index.index()].results().len()
+            }
+        }
+    }
+
+    fn open(&mut self, kind: FrameKind, ty: FrameType) {
+        let height = self.s.stack.len() - self.params(ty).len();
+        self.s.control.push(Frame { kind, ty, height, exit: None });
+    }
+
+    fn open_loop(&mut self, ty: FrameType) {
+        self.flush_fuel();
+        let header = self.b.create_block();
+        let params = self.params(ty);
+        for param in params {
+            self.b.append_block_param(header, value_type(*param));
+        }
+        self.jump(header, params.len());
+        self.open(FrameKind::Loop { header }, ty);
+        self.loops += 1;
+        self.start_block(header, self.s.stack.len() - params.len());
+        self.check_limits();
+    }
+
+    fn open_if(&mut self, ty: FrameType) {
+        self.flush_fuel();
+        let condition = self.pop_condition();
+        let then = self.b.create_block();
+        let params = self.params(ty).len();
+        if params == 0 && self.result_count(ty) == 0 {
+            let exit = self.b.create_block();
+            let branch = self.b.ins().brif(condition, then, &[], exit, &[]);
+            self.open(FrameKind::If(Otherwise::Exit(branch)), ty);
+            self.frame(0).exit = Some(exit);
+        } else {
+            let other = self.b.create_block();
+            self.b.ins().brif(condition, then, &[], other, &[]);
+            self.b.seal_block(other);
+            self.open(FrameKind::If(Otherwise::Block(other)), ty);
+            let from = self.s.stack.len() - params;
+            self.s.saved.extend_from_slice(&self.s.stack[from..]);
+        }
+        self.b.seal_block(then);
+        self.b.switch_to_block(then);
+    }
+
+    /// `else`, reached or not.
+    pub(super) fn otherwise(&mut self) {
+        if self.reachable {
+            self.leave_frame();
+        }
+        let frame = *self.frame(0);
+        let FrameKind::If(otherwise) = frame.kind else { return };
+        self.frame(0).kind = FrameKind::Block;
+        self.s.stack.truncate(frame.height);
+        let start = match otherwise {
+            Otherwise::Exit(branch) => {
+                let start = self.b.create_block();
+                if let Some(exit) = frame.exit {
+                    self.b.change_jump_destination(branch, exit, start);
+                }
+                self.b.seal_block(start);
+                start
+            }
+            Otherwise::Block(start) => {
+                self.restore_params(frame.ty);
+                start
+            }
+        };
+        self.b.switch_to_block(start);
+        self.reachable = true;
+    }
+
+    fn restore_params(&mut self, ty: FrameType) {
+        let from = self.s.saved.len() - self.params(ty).len();
+        self.s.stack.extend(self.s.saved.drain(from..));
+    }
+
+    /// `end`, reached or not.
+    pub(super) fn end(&mut self) {
+        if let FrameKind::If(Otherwise::Block(_)) = self.frame(0).kind {
+            // No `else`: its results are its parameters.
+            self.otherwise();
+        }
+        let frame = *self.frame(0);
+        match frame.kind {
+            FrameKind::Loop { header } => {
+                self.b.seal_block(header);
+                self.loops -= 1;
+            }
+            FrameKind::Body if !self.is_inlined() => return self.end_function(frame),
+            _ if frame.exit.is_some() && self.reachable => self.leave_frame(),
+            _ => {}
+        }
+        self.s.control.pop();
+        if let Some(exit) = frame.exit {
+            self.b.seal_block(exit);
+            self.start_block(exit, frame.height);
+            self.reachable = true;
+        } else if !self.reachable {
+            self.s.stack.truncate(frame.height);
+        }
+        if let FrameKind::Body = frame.kind {
+            self.leave();
+        }
+    }
+
+    fn end_function(&mut self, frame: Frame) {
+        if let Some(exit) = frame.exit {
+            if self.reachable {
+                self.leave_frame();
+            }
+            self.b.seal_block(exit);
+            self.start_block(exit, frame.height);
+            self.reachable = true;
+        }
+        if self.reachable {
+            self.return_from_function();
+        }
+        self.s.control.pop();
+        self.leave();
+    }
+
+    /// Goes from the end of the innermost frame to its exit.
+    fn leave_frame(&mut self) {
+        self.flush_fuel();
+        let (exit, count) = self.exit(0);
+        self.jump(exit, count);
+        self.reachable = false;
+    }
+
+    /// Goes on in `block`, whose parameters become the stack above `height`.
+    pub(super) fn start_block(&mut self, block: Block, height: usize) {
+        self.b.switch_to_block(block);
+        self.s.stack.truncate(height);
+        self.s.stack.extend_from_slice(self.b.func.dfg.block_params(block));
+    }
+
+    /// The frame that `depth` others lie inside.
+    pub(super) fn frame(&mut self, depth: usize) -> &mut Frame {
+        let last = self.s.control.len() - 1;
+        &mut self.s.control[last - depth]
+    }
+
+    /// How many frames lie inside that of the innermost body.
+    pub(super) fn body_depth(&self) -> usize {
+        let found = self.s.control.iter().rev().position(|f| matches!(f.kind, FrameKind::Body));
+        found.expect("each activation has a body frame")
+    }
+
+    /// The exit of a frame and how many values it takes.
+    fn exit(&mut self, depth: usize) -> (Block, usize) {
+        let frame = *self.frame(depth);
+        let count = self.result_count(frame.ty);
+        let exit = frame.exit.unwrap_or_else(|| {
+            let exit = self.b.create_block();
+            self.append_results(exit, frame.ty);
+            self.frame(depth).exit = Some(exit);
+            exit
+        });
+        (exit, count)
+    }
+
+    fn append_results(&mut self, block: Block, ty: FrameType) {
+        match ty {
+            FrameType::Empty => {}
+            FrameType::One(ty) => {
+                self.b.append_block_param(block, ty);
+            }
+            FrameType::Func(index) | FrameType::Results(index) => {
+                for result in self.module.types()[index.index()].results() {
+                    self.b.append_block_param(block, value_type(*result));
+                }
+            }
+        }
+    }
+
+    /// Where a branch to a frame goes and how many values it takes there.
+    pub(super) fn target(&mut self, depth: usize) -> (Block, usize) {
+        let frame = *self.frame(depth);
+        match frame.kind {
+            FrameKind::Loop { header } => (header, self.params(frame.ty).len()),
+            _ => self.exit(depth),
+        }
+    }
+}
+
+fn frame_type(ty: BlockType) -> FrameType {
+    match ty {
+        BlockType::Empty => FrameType::Empty,
+        BlockType::Type(ty) => FrameType::One(parsed_type(ty)),
+        BlockType::FuncType(index) => FrameType::Func(TypeIndex(index)),
+    }
+}

@@ -1,0 +1,86 @@
+//! Globals, and the other instructions on state that is neither memory nor control.
+
+use super::translator::Translator;
+use crate::failure::Failure;
+use crate::region::Region;
+use crate::signature::{ADDRESS, value_type};
+use belljar_core::{FuncIndex, GlobalIndex, Mutability, RawVal, ValType};
+use belljar_module::ConstOp;
+use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
+use cranelift_codegen::ir::{InstBuilder, Value};
+use wasmparser::Operator;
+
+impl Translator<'_> {
+    /// Instructions on globals, tables and references.
+    pub(super) fn state(&mut self, op: &Operator<'_>) -> Result<bool, Failure> {
+        match *op {
+            Operator::GlobalGet { global_index } => {
+                let value = self.global(GlobalIndex(global_index))?;
+                self.push(value);
+            }
+            Operator::GlobalSet { global_index } => self.global_set(GlobalIndex(global_index)),
+            Operator::TableGet { table } => self.table_get(table),
+            Operator::TableSet { table } => self.table_set(table),
+            Operator::TableSize { table } => self.table_size(table),
+            Operator::RefNull { .. } => self.ref_null(),
+            Operator::RefIsNull => self.ref_is_null(),
+            Operator::RefFunc { function_index } => {
+                let id = self.func_ref(FuncIndex(function_index))?;
+                self.push(id);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn global(&mut self, global: GlobalIndex) -> Result<Value, Failure> {
+        let ty = self.module.globals()[global.index()];
+        let defined = global.index() >= self.module.imported_globals();
+        let constant = ty.mutability() == Mutability::Const;
+        if defined && constant {
+            let init: &[ConstOp] = self.module.global_init(global).ops();
+            match *init {
+                [ConstOp::Value(value)] => return Ok(self.raw_const(ty.content(), value)),
+                [ConstOp::RefNull] => return Ok(self.i32_const(0)),
+                [ConstOp::RefFunc(func)] => return self.func_ref(func),
+                _ => {}
+            }
+        }
+        let clif = value_type(ty.content());
+        self.vectors |= clif.is_vector();
+        let (address, offset) = self.global_address(global);
+        if constant {
+            return Ok(self.load_constant(clif, address, offset));
+        }
+        let region = Region::global(global, self.module.imported_globals());
+        let flags = self.regions.trusted(self.b.func, region);
+        Ok(self.b.ins().load(clif, flags, address, offset))
+    }
+
+    fn global_set(&mut self, global: GlobalIndex) {
+        let value = self.pop();
+        let value = self.canonical(value);
+        let (address, offset) = self.global_address(global);
+        let region = Region::global(global, self.module.imported_globals());
+        let flags = self.regions.trusted(self.b.func, region);
+        self.b.ins().store(flags, value, address, offset);
+    }
+
+    fn global_address(&mut self, global: GlobalIndex) -> (Value, i32) {
+        let layout = self.module.layout();
+        if global.index() >= self.module.imported_globals() {
+            return (self.context, layout.defined_global(global));
+        }
+        (self.load_constant(ADDRESS, self.context, layout.imported_global(global)), 0)
+    }
+
+    fn raw_const(&mut self, ty: ValType, value: RawVal) -> Value {
+        match ty {
+            ValType::I32 | ValType::Ref(_) => self.i32_const(value.u32()),
+            ValType::I64 => self.i64_const(value.u64()),
+            ValType::F32 => self.b.ins().f32const(Ieee32::with_bits(value.u32())),
+            ValType::F64 => self.b.ins().f64const(Ieee64::with_bits(value.u64())),
+            ValType::V128 => self.v128_const(value.v128().to_le_bytes()),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Which calls are replaced by the callee's body.
+//!
+//! The decision is made where the call is translated, from what validation noted about the callee. It depends
+//! on nothing but the module and `tuning`, so that the same module always becomes the same code.
+
+use super::translator::Translator;
+use crate::failure::Failure;
+use crate::tuning::{
+    INLINE_DEPTH, INLINE_GROWTH_BASE, INLINE_GROWTH_PERCENT, INLINE_LEAF_IN_LOOP, INLINE_LOCALS,
+    INLINE_OPERATORS, INLINE_SELF,
+};
+use belljar_core::DefinedFuncIndex;
+
+impl Translator<'_> {
+    pub(super) fn is_worth_inlining(&self, callee: DefinedFuncIndex) -> bool {
+        if !self.plan.tunables.inlining || self.activations.len() > INLINE_DEPTH {
+            return false;
+        }
+        let facts = self.module.facts(callee);
+        let limit = if facts.calls == 0 && self.loops > 0 { INLINE_LEAF_IN_LOOP } else { INLINE_OPERATORS };
+        facts.operators <= limit
+            && facts.locals <= INLINE_LOCALS
+            && self.growth + facts.operators <= self.growth_limit()
+            && self.is_shallow(callee)
+    }
+
+    /// Operators that this function may gain.
+    fn growth_limit(&self) -> u32 {
+        let own = u64::from(self.module.facts(self.func).operators);
+        INLINE_GROWTH_BASE + (own * u64::from(INLINE_GROWTH_PERCENT) / 100) as u32
+    }
+
+    /// Whether the callee is not being inlined already, or calls itself and may unfold once more.
+    fn is_shallow(&self, callee: DefinedFuncIndex) -> bool {
+        let around = self.activations.iter().filter(|a| a.func == callee).count();
+        let only_itself = self.activations.iter().all(|a| a.func == callee);
+        around == 0 || (only_itself && around <= INLINE_SELF)
+    }
+
+    pub(super) fn inline(&mut self, callee: DefinedFuncIndex) -> Result<(), Failure> {
+        self.growth += self.module.facts(callee).operators;
+        self.enter(callee)
+    }
+}

@@ -1,0 +1,63 @@
+//! From a validated body to Cranelift's IR.
+//!
+//! One loop reads operators; each group of operators has a file. Values of the wasm stack are CLIF values,
+//! locals are the builder's variables, labels are frames of the control stack. A call that is inlined pushes
+//! another *activation*: the loop goes on with the callee's operators on the same stacks.
+
+mod activation;
+mod branch;
+mod builtin;
+mod bulk;
+mod call;
+mod call_indirect;
+mod control;
+mod global;
+mod inlining;
+mod memory;
+mod memory_access;
+mod meter;
+mod numeric;
+mod reference;
+mod scratch;
+mod simd;
+mod simd_arithmetic;
+mod simd_memory;
+mod slot;
+mod stack;
+mod table;
+mod translator;
+
+pub(crate) use scratch::Scratch;
+
+use crate::failure::Failure;
+use crate::harvest::harvest;
+use crate::signature;
+use crate::workspace::Workspace;
+use belljar_abi::{CompiledFunction, SourcePos};
+use belljar_compile::ModulePlan;
+use belljar_core::DefinedFuncIndex;
+use cranelift_codegen::ir::UserFuncName;
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::FunctionBuilder;
+use translator::Translator;
+
+/// Compiles one defined function.
+pub(crate) fn function(
+    workspace: &mut Workspace,
+    isa: &dyn TargetIsa,
+    plan: &ModulePlan<'_>,
+    func: DefinedFuncIndex,
+) -> Result<CompiledFunction, Failure> {
+    let module = plan.module;
+    workspace.context.clear();
+    workspace.scratch.clear();
+    let clif = &mut workspace.context.func;
+    clif.name = UserFuncName::user(0, func.0);
+    clif.signature = signature::guest(module.func_type(module.func_index(func)));
+    let builder = FunctionBuilder::new(clif, &mut workspace.builder);
+    let mut translator = Translator::new(builder, plan, &mut workspace.scratch, func);
+    translator.run()?;
+    let inlined = translator.finish(isa);
+    let start = SourcePos(module.body(func).start as u32);
+    harvest(workspace, isa, start, inlined)
+}

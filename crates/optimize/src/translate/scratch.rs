@@ -1,0 +1,53 @@
+//! The translator's own reusable memory.
+
+use super::activation::LocalPool;
+use super::control::Frame;
+use crate::memo::Memo;
+use cranelift_codegen::entity::packed_option::PackedOption;
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, FuncRef, SigRef, Value};
+use cranelift_frontend::Variable;
+use wasmparser::OperatorsReaderAllocations;
+
+/// Vectors and maps that keep their memory between functions.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// The wasm value stack, of all activations together.
+    pub(super) stack: Vec<Value>,
+    /// The control stack, of all activations together.
+    pub(super) control: Vec<Frame>,
+    /// The locals of all activations, outermost first.
+    pub(super) locals: Vec<Variable>,
+    /// Parameters of enclosing `if`s, kept for their `else`.
+    pub(super) saved: Vec<Value>,
+    /// Variables that inlined callees no longer use.
+    pub(super) pool: LocalPool,
+    /// Arguments of the branch that is being made.
+    pub(super) block_args: Vec<BlockArg>,
+    /// Arguments of the call that is being made.
+    pub(super) call_args: Vec<Value>,
+    /// Entries of the jump table that is being made.
+    pub(super) jump_table: Vec<BlockCall>,
+    /// Distinct targets of the jump table that is being made: relative depth and block on the edge.
+    pub(super) edges: Vec<(u32, Block)>,
+    /// The edge of each relative depth.
+    pub(super) edge_of_depth: Memo<PackedOption<Block>>,
+    /// Signatures imported so far, by type index.
+    pub(super) signatures: Memo<PackedOption<SigRef>>,
+    /// Functions imported so far, by defined function index.
+    pub(super) funcs: Memo<PackedOption<FuncRef>>,
+    /// Parser memory.
+    pub(super) parsers: Vec<OperatorsReaderAllocations>,
+}
+
+impl Scratch {
+    /// Forgets everything of the last function.
+    pub(crate) fn clear(&mut self) {
+        self.stack.clear();
+        self.control.clear();
+        self.locals.clear();
+        self.saved.clear();
+        self.pool.clear();
+        self.signatures.forget();
+        self.funcs.forget();
+    }
+}

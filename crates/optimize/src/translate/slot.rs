@@ -1,0 +1,79 @@
+//! Constants of the instance, loaded from its constant block.
+//!
+//! Each is loaded once, at the top of the entry block, where it is there for every use. The load is pure:
+//! the optimizer places it where the first use is, and nowhere if there is none.
+
+use super::translator::Translator;
+use crate::region;
+use crate::signature::ADDRESS;
+use belljar_abi::{ConstHeader, MemoryRef, VmLayout};
+use belljar_core::MemoryIndex;
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::{InstBuilder, Value};
+use std::mem::offset_of;
+
+/// The constants that one function has loaded so far.
+#[derive(Default)]
+pub(super) struct Slots {
+    store_context: Option<Value>,
+    const_base: Option<Value>,
+    text_base: Option<Value>,
+    builtins: Option<Value>,
+    /// Base and definition of memory 0; others are loaded at each use.
+    memory_base: Option<Value>,
+    memory_def: Option<Value>,
+}
+
+macro_rules! header_slots {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name(&mut self) -> Value {
+            if let Some(value) = self.slots.$name {
+                return value;
+            }
+            let value = self.load_at_entry(VmLayout::header(offset_of!(ConstHeader, $name)));
+            self.slots.$name = Some(value);
+            value
+        }
+    )*};
+}
+
+impl Translator<'_> {
+    header_slots! {
+        /// Address of the store context.
+        store_context;
+        /// Address that reference ids count from.
+        const_base;
+        /// Address of the module's text.
+        text_base;
+        /// Address of the table of builtins.
+        builtins;
+    }
+
+    fn load_at_entry(&mut self, offset: i32) -> Value {
+        let mut cursor = FuncCursor::new(self.b.func).at_first_insertion_point(self.entry);
+        cursor.ins().load(ADDRESS, region::constant(), self.context, offset)
+    }
+
+    /// Address of byte 0 of a memory that never moves.
+    pub(super) fn memory_base(&mut self, memory: MemoryIndex) -> Value {
+        let offset = self.module.layout().memory(memory) + offset_of!(MemoryRef, base) as i32;
+        if memory.0 != 0 {
+            return self.load_constant(ADDRESS, self.context, offset);
+        }
+        let value = self.slots.memory_base.unwrap_or_else(|| self.load_at_entry(offset));
+        self.slots.memory_base = Some(value);
+        value
+    }
+
+    /// Address of a memory's definition.
+    pub(super) fn memory_def(&mut self, memory: MemoryIndex) -> Value {
+        let offset = self.module.layout().memory(memory) + offset_of!(MemoryRef, def) as i32;
+        if memory.0 != 0 {
+            return self.load_constant(ADDRESS, self.context, offset);
+        }
+        let value = self.slots.memory_def.unwrap_or_else(|| self.load_at_entry(offset));
+        self.slots.memory_def = Some(value);
+        value
+    }
+}

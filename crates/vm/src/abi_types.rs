@@ -1,0 +1,330 @@
+//! Rust types that travel between host and guest, one by one and in tuples.
+//!
+//! Up to five integers and eight floats travel in registers, results singly; all else in a buffer.
+
+use crate::host::HostShim;
+use belljar_core::{RawVal, RefType, ValType};
+
+/// A function reference of one store, as its guests hold it; 0 is null.
+///
+/// Made from checked handles only. It means nothing in another store, and must not be taken there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub struct RawFunc(pub(crate) u32);
+
+/// A reference to a host value of one store, as its guests hold it; 0 is null. See [`RawFunc`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub struct RawExtern(pub(crate) u32);
+
+impl RawFunc {
+    /// The null reference.
+    pub const NULL: Self = Self(0);
+}
+
+impl RawExtern {
+    /// The null reference.
+    pub const NULL: Self = Self(0);
+}
+
+/// A 128-bit vector as it travels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub struct RawVector(pub u128);
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A single value in the form in which it crosses the boundary.
+pub trait AbiTy: sealed::Sealed + Copy + Default + Send + 'static {
+    /// Its wasm type.
+    const TY: ValType;
+    /// Whether it can travel in a register.
+    const FITS: bool;
+    /// As a slot of a buffer.
+    fn to_slot(self) -> RawVal;
+    /// From a slot of a buffer.
+    fn from_slot(slot: RawVal) -> Self;
+}
+
+macro_rules! abi_ty {
+    ($($rust:ty, $ty:expr, $fits:literal, $to:expr, $from:expr;)*) => {$(
+        impl sealed::Sealed for $rust {}
+        impl AbiTy for $rust {
+            const TY: ValType = $ty;
+            const FITS: bool = $fits;
+            fn to_slot(self) -> RawVal {
+                let to: fn($rust) -> RawVal = $to;
+                to(self)
+            }
+            fn from_slot(slot: RawVal) -> Self {
+                let from: fn(RawVal) -> $rust = $from;
+                from(slot)
+            }
+        }
+    )*};
+}
+
+abi_ty! {
+    i32, ValType::I32, true, RawVal::from_i32, RawVal::i32;
+    i64, ValType::I64, true, RawVal::from_i64, RawVal::i64;
+    f32, ValType::F32, true, RawVal::from_f32, RawVal::f32;
+    f64, ValType::F64, true, RawVal::from_f64, RawVal::f64;
+    RawVector, ValType::V128, false, |v| RawVal::from_v128(v.0), |s| RawVector(s.v128());
+    RawFunc, ValType::Ref(RefType::FUNCREF), true, |v| RawVal::from_u32(v.0), |s| RawFunc(s.u32());
+    RawExtern, ValType::Ref(RefType::EXTERNREF), true, |v| RawVal::from_u32(v.0), |s| RawExtern(s.u32());
+}
+
+/// Integer and float registers that arguments after the context can use.
+const INT_REGISTERS: usize = 5;
+const FLOAT_REGISTERS: usize = 8;
+
+const fn fit_registers(types: &[ValType], each_fits: &[bool]) -> bool {
+    let (mut ints, mut floats, mut i) = (0, 0, 0);
+    while i < types.len() {
+        if !each_fits[i] {
+            return false;
+        }
+        if types[i].is_float_or_vector() {
+            floats += 1
+        } else {
+            ints += 1
+        }
+        i += 1;
+    }
+    ints <= INT_REGISTERS && floats <= FLOAT_REGISTERS
+}
+
+/// Parameters: a tuple of up to 16 [`AbiTy`]s.
+pub trait AbiParams: sealed::Sealed + Copy + 'static {
+    /// Their wasm types.
+    const TYPES: &'static [ValType];
+    /// Whether they all travel in registers.
+    const FITS: bool;
+    /// Into slots.
+    fn store(self, slots: &mut [RawVal]);
+    /// From slots.
+    fn load(slots: &[RawVal]) -> Self;
+    /// Calls the entry stub with them in registers.
+    ///
+    /// # Safety
+    ///
+    /// [`AbiParams::FITS`]; `stub` is the entry stub; `context` is that of a live instance whose store's
+    /// `entry_code` was compiled for parameters and results of just these types, with the store held
+    /// exclusively (STORE-EXCLUSIVE).
+    #[doc(hidden)]
+    unsafe fn enter<R: AbiResult>(self, stub: *const (), context: usize) -> R::Native;
+    /// Address of the native function that a host function with these parameters has.
+    #[doc(hidden)]
+    fn native<T: 'static, R: AbiResult, F: HostShim<T, Self, R>>() -> usize;
+}
+
+macro_rules! abi_params {
+    ($($name:ident)*) => {
+        impl<$($name: AbiTy),*> sealed::Sealed for ($($name,)*) {}
+
+        #[allow(non_snake_case, unused_variables, unused_mut, unused_assignments)]
+        impl<$($name: AbiTy),*> AbiParams for ($($name,)*) {
+            const TYPES: &'static [ValType] = &[$($name::TY),*];
+            const FITS: bool = fit_registers(&[$($name::TY),*], &[$($name::FITS),*]);
+
+            #[inline]
+            fn store(self, slots: &mut [RawVal]) {
+                let ($($name,)*) = self;
+                let mut slots = slots.iter_mut();
+                $(if let Some(slot) = slots.next() { *slot = $name.to_slot(); })*
+            }
+
+            #[inline]
+            fn load(slots: &[RawVal]) -> Self {
+                let mut slots = slots.iter().copied();
+                ($($name::from_slot(slots.next().unwrap_or_default()),)*)
+            }
+
+            #[inline]
+            unsafe fn enter<R: AbiResult>(self, stub: *const (), context: usize) -> R::Native {
+                let ($($name,)*) = self;
+                // SAFETY: the caller's promise: the stub passes every register through to code of this type.
+                unsafe {
+                    let stub: unsafe extern "C" fn(usize, $($name),*) -> R::Native =
+                        std::mem::transmute(stub);
+                    stub(context, $($name),*)
+                }
+            }
+
+            fn native<T: 'static, R: AbiResult, F: HostShim<T, Self, R>>() -> usize {
+                /// # Safety
+                ///
+                /// Called by the exit stub with a host function's object, whose data is an `F`, from guest
+                /// code of a store with data of type `T`.
+                unsafe extern "C" fn native<T, R, F, $($name),*>(
+                    object: *const belljar_abi::FuncObject,
+                    $($name: $name),*
+                ) -> R::Native
+                where
+                    T: 'static,
+                    R: AbiResult,
+                    F: HostShim<T, ($($name,)*), R>,
+                    $($name: AbiTy,)*
+                {
+                    // SAFETY: the caller's promise.
+                    unsafe { crate::host::run::<T, ($($name,)*), R, F>(object, ($($name,)*)) }
+                }
+                native::<T, R, F, $($name),*> as *const () as usize
+            }
+        }
+    };
+}
+
+macro_rules! for_each_arity {
+    ($callback:ident) => {
+        $callback!();
+        for_each_arity!(@ $callback [] P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11 P12 P13 P14 P15 P16);
+    };
+    (@ $callback:ident [$($done:ident)*] $next:ident $($rest:ident)*) => {
+        $callback!($($done)* $next);
+        for_each_arity!(@ $callback [$($done)* $next] $($rest)*);
+    };
+    (@ $callback:ident [$($done:ident)*]) => {};
+}
+
+for_each_arity!(abi_params);
+
+/// Results: nothing, one [`AbiTy`], or a tuple of up to 16.
+pub trait AbiResult: Sized + 'static {
+    /// Their wasm types.
+    const TYPES: &'static [ValType];
+    /// Whether they return in a register.
+    const FITS: bool;
+    /// What a native function returns.
+    type Native: Copy + Default;
+    /// Into the native result. Only where [`AbiResult::FITS`].
+    fn into_native(self) -> Self::Native;
+    /// From the native result. Only where [`AbiResult::FITS`].
+    fn from_native(native: Self::Native) -> Self;
+    /// Into slots.
+    fn store(self, slots: &mut [RawVal]);
+    /// From slots.
+    fn load(slots: &[RawVal]) -> Self;
+}
+
+/// One result. A newtype keeps it apart from the tuples.
+#[derive(Clone, Copy, Debug)]
+pub struct One<A>(pub A);
+
+impl<A: AbiTy> AbiResult for One<A> {
+    const TYPES: &'static [ValType] = &[A::TY];
+    const FITS: bool = A::FITS;
+    type Native = A;
+
+    #[inline]
+    fn into_native(self) -> A {
+        self.0
+    }
+
+    #[inline]
+    fn from_native(native: A) -> Self {
+        Self(native)
+    }
+
+    fn store(self, slots: &mut [RawVal]) {
+        slots[0] = self.0.to_slot();
+    }
+
+    fn load(slots: &[RawVal]) -> Self {
+        Self(A::from_slot(slots[0]))
+    }
+}
+
+macro_rules! abi_result {
+    ($($name:ident)*) => {
+        #[allow(non_snake_case, unused_variables, unused_mut)]
+        impl<$($name: AbiTy),*> AbiResult for ($($name,)*) {
+            const TYPES: &'static [ValType] = &[$($name::TY),*];
+            const FITS: bool = <Self as AbiResult>::TYPES.is_empty();
+            type Native = ();
+
+            #[inline]
+            fn into_native(self) {}
+
+            #[inline]
+            fn from_native((): ()) -> Self {
+                ($($name::default(),)*)
+            }
+
+            fn store(self, slots: &mut [RawVal]) {
+                AbiParams::store(self, slots);
+            }
+
+            fn load(slots: &[RawVal]) -> Self {
+                <Self as AbiParams>::load(slots)
+            }
+        }
+    };
+}
+
+for_each_arity!(abi_result);
+
+/// A value with its type.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Value {
+    /// A 32-bit integer.
+    I32(i32),
+    /// A 64-bit integer.
+    I64(i64),
+    /// The bits of a 32-bit float.
+    F32(u32),
+    /// The bits of a 64-bit float.
+    F64(u64),
+    /// A vector.
+    V128(u128),
+    /// A function reference.
+    Func(RawFunc),
+    /// A reference to a host value.
+    Extern(RawExtern),
+}
+
+impl Value {
+    /// Its type.
+    pub fn ty(&self) -> ValType {
+        match self {
+            Self::I32(_) => ValType::I32,
+            Self::I64(_) => ValType::I64,
+            Self::F32(_) => ValType::F32,
+            Self::F64(_) => ValType::F64,
+            Self::V128(_) => ValType::V128,
+            Self::Func(_) => ValType::FUNCREF,
+            Self::Extern(_) => ValType::EXTERNREF,
+        }
+    }
+
+    /// Zero or null of a type.
+    pub fn default_for(ty: ValType) -> Self {
+        Self::from_slot(ty, RawVal::default())
+    }
+
+    pub(crate) fn to_slot(self) -> RawVal {
+        match self {
+            Self::I32(v) => RawVal::from_i32(v),
+            Self::I64(v) => RawVal::from_i64(v),
+            Self::F32(v) => RawVal::from_u32(v),
+            Self::F64(v) => RawVal::from_u64(v),
+            Self::V128(v) => RawVal::from_v128(v),
+            Self::Func(v) => RawVal::from_u32(v.0),
+            Self::Extern(v) => RawVal::from_u32(v.0),
+        }
+    }
+
+    pub(crate) fn from_slot(ty: ValType, slot: RawVal) -> Self {
+        match ty {
+            ValType::I32 => Self::I32(slot.i32()),
+            ValType::I64 => Self::I64(slot.i64()),
+            ValType::F32 => Self::F32(slot.u32()),
+            ValType::F64 => Self::F64(slot.u64()),
+            ValType::V128 => Self::V128(slot.v128()),
+            ValType::Ref(RefType::EXTERNREF) => Self::Extern(RawExtern(slot.u32())),
+            ValType::Ref(_) => Self::Func(RawFunc(slot.u32())),
+        }
+    }
+}

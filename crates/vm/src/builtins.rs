@@ -1,0 +1,268 @@
+//! What the builtin stubs call: the runtime's part of instructions too large to be inlined.
+//!
+//! Each gets the context of the instance that runs. A failure is noted in the store, and the stub leaves.
+
+use crate::instance::Instance;
+use crate::store::StoreCore;
+use belljar_abi::{CONTEXT_DISTANCE, ConstHeader, StoreContext};
+use belljar_core::{DataIndex, ElemIndex, InstanceId, MemoryIndex, TableIndex, Trap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The store and the instance that are running.
+///
+/// # Safety
+///
+/// `context` is the context of an instance whose code called a builtin on this thread. The store must not be
+/// referred to while the result lives.
+unsafe fn running<'a>(context: usize) -> (&'a mut StoreCore, InstanceId) {
+    // SAFETY: the caller's promise: the constants lie below the context (IN-BOUNDS), and the guest runs under
+    // an exclusive borrow of its store (STORE-EXCLUSIVE, STORE-PINNED).
+    unsafe {
+        let header = std::ptr::with_exposed_provenance::<ConstHeader>(context - CONTEXT_DISTANCE);
+        let store_context = std::ptr::with_exposed_provenance::<StoreContext>((*header).store_context);
+        let store = &mut *std::ptr::with_exposed_provenance_mut::<StoreCore>((*store_context).store);
+        (store, InstanceId((*header).instance))
+    }
+}
+
+/// Runs a builtin that may trap.
+///
+/// # Safety
+///
+/// As [`running`].
+unsafe fn trapping(context: usize, f: impl FnOnce(&mut StoreCore, InstanceId) -> Result<(), Trap>) {
+    // SAFETY: the caller's promise.
+    let (store, instance) = unsafe { running(context) };
+    if let Err(trap) = f(store, instance) {
+        store.raise_trap(trap);
+    }
+}
+
+/// Runs a builtin that asks the embedder, whose code may fail or panic.
+///
+/// # Safety
+///
+/// As [`running`].
+unsafe fn asking<R>(
+    context: usize,
+    failed: R,
+    f: impl FnOnce(&mut StoreCore, InstanceId) -> anyhow::Result<R>,
+) -> R {
+    // SAFETY: the caller's promise.
+    let (store, instance) = unsafe { running(context) };
+    match catch_unwind(AssertUnwindSafe(|| f(&mut *store, instance))) {
+        Ok(Ok(result)) => return result,
+        Ok(Err(error)) => match error.downcast::<Trap>() {
+            Ok(trap) => store.raise_trap(trap),
+            Err(error) => store.raise_error(error),
+        },
+        Err(payload) => store.raise_panic(payload),
+    }
+    failed
+}
+
+/// What growth answers where it cannot be.
+const CANNOT: u64 = u64::MAX;
+
+fn memory_of(instance: &Instance, memory: u32) -> usize {
+    instance.memory(MemoryIndex(memory))
+}
+
+fn table_of(instance: &Instance, table: u32) -> usize {
+    instance.table(TableIndex(table))
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn memory_grow(context: usize, memory: u32, delta: u64) -> u64 {
+    let grow = |store: &mut StoreCore, instance: InstanceId| {
+        let memory = memory_of(store.instance(instance), memory);
+        let with_limiter = store.hooks.with_limiter;
+        // SAFETY: the store's own core, held exclusively.
+        unsafe {
+            with_limiter(store.whole(), &mut |store, limiter| {
+                Ok(store.grow_memory(memory, delta, limiter)?.unwrap_or(CANNOT))
+            })
+        }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { asking(context, CANNOT, grow) }
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn memory_copy(
+    context: usize,
+    dst_memory: u32,
+    src_memory: u32,
+    dst: u64,
+    src: u64,
+    length: u64,
+) {
+    let copy = |store: &mut StoreCore, instance: InstanceId| {
+        let i = store.instance(instance);
+        let (to, from) = (memory_of(i, dst_memory), memory_of(i, src_memory));
+        store.copy_memory(to, from, dst, src, length)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { trapping(context, copy) }
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn memory_fill(context: usize, memory: u32, dst: u64, value: u32, length: u64) {
+    let fill = |store: &mut StoreCore, instance: InstanceId| {
+        let memory = memory_of(store.instance(instance), memory);
+        store.fill_memory(memory, dst, value as u8, length)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { trapping(context, fill) }
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn memory_init(
+    context: usize,
+    memory: u32,
+    segment: u32,
+    dst: u64,
+    src: u32,
+    length: u32,
+) {
+    let init = |store: &mut StoreCore, instance: InstanceId| {
+        let i = store.instance(instance);
+        let memory = memory_of(i, memory);
+        let module = i.module().clone();
+        let bytes: &[u8] = match store.is_data_dropped(instance, DataIndex(segment)) {
+            true => &[],
+            false => module.module().data_bytes(segment as usize),
+        };
+        let end = u64::from(src) + u64::from(length);
+        let bytes = bytes.get(src as usize..end as usize).ok_or(Trap::MemoryOutOfBounds)?;
+        store.init_memory(memory, dst, bytes)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { trapping(context, init) }
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn data_drop(context: usize, segment: u32) {
+    // SAFETY: the caller's promise.
+    let (store, instance) = unsafe { running(context) };
+    store.drop_data(instance, DataIndex(segment));
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn table_grow(context: usize, table: u32, delta: u64, value: u32) -> u64 {
+    let grow = |store: &mut StoreCore, instance: InstanceId| {
+        let table = table_of(store.instance(instance), table);
+        let with_limiter = store.hooks.with_limiter;
+        // SAFETY: the store's own core, held exclusively.
+        unsafe {
+            with_limiter(store.whole(), &mut |store, limiter| {
+                Ok(store.grow_table(table, delta, value, limiter)?.map_or(CANNOT, u64::from))
+            })
+        }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { asking(context, CANNOT, grow) }
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn table_fill(context: usize, table: u32, dst: u64, value: u32, length: u64) {
+    let fill = |store: &mut StoreCore, instance: InstanceId| {
+        let table = table_of(store.instance(instance), table);
+        store.fill_table(table, dst, value, length)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { trapping(context, fill) }
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn table_copy(
+    context: usize,
+    dst_table: u32,
+    src_table: u32,
+    dst: u64,
+    src: u64,
+    length: u64,
+) {
+    let copy = |store: &mut StoreCore, instance: InstanceId| {
+        let i = store.instance(instance);
+        let (to, from) = (table_of(i, dst_table), table_of(i, src_table));
+        store.copy_table(to, from, dst, src, length)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { trapping(context, copy) }
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn table_init(
+    context: usize,
+    table: u32,
+    segment: u32,
+    dst: u64,
+    src: u32,
+    length: u32,
+) {
+    let init = |store: &mut StoreCore, instance: InstanceId| {
+        let table = table_of(store.instance(instance), table);
+        let items = match store.is_elem_dropped(instance, ElemIndex(segment)) {
+            true => Vec::new(),
+            false => store.elem_items(instance, ElemIndex(segment)),
+        };
+        let range = crate::table::range(u64::from(src), u64::from(length), items.len())?;
+        store.init_table(table, dst, &items[range])
+    };
+    // SAFETY: the caller's promise.
+    unsafe { trapping(context, init) }
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn elem_drop(context: usize, segment: u32) {
+    // SAFETY: the caller's promise.
+    let (store, instance) = unsafe { running(context) };
+    store.drop_elem(instance, ElemIndex(segment));
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn out_of_fuel(context: usize) {
+    let refill = |store: &mut StoreCore, _| if store.refill_fuel() { Ok(()) } else { Err(Trap::OutOfFuel) };
+    // SAFETY: the caller's promise.
+    unsafe { trapping(context, refill) }
+}
+
+/// # Safety
+///
+/// As [`running`].
+pub(crate) unsafe extern "C" fn new_epoch(context: usize) {
+    let ask = |store: &mut StoreCore, _| {
+        let new_epoch = store.hooks.new_epoch;
+        // SAFETY: the store's own core, held exclusively.
+        match unsafe { new_epoch(store.whole()) }? {
+            Some(delta) => store.set_epoch_deadline(delta),
+            None => return Err(Trap::Interrupt.into()),
+        }
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { asking(context, (), ask) }
+}

@@ -1,0 +1,253 @@
+//! Calls from the host: the only place that enters guest code, and the only one that it is left through.
+
+use crate::abi_types::{AbiParams, AbiResult, Value};
+use crate::runtime::Direction;
+use crate::store::{StoreCore, StoreId, StoreInner};
+use crate::sys::{enter_address, thread_stack_floor};
+use crate::trap::Exit;
+use belljar_abi::{ConstHeader, FuncObject};
+use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, SigId};
+use std::marker::PhantomData;
+
+/// What a function object says, copied out.
+#[derive(Clone, Copy, Debug)]
+struct Callee {
+    code: usize,
+    context: usize,
+    sig: SigId,
+    is_host: bool,
+}
+
+impl StoreCore {
+    /// Address of a function's object. Ids come from checked handles of this store.
+    fn object(&self, func: FuncRefId) -> *const FuncObject {
+        std::ptr::with_exposed_provenance(self.region.const_base() + func.0 as usize)
+    }
+
+    fn callee(&self, func: FuncRefId) -> Callee {
+        let object = self.object(func);
+        // SAFETY: an id names an object that was written when the id was made and never changes
+        // (STORE-PINNED); every object has the fields read here.
+        unsafe {
+            Callee {
+                code: (*object).code,
+                context: (*object).context,
+                sig: SigId((*object).sig),
+                is_host: (*object).func_index == FuncObject::HOST,
+            }
+        }
+    }
+
+    /// The canonical id of a function's type.
+    pub(crate) fn func_sig(&self, func: FuncRefId) -> SigId {
+        self.callee(func).sig
+    }
+
+    /// The type of a function of this store.
+    pub fn func_type(&self, func: FuncRefId) -> FuncType {
+        let sig = self.func_sig(func);
+        self.runtime.types.ty(sig).unwrap_or_else(|| FuncType::new([], []))
+    }
+
+    /// The instance that a guest function belongs to, or that imported a host function, where one is known;
+    /// and the function's index in its module if it is a guest function.
+    pub fn func_origin(&self, func: FuncRefId) -> (Option<InstanceId>, Option<u32>) {
+        let object = self.object(func);
+        // SAFETY: as in `callee`.
+        let (instance, index) = unsafe { ((*object).instance, (*object).func_index) };
+        (
+            (instance != FuncObject::NO_INSTANCE).then_some(InstanceId(instance)),
+            (index != FuncObject::HOST).then_some(index),
+        )
+    }
+
+    /// Sets what the entry stub reads. Returns the context's address.
+    #[inline]
+    fn prepare(&mut self, store: usize, code: usize) {
+        self.ran = true;
+        let context = self.context.get_mut();
+        context.store = store;
+        context.entry_code = code;
+        if context.entry_fp == 0 {
+            context.stack_floor = thread_stack_floor();
+        }
+    }
+
+    #[inline]
+    fn failed(&self) -> bool {
+        // SAFETY: STORE-EXCLUSIVE: the guest has returned.
+        unsafe { (*self.context.get()).pending != 0 }
+    }
+}
+
+/// A function of one store whose Rust types were checked against its wasm type.
+pub struct TypedFunc<P, R> {
+    store: StoreId,
+    func: FuncRefId,
+    types: PhantomData<fn(P) -> R>,
+}
+
+impl<P, R> std::fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TypedFunc").field("func", &self.func).finish_non_exhaustive()
+    }
+}
+
+impl<P, R> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, R> Copy for TypedFunc<P, R> {}
+
+impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
+    /// The function if its type is that of `P` and `R`; otherwise its type.
+    ///
+    /// # Errors
+    ///
+    /// The function's own type, where it is another.
+    pub fn new(store: &StoreCore, func: FuncRefId) -> Result<Self, FuncType> {
+        let ty = store.func_type(func);
+        if ty.params() == P::TYPES && ty.results() == R::TYPES {
+            Ok(Self { store: store.id, func, types: PhantomData })
+        } else {
+            Err(ty)
+        }
+    }
+
+    /// The store that it belongs to.
+    pub fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// The function.
+    pub fn func(&self) -> FuncRefId {
+        self.func
+    }
+
+    /// Calls it.
+    ///
+    /// # Errors
+    ///
+    /// How the run ended if not by returning.
+    ///
+    /// # Panics
+    ///
+    /// If `store` is not the function's own; and with the payload of a panic in a host function.
+    #[inline]
+    pub fn call<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
+        assert!(
+            self.store == store.core().id,
+            "a function was called with a store that it does not belong to"
+        );
+        let callee = store.core().callee(self.func);
+        if const { P::FITS && R::FITS } && !callee.is_host {
+            let address = std::ptr::from_mut(store).expose_provenance();
+            let core = store.core_mut();
+            core.prepare(address, callee.code);
+            // SAFETY: the object's type is that of `P` and `R` (TYPE-CHECKED by `new`), its context and code
+            // are those of a live instance of this store (CODE-ALIVE), which we hold exclusively.
+            let native = unsafe { params.enter::<R>(enter_address(), callee.context) };
+            let core = store.core_mut();
+            if core.failed() {
+                return Err(core.leave());
+            }
+            return Ok(R::from_native(native));
+        }
+        let mut slots = [RawVal::default(); 16];
+        params.store(&mut slots);
+        call_slots(store, self.func, callee, &mut slots)?;
+        Ok(R::load(&slots))
+    }
+}
+
+/// Calls a function with values in slots; results replace them. As [`call_values`], with types checked.
+fn call_slots<T: 'static>(
+    store: &mut StoreInner<T>,
+    func: FuncRefId,
+    callee: Callee,
+    slots: &mut [RawVal],
+) -> Result<(), Exit> {
+    let address = std::ptr::from_mut(store).expose_provenance();
+    let core = store.core_mut();
+    let values = std::ptr::from_mut(slots).cast::<RawVal>();
+    let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
+    let ty = core.func_type(func);
+    let trampoline = core.runtime.trampoline(Direction::Entry, &ty).map_err(plain)?;
+    // A host function, too, is called through the stubs: the same entry, the same exit.
+    let context = match callee.is_host {
+        false => callee.context,
+        true => core.bridge().map_err(plain)?,
+    };
+    core.prepare(address, trampoline);
+    // SAFETY: the trampoline has this signature, whatever the function's type, and calls `code` with its
+    // own context and as many values as `slots` has room for; types were checked by the callers
+    // (TYPE-CHECKED, CODE-ALIVE); the store is held exclusively.
+    unsafe {
+        let enter: unsafe extern "C" fn(usize, usize, usize, *mut RawVal) =
+            std::mem::transmute(enter_address());
+        enter(context, callee.context, callee.code, values);
+    }
+    let core = store.core_mut();
+    if core.failed() { Err(core.leave()) } else { Ok(()) }
+}
+
+impl StoreCore {
+    /// A context that belongs to no instance: where host functions are called from without a guest.
+    fn bridge(&mut self) -> anyhow::Result<usize> {
+        if let Some(address) = self.bridge {
+            return Ok(address);
+        }
+        let at = self
+            .region
+            .block(size_of::<ConstHeader>(), 0)
+            .ok_or_else(|| anyhow::anyhow!("the store is full: no room to call a host function"))?;
+        let header = ConstHeader {
+            store_context: self.context_address(),
+            const_base: self.region.const_base(),
+            text_base: 0,
+            builtins: crate::sys::builtin_table().as_ptr().expose_provenance(),
+            instance: FuncObject::NO_INSTANCE,
+            reserved: 0,
+        };
+        let address = self.region.const_base() + at;
+        // SAFETY: the block was just allocated for it (IN-BOUNDS).
+        unsafe { std::ptr::with_exposed_provenance_mut::<ConstHeader>(address).write(header) };
+        let context = self.region.state_base() + at;
+        self.bridge = Some(context);
+        Ok(context)
+    }
+}
+
+/// Calls a function with values whose types are checked here.
+///
+/// # Errors
+///
+/// Where the values do not fit the function's type (as an [`Exit::Error`]), and how the run ended if not by
+/// returning.
+///
+/// # Panics
+///
+/// With the payload of a panic in a host function.
+pub fn call_values<T: 'static>(
+    store: &mut StoreInner<T>,
+    func: FuncRefId,
+    params: &[Value],
+    results: &mut Vec<Value>,
+) -> Result<(), Exit> {
+    let ty = store.core().func_type(func);
+    let given: Vec<_> = params.iter().map(Value::ty).collect();
+    if given != ty.params() {
+        let list = given.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let error = anyhow::anyhow!("the function has type {ty}, and was called with ({list})");
+        return Err(Exit::Error { error, stack: Default::default() });
+    }
+    let mut slots = vec![RawVal::default(); ty.params().len().max(ty.results().len())];
+    slots.iter_mut().zip(params).for_each(|(slot, value)| *slot = value.to_slot());
+    let callee = store.core().callee(func);
+    call_slots(store, func, callee, &mut slots)?;
+    results.clear();
+    results.extend(ty.results().iter().zip(&slots).map(|(ty, slot)| Value::from_slot(*ty, *slot)));
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Which code lies where in the process: read by signal handlers, written when modules come and go.
+//!
+//! Readers take no lock: they count themselves in, read one pointer, search, and count themselves out.
+//! Writers replace the whole table and free old ones when no reader is inside.
+
+use crate::code::CodeMemory;
+use belljar_abi::Artifact;
+use belljar_core::{CodeOffset, Trap};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, Weak};
+
+/// A module's code as the table knows it.
+#[derive(Debug)]
+pub struct LoadedCode {
+    memory: CodeMemory,
+    tables: Artifact,
+    owner: std::sync::OnceLock<Weak<dyn std::any::Any + Send + Sync>>,
+}
+
+impl LoadedCode {
+    /// Address of the first byte of the text.
+    pub(crate) fn base(&self) -> usize {
+        self.memory.base()
+    }
+
+    /// Positions, traps and functions of the text. The text itself is not kept here.
+    pub fn tables(&self) -> &Artifact {
+        &self.tables
+    }
+
+    /// Names the value that a walker finds for program counters in this code.
+    pub(crate) fn set_owner(&self, owner: Weak<dyn std::any::Any + Send + Sync>) {
+        let _ = self.owner.set(owner);
+    }
+
+    pub(crate) fn owner(&self) -> Option<Arc<dyn std::any::Any + Send + Sync>> {
+        self.owner.get()?.upgrade()
+    }
+}
+
+/// One row: a range of addresses and the code that lies there.
+#[derive(Clone)]
+struct Row {
+    start: usize,
+    end: usize,
+    code: Arc<LoadedCode>,
+}
+
+/// Rows by ascending start.
+type Table = Vec<Row>;
+
+static CURRENT: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
+static READERS: AtomicUsize = AtomicUsize::new(0);
+/// Guards writing; holds tables that a reader may still be inside of.
+static RETIRED: Mutex<Vec<SendPtr>> = Mutex::new(Vec::new());
+
+struct SendPtr(*mut Table);
+// SAFETY: a retired table is only dropped, and `Table` is `Send`.
+unsafe impl Send for SendPtr {}
+
+fn with_row<R>(pc: usize, read: impl FnOnce(&Row) -> Option<R>) -> Option<R> {
+    READERS.fetch_add(1, SeqCst);
+    let table = CURRENT.load(SeqCst);
+    let result = if table.is_null() {
+        None
+    } else {
+        // SAFETY: a table that was current after we counted ourselves in is not freed before we count
+        // ourselves out: `publish` frees only when it sees no reader after having replaced the pointer.
+        let table = unsafe { &*table };
+        let i = table.partition_point(|row| row.start <= pc);
+        i.checked_sub(1).map(|i| &table[i]).filter(|row| pc < row.end).and_then(read)
+    };
+    READERS.fetch_sub(1, SeqCst);
+    result
+}
+
+/// What a fault at this address means, if it is code of ours that may trap there. Async-signal-safe.
+pub(crate) fn trap_at(pc: usize) -> Option<Trap> {
+    with_row(pc, |row| row.code.tables.trap_at(CodeOffset((pc - row.start) as u32)))
+}
+
+/// The code at this address, and the offset in it. Not for signal handlers: it counts a reference.
+pub(crate) fn code_at(pc: usize) -> Option<(Arc<LoadedCode>, CodeOffset)> {
+    with_row(pc, |row| Some((row.code.clone(), CodeOffset((pc - row.start) as u32))))
+}
+
+/// Keeps a row in the table while it lives.
+#[derive(Debug)]
+pub(crate) struct Registered(Arc<LoadedCode>);
+
+impl std::ops::Deref for Registered {
+    type Target = Arc<LoadedCode>;
+    fn deref(&self) -> &Arc<LoadedCode> {
+        &self.0
+    }
+}
+
+/// Enters code into the table.
+pub(crate) fn register(memory: CodeMemory, tables: Artifact) -> Registered {
+    let code = Arc::new(LoadedCode { memory, tables, owner: std::sync::OnceLock::new() });
+    let row = Row { start: code.base(), end: code.base() + code.memory.length(), code: code.clone() };
+    change(|table| {
+        let at = table.partition_point(|r| r.start < row.start);
+        table.insert(at, row);
+    });
+    Registered(code)
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let start = self.0.base();
+        change(|table| table.retain(|row| row.start != start));
+    }
+}
+
+fn change(edit: impl FnOnce(&mut Table)) {
+    let mut retired = RETIRED.lock().unwrap_or_else(|e| e.into_inner());
+    let old = CURRENT.load(SeqCst);
+    // SAFETY: only writers free tables, and we hold the writers' lock.
+    let mut table = if old.is_null() { Table::new() } else { unsafe { (*old).clone() } };
+    edit(&mut table);
+    CURRENT.store(Box::into_raw(Box::new(table)), SeqCst);
+    if !old.is_null() {
+        retired.push(SendPtr(old));
+    }
+    if READERS.load(SeqCst) == 0 {
+        for table in retired.drain(..) {
+            // SAFETY: it came from `Box::into_raw`, is no longer current, and no reader was inside after
+            // it was replaced.
+            drop(unsafe { Box::from_raw(table.0) });
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Host functions: closures of the embedder as guest code calls them.
+
+use crate::abi_types::{AbiParams, AbiResult, Value};
+use crate::runtime::{Direction, Runtime};
+use crate::store::{StoreCore, StoreInner};
+use crate::sys::exit_address;
+use crate::types::TypeSet;
+use belljar_abi::{FuncObject, StoreContext};
+use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, SigId};
+use std::any::{Any, TypeId};
+use std::mem::offset_of;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What a typed host function does: a closure over the store, the instance that imported it, and parameters.
+pub trait HostShim<T, P, R>:
+    Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> anyhow::Result<R> + Send + Sync + 'static
+{
+}
+
+impl<T, P, R, F> HostShim<T, P, R> for F where
+    F: Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> anyhow::Result<R> + Send + Sync + 'static
+{
+}
+
+/// A host function, not yet in a store. Any number of stores with data of its type may use it.
+pub struct HostFunc {
+    ty: FuncType,
+    types: TypeSet,
+    runtime: std::sync::Weak<Runtime>,
+    /// Address of the native function that the exit stub calls.
+    native: usize,
+    /// Whether it takes its arguments in a buffer.
+    buffered: bool,
+    /// `TypeId` of the data of the stores that it is for.
+    store_type: TypeId,
+    /// Address of the closure, inside `_closure`.
+    data: usize,
+    _closure: Box<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for HostFunc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostFunc").field("ty", &self.ty).finish_non_exhaustive()
+    }
+}
+
+impl HostFunc {
+    /// A function whose type is known at compile time.
+    pub fn typed<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, P, R>>(
+        runtime: &Arc<Runtime>,
+        f: F,
+    ) -> Arc<Self> {
+        let ty = FuncType::new(P::TYPES.iter().copied(), R::TYPES.iter().copied());
+        if const { P::FITS && R::FITS } {
+            return Self::make(runtime, ty, P::native::<T, R, F>(), false, TypeId::of::<T>(), f);
+        }
+        let native = native_buffer::<T, P, R, F> as *const () as usize;
+        Self::make(runtime, ty, native, true, TypeId::of::<T>(), f)
+    }
+
+    /// A function whose type is known at run time. `f` gets the parameters, and results set to zero or null
+    /// which it must replace by values of the right types.
+    pub fn dynamic<T: 'static, F>(runtime: &Arc<Runtime>, ty: FuncType, f: F) -> Arc<Self>
+    where
+        F: Fn(&mut StoreInner<T>, Option<InstanceId>, &[Value], &mut [Value]) -> anyhow::Result<()>
+            + Send
+            + Sync
+            + 'static,
+    {
+        let native = native_dynamic::<T> as *const () as usize;
+        let dynamic = Dynamic::<T> { ty: ty.clone(), f: Box::new(f) };
+        Self::make(runtime, ty, native, true, TypeId::of::<T>(), dynamic)
+    }
+
+    fn make<D: Send + Sync + 'static>(
+        runtime: &Arc<Runtime>,
+        ty: FuncType,
+        native: usize,
+        buffered: bool,
+        store_type: TypeId,
+        closure: D,
+    ) -> Arc<Self> {
+        let types = runtime.types.register(std::slice::from_ref(&ty));
+        let closure = Box::new(closure);
+        let data: *const D = &*closure;
+        Arc::new(Self {
+            ty,
+            types,
+            runtime: Arc::downgrade(runtime),
+            native,
+            buffered,
+            store_type,
+            data: data.expose_provenance(),
+            _closure: closure,
+        })
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> &FuncType {
+        &self.ty
+    }
+
+    /// The canonical id of its type.
+    pub(crate) fn sig(&self) -> SigId {
+        self.types.ids()[0]
+    }
+
+    /// Whether it belongs to this engine.
+    pub fn is_of(&self, runtime: &Arc<Runtime>) -> bool {
+        std::ptr::eq(self.runtime.as_ptr(), Arc::as_ptr(runtime))
+    }
+}
+
+impl StoreCore {
+    /// Enters a host function into the store. `importer`: the instance that imports it, if one does.
+    ///
+    /// # Errors
+    ///
+    /// Where it was made for another engine or for stores with other data, or the store is full.
+    pub fn new_host_func(
+        &mut self,
+        func: &Arc<HostFunc>,
+        importer: Option<InstanceId>,
+    ) -> anyhow::Result<FuncRefId> {
+        anyhow::ensure!(
+            func.is_of(&self.runtime),
+            "the host function belongs to another engine than the store"
+        );
+        anyhow::ensure!(
+            func.store_type == self.hooks.data_type,
+            "the host function was made for stores with data of another type"
+        );
+        let code = match func.buffered {
+            false => exit_address(),
+            true => self.runtime.trampoline(Direction::Exit, &func.ty)?,
+        };
+        let at = self
+            .region
+            .block(size_of::<FuncObject>(), 0)
+            .ok_or_else(|| anyhow::anyhow!("the store is full: no room for another host function"))?;
+        let address = self.region.const_base() + at;
+        let object = FuncObject {
+            code,
+            context: address,
+            sig: func.sig().0,
+            func_index: FuncObject::HOST,
+            instance: importer.map_or(FuncObject::NO_INSTANCE, |i| i.0),
+            host: self.host_funcs.len() as u32,
+            store_context: self.context_address(),
+            native: func.native,
+            data: func.data,
+            exit_stub: exit_address(),
+        };
+        // SAFETY: the block was just allocated for it (IN-BOUNDS); the store keeps the function (HOST-DATA).
+        unsafe { std::ptr::with_exposed_provenance_mut::<FuncObject>(address).write(object) };
+        self.host_funcs.push(func.clone());
+        Ok(FuncRefId(at as u32))
+    }
+}
+
+/// The store and the closure of a host function that is being called.
+///
+/// # Safety
+///
+/// `object` is a host function's object of the store with data of type `T` whose guest (or host) is calling
+/// it, and its data is a `D` (HOST-DATA). The store must not be referred to while the result lives.
+unsafe fn callee<'a, T: 'static, D>(
+    object: *const FuncObject,
+) -> (&'a mut StoreInner<T>, Option<InstanceId>, &'a D) {
+    // SAFETY: the caller's promise; the store is held exclusively by the call that is going on
+    // (STORE-EXCLUSIVE, STORE-PINNED), and the closure is kept by the store (HOST-DATA).
+    unsafe {
+        let object = &*object;
+        let context = std::ptr::with_exposed_provenance::<StoreContext>(object.store_context);
+        let store = &mut *std::ptr::with_exposed_provenance_mut::<StoreInner<T>>((*context).store);
+        let importer = (object.instance != FuncObject::NO_INSTANCE).then_some(InstanceId(object.instance));
+        (store, importer, &*std::ptr::with_exposed_provenance::<D>(object.data))
+    }
+}
+
+/// Calls a typed host function with its arguments in registers. An error or panic is noted in the store, and
+/// the value returned then means nothing.
+///
+/// # Safety
+///
+/// As [`callee`], with an `F` as data.
+#[inline]
+pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, P, R>>(
+    object: *const FuncObject,
+    params: P,
+) -> R::Native {
+    // SAFETY: the caller's promise.
+    let (store, importer, f) = unsafe { callee::<T, F>(object) };
+    match guard(store, |store| f(store, importer, params)) {
+        Some(result) => result.into_native(),
+        None => R::Native::default(),
+    }
+}
+
+/// The one way host closures run: what they return, or `None` with the failure noted in the store.
+#[inline]
+fn guard<T: 'static, R>(
+    store: &mut StoreInner<T>,
+    f: impl FnOnce(&mut StoreInner<T>) -> anyhow::Result<R>,
+) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(|| f(store))) {
+        Ok(Ok(result)) => Some(result),
+        Ok(Err(error)) => {
+            store.core_mut().raise_error(error);
+            None
+        }
+        Err(payload) => {
+            store.core_mut().raise_panic(payload);
+            None
+        }
+    }
+}
+
+/// A typed host function whose arguments or results need a buffer.
+///
+/// # Safety
+///
+/// As [`callee`], with an `F` as data; `values` has room for parameters and for results.
+unsafe extern "C" fn native_buffer<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, P, R>>(
+    object: *const FuncObject,
+    values: *mut RawVal,
+) {
+    let slots = P::TYPES.len().max(R::TYPES.len());
+    // SAFETY: the caller's promise.
+    let (store, importer, f) = unsafe { callee::<T, F>(object) };
+    // SAFETY: the caller's promise; the buffer lies in the trampoline's frame.
+    let values = unsafe { std::slice::from_raw_parts_mut(values, slots) };
+    let params = P::load(values);
+    if let Some(results) = guard(store, |store| f(store, importer, params)) {
+        results.store(values);
+    }
+}
+
+/// A closure with a type known at run time.
+struct Dynamic<T: 'static> {
+    ty: FuncType,
+    f: DynamicFn<T>,
+}
+
+type DynamicFn<T> = Box<
+    dyn Fn(&mut StoreInner<T>, Option<InstanceId>, &[Value], &mut [Value]) -> anyhow::Result<()>
+        + Send
+        + Sync,
+>;
+
+/// # Safety
+///
+/// As [`callee`], with a [`Dynamic`] as data; `values` has room for parameters and for results.
+unsafe extern "C" fn native_dynamic<T: 'static>(object: *const FuncObject, values: *mut RawVal) {
+    // SAFETY: the caller's promise.
+    let (store, importer, dynamic) = unsafe { callee::<T, Dynamic<T>>(object) };
+    let ty = &dynamic.ty;
+    let slots = ty.params().len().max(ty.results().len());
+    // SAFETY: the caller's promise; the buffer lies in the trampoline's frame.
+    let slots = unsafe { std::slice::from_raw_parts_mut(values, slots) };
+    let params: Vec<Value> = ty.params().iter().zip(&*slots).map(|(t, s)| Value::from_slot(*t, *s)).collect();
+    let results = guard(store, |store| {
+        let mut results: Vec<Value> = ty.results().iter().map(|t| Value::default_for(*t)).collect();
+        (dynamic.f)(store, importer, &params, &mut results)?;
+        for (i, (value, ty)) in results.iter().zip(ty.results()).enumerate() {
+            anyhow::ensure!(
+                value.ty() == *ty,
+                "a host function returned a value of type {} as result {i}, which is a {ty}",
+                value.ty()
+            );
+        }
+        Ok(results)
+    });
+    for (slot, value) in slots.iter_mut().zip(results.into_iter().flatten()) {
+        *slot = value.to_slot();
+    }
+}
+
+// The exit stub reads these by offset.
+const _: () = assert!(offset_of!(FuncObject, store_context) == FuncObject::GUEST_SIZE);

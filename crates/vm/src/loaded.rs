@@ -1,0 +1,98 @@
+//! A module whose code is in memory, ready to be instantiated any number of times.
+
+use crate::code::CodeMemory;
+use crate::code_table::{self, Registered};
+use crate::memory::MemoryImage;
+use crate::runtime::Runtime;
+use crate::types::TypeSet;
+use anyhow::Context;
+use belljar_abi::Artifact;
+use belljar_core::{SigId, TypeIndex};
+use belljar_module::Module;
+use std::any::Any;
+use std::sync::{Arc, OnceLock, Weak};
+
+/// A module whose code is in memory.
+#[derive(Debug)]
+pub struct LoadedModule {
+    module: Arc<Module>,
+    code: Registered,
+    types: TypeSet,
+    runtime: Weak<Runtime>,
+    needs_reserved_memory: bool,
+    images: OnceLock<Vec<Option<Arc<MemoryImage>>>>,
+}
+
+impl LoadedModule {
+    /// Puts a module's linked code into executable memory. `needs_reserved_memory`: the code checks no
+    /// access to 32-bit memories.
+    ///
+    /// # Errors
+    ///
+    /// Where the machine has no room for it.
+    pub fn new(
+        runtime: &Arc<Runtime>,
+        module: Arc<Module>,
+        mut artifact: Artifact,
+        needs_reserved_memory: bool,
+    ) -> anyhow::Result<Arc<Self>> {
+        let text = std::mem::take(&mut artifact.text);
+        let memory = CodeMemory::new(&text).context("the machine has no room for the module's code")?;
+        let types = runtime.types.register(module.types());
+        let code = code_table::register(memory, artifact);
+        let loaded = Arc::new(Self {
+            module,
+            code,
+            types,
+            runtime: Arc::downgrade(runtime),
+            needs_reserved_memory,
+            images: OnceLock::new(),
+        });
+        let owner: Arc<dyn Any + Send + Sync> = loaded.clone();
+        loaded.code.set_owner(Arc::downgrade(&owner));
+        Ok(loaded)
+    }
+
+    /// The description that the code was compiled from.
+    pub fn module(&self) -> &Arc<Module> {
+        &self.module
+    }
+
+    /// Whether it belongs to this engine.
+    pub fn is_of(&self, runtime: &Arc<Runtime>) -> bool {
+        std::ptr::eq(self.runtime.as_ptr(), Arc::as_ptr(runtime))
+    }
+
+    /// Whether its code runs only with memories that are reserved whole.
+    pub fn needs_reserved_memory(&self) -> bool {
+        self.needs_reserved_memory
+    }
+
+    /// Address of its text.
+    pub(crate) fn text_base(&self) -> usize {
+        self.code.base()
+    }
+
+    /// Address of a defined function's code.
+    pub(crate) fn func_address(&self, func: belljar_core::DefinedFuncIndex) -> usize {
+        self.code.base() + self.code.tables().funcs[func.index()].start.0 as usize
+    }
+
+    /// Canonical ids of its types.
+    pub(crate) fn sigs(&self) -> &[SigId] {
+        self.types.ids()
+    }
+
+    pub(crate) fn sig(&self, ty: TypeIndex) -> SigId {
+        self.types.ids()[ty.index()]
+    }
+
+    /// Initial contents of its memories, made at the first call.
+    pub(crate) fn image(&self, memory: usize) -> Option<&Arc<MemoryImage>> {
+        let images = self.images.get_or_init(|| {
+            let of = |i| (i >= self.module.imported_memories()).then(|| MemoryImage::of(&self.module, i))?;
+            (0..self.module.memories().len()).map(|i| of(i).map(Arc::new)).collect()
+        });
+        images[memory].as_ref()
+    }
+}

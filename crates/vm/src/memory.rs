@@ -1,0 +1,259 @@
+//! Linear memories: a reservation of address space, the accessible part of it, and the image it starts from.
+//!
+//! In: a type and perhaps an image. Out: bytes. Never: a decision whether growth is allowed; that is the
+//! store's and its limiter's.
+
+use crate::sys::{Mapping, Protection, anonymous_file, page_size};
+use belljar_abi::GUARD_SIZE;
+use belljar_core::{MemoryType, WASM_PAGE_SIZE};
+use belljar_module::{Module, SegmentMode};
+use rustix::fd::OwnedFd;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+/// Address space of a reserved 32-bit memory.
+const RESERVATION: usize = (4 << 30) + GUARD_SIZE as usize;
+
+/// Whether a reservation for every 32-bit address can be had now.
+pub(crate) fn can_reserve() -> bool {
+    Mapping::new(RESERVATION, Protection::None).is_ok()
+}
+
+/// The initial contents of a memory, shared by all its instances copy-on-write.
+#[derive(Debug)]
+pub(crate) struct MemoryImage {
+    file: OwnedFd,
+    /// Offset in the memory, a multiple of the page size.
+    offset: usize,
+    length: usize,
+}
+
+/// Images smaller than this are copied: a mapping costs more than these few bytes.
+const IMAGE_MINIMUM: usize = 16 << 10;
+/// Images with more holes than this many bytes are copied segment by segment.
+const IMAGE_HOLES: usize = 16 << 20;
+
+impl MemoryImage {
+    /// The image of a module's defined memory, if its active segments lie at constant places within its
+    /// initial size and are large enough to be worth it.
+    pub(crate) fn of(module: &Module, memory: usize) -> Option<MemoryImage> {
+        let initial = usize::try_from(module.memories()[memory].minimum() * WASM_PAGE_SIZE).ok()?;
+        let mut parts = Vec::new();
+        for (i, segment) in module.data().iter().enumerate() {
+            let SegmentMode::Active(target, offset) = &segment.mode else { continue };
+            if target.index() != memory {
+                continue;
+            }
+            let start = offset.as_i32()? as usize;
+            let bytes = module.data_bytes(i);
+            if start.checked_add(bytes.len())? > initial {
+                return None;
+            }
+            if !bytes.is_empty() {
+                parts.push((start, bytes));
+            }
+        }
+        let low = parts.iter().map(|(at, _)| *at).min()? / page_size() * page_size();
+        let high = parts.iter().map(|(at, b)| at + b.len()).max()?.next_multiple_of(page_size());
+        let bytes: usize = parts.iter().map(|(_, b)| b.len()).sum();
+        if bytes < IMAGE_MINIMUM || high - low > bytes + IMAGE_HOLES {
+            return None;
+        }
+        let mut contents = vec![0; high - low];
+        for (at, part) in parts {
+            contents[at - low..at - low + part.len()].copy_from_slice(part);
+        }
+        let file = anonymous_file("belljar-image", &contents).ok()?;
+        Some(MemoryImage { file, offset: low, length: high - low })
+    }
+}
+
+/// Address space that held a memory and is kept for another.
+#[derive(Debug)]
+struct Slot {
+    mapping: Mapping,
+    /// Bytes from the start that may be read and written; beyond, everything faults.
+    accessible: usize,
+    image: Option<Arc<MemoryImage>>,
+}
+
+/// Clean reservations, kept because making one costs more than all else of an instantiation.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryPool {
+    slots: Mutex<Vec<Slot>>,
+}
+
+/// Reservations that a pool keeps at most.
+const POOL_SLOTS: usize = 64;
+
+impl MemoryPool {
+    /// A clean reservation, if possible one that has this image mapped.
+    fn take(&self, image: Option<&Arc<MemoryImage>>) -> Option<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(|e| e.into_inner());
+        let same = |s: &Slot| match (&s.image, image) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        let at = slots.iter().rposition(same).or_else(|| slots.len().checked_sub(1))?;
+        Some(slots.swap_remove(at))
+    }
+
+    fn give(&self, slot: Slot) {
+        let mut slots = self.slots.lock().unwrap_or_else(|e| e.into_inner());
+        if slots.len() < POOL_SLOTS {
+            slots.push(slot);
+        }
+    }
+}
+
+/// A linear memory.
+#[derive(Debug)]
+pub(crate) struct LinearMemory {
+    /// Taken only when the memory is dropped.
+    slot: Option<Slot>,
+    length: usize,
+    ty: MemoryType,
+    /// Whether the whole of [`RESERVATION`] is behind it, so that code needs no checks.
+    reserved: bool,
+    /// Whether anything may have been written since it was clean.
+    touched: bool,
+    pool: Arc<MemoryPool>,
+}
+
+impl LinearMemory {
+    /// A memory of its type's minimum size. `reserve`: with room for every 32-bit address if it can be had.
+    pub(crate) fn new(
+        ty: MemoryType,
+        image: Option<&Arc<MemoryImage>>,
+        reserve: bool,
+        pool: &Arc<MemoryPool>,
+    ) -> io::Result<Self> {
+        let length = usize::try_from(ty.minimum() * WASM_PAGE_SIZE)
+            .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let pooled = if reserve { pool.take(image) } else { None };
+        let (mut slot, reserved) = match pooled {
+            Some(slot) => (slot, true),
+            None => Self::fresh_slot(length, reserve)?,
+        };
+        slot.prepare(length, image)?;
+        let touched = false;
+        Ok(Self { slot: Some(slot), length, ty, reserved, touched, pool: pool.clone() })
+    }
+
+    fn fresh_slot(length: usize, reserve: bool) -> io::Result<(Slot, bool)> {
+        let slot = |mapping| Slot { mapping, accessible: 0, image: None };
+        if reserve && let Ok(mapping) = Mapping::new(RESERVATION, Protection::None) {
+            return Ok((slot(mapping), true));
+        }
+        let bytes = length.max(page_size());
+        Ok((slot(Mapping::new(bytes, Protection::None)?), false))
+    }
+
+    fn slot(&self) -> &Slot {
+        self.slot.as_ref().expect("present until drop")
+    }
+
+    /// Address of byte 0.
+    pub(crate) fn base(&self) -> usize {
+        self.slot().mapping.base()
+    }
+
+    /// Accessible bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Its declared type.
+    pub(crate) fn ty(&self) -> MemoryType {
+        self.ty
+    }
+
+    /// Whether code without checks may use it.
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.reserved
+    }
+
+    /// Notes that its contents may change from now on.
+    pub(crate) fn touch(&mut self) {
+        self.touched = true;
+    }
+
+    /// Makes it `length` bytes long. Its address changes only if it is not reserved.
+    pub(crate) fn grow_to(&mut self, length: usize) -> io::Result<()> {
+        self.touched = true;
+        let slot = self.slot.as_mut().expect("present until drop");
+        if length > slot.mapping.length() {
+            slot.mapping.extend(length)?;
+        }
+        if length > slot.accessible {
+            slot.mapping.protect(slot.accessible, length - slot.accessible, Protection::ReadWrite)?;
+            slot.accessible = length;
+        }
+        self.length = length;
+        Ok(())
+    }
+}
+
+impl Slot {
+    /// From clean to: `length` bytes accessible, `image` mapped.
+    fn prepare(&mut self, length: usize, image: Option<&Arc<MemoryImage>>) -> io::Result<()> {
+        let same = match (&self.image, image) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same && let Some(old) = self.image.take() {
+            let accessible =
+                if old.offset < self.accessible { Protection::ReadWrite } else { Protection::None };
+            self.mapping.map_zero(old.offset, old.length, accessible)?;
+        }
+        if length > self.accessible {
+            self.mapping.protect(self.accessible, length - self.accessible, Protection::ReadWrite)?;
+        } else if length < self.accessible {
+            self.mapping.protect(length, self.accessible - length, Protection::None)?;
+        }
+        self.accessible = length;
+        if !same && let Some(new) = image {
+            self.mapping.map_file(new.offset, new.length, &new.file)?;
+            self.image = Some(new.clone());
+        }
+        Ok(())
+    }
+
+    /// Back to clean: what was written is gone, for good.
+    fn clean(&mut self) -> io::Result<()> {
+        self.mapping.discard(0, self.accessible)
+    }
+}
+
+impl Drop for LinearMemory {
+    fn drop(&mut self) {
+        let Some(mut slot) = self.slot.take() else { return };
+        if self.reserved && (!self.touched || slot.clean().is_ok()) {
+            self.pool.give(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_used_memory_comes_back_clean() {
+        let pool = Arc::new(MemoryPool::default());
+        let ty = MemoryType::new(1, None);
+        let mut first = LinearMemory::new(ty, None, true, &pool).unwrap();
+        first.grow_to(3 * 65536).unwrap();
+        let base = first.base();
+        // SAFETY: inside the memory just made, which this test alone uses.
+        unsafe { std::ptr::with_exposed_provenance_mut::<u8>(base + 150_000).write(7) };
+        drop(first);
+        let mut second = LinearMemory::new(ty, None, true, &pool).unwrap();
+        assert_eq!((second.base(), second.length()), (base, 65536));
+        second.grow_to(3 * 65536).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { std::ptr::with_exposed_provenance::<u8>(base + 150_000).read() }, 0);
+    }
+}

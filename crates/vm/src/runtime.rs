@@ -1,0 +1,102 @@
+//! What all stores of an engine share: types, pools, trampolines, the epoch.
+
+use crate::code::CodeMemory;
+use crate::memory::MemoryPool;
+use crate::store_region::RegionPool;
+use crate::sys;
+use crate::types::TypeRegistry;
+use anyhow::Context;
+use belljar_abi::{Artifact, CompiledFunction};
+use belljar_core::FuncType;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Which way a trampoline leads.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Direction {
+    /// From a buffer of values into a guest function.
+    Entry,
+    /// From guest code to a native function that takes a buffer of values.
+    Exit,
+}
+
+/// Makes trampolines when a signature does not fit the registers. An engine's compiler is one.
+pub trait TrampolineSource: Send + Sync {
+    /// Code for this signature, without relocations.
+    ///
+    /// # Errors
+    ///
+    /// Where the compiler refuses the signature.
+    fn trampoline(&self, direction: Direction, ty: &FuncType) -> anyhow::Result<CompiledFunction>;
+}
+
+/// What all stores of an engine share.
+pub struct Runtime {
+    pub(crate) types: Arc<TypeRegistry>,
+    pub(crate) memories: Arc<MemoryPool>,
+    pub(crate) regions: Arc<RegionPool>,
+    pub(crate) epoch: Arc<AtomicU64>,
+    pub(crate) stack_size: usize,
+    source: Box<dyn TrampolineSource>,
+    trampolines: Mutex<HashMap<(Direction, FuncType), Arc<crate::code_table::Registered>>>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("stack_size", &self.stack_size).finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// What an engine's stores share. `stack_size`: bytes of native stack for guest code.
+    ///
+    /// # Errors
+    ///
+    /// Where signal handlers cannot be installed.
+    pub fn new(stack_size: usize, source: Box<dyn TrampolineSource>) -> anyhow::Result<Arc<Self>> {
+        sys::install_signal_handlers()
+            .context("could not install the handlers that turn faults into traps")?;
+        Ok(Arc::new(Self {
+            types: Arc::default(),
+            memories: Arc::default(),
+            regions: Arc::default(),
+            epoch: Arc::default(),
+            stack_size,
+            source,
+            trampolines: Mutex::default(),
+        }))
+    }
+
+    /// Whether a 32-bit memory can be reserved whole on this machine now.
+    pub fn can_reserve() -> bool {
+        crate::memory::can_reserve()
+    }
+
+    /// Moves the epoch on by one. Async-signal-safe.
+    pub fn increment_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The current epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Address of the trampoline for a signature. It stays valid while the engine lives.
+    pub(crate) fn trampoline(&self, direction: Direction, ty: &FuncType) -> anyhow::Result<usize> {
+        let mut all = self.trampolines.lock().unwrap_or_else(|e| e.into_inner());
+        let key = (direction, ty.clone());
+        if let Some(code) = all.get(&key) {
+            return Ok(code.base());
+        }
+        let compiled = self.source.trampoline(direction, ty)?;
+        let memory = CodeMemory::new(&compiled.code).context("no memory for a trampoline")?;
+        // A trampoline has no function of its own: walkers pass it by.
+        let tables = Artifact { traps: compiled.traps, ..Artifact::default() };
+        let code = Arc::new(crate::code_table::register(memory, tables));
+        let address = code.base();
+        all.insert(key, code);
+        Ok(address)
+    }
+}

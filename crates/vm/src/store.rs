@@ -1,0 +1,346 @@
+//! A store: everything that one group of guests can reach, owned by one value.
+
+use crate::host::HostFunc;
+use crate::instance::Instance;
+use crate::limits::ResourceLimiter;
+use crate::memory::LinearMemory;
+use crate::runtime::Runtime;
+use crate::store_region::StoreRegion;
+use crate::table::Table;
+use crate::trap::Pending;
+use anyhow::Context;
+use belljar_abi::{FuncObject, StoreContext};
+use belljar_core::{GlobalType, InstanceId};
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Which store of the process a handle belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct StoreId(u64);
+
+impl StoreId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A memory of a store, with what the store notes about it.
+#[derive(Debug)]
+pub(crate) struct StoreMemory {
+    pub(crate) memory: LinearMemory,
+    /// Address of its [`belljar_abi::MemoryDef`].
+    pub(crate) def: usize,
+}
+
+/// A global of a store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoreGlobal {
+    pub(crate) ty: GlobalType,
+    /// Address of its 16-byte slot.
+    pub(crate) address: usize,
+}
+
+/// A store without its embedder's data.
+pub struct StoreCore {
+    pub(crate) context: Box<UnsafeCell<StoreContext>>,
+    pub(crate) id: StoreId,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) region: StoreRegion,
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) memories: Vec<StoreMemory>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) globals: Vec<StoreGlobal>,
+    pub(crate) host_funcs: Vec<Arc<HostFunc>>,
+    pub(crate) externs: Vec<Arc<dyn Any + Send + Sync>>,
+    pub(crate) pending: Option<Pending>,
+    /// Whether guest code ran, so that any memory may have been written.
+    pub(crate) ran: bool,
+    /// Context that belongs to no instance, made when first needed.
+    pub(crate) bridge: Option<usize>,
+    /// Fuel beyond what the counter in the context can hold.
+    pub(crate) fuel_reserve: u64,
+    pub(crate) hooks: Hooks,
+}
+
+/// Functions that know the embedder's type, for code that does not.
+#[derive(Clone, Copy)]
+pub(crate) struct Hooks {
+    /// [`std::any::TypeId`] of the embedder's data.
+    pub(crate) data_type: std::any::TypeId,
+    /// Runs a closure with the limiter, if there is one.
+    ///
+    /// Its safety contract: the store's own address, held exclusively.
+    pub(crate) with_limiter: unsafe fn(
+        *mut StoreCore,
+        &mut dyn FnMut(&mut StoreCore, Option<&mut dyn ResourceLimiter>) -> anyhow::Result<u64>,
+    ) -> anyhow::Result<u64>,
+    /// Asks the embedder by how much the epoch deadline moves. `None`: it does not; trap.
+    ///
+    /// Its safety contract: the store's own address, held exclusively.
+    pub(crate) new_epoch: unsafe fn(*mut StoreCore) -> anyhow::Result<Option<u64>>,
+}
+
+/// A limiter, borrowed from the embedder's data.
+pub type Limiter<'a> = &'a mut dyn ResourceLimiter;
+type LimiterAccess<T> = Box<dyn FnMut(&mut T) -> Limiter<'_> + Send + Sync>;
+type EpochCallback<T> = Box<dyn FnMut(&mut StoreInner<T>) -> anyhow::Result<u64> + Send + Sync>;
+
+/// A store with its embedder's data. Always boxed.
+#[repr(C)]
+pub struct StoreInner<T> {
+    // First, so that its address is the whole's: `Hooks` depend on it.
+    core: StoreCore,
+    data: T,
+    limiter: Option<LimiterAccess<T>>,
+    epoch: Option<EpochCallback<T>>,
+}
+
+impl<T: 'static> StoreInner<T> {
+    /// A new, empty store.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no address space for its region.
+    pub fn new(runtime: &Arc<Runtime>, data: T) -> anyhow::Result<Box<Self>> {
+        let hooks = Hooks {
+            data_type: std::any::TypeId::of::<T>(),
+            with_limiter: with_limiter::<T>,
+            new_epoch: new_epoch::<T>,
+        };
+        let mut store =
+            Box::new(Self { core: StoreCore::new(runtime, hooks)?, data, limiter: None, epoch: None });
+        let address: *mut Self = &mut *store;
+        store.core.context.get_mut().store = address.expose_provenance();
+        Ok(store)
+    }
+
+    /// The store without its data.
+    pub fn core(&self) -> &StoreCore {
+        &self.core
+    }
+
+    /// The store without its data.
+    pub fn core_mut(&mut self) -> &mut StoreCore {
+        &mut self.core
+    }
+
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        &self.data
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.data
+    }
+
+    /// The store and the embedder's data at once.
+    pub fn split(&mut self) -> (&mut StoreCore, &mut T) {
+        (&mut self.core, &mut self.data)
+    }
+
+    /// The embedder's data, and the end of everything else.
+    pub fn into_data(self: Box<Self>) -> T {
+        self.data
+    }
+
+    /// Sets who decides about growth.
+    pub fn set_limiter(
+        &mut self,
+        limiter: impl FnMut(&mut T) -> Limiter<'_> + Send + Sync + 'static,
+    ) {
+        self.limiter = Some(Box::new(limiter));
+    }
+
+    /// Sets what happens at the epoch deadline: a closure that says by how much it moves, or a trap.
+    pub fn set_epoch_callback(&mut self, callback: Option<EpochCallback<T>>) {
+        self.epoch = callback;
+    }
+
+    /// Runs `f` with the store and its limiter.
+    pub(crate) fn limited<R>(
+        &mut self,
+        f: impl FnOnce(&mut StoreCore, Option<&mut dyn ResourceLimiter>) -> R,
+    ) -> R {
+        match &mut self.limiter {
+            Some(access) => {
+                let limiter = access(&mut self.data);
+                f(&mut self.core, Some(limiter))
+            }
+            None => f(&mut self.core, None),
+        }
+    }
+}
+
+/// # Safety
+///
+/// `core` is the address of the core of a `StoreInner<T>`, held exclusively.
+unsafe fn with_limiter<T: 'static>(
+    core: *mut StoreCore,
+    f: &mut dyn FnMut(&mut StoreCore, Option<&mut dyn ResourceLimiter>) -> anyhow::Result<u64>,
+) -> anyhow::Result<u64> {
+    // SAFETY: the core is the first field of a `repr(C)` struct, and the caller holds the whole.
+    let store = unsafe { &mut *core.cast::<StoreInner<T>>() };
+    store.limited(f)
+}
+
+/// # Safety
+///
+/// As [`with_limiter`].
+unsafe fn new_epoch<T: 'static>(core: *mut StoreCore) -> anyhow::Result<Option<u64>> {
+    // SAFETY: as in `with_limiter`.
+    let store = unsafe { &mut *core.cast::<StoreInner<T>>() };
+    // Taken out while it runs, since it gets the store itself.
+    let Some(mut callback) = store.epoch.take() else { return Ok(None) };
+    let delta = callback(store);
+    if store.epoch.is_none() {
+        store.epoch = Some(callback);
+    }
+    delta.map(Some)
+}
+
+impl StoreCore {
+    fn new(runtime: &Arc<Runtime>, hooks: Hooks) -> anyhow::Result<Self> {
+        let region = StoreRegion::new(&runtime.regions).context("no address space for a store's region")?;
+        let epoch_counter: *const AtomicU64 = &*runtime.epoch;
+        let context = StoreContext {
+            stack_limit: 0,
+            entry_fp: 0,
+            exit_fp: 0,
+            pending: 0,
+            entry_code: 0,
+            fuel: 0,
+            epoch_deadline: 0,
+            epoch_counter: epoch_counter.expose_provenance(),
+            store: 0,
+            stack_size: runtime.stack_size,
+            stack_floor: 0,
+            trap_pc: 0,
+            trap_fp: 0,
+            trap_address: 0,
+            trap_code: 0,
+        };
+        let core = Self {
+            context: Box::new(UnsafeCell::new(context)),
+            id: StoreId::next(),
+            runtime: runtime.clone(),
+            region,
+            instances: Vec::new(),
+            memories: Vec::new(),
+            tables: Vec::new(),
+            globals: Vec::new(),
+            host_funcs: Vec::new(),
+            externs: Vec::new(),
+            pending: None,
+            ran: false,
+            bridge: None,
+            fuel_reserve: 0,
+            hooks,
+        };
+        core.write_null_object();
+        Ok(core)
+    }
+
+    /// The object at id 0, whose signature nothing has.
+    fn write_null_object(&self) {
+        let object = std::ptr::with_exposed_provenance_mut::<FuncObject>(self.region.const_base());
+        // SAFETY: the first 32 bytes of the constants are kept for it (IN-BOUNDS), and are zero but for this.
+        unsafe { (&raw mut (*object).sig).write(FuncObject::NULL_SIG) };
+    }
+
+    /// Which store this is.
+    pub fn id(&self) -> StoreId {
+        self.id
+    }
+
+    /// What it shares with the other stores of its engine.
+    pub fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    /// Address of the store context.
+    pub(crate) fn context_address(&self) -> usize {
+        self.context.get().expose_provenance()
+    }
+
+    /// The whole store's address, with the right to all of it.
+    pub(crate) fn whole(&self) -> *mut StoreCore {
+        // SAFETY: STORE-EXCLUSIVE: nobody writes it while `self` is borrowed.
+        std::ptr::with_exposed_provenance_mut(unsafe { (*self.context.get()).store })
+    }
+
+    /// Whether guest code of this store is running below the caller.
+    pub fn is_running(&self) -> bool {
+        // SAFETY: STORE-EXCLUSIVE: nobody writes it while `self` is borrowed.
+        unsafe { (*self.context.get()).entry_fp != 0 }
+    }
+
+    /// Fuel left.
+    pub fn fuel(&self) -> u64 {
+        // SAFETY: STORE-EXCLUSIVE.
+        let counter = unsafe { (*self.context.get()).fuel };
+        self.fuel_reserve.saturating_add(counter.min(0).unsigned_abs())
+    }
+
+    /// Sets the fuel left.
+    pub fn set_fuel(&mut self, fuel: u64) {
+        let now = fuel.min(i64::MAX as u64);
+        self.fuel_reserve = fuel - now;
+        self.context.get_mut().fuel = -(now as i64);
+    }
+
+    /// Moves fuel from the reserve to the counter; `false` if there is none.
+    pub(crate) fn refill_fuel(&mut self) -> bool {
+        let reserve = self.fuel_reserve;
+        if reserve == 0 {
+            return false;
+        }
+        let counter = self.context.get_mut().fuel;
+        let more = reserve.min(i64::MAX as u64);
+        self.fuel_reserve = reserve - more;
+        self.context.get_mut().fuel = counter - more as i64;
+        true
+    }
+
+    /// The guest runs until the engine's epoch is this many ticks on.
+    pub fn set_epoch_deadline(&mut self, ticks: u64) {
+        let now = self.runtime.epoch();
+        self.context.get_mut().epoch_deadline = now.saturating_add(ticks);
+    }
+
+    /// Number of instances.
+    pub fn instance_count(&self) -> usize {
+        self.instances.len()
+    }
+
+    pub(crate) fn instance(&self, id: InstanceId) -> &Instance {
+        &self.instances[id.index()]
+    }
+
+    /// Keeps a host value for references to it.
+    ///
+    /// # Errors
+    ///
+    /// Where the store holds as many as references can tell apart.
+    pub fn new_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<crate::RawExtern> {
+        self.externs.push(value);
+        let id = u32::try_from(self.externs.len()).context("a store holds at most 2^32 - 1 host values")?;
+        Ok(crate::RawExtern(id))
+    }
+
+    /// The host value of a reference, `None` for null.
+    pub fn extern_value(&self, reference: crate::RawExtern) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.externs.get((reference.0 as usize).checked_sub(1)?)
+    }
+}
+
+impl Drop for StoreCore {
+    fn drop(&mut self) {
+        if self.ran {
+            self.memories.iter_mut().for_each(|m| m.memory.touch());
+        }
+    }
+}

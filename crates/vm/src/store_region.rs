@@ -1,0 +1,162 @@
+//! A store's region: one mapping that holds every instance's constants and all guest-mutable state that is
+//! not in a linear memory.
+//!
+//! ```text
+//!   0                        CONTEXT_DISTANCE             2 × CONTEXT_DISTANCE
+//!   │ constants              │ contexts (guest state)     │ heap (tables)          │
+//! ```
+//!
+//! A block of constants at offset `x` belongs to the context at `CONTEXT_DISTANCE + x`.
+
+use crate::sys::{Mapping, Protection, page_size};
+use belljar_abi::{CONTEXT_DISTANCE, FuncObject};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+/// Address space for tables: first what is hoped for, then what is taken if that is refused.
+const HEAP_SIZES: [usize; 3] = [256 << 20, 32 << 20, 1 << 20];
+
+/// Bytes up to which writing zeros is faster than asking the kernel for zero pages.
+const ZERO_BY_WRITING: usize = 64 << 10;
+
+/// A store's region with its allocation cursors. Offsets count from the region's base.
+#[derive(Debug)]
+pub(crate) struct StoreRegion {
+    mapping: Option<Mapping>,
+    /// First free offset among the constants and, at the same distance, among the contexts.
+    next_block: usize,
+    /// First free offset of the heap.
+    next_heap: usize,
+    /// Freed table space by size class (a power of two).
+    free: [Vec<u32>; 32],
+    pool: Arc<RegionPool>,
+}
+
+/// Clean regions for reuse.
+#[derive(Debug, Default)]
+pub(crate) struct RegionPool {
+    mappings: Mutex<Vec<Mapping>>,
+}
+
+/// Regions that a pool keeps at most.
+const POOL_REGIONS: usize = 64;
+
+impl StoreRegion {
+    pub(crate) fn new(pool: &Arc<RegionPool>) -> io::Result<Self> {
+        let pooled = pool.mappings.lock().unwrap_or_else(|e| e.into_inner()).pop();
+        let mapping = match pooled {
+            Some(mapping) => mapping,
+            None => Self::map()?,
+        };
+        Ok(Self {
+            mapping: Some(mapping),
+            // The null function object is at 0.
+            next_block: FuncObject::GUEST_SIZE.next_multiple_of(64),
+            next_heap: 2 * CONTEXT_DISTANCE,
+            free: [const { Vec::new() }; 32],
+            pool: pool.clone(),
+        })
+    }
+
+    fn map() -> io::Result<Mapping> {
+        let mut last = None;
+        for heap in HEAP_SIZES {
+            match Mapping::new(2 * CONTEXT_DISTANCE + heap, Protection::ReadWrite) {
+                Ok(mapping) => return Ok(mapping),
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory)))
+    }
+
+    fn mapping(&self) -> &Mapping {
+        self.mapping.as_ref().expect("present until drop")
+    }
+
+    /// Address of the constants: what function references are offsets from.
+    pub(crate) fn const_base(&self) -> usize {
+        self.mapping().base()
+    }
+
+    /// Address of the state: what table offsets count from.
+    pub(crate) fn state_base(&self) -> usize {
+        self.mapping().base() + CONTEXT_DISTANCE
+    }
+
+    /// Room for a block of constants and a block of state at the same place in their halves, all zero.
+    /// Returns the offset of the constants. `None`: full.
+    pub(crate) fn block(&mut self, const_size: usize, state_size: usize) -> Option<usize> {
+        let at = self.next_block;
+        let end = at.checked_add(const_size.max(state_size))?.next_multiple_of(64);
+        if end > CONTEXT_DISTANCE {
+            return None;
+        }
+        self.next_block = end;
+        Some(at)
+    }
+
+    /// Room for `bytes` of table, zeroed where `class_size` says. Returns an offset from the state base.
+    pub(crate) fn table_space(&mut self, bytes: usize) -> Option<u32> {
+        let class = bytes.max(16).next_power_of_two();
+        if let Some(offset) = self.free[class.trailing_zeros() as usize & 31].pop() {
+            self.zero(offset as usize + CONTEXT_DISTANCE, class);
+            return Some(offset);
+        }
+        let at = self.next_heap;
+        let end = at.checked_add(class)?;
+        if end > self.mapping().length() {
+            return None;
+        }
+        self.next_heap = end;
+        Some((at - CONTEXT_DISTANCE) as u32)
+    }
+
+    /// Gives back what [`StoreRegion::table_space`] gave for `bytes`.
+    pub(crate) fn free_table_space(&mut self, offset: u32, bytes: usize) {
+        let class = bytes.max(16).next_power_of_two();
+        self.free[class.trailing_zeros() as usize & 31].push(offset);
+    }
+
+    /// Bytes that the heap could still give.
+    pub(crate) fn heap_left(&self) -> usize {
+        self.mapping().length() - self.next_heap
+    }
+
+    fn zero(&mut self, offset: usize, length: usize) {
+        // SAFETY: the range came from this region's allocator (IN-BOUNDS) and nothing refers to it now.
+        unsafe {
+            std::ptr::with_exposed_provenance_mut::<u8>(self.const_base() + offset).write_bytes(0, length);
+        }
+    }
+
+    /// Makes every byte that was handed out zero again.
+    fn clean(&mut self) -> io::Result<()> {
+        let used = [
+            (0, self.next_block),
+            (CONTEXT_DISTANCE, self.next_block),
+            (2 * CONTEXT_DISTANCE, self.next_heap - 2 * CONTEXT_DISTANCE),
+        ];
+        for (offset, length) in used {
+            if length <= ZERO_BY_WRITING {
+                self.zero(offset, length);
+            } else {
+                let length = length.next_multiple_of(page_size());
+                self.mapping.as_mut().expect("present until drop").discard(offset, length)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for StoreRegion {
+    fn drop(&mut self) {
+        if self.clean().is_err() {
+            return;
+        }
+        let Some(mapping) = self.mapping.take() else { return };
+        let mut pooled = self.pool.mappings.lock().unwrap_or_else(|e| e.into_inner());
+        if pooled.len() < POOL_REGIONS {
+            pooled.push(mapping);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Address space: reserving, committing and giving back ranges of pages.
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+use std::io;
+use std::ptr;
+
+/// What may be done with pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Protection {
+    /// Any access faults.
+    None,
+    /// Reads and writes.
+    ReadWrite,
+    /// Reads and execution.
+    ReadExecute,
+}
+
+impl Protection {
+    fn map(self) -> ProtFlags {
+        match self {
+            Self::None => ProtFlags::empty(),
+            Self::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+            Self::ReadExecute => ProtFlags::READ | ProtFlags::EXEC,
+        }
+    }
+
+    fn protect(self) -> MprotectFlags {
+        match self {
+            Self::None => MprotectFlags::empty(),
+            Self::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+            Self::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
+        }
+    }
+}
+
+/// Bytes of a page of the host.
+pub(crate) fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// A range of address space that this value alone owns, unmapped on drop. Offsets and lengths are in bytes
+/// and multiples of the page size.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: usize,
+    length: usize,
+}
+
+impl Mapping {
+    /// Maps fresh zero pages; physical memory is taken as they are touched.
+    pub(crate) fn new(length: usize, protection: Protection) -> io::Result<Self> {
+        debug_assert!(length.is_multiple_of(page_size()) && length > 0);
+        // SAFETY: a new private mapping at an address of the kernel's choosing affects no existing memory.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                ptr::null_mut(),
+                length,
+                protection.map(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )?
+        };
+        Ok(Self { base: base.expose_provenance(), length })
+    }
+
+    /// Address of its first byte.
+    pub(crate) fn base(&self) -> usize {
+        self.base
+    }
+
+    /// Bytes of address space.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    fn at(&self, offset: usize, length: usize) -> *mut libc::c_void {
+        assert!(offset <= self.length && length <= self.length - offset, "range outside the mapping");
+        ptr::with_exposed_provenance_mut(self.base + offset)
+    }
+
+    /// Changes what may be done with a range. Callers hold `&mut`, so no Rust reference into it is live.
+    pub(crate) fn protect(&mut self, offset: usize, length: usize, protection: Protection) -> io::Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        // SAFETY: the range is inside this mapping, which `self` owns exclusively (OWNED-MAPPING).
+        unsafe { Ok(rustix::mm::mprotect(self.at(offset, length), length, protection.protect())?) }
+    }
+
+    /// Gives the pages of a range back: they read as when they were mapped.
+    pub(crate) fn discard(&mut self, offset: usize, length: usize) -> io::Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        // SAFETY: the range is inside this mapping, which `self` owns exclusively (OWNED-MAPPING); what was
+        // written there is meant to be lost.
+        unsafe { Ok(rustix::mm::madvise(self.at(offset, length), length, Advice::LinuxDontNeed)?) }
+    }
+
+    /// Replaces a range by a private copy-on-write view of a file from its start.
+    pub(crate) fn map_file(&mut self, offset: usize, length: usize, file: &OwnedFd) -> io::Result<()> {
+        // SAFETY: MAP_FIXED replaces pages inside this mapping only, which `self` owns exclusively
+        // (OWNED-MAPPING).
+        unsafe {
+            rustix::mm::mmap(
+                self.at(offset, length),
+                length,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
+                file.as_fd(),
+                0,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Replaces a range by fresh zero pages.
+    pub(crate) fn map_zero(
+        &mut self,
+        offset: usize,
+        length: usize,
+        protection: Protection,
+    ) -> io::Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        // SAFETY: as in `map_file`.
+        unsafe {
+            rustix::mm::mmap_anonymous(
+                self.at(offset, length),
+                length,
+                protection.map(),
+                MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Makes the mapping longer, moving it if it must; added bytes are zero.
+    pub(crate) fn extend(&mut self, length: usize) -> io::Result<()> {
+        debug_assert!(length >= self.length && length.is_multiple_of(page_size()));
+        // SAFETY: the whole of a mapping that `self` owns exclusively is moved (OWNED-MAPPING); whoever kept
+        // its address is told by the caller.
+        let base = unsafe {
+            rustix::mm::mremap(self.at(0, self.length), self.length, length, MremapFlags::MAYMOVE)?
+        };
+        (self.base, self.length) = (base.expose_provenance(), length);
+        Ok(())
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: `self` owns the range and nothing uses it after this (OWNED-MAPPING).
+        let _ = unsafe { rustix::mm::munmap(self.at(0, self.length), self.length) };
+    }
+}
+
+/// A file in memory with these contents, which nobody can change any more.
+pub(crate) fn anonymous_file(name: &str, contents: &[u8]) -> io::Result<OwnedFd> {
+    use rustix::fs::{MemfdFlags, SealFlags};
+    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut written = 0;
+    while written < contents.len() {
+        written += rustix::io::pwrite(&fd, &contents[written..], written as u64)?;
+    }
+    rustix::fs::fcntl_add_seals(
+        &fd,
+        SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
+    )?;
+    Ok(fd)
+}

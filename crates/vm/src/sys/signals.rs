@@ -1,0 +1,145 @@
+//! Faults of guest code become traps; every other fault goes to whoever was there before.
+//!
+//! The handler takes no lock, allocates nothing and touches no thread-local: it looks the instruction up in
+//! the code table, finds the activation by walking frame pointers, and changes where the thread goes on.
+
+use crate::code_table;
+use crate::invariants::read_guest_stack;
+use crate::sys::stubs::{fault_address, returned_address};
+use belljar_abi::{StoreContext, activation};
+use std::cell::UnsafeCell;
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+
+/// The signals that a guest's faulting instruction can raise.
+const SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+
+/// What was installed before us, by position in [`SIGNALS`]. Written once, before our handler is installed.
+struct Previous(UnsafeCell<[MaybeUninit<libc::sigaction>; 4]>);
+
+// SAFETY: each element is written once, by `install` under its `OnceLock`, before the handler that reads it
+// can run; after that it is only read.
+unsafe impl Sync for Previous {}
+
+static PREVIOUS: Previous = Previous(UnsafeCell::new([const { MaybeUninit::uninit() }; 4]));
+
+/// Installs the handler, once in a process.
+pub(crate) fn install() -> io::Result<()> {
+    static INSTALLED: OnceLock<Result<(), i32>> = OnceLock::new();
+    INSTALLED
+        .get_or_init(|| {
+            for (i, signal) in SIGNALS.iter().enumerate() {
+                install_one(i, *signal)?;
+            }
+            Ok(())
+        })
+        .map_err(io::Error::from_raw_os_error)
+}
+
+fn install_one(i: usize, signal: libc::c_int) -> Result<(), i32> {
+    let last_error = || io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    // SAFETY: `sigaction` is plain data for which zero is valid; the previous action is stored before ours
+    // is installed, and nothing else writes `PREVIOUS` (its `Sync` argument).
+    unsafe {
+        let mut before = std::mem::zeroed::<libc::sigaction>();
+        if libc::sigaction(signal, std::ptr::null(), &mut before) != 0 {
+            return Err(last_error());
+        }
+        (*PREVIOUS.0.get())[i].write(before);
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        libc::sigemptyset(&mut action.sa_mask);
+        if libc::sigaction(signal, &action, std::ptr::null_mut()) != 0 {
+            return Err(last_error());
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+///
+/// Called by the kernel with a valid `siginfo_t` and `ucontext_t`.
+unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes pointers to structures of these types, ours until we return.
+    let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
+    if !take_as_trap(signal, info, context) {
+        // SAFETY: same signal, same arguments.
+        unsafe { pass_on(signal, info, context) };
+    }
+}
+
+/// If a guest's instruction faulted: notes what happened in its store and redirects the thread to the
+/// `fault` stub.
+fn take_as_trap(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) -> bool {
+    let registers = &mut context.uc_mcontext.gregs;
+    let pc = registers[libc::REG_RIP as usize] as usize;
+    let Some(trap) = code_table::trap_at(pc) else { return false };
+    let fp = registers[libc::REG_RBP as usize] as usize;
+    let store = store_context_of(fp);
+    // SAFETY: `pc` is guest code (GUEST-FRAMES), so this thread runs an activation of that store and the
+    // context is alive; this thread alone writes it (STORE-EXCLUSIVE).
+    unsafe {
+        (*store).trap_pc = pc;
+        (*store).trap_fp = fp;
+        (*store).trap_code = u64::from(trap.code());
+        let is_fault = signal == libc::SIGSEGV || signal == libc::SIGBUS;
+        (*store).trap_address = if is_fault { info.si_addr().addr() } else { 0 };
+    }
+    // Below the frame of the guest function there is nothing it still needs.
+    let sp = (registers[libc::REG_RSP as usize] as usize - 128) & !15;
+    registers[libc::REG_RSP as usize] = sp as i64;
+    registers[libc::REG_RDI as usize] = store.expose_provenance() as i64;
+    registers[libc::REG_RIP as usize] = fault_address() as i64;
+    true
+}
+
+/// The store whose activation the guest frame at `fp` belongs to: walks to the entry stub's frame.
+fn store_context_of(mut fp: usize) -> *mut StoreContext {
+    loop {
+        // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a live guest frame, so the caller's frame
+        // pointer and the return address lie at it.
+        let (caller, pc) = unsafe { (read_guest_stack(fp), read_guest_stack(fp + 8)) };
+        if pc == returned_address() {
+            // SAFETY: ACTIVATION-RECORD: the caller is the entry stub, whose record names its store.
+            let store = unsafe { read_guest_stack(caller.wrapping_add_signed(activation::STORE_CONTEXT)) };
+            return std::ptr::with_exposed_provenance_mut(store);
+        }
+        fp = caller;
+    }
+}
+
+/// Does what would have been done without us.
+///
+/// # Safety
+///
+/// With the arguments that the kernel gave the handler.
+unsafe fn pass_on(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) {
+    let i = SIGNALS.iter().position(|s| *s == signal).unwrap_or(0);
+    // SAFETY: `install` wrote this element before our handler could run; what is called is a handler that
+    // was installed for this very signal and gets the arguments it was installed to get.
+    unsafe {
+        let before = (*PREVIOUS.0.get())[i].assume_init_ref();
+        match before.sa_sigaction {
+            libc::SIG_IGN if info.si_code <= 0 => {}
+            libc::SIG_DFL | libc::SIG_IGN => {
+                // The instruction runs again and the kernel acts. A signal that was sent, not raised, is
+                // sent again.
+                libc::sigaction(signal, before, std::ptr::null_mut());
+                if info.si_code <= 0 {
+                    libc::raise(signal);
+                }
+            }
+            handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
+                let handler: extern "C" fn(libc::c_int, *const libc::siginfo_t, *mut libc::ucontext_t) =
+                    std::mem::transmute(handler);
+                handler(signal, info, context);
+            }
+            handler => {
+                let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
+                handler(signal);
+            }
+        }
+    }
+}

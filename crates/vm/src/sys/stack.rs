@@ -1,0 +1,37 @@
+//! The native stack of the current thread.
+
+use std::cell::Cell;
+
+/// Bytes above a thread's stack end that guest code leaves to the host functions that it calls, and to
+/// signal handlers.
+const HOST_RESERVE: usize = 128 << 10;
+
+thread_local! {
+    static FLOOR: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The lowest address that guest code may use on this thread's stack; 1 where it cannot be found out.
+pub(crate) fn thread_stack_floor() -> usize {
+    FLOOR.with(|floor| {
+        if floor.get() == 0 {
+            floor.set(stack_end().map_or(1, |end| end + HOST_RESERVE));
+        }
+        floor.get()
+    })
+}
+
+/// The lowest address of the current thread's stack.
+fn stack_end() -> Option<usize> {
+    // SAFETY: `pthread_getattr_np` initialises the attributes that it returns 0 for; they are read once and
+    // destroyed. `pthread_self` always names the calling thread.
+    unsafe {
+        let mut attr = std::mem::zeroed::<libc::pthread_attr_t>();
+        if libc::pthread_getattr_np(libc::pthread_self(), &mut attr) != 0 {
+            return None;
+        }
+        let (mut base, mut size) = (std::ptr::null_mut(), 0);
+        let found = libc::pthread_attr_getstack(&attr, &mut base, &mut size) == 0;
+        libc::pthread_attr_destroy(&mut attr);
+        found.then(|| base.addr())
+    }
+}

@@ -1,0 +1,214 @@
+//! The only ways into guest code and out of it, in assembly (x86-64, System V).
+//!
+//! | stub | called by | does |
+//! |---|---|---|
+//! | `enter` | the host | saves its registers, leaves an activation record, calls the guest |
+//! | `returned` | falls through from `enter`; jumped to by `leave` | takes the record away, returns to the host |
+//! | `leave` | a stub that finds something pending | cuts the stack back to the entry frame, goes to `returned` |
+//! | `exit` | guest code calling a host function | leaves its frame pointer, calls the native function |
+//! | `builtin_*` | guest code calling the runtime | the same for a builtin |
+//! | `fault` | the signal handler, by changing where the thread goes on | records the trap, leaves |
+//!
+//! Every end of a guest run, whatever its cause, passes `returned`. Registers on entry to `enter`: the
+//! context in `rdi`, the guest's arguments after it exactly as the guest convention wants them. Results pass
+//! through untouched: `returned` uses only `r10`, `r11` and the registers that it restores.
+
+use belljar_abi::{CONTEXT_DISTANCE, ConstHeader, FuncObject, StoreContext, activation, builtins};
+use std::mem::offset_of;
+
+/// Symbols carry the crate's version, so that two versions can be linked into one program.
+macro_rules! symbol {
+    ($name:literal) => {
+        concat!(
+            "belljar_",
+            env!("CARGO_PKG_VERSION_MAJOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_MINOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_PATCH"),
+            "_",
+            $name
+        )
+    };
+}
+
+const STORE_CONTEXT: isize = offset_of!(ConstHeader, store_context) as isize - CONTEXT_DISTANCE as isize;
+
+std::arch::global_asm!(
+    ".text",
+    ".balign 16",
+    concat!(".globl ", symbol!("enter")),
+    concat!(".globl ", symbol!("returned")),
+    concat!(".globl ", symbol!("leave")),
+    concat!(".globl ", symbol!("exit")),
+    concat!(".globl ", symbol!("fault")),
+    concat!(symbol!("enter"), ":"),
+    "push rbp",
+    "mov rbp, rsp",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov rax, [rdi + {store_context}]",
+    "mov r10, [rax + {entry_fp}]",
+    "push rax",
+    "push r10",
+    "push qword ptr [rax + {exit_fp}]",
+    "test r10, r10",
+    "jnz 2f",
+    // Outermost: the guest may use `stack_size` bytes from here, but nothing below the floor.
+    "mov r11, rsp",
+    "sub r11, [rax + {stack_size}]",
+    "cmp r11, [rax + {stack_floor}]",
+    "cmovb r11, [rax + {stack_floor}]",
+    "mov [rax + {stack_limit}], r11",
+    "2:",
+    "mov [rax + {entry_fp}], rbp",
+    "call qword ptr [rax + {entry_code}]",
+    concat!(symbol!("returned"), ":"),
+    "mov r11, [rbp + {record_context}]",
+    "mov r10, [rbp + {record_entry}]",
+    "mov [r11 + {entry_fp}], r10",
+    "mov r10, [rbp + {record_exit}]",
+    "mov [r11 + {exit_fp}], r10",
+    "mov r15, [rbp - 40]",
+    "mov r14, [rbp - 32]",
+    "mov r13, [rbp - 24]",
+    "mov r12, [rbp - 16]",
+    "mov rbx, [rbp - 8]",
+    "leave",
+    "ret",
+    // r11: the store context.
+    ".balign 16",
+    concat!(symbol!("leave"), ":"),
+    "mov rbp, [r11 + {entry_fp}]",
+    concat!("jmp ", symbol!("returned")),
+    // rdi: the function object; arguments as the native function wants them.
+    ".balign 16",
+    concat!(symbol!("exit"), ":"),
+    "push rbp",
+    "mov rbp, rsp",
+    "push rdi",
+    "push rdi",
+    "mov r11, [rdi + {object_context}]",
+    "mov [r11 + {exit_fp}], rbp",
+    "call qword ptr [rdi + {object_native}]",
+    "mov r11, [rbp - 8]",
+    "mov r11, [r11 + {object_context}]",
+    "cmp qword ptr [r11 + {pending}], 0",
+    concat!("jne ", symbol!("leave")),
+    "leave",
+    "ret",
+    // rdi: the store context, whose trap fields the signal handler has filled in; rsp: aligned to 16.
+    ".balign 16",
+    concat!(symbol!("fault"), ":"),
+    "mov r12, rdi",
+    "call {on_fault}",
+    "mov r11, r12",
+    concat!("jmp ", symbol!("leave")),
+    store_context = const STORE_CONTEXT,
+    entry_fp = const offset_of!(StoreContext, entry_fp),
+    exit_fp = const offset_of!(StoreContext, exit_fp),
+    pending = const offset_of!(StoreContext, pending),
+    entry_code = const offset_of!(StoreContext, entry_code),
+    stack_size = const offset_of!(StoreContext, stack_size),
+    stack_floor = const offset_of!(StoreContext, stack_floor),
+    stack_limit = const offset_of!(StoreContext, stack_limit),
+    record_context = const activation::STORE_CONTEXT,
+    record_entry = const activation::PREVIOUS_ENTRY_FP,
+    record_exit = const activation::PREVIOUS_EXIT_FP,
+    object_context = const offset_of!(FuncObject, store_context),
+    object_native = const offset_of!(FuncObject, native),
+    on_fault = sym crate::trap::on_fault,
+);
+
+unsafe extern "C" {
+    #[link_name = symbol!("enter")]
+    fn enter();
+    #[link_name = symbol!("returned")]
+    fn returned();
+    #[link_name = symbol!("exit")]
+    fn exit();
+    #[link_name = symbol!("fault")]
+    fn fault();
+}
+
+/// Address of the entry stub.
+pub(crate) fn enter_address() -> *const () {
+    enter as *const ()
+}
+
+/// The return address that every entry stub's callee sees: the end of a run of guest frames.
+pub(crate) fn returned_address() -> usize {
+    returned as *const () as usize
+}
+
+/// Address of the exit stub.
+pub(crate) fn exit_address() -> usize {
+    exit as *const () as usize
+}
+
+/// Where the signal handler sends a thread whose guest faulted.
+pub(super) fn fault_address() -> usize {
+    fault as *const () as usize
+}
+
+macro_rules! builtin_stubs {
+    ($($(#[$doc:meta])* $variant:ident $name:ident($($arg:ident: $ty:ident),*) $(-> $ret:ident)?;)*) => {
+        $(
+            std::arch::global_asm!(
+                ".balign 16",
+                concat!(".globl ", builtin_symbol!($name)),
+                concat!(builtin_symbol!($name), ":"),
+                "push rbp",
+                "mov rbp, rsp",
+                "push rdi",
+                "push rdi",
+                "mov r11, [rdi + {store_context}]",
+                "mov [r11 + {exit_fp}], rbp",
+                "call {native}",
+                "mov r11, [rbp - 8]",
+                "mov r11, [r11 + {store_context}]",
+                "cmp qword ptr [r11 + {pending}], 0",
+                concat!("jne ", symbol!("leave")),
+                "leave",
+                "ret",
+                store_context = const STORE_CONTEXT,
+                exit_fp = const offset_of!(StoreContext, exit_fp),
+                pending = const offset_of!(StoreContext, pending),
+                native = sym crate::builtins::$name,
+            );
+        )*
+
+        /// Addresses of the builtin stubs, in the order of [`belljar_abi::Builtin`].
+        pub(crate) fn builtin_table() -> &'static [usize] {
+            use std::sync::OnceLock;
+            unsafe extern "C" {
+                $(
+                    #[link_name = builtin_symbol!($name)]
+                    fn $name();
+                )*
+            }
+            static TABLE: OnceLock<Box<[usize]>> = OnceLock::new();
+            TABLE.get_or_init(|| Box::new([$($name as *const () as usize),*]))
+        }
+    };
+}
+
+macro_rules! builtin_symbol {
+    ($name:ident) => {
+        concat!(
+            "belljar_",
+            env!("CARGO_PKG_VERSION_MAJOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_MINOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_PATCH"),
+            "_builtin_",
+            stringify!($name)
+        )
+    };
+}
+
+builtins!(builtin_stubs);

@@ -1,0 +1,202 @@
+//! Tables: 32-bit elements in the store's region, which guest code reads and writes in place.
+
+use crate::limits::ResourceLimiter;
+use crate::store::StoreCore;
+use belljar_abi::GuestTable;
+use belljar_core::{TableType, Trap};
+
+/// A table of a store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    pub(crate) ty: TableType,
+    /// Address of its [`GuestTable`].
+    pub(crate) header: usize,
+}
+
+/// Elements that any table may have at most, whatever its type says: what a region's heap is made for.
+pub(crate) const TABLE_LIMIT: u64 = 10_000_000;
+
+impl StoreCore {
+    fn guest_table(&self, table: usize) -> GuestTable {
+        let header = std::ptr::with_exposed_provenance::<GuestTable>(self.tables[table].header);
+        // SAFETY: a table's header lives as long as the store (STORE-PINNED); nobody writes it while the
+        // store is borrowed (STORE-EXCLUSIVE).
+        unsafe { header.read() }
+    }
+
+    fn set_guest_table(&mut self, table: usize, value: GuestTable) {
+        let header = std::ptr::with_exposed_provenance_mut::<GuestTable>(self.tables[table].header);
+        // SAFETY: as in `guest_table`, with the store held exclusively.
+        unsafe { header.write(value) };
+    }
+
+    /// A new table of its type's minimum size. `header`: where its header is to be, else one is allocated.
+    pub(crate) fn push_table(
+        &mut self,
+        ty: TableType,
+        init: u32,
+        header: Option<usize>,
+        place: Option<u32>,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> anyhow::Result<usize> {
+        let limit = limiter.as_deref().map_or(usize::MAX, |l| l.tables());
+        anyhow::ensure!(
+            self.tables.len() < limit,
+            "the store holds {} tables, and its limit is {limit}",
+            self.tables.len()
+        );
+        let count = ty.minimum();
+        if let Some(limiter) = limiter {
+            let maximum = ty.maximum().map(|m| m as usize);
+            anyhow::ensure!(
+                limiter.table_growing(0, count as usize, maximum)?,
+                "a table of {count} elements exceeds the store's limit"
+            );
+        }
+        anyhow::ensure!(
+            count <= TABLE_LIMIT,
+            "a table of {count} elements is larger than the {TABLE_LIMIT} that this implementation allows"
+        );
+        let left = self.region.heap_left();
+        let full = || {
+            anyhow::anyhow!(
+                "no room for a table of {count} elements: the store's tables may use {left} bytes more"
+            )
+        };
+        let offset = match place {
+            Some(offset) => offset,
+            None => self.region.table_space(count as usize * 4).ok_or_else(full)?,
+        };
+        let header = match header {
+            Some(header) => header,
+            None => {
+                let at = self.region.table_space(size_of::<GuestTable>());
+                self.region.state_base() + at.ok_or_else(|| anyhow::anyhow!("no room for a table"))? as usize
+            }
+        };
+        self.tables.push(Table { ty, header });
+        let table = self.tables.len() - 1;
+        self.set_guest_table(table, GuestTable { offset, length: count as u32 });
+        if init != 0 {
+            self.elements_mut(table).fill(init);
+        }
+        Ok(table)
+    }
+
+    /// Elements of a table now.
+    pub fn table_size(&self, table: usize) -> u32 {
+        self.guest_table(table).length
+    }
+
+    /// A table's type.
+    pub fn table_type(&self, table: usize) -> TableType {
+        self.tables[table].ty
+    }
+
+    pub(crate) fn elements(&self, table: usize) -> &[u32] {
+        let GuestTable { offset, length } = self.guest_table(table);
+        let at = std::ptr::with_exposed_provenance::<u32>(self.region.state_base() + offset as usize);
+        // SAFETY: a header describes space of the store's region (IN-BOUNDS), 4-aligned, which nobody writes
+        // while the store is borrowed (STORE-EXCLUSIVE).
+        unsafe { std::slice::from_raw_parts(at, length as usize) }
+    }
+
+    pub(crate) fn elements_mut(&mut self, table: usize) -> &mut [u32] {
+        let GuestTable { offset, length } = self.guest_table(table);
+        let at = std::ptr::with_exposed_provenance_mut::<u32>(self.region.state_base() + offset as usize);
+        // SAFETY: as in `elements`, with the store held exclusively.
+        unsafe { std::slice::from_raw_parts_mut(at, length as usize) }
+    }
+
+    /// Grows a table; the old size, or `None` where it may not or cannot.
+    pub(crate) fn grow_table(
+        &mut self,
+        table: usize,
+        delta: u64,
+        init: u32,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> anyhow::Result<Option<u32>> {
+        let old = self.guest_table(table);
+        let ty = self.tables[table].ty;
+        let desired = u64::from(old.length).saturating_add(delta);
+        let maximum = ty.maximum().unwrap_or(u64::from(u32::MAX));
+        if let Some(limiter) = limiter {
+            if desired > maximum {
+                limiter.table_grow_failed(anyhow::anyhow!("the table's maximum is {maximum} elements"))?;
+                return Ok(None);
+            }
+            let maximum = ty.maximum().map(|m| m as usize);
+            if !limiter.table_growing(old.length as usize, desired as usize, maximum)? {
+                return Ok(None);
+            }
+        }
+        if desired > maximum || desired > TABLE_LIMIT {
+            return Ok(None);
+        }
+        if delta == 0 {
+            return Ok(Some(old.length));
+        }
+        // Sizes are powers of two: within one, a table grows in place.
+        let class = |length: u64| (length as usize * 4).max(16).next_power_of_two();
+        let mut new = GuestTable { offset: old.offset, length: desired as u32 };
+        if class(desired) != class(u64::from(old.length)) || self.is_inline(old.offset) {
+            let Some(offset) = self.region.table_space(desired as usize * 4) else { return Ok(None) };
+            new.offset = offset;
+            let contents = self.elements(table).to_vec();
+            self.set_guest_table(table, new);
+            self.elements_mut(table)[..contents.len()].copy_from_slice(&contents);
+            if !self.is_inline(old.offset) {
+                self.region.free_table_space(old.offset, old.length as usize * 4);
+            }
+        } else {
+            self.set_guest_table(table, new);
+        }
+        self.elements_mut(table)[old.length as usize..].fill(init);
+        Ok(Some(old.length))
+    }
+
+    /// Whether elements lie in an instance's state, not in the heap.
+    fn is_inline(&self, offset: u32) -> bool {
+        (offset as usize) < belljar_abi::CONTEXT_DISTANCE
+    }
+
+    pub(crate) fn fill_table(&mut self, table: usize, dst: u64, value: u32, length: u64) -> Result<(), Trap> {
+        let range = range(dst, length, self.elements(table).len())?;
+        self.elements_mut(table)[range].fill(value);
+        Ok(())
+    }
+
+    pub(crate) fn copy_table(
+        &mut self,
+        dst_table: usize,
+        src_table: usize,
+        dst: u64,
+        src: u64,
+        length: u64,
+    ) -> Result<(), Trap> {
+        let from = range(src, length, self.elements(src_table).len())?;
+        let to = range(dst, length, self.elements(dst_table).len())?;
+        if self.tables[dst_table].header == self.tables[src_table].header {
+            self.elements_mut(dst_table).copy_within(from, to.start);
+        } else {
+            let contents = self.elements(src_table)[from].to_vec();
+            self.elements_mut(dst_table)[to].copy_from_slice(&contents);
+        }
+        Ok(())
+    }
+
+    /// Copies items into a table.
+    pub(crate) fn init_table(&mut self, table: usize, dst: u64, items: &[u32]) -> Result<(), Trap> {
+        let to = range(dst, items.len() as u64, self.elements(table).len())?;
+        self.elements_mut(table)[to].copy_from_slice(items);
+        Ok(())
+    }
+}
+
+/// The range `start .. start + length` of a table, if it has that many elements.
+pub(crate) fn range(start: u64, length: u64, size: usize) -> Result<std::ops::Range<usize>, Trap> {
+    match start.checked_add(length) {
+        Some(end) if end <= size as u64 => Ok(start as usize..end as usize),
+        _ => Err(Trap::TableOutOfBounds),
+    }
+}

@@ -1,0 +1,118 @@
+//! Walks the guest frames of a store by frame pointers, from the innermost out through every activation.
+
+use crate::code_table::{self, LoadedCode};
+use crate::invariants::read_guest_stack;
+use crate::store::StoreCore;
+use crate::sys::returned_address;
+use belljar_abi::activation;
+use belljar_core::CodeOffset;
+use std::any::Any;
+use std::sync::Arc;
+
+/// A frame of guest code.
+#[derive(Clone, Debug)]
+pub struct RawFrame {
+    code: Arc<LoadedCode>,
+    /// An offset inside the instruction that the frame is at: of the call, for all but the innermost.
+    offset: CodeOffset,
+}
+
+impl RawFrame {
+    /// The module's tables.
+    pub fn code(&self) -> &Arc<LoadedCode> {
+        &self.code
+    }
+
+    /// Where in its text the frame is.
+    pub fn offset(&self) -> CodeOffset {
+        self.offset
+    }
+
+    /// The [`crate::LoadedModule`] that the code belongs to, if it is still loaded.
+    pub fn module(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.code.owner()
+    }
+}
+
+/// A recorded stack, innermost frame first.
+#[derive(Clone, Debug, Default)]
+pub struct RawStack {
+    frames: Vec<RawFrame>,
+    omitted: usize,
+}
+
+/// Frames that a recorded stack keeps. A runaway recursion has tens of thousands, all alike.
+const FRAMES_KEPT: usize = 256;
+
+impl RawStack {
+    /// The innermost frames.
+    pub fn frames(&self) -> &[RawFrame] {
+        &self.frames
+    }
+
+    /// How many outer frames were not kept.
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    pub(crate) fn capture(core: &StoreCore, start: Start) -> Self {
+        let mut stack = Self::default();
+        let mut innermost = matches!(start, Start::At { .. });
+        walk(core, start, |pc| {
+            // A return address may lie past the end of its function: look at the byte before it.
+            let at = if innermost { pc } else { pc - 1 };
+            innermost = false;
+            if stack.frames.len() >= FRAMES_KEPT {
+                stack.omitted += 1;
+            } else if let Some((code, offset)) = code_table::code_at(at)
+                && code.tables().func_at(offset).is_some()
+            {
+                stack.frames.push(RawFrame { code, offset });
+            }
+        });
+        stack
+    }
+}
+
+/// Where a walk begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// At an instruction of guest code.
+    At { pc: usize, fp: usize },
+    /// At the call through which the guest left for the host.
+    AtExit,
+}
+
+/// Calls `visit` with the program counter of every guest frame, innermost first.
+fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize)) {
+    // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
+    let (mut entry, mut exit) = unsafe {
+        let context = core.context.get();
+        ((*context).entry_fp, (*context).exit_fp)
+    };
+    let mut fp = match start {
+        Start::At { pc, fp } => {
+            visit(pc);
+            fp
+        }
+        Start::AtExit => exit,
+    };
+    while entry != 0 {
+        // An activation that never called out has no frames below an exit.
+        while fp != 0 {
+            // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a guest frame or of the exit stub.
+            let (caller, pc) = unsafe { (read_guest_stack(fp), read_guest_stack(fp + 8)) };
+            if pc == returned_address() {
+                break;
+            }
+            visit(pc);
+            fp = caller;
+        }
+        // SAFETY: ACTIVATION-RECORD: `entry` is the entry stub's frame of a live activation.
+        unsafe {
+            exit = read_guest_stack(entry.wrapping_add_signed(activation::PREVIOUS_EXIT_FP));
+            entry = read_guest_stack(entry.wrapping_add_signed(activation::PREVIOUS_ENTRY_FP));
+        }
+        fp = exit;
+    }
+}

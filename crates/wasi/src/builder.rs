@@ -1,0 +1,257 @@
+//! What a guest is granted, collected before it runs. A fresh builder grants nothing but clocks and
+//! randomness.
+
+use std::io;
+use std::mem;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::clocks::{
+    HostCpuClock, HostMonotonicClock, HostWallClock, SystemCpuClock, SystemMonotonicClock, SystemWallClock,
+};
+use crate::ctx::WasiCtx;
+use crate::descriptor::Descriptor;
+use crate::dir::Dir;
+use crate::perms::{DirPerms, FilePerms};
+use crate::random::{HostRandom, SystemRandom};
+use crate::socket::PreopenSocket;
+use crate::stdio::{self, Empty, Sink};
+use crate::stream::{InputStream, OutputStream};
+
+/// Descriptors a guest may have open if the embedder does not say.
+const DEFAULT_MAX_DESCRIPTORS: usize = 1024;
+
+/// Collects what a guest is granted and makes a [`WasiCtx`] of it.
+///
+/// ```
+/// use belljar_wasi::{DirPerms, FilePerms, MemoryOutputPipe, WasiCtxBuilder};
+///
+/// let stdout = MemoryOutputPipe::new(1 << 20);
+/// let ctx = WasiCtxBuilder::new()
+///     .args(&["program", "--verbose"])
+///     .env("LANG", "C")
+///     .stdout(stdout.clone())
+///     .preopened_dir(std::env::temp_dir(), "/tmp", DirPerms::READ, FilePerms::READ)?
+///     .build();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct WasiCtxBuilder {
+    grants: Grants,
+}
+
+pub(crate) struct Grants {
+    pub(crate) args: Vec<Vec<u8>>,
+    pub(crate) env: Vec<Vec<u8>>,
+    pub(crate) stdin: Arc<dyn InputStream>,
+    pub(crate) stdout: Arc<dyn OutputStream>,
+    pub(crate) stderr: Arc<dyn OutputStream>,
+    pub(crate) preopens: Vec<Descriptor>,
+    pub(crate) wall_clock: Box<dyn HostWallClock>,
+    pub(crate) monotonic_clock: Box<dyn HostMonotonicClock>,
+    pub(crate) cpu_clock: Box<dyn HostCpuClock>,
+    pub(crate) random: Box<dyn HostRandom>,
+    pub(crate) interrupted: Box<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) max_descriptors: usize,
+}
+
+impl Default for Grants {
+    fn default() -> Grants {
+        Grants {
+            args: vec![],
+            env: vec![],
+            stdin: Arc::new(Empty),
+            stdout: Arc::new(Sink),
+            stderr: Arc::new(Sink),
+            preopens: vec![],
+            wall_clock: Box::new(SystemWallClock),
+            monotonic_clock: Box::new(SystemMonotonicClock::new()),
+            cpu_clock: Box::new(SystemCpuClock),
+            random: Box::new(SystemRandom),
+            interrupted: Box::new(|| false),
+            max_descriptors: DEFAULT_MAX_DESCRIPTORS,
+        }
+    }
+}
+
+impl Default for WasiCtxBuilder {
+    fn default() -> WasiCtxBuilder {
+        WasiCtxBuilder::new()
+    }
+}
+
+impl WasiCtxBuilder {
+    /// No arguments, variables, directories or sockets; empty input; output goes nowhere.
+    pub fn new() -> WasiCtxBuilder {
+        WasiCtxBuilder { grants: Grants::default() }
+    }
+
+    /// Adds one argument. The first one is the program's name, by custom.
+    pub fn arg(&mut self, arg: impl AsRef<str>) -> &mut Self {
+        self.grants.args.push(arg.as_ref().into());
+        self
+    }
+
+    /// Adds several arguments.
+    pub fn args(&mut self, args: &[impl AsRef<str>]) -> &mut Self {
+        self.grants.args.extend(args.iter().map(|arg| arg.as_ref().into()));
+        self
+    }
+
+    /// Adds the process's own arguments, its name included.
+    pub fn inherit_args(&mut self) -> &mut Self {
+        self.grants.args.extend(std::env::args_os().map(OsStringExt::into_vec));
+        self
+    }
+
+    /// Adds one environment variable.
+    pub fn env(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> &mut Self {
+        self.grants.env.push(format!("{}={}", name.as_ref(), value.as_ref()).into());
+        self
+    }
+
+    /// Adds several environment variables.
+    pub fn envs(&mut self, env: &[(impl AsRef<str>, impl AsRef<str>)]) -> &mut Self {
+        for (name, value) in env {
+            self.env(name, value);
+        }
+        self
+    }
+
+    /// Adds all of the process's own environment.
+    pub fn inherit_env(&mut self) -> &mut Self {
+        for (name, value) in std::env::vars_os() {
+            let mut line = name.into_vec();
+            line.push(b'=');
+            line.extend(value.into_vec());
+            self.grants.env.push(line);
+        }
+        self
+    }
+
+    /// What the guest reads as standard input.
+    pub fn stdin(&mut self, stdin: impl InputStream + 'static) -> &mut Self {
+        self.grants.stdin = Arc::new(stdin);
+        self
+    }
+
+    /// Where the guest's standard output goes.
+    pub fn stdout(&mut self, stdout: impl OutputStream + 'static) -> &mut Self {
+        self.grants.stdout = Arc::new(stdout);
+        self
+    }
+
+    /// Where the guest's standard error goes.
+    pub fn stderr(&mut self, stderr: impl OutputStream + 'static) -> &mut Self {
+        self.grants.stderr = Arc::new(stderr);
+        self
+    }
+
+    /// The guest reads the process's standard input.
+    pub fn inherit_stdin(&mut self) -> &mut Self {
+        self.stdin(stdio::stdin())
+    }
+
+    /// The guest writes to the process's standard output.
+    pub fn inherit_stdout(&mut self) -> &mut Self {
+        self.stdout(stdio::stdout())
+    }
+
+    /// The guest writes to the process's standard error.
+    pub fn inherit_stderr(&mut self) -> &mut Self {
+        self.stderr(stdio::stderr())
+    }
+
+    /// The guest uses all three of the process's standard streams.
+    pub fn inherit_stdio(&mut self) -> &mut Self {
+        self.inherit_stdin().inherit_stdout().inherit_stderr()
+    }
+
+    /// Opens the host's directory and gives it to the guest under the name `guest_path`, as the next number
+    /// from 3 on.
+    ///
+    /// Without [`DirPerms::MUTATE`] and [`FilePerms::WRITE`] it is read-only.
+    ///
+    /// # Errors
+    /// If the directory cannot be opened.
+    pub fn preopened_dir(
+        &mut self,
+        host_path: impl AsRef<Path>,
+        guest_path: impl AsRef<str>,
+        dir_perms: DirPerms,
+        file_perms: FilePerms,
+    ) -> io::Result<&mut Self> {
+        let dir = Dir::preopen(host_path.as_ref(), guest_path.as_ref(), dir_perms, file_perms)?;
+        self.grants.preopens.push(Descriptor::Dir(dir));
+        Ok(self)
+    }
+
+    /// Gives the guest a listening or connected stream socket, as the next number from 3 on.
+    ///
+    /// ```
+    /// # use belljar_wasi::WasiCtxBuilder;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let ctx = WasiCtxBuilder::new().preopened_socket(listener).build();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn preopened_socket(&mut self, socket: impl Into<PreopenSocket>) -> &mut Self {
+        self.grants.preopens.push(Descriptor::Socket(socket.into().0));
+        self
+    }
+
+    /// Replaces the time of day.
+    pub fn wall_clock(&mut self, clock: impl HostWallClock + 'static) -> &mut Self {
+        self.grants.wall_clock = Box::new(clock);
+        self
+    }
+
+    /// Replaces the monotonic clock.
+    pub fn monotonic_clock(&mut self, clock: impl HostMonotonicClock + 'static) -> &mut Self {
+        self.grants.monotonic_clock = Box::new(clock);
+        self
+    }
+
+    /// Replaces the processor-time clocks.
+    pub fn cpu_clock(&mut self, clock: impl HostCpuClock + 'static) -> &mut Self {
+        self.grants.cpu_clock = Box::new(clock);
+        self
+    }
+
+    /// Replaces the source of random bytes.
+    pub fn secure_random(&mut self, random: impl HostRandom + 'static) -> &mut Self {
+        self.grants.random = Box::new(random);
+        self
+    }
+
+    /// How many descriptors the guest may have open, its preopens and standard streams included. A guest that
+    /// wants more gets the error "too many open files". Default: 1024.
+    ///
+    /// Each open file is one of the host's descriptors too, of which a process often has no more than 1024.
+    pub fn max_descriptors(&mut self, limit: usize) -> &mut Self {
+        self.grants.max_descriptors = limit;
+        self
+    }
+
+    /// Asked whenever a signal cuts a blocking call short: true ends the guest with a trap, false lets the call
+    /// go on. By default calls go on.
+    pub fn interrupted(&mut self, check: impl Fn() -> bool + Send + Sync + 'static) -> &mut Self {
+        self.grants.interrupted = Box::new(check);
+        self
+    }
+
+    /// Makes the context. The builder is as new afterwards.
+    pub fn build(&mut self) -> WasiCtx {
+        WasiCtx::new(mem::take(&mut self.grants))
+    }
+
+    /// The same as [`build`](WasiCtxBuilder::build), by the name it has elsewhere.
+    pub fn build_p1(&mut self) -> WasiCtx {
+        self.build()
+    }
+}
+
+impl std::fmt::Debug for WasiCtxBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasiCtxBuilder").finish_non_exhaustive()
+    }
+}

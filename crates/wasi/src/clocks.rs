@@ -1,0 +1,96 @@
+//! The clocks a guest can read, replaceable by the embedder.
+//!
+//! In: nothing, or the embedder's own clocks. Out: nanoseconds. Never: decides how long a call waits; that
+//! is `poll_oneoff`, which asks these clocks.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
+
+/// Time of day, since 1970-01-01 00:00 UTC.
+pub trait HostWallClock: Send + Sync {
+    /// The smallest step.
+    fn resolution(&self) -> Duration;
+    /// The time since the epoch.
+    fn now(&self) -> Duration;
+}
+
+/// A clock that never goes backwards, in nanoseconds from any starting point.
+pub trait HostMonotonicClock: Send + Sync {
+    /// The smallest step in nanoseconds.
+    fn resolution(&self) -> u64;
+    /// The time in nanoseconds.
+    fn now(&self) -> u64;
+    /// Called when the guest waits for `by` and nothing else it waits for has happened. A virtual clock moves
+    /// itself forward and gives true, and no real time passes; a real clock gives false.
+    fn advance(&self, by: Duration) -> bool {
+        let _ = by;
+        false
+    }
+}
+
+/// Processor time used, in nanoseconds.
+pub trait HostCpuClock: Send + Sync {
+    /// The smallest step in nanoseconds.
+    fn resolution(&self) -> u64;
+    /// Time used by all threads of the process.
+    fn process(&self) -> u64;
+    /// Time used by the calling thread.
+    fn thread(&self) -> u64;
+}
+
+/// The operating system's time of day.
+pub(crate) struct SystemWallClock;
+
+impl HostWallClock for SystemWallClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(nanoseconds(clock_getres(ClockId::Realtime)))
+    }
+
+    fn now(&self) -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
+/// The operating system's monotonic clock, from the making of the context on: the host's uptime stays hidden.
+pub(crate) struct SystemMonotonicClock {
+    start: Instant,
+}
+
+impl SystemMonotonicClock {
+    pub(crate) fn new() -> SystemMonotonicClock {
+        SystemMonotonicClock { start: Instant::now() }
+    }
+}
+
+impl HostMonotonicClock for SystemMonotonicClock {
+    fn resolution(&self) -> u64 {
+        nanoseconds(clock_getres(ClockId::Monotonic))
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_nanos().try_into().unwrap_or(u64::MAX)
+    }
+}
+
+/// The operating system's processor-time clocks.
+pub(crate) struct SystemCpuClock;
+
+impl HostCpuClock for SystemCpuClock {
+    fn resolution(&self) -> u64 {
+        nanoseconds(clock_getres(ClockId::ProcessCPUTime))
+    }
+
+    fn process(&self) -> u64 {
+        nanoseconds(clock_gettime(ClockId::ProcessCPUTime))
+    }
+
+    fn thread(&self) -> u64 {
+        nanoseconds(clock_gettime(ClockId::ThreadCPUTime))
+    }
+}
+
+fn nanoseconds(time: Timespec) -> u64 {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}

@@ -1,0 +1,126 @@
+//! Everything one guest was given, and its open descriptors.
+//!
+//! Handles made by [`WasiCtx::share`] are one guest's threads. The lock around the table is held for look-ups
+//! only, never while a call blocks.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::builder::Grants;
+use crate::clocks::{HostCpuClock, HostMonotonicClock, HostWallClock};
+use crate::descriptor::{Descriptor, Stream};
+use crate::listing::ListingBudget;
+use crate::p1::{Errno, Error};
+use crate::random::HostRandom;
+use crate::table::DescriptorTable;
+
+/// The state of one guest's WASI: made by [`WasiCtxBuilder`](crate::WasiCtxBuilder), used by [`p1`](crate::p1).
+pub struct WasiCtx {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    args: Vec<Vec<u8>>,
+    env: Vec<Vec<u8>>,
+    wall_clock: Box<dyn HostWallClock>,
+    monotonic_clock: Box<dyn HostMonotonicClock>,
+    cpu_clock: Box<dyn HostCpuClock>,
+    random: Mutex<Box<dyn HostRandom>>,
+    interrupted: Box<dyn Fn() -> bool + Send + Sync>,
+    table: Mutex<DescriptorTable>,
+    listings: ListingBudget,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl WasiCtx {
+    pub(crate) fn new(grants: Grants) -> WasiCtx {
+        let mut open = vec![
+            Descriptor::Input(Stream::new(grants.stdin)),
+            Descriptor::Output(Stream::new(grants.stdout)),
+            Descriptor::Output(Stream::new(grants.stderr)),
+        ];
+        open.extend(grants.preopens);
+        WasiCtx {
+            shared: Arc::new(Shared {
+                args: grants.args,
+                env: grants.env,
+                wall_clock: grants.wall_clock,
+                monotonic_clock: grants.monotonic_clock,
+                cpu_clock: grants.cpu_clock,
+                random: Mutex::new(grants.random),
+                interrupted: grants.interrupted,
+                table: Mutex::new(DescriptorTable::new(open, grants.max_descriptors)),
+                listings: ListingBudget::default(),
+            }),
+        }
+    }
+
+    /// Another handle to the same context, for another thread of the same guest: descriptors, arguments,
+    /// clocks and randomness are common to both.
+    pub fn share(&self) -> WasiCtx {
+        WasiCtx { shared: self.shared.clone() }
+    }
+
+    pub(crate) fn args(&self) -> &[Vec<u8>] {
+        &self.shared.args
+    }
+
+    pub(crate) fn env(&self) -> &[Vec<u8>] {
+        &self.shared.env
+    }
+
+    pub(crate) fn wall_clock(&self) -> &dyn HostWallClock {
+        &*self.shared.wall_clock
+    }
+
+    pub(crate) fn monotonic_clock(&self) -> &dyn HostMonotonicClock {
+        &*self.shared.monotonic_clock
+    }
+
+    pub(crate) fn cpu_clock(&self) -> &dyn HostCpuClock {
+        &*self.shared.cpu_clock
+    }
+
+    pub(crate) fn random(&self) -> MutexGuard<'_, Box<dyn HostRandom>> {
+        lock(&self.shared.random)
+    }
+
+    pub(crate) fn listings(&self) -> &ListingBudget {
+        &self.shared.listings
+    }
+
+    pub(crate) fn table(&self) -> MutexGuard<'_, DescriptorTable> {
+        lock(&self.shared.table)
+    }
+
+    pub(crate) fn descriptor(&self, fd: u32) -> Result<Arc<Descriptor>, Errno> {
+        self.table().get(fd).ok_or(Errno::Badf)
+    }
+
+    pub(crate) fn insert(&self, descriptor: Descriptor) -> Result<u32, Errno> {
+        self.table().insert(descriptor).ok_or(Errno::Mfile)
+    }
+
+    /// Runs a system call until it is not cut short by a signal, unless the embedder wants the guest to end.
+    pub(crate) fn restart<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> Result<T, Error> {
+        loop {
+            match call() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    if (self.shared.interrupted)() {
+                        return Err(Error::Trap("interrupted while blocked in a WASI call".into()));
+                    }
+                }
+                done => return done.map_err(|error| Error::Errno(error.into())),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for WasiCtx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasiCtx").field("args", &self.args().len()).finish_non_exhaustive()
+    }
+}

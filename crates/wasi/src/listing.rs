@@ -1,0 +1,135 @@
+//! The names in a directory, taken at one moment, and how much host memory such lists may hold.
+//!
+//! A guest decides how many names there are and how many lists it keeps half read, so all lists of a context
+//! together have a budget. A list beyond it is not kept, and a single one larger than it is refused.
+
+use std::io;
+use std::ops::Deref;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::stat::{FileKind, FileStat};
+
+/// Bytes that the lists of one context may hold: some four million names.
+const BUDGET: usize = 256 << 20;
+
+/// One name in a directory.
+#[derive(Debug, Clone)]
+pub(crate) struct DirEntry {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) inode: u64,
+    pub(crate) kind: FileKind,
+}
+
+impl DirEntry {
+    fn bytes(&self) -> usize {
+        size_of::<DirEntry>() + self.name.len()
+    }
+}
+
+/// Host memory taken by the lists of one context. Clones are the same account.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ListingBudget {
+    used: Arc<AtomicUsize>,
+}
+
+impl ListingBudget {
+    fn charge(&self, bytes: usize) -> bool {
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed);
+        used.saturating_add(bytes) <= BUDGET
+    }
+
+    fn release(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The names in a directory: `.` and `..` first, the others sorted, so that runs can be repeated.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    entries: Vec<DirEntry>,
+    bytes: usize,
+    budget: ListingBudget,
+    /// Whether it fits the budget, so that it may be kept.
+    pub(crate) may_keep: bool,
+}
+
+impl Listing {
+    /// Lists the directory, whose own number is `inode`.
+    pub(crate) fn of(dir: impl AsFd, inode: u64, budget: &ListingBudget) -> io::Result<Listing> {
+        let dir = dir.as_fd();
+        // The parent may lie outside the preopen: its number is the guest's business no more than its names.
+        let dots = [b".".as_slice(), b".."];
+        let mut entries: Vec<DirEntry> =
+            dots.map(|name| DirEntry { name: name.into(), inode, kind: FileKind::Directory }).into();
+        let mut bytes = 0;
+        // The handle of a preopen is good for look-ups only, so listing needs one of its own.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let own = rustix::fs::openat(dir, c".", flags, Mode::empty())?;
+        for entry in rustix::fs::Dir::new(own)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if dots.contains(&name) {
+                continue;
+            }
+            let mut kind = FileKind::from(entry.file_type());
+            // Some file systems do not say; and a name that went in the meantime stays unknown.
+            if entry.file_type() == rustix::fs::FileType::Unknown
+                && let Ok(stat) = rustix::fs::statat(dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
+            {
+                kind = FileStat::from(stat).kind;
+            }
+            let entry = DirEntry { name: name.into(), inode: entry.ino(), kind };
+            bytes += entry.bytes();
+            if bytes > BUDGET {
+                return Err(Errno::NOMEM.into());
+            }
+            entries.push(entry);
+        }
+        entries[2..].sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(Listing { entries, bytes, budget: budget.clone(), may_keep: budget.charge(bytes) })
+    }
+}
+
+impl Deref for Listing {
+    type Target = [DirEntry];
+
+    fn deref(&self) -> &[DirEntry] {
+        &self.entries
+    }
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_give_their_memory_back() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("name"), "").unwrap();
+        let handle = std::fs::File::open(dir.path()).unwrap();
+        let budget = ListingBudget::default();
+        let listing = Listing::of(&handle, 7, &budget).unwrap();
+        assert_eq!(listing.len(), 3);
+        assert!(listing.may_keep);
+        assert_eq!(budget.used.load(Ordering::Relaxed), size_of::<DirEntry>() + 4);
+        assert!(budget.charge(BUDGET - 1000));
+        let second = Listing::of(&handle, 7, &budget).unwrap();
+        assert!(second.may_keep);
+        assert!(!budget.charge(1000));
+        assert!(!Listing::of(&handle, 7, &budget).unwrap().may_keep);
+        drop((listing, second));
+        budget.release(BUDGET);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,72 @@
+//! Puts the functions of WASI 0.1 into a linker: both modules, from the one table.
+
+use belljar::{Caller, Extern, Linker};
+
+use crate::p1::{Errno, Error, Result, WasmResult};
+use crate::{GuestMemory, WasiCtx};
+
+/// Defines every function of `wasi_snapshot_preview1` and `wasi_unstable` in the linker.
+///
+/// `ctx` finds the context in the store's data. Instances must export their memory as `memory`.
+///
+/// # Errors
+/// If the linker already has one of the functions and does not allow shadowing.
+pub fn add_to_linker<T: 'static>(
+    linker: &mut Linker<T>,
+    ctx: fn(&mut T) -> &mut WasiCtx,
+) -> belljar::Result<()> {
+    macro_rules! bind {
+        ($(fn $name:ident $params:tt -> $result:ty = $p1:path $(| $unstable:path)?;)*) => {$(
+            bind_one!("wasi_snapshot_preview1", $name, $params, $result, $p1);
+            $(bind_one!("wasi_unstable", $name, $params, $result, $unstable);)?
+        )*};
+    }
+    macro_rules! bind_one {
+        ($module:literal, $name:ident, ($($param:ident: $ty:ty),*), $result:ty, $function:path) => {
+            linker.func_wrap(
+                $module,
+                stringify!($name),
+                move |mut caller: Caller<'_, T>, $($param: $ty),*| -> belljar::Result<$result> {
+                    call(&mut caller, ctx, |ctx, memory| $function(ctx, memory, $($param.cast_unsigned()),*))
+                },
+            )?;
+        };
+    }
+    crate::p1_functions!(bind);
+    Ok(())
+}
+
+/// The same as [`add_to_linker`], by the name it has elsewhere.
+pub fn add_to_linker_sync<T: 'static>(
+    linker: &mut Linker<T>,
+    ctx: fn(&mut T) -> &mut WasiCtx,
+) -> belljar::Result<()> {
+    add_to_linker(linker, ctx)
+}
+
+fn call<T: 'static, R: WasmResult>(
+    caller: &mut Caller<'_, T>,
+    ctx: fn(&mut T) -> &mut WasiCtx,
+    function: impl FnOnce(&WasiCtx, &mut GuestMemory<'_>) -> Result,
+) -> belljar::Result<R> {
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+        // Not every call needs a memory; to one that does, it is as if it were empty.
+        return match function(ctx(caller.data_mut()), &mut GuestMemory::new(&mut [])) {
+            Err(Error::Errno(Errno::Fault)) => Err(belljar::Error::msg(
+                "a WASI function was called by an instance that exports no memory named `memory`",
+            )),
+            outcome => finish(outcome),
+        };
+    };
+    let (bytes, data) = memory.data_and_store_mut(caller);
+    finish(function(ctx(data), &mut GuestMemory::new(bytes)))
+}
+
+fn finish<R: WasmResult>(outcome: Result) -> belljar::Result<R> {
+    match outcome {
+        Ok(()) => Ok(R::from_errno(Errno::Success)),
+        Err(Error::Errno(errno)) => Ok(R::from_errno(errno)),
+        Err(Error::Exit(exit)) => Err(exit.into()),
+        Err(Error::Trap(message)) => Err(belljar::Error::msg(message)),
+    }
+}

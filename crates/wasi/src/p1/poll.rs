@@ -1,0 +1,273 @@
+//! `poll_oneoff`: waiting for the first of several things to happen.
+//!
+//! ```text
+//! subscription:  0 userdata u64 | 8 tag u8 | 16 clock or descriptor
+//!   clock:      16 id u32 | 24 timeout u64 | 32 precision u64 | 40 flags u16     (48 bytes in all)
+//!   in wasi_unstable an identifier u64 stands before the id: all 8 further       (56 bytes in all)
+//!   descriptor: 16 fd u32
+//! event:         0 userdata u64 | 8 errno u16 | 10 tag u8 | 16 bytes u64 | 24 flags u16   (32 bytes)
+//! ```
+//!
+//! A subscription that is wrong in itself happens at once, with its errno; the others are not lost by it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::time::Timespec;
+
+use crate::ctx::WasiCtx;
+use crate::descriptor::Descriptor;
+use crate::memory::GuestMemory;
+use crate::p1::clock::{ClockId, nanoseconds};
+use crate::p1::layout::{Version, check_flags};
+use crate::p1::{Errno, Result};
+
+const TAG_CLOCK: u8 = 0;
+const TAG_FD_READ: u8 = 1;
+const TAG_FD_WRITE: u8 = 2;
+
+const ABSTIME: u32 = 1;
+const HANGUP: u16 = 1;
+const EVENT_SIZE: u32 = 32;
+
+/// The most subscriptions of one call: each holds host memory while the call waits, and no guest has more
+/// descriptors to wait for than this.
+const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
+
+/// Something to wait for.
+struct Subscription {
+    userdata: u64,
+    tag: u8,
+    wait: Wait,
+}
+
+enum Wait {
+    /// Until the monotonic clock shows this.
+    Monotonic(u64),
+    /// Until the time of day is this; a clock set back meanwhile lengthens the wait.
+    Wall(u64),
+    /// Until the descriptor is ready for what the tag says.
+    Descriptor(Arc<Descriptor>),
+    /// It has happened.
+    Failed(Errno),
+}
+
+/// What happened to a subscription.
+#[derive(Clone, Copy)]
+struct Happened {
+    errno: Errno,
+    bytes: u64,
+    flags: u16,
+}
+
+/// Waits until at least one subscription has happened; writes an event for each that has, in the order of the
+/// subscriptions, and their number to `happened`.
+///
+/// No subscription at all is [`Errno::Inval`].
+pub fn poll_oneoff(
+    ctx: &WasiCtx,
+    memory: &mut GuestMemory<'_>,
+    subscriptions: u32,
+    events: u32,
+    count: u32,
+    happened: u32,
+) -> Result {
+    poll(ctx, memory, subscriptions, events, count, happened, Version::Preview1)
+}
+
+pub(crate) fn poll(
+    ctx: &WasiCtx,
+    memory: &mut GuestMemory<'_>,
+    subscriptions: u32,
+    events: u32,
+    count: u32,
+    happened: u32,
+    version: Version,
+) -> Result {
+    if count == 0 {
+        return Err(Errno::Inval.into());
+    }
+    let size = match version {
+        Version::Preview1 => 48,
+        Version::Unstable => 56,
+    };
+    memory.check(subscriptions, u64::from(count) * u64::from(size))?;
+    memory.check(events, u64::from(count) * u64::from(EVENT_SIZE))?;
+    memory.check(happened, 4)?;
+    if count > MAX_SUBSCRIPTIONS {
+        return Err(Errno::Nomem.into());
+    }
+    let list = (0..count)
+        .map(|i| read_subscription(ctx, memory, subscriptions + i * size, version))
+        .collect::<Result<Vec<_>>>()?;
+    let outcome = wait(ctx, &list)?;
+    let mut written = 0;
+    for (subscription, happened) in list.iter().zip(outcome) {
+        if let Some(happened) = happened {
+            let mut bytes = [0; EVENT_SIZE as usize];
+            bytes[0..8].copy_from_slice(&subscription.userdata.to_le_bytes());
+            bytes[8..10].copy_from_slice(&(happened.errno as u16).to_le_bytes());
+            bytes[10] = subscription.tag;
+            bytes[16..24].copy_from_slice(&happened.bytes.to_le_bytes());
+            bytes[24..26].copy_from_slice(&happened.flags.to_le_bytes());
+            memory.write_bytes(events + written * EVENT_SIZE, &bytes)?;
+            written += 1;
+        }
+    }
+    memory.write_u32(happened, written)?;
+    Ok(())
+}
+
+fn read_subscription(
+    ctx: &WasiCtx,
+    memory: &GuestMemory<'_>,
+    at: u32,
+    version: Version,
+) -> Result<Subscription> {
+    let userdata = memory.read_u64(at)?;
+    let tag = memory.read_u8(at + 8)?;
+    let wait = match tag {
+        TAG_CLOCK => {
+            let clock = at + if version == Version::Unstable { 24 } else { 16 };
+            let id = memory.read_u32(clock)?;
+            let timeout = memory.read_u64(clock + 8)?;
+            let flags = memory.read_u16(clock + 24)?;
+            clock_wait(ctx, id, timeout, flags.into())
+        }
+        TAG_FD_READ | TAG_FD_WRITE => descriptor_wait(ctx, memory.read_u32(at + 16)?, tag),
+        _ => Err(Errno::Inval),
+    };
+    Ok(Subscription { userdata, tag, wait: wait.unwrap_or_else(Wait::Failed) })
+}
+
+fn clock_wait(ctx: &WasiCtx, id: u32, timeout: u64, flags: u32) -> Result<Wait, Errno> {
+    let absolute = check_flags(flags, ABSTIME)? != 0;
+    match (ClockId::try_from(id)?, absolute) {
+        (ClockId::Monotonic, true) => Ok(Wait::Monotonic(timeout)),
+        (ClockId::Realtime, true) => Ok(Wait::Wall(timeout)),
+        (ClockId::Monotonic | ClockId::Realtime, false) => {
+            Ok(Wait::Monotonic(ctx.monotonic_clock().now().saturating_add(timeout)))
+        }
+        // Processor time stands still while a guest waits for it.
+        (ClockId::ProcessCpu | ClockId::ThreadCpu, _) => Err(Errno::Notsup),
+    }
+}
+
+fn descriptor_wait(ctx: &WasiCtx, fd: u32, tag: u8) -> Result<Wait, Errno> {
+    let descriptor = ctx.descriptor(fd)?;
+    let possible = match &*descriptor {
+        Descriptor::Input(_) => tag == TAG_FD_READ,
+        Descriptor::Output(_) => tag == TAG_FD_WRITE,
+        Descriptor::File(_) => true,
+        Descriptor::Socket(socket) => !socket.listening || tag == TAG_FD_READ,
+        Descriptor::Dir(_) => false,
+    };
+    if possible { Ok(Wait::Descriptor(descriptor)) } else { Err(Errno::Badf) }
+}
+
+/// Waits and gives for each subscription whether it happened.
+fn wait(ctx: &WasiCtx, list: &[Subscription]) -> Result<Vec<Option<Happened>>> {
+    let mut fds = vec![];
+    for subscription in list {
+        if let Wait::Descriptor(descriptor) = &subscription.wait
+            && let Some(fd) = descriptor.poll_fd()
+        {
+            let flags = if subscription.tag == TAG_FD_READ { PollFlags::IN } else { PollFlags::OUT };
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+        }
+    }
+    loop {
+        let remaining: Vec<Option<u64>> = list.iter().map(|sub| remaining(ctx, &sub.wait)).collect();
+        // The shortest; with zero for what has happened already it is no more than a look at the others.
+        let timeout = remaining.iter().copied().flatten().min();
+        let advanced = wait_for_fds(ctx, &mut fds, timeout)?;
+        let outcome = collect(ctx, list, &remaining, advanced, &fds);
+        if outcome.iter().any(Option::is_some) {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// Nanoseconds until it happens, as far as can be said without asking the host about descriptors.
+fn remaining(ctx: &WasiCtx, wait: &Wait) -> Option<u64> {
+    match wait {
+        Wait::Monotonic(until) => Some(until.saturating_sub(ctx.monotonic_clock().now())),
+        Wait::Wall(until) => Some(until.saturating_sub(nanoseconds(ctx.wall_clock().now()))),
+        Wait::Descriptor(descriptor) => descriptor.poll_fd().is_none().then_some(0),
+        Wait::Failed(_) => Some(0),
+    }
+}
+
+/// Asks the host about the descriptors, waiting for at most `timeout` nanoseconds. Gives by how much a virtual
+/// clock advanced itself instead.
+fn wait_for_fds(ctx: &WasiCtx, fds: &mut [PollFd<'_>], timeout: Option<u64>) -> Result<u64> {
+    let start = ctx.monotonic_clock().now();
+    let mut left = timeout;
+    ctx.restart(|| {
+        if poll_fds(fds, Some(0))? > 0 || left == Some(0) {
+            return Ok(0);
+        }
+        if let Some(by) = left
+            && ctx.monotonic_clock().advance(Duration::from_nanos(by))
+        {
+            return Ok(by);
+        }
+        let result = poll_fds(fds, left);
+        if let Some(total) = timeout {
+            // If a signal cut it short, only the rest is waited for.
+            left = Some(total.saturating_sub(ctx.monotonic_clock().now().saturating_sub(start)));
+        }
+        result.map(|_| 0)
+    })
+}
+
+fn poll_fds(fds: &mut [PollFd<'_>], timeout: Option<u64>) -> io::Result<usize> {
+    let timeout = timeout
+        .map(|ns| Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as _ });
+    if fds.is_empty() && timeout.is_some_and(|time| time == Timespec::default()) {
+        return Ok(0);
+    }
+    Ok(rustix::event::poll(fds, timeout.as_ref())?)
+}
+
+/// What has happened by now. `before` are the times that were left before a virtual clock advanced; `fds` are
+/// those of the descriptors that have one, in order.
+fn collect(
+    ctx: &WasiCtx,
+    list: &[Subscription],
+    before: &[Option<u64>],
+    advanced: u64,
+    fds: &[PollFd<'_>],
+) -> Vec<Option<Happened>> {
+    let mut fds = fds.iter();
+    let one = |(subscription, before): (&Subscription, &Option<u64>)| match &subscription.wait {
+        Wait::Failed(errno) => Some(Happened { errno: *errno, bytes: 0, flags: 0 }),
+        Wait::Descriptor(descriptor) => {
+            let state = descriptor.poll_fd().and_then(|_| fds.next()).map(PollFd::revents);
+            descriptor_event(descriptor, subscription.tag, state)
+        }
+        clock => {
+            let past = remaining(ctx, clock) == Some(0) || before.is_some_and(|ns| ns <= advanced);
+            past.then_some(Happened { errno: Errno::Success, bytes: 0, flags: 0 })
+        }
+    };
+    list.iter().zip(before).map(one).collect()
+}
+
+/// The event of a descriptor in this state; one without a state is always ready.
+fn descriptor_event(descriptor: &Descriptor, tag: u8, state: Option<PollFlags>) -> Option<Happened> {
+    let state = match state {
+        Some(state) if state.is_empty() => return None,
+        Some(state) => state,
+        None => PollFlags::empty(),
+    };
+    if state.contains(PollFlags::NVAL) {
+        return Some(Happened { errno: Errno::Badf, bytes: 0, flags: 0 });
+    }
+    // Guests take zero bytes for "nothing to read", so what is ready has at least one (maybe the end).
+    let bytes = if tag == TAG_FD_READ { descriptor.available().max(1) } else { 1 };
+    let flags = if state.contains(PollFlags::HUP) { HANGUP } else { 0 };
+    Some(Happened { errno: Errno::Success, bytes, flags })
+}

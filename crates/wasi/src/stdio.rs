@@ -1,0 +1,126 @@
+//! Ready-made streams: the process's own standard streams, files, and nothing at all.
+//!
+//! All of them hand each call straight to the operating system: the guest's C library buffers already, and
+//! bytes that the guest has not asked for stay where they are.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::io::{ioctl_fionread, readv, writev};
+
+use crate::stream::{InputStream, OutputStream};
+
+/// Reads straight from a host descriptor.
+struct Source<T>(T);
+/// Writes straight to a host descriptor.
+struct Target<T>(T);
+
+impl<T: AsFd + Send + Sync> InputStream for Source<T> {
+    fn read(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        Ok(readv(&self.0, buffers)?)
+    }
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+    fn available(&self) -> u64 {
+        ioctl_fionread(&self.0).unwrap_or(0)
+    }
+    fn is_terminal(&self) -> bool {
+        self.0.as_fd().is_terminal()
+    }
+}
+
+impl<T: AsFd + Send + Sync> OutputStream for Target<T> {
+    fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(writev(&self.0, buffers)?)
+    }
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+    fn is_terminal(&self) -> bool {
+        self.0.as_fd().is_terminal()
+    }
+}
+
+/// The process's standard input, unbuffered.
+pub fn stdin() -> impl InputStream + 'static {
+    Source(io::stdin())
+}
+
+/// The process's standard output, unbuffered. What the host itself has buffered is not flushed first.
+pub fn stdout() -> impl OutputStream + 'static {
+    Target(io::stdout())
+}
+
+/// The process's standard error.
+pub fn stderr() -> impl OutputStream + 'static {
+    Target(io::stderr())
+}
+
+/// Reads from an open file, pipe or device, at its own position.
+pub struct InputFile(Source<File>);
+
+impl InputFile {
+    /// Takes the file; the guest reads on from where it stands.
+    pub fn new(file: File) -> InputFile {
+        InputFile(Source(file))
+    }
+}
+
+impl InputStream for InputFile {
+    fn read(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.0.read(buffers)
+    }
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.poll_fd()
+    }
+    fn available(&self) -> u64 {
+        self.0.available()
+    }
+    fn is_terminal(&self) -> bool {
+        self.0.is_terminal()
+    }
+}
+
+/// Writes to an open file, pipe or device, at its own position.
+pub struct OutputFile(Target<File>);
+
+impl OutputFile {
+    /// Takes the file; the guest writes on from where it stands.
+    pub fn new(file: File) -> OutputFile {
+        OutputFile(Target(file))
+    }
+}
+
+impl OutputStream for OutputFile {
+    fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write(buffers)
+    }
+    fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.poll_fd()
+    }
+    fn is_terminal(&self) -> bool {
+        self.0.is_terminal()
+    }
+}
+
+/// An input that is at its end; the default standard input.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Empty;
+
+impl InputStream for Empty {
+    fn read(&self, _: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+/// An output that takes everything and keeps nothing; the default standard output and error.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sink;
+
+impl OutputStream for Sink {
+    fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(buffers.iter().map(|buffer| buffer.len()).sum())
+    }
+}

@@ -1,0 +1,84 @@
+//! A guest's stack as people read it.
+
+use crate::frame_info::FrameInfo;
+use belljar_module::Module;
+use belljar_vm::{LoadedModule, RawFrame, RawStack};
+use std::fmt;
+use std::sync::Arc;
+
+/// The wasm functions on a guest's stack, the innermost first, those that belljar inlined included.
+///
+/// Printed, it looks like this:
+///
+/// ```text
+/// wasm backtrace:
+///     0: 0x1a3f - mymod!core::panicking::panic
+///                     at src/lib.rs:10:5
+///     1: 0x0071 - mymod!<wasm function 3>
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct WasmBacktrace {
+    frames: Vec<FrameInfo>,
+    omitted: usize,
+}
+
+impl WasmBacktrace {
+    /// Names the frames of a recorded stack. Debug information is left for when it is asked for.
+    pub fn new(stack: &RawStack) -> Self {
+        let mut backtrace = Self { frames: Vec::new(), omitted: stack.omitted() };
+        for frame in stack.frames() {
+            match module(frame) {
+                Some(module) => backtrace.push(&module, frame),
+                None => backtrace.omitted += 1,
+            }
+        }
+        backtrace
+    }
+
+    /// A backtrace of these frames, and of some that were not kept.
+    pub fn of_frames(frames: Vec<FrameInfo>, omitted: usize) -> Self {
+        Self { frames, omitted }
+    }
+
+    /// The frames, innermost first.
+    pub fn frames(&self) -> &[FrameInfo] {
+        &self.frames
+    }
+
+    /// How many outer frames of a deep stack were not kept.
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    fn push(&mut self, module: &Arc<Module>, frame: &RawFrame) {
+        let tables = frame.code().tables();
+        let known = self.frames.len();
+        let positions = tables.positions_at(frame.offset());
+        self.frames.extend(positions.into_iter().filter_map(|pc| FrameInfo::at(module, pc)));
+        if self.frames.len() == known
+            && let Some(func) = tables.func_at(frame.offset())
+        {
+            self.frames.push(FrameInfo::somewhere_in(module, module.func_index(func)));
+        }
+    }
+}
+
+/// The description of the module that a frame's code was compiled from, if it is still loaded.
+fn module(frame: &RawFrame) -> Option<Arc<Module>> {
+    let loaded = frame.module()?.downcast::<LoadedModule>().ok()?;
+    Some(loaded.module().clone())
+}
+
+impl fmt::Display for WasmBacktrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wasm backtrace:")?;
+        for (i, frame) in self.frames.iter().enumerate() {
+            write!(f, "\n  {i:>3}: {frame}")?;
+        }
+        match self.omitted {
+            0 => Ok(()),
+            1 => f.write_str("\n  … 1 more frame"),
+            n => write!(f, "\n  … {n} more frames"),
+        }
+    }
+}

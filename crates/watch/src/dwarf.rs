@@ -1,0 +1,84 @@
+//! A module's DWARF, opened.
+
+use crate::code_section::code_section_start;
+use crate::section_reader::{SectionReader, Source};
+use crate::symbol::FrameSymbol;
+use belljar_core::WasmPc;
+use belljar_module::Module;
+use std::sync::Arc;
+
+/// Steps that one lookup may take, for each byte of debug information: an honest one reads each at most once,
+/// and a few of them twice.
+const STEPS_PER_BYTE: u64 = 4;
+/// Steps that a lookup may take in addition, so that small modules are not cut short.
+const STEPS_AT_LEAST: u64 = 1 << 20;
+/// Inlined functions that one frame shows.
+const SYMBOLS_KEPT: usize = 64;
+
+/// A module's debug information, ready for lookups.
+pub(crate) struct Dwarf {
+    /// `None` once a lookup cost too much: the next would too.
+    context: Option<addr2line::Context<SectionReader>>,
+    source: Arc<Source>,
+    code_start: u32,
+    steps: u64,
+}
+
+impl Dwarf {
+    /// Opens a module's debug information. `None` where it has none that can be used.
+    pub(crate) fn open(module: &Module) -> Option<Self> {
+        let info = module.custom_section(gimli::SectionId::DebugInfo.name())?;
+        if info.is_empty() {
+            return None;
+        }
+        let code_start = code_section_start(module.bytes())?;
+        let source = Source::new(module.bytes().clone());
+        let mut size = 0;
+        let dwarf = gimli::Dwarf::load(|id| {
+            let sections = module.custom_sections();
+            let range = sections.iter().find(|(name, _)| &**name == id.name()).map(|(_, r)| r.clone());
+            let range = range.unwrap_or(0..0);
+            size += range.len() as u64;
+            Ok::<_, gimli::Error>(SectionReader::new(&source, range))
+        });
+        let steps = STEPS_AT_LEAST + size * STEPS_PER_BYTE;
+        source.allow(steps);
+        let context = addr2line::Context::from_dwarf(dwarf.ok()?).ok()?;
+        Some(Self { context: Some(context), source, code_start, steps })
+    }
+
+    /// The symbols of an instruction, innermost first. Where the information is broken, those that were found
+    /// before.
+    pub(crate) fn symbols_at(&mut self, pc: WasmPc) -> Vec<FrameSymbol> {
+        let mut symbols = Vec::new();
+        let (Some(context), Some(address)) = (&self.context, pc.0.checked_sub(self.code_start)) else {
+            return symbols;
+        };
+        self.source.allow(self.steps);
+        if let Ok(mut frames) = context.find_frames(u64::from(address)).skip_all_loads() {
+            while let Ok(Some(frame)) = frames.next() {
+                symbols.extend(symbol(&frame));
+                if symbols.len() == SYMBOLS_KEPT {
+                    break;
+                }
+            }
+        }
+        if self.source.is_exhausted() {
+            self.context = None;
+        }
+        symbols
+    }
+}
+
+/// `None` where nothing is known.
+fn symbol(frame: &addr2line::Frame<'_, SectionReader>) -> Option<FrameSymbol> {
+    let name = frame.function.as_ref().and_then(|f| f.raw_name().ok().map(|n| n.into()));
+    let location = frame.location.as_ref();
+    let symbol = FrameSymbol {
+        name,
+        file: location.and_then(|l| l.file).map(Into::into),
+        line: location.and_then(|l| l.line).filter(|&n| n != 0),
+        column: location.and_then(|l| l.column).filter(|&n| n != 0),
+    };
+    (symbol != FrameSymbol::default()).then_some(symbol)
+}

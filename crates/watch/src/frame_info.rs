@@ -1,0 +1,122 @@
+//! A frame of a backtrace: one wasm function.
+
+use crate::printed_name::PrintedName;
+use crate::symbol::{FrameSymbol, symbols_at};
+use belljar_core::{FuncIndex, WasmPc};
+use belljar_module::Module;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// A wasm function on the stack, and where in it the guest was.
+#[derive(Clone)]
+pub struct FrameInfo {
+    module: Arc<Module>,
+    func: FuncIndex,
+    pc: Option<WasmPc>,
+    symbols: OnceLock<Vec<FrameSymbol>>,
+}
+
+impl FrameInfo {
+    /// The frame of the instruction at this position of the module's binary; `None` where that is in no
+    /// function.
+    pub fn at(module: &Arc<Module>, pc: WasmPc) -> Option<Self> {
+        let func = module.func_at(pc)?;
+        Some(Self { module: module.clone(), func, pc: Some(pc), symbols: OnceLock::new() })
+    }
+
+    /// The frame of a function, at an unknown position.
+    pub(crate) fn somewhere_in(module: &Arc<Module>, func: FuncIndex) -> Self {
+        Self { module: module.clone(), func, pc: None, symbols: OnceLock::new() }
+    }
+
+    /// The module that the function belongs to.
+    pub fn wasm_module(&self) -> &Arc<Module> {
+        &self.module
+    }
+
+    /// The module's name in its name section.
+    pub fn module_name(&self) -> Option<&str> {
+        self.module.names().module()
+    }
+
+    /// The function's index in its module, imports counted.
+    pub fn func_index(&self) -> u32 {
+        self.func.0
+    }
+
+    /// The function's name in the module's name section, as its compiler wrote it.
+    pub fn func_name(&self) -> Option<&str> {
+        self.module.names().func(self.func)
+    }
+
+    /// Byte offset of the instruction in the module's binary.
+    pub fn module_offset(&self) -> Option<usize> {
+        self.pc.map(|pc| pc.0 as usize)
+    }
+
+    /// Byte offset of the instruction in the function's body, its locals counted.
+    pub fn func_offset(&self) -> Option<usize> {
+        let body = self.module.body(self.module.defined_func(self.func)?);
+        self.module_offset()?.checked_sub(body.start)
+    }
+
+    /// What the module's DWARF knows of the position: the innermost function that the guest's compiler
+    /// inlined there first, the function itself last. Read at the first call.
+    pub fn symbols(&self) -> &[FrameSymbol] {
+        self.symbols.get_or_init(|| self.pc.map(|pc| symbols_at(&self.module, pc)).unwrap_or_default())
+    }
+}
+
+/// `0x1a3f - module!function`, and under it `at file:line:column` where that is known.
+impl fmt::Display for FrameInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(offset) = self.module_offset() {
+            write!(f, "{offset:#06x} - ")?;
+        }
+        write!(f, "{}!", PrintedName(self.module_name().unwrap_or("<unknown>")))?;
+        let symbols = self.symbols();
+        if symbols.is_empty() {
+            return self.write_wasm_name(f);
+        }
+        for (i, symbol) in symbols.iter().enumerate() {
+            if i > 0 {
+                write!(f, "\n              - ")?;
+            }
+            match symbol.name() {
+                Some(name) => write!(f, "{}", PrintedName(name))?,
+                None if i + 1 == symbols.len() => self.write_wasm_name(f)?,
+                None => write!(f, "<inlined function>")?,
+            }
+            write_place(symbol, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl FrameInfo {
+    fn write_wasm_name(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.func_name() {
+            Some(name) => write!(f, "{}", PrintedName(name)),
+            None => write!(f, "<wasm function {}>", self.func.0),
+        }
+    }
+}
+
+fn write_place(symbol: &FrameSymbol, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(file) = symbol.file() else { return Ok(()) };
+    write!(f, "\n                    at {}", PrintedName(file))?;
+    let Some(line) = symbol.line() else { return Ok(()) };
+    write!(f, ":{line}")?;
+    symbol.column().map_or(Ok(()), |column| write!(f, ":{column}"))
+}
+
+impl fmt::Debug for FrameInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameInfo")
+            .field("module_name", &self.module_name())
+            .field("func_index", &self.func_index())
+            .field("func_name", &self.func_name())
+            .field("module_offset", &self.module_offset())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,96 @@
+//! Names as people read them.
+
+use std::fmt::{self, Write};
+
+/// Prints a name that a compiler wrote: Rust's and C++'s demangled, anything else as it is.
+///
+/// Names come from the guest's binary. Control characters are escaped, so that a name cannot write to the
+/// reader's terminal, and a long name is cut.
+///
+/// ```
+/// use belljar_watch::PrintedName;
+///
+/// assert_eq!(PrintedName("_ZN4core9panicking5panic17h0123456789abcdefE").to_string(), "core::panicking::panic");
+/// assert_eq!(PrintedName("_Z3addii").to_string(), "add(int, int)");
+/// assert_eq!(PrintedName("main").to_string(), "main");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct PrintedName<'a>(pub &'a str);
+
+/// Bytes of a name that are printed.
+const LONGEST: usize = 1000;
+/// Nesting that a C++ name may have. The demangler's default would need a large stack.
+const CPP_NESTING: u32 = 64;
+
+impl fmt::Display for PrintedName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut name = Bounded::default();
+        if !demangle(self.0, &mut name) {
+            name = Bounded::default();
+            let _ = name.write_str(self.0);
+        }
+        for c in name.text.chars() {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
+        }
+        if name.cut { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+/// Whether `name` is mangled, and then its readable form has been written.
+fn demangle(name: &str, out: &mut Bounded) -> bool {
+    if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        return write!(out, "{rust:#}").is_ok() || out.cut;
+    }
+    if !name.starts_with("_Z") {
+        return false;
+    }
+    let limit = cpp_demangle::ParseOptions::default().recursion_limit(CPP_NESTING);
+    let Ok(cpp) = cpp_demangle::Symbol::new_with_options(name, &limit) else { return false };
+    let options = cpp_demangle::DemangleOptions::new().recursion_limit(CPP_NESTING);
+    cpp.structured_demangle(out, &options).is_ok() || out.cut
+}
+
+/// Text that stops growing. A mangled name of a few bytes can stand for gigabytes.
+#[derive(Default)]
+struct Bounded {
+    text: String,
+    cut: bool,
+}
+
+impl Write for Bounded {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let room = s.floor_char_boundary(LONGEST - self.text.len());
+        self.text.push_str(&s[..room]);
+        self.cut |= room < s.len();
+        if self.cut { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write;
+
+    #[test]
+    fn a_name_that_stands_for_gigabytes_is_cut() {
+        // Each parameter is a pair of two of the one before it.
+        let mut bomb = String::from("_Z1f1pIiiE");
+        for i in 0..28 {
+            let digit = char::from_digit(i, 36).unwrap().to_ascii_uppercase();
+            write!(bomb, "S_IS{digit}_S{digit}_E").unwrap();
+        }
+        let printed = PrintedName(&bomb).to_string();
+        assert!(printed.starts_with("f(p<int, int>, p<p<int, int>, p<int, int> >"), "{printed}");
+        assert!(printed.ends_with('…') && printed.len() < 2 * LONGEST);
+    }
+
+    #[test]
+    fn odd_names_print_as_they_are() {
+        for odd in ["", "_Z", "_ZN", "_R", "_RNvC0", "main", "naïve"] {
+            assert_eq!(PrintedName(odd).to_string(), odd);
+        }
+        assert_eq!(PrintedName(&"é".repeat(LONGEST)).to_string().chars().count(), LONGEST / 2 + 1);
+        let deep = format!("_Z1f{}i", "P".repeat(100_000));
+        assert_eq!(PrintedName(&deep).to_string().len(), LONGEST + '…'.len_utf8());
+    }
+}

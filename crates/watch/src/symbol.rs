@@ -1,0 +1,56 @@
+//! What debug information knows of one position.
+
+use crate::symbol_cache;
+use belljar_core::WasmPc;
+use belljar_module::Module;
+use std::sync::Arc;
+
+/// A function of the source language at a frame. Where the guest's compiler inlined calls, a frame has
+/// several.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FrameSymbol {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) file: Option<Box<str>>,
+    pub(crate) line: Option<u32>,
+    pub(crate) column: Option<u32>,
+}
+
+impl FrameSymbol {
+    /// The function's name as its compiler wrote it. [`crate::PrintedName`] makes it readable.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The source file.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// The line, from 1.
+    pub fn line(&self) -> Option<u32> {
+        self.line
+    }
+
+    /// The column, from 1.
+    pub fn column(&self) -> Option<u32> {
+        self.column
+    }
+}
+
+/// The symbols of an instruction, by its position in the module's binary: the innermost inlined function
+/// first. Empty where the module's DWARF knows nothing of it, or there is none.
+///
+/// The first call for a module reads its debug information; later ones find it prepared, for as long as the
+/// module lives and few others are asked about.
+///
+/// ```
+/// use belljar_core::WasmPc;
+/// use std::sync::Arc;
+///
+/// let wasm = wat::parse_str("(module (func nop))").unwrap();
+/// let module = belljar_module::validate(wasm.into(), Default::default()).unwrap();
+/// assert!(belljar_watch::symbols_at(&Arc::new(module), WasmPc(20)).is_empty());
+/// ```
+pub fn symbols_at(module: &Arc<Module>, pc: WasmPc) -> Vec<FrameSymbol> {
+    symbol_cache::with_dwarf(module, |dwarf| dwarf.symbols_at(pc)).unwrap_or_default()
+}

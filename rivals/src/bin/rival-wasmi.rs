@@ -1,0 +1,1 @@
+fn main(){ let _ = wasmi::Engine::default(); }
