@@ -1,1 +1,19 @@
-fn main() {}
+//! The project's own chores: `cargo xtask CHORE`.
+
+mod bench;
+
+use clap::Parser;
+
+/// The project's own chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Chore {
+    /// Measures belljar beside its rivals, in the same minutes on the same machine.
+    Bench(bench::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Chore::parse() {
+        Chore::Bench(options) => bench::run(&options),
+    }
+}

@@ -51,7 +51,12 @@ impl MemoryFault {
 impl fmt::Display for MemoryFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pages = PageCount(self.size / WASM_PAGE_SIZE);
-        write!(f, "memory access at {:#x}, and the memory is {pages} ({})", self.address, ByteCount(self.size))
+        write!(
+            f,
+            "memory access at {:#x}, and the memory is {pages} ({})",
+            self.address,
+            ByteCount(self.size)
+        )
     }
 }
 
@@ -79,4 +84,3 @@ fn with_backtrace(error: Error, stack: &RawStack) -> Error {
     }
     error.context(WasmBacktrace::new(stack))
 }
-

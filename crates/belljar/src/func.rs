@@ -264,4 +264,3 @@ pub(crate) fn dynamic<T: 'static>(
     };
     HostFunc::dynamic::<T, _>(runtime, ty.0, run)
 }
-

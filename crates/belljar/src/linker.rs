@@ -2,8 +2,8 @@
 
 use crate::func::dynamic;
 use crate::{
-    AsContext, AsContextMut, Caller, Engine, Error, Extern, ExternType, Func, FuncType, Instance, InstancePre,
-    IntoFunc, Module, Result, Trap, Val,
+    AsContext, AsContextMut, Caller, Engine, Error, Extern, ExternType, Func, FuncType, Instance,
+    InstancePre, IntoFunc, Module, Result, Trap, Val,
 };
 use anyhow::Context;
 use belljar_vm::HostFunc;
@@ -264,7 +264,8 @@ impl<T: 'static> Linker<T> {
         }
         let instance = self.instantiate(&mut store, module)?;
         if let Some(Extern::Func(initialize)) = instance.get_export(&mut store, "_initialize") {
-            let initialize = initialize.typed::<(), ()>(&store).context("`_initialize` has the wrong type")?;
+            let initialize =
+                initialize.typed::<(), ()>(&store).context("`_initialize` has the wrong type")?;
             initialize.call(&mut store, ()).context("`_initialize` failed")?;
         }
         self.instance(store, module_name, instance)
@@ -277,7 +278,8 @@ impl<T: 'static> Linker<T> {
             let name = export.name().to_string();
             self.func_new(module_name, export.name(), ty, move |mut caller, params, results| {
                 let instance = linker.instantiate(&mut caller, &module)?;
-                let func = instance.get_func(&mut caller, &name).context("a module's exports do not change")?;
+                let func =
+                    instance.get_func(&mut caller, &name).context("a module's exports do not change")?;
                 func.call(&mut caller, params, results)
             })?;
         }
@@ -289,13 +291,7 @@ impl<T: 'static> Linker<T> {
     /// # Errors
     ///
     /// Where there is no such definition, or the new name is defined already.
-    pub fn alias(
-        &mut self,
-        module: &str,
-        name: &str,
-        as_module: &str,
-        as_name: &str,
-    ) -> Result<&mut Self> {
+    pub fn alias(&mut self, module: &str, name: &str, as_module: &str, as_name: &str) -> Result<&mut Self> {
         let definition = self.find(module, name).cloned();
         let definition = definition.with_context(|| format!("`{module}::{name}` is not defined"))?;
         self.insert(as_module, as_name, definition)
@@ -333,7 +329,8 @@ impl<T: 'static> Linker<T> {
                     import.ty()
                 );
             };
-            let what = format!("unknown import: `{}::{}` has not been defined", import.module(), import.name());
+            let what =
+                format!("unknown import: `{}::{}` has not been defined", import.module(), import.name());
             self.func_new(import.module(), import.name(), ty, move |_, _, _| {
                 Err(Error::new(Trap::UnknownImport).context(what.clone()))
             })?;
@@ -374,11 +371,7 @@ impl<T: 'static> Linker<T> {
     /// # Errors
     ///
     /// As [`Linker::instantiate_pre`] and [`Instance::new`].
-    pub fn instantiate(
-        &self,
-        store: impl AsContextMut<Data = T>,
-        module: &Module,
-    ) -> Result<Instance> {
+    pub fn instantiate(&self, store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
         self.instantiate_pre(module)?.instantiate(store)
     }
 

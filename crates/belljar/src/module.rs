@@ -141,8 +141,7 @@ impl Module {
         if let Some(code) = self.inner.checked.get() {
             return Ok(code.clone());
         }
-        let tunables =
-            Tunables { memory_access: MemoryAccess::Checked, ..self.inner.engine.tunables() };
+        let tunables = Tunables { memory_access: MemoryAccess::Checked, ..self.inner.engine.tunables() };
         let code = load(&self.inner.engine, &self.inner.described, tunables)?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }
@@ -175,4 +174,3 @@ fn load(
     let needs = reserved && !described.memories().is_empty();
     LoadedModule::new(engine.runtime(), described.clone(), artifact, needs)
 }
-

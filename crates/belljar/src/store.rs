@@ -81,10 +81,7 @@ impl<T: 'static> Store<T> {
     /// assert!(Memory::new(&mut store, MemoryType::new(17, None)).is_err());
     /// # Ok::<(), belljar::Error>(())
     /// ```
-    pub fn limiter(
-        &mut self,
-        limiter: impl FnMut(&mut T) -> Limiter<'_> + Send + Sync + 'static,
-    ) {
+    pub fn limiter(&mut self, limiter: impl FnMut(&mut T) -> Limiter<'_> + Send + Sync + 'static) {
         self.inner.set_limiter(limiter);
     }
 

@@ -90,7 +90,10 @@ impl ExternRef {
 
     pub(crate) fn to_raw(this: Option<Self>, store: &StoreCore) -> Result<RawExtern> {
         let Some(this) = this else { return Ok(RawExtern::NULL) };
-        anyhow::ensure!(this.store == store.id(), "an ExternRef was used with a store that it does not belong to");
+        anyhow::ensure!(
+            this.store == store.id(),
+            "an ExternRef was used with a store that it does not belong to"
+        );
         Ok(this.raw)
     }
 

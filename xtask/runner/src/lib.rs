@@ -1,1 +1,28 @@
-//! x
+//! What every engine under measurement does in the same way.
+//!
+//! In: an [`Engine`], and a command line. Out: the guest's exit code, and figures as lines `name-ns: value`
+//! ([`Figure`]). Each engine is a program of a few lines that calls [`main`]; so all of them read the same
+//! options, measure the same modules and mean the same by a figure.
+//!
+//! ```text
+//! ENGINE run [--dir HOST::GUEST] [--env K=V] [--argv0 NAME] FILE ARGS…
+//! ENGINE compile FILE [ROUNDS]     a module in this process, ns each
+//! ENGINE calls                     host to guest and guest to host, ns a call
+//! ENGINE instantiate               instantiate, call an export, drop; ns
+//! ```
+//!
+//! `run` prints its figures, to standard error, only with `BENCH_TIMES=1` in the environment.
+
+mod command;
+mod engine;
+mod figure;
+mod meter;
+mod probe;
+mod program;
+
+pub use command::main;
+pub use engine::{Ended, Engine};
+pub use figure::Figure;
+pub use meter::{Effort, Meter};
+pub use probe::{CALL_HOST, GUEST_ADD};
+pub use program::Program;

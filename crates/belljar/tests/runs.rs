@@ -1,0 +1,278 @@
+//! Every way a run of guest code can end, and that the store is usable after each.
+
+use belljar::{
+    Caller, Config, Engine, Error, Extern, Func, Instance, Linker, MemoryFault, Module, Result, Store, Trap,
+    Val, WasmBacktrace,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+fn instance(store: &mut Store<()>, wat: &str, imports: &[Extern]) -> Result<Instance> {
+    let module = Module::new(store.engine(), wat)?;
+    Instance::new(store, &module, imports)
+}
+
+fn trap_of(wat: &str) -> Result<(Trap, Vec<String>)> {
+    let mut store = Store::new(&Engine::default(), ());
+    let instance = instance(&mut store, wat, &[])?;
+    let f = instance.get_func(&mut store, "f").expect("the module exports f");
+    let mut results = vec![Val::I32(0); f.ty(&store).results().len()];
+    let error = f.call(&mut store, &[], &mut results).unwrap_err();
+    let names = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(|b| b.frames().iter().map(|f| f.func_name().unwrap_or("?").to_string()).collect::<Vec<_>>());
+    let trap = *error.downcast_ref::<Trap>().unwrap_or_else(|| panic!("no trap: {error:?}"));
+    // The store goes on as if nothing had happened.
+    if let Some(ok) = instance.get_func(&mut store, "ok") {
+        ok.call(&mut store, &[], &mut [])?;
+    }
+    Ok((trap, names.unwrap_or_default()))
+}
+
+#[test]
+fn every_trap_is_told_apart_and_named() -> Result<()> {
+    let cases = [
+        ("unreachable", Trap::UnreachableCodeReached),
+        ("(drop (i32.div_s (i32.const 1) (global.get $zero)))", Trap::IntegerDivisionByZero),
+        ("(drop (i32.rem_u (i32.const 1) (global.get $zero)))", Trap::IntegerDivisionByZero),
+        (
+            "(drop (i32.div_s (i32.const 0x80000000) (i32.sub (global.get $zero) (i32.const 1))))",
+            Trap::IntegerOverflow,
+        ),
+        ("(drop (i32.trunc_f32_s (f32.const nan)))", Trap::BadConversionToInteger),
+        ("(drop (i32.trunc_f64_s (f64.const 1e30)))", Trap::IntegerOverflow),
+        ("(drop (i32.load (i32.const 65533)))", Trap::MemoryOutOfBounds),
+        ("(drop (i64.load offset=0xffffffff (i32.const 0xffffffff)))", Trap::MemoryOutOfBounds),
+        ("(i32.store8 (i32.const 65536) (i32.const 1))", Trap::MemoryOutOfBounds),
+        ("(memory.fill (i32.const 65530) (i32.const 1) (i32.const 7))", Trap::MemoryOutOfBounds),
+        ("(memory.copy (i32.const 0) (i32.const 65536) (i32.const 1))", Trap::MemoryOutOfBounds),
+        ("(drop (table.get $t (i32.const 3)))", Trap::TableOutOfBounds),
+        ("(table.set $t (i32.const 3) (ref.null func))", Trap::TableOutOfBounds),
+        ("(call_indirect (i32.const 3))", Trap::UndefinedElement),
+        ("(call_indirect (i32.const 1))", Trap::IndirectCallToNull),
+        ("(call_indirect (param i32) (i32.const 1) (i32.const 0))", Trap::BadSignature),
+        ("(call $f)", Trap::StackOverflow),
+    ];
+    for (body, expected) in cases {
+        let wat = format!(
+            r#"(module
+                (memory 1)
+                (table $t 3 funcref)
+                (elem (i32.const 0) $ok)
+                (global $zero (mut i32) (i32.const 0))
+                (func $ok (export "ok"))
+                (func $inner {body})
+                (func $f (export "f") (call $inner)))"#
+        );
+        let (trap, names) = trap_of(&wat)?;
+        assert_eq!(trap, expected, "{body}");
+        if expected == Trap::StackOverflow {
+            assert!(names.len() > 100, "{}", names.len());
+        } else {
+            assert_eq!(names, ["inner", "f"], "{body}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_memory_fault_says_where() -> Result<()> {
+    let mut store = Store::new(&Engine::default(), ());
+    let wat = r#"(module (memory 17) (func (export "f") (drop (i32.load (i32.const 0x41414141)))))"#;
+    let f = instance(&mut store, wat, &[])?.get_typed_func::<(), ()>(&mut store, "f")?;
+    let error = f.call(&mut store, ()).unwrap_err();
+    let fault = error.downcast_ref::<MemoryFault>().expect("a fault");
+    assert_eq!((fault.address(), fault.memory_size()), (0x41414141, 17 << 16));
+    assert_eq!(fault.to_string(), "memory access at 0x41414141, and the memory is 17 pages (1088 KiB)");
+    Ok(())
+}
+
+#[test]
+fn a_host_error_comes_back_as_itself() -> Result<()> {
+    #[derive(Debug)]
+    struct Mine(u32);
+    impl std::fmt::Display for Mine {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "mine {}", self.0)
+        }
+    }
+    impl std::error::Error for Mine {}
+
+    let mut store = Store::new(&Engine::default(), ());
+    let fail = Func::wrap(&mut store, |x: u32| -> Result<()> { Err(Error::new(Mine(x))) });
+    let wat = r#"(module (import "" "" (func $fail (param i32)))
+        (func $f (export "f") (call $fail (i32.const 7))))"#;
+    let f = instance(&mut store, wat, &[fail.into()])?.get_typed_func::<(), ()>(&mut store, "f")?;
+    for _ in 0..3 {
+        let error = f.call(&mut store, ()).unwrap_err();
+        assert_eq!(error.downcast_ref::<Mine>().expect("my error").0, 7);
+        assert_eq!(error.downcast_ref::<WasmBacktrace>().expect("a backtrace").frames().len(), 1);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_host_panic_goes_on_to_the_caller() -> Result<()> {
+    let mut store = Store::new(&Engine::default(), ());
+    let fail = Func::wrap(&mut store, |x: i32| {
+        if x > 0 {
+            std::panic::panic_any(x);
+        }
+    });
+    let wat = r#"(module (import "" "" (func $fail (param i32)))
+        (func $f (export "f") (param i32) (call $fail (local.get 0))))"#;
+    let f = instance(&mut store, wat, &[fail.into()])?.get_typed_func::<i32, ()>(&mut store, "f")?;
+    let payload = catch_unwind(AssertUnwindSafe(|| f.call(&mut store, 9))).unwrap_err();
+    assert_eq!(payload.downcast_ref::<i32>(), Some(&9));
+    f.call(&mut store, 0)
+}
+
+/// Host → guest → host → guest …, with a failure at the bottom.
+#[test]
+fn reentry_to_any_depth_unwinds_level_by_level() -> Result<()> {
+    let engine = Engine::default();
+    let mut linker: Linker<Vec<String>> = Linker::new(&engine);
+    linker.func_wrap("", "down", |mut caller: Caller<'_, Vec<String>>, depth: i32| -> Result<i32> {
+        let run = caller.get_export("run").and_then(Extern::into_func).expect("the caller exports run");
+        let run = run.typed::<i32, i32>(&caller)?;
+        let result = run.call(&mut caller, depth);
+        let note = format!("{depth} {}", if result.is_ok() { "ok" } else { "failed" });
+        caller.data_mut().push(note);
+        result
+    })?;
+    let module = Module::new(
+        &engine,
+        r#"(module (import "" "down" (func $down (param i32) (result i32)))
+            (func $run (export "run") (param i32) (result i32)
+                (if (result i32) (i32.eqz (local.get 0))
+                    (then (unreachable))
+                    (else (i32.eq (local.get 0) (i32.const 100))
+                        (if (result i32) (then (i32.const 5))
+                            (else (call $down (i32.sub (local.get 0) (i32.const 1)))))))))"#,
+    )?;
+    let mut store = Store::new(&engine, Vec::new());
+    let run = linker.instantiate(&mut store, &module)?.get_typed_func::<i32, i32>(&mut store, "run")?;
+    let error = run.call(&mut store, 5).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::UnreachableCodeReached));
+    // One backtrace, of the whole stack through all levels.
+    assert_eq!(error.downcast_ref::<WasmBacktrace>().expect("a backtrace").frames().len(), 6);
+    assert_eq!(store.data().join(","), "0 failed,1 failed,2 failed,3 failed,4 failed");
+    store.data_mut().clear();
+    assert_eq!(run.call(&mut store, 103)?, 5);
+    assert_eq!(store.data().len(), 3);
+    Ok(())
+}
+
+#[test]
+fn recursion_through_the_host_ends_in_a_trap() -> Result<()> {
+    let mut config = Config::new();
+    config.max_wasm_stack(512 << 10);
+    let engine = Engine::new(&config)?;
+    let mut linker: Linker<u32> = Linker::new(&engine);
+    linker.func_wrap("", "again", |mut caller: Caller<'_, u32>| -> Result<()> {
+        *caller.data_mut() += 1;
+        let run = caller.get_export("run").and_then(Extern::into_func).expect("the caller exports run");
+        run.typed::<(), ()>(&caller)?.call(&mut caller, ())
+    })?;
+    let module = Module::new(
+        &engine,
+        r#"(module (import "" "again" (func $again)) (func (export "run") (call $again)))"#,
+    )?;
+    let mut store = Store::new(&engine, 0);
+    let run = linker.instantiate(&mut store, &module)?.get_typed_func::<(), ()>(&mut store, "run")?;
+    let error = run.call(&mut store, ()).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow));
+    assert!(*store.data() > 50, "{}", store.data());
+    Ok(())
+}
+
+#[test]
+fn a_trap_in_a_start_function_leaves_the_store_usable() -> Result<()> {
+    let mut store = Store::new(&Engine::default(), ());
+    let error = instance(&mut store, "(module (func $s unreachable) (start $s))", &[]).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::UnreachableCodeReached));
+    instance(&mut store, "(module (func $s) (start $s))", &[])?;
+    Ok(())
+}
+
+#[test]
+fn fuel_runs_out_and_can_be_given() -> Result<()> {
+    let engine = Engine::new(Config::new().consume_fuel(true))?;
+    let mut store = Store::new(&engine, ());
+    let wat = r#"(module (func (export "f") (param i32)
+        (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#;
+    let f = instance(&mut store, wat, &[])?.get_typed_func::<i32, ()>(&mut store, "f")?;
+    store.set_fuel(1_000_000)?;
+    f.call(&mut store, 1000)?;
+    let used = 1_000_000 - store.get_fuel()?;
+    assert!((3000..10_000).contains(&used), "{used}");
+    store.set_fuel(1000)?;
+    let error = f.call(&mut store, 1000).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::OutOfFuel));
+    store.set_fuel(u64::MAX)?;
+    f.call(&mut store, 1000)?;
+    assert_eq!(store.get_fuel()?, u64::MAX - used);
+    assert!(Store::new(&Engine::default(), ()).set_fuel(1).is_err());
+    Ok(())
+}
+
+#[test]
+fn an_endless_loop_is_interrupted_at_the_epoch_deadline() -> Result<()> {
+    let engine = Engine::new(Config::new().epoch_interruption(true))?;
+    let mut store = Store::new(&engine, 0);
+    let module = Module::new(&engine, r#"(module (func (export "f") (loop (br 0))))"#)?;
+    let f = Instance::new(&mut store, &module, &[])?.get_typed_func::<(), ()>(&mut store, "f")?;
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut store| {
+        *store.data_mut() += 1;
+        match *store.data() {
+            3 => Ok(belljar::UpdateDeadline::Interrupt),
+            _ => Ok(belljar::UpdateDeadline::Continue(1)),
+        }
+    });
+    let ticker = {
+        let engine = engine.clone();
+        std::thread::spawn(move || {
+            for _ in 0..2000 {
+                engine.increment_epoch();
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        })
+    };
+    let error = f.call(&mut store, ()).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt));
+    assert_eq!(*store.data(), 3);
+    drop(ticker);
+    Ok(())
+}
+
+#[test]
+fn two_threads_run_two_stores_of_one_module() -> Result<()> {
+    let engine = Engine::default();
+    let module = Module::new(
+        &engine,
+        r#"(module (memory 1) (func (export "f") (param i32) (result i32) (local i32)
+            (loop
+                (i32.store (i32.const 8) (i32.add (i32.load (i32.const 8)) (local.get 0)))
+                (br_if 0 (i32.lt_u (local.tee 1 (i32.add (local.get 1) (i32.const 1))) (i32.const 100000))))
+            (drop (i32.load (i32.const 65536)))
+            (i32.load (i32.const 8))))"#,
+    )?;
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..4)
+            .map(|i| {
+                let (engine, module) = (&engine, &module);
+                scope.spawn(move || -> Result<()> {
+                    for _ in 0..20 {
+                        let mut store = Store::new(engine, ());
+                        let instance = Instance::new(&mut store, module, &[])?;
+                        let f = instance.get_typed_func::<i32, i32>(&mut store, "f")?;
+                        let error = f.call(&mut store, i).unwrap_err();
+                        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds));
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        runs.into_iter().try_for_each(|run| run.join().expect("no panic"))
+    })
+}

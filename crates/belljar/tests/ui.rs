@@ -1,0 +1,6 @@
+//! What must not compile: uses that would let a pointer outlive its owner (promise 1).
+
+#[test]
+fn misuse_is_a_compile_error() {
+    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+}

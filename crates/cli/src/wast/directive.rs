@@ -1,0 +1,235 @@
+//! What each directive of a script asks, done with the engine.
+
+use super::pattern::matches;
+use super::spectest;
+use super::value::{argument, show};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use belljar::{Engine, Instance, Linker, Module, Store, Trap, Val};
+use std::collections::HashMap;
+use wast::token::Id;
+use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
+
+/// A script's state: its store, and what its directives named.
+pub(super) struct Session {
+    engine: Engine,
+    store: Store<()>,
+    linker: Linker<()>,
+    current: Option<Instance>,
+    instances: HashMap<String, Instance>,
+    latest_definition: Option<Module>,
+    definitions: HashMap<String, Module>,
+}
+
+/// How far a module came before it failed.
+enum Refused {
+    /// Its text or binary is malformed, or it is not valid.
+    Module(Error),
+    /// Its imports are missing or of other types.
+    Link(Error),
+    /// Its segments or start function trapped.
+    Trap(Trap),
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Module(e) => e.context("the module was refused"),
+            Refused::Link(e) => e.context("the module could not be linked"),
+            Refused::Trap(trap) => anyhow!("instantiation trapped: {}", trap.row().spec),
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn new(engine: &Engine) -> Result<Self> {
+        let mut store = Store::try_new(engine, ())?;
+        let linker = spectest::linker(engine, &mut store)?;
+        Ok(Self {
+            engine: engine.clone(),
+            store,
+            linker,
+            current: None,
+            instances: HashMap::new(),
+            latest_definition: None,
+            definitions: HashMap::new(),
+        })
+    }
+
+    /// Does what a directive asks. An error says how the outcome differs from what the directive expects.
+    pub(super) fn run(&mut self, directive: WastDirective<'_>) -> Result<()> {
+        match directive {
+            WastDirective::Module(mut module) => self.module(&mut module),
+            WastDirective::ModuleDefinition(mut module) => self.define(&mut module),
+            WastDirective::ModuleInstance { instance, module, .. } => self.instance(instance, module),
+            WastDirective::Register { name, module, .. } => {
+                let instance = self.named(module)?;
+                self.linker.instance(&mut self.store, name, instance)?;
+                Ok(())
+            }
+            WastDirective::Invoke(call) => self.invoke(&call).map(drop),
+            WastDirective::AssertReturn { exec, results, .. } => self.assert_return(exec, &results),
+            WastDirective::AssertTrap { exec, message, .. } => {
+                let outcome = self.execute(exec);
+                self.assert_trap(outcome, message)
+            }
+            WastDirective::AssertExhaustion { call, message, .. } => {
+                let outcome = self.invoke(&call);
+                self.assert_trap(outcome, message)
+            }
+            WastDirective::AssertMalformed { module, message, .. }
+            | WastDirective::AssertMalformedCustom { module, message, .. } => {
+                self.assert_refused(module, "malformed", message)
+            }
+            WastDirective::AssertInvalid { module, message, .. }
+            | WastDirective::AssertInvalidCustom { module, message, .. } => {
+                self.assert_refused(module, "invalid", message)
+            }
+            WastDirective::AssertUnlinkable { module, message, .. } => self.assert_unlinkable(module, message),
+            WastDirective::AssertException { .. } => bail!("`assert_exception` is not supported yet"),
+            WastDirective::AssertSuspension { .. } => bail!("`assert_suspension` is not supported yet"),
+            WastDirective::Thread(_) => bail!("`thread` is not supported yet"),
+            WastDirective::Wait { .. } => bail!("`wait` is not supported yet"),
+        }
+    }
+
+    fn module(&mut self, module: &mut QuoteWat<'_>) -> Result<()> {
+        // A module that fails leaves none behind that later directives would take for it.
+        self.current = None;
+        let name = module.name();
+        let module = self.compile(module)?;
+        let instance = self.instantiate(&module)?;
+        self.enter(name, instance);
+        Ok(())
+    }
+
+    fn define(&mut self, module: &mut QuoteWat<'_>) -> Result<()> {
+        self.latest_definition = None;
+        let name = module.name();
+        let module = self.compile(module)?;
+        if let Some(id) = name {
+            self.definitions.insert(id.name().into(), module.clone());
+        }
+        self.latest_definition = Some(module);
+        Ok(())
+    }
+
+    fn instance(&mut self, name: Option<Id<'_>>, module: Option<Id<'_>>) -> Result<()> {
+        self.current = None;
+        let module = match module {
+            Some(id) => self.definitions.get(id.name()),
+            None => self.latest_definition.as_ref(),
+        };
+        let module = module.context("there is no such module definition")?.clone();
+        let instance = self.instantiate(&module)?;
+        self.enter(name, instance);
+        Ok(())
+    }
+
+    fn enter(&mut self, name: Option<Id<'_>>, instance: Instance) {
+        self.current = Some(instance);
+        if let Some(id) = name {
+            self.instances.insert(id.name().into(), instance);
+        }
+    }
+
+    fn compile(&self, module: &mut QuoteWat<'_>) -> Result<Module, Refused> {
+        let binary = module.encode().map_err(|e| Refused::Module(e.into()))?;
+        Module::from_binary(&self.engine, &binary).map_err(Refused::Module)
+    }
+
+    fn instantiate(&mut self, module: &Module) -> Result<Instance, Refused> {
+        self.linker.instantiate(&mut self.store, module).map_err(|e| match e.downcast_ref::<Trap>() {
+            Some(trap) => Refused::Trap(*trap),
+            None => Refused::Link(e),
+        })
+    }
+
+    fn named(&self, name: Option<Id<'_>>) -> Result<Instance> {
+        match name {
+            Some(id) => {
+                let found = self.instances.get(id.name()).copied();
+                found.with_context(|| format!("there is no instance named ${}", id.name()))
+            }
+            None => self.current.context("there is no instance: the last module failed"),
+        }
+    }
+
+    fn invoke(&mut self, call: &WastInvoke<'_>) -> Result<Vec<Val>> {
+        let instance = self.named(call.module)?;
+        let func = instance.get_func(&mut self.store, call.name);
+        let func = func.with_context(|| format!("no function `{}` is exported", call.name))?;
+        let args = call.args.iter().map(|a| argument(&mut self.store, a)).collect::<Result<Vec<_>>>()?;
+        let mut results = vec![Val::I32(0); func.ty(&self.store).results().len()];
+        func.call(&mut self.store, &args, &mut results)?;
+        Ok(results)
+    }
+
+    fn execute(&mut self, exec: WastExecute<'_>) -> Result<Vec<Val>> {
+        match exec {
+            WastExecute::Invoke(call) => self.invoke(&call),
+            WastExecute::Wat(module) => {
+                let module = self.compile(&mut QuoteWat::Wat(module))?;
+                self.instantiate(&module).map_err(|refused| match refused {
+                    Refused::Trap(trap) => trap.into(),
+                    other => Error::from(other),
+                })?;
+                Ok(Vec::new())
+            }
+            WastExecute::Get { module, global, .. } => {
+                let instance = self.named(module)?;
+                let found = instance.get_global(&mut self.store, global);
+                let found = found.with_context(|| format!("no global `{global}` is exported"))?;
+                Ok(vec![found.get(&mut self.store)])
+            }
+        }
+    }
+
+    fn assert_return(&mut self, exec: WastExecute<'_>, expected: &[WastRet<'_>]) -> Result<()> {
+        let found = self.execute(exec).map_err(|e| e.context("expected results, and it failed"))?;
+        let fits = found.len() == expected.len()
+            && expected.iter().zip(&found).all(|(e, v)| matches(&self.store, e, v));
+        ensure!(fits, "expected {expected:?}, found {}", self.show(&found));
+        Ok(())
+    }
+
+    fn assert_trap(&self, outcome: Result<Vec<Val>>, message: &str) -> Result<()> {
+        let error = match outcome {
+            Ok(values) => bail!("expected the trap `{message}`, and it returned {}", self.show(&values)),
+            Err(error) => error,
+        };
+        let Some(trap) = error.downcast_ref::<Trap>() else {
+            return Err(error.context(format!("expected the trap `{message}`, and it failed otherwise")));
+        };
+        // As in the reference interpreter, either text may go on where the other ends.
+        let found = trap.row().spec;
+        let same = found.starts_with(message) || message.starts_with(found);
+        ensure!(same, "expected the trap `{message}`, and it trapped with `{found}`");
+        Ok(())
+    }
+
+    fn assert_refused(&self, mut module: QuoteWat<'_>, what: &str, message: &str) -> Result<()> {
+        let Ok(binary) = module.encode() else { return Ok(()) };
+        let accepted = Module::validate(&self.engine, &binary).is_ok();
+        ensure!(!accepted, "expected the module to be {what} ({message}), and it was accepted");
+        Ok(())
+    }
+
+    fn assert_unlinkable(&mut self, module: Wat<'_>, message: &str) -> Result<()> {
+        let module = self.compile(&mut QuoteWat::Wat(module))?;
+        match self.instantiate(&module) {
+            Err(Refused::Link(_)) => Ok(()),
+            Err(other) => Err(Error::from(other).context(format!("expected a link error ({message})"))),
+            Ok(_) => bail!("expected a link error ({message}), and the module was instantiated"),
+        }
+    }
+
+    fn show(&self, values: &[Val]) -> String {
+        let shown: Vec<String> = values.iter().map(|v| show(&self.store, v)).collect();
+        if shown.is_empty() { "nothing".into() } else { shown.join(" ") }
+    }
+}
+
+/// The directives of a script's text.
+pub(super) fn parse<'a>(buffer: &'a wast::parser::ParseBuffer<'a>) -> Result<Vec<WastDirective<'a>>, wast::Error> {
+    wast::parser::parse::<Wast<'a>>(buffer).map(|script| script.directives)
+}

@@ -1,0 +1,34 @@
+//! Which scripts a path stands for.
+
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// The `.wast` files that a path stands for: itself, if it is a file (whatever its name), or all in a folder
+/// and its subfolders, sorted.
+///
+/// # Errors
+///
+/// Where something cannot be read, or a folder holds no script.
+pub fn find_scripts(path: &Path) -> Result<Vec<PathBuf>> {
+    let meta = std::fs::metadata(path).with_context(|| format!("could not read {}", path.display()))?;
+    if !meta.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut scripts = Vec::new();
+    let mut folders = vec![path.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let cannot = || format!("could not list {}", folder.display());
+        for entry in std::fs::read_dir(&folder).with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
+            // The entry's own type: links to folders are not followed, so that loops end.
+            if entry.file_type().with_context(cannot)?.is_dir() {
+                folders.push(entry.path());
+            } else if entry.path().extension().is_some_and(|e| e == "wast") {
+                scripts.push(entry.path());
+            }
+        }
+    }
+    anyhow::ensure!(!scripts.is_empty(), "no file in {} has a name ending in `.wast`", path.display());
+    scripts.sort();
+    Ok(scripts)
+}

@@ -1,0 +1,103 @@
+//! belljar under measurement: see the library.
+
+use anyhow::Result;
+use belljar::{Caller, Engine, Instance, Linker, Module, Store};
+use belljar_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, p1};
+use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Meter, Program};
+use std::hint::black_box;
+use std::time::Instant;
+
+struct Belljar(Engine);
+
+impl bench_runner::Engine for Belljar {
+    type Module = Module;
+
+    fn new() -> Result<Self> {
+        Ok(Self(Engine::default()))
+    }
+
+    fn compile(&self, wasm: &[u8]) -> Result<Module> {
+        Module::from_binary(&self.0, wasm)
+    }
+
+    fn run(&self, module: &Module, program: &Program) -> Result<Ended> {
+        let mut linker: Linker<WasiCtx> = Linker::new(&self.0);
+        p1::add_to_linker(&mut linker, |ctx| ctx)?;
+        let mut store = Store::new(&self.0, wasi(program)?);
+        let instance = linker.instantiate(&mut store, module)?;
+        let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+        let began = Instant::now();
+        let outcome = start.call(&mut store, ());
+        let took = began.elapsed();
+        let exit = match outcome {
+            Ok(()) => 0,
+            Err(error) => match error.downcast_ref::<I32Exit>() {
+                Some(exit) => exit.0,
+                None => return Err(error),
+            },
+        };
+        Ok(Ended { exit, took })
+    }
+
+    fn host_to_guest(&self, module: &Module, meter: &Meter) -> Result<f64> {
+        let (mut store, instance) = self.calls(module)?;
+        let add = instance.get_typed_func::<(i32, i32), i32>(&mut store, GUEST_ADD)?;
+        meter.measure(|count| {
+            let mut sum = 0;
+            for i in 0..count {
+                sum = add.call(&mut store, (sum, i as i32))?;
+            }
+            black_box(sum);
+            Ok(())
+        })
+    }
+
+    fn guest_to_host(&self, module: &Module, meter: &Meter) -> Result<f64> {
+        let (mut store, instance) = self.calls(module)?;
+        let call_host = instance.get_typed_func::<i32, i32>(&mut store, CALL_HOST)?;
+        meter.measure(|count| {
+            black_box(call_host.call(&mut store, count as i32)?);
+            Ok(())
+        })
+    }
+
+    fn instantiate(wasm: &[u8], export: &str, meter: &Meter) -> Result<f64> {
+        let engine = Engine::default();
+        let module = Module::from_binary(&engine, wasm)?;
+        let pre = Linker::new(&engine).instantiate_pre(&module)?;
+        meter.measure(|count| {
+            for _ in 0..count {
+                let mut store = Store::new(&engine, ());
+                let instance = pre.instantiate(&mut store)?;
+                let export = instance.get_typed_func::<(), i32>(&mut store, export)?;
+                black_box(export.call(&mut store, ())?);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Belljar {
+    fn calls(&self, module: &Module) -> Result<(Store<i32>, Instance)> {
+        let mut linker = Linker::new(&self.0);
+        linker.func_wrap("host", "add", |caller: Caller<'_, i32>, a: i32, b: i32| {
+            a.wrapping_add(b) ^ *caller.data()
+        })?;
+        let mut store = Store::new(&self.0, 1);
+        let instance = linker.instantiate(&mut store, module)?;
+        Ok((store, instance))
+    }
+}
+
+fn wasi(program: &Program) -> Result<WasiCtx> {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.inherit_stdio().args(&program.args).envs(&program.env);
+    for (host, guest) in &program.dirs {
+        wasi.preopened_dir(host, guest, DirPerms::all(), FilePerms::all())?;
+    }
+    Ok(wasi.build())
+}
+
+fn main() {
+    bench_runner::main::<Belljar>()
+}

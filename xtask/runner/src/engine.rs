@@ -1,0 +1,64 @@
+//! An engine under measurement.
+
+use crate::{Meter, Program};
+use anyhow::Result;
+use std::time::Duration;
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// Its exit code.
+    pub exit: i32,
+    /// From the call of `_start` until it ended.
+    pub took: Duration,
+}
+
+/// What an engine must be able to do. Each method takes bytes or modules as the engine's users would make
+/// them, with the settings that it would be used with.
+pub trait Engine: Sized {
+    /// A compiled module.
+    type Module;
+
+    /// The engine with its default settings.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be had here.
+    fn new() -> Result<Self>;
+
+    /// Compiles a module.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine refuses it.
+    fn compile(&self, wasm: &[u8]) -> Result<Self::Module>;
+
+    /// Runs a WASI command to its end.
+    ///
+    /// # Errors
+    ///
+    /// Where it ends otherwise than by an exit.
+    fn run(&self, module: &Self::Module, program: &Program) -> Result<Ended>;
+
+    /// Nanoseconds of a call of the module's export [`crate::GUEST_ADD`].
+    ///
+    /// # Errors
+    ///
+    /// Where a call fails.
+    fn host_to_guest(&self, module: &Self::Module, meter: &Meter) -> Result<f64>;
+
+    /// Nanoseconds of a call that the module's export [`crate::CALL_HOST`] makes of `host.add`.
+    ///
+    /// # Errors
+    ///
+    /// Where a call fails.
+    fn guest_to_host(&self, module: &Self::Module, meter: &Meter) -> Result<f64>;
+
+    /// Nanoseconds of: make a store, instantiate, call `export` (no parameters, an `i32`), drop. With the
+    /// engine's best settings for this.
+    ///
+    /// # Errors
+    ///
+    /// Where a step fails.
+    fn instantiate(wasm: &[u8], export: &str, meter: &Meter) -> Result<f64>;
+}

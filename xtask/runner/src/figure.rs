@@ -1,0 +1,59 @@
+//! How figures travel from an engine's process to the one that compares them.
+
+use std::fmt;
+
+/// What is measured, and in what line it is printed: `name: nanoseconds`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Figure {
+    /// A program from the call of `_start` to its end.
+    Run,
+    /// A module from bytes to something that can be instantiated.
+    Compile,
+    /// A call of a guest's function.
+    HostToGuest,
+    /// A call of a host function, made by the guest.
+    GuestToHost,
+    /// Store, instance, one call, drop.
+    Instantiate,
+    /// The same, and the call writes to the memory's image.
+    InstantiateWrite,
+}
+
+impl Figure {
+    /// What stands before the colon.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run-ns",
+            Self::Compile => "compile-ns",
+            Self::HostToGuest => "host-to-guest-ns",
+            Self::GuestToHost => "guest-to-host-ns",
+            Self::Instantiate => "instantiate-ns",
+            Self::InstantiateWrite => "instantiate-write-ns",
+        }
+    }
+
+    /// The line to print.
+    pub fn line(self, nanoseconds: f64) -> String {
+        format!("{self}: {nanoseconds:.2}")
+    }
+
+    /// The value in the last such line of a process's output. A guest's own output may stand before it.
+    ///
+    /// ```
+    /// use bench_runner::Figure;
+    /// assert_eq!(Figure::Run.read("guest: hello\nrun-ns: 1200.50\n"), Some(1200.5));
+    /// assert_eq!(Figure::Run.read("compile-ns: 3"), None);
+    /// ```
+    pub fn read(self, output: &str) -> Option<f64> {
+        output.lines().rev().find_map(|line| {
+            let value = line.strip_prefix(self.name())?.strip_prefix(": ")?;
+            value.trim().parse().ok()
+        })
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,84 @@
+//! The groups, one row each: what is measured, how often, and how belljar is to compare.
+
+use super::contender::Contender::{self, Native, Wasmi, Wasmtime};
+use super::groups::{calls, compile, exec, instantiate, native, start};
+use super::item::Entry;
+use super::place::Place;
+use anyhow::Result;
+
+/// A group of items whose ratios have one geometric mean.
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// Rivals by default, with the ratio that belljar should not exceed.
+    pub(crate) targets: &'static [Target],
+    pub(crate) rounds: usize,
+    pub(crate) quick_rounds: usize,
+    pub(crate) items: fn(&Place, &[Contender]) -> Result<Vec<Entry>>,
+}
+
+/// belljar's time should be at most `ratio` of the rival's.
+pub(crate) struct Target {
+    pub(crate) rival: Contender,
+    pub(crate) ratio: f64,
+}
+
+/// All groups.
+pub(crate) static GROUPS: [Group; 6] = [
+    Group {
+        name: "exec",
+        about: "code that runs, compiling excluded",
+        targets: &[Target { rival: Wasmtime, ratio: 1.0 }],
+        rounds: 9,
+        quick_rounds: 2,
+        items: exec::items,
+    },
+    Group {
+        name: "native",
+        about: "the same kernels compiled natively with -O3",
+        // What Wasmtime 48 has: 1 / 0.73.
+        targets: &[Target { rival: Native, ratio: 1.37 }],
+        rounds: 9,
+        quick_rounds: 2,
+        items: native::items,
+    },
+    Group {
+        name: "compile",
+        about: "from bytes to a module, on all cores",
+        targets: &[Target { rival: Wasmtime, ratio: 1.0 }],
+        rounds: 7,
+        quick_rounds: 2,
+        items: compile::items,
+    },
+    Group {
+        name: "start",
+        about: "process start to exit of small programs, nothing cached",
+        targets: &[Target { rival: Wasmtime, ratio: 1.0 }, Target { rival: Wasmi, ratio: 1.0 }],
+        rounds: 61,
+        quick_rounds: 7,
+        items: start::items,
+    },
+    Group {
+        name: "instantiate",
+        about: "store, instance with a 1 MiB image, a call, drop; rivals with their best pool settings",
+        targets: &[Target { rival: Wasmtime, ratio: 1.0 }, Target { rival: Wasmi, ratio: 1.0 }],
+        rounds: 5,
+        quick_rounds: 2,
+        items: instantiate::items,
+    },
+    Group {
+        name: "calls",
+        about: "calls between host and guest: two i32 in, one out",
+        targets: &[Target { rival: Wasmtime, ratio: 1.0 }, Target { rival: Wasmi, ratio: 1.0 }],
+        rounds: 7,
+        quick_rounds: 2,
+        items: calls::items,
+    },
+];
+
+impl Group {
+    /// The ratio that belljar should not exceed against this rival, if one is set.
+    pub(crate) fn target(&self, rival: Contender) -> Option<f64> {
+        self.targets.iter().find(|t| t.rival == rival).map(|t| t.ratio)
+    }
+}

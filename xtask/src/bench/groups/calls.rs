@@ -1,0 +1,15 @@
+//! Calls between host and guest.
+
+use crate::bench::contender::Contender;
+use crate::bench::item::{Entry, Item, Reading};
+use crate::bench::place::Place;
+use anyhow::Result;
+use bench_runner::Figure;
+
+pub(crate) fn items(_: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
+    let figures = [("host to guest", Figure::HostToGuest), ("guest to host", Figure::GuestToHost)];
+    let item = |(name, figure)| {
+        Entry::Item(Item::of_runners(name, contenders, &["calls".into()], Reading::Figure(figure)))
+    };
+    Ok(figures.map(item).into())
+}

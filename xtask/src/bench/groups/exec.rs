@@ -1,0 +1,121 @@
+//! Code that runs: kernels one by one, and real programs.
+
+use crate::bench::contender::Contender;
+use crate::bench::item::{Entry, Expected, Item, Reading};
+use crate::bench::place::Place;
+use crate::bench::process::SCRATCH;
+use crate::bench::ubench;
+use anyhow::{Context, Result};
+use bench_runner::Figure;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Programs to run, by their names in the list of cases.
+const PROGRAMS: [&str; 5] = ["sqlbench", "zbench", "python312-work", "ripgrep-p1", "ripgrep-count-p1"];
+
+/// Builds of the kernels beside the plain one, and the kernels that those builds change.
+const VARIANTS: [(&str, &str, &[&str]); 2] = [
+    ("simd", "ubench-simd", &["nbody", "spectral", "matmul", "fft", "sieve", "lev", "life", "blur"]),
+    ("wide", "ubench-wide", &["bigmul"]),
+];
+
+pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
+    let mut entries = kernels(place, contenders);
+    for (variant, build, names) in VARIANTS {
+        entries.extend(kernels_of(place, contenders, build, |kernel| {
+            names.contains(&kernel).then(|| format!("{kernel} {variant}"))
+        }));
+    }
+    entries.extend(programs(place, contenders, &PROGRAMS)?);
+    Ok(entries)
+}
+
+/// All kernels in their plain build.
+pub(crate) fn kernels(place: &Place, contenders: &[Contender]) -> Vec<Entry> {
+    kernels_of(place, contenders, "ubench", |kernel| Some(kernel.to_string()))
+}
+
+/// The kernels that have a name in this build.
+fn kernels_of(
+    place: &Place,
+    contenders: &[Contender],
+    build: &str,
+    name: impl Fn(&str) -> Option<String>,
+) -> Vec<Entry> {
+    let found = ubench::kernels(place).and_then(|kernels| Ok((kernels, ubench::wasm(place, build)?)));
+    let (kernels, file) = match found {
+        Ok(found) => found,
+        Err(reason) => return vec![Entry::Skipped { name: build.into(), reason }],
+    };
+    let file = file.display().to_string();
+    let item = |(kernel, stdout): (String, Vec<u8>)| {
+        let words = ["run".into(), file.clone(), kernel.clone()];
+        let mut item = Item::of_runners(name(&kernel)?, contenders, &words, Reading::Kernel(kernel));
+        item.expected.stdout = Some(stdout);
+        Some(Entry::Item(item))
+    };
+    kernels.into_iter().filter_map(item).collect()
+}
+
+/// A case of the list.
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    wasm: String,
+    dirs: BTreeMap<String, String>,
+    args: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    stdin_text: String,
+    argv0: Option<String>,
+    expect: Expect,
+}
+
+#[derive(Deserialize)]
+struct Expect {
+    exit: i32,
+    stdout: String,
+}
+
+/// Programs of the list of cases.
+pub(crate) fn programs(place: &Place, contenders: &[Contender], ids: &[&str]) -> Result<Vec<Entry>> {
+    let skip = |id: &str, reason| Entry::Skipped { name: id.into(), reason };
+    let list = match place.shared("programs/cases.json") {
+        Ok(list) => list,
+        Err(reason) => return Ok(ids.iter().map(|id| skip(id, reason.clone())).collect()),
+    };
+    let text = std::fs::read_to_string(&list)?;
+    let cases: Vec<Case> = serde_json::from_str(&text).with_context(|| list.display().to_string())?;
+    let entry = |id: &&str| match cases.iter().find(|c| c.id == **id) {
+        Some(case) => program(place, contenders, case).unwrap_or_else(|reason| skip(id, reason)),
+        None => skip(id, "it is not in the list of cases".into()),
+    };
+    Ok(ids.iter().map(entry).collect())
+}
+
+fn program(place: &Place, contenders: &[Contender], case: &Case) -> Result<Entry, String> {
+    let mut words = vec!["run".to_string()];
+    for (guest, host) in &case.dirs {
+        // A scratch directory is made for each run, where the process starts.
+        let host = match host.as_str() {
+            SCRATCH => SCRATCH.into(),
+            _ => place.shared(&format!("programs/{host}"))?.display().to_string(),
+        };
+        words.extend(["--dir".into(), format!("{host}::{guest}")]);
+    }
+    for (key, value) in &case.env {
+        words.extend(["--env".into(), format!("{key}={value}")]);
+    }
+    if let Some(argv0) = &case.argv0 {
+        words.extend(["--argv0".into(), argv0.clone()]);
+    }
+    words.push(place.shared(&format!("programs/{}", case.wasm))?.display().to_string());
+    words.extend(case.args.iter().cloned());
+    let stdout = place.shared(&format!("programs/{}", case.expect.stdout))?;
+    let stdout = std::fs::read(&stdout).map_err(|e| format!("{}: {e}", stdout.display()))?;
+    let mut item = Item::of_runners(&case.id, contenders, &words, Reading::Figure(Figure::Run));
+    item.expected = Expected { exit: case.expect.exit, stdout: Some(stdout) };
+    item.stdin = case.stdin_text.clone();
+    Ok(Entry::Item(item))
+}

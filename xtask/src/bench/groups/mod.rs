@@ -1,0 +1,8 @@
+//! What each group measures.
+
+pub(crate) mod calls;
+pub(crate) mod compile;
+pub(crate) mod exec;
+pub(crate) mod instantiate;
+pub(crate) mod native;
+pub(crate) mod start;

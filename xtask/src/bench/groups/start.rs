@@ -1,0 +1,29 @@
+//! Small programs, from the start of the process to its end.
+
+use super::exec;
+use crate::bench::binary::Binary;
+use crate::bench::contender::Contender;
+use crate::bench::item::{Entry, Expected, Item, Reading};
+use crate::bench::place::Place;
+use anyhow::Result;
+
+const HELLO: &str = include_str!("../../../programs/hello.wat");
+
+pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
+    let file = place.out.join("hello.wasm");
+    std::fs::write(&file, wat::parse_str(HELLO)?)?;
+    let words = ["run".into(), file.display().to_string()];
+    let mut hello = Item::of_runners("hello", contenders, &words, Reading::Wall);
+    hello.expected = Expected { exit: 0, stdout: Some(b"hello\n".into()) };
+    let mut entries = vec![Entry::Item(hello)];
+    entries.extend(exec::programs(place, contenders, &["rust-hello-p1"])?);
+    for entry in &mut entries {
+        if let Entry::Item(item) = entry {
+            item.reading = Reading::Wall;
+            // What users start is belljar's own program.
+            let ours = item.attempts.iter_mut().filter(|a| a.contender == Contender::Belljar);
+            ours.for_each(|a| a.binary = Binary::Belljar);
+        }
+    }
+    Ok(entries)
+}

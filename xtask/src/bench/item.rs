@@ -1,0 +1,73 @@
+//! A task that every contender does.
+
+use super::binary::Binary;
+use super::contender::Contender;
+use bench_runner::Figure;
+
+/// What a group has to offer.
+pub(crate) enum Entry {
+    /// Something to measure.
+    Item(Item),
+    /// Something that cannot be measured here.
+    Skipped { name: String, reason: String },
+}
+
+/// A task that every contender does.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) name: String,
+    /// How each does it, belljar first.
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) reading: Reading,
+    pub(crate) expected: Expected,
+    /// What the process reads as standard input.
+    pub(crate) stdin: String,
+}
+
+/// How one contender does it.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) contender: Contender,
+    pub(crate) binary: Binary,
+    pub(crate) words: Vec<String>,
+}
+
+/// Where the figure comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Reading {
+    /// The whole process, seen from outside.
+    Wall,
+    /// A line that the contender's program prints.
+    Figure(Figure),
+    /// A line that the guest prints: `KERNEL 123 ns`.
+    Kernel(String),
+}
+
+/// How the process must end for its figure to count.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected {
+    pub(crate) exit: i32,
+    /// What it prints, where that matters.
+    pub(crate) stdout: Option<Vec<u8>>,
+}
+
+impl Item {
+    /// An item that is measured by giving the same words to each contender's runner.
+    pub(crate) fn of_runners(
+        name: impl Into<String>,
+        contenders: &[Contender],
+        words: &[String],
+        reading: Reading,
+    ) -> Self {
+        let attempt = |&contender: &Contender| {
+            Some(Attempt { contender, binary: contender.runner()?, words: words.to_vec() })
+        };
+        Self {
+            name: name.into(),
+            attempts: contenders.iter().filter_map(attempt).collect(),
+            reading,
+            expected: Expected::default(),
+            stdin: String::new(),
+        }
+    }
+}

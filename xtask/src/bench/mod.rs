@@ -1,0 +1,88 @@
+//! Ratios between belljar and its rivals.
+//!
+//! In: groups of items; an item is a task that every contender does. Out: a table on standard output, and
+//! `target/bench/GROUP.json`. Never: a test. A ratio over its target is shown, and fails nothing; an item that
+//! does not run, or gives a wrong answer, does.
+//!
+//! ```text
+//! group ── items ──▶ rounds: A B A B … ──▶ ratio of each pair ──▶ median ──▶ geometric mean of the group
+//! ```
+//!
+//! Pairs are measured next to each other, so that what disturbs the machine for longer disturbs both.
+
+mod binary;
+mod contender;
+mod group;
+mod groups;
+mod item;
+mod options;
+mod place;
+mod process;
+mod record;
+mod rounds;
+mod statistics;
+mod table;
+mod ubench;
+
+pub(crate) use options::Options;
+
+use anyhow::Result;
+use binary::Binaries;
+use item::{Entry, Item};
+use place::Place;
+use record::{GroupRecord, ItemRecord};
+use table::Table;
+
+/// Runs the groups that were asked for.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let place = Place::new(options)?;
+    let binaries = Binaries::new(&place);
+    let mut failed = 0;
+    for group in options.groups() {
+        let record = run_group(group, options, &place, &binaries)?;
+        record.write(&place)?;
+        failed += record.failed.len();
+    }
+    anyhow::ensure!(failed == 0, "{failed} items failed");
+    Ok(())
+}
+
+fn run_group(
+    group: &'static group::Group,
+    options: &Options,
+    place: &Place,
+    binaries: &Binaries<'_>,
+) -> Result<GroupRecord> {
+    let contenders = options.contenders(group);
+    let mut record = GroupRecord::new(group, &contenders, options.quick);
+    let mut items = Vec::new();
+    for entry in (group.items)(place, &contenders)? {
+        match entry {
+            Entry::Item(item) if options.wants(&item.name) => items.push(item),
+            Entry::Skipped { name, reason } if options.wants(&name) => record.skip(name, reason),
+            _ => {}
+        }
+    }
+    // Building takes long and must not happen between two measurements.
+    let mut ready: Vec<Item> = Vec::new();
+    for item in items {
+        match item.attempts.iter().try_for_each(|a| binaries.path(a.binary).map(drop)) {
+            Ok(()) => ready.push(item),
+            Err(error) => record.skip(item.name, format!("{error:#}")),
+        }
+    }
+    let rounds = rounds::Rounds { count: options.rounds(group), quick: options.quick };
+    let table = Table::new(group, &contenders, &ready);
+    for item in &ready {
+        match rounds::measure(item, rounds, binaries, table.progress()) {
+            Ok(samples) => {
+                let item = ItemRecord::new(&item.name, samples);
+                table.row(&item);
+                record.items.push(item);
+            }
+            Err(error) => record.fail(&item.name, &error),
+        }
+    }
+    table.finish(&record);
+    Ok(record)
+}

@@ -1,0 +1,53 @@
+//! What was asked for.
+
+use super::contender::Contender;
+use super::group::{GROUPS, Group};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use regex::Regex;
+use std::path::PathBuf;
+
+/// What was asked for.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Groups to measure [default: all]
+    #[arg(value_name = "GROUP", value_parser = PossibleValuesParser::new(GROUPS.each_ref().map(|g| g.name)))]
+    groups: Vec<String>,
+    /// Few rounds: shows that everything runs; figures are rough
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only items whose name matches
+    #[arg(long, value_name = "REGEX")]
+    filter: Option<Regex>,
+    /// Rounds an item is measured, at most
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// Rivals to measure, instead of those of each group
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    rivals: Vec<Contender>,
+    /// Directory with the programs and kernels that the repository does not hold [default: ../shared]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) shared: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &'static Group> {
+        GROUPS.iter().filter(|g| self.groups.is_empty() || self.groups.iter().any(|name| name == g.name))
+    }
+
+    pub(crate) fn wants(&self, item: &str) -> bool {
+        self.filter.as_ref().is_none_or(|f| f.is_match(item))
+    }
+
+    pub(crate) fn rounds(&self, group: &Group) -> usize {
+        self.rounds.unwrap_or(if self.quick { group.quick_rounds } else { group.rounds }).max(1)
+    }
+
+    /// belljar, then those it is compared with. Native code has no rivals but belljar.
+    pub(crate) fn contenders(&self, group: &Group) -> Vec<Contender> {
+        let own: Vec<_> = group.targets.iter().map(|t| t.rival).collect();
+        let chosen =
+            if self.rivals.is_empty() || own == [Contender::Native] { own } else { self.rivals.clone() };
+        [Contender::Belljar].into_iter().chain(chosen).collect()
+    }
+}

@@ -1,0 +1,76 @@
+//! One run of one contender.
+
+use super::item::{Attempt, Item, Reading};
+use anyhow::{Context, Result, ensure};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+/// Runs an attempt in an empty directory, and gives the item's figure in nanoseconds.
+pub(crate) fn run(item: &Item, attempt: &Attempt, program: &Path, quick: bool) -> Result<f64> {
+    let directory = tempfile::tempdir()?;
+    std::fs::create_dir(directory.path().join(SCRATCH))?;
+    let input = directory.path().join("stdin");
+    std::fs::write(&input, &item.stdin)?;
+    let mut command = Command::new(program);
+    command.args(&attempt.words).current_dir(directory.path()).stdin(File::open(&input)?);
+    command.env("BENCH_TIMES", "1");
+    if quick {
+        command.env("BENCH_QUICK", "1");
+    }
+    let start = Instant::now();
+    let output = command.output().with_context(|| program.display().to_string())?;
+    let wall = start.elapsed();
+    check(item, &output)?;
+    read(&item.reading, &output, wall)
+}
+
+/// The directory that items name as a place for files: new and empty for each run.
+pub(crate) const SCRATCH: &str = "scratch";
+
+fn check(item: &Item, output: &Output) -> Result<()> {
+    let expected = &item.expected;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code() == Some(expected.exit),
+        "{}, expected {}: {}",
+        output.status,
+        expected.exit,
+        stderr.trim()
+    );
+    if let Some(stdout) = &expected.stdout {
+        ensure!(
+            output.stdout == *stdout,
+            "it printed {:?}, expected {:?}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(stdout)
+        );
+    }
+    Ok(())
+}
+
+fn read(reading: &Reading, output: &Output, wall: Duration) -> Result<f64> {
+    let text = [&output.stdout[..], b"\n", &output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    match reading {
+        Reading::Wall => Ok(wall.as_nanos() as f64),
+        Reading::Figure(figure) => figure.read(&text).with_context(|| format!("no line `{figure}: …`")),
+        Reading::Kernel(kernel) => kernel_time(kernel, &text).context("the kernel printed no time"),
+    }
+}
+
+fn kernel_time(kernel: &str, text: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(kernel)?.strip_suffix(" ns")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_says_its_time() {
+        assert_eq!(kernel_time("fib", "fib 00e3d1b0\nfib 4875 ns\nrun-ns: 3"), Some(4875.0));
+        assert_eq!(kernel_time("fi", "fib 4875 ns"), None);
+    }
+}

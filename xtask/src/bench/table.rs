@@ -1,0 +1,126 @@
+//! The table on standard output, a row as soon as its item is measured.
+
+use super::contender::Contender;
+use super::group::Group;
+use super::item::Item;
+use super::record::{GroupRecord, ItemRecord};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// The table of a group, with a progress bar under it on a terminal.
+pub(crate) struct Table {
+    group: &'static Group,
+    contenders: Vec<Contender>,
+    name_width: usize,
+    progress: ProgressBar,
+}
+
+const MEAN: &str = "geometric mean";
+
+impl Table {
+    pub(crate) fn new(group: &'static Group, contenders: &[Contender], items: &[Item]) -> Self {
+        let widest = items.iter().map(|i| i.name.chars().count()).max();
+        let style = ProgressStyle::with_template("{spinner} {pos}/{len} {bar:24} {elapsed_precise} {msg}");
+        let progress = ProgressBar::new(items.len() as u64);
+        progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let table = Self {
+            group,
+            contenders: contenders.to_vec(),
+            name_width: widest.unwrap_or(0).max(MEAN.len()),
+            progress,
+        };
+        table.print(&format!("\n{}: {}", group.name, group.about));
+        table.print(&table.heading());
+        table
+    }
+
+    pub(crate) fn progress(&self) -> &ProgressBar {
+        &self.progress
+    }
+
+    fn rivals(&self) -> impl Iterator<Item = Contender> {
+        self.contenders.iter().copied().filter(|&c| c != Contender::Belljar)
+    }
+
+    fn heading(&self) -> String {
+        let mut line = format!("{:name$}", "", name = self.name_width);
+        for contender in &self.contenders {
+            write!(line, " {:>10}", contender.name()).expect("strings take everything");
+        }
+        for rival in self.rivals() {
+            write!(line, "  {:>9} {:6}", format!("/{}", rival.name()), "target")
+                .expect("strings take everything");
+        }
+        line
+    }
+
+    /// Prints an item's row.
+    pub(crate) fn row(&self, item: &ItemRecord) {
+        let mut line = format!("{:name$}", item.name, name = self.name_width);
+        for contender in &self.contenders {
+            let time = item.times.get(contender).map_or("–".into(), |&ns| time(ns));
+            write!(line, " {time:>10}").expect("strings take everything");
+        }
+        self.push_ratios(&mut line, &item.ratios);
+        self.print(&line);
+    }
+
+    fn push_ratios(&self, line: &mut String, ratios: &BTreeMap<Contender, f64>) {
+        for rival in self.rivals() {
+            let ratio = ratios.get(&rival).copied();
+            let shown = ratio.map_or("–".into(), |r| format!("{r:.3}"));
+            let verdict = ratio.zip(self.group.target(rival));
+            let verdict = verdict.map_or("", |(r, target)| if r <= target { "pass" } else { "over" });
+            write!(line, "  {shown:>9} {verdict:6}").expect("strings take everything");
+        }
+    }
+
+    /// Prints the means and what is missing.
+    pub(crate) fn finish(&self, record: &GroupRecord) {
+        self.progress.finish_and_clear();
+        let means: BTreeMap<_, _> = self.rivals().filter_map(|c| Some((c, record.mean(c)?))).collect();
+        if !means.is_empty() {
+            let mut line = format!("{MEAN:name$}", name = self.name_width);
+            line.extend(std::iter::repeat_n(' ', 11 * self.contenders.len()));
+            self.push_ratios(&mut line, &means);
+            println!("{line}");
+            for (rival, target) in &record.targets {
+                println!("target: at most {target:.2} of {}", rival.name());
+            }
+        }
+        for (name, reason) in &record.skipped {
+            println!("skipped: {name}: {reason}");
+        }
+        for (name, reason) in &record.failed {
+            println!("failed: {name}: {reason}");
+        }
+    }
+
+    fn print(&self, line: &str) {
+        self.progress.suspend(|| println!("{}", line.trim_end()));
+    }
+}
+
+/// Nanoseconds, in the unit that people would use.
+fn time(ns: f64) -> String {
+    match ns {
+        _ if ns < 1e3 => format!("{ns:.1} ns"),
+        _ if ns < 1e6 => format!("{:.2} µs", ns / 1e3),
+        _ if ns < 1e9 => format!("{:.1} ms", ns / 1e6),
+        _ => format!("{:.2} s", ns / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(time(14.23), "14.2 ns");
+        assert_eq!(time(1696.0), "1.70 µs");
+        assert_eq!(time(48_759_726.0), "48.8 ms");
+        assert_eq!(time(2_800_000_000.0), "2.80 s");
+    }
+}
