@@ -1,6 +1,7 @@
 //! What an engine is made with.
 
 use belljar_compile::Tunables;
+use belljar_module::WasmFeatures;
 
 /// How an [`crate::Engine`] compiles and runs.
 ///
@@ -16,6 +17,7 @@ pub struct Config {
     pub(crate) tunables: Tunables,
     pub(crate) max_wasm_stack: usize,
     pub(crate) reserve_memory: bool,
+    pub(crate) features: WasmFeatures,
 }
 
 /// Bytes of native stack for guest code, unless configured: the smallest thread stacks in use (2 MiB) leave
@@ -31,7 +33,12 @@ impl Default for Config {
 impl Config {
     /// The defaults, which each method below states.
     pub fn new() -> Self {
-        Self { tunables: Tunables::default(), max_wasm_stack: DEFAULT_STACK, reserve_memory: true }
+        Self {
+            tunables: Tunables::default(),
+            max_wasm_stack: DEFAULT_STACK,
+            reserve_memory: true,
+            features: WasmFeatures::WASM2,
+        }
     }
 
     /// Whether guest code counts fuel: about one unit an instruction, and [`crate::Trap::OutOfFuel`] when
@@ -74,4 +81,32 @@ impl Config {
         self.reserve_memory = enable;
         self
     }
+}
+
+macro_rules! proposals {
+    ($($(#[$doc:meta])* $name:ident $feature:ident;)*) => {
+        /// Which instructions and types modules may use beyond WebAssembly 1.0.
+        impl Config {
+            $(
+                $(#[$doc])*
+                pub fn $name(&mut self, enable: bool) -> &mut Self {
+                    self.features.set(WasmFeatures::$feature, enable);
+                    self
+                }
+            )*
+        }
+    };
+}
+
+proposals! {
+    /// 128-bit vectors. Default: yes.
+    wasm_simd SIMD;
+    /// `memory.copy` and its like, passive segments. Default: yes.
+    wasm_bulk_memory BULK_MEMORY;
+    /// `externref`, tables of it, several tables. Default: yes.
+    wasm_reference_types REFERENCE_TYPES;
+    /// Functions and blocks with several results. Default: yes.
+    wasm_multi_value MULTI_VALUE;
+    /// Several memories in a module. Default: no.
+    wasm_multi_memory MULTI_MEMORY;
 }

@@ -4,7 +4,6 @@ use crate::types::{ExportType, ExternType, ImportType};
 use crate::{Engine, Result};
 use anyhow::Context;
 use belljar_compile::{MemoryAccess, ModulePlan, Tunables};
-use belljar_module::WasmFeatures;
 use belljar_vm::LoadedModule;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -34,9 +33,6 @@ struct Inner {
     checked: OnceLock<Arc<LoadedModule>>,
 }
 
-/// The features of WebAssembly that modules may use.
-pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2;
-
 impl Module {
     /// Compiles a module from its binary, or from its text.
     ///
@@ -55,7 +51,7 @@ impl Module {
     ///
     /// As [`Module::new`].
     pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
-        let described = Arc::new(belljar_module::validate(binary.into(), FEATURES)?);
+        let described = Arc::new(belljar_module::validate(binary.into(), engine.config().features)?);
         let code = load(engine, &described, engine.tunables())?;
         let inner = Inner { engine: engine.clone(), described, code, checked: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
@@ -78,8 +74,8 @@ impl Module {
     /// # Errors
     ///
     /// Where it is malformed or invalid.
-    pub fn validate(_engine: &Engine, binary: &[u8]) -> Result<()> {
-        belljar_module::validate(binary.into(), FEATURES)?;
+    pub fn validate(engine: &Engine, binary: &[u8]) -> Result<()> {
+        belljar_module::validate(binary.into(), engine.config().features)?;
         Ok(())
     }
 
@@ -126,10 +122,6 @@ impl Module {
     /// The engine that compiled it.
     pub fn engine(&self) -> &Engine {
         &self.inner.engine
-    }
-
-    pub(crate) fn described(&self) -> &Arc<belljar_module::Module> {
-        &self.inner.described
     }
 
     pub(crate) fn code(&self) -> &Arc<LoadedModule> {

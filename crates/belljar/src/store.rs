@@ -61,7 +61,7 @@ impl<T: 'static> Store<T> {
 
     /// The embedder's data, and the end of the store.
     pub fn into_data(self) -> T {
-        self.inner.into_data()
+        (*self.inner).into_data()
     }
 
     /// The store's engine.

@@ -157,7 +157,7 @@ macro_rules! result_parts {
 
 macro_rules! tuples {
     ($($name:ident)*) => {
-        #[allow(non_snake_case, unused_variables)]
+        #[allow(non_snake_case, unused_variables, clippy::unused_unit)]
         impl<$($name: WasmTy),*> WasmParams for ($($name,)*) {
             type Abi = ($($name::Abi,)*);
 
@@ -174,7 +174,7 @@ macro_rules! tuples {
             }
         }
 
-        #[allow(non_snake_case, unused_variables)]
+        #[allow(non_snake_case, unused_variables, clippy::unused_unit)]
         impl<$($name: WasmTy),*> WasmResults for ($($name,)*) {
             type ResultAbi = result_type!($($name)*);
 

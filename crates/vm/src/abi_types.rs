@@ -124,7 +124,7 @@ macro_rules! abi_params {
     ($($name:ident)*) => {
         impl<$($name: AbiTy),*> sealed::Sealed for ($($name,)*) {}
 
-        #[allow(non_snake_case, unused_variables, unused_mut, unused_assignments)]
+        #[allow(non_snake_case, unused_variables, unused_mut, clippy::unused_unit)]
         impl<$($name: AbiTy),*> AbiParams for ($($name,)*) {
             const TYPES: &'static [ValType] = &[$($name::TY),*];
             const FITS: bool = fit_registers(&[$($name::TY),*], &[$($name::FITS),*]);
@@ -239,7 +239,7 @@ impl<A: AbiTy> AbiResult for One<A> {
 
 macro_rules! abi_result {
     ($($name:ident)*) => {
-        #[allow(non_snake_case, unused_variables, unused_mut)]
+        #[allow(non_snake_case, unused_variables, unused_mut, clippy::unused_unit)]
         impl<$($name: AbiTy),*> AbiResult for ($($name,)*) {
             const TYPES: &'static [ValType] = &[$($name::TY),*];
             const FITS: bool = <Self as AbiResult>::TYPES.is_empty();

@@ -16,6 +16,7 @@ mod code_table;
 mod entities;
 mod host;
 mod instance;
+mod instantiate;
 pub(crate) mod invariants;
 mod limits;
 mod loaded;
@@ -33,7 +34,8 @@ pub use abi_types::{AbiParams, AbiResult, AbiTy, One, RawExtern, RawFunc, RawVec
 pub use call::{TypedFunc, call_values};
 pub use code_table::LoadedCode;
 pub use host::{HostFunc, HostShim};
-pub use instance::{Entity, ImportValue, NeedsChecks, instantiate};
+pub use instance::Entity;
+pub use instantiate::{ImportValue, NeedsChecks, instantiate};
 pub use limits::ResourceLimiter;
 pub use loaded::LoadedModule;
 pub use runtime::{Direction, Runtime, TrampolineSource};

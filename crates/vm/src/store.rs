@@ -73,15 +73,16 @@ pub(crate) struct Hooks {
     /// Runs a closure with the limiter, if there is one.
     ///
     /// Its safety contract: the store's own address, held exclusively.
-    pub(crate) with_limiter: unsafe fn(
-        *mut StoreCore,
-        &mut dyn FnMut(&mut StoreCore, Option<&mut dyn ResourceLimiter>) -> anyhow::Result<u64>,
-    ) -> anyhow::Result<u64>,
+    pub(crate) with_limiter: unsafe fn(*mut StoreCore, &mut Growth<'_>) -> anyhow::Result<u64>,
     /// Asks the embedder by how much the epoch deadline moves. `None`: it does not; trap.
     ///
     /// Its safety contract: the store's own address, held exclusively.
     pub(crate) new_epoch: unsafe fn(*mut StoreCore) -> anyhow::Result<Option<u64>>,
 }
+
+/// Something that grows a part of the store, with the limiter if there is one.
+pub(crate) type Growth<'a> =
+    dyn FnMut(&mut StoreCore, Option<&mut dyn ResourceLimiter>) -> anyhow::Result<u64> + 'a;
 
 /// A limiter, borrowed from the embedder's data.
 pub type Limiter<'a> = &'a mut dyn ResourceLimiter;
@@ -143,15 +144,12 @@ impl<T: 'static> StoreInner<T> {
     }
 
     /// The embedder's data, and the end of everything else.
-    pub fn into_data(self: Box<Self>) -> T {
+    pub fn into_data(self) -> T {
         self.data
     }
 
     /// Sets who decides about growth.
-    pub fn set_limiter(
-        &mut self,
-        limiter: impl FnMut(&mut T) -> Limiter<'_> + Send + Sync + 'static,
-    ) {
+    pub fn set_limiter(&mut self, limiter: impl FnMut(&mut T) -> Limiter<'_> + Send + Sync + 'static) {
         self.limiter = Some(Box::new(limiter));
     }
 
@@ -178,10 +176,7 @@ impl<T: 'static> StoreInner<T> {
 /// # Safety
 ///
 /// `core` is the address of the core of a `StoreInner<T>`, held exclusively.
-unsafe fn with_limiter<T: 'static>(
-    core: *mut StoreCore,
-    f: &mut dyn FnMut(&mut StoreCore, Option<&mut dyn ResourceLimiter>) -> anyhow::Result<u64>,
-) -> anyhow::Result<u64> {
+unsafe fn with_limiter<T: 'static>(core: *mut StoreCore, f: &mut Growth<'_>) -> anyhow::Result<u64> {
     // SAFETY: the core is the first field of a `repr(C)` struct, and the caller holds the whole.
     let store = unsafe { &mut *core.cast::<StoreInner<T>>() };
     store.limited(f)

@@ -31,7 +31,6 @@ impl TypeRegistry {
         TypeSet { registry: self.clone(), ids }
     }
 
-
     /// The type of a registered id.
     pub(crate) fn ty(&self, id: SigId) -> Option<FuncType> {
         self.inner.read().unwrap_or_else(|e| e.into_inner()).rows.get(id.index())?.ty.clone()

@@ -84,7 +84,7 @@ impl Table {
             let mut line = format!("{MEAN:name$}", name = self.name_width);
             line.extend(std::iter::repeat_n(' ', 11 * self.contenders.len()));
             self.push_ratios(&mut line, &means);
-            println!("{line}");
+            println!("{}", line.trim_end());
             for (rival, target) in &record.targets {
                 println!("target: at most {target:.2} of {}", rival.name());
             }

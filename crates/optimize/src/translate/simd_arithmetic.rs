@@ -259,9 +259,10 @@ impl Translator<'_> {
         true
     }
 
+    /// Pushes zeroes, made with these lanes from the start: the narrowing of a conversion is one instruction only
+    /// in this form.
     fn push_zero_lanes(&mut self, ty: Type) {
-        let zero = self.v128_const([0; 16]);
-        let zero = self.lanes(ty, zero);
+        let zero = self.vconst(ty, [0; 16]);
         self.push(zero);
     }
 

@@ -85,10 +85,15 @@ impl Translator<'_> {
     }
 
     pub(super) fn v128_const(&mut self, bytes: [u8; 16]) -> Value {
+        self.vconst(types::I8X16, bytes)
+    }
+
+    /// A vector constant with lanes of this type.
+    pub(super) fn vconst(&mut self, ty: Type, bytes: [u8; 16]) -> Value {
         self.vectors = true;
         let data = ConstantData::from(bytes.as_slice());
         let constant = self.b.func.dfg.constants.insert(data);
-        self.b.ins().vconst(types::I8X16, constant)
+        self.b.ins().vconst(ty, constant)
     }
 
     /// The value that locals start with.

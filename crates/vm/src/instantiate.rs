@@ -1,0 +1,347 @@
+//! Instantiation: a loaded module and imports become an instance of a store.
+//!
+//! In: a module and what its imports are satisfied with. Out: an instance whose every slot is written, with
+//! its active segments copied and its start function run. Never: a slot written before its type was checked.
+
+use crate::host::HostFunc;
+use crate::instance::{Entity, Instance, Spaces};
+use crate::limits::ResourceLimiter;
+use crate::loaded::LoadedModule;
+use crate::store::{StoreCore, StoreGlobal, StoreInner};
+use crate::sys::builtin_table;
+use crate::trap::Exit;
+use anyhow::Context;
+use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
+use belljar_core::{
+    DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, TableIndex,
+    Trap, TypeIndex,
+};
+use belljar_module::{EntityIndex, Import, Module, SegmentMode};
+use std::sync::Arc;
+
+/// What an import is satisfied with.
+#[derive(Clone, Copy, Debug)]
+pub enum ImportValue<'a> {
+    /// Something of the store.
+    Entity(Entity),
+    /// A host function that is entered into the store on the way.
+    Host(&'a Arc<HostFunc>),
+}
+
+/// Makes an instance and runs its start function.
+///
+/// # Errors
+///
+/// Where an import has another type than the module wants, a limit is reached, an active segment does not
+/// fit (a trap), or the start function does not return.
+pub fn instantiate<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Arc<LoadedModule>,
+    imports: &[ImportValue<'_>],
+) -> Result<InstanceId, Exit> {
+    let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
+    let id = store.limited(|core, limiter| core.build(module, imports, limiter)).map_err(plain)?;
+    store.core_mut().run_segments(id).map_err(|trap| Exit::Trap {
+        trap,
+        fault: None,
+        stack: Default::default(),
+    })?;
+    if let Some(start) = module.module().start() {
+        let func = store.core().instance_func(id, start);
+        crate::call::call_values(store, func, &[], &mut Vec::new())?;
+    }
+    Ok(id)
+}
+
+/// An instance under construction: writes its slots.
+struct Builder<'a> {
+    module: &'a Arc<LoadedModule>,
+    id: InstanceId,
+    context: usize,
+}
+
+impl Builder<'_> {
+    fn described(&self) -> &Module {
+        self.module.module()
+    }
+
+    /// Writes a value at an offset from the context.
+    fn write<V>(&self, offset: i32, value: V) {
+        let at = self.context.wrapping_add_signed(offset as isize);
+        // SAFETY: offsets come from the module's layout, for which the block at the context was allocated
+        // (IN-BOUNDS); no code of the instance runs yet.
+        unsafe { std::ptr::with_exposed_provenance_mut::<V>(at).write(value) };
+    }
+}
+
+impl StoreCore {
+    fn build(
+        &mut self,
+        module: &Arc<LoadedModule>,
+        imports: &[ImportValue<'_>],
+        mut limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> anyhow::Result<InstanceId> {
+        anyhow::ensure!(module.is_of(&self.runtime), "the module belongs to another engine than the store");
+        let limit = limiter.as_deref().map_or(usize::MAX, |l| l.instances());
+        anyhow::ensure!(
+            self.instances.len() < limit,
+            "the store holds {} instances, and its limit is {limit}",
+            self.instances.len()
+        );
+        let described = module.module();
+        anyhow::ensure!(
+            imports.len() == described.imports().len(),
+            "the module has {} imports, and {} were given",
+            described.imports().len(),
+            imports.len()
+        );
+        for (import, value) in described.imports().iter().zip(imports) {
+            self.check_import(module, import, value)?;
+        }
+        let layout = described.layout();
+        let block = self
+            .region
+            .block(layout.const_size(), layout.state_size())
+            .context("the store is full: no room for another instance")?;
+        let id = InstanceId::new(self.instances.len());
+        let builder = Builder { module, id, context: self.region.state_base() + block };
+        builder.write(
+            VmLayout::header(0),
+            ConstHeader {
+                store_context: self.context_address(),
+                const_base: self.region.const_base(),
+                text_base: module.text_base(),
+                builtins: builtin_table().as_ptr().expose_provenance(),
+                instance: id.0,
+                reserved: 0,
+            },
+        );
+        for (i, sig) in module.sigs().iter().enumerate() {
+            builder.write(layout.type_id(TypeIndex::new(i)), *sig);
+        }
+        let spaces = self.entities(&builder, imports, &mut limiter)?;
+        self.instances.push(Instance::new(module.clone(), builder.context, spaces));
+        self.initialize(&builder, imports)?;
+        Ok(id)
+    }
+
+    /// The instance's memories, tables and globals: imported ones noted, defined ones made.
+    fn entities(
+        &mut self,
+        builder: &Builder<'_>,
+        imports: &[ImportValue<'_>],
+        limiter: &mut Option<&mut dyn ResourceLimiter>,
+    ) -> anyhow::Result<Spaces> {
+        let described = builder.described();
+        let layout = described.layout();
+        let mut memories = Vec::with_capacity(described.memories().len());
+        let mut tables = Vec::with_capacity(described.tables().len());
+        let mut globals = Vec::with_capacity(described.globals().len());
+        for value in imports {
+            match value {
+                ImportValue::Entity(Entity::Memory(i)) => memories.push(*i as u32),
+                ImportValue::Entity(Entity::Table(i)) => {
+                    let slot = layout.table(TableIndex::new(tables.len()));
+                    if let TablePlace::Imported(offset) = slot {
+                        builder.write(offset, self.tables[*i].header);
+                    }
+                    tables.push(*i as u32);
+                }
+                ImportValue::Entity(Entity::Global(i)) => {
+                    let offset = layout.imported_global(GlobalIndex::new(globals.len()));
+                    builder.write(offset, self.globals[*i].address);
+                    globals.push(*i as u32);
+                }
+                ImportValue::Entity(Entity::Func(_)) | ImportValue::Host(_) => {}
+            }
+        }
+        let reserve = builder.module.needs_reserved_memory();
+        for i in memories.len()..described.memories().len() {
+            let image = builder.module.image(i);
+            let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
+            let made = self.push_memory(described.memories()[i], image, None, limiter, reserve)?;
+            if reserve && !self.memory_is_reserved(made) {
+                self.memories.pop();
+                return Err(NeedsChecks.into());
+            }
+            memories.push(made as u32);
+        }
+        for (i, memory) in memories.iter().enumerate() {
+            let memory = &self.memories[*memory as usize];
+            let value = MemoryRef { base: memory.memory.base(), def: memory.def };
+            builder.write(layout.memory(MemoryIndex::new(i)), value);
+        }
+        for i in tables.len()..described.tables().len() {
+            let table = TableIndex::new(i);
+            let place = match layout.table(table) {
+                TablePlace::Fixed { elements, .. } => {
+                    Some((builder.context + elements as usize - self.region.state_base()) as u32)
+                }
+                _ => None,
+            };
+            let header = builder.context + layout.table_header(table) as usize;
+            let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
+            let made = self.push_table(described.tables()[i], 0, Some(header), place, limiter)?;
+            tables.push(made as u32);
+        }
+        for i in globals.len()..described.globals().len() {
+            let address = builder.context + layout.defined_global(GlobalIndex::new(i)) as usize;
+            self.globals.push(StoreGlobal { ty: described.globals()[i], address });
+            globals.push(self.globals.len() as u32 - 1);
+        }
+        Ok(Spaces { memories: memories.into(), tables: tables.into(), globals: globals.into() })
+    }
+
+    /// Functions, initial values of globals and tables: all that needs the instance to be there.
+    fn initialize(&mut self, builder: &Builder<'_>, imports: &[ImportValue<'_>]) -> anyhow::Result<()> {
+        let described = builder.described();
+        let layout = described.layout();
+        let mut imported = Vec::with_capacity(described.imported_funcs());
+        for value in imports {
+            let func = match value {
+                ImportValue::Entity(Entity::Func(func)) => *func,
+                ImportValue::Host(host) => self.new_host_func(host, Some(builder.id))?,
+                ImportValue::Entity(_) => continue,
+            };
+            let callee = self.callee_words(func);
+            builder.write(layout.imported_func(FuncIndex::new(imported.len())), callee);
+            imported.push(func);
+        }
+        for (nth, func) in described.escaping_funcs().iter().enumerate() {
+            let offset = layout.func_object(nth as u32);
+            match described.defined_func(*func) {
+                None => self.copy_object(imported[func.index()], builder, offset),
+                Some(defined) => {
+                    let sig = builder.module.sig(described.funcs()[func.index()]);
+                    let code = builder.module.func_address(defined);
+                    builder.write(offset, (code, builder.context, [sig.0, func.0, builder.id.0, 0]));
+                }
+            }
+        }
+        for i in described.imported_globals()..described.globals().len() {
+            let global = GlobalIndex::new(i);
+            let value = self.evaluate(builder.id, described.global_init(global));
+            builder.write(layout.defined_global(global), value);
+        }
+        for i in described.imported_tables()..described.tables().len() {
+            let init = self.evaluate(builder.id, described.table_init(TableIndex::new(i))).u32();
+            if init != 0 {
+                let table = self.instance(builder.id).table(TableIndex::new(i));
+                self.elements_mut(table).fill(init);
+            }
+        }
+        Ok(())
+    }
+
+    /// Code and context of a function: what an import slot holds.
+    fn callee_words(&self, func: FuncRefId) -> [usize; 2] {
+        let object = self.region.const_base() + func.0 as usize;
+        // SAFETY: the id names an object of this store (STORE-PINNED), which starts with these two words.
+        unsafe { std::ptr::with_exposed_provenance::<[usize; 2]>(object).read() }
+    }
+
+    fn copy_object(&self, func: FuncRefId, builder: &Builder<'_>, offset: i32) {
+        type Words = [u64; FuncObject::GUEST_SIZE / 8];
+        let object = self.region.const_base() + func.0 as usize;
+        // SAFETY: the id names an object of this store, which has at least these bytes. A host function's
+        // context is its own object, so that the copy leads there.
+        let words = unsafe { std::ptr::with_exposed_provenance::<Words>(object).read() };
+        builder.write(offset, words);
+    }
+
+    fn check_import(
+        &self,
+        module: &LoadedModule,
+        import: &Import,
+        value: &ImportValue<'_>,
+    ) -> anyhow::Result<()> {
+        let described = module.module();
+        let fits = match (import.entity, value) {
+            (EntityIndex::Func(i), ImportValue::Entity(Entity::Func(f))) => {
+                self.func_sig(*f) == module.sig(described.funcs()[i.index()])
+            }
+            (EntityIndex::Func(i), ImportValue::Host(host)) => {
+                host.is_of(&self.runtime) && host.sig() == module.sig(described.funcs()[i.index()])
+            }
+            (EntityIndex::Table(i), ImportValue::Entity(Entity::Table(t))) => {
+                let (want, have) = (described.tables()[i.index()], self.tables[*t].ty);
+                let size = u64::from(self.table_size(*t));
+                want.element() == have.element()
+                    && limits_fit(want.minimum(), want.maximum(), size, have.maximum())
+            }
+            (EntityIndex::Memory(i), ImportValue::Entity(Entity::Memory(m))) => {
+                let (want, have) = (described.memories()[i.index()], self.memory_type(*m));
+                anyhow::ensure!(!module.needs_reserved_memory() || self.memory_is_reserved(*m), NeedsChecks);
+                let pages = self.memories[*m].memory.length() as u64 / belljar_core::WASM_PAGE_SIZE;
+                limits_fit(want.minimum(), want.maximum(), pages, have.maximum())
+            }
+            (EntityIndex::Global(i), ImportValue::Entity(Entity::Global(g))) => {
+                described.globals()[i.index()] == self.globals[*g].ty
+            }
+            _ => false,
+        };
+        if fits {
+            return Ok(());
+        }
+        let found = match value {
+            ImportValue::Host(host) => ExternType::Func(host.ty().clone()),
+            ImportValue::Entity(entity) => self.entity_type(*entity),
+        };
+        anyhow::bail!(
+            "incompatible import type for `{}::{}`: the module wants {}, and was given {found}",
+            import.module,
+            import.name,
+            described.entity_type(import.entity),
+        )
+    }
+
+    /// Copies the active segments, in order, elements first.
+    fn run_segments(&mut self, id: InstanceId) -> Result<(), Trap> {
+        let module = self.instance(id).module().clone();
+        let described = module.module();
+        for (i, elem) in described.elems().iter().enumerate() {
+            let index = ElemIndex::new(i);
+            if let SegmentMode::Active(table, offset) = &elem.mode {
+                let start = u64::from(self.evaluate(id, offset).u32());
+                let items = self.elem_items(id, index);
+                let table = self.instance(id).table(*table);
+                self.init_table(table, start, &items)?;
+            }
+            if elem.mode != SegmentMode::Passive {
+                self.drop_elem(id, index);
+            }
+        }
+        for (i, data) in described.data().iter().enumerate() {
+            let SegmentMode::Active(memory, offset) = &data.mode else { continue };
+            if module.image(memory.index()).is_none() {
+                let start = u64::from(self.evaluate(id, offset).u32());
+                let memory = self.instance(id).memory(*memory);
+                self.init_memory(memory, start, described.data_bytes(i))?;
+            }
+            self.drop_data(id, DataIndex::new(i));
+        }
+        Ok(())
+    }
+}
+
+/// The error of instantiating code without checks where a memory that it imports needs them: the engine
+/// compiles the module again.
+#[derive(Clone, Copy, Debug)]
+pub struct NeedsChecks;
+
+impl std::fmt::Display for NeedsChecks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a memory is not reserved whole: the module must be compiled with explicit checks")
+    }
+}
+
+impl std::error::Error for NeedsChecks {}
+
+fn limits_fit(want_min: u64, want_max: Option<u64>, size: u64, have_max: Option<u64>) -> bool {
+    size >= want_min
+        && match (want_max, have_max) {
+            (None, _) => true,
+            (Some(want), Some(have)) => have <= want,
+            (Some(_), None) => false,
+        }
+}
