@@ -3,6 +3,7 @@
 mod bench;
 
 use clap::Parser;
+use std::process::ExitCode;
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -12,8 +13,15 @@ enum Chore {
     Bench(bench::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Chore::parse() {
+fn main() -> ExitCode {
+    let outcome = match Chore::parse() {
         Chore::Bench(options) => bench::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -69,24 +69,22 @@ impl ModuleFile {
         }
     }
 
-    /// Compiles the file.
+    /// Compiles a binary.
     ///
     /// # Errors
     ///
-    /// As [`ModuleFile::into_binary`], and where the module is invalid.
-    pub(crate) fn compile(self, engine: &Engine) -> Result<Module, Failure> {
-        let file = self.into_binary()?;
-        Module::from_binary(engine, &file.bytes).map_err(|error| file.refuse_binary(error))
+    /// Where it is no valid module.
+    pub(crate) fn compile(&self, engine: &Engine) -> Result<Module, Failure> {
+        Module::from_binary(engine, &self.bytes).map_err(|error| self.refuse_binary(error))
     }
 
-    /// Checks the file without compiling it.
+    /// Checks a binary without compiling it.
     ///
     /// # Errors
     ///
     /// As [`ModuleFile::compile`].
-    pub(crate) fn validate(self, engine: &Engine) -> Result<(), Failure> {
-        let file = self.into_binary()?;
-        Module::validate(engine, &file.bytes).map_err(|error| file.refuse_binary(error))
+    pub(crate) fn validate(&self, engine: &Engine) -> Result<(), Failure> {
+        Module::validate(engine, &self.bytes).map_err(|error| self.refuse_binary(error))
     }
 
     fn is_text(&self) -> bool {

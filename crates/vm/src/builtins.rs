@@ -1,9 +1,11 @@
 //! What the builtin stubs call: the runtime's part of instructions too large to be inlined.
 //!
-//! Each gets the context of the instance that runs. A failure is noted in the store, and the stub leaves.
+//! Each gets the context of the instance that runs. A failure is noted in the store, and the
+//! activation is left.
 
 use crate::instance::Instance;
 use crate::store::StoreCore;
+use crate::sys::leave_activation;
 use belljar_abi::{CONTEXT_DISTANCE, ConstHeader, StoreContext};
 use belljar_core::{DataIndex, ElemIndex, InstanceId, MemoryIndex, TableIndex, Trap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,6 +37,8 @@ unsafe fn trapping(context: usize, f: impl FnOnce(&mut StoreCore, InstanceId) ->
     let (store, instance) = unsafe { running(context) };
     if let Err(trap) = f(store, instance) {
         store.raise_trap(trap);
+        // SAFETY: the guest called us through a builtin stub, and what `f` held is dropped.
+        unsafe { leave_activation(store.context.get()) }
     }
 }
 
@@ -43,9 +47,8 @@ unsafe fn trapping(context: usize, f: impl FnOnce(&mut StoreCore, InstanceId) ->
 /// # Safety
 ///
 /// As [`running`].
-unsafe fn asking<R>(
+unsafe fn asking<R: Copy>(
     context: usize,
-    failed: R,
     f: impl FnOnce(&mut StoreCore, InstanceId) -> anyhow::Result<R>,
 ) -> R {
     // SAFETY: the caller's promise.
@@ -58,7 +61,8 @@ unsafe fn asking<R>(
         },
         Err(payload) => store.raise_panic(payload),
     }
-    failed
+    // SAFETY: as in `trapping`.
+    unsafe { leave_activation(store.context.get()) }
 }
 
 /// What growth answers where it cannot be.
@@ -87,7 +91,7 @@ pub(crate) unsafe extern "C" fn memory_grow(context: usize, memory: u32, delta: 
         }
     };
     // SAFETY: the caller's promise.
-    unsafe { asking(context, CANNOT, grow) }
+    unsafe { asking(context, grow) }
 }
 
 /// # Safety
@@ -173,7 +177,7 @@ pub(crate) unsafe extern "C" fn table_grow(context: usize, table: u32, delta: u6
         }
     };
     // SAFETY: the caller's promise.
-    unsafe { asking(context, CANNOT, grow) }
+    unsafe { asking(context, grow) }
 }
 
 /// # Safety
@@ -264,5 +268,5 @@ pub(crate) unsafe extern "C" fn new_epoch(context: usize) {
         Ok(())
     };
     // SAFETY: the caller's promise.
-    unsafe { asking(context, (), ask) }
+    unsafe { asking(context, ask) }
 }

@@ -3,7 +3,7 @@
 use crate::abi_types::{AbiParams, AbiResult, Value};
 use crate::runtime::{Direction, Runtime};
 use crate::store::{StoreCore, StoreInner};
-use crate::sys::exit_address;
+use crate::sys::{exit_address, leave_activation};
 use crate::types::TypeSet;
 use belljar_abi::{FuncObject, StoreContext};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, SigId};
@@ -179,8 +179,7 @@ unsafe fn callee<'a, T: 'static, D>(
     }
 }
 
-/// Calls a typed host function with its arguments in registers. An error or panic is noted in the store, and
-/// the value returned then means nothing.
+/// Calls a typed host function with its arguments in registers. After an error or panic it does not return.
 ///
 /// # Safety
 ///
@@ -194,7 +193,8 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, 
     let (store, importer, f) = unsafe { callee::<T, F>(object) };
     match guard(store, |store| f(store, importer, params)) {
         Some(result) => result.into_native(),
-        None => R::Native::default(),
+        // SAFETY: the guest called us through the exit stub, and parameters are `Copy`.
+        None => unsafe { leave_activation(store.core_mut().context.get()) },
     }
 }
 
@@ -232,8 +232,10 @@ unsafe extern "C" fn native_buffer<T: 'static, P: AbiParams, R: AbiResult, F: Ho
     // SAFETY: the caller's promise; the buffer lies in the trampoline's frame.
     let values = unsafe { std::slice::from_raw_parts_mut(values, slots) };
     let params = P::load(values);
-    if let Some(results) = guard(store, |store| f(store, importer, params)) {
-        results.store(values);
+    match guard(store, |store| f(store, importer, params)) {
+        Some(results) => results.store(values),
+        // SAFETY: as in `run`.
+        None => unsafe { leave_activation(store.core_mut().context.get()) },
     }
 }
 
@@ -259,21 +261,32 @@ unsafe extern "C" fn native_dynamic<T: 'static>(object: *const FuncObject, value
     let slots = ty.params().len().max(ty.results().len());
     // SAFETY: the caller's promise; the buffer lies in the trampoline's frame.
     let slots = unsafe { std::slice::from_raw_parts_mut(values, slots) };
-    let params: Vec<Value> = ty.params().iter().zip(&*slots).map(|(t, s)| Value::from_slot(*t, *s)).collect();
-    let results = guard(store, |store| {
-        let mut results: Vec<Value> = ty.results().iter().map(|t| Value::default_for(*t)).collect();
-        (dynamic.f)(store, importer, &params, &mut results)?;
-        for (i, (value, ty)) in results.iter().zip(ty.results()).enumerate() {
-            anyhow::ensure!(
-                value.ty() == *ty,
-                "a host function returned a value of type {} as result {i}, which is a {ty}",
-                value.ty()
-            );
-        }
-        Ok(results)
-    });
-    for (slot, value) in slots.iter_mut().zip(results.into_iter().flatten()) {
-        *slot = value.to_slot();
+    if !dynamic.run(store, importer, slots) {
+        // SAFETY: as in `run`; what the call above held is dropped.
+        unsafe { leave_activation(store.core_mut().context.get()) }
+    }
+}
+
+impl<T: 'static> Dynamic<T> {
+    /// Whether it returned, with results in the slots.
+    fn run(&self, store: &mut StoreInner<T>, importer: Option<InstanceId>, slots: &mut [RawVal]) -> bool {
+        let types = self.ty.params().iter();
+        let params: Vec<Value> = types.zip(&*slots).map(|(t, s)| Value::from_slot(*t, *s)).collect();
+        let results = guard(store, |store| {
+            let mut results: Vec<Value> = self.ty.results().iter().map(|t| Value::default_for(*t)).collect();
+            (self.f)(store, importer, &params, &mut results)?;
+            for (i, (value, ty)) in results.iter().zip(self.ty.results()).enumerate() {
+                anyhow::ensure!(
+                    value.ty() == *ty,
+                    "a host function returned a value of type {} as result {i}, which is a {ty}",
+                    value.ty()
+                );
+            }
+            Ok(results)
+        });
+        let Some(results) = results else { return false };
+        slots.iter_mut().zip(results).for_each(|(slot, value)| *slot = value.to_slot());
+        true
     }
 }
 

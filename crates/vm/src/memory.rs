@@ -3,7 +3,7 @@
 //! In: a type and perhaps an image. Out: bytes. Never: a decision whether growth is allowed; that is the
 //! store's and its limiter's.
 
-use crate::sys::{Mapping, Protection, anonymous_file, page_size};
+use crate::sys::{Mapping, Protection, anonymous_file, page_size, written_pages};
 use belljar_abi::GUARD_SIZE;
 use belljar_core::{MemoryType, WASM_PAGE_SIZE};
 use belljar_module::{Module, SegmentMode};
@@ -23,6 +23,8 @@ pub(crate) fn can_reserve() -> bool {
 #[derive(Debug)]
 pub(crate) struct MemoryImage {
     file: OwnedFd,
+    /// The same bytes, to copy from.
+    contents: Mapping,
     /// Offset in the memory, a multiple of the page size.
     offset: usize,
     length: usize,
@@ -64,7 +66,8 @@ impl MemoryImage {
             contents[at - low..at - low + part.len()].copy_from_slice(part);
         }
         let file = anonymous_file("belljar-image", &contents).ok()?;
-        Some(MemoryImage { file, offset: low, length: high - low })
+        let contents = Mapping::of_file(&file, high - low).ok()?;
+        Some(MemoryImage { file, contents, offset: low, length: high - low })
     }
 }
 
@@ -82,6 +85,9 @@ struct Slot {
 pub(crate) struct MemoryPool {
     slots: Mutex<Vec<Slot>>,
 }
+
+/// Bytes of written pages that a pooled memory keeps resident.
+const KEPT_BYTES: usize = 4 << 20;
 
 /// Reservations that a pool keeps at most.
 const POOL_SLOTS: usize = 64;
@@ -221,9 +227,50 @@ impl Slot {
         Ok(())
     }
 
-    /// Back to clean: what was written is gone, for good.
+    /// Back to clean: what was written is gone, for good. Written pages are overwritten in place, so that the
+    /// next guest does not fault them in again; of many, the rest is given back to the machine.
     fn clean(&mut self) -> io::Result<()> {
-        self.mapping.discard(0, self.accessible)
+        let base = self.mapping.base();
+        let mut kept = 0;
+        let mut beyond = None;
+        let scanned = written_pages(base..base + self.accessible, |range| {
+            kept += range.len();
+            if kept > KEPT_BYTES {
+                beyond = Some(range.start - base);
+                return false;
+            }
+            self.restore(range.start - base, range.len());
+            true
+        });
+        match (scanned, beyond) {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(offset)) => self.mapping.discard(offset, self.accessible - offset),
+            (Err(_), _) => self.mapping.discard(0, self.accessible),
+        }
+    }
+
+    /// Writes a range's initial contents over it.
+    fn restore(&self, offset: usize, length: usize) {
+        let target = |at: usize| std::ptr::with_exposed_provenance_mut::<u8>(self.mapping.base() + at);
+        let end = offset + length;
+        let (low, high) = match &self.image {
+            Some(image) => {
+                (image.offset.clamp(offset, end), (image.offset + image.length).clamp(offset, end))
+            }
+            None => (end, end),
+        };
+        // SAFETY: the range is accessible memory of this slot (IN-BOUNDS), which no store uses now; the image
+        // is at least as long as the part of it that is copied, and is another mapping (OWNED-MAPPING).
+        unsafe {
+            target(offset).write_bytes(0, low - offset);
+            if let Some(image) = &self.image
+                && low < high
+            {
+                let from = image.contents.base() + (low - image.offset);
+                target(low).copy_from_nonoverlapping(std::ptr::with_exposed_provenance(from), high - low);
+            }
+            target(high).write_bytes(0, end - high);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ const USAGE: &str = "run [--dir HOST::GUEST] [--env K=V] [--argv0 NAME] FILE ARG
 /// The main function of an engine's program. Ends the process.
 pub fn main<E: Engine>() -> ! {
     let code = command::<E>(std::env::args().skip(1)).unwrap_or_else(|error| {
-        eprintln!("{error:?}");
+        eprintln!("{error:#}");
         FAILED
     });
     // As the engines' own programs do: memory is not given back piece by piece before the end.

@@ -31,23 +31,28 @@ pub(crate) const SCRATCH: &str = "scratch";
 
 fn check(item: &Item, output: &Output) -> Result<()> {
     let expected = &item.expected;
-    let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.code() == Some(expected.exit),
         "{}, expected {}: {}",
         output.status,
         expected.exit,
-        stderr.trim()
+        end_of(&output.stderr)
     );
     if let Some(stdout) = &expected.stdout {
         ensure!(
             output.stdout == *stdout,
             "it printed {:?}, expected {:?}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(stdout)
+            end_of(&output.stdout),
+            end_of(stdout)
         );
     }
     Ok(())
+}
+
+/// The last of some output, for a message.
+fn end_of(output: &[u8]) -> String {
+    let start = output.len().saturating_sub(300);
+    String::from_utf8_lossy(&output[start..]).trim().to_string()
 }
 
 fn read(reading: &Reading, output: &Output, wall: Duration) -> Result<f64> {

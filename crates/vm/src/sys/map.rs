@@ -114,6 +114,15 @@ impl Mapping {
         Ok(())
     }
 
+    /// Maps a file for reading.
+    pub(crate) fn of_file(file: &OwnedFd, length: usize) -> io::Result<Self> {
+        // SAFETY: as in `new`.
+        let base = unsafe {
+            rustix::mm::mmap(ptr::null_mut(), length, ProtFlags::READ, MapFlags::SHARED, file.as_fd(), 0)?
+        };
+        Ok(Self { base: base.expose_provenance(), length })
+    }
+
     /// Replaces a range by fresh zero pages.
     pub(crate) fn map_zero(
         &mut self,

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `enter` | the host | saves its registers, leaves an activation record, calls the guest |
 //! | `returned` | falls through from `enter`; jumped to by `leave` | takes the record away, returns to the host |
-//! | `leave` | a stub that finds something pending | cuts the stack back to the entry frame, goes to `returned` |
+//! | `leave` | the host, when what the guest called has failed | cuts the stack back to the entry frame, goes to `returned` |
 //! | `exit` | guest code calling a host function | leaves its frame pointer, calls the native function |
 //! | `builtin_*` | guest code calling the runtime | the same for a builtin |
 //! | `fault` | the signal handler, by changing where the thread goes on | records the trap, leaves |
@@ -79,38 +79,31 @@ std::arch::global_asm!(
     "mov rbx, [rbp - 8]",
     "leave",
     "ret",
-    // r11: the store context.
+    // rdi: the store context, with something pending.
     ".balign 16",
     concat!(symbol!("leave"), ":"),
-    "mov rbp, [r11 + {entry_fp}]",
+    "mov rbp, [rdi + {entry_fp}]",
     concat!("jmp ", symbol!("returned")),
     // rdi: the function object; arguments as the native function wants them.
     ".balign 16",
     concat!(symbol!("exit"), ":"),
     "push rbp",
     "mov rbp, rsp",
-    "push rdi",
-    "push rdi",
     "mov r11, [rdi + {object_context}]",
     "mov [r11 + {exit_fp}], rbp",
     "call qword ptr [rdi + {object_native}]",
-    "mov r11, [rbp - 8]",
-    "mov r11, [r11 + {object_context}]",
-    "cmp qword ptr [r11 + {pending}], 0",
-    concat!("jne ", symbol!("leave")),
-    "leave",
+    "pop rbp",
     "ret",
     // rdi: the store context, whose trap fields the signal handler has filled in; rsp: aligned to 16.
     ".balign 16",
     concat!(symbol!("fault"), ":"),
     "mov r12, rdi",
     "call {on_fault}",
-    "mov r11, r12",
+    "mov rdi, r12",
     concat!("jmp ", symbol!("leave")),
     store_context = const STORE_CONTEXT,
     entry_fp = const offset_of!(StoreContext, entry_fp),
     exit_fp = const offset_of!(StoreContext, exit_fp),
-    pending = const offset_of!(StoreContext, pending),
     entry_code = const offset_of!(StoreContext, entry_code),
     stack_size = const offset_of!(StoreContext, stack_size),
     stack_floor = const offset_of!(StoreContext, stack_floor),
@@ -128,6 +121,8 @@ unsafe extern "C" {
     fn enter();
     #[link_name = symbol!("returned")]
     fn returned();
+    #[link_name = symbol!("leave")]
+    fn leave(context: *mut StoreContext) -> !;
     #[link_name = symbol!("exit")]
     fn exit();
     #[link_name = symbol!("fault")]
@@ -149,6 +144,18 @@ pub(crate) fn exit_address() -> usize {
     exit as *const () as usize
 }
 
+/// Leaves the innermost activation of a store, which has something pending.
+///
+/// # Safety
+///
+/// A guest of the store called the caller on this thread, through `exit` or a builtin stub, and no frame
+/// between here and the stub has anything left to drop: those frames are cut off.
+pub(crate) unsafe fn leave_activation(context: *mut StoreContext) -> ! {
+    // SAFETY: the caller's promise; ACTIVATION-RECORD: the entry frame is alive and `returned` restores what
+    // the host expects.
+    unsafe { leave(context) }
+}
+
 /// Where the signal handler sends a thread whose guest faulted.
 pub(super) fn fault_address() -> usize {
     fault as *const () as usize
@@ -163,20 +170,13 @@ macro_rules! builtin_stubs {
                 concat!(builtin_symbol!($name), ":"),
                 "push rbp",
                 "mov rbp, rsp",
-                "push rdi",
-                "push rdi",
                 "mov r11, [rdi + {store_context}]",
                 "mov [r11 + {exit_fp}], rbp",
                 "call {native}",
-                "mov r11, [rbp - 8]",
-                "mov r11, [r11 + {store_context}]",
-                "cmp qword ptr [r11 + {pending}], 0",
-                concat!("jne ", symbol!("leave")),
-                "leave",
+                "pop rbp",
                 "ret",
                 store_context = const STORE_CONTEXT,
                 exit_fp = const offset_of!(StoreContext, exit_fp),
-                pending = const offset_of!(StoreContext, pending),
                 native = sym crate::builtins::$name,
             );
         )*

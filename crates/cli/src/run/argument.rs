@@ -1,0 +1,132 @@
+//! `--invoke`: arguments from the command line to values, results to text.
+
+use belljar::{FuncType, RefType, V128, Val, ValType};
+use wast::parser::{Parse, ParseBuffer};
+use wast::token::{F32, F64};
+
+/// The arguments of a call, each of its parameter's type.
+///
+/// # Errors
+///
+/// A sentence that names the argument that does not fit.
+pub(super) fn parse_all(name: &str, ty: &FuncType, texts: &[String]) -> Result<Vec<Val>, String> {
+    if ty.params().len() != texts.len() {
+        return Err(format!(
+            "`{name}` has type {ty}: expected {} after FILE, found {}",
+            count(ty.params().len()),
+            texts.len()
+        ));
+    }
+    let values = ty.params().zip(texts).enumerate().map(|(i, (ty, text))| {
+        parse(ty, text).ok_or_else(|| {
+            format!("argument {} of `{name}` has type {ty}: expected {}, found `{text}`", i + 1, expected(ty))
+        })
+    });
+    values.collect()
+}
+
+fn count(arguments: usize) -> String {
+    match arguments {
+        0 => "no arguments".into(),
+        1 => "1 argument".into(),
+        n => format!("{n} arguments"),
+    }
+}
+
+fn parse(ty: ValType, text: &str) -> Option<Val> {
+    Some(match ty {
+        ValType::I32 => Val::I32(token(text)?),
+        ValType::I64 => Val::I64(token(text)?),
+        ValType::F32 => Val::F32(token::<F32>(text)?.bits),
+        ValType::F64 => Val::F64(token::<F64>(text)?.bits),
+        ValType::V128 => Val::V128(V128::from(vector(text)?)),
+        ValType::Ref(_) if text == "null" => Val::default_for_ty(&ty)?,
+        ValType::Ref(_) => return None,
+    })
+}
+
+/// A number as the text format writes it: decimal, hexadecimal, signed, with `_` between digits.
+fn token<T: for<'a> Parse<'a>>(text: &str) -> Option<T> {
+    let buffer = ParseBuffer::new(text).ok()?;
+    wast::parser::parse::<T>(&buffer).ok()
+}
+
+fn vector(text: &str) -> Option<u128> {
+    let digits = text.strip_prefix("0x")?.replace('_', "");
+    // A sign would be accepted otherwise.
+    digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u128::from_str_radix(&digits, 16).ok())?
+}
+
+fn expected(ty: ValType) -> &'static str {
+    match ty {
+        ValType::I32 => "an integer from -2147483648 to 4294967295, decimal or 0x…",
+        ValType::I64 => "an integer from -9223372036854775808 to 18446744073709551615, decimal or 0x…",
+        ValType::F32 | ValType::F64 => "a number such as 1.5, -2e10, 0x1.8p3, inf or nan",
+        ValType::V128 => "0x and up to 32 hexadecimal digits, lane 0 in the last ones",
+        ValType::Ref(_) => "`null`, since no other reference can be written on a command line",
+    }
+}
+
+/// A result, as it could be given as an argument.
+pub(super) fn show(value: &Val) -> String {
+    match value {
+        Val::I32(v) => v.to_string(),
+        Val::I64(v) => v.to_string(),
+        Val::F32(v) => float(f32::from_bits(*v).into(), f32::from_bits(*v).to_string()),
+        Val::F64(v) => float(f64::from_bits(*v), f64::from_bits(*v).to_string()),
+        Val::V128(v) => format!("{:#034x}", v.as_u128()),
+        Val::FuncRef(None) | Val::ExternRef(None) => "null".into(),
+        Val::FuncRef(Some(_)) => RefType::FUNCREF.to_string(),
+        Val::ExternRef(Some(_)) => RefType::EXTERNREF.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn float(value: f64, text: String) -> String {
+    if value.is_nan() { "nan".into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(ty: ValType, text: &str) -> Option<String> {
+        parse(ty, text).map(|v| show(&v))
+    }
+
+    #[test]
+    fn integers_cover_both_ranges() {
+        assert_eq!(round_trip(ValType::I32, "4294967295").as_deref(), Some("-1"));
+        assert_eq!(round_trip(ValType::I32, "-0x80000000").as_deref(), Some("-2147483648"));
+        assert_eq!(round_trip(ValType::I32, "4294967296"), None);
+        assert_eq!(round_trip(ValType::I64, "0xffff_ffff_ffff_ffff").as_deref(), Some("-1"));
+        for bad in ["", "1.5", "0x", "one", "1 2", "--1"] {
+            assert_eq!(round_trip(ValType::I32, bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn floats_are_decimal_hexadecimal_and_special() {
+        assert_eq!(round_trip(ValType::F64, "-1.5e3").as_deref(), Some("-1500"));
+        assert_eq!(round_trip(ValType::F32, "0x1.8p1").as_deref(), Some("3"));
+        assert_eq!(round_trip(ValType::F64, "7").as_deref(), Some("7"));
+        assert_eq!(round_trip(ValType::F32, "-inf").as_deref(), Some("-inf"));
+        assert_eq!(round_trip(ValType::F64, "nan").as_deref(), Some("nan"));
+        assert_eq!(round_trip(ValType::F64, "abc"), None);
+    }
+
+    #[test]
+    fn vectors_are_hexadecimal() {
+        let text = "0x00000000000000000000000000abcdef";
+        assert_eq!(round_trip(ValType::V128, "0xabcdef").as_deref(), Some(text));
+        for bad in ["abc", "0x", "0x+1", "0x1ffffffffffffffffffffffffffffffff"] {
+            assert_eq!(round_trip(ValType::V128, bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn references_are_null() {
+        assert_eq!(round_trip(ValType::FUNCREF, "null").as_deref(), Some("null"));
+        assert_eq!(round_trip(ValType::EXTERNREF, "5"), None);
+    }
+}

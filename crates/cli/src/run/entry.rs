@@ -1,0 +1,67 @@
+//! Which function of a module a run calls.
+
+use belljar::{ExternType, Module};
+
+/// What a run does after instantiation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Entry {
+    /// Calls `_start`.
+    Start,
+    /// Calls this function with arguments from the command line; `_initialize` before it, if there is one.
+    Invoke(String),
+    /// Nothing: the module's start function is all there is.
+    StartFunction,
+}
+
+/// Finds it among a module's exports. `has_start_function` is asked where nothing else is to be called.
+///
+/// # Errors
+///
+/// A text that says what there is instead.
+pub(super) fn find(
+    module: &Module,
+    invoke: Option<&str>,
+    has_start_function: impl FnOnce() -> bool,
+) -> Result<Entry, String> {
+    if let Some(name) = invoke {
+        return match module.get_export(name) {
+            Some(ExternType::Func(_)) => Ok(Entry::Invoke(name.into())),
+            Some(other) => Err(format!("`{name}` is no function: it is a {other}. {}", functions(module))),
+            None => Err(format!("nothing named `{name}` is exported. {}", functions(module))),
+        };
+    }
+    match module.get_export("_start") {
+        Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0 => Ok(Entry::Start),
+        Some(other) => Err(format!(
+            "its export `_start` is a {other}, and a program's is a func () -> (). {}",
+            functions(module)
+        )),
+        None if has_start_function() => Ok(Entry::StartFunction),
+        None if module.get_export("_initialize").is_some() => Err(format!(
+            "it exports `_initialize` and no `_start`, so it is a library, not a program. {}",
+            functions(module)
+        )),
+        None => Err(format!("it exports no `_start`, so it is not a program. {}", functions(module))),
+    }
+}
+
+/// Names listed at most.
+const LISTED: usize = 20;
+
+/// What could be called instead.
+fn functions(module: &Module) -> String {
+    let functions: Vec<String> = module
+        .exports()
+        .filter_map(|e| Some(format!("\n    {}: {}", e.name(), e.ty().func()?)))
+        .filter(|line| !line.starts_with("\n    _initialize:"))
+        .collect();
+    if functions.is_empty() {
+        return "It exports no function that could be called".into();
+    }
+    let listed = functions.iter().take(LISTED).map(String::as_str).collect::<String>();
+    let more = match functions.len().saturating_sub(LISTED) {
+        0 => String::new(),
+        n => format!("\n    … and {n} more, which `belljar inspect` lists"),
+    };
+    format!("Call one of these functions with --invoke NAME:{listed}{more}")
+}

@@ -1,0 +1,34 @@
+//! `--env`: an environment variable of the guest.
+
+use std::str::FromStr;
+
+/// `K=V`, or `K` alone for the value that belljar itself was started with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EnvVar {
+    /// The name.
+    pub(crate) name: String,
+    /// The value.
+    pub(crate) value: String,
+}
+
+impl FromStr for EnvVar {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, value.to_string()),
+            None => match std::env::var(text) {
+                Ok(value) => (text, value),
+                Err(_) => {
+                    return Err(format!(
+                        "there is no variable `{text}` here to pass on: set it, or give a value as `{text}=…`"
+                    ));
+                }
+            },
+        };
+        if name.is_empty() {
+            return Err(format!("expected NAME=VALUE or NAME, found `{text}`"));
+        }
+        Ok(Self { name: name.into(), value })
+    }
+}

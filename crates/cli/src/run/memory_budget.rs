@@ -1,0 +1,55 @@
+//! `--max-memory`: what all memories of a run may take together.
+
+use crate::byte_size::ByteSize;
+use belljar::{Result, ResourceLimiter};
+
+/// Counts the memory that was granted, and remembers the first growth that was not.
+#[derive(Debug)]
+pub(super) struct MemoryBudget {
+    limit: u64,
+    granted: u64,
+    refused: Option<Refusal>,
+}
+
+/// A growth that the limit forbade.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    wanted: u64,
+    had: u64,
+}
+
+impl MemoryBudget {
+    /// A budget; without a limit everything is granted.
+    pub(super) fn new(limit: Option<ByteSize>) -> Self {
+        Self { limit: limit.map_or(u64::MAX, |l| l.0), granted: 0, refused: None }
+    }
+
+    /// What was refused first, as a sentence.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let Refusal { wanted, had } = self.refused?;
+        Some(format!(
+            "--max-memory {} does not allow {}: the guest had {} and wanted {} more",
+            ByteSize(self.limit),
+            ByteSize(had + wanted),
+            ByteSize(had),
+            ByteSize(wanted)
+        ))
+    }
+}
+
+impl ResourceLimiter for MemoryBudget {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        let wanted = desired.saturating_sub(current) as u64;
+        let total = self.granted.saturating_add(wanted);
+        if total > self.limit {
+            self.refused.get_or_insert(Refusal { wanted, had: self.granted });
+            return Ok(false);
+        }
+        self.granted = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, _desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        Ok(true)
+    }
+}

@@ -1,0 +1,104 @@
+//! The options of `belljar run`.
+
+use super::dir_grant::DirGrant;
+use super::env_var::EnvVar;
+use super::preload::Preload;
+use crate::byte_size::ByteSize;
+use crate::failure::Failure;
+use crate::time_span::TimeSpan;
+use clap::Args;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+const EXAMPLES: &str = "\
+Examples:
+  belljar run hello.wasm
+  belljar hello.wasm one two                       the same, with two arguments
+  belljar run --dir . tool.wasm input.txt          may read and write this directory
+  belljar run --dir ~/data::/data:ro tool.wasm     may read ~/data, as /data
+  belljar run --env LANG=C --env HOME tool.wasm    LANG as given, HOME as it is here
+  belljar run --invoke add math.wat 2 0x28         calls one function, prints 42
+  belljar run --max-memory 64M --timeout 10s tool.wasm
+
+Exit codes:
+  the guest's own, if it ends by itself (its low eight bits)
+  134  it trapped, used up its fuel, or a host function failed (128 + SIGABRT)
+  124  it was stopped by --timeout (as timeout(1))
+  2    the command line makes no sense
+  65   a file is no valid module      66  a file or directory cannot be read
+  69   the module cannot be started: missing imports, no `_start`, over a limit";
+
+/// Run a program.
+///
+/// FILE is a module in binary (.wasm) or text format (.wat). A program made for WASI 0.1 gets its arguments
+/// and the three standard streams, and nothing else unless an option grants it.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct RunOptions {
+    /// Let the guest use the directory HOST, under the name GUEST (default: the same); `:ro` to read only
+    #[arg(long, value_name = "HOST[::GUEST][:ro]")]
+    pub(super) dir: Vec<DirGrant>,
+
+    /// Set an environment variable; without a value, pass on the one that is set here
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(super) env: Vec<EnvVar>,
+
+    /// The program's own name, its first argument [default: the name of FILE]
+    #[arg(long, value_name = "NAME")]
+    pub(super) argv0: Option<String>,
+
+    /// Call this exported function instead of `_start`; ARGS are its arguments, and results are printed
+    #[arg(long, value_name = "FUNC")]
+    pub(super) invoke: Option<String>,
+
+    /// All memories together may have SIZE bytes: 65536, 64K, 16M, 2G
+    #[arg(long, value_name = "SIZE")]
+    pub(super) max_memory: Option<ByteSize>,
+
+    /// The guest's calls may take SIZE bytes of stack [default: 1M]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) max_stack: Option<ByteSize>,
+
+    /// Stop the guest after about N instructions
+    #[arg(long, value_name = "N")]
+    pub(super) fuel: Option<u64>,
+
+    /// Stop the guest after this time, compilation not counted: 250ms, 10s, 2m
+    #[arg(long, value_name = "TIME")]
+    pub(super) timeout: Option<TimeSpan>,
+
+    /// Let the module import the exports of the module in FILE, as from the module NAME
+    #[arg(long, value_name = "NAME=FILE")]
+    pub(super) preload: Vec<Preload>,
+
+    /// The module, and what the program gets as arguments
+    #[arg(value_names = ["FILE", "ARGS"], required = true, num_args = 1.., trailing_var_arg = true)]
+    #[arg(allow_hyphen_values = true, value_hint = clap::ValueHint::FilePath)]
+    file_and_args: Vec<OsString>,
+}
+
+impl RunOptions {
+    /// The module's file.
+    pub(super) fn file(&self) -> &Path {
+        Path::new(self.file_and_args.first().map_or(OsStr::new(""), |f| f))
+    }
+
+    /// What follows the file, as text.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no UTF-8.
+    pub(super) fn args(&self) -> Result<Vec<String>, Failure> {
+        let texts = self.file_and_args.iter().skip(1).enumerate().map(|(i, arg)| match arg.to_str() {
+            Some(text) => Ok(text.to_string()),
+            None => Err(Failure::usage(format!("argument {} of the program is not UTF-8: {arg:?}", i + 1))),
+        });
+        texts.collect()
+    }
+
+    /// The program's name, as it sees it.
+    pub(super) fn argv0(&self) -> String {
+        let name = || self.file().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.argv0.clone().unwrap_or_else(name)
+    }
+}

@@ -1,0 +1,67 @@
+//! How a guest's run ended, as exit code and text.
+
+use super::deadline;
+use crate::exit_code::ExitCode;
+use crate::failure::chain;
+use crate::time_span::TimeSpan;
+use anyhow::Error;
+use belljar::{Trap, WasmBacktrace};
+use belljar_wasi::I32Exit;
+
+/// The end of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Outcome {
+    /// The exit code of the process.
+    pub(super) code: u8,
+    /// What is told on standard error; the first line without `error: `.
+    pub(super) message: Option<String>,
+}
+
+impl Outcome {
+    /// The guest returned.
+    pub(super) const RETURNED: Self = Self { code: ExitCode::Success as u8, message: None };
+
+    /// The guest's run ended with an error: an exit, a trap, or a host function's.
+    pub(super) fn of_error(error: &Error, timeout: Option<TimeSpan>) -> Self {
+        if let Some(I32Exit(code)) = error.downcast_ref() {
+            // The low eight bits, as every process.
+            return Self { code: *code as u8, message: None };
+        }
+        let trap = error.downcast_ref::<Trap>().copied();
+        let (code, headline) = match (trap, timeout) {
+            (Some(Trap::Interrupt), Some(time)) => (ExitCode::Timeout, deadline::message(time)),
+            (Some(Trap::OutOfFuel), _) => (ExitCode::Trap, "the guest was stopped: its --fuel is used up".into()),
+            (Some(trap), _) => (ExitCode::Trap, format!("the guest trapped: {trap}")),
+            (None, _) => (ExitCode::Trap, String::from("a function of the host failed under the guest")),
+        };
+        Self { code: code as u8, message: Some(describe(error, trap, headline)) }
+    }
+}
+
+/// The headline, what else is known, and the guest's stack.
+fn describe(error: &Error, trap: Option<Trap>, headline: String) -> String {
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+    let trap = trap.map(|t| t.to_string());
+    let known = [backtrace.as_ref(), trap.as_ref()];
+    let mut details = error.chain().map(ToString::to_string).filter(|c| !known.contains(&Some(c)));
+    let mut text = headline;
+    if let Some(first) = details.next() {
+        let rest = details.map(|d| format!(": {d}")).collect::<String>();
+        text.push_str(&format!("\n{first}{rest}"));
+    }
+    if let Some(backtrace) = backtrace {
+        text.push('\n');
+        text.push_str(&backtrace);
+    }
+    text
+}
+
+/// Whether instantiation failed in the guest's own code, not before it ran.
+pub(super) fn is_guests(error: &Error) -> bool {
+    error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>()
+}
+
+/// Why a module could not be instantiated.
+pub(super) fn instantiation(error: &Error) -> String {
+    chain(error)
+}

@@ -1,0 +1,209 @@
+//! A run from options to exit code: read, compile, link, call.
+
+use super::entry::{self, Entry};
+use super::memory_budget::MemoryBudget;
+use super::options::RunOptions;
+use super::outcome::{self, Outcome};
+use super::{argument, deadline, missing_imports};
+use crate::byte_size::ByteSize;
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, OrFail};
+use crate::module_file::ModuleFile;
+use crate::output::{complain, print};
+use crate::spinner::with_spinner;
+use anyhow::{Context, Error};
+use belljar::{Config, Engine, Instance, Linker, Module, Store, UnknownImportError, Val};
+use belljar_wasi::{WasiCtx, WasiCtxBuilder};
+use std::path::Path;
+
+/// What a store of ours holds.
+struct Guest {
+    wasi: WasiCtx,
+    memory: MemoryBudget,
+}
+
+/// Everything that is ready before the guest's first instruction.
+struct Program {
+    engine: Engine,
+    module: Module,
+    entry: Entry,
+    /// The arguments of `--invoke`.
+    arguments: Vec<Val>,
+    preloads: Vec<(String, Module)>,
+}
+
+/// Native stack for the host functions under a guest, beside the guest's own.
+const HOST_STACK: u64 = 1 << 20;
+
+impl RunOptions {
+    /// Runs the program. Returns its exit code.
+    ///
+    /// # Errors
+    ///
+    /// Where it could not be started.
+    pub fn execute(&self) -> Result<u8, Failure> {
+        let wasi = self.wasi()?;
+        let Some(stack) = self.max_stack else { return self.run(wasi) };
+        let too_large = || Failure::usage(format!("--max-stack {stack} is more than this machine can give"));
+        let size = usize::try_from(stack.0.saturating_add(HOST_STACK)).map_err(|_| too_large())?;
+        std::thread::scope(|scope| {
+            let guest = std::thread::Builder::new().name("guest".into()).stack_size(size);
+            let guest = guest.spawn_scoped(scope, || self.run(wasi)).map_err(|_| too_large())?;
+            // A panic goes on as if there were no thread.
+            guest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn wasi(&self) -> Result<WasiCtx, Failure> {
+        let mut builder = WasiCtxBuilder::new();
+        builder.inherit_stdio().arg(self.argv0()).args(&self.args()?);
+        for var in &self.env {
+            builder.env(&var.name, &var.value);
+        }
+        for dir in &self.dir {
+            dir.grant(&mut builder)?;
+        }
+        Ok(builder.build())
+    }
+
+    fn run(&self, wasi: WasiCtx) -> Result<u8, Failure> {
+        let program = self.prepare()?;
+        let guest = Guest { wasi, memory: MemoryBudget::new(self.max_memory) };
+        let mut store = Store::try_new(&program.engine, guest).or_fail(ExitCode::CannotStart)?;
+        store.limiter(|guest| &mut guest.memory);
+        if let Some(fuel) = self.fuel {
+            store.set_fuel(fuel).or_fail(ExitCode::Bug)?;
+        }
+        if let Some(time) = self.timeout {
+            store.set_epoch_deadline(1);
+            deadline::start(&program.engine, time).or_fail(ExitCode::CannotStart)?;
+        }
+        let ended = match self.instantiate(&program, &mut store)? {
+            Ok(instance) => program.call(&mut store, instance),
+            Err(ended) => Err(ended),
+        };
+        let outcome = match ended {
+            Ok(results) => {
+                print(&results.iter().map(|v| argument::show(v) + "\n").collect::<String>())?;
+                Outcome::RETURNED
+            }
+            Err(error) => Outcome::of_error(&error, self.timeout),
+        };
+        if let Some(message) = &outcome.message {
+            complain(&format!("error: {message}"));
+        }
+        if outcome != Outcome::RETURNED
+            && let Some(refusal) = store.data().memory.refusal()
+        {
+            complain(&format!("note: {refusal}"));
+        }
+        Ok(outcome.code)
+    }
+
+    fn prepare(&self) -> Result<Program, Failure> {
+        let engine = self.engine()?;
+        let file = ModuleFile::read(self.file())?.into_binary()?;
+        let module = compile(&engine, &file)?;
+        let entry = entry::find(&module, self.invoke.as_deref(), || crate::inspect::has_start(file.bytes()))
+            .map_err(|why| self.cannot_start(Error::msg(why)))?;
+        let arguments = match &entry {
+            Entry::Invoke(name) => self.arguments(&module, name)?,
+            _ => Vec::new(),
+        };
+        let mut preloads = Vec::new();
+        for preload in &self.preload {
+            let file = ModuleFile::read(&preload.file)?.into_binary()?;
+            preloads.push((preload.name.clone(), compile(&engine, &file)?));
+        }
+        Ok(Program { engine, module, entry, arguments, preloads })
+    }
+
+    fn engine(&self) -> Result<Engine, Failure> {
+        let mut config = Config::new();
+        config.consume_fuel(self.fuel.is_some()).epoch_interruption(self.timeout.is_some());
+        if let Some(ByteSize(bytes)) = self.max_stack {
+            config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+        Engine::new(&config).or_fail(ExitCode::CannotStart)
+    }
+
+    fn arguments(&self, module: &Module, name: &str) -> Result<Vec<Val>, Failure> {
+        let ty = module.get_export(name);
+        let ty = ty.as_ref().and_then(|ty| ty.func()).context("the entry is a function").or_fail(ExitCode::Bug)?;
+        argument::parse_all(name, ty, &self.args()?).map_err(Failure::usage)
+    }
+
+    /// The instance, or the error with which the guest's start function or a preloaded module's ended.
+    fn instantiate(
+        &self,
+        program: &Program,
+        store: &mut Store<Guest>,
+    ) -> Result<Result<Instance, Error>, Failure> {
+        let mut linker = Linker::new(&program.engine);
+        belljar_wasi::p1::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.wasi)
+            .or_fail(ExitCode::Bug)?;
+        for (name, module) in &program.preloads {
+            linker.allow_shadowing(true);
+            if let Err(error) = linker.module(&mut *store, name, module) {
+                return self.instantiation_failed(error.context(format!("--preload {name} failed")), store);
+            }
+        }
+        match linker.instantiate(&mut *store, &program.module) {
+            Ok(instance) => Ok(Ok(instance)),
+            Err(error) => self.instantiation_failed(error, store),
+        }
+    }
+
+    fn instantiation_failed(
+        &self,
+        error: Error,
+        store: &Store<Guest>,
+    ) -> Result<Result<Instance, Error>, Failure> {
+        if outcome::is_guests(&error) {
+            return Ok(Err(error));
+        }
+        let error = match (error.downcast_ref::<UnknownImportError>(), store.data().memory.refusal()) {
+            (Some(missing), _) => Error::msg(missing_imports::describe(missing)),
+            (_, Some(refusal)) => Error::msg(refusal),
+            _ => error,
+        };
+        Err(self.cannot_start(error))
+    }
+
+    fn cannot_start(&self, error: Error) -> Failure {
+        let error = error.context(format!("could not start {}", self.file().display()));
+        Failure::new(ExitCode::CannotStart, error)
+    }
+}
+
+impl Program {
+    /// Calls what is to be called. Returns the results that are to be printed.
+    fn call(&self, store: &mut Store<Guest>, instance: Instance) -> Result<Vec<Val>, Error> {
+        match &self.entry {
+            Entry::StartFunction => Ok(Vec::new()),
+            Entry::Start => call(store, instance, "_start", &[]),
+            Entry::Invoke(name) => {
+                if name != "_initialize" && instance.get_func(&mut *store, "_initialize").is_some() {
+                    call(store, instance, "_initialize", &[])?;
+                }
+                call(store, instance, name, &self.arguments)
+            }
+        }
+    }
+}
+
+fn call(store: &mut Store<Guest>, instance: Instance, name: &str, args: &[Val]) -> Result<Vec<Val>, Error> {
+    let func = instance.get_func(&mut *store, name);
+    let func = func.with_context(|| format!("`{name}` is no longer exported"))?;
+    let mut results = vec![Val::I32(0); func.ty(&*store).results().len()];
+    func.call(store, args, &mut results)?;
+    Ok(results)
+}
+
+fn compile(engine: &Engine, file: &ModuleFile) -> Result<Module, Failure> {
+    let message = || {
+        let name = file.path().file_name().unwrap_or(Path::new("").as_os_str()).to_string_lossy();
+        format!("compiling {name} ({})", ByteSize(file.bytes().len() as u64))
+    };
+    with_spinner(message, || file.compile(engine))
+}

@@ -1,0 +1,33 @@
+//! What the optimizer leaves on the table in loops, taken before instructions are selected.
+//!
+//! Cranelift's middle end floats pure instructions and puts each where it is first needed. That says nothing
+//! about registers: a counter is stepped before its last use, so that two values of it are alive at once and
+//! each round ends in a move and one more jump. These passes work on the function after the middle end and
+//! before instruction selection, change no result, and leave alone what they do not recognise.
+//!
+//! ```text
+//!   optimize (middle end) ─▶ loads ─▶ constants ─▶ steps ─▶ indices ─▶ compile (no middle end)
+//! ```
+
+mod constants;
+mod edges;
+mod indices;
+mod loads;
+mod steps;
+
+use cranelift_codegen::Context;
+
+/// Runs all passes. The function has been optimized, and its control flow and dominator tree are computed.
+pub(crate) fn polish(context: &mut Context) {
+    loads::widen(&mut context.func);
+    context.compute_loop_analysis();
+    if context.loop_analysis.loops().next().is_none() {
+        return;
+    }
+    constants::hoist(&mut context.func, &context.domtree, &context.loop_analysis);
+    let edges = edges::back_edges(&context.func, &context.loop_analysis);
+    for edge in &edges {
+        steps::postpone(&mut context.func, edge);
+    }
+    indices::widen(&mut context.func, &context.cfg, &context.loop_analysis, &edges);
+}

@@ -1,0 +1,93 @@
+//! Which pages of a private mapping were written: asked of the kernel, without write protection or faults.
+//!
+//! A page that was written is anonymous: in memory or swapped out, neither the file's nor the zero page. The
+//! `PAGEMAP_SCAN` request (Linux 6.7) lists such ranges; older kernels refuse it, and callers do without.
+
+use super::map::page_size;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
+
+/// `struct pm_scan_arg` of the kernel's interface.
+#[repr(C)]
+#[derive(Default)]
+struct ScanArg {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    vec: u64,
+    vec_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+
+/// `struct page_region` of the kernel's interface.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct PageRegion {
+    start: u64,
+    end: u64,
+    categories: u64,
+}
+
+const PAGE_IS_FILE: u64 = 1 << 2;
+const PAGE_IS_PRESENT: u64 = 1 << 3;
+const PAGE_IS_SWAPPED: u64 = 1 << 4;
+const PAGE_IS_PFNZERO: u64 = 1 << 5;
+
+/// `_IOWR('f', 16, struct pm_scan_arg)`.
+const PAGEMAP_SCAN: libc::c_ulong =
+    (3 << 30) | ((size_of::<ScanArg>() as libc::c_ulong) << 16) | ((b'f' as libc::c_ulong) << 8) | 16;
+
+/// Ranges asked for at a time.
+const REGIONS: usize = 64;
+
+/// Calls `visit` with every range of written pages between two addresses, in order, until it says stop.
+pub(crate) fn written_pages(
+    range: Range<usize>,
+    mut visit: impl FnMut(Range<usize>) -> bool,
+) -> io::Result<()> {
+    static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
+    let pagemap = PAGEMAP.get_or_init(|| File::open("/proc/self/pagemap").ok());
+    let pagemap = pagemap.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
+    debug_assert!(range.start.is_multiple_of(page_size()) && range.end.is_multiple_of(page_size()));
+    let mut regions = [PageRegion::default(); REGIONS];
+    let mut start = range.start as u64;
+    while start < range.end as u64 {
+        let mut arg = ScanArg {
+            size: size_of::<ScanArg>() as u64,
+            start,
+            end: range.end as u64,
+            vec: regions.as_mut_ptr().expose_provenance() as u64,
+            vec_len: REGIONS as u64,
+            category_inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
+            category_mask: PAGE_IS_FILE | PAGE_IS_PFNZERO,
+            category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+            return_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+            ..ScanArg::default()
+        };
+        // SAFETY: the argument is what this request takes; the kernel writes to it and to at most `vec_len`
+        // elements of `regions`, both ours.
+        let found = unsafe { libc::ioctl(pagemap.as_raw_fd(), PAGEMAP_SCAN, &mut arg) };
+        if found < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        for region in &regions[..found as usize] {
+            if !visit(region.start as usize..region.end as usize) {
+                return Ok(());
+            }
+        }
+        if arg.walk_end <= start {
+            return Err(io::Error::from(io::ErrorKind::Unsupported));
+        }
+        start = arg.walk_end;
+    }
+    Ok(())
+}

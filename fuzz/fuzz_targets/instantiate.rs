@@ -1,0 +1,29 @@
+//! A valid module with any imports: it compiles, instantiates (or not, with an error), and every export can
+//! be called.
+#![no_main]
+
+use arbitrary::Unstructured;
+use belljar::{Extern, Linker, Module, Val};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let mut u = Unstructured::new(bytes);
+    let reserved = u.arbitrary().unwrap_or(true);
+    let Ok(wasm) = belljar_fuzz::module(&mut u, false) else { return };
+    let engine = belljar_fuzz::engine(reserved);
+    let module = Module::new(engine, &wasm).expect("a valid module compiles");
+    let mut linker = Linker::new(engine);
+    if linker.define_unknown_imports_as_traps(&module).is_err() {
+        return;
+    }
+    let mut store = belljar_fuzz::store(engine);
+    let Ok(instance) = linker.instantiate(&mut store, &module) else { return };
+    let exports: Vec<Extern> = instance.exports(&store).map(|e| e.into_extern()).collect();
+    for export in exports {
+        let Extern::Func(func) = export else { continue };
+        let ty = func.ty(&store);
+        let params: Vec<Val> = ty.params().filter_map(|ty| Val::default_for_ty(&ty)).collect();
+        let mut results = vec![Val::I32(0); ty.results().len()];
+        store.set_fuel(belljar_fuzz::FUEL).expect("fuel is counted");
+        let _ = func.call(&mut store, &params, &mut results);
+    }
+});
