@@ -1,3 +1,22 @@
-//! The parts of the `belljar` program that tests use too.
+//! The `belljar` program as a library, so that tests can use its parts. It holds nothing worth embedding: that
+//! is the crate `belljar`.
 
+mod byte_size;
+mod command_line;
+mod completion;
+mod exit_code;
+mod failure;
+mod inspect;
+mod module_file;
+mod output;
+mod process;
+mod run;
+mod spinner;
+mod time_span;
+mod validate;
 pub mod wast;
+
+pub use command_line::CommandLine;
+pub use exit_code::ExitCode;
+pub use failure::Failure;
+pub use process::main;

@@ -12,4 +12,4 @@ mod outcome;
 mod preload;
 mod program;
 
-pub use options::RunOptions;
+pub(crate) use options::RunOptions;

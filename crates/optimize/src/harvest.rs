@@ -1,6 +1,8 @@
 //! From Cranelift's result to a [`CompiledFunction`].
 
 use crate::failure::Failure;
+use crate::isa::IsaPair;
+use crate::polish::polish;
 use crate::trap_code;
 use crate::workspace::Workspace;
 use belljar_abi::{CompiledFunction, InlinedPos, PosRow, Reloc, RelocTarget, SourcePos, TrapSite};
@@ -8,7 +10,6 @@ use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex};
 use cranelift_codegen::binemit::Reloc as MachineReloc;
 use cranelift_codegen::ir::function::FunctionParameters;
 use cranelift_codegen::ir::{ExternalName, UserExternalName};
-use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CompiledCode, FinalizedMachReloc, FinalizedRelocTarget};
 
 /// Namespace of a name that stands for a defined function.
@@ -25,16 +26,19 @@ pub(crate) fn name(target: RelocTarget) -> UserExternalName {
     }
 }
 
-/// Runs Cranelift over the function in the workspace. Its code before the first positioned instruction
-/// belongs to `start`.
+/// Runs Cranelift over the function in the workspace, and the polishing passes between its halves. Code before
+/// the first positioned instruction belongs to `start`.
 pub(crate) fn harvest(
     workspace: &mut Workspace,
-    isa: &dyn TargetIsa,
+    isa: IsaPair<'_>,
     start: SourcePos,
     inlined: Vec<InlinedPos>,
 ) -> Result<CompiledFunction, Failure> {
-    let context = &mut workspace.context;
-    context.compile(isa, &mut workspace.control).map_err(|e| Failure::from(e.inner))?;
+    let Workspace { context, control, .. } = workspace;
+    context.optimize(isa.optimizing, control)?;
+    polish(context);
+    context.compile(isa.selecting, control).map_err(|e| Failure::from(e.inner))?;
+    let isa = isa.selecting;
     let code = context.take_compiled_code().ok_or_else(|| Failure::new("the compiler returned no code"))?;
     Ok(CompiledFunction {
         code: code.code_buffer().to_vec(),

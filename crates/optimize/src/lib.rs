@@ -5,14 +5,15 @@
 //! or `unsafe`. No other crate names Cranelift.
 //!
 //! ```text
-//!   body ─▶ translate ─▶ CLIF ─▶ Cranelift ─▶ machine code ─▶ harvest ─▶ CompiledFunction
-//!           (inlines small callees on its way)
+//!   body ─▶ translate ─▶ optimize ─▶ polish ─▶ select, allocate ─▶ harvest ─▶ CompiledFunction
+//!           inlines      Cranelift   loops     Cranelift
 //! ```
 
 mod failure;
 mod harvest;
 mod isa;
 mod memo;
+mod polish;
 mod region;
 mod signature;
 mod trampoline;
@@ -24,9 +25,8 @@ mod workspace;
 use belljar_abi::CompiledFunction;
 use belljar_compile::{CompileError, ModulePlan, Tier, TrampolineKind};
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
-use cranelift_codegen::isa::TargetIsa;
 use failure::Failure;
-use isa::Isas;
+use isa::{IsaPair, Isas};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use workspace::{Workspace, WorkspacePool};
 
@@ -52,7 +52,7 @@ impl Optimizer {
     /// The target and the processor features that code is made for: code runs only where all of them are
     /// present.
     pub fn target(&self) -> String {
-        isa::describe(self.isas.get(false))
+        isa::describe(self.isas.get(false).optimizing)
     }
 
     /// Compiles in a workspace from the pool. A panic of the compiler is an error of this function; its
@@ -60,7 +60,7 @@ impl Optimizer {
     fn compile(
         &self,
         canonical_nans: bool,
-        work: impl FnOnce(&mut Workspace, &dyn TargetIsa) -> Result<CompiledFunction, Failure>,
+        work: impl FnOnce(&mut Workspace, IsaPair<'_>) -> Result<CompiledFunction, Failure>,
     ) -> Result<CompiledFunction, Failure> {
         let isa = self.isas.get(canonical_nans);
         let mut workspace = self.pool.take();

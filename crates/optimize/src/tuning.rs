@@ -44,3 +44,15 @@ pub(crate) const TABLE_INDEX_GUARD: bool = true;
 
 /// Workspaces kept for reuse. Each holds the high-water mark of one thread's largest function.
 pub(crate) const POOLED_WORKSPACES: usize = 64;
+
+/// Float constants kept in registers through a loop, of sixteen vector registers.
+pub(crate) const HOISTED_CONSTANTS: usize = 4;
+
+/// Instructions of a loop beyond which constants are made where they are used: its values need the registers.
+pub(crate) const HOIST_LOOP_INSTRUCTIONS: usize = 250;
+
+/// Steps looked at for each back edge.
+pub(crate) const STEPS: usize = 12;
+
+/// Instructions looked at before a back edge's branch.
+pub(crate) const STEP_DISTANCE: usize = 250;

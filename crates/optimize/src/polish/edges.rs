@@ -1,7 +1,6 @@
 //! Back edges, and the arguments on an edge.
 
-use cranelift_codegen::entity::EntityList;
-use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, Value, ValueDef};
+use cranelift_codegen::ir::{Block, Function, Inst, Value, ValueDef};
 use cranelift_codegen::loop_analysis::LoopAnalysis;
 
 /// An edge from inside a loop to its header.
@@ -17,12 +16,38 @@ pub(super) struct BackEdge {
     pub(super) header: Block,
 }
 
-impl BackEdge {
-    /// What each parameter of the header becomes: the parameter, and its value in the next round.
-    pub(super) fn nexts(&self, func: &Function) -> Vec<(Value, Value)> {
+/// All back edges, in the order of their blocks.
+pub(super) fn back_edges(func: &Function, loops: &LoopAnalysis) -> Vec<BackEdge> {
+    let mut edges = Vec::new();
+    for block in func.layout.blocks() {
+        if loops.innermost_loop(block).is_none() {
+            continue;
+        }
+        let Some(branch) = func.layout.last_inst(block) else { continue };
         let dfg = &func.dfg;
-        let dests = dfg.insts[self.branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables);
-        let args = dests[self.index].args(&dfg.value_lists).filter_map(BlockArg::as_value_of);
-        dfg.block_params(self.header).iter().copied().zip(args.map(|v| dfg.resolve_aliases(v))).collect()
+        let dests = dfg.insts[branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables);
+        for (index, dest) in dests.iter().enumerate() {
+            let header = dest.block(&dfg.value_lists);
+            if loops.is_loop_header(header).is_some_and(|l| loops.is_in_loop(block, l)) {
+                edges.push(BackEdge { block, branch, index, header });
+            }
+        }
+    }
+    edges
+}
+
+/// The value that a branch passes for a parameter of one of its destinations.
+pub(super) fn argument(func: &Function, branch: Inst, index: usize, param: usize) -> Option<Value> {
+    let dfg = &func.dfg;
+    let dest = dfg.insts[branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables).get(index)?;
+    let value = dest.args(&dfg.value_lists).nth(param)?.as_value()?;
+    Some(dfg.resolve_aliases(value))
+}
+
+/// The instruction that makes a value; `None` for a parameter.
+pub(super) fn maker(func: &Function, value: Value) -> Option<Inst> {
+    match func.dfg.value_def(func.dfg.resolve_aliases(value)) {
+        ValueDef::Result(inst, _) => Some(inst),
+        _ => None,
     }
 }

@@ -30,11 +30,13 @@ impl Translator<'_> {
         INLINE_GROWTH_BASE + (own * u64::from(INLINE_GROWTH_PERCENT) / 100) as u32
     }
 
-    /// Whether the callee is not being inlined already, or calls itself and may unfold once more.
+    /// Whether the callee is not being inlined already, or calls itself and may unfold once more. A recursive
+    /// loop stays as it is: what its rounds carry would be alive through those of the unfolded one.
     fn is_shallow(&self, callee: DefinedFuncIndex) -> bool {
         let around = self.activations.iter().filter(|a| a.func == callee).count();
         let only_itself = self.activations.iter().all(|a| a.func == callee);
-        around == 0 || (only_itself && around <= INLINE_SELF)
+        let unfolds = only_itself && around <= INLINE_SELF && !self.module.facts(callee).has_loop;
+        around == 0 || unfolds
     }
 
     pub(super) fn inline(&mut self, callee: DefinedFuncIndex) -> Result<(), Failure> {

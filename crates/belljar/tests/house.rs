@@ -1,0 +1,109 @@
+//! The house keeps its shape: who may stand on whom, and that ARCHITECTURE.md speaks of what exists.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Crate, and the crates of the workspace that it may depend on.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("core", &[]),
+    ("abi", &["core"]),
+    ("module", &["core", "abi"]),
+    ("compile", &["core", "abi", "module"]),
+    ("optimize", &["core", "abi", "module", "compile"]),
+    ("vm", &["core", "abi", "module"]),
+    ("watch", &["core", "abi", "module", "vm"]),
+    ("belljar", &["core", "abi", "module", "compile", "optimize", "vm", "watch"]),
+    ("wasi", &["belljar"]),
+    ("cli", &["belljar", "wasi", "module", "core", "abi"]),
+];
+
+/// The workspace's crates named in a manifest's `[dependencies]`.
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    let section = manifest.split("\n[").find(|s| s.starts_with("dependencies]")).unwrap_or_default();
+    section
+        .lines()
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|name| name.starts_with("belljar"))
+        .map(|name| name.strip_prefix("belljar-").unwrap_or(name).to_string())
+        .collect()
+}
+
+#[test]
+fn arrows_run_one_way() {
+    let crates: BTreeSet<String> = fs::read_dir(root().join("crates"))
+        .expect("the crates folder")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a plain name"))
+        .collect();
+    let known: BTreeSet<String> = MAY_USE.iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(crates, known, "a crate is missing from the table, or from the folder");
+    for (name, allowed) in MAY_USE {
+        let manifest =
+            fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).expect("a manifest");
+        for dependency in dependencies(&manifest) {
+            assert!(allowed.contains(&&*dependency), "{name} must not depend on {dependency}");
+        }
+    }
+}
+
+fn sources(folder: &Path, out: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, out);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let text = fs::read_to_string(&path).expect("a source file");
+            out.push((path, text));
+        }
+    }
+}
+
+fn all_sources() -> Vec<(PathBuf, String)> {
+    let mut out = Vec::new();
+    for (name, _) in MAY_USE {
+        sources(&root().join("crates").join(name).join("src"), &mut out);
+    }
+    out
+}
+
+#[test]
+fn architecture_names_what_exists() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    assert!(text.lines().count() <= 300, "ARCHITECTURE.md is longer than 300 lines");
+    let code: String = all_sources().into_iter().map(|(_, text)| text).collect();
+    for name in text.split('`').skip(1).step_by(2) {
+        let last = name.rsplit("::").next().unwrap_or(name);
+        let is_name = last.chars().all(|c| c.is_alphanumeric() || c == '_') && !last.is_empty();
+        assert!(!is_name || code.contains(last), "ARCHITECTURE.md speaks of `{name}`, which is nowhere");
+    }
+}
+
+#[test]
+fn unsafe_lives_in_the_vm_and_system_calls_in_sys() {
+    for (path, text) in all_sources() {
+        let in_vm = path.components().any(|c| c.as_os_str() == "vm");
+        let in_sys = in_vm && path.components().any(|c| c.as_os_str() == "sys");
+        let lines = || text.lines().filter(|l| !l.trim_start().starts_with("//"));
+        let uses = |what: &str| lines().any(|l| l.contains(what));
+        assert!(in_vm || !uses("unsafe {"), "{} has an unsafe block", path.display());
+        assert!(in_vm || !uses("unsafe fn"), "{} has an unsafe fn", path.display());
+        assert!(in_sys || !uses("global_asm!"), "{} holds assembly", path.display());
+        assert!(in_sys || !uses("libc::"), "{} makes system calls", path.display());
+    }
+}
+
+/// Past this many lines a file wants rooms of its own.
+const LONGEST_FILE: usize = 900;
+
+#[test]
+fn no_file_is_a_giant() {
+    for (path, text) in all_sources() {
+        let lines = text.lines().count();
+        assert!(lines <= LONGEST_FILE, "{} has {lines} lines", path.display());
+        assert!(lines < 60 || text.starts_with("//!"), "{} does not say what it is for", path.display());
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line: subcommands, and `belljar FILE` as short for `belljar run FILE`.
+
+use crate::completion::CompletionOptions;
+use crate::failure::Failure;
+use crate::inspect::InspectOptions;
+use crate::run::RunOptions;
+use crate::validate::ValidateOptions;
+use crate::wast::WastOptions;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::{OsStr, OsString};
+
+const EXAMPLES: &str = "\
+Examples:
+  belljar hello.wasm one two           run a program (short for `belljar run hello.wasm one two`)
+  belljar run --dir . tool.wasm a.txt  and let it use this directory
+  belljar inspect tool.wasm            show what is in it
+  belljar validate *.wasm              check that modules are valid
+  belljar help run                     all options of a subcommand, with examples";
+
+/// A WebAssembly runtime whose guests can always be seen, stopped and wiped.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "belljar", version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(override_usage = "belljar [RUN OPTIONS] FILE [ARGS]...\n       belljar <COMMAND> ...")]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Command {
+    Run(Box<RunOptions>),
+    Inspect(InspectOptions),
+    Validate(ValidateOptions),
+    Wast(WastOptions),
+    Completion(CompletionOptions),
+}
+
+impl CommandLine {
+    /// Reads the arguments of a process, its own name first.
+    ///
+    /// # Errors
+    ///
+    /// Clap's, which holds help and version too.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut args: Vec<OsString> = args.into_iter().collect();
+        if args.get(1).is_some_and(|first| means_run(first)) {
+            args.insert(1, "run".into());
+        }
+        Self::try_parse_from(args)
+    }
+
+    /// Does what the command line says. Returns the exit code.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, with its exit code.
+    pub fn execute(&self) -> Result<u8, Failure> {
+        match &self.command {
+            Command::Run(options) => options.execute(),
+            Command::Inspect(options) => options.execute(),
+            Command::Validate(options) => options.execute(),
+            Command::Wast(options) => options.execute(),
+            Command::Completion(options) => options.execute(),
+        }
+    }
+}
+
+/// Whether the first argument is a file or an option of `run`.
+fn means_run(first: &OsStr) -> bool {
+    let known = ["help", "-h", "--help", "-V", "--version"];
+    let Some(first) = first.to_str() else { return true };
+    !known.contains(&first) && CommandLine::command().get_subcommands().all(|c| c.get_name() != first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> String {
+        let line = CommandLine::read(["belljar"].iter().chain(args).map(OsString::from));
+        match line {
+            Ok(line) => format!("{:?}", line.command).split('(').next().unwrap_or_default().into(),
+            Err(error) => format!("{:?}", error.kind()),
+        }
+    }
+
+    #[test]
+    fn a_file_or_an_option_of_run_means_run() {
+        assert_eq!(read(&["a.wasm", "--help"]), "Run");
+        assert_eq!(read(&["--dir", ".", "a.wasm"]), "Run");
+        assert_eq!(read(&["run", "a.wasm"]), "Run");
+        assert_eq!(read(&["inspect", "a.wasm"]), "Inspect");
+        assert_eq!(read(&["--version"]), "DisplayVersion");
+        assert_eq!(read(&[]), "DisplayHelpOnMissingArgumentOrSubcommand");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}

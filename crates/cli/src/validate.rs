@@ -1,0 +1,56 @@
+//! `belljar validate`: whether files are modules that the engine accepts.
+
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, OrFail};
+use crate::module_file::ModuleFile;
+use crate::output::{complain, print};
+use belljar::Engine;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  belljar validate tool.wasm
+  belljar validate --quiet build/*.wasm && echo all valid
+
+Exit codes: 0 if all are valid, 65 if one is not, 66 if one cannot be read.";
+
+/// Check that files are valid modules, without compiling them.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct ValidateOptions {
+    /// Modules, in binary (.wasm) or text format (.wat)
+    #[arg(required = true, value_hint = clap::ValueHint::FilePath)]
+    files: Vec<PathBuf>,
+
+    /// Say nothing about files that are valid
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl ValidateOptions {
+    /// Checks every file. Returns the exit code of the worst.
+    ///
+    /// # Errors
+    ///
+    /// Where standard output cannot be written.
+    pub fn execute(&self) -> Result<u8, Failure> {
+        let engine = Engine::new(&belljar::Config::new()).or_fail(ExitCode::CannotStart)?;
+        let mut code = ExitCode::Success as u8;
+        for file in &self.files {
+            match check(&engine, file) {
+                Ok(()) if self.quiet => {}
+                Ok(()) => print(&format!("{}: valid\n", file.display()))?,
+                Err(failure) => {
+                    complain(&format!("error: {failure}"));
+                    code = code.max(failure.code as u8);
+                }
+            }
+        }
+        Ok(code)
+    }
+}
+
+fn check(engine: &Engine, path: &Path) -> Result<(), Failure> {
+    ModuleFile::read(path)?.into_binary()?.validate(engine)
+}

@@ -1,0 +1,77 @@
+//! `belljar wast`: scripts in, failing directives and the count out.
+
+use super::{Report, find_scripts, run_script};
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, OrFail};
+use crate::output::print;
+use anyhow::Context;
+use belljar::Engine;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  belljar wast spec/test/core/i32.wast
+  belljar wast spec/test/core                      all scripts in the folder and its subfolders
+  belljar wast --quiet spec/test/core              the last line only
+
+Each script has a store of its own, with the module `spectest` to import from. A failing directive is printed
+as file:line: message. Exit codes: 0 if all passed, 1 if one failed, 66 if a file cannot be read.";
+
+/// Run scripts of the specification's test suite.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct WastOptions {
+    /// Scripts, or folders of them
+    #[arg(required = true, value_hint = clap::ValueHint::AnyPath)]
+    paths: Vec<PathBuf>,
+
+    /// Print only the number of directives that passed and failed
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl WastOptions {
+    /// Runs the scripts. Returns the exit code.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read or standard output not be written.
+    pub fn execute(&self) -> Result<u8, Failure> {
+        let mut scripts = Vec::new();
+        for path in &self.paths {
+            scripts.extend(find_scripts(path).or_fail(ExitCode::Unreadable)?);
+        }
+        let engine = Engine::new(&belljar::Config::new()).or_fail(ExitCode::CannotStart)?;
+        let bar = progress_bar(scripts.len());
+        let mut total = Report::default();
+        for script in &scripts {
+            bar.set_message(script.display().to_string());
+            let text = std::fs::read(script).with_context(|| format!("could not read {}", script.display()));
+            let text = text.or_fail(ExitCode::Unreadable)?;
+            let report = run_script(&engine, script, &String::from_utf8_lossy(&text));
+            if !self.quiet {
+                let lines: String = report.failures.iter().map(|f| format!("{f}\n")).collect();
+                bar.suspend(|| print(&lines))?;
+            }
+            total.merge(report);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        print(&format!("{total}\n"))?;
+        Ok(if total.failed == 0 { ExitCode::Success } else { ExitCode::ScriptFailed } as u8)
+    }
+}
+
+/// On a terminal; hidden elsewhere.
+fn progress_bar(scripts: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}");
+    let bar = ProgressBar::new(scripts as u64);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

@@ -1,0 +1,71 @@
+//! Loads of addresses.
+//!
+//! A 32-bit load clears the upper half of its register, but the instruction selector does not rely on that:
+//! where the loaded value is zero-extended, to be an address, it adds a move. Here such a load becomes one that
+//! says what it does.
+
+use super::edges::maker;
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Value, types};
+
+/// Gives each 32-bit load whose value is zero-extended a 64-bit result.
+pub(super) fn widen(func: &mut Function) {
+    let mut next_block = func.layout.entry_block();
+    while let Some(block) = next_block {
+        next_block = func.layout.next_block(block);
+        let mut next = func.layout.first_inst(block);
+        while let Some(inst) = next {
+            next = func.layout.next_inst(inst);
+            if let Some(narrow) = extension(func, inst)
+                && let Some(wide) = load(func, narrow)
+            {
+                replace(func, inst, wide);
+            }
+        }
+    }
+}
+
+/// The 32-bit value that an instruction zero-extends.
+pub(super) fn extension(func: &Function, inst: Inst) -> Option<Value> {
+    match func.dfg.insts[inst] {
+        InstructionData::Unary { opcode: Opcode::Uextend, arg } => {
+            let arg = func.dfg.resolve_aliases(arg);
+            let result = func.dfg.first_result(inst);
+            let widens = func.dfg.value_type(arg) == types::I32 && func.dfg.value_type(result) == types::I64;
+            widens.then_some(arg)
+        }
+        _ => None,
+    }
+}
+
+/// The zero-extended value of a 32-bit load: the load is made wide if it is not yet.
+pub(super) fn load(func: &mut Function, narrow: Value) -> Option<Value> {
+    let inst = maker(func, narrow)?;
+    match func.dfg.insts[inst] {
+        InstructionData::Unary { opcode: Opcode::Ireduce, arg } => {
+            let wide = func.dfg.resolve_aliases(arg);
+            let load = maker(func, wide)?;
+            (func.dfg.insts[load].opcode() == Opcode::Uload32).then_some(wide)
+        }
+        InstructionData::Load { opcode: Opcode::Load, flags, arg, offset }
+            if func.dfg.value_type(narrow) == types::I32 =>
+        {
+            let flags = func.dfg.mem_flags[flags];
+            let srcloc = func.srcloc(inst);
+            let mut cursor = FuncCursor::new(func).at_inst(inst).with_srcloc(srcloc);
+            let wide = cursor.ins().uload32(flags, arg, offset);
+            let reduced = cursor.ins().ireduce(types::I32, wide);
+            replace(func, inst, reduced);
+            Some(wide)
+        }
+        _ => None,
+    }
+}
+
+/// Removes an instruction whose result another value stands for.
+pub(super) fn replace(func: &mut Function, inst: Inst, by: Value) {
+    let result = func.dfg.first_result(inst);
+    func.dfg.clear_results(inst);
+    func.layout.remove_inst(inst);
+    func.dfg.change_to_alias(result, by);
+}

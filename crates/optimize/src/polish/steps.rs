@@ -1,0 +1,166 @@
+//! Steps of counters, moved behind the last use of what they step.
+//!
+//! ```text
+//!   next = iadd i, 1              …uses of i
+//!   …uses of i           ─▶       next = iadd i, 1
+//!   brif icmp ne i, 699           brif icmp ne next, 700
+//! ```
+//!
+//! `i` and `next` then share a register, and the branch goes straight back to the loop's header. The middle end
+//! makes the comparison on the left out of that on the right, because it saves an operand.
+
+use super::edges::{BackEdge, argument, maker};
+use crate::tuning::{STEPS, STEP_DISTANCE};
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::immediates::Imm64;
+use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Type, Value};
+
+/// An instruction that makes a header's parameter of the next round from that of this one.
+struct Step {
+    inst: Inst,
+    param: Value,
+    next: Value,
+    /// Whether something between it and the branch uses the next value: then it stays.
+    needed: bool,
+    /// Whether something between it and the branch uses the parameter: then moving it gains a register.
+    late: bool,
+    /// Whether the walk back from the branch has passed it.
+    passed: bool,
+}
+
+/// Moves the steps that one back edge passes to the end of its block.
+pub(super) fn postpone(func: &mut Function, edge: &BackEdge) {
+    let mut steps = steps(func, edge);
+    if steps.is_empty() {
+        return;
+    }
+    compare_next(func, edge, &steps);
+    let anchor = anchor(func, edge);
+    walk_back(func, anchor, &mut steps);
+    for step in steps.iter().filter(|s| s.passed && s.late && !s.needed) {
+        func.layout.remove_inst(step.inst);
+        func.layout.insert_inst(step.inst, anchor);
+    }
+}
+
+fn steps(func: &Function, edge: &BackEdge) -> Vec<Step> {
+    let params = func.dfg.block_params(edge.header);
+    let step = |(i, &param): (usize, &Value)| {
+        let next = argument(func, edge.branch, edge.index, i)?;
+        let inst = maker(func, next)?;
+        let here = func.layout.inst_block(inst) == Some(edge.block);
+        let steps = is_step(func.dfg.insts[inst].opcode()) && uses(func, inst, param);
+        (here && steps).then_some(Step { inst, param, next, needed: false, late: false, passed: false })
+    };
+    params.iter().enumerate().filter_map(step).take(STEPS).collect()
+}
+
+/// Pure instructions that a counter is stepped by. Their place within a block changes nothing.
+fn is_step(opcode: Opcode) -> bool {
+    matches!(
+        opcode,
+        Opcode::Iadd
+            | Opcode::Isub
+            | Opcode::Imul
+            | Opcode::Ishl
+            | Opcode::Ushr
+            | Opcode::Sshr
+            | Opcode::Band
+            | Opcode::Bor
+            | Opcode::Bxor
+            | Opcode::Rotl
+    )
+}
+
+fn uses(func: &Function, inst: Inst, value: Value) -> bool {
+    func.dfg.inst_args(inst).iter().any(|arg| func.dfg.resolve_aliases(*arg) == value)
+}
+
+/// Makes the branch compare the next value, where it compares this round's with a constant.
+fn compare_next(func: &mut Function, edge: &BackEdge, steps: &[Step]) {
+    let Some((condition, value, limit)) = comparison(func, edge.branch) else { return };
+    let Some(step) = steps.iter().find(|s| s.param == value) else { return };
+    let Some(distance) = distance(func, step) else { return };
+    let ty = func.dfg.value_type(value);
+    let limit = truncated(ty, limit.wrapping_add(distance));
+    let (next, srcloc) = (step.next, func.srcloc(edge.branch));
+    let mut cursor = FuncCursor::new(func).at_inst(edge.branch).with_srcloc(srcloc);
+    let limit = cursor.ins().iconst(ty, limit);
+    let compared = cursor.ins().icmp(condition, next, limit);
+    func.dfg.inst_args_mut(edge.branch)[0] = compared;
+}
+
+/// The equality of a value and a constant that a branch depends on.
+fn comparison(func: &Function, branch: Inst) -> Option<(IntCC, Value, i64)> {
+    let InstructionData::Brif { arg, .. } = func.dfg.insts[branch] else { return None };
+    let InstructionData::IntCompare { cond, args: [x, y], .. } = func.dfg.insts[maker(func, arg)?] else {
+        return None;
+    };
+    let equality = matches!(cond, IntCC::Equal | IntCC::NotEqual);
+    equality.then_some((cond, func.dfg.resolve_aliases(x), integer(func, y)?))
+}
+
+/// What a step adds, if it adds a constant.
+fn distance(func: &Function, step: &Step) -> Option<i64> {
+    let InstructionData::Binary { opcode: Opcode::Iadd, args: [x, y] } = func.dfg.insts[step.inst] else {
+        return None;
+    };
+    if func.dfg.resolve_aliases(x) == step.param { integer(func, y) } else { integer(func, x) }
+}
+
+fn integer(func: &Function, value: Value) -> Option<i64> {
+    match func.dfg.insts[maker(func, value)?] {
+        InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => Some(imm.bits()),
+        _ => None,
+    }
+}
+
+/// A constant as CLIF holds it: zero-extended from its width.
+fn truncated(ty: Type, value: i64) -> Imm64 {
+    let unused = 64 - ty.bits().min(64);
+    Imm64::new(((value as u64) << unused >> unused) as i64)
+}
+
+/// The instruction that steps are put before: the branch, or the comparison that is selected together with it.
+fn anchor(func: &mut Function, edge: &BackEdge) -> Inst {
+    let InstructionData::Brif { arg, .. } = func.dfg.insts[edge.branch] else { return edge.branch };
+    let condition = func.dfg.resolve_aliases(arg);
+    let Some(inst) = maker(func, condition) else { return edge.branch };
+    let compares = matches!(func.dfg.insts[inst].opcode(), Opcode::Icmp | Opcode::Fcmp);
+    if !compares || func.layout.inst_block(inst) != Some(edge.block) {
+        return edge.branch;
+    }
+    let mut next = func.layout.next_inst(inst);
+    while let Some(between) = next.filter(|n| *n != edge.branch) {
+        if uses(func, between, condition) {
+            return edge.branch;
+        }
+        next = func.layout.next_inst(between);
+    }
+    func.layout.remove_inst(inst);
+    func.layout.insert_inst(inst, edge.branch);
+    inst
+}
+
+/// Looks at what lies between each step and the anchor.
+fn walk_back(func: &Function, anchor: Inst, steps: &mut [Step]) {
+    let mut current = func.layout.prev_inst(anchor);
+    for _ in 0..STEP_DISTANCE {
+        let Some(inst) = current else { return };
+        for step in steps.iter_mut().filter(|s| s.inst == inst) {
+            step.passed = true;
+        }
+        for arg in func.dfg.inst_args(inst) {
+            let arg = func.dfg.resolve_aliases(*arg);
+            for step in steps.iter_mut().filter(|s| !s.passed) {
+                step.needed |= arg == step.next;
+                step.late |= arg == step.param;
+            }
+        }
+        if steps.iter().all(|s| s.passed) {
+            return;
+        }
+        current = func.layout.prev_inst(inst);
+    }
+}
