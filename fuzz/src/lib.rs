@@ -27,6 +27,7 @@ pub fn module(u: &mut Unstructured<'_>, closed: bool) -> Result<Vec<u8>> {
     config.wide_arithmetic_enabled = false;
     config.extended_const_enabled = false;
     config.shared_everything_threads_enabled = false;
+    config.min_memories = config.min_memories.min(1);
     config.max_memories = 1;
     config.max_memory32_bytes = 4 << 20;
     config.max_table_elements = 1000;
@@ -35,6 +36,10 @@ pub fn module(u: &mut Unstructured<'_>, closed: bool) -> Result<Vec<u8>> {
         config.max_imports = 0;
         config.export_everything = true;
         config.min_funcs = 1;
+        config.max_funcs = config.max_funcs.max(1);
+        config.min_types = 1;
+        config.max_types = config.max_types.max(1);
+        config.min_exports = 0;
     }
     let module = wasm_smith::Module::new(config, u)?;
     Ok(module.to_bytes())

@@ -20,7 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "3.0" => spec(SpecVersion::V3).collect(),
             name => match name.parse::<Proposal>() {
                 Ok(name) => proposal(name).collect(),
-                Err(()) => return Err(format!("no suite is named `{name}`: try 1.0, 2.0, 3.0 or simd").into()),
+                Err(()) => {
+                    return Err(format!("no suite is named `{name}`: try 1.0, 2.0, 3.0 or simd").into());
+                }
             },
         };
         let dir = Path::new(&dir).join(suite);

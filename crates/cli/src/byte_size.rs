@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// A number of bytes: `65536`, `64K`, `16MiB`, `2G`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct ByteSize(pub u64);
+pub(crate) struct ByteSize(pub(crate) u64);
 
 /// Units from the largest, each with its power of two. `K` is 1024 everywhere.
 const UNITS: [(&str, u32); 4] = [("T", 40), ("G", 30), ("M", 20), ("K", 10)];

@@ -15,7 +15,7 @@ Examples:
 /// Print the completion script of a shell.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct CompletionOptions {
+pub(crate) struct CompletionOptions {
     /// The shell
     shell: Shell,
 }
@@ -26,7 +26,7 @@ impl CompletionOptions {
     /// # Errors
     ///
     /// Where standard output cannot be written.
-    pub fn execute(&self) -> Result<u8, Failure> {
+    pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut CommandLine::command(), "belljar", &mut script);
         print(&String::from_utf8_lossy(&script))?;

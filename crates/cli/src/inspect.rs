@@ -26,7 +26,7 @@ read; the first problem is named. Exit codes: 0, or 65 if there was a problem, 6
 /// Show what is in a module: sections, imports, exports, memory layout, features, producers.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct InspectOptions {
+pub(crate) struct InspectOptions {
     /// The module, in binary (.wasm) or text format (.wat)
     #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
@@ -42,7 +42,7 @@ impl InspectOptions {
     /// # Errors
     ///
     /// Where the file cannot be read, or its text not be parsed.
-    pub fn execute(&self) -> Result<u8, Failure> {
+    pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let file = ModuleFile::read(&self.file)?.into_binary()?;
         let mut description = reader::describe(file.bytes());
         description.file = self.file.display().to_string();

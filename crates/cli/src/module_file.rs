@@ -89,7 +89,9 @@ impl ModuleFile {
 
     fn is_text(&self) -> bool {
         // No text starts with a zero byte, and so do all binaries.
-        !self.bytes.starts_with(&MAGIC[..1]) && !self.bytes.is_empty() && std::str::from_utf8(&self.bytes).is_ok()
+        !self.bytes.starts_with(&MAGIC[..1])
+            && !self.bytes.is_empty()
+            && std::str::from_utf8(&self.bytes).is_ok()
     }
 
     /// A binary's refusal, with a hint where the reason is a feature that is yet to come.

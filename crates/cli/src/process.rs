@@ -25,7 +25,9 @@ pub fn main() -> std::process::ExitCode {
         }
         // The panic's own message is on standard error already.
         Err(_) => {
-            complain("error: this is a bug in belljar: please report it with the module and the command line");
+            complain(
+                "error: this is a bug in belljar: please report it with the module and the command line",
+            );
             ExitCode::Bug.into()
         }
     }

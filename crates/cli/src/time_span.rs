@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A length of time: `250ms`, `10s`, `1.5m`, `2h`; without a unit, seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TimeSpan(pub Duration);
+pub(crate) struct TimeSpan(pub(crate) Duration);
 
 /// Units with their seconds; `ms` before `m` and `s`, of which it ends or starts.
 const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];

@@ -18,7 +18,7 @@ Exit codes: 0 if all are valid, 65 if one is not, 66 if one cannot be read.";
 /// Check that files are valid modules, without compiling them.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct ValidateOptions {
+pub(crate) struct ValidateOptions {
     /// Modules, in binary (.wasm) or text format (.wat)
     #[arg(required = true, value_hint = clap::ValueHint::FilePath)]
     files: Vec<PathBuf>,
@@ -34,7 +34,7 @@ impl ValidateOptions {
     /// # Errors
     ///
     /// Where standard output cannot be written.
-    pub fn execute(&self) -> Result<u8, Failure> {
+    pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let engine = Engine::new(&belljar::Config::new()).or_fail(ExitCode::CannotStart)?;
         let mut code = ExitCode::Success as u8;
         for file in &self.files {

@@ -12,7 +12,7 @@ mod script;
 mod spectest;
 mod value;
 
-pub use command::WastOptions;
+pub(crate) use command::WastOptions;
 pub use files::find_scripts;
 pub use report::{Failure, Report};
 pub use script::run_script;

@@ -152,7 +152,7 @@ pub(super) struct Producer {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Debug {
     /// Functions that the name section names; `None` without such a section.
-    pub(super) named_functions: Option<u32>,
+    pub(super) named_functions: Option<usize>,
     /// Sizes of the DWARF sections.
     pub(super) dwarf: BTreeMap<String, u64>,
     /// Where DWARF or a source map is kept instead.

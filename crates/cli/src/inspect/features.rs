@@ -1,8 +1,8 @@
 //! The features beyond WebAssembly 1.0 that a module uses: one table, and what shows that each is used.
 
 use wasmparser::{
-    AbstractHeapType, BlockType, CompositeInnerType, ConstExpr, HeapType, MemoryType, Operator, RefType, SubType,
-    TableType, ValType,
+    AbstractHeapType, BlockType, CompositeInnerType, ConstExpr, HeapType, MemoryType, Operator, RefType,
+    SubType, TableType, ValType,
 };
 
 /// Where a feature stands in the specification.
@@ -245,8 +245,11 @@ mod tests {
         (Feature::BulkMemory, r#"(module (memory 1) (data "x"))"#),
         (Feature::ReferenceTypes, "(module (func (param externref)))"),
         (Feature::Simd, "(module (func (param v128)))"),
-        (Feature::RelaxedSimd, "(module (func (param v128) (result v128)
-            (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))"),
+        (
+            Feature::RelaxedSimd,
+            "(module (func (param v128) (result v128)
+            (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
+        ),
         (Feature::TailCall, "(module (func $f (return_call $f)))"),
         (Feature::ExtendedConst, "(module (global i32 (i32.add (i32.const 1) (i32.const 2))))"),
         (Feature::Exceptions, "(module (tag $t) (func (throw $t)))"),
@@ -257,8 +260,11 @@ mod tests {
         (Feature::LegacyExceptions, "(module (func try catch_all end))"),
         (Feature::Threads, "(module (memory 1 1 shared))"),
         (Feature::CustomPageSizes, "(module (memory 1 (pagesize 1)))"),
-        (Feature::WideArithmetic, "(module (func (param i64) (result i64 i64)
-            (i64.mul_wide_u (local.get 0) (local.get 0))))"),
+        (
+            Feature::WideArithmetic,
+            "(module (func (param i64) (result i64 i64)
+            (i64.mul_wide_u (local.get 0) (local.get 0))))",
+        ),
     ];
 
     #[test]

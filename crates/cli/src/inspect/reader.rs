@@ -98,7 +98,11 @@ impl Reader {
                 for import in section {
                     let import = import?;
                     let ty = component_type(&format!("{:?}", import.ty));
-                    self.out.imports.push(Import { module: String::new(), name: import.name.name.into(), ty });
+                    self.out.imports.push(Import {
+                        module: String::new(),
+                        name: import.name.name.into(),
+                        ty,
+                    });
                 }
             }
             Payload::ComponentExportSection(section) => {
@@ -279,7 +283,8 @@ impl Reader {
 
     fn finish(mut self) -> Description {
         let exported = |wanted: ExternalKind, i: usize| {
-            let of = |(kind, index, _): &&(ExternalKind, u32, String)| *kind == wanted && *index as usize == i;
+            let of =
+                |(kind, index, _): &&(ExternalKind, u32, String)| *kind == wanted && *index as usize == i;
             self.exported.iter().filter(of).map(|(_, _, name)| name.clone()).collect::<Vec<_>>()
         };
         for (i, ty) in self.entities.memories.iter().enumerate() {

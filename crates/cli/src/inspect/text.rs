@@ -23,7 +23,11 @@ impl Display for Text<'_> {
             writeln!(f, "name: {}", printable(name))?;
         }
         if let Some(problem) = &d.error {
-            writeln!(f, "problem: {} (at byte {:#x}); what follows is what could be read", problem.message, problem.offset)?;
+            writeln!(
+                f,
+                "problem: {} (at byte {:#x}); what follows is what could be read",
+                problem.message, problem.offset
+            )?;
         }
         self.sections(f)?;
         let imports = d.imports.iter().map(|i| match &*i.module {
@@ -116,7 +120,11 @@ impl Text<'_> {
             writeln!(f, "\nfeatures: {}", if features.is_empty() { none } else { features.join(", ") })?;
         }
         if !d.target_features.is_empty() {
-            writeln!(f, "target features: {}", d.target_features.iter().map(|t| printable(t)).collect::<Vec<_>>().join(", "))?;
+            writeln!(
+                f,
+                "target features: {}",
+                d.target_features.iter().map(|t| printable(t)).collect::<Vec<_>>().join(", ")
+            )?;
         }
         for (field, values) in &d.producers {
             let values = values.iter().map(|p| match &*p.version {
@@ -135,7 +143,9 @@ impl Text<'_> {
         match (d.debug.dwarf.values().sum::<u64>(), &d.debug.external) {
             (0, None) => writeln!(f, "debug information: none"),
             (0, Some(place)) => writeln!(f, "debug information: in {}", printable(place)),
-            (n, _) => writeln!(f, "debug information: DWARF, {} in {} sections", ByteSize(n), d.debug.dwarf.len()),
+            (n, _) => {
+                writeln!(f, "debug information: DWARF, {} in {} sections", ByteSize(n), d.debug.dwarf.len())
+            }
         }
     }
 }

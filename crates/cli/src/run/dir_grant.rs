@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 /// `HOST[::GUEST][:ro]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DirGrant {
+pub(super) struct DirGrant {
     host: String,
     guest: String,
     read_only: bool,
@@ -24,7 +24,9 @@ impl FromStr for DirGrant {
         };
         let (host, guest) = rest.split_once("::").unwrap_or((rest, rest));
         if host.is_empty() || guest.is_empty() {
-            return Err(format!("expected HOST, HOST::GUEST or either with `:ro` at its end, found `{text}`"));
+            return Err(format!(
+                "expected HOST, HOST::GUEST or either with `:ro` at its end, found `{text}`"
+            ));
         }
         Ok(Self { host: host.into(), guest: guest.into(), read_only })
     }
@@ -36,7 +38,7 @@ impl DirGrant {
     /// # Errors
     ///
     /// Where it cannot be opened.
-    pub(crate) fn grant(&self, builder: &mut WasiCtxBuilder) -> Result<(), Failure> {
+    pub(super) fn grant(&self, builder: &mut WasiCtxBuilder) -> Result<(), Failure> {
         let (dirs, files) = match self.read_only {
             true => (DirPerms::READ, FilePerms::READ),
             false => (DirPerms::all(), FilePerms::all()),

@@ -4,11 +4,11 @@ use std::str::FromStr;
 
 /// `K=V`, or `K` alone for the value that belljar itself was started with.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct EnvVar {
+pub(super) struct EnvVar {
     /// The name.
-    pub(crate) name: String,
+    pub(super) name: String,
     /// The value.
-    pub(crate) value: String,
+    pub(super) value: String,
 }
 
 impl FromStr for EnvVar {

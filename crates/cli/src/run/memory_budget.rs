@@ -1,7 +1,7 @@
 //! `--max-memory`: what all memories of a run may take together.
 
 use crate::byte_size::ByteSize;
-use belljar::{Result, ResourceLimiter};
+use belljar::{ResourceLimiter, Result};
 
 /// Counts the memory that was granted, and remembers the first growth that was not.
 #[derive(Debug)]

@@ -37,10 +37,7 @@ fn hint(error: &UnknownImportError) -> String {
             any(&|m, n| m == "env" && n.starts_with("emscripten_") || m == "a" && n.len() <= 2),
             "this was made by Emscripten and needs its JavaScript: build with -sSTANDALONE_WASM",
         ),
-        (
-            any(&|m, _| m == "gojs" || m == "go"),
-            "this was made by Go for JavaScript: build with GOOS=wasip1",
-        ),
+        (any(&|m, _| m == "gojs" || m == "go"), "this was made by Go for JavaScript: build with GOOS=wasip1"),
         (
             any(&|m, _| m == "wasi_snapshot_preview1" || m == "wasi_unstable"),
             "this version of WASI has no such function: the module was built against another one",

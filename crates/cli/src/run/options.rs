@@ -34,7 +34,7 @@ Exit codes:
 /// and the three standard streams, and nothing else unless an option grants it.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct RunOptions {
+pub(crate) struct RunOptions {
     /// Let the guest use the directory HOST, under the name GUEST (default: the same); `:ro` to read only
     #[arg(long, value_name = "HOST[::GUEST][:ro]")]
     pub(super) dir: Vec<DirGrant>,

@@ -2,7 +2,6 @@
 
 use super::deadline;
 use crate::exit_code::ExitCode;
-use crate::failure::chain;
 use crate::time_span::TimeSpan;
 use anyhow::Error;
 use belljar::{Trap, WasmBacktrace};
@@ -30,7 +29,9 @@ impl Outcome {
         let trap = error.downcast_ref::<Trap>().copied();
         let (code, headline) = match (trap, timeout) {
             (Some(Trap::Interrupt), Some(time)) => (ExitCode::Timeout, deadline::message(time)),
-            (Some(Trap::OutOfFuel), _) => (ExitCode::Trap, "the guest was stopped: its --fuel is used up".into()),
+            (Some(Trap::OutOfFuel), _) => {
+                (ExitCode::Trap, "the guest was stopped: its --fuel is used up".into())
+            }
             (Some(trap), _) => (ExitCode::Trap, format!("the guest trapped: {trap}")),
             (None, _) => (ExitCode::Trap, String::from("a function of the host failed under the guest")),
         };
@@ -59,9 +60,4 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String) -> String {
 /// Whether instantiation failed in the guest's own code, not before it ran.
 pub(super) fn is_guests(error: &Error) -> bool {
     error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>()
-}
-
-/// Why a module could not be instantiated.
-pub(super) fn instantiation(error: &Error) -> String {
-    chain(error)
 }

@@ -5,11 +5,11 @@ use std::str::FromStr;
 
 /// `NAME=FILE`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Preload {
+pub(super) struct Preload {
     /// The module name under which it is imported.
-    pub(crate) name: String,
+    pub(super) name: String,
     /// Its file.
-    pub(crate) file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 impl FromStr for Preload {

@@ -32,6 +32,20 @@ struct Program {
     preloads: Vec<(String, Module)>,
 }
 
+/// Why a run did not return.
+enum Stop {
+    /// It never began.
+    Refused(Failure),
+    /// The guest ended it: an exit, a trap, an error of a host function.
+    Guest(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Guest(error)
+    }
+}
+
 /// Native stack for the host functions under a guest, beside the guest's own.
 const HOST_STACK: u64 = 1 << 20;
 
@@ -41,7 +55,7 @@ impl RunOptions {
     /// # Errors
     ///
     /// Where it could not be started.
-    pub fn execute(&self) -> Result<u8, Failure> {
+    pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let wasi = self.wasi()?;
         let Some(stack) = self.max_stack else { return self.run(wasi) };
         let too_large = || Failure::usage(format!("--max-stack {stack} is more than this machine can give"));
@@ -78,16 +92,15 @@ impl RunOptions {
             store.set_epoch_deadline(1);
             deadline::start(&program.engine, time).or_fail(ExitCode::CannotStart)?;
         }
-        let ended = match self.instantiate(&program, &mut store)? {
-            Ok(instance) => program.call(&mut store, instance),
-            Err(ended) => Err(ended),
-        };
+        let started = self.instantiate(&program, &mut store);
+        let ended = started.and_then(|instance| Ok(program.call(&mut store, instance)?));
         let outcome = match ended {
             Ok(results) => {
                 print(&results.iter().map(|v| argument::show(v) + "\n").collect::<String>())?;
                 Outcome::RETURNED
             }
-            Err(error) => Outcome::of_error(&error, self.timeout),
+            Err(Stop::Guest(error)) => Outcome::of_error(&error, self.timeout),
+            Err(Stop::Refused(failure)) => return Err(failure),
         };
         if let Some(message) = &outcome.message {
             complain(&format!("error: {message}"));
@@ -129,45 +142,35 @@ impl RunOptions {
 
     fn arguments(&self, module: &Module, name: &str) -> Result<Vec<Val>, Failure> {
         let ty = module.get_export(name);
-        let ty = ty.as_ref().and_then(|ty| ty.func()).context("the entry is a function").or_fail(ExitCode::Bug)?;
+        let ty =
+            ty.as_ref().and_then(|ty| ty.func()).context("the entry is a function").or_fail(ExitCode::Bug)?;
         argument::parse_all(name, ty, &self.args()?).map_err(Failure::usage)
     }
 
-    /// The instance, or the error with which the guest's start function or a preloaded module's ended.
-    fn instantiate(
-        &self,
-        program: &Program,
-        store: &mut Store<Guest>,
-    ) -> Result<Result<Instance, Error>, Failure> {
+    fn instantiate(&self, program: &Program, store: &mut Store<Guest>) -> Result<Instance, Stop> {
         let mut linker = Linker::new(&program.engine);
         belljar_wasi::p1::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.wasi)
-            .or_fail(ExitCode::Bug)?;
+            .or_fail(ExitCode::Bug)
+            .map_err(Stop::Refused)?;
         for (name, module) in &program.preloads {
             linker.allow_shadowing(true);
             if let Err(error) = linker.module(&mut *store, name, module) {
-                return self.instantiation_failed(error.context(format!("--preload {name} failed")), store);
+                return Err(self.not_started(error.context(format!("--preload {name} failed")), store));
             }
         }
-        match linker.instantiate(&mut *store, &program.module) {
-            Ok(instance) => Ok(Ok(instance)),
-            Err(error) => self.instantiation_failed(error, store),
-        }
+        linker.instantiate(&mut *store, &program.module).map_err(|error| self.not_started(error, store))
     }
 
-    fn instantiation_failed(
-        &self,
-        error: Error,
-        store: &Store<Guest>,
-    ) -> Result<Result<Instance, Error>, Failure> {
+    fn not_started(&self, error: Error, store: &Store<Guest>) -> Stop {
         if outcome::is_guests(&error) {
-            return Ok(Err(error));
+            return Stop::Guest(error);
         }
         let error = match (error.downcast_ref::<UnknownImportError>(), store.data().memory.refusal()) {
             (Some(missing), _) => Error::msg(missing_imports::describe(missing)),
             (_, Some(refusal)) => Error::msg(refusal),
             _ => error,
         };
-        Err(self.cannot_start(error))
+        Stop::Refused(self.cannot_start(error))
     }
 
     fn cannot_start(&self, error: Error) -> Failure {

@@ -23,7 +23,7 @@ as file:line: message. Exit codes: 0 if all passed, 1 if one failed, 66 if a fil
 /// Run scripts of the specification's test suite.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct WastOptions {
+pub(crate) struct WastOptions {
     /// Scripts, or folders of them
     #[arg(required = true, value_hint = clap::ValueHint::AnyPath)]
     paths: Vec<PathBuf>,
@@ -39,7 +39,7 @@ impl WastOptions {
     /// # Errors
     ///
     /// Where a file cannot be read or standard output not be written.
-    pub fn execute(&self) -> Result<u8, Failure> {
+    pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let mut scripts = Vec::new();
         for path in &self.paths {
             scripts.extend(find_scripts(path).or_fail(ExitCode::Unreadable)?);

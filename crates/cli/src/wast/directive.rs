@@ -84,7 +84,9 @@ impl Session {
             | WastDirective::AssertInvalidCustom { module, message, .. } => {
                 self.assert_refused(module, "invalid", message)
             }
-            WastDirective::AssertUnlinkable { module, message, .. } => self.assert_unlinkable(module, message),
+            WastDirective::AssertUnlinkable { module, message, .. } => {
+                self.assert_unlinkable(module, message)
+            }
             WastDirective::AssertException { .. } => bail!("`assert_exception` is not supported yet"),
             WastDirective::AssertSuspension { .. } => bail!("`assert_suspension` is not supported yet"),
             WastDirective::Thread(_) => bail!("`thread` is not supported yet"),
@@ -230,6 +232,8 @@ impl Session {
 }
 
 /// The directives of a script's text.
-pub(super) fn parse<'a>(buffer: &'a wast::parser::ParseBuffer<'a>) -> Result<Vec<WastDirective<'a>>, wast::Error> {
+pub(super) fn parse<'a>(
+    buffer: &'a wast::parser::ParseBuffer<'a>,
+) -> Result<Vec<WastDirective<'a>>, wast::Error> {
     wast::parser::parse::<Wast<'a>>(buffer).map(|script| script.directives)
 }

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use belljar::{
-    Engine, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, RefType, Store, Table, TableType,
-    Val, ValType,
+    Engine, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, RefType, Store, Table,
+    TableType, Val, ValType,
 };
 
 const MODULE: &str = "spectest";
