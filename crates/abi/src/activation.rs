@@ -7,6 +7,7 @@
 //!   fp − 48   the store context
 //!   fp − 56   fp of the previous activation of this store, 0 if none
 //!   fp − 64   exit fp of the previous activation, 0 if none
+//!   fp − 72   exit pc of the previous activation
 //! ```
 
 /// Offset from the entry frame pointer of the address of the [`crate::StoreContext`].
@@ -15,3 +16,5 @@ pub const STORE_CONTEXT: isize = -48;
 pub const PREVIOUS_ENTRY_FP: isize = -56;
 /// Offset from the entry frame pointer of the previous activation's exit frame pointer.
 pub const PREVIOUS_EXIT_FP: isize = -64;
+/// Offset from the entry frame pointer of the previous activation's exit program counter.
+pub const PREVIOUS_EXIT_PC: isize = -72;

@@ -10,8 +10,10 @@ pub struct StoreContext {
     pub stack_limit: usize,
     /// Frame pointer of the entry stub of the innermost activation, 0 if no guest code is running.
     pub entry_fp: usize,
-    /// Frame pointer of the exit stub through which the guest last called the host.
+    /// Frame pointer of the guest function (or trampoline) that last called the host.
     pub exit_fp: usize,
+    /// Where that call returns to.
+    pub exit_pc: usize,
     /// One of [`pending`]: why the innermost activation is to be left. 0 while all is well.
     pub pending: u64,
     /// Address of the code that the entry stub calls.

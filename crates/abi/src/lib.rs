@@ -20,7 +20,7 @@
 //!
 //! Every guest frame keeps `rbp`. A call from the host goes through one entry stub, which leaves an
 //! *activation record* below its frame pointer ([`activation`]); a call to the host goes through an exit
-//! stub, which leaves its frame pointer in [`StoreContext::exit_fp`]. Together they bound each run of guest
+//! stub, which notes its caller in [`StoreContext::exit_fp`] and [`StoreContext::exit_pc`]. Together they bound each run of guest
 //! frames from both ends.
 
 pub mod activation;

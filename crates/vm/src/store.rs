@@ -205,6 +205,7 @@ impl StoreCore {
             stack_limit: 0,
             entry_fp: 0,
             exit_fp: 0,
+            exit_pc: 0,
             pending: 0,
             entry_code: 0,
             fuel: 0,

@@ -86,33 +86,26 @@ pub(crate) enum Start {
 /// Calls `visit` with the program counter of every guest frame, innermost first.
 fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize)) {
     // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
-    let (mut entry, mut exit) = unsafe {
+    let (mut entry, mut at) = unsafe {
         let context = core.context.get();
-        ((*context).entry_fp, (*context).exit_fp)
+        ((*context).entry_fp, ((*context).exit_pc, (*context).exit_fp))
     };
-    let mut fp = match start {
-        Start::At { pc, fp } => {
-            visit(pc);
-            fp
-        }
-        Start::AtExit => exit,
-    };
+    if let Start::At { pc, fp } = start {
+        at = (pc, fp);
+    }
     while entry != 0 {
+        let (mut pc, mut fp) = at;
         // An activation that never called out has no frames below an exit.
-        while fp != 0 {
-            // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a guest frame or of the exit stub.
-            let (caller, pc) = unsafe { (read_guest_stack(fp), read_guest_stack(fp + 8)) };
-            if pc == returned_address() {
-                break;
-            }
+        while fp != 0 && pc != returned_address() {
             visit(pc);
-            fp = caller;
+            // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a guest frame.
+            (pc, fp) = unsafe { (read_guest_stack(fp + 8), read_guest_stack(fp)) };
         }
         // SAFETY: ACTIVATION-RECORD: `entry` is the entry stub's frame of a live activation.
         unsafe {
-            exit = read_guest_stack(entry.wrapping_add_signed(activation::PREVIOUS_EXIT_FP));
-            entry = read_guest_stack(entry.wrapping_add_signed(activation::PREVIOUS_ENTRY_FP));
+            let record = |offset| read_guest_stack(entry.wrapping_add_signed(offset));
+            at = (record(activation::PREVIOUS_EXIT_PC), record(activation::PREVIOUS_EXIT_FP));
+            entry = record(activation::PREVIOUS_ENTRY_FP);
         }
-        fp = exit;
     }
 }

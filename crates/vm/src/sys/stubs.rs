@@ -5,7 +5,7 @@
 //! | `enter` | the host | saves its registers, leaves an activation record, calls the guest |
 //! | `returned` | falls through from `enter`; jumped to by `leave` | takes the record away, returns to the host |
 //! | `leave` | the host, when what the guest called has failed | cuts the stack back to the entry frame, goes to `returned` |
-//! | `exit` | guest code calling a host function | leaves its frame pointer, calls the native function |
+//! | `exit` | guest code calling a host function | notes the caller, goes on in the native function |
 //! | `builtin_*` | guest code calling the runtime | the same for a builtin |
 //! | `fault` | the signal handler, by changing where the thread goes on | records the trap, leaves |
 //!
@@ -55,6 +55,8 @@ std::arch::global_asm!(
     "push rax",
     "push r10",
     "push qword ptr [rax + {exit_fp}]",
+    "push qword ptr [rax + {exit_pc}]",
+    "sub rsp, 8",
     "test r10, r10",
     "jnz 2f",
     // Outermost: the guest may use `stack_size` bytes from here, but nothing below the floor.
@@ -72,6 +74,8 @@ std::arch::global_asm!(
     "mov [r11 + {entry_fp}], r10",
     "mov r10, [rbp + {record_exit}]",
     "mov [r11 + {exit_fp}], r10",
+    "mov r10, [rbp + {record_pc}]",
+    "mov [r11 + {exit_pc}], r10",
     "mov r15, [rbp - 40]",
     "mov r14, [rbp - 32]",
     "mov r13, [rbp - 24]",
@@ -87,13 +91,11 @@ std::arch::global_asm!(
     // rdi: the function object; arguments as the native function wants them.
     ".balign 16",
     concat!(symbol!("exit"), ":"),
-    "push rbp",
-    "mov rbp, rsp",
     "mov r11, [rdi + {object_context}]",
+    "mov rax, [rsp]",
     "mov [r11 + {exit_fp}], rbp",
-    "call qword ptr [rdi + {object_native}]",
-    "pop rbp",
-    "ret",
+    "mov [r11 + {exit_pc}], rax",
+    "jmp qword ptr [rdi + {object_native}]",
     // rdi: the store context, whose trap fields the signal handler has filled in; rsp: aligned to 16.
     ".balign 16",
     concat!(symbol!("fault"), ":"),
@@ -104,6 +106,7 @@ std::arch::global_asm!(
     store_context = const STORE_CONTEXT,
     entry_fp = const offset_of!(StoreContext, entry_fp),
     exit_fp = const offset_of!(StoreContext, exit_fp),
+    exit_pc = const offset_of!(StoreContext, exit_pc),
     entry_code = const offset_of!(StoreContext, entry_code),
     stack_size = const offset_of!(StoreContext, stack_size),
     stack_floor = const offset_of!(StoreContext, stack_floor),
@@ -111,6 +114,7 @@ std::arch::global_asm!(
     record_context = const activation::STORE_CONTEXT,
     record_entry = const activation::PREVIOUS_ENTRY_FP,
     record_exit = const activation::PREVIOUS_EXIT_FP,
+    record_pc = const activation::PREVIOUS_EXIT_PC,
     object_context = const offset_of!(FuncObject, store_context),
     object_native = const offset_of!(FuncObject, native),
     on_fault = sym crate::trap::on_fault,
@@ -149,7 +153,7 @@ pub(crate) fn exit_address() -> usize {
 /// # Safety
 ///
 /// A guest of the store called the caller on this thread, through `exit` or a builtin stub, and no frame
-/// between here and the stub has anything left to drop: those frames are cut off.
+/// between here and the guest's has anything left to drop: those frames are cut off.
 pub(crate) unsafe fn leave_activation(context: *mut StoreContext) -> ! {
     // SAFETY: the caller's promise; ACTIVATION-RECORD: the entry frame is alive and `returned` restores what
     // the host expects.
@@ -168,15 +172,14 @@ macro_rules! builtin_stubs {
                 ".balign 16",
                 concat!(".globl ", builtin_symbol!($name)),
                 concat!(builtin_symbol!($name), ":"),
-                "push rbp",
-                "mov rbp, rsp",
                 "mov r11, [rdi + {store_context}]",
+                "mov rax, [rsp]",
                 "mov [r11 + {exit_fp}], rbp",
-                "call {native}",
-                "pop rbp",
-                "ret",
+                "mov [r11 + {exit_pc}], rax",
+                "jmp {native}",
                 store_context = const STORE_CONTEXT,
                 exit_fp = const offset_of!(StoreContext, exit_fp),
+                exit_pc = const offset_of!(StoreContext, exit_pc),
                 native = sym crate::builtins::$name,
             );
         )*
