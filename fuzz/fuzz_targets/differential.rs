@@ -121,6 +121,7 @@ impl Ours {
                 _ => {}
             }
         }
+        state.sort();
         state
     }
 }
@@ -203,6 +204,7 @@ impl Theirs {
                 _ => {}
             }
         }
+        state.sort();
         state
     }
 }
