@@ -10,6 +10,7 @@ mod inspect;
 mod module_file;
 mod output;
 mod process;
+mod proposals;
 mod run;
 mod spinner;
 mod time_span;

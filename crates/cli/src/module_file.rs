@@ -51,12 +51,25 @@ impl ModuleFile {
     ///
     /// Where text has a syntax error, which is shown with its line.
     pub(crate) fn into_binary(self) -> Result<Self, Failure> {
+        self.translated(&mut wat::Parser::new())
+    }
+
+    /// As [`ModuleFile::into_binary`]; what was text knows its own lines, for backtraces.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn into_binary_with_lines(self) -> Result<Self, Failure> {
+        self.translated(wat::Parser::new().generate_dwarf(wat::GenerateDwarf::Lines))
+    }
+
+    fn translated(self, parser: &mut wat::Parser) -> Result<Self, Failure> {
         if !self.is_text() {
             return Ok(self);
         }
         let text = String::from_utf8_lossy(&self.bytes);
         let has_wat_name = self.path.extension().is_some_and(|e| e == "wat" || e == "wast");
-        match wat::parse_str(&text) {
+        match parser.parse_str(Some(&self.path), &text) {
             Ok(bytes) => Ok(Self { bytes, ..self }),
             Err(mut error) => {
                 error.set_path(&self.path);
@@ -98,10 +111,7 @@ impl ModuleFile {
     fn refuse_binary(&self, error: Error) -> Failure {
         match crate::inspect::unsupported_features(&self.bytes) {
             features if features.is_empty() => self.refuse(error),
-            features => self.refuse(error.context(format!(
-                "the module needs features that this version does not have ({})",
-                features.join(", ")
-            ))),
+            features => self.refuse(error.context(crate::proposals::advice(&features))),
         }
     }
 

@@ -1,6 +1,7 @@
 //! `belljar run`: a program's file in, its exit code out.
 
 mod argument;
+mod backtrace;
 mod deadline;
 mod dir_grant;
 mod entry;

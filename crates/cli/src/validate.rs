@@ -4,7 +4,8 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
-use belljar::Engine;
+use crate::proposals::Proposals;
+use belljar::{Config, Engine};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,9 @@ pub(crate) struct ValidateOptions {
     /// Say nothing about files that are valid
     #[arg(short, long)]
     quiet: bool,
+
+    #[command(flatten)]
+    proposals: Proposals,
 }
 
 impl ValidateOptions {
@@ -35,7 +39,9 @@ impl ValidateOptions {
     ///
     /// Where standard output cannot be written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
-        let engine = Engine::new(&belljar::Config::new()).or_fail(ExitCode::CannotStart)?;
+        let mut config = Config::new();
+        self.proposals.apply(&mut config);
+        let engine = Engine::new(&config).or_fail(ExitCode::CannotStart)?;
         let mut code = ExitCode::Success as u8;
         for file in &self.files {
             match check(&engine, file) {

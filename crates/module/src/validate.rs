@@ -21,7 +21,10 @@ pub fn validate(bytes: Arc<[u8]>, features: WasmFeatures) -> Result<Module, Modu
     let mut validator = Validator::new_with_features(features);
     let mut describer = Describer::new(bytes.clone());
     let mut bodies: Vec<(FuncToValidate<ValidatorResources>, FunctionBody<'_>)> = Vec::new();
-    for payload in Parser::new(0).parse_all(&bytes) {
+    let mut parser = Parser::new(0);
+    // What a byte means can depend on the features: where one memory is allowed, its index is a zero byte.
+    parser.set_features(features);
+    for payload in parser.parse_all(&bytes) {
         let payload = payload?;
         if let ValidPayload::Func(func, body) = validator.payload(&payload)? {
             bodies.push((func, body));

@@ -5,7 +5,8 @@
 //! objdump -D -b binary -mi386:x86-64 -Mintel text.bin
 //! ```
 //!
-//! Prints how long compilation took. With a function, by name or index, writes only that one's code.
+//! Prints how long compilation took. With a function, by name or index, writes only that one's code. With
+//! `FUNCTIONS=1` in the environment, prints where each function lies; with `NO_INLINING=1`, inlines nothing.
 
 use belljar_compile::{ModulePlan, Tunables, compile};
 use belljar_core::{DefinedFuncIndex, FuncIndex};
@@ -35,6 +36,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         artifact.inlined.len(),
         artifact.traps.len()
     );
+    if std::env::var_os("FUNCTIONS").is_some() {
+        for (i, range) in artifact.funcs.iter().enumerate() {
+            let func = module.func_index(DefinedFuncIndex::new(i));
+            let name = module.names().func(func).unwrap_or("?");
+            println!("{:#x} {:#x} {} {name}", range.start.0, range.length, func.0);
+        }
+    }
     let text = match args.get(2) {
         None => &artifact.text[..],
         Some(wanted) => {

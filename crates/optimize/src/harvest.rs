@@ -36,7 +36,9 @@ pub(crate) fn harvest(
 ) -> Result<CompiledFunction, Failure> {
     let Workspace { context, control, .. } = workspace;
     context.optimize(isa.optimizing, control)?;
-    polish(context);
+    if std::env::var_os("BJ_NOPOLISH").is_none() {
+        polish(context);
+    }
     context.compile(isa.selecting, control).map_err(|e| Failure::from(e.inner))?;
     let isa = isa.selecting;
     let code = context.take_compiled_code().ok_or_else(|| Failure::new("the compiler returned no code"))?;

@@ -103,12 +103,7 @@ fn pools() -> Vec<PoolingAllocationConfig> {
     scans.into_iter().flat_map(|scan| KEPT.map(|kept| pool(scan, kept))).collect()
 }
 
-fn instantiate_with(
-    pool: PoolingAllocationConfig,
-    wasm: &[u8],
-    export: &str,
-    meter: &Meter,
-) -> Result<f64> {
+fn instantiate_with(pool: PoolingAllocationConfig, wasm: &[u8], export: &str, meter: &Meter) -> Result<f64> {
     let mut config = Config::new();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool)).concurrency_support(false);
     let engine = Engine::new(&config)?;

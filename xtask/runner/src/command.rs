@@ -9,7 +9,7 @@ use std::time::Instant;
 const FAILED: i32 = 125;
 
 const USAGE: &str = "run [--dir HOST::GUEST] [--env K=V] [--argv0 NAME] FILE ARGS… | compile FILE [ROUNDS] \
-                     | calls | instantiate";
+                     | calls [FIGURE] | instantiate [FIGURE]";
 
 /// The main function of an engine's program. Ends the process.
 pub fn main<E: Engine>() -> ! {
@@ -30,8 +30,8 @@ fn command<E: Engine>(mut words: impl Iterator<Item = String>) -> Result<i32> {
             let rounds = words.next().map_or(Ok(1), |n| n.parse())?;
             compile::<E>(&wasm, rounds)?;
         }
-        Some("calls") => calls::<E>(&meter)?,
-        Some("instantiate") => instantiate::<E>(&meter)?,
+        Some("calls") => calls::<E>(&meter, words.next().as_deref())?,
+        Some("instantiate") => instantiate::<E>(&meter, words.next().as_deref())?,
         _ => anyhow::bail!("usage: {USAGE}"),
     }
     Ok(0)
@@ -65,17 +65,23 @@ fn compile<E: Engine>(wasm: &[u8], rounds: u32) -> Result<()> {
     Ok(())
 }
 
-fn calls<E: Engine>(meter: &Meter) -> Result<()> {
-    let engine = E::new()?;
-    let module = engine.compile(&probe::calls())?;
-    println!("{}", Figure::HostToGuest.line(engine.host_to_guest(&module, meter)?));
-    println!("{}", Figure::GuestToHost.line(engine.guest_to_host(&module, meter)?));
+/// Measures and prints a figure, unless only another was asked for.
+fn print(only: Option<&str>, figure: Figure, measure: impl FnOnce() -> Result<f64>) -> Result<()> {
+    if only.is_none_or(|name| name == figure.name()) {
+        println!("{}", figure.line(measure()?));
+    }
     Ok(())
 }
 
-fn instantiate<E: Engine>(meter: &Meter) -> Result<()> {
+fn calls<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
+    let engine = E::new()?;
+    let module = engine.compile(&probe::calls())?;
+    print(only, Figure::HostToGuest, || engine.host_to_guest(&module, meter))?;
+    print(only, Figure::GuestToHost, || engine.guest_to_host(&module, meter))
+}
+
+fn instantiate<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
     let wasm = probe::image();
-    println!("{}", Figure::Instantiate.line(E::instantiate(&wasm, probe::CONSTANT, meter)?));
-    println!("{}", Figure::InstantiateWrite.line(E::instantiate(&wasm, probe::COUNT, meter)?));
-    Ok(())
+    print(only, Figure::Instantiate, || E::instantiate(&wasm, probe::CONSTANT, meter))?;
+    print(only, Figure::InstantiateWrite, || E::instantiate(&wasm, probe::COUNT, meter))
 }

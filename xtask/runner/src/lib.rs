@@ -7,8 +7,8 @@
 //! ```text
 //! ENGINE run [--dir HOST::GUEST] [--env K=V] [--argv0 NAME] FILE ARGS…
 //! ENGINE compile FILE [ROUNDS]     a module in this process, ns each
-//! ENGINE calls                     host to guest and guest to host, ns a call
-//! ENGINE instantiate               instantiate, call an export, drop; ns
+//! ENGINE calls [FIGURE]            host to guest and guest to host, ns a call
+//! ENGINE instantiate [FIGURE]      instantiate, call an export, drop; ns
 //! ```
 //!
 //! `run` prints its figures, to standard error, only with `BENCH_TIMES=1` in the environment.

@@ -26,14 +26,17 @@ pub(super) fn find(
     if let Some(name) = invoke {
         return match module.get_export(name) {
             Some(ExternType::Func(_)) => Ok(Entry::Invoke(name.into())),
-            Some(other) => Err(format!("`{name}` is no function: it is a {other}. {}", functions(module))),
+            Some(other) => {
+                Err(format!("`{name}` is a {}, not a function. {}", kind(&other), functions(module)))
+            }
             None => Err(format!("nothing named `{name}` is exported. {}", functions(module))),
         };
     }
     match module.get_export("_start") {
         Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0 => Ok(Entry::Start),
         Some(other) => Err(format!(
-            "its export `_start` is a {other}, and a program's is a func () -> (). {}",
+            "its export `_start` is a {}, and a program's is a function without parameters and results. {}",
+            kind(&other),
             functions(module)
         )),
         None if has_start_function() => Ok(Entry::StartFunction),
@@ -42,6 +45,16 @@ pub(super) fn find(
             functions(module)
         )),
         None => Err(format!("it exports no `_start`, so it is not a program. {}", functions(module))),
+    }
+}
+
+/// What an export is, in words.
+fn kind(ty: &ExternType) -> String {
+    match ty {
+        ExternType::Func(ty) => format!("function {ty}"),
+        ExternType::Global(_) => "global".into(),
+        ExternType::Table(_) => "table".into(),
+        ExternType::Memory(_) => "memory".into(),
     }
 }
 

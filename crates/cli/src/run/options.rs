@@ -5,6 +5,7 @@ use super::env_var::EnvVar;
 use super::preload::Preload;
 use crate::byte_size::ByteSize;
 use crate::failure::Failure;
+use crate::proposals::Proposals;
 use crate::time_span::TimeSpan;
 use clap::Args;
 use std::ffi::{OsStr, OsString};
@@ -70,6 +71,9 @@ pub(crate) struct RunOptions {
     /// Let the module import the exports of the module in FILE, as from the module NAME
     #[arg(long, value_name = "NAME=FILE")]
     pub(super) preload: Vec<Preload>,
+
+    #[command(flatten)]
+    pub(super) proposals: Proposals,
 
     /// The module, and what the program gets as arguments
     #[arg(value_names = ["FILE", "ARGS"], required = true, num_args = 1.., trailing_var_arg = true)]

@@ -1,5 +1,6 @@
 //! How a guest's run ended, as exit code and text.
 
+use super::backtrace::Printed;
 use super::deadline;
 use crate::exit_code::ExitCode;
 use crate::time_span::TimeSpan;
@@ -50,9 +51,8 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String) -> String {
         let rest = details.map(|d| format!(": {d}")).collect::<String>();
         text.push_str(&format!("\n{first}{rest}"));
     }
-    if let Some(backtrace) = backtrace {
-        text.push('\n');
-        text.push_str(&backtrace);
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        text.push_str(&format!("\n{}", Printed(backtrace)));
     }
     text
 }

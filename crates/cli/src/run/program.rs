@@ -110,12 +110,14 @@ impl RunOptions {
         {
             complain(&format!("note: {refusal}"));
         }
+        // The process ends now, and takes all this with it faster than it can be put away.
+        std::mem::forget((store, program));
         Ok(outcome.code)
     }
 
     fn prepare(&self) -> Result<Program, Failure> {
         let engine = self.engine()?;
-        let file = ModuleFile::read(self.file())?.into_binary()?;
+        let file = ModuleFile::read(self.file())?.into_binary_with_lines()?;
         let module = compile(&engine, &file)?;
         let entry = entry::find(&module, self.invoke.as_deref(), || crate::inspect::has_start(file.bytes()))
             .map_err(|why| self.cannot_start(Error::msg(why)))?;
@@ -125,7 +127,7 @@ impl RunOptions {
         };
         let mut preloads = Vec::new();
         for preload in &self.preload {
-            let file = ModuleFile::read(&preload.file)?.into_binary()?;
+            let file = ModuleFile::read(&preload.file)?.into_binary_with_lines()?;
             preloads.push((preload.name.clone(), compile(&engine, &file)?));
         }
         Ok(Program { engine, module, entry, arguments, preloads })
@@ -133,6 +135,7 @@ impl RunOptions {
 
     fn engine(&self) -> Result<Engine, Failure> {
         let mut config = Config::new();
+        self.proposals.apply(&mut config);
         config.consume_fuel(self.fuel.is_some()).epoch_interruption(self.timeout.is_some());
         if let Some(ByteSize(bytes)) = self.max_stack {
             config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));

@@ -4,8 +4,9 @@ use super::{Report, find_scripts, run_script};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::output::print;
+use crate::proposals::Proposals;
 use anyhow::Context;
-use belljar::Engine;
+use belljar::{Config, Engine};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
@@ -31,6 +32,9 @@ pub(crate) struct WastOptions {
     /// Print only the number of directives that passed and failed
     #[arg(short, long)]
     quiet: bool,
+
+    #[command(flatten)]
+    proposals: Proposals,
 }
 
 impl WastOptions {
@@ -44,7 +48,9 @@ impl WastOptions {
         for path in &self.paths {
             scripts.extend(find_scripts(path).or_fail(ExitCode::Unreadable)?);
         }
-        let engine = Engine::new(&belljar::Config::new()).or_fail(ExitCode::CannotStart)?;
+        let mut config = Config::new();
+        self.proposals.apply(&mut config);
+        let engine = Engine::new(&config).or_fail(ExitCode::CannotStart)?;
         let bar = progress_bar(scripts.len());
         let mut total = Report::default();
         for script in &scripts {

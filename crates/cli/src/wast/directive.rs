@@ -59,7 +59,7 @@ impl Session {
     pub(super) fn run(&mut self, directive: WastDirective<'_>) -> Result<()> {
         match directive {
             WastDirective::Module(mut module) => self.module(&mut module),
-            WastDirective::ModuleDefinition(mut module) => self.define(&mut module),
+            WastDirective::ModuleDefinition(mut module) => self.define(&mut module).map(drop),
             WastDirective::ModuleInstance { instance, module, .. } => self.instance(instance, module),
             WastDirective::Register { name, module, .. } => {
                 let instance = self.named(module)?;
@@ -98,21 +98,21 @@ impl Session {
         // A module that fails leaves none behind that later directives would take for it.
         self.current = None;
         let name = module.name();
-        let module = self.compile(module)?;
+        let module = self.define(module)?;
         let instance = self.instantiate(&module)?;
         self.enter(name, instance);
         Ok(())
     }
 
-    fn define(&mut self, module: &mut QuoteWat<'_>) -> Result<()> {
+    fn define(&mut self, module: &mut QuoteWat<'_>) -> Result<Module> {
         self.latest_definition = None;
         let name = module.name();
         let module = self.compile(module)?;
         if let Some(id) = name {
             self.definitions.insert(id.name().into(), module.clone());
         }
-        self.latest_definition = Some(module);
-        Ok(())
+        self.latest_definition = Some(module.clone());
+        Ok(module)
     }
 
     fn instance(&mut self, name: Option<Id<'_>>, module: Option<Id<'_>>) -> Result<()> {

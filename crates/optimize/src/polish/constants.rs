@@ -5,7 +5,7 @@
 //! there are vector registers enough to keep a few.
 
 use super::loads::replace;
-use crate::tuning::{HOISTED_CONSTANTS, HOIST_LOOP_INSTRUCTIONS};
+use crate::tuning::{HOIST_LOOP_INSTRUCTIONS, HOISTED_CONSTANTS};
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData};

@@ -95,7 +95,14 @@ fn widen_param(func: &mut Function, cfg: &ControlFlowGraph, header: Block, index
 }
 
 /// Makes a branch pass 64 bits for a parameter of `header`.
-fn widen_arguments(func: &mut Function, branch: Inst, header: Block, index: usize, narrow: Value, wide: Value) {
+fn widen_arguments(
+    func: &mut Function,
+    branch: Inst,
+    header: Block,
+    index: usize,
+    narrow: Value,
+    wide: Value,
+) {
     let dfg = &func.dfg;
     let count = dfg.insts[branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables).len();
     for dest in 0..count {

@@ -1,4 +1,4 @@
-//! What the optimizer leaves on the table in loops, taken before instructions are selected.
+//! What the middle end leaves on the table, taken before instructions are selected.
 //!
 //! Cranelift's middle end floats pure instructions and puts each where it is first needed. That says nothing
 //! about registers: a counter is stepped before its last use, so that two values of it are alive at once and
@@ -6,19 +6,22 @@
 //! before instruction selection, change no result, and leave alone what they do not recognise.
 //!
 //! ```text
-//!   optimize (middle end) ─▶ loads ─▶ constants ─▶ steps ─▶ indices ─▶ compile (no middle end)
+//!   optimize (middle end) ─▶ arithmetic ─▶ loads ─▶ constants ─▶ steps ─▶ indices ─▶ compile
 //! ```
 
+mod arithmetic;
 mod constants;
 mod edges;
 mod indices;
 mod loads;
+mod product;
 mod steps;
 
 use cranelift_codegen::Context;
 
 /// Runs all passes. The function has been optimized, and its control flow and dominator tree are computed.
 pub(crate) fn polish(context: &mut Context) {
+    arithmetic::shorten(&mut context.func);
     loads::widen(&mut context.func);
     context.compute_loop_analysis();
     if context.loop_analysis.loops().next().is_none() {

@@ -10,7 +10,7 @@
 //! makes the comparison on the left out of that on the right, because it saves an operand.
 
 use super::edges::{BackEdge, argument, maker};
-use crate::tuning::{STEPS, STEP_DISTANCE};
+use crate::tuning::{STEP_DISTANCE, STEPS};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Imm64;

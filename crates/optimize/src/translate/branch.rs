@@ -2,9 +2,10 @@
 
 use super::translator::Translator;
 use crate::trap_code;
-use crate::tuning::BR_TABLE_DIRECT;
+use crate::tuning::{BR_TABLE_DIRECT, BR_TABLE_RUNS};
 use belljar_core::Trap;
-use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, Value};
 use wasmparser::{BrTable, Operator};
 
 impl Translator<'_> {
@@ -82,6 +83,9 @@ impl Translator<'_> {
         let index = self.pop();
         let default = targets.default();
         let (_, count) = self.target(default as usize);
+        if self.runs(targets, default) {
+            return self.compare_runs(index, default, count);
+        }
         if count == 0 && targets.len() as usize <= BR_TABLE_DIRECT {
             self.direct_table(targets, default);
         } else {
@@ -92,6 +96,49 @@ impl Translator<'_> {
         let table = self.b.create_jump_table(JumpTableData::new(*first, rest));
         self.b.ins().br_table(index, table);
         self.fill_edges(count);
+        self.reachable = false;
+    }
+
+    /// Whether the entries are so few runs of one target that comparing is faster than a table: a jump through
+    /// one takes seven instructions and is predicted no better. The runs are left in the scratch: a target, and the
+    /// index behind its last entry.
+    fn runs(&mut self, targets: &BrTable<'_>, default: u32) -> bool {
+        let runs = &mut self.s.runs;
+        runs.clear();
+        for (i, depth) in targets.targets().map_while(Result::ok).enumerate() {
+            let end = i as u32 + 1;
+            let count = runs.len();
+            match runs.last_mut() {
+                Some(last) if last.0 == depth => last.1 = end,
+                _ if count > BR_TABLE_RUNS => return false,
+                _ => runs.push((depth, end)),
+            }
+        }
+        if runs.last().is_some_and(|last| last.0 == default) {
+            runs.pop();
+        }
+        runs.len() <= BR_TABLE_RUNS
+    }
+
+    fn compare_runs(&mut self, index: Value, default: u32, count: usize) {
+        let mut start = 0;
+        for i in 0..self.s.runs.len() {
+            let (depth, end) = self.s.runs[i];
+            let (block, _) = self.target(depth as usize);
+            let inside = if end == start + 1 {
+                self.b.ins().icmp_imm_u(IntCC::Equal, index, i64::from(start))
+            } else {
+                self.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, index, i64::from(end))
+            };
+            start = end;
+            self.collect_block_args(count);
+            let next = self.b.create_block();
+            self.b.ins().brif(inside, block, &self.s.block_args, next, &[]);
+            self.b.seal_block(next);
+            self.b.switch_to_block(next);
+        }
+        let (block, _) = self.target(default as usize);
+        self.jump(block, count);
         self.reachable = false;
     }
 

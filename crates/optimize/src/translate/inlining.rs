@@ -7,7 +7,7 @@ use super::translator::Translator;
 use crate::failure::Failure;
 use crate::tuning::{
     INLINE_DEPTH, INLINE_GROWTH_BASE, INLINE_GROWTH_PERCENT, INLINE_LEAF_IN_LOOP, INLINE_LOCALS,
-    INLINE_OPERATORS, INLINE_SELF,
+    INLINE_OPERATORS, INLINE_SELF, INLINE_SELF_LOCALS,
 };
 use belljar_core::DefinedFuncIndex;
 
@@ -30,13 +30,17 @@ impl Translator<'_> {
         INLINE_GROWTH_BASE + (own * u64::from(INLINE_GROWTH_PERCENT) / 100) as u32
     }
 
-    /// Whether the callee is not being inlined already, or calls itself and may unfold once more. A recursive
-    /// loop stays as it is: what its rounds carry would be alive through those of the unfolded one.
+    /// Whether the callee is not being inlined already, or calls itself and may unfold once more.
     fn is_shallow(&self, callee: DefinedFuncIndex) -> bool {
         let around = self.activations.iter().filter(|a| a.func == callee).count();
         let only_itself = self.activations.iter().all(|a| a.func == callee);
-        let unfolds = only_itself && around <= INLINE_SELF && !self.module.facts(callee).has_loop;
-        around == 0 || unfolds
+        around == 0 || (only_itself && around <= INLINE_SELF && self.is_narrow(callee))
+    }
+
+    /// Whether a function's values fit the registers twice, so that it may unfold into itself.
+    fn is_narrow(&self, callee: DefinedFuncIndex) -> bool {
+        let params = self.module.func_type(self.module.func_index(callee)).params().len();
+        params + self.module.facts(callee).locals as usize <= INLINE_SELF_LOCALS
     }
 
     pub(super) fn inline(&mut self, callee: DefinedFuncIndex) -> Result<(), Failure> {

@@ -68,6 +68,14 @@ impl Translator<'_> {
         let value = self.pop();
         let ty = self.type_of(value);
         let place = self.place(arg, size);
+        if let Some(bits) = self.constant(value) {
+            // In its own width, so that it is part of the instruction instead of a register.
+            let narrow = Type::int_with_byte_size(size as u16).expect("stores are one to eight bytes");
+            let bits = bits & (u64::MAX >> (64 - 8 * size));
+            let value = self.b.ins().iconst(narrow, bits as i64);
+            self.b.ins().store(place.flags, value, place.address, place.offset);
+            return;
+        }
         let flags = self.b.func.dfg.mem_flags.insert_unchecked(place.flags);
         self.b.ins().Store(opcode, ty, flags, place.offset.into(), value, place.address);
     }

@@ -27,6 +27,8 @@ pub(crate) struct Scratch {
     pub(super) call_args: Vec<Value>,
     /// Entries of the jump table that is being made.
     pub(super) jump_table: Vec<BlockCall>,
+    /// Runs of equal targets of the jump table that is being made: relative depth, and the index behind the run.
+    pub(super) runs: Vec<(u32, u32)>,
     /// Distinct targets of the jump table that is being made: relative depth and block on the edge.
     pub(super) edges: Vec<(u32, Block)>,
     /// The edge of each relative depth.

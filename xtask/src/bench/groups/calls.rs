@@ -8,8 +8,9 @@ use bench_runner::Figure;
 
 pub(crate) fn items(_: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
     let figures = [("host to guest", Figure::HostToGuest), ("guest to host", Figure::GuestToHost)];
-    let item = |(name, figure)| {
-        Entry::Item(Item::of_runners(name, contenders, &["calls".into()], Reading::Figure(figure)))
+    let item = |(name, figure): (&str, Figure)| {
+        let words = ["calls".into(), figure.name().into()];
+        Entry::Item(Item::of_runners(name, contenders, &words, Reading::Figure(figure)))
     };
     Ok(figures.map(item).into())
 }

@@ -13,17 +13,42 @@ use std::collections::BTreeMap;
 /// Programs to run, by their names in the list of cases.
 const PROGRAMS: [&str; 5] = ["sqlbench", "zbench", "python312-work", "ripgrep-p1", "ripgrep-count-p1"];
 
-/// Builds of the kernels beside the plain one, and the kernels that those builds change.
-const VARIANTS: [(&str, &str, &[&str]); 2] = [
-    ("simd", "ubench-simd", &["nbody", "spectral", "matmul", "fft", "sieve", "lev", "life", "blur"]),
-    ("wide", "ubench-wide", &["bigmul"]),
+/// A build of the kernels beside the plain one.
+struct Variant {
+    name: &'static str,
+    build: &'static str,
+    /// The kernels that it changes.
+    kernels: &'static [&'static str],
+    /// Why belljar does not run it yet.
+    missing: Option<&'static str>,
+}
+
+const VARIANTS: [Variant; 2] = [
+    Variant {
+        name: "simd",
+        build: "ubench-simd",
+        kernels: &["nbody", "spectral", "matmul", "fft", "sieve", "lev", "life", "blur"],
+        missing: None,
+    },
+    Variant {
+        name: "wide",
+        build: "ubench-wide",
+        kernels: &["bigmul"],
+        missing: Some("belljar has no wide arithmetic yet"),
+    },
 ];
 
 pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
     let mut entries = kernels(place, contenders);
-    for (variant, build, names) in VARIANTS {
-        entries.extend(kernels_of(place, contenders, build, |kernel| {
-            names.contains(&kernel).then(|| format!("{kernel} {variant}"))
+    for variant in &VARIANTS {
+        let name = |kernel: &str| format!("{kernel} {}", variant.name);
+        if let Some(reason) = variant.missing {
+            let skip = |kernel: &&str| Entry::Skipped { name: name(kernel), reason: reason.into() };
+            entries.extend(variant.kernels.iter().map(skip));
+            continue;
+        }
+        entries.extend(kernels_of(place, contenders, variant.build, |kernel| {
+            variant.kernels.contains(&kernel).then(|| name(kernel))
         }));
     }
     entries.extend(programs(place, contenders, &PROGRAMS)?);

@@ -9,8 +9,9 @@ use bench_runner::Figure;
 pub(crate) fn items(_: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
     let figures =
         [("instance and call", Figure::Instantiate), ("and a page written", Figure::InstantiateWrite)];
-    let item = |(name, figure)| {
-        Entry::Item(Item::of_runners(name, contenders, &["instantiate".into()], Reading::Figure(figure)))
+    let item = |(name, figure): (&str, Figure)| {
+        let words = ["instantiate".into(), figure.name().into()];
+        Entry::Item(Item::of_runners(name, contenders, &words, Reading::Figure(figure)))
     };
     Ok(figures.map(item).into())
 }

@@ -1,0 +1,73 @@
+//! `--enable` and `--disable`: the features that modules may use.
+
+use belljar::Config;
+use clap::{Args, ValueEnum};
+
+macro_rules! proposals {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $method:ident;)*) => {
+        /// A feature with a switch.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+        pub(crate) enum Proposal {
+            $($(#[$doc])* #[value(name = $name)] $variant,)*
+        }
+
+        impl Proposal {
+            /// The name on the command line.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            fn switch(self, config: &mut Config, on: bool) {
+                match self {
+                    $(Self::$variant => config.$method(on),)*
+                };
+            }
+        }
+    };
+}
+
+proposals! {
+    /// 128-bit vectors (on unless disabled)
+    Simd "simd" wasm_simd;
+    /// Bulk operations, passive segments (on unless disabled)
+    BulkMemory "bulk-memory" wasm_bulk_memory;
+    /// `externref`, several tables (on unless disabled)
+    ReferenceTypes "reference-types" wasm_reference_types;
+    /// Several results (on unless disabled)
+    MultiValue "multi-value" wasm_multi_value;
+    /// Several memories
+    MultiMemory "multi-memory" wasm_multi_memory;
+}
+
+/// What a command line switches on and off.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Proposals {
+    /// Let modules use a feature: multi-memory
+    #[arg(long, value_name = "FEATURE", hide_possible_values = true)]
+    enable: Vec<Proposal>,
+
+    /// Refuse modules that use a feature: simd, bulk-memory, reference-types, multi-value
+    #[arg(long, value_name = "FEATURE", hide_possible_values = true)]
+    disable: Vec<Proposal>,
+}
+
+impl Proposals {
+    /// Sets the switches.
+    pub(crate) fn apply(&self, config: &mut Config) {
+        self.enable.iter().for_each(|p| p.switch(config, true));
+        self.disable.iter().for_each(|p| p.switch(config, false));
+    }
+}
+
+/// What to say about features by these names that a module needs and could not have.
+pub(crate) fn advice(features: &[&str]) -> String {
+    let can_be_enabled = |name: &&&str| Proposal::value_variants().iter().any(|p| p.name() == **name);
+    let switches: Vec<String> =
+        features.iter().filter(can_be_enabled).map(|name| format!("--enable {name}")).collect();
+    if switches.len() == features.len() {
+        return format!("the module needs {}", switches.join(" "));
+    }
+    format!("the module needs features that this version does not have ({})", features.join(", "))
+}

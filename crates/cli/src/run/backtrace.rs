@@ -1,0 +1,43 @@
+//! A guest's stack on a terminal: as the engine prints it, but with recursion folded and the rest cut, so that
+//! what matters stays in sight.
+
+use belljar::{FrameInfo, WasmBacktrace};
+use std::fmt;
+use std::sync::Arc;
+
+/// Lines of frames printed at most; a run of the same frame is one.
+const LINES: usize = 40;
+
+/// Prints a backtrace, without a line end.
+pub(super) struct Printed<'a>(pub(super) &'a WasmBacktrace);
+
+impl fmt::Display for Printed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wasm backtrace:")?;
+        let frames = self.0.frames();
+        let mut at = 0;
+        for _ in 0..LINES {
+            let Some(frame) = frames.get(at) else { break };
+            write!(f, "\n  {at:>3}: {frame}")?;
+            let run = frames[at..].iter().take_while(|other| is_same(frame, other)).count();
+            if run > 2 {
+                write!(f, "\n       … and {} times the same", run - 1)?;
+                at += run;
+            } else {
+                at += 1;
+            }
+        }
+        match frames.len() - at + self.0.omitted() {
+            0 => Ok(()),
+            1 => f.write_str("\n  … 1 more frame"),
+            n => write!(f, "\n  … {n} more frames"),
+        }
+    }
+}
+
+/// The same instruction of the same module.
+fn is_same(a: &FrameInfo, b: &FrameInfo) -> bool {
+    Arc::ptr_eq(a.wasm_module(), b.wasm_module())
+        && a.func_index() == b.func_index()
+        && a.module_offset() == b.module_offset()
+}

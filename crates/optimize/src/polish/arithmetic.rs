@@ -1,0 +1,134 @@
+//! Arithmetic that the processor has a shorter way for.
+//!
+//! * A multiplication by 3, 5 or 9 is one address computation, and by some other constants two cheap operations:
+//!   one or two cycles instead of three.
+//! * A mask of a zero-extended value is a zero-extended mask: the extension is then free.
+//! * The sum that makes the upper half of a 128-bit product out of 32-bit halves is one multiplication: see
+//!   [`super::product`].
+
+use super::edges::maker;
+use super::loads::replace;
+use super::product;
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Type, Value, types};
+
+/// Rewrites what it recognises in the whole function.
+pub(super) fn shorten(func: &mut Function) {
+    let mut next_block = func.layout.entry_block();
+    while let Some(block) = next_block {
+        next_block = func.layout.next_block(block);
+        let mut next = func.layout.first_inst(block);
+        while let Some(inst) = next {
+            next = func.layout.next_inst(inst);
+            if let Some(value) = shorter(func, inst) {
+                replace(func, inst, value);
+            }
+        }
+    }
+}
+
+/// A cheaper value equal to an instruction's result, put before it.
+fn shorter(func: &mut Function, inst: Inst) -> Option<Value> {
+    let InstructionData::Binary { opcode, args: [x, y] } = func.dfg.insts[inst] else { return None };
+    match opcode {
+        Opcode::Imul => multiply(func, inst, x, integer(func, y)?),
+        Opcode::Band => mask(func, inst, x, integer(func, y)?),
+        Opcode::Iadd => product::upper_half(func, inst),
+        Opcode::Bor => product::lower_half(func, inst),
+        _ => None,
+    }
+}
+
+/// The bits of an integer constant, zero-extended.
+pub(super) fn integer(func: &Function, value: Value) -> Option<u64> {
+    match func.dfg.insts[maker(func, value)?] {
+        InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => {
+            let unused = 64 - func.dfg.value_type(value).bits().min(64);
+            Some((imm.bits() as u64) << unused >> unused)
+        }
+        _ => None,
+    }
+}
+
+/// How a product with a constant is made of shifts and one addition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Recipe {
+    /// `(x + (x << a)) << b`
+    Sum(u8, u8),
+    /// `(x << a) − x`
+    Difference(u8),
+}
+
+fn recipe(factor: u64) -> Option<Recipe> {
+    if factor == 0 {
+        return None;
+    }
+    let twos = factor.trailing_zeros() as u8;
+    match factor >> twos {
+        3 => Some(Recipe::Sum(1, twos)),
+        5 => Some(Recipe::Sum(2, twos)),
+        9 => Some(Recipe::Sum(3, twos)),
+        odd if twos == 0 && odd > 1 && (odd + 1).is_power_of_two() => {
+            Some(Recipe::Difference((odd + 1).trailing_zeros() as u8))
+        }
+        _ => None,
+    }
+}
+
+fn multiply(func: &mut Function, inst: Inst, x: Value, factor: u64) -> Option<Value> {
+    let ty = func.dfg.value_type(x);
+    if !matches!(ty, types::I32 | types::I64) {
+        return None;
+    }
+    let recipe = recipe(factor)?;
+    let srcloc = func.srcloc(inst);
+    let mut cursor = FuncCursor::new(func).at_inst(inst).with_srcloc(srcloc);
+    Some(match recipe {
+        Recipe::Sum(a, b) => {
+            let shifted = shift(&mut cursor, ty, x, a);
+            let sum = cursor.ins().iadd(x, shifted);
+            if b == 0 { sum } else { shift(&mut cursor, ty, sum, b) }
+        }
+        Recipe::Difference(a) => {
+            let shifted = shift(&mut cursor, ty, x, a);
+            cursor.ins().isub(shifted, x)
+        }
+    })
+}
+
+fn shift(cursor: &mut FuncCursor<'_>, ty: Type, x: Value, by: u8) -> Value {
+    let by = cursor.ins().iconst(ty, i64::from(by));
+    cursor.ins().ishl(x, by)
+}
+
+fn mask(func: &mut Function, inst: Inst, x: Value, bits: u64) -> Option<Value> {
+    let bits = u32::try_from(bits).ok()?;
+    let narrow = super::loads::extension(func, maker(func, x)?)?;
+    let srcloc = func.srcloc(inst);
+    let mut cursor = FuncCursor::new(func).at_inst(inst).with_srcloc(srcloc);
+    let bits = cursor.ins().iconst(types::I32, i64::from(bits));
+    let masked = cursor.ins().band(narrow, bits);
+    Some(cursor.ins().uextend(types::I64, masked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_give_the_product() {
+        for factor in 1..2000u64 {
+            for x in [0u64, 1, 7, 0xffff_ffff, u64::MAX, 0x8000_0000_0000_0000] {
+                let got = match recipe(factor) {
+                    None => continue,
+                    Some(Recipe::Sum(a, b)) => x.wrapping_add(x << a) << b,
+                    Some(Recipe::Difference(a)) => (x << a).wrapping_sub(x),
+                };
+                assert_eq!(got, x.wrapping_mul(factor), "{x} * {factor}");
+            }
+        }
+        assert_eq!(recipe(31), Some(Recipe::Difference(5)));
+        assert_eq!(recipe(1), None);
+        assert_eq!(recipe(8), None);
+    }
+}
