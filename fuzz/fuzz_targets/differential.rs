@@ -49,7 +49,8 @@ type State = Vec<(String, Vec<u8>)>;
 
 /// Some argument of each type, the same for both engines.
 fn bits(seed: u64, i: usize) -> u64 {
-    const INTERESTING: [u64; 8] = [0, 1, u64::MAX, 0x8000_0000, 0x7fff_ffff, 1 << 63, 65535, 0x3ff0_0000_0000_0000];
+    const INTERESTING: [u64; 8] =
+        [0, 1, u64::MAX, 0x8000_0000, 0x7fff_ffff, 1 << 63, 65535, 0x3ff0_0000_0000_0000];
     INTERESTING[(seed as usize).wrapping_add(i * 3) % INTERESTING.len()] ^ (seed >> 32)
 }
 
@@ -178,7 +179,8 @@ impl Theirs {
                 }
             })
             .collect();
-        let mut results: Vec<wasmi::Val> = ty.results().iter().map(|ty| wasmi::Val::default_for_ty(*ty)).collect();
+        let mut results: Vec<wasmi::Val> =
+            ty.results().iter().map(|ty| wasmi::Val::default_for_ty(*ty)).collect();
         self.store.set_fuel(belljar_fuzz::FUEL * 10).expect("fuel is counted");
         match func.call(&mut self.store, &params, &mut results) {
             Ok(()) => Outcome::Returned(results.iter().map(their_plain).collect()),

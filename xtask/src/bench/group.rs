@@ -28,7 +28,7 @@ pub(crate) static GROUPS: [Group; 6] = [
     Group {
         name: "exec",
         about: "code that runs, compiling excluded",
-        targets: &[Target { rival: Wasmtime, ratio: 1.0 }],
+        targets: &[Target { rival: Wasmtime, ratio: 0.95 }],
         rounds: 9,
         quick_rounds: 2,
         items: exec::items,
@@ -53,7 +53,7 @@ pub(crate) static GROUPS: [Group; 6] = [
     Group {
         name: "start",
         about: "process start to exit of small programs, nothing cached",
-        targets: &[Target { rival: Wasmtime, ratio: 1.0 }, Target { rival: Wasmi, ratio: 1.0 }],
+        targets: &[Target { rival: Wasmtime, ratio: 0.5 }, Target { rival: Wasmi, ratio: 1.0 }],
         rounds: 61,
         quick_rounds: 7,
         items: start::items,
@@ -69,7 +69,7 @@ pub(crate) static GROUPS: [Group; 6] = [
     Group {
         name: "calls",
         about: "calls between host and guest: two i32 in, one out",
-        targets: &[Target { rival: Wasmtime, ratio: 1.0 }, Target { rival: Wasmi, ratio: 1.0 }],
+        targets: &[Target { rival: Wasmtime, ratio: 0.5 }, Target { rival: Wasmi, ratio: 0.5 }],
         rounds: 7,
         quick_rounds: 2,
         items: calls::items,
