@@ -1,5 +1,6 @@
 //! A module as a file: the path in, a wasm binary out, whatever the file holds refused with a reason.
 
+use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use anyhow::{Context, Error, anyhow};
@@ -28,9 +29,11 @@ impl ModuleFile {
     /// Where it cannot be read, is a directory, or is too large to be a module.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = read(path).or_fail(ExitCode::Unreadable)?;
-        let file = Self { path: path.into(), bytes };
-        if file.bytes.len() as u64 > MAX_BYTES {
-            return Err(file.refuse(anyhow!("the file is too large: a module may have at most 1 GiB")));
+        let too_large = bytes.is_none();
+        let file = Self { path: path.into(), bytes: bytes.unwrap_or_default() };
+        if too_large {
+            let limit = ByteSize(MAX_BYTES);
+            return Err(file.refuse(anyhow!("the file is too large: a module may have at most {limit}")));
         }
         Ok(file)
     }
@@ -108,7 +111,11 @@ impl ModuleFile {
     }
 
     /// A binary's refusal, with a hint where the reason is a feature that is yet to come.
-    fn refuse_binary(&self, error: Error) -> Failure {
+    fn refuse_binary(&self, mut error: Error) -> Failure {
+        if error.to_string().contains("unexpected end") {
+            let size = ByteSize(self.bytes.len() as u64);
+            error = error.context(format!("the file seems to be cut off after {size}"));
+        }
         match crate::inspect::unsupported_features(&self.bytes) {
             features if features.is_empty() => self.refuse(error),
             features => self.refuse(error.context(crate::proposals::advice(&features))),
@@ -120,8 +127,8 @@ impl ModuleFile {
     }
 }
 
-/// Reads what is not too large, and one byte more of what is.
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+/// The contents; `None` where they are too large.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     let cannot = || format!("could not read {}", path.display());
     let file = File::open(path).with_context(cannot)?;
     let meta = file.metadata().with_context(cannot)?;
@@ -129,11 +136,11 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
         return Err(anyhow!("it is a directory, and a .wasm or .wat file is needed").context(cannot()));
     }
     if meta.len() > MAX_BYTES {
-        let size = meta.len();
-        return Err(anyhow!("it has {size} bytes, and a module may have at most 1 GiB").context(cannot()));
+        return Ok(None);
     }
     // One byte more than the size, so that the read that finds the end needs no more room.
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len())?.saturating_add(1));
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len())? + 1);
+    // Pipes and devices do not tell their size.
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).with_context(cannot)?;
-    Ok(bytes)
+    Ok((bytes.len() as u64 <= MAX_BYTES).then_some(bytes))
 }

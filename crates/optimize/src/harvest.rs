@@ -1,7 +1,6 @@
 //! From Cranelift's result to a [`CompiledFunction`].
 
 use crate::failure::Failure;
-use crate::isa::IsaPair;
 use crate::polish::polish;
 use crate::trap_code;
 use crate::workspace::Workspace;
@@ -10,6 +9,7 @@ use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex};
 use cranelift_codegen::binemit::Reloc as MachineReloc;
 use cranelift_codegen::ir::function::FunctionParameters;
 use cranelift_codegen::ir::{ExternalName, UserExternalName};
+use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CompiledCode, FinalizedMachReloc, FinalizedRelocTarget};
 
 /// Namespace of a name that stands for a defined function.
@@ -30,18 +30,18 @@ pub(crate) fn name(target: RelocTarget) -> UserExternalName {
 /// the first positioned instruction belongs to `start`.
 pub(crate) fn harvest(
     workspace: &mut Workspace,
-    isa: IsaPair<'_>,
+    isa: &dyn TargetIsa,
     start: SourcePos,
     inlined: Vec<InlinedPos>,
 ) -> Result<CompiledFunction, Failure> {
-    let Workspace { context, control, .. } = workspace;
-    context.optimize(isa.optimizing, control)?;
-    if std::env::var_os("BJ_NOPOLISH").is_none() {
-        polish(context);
+    let Workspace { context, control, registers, .. } = workspace;
+    context.optimize(isa, control)?;
+    if polish(context) {
+        context.func.dfg.resolve_all_aliases();
+        context.verify_if(isa)?;
     }
-    context.compile(isa.selecting, control).map_err(|e| Failure::from(e.inner))?;
-    let isa = isa.selecting;
-    let code = context.take_compiled_code().ok_or_else(|| Failure::new("the compiler returned no code"))?;
+    let stencil = isa.compile_function(&context.func, &context.domtree, registers, false, control)?;
+    let code = stencil.apply_params(&context.func.params);
     Ok(CompiledFunction {
         code: code.code_buffer().to_vec(),
         align: code.buffer.alignment.max(isa.function_alignment().preferred),

@@ -6,6 +6,7 @@ use cranelift_codegen::settings::{self, Configurable};
 
 /// The settings that differ from Cranelift's defaults.
 const FLAGS: &[(&str, &str)] = &[
+    ("opt_level", "speed"),
     // Every guest frame keeps the frame pointer: stacks are walked by it, and nothing else.
     ("preserve_frame_pointers", "true"),
     ("unwind_info", "false"),
@@ -22,44 +23,28 @@ const FLAGS: &[(&str, &str)] = &[
 /// Instruction sets without which Cranelift calls library functions that no one provides here.
 const REQUIRED: &[&str] = &["has_sse3", "has_ssse3", "has_sse41"];
 
-/// The two targets that a function is compiled for in turn. They differ in the middle end alone.
-#[derive(Clone, Copy)]
-pub(crate) struct IsaPair<'a> {
-    /// With the middle end.
-    pub(crate) optimizing: &'a dyn TargetIsa,
-    /// Without: for a function that has been through it.
-    pub(crate) selecting: &'a dyn TargetIsa,
-}
-
-/// The host: with NaNs as the processor makes them, with canonical ones, and without a middle end.
+/// The host, twice: with NaNs as the processor makes them, and with canonical ones.
 pub(crate) struct Isas {
     plain: OwnedTargetIsa,
     canonical_nans: OwnedTargetIsa,
-    selecting: OwnedTargetIsa,
 }
 
 impl Isas {
     pub(crate) fn for_host() -> Result<Self, CompileError> {
-        Ok(Self {
-            plain: host("speed", "false")?,
-            canonical_nans: host("speed", "true")?,
-            selecting: host("none", "false")?,
-        })
+        Ok(Self { plain: host("false")?, canonical_nans: host("true")? })
     }
 
-    pub(crate) fn get(&self, canonical_nans: bool) -> IsaPair<'_> {
-        let optimizing = if canonical_nans { &*self.canonical_nans } else { &*self.plain };
-        IsaPair { optimizing, selecting: &*self.selecting }
+    pub(crate) fn get(&self, canonical_nans: bool) -> &dyn TargetIsa {
+        if canonical_nans { &*self.canonical_nans } else { &*self.plain }
     }
 }
 
-fn host(opt_level: &str, canonical_nans: &str) -> Result<OwnedTargetIsa, CompileError> {
+fn host(canonical_nans: &str) -> Result<OwnedTargetIsa, CompileError> {
     let unsupported = |why: String| {
         CompileError::Unsupported(format!("the optimizing tier cannot compile for this machine: {why}"))
     };
     let mut flags = settings::builder();
-    let chosen = [("opt_level", opt_level), ("enable_nan_canonicalization", canonical_nans)];
-    for (name, value) in FLAGS.iter().chain(&chosen) {
+    for (name, value) in FLAGS.iter().chain(&[("enable_nan_canonicalization", canonical_nans)]) {
         flags.set(name, value).map_err(|e| unsupported(format!("setting {name}: {e}")))?;
     }
     let builder = cranelift_native::builder().map_err(|e| unsupported(e.into()))?;

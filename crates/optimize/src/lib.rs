@@ -25,8 +25,9 @@ mod workspace;
 use belljar_abi::CompiledFunction;
 use belljar_compile::{CompileError, ModulePlan, Tier, TrampolineKind};
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
+use cranelift_codegen::isa::TargetIsa;
 use failure::Failure;
-use isa::{IsaPair, Isas};
+use isa::Isas;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use workspace::{Workspace, WorkspacePool};
 
@@ -52,7 +53,7 @@ impl Optimizer {
     /// The target and the processor features that code is made for: code runs only where all of them are
     /// present.
     pub fn target(&self) -> String {
-        isa::describe(self.isas.get(false).optimizing)
+        isa::describe(self.isas.get(false))
     }
 
     /// Compiles in a workspace from the pool. A panic of the compiler is an error of this function; its
@@ -60,7 +61,7 @@ impl Optimizer {
     fn compile(
         &self,
         canonical_nans: bool,
-        work: impl FnOnce(&mut Workspace, IsaPair<'_>) -> Result<CompiledFunction, Failure>,
+        work: impl FnOnce(&mut Workspace, &dyn TargetIsa) -> Result<CompiledFunction, Failure>,
     ) -> Result<CompiledFunction, Failure> {
         let isa = self.isas.get(canonical_nans);
         let mut workspace = self.pool.take();

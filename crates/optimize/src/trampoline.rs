@@ -2,7 +2,6 @@
 
 use crate::failure::Failure;
 use crate::harvest::harvest;
-use crate::isa::IsaPair;
 use crate::region::{self, Region, Regions};
 use crate::signature::{self, ADDRESS, value_type};
 use crate::workspace::Workspace;
@@ -13,13 +12,14 @@ use cranelift_codegen::ir::{
     Endianness, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName, Value,
     types,
 };
+use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilder;
 use std::mem::offset_of;
 
 /// Compiles a trampoline of either kind.
 pub(crate) fn trampoline(
     workspace: &mut Workspace,
-    isa: IsaPair<'_>,
+    isa: &dyn TargetIsa,
     kind: TrampolineKind,
     ty: &FuncType,
 ) -> Result<CompiledFunction, Failure> {
@@ -36,7 +36,7 @@ pub(crate) fn trampoline(
 /// Compiles the thunk of an import.
 pub(crate) fn thunk(
     workspace: &mut Workspace,
-    isa: IsaPair<'_>,
+    isa: &dyn TargetIsa,
     plan: &ModulePlan<'_>,
     import: FuncIndex,
 ) -> Result<CompiledFunction, Failure> {
@@ -64,7 +64,7 @@ const RESULT_REGISTERS: usize = 8;
 /// Compiles a function of one block.
 fn build(
     workspace: &mut Workspace,
-    isa: IsaPair<'_>,
+    isa: &dyn TargetIsa,
     signature: Signature,
     body: impl FnOnce(&mut FunctionBuilder<'_>, &mut [Value]),
 ) -> Result<CompiledFunction, Failure> {
@@ -79,7 +79,7 @@ fn build(
     builder.seal_block(entry);
     let mut params = builder.block_params(entry).to_vec();
     body(&mut builder, &mut params);
-    builder.finalize(isa.selecting.frontend_config());
+    builder.finalize(isa.frontend_config());
     harvest(workspace, isa, SourcePos::NONE, Vec::new())
 }
 

@@ -2,10 +2,13 @@
 
 /// Operators of a callee that are always worth inlining: about what a call, the moves around it and the
 /// callee's prologue and epilogue cost in code.
-pub(crate) const INLINE_OPERATORS: u32 = 40;
+pub(crate) const INLINE_ONCE: u32 = 20;
 
-/// Operators of a callee that calls nothing and is called from a loop. Calls clobber every register, so that
-/// a call in a loop spills all that the loop carries.
+/// Operators of a callee that is called from a loop. Calls clobber half of the registers, so that a call in a
+/// loop spills much of what the loop carries.
+pub(crate) const INLINE_IN_LOOP: u32 = 40;
+
+/// The same for a callee that calls nothing itself: the loop may then be without calls.
 pub(crate) const INLINE_LEAF_IN_LOOP: u32 = 120;
 
 /// Locals of an inlined callee: more than this is not a small function, whatever its operators.
@@ -15,11 +18,11 @@ pub(crate) const INLINE_LOCALS: u32 = 24;
 pub(crate) const INLINE_DEPTH: usize = 5;
 
 /// Operators that a function may gain by inlining, whatever its size.
-pub(crate) const INLINE_GROWTH_BASE: u32 = 400;
+pub(crate) const INLINE_GROWTH_BASE: u32 = 200;
 
 /// Operators that a function may gain by inlining for each of its own, in percent: bounds compile time and code
 /// size of the whole module.
-pub(crate) const INLINE_GROWTH_PERCENT: u32 = 60;
+pub(crate) const INLINE_GROWTH_PERCENT: u32 = 40;
 
 /// How often a function is inlined into itself: the first level saves half of all frames of a recursive
 /// function, each further one less.

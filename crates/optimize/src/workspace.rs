@@ -12,6 +12,7 @@ pub(crate) struct Workspace {
     pub(crate) context: Context,
     pub(crate) builder: FunctionBuilderContext,
     pub(crate) control: ControlPlane,
+    pub(crate) registers: regalloc2::Ctx,
     pub(crate) scratch: Scratch,
 }
 
@@ -21,6 +22,7 @@ impl Workspace {
             context: Context::new(),
             builder: FunctionBuilderContext::new(),
             control: ControlPlane::default(),
+            registers: regalloc2::Ctx::default(),
             scratch: Scratch::default(),
         }
     }

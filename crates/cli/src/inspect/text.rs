@@ -186,7 +186,7 @@ fn write_layout(f: &mut fmt::Formatter<'_>, layout: &Layout) -> fmt::Result {
                 let size = ByteSize(end.saturating_sub(region.start));
                 writeln!(f, "  {:#010x}..{end:#010x}  {:5}  {size}", region.start, region.what)?;
             }
-            None => writeln!(f, "  {:#010x}..            {:5}", region.start, region.what)?,
+            None => writeln!(f, "  {:#010x}..            {}", region.start, region.what)?,
         }
     }
     for symbol in &layout.symbols {

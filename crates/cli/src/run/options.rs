@@ -4,6 +4,7 @@ use super::dir_grant::DirGrant;
 use super::env_var::EnvVar;
 use super::preload::Preload;
 use crate::byte_size::ByteSize;
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::proposals::Proposals;
 use crate::time_span::TimeSpan;
@@ -61,7 +62,7 @@ pub(crate) struct RunOptions {
     pub(super) max_stack: Option<ByteSize>,
 
     /// Stop the guest after about N instructions
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number)]
     pub(super) fuel: Option<u64>,
 
     /// Stop the guest after this time, compilation not counted: 250ms, 10s, 2m
@@ -81,10 +82,34 @@ pub(crate) struct RunOptions {
     file_and_args: Vec<OsString>,
 }
 
+fn whole_number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number up to 2^64 - 1, found `{text}`"))
+}
+
 impl RunOptions {
     /// The module's file.
     pub(super) fn file(&self) -> &Path {
         Path::new(self.file_and_args.first().map_or(OsStr::new(""), |f| f))
+    }
+
+    /// Refuses what stands where the file should and cannot be meant as one.
+    ///
+    /// # Errors
+    ///
+    /// What it was taken for.
+    pub(super) fn check_file(&self) -> Result<(), Failure> {
+        let file = self.file();
+        let name = file.display();
+        if file.as_os_str().as_encoded_bytes().starts_with(b"-") {
+            return Err(Failure::usage(format!("there is no option `{name}`: `belljar help run` lists all")));
+        }
+        let is_word = file.components().count() == 1 && file.extension().is_none();
+        if is_word && !file.exists() {
+            let error =
+                format!("there is neither a file nor a subcommand named `{name}`: see `belljar --help`");
+            return Err(Failure::new(ExitCode::Unreadable, anyhow::Error::msg(error)));
+        }
+        Ok(())
     }
 
     /// What follows the file, as text.

@@ -56,6 +56,7 @@ impl RunOptions {
     ///
     /// Where it could not be started.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
+        self.check_file()?;
         let wasi = self.wasi()?;
         let Some(stack) = self.max_stack else { return self.run(wasi) };
         let too_large = || Failure::usage(format!("--max-stack {stack} is more than this machine can give"));
@@ -158,7 +159,10 @@ impl RunOptions {
         for (name, module) in &program.preloads {
             linker.allow_shadowing(true);
             if let Err(error) = linker.module(&mut *store, name, module) {
-                return Err(self.not_started(error.context(format!("--preload {name} failed")), store));
+                return Err(self.not_started(
+                    error.context(format!("while the module of --preload {name} was started")),
+                    store,
+                ));
             }
         }
         linker.instantiate(&mut *store, &program.module).map_err(|error| self.not_started(error, store))

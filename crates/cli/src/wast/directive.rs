@@ -1,6 +1,6 @@
 //! What each directive of a script asks, done with the engine.
 
-use super::pattern::matches;
+use super::pattern::{self, matches};
 use super::spectest;
 use super::value::{argument, show};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
@@ -190,7 +190,7 @@ impl Session {
         let found = self.execute(exec).map_err(|e| e.context("expected results, and it failed"))?;
         let fits = found.len() == expected.len()
             && expected.iter().zip(&found).all(|(e, v)| matches(&self.store, e, v));
-        ensure!(fits, "expected {expected:?}, found {}", self.show(&found));
+        ensure!(fits, "expected {}, found {}", list(expected.iter().map(pattern::show)), self.show(&found));
         Ok(())
     }
 
@@ -226,9 +226,13 @@ impl Session {
     }
 
     fn show(&self, values: &[Val]) -> String {
-        let shown: Vec<String> = values.iter().map(|v| show(&self.store, v)).collect();
-        if shown.is_empty() { "nothing".into() } else { shown.join(" ") }
+        list(values.iter().map(|v| show(&self.store, v)))
     }
+}
+
+fn list(shown: impl Iterator<Item = String>) -> String {
+    let shown: Vec<String> = shown.collect();
+    if shown.is_empty() { "nothing".into() } else { shown.join(" ") }
 }
 
 /// The directives of a script's text.

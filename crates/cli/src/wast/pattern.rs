@@ -34,6 +34,60 @@ fn matches_core(store: &Store<()>, expected: &WastRetCore<'_>, found: &Val) -> b
     }
 }
 
+/// A pattern as the script writes it, numbers as our values are shown.
+pub(super) fn show(expected: &WastRet<'_>) -> String {
+    match expected {
+        WastRet::Core(expected) => show_core(expected),
+        other => format!("{other:?}"),
+    }
+}
+
+fn show_core(expected: &WastRetCore<'_>) -> String {
+    match expected {
+        WastRetCore::I32(v) => format!("(i32.const {v})"),
+        WastRetCore::I64(v) => format!("(i64.const {v})"),
+        WastRetCore::F32(v) => format!("(f32.const {})", show_f32(v)),
+        WastRetCore::F64(v) => format!("(f64.const {})", show_f64(v)),
+        WastRetCore::V128(v) => format!("(v128.const {})", show_v128(v)),
+        WastRetCore::RefNull(_) => "(ref.null)".into(),
+        WastRetCore::RefExtern(Some(n)) => format!("(ref.extern {n})"),
+        WastRetCore::RefExtern(None) => "(ref.extern)".into(),
+        WastRetCore::RefFunc(_) => "(ref.func)".into(),
+        WastRetCore::Either(cases) => {
+            format!("(either {})", cases.iter().map(show_core).collect::<Vec<_>>().join(" "))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn show_f32(pattern: &NanPattern<F32>) -> String {
+    match pattern {
+        NanPattern::CanonicalNan => "nan:canonical".into(),
+        NanPattern::ArithmeticNan => "nan:arithmetic".into(),
+        NanPattern::Value(v) => format!("{:?} ;; {:#010x}", f32::from_bits(v.bits), v.bits),
+    }
+}
+
+fn show_f64(pattern: &NanPattern<F64>) -> String {
+    match pattern {
+        NanPattern::CanonicalNan => "nan:canonical".into(),
+        NanPattern::ArithmeticNan => "nan:arithmetic".into(),
+        NanPattern::Value(v) => format!("{:?} ;; {:#018x}", f64::from_bits(v.bits), v.bits),
+    }
+}
+
+fn show_v128(pattern: &V128Pattern) -> String {
+    let join = |lanes: Vec<String>| lanes.join(" ");
+    match pattern {
+        V128Pattern::I8x16(e) => format!("i8x16 {}", join(e.iter().map(|v| format!("{v:#04x}")).collect())),
+        V128Pattern::I16x8(e) => format!("i16x8 {}", join(e.iter().map(|v| format!("{v:#06x}")).collect())),
+        V128Pattern::I32x4(e) => format!("i32x4 {}", join(e.iter().map(|v| format!("{v:#010x}")).collect())),
+        V128Pattern::I64x2(e) => format!("i64x2 {}", join(e.iter().map(|v| format!("{v:#018x}")).collect())),
+        V128Pattern::F32x4(e) => format!("f32x4 {}", join(e.iter().map(show_f32).collect())),
+        V128Pattern::F64x2(e) => format!("f64x2 {}", join(e.iter().map(show_f64).collect())),
+    }
+}
+
 /// A NaN is canonical if its payload is the top bit alone, arithmetic if it has at least that; of either sign.
 fn f32_matches(expected: &NanPattern<F32>, found: u32) -> bool {
     match expected {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A transcript in parts; each part keeps its text, so that what is not run is written back unchanged.
-pub struct Transcript<'a> {
+pub(crate) struct Transcript<'a> {
     /// Before the first part.
     preamble: &'a str,
     parts: Vec<Part<'a>>,
@@ -21,7 +21,7 @@ const MARK: &str = "=== ";
 
 impl<'a> Transcript<'a> {
     /// Divides a text at its titles.
-    pub fn parse(text: &'a str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, String> {
         let mut starts: Vec<usize> = text.match_indices("\n=== ").map(|(at, _)| at + 1).collect();
         if text.starts_with(MARK) {
             starts.insert(0, 0);
@@ -37,7 +37,7 @@ impl<'a> Transcript<'a> {
     }
 
     /// Writes the files, runs the commands, and returns the transcript with what they printed.
-    pub fn replay(&self, program: &Path) -> String {
+    pub(crate) fn replay(&self, program: &Path) -> String {
         let dir = tempfile::tempdir().unwrap();
         let mut found = self.preamble.to_string();
         for part in &self.parts {
@@ -134,7 +134,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// The lines that differ, with the first one's neighbours.
-pub fn difference(expected: &str, found: &str) -> String {
+pub(crate) fn difference(expected: &str, found: &str) -> String {
     let (expected, found): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
     let same = expected.iter().zip(&found).take_while(|(a, b)| a == b).count();
     let same_at_end =

@@ -12,8 +12,9 @@ use super::product;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Type, Value, types};
 
-/// Rewrites what it recognises in the whole function.
-pub(super) fn shorten(func: &mut Function) {
+/// Rewrites what it recognises in the whole function; whether there was anything.
+pub(super) fn shorten(func: &mut Function) -> bool {
+    let mut changed = false;
     let mut next_block = func.layout.entry_block();
     while let Some(block) = next_block {
         next_block = func.layout.next_block(block);
@@ -22,9 +23,11 @@ pub(super) fn shorten(func: &mut Function) {
             next = func.layout.next_inst(inst);
             if let Some(value) = shorter(func, inst) {
                 replace(func, inst, value);
+                changed = true;
             }
         }
     }
+    changed
 }
 
 /// A cheaper value equal to an instruction's result, put before it.

@@ -21,8 +21,9 @@ struct Body {
     constants: Vec<Inst>,
 }
 
-/// Makes the float constants of small innermost loops before them.
-pub(super) fn hoist(func: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis) {
+/// Makes the float constants of small innermost loops before them; whether there were any.
+pub(super) fn hoist(func: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis) -> bool {
+    let mut changed = false;
     let mut bodies: SecondaryMap<Loop, Body> = SecondaryMap::new();
     for l in loops.loops() {
         if let Some(parent) = loops.loop_parent(l) {
@@ -42,8 +43,10 @@ pub(super) fn hoist(func: &mut Function, domtree: &DominatorTree, loops: &LoopAn
         }
         if let Some(before) = domtree.idom(loops.loop_header(l)).and_then(|b| func.layout.last_inst(b)) {
             move_before(func, before, &body.constants);
+            changed = true;
         }
     }
+    changed
 }
 
 fn survey(func: &Function, block: Block, body: &mut Body) {

@@ -12,8 +12,14 @@ use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, InstBuilder, Opcode, Value, ValueDef, types};
 use cranelift_codegen::loop_analysis::LoopAnalysis;
 
-/// Carries the loop variables that are zero-extended inside their loop as 64 bits.
-pub(super) fn widen(func: &mut Function, cfg: &ControlFlowGraph, loops: &LoopAnalysis, edges: &[BackEdge]) {
+/// Carries the loop variables that are zero-extended inside their loop as 64 bits; whether there were any.
+pub(super) fn widen(
+    func: &mut Function,
+    cfg: &ControlFlowGraph,
+    loops: &LoopAnalysis,
+    edges: &[BackEdge],
+) -> bool {
+    let mut changed = false;
     let extensions = extensions(func, loops);
     let mut headers: Vec<Block> = edges.iter().map(|e| e.header).collect();
     headers.dedup();
@@ -26,8 +32,10 @@ pub(super) fn widen(func: &mut Function, cfg: &ControlFlowGraph, loops: &LoopAna
                 continue;
             }
             widen_param(func, cfg, header, index, &extensions[param]);
+            changed = true;
         }
     }
+    changed
 }
 
 /// The instructions inside loops that zero-extend each loop variable.

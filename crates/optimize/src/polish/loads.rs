@@ -8,8 +8,9 @@ use super::edges::maker;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Value, types};
 
-/// Gives each 32-bit load whose value is zero-extended a 64-bit result.
-pub(super) fn widen(func: &mut Function) {
+/// Gives each 32-bit load whose value is zero-extended a 64-bit result; whether there was one.
+pub(super) fn widen(func: &mut Function) -> bool {
+    let mut changed = false;
     let mut next_block = func.layout.entry_block();
     while let Some(block) = next_block {
         next_block = func.layout.next_block(block);
@@ -20,9 +21,11 @@ pub(super) fn widen(func: &mut Function) {
                 && let Some(wide) = load(func, narrow)
             {
                 replace(func, inst, wide);
+                changed = true;
             }
         }
     }
+    changed
 }
 
 /// The 32-bit value that an instruction zero-extends.

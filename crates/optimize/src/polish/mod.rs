@@ -6,7 +6,7 @@
 //! before instruction selection, change no result, and leave alone what they do not recognise.
 //!
 //! ```text
-//!   optimize (middle end) ─▶ arithmetic ─▶ loads ─▶ constants ─▶ steps ─▶ indices ─▶ compile
+//!   optimize (middle end) ─▶ arithmetic ─▶ loads ─▶ constants ─▶ steps ─▶ indices ─▶ select
 //! ```
 
 mod arithmetic;
@@ -19,18 +19,19 @@ mod steps;
 
 use cranelift_codegen::Context;
 
-/// Runs all passes. The function has been optimized, and its control flow and dominator tree are computed.
-pub(crate) fn polish(context: &mut Context) {
-    arithmetic::shorten(&mut context.func);
-    loads::widen(&mut context.func);
+/// Runs all passes; whether any changed anything. The function has been optimized, and its control flow and
+/// dominator tree are computed; they stay as they are.
+pub(crate) fn polish(context: &mut Context) -> bool {
+    let mut changed = arithmetic::shorten(&mut context.func);
+    changed |= loads::widen(&mut context.func);
     context.compute_loop_analysis();
     if context.loop_analysis.loops().next().is_none() {
-        return;
+        return changed;
     }
-    constants::hoist(&mut context.func, &context.domtree, &context.loop_analysis);
+    changed |= constants::hoist(&mut context.func, &context.domtree, &context.loop_analysis);
     let edges = edges::back_edges(&context.func, &context.loop_analysis);
     for edge in &edges {
-        steps::postpone(&mut context.func, edge);
+        changed |= steps::postpone(&mut context.func, edge);
     }
-    indices::widen(&mut context.func, &context.cfg, &context.loop_analysis, &edges);
+    changed | indices::widen(&mut context.func, &context.cfg, &context.loop_analysis, &edges)
 }

@@ -29,11 +29,11 @@ struct Step {
     passed: bool,
 }
 
-/// Moves the steps that one back edge passes to the end of its block.
-pub(super) fn postpone(func: &mut Function, edge: &BackEdge) {
+/// Moves the steps that one back edge passes to the end of its block; whether there may have been any.
+pub(super) fn postpone(func: &mut Function, edge: &BackEdge) -> bool {
     let mut steps = steps(func, edge);
     if steps.is_empty() {
-        return;
+        return false;
     }
     compare_next(func, edge, &steps);
     let anchor = anchor(func, edge);
@@ -42,6 +42,7 @@ pub(super) fn postpone(func: &mut Function, edge: &BackEdge) {
         func.layout.remove_inst(step.inst);
         func.layout.insert_inst(step.inst, anchor);
     }
+    true
 }
 
 fn steps(func: &Function, edge: &BackEdge) -> Vec<Step> {

@@ -6,8 +6,8 @@
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::tuning::{
-    INLINE_DEPTH, INLINE_GROWTH_BASE, INLINE_GROWTH_PERCENT, INLINE_LEAF_IN_LOOP, INLINE_LOCALS,
-    INLINE_OPERATORS, INLINE_SELF, INLINE_SELF_LOCALS,
+    INLINE_DEPTH, INLINE_GROWTH_BASE, INLINE_GROWTH_PERCENT, INLINE_IN_LOOP, INLINE_LEAF_IN_LOOP,
+    INLINE_LOCALS, INLINE_ONCE, INLINE_SELF, INLINE_SELF_LOCALS,
 };
 use belljar_core::DefinedFuncIndex;
 
@@ -17,11 +17,20 @@ impl Translator<'_> {
             return false;
         }
         let facts = self.module.facts(callee);
-        let limit = if facts.calls == 0 && self.loops > 0 { INLINE_LEAF_IN_LOOP } else { INLINE_OPERATORS };
-        facts.operators <= limit
+        facts.operators <= self.size_limit(callee)
             && facts.locals <= INLINE_LOCALS
             && self.growth + facts.operators <= self.growth_limit()
             && self.is_shallow(callee)
+    }
+
+    /// Operators up to which a callee is small. A recursive function is a loop.
+    fn size_limit(&self, callee: DefinedFuncIndex) -> u32 {
+        let repeated = self.loops > 0 || callee == self.func;
+        match self.module.facts(callee).calls {
+            _ if !repeated => INLINE_ONCE,
+            0 => INLINE_LEAF_IN_LOOP,
+            _ => INLINE_IN_LOOP,
+        }
     }
 
     /// Operators that this function may gain.
@@ -39,8 +48,7 @@ impl Translator<'_> {
 
     /// Whether a function's values fit the registers twice, so that it may unfold into itself.
     fn is_narrow(&self, callee: DefinedFuncIndex) -> bool {
-        let params = self.module.func_type(self.module.func_index(callee)).params().len();
-        params + self.module.facts(callee).locals as usize <= INLINE_SELF_LOCALS
+        self.local_count(callee).is_ok_and(|count| count <= INLINE_SELF_LOCALS)
     }
 
     pub(super) fn inline(&mut self, callee: DefinedFuncIndex) -> Result<(), Failure> {

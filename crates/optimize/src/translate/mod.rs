@@ -31,20 +31,20 @@ pub(crate) use scratch::Scratch;
 
 use crate::failure::Failure;
 use crate::harvest::harvest;
-use crate::isa::IsaPair;
 use crate::signature;
 use crate::workspace::Workspace;
 use belljar_abi::{CompiledFunction, SourcePos};
 use belljar_compile::ModulePlan;
 use belljar_core::DefinedFuncIndex;
 use cranelift_codegen::ir::UserFuncName;
+use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilder;
 use translator::Translator;
 
 /// Compiles one defined function.
 pub(crate) fn function(
     workspace: &mut Workspace,
-    isa: IsaPair<'_>,
+    isa: &dyn TargetIsa,
     plan: &ModulePlan<'_>,
     func: DefinedFuncIndex,
 ) -> Result<CompiledFunction, Failure> {
@@ -57,7 +57,7 @@ pub(crate) fn function(
     let builder = FunctionBuilder::new(clif, &mut workspace.builder);
     let mut translator = Translator::new(builder, plan, &mut workspace.scratch, func);
     translator.run()?;
-    let inlined = translator.finish(isa.selecting);
+    let inlined = translator.finish(isa);
     let start = SourcePos(module.body(func).start as u32);
     harvest(workspace, isa, start, inlined)
 }

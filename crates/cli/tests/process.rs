@@ -1,0 +1,127 @@
+//! The program as a process: what cannot be written as a transcript.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn belljar() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Runs a module of this text with options before it.
+fn run(text: &str, options: &[&str]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("guest.wat");
+    std::fs::write(&file, text).unwrap();
+    belljar().args(options).arg(&file).output().unwrap()
+}
+
+#[test]
+fn a_real_program_gives_what_it_should() {
+    let dir = workspace().join("programs/markdown");
+    let run = |args: &[&str]| belljar().current_dir(&dir).args(args).output().unwrap();
+    let expected = std::fs::read_to_string(dir.join("sample.html")).unwrap();
+
+    let output = run(&["--dir", ".", "markdown.wasm", "sample.md"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    assert_eq!(output.status.code(), Some(0));
+
+    let output = run(&["markdown.wasm", "sample.md"]);
+    assert_eq!(output.status.code(), Some(1), "without --dir there is no file");
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("markdown: sample.md: "));
+}
+
+#[test]
+fn standard_input_is_the_guests() {
+    let dir = workspace().join("programs/markdown");
+    let input = std::fs::File::open(dir.join("sample.md")).unwrap();
+    let output = belljar().arg(dir.join("markdown.wasm")).stdin(input).output().unwrap();
+    assert_eq!(output.stdout, std::fs::read(dir.join("sample.html")).unwrap());
+}
+
+#[test]
+fn endless_recursion_is_a_trap_and_its_backtrace_is_short() {
+    let text = "(module (func $down (export \"_start\") (call $down)))";
+    for options in [&[][..], &["--max-stack", "64M"], &["--max-stack", "64K"]] {
+        let output = run(text, options);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(134), "{told}");
+        assert!(told.starts_with("error: the guest trapped: call stack exhausted\n"), "{told}");
+        assert!(told.contains("times the same") && told.lines().count() < 20, "{told}");
+    }
+}
+
+#[test]
+fn a_larger_stack_lets_a_guest_go_deeper() {
+    // Each level holds a value over the call, so that there is a frame.
+    let text = "(module
+        (func $down (param i32) (result i32)
+            (if (result i32) (local.get 0)
+                (then (i32.add (local.get 0) (call $down (i32.sub (local.get 0) (i32.const 1)))))
+                (else (i32.const 0))))
+        (func (export \"_start\") (drop (call $down (i32.const 300000)))))";
+    assert_eq!(run(text, &[]).status.code(), Some(134));
+    assert_eq!(run(text, &["--max-stack", "256M"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = belljar();
+    let output = command.args(["completion", "bash"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_file_too_large_for_a_module_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("huge.wasm");
+    // A hole takes no space on the disk.
+    std::fs::File::create(&path).unwrap().set_len(3 << 30).unwrap();
+    for subcommand in ["run", "inspect", "validate"] {
+        let output = belljar().arg(subcommand).arg(&path).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("too large: a module may have at most 1 GiB"), "{told}");
+        assert_eq!(output.status.code(), Some(65));
+    }
+}
+
+#[test]
+fn every_subcommand_has_examples_in_its_help() {
+    for subcommand in ["run", "inspect", "validate", "wast", "completion"] {
+        let output = belljar().args(["help", subcommand]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("\nExamples:\n  belljar "), "{text}");
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn the_version_is_ours() {
+    let output = belljar().arg("--version").output().unwrap();
+    let expected = format!("belljar {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+#[test]
+fn every_shell_gets_a_completion_script() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = belljar().args(["completion", shell]).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains("max-memory"), "{shell}");
+    }
+}
+
+#[test]
+fn exit_codes_are_documented() {
+    let manual = std::fs::read_to_string(workspace().join("docs/cli.md")).unwrap();
+    for code in [0, 1, 2, 65, 66, 69, 70, 74, 124, 134, 141] {
+        assert!(manual.contains(&format!("| {code} |")), "exit code {code} is missing from docs/cli.md");
+    }
+}
