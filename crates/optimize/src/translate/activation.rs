@@ -94,7 +94,8 @@ impl<'a> Translator<'a> {
     /// Parameters and locals of a function.
     pub(super) fn local_count(&self, func: DefinedFuncIndex) -> Result<usize, Failure> {
         let range = self.module.body(func);
-        let body = FunctionBody::new(BinaryReader::new(&self.module.bytes()[range.clone()], range.start as u64));
+        let body =
+            FunctionBody::new(BinaryReader::new(&self.module.bytes()[range.clone()], range.start as u64));
         let mut count = self.module.func_type(self.module.func_index(func)).params().len();
         for declared in body.get_locals_reader()? {
             count += declared?.0 as usize;
