@@ -55,6 +55,9 @@ pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry
     Ok(entries)
 }
 
+/// A kernel that the program does not run by its name: it lists all kernels instead.
+const UNREACHABLE: &str = "list";
+
 /// All kernels in their plain build.
 pub(crate) fn kernels(place: &Place, contenders: &[Contender]) -> Vec<Entry> {
     kernels_of(place, contenders, "ubench", |kernel| Some(kernel.to_string()))
@@ -74,8 +77,12 @@ fn kernels_of(
     };
     let file = file.display().to_string();
     let item = |(kernel, stdout): (String, Vec<u8>)| {
+        let name = name(&kernel)?;
+        if kernel == UNREACHABLE {
+            return Some(Entry::Skipped { name, reason: "the program takes this word as a command".into() });
+        }
         let words = ["run".into(), file.clone(), kernel.clone()];
-        let mut item = Item::of_runners(name(&kernel)?, contenders, &words, Reading::Kernel(kernel));
+        let mut item = Item::of_runners(name, contenders, &words, Reading::Kernel(kernel));
         item.expected.stdout = Some(stdout);
         Some(Entry::Item(item))
     };
