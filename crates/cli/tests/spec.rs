@@ -1,4 +1,5 @@
-//! The specification's own test suites: every directive passes. There is no list of exceptions.
+//! The specification's own test suites, and our own scripts: every directive passes. There is no list of
+//! exceptions.
 
 use belljar::{Config, Engine};
 use belljar_cli::wast::{Report, run_script};
@@ -44,4 +45,19 @@ fn simd_with_several_memories() {
     config.wasm_multi_memory(true);
     let scripts = proposal(Proposal::Simd).filter(|s| s.name() == OF_MULTI_MEMORY);
     all_pass(&config, scripts, 1);
+}
+
+/// What the optimizing tier rewrites still means the same.
+#[test]
+fn scripts_of_the_optimizing_tier() {
+    let engine = Engine::default();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../optimize/tests/scripts");
+    let mut total = Report::default();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        total.merge(run_script(&engine, &path, &std::fs::read_to_string(&path).unwrap()));
+    }
+    let failures: String = total.failures.iter().map(|f| format!("\n{f}")).collect();
+    assert_eq!(total.failed, 0, "{total}{failures}");
+    assert!(total.passed >= 500, "{total}");
 }

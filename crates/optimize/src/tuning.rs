@@ -36,6 +36,9 @@ pub(crate) const INLINE_SELF_LOCALS: usize = 6;
 /// at most eight vector registers.
 pub(crate) const INLINE_BULK_BYTES: u64 = 128;
 
+/// Copies of unknown length in one function whose short lengths are done in place, at 200 bytes of code each.
+pub(crate) const SHORT_COPIES: u32 = 8;
+
 /// Targets of a `br_table` from which on edges get blocks of their own, so that values which blocks need are
 /// passed once for each target instead of once for each entry.
 pub(crate) const BR_TABLE_DIRECT: usize = 64;

@@ -1,8 +1,9 @@
 //! Bulk instructions on memories and tables. Short ones of constant length are done in place.
 
 use super::memory_access::Place;
+use super::short_copy::Copy;
 use super::translator::Translator;
-use crate::tuning::INLINE_BULK_BYTES;
+use crate::tuning::{INLINE_BULK_BYTES, SHORT_COPIES};
 use belljar_abi::Builtin;
 use belljar_core::MemoryIndex;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
@@ -17,9 +18,7 @@ impl Translator<'_> {
             Operator::DataDrop { data_index } => self.drop_segment(Builtin::DataDrop, data_index),
             Operator::TableInit { elem_index, table } => self.init(Builtin::TableInit, table, elem_index),
             Operator::ElemDrop { elem_index } => self.drop_segment(Builtin::ElemDrop, elem_index),
-            Operator::TableCopy { dst_table, src_table } => {
-                self.copy(Builtin::TableCopy, dst_table, src_table);
-            }
+            Operator::TableCopy { dst_table, src_table } => self.table_copy(dst_table, src_table),
             Operator::TableFill { table } => self.fill(Builtin::TableFill, table),
             Operator::TableGrow { table } => {
                 let (value, delta) = self.pop2();
@@ -44,11 +43,11 @@ impl Translator<'_> {
         self.call_builtin(builtin, &[segment]);
     }
 
-    fn copy(&mut self, builtin: Builtin, to: u32, from: u32) {
+    fn table_copy(&mut self, to: u32, from: u32) {
         let (dst, src, length) = self.pop3();
         let (dst, src, length) = (self.widen(dst), self.widen(src), self.widen(length));
         let (to, from) = (self.i32_const(to), self.i32_const(from));
-        self.call_builtin(builtin, &[to, from, dst, src, length]);
+        self.call_builtin(Builtin::TableCopy, &[to, from, dst, src, length]);
     }
 
     fn fill(&mut self, builtin: Builtin, to: u32) {
@@ -58,19 +57,24 @@ impl Translator<'_> {
         self.call_builtin(builtin, &[to, dst, value, length]);
     }
 
-    /// The constant on top of the stack, if a bulk instruction of that length is done in place.
-    fn short_length(&self) -> Option<u64> {
-        let top = *self.s.stack.last()?;
-        self.constant(top).filter(|length| *length <= INLINE_BULK_BYTES)
+    fn memory_copy(&mut self, to: u32, from: u32) {
+        let (dst, src, length) = self.pop3();
+        let constant = self.constant(length);
+        let (dst, src, length) = (self.widen(dst), self.widen(src), self.widen(length));
+        let copy = Copy { to: MemoryIndex(to), from: MemoryIndex(from), dst, src, length };
+        match constant {
+            Some(length) if length <= INLINE_BULK_BYTES => self.copy_constant(copy, length),
+            None if self.copies < SHORT_COPIES => {
+                self.copies += 1;
+                self.copy_short_or_call(copy);
+            }
+            _ => self.call_copy(copy),
+        }
     }
 
-    fn memory_copy(&mut self, to: u32, from: u32) {
-        let Some(length) = self.short_length() else {
-            return self.copy(Builtin::MemoryCopy, to, from);
-        };
-        let (dst, src, _) = self.pop3();
-        let dst = self.checked_range(MemoryIndex(to), dst, length);
-        let src = self.checked_range(MemoryIndex(from), src, length);
+    fn copy_constant(&mut self, copy: Copy, length: u64) {
+        self.check_both_ranges(copy);
+        let (src, dst) = (self.checked_place(copy.from, copy.src), self.checked_place(copy.to, copy.dst));
         // All is read before anything is written: the ranges may overlap.
         let mut pieces = [None; (INLINE_BULK_BYTES / 16) as usize + 1];
         for ((ty, offset), piece) in chunks(length).zip(&mut pieces) {
@@ -83,7 +87,8 @@ impl Translator<'_> {
     }
 
     fn memory_fill(&mut self, memory: u32) {
-        let Some(length) = self.short_length() else {
+        let top = self.s.stack.last().and_then(|length| self.constant(*length));
+        let Some(length) = top.filter(|length| *length <= INLINE_BULK_BYTES) else {
             return self.fill(Builtin::MemoryFill, memory);
         };
         let (dst, value, _) = self.pop3();

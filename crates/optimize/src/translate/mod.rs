@@ -19,6 +19,7 @@ mod meter;
 mod numeric;
 mod reference;
 mod scratch;
+mod short_copy;
 mod simd;
 mod simd_arithmetic;
 mod simd_memory;

@@ -46,6 +46,8 @@ pub(super) struct Translator<'a> {
     pub(super) loops: u32,
     /// Operators that inlining has added.
     pub(super) growth: u32,
+    /// Copies of unknown length that are made in place where they turn out short.
+    pub(super) copies: u32,
     /// Whether a vector was seen. Without one, none needs to be brought to its canonical type.
     pub(super) vectors: bool,
 }
@@ -84,6 +86,7 @@ impl<'a> Translator<'a> {
             calls: false,
             loops: 0,
             growth: 0,
+            copies: 0,
             vectors: false,
         }
     }

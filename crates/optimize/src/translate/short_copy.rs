@@ -1,0 +1,113 @@
+//! `memory.copy` of a length that turns out to be short.
+//!
+//! Most copies that programs make are of a few bytes, and cost less than the call that would make them. Two
+//! overlapping pieces cover every length between one and two pieces' size:
+//!
+//! ```text
+//!   length   pieces                        reads come before writes, so that
+//!   16–32    first 16, last 16             source and destination may overlap
+//!    8–15    first 8, last 8
+//!    4–7     first 4, last 4
+//!    1–3     first, middle, last byte
+//! ```
+
+use super::memory_access::Place;
+use super::translator::Translator;
+use crate::trap_code;
+use belljar_abi::Builtin;
+use belljar_core::{MemoryIndex, Trap};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Block, InstBuilder, Type, Value, types};
+
+/// The longest copy made in place.
+const LONGEST: i64 = 32;
+
+/// Sizes of pieces, largest first.
+const PIECES: [(Type, i64); 3] = [(types::I8X16, 16), (types::I64, 8), (types::I32, 4)];
+
+/// A copy with 64-bit operands.
+#[derive(Clone, Copy)]
+pub(super) struct Copy {
+    pub(super) to: MemoryIndex,
+    pub(super) from: MemoryIndex,
+    pub(super) dst: Value,
+    pub(super) src: Value,
+    pub(super) length: Value,
+}
+
+impl Translator<'_> {
+    /// Copies in place if the length is short, through the runtime otherwise.
+    pub(super) fn copy_short_or_call(&mut self, copy: Copy) {
+        let (short, long, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        self.flush_fuel();
+        let is_short = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, copy.length, LONGEST);
+        self.b.ins().brif(is_short, short, &[], long, &[]);
+        self.start_sealed(short);
+        self.check_both_ranges(copy);
+        let (src, dst) = (self.checked_place(copy.from, copy.src), self.checked_place(copy.to, copy.dst));
+        for (ty, size) in PIECES {
+            let (piece, shorter) = (self.b.create_block(), self.b.create_block());
+            let fits = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, copy.length, size);
+            self.b.ins().brif(fits, piece, &[], shorter, &[]);
+            self.start_sealed(piece);
+            let last = self.b.ins().iadd_imm_s(copy.length, -size);
+            self.copy_pieces(ty, src, dst, &[last], done);
+            self.start_sealed(shorter);
+        }
+        let bytes = self.b.create_block();
+        self.b.ins().brif(copy.length, bytes, &[], done, &[]);
+        self.start_sealed(bytes);
+        let middle = self.b.ins().ushr_imm_u(copy.length, 1);
+        let last = self.b.ins().iadd_imm_s(copy.length, -1);
+        self.copy_pieces(types::I8, src, dst, &[middle, last], done);
+        self.start_sealed(long);
+        self.call_copy(copy);
+        self.b.ins().jump(done, &[]);
+        self.start_sealed(done);
+    }
+
+    /// Copies through the runtime.
+    pub(super) fn call_copy(&mut self, copy: Copy) {
+        let (to, from) = (self.i32_const(copy.to.0), self.i32_const(copy.from.0));
+        self.call_builtin(Builtin::MemoryCopy, &[to, from, copy.dst, copy.src, copy.length]);
+    }
+
+    fn start_sealed(&mut self, block: Block) {
+        self.b.seal_block(block);
+        self.b.switch_to_block(block);
+    }
+
+    /// Copies the piece at the start and those at `others`, then goes on in `done`.
+    fn copy_pieces(&mut self, ty: Type, src: Place, dst: Place, others: &[Value], done: Block) {
+        let first = self.b.ins().load(ty, src.flags, src.address, 0);
+        let mut rest = [None; 2];
+        for (at, slot) in others.iter().zip(&mut rest) {
+            let address = self.b.ins().iadd(src.address, *at);
+            *slot = Some((self.b.ins().load(ty, src.flags, address, 0), *at));
+        }
+        self.b.ins().store(dst.flags, first, dst.address, 0);
+        for (value, at) in rest.into_iter().flatten() {
+            let address = self.b.ins().iadd(dst.address, at);
+            self.b.ins().store(dst.flags, value, address, 0);
+        }
+        self.b.ins().jump(done, &[]);
+    }
+
+    /// Traps unless both ranges lie within their memories: in one memory, unless the one that begins later does.
+    pub(super) fn check_both_ranges(&mut self, copy: Copy) {
+        if copy.to == copy.from {
+            let later = self.b.ins().umax(copy.dst, copy.src);
+            self.check_range(copy.to, later, copy.length);
+        } else {
+            self.check_range(copy.to, copy.dst, copy.length);
+            self.check_range(copy.from, copy.src, copy.length);
+        }
+    }
+
+    fn check_range(&mut self, memory: MemoryIndex, start: Value, length: Value) {
+        let accessible = self.memory_length(memory);
+        let end = self.b.ins().iadd(start, length);
+        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, accessible);
+        self.b.ins().trapnz(outside, trap_code::encode(Trap::MemoryOutOfBounds));
+    }
+}

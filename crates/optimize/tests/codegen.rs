@@ -1,0 +1,107 @@
+//! What the code looks like where its shape is the point. Sizes leave room for other choices of registers, but
+//! none for what should be gone.
+
+use belljar_abi::Artifact;
+use belljar_compile::{ModulePlan, Tunables, compile};
+use belljar_module::{EntityIndex, Module, WasmFeatures, validate};
+use belljar_optimize::Optimizer;
+
+struct Compiled {
+    module: Module,
+    artifact: Artifact,
+}
+
+impl Compiled {
+    fn new(wat: &str, tunables: Tunables) -> Self {
+        let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM2).unwrap();
+        let artifact = compile(&ModulePlan::new(&module, tunables), &Optimizer::new().unwrap()).unwrap();
+        Self { module, artifact }
+    }
+
+    /// The code of an exported function.
+    fn code(&self, export: &str) -> &[u8] {
+        let EntityIndex::Func(func) = self.module.export(export).unwrap().entity else { panic!() };
+        let range = self.artifact.funcs[self.module.defined_func(func).unwrap().index()];
+        &self.artifact.text[range.start.0 as usize..][..range.length as usize]
+    }
+}
+
+/// How often a sequence of bytes occurs.
+fn count(code: &[u8], bytes: &[u8]) -> usize {
+    code.windows(bytes.len()).filter(|w| *w == bytes).count()
+}
+
+fn plain(wat: &str) -> Compiled {
+    Compiled::new(wat, Tunables::default())
+}
+
+#[test]
+fn a_small_leaf_is_inlined_and_needs_no_stack_check() {
+    let wat = r#"(module
+        (func $sq (param i32) (result i32) (i32.mul (local.get 0) (local.get 0)))
+        (func (export "f") (param i32) (result i32)
+            (i32.add (call $sq (local.get 0)) (call $sq (i32.add (local.get 0) (i32.const 3))))))"#;
+    let inlined = plain(wat);
+    assert!(inlined.code("f").len() <= 32, "{:x?}", inlined.code("f"));
+    let called = Compiled::new(wat, Tunables { inlining: false, ..Tunables::default() });
+    assert!(called.code("f").len() > 60);
+}
+
+#[test]
+fn a_counting_loop_has_one_jump_a_round() {
+    let compiled = plain(
+        r#"(module (memory 1) (func (export "f") (param $p i32) (result i32) (local $i i32) (local $s i32)
+            (loop $l
+                (local.set $s (i32.add (local.get $s) (i32.load (local.get $p))))
+                (local.set $p (i32.add (local.get $p) (i32.const 4)))
+                (br_if $l (i32.ne (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 700))))
+            (local.get $s)))"#,
+    );
+    let code = compiled.code("f");
+    // `jne` back, and no `jmp` of either width.
+    assert_eq!(count(code, &[0x0f, 0x85]), 1, "{code:x?}");
+    assert!(!code.contains(&0xe9) && !code.contains(&0xeb), "{code:x?}");
+}
+
+#[test]
+fn a_product_of_halves_is_one_multiplication() {
+    let wat = include_str!("scripts/wide_products.wast");
+    let module = &wat[wat.find("(module").unwrap()..wat.find("\n(assert").unwrap()];
+    let compiled = plain(module);
+    for i in 0..32 {
+        let code = compiled.code(&format!("upper{i}"));
+        assert!(code.len() <= 24, "upper{i}: {code:x?}");
+    }
+    for i in (0..16).step_by(3) {
+        let code = compiled.code(&format!("lower{i}"));
+        assert!(code.len() <= 24, "lower{i}: {code:x?}");
+    }
+    assert!(compiled.code("wrong").len() > 48);
+}
+
+#[test]
+fn an_index_with_one_meaning_is_a_direct_call() {
+    let compiled = plain(
+        r#"(module (table 3 3 funcref) (elem (i32.const 0) $a $b $c)
+            (type $one (func (param i32) (result i32)))
+            (func $a (type $one) (i32.add (local.get 0) (i32.const 1)))
+            (func $b (param i64))
+            (func $c (param f32))
+            (func (export "constant") (param i32) (result i32)
+                (call_indirect (type $one) (local.get 0) (i32.const 0)))
+            (func (export "only one") (param i32 i32) (result i32)
+                (call_indirect (type $one) (local.get 0) (local.get 1))))"#,
+    );
+    assert!(compiled.code("constant").len() <= 16, "{:x?}", compiled.code("constant"));
+    // A comparison, the body, and the traps: nothing is called.
+    assert!(compiled.code("only one").len() <= 48, "{:x?}", compiled.code("only one"));
+}
+
+#[test]
+fn constant_globals_are_constants() {
+    let compiled = plain(
+        r#"(module (global $g i32 (i32.const 41))
+            (func (export "f") (result i32) (i32.add (global.get $g) (i32.const 1))))"#,
+    );
+    assert!(count(compiled.code("f"), &[42, 0, 0, 0]) == 1);
+}
