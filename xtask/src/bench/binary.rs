@@ -24,16 +24,19 @@ pub(crate) enum Binary {
 }
 
 impl Binary {
-    /// The target's name, and what cargo builds it with.
-    fn cargo(self) -> Option<(&'static str, &'static [&'static str])> {
-        const RIVALS: &[&str] = &["--manifest-path", "rivals/Cargo.toml"];
+    /// The target's name, and how cargo builds it: a subcommand, then its options. All are built alike: optimized
+    /// across crates, as programs are that are given to others.
+    fn cargo(self) -> Option<(&'static str, &'static str, &'static [&'static str])> {
+        const RIVALS: &[&str] = &["--release", "--manifest-path", "rivals/Cargo.toml"];
+        // As the alias `cargo dist` has it, which takes no options.
+        const DIST: &[&str] =
+            &["--profile", "dist", "--package", "belljar-cli", "--", "-C", "target-feature=+crt-static"];
+        const OURS: &[&str] = &["--profile", "dist", "--package", "bench-runner", "--features", "belljar"];
         match self {
-            Self::Belljar => Some(("belljar", &["--package", "belljar-cli"])),
-            Self::BenchBelljar => {
-                Some(("bench-belljar", &["--package", "bench-runner", "--features", "belljar"]))
-            }
-            Self::RivalWasmtime => Some(("rival-wasmtime", RIVALS)),
-            Self::RivalWasmi => Some(("rival-wasmi", RIVALS)),
+            Self::Belljar => Some(("belljar", "rustc", DIST)),
+            Self::BenchBelljar => Some(("bench-belljar", "build", OURS)),
+            Self::RivalWasmtime => Some(("rival-wasmtime", "build", RIVALS)),
+            Self::RivalWasmi => Some(("rival-wasmi", "build", RIVALS)),
             Self::NativeUbench => None,
         }
     }
@@ -56,7 +59,7 @@ impl<'a> Binaries<'a> {
             return known.clone().map_err(anyhow::Error::msg);
         }
         let built = match binary.cargo() {
-            Some((name, args)) => self.cargo_build(name, args),
+            Some((name, subcommand, options)) => self.cargo_build(name, subcommand, options),
             None => ubench::build_native(self.place),
         };
         let built = built.map_err(|error| format!("{error:#}"));
@@ -64,13 +67,12 @@ impl<'a> Binaries<'a> {
         built.map_err(anyhow::Error::msg)
     }
 
-    fn cargo_build(&self, name: &str, args: &[&str]) -> Result<PathBuf> {
+    fn cargo_build(&self, name: &str, subcommand: &str, options: &[&str]) -> Result<PathBuf> {
         eprintln!("building {name}");
         let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
             .current_dir(&self.place.root)
-            .args(["build", "--release", "--quiet", "--message-format", "json-render-diagnostics"])
-            .args(["--bin", name])
-            .args(args)
+            .args([subcommand, "--quiet", "--message-format", "json-render-diagnostics", "--bin", name])
+            .args(options)
             .stderr(Stdio::inherit())
             .output()
             .context("cargo does not start")?;
