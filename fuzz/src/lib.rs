@@ -27,6 +27,7 @@ pub fn module(u: &mut Unstructured<'_>, closed: bool) -> Result<Vec<u8>> {
     config.wide_arithmetic_enabled = false;
     config.extended_const_enabled = false;
     config.shared_everything_threads_enabled = false;
+    config.compact_imports_enabled = false;
     config.min_memories = config.min_memories.min(1);
     config.max_memories = 1;
     config.max_memory32_bytes = 4 << 20;

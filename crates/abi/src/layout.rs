@@ -1,7 +1,7 @@
 //! Where each part of an instance lies, computed from counts alone.
 
 use crate::{CONTEXT_DISTANCE, ConstHeader, FuncObject, GuestTable, MemoryRef};
-use belljar_core::{FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TypeIndex};
+use belljar_core::{FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TagIndex, TypeIndex};
 
 /// How many of everything a module has: all that its layout depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,6 +22,8 @@ pub struct LayoutCounts {
     pub imported_globals: u32,
     /// Defined globals.
     pub defined_globals: u32,
+    /// Tags, imported ones included.
+    pub tags: u32,
     /// Data segments.
     pub data_segments: u32,
     /// Element segments.
@@ -55,6 +57,7 @@ pub struct VmLayout {
     imported_tables: i32,
     imported_globals: i32,
     types: i32,
+    tags: i32,
     escaping_funcs: i32,
     dropped_data: i32,
     dropped_elem: i32,
@@ -92,6 +95,7 @@ impl VmLayout {
         let imported_tables = below(consts.take(counts.imported_tables as usize, 8, 8));
         let imported_globals = below(consts.take(counts.imported_globals as usize, 8, 8));
         let types = below(consts.take(counts.types as usize, 4, 4));
+        let tags = below(consts.take(counts.tags as usize, 4, 4));
         let escaping_funcs = below(consts.take(counts.escaping_funcs as usize, FuncObject::GUEST_SIZE, 16));
 
         let mut state = Cursor(0);
@@ -129,6 +133,7 @@ impl VmLayout {
             imported_tables,
             imported_globals,
             types,
+            tags,
             escaping_funcs,
             dropped_data,
             dropped_elem,
@@ -198,6 +203,12 @@ impl VmLayout {
         self.types + ty.0 as i32 * 4
     }
 
+    /// Offset of the store's id of a tag ([`belljar_core::TagId`]).
+    pub fn tag_id(&self, tag: TagIndex) -> i32 {
+        debug_assert!(tag.0 < self.counts.tags);
+        self.tags + tag.0 as i32 * 4
+    }
+
     /// Offset of the function object of the `nth` escaping function.
     pub fn func_object(&self, nth: u32) -> i32 {
         debug_assert!(nth < self.counts.escaping_funcs);
@@ -230,12 +241,13 @@ mod tests {
             defined_tables: vec![Some(10), None],
             imported_globals: 1,
             defined_globals: 3,
+            tags: 2,
             data_segments: 3,
             elem_segments: 2,
         })
         .unwrap();
         assert_eq!(layout.func_object(0) % 16, 0);
-        assert!(layout.type_id(TypeIndex(2)) + 4 <= layout.func_object(0));
+        assert!(layout.type_id(TypeIndex(2)) + 4 <= layout.tag_id(TagIndex(0)));
         assert!(
             layout.func_object(4) + FuncObject::GUEST_SIZE as i32
                 <= layout.const_size() as i32 - CONTEXT_DISTANCE as i32

@@ -45,5 +45,13 @@ pub const CONTEXT_DISTANCE: usize = 32 << 20;
 /// offset up to this needs no check of its own.
 pub const GUARD_SIZE: u64 = 32 << 20;
 
+/// Types that an engine may know at most: as many as one module may define.
+pub const MAX_TYPES: usize = 1_000_000;
+
+/// Bytes of a row of the engine's table of types, whose rows lie in the order of [`belljar_core::TypeId`]: entry `n`
+/// of a row, 32 bits, is the type `n` levels below the outermost of those that the type was declared below, or
+/// the type itself; all ones beyond. The specification's limit on depth is 63.
+pub const TYPE_LINE_SIZE: usize = 64 * 4;
+
 /// Changes whenever anything in this crate that compiled code depends on changes.
 pub const ABI_VERSION: u32 = 1;

@@ -12,6 +12,10 @@ pub struct ConstHeader {
     pub text_base: usize,
     /// Address of the builtin functions' entry points, in the order of [`crate::Builtin`].
     pub builtins: usize,
+    /// Address that references to garbage-collected objects are offsets from; 0 where the store has no heap.
+    pub gc_base: usize,
+    /// Address of the engine's table of types ([`crate::TYPE_LINE_SIZE`]); 0 where it is empty.
+    pub type_lines: usize,
     /// Which instance of the store this is.
     pub instance: u32,
     /// Reserved, zero.
@@ -32,7 +36,7 @@ pub struct FuncObject {
     pub code: usize,
     /// Its first argument: a context for a guest function, this object's own address for a host function.
     pub context: usize,
-    /// Canonical id of its type ([`belljar_core::SigId`]).
+    /// Canonical id of its type ([`belljar_core::TypeId`]).
     pub sig: u32,
     /// Index of the function in its module, or [`FuncObject::HOST`].
     pub func_index: u32,

@@ -109,4 +109,26 @@ proposals! {
     wasm_multi_value MULTI_VALUE;
     /// Several memories in a module. Default: no.
     wasm_multi_memory MULTI_MEMORY;
+    /// `return_call` and its like. Default: no.
+    wasm_tail_call TAIL_CALL;
+    /// Exceptions: `try_table`, `throw`, `throw_ref`, tags. Default: no.
+    wasm_exceptions EXCEPTIONS;
+    /// The older exception instructions: `try`, `catch`, `rethrow`, `delegate`. Default: no.
+    wasm_legacy_exceptions LEGACY_EXCEPTIONS;
+    /// Typed function references: `call_ref`, references to defined types. Default: no.
+    wasm_function_references FUNCTION_REFERENCES;
+    /// Structs, arrays and small integers behind references, collected. Default: no.
+    wasm_gc GC;
+    /// Memories and tables with 64-bit addresses. Default: no.
+    wasm_memory64 MEMORY64;
+    /// Arithmetic in constant expressions. Default: no.
+    wasm_extended_const EXTENDED_CONST;
+    /// Vector instructions whose result depends on the machine. Default: no.
+    wasm_relaxed_simd RELAXED_SIMD;
+    /// Shared memories and atomic instructions. Default: no.
+    wasm_threads THREADS;
+    /// 128-bit sums and products of 64-bit integers. Default: no.
+    wasm_wide_arithmetic WIDE_ARITHMETIC;
+    /// Memories with pages of one byte. Default: no.
+    wasm_custom_page_sizes CUSTOM_PAGE_SIZES;
 }

@@ -1,6 +1,6 @@
 //! Things that are imported and exported: one enum over the kinds.
 
-use crate::{AsContext, ExternType, Func, Global, Memory, Table};
+use crate::{AsContext, ExternType, Func, Global, Memory, Table, Tag};
 use belljar_vm::{Entity, StoreId};
 
 /// Something that an instance exports or imports.
@@ -14,6 +14,8 @@ pub enum Extern {
     Table(Table),
     /// A memory.
     Memory(Memory),
+    /// A tag.
+    Tag(Tag),
 }
 
 macro_rules! kinds {
@@ -43,6 +45,7 @@ kinds! {
     into_global Global;
     into_table Table;
     into_memory Memory;
+    into_tag Tag;
 }
 
 impl Extern {
@@ -63,6 +66,7 @@ impl Extern {
             Entity::Global(id) => Self::Global(Global::from_id(store, id)),
             Entity::Table(id) => Self::Table(Table::from_id(store, id)),
             Entity::Memory(id) => Self::Memory(Memory::from_id(store, id)),
+            Entity::Tag(id) => Self::Tag(Tag::from_id(store, id)),
         }
     }
 
@@ -72,6 +76,7 @@ impl Extern {
             Self::Global(it) => Entity::Global(it.id()),
             Self::Table(it) => Entity::Table(it.id()),
             Self::Memory(it) => Entity::Memory(it.id()),
+            Self::Tag(it) => Entity::Tag(it.id()),
         }
     }
 
@@ -81,6 +86,7 @@ impl Extern {
             Self::Global(it) => it.store(),
             Self::Table(it) => it.store(),
             Self::Memory(it) => it.store(),
+            Self::Tag(it) => it.store(),
         }
     }
 }
@@ -121,5 +127,10 @@ impl<'instance> Export<'instance> {
     /// The global, if it is one.
     pub fn into_global(self) -> Option<Global> {
         self.item.into_global()
+    }
+
+    /// The tag, if it is one.
+    pub fn into_tag(self) -> Option<Tag> {
+        self.item.into_tag()
     }
 }

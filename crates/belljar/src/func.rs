@@ -11,6 +11,9 @@ use belljar_core::{FuncRefId, InstanceId};
 use belljar_vm::{HostFunc, RawFunc, StoreCore, StoreId, StoreInner, Value};
 use std::sync::Arc;
 
+/// What [`Func::new`] and [`Func::wrap`] panic for want of.
+const ROOM: &str = "room in the store for a host function";
+
 /// A function of a store: a guest's, or the host's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Func {
@@ -31,7 +34,7 @@ impl Func {
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
         let store = store.as_context_mut();
-        let host = dynamic(store.0.core().runtime(), ty, func);
+        let host = dynamic(store.0.core().runtime(), ty, func).expect(ROOM);
         Self::enter(store.0.core_mut(), &host)
     }
 
@@ -58,12 +61,12 @@ impl Func {
         func: impl IntoFunc<T, Params, Results>,
     ) -> Self {
         let store = store.as_context_mut();
-        let host = func.into_host_func(store.0.core().runtime());
+        let host = func.into_host_func(store.0.core().runtime()).expect(ROOM);
         Self::enter(store.0.core_mut(), &host)
     }
 
     fn enter(store: &mut StoreCore, host: &Arc<HostFunc>) -> Self {
-        let id = store.new_host_func(host, None).expect("room in the store for a host function");
+        let id = store.new_host_func(host, None).expect(ROOM);
         Self { store: store.id(), id }
     }
 
@@ -203,7 +206,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
 /// returning a [`WasmRet`].
 pub trait IntoFunc<T: 'static, Params, Results>: Send + Sync + 'static {
     #[doc(hidden)]
-    fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Arc<HostFunc>;
+    fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Result<Arc<HostFunc>>;
 }
 
 macro_rules! into_func {
@@ -213,7 +216,7 @@ macro_rules! into_func {
         where
             F: Fn($($name),*) -> R + Send + Sync + 'static,
         {
-            fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Arc<HostFunc> {
+            fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Result<Arc<HostFunc>> {
                 let f = move |_: Caller<'_, T>, $($name: $name),*| self($($name),*);
                 f.into_host_func(runtime)
             }
@@ -224,7 +227,7 @@ macro_rules! into_func {
         where
             F: Fn(Caller<'_, T>, $($name),*) -> R + Send + Sync + 'static,
         {
-            fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Arc<HostFunc> {
+            fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Result<Arc<HostFunc>> {
                 HostFunc::typed::<T, _, <R::Results as WasmResults>::ResultAbi, _>(
                     runtime,
                     move |store: &mut StoreInner<T>, instance: Option<InstanceId>, params: ($($name::Abi,)*)| {
@@ -247,7 +250,7 @@ pub(crate) fn dynamic<T: 'static>(
     runtime: &Arc<belljar_vm::Runtime>,
     ty: FuncType,
     func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
-) -> Arc<HostFunc> {
+) -> Result<Arc<HostFunc>> {
     let run = move |store: &mut StoreInner<T>,
                     instance: Option<InstanceId>,
                     params: &[Value],

@@ -207,7 +207,7 @@ impl<T: 'static> Linker<T> {
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
-        let host = dynamic(self.engine.runtime(), ty, func);
+        let host = dynamic(self.engine.runtime(), ty, func)?;
         self.insert(module, name, Definition::Host(host))
     }
 
@@ -222,7 +222,7 @@ impl<T: 'static> Linker<T> {
         name: &str,
         func: impl IntoFunc<T, Params, Results>,
     ) -> Result<&mut Self> {
-        let host = func.into_host_func(self.engine.runtime());
+        let host = func.into_host_func(self.engine.runtime())?;
         self.insert(module, name, Definition::Host(host))
     }
 

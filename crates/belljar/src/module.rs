@@ -86,27 +86,27 @@ impl Module {
 
     /// The imports, in order.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> + '_ {
-        let described = &self.inner.described;
+        let Inner { described, code, .. } = &*self.inner;
         described.imports().iter().map(|import| ImportType {
             module: &import.module,
             name: &import.name,
-            ty: described.entity_type(import.entity).into(),
+            ty: code.entity_type(import.entity).into(),
         })
     }
 
     /// The exports, in order.
     pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> + '_ {
-        let described = &self.inner.described;
+        let Inner { described, code, .. } = &*self.inner;
         described
             .exports()
             .iter()
-            .map(|export| ExportType { name: &export.name, ty: described.entity_type(export.entity).into() })
+            .map(|export| ExportType { name: &export.name, ty: code.entity_type(export.entity).into() })
     }
 
     /// The type of the export of this name.
     pub fn get_export(&self, name: &str) -> Option<ExternType> {
-        let described = &self.inner.described;
-        described.export(name).map(|export| described.entity_type(export.entity).into())
+        let Inner { described, code, .. } = &*self.inner;
+        described.export(name).map(|export| code.entity_type(export.entity).into())
     }
 
     /// The contents of the custom sections of this name, in order.

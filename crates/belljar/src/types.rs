@@ -46,6 +46,28 @@ impl fmt::Display for FuncType {
     }
 }
 
+/// The type of a tag: that of a function which takes an exception's payload and returns nothing.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct TagType(FuncType);
+
+impl TagType {
+    /// The type of a tag whose exceptions hold the function type's parameters.
+    pub const fn new(ty: FuncType) -> Self {
+        Self(ty)
+    }
+
+    /// The function type.
+    pub const fn ty(&self) -> &FuncType {
+        &self.0
+    }
+}
+
+impl fmt::Display for TagType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tag {}", self.0)
+    }
+}
+
 /// The type of anything that a module imports or exports.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum ExternType {
@@ -57,6 +79,8 @@ pub enum ExternType {
     Table(TableType),
     /// A memory.
     Memory(MemoryType),
+    /// A tag.
+    Tag(TagType),
 }
 
 macro_rules! accessors {
@@ -91,6 +115,7 @@ accessors! {
     global unwrap_global Global GlobalType;
     table unwrap_table Table TableType;
     memory unwrap_memory Memory MemoryType;
+    tag unwrap_tag Tag TagType;
 }
 
 impl From<belljar_core::ExternType> for ExternType {
@@ -100,6 +125,7 @@ impl From<belljar_core::ExternType> for ExternType {
             belljar_core::ExternType::Global(ty) => Self::Global(ty),
             belljar_core::ExternType::Table(ty) => Self::Table(ty),
             belljar_core::ExternType::Memory(ty) => Self::Memory(ty),
+            belljar_core::ExternType::Tag(ty) => Self::Tag(TagType::new(FuncType(ty.ty().clone()))),
         }
     }
 }
@@ -111,6 +137,7 @@ impl fmt::Display for ExternType {
             Self::Global(ty) => ty.fmt(f),
             Self::Table(ty) => ty.fmt(f),
             Self::Memory(ty) => ty.fmt(f),
+            Self::Tag(ty) => ty.fmt(f),
         }
     }
 }

@@ -39,6 +39,28 @@ proposals! {
     MultiValue "multi-value" wasm_multi_value;
     /// Several memories
     MultiMemory "multi-memory" wasm_multi_memory;
+    /// `return_call`
+    TailCall "tail-call" wasm_tail_call;
+    /// Exceptions
+    Exceptions "exceptions" wasm_exceptions;
+    /// The older exception instructions
+    LegacyExceptions "legacy-exceptions" wasm_legacy_exceptions;
+    /// Typed function references
+    FunctionReferences "function-references" wasm_function_references;
+    /// Garbage collection
+    Gc "gc" wasm_gc;
+    /// 64-bit memories and tables
+    Memory64 "memory64" wasm_memory64;
+    /// Arithmetic in constant expressions
+    ExtendedConst "extended-const" wasm_extended_const;
+    /// Relaxed vector instructions
+    RelaxedSimd "relaxed-simd" wasm_relaxed_simd;
+    /// Shared memories and atomic instructions
+    Threads "threads" wasm_threads;
+    /// 128-bit arithmetic
+    WideArithmetic "wide-arithmetic" wasm_wide_arithmetic;
+    /// Memories with pages of one byte
+    CustomPageSizes "custom-page-sizes" wasm_custom_page_sizes;
 }
 
 /// What a command line switches on and off.

@@ -1,9 +1,8 @@
 //! Decisions about a whole module that every function's code depends on.
 
 use crate::Tunables;
-use belljar_core::{FuncIndex, FuncType, TableIndex, TypeIndex};
+use belljar_core::{FuncIndex, TableIndex, TypeIndex};
 use belljar_module::{ElemItems, Module, SegmentMode};
-use std::collections::HashMap;
 
 /// The contents of a table that never changes.
 #[derive(Clone, Debug)]
@@ -19,8 +18,6 @@ pub struct ModulePlan<'a> {
     pub module: &'a Module,
     /// What shapes the code.
     pub tunables: Tunables,
-    /// For each type, the smallest index of a structurally equal type of the module.
-    pub canonical_types: Vec<TypeIndex>,
     /// For each table, its contents where they never change.
     pub read_only_tables: Vec<Option<ReadOnlyTable>>,
     /// Imports that need a thunk, in the order of their thunks.
@@ -30,13 +27,6 @@ pub struct ModulePlan<'a> {
 impl<'a> ModulePlan<'a> {
     /// Plans the code of a module.
     pub fn new(module: &'a Module, tunables: Tunables) -> Self {
-        let mut first: HashMap<&FuncType, TypeIndex> = HashMap::new();
-        let canonical_types = module
-            .types()
-            .iter()
-            .enumerate()
-            .map(|(i, ty)| *first.entry(ty).or_insert(TypeIndex::new(i)))
-            .collect();
         let read_only_tables: Vec<_> =
             (0..module.tables().len()).map(|i| read_only(module, TableIndex::new(i))).collect();
         let mut thunks: Vec<FuncIndex> = read_only_tables
@@ -47,12 +37,12 @@ impl<'a> ModulePlan<'a> {
             .collect();
         thunks.sort_unstable();
         thunks.dedup();
-        Self { module, tunables, canonical_types, read_only_tables, thunks }
+        Self { module, tunables, read_only_tables, thunks }
     }
 
     /// The canonical number of a function's type within the module.
     pub fn canonical_type_of(&self, func: FuncIndex) -> TypeIndex {
-        self.canonical_types[self.module.funcs()[func.index()].index()]
+        self.module.canonical_type(self.module.funcs()[func.index()])
     }
 }
 
@@ -78,7 +68,7 @@ fn read_only(module: &Module, table: TableIndex) -> Option<ReadOnlyTable> {
             continue;
         }
         let ElemItems::Funcs(funcs) = &elem.items else { return None };
-        let start = offset.as_i32()? as usize;
+        let start = usize::try_from(offset.as_number()?).ok()?;
         elements.get_mut(start..start.checked_add(funcs.len())?)?.iter_mut().zip(funcs).for_each(
             |(slot, func)| {
                 *slot = Some(*func);

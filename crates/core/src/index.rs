@@ -41,8 +41,12 @@ index! {
     DataIndex
     /// An element segment of a module.
     ElemIndex
-    /// A function type, canonical within one engine: equal ids mean structurally equal types.
-    SigId
+    /// A tag in a module's tag index space (imports first).
+    TagIndex
+    /// A defined type, canonical within one engine: equal ids mean structurally equal types.
+    TypeId
+    /// A tag within one store.
+    TagId
     /// An instance within one store.
     InstanceId
     /// A reference to a function as guests hold it: byte offset of its function object from the store's

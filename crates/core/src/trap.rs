@@ -63,6 +63,18 @@ traps! {
     OutOfFuel = "all fuel consumed", "all fuel consumed";
     /// A null reference where an object was needed.
     NullReference = "null reference", "null reference";
+    /// An index outside an array, or a range of an array or segment.
+    ArrayOutOfBounds = "array access out of bounds", "out of bounds array access";
+    /// `ref.cast` of a reference to something else.
+    CastFailure = "cast failure: the reference is of another type", "cast failure";
+    /// An array too large to be made.
+    AllocationTooLarge = "allocation size too large", "allocation size too large";
+    /// The garbage-collected heap is full and may not grow.
+    GcHeapExhausted = "garbage-collected heap exhausted", "garbage-collected heap exhausted";
+    /// An atomic access at an address that is no multiple of its size.
+    UnalignedAtomic = "unaligned atomic access", "unaligned atomic";
+    /// `memory.atomic.wait` on a memory that is not shared.
+    ExpectedSharedMemory = "atomic wait on a memory that is not shared", "expected shared memory";
     /// An import that `Linker::define_unknown_imports_as_traps` filled in.
     UnknownImport = "called an import that has no definition", "unknown import";
 }

@@ -1,8 +1,30 @@
 //! Constant expressions: initial values of globals, offsets of segments, items of element segments.
 
 use crate::error::ModuleError;
-use belljar_core::{FuncIndex, GlobalIndex, RawVal};
+use belljar_core::{FuncIndex, GlobalIndex, RawVal, TypeIndex};
 use wasmparser::Operator;
+
+/// What a constant expression may calculate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arithmetic {
+    /// Sum.
+    Add,
+    /// Difference.
+    Sub,
+    /// Product.
+    Mul,
+}
+
+impl Arithmetic {
+    /// The result, modulo 2 to the 64th; of 32-bit operands the low half counts.
+    pub const fn apply(self, a: u64, b: u64) -> u64 {
+        match self {
+            Self::Add => a.wrapping_add(b),
+            Self::Sub => a.wrapping_sub(b),
+            Self::Mul => a.wrapping_mul(b),
+        }
+    }
+}
 
 /// One step of a constant expression, on a stack of values.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -15,6 +37,25 @@ pub enum ConstOp {
     RefFunc(FuncIndex),
     /// Pushes null.
     RefNull,
+    /// Pops two `i32` and pushes what they make.
+    I32(Arithmetic),
+    /// Pops two `i64` and pushes what they make.
+    I64(Arithmetic),
+    /// Pops an `i32` and pushes it as an `i31`.
+    RefI31,
+    /// Pops a struct's fields and pushes it.
+    StructNew(TypeIndex),
+    /// Pushes a struct of zeros and nulls.
+    StructNewDefault(TypeIndex),
+    /// Pops a value and a length, and pushes an array of it.
+    ArrayNew(TypeIndex),
+    /// Pops a length, and pushes an array of zeros or nulls.
+    ArrayNewDefault(TypeIndex),
+    /// Pops so many elements and pushes an array of them.
+    ArrayNewFixed(TypeIndex, u32),
+    /// Pops a reference and pushes it with a type of the other hierarchy: `extern.convert_any` and
+    /// `any.convert_extern`, which change nothing else.
+    Convert,
 }
 
 /// A validated constant expression. The value that is left on the stack is its result.
@@ -39,12 +80,25 @@ impl ConstExpr {
         &self.ops
     }
 
-    /// Its value as an `i32`, where it is a plain constant.
-    pub fn as_i32(&self) -> Option<u32> {
-        match &*self.ops {
-            [ConstOp::Value(v)] => Some(v.u32()),
-            _ => None,
+    /// Its value as an unsigned number of 32 or 64 bits, where it depends on constants alone.
+    pub fn as_number(&self) -> Option<u64> {
+        let mut stack: Vec<u64> = Vec::with_capacity(1);
+        for op in &self.ops {
+            let value = match *op {
+                ConstOp::Value(v) => v.u64(),
+                ConstOp::I32(arithmetic) => {
+                    let (b, a) = (stack.pop()?, stack.pop()?);
+                    u64::from(arithmetic.apply(a, b) as u32)
+                }
+                ConstOp::I64(arithmetic) => {
+                    let (b, a) = (stack.pop()?, stack.pop()?);
+                    arithmetic.apply(a, b)
+                }
+                _ => return None,
+            };
+            stack.push(value);
         }
+        stack.pop()
     }
 
     pub(crate) fn read(expr: &wasmparser::ConstExpr<'_>) -> Result<Self, ModuleError> {
@@ -61,6 +115,25 @@ impl ConstExpr {
                 Operator::GlobalGet { global_index } => ConstOp::GlobalGet(GlobalIndex(global_index)),
                 Operator::RefFunc { function_index } => ConstOp::RefFunc(FuncIndex(function_index)),
                 Operator::RefNull { .. } => ConstOp::RefNull,
+                Operator::I32Add => ConstOp::I32(Arithmetic::Add),
+                Operator::I32Sub => ConstOp::I32(Arithmetic::Sub),
+                Operator::I32Mul => ConstOp::I32(Arithmetic::Mul),
+                Operator::I64Add => ConstOp::I64(Arithmetic::Add),
+                Operator::I64Sub => ConstOp::I64(Arithmetic::Sub),
+                Operator::I64Mul => ConstOp::I64(Arithmetic::Mul),
+                Operator::RefI31 => ConstOp::RefI31,
+                Operator::StructNew { struct_type_index } => ConstOp::StructNew(TypeIndex(struct_type_index)),
+                Operator::StructNewDefault { struct_type_index } => {
+                    ConstOp::StructNewDefault(TypeIndex(struct_type_index))
+                }
+                Operator::ArrayNew { array_type_index } => ConstOp::ArrayNew(TypeIndex(array_type_index)),
+                Operator::ArrayNewDefault { array_type_index } => {
+                    ConstOp::ArrayNewDefault(TypeIndex(array_type_index))
+                }
+                Operator::ArrayNewFixed { array_type_index, array_size } => {
+                    ConstOp::ArrayNewFixed(TypeIndex(array_type_index), array_size)
+                }
+                Operator::AnyConvertExtern | Operator::ExternConvertAny => ConstOp::Convert,
                 Operator::End => break,
                 other => {
                     return Err(ModuleError::Invalid {

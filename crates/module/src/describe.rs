@@ -4,11 +4,9 @@ use crate::const_expr::{ConstExpr, ConstOp};
 use crate::error::ModuleError;
 use crate::facts::{FuncFacts, TableUse};
 use crate::module::{DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode};
+use crate::wasm_types::{global_type, memory_type, sub_type, table_type};
 use belljar_abi::{LayoutCounts, VmLayout};
-use belljar_core::{
-    FuncIndex, FuncType, GlobalIndex, GlobalType, MemoryIndex, MemoryType, Mutability, RefType, TableIndex,
-    TableType, TypeIndex, ValType,
-};
+use belljar_core::{FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TagIndex, TypeIndex};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -24,6 +22,8 @@ impl Describer {
         let module = Module {
             bytes,
             types: Vec::new(),
+            rec_groups: Vec::new(),
+            canonical_types: Vec::new(),
             imports: Vec::new(),
             exports: Vec::new(),
             export_names: HashMap::new(),
@@ -37,6 +37,8 @@ impl Describer {
             globals: Vec::new(),
             global_inits: Vec::new(),
             imported_globals: 0,
+            tags: Vec::new(),
+            imported_tags: 0,
             start: None,
             elems: Vec::new(),
             data: Vec::new(),
@@ -65,9 +67,11 @@ impl Describer {
         match payload {
             Payload::TypeSection(section) => {
                 for group in section {
+                    let start = m.types.len() as u32;
                     for ty in group?.into_types() {
-                        m.types.push(func_type(ty.unwrap_func())?);
+                        m.types.push(sub_type(&ty)?);
                     }
+                    m.rec_groups.push(start..m.types.len() as u32);
                 }
             }
             Payload::ImportSection(section) => {
@@ -102,6 +106,11 @@ impl Describer {
                     m.global_inits.push(ConstExpr::read(&global.init_expr)?);
                 }
             }
+            Payload::TagSection(section) => {
+                for tag in section {
+                    m.tags.push(TypeIndex(tag?.func_type_idx));
+                }
+            }
             Payload::ExportSection(section) => {
                 for export in section {
                     let export = export?;
@@ -112,7 +121,7 @@ impl Describer {
                         ExternalKind::Table => EntityIndex::Table(TableIndex(export.index)),
                         ExternalKind::Memory => EntityIndex::Memory(MemoryIndex(export.index)),
                         ExternalKind::Global => EntityIndex::Global(GlobalIndex(export.index)),
-                        ExternalKind::Tag => return Err(unsupported("tags")),
+                        ExternalKind::Tag => EntityIndex::Tag(TagIndex(export.index)),
                     };
                     m.export_names.insert(export.name.into(), m.exports.len());
                     m.exports.push(Export { name: export.name.into(), entity });
@@ -169,18 +178,25 @@ impl Describer {
                 m.imported_globals += 1;
                 EntityIndex::Global(GlobalIndex::new(m.globals.len() - 1))
             }
-            TypeRef::Tag(_) => return Err(unsupported("tags")),
+            TypeRef::Tag(ty) => {
+                m.tags.push(TypeIndex(ty.func_type_idx));
+                m.imported_tags += 1;
+                EntityIndex::Tag(TagIndex::new(m.tags.len() - 1))
+            }
         };
         m.imports.push(Import { module: import.module.into(), name: import.name.into(), entity });
         Ok(())
     }
 
+    /// `canonical_types`: for each type, the smallest index of an equal one.
     pub(crate) fn finish(
         self,
         facts: Vec<FuncFacts>,
         table_uses: Vec<TableUse>,
+        canonical_types: Vec<TypeIndex>,
     ) -> Result<Module, ModuleError> {
         let mut m = self.module;
+        m.canonical_types = canonical_types;
         m.facts = facts;
         m.table_uses = table_uses;
         m.escaping = vec![None; m.funcs.len()];
@@ -233,52 +249,6 @@ fn escaping(m: &Module) -> Vec<FuncIndex> {
 
 fn slice(range: Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
-}
-
-fn unsupported(what: &str) -> ModuleError {
-    ModuleError::Invalid { message: format!("{what} are not supported"), offset: 0 }
-}
-
-fn val_type(ty: wasmparser::ValType) -> Result<ValType, ModuleError> {
-    Ok(match ty {
-        wasmparser::ValType::I32 => ValType::I32,
-        wasmparser::ValType::I64 => ValType::I64,
-        wasmparser::ValType::F32 => ValType::F32,
-        wasmparser::ValType::F64 => ValType::F64,
-        wasmparser::ValType::V128 => ValType::V128,
-        wasmparser::ValType::Ref(r) => ValType::Ref(ref_type(r)?),
-    })
-}
-
-fn ref_type(ty: wasmparser::RefType) -> Result<RefType, ModuleError> {
-    if ty.is_func_ref() {
-        Ok(RefType::FUNCREF)
-    } else if ty.is_extern_ref() {
-        Ok(RefType::EXTERNREF)
-    } else {
-        Err(unsupported("reference types other than funcref and externref"))
-    }
-}
-
-fn func_type(ty: &wasmparser::FuncType) -> Result<FuncType, ModuleError> {
-    let list = |types: &[wasmparser::ValType]| {
-        types.iter().map(|t| val_type(*t)).collect::<Result<Vec<_>, ModuleError>>()
-    };
-    Ok(FuncType::new(list(ty.params())?, list(ty.results())?))
-}
-
-fn table_type(ty: &wasmparser::TableType) -> Result<TableType, ModuleError> {
-    let element = ref_type(ty.element_type)?;
-    Ok(TableType::new(element, ty.initial as u32, ty.maximum.map(|m| m as u32)))
-}
-
-fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
-    MemoryType::new(ty.initial as u32, ty.maximum.map(|m| m as u32))
-}
-
-fn global_type(ty: &wasmparser::GlobalType) -> Result<GlobalType, ModuleError> {
-    let mutability = if ty.mutable { Mutability::Var } else { Mutability::Const };
-    Ok(GlobalType::new(val_type(ty.content_type)?, mutability))
 }
 
 fn elem_segment(elem: wasmparser::Element<'_>) -> Result<ElemSegment, ModuleError> {

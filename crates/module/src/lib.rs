@@ -10,11 +10,13 @@ mod facts;
 mod module;
 mod names;
 mod validate;
+mod wasm_types;
 
-pub use const_expr::{ConstExpr, ConstOp};
+pub use const_expr::{Arithmetic, ConstExpr, ConstOp};
 pub use error::ModuleError;
 pub use facts::{FuncFacts, TableUse};
 pub use module::{DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode};
 pub use names::Names;
 pub use validate::validate;
+pub use wasm_types::{heap_type, ref_type, val_type};
 pub use wasmparser::WasmFeatures;

@@ -3,8 +3,8 @@
 use crate::{ConstExpr, FuncFacts, Names, TableUse};
 use belljar_abi::{LayoutCounts, VmLayout};
 use belljar_core::{
-    DefinedFuncIndex, ExternType, FuncIndex, FuncType, GlobalIndex, GlobalType, MemoryIndex, MemoryType,
-    TableIndex, TableType, TypeIndex,
+    CompositeType, DefinedFuncIndex, DefinedTypes, ExternType, FuncIndex, FuncType, GlobalIndex, GlobalType,
+    HeapType, MemoryIndex, MemoryType, SubType, TableIndex, TableType, TagIndex, TagType, TypeIndex, TypeRef,
 };
 use std::collections::HashMap;
 use std::ops::Range;
@@ -21,6 +21,8 @@ pub enum EntityIndex {
     Memory(MemoryIndex),
     /// A global.
     Global(GlobalIndex),
+    /// A tag.
+    Tag(TagIndex),
 }
 
 /// An import. Imports of one kind come in the order of that kind's index space.
@@ -100,7 +102,9 @@ pub struct ElemSegment {
 #[derive(Debug)]
 pub struct Module {
     pub(crate) bytes: Arc<[u8]>,
-    pub(crate) types: Vec<FuncType>,
+    pub(crate) types: Vec<SubType>,
+    pub(crate) rec_groups: Vec<Range<u32>>,
+    pub(crate) canonical_types: Vec<TypeIndex>,
     pub(crate) imports: Vec<Import>,
     pub(crate) exports: Vec<Export>,
     pub(crate) export_names: HashMap<Box<str>, usize>,
@@ -114,6 +118,8 @@ pub struct Module {
     pub(crate) globals: Vec<GlobalType>,
     pub(crate) global_inits: Vec<ConstExpr>,
     pub(crate) imported_globals: usize,
+    pub(crate) tags: Vec<TypeIndex>,
+    pub(crate) imported_tags: usize,
     pub(crate) start: Option<FuncIndex>,
     pub(crate) elems: Vec<ElemSegment>,
     pub(crate) data: Vec<DataSegment>,
@@ -133,9 +139,28 @@ impl Module {
         &self.bytes
     }
 
-    /// The type section.
-    pub fn types(&self) -> &[FuncType] {
+    /// The type section. References to other types in it are indices.
+    pub fn types(&self) -> &[SubType] {
         &self.types
+    }
+
+    /// The recursion groups of the type section, as ranges of type indices.
+    pub fn rec_groups(&self) -> &[Range<u32>] {
+        &self.rec_groups
+    }
+
+    /// The smallest index of a type that is equal to this one.
+    pub fn canonical_type(&self, ty: TypeIndex) -> TypeIndex {
+        self.canonical_types[ty.index()]
+    }
+
+    /// A function type by its index.
+    ///
+    /// # Panics
+    ///
+    /// If the type is no function type: validation has seen to it wherever the binary names one.
+    pub fn func_type_at(&self, ty: TypeIndex) -> &FuncType {
+        self.types[ty.index()].composite.as_func().expect("validation has seen a function type")
     }
 
     /// The imports, in the order of the binary.
@@ -160,7 +185,7 @@ impl Module {
 
     /// The type of a function.
     pub fn func_type(&self, func: FuncIndex) -> &FuncType {
-        &self.types[self.funcs[func.index()].index()]
+        self.func_type_at(self.funcs[func.index()])
     }
 
     /// How many functions are imported.
@@ -251,6 +276,21 @@ impl Module {
         self.imported_globals
     }
 
+    /// The type index of each tag, imports first.
+    pub fn tags(&self) -> &[TypeIndex] {
+        &self.tags
+    }
+
+    /// The type of a tag: its parameters are the payload.
+    pub fn tag_type(&self, tag: TagIndex) -> &FuncType {
+        self.func_type_at(self.tags[tag.index()])
+    }
+
+    /// How many tags are imported.
+    pub fn imported_tags(&self) -> usize {
+        self.imported_tags
+    }
+
     /// The function to call at instantiation.
     pub fn start(&self) -> Option<FuncIndex> {
         self.start
@@ -309,6 +349,7 @@ impl Module {
             EntityIndex::Table(i) => ExternType::Table(self.tables[i.index()]),
             EntityIndex::Memory(i) => ExternType::Memory(self.memories[i.index()]),
             EntityIndex::Global(i) => ExternType::Global(self.globals[i.index()]),
+            EntityIndex::Tag(i) => ExternType::Tag(TagType::new(self.tag_type(i).clone())),
         }
     }
 
@@ -328,6 +369,7 @@ impl Module {
             defined_tables: self.tables.iter().enumerate().skip(self.imported_tables).map(fixed).collect(),
             imported_globals: self.imported_globals as u32,
             defined_globals: (self.globals.len() - self.imported_globals) as u32,
+            tags: self.tags.len() as u32,
             data_segments: self.data.len() as u32,
             elem_segments: self.elems.len() as u32,
         }
@@ -336,3 +378,37 @@ impl Module {
 
 /// Tables of up to this many elements live inside the instance's state where their size never changes.
 const FIXED_TABLE_LIMIT: u32 = 1 << 20;
+
+impl DefinedTypes for Module {
+    fn kind(&self, ty: TypeRef) -> HeapType {
+        match ty {
+            TypeRef::Index(i) => HeapType::of_composite(&self.types[i.index()].composite),
+            // A module's own types refer to each other by index only.
+            TypeRef::Rec(_) | TypeRef::Id(_) => HeapType::Any,
+        }
+    }
+
+    fn is_subtype(&self, a: TypeRef, b: TypeRef) -> bool {
+        let TypeRef::Index(b) = b else { return false };
+        let mut above = Some(a);
+        while let Some(TypeRef::Index(a)) = above {
+            if self.canonical_type(a) == self.canonical_type(b) {
+                return true;
+            }
+            above = self.types[a.index()].supertype;
+        }
+        false
+    }
+}
+
+impl Module {
+    /// Whether a type has no declared subtypes and may have none.
+    pub fn is_final(&self, ty: TypeIndex) -> bool {
+        self.types[ty.index()].is_final
+    }
+
+    /// What a type is.
+    pub fn composite_type(&self, ty: TypeIndex) -> &CompositeType {
+        &self.types[ty.index()].composite
+    }
+}

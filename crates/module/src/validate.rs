@@ -4,7 +4,9 @@ use crate::describe::Describer;
 use crate::error::ModuleError;
 use crate::facts::{FuncFacts, TableUse};
 use crate::module::Module;
+use belljar_core::TypeIndex;
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::sync::Arc;
 use wasmparser::{
     FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, ValidPayload,
@@ -24,10 +26,13 @@ pub fn validate(bytes: Arc<[u8]>, features: WasmFeatures) -> Result<Module, Modu
     let mut parser = Parser::new(0);
     // What a byte means can depend on the features: where one memory is allowed, its index is a zero byte.
     parser.set_features(features);
+    let mut canonical_types = Vec::new();
     for payload in parser.parse_all(&bytes) {
         let payload = payload?;
-        if let ValidPayload::Func(func, body) = validator.payload(&payload)? {
-            bodies.push((func, body));
+        match validator.payload(&payload)? {
+            ValidPayload::Func(func, body) => bodies.push((func, body)),
+            ValidPayload::End(types) => canonical_types = canonical(&types),
+            _ => {}
         }
         match payload {
             Payload::CodeSectionEntry(body) => describer.body(body.range()),
@@ -36,7 +41,16 @@ pub fn validate(bytes: Arc<[u8]>, features: WasmFeatures) -> Result<Module, Modu
     }
     let tables = describer.table_count();
     let (facts, uses) = check_bodies(&bodies, tables)?;
-    describer.finish(facts, uses)
+    describer.finish(facts, uses, canonical_types)
+}
+
+/// For each type, the smallest index of an equal one: the validator has given equal types one id.
+fn canonical(types: &wasmparser::types::Types) -> Vec<TypeIndex> {
+    let types = types.as_ref();
+    let mut first = HashMap::new();
+    (0..types.core_type_count_in_module())
+        .map(|i| *first.entry(types.core_type_at_in_module(i)).or_insert(TypeIndex(i)))
+        .collect()
 }
 
 fn check_magic(bytes: &[u8]) -> Result<(), ModuleError> {
@@ -112,7 +126,12 @@ fn note(op: &Operator<'_>, facts: &mut FuncFacts, uses: &mut [TableUse]) {
     facts.operators += 1;
     match *op {
         Operator::Loop { .. } => facts.has_loop = true,
-        Operator::Call { .. } | Operator::CallIndirect { .. } => facts.calls += 1,
+        Operator::Call { .. }
+        | Operator::CallIndirect { .. }
+        | Operator::CallRef { .. }
+        | Operator::ReturnCall { .. }
+        | Operator::ReturnCallIndirect { .. }
+        | Operator::ReturnCallRef { .. } => facts.calls += 1,
         Operator::TableSet { table }
         | Operator::TableFill { table }
         | Operator::TableInit { table, .. }

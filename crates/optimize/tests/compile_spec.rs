@@ -43,7 +43,7 @@ fn compile_all(tests: impl Iterator<Item = TestFile<'static>>, at_least: usize) 
                     panic!("{} with {tunables:?}: {e}", test.name());
                 }
             }
-            for ty in module.types() {
+            for ty in module.types().iter().filter_map(|ty| ty.composite.as_func()) {
                 for kind in [TrampolineKind::ArrayEntry, TrampolineKind::ArrayExit] {
                     optimizer.trampoline(kind, ty).unwrap();
                 }

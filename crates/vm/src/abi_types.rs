@@ -299,6 +299,11 @@ impl Value {
         }
     }
 
+    /// Whether it is a null reference.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Func(RawFunc::NULL) | Self::Extern(RawExtern::NULL))
+    }
+
     /// Zero or null of a type.
     pub fn default_for(ty: ValType) -> Self {
         Self::from_slot(ty, RawVal::default())
@@ -316,6 +321,7 @@ impl Value {
         }
     }
 
+    /// The value in a slot. Of references the type is the top of its hierarchy.
     pub(crate) fn from_slot(ty: ValType, slot: RawVal) -> Self {
         match ty {
             ValType::I32 => Self::I32(slot.i32()),

@@ -227,13 +227,13 @@ pub(crate) unsafe extern "C" fn table_init(
         let table = table_of(store.instance(instance), table);
         let items = match store.is_elem_dropped(instance, ElemIndex(segment)) {
             true => Vec::new(),
-            false => store.elem_items(instance, ElemIndex(segment)),
+            false => store.elem_items(instance, ElemIndex(segment))?,
         };
         let range = crate::table::range(u64::from(src), u64::from(length), items.len())?;
-        store.init_table(table, dst, &items[range])
+        Ok(store.init_table(table, dst, &items[range])?)
     };
     // SAFETY: the caller's promise.
-    unsafe { trapping(context, init) }
+    unsafe { asking(context, init) }
 }
 
 /// # Safety

@@ -5,7 +5,7 @@ use crate::memory::{LinearMemory, MemoryImage};
 use crate::store::{StoreCore, StoreMemory};
 use anyhow::Context;
 use belljar_abi::MemoryDef;
-use belljar_core::{ByteCount, MemoryType, Trap, WASM_PAGE_SIZE};
+use belljar_core::{ByteCount, MemoryType, Trap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ impl StoreCore {
             "the store holds {} memories, and its limit is {limit}",
             self.memories.len()
         );
-        let size = ty.minimum() * WASM_PAGE_SIZE;
+        let size = ty.minimum_bytes().context("the memory is larger than any machine's")?;
         if let Some(limiter) = limiter {
-            let maximum = ty.maximum().map(|m| (m * WASM_PAGE_SIZE) as usize);
+            let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
             anyhow::ensure!(
                 limiter.memory_growing(0, size as usize, maximum)?,
                 "a memory of {} pages ({}) exceeds the store's limit",
@@ -97,9 +97,11 @@ impl StoreCore {
     ) -> anyhow::Result<Option<u64>> {
         let m = &mut self.memories[memory].memory;
         let ty = m.ty();
-        let old_pages = m.length() as u64 / WASM_PAGE_SIZE;
+        let old_pages = m.length() as u64 / ty.page_size();
         let desired = old_pages.saturating_add(delta);
-        let allowed = desired <= ty.page_limit();
+        let desired_bytes = ty.bytes(desired).and_then(|b| usize::try_from(b).ok());
+        let allowed = desired <= ty.page_limit() && desired_bytes.is_some();
+        let desired_bytes = desired_bytes.unwrap_or(usize::MAX);
         match limiter {
             Some(limiter) if !allowed => {
                 limiter.memory_grow_failed(anyhow::anyhow!(
@@ -110,20 +112,19 @@ impl StoreCore {
             }
             None if !allowed => return Ok(None),
             Some(limiter) => {
-                let bytes = |pages: u64| (pages * WASM_PAGE_SIZE) as usize;
-                let maximum = ty.maximum().map(bytes);
-                if !limiter.memory_growing(m.length(), bytes(desired), maximum)? {
+                let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
+                if !limiter.memory_growing(m.length(), desired_bytes, maximum)? {
                     return Ok(None);
                 }
                 if delta > 0
-                    && let Err(error) = m.grow_to(bytes(desired))
+                    && let Err(error) = m.grow_to(desired_bytes)
                 {
                     limiter.memory_grow_failed(error.into())?;
                     return Ok(None);
                 }
             }
             None => {
-                if delta > 0 && m.grow_to((desired * WASM_PAGE_SIZE) as usize).is_err() {
+                if delta > 0 && m.grow_to(desired_bytes).is_err() {
                     return Ok(None);
                 }
             }

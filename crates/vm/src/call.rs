@@ -6,7 +6,7 @@ use crate::store::{StoreCore, StoreId, StoreInner};
 use crate::sys::{enter_address, thread_stack_floor};
 use crate::trap::Exit;
 use belljar_abi::{ConstHeader, FuncObject};
-use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, SigId};
+use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, TypeId};
 use std::marker::PhantomData;
 
 /// What a function object says, copied out.
@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 struct Callee {
     code: usize,
     context: usize,
-    sig: SigId,
+    sig: TypeId,
     is_host: bool,
 }
 
@@ -32,21 +32,21 @@ impl StoreCore {
             Callee {
                 code: (*object).code,
                 context: (*object).context,
-                sig: SigId((*object).sig),
+                sig: TypeId((*object).sig),
                 is_host: (*object).func_index == FuncObject::HOST,
             }
         }
     }
 
     /// The canonical id of a function's type.
-    pub(crate) fn func_sig(&self, func: FuncRefId) -> SigId {
+    pub(crate) fn func_sig(&self, func: FuncRefId) -> TypeId {
         self.callee(func).sig
     }
 
     /// The type of a function of this store.
     pub fn func_type(&self, func: FuncRefId) -> FuncType {
         let sig = self.func_sig(func);
-        self.runtime.types.ty(sig).unwrap_or_else(|| FuncType::new([], []))
+        self.runtime.types.func_type(sig).unwrap_or_else(|| FuncType::new([], []))
     }
 
     /// The instance that a guest function belongs to, or that imported a host function, where one is known;
@@ -208,6 +208,8 @@ impl StoreCore {
             const_base: self.region.const_base(),
             text_base: 0,
             builtins: crate::sys::builtin_table().as_ptr().expose_provenance(),
+            gc_base: 0,
+            type_lines: 0,
             instance: FuncObject::NO_INSTANCE,
             reserved: 0,
         };
@@ -237,9 +239,11 @@ pub fn call_values<T: 'static>(
     results: &mut Vec<Value>,
 ) -> Result<(), Exit> {
     let ty = store.core().func_type(func);
-    let given: Vec<_> = params.iter().map(Value::ty).collect();
-    if given != ty.params() {
-        let list = given.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let core = store.core();
+    let fits = params.len() == ty.params().len()
+        && params.iter().zip(ty.params()).all(|(value, ty)| core.is_of_type(value, *ty));
+    if !fits {
+        let list = params.iter().map(|value| value.ty().to_string()).collect::<Vec<_>>().join(", ");
         let error = anyhow::anyhow!("the function has type {ty}, and was called with ({list})");
         return Err(Exit::Error { error, stack: Default::default() });
     }
@@ -248,6 +252,8 @@ pub fn call_values<T: 'static>(
     let callee = store.core().callee(func);
     call_slots(store, func, callee, &mut slots)?;
     results.clear();
-    results.extend(ty.results().iter().zip(&slots).map(|(ty, slot)| Value::from_slot(*ty, *slot)));
+    let core = store.core();
+    let types = ty.results().iter().map(|ty| core.value_type(*ty));
+    results.extend(types.zip(&slots).map(|(ty, slot)| Value::from_slot(ty, *slot)));
     Ok(())
 }

@@ -2,12 +2,40 @@
 
 use crate::abi_types::Value;
 use crate::store::{StoreCore, StoreInner};
-use belljar_core::{GlobalType, MemoryType, Mutability, RefType, TableType, Trap, ValType};
+use belljar_core::{
+    FuncRefId, GlobalType, HeapType, MemoryType, Mutability, RawVal, RefType, TableType, Trap, TypeRef,
+    ValType,
+};
 
-/// What a value of the host must be, and is not.
-fn check_type(value: &Value, ty: ValType, what: &str) -> anyhow::Result<()> {
-    anyhow::ensure!(value.ty() == ty, "{what} holds values of type {ty}, and was given a {}", value.ty());
-    Ok(())
+impl StoreCore {
+    /// Refuses a value of the host that is none of a type.
+    pub(crate) fn check_type(&self, value: &Value, ty: ValType, what: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.is_of_type(value, ty),
+            "{what} holds values of type {ty}, and was given {}",
+            match value.is_null() {
+                true => "null".to_string(),
+                false => format!("a {}", value.ty()),
+            }
+        );
+        Ok(())
+    }
+
+    /// Whether a value of this store is one of a type.
+    pub fn is_of_type(&self, value: &Value, ty: ValType) -> bool {
+        let types = &*self.runtime.types;
+        let ValType::Ref(wanted) = ty else { return value.ty() == ty };
+        let heap = match *value {
+            _ if value.is_null() => {
+                let ValType::Ref(own) = value.ty() else { return false };
+                return wanted.is_nullable() && own.heap_type().top(types) == wanted.heap_type().top(types);
+            }
+            Value::Func(func) => HeapType::Defined(TypeRef::Id(self.func_sig(FuncRefId(func.0)))),
+            Value::Extern(_) => HeapType::Extern,
+            _ => return false,
+        };
+        heap.matches(wanted.heap_type(), types)
+    }
 }
 
 impl<T: 'static> StoreInner<T> {
@@ -35,7 +63,7 @@ impl<T: 'static> StoreInner<T> {
     ///
     /// Where a limit says no, or `init` is not of the element type.
     pub fn new_table(&mut self, ty: TableType, init: Value) -> anyhow::Result<usize> {
-        check_type(&init, ValType::Ref(ty.element()), "the table")?;
+        self.core().check_type(&init, ValType::Ref(ty.element()), "the table")?;
         let init = init.to_slot().u32();
         self.limited(|core, limiter| core.push_table(ty, init, None, None, limiter))
     }
@@ -46,7 +74,8 @@ impl<T: 'static> StoreInner<T> {
     ///
     /// What the limiter returns; where `init` is not of the element type.
     pub fn table_grow(&mut self, table: usize, delta: u64, init: Value) -> anyhow::Result<Option<u32>> {
-        check_type(&init, ValType::Ref(self.core().table_type(table).element()), "the table")?;
+        let element = ValType::Ref(self.core().table_type(table).element());
+        self.core().check_type(&init, element, "the table")?;
         let init = init.to_slot().u32();
         self.limited(|core, limiter| core.grow_table(table, delta, init, limiter))
     }
@@ -56,10 +85,8 @@ impl StoreCore {
     /// An element of a table, `None` outside it.
     pub fn table_get(&self, table: usize, index: u64) -> Option<Value> {
         let element = *self.elements(table).get(usize::try_from(index).ok()?)?;
-        Some(match self.table_type(table).element() {
-            RefType::EXTERNREF => Value::Extern(crate::RawExtern(element)),
-            _ => Value::Func(crate::RawFunc(element)),
-        })
+        let ty = self.value_type(ValType::Ref(self.table_type(table).element()));
+        Some(Value::from_slot(ty, RawVal::from_u32(element)))
     }
 
     /// Writes an element of a table.
@@ -68,7 +95,7 @@ impl StoreCore {
     ///
     /// Where the index is outside or the value not of the element type.
     pub fn table_set(&mut self, table: usize, index: u64, value: Value) -> anyhow::Result<()> {
-        check_type(&value, ValType::Ref(self.table_type(table).element()), "the table")?;
+        self.check_type(&value, ValType::Ref(self.table_type(table).element()), "the table")?;
         let size = self.table_size(table);
         let element = usize::try_from(index).ok().and_then(|i| self.elements_mut(table).get_mut(i));
         match element {
@@ -90,7 +117,7 @@ impl StoreCore {
         value: Value,
         length: u64,
     ) -> anyhow::Result<()> {
-        check_type(&value, ValType::Ref(self.table_type(table).element()), "the table")?;
+        self.check_type(&value, ValType::Ref(self.table_type(table).element()), "the table")?;
         Ok(self.fill_table(table, dst, value.to_slot().u32(), length)?)
     }
 
@@ -108,7 +135,8 @@ impl StoreCore {
         length: u64,
     ) -> anyhow::Result<()> {
         let (to, from) = (self.table_type(dst_table).element(), self.table_type(src_table).element());
-        anyhow::ensure!(to == from, "elements of type {from} cannot be copied into a table of {to}");
+        let fits = from.matches(to, &*self.runtime.types);
+        anyhow::ensure!(fits, "elements of type {from} cannot be copied into a table of {to}");
         let copied: Result<(), Trap> = self.copy_table(dst_table, src_table, dst, src, length);
         Ok(copied?)
     }
@@ -119,13 +147,13 @@ impl StoreCore {
     ///
     /// Where the store is full or the value not of the type.
     pub fn new_global(&mut self, ty: GlobalType, value: Value) -> anyhow::Result<usize> {
-        check_type(&value, ty.content(), "the global")?;
+        self.check_type(&value, ty.content(), "the global")?;
         self.push_global(ty, value.to_slot())
     }
 
     /// A global's value.
     pub fn global_get(&self, global: usize) -> Value {
-        Value::from_slot(self.global_type(global).content(), self.global_value(global))
+        Value::from_slot(self.value_type(self.global_type(global).content()), self.global_value(global))
     }
 
     /// Writes a global.
@@ -136,9 +164,18 @@ impl StoreCore {
     pub fn global_set(&mut self, global: usize, value: Value) -> anyhow::Result<()> {
         let ty = self.global_type(global);
         anyhow::ensure!(ty.mutability() == Mutability::Var, "the global is immutable and cannot be set");
-        check_type(&value, ty.content(), "the global")?;
+        self.check_type(&value, ty.content(), "the global")?;
         self.write_global(global, value.to_slot());
         Ok(())
+    }
+
+    /// A type with the top of its hierarchy in place of a reference's own type: what tells how a value lies in a
+    /// slot.
+    pub(crate) fn value_type(&self, ty: ValType) -> ValType {
+        match ty {
+            ValType::Ref(r) => RefType::new(true, r.heap_type().top(&*self.runtime.types)).into(),
+            other => other,
+        }
     }
 
     /// A reference to a function of this store.

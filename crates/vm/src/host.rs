@@ -6,8 +6,8 @@ use crate::store::{StoreCore, StoreInner};
 use crate::sys::{exit_address, leave_activation};
 use crate::types::TypeSet;
 use belljar_abi::{FuncObject, StoreContext};
-use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, SigId};
-use std::any::{Any, TypeId};
+use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, TypeId, ValType};
+use std::any::Any;
 use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub struct HostFunc {
     native: usize,
     /// Whether it takes its arguments in a buffer.
     buffered: bool,
-    /// `TypeId` of the data of the stores that it is for.
-    store_type: TypeId,
+    /// `std::any::TypeId` of the data of the stores that it is for.
+    store_type: std::any::TypeId,
     /// Address of the closure, inside `_closure`.
     data: usize,
     _closure: Box<dyn Any + Send + Sync>,
@@ -47,21 +47,29 @@ impl std::fmt::Debug for HostFunc {
 
 impl HostFunc {
     /// A function whose type is known at compile time.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine has no room for another type.
     pub fn typed<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, P, R>>(
         runtime: &Arc<Runtime>,
         f: F,
-    ) -> Arc<Self> {
+    ) -> anyhow::Result<Arc<Self>> {
         let ty = FuncType::new(P::TYPES.iter().copied(), R::TYPES.iter().copied());
         if const { P::FITS && R::FITS } {
-            return Self::make(runtime, ty, P::native::<T, R, F>(), false, TypeId::of::<T>(), f);
+            return Self::make(runtime, ty, P::native::<T, R, F>(), false, std::any::TypeId::of::<T>(), f);
         }
         let native = native_buffer::<T, P, R, F> as *const () as usize;
-        Self::make(runtime, ty, native, true, TypeId::of::<T>(), f)
+        Self::make(runtime, ty, native, true, std::any::TypeId::of::<T>(), f)
     }
 
     /// A function whose type is known at run time. `f` gets the parameters, and results set to zero or null
     /// which it must replace by values of the right types.
-    pub fn dynamic<T: 'static, F>(runtime: &Arc<Runtime>, ty: FuncType, f: F) -> Arc<Self>
+    ///
+    /// # Errors
+    ///
+    /// Where the engine has no room for another type.
+    pub fn dynamic<T: 'static, F>(runtime: &Arc<Runtime>, ty: FuncType, f: F) -> anyhow::Result<Arc<Self>>
     where
         F: Fn(&mut StoreInner<T>, Option<InstanceId>, &[Value], &mut [Value]) -> anyhow::Result<()>
             + Send
@@ -70,7 +78,7 @@ impl HostFunc {
     {
         let native = native_dynamic::<T> as *const () as usize;
         let dynamic = Dynamic::<T> { ty: ty.clone(), f: Box::new(f) };
-        Self::make(runtime, ty, native, true, TypeId::of::<T>(), dynamic)
+        Self::make(runtime, ty, native, true, std::any::TypeId::of::<T>(), dynamic)
     }
 
     fn make<D: Send + Sync + 'static>(
@@ -78,13 +86,13 @@ impl HostFunc {
         ty: FuncType,
         native: usize,
         buffered: bool,
-        store_type: TypeId,
+        store_type: std::any::TypeId,
         closure: D,
-    ) -> Arc<Self> {
-        let types = runtime.types.register(std::slice::from_ref(&ty));
+    ) -> anyhow::Result<Arc<Self>> {
+        let types = runtime.types.register_func(&ty)?;
         let closure = Box::new(closure);
         let data: *const D = &*closure;
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             ty,
             types,
             runtime: Arc::downgrade(runtime),
@@ -93,7 +101,7 @@ impl HostFunc {
             store_type,
             data: data.expose_provenance(),
             _closure: closure,
-        })
+        }))
     }
 
     /// Its type.
@@ -102,7 +110,7 @@ impl HostFunc {
     }
 
     /// The canonical id of its type.
-    pub(crate) fn sig(&self) -> SigId {
+    pub(crate) fn sig(&self) -> TypeId {
         self.types.ids()[0]
     }
 
@@ -270,14 +278,18 @@ unsafe extern "C" fn native_dynamic<T: 'static>(object: *const FuncObject, value
 impl<T: 'static> Dynamic<T> {
     /// Whether it returned, with results in the slots.
     fn run(&self, store: &mut StoreInner<T>, importer: Option<InstanceId>, slots: &mut [RawVal]) -> bool {
-        let types = self.ty.params().iter();
-        let params: Vec<Value> = types.zip(&*slots).map(|(t, s)| Value::from_slot(*t, *s)).collect();
+        let core = store.core();
+        let values_of =
+            |types: &[ValType]| -> Vec<ValType> { types.iter().map(|ty| core.value_type(*ty)).collect() };
+        let (param_types, result_types) = (values_of(self.ty.params()), values_of(self.ty.results()));
+        let params: Vec<Value> =
+            param_types.iter().zip(&*slots).map(|(t, s)| Value::from_slot(*t, *s)).collect();
         let results = guard(store, |store| {
-            let mut results: Vec<Value> = self.ty.results().iter().map(|t| Value::default_for(*t)).collect();
+            let mut results: Vec<Value> = result_types.iter().map(|t| Value::default_for(*t)).collect();
             (self.f)(store, importer, &params, &mut results)?;
             for (i, (value, ty)) in results.iter().zip(self.ty.results()).enumerate() {
                 anyhow::ensure!(
-                    value.ty() == *ty,
+                    store.core().is_of_type(value, *ty),
                     "a host function returned a value of type {} as result {i}, which is a {ty}",
                     value.ty()
                 );

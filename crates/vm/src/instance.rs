@@ -5,8 +5,8 @@ use crate::store::{StoreCore, StoreGlobal};
 use anyhow::Context;
 use belljar_abi::{CONTEXT_DISTANCE, GLOBAL_SIZE, VmLayout};
 use belljar_core::{
-    DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, GlobalType, InstanceId, MemoryIndex,
-    RawVal, TableIndex,
+    DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, FuncType, GlobalIndex, GlobalType, InstanceId,
+    MemoryIndex, RawVal, TableIndex, TagId, TagIndex, TagType,
 };
 use belljar_module::{ConstExpr, ConstOp, ElemItems, EntityIndex};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub enum Entity {
     Memory(usize),
     /// A global.
     Global(usize),
+    /// A tag.
+    Tag(TagId),
 }
 
 /// An instance of a store.
@@ -38,6 +40,7 @@ pub(crate) struct Spaces {
     pub(crate) memories: Box<[u32]>,
     pub(crate) tables: Box<[u32]>,
     pub(crate) globals: Box<[u32]>,
+    pub(crate) tags: Box<[TagId]>,
 }
 
 impl Instance {
@@ -61,9 +64,19 @@ impl Instance {
         self.spaces.globals[global.index()] as usize
     }
 
+    fn tag(&self, tag: TagIndex) -> TagId {
+        self.spaces.tags[tag.index()]
+    }
+
     fn layout(&self) -> &VmLayout {
         self.module.module().layout()
     }
+}
+
+/// The two topmost values, the deeper one first. Validation bounds the stack.
+fn pop2(stack: &mut Vec<RawVal>) -> (RawVal, RawVal) {
+    let b = stack.pop().unwrap_or_default();
+    (stack.pop().unwrap_or_default(), b)
 }
 
 impl StoreCore {
@@ -74,29 +87,54 @@ impl StoreCore {
             Entity::Table(t) => ExternType::Table(self.tables[t].ty),
             Entity::Memory(m) => ExternType::Memory(self.memory_type(m)),
             Entity::Global(g) => ExternType::Global(self.globals[g].ty),
+            Entity::Tag(t) => ExternType::Tag(TagType::new(self.tag_type(t))),
         }
     }
 
+    /// The type of a tag: its parameters are the payload.
+    pub fn tag_type(&self, tag: TagId) -> FuncType {
+        let ty = self.runtime.types.func_type(self.tags[tag.index()]);
+        ty.unwrap_or_else(|| FuncType::new([], []))
+    }
+
     /// The value of a constant expression in an instance.
-    pub(crate) fn evaluate(&self, id: InstanceId, expr: &ConstExpr) -> RawVal {
-        let mut value = RawVal::default();
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no room for what the expression makes.
+    pub(crate) fn evaluate(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
+        let mut stack: Vec<RawVal> = Vec::with_capacity(1);
         for op in expr.ops() {
-            value = match op {
+            let value = match op {
                 ConstOp::Value(v) => *v,
                 ConstOp::GlobalGet(g) => self.global_value(self.instance(id).global(*g)),
                 ConstOp::RefFunc(f) => RawVal::from_u32(self.instance_func(id, *f).0),
                 ConstOp::RefNull => RawVal::default(),
+                ConstOp::I32(arithmetic) => {
+                    let (a, b) = pop2(&mut stack);
+                    RawVal::from_u32(arithmetic.apply(a.u64(), b.u64()) as u32)
+                }
+                ConstOp::I64(arithmetic) => {
+                    let (a, b) = pop2(&mut stack);
+                    RawVal::from_u64(arithmetic.apply(a.u64(), b.u64()))
+                }
+                other => anyhow::bail!("the constant expression {other:?} is not supported yet"),
             };
+            stack.push(value);
         }
-        value
+        Ok(stack.pop().unwrap_or_default())
     }
 
     /// The items of an element segment.
-    pub(crate) fn elem_items(&self, id: InstanceId, segment: ElemIndex) -> Vec<u32> {
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::evaluate`].
+    pub(crate) fn elem_items(&mut self, id: InstanceId, segment: ElemIndex) -> anyhow::Result<Vec<u32>> {
         let module = self.instance(id).module().clone();
         match &module.module().elems()[segment.index()].items {
-            ElemItems::Funcs(funcs) => funcs.iter().map(|f| self.instance_func(id, *f).0).collect(),
-            ElemItems::Exprs(exprs) => exprs.iter().map(|e| self.evaluate(id, e).u32()).collect(),
+            ElemItems::Funcs(funcs) => Ok(funcs.iter().map(|f| self.instance_func(id, *f).0).collect()),
+            ElemItems::Exprs(exprs) => exprs.iter().map(|e| Ok(self.evaluate(id, e)?.u32())).collect(),
         }
     }
 
@@ -150,6 +188,7 @@ impl StoreCore {
             EntityIndex::Table(t) => Entity::Table(instance.table(t)),
             EntityIndex::Memory(m) => Entity::Memory(instance.memory(m)),
             EntityIndex::Global(g) => Entity::Global(instance.global(g)),
+            EntityIndex::Tag(t) => Entity::Tag(instance.tag(t)),
         }
     }
 
@@ -157,6 +196,19 @@ impl StoreCore {
     pub fn instance_export(&self, id: InstanceId, name: &str) -> Option<Entity> {
         let export = self.instance(id).module.module().export(name)?;
         Some(self.instance_entity(id, export.entity))
+    }
+
+    /// A new tag of the host, for exceptions with the parameters of a function type as payload.
+    ///
+    /// # Errors
+    ///
+    /// Where the function type has results, or the engine has no room for another type.
+    pub fn new_tag(&mut self, ty: &FuncType) -> anyhow::Result<TagId> {
+        anyhow::ensure!(ty.results().is_empty(), "the type of a tag has no results, and {ty} was given");
+        let types = self.runtime.types.register_func(ty)?;
+        self.tags.push(types.ids()[0]);
+        self.host_types.push(types);
+        Ok(TagId::new(self.tags.len() - 1))
     }
 
     /// A new global of the host.

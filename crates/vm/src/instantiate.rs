@@ -14,7 +14,7 @@ use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
     DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, TableIndex,
-    Trap, TypeIndex,
+    TagId, TagIndex, Trap, TypeIndex,
 };
 use belljar_module::{EntityIndex, Import, Module, SegmentMode};
 use std::sync::Arc;
@@ -41,10 +41,9 @@ pub fn instantiate<T: 'static>(
 ) -> Result<InstanceId, Exit> {
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let id = store.limited(|core, limiter| core.build(module, imports, limiter)).map_err(plain)?;
-    store.core_mut().run_segments(id).map_err(|trap| Exit::Trap {
-        trap,
-        fault: None,
-        stack: Default::default(),
+    store.core_mut().run_segments(id).map_err(|error| match error.downcast::<Trap>() {
+        Ok(trap) => Exit::Trap { trap, fault: None, stack: Default::default() },
+        Err(error) => plain(error),
     })?;
     if let Some(start) = module.module().start() {
         let func = store.core().instance_func(id, start);
@@ -112,6 +111,8 @@ impl StoreCore {
                 const_base: self.region.const_base(),
                 text_base: module.text_base(),
                 builtins: builtin_table().as_ptr().expose_provenance(),
+                gc_base: 0,
+                type_lines: self.runtime.types.lines(),
                 instance: id.0,
                 reserved: 0,
             },
@@ -137,6 +138,8 @@ impl StoreCore {
         let mut memories = Vec::with_capacity(described.memories().len());
         let mut tables = Vec::with_capacity(described.tables().len());
         let mut globals = Vec::with_capacity(described.globals().len());
+        let mut tags = Vec::with_capacity(described.tags().len());
+        let mut resolve = builder.module.resolve();
         for value in imports {
             match value {
                 ImportValue::Entity(Entity::Memory(i)) => memories.push(*i as u32),
@@ -152,6 +155,7 @@ impl StoreCore {
                     builder.write(offset, self.globals[*i].address);
                     globals.push(*i as u32);
                 }
+                ImportValue::Entity(Entity::Tag(tag)) => tags.push(*tag),
                 ImportValue::Entity(Entity::Func(_)) | ImportValue::Host(_) => {}
             }
         }
@@ -181,15 +185,28 @@ impl StoreCore {
             };
             let header = builder.context + layout.table_header(table) as usize;
             let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
-            let made = self.push_table(described.tables()[i], 0, Some(header), place, limiter)?;
+            let made =
+                self.push_table(described.tables()[i].map(&mut resolve), 0, Some(header), place, limiter)?;
             tables.push(made as u32);
         }
         for i in globals.len()..described.globals().len() {
             let address = builder.context + layout.defined_global(GlobalIndex::new(i)) as usize;
-            self.globals.push(StoreGlobal { ty: described.globals()[i], address });
+            self.globals.push(StoreGlobal { ty: described.globals()[i].map(&mut resolve), address });
             globals.push(self.globals.len() as u32 - 1);
         }
-        Ok(Spaces { memories: memories.into(), tables: tables.into(), globals: globals.into() })
+        for ty in &described.tags()[tags.len()..] {
+            self.tags.push(builder.module.sig(*ty));
+            tags.push(TagId::new(self.tags.len() - 1));
+        }
+        for (i, tag) in tags.iter().enumerate() {
+            builder.write(layout.tag_id(TagIndex::new(i)), *tag);
+        }
+        Ok(Spaces {
+            memories: memories.into(),
+            tables: tables.into(),
+            globals: globals.into(),
+            tags: tags.into(),
+        })
     }
 
     /// Functions, initial values of globals and tables: all that needs the instance to be there.
@@ -220,11 +237,11 @@ impl StoreCore {
         }
         for i in described.imported_globals()..described.globals().len() {
             let global = GlobalIndex::new(i);
-            let value = self.evaluate(builder.id, described.global_init(global));
+            let value = self.evaluate(builder.id, described.global_init(global))?;
             builder.write(layout.defined_global(global), value);
         }
         for i in described.imported_tables()..described.tables().len() {
-            let init = self.evaluate(builder.id, described.table_init(TableIndex::new(i))).u32();
+            let init = self.evaluate(builder.id, described.table_init(TableIndex::new(i)))?.u32();
             if init != 0 {
                 let table = self.instance(builder.id).table(TableIndex::new(i));
                 self.elements_mut(table).fill(init);
@@ -256,27 +273,38 @@ impl StoreCore {
         value: &ImportValue<'_>,
     ) -> anyhow::Result<()> {
         let described = module.module();
+        let types = &self.runtime.types;
         let fits = match (import.entity, value) {
             (EntityIndex::Func(i), ImportValue::Entity(Entity::Func(f))) => {
-                self.func_sig(*f) == module.sig(described.funcs()[i.index()])
+                types.is_below(self.func_sig(*f), module.sig(described.funcs()[i.index()]))
             }
             (EntityIndex::Func(i), ImportValue::Host(host)) => {
-                host.is_of(&self.runtime) && host.sig() == module.sig(described.funcs()[i.index()])
+                let wanted = module.sig(described.funcs()[i.index()]);
+                host.is_of(&self.runtime) && types.is_below(host.sig(), wanted)
             }
             (EntityIndex::Table(i), ImportValue::Entity(Entity::Table(t))) => {
-                let (want, have) = (described.tables()[i.index()], self.tables[*t].ty);
+                let want = described.tables()[i.index()].map(&mut module.resolve());
+                let have = self.tables[*t].ty;
                 let size = u64::from(self.table_size(*t));
                 want.element() == have.element()
+                    && want.is_64() == have.is_64()
                     && limits_fit(want.minimum(), want.maximum(), size, have.maximum())
             }
             (EntityIndex::Memory(i), ImportValue::Entity(Entity::Memory(m))) => {
                 let (want, have) = (described.memories()[i.index()], self.memory_type(*m));
                 anyhow::ensure!(!module.needs_reserved_memory() || self.memory_is_reserved(*m), NeedsChecks);
-                let pages = self.memories[*m].memory.length() as u64 / belljar_core::WASM_PAGE_SIZE;
-                limits_fit(want.minimum(), want.maximum(), pages, have.maximum())
+                let pages = self.memories[*m].memory.length() as u64 / have.page_size();
+                want.is_64() == have.is_64()
+                    && want.is_shared() == have.is_shared()
+                    && want.page_size() == have.page_size()
+                    && limits_fit(want.minimum(), want.maximum(), pages, have.maximum())
             }
             (EntityIndex::Global(i), ImportValue::Entity(Entity::Global(g))) => {
-                described.globals()[i.index()] == self.globals[*g].ty
+                let want = described.globals()[i.index()].map(&mut module.resolve());
+                self.globals[*g].ty.matches(&want, &**types)
+            }
+            (EntityIndex::Tag(i), ImportValue::Entity(Entity::Tag(t))) => {
+                self.tags[t.index()] == module.sig(described.tags()[i.index()])
             }
             _ => false,
         };
@@ -296,14 +324,14 @@ impl StoreCore {
     }
 
     /// Copies the active segments, in order, elements first.
-    fn run_segments(&mut self, id: InstanceId) -> Result<(), Trap> {
+    fn run_segments(&mut self, id: InstanceId) -> anyhow::Result<()> {
         let module = self.instance(id).module().clone();
         let described = module.module();
         for (i, elem) in described.elems().iter().enumerate() {
             let index = ElemIndex::new(i);
             if let SegmentMode::Active(table, offset) = &elem.mode {
-                let start = u64::from(self.evaluate(id, offset).u32());
-                let items = self.elem_items(id, index);
+                let start = self.evaluate(id, offset)?.u64();
+                let items = self.elem_items(id, index)?;
                 let table = self.instance(id).table(*table);
                 self.init_table(table, start, &items)?;
             }
@@ -314,7 +342,7 @@ impl StoreCore {
         for (i, data) in described.data().iter().enumerate() {
             let SegmentMode::Active(memory, offset) = &data.mode else { continue };
             if module.image(memory.index()).is_none() {
-                let start = u64::from(self.evaluate(id, offset).u32());
+                let start = self.evaluate(id, offset)?.u64();
                 let memory = self.instance(id).memory(*memory);
                 self.init_memory(memory, start, described.data_bytes(i))?;
             }

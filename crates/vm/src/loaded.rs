@@ -7,8 +7,8 @@ use crate::runtime::Runtime;
 use crate::types::TypeSet;
 use anyhow::Context;
 use belljar_abi::Artifact;
-use belljar_core::{SigId, TypeIndex};
-use belljar_module::Module;
+use belljar_core::{ExternType, TypeId, TypeIndex, TypeRef};
+use belljar_module::{EntityIndex, Module};
 use std::any::Any;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -38,7 +38,7 @@ impl LoadedModule {
     ) -> anyhow::Result<Arc<Self>> {
         let text = std::mem::take(&mut artifact.text);
         let memory = CodeMemory::new(&text).context("the machine has no room for the module's code")?;
-        let types = runtime.types.register(module.types());
+        let types = runtime.types.register(module.types(), module.rec_groups())?;
         let code = code_table::register(memory, artifact);
         let loaded = Arc::new(Self {
             module,
@@ -79,11 +79,22 @@ impl LoadedModule {
     }
 
     /// Canonical ids of its types.
-    pub(crate) fn sigs(&self) -> &[SigId] {
+    pub(crate) fn sigs(&self) -> &[TypeId] {
         self.types.ids()
     }
 
-    pub(crate) fn sig(&self, ty: TypeIndex) -> SigId {
+    /// The type of something of the module, with canonical ids.
+    pub fn entity_type(&self, entity: EntityIndex) -> ExternType {
+        self.module.entity_type(entity).map(&mut self.resolve())
+    }
+
+    /// A type of the module with ids for indices.
+    pub(crate) fn resolve(&self) -> impl FnMut(TypeRef) -> TypeRef + '_ {
+        |ty| self.types.resolve(ty)
+    }
+
+    /// The canonical id of a type.
+    pub(crate) fn sig(&self, ty: TypeIndex) -> TypeId {
         self.types.ids()[ty.index()]
     }
 

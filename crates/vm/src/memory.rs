@@ -5,7 +5,7 @@
 
 use crate::sys::{Mapping, Protection, anonymous_file, page_size, written_pages};
 use belljar_abi::GUARD_SIZE;
-use belljar_core::{MemoryType, WASM_PAGE_SIZE};
+use belljar_core::MemoryType;
 use belljar_module::{Module, SegmentMode};
 use rustix::fd::OwnedFd;
 use std::io;
@@ -39,14 +39,14 @@ impl MemoryImage {
     /// The image of a module's defined memory, if its active segments lie at constant places within its
     /// initial size and are large enough to be worth it.
     pub(crate) fn of(module: &Module, memory: usize) -> Option<MemoryImage> {
-        let initial = usize::try_from(module.memories()[memory].minimum() * WASM_PAGE_SIZE).ok()?;
+        let initial = usize::try_from(module.memories()[memory].minimum_bytes()?).ok()?;
         let mut parts = Vec::new();
         for (i, segment) in module.data().iter().enumerate() {
             let SegmentMode::Active(target, offset) = &segment.mode else { continue };
             if target.index() != memory {
                 continue;
             }
-            let start = offset.as_i32()? as usize;
+            let start = usize::try_from(offset.as_number()?).ok()?;
             let bytes = module.data_bytes(i);
             if start.checked_add(bytes.len())? > initial {
                 return None;
@@ -135,8 +135,8 @@ impl LinearMemory {
         reserve: bool,
         pool: &Arc<MemoryPool>,
     ) -> io::Result<Self> {
-        let length = usize::try_from(ty.minimum() * WASM_PAGE_SIZE)
-            .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let length = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok());
+        let length = length.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         let pooled = if reserve { pool.take(image) } else { None };
         let (mut slot, reserved) = match pooled {
             Some(slot) => (slot, true),

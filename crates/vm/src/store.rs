@@ -8,9 +8,10 @@ use crate::runtime::Runtime;
 use crate::store_region::StoreRegion;
 use crate::table::Table;
 use crate::trap::Pending;
+use crate::types::TypeSet;
 use anyhow::Context;
 use belljar_abi::{FuncObject, StoreContext};
-use belljar_core::{GlobalType, InstanceId};
+use belljar_core::{GlobalType, InstanceId, TypeId};
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::sync::Arc;
@@ -53,7 +54,11 @@ pub struct StoreCore {
     pub(crate) memories: Vec<StoreMemory>,
     pub(crate) tables: Vec<Table>,
     pub(crate) globals: Vec<StoreGlobal>,
+    /// The type of each tag.
+    pub(crate) tags: Vec<TypeId>,
     pub(crate) host_funcs: Vec<Arc<HostFunc>>,
+    /// Types that the host made things of, which no module may use.
+    pub(crate) host_types: Vec<TypeSet>,
     pub(crate) externs: Vec<Arc<dyn Any + Send + Sync>>,
     pub(crate) pending: Option<Pending>,
     /// Whether guest code ran, so that any memory may have been written.
@@ -228,7 +233,9 @@ impl StoreCore {
             memories: Vec::new(),
             tables: Vec::new(),
             globals: Vec::new(),
+            tags: Vec::new(),
             host_funcs: Vec::new(),
+            host_types: Vec::new(),
             externs: Vec::new(),
             pending: None,
             ran: false,

@@ -1,10 +1,19 @@
-//! Function types made canonical: equal types get equal ids, within one engine.
+//! Defined types made canonical: equal types get equal ids, within one engine.
+//!
+//! Types come in recursion groups. A group is the same as another if its types are, where a type of the group
+//! itself counts by its place in it and any other by its id. A registered type has its *line*: the types that it was
+//! declared below, outermost first, itself last. Lines lie in a table that guest code reads
+//! ([`belljar_abi::TYPE_LINE_SIZE`]), so that a cast costs one comparison however deep the types are.
 
-use belljar_core::{FuncType, SigId};
+use crate::sys::{Mapping, Protection};
+use anyhow::Context;
+use belljar_abi::{MAX_TYPES, TYPE_LINE_SIZE};
+use belljar_core::{CompositeType, DefinedTypes, FuncType, HeapType, SubType, TypeId, TypeIndex, TypeRef};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
-/// The function types that modules and host functions of an engine use now.
+/// The defined types that modules and host functions of an engine use now.
 #[derive(Debug, Default)]
 pub(crate) struct TypeRegistry {
     inner: RwLock<Inner>,
@@ -12,61 +21,222 @@ pub(crate) struct TypeRegistry {
 
 #[derive(Debug, Default)]
 struct Inner {
-    ids: HashMap<FuncType, SigId>,
-    rows: Vec<Row>,
-    free: Vec<SigId>,
+    groups: HashMap<Arc<[SubType]>, u32>,
+    group_rows: Vec<Option<Group>>,
+    free_groups: Vec<u32>,
+    rows: Vec<Option<Row>>,
+    free: Vec<TypeId>,
+    lines: Option<Mapping>,
+}
+
+#[derive(Debug)]
+struct Group {
+    /// Its types with references to each other by place, to others by id.
+    key: Arc<[SubType]>,
+    ids: Box<[TypeId]>,
+    users: usize,
 }
 
 #[derive(Debug)]
 struct Row {
-    ty: Option<FuncType>,
-    users: usize,
+    /// All its references are ids.
+    ty: Arc<SubType>,
+    group: u32,
+    /// The types above it, outermost first, then itself.
+    line: Box<[TypeId]>,
 }
 
 impl TypeRegistry {
-    /// Enters types; their ids are valid while the result lives.
-    pub(crate) fn register(self: &Arc<Self>, types: &[FuncType]) -> TypeSet {
+    /// Enters a module's types; their ids are valid while the result lives.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine holds as many types as it can.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        types: &[SubType],
+        groups: &[Range<u32>],
+    ) -> anyhow::Result<TypeSet> {
+        let mut set = TypeSet { registry: self.clone(), groups: Vec::new(), ids: Vec::new() };
         let mut inner = self.inner.write().unwrap_or_else(|e| e.into_inner());
-        let ids = types.iter().map(|ty| inner.enter(ty)).collect();
-        TypeSet { registry: self.clone(), ids }
+        for range in groups {
+            let key: Arc<[SubType]> = types[range.start as usize..range.end as usize]
+                .iter()
+                .map(|ty| {
+                    ty.map(&mut |r| match r {
+                        TypeRef::Index(i) if range.contains(&i.0) => TypeRef::Rec(i.0 - range.start),
+                        TypeRef::Index(i) => TypeRef::Id(set.ids[i.index()]),
+                        other => other,
+                    })
+                })
+                .collect();
+            let group = match inner.enter(key) {
+                Ok(group) => group,
+                Err(error) => {
+                    // The set gives back what it has, and needs the lock for it.
+                    drop(inner);
+                    return Err(error);
+                }
+            };
+            set.groups.push(group);
+            set.ids.extend_from_slice(&inner.group(group).ids);
+        }
+        drop(inner);
+        Ok(set)
     }
 
-    /// The type of a registered id.
-    pub(crate) fn ty(&self, id: SigId) -> Option<FuncType> {
-        self.inner.read().unwrap_or_else(|e| e.into_inner()).rows.get(id.index())?.ty.clone()
+    /// Enters a function type by itself. Its references are ids.
+    ///
+    /// # Errors
+    ///
+    /// As [`TypeRegistry::register`].
+    pub(crate) fn register_func(self: &Arc<Self>, ty: &FuncType) -> anyhow::Result<TypeSet> {
+        self.register(&[SubType::plain(CompositeType::Func(ty.clone()))], std::slice::from_ref(&(0..1)))
+    }
+
+    /// A registered type. All its references are ids.
+    pub(crate) fn ty(&self, id: TypeId) -> Option<Arc<SubType>> {
+        let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
+        Some(inner.rows.get(id.index())?.as_ref()?.ty.clone())
+    }
+
+    /// A registered function type.
+    pub(crate) fn func_type(&self, id: TypeId) -> Option<FuncType> {
+        self.ty(id)?.composite.as_func().cloned()
+    }
+
+    /// Address of the table of lines; 0 while no type has one.
+    pub(crate) fn lines(&self) -> usize {
+        let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
+        inner.lines.as_ref().map_or(0, Mapping::base)
+    }
+
+    /// Whether `a` is `b` or below it.
+    pub(crate) fn is_below(&self, a: TypeId, b: TypeId) -> bool {
+        if a == b {
+            return true;
+        }
+        let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
+        inner.rows.get(a.index()).and_then(Option::as_ref).is_some_and(|row| row.line.contains(&b))
+    }
+}
+
+impl DefinedTypes for TypeRegistry {
+    fn kind(&self, ty: TypeRef) -> HeapType {
+        match ty {
+            TypeRef::Id(id) => self.ty(id).map_or(HeapType::Any, |ty| HeapType::of_composite(&ty.composite)),
+            TypeRef::Index(_) | TypeRef::Rec(_) => HeapType::Any,
+        }
+    }
+
+    fn is_subtype(&self, a: TypeRef, b: TypeRef) -> bool {
+        matches!((a, b), (TypeRef::Id(a), TypeRef::Id(b)) if self.is_below(a, b))
     }
 }
 
 impl Inner {
-    fn enter(&mut self, ty: &FuncType) -> SigId {
-        if let Some(&id) = self.ids.get(ty) {
-            self.rows[id.index()].users += 1;
-            return id;
-        }
-        let row = Row { ty: Some(ty.clone()), users: 1 };
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.rows[id.index()] = row;
-                id
-            }
-            None => {
-                self.rows.push(row);
-                SigId::new(self.rows.len() - 1)
-            }
-        };
-        self.ids.insert(ty.clone(), id);
-        id
+    fn group(&self, group: u32) -> &Group {
+        self.group_rows[group as usize].as_ref().expect("a group that is in use is there")
     }
 
-    fn leave(&mut self, id: SigId) {
-        let row = &mut self.rows[id.index()];
-        row.users -= 1;
-        if row.users == 0
-            && let Some(ty) = row.ty.take()
-        {
-            self.ids.remove(&ty);
-            self.free.push(id);
+    fn row(&self, id: TypeId) -> &Row {
+        self.rows[id.index()].as_ref().expect("a type that is in use is there")
+    }
+
+    /// One more user of a group, which is made if it is new.
+    fn enter(&mut self, key: Arc<[SubType]>) -> anyhow::Result<u32> {
+        if let Some(&group) = self.groups.get(&key) {
+            self.group_rows[group as usize].as_mut().expect("as in `group`").users += 1;
+            return Ok(group);
         }
+        let has_lines = key.iter().any(|ty| !ty.is_final || !matches!(ty.composite, CompositeType::Func(_)));
+        if has_lines && self.lines.is_none() {
+            let mapping = Mapping::new(MAX_TYPES * TYPE_LINE_SIZE, Protection::ReadWrite);
+            self.lines = Some(mapping.context("no address space for the engine's types")?);
+            let known: Vec<_> = self.rows.iter().flatten().map(|row| row.line.clone()).collect();
+            known.iter().for_each(|line| self.write_line(line));
+        }
+        anyhow::ensure!(
+            self.rows.len() - self.free.len() + key.len() <= MAX_TYPES,
+            "the engine's modules define more than the {MAX_TYPES} different types that it can hold"
+        );
+        let ids: Box<[TypeId]> = key.iter().map(|_| self.new_id()).collect();
+        let group = self.free_groups.pop().unwrap_or_else(|| {
+            self.group_rows.push(None);
+            self.group_rows.len() as u32 - 1
+        });
+        for (id, ty) in ids.iter().zip(&*key) {
+            let ty = ty.map(&mut |r| match r {
+                TypeRef::Rec(i) => TypeRef::Id(ids[i as usize]),
+                other => other,
+            });
+            let mut line = match ty.supertype {
+                Some(TypeRef::Id(above)) => self.row(above).line.to_vec(),
+                _ => Vec::new(),
+            };
+            line.push(*id);
+            self.write_line(&line);
+            self.rows[id.index()] = Some(Row { ty: Arc::new(ty), group, line: line.into() });
+        }
+        self.for_each_foreign(&key, |other| other.users += 1);
+        self.group_rows[group as usize] = Some(Group { key: key.clone(), ids, users: 1 });
+        self.groups.insert(key, group);
+        Ok(group)
+    }
+
+    fn new_id(&mut self) -> TypeId {
+        self.free.pop().unwrap_or_else(|| {
+            self.rows.push(None);
+            TypeId::new(self.rows.len() - 1)
+        })
+    }
+
+    /// Visits the group of every type that a group refers to and that is not its own.
+    fn for_each_foreign(&mut self, key: &[SubType], mut f: impl FnMut(&mut Group)) {
+        for ty in key {
+            ty.for_each_ref(|r| {
+                if let TypeRef::Id(id) = r {
+                    let group = self.row(id).group;
+                    f(self.group_rows[group as usize].as_mut().expect("as in `group`"));
+                }
+            });
+        }
+    }
+
+    /// Writes the row of the last type of a line.
+    fn write_line(&mut self, line: &[TypeId]) {
+        let (Some(lines), Some(id)) = (&self.lines, line.last()) else { return };
+        let mut row = [u32::MAX; TYPE_LINE_SIZE / 4];
+        row.iter_mut().zip(line).for_each(|(slot, id)| *slot = id.0);
+        let at = lines.base() + id.index() * TYPE_LINE_SIZE;
+        // SAFETY: the id is below `MAX_TYPES`, so that the row lies in the mapping (IN-BOUNDS), which the
+        // registry owns (OWNED-MAPPING); no code reads the row of an id that nobody was given yet.
+        unsafe { std::ptr::with_exposed_provenance_mut::<[u32; TYPE_LINE_SIZE / 4]>(at).write(row) };
+    }
+
+    /// One user of a group less. What nobody uses goes away, and with it its use of others.
+    fn leave(&mut self, group: u32) {
+        let row = self.group_rows[group as usize].as_mut().expect("as in `group`");
+        row.users -= 1;
+        if row.users > 0 {
+            return;
+        }
+        let Some(gone) = self.group_rows[group as usize].take() else { return };
+        self.groups.remove(&gone.key);
+        self.free_groups.push(group);
+        let mut others = Vec::new();
+        for ty in &*gone.key {
+            ty.for_each_ref(|r| {
+                if let TypeRef::Id(id) = r {
+                    others.push(self.row(id).group);
+                }
+            });
+        }
+        for id in &gone.ids {
+            self.rows[id.index()] = None;
+            self.free.push(*id);
+        }
+        others.into_iter().for_each(|group| self.leave(group));
     }
 }
 
@@ -74,42 +244,91 @@ impl Inner {
 #[derive(Debug)]
 pub(crate) struct TypeSet {
     registry: Arc<TypeRegistry>,
-    ids: Box<[SigId]>,
+    groups: Vec<u32>,
+    ids: Vec<TypeId>,
 }
 
 impl TypeSet {
     /// The ids.
-    pub(crate) fn ids(&self) -> &[SigId] {
+    pub(crate) fn ids(&self) -> &[TypeId] {
         &self.ids
+    }
+
+    /// A reference by index of the module whose types these are, as one by id.
+    pub(crate) fn resolve(&self, ty: TypeRef) -> TypeRef {
+        match ty {
+            TypeRef::Index(TypeIndex(i)) => TypeRef::Id(self.ids[i as usize]),
+            other => other,
+        }
     }
 }
 
 impl Drop for TypeSet {
     fn drop(&mut self) {
         let mut inner = self.registry.inner.write().unwrap_or_else(|e| e.into_inner());
-        self.ids.iter().for_each(|id| inner.leave(*id));
+        self.groups.iter().for_each(|group| inner.leave(*group));
     }
 }
 
 #[cfg(test)]
+// Groups are ranges of indices, and a module may have one.
+#[allow(clippy::single_range_in_vec_init)]
 mod tests {
     use super::*;
-    use belljar_core::ValType;
+    use belljar_core::{FieldType, Mutability, RefType, StorageType, StructType, ValType};
+
+    fn func(params: &[ValType]) -> SubType {
+        SubType::plain(CompositeType::Func(FuncType::new(params.iter().copied(), [])))
+    }
+
+    /// A struct type that is open, below another, with a reference to a type as its field.
+    fn link(above: Option<u32>, to: u32) -> SubType {
+        let index = |i| TypeRef::Index(TypeIndex(i));
+        let to = ValType::Ref(RefType::new(true, HeapType::Defined(index(to))));
+        let field = FieldType::new(Mutability::Var, StorageType::Val(to));
+        let composite = CompositeType::Struct(StructType::new([field]));
+        SubType { is_final: false, supertype: above.map(index), composite }
+    }
 
     #[test]
     fn ids_are_shared_by_equal_types_and_reused_after_the_last_user() {
         let registry = Arc::new(TypeRegistry::default());
-        let unary = FuncType::new([ValType::I32], []);
-        let nullary = FuncType::new([], []);
-        let first = registry.register(&[unary.clone(), nullary.clone()]);
-        let second = registry.register(std::slice::from_ref(&unary));
+        let first = registry.register(&[func(&[ValType::I32]), func(&[])], &[0..1, 1..2]).unwrap();
+        let second = registry.register_func(&FuncType::new([ValType::I32], [])).unwrap();
         assert_eq!(first.ids()[0], second.ids()[0]);
         assert_ne!(first.ids()[0], first.ids()[1]);
         let id = first.ids()[1];
         drop(first);
         assert_eq!(registry.ty(id), None);
-        assert_eq!(registry.ty(second.ids()[0]), Some(unary));
-        let third = registry.register(&[FuncType::new([ValType::F32], [])]);
+        assert_eq!(registry.func_type(second.ids()[0]), Some(FuncType::new([ValType::I32], [])));
+        let third = registry.register(&[func(&[ValType::F32])], &[0..1]).unwrap();
         assert_eq!(third.ids()[0], id);
+    }
+
+    #[test]
+    fn groups_are_equal_by_structure() {
+        let registry = Arc::new(TypeRegistry::default());
+        // The same pair, once after another type and once by itself.
+        let first = registry.register(&[func(&[]), link(None, 2), link(Some(1), 1)], &[0..1, 1..3]).unwrap();
+        let second = registry.register(&[link(None, 1), link(Some(0), 0)], &[0..2]).unwrap();
+        assert_eq!(first.ids()[1..], *second.ids());
+        assert!(registry.is_below(second.ids()[1], second.ids()[0]));
+        assert!(!registry.is_below(second.ids()[0], second.ids()[1]));
+        // A group of one is another type than the same in a group of two.
+        let third = registry.register(&[link(None, 0)], &[0..1]).unwrap();
+        assert!(!second.ids().contains(&third.ids()[0]));
+    }
+
+    #[test]
+    fn a_type_keeps_those_that_it_refers_to() {
+        let registry = Arc::new(TypeRegistry::default());
+        let below = registry.register(&[link(None, 0), link(Some(0), 0)], &[0..1, 1..2]).unwrap();
+        let (above, id) = (below.ids()[0], below.ids()[1]);
+        let again = registry.register(&[link(None, 0), link(Some(0), 0)], &[0..1, 1..2]).unwrap();
+        drop(below);
+        assert!(registry.is_below(id, above));
+        drop(again);
+        assert_eq!((registry.ty(id), registry.ty(above)), (None, None));
+        assert_eq!(registry.inner.read().unwrap().groups.len(), 0);
     }
 }

@@ -55,6 +55,7 @@ fn kind(ty: &ExternType) -> String {
         ExternType::Global(_) => "global".into(),
         ExternType::Table(_) => "table".into(),
         ExternType::Memory(_) => "memory".into(),
+        ExternType::Tag(_) => "tag".into(),
     }
 }
 

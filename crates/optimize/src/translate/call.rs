@@ -31,7 +31,7 @@ impl Translator<'_> {
 
     fn call_defined(&mut self, func: DefinedFuncIndex) {
         let ty = self.module.funcs()[self.module.func_index(func).index()];
-        let count = self.module.types()[ty.index()].params().len();
+        let count = self.module.func_type_at(ty).params().len();
         let callee = self.import_func(func, ty);
         self.before_call(self.context, count);
         let call = self.b.ins().call(callee, &self.s.call_args);
@@ -47,7 +47,7 @@ impl Translator<'_> {
 
     /// Calls code of a type with a context and the topmost values.
     pub(super) fn call_address(&mut self, ty: TypeIndex, code: Value, context: Value) {
-        let count = self.module.types()[ty.index()].params().len();
+        let count = self.module.func_type_at(ty).params().len();
         let signature = self.import_type(ty);
         self.before_call(context, count);
         let call = self.b.ins().call_indirect(signature, code, &self.s.call_args);
@@ -79,11 +79,11 @@ impl Translator<'_> {
 
     /// A signature, imported once for each function.
     fn import_type(&mut self, ty: TypeIndex) -> SigRef {
-        let canonical = self.plan.canonical_types[ty.index()].index();
+        let canonical = self.module.canonical_type(ty).index();
         if let Some(known) = self.s.signatures.get(canonical).and_then(|s| s.expand()) {
             return known;
         }
-        let ty = &self.module.types()[canonical];
+        let ty = self.module.func_type_at(self.module.canonical_type(ty));
         self.vectors |= ty.results().contains(&belljar_core::ValType::V128);
         let signature = self.b.import_signature(signature::guest(ty));
         self.s.signatures.set(canonical, signature.into());

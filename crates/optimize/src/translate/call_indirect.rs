@@ -52,7 +52,7 @@ impl Translator<'_> {
         elements: &ReadOnlyTable,
         index: Value,
     ) -> Result<(), Failure> {
-        let wanted = self.plan.canonical_types[ty.index()];
+        let wanted = self.module.canonical_type(ty);
         if let Some(constant) = self.constant(index) {
             let element = elements.elements.get(constant as u32 as usize);
             if let Some(Some(func)) = element

@@ -76,7 +76,7 @@ impl<'a> Translator<'a> {
 
     fn params(&self, ty: FrameType) -> &'a [ValType] {
         match ty {
-            FrameType::Func(index) => self.module.types()[index.index()].params(),
+            FrameType::Func(index) => self.module.func_type_at(index).params(),
             _ => &[],
         }
     }
@@ -86,7 +86,7 @@ impl<'a> Translator<'a> {
             FrameType::Empty => 0,
             FrameType::One(_) => 1,
             FrameType::Func(index) | FrameType::Results(index) => {
-                self.module.types()[index.index()].results().len()
+                self.module.func_type_at(index).results().len()
             }
         }
     }
@@ -256,7 +256,7 @@ impl<'a> Translator<'a> {
                 self.b.append_block_param(block, ty);
             }
             FrameType::Func(index) | FrameType::Results(index) => {
-                for result in self.module.types()[index.index()].results() {
+                for result in self.module.func_type_at(index).results() {
                     self.b.append_block_param(block, value_type(*result));
                 }
             }

@@ -1,0 +1,279 @@
+//! Defined types: functions, structs and arrays.
+
+use super::val_type::{TypeRef, ValType};
+use std::fmt;
+
+/// The type of a function: its parameters, then its results.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct FuncType {
+    types: Box<[ValType]>,
+    params: u32,
+}
+
+impl FuncType {
+    /// A function type.
+    pub fn new(
+        params: impl IntoIterator<Item = ValType>,
+        results: impl IntoIterator<Item = ValType>,
+    ) -> Self {
+        let mut types: Vec<ValType> = params.into_iter().collect();
+        let params = types.len() as u32;
+        types.extend(results);
+        Self { types: types.into(), params }
+    }
+
+    /// The parameters, in order.
+    pub fn params(&self) -> &[ValType] {
+        &self.types[..self.params as usize]
+    }
+
+    /// The results, in order.
+    pub fn results(&self) -> &[ValType] {
+        &self.types[self.params as usize..]
+    }
+
+    /// The same type with every reference to a defined type replaced.
+    #[must_use]
+    pub fn map(&self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
+        Self { types: self.types.iter().map(|ty| ty.map(f)).collect(), params: self.params }
+    }
+}
+
+impl fmt::Display for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, types: &[ValType]| {
+            f.write_str("(")?;
+            for (i, ty) in types.iter().enumerate() {
+                write!(f, "{}{ty}", if i == 0 { "" } else { ", " })?;
+            }
+            f.write_str(")")
+        };
+        list(f, self.params())?;
+        f.write_str(" -> ")?;
+        match self.results() {
+            [one] => one.fmt(f),
+            many => list(f, many),
+        }
+    }
+}
+
+/// Whether something may be written after it was made.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Mutability {
+    /// It keeps the value that it was made with.
+    Const,
+    /// It may be written by guest and host.
+    Var,
+}
+
+/// What a field or element holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum StorageType {
+    /// The low 8 bits of an `i32`.
+    I8,
+    /// The low 16 bits of an `i32`.
+    I16,
+    /// A value.
+    Val(ValType),
+}
+
+impl StorageType {
+    /// The type of the value that is read from it or written to it.
+    pub const fn unpack(&self) -> ValType {
+        match self {
+            Self::I8 | Self::I16 => ValType::I32,
+            Self::Val(ty) => *ty,
+        }
+    }
+
+    /// Bytes that it takes. References are 32-bit ids.
+    pub const fn size(&self) -> u32 {
+        match self {
+            Self::I8 => 1,
+            Self::I16 => 2,
+            Self::Val(ValType::I32 | ValType::F32 | ValType::Ref(_)) => 4,
+            Self::Val(ValType::I64 | ValType::F64) => 8,
+            Self::Val(ValType::V128) => 16,
+        }
+    }
+}
+
+impl fmt::Display for StorageType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::I8 => f.write_str("i8"),
+            Self::I16 => f.write_str("i16"),
+            Self::Val(ty) => ty.fmt(f),
+        }
+    }
+}
+
+/// A field of a struct, or the elements of an array.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FieldType {
+    storage: StorageType,
+    mutability: Mutability,
+}
+
+impl FieldType {
+    /// A field type.
+    pub const fn new(mutability: Mutability, storage: StorageType) -> Self {
+        Self { storage, mutability }
+    }
+
+    /// What it holds.
+    pub const fn element_type(&self) -> StorageType {
+        self.storage
+    }
+
+    /// Whether it may be written.
+    pub const fn mutability(&self) -> Mutability {
+        self.mutability
+    }
+
+    fn map(self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
+        match self.storage {
+            StorageType::Val(ty) => Self { storage: StorageType::Val(ty.map(f)), ..self },
+            _ => self,
+        }
+    }
+}
+
+impl fmt::Display for FieldType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mutability {
+            Mutability::Const => self.storage.fmt(f),
+            Mutability::Var => write!(f, "(mut {})", self.storage),
+        }
+    }
+}
+
+/// The type of a struct: its fields, in order.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct StructType {
+    fields: Box<[FieldType]>,
+}
+
+impl StructType {
+    /// A struct type.
+    pub fn new(fields: impl IntoIterator<Item = FieldType>) -> Self {
+        Self { fields: fields.into_iter().collect() }
+    }
+
+    /// Its fields.
+    pub fn fields(&self) -> &[FieldType] {
+        &self.fields
+    }
+}
+
+/// The type of an array: that of its elements.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ArrayType {
+    element: FieldType,
+}
+
+impl ArrayType {
+    /// An array type.
+    pub const fn new(element: FieldType) -> Self {
+        Self { element }
+    }
+
+    /// The type of its elements.
+    pub const fn field_type(&self) -> FieldType {
+        self.element
+    }
+}
+
+/// What a defined type is.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum CompositeType {
+    /// A function type.
+    Func(FuncType),
+    /// A struct type.
+    Struct(StructType),
+    /// An array type.
+    Array(ArrayType),
+}
+
+impl CompositeType {
+    /// The function type, if it is one.
+    pub fn as_func(&self) -> Option<&FuncType> {
+        match self {
+            Self::Func(ty) => Some(ty),
+            _ => None,
+        }
+    }
+
+    /// The same type with every reference to a defined type replaced.
+    #[must_use]
+    pub fn map(&self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
+        match self {
+            Self::Func(ty) => Self::Func(ty.map(f)),
+            Self::Struct(ty) => Self::Struct(StructType::new(ty.fields.iter().map(|field| field.map(f)))),
+            Self::Array(ty) => Self::Array(ArrayType::new(ty.element.map(f))),
+        }
+    }
+}
+
+impl fmt::Display for CompositeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Func(ty) => write!(f, "func {ty}"),
+            Self::Struct(ty) => {
+                f.write_str("struct (")?;
+                for (i, field) in ty.fields.iter().enumerate() {
+                    write!(f, "{}{field}", if i == 0 { "" } else { ", " })?;
+                }
+                f.write_str(")")
+            }
+            Self::Array(ty) => write!(f, "array {}", ty.element),
+        }
+    }
+}
+
+/// A defined type with its place in the subtype order.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SubType {
+    /// Whether nothing may be declared a subtype of it.
+    pub is_final: bool,
+    /// The type that it is declared a subtype of.
+    pub supertype: Option<TypeRef>,
+    /// What it is.
+    pub composite: CompositeType,
+}
+
+impl SubType {
+    /// A type without declared sub- or supertypes: what a function type by itself is.
+    pub fn plain(composite: CompositeType) -> Self {
+        Self { is_final: true, supertype: None, composite }
+    }
+
+    /// The same type with every reference to a defined type replaced.
+    #[must_use]
+    pub fn map(&self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
+        let supertype = self.supertype.map(&mut *f);
+        Self { is_final: self.is_final, supertype, composite: self.composite.map(f) }
+    }
+
+    /// Visits every reference to a defined type.
+    pub fn for_each_ref(&self, mut f: impl FnMut(TypeRef)) {
+        let _ = self.map(&mut |ty| {
+            f(ty);
+            ty
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_print_as_a_person_writes_them() {
+        let f = FuncType::new([ValType::I32, ValType::FUNCREF], [ValType::F64]);
+        assert_eq!(f.to_string(), "(i32, funcref) -> f64");
+        assert_eq!(FuncType::new([], []).to_string(), "() -> ()");
+        let field = FieldType::new(Mutability::Var, StorageType::I8);
+        assert_eq!(CompositeType::Array(ArrayType::new(field)).to_string(), "array (mut i8)");
+    }
+}

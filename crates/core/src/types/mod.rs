@@ -1,0 +1,16 @@
+//! WebAssembly's types, independent of any engine.
+//!
+//! A defined type is referred to by a [`TypeRef`]: by its index while a module is described, by its canonical id
+//! once an engine knows it. The stages never mix them: what the runtime gets holds ids only.
+
+mod composite;
+mod extern_type;
+mod matching;
+mod val_type;
+
+pub use composite::{
+    ArrayType, CompositeType, FieldType, FuncType, Mutability, StorageType, StructType, SubType,
+};
+pub use extern_type::{ExternType, GlobalType, MemoryType, TableType, TagType};
+pub use matching::DefinedTypes;
+pub use val_type::{HeapType, RefType, TypeRef, ValType};
