@@ -6,7 +6,7 @@ use crate::facts::{FuncFacts, TableUse};
 use crate::module::{DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode};
 use crate::wasm_types::{global_type, memory_type, sub_type, table_type};
 use belljar_abi::{LayoutCounts, VmLayout};
-use belljar_core::{FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TagIndex, TypeIndex};
+use belljar_core::{FuncIndex, GlobalIndex, MemoryIndex, SubType, TableIndex, TagIndex, TypeIndex};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -188,7 +188,8 @@ impl Describer {
         Ok(())
     }
 
-    /// `canonical_types`: for each type, the smallest index of an equal one.
+    /// `canonical_types`: for each type, the smallest index of an equal one; empty where types do not refer to
+    /// each other, so that they are equal if they look it.
     pub(crate) fn finish(
         self,
         facts: Vec<FuncFacts>,
@@ -196,7 +197,10 @@ impl Describer {
         canonical_types: Vec<TypeIndex>,
     ) -> Result<Module, ModuleError> {
         let mut m = self.module;
-        m.canonical_types = canonical_types;
+        m.canonical_types = match canonical_types {
+            interned if interned.len() == m.types.len() => interned,
+            _ => first_alike(&m.types),
+        };
         m.facts = facts;
         m.table_uses = table_uses;
         m.escaping = vec![None; m.funcs.len()];
@@ -220,6 +224,12 @@ impl Describer {
         })?;
         Ok(m)
     }
+}
+
+/// For each type, the smallest index of one that looks the same.
+fn first_alike(types: &[SubType]) -> Vec<TypeIndex> {
+    let mut first = HashMap::new();
+    types.iter().enumerate().map(|(i, ty)| *first.entry(ty).or_insert(TypeIndex::new(i))).collect()
 }
 
 /// Every function whose reference can be taken, repeats included. What `ref.func` in code names must occur

@@ -31,7 +31,7 @@ pub fn validate(bytes: Arc<[u8]>, features: WasmFeatures) -> Result<Module, Modu
         let payload = payload?;
         match validator.payload(&payload)? {
             ValidPayload::Func(func, body) => bodies.push((func, body)),
-            ValidPayload::End(types) => canonical_types = canonical(&types),
+            ValidPayload::End(types) if types_are_interned(features) => canonical_types = canonical(&types),
             _ => {}
         }
         match payload {
@@ -44,7 +44,12 @@ pub fn validate(bytes: Arc<[u8]>, features: WasmFeatures) -> Result<Module, Modu
     describer.finish(facts, uses, canonical_types)
 }
 
-/// For each type, the smallest index of an equal one: the validator has given equal types one id.
+/// Whether the validator gives equal types one id: only if types can refer to each other.
+fn types_are_interned(features: WasmFeatures) -> bool {
+    features.intersects(WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES))
+}
+
+/// For each type, the smallest index of an equal one.
 fn canonical(types: &wasmparser::types::Types) -> Vec<TypeIndex> {
     let types = types.as_ref();
     let mut first = HashMap::new();
