@@ -92,6 +92,20 @@ macro_rules! builtins {
             TableInit table_init(table: u32, segment: u32, dst: u64, src: u32, length: u32);
             /// Drops an element segment.
             ElemDrop elem_drop(segment: u32);
+            /// Makes an object of `size` bytes with this header, and whatever in it; its reference.
+            GcAlloc gc_alloc(header: u32, size: u32) -> u64;
+            /// Makes an array of zeros or nulls of one of the module's types; its reference.
+            GcAllocArray gc_alloc_array(ty: u32, length: u32) -> u64;
+            /// Makes an array from a range of a data segment; its reference.
+            ArrayNewData array_new_data(ty: u32, segment: u32, src: u32, length: u32) -> u64;
+            /// Makes an array from a range of an element segment; its reference.
+            ArrayNewElem array_new_elem(ty: u32, segment: u32, src: u32, length: u32) -> u64;
+            /// Copies from a data segment into an array, which is not null.
+            ArrayInitData array_init_data(segment: u32, array: u32, dst: u32, src: u32, length: u32);
+            /// Copies from an element segment into an array, which is not null.
+            ArrayInitElem array_init_elem(segment: u32, array: u32, dst: u32, src: u32, length: u32);
+            /// Copies between arrays of one element type, neither of them null.
+            ArrayCopy array_copy(to: u32, dst: u32, from: u32, src: u32, length: u32);
             /// Fuel ran out: gives more, or traps.
             OutOfFuel out_of_fuel();
             /// The epoch deadline passed: moves it, or traps.

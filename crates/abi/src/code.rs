@@ -95,6 +95,25 @@ pub struct CompiledFunction {
     pub positions: Vec<PosRow>,
     /// Rows for positions from [`SourcePos::INLINED`] on.
     pub inlined: Vec<InlinedPos>,
+    /// Where references to objects lie at calls, ascending.
+    pub stack_maps: Vec<StackMapRow>,
+    /// Slots of all stack maps.
+    pub stack_slots: Vec<StackSlot>,
+}
+
+/// A slot of a frame that holds a reference to an object: its distance below the frame pointer, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StackSlot(pub u32);
+
+/// The slots of a frame that hold references to objects while a call returns to `offset`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StackMapRow {
+    /// The call's return address, as an offset in the text.
+    pub offset: CodeOffset,
+    /// Where its slots begin among all slots.
+    pub first: u32,
+    /// How many there are.
+    pub count: u32,
 }
 
 /// A function's place in the text.
@@ -128,6 +147,10 @@ pub struct Artifact {
     pub positions: Vec<PosRow>,
     /// Inlined positions of all functions; a function's begin at [`FuncRange::inlined`].
     pub inlined: Vec<InlinedPos>,
+    /// All stack maps, ascending. A call without references across it has none.
+    pub stack_maps: Vec<StackMapRow>,
+    /// Slots of all stack maps.
+    pub stack_slots: Vec<StackSlot>,
 }
 
 impl Artifact {
@@ -135,6 +158,14 @@ impl Artifact {
     pub fn func_at(&self, offset: CodeOffset) -> Option<DefinedFuncIndex> {
         let i = self.funcs.partition_point(|f| f.start <= offset).checked_sub(1)?;
         self.funcs[i].contains(offset).then(|| DefinedFuncIndex::new(i))
+    }
+
+    /// The slots that hold references to objects in the frame of a call that returns to `offset`.
+    pub fn stack_map(&self, offset: CodeOffset) -> &[StackSlot] {
+        let found = self.stack_maps.binary_search_by_key(&offset, |row| row.offset);
+        let Ok(i) = found else { return &[] };
+        let row = self.stack_maps[i];
+        &self.stack_slots[row.first as usize..][..row.count as usize]
     }
 
     /// What a fault at exactly this offset means.
@@ -190,6 +221,7 @@ mod tests {
                 InlinedPos { pc: WasmPc(7), caller: SourcePos(200) },
                 InlinedPos { pc: WasmPc(8), caller: SourcePos(SourcePos::INLINED) },
             ],
+            ..Artifact::default()
         };
         assert_eq!(artifact.positions_at(CodeOffset(5)), [WasmPc(100)]);
         assert_eq!(artifact.positions_at(CodeOffset(18)), [WasmPc(8), WasmPc(7), WasmPc(200)]);

@@ -27,6 +27,7 @@ pub mod activation;
 mod builtin;
 mod code;
 mod context;
+pub mod gc;
 mod layout;
 mod object;
 

@@ -17,6 +17,7 @@ pub struct Config {
     pub(crate) tunables: Tunables,
     pub(crate) max_wasm_stack: usize,
     pub(crate) reserve_memory: bool,
+    pub(crate) gc_stress: bool,
     pub(crate) features: WasmFeatures,
 }
 
@@ -37,6 +38,7 @@ impl Config {
             tunables: Tunables::default(),
             max_wasm_stack: DEFAULT_STACK,
             reserve_memory: true,
+            gc_stress: false,
             features: WasmFeatures::WASM2,
         }
     }
@@ -72,6 +74,13 @@ impl Config {
     /// Whether calls of small functions are replaced by their bodies. Default: yes.
     pub fn compiler_inlining(&mut self, enable: bool) -> &mut Self {
         self.tunables.inlining = enable;
+        self
+    }
+
+    /// Whether garbage is collected, all of it, whenever an object is made: for tests, since whatever forgets a
+    /// reference then fails soon. Default: no.
+    pub fn gc_stress(&mut self, enable: bool) -> &mut Self {
+        self.gc_stress = enable;
         self
     }
 

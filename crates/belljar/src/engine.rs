@@ -62,7 +62,8 @@ impl Engine {
         let memory_access = if reserve { MemoryAccess::Reserved } else { MemoryAccess::Checked };
         let tunables = Tunables { memory_access, ..config.tunables };
         let tier: Arc<dyn Tier> = Arc::new(Optimizer::new()?);
-        let runtime = Runtime::new(config.max_wasm_stack, Box::new(Trampolines(tier.clone())))?;
+        let runtime =
+            Runtime::new(config.max_wasm_stack, config.gc_stress, Box::new(Trampolines(tier.clone())))?;
         let inner = Inner { config: config.clone(), tunables, tier, runtime };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -104,7 +104,7 @@ impl Func {
         let params = params.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
         let mut out = Vec::new();
         belljar_vm::call_values(store.0, self.id, &params, &mut out).map_err(from_exit)?;
-        let core = store.0.core();
+        let core = store.0.core_mut();
         for (result, value) in results.iter_mut().zip(out) {
             *result = Val::from_value(value, core);
         }
@@ -191,7 +191,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         let store = store.as_context_mut();
         let params = params.into_abi(store.0.core())?;
         match self.inner.call(store.0, params) {
-            Ok(results) => Ok(R::from_result(results, store.0.core())),
+            Ok(results) => Ok(R::from_result(results, store.0.core_mut())),
             Err(exit) => Err(from_exit(exit)),
         }
     }
@@ -232,7 +232,7 @@ macro_rules! into_func {
                     runtime,
                     move |store: &mut StoreInner<T>, instance: Option<InstanceId>, params: ($($name::Abi,)*)| {
                         let ($($name,)*) = params;
-                        $(let $name = <$name as WasmTy>::from_abi($name, store.core());)*
+                        $(let $name = <$name as WasmTy>::from_abi($name, store.core_mut());)*
                         let caller = Caller { store: StoreContextMut(&mut *store), instance };
                         let results = self(caller, $($name),*).into_results()?;
                         results.into_result(store.core())
@@ -256,7 +256,7 @@ pub(crate) fn dynamic<T: 'static>(
                     params: &[Value],
                     results: &mut [Value]|
           -> Result<()> {
-        let core = store.core();
+        let core = store.core_mut();
         let params: Vec<Val> = params.iter().map(|v| Val::from_value(*v, core)).collect();
         let mut out: Vec<Val> = results.iter().map(|v| Val::from_value(*v, core)).collect();
         func(Caller { store: StoreContextMut(&mut *store), instance }, &params, &mut out)?;

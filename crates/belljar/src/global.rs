@@ -36,7 +36,7 @@ impl Global {
 
     /// Its value.
     pub fn get(&self, mut store: impl AsContextMut) -> Val {
-        let core = store.as_context_mut().0.core();
+        let core = store.as_context_mut().0.core_mut();
         check_store(self.store, core, "Global");
         Val::from_value(core.global_get(self.id), core)
     }

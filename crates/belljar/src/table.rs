@@ -43,8 +43,9 @@ impl Table {
     }
 
     /// An element; `None` outside the table.
-    pub fn get(&self, store: impl AsContextMut, index: u64) -> Option<Ref> {
-        let core = self.core(&store);
+    pub fn get(&self, mut store: impl AsContextMut, index: u64) -> Option<Ref> {
+        let core = store.as_context_mut().0.core_mut();
+        check_store(self.store, core, "Table");
         Val::from_value(core.table_get(self.id, index)?, core).as_ref()
     }
 

@@ -2,7 +2,8 @@
 
 use crate::store::check_store;
 use crate::{AsContext, AsContextMut, Func, Result, ValType};
-use belljar_vm::{RawExtern, StoreCore, StoreId, Value};
+use anyhow::Context;
+use belljar_vm::{RawExtern, ScopedRoot, StoreCore, StoreId, Value};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +38,8 @@ impl fmt::Debug for V128 {
 }
 
 /// A reference to a value of the host, which guests pass around and cannot look into. Null is an
-/// `Option::None` of it.
+/// `Option::None` of it. It is valid while the host function runs in which it was made or received, or as long as
+/// the store where it was made or received outside of one.
 ///
 /// ```
 /// use belljar::{Engine, ExternRef, Instance, Module, Store};
@@ -57,32 +59,36 @@ impl fmt::Debug for V128 {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ExternRef {
     store: StoreId,
-    raw: RawExtern,
+    root: ScopedRoot,
 }
 
 impl ExternRef {
-    /// Hands a value to the store, which keeps it while it lives.
+    /// Hands a value to the store, which drops it when neither a guest nor the host can reach it any more.
     ///
     /// # Errors
     ///
-    /// Where the store holds 2³² − 1 values.
+    /// Where the garbage-collected heap is full.
     pub fn new(mut store: impl AsContextMut, value: impl Any + Send + Sync) -> Result<Self> {
         let core = store.as_context_mut().0.core_mut();
-        Ok(Self { store: core.id(), raw: core.new_extern(Arc::new(value))? })
+        let raw = core.new_extern(Arc::new(value))?;
+        Ok(Self { store: core.id(), root: core.root_extern(raw) })
     }
 
-    /// The value.
+    /// The value; `()` where a guest made it itself (`extern.convert_any`).
     ///
     /// # Panics
     ///
-    /// If the reference belongs to another store.
+    /// If the reference belongs to another store, or to a host function that has returned.
     pub fn data<'a, T: 'static>(
         &self,
         store: impl Into<crate::StoreContext<'a, T>>,
     ) -> &'a (dyn Any + Send + Sync) {
         let core = store.into().0.core();
         check_store(self.store, core, "ExternRef");
-        match core.extern_value(self.raw) {
+        let raw = core.rooted_extern(self.root);
+        let raw =
+            raw.expect("an ExternRef was used after the host function that it was made in had returned");
+        match core.extern_value(raw) {
             Some(value) => &**value,
             None => &(),
         }
@@ -94,11 +100,13 @@ impl ExternRef {
             this.store == store.id(),
             "an ExternRef was used with a store that it does not belong to"
         );
-        Ok(this.raw)
+        store
+            .rooted_extern(this.root)
+            .context("an ExternRef was used after the host function that it was made in had returned")
     }
 
-    pub(crate) fn from_raw(raw: RawExtern, store: StoreId) -> Option<Self> {
-        (raw != RawExtern::NULL).then_some(Self { store, raw })
+    pub(crate) fn from_raw(raw: RawExtern, store: &mut StoreCore) -> Option<Self> {
+        (raw != RawExtern::NULL).then(|| Self { store: store.id(), root: store.root_extern(raw) })
     }
 }
 
@@ -256,7 +264,7 @@ impl Val {
         })
     }
 
-    pub(crate) fn from_value(value: Value, store: &StoreCore) -> Self {
+    pub(crate) fn from_value(value: Value, store: &mut StoreCore) -> Self {
         match value {
             Value::I32(v) => Self::I32(v),
             Value::I64(v) => Self::I64(v),
@@ -264,7 +272,9 @@ impl Val {
             Value::F64(v) => Self::F64(v),
             Value::V128(v) => Self::V128(V128(v)),
             Value::Func(f) => Self::FuncRef(Func::from_raw(f, store)),
-            Value::Extern(e) => Self::ExternRef(ExternRef::from_raw(e, store.id())),
+            Value::Extern(e) => Self::ExternRef(ExternRef::from_raw(e, store)),
+            // No type that the embedding interface lets in so far.
+            Value::Any(_) | Value::Exn(_) => Self::ExternRef(None),
         }
     }
 }

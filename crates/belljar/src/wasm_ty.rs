@@ -23,7 +23,7 @@ pub trait WasmTy: sealed::Sealed + Send + Sized + 'static {
     #[doc(hidden)]
     fn into_abi(self, store: &StoreCore) -> Result<Self::Abi>;
     #[doc(hidden)]
-    fn from_abi(abi: Self::Abi, store: &StoreCore) -> Self;
+    fn from_abi(abi: Self::Abi, store: &mut StoreCore) -> Self;
 
     /// The wasm type.
     fn valtype() -> ValType {
@@ -45,7 +45,7 @@ macro_rules! wasm_ty {
             }
 
             #[inline]
-            fn from_abi($from: $abi, $from_store: &StoreCore) -> Self {
+            fn from_abi($from: $abi, $from_store: &mut StoreCore) -> Self {
                 $back
             }
         }
@@ -62,7 +62,7 @@ wasm_ty! {
     V128, RawVector, (v, _store) => Ok(RawVector(v.as_u128())), (v, _store) => V128::from(v.0);
     Option<Func>, RawFunc, (v, store) => Func::to_raw(v, store), (v, store) => Func::from_raw(v, store);
     Option<ExternRef>, RawExtern,
-        (v, store) => ExternRef::to_raw(v, store), (v, store) => ExternRef::from_raw(v, store.id());
+        (v, store) => ExternRef::to_raw(v, store), (v, store) => ExternRef::from_raw(v, store);
 }
 
 /// Parameters of a typed function: a [`WasmTy`], or a tuple of up to 16.
@@ -72,7 +72,7 @@ pub trait WasmParams: Send + 'static {
     #[doc(hidden)]
     fn into_abi(self, store: &StoreCore) -> Result<Self::Abi>;
     #[doc(hidden)]
-    fn from_abi(abi: Self::Abi, store: &StoreCore) -> Self;
+    fn from_abi(abi: Self::Abi, store: &mut StoreCore) -> Self;
 }
 
 /// Results of a typed function: `()`, a [`WasmTy`], or a tuple of up to 16.
@@ -80,7 +80,7 @@ pub trait WasmResults: Send + 'static {
     #[doc(hidden)]
     type ResultAbi: AbiResult;
     #[doc(hidden)]
-    fn from_result(abi: Self::ResultAbi, store: &StoreCore) -> Self;
+    fn from_result(abi: Self::ResultAbi, store: &mut StoreCore) -> Self;
     #[doc(hidden)]
     fn into_result(self, store: &StoreCore) -> Result<Self::ResultAbi>;
 }
@@ -94,7 +94,7 @@ impl<A: WasmTy> WasmParams for A {
     }
 
     #[inline]
-    fn from_abi(abi: Self::Abi, store: &StoreCore) -> Self {
+    fn from_abi(abi: Self::Abi, store: &mut StoreCore) -> Self {
         WasmTy::from_abi(abi.0, store)
     }
 }
@@ -103,7 +103,7 @@ impl<A: WasmTy> WasmResults for A {
     type ResultAbi = One<A::Abi>;
 
     #[inline]
-    fn from_result(abi: Self::ResultAbi, store: &StoreCore) -> Self {
+    fn from_result(abi: Self::ResultAbi, store: &mut StoreCore) -> Self {
         WasmTy::from_abi(abi.0, store)
     }
 
@@ -168,7 +168,7 @@ macro_rules! tuples {
             }
 
             #[inline]
-            fn from_abi(abi: Self::Abi, store: &StoreCore) -> Self {
+            fn from_abi(abi: Self::Abi, store: &mut StoreCore) -> Self {
                 let ($($name,)*) = abi;
                 ($(<$name as WasmTy>::from_abi($name, store),)*)
             }
@@ -179,7 +179,7 @@ macro_rules! tuples {
             type ResultAbi = result_type!($($name)*);
 
             #[inline]
-            fn from_result(abi: Self::ResultAbi, store: &StoreCore) -> Self {
+            fn from_result(abi: Self::ResultAbi, store: &mut StoreCore) -> Self {
                 result_parts!(abi => $($name)*);
                 ($(<$name as WasmTy>::from_abi($name, store),)*)
             }

@@ -2,7 +2,8 @@
 
 use crate::{CompileError, ModulePlan, Tier};
 use belljar_abi::{
-    Artifact, CompiledFunction, FuncRange, PosRow, ReadOnlyEntry, RelocTarget, SourcePos, TrapSite,
+    Artifact, CompiledFunction, FuncRange, PosRow, ReadOnlyEntry, RelocTarget, SourcePos, StackMapRow,
+    TrapSite,
 };
 use belljar_core::{CodeOffset, DefinedFuncIndex};
 use rayon::prelude::*;
@@ -98,6 +99,14 @@ impl Linker<'_> {
         artifact.inlined.extend_from_slice(&piece.inlined);
         let at = |offset: CodeOffset| CodeOffset(start + offset.0);
         artifact.traps.extend(piece.traps.iter().map(|t| TrapSite { offset: at(t.offset), trap: t.trap }));
+        let slots = artifact.stack_slots.len() as u32;
+        let moved = |row: &StackMapRow| StackMapRow {
+            offset: at(row.offset),
+            first: slots + row.first,
+            count: row.count,
+        };
+        artifact.stack_maps.extend(piece.stack_maps.iter().map(moved));
+        artifact.stack_slots.extend_from_slice(&piece.stack_slots);
         let mut last = SourcePos::NONE;
         for row in &piece.positions {
             if row.pos != last {

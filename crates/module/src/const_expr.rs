@@ -101,6 +101,20 @@ impl ConstExpr {
         stack.pop()
     }
 
+    /// Whether each evaluation makes new objects.
+    pub fn makes_objects(&self) -> bool {
+        self.ops.iter().any(|op| {
+            matches!(
+                op,
+                ConstOp::StructNew(_)
+                    | ConstOp::StructNewDefault(_)
+                    | ConstOp::ArrayNew(_)
+                    | ConstOp::ArrayNewDefault(_)
+                    | ConstOp::ArrayNewFixed(..)
+            )
+        })
+    }
+
     pub(crate) fn read(expr: &wasmparser::ConstExpr<'_>) -> Result<Self, ModuleError> {
         let mut ops = Vec::with_capacity(1);
         let mut reader = expr.get_operators_reader();

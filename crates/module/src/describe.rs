@@ -6,7 +6,9 @@ use crate::facts::{FuncFacts, TableUse};
 use crate::module::{DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode};
 use crate::wasm_types::{global_type, memory_type, sub_type, table_type};
 use belljar_abi::{LayoutCounts, VmLayout};
-use belljar_core::{FuncIndex, GlobalIndex, MemoryIndex, SubType, TableIndex, TagIndex, TypeIndex};
+use belljar_core::{
+    CompositeType, FuncIndex, GlobalIndex, MemoryIndex, SubType, TableIndex, TagIndex, TypeIndex,
+};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -39,6 +41,7 @@ impl Describer {
             imported_globals: 0,
             tags: Vec::new(),
             imported_tags: 0,
+            uses_heap: false,
             start: None,
             elems: Vec::new(),
             data: Vec::new(),
@@ -203,6 +206,7 @@ impl Describer {
         };
         m.facts = facts;
         m.table_uses = table_uses;
+        m.uses_heap = uses_heap(&m);
         m.escaping = vec![None; m.funcs.len()];
         for func in escaping(&m) {
             let slot = &mut m.escaping[func.index()];
@@ -224,6 +228,12 @@ impl Describer {
         })?;
         Ok(m)
     }
+}
+
+fn uses_heap(m: &Module) -> bool {
+    !m.tags.is_empty()
+        || m.types.iter().any(|ty| !matches!(ty.composite, CompositeType::Func(_)))
+        || m.facts.iter().any(|facts| facts.looks_into_objects)
 }
 
 /// For each type, the smallest index of one that looks the same.

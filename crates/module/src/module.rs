@@ -120,6 +120,7 @@ pub struct Module {
     pub(crate) imported_globals: usize,
     pub(crate) tags: Vec<TypeIndex>,
     pub(crate) imported_tags: usize,
+    pub(crate) uses_heap: bool,
     pub(crate) start: Option<FuncIndex>,
     pub(crate) elems: Vec<ElemSegment>,
     pub(crate) data: Vec<DataSegment>,
@@ -402,6 +403,12 @@ impl DefinedTypes for Module {
 }
 
 impl Module {
+    /// Whether its code may look into objects of the garbage-collected heap: it has structs, arrays or tags, or
+    /// looks at types of objects. References to host values alone need no heap.
+    pub fn uses_heap(&self) -> bool {
+        self.uses_heap
+    }
+
     /// Whether a type has no declared subtypes and may have none.
     pub fn is_final(&self, ty: TypeIndex) -> bool {
         self.types[ty.index()].is_final

@@ -131,6 +131,13 @@ fn note(op: &Operator<'_>, facts: &mut FuncFacts, uses: &mut [TableUse]) {
     facts.operators += 1;
     match *op {
         Operator::Loop { .. } => facts.has_loop = true,
+        Operator::AnyConvertExtern
+        | Operator::RefTestNonNull { .. }
+        | Operator::RefTestNullable { .. }
+        | Operator::RefCastNonNull { .. }
+        | Operator::RefCastNullable { .. }
+        | Operator::BrOnCast { .. }
+        | Operator::BrOnCastFail { .. } => facts.looks_into_objects = true,
         Operator::Call { .. }
         | Operator::CallIndirect { .. }
         | Operator::CallRef { .. }

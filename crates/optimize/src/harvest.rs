@@ -4,7 +4,9 @@ use crate::failure::Failure;
 use crate::polish::polish;
 use crate::trap_code;
 use crate::workspace::Workspace;
-use belljar_abi::{CompiledFunction, InlinedPos, PosRow, Reloc, RelocTarget, SourcePos, TrapSite};
+use belljar_abi::{
+    CompiledFunction, InlinedPos, PosRow, Reloc, RelocTarget, SourcePos, StackMapRow, StackSlot, TrapSite,
+};
 use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex};
 use cranelift_codegen::binemit::Reloc as MachineReloc;
 use cranelift_codegen::ir::function::FunctionParameters;
@@ -42,6 +44,7 @@ pub(crate) fn harvest(
     }
     let stencil = isa.compile_function(&context.func, &context.domtree, registers, false, control)?;
     let code = stencil.apply_params(&context.func.params);
+    let (stack_maps, stack_slots) = stack_maps(&code);
     Ok(CompiledFunction {
         code: code.code_buffer().to_vec(),
         align: code.buffer.alignment.max(isa.function_alignment().preferred),
@@ -49,7 +52,21 @@ pub(crate) fn harvest(
         traps: traps(&code)?,
         positions: positions(&code, start),
         inlined,
+        stack_maps,
+        stack_slots,
     })
+}
+
+/// Cranelift names slots from the stack pointer up; stacks are walked by the frame pointer.
+fn stack_maps(code: &CompiledCode) -> (Vec<StackMapRow>, Vec<StackSlot>) {
+    let (mut rows, mut slots) = (Vec::new(), Vec::new());
+    for (offset, frame_size, map) in code.buffer.user_stack_maps() {
+        let first = slots.len() as u32;
+        slots.extend(map.entries().map(|(_, sp_offset)| StackSlot(frame_size - sp_offset)));
+        let count = slots.len() as u32 - first;
+        rows.push(StackMapRow { offset: CodeOffset(*offset), first, count });
+    }
+    (rows, slots)
 }
 
 fn relocs(code: &CompiledCode, params: &FunctionParameters) -> Result<Vec<Reloc>, Failure> {

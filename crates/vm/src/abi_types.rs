@@ -2,7 +2,9 @@
 //!
 //! Up to five integers and eight floats travel in registers, results singly; all else in a buffer.
 
+use crate::gc::ScopedRoot;
 use crate::host::HostShim;
+use crate::store::StoreCore;
 use belljar_core::{RawVal, RefType, ValType};
 
 /// A function reference of one store, as its guests hold it; 0 is null.
@@ -12,19 +14,47 @@ use belljar_core::{RawVal, RefType, ValType};
 #[repr(transparent)]
 pub struct RawFunc(pub(crate) u32);
 
-/// A reference to a host value of one store, as its guests hold it; 0 is null. See [`RawFunc`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[repr(transparent)]
-pub struct RawExtern(pub(crate) u32);
-
 impl RawFunc {
     /// The null reference.
     pub const NULL: Self = Self(0);
 }
 
-impl RawExtern {
-    /// The null reference.
-    pub const NULL: Self = Self(0);
+macro_rules! object_refs {
+    ($($(#[$doc:meta])* $name:ident $root:ident $rooted:ident;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// It means nothing in another store, and nothing after an object was made, which may have moved what it
+        /// refers to: it is rooted where it is kept.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+        #[repr(transparent)]
+        pub struct $name(pub(crate) u32);
+
+        impl $name {
+            /// The null reference.
+            pub const NULL: Self = Self(0);
+        }
+
+        impl StoreCore {
+            /// Keeps a reference until the current scope ends.
+            pub fn $root(&mut self, reference: $name) -> ScopedRoot {
+                self.root(reference.0)
+            }
+
+            /// A kept reference; `None` once its scope has ended.
+            pub fn $rooted(&self, root: ScopedRoot) -> Option<$name> {
+                self.rooted(root).map($name)
+            }
+        }
+    )*};
+}
+
+object_refs! {
+    /// A reference to a host value of one store, as its guests hold it; 0 is null.
+    RawExtern root_extern rooted_extern;
+    /// A reference to an object of one store, or a small integer, as its guests hold it; 0 is null.
+    RawAny root_any rooted_any;
+    /// A reference to an exception of one store, as its guests hold it; 0 is null.
+    RawExn root_exn rooted_exn;
 }
 
 /// A 128-bit vector as it travels.
@@ -74,6 +104,8 @@ abi_ty! {
     RawVector, ValType::V128, false, |v| RawVal::from_v128(v.0), |s| RawVector(s.v128());
     RawFunc, ValType::Ref(RefType::FUNCREF), true, |v| RawVal::from_u32(v.0), |s| RawFunc(s.u32());
     RawExtern, ValType::Ref(RefType::EXTERNREF), true, |v| RawVal::from_u32(v.0), |s| RawExtern(s.u32());
+    RawAny, ValType::Ref(RefType::ANYREF), true, |v| RawVal::from_u32(v.0), |s| RawAny(s.u32());
+    RawExn, ValType::Ref(RefType::EXNREF), true, |v| RawVal::from_u32(v.0), |s| RawExn(s.u32());
 }
 
 /// Integer and float registers that arguments after the context can use.
@@ -283,6 +315,10 @@ pub enum Value {
     Func(RawFunc),
     /// A reference to a host value.
     Extern(RawExtern),
+    /// A reference to an object of the heap, or a small integer.
+    Any(RawAny),
+    /// A reference to an exception.
+    Exn(RawExn),
 }
 
 impl Value {
@@ -296,12 +332,20 @@ impl Value {
             Self::V128(_) => ValType::V128,
             Self::Func(_) => ValType::FUNCREF,
             Self::Extern(_) => ValType::EXTERNREF,
+            Self::Any(_) => ValType::ANYREF,
+            Self::Exn(_) => ValType::EXNREF,
         }
     }
 
     /// Whether it is a null reference.
     pub fn is_null(&self) -> bool {
-        matches!(self, Self::Func(RawFunc::NULL) | Self::Extern(RawExtern::NULL))
+        matches!(
+            self,
+            Self::Func(RawFunc::NULL)
+                | Self::Extern(RawExtern::NULL)
+                | Self::Any(RawAny::NULL)
+                | Self::Exn(RawExn::NULL)
+        )
     }
 
     /// Zero or null of a type.
@@ -318,6 +362,8 @@ impl Value {
             Self::V128(v) => RawVal::from_v128(v),
             Self::Func(v) => RawVal::from_u32(v.0),
             Self::Extern(v) => RawVal::from_u32(v.0),
+            Self::Any(v) => RawVal::from_u32(v.0),
+            Self::Exn(v) => RawVal::from_u32(v.0),
         }
     }
 
@@ -330,6 +376,8 @@ impl Value {
             ValType::F64 => Self::F64(slot.u64()),
             ValType::V128 => Self::V128(slot.v128()),
             ValType::Ref(RefType::EXTERNREF) => Self::Extern(RawExtern(slot.u32())),
+            ValType::Ref(RefType::ANYREF) => Self::Any(RawAny(slot.u32())),
+            ValType::Ref(RefType::EXNREF) => Self::Exn(RawExn(slot.u32())),
             ValType::Ref(_) => Self::Func(RawFunc(slot.u32())),
         }
     }

@@ -4,7 +4,7 @@
 //! Writers replace the whole table and free old ones when no reader is inside.
 
 use crate::code::CodeMemory;
-use belljar_abi::Artifact;
+use belljar_abi::{Artifact, StackSlot};
 use belljar_core::{CodeOffset, Trap};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
@@ -78,6 +78,15 @@ fn with_row<R>(pc: usize, read: impl FnOnce(&Row) -> Option<R>) -> Option<R> {
 /// What a fault at this address means, if it is code of ours that may trap there. Async-signal-safe.
 pub(crate) fn trap_at(pc: usize) -> Option<Trap> {
     with_row(pc, |row| row.code.tables.trap_at(CodeOffset((pc - row.start) as u32)))
+}
+
+/// Calls `read` with the slots that hold references to objects in the frame of a call that returns to this address.
+pub(crate) fn with_stack_map(pc: usize, read: impl FnOnce(&[StackSlot])) {
+    // The address may be that of the byte behind the code.
+    with_row(pc - 1, |row| {
+        read(row.code.tables.stack_map(CodeOffset((pc - row.start) as u32)));
+        Some(())
+    });
 }
 
 /// The code at this address, and the offset in it. Not for signal handlers: it counts a reference.

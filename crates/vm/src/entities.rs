@@ -32,6 +32,8 @@ impl StoreCore {
             }
             Value::Func(func) => HeapType::Defined(TypeRef::Id(self.func_sig(FuncRefId(func.0)))),
             Value::Extern(_) => HeapType::Extern,
+            Value::Any(any) => self.heap_type_of(any.0),
+            Value::Exn(_) => HeapType::Exn,
             _ => return false,
         };
         heap.matches(wanted.heap_type(), types)
@@ -167,6 +169,15 @@ impl StoreCore {
         self.check_type(&value, ty.content(), "the global")?;
         self.write_global(global, value.to_slot());
         Ok(())
+    }
+
+    /// The most special type of a reference of the `any` hierarchy that is not null.
+    fn heap_type_of(&self, reference: u32) -> HeapType {
+        match self.object_type(reference) {
+            Some(ty) => HeapType::Defined(TypeRef::Id(ty)),
+            None if reference & 1 != 0 => HeapType::I31,
+            None => HeapType::Any,
+        }
     }
 
     /// A type with the top of its hierarchy in place of a reference's own type: what tells how a value lies in a

@@ -212,7 +212,11 @@ fn guard<T: 'static, R>(
     store: &mut StoreInner<T>,
     f: impl FnOnce(&mut StoreInner<T>) -> anyhow::Result<R>,
 ) -> Option<R> {
-    match catch_unwind(AssertUnwindSafe(|| f(store))) {
+    // What the closure roots ends with it.
+    let scope = store.core().enter_roots();
+    let ended = catch_unwind(AssertUnwindSafe(|| f(store)));
+    store.core_mut().leave_roots(scope);
+    match ended {
         Ok(Ok(result)) => Some(result),
         Ok(Err(error)) => {
             store.core_mut().raise_error(error);

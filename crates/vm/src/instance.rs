@@ -1,5 +1,6 @@
 //! Instances of a store: their index spaces, exports, segments and constants.
 
+use crate::gc::ScopedRoot;
 use crate::loaded::LoadedModule;
 use crate::store::{StoreCore, StoreGlobal};
 use anyhow::Context;
@@ -32,6 +33,8 @@ pub(crate) struct Instance {
     module: Arc<LoadedModule>,
     context: usize,
     spaces: Spaces,
+    /// Items of element segments that made objects when they were evaluated, until they are dropped.
+    pub(crate) segments: Vec<Option<Box<[u32]>>>,
 }
 
 /// The index spaces of an instance: for each index, the number of that thing in the store.
@@ -45,7 +48,7 @@ pub(crate) struct Spaces {
 
 impl Instance {
     pub(crate) fn new(module: Arc<LoadedModule>, context: usize, spaces: Spaces) -> Self {
-        Self { module, context, spaces }
+        Self { module, context, spaces, segments: Vec::new() }
     }
 
     pub(crate) fn module(&self) -> &Arc<LoadedModule> {
@@ -73,10 +76,24 @@ impl Instance {
     }
 }
 
-/// The two topmost values, the deeper one first. Validation bounds the stack.
-fn pop2(stack: &mut Vec<RawVal>) -> (RawVal, RawVal) {
-    let b = stack.pop().unwrap_or_default();
-    (stack.pop().unwrap_or_default(), b)
+/// A value of a constant expression on its way.
+enum Operand {
+    Plain(RawVal),
+    Object(ScopedRoot),
+}
+
+/// The stack of a constant expression. Validation bounds it.
+#[derive(Default)]
+struct Operands(Vec<Operand>);
+
+impl Operands {
+    fn pop(&mut self, store: &StoreCore) -> RawVal {
+        match self.0.pop() {
+            Some(Operand::Plain(value)) => value,
+            Some(Operand::Object(root)) => RawVal::from_u32(store.rooted(root).unwrap_or(0)),
+            None => RawVal::default(),
+        }
+    }
 }
 
 impl StoreCore {
@@ -103,26 +120,116 @@ impl StoreCore {
     ///
     /// Where the store has no room for what the expression makes.
     pub(crate) fn evaluate(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
-        let mut stack: Vec<RawVal> = Vec::with_capacity(1);
+        let scope = self.enter_roots();
+        let value = self.evaluate_in_scope(id, expr);
+        self.leave_roots(scope);
+        value
+    }
+
+    /// Objects made on the way are rooted: making the next may move them.
+    fn evaluate_in_scope(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
+        let mut stack = Operands::default();
         for op in expr.ops() {
-            let value = match op {
-                ConstOp::Value(v) => *v,
-                ConstOp::GlobalGet(g) => self.global_value(self.instance(id).global(*g)),
-                ConstOp::RefFunc(f) => RawVal::from_u32(self.instance_func(id, *f).0),
+            let value = match *op {
+                ConstOp::Value(v) => v,
+                ConstOp::GlobalGet(g) => {
+                    let global = self.instance(id).global(g);
+                    let value = self.global_value(global);
+                    if self.globals[global].traced {
+                        let root = self.root(value.u32());
+                        stack.0.push(Operand::Object(root));
+                        continue;
+                    }
+                    value
+                }
+                ConstOp::RefFunc(f) => RawVal::from_u32(self.instance_func(id, f).0),
                 ConstOp::RefNull => RawVal::default(),
                 ConstOp::I32(arithmetic) => {
-                    let (a, b) = pop2(&mut stack);
+                    let (b, a) = (stack.pop(self), stack.pop(self));
                     RawVal::from_u32(arithmetic.apply(a.u64(), b.u64()) as u32)
                 }
                 ConstOp::I64(arithmetic) => {
-                    let (a, b) = pop2(&mut stack);
+                    let (b, a) = (stack.pop(self), stack.pop(self));
                     RawVal::from_u64(arithmetic.apply(a.u64(), b.u64()))
                 }
-                other => anyhow::bail!("the constant expression {other:?} is not supported yet"),
+                ConstOp::RefI31 => RawVal::from_u32(stack.pop(self).u32() << 1 | 1),
+                ConstOp::Convert => continue,
+                ConstOp::StructNew(_)
+                | ConstOp::StructNewDefault(_)
+                | ConstOp::ArrayNew(_)
+                | ConstOp::ArrayNewDefault(_)
+                | ConstOp::ArrayNewFixed(..) => {
+                    let object = self.evaluate_object(id, *op, &mut stack)?;
+                    let root = self.root(object);
+                    stack.0.push(Operand::Object(root));
+                    continue;
+                }
             };
-            stack.push(value);
+            stack.0.push(Operand::Plain(value));
         }
-        Ok(stack.pop().unwrap_or_default())
+        Ok(stack.pop(self))
+    }
+
+    fn evaluate_object(&mut self, id: InstanceId, op: ConstOp, stack: &mut Operands) -> anyhow::Result<u32> {
+        let type_id = |store: &Self, ty| store.instance(id).module.sig(ty);
+        match op {
+            ConstOp::StructNew(ty) | ConstOp::StructNewDefault(ty) => {
+                let ty = type_id(self, ty);
+                let object = self.new_struct(ty)?;
+                if matches!(op, ConstOp::StructNew(_)) {
+                    for field in (0..self.field_count(ty)).rev() {
+                        let value = stack.pop(self);
+                        self.write_field(object, field, value)?;
+                    }
+                }
+                Ok(object)
+            }
+            ConstOp::ArrayNewFixed(ty, length) => {
+                let array = self.gc_alloc_array(type_id(self, ty), length)?;
+                for i in (0..length).rev() {
+                    let value = stack.pop(self);
+                    self.write_element(array, i, value)?;
+                }
+                Ok(array)
+            }
+            ConstOp::ArrayNew(ty) | ConstOp::ArrayNewDefault(ty) => {
+                let length = stack.pop(self).u32();
+                let array = self.gc_alloc_array(type_id(self, ty), length)?;
+                if matches!(op, ConstOp::ArrayNew(_)) {
+                    let value = stack.pop(self);
+                    for i in 0..length {
+                        self.write_element(array, i, value)?;
+                    }
+                }
+                Ok(array)
+            }
+            _ => anyhow::bail!("belljar bug: {op:?} makes no object"),
+        }
+    }
+
+    /// Evaluates the element segments that make objects, once and for all.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::evaluate`].
+    pub(crate) fn evaluate_segments(&mut self, id: InstanceId) -> anyhow::Result<()> {
+        let module = self.instance(id).module().clone();
+        for (i, elem) in module.module().elems().iter().enumerate() {
+            let ElemItems::Exprs(exprs) = &elem.items else { continue };
+            if !exprs.iter().any(ConstExpr::makes_objects) {
+                continue;
+            }
+            let segments = &mut self.instances[id.index()].segments;
+            segments.resize_with(segments.len().max(i + 1), || None);
+            segments[i] = Some(vec![0; exprs.len()].into());
+            for (nth, expr) in exprs.iter().enumerate() {
+                let value = self.evaluate(id, expr)?.u32();
+                if let Some(items) = &mut self.instances[id.index()].segments[i] {
+                    items[nth] = value;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The items of an element segment.
@@ -131,6 +238,9 @@ impl StoreCore {
     ///
     /// As [`StoreCore::evaluate`].
     pub(crate) fn elem_items(&mut self, id: InstanceId, segment: ElemIndex) -> anyhow::Result<Vec<u32>> {
+        if let Some(Some(items)) = self.instance(id).segments.get(segment.index()) {
+            return Ok(items.to_vec());
+        }
         let module = self.instance(id).module().clone();
         match &module.module().elems()[segment.index()].items {
             ElemItems::Funcs(funcs) => Ok(funcs.iter().map(|f| self.instance_func(id, *f).0).collect()),
@@ -173,6 +283,9 @@ impl StoreCore {
         let at = self.dropped(id, self.instance(id).layout().dropped_elem(segment.0));
         // SAFETY: as above, with the store held exclusively.
         unsafe { at.write(1) };
+        if let Some(items) = self.instances[id.index()].segments.get_mut(segment.index()) {
+            *items = None;
+        }
     }
 
     /// The module of an instance.
@@ -219,7 +332,8 @@ impl StoreCore {
     pub(crate) fn push_global(&mut self, ty: GlobalType, value: RawVal) -> anyhow::Result<usize> {
         let at = self.region.table_space(GLOBAL_SIZE as usize);
         let at = at.context("the store is full: no room for another global")? as usize;
-        self.globals.push(StoreGlobal { ty, address: self.region.state_base() + at });
+        let address = self.region.state_base() + at;
+        self.globals.push(StoreGlobal { ty, address, traced: self.is_traced(ty.content()) });
         let global = self.globals.len() - 1;
         self.write_global(global, value);
         Ok(global)

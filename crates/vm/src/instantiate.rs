@@ -98,6 +98,7 @@ impl StoreCore {
             self.check_import(module, import, value)?;
         }
         let layout = described.layout();
+        let gc_base = if described.uses_heap() { self.gc_base()? } else { 0 };
         let block = self
             .region
             .block(layout.const_size(), layout.state_size())
@@ -111,7 +112,7 @@ impl StoreCore {
                 const_base: self.region.const_base(),
                 text_base: module.text_base(),
                 builtins: builtin_table().as_ptr().expose_provenance(),
-                gc_base: 0,
+                gc_base,
                 type_lines: self.runtime.types.lines(),
                 instance: id.0,
                 reserved: 0,
@@ -191,7 +192,8 @@ impl StoreCore {
         }
         for i in globals.len()..described.globals().len() {
             let address = builder.context + layout.defined_global(GlobalIndex::new(i)) as usize;
-            self.globals.push(StoreGlobal { ty: described.globals()[i].map(&mut resolve), address });
+            let ty = described.globals()[i].map(&mut resolve);
+            self.globals.push(StoreGlobal { ty, address, traced: self.is_traced(ty.content()) });
             globals.push(self.globals.len() as u32 - 1);
         }
         for ty in &described.tags()[tags.len()..] {
@@ -240,6 +242,7 @@ impl StoreCore {
             let value = self.evaluate(builder.id, described.global_init(global))?;
             builder.write(layout.defined_global(global), value);
         }
+        self.evaluate_segments(builder.id)?;
         for i in described.imported_tables()..described.tables().len() {
             let init = self.evaluate(builder.id, described.table_init(TableIndex::new(i)))?.u32();
             if init != 0 {

@@ -48,6 +48,18 @@ pub trait ResourceLimiter: Send {
         Ok(())
     }
 
+    /// The garbage-collected heap wants to grow to `desired` bytes, collections having made too little room.
+    /// Default: it may, up to the 4 GiB that references reach.
+    ///
+    /// # Errors
+    ///
+    /// `Ok(false)` refuses: the guest traps with [`belljar_core::Trap::GcHeapExhausted`] when the heap is full. An `Err`
+    /// ends the guest's run with that error.
+    fn gc_heap_growing(&mut self, current: usize, desired: usize) -> anyhow::Result<bool> {
+        let _ = (current, desired);
+        Ok(true)
+    }
+
     /// How many instances the store may hold. Default: 10,000.
     fn instances(&self) -> usize {
         DEFAULT_COUNT

@@ -38,6 +38,8 @@ pub struct Runtime {
     pub(crate) regions: Arc<RegionPool>,
     pub(crate) epoch: Arc<AtomicU64>,
     pub(crate) stack_size: usize,
+    /// Collect garbage at every allocation.
+    pub(crate) gc_stress: bool,
     source: Box<dyn TrampolineSource>,
     trampolines: Mutex<HashMap<(Direction, FuncType), Arc<crate::code_table::Registered>>>,
 }
@@ -49,12 +51,17 @@ impl std::fmt::Debug for Runtime {
 }
 
 impl Runtime {
-    /// What an engine's stores share. `stack_size`: bytes of native stack for guest code.
+    /// What an engine's stores share. `stack_size`: bytes of native stack for guest code. `gc_stress`: collect garbage
+    /// at every allocation.
     ///
     /// # Errors
     ///
     /// Where signal handlers cannot be installed.
-    pub fn new(stack_size: usize, source: Box<dyn TrampolineSource>) -> anyhow::Result<Arc<Self>> {
+    pub fn new(
+        stack_size: usize,
+        gc_stress: bool,
+        source: Box<dyn TrampolineSource>,
+    ) -> anyhow::Result<Arc<Self>> {
         sys::install_signal_handlers()
             .context("could not install the handlers that turn faults into traps")?;
         Ok(Arc::new(Self {
@@ -63,6 +70,7 @@ impl Runtime {
             regions: Arc::default(),
             epoch: Arc::default(),
             stack_size,
+            gc_stress,
             source,
             trampolines: Mutex::default(),
         }))

@@ -1,5 +1,7 @@
 //! A store: everything that one group of guests can reach, owned by one value.
 
+use crate::externs::Externs;
+use crate::gc::{Gc, Roots};
 use crate::host::HostFunc;
 use crate::instance::Instance;
 use crate::limits::ResourceLimiter;
@@ -10,8 +12,9 @@ use crate::table::Table;
 use crate::trap::Pending;
 use crate::types::TypeSet;
 use anyhow::Context;
+use belljar_abi::gc::{INDEX, header, is_traced};
 use belljar_abi::{FuncObject, StoreContext};
-use belljar_core::{GlobalType, InstanceId, TypeId};
+use belljar_core::{GlobalType, InstanceId, TypeId, ValType};
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::sync::Arc;
@@ -42,6 +45,8 @@ pub(crate) struct StoreGlobal {
     pub(crate) ty: GlobalType,
     /// Address of its 16-byte slot.
     pub(crate) address: usize,
+    /// Whether it holds a reference to an object of the heap.
+    pub(crate) traced: bool,
 }
 
 /// A store without its embedder's data.
@@ -59,7 +64,11 @@ pub struct StoreCore {
     pub(crate) host_funcs: Vec<Arc<HostFunc>>,
     /// Types that the host made things of, which no module may use.
     pub(crate) host_types: Vec<TypeSet>,
-    pub(crate) externs: Vec<Arc<dyn Any + Send + Sync>>,
+    pub(crate) externs: Externs,
+    /// The garbage-collected heap, made when first needed.
+    pub(crate) gc: Option<Gc>,
+    /// References to its objects that the host holds.
+    pub(crate) roots: Roots,
     pub(crate) pending: Option<Pending>,
     /// Whether guest code ran, so that any memory may have been written.
     pub(crate) ran: bool,
@@ -236,7 +245,9 @@ impl StoreCore {
             tags: Vec::new(),
             host_funcs: Vec::new(),
             host_types: Vec::new(),
-            externs: Vec::new(),
+            externs: Externs::default(),
+            gc: None,
+            roots: Roots::default(),
             pending: None,
             ran: false,
             bridge: None,
@@ -323,20 +334,26 @@ impl StoreCore {
         &self.instances[id.index()]
     }
 
-    /// Keeps a host value for references to it.
+    /// Makes a reference to a host value, which the store keeps while a guest or a handle can reach it.
     ///
     /// # Errors
     ///
-    /// Where the store holds as many as references can tell apart.
+    /// Where the garbage-collected heap is full.
     pub fn new_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<crate::RawExtern> {
-        self.externs.push(value);
-        let id = u32::try_from(self.externs.len()).context("a store holds at most 2^32 - 1 host values")?;
-        Ok(crate::RawExtern(id))
+        Ok(crate::RawExtern(self.gc_alloc_extern(value)?))
     }
 
-    /// The host value of a reference, `None` for null.
+    /// The host value of a reference; `None` for null, and for what a guest made itself.
     pub fn extern_value(&self, reference: crate::RawExtern) -> Option<&Arc<dyn Any + Send + Sync>> {
-        self.externs.get((reference.0 as usize).checked_sub(1)?)
+        if reference.0 == 0 || reference.0 & 1 != 0 || self.object_header(reference.0) & header::EXTERN == 0 {
+            return None;
+        }
+        self.externs.get(self.gc.as_ref()?.heap.word(reference.0 + INDEX))
+    }
+
+    /// Whether values of a type may refer to objects of the heap.
+    pub(crate) fn is_traced(&self, ty: ValType) -> bool {
+        is_traced(ty, &*self.runtime.types)
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Table {
     pub(crate) ty: TableType,
     /// Address of its [`GuestTable`].
     pub(crate) header: usize,
+    /// Whether its elements are references to objects of the heap.
+    pub(crate) traced: bool,
 }
 
 /// Elements that any table may have at most, whatever its type says: what a region's heap is made for.
@@ -74,7 +76,8 @@ impl StoreCore {
                 self.region.state_base() + at.ok_or_else(|| anyhow::anyhow!("no room for a table"))? as usize
             }
         };
-        self.tables.push(Table { ty, header });
+        let traced = self.is_traced(ty.element().into());
+        self.tables.push(Table { ty, header, traced });
         let table = self.tables.len() - 1;
         self.set_guest_table(table, GuestTable { offset, length: count as u32 });
         if init != 0 {

@@ -58,7 +58,7 @@ impl RawStack {
     pub(crate) fn capture(core: &StoreCore, start: Start) -> Self {
         let mut stack = Self::default();
         let mut innermost = matches!(start, Start::At { .. });
-        walk(core, start, |pc| {
+        walk(core, start, |pc, _| {
             // A return address may lie past the end of its function: look at the byte before it.
             let at = if innermost { pc } else { pc - 1 };
             innermost = false;
@@ -83,8 +83,8 @@ pub(crate) enum Start {
     AtExit,
 }
 
-/// Calls `visit` with the program counter of every guest frame, innermost first.
-fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize)) {
+/// Calls `visit` with the program counter and frame pointer of every guest frame, innermost first.
+pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize, usize)) {
     // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
     let (mut entry, mut at) = unsafe {
         let context = core.context.get();
@@ -97,7 +97,7 @@ fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize)) {
         let (mut pc, mut fp) = at;
         // An activation that never called out has no frames below an exit.
         while fp != 0 && pc != returned_address() {
-            visit(pc);
+            visit(pc, fp);
             // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a guest frame.
             (pc, fp) = unsafe { (read_guest_stack(fp + 8), read_guest_stack(fp)) };
         }

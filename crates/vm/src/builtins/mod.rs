@@ -3,6 +3,10 @@
 //! Each gets the context of the instance that runs. A failure is noted in the store, and the
 //! activation is left.
 
+mod gc;
+
+pub(crate) use gc::*;
+
 use crate::instance::Instance;
 use crate::store::StoreCore;
 use crate::sys::leave_activation;

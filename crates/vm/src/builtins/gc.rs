@@ -1,0 +1,167 @@
+//! Builtins on objects of the garbage-collected heap. References that guest code passes are those that it holds in
+//! its frame besides, so that a collection follows them; what is passed here is used before one can happen.
+
+use super::asking;
+use crate::store::StoreCore;
+use belljar_core::{DataIndex, ElemIndex, InstanceId, Trap, TypeId, TypeIndex};
+
+fn type_of(store: &StoreCore, instance: InstanceId, ty: u32) -> TypeId {
+    store.instance(instance).module().sig(TypeIndex(ty))
+}
+
+/// # Safety
+///
+/// As [`super::running`].
+pub(crate) unsafe extern "C" fn gc_alloc(context: usize, header: u32, size: u32) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { asking(context, |store, _| Ok(u64::from(store.gc_alloc(header, size)?))) }
+}
+
+/// # Safety
+///
+/// As [`super::running`].
+pub(crate) unsafe extern "C" fn gc_alloc_array(context: usize, ty: u32, length: u32) -> u64 {
+    let make = |store: &mut StoreCore, instance| {
+        let ty = type_of(store, instance, ty);
+        Ok(u64::from(store.gc_alloc_array(ty, length)?))
+    };
+    // SAFETY: the caller's promise.
+    unsafe { asking(context, make) }
+}
+
+/// A data segment's bytes; none once it was dropped.
+fn with_data<R>(
+    store: &mut StoreCore,
+    instance: InstanceId,
+    segment: u32,
+    f: impl FnOnce(&mut StoreCore, &[u8]) -> anyhow::Result<R>,
+) -> anyhow::Result<R> {
+    let module = store.instance(instance).module().clone();
+    match store.is_data_dropped(instance, DataIndex(segment)) {
+        true => f(store, &[]),
+        false => f(store, module.module().data_bytes(segment as usize)),
+    }
+}
+
+/// # Safety
+///
+/// As [`super::running`].
+pub(crate) unsafe extern "C" fn array_new_data(
+    context: usize,
+    ty: u32,
+    segment: u32,
+    src: u32,
+    length: u32,
+) -> u64 {
+    let make = |store: &mut StoreCore, instance| {
+        let ty = type_of(store, instance, ty);
+        with_data(store, instance, segment, |store, bytes| {
+            let layout = store.gc()?.shapes.array(ty).ok_or(Trap::AllocationTooLarge)?;
+            let end = u64::from(src) + u64::from(length) * u64::from(layout.element_size);
+            if end > bytes.len() as u64 {
+                return Err(Trap::MemoryOutOfBounds.into());
+            }
+            let array = store.gc_alloc_array(ty, length)?;
+            store.array_init_data(array, 0, length, bytes, src)?;
+            Ok(u64::from(array))
+        })
+    };
+    // SAFETY: the caller's promise.
+    unsafe { asking(context, make) }
+}
+
+/// A range of an element segment's items, of which there are none once it was dropped.
+fn elem_range(
+    store: &mut StoreCore,
+    instance: InstanceId,
+    segment: u32,
+    src: u32,
+    length: u32,
+) -> anyhow::Result<Vec<u32>> {
+    let segment = ElemIndex(segment);
+    let items = match store.is_elem_dropped(instance, segment) {
+        true => Vec::new(),
+        false => store.elem_items(instance, segment)?,
+    };
+    let range = crate::table::range(u64::from(src), u64::from(length), items.len())?;
+    Ok(items[range].to_vec())
+}
+
+/// # Safety
+///
+/// As [`super::running`].
+pub(crate) unsafe extern "C" fn array_new_elem(
+    context: usize,
+    ty: u32,
+    segment: u32,
+    src: u32,
+    length: u32,
+) -> u64 {
+    let make = |store: &mut StoreCore, instance| {
+        let ty = type_of(store, instance, ty);
+        elem_range(store, instance, segment, src, length)?;
+        let array = store.gc_alloc_array(ty, length)?;
+        // Again: what the items refer to may have moved.
+        let items = elem_range(store, instance, segment, src, length)?;
+        store.array_init_refs(array, 0, &items)?;
+        Ok(u64::from(array))
+    };
+    // SAFETY: the caller's promise.
+    unsafe { asking(context, make) }
+}
+
+/// # Safety
+///
+/// As [`super::running`].
+pub(crate) unsafe extern "C" fn array_init_data(
+    context: usize,
+    segment: u32,
+    array: u32,
+    dst: u32,
+    src: u32,
+    length: u32,
+) {
+    let init = |store: &mut StoreCore, instance| {
+        with_data(store, instance, segment, |store, bytes| {
+            store.array_init_data(array, dst, length, bytes, src)
+        })
+    };
+    // SAFETY: the caller's promise.
+    unsafe { asking(context, init) }
+}
+
+/// # Safety
+///
+/// As [`super::running`].
+pub(crate) unsafe extern "C" fn array_init_elem(
+    context: usize,
+    segment: u32,
+    array: u32,
+    dst: u32,
+    src: u32,
+    length: u32,
+) {
+    let init = |store: &mut StoreCore, instance| {
+        // The array's bounds come first.
+        store.array_range(array, dst, length)?;
+        let items = elem_range(store, instance, segment, src, length)?;
+        store.array_init_refs(array, dst, &items)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { asking(context, init) }
+}
+
+/// # Safety
+///
+/// As [`super::running`].
+pub(crate) unsafe extern "C" fn array_copy(
+    context: usize,
+    to: u32,
+    dst: u32,
+    from: u32,
+    src: u32,
+    length: u32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { asking(context, |store, _| store.array_copy((to, dst), (from, src), length)) }
+}

@@ -1,0 +1,39 @@
+//! Host values that guests hold references to.
+
+use std::any::Any;
+use std::sync::Arc;
+
+/// The host values of a store, by index.
+#[derive(Default)]
+pub(crate) struct Externs {
+    values: Vec<Option<Arc<dyn Any + Send + Sync>>>,
+    free: Vec<u32>,
+}
+
+impl Externs {
+    /// Keeps a value; its index.
+    pub(crate) fn insert(&mut self, value: Arc<dyn Any + Send + Sync>) -> u32 {
+        match self.free.pop() {
+            Some(index) => {
+                self.values[index as usize] = Some(value);
+                index
+            }
+            None => {
+                self.values.push(Some(value));
+                self.values.len() as u32 - 1
+            }
+        }
+    }
+
+    /// The value of an index.
+    pub(crate) fn get(&self, index: u32) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.values.get(index as usize)?.as_ref()
+    }
+
+    /// Gives a value up.
+    pub(crate) fn remove(&mut self, index: u32) -> Option<Arc<dyn Any + Send + Sync>> {
+        let value = self.values.get_mut(index as usize)?.take()?;
+        self.free.push(index);
+        Some(value)
+    }
+}

@@ -1,0 +1,216 @@
+//! Making objects, and deciding when to collect.
+
+use super::heap::{LARGE, NURSERY_SIZE, OLD};
+use super::{Gc, GcHeap, GcStats, Shapes};
+use crate::limits::ResourceLimiter;
+use crate::store::StoreCore;
+use anyhow::Context;
+use belljar_abi::gc::{ELEMENTS, INDEX, LENGTH, header};
+use belljar_core::{ByteCount, Trap, TypeId};
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The old space may fill so many times what was alive in it before it is collected again, in quarters: less would
+/// collect more often, more would need more memory than twice what is alive.
+const GROWTH_QUARTERS: u64 = 6;
+
+/// The least that it may fill beyond what was alive.
+const GROWTH_LEAST: u64 = 2 << 20;
+
+impl StoreCore {
+    /// The store's heap, made at the first call.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no address space for it.
+    pub(crate) fn gc(&mut self) -> anyhow::Result<&mut Gc> {
+        if self.gc.is_none() {
+            let heap = GcHeap::new(self.runtime.gc_stress);
+            let heap = heap.context("no address space for the store's garbage-collected heap")?;
+            self.gc = Some(Gc { heap, shapes: Shapes::new(&self.runtime.types), granted: 0 });
+        }
+        Ok(self.gc.as_mut().expect("just made"))
+    }
+
+    /// Address of the heap's base.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::gc`].
+    pub(crate) fn gc_base(&mut self) -> anyhow::Result<usize> {
+        Ok(self.gc()?.heap.base())
+    }
+
+    /// Makes an object of `size` bytes with this header; what else is in it is whatever. In the old space its cards
+    /// are dirty, so that it may be filled without a barrier.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::GcHeapExhausted`] with the limit, and what the limiter returns.
+    pub(crate) fn gc_alloc(&mut self, head: u32, size: u32) -> anyhow::Result<u32> {
+        let gc = self.gc()?;
+        let at = if size > LARGE {
+            self.alloc_large(size)?
+        } else if gc.heap.stress {
+            self.collect(true)?;
+            let heap = &mut self.gc()?.heap;
+            heap.take_young(size).context("an empty nursery has room")?
+        } else {
+            match gc.heap.take_young(size) {
+                Some(at) => at,
+                None => {
+                    self.collect(false)?;
+                    let heap = &mut self.gc()?.heap;
+                    heap.take_young(size).context("an empty nursery has room")?
+                }
+            }
+        };
+        self.gc()?.heap.set_word(at, head);
+        Ok(at)
+    }
+
+    fn alloc_large(&mut self, size: u32) -> anyhow::Result<u32> {
+        let gc = self.gc()?;
+        let limit = gc.heap.old_limit;
+        let at = match gc.heap.take_old(size, limit) {
+            Some(at) => at,
+            None => {
+                self.collect(true)?;
+                self.grow_old(size)?;
+                let heap = &mut self.gc()?.heap;
+                let limit = heap.old_limit;
+                heap.take_old(size, limit).ok_or(Trap::GcHeapExhausted)?
+            }
+        };
+        let heap = &mut self.gc()?.heap;
+        heap.dirty(at, size);
+        heap.stats.allocated_bytes += u64::from(size);
+        Ok(at)
+    }
+
+    /// Makes an array of zeros or nulls.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::AllocationTooLarge`]; and as [`StoreCore::gc_alloc`].
+    pub(crate) fn gc_alloc_array(&mut self, ty: TypeId, length: u32) -> anyhow::Result<u32> {
+        let layout = self.gc()?.shapes.array(ty).context("belljar bug: not an array type")?;
+        let size = layout.size(length).ok_or(Trap::AllocationTooLarge)?;
+        let at = self.gc_alloc(ty.0 | header::ARRAY, size)?;
+        let heap = &mut self.gc()?.heap;
+        heap.set_word(at + LENGTH, length);
+        heap.zero(at + ELEMENTS, size - ELEMENTS);
+        Ok(at)
+    }
+
+    /// Makes an object that stands for a host value.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::gc_alloc`].
+    pub(crate) fn gc_alloc_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<u32> {
+        let at = self.gc_alloc(header::EXTERN, ELEMENTS)?;
+        let index = self.externs.insert(value);
+        let heap = &mut self.gc()?.heap;
+        heap.set_word(at + INDEX, index);
+        heap.young_externs.push(at);
+        Ok(at)
+    }
+
+    /// Collects: the nursery; the old space too if it has grown enough, or if `all`.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::GcHeapExhausted`] where what is alive exceeds the limit; what the limiter returns.
+    pub(crate) fn collect(&mut self, all: bool) -> anyhow::Result<()> {
+        let Some(mut gc) = self.gc.take() else { return Ok(()) };
+        let start = Instant::now();
+        let mut dead = gc.heap.scavenge(&mut gc.shapes, |visit| self.for_each_root(visit));
+        let full = gc.heap.old_top + NURSERY_SIZE > gc.heap.old_limit;
+        let stats = &mut gc.heap.stats;
+        if !all && !full {
+            let pause = start.elapsed();
+            stats.minor_pause += pause;
+            stats.longest_minor_pause = stats.longest_minor_pause.max(pause);
+            self.gc = Some(gc);
+            self.drop_externs(dead);
+            return Ok(());
+        }
+        let used = gc.heap.old_top;
+        gc.heap.mark(&mut gc.shapes, |visit| self.for_each_root(visit));
+        dead.extend(gc.heap.compact(&mut gc.shapes, |visit| self.for_each_root(visit)));
+        let live = u64::from(gc.heap.old_top - OLD);
+        let wanted = (live * GROWTH_QUARTERS / 4).max(live + GROWTH_LEAST) + u64::from(NURSERY_SIZE);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).saturating_add(OLD).min(gc.heap.old_end());
+        gc.heap.old_limit = wanted.min(gc.granted.max(gc.heap.old_limit));
+        gc.heap.give_back(used);
+        let pause = start.elapsed();
+        let stats = &mut gc.heap.stats;
+        stats.major_pause += pause;
+        stats.longest_major_pause = stats.longest_major_pause.max(pause);
+        self.gc = Some(gc);
+        self.drop_externs(dead);
+        if wanted > self.gc()?.heap.old_limit {
+            self.ask_for(wanted)?;
+        }
+        // All of the nursery may survive the next time.
+        self.grow_old(NURSERY_SIZE)
+    }
+
+    /// Sees to it that `size` bytes fit the old space.
+    fn grow_old(&mut self, size: u32) -> anyhow::Result<()> {
+        let heap = &self.gc()?.heap;
+        let needed = heap.old_top.saturating_add(size);
+        if needed <= heap.old_limit {
+            return Ok(());
+        }
+        let end = heap.old_end();
+        if needed <= end && self.ask_for(needed)? {
+            return Ok(());
+        }
+        let heap = &self.gc()?.heap;
+        let (used, limit) = (ByteCount(u64::from(heap.old_top)), ByteCount(u64::from(heap.old_limit)));
+        Err(anyhow::Error::new(Trap::GcHeapExhausted).context(format!(
+            "the garbage-collected heap is exhausted: {used} are alive, {} more are needed, and its limit is {limit}",
+            ByteCount(u64::from(size)),
+        )))
+    }
+
+    /// Asks the limiter whether the heap may reach `end`.
+    fn ask_for(&mut self, end: u32) -> anyhow::Result<bool> {
+        let current = self.gc()?.heap.old_limit;
+        let with_limiter = self.hooks.with_limiter;
+        let mut allowed = false;
+        let mut ask = |_: &mut StoreCore, limiter: Option<&mut dyn ResourceLimiter>| {
+            allowed = match limiter {
+                Some(limiter) => limiter.gc_heap_growing(current as usize, end as usize)?,
+                None => true,
+            };
+            Ok(0)
+        };
+        // SAFETY: the store's own core, held exclusively (STORE-EXCLUSIVE).
+        unsafe { with_limiter(self.whole(), &mut ask) }?;
+        if allowed {
+            let gc = self.gc()?;
+            gc.heap.old_limit = end;
+            gc.granted = end;
+        }
+        Ok(allowed)
+    }
+
+    /// Host values that no guest can reach any more. What their destructors do comes last, when all is in order.
+    fn drop_externs(&mut self, dead: Vec<u32>) {
+        let values: Vec<_> = dead.into_iter().filter_map(|index| self.externs.remove(index)).collect();
+        drop(values);
+    }
+
+    /// What the collector has done so far; all zero where there is no heap yet.
+    pub fn gc_stats(&self) -> GcStats {
+        let Some(gc) = &self.gc else { return GcStats::default() };
+        let mut stats = gc.heap.stats;
+        stats.old_bytes = u64::from(gc.heap.old_top - OLD);
+        stats.allocated_bytes += u64::from(gc.heap.nursery_top() - belljar_abi::gc::NURSERY);
+        stats
+    }
+}

@@ -1,0 +1,191 @@
+//! Collecting the old space: what is alive slides down over what is not, in order, in place.
+//!
+//! A bit stands for each 8 bytes of the old space. Marking sets the bits of all of an object; an object's new place is
+//! then the number of bits before its own, found by a running sum for each block of 64 and a population count (the
+//! offset-vector idea of Kermany and Petrank's Compressor, PLDI 2006). So the collection needs a 64th of the old
+//! space beside it, and no second copy.
+
+use super::heap::{GcHeap, OLD};
+use super::shape::{Shape, Shapes};
+use belljar_abi::gc::{ALIGN, ELEMENTS, INDEX, LENGTH};
+
+/// Which parts of the old space are alive.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// A bit for each [`ALIGN`] bytes.
+    bits: Vec<u64>,
+    /// For each word of bits, how many are set before it.
+    sums: Vec<u32>,
+    /// Objects that are marked and whose references were not followed yet.
+    pending: Vec<u32>,
+}
+
+impl Marks {
+    fn clear(&mut self, bytes: u32) {
+        let words = (bytes / ALIGN).div_ceil(64) as usize;
+        self.bits.clear();
+        self.bits.resize(words, 0);
+        self.sums.clear();
+    }
+
+    fn position(object: u32) -> (usize, u32) {
+        let bit = (object - OLD) / ALIGN;
+        ((bit / 64) as usize, bit % 64)
+    }
+
+    fn is_marked(&self, object: u32) -> bool {
+        let (word, bit) = Self::position(object);
+        self.bits[word] >> bit & 1 != 0
+    }
+
+    /// Sets the bits of an object.
+    fn set(&mut self, object: u32, size: u32) {
+        let (mut word, bit) = Self::position(object);
+        let mut left = size / ALIGN;
+        let first = left.min(64 - bit);
+        self.bits[word] |= (u64::MAX >> (64 - first)) << bit;
+        left -= first;
+        while left > 0 {
+            word += 1;
+            let some = left.min(64);
+            self.bits[word] |= u64::MAX >> (64 - some);
+            left -= some;
+        }
+    }
+
+    /// Sums up, once all is marked. Returns the bytes that are alive.
+    fn sum(&mut self) -> u32 {
+        let mut sum = 0;
+        self.sums.reserve(self.bits.len());
+        for word in &self.bits {
+            self.sums.push(sum);
+            sum += word.count_ones();
+        }
+        sum * ALIGN
+    }
+
+    /// Where a marked object is going to lie.
+    #[inline]
+    fn destination(&self, object: u32) -> u32 {
+        let (word, bit) = Self::position(object);
+        let before = self.bits[word] & !(u64::MAX << bit);
+        OLD + (self.sums[word] + before.count_ones()) * ALIGN
+    }
+
+    /// The first marked object at or after an offset.
+    fn next(&self, from: u32) -> Option<u32> {
+        let (mut word, bit) = Self::position(from);
+        let mut bits = self.bits.get(word)? & (u64::MAX << bit);
+        while bits == 0 {
+            word += 1;
+            bits = *self.bits.get(word)?;
+        }
+        Some(OLD + (word as u32 * 64 + bits.trailing_zeros()) * ALIGN)
+    }
+}
+
+/// Whether a reference is to an object: neither null nor a small integer.
+fn is_object(reference: u32) -> bool {
+    reference != 0 && reference & 1 == 0
+}
+
+impl GcHeap {
+    /// Marks everything that the roots lead to. The nursery is empty.
+    pub(super) fn mark(&mut self, shapes: &mut Shapes, roots: impl FnOnce(&mut dyn FnMut(&mut u32))) {
+        self.marks.clear(self.old_top - OLD);
+        roots(&mut |root| self.mark_object(*root, shapes));
+        while let Some(object) = self.marks.pending.pop() {
+            self.for_each_slot(object, shapes, |heap, slot, shapes| {
+                let reference = heap.word(slot);
+                heap.mark_object(reference, shapes);
+            });
+        }
+    }
+
+    #[inline]
+    fn mark_object(&mut self, reference: u32, shapes: &mut Shapes) {
+        if !is_object(reference) || self.marks.is_marked(reference) {
+            return;
+        }
+        let size = self.size_of(reference, shapes);
+        self.marks.set(reference, size);
+        self.marks.pending.push(reference);
+    }
+
+    /// Visits every slot of an object that holds a reference.
+    fn for_each_slot(
+        &mut self,
+        object: u32,
+        shapes: &mut Shapes,
+        mut visit: impl FnMut(&mut Self, u32, &mut Shapes),
+    ) {
+        let head = self.word(object);
+        let mut slots: smallvec::SmallVec<[u32; 16]> = Default::default();
+        match shapes.get(head) {
+            Shape::Fields(layout) => slots.extend_from_slice(&layout.traced),
+            Shape::Array(layout) if layout.traced => {
+                let end = ELEMENTS + self.word(object + LENGTH) * 4;
+                return (ELEMENTS..end).step_by(4).for_each(|slot| visit(self, object + slot, shapes));
+            }
+            Shape::Array(_) | Shape::Extern => return,
+        }
+        slots.into_iter().for_each(|slot| visit(self, object + slot, shapes));
+    }
+
+    /// Slides what is marked together. `roots` visits every root. Returns the indices of host values that died.
+    pub(super) fn compact(
+        &mut self,
+        shapes: &mut Shapes,
+        roots: impl FnOnce(&mut dyn FnMut(&mut u32)),
+    ) -> Vec<u32> {
+        let live = self.marks.sum();
+        let dead = self.sweep_old_externs();
+        roots(&mut |root| {
+            if is_object(*root) {
+                *root = self.marks.destination(*root);
+            }
+        });
+        let old_top = self.old_top;
+        // Lower objects are moved before higher ones: what is overwritten has moved already.
+        self.starts.clear();
+        let mut at = OLD;
+        while let Some(object) = self.marks.next(at).filter(|object| *object < old_top) {
+            let size = self.size_of(object, shapes);
+            self.for_each_slot(object, shapes, |heap, slot, _| {
+                let reference = heap.word(slot);
+                if is_object(reference) {
+                    let to = heap.marks.destination(reference);
+                    heap.set_word(slot, to);
+                }
+            });
+            let to = self.marks.destination(object);
+            self.note_start(to, size);
+            if to != object {
+                self.copy(object, to, size);
+            }
+            at = object + size;
+            if at >= old_top {
+                break;
+            }
+        }
+        // No reference into the nursery is left, since it is empty.
+        self.cards().fill(0);
+        self.old_top = OLD + live;
+        self.stats.major_collections += 1;
+        self.stats.live_bytes = u64::from(live);
+        dead
+    }
+
+    fn sweep_old_externs(&mut self) -> Vec<u32> {
+        let mut dead = Vec::new();
+        for object in std::mem::take(&mut self.old_externs) {
+            if self.marks.is_marked(object) {
+                let to = self.marks.destination(object);
+                self.old_externs.push(to);
+            } else {
+                dead.push(self.word(object + INDEX));
+            }
+        }
+        dead
+    }
+}

@@ -1,0 +1,33 @@
+//! The garbage collector of a store: generational, moving, precise.
+//!
+//! In: requests for objects, and the store that knows where references to them lie. Out: references. Objects are
+//! made in a nursery; when it is full, what is alive in it moves to the old space ([`scavenge`]). When that has
+//! grown enough, it is compacted in place ([`compact`]). The layout that guest code relies on is in
+//! [`belljar_abi::gc`].
+//!
+//! Roots: slots of guest frames that compiled code names in its stack maps, globals, tables, evaluated element
+//! segments, and the host's handles.
+
+mod alloc;
+mod compact;
+mod heap;
+mod objects;
+mod roots;
+mod scavenge;
+mod shape;
+mod stats;
+
+pub(crate) use heap::GcHeap;
+pub(crate) use roots::Roots;
+pub use roots::{OwnedRoot, RootScope, ScopedRoot};
+pub(crate) use shape::Shapes;
+pub use stats::GcStats;
+
+/// A store's heap with what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Gc {
+    pub(crate) heap: GcHeap,
+    pub(crate) shapes: Shapes,
+    /// Bytes that the limiter has allowed the heap.
+    granted: u32,
+}

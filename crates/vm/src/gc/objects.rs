@@ -1,0 +1,193 @@
+//! Objects as the runtime and the host read and write them: types and bounds checked by the callers' checks here,
+//! references by the store's.
+
+use crate::store::StoreCore;
+use anyhow::Context;
+use belljar_abi::gc::{ELEMENTS, FIELDS, LENGTH, header};
+use belljar_core::{CompositeType, FieldType, RawVal, StorageType, Trap, TypeId, ValType};
+
+impl StoreCore {
+    /// The type of an object; `None` for null, small integers and host values.
+    pub(crate) fn object_type(&self, reference: u32) -> Option<TypeId> {
+        if reference == 0 || reference & 1 != 0 {
+            return None;
+        }
+        let head = self.gc.as_ref()?.heap.word(reference);
+        (head & (header::EXTERN | header::EXN) == 0).then_some(TypeId(head & header::TYPE))
+    }
+
+    /// The header of an object: not null, no small integer.
+    pub(crate) fn object_header(&self, reference: u32) -> u32 {
+        self.gc.as_ref().map_or(0, |gc| gc.heap.word(reference))
+    }
+
+    /// The length of an array.
+    pub(crate) fn array_length(&self, array: u32) -> u32 {
+        self.gc.as_ref().map_or(0, |gc| gc.heap.word(array + LENGTH))
+    }
+
+    /// Makes a struct of zeros and nulls.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::gc_alloc`].
+    pub(crate) fn new_struct(&mut self, ty: TypeId) -> anyhow::Result<u32> {
+        let size = self.gc()?.shapes.fields(ty).context("belljar bug: not a struct type")?.size;
+        let object = self.gc_alloc(ty.0, size)?;
+        self.gc()?.heap.zero(object + FIELDS, size - FIELDS);
+        Ok(object)
+    }
+
+    fn struct_fields(&self, ty: TypeId) -> Vec<FieldType> {
+        match self.runtime.types.ty(ty).as_ref().map(|ty| &ty.composite) {
+            Some(CompositeType::Struct(ty)) => ty.fields().to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// How many fields structs of a type have.
+    pub(crate) fn field_count(&self, ty: TypeId) -> usize {
+        self.struct_fields(ty).len()
+    }
+
+    /// Where a field of a struct lies, and what it holds.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such field.
+    pub(crate) fn field(&mut self, object: u32, field: usize) -> anyhow::Result<(u32, FieldType)> {
+        let ty = self.object_type(object).context("belljar bug: not a struct")?;
+        let fields = self.struct_fields(ty);
+        let found = fields.get(field).copied();
+        let found =
+            found.with_context(|| format!("the struct has {} fields, and no field {field}", fields.len()))?;
+        let layout = self.gc()?.shapes.fields(ty).context("belljar bug: not a struct")?;
+        Ok((object + layout.offsets[field], found))
+    }
+
+    /// Writes a field.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::field`].
+    pub(crate) fn write_field(&mut self, object: u32, field: usize, value: RawVal) -> anyhow::Result<()> {
+        let (slot, ty) = self.field(object, field)?;
+        self.write_slot(slot, ty.element_type(), value);
+        Ok(())
+    }
+
+    /// Where an element of an array lies, and what it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::ArrayOutOfBounds`].
+    pub(crate) fn element(&mut self, array: u32, index: u32) -> anyhow::Result<(u32, FieldType)> {
+        let (slot, _) = self.array_range(array, index, 1)?;
+        let ty = self.object_type(array).context("belljar bug: not an array")?;
+        match self.runtime.types.ty(ty).as_ref().map(|ty| &ty.composite) {
+            Some(CompositeType::Array(ty)) => Ok((slot, ty.field_type())),
+            _ => anyhow::bail!("belljar bug: not an array"),
+        }
+    }
+
+    /// Writes an element.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::element`].
+    pub(crate) fn write_element(&mut self, array: u32, index: u32, value: RawVal) -> anyhow::Result<()> {
+        let (slot, ty) = self.element(array, index)?;
+        self.write_slot(slot, ty.element_type(), value);
+        Ok(())
+    }
+
+    /// Reads a value of an object; small ones are zero-extended.
+    pub(crate) fn read_slot(&self, slot: u32, storage: StorageType) -> RawVal {
+        let Some(gc) = &self.gc else { return RawVal::default() };
+        let mut bytes = [0; 16];
+        let size = storage.size();
+        bytes[..size as usize].copy_from_slice(gc.heap.bytes(slot, size));
+        RawVal::from_v128(u128::from_le_bytes(bytes))
+    }
+
+    /// Writes a value of an object.
+    pub(crate) fn write_slot(&mut self, slot: u32, storage: StorageType, value: RawVal) {
+        let Some(gc) = &mut self.gc else { return };
+        let size = storage.size();
+        gc.heap.bytes_mut(slot, size).copy_from_slice(&value.v128().to_le_bytes()[..size as usize]);
+        if matches!(storage, StorageType::Val(ValType::Ref(_))) {
+            gc.heap.dirty(slot, size);
+        }
+    }
+
+    /// The offset of a range of an array's elements, and its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::ArrayOutOfBounds`].
+    pub(crate) fn array_range(&mut self, array: u32, start: u32, length: u32) -> anyhow::Result<(u32, u32)> {
+        let end = u64::from(start) + u64::from(length);
+        if end > u64::from(self.array_length(array)) {
+            return Err(Trap::ArrayOutOfBounds.into());
+        }
+        let ty = self.object_type(array).context("belljar bug: not an array")?;
+        let layout = self.gc()?.shapes.array(ty).context("belljar bug: not an array")?;
+        Ok((array + ELEMENTS + start * layout.element_size, length * layout.element_size))
+    }
+
+    /// Copies between arrays of one element type.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::array_range`].
+    pub(crate) fn array_copy(
+        &mut self,
+        (to, dst): (u32, u32),
+        (from, src): (u32, u32),
+        length: u32,
+    ) -> anyhow::Result<()> {
+        let (target, size) = self.array_range(to, dst, length)?;
+        let (source, _) = self.array_range(from, src, length)?;
+        let gc = self.gc()?;
+        gc.heap.copy(source, target, size);
+        gc.heap.dirty(target, size);
+        Ok(())
+    }
+
+    /// Copies bytes of a data segment over elements of an array.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::array_range`]; [`Trap::MemoryOutOfBounds`] where the segment is too short.
+    pub(crate) fn array_init_data(
+        &mut self,
+        array: u32,
+        start: u32,
+        length: u32,
+        segment: &[u8],
+        src: u32,
+    ) -> anyhow::Result<()> {
+        let (target, size) = self.array_range(array, start, length)?;
+        let end = u64::from(src) + u64::from(size);
+        let bytes = usize::try_from(end).ok().and_then(|end| segment.get(src as usize..end));
+        let bytes = bytes.ok_or(Trap::MemoryOutOfBounds)?;
+        self.gc()?.heap.bytes_mut(target, size).copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Copies items of an element segment over elements of an array.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::array_range`].
+    pub(crate) fn array_init_refs(&mut self, array: u32, start: u32, items: &[u32]) -> anyhow::Result<()> {
+        let length = u32::try_from(items.len()).map_err(|_| Trap::ArrayOutOfBounds)?;
+        let (target, size) = self.array_range(array, start, length)?;
+        let heap = &mut self.gc()?.heap;
+        for (slot, item) in (target..target + size).step_by(4).zip(items) {
+            heap.set_word(slot, *item);
+        }
+        heap.dirty(target, size);
+        Ok(())
+    }
+}

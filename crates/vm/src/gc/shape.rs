@@ -1,0 +1,76 @@
+//! What the collector must know of an object: how large it is and where its references lie.
+
+use crate::types::TypeRegistry;
+use belljar_abi::gc::{ArrayLayout, FieldLayout, header};
+use belljar_core::{CompositeType, TypeId};
+use std::sync::Arc;
+
+/// How objects are laid out.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// A struct; or an exception, whose type is a function type.
+    Fields(FieldLayout),
+    /// An array.
+    Array(ArrayLayout),
+    /// A host value.
+    Extern,
+}
+
+/// The shapes of all objects that a store has met. The store keeps their types registered.
+#[derive(Debug)]
+pub(crate) struct Shapes {
+    rows: Vec<Option<Shape>>,
+    types: Arc<TypeRegistry>,
+}
+
+impl Shapes {
+    pub(crate) fn new(types: &Arc<TypeRegistry>) -> Self {
+        Self { rows: Vec::new(), types: types.clone() }
+    }
+
+    /// The shape of objects with this header.
+    #[inline]
+    pub(crate) fn get(&mut self, head: u32) -> &Shape {
+        if head & header::EXTERN != 0 {
+            return &Shape::Extern;
+        }
+        let i = (head & header::TYPE) as usize;
+        if self.rows.get(i).is_none_or(Option::is_none) {
+            self.enter(i);
+        }
+        self.rows[i].as_ref().unwrap_or(&Shape::Extern)
+    }
+
+    #[cold]
+    fn enter(&mut self, i: usize) {
+        if self.rows.len() <= i {
+            self.rows.resize_with(i + 1, || None);
+        }
+        self.rows[i] = Some(shape(&self.types, TypeId::new(i)));
+    }
+
+    /// The layout of a struct or exception type.
+    pub(crate) fn fields(&mut self, ty: TypeId) -> Option<&FieldLayout> {
+        match self.get(ty.0) {
+            Shape::Fields(layout) => Some(layout),
+            _ => None,
+        }
+    }
+
+    /// The layout of an array type.
+    pub(crate) fn array(&mut self, ty: TypeId) -> Option<ArrayLayout> {
+        match self.get(ty.0 | header::ARRAY) {
+            Shape::Array(layout) => Some(*layout),
+            _ => None,
+        }
+    }
+}
+
+fn shape(types: &TypeRegistry, id: TypeId) -> Shape {
+    match types.ty(id).as_ref().map(|ty| &ty.composite) {
+        Some(CompositeType::Struct(ty)) => Shape::Fields(FieldLayout::of_struct(ty, types)),
+        Some(CompositeType::Func(ty)) => Shape::Fields(FieldLayout::of_exception(ty, types)),
+        Some(CompositeType::Array(ty)) => Shape::Array(ArrayLayout::new(ty, types)),
+        None => Shape::Extern,
+    }
+}
