@@ -1,7 +1,8 @@
 //! Decisions about a whole module that every function's code depends on.
 
 use crate::Tunables;
-use belljar_core::{FuncIndex, TableIndex, TypeIndex};
+use belljar_abi::gc::{ArrayLayout, FieldLayout};
+use belljar_core::{CompositeType, FuncIndex, TableIndex, TypeIndex};
 use belljar_module::{ElemItems, Module, SegmentMode};
 
 /// The contents of a table that never changes.
@@ -22,6 +23,14 @@ pub struct ModulePlan<'a> {
     pub read_only_tables: Vec<Option<ReadOnlyTable>>,
     /// Imports that need a thunk, in the order of their thunks.
     pub thunks: Vec<FuncIndex>,
+    objects: Vec<ObjectPlan>,
+}
+
+/// How objects of a type of the module lie and are told.
+#[derive(Debug)]
+enum ObjectPlan {
+    Fields(FieldLayout),
+    Array(ArrayLayout),
 }
 
 impl<'a> ModulePlan<'a> {
@@ -37,12 +46,48 @@ impl<'a> ModulePlan<'a> {
             .collect();
         thunks.sort_unstable();
         thunks.dedup();
-        Self { module, tunables, read_only_tables, thunks }
+        let objects = match module.uses_heap() {
+            true => module.types().iter().map(|ty| object_plan(module, &ty.composite)).collect(),
+            false => Vec::new(),
+        };
+        Self { module, tunables, read_only_tables, thunks, objects }
+    }
+
+    /// How structs of a type lie, or exceptions whose tag has it.
+    ///
+    /// # Panics
+    ///
+    /// If it is an array type: validation has seen to it wherever the binary names one.
+    pub fn fields(&self, ty: TypeIndex) -> &FieldLayout {
+        match &self.objects[ty.index()] {
+            ObjectPlan::Fields(layout) => layout,
+            ObjectPlan::Array(_) => panic!("validation has seen a struct type"),
+        }
+    }
+
+    /// How arrays of a type lie.
+    ///
+    /// # Panics
+    ///
+    /// If it is no array type: validation has seen to it wherever the binary names one.
+    pub fn array(&self, ty: TypeIndex) -> ArrayLayout {
+        match self.objects[ty.index()] {
+            ObjectPlan::Array(layout) => layout,
+            ObjectPlan::Fields(_) => panic!("validation has seen an array type"),
+        }
     }
 
     /// The canonical number of a function's type within the module.
     pub fn canonical_type_of(&self, func: FuncIndex) -> TypeIndex {
         self.module.canonical_type(self.module.funcs()[func.index()])
+    }
+}
+
+fn object_plan(module: &Module, ty: &CompositeType) -> ObjectPlan {
+    match ty {
+        CompositeType::Struct(ty) => ObjectPlan::Fields(FieldLayout::of_struct(ty, module)),
+        CompositeType::Func(ty) => ObjectPlan::Fields(FieldLayout::of_exception(ty, module)),
+        CompositeType::Array(ty) => ObjectPlan::Array(ArrayLayout::new(ty, module)),
     }
 }
 

@@ -414,6 +414,17 @@ impl Module {
         self.types[ty.index()].is_final
     }
 
+    /// How many types a type was declared below.
+    pub fn type_depth(&self, ty: TypeIndex) -> u32 {
+        let mut depth = 0;
+        let mut ty = ty;
+        while let Some(TypeRef::Index(above)) = self.types[ty.index()].supertype {
+            ty = above;
+            depth += 1;
+        }
+        depth
+    }
+
     /// What a type is.
     pub fn composite_type(&self, ty: TypeIndex) -> &CompositeType {
         &self.types[ty.index()].composite

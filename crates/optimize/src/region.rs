@@ -1,6 +1,7 @@
 //! Disjoint parts of memory, for Cranelift's alias analysis: a store to one part says nothing about another.
 
-use belljar_core::{GlobalIndex, MemoryIndex};
+use crate::trap_code;
+use belljar_core::{GlobalIndex, MemoryIndex, Trap};
 use cranelift_codegen::ir::{AliasRegion, AliasRegionData, Function, MemFlagsData};
 
 /// A part of memory that no access tagged with another part ever touches.
@@ -12,6 +13,10 @@ pub(crate) struct Region(u32);
 const GLOBALS: u32 = 8;
 /// Regions that defined memories are spread over.
 const HEAPS: u32 = 4;
+/// Regions that fields of objects are spread over, by offset: those at different offsets never overlap.
+const FIELDS: u32 = 8;
+/// Regions of array elements, by size.
+const ELEMENTS: u32 = 5;
 
 impl Region {
     /// Fields of the store context that change.
@@ -30,7 +35,29 @@ impl Region {
     const IMPORTED_HEAP: Self = Self(6);
     const FIRST_HEAP: u32 = 7;
     const FIRST_GLOBAL: u32 = Self::FIRST_HEAP + HEAPS;
-    const COUNT: usize = (Self::FIRST_GLOBAL + GLOBALS) as usize;
+    const FIRST_FIELD: u32 = Self::FIRST_GLOBAL + GLOBALS;
+    const FIRST_ELEMENT: u32 = Self::FIRST_FIELD + FIELDS;
+    /// Where objects are made.
+    pub(crate) const NURSERY: Self = Self(Self::FIRST_ELEMENT + ELEMENTS);
+    /// Headers of objects.
+    pub(crate) const HEADER: Self = Self(Self::NURSERY.0 + 1);
+    /// Lengths of arrays.
+    pub(crate) const LENGTH: Self = Self(Self::NURSERY.0 + 2);
+    /// Cards.
+    pub(crate) const CARD: Self = Self(Self::NURSERY.0 + 3);
+    /// The table of types. It never changes, but a load from it must not come before what it depends on was checked.
+    pub(crate) const TYPE_LINE: Self = Self(Self::NURSERY.0 + 4);
+    const COUNT: usize = Self::TYPE_LINE.0 as usize + 1;
+
+    /// A field of a struct at this offset.
+    pub(crate) fn field(offset: u32) -> Self {
+        Self(Self::FIRST_FIELD + offset / 4 % FIELDS)
+    }
+
+    /// An element of an array, of this size in bytes.
+    pub(crate) fn element(size: u32) -> Self {
+        Self(Self::FIRST_ELEMENT + size.trailing_zeros().min(ELEMENTS - 1))
+    }
 
     pub(crate) fn heap(memory: MemoryIndex, imported: usize) -> Self {
         match memory.index().checked_sub(imported) {
@@ -56,14 +83,21 @@ impl Region {
             5 => "values",
             6 => "imported memory",
             n if n < Self::FIRST_GLOBAL => "memory",
-            _ => "global",
+            n if n < Self::FIRST_FIELD => "global",
+            _ => "object",
         }
     }
 }
 
 /// The regions that one function has used so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Regions([Option<AliasRegion>; Region::COUNT]);
+
+impl Default for Regions {
+    fn default() -> Self {
+        Self([None; Region::COUNT])
+    }
+}
 
 impl Regions {
     fn get(&mut self, func: &mut Function, region: Region) -> AliasRegion {
@@ -77,6 +111,11 @@ impl Regions {
     /// Flags of an access that cannot fault, to something that may change.
     pub(crate) fn trusted(&mut self, func: &mut Function, region: Region) -> MemFlagsData {
         MemFlagsData::trusted().with_alias_region(Some(self.get(func, region)))
+    }
+
+    /// Flags of an access to an object that may be null, which traps.
+    pub(crate) fn object(&mut self, func: &mut Function, region: Region) -> MemFlagsData {
+        self.guest(func, region).with_trap_code(Some(trap_code::encode(Trap::NullReference)))
     }
 
     /// Flags of an access of a guest to its memory: any alignment; a fault is a trap.

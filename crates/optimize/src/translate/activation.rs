@@ -25,7 +25,7 @@ pub(super) struct Activation<'a> {
 /// all blocks for each variable.
 #[derive(Default)]
 pub(super) struct LocalPool {
-    free: [Vec<Variable>; 5],
+    free: [Vec<Variable>; 6],
     /// Types of the variables in use, beside the locals.
     types: Vec<u8>,
 }
@@ -37,8 +37,12 @@ impl LocalPool {
     }
 }
 
-fn class(ty: Type) -> u8 {
+/// The class of variables that the collector must know of.
+const TRACED: u8 = 5;
+
+fn class(ty: Type, traced: bool) -> u8 {
     match ty {
+        _ if traced => TRACED,
         types::I32 => 0,
         types::I64 => 1,
         types::F32 => 2,
@@ -62,7 +66,8 @@ impl<'a> Translator<'a> {
         for (i, ty) in params.iter().enumerate() {
             let value = self.s.stack[height + i];
             let value = self.canonical(value);
-            let variable = self.declare(value_type(*ty));
+            let traced = self.is_traced(*ty);
+            let variable = self.declare(value_type(*ty), traced);
             self.b.def_var(variable, value);
         }
         self.s.stack.truncate(height);
@@ -80,10 +85,11 @@ impl<'a> Translator<'a> {
         let mut locals = body.get_locals_reader()?;
         for _ in 0..locals.get_count() {
             let (count, ty) = locals.read()?;
+            let traced = self.is_parsed_traced(ty);
             let ty = parsed_type(ty);
             let zero = self.zero(ty);
             for _ in 0..count {
-                let variable = self.declare(ty);
+                let variable = self.declare(ty, traced);
                 self.b.def_var(variable, zero);
             }
         }
@@ -103,10 +109,16 @@ impl<'a> Translator<'a> {
         Ok(count)
     }
 
-    fn declare(&mut self, ty: Type) -> Variable {
-        let class = class(ty);
+    fn declare(&mut self, ty: Type, traced: bool) -> Variable {
+        let class = class(ty, traced);
         let free = self.s.pool.free[class as usize].pop();
-        let variable = free.unwrap_or_else(|| self.b.declare_var(ty));
+        let variable = free.unwrap_or_else(|| {
+            let variable = self.b.declare_var(ty);
+            if traced {
+                self.b.declare_var_needs_stack_map(variable);
+            }
+            variable
+        });
         self.s.locals.push(variable);
         self.s.pool.types.push(class);
         variable

@@ -16,7 +16,14 @@ impl Translator<'_> {
             Operator::BrTable { targets } => self.br_table(targets),
             Operator::Return => self.return_(),
             Operator::Unreachable => self.trap(Trap::UnreachableCodeReached),
-            Operator::Select | Operator::TypedSelect { .. } => self.select(),
+            Operator::Select => self.select(),
+            Operator::TypedSelect { ty } => {
+                self.select();
+                let traced = self.is_parsed_traced(*ty);
+                if let (true, Some(value)) = (traced, self.s.stack.last()) {
+                    self.b.declare_value_needs_stack_map(*value);
+                }
+            }
             _ => return false,
         }
         true
@@ -28,7 +35,7 @@ impl Translator<'_> {
         self.b.ins().jump(block, &self.s.block_args);
     }
 
-    fn collect_block_args(&mut self, count: usize) {
+    pub(super) fn collect_block_args(&mut self, count: usize) {
         self.s.block_args.clear();
         for i in self.s.stack.len() - count..self.s.stack.len() {
             let value = self.s.stack[i];
@@ -37,7 +44,7 @@ impl Translator<'_> {
         }
     }
 
-    fn br(&mut self, depth: usize) {
+    pub(super) fn br(&mut self, depth: usize) {
         self.flush_fuel();
         let (block, count) = self.target(depth);
         self.jump(block, count);

@@ -35,7 +35,7 @@ impl Translator<'_> {
         let callee = self.import_func(func, ty);
         self.before_call(self.context, count);
         let call = self.b.ins().call(callee, &self.s.call_args);
-        self.after_call(call, count);
+        self.after_call(call, ty);
     }
 
     fn call_import(&mut self, func: FuncIndex) {
@@ -51,7 +51,7 @@ impl Translator<'_> {
         let signature = self.import_type(ty);
         self.before_call(context, count);
         let call = self.b.ins().call_indirect(signature, code, &self.s.call_args);
-        self.after_call(call, count);
+        self.after_call(call, ty);
     }
 
     fn before_call(&mut self, context: Value, count: usize) {
@@ -71,10 +71,16 @@ impl Translator<'_> {
         }
     }
 
-    fn after_call(&mut self, call: Inst, count: usize) {
-        let height = self.s.stack.len() - count;
+    /// Replaces the arguments of a call of a type by its results.
+    fn after_call(&mut self, call: Inst, ty: TypeIndex) {
+        let ty = self.module.func_type_at(ty);
+        let height = self.s.stack.len() - ty.params().len();
         self.s.stack.truncate(height);
         self.s.stack.extend_from_slice(self.b.inst_results(call));
+        for (i, result) in ty.results().iter().enumerate() {
+            let value = self.s.stack[height + i];
+            self.track_if(self.is_traced(*result), value);
+        }
     }
 
     /// A signature, imported once for each function.

@@ -37,8 +37,9 @@ impl Translator<'_> {
         let (ty, table) = (TypeIndex(ty), TableIndex(table));
         let index = self.pop();
         match &self.plan.read_only_tables[table.index()] {
-            Some(contents) => self.call_read_only(ty, table, contents, index),
-            None => {
+            // Elements of other types than the very one may be callable where types have subtypes.
+            Some(contents) if self.module.is_final(ty) => self.call_read_only(ty, table, contents, index),
+            _ => {
                 self.call_object(ty, table, index);
                 Ok(())
             }
@@ -191,12 +192,23 @@ impl Translator<'_> {
         let offset = self.widen(id);
         let object = self.b.ins().iadd(base, offset);
         let found = self.load_constant(types::I32, object, offset_of!(FuncObject, sig) as i32);
-        let wanted = self.load_constant(types::I32, self.context, self.module.layout().type_id(ty));
+        let wanted = self.type_id(ty);
         let wrong = self.b.ins().icmp(IntCC::NotEqual, found, wanted);
-        let next = self.start_refusal(wrong);
+        let (refusal, next) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(refusal);
+        self.b.ins().brif(wrong, refusal, &[], next, &[]);
+        self.b.seal_block(refusal);
+        self.b.switch_to_block(refusal);
         let null = self.b.ins().icmp_imm_u(IntCC::Equal, id, 0);
         self.b.ins().trapnz(null, trap_code::encode(Trap::IndirectCallToNull));
-        self.b.ins().trap(trap_code::encode(Trap::BadSignature));
+        if self.module.is_final(ty) {
+            self.b.ins().trap(trap_code::encode(Trap::BadSignature));
+        } else {
+            let below = self.is_below(found, ty);
+            self.b.ins().trapz(below, trap_code::encode(Trap::BadSignature));
+            self.b.ins().jump(next, &[]);
+        }
+        self.b.seal_block(next);
         self.b.switch_to_block(next);
         let code = self.load_constant(ADDRESS, object, offset_of!(FuncObject, code) as i32);
         let context = self.load_constant(ADDRESS, object, offset_of!(FuncObject, context) as i32);

@@ -49,7 +49,8 @@ pub(super) struct Frame {
 #[derive(Clone, Copy, Debug)]
 enum FrameType {
     Empty,
-    One(Type),
+    /// One result, and whether the collector must know of it.
+    One(Type, bool),
     Func(TypeIndex),
     /// The results of this type; the parameters have become locals.
     Results(TypeIndex),
@@ -64,9 +65,9 @@ impl Frame {
 impl<'a> Translator<'a> {
     pub(super) fn control(&mut self, op: &Operator<'_>) -> bool {
         match *op {
-            Operator::Block { blockty } => self.open(FrameKind::Block, frame_type(blockty)),
-            Operator::Loop { blockty } => self.open_loop(frame_type(blockty)),
-            Operator::If { blockty } => self.open_if(frame_type(blockty)),
+            Operator::Block { blockty } => self.open(FrameKind::Block, self.frame_type(blockty)),
+            Operator::Loop { blockty } => self.open_loop(self.frame_type(blockty)),
+            Operator::If { blockty } => self.open_if(self.frame_type(blockty)),
             Operator::Else => self.otherwise(),
             Operator::End => self.end(),
             _ => return false,
@@ -84,7 +85,7 @@ impl<'a> Translator<'a> {
     fn result_count(&self, ty: FrameType) -> usize {
         match ty {
             FrameType::Empty => 0,
-            FrameType::One(_) => 1,
+            FrameType::One(..) => 1,
             FrameType::Func(index) | FrameType::Results(index) => {
                 self.module.func_type_at(index).results().len()
             }
@@ -101,7 +102,7 @@ impl<'a> Translator<'a> {
         let header = self.b.create_block();
         let params = self.params(ty);
         for param in params {
-            self.b.append_block_param(header, value_type(*param));
+            self.append_param(header, *param);
         }
         self.jump(header, params.len());
         self.open(FrameKind::Loop { header }, ty);
@@ -252,14 +253,29 @@ impl<'a> Translator<'a> {
     fn append_results(&mut self, block: Block, ty: FrameType) {
         match ty {
             FrameType::Empty => {}
-            FrameType::One(ty) => {
-                self.b.append_block_param(block, ty);
+            FrameType::One(ty, traced) => {
+                let param = self.b.append_block_param(block, ty);
+                self.track_if(traced, param);
             }
             FrameType::Func(index) | FrameType::Results(index) => {
                 for result in self.module.func_type_at(index).results() {
-                    self.b.append_block_param(block, value_type(*result));
+                    self.append_param(block, *result);
                 }
             }
+        }
+    }
+
+    /// A parameter of a block that holds a value of a type.
+    pub(super) fn append_param(&mut self, block: Block, ty: ValType) {
+        let param = self.b.append_block_param(block, value_type(ty));
+        self.track_if(self.is_traced(ty), param);
+    }
+
+    fn frame_type(&self, ty: BlockType) -> FrameType {
+        match ty {
+            BlockType::Empty => FrameType::Empty,
+            BlockType::Type(ty) => FrameType::One(parsed_type(ty), self.is_parsed_traced(ty)),
+            BlockType::FuncType(index) => FrameType::Func(TypeIndex(index)),
         }
     }
 
@@ -270,13 +286,5 @@ impl<'a> Translator<'a> {
             FrameKind::Loop { header } => (header, self.params(frame.ty).len()),
             _ => self.exit(depth),
         }
-    }
-}
-
-fn frame_type(ty: BlockType) -> FrameType {
-    match ty {
-        BlockType::Empty => FrameType::Empty,
-        BlockType::Type(ty) => FrameType::One(parsed_type(ty)),
-        BlockType::FuncType(index) => FrameType::Func(TypeIndex(index)),
     }
 }

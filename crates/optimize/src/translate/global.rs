@@ -10,9 +10,9 @@ use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use wasmparser::Operator;
 
-impl Translator<'_> {
+impl<'a> Translator<'a> {
     /// Instructions on globals, tables and references.
-    pub(super) fn state(&mut self, op: &Operator<'_>) -> Result<bool, Failure> {
+    pub(super) fn state(&mut self, op: &Operator<'a>) -> Result<bool, Failure> {
         match *op {
             Operator::GlobalGet { global_index } => {
                 let value = self.global(GlobalIndex(global_index))?;
@@ -28,7 +28,7 @@ impl Translator<'_> {
                 let id = self.func_ref(FuncIndex(function_index))?;
                 self.push(id);
             }
-            _ => return Ok(false),
+            _ => return self.objects(op),
         }
         Ok(true)
     }
@@ -49,12 +49,16 @@ impl Translator<'_> {
         let clif = value_type(ty.content());
         self.vectors |= clif.is_vector();
         let (address, offset) = self.global_address(global);
-        if constant {
+        let traced = self.is_traced(ty.content());
+        // What a constant refers to may move, and the global then says where to.
+        if constant && !traced {
             return Ok(self.load_constant(clif, address, offset));
         }
         let region = Region::global(global, self.module.imported_globals());
         let flags = self.regions.trusted(self.b.func, region);
-        Ok(self.b.ins().load(clif, flags, address, offset))
+        let value = self.b.ins().load(clif, flags, address, offset);
+        self.track_if(traced, value);
+        Ok(value)
     }
 
     fn global_set(&mut self, global: GlobalIndex) {

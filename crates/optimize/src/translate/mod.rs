@@ -5,11 +5,13 @@
 //! another *activation*: the loop goes on with the callee's operators on the same stacks.
 
 mod activation;
+mod barrier;
 mod branch;
 mod builtin;
 mod bulk;
 mod call;
 mod call_indirect;
+mod cast;
 mod control;
 mod global;
 mod inlining;
@@ -17,6 +19,10 @@ mod memory;
 mod memory_access;
 mod meter;
 mod numeric;
+mod object;
+mod object_alloc;
+mod object_array;
+mod object_struct;
 mod reference;
 mod scratch;
 mod short_copy;
@@ -26,6 +32,7 @@ mod simd_memory;
 mod slot;
 mod stack;
 mod table;
+mod traced;
 mod translator;
 
 pub(crate) use scratch::Scratch;

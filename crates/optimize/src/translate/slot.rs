@@ -19,6 +19,8 @@ pub(super) struct Slots {
     const_base: Option<Value>,
     text_base: Option<Value>,
     builtins: Option<Value>,
+    gc_base: Option<Value>,
+    type_lines: Option<Value>,
     /// Base and definition of memory 0; others are loaded at each use.
     memory_base: Option<Value>,
     memory_def: Option<Value>,
@@ -48,6 +50,10 @@ impl Translator<'_> {
         text_base;
         /// Address of the table of builtins.
         builtins;
+        /// Address that references to objects count from.
+        gc_base;
+        /// Address of the engine's table of types.
+        type_lines;
     }
 
     fn load_at_entry(&mut self, offset: i32) -> Value {

@@ -12,6 +12,8 @@ impl Translator<'_> {
     pub(super) fn table_get(&mut self, table: u32) {
         let index = self.pop();
         let value = self.load_element(TableIndex(table), index, Trap::TableOutOfBounds);
+        let element = self.module.tables()[table as usize].element();
+        self.track_if(self.is_traced(element.into()), value);
         self.push(value);
     }
 
