@@ -75,6 +75,21 @@ fn every_trap_is_told_apart_and_named() -> Result<()> {
 }
 
 #[test]
+fn a_stack_overflow_is_at_the_start_of_the_function_that_did_not_fit() -> Result<()> {
+    let mut store = Store::new(&Engine::default(), ());
+    let wat = r#"(module (func $f (export "f") (param i32) (result i32)
+        (i32.div_s (call $f (local.get 0)) (local.get 0))))"#;
+    let f = instance(&mut store, wat, &[])?.get_typed_func::<i32, i32>(&mut store, "f")?;
+    let error = f.call(&mut store, 0).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow));
+    let frames = error.downcast_ref::<WasmBacktrace>().expect("a backtrace").frames();
+    assert_eq!(frames[0].func_offset(), Some(0));
+    // The count of locals, a `local.get` of two bytes, then the call.
+    assert!(frames[1..].iter().all(|frame| frame.func_offset() == Some(3)));
+    Ok(())
+}
+
+#[test]
 fn a_memory_fault_says_where() -> Result<()> {
     let mut store = Store::new(&Engine::default(), ());
     let wat = r#"(module (memory 17) (func (export "f") (drop (i32.load (i32.const 0x41414141)))))"#;
