@@ -97,7 +97,50 @@ fn a_memory_fault_says_where() -> Result<()> {
     let error = f.call(&mut store, ()).unwrap_err();
     let fault = error.downcast_ref::<MemoryFault>().expect("a fault");
     assert_eq!((fault.address(), fault.memory_size()), (0x41414141, 17 << 16));
-    assert_eq!(fault.to_string(), "memory access at 0x41414141, and the memory is 17 pages (1088 KiB)");
+    assert_eq!((fault.access_size(), fault.memory_index()), (Some(4), Some(0)));
+    assert_eq!(fault.to_string(), "4 bytes at 0x41414141, memory 0 is 17 pages (1088 KiB)");
+    Ok(())
+}
+
+/// What is said of the access that traps in a function's body, in a module with these memories.
+fn fault_of(engine: &Engine, memories: &str, body: &str) -> Result<Option<MemoryFault>> {
+    let mut store = Store::new(engine, ());
+    let wat =
+        format!(r#"(module {memories} (func (export "f") (param i32) (result i32) {body} (local.get 0)))"#);
+    let f = instance(&mut store, &wat, &[])?.get_typed_func::<i32, i32>(&mut store, "f")?;
+    let error = f.call(&mut store, 65535).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds), "{body}");
+    Ok(error.downcast_ref::<MemoryFault>().copied())
+}
+
+#[test]
+fn a_memory_fault_describes_the_access() -> Result<()> {
+    let engine = Engine::default();
+    let cases = [
+        ("(drop (i32.load8_u offset=1 (local.get 0)))", "1 byte at 0x10000"),
+        ("(drop (i32.load16_u offset=2 (local.get 0)))", "2 bytes at 0x10001"),
+        ("(i64.store (i32.const -1) (i64.const 0))", "8 bytes at 0xffffffff"),
+        ("(v128.store offset=16 (i32.const -1) (v128.const i64x2 0 0))", "16 bytes at 0x10000000f"),
+        // It begins inside, or just at the end: the machine does not say.
+        ("(drop (i32.load (local.get 0)))", "4 bytes at or across the end at 0x10000"),
+        ("(i64.store offset=1 (local.get 0) (i64.const 0))", "8 bytes at or across the end at 0x10000"),
+    ];
+    for (body, expected) in cases {
+        let fault = fault_of(&engine, "(memory 1)", body)?.expect("a fault");
+        assert_eq!(fault.to_string(), format!("{expected}, memory 0 is 1 page (64 KiB)"), "{body}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_memory_fault_names_the_memory_that_was_accessed() -> Result<()> {
+    let engine = Engine::new(Config::new().wasm_multi_memory(true))?;
+    for (index, size) in ["1 page (64 KiB)", "2 pages (128 KiB)", "0 pages (0 bytes)"].iter().enumerate() {
+        let body = format!("(drop (i32.load {index} (i32.const 0xfffffff0)))");
+        let fault = fault_of(&engine, "(memory 1) (memory 2) (memory 0)", &body)?.expect("a fault");
+        assert_eq!(fault.memory_index(), Some(index as u32));
+        assert_eq!(fault.to_string(), format!("4 bytes at 0xfffffff0, memory {index} is {size}"));
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! Whatever happens is noted as [`Pending`] while the guest's frames are still there, so that its stack can
 //! be recorded; then a stub leaves the activation, and [`leave`] turns the note into an [`Exit`].
 
+use crate::fault::Fault;
 use crate::store::StoreCore;
 use crate::walk::{RawStack, Start};
 use belljar_abi::{StoreContext, pending};
@@ -23,7 +24,7 @@ pub enum Exit {
     Trap {
         /// Which.
         trap: Trap,
-        /// Where a fault was: the memory and the offset in it that was accessed.
+        /// The access, if the trap is about one.
         fault: Option<Fault>,
         /// The guest's stack at the trap.
         stack: RawStack,
@@ -35,15 +36,6 @@ pub enum Exit {
         /// The guest's stack at the call.
         stack: RawStack,
     },
-}
-
-/// An access that faulted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Fault {
-    /// Offset of the accessed byte in the memory.
-    pub address: u64,
-    /// The memory's size in bytes then.
-    pub size: u64,
 }
 
 impl StoreCore {
@@ -75,7 +67,7 @@ impl StoreCore {
         self.context.get_mut().pending = pending::NONE;
         match self.pending.take() {
             Some(Pending::Trap { trap, address, stack }) => {
-                let fault = address.and_then(|a| self.fault_at(a));
+                let fault = address.and_then(|a| self.fault_at(a, &stack));
                 Exit::Trap { trap, fault, stack }
             }
             Some(Pending::Error { error, stack }) => Exit::Error { error, stack },
@@ -85,16 +77,6 @@ impl StoreCore {
                 stack: RawStack::default(),
             },
         }
-    }
-
-    /// The memory whose reservation holds this address.
-    fn fault_at(&self, address: usize) -> Option<Fault> {
-        const REACH: usize = 8 << 30;
-        self.memories
-            .iter()
-            .filter(|m| m.memory.is_reserved())
-            .find(|m| address.wrapping_sub(m.memory.base()) < REACH)
-            .map(|m| Fault { address: (address - m.memory.base()) as u64, size: m.memory.length() as u64 })
     }
 }
 
