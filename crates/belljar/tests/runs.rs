@@ -124,6 +124,34 @@ fn a_memory_fault_describes_the_access() -> Result<()> {
         // It begins inside, or just at the end: the machine does not say.
         ("(drop (i32.load (local.get 0)))", "4 bytes at or across the end at 0x10000"),
         ("(i64.store offset=1 (local.get 0) (i64.const 0))", "8 bytes at or across the end at 0x10000"),
+        // Part of another instruction.
+        ("(local.set 0 (i32.add (local.get 0) (i32.load offset=9 (local.get 0))))", "4 bytes at 0x10008"),
+        ("(local.set 0 (i32.lt_u (local.get 0) (i32.load offset=9 (local.get 0))))", "4 bytes at 0x10008"),
+        ("(local.set 0 (i32.div_u (i32.const 9) (i32.load offset=9 (local.get 0))))", "4 bytes at 0x10008"),
+        ("(local.set 0 (i32.wrap_i64 (i64.load offset=9 (local.get 0))))", "8 bytes at 0x10008"),
+        ("(if (i32.load offset=9 (local.get 0)) (then unreachable))", "4 bytes at 0x10008"),
+        (
+            "(if (i32.lt_u (local.get 0) (i32.load offset=9 (local.get 0))) (then (local.set 0 (i32.const 5))))",
+            "4 bytes at 0x10008",
+        ),
+        (
+            "(if (i32.eqz (i32.and (i32.load offset=9 (local.get 0)) (i32.const 4)))
+                (then (local.set 0 (i32.const 5))))",
+            "4 bytes at 0x10008",
+        ),
+        (
+            "(local.set 0 (f64.lt (f64.convert_i32_s (local.get 0)) (f64.load offset=9 (local.get 0))))",
+            "8 bytes at 0x10008",
+        ),
+        (
+            "(i32.store offset=9 (local.get 0)
+                (i32.add (i32.load offset=9 (local.get 0)) (i32.const 5)))",
+            "4 bytes at 0x10008",
+        ),
+        (
+            "(drop (f64x2.add (v128.const i64x2 1 2) (v128.load offset=17 (local.get 0))))",
+            "16 bytes at 0x10010",
+        ),
     ];
     for (body, expected) in cases {
         let fault = fault_of(&engine, "(memory 1)", body)?.expect("a fault");
