@@ -2,7 +2,7 @@
 
 use crate::WasmBacktrace;
 use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
-use belljar_vm::{Exit, Fault, RawStack};
+use belljar_vm::{Exit, Fault, FaultAddress, RawStack, SegmentPart};
 use std::fmt;
 
 /// Any error of belljar or of a host function.
@@ -50,10 +50,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct MemoryFault(Fault);
 
 impl MemoryFault {
-    /// The lowest address of the access that lies outside the memory. A load or store that begins inside and
-    /// reaches across the end has [`MemoryFault::memory_size`] here, as one that begins just at the end.
-    pub fn address(&self) -> u64 {
-        self.0.address
+    /// The address at which the access began; `None` where only the result of a comparison is left of it. Of a
+    /// load or store at or across the memory's end, the end: the machine does not say where it began.
+    pub fn address(&self) -> Option<u64> {
+        match self.0.address {
+            FaultAddress::Start(address) | FaultAddress::End(address) => Some(address),
+            FaultAddress::Unknown => None,
+        }
     }
 
     /// How many bytes were to be read or written, where that is known.
@@ -66,25 +69,49 @@ impl MemoryFault {
         self.0.memory_size
     }
 
-    /// The memory's index in the module of the innermost function, where that is known.
+    /// The memory's index in the module of the innermost function, or the one that was being instantiated, where
+    /// it is known.
     pub fn memory_index(&self) -> Option<u32> {
         self.0.memory.map(|memory| memory.0)
     }
 
+    /// The index of the data segment that was being copied, by `memory.init` or at instantiation. If the bytes do
+    /// not lie within the segment, that was the reason for the trap.
+    pub fn data_segment(&self) -> Option<u32> {
+        self.0.source.map(|source| source.segment.0)
+    }
+
+    /// The part of a data segment that was to be copied, if the segment does not have it.
+    fn missing_source(&self) -> Option<SegmentPart> {
+        let length = self.0.length?;
+        self.0.source.filter(|source| source.start.saturating_add(length) > source.size)
+    }
+
     fn write_access(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fault { address, length, memory_size, .. } = self.0;
-        match length {
-            Some(length) => write!(f, "{}", ByteCount(length))?,
-            None => f.write_str("an access")?,
+        if let Some(length) = self.0.length {
+            write!(f, "{} ", ByteCount(length))?;
         }
-        // The machine reports the first byte outside, and what began before it looks the same.
-        let across = if address == memory_size && length != Some(1) { " or across the end at" } else { "" };
-        write!(f, " at{across} {address:#x}")
+        if let Some(segment) = self.data_segment() {
+            write!(f, "of data segment {segment} ")?;
+        }
+        match self.0.address {
+            FaultAddress::Start(address) => write!(f, "at {address:#x}"),
+            FaultAddress::End(address) => write!(f, "at or across the end at {address:#x}"),
+            FaultAddress::Unknown => f.write_str("at an unknown address"),
+        }
     }
 }
 
 impl fmt::Display for MemoryFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(SegmentPart { segment, start, size }) = self.missing_source() {
+            let length = ByteCount(self.0.length.unwrap_or_default());
+            write!(f, "{length} at {start:#x} of data segment {}, which ", segment.0)?;
+            return match size {
+                0 => f.write_str("is dropped or empty"),
+                size => write!(f, "has {}", ByteCount(size)),
+            };
+        }
         self.write_access(f)?;
         match self.memory_index() {
             Some(index) => write!(f, ", memory {index}")?,

@@ -9,12 +9,12 @@ use crate::limits::ResourceLimiter;
 use crate::loaded::LoadedModule;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::sys::builtin_table;
-use crate::trap::Exit;
+use crate::trap::{Exit, Found};
 use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
     DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, TableIndex,
-    Trap, TypeIndex,
+    TypeIndex,
 };
 use belljar_module::{EntityIndex, Import, Module, SegmentMode};
 use std::sync::Arc;
@@ -41,9 +41,9 @@ pub fn instantiate<T: 'static>(
 ) -> Result<InstanceId, Exit> {
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let id = store.limited(|core, limiter| core.build(module, imports, limiter)).map_err(plain)?;
-    store.core_mut().run_segments(id).map_err(|trap| Exit::Trap {
+    store.core_mut().run_segments(id).map_err(|Found { trap, fault }| Exit::Trap {
         trap,
-        fault: None,
+        fault,
         stack: Default::default(),
     })?;
     if let Some(start) = module.module().start() {
@@ -296,7 +296,7 @@ impl StoreCore {
     }
 
     /// Copies the active segments, in order, elements first.
-    fn run_segments(&mut self, id: InstanceId) -> Result<(), Trap> {
+    fn run_segments(&mut self, id: InstanceId) -> Result<(), Found> {
         let module = self.instance(id).module().clone();
         let described = module.module();
         for (i, elem) in described.elems().iter().enumerate() {
@@ -313,12 +313,13 @@ impl StoreCore {
         }
         for (i, data) in described.data().iter().enumerate() {
             let SegmentMode::Active(memory, offset) = &data.mode else { continue };
+            let segment = DataIndex::new(i);
             if module.image(memory.index()).is_none() {
                 let start = u64::from(self.evaluate(id, offset).u32());
-                let memory = self.instance(id).memory(*memory);
-                self.init_memory(memory, start, described.data_bytes(i))?;
+                let length = described.data_bytes(i).len() as u32;
+                self.init_memory(id, *memory, segment, start, 0, length)?;
             }
-            self.drop_data(id, DataIndex::new(i));
+            self.drop_data(id, segment);
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ mod walk;
 pub use abi_types::{AbiParams, AbiResult, AbiTy, One, RawExtern, RawFunc, RawVector, Value};
 pub use call::{TypedFunc, call_values};
 pub use code_table::LoadedCode;
-pub use fault::Fault;
+pub use fault::{Fault, FaultAddress, SegmentPart};
 pub use host::{HostFunc, HostShim};
 pub use instance::Entity;
 pub use instantiate::{ImportValue, NeedsChecks, instantiate};

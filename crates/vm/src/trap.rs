@@ -12,9 +12,28 @@ use std::any::Any;
 
 /// Why an activation is being left.
 pub(crate) enum Pending {
-    Trap { trap: Trap, address: Option<usize>, stack: RawStack },
+    Trap { found: Found, address: Option<usize>, stack: RawStack },
     Error { error: anyhow::Error, stack: RawStack },
     Panic(Box<dyn Any + Send>),
+}
+
+/// A trap, and what the runtime knew of the access when it found it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) trap: Trap,
+    pub(crate) fault: Option<Fault>,
+}
+
+impl From<Trap> for Found {
+    fn from(trap: Trap) -> Self {
+        Self { trap, fault: None }
+    }
+}
+
+impl From<Fault> for Found {
+    fn from(fault: Fault) -> Self {
+        Self { trap: Trap::MemoryOutOfBounds, fault: Some(fault) }
+    }
 }
 
 /// How a run of guest code ended, when it did not return.
@@ -40,9 +59,9 @@ pub enum Exit {
 
 impl StoreCore {
     /// Notes a trap found by the runtime while the guest waits in the exit stub.
-    pub(crate) fn raise_trap(&mut self, trap: Trap) {
+    pub(crate) fn raise_trap(&mut self, found: impl Into<Found>) {
         let stack = RawStack::capture(self, Start::AtExit);
-        self.set_pending(pending::TRAP, Pending::Trap { trap, address: None, stack });
+        self.set_pending(pending::TRAP, Pending::Trap { found: found.into(), address: None, stack });
     }
 
     /// Notes an error of the host while the guest waits in the exit stub.
@@ -66,9 +85,10 @@ impl StoreCore {
     pub(crate) fn leave(&mut self) -> Exit {
         self.context.get_mut().pending = pending::NONE;
         match self.pending.take() {
-            Some(Pending::Trap { trap, address, stack }) => {
-                let fault = address.and_then(|a| self.fault_at(a, &stack));
-                Exit::Trap { trap, fault, stack }
+            Some(Pending::Trap { found: Found { trap, fault }, address, stack }) => {
+                let is_access = trap == Trap::MemoryOutOfBounds;
+                let described = || if is_access { self.describe_fault(address, &stack) } else { None };
+                Exit::Trap { trap, fault: fault.or_else(described), stack }
             }
             Some(Pending::Error { error, stack }) => Exit::Error { error, stack },
             Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
@@ -92,8 +112,8 @@ pub(crate) unsafe extern "C" fn on_fault(context: *mut StoreContext) {
     let core = unsafe { &mut *std::ptr::with_exposed_provenance_mut::<StoreCore>((*context).store) };
     let noted = core.context.get_mut();
     let trap = Trap::from_code(noted.trap_code as u8).unwrap_or(Trap::UnreachableCodeReached);
-    let address = Some(noted.trap_address).filter(|a| *a != 0 && trap == Trap::MemoryOutOfBounds);
+    let address = Some(noted.trap_address).filter(|address| *address != 0);
     let start = Start::At { pc: noted.trap_pc, fp: noted.trap_fp };
     let stack = RawStack::capture(core, start);
-    core.set_pending(pending::TRAP, Pending::Trap { trap, address, stack });
+    core.set_pending(pending::TRAP, Pending::Trap { found: trap.into(), address, stack });
 }
