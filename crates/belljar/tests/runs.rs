@@ -75,14 +75,203 @@ fn every_trap_is_told_apart_and_named() -> Result<()> {
 }
 
 #[test]
+fn a_stack_overflow_is_at_the_start_of_the_function_that_did_not_fit() -> Result<()> {
+    let mut store = Store::new(&Engine::default(), ());
+    let wat = r#"(module (func $f (export "f") (param i32) (result i32)
+        (i32.div_s (call $f (local.get 0)) (local.get 0))))"#;
+    let f = instance(&mut store, wat, &[])?.get_typed_func::<i32, i32>(&mut store, "f")?;
+    let error = f.call(&mut store, 0).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow));
+    let frames = error.downcast_ref::<WasmBacktrace>().expect("a backtrace").frames();
+    assert_eq!(frames[0].func_offset(), Some(0));
+    // The count of locals, a `local.get` of two bytes, then the call.
+    assert!(frames[1..].iter().all(|frame| frame.func_offset() == Some(3)));
+    Ok(())
+}
+
+#[test]
 fn a_memory_fault_says_where() -> Result<()> {
     let mut store = Store::new(&Engine::default(), ());
     let wat = r#"(module (memory 17) (func (export "f") (drop (i32.load (i32.const 0x41414141)))))"#;
     let f = instance(&mut store, wat, &[])?.get_typed_func::<(), ()>(&mut store, "f")?;
     let error = f.call(&mut store, ()).unwrap_err();
     let fault = error.downcast_ref::<MemoryFault>().expect("a fault");
-    assert_eq!((fault.address(), fault.memory_size()), (0x41414141, 17 << 16));
-    assert_eq!(fault.to_string(), "memory access at 0x41414141, and the memory is 17 pages (1088 KiB)");
+    assert_eq!((fault.address(), fault.memory_size()), (Some(0x41414141), 17 << 16));
+    assert_eq!((fault.access_size(), fault.memory_index()), (Some(4), Some(0)));
+    assert_eq!(fault.to_string(), "4 bytes at 0x41414141, memory 0 is 17 pages (1088 KiB)");
+    Ok(())
+}
+
+/// What is said of the access that traps in a function's body, in a module with these memories.
+fn fault_of(engine: &Engine, memories: &str, body: &str) -> Result<Option<MemoryFault>> {
+    let mut store = Store::new(engine, ());
+    let wat =
+        format!(r#"(module {memories} (func (export "f") (param i32) (result i32) {body} (local.get 0)))"#);
+    let f = instance(&mut store, &wat, &[])?.get_typed_func::<i32, i32>(&mut store, "f")?;
+    let error = f.call(&mut store, 65535).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds), "{body}");
+    Ok(error.downcast_ref::<MemoryFault>().copied())
+}
+
+#[test]
+fn a_memory_fault_describes_the_access() -> Result<()> {
+    let engine = Engine::default();
+    let cases = [
+        ("(drop (i32.load8_u offset=1 (local.get 0)))", "1 byte at 0x10000"),
+        ("(drop (i32.load16_u offset=2 (local.get 0)))", "2 bytes at 0x10001"),
+        ("(i64.store (i32.const -1) (i64.const 0))", "8 bytes at 0xffffffff"),
+        ("(v128.store offset=16 (i32.const -1) (v128.const i64x2 0 0))", "16 bytes at 0x10000000f"),
+        // It begins inside, or just at the end: the machine does not say.
+        ("(drop (i32.load (local.get 0)))", "4 bytes at or across the end at 0x10000"),
+        ("(i64.store offset=1 (local.get 0) (i64.const 0))", "8 bytes at or across the end at 0x10000"),
+        // Part of another instruction.
+        ("(local.set 0 (i32.add (local.get 0) (i32.load offset=9 (local.get 0))))", "4 bytes at 0x10008"),
+        ("(local.set 0 (i32.lt_u (local.get 0) (i32.load offset=9 (local.get 0))))", "4 bytes at 0x10008"),
+        ("(local.set 0 (i32.div_u (i32.const 9) (i32.load offset=9 (local.get 0))))", "4 bytes at 0x10008"),
+        ("(local.set 0 (i32.wrap_i64 (i64.load offset=9 (local.get 0))))", "8 bytes at 0x10008"),
+        ("(if (i32.load offset=9 (local.get 0)) (then unreachable))", "4 bytes at 0x10008"),
+        (
+            "(if (i32.lt_u (local.get 0) (i32.load offset=9 (local.get 0))) (then (local.set 0 (i32.const 5))))",
+            "4 bytes at 0x10008",
+        ),
+        (
+            "(if (i32.eqz (i32.and (i32.load offset=9 (local.get 0)) (i32.const 4)))
+                (then (local.set 0 (i32.const 5))))",
+            "4 bytes at 0x10008",
+        ),
+        (
+            "(local.set 0 (f64.lt (f64.convert_i32_s (local.get 0)) (f64.load offset=9 (local.get 0))))",
+            "8 bytes at 0x10008",
+        ),
+        (
+            "(i32.store offset=9 (local.get 0)
+                (i32.add (i32.load offset=9 (local.get 0)) (i32.const 5)))",
+            "4 bytes at 0x10008",
+        ),
+        (
+            "(drop (f64x2.add (v128.const i64x2 1 2) (v128.load offset=17 (local.get 0))))",
+            "16 bytes at 0x10010",
+        ),
+    ];
+    for (body, expected) in cases {
+        let fault = fault_of(&engine, "(memory 1)", body)?.expect("a fault");
+        assert_eq!(fault.to_string(), format!("{expected}, memory 0 is 1 page (64 KiB)"), "{body}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_memory_fault_names_the_memory_that_was_accessed() -> Result<()> {
+    let engine = Engine::new(Config::new().wasm_multi_memory(true))?;
+    for (index, size) in ["1 page (64 KiB)", "2 pages (128 KiB)", "0 pages (0 bytes)"].iter().enumerate() {
+        let body = format!("(drop (i32.load {index} (i32.const 0xfffffff0)))");
+        let fault = fault_of(&engine, "(memory 1) (memory 2) (memory 0)", &body)?.expect("a fault");
+        assert_eq!(fault.memory_index(), Some(index as u32));
+        assert_eq!(fault.to_string(), format!("4 bytes at 0xfffffff0, memory {index} is {size}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_fault_of_a_bulk_operation_tells_its_range() -> Result<()> {
+    let engine = Engine::new(Config::new().wasm_multi_memory(true))?;
+    let module =
+        r#"(memory 1) (memory 2) (data $d "hello") (data $empty (i32.const 0) "") (data $gone "gone")"#;
+    let cases = [
+        (
+            "(memory.fill (i32.const 65000) (i32.const 0) (i32.const 1000))",
+            "1000 bytes at 0xfde8, memory 0 is 1 page (64 KiB)",
+        ),
+        (
+            "(memory.fill 1 (i32.const 65536) (i32.const 0) (i32.add (local.get 0) (i32.const 2)))",
+            "65537 bytes at 0x10000, memory 1 is 2 pages (128 KiB)",
+        ),
+        (
+            "(memory.copy (i32.const 0) (i32.const 1) (local.get 0))
+             (memory.copy (i32.const 2) (i32.const 0) (local.get 0))",
+            "65535 bytes at 0x2, memory 0 is 1 page (64 KiB)",
+        ),
+        // Short ones of unknown length, which are made in place.
+        (
+            "(memory.copy (local.get 0) (i32.const 1) (i32.and (local.get 0) (i32.const 7)))",
+            "7 bytes at 0xffff, memory 0 is 1 page (64 KiB)",
+        ),
+        (
+            "(memory.copy 0 1 (local.get 0) (i32.const 1) (i32.and (local.get 0) (i32.const 7)))",
+            "7 bytes at 0xffff, memory 0 is 1 page (64 KiB)",
+        ),
+        (
+            "(memory.copy 0 1 (i32.const 0) (i32.const 0x20001) (i32.and (local.get 0) (i32.const 0)))",
+            "0 bytes at 0x20001, memory 1 is 2 pages (128 KiB)",
+        ),
+        // Of constant length, compared in place.
+        (
+            "(memory.fill 1 (i32.const -1) (i32.const 0) (i32.const 9))",
+            "at an unknown address, memory 1 is 2 pages (128 KiB)",
+        ),
+        (
+            "(memory.init $d (i32.const 65534) (i32.const 1) (i32.const 3))",
+            "3 bytes of data segment 0 at 0xfffe, memory 0 is 1 page (64 KiB)",
+        ),
+        (
+            "(memory.init $d (i32.const 0) (i32.const 3) (i32.const 3))",
+            "3 bytes at 0x3 of data segment 0, which has 5 bytes",
+        ),
+        (
+            "(data.drop $gone) (memory.init $gone (i32.const 0) (i32.const 0) (i32.const 4))",
+            "4 bytes at 0x0 of data segment 2, which is dropped or empty",
+        ),
+    ];
+    for (body, expected) in cases {
+        let fault = fault_of(&engine, module, body)?.unwrap_or_else(|| panic!("no fault: {body}"));
+        assert_eq!(fault.to_string(), expected, "{body}");
+    }
+    let fault = fault_of(&engine, module, cases[0].0)?.expect("a fault");
+    assert_eq!((fault.address(), fault.access_size(), fault.data_segment()), (Some(65000), Some(1000), None));
+    Ok(())
+}
+
+#[test]
+fn a_data_segment_without_room_is_named() -> Result<()> {
+    let mut store = Store::new(&Engine::default(), ());
+    let wat = r#"(module (memory 1) (data (i32.const 65535) "a") (data (i32.const 65534) "abc"))"#;
+    let error = instance(&mut store, wat, &[]).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds));
+    let fault = error.downcast_ref::<MemoryFault>().expect("a fault");
+    assert_eq!((fault.address(), fault.access_size(), fault.data_segment()), (Some(65534), Some(3), Some(1)));
+    assert_eq!(fault.to_string(), "3 bytes of data segment 1 at 0xfffe, memory 0 is 1 page (64 KiB)");
+    Ok(())
+}
+
+#[test]
+fn a_compared_access_tells_all_but_its_address() -> Result<()> {
+    let body = "(i64.store offset=1 (local.get 0) (i64.const 0))";
+    let expected = "8 bytes at an unknown address, memory 0 is 1 page (64 KiB)";
+    let checked = Engine::new(Config::new().memory_reservation(false))?;
+    let fault = fault_of(&checked, "(memory 1)", body)?.expect("a fault");
+    assert_eq!((fault.address(), fault.memory_size()), (None, 1 << 16));
+    assert_eq!(fault.to_string(), expected);
+    // An offset beyond the guard is compared in any case.
+    let far = "(drop (i64.load offset=0x7fffffff (local.get 0)))";
+    assert_eq!(fault_of(&Engine::default(), "(memory 1)", far)?.expect("a fault").to_string(), expected);
+    Ok(())
+}
+
+/// Code that compares does not say for which of a module's instances it ran.
+#[test]
+fn the_size_of_a_memory_is_told_where_it_is_certain() -> Result<()> {
+    let engine = Engine::new(Config::new().memory_reservation(false))?;
+    let mut store = Store::new(&engine, ());
+    let module = Module::new(
+        &engine,
+        r#"(module (memory (export "m") 1) (func (export "f") (drop (i32.load (i32.const -1)))))"#,
+    )?;
+    let (first, second) =
+        (Instance::new(&mut store, &module, &[])?, Instance::new(&mut store, &module, &[])?);
+    let f = first.get_typed_func::<(), ()>(&mut store, "f")?;
+    assert!(f.call(&mut store, ()).unwrap_err().downcast_ref::<MemoryFault>().is_some());
+    second.get_memory(&mut store, "m").expect("a memory").grow(&mut store, 1)?;
+    assert!(f.call(&mut store, ()).unwrap_err().downcast_ref::<MemoryFault>().is_none());
     Ok(())
 }
 

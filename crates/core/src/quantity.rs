@@ -17,7 +17,7 @@ impl fmt::Display for ByteCount {
                 return write!(f, "{} {name}", self.0 / size);
             }
         }
-        write!(f, "{} bytes", self.0)
+        write!(f, "{} byte{}", self.0, if self.0 == 1 { "" } else { "s" })
     }
 }
 
@@ -50,6 +50,7 @@ mod tests {
         assert_eq!(ByteCount(17 * 65536).to_string(), "1088 KiB");
         assert_eq!(ByteCount(1 << 30).to_string(), "1 GiB");
         assert_eq!(ByteCount(1025).to_string(), "1025 bytes");
+        assert_eq!(ByteCount(1).to_string(), "1 byte");
         assert_eq!(PageCount(1).to_string(), "1 page");
         assert_eq!(PageCount(u64::MAX).bytes(), None);
     }

@@ -7,7 +7,7 @@ use crate::workspace::Workspace;
 use belljar_abi::{
     CompiledFunction, InlinedPos, PosRow, Reloc, RelocTarget, SourcePos, StackMapRow, StackSlot, TrapSite,
 };
-use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex};
+use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex, Trap};
 use cranelift_codegen::binemit::Reloc as MachineReloc;
 use cranelift_codegen::ir::function::FunctionParameters;
 use cranelift_codegen::ir::{ExternalName, UserExternalName};
@@ -45,12 +45,15 @@ pub(crate) fn harvest(
     let stencil = isa.compile_function(&context.func, &context.domtree, registers, false, control)?;
     let code = stencil.apply_params(&context.func.params);
     let (stack_maps, stack_slots) = stack_maps(&code);
+    let traps = traps(&code)?;
+    let mut positions = positions(&code, start);
+    place_stack_checks(&mut positions, &traps, start, code.code_buffer().len() as u32);
     Ok(CompiledFunction {
         code: code.code_buffer().to_vec(),
         align: code.buffer.alignment.max(isa.function_alignment().preferred),
         relocs: relocs(&code, &context.func.params)?,
-        traps: traps(&code)?,
-        positions: positions(&code, start),
+        traps,
+        positions,
         inlined,
         stack_maps,
         stack_slots,
@@ -120,4 +123,55 @@ fn positions(code: &CompiledCode, start: SourcePos) -> Vec<PosRow> {
         }
     }
     rows
+}
+
+/// Bytes of the instruction that traps, `ud2`.
+const UD2: u32 = 2;
+
+/// The prologue's stack check has no position, and its trap lies out of line, behind the last operator: it
+/// belongs to `start` all the same. Code behind it stays where it was.
+fn place_stack_checks(rows: &mut Vec<PosRow>, traps: &[TrapSite], start: SourcePos, length: u32) {
+    for site in traps.iter().filter(|site| site.trap == Trap::StackOverflow) {
+        let next = rows.partition_point(|row| row.offset <= site.offset);
+        let Some(before) = next.checked_sub(1).map(|i| rows[i]).filter(|row| row.pos != start) else {
+            continue;
+        };
+        let end = CodeOffset(site.offset.0 + UD2);
+        if end.0 < length && rows.get(next).is_none_or(|row| row.offset > end) {
+            rows.insert(next, PosRow { offset: end, pos: before.pos });
+        }
+        let row = PosRow { offset: site.offset, pos: start };
+        if before.offset == site.offset { rows[next - 1] = row } else { rows.insert(next, row) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Offsets and positions.
+    type Rows = &'static [(u32, u32)];
+
+    fn rows(rows: Rows) -> Vec<PosRow> {
+        rows.iter().map(|&(at, pos)| PosRow { offset: CodeOffset(at), pos: SourcePos(pos) }).collect()
+    }
+
+    #[test]
+    fn a_stack_check_belongs_to_the_start_and_what_follows_it_does_not() {
+        let cases: [(Rows, Rows); 5] = [
+            // At the end of the code, as code behind it without a position of its own, before a row of its own.
+            (&[(0, 7), (10, 70)], &[(0, 7), (10, 70), (40, 7)]),
+            (&[(0, 7), (10, 70), (50, 80)], &[(0, 7), (10, 70), (40, 7), (42, 70), (50, 80)]),
+            (&[(0, 7), (10, 70), (42, 80)], &[(0, 7), (10, 70), (40, 7), (42, 80)]),
+            (&[(0, 7), (40, 70), (42, 80)], &[(0, 7), (40, 7), (42, 80)]),
+            (&[(0, 7), (50, 80)], &[(0, 7), (50, 80)]),
+        ];
+        let site = TrapSite { offset: CodeOffset(40), trap: Trap::StackOverflow };
+        for (before, after) in cases {
+            let length = if before.len() == 2 && before[1].0 == 10 { 42 } else { 60 };
+            let mut found = rows(before);
+            place_stack_checks(&mut found, &[site], SourcePos(7), length);
+            assert_eq!(found, rows(after), "{before:?}");
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! Linear memories as the store handles them: bytes for the host, bulk operations and growth for the guest.
 
+use crate::fault::{Fault, FaultAddress, SegmentPart};
 use crate::limits::ResourceLimiter;
 use crate::memory::{LinearMemory, MemoryImage};
 use crate::store::{StoreCore, StoreMemory};
 use anyhow::Context;
 use belljar_abi::MemoryDef;
-use belljar_core::{ByteCount, MemoryType, Trap};
+use belljar_core::{ByteCount, DataIndex, InstanceId, MemoryIndex, MemoryType};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -133,29 +134,55 @@ impl StoreCore {
         Ok(Some(old_pages))
     }
 
+    /// The number of an instance's memory in the store, and a range of its bytes.
+    fn memory_range(
+        &self,
+        id: InstanceId,
+        memory: MemoryIndex,
+        start: u64,
+        length: u64,
+    ) -> Result<(usize, Range<usize>), Fault> {
+        let number = self.instance(id).memory(memory);
+        let size = self.memories[number].memory.length() as u64;
+        match start.checked_add(length) {
+            Some(end) if end <= size => Ok((number, start as usize..end as usize)),
+            _ => Err(self.bulk_fault(id, memory, start, length)),
+        }
+    }
+
+    fn bulk_fault(&self, id: InstanceId, memory: MemoryIndex, start: u64, length: u64) -> Fault {
+        Fault {
+            memory: Some(memory),
+            memory_size: self.memories[self.instance(id).memory(memory)].memory.length() as u64,
+            address: FaultAddress::Start(start),
+            length: Some(length),
+            source: None,
+        }
+    }
+
     pub(crate) fn fill_memory(
         &mut self,
-        memory: usize,
+        id: InstanceId,
+        memory: MemoryIndex,
         dst: u64,
         value: u8,
         length: u64,
-    ) -> Result<(), Trap> {
-        let data = self.memory_data_mut(memory);
-        let range = range(dst, length, data.len())?;
-        data[range].fill(value);
+    ) -> Result<(), Fault> {
+        let (memory, range) = self.memory_range(id, memory, dst, length)?;
+        self.memory_data_mut(memory)[range].fill(value);
         Ok(())
     }
 
     pub(crate) fn copy_memory(
         &mut self,
-        dst_memory: usize,
-        src_memory: usize,
+        id: InstanceId,
+        [dst_memory, src_memory]: [MemoryIndex; 2],
         dst: u64,
         src: u64,
         length: u64,
-    ) -> Result<(), Trap> {
-        let from = range(src, length, self.memory_data(src_memory).len())?;
-        let to = range(dst, length, self.memory_data(dst_memory).len())?;
+    ) -> Result<(), Fault> {
+        let (src_memory, from) = self.memory_range(id, src_memory, src, length)?;
+        let (dst_memory, to) = self.memory_range(id, dst_memory, dst, length)?;
         if dst_memory == src_memory {
             self.memory_data_mut(dst_memory).copy_within(from, to.start);
             return Ok(());
@@ -168,17 +195,29 @@ impl StoreCore {
         Ok(())
     }
 
-    pub(crate) fn init_memory(&mut self, memory: usize, dst: u64, bytes: &[u8]) -> Result<(), Trap> {
-        let data = self.memory_data_mut(memory);
-        let to = range(dst, bytes.len() as u64, data.len())?;
-        data[to].copy_from_slice(bytes);
+    /// Copies part of a data segment. Its offset and length are 32-bit numbers.
+    pub(crate) fn init_memory(
+        &mut self,
+        id: InstanceId,
+        memory: MemoryIndex,
+        segment: DataIndex,
+        dst: u64,
+        src: u32,
+        length: u32,
+    ) -> Result<(), Fault> {
+        let (src, length) = (u64::from(src), u64::from(length));
+        let module = self.instance(id).module().clone();
+        let bytes: &[u8] = match self.is_data_dropped(id, segment) {
+            true => &[],
+            false => module.module().data_bytes(segment.index()),
+        };
+        let source = Some(SegmentPart { segment, start: src, size: bytes.len() as u64 });
+        let Some(bytes) = bytes.get(src as usize..(src + length) as usize) else {
+            return Err(Fault { source, ..self.bulk_fault(id, memory, dst, length) });
+        };
+        let target = self.memory_range(id, memory, dst, length);
+        let (memory, to) = target.map_err(|fault| Fault { source, ..fault })?;
+        self.memory_data_mut(memory)[to].copy_from_slice(bytes);
         Ok(())
-    }
-}
-
-fn range(start: u64, length: u64, size: usize) -> Result<Range<usize>, Trap> {
-    match start.checked_add(length) {
-        Some(end) if end <= size as u64 => Ok(start as usize..end as usize),
-        _ => Err(Trap::MemoryOutOfBounds),
     }
 }

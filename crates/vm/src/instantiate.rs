@@ -9,7 +9,7 @@ use crate::limits::ResourceLimiter;
 use crate::loaded::LoadedModule;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::sys::builtin_table;
-use crate::trap::Exit;
+use crate::trap::{Exit, Found};
 use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
@@ -41,10 +41,7 @@ pub fn instantiate<T: 'static>(
 ) -> Result<InstanceId, Exit> {
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let id = store.limited(|core, limiter| core.build(module, imports, limiter)).map_err(plain)?;
-    store.core_mut().run_segments(id).map_err(|error| match error.downcast::<Trap>() {
-        Ok(trap) => Exit::Trap { trap, fault: None, stack: Default::default() },
-        Err(error) => plain(error),
-    })?;
+    store.core_mut().run_segments(id)?;
     if let Some(start) = module.module().start() {
         let func = store.core().instance_func(id, start);
         crate::call::call_values(store, func, &[], &mut Vec::new())?;
@@ -327,16 +324,16 @@ impl StoreCore {
     }
 
     /// Copies the active segments, in order, elements first.
-    fn run_segments(&mut self, id: InstanceId) -> anyhow::Result<()> {
+    fn run_segments(&mut self, id: InstanceId) -> Result<(), Exit> {
         let module = self.instance(id).module().clone();
         let described = module.module();
         for (i, elem) in described.elems().iter().enumerate() {
             let index = ElemIndex::new(i);
             if let SegmentMode::Active(table, offset) = &elem.mode {
-                let start = self.evaluate(id, offset)?.u64();
-                let items = self.elem_items(id, index)?;
+                let start = self.evaluate(id, offset).map_err(Exit::of_error)?.u64();
+                let items = self.elem_items(id, index).map_err(Exit::of_error)?;
                 let table = self.instance(id).table(*table);
-                self.init_table(table, start, &items)?;
+                self.init_table(table, start, &items).map_err(Exit::of_trap)?;
             }
             if elem.mode != SegmentMode::Passive {
                 self.drop_elem(id, index);
@@ -344,12 +341,13 @@ impl StoreCore {
         }
         for (i, data) in described.data().iter().enumerate() {
             let SegmentMode::Active(memory, offset) = &data.mode else { continue };
+            let segment = DataIndex::new(i);
             if module.image(memory.index()).is_none() {
-                let start = self.evaluate(id, offset)?.u64();
-                let memory = self.instance(id).memory(*memory);
-                self.init_memory(memory, start, described.data_bytes(i))?;
+                let start = self.evaluate(id, offset).map_err(Exit::of_error)?.u64();
+                let length = described.data_bytes(i).len() as u32;
+                self.init_memory(id, *memory, segment, start, 0, length).map_err(Exit::of_fault)?;
             }
-            self.drop_data(id, DataIndex::new(i));
+            self.drop_data(id, segment);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 /// Address space of a reserved 32-bit memory.
-const RESERVATION: usize = (4 << 30) + GUARD_SIZE as usize;
+pub(crate) const RESERVATION: usize = (4 << 30) + GUARD_SIZE as usize;
 
 /// Whether a reservation for every 32-bit address can be had now.
 pub(crate) fn can_reserve() -> bool {

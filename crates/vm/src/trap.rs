@@ -3,6 +3,7 @@
 //! Whatever happens is noted as [`Pending`] while the guest's frames are still there, so that its stack can
 //! be recorded; then a stub leaves the activation, and [`leave`] turns the note into an [`Exit`].
 
+use crate::fault::Fault;
 use crate::store::StoreCore;
 use crate::walk::{RawStack, Start};
 use belljar_abi::{StoreContext, pending};
@@ -11,9 +12,28 @@ use std::any::Any;
 
 /// Why an activation is being left.
 pub(crate) enum Pending {
-    Trap { trap: Trap, address: Option<usize>, stack: RawStack },
+    Trap { found: Found, address: Option<usize>, stack: RawStack },
     Error { error: anyhow::Error, stack: RawStack },
     Panic(Box<dyn Any + Send>),
+}
+
+/// A trap, and what the runtime knew of the access when it found it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) trap: Trap,
+    pub(crate) fault: Option<Fault>,
+}
+
+impl From<Trap> for Found {
+    fn from(trap: Trap) -> Self {
+        Self { trap, fault: None }
+    }
+}
+
+impl From<Fault> for Found {
+    fn from(fault: Fault) -> Self {
+        Self { trap: Trap::MemoryOutOfBounds, fault: Some(fault) }
+    }
 }
 
 /// How a run of guest code ended, when it did not return.
@@ -23,7 +43,7 @@ pub enum Exit {
     Trap {
         /// Which.
         trap: Trap,
-        /// Where a fault was: the memory and the offset in it that was accessed.
+        /// The access, if the trap is about one.
         fault: Option<Fault>,
         /// The guest's stack at the trap.
         stack: RawStack,
@@ -37,20 +57,37 @@ pub enum Exit {
     },
 }
 
-/// An access that faulted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Fault {
-    /// Offset of the accessed byte in the memory.
-    pub address: u64,
-    /// The memory's size in bytes then.
-    pub size: u64,
+impl Exit {
+    /// A trap without a guest's stack: none is running.
+    pub(crate) fn of_trap(trap: Trap) -> Self {
+        Self::Trap { trap, fault: None, stack: RawStack::default() }
+    }
+
+    /// An access outside a memory while no guest is running.
+    pub(crate) fn of_fault(fault: Fault) -> Self {
+        Self::Trap { trap: Trap::MemoryOutOfBounds, fault: Some(fault), stack: RawStack::default() }
+    }
+
+    /// The end of something that the runtime did while no guest was running.
+    pub(crate) fn of_error(error: anyhow::Error) -> Self {
+        match plain_trap(&error) {
+            Some(trap) => Self::of_trap(trap),
+            None => Self::Error { error, stack: RawStack::default() },
+        }
+    }
+}
+
+/// The trap that an error is, if nothing was added to it.
+pub(crate) fn plain_trap(error: &anyhow::Error) -> Option<Trap> {
+    let alone = error.chain().nth(1).is_none();
+    error.downcast_ref::<Trap>().copied().filter(|_| alone)
 }
 
 impl StoreCore {
     /// Notes a trap found by the runtime while the guest waits in the exit stub.
-    pub(crate) fn raise_trap(&mut self, trap: Trap) {
+    pub(crate) fn raise_trap(&mut self, found: impl Into<Found>) {
         let stack = RawStack::capture(self, Start::AtExit);
-        self.set_pending(pending::TRAP, Pending::Trap { trap, address: None, stack });
+        self.set_pending(pending::TRAP, Pending::Trap { found: found.into(), address: None, stack });
     }
 
     /// Notes an error of the host while the guest waits in the exit stub.
@@ -74,9 +111,10 @@ impl StoreCore {
     pub(crate) fn leave(&mut self) -> Exit {
         self.context.get_mut().pending = pending::NONE;
         match self.pending.take() {
-            Some(Pending::Trap { trap, address, stack }) => {
-                let fault = address.and_then(|a| self.fault_at(a));
-                Exit::Trap { trap, fault, stack }
+            Some(Pending::Trap { found: Found { trap, fault }, address, stack }) => {
+                let is_access = trap == Trap::MemoryOutOfBounds;
+                let described = || if is_access { self.describe_fault(address, &stack) } else { None };
+                Exit::Trap { trap, fault: fault.or_else(described), stack }
             }
             Some(Pending::Error { error, stack }) => Exit::Error { error, stack },
             Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
@@ -85,16 +123,6 @@ impl StoreCore {
                 stack: RawStack::default(),
             },
         }
-    }
-
-    /// The memory whose reservation holds this address.
-    fn fault_at(&self, address: usize) -> Option<Fault> {
-        const REACH: usize = 8 << 30;
-        self.memories
-            .iter()
-            .filter(|m| m.memory.is_reserved())
-            .find(|m| address.wrapping_sub(m.memory.base()) < REACH)
-            .map(|m| Fault { address: (address - m.memory.base()) as u64, size: m.memory.length() as u64 })
     }
 }
 
@@ -110,8 +138,8 @@ pub(crate) unsafe extern "C" fn on_fault(context: *mut StoreContext) {
     let core = unsafe { &mut *std::ptr::with_exposed_provenance_mut::<StoreCore>((*context).store) };
     let noted = core.context.get_mut();
     let trap = Trap::from_code(noted.trap_code as u8).unwrap_or(Trap::UnreachableCodeReached);
-    let address = Some(noted.trap_address).filter(|a| *a != 0 && trap == Trap::MemoryOutOfBounds);
+    let address = Some(noted.trap_address).filter(|address| *address != 0);
     let start = Start::At { pc: noted.trap_pc, fp: noted.trap_fp };
     let stack = RawStack::capture(core, start);
-    core.set_pending(pending::TRAP, Pending::Trap { trap, address, stack });
+    core.set_pending(pending::TRAP, Pending::Trap { found: trap.into(), address, stack });
 }

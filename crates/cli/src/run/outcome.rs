@@ -5,7 +5,7 @@ use super::deadline;
 use crate::exit_code::ExitCode;
 use crate::time_span::TimeSpan;
 use anyhow::Error;
-use belljar::{Trap, WasmBacktrace};
+use belljar::{MemoryFault, Trap, WasmBacktrace};
 use belljar_wasi::I32Exit;
 
 /// The end of a run.
@@ -33,18 +33,24 @@ impl Outcome {
             (Some(Trap::OutOfFuel), _) => {
                 (ExitCode::Trap, "the guest was stopped: its --fuel is used up".into())
             }
-            (Some(trap), _) => (ExitCode::Trap, format!("the guest trapped: {trap}")),
+            (Some(trap), _) => (ExitCode::Trap, format!("the guest trapped: {trap}{}", fault_of(error))),
             (None, _) => (ExitCode::Trap, String::from("a function of the host failed under the guest")),
         };
         Self { code: code as u8, message: Some(describe(error, trap, headline)) }
     }
 }
 
+/// What the trap's message goes on with if it was about a memory.
+fn fault_of(error: &Error) -> String {
+    error.downcast_ref::<MemoryFault>().map(|fault| format!(": {fault}")).unwrap_or_default()
+}
+
 /// The headline, what else is known, and the guest's stack.
 fn describe(error: &Error, trap: Option<Trap>, headline: String) -> String {
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     let trap = trap.map(|t| t.to_string());
-    let known = [backtrace.as_ref(), trap.as_ref()];
+    let fault = error.downcast_ref::<MemoryFault>().map(ToString::to_string);
+    let known = [backtrace.as_ref(), trap.as_ref(), fault.as_ref()];
     let mut details = error.chain().map(ToString::to_string).filter(|c| !known.contains(&Some(c)));
     let mut text = headline;
     if let Some(first) = details.next() {

@@ -6,7 +6,7 @@
 //! before instruction selection, change no result, and leave alone what they do not recognise.
 //!
 //! ```text
-//!   optimize (middle end) ─▶ arithmetic ─▶ loads ─▶ constants ─▶ steps ─▶ indices ─▶ select
+//!   optimize (middle end) ─▶ arithmetic ─▶ loads ─▶ constants ─▶ steps ─▶ indices ─▶ positions ─▶ select
 //! ```
 
 mod arithmetic;
@@ -14,14 +14,21 @@ mod constants;
 mod edges;
 mod indices;
 mod loads;
+mod positions;
 mod product;
 mod steps;
 
 use cranelift_codegen::Context;
 
-/// Runs all passes; whether any changed anything. The function has been optimized, and its control flow and
+/// Runs all passes; whether any changed an instruction. The function has been optimized, and its control flow and
 /// dominator tree are computed; they stay as they are.
 pub(crate) fn polish(context: &mut Context) -> bool {
+    let changed = rewrite(context);
+    positions::keep(&mut context.func);
+    changed
+}
+
+fn rewrite(context: &mut Context) -> bool {
     let mut changed = arithmetic::shorten(&mut context.func);
     changed |= loads::widen(&mut context.func);
     context.compute_loop_analysis();

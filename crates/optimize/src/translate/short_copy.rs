@@ -43,7 +43,10 @@ impl Translator<'_> {
         let is_short = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, copy.length, LONGEST);
         self.b.ins().brif(is_short, short, &[], long, &[]);
         self.start_sealed(short);
-        self.check_both_ranges(copy);
+        // The runtime tells what was outside, so that nothing of it need be kept here.
+        let (outside, inside) = (self.is_outside(copy), self.b.create_block());
+        self.b.ins().brif(outside, long, &[], inside, &[]);
+        self.start_sealed(inside);
         let (src, dst) = (self.checked_place(copy.from, copy.src), self.checked_place(copy.to, copy.dst));
         for (ty, size) in PIECES {
             let (piece, shorter) = (self.b.create_block(), self.b.create_block());
@@ -93,21 +96,26 @@ impl Translator<'_> {
         self.b.ins().jump(done, &[]);
     }
 
-    /// Traps unless both ranges lie within their memories: in one memory, unless the one that begins later does.
+    /// Traps unless both ranges lie within their memories.
     pub(super) fn check_both_ranges(&mut self, copy: Copy) {
-        if copy.to == copy.from {
-            let later = self.b.ins().umax(copy.dst, copy.src);
-            self.check_range(copy.to, later, copy.length);
-        } else {
-            self.check_range(copy.to, copy.dst, copy.length);
-            self.check_range(copy.from, copy.src, copy.length);
-        }
+        let outside = self.is_outside(copy);
+        self.b.ins().trapnz(outside, trap_code::encode(Trap::MemoryOutOfBounds));
     }
 
-    fn check_range(&mut self, memory: MemoryIndex, start: Value, length: Value) {
+    /// Whether one of the ranges reaches out of its memory: in one memory, whether the one that begins later does.
+    fn is_outside(&mut self, copy: Copy) -> Value {
+        if copy.to == copy.from {
+            let later = self.b.ins().umax(copy.dst, copy.src);
+            return self.range_is_outside(copy.to, later, copy.length);
+        }
+        let to = self.range_is_outside(copy.to, copy.dst, copy.length);
+        let from = self.range_is_outside(copy.from, copy.src, copy.length);
+        self.b.ins().bor(to, from)
+    }
+
+    fn range_is_outside(&mut self, memory: MemoryIndex, start: Value, length: Value) -> Value {
         let accessible = self.memory_length(memory);
         let end = self.b.ins().iadd(start, length);
-        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, accessible);
-        self.b.ins().trapnz(outside, trap_code::encode(Trap::MemoryOutOfBounds));
+        self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, accessible)
     }
 }

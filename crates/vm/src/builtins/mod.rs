@@ -10,6 +10,8 @@ pub(crate) use gc::*;
 use crate::instance::Instance;
 use crate::store::StoreCore;
 use crate::sys::leave_activation;
+use crate::trap::Found;
+use crate::trap::plain_trap;
 use belljar_abi::{CONTEXT_DISTANCE, ConstHeader, StoreContext};
 use belljar_core::{DataIndex, ElemIndex, InstanceId, MemoryIndex, TableIndex, Trap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,11 +38,14 @@ unsafe fn running<'a>(context: usize) -> (&'a mut StoreCore, InstanceId) {
 /// # Safety
 ///
 /// As [`running`].
-unsafe fn trapping(context: usize, f: impl FnOnce(&mut StoreCore, InstanceId) -> Result<(), Trap>) {
+unsafe fn trapping<E: Into<Found>>(
+    context: usize,
+    f: impl FnOnce(&mut StoreCore, InstanceId) -> Result<(), E>,
+) {
     // SAFETY: the caller's promise.
     let (store, instance) = unsafe { running(context) };
-    if let Err(trap) = f(store, instance) {
-        store.raise_trap(trap);
+    if let Err(found) = f(store, instance) {
+        store.raise_trap(found);
         // SAFETY: the guest called us through a builtin stub, and what `f` held is dropped.
         unsafe { leave_activation(store.context.get()) }
     }
@@ -59,9 +64,9 @@ unsafe fn asking<R: Copy>(
     let (store, instance) = unsafe { running(context) };
     match catch_unwind(AssertUnwindSafe(|| f(&mut *store, instance))) {
         Ok(Ok(result)) => return result,
-        Ok(Err(error)) => match error.downcast::<Trap>() {
-            Ok(trap) => store.raise_trap(trap),
-            Err(error) => store.raise_error(error),
+        Ok(Err(error)) => match plain_trap(&error) {
+            Some(trap) => store.raise_trap(trap),
+            None => store.raise_error(error),
         },
         Err(payload) => store.raise_panic(payload),
     }
@@ -72,10 +77,6 @@ unsafe fn asking<R: Copy>(
 /// What growth answers where it cannot be.
 const CANNOT: u64 = u64::MAX;
 
-fn memory_of(instance: &Instance, memory: u32) -> usize {
-    instance.memory(MemoryIndex(memory))
-}
-
 fn table_of(instance: &Instance, table: u32) -> usize {
     instance.table(TableIndex(table))
 }
@@ -85,7 +86,7 @@ fn table_of(instance: &Instance, table: u32) -> usize {
 /// As [`running`].
 pub(crate) unsafe extern "C" fn memory_grow(context: usize, memory: u32, delta: u64) -> u64 {
     let grow = |store: &mut StoreCore, instance: InstanceId| {
-        let memory = memory_of(store.instance(instance), memory);
+        let memory = store.instance(instance).memory(MemoryIndex(memory));
         let with_limiter = store.hooks.with_limiter;
         // SAFETY: the store's own core, held exclusively.
         unsafe {
@@ -110,9 +111,8 @@ pub(crate) unsafe extern "C" fn memory_copy(
     length: u64,
 ) {
     let copy = |store: &mut StoreCore, instance: InstanceId| {
-        let i = store.instance(instance);
-        let (to, from) = (memory_of(i, dst_memory), memory_of(i, src_memory));
-        store.copy_memory(to, from, dst, src, length)
+        let memories = [MemoryIndex(dst_memory), MemoryIndex(src_memory)];
+        store.copy_memory(instance, memories, dst, src, length)
     };
     // SAFETY: the caller's promise.
     unsafe { trapping(context, copy) }
@@ -123,8 +123,7 @@ pub(crate) unsafe extern "C" fn memory_copy(
 /// As [`running`].
 pub(crate) unsafe extern "C" fn memory_fill(context: usize, memory: u32, dst: u64, value: u32, length: u64) {
     let fill = |store: &mut StoreCore, instance: InstanceId| {
-        let memory = memory_of(store.instance(instance), memory);
-        store.fill_memory(memory, dst, value as u8, length)
+        store.fill_memory(instance, MemoryIndex(memory), dst, value as u8, length)
     };
     // SAFETY: the caller's promise.
     unsafe { trapping(context, fill) }
@@ -142,16 +141,7 @@ pub(crate) unsafe extern "C" fn memory_init(
     length: u32,
 ) {
     let init = |store: &mut StoreCore, instance: InstanceId| {
-        let i = store.instance(instance);
-        let memory = memory_of(i, memory);
-        let module = i.module().clone();
-        let bytes: &[u8] = match store.is_data_dropped(instance, DataIndex(segment)) {
-            true => &[],
-            false => module.module().data_bytes(segment as usize),
-        };
-        let end = u64::from(src) + u64::from(length);
-        let bytes = bytes.get(src as usize..end as usize).ok_or(Trap::MemoryOutOfBounds)?;
-        store.init_memory(memory, dst, bytes)
+        store.init_memory(instance, MemoryIndex(memory), DataIndex(segment), dst, src, length)
     };
     // SAFETY: the caller's promise.
     unsafe { trapping(context, init) }

@@ -1,0 +1,204 @@
+//! What an instruction does to a memory, read from the binary when somebody asks.
+//!
+//! In: a position that came with machine code. Out: the one operator there, if it accesses a memory. Never: a
+//! walk through the body before it.
+
+use crate::Module;
+use belljar_core::{MemoryIndex, WasmPc};
+use wasmparser::{BinaryReader, FunctionBody, MemArg, MemArgTarget, Operator, OperatorsReader};
+
+/// An instruction that accesses a memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MemoryOp {
+    /// Reads this many bytes.
+    Load {
+        /// From this memory.
+        memory: MemoryIndex,
+        /// The bytes.
+        size: u64,
+    },
+    /// Writes this many bytes.
+    Store {
+        /// To this memory.
+        memory: MemoryIndex,
+        /// The bytes.
+        size: u64,
+    },
+    /// Fills, copies or initializes a range whose length is an operand.
+    Bulk {
+        /// The memory; `None` for a copy from one to another.
+        memory: Option<MemoryIndex>,
+    },
+}
+
+impl MemoryOp {
+    /// The memory that it accesses, if it is one.
+    pub fn memory(&self) -> Option<MemoryIndex> {
+        match *self {
+            Self::Load { memory, .. } | Self::Store { memory, .. } => Some(memory),
+            Self::Bulk { memory } => memory,
+        }
+    }
+
+    /// The bytes that it accesses, if that is always the same number.
+    pub fn size(&self) -> Option<u64> {
+        match *self {
+            Self::Load { size, .. } | Self::Store { size, .. } => Some(size),
+            Self::Bulk { .. } => None,
+        }
+    }
+
+    // A flat table of opcodes.
+    fn of(op: &Operator<'_>) -> Option<Self> {
+        match op {
+            Operator::I32Load { memarg }
+            | Operator::I64Load { memarg }
+            | Operator::F32Load { memarg }
+            | Operator::F64Load { memarg }
+            | Operator::I32Load8S { memarg }
+            | Operator::I32Load8U { memarg }
+            | Operator::I32Load16S { memarg }
+            | Operator::I32Load16U { memarg }
+            | Operator::I64Load8S { memarg }
+            | Operator::I64Load8U { memarg }
+            | Operator::I64Load16S { memarg }
+            | Operator::I64Load16U { memarg }
+            | Operator::I64Load32S { memarg }
+            | Operator::I64Load32U { memarg }
+            | Operator::V128Load { memarg }
+            | Operator::V128Load8x8S { memarg }
+            | Operator::V128Load8x8U { memarg }
+            | Operator::V128Load16x4S { memarg }
+            | Operator::V128Load16x4U { memarg }
+            | Operator::V128Load32x2S { memarg }
+            | Operator::V128Load32x2U { memarg }
+            | Operator::V128Load8Splat { memarg }
+            | Operator::V128Load16Splat { memarg }
+            | Operator::V128Load32Splat { memarg }
+            | Operator::V128Load64Splat { memarg }
+            | Operator::V128Load32Zero { memarg }
+            | Operator::V128Load64Zero { memarg }
+            | Operator::V128Load8Lane { memarg, .. }
+            | Operator::V128Load16Lane { memarg, .. }
+            | Operator::V128Load32Lane { memarg, .. }
+            | Operator::V128Load64Lane { memarg, .. } => {
+                memory(memarg).map(|memory| Self::Load { memory, size: size(memarg) })
+            }
+            Operator::I32Store { memarg }
+            | Operator::I64Store { memarg }
+            | Operator::F32Store { memarg }
+            | Operator::F64Store { memarg }
+            | Operator::I32Store8 { memarg }
+            | Operator::I32Store16 { memarg }
+            | Operator::I64Store8 { memarg }
+            | Operator::I64Store16 { memarg }
+            | Operator::I64Store32 { memarg }
+            | Operator::V128Store { memarg }
+            | Operator::V128Store8Lane { memarg, .. }
+            | Operator::V128Store16Lane { memarg, .. }
+            | Operator::V128Store32Lane { memarg, .. }
+            | Operator::V128Store64Lane { memarg, .. } => {
+                memory(memarg).map(|memory| Self::Store { memory, size: size(memarg) })
+            }
+            Operator::MemoryFill { mem } | Operator::MemoryInit { mem, .. } => {
+                Some(Self::Bulk { memory: Some(MemoryIndex(*mem)) })
+            }
+            Operator::MemoryCopy { dst_mem, src_mem } => {
+                Some(Self::Bulk { memory: (dst_mem == src_mem).then_some(MemoryIndex(*dst_mem)) })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn memory(arg: &MemArg) -> Option<MemoryIndex> {
+    match arg.target {
+        MemArgTarget::Memory(memory) => Some(MemoryIndex(memory)),
+        MemArgTarget::Array(_) => None,
+    }
+}
+
+/// An access may be aligned to its size and no more, so that the largest alignment tells the size.
+fn size(arg: &MemArg) -> u64 {
+    1 << arg.max_align
+}
+
+impl Module {
+    /// What the instruction at this position does to a memory; `None` for one that accesses none, and for a
+    /// position outside all code. The position is taken to be that of an instruction: inside of one, anything
+    /// may be found.
+    pub fn memory_op_at(&self, pc: WasmPc) -> Option<MemoryOp> {
+        let range = self.body(self.defined_func(self.func_at(pc)?)?);
+        let reader = |start: usize| BinaryReader::new(&self.bytes[start..range.end], start as u64);
+        let code = FunctionBody::new(reader(range.start)).get_operators_reader().ok()?;
+        if u64::from(pc.0) < code.original_position() {
+            return None;
+        }
+        MemoryOp::of(&OperatorsReader::new(reader(pc.0 as usize)).read().ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{WasmFeatures, validate};
+    use belljar_core::DefinedFuncIndex;
+
+    /// What each instruction of a body does to a memory.
+    fn ops(body: &str) -> Vec<Option<MemoryOp>> {
+        let wat = format!(
+            r#"(module (memory 1) (memory $m 1) (data $d "x") (func (local i64 v128) {body} unreachable))"#
+        );
+        let module = validate(wat::parse_str(&wat).unwrap().into(), WasmFeatures::default()).unwrap();
+        let range = module.body(DefinedFuncIndex(0));
+        let bytes = &module.bytes()[range.clone()];
+        let body = FunctionBody::new(BinaryReader::new(bytes, range.start as u64));
+        assert_eq!(module.memory_op_at(WasmPc(range.start as u32)), None, "locals are no code");
+        let code = body.get_operators_reader().unwrap();
+        code.into_iter_with_offsets().map(|op| module.memory_op_at(WasmPc(op.unwrap().1 as u32))).collect()
+    }
+
+    #[test]
+    fn loads_and_stores_are_told_with_size_and_memory() {
+        let (first, second) = (MemoryIndex(0), MemoryIndex(1));
+        let load = |size, memory| MemoryOp::Load { memory, size };
+        let store = |size, memory| MemoryOp::Store { memory, size };
+        let cases = [
+            ("i32.const 0 i32.load drop", load(4, first)),
+            ("i32.const 0 i32.load8_u offset=99 drop", load(1, first)),
+            ("i32.const 0 i64.load align=1 drop", load(8, first)),
+            ("i32.const 0 i64.load16_s $m offset=7 drop", load(2, second)),
+            ("i32.const 0 i64.load32_u drop", load(4, first)),
+            ("i32.const 0 v128.load drop", load(16, first)),
+            ("i32.const 0 v128.load32x2_s drop", load(8, first)),
+            ("i32.const 0 v128.load8_splat drop", load(1, first)),
+            ("i32.const 0 v128.load64_zero drop", load(8, first)),
+            ("i32.const 0 local.get 1 v128.load16_lane $m 3 drop", load(2, second)),
+            ("i32.const 0 f32.const 0 f32.store", store(4, first)),
+            ("i32.const 0 local.get 0 i64.store8 $m", store(1, second)),
+            ("i32.const 0 local.get 1 v128.store", store(16, first)),
+            ("i32.const 0 local.get 1 v128.store64_lane 1", store(8, first)),
+        ];
+        for (body, expected) in cases {
+            let found: Vec<_> = ops(body).into_iter().flatten().collect();
+            assert_eq!(found, [expected], "{body}");
+        }
+    }
+
+    #[test]
+    fn bulk_operations_have_no_size_and_the_rest_is_no_access() {
+        let three = "i32.const 0 i32.const 0 i32.const 0";
+        let bulk = |memory: Option<u32>| vec![MemoryOp::Bulk { memory: memory.map(MemoryIndex) }];
+        let cases = [
+            ("memory.fill", bulk(Some(0))),
+            ("memory.init $m $d", bulk(Some(1))),
+            ("memory.copy $m $m", bulk(Some(1))),
+            ("memory.copy 0 $m", bulk(None)),
+            ("drop drop memory.grow drop", vec![]),
+        ];
+        for (op, expected) in cases {
+            let found: Vec<_> = ops(&format!("{three} {op}")).into_iter().flatten().collect();
+            assert_eq!(found, expected, "{op}");
+        }
+    }
+}

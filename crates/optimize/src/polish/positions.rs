@@ -1,0 +1,51 @@
+//! Positions of loads that become operands.
+//!
+//! The instruction selector makes a load part of the instruction that uses its value (`add eax, [mem]`), and
+//! gives both the position of the latter: a fault would be told as one of an `i32.add`. An instruction that
+//! cannot trap has no need of its position, so it gets the load's.
+
+use super::edges::maker;
+use cranelift_codegen::ir::{Block, Function, Inst, Opcode};
+
+/// Gives the positions of loads to what they may become part of.
+pub(super) fn keep(func: &mut Function) {
+    let mut next_block = func.layout.entry_block();
+    while let Some(block) = next_block {
+        next_block = func.layout.next_block(block);
+        let mut next = func.layout.first_inst(block);
+        while let Some(inst) = next {
+            next = func.layout.next_inst(inst);
+            if let Some(load) = operand(func, inst, block) {
+                let position = func.srcloc(load);
+                func.set_srcloc(inst, position);
+            }
+        }
+    }
+}
+
+/// The load that may become part of an instruction.
+fn operand(func: &Function, inst: Inst, block: Block) -> Option<Inst> {
+    let opcode = func.dfg.insts[inst].opcode();
+    if opcode.can_trap() || opcode.can_store() || opcode.is_call() || opcode.is_return() {
+        return None;
+    }
+    // A comparison, and a mask in it, become part of the branch or choice that they decide.
+    let depth = if opcode.is_branch() || opcode == Opcode::Select { 2 } else { 0 };
+    latest_load(func, inst, block, depth)
+}
+
+/// The last load of a block among what makes an instruction's operands. Only the last can sink: loads do not
+/// pass one another.
+fn latest_load(func: &Function, inst: Inst, block: Block, depth: u32) -> Option<Inst> {
+    let makers = func.dfg.inst_args(inst).iter().filter_map(|arg| maker(func, *arg));
+    makers
+        .filter(|from| func.layout.inst_block(*from) == Some(block))
+        .filter_map(|from| match func.dfg.insts[from].memflags() {
+            Some(flags) => {
+                let is_load = func.dfg.insts[from].opcode().can_load();
+                (is_load && func.dfg.mem_flags[flags].trap_code().is_some()).then_some(from)
+            }
+            None => depth.checked_sub(1).and_then(|depth| latest_load(func, from, block, depth)),
+        })
+        .max_by(|a, b| func.layout.pp_cmp(*a, *b))
+}
