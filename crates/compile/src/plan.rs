@@ -1,7 +1,7 @@
 //! Decisions about a whole module that every function's code depends on.
 
-use crate::Tunables;
-use belljar_core::{FuncIndex, TableIndex, TypeIndex};
+use crate::{MemoryAccess, Tunables};
+use belljar_core::{FuncIndex, MemoryIndex, TableIndex, TypeIndex};
 use belljar_module::{ElemItems, Module, SegmentMode};
 
 /// The contents of a table that never changes.
@@ -38,6 +38,15 @@ impl<'a> ModulePlan<'a> {
         thunks.sort_unstable();
         thunks.dedup();
         Self { module, tunables, read_only_tables, thunks }
+    }
+
+    /// How accesses to a memory are kept inside: only where the whole of it can be reserved have the tunables a
+    /// say.
+    pub fn memory_access(&self, memory: MemoryIndex) -> MemoryAccess {
+        match belljar_abi::can_be_reserved(&self.module.memories()[memory.index()]) {
+            true => self.tunables.memory_access,
+            false => MemoryAccess::Checked,
+        }
     }
 
     /// The canonical number of a function's type within the module.

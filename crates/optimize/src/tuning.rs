@@ -55,6 +55,9 @@ pub(crate) const LEAF_VALUES: usize = 1024;
 /// where they are reserved whole: no 32-bit index reaches outside.
 pub(crate) const TABLE_INDEX_GUARD: bool = true;
 
+/// The same for memories that are never reserved whole: a 64-bit index reaches everything in the host's process.
+pub(crate) const MEMORY_INDEX_GUARD: bool = true;
+
 /// Workspaces kept for reuse. Each holds the high-water mark of one thread's largest function.
 pub(crate) const POOLED_WORKSPACES: usize = 64;
 

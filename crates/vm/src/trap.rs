@@ -87,13 +87,11 @@ impl StoreCore {
         }
     }
 
-    /// The memory whose reservation holds this address.
+    /// The memory whose address space holds this address.
     fn fault_at(&self, address: usize) -> Option<Fault> {
-        const REACH: usize = 8 << 30;
         self.memories
             .iter()
-            .filter(|m| m.memory.is_reserved())
-            .find(|m| address.wrapping_sub(m.memory.base()) < REACH)
+            .find(|m| m.memory.holds(address))
             .map(|m| Fault { address: (address - m.memory.base()) as u64, size: m.memory.length() as u64 })
     }
 }

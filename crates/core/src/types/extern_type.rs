@@ -181,11 +181,11 @@ impl MemoryType {
         self.page_size_log2
     }
 
-    /// The most pages that this type and its address width allow.
+    /// The most pages that this type and its address width allow. An address can hold the number.
     pub fn page_limit(&self) -> u64 {
         let addresses: u128 = 1 << if self.is_64 { 64 } else { 32 };
-        let pages = u64::try_from(addresses >> self.page_size_log2).unwrap_or(u64::MAX);
-        self.maximum.unwrap_or(u64::MAX).min(pages)
+        let pages = (addresses >> self.page_size_log2).min(addresses - 1);
+        self.maximum.unwrap_or(u64::MAX).min(pages as u64)
     }
 
     /// The bytes that it starts with; `None` where they do not fit 64 bits.

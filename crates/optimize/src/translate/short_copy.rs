@@ -13,9 +13,8 @@
 
 use super::memory_access::Place;
 use super::translator::Translator;
-use crate::trap_code;
 use belljar_abi::Builtin;
-use belljar_core::{MemoryIndex, Trap};
+use belljar_core::MemoryIndex;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, Type, Value, types};
 
@@ -43,8 +42,7 @@ impl Translator<'_> {
         let is_short = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, copy.length, LONGEST);
         self.b.ins().brif(is_short, short, &[], long, &[]);
         self.start_sealed(short);
-        self.check_both_ranges(copy);
-        let (src, dst) = (self.checked_place(copy.from, copy.src), self.checked_place(copy.to, copy.dst));
+        let (src, dst) = self.checked_places(copy);
         for (ty, size) in PIECES {
             let (piece, shorter) = (self.b.create_block(), self.b.create_block());
             let fits = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, copy.length, size);
@@ -93,21 +91,19 @@ impl Translator<'_> {
         self.b.ins().jump(done, &[]);
     }
 
-    /// Traps unless both ranges lie within their memories: in one memory, unless the one that begins later does.
-    pub(super) fn check_both_ranges(&mut self, copy: Copy) {
-        if copy.to == copy.from {
+    /// Source and destination. Traps unless both ranges lie within their memories: in one memory, unless the one
+    /// that begins later does.
+    pub(super) fn checked_places(&mut self, copy: Copy) -> (Place, Place) {
+        let (outside_from, outside_to) = if copy.to == copy.from {
             let later = self.b.ins().umax(copy.dst, copy.src);
-            self.check_range(copy.to, later, copy.length);
+            let outside = self.check_range(copy.to, later, copy.length);
+            (outside, outside)
         } else {
-            self.check_range(copy.to, copy.dst, copy.length);
-            self.check_range(copy.from, copy.src, copy.length);
-        }
-    }
-
-    fn check_range(&mut self, memory: MemoryIndex, start: Value, length: Value) {
-        let accessible = self.memory_length(memory);
-        let end = self.b.ins().iadd(start, length);
-        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, accessible);
-        self.b.ins().trapnz(outside, trap_code::encode(Trap::MemoryOutOfBounds));
+            let to = self.check_range(copy.to, copy.dst, copy.length);
+            (self.check_range(copy.from, copy.src, copy.length), to)
+        };
+        let src = self.guard_index_of(copy.from, outside_from, copy.src);
+        let dst = self.guard_index_of(copy.to, outside_to, copy.dst);
+        (self.checked_place(copy.from, src), self.checked_place(copy.to, dst))
     }
 }
