@@ -69,6 +69,13 @@ impl Config {
         self
     }
 
+    /// Whether relaxed vector instructions give what the specification's deterministic profile says, which is
+    /// the same on every machine, instead of what the processor does best. Default: no.
+    pub fn relaxed_simd_deterministic(&mut self, enable: bool) -> &mut Self {
+        self.tunables.deterministic_relaxed_simd = enable;
+        self
+    }
+
     /// Whether calls of small functions are replaced by their bodies. Default: yes.
     pub fn compiler_inlining(&mut self, enable: bool) -> &mut Self {
         self.tunables.inlining = enable;

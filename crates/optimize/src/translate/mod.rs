@@ -18,6 +18,7 @@ mod memory_access;
 mod meter;
 mod numeric;
 mod reference;
+mod relaxed;
 mod scratch;
 mod short_copy;
 mod simd;
@@ -57,6 +58,7 @@ pub(crate) fn function(
     clif.signature = signature::guest(module.func_type(module.func_index(func)));
     let builder = FunctionBuilder::new(clif, &mut workspace.builder);
     let mut translator = Translator::new(builder, plan, &mut workspace.scratch, func);
+    translator.native_fma = isa.has_native_fma();
     translator.run()?;
     let inlined = translator.finish(isa);
     let start = SourcePos(module.body(func).start as u32);

@@ -50,6 +50,8 @@ pub(super) struct Translator<'a> {
     pub(super) copies: u32,
     /// Whether a vector was seen. Without one, none needs to be brought to its canonical type.
     pub(super) vectors: bool,
+    /// Whether the processor multiplies and adds with one rounding.
+    pub(super) native_fma: bool,
 }
 
 impl<'a> Translator<'a> {
@@ -88,6 +90,7 @@ impl<'a> Translator<'a> {
             growth: 0,
             copies: 0,
             vectors: false,
+            native_fma: false,
         }
     }
 
