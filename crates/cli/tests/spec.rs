@@ -40,6 +40,50 @@ fn version_2_0_simd() {
 }
 
 #[test]
+fn memory64() {
+    let mut config = Config::new();
+    config.wasm_memory64(true);
+    all_pass(&config, proposal(Proposal::Memory64), 1);
+}
+
+#[test]
+fn multi_memory() {
+    let mut config = Config::new();
+    config.wasm_multi_memory(true);
+    all_pass(&config, proposal(Proposal::MultiMemory), 1);
+}
+
+#[test]
+fn extended_const() {
+    let mut config = Config::new();
+    config.wasm_extended_const(true);
+    all_pass(&config, proposal(Proposal::ExtendedConst), 1);
+}
+
+#[test]
+fn relaxed_simd() {
+    for deterministic in [false, true] {
+        let mut config = Config::new();
+        config.wasm_relaxed_simd(true).relaxed_simd_deterministic(deterministic);
+        all_pass(&config, proposal(Proposal::RelaxedSimd), 1);
+    }
+}
+
+#[test]
+fn custom_page_sizes() {
+    let mut config = Config::new();
+    config.wasm_custom_page_sizes(true).wasm_memory64(true).wasm_multi_memory(true);
+    all_pass(&config, proposal(Proposal::CustomPageSizes), 1);
+}
+
+#[test]
+fn wide_arithmetic() {
+    let mut config = Config::new();
+    config.wasm_wide_arithmetic(true);
+    all_pass(&config, proposal(Proposal::WideArithmetic), 1);
+}
+
+#[test]
 fn simd_with_several_memories() {
     let mut config = Config::new();
     config.wasm_multi_memory(true);

@@ -28,6 +28,7 @@ mod slot;
 mod stack;
 mod table;
 mod translator;
+mod wide;
 
 pub(crate) use scratch::Scratch;
 

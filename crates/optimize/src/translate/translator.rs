@@ -162,7 +162,8 @@ impl<'a> Translator<'a> {
                     || self.control(op)
                     || self.state(op)?
                     || self.bulk(op)
-                    || self.simd(op);
+                    || self.simd(op)
+                    || self.wide(op);
                 if !done {
                     return Err(Failure::new(format!("the instruction {op:?} is not supported yet")));
                 }
