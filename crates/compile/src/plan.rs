@@ -2,7 +2,7 @@
 
 use crate::{MemoryAccess, Tunables};
 use belljar_core::{FuncIndex, MemoryIndex, TableIndex, TypeIndex};
-use belljar_module::{ElemItems, Module, SegmentMode};
+use belljar_module::{BranchHints, ElemItems, Module, SegmentMode};
 
 /// The contents of a table that never changes.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct ModulePlan<'a> {
     pub read_only_tables: Vec<Option<ReadOnlyTable>>,
     /// Imports that need a thunk, in the order of their thunks.
     pub thunks: Vec<FuncIndex>,
+    /// Which way branches usually go, where the module says and is heeded.
+    pub branch_hints: BranchHints,
 }
 
 impl<'a> ModulePlan<'a> {
@@ -37,7 +39,8 @@ impl<'a> ModulePlan<'a> {
             .collect();
         thunks.sort_unstable();
         thunks.dedup();
-        Self { module, tunables, read_only_tables, thunks }
+        let branch_hints = if tunables.branch_hints { module.branch_hints() } else { BranchHints::default() };
+        Self { module, tunables, read_only_tables, thunks, branch_hints }
     }
 
     /// How accesses to a memory are kept inside: only where the whole of it can be reserved have the tunables a

@@ -25,6 +25,8 @@ pub struct Tunables {
     pub canonical_nans: bool,
     /// Relaxed vector instructions give what the specification's deterministic profile says.
     pub deterministic_relaxed_simd: bool,
+    /// Heed the module's hints about branches.
+    pub branch_hints: bool,
 }
 
 impl Default for Tunables {
@@ -36,6 +38,7 @@ impl Default for Tunables {
             inlining: true,
             canonical_nans: false,
             deterministic_relaxed_simd: false,
+            branch_hints: true,
         }
     }
 }

@@ -166,3 +166,41 @@ fn relaxed_vector_instructions_are_single_ones() {
     let same = Compiled::new(wat, Tunables { deterministic_relaxed_simd: true, ..Tunables::default() });
     assert!(same.code("trunc").len() > 24);
 }
+
+#[test]
+fn what_is_unlikely_lies_behind_the_return() {
+    let wat = r#"(module
+        (import "" "" (func $rare))
+        (func (export "if") (param i32)
+            local.get 0
+            (@metadata.code.branch_hint "\00")
+            if call $rare end)
+        (func (export "else") (param i32) (result i32)
+            local.get 0
+            (@metadata.code.branch_hint "\01")
+            if (result i32) i32.const 5 else call $rare i32.const 6 end)
+        (func (export "br_if") (param i32)
+            (block $out
+                local.get 0
+                (@metadata.code.branch_hint "\00")
+                br_if $out
+                return)
+            call $rare)
+        (func (export "fall through") (param i32)
+            (block $out
+                local.get 0
+                (@metadata.code.branch_hint "\01")
+                br_if $out
+                call $rare)))"#;
+    let hinted = plain(wat);
+    let deaf = Compiled::new(wat, Tunables { branch_hints: false, ..Tunables::default() });
+    let is_behind = |code: &[u8]| {
+        // `call` through a register or memory, `ret`.
+        let call = code.windows(2).position(|w| w[0] == 0xff && w[1] & 0x38 == 0x10).unwrap();
+        call > code.iter().position(|b| *b == 0xc3).unwrap()
+    };
+    for export in ["if", "else", "br_if", "fall through"] {
+        assert!(is_behind(hinted.code(export)), "{export}: {:x?}", hinted.code(export));
+    }
+    assert!(["if", "else", "fall through"].iter().all(|export| !is_behind(deaf.code(export))));
+}
