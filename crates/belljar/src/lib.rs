@@ -79,8 +79,8 @@ pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreConte
 pub use table::Table;
 pub use tag::Tag;
 pub use types::{
-    ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability, RefType,
-    TableType, TagType, ValType,
+    ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, MemoryTypeBuilder,
+    MemoryTypeError, Mutability, RefType, TableType, TagType, ValType,
 };
 pub use values::{ExternRef, Ref, V128, Val};
 pub use wasm_ty::{WasmParams, WasmResults, WasmRet, WasmTy};

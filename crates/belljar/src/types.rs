@@ -3,7 +3,10 @@
 use crate::Engine;
 use std::fmt;
 
-pub use belljar_core::{GlobalType, HeapType, MemoryType, Mutability, RefType, TableType, ValType};
+pub use belljar_core::{
+    GlobalType, HeapType, MemoryType, MemoryTypeBuilder, MemoryTypeError, Mutability, RefType, TableType,
+    ValType,
+};
 
 /// The type of a function: its parameters, then its results.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

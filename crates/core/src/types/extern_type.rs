@@ -107,11 +107,11 @@ impl fmt::Display for TableType {
 /// The type of a memory. Sizes are in its own pages, of 64 KiB unless said otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MemoryType {
-    minimum: u64,
-    maximum: Option<u64>,
-    is_64: bool,
-    is_shared: bool,
-    page_size_log2: u8,
+    pub(super) minimum: u64,
+    pub(super) maximum: Option<u64>,
+    pub(super) is_64: bool,
+    pub(super) is_shared: bool,
+    pub(super) page_size_log2: u8,
 }
 
 impl MemoryType {
