@@ -39,6 +39,50 @@ fn version_2_0_simd() {
     all_pass(&Config::new(), scripts, 25_989);
 }
 
+/// With memories reserved where they can be, and with checks.
+fn both_accesses(config: &mut Config, suite: Proposal, at_least: usize) {
+    for reserve in [true, false] {
+        all_pass(config.memory_reservation(reserve), proposal(suite), at_least);
+    }
+}
+
+#[test]
+fn memory64() {
+    both_accesses(Config::new().wasm_memory64(true), Proposal::Memory64, 1_606);
+}
+
+#[test]
+fn multi_memory() {
+    both_accesses(Config::new().wasm_multi_memory(true), Proposal::MultiMemory, 912);
+}
+
+#[test]
+fn extended_const() {
+    all_pass(Config::new().wasm_extended_const(true), proposal(Proposal::ExtendedConst), 284);
+}
+
+#[test]
+fn relaxed_simd() {
+    for deterministic in [false, true] {
+        let mut config = Config::new();
+        config.wasm_relaxed_simd(true).relaxed_simd_deterministic(deterministic);
+        all_pass(&config, proposal(Proposal::RelaxedSimd), 77);
+    }
+}
+
+#[test]
+fn custom_page_sizes() {
+    let mut config = Config::new();
+    // Its scripts use several memories and 64-bit addresses.
+    config.wasm_custom_page_sizes(true).wasm_multi_memory(true).wasm_memory64(true);
+    both_accesses(&mut config, Proposal::CustomPageSizes, 207);
+}
+
+#[test]
+fn wide_arithmetic() {
+    all_pass(Config::new().wasm_wide_arithmetic(true), proposal(Proposal::WideArithmetic), 109);
+}
+
 #[test]
 fn simd_with_several_memories() {
     let mut config = Config::new();
@@ -47,11 +91,11 @@ fn simd_with_several_memories() {
     all_pass(&config, scripts, 1);
 }
 
-/// What the optimizing tier rewrites still means the same.
-#[test]
-fn scripts_of_the_optimizing_tier() {
-    let engine = Engine::default();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../optimize/tests/scripts");
+/// Runs the scripts of a folder beside this one.
+#[track_caller]
+fn folder_passes(config: &Config, folder: &str, at_least: usize) {
+    let engine = Engine::new(config).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut total = Report::default();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -59,5 +103,22 @@ fn scripts_of_the_optimizing_tier() {
     }
     let failures: String = total.failures.iter().map(|f| format!("\n{f}")).collect();
     assert_eq!(total.failed, 0, "{total}{failures}");
-    assert!(total.passed >= 500, "{total}");
+    assert!(total.passed >= at_least, "{total}, expected {at_least} at least");
+}
+
+/// What the optimizing tier rewrites still means the same.
+#[test]
+fn scripts_of_the_optimizing_tier() {
+    folder_passes(&Config::new(), "../optimize/tests/scripts", 500);
+}
+
+/// What the suites of the proposals leave out.
+#[test]
+fn scripts_of_our_own() {
+    let mut config = Config::new();
+    config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true);
+    config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true);
+    for reserve in [true, false] {
+        folder_passes(config.memory_reservation(reserve), "tests/scripts", 212);
+    }
 }
