@@ -13,7 +13,7 @@ use std::time::Instant;
 
 /// The old space may fill so many times what was alive in it before it is collected again, in quarters: less would
 /// collect more often, more would need more memory than twice what is alive.
-const GROWTH_QUARTERS: u64 = 6;
+const GROWTH_QUARTERS: u64 = 7;
 
 /// The least that it may fill beyond what was alive.
 const GROWTH_LEAST: u64 = 2 << 20;

@@ -37,6 +37,13 @@ impl Shapes {
         }
     }
 
+    #[inline]
+    fn make_room(&mut self, ty: TypeId) {
+        if ty.index() >= self.rows.len() {
+            self.prepare();
+        }
+    }
+
     /// The shape of objects with this header.
     #[inline]
     pub(crate) fn get(&self, head: u32) -> &Shape {
@@ -53,7 +60,7 @@ impl Shapes {
 
     /// The layout of a struct or exception type.
     pub(crate) fn fields(&mut self, ty: TypeId) -> Option<&FieldLayout> {
-        self.prepare();
+        self.make_room(ty);
         match self.get(ty.0) {
             Shape::Fields(layout) => Some(layout),
             _ => None,
@@ -62,7 +69,7 @@ impl Shapes {
 
     /// The layout of an array type.
     pub(crate) fn array(&mut self, ty: TypeId) -> Option<ArrayLayout> {
-        self.prepare();
+        self.make_room(ty);
         match self.get(ty.0 | header::ARRAY) {
             Shape::Array(layout) => Some(*layout),
             _ => None,
