@@ -13,9 +13,9 @@ use belljar_abi::gc::{
 };
 use std::io;
 
-/// Bytes of the nursery. It fits the second-level cache of current processors; what survives a collection of it is
-/// copied in well below a millisecond.
-pub(crate) const NURSERY_SIZE: u32 = 1 << 20;
+/// Bytes of the nursery. It fits the second-level cache of current processors beside what the guest works on; what
+/// survives a collection of it is copied in well below a millisecond.
+pub(crate) const NURSERY_SIZE: u32 = 512 << 10;
 
 /// Objects larger than this are made in the old space at once.
 pub(crate) const LARGE: u32 = NURSERY_SIZE / 4;

@@ -147,9 +147,8 @@ impl StoreCore {
         length: u32,
     ) -> anyhow::Result<()> {
         let gc = self.gc()?;
-        let fits = |array, start| {
-            u64::from(start) + u64::from(length) <= u64::from(gc.heap.word(array + LENGTH))
-        };
+        let fits =
+            |array, start| u64::from(start) + u64::from(length) <= u64::from(gc.heap.word(array + LENGTH));
         if !fits(to, dst) || !fits(from, src) {
             return Err(Trap::ArrayOutOfBounds.into());
         }
