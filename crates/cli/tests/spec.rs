@@ -47,11 +47,32 @@ fn simd_with_several_memories() {
     all_pass(&config, scripts, 1);
 }
 
-/// What the optimizing tier rewrites still means the same.
+/// Scripts of 3.0 with these names.
+fn version_3_0(names: &'static [&'static str]) -> impl Iterator<Item = TestFile<'static>> {
+    spec(SpecVersion::V3).filter(|script| names.contains(&script.name()))
+}
+
 #[test]
-fn scripts_of_the_optimizing_tier() {
-    let engine = Engine::default();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../optimize/tests/scripts");
+fn tail_calls() {
+    let mut config = Config::new();
+    config.wasm_tail_call(true);
+    all_pass(&config, proposal(Proposal::TailCall), 110);
+    config.wasm_function_references(true).wasm_gc(true).gc_stress(true);
+    let scripts = ["return_call.wast", "return_call_indirect.wast", "return_call_ref.wast"];
+    let scripts = proposal(Proposal::FunctionReferences).filter(|script| scripts.contains(&script.name()));
+    all_pass(&config, scripts, 1);
+    let scripts = version_3_0(&["return_call.wast", "return_call_indirect.wast", "return_call_ref.wast"]);
+    all_pass(&config, scripts, 170);
+    own_pass(&config, "tests/scripts/tail-call", 10);
+    config.compiler_inlining(false).gc_stress(false).consume_fuel(false);
+    own_pass(&config, "tests/scripts/tail-call", 10);
+}
+
+/// Runs our own scripts of a folder.
+#[track_caller]
+fn own_pass(config: &Config, folder: &str, at_least: usize) {
+    let engine = Engine::new(config).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut total = Report::default();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -59,5 +80,11 @@ fn scripts_of_the_optimizing_tier() {
     }
     let failures: String = total.failures.iter().map(|f| format!("\n{f}")).collect();
     assert_eq!(total.failed, 0, "{total}{failures}");
-    assert!(total.passed >= 500, "{total}");
+    assert!(total.passed >= at_least, "{total}, expected {at_least} at least");
+}
+
+/// What the optimizing tier rewrites still means the same.
+#[test]
+fn scripts_of_the_optimizing_tier() {
+    own_pass(&Config::new(), "../optimize/tests/scripts", 500);
 }

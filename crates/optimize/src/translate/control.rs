@@ -3,6 +3,7 @@
 //! A frame's exit block is made when something first branches to it. A block that nothing leaves early, and
 //! the body of an inlined callee without an early return, make no CLIF block at all.
 
+use super::activation::Place;
 use super::translator::Translator;
 use crate::signature::{parsed_type, value_type};
 use belljar_core::{TypeIndex, ValType};
@@ -190,7 +191,10 @@ impl<'a> Translator<'a> {
             self.s.stack.truncate(frame.height);
         }
         if let FrameKind::Body = frame.kind {
-            self.leave();
+            let place = self.leave();
+            if self.reachable && place != Place::Inside {
+                self.return_();
+            }
         }
     }
 

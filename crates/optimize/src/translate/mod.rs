@@ -32,6 +32,7 @@ mod simd_memory;
 mod slot;
 mod stack;
 mod table;
+mod tail_call;
 mod traced;
 mod translator;
 

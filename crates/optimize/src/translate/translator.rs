@@ -1,7 +1,7 @@
 //! The state of one function's translation, and the loop over its operators.
 
 use super::Scratch;
-use super::activation::Activation;
+use super::activation::{Activation, Place};
 use super::slot::Slots;
 use crate::failure::Failure;
 use crate::region::Regions;
@@ -95,8 +95,7 @@ impl<'a> Translator<'a> {
     pub(super) fn run(&mut self) -> Result<(), Failure> {
         self.position = SourcePos(self.module.body(self.func).start as u32);
         self.vectors = self.has_vector_params();
-        self.enter(self.func)?;
-        self.check_limits();
+        self.enter(self.func, Place::Last)?;
         while let Some(activation) = self.activations.last_mut() {
             let (op, offset) = activation.reader.read_with_offset()?;
             if self.reachable {
@@ -148,11 +147,10 @@ impl<'a> Translator<'a> {
             Operator::LocalTee { local_index } => self.local_tee(local_index),
             Operator::Drop => drop(self.pop()),
             Operator::Nop => {}
-            Operator::Call { function_index } => return self.call(function_index),
-            Operator::CallIndirect { type_index, table_index } => {
-                return self.call_indirect(type_index, table_index);
-            }
             _ => {
+                if let Some((callee, last)) = self.callee(op) {
+                    return if last { self.return_call(callee) } else { self.call(callee) };
+                }
                 let done = self.numeric(op)
                     || self.memory(op)
                     || self.branch(op)
