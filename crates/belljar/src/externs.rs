@@ -57,7 +57,7 @@ impl Extern {
     pub fn ty(&self, store: impl AsContext) -> ExternType {
         let core = store.as_context().0.core();
         crate::store::check_store(self.store(), core, "Extern");
-        core.entity_type(self.entity()).into()
+        crate::types::shown(core.entity_type(self.entity()), core.runtime())
     }
 
     pub(crate) fn from_entity(store: StoreId, entity: Entity) -> Self {

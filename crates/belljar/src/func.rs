@@ -78,7 +78,7 @@ impl Func {
     pub fn ty(&self, store: impl AsContext) -> FuncType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Func");
-        FuncType(core.func_type(self.id))
+        crate::types::shown_func(core.func_type(self.id), core.runtime())
     }
 
     /// Calls it. `results` is overwritten.

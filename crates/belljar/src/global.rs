@@ -31,7 +31,9 @@ impl Global {
     pub fn ty(&self, store: impl AsContext) -> GlobalType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Global");
-        core.global_type(self.id)
+        let ty = core.global_type(self.id);
+        core.runtime().show_val_type(ty.content());
+        ty
     }
 
     /// Its value.

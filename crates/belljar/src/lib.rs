@@ -55,6 +55,8 @@ mod limits;
 mod linker;
 mod memory;
 mod module;
+mod object_types;
+mod refs;
 mod store;
 mod table;
 mod tag;
@@ -63,6 +65,7 @@ mod values;
 mod wasm_ty;
 
 pub use belljar_core::Trap;
+pub use belljar_vm::GcStats;
 pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::Config;
 pub use engine::Engine;
@@ -75,12 +78,17 @@ pub use limits::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 pub use linker::{Linker, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
 pub use module::Module;
+pub use object_types::{ArrayType, Finality, StructType};
+pub use refs::{
+    AnyRef, ArrayRef, ArrayRefPre, EqRef, ExnRef, ExternRef, GcRef, I31, OwnedRooted, RootScope, Rooted,
+    StructRef, StructRefPre,
+};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 pub use tag::Tag;
 pub use types::{
-    ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability, RefType,
-    TableType, TagType, ValType,
+    ExportType, ExternType, FieldType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability,
+    RefType, StorageType, TableType, TagType, ValType,
 };
-pub use values::{ExternRef, Ref, V128, Val};
+pub use values::{Ref, V128, Val};
 pub use wasm_ty::{WasmParams, WasmResults, WasmRet, WasmTy};

@@ -9,6 +9,7 @@ use std::fmt;
 pub struct StoreLimits {
     memory_size: Option<usize>,
     table_elements: Option<usize>,
+    gc_heap_size: Option<usize>,
     instances: usize,
     tables: usize,
     memories: usize,
@@ -23,6 +24,7 @@ impl Default for StoreLimits {
         Self {
             memory_size: None,
             table_elements: None,
+            gc_heap_size: None,
             instances: DEFAULT_COUNT,
             tables: DEFAULT_COUNT,
             memories: DEFAULT_COUNT,
@@ -72,6 +74,11 @@ impl ResourceLimiter for StoreLimits {
         self.decide(LimitExceeded { what: "table", unit: "elements", desired, limit })
     }
 
+    fn gc_heap_growing(&mut self, _current: usize, desired: usize) -> Result<bool> {
+        let limit = self.gc_heap_size.unwrap_or(usize::MAX);
+        self.decide(LimitExceeded { what: "garbage-collected heap", unit: "bytes", desired, limit })
+    }
+
     fn instances(&self) -> usize {
         self.instances
     }
@@ -104,6 +111,12 @@ impl StoreLimitsBuilder {
     /// Elements that each table may have.
     pub fn table_elements(mut self, elements: usize) -> Self {
         self.0.table_elements = Some(elements);
+        self
+    }
+
+    /// Bytes that the garbage-collected heap may have. Its nursery, 1 MiB, is beside that.
+    pub fn gc_heap_size(mut self, bytes: usize) -> Self {
+        self.0.gc_heap_size = Some(bytes);
         self
     }
 

@@ -1,6 +1,6 @@
 //! Modules: validated, compiled, shareable.
 
-use crate::types::{ExportType, ExternType, ImportType};
+use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{Engine, Result};
 use anyhow::Context;
 use belljar_compile::{MemoryAccess, ModulePlan, Tunables};
@@ -86,27 +86,27 @@ impl Module {
 
     /// The imports, in order.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> + '_ {
-        let Inner { described, code, .. } = &*self.inner;
+        let Inner { engine, described, code, .. } = &*self.inner;
         described.imports().iter().map(|import| ImportType {
             module: &import.module,
             name: &import.name,
-            ty: code.entity_type(import.entity).into(),
+            ty: shown(code.entity_type(import.entity), engine.runtime()),
         })
     }
 
     /// The exports, in order.
     pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> + '_ {
-        let Inner { described, code, .. } = &*self.inner;
-        described
-            .exports()
-            .iter()
-            .map(|export| ExportType { name: &export.name, ty: code.entity_type(export.entity).into() })
+        let Inner { engine, described, code, .. } = &*self.inner;
+        described.exports().iter().map(|export| ExportType {
+            name: &export.name,
+            ty: shown(code.entity_type(export.entity), engine.runtime()),
+        })
     }
 
     /// The type of the export of this name.
     pub fn get_export(&self, name: &str) -> Option<ExternType> {
-        let Inner { described, code, .. } = &*self.inner;
-        described.export(name).map(|export| code.entity_type(export.entity).into())
+        let Inner { engine, described, code, .. } = &*self.inner;
+        described.export(name).map(|export| shown(code.entity_type(export.entity), engine.runtime()))
     }
 
     /// The contents of the custom sections of this name, in order.

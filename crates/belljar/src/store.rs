@@ -85,6 +85,20 @@ impl<T: 'static> Store<T> {
         self.inner.set_limiter(limiter);
     }
 
+    /// Collects all garbage now, instead of when the heap has grown.
+    ///
+    /// # Errors
+    ///
+    /// Where the heap exceeds its limit even so.
+    pub fn gc(&mut self) -> Result<()> {
+        self.inner.core_mut().collect_garbage()
+    }
+
+    /// What the collector has done so far.
+    pub fn gc_stats(&self) -> crate::GcStats {
+        self.inner.core().gc_stats()
+    }
+
     /// Fuel left.
     ///
     /// # Errors

@@ -34,7 +34,11 @@ impl Table {
     ///
     /// If it belongs to another store, as all methods here.
     pub fn ty(&self, store: impl AsContext) -> TableType {
-        self.core(&store).table_type(self.id)
+        let core = store.as_context().0.core();
+        check_store(self.store, core, "Table");
+        let ty = core.table_type(self.id);
+        core.runtime().show_val_type(ty.element().into());
+        ty
     }
 
     /// Number of elements.

@@ -31,7 +31,7 @@ impl Tag {
     pub fn ty(&self, store: impl AsContext) -> TagType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Tag");
-        TagType::new(crate::FuncType(core.tag_type(self.id)))
+        TagType::new(crate::types::shown_func(core.tag_type(self.id), core.runtime()))
     }
 
     /// Whether two handles are the same tag.

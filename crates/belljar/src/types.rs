@@ -3,7 +3,37 @@
 use crate::Engine;
 use std::fmt;
 
-pub use belljar_core::{GlobalType, HeapType, MemoryType, Mutability, RefType, TableType, ValType};
+use belljar_vm::Runtime;
+use std::sync::Arc;
+
+pub use belljar_core::{
+    FieldType, GlobalType, HeapType, MemoryType, Mutability, RefType, StorageType, TableType, ValType,
+};
+
+/// A type as it is handed to the embedder, who may name what it refers to at any time after.
+pub(crate) fn shown(ty: belljar_core::ExternType, runtime: &Arc<Runtime>) -> ExternType {
+    ty.map(&mut |r| {
+        runtime.show_type(r);
+        r
+    })
+    .into()
+}
+
+/// As [`shown`].
+pub(crate) fn shown_heap(ty: HeapType, runtime: &Arc<Runtime>) -> HeapType {
+    if let HeapType::Defined(ty) = ty {
+        runtime.show_type(ty);
+    }
+    ty
+}
+
+/// As [`shown`].
+pub(crate) fn shown_func(ty: belljar_core::FuncType, runtime: &Arc<Runtime>) -> FuncType {
+    FuncType(ty.map(&mut |r| {
+        runtime.show_type(r);
+        r
+    }))
+}
 
 /// The type of a function: its parameters, then its results.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -1,12 +1,11 @@
 //! Values with their types, and references.
 
-use crate::store::check_store;
-use crate::{AsContext, AsContextMut, Func, Result, ValType};
-use anyhow::Context;
-use belljar_vm::{RawExtern, ScopedRoot, StoreCore, StoreId, Value};
-use std::any::Any;
+use crate::refs::GcRef;
+use crate::{
+    AnyRef, ArrayRef, AsContext, ExnRef, ExternRef, Func, HeapType, Result, Rooted, StructRef, ValType,
+};
+use belljar_vm::{StoreCore, Value};
 use std::fmt;
-use std::sync::Arc;
 
 /// A 128-bit vector.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -37,79 +36,6 @@ impl fmt::Debug for V128 {
     }
 }
 
-/// A reference to a value of the host, which guests pass around and cannot look into. Null is an
-/// `Option::None` of it. It is valid while the host function runs in which it was made or received, or as long as
-/// the store where it was made or received outside of one.
-///
-/// ```
-/// use belljar::{Engine, ExternRef, Instance, Module, Store};
-/// let engine = Engine::default();
-/// let module = Module::new(
-///     &engine,
-///     r#"(module (func (export "id") (param externref) (result externref) local.get 0))"#,
-/// )?;
-/// let mut store = Store::new(&engine, ());
-/// let instance = Instance::new(&mut store, &module, &[])?;
-/// let id = instance.get_typed_func::<Option<ExternRef>, Option<ExternRef>>(&mut store, "id")?;
-/// let name = ExternRef::new(&mut store, String::from("jar"))?;
-/// let back = id.call(&mut store, Some(name))?.unwrap();
-/// assert_eq!(back.data(&store).downcast_ref::<String>().unwrap(), "jar");
-/// # Ok::<(), belljar::Error>(())
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ExternRef {
-    store: StoreId,
-    root: ScopedRoot,
-}
-
-impl ExternRef {
-    /// Hands a value to the store, which drops it when neither a guest nor the host can reach it any more.
-    ///
-    /// # Errors
-    ///
-    /// Where the garbage-collected heap is full.
-    pub fn new(mut store: impl AsContextMut, value: impl Any + Send + Sync) -> Result<Self> {
-        let core = store.as_context_mut().0.core_mut();
-        let raw = core.new_extern(Arc::new(value))?;
-        Ok(Self { store: core.id(), root: core.root_extern(raw) })
-    }
-
-    /// The value; `()` where a guest made it itself (`extern.convert_any`).
-    ///
-    /// # Panics
-    ///
-    /// If the reference belongs to another store, or to a host function that has returned.
-    pub fn data<'a, T: 'static>(
-        &self,
-        store: impl Into<crate::StoreContext<'a, T>>,
-    ) -> &'a (dyn Any + Send + Sync) {
-        let core = store.into().0.core();
-        check_store(self.store, core, "ExternRef");
-        let raw = core.rooted_extern(self.root);
-        let raw =
-            raw.expect("an ExternRef was used after the host function that it was made in had returned");
-        match core.extern_value(raw) {
-            Some(value) => &**value,
-            None => &(),
-        }
-    }
-
-    pub(crate) fn to_raw(this: Option<Self>, store: &StoreCore) -> Result<RawExtern> {
-        let Some(this) = this else { return Ok(RawExtern::NULL) };
-        anyhow::ensure!(
-            this.store == store.id(),
-            "an ExternRef was used with a store that it does not belong to"
-        );
-        store
-            .rooted_extern(this.root)
-            .context("an ExternRef was used after the host function that it was made in had returned")
-    }
-
-    pub(crate) fn from_raw(raw: RawExtern, store: &mut StoreCore) -> Option<Self> {
-        (raw != RawExtern::NULL).then(|| Self { store: store.id(), root: store.root_extern(raw) })
-    }
-}
-
 /// A reference value.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -117,13 +43,17 @@ pub enum Ref {
     /// A function, or null.
     Func(Option<Func>),
     /// A host value, or null.
-    Extern(Option<ExternRef>),
+    Extern(Option<Rooted<ExternRef>>),
+    /// Something that guests make, or null.
+    Any(Option<Rooted<AnyRef>>),
+    /// An exception, or null.
+    Exn(Option<Rooted<ExnRef>>),
 }
 
 impl Ref {
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
-        matches!(self, Self::Func(None) | Self::Extern(None))
+        matches!(self, Self::Func(None) | Self::Extern(None) | Self::Any(None) | Self::Exn(None))
     }
 
     /// The function, if it is a function reference that is not null.
@@ -141,9 +71,15 @@ impl From<Func> for Ref {
     }
 }
 
-impl From<ExternRef> for Ref {
-    fn from(value: ExternRef) -> Self {
+impl From<Rooted<ExternRef>> for Ref {
+    fn from(value: Rooted<ExternRef>) -> Self {
         Self::Extern(Some(value))
+    }
+}
+
+impl From<Rooted<AnyRef>> for Ref {
+    fn from(value: Rooted<AnyRef>) -> Self {
+        Self::Any(Some(value))
     }
 }
 
@@ -152,6 +88,8 @@ impl From<Ref> for Val {
         match value {
             Ref::Func(f) => Val::FuncRef(f),
             Ref::Extern(e) => Val::ExternRef(e),
+            Ref::Any(a) => Val::AnyRef(a),
+            Ref::Exn(e) => Val::ExnRef(e),
         }
     }
 }
@@ -173,7 +111,11 @@ pub enum Val {
     /// A function reference.
     FuncRef(Option<Func>),
     /// A reference to a host value.
-    ExternRef(Option<ExternRef>),
+    ExternRef(Option<Rooted<ExternRef>>),
+    /// A reference to something that guests make.
+    AnyRef(Option<Rooted<AnyRef>>),
+    /// A reference to an exception.
+    ExnRef(Option<Rooted<ExnRef>>),
 }
 
 macro_rules! accessors {
@@ -208,28 +150,31 @@ accessors! {
     f64 unwrap_f64 f64, Val::F64(v) => f64::from_bits(v);
     v128 unwrap_v128 V128, Val::V128(v) => v;
     func_ref unwrap_func_ref Option<Func>, Val::FuncRef(v) => v;
-    extern_ref unwrap_extern_ref Option<ExternRef>, Val::ExternRef(v) => v;
+    extern_ref unwrap_extern_ref Option<Rooted<ExternRef>>, Val::ExternRef(v) => v;
+    any_ref unwrap_any_ref Option<Rooted<AnyRef>>, Val::AnyRef(v) => v;
+    exn_ref unwrap_exn_ref Option<Rooted<ExnRef>>, Val::ExnRef(v) => v;
 }
 
 impl Val {
-    /// Its type.
-    pub fn ty(&self, _store: impl AsContext) -> Result<ValType> {
-        Ok(self.val_type())
+    /// Its type: of a reference that is not null, that of what it refers to.
+    ///
+    /// # Errors
+    ///
+    /// Where a reference means nothing any more, or belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> Result<ValType> {
+        let core = store.as_context().0.core();
+        let value = self.to_value(core)?;
+        Ok(match core.type_of_value(&value) {
+            ValType::Ref(ty) => {
+                let heap = crate::types::shown_heap(ty.heap_type(), core.runtime());
+                crate::RefType::new(ty.is_nullable(), heap).into()
+            }
+            number => number,
+        })
     }
 
-    pub(crate) fn val_type(&self) -> ValType {
-        match self {
-            Self::I32(_) => ValType::I32,
-            Self::I64(_) => ValType::I64,
-            Self::F32(_) => ValType::F32,
-            Self::F64(_) => ValType::F64,
-            Self::V128(_) => ValType::V128,
-            Self::FuncRef(_) => ValType::FUNCREF,
-            Self::ExternRef(_) => ValType::EXTERNREF,
-        }
-    }
-
-    /// Zero or null of a type; `None` for references that are never null.
+    /// Zero or null of a type; `None` for references that are never null, and for those to defined types, of which only
+    /// an engine knows what they are.
     pub fn default_for_ty(ty: &ValType) -> Option<Self> {
         Some(match ty {
             ValType::I32 => Self::I32(0),
@@ -238,8 +183,13 @@ impl Val {
             ValType::F64 => Self::F64(0),
             ValType::V128 => Self::V128(V128(0)),
             ValType::Ref(r) if !r.is_nullable() => return None,
-            ValType::Ref(crate::RefType::EXTERNREF) => Self::ExternRef(None),
-            ValType::Ref(_) => Self::FuncRef(None),
+            ValType::Ref(r) => match r.heap_type() {
+                HeapType::Func | HeapType::NoFunc => Self::FuncRef(None),
+                HeapType::Extern | HeapType::NoExtern => Self::ExternRef(None),
+                HeapType::Exn | HeapType::NoExn => Self::ExnRef(None),
+                HeapType::Defined(_) => return None,
+                _ => Self::AnyRef(None),
+            },
         })
     }
 
@@ -248,6 +198,8 @@ impl Val {
         match *self {
             Self::FuncRef(f) => Some(Ref::Func(f)),
             Self::ExternRef(e) => Some(Ref::Extern(e)),
+            Self::AnyRef(a) => Some(Ref::Any(a)),
+            Self::ExnRef(e) => Some(Ref::Exn(e)),
             _ => None,
         }
     }
@@ -260,7 +212,9 @@ impl Val {
             Self::F64(v) => Value::F64(v),
             Self::V128(v) => Value::V128(v.0),
             Self::FuncRef(f) => Value::Func(Func::to_raw(f, store)?),
-            Self::ExternRef(e) => Value::Extern(ExternRef::to_raw(e, store)?),
+            Self::ExternRef(e) => Value::Extern(raw(e, store)?),
+            Self::AnyRef(a) => Value::Any(raw(a, store)?),
+            Self::ExnRef(e) => Value::Exn(raw(e, store)?),
         })
     }
 
@@ -272,11 +226,24 @@ impl Val {
             Value::F64(v) => Self::F64(v),
             Value::V128(v) => Self::V128(V128(v)),
             Value::Func(f) => Self::FuncRef(Func::from_raw(f, store)),
-            Value::Extern(e) => Self::ExternRef(ExternRef::from_raw(e, store)),
-            // No type that the embedding interface lets in so far.
-            Value::Any(_) | Value::Exn(_) => Self::ExternRef(None),
+            Value::Extern(e) => Self::ExternRef(handle(e, store)),
+            Value::Any(a) => Self::AnyRef(handle(a, store)),
+            Value::Exn(e) => Self::ExnRef(handle(e, store)),
         }
     }
+}
+
+/// What a handle, or null, is to a guest.
+pub(crate) fn raw<T: GcRef<Raw: Default>>(handle: Option<Rooted<T>>, store: &StoreCore) -> Result<T::Raw> {
+    handle.map_or_else(|| Ok(T::Raw::default()), |handle| handle.raw(store))
+}
+
+/// A handle of what a guest holds; `None` for null.
+pub(crate) fn handle<T: GcRef<Raw: Default + PartialEq>>(
+    raw: T::Raw,
+    store: &mut StoreCore,
+) -> Option<Rooted<T>> {
+    (raw != T::Raw::default()).then(|| Rooted::new(store, raw))
 }
 
 macro_rules! from {
@@ -299,6 +266,11 @@ from! {
     V128, v => Val::V128(v);
     Func, v => Val::FuncRef(Some(v));
     Option<Func>, v => Val::FuncRef(v);
-    ExternRef, v => Val::ExternRef(Some(v));
-    Option<ExternRef>, v => Val::ExternRef(v);
+    Rooted<ExternRef>, v => Val::ExternRef(Some(v));
+    Option<Rooted<ExternRef>>, v => Val::ExternRef(v);
+    Rooted<AnyRef>, v => Val::AnyRef(Some(v));
+    Option<Rooted<AnyRef>>, v => Val::AnyRef(v);
+    Rooted<StructRef>, v => Val::AnyRef(Some(v.to_anyref()));
+    Rooted<ArrayRef>, v => Val::AnyRef(Some(v.to_anyref()));
+    Rooted<ExnRef>, v => Val::ExnRef(Some(v));
 }

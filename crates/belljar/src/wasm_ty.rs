@@ -1,7 +1,10 @@
 //! Rust types as wasm types: what typed functions and host closures are generic over.
 
-use crate::{ExternRef, Func, Result, V128, ValType};
-use belljar_vm::{AbiParams, AbiResult, AbiTy, One, RawExtern, RawFunc, RawVector, StoreCore};
+use crate::values::{handle, raw};
+use crate::{AnyRef, ExnRef, ExternRef, Func, Result, Rooted, V128, ValType};
+use belljar_vm::{
+    AbiParams, AbiResult, AbiTy, One, RawAny, RawExn, RawExtern, RawFunc, RawVector, StoreCore,
+};
 
 mod sealed {
     pub trait Sealed {}
@@ -16,7 +19,9 @@ mod sealed {
 /// | `f32`, `f64` | the same |
 /// | [`V128`] | `v128` |
 /// | `Option<`[`Func`]`>` | `funcref` |
-/// | `Option<`[`ExternRef`]`>` | `externref` |
+/// | `Option<`[`Rooted`]`<`[`ExternRef`]`>>` | `externref` |
+/// | `Option<`[`Rooted`]`<`[`AnyRef`]`>>` | `anyref` |
+/// | `Option<`[`Rooted`]`<`[`ExnRef`]`>>` | `exnref` |
 pub trait WasmTy: sealed::Sealed + Send + Sized + 'static {
     #[doc(hidden)]
     type Abi: AbiTy;
@@ -61,8 +66,9 @@ wasm_ty! {
     f64, f64, (v, _store) => Ok(v), (v, _store) => v;
     V128, RawVector, (v, _store) => Ok(RawVector(v.as_u128())), (v, _store) => V128::from(v.0);
     Option<Func>, RawFunc, (v, store) => Func::to_raw(v, store), (v, store) => Func::from_raw(v, store);
-    Option<ExternRef>, RawExtern,
-        (v, store) => ExternRef::to_raw(v, store), (v, store) => ExternRef::from_raw(v, store);
+    Option<Rooted<ExternRef>>, RawExtern, (v, store) => raw(v, store), (v, store) => handle(v, store);
+    Option<Rooted<AnyRef>>, RawAny, (v, store) => raw(v, store), (v, store) => handle(v, store);
+    Option<Rooted<ExnRef>>, RawExn, (v, store) => raw(v, store), (v, store) => handle(v, store);
 }
 
 /// Parameters of a typed function: a [`WasmTy`], or a tuple of up to 16.

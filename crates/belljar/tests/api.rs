@@ -2,7 +2,7 @@
 
 use belljar::{
     Caller, Config, Engine, Extern, ExternRef, Func, FuncType, Global, GlobalType, Instance, InstancePre,
-    Linker, Memory, MemoryType, Module, Mutability, Ref, RefType, Result, Store, StoreLimits,
+    Linker, Memory, MemoryType, Module, Mutability, Ref, RefType, Result, Rooted, Store, StoreLimits,
     StoreLimitsBuilder, Table, TableType, UnknownImportError, V128, Val, ValType,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -212,13 +212,13 @@ fn host_made_memories_tables_and_globals_are_imported() -> Result<()> {
             (i32.store8 (i32.const 70000) (i32.const 1))))"#;
     let instance = instance(&mut store, wat, &[memory.into(), table.into(), global.into()])?;
     memory.grow(&mut store, 1)?;
-    let run = instance.get_typed_func::<Option<ExternRef>, ()>(&mut store, "run")?;
+    let run = instance.get_typed_func::<Option<Rooted<ExternRef>>, ()>(&mut store, "run")?;
     let value = ExternRef::new(&mut store, 11_u8)?;
     run.call(&mut store, Some(value))?;
     assert_eq!(global.get(&mut store).unwrap_f32(), 3.0);
     assert_eq!(memory.data(&store)[70000], 1);
     let Some(Ref::Extern(Some(back))) = table.get(&mut store, 2) else { panic!("a host value") };
-    assert_eq!(back.data(&store).downcast_ref::<u8>(), Some(&11));
+    assert_eq!(back.data(&store)?.unwrap().downcast_ref::<u8>(), Some(&11));
     assert!(global.set(&mut store, Val::I32(0)).is_err());
     Ok(())
 }

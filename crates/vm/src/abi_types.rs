@@ -2,7 +2,7 @@
 //!
 //! Up to five integers and eight floats travel in registers, results singly; all else in a buffer.
 
-use crate::gc::ScopedRoot;
+use crate::gc::{OwnedRoot, ScopedRoot};
 use crate::host::HostShim;
 use crate::store::StoreCore;
 use belljar_core::{RawVal, RefType, ValType};
@@ -20,7 +20,7 @@ impl RawFunc {
 }
 
 macro_rules! object_refs {
-    ($($(#[$doc:meta])* $name:ident $root:ident $rooted:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident $root:ident $rooted:ident $own:ident $owned:ident;)*) => {$(
         $(#[$doc])*
         ///
         /// It means nothing in another store, and nothing after an object was made, which may have moved what it
@@ -44,17 +44,27 @@ macro_rules! object_refs {
             pub fn $rooted(&self, root: ScopedRoot) -> Option<$name> {
                 self.rooted(root).map($name)
             }
+
+            /// Keeps a reference while the root lives.
+            pub fn $own(&mut self, reference: $name) -> OwnedRoot {
+                self.own_root(reference.0)
+            }
+
+            /// A kept reference; `None` if the root is of another store.
+            pub fn $owned(&self, root: &OwnedRoot) -> Option<$name> {
+                self.owned(root).map($name)
+            }
         }
     )*};
 }
 
 object_refs! {
     /// A reference to a host value of one store, as its guests hold it; 0 is null.
-    RawExtern root_extern rooted_extern;
+    RawExtern root_extern rooted_extern own_extern owned_extern;
     /// A reference to an object of one store, or a small integer, as its guests hold it; 0 is null.
-    RawAny root_any rooted_any;
+    RawAny root_any rooted_any own_any owned_any;
     /// A reference to an exception of one store, as its guests hold it; 0 is null.
-    RawExn root_exn rooted_exn;
+    RawExn root_exn rooted_exn own_exn owned_exn;
 }
 
 /// A 128-bit vector as it travels.

@@ -172,7 +172,7 @@ impl StoreCore {
     }
 
     /// The most special type of a reference of the `any` hierarchy that is not null.
-    fn heap_type_of(&self, reference: u32) -> HeapType {
+    pub(crate) fn heap_type_of(&self, reference: u32) -> HeapType {
         match self.object_type(reference) {
             Some(ty) => HeapType::Defined(TypeRef::Id(ty)),
             None if reference & 1 != 0 => HeapType::I31,

@@ -9,12 +9,12 @@ use crate::limits::ResourceLimiter;
 use crate::loaded::LoadedModule;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::sys::builtin_table;
-use crate::trap::{Exit, Found};
+use crate::trap::Exit;
 use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
     DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, TableIndex,
-    TagId, TagIndex, Trap, TypeIndex,
+    TagId, TagIndex, TypeIndex,
 };
 use belljar_module::{EntityIndex, Import, Module, SegmentMode};
 use std::sync::Arc;
@@ -40,7 +40,10 @@ pub fn instantiate<T: 'static>(
     imports: &[ImportValue<'_>],
 ) -> Result<InstanceId, Exit> {
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
-    let id = store.limited(|core, limiter| core.build(module, imports, limiter)).map_err(plain)?;
+    let builder = store.limited(|core, limiter| core.build(module, imports, limiter)).map_err(plain)?;
+    let id = builder.id;
+    // Making objects asks the limiter, which `build` has.
+    store.core_mut().initialize(&builder, imports).map_err(Exit::of_error)?;
     store.core_mut().run_segments(id)?;
     if let Some(start) = module.module().start() {
         let func = store.core().instance_func(id, start);
@@ -71,12 +74,13 @@ impl Builder<'_> {
 }
 
 impl StoreCore {
-    fn build(
+    /// Everything of an instance but its values.
+    fn build<'m>(
         &mut self,
-        module: &Arc<LoadedModule>,
+        module: &'m Arc<LoadedModule>,
         imports: &[ImportValue<'_>],
         mut limiter: Option<&mut dyn ResourceLimiter>,
-    ) -> anyhow::Result<InstanceId> {
+    ) -> anyhow::Result<Builder<'m>> {
         anyhow::ensure!(module.is_of(&self.runtime), "the module belongs to another engine than the store");
         let limit = limiter.as_deref().map_or(usize::MAX, |l| l.instances());
         anyhow::ensure!(
@@ -120,8 +124,7 @@ impl StoreCore {
         }
         let spaces = self.entities(&builder, imports, &mut limiter)?;
         self.instances.push(Instance::new(module.clone(), builder.context, spaces));
-        self.initialize(&builder, imports)?;
-        Ok(id)
+        Ok(builder)
     }
 
     /// The instance's memories, tables and globals: imported ones noted, defined ones made.

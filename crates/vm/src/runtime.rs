@@ -7,7 +7,7 @@ use crate::sys;
 use crate::types::TypeRegistry;
 use anyhow::Context;
 use belljar_abi::{Artifact, CompiledFunction};
-use belljar_core::FuncType;
+use belljar_core::{FuncType, HeapType, SubType, TypeId, TypeRef, ValType};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -74,6 +74,44 @@ impl Runtime {
             source,
             trampolines: Mutex::default(),
         }))
+    }
+
+    /// A type of the embedder's, which the engine then knows for good. Its references are ids.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine has no room for another type.
+    pub fn define_type(&self, ty: &SubType) -> anyhow::Result<TypeId> {
+        self.types.define(ty)
+    }
+
+    /// A type that the engine knows. All its references are ids.
+    pub fn defined_type(&self, id: TypeId) -> Option<Arc<SubType>> {
+        self.types.ty(id)
+    }
+
+    /// Keeps a type while the engine lives, because the embedder is shown it.
+    pub fn show_type(&self, ty: TypeRef) {
+        if let TypeRef::Id(id) = ty {
+            self.types.pin(id);
+        }
+    }
+
+    /// As [`Runtime::show_type`], of what a value type refers to.
+    pub fn show_val_type(&self, ty: ValType) {
+        if let Some(HeapType::Defined(ty)) = ty.as_ref().map(|ty| ty.heap_type()) {
+            self.show_type(ty);
+        }
+    }
+
+    /// Whether every value of a type is one of another.
+    pub fn matches(&self, a: ValType, b: ValType) -> bool {
+        a.matches(b, &*self.types)
+    }
+
+    /// The top of a type's hierarchy.
+    pub fn top(&self, ty: HeapType) -> HeapType {
+        ty.top(&*self.types)
     }
 
     /// Whether a 32-bit memory can be reserved whole on this machine now.

@@ -35,6 +35,8 @@ struct Group {
     key: Arc<[SubType]>,
     ids: Box<[TypeId]>,
     users: usize,
+    /// Whether one of the users is the embedder, who never leaves.
+    pinned: bool,
 }
 
 #[derive(Debug)]
@@ -92,6 +94,30 @@ impl TypeRegistry {
     /// As [`TypeRegistry::register`].
     pub(crate) fn register_func(self: &Arc<Self>, ty: &FuncType) -> anyhow::Result<TypeSet> {
         self.register(&[SubType::plain(CompositeType::Func(ty.clone()))], std::slice::from_ref(&(0..1)))
+    }
+
+    /// Enters a type by itself and keeps it while the engine lives. Its references are ids.
+    ///
+    /// # Errors
+    ///
+    /// As [`TypeRegistry::register`].
+    pub(crate) fn define(self: &Arc<Self>, ty: &SubType) -> anyhow::Result<TypeId> {
+        let set = self.register(std::slice::from_ref(ty), std::slice::from_ref(&(0..1)))?;
+        self.pin(set.ids[0]);
+        Ok(set.ids[0])
+    }
+
+    /// Keeps a type while the engine lives: the embedder has been shown it and may name it at any time.
+    pub(crate) fn pin(&self, id: TypeId) {
+        let mut inner = self.inner.write().unwrap_or_else(|e| e.into_inner());
+        let Some(group) = inner.rows.get(id.index()).and_then(Option::as_ref).map(|row| row.group) else {
+            return;
+        };
+        let group = inner.group_rows[group as usize].as_mut().expect("as in `group`");
+        if !group.pinned {
+            group.pinned = true;
+            group.users += 1;
+        }
     }
 
     /// A registered type. All its references are ids.
@@ -179,7 +205,7 @@ impl Inner {
             self.rows[id.index()] = Some(Row { ty: Arc::new(ty), group, line: line.into() });
         }
         self.for_each_foreign(&key, |other| other.users += 1);
-        self.group_rows[group as usize] = Some(Group { key: key.clone(), ids, users: 1 });
+        self.group_rows[group as usize] = Some(Group { key: key.clone(), ids, users: 1, pinned: false });
         self.groups.insert(key, group);
         Ok(group)
     }

@@ -75,9 +75,11 @@ pub(super) fn show(value: &Val) -> String {
         Val::F32(v) => float(f32::from_bits(*v).into(), f32::from_bits(*v).to_string()),
         Val::F64(v) => float(f64::from_bits(*v), f64::from_bits(*v).to_string()),
         Val::V128(v) => format!("{:#034x}", v.as_u128()),
-        Val::FuncRef(None) | Val::ExternRef(None) => "null".into(),
+        value if value.as_ref().is_some_and(|r| r.is_null()) => "null".into(),
         Val::FuncRef(Some(_)) => RefType::FUNCREF.to_string(),
         Val::ExternRef(Some(_)) => RefType::EXTERNREF.to_string(),
+        Val::AnyRef(Some(_)) => RefType::ANYREF.to_string(),
+        Val::ExnRef(Some(_)) => RefType::EXNREF.to_string(),
         other => format!("{other:?}"),
     }
 }

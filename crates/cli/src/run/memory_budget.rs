@@ -49,6 +49,10 @@ impl ResourceLimiter for MemoryBudget {
         Ok(true)
     }
 
+    fn gc_heap_growing(&mut self, current: usize, desired: usize) -> Result<bool> {
+        self.memory_growing(current, desired, None)
+    }
+
     fn table_growing(&mut self, _current: usize, _desired: usize, _maximum: Option<usize>) -> Result<bool> {
         Ok(true)
     }

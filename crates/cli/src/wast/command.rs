@@ -33,6 +33,10 @@ pub(crate) struct WastOptions {
     #[arg(short, long)]
     quiet: bool,
 
+    /// Collect garbage whenever an object is made: what forgets a reference fails soon
+    #[arg(long)]
+    gc_stress: bool,
+
     #[command(flatten)]
     proposals: Proposals,
 }
@@ -50,6 +54,7 @@ impl WastOptions {
         }
         let mut config = Config::new();
         self.proposals.apply(&mut config);
+        config.gc_stress(self.gc_stress);
         let engine = Engine::new(&config).or_fail(ExitCode::CannotStart)?;
         let bar = progress_bar(scripts.len());
         let mut total = Report::default();

@@ -1,37 +1,56 @@
 //! Results of scripts: patterns that a value matches or does not.
 
-use super::value::{Heap, HostValue, heap};
-use belljar::{Store, V128, Val};
+use super::value::{Heap, HostValue, heap, host_value};
+use belljar::{ExternRef, Store, V128, Val};
 use wast::WastRet;
 use wast::core::{NanPattern, V128Pattern, WastRetCore};
 use wast::token::{F32, F64};
 
 /// Whether a result is what the script expects.
-pub(super) fn matches(store: &Store<()>, expected: &WastRet<'_>, found: &Val) -> bool {
+pub(super) fn matches(store: &mut Store<()>, expected: &WastRet<'_>, found: &Val) -> bool {
     match expected {
         WastRet::Core(expected) => matches_core(store, expected, found),
         _ => false,
     }
 }
 
-fn matches_core(store: &Store<()>, expected: &WastRetCore<'_>, found: &Val) -> bool {
+fn matches_core(store: &mut Store<()>, expected: &WastRetCore<'_>, found: &Val) -> bool {
     match (expected, found) {
         (WastRetCore::I32(e), Val::I32(v)) => e == v,
         (WastRetCore::I64(e), Val::I64(v)) => e == v,
         (WastRetCore::F32(e), Val::F32(v)) => f32_matches(e, *v),
         (WastRetCore::F64(e), Val::F64(v)) => f64_matches(e, *v),
         (WastRetCore::V128(e), Val::V128(v)) => v128_matches(e, *v),
-        (WastRetCore::RefNull(None), Val::FuncRef(None) | Val::ExternRef(None)) => true,
-        (WastRetCore::RefNull(Some(ty)), Val::FuncRef(None)) => heap(ty) == Some(Heap::Func),
-        (WastRetCore::RefNull(Some(ty)), Val::ExternRef(None)) => heap(ty) == Some(Heap::Extern),
+        (WastRetCore::RefNull(ty), found) => is_null_of(ty.as_ref().and_then(heap), ty.is_none(), found),
         (WastRetCore::RefExtern(None), Val::ExternRef(Some(_))) => true,
         (WastRetCore::RefExtern(Some(n)), Val::ExternRef(Some(r))) => {
-            r.data(store).downcast_ref::<HostValue>() == Some(&HostValue(*n))
+            host_value(store, *r) == Some(HostValue(*n))
         }
+        (WastRetCore::RefHost(n), Val::AnyRef(Some(any))) => {
+            let value = ExternRef::convert_any(&mut *store, *any);
+            value.is_ok_and(|value| host_value(store, value) == Some(HostValue(*n)))
+        }
+        (WastRetCore::RefAny, Val::AnyRef(Some(_))) => true,
+        (WastRetCore::RefEq, Val::AnyRef(Some(any))) => any.is_eqref(&*store).unwrap_or(false),
+        (WastRetCore::RefI31, Val::AnyRef(Some(any))) => any.is_i31(&*store).unwrap_or(false),
+        (WastRetCore::RefStruct, Val::AnyRef(Some(any))) => any.is_struct(&*store).unwrap_or(false),
+        (WastRetCore::RefArray, Val::AnyRef(Some(any))) => any.is_array(&*store).unwrap_or(false),
         (WastRetCore::RefFunc(_), Val::FuncRef(Some(_))) => true,
         (WastRetCore::Either(cases), found) => cases.iter().any(|e| matches_core(store, e, found)),
         _ => false,
     }
+}
+
+/// Whether a value is a null of a hierarchy, or of `any_hierarchy`.
+fn is_null_of(wanted: Option<Heap>, any_hierarchy: bool, found: &Val) -> bool {
+    let found = match found {
+        Val::FuncRef(None) => Heap::Func,
+        Val::ExternRef(None) => Heap::Extern,
+        Val::AnyRef(None) => Heap::Any,
+        Val::ExnRef(None) => Heap::Exn,
+        _ => return false,
+    };
+    any_hierarchy || wanted == Some(found)
 }
 
 /// A pattern as the script writes it, numbers as our values are shown.

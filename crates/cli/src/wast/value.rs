@@ -1,7 +1,7 @@
 //! Values of scripts, as the engine takes and gives them.
 
 use anyhow::{Result, bail};
-use belljar::{ExternRef, Store, V128, Val};
+use belljar::{AnyRef, ExternRef, Rooted, Store, V128, Val};
 use wast::WastArg;
 use wast::core::{AbstractHeapType, HeapType, WastArgCore};
 
@@ -21,10 +21,15 @@ pub(super) fn argument(store: &mut Store<()>, arg: &WastArg<'_>) -> Result<Val> 
         WastArgCore::RefNull(ty) => match heap(ty) {
             Some(Heap::Func) => Val::FuncRef(None),
             Some(Heap::Extern) => Val::ExternRef(None),
+            Some(Heap::Any) => Val::AnyRef(None),
+            Some(Heap::Exn) => Val::ExnRef(None),
             None => bail!("a null of type {ty:?} is not supported"),
         },
         WastArgCore::RefExtern(n) => Val::ExternRef(Some(ExternRef::new(store, HostValue(*n))?)),
-        WastArgCore::RefHost(_) => bail!("`ref.host` is not supported"),
+        WastArgCore::RefHost(n) => {
+            let value = ExternRef::new(&mut *store, HostValue(*n))?;
+            Val::AnyRef(Some(AnyRef::convert_extern(store, value)?))
+        }
     })
 }
 
@@ -35,20 +40,36 @@ pub(super) enum Heap {
     Func,
     /// Values of the host.
     Extern,
+    /// What guests make.
+    Any,
+    /// Exceptions.
+    Exn,
 }
 
 pub(super) fn heap(ty: &HeapType<'_>) -> Option<Heap> {
-    match ty {
-        HeapType::Abstract { ty: AbstractHeapType::Func | AbstractHeapType::NoFunc, .. } => Some(Heap::Func),
-        HeapType::Abstract { ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern, .. } => {
-            Some(Heap::Extern)
-        }
-        _ => None,
-    }
+    use AbstractHeapType as Abstract;
+    let HeapType::Abstract { ty, .. } = ty else { return None };
+    Some(match ty {
+        Abstract::Func | Abstract::NoFunc => Heap::Func,
+        Abstract::Extern | Abstract::NoExtern => Heap::Extern,
+        Abstract::Exn | Abstract::NoExn => Heap::Exn,
+        Abstract::Any
+        | Abstract::Eq
+        | Abstract::I31
+        | Abstract::Struct
+        | Abstract::Array
+        | Abstract::None => Heap::Any,
+        _ => return None,
+    })
+}
+
+/// What a value of the host that a script made holds.
+pub(super) fn host_value(store: &Store<()>, value: Rooted<ExternRef>) -> Option<HostValue> {
+    value.data(store).ok()??.downcast_ref().copied()
 }
 
 /// A value as a script would write it; NaNs and vectors by their bits.
-pub(super) fn show(store: &Store<()>, value: &Val) -> String {
+pub(super) fn show(store: &mut Store<()>, value: &Val) -> String {
     match value {
         Val::I32(v) => format!("(i32.const {v})"),
         Val::I64(v) => format!("(i64.const {v})"),
@@ -58,10 +79,16 @@ pub(super) fn show(store: &Store<()>, value: &Val) -> String {
         Val::FuncRef(None) => "(ref.null func)".into(),
         Val::FuncRef(Some(_)) => "(ref.func)".into(),
         Val::ExternRef(None) => "(ref.null extern)".into(),
-        Val::ExternRef(Some(r)) => match r.data(store).downcast_ref::<HostValue>() {
+        Val::ExternRef(Some(r)) => match host_value(store, *r) {
             Some(HostValue(n)) => format!("(ref.extern {n})"),
             None => "(ref.extern)".into(),
         },
+        Val::AnyRef(None) => "(ref.null any)".into(),
+        Val::AnyRef(Some(any)) => match any.ty(&*store) {
+            Ok(ty) => format!("(ref {ty})"),
+            Err(error) => format!("{error:#}"),
+        },
+        Val::ExnRef(None) => "(ref.null exn)".into(),
         other => format!("{other:?}"),
     }
 }

@@ -62,7 +62,7 @@ impl<'a> Translator<'a> {
         let address = self.object_address(object);
         let mut at = FIELDS;
         while at < size {
-            let (clif, bytes) = if at % 8 == 0 { (types::I64, 8) } else { (types::I32, 4) };
+            let (clif, bytes) = if at.is_multiple_of(8) { (types::I64, 8) } else { (types::I32, 4) };
             let flags = self.regions.trusted(self.b.func, Region::field(at));
             let zero = self.b.ins().iconst(clif, 0);
             self.b.ins().store(flags, zero, address, at as i32);

@@ -71,6 +71,7 @@ impl StoreCore {
     }
 
     fn alloc_large(&mut self, size: u32) -> anyhow::Result<u32> {
+        self.ask_first()?;
         let gc = self.gc()?;
         let limit = gc.heap.old_limit;
         let at = match gc.heap.take_old(size, limit) {
@@ -124,6 +125,7 @@ impl StoreCore {
     ///
     /// [`Trap::GcHeapExhausted`] where what is alive exceeds the limit; what the limiter returns.
     pub(crate) fn collect(&mut self, all: bool) -> anyhow::Result<()> {
+        self.ask_first()?;
         let Some(mut gc) = self.gc.take() else { return Ok(()) };
         let start = Instant::now();
         let mut dead = gc.heap.scavenge(&mut gc.shapes, |visit| self.for_each_root(visit));
@@ -175,6 +177,17 @@ impl StoreCore {
             "the garbage-collected heap is exhausted: {used} are alive, {} more are needed, and its limit is {limit}",
             ByteCount(u64::from(size)),
         )))
+    }
+
+    /// Asks the limiter, once, for what the old space may fill at first.
+    fn ask_first(&mut self) -> anyhow::Result<()> {
+        let Some(gc) = &mut self.gc else { return Ok(()) };
+        if gc.granted == 0 {
+            let wanted = std::mem::replace(&mut gc.heap.old_limit, OLD);
+            gc.granted = OLD;
+            self.ask_for(wanted)?;
+        }
+        Ok(())
     }
 
     /// Asks the limiter whether the heap may reach `end`.

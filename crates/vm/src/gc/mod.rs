@@ -9,6 +9,7 @@
 //! segments, and the host's handles.
 
 mod alloc;
+mod api;
 mod compact;
 mod heap;
 mod objects;

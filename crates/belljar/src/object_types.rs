@@ -1,0 +1,218 @@
+//! Types of structs and arrays, as an engine knows them.
+
+use crate::{Engine, FieldType, HeapType, RefType, Result};
+use anyhow::Context;
+use belljar_core::{CompositeType, SubType, TypeId, TypeRef};
+use belljar_vm::Runtime;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+/// Whether types may be declared below a type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Finality {
+    /// None may.
+    Final,
+    /// Some may.
+    NonFinal,
+}
+
+/// A type that an engine knows.
+#[derive(Clone)]
+struct Known {
+    runtime: Weak<Runtime>,
+    id: TypeId,
+    ty: Arc<SubType>,
+}
+
+impl Known {
+    fn define(engine: &Engine, finality: Finality, above: Option<&Known>, ty: CompositeType) -> Result<Self> {
+        let runtime = engine.runtime();
+        let supertype = above.map(|above| above.id_in(runtime).map(TypeRef::Id)).transpose()?;
+        let ty = SubType { is_final: finality == Finality::Final, supertype, composite: ty };
+        let id = runtime.define_type(&ty)?;
+        let ty = runtime.defined_type(id).context("a type that was just defined is known")?;
+        Ok(Self { runtime: Arc::downgrade(runtime), id, ty })
+    }
+
+    fn of_id(runtime: &Arc<Runtime>, id: TypeId) -> Option<Self> {
+        runtime.show_type(TypeRef::Id(id));
+        Some(Self { runtime: Arc::downgrade(runtime), id, ty: runtime.defined_type(id)? })
+    }
+
+    fn id_in(&self, runtime: &Arc<Runtime>) -> Result<TypeId> {
+        anyhow::ensure!(
+            std::ptr::eq(self.runtime.as_ptr(), Arc::as_ptr(runtime)),
+            "a type was used with an engine that it does not belong to"
+        );
+        Ok(self.id)
+    }
+
+    fn heap_type(&self) -> HeapType {
+        HeapType::Defined(TypeRef::Id(self.id))
+    }
+
+    fn finality(&self) -> Finality {
+        if self.ty.is_final { Finality::Final } else { Finality::NonFinal }
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.id == other.id && self.runtime.ptr_eq(&other.runtime)
+    }
+}
+
+macro_rules! object_type {
+    ($(#[$doc:meta])* $name:ident $variant:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Known);
+
+        impl $name {
+            /// The type of this heap type in an engine, if it is one.
+            pub fn from_heap_type(engine: &Engine, ty: HeapType) -> Option<Self> {
+                match ty {
+                    HeapType::Defined(TypeRef::Id(id)) => Self::of_id(engine.runtime(), id),
+                    _ => None,
+                }
+            }
+
+            pub(crate) fn of_id(runtime: &Arc<Runtime>, id: TypeId) -> Option<Self> {
+                let known = Known::of_id(runtime, id)?;
+                matches!(known.ty.composite, CompositeType::$variant(_)).then_some(Self(known))
+            }
+
+            pub(crate) fn id_in(&self, runtime: &Arc<Runtime>) -> Result<TypeId> {
+                self.0.id_in(runtime)
+            }
+
+            /// The type as what a reference refers to.
+            pub fn heap_type(&self) -> HeapType {
+                self.0.heap_type()
+            }
+
+            /// The type of references to it.
+            pub fn ref_type(&self, nullable: bool) -> RefType {
+                RefType::new(nullable, self.heap_type())
+            }
+
+            /// Whether types may be declared below it.
+            pub fn finality(&self) -> Finality {
+                self.0.finality()
+            }
+
+            /// Whether it is another type or was declared below it.
+            pub fn matches(&self, other: &Self) -> bool {
+                let Some(runtime) = self.0.runtime.upgrade() else { return false };
+                other.id_in(&runtime).is_ok()
+                    && runtime.matches(self.ref_type(false).into(), other.ref_type(false).into())
+            }
+        }
+
+        /// Equal are handles of the same type of the same engine.
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.0.same(&other.0)
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0.ty.composite)
+            }
+        }
+    };
+}
+
+object_type! {
+    /// The type of a struct: its fields. An engine knows it as long as it lives.
+    StructType Struct
+}
+
+object_type! {
+    /// The type of an array: its elements. An engine knows it as long as it lives.
+    ArrayType Array
+}
+
+impl StructType {
+    /// A struct type that nothing is below.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine has no room for another type.
+    pub fn new(engine: &Engine, fields: impl IntoIterator<Item = FieldType>) -> Result<Self> {
+        let ty = belljar_core::StructType::new(fields);
+        Known::define(engine, Finality::Final, None, CompositeType::Struct(ty)).map(Self)
+    }
+
+    /// A struct type below another, whose fields it starts with.
+    ///
+    /// # Errors
+    ///
+    /// Where the fields do not extend those of `supertype`, that is final or of another engine, or the engine has no
+    /// room for another type.
+    pub fn with_finality_and_supertype(
+        engine: &Engine,
+        finality: Finality,
+        supertype: Option<&StructType>,
+        fields: impl IntoIterator<Item = FieldType>,
+    ) -> Result<Self> {
+        let ty = belljar_core::StructType::new(fields);
+        if let Some(above) = supertype {
+            anyhow::ensure!(above.finality() == Finality::NonFinal, "the supertype is final");
+            let fits = ty.fields().len() >= above.fields().len()
+                && ty.fields().iter().zip(above.fields()).all(|(a, b)| field_matches(engine, a, &b));
+            anyhow::ensure!(fits, "the fields do not extend those of the supertype, {above:?}");
+        }
+        let above = supertype.map(|above| &above.0);
+        Known::define(engine, finality, above, CompositeType::Struct(ty)).map(Self)
+    }
+
+    /// Its fields, in order.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = FieldType> + '_ {
+        let fields = match &self.0.ty.composite {
+            CompositeType::Struct(ty) => ty.fields(),
+            _ => &[],
+        };
+        fields.iter().copied()
+    }
+
+    /// The `i`th field.
+    pub fn field(&self, i: usize) -> Option<FieldType> {
+        self.fields().nth(i)
+    }
+}
+
+/// Whether a field may stand where another is wanted.
+fn field_matches(engine: &Engine, a: &FieldType, b: &FieldType) -> bool {
+    use crate::{Mutability, StorageType};
+    let below = match (a.element_type(), b.element_type()) {
+        (StorageType::Val(a), StorageType::Val(b)) => engine.runtime().matches(a, b),
+        (a, b) => a == b,
+    };
+    a.mutability() == b.mutability()
+        && match a.mutability() {
+            Mutability::Const => below,
+            Mutability::Var => a.element_type() == b.element_type(),
+        }
+}
+
+impl ArrayType {
+    /// An array type that nothing is below.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine has no room for another type.
+    pub fn new(engine: &Engine, element: FieldType) -> Result<Self> {
+        let ty = belljar_core::ArrayType::new(element);
+        Known::define(engine, Finality::Final, None, CompositeType::Array(ty)).map(Self)
+    }
+
+    /// Its elements.
+    pub fn field_type(&self) -> FieldType {
+        match &self.0.ty.composite {
+            CompositeType::Array(ty) => ty.field_type(),
+            other => unreachable!("an array type is one: {other}"),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! References to values of the host.
+
+use super::{AnyRef, Rooted};
+use crate::{AsContextMut, Result, StoreContext};
+use belljar_vm::StoreCore;
+use std::any::Any;
+use std::sync::Arc;
+
+/// A reference to a value of the host, which guests pass around and cannot look into. Null is an
+/// `Option::None` of it.
+///
+/// ```
+/// use belljar::{Engine, ExternRef, Instance, Module, Rooted, Store};
+/// let engine = Engine::default();
+/// let module = Module::new(
+///     &engine,
+///     r#"(module (func (export "id") (param externref) (result externref) local.get 0))"#,
+/// )?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// type Name = Option<Rooted<ExternRef>>;
+/// let id = instance.get_typed_func::<Name, Name>(&mut store, "id")?;
+/// let name = ExternRef::new(&mut store, String::from("jar"))?;
+/// let back = id.call(&mut store, Some(name))?.unwrap();
+/// assert_eq!(back.data(&store)?.unwrap().downcast_ref::<String>().unwrap(), "jar");
+/// # Ok::<(), belljar::Error>(())
+/// ```
+#[derive(Debug)]
+pub enum ExternRef {}
+
+impl ExternRef {
+    /// Hands a value to the store, which drops it when neither a guest nor a handle can reach it any more.
+    ///
+    /// # Errors
+    ///
+    /// Where the heap is full.
+    pub fn new(mut store: impl AsContextMut, value: impl Any + Send + Sync) -> Result<Rooted<Self>> {
+        let core = store.as_context_mut().0.core_mut();
+        let raw = core.new_extern(Arc::new(value))?;
+        Ok(Rooted::new(core, raw))
+    }
+
+    /// A guest's value as an external reference, as `extern.convert_any` does.
+    ///
+    /// # Errors
+    ///
+    /// Where the handle means nothing any more, or belongs to another store.
+    pub fn convert_any(mut store: impl AsContextMut, any: Rooted<AnyRef>) -> Result<Rooted<Self>> {
+        let core = store.as_context_mut().0.core_mut();
+        let raw = StoreCore::externalize(any.raw(core)?);
+        Ok(Rooted::new(core, raw))
+    }
+}
+
+impl Rooted<ExternRef> {
+    /// The value; `None` where a guest made it itself (`extern.convert_any`).
+    ///
+    /// # Errors
+    ///
+    /// Where the handle means nothing any more, or belongs to another store.
+    pub fn data<'a, T: 'static>(
+        &self,
+        store: impl Into<StoreContext<'a, T>>,
+    ) -> Result<Option<&'a (dyn Any + Send + Sync)>> {
+        let core = store.into().0.core();
+        Ok(core.extern_value(self.raw(core)?).map(|value| &**value))
+    }
+}

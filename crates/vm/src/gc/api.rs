@@ -1,0 +1,219 @@
+//! Objects as the host makes, reads and writes them: every type, bound and right to write is checked here.
+
+use crate::abi_types::{RawAny, Value};
+use crate::store::StoreCore;
+use belljar_abi::gc::header;
+use belljar_core::{CompositeType, FieldType, HeapType, Mutability, RawVal, StorageType, TypeId, ValType};
+
+impl StoreCore {
+    /// The most special type of a reference that is not null.
+    pub fn heap_type_of_ref(&self, reference: RawAny) -> HeapType {
+        self.heap_type_of(reference.0)
+    }
+
+    /// The type of an object; `None` for null, small integers and host values.
+    pub fn type_of_ref(&self, reference: RawAny) -> Option<TypeId> {
+        self.object_type(reference.0)
+    }
+
+    /// The value of a small integer, `None` for anything else.
+    pub fn small_integer(&self, reference: RawAny) -> Option<u32> {
+        (reference.0 & 1 != 0).then_some(reference.0 >> 1)
+    }
+
+    /// A small integer, of which the low 31 bits count.
+    pub fn new_small_integer(value: u32) -> RawAny {
+        RawAny(value << 1 | 1)
+    }
+
+    /// Refuses values that do not fit fields.
+    fn check_fields<'a>(
+        &self,
+        what: &str,
+        fields: impl ExactSizeIterator<Item = &'a FieldType>,
+        values: &[Value],
+    ) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            fields.len() == values.len(),
+            "the {what} has {}, and {} values were given",
+            fields.len(),
+            values.len()
+        );
+        for (field, value) in fields.zip(values) {
+            self.check_type(value, field.element_type().unpack(), &format!("a field of the {what}"))?;
+        }
+        Ok(())
+    }
+
+    /// Roots the references among values, since making an object moves others; how to get them back.
+    fn root_values(&mut self, values: &[Value]) -> Vec<(Value, Option<super::ScopedRoot>)> {
+        values
+            .iter()
+            .map(|value| match *value {
+                Value::Extern(crate::RawExtern(r)) | Value::Any(RawAny(r)) | Value::Exn(crate::RawExn(r)) => {
+                    (*value, Some(self.root(r)))
+                }
+                _ => (*value, None),
+            })
+            .collect()
+    }
+
+    fn rooted_slot(&self, (value, root): &(Value, Option<super::ScopedRoot>)) -> RawVal {
+        match root {
+            Some(root) => RawVal::from_u32(self.rooted(*root).unwrap_or(0)),
+            None => value.to_slot(),
+        }
+    }
+
+    /// Makes a struct.
+    ///
+    /// # Errors
+    ///
+    /// Where the type is no struct type, values do not fit its fields, or the heap is full.
+    pub fn make_struct(&mut self, ty: TypeId, values: &[Value]) -> anyhow::Result<RawAny> {
+        let defined = self.runtime.types.ty(ty);
+        let Some(CompositeType::Struct(fields)) = defined.as_ref().map(|ty| &ty.composite) else {
+            anyhow::bail!("the type is no struct type");
+        };
+        self.check_fields("struct", fields.fields().iter(), values)?;
+        let scope = self.enter_roots();
+        let made = self.fill_struct(ty, values);
+        self.leave_roots(scope);
+        made
+    }
+
+    fn fill_struct(&mut self, ty: TypeId, values: &[Value]) -> anyhow::Result<RawAny> {
+        let values = self.root_values(values);
+        let object = self.new_struct(ty)?;
+        for (i, value) in values.iter().enumerate() {
+            let slot = self.rooted_slot(value);
+            self.write_field(object, i, slot)?;
+        }
+        Ok(RawAny(object))
+    }
+
+    /// Makes an array: of these elements, or of one value `length` times.
+    ///
+    /// # Errors
+    ///
+    /// Where the type is no array type, values do not fit its elements, or the heap is full.
+    pub fn make_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> anyhow::Result<RawAny> {
+        let defined = self.runtime.types.ty(ty);
+        let Some(CompositeType::Array(array)) = defined.as_ref().map(|ty| &ty.composite) else {
+            anyhow::bail!("the type is no array type");
+        };
+        let field = array.field_type();
+        self.check_fields("array", values.iter().map(|_| &field), values)?;
+        let scope = self.enter_roots();
+        let made = self.fill_array(ty, values, length);
+        self.leave_roots(scope);
+        made
+    }
+
+    fn fill_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> anyhow::Result<RawAny> {
+        let values = self.root_values(values);
+        let array = self.gc_alloc_array(ty, length)?;
+        let Some(last) = values.last() else { return Ok(RawAny(array)) };
+        for i in 0..length {
+            let slot = self.rooted_slot(values.get(i as usize).unwrap_or(last));
+            self.write_element(array, i, slot)?;
+        }
+        Ok(RawAny(array))
+    }
+
+    fn read_value(&self, slot: u32, storage: StorageType) -> Value {
+        let bits = self.read_slot(slot, storage);
+        Value::from_slot(self.value_type(storage.unpack()), bits)
+    }
+
+    fn write_value(&mut self, slot: u32, field: FieldType, value: &Value, what: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(field.mutability() == Mutability::Var, "{what} is immutable and cannot be set");
+        self.check_type(value, field.element_type().unpack(), what)?;
+        self.write_slot(slot, field.element_type(), value.to_slot());
+        Ok(())
+    }
+
+    /// A field of a struct; small ones are zero-extended.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such field.
+    pub fn struct_get(&mut self, object: RawAny, field: usize) -> anyhow::Result<Value> {
+        let (slot, ty) = self.field(object.0, field)?;
+        Ok(self.read_value(slot, ty.element_type()))
+    }
+
+    /// Writes a field of a struct.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such field, it is immutable, or the value not of its type.
+    pub fn struct_set(&mut self, object: RawAny, field: usize, value: &Value) -> anyhow::Result<()> {
+        let (slot, ty) = self.field(object.0, field)?;
+        self.write_value(slot, ty, value, "the field")
+    }
+
+    /// The length of an array.
+    pub fn array_len(&self, array: RawAny) -> u32 {
+        self.array_length(array.0)
+    }
+
+    /// An element of an array; small ones are zero-extended.
+    ///
+    /// # Errors
+    ///
+    /// Where the index is outside.
+    pub fn array_get(&mut self, array: RawAny, index: u32) -> anyhow::Result<Value> {
+        let (slot, ty) = self.element(array.0, index)?;
+        Ok(self.read_value(slot, ty.element_type()))
+    }
+
+    /// Writes an element of an array.
+    ///
+    /// # Errors
+    ///
+    /// Where the index is outside, the elements are immutable, or the value not of their type.
+    pub fn array_set(&mut self, array: RawAny, index: u32, value: &Value) -> anyhow::Result<()> {
+        let (slot, ty) = self.element(array.0, index)?;
+        self.write_value(slot, ty, value, "the element")
+    }
+
+    /// A reference of the `any` hierarchy as one of the `extern` hierarchy: the same object.
+    pub fn externalize(reference: RawAny) -> crate::RawExtern {
+        crate::RawExtern(reference.0)
+    }
+
+    /// A reference of the `extern` hierarchy as one of the `any` hierarchy: the same object.
+    pub fn internalize(reference: crate::RawExtern) -> RawAny {
+        RawAny(reference.0)
+    }
+
+    /// Whether a reference is to a host value.
+    pub fn is_host_value(&self, reference: RawAny) -> bool {
+        reference.0 != 0 && reference.0 & 1 == 0 && self.object_header(reference.0) & header::EXTERN != 0
+    }
+
+    /// Whether two references are to the same object, or the same small integer.
+    pub fn same_ref(a: RawAny, b: RawAny) -> bool {
+        a.0 == b.0
+    }
+
+    /// Collects all garbage now.
+    ///
+    /// # Errors
+    ///
+    /// As an allocation's.
+    pub fn collect_garbage(&mut self) -> anyhow::Result<()> {
+        self.collect(true)
+    }
+
+    /// The type of a value as it is: of an object its own, of anything else that of its kind.
+    pub fn type_of_value(&self, value: &Value) -> ValType {
+        match *value {
+            Value::Any(reference) if !value.is_null() => {
+                belljar_core::RefType::new(false, self.heap_type_of(reference.0)).into()
+            }
+            _ => value.ty(),
+        }
+    }
+}
