@@ -90,7 +90,12 @@ impl<'a> Translator<'a> {
         let header = self.module.facts(func).calls_itself_last.then(|| self.start_tail_loop());
         let reader = self.read_locals(func)?;
         let results = self.module.funcs()[index.index()];
-        self.s.control.push(Frame::body(results, height));
+        let handler = match place {
+            Place::Inside => self.handler(),
+            // What calls it has left its own handlers.
+            Place::Last | Place::LastInside => self.body_handler(),
+        };
+        self.s.control.push(Frame::body(results, height, handler));
         self.activations.push(Activation { reader, func, call: self.position, first_local, header, place });
         if header.is_some() || self.activations.len() == 1 {
             self.check_limits();

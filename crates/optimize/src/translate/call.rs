@@ -1,6 +1,7 @@
 //! Calls: of functions known by index, and of code that was looked up.
 
 use super::activation::Place;
+use super::handler::HandlerId;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::harvest;
@@ -35,13 +36,16 @@ impl Translator<'_> {
         {
             return self.inline(defined, Place::Inside);
         }
-        self.call_out(callee);
+        self.call_out(callee, self.handler());
         Ok(())
     }
 
-    /// Calls with the topmost values what is not inlined.
-    pub(super) fn call_out(&mut self, callee: Callee) {
+    /// Calls with the topmost values what is not inlined. What it throws goes to the handler.
+    pub(super) fn call_out(&mut self, callee: Callee, handler: Option<HandlerId>) {
         let (target, ty) = self.before_call(callee);
+        if let Some(handler) = handler {
+            return self.try_call(target, ty, handler);
+        }
         let call = match target {
             Target::Func(func) => self.b.ins().call(func, &self.s.call_args),
             Target::Code(signature, code) => self.b.ins().call_indirect(signature, code, &self.s.call_args),

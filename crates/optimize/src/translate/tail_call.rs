@@ -51,7 +51,9 @@ impl Translator<'_> {
         if place == Place::Last {
             self.jump_out(callee);
         } else {
-            self.call_out(callee);
+            // The body's own handlers are left with it.
+            let handler = self.body_handler();
+            self.call_out(callee, handler);
             self.return_();
         }
         Ok(())

@@ -8,7 +8,7 @@ use crate::region::Regions;
 use crate::tuning::LEAF_VALUES;
 use belljar_abi::{InlinedPos, SourcePos};
 use belljar_compile::ModulePlan;
-use belljar_core::{DefinedFuncIndex, WasmPc};
+use belljar_core::{DefinedFuncIndex, TagIndex, WasmPc};
 use belljar_module::Module;
 use cranelift_codegen::ir::{Block, SourceLoc, Value};
 use cranelift_codegen::isa::TargetIsa;
@@ -116,9 +116,16 @@ impl<'a> Translator<'a> {
     /// Follows the nesting of operators that are never reached.
     fn skip(&mut self, op: &Operator<'_>) {
         match op {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => self.skipped += 1,
-            Operator::End if self.skipped > 0 => self.skipped -= 1,
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => self.skipped += 1,
+            Operator::End | Operator::Delegate { .. } if self.skipped > 0 => self.skipped -= 1,
             Operator::End => self.end(),
+            Operator::Delegate { relative_depth } => self.delegate(*relative_depth as usize),
+            Operator::Catch { tag_index } if self.skipped == 0 => self.catch(Some(TagIndex(*tag_index))),
+            Operator::CatchAll if self.skipped == 0 => self.catch(None),
             Operator::Else if self.skipped == 0 => self.otherwise(),
             _ => {}
         }
@@ -155,6 +162,7 @@ impl<'a> Translator<'a> {
                     || self.memory(op)
                     || self.branch(op)
                     || self.control(op)
+                    || self.exceptions(op)
                     || self.state(op)?
                     || self.bulk(op)
                     || self.simd(op);
@@ -188,6 +196,8 @@ fn is_silent(op: &Operator<'_>) -> bool {
             | Operator::F32Const { .. }
             | Operator::F64Const { .. }
             | Operator::Block { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. }
             | Operator::Drop
             | Operator::Nop
             | Operator::Else
