@@ -151,7 +151,8 @@ impl Theirs {
             config.consume_fuel(true);
             wasmi::Engine::new(&config)
         });
-        let module = wasmi::Module::new(engine, wasm).expect("a valid module compiles in wasmi");
+        let module = wasmi::Module::new(engine, belljar_fuzz::for_wasmi(wasm))
+            .expect("a valid module compiles in wasmi");
         let limits = wasmi::StoreLimitsBuilder::new().memory_size(16 << 20).table_elements(100_000).build();
         let mut store = wasmi::Store::new(engine, limits);
         store.limiter(|limits| limits);

@@ -1,5 +1,9 @@
 //! What the fuzz targets share: generated modules, and a store that no module can exhaust.
 
+mod for_wasmi;
+
+pub use for_wasmi::for_wasmi;
+
 use arbitrary::{Result, Unstructured};
 use belljar::{Config, Engine, Store, StoreLimits, StoreLimitsBuilder};
 use std::sync::OnceLock;

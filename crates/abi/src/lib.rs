@@ -29,22 +29,20 @@ mod code;
 mod context;
 pub mod gc;
 mod layout;
+mod memory;
 mod object;
 
 pub use builtin::{Builtin, BuiltinRow, BuiltinType};
 pub use code::*;
 pub use context::{StoreContext, pending};
 pub use layout::{GLOBAL_SIZE, LayoutCounts, TablePlace, VmLayout};
+pub use memory::{GUARD_SIZE, can_be_reserved, is_guarded};
 pub use object::{ConstHeader, FuncObject, GuestTable, MemoryDef, MemoryRef};
 
 /// Bytes between the constant and the mutable half of a store's region, and so between an instance's
 /// constant block and its context. It bounds the sum of all constant blocks of a store: half a million
 /// escaping functions.
 pub const CONTEXT_DISTANCE: usize = 32 << 20;
-
-/// Bytes of address space behind a 32-bit memory's 4 GiB that fault, so that an access with a constant
-/// offset up to this needs no check of its own.
-pub const GUARD_SIZE: u64 = 32 << 20;
 
 /// Types that an engine may know at most: as many as one module may define.
 pub const MAX_TYPES: usize = 1_000_000;

@@ -71,6 +71,20 @@ impl Config {
         self
     }
 
+    /// Whether relaxed vector instructions give what the specification's deterministic profile says, which is
+    /// the same on every machine, instead of what the processor does best. Default: no.
+    pub fn relaxed_simd_deterministic(&mut self, enable: bool) -> &mut Self {
+        self.tunables.deterministic_relaxed_simd = enable;
+        self
+    }
+
+    /// Whether code is arranged as the custom section `metadata.code.branch_hint` advises. Hints change no result,
+    /// and malformed ones are ignored. Default: yes.
+    pub fn wasm_branch_hinting(&mut self, enable: bool) -> &mut Self {
+        self.tunables.branch_hints = enable;
+        self
+    }
+
     /// Whether calls of small functions are replaced by their bodies. Default: yes.
     pub fn compiler_inlining(&mut self, enable: bool) -> &mut Self {
         self.tunables.inlining = enable;

@@ -87,8 +87,8 @@ pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreConte
 pub use table::Table;
 pub use tag::Tag;
 pub use types::{
-    ExportType, ExternType, FieldType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability,
-    RefType, StorageType, TableType, TagType, ValType,
+    ExportType, ExternType, FieldType, FuncType, GlobalType, HeapType, ImportType, MemoryType,
+    MemoryTypeBuilder, MemoryTypeError, Mutability, RefType, StorageType, TableType, TagType, ValType,
 };
 pub use values::{Ref, V128, Val};
 pub use wasm_ty::{WasmParams, WasmResults, WasmRet, WasmTy};

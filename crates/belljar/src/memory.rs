@@ -98,9 +98,19 @@ impl Memory {
         self.data(&store).len()
     }
 
-    /// Its size in pages of 64 KiB.
+    /// Its size in pages.
     pub fn size(&self, store: impl AsContext) -> u64 {
-        self.data_size(store) as u64 / belljar_core::WASM_PAGE_SIZE
+        self.data_size(&store) as u64 / self.page_size(&store)
+    }
+
+    /// Bytes of a page: 65536, or 1 where its type says so.
+    pub fn page_size(&self, store: impl AsContext) -> u64 {
+        self.ty(store).page_size()
+    }
+
+    /// The power of two that the page size is.
+    pub fn page_size_log2(&self, store: impl AsContext) -> u8 {
+        self.ty(store).page_size_log2()
     }
 
     /// Makes it `delta` pages larger. Returns the size before.
@@ -115,7 +125,7 @@ impl Memory {
         old.ok_or_else(|| {
             let core = store.0.core();
             let ty = core.memory_type(self.id);
-            let now = core.memory_data(self.id).len() as u64 / belljar_core::WASM_PAGE_SIZE;
+            let now = core.memory_data(self.id).len() as u64 / ty.page_size();
             anyhow::anyhow!(
                 "could not grow the memory by {delta} pages: it has {now} and may have {}",
                 ty.page_limit()

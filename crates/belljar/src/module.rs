@@ -162,7 +162,5 @@ fn load(
     let plan = ModulePlan::new(described, tunables);
     let artifact = belljar_compile::compile(&plan, engine.tier())?;
     let reserved = tunables.memory_access == MemoryAccess::Reserved;
-    // Only a module that has memories depends on how they are kept.
-    let needs = reserved && !described.memories().is_empty();
-    LoadedModule::new(engine.runtime(), described.clone(), artifact, needs)
+    LoadedModule::new(engine.runtime(), described.clone(), artifact, reserved)
 }

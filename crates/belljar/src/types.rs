@@ -7,7 +7,8 @@ use belljar_vm::Runtime;
 use std::sync::Arc;
 
 pub use belljar_core::{
-    FieldType, GlobalType, HeapType, MemoryType, Mutability, RefType, StorageType, TableType, ValType,
+    FieldType, GlobalType, HeapType, MemoryType, MemoryTypeBuilder, MemoryTypeError, Mutability, RefType,
+    StorageType, TableType, ValType,
 };
 
 /// A type as it is handed to the embedder, who may name what it refers to at any time after.

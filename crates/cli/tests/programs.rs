@@ -1,5 +1,5 @@
 //! Real programs, where they are at hand: those of `../shared/programs`, beside the workspace, that need nothing
-//! beyond WebAssembly 2.0. Exit code and output are as expected.
+//! beyond WebAssembly 2.0 and some proposals. Exit code and output are as expected.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -10,6 +10,9 @@ use std::process::{Command, Stdio};
 fn programs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/programs")
 }
+
+/// What programs may need, by the names of the switches.
+const FEATURES: [&str; 3] = ["simd", "relaxed-simd", "memory64"];
 
 /// The texts of a JSON array, or none.
 fn texts(value: &Value) -> Vec<String> {
@@ -25,6 +28,9 @@ fn pairs(value: &Value) -> Vec<(String, String)> {
 
 fn options(case: &Value, root: &Path, scratch: &Path) -> Vec<String> {
     let mut options = Vec::new();
+    for feature in texts(&case["needs"]) {
+        options.extend(["--enable".into(), feature]);
+    }
     for (guest, host) in pairs(&case["dirs"]) {
         let dir = if host.starts_with("scratch") { scratch.join(&host) } else { root.join(&host) };
         if host.starts_with("scratch") {
@@ -93,7 +99,7 @@ fn programs_give_what_they_should() {
     let cases: Vec<Value> = serde_json::from_str(&cases).unwrap();
     let mut failures = String::new();
     for case in &cases {
-        if texts(&case["needs"]).iter().any(|feature| feature != "simd") {
+        if texts(&case["needs"]).iter().any(|feature| !FEATURES.contains(&feature.as_str())) {
             continue;
         }
         if let Err(why) = run(case, &root) {

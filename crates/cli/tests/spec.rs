@@ -39,6 +39,50 @@ fn version_2_0_simd() {
     all_pass(&Config::new(), scripts, 25_989);
 }
 
+/// With memories reserved where they can be, and with checks.
+fn both_accesses(config: &mut Config, suite: Proposal, at_least: usize) {
+    for reserve in [true, false] {
+        all_pass(config.memory_reservation(reserve), proposal(suite), at_least);
+    }
+}
+
+#[test]
+fn memory64() {
+    both_accesses(Config::new().wasm_memory64(true), Proposal::Memory64, 1_606);
+}
+
+#[test]
+fn multi_memory() {
+    both_accesses(Config::new().wasm_multi_memory(true), Proposal::MultiMemory, 912);
+}
+
+#[test]
+fn extended_const() {
+    all_pass(Config::new().wasm_extended_const(true), proposal(Proposal::ExtendedConst), 284);
+}
+
+#[test]
+fn relaxed_simd() {
+    for deterministic in [false, true] {
+        let mut config = Config::new();
+        config.wasm_relaxed_simd(true).relaxed_simd_deterministic(deterministic);
+        all_pass(&config, proposal(Proposal::RelaxedSimd), 77);
+    }
+}
+
+#[test]
+fn custom_page_sizes() {
+    let mut config = Config::new();
+    // Its scripts use several memories and 64-bit addresses.
+    config.wasm_custom_page_sizes(true).wasm_multi_memory(true).wasm_memory64(true);
+    both_accesses(&mut config, Proposal::CustomPageSizes, 207);
+}
+
+#[test]
+fn wide_arithmetic() {
+    all_pass(Config::new().wasm_wide_arithmetic(true), proposal(Proposal::WideArithmetic), 109);
+}
+
 #[test]
 fn simd_with_several_memories() {
     let mut config = Config::new();
@@ -63,19 +107,22 @@ fn tail_calls() {
     all_pass(&config, scripts, 1);
     let scripts = version_3_0(&["return_call.wast", "return_call_indirect.wast", "return_call_ref.wast"]);
     all_pass(&config, scripts, 170);
-    own_pass(&config, "tests/scripts/tail-call", 10);
+    folder_passes(&config, "tests/scripts/tail-call", 10);
     config.compiler_inlining(false).gc_stress(false).consume_fuel(false);
-    own_pass(&config, "tests/scripts/tail-call", 10);
+    folder_passes(&config, "tests/scripts/tail-call", 10);
 }
 
-/// Runs our own scripts of a folder.
+/// Runs the scripts of a folder beside this one, those of its own folders not.
 #[track_caller]
-fn own_pass(config: &Config, folder: &str, at_least: usize) {
+fn folder_passes(config: &Config, folder: &str, at_least: usize) {
     let engine = Engine::new(config).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut total = Report::default();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         total.merge(run_script(&engine, &path, &std::fs::read_to_string(&path).unwrap()));
     }
     let failures: String = total.failures.iter().map(|f| format!("\n{f}")).collect();
@@ -86,5 +133,16 @@ fn own_pass(config: &Config, folder: &str, at_least: usize) {
 /// What the optimizing tier rewrites still means the same.
 #[test]
 fn scripts_of_the_optimizing_tier() {
-    own_pass(&Config::new(), "../optimize/tests/scripts", 500);
+    folder_passes(&Config::new(), "../optimize/tests/scripts", 500);
+}
+
+/// What the suites of the proposals leave out.
+#[test]
+fn scripts_of_our_own() {
+    let mut config = Config::new();
+    config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true);
+    config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true);
+    for reserve in [true, false] {
+        folder_passes(config.memory_reservation(reserve), "tests/scripts", 212);
+    }
 }

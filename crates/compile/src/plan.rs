@@ -1,9 +1,9 @@
 //! Decisions about a whole module that every function's code depends on.
 
-use crate::Tunables;
+use crate::{MemoryAccess, Tunables};
 use belljar_abi::gc::{ArrayLayout, FieldLayout};
-use belljar_core::{CompositeType, FuncIndex, TableIndex, TypeIndex};
-use belljar_module::{ElemItems, Module, SegmentMode};
+use belljar_core::{CompositeType, FuncIndex, MemoryIndex, TableIndex, TypeIndex};
+use belljar_module::{BranchHints, ElemItems, Module, SegmentMode};
 
 /// The contents of a table that never changes.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct ModulePlan<'a> {
     pub read_only_tables: Vec<Option<ReadOnlyTable>>,
     /// Imports that need a thunk, in the order of their thunks.
     pub thunks: Vec<FuncIndex>,
+    /// Which way branches usually go, where the module says and is heeded.
+    pub branch_hints: BranchHints,
     objects: Vec<ObjectPlan>,
 }
 
@@ -46,11 +48,12 @@ impl<'a> ModulePlan<'a> {
             .collect();
         thunks.sort_unstable();
         thunks.dedup();
+        let branch_hints = if tunables.branch_hints { module.branch_hints() } else { BranchHints::default() };
         let objects = match module.uses_heap() {
             true => module.types().iter().map(|ty| object_plan(module, &ty.composite)).collect(),
             false => Vec::new(),
         };
-        Self { module, tunables, read_only_tables, thunks, objects }
+        Self { module, tunables, read_only_tables, thunks, branch_hints, objects }
     }
 
     /// How structs of a type lie, or exceptions whose tag has it.
@@ -74,6 +77,15 @@ impl<'a> ModulePlan<'a> {
         match self.objects[ty.index()] {
             ObjectPlan::Array(layout) => layout,
             ObjectPlan::Fields(_) => panic!("validation has seen an array type"),
+        }
+    }
+
+    /// How accesses to a memory are kept inside: only where the whole of it can be reserved have the tunables a
+    /// say.
+    pub fn memory_access(&self, memory: MemoryIndex) -> MemoryAccess {
+        match belljar_abi::can_be_reserved(&self.module.memories()[memory.index()]) {
+            true => self.tunables.memory_access,
+            false => MemoryAccess::Checked,
         }
     }
 

@@ -1,19 +1,19 @@
 //! Everything besides the module that shapes its code.
 
-/// How accesses to 32-bit memories are kept inside.
+/// How accesses to a memory are kept inside.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MemoryAccess {
-    /// Each memory is 4 GiB and a guard of address space, at an address that never changes; what is outside
+    /// The memory is 4 GiB and a guard of address space, at an address that never changes; what is outside
     /// faults.
     Reserved,
-    /// Memories may be smaller than that and may move: every access is checked.
+    /// The memory may be smaller than that and may move: every access is checked.
     Checked,
 }
 
 /// Everything besides the module that shapes its code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tunables {
-    /// How memory accesses are kept inside.
+    /// How accesses are kept inside memories that can be reserved whole; others are always checked.
     pub memory_access: MemoryAccess,
     /// Count fuel.
     pub consume_fuel: bool,
@@ -23,6 +23,10 @@ pub struct Tunables {
     pub inlining: bool,
     /// Give every NaN that an operation makes the canonical bits.
     pub canonical_nans: bool,
+    /// Relaxed vector instructions give what the specification's deterministic profile says.
+    pub deterministic_relaxed_simd: bool,
+    /// Heed the module's hints about branches.
+    pub branch_hints: bool,
 }
 
 impl Default for Tunables {
@@ -33,6 +37,8 @@ impl Default for Tunables {
             epoch_interruption: false,
             inlining: true,
             canonical_nans: false,
+            deterministic_relaxed_simd: false,
+            branch_hints: true,
         }
     }
 }

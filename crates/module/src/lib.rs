@@ -3,6 +3,7 @@
 //! In: bytes, and which features are on. Out: a description that owns its bytes, so that later stages slice
 //! function bodies and segments out of it. Never: I/O, `unsafe`, or a decision about how code is made.
 
+mod branch_hints;
 mod const_expr;
 mod describe;
 mod error;
@@ -13,6 +14,7 @@ mod names;
 mod validate;
 mod wasm_types;
 
+pub use branch_hints::BranchHints;
 pub use const_expr::{Arithmetic, ConstExpr, ConstOp};
 pub use error::ModuleError;
 pub use facts::{FuncFacts, TableUse};

@@ -1,5 +1,6 @@
 //! A described module: everything in a binary but the instructions, with its bytes.
 
+use crate::branch_hints::{self, BranchHints};
 use crate::{ConstExpr, FuncFacts, Names, TableUse};
 use belljar_abi::{LayoutCounts, VmLayout};
 use belljar_core::{
@@ -331,6 +332,11 @@ impl Module {
     pub fn custom_section(&self, name: &str) -> Option<&[u8]> {
         let (_, range) = self.custom_sections.iter().find(|(n, _)| &**n == name)?;
         Some(&self.bytes[range.clone()])
+    }
+
+    /// The hints about branches, read anew at each call.
+    pub fn branch_hints(&self) -> BranchHints {
+        BranchHints::read(self.custom_section(branch_hints::SECTION).unwrap_or_default())
     }
 
     /// Where each part of an instance lies.

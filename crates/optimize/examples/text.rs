@@ -15,6 +15,12 @@ use belljar_optimize::Optimizer;
 use std::error::Error;
 use std::time::Instant;
 
+/// Whatever a module might use.
+const FEATURES: WasmFeatures = WasmFeatures::WASM3
+    .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::CUSTOM_PAGE_SIZES)
+    .union(WasmFeatures::THREADS);
+
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (Some(path), Some(out)) = (args.first(), args.get(1)) else {
@@ -22,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let tunables = Tunables { inlining: std::env::var_os("NO_INLINING").is_none(), ..Tunables::default() };
     let started = Instant::now();
-    let module = validate(wat::parse_file(path)?.into(), WasmFeatures::WASM2)?;
+    let module = validate(wat::parse_file(path)?.into(), FEATURES)?;
     println!("validated in {:?}", started.elapsed());
     let started = Instant::now();
     let plan = ModulePlan::new(&module, tunables);

@@ -55,6 +55,9 @@ pub(crate) const LEAF_VALUES: usize = 1024;
 /// where they are reserved whole: no 32-bit index reaches outside.
 pub(crate) const TABLE_INDEX_GUARD: bool = true;
 
+/// The same for memories that are never reserved whole: a 64-bit index reaches everything in the host's process.
+pub(crate) const MEMORY_INDEX_GUARD: bool = true;
+
 /// Bytes of an object up to which it is made in place: larger ones are rare, and filling them takes longer than the
 /// call. Well below what goes to the old space at once.
 pub(crate) const INLINE_ALLOC_BYTES: u32 = 4096;

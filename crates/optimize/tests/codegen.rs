@@ -6,6 +6,12 @@ use belljar_compile::{ModulePlan, Tunables, compile};
 use belljar_module::{EntityIndex, Module, WasmFeatures, validate};
 use belljar_optimize::Optimizer;
 
+/// What the modules here use.
+const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .union(WasmFeatures::MEMORY64)
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::WIDE_ARITHMETIC);
+
 struct Compiled {
     module: Module,
     artifact: Artifact,
@@ -13,7 +19,7 @@ struct Compiled {
 
 impl Compiled {
     fn new(wat: &str, tunables: Tunables) -> Self {
-        let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM2).unwrap();
+        let module = validate(wat::parse_str(wat).unwrap().into(), FEATURES).unwrap();
         let artifact = compile(&ModulePlan::new(&module, tunables), &Optimizer::new().unwrap()).unwrap();
         Self { module, artifact }
     }
@@ -104,4 +110,97 @@ fn constant_globals_are_constants() {
             (func (export "f") (result i32) (i32.add (global.get $g) (i32.const 1))))"#,
     );
     assert!(count(compiled.code("f"), &[42, 0, 0, 0]) == 1);
+}
+
+#[test]
+fn wide_arithmetic_is_what_the_processor_has() {
+    let compiled = plain(
+        r#"(module
+            (func (export "add") (param i64 i64 i64 i64) (result i64 i64)
+                (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
+            (func (export "sub") (param i64 i64 i64 i64) (result i64 i64)
+                (i64.sub128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
+            (func (export "mul_s") (param i64 i64) (result i64 i64)
+                (i64.mul_wide_s (local.get 0) (local.get 1)))
+            (func (export "mul_u") (param i64 i64) (result i64 i64)
+                (i64.mul_wide_u (local.get 0) (local.get 1))))"#,
+    );
+    for export in ["add", "sub", "mul_s", "mul_u"] {
+        // Two instructions, or one, between what every function has and some moves.
+        assert!(compiled.code(export).len() <= 24, "{export}: {:x?}", compiled.code(export));
+    }
+}
+
+#[test]
+fn accesses_through_a_64_bit_pointer_share_their_check() {
+    let compiled = plain(
+        r#"(module (memory i64 1)
+            (func (export "shared") (param i64) (result i64)
+                (i64.add (i64.load offset=8 (local.get 0)) (i64.load offset=16 (local.get 0))))
+            (func (export "static") (result i64) (i64.load offset=65528 (i64.const 0))))"#,
+    );
+    // One conditional move, and no trap but the accesses themselves.
+    let shared = compiled.code("shared");
+    assert_eq!(count(shared, &[0x0f, 0x42]), 1, "{shared:x?}");
+    assert_eq!(count(shared, &[0x0f, 0x0b]), 0, "{shared:x?}");
+    // The first page is always there.
+    assert_eq!(count(compiled.code("static"), &[0x0f, 0x42]), 0, "{:x?}", compiled.code("static"));
+}
+
+#[test]
+fn relaxed_vector_instructions_are_single_ones() {
+    let wat = r#"(module
+        (func (export "swizzle") (param v128 v128) (result v128)
+            (i8x16.relaxed_swizzle (local.get 0) (local.get 1)))
+        (func (export "trunc") (param v128) (result v128) (i32x4.relaxed_trunc_f32x4_s (local.get 0)))
+        (func (export "trunc zero") (param v128) (result v128)
+            (i32x4.relaxed_trunc_f64x2_s_zero (local.get 0)))
+        (func (export "dot") (param v128 v128) (result v128)
+            (i16x8.relaxed_dot_i8x16_i7x16_s (local.get 0) (local.get 1)))
+        (func (export "min") (param v128 v128) (result v128)
+            (f32x4.relaxed_min (local.get 0) (local.get 1))))"#;
+    let compiled = plain(wat);
+    for export in ["swizzle", "trunc", "trunc zero", "dot", "min"] {
+        assert!(compiled.code(export).len() <= 20, "{export}: {:x?}", compiled.code(export));
+    }
+    let same = Compiled::new(wat, Tunables { deterministic_relaxed_simd: true, ..Tunables::default() });
+    assert!(same.code("trunc").len() > 24);
+}
+
+#[test]
+fn what_is_unlikely_lies_behind_the_return() {
+    let wat = r#"(module
+        (import "" "" (func $rare))
+        (func (export "if") (param i32)
+            local.get 0
+            (@metadata.code.branch_hint "\00")
+            if call $rare end)
+        (func (export "else") (param i32) (result i32)
+            local.get 0
+            (@metadata.code.branch_hint "\01")
+            if (result i32) i32.const 5 else call $rare i32.const 6 end)
+        (func (export "br_if") (param i32)
+            (block $out
+                local.get 0
+                (@metadata.code.branch_hint "\00")
+                br_if $out
+                return)
+            call $rare)
+        (func (export "fall through") (param i32)
+            (block $out
+                local.get 0
+                (@metadata.code.branch_hint "\01")
+                br_if $out
+                call $rare)))"#;
+    let hinted = plain(wat);
+    let deaf = Compiled::new(wat, Tunables { branch_hints: false, ..Tunables::default() });
+    let is_behind = |code: &[u8]| {
+        // `call` through a register or memory, `ret`.
+        let call = code.windows(2).position(|w| w[0] == 0xff && w[1] & 0x38 == 0x10).unwrap();
+        call > code.iter().position(|b| *b == 0xc3).unwrap()
+    };
+    for export in ["if", "else", "br_if", "fall through"] {
+        assert!(is_behind(hinted.code(export)), "{export}: {:x?}", hinted.code(export));
+    }
+    assert!(["if", "else", "fall through"].iter().all(|export| !is_behind(deaf.code(export))));
 }

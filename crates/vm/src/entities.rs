@@ -50,7 +50,7 @@ impl<T: 'static> StoreInner<T> {
         self.limited(|core, limiter| core.push_memory(ty, None, None, limiter, true))
     }
 
-    /// Grows a memory by pages of 64 KiB; the old size in pages, `None` where it may not or cannot.
+    /// Grows a memory by pages; the old size in pages, `None` where it may not or cannot.
     ///
     /// # Errors
     ///

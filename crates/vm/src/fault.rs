@@ -4,7 +4,6 @@
 //! Never: work before a guest has trapped.
 
 use crate::loaded::LoadedModule;
-use crate::memory::RESERVATION;
 use crate::store::StoreCore;
 use crate::walk::{RawFrame, RawStack};
 use belljar_core::{DataIndex, MemoryIndex, WasmPc};
@@ -68,9 +67,8 @@ impl StoreCore {
 
     /// The offset of an address in the memory whose reservation holds it, and that memory's size.
     fn reserved_memory_at(&self, address: usize) -> Option<(u64, u64)> {
-        let memories = self.memories.iter().map(|m| &m.memory).filter(|m| m.is_reserved());
-        let mut placed = memories.map(|m| (address.wrapping_sub(m.base()), m.length()));
-        placed.find(|(offset, _)| *offset < RESERVATION).map(|(offset, size)| (offset as u64, size as u64))
+        let memory = &self.memories.iter().find(|m| m.memory.holds(address))?.memory;
+        Some(((address - memory.base()) as u64, memory.length() as u64))
     }
 
     /// The size of a memory as the code of a module sees it. Code does not say whose instance it runs for: where

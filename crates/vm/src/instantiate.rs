@@ -160,12 +160,12 @@ impl StoreCore {
                 ImportValue::Entity(Entity::Func(_)) | ImportValue::Host(_) => {}
             }
         }
-        let reserve = builder.module.needs_reserved_memory();
+        let reserve = builder.module.reserves();
         for i in memories.len()..described.memories().len() {
             let image = builder.module.image(i);
             let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
             let made = self.push_memory(described.memories()[i], image, None, limiter, reserve)?;
-            if reserve && !self.memory_is_reserved(made) {
+            if builder.module.needs_reserved(MemoryIndex::new(i)) && !self.memory_is_reserved(made) {
                 self.memories.pop();
                 return Err(NeedsChecks.into());
             }
@@ -295,12 +295,16 @@ impl StoreCore {
             }
             (EntityIndex::Memory(i), ImportValue::Entity(Entity::Memory(m))) => {
                 let (want, have) = (described.memories()[i.index()], self.memory_type(*m));
-                anyhow::ensure!(!module.needs_reserved_memory() || self.memory_is_reserved(*m), NeedsChecks);
                 let pages = self.memories[*m].memory.length() as u64 / have.page_size();
-                want.is_64() == have.is_64()
+                let fits = want.is_64() == have.is_64()
                     && want.is_shared() == have.is_shared()
                     && want.page_size() == have.page_size()
-                    && limits_fit(want.minimum(), want.maximum(), pages, have.maximum())
+                    && limits_fit(want.minimum(), want.maximum(), pages, have.maximum());
+                anyhow::ensure!(
+                    !fits || !module.needs_reserved(i) || self.memory_is_reserved(*m),
+                    NeedsChecks
+                );
+                fits
             }
             (EntityIndex::Global(i), ImportValue::Entity(Entity::Global(g))) => {
                 let want = described.globals()[i.index()].map(&mut module.resolve());

@@ -6,8 +6,8 @@ use crate::memory::MemoryImage;
 use crate::runtime::Runtime;
 use crate::types::TypeSet;
 use anyhow::Context;
-use belljar_abi::Artifact;
-use belljar_core::{ExternType, TypeId, TypeIndex, TypeRef};
+use belljar_abi::{Artifact, can_be_reserved};
+use belljar_core::{ExternType, MemoryIndex, TypeId, TypeIndex, TypeRef};
 use belljar_module::{EntityIndex, Module};
 use std::any::Any;
 use std::sync::{Arc, OnceLock, Weak};
@@ -25,7 +25,7 @@ pub struct LoadedModule {
 
 impl LoadedModule {
     /// Puts a module's linked code into executable memory. `needs_reserved_memory`: the code checks no
-    /// access to 32-bit memories.
+    /// access to memories that can be reserved whole.
     ///
     /// # Errors
     ///
@@ -63,9 +63,14 @@ impl LoadedModule {
         std::ptr::eq(self.runtime.as_ptr(), Arc::as_ptr(runtime))
     }
 
-    /// Whether its code runs only with memories that are reserved whole.
-    pub fn needs_reserved_memory(&self) -> bool {
+    /// Whether its memories are to get all the address space that they may need.
+    pub(crate) fn reserves(&self) -> bool {
         self.needs_reserved_memory
+    }
+
+    /// Whether its code runs only where this memory is reserved whole.
+    pub(crate) fn needs_reserved(&self, memory: MemoryIndex) -> bool {
+        self.needs_reserved_memory && can_be_reserved(&self.module.memories()[memory.index()])
     }
 
     /// Address of its text.

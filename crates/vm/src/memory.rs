@@ -4,7 +4,7 @@
 //! store's and its limiter's.
 
 use crate::sys::{Mapping, Protection, anonymous_file, page_size, written_pages};
-use belljar_abi::GUARD_SIZE;
+use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
 use belljar_core::MemoryType;
 use belljar_module::{Module, SegmentMode};
 use rustix::fd::OwnedFd;
@@ -13,6 +13,30 @@ use std::sync::{Arc, Mutex};
 
 /// Address space of a reserved 32-bit memory.
 pub(crate) const RESERVATION: usize = (4 << 30) + GUARD_SIZE as usize;
+
+/// Address space that other memories get to grow into, so that growth moves few of them.
+const GROWTH_ROOM: usize = 8 << 30;
+
+/// Address space that so many bytes of a memory of this type need: whole pages, one at least, and the guard.
+fn footprint(ty: &MemoryType, bytes: usize) -> io::Result<usize> {
+    let guard = if is_guarded(ty) { GUARD_SIZE as usize } else { 0 };
+    let pages = bytes.max(1).checked_next_multiple_of(page_size());
+    pages.and_then(|b| b.checked_add(guard)).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// Address space for a memory that is not reserved whole: for `room` bytes as far as its type allows and they
+/// can be had, for `length` bytes otherwise.
+fn movable(ty: &MemoryType, length: usize, room: usize) -> io::Result<Mapping> {
+    let needed = footprint(ty, length)?;
+    let most = ty.bytes(ty.page_limit()).and_then(|b| usize::try_from(b).ok());
+    let wanted = footprint(ty, room.min(most.unwrap_or(usize::MAX))).unwrap_or(needed);
+    if wanted > needed
+        && let Ok(mapping) = Mapping::new(wanted, Protection::None)
+    {
+        return Ok(mapping);
+    }
+    Mapping::new(needed, Protection::None)
+}
 
 /// Whether a reservation for every 32-bit address can be had now.
 pub(crate) fn can_reserve() -> bool {
@@ -128,7 +152,8 @@ pub(crate) struct LinearMemory {
 }
 
 impl LinearMemory {
-    /// A memory of its type's minimum size. `reserve`: with room for every 32-bit address if it can be had.
+    /// A memory of its type's minimum size. `reserve`: with room for every 32-bit address if it can be had, or with
+    /// room to grow where it has other addresses.
     pub(crate) fn new(
         ty: MemoryType,
         image: Option<&Arc<MemoryImage>>,
@@ -137,23 +162,24 @@ impl LinearMemory {
     ) -> io::Result<Self> {
         let length = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok());
         let length = length.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        let pooled = if reserve { pool.take(image) } else { None };
+        let pooled = if reserve && can_be_reserved(&ty) { pool.take(image) } else { None };
         let (mut slot, reserved) = match pooled {
             Some(slot) => (slot, true),
-            None => Self::fresh_slot(length, reserve)?,
+            None => Self::fresh_slot(&ty, length, reserve)?,
         };
         slot.prepare(length, image)?;
         let touched = false;
         Ok(Self { slot: Some(slot), length, ty, reserved, touched, pool: pool.clone() })
     }
 
-    fn fresh_slot(length: usize, reserve: bool) -> io::Result<(Slot, bool)> {
+    fn fresh_slot(ty: &MemoryType, length: usize, reserve: bool) -> io::Result<(Slot, bool)> {
         let slot = |mapping| Slot { mapping, accessible: 0, image: None };
-        if reserve && let Ok(mapping) = Mapping::new(RESERVATION, Protection::None) {
+        let whole = reserve && can_be_reserved(ty);
+        if whole && let Ok(mapping) = Mapping::new(RESERVATION, Protection::None) {
             return Ok((slot(mapping), true));
         }
-        let bytes = length.max(page_size());
-        Ok((slot(Mapping::new(bytes, Protection::None)?), false))
+        let room = if reserve && !whole { GROWTH_ROOM } else { 0 };
+        Ok((slot(movable(ty, length, room)?), false))
     }
 
     fn slot(&self) -> &Slot {
@@ -180,6 +206,11 @@ impl LinearMemory {
         self.reserved
     }
 
+    /// Whether an access that faulted here was one to this memory, by the address that the guest gave.
+    pub(crate) fn holds(&self, address: usize) -> bool {
+        self.reserved && address.wrapping_sub(self.base()) < self.slot().mapping.length()
+    }
+
     /// Notes that its contents may change from now on.
     pub(crate) fn touch(&mut self) {
         self.touched = true;
@@ -189,19 +220,46 @@ impl LinearMemory {
     pub(crate) fn grow_to(&mut self, length: usize) -> io::Result<()> {
         self.touched = true;
         let slot = self.slot.as_mut().expect("present until drop");
-        if length > slot.mapping.length() {
-            slot.mapping.extend(length)?;
+        if !self.reserved && footprint(&self.ty, length)? > slot.mapping.length() {
+            // Twice as much as is asked for: a memory that grows step by step moves seldom.
+            slot.relocate(movable(&self.ty, length, length.saturating_mul(2))?)?;
         }
-        if length > slot.accessible {
-            slot.mapping.protect(slot.accessible, length - slot.accessible, Protection::ReadWrite)?;
-            slot.accessible = length;
-        }
+        slot.make_accessible(length)?;
         self.length = length;
         Ok(())
     }
 }
 
 impl Slot {
+    /// Makes the pages that hold the first `length` bytes accessible.
+    fn make_accessible(&mut self, length: usize) -> io::Result<()> {
+        let length = length.next_multiple_of(page_size());
+        if length > self.accessible {
+            self.mapping.protect(self.accessible, length - self.accessible, Protection::ReadWrite)?;
+            self.accessible = length;
+        }
+        Ok(())
+    }
+
+    /// Moves the memory to a larger mapping.
+    fn relocate(&mut self, mut to: Mapping) -> io::Result<()> {
+        // First, since nothing may fail once a part has moved.
+        to.protect(0, self.accessible, Protection::ReadWrite)?;
+        let image = self.image.as_ref().map_or(0..0, |i| i.offset..i.offset + i.length);
+        // The kernel moves pages of one kind at a time.
+        for range in [0..image.start, image.clone(), image.end..self.accessible] {
+            if self.mapping.move_pages(&mut to, range.clone()).is_err() {
+                let from = std::ptr::with_exposed_provenance::<u8>(self.mapping.base() + range.start);
+                let target = std::ptr::with_exposed_provenance_mut::<u8>(to.base() + range.start);
+                // SAFETY: the range is accessible in both mappings (IN-BOUNDS), which are different ones
+                // (OWNED-MAPPING); the store that uses the memory is held exclusively.
+                unsafe { target.copy_from_nonoverlapping(from, range.len()) };
+            }
+        }
+        self.mapping = to;
+        Ok(())
+    }
+
     /// From clean to: `length` bytes accessible, `image` mapped.
     fn prepare(&mut self, length: usize, image: Option<&Arc<MemoryImage>>) -> io::Result<()> {
         let same = match (&self.image, image) {
@@ -214,12 +272,12 @@ impl Slot {
                 if old.offset < self.accessible { Protection::ReadWrite } else { Protection::None };
             self.mapping.map_zero(old.offset, old.length, accessible)?;
         }
-        if length > self.accessible {
-            self.mapping.protect(self.accessible, length - self.accessible, Protection::ReadWrite)?;
-        } else if length < self.accessible {
+        self.make_accessible(length)?;
+        let length = length.next_multiple_of(page_size());
+        if length < self.accessible {
             self.mapping.protect(length, self.accessible - length, Protection::None)?;
+            self.accessible = length;
         }
-        self.accessible = length;
         if !same && let Some(new) = image {
             self.mapping.map_file(new.offset, new.length, &new.file)?;
             self.image = Some(new.clone());

@@ -107,11 +107,11 @@ impl fmt::Display for TableType {
 /// The type of a memory. Sizes are in its own pages, of 64 KiB unless said otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MemoryType {
-    minimum: u64,
-    maximum: Option<u64>,
-    is_64: bool,
-    is_shared: bool,
-    page_size_log2: u8,
+    pub(super) minimum: u64,
+    pub(super) maximum: Option<u64>,
+    pub(super) is_64: bool,
+    pub(super) is_shared: bool,
+    pub(super) page_size_log2: u8,
 }
 
 impl MemoryType {
@@ -181,11 +181,11 @@ impl MemoryType {
         self.page_size_log2
     }
 
-    /// The most pages that this type and its address width allow.
+    /// The most pages that this type and its address width allow. An address can hold the number.
     pub fn page_limit(&self) -> u64 {
         let addresses: u128 = 1 << if self.is_64 { 64 } else { 32 };
-        let pages = u64::try_from(addresses >> self.page_size_log2).unwrap_or(u64::MAX);
-        self.maximum.unwrap_or(u64::MAX).min(pages)
+        let pages = (addresses >> self.page_size_log2).min(addresses - 1);
+        self.maximum.unwrap_or(u64::MAX).min(pages as u64)
     }
 
     /// The bytes that it starts with; `None` where they do not fit 64 bits.

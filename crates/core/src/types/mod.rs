@@ -6,6 +6,7 @@
 mod composite;
 mod extern_type;
 mod matching;
+mod memory_builder;
 mod val_type;
 
 pub use composite::{
@@ -13,4 +14,5 @@ pub use composite::{
 };
 pub use extern_type::{ExternType, GlobalType, MemoryType, TableType, TagType};
 pub use matching::DefinedTypes;
+pub use memory_builder::{MemoryTypeBuilder, MemoryTypeError};
 pub use val_type::{HeapType, RefType, TypeRef, ValType};

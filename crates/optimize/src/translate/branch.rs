@@ -54,9 +54,15 @@ impl Translator<'_> {
     fn br_if(&mut self, depth: usize) {
         self.flush_fuel();
         let condition = self.pop_condition();
-        let (block, count) = self.target(depth);
+        let likely = self.likely();
+        let (block, count) =
+            if likely == Some(false) { self.unlikely_target(depth) } else { self.target(depth) };
         self.collect_block_args(count);
         let next = self.b.create_block();
+        // That a loop usually goes on does not make what comes after it rare.
+        if likely == Some(true) && !self.is_loop(depth) {
+            self.b.set_cold_block(next);
+        }
         self.b.ins().brif(condition, block, &self.s.block_args, next, &[]);
         self.b.seal_block(next);
         self.b.switch_to_block(next);

@@ -23,8 +23,11 @@ impl Translator<'_> {
             Operator::TableGrow { table } => {
                 let (value, delta) = self.pop2();
                 let delta = self.widen(delta);
+                let is_64 = self.module.tables()[table as usize].is_64();
                 let table = self.i32_const(table);
-                self.push_builtin(Builtin::TableGrow, &[table, delta, value]);
+                if let Some(old) = self.call_builtin(Builtin::TableGrow, &[table, delta, value]) {
+                    self.push_address(old, is_64);
+                }
             }
             _ => return false,
         }
@@ -73,8 +76,7 @@ impl Translator<'_> {
     }
 
     fn copy_constant(&mut self, copy: Copy, length: u64) {
-        self.check_both_ranges(copy);
-        let (src, dst) = (self.checked_place(copy.from, copy.src), self.checked_place(copy.to, copy.dst));
+        let (src, dst) = self.checked_places(copy);
         // All is read before anything is written: the ranges may overlap.
         let mut pieces = [None; (INLINE_BULK_BYTES / 16) as usize + 1];
         for ((ty, offset), piece) in chunks(length).zip(&mut pieces) {
@@ -126,7 +128,7 @@ impl Translator<'_> {
     /// before a trap.
     fn checked_range(&mut self, memory: MemoryIndex, start: Value, length: u64) -> Place {
         let start = self.widen(start);
-        self.check_bounds(memory, start, length);
+        let start = self.check_end(memory, start, length);
         self.checked_place(memory, start)
     }
 }

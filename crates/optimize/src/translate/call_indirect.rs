@@ -53,7 +53,7 @@ impl Translator<'_> {
     ) -> Callee {
         let wanted = self.module.canonical_type(ty);
         if let Some(constant) = self.constant(index) {
-            let element = elements.elements.get(constant as u32 as usize);
+            let element = usize::try_from(constant).ok().and_then(|i| elements.elements.get(i));
             if let Some(Some(func)) = element
                 && self.plan.canonical_type_of(*func) == wanted
             {
@@ -108,7 +108,8 @@ impl Translator<'_> {
         let outside = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, index, length);
         let inside = match contents.null {
             Some(null) => {
-                let null = self.i32_const(null);
+                let ty = self.type_of(index);
+                let null = self.b.ins().iconst(ty, i64::from(null));
                 self.b.ins().select_spectre_guard(outside, null, index)
             }
             None => {
@@ -151,7 +152,8 @@ impl Translator<'_> {
         if !TABLE_INDEX_GUARD {
             return index;
         }
-        let zero = self.i32_const(0);
+        let ty = self.type_of(index);
+        let zero = self.b.ins().iconst(ty, 0);
         self.b.ins().select_spectre_guard(outside, zero, index)
     }
 
@@ -222,6 +224,7 @@ impl Translator<'_> {
     /// Where an element lies, bounds checked.
     pub(super) fn element_address(&mut self, table: TableIndex, index: Value, trap: Trap) -> (Value, i32) {
         let length = self.table_length(table);
+        let length = if self.type_of(index) == types::I64 { self.widen(length) } else { length };
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
         self.b.ins().trapnz(outside, trap_code::encode(trap));
         let index = self.guard_index(outside, index);

@@ -54,6 +54,8 @@ pub(super) struct Frame {
     pub(super) handler: Option<HandlerId>,
     /// Where execution goes on behind it, if something branches there.
     exit: Option<Block>,
+    /// Whether something does that is not said to be unlikely.
+    warm: bool,
 }
 
 /// Parameters and results of a frame.
@@ -69,7 +71,8 @@ pub(super) enum FrameType {
 
 impl Frame {
     pub(super) fn body(results: TypeIndex, height: usize, handler: Option<HandlerId>) -> Self {
-        Self { kind: FrameKind::Body, ty: FrameType::Results(results), height, handler, exit: None }
+        let ty = FrameType::Results(results);
+        Self { kind: FrameKind::Body, ty, height, handler, exit: None, warm: false }
     }
 }
 
@@ -106,7 +109,7 @@ impl<'a> Translator<'a> {
     pub(super) fn open(&mut self, kind: FrameKind, ty: FrameType) {
         let height = self.s.stack.len() - self.params(ty).len();
         let handler = self.handler();
-        self.s.control.push(Frame { kind, ty, height, handler, exit: None });
+        self.s.control.push(Frame { kind, ty, height, handler, exit: None, warm: false });
     }
 
     fn open_loop(&mut self, ty: FrameType) {
@@ -125,16 +128,24 @@ impl<'a> Translator<'a> {
 
     fn open_if(&mut self, ty: FrameType) {
         self.flush_fuel();
+        let likely = self.likely();
         let condition = self.pop_condition();
         let then = self.b.create_block();
+        if likely == Some(false) {
+            self.b.set_cold_block(then);
+        }
         let params = self.params(ty).len();
         if params == 0 && self.result_count(ty) == 0 {
             let exit = self.b.create_block();
             let branch = self.b.ins().brif(condition, then, &[], exit, &[]);
             self.open(FrameKind::If(Otherwise::Exit(branch)), ty);
             self.frame(0).exit = Some(exit);
+            self.frame(0).warm = true;
         } else {
             let other = self.b.create_block();
+            if likely == Some(true) {
+                self.b.set_cold_block(other);
+            }
             self.b.ins().brif(condition, then, &[], other, &[]);
             self.b.seal_block(other);
             self.open(FrameKind::If(Otherwise::Block(other)), ty);
@@ -194,9 +205,13 @@ impl<'a> Translator<'a> {
             _ if frame.exit.is_some() && self.reachable => self.leave_frame(),
             _ => {}
         }
+        let warm = self.frame(0).warm;
         self.s.control.pop();
         if let Some(exit) = frame.exit {
             self.b.seal_block(exit);
+            if !warm {
+                self.b.set_cold_block(exit);
+            }
             self.start_block(exit, frame.height);
             self.reachable = true;
         } else if !self.reachable {
@@ -255,6 +270,7 @@ impl<'a> Translator<'a> {
 
     /// The exit of a frame and how many values it takes.
     fn exit(&mut self, depth: usize) -> (Block, usize) {
+        self.frame(depth).warm = true;
         let frame = *self.frame(depth);
         let count = self.result_count(frame.ty);
         let exit = frame.exit.unwrap_or_else(|| {
@@ -302,5 +318,30 @@ impl<'a> Translator<'a> {
             FrameKind::Loop { header } => (header, self.params(frame.ty).len()),
             _ => self.exit(depth),
         }
+    }
+}
+
+/// Hints about branches.
+impl Translator<'_> {
+    /// Whether the branch at hand is likely to be taken, where a hint says.
+    pub(super) fn likely(&self) -> Option<bool> {
+        if self.plan.branch_hints.is_empty() {
+            return None;
+        }
+        let func = self.activations[self.activations.len() - 1].func;
+        let offset = self.pc.0 - self.module.body(func).start as u32;
+        self.plan.branch_hints.likely(self.module.func_index(func), offset)
+    }
+
+    /// As [`Translator::target`], of a branch that is seldom taken.
+    pub(super) fn unlikely_target(&mut self, depth: usize) -> (Block, usize) {
+        let warm = self.frame(depth).warm;
+        let target = self.target(depth);
+        self.frame(depth).warm = warm;
+        target
+    }
+
+    pub(super) fn is_loop(&mut self, depth: usize) -> bool {
+        matches!(self.frame(depth).kind, FrameKind::Loop { .. })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::translator::Translator;
 use belljar_abi::Builtin;
-use belljar_core::{MemoryIndex, WASM_PAGE_SIZE};
+use belljar_core::MemoryIndex;
 use cranelift_codegen::ir::{InstBuilder, Opcode, Type, types};
 use wasmparser::{MemArg, Operator};
 
@@ -81,24 +81,19 @@ impl Translator<'_> {
     }
 
     fn memory_size(&mut self, memory: MemoryIndex) {
+        let ty = self.module.memories()[memory.index()];
         let bytes = self.memory_length(memory);
-        let pages = self.b.ins().ushr_imm_u(bytes, i64::from(WASM_PAGE_SIZE.trailing_zeros()));
-        let pages = self.b.ins().ireduce(types::I32, pages);
-        self.push(pages);
+        let pages = self.b.ins().ushr_imm_u(bytes, i64::from(ty.page_size_log2()));
+        self.push_address(pages, ty.is_64());
     }
 
     fn memory_grow(&mut self, memory: u32) {
+        let is_64 = self.module.memories()[memory as usize].is_64();
         let delta = self.pop();
         let delta = self.widen(delta);
         let memory = self.i32_const(memory);
-        self.push_builtin(Builtin::MemoryGrow, &[memory, delta]);
-    }
-
-    /// Calls a builtin and pushes the low half of its result.
-    pub(super) fn push_builtin(&mut self, builtin: Builtin, args: &[cranelift_codegen::ir::Value]) {
-        if let Some(wide) = self.call_builtin(builtin, args) {
-            let value = self.b.ins().ireduce(types::I32, wide);
-            self.push(value);
+        if let Some(old) = self.call_builtin(Builtin::MemoryGrow, &[memory, delta]) {
+            self.push_address(old, is_64);
         }
     }
 }

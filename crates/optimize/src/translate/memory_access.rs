@@ -1,16 +1,20 @@
 //! From a wasm address to one that code can use.
 //!
 //! A memory that is reserved whole has 4 GiB and a guard behind it that fault, so that an index needs no check
-//! while the constant offset and the size of the access together stay within the guard. Otherwise the end of
-//! the access is compared with the memory's length, in 64 bits, where nothing overflows.
+//! while the constant offset and the size of the access together stay within the guard. A memory with 64-bit
+//! addresses has a guard behind its last byte: the smaller of index and length is used, which faults if it is the
+//! length. That needs no branch, leads the processor that runs ahead nowhere else, and serves all accesses through
+//! one pointer. Otherwise the end of the access is compared with the memory's length, in 64 bits; where the sum
+//! could overflow, that traps as well.
 
 use super::translator::Translator;
 use crate::region::Region;
 use crate::signature::ADDRESS;
 use crate::trap_code;
-use belljar_abi::{GUARD_SIZE, MemoryDef};
+use crate::tuning::MEMORY_INDEX_GUARD;
+use belljar_abi::{GUARD_SIZE, MemoryDef, can_be_reserved, is_guarded};
 use belljar_compile::MemoryAccess;
-use belljar_core::{MemoryIndex, Trap};
+use belljar_core::{MemoryIndex, MemoryType, Trap};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use std::mem::offset_of;
@@ -37,18 +41,31 @@ impl Translator<'_> {
         self.place_at(memory, index, arg.offset, u64::from(size))
     }
 
+    fn memory_type(&self, memory: MemoryIndex) -> MemoryType {
+        self.module.memories()[memory.index()]
+    }
+
     /// The place of an access of `size` bytes at a 64-bit index.
     fn place_at(&mut self, memory: MemoryIndex, index: Value, offset: u64, size: u64) -> Place {
-        let reserved = self.plan.tunables.memory_access == MemoryAccess::Reserved;
+        // No memory reaches the last address, so that no end beyond it is taken for one inside.
         let end = offset.saturating_add(size);
-        if !reserved || end > GUARD_SIZE {
-            self.check_bounds(memory, index, end);
-        }
+        let index = match self.plan.memory_access(memory) {
+            MemoryAccess::Reserved if end <= GUARD_SIZE => index,
+            _ if self.is_always_inside(memory, index, end) => index,
+            _ => self.check_bounds(memory, index, end),
+        };
         let place = self.checked_place(memory, index);
         match i32::try_from(offset) {
             Ok(offset) => Place { offset, ..place },
             Err(_) => Place { address: self.b.ins().iadd_imm_s(place.address, offset as i64), ..place },
         }
+    }
+
+    /// Whether a constant index lies within the size that the memory starts with: none ever shrinks.
+    fn is_always_inside(&self, memory: MemoryIndex, index: Value, end: u64) -> bool {
+        let end = self.constant(index).and_then(|index| index.checked_add(end));
+        let minimum = self.memory_type(memory).minimum_bytes();
+        matches!((end, minimum), (Some(end), Some(minimum)) if end <= minimum)
     }
 
     /// The place at a 64-bit index that needs no check.
@@ -58,12 +75,55 @@ impl Translator<'_> {
         Place { flags: self.heap_flags(memory), address, offset: 0 }
     }
 
-    /// Traps unless `index + end` lies within the memory. Neither exceeds 33 bits.
-    pub(super) fn check_bounds(&mut self, memory: MemoryIndex, index: Value, end: u64) {
+    /// Traps unless the `end` bytes from `index` on lie within the memory, or sees to it that the access does. The
+    /// index to use.
+    fn check_bounds(&mut self, memory: MemoryIndex, index: Value, end: u64) -> Value {
+        if is_guarded(&self.memory_type(memory)) && end <= GUARD_SIZE {
+            let length = self.memory_length(memory);
+            return self.b.ins().umin(index, length);
+        }
+        self.check_end(memory, index, end)
+    }
+
+    /// Traps unless the `end` bytes from `index` on lie within the memory. The index to use then.
+    pub(super) fn check_end(&mut self, memory: MemoryIndex, index: Value, end: u64) -> Value {
         let length = self.memory_length(memory);
-        let end = self.b.ins().iadd_imm_s(index, end as i64);
+        let end = match self.memory_type(memory).is_64() {
+            true => {
+                let end = self.i64_const(end);
+                self.sum_or_trap(end, index)
+            }
+            // Neither exceeds 33 bits.
+            false => self.b.ins().iadd_imm_s(index, end as i64),
+        };
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, length);
         self.b.ins().trapnz(outside, trap_code::encode(Trap::MemoryOutOfBounds));
+        self.guard_index_of(memory, outside, index)
+    }
+
+    /// Whether not all of `length` bytes from `start` on lie within the memory.
+    pub(super) fn range_is_outside(&mut self, memory: MemoryIndex, start: Value, length: Value) -> Value {
+        let accessible = self.memory_length(memory);
+        let end = self.b.ins().iadd(start, length);
+        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, accessible);
+        if !self.memory_type(memory).is_64() {
+            return outside;
+        }
+        let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, end, start);
+        self.b.ins().bor(outside, wrapped)
+    }
+
+    fn sum_or_trap(&mut self, x: Value, y: Value) -> Value {
+        self.b.ins().uadd_overflow_trap(x, y, trap_code::encode(Trap::MemoryOutOfBounds))
+    }
+
+    /// For the processor that runs ahead of a bounds check: an index that is always inside.
+    pub(super) fn guard_index_of(&mut self, memory: MemoryIndex, outside: Value, index: Value) -> Value {
+        if !MEMORY_INDEX_GUARD || can_be_reserved(&self.memory_type(memory)) {
+            return index;
+        }
+        let zero = self.i64_const(0);
+        self.b.ins().select_spectre_guard(outside, zero, index)
     }
 
     fn heap_flags(&mut self, memory: MemoryIndex) -> MemFlagsData {
@@ -72,7 +132,7 @@ impl Translator<'_> {
     }
 
     fn current_base(&mut self, memory: MemoryIndex) -> Value {
-        match self.plan.tunables.memory_access {
+        match self.plan.memory_access(memory) {
             MemoryAccess::Reserved => self.memory_base(memory),
             MemoryAccess::Checked => self.load_def(memory, offset_of!(MemoryDef, base)),
         }

@@ -27,6 +27,7 @@ mod object_alloc;
 mod object_array;
 mod object_struct;
 mod reference;
+mod relaxed;
 mod scratch;
 mod short_copy;
 mod simd;
@@ -38,6 +39,7 @@ mod table;
 mod tail_call;
 mod traced;
 mod translator;
+mod wide;
 
 pub(crate) use scratch::Scratch;
 
@@ -68,6 +70,7 @@ pub(crate) fn function(
     clif.signature = signature::guest(module.func_type(module.func_index(func)));
     let builder = FunctionBuilder::new(clif, &mut workspace.builder);
     let mut translator = Translator::new(builder, plan, &mut workspace.scratch, func);
+    translator.native_fma = isa.has_native_fma();
     translator.run()?;
     let inlined = translator.finish(isa);
     let start = SourcePos(module.body(func).start as u32);

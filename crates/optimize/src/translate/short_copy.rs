@@ -44,10 +44,12 @@ impl Translator<'_> {
         self.b.ins().brif(is_short, short, &[], long, &[]);
         self.start_sealed(short);
         // The runtime tells what was outside, so that nothing of it need be kept here.
-        let (outside, inside) = (self.is_outside(copy), self.b.create_block());
+        let (outside_from, outside_to) = self.outside(copy);
+        let inside = self.b.create_block();
+        let outside = self.b.ins().bor(outside_from, outside_to);
         self.b.ins().brif(outside, long, &[], inside, &[]);
         self.start_sealed(inside);
-        let (src, dst) = (self.checked_place(copy.from, copy.src), self.checked_place(copy.to, copy.dst));
+        let (src, dst) = self.places(copy, outside_from, outside_to);
         for (ty, size) in PIECES {
             let (piece, shorter) = (self.b.create_block(), self.b.create_block());
             let fits = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, copy.length, size);
@@ -96,26 +98,29 @@ impl Translator<'_> {
         self.b.ins().jump(done, &[]);
     }
 
-    /// Traps unless both ranges lie within their memories.
-    pub(super) fn check_both_ranges(&mut self, copy: Copy) {
-        let outside = self.is_outside(copy);
+    /// Source and destination. Traps unless both ranges lie within their memories.
+    pub(super) fn checked_places(&mut self, copy: Copy) -> (Place, Place) {
+        let (outside_from, outside_to) = self.outside(copy);
+        let outside = self.b.ins().bor(outside_from, outside_to);
         self.b.ins().trapnz(outside, trap_code::encode(Trap::MemoryOutOfBounds));
+        self.places(copy, outside_from, outside_to)
     }
 
-    /// Whether one of the ranges reaches out of its memory: in one memory, whether the one that begins later does.
-    fn is_outside(&mut self, copy: Copy) -> Value {
+    fn places(&mut self, copy: Copy, outside_from: Value, outside_to: Value) -> (Place, Place) {
+        let src = self.guard_index_of(copy.from, outside_from, copy.src);
+        let dst = self.guard_index_of(copy.to, outside_to, copy.dst);
+        (self.checked_place(copy.from, src), self.checked_place(copy.to, dst))
+    }
+
+    /// Whether each range, source and destination, reaches out of its memory: in one memory, whether the one that
+    /// begins later does.
+    fn outside(&mut self, copy: Copy) -> (Value, Value) {
         if copy.to == copy.from {
             let later = self.b.ins().umax(copy.dst, copy.src);
-            return self.range_is_outside(copy.to, later, copy.length);
+            let outside = self.range_is_outside(copy.to, later, copy.length);
+            return (outside, outside);
         }
         let to = self.range_is_outside(copy.to, copy.dst, copy.length);
-        let from = self.range_is_outside(copy.from, copy.src, copy.length);
-        self.b.ins().bor(to, from)
-    }
-
-    fn range_is_outside(&mut self, memory: MemoryIndex, start: Value, length: Value) -> Value {
-        let accessible = self.memory_length(memory);
-        let end = self.b.ins().iadd(start, length);
-        self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, accessible)
+        (self.range_is_outside(copy.from, copy.src, copy.length), to)
     }
 }

@@ -13,7 +13,8 @@ impl Translator<'_> {
             || self.simd_bits(op)
             || self.simd_integer_comparison(op)
             || self.simd_float_comparison(op)
-            || self.simd_arithmetic(op);
+            || self.simd_arithmetic(op)
+            || self.simd_relaxed(op);
         self.vectors |= done;
         done
     }

@@ -267,7 +267,7 @@ impl Translator<'_> {
     }
 
     /// The minimum or maximum that C programs write: the second value if it compares so with the first.
-    fn pseudo(&mut self, ty: Type, condition: FloatCC) {
+    pub(super) fn pseudo(&mut self, ty: Type, condition: FloatCC) {
         let (x, y) = self.pop2_lanes(ty);
         let better = self.b.ins().fcmp(condition, y, x);
         let better: Value = self.lanes(ty, better);

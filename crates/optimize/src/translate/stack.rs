@@ -79,9 +79,18 @@ impl Translator<'_> {
         self.b.ins().iconst(types::I64, value as i64)
     }
 
-    /// A 32-bit value as an unsigned 64-bit one.
+    /// A 32-bit value as an unsigned 64-bit one; addresses of 64 bits are that already.
     pub(super) fn widen(&mut self, value: Value) -> Value {
+        if self.type_of(value) == types::I64 {
+            return value;
+        }
         self.b.ins().uextend(types::I64, value)
+    }
+
+    /// Pushes a 64-bit number as an address of a memory or table has it.
+    pub(super) fn push_address(&mut self, wide: Value, is_64: bool) {
+        let value = if is_64 { wide } else { self.b.ins().ireduce(types::I32, wide) };
+        self.push(value);
     }
 
     pub(super) fn v128_const(&mut self, bytes: [u8; 16]) -> Value {

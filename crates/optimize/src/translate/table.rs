@@ -26,7 +26,9 @@ impl Translator<'_> {
 
     pub(super) fn table_size(&mut self, table: u32) {
         let length = self.table_length(TableIndex(table));
-        self.push(length);
+        let is_64 = self.module.tables()[table as usize].is_64();
+        let size = if is_64 { self.widen(length) } else { length };
+        self.push(size);
     }
 
     /// Number of elements, an `i32`.

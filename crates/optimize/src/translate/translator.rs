@@ -37,6 +37,8 @@ pub(super) struct Translator<'a> {
     skipped: u32,
     /// Where the operator at hand comes from.
     pub(super) position: SourcePos,
+    /// Where the operator at hand lies in the binary.
+    pub(super) pc: WasmPc,
     pub(super) inlined: Vec<InlinedPos>,
     /// Fuel used since it was last subtracted from the store's.
     pub(super) fuel: i64,
@@ -50,6 +52,8 @@ pub(super) struct Translator<'a> {
     pub(super) copies: u32,
     /// Whether a vector was seen. Without one, none needs to be brought to its canonical type.
     pub(super) vectors: bool,
+    /// Whether the processor multiplies and adds with one rounding.
+    pub(super) native_fma: bool,
 }
 
 impl<'a> Translator<'a> {
@@ -81,6 +85,7 @@ impl<'a> Translator<'a> {
             reachable: true,
             skipped: 0,
             position: SourcePos::NONE,
+            pc: WasmPc(0),
             inlined: Vec::new(),
             fuel: 0,
             calls: false,
@@ -88,6 +93,7 @@ impl<'a> Translator<'a> {
             growth: 0,
             copies: 0,
             vectors: false,
+            native_fma: false,
         }
     }
 
@@ -134,6 +140,7 @@ impl<'a> Translator<'a> {
     /// Gives the instructions to come the position of an operator. In an inlined callee each position is a
     /// row of a table, so that operators which make no instruction of note keep the one before.
     fn locate(&mut self, op: &Operator<'_>, offset: u32) {
+        self.pc = WasmPc(offset);
         self.position = match self.activations.as_slice() {
             [_] => SourcePos(offset),
             _ if is_silent(op) => return,
@@ -165,7 +172,8 @@ impl<'a> Translator<'a> {
                     || self.exceptions(op)
                     || self.state(op)?
                     || self.bulk(op)
-                    || self.simd(op);
+                    || self.simd(op)
+                    || self.wide(op);
                 if !done {
                     return Err(Failure::new(format!("the instruction {op:?} is not supported yet")));
                 }

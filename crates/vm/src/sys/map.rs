@@ -3,6 +3,7 @@
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::io;
+use std::ops::Range;
 use std::ptr;
 
 /// What may be done with pages.
@@ -145,15 +146,19 @@ impl Mapping {
         Ok(())
     }
 
-    /// Makes the mapping longer, moving it if it must; added bytes are zero.
-    pub(crate) fn extend(&mut self, length: usize) -> io::Result<()> {
-        debug_assert!(length >= self.length && length.is_multiple_of(page_size()));
-        // SAFETY: the whole of a mapping that `self` owns exclusively is moved (OWNED-MAPPING); whoever kept
-        // its address is told by the caller.
-        let base = unsafe {
-            rustix::mm::mremap(self.at(0, self.length), self.length, length, MremapFlags::MAYMOVE)?
-        };
-        (self.base, self.length) = (base.expose_provenance(), length);
+    /// Moves the pages of a range to the same place in another mapping; zero pages, or a file's, stay behind. On
+    /// an error nothing was moved: the pages are of several kinds, or the kernel is older than 5.13.
+    pub(crate) fn move_pages(&mut self, to: &mut Mapping, range: Range<usize>) -> io::Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        // The old range stays mapped: in a hole another thread could get what `drop` would then unmap.
+        let flags = MremapFlags::MAYMOVE | MremapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP as u32);
+        let (from, length) = (self.at(range.start, range.len()), range.len());
+        let target = to.at(range.start, length);
+        // SAFETY: both ranges are inside their mappings, which are owned exclusively (OWNED-MAPPING); whoever
+        // kept the old address is told by the caller.
+        unsafe { rustix::mm::mremap_fixed(from, length, length, flags, target)? };
         Ok(())
     }
 }

@@ -19,8 +19,6 @@ struct Variant {
     build: &'static str,
     /// The kernels that it changes.
     kernels: &'static [&'static str],
-    /// Why belljar does not run it yet.
-    missing: Option<&'static str>,
 }
 
 const VARIANTS: [Variant; 2] = [
@@ -28,25 +26,14 @@ const VARIANTS: [Variant; 2] = [
         name: "simd",
         build: "ubench-simd",
         kernels: &["nbody", "spectral", "matmul", "fft", "sieve", "lev", "life", "blur"],
-        missing: None,
     },
-    Variant {
-        name: "wide",
-        build: "ubench-wide",
-        kernels: &["bigmul"],
-        missing: Some("belljar has no wide arithmetic yet"),
-    },
+    Variant { name: "wide", build: "ubench-wide", kernels: &["bigmul"] },
 ];
 
 pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
     let mut entries = kernels(place, contenders);
     for variant in &VARIANTS {
         let name = |kernel: &str| format!("{kernel} {}", variant.name);
-        if let Some(reason) = variant.missing {
-            let skip = |kernel: &&str| Entry::Skipped { name: name(kernel), reason: reason.into() };
-            entries.extend(variant.kernels.iter().map(skip));
-            continue;
-        }
         entries.extend(kernels_of(place, contenders, variant.build, |kernel| {
             variant.kernels.contains(&kernel).then(|| name(kernel))
         }));
