@@ -107,9 +107,34 @@ fn tail_calls() {
     all_pass(&config, scripts, 1);
     let scripts = version_3_0(&["return_call.wast", "return_call_indirect.wast", "return_call_ref.wast"]);
     all_pass(&config, scripts, 170);
-    folder_passes(&config, "tests/scripts/tail-call", 10);
+    folder_passes(&config, "tests/scripts/tail-call", 18);
     config.compiler_inlining(false).gc_stress(false).consume_fuel(false);
-    folder_passes(&config, "tests/scripts/tail-call", 10);
+    folder_passes(&config, "tests/scripts/tail-call", 18);
+}
+
+#[test]
+fn exceptions() {
+    let mut config = Config::new();
+    config.wasm_exceptions(true).wasm_tail_call(true).wasm_function_references(true).wasm_gc(true);
+    for stress in [false, true] {
+        for inlining in [false, true] {
+            config.compiler_inlining(inlining).gc_stress(stress);
+            all_pass(&config, proposal(Proposal::ExceptionHandling), 105);
+            folder_passes(&config, "tests/scripts/exceptions", 38);
+        }
+    }
+}
+
+#[test]
+fn legacy_exceptions() {
+    let mut config = Config::new();
+    config.wasm_exceptions(true).wasm_legacy_exceptions(true);
+    for stress in [false, true] {
+        for inlining in [false, true] {
+            config.compiler_inlining(inlining).gc_stress(stress);
+            folder_passes(&config, "tests/scripts/legacy-exceptions", 27);
+        }
+    }
 }
 
 /// Runs the scripts of a folder beside this one, those of its own folders not.
