@@ -4,7 +4,7 @@ use crate::error::from_exit;
 use crate::linker::Definition;
 use crate::store::check_store;
 use crate::{
-    AsContextMut, Export, Extern, Func, Global, Memory, Module, Result, StoreContext, Table, TypedFunc,
+    AsContextMut, Export, Extern, Func, Global, Memory, Module, Result, StoreContext, Table, Tag, TypedFunc,
     WasmParams, WasmResults,
 };
 use anyhow::Context;
@@ -102,6 +102,11 @@ impl Instance {
     /// An exported global; `None` where there is none of this name.
     pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
+    }
+
+    /// An exported tag; `None` where there is none of this name.
+    pub fn get_tag(&self, store: impl AsContextMut, name: &str) -> Option<Tag> {
+        self.get_export(store, name)?.into_tag()
     }
 }
 

@@ -47,6 +47,7 @@
 mod config;
 mod engine;
 mod error;
+mod exception;
 mod externs;
 mod func;
 mod global;
@@ -70,6 +71,7 @@ pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::Config;
 pub use engine::Engine;
 pub use error::{Error, MemoryFault, Result};
+pub use exception::ThrownException;
 pub use externs::{Export, Extern};
 pub use func::{Func, IntoFunc, TypedFunc};
 pub use global::Global;

@@ -91,7 +91,53 @@ fn simd_with_several_memories() {
     all_pass(&config, scripts, 1);
 }
 
-/// Runs the scripts of a folder beside this one.
+/// Scripts of 3.0 with these names.
+fn version_3_0(names: &'static [&'static str]) -> impl Iterator<Item = TestFile<'static>> {
+    spec(SpecVersion::V3).filter(|script| names.contains(&script.name()))
+}
+
+#[test]
+fn tail_calls() {
+    let mut config = Config::new();
+    config.wasm_tail_call(true);
+    all_pass(&config, proposal(Proposal::TailCall), 110);
+    config.wasm_function_references(true).wasm_gc(true).gc_stress(true);
+    let scripts = ["return_call.wast", "return_call_indirect.wast", "return_call_ref.wast"];
+    let scripts = proposal(Proposal::FunctionReferences).filter(|script| scripts.contains(&script.name()));
+    all_pass(&config, scripts, 1);
+    let scripts = version_3_0(&["return_call.wast", "return_call_indirect.wast", "return_call_ref.wast"]);
+    all_pass(&config, scripts, 170);
+    folder_passes(&config, "tests/scripts/tail-call", 18);
+    config.compiler_inlining(false).gc_stress(false).consume_fuel(false);
+    folder_passes(&config, "tests/scripts/tail-call", 18);
+}
+
+#[test]
+fn exceptions() {
+    let mut config = Config::new();
+    config.wasm_exceptions(true).wasm_tail_call(true).wasm_function_references(true).wasm_gc(true);
+    for stress in [false, true] {
+        for inlining in [false, true] {
+            config.compiler_inlining(inlining).gc_stress(stress);
+            all_pass(&config, proposal(Proposal::ExceptionHandling), 105);
+            folder_passes(&config, "tests/scripts/exceptions", 38);
+        }
+    }
+}
+
+#[test]
+fn legacy_exceptions() {
+    let mut config = Config::new();
+    config.wasm_exceptions(true).wasm_legacy_exceptions(true);
+    for stress in [false, true] {
+        for inlining in [false, true] {
+            config.compiler_inlining(inlining).gc_stress(stress);
+            folder_passes(&config, "tests/scripts/legacy-exceptions", 27);
+        }
+    }
+}
+
+/// Runs the scripts of a folder beside this one, those of its own folders not.
 #[track_caller]
 fn folder_passes(config: &Config, folder: &str, at_least: usize) {
     let engine = Engine::new(config).unwrap();
@@ -99,6 +145,9 @@ fn folder_passes(config: &Config, folder: &str, at_least: usize) {
     let mut total = Report::default();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         total.merge(run_script(&engine, &path, &std::fs::read_to_string(&path).unwrap()));
     }
     let failures: String = total.failures.iter().map(|f| format!("\n{f}")).collect();
