@@ -83,6 +83,29 @@ fn wide_arithmetic() {
     all_pass(Config::new().wasm_wide_arithmetic(true), proposal(Proposal::WideArithmetic), 109);
 }
 
+/// Lies among the scripts of threads, and was written when a module had one table: it wants more refused, which
+/// reference types allow.
+const OF_ONE_TABLE: &str = "imports.wast";
+
+/// Its directives that contradict reference types.
+const CONTRADICTIONS: usize = 3;
+
+#[test]
+fn threads() {
+    for reserve in [true, false] {
+        let mut config = Config::new();
+        config.wasm_threads(true).memory_reservation(reserve);
+        let scripts = || proposal(Proposal::Threads);
+        all_pass(&config, scripts().filter(|s| s.name() != OF_ONE_TABLE), 439);
+        let script = scripts().find(|s| s.name() == OF_ONE_TABLE).unwrap();
+        let report = run_script(&Engine::new(&config).unwrap(), Path::new(script.name()), script.raw());
+        assert_eq!(report.failed, CONTRADICTIONS, "{report:?}");
+        assert!(report.failures.iter().all(|f| f.message.contains("(multiple tables)")), "{report:?}");
+        // Under the rules that it was written for, all of it passes.
+        all_pass(config.wasm_reference_types(false), [script].into_iter(), report.passed + CONTRADICTIONS);
+    }
+}
+
 #[test]
 fn simd_with_several_memories() {
     let mut config = Config::new();
@@ -117,7 +140,7 @@ fn scripts_of_the_optimizing_tier() {
 fn scripts_of_our_own() {
     let mut config = Config::new();
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true);
-    config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true);
+    config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true).wasm_threads(true);
     for reserve in [true, false] {
         folder_passes(config.memory_reservation(reserve), "tests/scripts", 212);
     }
