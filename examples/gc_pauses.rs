@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release -p belljar-examples --example gc_pauses`
 
-use belljar::{Config, Engine, Instance, Module, Result, Store};
+use belljar::{Engine, Instance, Module, Result, Store};
 
 const GUEST: &str = r#"(module
     (type $object (struct (field (mut i64)) (field (mut (ref null $object)))))
@@ -29,9 +29,7 @@ const GUEST: &str = r#"(module
             (br_if $more (local.get $n)))))"#;
 
 fn main() -> Result<()> {
-    let mut config = Config::new();
-    config.wasm_function_references(true).wasm_gc(true);
-    let engine = Engine::new(&config)?;
+    let engine = Engine::default();
     let mut store = Store::new(&engine, ());
     let instance = Instance::new(&mut store, &Module::new(&engine, GUEST)?, &[])?;
     instance.get_typed_func::<(), ()>(&mut store, "fill")?.call(&mut store, ())?;

@@ -3,7 +3,7 @@
 //! `cargo run -p belljar-examples --example objects`
 
 use belljar::{
-    AnyRef, ArrayRef, ArrayRefPre, ArrayType, Config, Engine, FieldType, Instance, Module, Mutability,
+    AnyRef, ArrayRef, ArrayRefPre, ArrayType, Engine, FieldType, Instance, Module, Mutability,
     Result, RootScope, Rooted, StorageType, Store, StructRef, StructRefPre, StructType, Val, ValType,
 };
 
@@ -16,9 +16,7 @@ const GUEST: &str = r#"(module
             (i32.add (struct.get $pet $age (local.get $pet)) (i32.const 1)))))"#;
 
 fn main() -> Result<()> {
-    let mut config = Config::new();
-    config.wasm_function_references(true).wasm_gc(true);
-    let engine = Engine::new(&config)?;
+    let engine = Engine::default();
     let module = Module::new(&engine, GUEST)?;
     let mut store = Store::new(&engine, ());
     let instance = Instance::new(&mut store, &module, &[])?;

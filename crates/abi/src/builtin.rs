@@ -80,6 +80,13 @@ macro_rules! builtins {
             MemoryFill memory_fill(memory: u32, dst: u64, value: u32, length: u64);
             /// Copies from a data segment.
             MemoryInit memory_init(memory: u32, segment: u32, dst: u64, src: u32, length: u32);
+            /// Waits, if a memory holds 32 bits that equal `expected`, until it is notified (0) or `timeout`
+            /// nanoseconds are over (2; none if negative); 1 if they differ.
+            MemoryWait32 memory_wait32(memory: u32, address: u64, expected: u32, timeout: u64) -> u32;
+            /// As `memory_wait32`, with 64 bits.
+            MemoryWait64 memory_wait64(memory: u32, address: u64, expected: u64, timeout: u64) -> u32;
+            /// Wakes at most `count` threads that wait at an address; how many it were.
+            MemoryNotify memory_notify(memory: u32, address: u64, count: u32) -> u32;
             /// Drops a data segment.
             DataDrop data_drop(segment: u32);
             /// Grows a table by elements; the old size, or all ones where it cannot.

@@ -12,9 +12,10 @@ pub const fn can_be_reserved(ty: &MemoryType) -> bool {
     !ty.is_64() && has_host_pages(ty)
 }
 
-/// Whether at least [`GUARD_SIZE`] bytes that fault lie behind the accessible ones, whatever the memory's size.
+/// Whether at least [`GUARD_SIZE`] bytes that fault lie behind the accessible ones, whatever the memory's size. That
+/// helps no shared memory: by the time of an access the bytes behind a length that was read may be accessible.
 pub const fn is_guarded(ty: &MemoryType) -> bool {
-    ty.is_64() && has_host_pages(ty)
+    ty.is_64() && has_host_pages(ty) && !ty.is_shared()
 }
 
 /// Whether the accessible part always ends where a page of the host does.

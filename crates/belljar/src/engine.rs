@@ -62,8 +62,9 @@ impl Engine {
         let memory_access = if reserve { MemoryAccess::Reserved } else { MemoryAccess::Checked };
         let tunables = Tunables { memory_access, ..config.tunables };
         let tier: Arc<dyn Tier> = Arc::new(Optimizer::new()?);
-        let runtime =
-            Runtime::new(config.max_wasm_stack, config.gc_stress, Box::new(Trampolines(tier.clone())))?;
+        let trampolines = Box::new(Trampolines(tier.clone()));
+        let counts_epochs = tunables.epoch_interruption;
+        let runtime = Runtime::new(config.max_wasm_stack, config.gc_stress, counts_epochs, trampolines)?;
         let inner = Inner { config: config.clone(), tunables, tier, runtime };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -86,6 +87,11 @@ impl Engine {
 
     pub(crate) fn tunables(&self) -> Tunables {
         self.inner.tunables
+    }
+
+    /// Whether memories are to get all the address space that they may need.
+    pub(crate) fn reserves_memory(&self) -> bool {
+        self.inner.tunables.memory_access == MemoryAccess::Reserved
     }
 
     pub(crate) fn tier(&self) -> &dyn Tier {

@@ -1,10 +1,10 @@
 //! Things that are imported and exported: one enum over the kinds.
 
-use crate::{AsContext, ExternType, Func, Global, Memory, Table, Tag};
-use belljar_vm::{Entity, StoreId};
+use crate::{AsContext, ExternType, Func, Global, Memory, SharedMemory, Table, Tag};
+use belljar_vm::{Entity, ImportValue, StoreCore, StoreId};
 
 /// Something that an instance exports or imports.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Extern {
     /// A function.
     Func(Func),
@@ -14,6 +14,8 @@ pub enum Extern {
     Table(Table),
     /// A memory.
     Memory(Memory),
+    /// A memory that other stores, on other threads, may use as well.
+    SharedMemory(SharedMemory),
     /// A tag.
     Tag(Tag),
 }
@@ -45,6 +47,7 @@ kinds! {
     into_global Global;
     into_table Table;
     into_memory Memory;
+    into_shared_memory SharedMemory;
     into_tag Tag;
 }
 
@@ -56,37 +59,57 @@ impl Extern {
     /// If it belongs to another store.
     pub fn ty(&self, store: impl AsContext) -> ExternType {
         let core = store.as_context().0.core();
-        crate::store::check_store(self.store(), core, "Extern");
-        crate::types::shown(core.entity_type(self.entity()), core.runtime())
+        self.check_store(core, "Extern");
+        match self.as_import() {
+            ImportValue::Entity(entity) => crate::types::shown(core.entity_type(entity), core.runtime()),
+            ImportValue::Shared(memory) => ExternType::Memory(memory.ty()),
+            ImportValue::Host(host) => ExternType::Func(crate::FuncType(host.ty().clone())),
+        }
     }
 
-    pub(crate) fn from_entity(store: StoreId, entity: Entity) -> Self {
+    pub(crate) fn from_entity(core: &StoreCore, entity: Entity) -> Self {
+        let store = core.id();
         match entity {
             Entity::Func(id) => Self::Func(Func::from_id(store, id)),
             Entity::Global(id) => Self::Global(Global::from_id(store, id)),
             Entity::Table(id) => Self::Table(Table::from_id(store, id)),
-            Entity::Memory(id) => Self::Memory(Memory::from_id(store, id)),
+            Entity::Memory(id) => match core.shared_memory(id) {
+                Some(memory) => Self::SharedMemory(SharedMemory::from_vm(memory.clone())),
+                None => Self::Memory(Memory::from_id(store, id)),
+            },
             Entity::Tag(id) => Self::Tag(Tag::from_id(store, id)),
         }
     }
 
-    pub(crate) fn entity(&self) -> Entity {
-        match self {
+    /// What an import is satisfied with by it.
+    pub(crate) fn as_import(&self) -> ImportValue<'_> {
+        ImportValue::Entity(match self {
             Self::Func(it) => Entity::Func(it.id()),
             Self::Global(it) => Entity::Global(it.id()),
             Self::Table(it) => Entity::Table(it.id()),
             Self::Memory(it) => Entity::Memory(it.id()),
+            Self::SharedMemory(it) => return ImportValue::Shared(it.vm()),
             Self::Tag(it) => Entity::Tag(it.id()),
+        })
+    }
+
+    /// Its store; none of what all stores may use.
+    fn store(&self) -> Option<StoreId> {
+        match self {
+            Self::Func(it) => Some(it.store()),
+            Self::Global(it) => Some(it.store()),
+            Self::Table(it) => Some(it.store()),
+            Self::Memory(it) => Some(it.store()),
+            Self::SharedMemory(_) => None,
+            Self::Tag(it) => Some(it.store()),
         }
     }
 
-    pub(crate) fn store(&self) -> StoreId {
-        match self {
-            Self::Func(it) => it.store(),
-            Self::Global(it) => it.store(),
-            Self::Table(it) => it.store(),
-            Self::Memory(it) => it.store(),
-            Self::Tag(it) => it.store(),
+    /// Holds it against the store that it is used with.
+    #[track_caller]
+    pub(crate) fn check_store(&self, core: &StoreCore, what: &str) {
+        if let Some(store) = self.store() {
+            crate::store::check_store(store, core, what);
         }
     }
 }
@@ -117,6 +140,11 @@ impl<'instance> Export<'instance> {
     /// The memory, if it is one.
     pub fn into_memory(self) -> Option<Memory> {
         self.item.into_memory()
+    }
+
+    /// The shared memory, if it is one.
+    pub fn into_shared_memory(self) -> Option<SharedMemory> {
+        self.item.into_shared_memory()
     }
 
     /// The table, if it is one.

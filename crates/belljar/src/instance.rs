@@ -4,8 +4,8 @@ use crate::error::from_exit;
 use crate::linker::Definition;
 use crate::store::check_store;
 use crate::{
-    AsContextMut, Export, Extern, Func, Global, Memory, Module, Result, StoreContext, Table, Tag, TypedFunc,
-    WasmParams, WasmResults,
+    AsContextMut, Export, Extern, Func, Global, Memory, Module, Result, SharedMemory, StoreContext, Table, Tag,
+    TypedFunc, WasmParams, WasmResults,
 };
 use anyhow::Context;
 use belljar_core::InstanceId;
@@ -35,10 +35,9 @@ impl Instance {
     pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Self> {
         let store = store.as_context_mut();
         for import in imports {
-            check_store(import.store(), store.0.core(), "import");
+            import.check_store(store.0.core(), "import");
         }
-        let imports: SmallVec<[ImportValue<'_>; 16]> =
-            imports.iter().map(|i| ImportValue::Entity(i.entity())).collect();
+        let imports: SmallVec<[ImportValue<'_>; 16]> = imports.iter().map(Extern::as_import).collect();
         instantiate(store.0, module, &imports)
     }
 
@@ -49,11 +48,11 @@ impl Instance {
     ) -> impl ExactSizeIterator<Item = Export<'a>> + 'a {
         let core = store.into().0.core();
         check_store(self.store, core, "Instance");
-        let (store, id) = (self.store, self.id);
+        let id = self.id;
         let module = core.instance_module(id).module();
         module.exports().iter().map(move |export| Export {
             name: &export.name,
-            item: Extern::from_entity(store, core.instance_entity(id, export.entity)),
+            item: Extern::from_entity(core, core.instance_entity(id, export.entity)),
         })
     }
 
@@ -65,7 +64,7 @@ impl Instance {
     pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
         let core = store.as_context_mut().0.core();
         check_store(self.store, core, "Instance");
-        Some(Extern::from_entity(self.store, core.instance_export(self.id, name)?))
+        Some(Extern::from_entity(core, core.instance_export(self.id, name)?))
     }
 
     /// An exported function; `None` where there is none of this name.
@@ -92,6 +91,11 @@ impl Instance {
     /// An exported memory; `None` where there is none of this name.
     pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
         self.get_export(store, name)?.into_memory()
+    }
+
+    /// An exported memory that other stores may use as well; `None` where there is none of this name.
+    pub fn get_shared_memory(&self, store: impl AsContextMut, name: &str) -> Option<SharedMemory> {
+        self.get_export(store, name)?.into_shared_memory()
     }
 
     /// An exported table; `None` where there is none of this name.
@@ -152,8 +156,8 @@ impl<T: 'static> InstancePre<T> {
             .map(|item| match item {
                 Definition::Host(func) => ImportValue::Host(func),
                 Definition::Extern(item) => {
-                    check_store(item.store(), store.0.core(), "definition of a Linker");
-                    ImportValue::Entity(item.entity())
+                    item.check_store(store.0.core(), "definition of a Linker");
+                    item.as_import()
                 }
             })
             .collect();

@@ -35,7 +35,7 @@
 //!
 //! An [`Engine`] compiles [`Module`]s; a [`Store`] holds [`Instance`]s and everything they can reach. Handles
 //! ([`Func`], [`Memory`], [`Table`], [`Global`], [`Instance`], [`ExternRef`]) are small numbers that are
-//! checked against their store at every use. `Engine`, `Module`, [`Linker`] and [`InstancePre`] are
+//! checked against their store at every use. A [`SharedMemory`] belongs to no store. `Engine`, `Module`, [`Linker`] and [`InstancePre`] are
 //! `Send + Sync`, a store is `Send`: two threads run two stores of one engine at once.
 //!
 //! # How a run ends
@@ -58,6 +58,7 @@ mod memory;
 mod module;
 mod object_types;
 mod refs;
+mod shared_memory;
 mod store;
 mod table;
 mod tag;
@@ -68,7 +69,7 @@ mod wasm_ty;
 pub use belljar_core::Trap;
 pub use belljar_vm::GcStats;
 pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
-pub use config::Config;
+pub use config::{Config, WasmRelease};
 pub use engine::Engine;
 pub use error::{Error, MemoryFault, Result};
 pub use exception::ThrownException;
@@ -85,6 +86,7 @@ pub use refs::{
     AnyRef, ArrayRef, ArrayRefPre, EqRef, ExnRef, ExternRef, GcRef, I31, OwnedRooted, RootScope, Rooted,
     StructRef, StructRefPre,
 };
+pub use shared_memory::{SharedData, SharedMemory, WaitResult};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 pub use tag::Tag;

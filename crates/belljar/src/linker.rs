@@ -378,7 +378,7 @@ impl<T: 'static> Linker<T> {
     /// What a name stands for, in a store.
     pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
         match self.find(module, name)? {
-            Definition::Extern(item) => Some(*item),
+            Definition::Extern(item) => Some(item.clone()),
             Definition::Host(host) => {
                 let core = store.as_context_mut().0.core_mut();
                 let id = core.new_host_func(host, None).ok()?;

@@ -46,12 +46,18 @@ impl fmt::Display for MemoryAccessError {
 
 impl std::error::Error for MemoryAccessError {}
 
+impl MemoryAccessError {
+    pub(crate) fn new(offset: usize, length: usize, size: usize) -> Self {
+        Self { offset, length, size }
+    }
+}
+
 impl Memory {
     /// A new memory of its type's minimum size, all zero.
     ///
     /// # Errors
     ///
-    /// Where the store's limits or the machine say no.
+    /// Where the store's limits or the machine say no, or the type is that of a [`crate::SharedMemory`].
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Self> {
         let store = store.as_context_mut();
         let id = store.0.new_memory(ty)?;

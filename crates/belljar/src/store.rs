@@ -217,7 +217,7 @@ impl<T: 'static> Caller<'_, T> {
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {
         let core = self.store.0.core();
         let entity = core.instance_export(self.instance?, name)?;
-        Some(Extern::from_entity(core.id(), entity))
+        Some(Extern::from_entity(core, entity))
     }
 
     /// Fuel left.

@@ -17,7 +17,7 @@ pub enum MemoryOp {
         /// The bytes.
         size: u64,
     },
-    /// Writes this many bytes.
+    /// Writes this many bytes, perhaps after it has read them.
     Store {
         /// To this memory.
         memory: MemoryIndex,
@@ -100,6 +100,73 @@ impl MemoryOp {
             | Operator::V128Store64Lane { memarg, .. } => {
                 memory(memarg).map(|memory| Self::Store { memory, size: size(memarg) })
             }
+            Operator::I32AtomicLoad { memarg }
+            | Operator::I64AtomicLoad { memarg }
+            | Operator::I32AtomicLoad8U { memarg }
+            | Operator::I32AtomicLoad16U { memarg }
+            | Operator::I64AtomicLoad8U { memarg }
+            | Operator::I64AtomicLoad16U { memarg }
+            | Operator::I64AtomicLoad32U { memarg } => {
+                memory(memarg).map(|memory| Self::Load { memory, size: size(memarg) })
+            }
+            Operator::I32AtomicStore8 { memarg }
+            | Operator::I64AtomicStore8 { memarg }
+            | Operator::I32AtomicStore16 { memarg }
+            | Operator::I64AtomicStore16 { memarg }
+            | Operator::I32AtomicStore { memarg }
+            | Operator::I64AtomicStore32 { memarg }
+            | Operator::I64AtomicStore { memarg }
+            | Operator::I32AtomicRmwAdd { memarg }
+            | Operator::I64AtomicRmwAdd { memarg }
+            | Operator::I32AtomicRmw8AddU { memarg }
+            | Operator::I32AtomicRmw16AddU { memarg }
+            | Operator::I64AtomicRmw8AddU { memarg }
+            | Operator::I64AtomicRmw16AddU { memarg }
+            | Operator::I64AtomicRmw32AddU { memarg }
+            | Operator::I32AtomicRmwSub { memarg }
+            | Operator::I64AtomicRmwSub { memarg }
+            | Operator::I32AtomicRmw8SubU { memarg }
+            | Operator::I32AtomicRmw16SubU { memarg }
+            | Operator::I64AtomicRmw8SubU { memarg }
+            | Operator::I64AtomicRmw16SubU { memarg }
+            | Operator::I64AtomicRmw32SubU { memarg }
+            | Operator::I32AtomicRmwAnd { memarg }
+            | Operator::I64AtomicRmwAnd { memarg }
+            | Operator::I32AtomicRmw8AndU { memarg }
+            | Operator::I32AtomicRmw16AndU { memarg }
+            | Operator::I64AtomicRmw8AndU { memarg }
+            | Operator::I64AtomicRmw16AndU { memarg }
+            | Operator::I64AtomicRmw32AndU { memarg }
+            | Operator::I32AtomicRmwOr { memarg }
+            | Operator::I64AtomicRmwOr { memarg }
+            | Operator::I32AtomicRmw8OrU { memarg }
+            | Operator::I32AtomicRmw16OrU { memarg }
+            | Operator::I64AtomicRmw8OrU { memarg }
+            | Operator::I64AtomicRmw16OrU { memarg }
+            | Operator::I64AtomicRmw32OrU { memarg }
+            | Operator::I32AtomicRmwXor { memarg }
+            | Operator::I64AtomicRmwXor { memarg }
+            | Operator::I32AtomicRmw8XorU { memarg }
+            | Operator::I32AtomicRmw16XorU { memarg }
+            | Operator::I64AtomicRmw8XorU { memarg }
+            | Operator::I64AtomicRmw16XorU { memarg }
+            | Operator::I64AtomicRmw32XorU { memarg }
+            | Operator::I32AtomicRmwXchg { memarg }
+            | Operator::I64AtomicRmwXchg { memarg }
+            | Operator::I32AtomicRmw8XchgU { memarg }
+            | Operator::I32AtomicRmw16XchgU { memarg }
+            | Operator::I64AtomicRmw8XchgU { memarg }
+            | Operator::I64AtomicRmw16XchgU { memarg }
+            | Operator::I64AtomicRmw32XchgU { memarg }
+            | Operator::I32AtomicRmwCmpxchg { memarg }
+            | Operator::I64AtomicRmwCmpxchg { memarg }
+            | Operator::I32AtomicRmw8CmpxchgU { memarg }
+            | Operator::I32AtomicRmw16CmpxchgU { memarg }
+            | Operator::I64AtomicRmw8CmpxchgU { memarg }
+            | Operator::I64AtomicRmw16CmpxchgU { memarg }
+            | Operator::I64AtomicRmw32CmpxchgU { memarg } => {
+                memory(memarg).map(|memory| Self::Store { memory, size: size(memarg) })
+            }
             Operator::MemoryFill { mem } | Operator::MemoryInit { mem, .. } => {
                 Some(Self::Bulk { memory: Some(MemoryIndex(*mem)) })
             }
@@ -178,6 +245,8 @@ mod tests {
             ("i32.const 0 local.get 0 i64.store8 $m", store(1, second)),
             ("i32.const 0 local.get 1 v128.store", store(16, first)),
             ("i32.const 0 local.get 1 v128.store64_lane 1", store(8, first)),
+            ("i32.const 0 i64.atomic.load16_u drop", load(2, first)),
+            ("i32.const 0 local.get 0 i64.atomic.rmw32.add_u $m drop", store(4, second)),
         ];
         for (body, expected) in cases {
             let found: Vec<_> = ops(body).into_iter().flatten().collect();

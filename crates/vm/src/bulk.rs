@@ -3,7 +3,9 @@
 use crate::fault::{Fault, FaultAddress, SegmentPart};
 use crate::limits::ResourceLimiter;
 use crate::memory::{LinearMemory, MemoryImage};
-use crate::store::{StoreCore, StoreMemory};
+use crate::shared_memory::SharedMemory;
+use crate::store::StoreCore;
+use crate::store_memory::{AnyMemory, StoreMemory};
 use anyhow::Context;
 use belljar_abi::MemoryDef;
 use belljar_core::{ByteCount, DataIndex, InstanceId, MemoryIndex, MemoryType};
@@ -37,6 +39,10 @@ impl StoreCore {
                 ByteCount(size)
             );
         }
+        if ty.is_shared() {
+            let memory = SharedMemory::with_image(&self.runtime, ty, image, reserve)?;
+            return Ok(self.push_shared(memory));
+        }
         let memory = LinearMemory::new(ty, image, reserve, &self.runtime.memories).with_context(|| {
             format!("the machine has no room for a memory of {} pages ({})", ty.minimum(), ByteCount(size))
         })?;
@@ -47,13 +53,39 @@ impl StoreCore {
                 self.region.const_base() + at.context("the store is full: no room for another memory")?
             }
         };
-        self.memories.push(StoreMemory { memory, def });
+        self.memories.push(StoreMemory { memory: AnyMemory::Own(memory), def });
         let memory = self.memories.len() - 1;
         self.publish_memory(memory);
         Ok(memory)
     }
 
-    /// Writes a memory's place and size to where code reads them.
+    /// Enters a shared memory into the store; its number there.
+    fn push_shared(&mut self, memory: SharedMemory) -> usize {
+        let def = memory.def();
+        self.memories.push(StoreMemory { memory: AnyMemory::Shared(memory), def });
+        self.memories.len() - 1
+    }
+
+    /// The number of a shared memory in the store, which it is entered into once.
+    ///
+    /// # Errors
+    ///
+    /// Where it belongs to another engine.
+    pub(crate) fn enter_shared(&mut self, memory: &SharedMemory) -> anyhow::Result<usize> {
+        anyhow::ensure!(
+            memory.is_of(&self.runtime),
+            "the shared memory belongs to another engine than the store"
+        );
+        let same = |m: &StoreMemory| m.memory.shared().is_some_and(|m| SharedMemory::same(m, memory));
+        Ok(self.memories.iter().position(same).unwrap_or_else(|| self.push_shared(memory.clone())))
+    }
+
+    /// A memory of the store that others share, if it is one.
+    pub fn shared_memory(&self, memory: usize) -> Option<&SharedMemory> {
+        self.memories[memory].memory.shared()
+    }
+
+    /// Writes the place and size of a memory of this store alone to where code reads them.
     fn publish_memory(&mut self, memory: usize) {
         let StoreMemory { memory, def } = &self.memories[memory];
         let value = MemoryDef { base: memory.base(), length: memory.length() };
@@ -71,18 +103,18 @@ impl StoreCore {
         self.memories[memory].memory.is_reserved()
     }
 
-    /// A memory's bytes.
+    /// A memory's bytes; none of a memory that other stores share.
     pub fn memory_data(&self, memory: usize) -> &[u8] {
-        let memory = &self.memories[memory].memory;
+        let AnyMemory::Own(memory) = &self.memories[memory].memory else { return &[] };
         let at = std::ptr::with_exposed_provenance::<u8>(memory.base());
         // SAFETY: that many bytes are accessible and initialised (pages start as zero), and no guest runs
         // while the store is borrowed (STORE-EXCLUSIVE).
         unsafe { std::slice::from_raw_parts(at, memory.length()) }
     }
 
-    /// A memory's bytes.
+    /// A memory's bytes; none of a memory that other stores share.
     pub fn memory_data_mut(&mut self, memory: usize) -> &mut [u8] {
-        let memory = &mut self.memories[memory].memory;
+        let AnyMemory::Own(memory) = &mut self.memories[memory].memory else { return &mut [] };
         memory.touch();
         let at = std::ptr::with_exposed_provenance_mut::<u8>(memory.base());
         // SAFETY: as in `memory_data`, with the store held exclusively.
@@ -96,42 +128,14 @@ impl StoreCore {
         delta: u64,
         limiter: Option<&mut dyn ResourceLimiter>,
     ) -> anyhow::Result<Option<u64>> {
-        let m = &mut self.memories[memory].memory;
-        let ty = m.ty();
-        let old_pages = m.length() as u64 / ty.page_size();
-        let desired = old_pages.saturating_add(delta);
-        let desired_bytes = ty.bytes(desired).and_then(|b| usize::try_from(b).ok());
-        let allowed = desired <= ty.page_limit() && desired_bytes.is_some();
-        let desired_bytes = desired_bytes.unwrap_or(usize::MAX);
-        match limiter {
-            Some(limiter) if !allowed => {
-                limiter.memory_grow_failed(anyhow::anyhow!(
-                    "the memory's maximum is {} pages",
-                    ty.page_limit()
-                ))?;
-                return Ok(None);
-            }
-            None if !allowed => return Ok(None),
-            Some(limiter) => {
-                let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
-                if !limiter.memory_growing(m.length(), desired_bytes, maximum)? {
-                    return Ok(None);
-                }
-                if delta > 0
-                    && let Err(error) = m.grow_to(desired_bytes)
-                {
-                    limiter.memory_grow_failed(error.into())?;
-                    return Ok(None);
-                }
-            }
-            None => {
-                if delta > 0 && m.grow_to(desired_bytes).is_err() {
-                    return Ok(None);
-                }
-            }
+        let old = match &mut self.memories[memory].memory {
+            AnyMemory::Own(memory) => memory.grow(delta, limiter)?,
+            AnyMemory::Shared(memory) => return memory.clone().grow(delta, limiter),
+        };
+        if old.is_some() {
+            self.publish_memory(memory);
         }
-        self.publish_memory(memory);
-        Ok(Some(old_pages))
+        Ok(old)
     }
 
     /// The number of an instance's memory in the store, and a range of its bytes.
@@ -148,6 +152,13 @@ impl StoreCore {
             Some(end) if end <= size => Ok((number, start as usize..end as usize)),
             _ => Err(self.bulk_fault(id, memory, start, length)),
         }
+    }
+
+    /// Address of a range that was checked, to be written.
+    fn bytes_mut(&mut self, memory: usize, range: &Range<usize>) -> *mut u8 {
+        let memory = &mut self.memories[memory].memory;
+        memory.touch();
+        std::ptr::with_exposed_provenance_mut(memory.base() + range.start)
     }
 
     fn bulk_fault(&self, id: InstanceId, memory: MemoryIndex, start: u64, length: u64) -> Fault {
@@ -169,7 +180,10 @@ impl StoreCore {
         length: u64,
     ) -> Result<(), Fault> {
         let (memory, range) = self.memory_range(id, memory, dst, length)?;
-        self.memory_data_mut(memory)[range].fill(value);
+        let target = self.bytes_mut(memory, &range);
+        // SAFETY: the range was checked against the memory (IN-BOUNDS), which the store holds exclusively
+        // (STORE-EXCLUSIVE) or shares with those who expect races (SHARED-BYTES).
+        unsafe { target.write_bytes(value, range.len()) };
         Ok(())
     }
 
@@ -183,15 +197,10 @@ impl StoreCore {
     ) -> Result<(), Fault> {
         let (src_memory, from) = self.memory_range(id, src_memory, src, length)?;
         let (dst_memory, to) = self.memory_range(id, dst_memory, dst, length)?;
-        if dst_memory == src_memory {
-            self.memory_data_mut(dst_memory).copy_within(from, to.start);
-            return Ok(());
-        }
-        let source = self.memory_data(src_memory)[from].as_ptr();
-        let target = self.memory_data_mut(dst_memory)[to].as_mut_ptr();
-        // SAFETY: both ranges were checked against their memories, which are different mappings
-        // (OWNED-MAPPING); the store is held exclusively.
-        unsafe { target.copy_from_nonoverlapping(source, length as usize) };
+        let source = self.bytes_mut(src_memory, &from).cast_const();
+        let target = self.bytes_mut(dst_memory, &to);
+        // SAFETY: as in `fill_memory`; the ranges may overlap.
+        unsafe { target.copy_from(source, from.len()) };
         Ok(())
     }
 
@@ -217,7 +226,9 @@ impl StoreCore {
         };
         let target = self.memory_range(id, memory, dst, length);
         let (memory, to) = target.map_err(|fault| Fault { source, ..fault })?;
-        self.memory_data_mut(memory)[to].copy_from_slice(bytes);
+        let target = self.bytes_mut(memory, &to);
+        // SAFETY: as in `fill_memory`; a module's bytes are no part of a memory.
+        unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         Ok(())
     }
 }

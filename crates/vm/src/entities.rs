@@ -47,6 +47,10 @@ impl<T: 'static> StoreInner<T> {
     ///
     /// Where a limit or the machine says no.
     pub fn new_memory(&mut self, ty: MemoryType) -> anyhow::Result<usize> {
+        anyhow::ensure!(
+            !ty.is_shared(),
+            "a shared memory belongs to no store: make it with SharedMemory::new"
+        );
         self.limited(|core, limiter| core.push_memory(ty, None, None, limiter, true))
     }
 

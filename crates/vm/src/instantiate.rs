@@ -7,14 +7,15 @@ use crate::host::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
 use crate::limits::ResourceLimiter;
 use crate::loaded::LoadedModule;
+use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::sys::builtin_table;
 use crate::trap::Exit;
 use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
-    DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, TableIndex,
-    TagId, TagIndex, TypeIndex,
+    DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, MemoryType,
+    TableIndex, TagId, TagIndex, TypeIndex,
 };
 use belljar_module::{EntityIndex, Import, Module, SegmentMode};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub enum ImportValue<'a> {
     Entity(Entity),
     /// A host function that is entered into the store on the way.
     Host(&'a Arc<HostFunc>),
+    /// A memory that other stores share, which is entered into the store on the way.
+    Shared(&'a SharedMemory),
 }
 
 /// Makes an instance and runs its start function.
@@ -144,6 +147,7 @@ impl StoreCore {
         for value in imports {
             match value {
                 ImportValue::Entity(Entity::Memory(i)) => memories.push(*i as u32),
+                ImportValue::Shared(memory) => memories.push(self.enter_shared(memory)? as u32),
                 ImportValue::Entity(Entity::Table(i)) => {
                     let slot = layout.table(TableIndex::new(tables.len()));
                     if let TablePlace::Imported(offset) = slot {
@@ -220,7 +224,7 @@ impl StoreCore {
             let func = match value {
                 ImportValue::Entity(Entity::Func(func)) => *func,
                 ImportValue::Host(host) => self.new_host_func(host, Some(builder.id))?,
-                ImportValue::Entity(_) => continue,
+                ImportValue::Entity(_) | ImportValue::Shared(_) => continue,
             };
             let callee = self.callee_words(func);
             builder.write(layout.imported_func(FuncIndex::new(imported.len())), callee);
@@ -294,17 +298,11 @@ impl StoreCore {
                     && limits_fit(want.minimum(), want.maximum(), size, have.maximum())
             }
             (EntityIndex::Memory(i), ImportValue::Entity(Entity::Memory(m))) => {
-                let (want, have) = (described.memories()[i.index()], self.memory_type(*m));
-                let pages = self.memories[*m].memory.length() as u64 / have.page_size();
-                let fits = want.is_64() == have.is_64()
-                    && want.is_shared() == have.is_shared()
-                    && want.page_size() == have.page_size()
-                    && limits_fit(want.minimum(), want.maximum(), pages, have.maximum());
-                anyhow::ensure!(
-                    !fits || !module.needs_reserved(i) || self.memory_is_reserved(*m),
-                    NeedsChecks
-                );
-                fits
+                let memory = &self.memories[*m].memory;
+                memory_fits(module, i, memory.ty(), memory.length(), memory.is_reserved())?
+            }
+            (EntityIndex::Memory(i), ImportValue::Shared(memory)) => {
+                memory_fits(module, i, memory.ty(), memory.length(), memory.is_reserved())?
             }
             (EntityIndex::Global(i), ImportValue::Entity(Entity::Global(g))) => {
                 let want = described.globals()[i.index()].map(&mut module.resolve());
@@ -320,6 +318,7 @@ impl StoreCore {
         }
         let found = match value {
             ImportValue::Host(host) => ExternType::Func(host.ty().clone()),
+            ImportValue::Shared(memory) => ExternType::Memory(memory.ty()),
             ImportValue::Entity(entity) => self.entity_type(*entity),
         };
         anyhow::bail!(
@@ -372,6 +371,30 @@ impl std::fmt::Display for NeedsChecks {
 }
 
 impl std::error::Error for NeedsChecks {}
+
+/// Whether a memory satisfies a module's import.
+///
+/// # Errors
+///
+/// Where the module's code needs checks to use it.
+fn memory_fits(
+    module: &LoadedModule,
+    import: MemoryIndex,
+    have: MemoryType,
+    length: usize,
+    is_reserved: bool,
+) -> Result<bool, NeedsChecks> {
+    let want = module.module().memories()[import.index()];
+    let pages = length as u64 / have.page_size();
+    let fits = want.is_64() == have.is_64()
+        && want.is_shared() == have.is_shared()
+        && want.page_size() == have.page_size()
+        && limits_fit(want.minimum(), want.maximum(), pages, have.maximum());
+    if fits && module.needs_reserved(import) && !is_reserved {
+        return Err(NeedsChecks);
+    }
+    Ok(fits)
+}
 
 fn limits_fit(want_min: u64, want_max: Option<u64>, size: u64, have_max: Option<u64>) -> bool {
     size >= want_min

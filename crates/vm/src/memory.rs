@@ -3,6 +3,7 @@
 //! In: a type and perhaps an image. Out: bytes. Never: a decision whether growth is allowed; that is the
 //! store's and its limiter's.
 
+use crate::limits::ResourceLimiter;
 use crate::sys::{Mapping, Protection, anonymous_file, page_size, written_pages};
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
 use belljar_core::MemoryType;
@@ -36,6 +37,12 @@ fn movable(ty: &MemoryType, length: usize, room: usize) -> io::Result<Mapping> {
         return Ok(mapping);
     }
     Mapping::new(needed, Protection::None)
+}
+
+/// Address space for all that a memory may ever have: one that several threads use cannot move.
+fn unmovable(ty: &MemoryType) -> io::Result<Mapping> {
+    let most = ty.bytes(ty.page_limit()).and_then(|bytes| usize::try_from(bytes).ok());
+    Mapping::new(footprint(ty, most.ok_or(io::ErrorKind::OutOfMemory)?)?, Protection::None)
 }
 
 /// Whether a reservation for every 32-bit address can be had now.
@@ -178,6 +185,9 @@ impl LinearMemory {
         if whole && let Ok(mapping) = Mapping::new(RESERVATION, Protection::None) {
             return Ok((slot(mapping), true));
         }
+        if ty.is_shared() {
+            return Ok((slot(unmovable(ty)?), false));
+        }
         let room = if reserve && !whole { GROWTH_ROOM } else { 0 };
         Ok((slot(movable(ty, length, room)?), false))
     }
@@ -214,6 +224,52 @@ impl LinearMemory {
     /// Notes that its contents may change from now on.
     pub(crate) fn touch(&mut self) {
         self.touched = true;
+    }
+
+    /// Grows it by pages; the old size in pages, or `None` where it may not or cannot.
+    ///
+    /// # Errors
+    ///
+    /// What the limiter returns.
+    pub(crate) fn grow(
+        &mut self,
+        delta: u64,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> anyhow::Result<Option<u64>> {
+        let ty = self.ty;
+        let old_pages = self.length as u64 / ty.page_size();
+        let desired = old_pages.saturating_add(delta);
+        let desired_bytes = ty.bytes(desired).and_then(|b| usize::try_from(b).ok());
+        let allowed = desired <= ty.page_limit() && desired_bytes.is_some();
+        let desired_bytes = desired_bytes.unwrap_or(usize::MAX);
+        match limiter {
+            Some(limiter) if !allowed => {
+                limiter.memory_grow_failed(anyhow::anyhow!(
+                    "the memory's maximum is {} pages",
+                    ty.page_limit()
+                ))?;
+                return Ok(None);
+            }
+            None if !allowed => return Ok(None),
+            Some(limiter) => {
+                let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
+                if !limiter.memory_growing(self.length, desired_bytes, maximum)? {
+                    return Ok(None);
+                }
+                if delta > 0
+                    && let Err(error) = self.grow_to(desired_bytes)
+                {
+                    limiter.memory_grow_failed(error.into())?;
+                    return Ok(None);
+                }
+            }
+            None => {
+                if delta > 0 && self.grow_to(desired_bytes).is_err() {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(old_pages))
     }
 
     /// Makes it `length` bytes long. Its address changes only if it is not reserved.

@@ -40,6 +40,8 @@ pub struct Runtime {
     pub(crate) stack_size: usize,
     /// Collect garbage at every allocation.
     pub(crate) gc_stress: bool,
+    /// Whether code compares the epoch with deadlines, so that waiting threads are to do so as well.
+    pub(crate) counts_epochs: bool,
     source: Box<dyn TrampolineSource>,
     trampolines: Mutex<HashMap<(Direction, FuncType), Arc<crate::code_table::Registered>>>,
 }
@@ -52,7 +54,7 @@ impl std::fmt::Debug for Runtime {
 
 impl Runtime {
     /// What an engine's stores share. `stack_size`: bytes of native stack for guest code. `gc_stress`: collect garbage
-    /// at every allocation.
+    /// at every allocation. `counts_epochs`: code is interrupted at its store's deadline.
     ///
     /// # Errors
     ///
@@ -60,6 +62,7 @@ impl Runtime {
     pub fn new(
         stack_size: usize,
         gc_stress: bool,
+        counts_epochs: bool,
         source: Box<dyn TrampolineSource>,
     ) -> anyhow::Result<Arc<Self>> {
         sys::install_signal_handlers()
@@ -71,6 +74,7 @@ impl Runtime {
             epoch: Arc::default(),
             stack_size,
             gc_stress,
+            counts_epochs,
             source,
             trampolines: Mutex::default(),
         }))

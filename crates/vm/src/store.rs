@@ -5,8 +5,8 @@ use crate::gc::{Gc, Roots};
 use crate::host::HostFunc;
 use crate::instance::Instance;
 use crate::limits::ResourceLimiter;
-use crate::memory::LinearMemory;
 use crate::runtime::Runtime;
+use crate::store_memory::StoreMemory;
 use crate::store_region::StoreRegion;
 use crate::table::Table;
 use crate::trap::Pending;
@@ -29,14 +29,6 @@ impl StoreId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
-}
-
-/// A memory of a store, with what the store notes about it.
-#[derive(Debug)]
-pub(crate) struct StoreMemory {
-    pub(crate) memory: LinearMemory,
-    /// Address of its [`belljar_abi::MemoryDef`].
-    pub(crate) def: usize,
 }
 
 /// A global of a store.

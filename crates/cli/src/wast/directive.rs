@@ -4,7 +4,7 @@ use super::pattern::{self, matches};
 use super::spectest;
 use super::value::{argument, show};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
-use belljar::{Engine, Instance, Linker, Module, Store, ThrownException, Trap, Val};
+use belljar::{Engine, Instance, Linker, Module, SharedMemory, Store, ThrownException, Trap, Val};
 use std::collections::HashMap;
 use wast::token::Id;
 use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
@@ -18,6 +18,8 @@ pub(super) struct Session {
     instances: HashMap<String, Instance>,
     latest_definition: Option<Module>,
     definitions: HashMap<String, Module>,
+    /// What modules of the script that started this thread share with it.
+    shared: HashMap<String, Vec<(String, SharedMemory)>>,
 }
 
 /// How far a module came before it failed.
@@ -52,7 +54,33 @@ impl Session {
             instances: HashMap::new(),
             latest_definition: None,
             definitions: HashMap::new(),
+            shared: HashMap::new(),
         })
+    }
+
+    /// The state of a thread: a store of its own, which shares with this one the shared memories that a module
+    /// exports.
+    pub(super) fn thread(&mut self, shared_module: Option<Id<'_>>) -> Result<Self> {
+        let mut session = Self::new(&self.engine)?;
+        if let Some(id) = shared_module {
+            let instance = self.named(Some(id))?;
+            let exports = instance.exports(&self.store);
+            let shared = exports.filter_map(|e| Some((e.name().into(), e.into_shared_memory()?)));
+            session.shared.insert(id.name().into(), shared.collect());
+        }
+        Ok(session)
+    }
+
+    fn register(&mut self, name: &str, module: Option<Id<'_>>) -> Result<()> {
+        if let Some(shared) = module.and_then(|id| self.shared.get(id.name())) {
+            for (export, memory) in shared {
+                self.linker.define(&self.store, name, export, memory.clone())?;
+            }
+            return Ok(());
+        }
+        let instance = self.named(module)?;
+        self.linker.instance(&mut self.store, name, instance)?;
+        Ok(())
     }
 
     /// Does what a directive asks. An error says how the outcome differs from what the directive expects.
@@ -61,11 +89,7 @@ impl Session {
             WastDirective::Module(mut module) => self.module(&mut module),
             WastDirective::ModuleDefinition(mut module) => self.define(&mut module).map(drop),
             WastDirective::ModuleInstance { instance, module, .. } => self.instance(instance, module),
-            WastDirective::Register { name, module, .. } => {
-                let instance = self.named(module)?;
-                self.linker.instance(&mut self.store, name, instance)?;
-                Ok(())
-            }
+            WastDirective::Register { name, module, .. } => self.register(name, module),
             WastDirective::Invoke(call) => self.invoke(&call).map(drop),
             WastDirective::AssertReturn { exec, results, .. } => self.assert_return(exec, &results),
             WastDirective::AssertTrap { exec, message, .. } => {
@@ -89,8 +113,9 @@ impl Session {
             }
             WastDirective::AssertException { exec, .. } => self.assert_exception(exec),
             WastDirective::AssertSuspension { .. } => bail!("`assert_suspension` is not supported yet"),
-            WastDirective::Thread(_) => bail!("`thread` is not supported yet"),
-            WastDirective::Wait { .. } => bail!("`wait` is not supported yet"),
+            WastDirective::Thread(_) | WastDirective::Wait { .. } => {
+                bail!("belljar bug: a thread was left to its session")
+            }
         }
     }
 

@@ -2,13 +2,16 @@
 
 use super::directive::{Session, parse};
 use super::report::{Failure, Report};
-use anyhow::Error;
+use anyhow::{Context, Error};
 use belljar::{Engine, WasmBacktrace};
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::thread::{Scope, ScopedJoinHandle};
 use wast::lexer::Lexer;
 use wast::parser::ParseBuffer;
+use wast::{WastDirective, WastThread};
 
 /// Runs a script. `file` is the name under which failures are reported.
 ///
@@ -33,31 +36,96 @@ pub fn run_script(engine: &Engine, file: &Path, text: &str) -> Report {
             return report;
         }
     };
-    let mut session = match Session::new(engine) {
+    let session = match Session::new(engine) {
         Ok(session) => session,
         Err(error) => {
             report.fail(fail(1, one_line(&error)));
             return report;
         }
     };
-    let mut left = directives.len();
-    for directive in directives {
-        left -= 1;
-        let line = directive.span().linecol_in(text).0 + 1;
-        match catch_unwind(AssertUnwindSafe(|| session.run(directive))) {
-            Ok(Ok(())) => report.passed += 1,
-            Ok(Err(error)) => report.fail(fail(line, one_line(&error))),
-            Err(panic) => {
-                let message = format!("panicked: {} ({left} later directives not run)", panic_text(&*panic));
-                report.fail(fail(line, message));
-                report.failed += left;
+    std::thread::scope(|scope| {
+        let mut runner = Runner { scope, file, text, session, threads: HashMap::new(), report };
+        match runner.run(directives) {
+            true => runner.report,
+            false => {
                 // Dropping a store whose invariants a panic broke could panic again.
-                std::mem::forget(session);
-                return report;
+                std::mem::forget(runner.session);
+                runner.report
             }
         }
+    })
+}
+
+/// Runs directives, of a script or of one of its threads.
+struct Runner<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    file: &'env Path,
+    text: &'env str,
+    session: Session,
+    /// Threads that were started and not yet waited for.
+    threads: HashMap<String, ScopedJoinHandle<'scope, Report>>,
+    report: Report,
+}
+
+impl<'scope, 'env: 'scope> Runner<'scope, 'env> {
+    /// Whether all could be run: nothing panicked.
+    fn run(&mut self, directives: Vec<WastDirective<'env>>) -> bool {
+        let mut left = directives.len();
+        for directive in directives {
+            left -= 1;
+            let line = directive.span().linecol_in(self.text).0 + 1;
+            match catch_unwind(AssertUnwindSafe(|| self.directive(directive))) {
+                Ok(Ok(())) => self.report.passed += 1,
+                Ok(Err(error)) => self.fail(line, one_line(&error)),
+                Err(panic) => {
+                    let what = panic_text(&*panic);
+                    self.fail(line, format!("panicked: {what} ({left} later directives not run)"));
+                    self.report.failed += left;
+                    return false;
+                }
+            }
+        }
+        true
     }
-    report
+
+    fn fail(&mut self, line: usize, message: String) {
+        self.report.fail(Failure { file: self.file.to_path_buf(), line, message });
+    }
+
+    fn directive(&mut self, directive: WastDirective<'env>) -> anyhow::Result<()> {
+        match directive {
+            WastDirective::Thread(thread) => self.start(thread),
+            WastDirective::Wait { thread, .. } => self.wait(thread.name()),
+            other => self.session.run(other),
+        }
+    }
+
+    /// Starts a thread with a session of its own.
+    fn start(&mut self, thread: WastThread<'env>) -> anyhow::Result<()> {
+        let session = self.session.thread(thread.shared_module)?;
+        let (scope, file, text) = (self.scope, self.file, self.text);
+        let run = move || {
+            let report = Report::default();
+            let mut runner = Runner { scope, file, text, session, threads: HashMap::new(), report };
+            if !runner.run(thread.directives) {
+                std::mem::forget(runner.session);
+            }
+            runner.report
+        };
+        let started = std::thread::Builder::new().spawn_scoped(scope, run)?;
+        self.threads.insert(thread.name.name().into(), started);
+        Ok(())
+    }
+
+    /// Waits for the end of a thread, whose report becomes part of this one.
+    fn wait(&mut self, name: &str) -> anyhow::Result<()> {
+        let thread =
+            self.threads.remove(name).with_context(|| format!("there is no thread named ${name}"))?;
+        // A panic goes on as if there were no thread.
+        let report = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        self.report.merge(report);
+        Ok(())
+    }
 }
 
 fn syntax_error(error: &wast::Error, text: &str, fail: impl Fn(usize, String) -> Failure) -> Failure {

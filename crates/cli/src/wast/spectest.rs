@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use belljar::{
-    Engine, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, RefType, Store, Table,
-    TableType, Val, ValType,
+    Engine, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, RefType, SharedMemory, Store,
+    Table, TableType, Val, ValType,
 };
 
 const MODULE: &str = "spectest";
@@ -34,5 +34,7 @@ pub(super) fn linker(engine: &Engine, store: &mut Store<()>) -> Result<Linker<()
     linker.define(&mut *store, MODULE, "table64", table)?;
     let memory = Memory::new(&mut *store, MemoryType::new(1, Some(2)))?;
     linker.define(&mut *store, MODULE, "memory", memory)?;
+    let memory = SharedMemory::new(engine, MemoryType::shared(1, 2))?;
+    linker.define(&mut *store, MODULE, "shared_memory", memory)?;
     Ok(linker)
 }

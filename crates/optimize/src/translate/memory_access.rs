@@ -113,7 +113,7 @@ impl Translator<'_> {
         self.b.ins().bor(outside, wrapped)
     }
 
-    fn sum_or_trap(&mut self, x: Value, y: Value) -> Value {
+    pub(super) fn sum_or_trap(&mut self, x: Value, y: Value) -> Value {
         self.b.ins().uadd_overflow_trap(x, y, trap_code::encode(Trap::MemoryOutOfBounds))
     }
 
@@ -140,7 +140,14 @@ impl Translator<'_> {
 
     /// Accessible bytes, 64 bits.
     pub(super) fn memory_length(&mut self, memory: MemoryIndex) -> Value {
-        self.load_def(memory, offset_of!(MemoryDef, length))
+        if !self.memory_type(memory).is_shared() {
+            return self.load_def(memory, offset_of!(MemoryDef, length));
+        }
+        // Another thread may write it: what was loaded before must not be used again.
+        let def = self.memory_def(memory);
+        let length = self.b.ins().iadd_imm_s(def, offset_of!(MemoryDef, length) as i64);
+        let flags = self.regions.trusted(self.b.func, Region::MEMORY_DEF);
+        self.b.ins().atomic_load(ADDRESS, flags, length)
     }
 
     fn load_def(&mut self, memory: MemoryIndex, field: usize) -> Value {

@@ -5,6 +5,7 @@
 //! another *activation*: the loop goes on with the callee's operators on the same stacks.
 
 mod activation;
+mod atomic;
 mod barrier;
 mod branch;
 mod builtin;

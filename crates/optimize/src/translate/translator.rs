@@ -173,7 +173,8 @@ impl<'a> Translator<'a> {
                     || self.state(op)?
                     || self.bulk(op)
                     || self.simd(op)
-                    || self.wide(op);
+                    || self.wide(op)
+                    || self.atomic(op);
                 if !done {
                     return Err(Failure::new(format!("the instruction {op:?} is not supported yet")));
                 }

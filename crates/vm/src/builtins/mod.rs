@@ -3,8 +3,10 @@
 //! Each gets the context of the instance that runs. A failure is noted in the store, and the
 //! activation is left.
 
+mod atomic;
 mod gc;
 
+pub(crate) use atomic::*;
 pub(crate) use gc::*;
 
 use crate::abi_types::RawExn;

@@ -1,9 +1,9 @@
 //! Puts the functions of WASI 0.1 into a linker: both modules, from the one table.
 
-use belljar::{Caller, Extern, Linker};
+use belljar::{Caller, Extern, Linker, SharedMemory};
 
 use crate::p1::{Errno, Error, Result, WasmResult};
-use crate::{GuestMemory, WasiCtx};
+use crate::{GuestMemory, SharedBytes, WasiCtx};
 
 /// Defines every function of `wasi_snapshot_preview1` and `wasi_unstable` in the linker.
 ///
@@ -49,17 +49,37 @@ fn call<T: 'static, R: WasmResult>(
     ctx: fn(&mut T) -> &mut WasiCtx,
     function: impl FnOnce(&WasiCtx, &mut GuestMemory<'_>) -> Result,
 ) -> belljar::Result<R> {
-    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+    match caller.get_export("memory") {
+        Some(Extern::Memory(memory)) => {
+            let (bytes, data) = memory.data_and_store_mut(caller);
+            finish(function(ctx(data), &mut GuestMemory::new(bytes)))
+        }
+        Some(Extern::SharedMemory(memory)) => {
+            finish(function(ctx(caller.data_mut()), &mut GuestMemory::shared(&memory)))
+        }
         // Not every call needs a memory; to one that does, it is as if it were empty.
-        return match function(ctx(caller.data_mut()), &mut GuestMemory::new(&mut [])) {
+        _ => match function(ctx(caller.data_mut()), &mut GuestMemory::new(&mut [])) {
             Err(Error::Errno(Errno::Fault)) => Err(belljar::Error::msg(
                 "a WASI function was called by an instance that exports no memory named `memory`",
             )),
             outcome => finish(outcome),
-        };
-    };
-    let (bytes, data) = memory.data_and_store_mut(caller);
-    finish(function(ctx(data), &mut GuestMemory::new(bytes)))
+        },
+    }
+}
+
+impl SharedBytes for SharedMemory {
+    fn len(&self) -> usize {
+        self.data_size()
+    }
+
+    // The ranges were checked, and no memory shrinks: neither can fail.
+    fn read(&self, at: usize, out: &mut [u8]) {
+        let _ = self.data().read(at, out);
+    }
+
+    fn write(&self, at: usize, bytes: &[u8]) {
+        let _ = self.data().write(at, bytes);
+    }
 }
 
 fn finish<R: WasmResult>(outcome: Result) -> belljar::Result<R> {

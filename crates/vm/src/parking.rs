@@ -1,0 +1,195 @@
+//! Where threads wait for each other: queues of one shared memory, one for each address.
+//!
+//! In: addresses, counts, deadlines. Out: who was woken. Never: a lock held while a thread waits, or while code of
+//! the embedder's runs.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How a wait ended. The numbers are those that `memory.atomic.wait32` gives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitResult {
+    /// It was notified.
+    Ok = 0,
+    /// The memory did not hold what was expected.
+    Mismatch = 1,
+    /// The time was over.
+    TimedOut = 2,
+}
+
+/// What a waiting thread asks now and then: an error ends the wait.
+pub(crate) type Interruption<'a> = &'a mut dyn FnMut() -> anyhow::Result<()>;
+
+/// How long a thread that can be interrupted sleeps at most: the epoch moves in silence, since signal handlers may
+/// move it.
+const SLEEP: Duration = Duration::from_millis(10);
+
+/// The queues of one memory.
+#[derive(Debug, Default)]
+pub(crate) struct ParkingLot {
+    queues: Mutex<Queues>,
+}
+
+type Queues = HashMap<u64, VecDeque<Arc<Waiter>>>;
+
+/// A thread in a queue.
+#[derive(Debug, Default)]
+struct Waiter {
+    wake: Condvar,
+    /// Set, under the lock, by whoever took it out of its queue.
+    notified: AtomicBool,
+}
+
+/// A waiter's place in its queue, given up when the wait ends in whatever way.
+struct Place<'a> {
+    lot: &'a ParkingLot,
+    address: u64,
+    waiter: Arc<Waiter>,
+}
+
+impl ParkingLot {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits at an address, if `is_expected` says so once the queue is locked: no notification in between is lost.
+    ///
+    /// # Errors
+    ///
+    /// Those of the interruption.
+    pub(crate) fn wait(
+        &self,
+        address: u64,
+        is_expected: impl FnOnce() -> bool,
+        timeout: Option<Duration>,
+        mut interruption: Option<Interruption<'_>>,
+    ) -> anyhow::Result<WaitResult> {
+        // An end that no clock can show never comes.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut queues = self.lock();
+        if !is_expected() {
+            return Ok(WaitResult::Mismatch);
+        }
+        let waiter = Arc::<Waiter>::default();
+        queues.entry(address).or_default().push_back(waiter.clone());
+        let place = Place { lot: self, address, waiter };
+        loop {
+            queues = place.sleep(queues, deadline, interruption.is_some());
+            if place.waiter.notified.load(Ordering::Relaxed) {
+                return Ok(WaitResult::Ok);
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                place.leave(&mut queues);
+                return Ok(WaitResult::TimedOut);
+            }
+            if let Some(interruption) = &mut interruption {
+                drop(queues);
+                interruption()?;
+                queues = self.lock();
+            }
+        }
+    }
+
+    /// Wakes those who have waited longest at an address, at most `count`. How many it were.
+    pub(crate) fn notify(&self, address: u64, count: u32) -> u32 {
+        let mut queues = self.lock();
+        let Some(queue) = queues.get_mut(&address) else { return 0 };
+        let woken = queue.len().min(count as usize);
+        for waiter in queue.drain(..woken) {
+            waiter.notified.store(true, Ordering::Relaxed);
+            waiter.wake.notify_one();
+        }
+        if queue.is_empty() {
+            queues.remove(&address);
+        }
+        woken as u32
+    }
+}
+
+impl Place<'_> {
+    /// Lets the lock go until there may be something to see.
+    fn sleep<'q>(
+        &self,
+        queues: MutexGuard<'q, Queues>,
+        deadline: Option<Instant>,
+        can_be_interrupted: bool,
+    ) -> MutexGuard<'q, Queues> {
+        if self.waiter.notified.load(Ordering::Relaxed) {
+            return queues;
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = if can_be_interrupted { Some(left.map_or(SLEEP, |left| left.min(SLEEP))) } else { left };
+        match left {
+            Some(left) => {
+                let slept = self.waiter.wake.wait_timeout(queues, left);
+                slept.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self.waiter.wake.wait(queues).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    fn leave(&self, queues: &mut Queues) {
+        let Some(queue) = queues.get_mut(&self.address) else { return };
+        queue.retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
+        if queue.is_empty() {
+            queues.remove(&self.address);
+        }
+        // Nobody will notify it any more, and there is nothing left to do when it is dropped.
+        self.waiter.notified.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        // Only an interruption leaves it in its queue, and has let the lock go.
+        if !self.waiter.notified.load(Ordering::Relaxed) {
+            let mut queues = self.lot.lock();
+            self.leave(&mut queues);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(lot: &ParkingLot, address: u64, timeout: Option<Duration>) -> WaitResult {
+        lot.wait(address, || true, timeout, None).unwrap()
+    }
+
+    #[test]
+    fn those_who_waited_longest_are_woken_and_nobody_elsewhere() {
+        let lot = ParkingLot::default();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| wait(&lot, 8, None))).collect();
+            while lot.lock().get(&8).map_or(0, VecDeque::len) < 3 {
+                std::thread::yield_now();
+            }
+            assert_eq!(lot.notify(4, u32::MAX), 0);
+            assert_eq!(lot.notify(8, 0), 0);
+            assert_eq!(lot.notify(8, 1), 1);
+            assert_eq!(lot.notify(8, u32::MAX), 2);
+            assert!(threads.into_iter().all(|thread| thread.join().unwrap() == WaitResult::Ok));
+        });
+        assert!(lot.lock().is_empty());
+    }
+
+    #[test]
+    fn waits_end_by_time_mismatch_and_interruption() {
+        let lot = ParkingLot::default();
+        assert_eq!(wait(&lot, 0, Some(Duration::ZERO)), WaitResult::TimedOut);
+        assert_eq!(wait(&lot, 0, Some(Duration::from_millis(1))), WaitResult::TimedOut);
+        assert_eq!(lot.wait(0, || false, None, None).unwrap(), WaitResult::Mismatch);
+        let mut asked = 0;
+        let mut interruption = || {
+            asked += 1;
+            anyhow::ensure!(asked < 3, "enough");
+            Ok(())
+        };
+        let error = lot.wait(0, || true, Some(Duration::MAX), Some(&mut interruption));
+        assert_eq!(error.unwrap_err().to_string(), "enough");
+        assert!(lot.lock().is_empty());
+    }
+}

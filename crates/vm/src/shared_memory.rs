@@ -1,0 +1,346 @@
+//! Memories that several stores, on several threads, use at once.
+//!
+//! In: a type. Out: a handle that anyone may clone and take to other threads. Never: a reference to bytes; other
+//! threads write them at any time, so that they are copied, or read and written atomically.
+
+use crate::limits::ResourceLimiter;
+use crate::memory::{LinearMemory, MemoryImage};
+use crate::parking::{Interruption, ParkingLot, WaitResult};
+use crate::runtime::Runtime;
+use anyhow::Context;
+use belljar_abi::MemoryDef;
+use belljar_core::{ByteCount, MemoryType, Trap};
+use std::mem::offset_of;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+/// A memory that belongs to no store. It is gone with its last handle, those of stores included.
+#[derive(Clone, Debug)]
+pub struct SharedMemory(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    def: SharedDef,
+    ty: MemoryType,
+    is_reserved: bool,
+    memory: Mutex<LinearMemory>,
+    /// The thread that grows it. A limiter that asks for more of what it is asked about would wait for itself.
+    grower: Mutex<Option<ThreadId>>,
+    parking: ParkingLot,
+    runtime: Weak<Runtime>,
+}
+
+/// A [`MemoryDef`] whose length other threads change. Compiled code of all stores reads this one.
+#[derive(Debug)]
+#[repr(C)]
+struct SharedDef {
+    base: usize,
+    length: AtomicUsize,
+}
+
+const _: () = assert!(
+    offset_of!(SharedDef, base) == offset_of!(MemoryDef, base)
+        && offset_of!(SharedDef, length) == offset_of!(MemoryDef, length)
+        && size_of::<SharedDef>() == size_of::<MemoryDef>()
+);
+
+impl SharedMemory {
+    /// A memory of its type's minimum size, with address space for its maximum, since it never moves.
+    ///
+    /// # Errors
+    ///
+    /// Where the type is of no shared memory, or the machine has no room.
+    pub fn new(runtime: &Arc<Runtime>, ty: MemoryType, reserve: bool) -> anyhow::Result<Self> {
+        Self::with_image(runtime, ty, None, reserve)
+    }
+
+    pub(crate) fn with_image(
+        runtime: &Arc<Runtime>,
+        ty: MemoryType,
+        image: Option<&Arc<MemoryImage>>,
+        reserve: bool,
+    ) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            ty.is_shared(),
+            "a shared memory was asked for, of the type {ty}, which is not shared"
+        );
+        let maximum = ty.maximum().context("a shared memory needs a maximum")?;
+        anyhow::ensure!(
+            ty.minimum() <= maximum,
+            "the minimum of {} pages exceeds the maximum of {maximum}",
+            ty.minimum()
+        );
+        let memory = LinearMemory::new(ty, image, reserve, &runtime.memories).with_context(|| {
+            format!(
+                "the machine has no room for a shared memory of at most {} pages ({}): it is reserved whole, \
+                 since it cannot move",
+                ty.page_limit(),
+                ByteCount(ty.bytes(ty.page_limit()).unwrap_or(u64::MAX))
+            )
+        })?;
+        let def = SharedDef { base: memory.base(), length: AtomicUsize::new(memory.length()) };
+        let is_reserved = memory.is_reserved();
+        Ok(Self(Arc::new(Shared {
+            def,
+            ty,
+            is_reserved,
+            memory: Mutex::new(memory),
+            grower: Mutex::default(),
+            parking: ParkingLot::default(),
+            runtime: Arc::downgrade(runtime),
+        })))
+    }
+
+    /// Its type, as declared.
+    pub fn ty(&self) -> MemoryType {
+        self.0.ty
+    }
+
+    /// Whether two handles are of one memory.
+    pub fn same(a: &Self, b: &Self) -> bool {
+        Arc::ptr_eq(&a.0, &b.0)
+    }
+
+    /// Whether it belongs to this engine.
+    pub fn is_of(&self, runtime: &Arc<Runtime>) -> bool {
+        std::ptr::eq(self.0.runtime.as_ptr(), Arc::as_ptr(runtime))
+    }
+
+    /// Accessible bytes. They never become fewer.
+    pub fn length(&self) -> usize {
+        self.0.def.length.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn base(&self) -> usize {
+        self.0.def.base
+    }
+
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.0.is_reserved
+    }
+
+    /// Whether an access that faulted here was one to this memory.
+    pub(crate) fn holds(&self, address: usize) -> bool {
+        self.0.is_reserved && address.wrapping_sub(self.base()) < crate::memory::RESERVATION
+    }
+
+    /// Address of its [`MemoryDef`]: fixed while any handle lives.
+    pub(crate) fn def(&self) -> usize {
+        (&raw const self.0.def).expose_provenance()
+    }
+
+    /// Grows it by pages; the old size in pages, or `None` where it may not or cannot.
+    ///
+    /// # Errors
+    ///
+    /// What the limiter returns.
+    pub fn grow(&self, delta: u64, limiter: Option<&mut dyn ResourceLimiter>) -> anyhow::Result<Option<u64>> {
+        let Some(mut growing) = Growing::start(&self.0) else { return Ok(None) };
+        let old = growing.memory.grow(delta, limiter)?;
+        // The pages are accessible now: whoever reads the new length may use them.
+        self.0.def.length.store(growing.memory.length(), Ordering::SeqCst);
+        Ok(old)
+    }
+
+    /// The range of an access, if it lies inside.
+    fn range(&self, start: u64, length: usize) -> Option<Range<usize>> {
+        let start = usize::try_from(start).ok()?;
+        let end = start.checked_add(length)?;
+        (end <= self.length()).then_some(start..end)
+    }
+
+    /// Address of a byte, with the right to all of the memory.
+    fn at(&self, offset: usize) -> *mut u8 {
+        std::ptr::with_exposed_provenance_mut(self.base() + offset)
+    }
+
+    /// Copies bytes out of it; `false` if they are not all inside.
+    #[must_use]
+    pub fn read(&self, start: u64, out: &mut [u8]) -> bool {
+        let Some(range) = self.range(start, out.len()) else { return false };
+        // SAFETY: the range is accessible and stays so (IN-BOUNDS, SHARED-BYTES); `out` is the caller's alone, and
+        // so is no part of the memory.
+        unsafe { out.as_mut_ptr().copy_from_nonoverlapping(self.at(range.start), out.len()) };
+        true
+    }
+
+    /// Copies bytes into it; `false` if they are not all inside, and nothing was copied.
+    #[must_use]
+    pub fn write(&self, start: u64, bytes: &[u8]) -> bool {
+        let Some(range) = self.range(start, bytes.len()) else { return false };
+        // SAFETY: as in `read`; nothing refers to bytes of the memory, so that `bytes` is no part of it.
+        unsafe { self.at(range.start).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        true
+    }
+
+    /// Fills part of it; `false` if that is not all inside, and nothing was written.
+    #[must_use]
+    pub fn fill(&self, start: u64, length: usize, value: u8) -> bool {
+        let Some(range) = self.range(start, length) else { return false };
+        // SAFETY: the range is accessible and stays so (IN-BOUNDS, SHARED-BYTES).
+        unsafe { self.at(range.start).write_bytes(value, range.len()) };
+        true
+    }
+
+    /// Offset of an aligned access of `size` bytes.
+    fn aligned(&self, address: u64, size: usize) -> Result<usize, Trap> {
+        if !address.is_multiple_of(size as u64) {
+            return Err(Trap::UnalignedAtomic);
+        }
+        self.range(address, size).map(|range| range.start).ok_or(Trap::MemoryOutOfBounds)
+    }
+
+    /// Waits at an address while the memory holds `expected` there.
+    ///
+    /// # Errors
+    ///
+    /// A [`Trap`] where the address is unaligned or outside; else what the interruption returns.
+    pub fn wait32(
+        &self,
+        address: u64,
+        expected: u32,
+        timeout: Option<Duration>,
+        interruption: Option<Interruption<'_>>,
+    ) -> anyhow::Result<WaitResult> {
+        let cell = self.atomic_u32(address)?;
+        let is_expected = || cell.load(Ordering::SeqCst) == expected;
+        self.0.parking.wait(address, is_expected, timeout, interruption)
+    }
+
+    /// As [`SharedMemory::wait32`], with 64 bits.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn wait64(
+        &self,
+        address: u64,
+        expected: u64,
+        timeout: Option<Duration>,
+        interruption: Option<Interruption<'_>>,
+    ) -> anyhow::Result<WaitResult> {
+        let cell = self.atomic_u64(address)?;
+        let is_expected = || cell.load(Ordering::SeqCst) == expected;
+        self.0.parking.wait(address, is_expected, timeout, interruption)
+    }
+
+    /// Wakes at most `count` threads that wait at an address; how many it were.
+    ///
+    /// # Errors
+    ///
+    /// Where the address is unaligned or outside.
+    pub fn notify(&self, address: u64, count: u32) -> Result<u32, Trap> {
+        self.aligned(address, 4)?;
+        Ok(self.0.parking.notify(address, count))
+    }
+}
+
+macro_rules! atomics {
+    ($($cell:ident $ty:ident $atomic:ident $load:ident $store:ident $swap:ident $add:ident $exchange:ident;)*) => {
+        impl SharedMemory {
+            $(
+                fn $cell(&self, address: u64) -> Result<&$atomic, Trap> {
+                    let at = self.at(self.aligned(address, size_of::<$ty>())?).cast::<$ty>();
+                    // SAFETY: the bytes are accessible while `self` is there (IN-BOUNDS, SHARED-BYTES), aligned
+                    // as they must be since the base is a page's, and reached atomically or as raw bytes alone.
+                    Ok(unsafe { $atomic::from_ptr(at) })
+                }
+
+                /// Reads a number atomically.
+                ///
+                /// # Errors
+                ///
+                /// Where the address is unaligned or outside, as in all that follow.
+                pub fn $load(&self, address: u64) -> Result<$ty, Trap> {
+                    self.$cell(address).map(|cell| cell.load(Ordering::SeqCst))
+                }
+
+                /// Writes a number atomically.
+                ///
+                /// # Errors
+                ///
+                /// As loads.
+                pub fn $store(&self, address: u64, value: $ty) -> Result<(), Trap> {
+                    self.$cell(address).map(|cell| cell.store(value, Ordering::SeqCst))
+                }
+
+                /// Replaces a number; the old one.
+                ///
+                /// # Errors
+                ///
+                /// As loads.
+                pub fn $swap(&self, address: u64, value: $ty) -> Result<$ty, Trap> {
+                    self.$cell(address).map(|cell| cell.swap(value, Ordering::SeqCst))
+                }
+
+                /// Adds to a number, which wraps around; the old one.
+                ///
+                /// # Errors
+                ///
+                /// As loads.
+                pub fn $add(&self, address: u64, value: $ty) -> Result<$ty, Trap> {
+                    self.$cell(address).map(|cell| cell.fetch_add(value, Ordering::SeqCst))
+                }
+
+                /// Replaces a number if it is `expected`; the old one.
+                ///
+                /// # Errors
+                ///
+                /// As loads.
+                pub fn $exchange(&self, address: u64, expected: $ty, value: $ty) -> Result<$ty, Trap> {
+                    let cell = self.$cell(address)?;
+                    let old = cell.compare_exchange(expected, value, Ordering::SeqCst, Ordering::SeqCst);
+                    Ok(old.unwrap_or_else(|old| old))
+                }
+            )*
+        }
+    };
+}
+
+atomics! {
+    atomic_u8 u8 AtomicU8 load_u8 store_u8 swap_u8 fetch_add_u8 compare_exchange_u8;
+    atomic_u16 u16 AtomicU16 load_u16 store_u16 swap_u16 fetch_add_u16 compare_exchange_u16;
+    atomic_u32 u32 AtomicU32 load_u32 store_u32 swap_u32 fetch_add_u32 compare_exchange_u32;
+    atomic_u64 u64 AtomicU64 load_u64 store_u64 swap_u64 fetch_add_u64 compare_exchange_u64;
+}
+
+/// The right to grow a memory.
+struct Growing<'a> {
+    shared: &'a Shared,
+    memory: MutexGuard<'a, LinearMemory>,
+}
+
+impl<'a> Growing<'a> {
+    /// Waits until no other thread grows it; `None` if this one does.
+    fn start(shared: &'a Shared) -> Option<Self> {
+        let this = std::thread::current().id();
+        if *shared.grower() == Some(this) {
+            return None;
+        }
+        let memory = shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        *shared.grower() = Some(this);
+        Some(Self { shared, memory })
+    }
+}
+
+impl Drop for Growing<'_> {
+    fn drop(&mut self) {
+        *self.shared.grower() = None;
+    }
+}
+
+impl Shared {
+    fn grower(&self) -> MutexGuard<'_, Option<ThreadId>> {
+        self.grower.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Whoever had a handle may have written it.
+        self.memory.get_mut().unwrap_or_else(PoisonError::into_inner).touch();
+    }
+}
