@@ -2,7 +2,7 @@
 
 use crate::{AsContextMut, Caller, Error, ExnRef, Result, Rooted, Store, StoreContextMut, Tag, Val};
 use anyhow::Context;
-use belljar_vm::Thrown;
+use belljar_vm::{StoreCore, Thrown};
 use std::fmt;
 
 /// An exception that no guest has caught, as an error of the call that it ended.
@@ -76,11 +76,11 @@ impl fmt::Display for ThrownException {
 
 impl std::error::Error for ThrownException {}
 
-/// A host function's error as the runtime takes it: an exception is thrown, whatever context was added to it.
-pub(crate) fn to_runtime(error: Error) -> Error {
+/// A host function's error as the runtime takes it: an exception of the store is thrown, whatever context was added.
+pub(crate) fn to_runtime(error: Error, store: &StoreCore) -> Error {
     match error.downcast_ref::<ThrownException>() {
-        Some(ThrownException(thrown)) => Error::new(thrown.clone()),
-        None => error,
+        Some(ThrownException(thrown)) if store.kept_exception(thrown).is_some() => Error::new(thrown.clone()),
+        _ => error,
     }
 }
 

@@ -42,7 +42,8 @@
 //!
 //! Every call into a guest ends in one of these ways, through one path: it returns; it traps (an [`Error`]
 //! that holds a [`Trap`] and a [`WasmBacktrace`]); a host function that it called returns an error (that
-//! error, with a backtrace); or a host function panics, and the panic goes on to the caller.
+//! error, with a backtrace); it throws an exception that nothing in it catches (a [`ThrownException`]); or a host
+//! function panics, and the panic goes on to the caller.
 
 mod config;
 mod engine;

@@ -12,7 +12,7 @@ use anyhow::Context;
 /// config.wasm_exceptions(true);
 /// let engine = Engine::new(&config)?;
 /// let mut store = Store::new(&engine, ());
-/// let tag = Tag::new(&mut store, &TagType::new(FuncType::new([ValType::I32], [])))?;
+/// let tag = Tag::new(&mut store, &TagType::new(FuncType::new(&engine, [ValType::I32], [])))?;
 /// let exception = ExnRef::new(&mut store, &tag, &[Val::I32(7)])?;
 /// assert_eq!(exception.tag(&store)?, tag);
 /// assert_eq!(exception.field(&mut store, 0)?.unwrap_i32(), 7);
