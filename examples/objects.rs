@@ -3,8 +3,8 @@
 //! `cargo run -p belljar-examples --example objects`
 
 use belljar::{
-    AnyRef, ArrayRef, ArrayRefPre, ArrayType, Engine, FieldType, Instance, Module, Mutability,
-    Result, RootScope, Rooted, StorageType, Store, StructRef, StructRefPre, StructType, Val, ValType,
+    AnyRef, ArrayRef, ArrayRefPre, ArrayType, Engine, FieldType, Instance, Module, Mutability, Result,
+    RootScope, Rooted, StorageType, Store, StructRef, StructRefPre, StructType, Val, ValType,
 };
 
 const GUEST: &str = r#"(module

@@ -4,8 +4,8 @@ use crate::error::from_exit;
 use crate::linker::Definition;
 use crate::store::check_store;
 use crate::{
-    AsContextMut, Export, Extern, Func, Global, Memory, Module, Result, SharedMemory, StoreContext, Table, Tag,
-    TypedFunc, WasmParams, WasmResults,
+    AsContextMut, Export, Extern, Func, Global, Memory, Module, Result, SharedMemory, StoreContext, Table,
+    Tag, TypedFunc, WasmParams, WasmResults,
 };
 use anyhow::Context;
 use belljar_core::InstanceId;

@@ -12,5 +12,6 @@ mod options;
 mod outcome;
 mod preload;
 mod program;
+mod threads;
 
 pub(crate) use options::RunOptions;

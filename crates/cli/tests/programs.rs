@@ -12,7 +12,7 @@ fn programs() -> PathBuf {
 }
 
 /// What programs may need, by the names of the switches.
-const FEATURES: [&str; 3] = ["simd", "relaxed-simd", "memory64"];
+const FEATURES: [&str; 4] = ["simd", "relaxed-simd", "memory64", "threads"];
 
 /// The texts of a JSON array, or none.
 fn texts(value: &Value) -> Vec<String> {
@@ -29,7 +29,10 @@ fn pairs(value: &Value) -> Vec<(String, String)> {
 fn options(case: &Value, root: &Path, scratch: &Path) -> Vec<String> {
     let mut options = Vec::new();
     for feature in texts(&case["needs"]) {
-        options.extend(["--enable".into(), feature]);
+        match feature.as_str() {
+            "threads" => options.push("--threads".into()),
+            _ => options.extend(["--enable".into(), feature]),
+        }
     }
     for (guest, host) in pairs(&case["dirs"]) {
         let dir = if host.starts_with("scratch") { scratch.join(&host) } else { root.join(&host) };

@@ -2,7 +2,7 @@
 //!
 //! In: what the embedder grants (arguments, streams, directories, sockets, clocks, randomness), gathered by
 //! [`WasiCtxBuilder`]. Out: a [`WasiCtx`], on which the functions of [`p1`] (WASI 0.1, "preview 1", with its
-//! predecessor `wasi_unstable`) work, given the guest's memory as [`GuestMemory`].
+//! predecessor `wasi_unstable`) work, given the guest's memory as [`GuestMemory`]; and the threads of wasi-threads ([`threads`]).
 //!
 //! Never: a path, symbolic link or race that leads a guest out of its preopened directories (each look-up is
 //! `openat2` beneath a directory handle, or a walk by handles where the kernel lacks it, by `cap-std`);
@@ -43,6 +43,7 @@ mod stat;
 mod stdio;
 mod stream;
 mod table;
+pub mod threads;
 
 pub use builder::WasiCtxBuilder;
 pub use clocks::{HostCpuClock, HostMonotonicClock, HostWallClock};

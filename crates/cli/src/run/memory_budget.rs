@@ -2,11 +2,17 @@
 
 use crate::byte_size::ByteSize;
 use belljar::{ResourceLimiter, Result};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts the memory that was granted, and remembers the first growth that was not.
-#[derive(Debug)]
+/// Counts the memory that was granted, and remembers the first growth that was not. Clones count together.
+#[derive(Clone, Debug)]
 pub(super) struct MemoryBudget {
     limit: u64,
+    spent: Arc<Mutex<Spent>>,
+}
+
+#[derive(Debug, Default)]
+struct Spent {
     granted: u64,
     refused: Option<Refusal>,
 }
@@ -21,12 +27,16 @@ struct Refusal {
 impl MemoryBudget {
     /// A budget; without a limit everything is granted.
     pub(super) fn new(limit: Option<ByteSize>) -> Self {
-        Self { limit: limit.map_or(u64::MAX, |l| l.0), granted: 0, refused: None }
+        Self { limit: limit.map_or(u64::MAX, |l| l.0), spent: Arc::default() }
+    }
+
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was refused first, as a sentence.
     pub(super) fn refusal(&self) -> Option<String> {
-        let Refusal { wanted, had } = self.refused?;
+        let Refusal { wanted, had } = self.spent().refused?;
         Some(format!(
             "--max-memory {} does not allow {}: the guest had {} and wanted {} more",
             ByteSize(self.limit),
@@ -40,12 +50,14 @@ impl MemoryBudget {
 impl ResourceLimiter for MemoryBudget {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
         let wanted = desired.saturating_sub(current) as u64;
-        let total = self.granted.saturating_add(wanted);
+        let mut spent = self.spent();
+        let had = spent.granted;
+        let total = had.saturating_add(wanted);
         if total > self.limit {
-            self.refused.get_or_insert(Refusal { wanted, had: self.granted });
+            spent.refused.get_or_insert(Refusal { wanted, had });
             return Ok(false);
         }
-        self.granted = total;
+        spent.granted = total;
         Ok(true)
     }
 

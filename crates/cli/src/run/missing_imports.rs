@@ -26,8 +26,8 @@ fn hint(error: &UnknownImportError) -> String {
             "this looks like a WASI 0.2 component's core module: build for wasm32-wasip1 instead",
         ),
         (
-            any(&|m, n| m == "wasi" && n == "thread-spawn"),
-            "this program starts threads (wasi-threads): build for wasm32-wasip1 instead",
+            any(&|_, n| n == "thread-spawn"),
+            "this program starts threads (wasi-threads): run it with --threads",
         ),
         (
             any(&|m, _| m == "wbg" || m.starts_with("__wbindgen")),

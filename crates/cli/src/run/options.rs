@@ -21,6 +21,7 @@ Examples:
   belljar run --env LANG=C --env HOME tool.wasm    LANG as given, HOME as it is here
   belljar run --invoke add math.wat 2 0x28         calls one function, prints 42
   belljar run --max-memory 64M --timeout 10s tool.wasm
+  belljar run --threads --max-threads 8 tool.wasm  may start eight threads
 
 Exit codes:
   the guest's own, if it ends by itself (its low eight bits)
@@ -68,6 +69,14 @@ pub(crate) struct RunOptions {
     /// Stop the guest after this time, compilation not counted: 250ms, 10s, 2m
     #[arg(long, value_name = "TIME")]
     pub(super) timeout: Option<TimeSpan>,
+
+    /// Let the program start threads (wasi-threads)
+    #[arg(long)]
+    pub(super) threads: bool,
+
+    /// The program may have N threads at once beside its first [default: 256]
+    #[arg(long, value_name = "N", value_parser = whole_number, requires = "threads")]
+    pub(super) max_threads: Option<u64>,
 
     /// Let the module import the exports of the module in FILE, as from the module NAME
     #[arg(long, value_name = "NAME=FILE")]

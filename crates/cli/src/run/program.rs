@@ -4,6 +4,7 @@ use super::entry::{self, Entry};
 use super::memory_budget::MemoryBudget;
 use super::options::RunOptions;
 use super::outcome::{self, Outcome};
+use super::threads::{self, CommonMemory, Spawner};
 use super::{argument, deadline, missing_imports};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
@@ -13,27 +14,45 @@ use crate::output::{complain, print};
 use crate::spinner::with_spinner;
 use anyhow::{Context, Error};
 use belljar::{Config, Engine, Instance, Linker, Module, Store, UnknownImportError, Val};
+use belljar_wasi::threads::Threads;
 use belljar_wasi::{WasiCtx, WasiCtxBuilder};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a store of ours holds.
-struct Guest {
+pub(super) struct Guest {
     wasi: WasiCtx,
     memory: MemoryBudget,
+    /// What all threads have in common; only with `--threads`.
+    pub(super) common: Option<Common>,
+}
+
+/// What all threads of a program have in common.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) threads: Threads<Guest>,
+    pub(super) memories: Arc<[CommonMemory]>,
+}
+
+impl Guest {
+    /// The same for another thread.
+    pub(super) fn share(&self) -> Self {
+        Self { wasi: self.wasi.share(), memory: self.memory.clone(), common: self.common.clone() }
+    }
 }
 
 /// Everything that is ready before the guest's first instruction.
-struct Program {
-    engine: Engine,
-    module: Module,
+pub(super) struct Program {
+    pub(super) engine: Engine,
+    pub(super) module: Module,
     entry: Entry,
     /// The arguments of `--invoke`.
     arguments: Vec<Val>,
-    preloads: Vec<(String, Module)>,
+    pub(super) preloads: Vec<(String, Module)>,
 }
 
 /// Why a run did not return.
-enum Stop {
+pub(super) enum Stop {
     /// It never began.
     Refused(Failure),
     /// The guest ended it: an exit, a trap, an error of a host function.
@@ -47,7 +66,7 @@ impl From<Error> for Stop {
 }
 
 /// Native stack for the host functions under a guest, beside the guest's own.
-const HOST_STACK: u64 = 1 << 20;
+pub(super) const HOST_STACK: u64 = 1 << 20;
 
 impl RunOptions {
     /// Runs the program. Returns its exit code.
@@ -82,19 +101,18 @@ impl RunOptions {
     }
 
     fn run(&self, wasi: WasiCtx) -> Result<u8, Failure> {
-        let program = self.prepare()?;
-        let guest = Guest { wasi, memory: MemoryBudget::new(self.max_memory) };
-        let mut store = Store::try_new(&program.engine, guest).or_fail(ExitCode::CannotStart)?;
-        store.limiter(|guest| &mut guest.memory);
-        if let Some(fuel) = self.fuel {
-            store.set_fuel(fuel).or_fail(ExitCode::Bug)?;
-        }
+        let program = Arc::new(self.prepare()?);
+        let memory = MemoryBudget::new(self.max_memory);
+        let common = self.common(&program, &memory)?;
+        let mut store = self.store(&program, Guest { wasi, memory, common })?;
         if let Some(time) = self.timeout {
-            store.set_epoch_deadline(1);
             deadline::start(&program.engine, time).or_fail(ExitCode::CannotStart)?;
         }
         let started = self.instantiate(&program, &mut store);
         let ended = started.and_then(|instance| Ok(program.call(&mut store, instance)?));
+        if self.threads {
+            threads::claim_end();
+        }
         let outcome = match ended {
             Ok(results) => {
                 print(&results.iter().map(|v| argument::show(v) + "\n").collect::<String>())?;
@@ -114,6 +132,33 @@ impl RunOptions {
         // The process ends now, and takes all this with it faster than it can be put away.
         std::mem::forget((store, program));
         Ok(outcome.code)
+    }
+
+    fn common(&self, program: &Arc<Program>, budget: &MemoryBudget) -> Result<Option<Common>, Failure> {
+        if !self.threads {
+            return Ok(None);
+        }
+        let memories = threads::common_memories(program, &mut budget.clone());
+        let memories =
+            memories.map_err(|error| self.cannot_start(budget.refusal().map_or(error, Error::msg)))?;
+        Ok(Some(Common { threads: Spawner::threads(self, program), memories: memories.into() }))
+    }
+
+    /// A store for a thread of the guest, with its limits.
+    ///
+    /// # Errors
+    ///
+    /// Where the machine has no room for one.
+    pub(super) fn store(&self, program: &Program, guest: Guest) -> Result<Store<Guest>, Failure> {
+        let mut store = Store::try_new(&program.engine, guest).or_fail(ExitCode::CannotStart)?;
+        store.limiter(|guest| &mut guest.memory);
+        if let Some(fuel) = self.fuel {
+            store.set_fuel(fuel).or_fail(ExitCode::Bug)?;
+        }
+        if self.timeout.is_some() {
+            store.set_epoch_deadline(1);
+        }
+        Ok(store)
     }
 
     fn prepare(&self) -> Result<Program, Failure> {
@@ -136,6 +181,7 @@ impl RunOptions {
 
     fn engine(&self) -> Result<Engine, Failure> {
         let mut config = Config::new();
+        config.wasm_threads(self.threads);
         self.proposals.apply(&mut config);
         config.consume_fuel(self.fuel.is_some()).epoch_interruption(self.timeout.is_some());
         if let Some(ByteSize(bytes)) = self.max_stack {
@@ -151,11 +197,17 @@ impl RunOptions {
         argument::parse_all(name, ty, &self.args()?).map_err(Failure::usage)
     }
 
-    fn instantiate(&self, program: &Program, store: &mut Store<Guest>) -> Result<Instance, Stop> {
+    /// Instantiates the program and what it is linked with.
+    ///
+    /// # Errors
+    ///
+    /// Where imports are missing or a limit is reached, and where a start function does not return.
+    pub(super) fn instantiate(&self, program: &Program, store: &mut Store<Guest>) -> Result<Instance, Stop> {
         let mut linker = Linker::new(&program.engine);
         belljar_wasi::p1::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.wasi)
             .or_fail(ExitCode::Bug)
             .map_err(Stop::Refused)?;
+        threads::link(&mut linker, store).or_fail(ExitCode::Bug).map_err(Stop::Refused)?;
         for (name, module) in &program.preloads {
             linker.allow_shadowing(true);
             if let Err(error) = linker.module(&mut *store, name, module) {

@@ -1,0 +1,274 @@
+//! Threads of WASI 0.1 (wasi-threads): the import `wasi::thread-spawn`.
+//!
+//! In: a guest that asks for a thread, and a [`ThreadHost`] that says how stores and instances for it are made.
+//! Out: a thread of the host that calls the export `wasi_thread_start` of an instance of its own. What threads have
+//! in common is what the host gives to each: a [`SharedMemory`](belljar::SharedMemory) that all instances import,
+//! and a [`WasiCtx`](crate::WasiCtx) made with [`WasiCtx::share`](crate::WasiCtx::share).
+//!
+//! Never: the decision what an end means. The first `proc_exit` or trap of any thread is the end of the whole guest,
+//! says wasi-threads: [`ThreadHost::ended`] hears of it. A command-line program exits then; others make their engine
+//! with `Config::epoch_interruption` and move the epoch, which interrupts those that run and those that wait.
+//!
+//! ```
+//! use belljar::{Config, Engine, Instance, InstancePre, Linker, MemoryType, Module, Result, SharedMemory, Store};
+//! use belljar_wasi::threads::{self, ThreadHost, ThreadLimits, Threads};
+//!
+//! /// What each store holds. A guest of WASI's other functions has its context here too.
+//! struct Guest {
+//!     threads: Option<Threads<Guest>>,
+//! }
+//!
+//! struct Host {
+//!     engine: Engine,
+//!     instance: InstancePre<Guest>,
+//! }
+//!
+//! impl ThreadHost for Host {
+//!     type Data = Guest;
+//!
+//!     fn store(&self, spawner: &mut Guest) -> Result<Store<Guest>> {
+//!         Store::try_new(&self.engine, Guest { threads: spawner.threads.clone() })
+//!     }
+//!
+//!     fn instantiate(&self, store: &mut Store<Guest>) -> Result<Instance> {
+//!         self.instance.instantiate(store)
+//!     }
+//!
+//!     fn ended(&self, thread: u32, outcome: Result<()>) {
+//!         outcome.unwrap_or_else(|error| panic!("thread {thread}: {error}"));
+//!     }
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let engine = Engine::new(Config::new().wasm_threads(true))?;
+//! let module = Module::new(&engine, r#"(module
+//!     (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+//!     (import "env" "memory" (memory 1 1 shared))
+//!     (func (export "start") (result i32) (call $spawn (i32.const 5)))
+//!     (func (export "wasi_thread_start") (param $thread i32) (param $arg i32)
+//!         (i32.atomic.store (i32.const 0) (local.get $arg))))"#)?;
+//! let memory = SharedMemory::new(&engine, MemoryType::shared(1, 1))?;
+//! let mut linker = Linker::new(&engine);
+//! threads::add_to_linker(&mut linker, |guest: &mut Guest| guest.threads.as_ref())?;
+//! // The linker wants to know the type of the stores only.
+//! let any = Store::new(&engine, Guest { threads: None });
+//! linker.define(&any, "env", "memory", memory.clone())?;
+//! let instance = linker.instantiate_pre(&module)?;
+//! let host = Host { engine: engine.clone(), instance: instance.clone() };
+//! let threads = Threads::new(host, ThreadLimits::default());
+//!
+//! let mut store = Store::new(&engine, Guest { threads: Some(threads.clone()) });
+//! let start = instance.instantiate(&mut store)?.get_typed_func::<(), i32>(&mut store, "start")?;
+//! assert_eq!(start.call(&mut store, ())?, 1);
+//! threads.join();
+//! assert_eq!(memory.data().load_u32(0)?, 5);
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use belljar::{AsContextMut, Caller, Error, Instance, Linker, Result, Store};
+
+use crate::p1::Errno;
+
+/// How the threads of a guest are made, and who hears of their ends.
+pub trait ThreadHost: Send + Sync + 'static {
+    /// What each store holds.
+    type Data: Send + 'static;
+
+    /// A store for another thread. Called on the thread that asks for it, with that one's data.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none: the guest is told that it cannot have a thread now.
+    fn store(&self, spawner: &mut Self::Data) -> Result<Store<Self::Data>>;
+
+    /// An instance of the guest's module in such a store, with the memories that all share. Called on the new
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none: that is the end of the thread.
+    fn instantiate(&self, store: &mut Store<Self::Data>) -> Result<Instance>;
+
+    /// A thread has ended: it returned, or called `proc_exit` ([`crate::I32Exit`]), trapped, or could not be
+    /// instantiated. Called on that thread.
+    fn ended(&self, thread: u32, outcome: Result<()>);
+}
+
+/// What threads may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ThreadLimits {
+    /// How many there may be at once, beside the first. Default: 256.
+    pub threads: usize,
+    /// Bytes of native stack for each: what `Config::max_wasm_stack` gives to guests, and more for host functions.
+    /// Default: 2 MiB.
+    pub stack_size: usize,
+}
+
+impl ThreadLimits {
+    /// The defaults.
+    pub const DEFAULT: Self = Self { threads: 256, stack_size: 2 << 20 };
+}
+
+impl Default for ThreadLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The threads of one guest. Handles are cheap to clone; every store of the guest has one in its data.
+pub struct Threads<T: 'static> {
+    inner: Arc<Inner<T>>,
+}
+
+struct Inner<T: 'static> {
+    host: Box<dyn ThreadHost<Data = T>>,
+    limits: ThreadLimits,
+    live: Mutex<Live>,
+    /// Notified when a thread has ended.
+    end: Condvar,
+}
+
+/// Threads that have not ended.
+struct Live {
+    ids: HashSet<u32>,
+    next: u32,
+}
+
+/// Thread ids are positive and smaller than this.
+const ID_LIMIT: u32 = 1 << 29;
+
+/// Why there is no new thread.
+enum Refused {
+    /// There are as many as there may be.
+    Limit,
+    /// The host has no store for it.
+    Store,
+    /// The machine has no thread.
+    Thread,
+}
+
+impl<T: 'static> Clone for Threads<T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<T: 'static> fmt::Debug for Threads<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threads").field("limits", &self.inner.limits).finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + 'static> Threads<T> {
+    /// No threads yet.
+    pub fn new(host: impl ThreadHost<Data = T>, limits: ThreadLimits) -> Self {
+        let live = Mutex::new(Live { ids: HashSet::new(), next: 1 });
+        Self { inner: Arc::new(Inner { host: Box::new(host), limits, live, end: Condvar::new() }) }
+    }
+
+    /// How many there are now, beside the first.
+    pub fn count(&self) -> usize {
+        self.inner.live().ids.len()
+    }
+
+    /// Waits until there are none.
+    pub fn join(&self) {
+        let mut live = self.inner.live();
+        while !live.ids.is_empty() {
+            live = self.inner.end.wait(live).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Starts a thread, which gets `arg`. Its id.
+    fn spawn(&self, spawner: &mut T, arg: i32) -> Result<u32, Refused> {
+        let place = Place::take(&self.inner)?;
+        let store = self.inner.host.store(spawner).map_err(|_| Refused::Store)?;
+        let id = place.id;
+        let thread = std::thread::Builder::new().name(format!("guest thread {id}"));
+        let started = thread.stack_size(self.inner.limits.stack_size).spawn(move || place.run(store, arg));
+        started.map_err(|_: io::Error| Refused::Thread)?;
+        Ok(id)
+    }
+}
+
+impl<T: 'static> Inner<T> {
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to be one of the live threads.
+struct Place<T: 'static> {
+    threads: Arc<Inner<T>>,
+    id: u32,
+}
+
+impl<T: Send + 'static> Place<T> {
+    fn take(threads: &Arc<Inner<T>>) -> Result<Self, Refused> {
+        let mut live = threads.live();
+        if live.ids.len() >= threads.limits.threads.min(ID_LIMIT as usize / 2) {
+            return Err(Refused::Limit);
+        }
+        // Half of the ids are free at least.
+        let id = loop {
+            let id = live.next;
+            live.next = if id + 1 == ID_LIMIT { 1 } else { id + 1 };
+            if live.ids.insert(id) {
+                break id;
+            }
+        };
+        drop(live);
+        Ok(Self { threads: threads.clone(), id })
+    }
+
+    /// What the thread does, from beginning to end.
+    fn run(self, mut store: Store<T>, arg: i32) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.start(&mut store, arg)));
+        // The panic's own message has been told.
+        let outcome = outcome.unwrap_or_else(|_| Err(Error::msg("a function of the host panicked")));
+        drop(store);
+        self.threads.host.ended(self.id, outcome);
+    }
+
+    fn start(&self, store: &mut Store<T>, arg: i32) -> Result<()> {
+        let instance = self.threads.host.instantiate(store)?;
+        let start = instance.get_typed_func::<(i32, i32), ()>(&mut *store, "wasi_thread_start")?;
+        start.call(store.as_context_mut(), (self.id.cast_signed(), arg))
+    }
+}
+
+impl<T: 'static> Drop for Place<T> {
+    fn drop(&mut self) {
+        self.threads.live().ids.remove(&self.id);
+        self.threads.end.notify_all();
+    }
+}
+
+/// Defines `thread-spawn`, in the module `wasi` and in `wasi_snapshot_preview1`.
+///
+/// `threads` finds the threads in the store's data; a guest without gets no thread, as one that has as many as it
+/// may: the function returns the negative of [`Errno::Again`].
+///
+/// # Errors
+///
+/// If the linker already has the function and does not allow shadowing.
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    threads: fn(&mut T) -> Option<&Threads<T>>,
+) -> Result<()> {
+    for module in ["wasi", "wasi_snapshot_preview1"] {
+        linker.func_wrap(module, "thread-spawn", move |mut caller: Caller<'_, T>, arg: i32| -> i32 {
+            let again = -i32::from(Errno::Again as u16);
+            let Some(threads) = threads(caller.data_mut()).cloned() else { return again };
+            threads.spawn(caller.data_mut(), arg).map_or(again, u32::cast_signed)
+        })?;
+    }
+    Ok(())
+}
