@@ -113,6 +113,8 @@ macro_rules! builtins {
             ArrayInitElem array_init_elem(segment: u32, array: u32, dst: u32, src: u32, length: u32);
             /// Copies between arrays of one element type, neither of them null.
             ArrayCopy array_copy(to: u32, dst: u32, from: u32, src: u32, length: u32);
+            /// Throws an exception, which is not null, out of the function. Does not return.
+            ThrowRef throw_ref(exception: u32);
             /// Fuel ran out: gives more, or traps.
             OutOfFuel out_of_fuel();
             /// The epoch deadline passed: moves it, or traps.

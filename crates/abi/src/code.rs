@@ -99,6 +99,20 @@ pub struct CompiledFunction {
     pub stack_maps: Vec<StackMapRow>,
     /// Slots of all stack maps.
     pub stack_slots: Vec<StackSlot>,
+    /// Where exceptions go on that its calls throw, ascending.
+    pub handlers: Vec<HandlerRow>,
+}
+
+/// Where an exception goes on that a call throws: with the exception's reference as the payload, the frame pointer
+/// that of the frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HandlerRow {
+    /// The call's return address, as an offset in the text.
+    pub offset: CodeOffset,
+    /// Offset of the code that goes on.
+    pub handler: CodeOffset,
+    /// Bytes from the stack pointer that it expects to the frame pointer.
+    pub frame_size: u32,
 }
 
 /// A slot of a frame that holds a reference to an object: its distance below the frame pointer, in bytes.
@@ -151,6 +165,8 @@ pub struct Artifact {
     pub stack_maps: Vec<StackMapRow>,
     /// Slots of all stack maps.
     pub stack_slots: Vec<StackSlot>,
+    /// Where exceptions go on, ascending. A call has none where the function catches nothing that it throws.
+    pub handlers: Vec<HandlerRow>,
 }
 
 impl Artifact {
@@ -166,6 +182,12 @@ impl Artifact {
         let Ok(i) = found else { return &[] };
         let row = self.stack_maps[i];
         &self.stack_slots[row.first as usize..][..row.count as usize]
+    }
+
+    /// Where an exception goes on that a call throws which returns to `offset`.
+    pub fn handler(&self, offset: CodeOffset) -> Option<&HandlerRow> {
+        let i = self.handlers.binary_search_by_key(&offset, |row| row.offset).ok()?;
+        Some(&self.handlers[i])
     }
 
     /// What a fault at exactly this offset means.

@@ -50,4 +50,6 @@ pub mod pending {
     pub const HOST_ERROR: u64 = 2;
     /// A host function panicked.
     pub const HOST_PANIC: u64 = 3;
+    /// An exception was thrown that no frame of the activation caught.
+    pub const EXCEPTION: u64 = 4;
 }

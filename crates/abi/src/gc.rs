@@ -39,7 +39,7 @@ pub const ALIGN: u32 = 8;
 pub const HEAP_REACH: usize = 4 << 30;
 
 /// A card stands for 2 to this power bytes.
-pub const CARD_SHIFT: u32 = 9;
+pub const CARD_SHIFT: u32 = 7;
 
 /// Bytes that a card stands for.
 pub const CARD_SIZE: u32 = 1 << CARD_SHIFT;

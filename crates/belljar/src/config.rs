@@ -39,7 +39,7 @@ impl Config {
             max_wasm_stack: DEFAULT_STACK,
             reserve_memory: true,
             gc_stress: false,
-            features: WasmFeatures::WASM2,
+            features: everything(),
         }
     }
 
@@ -106,6 +106,40 @@ impl Config {
     }
 }
 
+/// A release of the specification.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
+pub enum WasmRelease {
+    /// 1.0: numbers, one memory, one table.
+    V1,
+    /// 2.0: vectors, references, bulk operations, several results and tables.
+    V2,
+    /// 3.0: garbage collection, exceptions, tail calls, 64-bit and several memories, relaxed vectors.
+    V3,
+}
+
+/// What is on by default: all of 3.0, and what toolchains emit beyond it.
+fn everything() -> WasmFeatures {
+    WasmFeatures::WASM3
+        | WasmFeatures::THREADS
+        | WasmFeatures::LEGACY_EXCEPTIONS
+        | WasmFeatures::WIDE_ARITHMETIC
+        | WasmFeatures::CUSTOM_PAGE_SIZES
+}
+
+impl Config {
+    /// Lets modules use just what a release of the specification has. Default: 3.0, threads, the older exception
+    /// instructions, wide arithmetic and custom page sizes.
+    pub fn wasm_release(&mut self, release: WasmRelease) -> &mut Self {
+        self.features = match release {
+            WasmRelease::V1 => WasmFeatures::WASM1,
+            WasmRelease::V2 => WasmFeatures::WASM2,
+            WasmRelease::V3 => WasmFeatures::WASM3,
+        };
+        self
+    }
+}
+
 macro_rules! proposals {
     ($($(#[$doc:meta])* $name:ident $feature:ident;)*) => {
         /// Which instructions and types modules may use beyond WebAssembly 1.0.
@@ -130,28 +164,28 @@ proposals! {
     wasm_reference_types REFERENCE_TYPES;
     /// Functions and blocks with several results. Default: yes.
     wasm_multi_value MULTI_VALUE;
-    /// Several memories in a module. Default: no.
+    /// Several memories in a module. Default: yes.
     wasm_multi_memory MULTI_MEMORY;
-    /// `return_call` and its like. Default: no.
+    /// `return_call` and its like. Default: yes.
     wasm_tail_call TAIL_CALL;
-    /// Exceptions: `try_table`, `throw`, `throw_ref`, tags. Default: no.
+    /// Exceptions: `try_table`, `throw`, `throw_ref`, tags. Default: yes.
     wasm_exceptions EXCEPTIONS;
-    /// The older exception instructions: `try`, `catch`, `rethrow`, `delegate`. Default: no.
+    /// The older exception instructions: `try`, `catch`, `rethrow`, `delegate`. Default: yes.
     wasm_legacy_exceptions LEGACY_EXCEPTIONS;
-    /// Typed function references: `call_ref`, references to defined types. Default: no.
+    /// Typed function references: `call_ref`, references to defined types. Default: yes.
     wasm_function_references FUNCTION_REFERENCES;
-    /// Structs, arrays and small integers behind references, collected. Default: no.
+    /// Structs, arrays and small integers behind references, collected. Default: yes.
     wasm_gc GC;
-    /// Memories and tables with 64-bit addresses. Default: no.
+    /// Memories and tables with 64-bit addresses. Default: yes.
     wasm_memory64 MEMORY64;
-    /// Arithmetic in constant expressions. Default: no.
+    /// Arithmetic in constant expressions. Default: yes.
     wasm_extended_const EXTENDED_CONST;
-    /// Vector instructions whose result depends on the machine. Default: no.
+    /// Vector instructions whose result depends on the machine. Default: yes.
     wasm_relaxed_simd RELAXED_SIMD;
-    /// Shared memories and atomic instructions. Default: no.
+    /// Shared memories and atomic instructions. Default: yes.
     wasm_threads THREADS;
-    /// 128-bit sums and products of 64-bit integers. Default: no.
+    /// 128-bit sums and products of 64-bit integers. Default: yes.
     wasm_wide_arithmetic WIDE_ARITHMETIC;
-    /// Memories with pages of one byte. Default: no.
+    /// Memories with pages of one byte. Default: yes.
     wasm_custom_page_sizes CUSTOM_PAGE_SIZES;
 }

@@ -1,6 +1,6 @@
 //! Errors: `anyhow`'s type (one pointer wide, with context), and what a guest's end becomes in it.
 
-use crate::WasmBacktrace;
+use crate::{ThrownException, WasmBacktrace};
 use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
 use belljar_vm::{Exit, Fault, FaultAddress, RawStack, SegmentPart};
 use std::fmt;
@@ -136,6 +136,7 @@ pub(crate) fn from_exit(exit: Exit) -> Error {
             with_backtrace(error, &stack)
         }
         Exit::Error { error, stack } => with_backtrace(error, &stack),
+        Exit::Exception { thrown, stack } => with_backtrace(ThrownException::new(thrown).into(), &stack),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Functions: of guests as the host calls them, of the host as guests call them.
 
 use crate::error::from_exit;
+use crate::exception::to_runtime;
 use crate::store::check_store;
 use crate::wasm_ty::for_each_arity;
 use crate::{
@@ -234,7 +235,8 @@ macro_rules! into_func {
                         let ($($name,)*) = params;
                         $(let $name = <$name as WasmTy>::from_abi($name, store.core_mut());)*
                         let caller = Caller { store: StoreContextMut(&mut *store), instance };
-                        let results = self(caller, $($name),*).into_results()?;
+                        let results = self(caller, $($name),*).into_results();
+                        let results = results.map_err(|error| to_runtime(error, store.core()))?;
                         results.into_result(store.core())
                     },
                 )
@@ -259,7 +261,8 @@ pub(crate) fn dynamic<T: 'static>(
         let core = store.core_mut();
         let params: Vec<Val> = params.iter().map(|v| Val::from_value(*v, core)).collect();
         let mut out: Vec<Val> = results.iter().map(|v| Val::from_value(*v, core)).collect();
-        func(Caller { store: StoreContextMut(&mut *store), instance }, &params, &mut out)?;
+        let ended = func(Caller { store: StoreContextMut(&mut *store), instance }, &params, &mut out);
+        ended.map_err(|error| to_runtime(error, store.core()))?;
         for (result, value) in results.iter_mut().zip(out) {
             *result = value.to_value(store.core())?;
         }

@@ -5,7 +5,7 @@ use crate::linker::Definition;
 use crate::store::check_store;
 use crate::{
     AsContextMut, Export, Extern, Func, Global, Memory, Module, Result, SharedMemory, StoreContext, Table,
-    TypedFunc, WasmParams, WasmResults,
+    Tag, TypedFunc, WasmParams, WasmResults,
 };
 use anyhow::Context;
 use belljar_core::InstanceId;
@@ -106,6 +106,11 @@ impl Instance {
     /// An exported global; `None` where there is none of this name.
     pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
+    }
+
+    /// An exported tag; `None` where there is none of this name.
+    pub fn get_tag(&self, store: impl AsContextMut, name: &str) -> Option<Tag> {
+        self.get_export(store, name)?.into_tag()
     }
 }
 

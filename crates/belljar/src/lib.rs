@@ -42,11 +42,13 @@
 //!
 //! Every call into a guest ends in one of these ways, through one path: it returns; it traps (an [`Error`]
 //! that holds a [`Trap`] and a [`WasmBacktrace`]); a host function that it called returns an error (that
-//! error, with a backtrace); or a host function panics, and the panic goes on to the caller.
+//! error, with a backtrace); it throws an exception that nothing in it catches (a [`ThrownException`]); or a host
+//! function panics, and the panic goes on to the caller.
 
 mod config;
 mod engine;
 mod error;
+mod exception;
 mod externs;
 mod func;
 mod global;
@@ -68,9 +70,10 @@ mod wasm_ty;
 pub use belljar_core::Trap;
 pub use belljar_vm::GcStats;
 pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
-pub use config::Config;
+pub use config::{Config, WasmRelease};
 pub use engine::Engine;
 pub use error::{Error, MemoryFault, Result};
+pub use exception::ThrownException;
 pub use externs::{Export, Extern};
 pub use func::{Func, IntoFunc, TypedFunc};
 pub use global::Global;

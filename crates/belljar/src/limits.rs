@@ -114,7 +114,7 @@ impl StoreLimitsBuilder {
         self
     }
 
-    /// Bytes that the garbage-collected heap may have. Its nursery, 1 MiB, is beside that.
+    /// Bytes that the garbage-collected heap may have. Its nursery, 512 KiB, is beside that.
     pub fn gc_heap_size(mut self, bytes: usize) -> Self {
         self.0.gc_heap_size = Some(bytes);
         self

@@ -465,3 +465,65 @@ fn two_threads_run_two_stores_of_one_module() -> Result<()> {
         runs.into_iter().try_for_each(|run| run.join().expect("no panic"))
     })
 }
+
+fn engine_with_tail_calls(adjust: impl FnOnce(&mut Config)) -> Result<Engine> {
+    let mut config = Config::new();
+    config.wasm_tail_call(true);
+    adjust(&mut config);
+    Engine::new(&config)
+}
+
+#[test]
+fn a_tail_call_leaves_no_frame_to_be_shown() -> Result<()> {
+    for inlining in [false, true] {
+        let engine = engine_with_tail_calls(|config| {
+            config.compiler_inlining(inlining);
+        })?;
+        let mut store = Store::new(&engine, ());
+        let fail = Func::wrap(&mut store, || -> Result<()> { Err(Error::msg("the host is out")) });
+        let wat = r#"(module
+            (import "host" "fail" (func $fail))
+            (func $inner (param i32)
+                (if (i32.eqz (local.get 0)) (then unreachable))
+                (call $inner (i32.sub (local.get 0) (i32.const 1))))
+            (func $middle (return_call $inner (i32.const 1)))
+            (func $outer (export "f") (call $middle))
+            (func $last (return_call $fail))
+            (func $before (export "g") (call $last))
+            (func (export "h") (return_call $fail)))"#;
+        let instance = instance(&mut store, wat, &[fail.into()])?;
+        for (name, frames) in [("f", &["inner", "inner", "outer"][..]), ("g", &["before"]), ("h", &[])] {
+            let f = instance.get_typed_func::<(), ()>(&mut store, name)?;
+            let error = f.call(&mut store, ()).unwrap_err();
+            let mut found: Vec<_> = error
+                .downcast_ref::<WasmBacktrace>()
+                .map(|b| b.frames().iter().map(|f| f.func_name().unwrap_or("?").to_string()).collect())
+                .unwrap_or_default();
+            // What was inlined is shown where it stood.
+            found.retain(|name| !inlining || !["middle", "last"].contains(&&**name));
+            assert_eq!(found, frames, "{name}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn endless_tail_calls_end_when_the_fuel_does() -> Result<()> {
+    let engine = engine_with_tail_calls(|config| {
+        config.consume_fuel(true);
+    })?;
+    let mut store = Store::new(&engine, ());
+    store.set_fuel(100_000)?;
+    let wat = r#"(module
+        (func $itself (export "itself") (return_call $itself))
+        (func $inlined (export "inlined") (call $itself))
+        (func $ping (export "ping") (return_call $pong))
+        (func $pong (return_call $ping)))"#;
+    let instance = instance(&mut store, wat, &[])?;
+    for name in ["itself", "inlined", "ping"] {
+        store.set_fuel(100_000)?;
+        let f = instance.get_typed_func::<(), ()>(&mut store, name)?;
+        assert_eq!(f.call(&mut store, ()).unwrap_err().downcast_ref(), Some(&Trap::OutOfFuel), "{name}");
+    }
+    Ok(())
+}

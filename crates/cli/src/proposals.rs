@@ -1,6 +1,6 @@
 //! `--enable` and `--disable`: the features that modules may use.
 
-use belljar::Config;
+use belljar::{Config, WasmRelease};
 use clap::{Args, ValueEnum};
 
 macro_rules! proposals {
@@ -29,13 +29,13 @@ macro_rules! proposals {
 }
 
 proposals! {
-    /// 128-bit vectors (on unless disabled)
+    /// 128-bit vectors
     Simd "simd" wasm_simd;
-    /// Bulk operations, passive segments (on unless disabled)
+    /// Bulk operations, passive segments
     BulkMemory "bulk-memory" wasm_bulk_memory;
-    /// `externref`, several tables (on unless disabled)
+    /// `externref`, several tables
     ReferenceTypes "reference-types" wasm_reference_types;
-    /// Several results (on unless disabled)
+    /// Several results
     MultiValue "multi-value" wasm_multi_value;
     /// Several memories
     MultiMemory "multi-memory" wasm_multi_memory;
@@ -63,21 +63,43 @@ proposals! {
     CustomPageSizes "custom-page-sizes" wasm_custom_page_sizes;
 }
 
+/// A release of the specification.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Release {
+    #[value(name = "1.0")]
+    V1,
+    #[value(name = "2.0")]
+    V2,
+    #[value(name = "3.0")]
+    V3,
+}
+
 /// What a command line switches on and off.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Proposals {
-    /// Let modules use a feature: multi-memory
+    /// Let modules use just what a release of the specification has [default: 3.0, and what is decided beyond it]
+    #[arg(long, value_name = "RELEASE")]
+    wasm: Option<Release>,
+
+    /// Let modules use a feature, whatever the release: see the list of --disable
     #[arg(long, value_name = "FEATURE", hide_possible_values = true)]
     enable: Vec<Proposal>,
 
-    /// Refuse modules that use a feature: simd, bulk-memory, reference-types, multi-value
-    #[arg(long, value_name = "FEATURE", hide_possible_values = true)]
+    /// Refuse modules that use a feature
+    #[arg(long, value_name = "FEATURE")]
     disable: Vec<Proposal>,
 }
 
 impl Proposals {
     /// Sets the switches.
     pub(crate) fn apply(&self, config: &mut Config) {
+        if let Some(release) = self.wasm {
+            config.wasm_release(match release {
+                Release::V1 => WasmRelease::V1,
+                Release::V2 => WasmRelease::V2,
+                Release::V3 => WasmRelease::V3,
+            });
+        }
         self.enable.iter().for_each(|p| p.switch(config, true));
         self.disable.iter().for_each(|p| p.switch(config, false));
     }

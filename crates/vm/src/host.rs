@@ -1,6 +1,7 @@
 //! Host functions: closures of the embedder as guest code calls them.
 
-use crate::abi_types::{AbiParams, AbiResult, Value};
+use crate::abi_types::{AbiParams, AbiResult, RawExn, Value};
+use crate::exception::{Thrown, throw};
 use crate::runtime::{Direction, Runtime};
 use crate::store::{StoreCore, StoreInner};
 use crate::sys::{exit_address, leave_activation};
@@ -200,31 +201,62 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, 
     // SAFETY: the caller's promise.
     let (store, importer, f) = unsafe { callee::<T, F>(object) };
     match guard(store, |store| f(store, importer, params)) {
-        Some(result) => result.into_native(),
+        Ok(result) => result.into_native(),
         // SAFETY: the guest called us through the exit stub, and parameters are `Copy`.
-        None => unsafe { leave_activation(store.core_mut().context.get()) },
+        Err(failure) => unsafe { failure.leave(store.core_mut()) },
     }
 }
 
-/// The one way host closures run: what they return, or `None` with the failure noted in the store.
+/// Why a host function does not return.
+#[derive(Clone, Copy)]
+enum Failure {
+    /// For what was noted in the store.
+    Noted,
+    /// It throws this.
+    Thrown(RawExn),
+}
+
+impl Failure {
+    /// Leaves the host function.
+    ///
+    /// # Safety
+    ///
+    /// The store's guest called the host function on this thread, through the exit stub, and no frame between here and
+    /// the guest's has anything left to drop: those frames are cut off.
+    unsafe fn leave(self, store: &mut StoreCore) -> ! {
+        match self {
+            // SAFETY: the caller's promise.
+            Self::Noted => unsafe { leave_activation(store.context.get()) },
+            // SAFETY: the caller's promise.
+            Self::Thrown(exception) => unsafe { throw(store, exception) },
+        }
+    }
+}
+
+/// The one way host closures run: what they return, or why they do not.
 #[inline]
 fn guard<T: 'static, R>(
     store: &mut StoreInner<T>,
     f: impl FnOnce(&mut StoreInner<T>) -> anyhow::Result<R>,
-) -> Option<R> {
+) -> Result<R, Failure> {
     // What the closure roots ends with it.
     let scope = store.core().enter_roots();
     let ended = catch_unwind(AssertUnwindSafe(|| f(store)));
     store.core_mut().leave_roots(scope);
     match ended {
-        Ok(Ok(result)) => Some(result),
+        Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => {
-            store.core_mut().raise_error(error);
-            None
+            let core = store.core_mut();
+            let thrown = error.downcast_ref::<Thrown>().and_then(|thrown| core.kept_exception(thrown));
+            if let Some(exception) = thrown {
+                return Err(Failure::Thrown(exception));
+            }
+            core.raise_error(error);
+            Err(Failure::Noted)
         }
         Err(payload) => {
             store.core_mut().raise_panic(payload);
-            None
+            Err(Failure::Noted)
         }
     }
 }
@@ -245,9 +277,9 @@ unsafe extern "C" fn native_buffer<T: 'static, P: AbiParams, R: AbiResult, F: Ho
     let values = unsafe { std::slice::from_raw_parts_mut(values, slots) };
     let params = P::load(values);
     match guard(store, |store| f(store, importer, params)) {
-        Some(results) => results.store(values),
+        Ok(results) => results.store(values),
         // SAFETY: as in `run`.
-        None => unsafe { leave_activation(store.core_mut().context.get()) },
+        Err(failure) => unsafe { failure.leave(store.core_mut()) },
     }
 }
 
@@ -273,15 +305,20 @@ unsafe extern "C" fn native_dynamic<T: 'static>(object: *const FuncObject, value
     let slots = ty.params().len().max(ty.results().len());
     // SAFETY: the caller's promise; the buffer lies in the trampoline's frame.
     let slots = unsafe { std::slice::from_raw_parts_mut(values, slots) };
-    if !dynamic.run(store, importer, slots) {
+    if let Err(failure) = dynamic.run(store, importer, slots) {
         // SAFETY: as in `run`; what the call above held is dropped.
-        unsafe { leave_activation(store.core_mut().context.get()) }
+        unsafe { failure.leave(store.core_mut()) }
     }
 }
 
 impl<T: 'static> Dynamic<T> {
-    /// Whether it returned, with results in the slots.
-    fn run(&self, store: &mut StoreInner<T>, importer: Option<InstanceId>, slots: &mut [RawVal]) -> bool {
+    /// Leaves results in the slots, if it returns.
+    fn run(
+        &self,
+        store: &mut StoreInner<T>,
+        importer: Option<InstanceId>,
+        slots: &mut [RawVal],
+    ) -> Result<(), Failure> {
         let core = store.core();
         let values_of =
             |types: &[ValType]| -> Vec<ValType> { types.iter().map(|ty| core.value_type(*ty)).collect() };
@@ -299,10 +336,9 @@ impl<T: 'static> Dynamic<T> {
                 );
             }
             Ok(results)
-        });
-        let Some(results) = results else { return false };
+        })?;
         slots.iter_mut().zip(results).for_each(|(slot, value)| *slot = value.to_slot());
-        true
+        Ok(())
     }
 }
 

@@ -3,6 +3,8 @@
 //! Whatever happens is noted as [`Pending`] while the guest's frames are still there, so that its stack can
 //! be recorded; then a stub leaves the activation, and [`leave`] turns the note into an [`Exit`].
 
+use crate::abi_types::RawExn;
+use crate::exception::Thrown;
 use crate::fault::Fault;
 use crate::store::StoreCore;
 use crate::walk::{RawStack, Start};
@@ -14,6 +16,7 @@ use std::any::Any;
 pub(crate) enum Pending {
     Trap { found: Found, address: Option<usize>, stack: RawStack },
     Error { error: anyhow::Error, stack: RawStack },
+    Exception { thrown: Thrown, stack: RawStack },
     Panic(Box<dyn Any + Send>),
 }
 
@@ -53,6 +56,13 @@ pub enum Exit {
         /// The error.
         error: anyhow::Error,
         /// The guest's stack at the call.
+        stack: RawStack,
+    },
+    /// An exception that no frame of the run has caught.
+    Exception {
+        /// The exception.
+        thrown: Thrown,
+        /// The guest's stack where it was thrown last.
         stack: RawStack,
     },
 }
@@ -96,6 +106,13 @@ impl StoreCore {
         self.set_pending(pending::HOST_ERROR, Pending::Error { error, stack });
     }
 
+    /// Notes an exception that the activation does not catch, while the guest waits in the exit stub.
+    pub(crate) fn raise_exception(&mut self, exception: RawExn) {
+        let stack = RawStack::capture(self, Start::AtExit);
+        let thrown = self.keep_exception(exception);
+        self.set_pending(pending::EXCEPTION, Pending::Exception { thrown, stack });
+    }
+
     /// Notes a panic of the host.
     pub(crate) fn raise_panic(&mut self, payload: Box<dyn Any + Send>) {
         self.set_pending(pending::HOST_PANIC, Pending::Panic(payload));
@@ -117,6 +134,7 @@ impl StoreCore {
                 Exit::Trap { trap, fault: fault.or_else(described), stack }
             }
             Some(Pending::Error { error, stack }) => Exit::Error { error, stack },
+            Some(Pending::Exception { thrown, stack }) => Exit::Exception { thrown, stack },
             Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
             None => Exit::Error {
                 error: anyhow::anyhow!("belljar bug: an activation was left for no recorded reason"),

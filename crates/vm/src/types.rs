@@ -131,6 +131,11 @@ impl TypeRegistry {
         self.ty(id)?.composite.as_func().cloned()
     }
 
+    /// Ids are below this.
+    pub(crate) fn count(&self) -> usize {
+        self.inner.read().unwrap_or_else(|e| e.into_inner()).rows.len()
+    }
+
     /// Address of the table of lines; 0 while no type has one.
     pub(crate) fn lines(&self) -> usize {
         let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());

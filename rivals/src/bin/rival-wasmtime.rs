@@ -18,7 +18,8 @@ impl bench_runner::Engine for Wasmtime {
 
     fn new() -> Result<Self> {
         let mut config = Config::new();
-        config.wasm_wide_arithmetic(true);
+        config.wasm_wide_arithmetic(true).wasm_tail_call(true).wasm_exceptions(true);
+        config.wasm_function_references(true).wasm_gc(true);
         Ok(Self(Engine::new(&config)?))
     }
 

@@ -1,7 +1,7 @@
 //! The groups, one row each: what is measured, how often, and how belljar is to compare.
 
 use super::contender::Contender::{self, Native, Wasmi, Wasmtime};
-use super::groups::{calls, compile, exec, instantiate, native, start};
+use super::groups::{calls, compile, exec, gc, instantiate, native, start};
 use super::item::Entry;
 use super::place::Place;
 use anyhow::Result;
@@ -24,7 +24,7 @@ pub(crate) struct Target {
 }
 
 /// All groups.
-pub(crate) static GROUPS: [Group; 6] = [
+pub(crate) static GROUPS: [Group; 9] = [
     Group {
         name: "exec",
         about: "code that runs, compiling excluded",
@@ -41,6 +41,30 @@ pub(crate) static GROUPS: [Group; 6] = [
         rounds: 9,
         quick_rounds: 2,
         items: native::items,
+    },
+    Group {
+        name: "gc",
+        about: "programs that make objects, compiling excluded",
+        targets: &[Target { rival: Wasmtime, ratio: 0.7 }],
+        rounds: 9,
+        quick_rounds: 2,
+        items: gc::items,
+    },
+    Group {
+        name: "exceptions",
+        about: "a program that throws 220,000 times, compiling excluded",
+        targets: &[Target { rival: Wasmtime, ratio: 0.25 }],
+        rounds: 9,
+        quick_rounds: 2,
+        items: gc::exceptions,
+    },
+    Group {
+        name: "tail-calls",
+        about: "a program of tail calls, compiling excluded",
+        targets: &[Target { rival: Wasmtime, ratio: 0.8 }],
+        rounds: 9,
+        quick_rounds: 2,
+        items: gc::tail_calls,
     },
     Group {
         name: "compile",

@@ -1,5 +1,78 @@
 //! Exceptions.
 
-/// An exception that a guest or the host has made.
+use super::Rooted;
+use crate::{AsContext, AsContextMut, Result, Tag, Val};
+use anyhow::Context;
+
+/// An exception that a guest or the host has made: a tag, and values of the tag's parameter types.
+///
+/// ```
+/// use belljar::*;
+/// let mut config = Config::new();
+/// config.wasm_exceptions(true);
+/// let engine = Engine::new(&config)?;
+/// let mut store = Store::new(&engine, ());
+/// let tag = Tag::new(&mut store, &TagType::new(FuncType::new(&engine, [ValType::I32], [])))?;
+/// let exception = ExnRef::new(&mut store, &tag, &[Val::I32(7)])?;
+/// assert_eq!(exception.tag(&store)?, tag);
+/// assert_eq!(exception.field(&mut store, 0)?.unwrap_i32(), 7);
+/// # Ok::<(), belljar::Error>(())
+/// ```
 #[derive(Debug)]
 pub enum ExnRef {}
+
+impl ExnRef {
+    /// Makes an exception. [`crate::Store::throw`] makes an error of it that guests can catch.
+    ///
+    /// # Errors
+    ///
+    /// Where values do not fit the tag's parameters or belong to another store, or the heap is full.
+    ///
+    /// # Panics
+    ///
+    /// If the tag belongs to another store.
+    pub fn new(mut store: impl AsContextMut, tag: &Tag, fields: &[Val]) -> Result<Rooted<Self>> {
+        let core = store.as_context_mut().0.core_mut();
+        crate::store::check_store(tag.store(), core, "Tag");
+        let values = fields.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
+        let raw = core.make_exception(tag.id(), &values)?;
+        Ok(Rooted::new(core, raw))
+    }
+}
+
+impl Rooted<ExnRef> {
+    /// Its tag.
+    ///
+    /// # Errors
+    ///
+    /// Where the handle means nothing any more, or belongs to another store, as with all methods here.
+    pub fn tag(&self, store: impl AsContext) -> Result<Tag> {
+        let core = store.as_context().0.core();
+        Ok(Tag::from_id(core.id(), core.exception_tag(self.raw(core)?)))
+    }
+
+    /// A value that it carries.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rooted::<ExnRef>::tag`], and where there is no such value.
+    pub fn field(&self, store: impl AsContextMut, index: usize) -> Result<Val> {
+        let fields = self.fields(store)?;
+        let found = fields.get(index).copied();
+        found.with_context(|| {
+            format!("the exception carries {} values, and number {index} was asked for", fields.len())
+        })
+    }
+
+    /// All values that it carries, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rooted::<ExnRef>::tag`].
+    pub fn fields(&self, mut store: impl AsContextMut) -> Result<Vec<Val>> {
+        let core = store.as_context_mut().0.core_mut();
+        let raw = self.raw(core)?;
+        let values = core.exception_values(raw)?;
+        Ok(values.into_iter().map(|value| Val::from_value(value, core)).collect())
+    }
+}

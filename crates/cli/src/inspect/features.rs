@@ -74,7 +74,8 @@ features! {
 impl Feature {
     /// Whether the engine has it. A test asks the engine.
     pub(super) fn is_supported(self) -> bool {
-        self.edition() == Edition::V2
+        let decided = [Self::LegacyExceptions, Self::Threads, Self::CustomPageSizes, Self::WideArithmetic];
+        self.edition() != Edition::Proposal || decided.contains(&self)
     }
 }
 

@@ -5,7 +5,7 @@ use super::deadline;
 use crate::exit_code::ExitCode;
 use crate::time_span::TimeSpan;
 use anyhow::Error;
-use belljar::{MemoryFault, Trap, WasmBacktrace};
+use belljar::{MemoryFault, ThrownException, Trap, WasmBacktrace};
 use belljar_wasi::I32Exit;
 
 /// The end of a run.
@@ -34,6 +34,9 @@ impl Outcome {
                 (ExitCode::Trap, "the guest was stopped: its --fuel is used up".into())
             }
             (Some(trap), _) => (ExitCode::Trap, format!("the guest trapped: {trap}{}", fault_of(error))),
+            (None, _) if error.is::<ThrownException>() => {
+                (ExitCode::Trap, "the guest threw an exception that nothing caught".into())
+            }
             (None, _) => (ExitCode::Trap, String::from("a function of the host failed under the guest")),
         };
         Self { code: code as u8, message: Some(describe(error, trap, headline)) }
@@ -50,7 +53,8 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String) -> String {
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     let trap = trap.map(|t| t.to_string());
     let fault = error.downcast_ref::<MemoryFault>().map(ToString::to_string);
-    let known = [backtrace.as_ref(), trap.as_ref(), fault.as_ref()];
+    let thrown = error.downcast_ref::<ThrownException>().map(ToString::to_string);
+    let known = [backtrace.as_ref(), trap.as_ref(), fault.as_ref(), thrown.as_ref()];
     let mut details = error.chain().map(ToString::to_string).filter(|c| !known.contains(&Some(c)));
     let mut text = headline;
     if let Some(first) = details.next() {
@@ -65,5 +69,8 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String) -> String {
 
 /// Whether instantiation failed in the guest's own code, not before it ran.
 pub(super) fn is_guests(error: &Error) -> bool {
-    error.is::<Trap>() || error.is::<I32Exit>() || error.is::<WasmBacktrace>()
+    error.is::<Trap>()
+        || error.is::<ThrownException>()
+        || error.is::<I32Exit>()
+        || error.is::<WasmBacktrace>()
 }

@@ -4,7 +4,7 @@ use super::pattern::{self, matches};
 use super::spectest;
 use super::value::{argument, show};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
-use belljar::{Engine, Instance, Linker, Module, SharedMemory, Store, Trap, Val};
+use belljar::{Engine, Instance, Linker, Module, SharedMemory, Store, ThrownException, Trap, Val};
 use std::collections::HashMap;
 use wast::token::Id;
 use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
@@ -111,7 +111,7 @@ impl Session {
             WastDirective::AssertUnlinkable { module, message, .. } => {
                 self.assert_unlinkable(module, message)
             }
-            WastDirective::AssertException { .. } => bail!("`assert_exception` is not supported yet"),
+            WastDirective::AssertException { exec, .. } => self.assert_exception(exec),
             WastDirective::AssertSuspension { .. } => bail!("`assert_suspension` is not supported yet"),
             WastDirective::Thread(_) | WastDirective::Wait { .. } => {
                 bail!("belljar bug: a thread was left to its session")
@@ -232,6 +232,14 @@ impl Session {
         let same = found.starts_with(message) || message.starts_with(found) || is_null_trap(*trap, message);
         ensure!(same, "expected the trap `{message}`, and it trapped with `{found}`");
         Ok(())
+    }
+
+    fn assert_exception(&mut self, exec: WastExecute<'_>) -> Result<()> {
+        match self.execute(exec) {
+            Ok(values) => bail!("expected an exception, and it returned {}", self.show(&values)),
+            Err(error) if error.is::<ThrownException>() => Ok(()),
+            Err(error) => Err(error.context("expected an exception, and it failed otherwise")),
+        }
     }
 
     fn assert_refused(&self, mut module: QuoteWat<'_>, what: &str, message: &str) -> Result<()> {

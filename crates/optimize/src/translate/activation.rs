@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::signature::{parsed_type, value_type};
 use belljar_abi::SourcePos;
 use belljar_core::DefinedFuncIndex;
-use cranelift_codegen::ir::{SourceLoc, Type, types};
+use cranelift_codegen::ir::{Block, SourceLoc, Type, types};
 use cranelift_frontend::Variable;
 use wasmparser::{BinaryReader, FunctionBody, OperatorsReader};
 
@@ -17,7 +17,23 @@ pub(super) struct Activation<'a> {
     /// Position of the call that it replaces.
     pub(super) call: SourcePos,
     /// Where its locals begin.
-    first_local: usize,
+    pub(super) first_local: usize,
+    /// Where the body begins anew when it calls itself where it would return otherwise.
+    pub(super) header: Option<Block>,
+    /// What it replaces, as seen from the function that is compiled.
+    pub(super) place: Place,
+}
+
+/// Where a body that is being read stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// It is the function's own, or replaces a call that the function ends with: what it returns, the function
+    /// returns.
+    Last,
+    /// It replaces a call.
+    Inside,
+    /// It replaces a call that another inlined body ends with.
+    LastInside,
 }
 
 /// Variables for the locals of inlined callees, by type. A callee's variables are all defined where it
@@ -58,7 +74,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Starts reading a function's body. Its arguments are the topmost values of the stack.
-    pub(super) fn enter(&mut self, func: DefinedFuncIndex) -> Result<(), Failure> {
+    pub(super) fn enter(&mut self, func: DefinedFuncIndex, place: Place) -> Result<(), Failure> {
         let index = self.module.func_index(func);
         let first_local = self.s.locals.len();
         let params = self.module.func_type(index).params();
@@ -71,10 +87,19 @@ impl<'a> Translator<'a> {
             self.b.def_var(variable, value);
         }
         self.s.stack.truncate(height);
+        let header = self.module.facts(func).calls_itself_last.then(|| self.start_tail_loop());
         let reader = self.read_locals(func)?;
         let results = self.module.funcs()[index.index()];
-        self.s.control.push(Frame::body(results, height));
-        self.activations.push(Activation { reader, func, call: self.position, first_local });
+        let handler = match place {
+            Place::Inside => self.handler(),
+            // What calls it has left its own handlers.
+            Place::Last | Place::LastInside => self.body_handler(),
+        };
+        self.s.control.push(Frame::body(results, height, handler));
+        self.activations.push(Activation { reader, func, call: self.position, first_local, header, place });
+        if header.is_some() || self.activations.len() == 1 {
+            self.check_limits();
+        }
         Ok(())
     }
 
@@ -124,9 +149,12 @@ impl<'a> Translator<'a> {
         variable
     }
 
-    /// Stops reading the innermost body, at its end.
-    pub(super) fn leave(&mut self) {
-        let Some(activation) = self.activations.pop() else { return };
+    /// Stops reading the innermost body, at its end. Where it stood.
+    pub(super) fn leave(&mut self) -> Place {
+        let Some(activation) = self.activations.pop() else { return Place::Last };
+        if let Some(header) = activation.header {
+            self.end_tail_loop(header);
+        }
         let pool = &mut self.s.pool;
         for (variable, class) in
             self.s.locals.drain(activation.first_local..).zip(pool.types.drain(activation.first_local..))
@@ -136,6 +164,7 @@ impl<'a> Translator<'a> {
         self.s.parsers.push(activation.reader.into_allocations());
         self.position = activation.call;
         self.b.set_srcloc(SourceLoc::new(self.position.0));
+        activation.place
     }
 
     /// Whether the innermost body is an inlined callee's.

@@ -68,7 +68,7 @@ impl Translator<'_> {
         self.b.switch_to_block(next);
     }
 
-    fn return_(&mut self) {
+    pub(super) fn return_(&mut self) {
         if self.is_inlined() {
             return self.br(self.body_depth());
         }

@@ -1,5 +1,7 @@
-//! Calls of functions known by index.
+//! Calls: of functions known by index, and of code that was looked up.
 
+use super::activation::Place;
+use super::handler::HandlerId;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::harvest;
@@ -9,56 +11,71 @@ use belljar_abi::RelocTarget;
 use belljar_core::{DefinedFuncIndex, FuncIndex, TypeIndex};
 use cranelift_codegen::ir::{ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, SigRef, Value};
 
+/// What a call leads to, its checks made.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Callee {
+    /// A function of the module.
+    Known(FuncIndex),
+    /// Code of a type, and the context that it takes.
+    Code { ty: TypeIndex, code: Value, context: Value },
+}
+
+/// What a call instruction names.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    Func(FuncRef),
+    Code(SigRef, Value),
+}
+
 impl Translator<'_> {
-    pub(super) fn call(&mut self, index: u32) -> Result<(), Failure> {
-        self.call_known(FuncIndex(index))
-    }
-
-    /// Calls a function of this module with the topmost values.
-    pub(super) fn call_known(&mut self, func: FuncIndex) -> Result<(), Failure> {
-        match self.module.defined_func(func) {
-            Some(defined) if self.is_worth_inlining(defined) => self.inline(defined),
-            Some(defined) => {
-                self.call_defined(defined);
-                Ok(())
-            }
-            None => {
-                self.call_import(func);
-                Ok(())
-            }
+    /// Calls with the topmost values.
+    pub(super) fn call(&mut self, callee: Callee) -> Result<(), Failure> {
+        if let Callee::Known(func) = callee
+            && let Some(defined) = self.module.defined_func(func)
+            && self.is_worth_inlining(defined)
+        {
+            return self.inline(defined, Place::Inside);
         }
+        self.call_out(callee, self.handler());
+        Ok(())
     }
 
-    fn call_defined(&mut self, func: DefinedFuncIndex) {
-        let ty = self.module.funcs()[self.module.func_index(func).index()];
-        let count = self.module.func_type_at(ty).params().len();
-        let callee = self.import_func(func, ty);
-        self.before_call(self.context, count);
-        let call = self.b.ins().call(callee, &self.s.call_args);
+    /// Calls with the topmost values what is not inlined. What it throws goes to the handler.
+    pub(super) fn call_out(&mut self, callee: Callee, handler: Option<HandlerId>) {
+        let (target, ty) = self.before_call(callee);
+        if let Some(handler) = handler {
+            return self.try_call(target, ty, handler);
+        }
+        let call = match target {
+            Target::Func(func) => self.b.ins().call(func, &self.s.call_args),
+            Target::Code(signature, code) => self.b.ins().call_indirect(signature, code, &self.s.call_args),
+        };
         self.after_call(call, ty);
     }
 
-    fn call_import(&mut self, func: FuncIndex) {
-        let slot = self.module.layout().imported_func(func);
-        let code = self.load_constant(ADDRESS, self.context, slot);
-        let context = self.load_constant(ADDRESS, self.context, slot + size_of::<usize>() as i32);
-        self.call_address(self.module.funcs()[func.index()], code, context);
-    }
-
-    /// Calls code of a type with a context and the topmost values.
-    pub(super) fn call_address(&mut self, ty: TypeIndex, code: Value, context: Value) {
-        let count = self.module.func_type_at(ty).params().len();
-        let signature = self.import_type(ty);
-        self.before_call(context, count);
-        let call = self.b.ins().call_indirect(signature, code, &self.s.call_args);
-        self.after_call(call, ty);
-    }
-
-    fn before_call(&mut self, context: Value, count: usize) {
+    /// Collects the arguments of a call; what it names, and the callee's type.
+    pub(super) fn before_call(&mut self, callee: Callee) -> (Target, TypeIndex) {
+        let (target, ty, context) = match callee {
+            Callee::Known(func) => {
+                let ty = self.module.funcs()[func.index()];
+                match self.module.defined_func(func) {
+                    Some(defined) => (Target::Func(self.import_func(defined, ty)), ty, self.context),
+                    None => {
+                        let slot = self.module.layout().imported_func(func);
+                        let code = self.load_constant(ADDRESS, self.context, slot);
+                        let slot = slot + size_of::<usize>() as i32;
+                        let context = self.load_constant(ADDRESS, self.context, slot);
+                        (Target::Code(self.import_type(ty), code), ty, context)
+                    }
+                }
+            }
+            Callee::Code { ty, code, context } => (Target::Code(self.import_type(ty), code), ty, context),
+        };
         self.flush_fuel();
         self.calls = true;
-        self.collect_call_args(count);
+        self.collect_call_args(self.module.func_type_at(ty).params().len());
         self.s.call_args.insert(0, context);
+        (target, ty)
     }
 
     /// Takes the topmost values, without removing them, as arguments.

@@ -5,8 +5,8 @@
 //! function becomes a direct call. Where the table has a null, an index outside is replaced by that null's, so
 //! that one comparison finds all three errors; a cold block tells them apart.
 
+use super::call::Callee;
 use super::translator::Translator;
-use crate::failure::Failure;
 use crate::region::Region;
 use crate::signature::ADDRESS;
 use crate::tuning::TABLE_INDEX_GUARD;
@@ -33,40 +33,38 @@ struct Contents {
 }
 
 impl Translator<'_> {
-    pub(super) fn call_indirect(&mut self, ty: u32, table: u32) -> Result<(), Failure> {
+    /// What `call_indirect` calls: the element whose index is the topmost value.
+    pub(super) fn element_callee(&mut self, ty: u32, table: u32) -> Callee {
         let (ty, table) = (TypeIndex(ty), TableIndex(table));
         let index = self.pop();
         match &self.plan.read_only_tables[table.index()] {
             // Elements of other types than the very one may be callable where types have subtypes.
-            Some(contents) if self.module.is_final(ty) => self.call_read_only(ty, table, contents, index),
-            _ => {
-                self.call_object(ty, table, index);
-                Ok(())
-            }
+            Some(contents) if self.module.is_final(ty) => self.read_only_callee(ty, table, contents, index),
+            _ => self.object_callee(ty, table, index),
         }
     }
 
-    fn call_read_only(
+    fn read_only_callee(
         &mut self,
         ty: TypeIndex,
         table: TableIndex,
         elements: &ReadOnlyTable,
         index: Value,
-    ) -> Result<(), Failure> {
+    ) -> Callee {
         let wanted = self.module.canonical_type(ty);
         if let Some(constant) = self.constant(index) {
             let element = usize::try_from(constant).ok().and_then(|i| elements.elements.get(i));
             if let Some(Some(func)) = element
                 && self.plan.canonical_type_of(*func) == wanted
             {
-                return self.call_known(*func);
+                return Callee::Known(*func);
             }
         }
         let contents = self.contents(elements, wanted);
         if let (1, Some((only, func))) = (contents.matching, contents.first) {
             let wrong = self.b.ins().icmp_imm_u(IntCC::NotEqual, index, i64::from(only));
             self.refuse_if(wrong, table, &contents, index);
-            return self.call_known(func);
+            return Callee::Known(func);
         }
         let entry = self.checked_entry(wanted, table, &contents, index);
         let offset = offset_of!(ReadOnlyEntry, code) as i32;
@@ -74,8 +72,7 @@ impl Translator<'_> {
         let distance = self.widen(distance);
         let text = self.text_base();
         let code = self.b.ins().iadd(text, distance);
-        self.call_address(ty, code, self.context);
-        Ok(())
+        Callee::Code { ty, code, context: self.context }
     }
 
     fn contents(&self, table: &ReadOnlyTable, wanted: TypeIndex) -> Contents {
@@ -188,7 +185,7 @@ impl Translator<'_> {
         next
     }
 
-    fn call_object(&mut self, ty: TypeIndex, table: TableIndex, index: Value) {
+    fn object_callee(&mut self, ty: TypeIndex, table: TableIndex, index: Value) -> Callee {
         let id = self.load_element(table, index, Trap::UndefinedElement);
         let base = self.const_base();
         let offset = self.widen(id);
@@ -214,7 +211,7 @@ impl Translator<'_> {
         self.b.switch_to_block(next);
         let code = self.load_constant(ADDRESS, object, offset_of!(FuncObject, code) as i32);
         let context = self.load_constant(ADDRESS, object, offset_of!(FuncObject, context) as i32);
-        self.call_address(ty, code, context);
+        Callee::Code { ty, code, context }
     }
 
     /// An element of a table that may change.

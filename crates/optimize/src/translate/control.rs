@@ -3,6 +3,9 @@
 //! A frame's exit block is made when something first branches to it. A block that nothing leaves early, and
 //! the body of an inlined callee without an early return, make no CLIF block at all.
 
+use super::activation::Place;
+use super::handler::HandlerId;
+use super::legacy_exception::Caught;
 use super::translator::Translator;
 use crate::signature::{parsed_type, value_type};
 use belljar_core::{TypeIndex, ValType};
@@ -21,6 +24,12 @@ pub(super) enum FrameKind {
     },
     /// `if` before its `else`.
     If(Otherwise),
+    /// `try_table`.
+    TryTable(HandlerId),
+    /// `try` before its first `catch`.
+    Try(HandlerId),
+    /// `try` from its first `catch` on.
+    Catch(Caught),
     /// A whole body: branches to it return.
     Body,
 }
@@ -40,7 +49,9 @@ pub(super) struct Frame {
     pub(super) kind: FrameKind,
     ty: FrameType,
     /// Values on the stack below its parameters.
-    height: usize,
+    pub(super) height: usize,
+    /// Where exceptions go that are thrown inside; `None`: out of the function.
+    pub(super) handler: Option<HandlerId>,
     /// Where execution goes on behind it, if something branches there.
     exit: Option<Block>,
     /// Whether something does that is not said to be unlikely.
@@ -49,7 +60,7 @@ pub(super) struct Frame {
 
 /// Parameters and results of a frame.
 #[derive(Clone, Copy, Debug)]
-enum FrameType {
+pub(super) enum FrameType {
     Empty,
     /// One result, and whether the collector must know of it.
     One(Type, bool),
@@ -59,8 +70,9 @@ enum FrameType {
 }
 
 impl Frame {
-    pub(super) fn body(results: TypeIndex, height: usize) -> Self {
-        Self { kind: FrameKind::Body, ty: FrameType::Results(results), height, exit: None, warm: false }
+    pub(super) fn body(results: TypeIndex, height: usize, handler: Option<HandlerId>) -> Self {
+        let ty = FrameType::Results(results);
+        Self { kind: FrameKind::Body, ty, height, handler, exit: None, warm: false }
     }
 }
 
@@ -94,9 +106,10 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn open(&mut self, kind: FrameKind, ty: FrameType) {
+    pub(super) fn open(&mut self, kind: FrameKind, ty: FrameType) {
         let height = self.s.stack.len() - self.params(ty).len();
-        self.s.control.push(Frame { kind, ty, height, exit: None, warm: false });
+        let handler = self.handler();
+        self.s.control.push(Frame { kind, ty, height, handler, exit: None, warm: false });
     }
 
     fn open_loop(&mut self, ty: FrameType) {
@@ -181,6 +194,7 @@ impl<'a> Translator<'a> {
             // No `else`: its results are its parameters.
             self.otherwise();
         }
+        self.end_handlers();
         let frame = *self.frame(0);
         match frame.kind {
             FrameKind::Loop { header } => {
@@ -204,7 +218,10 @@ impl<'a> Translator<'a> {
             self.s.stack.truncate(frame.height);
         }
         if let FrameKind::Body = frame.kind {
-            self.leave();
+            let place = self.leave();
+            if self.reachable && place != Place::Inside {
+                self.return_();
+            }
         }
     }
 
@@ -225,7 +242,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Goes from the end of the innermost frame to its exit.
-    fn leave_frame(&mut self) {
+    pub(super) fn leave_frame(&mut self) {
         self.flush_fuel();
         let (exit, count) = self.exit(0);
         self.jump(exit, count);
@@ -286,7 +303,7 @@ impl<'a> Translator<'a> {
         self.track_if(self.is_traced(ty), param);
     }
 
-    fn frame_type(&self, ty: BlockType) -> FrameType {
+    pub(super) fn frame_type(&self, ty: BlockType) -> FrameType {
         match ty {
             BlockType::Empty => FrameType::Empty,
             BlockType::Type(ty) => FrameType::One(parsed_type(ty), self.is_parsed_traced(ty)),

@@ -3,6 +3,7 @@
 //! The decision is made where the call is translated, from what validation noted about the callee. It depends
 //! on nothing but the module and `tuning`, so that the same module always becomes the same code.
 
+use super::activation::Place;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::tuning::{
@@ -51,8 +52,8 @@ impl Translator<'_> {
         self.local_count(callee).is_ok_and(|count| count <= INLINE_SELF_LOCALS)
     }
 
-    pub(super) fn inline(&mut self, callee: DefinedFuncIndex) -> Result<(), Failure> {
+    pub(super) fn inline(&mut self, callee: DefinedFuncIndex, place: Place) -> Result<(), Failure> {
         self.growth += self.module.facts(callee).operators;
-        self.enter(callee)
+        self.enter(callee, place)
     }
 }

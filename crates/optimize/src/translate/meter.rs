@@ -24,6 +24,11 @@ impl Translator<'_> {
             | Operator::Block { .. }
             | Operator::Loop { .. }
             | Operator::Else
+            | Operator::TryTable { .. }
+            | Operator::Try { .. }
+            | Operator::Catch { .. }
+            | Operator::CatchAll
+            | Operator::Delegate { .. }
             | Operator::End
             | Operator::Return
             | Operator::Unreachable => 0,

@@ -1,5 +1,6 @@
 //! Instructions on structs, arrays, small integers and references: which file has which.
 
+use super::call::Callee;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::region::Region;
@@ -27,7 +28,6 @@ pub(super) enum Extension {
 impl<'a> Translator<'a> {
     pub(super) fn objects(&mut self, op: &Operator<'a>) -> Result<bool, Failure> {
         match *op {
-            Operator::CallRef { type_index } => self.call_ref(TypeIndex(type_index)),
             Operator::RefEq => {
                 let (x, y) = self.pop2();
                 let equal = self.b.ins().icmp(IntCC::Equal, x, y);
@@ -63,10 +63,11 @@ impl<'a> Translator<'a> {
         Ok(true)
     }
 
-    fn call_ref(&mut self, ty: TypeIndex) {
+    /// What `call_ref` calls: the topmost value.
+    pub(super) fn ref_callee(&mut self, ty: u32) -> Callee {
         let func = self.pop();
         let (code, context) = self.func_words(func);
-        self.call_address(ty, code, context);
+        Callee::Code { ty: TypeIndex(ty), code, context }
     }
 
     /// Code and context of a function reference, which is compared with null.

@@ -2,6 +2,7 @@
 
 use super::activation::LocalPool;
 use super::control::Frame;
+use super::handler::{Clause, Handler};
 use crate::memo::Memo;
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, FuncRef, SigRef, Value};
@@ -17,6 +18,10 @@ pub(crate) struct Scratch {
     pub(super) control: Vec<Frame>,
     /// The locals of all activations, outermost first.
     pub(super) locals: Vec<Variable>,
+    /// Handlers of the function.
+    pub(super) handlers: Vec<Handler>,
+    /// Clauses of all `try_table`s of the function.
+    pub(super) clauses: Vec<Clause>,
     /// Parameters of enclosing `if`s, kept for their `else`.
     pub(super) saved: Vec<Value>,
     /// Variables that inlined callees no longer use.
@@ -48,6 +53,8 @@ impl Scratch {
         self.control.clear();
         self.locals.clear();
         self.saved.clear();
+        self.handlers.clear();
+        self.clauses.clear();
         self.pool.clear();
         self.signatures.forget();
         self.funcs.forget();

@@ -1,14 +1,14 @@
 //! The state of one function's translation, and the loop over its operators.
 
 use super::Scratch;
-use super::activation::Activation;
+use super::activation::{Activation, Place};
 use super::slot::Slots;
 use crate::failure::Failure;
 use crate::region::Regions;
 use crate::tuning::LEAF_VALUES;
 use belljar_abi::{InlinedPos, SourcePos};
 use belljar_compile::ModulePlan;
-use belljar_core::{DefinedFuncIndex, WasmPc};
+use belljar_core::{DefinedFuncIndex, TagIndex, WasmPc};
 use belljar_module::Module;
 use cranelift_codegen::ir::{Block, SourceLoc, Value};
 use cranelift_codegen::isa::TargetIsa;
@@ -101,8 +101,7 @@ impl<'a> Translator<'a> {
     pub(super) fn run(&mut self) -> Result<(), Failure> {
         self.position = SourcePos(self.module.body(self.func).start as u32);
         self.vectors = self.has_vector_params();
-        self.enter(self.func)?;
-        self.check_limits();
+        self.enter(self.func, Place::Last)?;
         while let Some(activation) = self.activations.last_mut() {
             let (op, offset) = activation.reader.read_with_offset()?;
             if self.reachable {
@@ -123,9 +122,16 @@ impl<'a> Translator<'a> {
     /// Follows the nesting of operators that are never reached.
     fn skip(&mut self, op: &Operator<'_>) {
         match op {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => self.skipped += 1,
-            Operator::End if self.skipped > 0 => self.skipped -= 1,
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => self.skipped += 1,
+            Operator::End | Operator::Delegate { .. } if self.skipped > 0 => self.skipped -= 1,
             Operator::End => self.end(),
+            Operator::Delegate { relative_depth } => self.delegate(*relative_depth as usize),
+            Operator::Catch { tag_index } if self.skipped == 0 => self.catch(Some(TagIndex(*tag_index))),
+            Operator::CatchAll if self.skipped == 0 => self.catch(None),
             Operator::Else if self.skipped == 0 => self.otherwise(),
             _ => {}
         }
@@ -155,15 +161,15 @@ impl<'a> Translator<'a> {
             Operator::LocalTee { local_index } => self.local_tee(local_index),
             Operator::Drop => drop(self.pop()),
             Operator::Nop => {}
-            Operator::Call { function_index } => return self.call(function_index),
-            Operator::CallIndirect { type_index, table_index } => {
-                return self.call_indirect(type_index, table_index);
-            }
             _ => {
+                if let Some((callee, last)) = self.callee(op) {
+                    return if last { self.return_call(callee) } else { self.call(callee) };
+                }
                 let done = self.numeric(op)
                     || self.memory(op)
                     || self.branch(op)
                     || self.control(op)
+                    || self.exceptions(op)
                     || self.state(op)?
                     || self.bulk(op)
                     || self.simd(op)
@@ -199,6 +205,8 @@ fn is_silent(op: &Operator<'_>) -> bool {
             | Operator::F32Const { .. }
             | Operator::F64Const { .. }
             | Operator::Block { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. }
             | Operator::Drop
             | Operator::Nop
             | Operator::Else

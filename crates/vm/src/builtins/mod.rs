@@ -9,6 +9,8 @@ mod gc;
 pub(crate) use atomic::*;
 pub(crate) use gc::*;
 
+use crate::abi_types::RawExn;
+use crate::exception::throw;
 use crate::instance::Instance;
 use crate::store::StoreCore;
 use crate::sys::leave_activation;
@@ -239,6 +241,16 @@ pub(crate) unsafe extern "C" fn elem_drop(context: usize, segment: u32) {
     // SAFETY: the caller's promise.
     let (store, instance) = unsafe { running(context) };
     store.drop_elem(instance, ElemIndex(segment));
+}
+
+/// # Safety
+///
+/// As [`running`], with a reference to an exception that is not null.
+pub(crate) unsafe extern "C" fn throw_ref(context: usize, exception: u32) {
+    // SAFETY: the caller's promise.
+    let (store, _) = unsafe { running(context) };
+    // SAFETY: the guest called us through a builtin stub, and there is nothing here to drop.
+    unsafe { throw(store, RawExn(exception)) }
 }
 
 /// # Safety

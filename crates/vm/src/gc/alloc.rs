@@ -13,7 +13,7 @@ use std::time::Instant;
 
 /// The old space may fill so many times what was alive in it before it is collected again, in quarters: less would
 /// collect more often, more would need more memory than twice what is alive.
-const GROWTH_QUARTERS: u64 = 6;
+const GROWTH_QUARTERS: u64 = 7;
 
 /// The least that it may fill beyond what was alive.
 const GROWTH_LEAST: u64 = 2 << 20;
@@ -128,7 +128,8 @@ impl StoreCore {
         self.ask_first()?;
         let Some(mut gc) = self.gc.take() else { return Ok(()) };
         let start = Instant::now();
-        let mut dead = gc.heap.scavenge(&mut gc.shapes, |visit| self.for_each_root(visit));
+        gc.shapes.prepare();
+        let mut dead = gc.heap.scavenge(&gc.shapes, |visit| self.for_each_root(visit));
         let full = gc.heap.old_top + NURSERY_SIZE > gc.heap.old_limit;
         let stats = &mut gc.heap.stats;
         if !all && !full {
@@ -140,8 +141,8 @@ impl StoreCore {
             return Ok(());
         }
         let used = gc.heap.old_top;
-        gc.heap.mark(&mut gc.shapes, |visit| self.for_each_root(visit));
-        dead.extend(gc.heap.compact(&mut gc.shapes, |visit| self.for_each_root(visit)));
+        gc.heap.mark(&gc.shapes, |visit| self.for_each_root(visit));
+        dead.extend(gc.heap.compact(&gc.shapes, |visit| self.for_each_root(visit)));
         let live = u64::from(gc.heap.old_top - OLD);
         let wanted = (live * GROWTH_QUARTERS / 4).max(live + GROWTH_LEAST) + u64::from(NURSERY_SIZE);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).saturating_add(OLD).min(gc.heap.old_end());

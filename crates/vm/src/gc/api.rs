@@ -1,9 +1,16 @@
 //! Objects as the host makes, reads and writes them: every type, bound and right to write is checked here.
 
-use crate::abi_types::{RawAny, Value};
+use crate::abi_types::{RawAny, RawExn, Value};
 use crate::store::StoreCore;
-use belljar_abi::gc::header;
-use belljar_core::{CompositeType, FieldType, HeapType, Mutability, RawVal, StorageType, TypeId, ValType};
+use anyhow::Context;
+use belljar_abi::gc::{TAG, header};
+use belljar_core::{
+    CompositeType, FieldType, FuncType, HeapType, Mutability, RawVal, StorageType, TagId, TypeId, ValType,
+};
+
+fn field_of(ty: ValType) -> FieldType {
+    FieldType::new(Mutability::Const, StorageType::Val(ty))
+}
 
 impl StoreCore {
     /// The most special type of a reference that is not null.
@@ -119,6 +126,66 @@ impl StoreCore {
             self.write_element(array, i, slot)?;
         }
         Ok(RawAny(array))
+    }
+
+    /// Makes an exception.
+    ///
+    /// # Errors
+    ///
+    /// Where values do not fit the tag's parameters, or the heap is full.
+    pub fn make_exception(&mut self, tag: TagId, values: &[Value]) -> anyhow::Result<RawExn> {
+        let params = self.payload_fields(tag);
+        self.check_fields("exception", params.iter(), values)?;
+        let scope = self.enter_roots();
+        let made = self.fill_exception(tag, &params, values);
+        self.leave_roots(scope);
+        made
+    }
+
+    fn fill_exception(
+        &mut self,
+        tag: TagId,
+        params: &[FieldType],
+        values: &[Value],
+    ) -> anyhow::Result<RawExn> {
+        let values = self.root_values(values);
+        let ty = self.tags[tag.index()];
+        let layout =
+            self.gc()?.shapes.fields(ty).context("belljar bug: a tag without a function type")?.clone();
+        let exception = self.gc_alloc(ty.0 | header::EXN, layout.size)?;
+        self.gc()?.heap.set_word(exception + TAG, tag.0);
+        for ((value, offset), param) in values.iter().zip(&*layout.offsets).zip(params) {
+            let slot = self.rooted_slot(value);
+            self.write_slot(exception + offset, param.element_type(), slot);
+        }
+        Ok(RawExn(exception))
+    }
+
+    /// The payload of a tag's exceptions, as fields.
+    fn payload_fields(&self, tag: TagId) -> Vec<FieldType> {
+        let params = |ty: FuncType| ty.params().iter().map(|ty| field_of(*ty)).collect();
+        self.runtime.types.func_type(self.tags[tag.index()]).map_or_else(Vec::new, params)
+    }
+
+    /// The tag of an exception, which is not null.
+    pub fn exception_tag(&self, exception: RawExn) -> TagId {
+        TagId(self.gc.as_ref().map_or(0, |gc| gc.heap.word(exception.0 + TAG)))
+    }
+
+    /// What an exception carries, which is not null.
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no heap.
+    pub fn exception_values(&mut self, exception: RawExn) -> anyhow::Result<Vec<Value>> {
+        let tag = self.exception_tag(exception);
+        let ty = self.tags[tag.index()];
+        let layout =
+            self.gc()?.shapes.fields(ty).context("belljar bug: a tag without a function type")?.clone();
+        let fields = self.payload_fields(tag);
+        let read =
+            |(offset, field): (&u32, &FieldType)| self.read_value(exception.0 + offset, field.element_type());
+        Ok(layout.offsets.iter().zip(&fields).map(read).collect())
     }
 
     fn read_value(&self, slot: u32, storage: StorageType) -> Value {

@@ -91,11 +91,12 @@ fn is_object(reference: u32) -> bool {
 
 impl GcHeap {
     /// Marks everything that the roots lead to. The nursery is empty.
-    pub(super) fn mark(&mut self, shapes: &mut Shapes, roots: impl FnOnce(&mut dyn FnMut(&mut u32))) {
+    pub(super) fn mark(&mut self, shapes: &Shapes, roots: impl FnOnce(&mut dyn FnMut(&mut u32))) {
         self.marks.clear(self.old_top - OLD);
         roots(&mut |root| self.mark_object(*root, shapes));
         while let Some(object) = self.marks.pending.pop() {
-            self.for_each_slot(object, shapes, |heap, slot, shapes| {
+            let shape = shapes.get(self.word(object));
+            self.for_each_slot(object, shape, |heap, slot| {
                 let reference = heap.word(slot);
                 heap.mark_object(reference, shapes);
             });
@@ -103,39 +104,32 @@ impl GcHeap {
     }
 
     #[inline]
-    fn mark_object(&mut self, reference: u32, shapes: &mut Shapes) {
+    fn mark_object(&mut self, reference: u32, shapes: &Shapes) {
         if !is_object(reference) || self.marks.is_marked(reference) {
             return;
         }
-        let size = self.size_of(reference, shapes);
+        let size = self.size_of(reference, shapes.get(self.word(reference)));
         self.marks.set(reference, size);
         self.marks.pending.push(reference);
     }
 
     /// Visits every slot of an object that holds a reference.
-    fn for_each_slot(
-        &mut self,
-        object: u32,
-        shapes: &mut Shapes,
-        mut visit: impl FnMut(&mut Self, u32, &mut Shapes),
-    ) {
-        let head = self.word(object);
-        let mut slots: smallvec::SmallVec<[u32; 16]> = Default::default();
-        match shapes.get(head) {
-            Shape::Fields(layout) => slots.extend_from_slice(&layout.traced),
+    #[inline]
+    fn for_each_slot(&mut self, object: u32, shape: &Shape, mut visit: impl FnMut(&mut Self, u32)) {
+        match shape {
+            Shape::Fields(layout) => layout.traced.iter().for_each(|slot| visit(self, object + slot)),
             Shape::Array(layout) if layout.traced => {
                 let end = ELEMENTS + self.word(object + LENGTH) * 4;
-                return (ELEMENTS..end).step_by(4).for_each(|slot| visit(self, object + slot, shapes));
+                (ELEMENTS..end).step_by(4).for_each(|slot| visit(self, object + slot));
             }
-            Shape::Array(_) | Shape::Extern => return,
+            Shape::Array(_) | Shape::Extern => {}
         }
-        slots.into_iter().for_each(|slot| visit(self, object + slot, shapes));
     }
 
     /// Slides what is marked together. `roots` visits every root. Returns the indices of host values that died.
     pub(super) fn compact(
         &mut self,
-        shapes: &mut Shapes,
+        shapes: &Shapes,
         roots: impl FnOnce(&mut dyn FnMut(&mut u32)),
     ) -> Vec<u32> {
         let live = self.marks.sum();
@@ -148,25 +142,24 @@ impl GcHeap {
         let old_top = self.old_top;
         // Lower objects are moved before higher ones: what is overwritten has moved already.
         self.starts.clear();
-        let mut at = OLD;
-        while let Some(object) = self.marks.next(at).filter(|object| *object < old_top) {
-            let size = self.size_of(object, shapes);
-            self.for_each_slot(object, shapes, |heap, slot, _| {
+        let (mut at, mut to) = (OLD, OLD);
+        while at < old_top {
+            let Some(object) = self.marks.next(at) else { break };
+            let shape = shapes.get(self.word(object));
+            let size = self.size_of(object, shape);
+            self.for_each_slot(object, shape, |heap, slot| {
                 let reference = heap.word(slot);
                 if is_object(reference) {
                     let to = heap.marks.destination(reference);
                     heap.set_word(slot, to);
                 }
             });
-            let to = self.marks.destination(object);
             self.note_start(to, size);
             if to != object {
                 self.copy(object, to, size);
             }
+            to += size;
             at = object + size;
-            if at >= old_top {
-                break;
-            }
         }
         // No reference into the nursery is left, since it is empty.
         self.cards().fill(0);

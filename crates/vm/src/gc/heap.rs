@@ -4,7 +4,7 @@
 //! the roots. Layout: [`belljar_abi::gc`].
 
 use super::compact::Marks;
-use super::shape::{Shape, Shapes};
+use super::shape::Shape;
 use super::stats::GcStats;
 use crate::sys::{Mapping, Protection, page_size};
 use belljar_abi::gc::{
@@ -13,9 +13,9 @@ use belljar_abi::gc::{
 };
 use std::io;
 
-/// Bytes of the nursery. It fits the second-level cache of current processors; what survives a collection of it is
-/// copied in well below a millisecond.
-pub(crate) const NURSERY_SIZE: u32 = 1 << 20;
+/// Bytes of the nursery. It fits the second-level cache of current processors beside what the guest works on; what
+/// survives a collection of it is copied in well below a millisecond.
+pub(crate) const NURSERY_SIZE: u32 = 512 << 10;
 
 /// Objects larger than this are made in the old space at once.
 pub(crate) const LARGE: u32 = NURSERY_SIZE / 4;
@@ -156,15 +156,20 @@ impl GcHeap {
     }
 
     /// Notes an object of the old space for the cards whose first byte it holds.
+    #[inline]
     pub(super) fn note_start(&mut self, at: u32, size: u32) {
         let first = ((at - OLD).div_ceil(CARD_SIZE)) as usize;
         let end = ((at - OLD + size).div_ceil(CARD_SIZE)) as usize;
         if first < end {
-            if self.starts.len() < end {
-                self.starts.resize(end.next_multiple_of(1024), 0);
-            }
-            self.starts[first..end].fill(at);
+            self.note_starts(first, end, at);
         }
+    }
+
+    fn note_starts(&mut self, first: usize, end: usize, at: u32) {
+        if self.starts.len() < end {
+            self.starts.resize(end.next_multiple_of(1024), 0);
+        }
+        self.starts[first..end].fill(at);
     }
 
     fn card(&self, offset: u32) -> *mut u8 {
@@ -190,9 +195,10 @@ impl GcHeap {
         unsafe { std::slice::from_raw_parts_mut(self.card(OLD), count) }
     }
 
-    /// Bytes of an object.
-    pub(super) fn size_of(&self, object: u32, shapes: &mut Shapes) -> u32 {
-        match shapes.get(self.word(object)) {
+    /// Bytes of an object of this shape.
+    #[inline]
+    pub(super) fn size_of(&self, object: u32, shape: &Shape) -> u32 {
+        match shape {
             Shape::Fields(layout) => layout.size,
             // It was made, so that its size is in range.
             Shape::Array(layout) => layout.size(self.word(object + LENGTH)).unwrap_or(ALIGN),
@@ -200,7 +206,19 @@ impl GcHeap {
         }
     }
 
-    /// Copies an object.
+    /// Copies an object to where it does not overlap. Most are of a few words.
+    #[inline]
+    pub(super) fn copy_words(&mut self, from: u32, to: u32, size: u32) {
+        if size > 64 {
+            return self.copy(from, to, size);
+        }
+        for at in (0..size).step_by(ALIGN as usize) {
+            // SAFETY: as in `copy`; objects lie at multiples of 8.
+            unsafe { self.at::<u64>(to + at).write(self.at::<u64>(from + at).read()) };
+        }
+    }
+
+    /// Copies a range of objects.
     pub(super) fn copy(&mut self, from: u32, to: u32, size: u32) {
         // SAFETY: both ranges lie in the heap (GC-OBJECT), held exclusively; they may overlap.
         unsafe { self.at::<u8>(to).copy_from(self.at::<u8>(from), size as usize) };

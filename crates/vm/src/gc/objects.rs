@@ -146,11 +146,20 @@ impl StoreCore {
         (from, src): (u32, u32),
         length: u32,
     ) -> anyhow::Result<()> {
-        let (target, size) = self.array_range(to, dst, length)?;
-        let (source, _) = self.array_range(from, src, length)?;
         let gc = self.gc()?;
-        gc.heap.copy(source, target, size);
-        gc.heap.dirty(target, size);
+        let fits =
+            |array, start| u64::from(start) + u64::from(length) <= u64::from(gc.heap.word(array + LENGTH));
+        if !fits(to, dst) || !fits(from, src) {
+            return Err(Trap::ArrayOutOfBounds.into());
+        }
+        let ty = TypeId(gc.heap.word(to) & header::TYPE);
+        let layout = gc.shapes.array(ty).context("belljar bug: not an array")?;
+        let slot = |array, index| array + ELEMENTS + index * layout.element_size;
+        let (target, size) = (slot(to, dst), length * layout.element_size);
+        gc.heap.copy(slot(from, src), target, size);
+        if layout.traced {
+            gc.heap.dirty(target, size);
+        }
         Ok(())
     }
 

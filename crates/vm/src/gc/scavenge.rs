@@ -1,21 +1,21 @@
 //! Collecting the nursery: what is alive in it moves to the old space (Cheney's algorithm, with the old space as
 //! to-space). Roots are the store's and the slots of dirty cards.
 
-use super::heap::{GcHeap, OLD};
+use super::heap::{GcHeap, NURSERY_SIZE, OLD};
 use super::shape::{Shape, Shapes};
-use belljar_abi::gc::{ALIGN, CARD_SIZE, ELEMENTS, LENGTH, header};
-use std::ops::Range;
+use belljar_abi::gc::{ALIGN, CARD_SIZE, ELEMENTS, INDEX, LENGTH, NURSERY, header};
 
 /// Whether a reference is to an object of the nursery.
+#[inline]
 fn is_young(reference: u32) -> bool {
-    // Null wraps around to a large number.
-    reference.wrapping_sub(belljar_abi::gc::NURSERY) < super::heap::NURSERY_SIZE && reference & 1 == 0
+    // Null wraps around to a large number; a small integer is odd.
+    reference.wrapping_sub(NURSERY) < NURSERY_SIZE && reference & 1 == 0
 }
 
 impl GcHeap {
     /// Where an object of the nursery lies from now on; any other reference is itself.
     #[inline]
-    pub(super) fn promote(&mut self, reference: u32, shapes: &mut Shapes) -> u32 {
+    fn promote(&mut self, reference: u32, shapes: &Shapes) -> u32 {
         if !is_young(reference) {
             return reference;
         }
@@ -23,41 +23,18 @@ impl GcHeap {
         if head & header::MOVED != 0 {
             return (head & !header::MOVED) * ALIGN;
         }
-        let size = self.size_of(reference, shapes);
+        let size = self.size_of(reference, shapes.get(head));
         // The collection was begun with room for all of the nursery.
         let to = self.old_top;
         self.old_top += size;
         self.note_start(to, size);
-        self.copy(reference, to, size);
+        self.copy_words(reference, to, size);
         self.set_word(reference, header::MOVED | (to / ALIGN));
         to
     }
 
-    /// Promotes what the references within a range of an object's offsets refer to.
-    fn scavenge_object(&mut self, object: u32, within: Range<u32>, shapes: &mut Shapes) {
-        let head = self.word(object);
-        let mut slots: smallvec::SmallVec<[u32; 16]> = Default::default();
-        match shapes.get(head) {
-            Shape::Fields(layout) => {
-                slots.extend(layout.traced.iter().copied().filter(|slot| within.contains(slot)));
-            }
-            Shape::Array(layout) if layout.traced => {
-                let end = (ELEMENTS + self.word(object + LENGTH) * 4).min(within.end);
-                let start = within.start.max(ELEMENTS).next_multiple_of(4);
-                for slot in (start..end).step_by(4) {
-                    self.scavenge_slot(object + slot, shapes);
-                }
-                return;
-            }
-            Shape::Array(_) | Shape::Extern => return,
-        }
-        for slot in slots {
-            self.scavenge_slot(object + slot, shapes);
-        }
-    }
-
     #[inline]
-    fn scavenge_slot(&mut self, slot: u32, shapes: &mut Shapes) {
+    fn scavenge_slot(&mut self, slot: u32, shapes: &Shapes) {
         let reference = self.word(slot);
         if is_young(reference) {
             let moved = self.promote(reference, shapes);
@@ -65,23 +42,46 @@ impl GcHeap {
         }
     }
 
+    /// Promotes what an object's slots between two offsets of the heap refer to. Returns the object's size.
+    #[inline]
+    fn scavenge_object(&mut self, object: u32, from: u32, to: u32, shapes: &Shapes) -> u32 {
+        let shape = shapes.get(self.word(object));
+        let size = self.size_of(object, shape);
+        match shape {
+            Shape::Fields(layout) => {
+                for slot in layout.traced.iter().map(|slot| object + slot) {
+                    if slot >= from && slot < to {
+                        self.scavenge_slot(slot, shapes);
+                    }
+                }
+            }
+            Shape::Array(layout) if layout.traced => {
+                let first = (object + ELEMENTS).max(from);
+                let end = (object + ELEMENTS + self.word(object + LENGTH) * 4).min(to);
+                for slot in (first..end).step_by(4) {
+                    self.scavenge_slot(slot, shapes);
+                }
+            }
+            Shape::Array(_) | Shape::Extern => {}
+        }
+        size
+    }
+
     /// Promotes what the roots and the dirty cards refer to, and all that this refers to. `roots` visits every
-    /// root. The nursery is empty afterwards.
+    /// root. The nursery is empty afterwards. Returns the indices of host values that died.
     pub(super) fn scavenge(
         &mut self,
-        shapes: &mut Shapes,
+        shapes: &Shapes,
         roots: impl FnOnce(&mut dyn FnMut(&mut u32)),
     ) -> Vec<u32> {
-        let used = self.nursery_top() - belljar_abi::gc::NURSERY;
+        let used = self.nursery_top() - NURSERY;
         let begin = self.old_top;
         // Before anything is promoted: what is promoted now is scanned whole.
         self.scavenge_cards(begin, shapes);
         roots(&mut |root| *root = self.promote(*root, shapes));
         let mut scanned = begin;
         while scanned < self.old_top {
-            let size = self.size_of(scanned, shapes);
-            self.scavenge_object(scanned, 0..size, shapes);
-            scanned += size;
+            scanned += self.scavenge_object(scanned, 0, u32::MAX, shapes);
         }
         let dead = self.sweep_young_externs();
         self.reset_nursery();
@@ -91,26 +91,28 @@ impl GcHeap {
         dead
     }
 
-    fn scavenge_cards(&mut self, end: u32, shapes: &mut Shapes) {
+    fn scavenge_cards(&mut self, end: u32, shapes: &Shapes) {
         let count = ((end - OLD).div_ceil(CARD_SIZE)) as usize;
         let mut card = 0;
-        while card < count {
-            let cards = self.cards();
-            // Most are clean: eight at a time.
-            let Some(ahead) = cards[card..count].iter().position(|c| *c != 0) else { return };
-            card += ahead;
-            cards[card] = 0;
-            let from = OLD + card as u32 * CARD_SIZE;
+        while let Some(dirty) = self.next_dirty(card, count) {
+            let from = OLD + dirty as u32 * CARD_SIZE;
             let to = (from + CARD_SIZE).min(end);
-            let mut object = self.starts[card];
+            let mut object = self.starts[dirty];
             while object < to {
-                let size = self.size_of(object, shapes);
-                let within = from.saturating_sub(object)..(to - object).min(size);
-                self.scavenge_object(object, within, shapes);
-                object += size;
+                object += self.scavenge_object(object, from, to, shapes);
             }
-            card += 1;
+            card = dirty + 1;
         }
+    }
+
+    /// The first dirty card from `card` on, which is clean from now on.
+    fn next_dirty(&mut self, card: usize, count: usize) -> Option<usize> {
+        let cards = self.cards().get_mut(card..count)?;
+        // Most are clean: eight are looked at at a time.
+        let clean = cards.chunks_exact(8).take_while(|eight| **eight == [0; 8]).count() * 8;
+        let dirty = clean + cards[clean..].iter().position(|card| *card != 0)?;
+        cards[dirty] = 0;
+        Some(card + dirty)
     }
 
     /// Follows the host values that moved; the indices of those that died.
@@ -119,7 +121,7 @@ impl GcHeap {
         for object in std::mem::take(&mut self.young_externs) {
             let head = self.word(object);
             match head & header::MOVED {
-                0 => dead.push(self.word(object + belljar_abi::gc::INDEX)),
+                0 => dead.push(self.word(object + INDEX)),
                 _ => self.old_externs.push((head & !header::MOVED) * ALIGN),
             }
         }

@@ -3,6 +3,7 @@
 use crate::types::TypeRegistry;
 use belljar_abi::gc::{ArrayLayout, FieldLayout, header};
 use belljar_core::{CompositeType, TypeId};
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// How objects are laid out.
@@ -19,7 +20,7 @@ pub(crate) enum Shape {
 /// The shapes of all objects that a store has met. The store keeps their types registered.
 #[derive(Debug)]
 pub(crate) struct Shapes {
-    rows: Vec<Option<Shape>>,
+    rows: Vec<OnceCell<Shape>>,
     types: Arc<TypeRegistry>,
 }
 
@@ -28,29 +29,38 @@ impl Shapes {
         Self { rows: Vec::new(), types: types.clone() }
     }
 
+    /// Makes room for every type that there is, so that a collection can look shapes up.
+    pub(crate) fn prepare(&mut self) {
+        let count = self.types.count();
+        if self.rows.len() < count {
+            self.rows.resize_with(count, OnceCell::new);
+        }
+    }
+
+    #[inline]
+    fn make_room(&mut self, ty: TypeId) {
+        if ty.index() >= self.rows.len() {
+            self.prepare();
+        }
+    }
+
     /// The shape of objects with this header.
     #[inline]
-    pub(crate) fn get(&mut self, head: u32) -> &Shape {
+    pub(crate) fn get(&self, head: u32) -> &Shape {
         if head & header::EXTERN != 0 {
             return &Shape::Extern;
         }
         let i = (head & header::TYPE) as usize;
-        if self.rows.get(i).is_none_or(Option::is_none) {
-            self.enter(i);
+        // Room was made when the first object of the type was made, at the latest.
+        match self.rows.get(i) {
+            Some(row) => row.get_or_init(|| shape(&self.types, TypeId::new(i))),
+            None => &Shape::Extern,
         }
-        self.rows[i].as_ref().unwrap_or(&Shape::Extern)
-    }
-
-    #[cold]
-    fn enter(&mut self, i: usize) {
-        if self.rows.len() <= i {
-            self.rows.resize_with(i + 1, || None);
-        }
-        self.rows[i] = Some(shape(&self.types, TypeId::new(i)));
     }
 
     /// The layout of a struct or exception type.
     pub(crate) fn fields(&mut self, ty: TypeId) -> Option<&FieldLayout> {
+        self.make_room(ty);
         match self.get(ty.0) {
             Shape::Fields(layout) => Some(layout),
             _ => None,
@@ -59,6 +69,7 @@ impl Shapes {
 
     /// The layout of an array type.
     pub(crate) fn array(&mut self, ty: TypeId) -> Option<ArrayLayout> {
+        self.make_room(ty);
         match self.get(ty.0 | header::ARRAY) {
             Shape::Array(layout) => Some(*layout),
             _ => None,

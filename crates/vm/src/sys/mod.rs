@@ -11,4 +11,6 @@ pub(crate) use dirty::written_pages;
 pub(crate) use map::{Mapping, Protection, anonymous_file, page_size};
 pub(crate) use signals::install as install_signal_handlers;
 pub(crate) use stack::thread_stack_floor;
-pub(crate) use stubs::{builtin_table, enter_address, exit_address, leave_activation, returned_address};
+pub(crate) use stubs::{
+    builtin_table, enter_address, exit_address, leave_activation, resume, returned_address,
+};

@@ -7,6 +7,7 @@
 //! | `leave` | the host, when what the guest called has failed | cuts the stack back to the entry frame, goes to `returned` |
 //! | `exit` | guest code calling a host function | notes the caller, goes on in the native function |
 //! | `builtin_*` | guest code calling the runtime | the same for a builtin |
+//! | `resume` | the host, when a guest's frame catches what was thrown | cuts the stack back to that frame, goes on in it |
 //! | `fault` | the signal handler, by changing where the thread goes on | records the trap, leaves |
 //!
 //! Every end of a guest run, whatever its cause, passes `returned`. Registers on entry to `enter`: the
@@ -41,6 +42,7 @@ std::arch::global_asm!(
     concat!(".globl ", symbol!("returned")),
     concat!(".globl ", symbol!("leave")),
     concat!(".globl ", symbol!("exit")),
+    concat!(".globl ", symbol!("resume")),
     concat!(".globl ", symbol!("fault")),
     concat!(symbol!("enter"), ":"),
     "push rbp",
@@ -88,6 +90,13 @@ std::arch::global_asm!(
     concat!(symbol!("leave"), ":"),
     "mov rbp, [rdi + {entry_fp}]",
     concat!("jmp ", symbol!("returned")),
+    // rdi: the stack pointer, rsi: the frame pointer, edx: the payload, rcx: the code.
+    ".balign 16",
+    concat!(symbol!("resume"), ":"),
+    "mov rsp, rdi",
+    "mov rbp, rsi",
+    "mov eax, edx",
+    "jmp rcx",
     // rdi: the function object; arguments as the native function wants them.
     ".balign 16",
     concat!(symbol!("exit"), ":"),
@@ -127,6 +136,8 @@ unsafe extern "C" {
     fn returned();
     #[link_name = symbol!("leave")]
     fn leave(context: *mut StoreContext) -> !;
+    #[link_name = symbol!("resume")]
+    fn resume_in(sp: usize, fp: usize, payload: u32, code: usize) -> !;
     #[link_name = symbol!("exit")]
     fn exit();
     #[link_name = symbol!("fault")]
@@ -158,6 +169,18 @@ pub(crate) unsafe fn leave_activation(context: *mut StoreContext) -> ! {
     // SAFETY: the caller's promise; ACTIVATION-RECORD: the entry frame is alive and `returned` restores what
     // the host expects.
     unsafe { leave(context) }
+}
+
+/// Goes on in a frame of guest code that waits for a call, at the call's handler.
+///
+/// # Safety
+///
+/// A guest called the caller on this thread, through `exit` or a builtin stub; the frame is one of that activation, its
+/// call has a handler at `code`, and `sp` and `fp` are what that expects (HANDLERS). No frame between here and that one
+/// has anything left to drop: those frames are cut off.
+pub(crate) unsafe fn resume(sp: usize, fp: usize, payload: u32, code: usize) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe { resume_in(sp, fp, payload, code) }
 }
 
 /// Where the signal handler sends a thread whose guest faulted.

@@ -1,7 +1,7 @@
 //! belljar under measurement: see the library.
 
 use anyhow::Result;
-use belljar::{Caller, Config, Engine, Instance, Linker, Module, Store};
+use belljar::{Caller, Engine, Instance, Linker, Module, Store};
 use belljar_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, p1};
 use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Meter, Program};
 use std::hint::black_box;
@@ -13,9 +13,7 @@ impl bench_runner::Engine for Belljar {
     type Module = Module;
 
     fn new() -> Result<Self> {
-        let mut config = Config::new();
-        config.wasm_wide_arithmetic(true);
-        Ok(Self(Engine::new(&config)?))
+        Ok(Self(Engine::default()))
     }
 
     fn compile(&self, wasm: &[u8]) -> Result<Module> {

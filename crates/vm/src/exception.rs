@@ -1,0 +1,86 @@
+//! Exceptions between the frames of guest code: where one goes on that is thrown, and what the host sees of it.
+//!
+//! In: an exception, thrown by a guest's instruction or returned by a host function. Out: the guest goes on in a frame
+//! that catches it; or the activation is left, and what called into the guest gets a [`Thrown`]. Never: a look at
+//! the exception's tag; code of the frame does that, and throws again what it does not want.
+
+use crate::abi_types::RawExn;
+use crate::code_table;
+use crate::gc::OwnedRoot;
+use crate::invariants::read_guest_stack;
+use crate::store::{StoreCore, StoreId};
+use crate::sys::{leave_activation, resume, returned_address};
+use std::fmt;
+
+/// An exception that no guest has caught, kept alive. As a host function's error it is thrown in the guest that called
+/// the function.
+#[derive(Clone, Debug)]
+pub struct Thrown {
+    store: StoreId,
+    root: OwnedRoot,
+}
+
+impl fmt::Display for Thrown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an exception was thrown that nothing caught")
+    }
+}
+
+impl std::error::Error for Thrown {}
+
+/// A frame that catches what a call in it throws.
+struct Landing {
+    code: usize,
+    sp: usize,
+    fp: usize,
+}
+
+impl StoreCore {
+    /// Keeps an exception.
+    pub fn keep_exception(&mut self, exception: RawExn) -> Thrown {
+        Thrown { store: self.id, root: self.own_exn(exception) }
+    }
+
+    /// A kept exception; `None` if it is of another store.
+    pub fn kept_exception(&self, thrown: &Thrown) -> Option<RawExn> {
+        (thrown.store == self.id).then(|| self.owned_exn(&thrown.root))?
+    }
+
+    /// The innermost frame of the running activation that catches something, from the frame on that waits for the host.
+    fn landing(&self) -> Option<Landing> {
+        // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
+        let (mut pc, mut fp) = unsafe {
+            let context = self.context.get();
+            ((*context).exit_pc, (*context).exit_fp)
+        };
+        code_table::with_handlers(|handler| {
+            while fp != 0 && pc != returned_address() {
+                if let Some((code, frame_size)) = handler(pc) {
+                    return Some(Landing { code, sp: fp - frame_size as usize, fp });
+                }
+                // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a guest frame.
+                (pc, fp) = unsafe { (read_guest_stack(fp + 8), read_guest_stack(fp)) };
+            }
+            None
+        })
+    }
+}
+
+/// Throws an exception, which is not null, in the guest that waits for the caller.
+///
+/// # Safety
+///
+/// The store's guest called the caller on this thread, through `exit` or a builtin stub, and no frame between here
+/// and the guest's has anything left to drop: those frames are cut off.
+pub(crate) unsafe fn throw(store: &mut StoreCore, exception: RawExn) -> ! {
+    match store.landing() {
+        // SAFETY: the caller's promise; HANDLERS: the frame waits for the call that is unwound, and its code expects
+        // this stack and frame pointer there.
+        Some(Landing { code, sp, fp }) => unsafe { resume(sp, fp, exception.0, code) },
+        None => {
+            store.raise_exception(exception);
+            // SAFETY: the caller's promise.
+            unsafe { leave_activation(store.context.get()) }
+        }
+    }
+}

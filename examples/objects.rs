@@ -1,0 +1,51 @@
+//! A host that makes and reads objects of a guest's heap.
+//!
+//! `cargo run -p belljar-examples --example objects`
+
+use belljar::{
+    AnyRef, ArrayRef, ArrayRefPre, ArrayType, Engine, FieldType, Instance, Module, Mutability, Result,
+    RootScope, Rooted, StorageType, Store, StructRef, StructRefPre, StructType, Val, ValType,
+};
+
+const GUEST: &str = r#"(module
+    (type $name (array i8))
+    (type $pet (struct (field $name (ref $name)) (field $age (mut i32))))
+    (func (export "birthday") (param anyref) (local $pet (ref null $pet))
+        (local.set $pet (ref.cast (ref $pet) (local.get 0)))
+        (struct.set $pet $age (local.get $pet)
+            (i32.add (struct.get $pet $age (local.get $pet)) (i32.const 1)))))"#;
+
+fn main() -> Result<()> {
+    let engine = Engine::default();
+    let module = Module::new(&engine, GUEST)?;
+    let mut store = Store::new(&engine, ());
+    let instance = Instance::new(&mut store, &module, &[])?;
+    let birthday = instance.get_typed_func::<Option<Rooted<AnyRef>>, ()>(&mut store, "birthday")?;
+
+    // Types are the same if they are built the same: the guest's cast will find this to be its own.
+    let name = ArrayType::new(&engine, FieldType::new(Mutability::Const, StorageType::I8))?;
+    let fields = [
+        FieldType::new(Mutability::Const, StorageType::Val(name.ref_type(false).into())),
+        FieldType::new(Mutability::Var, StorageType::Val(ValType::I32)),
+    ];
+    let pet = StructRefPre::new(&StructType::new(&engine, fields)?);
+
+    let kept = {
+        // What is made in a scope is forgotten at its end, but for what is owned.
+        let mut scope = RootScope::new(&mut store);
+        let letters: Vec<Val> = b"Jar".iter().map(|b| Val::I32((*b).into())).collect();
+        let letters = ArrayRef::new_fixed(&mut scope, &ArrayRefPre::new(&name), &letters)?;
+        let pet = StructRef::new(&mut scope, &pet, &[letters.into(), Val::I32(6)])?;
+        birthday.call(&mut scope, Some(pet.to_anyref()))?;
+        pet.to_owned_rooted(&mut scope)?
+    };
+    store.gc()?;
+    let pet = kept.to_rooted(&mut store);
+    let letters = pet.field(&mut store, 0)?.unwrap_any_ref().and_then(|any| any.as_array(&store).ok()?);
+    let letters = letters.expect("a pet has a name").elems(&mut store)?;
+    let name: String = letters.iter().map(|letter| letter.unwrap_i32() as u8 as char).collect();
+    println!("{name} is {} years old", pet.field(&mut store, 1)?.unwrap_i32());
+    let stats = store.gc_stats();
+    println!("{} collections, {} bytes alive", stats.minor_collections, stats.old_bytes);
+    Ok(())
+}
