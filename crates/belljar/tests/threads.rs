@@ -243,7 +243,8 @@ fn what_is_no_shared_memory_is_refused() {
     let error = Instance::new(&mut store, &module, &[memory.into()]).unwrap_err().to_string();
     assert!(error.contains("another engine"), "{error}");
     // Instructions of threads, without them.
-    assert!(Module::new(&Engine::default(), GUEST).is_err());
+    let without = Engine::new(Config::new().wasm_threads(false)).unwrap();
+    assert!(Module::new(&without, GUEST).is_err());
 }
 
 #[test]
