@@ -152,8 +152,57 @@ macro_rules! proposals {
                 }
             )*
         }
+
+        /// The switches: the method's name, and the feature.
+        const SWITCHES: &[(&str, WasmFeatures)] = &[$((stringify!($name), WasmFeatures::$feature),)*];
     };
 }
+
+/// Features that a module uses and that its engine has switched off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DisabledFeatures {
+    switches: Vec<&'static str>,
+}
+
+impl DisabledFeatures {
+    /// Why a module that was refused under `features` was, if it is valid with more of them.
+    pub(crate) fn of(binary: &[u8], features: WasmFeatures) -> Option<Self> {
+        let is_valid = |features| belljar_module::validate(binary.into(), features).is_ok();
+        let all = features | everything();
+        if !is_valid(all) {
+            return None;
+        }
+        let off = SWITCHES.iter().filter(|(_, feature)| !features.contains(*feature));
+        let needed = off.filter(|(_, feature)| !is_valid(all.difference(*feature)));
+        let switches: Vec<_> = needed.map(|(name, _)| *name).collect();
+        (!switches.is_empty()).then_some(Self { switches })
+    }
+
+    /// The methods of [`Config`] that switch them on.
+    pub fn switches(&self) -> &[&'static str] {
+        &self.switches
+    }
+
+    /// Their names, as their proposals have them: `multi-memory`, `gc`.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = String> + '_ {
+        self.switches.iter().map(|name| name.trim_start_matches("wasm_").replace('_', "-"))
+    }
+}
+
+impl std::fmt::Display for DisabledFeatures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<String> = self.names().collect();
+        let calls: Vec<String> = self.switches.iter().map(|name| format!("Config::{name}(true)")).collect();
+        write!(
+            f,
+            "the module uses {}, which the engine has switched off: {} would let it in",
+            names.join(", "),
+            calls.join(", ")
+        )
+    }
+}
+
+impl std::error::Error for DisabledFeatures {}
 
 proposals! {
     /// 128-bit vectors. Default: yes.

@@ -70,7 +70,7 @@ mod wasm_ty;
 pub use belljar_core::Trap;
 pub use belljar_vm::GcStats;
 pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
-pub use config::{Config, WasmRelease};
+pub use config::{Config, DisabledFeatures, WasmRelease};
 pub use engine::Engine;
 pub use error::{Error, MemoryFault, Result};
 pub use exception::ThrownException;

@@ -51,7 +51,7 @@ impl Module {
     ///
     /// As [`Module::new`].
     pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
-        let described = Arc::new(belljar_module::validate(binary.into(), engine.config().features)?);
+        let described = Arc::new(validate(engine, binary)?);
         let code = load(engine, &described, engine.tunables())?;
         let inner = Inner { engine: engine.clone(), described, code, checked: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
@@ -75,8 +75,7 @@ impl Module {
     ///
     /// Where it is malformed or invalid.
     pub fn validate(engine: &Engine, binary: &[u8]) -> Result<()> {
-        belljar_module::validate(binary.into(), engine.config().features)?;
-        Ok(())
+        validate(engine, binary).map(|_| ())
     }
 
     /// The name that the name section gives the module.
@@ -137,6 +136,17 @@ impl Module {
         let code = load(&self.inner.engine, &self.inner.described, tunables)?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }
+}
+
+fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
+    let features = engine.config().features;
+    belljar_module::validate(binary.into(), features).map_err(|error| {
+        let error = crate::Error::from(error);
+        match crate::DisabledFeatures::of(binary, features) {
+            Some(disabled) => error.context(disabled),
+            None => error,
+        }
+    })
 }
 
 /// Whatever the input is, as a binary.

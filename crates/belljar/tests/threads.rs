@@ -243,8 +243,10 @@ fn what_is_no_shared_memory_is_refused() {
     let error = Instance::new(&mut store, &module, &[memory.into()]).unwrap_err().to_string();
     assert!(error.contains("another engine"), "{error}");
     // Instructions of threads, without them.
-    let without = Engine::new(Config::new().wasm_threads(false)).unwrap();
-    assert!(Module::new(&without, GUEST).is_err());
+    let mut config = Config::new();
+    let without = Engine::new(config.wasm_threads(false)).unwrap();
+    let error = Module::new(&without, GUEST).unwrap_err().to_string();
+    assert!(error.contains("Config::wasm_threads(true)"), "{error}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use anyhow::{Context, Error, anyhow};
-use belljar::{Engine, Module};
+use belljar::{DisabledFeatures, Engine, Module};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -115,6 +115,11 @@ impl ModuleFile {
         if error.to_string().contains("unexpected end") {
             let size = ByteSize(self.bytes.len() as u64);
             error = error.context(format!("the file seems to be cut off after {size}"));
+        }
+        if let Some(disabled) = error.downcast_ref::<DisabledFeatures>() {
+            let switches: Vec<_> = disabled.names().map(|name| format!("--enable {name}")).collect();
+            let advice = format!("the module needs {}", switches.join(" "));
+            return self.refuse(Error::msg(format!("{advice}: {}", error.root_cause())));
         }
         match crate::inspect::unsupported_features(&self.bytes) {
             features if features.is_empty() => self.refuse(error),
