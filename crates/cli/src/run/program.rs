@@ -181,7 +181,6 @@ impl RunOptions {
 
     fn engine(&self) -> Result<Engine, Failure> {
         let mut config = Config::new();
-        config.wasm_threads(self.threads);
         self.proposals.apply(&mut config);
         config.consume_fuel(self.fuel.is_some()).epoch_interruption(self.timeout.is_some());
         if let Some(ByteSize(bytes)) = self.max_stack {
