@@ -89,9 +89,14 @@ impl Roots {
     #[inline]
     pub(crate) fn leave(&mut self, scope: RootScope) {
         if self.scoped.len() > scope.0 {
-            self.scoped.truncate(scope.0);
-            self.generation = self.generation.wrapping_add(1);
+            self.forget(scope);
         }
+    }
+
+    #[cold]
+    fn forget(&mut self, scope: RootScope) {
+        self.scoped.truncate(scope.0);
+        self.generation = self.generation.wrapping_add(1);
     }
 
     fn for_each(&mut self, visit: &mut dyn FnMut(&mut u32)) {
@@ -131,11 +136,13 @@ impl StoreCore {
     }
 
     /// Begins a scope of handles.
+    #[inline]
     pub fn enter_roots(&self) -> RootScope {
         self.roots.scope()
     }
 
     /// Ends a scope of handles: those made since mean nothing any more.
+    #[inline]
     pub fn leave_roots(&mut self, scope: RootScope) {
         self.roots.leave(scope);
     }
