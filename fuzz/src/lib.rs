@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 pub const FUEL: u64 = 100_000;
 
 /// A valid WebAssembly 2.0 module. `closed`: without imports, everything exported, so that engines can be
-/// compared.
+/// compared; otherwise with tail calls and exceptions.
 pub fn module(u: &mut Unstructured<'_>, closed: bool) -> Result<Vec<u8>> {
     let mut config: wasm_smith::Config = u.arbitrary()?;
     config.multi_value_enabled = true;
@@ -24,8 +24,8 @@ pub fn module(u: &mut Unstructured<'_>, closed: bool) -> Result<Vec<u8>> {
     config.relaxed_simd_enabled = false;
     config.memory64_enabled = false;
     config.threads_enabled = false;
-    config.exceptions_enabled = false;
-    config.tail_call_enabled = false;
+    config.exceptions_enabled = !closed;
+    config.tail_call_enabled = !closed;
     config.gc_enabled = false;
     config.custom_page_sizes_enabled = false;
     config.wide_arithmetic_enabled = false;

@@ -10,7 +10,9 @@ use belljar_optimize::Optimizer;
 const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::RELAXED_SIMD)
-    .union(WasmFeatures::WIDE_ARITHMETIC);
+    .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::EXCEPTIONS);
 
 struct Compiled {
     module: Module,
@@ -203,4 +205,53 @@ fn what_is_unlikely_lies_behind_the_return() {
         assert!(is_behind(hinted.code(export)), "{export}: {:x?}", hinted.code(export));
     }
     assert!(["if", "else", "fall through"].iter().all(|export| !is_behind(deaf.code(export))));
+}
+
+#[test]
+fn a_body_that_calls_itself_last_is_a_loop() {
+    let compiled = plain(
+        r#"(module (func $f (export "f") (param i32 i32) (result i32)
+            (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
+            (return_call $f (i32.sub (local.get 0) (i32.const 1)) (i32.mul (local.get 1) (local.get 0)))))"#,
+    );
+    assert!(compiled.code("f").len() <= 48, "{:x?}", compiled.code("f"));
+}
+
+#[test]
+fn what_a_function_throws_and_catches_itself_is_a_branch() {
+    let compiled = plain(
+        r#"(module (tag $t (param i32))
+            (func $check (param i32) (result i32)
+                (if (i32.gt_s (local.get 0) (i32.const 9)) (then (throw $t (local.get 0))))
+                (local.get 0))
+            (func (export "f") (param i32) (result i32)
+                (block $h (result i32)
+                    (try_table (result i32) (catch $t $h) (call $check (local.get 0)))
+                    (return (i32.add (i32.const 1))))))"#,
+    );
+    assert!(compiled.code("f").len() <= 40, "{:x?}", compiled.code("f"));
+}
+
+#[test]
+fn a_call_that_is_caught_has_its_handler_out_of_the_way() {
+    let wat = |catch: &str| {
+        format!(
+            r#"(module (tag $t (param i32)) (import "" "f" (func $f (param i32) (result i32)))
+                (func (export "f") (param i32) (result i32)
+                    (block $h (result i32)
+                        (try_table (result i32) {catch} (call $f (i32.mul (local.get 0) (i32.const 5))))
+                        (return (i32.add (i32.const 1))))))"#
+        )
+    };
+    let (caught, not) = (plain(&wat("(catch $t $h)")), plain(&wat("")));
+    assert_eq!((caught.artifact.handlers.len(), not.artifact.handlers.len()), (1, 0));
+    let row = caught.artifact.handlers[0];
+    assert!(row.handler > row.offset);
+    let after_call = |code: &[u8]| {
+        let call = code.windows(2).position(|bytes| bytes[0] == 0xff && bytes[1] >> 3 == 0b11010).unwrap();
+        code[call..].iter().position(|byte| *byte == 0xc3).unwrap()
+    };
+    // The frame saves more registers; otherwise the way of a return is the same.
+    let (a, b) = (after_call(caught.code("f")), after_call(not.code("f")));
+    assert!(a <= b + 40, "{a} bytes from the call to the return, and {b} without a handler");
 }

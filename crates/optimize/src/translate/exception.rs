@@ -3,6 +3,7 @@
 //! An exception is an object of the heap. One that is thrown where the same function catches it, after inlining, is a
 //! branch, and is not even made unless the clause asks for it.
 
+use super::control::FrameKind;
 use super::handler::{Clause, HandlerId};
 use super::object::Extension;
 use super::translator::Translator;
@@ -34,6 +35,10 @@ impl Translator<'_> {
     }
 
     fn try_table(&mut self, ty: BlockType, catches: &[Catch]) {
+        let ty = self.frame_type(ty);
+        if catches.is_empty() {
+            return self.open(FrameKind::Block, ty);
+        }
         let first = self.s.clauses.len();
         self.s.clauses.extend(catches.iter().map(|catch| {
             let (tag, with_ref, label) = match *catch {
@@ -45,7 +50,6 @@ impl Translator<'_> {
             Clause { tag, with_ref, label }
         }));
         let handler = self.new_handler(Some(first..self.s.clauses.len()));
-        let ty = self.frame_type(ty);
         self.open_with(handler, ty);
     }
 
