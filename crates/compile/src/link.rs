@@ -55,13 +55,9 @@ fn compile_in_parallel(
     let giants = order.partition_point(|&i| size(i) >= GIANT_BYTES);
     let (giants, others) = order.split_at(giants);
     let done = |&i: &usize| (i, one(i));
+    let lane = |first: usize| giants.iter().skip(first).step_by(GIANTS_AT_ONCE).map(done).collect::<Vec<_>>();
     let (giants, others): (Vec<_>, Vec<_>) = rayon::join(
-        || {
-            giants
-                .par_chunks(giants.len().div_ceil(GIANTS_AT_ONCE).max(1))
-                .map(|lane| lane.iter().map(done).collect::<Vec<_>>())
-                .collect()
-        },
+        || (0..GIANTS_AT_ONCE.min(giants.len())).into_par_iter().with_max_len(1).map(lane).collect(),
         || others.par_iter().with_max_len(1).map(done).collect(),
     );
     let mut done: Vec<_> = giants.into_iter().flatten().chain(others).collect();
