@@ -135,3 +135,73 @@ fn survey(plan: &ModulePlan<'_>, func: DefinedFuncIndex, locals: &mut [FrameLoca
     }
     Ok(blocks)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Isas;
+    use crate::translate::translate;
+    use crate::workspace::Workspace;
+    use belljar_compile::Tunables;
+    use belljar_module::{WasmFeatures, validate};
+
+    /// How the first function of a module is compiled: what effort it is worth, and whether its locals lie in the frame.
+    fn settings(wat: &str) -> (Effort, bool) {
+        let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap();
+        let plan = ModulePlan::new(&module, Tunables::default());
+        let (func, isas) = (DefinedFuncIndex::new(0), Isas::for_host().unwrap());
+        let extent = translate(&mut Workspace::new(), &isas, &plan, func).unwrap().extent;
+        (extent.effort(&plan), frame_locals(&plan, func).unwrap().is_some())
+    }
+
+    fn func(locals: usize, body: &str) -> String {
+        let heads = "(type $s (struct)) (import \"\" \"f\" (func $f))";
+        format!("(module {heads} (func (param i32) (local{}) {body}))", " i32".repeat(locals))
+    }
+
+    #[test]
+    fn what_people_write_gets_the_full_settings() {
+        // As large as the largest function of CPython, in each respect.
+        let ifs =
+            "(if (local.get 1) (then (local.set 2 (i32.mul (local.get 2) (local.get 3)))))".repeat(6_000);
+        let loops = format!("{} {}", "loop ".repeat(10), "end ".repeat(10));
+        let stack = format!("{} {}", "local.get 0 ".repeat(60), "drop ".repeat(60));
+        assert_eq!(settings(&func(190, &(ifs + &loops + &stack))), (Effort::Full, false));
+    }
+
+    #[test]
+    fn each_way_to_be_a_giant_is_noticed() {
+        let straight = "(local.set 0 (i32.mul (local.get 0) (local.get 0)))".repeat(GIANT_INSTRUCTIONS + 1);
+        let ifs = "(if (local.get 0) (then nop))".repeat(GIANT_BLOCKS / 2 + 1);
+        let depth = GIANT_LOOPS as usize + 1;
+        let loops = format!("{} {}", "loop ".repeat(depth), "end ".repeat(depth));
+        let values = GIANT_HEIGHT + 1;
+        let stack = format!("{} {}", "local.get 0 ".repeat(values), "drop ".repeat(values));
+        for body in [straight, ifs, loops, stack] {
+            assert_eq!(settings(&func(0, &body)), (Effort::Giant, false), "{}", &body[..40]);
+        }
+    }
+
+    #[test]
+    fn locals_that_would_be_too_many_values_lie_in_the_frame() {
+        let blocks = |count| "(if (local.get 1) (then nop))".repeat(count);
+        let calls = "(call $f)".repeat(1_000);
+        let references =
+            |count| func(0, &calls).replace("(local)", &format!("(local{})", " (ref null $s)".repeat(count)));
+        let few = MANY_LOCALS as usize / 2;
+        for (wat, lie_there) in [
+            (func(FRAME_LOCALS as usize, "nop"), true),
+            (func(MANY_LOCALS as usize, "nop"), false),
+            (
+                func(MANY_LOCALS as usize, &blocks(MANY_LOCALS_BLOCKS as usize / MANY_LOCALS as usize / 2)),
+                true,
+            ),
+            (func(few, &blocks(MANY_LOCALS_BLOCKS as usize / few / 2)), false),
+            (func(few, &blocks(FRAME_LOCALS_BLOCKS as usize / few / 2)), true),
+            (references(101), true),
+            (references(90), false),
+        ] {
+            assert_eq!(settings(&wat), (Effort::Full, lie_there), "{}", &wat[..wat.len().min(300)]);
+        }
+    }
+}

@@ -67,6 +67,19 @@ pub(crate) fn function(
     plan: &ModulePlan<'_>,
     func: DefinedFuncIndex,
 ) -> Result<CompiledFunction, Failure> {
+    let translated = translate(workspace, isas, plan, func)?;
+    let effort = translated.extent.effort(plan);
+    let start = SourcePos(plan.module.body(func).start as u32);
+    harvest(workspace, isas.get(plan.tunables.canonical_nans, effort), effort, start, translated)
+}
+
+/// Makes Cranelift's function of one defined function.
+pub(crate) fn translate(
+    workspace: &mut Workspace,
+    isas: &Isas,
+    plan: &ModulePlan<'_>,
+    func: DefinedFuncIndex,
+) -> Result<Translated, Failure> {
     let module = plan.module;
     workspace.context.clear();
     workspace.scratch.clear();
@@ -75,8 +88,7 @@ pub(crate) fn function(
     clif.signature = signature::guest(module.func_type(module.func_index(func)));
     let builder = FunctionBuilder::new(clif, &mut workspace.builder);
     let mut translator = Translator::new(builder, plan, &mut workspace.scratch, func);
-    let canonical_nans = plan.tunables.canonical_nans;
-    let isa = isas.get(canonical_nans, Effort::Full);
+    let isa = isas.get(plan.tunables.canonical_nans, Effort::Full);
     translator.native_fma = isa.has_native_fma();
     translator.inlines = takes_callees(plan, func);
     if let Some(locals) = frame_locals(plan, func)? {
@@ -84,8 +96,5 @@ pub(crate) fn function(
         translator.inlines = false;
     }
     translator.run()?;
-    let translated = translator.finish(isa);
-    let effort = translated.extent.effort(plan);
-    let start = SourcePos(module.body(func).start as u32);
-    harvest(workspace, isas.get(canonical_nans, effort), effort, start, translated)
+    Ok(translator.finish(isa))
 }
