@@ -183,6 +183,7 @@ impl RunOptions {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
         config.consume_fuel(self.fuel.is_some()).epoch_interruption(self.timeout.is_some());
+        config.deterministic(self.deterministic);
         if let Some(ByteSize(bytes)) = self.max_stack {
             config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
