@@ -32,6 +32,7 @@ fn main() -> Result<()> {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
     let instance = Instance::new(&mut store, &Module::new(&engine, GUEST)?, &[])?;
+    let without_heap = resident();
     instance.get_typed_func::<(), ()>(&mut store, "fill")?.call(&mut store, ())?;
     store.gc()?;
     let before = store.gc_stats();
@@ -55,9 +56,10 @@ fn main() -> Result<()> {
         stats.longest_major_pause
     );
     println!(
-        "alive {:.1} MB; resident, the engine included, {:.1} MB",
+        "alive {:.1} MB; resident for it at most {:.1} MB, and {:.1} MB for program and engine",
         mega(stats.live_bytes),
-        mega(resident())
+        mega(resident() - without_heap),
+        mega(without_heap)
     );
     Ok(())
 }

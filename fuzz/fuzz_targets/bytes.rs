@@ -2,7 +2,8 @@
 #![no_main]
 
 use belljar::Module;
+use belljar_fuzz::Mode;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = Module::new(belljar_fuzz::engine(true), bytes);
+    let _ = Module::new(belljar_fuzz::engine(Mode::PLAIN), bytes);
 });

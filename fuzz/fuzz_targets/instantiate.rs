@@ -4,18 +4,19 @@
 
 use arbitrary::Unstructured;
 use belljar::{Extern, Linker, Module, Val};
+use belljar_fuzz::{FUEL, Family, Mode, engine, generate, store};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut u = Unstructured::new(bytes);
-    let reserved = u.arbitrary().unwrap_or(true);
-    let Ok(wasm) = belljar_fuzz::module(&mut u, false) else { return };
-    let engine = belljar_fuzz::engine(reserved);
-    let module = Module::new(engine, &wasm).expect("a valid module compiles");
+    let mode = Mode { reserved: u.arbitrary().unwrap_or(true), ..Mode::PLAIN };
+    let Ok(generated) = generate(&mut u, Family::Imports, mode.counts_steps) else { return };
+    let engine = engine(mode);
+    let module = Module::new(engine, &generated.wasm).expect("a valid module compiles");
     let mut linker = Linker::new(engine);
     if linker.define_unknown_imports_as_traps(&module).is_err() {
         return;
     }
-    let mut store = belljar_fuzz::store(engine);
+    let mut store = store(engine);
     let Ok(instance) = linker.instantiate(&mut store, &module) else { return };
     let exports: Vec<Extern> = instance.exports(&store).map(|e| e.into_extern()).collect();
     for export in exports {
@@ -23,7 +24,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let ty = func.ty(&store);
         let params: Vec<Val> = ty.params().filter_map(|ty| Val::default_for_ty(&ty)).collect();
         let mut results = vec![Val::I32(0); ty.results().len()];
-        store.set_fuel(belljar_fuzz::FUEL).expect("fuel is counted");
+        store.set_fuel(FUEL).expect("fuel is counted");
         let _ = func.call(&mut store, &params, &mut results);
     }
 });

@@ -78,6 +78,14 @@ impl Config {
         self
     }
 
+    /// The deterministic profile of the specification in one: [`Config::cranelift_nan_canonicalization`] and
+    /// [`Config::relaxed_simd_deterministic`]. What a module computes is then the same on every machine, apart from
+    /// what the host gives it, from how much memory and stack there is, and from what threads do to a shared memory.
+    /// Default: no.
+    pub fn deterministic(&mut self, enable: bool) -> &mut Self {
+        self.cranelift_nan_canonicalization(enable).relaxed_simd_deterministic(enable)
+    }
+
     /// Whether code is arranged as the custom section `metadata.code.branch_hint` advises. Hints change no result,
     /// and malformed ones are ignored. Default: yes.
     pub fn wasm_branch_hinting(&mut self, enable: bool) -> &mut Self {

@@ -114,9 +114,13 @@ impl Func {
 
     /// The function with Rust types, for fast calls.
     ///
+    /// Where it takes references to a narrower type than the Rust type says (`(ref $point)` and
+    /// `Option<`[`Rooted`](crate::Rooted)`<`[`AnyRef`](crate::AnyRef)`>>`), each call looks whether the reference
+    /// is of it. Results may be of a narrower type.
+    ///
     /// # Errors
     ///
-    /// Where its type is another.
+    /// Where its type does not fit.
     ///
     /// # Panics
     ///
@@ -191,6 +195,9 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
         let store = store.as_context_mut();
         let params = params.into_abi(store.0.core())?;
+        if self.inner.narrows() {
+            self.inner.check(store.0.core(), &params)?;
+        }
         match self.inner.call(store.0, params) {
             Ok(results) => Ok(R::from_result(results, store.0.core_mut())),
             Err(exit) => Err(from_exit(exit)),

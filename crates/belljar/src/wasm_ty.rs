@@ -1,9 +1,13 @@
 //! Rust types as wasm types: what typed functions and host closures are generic over.
 
 use crate::values::{handle, raw};
-use crate::{AnyRef, ExnRef, ExternRef, Func, Result, Rooted, V128, ValType};
+use crate::{
+    AnyRef, ArrayRef, EqRef, ExnRef, ExternRef, Func, I31, Result, Rooted, StructRef, V128, ValType,
+};
+use belljar_core::HeapType;
 use belljar_vm::{
-    AbiParams, AbiResult, AbiTy, One, RawAny, RawExn, RawExtern, RawFunc, RawVector, StoreCore,
+    AbiParams, AbiResult, AbiTy, Narrow, One, RawAny, RawExn, RawExtern, RawFunc, RawVector, RefKind,
+    StoreCore,
 };
 
 mod sealed {
@@ -21,7 +25,13 @@ mod sealed {
 /// | `Option<`[`Func`]`>` | `funcref` |
 /// | `Option<`[`Rooted`]`<`[`ExternRef`]`>>` | `externref` |
 /// | `Option<`[`Rooted`]`<`[`AnyRef`]`>>` | `anyref` |
+/// | `Option<`[`Rooted`]`<`[`EqRef`]`>>` | `eqref` |
+/// | `Option<`[`Rooted`]`<`[`StructRef`]`>>` | `structref` |
+/// | `Option<`[`Rooted`]`<`[`ArrayRef`]`>>` | `arrayref` |
+/// | `Option<`[`I31`]`>` | `i31ref` |
 /// | `Option<`[`Rooted`]`<`[`ExnRef`]`>>` | `exnref` |
+///
+/// Without the `Option` they cannot be null: `Rooted<StructRef>` is `(ref struct)`.
 pub trait WasmTy: sealed::Sealed + Send + Sized + 'static {
     #[doc(hidden)]
     type Abi: AbiTy;
@@ -70,6 +80,64 @@ wasm_ty! {
     Option<Rooted<AnyRef>>, RawAny, (v, store) => raw(v, store), (v, store) => handle(v, store);
     Option<Rooted<ExnRef>>, RawExn, (v, store) => raw(v, store), (v, store) => handle(v, store);
 }
+
+/// Types that are narrower than the top of their hierarchy. What is not nullable comes from guests and from checked
+/// handles only.
+macro_rules! narrow_ty {
+    ($($kind:ident, $raw:ident $nullable:literal $ty:ty,
+        ($into:pat, $store:ident) => $to:expr, ($from:pat, $from_store:ident) => $back:expr;)*) => {
+        wasm_ty! {$(
+            $ty, Narrow<$raw, $kind, $nullable>,
+            ($into, $store) => { let raw: Result<$raw> = $to; raw.map(Narrow::new) },
+            (v, $from_store) => { let $from = v.raw(); $back };
+        )*}
+    };
+}
+
+macro_rules! narrow_handles {
+    ($($kind:ident $heap:ident $raw:ident;)*) => {
+        $(impl RefKind for $kind {
+            const HEAP: HeapType = HeapType::$heap;
+        })*
+
+        narrow_ty! {$(
+            $kind, $raw false Rooted<$kind>, (v, store) => v.raw(store), (v, store) => Rooted::new(store, v);
+        )*}
+    };
+}
+
+narrow_handles! {
+    ExternRef Extern RawExtern;
+    AnyRef Any RawAny;
+    EqRef Eq RawAny;
+    StructRef Struct RawAny;
+    ArrayRef Array RawAny;
+    ExnRef Exn RawExn;
+}
+
+impl RefKind for Func {
+    const HEAP: HeapType = HeapType::Func;
+}
+
+impl RefKind for I31 {
+    const HEAP: HeapType = HeapType::I31;
+}
+
+narrow_ty! {
+    EqRef, RawAny true Option<Rooted<EqRef>>, (v, store) => raw(v, store), (v, store) => handle(v, store);
+    StructRef, RawAny true Option<Rooted<StructRef>>,
+        (v, store) => raw(v, store), (v, store) => handle(v, store);
+    ArrayRef, RawAny true Option<Rooted<ArrayRef>>,
+        (v, store) => raw(v, store), (v, store) => handle(v, store);
+    I31, RawAny true Option<I31>,
+        (v, _store) => Ok(v.map(I31::to_raw).unwrap_or_default()), (v, store) => I31::from_raw(v, store);
+    I31, RawAny false I31,
+        (v, _store) => Ok(v.to_raw()), (v, store) => I31::from_raw(v, store).unwrap_or_default();
+    Func, RawFunc false Func,
+        (v, store) => Func::to_raw(Some(v), store), (v, store) => Func::from_raw(v, store).expect(NOT_NULL);
+}
+
+const NOT_NULL: &str = "a reference that cannot be null";
 
 /// Parameters of a typed function: a [`WasmTy`], or a tuple of up to 16.
 pub trait WasmParams: Send + 'static {

@@ -184,3 +184,97 @@ fn dead_objects_make_room() -> Result<()> {
     assert!(stats.allocated_bytes >= 32_000_000 && stats.live_bytes < 1 << 20, "{stats:?}");
     Ok(())
 }
+
+const POINTS: &str = r#"(module
+    (type $point (sub (struct (field $x i32) (field $y i32))))
+    (type $point3 (sub $point (struct (field $x i32) (field $y i32) (field $z i32))))
+    (type $bytes (array (mut i8)))
+    (func (export "point") (param i32 i32) (result (ref $point))
+        (struct.new $point (local.get 0) (local.get 1)))
+    (func (export "point3") (param i32 i32 i32) (result (ref $point3))
+        (struct.new $point3 (local.get 0) (local.get 1) (local.get 2)))
+    (func (export "bytes") (param i32) (result (ref null $bytes)) (array.new_default $bytes (local.get 0)))
+    (func (export "x") (param (ref $point)) (result i32) (struct.get $point $x (local.get 0)))
+    (func (export "z") (param (ref null $point3)) (result i32) (struct.get $point3 $z (local.get 0)))
+    (func (export "half") (param i31ref) (result (ref i31))
+        (ref.i31 (i32.div_s (i31.get_s (local.get 0)) (i32.const 2))))
+    (func (export "same") (param eqref (ref eq)) (result i32) (ref.eq (local.get 0) (local.get 1)))
+    (func $five (result i32) (i32.const 5))
+    (elem declare func $five)
+    (func (export "five") (result (ref func)) (ref.func $five))
+    (func (export "none") (result anyref) (ref.null none)))"#;
+
+#[test]
+fn typed_functions_take_and_give_narrower_references() -> Result<()> {
+    for stress in [false, true] {
+        let mut store = Store::new(&engine(stress), ());
+        let instance = instance(&mut store, POINTS)?;
+        // A result may be told as any of its supertypes.
+        let point = instance.get_typed_func::<(i32, i32), Rooted<StructRef>>(&mut store, "point")?;
+        let point3 = instance.get_typed_func::<(i32, i32, i32), Rooted<AnyRef>>(&mut store, "point3")?;
+        let bytes = instance.get_typed_func::<i32, Option<Rooted<ArrayRef>>>(&mut store, "bytes")?;
+        let (flat, solid) = (point.call(&mut store, (1, 2))?, point3.call(&mut store, (3, 4, 5))?);
+        let array = bytes.call(&mut store, 7)?.unwrap();
+        assert_eq!(array.len(&store)?, 7);
+        // A parameter is looked at where its Rust type says less.
+        let x = instance.get_typed_func::<Rooted<AnyRef>, i32>(&mut store, "x")?;
+        let z = instance.get_typed_func::<Option<Rooted<StructRef>>, i32>(&mut store, "z")?;
+        assert_eq!(x.call(&mut store, flat.to_anyref())?, 1);
+        assert_eq!(x.call(&mut store, solid)?, 3);
+        let error = x.call(&mut store, array.to_anyref()).unwrap_err().to_string();
+        assert!(error.starts_with("parameter 0 of the function holds values of type (ref "), "{error}");
+        let error = z.call(&mut store, Some(flat)).unwrap_err().to_string();
+        assert!(error.starts_with("parameter 0 of the function"), "{error}");
+        let solid = solid.as_struct(&store)?;
+        assert_eq!(z.call(&mut store, solid)?, 5);
+        let null = z.call(&mut store, None).unwrap_err();
+        assert_eq!(null.downcast_ref(), Some(&Trap::NullReference));
+        let nullable = instance.get_typed_func::<Option<Rooted<AnyRef>>, i32>(&mut store, "x")?;
+        let error = nullable.call(&mut store, None).unwrap_err().to_string();
+        assert!(error.ends_with("and was given null"), "{error}");
+
+        let half = instance.get_typed_func::<Option<I31>, I31>(&mut store, "half")?;
+        assert_eq!(half.call(&mut store, I31::new_i32(-9))?.get_i32(), -4);
+        let same =
+            instance.get_typed_func::<(Option<Rooted<EqRef>>, Rooted<EqRef>), i32>(&mut store, "same")?;
+        assert_eq!(same.call(&mut store, (None, flat.to_eqref()))?, 0);
+        assert_eq!(same.call(&mut store, (Some(flat.to_eqref()), flat.to_eqref()))?, 1);
+        let five = instance.get_typed_func::<(), Func>(&mut store, "five")?.call(&mut store, ())?;
+        assert_eq!(five.typed::<(), i32>(&store)?.call(&mut store, ())?, 5);
+    }
+    Ok(())
+}
+
+#[test]
+fn typed_functions_refuse_references_that_can_never_fit() -> Result<()> {
+    let mut store = Store::new(&engine(false), ());
+    let instance = instance(&mut store, POINTS)?;
+    assert!(instance.get_typed_func::<Rooted<ArrayRef>, i32>(&mut store, "x").is_err());
+    assert!(instance.get_typed_func::<Rooted<ExternRef>, i32>(&mut store, "x").is_err());
+    assert!(instance.get_typed_func::<(i32, i32), Rooted<ArrayRef>>(&mut store, "point").is_err());
+    // What may be null is no result of a type that may not.
+    assert!(instance.get_typed_func::<(), Rooted<AnyRef>>(&mut store, "none").is_err());
+    assert!(instance.get_typed_func::<i32, Rooted<ArrayRef>>(&mut store, "bytes").is_err());
+    Ok(())
+}
+
+#[test]
+fn host_functions_have_narrow_references_in_their_types() -> Result<()> {
+    let mut store = Store::new(&engine(true), ());
+    let sum = Func::wrap(&mut store, |mut caller: Caller<'_, ()>, point: Rooted<StructRef>| -> Result<I31> {
+        let x = point.field(&mut caller, 0)?.unwrap_i32();
+        let y = point.field(&mut caller, 1)?.unwrap_i32();
+        Ok(I31::wrapping_i32(x + y))
+    });
+    assert_eq!(sum.ty(&store).to_string(), "((ref struct)) -> (ref i31)");
+    let wat = r#"(module
+        (type $point (struct (field i32) (field i32)))
+        (import "host" "sum" (func $sum (param (ref struct)) (result (ref i31))))
+        (func (export "run") (param i32 i32) (result i32)
+            (i31.get_s (call $sum (struct.new $point (local.get 0) (local.get 1))))))"#;
+    let module = Module::new(store.engine(), wat)?;
+    let instance = Instance::new(&mut store, &module, &[sum.into()])?;
+    let run = instance.get_typed_func::<(i32, i32), i32>(&mut store, "run")?;
+    assert_eq!(run.call(&mut store, (20, -62))?, -42);
+    Ok(())
+}

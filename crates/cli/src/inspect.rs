@@ -5,7 +5,7 @@ mod description;
 mod entities;
 mod features;
 mod layout;
-mod reader;
+pub(crate) mod reader;
 mod text;
 
 use crate::exit_code::ExitCode;
@@ -56,15 +56,4 @@ impl InspectOptions {
             Some(_) => ExitCode::BadModule as u8,
         })
     }
-}
-
-/// The features that a binary uses and the engine does not have.
-pub(crate) fn unsupported_features(bytes: &[u8]) -> Vec<&'static str> {
-    let features = reader::describe(bytes).features;
-    features.iter().filter(|f| !f.supported).map(|f| f.name).collect()
-}
-
-/// Whether a binary has a start function.
-pub(crate) fn has_start(bytes: &[u8]) -> bool {
-    reader::has_start(bytes)
 }

@@ -121,7 +121,7 @@ impl ModuleFile {
             let advice = format!("the module needs {}", switches.join(" "));
             return self.refuse(Error::msg(format!("{advice}: {}", error.root_cause())));
         }
-        match crate::inspect::unsupported_features(&self.bytes) {
+        match crate::inspect::reader::unsupported_features(&self.bytes) {
             features if features.is_empty() => self.refuse(error),
             features => self.refuse(error.context(crate::proposals::advice(&features))),
         }

@@ -72,7 +72,7 @@ object_refs! {
 #[repr(transparent)]
 pub struct RawVector(pub u128);
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 }
 

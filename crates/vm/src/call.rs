@@ -84,6 +84,8 @@ impl StoreCore {
 pub struct TypedFunc<P, R> {
     store: StoreId,
     func: FuncRefId,
+    /// Whether a parameter's type is narrower than its Rust type, so that each call has to look.
+    narrowing: bool,
     types: PhantomData<fn(P) -> R>,
 }
 
@@ -102,18 +104,48 @@ impl<P, R> Clone for TypedFunc<P, R> {
 impl<P, R> Copy for TypedFunc<P, R> {}
 
 impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
-    /// The function if its type is that of `P` and `R`; otherwise its type.
+    /// The function if its parameters can be `P`s and its results are `R`s; otherwise its type.
+    ///
+    /// References may differ: a parameter that takes less than its Rust type holds is checked at each call
+    /// ([`TypedFunc::check`]), and a result may be of a subtype.
     ///
     /// # Errors
     ///
     /// The function's own type, where it is another.
     pub fn new(store: &StoreCore, func: FuncRefId) -> Result<Self, FuncType> {
         let ty = store.func_type(func);
-        if ty.params() == P::TYPES && ty.results() == R::TYPES {
-            Ok(Self { store: store.id, func, types: PhantomData })
-        } else {
-            Err(ty)
+        let mut narrowing = false;
+        let mut fits = ty.params().len() == P::TYPES.len() && ty.results().len() == R::TYPES.len();
+        for (&given, &wanted) in P::TYPES.iter().zip(ty.params()) {
+            let always = store.runtime.matches(given, wanted);
+            fits &= always || store.runtime.matches(wanted, given);
+            narrowing |= !always;
         }
+        for (&given, &wanted) in ty.results().iter().zip(R::TYPES) {
+            fits &= store.runtime.matches(given, wanted);
+        }
+        if fits { Ok(Self { store: store.id, func, narrowing, types: PhantomData }) } else { Err(ty) }
+    }
+
+    /// Whether [`TypedFunc::check`] can refuse anything.
+    #[inline]
+    pub fn narrows(&self) -> bool {
+        self.narrowing
+    }
+
+    /// Looks whether references are of the types of the function's parameters.
+    ///
+    /// # Errors
+    ///
+    /// Where one is not.
+    pub fn check(&self, store: &StoreCore, params: &P) -> anyhow::Result<()> {
+        let mut slots = [RawVal::default(); 16];
+        params.store(&mut slots);
+        for (i, (&ty, slot)) in store.func_type(self.func).params().iter().zip(slots).enumerate() {
+            let value = Value::from_slot(store.value_type(ty), slot);
+            store.check_type(&value, ty, &format!("parameter {i} of the function"))?;
+        }
+        Ok(())
     }
 
     /// The store that it belongs to.

@@ -39,6 +39,14 @@ impl I31 {
     pub const fn get_i32(&self) -> i32 {
         ((self.0 << 1) as i32) >> 1
     }
+
+    pub(crate) fn to_raw(self) -> RawAny {
+        StoreCore::new_small_integer(self.0)
+    }
+
+    pub(crate) fn from_raw(raw: RawAny, store: &StoreCore) -> Option<Self> {
+        store.small_integer(raw).map(Self)
+    }
 }
 
 /// Anything that guests make: a struct, an array, a small integer; or a host value that was made internal.
@@ -52,7 +60,7 @@ pub enum EqRef {}
 impl AnyRef {
     /// A reference to a small integer.
     pub fn from_i31(mut store: impl AsContextMut, value: I31) -> Rooted<Self> {
-        Rooted::new(store.as_context_mut().0.core_mut(), StoreCore::new_small_integer(value.0))
+        Rooted::new(store.as_context_mut().0.core_mut(), value.to_raw())
     }
 
     /// A host value as a guest's, as `any.convert_extern` does.

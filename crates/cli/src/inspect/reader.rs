@@ -43,8 +43,14 @@ pub(super) fn describe(bytes: &[u8]) -> Description {
     reader.finish()
 }
 
+/// The features that a binary uses and the engine does not have.
+pub(crate) fn unsupported_features(bytes: &[u8]) -> Vec<&'static str> {
+    let features = describe(bytes).features;
+    features.iter().filter(|f| !f.supported).map(|f| f.name).collect()
+}
+
 /// Whether a binary has a start function.
-pub(super) fn has_start(bytes: &[u8]) -> bool {
+pub(crate) fn has_start(bytes: &[u8]) -> bool {
     let payloads = Parser::new(0).parse_all(bytes);
     payloads.map_while(Result::ok).any(|payload| matches!(payload, Payload::StartSection { .. }))
 }

@@ -78,6 +78,10 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "N", value_parser = whole_number, requires = "threads")]
     pub(super) max_threads: Option<u64>,
 
+    /// Compute the same on every machine: canonical NaNs, relaxed vector instructions with one result
+    #[arg(long)]
+    pub(super) deterministic: bool,
+
     /// Let the module import the exports of the module in FILE, as from the module NAME
     #[arg(long, value_name = "NAME=FILE")]
     pub(super) preload: Vec<Preload>,

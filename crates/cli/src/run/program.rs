@@ -165,8 +165,9 @@ impl RunOptions {
         let engine = self.engine()?;
         let file = ModuleFile::read(self.file())?.into_binary_with_lines()?;
         let module = compile(&engine, &file)?;
-        let entry = entry::find(&module, self.invoke.as_deref(), || crate::inspect::has_start(file.bytes()))
-            .map_err(|why| self.cannot_start(Error::msg(why)))?;
+        let entry =
+            entry::find(&module, self.invoke.as_deref(), || crate::inspect::reader::has_start(file.bytes()))
+                .map_err(|why| self.cannot_start(Error::msg(why)))?;
         let arguments = match &entry {
             Entry::Invoke(name) => self.arguments(&module, name)?,
             _ => Vec::new(),
@@ -183,6 +184,7 @@ impl RunOptions {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
         config.consume_fuel(self.fuel.is_some()).epoch_interruption(self.timeout.is_some());
+        config.deterministic(self.deterministic);
         if let Some(ByteSize(bytes)) = self.max_stack {
             config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));
         }

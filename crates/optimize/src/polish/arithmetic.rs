@@ -6,7 +6,7 @@
 //! * The sum that makes the upper half of a 128-bit product out of 32-bit halves is one multiplication: see
 //!   [`super::product`].
 
-use super::edges::maker;
+use super::edges::{integer, maker};
 use super::loads::replace;
 use super::product;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
@@ -38,17 +38,6 @@ fn shorter(func: &mut Function, inst: Inst) -> Option<Value> {
         Opcode::Band => mask(func, inst, x, integer(func, y)?),
         Opcode::Iadd => product::upper_half(func, inst),
         Opcode::Bor => product::lower_half(func, inst),
-        _ => None,
-    }
-}
-
-/// The bits of an integer constant, zero-extended.
-pub(super) fn integer(func: &Function, value: Value) -> Option<u64> {
-    match func.dfg.insts[maker(func, value)?] {
-        InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => {
-            let unused = 64 - func.dfg.value_type(value).bits().min(64);
-            Some((imm.bits() as u64) << unused >> unused)
-        }
         _ => None,
     }
 }

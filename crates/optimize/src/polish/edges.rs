@@ -1,6 +1,6 @@
-//! Back edges, and the arguments on an edge.
+//! Back edges, the arguments on an edge, and what makes a value.
 
-use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, Value, ValueDef};
+use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, InstructionData, Opcode, Value, ValueDef};
 use cranelift_codegen::loop_analysis::LoopAnalysis;
 
 /// An edge from inside a loop to its header.
@@ -53,6 +53,17 @@ pub(super) fn argument(func: &Function, branch: Inst, index: usize, param: usize
 pub(super) fn maker(func: &Function, value: Value) -> Option<Inst> {
     match func.dfg.value_def(func.dfg.resolve_aliases(value)) {
         ValueDef::Result(inst, _) => Some(inst),
+        _ => None,
+    }
+}
+
+/// The bits of an integer constant, zero-extended.
+pub(super) fn integer(func: &Function, value: Value) -> Option<u64> {
+    match func.dfg.insts[maker(func, value)?] {
+        InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => {
+            let unused = 64 - func.dfg.value_type(value).bits().min(64);
+            Some((imm.bits() as u64) << unused >> unused)
+        }
         _ => None,
     }
 }

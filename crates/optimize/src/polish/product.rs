@@ -13,8 +13,7 @@
 //! Here `upper` becomes `umulhi x, y` and `lower` becomes `imul x, y`. What is left without a use is not
 //! selected.
 
-use super::arithmetic::integer;
-use super::edges::maker;
+use super::edges::{integer, maker};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Value, types};
 

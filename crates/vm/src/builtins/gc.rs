@@ -3,7 +3,7 @@
 
 use super::asking;
 use crate::store::StoreCore;
-use belljar_core::{DataIndex, ElemIndex, InstanceId, Trap, TypeId, TypeIndex};
+use belljar_core::{DataIndex, ElemIndex, InstanceId, TypeId, TypeIndex};
 
 fn type_of(store: &StoreCore, instance: InstanceId, ty: u32) -> TypeId {
     store.instance(instance).module().sig(TypeIndex(ty))
@@ -29,20 +29,6 @@ pub(crate) unsafe extern "C" fn gc_alloc_array(context: usize, ty: u32, length: 
     unsafe { asking(context, make) }
 }
 
-/// A data segment's bytes; none once it was dropped.
-fn with_data<R>(
-    store: &mut StoreCore,
-    instance: InstanceId,
-    segment: u32,
-    f: impl FnOnce(&mut StoreCore, &[u8]) -> anyhow::Result<R>,
-) -> anyhow::Result<R> {
-    let module = store.instance(instance).module().clone();
-    match store.is_data_dropped(instance, DataIndex(segment)) {
-        true => f(store, &[]),
-        false => f(store, module.module().data_bytes(segment as usize)),
-    }
-}
-
 /// # Safety
 ///
 /// As [`super::running`].
@@ -55,16 +41,8 @@ pub(crate) unsafe extern "C" fn array_new_data(
 ) -> u64 {
     let make = |store: &mut StoreCore, instance| {
         let ty = type_of(store, instance, ty);
-        with_data(store, instance, segment, |store, bytes| {
-            let layout = store.gc()?.shapes.array(ty).ok_or(Trap::AllocationTooLarge)?;
-            let end = u64::from(src) + u64::from(length) * u64::from(layout.element_size);
-            if end > bytes.len() as u64 {
-                return Err(Trap::MemoryOutOfBounds.into());
-            }
-            let array = store.gc_alloc_array(ty, length)?;
-            store.array_init_data(array, 0, length, bytes, src)?;
-            Ok(u64::from(array))
-        })
+        let array = store.new_array_of_data(ty, length, instance, (DataIndex(segment), src))?;
+        Ok(u64::from(array))
     };
     // SAFETY: the caller's promise.
     unsafe { asking(context, make) }
@@ -122,9 +100,7 @@ pub(crate) unsafe extern "C" fn array_init_data(
     length: u32,
 ) {
     let init = |store: &mut StoreCore, instance| {
-        with_data(store, instance, segment, |store, bytes| {
-            store.array_init_data(array, dst, length, bytes, src)
-        })
+        store.array_init_data((array, dst), length, instance, (DataIndex(segment), src))
     };
     // SAFETY: the caller's promise.
     unsafe { asking(context, init) }

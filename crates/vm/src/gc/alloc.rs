@@ -6,7 +6,7 @@ use crate::limits::ResourceLimiter;
 use crate::store::StoreCore;
 use anyhow::Context;
 use belljar_abi::gc::{ELEMENTS, INDEX, LENGTH, header};
-use belljar_core::{ByteCount, Trap, TypeId};
+use belljar_core::{ByteCount, DataIndex, InstanceId, Trap, TypeId};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,13 +24,39 @@ impl StoreCore {
     /// # Errors
     ///
     /// Where there is no address space for it.
+    #[inline]
     pub(crate) fn gc(&mut self) -> anyhow::Result<&mut Gc> {
         if self.gc.is_none() {
-            let heap = GcHeap::new(self.runtime.gc_stress);
-            let heap = heap.context("no address space for the store's garbage-collected heap")?;
-            self.gc = Some(Gc { heap, shapes: Shapes::new(&self.runtime.types), granted: 0 });
+            self.make_gc()?;
         }
         Ok(self.gc.as_mut().expect("just made"))
+    }
+
+    #[cold]
+    fn make_gc(&mut self) -> anyhow::Result<()> {
+        let heap = GcHeap::new(self.runtime.gc_stress);
+        let heap = heap.context("no address space for the store's garbage-collected heap")?;
+        self.gc = Some(Gc { heap, shapes: Shapes::new(&self.runtime.types), granted: 0 });
+        Ok(())
+    }
+
+    /// The heap, and the bytes of a data segment: none once it was dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::gc`].
+    pub(crate) fn gc_and_data(
+        &mut self,
+        instance: InstanceId,
+        segment: DataIndex,
+    ) -> anyhow::Result<(&mut Gc, &[u8])> {
+        self.gc()?;
+        let dropped = self.is_data_dropped(instance, segment);
+        let bytes: &[u8] = match dropped {
+            true => &[],
+            false => self.instances[instance.index()].module().module().data_bytes(segment.0 as usize),
+        };
+        Ok((self.gc.as_mut().expect("just made"), bytes))
     }
 
     /// Address of the heap's base.
@@ -49,25 +75,27 @@ impl StoreCore {
     ///
     /// [`Trap::GcHeapExhausted`] with the limit, and what the limiter returns.
     pub(crate) fn gc_alloc(&mut self, head: u32, size: u32) -> anyhow::Result<u32> {
-        let gc = self.gc()?;
-        let at = if size > LARGE {
-            self.alloc_large(size)?
-        } else if gc.heap.stress {
-            self.collect(true)?;
-            let heap = &mut self.gc()?.heap;
-            heap.take_young(size).context("an empty nursery has room")?
-        } else {
-            match gc.heap.take_young(size) {
-                Some(at) => at,
-                None => {
-                    self.collect(false)?;
-                    let heap = &mut self.gc()?.heap;
-                    heap.take_young(size).context("an empty nursery has room")?
-                }
-            }
-        };
+        let heap = &mut self.gc()?.heap;
+        if size <= LARGE
+            && !heap.stress
+            && let Some(at) = heap.take_young(size)
+        {
+            heap.set_word(at, head);
+            return Ok(at);
+        }
+        let at = self.alloc_slowly(size)?;
         self.gc()?.heap.set_word(at, head);
         Ok(at)
+    }
+
+    #[cold]
+    fn alloc_slowly(&mut self, size: u32) -> anyhow::Result<u32> {
+        if size > LARGE {
+            return self.alloc_large(size);
+        }
+        let all = self.gc()?.heap.stress;
+        self.collect(all)?;
+        self.gc()?.heap.take_young(size).context("an empty nursery has room")
     }
 
     fn alloc_large(&mut self, size: u32) -> anyhow::Result<u32> {

@@ -6,7 +6,7 @@
 use super::compact::Marks;
 use super::shape::Shape;
 use super::stats::GcStats;
-use crate::sys::{Mapping, Protection, page_size};
+use crate::sys::{Mapping, Protection, page_size, prefetch};
 use belljar_abi::gc::{
     ALIGN, CARD_DIRTY, CARD_SHIFT, CARD_SIZE, CARD_TABLE_SIZE, CONTROL, ELEMENTS, HEAP_REACH, HeapControl,
     LENGTH, NULL_PAGE, NURSERY,
@@ -38,6 +38,8 @@ pub(crate) struct GcHeap {
     pub(super) old_limit: u32,
     /// For each card of the old space, the object that the card's first byte lies in.
     pub(super) starts: Vec<u32>,
+    /// Room to list dirty cards in.
+    pub(super) dirty_cards: Vec<u32>,
     /// Host values made since the last collection, and older ones.
     pub(super) young_externs: Vec<u32>,
     pub(super) old_externs: Vec<u32>,
@@ -75,6 +77,7 @@ impl GcHeap {
             old_top: OLD,
             old_limit: OLD + FIRST_OLD.min(reach - OLD - NURSERY_SIZE),
             starts: Vec::new(),
+            dirty_cards: Vec::new(),
             young_externs: Vec::new(),
             old_externs: Vec::new(),
             stress,
@@ -98,6 +101,12 @@ impl GcHeap {
     pub(super) fn at<V>(&self, offset: u32) -> *mut V {
         debug_assert!(offset as usize + size_of::<V>() <= self.reach as usize);
         std::ptr::with_exposed_provenance_mut(self.base() + offset as usize)
+    }
+
+    /// Begins to fetch what lies at an offset.
+    #[inline]
+    pub(super) fn prefetch(&self, offset: u32) {
+        prefetch(self.base() + offset as usize);
     }
 
     /// The 32 bits at an offset inside an object or the control block.

@@ -4,7 +4,9 @@
 use crate::store::StoreCore;
 use anyhow::Context;
 use belljar_abi::gc::{ELEMENTS, FIELDS, LENGTH, header};
-use belljar_core::{CompositeType, FieldType, RawVal, StorageType, Trap, TypeId, ValType};
+use belljar_core::{
+    CompositeType, DataIndex, FieldType, InstanceId, RawVal, StorageType, Trap, TypeId, ValType,
+};
 
 impl StoreCore {
     /// The type of an object; `None` for null, small integers and host values.
@@ -170,18 +172,41 @@ impl StoreCore {
     /// As [`StoreCore::array_range`]; [`Trap::MemoryOutOfBounds`] where the segment is too short.
     pub(crate) fn array_init_data(
         &mut self,
-        array: u32,
-        start: u32,
+        (array, start): (u32, u32),
         length: u32,
-        segment: &[u8],
-        src: u32,
+        instance: InstanceId,
+        (segment, src): (DataIndex, u32),
     ) -> anyhow::Result<()> {
         let (target, size) = self.array_range(array, start, length)?;
-        let end = u64::from(src) + u64::from(size);
-        let bytes = usize::try_from(end).ok().and_then(|end| segment.get(src as usize..end));
-        let bytes = bytes.ok_or(Trap::MemoryOutOfBounds)?;
-        self.gc()?.heap.bytes_mut(target, size).copy_from_slice(bytes);
+        let (gc, bytes) = self.gc_and_data(instance, segment)?;
+        let bytes = data_range(bytes, src, u64::from(size))?;
+        gc.heap.bytes_mut(target, size).copy_from_slice(bytes);
         Ok(())
+    }
+
+    /// Makes an array of bytes of a data segment.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::MemoryOutOfBounds`] where the segment is too short; and as [`StoreCore::gc_alloc_array`].
+    pub(crate) fn new_array_of_data(
+        &mut self,
+        ty: TypeId,
+        length: u32,
+        instance: InstanceId,
+        (segment, src): (DataIndex, u32),
+    ) -> anyhow::Result<u32> {
+        let (gc, bytes) = self.gc_and_data(instance, segment)?;
+        let layout = gc.shapes.array(ty).context("belljar bug: not an array type")?;
+        let size = u64::from(length) * u64::from(layout.element_size);
+        data_range(bytes, src, size)?;
+        let array =
+            self.gc_alloc(ty.0 | header::ARRAY, layout.size(length).ok_or(Trap::AllocationTooLarge)?)?;
+        let (gc, bytes) = self.gc_and_data(instance, segment)?;
+        gc.heap.set_word(array + LENGTH, length);
+        let bytes = data_range(bytes, src, size)?;
+        gc.heap.bytes_mut(array + ELEMENTS, size as u32).copy_from_slice(bytes);
+        Ok(array)
     }
 
     /// Copies items of an element segment over elements of an array.
@@ -199,4 +224,10 @@ impl StoreCore {
         heap.dirty(target, size);
         Ok(())
     }
+}
+
+/// A range of a data segment's bytes.
+fn data_range(bytes: &[u8], src: u32, size: u64) -> anyhow::Result<&[u8]> {
+    let end = usize::try_from(u64::from(src) + size).ok();
+    Ok(end.and_then(|end| bytes.get(src as usize..end)).ok_or(Trap::MemoryOutOfBounds)?)
 }

@@ -5,6 +5,9 @@ use super::heap::{GcHeap, NURSERY_SIZE, OLD};
 use super::shape::{Shape, Shapes};
 use belljar_abi::gc::{ALIGN, CARD_SIZE, ELEMENTS, INDEX, LENGTH, NURSERY, header};
 
+/// How many cards ahead memory is asked for: dirty cards lie anywhere in the old space.
+const AHEAD: usize = 8;
+
 /// Whether a reference is to an object of the nursery.
 #[inline]
 fn is_young(reference: u32) -> bool {
@@ -92,27 +95,37 @@ impl GcHeap {
     }
 
     fn scavenge_cards(&mut self, end: u32, shapes: &Shapes) {
-        let count = ((end - OLD).div_ceil(CARD_SIZE)) as usize;
-        let mut card = 0;
-        while let Some(dirty) = self.next_dirty(card, count) {
-            let from = OLD + dirty as u32 * CARD_SIZE;
+        let mut dirty = std::mem::take(&mut self.dirty_cards);
+        self.take_dirty(((end - OLD).div_ceil(CARD_SIZE)) as usize, &mut dirty);
+        for (i, &card) in dirty.iter().enumerate() {
+            if let Some(&coming) = dirty.get(i + AHEAD) {
+                self.prefetch(self.starts[coming as usize]);
+                self.prefetch(OLD + coming * CARD_SIZE + CARD_SIZE / 2);
+            }
+            let from = OLD + card * CARD_SIZE;
             let to = (from + CARD_SIZE).min(end);
-            let mut object = self.starts[dirty];
+            let mut object = self.starts[card as usize];
             while object < to {
                 object += self.scavenge_object(object, from, to, shapes);
             }
-            card = dirty + 1;
         }
+        dirty.clear();
+        self.dirty_cards = dirty;
     }
 
-    /// The first dirty card from `card` on, which is clean from now on.
-    fn next_dirty(&mut self, card: usize, count: usize) -> Option<usize> {
-        let cards = self.cards().get_mut(card..count)?;
+    /// The dirty ones of the first cards, which are clean from now on.
+    fn take_dirty(&mut self, count: usize, dirty: &mut Vec<u32>) {
         // Most are clean: eight are looked at at a time.
-        let clean = cards.chunks_exact(8).take_while(|eight| **eight == [0; 8]).count() * 8;
-        let dirty = clean + cards[clean..].iter().position(|card| *card != 0)?;
-        cards[dirty] = 0;
-        Some(card + dirty)
+        for (eight, cards) in self.cards()[..count].chunks_mut(8).enumerate() {
+            if *cards == [0; 8] {
+                continue;
+            }
+            for (i, card) in cards.iter_mut().enumerate() {
+                if std::mem::take(card) != 0 {
+                    dirty.push((eight * 8 + i) as u32);
+                }
+            }
+        }
     }
 
     /// Follows the host values that moved; the indices of those that died.

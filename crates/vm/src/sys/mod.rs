@@ -3,12 +3,14 @@
 
 mod dirty;
 mod map;
+mod prefetch;
 mod signals;
 mod stack;
 mod stubs;
 
 pub(crate) use dirty::written_pages;
 pub(crate) use map::{Mapping, Protection, anonymous_file, page_size};
+pub(crate) use prefetch::prefetch;
 pub(crate) use signals::install as install_signal_handlers;
 pub(crate) use stack::thread_stack_floor;
 pub(crate) use stubs::{

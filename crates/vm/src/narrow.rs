@@ -1,0 +1,68 @@
+//! References that travel under a narrower type than the top of their hierarchy.
+
+use crate::abi_types::{AbiTy, sealed};
+use belljar_core::{HeapType, RawVal, RefType, ValType};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// What names a type that references are to: a Rust type of the embedding API.
+pub trait RefKind: 'static {
+    /// The type.
+    const HEAP: HeapType;
+}
+
+/// A raw reference to a `K`, where [`AbiTy::TY`] of `R` would be the top of its hierarchy.
+///
+/// Who makes one vouches that the reference is of that type, which guests and checked handles do.
+#[repr(transparent)]
+pub struct Narrow<R, K, const NULLABLE: bool> {
+    raw: R,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<R, K, const NULLABLE: bool> Narrow<R, K, NULLABLE> {
+    /// A reference that is of the type of `K`.
+    pub fn new(raw: R) -> Self {
+        Self { raw, kind: PhantomData }
+    }
+
+    /// Under the type of its own.
+    pub fn raw(self) -> R {
+        self.raw
+    }
+}
+
+impl<R: Copy, K, const NULLABLE: bool> Clone for Narrow<R, K, NULLABLE> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R: Copy, K, const NULLABLE: bool> Copy for Narrow<R, K, NULLABLE> {}
+
+impl<R: Default, K, const NULLABLE: bool> Default for Narrow<R, K, NULLABLE> {
+    fn default() -> Self {
+        Self::new(R::default())
+    }
+}
+
+impl<R: fmt::Debug, K, const NULLABLE: bool> fmt::Debug for Narrow<R, K, NULLABLE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.fmt(f)
+    }
+}
+
+impl<R: AbiTy, K: RefKind, const NULLABLE: bool> sealed::Sealed for Narrow<R, K, NULLABLE> {}
+
+impl<R: AbiTy, K: RefKind, const NULLABLE: bool> AbiTy for Narrow<R, K, NULLABLE> {
+    const TY: ValType = ValType::Ref(RefType::new(NULLABLE, K::HEAP));
+    const FITS: bool = R::FITS;
+
+    fn to_slot(self) -> RawVal {
+        self.raw.to_slot()
+    }
+
+    fn from_slot(slot: RawVal) -> Self {
+        Self::new(R::from_slot(slot))
+    }
+}

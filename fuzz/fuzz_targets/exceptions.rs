@@ -1,0 +1,6 @@
+//! Exceptions and tail calls: as in Wasmtime.
+#![no_main]
+
+use belljar_fuzz::{Family, against_wasmtime};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| against_wasmtime(Family::Exceptions, bytes));

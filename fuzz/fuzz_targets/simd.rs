@@ -1,0 +1,6 @@
+//! Vectors, and relaxed ones as the deterministic profile has them: as in Wasmtime.
+#![no_main]
+
+use belljar_fuzz::{Family, against_wasmtime};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| against_wasmtime(Family::Simd, bytes));

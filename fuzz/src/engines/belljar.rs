@@ -1,0 +1,115 @@
+//! belljar: an engine for each mode, and what its interface does in its own way.
+
+use crate::compare::Ended;
+use crate::generate::{Generated, Mode};
+use belljar::{
+    ArrayRef, ArrayRefPre, ArrayType, AsContextMut, Config, Engine, Error, ExnRef, HeapType, Instance,
+    Module, Rooted, SharedMemory, Store, StoreLimits, StoreLimitsBuilder, StructRef, StructRefPre,
+    StructType, ThrownException, Trap, Val,
+};
+use std::sync::OnceLock;
+
+use ::belljar as api;
+#[path = "embedding.rs"]
+#[allow(clippy::duplicate_mod)]
+mod embedding;
+
+pub use embedding::Running as Belljar;
+
+/// An engine, one for all inputs of a mode.
+pub fn engine(mode: Mode) -> &'static Engine {
+    static ENGINES: [OnceLock<Engine>; Mode::COUNT] = [const { OnceLock::new() }; Mode::COUNT];
+    ENGINES[mode.index()].get_or_init(|| {
+        let mut config = Config::new();
+        config
+            .consume_fuel(!mode.counts_steps)
+            .memory_reservation(mode.reserved)
+            .gc_stress(mode.gc_stress)
+            .cranelift_nan_canonicalization(mode.canonical_nans)
+            .relaxed_simd_deterministic(true)
+            .max_wasm_stack(crate::STACK);
+        Engine::new(&config).expect("an engine")
+    })
+}
+
+/// A store with limits, and fuel where it is counted.
+pub fn store(engine: &Engine) -> Store<StoreLimits> {
+    let limits = StoreLimitsBuilder::new()
+        .memory_size(crate::MEMORY_LIMIT)
+        .gc_heap_size(crate::MEMORY_LIMIT)
+        .table_elements(crate::TABLE_LIMIT)
+        .build();
+    let mut store = Store::new(engine, limits);
+    store.limiter(|limits| limits);
+    // An engine that counts none says so.
+    let _ = store.set_fuel(crate::FUEL);
+    store
+}
+
+fn instantiate(module: &Generated, mode: Mode) -> Result<(Store<StoreLimits>, Instance), Ended> {
+    let engine = engine(mode);
+    let module = Module::new(engine, &module.wasm).expect("a valid module compiles");
+    let mut store = store(engine);
+    match Instance::new(&mut store, &module, &[]) {
+        Ok(instance) => Ok((store, instance)),
+        Err(error) => Err(embedding::ended(&mut store, None, 0, error)),
+    }
+}
+
+fn refuel(store: &mut Store<StoreLimits>) {
+    let _ = store.set_fuel(crate::FUEL);
+}
+
+/// The exception that is the error.
+fn thrown(mut store: impl AsContextMut, error: &Error) -> Option<Rooted<ExnRef>> {
+    let thrown = error.downcast_ref::<ThrownException>()?;
+    Some(thrown.exception(&mut store).expect("it was thrown in this store"))
+}
+
+/// How a run ended that threw nothing.
+fn trapped(error: &Error) -> Ended {
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => Ended::trapped(*trap),
+        None => panic!("{error:?}"),
+    }
+}
+
+fn null(heap: HeapType, engine: &Engine) -> Val {
+    match heap {
+        HeapType::Func | HeapType::NoFunc => Val::FuncRef(None),
+        HeapType::Extern | HeapType::NoExtern => Val::ExternRef(None),
+        HeapType::Exn | HeapType::NoExn => Val::ExnRef(None),
+        HeapType::Defined(_) if struct_type(heap, engine).is_none() && array_type(heap, engine).is_none() => {
+            Val::FuncRef(None)
+        }
+        _ => Val::AnyRef(None),
+    }
+}
+
+fn struct_type(heap: HeapType, engine: &Engine) -> Option<StructType> {
+    StructType::from_heap_type(engine, heap)
+}
+
+fn array_type(heap: HeapType, engine: &Engine) -> Option<ArrayType> {
+    ArrayType::from_heap_type(engine, heap)
+}
+
+fn make_struct(store: impl AsContextMut, ty: StructType, fields: &[Val]) -> Option<Rooted<StructRef>> {
+    StructRef::new(store, &StructRefPre::new(&ty), fields).ok()
+}
+
+fn make_array(
+    store: impl AsContextMut,
+    ty: ArrayType,
+    element: &Val,
+    length: u32,
+) -> Option<Rooted<ArrayRef>> {
+    ArrayRef::new(store, &ArrayRefPre::new(&ty), element, length).ok()
+}
+
+fn shared_bytes(memory: &SharedMemory) -> Vec<u8> {
+    let data = memory.data();
+    let mut bytes = vec![0; data.len()];
+    data.read(0, &mut bytes).expect("as long as the memory");
+    bytes
+}

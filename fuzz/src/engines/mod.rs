@@ -1,0 +1,10 @@
+//! The engines, each behind `Runner`.
+
+mod belljar;
+mod for_wasmi;
+mod wasmi;
+mod wasmtime;
+
+pub use self::belljar::{Belljar, engine, store};
+pub use self::wasmi::Wasmi;
+pub use self::wasmtime::Wasmtime;

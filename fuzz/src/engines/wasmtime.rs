@@ -1,0 +1,131 @@
+//! Wasmtime: everything of 3.0 on, and what its interface does in its own way.
+
+use crate::compare::Ended;
+use crate::generate::{Generated, Mode};
+use std::sync::OnceLock;
+use wasmtime::{
+    ArrayRef, ArrayRefPre, ArrayType, AsContextMut, Config, Engine, Error, ExnRef, GcHeapOutOfMemory,
+    HeapType, Instance, Module, OptLevel, Rooted, SharedMemory, Store, StoreLimits, StoreLimitsBuilder,
+    StructRef, StructRefPre, StructType, ThrownException, Trap, Val,
+};
+
+use ::wasmtime as api;
+#[path = "embedding.rs"]
+#[allow(clippy::duplicate_mod)]
+mod embedding;
+
+pub use embedding::Running as Wasmtime;
+
+fn engine(mode: Mode) -> &'static Engine {
+    static ENGINES: [OnceLock<Engine>; 2] = [const { OnceLock::new() }; 2];
+    ENGINES[usize::from(mode.counts_steps)].get_or_init(|| {
+        let mut config = Config::new();
+        config
+            .wasm_function_references(true)
+            .wasm_gc(true)
+            .wasm_exceptions(true)
+            .wasm_tail_call(true)
+            .wasm_relaxed_simd(true)
+            .relaxed_simd_deterministic(true)
+            .wasm_threads(true)
+            .shared_memory(true)
+            .wasm_memory64(true)
+            .wasm_multi_memory(true)
+            .wasm_custom_page_sizes(true)
+            .wasm_wide_arithmetic(true)
+            .wasm_extended_const(true)
+            .cranelift_nan_canonicalization(true)
+            .consume_fuel(!mode.counts_steps)
+            .max_wasm_stack(crate::STACK)
+            // What makes a module quick to compile and instantiate.
+            .cranelift_opt_level(OptLevel::None)
+            .wasm_backtrace_max_frames(None)
+            .memory_init_cow(false);
+        Engine::new(&config).expect("an engine")
+    })
+}
+
+fn instantiate(module: &Generated, mode: Mode) -> Result<(Store<StoreLimits>, Instance), Ended> {
+    let engine = engine(mode);
+    // Wasmtime has limits of its own, on the sizes of types and frames.
+    let module = Module::new(engine, &module.wasm).map_err(|_| Ended::Unsupported)?;
+    let limits =
+        StoreLimitsBuilder::new().memory_size(crate::MEMORY_LIMIT).table_elements(crate::TABLE_LIMIT).build();
+    let mut store = Store::new(engine, limits);
+    store.limiter(|limits| limits);
+    refuel(&mut store);
+    match Instance::new(&mut store, &module, &[]) {
+        Ok(instance) => Ok((store, instance)),
+        Err(error) => Err(embedding::ended(&mut store, None, 0, error)),
+    }
+}
+
+/// Ten times as much as belljar gets: what counts is that belljar's ends first, if any does.
+fn refuel(store: &mut Store<StoreLimits>) {
+    // An engine that counts none says so.
+    let _ = store.set_fuel(crate::FUEL * 10);
+}
+
+fn thrown(mut store: impl AsContextMut<Data = StoreLimits>, error: &Error) -> Option<Rooted<ExnRef>> {
+    error.downcast_ref::<ThrownException>()?;
+    store.as_context_mut().take_pending_exception()
+}
+
+fn trapped(error: &Error) -> Ended {
+    use belljar::Trap as Ours;
+    if error.is::<GcHeapOutOfMemory<()>>() {
+        return Ended::Exhausted;
+    }
+    let Some(trap) = error.downcast_ref::<Trap>() else { panic!("{error:?}") };
+    Ended::trapped(match trap {
+        Trap::StackOverflow => Ours::StackOverflow,
+        Trap::MemoryOutOfBounds => Ours::MemoryOutOfBounds,
+        Trap::HeapMisaligned => Ours::UnalignedAtomic,
+        Trap::TableOutOfBounds => Ours::TableOutOfBounds,
+        Trap::IndirectCallToNull => Ours::IndirectCallToNull,
+        Trap::BadSignature => Ours::BadSignature,
+        Trap::IntegerOverflow => Ours::IntegerOverflow,
+        Trap::IntegerDivisionByZero => Ours::IntegerDivisionByZero,
+        Trap::BadConversionToInteger => Ours::BadConversionToInteger,
+        Trap::UnreachableCodeReached => Ours::UnreachableCodeReached,
+        Trap::OutOfFuel => Ours::OutOfFuel,
+        Trap::AtomicWaitNonSharedMemory => Ours::ExpectedSharedMemory,
+        Trap::NullReference => Ours::NullReference,
+        Trap::ArrayOutOfBounds => Ours::ArrayOutOfBounds,
+        Trap::AllocationTooLarge => Ours::AllocationTooLarge,
+        Trap::CastFailure => Ours::CastFailure,
+        trap => panic!("{trap:?}"),
+    })
+}
+
+fn null(heap: HeapType, _engine: &Engine) -> Val {
+    Val::null_ref(&heap)
+}
+
+fn struct_type(heap: HeapType, _engine: &Engine) -> Option<StructType> {
+    heap.as_concrete_struct().cloned()
+}
+
+fn array_type(heap: HeapType, _engine: &Engine) -> Option<ArrayType> {
+    heap.as_concrete_array().cloned()
+}
+
+fn make_struct(mut store: impl AsContextMut, ty: StructType, fields: &[Val]) -> Option<Rooted<StructRef>> {
+    let pre = StructRefPre::new(&mut store, ty);
+    StructRef::new(store, &pre, fields).ok()
+}
+
+fn make_array(
+    mut store: impl AsContextMut,
+    ty: ArrayType,
+    element: &Val,
+    length: u32,
+) -> Option<Rooted<ArrayRef>> {
+    let pre = ArrayRefPre::new(&mut store, ty);
+    ArrayRef::new(store, &pre, element, length).ok()
+}
+
+fn shared_bytes(memory: &SharedMemory) -> Vec<u8> {
+    // SAFETY: no other thread has this memory, and no guest runs while the host looks.
+    memory.data().iter().map(|byte| unsafe { *byte.get() }).collect()
+}
