@@ -79,9 +79,7 @@ fn measure(path: &str, module: &Module, func: DefinedFuncIndex) -> Result<Row, B
             }
             Operator::BrIf { .. } | Operator::Else => blocks += 1,
             Operator::End | Operator::Delegate { .. } => {
-                if open.pop() == Some(true) {
-                    loops -= 1;
-                }
+                loops -= u64::from(open.pop() == Some(true));
             }
             _ => {}
         }
