@@ -4,10 +4,11 @@
 
 use arbitrary::Unstructured;
 use belljar::{Extern, Linker, Module, Val};
-use belljar_fuzz::{FUEL, Family, Mode, engine, generate, store};
+use belljar_fuzz::{FUEL, Family, Mode, engine, generate, lengthened, store};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let mut u = Unstructured::new(bytes);
+    let bytes = lengthened(bytes);
+    let mut u = Unstructured::new(&bytes);
     let mode = Mode { reserved: u.arbitrary().unwrap_or(true), ..Mode::PLAIN };
     let Ok(generated) = generate(&mut u, Family::Imports, mode.counts_steps) else { return };
     let engine = engine(mode);

@@ -45,7 +45,7 @@ impl Ended {
             Trap::OutOfFuel | Trap::StackOverflow => Self::Exhausted,
             Trap::GcHeapExhausted | Trap::AllocationTooLarge => Self::Exhausted,
             Trap::UndefinedElement => Self::Trapped(Trap::TableOutOfBounds),
-            // An access may be both, and engines look in their own order.
+            // An access may be both, and engines look in their own order: Wasmtime's `notify` adds the offset first.
             Trap::UnalignedAtomic => Self::Trapped(Trap::MemoryOutOfBounds),
             trap => Self::Trapped(trap),
         }

@@ -19,7 +19,7 @@ pub enum Family {
     Threads,
     /// Several memories, of 64-bit addresses and of small pages; 128-bit arithmetic.
     Memories,
-    /// Any imports, tail calls and exceptions.
+    /// Any imports, and all of 3.0.
     Imports,
 }
 
@@ -148,8 +148,14 @@ fn config(u: &mut Unstructured<'_>, family: Family) -> Result<Config> {
             config.max_memories = 4;
         }
         Family::Imports => {
+            config.gc_enabled = u.arbitrary()?;
             config.tail_call_enabled = true;
             config.exceptions_enabled = true;
+            config.threads_enabled = true;
+            config.memory64_enabled = true;
+            config.relaxed_simd_enabled = true;
+            config.extended_const_enabled = true;
+            config.max_memories = 2;
         }
     }
     if family != Family::Imports {

@@ -4,6 +4,13 @@
 //! the trait `Runner`, and panics where they differ. `engines` has one file for each engine; belljar and Wasmtime have
 //! the same interface, so one text, `engines/embedding.rs`, is compiled against both.
 //!
+//! ```sh
+//! cargo fuzz run gc --sanitizer none --no-trace-compares -- -entropic=0 -use_counters=0
+//! ```
+//!
+//! The last three options make it ten times as fast and more: two compilers have hundreds of thousands of branches, and
+//! libFuzzer's accounts of them (what they compare, how often each was taken, which are rare) take longer than the run.
+//!
 //! With `FUZZ_MODULE` in the environment, the module that an input stands for is written to that file before it runs.
 
 mod compare;

@@ -17,7 +17,7 @@ pub fn prepare(wasm: &[u8], export: bool, steps: Option<u32>) -> Generated {
     generated
 }
 
-pub fn count(wasm: &[u8]) -> Generated {
+fn count(wasm: &[u8]) -> Generated {
     let mut counts =
         Generated { wasm: Vec::new(), functions: 0, globals: 0, tables: 0, memories: 0, tags: 0 };
     for payload in Parser::new(0).parse_all(wasm) {

@@ -2,6 +2,7 @@
 
 mod belljar;
 mod for_wasmi;
+mod for_wasmtime;
 mod wasmi;
 mod wasmtime;
 

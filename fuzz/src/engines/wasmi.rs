@@ -5,6 +5,7 @@ use crate::compare::{ELEMENTS, Ended, Plain, Runner, bits};
 use crate::generate::{Generated, Mode, STEPS, STEPS_PER_CALL};
 use belljar::Trap;
 use std::sync::OnceLock;
+use wasmi::errors::{ErrorKind, InstantiationError};
 use wasmi::{
     Config, Engine, Error, ExternRef, F32, F64, Instance, Linker, Module, Nullable, Store, StoreLimits,
     StoreLimitsBuilder, TrapCode, V128, Val, ValType,
@@ -110,6 +111,9 @@ fn plain(store: &Store<StoreLimits>, value: &Val) -> Plain {
 }
 
 fn ended(error: Error) -> Ended {
+    if let ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) = error.kind() {
+        return Ended::trapped(Trap::TableOutOfBounds);
+    }
     let Some(code) = error.as_trap_code() else { panic!("{error:?}") };
     Ended::trapped(match code {
         TrapCode::UnreachableCodeReached => Trap::UnreachableCodeReached,

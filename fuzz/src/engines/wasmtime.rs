@@ -1,5 +1,6 @@
 //! Wasmtime: everything of 3.0 on, and what its interface does in its own way.
 
+use super::for_wasmtime::for_wasmtime;
 use crate::compare::Ended;
 use crate::generate::{Generated, Mode};
 use std::sync::OnceLock;
@@ -48,7 +49,7 @@ fn engine(mode: Mode) -> &'static Engine {
 fn instantiate(module: &Generated, mode: Mode) -> Result<(Store<StoreLimits>, Instance), Ended> {
     let engine = engine(mode);
     // Wasmtime has limits of its own, on the sizes of types and frames.
-    let module = Module::new(engine, &module.wasm).map_err(|_| Ended::Unsupported)?;
+    let module = Module::new(engine, for_wasmtime(&module.wasm)).map_err(|_| Ended::Unsupported)?;
     let limits =
         StoreLimitsBuilder::new().memory_size(crate::MEMORY_LIMIT).table_elements(crate::TABLE_LIMIT).build();
     let mut store = Store::new(engine, limits);
