@@ -99,6 +99,13 @@ impl Config {
         self
     }
 
+    /// Whether every function is compiled as only those are that are too large for the usual settings: for tests, since
+    /// results are the same. Default: no.
+    pub fn compile_as_giants(&mut self, enable: bool) -> &mut Self {
+        self.tunables.giants = enable;
+        self
+    }
+
     /// Whether garbage is collected, all of it, whenever an object is made: for tests, since whatever forgets a
     /// reference then fails soon. Default: no.
     pub fn gc_stress(&mut self, enable: bool) -> &mut Self {

@@ -35,7 +35,14 @@ fn is_small(plan: &ModulePlan<'_>) -> bool {
     bytes < SERIAL_BYTES
 }
 
-/// Largest functions first, so that no thread is left with a giant when the others are done.
+/// Bytes of a body that takes some hundred megabytes to compile.
+const GIANT_BYTES: usize = 512 << 10;
+
+/// How many such functions compile at once, however many threads there are.
+const GIANTS_AT_ONCE: usize = 4;
+
+/// Largest functions first, so that no thread is left with a giant when the others are done. Of giants only few at
+/// once, for the memory that they take.
 fn compile_in_parallel(
     plan: &ModulePlan<'_>,
     all: usize,
@@ -45,8 +52,15 @@ fn compile_in_parallel(
     let size = |i: usize| if i < count { plan.module.body(DefinedFuncIndex::new(i)).len() } else { 0 };
     let mut order: Vec<usize> = (0..all).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(size(i)));
-    let mut done: Vec<(usize, Result<CompiledFunction, CompileError>)> =
-        order.into_par_iter().with_max_len(1).map(|i| (i, one(i))).collect();
+    let giants = order.partition_point(|&i| size(i) >= GIANT_BYTES);
+    let (giants, others) = order.split_at(giants);
+    let done = |&i: &usize| (i, one(i));
+    let lane = |first: usize| giants.iter().skip(first).step_by(GIANTS_AT_ONCE).map(done).collect::<Vec<_>>();
+    let (giants, others): (Vec<_>, Vec<_>) = rayon::join(
+        || (0..GIANTS_AT_ONCE.min(giants.len())).into_par_iter().with_max_len(1).map(lane).collect(),
+        || others.par_iter().with_max_len(1).map(done).collect(),
+    );
+    let mut done: Vec<_> = giants.into_iter().flatten().chain(others).collect();
     done.sort_unstable_by_key(|(i, _)| *i);
     done.into_iter().map(|(_, piece)| piece).collect()
 }

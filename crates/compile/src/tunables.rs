@@ -27,6 +27,9 @@ pub struct Tunables {
     pub deterministic_relaxed_simd: bool,
     /// Heed the module's hints about branches.
     pub branch_hints: bool,
+    /// Compile every function as functions are compiled that are too large for the usual settings. For tests: results
+    /// are the same.
+    pub giants: bool,
 }
 
 impl Default for Tunables {
@@ -39,6 +42,7 @@ impl Default for Tunables {
             canonical_nans: false,
             deterministic_relaxed_simd: false,
             branch_hints: true,
+            giants: false,
         }
     }
 }

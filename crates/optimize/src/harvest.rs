@@ -1,12 +1,13 @@
 //! From Cranelift's result to a [`CompiledFunction`].
 
 use crate::failure::Failure;
-use crate::polish::polish;
+use crate::isa::Effort;
+use crate::polish::{keep_positions, polish};
+use crate::translate::{MARK, REFERENCE, Translated};
 use crate::trap_code;
 use crate::workspace::Workspace;
 use belljar_abi::{
-    CompiledFunction, HandlerRow, InlinedPos, PosRow, Reloc, RelocTarget, SourcePos, StackMapRow, StackSlot,
-    TrapSite,
+    CompiledFunction, HandlerRow, PosRow, Reloc, RelocTarget, SourcePos, StackMapRow, StackSlot, TrapSite,
 };
 use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex, Trap};
 use cranelift_codegen::binemit::Reloc as MachineReloc;
@@ -36,18 +37,21 @@ pub(crate) fn name(target: RelocTarget) -> UserExternalName {
 pub(crate) fn harvest(
     workspace: &mut Workspace,
     isa: &dyn TargetIsa,
+    effort: Effort,
     start: SourcePos,
-    inlined: Vec<InlinedPos>,
+    translated: Translated,
 ) -> Result<CompiledFunction, Failure> {
     let Workspace { context, control, registers, .. } = workspace;
     context.optimize(isa, control)?;
-    if polish(context) {
+    if effort == Effort::Giant {
+        keep_positions(context);
+    } else if polish(context) {
         context.func.dfg.resolve_all_aliases();
         context.verify_if(isa)?;
     }
     let stencil = isa.compile_function(&context.func, &context.domtree, registers, false, control)?;
     let code = stencil.apply_params(&context.func.params);
-    let (stack_maps, stack_slots) = stack_maps(&code);
+    let (stack_maps, stack_slots) = stack_maps(&code, translated.frame_references);
     let traps = traps(&code)?;
     let mut positions = positions(&code, start);
     place_stack_checks(&mut positions, &traps, start, code.code_buffer().len() as u32);
@@ -57,19 +61,32 @@ pub(crate) fn harvest(
         relocs: relocs(&code, &context.func.params)?,
         traps,
         positions,
-        inlined,
+        inlined: translated.inlined,
         stack_maps,
         stack_slots,
         handlers: handlers(&code)?,
     })
 }
 
-/// Cranelift names slots from the stack pointer up; stacks are walked by the frame pointer.
-fn stack_maps(code: &CompiledCode) -> (Vec<StackMapRow>, Vec<StackSlot>) {
-    let (mut rows, mut slots) = (Vec::new(), Vec::new());
+/// Cranelift names slots from the stack pointer up; stacks are walked by the frame pointer. A mark stands for all
+/// references that lie in the frame as locals; calls that have no others share their slots.
+fn stack_maps(code: &CompiledCode, frame_references: u32) -> (Vec<StackMapRow>, Vec<StackSlot>) {
+    let (mut rows, mut slots) = (Vec::new(), Vec::<StackSlot>::new());
+    let mut shared = None;
     for (offset, frame_size, map) in code.buffer.user_stack_maps() {
+        let is_shared = map.entries().all(|(ty, _)| ty == MARK);
+        if let (true, Some(first)) = (is_shared, shared) {
+            rows.push(StackMapRow { offset: CodeOffset(*offset), first, count: frame_references });
+            continue;
+        }
         let first = slots.len() as u32;
-        slots.extend(map.entries().map(|(_, sp_offset)| StackSlot(frame_size - sp_offset)));
+        for (ty, sp_offset) in map.entries() {
+            let count = if ty == MARK { frame_references } else { 1 };
+            slots.extend((0..count).map(|i| StackSlot(frame_size - sp_offset - i * REFERENCE)));
+        }
+        if is_shared {
+            shared = Some(first);
+        }
         let count = slots.len() as u32 - first;
         rows.push(StackMapRow { offset: CodeOffset(*offset), first, count });
     }

@@ -3,10 +3,10 @@
 use belljar_compile::CompileError;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
+use std::sync::OnceLock;
 
 /// The settings that differ from Cranelift's defaults.
 const FLAGS: &[(&str, &str)] = &[
-    ("opt_level", "speed"),
     // Every guest frame keeps the frame pointer: stacks are walked by it, and nothing else.
     ("preserve_frame_pointers", "true"),
     ("unwind_info", "false"),
@@ -23,28 +23,57 @@ const FLAGS: &[(&str, &str)] = &[
 /// Instruction sets without which Cranelift calls library functions that no one provides here.
 const REQUIRED: &[&str] = &["has_sse3", "has_ssse3", "has_sse41"];
 
-/// The host, twice: with NaNs as the processor makes them, and with canonical ones.
+/// How much work a function is worth. Nothing but speed depends on it: frames, calling convention and tables are the
+/// same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Effort {
+    /// The middle end, and registers by backtracking.
+    Full,
+    /// What takes time linear in the function's size, whatever its shape: no middle end, and registers in one pass.
+    Giant,
+}
+
+impl Effort {
+    const fn flags(self) -> [(&'static str, &'static str); 2] {
+        match self {
+            Self::Full => [("opt_level", "speed"), ("regalloc_algorithm", "backtracking")],
+            Self::Giant => [("opt_level", "none"), ("regalloc_algorithm", "single_pass")],
+        }
+    }
+}
+
+/// The host: with NaNs as the processor makes them or with canonical ones, and for each effort.
 pub(crate) struct Isas {
     plain: OwnedTargetIsa,
     canonical_nans: OwnedTargetIsa,
+    /// Giants are rare: these are made for the first.
+    giant: [OnceLock<Option<OwnedTargetIsa>>; 2],
 }
 
 impl Isas {
     pub(crate) fn for_host() -> Result<Self, CompileError> {
-        Ok(Self { plain: host("false")?, canonical_nans: host("true")? })
+        let full = |nans| host(nans, Effort::Full);
+        Ok(Self { plain: full(false)?, canonical_nans: full(true)?, giant: Default::default() })
     }
 
-    pub(crate) fn get(&self, canonical_nans: bool) -> &dyn TargetIsa {
+    pub(crate) fn get(&self, canonical_nans: bool, effort: Effort) -> &dyn TargetIsa {
+        if effort == Effort::Giant {
+            let slot = &self.giant[usize::from(canonical_nans)];
+            if let Some(isa) = slot.get_or_init(|| host(canonical_nans, effort).ok()) {
+                return &**isa;
+            }
+        }
         if canonical_nans { &*self.canonical_nans } else { &*self.plain }
     }
 }
 
-fn host(canonical_nans: &str) -> Result<OwnedTargetIsa, CompileError> {
+fn host(canonical_nans: bool, effort: Effort) -> Result<OwnedTargetIsa, CompileError> {
     let unsupported = |why: String| {
         CompileError::Unsupported(format!("the optimizing tier cannot compile for this machine: {why}"))
     };
     let mut flags = settings::builder();
-    for (name, value) in FLAGS.iter().chain(&[("enable_nan_canonicalization", canonical_nans)]) {
+    let canonical_nans = [("enable_nan_canonicalization", if canonical_nans { "true" } else { "false" })];
+    for (name, value) in FLAGS.iter().chain(&effort.flags()).chain(&canonical_nans) {
         flags.set(name, value).map_err(|e| unsupported(format!("setting {name}: {e}")))?;
     }
     let builder = cranelift_native::builder().map_err(|e| unsupported(e.into()))?;

@@ -10,6 +10,7 @@
 //! ```
 
 mod failure;
+mod giant;
 mod harvest;
 mod isa;
 mod memo;
@@ -25,9 +26,8 @@ mod workspace;
 use belljar_abi::CompiledFunction;
 use belljar_compile::{CompileError, ModulePlan, Tier, TrampolineKind};
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
-use cranelift_codegen::isa::TargetIsa;
 use failure::Failure;
-use isa::Isas;
+use isa::{Effort, Isas};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use workspace::{Workspace, WorkspacePool};
 
@@ -53,22 +53,21 @@ impl Optimizer {
     /// The target and the processor features that code is made for: code runs only where all of them are
     /// present.
     pub fn target(&self) -> String {
-        isa::describe(self.isas.get(false))
+        isa::describe(self.isas.get(false, Effort::Full))
     }
 
     /// Compiles in a workspace from the pool. A panic of the compiler is an error of this function; its
     /// workspace is thrown away.
     fn compile(
         &self,
-        canonical_nans: bool,
-        work: impl FnOnce(&mut Workspace, &dyn TargetIsa) -> Result<CompiledFunction, Failure>,
+        work: impl FnOnce(&mut Workspace, &Isas) -> Result<CompiledFunction, Failure>,
     ) -> Result<CompiledFunction, Failure> {
-        let isa = self.isas.get(canonical_nans);
         let mut workspace = self.pool.take();
-        let result = catch_unwind(AssertUnwindSafe(|| work(&mut workspace, isa)))
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut workspace, &self.isas)))
             .map_err(|payload| Failure::from_panic(&*payload))?;
-        // After an error the builder may be half way through a function.
-        if result.is_ok() {
+        // After an error the builder may be half way through a function; after a giant it holds far more memory than
+        // the next function needs.
+        if result.is_ok() && workspace.is_worth_keeping() {
             self.pool.put(workspace);
         }
         result
@@ -85,22 +84,23 @@ impl Tier for Optimizer {
         plan: &ModulePlan<'_>,
         func: DefinedFuncIndex,
     ) -> Result<CompiledFunction, CompileError> {
-        self.compile(plan.tunables.canonical_nans, |workspace, isa| {
-            translate::function(workspace, isa, plan, func)
-        })
-        .map_err(|f| f.in_function(plan.module.func_index(func)))
+        self.compile(|workspace, isas| translate::function(workspace, isas, plan, func))
+            .map_err(|f| f.in_function(plan.module.func_index(func)))
     }
 
     fn thunk(&self, plan: &ModulePlan<'_>, import: FuncIndex) -> Result<CompiledFunction, CompileError> {
-        self.compile(plan.tunables.canonical_nans, |workspace, isa| {
-            trampoline::thunk(workspace, isa, plan, import)
+        let canonical_nans = plan.tunables.canonical_nans;
+        self.compile(|workspace, isas| {
+            trampoline::thunk(workspace, isas.get(canonical_nans, Effort::Full), plan, import)
         })
         .map_err(|f| f.in_function(import))
     }
 
     fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
-        self.compile(false, |workspace, isa| trampoline::trampoline(workspace, isa, kind, ty))
-            .map_err(|f| f.in_trampoline(ty))
+        self.compile(|workspace, isas| {
+            trampoline::trampoline(workspace, isas.get(false, Effort::Full), kind, ty)
+        })
+        .map_err(|f| f.in_trampoline(ty))
     }
 }
 

@@ -47,7 +47,9 @@ impl Region {
     pub(crate) const CARD: Self = Self(Self::NURSERY.0 + 3);
     /// The table of types. It never changes, but a load from it must not come before what it depends on was checked.
     pub(crate) const TYPE_LINE: Self = Self(Self::NURSERY.0 + 4);
-    const COUNT: usize = Self::TYPE_LINE.0 as usize + 1;
+    /// Locals that lie in the frame.
+    pub(crate) const LOCAL: Self = Self(Self::NURSERY.0 + 5);
+    const COUNT: usize = Self::LOCAL.0 as usize + 1;
 
     /// A field of a struct at this offset.
     pub(crate) fn field(offset: u32) -> Self {
@@ -84,6 +86,7 @@ impl Region {
             6 => "imported memory",
             n if n < Self::FIRST_GLOBAL => "memory",
             n if n < Self::FIRST_FIELD => "global",
+            n if n == Self::LOCAL.0 => "local",
             _ => "object",
         }
     }

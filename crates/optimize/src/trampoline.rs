@@ -2,8 +2,10 @@
 
 use crate::failure::Failure;
 use crate::harvest::harvest;
+use crate::isa::Effort;
 use crate::region::{self, Region, Regions};
 use crate::signature::{self, ADDRESS, value_type};
+use crate::translate::Translated;
 use crate::workspace::Workspace;
 use belljar_abi::{CompiledFunction, FuncObject, SourcePos};
 use belljar_compile::{ModulePlan, TrampolineKind};
@@ -71,7 +73,7 @@ fn build(
     let mut params = builder.block_params(entry).to_vec();
     body(&mut builder, &mut params);
     builder.finalize(isa.frontend_config());
-    harvest(workspace, isa, SourcePos::NONE, Vec::new())
+    harvest(workspace, isa, Effort::Full, SourcePos::NONE, Translated::default())
 }
 
 /// `(context, callee context, code, values)`: calls `code` with parameters from `values`, and stores the results

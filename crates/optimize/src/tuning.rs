@@ -65,6 +65,50 @@ pub(crate) const INLINE_ALLOC_BYTES: u32 = 4096;
 /// Workspaces kept for reuse. Each holds the high-water mark of one thread's largest function.
 pub(crate) const POOLED_WORKSPACES: usize = 64;
 
+/// Values of a function above which its workspace is not kept: some hundred bytes of memory each, all told.
+pub(crate) const POOLED_VALUES: usize = 500_000;
+
+/// Instructions, before the middle end, above which a function is a giant. The most in Ruby, CPython, SQLite, gofmt and
+/// ripgrep is 85,000. Up to here the backtracking allocator's time grows with the power 1.2 of the size, and beyond
+/// with 1.5.
+pub(crate) const GIANT_INSTRUCTIONS: usize = 300_000;
+
+/// Blocks, before the middle end, above which a function is a giant, for the same reason. The most in those programs is
+/// about 10,000.
+pub(crate) const GIANT_BLOCKS: usize = 30_000;
+
+/// Values on the stack above which a function is a giant. The backtracking allocator's time grows with the square of
+/// what is alive at once: 2,500 values take 0.1 s, 25,000 take 11 s.
+pub(crate) const GIANT_HEIGHT: usize = 2_000;
+
+/// Loops around one another above which a function is a giant. The middle end's time grows with the fourth power of
+/// their number: 500 take 0.08 s, 1,000 take 1.7 s. The most in those programs is 8.
+pub(crate) const GIANT_LOOPS: u32 = 64;
+
+/// Locals times blocks above which locals lie in the frame instead of being values: the function builder keeps a table of
+/// this size, and in loops there may be as many block parameters. The most in those programs is 1.5 million, in
+/// Ruby, and then 0.2 million.
+pub(crate) const FRAME_LOCALS_BLOCKS: u64 = 4_000_000;
+
+/// The same for functions of more than [`MANY_LOCALS`]: so many do not fit registers anyway, and each block of a loop may
+/// take all of them as parameters. A thousand locals in a thousand cases of a loop took 0.7 s.
+pub(crate) const MANY_LOCALS_BLOCKS: u64 = 1_000_000;
+
+/// Locals above which [`MANY_LOCALS_BLOCKS`] holds: twice what those programs have.
+pub(crate) const MANY_LOCALS: u64 = 400;
+
+/// Locals above which they lie in the frame, whatever the blocks: all may be alive at once, see [`GIANT_HEIGHT`]. The most
+/// in those programs is 189.
+pub(crate) const FRAME_LOCALS: u64 = 2_000;
+
+/// Locals that hold references, times calls, above which locals lie in the frame: each call's stack map may name each of
+/// them. The most in those programs is 1,314.
+pub(crate) const FRAME_REFERENCES_CALLS: u64 = 100_000;
+
+/// Handlers and clauses that are looked at to find out where something thrown is caught. What is not found out is
+/// asked when it is thrown.
+pub(crate) const CATCH_SEARCH: usize = 64;
+
 /// Float constants kept in registers through a loop, of sixteen vector registers.
 pub(crate) const HOISTED_CONSTANTS: usize = 4;
 

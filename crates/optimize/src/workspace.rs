@@ -1,7 +1,7 @@
 //! Memory that a thread reuses from function to function: most of what compilation would allocate.
 
 use crate::translate::Scratch;
-use crate::tuning::POOLED_WORKSPACES;
+use crate::tuning::{POOLED_VALUES, POOLED_WORKSPACES};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_frontend::FunctionBuilderContext;
@@ -17,7 +17,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             context: Context::new(),
             builder: FunctionBuilderContext::new(),
@@ -25,6 +25,11 @@ impl Workspace {
             registers: regalloc2::Ctx::default(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// Whether what was compiled last was small enough for its memory to be of use to others.
+    pub(crate) fn is_worth_keeping(&self) -> bool {
+        self.context.func.dfg.num_values() <= POOLED_VALUES
     }
 }
 

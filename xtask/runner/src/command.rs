@@ -62,7 +62,18 @@ fn compile<E: Engine>(wasm: &[u8], rounds: u32) -> Result<()> {
         black_box(engine.compile(black_box(wasm))?);
         println!("{}", Figure::Compile.line(start.elapsed().as_nanos() as f64));
     }
+    if let Some(bytes) = peak() {
+        println!("{}", Figure::Peak.line(bytes));
+    }
     Ok(())
+}
+
+/// The most memory that this process had resident so far, in bytes, where the system tells.
+fn peak() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024.0)
 }
 
 /// Measures and prints a figure, unless only another was asked for.

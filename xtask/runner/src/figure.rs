@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-/// What is measured, and in what line it is printed: `name: nanoseconds`.
+/// What is measured, and in what line it is printed: `name: value`, nanoseconds unless the name says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Figure {
     /// A program from the call of `_start` to its end.
     Run,
     /// A module from bytes to something that can be instantiated.
     Compile,
+    /// The most memory that the process had resident, in bytes.
+    Peak,
     /// A call of a guest's function.
     HostToGuest,
     /// A call of a host function, made by the guest.
@@ -25,6 +27,7 @@ impl Figure {
         match self {
             Self::Run => "run-ns",
             Self::Compile => "compile-ns",
+            Self::Peak => "peak-bytes",
             Self::HostToGuest => "host-to-guest-ns",
             Self::GuestToHost => "guest-to-host-ns",
             Self::Instantiate => "instantiate-ns",
@@ -33,8 +36,8 @@ impl Figure {
     }
 
     /// The line to print.
-    pub fn line(self, nanoseconds: f64) -> String {
-        format!("{self}: {nanoseconds:.2}")
+    pub fn line(self, value: f64) -> String {
+        format!("{self}: {value:.2}")
     }
 
     /// The value in the last such line of a process's output. A guest's own output may stand before it.

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! ENGINE run [--dir HOST::GUEST] [--env K=V] [--argv0 NAME] FILE ARGS…
-//! ENGINE compile FILE [ROUNDS]     a module in this process, ns each
+//! ENGINE compile FILE [ROUNDS]     a module in this process, ns each, and the memory at its peak
 //! ENGINE calls [FIGURE]            host to guest and guest to host, ns a call
 //! ENGINE instantiate [FIGURE]      instantiate, call an export, drop; ns
 //! ```

@@ -1,7 +1,7 @@
 //! The groups, one row each: what is measured, how often, and how belljar is to compare.
 
 use super::contender::Contender::{self, Native, Wasmi, Wasmtime};
-use super::groups::{calls, compile, exec, gc, instantiate, native, start};
+use super::groups::{calls, compile, exec, gc, giants, instantiate, native, start};
 use super::item::Entry;
 use super::place::Place;
 use anyhow::Result;
@@ -24,7 +24,7 @@ pub(crate) struct Target {
 }
 
 /// All groups.
-pub(crate) static GROUPS: [Group; 9] = [
+pub(crate) static GROUPS: [Group; 10] = [
     Group {
         name: "exec",
         about: "code that runs, compiling excluded",
@@ -73,6 +73,14 @@ pub(crate) static GROUPS: [Group; 9] = [
         rounds: 7,
         quick_rounds: 2,
         items: compile::items,
+    },
+    Group {
+        name: "giants",
+        about: "from bytes to a module of one giant function; ^ is the growth since the size before",
+        targets: &[Target { rival: Wasmtime, ratio: 1.0 }],
+        rounds: 3,
+        quick_rounds: 1,
+        items: giants::items,
     },
     Group {
         name: "start",

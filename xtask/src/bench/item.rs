@@ -3,6 +3,7 @@
 use super::binary::Binary;
 use super::contender::Contender;
 use bench_runner::Figure;
+use std::time::Duration;
 
 /// What a group has to offer.
 pub(crate) enum Entry {
@@ -22,6 +23,10 @@ pub(crate) struct Item {
     pub(crate) expected: Expected,
     /// What the process reads as standard input.
     pub(crate) stdin: String,
+    /// For an item of a series of growing ones: its size. Its memory is measured too.
+    pub(crate) size: Option<usize>,
+    /// When a process is ended: its figure is infinite.
+    pub(crate) limit: Option<Duration>,
 }
 
 /// How one contender does it.
@@ -68,6 +73,8 @@ impl Item {
             reading,
             expected: Expected::default(),
             stdin: String::new(),
+            size: None,
+            limit: None,
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod binary;
 mod contender;
+mod giant;
 mod group;
 mod groups;
 mod item;
@@ -76,7 +77,7 @@ fn run_group(
     for item in &ready {
         match rounds::measure(item, rounds, binaries, table.progress()) {
             Ok(samples) => {
-                let item = ItemRecord::new(&item.name, samples);
+                let item = ItemRecord::new(item, samples, &record.items);
                 table.row(&item);
                 record.items.push(item);
             }

@@ -2,13 +2,23 @@
 
 use super::item::{Attempt, Item, Reading};
 use anyhow::{Context, Result, ensure};
+use bench_runner::Figure;
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs an attempt in an empty directory, and gives the item's figure in nanoseconds.
-pub(crate) fn run(item: &Item, attempt: &Attempt, program: &Path, quick: bool) -> Result<f64> {
+/// What one run gives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// Nanoseconds; infinite if the process was ended because it took too long.
+    pub(crate) time: f64,
+    /// The most memory that it had, in bytes, where that is measured.
+    pub(crate) peak: Option<f64>,
+}
+
+/// Runs an attempt in an empty directory.
+pub(crate) fn run(item: &Item, attempt: &Attempt, program: &Path, quick: bool) -> Result<Sample> {
     let directory = tempfile::tempdir()?;
     std::fs::create_dir(directory.path().join(SCRATCH))?;
     let input = directory.path().join("stdin");
@@ -20,10 +30,35 @@ pub(crate) fn run(item: &Item, attempt: &Attempt, program: &Path, quick: bool) -
         command.env("BENCH_QUICK", "1");
     }
     let start = Instant::now();
-    let output = command.output().with_context(|| program.display().to_string())?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| program.display().to_string())?;
+    if let Some(limit) = item.limit
+        && !ends_within(&mut child, limit)?
+    {
+        return Ok(Sample { time: f64::INFINITY, peak: None });
+    }
+    let output = child.wait_with_output()?;
     let wall = start.elapsed();
     check(item, &output)?;
-    read(&item.reading, &output, wall)
+    let peak = item.size.and_then(|_| Figure::Peak.read(&String::from_utf8_lossy(&output.stdout)));
+    Ok(Sample { time: read(&item.reading, &output, wall)?, peak })
+}
+
+/// Waits for a process that prints little; one that takes too long is ended.
+fn ends_within(child: &mut Child, limit: Duration) -> Result<bool> {
+    let start = Instant::now();
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(true)
 }
 
 /// The directory that items name as a place for files: new and empty for each run.

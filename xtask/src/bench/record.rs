@@ -2,7 +2,9 @@
 
 use super::contender::Contender;
 use super::group::Group;
+use super::item::Item;
 use super::place::Place;
+use super::process::Sample;
 use super::rounds::Samples;
 use super::statistics::{geometric_mean, median, ratio};
 use anyhow::{Context, Result};
@@ -30,19 +32,56 @@ pub(crate) struct ItemRecord {
     /// Median times.
     pub(crate) times: BTreeMap<Contender, f64>,
     pub(crate) ratios: BTreeMap<Contender, f64>,
+    /// Median peaks of memory in bytes, where they are measured.
+    pub(crate) peaks: BTreeMap<Contender, f64>,
+    /// For an item of a series, the powers of the size that time and memory have grown with since the item before.
+    pub(crate) growth: BTreeMap<Contender, [Option<f64>; 2]>,
+    size: Option<usize>,
     samples: BTreeMap<Contender, Vec<f64>>,
 }
 
 impl ItemRecord {
-    pub(crate) fn new(name: &str, samples: Samples) -> Self {
-        let samples: BTreeMap<_, _> = samples.into_iter().collect();
+    /// `before` are the items of the group so far.
+    pub(crate) fn new(item: &Item, samples: Samples, before: &[Self]) -> Self {
+        let peaks = |samples: &[Sample]| median(&samples.iter().filter_map(|s| s.peak).collect::<Vec<_>>());
+        let peaks: BTreeMap<_, _> = samples.iter().filter_map(|(c, s)| Some((*c, peaks(s)?))).collect();
+        let times = |samples: Vec<Sample>| samples.iter().map(|s| s.time).collect();
+        let samples: BTreeMap<_, Vec<f64>> = samples.into_iter().map(|(c, s)| (c, times(s))).collect();
         let ours = samples.get(&Contender::Belljar).cloned().unwrap_or_default();
         let rivals = samples.iter().filter(|(c, _)| **c != Contender::Belljar);
-        Self {
-            name: name.into(),
-            times: samples.iter().filter_map(|(c, s)| Some((*c, median(s)?))).collect(),
-            ratios: rivals.filter_map(|(c, s)| Some((*c, ratio(&ours, s)?))).collect(),
+        let times: BTreeMap<_, _> = samples.iter().filter_map(|(c, s)| Some((*c, median(s)?))).collect();
+        let ratios = rivals.filter_map(|(c, s)| Some((*c, ratio(&ours, s).filter(|r| *r > 0.0)?))).collect();
+        let mut record = Self {
+            name: item.name.clone(),
+            times,
+            ratios,
+            peaks,
+            growth: BTreeMap::new(),
+            size: item.size,
             samples,
+        };
+        if let Some(last) = before.last().filter(|last| last.series() == record.series()) {
+            record.grow(last);
+        }
+        record
+    }
+
+    /// The name without the size.
+    fn series(&self) -> Option<&str> {
+        self.size.and_then(|_| Some(self.name.rsplit_once(' ')?.0))
+    }
+
+    fn grow(&mut self, last: &Self) {
+        let (Some(size), Some(before)) = (self.size, last.size) else { return };
+        let sizes = (size as f64 / before as f64).ln();
+        let power = |now: Option<&f64>, then: Option<&f64>| {
+            let power = (now? / then?).ln() / sizes;
+            power.is_finite().then_some(power)
+        };
+        for contender in self.times.keys() {
+            let time = power(self.times.get(contender), last.times.get(contender));
+            let peak = power(self.peaks.get(contender), last.peaks.get(contender));
+            self.growth.insert(*contender, [time, peak]);
         }
     }
 }

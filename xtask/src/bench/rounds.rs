@@ -3,7 +3,7 @@
 use super::binary::Binaries;
 use super::contender::Contender;
 use super::item::Item;
-use super::process;
+use super::process::{self, Sample};
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// After so long an item's rounds end early, but not before the second.
 const LONG_ENOUGH: Duration = Duration::from_secs(120);
 
-/// A contender's figures in nanoseconds, one of each round.
-pub(crate) type Samples = Vec<(Contender, Vec<f64>)>;
+/// What each contender's runs gave, one of each round.
+pub(crate) type Samples = Vec<(Contender, Vec<Sample>)>;
 
 /// How an item's rounds are run.
 #[derive(Clone, Copy)]
@@ -34,9 +34,9 @@ pub(crate) fn measure(
     for round in 0..rounds.count {
         progress.set_message(format!("{} {}/{}", item.name, round + 1, rounds.count));
         for (i, attempt) in item.attempts.iter().enumerate() {
-            let figure = process::run(item, attempt, &programs[i], rounds.quick)
+            let sample = process::run(item, attempt, &programs[i], rounds.quick)
                 .with_context(|| attempt.contender.name())?;
-            samples[i].1.push(figure);
+            samples[i].1.push(sample);
             progress.tick();
         }
         if round > 0 && start.elapsed() > LONG_ENOUGH {

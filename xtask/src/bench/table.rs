@@ -63,7 +63,20 @@ impl Table {
             write!(line, " {time:>10}").expect("strings take everything");
         }
         self.push_ratios(&mut line, &item.ratios);
+        self.push_growth(&mut line, item);
         self.print(&line);
+    }
+
+    /// Of an item of a series: each contender's growth of time, memory, and its growth.
+    fn push_growth(&self, line: &mut String, item: &ItemRecord) {
+        let power = |power: Option<f64>| power.map_or(String::new(), |p| format!("^{p:.2}"));
+        for contender in self.contenders.iter().filter(|_| !item.peaks.is_empty()) {
+            let [time, memory] = item.growth.get(contender).copied().unwrap_or_default();
+            let peak =
+                item.peaks.get(contender).map_or("–".into(), |bytes| format!("{:.0} MB", bytes / 1e6));
+            write!(line, "  {}: {:5} {peak:>7} {:5}", contender.name(), power(time), power(memory))
+                .expect("strings take everything");
+        }
     }
 
     fn push_ratios(&self, line: &mut String, ratios: &BTreeMap<Contender, f64>) {
@@ -105,6 +118,7 @@ impl Table {
 /// Nanoseconds, in the unit that people would use.
 fn time(ns: f64) -> String {
     match ns {
+        _ if ns.is_infinite() => "too long".into(),
         _ if ns < 1e3 => format!("{ns:.1} ns"),
         _ if ns < 1e6 => format!("{:.2} µs", ns / 1e3),
         _ if ns < 1e9 => format!("{:.1} ms", ns / 1e6),

@@ -1,6 +1,6 @@
 //! Back edges, the arguments on an edge, and what makes a value.
 
-use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Value, ValueDef};
+use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, InstructionData, Opcode, Value, ValueDef};
 use cranelift_codegen::loop_analysis::LoopAnalysis;
 
 /// An edge from inside a loop to its header.
@@ -36,12 +36,17 @@ pub(super) fn back_edges(func: &Function, loops: &LoopAnalysis) -> Vec<BackEdge>
     edges
 }
 
-/// The value that a branch passes for a parameter of one of its destinations.
-pub(super) fn argument(func: &Function, branch: Inst, index: usize, param: usize) -> Option<Value> {
+/// What a branch passes to one of its destinations.
+pub(super) fn arguments(func: &Function, branch: Inst, index: usize) -> impl Iterator<Item = BlockArg> {
     let dfg = &func.dfg;
-    let dest = dfg.insts[branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables).get(index)?;
-    let value = dest.args(&dfg.value_lists).nth(param)?.as_value()?;
-    Some(dfg.resolve_aliases(value))
+    let dests = dfg.insts[branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables);
+    dests.get(index).into_iter().flat_map(|dest| dest.args(&dfg.value_lists))
+}
+
+/// The value that a branch passes for a parameter of one of its destinations. Takes time linear in the parameter's number.
+pub(super) fn argument(func: &Function, branch: Inst, index: usize, param: usize) -> Option<Value> {
+    let value = arguments(func, branch, index).nth(param)?.as_value()?;
+    Some(func.dfg.resolve_aliases(value))
 }
 
 /// The instruction that makes a value; `None` for a parameter.

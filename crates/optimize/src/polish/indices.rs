@@ -21,14 +21,13 @@ pub(super) fn widen(
 ) -> bool {
     let mut changed = false;
     let extensions = extensions(func, loops);
-    let mut headers: Vec<Block> = edges.iter().map(|e| e.header).collect();
-    headers.dedup();
-    headers.sort_unstable();
-    headers.dedup();
-    for header in headers {
+    let mut edges = edges.to_vec();
+    edges.sort_by_key(|edge| edge.header);
+    for edges in edges.chunk_by(|a, b| a.header == b.header) {
+        let header = edges[0].header;
         for index in 0..func.dfg.num_block_params(header) {
             let param = func.dfg.block_params(header)[index];
-            if extensions[param].is_empty() || !is_free(func, edges, header, index, param) {
+            if extensions[param].is_empty() || !is_free(func, edges, index, param) {
                 continue;
             }
             widen_param(func, cfg, header, index, &extensions[param]);
@@ -56,9 +55,9 @@ fn extensions(func: &Function, loops: &LoopAnalysis) -> SecondaryMap<Value, Vec<
     found
 }
 
-/// Whether the variable's value of the next round is zero-extended for free on every back edge.
-fn is_free(func: &Function, edges: &[BackEdge], header: Block, index: usize, param: Value) -> bool {
-    edges.iter().filter(|e| e.header == header).all(|edge| {
+/// Whether the variable's value of the next round is zero-extended for free on every back edge of its loop.
+fn is_free(func: &Function, edges: &[BackEdge], index: usize, param: Value) -> bool {
+    edges.iter().all(|edge| {
         argument(func, edge.branch, edge.index, index)
             .is_some_and(|next| next == param || clears_upper_half(func, next))
     })

@@ -28,6 +28,11 @@ pub(crate) fn polish(context: &mut Context) -> bool {
     changed
 }
 
+/// What must be done where nothing is polished. The function has been through no middle end.
+pub(crate) fn keep_positions(context: &mut Context) {
+    positions::keep(&mut context.func);
+}
+
 fn rewrite(context: &mut Context) -> bool {
     let mut changed = arithmetic::shorten(&mut context.func);
     changed |= loads::widen(&mut context.func);

@@ -9,12 +9,12 @@
 //! `i` and `next` then share a register, and the branch goes straight back to the loop's header. The middle end
 //! makes the comparison on the left out of that on the right, because it saves an operand.
 
-use super::edges::{BackEdge, argument, maker};
+use super::edges::{BackEdge, arguments, maker};
 use crate::tuning::{STEP_DISTANCE, STEPS};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Imm64;
-use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Type, Value};
+use cranelift_codegen::ir::{BlockArg, Function, Inst, InstBuilder, InstructionData, Opcode, Type, Value};
 
 /// An instruction that makes a header's parameter of the next round from that of this one.
 struct Step {
@@ -47,14 +47,14 @@ pub(super) fn postpone(func: &mut Function, edge: &BackEdge) -> bool {
 
 fn steps(func: &Function, edge: &BackEdge) -> Vec<Step> {
     let params = func.dfg.block_params(edge.header);
-    let step = |(i, &param): (usize, &Value)| {
-        let next = argument(func, edge.branch, edge.index, i)?;
+    let step = |(&param, next): (&Value, BlockArg)| {
+        let next = func.dfg.resolve_aliases(next.as_value()?);
         let inst = maker(func, next)?;
         let here = func.layout.inst_block(inst) == Some(edge.block);
         let steps = is_step(func.dfg.insts[inst].opcode()) && uses(func, inst, param);
         (here && steps).then_some(Step { inst, param, next, needed: false, late: false, passed: false })
     };
-    params.iter().enumerate().filter_map(step).take(STEPS).collect()
+    params.iter().zip(arguments(func, edge.branch, edge.index)).filter_map(step).take(STEPS).collect()
 }
 
 /// Pure instructions that a counter is stepped by. Their place within a block changes nothing.

@@ -18,6 +18,8 @@ pub(super) struct Activation<'a> {
     pub(super) call: SourcePos,
     /// Where its locals begin.
     pub(super) first_local: usize,
+    /// Its body's place in the control stack.
+    pub(super) frame: usize,
     /// Where the body begins anew when it calls itself where it would return otherwise.
     pub(super) header: Option<Block>,
     /// What it replaces, as seen from the function that is compiled.
@@ -82,13 +84,17 @@ impl<'a> Translator<'a> {
         for (i, ty) in params.iter().enumerate() {
             let value = self.s.stack[height + i];
             let value = self.canonical(value);
+            if self.frame_locals.is_some() {
+                self.store_local(i, value);
+                continue;
+            }
             let traced = self.is_traced(*ty);
             let variable = self.declare(value_type(*ty), traced);
             self.b.def_var(variable, value);
         }
         self.s.stack.truncate(height);
         let header = self.module.facts(func).calls_itself_last.then(|| self.start_tail_loop());
-        let reader = self.read_locals(func)?;
+        let reader = self.read_locals(func, params.len())?;
         let results = self.module.funcs()[index.index()];
         let handler = match place {
             Place::Inside => self.handler(),
@@ -96,23 +102,31 @@ impl<'a> Translator<'a> {
             Place::Last | Place::LastInside => self.body_handler(),
         };
         self.s.control.push(Frame::body(results, height, handler));
-        self.activations.push(Activation { reader, func, call: self.position, first_local, header, place });
+        let (frame, call) = (self.s.control.len() - 1, self.position);
+        self.activations.push(Activation { reader, func, call, first_local, frame, header, place });
         if header.is_some() || self.activations.len() == 1 {
             self.check_limits();
         }
         Ok(())
     }
 
-    fn read_locals(&mut self, func: DefinedFuncIndex) -> Result<OperatorsReader<'a>, Failure> {
+    fn read_locals(&mut self, func: DefinedFuncIndex, params: usize) -> Result<OperatorsReader<'a>, Failure> {
         let range = self.module.body(func);
         let bytes: &'a [u8] = &self.module.bytes()[range.clone()];
         let body = FunctionBody::new(BinaryReader::new(bytes, range.start as u64));
         let mut locals = body.get_locals_reader()?;
+        let mut next = params;
         for _ in 0..locals.get_count() {
             let (count, ty) = locals.read()?;
             let traced = self.is_parsed_traced(ty);
             let ty = parsed_type(ty);
             let zero = self.zero(ty);
+            if self.frame_locals.is_some() {
+                let first = next;
+                next += count as usize;
+                (first..next).for_each(|local| self.store_local(local, zero));
+                continue;
+            }
             for _ in 0..count {
                 let variable = self.declare(ty, traced);
                 self.b.def_var(variable, zero);

@@ -264,8 +264,8 @@ impl<'a> Translator<'a> {
 
     /// How many frames lie inside that of the innermost body.
     pub(super) fn body_depth(&self) -> usize {
-        let found = self.s.control.iter().rev().position(|f| matches!(f.kind, FrameKind::Body));
-        found.expect("each activation has a body frame")
+        let body = self.activations.last().map_or(0, |activation| activation.frame);
+        self.s.control.len() - 1 - body
     }
 
     /// The exit of a frame and how many values it takes.

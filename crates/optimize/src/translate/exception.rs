@@ -8,10 +8,12 @@ use super::handler::{Clause, HandlerId};
 use super::object::Extension;
 use super::translator::Translator;
 use crate::region::Region;
+use crate::tuning::CATCH_SEARCH;
 use belljar_abi::gc::TAG;
 use belljar_core::{StorageType, TagIndex};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, Value, types};
+use std::ops::Range;
 use wasmparser::{BlockType, Catch, Operator};
 
 impl Translator<'_> {
@@ -125,8 +127,13 @@ impl Translator<'_> {
 
     fn throw(&mut self, tag: TagIndex) {
         let mut handler = self.handler();
+        let mut looked_at = 0;
         // What is known here to catch it, or not to, need not be asked.
         while let Some(id) = handler {
+            looked_at += 1 + self.handler_at(id).clauses.as_ref().map_or(0, Range::len);
+            if looked_at > CATCH_SEARCH {
+                break;
+            }
             match self.catches(id, tag) {
                 Catches::No => handler = self.handler_at(id).outer,
                 Catches::Perhaps => break,

@@ -14,7 +14,7 @@ use belljar_core::DefinedFuncIndex;
 
 impl Translator<'_> {
     pub(super) fn is_worth_inlining(&self, callee: DefinedFuncIndex) -> bool {
-        if !self.plan.tunables.inlining || self.activations.len() > INLINE_DEPTH {
+        if !self.inlines || self.activations.len() > INLINE_DEPTH {
             return false;
         }
         let facts = self.module.facts(callee);

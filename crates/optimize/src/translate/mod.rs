@@ -15,6 +15,7 @@ mod call_indirect;
 mod cast;
 mod control;
 mod exception;
+mod frame_local;
 mod global;
 mod handler;
 mod inlining;
@@ -42,27 +43,43 @@ mod traced;
 mod translator;
 mod wide;
 
+pub(crate) use frame_local::{MARK, REFERENCE};
 pub(crate) use scratch::Scratch;
 
 use crate::failure::Failure;
+use crate::giant::{frame_locals, takes_callees};
 use crate::harvest::harvest;
+use crate::isa::{Effort, Isas};
 use crate::signature;
 use crate::workspace::Workspace;
 use belljar_abi::{CompiledFunction, SourcePos};
 use belljar_compile::ModulePlan;
 use belljar_core::DefinedFuncIndex;
 use cranelift_codegen::ir::UserFuncName;
-use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilder;
+pub(crate) use translator::Translated;
 use translator::Translator;
 
 /// Compiles one defined function.
 pub(crate) fn function(
     workspace: &mut Workspace,
-    isa: &dyn TargetIsa,
+    isas: &Isas,
     plan: &ModulePlan<'_>,
     func: DefinedFuncIndex,
 ) -> Result<CompiledFunction, Failure> {
+    let translated = translate(workspace, isas, plan, func)?;
+    let effort = translated.extent.effort(plan);
+    let start = SourcePos(plan.module.body(func).start as u32);
+    harvest(workspace, isas.get(plan.tunables.canonical_nans, effort), effort, start, translated)
+}
+
+/// Makes Cranelift's function of one defined function.
+pub(crate) fn translate(
+    workspace: &mut Workspace,
+    isas: &Isas,
+    plan: &ModulePlan<'_>,
+    func: DefinedFuncIndex,
+) -> Result<Translated, Failure> {
     let module = plan.module;
     workspace.context.clear();
     workspace.scratch.clear();
@@ -71,9 +88,13 @@ pub(crate) fn function(
     clif.signature = signature::guest(module.func_type(module.func_index(func)));
     let builder = FunctionBuilder::new(clif, &mut workspace.builder);
     let mut translator = Translator::new(builder, plan, &mut workspace.scratch, func);
+    let isa = isas.get(plan.tunables.canonical_nans, Effort::Full);
     translator.native_fma = isa.has_native_fma();
+    translator.inlines = takes_callees(plan, func);
+    if let Some(locals) = frame_locals(plan, func)? {
+        translator.place_locals(&locals);
+        translator.inlines = false;
+    }
     translator.run()?;
-    let inlined = translator.finish(isa);
-    let start = SourcePos(module.body(func).start as u32);
-    harvest(workspace, isa, start, inlined)
+    Ok(translator.finish(isa))
 }

@@ -121,14 +121,22 @@ impl Translator<'_> {
     }
 
     pub(super) fn local_get(&mut self, index: u32) {
-        let variable = self.local(index);
-        let value = self.b.use_var(variable);
+        let value = match self.load_local(index as usize) {
+            Some(value) => value,
+            None => {
+                let variable = self.local(index);
+                self.b.use_var(variable)
+            }
+        };
         self.push(value);
     }
 
     pub(super) fn local_set(&mut self, index: u32) {
         let value = self.pop();
         let value = self.canonical(value);
+        if self.frame_locals.is_some() {
+            return self.store_local(index as usize, value);
+        }
         let variable = self.local(index);
         self.b.def_var(variable, value);
     }

@@ -78,6 +78,9 @@ impl Translator<'_> {
                 self.flush_fuel();
                 let count = self.module.func_type(self.module.func_index(callee)).params().len();
                 self.collect_call_args(count);
+                if self.frame_locals.is_some() {
+                    (0..count).for_each(|i| self.store_local(i, self.s.call_args[i]));
+                }
                 for (arg, variable) in self.s.call_args.iter().zip(&self.s.locals[first..]) {
                     self.b.def_var(*variable, *arg);
                 }

@@ -2,8 +2,10 @@
 
 use super::Scratch;
 use super::activation::{Activation, Place};
+use super::frame_local::FrameLocals;
 use super::slot::Slots;
 use crate::failure::Failure;
+use crate::giant::Extent;
 use crate::region::Regions;
 use crate::tuning::LEAF_VALUES;
 use belljar_abi::{InlinedPos, SourcePos};
@@ -54,6 +56,20 @@ pub(super) struct Translator<'a> {
     pub(super) vectors: bool,
     /// Whether the processor multiplies and adds with one rounding.
     pub(super) native_fma: bool,
+    /// Whether callees may be inlined.
+    pub(super) inlines: bool,
+    /// The function's locals, where they are no values. Then nothing is inlined.
+    pub(super) frame_locals: Option<FrameLocals>,
+    pub(super) extent: Extent,
+}
+
+/// What besides Cranelift's function comes of a translation.
+#[derive(Default)]
+pub(crate) struct Translated {
+    pub(crate) inlined: Vec<InlinedPos>,
+    pub(crate) extent: Extent,
+    /// References in the frame that every stack map names by one mark.
+    pub(crate) frame_references: u32,
 }
 
 impl<'a> Translator<'a> {
@@ -94,6 +110,9 @@ impl<'a> Translator<'a> {
             copies: 0,
             vectors: false,
             native_fma: false,
+            inlines: false,
+            frame_locals: None,
+            extent: Extent::default(),
         }
     }
 
@@ -155,6 +174,8 @@ impl<'a> Translator<'a> {
 
     fn operator(&mut self, op: &Operator<'a>) -> Result<(), Failure> {
         self.charge(op);
+        self.extent.height = self.extent.height.max(self.s.stack.len());
+        self.extent.loops = self.extent.loops.max(self.loops);
         match *op {
             Operator::LocalGet { local_index } => self.local_get(local_index),
             Operator::LocalSet { local_index } => self.local_set(local_index),
@@ -184,12 +205,16 @@ impl<'a> Translator<'a> {
     }
 
     /// Ends the function, and decides whether it checks the stack.
-    pub(super) fn finish(mut self, isa: &dyn TargetIsa) -> Vec<InlinedPos> {
-        if self.calls || self.b.func.dfg.num_values() > LEAF_VALUES {
+    pub(super) fn finish(mut self, isa: &dyn TargetIsa) -> Translated {
+        let small = self.b.func.dfg.num_values() <= LEAF_VALUES && self.frame_locals.is_none();
+        if self.calls || !small {
             self.check_stack();
         }
+        let frame_references = self.mark_references();
+        self.extent.instructions = self.b.func.dfg.num_insts();
+        self.extent.blocks = self.b.func.dfg.num_blocks();
         self.b.finalize(isa.frontend_config());
-        self.inlined
+        Translated { inlined: self.inlined, extent: self.extent, frame_references }
     }
 }
 

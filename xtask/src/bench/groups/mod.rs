@@ -4,6 +4,7 @@ pub(crate) mod calls;
 pub(crate) mod compile;
 pub(crate) mod exec;
 pub(crate) mod gc;
+pub(crate) mod giants;
 pub(crate) mod instantiate;
 pub(crate) mod native;
 pub(crate) mod start;

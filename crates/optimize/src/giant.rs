@@ -1,0 +1,207 @@
+//! Functions that are too large for the usual settings, as generators make them.
+//!
+//! Compilers take care of what people write; some of their algorithms grow with the square of what nobody writes. Two
+//! things are done about it, independently of each other, each where [`crate::tuning`] says that it pays:
+//!
+//! | | where | instead |
+//! |---|---|---|
+//! | locals lie in the frame | locals × blocks, locals, references × calls | no SSA construction, no block parameters, one stack map for all calls |
+//! | [`Effort::Giant`] | instructions, blocks, values on the stack, loops around one another | no middle end, registers in one pass |
+//!
+//! What is decided depends on nothing but the module, so that the same module always becomes the same code.
+
+use crate::failure::Failure;
+use crate::isa::Effort;
+use crate::signature::parsed_type;
+use crate::tuning::{
+    FRAME_LOCALS, FRAME_LOCALS_BLOCKS, FRAME_REFERENCES_CALLS, GIANT_BLOCKS, GIANT_HEIGHT,
+    GIANT_INSTRUCTIONS, GIANT_LOOPS, MANY_LOCALS, MANY_LOCALS_BLOCKS,
+};
+use belljar_abi::gc;
+use belljar_compile::ModulePlan;
+use belljar_core::DefinedFuncIndex;
+use cranelift_codegen::ir::Type;
+use wasmparser::{BinaryReader, FunctionBody, Operator};
+
+/// What the translation of a function came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extent {
+    pub(crate) instructions: usize,
+    pub(crate) blocks: usize,
+    /// Values on the stack at once.
+    pub(crate) height: usize,
+    /// Loops around one another.
+    pub(crate) loops: u32,
+}
+
+impl Extent {
+    pub(crate) fn effort(&self, plan: &ModulePlan<'_>) -> Effort {
+        let is_giant = plan.tunables.giants
+            || self.instructions > GIANT_INSTRUCTIONS
+            || self.blocks > GIANT_BLOCKS
+            || self.height > GIANT_HEIGHT
+            || self.loops > GIANT_LOOPS;
+        if is_giant { Effort::Giant } else { Effort::Full }
+    }
+}
+
+/// Whether callees may be inlined into a function: not where that may make a giant of it, or the giant larger.
+pub(crate) fn takes_callees(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> bool {
+    plan.tunables.inlining && plan.module.facts(func).operators as usize <= GIANT_INSTRUCTIONS / 2
+}
+
+/// A local of a function whose locals lie in the frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FrameLocal {
+    pub(crate) ty: Type,
+    /// Whether the collector must know of it.
+    pub(crate) traced: bool,
+    /// Whether any instruction names it.
+    pub(crate) used: bool,
+}
+
+/// Parameters and locals of a function, if they are to lie in the frame.
+pub(crate) fn frame_locals(
+    plan: &ModulePlan<'_>,
+    func: DefinedFuncIndex,
+) -> Result<Option<Vec<FrameLocal>>, Failure> {
+    let facts = plan.module.facts(func);
+    let params = plan.module.func_type(plan.module.func_index(func)).params().len();
+    let locals = u64::from(facts.locals) + params as u64;
+    let may = plan.tunables.giants
+        || locals > FRAME_LOCALS
+        || locals * u64::from(facts.operators) > MANY_LOCALS_BLOCKS
+        || (plan.module.uses_heap() && locals * u64::from(facts.calls) > FRAME_REFERENCES_CALLS);
+    if !may {
+        return Ok(None);
+    }
+    let mut locals = declared(plan, func)?;
+    let blocks = survey(plan, func, &mut locals)?;
+    let count = locals.len() as u64;
+    let references = locals.iter().filter(|local| local.traced).count() as u64;
+    let lie_there = plan.tunables.giants
+        || count * blocks > FRAME_LOCALS_BLOCKS
+        || (count > MANY_LOCALS && count * blocks > MANY_LOCALS_BLOCKS)
+        || count > FRAME_LOCALS
+        || references * u64::from(facts.calls) > FRAME_REFERENCES_CALLS;
+    Ok(lie_there.then_some(locals))
+}
+
+fn body<'a>(plan: &ModulePlan<'a>, func: DefinedFuncIndex) -> FunctionBody<'a> {
+    let range = plan.module.body(func);
+    FunctionBody::new(BinaryReader::new(&plan.module.bytes()[range.clone()], range.start as u64))
+}
+
+fn declared(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> Result<Vec<FrameLocal>, Failure> {
+    let module = plan.module;
+    let local = |ty, traced| FrameLocal { ty, traced, used: false };
+    let params = module.func_type(module.func_index(func)).params().iter();
+    let mut locals: Vec<_> =
+        params.map(|ty| local(crate::signature::value_type(*ty), gc::is_traced(*ty, module))).collect();
+    for declared in body(plan, func).get_locals_reader()? {
+        let (count, ty) = declared?;
+        let traced =
+            ty.is_reference_type() && belljar_module::val_type(ty).is_ok_and(|ty| gc::is_traced(ty, module));
+        locals.extend(std::iter::repeat_n(local(parsed_type(ty), traced), count as usize));
+    }
+    Ok(locals)
+}
+
+/// Notes which locals are used, and counts the blocks and the branches between them.
+fn survey(plan: &ModulePlan<'_>, func: DefinedFuncIndex, locals: &mut [FrameLocal]) -> Result<u64, Failure> {
+    let mut blocks = 1;
+    for op in body(plan, func).get_operators_reader()? {
+        match op? {
+            Operator::LocalGet { local_index: i }
+            | Operator::LocalSet { local_index: i }
+            | Operator::LocalTee { local_index: i } => locals[i as usize].used = true,
+            Operator::If { .. } => blocks += 2,
+            Operator::BrTable { targets } => blocks += u64::from(targets.len()),
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::Else
+            | Operator::Br { .. }
+            | Operator::BrIf { .. }
+            | Operator::BrOnNull { .. }
+            | Operator::BrOnNonNull { .. }
+            | Operator::BrOnCast { .. }
+            | Operator::BrOnCastFail { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. }
+            | Operator::Catch { .. }
+            | Operator::CatchAll => blocks += 1,
+            _ => {}
+        }
+    }
+    Ok(blocks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Isas;
+    use crate::translate::translate;
+    use crate::workspace::Workspace;
+    use belljar_compile::Tunables;
+    use belljar_module::{WasmFeatures, validate};
+
+    /// How the first function of a module is compiled: what effort it is worth, and whether its locals lie in the frame.
+    fn settings(wat: &str) -> (Effort, bool) {
+        let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap();
+        let plan = ModulePlan::new(&module, Tunables::default());
+        let (func, isas) = (DefinedFuncIndex::new(0), Isas::for_host().unwrap());
+        let extent = translate(&mut Workspace::new(), &isas, &plan, func).unwrap().extent;
+        (extent.effort(&plan), frame_locals(&plan, func).unwrap().is_some())
+    }
+
+    fn func(locals: usize, body: &str) -> String {
+        let heads = "(type $s (struct)) (import \"\" \"f\" (func $f))";
+        format!("(module {heads} (func (param i32) (local{}) {body}))", " i32".repeat(locals))
+    }
+
+    #[test]
+    fn what_people_write_gets_the_full_settings() {
+        // As large as the largest function of CPython, in each respect.
+        let ifs =
+            "(if (local.get 1) (then (local.set 2 (i32.mul (local.get 2) (local.get 3)))))".repeat(6_000);
+        let loops = format!("{} {}", "loop ".repeat(10), "end ".repeat(10));
+        let stack = format!("{} {}", "local.get 0 ".repeat(60), "drop ".repeat(60));
+        assert_eq!(settings(&func(190, &(ifs + &loops + &stack))), (Effort::Full, false));
+    }
+
+    #[test]
+    fn each_way_to_be_a_giant_is_noticed() {
+        let straight = "(local.set 0 (i32.mul (local.get 0) (local.get 0)))".repeat(GIANT_INSTRUCTIONS + 1);
+        let ifs = "(if (local.get 0) (then nop))".repeat(GIANT_BLOCKS / 2 + 1);
+        let depth = GIANT_LOOPS as usize + 1;
+        let loops = format!("{} {}", "loop ".repeat(depth), "end ".repeat(depth));
+        let values = GIANT_HEIGHT + 1;
+        let stack = format!("{} {}", "local.get 0 ".repeat(values), "drop ".repeat(values));
+        for body in [straight, ifs, loops, stack] {
+            assert_eq!(settings(&func(0, &body)), (Effort::Giant, false), "{}", &body[..40]);
+        }
+    }
+
+    #[test]
+    fn locals_that_would_be_too_many_values_lie_in_the_frame() {
+        let blocks = |count| "(if (local.get 1) (then nop))".repeat(count);
+        let calls = "(call $f)".repeat(1_000);
+        let references =
+            |count| func(0, &calls).replace("(local)", &format!("(local{})", " (ref null $s)".repeat(count)));
+        let few = MANY_LOCALS as usize / 2;
+        for (wat, lie_there) in [
+            (func(FRAME_LOCALS as usize, "nop"), true),
+            (func(MANY_LOCALS as usize, "nop"), false),
+            (
+                func(MANY_LOCALS as usize, &blocks(MANY_LOCALS_BLOCKS as usize / MANY_LOCALS as usize / 2)),
+                true,
+            ),
+            (func(few, &blocks(MANY_LOCALS_BLOCKS as usize / few / 2)), false),
+            (func(few, &blocks(FRAME_LOCALS_BLOCKS as usize / few / 2)), true),
+            (references(101), true),
+            (references(90), false),
+        ] {
+            assert_eq!(settings(&wat), (Effort::Full, lie_there), "{}", &wat[..wat.len().min(300)]);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Locals that lie in the frame, of functions that have too many to be values: see [`crate::giant`].
+//!
+//! ```text
+//!   references, 4 bytes each │ others, each at a multiple of its size
+//! ```
+//!
+//! All references lie next to each other and hold something valid from the function's start on, so that one mark in each
+//! call's stack map stands for all of them.
+
+use super::translator::Translator;
+use crate::giant::FrameLocal;
+use crate::region::Region;
+use crate::signature::ADDRESS;
+use cranelift_codegen::ir::{
+    InstBuilder, StackSlot, StackSlotData, StackSlotKind, Type, UserStackMapEntry, Value, types,
+};
+
+/// Bytes of a reference.
+pub(crate) const REFERENCE: u32 = 4;
+
+/// The type that the mark for all references has in stack maps; no reference has it.
+pub(crate) const MARK: Type = types::I64;
+
+/// Where the locals of the function that is compiled lie.
+pub(super) struct FrameLocals {
+    slot: StackSlot,
+    /// Of each local that is used.
+    places: Vec<Option<Place>>,
+    /// References at the slot's beginning.
+    references: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    offset: i32,
+    ty: Type,
+    traced: bool,
+}
+
+impl Translator<'_> {
+    /// Makes room for locals in the frame.
+    pub(super) fn place_locals(&mut self, locals: &[FrameLocal]) {
+        let mut places = vec![None; locals.len()];
+        let mut end = 0;
+        let mut place = |wanted: fn(&FrameLocal) -> bool| {
+            for (local, place) in
+                locals.iter().zip(&mut places).filter(|(local, _)| local.used && wanted(local))
+            {
+                end = u32::next_multiple_of(end, local.ty.bytes());
+                *place = Some(Place { offset: end as i32, ty: local.ty, traced: local.traced });
+                end += local.ty.bytes();
+            }
+            end
+        };
+        let references = place(|local| local.traced) / REFERENCE;
+        let size = place(|local| !local.traced);
+        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size.max(1), 4);
+        let slot = self.b.create_sized_stack_slot(data);
+        self.frame_locals = Some(FrameLocals { slot, places, references });
+    }
+
+    fn place_of(&self, local: usize) -> Option<(StackSlot, Place)> {
+        let locals = self.frame_locals.as_ref()?;
+        Some((locals.slot, locals.places[local]?))
+    }
+
+    /// The value of a local that lies in the frame.
+    pub(super) fn load_local(&mut self, local: usize) -> Option<Value> {
+        let (slot, place) = self.place_of(local)?;
+        let flags = self.regions.trusted(self.b.func, Region::LOCAL);
+        let address = self.b.ins().stack_addr(ADDRESS, slot, 0);
+        let value = self.b.ins().load(place.ty, flags, address, place.offset);
+        self.track_if(place.traced, value);
+        Some(value)
+    }
+
+    pub(super) fn store_local(&mut self, local: usize, value: Value) {
+        let Some((slot, place)) = self.place_of(local) else { return };
+        let flags = self.regions.trusted(self.b.func, Region::LOCAL);
+        let address = self.b.ins().stack_addr(ADDRESS, slot, 0);
+        self.b.ins().store(flags, value, address, place.offset);
+    }
+
+    /// Has every call's stack map name the references in the frame; how many there are.
+    pub(super) fn mark_references(&mut self) -> u32 {
+        let Some(FrameLocals { slot, references, .. }) = self.frame_locals else { return 0 };
+        if references == 0 {
+            return 0;
+        }
+        let func = &mut *self.b.func;
+        let mut next_block = func.layout.entry_block();
+        while let Some(block) = next_block {
+            next_block = func.layout.next_block(block);
+            let mut next = func.layout.first_inst(block);
+            while let Some(inst) = next {
+                next = func.layout.next_inst(inst);
+                if func.dfg.insts[inst].opcode().is_safepoint() {
+                    let mark = UserStackMapEntry { ty: MARK, slot, offset: 0 };
+                    func.dfg.append_user_stack_map_entry(inst, mark);
+                }
+            }
+        }
+        references
+    }
+}
