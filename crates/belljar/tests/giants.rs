@@ -337,7 +337,8 @@ fn a_trap_in_a_giant_is_at_its_place() {
 #[test]
 fn several_giants_in_one_module() {
     let nops = "nop ".repeat(530_000);
-    let giants: String = (0..5).map(|i| format!("(func $g{i} (result i32) {nops} i32.const {i})\n")).collect();
+    let giants: String =
+        (0..5).map(|i| format!("(func $g{i} (result i32) {nops} i32.const {i})\n")).collect();
     let sum: String = (0..5).map(|i| format!("i32.const 10 i32.mul call $g{i} i32.add\n")).collect();
     let wat = format!("(module {giants} (func (export \"f\") (param i32) (result i32) local.get 0 {sum}))");
     assert_eq!(run(Config::new().compiler_inlining(false), &wat).unwrap(), 701_234);
