@@ -9,7 +9,8 @@ use belljar_fuzz::{FUEL, Family, Mode, engine, generate, lengthened, store};
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let bytes = lengthened(bytes);
     let mut u = Unstructured::new(&bytes);
-    let mode = Mode { reserved: u.arbitrary().unwrap_or(true), ..Mode::PLAIN };
+    let mut some = || u.arbitrary().unwrap_or(true);
+    let mode = Mode { reserved: some(), giants: some(), ..Mode::PLAIN };
     let Ok(generated) = generate(&mut u, Family::Imports, mode.counts_steps) else { return };
     let engine = engine(mode);
     let module = Module::new(engine, &generated.wasm).expect("a valid module compiles");

@@ -33,6 +33,8 @@ pub struct Mode {
     /// The module counts its steps itself and stops where it did in any other engine. Otherwise the engines count
     /// fuel, each in its own way, and the code is what a compiler would have made.
     pub counts_steps: bool,
+    /// Everything is compiled as functions are that are too large for the usual settings.
+    pub giants: bool,
     /// Engines make NaNs canonical.
     #[arbitrary(value = true)]
     pub canonical_nans: bool,
@@ -41,16 +43,16 @@ pub struct Mode {
 impl Mode {
     /// As a number below [`Mode::COUNT`].
     pub fn index(self) -> usize {
-        let bits = [self.reserved, self.gc_stress, self.counts_steps, self.canonical_nans];
+        let bits = [self.reserved, self.gc_stress, self.counts_steps, self.giants, self.canonical_nans];
         bits.into_iter().fold(0, |index, bit| index << 1 | usize::from(bit))
     }
 
     /// Fuel is counted and nothing else is special.
     pub const PLAIN: Self =
-        Self { reserved: true, gc_stress: false, counts_steps: false, canonical_nans: false };
+        Self { reserved: true, gc_stress: false, counts_steps: false, giants: false, canonical_nans: false };
 
     /// How many there are.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 32;
 }
 
 /// A valid module.

@@ -25,6 +25,7 @@ pub fn engine(mode: Mode) -> &'static Engine {
             .consume_fuel(!mode.counts_steps)
             .memory_reservation(mode.reserved)
             .gc_stress(mode.gc_stress)
+            .compile_as_giants(mode.giants)
             .cranelift_nan_canonicalization(mode.canonical_nans)
             .relaxed_simd_deterministic(true)
             .max_wasm_stack(crate::STACK);
