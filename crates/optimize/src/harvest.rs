@@ -2,35 +2,20 @@
 
 use crate::failure::Failure;
 use crate::isa::Effort;
+use crate::name;
 use crate::polish::{keep_positions, polish};
 use crate::translate::{MARK, REFERENCE, Translated};
 use crate::trap_code;
 use crate::workspace::Workspace;
-use belljar_abi::{
-    CompiledFunction, HandlerRow, PosRow, Reloc, RelocTarget, SourcePos, StackMapRow, StackSlot, TrapSite,
-};
-use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex, Trap};
+use belljar_abi::{CompiledFunction, HandlerRow, PosRow, Reloc, SourcePos, StackMapRow, StackSlot, TrapSite};
+use belljar_core::{CodeOffset, Trap};
 use cranelift_codegen::binemit::Reloc as MachineReloc;
+use cranelift_codegen::ir::ExternalName;
 use cranelift_codegen::ir::function::FunctionParameters;
-use cranelift_codegen::ir::{ExternalName, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{
     CompiledCode, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
 };
-
-/// Namespace of a name that stands for a defined function.
-const FUNC: u32 = 0;
-/// Namespace of a name that stands for a read-only table.
-const READ_ONLY_TABLE: u32 = 2;
-
-/// The name by which code refers to a target.
-pub(crate) fn name(target: RelocTarget) -> UserExternalName {
-    match target {
-        RelocTarget::Func(f) => UserExternalName::new(FUNC, f.0),
-        RelocTarget::Thunk(n) => UserExternalName::new(1, n),
-        RelocTarget::ReadOnlyTable(t) => UserExternalName::new(READ_ONLY_TABLE, t.0),
-    }
-}
 
 /// Runs Cranelift over the function in the workspace, and the polishing passes between its halves. Code before
 /// the first positioned instruction belongs to `start`.
@@ -125,12 +110,7 @@ fn convert(reloc: &FinalizedMachReloc, params: &FunctionParameters) -> Result<Re
     if !matches!(reloc.kind, MachineReloc::X86CallPCRel4 | MachineReloc::X86PCRel4) {
         return Err(unexpected());
     }
-    let name = &params.user_named_funcs()[user];
-    let target = match name.namespace {
-        FUNC => RelocTarget::Func(DefinedFuncIndex(name.index)),
-        READ_ONLY_TABLE => RelocTarget::ReadOnlyTable(TableIndex(name.index)),
-        _ => RelocTarget::Thunk(name.index),
-    };
+    let target = name::target(&params.user_named_funcs()[user]);
     Ok(Reloc { offset: reloc.offset, target, addend: reloc.addend })
 }
 

@@ -10,10 +10,12 @@
 //! ```
 
 mod failure;
+mod function;
 mod giant;
 mod harvest;
 mod isa;
 mod memo;
+mod name;
 mod polish;
 mod region;
 mod signature;
@@ -84,7 +86,7 @@ impl Tier for Optimizer {
         plan: &ModulePlan<'_>,
         func: DefinedFuncIndex,
     ) -> Result<CompiledFunction, CompileError> {
-        self.compile(|workspace, isas| translate::function(workspace, isas, plan, func))
+        self.compile(|workspace, isas| function::function(workspace, isas, plan, func))
             .map_err(|f| f.in_function(plan.module.func_index(func)))
     }
 

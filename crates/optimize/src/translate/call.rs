@@ -4,7 +4,7 @@ use super::activation::Place;
 use super::handler::HandlerId;
 use super::translator::Translator;
 use crate::failure::Failure;
-use crate::harvest;
+use crate::name;
 use crate::signature;
 use crate::signature::ADDRESS;
 use belljar_abi::RelocTarget;
@@ -119,7 +119,7 @@ impl Translator<'_> {
             return known;
         }
         let signature = self.import_type(ty);
-        let name = self.b.func.declare_imported_user_function(harvest::name(RelocTarget::Func(func)));
+        let name = self.b.func.declare_imported_user_function(name::of(RelocTarget::Func(func)));
         let callee = self.b.import_function(ExtFuncData {
             name: ExternalName::user(name),
             signature,

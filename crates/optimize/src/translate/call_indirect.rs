@@ -10,7 +10,7 @@ use super::translator::Translator;
 use crate::region::Region;
 use crate::signature::ADDRESS;
 use crate::tuning::TABLE_INDEX_GUARD;
-use crate::{harvest, trap_code};
+use crate::{name, trap_code};
 use belljar_abi::{FuncObject, ReadOnlyEntry, RelocTarget};
 use belljar_compile::ReadOnlyTable;
 use belljar_core::{FuncIndex, TableIndex, Trap, TypeIndex};
@@ -133,7 +133,7 @@ impl Translator<'_> {
 
     /// Address of a read-only table's entry.
     fn entry(&mut self, table: TableIndex, index: Value) -> Value {
-        let name = harvest::name(RelocTarget::ReadOnlyTable(table));
+        let name = name::of(RelocTarget::ReadOnlyTable(table));
         let name = self.b.func.declare_imported_user_function(name);
         let symbol = self.b.create_global_value(GlobalValueData::Symbol {
             name: ExternalName::user(name),

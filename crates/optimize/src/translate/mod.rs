@@ -48,30 +48,15 @@ pub(crate) use scratch::Scratch;
 
 use crate::failure::Failure;
 use crate::giant::{frame_locals, takes_callees};
-use crate::harvest::harvest;
 use crate::isa::{Effort, Isas};
 use crate::signature;
 use crate::workspace::Workspace;
-use belljar_abi::{CompiledFunction, SourcePos};
 use belljar_compile::ModulePlan;
 use belljar_core::DefinedFuncIndex;
 use cranelift_codegen::ir::UserFuncName;
 use cranelift_frontend::FunctionBuilder;
 pub(crate) use translator::Translated;
 use translator::Translator;
-
-/// Compiles one defined function.
-pub(crate) fn function(
-    workspace: &mut Workspace,
-    isas: &Isas,
-    plan: &ModulePlan<'_>,
-    func: DefinedFuncIndex,
-) -> Result<CompiledFunction, Failure> {
-    let translated = translate(workspace, isas, plan, func)?;
-    let effort = translated.extent.effort(plan);
-    let start = SourcePos(plan.module.body(func).start as u32);
-    harvest(workspace, isas.get(plan.tunables.canonical_nans, effort), effort, start, translated)
-}
 
 /// Makes Cranelift's function of one defined function.
 pub(crate) fn translate(
