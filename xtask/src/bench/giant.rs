@@ -86,29 +86,33 @@ impl Text {
         self.state as usize % limit
     }
 
-    /// `(local …)` for some locals after the one parameter, and first values for them.
-    fn declare(&mut self, locals: usize) {
-        put!(self, "(local{})", " i32".repeat(locals));
-    }
-
-    fn initialize(&mut self, locals: usize) {
+    /// The function's head, behind other fields of the module, with some locals after the one parameter and first
+    /// values for them.
+    fn begin(&mut self, fields: &str, locals: usize) {
+        put!(self, "{fields} {HEAD} (local{})", " i32".repeat(locals));
         for local in 1..=locals {
             let factor = self.below(1000) + 10;
             put!(self, "local.get 0 i32.const {factor} i32.mul local.set {local}");
         }
     }
 
-    /// Leaves the sum of some locals on the stack.
-    fn sum(&mut self, locals: usize) {
+    /// The function's end, which gives the sum of some locals.
+    fn end(&mut self, locals: usize) {
         put!(self, "i32.const 0");
         for local in 1..=locals {
             put!(self, "local.get {local} i32.add");
         }
+        put!(self, ")");
+    }
+
+    /// Some of the locals.
+    fn some<const N: usize>(&mut self, locals: usize) -> [usize; N] {
+        std::array::from_fn(|_| self.below(locals) + 1)
     }
 
     /// An assignment of a local from two others.
     fn assign(&mut self, locals: usize) {
-        let (to, x, y) = (self.below(locals) + 1, self.below(locals) + 1, self.below(locals) + 1);
+        let [to, x, y] = self.some(locals);
         let operation = ["add", "sub", "xor", "mul"][self.below(4)];
         put!(self, "local.get {x} local.get {y} i32.{operation} local.set {to}");
     }
@@ -118,18 +122,15 @@ const HEAD: &str = "(func (export \"f\") (param i32) (result i32)";
 
 fn straight(text: &mut Text, size: usize) {
     const LOCALS: usize = 60;
-    put!(text, "(memory 1) {HEAD}");
-    text.declare(LOCALS);
-    text.initialize(LOCALS);
+    text.begin("(memory 1)", LOCALS);
     for _ in 0..size.saturating_sub(6 * LOCALS) / 11 {
         text.assign(LOCALS);
-        let (address, value) = (text.below(LOCALS) + 1, text.below(LOCALS) + 1);
+        let [address, value] = text.some(LOCALS);
         let offset = text.below(4096);
         put!(text, "local.get {address} i32.const 65535 i32.and local.get {value}");
         put!(text, "local.get {address} i32.load16_u offset={offset} i32.add i32.store8 offset={offset}");
     }
-    text.sum(LOCALS);
-    put!(text, ")");
+    text.end(LOCALS);
 }
 
 fn alive(text: &mut Text, size: usize) {
@@ -153,27 +154,22 @@ fn constants(text: &mut Text, size: usize) {
 
 fn nested_blocks(text: &mut Text, size: usize) {
     const LOCALS: usize = 10;
-    put!(text, "{HEAD}");
-    text.declare(LOCALS);
-    text.initialize(LOCALS);
+    text.begin("", LOCALS);
     put!(text, "{}", "block ".repeat(size));
     for left in (1..=size).rev() {
         text.assign(LOCALS);
         let (condition, depth) = (text.below(LOCALS) + 1, text.below(left));
         put!(text, "local.get {condition} br_if {depth} end");
     }
-    text.sum(LOCALS);
-    put!(text, ")");
+    text.end(LOCALS);
 }
 
 fn nested_ifs(text: &mut Text, size: usize) {
     const LOCALS: usize = 10;
-    put!(text, "{HEAD}");
-    text.declare(LOCALS);
-    text.initialize(LOCALS);
+    text.begin("", LOCALS);
     for _ in 0..size {
         text.assign(LOCALS);
-        let condition = text.below(LOCALS) + 1;
+        let [condition] = text.some(LOCALS);
         put!(text, "local.get {condition} if");
     }
     for _ in 0..size {
@@ -181,25 +177,21 @@ fn nested_ifs(text: &mut Text, size: usize) {
         text.assign(LOCALS);
         put!(text, "end");
     }
-    text.sum(LOCALS);
-    put!(text, ")");
+    text.end(LOCALS);
 }
 
 fn ifs(text: &mut Text, size: usize) {
     const LOCALS: usize = 20;
-    put!(text, "{HEAD}");
-    text.declare(LOCALS);
-    text.initialize(LOCALS);
+    text.begin("", LOCALS);
     for _ in 0..size {
-        let condition = text.below(LOCALS) + 1;
+        let [condition] = text.some(LOCALS);
         put!(text, "local.get {condition} if");
         text.assign(LOCALS);
         put!(text, "else");
         text.assign(LOCALS);
         put!(text, "end");
     }
-    text.sum(LOCALS);
-    put!(text, ")");
+    text.end(LOCALS);
 }
 
 fn loops(text: &mut Text, size: usize) {
@@ -213,21 +205,18 @@ fn nested_loops(text: &mut Text, size: usize) {
 
 fn loops_of_depth(text: &mut Text, count: usize, depth: usize) {
     const LOCALS: usize = 12;
-    put!(text, "{HEAD}");
-    text.declare(LOCALS);
-    text.initialize(LOCALS);
+    text.begin("", LOCALS);
     for _ in 0..count {
         for _ in 0..depth {
             put!(text, "loop");
             text.assign(LOCALS);
         }
         for _ in 0..depth {
-            let counter = text.below(LOCALS) + 1;
+            let [counter] = text.some(LOCALS);
             put!(text, "local.get {counter} i32.const 1 i32.sub local.tee {counter} br_if 0 end");
         }
     }
-    text.sum(LOCALS);
-    put!(text, ")");
+    text.end(LOCALS);
 }
 
 fn cases(text: &mut Text, size: usize) {
@@ -239,9 +228,7 @@ fn locals_cases(text: &mut Text, size: usize) {
 }
 
 fn cases_over(text: &mut Text, cases: usize, locals: usize) {
-    put!(text, "{HEAD}");
-    text.declare(locals);
-    text.initialize(locals);
+    text.begin("", locals);
     put!(text, "loop block {}", "block ".repeat(cases));
     let labels: String = (0..cases).map(|i| format!("{i} ")).collect();
     put!(text, "local.get 1 br_table {labels} {cases}");
@@ -251,8 +238,7 @@ fn cases_over(text: &mut Text, cases: usize, locals: usize) {
         put!(text, "br {}", left + 1);
     }
     put!(text, "end end");
-    text.sum(locals);
-    put!(text, ")");
+    text.end(locals);
 }
 
 fn table(text: &mut Text, size: usize) {
@@ -273,60 +259,49 @@ fn table(text: &mut Text, size: usize) {
 }
 
 fn locals(text: &mut Text, size: usize) {
-    put!(text, "(import \"m\" \"f\" (func $f (param i32) (result i32))) {HEAD}");
-    text.declare(size);
-    text.initialize(size);
+    text.begin("(import \"m\" \"f\" (func $f (param i32) (result i32)))", size);
     for _ in 0..size / 5 {
-        let (local, argument) = (text.below(size) + 1, text.below(size) + 1);
+        let [local, argument] = text.some(size);
         put!(text, "local.get {argument} call $f local.set {local}");
         put!(text, "local.get {local} if");
         text.assign(size);
         put!(text, "end");
     }
-    text.sum(size);
-    put!(text, ")");
+    text.end(size);
 }
 
 fn locals_loops(text: &mut Text, size: usize) {
-    put!(text, "{HEAD}");
-    text.declare(size);
-    text.initialize(size);
+    text.begin("", size);
     for _ in 0..size {
         put!(text, "loop");
         (0..3).for_each(|_| text.assign(size));
-        let counter = text.below(size) + 1;
+        let [counter] = text.some(size);
         put!(text, "local.get {counter} br_if 0 end");
     }
-    text.sum(size);
-    put!(text, ")");
+    text.end(size);
 }
 
 fn calls(text: &mut Text, size: usize) {
     const LOCALS: usize = 20;
-    put!(text, "(import \"m\" \"f\" (func $f (param i32 i32) (result i32))) {HEAD}");
-    text.declare(LOCALS);
-    text.initialize(LOCALS);
+    text.begin("(import \"m\" \"f\" (func $f (param i32 i32) (result i32)))", LOCALS);
     for _ in 0..size {
-        let (to, x, y) = (text.below(LOCALS) + 1, text.below(LOCALS) + 1, text.below(LOCALS) + 1);
+        let [to, x, y] = text.some(LOCALS);
         put!(text, "local.get {x} local.get {y} call $f local.set {to}");
     }
-    text.sum(LOCALS);
-    put!(text, ")");
+    text.end(LOCALS);
 }
 
 fn inlined(text: &mut Text, size: usize) {
     const LOCALS: usize = 20;
-    put!(text, "(func $f (param i32 i32) (result i32) (local i32)");
-    put!(text, "local.get 0 if local.get 1 local.set 2 else local.get 0 local.set 2 end");
-    put!(text, "local.get 2 local.get 0 i32.add) {HEAD}");
-    text.declare(LOCALS);
-    text.initialize(LOCALS);
+    const CALLEE: &str = "(func $f (param i32 i32) (result i32) (local i32)
+        local.get 0 if local.get 1 local.set 2 else local.get 0 local.set 2 end
+        local.get 2 local.get 0 i32.add)";
+    text.begin(CALLEE, LOCALS);
     for _ in 0..size {
-        let (to, x, y) = (text.below(LOCALS) + 1, text.below(LOCALS) + 1, text.below(LOCALS) + 1);
+        let [to, x, y] = text.some(LOCALS);
         put!(text, "local.get {x} local.get {y} call $f local.set {to}");
     }
-    text.sum(LOCALS);
-    put!(text, ")");
+    text.end(LOCALS);
 }
 
 fn references(text: &mut Text, size: usize) {
@@ -337,7 +312,7 @@ fn references(text: &mut Text, size: usize) {
     }
     for _ in 0..size {
         put!(text, "local.get 0 call $f");
-        let (local, other) = (text.below(size) + 1, text.below(size) + 1);
+        let [local, other] = text.some(size);
         put!(text, "local.get 0 if local.get {local} local.set {other} end");
     }
     put!(text, "i32.const 0");
@@ -347,35 +322,31 @@ fn references(text: &mut Text, size: usize) {
     put!(text, ")");
 }
 
+const THROWS: &str = "(import \"m\" \"f\" (func $f (param i32) (result i32))) (tag $t (param i32))";
+
 fn try_tables(text: &mut Text, size: usize) {
     const LOCALS: usize = 20;
-    put!(text, "(import \"m\" \"f\" (func $f (param i32) (result i32))) {HEAD}");
-    text.declare(LOCALS);
-    text.initialize(LOCALS);
+    text.begin(THROWS, LOCALS);
     for _ in 0..size {
-        let (to, x, y) = (text.below(LOCALS) + 1, text.below(LOCALS) + 1, text.below(LOCALS) + 1);
+        let [to, x, y] = text.some(LOCALS);
         put!(text, "block (result i32) try_table (catch $t 0)");
         put!(text, "local.get {x} call $f local.set {to} end");
         put!(text, "local.get {y} end local.set {to}");
     }
-    text.sum(LOCALS);
-    put!(text, ") (tag $t (param i32))");
+    text.end(LOCALS);
 }
 
 fn nested_try_tables(text: &mut Text, size: usize) {
     const LOCALS: usize = 10;
-    put!(text, "(import \"m\" \"f\" (func $f (param i32) (result i32))) {HEAD}");
-    text.declare(LOCALS);
-    text.initialize(LOCALS);
+    text.begin(THROWS, LOCALS);
     for _ in 0..size {
-        let (to, x) = (text.below(LOCALS) + 1, text.below(LOCALS) + 1);
+        let [to, x] = text.some(LOCALS);
         put!(text, "block (result i32) try_table (catch $t 0)");
         put!(text, "local.get {x} call $f local.set {to}");
     }
     for _ in 0..size {
-        let to = text.below(LOCALS) + 1;
+        let [to] = text.some(LOCALS);
         put!(text, "end i32.const 5 end local.set {to}");
     }
-    text.sum(LOCALS);
-    put!(text, ") (tag $t (param i32))");
+    text.end(LOCALS);
 }
