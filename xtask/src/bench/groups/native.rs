@@ -5,16 +5,36 @@ use crate::bench::contender::Contender;
 use crate::bench::groups::exec;
 use crate::bench::item::{Attempt, Entry};
 use crate::bench::place::Place;
-use anyhow::Result;
+use crate::bench::ubench;
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::process::Command;
 
 pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
-    let mut entries = exec::kernels(place, contenders);
-    for entry in &mut entries {
-        if let Entry::Item(item) = entry {
-            let words = vec![item.name.clone()];
-            let native = Attempt { contender: Contender::Native, binary: Binary::NativeUbench, words };
-            item.attempts.push(native);
+    let native = match ubench::build_native(place) {
+        Ok(native) => native,
+        Err(error) => {
+            return Ok(vec![Entry::Skipped { name: "native".into(), reason: format!("{error:#}") }]);
         }
+    };
+    exec::kernels(place, contenders).into_iter().map(|entry| beside_native(entry, &native)).collect()
+}
+
+/// The item with the native program beside it, unless that is another task: compilers do not agree on every last bit
+/// of floating point.
+fn beside_native(entry: Entry, native: &Path) -> Result<Entry> {
+    let Entry::Item(mut item) = entry else { return Ok(entry) };
+    let words = vec![item.name.clone()];
+    let output = Command::new(native).args(&words).output().context("the native kernels cannot be run")?;
+    if item
+        .expected
+        .stdout
+        .as_ref()
+        .is_some_and(|expected| expected.trim_ascii() != output.stdout.trim_ascii())
+    {
+        let reason = "what the C compiler here makes of it computes something else".into();
+        return Ok(Entry::Skipped { name: item.name, reason });
     }
-    Ok(entries)
+    item.attempts.push(Attempt { contender: Contender::Native, binary: Binary::NativeUbench, words });
+    Ok(Entry::Item(item))
 }
