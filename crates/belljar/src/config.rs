@@ -2,6 +2,7 @@
 
 use belljar_compile::Tunables;
 use belljar_module::WasmFeatures;
+use bytes::Bytes;
 
 /// How an [`crate::Engine`] compiles and runs.
 ///
@@ -181,8 +182,8 @@ pub struct DisabledFeatures {
 
 impl DisabledFeatures {
     /// Why a module that was refused under `features` was, if it is valid with more of them.
-    pub(crate) fn of(binary: &[u8], features: WasmFeatures) -> Option<Self> {
-        let is_valid = |features| belljar_module::validate(binary.into(), features).is_ok();
+    pub(crate) fn of(binary: &Bytes, features: WasmFeatures) -> Option<Self> {
+        let is_valid = |features| belljar_module::validate(binary.clone(), features).is_ok();
         let all = features | everything();
         if !is_valid(all) {
             return None;

@@ -2,7 +2,7 @@
 
 use crate::{Config, Result};
 use belljar_abi::CompiledFunction;
-use belljar_compile::{MemoryAccess, Tier, TrampolineKind, Tunables};
+use belljar_compile::{Compiler, MemoryAccess, Tier, TrampolineKind, Tunables};
 use belljar_core::FuncType;
 use belljar_optimize::Optimizer;
 use belljar_vm::{Direction, Runtime, TrampolineSource};
@@ -18,8 +18,7 @@ pub struct Engine {
 
 struct Inner {
     config: Config,
-    tunables: Tunables,
-    tier: Arc<dyn Tier>,
+    compiler: Compiler,
     runtime: Arc<Runtime>,
 }
 
@@ -65,7 +64,8 @@ impl Engine {
         let trampolines = Box::new(Trampolines(tier.clone()));
         let counts_epochs = tunables.epoch_interruption;
         let runtime = Runtime::new(config.max_wasm_stack, config.gc_stress, counts_epochs, trampolines)?;
-        let inner = Inner { config: config.clone(), tunables, tier, runtime };
+        let compiler = Compiler { features: config.features, tunables, tier };
+        let inner = Inner { config: config.clone(), compiler, runtime };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -85,17 +85,14 @@ impl Engine {
         Arc::ptr_eq(&a.inner, &b.inner)
     }
 
-    pub(crate) fn tunables(&self) -> Tunables {
-        self.inner.tunables
+    /// What compiles its modules.
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.inner.compiler
     }
 
     /// Whether memories are to get all the address space that they may need.
     pub(crate) fn reserves_memory(&self) -> bool {
-        self.inner.tunables.memory_access == MemoryAccess::Reserved
-    }
-
-    pub(crate) fn tier(&self) -> &dyn Tier {
-        &*self.inner.tier
+        self.inner.compiler.tunables.memory_access == MemoryAccess::Reserved
     }
 
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {

@@ -3,8 +3,11 @@
 use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{Engine, Result};
 use anyhow::Context;
-use belljar_compile::{MemoryAccess, ModulePlan, Tunables};
-use belljar_vm::LoadedModule;
+use belljar_compile::{BuildError, Compiler, MemoryAccess, Tunables};
+use belljar_module::{ModuleError, WasmFeatures};
+use belljar_vm::{CodeImage, LoadedModule, PrivateCopy};
+use bytes::Bytes;
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -51,8 +54,12 @@ impl Module {
     ///
     /// As [`Module::new`].
     pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
-        let described = Arc::new(validate(engine, binary)?);
-        let code = load(engine, &described, engine.tunables())?;
+        Self::of_binary(engine, Bytes::copy_from_slice(binary))
+    }
+
+    fn of_binary(engine: &Engine, binary: Bytes) -> Result<Self> {
+        let (described, image) = build(engine.compiler(), binary)?;
+        let code = load(engine, &described, image, engine.reserves_memory())?;
         let inner = Inner { engine: engine.clone(), described, code, checked: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -65,8 +72,12 @@ impl Module {
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-        let binary = to_binary(&bytes, Some(path))?;
-        Self::from_binary(engine, &binary).with_context(|| format!("could not compile {}", path.display()))
+        let binary = match to_binary(&bytes, Some(path))? {
+            Cow::Owned(binary) => binary,
+            Cow::Borrowed(_) => bytes,
+        };
+        Self::of_binary(engine, binary.into())
+            .with_context(|| format!("could not compile {}", path.display()))
     }
 
     /// Checks a binary without compiling it.
@@ -115,7 +126,7 @@ impl Module {
             .custom_sections()
             .iter()
             .filter(move |(n, _)| &**n == name)
-            .map(|(_, range)| &described.bytes()[range.clone()])
+            .map(|(_, range)| described.custom_section_bytes(range))
     }
 
     /// The engine that compiled it.
@@ -132,25 +143,54 @@ impl Module {
         if let Some(code) = self.inner.checked.get() {
             return Ok(code.clone());
         }
-        let tunables = Tunables { memory_access: MemoryAccess::Checked, ..self.inner.engine.tunables() };
-        let code = load(&self.inner.engine, &self.inner.described, tunables)?;
+        let Inner { engine, described, .. } = &*self.inner;
+        let binary = described.binary().whole().context(
+            "memories of full size cannot be had here, and the compiled module does not hold the wasm from which it could \
+             be compiled anew: allow the process more address space, or compile it with its source embedded",
+        )?;
+        let compiler = engine.compiler();
+        let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
+        let (described, image) = build(&Compiler { tunables, ..compiler.clone() }, binary.clone())?;
+        let code = load(engine, &described, image, false)?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }
 }
 
 fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
     let features = engine.config().features;
-    belljar_module::validate(binary.into(), features).map_err(|error| {
-        let error = crate::Error::from(error);
-        match crate::DisabledFeatures::of(binary, features) {
-            Some(disabled) => error.context(disabled),
-            None => error,
-        }
-    })
+    let binary = Bytes::copy_from_slice(binary);
+    belljar_module::validate(binary.clone(), features).map_err(|error| invalid(error, &binary, features))
+}
+
+/// A binary's refusal, with the features that it needs and that are off.
+fn invalid(error: ModuleError, binary: &Bytes, features: WasmFeatures) -> crate::Error {
+    let error = crate::Error::from(error);
+    match crate::DisabledFeatures::of(binary, features) {
+        Some(disabled) => error.context(disabled),
+        None => error,
+    }
+}
+
+fn build(compiler: &Compiler, binary: Bytes) -> Result<(Arc<belljar_module::Module>, Arc<CodeImage>)> {
+    let (module, image) = compiler.build(binary.clone()).map_err(|error| match error {
+        BuildError::Module(error) => invalid(error, &binary, compiler.features),
+        BuildError::Compile(error) => error.into(),
+    })?;
+    let copy = PrivateCopy::of(&image).context("the machine has no room for the module's code")?;
+    Ok((Arc::new(module), CodeImage::new(copy)?))
+}
+
+fn load(
+    engine: &Engine,
+    described: &Arc<belljar_module::Module>,
+    image: Arc<CodeImage>,
+    reserved: bool,
+) -> Result<Arc<LoadedModule>> {
+    LoadedModule::new(engine.runtime(), described.clone(), image, reserved)
 }
 
 /// Whatever the input is, as a binary.
-fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<std::borrow::Cow<'a, [u8]>> {
+fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<Cow<'a, [u8]>> {
     // What is not text is left to validation, whose errors are about binaries.
     let is_text = !bytes.starts_with(b"\0") && !bytes.is_empty() && std::str::from_utf8(bytes).is_ok();
     if !is_text {
@@ -162,15 +202,4 @@ fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<std::borrow::Co
         }
         error.into()
     })
-}
-
-fn load(
-    engine: &Engine,
-    described: &Arc<belljar_module::Module>,
-    tunables: Tunables,
-) -> Result<Arc<LoadedModule>> {
-    let plan = ModulePlan::new(described, tunables);
-    let artifact = belljar_compile::compile(&plan, engine.tier())?;
-    let reserved = tunables.memory_access == MemoryAccess::Reserved;
-    LoadedModule::new(engine.runtime(), described.clone(), artifact, reserved)
 }

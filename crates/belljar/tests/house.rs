@@ -10,6 +10,7 @@ fn root() -> PathBuf {
 
 /// Crate, and the crates of the workspace that it may depend on.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("fingerprint", &[]),
     ("core", &[]),
     ("abi", &["core"]),
     ("module", &["core", "abi"]),

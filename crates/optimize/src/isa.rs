@@ -1,6 +1,6 @@
 //! The target machine and the settings that code is made with.
 
-use belljar_compile::CompileError;
+use belljar_compile::{CompileError, Target};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use std::sync::OnceLock;
@@ -102,7 +102,8 @@ fn features(isa: &dyn TargetIsa) -> Vec<&'static str> {
     isa.isa_flags().iter().filter(|f| f.as_bool() == Some(true)).map(|f| f.name).collect()
 }
 
-/// Target and features in one line.
-pub(crate) fn describe(isa: &dyn TargetIsa) -> String {
-    format!("{} {}", isa.triple(), features(isa).join(" "))
+/// The machine that code is for.
+pub(crate) fn target(isa: &dyn TargetIsa) -> Target {
+    let plain = |name: &'static str| name.strip_prefix("has_").unwrap_or(name);
+    Target { triple: isa.triple().to_string(), features: features(isa).into_iter().map(plain).collect() }
 }

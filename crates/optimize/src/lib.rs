@@ -26,7 +26,7 @@ mod tuning;
 mod workspace;
 
 use belljar_abi::CompiledFunction;
-use belljar_compile::{CompileError, ModulePlan, Tier, TrampolineKind};
+use belljar_compile::{CompileError, ModulePlan, Target, Tier, TrampolineKind};
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
 use failure::Failure;
 use isa::{Effort, Isas};
@@ -52,12 +52,6 @@ impl Optimizer {
         Ok(Self { isas: Isas::for_host()?, pool: WorkspacePool::default() })
     }
 
-    /// The target and the processor features that code is made for: code runs only where all of them are
-    /// present.
-    pub fn target(&self) -> String {
-        isa::describe(self.isas.get(false, Effort::Full))
-    }
-
     /// Compiles in a workspace from the pool. A panic of the compiler is an error of this function; its
     /// workspace is thrown away.
     fn compile(
@@ -79,6 +73,14 @@ impl Optimizer {
 impl Tier for Optimizer {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn fingerprint(&self) -> [u8; 32] {
+        include!(concat!(env!("OUT_DIR"), "/sources.rs"))
+    }
+
+    fn target(&self) -> Target {
+        isa::target(self.isas.get(false, Effort::Full))
     }
 
     fn function(
@@ -117,6 +119,6 @@ mod tests {
 
     #[test]
     fn the_target_is_described() {
-        assert!(Optimizer::new().unwrap().target().contains("has_sse41"));
+        assert!(Optimizer::new().unwrap().target().features.contains(&"sse41"));
     }
 }
