@@ -20,6 +20,11 @@ fn our_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// Whether it is a regular file of this user.
+pub(crate) fn is_our_file(found: &Metadata) -> bool {
+    found.is_file() && found.uid() == our_uid()
+}
+
 /// Nobody but this user can read or write the file.
 pub(crate) fn file_is_ours_alone(found: &Metadata) -> Result<(), String> {
     is_regular(found)?;
