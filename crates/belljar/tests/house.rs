@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("module", &["core", "abi"]),
     ("compile", &["core", "abi", "module"]),
     ("optimize", &["core", "abi", "module", "compile"]),
+    ("cache", &[]),
     ("vm", &["core", "abi", "module"]),
     ("watch", &["core", "abi", "module", "vm"]),
     ("belljar", &["core", "abi", "module", "compile", "optimize", "vm", "watch"]),
