@@ -156,14 +156,7 @@ impl<'a> Image<'a> {
     /// Where the bytes are no image for this runtime. Whether somebody changed them is another question, which a header
     /// cannot answer.
     pub fn new(bytes: &'a [u8]) -> Result<Self, ImageError> {
-        let (header, _) = bytes
-            .get(IMAGE_HEADER_START..)
-            .and_then(|rest| ImageHeader::ref_from_prefix(rest).ok())
-            .filter(|(header, _)| header.magic == IMAGE_MAGIC)
-            .ok_or(ImageError::NotAnImage)?;
-        if header.format != IMAGE_FORMAT || header.size as usize != size_of::<ImageHeader>() {
-            return Err(ImageError::Format(header.format));
-        }
+        let header = header(bytes)?;
         if header.abi != crate::FINGERPRINT {
             return Err(ImageError::Abi);
         }
@@ -184,6 +177,12 @@ impl<'a> Image<'a> {
             handlers: rows(bytes, header, Part::Handlers)?,
         };
         Ok(Self { bytes, header, tables })
+    }
+
+    /// A part of an image of this format, for whatever runtime it was made.
+    pub fn part_of_any(bytes: &'a [u8], part: Part) -> Option<&'a [u8]> {
+        let header = header(bytes).ok()?;
+        slice(bytes, header, part).ok()
     }
 
     /// Its header.
@@ -211,6 +210,19 @@ impl<'a> Image<'a> {
         let text = self.range(Part::Text);
         text.start..text.end.next_multiple_of(IMAGE_PAGE).min(self.bytes.len())
     }
+}
+
+/// The header of an image of this format.
+fn header(bytes: &[u8]) -> Result<&ImageHeader, ImageError> {
+    let (header, _) = bytes
+        .get(IMAGE_HEADER_START..)
+        .and_then(|rest| ImageHeader::ref_from_prefix(rest).ok())
+        .filter(|(header, _)| header.magic == IMAGE_MAGIC)
+        .ok_or(ImageError::NotAnImage)?;
+    if header.format != IMAGE_FORMAT || header.size as usize != size_of::<ImageHeader>() {
+        return Err(ImageError::Format(header.format));
+    }
+    Ok(header)
 }
 
 fn range(header: &ImageHeader, part: Part) -> Range<usize> {

@@ -1,5 +1,6 @@
 //! What an engine is made with.
 
+use belljar_cache::{Cache, Trust};
 use belljar_compile::Tunables;
 use belljar_module::WasmFeatures;
 use bytes::Bytes;
@@ -20,6 +21,8 @@ pub struct Config {
     pub(crate) reserve_memory: bool,
     pub(crate) gc_stress: bool,
     pub(crate) features: WasmFeatures,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) trust: Option<Trust>,
 }
 
 /// Bytes of native stack for guest code, unless configured: the smallest thread stacks in use (2 MiB) leave
@@ -41,7 +44,23 @@ impl Config {
             reserve_memory: true,
             gc_stress: false,
             features: everything(),
+            cache: None,
+            trust: None,
         }
+    }
+
+    /// Where compiled modules are kept, so that the next engine with the same settings need not compile them. Whatever is
+    /// wrong with the cache, modules are compiled without it: see [`crate::Engine::problems`]. Default: nowhere.
+    pub fn cache(&mut self, cache: Option<Cache>) -> &mut Self {
+        self.cache = cache;
+        self
+    }
+
+    /// Who is believed about compiled code. Default: this user, with the key in the user's state directory (made when it
+    /// is first needed), and the keys in the user's list of trusted ones.
+    pub fn trust(&mut self, trust: Trust) -> &mut Self {
+        self.trust = Some(trust);
+        self
     }
 
     /// Whether guest code counts fuel: about one unit an instruction, and [`crate::Trap::OutOfFuel`] when

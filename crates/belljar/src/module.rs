@@ -1,13 +1,16 @@
 //! Modules: validated, compiled, shareable.
 
+use crate::artifact::{self, ArtifactOptions, ELF_MAGIC, Obtained, Origin};
 use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{Engine, Result};
 use anyhow::Context;
-use belljar_compile::{BuildError, Compiler, MemoryAccess, Tunables};
+use belljar_compile::{Compiler, MemoryAccess, Tunables};
 use belljar_module::{ModuleError, WasmFeatures};
-use belljar_vm::{CodeImage, LoadedModule, PrivateCopy};
+use belljar_vm::{LoadedModule, PrivateCopy};
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -32,6 +35,7 @@ struct Inner {
     engine: Engine,
     described: Arc<belljar_module::Module>,
     code: Arc<LoadedModule>,
+    origin: Origin,
     /// The same module compiled with explicit checks, made when a memory demands it.
     checked: OnceLock<Arc<LoadedModule>>,
 }
@@ -58,26 +62,116 @@ impl Module {
     }
 
     fn of_binary(engine: &Engine, binary: Bytes) -> Result<Self> {
-        let (described, image) = build(engine.compiler(), binary)?;
-        let code = load(engine, &described, image, engine.reserves_memory())?;
-        let inner = Inner { engine: engine.clone(), described, code, checked: OnceLock::new() };
+        Self::of(engine, artifact::obtain(engine, engine.compiler(), binary)?)
+    }
+
+    fn of(engine: &Engine, obtained: Obtained) -> Result<Self> {
+        let Obtained { module, image, origin } = obtained;
+        let code = LoadedModule::new(engine.runtime(), module.clone(), image, engine.reserves_memory())?;
+        let inner =
+            Inner { engine: engine.clone(), described: module, code, origin, checked: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Compiles a module from a file in binary or text format.
+    /// Compiles a module from a file in binary or text format, or loads one that [`Module::serialize`] made.
     ///
     /// # Errors
     ///
-    /// As [`Module::new`], and where the file cannot be read.
+    /// As [`Module::new`] and [`Module::deserialize`], and where the file cannot be read.
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+        let cannot_read = || format!("could not read {}", path.display());
+        let mut file = File::open(path).with_context(cannot_read)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(ELF_MAGIC.len() as u64).read_to_end(&mut bytes).with_context(cannot_read)?;
+        if bytes == ELF_MAGIC {
+            return Self::deserialize_open_file(engine, &file)
+                .with_context(|| format!("could not load {}", path.display()));
+        }
+        file.read_to_end(&mut bytes).with_context(cannot_read)?;
         let binary = match to_binary(&bytes, Some(path))? {
             Cow::Owned(binary) => binary,
             Cow::Borrowed(_) => bytes,
         };
         Self::of_binary(engine, binary.into())
             .with_context(|| format!("could not compile {}", path.display()))
+    }
+
+    /// The module as an artifact: an ELF file with its code, which [`Module::deserialize`] loads without compiling, sealed
+    /// for this user on this machine.
+    ///
+    /// ```
+    /// use belljar::{Config, Engine, Instance, Module, Origin, Store, Trust, UserKey};
+    /// # fn main() -> Result<(), belljar::Error> {
+    /// let mut config = Config::new();
+    /// // By default the key is in the user's state directory.
+    /// config.trust(Trust { user: Some(UserKey::from_bytes([7; 32])), ..Trust::default() });
+    /// let engine = Engine::new(&config)?;
+    /// let module = Module::new(&engine, r#"(module (func (export "six") (result i32) i32.const 6))"#)?;
+    /// let artifact = module.serialize()?;
+    ///
+    /// let again = Module::deserialize(&engine, &artifact)?;
+    /// assert!(matches!(again.origin(), Origin::Artifact(_)));
+    /// let mut store = Store::new(&engine, ());
+    /// let six = Instance::new(&mut store, &again, &[])?.get_typed_func::<(), i32>(&mut store, "six")?;
+    /// assert_eq!(six.call(&mut store, ())?, 6);
+    ///
+    /// let mut changed = artifact;
+    /// changed[5000] ^= 1;
+    /// assert!(Module::deserialize(&engine, &changed).is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where this user has no key and none can be made.
+    pub fn serialize(&self) -> Result<Vec<u8>> {
+        self.serialize_with(ArtifactOptions::new())
+    }
+
+    /// As [`Module::serialize`], with options.
+    ///
+    /// # Errors
+    ///
+    /// As there, unless a key is given to sign with; and where the module's wasm is to be embedded and is not known.
+    pub fn serialize_with(&self, options: ArtifactOptions<'_>) -> Result<Vec<u8>> {
+        let Inner { engine, described, code, .. } = &*self.inner;
+        artifact::serialize(engine, described, code.code_image(), options)
+    }
+
+    /// Loads a module that [`Module::serialize`] made. This is safe whatever the bytes are: code is used only if this user
+    /// made it, or the holder of a key that is trusted ([`crate::Config::trust`]), and nothing was changed since.
+    ///
+    /// An artifact that is whole but cannot be used is compiled again if it holds its wasm; [`Module::origin`] says so.
+    ///
+    /// # Errors
+    ///
+    /// Where the artifact cannot be used, as an [`crate::ArtifactError`] that says why.
+    pub fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
+        let copy = PrivateCopy::of(bytes.as_ref()).context("there is no memory for the compiled module")?;
+        Self::of(engine, artifact::deserialize(engine, copy)?)
+    }
+
+    /// As [`Module::deserialize`], from a file. Once this has returned, whatever happens to the file makes no difference.
+    ///
+    /// # Errors
+    ///
+    /// As there, and where the file cannot be read.
+    pub fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = File::open(path).with_context(|| format!("could not read {}", path.display()))?;
+        Self::deserialize_open_file(engine, &file)
+            .with_context(|| format!("could not load {}", path.display()))
+    }
+
+    fn deserialize_open_file(engine: &Engine, file: &File) -> Result<Self> {
+        let copy = PrivateCopy::read(file, file.metadata()?.len())?;
+        Self::of(engine, artifact::deserialize(engine, copy)?)
+    }
+
+    /// Where the code came from.
+    pub fn origin(&self) -> &Origin {
+        &self.inner.origin
     }
 
     /// Checks a binary without compiling it.
@@ -150,8 +244,9 @@ impl Module {
         )?;
         let compiler = engine.compiler();
         let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
-        let (described, image) = build(&Compiler { tunables, ..compiler.clone() }, binary.clone())?;
-        let code = load(engine, &described, image, false)?;
+        let compiler = Compiler { tunables, ..compiler.clone() };
+        let Obtained { module, image, .. } = artifact::obtain(engine, &compiler, binary.clone())?;
+        let code = LoadedModule::new(engine.runtime(), module, image, false)?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }
 }
@@ -163,30 +258,12 @@ fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
 }
 
 /// A binary's refusal, with the features that it needs and that are off.
-fn invalid(error: ModuleError, binary: &Bytes, features: WasmFeatures) -> crate::Error {
+pub(crate) fn invalid(error: ModuleError, binary: &Bytes, features: WasmFeatures) -> crate::Error {
     let error = crate::Error::from(error);
     match crate::DisabledFeatures::of(binary, features) {
         Some(disabled) => error.context(disabled),
         None => error,
     }
-}
-
-fn build(compiler: &Compiler, binary: Bytes) -> Result<(Arc<belljar_module::Module>, Arc<CodeImage>)> {
-    let (module, image) = compiler.build(binary.clone()).map_err(|error| match error {
-        BuildError::Module(error) => invalid(error, &binary, compiler.features),
-        BuildError::Compile(error) => error.into(),
-    })?;
-    let copy = PrivateCopy::of(&image).context("the machine has no room for the module's code")?;
-    Ok((Arc::new(module), CodeImage::new(copy)?))
-}
-
-fn load(
-    engine: &Engine,
-    described: &Arc<belljar_module::Module>,
-    image: Arc<CodeImage>,
-    reserved: bool,
-) -> Result<Arc<LoadedModule>> {
-    LoadedModule::new(engine.runtime(), described.clone(), image, reserved)
 }
 
 /// Whatever the input is, as a binary.

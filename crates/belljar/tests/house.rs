@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cache", &[]),
     ("vm", &["core", "abi", "module"]),
     ("watch", &["core", "abi", "module", "vm"]),
-    ("belljar", &["core", "abi", "module", "compile", "optimize", "vm", "watch"]),
+    ("belljar", &["core", "abi", "module", "compile", "optimize", "vm", "watch", "cache"]),
     ("wasi", &["belljar"]),
     ("cli", &["belljar", "wasi", "module", "core", "abi"]),
 ];
