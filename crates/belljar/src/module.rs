@@ -73,6 +73,15 @@ impl Module {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// As [`Module::from_binary`], without a copy of the binary.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::new`].
+    pub fn from_bytes(engine: &Engine, binary: impl Into<Bytes>) -> Result<Self> {
+        Self::of_binary(engine, binary.into())
+    }
+
     /// Compiles a module from a file in binary or text format, or loads one that [`Module::serialize`] made.
     ///
     /// # Errors
@@ -164,9 +173,19 @@ impl Module {
             .with_context(|| format!("could not load {}", path.display()))
     }
 
-    fn deserialize_open_file(engine: &Engine, file: &File) -> Result<Self> {
+    /// As [`Module::deserialize_file`], from a file that is open.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn deserialize_open_file(engine: &Engine, file: &File) -> Result<Self> {
         let copy = PrivateCopy::read(file, file.metadata()?.len())?;
         Self::of(engine, artifact::deserialize(engine, copy)?)
+    }
+
+    /// Whether instantiation calls a start function.
+    pub fn has_start_function(&self) -> bool {
+        self.inner.described.start().is_some()
     }
 
     /// Where the code came from.

@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("watch", &["core", "abi", "module", "vm"]),
     ("belljar", &["core", "abi", "module", "compile", "optimize", "vm", "watch", "cache"]),
     ("wasi", &["belljar"]),
-    ("cli", &["belljar", "wasi", "module", "core", "abi"]),
+    ("cli", &["belljar", "wasi", "cache", "module", "core", "abi"]),
 ];
 
 /// The workspace's crates named in a manifest's `[dependencies]`.

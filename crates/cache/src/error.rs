@@ -2,6 +2,7 @@
 //!
 //! Each message says what was expected, what was found, and what to do.
 
+use crate::dirs::NoDirectory;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -246,6 +247,8 @@ pub enum CacheError {
         /// Whose it is or what its mode allows, and what to do.
         why: String,
     },
+    /// It is not known where the user's cache is.
+    NoDirectory(NoDirectory),
     /// An artifact alone is larger than all of the cache may be.
     TooLarge {
         /// The artifact's bytes.
@@ -268,6 +271,7 @@ impl fmt::Display for CacheError {
                 path.display()
             ),
             Self::NotPrivate { path, why } => write!(f, "{} is not used as a cache: {why}", path.display()),
+            Self::NoDirectory(error) => error.fmt(f),
             Self::TooLarge { bytes, limit } => write!(
                 f,
                 "an artifact of {bytes} bytes is not kept: the whole cache may have {limit} bytes: raise \

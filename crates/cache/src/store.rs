@@ -22,6 +22,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::OFlags;
 
 use crate::access;
+use crate::dirs::CacheChoice;
 use crate::error::CacheError;
 use crate::new_file::NewFile;
 
@@ -137,6 +138,17 @@ impl Stats {
 }
 
 impl Cache {
+    /// The user's cache: where `BELLJAR_CACHE` says, `None` if it says `off`, otherwise where the XDG Base Directory
+    /// Specification says.
+    ///
+    /// # Errors
+    /// As [`Cache::open`], and if neither that nor the user's home is known.
+    pub fn of_user() -> Result<Option<Cache>, CacheError> {
+        let variable = |name: &str| std::env::var_os(name);
+        let directory = CacheChoice::of(variable).directory(variable).map_err(CacheError::NoDirectory)?;
+        directory.map(|directory| Cache::open(CacheConfig::at(directory))).transpose()
+    }
+
     /// Opens a cache, and makes its directory if it is missing. One that cannot be written to can be opened
     /// and searched.
     ///

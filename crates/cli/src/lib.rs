@@ -14,6 +14,7 @@ mod proposals;
 mod run;
 mod spinner;
 mod time_span;
+mod user_cache;
 mod validate;
 pub mod wast;
 
