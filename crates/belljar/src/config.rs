@@ -21,6 +21,7 @@ pub struct Config {
     pub(crate) reserve_memory: bool,
     pub(crate) gc_stress: bool,
     pub(crate) features: WasmFeatures,
+    pub(crate) processor: Option<String>,
     pub(crate) cache: Option<Cache>,
     pub(crate) trust: Option<Trust>,
 }
@@ -44,6 +45,7 @@ impl Config {
             reserve_memory: true,
             gc_stress: false,
             features: everything(),
+            processor: None,
             cache: None,
             trust: None,
         }
@@ -53,6 +55,14 @@ impl Config {
     /// wrong with the cache, modules are compiled without it: see [`crate::Engine::problems`]. Default: nowhere.
     pub fn cache(&mut self, cache: Option<Cache>) -> &mut Self {
         self.cache = cache;
+        self
+    }
+
+    /// What processor code is made for, instead of the one that it is made on: a name such as `x86-64-v2`, `x86-64-v3`,
+    /// `haswell` or `znver4`, so that artifacts run on others, too. Code that needs more than the processor has is refused
+    /// when it is loaded. Default: the processor of this machine.
+    pub fn target_processor(&mut self, name: impl Into<String>) -> &mut Self {
+        self.processor = Some(name.into());
         self
     }
 

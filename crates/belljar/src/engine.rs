@@ -66,7 +66,10 @@ impl Engine {
         let reserve = config.reserve_memory && Runtime::can_reserve();
         let memory_access = if reserve { MemoryAccess::Reserved } else { MemoryAccess::Checked };
         let tunables = Tunables { memory_access, ..config.tunables };
-        let tier: Arc<dyn Tier> = Arc::new(Optimizer::new()?);
+        let tier: Arc<dyn Tier> = Arc::new(match &config.processor {
+            None => Optimizer::new()?,
+            Some(name) => Optimizer::for_processor(name)?,
+        });
         let trampolines = Box::new(Trampolines(tier.clone()));
         let counts_epochs = tunables.epoch_interruption;
         let runtime = Runtime::new(config.max_wasm_stack, config.gc_stress, counts_epochs, trampolines)?;

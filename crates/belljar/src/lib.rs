@@ -46,6 +46,7 @@
 //! function panics, and the panic goes on to the caller.
 
 mod artifact;
+mod artifact_info;
 mod config;
 mod engine;
 mod error;
@@ -69,8 +70,9 @@ mod values;
 mod wasm_ty;
 
 pub use artifact::{ArtifactError, ArtifactOptions, Origin};
+pub use artifact_info::{ArtifactInfo, HeldWasm};
 pub use belljar_cache::{
-    Cache, CacheConfig, CacheError, KeyError, NamedKey, PublicKey, SealError, SigningKey, Trust, TrustedBy,
+    Cache, CacheConfig, CacheError, KeyError, NamedKey, PublicKey, SealError, SealInfo, SigningKey, Trust, TrustedBy,
     TrustedKeys, UserKey,
 };
 pub use belljar_core::Trap;

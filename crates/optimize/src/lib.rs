@@ -52,6 +52,15 @@ impl Optimizer {
         Ok(Self { isas: Isas::for_host()?, pool: WorkspacePool::default() })
     }
 
+    /// Gets ready to compile for a processor by name.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is not known, or the processor lacks an instruction set that compiled code relies on.
+    pub fn for_processor(name: &str) -> Result<Self, CompileError> {
+        Ok(Self { isas: Isas::for_processor(name)?, pool: WorkspacePool::default() })
+    }
+
     /// Compiles in a workspace from the pool. A panic of the compiler is an error of this function; its
     /// workspace is thrown away.
     fn compile(
