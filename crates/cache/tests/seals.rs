@@ -167,6 +167,9 @@ fn errors_tell_what_is_wrong() {
     assert_eq!(with(start + 48, 0), SealError::Untrusted { signer: None });
     assert!(matches!(with(start + 100, 1), SealError::NotCanonical { .. }));
     assert!(matches!(with(artifact.len() - 1, 1), SealError::NotCanonical { .. }));
+    let [_, (mut by_signer, _), _] = kinds();
+    by_signer[start + 60] = 1;
+    assert!(matches!(check(&by_signer, &trust), Err(SealError::NotCanonical { .. })));
     assert_eq!(check(&artifact[..200], &trust), Err(SealError::TooShort { bytes: 200 }));
     assert_eq!(check(&[0; 300], &trust), Err(SealError::NotSealed));
 }
