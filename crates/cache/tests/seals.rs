@@ -44,7 +44,7 @@ fn what_was_sealed_is_trusted() {
         assert_eq!(&artifact[..CONTENTS.len()], CONTENTS);
     }
     // Also an artifact of nothing, and one that is hashed in parallel.
-    for contents in [Vec::new(), vec![0x5a; (1 << 20) + 13]] {
+    for contents in [Vec::new(), vec![0x5a; (8 << 20) + 13]] {
         let artifact = sealed(&contents, Some(&user()), None);
         assert_eq!(check(&artifact, &trust), Ok(TrustedBy::User));
         assert_eq!(seal_of(&artifact).unwrap().digest, *blake3::hash(&contents).as_bytes());
