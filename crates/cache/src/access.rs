@@ -25,13 +25,6 @@ pub(crate) fn is_our_file(found: &Metadata) -> bool {
     found.is_file() && found.uid() == our_uid()
 }
 
-/// Nobody but this user can read or write the file.
-pub(crate) fn file_is_ours_alone(found: &Metadata) -> Result<(), String> {
-    is_regular(found)?;
-    is_ours(found)?;
-    nobody_else_reads(found)
-}
-
 /// Neither group nor others can read or write the file.
 pub(crate) fn nobody_else_reads(found: &Metadata) -> Result<(), String> {
     mode_lacks(found, OTHERS_ANY, "read or change")
@@ -43,12 +36,11 @@ pub(crate) fn only_we_or_root_write(found: &Metadata) -> Result<(), String> {
     if found.uid() != ROOT {
         is_ours(found)?;
     }
-    mode_lacks(found, OTHERS_WRITE, "change")
+    nobody_else_writes(found)
 }
 
-/// Nobody but this user can put files into the directory or take them away.
-pub(crate) fn only_we_write_below(found: &Metadata) -> Result<(), String> {
-    is_ours(found)?;
+/// Neither group nor others can change the file, or what is in the directory.
+pub(crate) fn nobody_else_writes(found: &Metadata) -> Result<(), String> {
     mode_lacks(found, OTHERS_WRITE, "change")
 }
 
@@ -63,7 +55,8 @@ pub(crate) fn is_regular(found: &Metadata) -> Result<(), String> {
     Err(format!("expected a regular file, found {kind}"))
 }
 
-fn is_ours(found: &Metadata) -> Result<(), String> {
+/// It belongs to this user.
+pub(crate) fn is_ours(found: &Metadata) -> Result<(), String> {
     let (theirs, ours) = (found.uid(), our_uid());
     if theirs == ours {
         return Ok(());

@@ -347,13 +347,16 @@ impl Cache {
         let path = directory.to_path_buf();
         match fs::metadata(directory) {
             Ok(found) if !found.is_dir() => Err(CacheError::NotADirectory { path }),
-            Ok(found) => access::only_we_write_below(&found).map_err(|why| {
-                let why = format!(
-                    "{why}: run `chmod go-w {}`, or name a directory of your own in BELLJAR_CACHE",
-                    path.display()
-                );
-                CacheError::NotPrivate { path, why }
-            }),
+            Ok(found) => {
+                let own = "name a directory of your own in BELLJAR_CACHE";
+                let chmod = format!("run `chmod go-w {}`, or {own}", path.display());
+                access::is_ours(&found)
+                    .map_err(|why| format!("{why}: {own}"))
+                    .and_then(|()| {
+                        access::nobody_else_writes(&found).map_err(|why| format!("{why}: {chmod}"))
+                    })
+                    .map_err(|why| CacheError::NotPrivate { path, why })
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(io_error("examine", directory)(e)),
         }

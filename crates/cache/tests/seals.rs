@@ -44,7 +44,7 @@ fn what_was_sealed_is_trusted() {
         assert_eq!(&artifact[..CONTENTS.len()], CONTENTS);
     }
     // Also an artifact of nothing, and one that is hashed in parallel.
-    for contents in [Vec::new(), vec![0x5a; (1 << 20) + 13]] {
+    for contents in [Vec::new(), vec![0x5a; (8 << 20) + 13]] {
         let artifact = sealed(&contents, Some(&user()), None);
         assert_eq!(check(&artifact, &trust), Ok(TrustedBy::User));
         assert_eq!(seal_of(&artifact).unwrap().digest, *blake3::hash(&contents).as_bytes());
@@ -167,6 +167,9 @@ fn errors_tell_what_is_wrong() {
     assert_eq!(with(start + 48, 0), SealError::Untrusted { signer: None });
     assert!(matches!(with(start + 100, 1), SealError::NotCanonical { .. }));
     assert!(matches!(with(artifact.len() - 1, 1), SealError::NotCanonical { .. }));
+    let [_, (mut by_signer, _), _] = kinds();
+    by_signer[start + 60] = 1;
+    assert!(matches!(check(&by_signer, &trust), Err(SealError::NotCanonical { .. })));
     assert_eq!(check(&artifact[..200], &trust), Err(SealError::TooShort { bytes: 200 }));
     assert_eq!(check(&[0; 300], &trust), Err(SealError::NotSealed));
 }

@@ -29,6 +29,9 @@ const ATTEMPTS: usize = 3;
 const REMOVE: &str =
     "remove it, and a new key is made; artifacts sealed with this one are then compiled again";
 
+/// Not to remove it: under `sudo` it may well be the key of who is sitting there.
+const OWN: &str = "run as that user, or name a directory of your own in XDG_STATE_HOME";
+
 /// A user's secret key: who has it can make artifacts that the user's runs trust.
 #[derive(Clone)]
 pub struct UserKey([u8; KEY_BYTES]);
@@ -76,11 +79,14 @@ impl UserKey {
             Err(e) => return Err(io_error("open", path)(e)),
         };
         let found = file.metadata().map_err(io_error("examine", path))?;
-        access::file_is_ours_alone(&found).map_err(refused(path, REMOVE))?;
+        access::is_regular(&found).map_err(refused(path, REMOVE))?;
+        access::is_ours(&found).map_err(refused(path, OWN))?;
+        access::nobody_else_reads(&found).map_err(refused(path, REMOVE))?;
         // Who can replace the file can choose among all files of this user's that have the right length.
         let around = fs::metadata(directory).map_err(io_error("examine", directory))?;
+        access::is_ours(&around).map_err(refused(directory, OWN))?;
         let advice = format!("run `chmod go-w {}`", directory.display());
-        access::only_we_write_below(&around).map_err(refused(directory, &advice))?;
+        access::nobody_else_writes(&around).map_err(refused(directory, &advice))?;
         let bytes = read_up_to(file, KEY_BYTES as u64).map_err(io_error("read", path))?;
         match bytes.try_into() {
             Ok(bytes) => Ok(Some(UserKey(bytes))),
@@ -191,7 +197,7 @@ mod tests {
             return;
         }
         let why = why(dir.path());
-        assert!(why.contains("belongs to user 12345"), "{why}");
+        assert!(why.contains("belongs to user 12345") && !why.contains("remove"), "{why}");
     }
 
     #[test]
