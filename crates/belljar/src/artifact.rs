@@ -217,7 +217,11 @@ pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<Obtained
 }
 
 /// Whether the engine may use an artifact's code.
-pub(crate) fn accept(engine: &Engine, compiler: &Compiler, artifact: &[u8]) -> Result<TrustedBy, ArtifactError> {
+pub(crate) fn accept(
+    engine: &Engine,
+    compiler: &Compiler,
+    artifact: &[u8],
+) -> Result<TrustedBy, ArtifactError> {
     let image = Image::new(artifact)?;
     if let Some(difference) = compiler.refuses(&String::from_utf8_lossy(image.part(Part::Settings))) {
         return Err(ArtifactError::Settings(difference));

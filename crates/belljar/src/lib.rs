@@ -72,8 +72,8 @@ mod wasm_ty;
 pub use artifact::{ArtifactError, ArtifactOptions, Origin};
 pub use artifact_info::{ArtifactInfo, HeldWasm};
 pub use belljar_cache::{
-    Cache, CacheConfig, CacheError, KeyError, NamedKey, PublicKey, SealError, SealInfo, SigningKey, Trust, TrustedBy,
-    TrustedKeys, UserKey,
+    Cache, CacheConfig, CacheError, KeyError, NamedKey, PublicKey, SealError, SealInfo, SigningKey, Trust,
+    TrustedBy, TrustedKeys, UserKey,
 };
 pub use belljar_core::Trap;
 pub use belljar_vm::GcStats;

@@ -5,8 +5,9 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::output::print;
 use crate::spinner::with_spinner;
+use anyhow::{Context, Error, anyhow};
 use belljar::{ArtifactInfo, Cache};
-use belljar_cache::{Stats, Trust, UserKey, check_file, state_directory};
+use belljar_cache::{Key, Stats};
 use clap::{Args, Subcommand};
 
 const EXAMPLES: &str = "\
@@ -50,7 +51,10 @@ impl CacheOptions {
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let cache = Cache::of_user().or_fail(ExitCode::CannotStart)?;
         let Some(cache) = cache else {
-            return Err(Failure::new(ExitCode::CannotStart, anyhow::anyhow!("BELLJAR_CACHE says that there is no cache")));
+            return Err(Failure::new(
+                ExitCode::CannotStart,
+                anyhow!("BELLJAR_CACHE says that there is no cache"),
+            ));
         };
         match self.action {
             Action::Stats => {
@@ -76,4 +80,33 @@ fn shown(cache: &Cache, stats: &Stats) -> String {
         ByteSize(stats.bytes),
         ByteSize(cache.size_limit()),
     )
+}
+
+/// Checks all entries, removes what is damaged. Returns the exit code.
+fn verify(cache: &Cache) -> Result<u8, Failure> {
+    let entries: Vec<_> = cache.entries().or_fail(ExitCode::Unreadable)?.collect();
+    let damaged = with_spinner(
+        || format!("checking {} modules", entries.len()),
+        || {
+            entries
+                .iter()
+                .filter_map(|entry| Some((entry.key, check(cache, entry.key).err()?)))
+                .collect::<Vec<_>>()
+        },
+    );
+    for (key, error) in &damaged {
+        let removed = cache.remove(key).or_fail(ExitCode::Unwritable)?;
+        print(&format!("{key}: {error:#}{}\n", if removed { ": removed" } else { "" }))?;
+    }
+    print(&format!("{} good, {} damaged\n", entries.len() - damaged.len(), damaged.len()))?;
+    Ok(if damaged.is_empty() { ExitCode::Success } else { ExitCode::BadModule } as u8)
+}
+
+fn check(cache: &Cache, key: Key) -> Result<(), Error> {
+    let entry = cache.find(&key).context("it cannot be read")?;
+    let info = ArtifactInfo::read(&entry.file)?;
+    info.seal()?;
+    // What is for another release is of no use here, and no damage either.
+    anyhow::ensure!(info.key().is_none_or(|inside| inside == key.0), "it is the code of something else");
+    Ok(())
 }

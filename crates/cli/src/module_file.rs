@@ -116,9 +116,7 @@ impl ModuleFile {
     pub(crate) fn compile(&self, engine: &Engine) -> Result<Module, Failure> {
         match &self.artifact {
             Some(file) => Module::deserialize_open_file(engine, file).map_err(|error| self.refuse(error)),
-            None => {
-                Module::from_bytes(engine, self.bytes.clone()).map_err(|error| self.refuse_binary(error))
-            }
+            None => Module::from_bytes(engine, self.bytes.clone()).map_err(|error| self.refuse_binary(error)),
         }
     }
 

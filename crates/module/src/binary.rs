@@ -59,8 +59,11 @@ impl Binary {
         bytes.get(range.start - start..range.end.checked_sub(*start)?)
     }
 
-    /// The bytes from a place to the end of the part that it lies in.
+    /// The bytes from a place to the end of the part that it lies in; none at the binary's end.
     pub(crate) fn from(&self, start: usize) -> Option<&[u8]> {
+        if start == self.length {
+            return Some(&[]);
+        }
         let i = self.parts.partition_point(|(first, _)| *first <= start).checked_sub(1)?;
         let (first, bytes) = &self.parts[i];
         bytes.get(start - first..)

@@ -157,6 +157,19 @@ mod tests {
         }
     }
 
+    /// Nothing comes behind the code, which may be shorter than what is kept of its section in any case.
+    #[test]
+    fn code_may_be_all_that_a_module_has() {
+        for count in [0, 1, 2, 200] {
+            let wat = format!("(module {})", "(func)".repeat(count));
+            let first = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap();
+            let holed = first.binary().without(first.code_to_leave_out());
+            let notes = Notes::of(&first);
+            let again = Module::from_notes(holed, WasmFeatures::WASM3, notes.as_bytes()).unwrap();
+            assert_eq!((again.defined_funcs(), &again.bodies), (count, &first.bodies));
+        }
+    }
+
     #[test]
     fn notes_of_another_module_are_refused() {
         let features = WasmFeatures::WASM3;

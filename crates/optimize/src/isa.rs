@@ -70,7 +70,9 @@ impl Isas {
     pub(crate) fn get(&self, canonical_nans: bool, effort: Effort) -> &dyn TargetIsa {
         if effort == Effort::Giant {
             let slot = &self.giant[usize::from(canonical_nans)];
-            if let Some(isa) = slot.get_or_init(|| machine(self.processor.as_deref(), canonical_nans, effort).ok()) {
+            if let Some(isa) =
+                slot.get_or_init(|| machine(self.processor.as_deref(), canonical_nans, effort).ok())
+            {
                 return &**isa;
             }
         }
@@ -111,7 +113,8 @@ fn by_name(name: &str) -> Result<isa::Builder, CompileError> {
     let mut builder = cranelift_native::builder_with_options(false)
         .map_err(|e| CompileError::Unsupported(format!("this machine cannot be compiled for: {e}")))?;
     // Names of single features are settings as well; only presets are processors.
-    let is_preset = builder.iter().any(|setting| setting.name == name && setting.kind == settings::SettingKind::Preset);
+    let is_preset =
+        builder.iter().any(|setting| setting.name == name && setting.kind == settings::SettingKind::Preset);
     if !is_preset {
         return Err(unknown());
     }

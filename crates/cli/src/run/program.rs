@@ -165,8 +165,8 @@ impl RunOptions {
         let engine = self.engine()?;
         let file = ModuleFile::read(self.file())?.into_binary_with_lines()?;
         let module = compile(&engine, &file)?;
-        let entry = entry::find(&module, self.invoke.as_deref())
-            .map_err(|why| self.cannot_start(Error::msg(why)))?;
+        let entry =
+            entry::find(&module, self.invoke.as_deref()).map_err(|why| self.cannot_start(Error::msg(why)))?;
         let arguments = match &entry {
             Entry::Invoke(name) => self.arguments(&module, name)?,
             _ => Vec::new(),
