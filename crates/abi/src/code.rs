@@ -1,12 +1,16 @@
 //! What comes with code: positions, traps, relocations, and the linked whole.
 
 use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex, Trap, WasmPc};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Where an instruction comes from: a wasm offset, or an inlined call's numbered position.
 ///
 /// Below [`SourcePos::INLINED`] it is a byte offset in the wasm binary. From there on it counts rows of the
 /// function's [`InlinedPos`] table.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
 pub struct SourcePos(pub u32);
 
 impl SourcePos {
@@ -17,7 +21,8 @@ impl SourcePos {
 }
 
 /// An instruction of an inlined function: its own position, and that of the call that was replaced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 pub struct InlinedPos {
     /// Position in the wasm binary.
     pub pc: WasmPc,
@@ -26,7 +31,8 @@ pub struct InlinedPos {
 }
 
 /// From this code offset on (up to the next row), instructions come from `pos`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 pub struct PosRow {
     /// Offset in the text.
     pub offset: CodeOffset,
@@ -35,12 +41,25 @@ pub struct PosRow {
 }
 
 /// A fault or illegal instruction at this offset is this trap.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 pub struct TrapSite {
     /// Offset of the instruction in the text.
     pub offset: CodeOffset,
+    /// The trap's row among [`Trap::ROWS`].
+    pub code: u32,
+}
+
+impl TrapSite {
+    /// The site of a trap.
+    pub const fn new(offset: CodeOffset, trap: Trap) -> Self {
+        Self { offset, code: trap as u32 }
+    }
+
     /// What it means.
-    pub trap: Trap,
+    pub fn trap(&self) -> Option<Trap> {
+        Some(Trap::ROWS.get(self.code as usize)?.trap)
+    }
 }
 
 /// What a relocation refers to.
@@ -105,7 +124,8 @@ pub struct CompiledFunction {
 
 /// Where an exception goes on that a call throws: with the exception's reference as the payload, the frame pointer
 /// that of the frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 pub struct HandlerRow {
     /// The call's return address, as an offset in the text.
     pub offset: CodeOffset,
@@ -116,11 +136,13 @@ pub struct HandlerRow {
 }
 
 /// A slot of a frame that holds a reference to an object: its distance below the frame pointer, in bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
 pub struct StackSlot(pub u32);
 
 /// The slots of a frame that hold references to objects while a call returns to `offset`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 pub struct StackMapRow {
     /// The call's return address, as an offset in the text.
     pub offset: CodeOffset,
@@ -131,7 +153,8 @@ pub struct StackMapRow {
 }
 
 /// A function's place in the text.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 pub struct FuncRange {
     /// Its first byte.
     pub start: CodeOffset,
@@ -170,6 +193,40 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// Its tables.
+    pub fn tables(&self) -> CodeTables<'_> {
+        CodeTables {
+            funcs: &self.funcs,
+            traps: &self.traps,
+            positions: &self.positions,
+            inlined: &self.inlined,
+            stack_maps: &self.stack_maps,
+            stack_slots: &self.stack_slots,
+            handlers: &self.handlers,
+        }
+    }
+}
+
+/// The tables that come with a text: those of an [`Artifact`], or of an [`crate::Image`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CodeTables<'a> {
+    /// Defined functions in index order; their places ascend.
+    pub funcs: &'a [FuncRange],
+    /// All trap sites, ascending.
+    pub traps: &'a [TrapSite],
+    /// All positions, ascending.
+    pub positions: &'a [PosRow],
+    /// Inlined positions of all functions.
+    pub inlined: &'a [InlinedPos],
+    /// All stack maps, ascending.
+    pub stack_maps: &'a [StackMapRow],
+    /// Slots of all stack maps.
+    pub stack_slots: &'a [StackSlot],
+    /// Where exceptions go on, ascending.
+    pub handlers: &'a [HandlerRow],
+}
+
+impl<'a> CodeTables<'a> {
     /// The defined function whose code holds `offset`.
     pub fn func_at(&self, offset: CodeOffset) -> Option<DefinedFuncIndex> {
         let i = self.funcs.partition_point(|f| f.start <= offset).checked_sub(1)?;
@@ -177,7 +234,7 @@ impl Artifact {
     }
 
     /// The slots that hold references to objects in the frame of a call that returns to `offset`.
-    pub fn stack_map(&self, offset: CodeOffset) -> &[StackSlot] {
+    pub fn stack_map(&self, offset: CodeOffset) -> &'a [StackSlot] {
         let found = self.stack_maps.binary_search_by_key(&offset, |row| row.offset);
         let Ok(i) = found else { return &[] };
         let row = self.stack_maps[i];
@@ -185,7 +242,7 @@ impl Artifact {
     }
 
     /// Where an exception goes on that a call throws which returns to `offset`.
-    pub fn handler(&self, offset: CodeOffset) -> Option<&HandlerRow> {
+    pub fn handler(&self, offset: CodeOffset) -> Option<&'a HandlerRow> {
         let i = self.handlers.binary_search_by_key(&offset, |row| row.offset).ok()?;
         Some(&self.handlers[i])
     }
@@ -193,7 +250,7 @@ impl Artifact {
     /// What a fault at exactly this offset means.
     pub fn trap_at(&self, offset: CodeOffset) -> Option<Trap> {
         let i = self.traps.binary_search_by_key(&offset, |t| t.offset).ok()?;
-        Some(self.traps[i].trap)
+        self.traps[i].trap()
     }
 
     /// The chain of wasm positions that the instruction at `offset` comes from: the innermost inlined
@@ -234,7 +291,7 @@ mod tests {
                 FuncRange { start: CodeOffset(0), length: 10, inlined: 0 },
                 FuncRange { start: CodeOffset(16), length: 10, inlined: 0 },
             ],
-            traps: vec![TrapSite { offset: CodeOffset(18), trap: Trap::IntegerOverflow }],
+            traps: vec![TrapSite::new(CodeOffset(18), Trap::IntegerOverflow)],
             positions: vec![
                 PosRow { offset: CodeOffset(0), pos: SourcePos(100) },
                 PosRow { offset: CodeOffset(17), pos: SourcePos(SourcePos::INLINED + 1) },
@@ -245,6 +302,7 @@ mod tests {
             ],
             ..Artifact::default()
         };
+        let artifact = artifact.tables();
         assert_eq!(artifact.positions_at(CodeOffset(5)), [WasmPc(100)]);
         assert_eq!(artifact.positions_at(CodeOffset(18)), [WasmPc(8), WasmPc(7), WasmPc(200)]);
         assert_eq!(artifact.positions_at(CodeOffset(16)), []);

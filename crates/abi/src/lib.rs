@@ -28,6 +28,7 @@ mod builtin;
 mod code;
 mod context;
 pub mod gc;
+mod image;
 mod layout;
 mod memory;
 mod object;
@@ -35,6 +36,7 @@ mod object;
 pub use builtin::{Builtin, BuiltinRow, BuiltinType};
 pub use code::*;
 pub use context::{StoreContext, pending};
+pub use image::*;
 pub use layout::{GLOBAL_SIZE, LayoutCounts, TablePlace, VmLayout};
 pub use memory::{GUARD_SIZE, can_be_reserved, is_guarded};
 pub use object::{ConstHeader, FuncObject, GuestTable, MemoryDef, MemoryRef};
@@ -52,5 +54,7 @@ pub const MAX_TYPES: usize = 1_000_000;
 /// the type itself; all ones beyond. The specification's limit on depth is 63.
 pub const TYPE_LINE_SIZE: usize = 64 * 4;
 
-/// Changes whenever anything in this crate that compiled code depends on changes.
-pub const ABI_VERSION: u32 = 1;
+/// Tells agreements between compiled code and runtime apart: digests of the sources of this crate and of
+/// belljar-core.
+pub const FINGERPRINT: [[u8; 32]; 2] =
+    [belljar_core::FINGERPRINT, include!(concat!(env!("OUT_DIR"), "/sources.rs"))];

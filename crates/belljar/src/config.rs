@@ -1,7 +1,9 @@
 //! What an engine is made with.
 
+use belljar_cache::{Cache, Trust};
 use belljar_compile::Tunables;
 use belljar_module::WasmFeatures;
+use bytes::Bytes;
 
 /// How an [`crate::Engine`] compiles and runs.
 ///
@@ -19,6 +21,9 @@ pub struct Config {
     pub(crate) reserve_memory: bool,
     pub(crate) gc_stress: bool,
     pub(crate) features: WasmFeatures,
+    pub(crate) processor: Option<String>,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) trust: Option<Trust>,
 }
 
 /// Bytes of native stack for guest code, unless configured: the smallest thread stacks in use (2 MiB) leave
@@ -40,7 +45,32 @@ impl Config {
             reserve_memory: true,
             gc_stress: false,
             features: everything(),
+            processor: None,
+            cache: None,
+            trust: None,
         }
+    }
+
+    /// Where compiled modules are kept, so that the next engine with the same settings need not compile them. Whatever is
+    /// wrong with the cache, modules are compiled without it: see [`crate::Engine::problems`]. Default: nowhere.
+    pub fn cache(&mut self, cache: Option<Cache>) -> &mut Self {
+        self.cache = cache;
+        self
+    }
+
+    /// What processor code is made for, instead of the one that it is made on: a name such as `x86-64-v2`, `x86-64-v3`,
+    /// `haswell` or `znver4`, so that artifacts run on others, too. Code that needs more than the processor has is refused
+    /// when it is loaded. Default: the processor of this machine.
+    pub fn target_processor(&mut self, name: impl Into<String>) -> &mut Self {
+        self.processor = Some(name.into());
+        self
+    }
+
+    /// Who is believed about compiled code. Default: this user, with the key in the user's state directory (made when it
+    /// is first needed), and the keys in the user's list of trusted ones.
+    pub fn trust(&mut self, trust: Trust) -> &mut Self {
+        self.trust = Some(trust);
+        self
     }
 
     /// Whether guest code counts fuel: about one unit an instruction, and [`crate::Trap::OutOfFuel`] when
@@ -181,8 +211,8 @@ pub struct DisabledFeatures {
 
 impl DisabledFeatures {
     /// Why a module that was refused under `features` was, if it is valid with more of them.
-    pub(crate) fn of(binary: &[u8], features: WasmFeatures) -> Option<Self> {
-        let is_valid = |features| belljar_module::validate(binary.into(), features).is_ok();
+    pub(crate) fn of(binary: &Bytes, features: WasmFeatures) -> Option<Self> {
+        let is_valid = |features| belljar_module::validate(binary.clone(), features).is_ok();
         let all = features | everything();
         if !is_valid(all) {
             return None;

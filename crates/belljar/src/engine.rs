@@ -1,12 +1,13 @@
 //! The engine: what all stores and modules of a program share.
 
-use crate::{Config, Result};
+use crate::{Config, Error, Result};
 use belljar_abi::CompiledFunction;
-use belljar_compile::{MemoryAccess, Tier, TrampolineKind, Tunables};
+use belljar_cache::{Cache, Trust, TrustedKeys, UserKey, config_directory, state_directory};
+use belljar_compile::{Compiler, MemoryAccess, Tier, TrampolineKind, Tunables};
 use belljar_core::FuncType;
 use belljar_optimize::Optimizer;
 use belljar_vm::{Direction, Runtime, TrampolineSource};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A compiler with its settings, and what the stores that run its code share. Cheap to clone.
 ///
@@ -18,10 +19,14 @@ pub struct Engine {
 
 struct Inner {
     config: Config,
-    tunables: Tunables,
-    tier: Arc<dyn Tier>,
+    compiler: Compiler,
     runtime: Arc<Runtime>,
+    trust: OnceLock<Trust>,
+    problems: Mutex<Vec<String>>,
 }
+
+/// How many problems are kept until somebody asks for them.
+const PROBLEMS_KEPT: usize = 16;
 
 /// The engine's compiler as the runtime knows it.
 struct Trampolines(Arc<dyn Tier>);
@@ -61,11 +66,21 @@ impl Engine {
         let reserve = config.reserve_memory && Runtime::can_reserve();
         let memory_access = if reserve { MemoryAccess::Reserved } else { MemoryAccess::Checked };
         let tunables = Tunables { memory_access, ..config.tunables };
-        let tier: Arc<dyn Tier> = Arc::new(Optimizer::new()?);
+        let tier: Arc<dyn Tier> = Arc::new(match &config.processor {
+            None => Optimizer::new()?,
+            Some(name) => Optimizer::for_processor(name)?,
+        });
         let trampolines = Box::new(Trampolines(tier.clone()));
         let counts_epochs = tunables.epoch_interruption;
         let runtime = Runtime::new(config.max_wasm_stack, config.gc_stress, counts_epochs, trampolines)?;
-        let inner = Inner { config: config.clone(), tunables, tier, runtime };
+        let compiler = Compiler { features: config.features, tunables, tier };
+        let inner = Inner {
+            config: config.clone(),
+            compiler,
+            runtime,
+            trust: OnceLock::new(),
+            problems: Mutex::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -85,17 +100,50 @@ impl Engine {
         Arc::ptr_eq(&a.inner, &b.inner)
     }
 
-    pub(crate) fn tunables(&self) -> Tunables {
-        self.inner.tunables
+    /// What compiles its modules.
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.inner.compiler
+    }
+
+    /// Where compiled modules are kept.
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.inner.config.cache.as_ref()
+    }
+
+    /// Who is believed about compiled code.
+    pub(crate) fn trust(&self) -> &Trust {
+        self.inner.trust.get_or_init(|| match &self.inner.config.trust {
+            Some(trust) => trust.clone(),
+            None => self.trust_of_user(),
+        })
+    }
+
+    /// What is missing is said, and nobody is believed in its place.
+    fn trust_of_user(&self) -> Trust {
+        let variable = |name: &str| std::env::var_os(name);
+        let user = state_directory(variable).map_err(Error::from).and_then(|at| Ok(UserKey::of(&at)?));
+        let keys = config_directory(variable).map_err(Error::from).and_then(|at| Ok(TrustedKeys::load(&at)?));
+        let user = user.map_err(|error| self.note(format!("this user has no key: {error:#}"))).ok();
+        let keys = keys.map_err(|error| self.note(format!("no key is trusted: {error:#}")));
+        Trust { user, keys: keys.unwrap_or_default() }
+    }
+
+    /// What went wrong, up to now, with the cache and the keys of this user, in words: nothing that keeps modules from
+    /// being compiled. Each is told once, and of many only the first.
+    pub fn problems(&self) -> Vec<String> {
+        std::mem::take(&mut *self.inner.problems.lock().unwrap_or_else(|e| e.into_inner()))
+    }
+
+    pub(crate) fn note(&self, problem: String) {
+        let mut problems = self.inner.problems.lock().unwrap_or_else(|e| e.into_inner());
+        if problems.len() < PROBLEMS_KEPT {
+            problems.push(problem);
+        }
     }
 
     /// Whether memories are to get all the address space that they may need.
     pub(crate) fn reserves_memory(&self) -> bool {
-        self.inner.tunables.memory_access == MemoryAccess::Reserved
-    }
-
-    pub(crate) fn tier(&self) -> &dyn Tier {
-        &*self.inner.tier
+        self.inner.compiler.tunables.memory_access == MemoryAccess::Reserved
     }
 
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {

@@ -45,6 +45,8 @@
 //! error, with a backtrace); it throws an exception that nothing in it catches (a [`ThrownException`]); or a host
 //! function panics, and the panic goes on to the caller.
 
+mod artifact;
+mod artifact_info;
 mod config;
 mod engine;
 mod error;
@@ -67,6 +69,12 @@ mod types;
 mod values;
 mod wasm_ty;
 
+pub use artifact::{ArtifactError, ArtifactOptions, Origin};
+pub use artifact_info::{ArtifactInfo, HeldWasm};
+pub use belljar_cache::{
+    Cache, CacheConfig, CacheError, KeyError, NamedKey, PublicKey, SealError, SealInfo, SigningKey, Trust,
+    TrustedBy, TrustedKeys, UserKey,
+};
 pub use belljar_core::Trap;
 pub use belljar_vm::GcStats;
 pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};

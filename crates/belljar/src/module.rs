@@ -1,10 +1,16 @@
 //! Modules: validated, compiled, shareable.
 
+use crate::artifact::{self, ArtifactOptions, ELF_MAGIC, Obtained, Origin};
 use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{Engine, Result};
 use anyhow::Context;
-use belljar_compile::{MemoryAccess, ModulePlan, Tunables};
-use belljar_vm::LoadedModule;
+use belljar_compile::{Compiler, MemoryAccess, Tunables};
+use belljar_module::{ModuleError, WasmFeatures};
+use belljar_vm::{LoadedModule, PrivateCopy};
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -29,6 +35,7 @@ struct Inner {
     engine: Engine,
     described: Arc<belljar_module::Module>,
     code: Arc<LoadedModule>,
+    origin: Origin,
     /// The same module compiled with explicit checks, made when a memory demands it.
     checked: OnceLock<Arc<LoadedModule>>,
 }
@@ -51,22 +58,139 @@ impl Module {
     ///
     /// As [`Module::new`].
     pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
-        let described = Arc::new(validate(engine, binary)?);
-        let code = load(engine, &described, engine.tunables())?;
-        let inner = Inner { engine: engine.clone(), described, code, checked: OnceLock::new() };
+        Self::of_binary(engine, Bytes::copy_from_slice(binary))
+    }
+
+    fn of_binary(engine: &Engine, binary: Bytes) -> Result<Self> {
+        Self::of(engine, artifact::obtain(engine, engine.compiler(), binary)?)
+    }
+
+    fn of(engine: &Engine, obtained: Obtained) -> Result<Self> {
+        let Obtained { module, image, origin } = obtained;
+        let code = LoadedModule::new(engine.runtime(), module.clone(), image, engine.reserves_memory())?;
+        let inner =
+            Inner { engine: engine.clone(), described: module, code, origin, checked: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Compiles a module from a file in binary or text format.
+    /// As [`Module::from_binary`], without a copy of the binary.
     ///
     /// # Errors
     ///
-    /// As [`Module::new`], and where the file cannot be read.
+    /// As [`Module::new`].
+    pub fn from_bytes(engine: &Engine, binary: impl Into<Bytes>) -> Result<Self> {
+        Self::of_binary(engine, binary.into())
+    }
+
+    /// Compiles a module from a file in binary or text format, or loads one that [`Module::serialize`] made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::new`] and [`Module::deserialize`], and where the file cannot be read.
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-        let binary = to_binary(&bytes, Some(path))?;
-        Self::from_binary(engine, &binary).with_context(|| format!("could not compile {}", path.display()))
+        let cannot_read = || format!("could not read {}", path.display());
+        let mut file = File::open(path).with_context(cannot_read)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(ELF_MAGIC.len() as u64).read_to_end(&mut bytes).with_context(cannot_read)?;
+        if bytes == ELF_MAGIC {
+            return Self::deserialize_open_file(engine, &file)
+                .with_context(|| format!("could not load {}", path.display()));
+        }
+        file.read_to_end(&mut bytes).with_context(cannot_read)?;
+        let binary = match to_binary(&bytes, Some(path))? {
+            Cow::Owned(binary) => binary,
+            Cow::Borrowed(_) => bytes,
+        };
+        Self::of_binary(engine, binary.into())
+            .with_context(|| format!("could not compile {}", path.display()))
+    }
+
+    /// The module as an artifact: an ELF file with its code, which [`Module::deserialize`] loads without compiling, sealed
+    /// for this user on this machine.
+    ///
+    /// ```
+    /// use belljar::{Config, Engine, Instance, Module, Origin, Store, Trust, UserKey};
+    /// # fn main() -> Result<(), belljar::Error> {
+    /// let mut config = Config::new();
+    /// // By default the key is in the user's state directory.
+    /// config.trust(Trust { user: Some(UserKey::from_bytes([7; 32])), ..Trust::default() });
+    /// let engine = Engine::new(&config)?;
+    /// let module = Module::new(&engine, r#"(module (func (export "six") (result i32) i32.const 6))"#)?;
+    /// let artifact = module.serialize()?;
+    ///
+    /// let again = Module::deserialize(&engine, &artifact)?;
+    /// assert!(matches!(again.origin(), Origin::Artifact(_)));
+    /// let mut store = Store::new(&engine, ());
+    /// let six = Instance::new(&mut store, &again, &[])?.get_typed_func::<(), i32>(&mut store, "six")?;
+    /// assert_eq!(six.call(&mut store, ())?, 6);
+    ///
+    /// let mut changed = artifact;
+    /// changed[5000] ^= 1;
+    /// assert!(Module::deserialize(&engine, &changed).is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where this user has no key and none can be made.
+    pub fn serialize(&self) -> Result<Vec<u8>> {
+        self.serialize_with(ArtifactOptions::new())
+    }
+
+    /// As [`Module::serialize`], with options.
+    ///
+    /// # Errors
+    ///
+    /// As there, unless a key is given to sign with; and where the module's wasm is to be embedded and is not known.
+    pub fn serialize_with(&self, options: ArtifactOptions<'_>) -> Result<Vec<u8>> {
+        let Inner { engine, described, code, .. } = &*self.inner;
+        artifact::serialize(engine, described, code.code_image(), options)
+    }
+
+    /// Loads a module that [`Module::serialize`] made. This is safe whatever the bytes are: code is used only if this user
+    /// made it, or the holder of a key that is trusted ([`crate::Config::trust`]), and nothing was changed since.
+    ///
+    /// An artifact that is whole but cannot be used is compiled again if it holds its wasm; [`Module::origin`] says so.
+    ///
+    /// # Errors
+    ///
+    /// Where the artifact cannot be used, as an [`crate::ArtifactError`] that says why.
+    pub fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
+        let copy = PrivateCopy::of(bytes.as_ref()).context("there is no memory for the compiled module")?;
+        Self::of(engine, artifact::deserialize(engine, copy)?)
+    }
+
+    /// As [`Module::deserialize`], from a file. Once this has returned, whatever happens to the file makes no difference.
+    ///
+    /// # Errors
+    ///
+    /// As there, and where the file cannot be read.
+    pub fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = File::open(path).with_context(|| format!("could not read {}", path.display()))?;
+        Self::deserialize_open_file(engine, &file)
+            .with_context(|| format!("could not load {}", path.display()))
+    }
+
+    /// As [`Module::deserialize_file`], from a file that is open.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn deserialize_open_file(engine: &Engine, file: &File) -> Result<Self> {
+        let copy = PrivateCopy::read(file, file.metadata()?.len())?;
+        Self::of(engine, artifact::deserialize(engine, copy)?)
+    }
+
+    /// Whether instantiation calls a start function.
+    pub fn has_start_function(&self) -> bool {
+        self.inner.described.start().is_some()
+    }
+
+    /// Where the code came from.
+    pub fn origin(&self) -> &Origin {
+        &self.inner.origin
     }
 
     /// Checks a binary without compiling it.
@@ -115,7 +239,7 @@ impl Module {
             .custom_sections()
             .iter()
             .filter(move |(n, _)| &**n == name)
-            .map(|(_, range)| &described.bytes()[range.clone()])
+            .map(|(_, range)| described.custom_section_bytes(range))
     }
 
     /// The engine that compiled it.
@@ -132,25 +256,37 @@ impl Module {
         if let Some(code) = self.inner.checked.get() {
             return Ok(code.clone());
         }
-        let tunables = Tunables { memory_access: MemoryAccess::Checked, ..self.inner.engine.tunables() };
-        let code = load(&self.inner.engine, &self.inner.described, tunables)?;
+        let Inner { engine, described, .. } = &*self.inner;
+        let binary = described.binary().whole().context(
+            "memories of full size cannot be had here, and the compiled module does not hold the wasm from which it could \
+             be compiled anew: allow the process more address space, or compile it with its source embedded",
+        )?;
+        let compiler = engine.compiler();
+        let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
+        let compiler = Compiler { tunables, ..compiler.clone() };
+        let Obtained { module, image, .. } = artifact::obtain(engine, &compiler, binary.clone())?;
+        let code = LoadedModule::new(engine.runtime(), module, image, false)?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }
 }
 
 fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
     let features = engine.config().features;
-    belljar_module::validate(binary.into(), features).map_err(|error| {
-        let error = crate::Error::from(error);
-        match crate::DisabledFeatures::of(binary, features) {
-            Some(disabled) => error.context(disabled),
-            None => error,
-        }
-    })
+    let binary = Bytes::copy_from_slice(binary);
+    belljar_module::validate(binary.clone(), features).map_err(|error| invalid(error, &binary, features))
+}
+
+/// A binary's refusal, with the features that it needs and that are off.
+pub(crate) fn invalid(error: ModuleError, binary: &Bytes, features: WasmFeatures) -> crate::Error {
+    let error = crate::Error::from(error);
+    match crate::DisabledFeatures::of(binary, features) {
+        Some(disabled) => error.context(disabled),
+        None => error,
+    }
 }
 
 /// Whatever the input is, as a binary.
-fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<std::borrow::Cow<'a, [u8]>> {
+fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<Cow<'a, [u8]>> {
     // What is not text is left to validation, whose errors are about binaries.
     let is_text = !bytes.starts_with(b"\0") && !bytes.is_empty() && std::str::from_utf8(bytes).is_ok();
     if !is_text {
@@ -162,15 +298,4 @@ fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<std::borrow::Co
         }
         error.into()
     })
-}
-
-fn load(
-    engine: &Engine,
-    described: &Arc<belljar_module::Module>,
-    tunables: Tunables,
-) -> Result<Arc<LoadedModule>> {
-    let plan = ModulePlan::new(described, tunables);
-    let artifact = belljar_compile::compile(&plan, engine.tier())?;
-    let reserved = tunables.memory_access == MemoryAccess::Reserved;
-    LoadedModule::new(engine.runtime(), described.clone(), artifact, reserved)
 }

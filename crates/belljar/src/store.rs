@@ -146,7 +146,7 @@ impl<T: 'static> Store<T> {
 
 fn fuel_is_counted(engine: &Engine) -> Result<()> {
     anyhow::ensure!(
-        engine.tunables().consume_fuel,
+        engine.compiler().tunables.consume_fuel,
         "fuel is not counted: make the engine with Config::consume_fuel(true)"
     );
     Ok(())

@@ -10,16 +10,18 @@ fn root() -> PathBuf {
 
 /// Crate, and the crates of the workspace that it may depend on.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("fingerprint", &[]),
     ("core", &[]),
     ("abi", &["core"]),
     ("module", &["core", "abi"]),
     ("compile", &["core", "abi", "module"]),
     ("optimize", &["core", "abi", "module", "compile"]),
+    ("cache", &[]),
     ("vm", &["core", "abi", "module"]),
     ("watch", &["core", "abi", "module", "vm"]),
-    ("belljar", &["core", "abi", "module", "compile", "optimize", "vm", "watch"]),
+    ("belljar", &["core", "abi", "module", "compile", "optimize", "vm", "watch", "cache"]),
     ("wasi", &["belljar"]),
-    ("cli", &["belljar", "wasi", "module", "core", "abi"]),
+    ("cli", &["belljar", "wasi", "cache", "module", "core", "abi"]),
 ];
 
 /// The workspace's crates named in a manifest's `[dependencies]`.

@@ -1,8 +1,11 @@
 //! The command line: subcommands, and `belljar FILE` as short for `belljar run FILE`.
 
+use crate::cache::CacheOptions;
+use crate::compile::CompileOptions;
 use crate::completion::CompletionOptions;
 use crate::failure::Failure;
 use crate::inspect::InspectOptions;
+use crate::key::KeyOptions;
 use crate::run::RunOptions;
 use crate::validate::ValidateOptions;
 use crate::wast::WastOptions;
@@ -13,6 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   belljar hello.wasm one two           run a program (short for `belljar run hello.wasm one two`)
   belljar run --dir . tool.wasm a.txt  and let it use this directory
+  belljar compile tool.wasm            compile it ahead of time, to tool.elf
   belljar inspect tool.wasm            show what is in it
   belljar validate *.wasm              check that modules are valid
   belljar help run                     all options of a subcommand, with examples";
@@ -29,9 +33,12 @@ pub struct CommandLine {
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
     Run(Box<RunOptions>),
+    Compile(CompileOptions),
     Inspect(InspectOptions),
     Validate(ValidateOptions),
     Wast(WastOptions),
+    Cache(CacheOptions),
+    Key(KeyOptions),
     Completion(CompletionOptions),
 }
 
@@ -57,9 +64,12 @@ impl CommandLine {
     pub fn execute(&self) -> Result<u8, Failure> {
         match &self.command {
             Command::Run(options) => options.execute(),
+            Command::Compile(options) => options.execute(),
             Command::Inspect(options) => options.execute(),
             Command::Validate(options) => options.execute(),
             Command::Wast(options) => options.execute(),
+            Command::Cache(options) => options.execute(),
+            Command::Key(options) => options.execute(),
             Command::Completion(options) => options.execute(),
         }
     }

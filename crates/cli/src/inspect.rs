@@ -1,5 +1,6 @@
 //! `belljar inspect`: a module's file in, what is in it out. Never: running or validating it.
 
+mod artifact;
 mod custom;
 mod description;
 mod entities;
@@ -12,12 +13,18 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::print;
+use artifact::ArtifactDescription;
+use belljar::ArtifactInfo;
 use clap::Args;
+use serde::Serialize;
+use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
   belljar inspect tool.wasm
+  belljar inspect tool.elf               what `belljar compile` made
   belljar inspect tool.wasm --json | jq '.imports[].name'
 
 A file that is broken, or that uses features which belljar does not have, is described as far as it can be
@@ -27,7 +34,7 @@ read; the first problem is named. Exit codes: 0, or 65 if there was a problem, 6
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InspectOptions {
-    /// The module, in binary (.wasm) or text format (.wat)
+    /// The module, in binary (.wasm) or text format (.wat), or compiled
     #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
 
@@ -44,16 +51,32 @@ impl InspectOptions {
     /// Where the file cannot be read, or its text not be parsed.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let file = ModuleFile::read(&self.file)?.into_binary()?;
+        if let Some(artifact) = file.artifact() {
+            return self.describe_artifact(artifact);
+        }
         let mut description = reader::describe(file.bytes());
         description.file = self.file.display().to_string();
-        let text = match self.json {
-            true => serde_json::to_string_pretty(&description).or_fail(ExitCode::Bug)? + "\n",
-            false => text::Text(&description).to_string(),
-        };
-        print(&text)?;
+        self.print(&description, &text::Text(&description))?;
         Ok(match description.error {
             None => ExitCode::Success as u8,
             Some(_) => ExitCode::BadModule as u8,
+        })
+    }
+
+    fn describe_artifact(&self, file: &File) -> Result<u8, Failure> {
+        let info = ArtifactInfo::read(file).map_err(|error| {
+            let error = error.context(format!("could not read {}", self.file.display()));
+            Failure::new(ExitCode::BadModule, error)
+        })?;
+        let description = ArtifactDescription::of(self.file.display().to_string(), &info);
+        self.print(&description, &description)?;
+        Ok(if description.is_whole() { ExitCode::Success } else { ExitCode::BadModule } as u8)
+    }
+
+    fn print(&self, description: &impl Serialize, text: &impl fmt::Display) -> Result<(), Failure> {
+        print(&match self.json {
+            true => serde_json::to_string_pretty(description).or_fail(ExitCode::Bug)? + "\n",
+            false => text.to_string(),
         })
     }
 }

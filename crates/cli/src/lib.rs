@@ -2,11 +2,14 @@
 //! is the crate `belljar`.
 
 mod byte_size;
+mod cache;
 mod command_line;
+mod compile;
 mod completion;
 mod exit_code;
 mod failure;
 mod inspect;
+mod key;
 mod module_file;
 mod output;
 mod process;
@@ -14,6 +17,7 @@ mod proposals;
 mod run;
 mod spinner;
 mod time_span;
+mod user_cache;
 mod validate;
 pub mod wast;
 

@@ -5,6 +5,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use anyhow::{Context, Error, anyhow};
 use belljar::{DisabledFeatures, Engine, Module};
+use bytes::Bytes;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,13 +13,19 @@ use std::path::{Path, PathBuf};
 /// The largest file that is read. The same limit as the web's.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// How an artifact starts: it is an ELF file.
+const ARTIFACT: &[u8] = b"\x7fELF";
+
 /// How a wasm binary starts.
 const MAGIC: &[u8] = b"\0asm";
 
 /// The contents of a module's file.
 pub(crate) struct ModuleFile {
     path: PathBuf,
-    bytes: Vec<u8>,
+    /// A wasm binary or text; of an artifact, nothing.
+    bytes: Bytes,
+    /// An artifact, which is not read before its private copy is made.
+    artifact: Option<File>,
 }
 
 impl ModuleFile {
@@ -28,14 +35,16 @@ impl ModuleFile {
     ///
     /// Where it cannot be read, is a directory, or is too large to be a module.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes = read(path).or_fail(ExitCode::Unreadable)?;
-        let too_large = bytes.is_none();
-        let file = Self { path: path.into(), bytes: bytes.unwrap_or_default() };
-        if too_large {
-            let limit = ByteSize(MAX_BYTES);
-            return Err(file.refuse(anyhow!("the file is too large: a module may have at most {limit}")));
+        match read(path).or_fail(ExitCode::Unreadable)? {
+            Contents::Bytes(bytes) => Ok(Self { path: path.into(), bytes: bytes.into(), artifact: None }),
+            Contents::Artifact(file) => {
+                Ok(Self { path: path.into(), bytes: Bytes::new(), artifact: Some(file) })
+            }
+            Contents::TooLarge => {
+                let limit = ByteSize(MAX_BYTES);
+                Err(refuse(path, anyhow!("the file is too large: a module may have at most {limit}")))
+            }
         }
-        Ok(file)
     }
 
     /// The file's name.
@@ -43,7 +52,21 @@ impl ModuleFile {
         &self.path
     }
 
-    /// The contents, as they are.
+    /// The artifact that the file is, if it is one.
+    pub(crate) fn artifact(&self) -> Option<&File> {
+        self.artifact.as_ref()
+    }
+
+    /// What is being done while it is compiled.
+    pub(crate) fn describe_work(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        match self.artifact {
+            Some(_) => format!("loading {name}"),
+            None => format!("compiling {name} ({})", ByteSize(self.bytes.len() as u64)),
+        }
+    }
+
+    /// The contents, as they are; nothing of an artifact.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -73,7 +96,7 @@ impl ModuleFile {
         let text = String::from_utf8_lossy(&self.bytes);
         let has_wat_name = self.path.extension().is_some_and(|e| e == "wat" || e == "wast");
         match parser.parse_str(Some(&self.path), &text) {
-            Ok(bytes) => Ok(Self { bytes, ..self }),
+            Ok(bytes) => Ok(Self { bytes: bytes.into(), ..self }),
             Err(mut error) => {
                 error.set_path(&self.path);
                 let mut error = Error::new(error);
@@ -85,13 +108,16 @@ impl ModuleFile {
         }
     }
 
-    /// Compiles a binary.
+    /// Compiles a binary, or loads an artifact.
     ///
     /// # Errors
     ///
-    /// Where it is no valid module.
+    /// Where it is no valid module, or no artifact that can be used here.
     pub(crate) fn compile(&self, engine: &Engine) -> Result<Module, Failure> {
-        Module::from_binary(engine, &self.bytes).map_err(|error| self.refuse_binary(error))
+        match &self.artifact {
+            Some(file) => Module::deserialize_open_file(engine, file).map_err(|error| self.refuse(error)),
+            None => Module::from_bytes(engine, self.bytes.clone()).map_err(|error| self.refuse_binary(error)),
+        }
     }
 
     /// Checks a binary without compiling it.
@@ -100,6 +126,9 @@ impl ModuleFile {
     ///
     /// As [`ModuleFile::compile`].
     pub(crate) fn validate(&self, engine: &Engine) -> Result<(), Failure> {
+        if self.artifact.is_some() {
+            return Err(self.refuse(anyhow!("it is a compiled module: `belljar inspect` describes it")));
+        }
         Module::validate(engine, &self.bytes).map_err(|error| self.refuse_binary(error))
     }
 
@@ -128,24 +157,38 @@ impl ModuleFile {
     }
 
     fn refuse(&self, error: Error) -> Failure {
-        Failure::new(ExitCode::BadModule, error.context(format!("could not load {}", self.path.display())))
+        refuse(&self.path, error)
     }
 }
 
-/// The contents; `None` where they are too large.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+fn refuse(path: &Path, error: Error) -> Failure {
+    Failure::new(ExitCode::BadModule, error.context(format!("could not load {}", path.display())))
+}
+
+/// What a file holds.
+enum Contents {
+    Bytes(Vec<u8>),
+    Artifact(File),
+    TooLarge,
+}
+
+fn read(path: &Path) -> Result<Contents, Error> {
     let cannot = || format!("could not read {}", path.display());
-    let file = File::open(path).with_context(cannot)?;
+    let mut file = File::open(path).with_context(cannot)?;
     let meta = file.metadata().with_context(cannot)?;
     if meta.is_dir() {
         return Err(anyhow!("it is a directory, and a .wasm or .wat file is needed").context(cannot()));
     }
     if meta.len() > MAX_BYTES {
-        return Ok(None);
+        return Ok(Contents::TooLarge);
     }
     // One byte more than the size, so that the read that finds the end needs no more room.
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len())? + 1);
+    (&mut file).take(ARTIFACT.len() as u64).read_to_end(&mut bytes).with_context(cannot)?;
+    if bytes == ARTIFACT && meta.is_file() {
+        return Ok(Contents::Artifact(file));
+    }
     // Pipes and devices do not tell their size.
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).with_context(cannot)?;
-    Ok((bytes.len() as u64 <= MAX_BYTES).then_some(bytes))
+    file.take(MAX_BYTES).read_to_end(&mut bytes).with_context(cannot)?;
+    Ok(if bytes.len() as u64 <= MAX_BYTES { Contents::Bytes(bytes) } else { Contents::TooLarge })
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 fn belljar() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
-    command.stdin(Stdio::null());
+    command.stdin(Stdio::null()).env("BELLJAR_CACHE", "off");
     command
 }
 

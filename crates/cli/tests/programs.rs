@@ -62,6 +62,7 @@ fn run(case: &Value, root: &Path) -> Result<(), String> {
     let stdin = scratch.path().join("stdin");
     std::fs::write(&stdin, case["stdin_text"].as_str().unwrap_or_default()).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_belljar"))
+        .env("BELLJAR_CACHE", "off")
         .arg("run")
         .args(options(case, root, scratch.path()))
         .arg(root.join(case["wasm"].as_str().unwrap()))

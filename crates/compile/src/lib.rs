@@ -3,14 +3,21 @@
 //! In: a [`belljar_module::Module`], a [`Tier`] and [`Tunables`]. Out: a [`belljar_abi::Artifact`], position
 //! independent, with nothing left to fill in. Never: knowledge of how code is loaded or run, or `unsafe`.
 
+mod compiler;
+mod elf;
 mod error;
 mod link;
 mod plan;
 mod tier;
 mod tunables;
 
+pub use compiler::{BuildError, Compiler};
+pub use elf::{Keep, object_file};
 pub use error::CompileError;
 pub use link::compile;
 pub use plan::{ModulePlan, ReadOnlyTable};
-pub use tier::{Tier, TrampolineKind};
+pub use tier::{Target, Tier, TrampolineKind};
 pub use tunables::{MemoryAccess, Tunables};
+
+/// Tells builds apart: a digest of this crate's sources.
+pub const FINGERPRINT: [u8; 32] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));

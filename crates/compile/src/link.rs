@@ -112,7 +112,7 @@ impl Linker<'_> {
         }
         artifact.inlined.extend_from_slice(&piece.inlined);
         let at = |offset: CodeOffset| CodeOffset(start + offset.0);
-        artifact.traps.extend(piece.traps.iter().map(|t| TrapSite { offset: at(t.offset), trap: t.trap }));
+        artifact.traps.extend(piece.traps.iter().map(|site| TrapSite { offset: at(site.offset), ..*site }));
         let slots = artifact.stack_slots.len() as u32;
         let moved = |row: &StackMapRow| StackMapRow {
             offset: at(row.offset),

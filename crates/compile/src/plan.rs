@@ -2,8 +2,8 @@
 
 use crate::{MemoryAccess, Tunables};
 use belljar_abi::gc::{ArrayLayout, FieldLayout};
-use belljar_core::{CompositeType, FuncIndex, MemoryIndex, TableIndex, TypeIndex};
-use belljar_module::{BranchHints, ElemItems, Module, SegmentMode};
+use belljar_core::{CompositeType, DefinedFuncIndex, FuncIndex, MemoryIndex, TableIndex, TypeIndex};
+use belljar_module::{BranchHints, ElemItems, FunctionBody, Module, SegmentMode};
 
 /// The contents of a table that never changes.
 #[derive(Clone, Debug)]
@@ -54,6 +54,15 @@ impl<'a> ModulePlan<'a> {
             false => Vec::new(),
         };
         Self { module, tunables, read_only_tables, thunks, branch_hints, objects }
+    }
+
+    /// A defined function's body.
+    ///
+    /// # Panics
+    ///
+    /// If the module was kept without its code: there is nothing to plan then.
+    pub fn body(&self, func: DefinedFuncIndex) -> FunctionBody<'a> {
+        self.module.function_body(func).expect("modules are compiled from whole binaries")
     }
 
     /// How structs of a type lie, or exceptions whose tag has it.

@@ -17,6 +17,15 @@ pub enum TrampolineKind {
     ArrayExit,
 }
 
+/// The machine that code is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Its triple.
+    pub triple: String,
+    /// What the processor must have.
+    pub features: Vec<&'static str>,
+}
+
 /// A compiler. It keeps no state between functions, so that any number compile at once.
 ///
 /// Guest calling convention: the context of the callee (for a host function: its object) is the first
@@ -26,6 +35,12 @@ pub enum TrampolineKind {
 pub trait Tier: Send + Sync {
     /// The tier's name and version: part of what identifies its code.
     fn name(&self) -> &'static str;
+
+    /// Tells builds of the tier apart: a digest of its sources.
+    fn fingerprint(&self) -> [u8; 32];
+
+    /// The machine that its code is for.
+    fn target(&self) -> Target;
 
     /// Compiles one defined function.
     ///

@@ -2,6 +2,8 @@
 //!
 //! Each is a newtype so that a function index can never be used where a table index is meant.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 macro_rules! index {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
@@ -60,11 +62,17 @@ impl FuncRefId {
 }
 
 /// A byte position in a module's binary.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
 pub struct WasmPc(pub u32);
 
 /// A byte position in a module's compiled text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
 pub struct CodeOffset(pub u32);
 
 /// An address in the host process, of compiled code. A number, not a pointer: nothing is read through it.

@@ -13,3 +13,6 @@ pub use quantity::*;
 pub use raw::RawVal;
 pub use trap::{Trap, TrapRow};
 pub use types::*;
+
+/// Tells builds apart: a digest of this crate's sources.
+pub const FINGERPRINT: [u8; 32] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));

@@ -1,17 +1,20 @@
 //! Collects the sections of a binary into a [`Module`]. The validator has seen each payload before.
 
+use crate::binary::Binary;
 use crate::const_expr::{ConstExpr, ConstOp};
 use crate::error::ModuleError;
 use crate::facts::{FuncFacts, TableUse};
-use crate::module::{DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode};
+use crate::module::{
+    Body, DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode,
+};
 use crate::wasm_types::{global_type, memory_type, sub_type, table_type};
 use belljar_abi::{LayoutCounts, VmLayout};
 use belljar_core::{
-    CompositeType, FuncIndex, GlobalIndex, MemoryIndex, SubType, TableIndex, TagIndex, TypeIndex,
+    CompositeType, FuncIndex, GlobalIndex, MemoryIndex, SubType, TableIndex, TagIndex, TypeIndex, WasmPc,
 };
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use wasmparser::{DataKind, ElementItems, ElementKind, ExternalKind, Payload, TableInit, TypeRef};
 
 pub(crate) struct Describer {
@@ -19,10 +22,10 @@ pub(crate) struct Describer {
 }
 
 impl Describer {
-    pub(crate) fn new(bytes: Arc<[u8]>) -> Self {
+    pub(crate) fn new(binary: Binary) -> Self {
         let layout = VmLayout::new(LayoutCounts::default()).expect("an empty layout fits");
         let module = Module {
-            bytes,
+            binary,
             types: Vec::new(),
             rec_groups: Vec::new(),
             canonical_types: Vec::new(),
@@ -45,6 +48,7 @@ impl Describer {
             start: None,
             elems: Vec::new(),
             data: Vec::new(),
+            code_section: 0..0,
             bodies: Vec::new(),
             facts: Vec::new(),
             table_uses: Vec::new(),
@@ -61,8 +65,19 @@ impl Describer {
         self.module.tables.len()
     }
 
+    /// How many functions are defined, and how many types and tables there are.
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        let m = &self.module;
+        (m.funcs.len() - m.imported_funcs, m.types.len(), m.tables.len())
+    }
+
+    pub(crate) fn set_bodies(&mut self, bodies: impl Iterator<Item = Body>) {
+        self.module.bodies = bodies.collect();
+    }
+
     pub(crate) fn body(&mut self, range: Range<u64>) {
-        self.module.bodies.push(slice(range));
+        let length = (range.end - range.start) as u32;
+        self.module.bodies.push(Body { start: WasmPc(range.start as u32), length });
     }
 
     pub(crate) fn payload(&mut self, payload: Payload<'_>) -> Result<(), ModuleError> {
@@ -149,6 +164,7 @@ impl Describer {
                     m.data.push(DataSegment { mode, bytes: end - data.data.len()..end });
                 }
             }
+            Payload::CodeSectionStart { unchecked_range, .. } => m.code_section = slice(unchecked_range),
             Payload::CustomSection(section) => {
                 let range = section.data_offset()..section.data_offset() + section.data().len() as u64;
                 m.custom_sections.push((section.name().into(), slice(range)));
@@ -198,6 +214,7 @@ impl Describer {
         facts: Vec<FuncFacts>,
         table_uses: Vec<TableUse>,
         canonical_types: Vec<TypeIndex>,
+        looks_into_objects: bool,
     ) -> Result<Module, ModuleError> {
         let mut m = self.module;
         m.canonical_types = match canonical_types {
@@ -206,7 +223,7 @@ impl Describer {
         };
         m.facts = facts;
         m.table_uses = table_uses;
-        m.uses_heap = uses_heap(&m);
+        m.uses_heap = looks_into_objects || has_objects(&m);
         m.escaping = vec![None; m.funcs.len()];
         for func in escaping(&m) {
             let slot = &mut m.escaping[func.index()];
@@ -230,10 +247,8 @@ impl Describer {
     }
 }
 
-fn uses_heap(m: &Module) -> bool {
-    !m.tags.is_empty()
-        || m.types.iter().any(|ty| !matches!(ty.composite, CompositeType::Func(_)))
-        || m.facts.iter().any(|facts| facts.looks_into_objects)
+fn has_objects(m: &Module) -> bool {
+    !m.tags.is_empty() || m.types.iter().any(|ty| !matches!(ty.composite, CompositeType::Func(_)))
 }
 
 /// For each type, the smallest index of one that looks the same.

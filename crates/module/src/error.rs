@@ -26,6 +26,8 @@ pub enum ModuleError {
         /// What exceeds which limit.
         what: String,
     },
+    /// What was noted about the module at an earlier validation does not fit it.
+    WrongNotes,
 }
 
 impl From<wasmparser::BinaryReaderError> for ModuleError {
@@ -49,6 +51,9 @@ impl fmt::Display for ModuleError {
             ),
             Self::Invalid { message, offset } => {
                 write!(f, "invalid wasm module: {message} (at byte {offset:#x})")
+            }
+            Self::WrongNotes => {
+                f.write_str("what a compiled module says of its binary does not fit the binary")
             }
             Self::TooLarge { what } => write!(f, "the module is too large: {what}"),
         }

@@ -3,6 +3,7 @@
 //! In: bytes, and which features are on. Out: a description that owns its bytes, so that later stages slice
 //! function bodies and segments out of it. Never: I/O, `unsafe`, or a decision about how code is made.
 
+mod binary;
 mod branch_hints;
 mod const_expr;
 mod describe;
@@ -11,9 +12,11 @@ mod facts;
 mod memory_op;
 mod module;
 mod names;
+mod notes;
 mod validate;
 mod wasm_types;
 
+pub use binary::Binary;
 pub use branch_hints::BranchHints;
 pub use const_expr::{Arithmetic, ConstExpr, ConstOp};
 pub use error::ModuleError;
@@ -21,6 +24,10 @@ pub use facts::{FuncFacts, TableUse};
 pub use memory_op::MemoryOp;
 pub use module::{DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode};
 pub use names::Names;
+pub use notes::Notes;
 pub use validate::validate;
 pub use wasm_types::{heap_type, ref_type, val_type};
-pub use wasmparser::WasmFeatures;
+pub use wasmparser::{FunctionBody, WasmFeatures};
+
+/// Tells builds apart: a digest of this crate's sources.
+pub const FINGERPRINT: [u8; 32] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));

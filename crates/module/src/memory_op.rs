@@ -5,7 +5,7 @@
 
 use crate::Module;
 use belljar_core::{MemoryIndex, WasmPc};
-use wasmparser::{BinaryReader, FunctionBody, MemArg, MemArgTarget, Operator, OperatorsReader};
+use wasmparser::{BinaryReader, MemArg, MemArgTarget, Operator, OperatorsReader};
 
 /// An instruction that accesses a memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -195,13 +195,13 @@ impl Module {
     /// position outside all code. The position is taken to be that of an instruction: inside of one, anything
     /// may be found.
     pub fn memory_op_at(&self, pc: WasmPc) -> Option<MemoryOp> {
-        let range = self.body(self.defined_func(self.func_at(pc)?)?);
-        let reader = |start: usize| BinaryReader::new(&self.bytes[start..range.end], start as u64);
-        let code = FunctionBody::new(reader(range.start)).get_operators_reader().ok()?;
+        let func = self.defined_func(self.func_at(pc)?)?;
+        let code = self.function_body(func)?.get_operators_reader().ok()?;
         if u64::from(pc.0) < code.original_position() {
             return None;
         }
-        MemoryOp::of(&OperatorsReader::new(reader(pc.0 as usize)).read().ok()?)
+        let rest = self.binary().get(pc.0 as usize..self.body(func).end)?;
+        MemoryOp::of(&OperatorsReader::new(BinaryReader::new(rest, u64::from(pc.0))).read().ok()?)
     }
 }
 
@@ -218,8 +218,7 @@ mod tests {
         );
         let module = validate(wat::parse_str(&wat).unwrap().into(), WasmFeatures::default()).unwrap();
         let range = module.body(DefinedFuncIndex(0));
-        let bytes = &module.bytes()[range.clone()];
-        let body = FunctionBody::new(BinaryReader::new(bytes, range.start as u64));
+        let body = module.function_body(DefinedFuncIndex(0)).unwrap();
         assert_eq!(module.memory_op_at(WasmPc(range.start as u32)), None, "locals are no code");
         let code = body.get_operators_reader().unwrap();
         code.into_iter_with_offsets().map(|op| module.memory_op_at(WasmPc(op.unwrap().1 as u32))).collect()

@@ -1,15 +1,17 @@
 //! A described module: everything in a binary but the instructions, with its bytes.
 
 use crate::branch_hints::{self, BranchHints};
-use crate::{ConstExpr, FuncFacts, Names, TableUse};
+use crate::{Binary, ConstExpr, FuncFacts, Names, TableUse};
 use belljar_abi::{LayoutCounts, VmLayout};
 use belljar_core::{
     CompositeType, DefinedFuncIndex, DefinedTypes, ExternType, FuncIndex, FuncType, GlobalIndex, GlobalType,
     HeapType, MemoryIndex, MemoryType, SubType, TableIndex, TableType, TagIndex, TagType, TypeIndex, TypeRef,
+    WasmPc,
 };
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use wasmparser::{BinaryReader, FunctionBody};
 
 /// Something that can be imported or exported, by its index.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -99,10 +101,23 @@ pub struct ElemSegment {
     pub items: ElemItems,
 }
 
-/// A valid module and its bytes. Made by [`crate::validate`].
+/// Where a function's body lies in the binary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Body {
+    pub(crate) start: WasmPc,
+    pub(crate) length: u32,
+}
+
+impl Body {
+    fn range(self) -> Range<usize> {
+        self.start.0 as usize..self.start.0 as usize + self.length as usize
+    }
+}
+
+/// A valid module and its bytes. Made by [`crate::validate`], or from [`crate::Notes`] of an earlier validation.
 #[derive(Debug)]
 pub struct Module {
-    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) binary: Binary,
     pub(crate) types: Vec<SubType>,
     pub(crate) rec_groups: Vec<Range<u32>>,
     pub(crate) canonical_types: Vec<TypeIndex>,
@@ -125,7 +140,8 @@ pub struct Module {
     pub(crate) start: Option<FuncIndex>,
     pub(crate) elems: Vec<ElemSegment>,
     pub(crate) data: Vec<DataSegment>,
-    pub(crate) bodies: Vec<Range<usize>>,
+    pub(crate) code_section: Range<usize>,
+    pub(crate) bodies: Vec<Body>,
     pub(crate) facts: Vec<FuncFacts>,
     pub(crate) table_uses: Vec<TableUse>,
     pub(crate) escaping: Vec<Option<u32>>,
@@ -137,8 +153,13 @@ pub struct Module {
 
 impl Module {
     /// The binary.
-    pub fn bytes(&self) -> &Arc<[u8]> {
-        &self.bytes
+    pub fn binary(&self) -> &Binary {
+        &self.binary
+    }
+
+    /// Where the contents of the code section lie in the binary.
+    pub fn code_section(&self) -> Range<usize> {
+        self.code_section.clone()
     }
 
     /// The type section. References to other types in it are indices.
@@ -210,16 +231,39 @@ impl Module {
         FuncIndex::new(func.index() + self.imported_funcs)
     }
 
+    /// The range of the binary that is not needed once code is made.
+    pub fn code_to_leave_out(&self) -> Range<usize> {
+        // What tells how many bodies there are stays: five bytes at most.
+        let Range { start, end } = self.code_section;
+        (start + 5).min(end)..end
+    }
+
     /// Where a defined function's body (locals, then code) lies in the binary.
     pub fn body(&self, func: DefinedFuncIndex) -> Range<usize> {
-        self.bodies[func.index()].clone()
+        self.bodies[func.index()].range()
     }
 
     /// The defined function whose body holds this byte of the binary.
-    pub fn func_at(&self, pc: belljar_core::WasmPc) -> Option<FuncIndex> {
-        let pc = pc.0 as usize;
+    pub fn func_at(&self, pc: WasmPc) -> Option<FuncIndex> {
         let i = self.bodies.partition_point(|b| b.start <= pc).checked_sub(1)?;
-        self.bodies[i].contains(&pc).then(|| self.func_index(DefinedFuncIndex::new(i)))
+        self.bodies[i].range().contains(&(pc.0 as usize)).then(|| self.func_index(DefinedFuncIndex::new(i)))
+    }
+
+    /// A defined function's body; `None` where the binary was kept without code.
+    pub fn function_body(&self, func: DefinedFuncIndex) -> Option<FunctionBody<'_>> {
+        let range = self.body(func);
+        let start = range.start as u64;
+        Some(FunctionBody::new(BinaryReader::new(self.binary.get(range)?, start)))
+    }
+
+    /// Bytes that are no code.
+    fn kept(&self, range: &Range<usize>) -> &[u8] {
+        self.binary.get(range.clone()).expect("nothing but code is left out of a binary")
+    }
+
+    /// The contents of a custom section of [`Module::custom_sections`].
+    pub fn custom_section_bytes(&self, range: &Range<usize>) -> &[u8] {
+        self.kept(range)
     }
 
     /// What validation noted about a defined function.
@@ -310,7 +354,7 @@ impl Module {
 
     /// The bytes of a data segment.
     pub fn data_bytes(&self, segment: usize) -> &[u8] {
-        &self.bytes[self.data[segment].bytes.clone()]
+        self.kept(&self.data[segment].bytes)
     }
 
     /// The place of a function among those whose reference may be taken: exports, elements, `ref.func`.
@@ -331,7 +375,7 @@ impl Module {
     /// The contents of the first custom section of this name.
     pub fn custom_section(&self, name: &str) -> Option<&[u8]> {
         let (_, range) = self.custom_sections.iter().find(|(n, _)| &**n == name)?;
-        Some(&self.bytes[range.clone()])
+        Some(self.kept(range))
     }
 
     /// The hints about branches, read anew at each call.

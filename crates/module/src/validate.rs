@@ -1,13 +1,14 @@
 //! The first stage: bytes in, [`Module`] out. Function bodies are validated in parallel.
 
+use crate::binary::Binary;
 use crate::describe::Describer;
 use crate::error::ModuleError;
 use crate::facts::{FuncFacts, TableUse};
 use crate::module::Module;
 use belljar_core::TypeIndex;
+use bytes::Bytes;
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::sync::Arc;
 use wasmparser::{
     FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, ValidPayload,
     Validator, ValidatorResources, WasmFeatures,
@@ -18,10 +19,10 @@ use wasmparser::{
 /// # Errors
 ///
 /// Where the bytes are no valid core module under `features`.
-pub fn validate(bytes: Arc<[u8]>, features: WasmFeatures) -> Result<Module, ModuleError> {
+pub fn validate(bytes: Bytes, features: WasmFeatures) -> Result<Module, ModuleError> {
     check_magic(&bytes)?;
     let mut validator = Validator::new_with_features(features);
-    let mut describer = Describer::new(bytes.clone());
+    let mut describer = Describer::new(Binary::new(bytes.clone()));
     let mut bodies: Vec<(FuncToValidate<ValidatorResources>, FunctionBody<'_>)> = Vec::new();
     let mut parser = Parser::new(0);
     // What a byte means can depend on the features: where one memory is allowed, its index is a zero byte.
@@ -41,7 +42,8 @@ pub fn validate(bytes: Arc<[u8]>, features: WasmFeatures) -> Result<Module, Modu
     }
     let tables = describer.table_count();
     let (facts, uses) = check_bodies(&bodies, tables)?;
-    describer.finish(facts, uses, canonical_types)
+    let looks_into_objects = facts.iter().any(|facts| facts.looks_into_objects);
+    describer.finish(facts, uses, canonical_types, looks_into_objects)
 }
 
 /// Whether the validator gives equal types one id: only if types can refer to each other.

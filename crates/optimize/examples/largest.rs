@@ -9,7 +9,7 @@
 use belljar_core::DefinedFuncIndex;
 use belljar_module::{Module, WasmFeatures, validate};
 use std::error::Error;
-use wasmparser::{BinaryReader, FunctionBody, Operator};
+use wasmparser::Operator;
 
 /// Whatever a module might use.
 const FEATURES: WasmFeatures = WasmFeatures::WASM3
@@ -54,8 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn measure(path: &str, module: &Module, func: DefinedFuncIndex) -> Result<Row, Box<dyn Error>> {
     let index = module.func_index(func);
-    let range = module.body(func);
-    let body = FunctionBody::new(BinaryReader::new(&module.bytes()[range.clone()], range.start as u64));
+    let body = module.function_body(func).expect("the binary is whole");
     let mut references = 0;
     for local in body.get_locals_reader()? {
         let (count, ty) = local?;

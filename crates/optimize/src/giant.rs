@@ -21,7 +21,7 @@ use belljar_abi::gc;
 use belljar_compile::ModulePlan;
 use belljar_core::DefinedFuncIndex;
 use cranelift_codegen::ir::Type;
-use wasmparser::{BinaryReader, FunctionBody, Operator};
+use wasmparser::Operator;
 
 /// What the translation of a function came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,18 +87,13 @@ pub(crate) fn frame_locals(
     Ok(lie_there.then_some(locals))
 }
 
-fn body<'a>(plan: &ModulePlan<'a>, func: DefinedFuncIndex) -> FunctionBody<'a> {
-    let range = plan.module.body(func);
-    FunctionBody::new(BinaryReader::new(&plan.module.bytes()[range.clone()], range.start as u64))
-}
-
 fn declared(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> Result<Vec<FrameLocal>, Failure> {
     let module = plan.module;
     let local = |ty, traced| FrameLocal { ty, traced, used: false };
     let params = module.func_type(module.func_index(func)).params().iter();
     let mut locals: Vec<_> =
         params.map(|ty| local(crate::signature::value_type(*ty), gc::is_traced(*ty, module))).collect();
-    for declared in body(plan, func).get_locals_reader()? {
+    for declared in plan.body(func).get_locals_reader()? {
         let (count, ty) = declared?;
         let traced =
             ty.is_reference_type() && belljar_module::val_type(ty).is_ok_and(|ty| gc::is_traced(ty, module));
@@ -110,7 +105,7 @@ fn declared(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> Result<Vec<FrameLo
 /// Notes which locals are used, and counts the blocks and the branches between them.
 fn survey(plan: &ModulePlan<'_>, func: DefinedFuncIndex, locals: &mut [FrameLocal]) -> Result<u64, Failure> {
     let mut blocks = 1;
-    for op in body(plan, func).get_operators_reader()? {
+    for op in plan.body(func).get_operators_reader()? {
         match op? {
             Operator::LocalGet { local_index: i }
             | Operator::LocalSet { local_index: i }

@@ -118,7 +118,7 @@ fn traps(code: &CompiledCode) -> Result<Vec<TrapSite>, Failure> {
     let site = |trap: &cranelift_codegen::MachTrap| {
         let meaning = trap_code::decode(trap.code)
             .ok_or_else(|| Failure::new(format!("unexpected trap code {}; this is a bug", trap.code)))?;
-        Ok(TrapSite { offset: CodeOffset(trap.offset), trap: meaning })
+        Ok(TrapSite::new(CodeOffset(trap.offset), meaning))
     };
     code.buffer.traps().iter().map(site).collect()
 }
@@ -149,7 +149,7 @@ const UD2: u32 = 2;
 /// The prologue's stack check has no position, and its trap lies out of line, behind the last operator: it
 /// belongs to `start` all the same. Code behind it stays where it was.
 fn place_stack_checks(rows: &mut Vec<PosRow>, traps: &[TrapSite], start: SourcePos, length: u32) {
-    for site in traps.iter().filter(|site| site.trap == Trap::StackOverflow) {
+    for site in traps.iter().filter(|site| site.trap() == Some(Trap::StackOverflow)) {
         let next = rows.partition_point(|row| row.offset <= site.offset);
         let Some(before) = next.checked_sub(1).map(|i| rows[i]).filter(|row| row.pos != start) else {
             continue;
@@ -184,7 +184,7 @@ mod tests {
             (&[(0, 7), (40, 70), (42, 80)], &[(0, 7), (40, 7), (42, 80)]),
             (&[(0, 7), (50, 80)], &[(0, 7), (50, 80)]),
         ];
-        let site = TrapSite { offset: CodeOffset(40), trap: Trap::StackOverflow };
+        let site = TrapSite::new(CodeOffset(40), Trap::StackOverflow);
         for (before, after) in cases {
             let length = if before.len() == 2 && before[1].0 == 10 { 42 } else { 60 };
             let mut found = rows(before);

@@ -1,7 +1,7 @@
 //! The target machine and the settings that code is made with.
 
-use belljar_compile::CompileError;
-use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use belljar_compile::{CompileError, Target};
+use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use std::sync::OnceLock;
 
@@ -42,8 +42,10 @@ impl Effort {
     }
 }
 
-/// The host: with NaNs as the processor makes them or with canonical ones, and for each effort.
+/// A machine: with NaNs as the processor makes them or with canonical ones, and for each effort.
 pub(crate) struct Isas {
+    /// The processor's name; none for the host's.
+    processor: Option<String>,
     plain: OwnedTargetIsa,
     canonical_nans: OwnedTargetIsa,
     /// Giants are rare: these are made for the first.
@@ -52,14 +54,25 @@ pub(crate) struct Isas {
 
 impl Isas {
     pub(crate) fn for_host() -> Result<Self, CompileError> {
-        let full = |nans| host(nans, Effort::Full);
-        Ok(Self { plain: full(false)?, canonical_nans: full(true)?, giant: Default::default() })
+        Self::new(None)
+    }
+
+    pub(crate) fn for_processor(name: &str) -> Result<Self, CompileError> {
+        Self::new(Some(name.into()))
+    }
+
+    fn new(processor: Option<String>) -> Result<Self, CompileError> {
+        let full = |nans| machine(processor.as_deref(), nans, Effort::Full);
+        let (plain, canonical_nans) = (full(false)?, full(true)?);
+        Ok(Self { processor, plain, canonical_nans, giant: Default::default() })
     }
 
     pub(crate) fn get(&self, canonical_nans: bool, effort: Effort) -> &dyn TargetIsa {
         if effort == Effort::Giant {
             let slot = &self.giant[usize::from(canonical_nans)];
-            if let Some(isa) = slot.get_or_init(|| host(canonical_nans, effort).ok()) {
+            if let Some(isa) =
+                slot.get_or_init(|| machine(self.processor.as_deref(), canonical_nans, effort).ok())
+            {
                 return &**isa;
             }
         }
@@ -67,7 +80,11 @@ impl Isas {
     }
 }
 
-fn host(canonical_nans: bool, effort: Effort) -> Result<OwnedTargetIsa, CompileError> {
+fn machine(
+    processor: Option<&str>,
+    canonical_nans: bool,
+    effort: Effort,
+) -> Result<OwnedTargetIsa, CompileError> {
     let unsupported = |why: String| {
         CompileError::Unsupported(format!("the optimizing tier cannot compile for this machine: {why}"))
     };
@@ -76,10 +93,33 @@ fn host(canonical_nans: bool, effort: Effort) -> Result<OwnedTargetIsa, CompileE
     for (name, value) in FLAGS.iter().chain(&effort.flags()).chain(&canonical_nans) {
         flags.set(name, value).map_err(|e| unsupported(format!("setting {name}: {e}")))?;
     }
-    let builder = cranelift_native::builder().map_err(|e| unsupported(e.into()))?;
+    let builder = match processor {
+        None => cranelift_native::builder().map_err(|e| unsupported(e.into()))?,
+        Some(name) => by_name(name)?,
+    };
     let isa = builder.finish(settings::Flags::new(flags)).map_err(|e| unsupported(e.to_string()))?;
     check_level(&*isa).map_err(unsupported)?;
     Ok(isa)
+}
+
+/// The host's architecture, with what a processor of this name has.
+fn by_name(name: &str) -> Result<isa::Builder, CompileError> {
+    let unknown = || {
+        CompileError::Unsupported(format!(
+            "no processor named `{name}` is known: expected x86-64, x86-64-v2, x86-64-v3, x86-64-v4, or the name of a model \
+             as compilers have it, such as haswell, skylake or znver4"
+        ))
+    };
+    let mut builder = cranelift_native::builder_with_options(false)
+        .map_err(|e| CompileError::Unsupported(format!("this machine cannot be compiled for: {e}")))?;
+    // Names of single features are settings as well; only presets are processors.
+    let is_preset =
+        builder.iter().any(|setting| setting.name == name && setting.kind == settings::SettingKind::Preset);
+    if !is_preset {
+        return Err(unknown());
+    }
+    builder.enable(name).map_err(|_| unknown())?;
+    Ok(builder)
 }
 
 fn check_level(isa: &dyn TargetIsa) -> Result<(), String> {
@@ -102,7 +142,8 @@ fn features(isa: &dyn TargetIsa) -> Vec<&'static str> {
     isa.isa_flags().iter().filter(|f| f.as_bool() == Some(true)).map(|f| f.name).collect()
 }
 
-/// Target and features in one line.
-pub(crate) fn describe(isa: &dyn TargetIsa) -> String {
-    format!("{} {}", isa.triple(), features(isa).join(" "))
+/// The machine that code is for.
+pub(crate) fn target(isa: &dyn TargetIsa) -> Target {
+    let plain = |name: &'static str| name.strip_prefix("has_").unwrap_or(name);
+    Target { triple: isa.triple().to_string(), features: features(isa).into_iter().map(plain).collect() }
 }

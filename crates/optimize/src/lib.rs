@@ -26,7 +26,7 @@ mod tuning;
 mod workspace;
 
 use belljar_abi::CompiledFunction;
-use belljar_compile::{CompileError, ModulePlan, Tier, TrampolineKind};
+use belljar_compile::{CompileError, ModulePlan, Target, Tier, TrampolineKind};
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
 use failure::Failure;
 use isa::{Effort, Isas};
@@ -52,10 +52,13 @@ impl Optimizer {
         Ok(Self { isas: Isas::for_host()?, pool: WorkspacePool::default() })
     }
 
-    /// The target and the processor features that code is made for: code runs only where all of them are
-    /// present.
-    pub fn target(&self) -> String {
-        isa::describe(self.isas.get(false, Effort::Full))
+    /// Gets ready to compile for a processor by name.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is not known, or the processor lacks an instruction set that compiled code relies on.
+    pub fn for_processor(name: &str) -> Result<Self, CompileError> {
+        Ok(Self { isas: Isas::for_processor(name)?, pool: WorkspacePool::default() })
     }
 
     /// Compiles in a workspace from the pool. A panic of the compiler is an error of this function; its
@@ -79,6 +82,14 @@ impl Optimizer {
 impl Tier for Optimizer {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn fingerprint(&self) -> [u8; 32] {
+        include!(concat!(env!("OUT_DIR"), "/sources.rs"))
+    }
+
+    fn target(&self) -> Target {
+        isa::target(self.isas.get(false, Effort::Full))
     }
 
     fn function(
@@ -117,6 +128,6 @@ mod tests {
 
     #[test]
     fn the_target_is_described() {
-        assert!(Optimizer::new().unwrap().target().contains("has_sse41"));
+        assert!(Optimizer::new().unwrap().target().features.contains(&"sse41"));
     }
 }

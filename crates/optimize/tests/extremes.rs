@@ -131,7 +131,7 @@ fn an_inlined_trap_names_the_whole_chain() {
         .traps
         .iter()
         .filter(|t| last.contains(t.offset))
-        .map(|t| artifact.positions_at(t.offset).len())
+        .map(|t| artifact.tables().positions_at(t.offset).len())
         .collect();
     assert!(chains.contains(&3), "chains of {chains:?}");
     assert!(artifact.positions.iter().all(|p| p.pos != SourcePos::NONE));

@@ -1,35 +1,146 @@
-//! Memory that holds native code: written once, then executable and never writable again.
+//! Memory that holds native code and its tables: private to the process, written once, then never writable again.
 
 use crate::sys::{Mapping, Protection, page_size};
+use anyhow::Context;
+use belljar_abi::{CodeTables, Image, Part};
+use bytes::Bytes;
+use rustix::io::Errno;
+use std::fs::File;
 use std::io;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
-/// Code at a fixed address.
+/// Bytes in memory of their own, which no file can change and nobody else has. What they are has not been checked.
 #[derive(Debug)]
-pub(crate) struct CodeMemory {
+pub struct PrivateCopy {
     mapping: Mapping,
+    length: usize,
 }
 
-impl CodeMemory {
-    /// Copies code into pages of its own and makes them executable.
-    pub(crate) fn new(text: &[u8]) -> io::Result<Self> {
-        let length = text.len().max(1).next_multiple_of(page_size());
-        let mut mapping = Mapping::new(length, Protection::ReadWrite)?;
-        // SAFETY: the mapping is at least as long as `text`, fresh, and ours alone (OWNED-MAPPING).
-        unsafe {
-            let to = std::ptr::with_exposed_provenance_mut::<u8>(mapping.base());
-            to.copy_from_nonoverlapping(text.as_ptr(), text.len());
+impl PrivateCopy {
+    fn new(length: usize) -> io::Result<Self> {
+        let room = length.max(1).checked_next_multiple_of(page_size()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { mapping: Mapping::new(room, Protection::ReadWrite)?, length })
+    }
+
+    /// A copy of bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no memory for it.
+    pub fn of(bytes: &[u8]) -> io::Result<Self> {
+        let mut copy = Self::new(bytes.len())?;
+        copy.bytes_mut().copy_from_slice(bytes);
+        Ok(copy)
+    }
+
+    /// A copy of the first `length` bytes of a file.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no memory for it, or the file cannot be read or is shorter.
+    pub fn read(file: &File, length: u64) -> io::Result<Self> {
+        let length = usize::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut copy = Self::new(length)?;
+        let mut at = 0;
+        while at < length {
+            match rustix::io::pread(file, &mut copy.bytes_mut()[at..], at as u64) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => at += read,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        mapping.protect(0, length, Protection::ReadExecute)?;
-        Ok(Self { mapping })
+        Ok(copy)
     }
 
-    /// Address of the first byte.
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        let base = std::ptr::with_exposed_provenance_mut::<u8>(self.mapping.base());
+        // SAFETY: the mapping is at least `length` bytes of readable and writable memory, and ours alone
+        // (OWNED-MAPPING).
+        unsafe { std::slice::from_raw_parts_mut(base, self.length) }
+    }
+}
+
+impl Deref for PrivateCopy {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let base = std::ptr::with_exposed_provenance::<u8>(self.mapping.base());
+        // SAFETY: the mapping is at least `length` bytes of readable memory, which only `bytes_mut` writes
+        // (OWNED-MAPPING).
+        unsafe { std::slice::from_raw_parts(base, self.length) }
+    }
+}
+
+/// An image of code in memory: its text can be executed, the rest read, nothing written.
+#[derive(Debug)]
+pub struct CodeImage {
+    copy: PrivateCopy,
+    /// They lie in `copy`, and so are handed out for no longer than it lives.
+    tables: CodeTables<'static>,
+    text: Range<usize>,
+}
+
+impl CodeImage {
+    /// Makes an image's text executable. Whoever calls this vouches for the code: it was compiled in this process, or
+    /// its seal was checked in this very copy.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are no image for this runtime, or pages cannot be protected.
+    pub fn new(mut copy: PrivateCopy) -> anyhow::Result<Arc<Self>> {
+        let image = Image::new(&copy)?;
+        let (text, pages) = (image.range(Part::Text), image.text_pages());
+        let pages = pages.start..pages.end.next_multiple_of(page_size());
+        anyhow::ensure!(
+            pages.start.is_multiple_of(page_size()),
+            "the compiled module is for a machine with smaller pages"
+        );
+        let length = copy.mapping.length();
+        copy.mapping
+            .protect(0, length, Protection::Read)
+            .and_then(|()| copy.mapping.protect(pages.start, pages.len(), Protection::ReadExecute))
+            .context("the machine does not let code be executed")?;
+        let tables = Image::new(&copy)?.tables();
+        // SAFETY: CODE-IMAGE: the tables lie in the mapping, which this value keeps and never changes; they leave it
+        // only with the lifetime of a borrow of it.
+        let tables = unsafe { std::mem::transmute::<CodeTables<'_>, CodeTables<'static>>(tables) };
+        Ok(Arc::new(Self { copy, tables, text }))
+    }
+
+    /// The whole image.
+    pub fn bytes(&self) -> &[u8] {
+        &self.copy
+    }
+
+    /// Some of its bytes. They keep all of it in memory.
+    ///
+    /// # Panics
+    ///
+    /// Where the range lies outside.
+    pub fn share(self: &Arc<Self>, range: Range<usize>) -> Bytes {
+        struct Owner(Arc<CodeImage>);
+        impl AsRef<[u8]> for Owner {
+            fn as_ref(&self) -> &[u8] {
+                self.0.bytes()
+            }
+        }
+        Bytes::from_owner(Owner(self.clone())).slice(range)
+    }
+
+    /// Its tables.
+    pub fn tables(&self) -> CodeTables<'_> {
+        self.tables
+    }
+
+    /// Address of the first byte of the text.
     pub(crate) fn base(&self) -> usize {
-        self.mapping.base()
+        self.copy.mapping.base() + self.text.start
     }
 
-    /// Bytes, rounded up to pages.
-    pub(crate) fn length(&self) -> usize {
-        self.mapping.length()
+    /// Addresses of the text.
+    pub(crate) fn addresses(&self) -> Range<usize> {
+        self.base()..self.base() + self.text.len()
     }
 }

@@ -3,9 +3,10 @@
 //! Readers take no lock: they count themselves in, read one pointer, search, and count themselves out.
 //! Writers replace the whole table and free old ones when no reader is inside.
 
-use crate::code::CodeMemory;
-use belljar_abi::{Artifact, StackSlot};
+use crate::code::CodeImage;
+use belljar_abi::{CodeTables, StackSlot};
 use belljar_core::{CodeOffset, Trap};
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, Weak};
@@ -13,20 +14,24 @@ use std::sync::{Arc, Mutex, Weak};
 /// A module's code as the table knows it.
 #[derive(Debug)]
 pub struct LoadedCode {
-    memory: CodeMemory,
-    tables: Artifact,
+    image: Arc<CodeImage>,
     owner: std::sync::OnceLock<Weak<dyn std::any::Any + Send + Sync>>,
 }
 
 impl LoadedCode {
     /// Address of the first byte of the text.
     pub(crate) fn base(&self) -> usize {
-        self.memory.base()
+        self.image.base()
     }
 
-    /// Positions, traps and functions of the text. The text itself is not kept here.
-    pub fn tables(&self) -> &Artifact {
-        &self.tables
+    /// Positions, traps and functions of the text.
+    pub fn tables(&self) -> CodeTables<'_> {
+        self.image.tables()
+    }
+
+    /// The image that it is.
+    pub fn image(&self) -> &Arc<CodeImage> {
+        &self.image
     }
 
     /// Names the value that a walker finds for program counters in this code.
@@ -81,14 +86,14 @@ fn with_row<R>(pc: usize, read: impl FnOnce(&Row) -> Option<R>) -> Option<R> {
 
 /// What a fault at this address means, if it is code of ours that may trap there. Async-signal-safe.
 pub(crate) fn trap_at(pc: usize) -> Option<Trap> {
-    with_row(pc, |row| row.code.tables.trap_at(CodeOffset((pc - row.start) as u32)))
+    with_row(pc, |row| row.code.tables().trap_at(CodeOffset((pc - row.start) as u32)))
 }
 
 /// Calls `read` with the slots that hold references to objects in the frame of a call that returns to this address.
 pub(crate) fn with_stack_map(pc: usize, read: impl FnOnce(&[StackSlot])) {
     // The address may be that of the byte behind the code.
     with_row(pc - 1, |row| {
-        read(row.code.tables.stack_map(CodeOffset((pc - row.start) as u32)));
+        read(row.code.tables().stack_map(CodeOffset((pc - row.start) as u32)));
         Some(())
     });
 }
@@ -104,7 +109,7 @@ pub(crate) fn with_handlers<R>(search: impl FnOnce(&mut dyn FnMut(usize) -> Opti
                 Some(row) => row,
                 None => *last.insert(row_of(table, pc - 1)?),
             };
-            let handler = row.code.tables.handler(CodeOffset((pc - row.start) as u32))?;
+            let handler = row.code.tables().handler(CodeOffset((pc - row.start) as u32))?;
             Some((row.start + handler.handler.0 as usize, handler.frame_size))
         })
     })
@@ -127,9 +132,10 @@ impl std::ops::Deref for Registered {
 }
 
 /// Enters code into the table.
-pub(crate) fn register(memory: CodeMemory, tables: Artifact) -> Registered {
-    let code = Arc::new(LoadedCode { memory, tables, owner: std::sync::OnceLock::new() });
-    let row = Row { start: code.base(), end: code.base() + code.memory.length(), code: code.clone() };
+pub(crate) fn register(image: Arc<CodeImage>) -> Registered {
+    let Range { start, end } = image.addresses();
+    let code = Arc::new(LoadedCode { image, owner: std::sync::OnceLock::new() });
+    let row = Row { start, end, code: code.clone() };
     change(|table| {
         let at = table.partition_point(|r| r.start < row.start);
         table.insert(at, row);

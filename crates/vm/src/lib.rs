@@ -40,6 +40,7 @@ mod walk;
 
 pub use abi_types::{AbiParams, AbiResult, AbiTy, One, RawAny, RawExn, RawExtern, RawFunc, RawVector, Value};
 pub use call::{TypedFunc, call_values};
+pub use code::{CodeImage, PrivateCopy};
 pub use code_table::LoadedCode;
 pub use exception::Thrown;
 pub use fault::{Fault, FaultAddress, SegmentPart};

@@ -1,12 +1,11 @@
 //! A module whose code is in memory, ready to be instantiated any number of times.
 
-use crate::code::CodeMemory;
+use crate::code::CodeImage;
 use crate::code_table::{self, Registered};
 use crate::memory::MemoryImage;
 use crate::runtime::Runtime;
 use crate::types::TypeSet;
-use anyhow::Context;
-use belljar_abi::{Artifact, can_be_reserved};
+use belljar_abi::can_be_reserved;
 use belljar_core::{ExternType, MemoryIndex, TypeId, TypeIndex, TypeRef};
 use belljar_module::{EntityIndex, Module};
 use std::any::Any;
@@ -24,22 +23,20 @@ pub struct LoadedModule {
 }
 
 impl LoadedModule {
-    /// Puts a module's linked code into executable memory. `needs_reserved_memory`: the code checks no
-    /// access to memories that can be reserved whole.
+    /// Brings a module together with its code. `needs_reserved_memory`: the code checks no access to memories that can
+    /// be reserved whole.
     ///
     /// # Errors
     ///
-    /// Where the machine has no room for it.
+    /// Where the engine has no room for its types.
     pub fn new(
         runtime: &Arc<Runtime>,
         module: Arc<Module>,
-        mut artifact: Artifact,
+        image: Arc<CodeImage>,
         needs_reserved_memory: bool,
     ) -> anyhow::Result<Arc<Self>> {
-        let text = std::mem::take(&mut artifact.text);
-        let memory = CodeMemory::new(&text).context("the machine has no room for the module's code")?;
         let types = runtime.types.register(module.types(), module.rec_groups())?;
-        let code = code_table::register(memory, artifact);
+        let code = code_table::register(image);
         let loaded = Arc::new(Self {
             module,
             code,
@@ -56,6 +53,11 @@ impl LoadedModule {
     /// The description that the code was compiled from.
     pub fn module(&self) -> &Arc<Module> {
         &self.module
+    }
+
+    /// Its code.
+    pub fn code_image(&self) -> &Arc<CodeImage> {
+        self.code.image()
     }
 
     /// Whether it belongs to this engine.

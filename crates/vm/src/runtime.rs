@@ -1,12 +1,12 @@
 //! What all stores of an engine share: types, pools, trampolines, the epoch.
 
-use crate::code::CodeMemory;
+use crate::code::{CodeImage, PrivateCopy};
 use crate::memory::MemoryPool;
 use crate::store_region::RegionPool;
 use crate::sys;
 use crate::types::TypeRegistry;
 use anyhow::Context;
-use belljar_abi::{Artifact, CompiledFunction};
+use belljar_abi::{Artifact, CompiledFunction, ImageWriter};
 use belljar_core::{FuncType, HeapType, SubType, TypeId, TypeRef, ValType};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -141,10 +141,11 @@ impl Runtime {
             return Ok(code.base());
         }
         let compiled = self.source.trampoline(direction, ty)?;
-        let memory = CodeMemory::new(&compiled.code).context("no memory for a trampoline")?;
         // A trampoline has no function of its own: walkers pass it by.
-        let tables = Artifact { traps: compiled.traps, ..Artifact::default() };
-        let code = Arc::new(crate::code_table::register(memory, tables));
+        let artifact = Artifact { text: compiled.code, traps: compiled.traps, ..Artifact::default() };
+        let copy = PrivateCopy::of(&ImageWriter::new(&artifact, "").finish());
+        let image = CodeImage::new(copy.context("no memory for a trampoline")?)?;
+        let code = Arc::new(crate::code_table::register(image));
         let address = code.base();
         all.insert(key, code);
         Ok(address)

@@ -1,10 +1,10 @@
 //! A module's DWARF, opened.
 
-use crate::code_section::code_section_start;
 use crate::section_reader::{SectionReader, Source};
 use crate::symbol::FrameSymbol;
 use belljar_core::WasmPc;
 use belljar_module::Module;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Steps that one lookup may take, for each byte of debug information: an honest one reads each at most once,
@@ -27,17 +27,27 @@ pub(crate) struct Dwarf {
 impl Dwarf {
     /// Opens a module's debug information. `None` where it has none that can be used.
     pub(crate) fn open(module: &Module) -> Option<Self> {
-        let info = module.custom_section(gimli::SectionId::DebugInfo.name())?;
-        if info.is_empty() {
-            return None;
-        }
-        let code_start = code_section_start(module.bytes())?;
-        let source = Source::new(module.bytes().clone());
+        let range = |id: gimli::SectionId| {
+            module
+                .custom_sections()
+                .iter()
+                .find(|(name, _)| &**name == id.name())
+                .map(|(_, range)| range.clone())
+        };
+        let info = range(gimli::SectionId::DebugInfo).filter(|range| !range.is_empty())?;
+        // Where the binary was kept without code, all debug sections lie in one of its parts: behind the code.
+        let parts = module.binary().parts();
+        let (start, bytes) =
+            &parts[parts.partition_point(|(start, _)| *start <= info.start).checked_sub(1)?];
+        let in_part = |range: Range<usize>| {
+            let (from, to) = (range.start.checked_sub(*start)?, range.end.checked_sub(*start)?);
+            (to <= bytes.len()).then_some(from..to)
+        };
+        let code_start = module.code_section().start as u32;
+        let source = Source::new(bytes.clone());
         let mut size = 0;
         let dwarf = gimli::Dwarf::load(|id| {
-            let sections = module.custom_sections();
-            let range = sections.iter().find(|(name, _)| &**name == id.name()).map(|(_, r)| r.clone());
-            let range = range.unwrap_or(0..0);
+            let range = range(id).and_then(in_part).unwrap_or(0..0);
             size += range.len() as u64;
             Ok::<_, gimli::Error>(SectionReader::new(&source, range))
         });

@@ -10,7 +10,6 @@
 //! ```
 
 mod backtrace;
-mod code_section;
 mod dwarf;
 mod frame_info;
 mod printed_name;

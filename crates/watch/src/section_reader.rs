@@ -5,6 +5,7 @@
 //! costs something here; when the budget is used up, all readers of the source report the end of their input,
 //! and so whatever loop they are in ends.
 
+use bytes::Bytes;
 use gimli::{LittleEndian, Reader, ReaderOffsetId};
 use std::borrow::Cow;
 use std::fmt;
@@ -13,13 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The bytes that all readers of a module share, and what they may still cost.
 pub(crate) struct Source {
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
     budget: AtomicU64,
 }
 
 impl Source {
-    /// A source over the whole binary, with nothing to spend yet.
-    pub(crate) fn new(bytes: Arc<[u8]>) -> Arc<Self> {
+    /// A source over the part of a binary that holds the debug sections, with nothing to spend yet.
+    pub(crate) fn new(bytes: Bytes) -> Arc<Self> {
         Arc::new(Self { bytes, budget: AtomicU64::new(0) })
     }
 
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
 
     fn reader(bytes: &[u8], steps: u64) -> SectionReader {
-        let source = Source::new(bytes.into());
+        let source = Source::new(Bytes::copy_from_slice(bytes));
         source.allow(steps);
         SectionReader::new(&source, 0..bytes.len())
     }

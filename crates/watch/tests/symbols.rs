@@ -10,7 +10,7 @@ const SOURCE: &str = include_str!("dwarf/shapes.cpp");
 const WASM: &[u8] = include_bytes!("dwarf/shapes.wasm");
 
 fn module(wasm: &[u8]) -> Arc<Module> {
-    Arc::new(validate(wasm.into(), Default::default()).unwrap())
+    Arc::new(validate(wasm.to_vec().into(), Default::default()).unwrap())
 }
 
 /// The line of the source that ends in `// mark`.

@@ -49,12 +49,6 @@ pub(crate) fn unsupported_features(bytes: &[u8]) -> Vec<&'static str> {
     features.iter().filter(|f| !f.supported).map(|f| f.name).collect()
 }
 
-/// Whether a binary has a start function.
-pub(crate) fn has_start(bytes: &[u8]) -> bool {
-    let payloads = Parser::new(0).parse_all(bytes);
-    payloads.map_while(Result::ok).any(|payload| matches!(payload, Payload::StartSection { .. }))
-}
-
 impl Reader {
     fn problem(&mut self, error: &BinaryReaderError) {
         let problem = Problem { offset: error.offset(), message: error.message().into() };

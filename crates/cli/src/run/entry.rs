@@ -13,16 +13,12 @@ pub(super) enum Entry {
     StartFunction,
 }
 
-/// Finds it among a module's exports. `has_start_function` is asked where nothing else is to be called.
+/// Finds it among a module's exports.
 ///
 /// # Errors
 ///
 /// A text that says what there is instead.
-pub(super) fn find(
-    module: &Module,
-    invoke: Option<&str>,
-    has_start_function: impl FnOnce() -> bool,
-) -> Result<Entry, String> {
+pub(super) fn find(module: &Module, invoke: Option<&str>) -> Result<Entry, String> {
     if let Some(name) = invoke {
         return match module.get_export(name) {
             Some(ExternType::Func(_)) => Ok(Entry::Invoke(name.into())),
@@ -39,7 +35,7 @@ pub(super) fn find(
             kind(&other),
             functions(module)
         )),
-        None if has_start_function() => Ok(Entry::StartFunction),
+        None if module.has_start_function() => Ok(Entry::StartFunction),
         None if module.get_export("_initialize").is_some() => Err(format!(
             "it exports `_initialize` and no `_start`, so it is a library, not a program. {}",
             functions(module)

@@ -12,11 +12,11 @@ use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
 use crate::spinner::with_spinner;
+use crate::user_cache;
 use anyhow::{Context, Error};
-use belljar::{Config, Engine, Instance, Linker, Module, Store, UnknownImportError, Val};
+use belljar::{Config, Engine, Instance, Linker, Module, Origin, Store, UnknownImportError, Val};
 use belljar_wasi::threads::Threads;
 use belljar_wasi::{WasiCtx, WasiCtxBuilder};
-use std::path::Path;
 use std::sync::Arc;
 
 /// What a store of ours holds.
@@ -166,8 +166,7 @@ impl RunOptions {
         let file = ModuleFile::read(self.file())?.into_binary_with_lines()?;
         let module = compile(&engine, &file)?;
         let entry =
-            entry::find(&module, self.invoke.as_deref(), || crate::inspect::reader::has_start(file.bytes()))
-                .map_err(|why| self.cannot_start(Error::msg(why)))?;
+            entry::find(&module, self.invoke.as_deref()).map_err(|why| self.cannot_start(Error::msg(why)))?;
         let arguments = match &entry {
             Entry::Invoke(name) => self.arguments(&module, name)?,
             _ => Vec::new(),
@@ -177,6 +176,7 @@ impl RunOptions {
             let file = ModuleFile::read(&preload.file)?.into_binary_with_lines()?;
             preloads.push((preload.name.clone(), compile(&engine, &file)?));
         }
+        user_cache::tell_problems(&engine);
         Ok(Program { engine, module, entry, arguments, preloads })
     }
 
@@ -184,7 +184,7 @@ impl RunOptions {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
         config.consume_fuel(self.fuel.is_some()).epoch_interruption(self.timeout.is_some());
-        config.deterministic(self.deterministic);
+        config.deterministic(self.deterministic).cache(user_cache::open());
         if let Some(ByteSize(bytes)) = self.max_stack {
             config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
@@ -264,9 +264,9 @@ fn call(store: &mut Store<Guest>, instance: Instance, name: &str, args: &[Val]) 
 }
 
 fn compile(engine: &Engine, file: &ModuleFile) -> Result<Module, Failure> {
-    let message = || {
-        let name = file.path().file_name().unwrap_or(Path::new("").as_os_str()).to_string_lossy();
-        format!("compiling {name} ({})", ByteSize(file.bytes().len() as u64))
-    };
-    with_spinner(message, || file.compile(engine))
+    let module = with_spinner(|| file.describe_work(), || file.compile(engine))?;
+    if let Origin::CompiledAgain(why) = module.origin() {
+        complain(&format!("note: {} was compiled again: {why}", file.path().display()));
+    }
+    Ok(module)
 }

@@ -81,6 +81,9 @@ fn run(program: &Path, dir: &Path, line: &str) -> String {
     let mut words = words(line).into_iter().peekable();
     let mut command = Command::new(program);
     command.current_dir(dir).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
+    // What one run leaves behind must not change what the next prints.
+    command.env("BELLJAR_CACHE", "off").env("HOME", dir);
+    command.env("XDG_STATE_HOME", dir.join("state")).env("XDG_CONFIG_HOME", dir.join("config"));
     while let Some((name, value)) = words.peek().and_then(|w| w.split_once('=')) {
         command.env(name, value);
         words.next();

@@ -8,7 +8,7 @@ use belljar_abi::SourcePos;
 use belljar_core::DefinedFuncIndex;
 use cranelift_codegen::ir::{Block, SourceLoc, Type, types};
 use cranelift_frontend::Variable;
-use wasmparser::{BinaryReader, FunctionBody, OperatorsReader};
+use wasmparser::OperatorsReader;
 
 /// A body that is being read.
 pub(super) struct Activation<'a> {
@@ -111,10 +111,7 @@ impl<'a> Translator<'a> {
     }
 
     fn read_locals(&mut self, func: DefinedFuncIndex, params: usize) -> Result<OperatorsReader<'a>, Failure> {
-        let range = self.module.body(func);
-        let bytes: &'a [u8] = &self.module.bytes()[range.clone()];
-        let body = FunctionBody::new(BinaryReader::new(bytes, range.start as u64));
-        let mut locals = body.get_locals_reader()?;
+        let mut locals = self.plan.body(func).get_locals_reader()?;
         let mut next = params;
         for _ in 0..locals.get_count() {
             let (count, ty) = locals.read()?;
@@ -138,11 +135,8 @@ impl<'a> Translator<'a> {
 
     /// Parameters and locals of a function.
     pub(super) fn local_count(&self, func: DefinedFuncIndex) -> Result<usize, Failure> {
-        let range = self.module.body(func);
-        let body =
-            FunctionBody::new(BinaryReader::new(&self.module.bytes()[range.clone()], range.start as u64));
         let mut count = self.module.func_type(self.module.func_index(func)).params().len();
-        for declared in body.get_locals_reader()? {
+        for declared in self.plan.body(func).get_locals_reader()? {
             count += declared?.0 as usize;
         }
         Ok(count)

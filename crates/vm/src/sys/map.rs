@@ -11,6 +11,8 @@ use std::ptr;
 pub(crate) enum Protection {
     /// Any access faults.
     None,
+    /// Reads.
+    Read,
     /// Reads and writes.
     ReadWrite,
     /// Reads and execution.
@@ -21,6 +23,7 @@ impl Protection {
     fn map(self) -> ProtFlags {
         match self {
             Self::None => ProtFlags::empty(),
+            Self::Read => ProtFlags::READ,
             Self::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
             Self::ReadExecute => ProtFlags::READ | ProtFlags::EXEC,
         }
@@ -29,6 +32,7 @@ impl Protection {
     fn protect(self) -> MprotectFlags {
         match self {
             Self::None => MprotectFlags::empty(),
+            Self::Read => MprotectFlags::READ,
             Self::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
             Self::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
         }

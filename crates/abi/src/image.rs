@@ -1,0 +1,389 @@
+//! The image of a module's code: text and tables as one run of bytes, which a process maps as it lies in a file.
+//!
+//! ```text
+//!   0        64            │ pages                 │ pages
+//!   │ ELF    │ ImageHeader │ tables, other parts … │ text │ parts that only files have │ section headers │ seal
+//! ```
+//!
+//! The first 64 bytes are an ELF file's header: zero until a file is made of the image. The header behind it says where
+//! each [`Part`] lies, and for which runtime the code was made: it alone is looked at before anything else is. Nothing
+//! in an image is an address, and every table is an array of rows that are used where they lie.
+
+use crate::{Artifact, CodeTables};
+use std::fmt;
+use std::ops::Range;
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+/// Bytes before the [`ImageHeader`]: an ELF file's header.
+pub const IMAGE_HEADER_START: usize = 64;
+
+/// What an [`ImageHeader`] begins with.
+pub const IMAGE_MAGIC: [u8; 8] = *b"belljar\n";
+
+/// Changes whenever what is said here of images changes.
+pub const IMAGE_FORMAT: u32 = 1;
+
+/// Text and what follows it begin at multiples of this: a page of the machines that the code is for.
+pub const IMAGE_PAGE: usize = 4096;
+
+/// Parts other than text begin at multiples of this.
+const ALIGN: usize = 16;
+
+macro_rules! parts {
+    ($($(#[$doc:meta])* $name:ident = $section:literal;)*) => {
+        /// What an image consists of.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(usize)]
+        pub enum Part {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Part {
+            /// All parts, in the order of their places in the header.
+            pub const ALL: &'static [Part] = &[$(Part::$name,)*];
+
+            /// The name of the ELF section that holds it.
+            pub const fn section(self) -> &'static str {
+                match self {
+                    $(Part::$name => $section,)*
+                }
+            }
+        }
+    };
+}
+
+parts! {
+    /// Machine code, then read-only data.
+    Text = ".text";
+    /// [`CodeTables::funcs`].
+    Funcs = ".belljar.funcs";
+    /// [`CodeTables::traps`].
+    Traps = ".belljar.traps";
+    /// [`CodeTables::positions`].
+    Positions = ".belljar.positions";
+    /// [`CodeTables::inlined`].
+    Inlined = ".belljar.inlined";
+    /// [`CodeTables::stack_maps`].
+    StackMaps = ".belljar.stack_maps";
+    /// [`CodeTables::stack_slots`].
+    StackSlots = ".belljar.stack_slots";
+    /// [`CodeTables::handlers`].
+    Handlers = ".belljar.handlers";
+    /// Settings that the code was made with, as lines of text.
+    Settings = ".belljar.settings";
+    /// What validation found out about the module.
+    Notes = ".belljar.notes";
+    /// The module's binary, or its sections that are not code.
+    Binary = ".belljar.wasm";
+}
+
+/// Where a part lies: bytes from the image's beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct PartRange {
+    /// Its first byte.
+    pub start: u64,
+    /// How many.
+    pub length: u64,
+}
+
+/// What an image says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ImageHeader {
+    /// [`IMAGE_MAGIC`].
+    pub magic: [u8; 8],
+    /// [`IMAGE_FORMAT`].
+    pub format: u32,
+    /// Bytes of this header.
+    pub size: u32,
+    /// Which agreement between code and runtime the code keeps: [`crate::FINGERPRINT`].
+    pub abi: [[u8; 32]; 2],
+    /// What the code was made of: see the key of its settings and its module.
+    pub key: [u8; 32],
+    /// Places of all parts, in the order of [`Part::ALL`].
+    pub parts: [PartRange; Part::ALL.len()],
+}
+
+/// Why bytes are no image that this runtime can use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ImageError {
+    /// They do not begin as an image does.
+    NotAnImage,
+    /// The format is of another release.
+    Format(u32),
+    /// The agreement between code and runtime is of another release.
+    Abi,
+    /// A part lies outside, or is no whole number of rows.
+    Part(Part),
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnImage => f.write_str("this is no compiled module of belljar"),
+            Self::Format(found) => {
+                write!(
+                    f,
+                    "the compiled module has format {found}, and this release reads format {IMAGE_FORMAT}"
+                )
+            }
+            Self::Abi => f.write_str(
+                "the compiled module was made by another release, whose code does not fit this runtime",
+            ),
+            Self::Part(part) => {
+                write!(f, "the section {} of the compiled module does not fit into it", part.section())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ImageError {}
+
+/// A view of an image whose header has been checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a> {
+    bytes: &'a [u8],
+    header: &'a ImageHeader,
+    tables: CodeTables<'a>,
+}
+
+impl<'a> Image<'a> {
+    /// Looks at the header and takes the tables apart. The bytes must begin at a multiple of 16.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are no image for this runtime. Whether somebody changed them is another question, which a header
+    /// cannot answer.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let header = header(bytes)?;
+        if header.abi != crate::FINGERPRINT {
+            return Err(ImageError::Abi);
+        }
+        for part in Part::ALL {
+            slice(bytes, header, *part)?;
+        }
+        let text = header.parts[Part::Text as usize];
+        if !text.start.is_multiple_of(IMAGE_PAGE as u64) {
+            return Err(ImageError::Part(Part::Text));
+        }
+        let tables = CodeTables {
+            funcs: rows(bytes, header, Part::Funcs)?,
+            traps: rows(bytes, header, Part::Traps)?,
+            positions: rows(bytes, header, Part::Positions)?,
+            inlined: rows(bytes, header, Part::Inlined)?,
+            stack_maps: rows(bytes, header, Part::StackMaps)?,
+            stack_slots: rows(bytes, header, Part::StackSlots)?,
+            handlers: rows(bytes, header, Part::Handlers)?,
+        };
+        Ok(Self { bytes, header, tables })
+    }
+
+    /// A part of an image of this format, for whatever runtime it was made.
+    pub fn part_of_any(bytes: &'a [u8], part: Part) -> Option<&'a [u8]> {
+        let header = header(bytes).ok()?;
+        slice(bytes, header, part).ok()
+    }
+
+    /// Its header.
+    pub fn header(&self) -> &'a ImageHeader {
+        self.header
+    }
+
+    /// Its tables.
+    pub fn tables(&self) -> CodeTables<'a> {
+        self.tables
+    }
+
+    /// The bytes of a part.
+    pub fn part(&self, part: Part) -> &'a [u8] {
+        slice(self.bytes, self.header, part).expect("the header was checked")
+    }
+
+    /// Where a part lies.
+    pub fn range(&self, part: Part) -> Range<usize> {
+        range(self.header, part)
+    }
+
+    /// The pages that hold the text.
+    pub fn text_pages(&self) -> Range<usize> {
+        let text = self.range(Part::Text);
+        text.start..text.end.next_multiple_of(IMAGE_PAGE).min(self.bytes.len())
+    }
+}
+
+/// The header of an image of this format.
+fn header(bytes: &[u8]) -> Result<&ImageHeader, ImageError> {
+    let (header, _) = bytes
+        .get(IMAGE_HEADER_START..)
+        .and_then(|rest| ImageHeader::ref_from_prefix(rest).ok())
+        .filter(|(header, _)| header.magic == IMAGE_MAGIC)
+        .ok_or(ImageError::NotAnImage)?;
+    if header.format != IMAGE_FORMAT || header.size as usize != size_of::<ImageHeader>() {
+        return Err(ImageError::Format(header.format));
+    }
+    Ok(header)
+}
+
+fn range(header: &ImageHeader, part: Part) -> Range<usize> {
+    let PartRange { start, length } = header.parts[part as usize];
+    start as usize..start.saturating_add(length) as usize
+}
+
+fn slice<'a>(bytes: &'a [u8], header: &ImageHeader, part: Part) -> Result<&'a [u8], ImageError> {
+    bytes.get(range(header, part)).ok_or(ImageError::Part(part))
+}
+
+fn rows<'a, T: FromBytes + Immutable + KnownLayout>(
+    bytes: &'a [u8],
+    header: &ImageHeader,
+    part: Part,
+) -> Result<&'a [T], ImageError> {
+    <[T]>::ref_from_bytes(slice(bytes, header, part)?).map_err(|_| ImageError::Part(part))
+}
+
+/// Makes an image.
+#[derive(Debug)]
+pub struct ImageWriter {
+    bytes: Vec<u8>,
+    header: ImageHeader,
+}
+
+impl ImageWriter {
+    /// Begins an image with an artifact's code and tables, and text that says what it was made with.
+    pub fn new(artifact: &Artifact, settings: &str) -> Self {
+        let mut header = ImageHeader::new_zeroed();
+        header.magic = IMAGE_MAGIC;
+        header.format = IMAGE_FORMAT;
+        header.size = size_of::<ImageHeader>() as u32;
+        header.abi = crate::FINGERPRINT;
+        let tables = artifact.tables();
+        let parts: [(Part, &[u8]); 8] = [
+            (Part::Funcs, tables.funcs.as_bytes()),
+            (Part::Traps, tables.traps.as_bytes()),
+            (Part::Positions, tables.positions.as_bytes()),
+            (Part::Inlined, tables.inlined.as_bytes()),
+            (Part::StackMaps, tables.stack_maps.as_bytes()),
+            (Part::StackSlots, tables.stack_slots.as_bytes()),
+            (Part::Handlers, tables.handlers.as_bytes()),
+            (Part::Settings, settings.as_bytes()),
+        ];
+        let size: usize = parts.iter().map(|(_, bytes)| bytes.len() + ALIGN).sum();
+        let mut bytes = Vec::with_capacity(size + artifact.text.len() + 4 * IMAGE_PAGE);
+        bytes.resize(IMAGE_HEADER_START + size_of::<ImageHeader>(), 0);
+        let mut writer = Self { bytes, header };
+        for (part, bytes) in parts {
+            writer.put(part, bytes, ALIGN);
+        }
+        writer.put(Part::Text, &artifact.text, IMAGE_PAGE);
+        writer.pad(IMAGE_PAGE);
+        writer
+    }
+
+    /// Begins with an image's text and what lies before it.
+    pub fn of(image: Image<'_>) -> Self {
+        let end = image.text_pages().end;
+        let mut writer = Self { bytes: image.bytes[..end].to_vec(), header: image.header.clone() };
+        writer.header.parts.iter_mut().filter(|part| part.start >= end as u64).for_each(PartRange::zero);
+        writer.pad(IMAGE_PAGE);
+        writer
+    }
+
+    /// Says what the code was made of.
+    pub fn set_key(&mut self, key: [u8; 32]) {
+        self.header.key = key;
+    }
+
+    /// Adds a part.
+    pub fn add(&mut self, part: Part, bytes: &[u8]) {
+        self.put(part, bytes, ALIGN);
+    }
+
+    /// The image.
+    pub fn finish(self) -> Vec<u8> {
+        self.finish_with_header().0
+    }
+
+    /// The image, and its header once more.
+    pub fn finish_with_header(mut self) -> (Vec<u8>, ImageHeader) {
+        self.header
+            .write_to_prefix(&mut self.bytes[IMAGE_HEADER_START..])
+            .expect("the image was begun with room for its header");
+        (self.bytes, self.header)
+    }
+
+    fn put(&mut self, part: Part, bytes: &[u8], align: usize) {
+        self.pad(align);
+        let start = self.bytes.len() as u64;
+        self.header.parts[part as usize] = PartRange { start, length: bytes.len() as u64 };
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn pad(&mut self, align: usize) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(align), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FuncRange, TrapSite};
+    use belljar_core::{CodeOffset, Trap};
+
+    fn artifact() -> Artifact {
+        Artifact {
+            text: vec![0x90; 5000],
+            funcs: vec![FuncRange { start: CodeOffset(0), length: 10, inlined: 0 }],
+            traps: vec![TrapSite::new(CodeOffset(3), Trap::IntegerOverflow)],
+            ..Artifact::default()
+        }
+    }
+
+    /// Bytes at an aligned address, as a mapping has it.
+    #[repr(align(16))]
+    struct Aligned<const N: usize>([u8; N]);
+
+    fn aligned(bytes: &[u8]) -> Box<Aligned<{ 5 * IMAGE_PAGE }>> {
+        let mut aligned = Box::new(Aligned([0; 5 * IMAGE_PAGE]));
+        aligned.0[..bytes.len()].copy_from_slice(bytes);
+        aligned
+    }
+
+    #[test]
+    fn an_image_holds_what_was_put_in() {
+        let artifact = artifact();
+        let mut writer = ImageWriter::new(&artifact, "a = b\n");
+        writer.add(Part::Binary, b"wasm");
+        writer.set_key([7; 32]);
+        let bytes = aligned(&writer.finish());
+        let image = Image::new(&bytes.0).unwrap();
+        assert_eq!(image.part(Part::Text), artifact.text);
+        assert_eq!(image.part(Part::Binary), b"wasm");
+        assert_eq!(image.part(Part::Settings), b"a = b\n");
+        assert_eq!(image.tables().funcs, artifact.funcs);
+        assert_eq!(image.tables().trap_at(CodeOffset(3)), Some(Trap::IntegerOverflow));
+        assert_eq!(image.header().key, [7; 32]);
+        assert!(image.text_pages().len() == 2 * IMAGE_PAGE);
+        let again = ImageWriter::of(image).finish();
+        let again = aligned(&again);
+        assert!(Image::new(&again.0).unwrap().part(Part::Binary).is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let bytes = ImageWriter::new(&artifact(), "").finish();
+        let change = |at: usize, to: &[u8]| {
+            let mut bytes = bytes.clone();
+            bytes[at..at + to.len()].copy_from_slice(to);
+            Image::new(&aligned(&bytes).0).map(|_| ()).unwrap_err()
+        };
+        assert_eq!(Image::new(&[0; 10]).unwrap_err(), ImageError::NotAnImage);
+        assert_eq!(change(64, b"x"), ImageError::NotAnImage);
+        assert_eq!(change(72, &[9]), ImageError::Format(9));
+        assert_eq!(change(80, &[!bytes[80]]), ImageError::Abi);
+        let part = |part: Part| 64 + std::mem::offset_of!(ImageHeader, parts) + part as usize * 16;
+        assert_eq!(change(part(Part::Traps), &[255; 8]), ImageError::Part(Part::Traps));
+        assert_eq!(change(part(Part::Funcs) + 8, &[13]), ImageError::Part(Part::Funcs));
+        assert_eq!(change(part(Part::Text), &[1]), ImageError::Part(Part::Text));
+    }
+}

@@ -1,0 +1,237 @@
+//! Modules whose code was made before: files that somebody compiled, and entries of the cache.
+//!
+//! Code is believed if its seal is right: made by this user, or by the holder of a trusted key. It is looked at, checked and
+//! run in one private copy, so that it makes no difference what happens to the file meanwhile.
+
+use crate::{Engine, Result};
+use anyhow::Context;
+use belljar_abi::{Image, ImageError, Part};
+use belljar_cache::{Key, SEAL_BYTES, SealError, SigningKey, TrustedBy, check, seal, seal_of};
+use belljar_compile::{BuildError, Compiler, Keep, object_file};
+use belljar_module::{Binary, Module};
+use belljar_vm::{CodeImage, PrivateCopy};
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+
+/// Where a module's code came from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Origin {
+    /// It was compiled.
+    Compiled,
+    /// It was in the cache.
+    Cache,
+    /// It was deserialized; this user or that key vouched for it.
+    Artifact(TrustedBy),
+    /// It was to be deserialized, could not be used for the reason given, and was compiled again from the wasm that the
+    /// artifact holds.
+    CompiledAgain(ArtifactError),
+}
+
+/// Why compiled code was not used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// It is no compiled module, or one for another release.
+    Image(ImageError),
+    /// Nobody who is trusted vouches for these bytes.
+    Seal(SealError),
+    /// It was made with other settings, or for another processor; which is said.
+    Settings(String),
+    /// It does not say what it is the code of: it is an entry of a cache.
+    NoModule,
+    /// It is an entry of a cache under another name.
+    OtherKey,
+}
+
+impl fmt::Display for ArtifactError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(error) => error.fmt(f),
+            Self::Seal(error) => error.fmt(f),
+            Self::Settings(what) => write!(f, "the compiled module cannot be used here: {what}"),
+            Self::NoModule => f.write_str(
+                "the compiled module is an entry of a cache, which is of use only together with its wasm: make one that \
+                 stands alone with `belljar compile`",
+            ),
+            Self::OtherKey => f.write_str("the entry of the cache is the code of something else"),
+        }
+    }
+}
+
+impl std::error::Error for ArtifactError {}
+
+impl From<ImageError> for ArtifactError {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl From<SealError> for ArtifactError {
+    fn from(error: SealError) -> Self {
+        Self::Seal(error)
+    }
+}
+
+/// How [`crate::Module::serialize_with`] makes an artifact.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct ArtifactOptions<'a> {
+    embed_source: bool,
+    signing_key: Option<&'a SigningKey>,
+}
+
+impl<'a> ArtifactOptions<'a> {
+    /// The defaults, which each method below states.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the artifact holds all of the module's wasm, so that it is compiled again where its code cannot be used.
+    /// Default: no.
+    pub fn embed_source(mut self, embed: bool) -> Self {
+        self.embed_source = embed;
+        self
+    }
+
+    /// Who signs it, so that it is believed by other users and on other machines that trust this key. Default: nobody.
+    pub fn sign(mut self, key: &'a SigningKey) -> Self {
+        self.signing_key = Some(key);
+        self
+    }
+}
+
+/// A module with its code in memory.
+pub(crate) struct Obtained {
+    pub(crate) module: Arc<Module>,
+    pub(crate) image: Arc<CodeImage>,
+    pub(crate) origin: Origin,
+}
+
+/// How artifacts begin.
+pub(crate) const ELF_MAGIC: &[u8] = b"\x7fELF";
+
+/// The module of a binary: out of the engine's cache if it is there, otherwise compiled, and put there.
+pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
+    let Some(cache) = engine.cache() else { return build(compiler, wasm) };
+    let key = Key(compiler.key(&wasm));
+    if let Some(entry) = cache.find(&key) {
+        match PrivateCopy::read(&entry.file, entry.length)
+            .map_err(crate::Error::from)
+            .and_then(|copy| cached(engine, compiler, copy, key, wasm.clone()))
+        {
+            Ok(obtained) => return Ok(obtained),
+            Err(error) => {
+                engine.note(format!("the cache's entry {key} was not used, and is replaced: {error:#}"))
+            }
+        }
+    }
+    let obtained = build(compiler, wasm)?;
+    if let Err(error) = keep(engine, &obtained, key) {
+        engine.note(format!("the compiled module could not be kept in the cache: {error:#}"));
+    }
+    Ok(obtained)
+}
+
+fn build(compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
+    let (module, image) = compiler.build(wasm.clone()).map_err(|error| match error {
+        BuildError::Module(error) => crate::module::invalid(error, &wasm, compiler.features),
+        BuildError::Compile(error) => error.into(),
+    })?;
+    let copy = PrivateCopy::of(&image).context("the machine has no room for the module's code")?;
+    Ok(Obtained { module: Arc::new(module), image: CodeImage::new(copy)?, origin: Origin::Compiled })
+}
+
+/// The module of a cache's entry and of the binary that it is the code of.
+fn cached(
+    engine: &Engine,
+    compiler: &Compiler,
+    copy: PrivateCopy,
+    key: Key,
+    wasm: Bytes,
+) -> Result<Obtained> {
+    if Image::new(&copy).map_err(ArtifactError::from)?.header().key != key.0 {
+        return Err(ArtifactError::OtherKey.into());
+    }
+    check(&copy, engine.trust()).map_err(ArtifactError::from)?;
+    let image = CodeImage::new(copy)?;
+    let module = describe(compiler, &image, Binary::new(wasm))?;
+    Ok(Obtained { module, image, origin: Origin::Cache })
+}
+
+fn describe(compiler: &Compiler, image: &CodeImage, binary: Binary) -> Result<Arc<Module>> {
+    let notes = Image::new(image.bytes())?.part(Part::Notes);
+    Ok(Arc::new(Module::from_notes(binary, compiler.features, notes)?))
+}
+
+/// Puts a compiled module into the cache.
+fn keep(engine: &Engine, obtained: &Obtained, key: Key) -> Result<()> {
+    let Some(cache) = engine.cache() else { return Ok(()) };
+    let image = Image::new(obtained.image.bytes())?;
+    let mut file = object_file(image, &obtained.module, key.0, Keep::Nothing, SEAL_BYTES);
+    seal(&mut file, engine.trust().user.as_ref(), None)?;
+    cache.insert(&key, &file)?;
+    Ok(())
+}
+
+/// A module's artifact.
+pub(crate) fn serialize(
+    engine: &Engine,
+    module: &Module,
+    image: &CodeImage,
+    options: ArtifactOptions<'_>,
+) -> Result<Vec<u8>> {
+    let keep = if options.embed_source { Keep::All } else { Keep::WithoutCode };
+    let whole = module.binary().whole();
+    anyhow::ensure!(
+        whole.is_some() || !options.embed_source,
+        "the module was deserialized from an artifact without its wasm, so there is none to embed"
+    );
+    // Without its wasm the module keeps the name that it had.
+    let view = Image::new(image.bytes())?;
+    let key = whole.map_or(view.header().key, |wasm| engine.compiler().key(wasm));
+    let mut file = object_file(view, module, key, keep, SEAL_BYTES);
+    seal(&mut file, engine.trust().user.as_ref(), options.signing_key)?;
+    Ok(file)
+}
+
+/// The module of an artifact.
+pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<Obtained> {
+    let compiler = engine.compiler();
+    match accept(engine, compiler, &copy) {
+        Ok(by) => {
+            let image = CodeImage::new(copy)?;
+            let range = Image::new(image.bytes())?.range(Part::Binary);
+            let binary = Binary::from_bytes(&image.share(range)).ok_or(ArtifactError::NoModule)?;
+            let module = describe(compiler, &image, binary)?;
+            Ok(Obtained { module, image, origin: Origin::Artifact(by) })
+        }
+        Err(refusal) => match embedded(&copy) {
+            None => Err(refusal.into()),
+            Some(wasm) => {
+                let obtained = obtain(engine, compiler, wasm)?;
+                Ok(Obtained { origin: Origin::CompiledAgain(refusal), ..obtained })
+            }
+        },
+    }
+}
+
+/// Whether the engine may use an artifact's code.
+pub(crate) fn accept(
+    engine: &Engine,
+    compiler: &Compiler,
+    artifact: &[u8],
+) -> Result<TrustedBy, ArtifactError> {
+    let image = Image::new(artifact)?;
+    if let Some(difference) = compiler.refuses(&String::from_utf8_lossy(image.part(Part::Settings))) {
+        return Err(ArtifactError::Settings(difference));
+    }
+    Ok(check(artifact, engine.trust())?)
+}
+
+/// The wasm that an artifact holds, if the artifact is whole, whoever made it.
+fn embedded(artifact: &[u8]) -> Option<Bytes> {
+    let binary = Image::part_of_any(artifact, Part::Binary)?;
+    seal_of(artifact).ok()?;
+    Binary::from_bytes(&Bytes::copy_from_slice(binary))?.whole().cloned()
+}

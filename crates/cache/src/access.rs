@@ -1,0 +1,88 @@
+//! Who else can reach a file or directory, told from its metadata.
+//!
+//! Each function gives `Ok`, or the middle of a sentence that says what is wrong; the caller adds the path
+//! and what to do. POSIX access lists are not read: the group bits of a file that has one show the most that
+//! it grants to anybody.
+
+use std::fs::{self, DirBuilder, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+
+/// Bits of a mode that let group and others write.
+const OTHERS_WRITE: u32 = 0o022;
+/// Bits of a mode that let group and others do anything.
+const OTHERS_ANY: u32 = 0o077;
+const ROOT: u32 = 0;
+
+/// The user that this process makes files as.
+fn our_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Whether it is a regular file of this user.
+pub(crate) fn is_our_file(found: &Metadata) -> bool {
+    found.is_file() && found.uid() == our_uid()
+}
+
+/// Neither group nor others can read or write the file.
+pub(crate) fn nobody_else_reads(found: &Metadata) -> Result<(), String> {
+    mode_lacks(found, OTHERS_ANY, "read or change")
+}
+
+/// Nobody but this user and root can write the file.
+pub(crate) fn only_we_or_root_write(found: &Metadata) -> Result<(), String> {
+    is_regular(found)?;
+    if found.uid() != ROOT {
+        is_ours(found)?;
+    }
+    nobody_else_writes(found)
+}
+
+/// Neither group nor others can change the file, or what is in the directory.
+pub(crate) fn nobody_else_writes(found: &Metadata) -> Result<(), String> {
+    mode_lacks(found, OTHERS_WRITE, "change")
+}
+
+/// It is a regular file.
+pub(crate) fn is_regular(found: &Metadata) -> Result<(), String> {
+    let kind = match found.file_type() {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_symlink() => "a symbolic link",
+        _ => "a device, pipe or socket",
+    };
+    Err(format!("expected a regular file, found {kind}"))
+}
+
+/// It belongs to this user.
+pub(crate) fn is_ours(found: &Metadata) -> Result<(), String> {
+    let (theirs, ours) = (found.uid(), our_uid());
+    if theirs == ours {
+        return Ok(());
+    }
+    Err(format!("it belongs to user {theirs}, and this process runs as user {ours}"))
+}
+
+fn mode_lacks(found: &Metadata, bits: u32, verb: &str) -> Result<(), String> {
+    let mode = found.mode() & 0o7777;
+    if mode & bits == 0 {
+        return Ok(());
+    }
+    Err(format!("other users can {verb} it (mode {mode:04o})"))
+}
+
+/// Makes a directory that only this user can enter, and, as usual, what is missing above it. One that exists
+/// stays as it is.
+pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent()
+        && !parent.as_os_str().is_empty()
+    {
+        fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        // What it is instead of a directory is for the caller to find out.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}

@@ -1,0 +1,255 @@
+//! The list of public keys whose holders are believed: `trusted-keys` in the user's configuration.
+//!
+//! One key a line, as in `.pub` files; empty lines and what follows a `#` at a line's start are for people.
+//! The file is edited by hand or by [`TrustedKeys::add`], which keeps all of it that it does not add to.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::{NamedKey, PublicKey, io_error, malformed, open, read_up_to, refused};
+use crate::access;
+use crate::error::KeyError;
+use crate::new_file::{NewFile, directory_of};
+
+/// The name of the file that lists trusted keys.
+pub const TRUSTED_KEYS_FILE: &str = "trusted-keys";
+
+/// More is no list that a person keeps: some ten thousand keys.
+const LONGEST_LIST: u64 = 1 << 20;
+
+/// The keys whose holders are believed. None, unless somebody says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedKeys {
+    keys: Vec<NamedKey>,
+}
+
+impl TrustedKeys {
+    /// Reads the list in `directory`, [usually](crate::config_directory) the user's configuration. Where
+    /// there is no file, nobody is trusted.
+    ///
+    /// # Errors
+    /// [`KeyError::Refused`] if others can change the file; [`KeyError::Malformed`] with the number of a line
+    /// that is no key; [`KeyError::Io`] if it cannot be read.
+    pub fn load(directory: &Path) -> Result<TrustedKeys, KeyError> {
+        let path = directory.join(TRUSTED_KEYS_FILE);
+        TrustedKeys::parse(&path, &read_list(&path)?)
+    }
+
+    /// Adds a key to the list in `directory`, and makes both where they are missing. Gives whether the key is
+    /// new: one that is on the list stays there as it is.
+    ///
+    /// # Errors
+    /// As [`TrustedKeys::load`]; [`KeyError::Io`] if the list cannot be written, and then it is what it was.
+    pub fn add(directory: &Path, key: &NamedKey) -> Result<bool, KeyError> {
+        access::make_private_directory(directory).map_err(io_error("make the directory", directory))?;
+        // Two that add at once would otherwise both start from the same list, and one would be lost. The lock
+        // goes with the file handle.
+        let lock = File::open(directory).map_err(io_error("open", directory))?;
+        lock.lock().map_err(io_error("lock", directory))?;
+        let path = list_path(directory)?;
+        let mut text = read_list(&path)?;
+        if TrustedKeys::parse(&path, &text)?.contains(&key.key()) {
+            return Ok(false);
+        }
+        if text.last().is_some_and(|byte| *byte != b'\n') {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(format!("{key}\n").as_bytes());
+        NewFile::write(directory_of(&path), 0o644, &text)
+            .and_then(|new| new.replace(&path))
+            .map_err(io_error("write", &path))?;
+        Ok(true)
+    }
+
+    /// Whether `key` is on the list.
+    pub fn contains(&self, key: &PublicKey) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The entry of `key`.
+    pub fn get(&self, key: &PublicKey) -> Option<&NamedKey> {
+        self.keys.iter().find(|named| named.key() == *key)
+    }
+
+    /// All keys, in the list's order.
+    pub fn iter(&self) -> impl Iterator<Item = &NamedKey> {
+        self.keys.iter()
+    }
+
+    fn parse(path: &Path, text: &[u8]) -> Result<TrustedKeys, KeyError> {
+        // What is no text becomes a character that no key has; in comments and names it does no harm.
+        let text = String::from_utf8_lossy(text);
+        let lines = text.lines().map(str::trim).enumerate();
+        lines
+            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+            .map(|(i, line)| line.parse::<NamedKey>().map_err(malformed(path, Some(i + 1))))
+            .collect()
+    }
+}
+
+/// Of a key that is there twice, the first stays.
+impl FromIterator<NamedKey> for TrustedKeys {
+    fn from_iter<I: IntoIterator<Item = NamedKey>>(keys: I) -> Self {
+        let mut trusted = TrustedKeys::default();
+        for key in keys {
+            if !trusted.contains(&key.key()) {
+                trusted.keys.push(key);
+            }
+        }
+        trusted
+    }
+}
+
+/// The bytes of the list; none where there is no file.
+fn read_list(path: &Path) -> Result<Vec<u8>, KeyError> {
+    let file = match open(path, OFlags::empty()) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(io_error("open", path)(e)),
+    };
+    let found = file.metadata().map_err(io_error("examine", path))?;
+    let advice = format!("read it, then make it yours: `chown $USER {0}; chmod go-w {0}`", path.display());
+    access::only_we_or_root_write(&found).map_err(refused(path, &advice))?;
+    let text = read_up_to(file, LONGEST_LIST).map_err(io_error("read", path))?;
+    if text.len() as u64 > LONGEST_LIST {
+        let why = format!("expected a list of at most {LONGEST_LIST} bytes, found {} bytes", found.len());
+        return Err(refused(path, "remove what is not needed")(why));
+    }
+    Ok(text)
+}
+
+/// Where the list really is. If it is a link, say into a directory of dotfiles, the link stays one.
+fn list_path(directory: &Path) -> Result<PathBuf, KeyError> {
+    let path = directory.join(TRUSTED_KEYS_FILE);
+    match fs::canonicalize(&path) {
+        Ok(real) => Ok(real),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(path),
+        Err(e) => Err(io_error("find", &path)(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+    use crate::keys::SigningKey;
+
+    fn key(seed: u8, name: &str) -> NamedKey {
+        SigningKey::from_seed([seed; 32]).public().named(name).unwrap()
+    }
+
+    fn list(directory: &Path, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = directory.join(TRUSTED_KEYS_FILE);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        path
+    }
+
+    #[test]
+    fn no_file_is_an_empty_list() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(TrustedKeys::load(dir.path()).unwrap(), TrustedKeys::default());
+        assert_eq!(TrustedKeys::load(&dir.path().join("none")).unwrap().iter().count(), 0);
+    }
+
+    #[test]
+    fn comments_empty_lines_and_line_ends_of_any_kind_are_fine() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ada, grace) = (key(1, "ada"), key(2, ""));
+        list(dir.path(), format!("# people\r\n\r\n  {ada}\r\n\t# {grace}\n{grace}\n{}", key(1, "again")));
+        let trusted = TrustedKeys::load(dir.path()).unwrap();
+        assert_eq!(trusted.iter().collect::<Vec<_>>(), [&ada, &grace]);
+        assert_eq!(trusted.get(&ada.key()).unwrap().name(), "ada");
+        assert!(!trusted.contains(&key(3, "").key()));
+        let mut latin = b"# gr\xfc\xdfe\n".to_vec();
+        latin.extend_from_slice(ada.to_string().as_bytes());
+        list(dir.path(), latin);
+        assert_eq!(TrustedKeys::load(dir.path()).unwrap().iter().count(), 1);
+    }
+
+    #[test]
+    fn a_bad_line_is_an_error_with_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        for bad in ["nonsense", "belljar-public-key v1 00", "belljar-public-key", "\u{1}"] {
+            list(dir.path(), format!("# one\n{}\n{bad}\n", key(1, "ada")));
+            let error = TrustedKeys::load(dir.path()).unwrap_err();
+            assert!(matches!(&error, KeyError::Malformed { line: Some(3), .. }), "{error}");
+            assert!(error.to_string().contains("trusted-keys, line 3: "), "{error}");
+            // Nothing is added to a list that is not understood.
+            assert!(TrustedKeys::add(dir.path(), &key(2, "grace")).is_err());
+        }
+    }
+
+    #[test]
+    fn a_list_that_others_can_change_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = list(dir.path(), "");
+        for mode in [0o664, 0o646] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = TrustedKeys::load(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("mode {mode:04o}")) && error.contains("chmod go-w"), "{error}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        if chown(&path, Some(12345), None).is_ok() {
+            let error = TrustedKeys::load(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("belongs to user 12345"), "{error}");
+        } else {
+            eprintln!("skipped: only root can give files away");
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(TrustedKeys::load(dir.path()), Err(KeyError::Refused { .. })));
+    }
+
+    #[test]
+    fn a_list_of_any_length_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        list(dir.path(), vec![b'#'; LONGEST_LIST as usize]);
+        TrustedKeys::load(dir.path()).unwrap();
+        list(dir.path(), vec![b'#'; LONGEST_LIST as usize + 1]);
+        assert!(matches!(TrustedKeys::load(dir.path()), Err(KeyError::Refused { .. })));
+    }
+
+    #[test]
+    fn adding_keeps_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config/belljar");
+        let (ada, grace) = (key(1, "ada"), key(2, "grace"));
+        assert!(TrustedKeys::add(&config, &ada).unwrap());
+        assert!(!TrustedKeys::add(&config, &key(1, "another name")).unwrap());
+        list(&config, format!("# mine\n{ada}"));
+        assert!(TrustedKeys::add(&config, &grace).unwrap());
+        let text = fs::read_to_string(config.join(TRUSTED_KEYS_FILE)).unwrap();
+        assert_eq!(text, format!("# mine\n{ada}\n{grace}\n"));
+        assert_eq!(fs::read_dir(&config).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_list_behind_a_link_stays_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, dotfiles) = (dir.path().join("config"), dir.path().join("dotfiles"));
+        fs::create_dir(&config).unwrap();
+        fs::create_dir(&dotfiles).unwrap();
+        fs::write(dotfiles.join("keys"), "# mine\n").unwrap();
+        symlink(dotfiles.join("keys"), config.join(TRUSTED_KEYS_FILE)).unwrap();
+        assert!(TrustedKeys::add(&config, &key(1, "ada")).unwrap());
+        assert!(config.join(TRUSTED_KEYS_FILE).is_symlink());
+        assert!(fs::read_to_string(dotfiles.join("keys")).unwrap().starts_with("# mine\nbelljar-public-key"));
+    }
+
+    #[test]
+    fn keys_that_are_added_at_once_are_all_there() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for seed in 0..8 {
+                let directory = dir.path();
+                scope.spawn(move || TrustedKeys::add(directory, &key(seed, "one of many")).unwrap());
+            }
+        });
+        assert_eq!(TrustedKeys::load(dir.path()).unwrap().iter().count(), 8);
+    }
+}

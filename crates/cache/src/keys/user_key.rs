@@ -1,0 +1,232 @@
+//! The secret by which a user's runs know each other's artifacts.
+//!
+//! It is made on first use. Many processes may do that at once, and all end with the same key:
+//!
+//! ```text
+//! read user.key ── absent ──▶ write .tmp-… ──▶ link it to user.key ── taken ──▶ read user.key
+//! ```
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::{io_error, open, read_up_to, refused};
+use crate::error::KeyError;
+use crate::new_file::{NewFile, sync_directory};
+use crate::{access, random};
+
+/// The name of the file that holds a user's key.
+pub const USER_KEY_FILE: &str = "user.key";
+
+const KEY_BYTES: usize = 32;
+
+/// How often a key that vanishes between being made and being read is made again.
+const ATTEMPTS: usize = 3;
+
+const REMOVE: &str =
+    "remove it, and a new key is made; artifacts sealed with this one are then compiled again";
+
+/// Not to remove it: under `sudo` it may well be the key of who is sitting there.
+const OWN: &str = "run as that user, or name a directory of your own in XDG_STATE_HOME";
+
+/// A user's secret key: who has it can make artifacts that the user's runs trust.
+#[derive(Clone)]
+pub struct UserKey([u8; KEY_BYTES]);
+
+impl UserKey {
+    /// The key in `directory`, [usually](crate::state_directory) the user's state directory. The first use
+    /// makes it, and the directory.
+    ///
+    /// # Errors
+    /// [`KeyError::Refused`] if others can read or replace the key, or the file is no key; [`KeyError::Io`]
+    /// and [`KeyError::Random`] if the operating system does not give what is needed.
+    pub fn of(directory: &Path) -> Result<UserKey, KeyError> {
+        let path = directory.join(USER_KEY_FILE);
+        for _ in 0..ATTEMPTS {
+            if let Some(key) = UserKey::load(directory, &path)? {
+                return Ok(key);
+            }
+            UserKey::make(directory, &path)?;
+        }
+        let why = "it vanishes as soon as it is made".to_string();
+        Err(refused(&path, "keep other programs from removing it")(why))
+    }
+
+    /// A key that is kept elsewhere. The bytes must be random: who guesses them can forge artifacts.
+    pub fn from_bytes(bytes: [u8; 32]) -> UserKey {
+        UserKey(bytes)
+    }
+
+    /// BLAKE3 of `message`, keyed.
+    pub(crate) fn mac(&self, message: &[u8]) -> blake3::Hash {
+        blake3::keyed_hash(&self.0, message)
+    }
+
+    /// The key in a file, or `None` if there is no file.
+    fn load(directory: &Path, path: &Path) -> Result<Option<UserKey>, KeyError> {
+        let file = match open(path, OFlags::NOFOLLOW) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // Opening a link fails, as it should, but does not say why.
+            Err(e) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
+                return Err(refused(path, REMOVE)(format!(
+                    "expected a regular file, found a symbolic link ({e})"
+                )));
+            }
+            Err(e) => return Err(io_error("open", path)(e)),
+        };
+        let found = file.metadata().map_err(io_error("examine", path))?;
+        access::is_regular(&found).map_err(refused(path, REMOVE))?;
+        access::is_ours(&found).map_err(refused(path, OWN))?;
+        access::nobody_else_reads(&found).map_err(refused(path, REMOVE))?;
+        // Who can replace the file can choose among all files of this user's that have the right length.
+        let around = fs::metadata(directory).map_err(io_error("examine", directory))?;
+        access::is_ours(&around).map_err(refused(directory, OWN))?;
+        let advice = format!("run `chmod go-w {}`", directory.display());
+        access::nobody_else_writes(&around).map_err(refused(directory, &advice))?;
+        let bytes = read_up_to(file, KEY_BYTES as u64).map_err(io_error("read", path))?;
+        match bytes.try_into() {
+            Ok(bytes) => Ok(Some(UserKey(bytes))),
+            Err(_) => {
+                let why = format!("expected a key of {KEY_BYTES} bytes, found {} bytes", found.len());
+                Err(refused(path, REMOVE)(why))
+            }
+        }
+    }
+
+    /// Makes a key, unless another process is faster.
+    fn make(directory: &Path, path: &Path) -> Result<(), KeyError> {
+        access::make_private_directory(directory).map_err(io_error("make the directory", directory))?;
+        let bytes: [u8; KEY_BYTES] = random::bytes().map_err(KeyError::Random)?;
+        let new =
+            NewFile::write(directory, 0o600, &bytes).map_err(io_error("write a key into", directory))?;
+        match new.publish(path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(e) => Err(io_error("make", path)(e)),
+            Ok(()) => sync_directory(directory).map_err(io_error("write", directory)),
+        }
+    }
+}
+
+impl fmt::Debug for UserKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserKey(secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::sync::Barrier;
+
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn why(directory: &Path) -> String {
+        UserKey::of(directory).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_first_use_makes_the_key_and_others_find_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("home/state");
+        let first = UserKey::of(&state).unwrap();
+        assert_eq!(first.0, UserKey::of(&state).unwrap().0);
+        assert_eq!(mode(&state), 0o700);
+        assert_eq!(mode(&state.join(USER_KEY_FILE)), 0o600);
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 1, "no temporary file is left");
+        assert_ne!(first.0, UserKey::of(&dir.path().join("other")).unwrap().0);
+        assert_eq!(format!("{first:?}"), "UserKey(secret)");
+    }
+
+    #[test]
+    fn threads_that_start_together_get_one_key() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let state = dir.path().join("state");
+            let start = Barrier::new(8);
+            let keys: Vec<_> = std::thread::scope(|scope| {
+                let run = || {
+                    start.wait();
+                    UserKey::of(&state).unwrap().0
+                };
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(run)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(keys.iter().all(|key| *key == keys[0]));
+            assert_eq!(fs::read_dir(&state).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_can_reach_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(USER_KEY_FILE);
+        UserKey::of(dir.path()).unwrap();
+        for bad in [0o640, 0o604, 0o620, 0o602] {
+            set_mode(&path, bad);
+            let why = why(dir.path());
+            assert!(why.contains(&format!("mode {bad:04o}")) && why.contains("remove it"), "{why}");
+        }
+        set_mode(&path, 0o400);
+        UserKey::of(dir.path()).unwrap();
+        for bad in [0o770, 0o707, 0o1777] {
+            set_mode(dir.path(), bad);
+            let why = why(dir.path());
+            assert!(why.contains("chmod go-w"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_user_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        UserKey::of(dir.path()).unwrap();
+        let path = dir.path().join(USER_KEY_FILE);
+        if std::os::unix::fs::chown(&path, Some(12345), None).is_err() {
+            eprintln!("skipped: only root can give files away");
+            return;
+        }
+        let why = why(dir.path());
+        assert!(why.contains("belongs to user 12345") && !why.contains("remove"), "{why}");
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(USER_KEY_FILE);
+        for length in [0, 31, 33, 100_000] {
+            fs::write(&path, vec![1; length]).unwrap();
+            set_mode(&path, 0o600);
+            let why = why(dir.path());
+            assert!(why.contains(&format!("32 bytes, found {length} bytes")), "{why}");
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(why(dir.path()).contains("found a directory"), "{}", why(dir.path()));
+        fs::remove_dir(&path).unwrap();
+        symlink("elsewhere", &path).unwrap();
+        assert!(why(dir.path()).contains("found a symbolic link"), "{}", why(dir.path()));
+        fs::remove_file(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        assert!(why(dir.path()).contains("found a device, pipe or socket"), "{}", why(dir.path()));
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_directory_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        fs::write(&path, "").unwrap();
+        assert!(matches!(UserKey::of(&path), Err(KeyError::Io { .. })));
+        assert!(matches!(UserKey::of(&path.join("below")), Err(KeyError::Io { .. })));
+    }
+}

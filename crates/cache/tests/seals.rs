@@ -1,0 +1,227 @@
+//! Seals: every change of a byte is refused, and only the right keys give trust.
+
+use belljar_cache::{
+    PublicKey, SEAL_BYTES, SealError, SigningKey, Trust, TrustedBy, TrustedKeys, UserKey, check, seal,
+    seal_of,
+};
+
+const CONTENTS: &[u8] = b"finished code, which must not change";
+
+fn user() -> UserKey {
+    UserKey::from_bytes([3; 32])
+}
+
+fn signer() -> SigningKey {
+    SigningKey::from_seed([4; 32])
+}
+
+fn trusting(keys: &[&SigningKey]) -> TrustedKeys {
+    keys.iter().map(|key| key.public().named("somebody").unwrap()).collect()
+}
+
+fn sealed(contents: &[u8], user: Option<&UserKey>, signer: Option<&SigningKey>) -> Vec<u8> {
+    let mut artifact = contents.to_vec();
+    artifact.resize(contents.len() + SEAL_BYTES, 0xee);
+    seal(&mut artifact, user, signer).unwrap();
+    artifact
+}
+
+/// The seals that there are, with what each is trusted by under both keys.
+fn kinds() -> [(Vec<u8>, TrustedBy); 3] {
+    let (user, signer) = (user(), signer());
+    [
+        (sealed(CONTENTS, Some(&user), None), TrustedBy::User),
+        (sealed(CONTENTS, None, Some(&signer)), TrustedBy::Key(signer.public())),
+        (sealed(CONTENTS, Some(&user), Some(&signer)), TrustedBy::User),
+    ]
+}
+
+#[test]
+fn what_was_sealed_is_trusted() {
+    let trust = Trust { user: Some(user()), keys: trusting(&[&signer()]) };
+    for (artifact, by) in kinds() {
+        assert_eq!(check(&artifact, &trust), Ok(by));
+        assert_eq!(&artifact[..CONTENTS.len()], CONTENTS);
+    }
+    // Also an artifact of nothing, and one that is hashed in parallel.
+    for contents in [Vec::new(), vec![0x5a; (8 << 20) + 13]] {
+        let artifact = sealed(&contents, Some(&user()), None);
+        assert_eq!(check(&artifact, &trust), Ok(TrustedBy::User));
+        assert_eq!(seal_of(&artifact).unwrap().digest, *blake3::hash(&contents).as_bytes());
+    }
+}
+
+#[test]
+fn a_change_of_any_byte_is_refused() {
+    let everybody = Trust { user: Some(user()), keys: trusting(&[&signer()]) };
+    let only_user = Trust { user: Some(user()), ..Trust::default() };
+    let only_signer = Trust { user: None, keys: trusting(&[&signer()]) };
+    let stranger_and_signer =
+        Trust { user: Some(UserKey::from_bytes([9; 32])), keys: trusting(&[&signer()]) };
+    for (artifact, _) in kinds() {
+        let mut changed = artifact.clone();
+        for at in 0..artifact.len() {
+            for change in 1..=u8::MAX {
+                changed[at] = artifact[at] ^ change;
+                // One key that trusts as much as all of them leaves the least to find the change by.
+                let trusts: &[&Trust] = match change {
+                    1 | 0x80 | 0xff => &[&everybody, &only_user, &only_signer, &stranger_and_signer],
+                    _ => &[&everybody],
+                };
+                for trust in trusts {
+                    let found = check(&changed, trust);
+                    assert!(found.is_err(), "byte {at} changed by {change:#x}: {found:?}");
+                }
+            }
+            changed[at] = artifact[at];
+        }
+    }
+}
+
+#[test]
+fn a_change_of_any_length_is_refused() {
+    let trust = Trust { user: Some(user()), keys: trusting(&[&signer()]) };
+    for (artifact, _) in kinds() {
+        for length in 0..artifact.len() {
+            assert!(check(&artifact[..length], &trust).is_err(), "{length} bytes");
+            assert!(check(&artifact[artifact.len() - length..], &trust).is_err(), "the last {length} bytes");
+        }
+        for byte in [0, 0xee] {
+            let mut longer = artifact.clone();
+            longer.push(byte);
+            assert!(check(&longer, &trust).is_err());
+            longer.rotate_right(1);
+            assert!(check(&longer, &trust).is_err());
+        }
+    }
+}
+
+#[test]
+fn the_right_key_is_needed() {
+    let other = SigningKey::from_seed([5; 32]);
+    let nobody = Trust::default();
+    let strangers = Trust { user: Some(UserKey::from_bytes([9; 32])), keys: trusting(&[&other]) };
+    let [(by_user, _), (by_signer, _), (by_both, _)] = kinds();
+    for trust in [&nobody, &strangers] {
+        assert_eq!(check(&by_user, trust), Err(SealError::Untrusted { signer: None }));
+        for artifact in [&by_signer, &by_both] {
+            let error = check(artifact, trust).unwrap_err();
+            assert_eq!(error, SealError::Untrusted { signer: Some(signer().public()) });
+            let text = error.to_string();
+            assert!(text.contains(&signer().public().fingerprint().to_string()), "{text}");
+            assert!(text.contains("`belljar key trust`"), "{text}");
+        }
+    }
+    let foreign = Trust { user: Some(UserKey::from_bytes([9; 32])), keys: trusting(&[&other, &signer()]) };
+    assert_eq!(check(&by_both, &foreign), Ok(TrustedBy::Key(signer().public())));
+    assert_eq!(check(&by_user, &foreign), Err(SealError::Untrusted { signer: None }));
+}
+
+#[test]
+fn a_part_of_a_seal_cannot_be_taken_away() {
+    let trust = Trust { user: Some(user()), keys: trusting(&[&signer()]) };
+    let [_, _, (both, _)] = kinds();
+    let start = both.len() - SEAL_BYTES;
+    let without = |flags: u8, parts: std::ops::Range<usize>| {
+        let mut artifact = both.clone();
+        artifact[start + 12] = flags;
+        artifact[start..][parts].fill(0);
+        check(&artifact, &trust)
+    };
+    assert_eq!(without(3, 0..0), Ok(TrustedBy::User));
+    assert_eq!(without(1, 80..176), Err(SealError::Untrusted { signer: None }));
+    assert_eq!(without(2, 48..80), Err(SealError::BadSignature));
+    assert!(matches!(without(0, 48..176), Err(SealError::NotCanonical { .. })));
+}
+
+#[test]
+fn a_key_that_fits_any_message_signs_nothing() {
+    // The neutral element as the key, and a signature that the plain equation of RFC 8032 accepts: R neutral,
+    // S zero.
+    let mut artifact = sealed(CONTENTS, None, Some(&signer()));
+    let start = artifact.len() - SEAL_BYTES;
+    artifact[start + 80..start + 176].fill(0);
+    artifact[start + 80] = 1;
+    artifact[start + 112] = 1;
+    assert_eq!(check(&artifact, &Trust::default()), Err(SealError::BadSignature));
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    assert!(PublicKey::from_bytes(neutral).is_err());
+}
+
+#[test]
+fn errors_tell_what_is_wrong() {
+    let trust = Trust { user: Some(user()), keys: trusting(&[&signer()]) };
+    let [(artifact, _), ..] = kinds();
+    let start = artifact.len() - SEAL_BYTES;
+    let with = |at: usize, byte: u8| {
+        let mut artifact = artifact.clone();
+        artifact[at] = byte;
+        check(&artifact, &trust).unwrap_err()
+    };
+    assert_eq!(with(0, 0), SealError::Damaged);
+    assert_eq!(with(start, 0), SealError::NotSealed);
+    assert_eq!(with(start + 8, 9), SealError::UnknownVersion { found: 9, known: 1 });
+    assert!(matches!(with(start + 15, 1), SealError::NotCanonical { .. }));
+    assert_eq!(with(start + 16, 0), SealError::Damaged);
+    assert_eq!(with(start + 48, 0), SealError::Untrusted { signer: None });
+    assert!(matches!(with(start + 100, 1), SealError::NotCanonical { .. }));
+    assert!(matches!(with(artifact.len() - 1, 1), SealError::NotCanonical { .. }));
+    let [_, (mut by_signer, _), _] = kinds();
+    by_signer[start + 60] = 1;
+    assert!(matches!(check(&by_signer, &trust), Err(SealError::NotCanonical { .. })));
+    assert_eq!(check(&artifact[..200], &trust), Err(SealError::TooShort { bytes: 200 }));
+    assert_eq!(check(&[0; 300], &trust), Err(SealError::NotSealed));
+}
+
+#[test]
+fn sealing_needs_room_and_a_key() {
+    let mut short = [0; SEAL_BYTES - 1];
+    assert_eq!(seal(&mut short, Some(&user()), None), Err(SealError::TooShort { bytes: 255 }));
+    assert_eq!(seal(&mut [0; 300], None, None), Err(SealError::NoKey));
+}
+
+#[test]
+fn sealing_again_replaces_the_seal() {
+    let mut artifact = sealed(CONTENTS, Some(&user()), Some(&signer()));
+    seal(&mut artifact, None, Some(&signer())).unwrap();
+    assert_eq!(artifact, sealed(CONTENTS, None, Some(&signer())));
+}
+
+#[test]
+fn what_a_seal_says_can_be_read_without_trust() {
+    let digest = *blake3::hash(CONTENTS).as_bytes();
+    let [(by_user, _), (by_signer, _), (by_both, _)] = kinds();
+    let says = |artifact| {
+        let info = seal_of(artifact).unwrap();
+        assert_eq!(info.digest, digest);
+        (info.mac, info.signer)
+    };
+    assert_eq!(says(&by_user), (true, None));
+    assert_eq!(says(&by_signer), (false, Some(signer().public())));
+    assert_eq!(says(&by_both), (true, Some(signer().public())));
+    let mut forged = by_signer;
+    let last_of_signature = forged.len() - SEAL_BYTES + 175;
+    forged[last_of_signature] ^= 1;
+    assert_eq!(seal_of(&forged), Err(SealError::BadSignature));
+}
+
+/// The seal as its documentation says, put together by hand. It must only change together with its version.
+#[test]
+fn the_layout_is_as_documented() {
+    use ed25519_dalek::Signer;
+
+    let mut seal = b"belljar\x1a".to_vec();
+    seal.extend_from_slice(&1_u32.to_le_bytes());
+    seal.extend_from_slice(&3_u32.to_le_bytes());
+    seal.extend_from_slice(blake3::hash(CONTENTS).as_bytes());
+    let under_mac = [b"belljar artifact seal: mac of a user\0", &seal[..]].concat();
+    seal.extend_from_slice(blake3::keyed_hash(&[3; 32], &under_mac).as_bytes());
+    let under_signature = [b"belljar artifact seal: signature\0", &seal[..]].concat();
+    let key = ed25519_dalek::SigningKey::from_bytes(&[4; 32]);
+    seal.extend_from_slice(key.verifying_key().as_bytes());
+    seal.extend_from_slice(&key.sign(&under_signature).to_bytes());
+    seal.resize(SEAL_BYTES, 0);
+    let [_, _, (both, _)] = kinds();
+    assert_eq!(both[CONTENTS.len()..], seal);
+}

@@ -1,0 +1,112 @@
+//! `belljar cache`: what the user's cache holds, and how it is emptied and checked.
+
+use crate::byte_size::ByteSize;
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, OrFail};
+use crate::output::print;
+use crate::spinner::with_spinner;
+use anyhow::{Context, Error, anyhow};
+use belljar::{ArtifactInfo, Cache};
+use belljar_cache::{Key, Stats};
+use clap::{Args, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  belljar cache stats                    how many compiled modules there are, and how large
+  belljar cache verify                   check every one of them, and remove what is damaged
+  belljar cache clear
+  BELLJAR_CACHE=off belljar tool.wasm    a run without the cache
+  BELLJAR_CACHE=/var/cache/me belljar tool.wasm
+
+Modules that `belljar run` compiles are kept, so that the next start need not compile. What is used least goes first when
+the cache is full (2 GiB). Whatever is in it is checked before it is used: nothing in it can do harm.
+Exit codes: 0, or 65 if `verify` found something damaged, 69 if there is no cache.";
+
+/// Look at the cache of compiled modules, empty or check it.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CacheOptions {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Clone, Copy, Debug)]
+enum Action {
+    /// Print what it holds
+    Stats,
+    /// Remove all of it
+    Clear,
+    /// Print its directory
+    Path,
+    /// Check all of it, and remove what is damaged
+    Verify,
+}
+
+impl CacheOptions {
+    /// Does what is asked. Returns the exit code.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no cache, or it cannot be read.
+    pub(crate) fn execute(&self) -> Result<u8, Failure> {
+        let cache = Cache::of_user().or_fail(ExitCode::CannotStart)?;
+        let Some(cache) = cache else {
+            return Err(Failure::new(
+                ExitCode::CannotStart,
+                anyhow!("BELLJAR_CACHE says that there is no cache"),
+            ));
+        };
+        match self.action {
+            Action::Stats => {
+                let stats = cache.stats().or_fail(ExitCode::Unreadable)?;
+                print(&shown(&cache, &stats))?;
+            }
+            Action::Clear => {
+                let removed = cache.clear().or_fail(ExitCode::Unwritable)?;
+                print(&format!("removed {} modules, {}\n", removed.entries, ByteSize(removed.bytes)))?;
+            }
+            Action::Path => print(&format!("{}\n", cache.directory().display()))?,
+            Action::Verify => return verify(&cache),
+        }
+        Ok(ExitCode::Success as u8)
+    }
+}
+
+fn shown(cache: &Cache, stats: &Stats) -> String {
+    format!(
+        "directory  {}\nmodules    {}\nsize       {} of at most {}\n",
+        cache.directory().display(),
+        stats.entries,
+        ByteSize(stats.bytes),
+        ByteSize(cache.size_limit()),
+    )
+}
+
+/// Checks all entries, removes what is damaged. Returns the exit code.
+fn verify(cache: &Cache) -> Result<u8, Failure> {
+    let entries: Vec<_> = cache.entries().or_fail(ExitCode::Unreadable)?.collect();
+    let damaged = with_spinner(
+        || format!("checking {} modules", entries.len()),
+        || {
+            entries
+                .iter()
+                .filter_map(|entry| Some((entry.key, check(cache, entry.key).err()?)))
+                .collect::<Vec<_>>()
+        },
+    );
+    for (key, error) in &damaged {
+        let removed = cache.remove(key).or_fail(ExitCode::Unwritable)?;
+        print(&format!("{key}: {error:#}{}\n", if removed { ": removed" } else { "" }))?;
+    }
+    print(&format!("{} good, {} damaged\n", entries.len() - damaged.len(), damaged.len()))?;
+    Ok(if damaged.is_empty() { ExitCode::Success } else { ExitCode::BadModule } as u8)
+}
+
+fn check(cache: &Cache, key: Key) -> Result<(), Error> {
+    let entry = cache.find(&key).context("it cannot be read")?;
+    let info = ArtifactInfo::read(&entry.file)?;
+    info.seal()?;
+    // What is for another release is of no use here, and no damage either.
+    anyhow::ensure!(info.key().is_none_or(|inside| inside == key.0), "it is the code of something else");
+    Ok(())
+}

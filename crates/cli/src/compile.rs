@@ -1,0 +1,180 @@
+//! `belljar compile`: a module's file in, an artifact out.
+
+use crate::byte_size::ByteSize;
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, OrFail};
+use crate::module_file::ModuleFile;
+use crate::output::{complain, print};
+use crate::proposals::Proposals;
+use crate::spinner::with_spinner;
+use crate::user_cache;
+use anyhow::{Context, Error};
+use belljar::{ArtifactInfo, ArtifactOptions, Config, Engine, SigningKey};
+use clap::Args;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const EXAMPLES: &str = "\
+Examples:
+  belljar compile tool.wasm                       makes tool.elf, which `belljar run tool.elf` starts at once
+  belljar compile --target x86-64-v3 tool.wasm    for other machines, too
+  belljar compile --sign release.key tool.wasm    for whoever trusts this key: see `belljar help key`
+  belljar compile --embed-source tool.wasm        can be compiled again where its code cannot be used
+
+An artifact is believed only by the user who made it, on this machine, unless it is signed.
+Exit codes: 0, or 65 if the module is not valid, 66 if it cannot be read, 69 if there is no key, 74 if the artifact
+cannot be written.";
+
+/// Compile a module ahead of time.
+///
+/// The artifact is an ELF file, which objdump and readelf understand, too.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CompileOptions {
+    /// The module, in binary (.wasm) or text format (.wat)
+    #[arg(value_hint = clap::ValueHint::FilePath)]
+    file: PathBuf,
+
+    /// Where to write the artifact [default: FILE with the ending .elf]
+    #[arg(short, long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
+    output: Option<PathBuf>,
+
+    /// Compile for this processor: x86-64, x86-64-v2, x86-64-v3, or a model [default: that of this machine]
+    #[arg(long, value_name = "CPU")]
+    target: Option<String>,
+
+    /// Sign the artifact with a key that `belljar key new` made
+    #[arg(long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
+    sign: Option<PathBuf>,
+
+    /// Put all of the wasm into the artifact
+    #[arg(long)]
+    embed_source: bool,
+
+    /// Let the artifact be run with --fuel
+    #[arg(long)]
+    with_fuel: bool,
+
+    /// Let the artifact be run with --timeout
+    #[arg(long)]
+    with_timeout: bool,
+
+    /// Let the artifact be run with --deterministic
+    #[arg(long)]
+    deterministic: bool,
+
+    /// Print how many functions there are, the sizes of sections, and what took how long
+    #[arg(long)]
+    explain: bool,
+
+    #[command(flatten)]
+    proposals: Proposals,
+}
+
+impl CompileOptions {
+    /// Compiles the file. Returns the exit code.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no valid module, or the artifact cannot be made or written.
+    pub(crate) fn execute(&self) -> Result<u8, Failure> {
+        let mut clock = Clock::start();
+        let output = self.output.clone().unwrap_or_else(|| self.file.with_extension("elf"));
+        let key = self.sign.as_deref().map(SigningKey::read).transpose().or_fail(ExitCode::Unreadable)?;
+        let engine = self.engine()?;
+        let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
+        if file.artifact().is_some() {
+            return Err(Failure::usage(format!("{} is compiled already", self.file.display())));
+        }
+        clock.note("reading");
+        if self.explain {
+            // Once more than needed, to tell how long it takes.
+            file.validate(&engine)?;
+            clock.note("validation");
+        }
+        let module = with_spinner(|| file.describe_work(), || file.compile(&engine))?;
+        clock.note(if self.explain { "validation and compilation" } else { "compilation" });
+        let mut options = ArtifactOptions::new().embed_source(self.embed_source);
+        if let Some(key) = &key {
+            options = options.sign(key);
+        }
+        let artifact = module.serialize_with(options);
+        user_cache::tell_problems(&engine);
+        let artifact = artifact.or_fail(ExitCode::CannotStart)?;
+        clock.note("sealing");
+        write(&output, &artifact).or_fail(ExitCode::Unwritable)?;
+        clock.note("writing");
+        if self.explain {
+            print(&explain(&output, &clock)?)?;
+        } else if !self.is_named(&output) {
+            complain(&format!("wrote {} ({})", output.display(), ByteSize(artifact.len() as u64)));
+        }
+        Ok(ExitCode::Success as u8)
+    }
+
+    /// Whether the user knows the artifact's name, having given it.
+    fn is_named(&self, output: &Path) -> bool {
+        self.output.as_deref() == Some(output)
+    }
+
+    fn engine(&self) -> Result<Engine, Failure> {
+        let mut config = Config::new();
+        self.proposals.apply(&mut config);
+        config.consume_fuel(self.with_fuel).epoch_interruption(self.with_timeout);
+        config.deterministic(self.deterministic);
+        if let Some(target) = &self.target {
+            config.target_processor(target);
+        }
+        Engine::new(&config).or_fail(ExitCode::Usage)
+    }
+}
+
+/// Writes a file whole or not at all: under another name first.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let cannot = || format!("could not write {}", path.display());
+    let name = path.file_name().with_context(cannot)?.to_string_lossy();
+    let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = fs::write(&draft, bytes).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    written.with_context(cannot)
+}
+
+fn explain(output: &Path, clock: &Clock) -> Result<String, Failure> {
+    let info = File::open(output).map_err(Error::from).and_then(|file| ArtifactInfo::read(&file));
+    let info = info.or_fail(ExitCode::Unreadable)?;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| writeln!(text, "{name:<28}{value:>12}");
+    let mut told = line("functions", info.functions().unwrap_or_default().to_string());
+    told = told.and(line("artifact", ByteSize(info.size()).to_string()));
+    for (name, size) in info.sections() {
+        told = told.and(line(&format!("  {name}"), ByteSize(size).to_string()));
+    }
+    for (phase, time) in &clock.phases {
+        told = told.and(line(phase, format!("{:.1} ms", time.as_secs_f64() * 1e3)));
+    }
+    told.or_fail(ExitCode::Bug)?;
+    Ok(text)
+}
+
+/// How long each phase took.
+struct Clock {
+    last: Instant,
+    phases: Vec<(&'static str, Duration)>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { last: Instant::now(), phases: Vec::new() }
+    }
+
+    /// What was done since the last note.
+    fn note(&mut self, phase: &'static str) {
+        let now = Instant::now();
+        self.phases.push((phase, now - self.last));
+        self.last = now;
+    }
+}

@@ -1,0 +1,87 @@
+//! `belljar key`: keys that sign artifacts, and keys that are trusted.
+
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, OrFail};
+use crate::output::print;
+use belljar::{NamedKey, SigningKey, TrustedKeys};
+use belljar_cache::{TRUSTED_KEYS_FILE, config_directory};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  belljar key new release                       makes release.key (secret) and release.pub
+  belljar compile --sign release.key tool.wasm  whoever trusts release.pub can run tool.elf
+  belljar key trust release.pub
+  belljar key list
+
+Trusted keys are lines of the file trusted-keys in the user's configuration directory; remove a line to trust a key no longer.
+Whoever has a trusted key can make native code that your belljar runs: trust keys as you would trust programs.
+Exit codes: 0, or 66 if a key cannot be read, 74 if one cannot be written.";
+
+/// Make keys to sign artifacts with, and say whose artifacts are trusted.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct KeyOptions {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Action {
+    /// Make a key: NAME.key, which is to be kept secret, and NAME.pub for those who shall trust it
+    New {
+        /// The key's name, or a path that ends in it
+        #[arg(value_hint = clap::ValueHint::FilePath)]
+        name: PathBuf,
+    },
+    /// List the keys that are trusted
+    List,
+    /// Trust the artifacts that a key signed
+    Trust {
+        /// The public key, NAME.pub
+        #[arg(value_hint = clap::ValueHint::FilePath)]
+        file: PathBuf,
+    },
+}
+
+impl KeyOptions {
+    /// Does what is asked. Returns the exit code.
+    ///
+    /// # Errors
+    ///
+    /// Where a key or the list cannot be read or written.
+    pub(crate) fn execute(&self) -> Result<u8, Failure> {
+        let directory = || config_directory(|name| std::env::var_os(name)).or_fail(ExitCode::CannotStart);
+        match &self.action {
+            Action::New { name } => {
+                let key = SigningKey::generate().or_fail(ExitCode::CannotStart)?;
+                let files = key.write_new(name).or_fail(ExitCode::Unwritable)?;
+                print(&format!(
+                    "secret key   {}\npublic key   {}\nfingerprint  {}\n",
+                    files.secret.display(),
+                    files.public.display(),
+                    key.public().fingerprint()
+                ))?;
+            }
+            Action::List => {
+                let keys = TrustedKeys::load(&directory()?).or_fail(ExitCode::Unreadable)?;
+                let lines = keys.iter().map(|key| format!("{}  {}\n", key.key().fingerprint(), key.name()));
+                print(&lines.collect::<String>())?;
+            }
+            Action::Trust { file } => {
+                let key = NamedKey::read(file).or_fail(ExitCode::Unreadable)?;
+                let directory = directory()?;
+                let is_new = TrustedKeys::add(&directory, &key).or_fail(ExitCode::Unwritable)?;
+                let list = directory.join(TRUSTED_KEYS_FILE);
+                print(&match is_new {
+                    true => format!("trusted from now on: {} ({})\n", key.key().fingerprint(), key.name()),
+                    false => {
+                        format!("trusted already: {} (in {})\n", key.key().fingerprint(), list.display())
+                    }
+                })?;
+            }
+        }
+        Ok(ExitCode::Success as u8)
+    }
+}

@@ -1,0 +1,148 @@
+//! A compiler with all its settings: everything that shapes code besides the module, in one value.
+
+use crate::{CompileError, MemoryAccess, ModulePlan, Tier, Tunables};
+use belljar_abi::ImageWriter;
+use belljar_module::{Module, ModuleError, WasmFeatures};
+use bytes::Bytes;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// A compiler with all its settings.
+///
+/// What [`Compiler::build`] makes depends on the module and on this value alone, and [`Compiler::settings`] tells all of
+/// this value: so two builds whose settings and modules are the same give the same code, and [`Compiler::key`] names it.
+#[derive(Clone)]
+pub struct Compiler {
+    /// What modules may use.
+    pub features: WasmFeatures,
+    /// What shapes the code.
+    pub tunables: Tunables,
+    /// What makes it.
+    pub tier: Arc<dyn Tier>,
+}
+
+/// Why a module was not built.
+#[derive(Debug)]
+pub enum BuildError {
+    /// It is not valid.
+    Module(ModuleError),
+    /// It exceeds what the compiler can hold.
+    Compile(CompileError),
+}
+
+/// The setting whose value is a set: code for fewer processor features runs where there are more.
+const PROCESSOR: &str = "processor";
+
+impl Compiler {
+    /// All that shapes code besides the module: a line `name = value` each.
+    pub fn settings(&self) -> String {
+        let Self { features, tunables, tier } = self;
+        let Tunables {
+            memory_access,
+            consume_fuel,
+            epoch_interruption,
+            inlining,
+            canonical_nans,
+            deterministic_relaxed_simd,
+            branch_hints,
+            giants,
+        } = *tunables;
+        let target = tier.target();
+        let sources = [belljar_module::FINGERPRINT, crate::FINGERPRINT, tier.fingerprint()];
+        let features: Vec<_> = features.iter_names().map(|(name, _)| name.to_lowercase()).collect();
+        let bit = |on| String::from(if on { "yes" } else { "no" });
+        let lines = [
+            ("compiler", tier.name().into()),
+            ("sources", sources.map(|digest| blake3::Hash::from(digest).to_hex()[..16].to_owned()).join(" ")),
+            ("target", target.triple),
+            (PROCESSOR, target.features.join(" ")),
+            ("wasm", features.join(" ")),
+            (
+                "memory",
+                String::from(match memory_access {
+                    MemoryAccess::Reserved => "reserved",
+                    MemoryAccess::Checked => "checked",
+                }),
+            ),
+            ("fuel", bit(consume_fuel)),
+            ("epochs", bit(epoch_interruption)),
+            ("inlining", bit(inlining)),
+            ("canonical NaNs", bit(canonical_nans)),
+            ("deterministic relaxed SIMD", bit(deterministic_relaxed_simd)),
+            ("branch hints", bit(branch_hints)),
+            ("all as giants", bit(giants)),
+        ];
+        let mut text = String::new();
+        for (name, value) in lines {
+            writeln!(text, "{name} = {value}").expect("strings take everything");
+        }
+        text
+    }
+
+    /// Names the code that a build of a binary gives: a digest of the binary and of all settings (BLAKE3).
+    pub fn key(&self, wasm: &[u8]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("belljar 2026-11 key of a compiled module");
+        let settings = self.settings();
+        hasher.update(&(settings.len() as u64).to_le_bytes()).update(settings.as_bytes());
+        // Starting threads takes longer than they would save on a small module.
+        match wasm.len() < PARALLEL_HASHING {
+            true => hasher.update(wasm),
+            false => hasher.update_rayon(wasm),
+        };
+        hasher.finalize().into()
+    }
+
+    /// Why code made with other settings cannot be used in place of this compiler's: the first setting that differs.
+    pub fn refuses(&self, settings: &str) -> Option<String> {
+        let ours = self.settings();
+        let value = |name: &str, text: &str| {
+            let of_line = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(" = ")?.to_owned());
+            text.lines().find_map(of_line)
+        };
+        for line in ours.lines() {
+            let (name, here) = line.split_once(" = ")?;
+            let there = value(name, settings).unwrap_or_default();
+            if name == PROCESSOR {
+                let missing: Vec<_> =
+                    there.split(' ').filter(|f| !here.split(' ').any(|has| has == *f)).collect();
+                if !missing.is_empty() {
+                    return Some(format!(
+                        "it needs a processor with {}, which this one has not",
+                        missing.join(", ")
+                    ));
+                }
+            } else if here != there {
+                return Some(format!(
+                    "it was made with `{name} = {there}`, and this engine has `{name} = {here}`"
+                ));
+            }
+        }
+        (ours.lines().count() != settings.lines().count())
+            .then(|| "it was made with settings that this release does not know".into())
+    }
+
+    /// Validates a binary and compiles it: the module, and the image of its code.
+    ///
+    /// # Errors
+    ///
+    /// Where the binary is not valid, or exceeds what the compiler can hold.
+    pub fn build(&self, wasm: Bytes) -> Result<(Module, Vec<u8>), BuildError> {
+        let module = belljar_module::validate(wasm, self.features).map_err(BuildError::Module)?;
+        let image = self.code(&module).map_err(BuildError::Compile)?;
+        Ok((module, image))
+    }
+
+    /// Compiles a module that was valid with these features and whose code is there.
+    ///
+    /// # Errors
+    ///
+    /// Where it exceeds what the compiler can hold.
+    pub fn code(&self, module: &Module) -> Result<Vec<u8>, CompileError> {
+        let plan = ModulePlan::new(module, self.tunables);
+        let artifact = crate::compile(&plan, &*self.tier)?;
+        Ok(ImageWriter::new(&artifact, &self.settings()).finish())
+    }
+}
+
+/// Bytes from which on several threads hash faster than one.
+const PARALLEL_HASHING: usize = 1 << 20;

@@ -1,0 +1,5 @@
+//! Notes which sources this is built of.
+
+fn main() -> std::io::Result<()> {
+    belljar_fingerprint::write()
+}
