@@ -12,7 +12,8 @@ struct Wasmi(Engine);
 impl bench_runner::Engine for Wasmi {
     type Module = Module;
 
-    fn new() -> Result<Self> {
+    fn new(cache: Option<std::path::PathBuf>) -> Result<Self> {
+        anyhow::ensure!(cache.is_none(), "wasmi has no cache");
         let mut config = Config::default();
         config.wasm_wide_arithmetic(true);
         Ok(Self(Engine::new(&config)))

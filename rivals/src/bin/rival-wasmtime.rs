@@ -3,10 +3,11 @@
 use anyhow::Result;
 use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Meter, Program};
 use std::hint::black_box;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use wasmtime::{
-    Caller, Config, Enabled, Engine, Instance, InstanceAllocationStrategy, Linker, Module,
-    PoolingAllocationConfig, Store,
+    Cache, CacheConfig, Caller, Config, Enabled, Engine, Instance, InstanceAllocationStrategy, Linker,
+    Module, PoolingAllocationConfig, Store,
 };
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
@@ -16,8 +17,13 @@ struct Wasmtime(Engine);
 impl bench_runner::Engine for Wasmtime {
     type Module = Module;
 
-    fn new() -> Result<Self> {
+    fn new(cache: Option<PathBuf>) -> Result<Self> {
         let mut config = Config::new();
+        if let Some(directory) = cache {
+            let mut settings = CacheConfig::new();
+            settings.with_directory(directory);
+            config.cache(Some(Cache::new(settings)?));
+        }
         config.wasm_wide_arithmetic(true).wasm_tail_call(true).wasm_exceptions(true);
         config.wasm_function_references(true).wasm_gc(true);
         Ok(Self(Engine::new(&config)?))
@@ -25,6 +31,15 @@ impl bench_runner::Engine for Wasmtime {
 
     fn compile(&self, wasm: &[u8]) -> Result<Module> {
         Ok(Module::from_binary(&self.0, wasm)?)
+    }
+
+    #[allow(unsafe_code)]
+    fn load(&self, compiled: &Path, wasm: &Path) -> Result<Module> {
+        if !compiled.exists() {
+            std::fs::write(compiled, Module::from_file(&self.0, wasm)?.serialize()?)?;
+        }
+        // SAFETY: this process made the file, or one like it, and nobody changes it.
+        unsafe { Ok(Module::deserialize_file(&self.0, compiled)?) }
     }
 
     fn run(&self, module: &Module, program: &Program) -> Result<Ended> {

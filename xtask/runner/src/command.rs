@@ -3,7 +3,8 @@
 use crate::{Effort, Engine, Figure, Meter, Program, probe};
 use anyhow::{Context, Result};
 use std::hint::black_box;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Exit code when the engine, not the guest, has failed.
 const FAILED: i32 = 125;
@@ -26,9 +27,9 @@ fn command<E: Engine>(mut words: impl Iterator<Item = String>) -> Result<i32> {
     match words.next().as_deref() {
         Some("run") => return run::<E>(&Program::parse(words)?),
         Some("compile") => {
-            let wasm = std::fs::read(words.next().context("which FILE?")?)?;
+            let file = PathBuf::from(words.next().context("which FILE?")?);
             let rounds = words.next().map_or(Ok(1), |n| n.parse())?;
-            compile::<E>(&wasm, rounds)?;
+            compile::<E>(&file, rounds)?;
         }
         Some("calls") => calls::<E>(&meter, words.next().as_deref())?,
         Some("instantiate") => instantiate::<E>(&meter, words.next().as_deref())?,
@@ -42,11 +43,8 @@ fn set(variable: &str) -> bool {
 }
 
 fn run<E: Engine>(program: &Program) -> Result<i32> {
-    let wasm = std::fs::read(&program.file).with_context(|| program.file.display().to_string())?;
-    let engine = E::new()?;
-    let start = Instant::now();
-    let module = engine.compile(&wasm)?;
-    let compiled = start.elapsed();
+    let engine = E::new(directory("BENCH_CACHE"))?;
+    let (module, compiled) = module(&engine, &program.file)?;
     let ended = engine.run(&module, program)?;
     if set("BENCH_TIMES") {
         eprintln!("{}", Figure::Compile.line(compiled.as_nanos() as f64));
@@ -55,12 +53,28 @@ fn run<E: Engine>(program: &Program) -> Result<i32> {
     Ok(ended.exit)
 }
 
-fn compile<E: Engine>(wasm: &[u8], rounds: u32) -> Result<()> {
-    let engine = E::new()?;
-    for _ in 0..rounds {
+fn directory(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from)
+}
+
+/// A file's module, and how long it took from bytes (or from what was compiled ahead of time) to it.
+fn module<E: Engine>(engine: &E, file: &Path) -> Result<(E::Module, Duration)> {
+    if let Some(directory) = directory("BENCH_AHEAD") {
+        let compiled = directory.join(file.with_extension("compiled").file_name().context("which FILE?")?);
         let start = Instant::now();
-        black_box(engine.compile(black_box(wasm))?);
-        println!("{}", Figure::Compile.line(start.elapsed().as_nanos() as f64));
+        return Ok((engine.load(&compiled, file)?, start.elapsed()));
+    }
+    let wasm = std::fs::read(file).with_context(|| file.display().to_string())?;
+    let start = Instant::now();
+    Ok((engine.compile(black_box(&wasm))?, start.elapsed()))
+}
+
+fn compile<E: Engine>(file: &Path, rounds: u32) -> Result<()> {
+    let engine = E::new(directory("BENCH_CACHE"))?;
+    for _ in 0..rounds {
+        let (module, took) = module(&engine, file)?;
+        black_box(module);
+        println!("{}", Figure::Compile.line(took.as_nanos() as f64));
     }
     if let Some(bytes) = peak() {
         println!("{}", Figure::Peak.line(bytes));
@@ -85,7 +99,7 @@ fn print(only: Option<&str>, figure: Figure, measure: impl FnOnce() -> Result<f6
 }
 
 fn calls<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
-    let engine = E::new()?;
+    let engine = E::new(None)?;
     let module = engine.compile(&probe::calls())?;
     print(only, Figure::HostToGuest, || engine.host_to_guest(&module, meter))?;
     print(only, Figure::GuestToHost, || engine.guest_to_host(&module, meter))

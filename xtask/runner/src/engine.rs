@@ -2,6 +2,7 @@
 
 use crate::{Meter, Program};
 use anyhow::Result;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How a program ended.
@@ -19,12 +20,22 @@ pub trait Engine: Sized {
     /// A compiled module.
     type Module;
 
-    /// The engine with its default settings.
+    /// The engine with its default settings, and perhaps with its cache in a directory.
     ///
     /// # Errors
     ///
-    /// Where it cannot be had here.
-    fn new() -> Result<Self>;
+    /// Where it cannot be had here, or has no cache.
+    fn new(cache: Option<PathBuf>) -> Result<Self>;
+
+    /// Loads what was compiled ahead of time: `compiled`, which is made of the file `wasm` if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine has nothing of the kind, or a step fails.
+    fn load(&self, compiled: &Path, wasm: &Path) -> Result<Self::Module> {
+        let _ = (compiled, wasm);
+        anyhow::bail!("this engine compiles nothing ahead of time")
+    }
 
     /// Compiles a module.
     ///

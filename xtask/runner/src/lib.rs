@@ -11,7 +11,9 @@
 //! ENGINE instantiate [FIGURE]      instantiate, call an export, drop; ns
 //! ```
 //!
-//! `run` prints its figures, to standard error, only with `BENCH_TIMES=1` in the environment.
+//! `run` prints its figures, to standard error, only with `BENCH_TIMES=1` in the environment. With `BENCH_CACHE=DIR` the
+//! engine uses its cache, there; with `BENCH_AHEAD=DIR` it loads what it compiled ahead of time to that directory, and does so
+//! if it has not.
 
 mod command;
 mod engine;

@@ -1,7 +1,7 @@
 //! The groups, one row each: what is measured, how often, and how belljar is to compare.
 
 use super::contender::Contender::{self, Native, Wasmi, Wasmtime};
-use super::groups::{calls, compile, exec, gc, giants, instantiate, native, start};
+use super::groups::{calls, compile, exec, gc, giants, instantiate, native, restart, start};
 use super::item::Entry;
 use super::place::Place;
 use anyhow::Result;
@@ -24,7 +24,7 @@ pub(crate) struct Target {
 }
 
 /// All groups.
-pub(crate) static GROUPS: [Group; 10] = [
+pub(crate) static GROUPS: [Group; 11] = [
     Group {
         name: "exec",
         about: "code that runs, compiling excluded",
@@ -89,6 +89,14 @@ pub(crate) static GROUPS: [Group; 10] = [
         rounds: 61,
         quick_rounds: 7,
         items: start::items,
+    },
+    Group {
+        name: "restart",
+        about: "second start: found in the cache, or compiled ahead of time (Wasmtime: unsafe, mapped)",
+        targets: &[Target { rival: Wasmtime, ratio: 0.5 }],
+        rounds: 21,
+        quick_rounds: 5,
+        items: restart::items,
     },
     Group {
         name: "instantiate",

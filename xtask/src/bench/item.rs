@@ -35,6 +35,16 @@ pub(crate) struct Attempt {
     pub(crate) contender: Contender,
     pub(crate) binary: Binary,
     pub(crate) words: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) env: Vec<(&'static str, String)>,
+    /// What is done once before it is measured.
+    pub(crate) prepare: Option<Vec<String>>,
+}
+
+impl Attempt {
+    pub(crate) fn new(contender: Contender, binary: Binary, words: &[String]) -> Self {
+        Self { contender, binary, words: words.to_vec(), env: Vec::new(), prepare: None }
+    }
 }
 
 /// Where the figure comes from.
@@ -64,9 +74,7 @@ impl Item {
         words: &[String],
         reading: Reading,
     ) -> Self {
-        let attempt = |&contender: &Contender| {
-            Some(Attempt { contender, binary: contender.runner()?, words: words.to_vec() })
-        };
+        let attempt = |&contender: &Contender| Some(Attempt::new(contender, contender.runner()?, words));
         Self {
             name: name.into(),
             attempts: contenders.iter().filter_map(attempt).collect(),

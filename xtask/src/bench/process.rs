@@ -24,6 +24,7 @@ pub(crate) fn run(item: &Item, attempt: &Attempt, program: &Path, quick: bool) -
     let input = directory.path().join("stdin");
     std::fs::write(&input, &item.stdin)?;
     let mut command = Command::new(program);
+    command.envs(attempt.env.iter().map(|(name, value)| (name, value)));
     command.args(&attempt.words).current_dir(directory.path()).stdin(File::open(&input)?);
     command.env("BENCH_TIMES", "1");
     if quick {
@@ -45,6 +46,17 @@ pub(crate) fn run(item: &Item, attempt: &Attempt, program: &Path, quick: bool) -
     check(item, &output)?;
     let peak = item.size.and_then(|_| Figure::Peak.read(&String::from_utf8_lossy(&output.stdout)));
     Ok(Sample { time: read(&item.reading, &output, wall)?, peak })
+}
+
+/// Does what comes before an attempt is measured.
+pub(crate) fn prepare(attempt: &Attempt, program: &Path) -> Result<()> {
+    let Some(words) = &attempt.prepare else { return Ok(()) };
+    let directory = tempfile::tempdir()?;
+    let mut command = Command::new(program);
+    command.envs(attempt.env.iter().map(|(name, value)| (name, value)));
+    let output = command.args(words).current_dir(directory.path()).stdin(Stdio::null()).output()?;
+    ensure!(output.status.success(), "{}: {}", output.status, end_of(&output.stderr));
+    Ok(())
 }
 
 /// Waits for a process that prints little; one that takes too long is ended.

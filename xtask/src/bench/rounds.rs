@@ -30,6 +30,10 @@ pub(crate) fn measure(
 ) -> Result<Samples> {
     let programs: Vec<_> = item.attempts.iter().map(|a| binaries.path(a.binary)).collect::<Result<_>>()?;
     let mut samples: Samples = item.attempts.iter().map(|a| (a.contender, Vec::new())).collect();
+    progress.set_message(item.name.clone());
+    for (attempt, program) in item.attempts.iter().zip(&programs) {
+        process::prepare(attempt, program).with_context(|| attempt.contender.name())?;
+    }
     let start = Instant::now();
     for round in 0..rounds.count {
         progress.set_message(format!("{} {}/{}", item.name, round + 1, rounds.count));

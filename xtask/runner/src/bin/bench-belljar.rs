@@ -1,10 +1,11 @@
 //! belljar under measurement: see the library.
 
 use anyhow::Result;
-use belljar::{Caller, Engine, Instance, Linker, Module, Store};
+use belljar::{Cache, CacheConfig, Caller, Config, Engine, Instance, Linker, Module, Store};
 use belljar_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, p1};
 use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Meter, Program};
 use std::hint::black_box;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 struct Belljar(Engine);
@@ -12,8 +13,16 @@ struct Belljar(Engine);
 impl bench_runner::Engine for Belljar {
     type Module = Module;
 
-    fn new() -> Result<Self> {
-        Ok(Self(Engine::default()))
+    fn new(cache: Option<PathBuf>) -> Result<Self> {
+        let cache = cache.map(|directory| Cache::open(CacheConfig::at(directory))).transpose()?;
+        Ok(Self(Engine::new(Config::new().cache(cache))?))
+    }
+
+    fn load(&self, compiled: &Path, wasm: &Path) -> Result<Module> {
+        if !compiled.exists() {
+            std::fs::write(compiled, Module::from_file(&self.0, wasm)?.serialize()?)?;
+        }
+        Module::deserialize_file(&self.0, compiled)
     }
 
     fn compile(&self, wasm: &[u8]) -> Result<Module> {

@@ -7,4 +7,5 @@ pub(crate) mod gc;
 pub(crate) mod giants;
 pub(crate) mod instantiate;
 pub(crate) mod native;
+pub(crate) mod restart;
 pub(crate) mod start;

@@ -35,6 +35,6 @@ fn beside_native(entry: Entry, native: &Path) -> Result<Entry> {
         let reason = "what the C compiler here makes of it computes something else".into();
         return Ok(Entry::Skipped { name: item.name, reason });
     }
-    item.attempts.push(Attempt { contender: Contender::Native, binary: Binary::NativeUbench, words });
+    item.attempts.push(Attempt::new(Contender::Native, Binary::NativeUbench, &words));
     Ok(Entry::Item(item))
 }

@@ -9,20 +9,28 @@ use anyhow::Result;
 
 const HELLO: &str = include_str!("../../../programs/hello.wat");
 
-pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
+/// The smallest program.
+pub(super) fn hello(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
     let file = place.out.join("hello.wasm");
     std::fs::write(&file, wat::parse_str(HELLO)?)?;
     let words = ["run".into(), file.display().to_string()];
     let mut hello = Item::of_runners("hello", contenders, &words, Reading::Wall);
     hello.expected = Expected { exit: 0, stdout: Some(b"hello\n".into()) };
-    let mut entries = vec![Entry::Item(hello)];
+    Ok(vec![Entry::Item(hello)])
+}
+
+pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
+    let mut entries = hello(place, contenders)?;
     entries.extend(exec::programs(place, contenders, &["rust-hello-p1"])?);
     for entry in &mut entries {
         if let Entry::Item(item) = entry {
             item.reading = Reading::Wall;
             // What users start is belljar's own program.
             let ours = item.attempts.iter_mut().filter(|a| a.contender == Contender::Belljar);
-            ours.for_each(|a| a.binary = Binary::Belljar);
+            ours.for_each(|a| {
+                a.binary = Binary::Belljar;
+                a.env.push(("BELLJAR_CACHE", "off".into()));
+            });
         }
     }
     Ok(entries)
