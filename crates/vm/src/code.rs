@@ -20,7 +20,11 @@ pub struct PrivateCopy {
 impl PrivateCopy {
     fn new(length: usize) -> io::Result<Self> {
         let room = length.max(1).checked_next_multiple_of(page_size()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { mapping: Mapping::new(room, Protection::ReadWrite)?, length })
+        let mut mapping = Mapping::new(room, Protection::ReadWrite)?;
+        if room >= LARGE {
+            mapping.prefer_large_pages();
+        }
+        Ok(Self { mapping, length })
     }
 
     /// A copy of bytes.
@@ -72,6 +76,9 @@ impl Deref for PrivateCopy {
         unsafe { std::slice::from_raw_parts(base, self.length) }
     }
 }
+
+/// Bytes from which on large pages are worth asking for.
+const LARGE: usize = 2 << 20;
 
 /// An image of code in memory: its text can be executed, the rest read, nothing written.
 #[derive(Debug)]
