@@ -58,6 +58,17 @@ impl PrivateCopy {
         Ok(copy)
     }
 
+    /// The same bytes, to be shared.
+    pub fn into_bytes(self) -> Bytes {
+        struct Owner(PrivateCopy);
+        impl AsRef<[u8]> for Owner {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        Bytes::from_owner(Owner(self))
+    }
+
     fn bytes_mut(&mut self) -> &mut [u8] {
         let base = std::ptr::with_exposed_provenance_mut::<u8>(self.mapping.base());
         // SAFETY: the mapping is at least `length` bytes of readable and writable memory, and ours alone
