@@ -1,5 +1,6 @@
 //! What comes with code: positions, traps, relocations, and the linked whole.
 
+use crate::position_at;
 use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex, Trap, WasmPc};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -162,6 +163,8 @@ pub struct FuncRange {
     pub length: u32,
     /// Where its rows in [`Artifact::inlined`] begin.
     pub inlined: u32,
+    /// Where its bytes in [`Artifact::positions`] begin.
+    pub positions: u32,
 }
 
 impl FuncRange {
@@ -178,10 +181,13 @@ pub struct Artifact {
     pub text: Vec<u8>,
     /// Defined functions in index order; their places ascend.
     pub funcs: Vec<FuncRange>,
-    /// All trap sites, ascending.
+    /// For each byte of text a bit, lowest first: whether an instruction begins there that may access outside a memory.
+    pub accesses: Vec<u8>,
+    /// All other trap sites, ascending.
     pub traps: Vec<TrapSite>,
-    /// All positions, ascending.
-    pub positions: Vec<PosRow>,
+    /// Positions of all functions, as [`crate::write_positions`] writes them; a function's begin at
+    /// [`FuncRange::positions`].
+    pub positions: Vec<u8>,
     /// Inlined positions of all functions; a function's begin at [`FuncRange::inlined`].
     pub inlined: Vec<InlinedPos>,
     /// All stack maps, ascending. A call without references across it has none.
@@ -197,6 +203,7 @@ impl Artifact {
     pub fn tables(&self) -> CodeTables<'_> {
         CodeTables {
             funcs: &self.funcs,
+            accesses: &self.accesses,
             traps: &self.traps,
             positions: &self.positions,
             inlined: &self.inlined,
@@ -212,10 +219,12 @@ impl Artifact {
 pub struct CodeTables<'a> {
     /// Defined functions in index order; their places ascend.
     pub funcs: &'a [FuncRange],
-    /// All trap sites, ascending.
+    /// Where accesses outside a memory are possible: [`Artifact::accesses`].
+    pub accesses: &'a [u8],
+    /// All other trap sites, ascending.
     pub traps: &'a [TrapSite],
-    /// All positions, ascending.
-    pub positions: &'a [PosRow],
+    /// Positions of all functions: [`Artifact::positions`].
+    pub positions: &'a [u8],
     /// Inlined positions of all functions.
     pub inlined: &'a [InlinedPos],
     /// All stack maps, ascending.
@@ -249,6 +258,10 @@ impl<'a> CodeTables<'a> {
 
     /// What a fault at exactly this offset means.
     pub fn trap_at(&self, offset: CodeOffset) -> Option<Trap> {
+        let bits = self.accesses.get(offset.0 as usize / 8).copied().unwrap_or_default();
+        if bits >> (offset.0 % 8) & 1 != 0 {
+            return Some(Trap::MemoryOutOfBounds);
+        }
         let i = self.traps.binary_search_by_key(&offset, |t| t.offset).ok()?;
         self.traps[i].trap()
     }
@@ -259,13 +272,10 @@ impl<'a> CodeTables<'a> {
         let mut chain = Vec::new();
         let Some(func) = self.func_at(offset) else { return chain };
         let range = self.funcs[func.index()];
-        let Some(row) = self.positions.partition_point(|p| p.offset <= offset).checked_sub(1) else {
-            return chain;
-        };
-        if self.positions[row].offset < range.start {
-            return chain;
-        }
-        let mut pos = self.positions[row].pos;
+        let end =
+            self.funcs.get(func.index() + 1).map_or(self.positions.len(), |next| next.positions as usize);
+        let rows = self.positions.get(range.positions as usize..end).unwrap_or_default();
+        let Some(mut pos) = position_at(rows, CodeOffset(offset.0 - range.start.0)) else { return chain };
         while pos != SourcePos::NONE {
             if pos.0 < SourcePos::INLINED {
                 chain.push(WasmPc(pos.0));
@@ -282,20 +292,24 @@ impl<'a> CodeTables<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::write_positions;
 
     #[test]
     fn an_inlined_position_names_its_callers() {
+        let mut positions = Vec::new();
+        write_positions(&[PosRow { offset: CodeOffset(0), pos: SourcePos(100) }], &mut positions);
+        let second = positions.len() as u32;
+        let inlined = SourcePos(SourcePos::INLINED + 1);
+        write_positions(&[PosRow { offset: CodeOffset(1), pos: inlined }], &mut positions);
         let artifact = Artifact {
             text: vec![0; 32],
             funcs: vec![
-                FuncRange { start: CodeOffset(0), length: 10, inlined: 0 },
-                FuncRange { start: CodeOffset(16), length: 10, inlined: 0 },
+                FuncRange { start: CodeOffset(0), length: 10, inlined: 0, positions: 0 },
+                FuncRange { start: CodeOffset(16), length: 10, inlined: 0, positions: second },
             ],
+            accesses: vec![0, 0, 0b10_0000, 0],
             traps: vec![TrapSite::new(CodeOffset(18), Trap::IntegerOverflow)],
-            positions: vec![
-                PosRow { offset: CodeOffset(0), pos: SourcePos(100) },
-                PosRow { offset: CodeOffset(17), pos: SourcePos(SourcePos::INLINED + 1) },
-            ],
+            positions,
             inlined: vec![
                 InlinedPos { pc: WasmPc(7), caller: SourcePos(200) },
                 InlinedPos { pc: WasmPc(8), caller: SourcePos(SourcePos::INLINED) },
@@ -308,5 +322,8 @@ mod tests {
         assert_eq!(artifact.positions_at(CodeOffset(16)), []);
         assert_eq!(artifact.func_at(CodeOffset(12)), None);
         assert_eq!(artifact.trap_at(CodeOffset(18)), Some(Trap::IntegerOverflow));
+        assert_eq!(artifact.trap_at(CodeOffset(21)), Some(Trap::MemoryOutOfBounds));
+        assert_eq!(artifact.trap_at(CodeOffset(22)), None);
+        assert_eq!(artifact.trap_at(CodeOffset(99)), None);
     }
 }

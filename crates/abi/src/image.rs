@@ -57,6 +57,8 @@ parts! {
     Text = ".text";
     /// [`CodeTables::funcs`].
     Funcs = ".belljar.funcs";
+    /// [`CodeTables::accesses`].
+    Accesses = ".belljar.accesses";
     /// [`CodeTables::traps`].
     Traps = ".belljar.traps";
     /// [`CodeTables::positions`].
@@ -169,8 +171,9 @@ impl<'a> Image<'a> {
         }
         let tables = CodeTables {
             funcs: rows(bytes, header, Part::Funcs)?,
+            accesses: slice(bytes, header, Part::Accesses)?,
             traps: rows(bytes, header, Part::Traps)?,
-            positions: rows(bytes, header, Part::Positions)?,
+            positions: slice(bytes, header, Part::Positions)?,
             inlined: rows(bytes, header, Part::Inlined)?,
             stack_maps: rows(bytes, header, Part::StackMaps)?,
             stack_slots: rows(bytes, header, Part::StackSlots)?,
@@ -258,10 +261,11 @@ impl ImageWriter {
         header.size = size_of::<ImageHeader>() as u32;
         header.abi = crate::FINGERPRINT;
         let tables = artifact.tables();
-        let parts: [(Part, &[u8]); 8] = [
+        let parts: [(Part, &[u8]); 9] = [
             (Part::Funcs, tables.funcs.as_bytes()),
+            (Part::Accesses, tables.accesses),
             (Part::Traps, tables.traps.as_bytes()),
-            (Part::Positions, tables.positions.as_bytes()),
+            (Part::Positions, tables.positions),
             (Part::Inlined, tables.inlined.as_bytes()),
             (Part::StackMaps, tables.stack_maps.as_bytes()),
             (Part::StackSlots, tables.stack_slots.as_bytes()),
@@ -333,7 +337,7 @@ mod tests {
     fn artifact() -> Artifact {
         Artifact {
             text: vec![0x90; 5000],
-            funcs: vec![FuncRange { start: CodeOffset(0), length: 10, inlined: 0 }],
+            funcs: vec![FuncRange { start: CodeOffset(0), length: 10, inlined: 0, positions: 0 }],
             traps: vec![TrapSite::new(CodeOffset(3), Trap::IntegerOverflow)],
             ..Artifact::default()
         }

@@ -32,6 +32,7 @@ mod image;
 mod layout;
 mod memory;
 mod object;
+mod positions;
 
 pub use builtin::{Builtin, BuiltinRow, BuiltinType};
 pub use code::*;
@@ -40,6 +41,7 @@ pub use image::*;
 pub use layout::{GLOBAL_SIZE, LayoutCounts, TablePlace, VmLayout};
 pub use memory::{GUARD_SIZE, can_be_reserved, is_guarded};
 pub use object::{ConstHeader, FuncObject, GuestTable, MemoryDef, MemoryRef};
+pub use positions::{position_at, write_positions};
 
 /// Bytes between the constant and the mutable half of a store's region, and so between an instance's
 /// constant block and its context. It bounds the sum of all constant blocks of a store: half a million

@@ -108,9 +108,6 @@ pub(crate) struct Obtained {
     pub(crate) origin: Origin,
 }
 
-/// How artifacts begin.
-pub(crate) const ELF_MAGIC: &[u8] = b"\x7fELF";
-
 /// The module of a binary: out of the engine's cache if it is there, otherwise compiled, and put there.
 pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
     let Some(cache) = engine.cache() else { return build(compiler, wasm) };

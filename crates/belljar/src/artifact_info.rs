@@ -8,6 +8,7 @@ use belljar_module::Binary;
 use belljar_vm::PrivateCopy;
 use bytes::Bytes;
 use std::fs::File;
+use std::io::{Read, Seek};
 
 /// What an artifact says of itself. Nothing of it is to be believed before [`ArtifactInfo::trusted_by`] is asked.
 #[derive(Debug)]
@@ -26,7 +27,26 @@ pub enum HeldWasm {
     All,
 }
 
+/// How artifacts begin: as ELF files.
+const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
+
 impl ArtifactInfo {
+    /// Whether a file begins as artifacts do. The file is at its start afterwards; of pipes this cannot be told, and the
+    /// answer is no.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read.
+    pub fn is_artifact(mut file: &File) -> std::io::Result<bool> {
+        if !file.metadata()?.is_file() {
+            return Ok(false);
+        }
+        let mut start = Vec::new();
+        file.take(ELF_MAGIC.len() as u64).read_to_end(&mut start)?;
+        file.rewind()?;
+        Ok(start == ELF_MAGIC)
+    }
+
     /// Reads an artifact from a file, whatever runtime it was made for.
     ///
     /// # Errors

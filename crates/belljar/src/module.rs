@@ -1,6 +1,7 @@
 //! Modules: validated, compiled, shareable.
 
-use crate::artifact::{self, ArtifactOptions, ELF_MAGIC, Obtained, Origin};
+use crate::artifact::{self, ArtifactOptions, Obtained, Origin};
+use crate::artifact_info::ArtifactInfo;
 use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{Engine, Result};
 use anyhow::Context;
@@ -82,6 +83,22 @@ impl Module {
         Self::of_binary(engine, binary.into())
     }
 
+    /// Reads a file whole, as [`Module::from_bytes`] takes it. Of a large file this is faster than [`std::fs::read`], as it
+    /// asks the system for large pages.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read.
+    pub fn read_file(mut file: &File) -> std::io::Result<Bytes> {
+        let meta = file.metadata()?;
+        if meta.is_file() && meta.len() >= LARGE_FILE {
+            return Ok(PrivateCopy::read(file, meta.len())?.into_bytes());
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes.into())
+    }
+
     /// Compiles a module from a file in binary or text format, or loads one that [`Module::serialize`] made.
     ///
     /// # Errors
@@ -90,20 +107,17 @@ impl Module {
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let cannot_read = || format!("could not read {}", path.display());
-        let mut file = File::open(path).with_context(cannot_read)?;
-        let mut bytes = Vec::new();
-        (&mut file).take(ELF_MAGIC.len() as u64).read_to_end(&mut bytes).with_context(cannot_read)?;
-        if bytes == ELF_MAGIC {
+        let file = File::open(path).with_context(cannot_read)?;
+        if ArtifactInfo::is_artifact(&file).with_context(cannot_read)? {
             return Self::deserialize_open_file(engine, &file)
                 .with_context(|| format!("could not load {}", path.display()));
         }
-        file.read_to_end(&mut bytes).with_context(cannot_read)?;
+        let bytes = Self::read_file(&file).with_context(cannot_read)?;
         let binary = match to_binary(&bytes, Some(path))? {
-            Cow::Owned(binary) => binary,
+            Cow::Owned(binary) => binary.into(),
             Cow::Borrowed(_) => bytes,
         };
-        Self::of_binary(engine, binary.into())
-            .with_context(|| format!("could not compile {}", path.display()))
+        Self::of_binary(engine, binary).with_context(|| format!("could not compile {}", path.display()))
     }
 
     /// The module as an artifact: an ELF file with its code, which [`Module::deserialize`] loads without compiling, sealed
@@ -284,6 +298,9 @@ pub(crate) fn invalid(error: ModuleError, binary: &Bytes, features: WasmFeatures
         None => error,
     }
 }
+
+/// Bytes from which on large pages are worth asking for.
+const LARGE_FILE: u64 = 1 << 20;
 
 /// Whatever the input is, as a binary.
 fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<Cow<'a, [u8]>> {

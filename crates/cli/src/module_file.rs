@@ -4,7 +4,7 @@ use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use anyhow::{Context, Error, anyhow};
-use belljar::{DisabledFeatures, Engine, Module};
+use belljar::{ArtifactInfo, DisabledFeatures, Engine, Module};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::Read;
@@ -12,9 +12,6 @@ use std::path::{Path, PathBuf};
 
 /// The largest file that is read. The same limit as the web's.
 const MAX_BYTES: u64 = 1 << 30;
-
-/// How an artifact starts: it is an ELF file.
-const ARTIFACT: &[u8] = b"\x7fELF";
 
 /// How a wasm binary starts.
 const MAGIC: &[u8] = b"\0asm";
@@ -36,7 +33,7 @@ impl ModuleFile {
     /// Where it cannot be read, is a directory, or is too large to be a module.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         match read(path).or_fail(ExitCode::Unreadable)? {
-            Contents::Bytes(bytes) => Ok(Self { path: path.into(), bytes: bytes.into(), artifact: None }),
+            Contents::Bytes(bytes) => Ok(Self { path: path.into(), bytes, artifact: None }),
             Contents::Artifact(file) => {
                 Ok(Self { path: path.into(), bytes: Bytes::new(), artifact: Some(file) })
             }
@@ -167,14 +164,14 @@ fn refuse(path: &Path, error: Error) -> Failure {
 
 /// What a file holds.
 enum Contents {
-    Bytes(Vec<u8>),
+    Bytes(Bytes),
     Artifact(File),
     TooLarge,
 }
 
 fn read(path: &Path) -> Result<Contents, Error> {
     let cannot = || format!("could not read {}", path.display());
-    let mut file = File::open(path).with_context(cannot)?;
+    let file = File::open(path).with_context(cannot)?;
     let meta = file.metadata().with_context(cannot)?;
     if meta.is_dir() {
         return Err(anyhow!("it is a directory, and a .wasm or .wat file is needed").context(cannot()));
@@ -182,13 +179,14 @@ fn read(path: &Path) -> Result<Contents, Error> {
     if meta.len() > MAX_BYTES {
         return Ok(Contents::TooLarge);
     }
-    // One byte more than the size, so that the read that finds the end needs no more room.
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len())? + 1);
-    (&mut file).take(ARTIFACT.len() as u64).read_to_end(&mut bytes).with_context(cannot)?;
-    if bytes == ARTIFACT && meta.is_file() {
-        return Ok(Contents::Artifact(file));
+    if meta.is_file() {
+        if ArtifactInfo::is_artifact(&file).with_context(cannot)? {
+            return Ok(Contents::Artifact(file));
+        }
+        return Ok(Contents::Bytes(Module::read_file(&file).with_context(cannot)?));
     }
     // Pipes and devices do not tell their size.
-    file.take(MAX_BYTES).read_to_end(&mut bytes).with_context(cannot)?;
-    Ok(if bytes.len() as u64 <= MAX_BYTES { Contents::Bytes(bytes) } else { Contents::TooLarge })
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).with_context(cannot)?;
+    Ok(if bytes.len() as u64 <= MAX_BYTES { Contents::Bytes(bytes.into()) } else { Contents::TooLarge })
 }

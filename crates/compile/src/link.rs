@@ -2,10 +2,10 @@
 
 use crate::{CompileError, ModulePlan, Tier};
 use belljar_abi::{
-    Artifact, CompiledFunction, FuncRange, HandlerRow, PosRow, ReadOnlyEntry, RelocTarget, SourcePos,
-    StackMapRow, TrapSite,
+    Artifact, CompiledFunction, FuncRange, HandlerRow, ReadOnlyEntry, RelocTarget, StackMapRow, TrapSite,
+    write_positions,
 };
-use belljar_core::{CodeOffset, DefinedFuncIndex};
+use belljar_core::{CodeOffset, DefinedFuncIndex, Trap};
 use rayon::prelude::*;
 
 /// Compiles all of a module.
@@ -108,11 +108,19 @@ impl Linker<'_> {
                 start: CodeOffset(start),
                 length: piece.code.len() as u32,
                 inlined: artifact.inlined.len() as u32,
+                positions: artifact.positions.len() as u32,
             });
+            write_positions(&piece.positions, &mut artifact.positions);
         }
         artifact.inlined.extend_from_slice(&piece.inlined);
         let at = |offset: CodeOffset| CodeOffset(start + offset.0);
-        artifact.traps.extend(piece.traps.iter().map(|site| TrapSite { offset: at(site.offset), ..*site }));
+        for site in &piece.traps {
+            let offset = at(site.offset);
+            match site.trap() {
+                Some(Trap::MemoryOutOfBounds) => set_bit(&mut artifact.accesses, offset.0),
+                _ => artifact.traps.push(TrapSite { offset, ..*site }),
+            }
+        }
         let slots = artifact.stack_slots.len() as u32;
         let moved = |row: &StackMapRow| StackMapRow {
             offset: at(row.offset),
@@ -126,13 +134,6 @@ impl Linker<'_> {
             handler: at(row.handler),
             frame_size: row.frame_size,
         }));
-        let mut last = SourcePos::NONE;
-        for row in &piece.positions {
-            if row.pos != last {
-                artifact.positions.push(PosRow { offset: at(row.offset), pos: row.pos });
-                last = row.pos;
-            }
-        }
         start
     }
 
@@ -172,6 +173,14 @@ impl Linker<'_> {
             self.artifact.text[place as usize..place as usize + 4].copy_from_slice(&distance.to_le_bytes());
         }
     }
+}
+
+fn set_bit(bits: &mut Vec<u8>, i: u32) {
+    let byte = i as usize / 8;
+    if bits.len() <= byte {
+        bits.resize(byte + 1, 0);
+    }
+    bits[byte] |= 1 << (i % 8);
 }
 
 fn pad(text: &mut Vec<u8>, align: usize, with: u8) {

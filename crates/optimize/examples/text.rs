@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plan = ModulePlan::new(&module, tunables);
     let artifact = compile(&plan, &Optimizer::new()?)?;
     println!(
-        "compiled in {:?}: {} functions, {} bytes of text, {} positions, {} inlined positions, {} traps",
+        "compiled in {:?}: {} functions, {} bytes of text, {} bytes of positions, {} inlined positions, {} traps",
         started.elapsed(),
         artifact.funcs.len(),
         artifact.text.len(),

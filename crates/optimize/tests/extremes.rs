@@ -1,7 +1,8 @@
 //! Modules at the edge of what validation lets through compile, in reasonable time and without deep recursion.
 
-use belljar_abi::{Artifact, SourcePos};
+use belljar_abi::Artifact;
 use belljar_compile::{ModulePlan, Tunables, compile};
+use belljar_core::CodeOffset;
 use belljar_module::{WasmFeatures, validate};
 use belljar_optimize::Optimizer;
 
@@ -134,5 +135,6 @@ fn an_inlined_trap_names_the_whole_chain() {
         .map(|t| artifact.tables().positions_at(t.offset).len())
         .collect();
     assert!(chains.contains(&3), "chains of {chains:?}");
-    assert!(artifact.positions.iter().all(|p| p.pos != SourcePos::NONE));
+    let code = last.start.0..last.start.0 + last.length;
+    assert!(code.into_iter().all(|at| !artifact.tables().positions_at(CodeOffset(at)).is_empty()));
 }

@@ -20,7 +20,11 @@ pub struct PrivateCopy {
 impl PrivateCopy {
     fn new(length: usize) -> io::Result<Self> {
         let room = length.max(1).checked_next_multiple_of(page_size()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { mapping: Mapping::new(room, Protection::ReadWrite)?, length })
+        let mut mapping = Mapping::new(room, Protection::ReadWrite)?;
+        if room >= LARGE {
+            mapping.prefer_large_pages();
+        }
+        Ok(Self { mapping, length })
     }
 
     /// A copy of bytes.
@@ -54,6 +58,17 @@ impl PrivateCopy {
         Ok(copy)
     }
 
+    /// The same bytes, to be shared.
+    pub fn into_bytes(self) -> Bytes {
+        struct Owner(PrivateCopy);
+        impl AsRef<[u8]> for Owner {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        Bytes::from_owner(Owner(self))
+    }
+
     fn bytes_mut(&mut self) -> &mut [u8] {
         let base = std::ptr::with_exposed_provenance_mut::<u8>(self.mapping.base());
         // SAFETY: the mapping is at least `length` bytes of readable and writable memory, and ours alone
@@ -72,6 +87,9 @@ impl Deref for PrivateCopy {
         unsafe { std::slice::from_raw_parts(base, self.length) }
     }
 }
+
+/// Bytes from which on large pages are worth asking for.
+const LARGE: usize = 2 << 20;
 
 /// An image of code in memory: its text can be executed, the rest read, nothing written.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 use crate::host::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
 use crate::limits::ResourceLimiter;
-use crate::loaded::LoadedModule;
+use crate::loaded::{LoadedModule, MemoryImages};
 use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::sys::builtin_table;
@@ -47,7 +47,7 @@ pub fn instantiate<T: 'static>(
     let id = builder.id;
     // Making objects asks the limiter, which `build` has.
     store.core_mut().initialize(&builder, imports).map_err(Exit::of_error)?;
-    store.core_mut().run_segments(id)?;
+    store.core_mut().run_segments(id, builder.images)?;
     if let Some(start) = module.module().start() {
         let func = store.core().instance_func(id, start);
         crate::call::call_values(store, func, &[], &mut Vec::new())?;
@@ -60,6 +60,8 @@ struct Builder<'a> {
     module: &'a Arc<LoadedModule>,
     id: InstanceId,
     context: usize,
+    /// Initial contents of the module's memories, where they are mapped; otherwise segments are copied.
+    images: Option<&'a MemoryImages>,
 }
 
 impl Builder<'_> {
@@ -108,7 +110,8 @@ impl StoreCore {
             .block(layout.const_size(), layout.state_size())
             .context("the store is full: no room for another instance")?;
         let id = InstanceId::new(self.instances.len());
-        let builder = Builder { module, id, context: self.region.state_base() + block };
+        let context = self.region.state_base() + block;
+        let builder = Builder { module, id, context, images: module.images() };
         builder.write(
             VmLayout::header(0),
             ConstHeader {
@@ -166,7 +169,7 @@ impl StoreCore {
         }
         let reserve = builder.module.reserves();
         for i in memories.len()..described.memories().len() {
-            let image = builder.module.image(i);
+            let image = builder.images.and_then(|images| images[i].as_ref());
             let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
             let made = self.push_memory(described.memories()[i], image, None, limiter, reserve)?;
             if builder.module.needs_reserved(MemoryIndex::new(i)) && !self.memory_is_reserved(made) {
@@ -329,8 +332,8 @@ impl StoreCore {
         )
     }
 
-    /// Copies the active segments, in order, elements first.
-    fn run_segments(&mut self, id: InstanceId) -> Result<(), Exit> {
+    /// Copies the active segments, in order, elements first; not those that are part of an image.
+    fn run_segments(&mut self, id: InstanceId, images: Option<&MemoryImages>) -> Result<(), Exit> {
         let module = self.instance(id).module().clone();
         let described = module.module();
         for (i, elem) in described.elems().iter().enumerate() {
@@ -348,7 +351,7 @@ impl StoreCore {
         for (i, data) in described.data().iter().enumerate() {
             let SegmentMode::Active(memory, offset) = &data.mode else { continue };
             let segment = DataIndex::new(i);
-            if module.image(memory.index()).is_none() {
+            if images.is_none_or(|images| images[memory.index()].is_none()) {
                 let start = self.evaluate(id, offset).map_err(Exit::of_error)?.u64();
                 let length = described.data_bytes(i).len() as u32;
                 self.init_memory(id, *memory, segment, start, 0, length).map_err(Exit::of_fault)?;

@@ -9,7 +9,11 @@ use belljar_abi::can_be_reserved;
 use belljar_core::{ExternType, MemoryIndex, TypeId, TypeIndex, TypeRef};
 use belljar_module::{EntityIndex, Module};
 use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
+
+/// For each memory of a module, its initial contents, if that is worth it.
+pub(crate) type MemoryImages = Vec<Option<Arc<MemoryImage>>>;
 
 /// A module whose code is in memory.
 #[derive(Debug)]
@@ -19,7 +23,8 @@ pub struct LoadedModule {
     types: TypeSet,
     runtime: Weak<Runtime>,
     needs_reserved_memory: bool,
-    images: OnceLock<Vec<Option<Arc<MemoryImage>>>>,
+    has_instance: AtomicBool,
+    images: OnceLock<MemoryImages>,
 }
 
 impl LoadedModule {
@@ -43,6 +48,7 @@ impl LoadedModule {
             types,
             runtime: Arc::downgrade(runtime),
             needs_reserved_memory,
+            has_instance: AtomicBool::new(false),
             images: OnceLock::new(),
         });
         let owner: Arc<dyn Any + Send + Sync> = loaded.clone();
@@ -105,12 +111,15 @@ impl LoadedModule {
         self.types.ids()[ty.index()]
     }
 
-    /// Initial contents of its memories, made at the first call.
-    pub(crate) fn image(&self, memory: usize) -> Option<&Arc<MemoryImage>> {
-        let images = self.images.get_or_init(|| {
+    /// Initial contents of its memories, which instances share; nothing for the first instance: to make them takes longer
+    /// than to copy what is in them, and a program's module has one instance.
+    pub(crate) fn images(&self) -> Option<&MemoryImages> {
+        if !self.has_instance.swap(true, Relaxed) {
+            return None;
+        }
+        Some(self.images.get_or_init(|| {
             let of = |i| (i >= self.module.imported_memories()).then(|| MemoryImage::of(&self.module, i))?;
             (0..self.module.memories().len()).map(|i| of(i).map(Arc::new)).collect()
-        });
-        images[memory].as_ref()
+        }))
     }
 }

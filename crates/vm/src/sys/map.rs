@@ -68,6 +68,13 @@ impl Mapping {
         Ok(Self { base: base.expose_provenance(), length })
     }
 
+    /// Asks for few large pages instead of many small ones behind a mapping that will be written from end to end. A wish:
+    /// it may be refused, and nothing but time depends on it.
+    pub(crate) fn prefer_large_pages(&mut self) {
+        // SAFETY: the range is this mapping, which `self` owns exclusively (OWNED-MAPPING); contents stay.
+        let _ = unsafe { rustix::mm::madvise(self.at(0, self.length), self.length, Advice::LinuxHugepage) };
+    }
+
     /// Address of its first byte.
     pub(crate) fn base(&self) -> usize {
         self.base
