@@ -222,8 +222,12 @@ fn header(bytes: &[u8]) -> Result<&ImageHeader, ImageError> {
         .and_then(|rest| ImageHeader::ref_from_prefix(rest).ok())
         .filter(|(header, _)| header.magic == IMAGE_MAGIC)
         .ok_or(ImageError::NotAnImage)?;
-    if header.format != IMAGE_FORMAT || header.size as usize != size_of::<ImageHeader>() {
+    if header.format != IMAGE_FORMAT {
         return Err(ImageError::Format(header.format));
+    }
+    // Between two releases the format may have changed and not have its number yet.
+    if header.size as usize != size_of::<ImageHeader>() {
+        return Err(ImageError::Abi);
     }
     Ok(header)
 }
@@ -384,6 +388,7 @@ mod tests {
         assert_eq!(Image::new(&[0; 10]).unwrap_err(), ImageError::NotAnImage);
         assert_eq!(change(64, b"x"), ImageError::NotAnImage);
         assert_eq!(change(72, &[9]), ImageError::Format(9));
+        assert_eq!(change(76, &[1]), ImageError::Abi);
         assert_eq!(change(80, &[!bytes[80]]), ImageError::Abi);
         let part = |part: Part| 64 + std::mem::offset_of!(ImageHeader, parts) + part as usize * 16;
         assert_eq!(change(part(Part::Traps), &[255; 8]), ImageError::Part(Part::Traps));

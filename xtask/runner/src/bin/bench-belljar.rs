@@ -19,9 +19,11 @@ impl bench_runner::Engine for Belljar {
     }
 
     fn load(&self, compiled: &Path, wasm: &Path) -> Result<Module> {
-        if !compiled.exists() {
-            std::fs::write(compiled, Module::from_file(&self.0, wasm)?.serialize()?)?;
+        // One of another build is of no use.
+        if let Ok(module) = Module::deserialize_file(&self.0, compiled) {
+            return Ok(module);
         }
+        std::fs::write(compiled, Module::from_file(&self.0, wasm)?.serialize()?)?;
         Module::deserialize_file(&self.0, compiled)
     }
 

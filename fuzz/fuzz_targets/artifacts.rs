@@ -1,0 +1,51 @@
+//! Bytes as an artifact. Arbitrary ones are refused; an artifact that was changed is refused, too, and where whoever changed
+//! it had the key, it is loaded or refused, and never a panic.
+#![no_main]
+
+use belljar::{Config, Engine, Module, Trust, UserKey};
+use belljar_cache::{SEAL_BYTES, seal};
+use std::sync::OnceLock;
+
+const WAT: &str = r#"(module $m
+    (import "a" "b" (func $i (param i32)))
+    (type $s (struct (field i32)))
+    (memory (export "mem") 1) (table 3 funcref) (global (mut i32) (i32.const 7))
+    (func $f (export "f") (param i32) (result i32) (call $i (local.get 0)) (i32.load (local.get 0)))
+    (func (drop (struct.new $s (i32.const 1))))
+    (elem (i32.const 0) $f) (data (i32.const 8) "hello"))"#;
+
+fn user() -> UserKey {
+    UserKey::from_bytes([3; 32])
+}
+
+/// An engine that believes this user, and an artifact that it made.
+fn made() -> &'static (Engine, Vec<u8>) {
+    static MADE: OnceLock<(Engine, Vec<u8>)> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let mut config = Config::new();
+        config.trust(Trust { user: Some(user()), ..Trust::default() });
+        let engine = Engine::new(&config).expect("an engine");
+        let artifact = Module::new(&engine, WAT).and_then(|module| module.serialize()).expect("an artifact");
+        (engine, artifact)
+    })
+}
+
+libfuzzer_sys::fuzz_target!(|input: (Vec<(u16, u8)>, &[u8])| {
+    let (changes, bytes) = input;
+    let (engine, artifact) = made();
+    assert!(Module::deserialize(engine, bytes).is_err());
+    let mut changed = artifact.clone();
+    for (at, value) in changes {
+        let at = usize::from(at) % changed.len();
+        changed[at] = value;
+    }
+    if changed != *artifact {
+        assert!(Module::deserialize(engine, &changed).is_err());
+    }
+    seal(&mut changed, Some(&user()), None).expect("an artifact has room for a seal");
+    assert!(changed.len() > SEAL_BYTES);
+    if let Ok(module) = Module::deserialize(engine, &changed) {
+        // Not run: whoever has the key decides what code does.
+        let _ = (module.name().map(str::len), module.imports().count(), module.exports().count());
+    }
+});
