@@ -1,9 +1,8 @@
-//! Bytes as an artifact. Arbitrary ones are refused; an artifact that was changed is refused, too, and where whoever changed
-//! it had the key, it is loaded or refused, and never a panic.
+//! Bytes as an artifact: arbitrary ones are refused, and so is an artifact that was changed. What is sealed is not looked into:
+//! whoever has the key decides what native code does, and need not cheat.
 #![no_main]
 
 use belljar::{Config, Engine, Module, Trust, UserKey};
-use belljar_cache::{SEAL_BYTES, seal};
 use std::sync::OnceLock;
 
 const WAT: &str = r#"(module $m
@@ -39,13 +38,5 @@ libfuzzer_sys::fuzz_target!(|input: (Vec<(u16, u8)>, &[u8])| {
         let at = usize::from(at) % changed.len();
         changed[at] = value;
     }
-    if changed != *artifact {
-        assert!(Module::deserialize(engine, &changed).is_err());
-    }
-    seal(&mut changed, Some(&user()), None).expect("an artifact has room for a seal");
-    assert!(changed.len() > SEAL_BYTES);
-    if let Ok(module) = Module::deserialize(engine, &changed) {
-        // Not run: whoever has the key decides what code does.
-        let _ = (module.name().map(str::len), module.imports().count(), module.exports().count());
-    }
+    assert_eq!(Module::deserialize(engine, &changed).is_ok(), changed == *artifact);
 });
