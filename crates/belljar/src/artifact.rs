@@ -156,9 +156,11 @@ fn cached(
     Ok(Obtained { module, image, origin: Origin::Cache })
 }
 
-fn describe(compiler: &Compiler, image: &CodeImage, binary: Binary) -> Result<Arc<Module>> {
-    let notes = Image::new(image.bytes())?.part(Part::Notes);
-    Ok(Arc::new(Module::from_notes(binary, compiler.features, notes)?))
+fn describe(compiler: &Compiler, image: &Arc<CodeImage>, binary: Binary) -> Result<Arc<Module>> {
+    let view = Image::new(image.bytes())?;
+    let part = |part| image.share(view.range(part));
+    let (notes, memory) = (part(Part::Notes), part(Part::Memory));
+    Ok(Arc::new(Module::from_notes(binary, compiler.features, notes, memory)?))
 }
 
 /// Puts a compiled module into the cache.

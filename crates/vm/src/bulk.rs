@@ -9,6 +9,7 @@ use crate::store_memory::{AnyMemory, StoreMemory};
 use anyhow::Context;
 use belljar_abi::MemoryDef;
 use belljar_core::{ByteCount, DataIndex, InstanceId, MemoryIndex, MemoryType};
+use belljar_module::MemoryImages;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -204,6 +205,22 @@ impl StoreCore {
         Ok(())
     }
 
+    /// Copies the initial contents of a memory that was just made, if they are among these.
+    pub(crate) fn copy_image(&mut self, id: InstanceId, memory: MemoryIndex, images: &MemoryImages) {
+        let number = self.instance(id).memory(memory);
+        let length = self.memories[number].memory.length();
+        for piece in images.of_memory(memory) {
+            // The last page may be longer than the memory, whose pages can be smaller; there it is zero.
+            let start = usize::try_from(piece.offset).map_or(length, |start| start.min(length));
+            let bytes = images.piece(piece);
+            let bytes = &bytes[..bytes.len().min(length - start)];
+            let target = self.bytes_mut(number, &(start..start + bytes.len()));
+            // SAFETY: the range lies in the memory (IN-BOUNDS), which no guest has seen yet; a module's bytes are no part of
+            // a memory.
+            unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        }
+    }
+
     /// Copies part of a data segment. Its offset and length are 32-bit numbers.
     pub(crate) fn init_memory(
         &mut self,
@@ -218,7 +235,7 @@ impl StoreCore {
         let module = self.instance(id).module().clone();
         let bytes: &[u8] = match self.is_data_dropped(id, segment) {
             true => &[],
-            false => module.module().data_bytes(segment.index()),
+            false => module.module().data_bytes(segment),
         };
         let source = Some(SegmentPart { segment, start: src, size: bytes.len() as u64 });
         let Some(bytes) = bytes.get(src as usize..(src + length) as usize) else {

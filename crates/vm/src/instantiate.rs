@@ -6,7 +6,7 @@
 use crate::host::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
 use crate::limits::ResourceLimiter;
-use crate::loaded::{LoadedModule, MemoryImages};
+use crate::loaded::{LoadedModule, SharedImages};
 use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::sys::builtin_table;
@@ -14,7 +14,7 @@ use crate::trap::Exit;
 use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
-    DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, MemoryType,
+    ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, MemoryType,
     TableIndex, TagId, TagIndex, TypeIndex,
 };
 use belljar_module::{EntityIndex, Import, Module, SegmentMode};
@@ -60,8 +60,8 @@ struct Builder<'a> {
     module: &'a Arc<LoadedModule>,
     id: InstanceId,
     context: usize,
-    /// Initial contents of the module's memories, where they are mapped; otherwise segments are copied.
-    images: Option<&'a MemoryImages>,
+    /// Initial contents of the module's memories, where they are mapped; otherwise they are copied.
+    images: Option<&'a SharedImages>,
 }
 
 impl Builder<'_> {
@@ -169,7 +169,7 @@ impl StoreCore {
         }
         let reserve = builder.module.reserves();
         for i in memories.len()..described.memories().len() {
-            let image = builder.images.and_then(|images| images[i].as_ref());
+            let image = builder.images.and_then(|images| images.mapped[i].as_ref());
             let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
             let made = self.push_memory(described.memories()[i], image, None, limiter, reserve)?;
             if builder.module.needs_reserved(MemoryIndex::new(i)) && !self.memory_is_reserved(made) {
@@ -233,12 +233,12 @@ impl StoreCore {
             builder.write(layout.imported_func(FuncIndex::new(imported.len())), callee);
             imported.push(func);
         }
-        for (nth, func) in described.escaping_funcs().iter().enumerate() {
+        for (nth, func) in described.escaping_funcs().enumerate() {
             let offset = layout.func_object(nth as u32);
-            match described.defined_func(*func) {
+            match described.defined_func(func) {
                 None => self.copy_object(imported[func.index()], builder, offset),
                 Some(defined) => {
-                    let sig = builder.module.sig(described.funcs()[func.index()]);
+                    let sig = builder.module.sig(described.type_of_func(func));
                     let code = builder.module.func_address(defined);
                     builder.write(offset, (code, builder.context, [sig.0, func.0, builder.id.0, 0]));
                 }
@@ -286,10 +286,10 @@ impl StoreCore {
         let types = &self.runtime.types;
         let fits = match (import.entity, value) {
             (EntityIndex::Func(i), ImportValue::Entity(Entity::Func(f))) => {
-                types.is_below(self.func_sig(*f), module.sig(described.funcs()[i.index()]))
+                types.is_below(self.func_sig(*f), module.sig(described.type_of_func(i)))
             }
             (EntityIndex::Func(i), ImportValue::Host(host)) => {
-                let wanted = module.sig(described.funcs()[i.index()]);
+                let wanted = module.sig(described.type_of_func(i));
                 host.is_of(&self.runtime) && types.is_below(host.sig(), wanted)
             }
             (EntityIndex::Table(i), ImportValue::Entity(Entity::Table(t))) => {
@@ -332,8 +332,9 @@ impl StoreCore {
         )
     }
 
-    /// Copies the active segments, in order, elements first; not those that are part of an image.
-    fn run_segments(&mut self, id: InstanceId, images: Option<&MemoryImages>) -> Result<(), Exit> {
+    /// Copies the active segments, in order, elements first; of those in images of memories what is not mapped. Then active
+    /// segments count as dropped.
+    fn run_segments(&mut self, id: InstanceId, shared: Option<&SharedImages>) -> Result<(), Exit> {
         let module = self.instance(id).module().clone();
         let described = module.module();
         for (i, elem) in described.elems().iter().enumerate() {
@@ -348,16 +349,29 @@ impl StoreCore {
                 self.drop_elem(id, index);
             }
         }
-        for (i, data) in described.data().iter().enumerate() {
-            let SegmentMode::Active(memory, offset) = &data.mode else { continue };
-            let segment = DataIndex::new(i);
-            if images.is_none_or(|images| images[memory.index()].is_none()) {
-                let start = self.evaluate(id, offset).map_err(Exit::of_error)?.u64();
-                let length = described.data_bytes(i).len() as u32;
-                self.init_memory(id, *memory, segment, start, 0, length).map_err(Exit::of_fault)?;
+        let known = described.known_images();
+        for memory in described.imported_memories()..described.memories().len() {
+            if shared.is_none_or(|shared| shared.mapped[memory].is_none())
+                && let Some(images) = known
+            {
+                self.copy_image(id, MemoryIndex::new(memory), images);
             }
-            self.drop_data(id, segment);
         }
+        let others = shared.map(|shared| &*shared.other_data);
+        let count = others.map_or(described.data().len(), <[_]>::len);
+        let others = (0..count).map(|i| &described.data()[others.map_or(i, |others| others[i])]);
+        for data in others.clone() {
+            let SegmentMode::Active(memory, offset) = &data.mode else { continue };
+            if known.is_some_and(|images| images.holds(&data.mode)) {
+                continue;
+            }
+            let start = self.evaluate(id, offset).map_err(Exit::of_error)?.u64();
+            let length = data.bytes.len() as u32;
+            self.init_memory(id, *memory, data.index, start, 0, length).map_err(Exit::of_fault)?;
+            self.drop_data(id, data.index);
+        }
+        let passive = others.filter(|data| data.mode == SegmentMode::Passive).map(|data| data.index);
+        self.drop_data_but(id, passive);
         Ok(())
     }
 }
