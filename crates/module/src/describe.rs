@@ -5,8 +5,8 @@ use crate::const_expr::{ConstExpr, ConstOp};
 use crate::error::ModuleError;
 use crate::facts::{FuncFacts, TableUse};
 use crate::module::{
-    Body, DataSegment, Directory, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module,
-    SECTIONS, SegmentMode,
+    ActiveData, Body, Directory, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module,
+    PassiveData, Place, SECTIONS, SegmentMode,
 };
 use crate::rows::Rows;
 use crate::wasm_types::{global_type, memory_type, sub_type, table_type};
@@ -66,7 +66,8 @@ impl Describer {
             uses_heap: false,
             start: None,
             elems: Vec::new(),
-            data: Vec::new(),
+            active_data: Vec::new(),
+            passive_data: Rows::default(),
             data_count: 0,
             data_section: 0..0,
             code_section: 0..0,
@@ -174,10 +175,20 @@ impl Describer {
             }
             Payload::DataSection(section) => {
                 m.data_section = slice(section.range());
+                m.data_count = section.count();
+                let mut passive = Vec::new();
                 for (i, data) in section.into_iter().enumerate() {
-                    m.data.push(data_segment(DataIndex::new(i), data?)?);
+                    let (index, data) = (DataIndex::new(i), data?);
+                    match active_data(index, &data)? {
+                        Some(active) => m.active_data.push(active),
+                        None if data.data.is_empty() => {}
+                        None => passive.push(PassiveData {
+                            index: U32::new(index.0),
+                            bytes: Place::of(&data_bytes(&data)),
+                        }),
+                    }
                 }
-                m.data_count = m.data.len() as u32;
+                m.passive_data = passive.into_iter().collect();
             }
             Payload::CodeSectionStart { unchecked_range, .. } => m.code_section = slice(unchecked_range),
             Payload::CustomSection(section) => {
@@ -327,15 +338,20 @@ fn slice(range: Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
-pub(crate) fn data_segment(index: DataIndex, data: wasmparser::Data<'_>) -> Result<DataSegment, ModuleError> {
-    let mode = match data.kind {
-        DataKind::Passive => SegmentMode::Passive,
-        DataKind::Active { memory_index, offset_expr } => {
-            SegmentMode::Active(MemoryIndex(memory_index), ConstExpr::read(&offset_expr)?)
-        }
-    };
-    let Range { start, end } = slice(data.range);
-    Ok(DataSegment { index, mode, bytes: end - data.data.len()..end, start })
+/// Where a segment's bytes lie in the binary.
+fn data_bytes(data: &wasmparser::Data<'_>) -> Range<usize> {
+    let end = data.range.end as usize;
+    end - data.data.len()..end
+}
+
+/// A segment if it is active.
+pub(crate) fn active_data(
+    index: DataIndex,
+    data: &wasmparser::Data<'_>,
+) -> Result<Option<ActiveData>, ModuleError> {
+    let DataKind::Active { memory_index, offset_expr } = &data.kind else { return Ok(None) };
+    let (memory, offset) = (MemoryIndex(*memory_index), ConstExpr::read(offset_expr)?);
+    Ok(Some(ActiveData { index, memory, offset, bytes: data_bytes(data), start: data.range.start as usize }))
 }
 
 pub(crate) fn elem_segment(elem: wasmparser::Element<'_>) -> Result<Elem, ModuleError> {

@@ -26,7 +26,7 @@ pub use facts::{FuncFacts, TableUse};
 pub use memory_images::{ImagePiece, MemoryImages};
 pub use memory_op::MemoryOp;
 pub use module::{
-    DataSegment, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode,
+    ActiveData, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode,
 };
 pub use names::Names;
 pub use notes::Notes;

@@ -1,6 +1,6 @@
 //! Initial contents of memories, made of the active data segments ahead of instantiation.
 
-use crate::module::{ElemSegment, Module, SegmentMode};
+use crate::module::{ActiveData, ElemSegment, Module, SegmentMode};
 use belljar_abi::IMAGE_PAGE;
 use belljar_core::MemoryIndex;
 use bytes::Bytes;
@@ -83,9 +83,9 @@ impl MemoryImages {
         &self.bytes[piece.range.clone()]
     }
 
-    /// Whether a segment of this mode is part of an image.
-    pub fn holds(&self, mode: &SegmentMode<MemoryIndex>) -> bool {
-        matches!(mode, SegmentMode::Active(memory, _) if !self.of_memory(*memory).is_empty())
+    /// Whether a segment is part of an image.
+    pub fn holds(&self, data: &ActiveData) -> bool {
+        !self.of_memory(data.memory).is_empty()
     }
 }
 
@@ -106,12 +106,9 @@ fn can_be_seen_half_done(module: &Module) -> bool {
     };
     module.elems().iter().any(escapes)
         && !(module.elems().iter().all(elem_fits)
-            && module.data().iter().all(|data| match &data.mode {
-                SegmentMode::Active(memory, offset) => {
-                    let room = module.memories()[memory.index()].minimum_bytes();
-                    fits(offset.as_number(), data.bytes.len(), room)
-                }
-                _ => true,
+            && module.active_data().iter().all(|data| {
+                let room = module.memories()[data.memory.index()].minimum_bytes();
+                fits(data.offset.as_number(), data.bytes.len(), room)
             }))
 }
 
@@ -127,12 +124,8 @@ impl Images {
     fn add(&mut self, module: &Module, memory: MemoryIndex) -> Option<()> {
         let initial = usize::try_from(module.memories()[memory.index()].minimum_bytes()?).ok()?;
         let mut parts: Vec<(usize, &[u8])> = Vec::new();
-        for segment in module.data() {
-            let SegmentMode::Active(target, offset) = &segment.mode else { continue };
-            if *target != memory {
-                continue;
-            }
-            let start = usize::try_from(offset.as_number()?).ok()?;
+        for segment in module.active_data().iter().filter(|data| data.memory == memory) {
+            let start = usize::try_from(segment.offset.as_number()?).ok()?;
             let bytes = module.data_bytes(segment.index);
             if start.checked_add(bytes.len())? > initial {
                 return None;

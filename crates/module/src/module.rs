@@ -62,17 +62,45 @@ pub enum SegmentMode<I> {
     Declared,
 }
 
-/// A data segment.
+/// A data segment that is copied at instantiation.
 #[derive(Clone, Debug)]
-pub struct DataSegment {
-    /// Which it is.
+pub struct ActiveData {
+    /// Which segment it is.
     pub index: DataIndex,
-    /// When it is used.
-    pub mode: SegmentMode<MemoryIndex>,
+    /// Into which memory.
+    pub memory: MemoryIndex,
+    /// Where to.
+    pub offset: ConstExpr,
     /// Its bytes, as a range of the binary.
     pub bytes: Range<usize>,
     /// Where in the binary what is said of it begins.
     pub(crate) start: usize,
+}
+
+/// A data segment that only instructions use.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct PassiveData {
+    pub(crate) index: U32,
+    pub(crate) bytes: Place,
+}
+
+/// A range of the binary.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct Place {
+    start: U32,
+    end: U32,
+}
+
+impl Place {
+    pub(crate) fn of(range: &Range<usize>) -> Self {
+        Self { start: U32::new(range.start as u32), end: U32::new(range.end as u32) }
+    }
+
+    pub(crate) fn range(self) -> Range<usize> {
+        self.start.get() as usize..self.end.get() as usize
+    }
 }
 
 /// The items of an element segment.
@@ -179,7 +207,9 @@ pub struct Module {
     pub(crate) start: Option<FuncIndex>,
     pub(crate) elems: Vec<ElemSegment>,
     /// By ascending index. Those that are part of an image need not be there.
-    pub(crate) data: Vec<DataSegment>,
+    pub(crate) active_data: Vec<ActiveData>,
+    /// By ascending index. Empty ones are not there: it makes no difference whether they are dropped.
+    pub(crate) passive_data: Rows<PassiveData>,
     pub(crate) data_count: u32,
     pub(crate) data_section: Range<usize>,
     pub(crate) code_section: Range<usize>,
@@ -298,15 +328,20 @@ impl Module {
     /// segments that the images hold.
     pub fn lean_binary(&self, images: &MemoryImages) -> Binary {
         let mut left_out = vec![self.code_section()];
-        let mut start = self.data_section.start;
         if !images.pieces().is_empty() {
-            for segment in self.data.iter().filter(|segment| !images.holds(&segment.mode)) {
-                left_out.push(start..segment.start);
-                start = segment.bytes.end;
+            let active = self.active_data.iter().filter(|data| !images.holds(data));
+            let active = active.map(|data| data.start..data.bytes.end);
+            let passive = self.passive_data.iter().map(|data| data.bytes.range());
+            let mut kept: Vec<_> = active.chain(passive).collect();
+            kept.sort_unstable_by_key(|range| range.start);
+            let mut start = self.data_section.start;
+            for range in kept.into_iter().chain([self.data_section.end..0]) {
+                if range.start.saturating_sub(start) >= GAP_MINIMUM {
+                    left_out.push(start..range.start);
+                }
+                start = range.end;
             }
-            left_out.push(start..self.data_section.end);
         }
-        left_out.retain(|range| !range.is_empty());
         self.binary.without(&left_out)
     }
 
@@ -419,9 +454,14 @@ impl Module {
         &self.elems
     }
 
-    /// The data segments, by ascending index; without those that [`Module::known_images`] hold.
-    pub fn data(&self) -> &[DataSegment] {
-        &self.data
+    /// The data segments that instantiation copies, by ascending index; without those that [`Module::known_images`] hold.
+    pub fn active_data(&self) -> &[ActiveData] {
+        &self.active_data
+    }
+
+    /// The data segments that only instructions use, other than empty ones, ascending.
+    pub fn passive_data(&self) -> impl ExactSizeIterator<Item = DataIndex> + '_ {
+        self.passive_data.iter().map(|data| DataIndex(data.index.get()))
     }
 
     /// How many data segments there are.
@@ -429,10 +469,13 @@ impl Module {
         self.data_count as usize
     }
 
-    /// The bytes of a data segment; none of one that [`Module::data`] is without, which only ever counts as dropped.
+    /// The bytes of a data segment; none of one that an image holds, which only ever counts as dropped.
     pub fn data_bytes(&self, segment: DataIndex) -> &[u8] {
-        let found = self.data.binary_search_by_key(&segment, |data| data.index);
-        found.map_or(&[], |found| self.kept(&self.data[found].bytes))
+        if let Ok(i) = self.passive_data.binary_search_by_key(&segment.0, |data| data.index.get()) {
+            return self.kept(&self.passive_data[i].bytes.range());
+        }
+        let found = self.active_data.binary_search_by_key(&segment, |data| data.index);
+        found.map_or(&[], |i| self.kept(&self.active_data[i].bytes))
     }
 
     /// Initial contents of memories that were made before, when the module was compiled.
@@ -519,6 +562,9 @@ impl Module {
         }
     }
 }
+
+/// Data that is not needed is kept where less than this lies between what is: the binary would have too many parts.
+const GAP_MINIMUM: usize = 1024;
 
 /// Tables of up to this many elements live inside the instance's state where their size never changes.
 const FIXED_TABLE_LIMIT: u32 = 1 << 20;

@@ -7,12 +7,13 @@
 
 use crate::binary::Binary;
 use crate::const_expr::{ConstExpr, ConstOp};
-use crate::describe::{Describer, data_segment, elem_segment, for_each_reference, of_expr};
+use crate::describe::{Describer, active_data, elem_segment, for_each_reference, of_expr};
 use crate::error::ModuleError;
 use crate::facts::TableUse;
 use crate::memory_images::{ImagePiece, MemoryImages};
 use crate::module::{
-    Body, DataSegment, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Module, Noted, SECTIONS, SegmentMode,
+    ActiveData, Body, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Module, Noted, PassiveData, Place,
+    SECTIONS, SegmentMode,
 };
 use crate::rows::Rows;
 use belljar_core::{CompositeType, DataIndex, FuncIndex, MemoryIndex, TableIndex, TypeIndex};
@@ -34,24 +35,6 @@ const GROWN: u32 = 2;
 /// [`Head::start`] of a module without one.
 const NO_START: u32 = u32::MAX;
 
-/// A range of the binary.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Place {
-    start: U32,
-    end: U32,
-}
-
-impl Place {
-    fn of(range: &Range<usize>) -> Self {
-        Self { start: U32::new(range.start as u32), end: U32::new(range.end as u32) }
-    }
-
-    fn range(self) -> Range<usize> {
-        self.start.get() as usize..self.end.get() as usize
-    }
-}
-
 /// What notes begin with.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -64,7 +47,8 @@ struct Head {
     types: U32,
     tables: U32,
     elems: U32,
-    data: U32,
+    active_data: U32,
+    passive_data: U32,
     pieces: U32,
     escaping: U32,
     funcs: U32,
@@ -85,8 +69,9 @@ struct Rest {
     /// What the code does to each table.
     tables: Rows<U32>,
     elems: Rows<ElemRow>,
-    /// Segments that are not part of an image.
-    data: Rows<DataRow>,
+    /// Active segments that are not part of an image.
+    active_data: Rows<ActiveRow>,
+    passive_data: Rows<PassiveData>,
     pieces: Rows<PieceRow>,
     /// [`Module::escaping`].
     escaping: Rows<U32>,
@@ -125,10 +110,10 @@ const DECLARED: u32 = 1;
 const ACTIVE: u32 = 2;
 const IN_BINARY: u32 = 3;
 
-/// A data segment, and where it lies in the binary.
+/// An active data segment, and where it lies in the binary.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct DataRow {
+struct ActiveRow {
     index: U32,
     place: Place,
 }
@@ -154,8 +139,8 @@ impl Notes {
         let types: Vec<_> = module.canonical_types.iter().map(|ty| U32::new(ty.0)).collect();
         let tables: Vec<_> = module.table_uses.iter().map(table_row).collect();
         let elems: Vec<_> = module.elems.iter().map(elem_row).collect();
-        let data: Vec<_> =
-            module.data.iter().filter(|data| !images.holds(&data.mode)).map(data_row).collect();
+        let active = module.active_data.iter().filter(|data| !images.holds(data));
+        let active_data: Vec<_> = active.map(active_row).collect();
         let pieces: Vec<_> = images.pieces().iter().map(piece_row).collect();
         let items: Vec<_> =
             module.elems.iter().filter_map(simple_funcs).flat_map(|funcs| funcs.0.iter().copied()).collect();
@@ -168,7 +153,8 @@ impl Notes {
             types: count(types.len()),
             tables: count(tables.len()),
             elems: count(elems.len()),
-            data: count(data.len()),
+            active_data: count(active_data.len()),
+            passive_data: count(module.passive_data.len()),
             pieces: count(pieces.len()),
             escaping: count(module.escaping.len()),
             funcs: count(module.funcs.len()),
@@ -179,13 +165,14 @@ impl Notes {
             data_section: Place::of(&module.data_section),
             directory: module.directory.each_ref().map(Place::of),
         };
-        let parts: [&[u8]; 12] = [
+        let parts: [&[u8]; 13] = [
             head.as_bytes(),
             custom_sections.as_bytes(),
             types.as_bytes(),
             tables.as_bytes(),
             elems.as_bytes(),
-            data.as_bytes(),
+            active_data.as_bytes(),
+            module.passive_data.as_bytes(),
             pieces.as_bytes(),
             module.escaping.as_bytes(),
             module.funcs.as_bytes(),
@@ -235,8 +222,8 @@ fn elem_row(elem: &ElemSegment) -> ElemRow {
     }
 }
 
-fn data_row(data: &DataSegment) -> DataRow {
-    DataRow { index: U32::new(data.index.0), place: Place::of(&(data.start..data.bytes.end)) }
+fn active_row(data: &ActiveData) -> ActiveRow {
+    ActiveRow { index: U32::new(data.index.0), place: Place::of(&(data.start..data.bytes.end)) }
 }
 
 fn piece_row(piece: &ImagePiece) -> PieceRow {
@@ -338,7 +325,8 @@ impl Rest {
             types: Rows::take(&mut rest, head.types.get())?,
             tables: Rows::take(&mut rest, head.tables.get())?,
             elems: Rows::take(&mut rest, head.elems.get())?,
-            data: Rows::take(&mut rest, head.data.get())?,
+            active_data: Rows::take(&mut rest, head.active_data.get())?,
+            passive_data: Rows::take(&mut rest, head.passive_data.get())?,
             pieces: Rows::take(&mut rest, head.pieces.get())?,
             escaping: Rows::take(&mut rest, head.escaping.get())?,
             funcs: Rows::take(&mut rest, head.funcs.get())?,
@@ -365,7 +353,8 @@ impl Rest {
         m.data_count = head.data_segments.get();
         m.custom_sections = self.custom_sections().ok_or(ModuleError::WrongNotes)?;
         m.elems = self.elems(source, m)?;
-        m.data = self.data.iter().map(|row| row.segment(source)).collect::<Result<_, _>>()?;
+        m.passive_data = self.passive_data.clone();
+        m.active_data = self.active_data.iter().map(|row| row.segment(source)).collect::<Result<_, _>>()?;
         Ok(())
     }
 
@@ -399,9 +388,10 @@ impl Rest {
     }
 }
 
-impl DataRow {
-    fn segment(&self, source: &Source<'_>) -> Result<DataSegment, ModuleError> {
-        data_segment(DataIndex(self.index.get()), source.read(self.place)?)
+impl ActiveRow {
+    fn segment(&self, source: &Source<'_>) -> Result<ActiveData, ModuleError> {
+        let segment = active_data(DataIndex(self.index.get()), &source.read(self.place)?)?;
+        segment.ok_or(ModuleError::WrongNotes)
     }
 }
 
@@ -434,8 +424,11 @@ fn is_consistent(m: &Module) -> bool {
         && references_are_known
         && m.global_inits.iter().chain(&m.table_inits).all(|expr| expr_is_known(expr, m))
         && m.elems.iter().all(|elem| elem_is_known(elem, m))
-        && m.data.is_sorted_by(|a, b| a.index < b.index)
-        && m.data.iter().all(|data| data_is_known(data, m) && is_kept(&data.bytes))
+        && m.active_data.is_sorted_by(|a, b| a.index < b.index)
+        && m.active_data.iter().all(|data| data_is_known(data, m) && is_kept(&data.bytes))
+        && m.passive_data.is_sorted_by(|a, b| a.index.get() < b.index.get())
+        && m.passive_data.last().is_none_or(|last| last.index.get() < m.data_count)
+        && m.passive_data.iter().all(|data| is_kept(&data.bytes.range()))
         && m.custom_sections.iter().all(|(_, range)| is_kept(range))
 }
 
@@ -469,14 +462,8 @@ fn elem_is_known(elem: &ElemSegment, m: &Module) -> bool {
         }
 }
 
-fn data_is_known(data: &DataSegment, m: &Module) -> bool {
-    data.index.0 < m.data_count
-        && match &data.mode {
-            SegmentMode::Active(memory, offset) => {
-                memory.index() < m.memories.len() && expr_is_known(offset, m)
-            }
-            _ => true,
-        }
+fn data_is_known(data: &ActiveData, m: &Module) -> bool {
+    data.index.0 < m.data_count && data.memory.index() < m.memories.len() && expr_is_known(&data.offset, m)
 }
 
 #[cfg(test)]
@@ -543,7 +530,10 @@ mod tests {
         for binary in [lean.clone(), first.binary().clone()] {
             let again = from_notes(binary, &Notes::of(&first, &images), &images).unwrap();
             assert_eq!((again.data_count(), again.layout()), (5, first.layout()));
-            assert_eq!(again.data().iter().map(|data| data.index.0).collect::<Vec<_>>(), [1, 3, 4]);
+            assert_eq!(
+                again.passive_data().chain(again.active_data().iter().map(|d| d.index)).collect::<Vec<_>>(),
+                [1, 4].map(DataIndex)
+            );
             let bytes = [&b""[..], b"passive", b"", b"", b"zz"];
             assert_eq!([0, 1, 2, 3, 4].map(|i| again.data_bytes(DataIndex(i))), bytes);
             assert_eq!(again.custom_section("c"), Some(&b"custom"[..]));
@@ -634,7 +624,7 @@ mod tests {
             let _ = m.function_body(DefinedFuncIndex::new(func));
         }
         m.exports().iter().for_each(|export| drop(m.entity_type(export.entity)));
-        (0..m.data().len()).for_each(|i| drop(m.data_bytes(m.data()[i].index).to_vec()));
+        (0..200).for_each(|i| drop(m.data_bytes(DataIndex(i)).to_vec()));
         m.custom_sections().iter().for_each(|(_, range)| drop(m.custom_section_bytes(range).to_vec()));
         let images = m.memory_images();
         images.pieces().iter().for_each(|piece| drop(images.piece(piece).to_vec()));

@@ -205,19 +205,21 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Copies the initial contents of a memory that was just made, if they are among these.
-    pub(crate) fn copy_image(&mut self, id: InstanceId, memory: MemoryIndex, images: &MemoryImages) {
+    /// Fills a memory that was just made with its initial contents, if they are among these.
+    pub(crate) fn fill_from_image(&mut self, id: InstanceId, memory: MemoryIndex, images: &MemoryImages) {
         let number = self.instance(id).memory(memory);
-        let length = self.memories[number].memory.length();
+        let memory_length = self.memories[number].memory.length();
         for piece in images.of_memory(memory) {
             // The last page may be longer than the memory, whose pages can be smaller; there it is zero.
-            let start = usize::try_from(piece.offset).map_or(length, |start| start.min(length));
+            let start = usize::try_from(piece.offset).map_or(memory_length, |at| at.min(memory_length));
             let bytes = images.piece(piece);
-            let bytes = &bytes[..bytes.len().min(length - start)];
-            let target = self.bytes_mut(number, &(start..start + bytes.len()));
-            // SAFETY: the range lies in the memory (IN-BOUNDS), which no guest has seen yet; a module's bytes are no part of
-            // a memory.
-            unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+            let bytes = &bytes[..bytes.len().min(memory_length - start)];
+            match &mut self.memories[number].memory {
+                AnyMemory::Own(memory) => memory.fill_fresh(start, bytes),
+                AnyMemory::Shared(memory) => {
+                    let _fits = memory.write(start as u64, bytes);
+                }
+            }
         }
     }
 

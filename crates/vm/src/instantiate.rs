@@ -354,24 +354,22 @@ impl StoreCore {
             if shared.is_none_or(|shared| shared.mapped[memory].is_none())
                 && let Some(images) = known
             {
-                self.copy_image(id, MemoryIndex::new(memory), images);
+                self.fill_from_image(id, MemoryIndex::new(memory), images);
             }
         }
         let others = shared.map(|shared| &*shared.other_data);
-        let count = others.map_or(described.data().len(), <[_]>::len);
-        let others = (0..count).map(|i| &described.data()[others.map_or(i, |others| others[i])]);
-        for data in others.clone() {
-            let SegmentMode::Active(memory, offset) = &data.mode else { continue };
-            if known.is_some_and(|images| images.holds(&data.mode)) {
+        let active = described.active_data();
+        for i in 0..others.map_or(active.len(), <[_]>::len) {
+            let data = &active[others.map_or(i, |others| others[i])];
+            if known.is_some_and(|images| images.holds(data)) {
                 continue;
             }
-            let start = self.evaluate(id, offset).map_err(Exit::of_error)?.u64();
+            let start = self.evaluate(id, &data.offset).map_err(Exit::of_error)?.u64();
             let length = data.bytes.len() as u32;
-            self.init_memory(id, *memory, data.index, start, 0, length).map_err(Exit::of_fault)?;
+            self.init_memory(id, data.memory, data.index, start, 0, length).map_err(Exit::of_fault)?;
             self.drop_data(id, data.index);
         }
-        let passive = others.filter(|data| data.mode == SegmentMode::Passive).map(|data| data.index);
-        self.drop_data_but(id, passive);
+        self.drop_data_but(id, described.passive_data());
         Ok(())
     }
 }

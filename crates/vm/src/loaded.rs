@@ -7,7 +7,7 @@ use crate::runtime::Runtime;
 use crate::types::TypeSet;
 use belljar_abi::can_be_reserved;
 use belljar_core::{ExternType, MemoryIndex, TypeId, TypeIndex, TypeRef};
-use belljar_module::{DataSegment, EntityIndex, Module, SegmentMode};
+use belljar_module::{EntityIndex, Module};
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock, Weak};
 pub(crate) struct SharedImages {
     /// For each memory its image, if it is to be mapped.
     pub(crate) mapped: Box<[Option<Arc<MemoryImage>>]>,
-    /// Of the segments in [`Module::data`], those that no mapped image holds.
+    /// Of the segments in [`Module::active_data`], those that no mapped image holds.
     pub(crate) other_data: Box<[usize]>,
 }
 
@@ -27,12 +27,9 @@ impl SharedImages {
         let mapped: Box<[_]> = (0..module.memories().len())
             .map(|i| MemoryImage::of(&images, MemoryIndex::new(i)).map(Arc::new))
             .collect();
-        let is_other = |data: &DataSegment| match data.mode {
-            SegmentMode::Active(memory, _) => mapped[memory.index()].is_none(),
-            _ => true,
-        };
-        let data = module.data().iter().enumerate();
-        let other_data = data.filter(|(_, data)| is_other(data)).map(|(i, _)| i).collect();
+        let data = module.active_data().iter().enumerate();
+        let others = data.filter(|(_, data)| mapped[data.memory.index()].is_none());
+        let other_data = others.map(|(i, _)| i).collect();
         Self { mapped, other_data }
     }
 }

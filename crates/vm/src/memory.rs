@@ -9,7 +9,6 @@ use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
 use belljar_core::{MemoryIndex, MemoryType};
 use belljar_module::MemoryImages;
 use rustix::fd::OwnedFd;
-use std::borrow::Cow;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -77,21 +76,16 @@ impl MemoryImage {
         if end - offset > bytes + IMAGE_HOLES || !is_whole(offset) || !is_whole(end) {
             return None;
         }
-        let contents: Cow<'_, [u8]> = if let [piece] = pieces {
-            images.piece(piece).into()
-        } else {
-            let mut contents = vec![0; end - offset];
-            for piece in pieces {
-                contents[piece.offset as usize - offset..][..piece.range.len()]
-                    .copy_from_slice(images.piece(piece));
-            }
-            contents.into()
-        };
-        let file = anonymous_file("belljar-image", &contents).ok()?;
+        let parts = pieces.iter().map(|piece| (piece.offset as usize - offset, images.piece(piece)));
+        let file = anonymous_file("belljar-image", end - offset, parts).ok()?;
         let contents = Mapping::of_file(&file, end - offset).ok()?;
         Some(MemoryImage { file, contents, offset, length: end - offset })
     }
 }
+
+/// Bytes that are copied to a fresh memory at once: their pages are asked for first, in one call, and are still in the
+/// processor's cache when they are written.
+const FILL_STEP: usize = 256 << 10;
 
 /// Address space that held a memory and is kept for another.
 #[derive(Debug)]
@@ -215,6 +209,29 @@ impl LinearMemory {
     /// Notes that its contents may change from now on.
     pub(crate) fn touch(&mut self) {
         self.touched = true;
+    }
+
+    /// Writes bytes to a memory that nobody has used yet.
+    ///
+    /// # Panics
+    ///
+    /// Where they do not fit.
+    pub(crate) fn fill_fresh(&mut self, offset: usize, bytes: &[u8]) {
+        assert!(
+            bytes.len() <= self.length && offset <= self.length - bytes.len(),
+            "contents outside the memory"
+        );
+        self.touched = true;
+        let base = self.base();
+        let slot = self.slot.as_mut().expect("present until drop");
+        for (i, bytes) in bytes.chunks(FILL_STEP).enumerate() {
+            let at = offset + i * FILL_STEP;
+            slot.mapping.populate(at, bytes.len());
+            let target = std::ptr::with_exposed_provenance_mut::<u8>(base + at);
+            // SAFETY: the range was compared with the memory's length, up to which it is accessible (IN-BOUNDS); `bytes`
+            // are no part of it, since nothing refers to its bytes (OWNED-MAPPING).
+            unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        }
     }
 
     /// Grows it by pages; the old size in pages, or `None` where it may not or cannot.

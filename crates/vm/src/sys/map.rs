@@ -75,6 +75,15 @@ impl Mapping {
         let _ = unsafe { rustix::mm::madvise(self.at(0, self.length), self.length, Advice::LinuxHugepage) };
     }
 
+    /// Makes the pages of a range present, which will be written: one call costs less than a fault for each. A wish: it may
+    /// be refused, and nothing but time depends on it.
+    pub(crate) fn populate(&mut self, offset: usize, length: usize) {
+        let start = offset / page_size() * page_size();
+        let length = (offset + length).next_multiple_of(page_size()) - start;
+        // SAFETY: the range is inside this mapping, which `self` owns exclusively (OWNED-MAPPING); contents stay.
+        let _ = unsafe { rustix::mm::madvise(self.at(start, length), length, Advice::LinuxPopulateWrite) };
+    }
+
     /// Address of its first byte.
     pub(crate) fn base(&self) -> usize {
         self.base
@@ -181,13 +190,20 @@ impl Drop for Mapping {
     }
 }
 
-/// A file in memory with these contents, which nobody can change any more.
-pub(crate) fn anonymous_file(name: &str, contents: &[u8]) -> io::Result<OwnedFd> {
+/// A file of so many bytes in memory, zero but for these parts, which nobody can change any more.
+pub(crate) fn anonymous_file<'a>(
+    name: &str,
+    length: usize,
+    parts: impl Iterator<Item = (usize, &'a [u8])>,
+) -> io::Result<OwnedFd> {
     use rustix::fs::{MemfdFlags, SealFlags};
     let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut written = 0;
-    while written < contents.len() {
-        written += rustix::io::pwrite(&fd, &contents[written..], written as u64)?;
+    rustix::fs::ftruncate(&fd, length as u64)?;
+    for (offset, bytes) in parts {
+        let mut written = 0;
+        while written < bytes.len() {
+            written += rustix::io::pwrite(&fd, &bytes[written..], (offset + written) as u64)?;
+        }
     }
     rustix::fs::fcntl_add_seals(
         &fd,
