@@ -6,7 +6,7 @@
 use crate::{Engine, Result};
 use anyhow::Context;
 use belljar_abi::{Image, ImageError, Part};
-use belljar_cache::{Key, SEAL_BYTES, SealError, SigningKey, TrustedBy, check, seal, seal_of};
+use belljar_cache::{Key, SealError, SigningKey, TrustedBy, check, seal, seal_bytes, seal_of};
 use belljar_compile::{BuildError, Compiler, Keep, object_file};
 use belljar_module::{Binary, Module};
 use belljar_vm::{CodeImage, PrivateCopy};
@@ -165,7 +165,7 @@ fn describe(compiler: &Compiler, image: &CodeImage, binary: Binary) -> Result<Ar
 fn keep(engine: &Engine, obtained: &Obtained, key: Key) -> Result<()> {
     let Some(cache) = engine.cache() else { return Ok(()) };
     let image = Image::new(obtained.image.bytes())?;
-    let mut file = object_file(image, &obtained.module, key.0, Keep::Nothing, SEAL_BYTES);
+    let mut file = object_file(image, &obtained.module, key.0, Keep::Nothing, seal_bytes);
     seal(&mut file, engine.trust().user.as_ref(), None)?;
     cache.insert(&key, &file)?;
     Ok(())
@@ -187,7 +187,7 @@ pub(crate) fn serialize(
     // Without its wasm the module keeps the name that it had.
     let view = Image::new(image.bytes())?;
     let key = whole.map_or(view.header().key, |wasm| engine.compiler().key(wasm));
-    let mut file = object_file(view, module, key, keep, SEAL_BYTES);
+    let mut file = object_file(view, module, key, keep, seal_bytes);
     seal(&mut file, engine.trust().user.as_ref(), options.signing_key)?;
     Ok(file)
 }
