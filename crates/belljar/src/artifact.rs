@@ -6,12 +6,15 @@
 use crate::{Engine, Result};
 use anyhow::Context;
 use belljar_abi::{Image, ImageError, Part};
-use belljar_cache::{Key, SealError, SigningKey, TrustedBy, check, seal, seal_bytes, seal_of};
+use belljar_cache::{
+    BLOCK_BYTES, Key, SealError, SealedBlocks, SigningKey, TrustedBy, check, seal, seal_bytes, seal_of,
+};
 use belljar_compile::{BuildError, Compiler, Keep, object_file};
 use belljar_module::{Binary, Module};
-use belljar_vm::{CodeImage, PrivateCopy};
+use belljar_vm::{CodeImage, LeasedFile, OnDemand, PrivateCopy};
 use bytes::Bytes;
 use std::fmt;
+use std::fs::File;
 use std::sync::Arc;
 
 /// Where a module's code came from.
@@ -185,11 +188,48 @@ pub(crate) fn serialize(
         "the module was deserialized from an artifact without its wasm, so there is none to embed"
     );
     // Without its wasm the module keeps the name that it had.
+    image.load(0..image.bytes().len())?;
     let view = Image::new(image.bytes())?;
     let key = whole.map_or(view.header().key, |wasm| engine.compiler().key(wasm));
     let mut file = object_file(view, module, key, keep, seal_bytes);
     seal(&mut file, engine.trust().user.as_ref(), options.signing_key)?;
     Ok(file)
+}
+
+/// The module of an artifact in a file.
+pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<Obtained> {
+    let length = file.metadata()?.len();
+    if length >= ON_DEMAND_BYTES
+        && let Some(obtained) = load_on_demand(engine, file)
+    {
+        return Ok(obtained);
+    }
+    deserialize(engine, PrivateCopy::read(file, length)?)
+}
+
+/// Files smaller than this are read and checked whole: that takes no longer than to prepare for less.
+const ON_DEMAND_BYTES: u64 = 1 << 20;
+
+/// The module of an artifact, of which no more is read and checked than is needed. `None` where that is not possible; why,
+/// reading all of it tells.
+fn load_on_demand(engine: &Engine, file: &File) -> Option<Obtained> {
+    let file = LeasedFile::new(file).ok()?;
+    let contents = SealedBlocks::contents_of(file.length())?;
+    let seal = file.read(contents..file.length()).ok()?;
+    let sealed = SealedBlocks::check(&seal, contents, engine.trust()).ok()?;
+    let by = sealed.trusted_by();
+    let holds = Box::new(move |index, block: &[u8]| sealed.holds(index, block));
+    let source = OnDemand::new(file, contents, BLOCK_BYTES, holds).ok()?;
+    let image = CodeImage::on_demand(source).ok()?;
+    let compiler = engine.compiler();
+    let view = Image::new(image.bytes()).ok()?;
+    if compiler.refuses(&String::from_utf8_lossy(view.part(Part::Settings))).is_some() {
+        return None;
+    }
+    let module =
+        describe(compiler, &image, Binary::from_bytes(&image.share(view.range(Part::Binary)))?).ok()?;
+    // What was read of the binary just now may have been zeros.
+    (!image.is_damaged()).then_some(Obtained { module, image, origin: Origin::Artifact(by) })
 }
 
 /// The module of an artifact.

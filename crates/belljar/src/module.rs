@@ -193,8 +193,7 @@ impl Module {
     ///
     /// As there.
     pub fn deserialize_open_file(engine: &Engine, file: &File) -> Result<Self> {
-        let copy = PrivateCopy::read(file, file.metadata()?.len())?;
-        Self::of(engine, artifact::deserialize(engine, copy)?)
+        Self::of(engine, artifact::deserialize_file(engine, file)?)
     }
 
     /// Whether instantiation calls a start function.
