@@ -228,6 +228,9 @@ fn load_on_demand(engine: &Engine, file: &File) -> Option<Obtained> {
     }
     let module =
         describe(compiler, &image, Binary::from_bytes(&image.share(view.range(Part::Binary)))?).ok()?;
+    for segment in 0..module.data().len() {
+        image.load_part(module.data_bytes(segment)).ok()?;
+    }
     // What was read of the binary just now may have been zeros.
     (!image.is_damaged()).then_some(Obtained { module, image, origin: Origin::Artifact(by) })
 }

@@ -245,14 +245,16 @@ impl Module {
         described.export(name).map(|export| shown(code.entity_type(export.entity), engine.runtime()))
     }
 
-    /// The contents of the custom sections of this name, in order.
+    /// The contents of the custom sections of this name, in order. Of a module out of an artifact's file, those that turn out
+    /// to be damaged are missing.
     pub fn custom_sections<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        let described = &self.inner.described;
+        let Inner { described, code, .. } = &*self.inner;
         described
             .custom_sections()
             .iter()
             .filter(move |(n, _)| &**n == name)
             .map(|(_, range)| described.custom_section_bytes(range))
+            .filter(|bytes| code.code_image().load_part(bytes).is_ok())
     }
 
     /// The engine that compiled it.

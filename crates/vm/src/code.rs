@@ -178,6 +178,19 @@ impl CodeImage {
         }
     }
 
+    /// The same as [`CodeImage::load`], of a part of [`CodeImage::bytes`]. Of other bytes there is nothing to load.
+    ///
+    /// # Errors
+    ///
+    /// Where it is damaged.
+    pub fn load_part(&self, part: &[u8]) -> Result<(), Damaged> {
+        let start = part.as_ptr().addr().wrapping_sub(self.bytes().as_ptr().addr());
+        match start < self.bytes().len() {
+            true => self.load(start..start + part.len()),
+            false => Ok(()),
+        }
+    }
+
     /// Whether something that was touched turned out to be damaged, and was read as zeros.
     pub fn is_damaged(&self) -> bool {
         match &self.holder {
