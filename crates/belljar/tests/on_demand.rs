@@ -193,6 +193,24 @@ fn no_change_gives_another_result() {
     assert!(refused + trapped > 0);
 }
 
+/// 100,000 changes with `BELLJAR_LONG_TESTS`.
+#[test]
+fn a_change_of_a_byte_is_refused() {
+    let changes = if std::env::var_os("BELLJAR_LONG_TESTS").is_some() { 100_000 } else { 1_000 };
+    let mut artifact = ARTIFACT.clone();
+    let mut random = 99_u64;
+    for _ in 0..changes {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let at = (random >> 33) as usize % artifact.len();
+        let change = ((random >> 20) as u8).max(1);
+        artifact[at] ^= change;
+        let error = Module::deserialize(&ENGINE, &artifact).unwrap_err();
+        assert!(error.downcast_ref::<ArtifactError>().is_some(), "byte {at} changed by {change:#x}: {error}");
+        artifact[at] ^= change;
+    }
+    assert!(Module::deserialize(&ENGINE, &artifact).is_ok());
+}
+
 fn spoil(path: &Path, round: usize) {
     match round % 5 {
         0 => fs::write(path, vec![0xcc; ARTIFACT.len()]).unwrap(),

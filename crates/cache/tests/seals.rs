@@ -107,6 +107,36 @@ fn each_block_is_the_one_that_was_sealed_or_refused() {
     assert!(!sealed.holds(4, &[]) && !sealed.holds(usize::MAX / BLOCK_BYTES, &[]));
 }
 
+/// 100,000 changes of a large artifact, of one byte each.
+#[test]
+fn a_change_of_a_large_artifact_is_refused() {
+    let trust = Trust { user: Some(user()), ..Trust::default() };
+    let contents: Vec<u8> = (0..100 * BLOCK_BYTES + 77).map(|i| (i % 253) as u8).collect();
+    let length = contents.len();
+    let mut artifact = sealed(&contents, Some(&user()), None);
+    let right = SealedBlocks::check(&artifact[length..], length, &trust).unwrap();
+    let mut random = 1_u64;
+    for round in 0..100_000 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let at = (random >> 33) as usize % artifact.len();
+        let change = ((random >> 20) as u8).max(1);
+        artifact[at] ^= change;
+        if at < length {
+            let block = at / BLOCK_BYTES;
+            let bytes = &artifact[block * BLOCK_BYTES..length.min((block + 1) * BLOCK_BYTES)];
+            assert!(!right.holds(block, bytes), "byte {at} changed by {change:#x}");
+        } else {
+            let found = SealedBlocks::check(&artifact[length..], length, &trust);
+            assert!(found.is_err(), "byte {at} changed by {change:#x}");
+        }
+        if round % 1000 == 0 {
+            assert!(check(&artifact, &trust).is_err(), "byte {at} changed by {change:#x}");
+        }
+        artifact[at] ^= change;
+    }
+    assert_eq!(check(&artifact, &trust), Ok(TrustedBy::User));
+}
+
 #[test]
 fn a_change_of_any_byte_of_the_blocks_digests_is_refused() {
     let trust = Trust { user: Some(user()), keys: trusting(&[&signer()]) };

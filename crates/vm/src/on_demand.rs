@@ -14,7 +14,7 @@
 
 use crate::code_table;
 use crate::published::Published;
-use crate::sys::{LeasedFile, Mapping, Protection, on_stack, page_size};
+use crate::sys::{LeasedFile, Mapping, Protection, install_signal_handlers, on_stack, page_size};
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -28,6 +28,9 @@ const KEPT: Duration = Duration::from_secs(1);
 
 /// How often the keeper looks whether somebody waits.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Blocks that are moved to their place at once, at most: so long others may have to wait for one of them.
+const RUN: usize = 16;
 
 /// Says whether the bytes of a block, named by its index, are right. It is called in signal handlers: it takes no lock and
 /// allocates nothing.
@@ -83,6 +86,7 @@ impl OnDemand {
         if !block.is_multiple_of(page_size()) || length > file.length() || length == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
+        install_signal_handlers()?;
         let room = length.next_multiple_of(page_size());
         let source = Arc::new(Self {
             place: Mapping::new(room, Protection::None)?,
@@ -122,7 +126,7 @@ impl OnDemand {
         if range.is_empty() {
             return Ok(());
         }
-        (range.start / self.block..range.end.div_ceil(self.block)).try_for_each(|i| self.load_block(i))
+        self.load_blocks(range.start / self.block..range.end.div_ceil(self.block))
     }
 
     /// Whether a block was found damaged, and reads as zeros.
@@ -132,9 +136,7 @@ impl OnDemand {
 
     /// Loads all that is missing, and gives the file back.
     pub fn complete(&self) {
-        for i in 0..self.states.len() {
-            let _ = self.load_block(i);
-        }
+        let _ = self.load_blocks(0..self.states.len());
         self.file.close();
     }
 
@@ -148,7 +150,7 @@ impl OnDemand {
                 std::thread::yield_now();
             }
             if self.states[i].load(Acquire) == LOADED {
-                self.seal(&self.place, self.block_pages(i))?;
+                self.seal(&self.place, self.pages(i..i + 1))?;
             }
         }
         Ok(())
@@ -164,45 +166,79 @@ impl OnDemand {
         self.text[0].load(Relaxed)..end
     }
 
-    fn block_pages(&self, i: usize) -> Range<usize> {
-        i * self.block..((i + 1) * self.block).min(self.place.length())
+    /// The pages of some blocks.
+    fn pages(&self, blocks: Range<usize>) -> Range<usize> {
+        blocks.start * self.block..(blocks.end * self.block).min(self.place.length())
     }
 
-    /// Async-signal-safe.
-    fn load_block(&self, i: usize) -> Result<(), Damaged> {
-        let state = &self.states[i];
-        loop {
-            match state.load(Acquire) {
-                LOADED => return Ok(()),
-                REFUSED => return Err(Damaged),
-                MISSING if state.compare_exchange(MISSING, LOADING, Acquire, Acquire).is_ok() => {
-                    let loaded = self.fetch(i);
-                    if loaded.is_err() {
-                        self.is_damaged.store(true, Release);
-                        self.blank(self.block_pages(i));
-                    }
-                    state.store(if loaded.is_ok() { LOADED } else { REFUSED }, Release);
-                }
-                // Another thread has it in a moment.
-                _ => rustix::thread::sched_yield(),
+    /// Async-signal-safe. An error if one of the blocks is damaged; the others are loaded all the same.
+    fn load_blocks(&self, blocks: Range<usize>) -> Result<(), Damaged> {
+        let take = |i: usize| self.states[i].compare_exchange(MISSING, LOADING, Acquire, Acquire).is_ok();
+        let mut at = blocks.start;
+        while at < blocks.end {
+            let end = (at..blocks.end.min(at + RUN)).find(|i| !take(*i)).unwrap_or(blocks.end.min(at + RUN));
+            self.load_taken(at..end);
+            at = end.max(at + 1);
+        }
+        let mut result = Ok(());
+        for i in blocks {
+            // Another thread has it in a moment.
+            while self.states[i].load(Acquire) == LOADING {
+                rustix::thread::sched_yield();
+            }
+            if self.states[i].load(Acquire) == REFUSED {
+                result = Err(Damaged);
             }
         }
+        result
     }
 
-    /// Brings a block to its place. Called by one thread for each block.
+    /// Brings blocks to their place that the caller has taken.
+    fn load_taken(&self, blocks: Range<usize>) {
+        let mut first = blocks.start;
+        for i in blocks.clone() {
+            if self.fetch(i).is_err() {
+                self.publish(first..i);
+                self.refuse(i..i + 1);
+                first = i + 1;
+            }
+        }
+        self.publish(first..blocks.end);
+    }
+
+    /// Reads a block into the stage.
     fn fetch(&self, i: usize) -> Result<(), Damaged> {
-        let pages = self.block_pages(i);
+        let pages = self.pages(i..i + 1);
         let length = pages.len().min(self.length - pages.start);
         let at = std::ptr::with_exposed_provenance_mut::<u8>(self.stage.base() + pages.start);
-        // SAFETY: ON-DEMAND: this part of the stage is used by the one thread that loads the block.
+        self.stage.populate(pages.clone());
+        // SAFETY: ON-DEMAND: this part of the stage is used by the one thread that has taken the block.
         let staged = unsafe { std::slice::from_raw_parts_mut(at, length) };
         self.file.read_into(pages.start, staged).map_err(|_| Damaged)?;
-        if !(self.holds)(i, staged) {
-            return Err(Damaged);
+        if (self.holds)(i, staged) { Ok(()) } else { Err(Damaged) }
+    }
+
+    /// Lets everybody see blocks that are right, in the stage.
+    fn publish(&self, blocks: Range<usize>) {
+        if blocks.is_empty() {
+            return;
         }
-        self.seal(&self.stage, pages.clone()).map_err(|_| Damaged)?;
-        // SAFETY: ON-DEMAND: nobody has seen the block at its place yet, and `staged` is not used any more.
-        unsafe { self.stage.move_shared(&self.place, pages).map_err(|_| Damaged) }
+        let pages = self.pages(blocks.clone());
+        let moved = self.seal(&self.stage, pages.clone()).and_then(|()| {
+            // SAFETY: ON-DEMAND: nobody has seen the blocks at their place yet, and nobody uses them in the stage.
+            unsafe { self.stage.move_shared(&self.place, pages) }
+        });
+        match moved {
+            Ok(()) => self.states[blocks].iter().for_each(|state| state.store(LOADED, Release)),
+            Err(_) => self.refuse(blocks),
+        }
+    }
+
+    /// Lets blocks that are not right be read as zeros.
+    fn refuse(&self, blocks: Range<usize>) {
+        self.is_damaged.store(true, Release);
+        self.blank(self.pages(blocks.clone()));
+        self.states[blocks].iter().for_each(|state| state.store(REFUSED, Release));
     }
 
     /// Takes the right to write to a block's pages, and gives that to execute those of the text.
@@ -383,7 +419,6 @@ mod tests {
 
     /// The file on demand, unless this machine gives no leases.
     fn on_demand(path: &std::path::Path, expected: Vec<u8>) -> Option<Arc<OnDemand>> {
-        crate::sys::install_signal_handlers().unwrap();
         let file = match LeasedFile::new(&File::open(path).unwrap()) {
             Ok(file) => file,
             Err(error) => {
