@@ -468,9 +468,7 @@ mod tests {
             |path| OpenOptions::new().write(true).open(path).unwrap().write_all_at(&[7; LENGTH], 0).unwrap(),
             |path| drop(File::create(path).unwrap()),
             |path| {
-                let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
-                // SAFETY: a path that ends in zero.
-                assert_eq!(unsafe { libc::truncate(path.as_ptr(), 10) }, 0);
+                OpenOptions::new().append(true).open(path).unwrap().set_len(10).unwrap();
             },
             |path| std::fs::remove_file(path).unwrap(),
         ];
