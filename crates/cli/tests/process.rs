@@ -70,6 +70,42 @@ fn a_larger_stack_lets_a_guest_go_deeper() {
 }
 
 #[test]
+fn phases_of_a_compilation_make_up_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = belljar();
+    command.env("XDG_STATE_HOME", dir.path()).arg("compile").arg("--explain").arg("-o");
+    let program = workspace().join("programs/markdown/markdown.wasm");
+    let output = command.arg(dir.path().join("out.elf")).arg(program).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""), "{told}");
+    let phases: Vec<(&str, f64)> = told
+        .lines()
+        .filter_map(|line| line.strip_suffix(" ms")?.rsplit_once("  "))
+        .map(|(name, time)| (name.trim_end(), time.trim().parse().unwrap()))
+        .collect();
+    let names: Vec<&str> = phases.iter().map(|(name, _)| *name).collect();
+    let expected = [
+        "preparation",
+        "reading",
+        "validation",
+        "compilation",
+        "  translation, all threads",
+        "  optimization, all threads",
+        "  generation, all threads",
+        "linking",
+        "loading",
+        "assembly and sealing",
+        "writing",
+        "total",
+    ];
+    assert_eq!(names, expected, "{told}");
+    let sum: f64 = phases.iter().filter(|(name, _)| !name.starts_with(' ')).map(|(_, time)| time).sum();
+    let total = phases.last().unwrap().1;
+    // Each is rounded to a tenth.
+    assert!((sum - 2.0 * total).abs() < 0.05 * phases.len() as f64, "{told}");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
