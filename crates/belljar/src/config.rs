@@ -1,5 +1,6 @@
 //! What an engine is made with.
 
+use crate::profiling::ProfilingStrategy;
 use crate::progress::{Progress, ProgressHook};
 use belljar_cache::{Cache, Trust};
 use belljar_compile::Tunables;
@@ -27,6 +28,7 @@ pub struct Config {
     pub(crate) cache: Option<Cache>,
     pub(crate) trust: Option<Trust>,
     pub(crate) compile_progress: Option<ProgressHook>,
+    pub(crate) profiler: ProfilingStrategy,
 }
 
 /// Bytes of native stack for guest code, unless configured: the smallest thread stacks in use (2 MiB) leave
@@ -52,6 +54,7 @@ impl Config {
             cache: None,
             trust: None,
             compile_progress: None,
+            profiler: ProfilingStrategy::None,
         }
     }
 
@@ -103,6 +106,22 @@ impl Config {
     /// ```
     pub fn compile_progress(&mut self, tell: impl Fn(Progress) + Send + Sync + 'static) -> &mut Self {
         self.compile_progress = Some(ProgressHook(Arc::new(tell)));
+        self
+    }
+
+    /// How a profiler gets to know the functions of guests. If it cannot be told of them, modules work all the same: see
+    /// [`crate::Engine::problems`]. Default: not at all.
+    ///
+    /// ```
+    /// use belljar::{Config, Engine, ProfilingStrategy};
+    /// let mut config = Config::new();
+    /// // Now `perf record` and `perf report` show guest functions by their names.
+    /// config.profiler(ProfilingStrategy::PerfMap);
+    /// let engine = Engine::new(&config)?;
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn profiler(&mut self, strategy: ProfilingStrategy) -> &mut Self {
+        self.profiler = strategy;
         self
     }
 

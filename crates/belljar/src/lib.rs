@@ -60,6 +60,7 @@ mod linker;
 mod memory;
 mod module;
 mod object_types;
+mod profiling;
 mod progress;
 mod refs;
 mod shared_memory;
@@ -93,6 +94,7 @@ pub use linker::{Linker, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
 pub use module::Module;
 pub use object_types::{ArrayType, Finality, StructType};
+pub use profiling::ProfilingStrategy;
 pub use progress::Progress;
 pub use refs::{
     AnyRef, ArrayRef, ArrayRefPre, EqRef, ExnRef, ExternRef, GcRef, I31, OwnedRooted, RootScope, Rooted,

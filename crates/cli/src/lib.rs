@@ -13,6 +13,7 @@ mod key;
 mod module_file;
 mod output;
 mod process;
+mod profile;
 mod progress;
 mod proposals;
 mod run;

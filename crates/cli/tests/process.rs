@@ -106,6 +106,43 @@ fn phases_of_a_compilation_make_up_its_time() {
 }
 
 #[test]
+fn perf_finds_the_names_of_a_guests_functions() {
+    let program = workspace().join("programs/markdown/markdown.wasm");
+    let mut command = belljar();
+    command.args(["--profile", "perfmap"]).arg(&program).stdout(Stdio::null()).stderr(Stdio::piped());
+    let guest = command.spawn().unwrap();
+    let map = format!("/tmp/perf-{}.map", guest.id());
+    let output = guest.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""));
+    let lines = std::fs::read_to_string(&map).unwrap();
+    std::fs::remove_file(&map).unwrap();
+    assert!(lines.lines().any(|line| line.ends_with(" markdown.wasm!put_escaped")), "{lines}");
+}
+
+#[test]
+fn a_map_that_cannot_be_written_is_a_note() {
+    let dir = tempfile::tempdir().unwrap();
+    let precious = dir.path().join("precious");
+    std::fs::write(&precious, "precious").unwrap();
+    let program = workspace().join("programs/markdown/markdown.wasm");
+    let mut command = Command::new("sh");
+    command.stdin(Stdio::null()).env("BELLJAR_CACHE", "off");
+    // The program gets the shell's number.
+    command.args(["-c", "ln -s \"$0\" /tmp/perf-$$.map && exec \"$1\" --profile perfmap \"$2\""]);
+    let guest = command.arg(&precious).arg(env!("CARGO_BIN_EXE_belljar")).arg(program);
+    let guest = guest.stderr(Stdio::piped()).spawn().unwrap();
+    let map = format!("/tmp/perf-{}.map", guest.id());
+    let output = guest.wait_with_output().unwrap();
+    std::fs::remove_file(&map).unwrap();
+    let expected = format!(
+        "note: perf was not told the names of functions: could not write {map}: expected a regular file, found a \
+         symbolic link: remove it\n"
+    );
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), &*expected));
+    assert_eq!(std::fs::read_to_string(precious).unwrap(), "precious");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -188,6 +188,9 @@ impl RunOptions {
         if let Some(ByteSize(bytes)) = self.max_stack {
             config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
+        if let Some(profile) = self.profile {
+            profile.apply(&mut config);
+        }
         let meter = Meter::of(&mut config);
         Ok((Engine::new(&config).or_fail(ExitCode::CannotStart)?, meter))
     }

@@ -3,6 +3,7 @@
 
 mod dirty;
 mod map;
+mod perf_map;
 mod prefetch;
 mod signals;
 mod stack;
@@ -10,6 +11,7 @@ mod stubs;
 
 pub(crate) use dirty::written_pages;
 pub(crate) use map::{Mapping, Protection, anonymous_file, page_size};
+pub use perf_map::append_perf_map;
 pub(crate) use prefetch::prefetch;
 pub(crate) use signals::install as install_signal_handlers;
 pub(crate) use stack::thread_stack_floor;
