@@ -3,13 +3,14 @@
 //! Code is believed if its seal is right: made by this user, or by the holder of a trusted key. It is looked at, checked and
 //! run in one private copy, so that it makes no difference what happens to the file meanwhile.
 
+use crate::progress::Reporter;
 use crate::{Engine, Result};
 use anyhow::Context;
 use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{
     BLOCK_BYTES, Key, SealError, SealedBlocks, SigningKey, TrustedBy, check, seal, seal_bytes, seal_of,
 };
-use belljar_compile::{BuildError, Compiler, Keep, object_file};
+use belljar_compile::{BuildError, BuildObserver, Compiler, Keep, object_file};
 use belljar_module::{Binary, Module};
 use belljar_vm::{CodeImage, LeasedFile, OnDemand, PrivateCopy};
 use bytes::Bytes;
@@ -113,7 +114,7 @@ pub(crate) struct Obtained {
 
 /// The module of a binary: out of the engine's cache if it is there, otherwise compiled, and put there.
 pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
-    let Some(cache) = engine.cache() else { return build(compiler, wasm) };
+    let Some(cache) = engine.cache() else { return build(engine, compiler, wasm) };
     let key = Key(compiler.key(&wasm));
     if let Some(entry) = cache.find(&key) {
         match PrivateCopy::read(&entry.file, entry.length)
@@ -126,15 +127,17 @@ pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Resul
             }
         }
     }
-    let obtained = build(compiler, wasm)?;
+    let obtained = build(engine, compiler, wasm)?;
     if let Err(error) = keep(engine, &obtained, key) {
         engine.note(format!("the compiled module could not be kept in the cache: {error:#}"));
     }
     Ok(obtained)
 }
 
-fn build(compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
-    let (module, image) = compiler.build(wasm.clone()).map_err(|error| match error {
+fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
+    let reporter = engine.config().compile_progress.as_ref().map(Reporter::new);
+    let observer = reporter.as_ref().map_or(&() as &dyn BuildObserver, |reporter| reporter);
+    let (module, image) = compiler.build(wasm.clone(), observer).map_err(|error| match error {
         BuildError::Module(error) => crate::module::invalid(error, &wasm, compiler.features),
         BuildError::Compile(error) => error.into(),
     })?;

@@ -2,6 +2,7 @@
 
 use crate::artifact::{self, ArtifactOptions, Obtained, Origin};
 use crate::artifact_info::ArtifactInfo;
+use crate::profiling;
 use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{Engine, Result};
 use anyhow::Context;
@@ -68,7 +69,7 @@ impl Module {
 
     fn of(engine: &Engine, obtained: Obtained) -> Result<Self> {
         let Obtained { module, image, origin } = obtained;
-        let code = LoadedModule::new(engine.runtime(), module.clone(), image, engine.reserves_memory())?;
+        let code = profiling::load(engine, module.clone(), image, engine.reserves_memory())?;
         let inner =
             Inner { engine: engine.clone(), described: module, code, origin, checked: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
@@ -280,7 +281,7 @@ impl Module {
         let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
         let compiler = Compiler { tunables, ..compiler.clone() };
         let Obtained { module, image, .. } = artifact::obtain(engine, &compiler, binary.clone())?;
-        let code = LoadedModule::new(engine.runtime(), module, image, false)?;
+        let code = profiling::load(engine, module, image, false)?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }
 }

@@ -225,7 +225,7 @@ impl CodeImage {
     }
 
     /// Addresses of the text.
-    pub(crate) fn addresses(&self) -> Range<usize> {
+    pub fn addresses(&self) -> Range<usize> {
         self.base()..self.base() + self.text.len()
     }
 }

@@ -4,6 +4,7 @@
 mod dirty;
 mod lease;
 mod map;
+mod perf_map;
 mod prefetch;
 mod signals;
 mod stack;
@@ -12,6 +13,7 @@ mod stubs;
 pub(crate) use dirty::written_pages;
 pub use lease::LeasedFile;
 pub(crate) use map::{Mapping, Protection, anonymous_file, page_size};
+pub use perf_map::append_perf_map;
 pub(crate) use prefetch::prefetch;
 pub(crate) use signals::install as install_signal_handlers;
 pub(crate) use stack::{on_stack, thread_stack_floor};
