@@ -242,6 +242,11 @@ impl<'a> CodeTables<'a> {
         self.funcs[i].contains(offset).then(|| DefinedFuncIndex::new(i))
     }
 
+    /// The place of the function whose code holds `offset`.
+    pub fn func_range_at(&self, offset: CodeOffset) -> Option<&'a FuncRange> {
+        self.func_at(offset).map(|func| &self.funcs[func.index()])
+    }
+
     /// The slots that hold references to objects in the frame of a call that returns to `offset`.
     pub fn stack_map(&self, offset: CodeOffset) -> &'a [StackSlot] {
         let found = self.stack_maps.binary_search_by_key(&offset, |row| row.offset);

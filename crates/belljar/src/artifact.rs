@@ -3,15 +3,19 @@
 //! Code is believed if its seal is right: made by this user, or by the holder of a trusted key. It is looked at, checked and
 //! run in one private copy, so that it makes no difference what happens to the file meanwhile.
 
+use crate::progress::Reporter;
 use crate::{Engine, Result};
 use anyhow::Context;
 use belljar_abi::{Image, ImageError, Part};
-use belljar_cache::{Key, SEAL_BYTES, SealError, SigningKey, TrustedBy, check, seal, seal_of};
-use belljar_compile::{BuildError, Compiler, Keep, object_file};
+use belljar_cache::{
+    BLOCK_BYTES, Key, SealError, SealedBlocks, SigningKey, TrustedBy, check, seal, seal_bytes, seal_of,
+};
+use belljar_compile::{BuildError, BuildObserver, Compiler, Keep, object_file};
 use belljar_module::{Binary, Module};
-use belljar_vm::{CodeImage, PrivateCopy};
+use belljar_vm::{CodeImage, LeasedFile, OnDemand, PrivateCopy};
 use bytes::Bytes;
 use std::fmt;
+use std::fs::File;
 use std::sync::Arc;
 
 /// Where a module's code came from.
@@ -110,7 +114,7 @@ pub(crate) struct Obtained {
 
 /// The module of a binary: out of the engine's cache if it is there, otherwise compiled, and put there.
 pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
-    let Some(cache) = engine.cache() else { return build(compiler, wasm) };
+    let Some(cache) = engine.cache() else { return build(engine, compiler, wasm) };
     let key = Key(compiler.key(&wasm));
     if let Some(entry) = cache.find(&key) {
         match PrivateCopy::read(&entry.file, entry.length)
@@ -123,15 +127,17 @@ pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Resul
             }
         }
     }
-    let obtained = build(compiler, wasm)?;
+    let obtained = build(engine, compiler, wasm)?;
     if let Err(error) = keep(engine, &obtained, key) {
         engine.note(format!("the compiled module could not be kept in the cache: {error:#}"));
     }
     Ok(obtained)
 }
 
-fn build(compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
-    let (module, image) = compiler.build(wasm.clone()).map_err(|error| match error {
+fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
+    let reporter = engine.config().compile_progress.as_ref().map(Reporter::new);
+    let observer = reporter.as_ref().map_or(&() as &dyn BuildObserver, |reporter| reporter);
+    let (module, image) = compiler.build(wasm.clone(), observer).map_err(|error| match error {
         BuildError::Module(error) => crate::module::invalid(error, &wasm, compiler.features),
         BuildError::Compile(error) => error.into(),
     })?;
@@ -167,7 +173,7 @@ fn describe(compiler: &Compiler, image: &Arc<CodeImage>, binary: Binary) -> Resu
 fn keep(engine: &Engine, obtained: &Obtained, key: Key) -> Result<()> {
     let Some(cache) = engine.cache() else { return Ok(()) };
     let image = Image::new(obtained.image.bytes())?;
-    let mut file = object_file(image, &obtained.module, key.0, Keep::Nothing, SEAL_BYTES);
+    let mut file = object_file(image, &obtained.module, key.0, Keep::Nothing, seal_bytes);
     seal(&mut file, engine.trust().user.as_ref(), None)?;
     cache.insert(&key, &file)?;
     Ok(())
@@ -187,11 +193,52 @@ pub(crate) fn serialize(
         "the module was deserialized from an artifact without its wasm, so there is none to embed"
     );
     // Without its wasm the module keeps the name that it had.
+    image.load(0..image.bytes().len())?;
     let view = Image::new(image.bytes())?;
     let key = whole.map_or(view.header().key, |wasm| engine.compiler().key(wasm));
-    let mut file = object_file(view, module, key, keep, SEAL_BYTES);
+    let mut file = object_file(view, module, key, keep, seal_bytes);
     seal(&mut file, engine.trust().user.as_ref(), options.signing_key)?;
     Ok(file)
+}
+
+/// The module of an artifact in a file.
+pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<Obtained> {
+    let length = file.metadata()?.len();
+    if length >= ON_DEMAND_BYTES
+        && let Some(obtained) = load_on_demand(engine, file)
+    {
+        return Ok(obtained);
+    }
+    deserialize(engine, PrivateCopy::read(file, length)?)
+}
+
+/// Files smaller than this are read and checked whole: that takes no longer than to prepare for less.
+const ON_DEMAND_BYTES: u64 = 1 << 20;
+
+/// The module of an artifact, of which no more is read and checked than is needed. `None` where that is not possible; why,
+/// reading all of it tells.
+fn load_on_demand(engine: &Engine, file: &File) -> Option<Obtained> {
+    let file = LeasedFile::new(file).ok()?;
+    let contents = SealedBlocks::contents_of(file.length())?;
+    let seal = file.read(contents..file.length()).ok()?;
+    let sealed = SealedBlocks::check(&seal, contents, engine.trust()).ok()?;
+    let by = sealed.trusted_by();
+    let holds = Box::new(move |index, block: &[u8]| sealed.holds(index, block));
+    let source = OnDemand::new(file, contents, BLOCK_BYTES, holds).ok()?;
+    let image = CodeImage::on_demand(source).ok()?;
+    let compiler = engine.compiler();
+    let view = Image::new(image.bytes()).ok()?;
+    if compiler.refuses(&String::from_utf8_lossy(view.part(Part::Settings))).is_some() {
+        return None;
+    }
+    let module =
+        describe(compiler, &image, Binary::from_bytes(&image.share(view.range(Part::Binary)))?).ok()?;
+    let active = module.active_data().iter().map(|data| data.index);
+    for segment in module.passive_data().chain(active) {
+        image.load_part(module.data_bytes(segment)).ok()?;
+    }
+    // What was read of the binary just now may have been zeros.
+    (!image.is_damaged()).then_some(Obtained { module, image, origin: Origin::Artifact(by) })
 }
 
 /// The module of an artifact.

@@ -1,9 +1,12 @@
 //! What an engine is made with.
 
+use crate::profiling::ProfilingStrategy;
+use crate::progress::{Progress, ProgressHook};
 use belljar_cache::{Cache, Trust};
 use belljar_compile::Tunables;
 use belljar_module::WasmFeatures;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// How an [`crate::Engine`] compiles and runs.
 ///
@@ -24,6 +27,8 @@ pub struct Config {
     pub(crate) processor: Option<String>,
     pub(crate) cache: Option<Cache>,
     pub(crate) trust: Option<Trust>,
+    pub(crate) compile_progress: Option<ProgressHook>,
+    pub(crate) profiler: ProfilingStrategy,
 }
 
 /// Bytes of native stack for guest code, unless configured: the smallest thread stacks in use (2 MiB) leave
@@ -48,6 +53,8 @@ impl Config {
             processor: None,
             cache: None,
             trust: None,
+            compile_progress: None,
+            profiler: ProfilingStrategy::None,
         }
     }
 
@@ -70,6 +77,51 @@ impl Config {
     /// is first needed), and the keys in the user's list of trusted ones.
     pub fn trust(&mut self, trust: Trust) -> &mut Self {
         self.trust = Some(trust);
+        self
+    }
+
+    /// A function to call while modules are compiled: when a stage begins, and after each function of the module; not for
+    /// modules that need not be compiled, being in the cache or an artifact. What is compiled is the same with and without it.
+    ///
+    /// For each compilation it is called by one thread at a time, [`Progress::done`] never falls, and if the compilation
+    /// succeeds, the last call is at [`crate::CompileStage::Finished`], with all done. It is called on the threads that compile:
+    /// what it does is time that compilation takes, and if it panics, so does whoever asked for the module. Default: none.
+    ///
+    /// ```
+    /// use belljar::{CompileStage, Config, Engine, Module};
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// let fractions = Arc::new(Mutex::new(Vec::new()));
+    /// let mut config = Config::new();
+    /// let told = fractions.clone();
+    /// config.compile_progress(move |progress| {
+    ///     if progress.stage == CompileStage::Compilation {
+    ///         told.lock().unwrap().push(progress.fraction());
+    ///     }
+    /// });
+    /// let engine = Engine::new(&config)?;
+    /// Module::new(&engine, "(module (func nop) (func nop))")?;
+    /// assert_eq!(*fractions.lock().unwrap(), [0.0, 0.5, 1.0]);
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn compile_progress(&mut self, tell: impl Fn(Progress) + Send + Sync + 'static) -> &mut Self {
+        self.compile_progress = Some(ProgressHook(Arc::new(tell)));
+        self
+    }
+
+    /// How a profiler gets to know the functions of guests. If it cannot be told of them, modules work all the same: see
+    /// [`crate::Engine::problems`]. Default: not at all.
+    ///
+    /// ```
+    /// use belljar::{Config, Engine, ProfilingStrategy};
+    /// let mut config = Config::new();
+    /// // Now `perf record` and `perf report` show guest functions by their names.
+    /// config.profiler(ProfilingStrategy::PerfMap);
+    /// let engine = Engine::new(&config)?;
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn profiler(&mut self, strategy: ProfilingStrategy) -> &mut Self {
+        self.profiler = strategy;
         self
     }
 

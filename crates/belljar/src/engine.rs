@@ -128,15 +128,15 @@ impl Engine {
         Trust { user, keys: keys.unwrap_or_default() }
     }
 
-    /// What went wrong, up to now, with the cache and the keys of this user, in words: nothing that keeps modules from
-    /// being compiled. Each is told once, and of many only the first.
+    /// What went wrong, up to now, with the cache, the keys of this user and what profilers are told, in words: nothing that
+    /// keeps modules from being compiled and run. Each is told once, and of many only the first.
     pub fn problems(&self) -> Vec<String> {
         std::mem::take(&mut *self.inner.problems.lock().unwrap_or_else(|e| e.into_inner()))
     }
 
     pub(crate) fn note(&self, problem: String) {
         let mut problems = self.inner.problems.lock().unwrap_or_else(|e| e.into_inner());
-        if problems.len() < PROBLEMS_KEPT {
+        if problems.len() < PROBLEMS_KEPT && !problems.contains(&problem) {
             problems.push(problem);
         }
     }

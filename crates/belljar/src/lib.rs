@@ -60,6 +60,8 @@ mod linker;
 mod memory;
 mod module;
 mod object_types;
+mod profiling;
+mod progress;
 mod refs;
 mod shared_memory;
 mod store;
@@ -75,6 +77,7 @@ pub use belljar_cache::{
     Cache, CacheConfig, CacheError, KeyError, NamedKey, PublicKey, SealError, SealInfo, SigningKey, Trust,
     TrustedBy, TrustedKeys, UserKey,
 };
+pub use belljar_compile::{CompileStage, CompileTimes};
 pub use belljar_core::Trap;
 pub use belljar_vm::GcStats;
 pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
@@ -91,6 +94,8 @@ pub use linker::{Linker, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
 pub use module::Module;
 pub use object_types::{ArrayType, Finality, StructType};
+pub use profiling::ProfilingStrategy;
+pub use progress::Progress;
 pub use refs::{
     AnyRef, ArrayRef, ArrayRefPre, EqRef, ExnRef, ExternRef, GcRef, I31, OwnedRooted, RootScope, Rooted,
     StructRef, StructRefPre,

@@ -2,6 +2,7 @@
 
 use crate::artifact::{self, ArtifactOptions, Obtained, Origin};
 use crate::artifact_info::ArtifactInfo;
+use crate::profiling;
 use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{Engine, Result};
 use anyhow::Context;
@@ -68,7 +69,7 @@ impl Module {
 
     fn of(engine: &Engine, obtained: Obtained) -> Result<Self> {
         let Obtained { module, image, origin } = obtained;
-        let code = LoadedModule::new(engine.runtime(), module.clone(), image, engine.reserves_memory())?;
+        let code = profiling::load(engine, module.clone(), image, engine.reserves_memory())?;
         let inner =
             Inner { engine: engine.clone(), described: module, code, origin, checked: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
@@ -193,8 +194,7 @@ impl Module {
     ///
     /// As there.
     pub fn deserialize_open_file(engine: &Engine, file: &File) -> Result<Self> {
-        let copy = PrivateCopy::read(file, file.metadata()?.len())?;
-        Self::of(engine, artifact::deserialize(engine, copy)?)
+        Self::of(engine, artifact::deserialize_file(engine, file)?)
     }
 
     /// Whether instantiation calls a start function.
@@ -246,14 +246,16 @@ impl Module {
         described.export(name).map(|export| shown(code.entity_type(export.entity), engine.runtime()))
     }
 
-    /// The contents of the custom sections of this name, in order.
+    /// The contents of the custom sections of this name, in order. Of a module out of an artifact's file, those that turn out
+    /// to be damaged are missing.
     pub fn custom_sections<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        let described = &self.inner.described;
+        let Inner { described, code, .. } = &*self.inner;
         described
             .custom_sections()
             .iter()
             .filter(move |(n, _)| &**n == name)
             .map(|(_, range)| described.custom_section_bytes(range))
+            .filter(|bytes| code.code_image().load_part(bytes).is_ok())
     }
 
     /// The engine that compiled it.
@@ -279,7 +281,7 @@ impl Module {
         let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
         let compiler = Compiler { tunables, ..compiler.clone() };
         let Obtained { module, image, .. } = artifact::obtain(engine, &compiler, binary.clone())?;
-        let code = LoadedModule::new(engine.runtime(), module, image, false)?;
+        let code = profiling::load(engine, module, image, false)?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }
 }

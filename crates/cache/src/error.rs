@@ -42,6 +42,11 @@ pub enum SealError {
         /// Who signed it, if anybody did.
         signer: Option<PublicKey>,
     },
+    /// Sealing was asked for over bytes of which the seal would not be as many as are left for it.
+    NoRoom {
+        /// Bytes of contents and seal.
+        bytes: usize,
+    },
     /// Sealing was asked for with neither a user's key nor a signing key.
     NoKey,
 }
@@ -52,6 +57,10 @@ impl fmt::Display for SealError {
             Self::TooShort { bytes } => write!(
                 f,
                 "not a sealed artifact: expected at least {SEAL_BYTES} bytes, found {bytes}: compile it again"
+            ),
+            Self::NoRoom { bytes } => write!(
+                f,
+                "{bytes} bytes are no artifact with room for a seal: append as many to its contents as `seal_bytes` says"
             ),
             Self::NotSealed => write!(
                 f,

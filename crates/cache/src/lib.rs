@@ -12,7 +12,7 @@
 //! ```
 //! use std::io::Read;
 //!
-//! use belljar_cache::{Cache, CacheConfig, Key, SEAL_BYTES, Trust, TrustedBy, UserKey, check, seal};
+//! use belljar_cache::{Cache, CacheConfig, Key, Trust, TrustedBy, UserKey, check, seal, seal_bytes};
 //!
 //! let home = tempfile::tempdir()?;
 //! let user = UserKey::of(&home.path().join("state"))?;
@@ -20,7 +20,7 @@
 //!
 //! // The last bytes of an artifact are left for the seal.
 //! let mut artifact = b"finished code".to_vec();
-//! artifact.resize(artifact.len() + SEAL_BYTES, 0);
+//! artifact.resize(artifact.len() + seal_bytes(artifact.len()), 0);
 //! seal(&mut artifact, Some(&user), None)?;
 //! let key = Key([7; 32]);
 //! cache.insert(&key, &artifact)?;
@@ -37,6 +37,7 @@
 //! ```
 
 mod access;
+mod blocks;
 mod dirs;
 mod error;
 mod hex;
@@ -46,6 +47,7 @@ mod random;
 mod seal;
 mod store;
 
+pub use blocks::BLOCK_BYTES;
 pub use dirs::{
     CACHE_VARIABLE, CacheChoice, NoDirectory, cache_directory, config_directory, state_directory,
 };
@@ -55,5 +57,5 @@ pub use keys::{
     Fingerprint, KeyFiles, NamedKey, PublicKey, SigningKey, TRUSTED_KEYS_FILE, Trust, TrustedKeys,
     USER_KEY_FILE, UserKey,
 };
-pub use seal::{SEAL_BYTES, SealInfo, TrustedBy, check, seal, seal_of};
+pub use seal::{SEAL_BYTES, SealInfo, SealedBlocks, TrustedBy, check, seal, seal_bytes, seal_of};
 pub use store::{Cache, CacheConfig, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Key, Stats};

@@ -1,24 +1,26 @@
 //! The seal at the end of an artifact: a digest of all before it, and who vouches for the digest.
 //!
-//! In: an artifact's bytes and the keys. Out: bytes with a seal, or who made the seal that is there. Never:
-//! says that bytes are trusted without having read every one of them.
+//! In: an artifact's bytes and the keys. Out: bytes with a seal, or who made the seal that is there; of a part of the
+//! bytes, whether it is what was sealed. Never: says that bytes are trusted without having read every one of them.
 //!
 //! ```text
-//! artifact │ … code … │ seal, the last 256 bytes, numbers in little endian                     │
+//! artifact │ contents │ digests of blocks, 32 bytes each │ the last 256 bytes, numbers in little endian │
 //!
 //! offset  bytes
 //!      0      8  magic, "belljar" and 0x1a
-//!      8      4  layout, 1
+//!      8      4  layout, 2
 //!     12      4  flags: 1 a mac is present, 2 a signature is present; at least one is
-//!     16     32  digest: BLAKE3 of everything before the seal
+//!     16     32  digest: BLAKE3 of the contents
 //!     48     32  mac: BLAKE3, keyed with the user's key, of MAC_DOMAIN and bytes 0 to 48
 //!     80     32  signer: an Ed25519 public key
 //!    112     64  signature: Ed25519, of SIGNATURE_DOMAIN and bytes 0 to 80
 //!    176     80  zero
 //! ```
 //!
-//! A part that is absent is zero. **Invariant:** a change of any byte of a sealed artifact is refused. What
-//! is before the seal is covered by the digest; flags and digest by the mac and the signature; the mac by
+//! Contents of more than one block of [`BLOCK_BYTES`] have a digest for each: those are nodes of the tree that BLAKE3 is,
+//! and the whole's digest follows from them. A part that is absent is zero. **Invariant:** a change of any byte of a sealed
+//! artifact is refused. Contents and blocks' digests are covered by the digest; flags and digest by the mac and the
+//! signature; the mac by
 //! itself if it is what gives trust, else by the signature; signer and signature by the rule that a signature
 //! that is present must be right, whoever is trusted; the rest has only one allowed value.
 //!
@@ -26,11 +28,19 @@
 //! RFC 8032, with the stricter checks of `verify_strict`, so that nobody can make a key that fits any
 //! message.
 
+use crate::blocks::{
+    BLOCK_BYTES, DIGEST_BYTES, block_digest, contents_before_digests, digests_of, whole_digest,
+};
 use crate::error::SealError;
 use crate::keys::{PublicKey, SigningKey, Trust, UserKey};
 
-/// How many bytes at an artifact's end belong to its seal.
+/// How many bytes at an artifact's end say who made it. Digests of blocks come before them: see [`seal_bytes`].
 pub const SEAL_BYTES: usize = 256;
+
+/// How many bytes a seal of contents of a length takes, digests of blocks included.
+pub fn seal_bytes(contents: usize) -> usize {
+    digests_of(contents) * DIGEST_BYTES + SEAL_BYTES
+}
 
 /// Hashing on all cores pays off from about this many bytes on. One core takes 1.3 ms for them; starting
 /// rayon's threads, for which a program that only loads code has no other use, takes 0.7 ms while the cores
@@ -39,7 +49,7 @@ const PARALLEL_BYTES: usize = 8 << 20;
 
 /// The last byte is in no text, so that no text has a seal.
 const MAGIC: [u8; 8] = *b"belljar\x1a";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HAS_MAC: u32 = 1;
 const HAS_SIGNATURE: u32 = 2;
 
@@ -60,7 +70,7 @@ pub enum TrustedBy {
 /// What a seal says, which is not to say that anybody trusts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealInfo {
-    /// BLAKE3 of everything before the seal, as `b3sum` prints it for that part.
+    /// BLAKE3 of the contents, as `b3sum` prints it for that part.
     pub digest: [u8; 32],
     /// Whether some user vouches for it. Only that user's key tells whether this is true.
     pub mac: bool,
@@ -68,7 +78,7 @@ pub struct SealInfo {
     pub signer: Option<PublicKey>,
 }
 
-/// Writes a seal over the last [`SEAL_BYTES`] bytes.
+/// Writes a seal over the last bytes: as many as [`seal_bytes`] says of what is before them.
 ///
 /// ```
 /// use belljar_cache::{SEAL_BYTES, SigningKey, Trust, TrustedBy, check, seal};
@@ -85,7 +95,8 @@ pub struct SealInfo {
 /// ```
 ///
 /// # Errors
-/// [`SealError::TooShort`] if there are fewer bytes than that; [`SealError::NoKey`] without any key.
+/// [`SealError::TooShort`] if there are fewer bytes than that; [`SealError::NoRoom`] if no contents have a seal that makes up
+/// that many; [`SealError::NoKey`] without any key.
 pub fn seal(
     artifact: &mut [u8],
     user: Option<&UserKey>,
@@ -95,9 +106,14 @@ pub fn seal(
         return Err(SealError::NoKey);
     }
     let bytes = artifact.len();
-    let Some((contents, end)) = artifact.split_last_chunk_mut::<SEAL_BYTES>() else {
+    let Some((before, end)) = artifact.split_last_chunk_mut::<SEAL_BYTES>() else {
         return Err(SealError::TooShort { bytes });
     };
+    let contents = contents_before_digests(before.len()).ok_or(SealError::NoRoom { bytes })?;
+    let (contents, digests) = before.split_at_mut(contents);
+    for (i, digest) in digests.as_chunks_mut::<DIGEST_BYTES>().0.iter_mut().enumerate() {
+        *digest = block_digest(i, block(contents, i));
+    }
     let flag = |present, flag| if present { flag } else { 0 };
     let mut seal = Seal {
         flags: flag(user.is_some(), HAS_MAC) | flag(signer.is_some(), HAS_SIGNATURE),
@@ -127,16 +143,72 @@ pub fn seal(
 /// whole, or not there.
 pub fn check(artifact: &[u8], trust: &Trust) -> Result<TrustedBy, SealError> {
     let (seal, signer) = whole_seal(artifact)?;
-    if let Some(user) = &trust.user
-        && seal.has(HAS_MAC)
-        // Comparing hashes takes the same time wherever they differ.
-        && user.mac(&seal.under_mac()) == blake3::Hash::from_bytes(seal.mac)
-    {
-        return Ok(TrustedBy::User);
+    seal.trusted_by(signer, trust)
+}
+
+/// The seal of an artifact that is trusted, with which its blocks are checked one by one, as they are needed.
+///
+/// ```
+/// use belljar_cache::{BLOCK_BYTES, SealedBlocks, Trust, TrustedBy, UserKey, seal, seal_bytes};
+///
+/// let user = UserKey::from_bytes([7; 32]);
+/// let contents = 2 * BLOCK_BYTES + 5;
+/// let mut artifact = vec![0x90; contents + seal_bytes(contents)];
+/// seal(&mut artifact, Some(&user), None)?;
+///
+/// let trust = Trust { user: Some(user), ..Trust::default() };
+/// let sealed = SealedBlocks::check(&artifact[contents..], contents, &trust)?;
+/// assert_eq!(sealed.trusted_by(), TrustedBy::User);
+/// assert!(sealed.holds(0, &artifact[..BLOCK_BYTES]));
+/// assert!(!sealed.holds(1, &[0; BLOCK_BYTES]));
+/// assert!(sealed.holds(2, &[0x90; 5]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SealedBlocks {
+    contents: usize,
+    digests: Box<[[u8; DIGEST_BYTES]]>,
+    trusted_by: TrustedBy,
+}
+
+impl SealedBlocks {
+    /// How many bytes of a sealed artifact of a length are its contents; `None` where no artifact has that length, or only
+    /// one that is a single block.
+    pub fn contents_of(artifact: usize) -> Option<usize> {
+        contents_before_digests(artifact.checked_sub(SEAL_BYTES)?).filter(|contents| *contents > BLOCK_BYTES)
     }
-    match signer {
-        Some(key) if trust.keys.contains(&key) => Ok(TrustedBy::Key(key)),
-        signer => Err(SealError::Untrusted { signer }),
+
+    /// Checks a seal, of which blocks' digests are a part, but not the `contents` bytes that it is for: those are to be
+    /// asked for with [`SealedBlocks::holds`].
+    ///
+    /// # Errors
+    /// As [`check`].
+    pub fn check(seal: &[u8], contents: usize, trust: &Trust) -> Result<Self, SealError> {
+        let Some((digests, end)) = seal.split_last_chunk::<SEAL_BYTES>() else {
+            return Err(SealError::TooShort { bytes: seal.len() });
+        };
+        let read = Seal::from_bytes(end)?;
+        let (digests, rest) = digests.as_chunks::<DIGEST_BYTES>();
+        if digests.is_empty() || !rest.is_empty() || digests.len() != digests_of(contents) {
+            return Err(SealError::Damaged);
+        }
+        if whole_digest(digests) != blake3::Hash::from_bytes(read.digest) {
+            return Err(SealError::Damaged);
+        }
+        let trusted_by = read.trusted_by(read.signer()?, trust)?;
+        Ok(Self { contents, digests: digests.into(), trusted_by })
+    }
+
+    /// Whether a block is the one that was sealed. Takes no lock and allocates nothing.
+    pub fn holds(&self, index: usize, bytes: &[u8]) -> bool {
+        let length = self.contents.saturating_sub(index * BLOCK_BYTES).min(BLOCK_BYTES);
+        bytes.len() == length
+            && self.digests.get(index).is_some_and(|digest| block_digest(index, bytes) == *digest)
+    }
+
+    /// Whose word they are trusted on.
+    pub fn trusted_by(&self) -> TrustedBy {
+        self.trusted_by
     }
 }
 
@@ -151,21 +223,19 @@ pub fn seal_of(artifact: &[u8]) -> Result<SealInfo, SealError> {
 
 /// The seal of an artifact, if the artifact is what was sealed and signed, and who signed it.
 fn whole_seal(artifact: &[u8]) -> Result<(Seal, Option<PublicKey>), SealError> {
-    let Some((contents, end)) = artifact.split_last_chunk::<SEAL_BYTES>() else {
+    let Some((before, end)) = artifact.split_last_chunk::<SEAL_BYTES>() else {
         return Err(SealError::TooShort { bytes: artifact.len() });
     };
     let seal = Seal::from_bytes(end)?;
-    if digest(contents) != blake3::Hash::from_bytes(seal.digest) {
+    let contents = contents_before_digests(before.len()).ok_or(SealError::Damaged)?;
+    let (contents, digests) = before.split_at(contents);
+    let (digests, _) = digests.as_chunks::<DIGEST_BYTES>();
+    let expected = blake3::Hash::from_bytes(seal.digest);
+    if digest(contents) != expected || (!digests.is_empty() && whole_digest(digests) != expected) {
         return Err(SealError::Damaged);
     }
-    if !seal.has(HAS_SIGNATURE) {
-        return Ok((seal, None));
-    }
-    let signer = PublicKey::from_bytes(seal.signer).map_err(|_| SealError::BadSignature)?;
-    match signer.has_signed(&seal.under_signature(), &seal.signature) {
-        true => Ok((seal, Some(signer))),
-        false => Err(SealError::BadSignature),
-    }
+    let signer = seal.signer()?;
+    Ok((seal, signer))
 }
 
 fn digest(contents: &[u8]) -> blake3::Hash {
@@ -173,6 +243,12 @@ fn digest(contents: &[u8]) -> blake3::Hash {
         return blake3::hash(contents);
     }
     blake3::Hasher::new().update_rayon(contents).finalize()
+}
+
+/// A block of contents that have it.
+fn block(contents: &[u8], index: usize) -> &[u8] {
+    let start = index * BLOCK_BYTES;
+    &contents[start..contents.len().min(start + BLOCK_BYTES)]
 }
 
 /// The parts of a seal that can differ.
@@ -245,6 +321,33 @@ impl Seal {
             return refused("its reserved bytes are not zero");
         }
         Ok(seal)
+    }
+
+    /// Who signed it, if anybody did.
+    fn signer(&self) -> Result<Option<PublicKey>, SealError> {
+        if !self.has(HAS_SIGNATURE) {
+            return Ok(None);
+        }
+        let signer = PublicKey::from_bytes(self.signer).map_err(|_| SealError::BadSignature)?;
+        match signer.has_signed(&self.under_signature(), &self.signature) {
+            true => Ok(Some(signer)),
+            false => Err(SealError::BadSignature),
+        }
+    }
+
+    /// Whose word it is trusted on, once its digest is known to be the artifact's.
+    fn trusted_by(&self, signer: Option<PublicKey>, trust: &Trust) -> Result<TrustedBy, SealError> {
+        if let Some(user) = &trust.user
+            && self.has(HAS_MAC)
+            // Comparing hashes takes the same time wherever they differ.
+            && user.mac(&self.under_mac()) == blake3::Hash::from_bytes(self.mac)
+        {
+            return Ok(TrustedBy::User);
+        }
+        match signer {
+            Some(key) if trust.keys.contains(&key) => Ok(TrustedBy::Key(key)),
+            signer => Err(SealError::Untrusted { signer }),
+        }
     }
 
     fn under_mac(&self) -> Vec<u8> {

@@ -1,8 +1,8 @@
 //! Seals: every change of a byte is refused, and only the right keys give trust.
 
 use belljar_cache::{
-    PublicKey, SEAL_BYTES, SealError, SigningKey, Trust, TrustedBy, TrustedKeys, UserKey, check, seal,
-    seal_of,
+    BLOCK_BYTES, PublicKey, SEAL_BYTES, SealError, SealedBlocks, SigningKey, Trust, TrustedBy, TrustedKeys,
+    UserKey, check, seal, seal_bytes, seal_of,
 };
 
 const CONTENTS: &[u8] = b"finished code, which must not change";
@@ -21,7 +21,7 @@ fn trusting(keys: &[&SigningKey]) -> TrustedKeys {
 
 fn sealed(contents: &[u8], user: Option<&UserKey>, signer: Option<&SigningKey>) -> Vec<u8> {
     let mut artifact = contents.to_vec();
-    artifact.resize(contents.len() + SEAL_BYTES, 0xee);
+    artifact.resize(contents.len() + seal_bytes(contents.len()), 0xee);
     seal(&mut artifact, user, signer).unwrap();
     artifact
 }
@@ -75,6 +75,86 @@ fn a_change_of_any_byte_is_refused() {
             }
             changed[at] = artifact[at];
         }
+    }
+}
+
+/// Contents of four blocks, the last of them short, and their length.
+fn several_blocks() -> (Vec<u8>, usize) {
+    let contents: Vec<u8> = (0..3 * BLOCK_BYTES + 100).map(|i| (i % 251) as u8).collect();
+    (sealed(&contents, Some(&user()), Some(&signer())), contents.len())
+}
+
+#[test]
+fn each_block_is_the_one_that_was_sealed_or_refused() {
+    let trust = Trust { user: Some(user()), ..Trust::default() };
+    let (artifact, length) = several_blocks();
+    assert_eq!(SealedBlocks::contents_of(artifact.len()), Some(length));
+    let sealed = SealedBlocks::check(&artifact[length..], length, &trust).unwrap();
+    assert_eq!(sealed.trusted_by(), TrustedBy::User);
+    let blocks: Vec<&[u8]> = artifact[..length].chunks(BLOCK_BYTES).collect();
+    for (i, block) in blocks.iter().enumerate() {
+        for (j, other) in blocks.iter().enumerate() {
+            assert_eq!(sealed.holds(i, other), i == j, "block {j} as block {i}");
+        }
+        assert!(!sealed.holds(i, &block[..block.len() - 1]));
+        let mut changed = block.to_vec();
+        for at in (0..block.len()).step_by(997) {
+            changed[at] ^= 1;
+            assert!(!sealed.holds(i, &changed), "byte {at} of block {i}");
+            changed[at] ^= 1;
+        }
+    }
+    assert!(!sealed.holds(4, &[]) && !sealed.holds(usize::MAX / BLOCK_BYTES, &[]));
+}
+
+/// 100,000 changes of a large artifact, of one byte each.
+#[test]
+fn a_change_of_a_large_artifact_is_refused() {
+    let trust = Trust { user: Some(user()), ..Trust::default() };
+    let contents: Vec<u8> = (0..100 * BLOCK_BYTES + 77).map(|i| (i % 253) as u8).collect();
+    let length = contents.len();
+    let mut artifact = sealed(&contents, Some(&user()), None);
+    let right = SealedBlocks::check(&artifact[length..], length, &trust).unwrap();
+    let mut random = 1_u64;
+    for round in 0..100_000 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let at = (random >> 33) as usize % artifact.len();
+        let change = ((random >> 20) as u8).max(1);
+        artifact[at] ^= change;
+        if at < length {
+            let block = at / BLOCK_BYTES;
+            let bytes = &artifact[block * BLOCK_BYTES..length.min((block + 1) * BLOCK_BYTES)];
+            assert!(!right.holds(block, bytes), "byte {at} changed by {change:#x}");
+        } else {
+            let found = SealedBlocks::check(&artifact[length..], length, &trust);
+            assert!(found.is_err(), "byte {at} changed by {change:#x}");
+        }
+        if round % 1000 == 0 {
+            assert!(check(&artifact, &trust).is_err(), "byte {at} changed by {change:#x}");
+        }
+        artifact[at] ^= change;
+    }
+    assert_eq!(check(&artifact, &trust), Ok(TrustedBy::User));
+}
+
+#[test]
+fn a_change_of_any_byte_of_the_blocks_digests_is_refused() {
+    let trust = Trust { user: Some(user()), keys: trusting(&[&signer()]) };
+    let (mut artifact, length) = several_blocks();
+    for at in length..artifact.len() {
+        artifact[at] ^= 0x10;
+        assert!(SealedBlocks::check(&artifact[length..], length, &trust).is_err(), "byte {at}");
+        assert!(check(&artifact, &trust).is_err(), "byte {at}");
+        artifact[at] ^= 0x10;
+    }
+    let seal = artifact.split_off(length);
+    for other in [length - 101, length + BLOCK_BYTES, 0, 5] {
+        assert_eq!(SealedBlocks::check(&seal, other, &trust).unwrap_err(), SealError::Damaged, "{other}");
+    }
+    let strangers = SealedBlocks::check(&seal, length, &Trust::default());
+    assert_eq!(strangers.unwrap_err(), SealError::Untrusted { signer: Some(signer().public()) });
+    for end in 0..seal.len() {
+        assert!(SealedBlocks::check(&seal[..end], length, &trust).is_err());
     }
 }
 
@@ -161,7 +241,7 @@ fn errors_tell_what_is_wrong() {
     };
     assert_eq!(with(0, 0), SealError::Damaged);
     assert_eq!(with(start, 0), SealError::NotSealed);
-    assert_eq!(with(start + 8, 9), SealError::UnknownVersion { found: 9, known: 1 });
+    assert_eq!(with(start + 8, 9), SealError::UnknownVersion { found: 9, known: 2 });
     assert!(matches!(with(start + 15, 1), SealError::NotCanonical { .. }));
     assert_eq!(with(start + 16, 0), SealError::Damaged);
     assert_eq!(with(start + 48, 0), SealError::Untrusted { signer: None });
@@ -179,6 +259,9 @@ fn sealing_needs_room_and_a_key() {
     let mut short = [0; SEAL_BYTES - 1];
     assert_eq!(seal(&mut short, Some(&user()), None), Err(SealError::TooShort { bytes: 255 }));
     assert_eq!(seal(&mut [0; 300], None, None), Err(SealError::NoKey));
+    let mut between = vec![0; BLOCK_BYTES + SEAL_BYTES + 1];
+    let bytes = between.len();
+    assert_eq!(seal(&mut between, Some(&user()), None), Err(SealError::NoRoom { bytes }));
 }
 
 #[test]
@@ -212,7 +295,7 @@ fn the_layout_is_as_documented() {
     use ed25519_dalek::Signer;
 
     let mut seal = b"belljar\x1a".to_vec();
-    seal.extend_from_slice(&1_u32.to_le_bytes());
+    seal.extend_from_slice(&2_u32.to_le_bytes());
     seal.extend_from_slice(&3_u32.to_le_bytes());
     seal.extend_from_slice(blake3::hash(CONTENTS).as_bytes());
     let under_mac = [b"belljar artifact seal: mac of a user\0", &seal[..]].concat();

@@ -4,7 +4,7 @@ use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::output::print;
-use crate::spinner::with_spinner;
+use crate::progress::{Meter, with_progress};
 use anyhow::{Context, Error, anyhow};
 use belljar::{ArtifactInfo, Cache};
 use belljar_cache::{Key, Stats};
@@ -85,8 +85,9 @@ fn shown(cache: &Cache, stats: &Stats) -> String {
 /// Checks all entries, removes what is damaged. Returns the exit code.
 fn verify(cache: &Cache) -> Result<u8, Failure> {
     let entries: Vec<_> = cache.entries().or_fail(ExitCode::Unreadable)?.collect();
-    let damaged = with_spinner(
+    let damaged = with_progress(
         || format!("checking {} modules", entries.len()),
+        &Meter::default(),
         || {
             entries
                 .iter()

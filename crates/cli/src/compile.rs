@@ -5,11 +5,11 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
+use crate::progress::{Meter, Reading, with_progress};
 use crate::proposals::Proposals;
-use crate::spinner::with_spinner;
 use crate::user_cache;
 use anyhow::{Context, Error};
-use belljar::{ArtifactInfo, ArtifactOptions, Config, Engine, SigningKey};
+use belljar::{ArtifactInfo, ArtifactOptions, CompileStage, Config, Engine, SigningKey};
 use clap::Args;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -83,19 +83,16 @@ impl CompileOptions {
         let mut clock = Clock::start();
         let output = self.output.clone().unwrap_or_else(|| self.file.with_extension("elf"));
         let key = self.sign.as_deref().map(SigningKey::read).transpose().or_fail(ExitCode::Unreadable)?;
-        let engine = self.engine()?;
+        let (engine, meter) = self.engine()?;
+        clock.note("preparation");
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
         if file.artifact().is_some() {
             return Err(Failure::usage(format!("{} is compiled already", self.file.display())));
         }
         clock.note("reading");
-        if self.explain {
-            // Once more than needed, to tell how long it takes.
-            file.validate(&engine)?;
-            clock.note("validation");
-        }
-        let module = with_spinner(|| file.describe_work(), || file.compile(&engine))?;
-        clock.note(if self.explain { "validation and compilation" } else { "compilation" });
+        let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
+        clock.note_stages(&meter.read());
+        clock.note("loading");
         let mut options = ArtifactOptions::new().embed_source(self.embed_source);
         if let Some(key) = &key {
             options = options.sign(key);
@@ -103,7 +100,7 @@ impl CompileOptions {
         let artifact = module.serialize_with(options);
         user_cache::tell_problems(&engine);
         let artifact = artifact.or_fail(ExitCode::CannotStart)?;
-        clock.note("sealing");
+        clock.note("assembly and sealing");
         write(&output, &artifact).or_fail(ExitCode::Unwritable)?;
         clock.note("writing");
         if self.explain {
@@ -119,7 +116,7 @@ impl CompileOptions {
         self.output.as_deref() == Some(output)
     }
 
-    fn engine(&self) -> Result<Engine, Failure> {
+    fn engine(&self) -> Result<(Engine, Meter), Failure> {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
         config.consume_fuel(self.with_fuel).epoch_interruption(self.with_timeout);
@@ -127,7 +124,8 @@ impl CompileOptions {
         if let Some(target) = &self.target {
             config.target_processor(target);
         }
-        Engine::new(&config).or_fail(ExitCode::Usage)
+        let meter = Meter::of(&mut config);
+        Ok((Engine::new(&config).or_fail(ExitCode::Usage)?, meter))
     }
 }
 
@@ -154,27 +152,56 @@ fn explain(output: &Path, clock: &Clock) -> Result<String, Failure> {
         told = told.and(line(&format!("  {name}"), ByteSize(size).to_string()));
     }
     for (phase, time) in &clock.phases {
-        told = told.and(line(phase, format!("{:.1} ms", time.as_secs_f64() * 1e3)));
+        told = told.and(line(phase, milliseconds(*time)));
     }
+    told = told.and(line("total", milliseconds(clock.last - clock.start)));
     told.or_fail(ExitCode::Bug)?;
     Ok(text)
 }
 
-/// How long each phase took.
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+/// How long each phase took. Together they are all the time from the start to the last note.
 struct Clock {
+    start: Instant,
     last: Instant,
+    /// Those whose names begin with a space are parts of the one before, summed over threads.
     phases: Vec<(&'static str, Duration)>,
 }
 
 impl Clock {
     fn start() -> Self {
-        Self { last: Instant::now(), phases: Vec::new() }
+        let now = Instant::now();
+        Self { start: now, last: now, phases: Vec::new() }
     }
 
     /// What was done since the last note.
     fn note(&mut self, phase: &'static str) {
-        let now = Instant::now();
-        self.phases.push((phase, now - self.last));
-        self.last = now;
+        self.note_until(phase, Instant::now());
+    }
+
+    fn note_until(&mut self, phase: &'static str, end: Instant) {
+        self.phases.push((phase, end - self.last));
+        self.last = end;
+    }
+
+    /// What was done up to the beginning of the last stage of a compilation.
+    fn note_stages(&mut self, reading: &Reading) {
+        for (stage, begin) in &reading.stages {
+            match stage {
+                CompileStage::Compilation => self.note_until("validation", *begin),
+                CompileStage::Linking => {
+                    self.note_until("compilation", *begin);
+                    let times = reading.times;
+                    self.phases.push(("  translation, all threads", times.translation));
+                    self.phases.push(("  optimization, all threads", times.optimization));
+                    self.phases.push(("  generation, all threads", times.generation));
+                }
+                CompileStage::Finished => self.note_until("linking", *begin),
+                _ => {}
+            }
+        }
     }
 }

@@ -81,12 +81,12 @@ pub(crate) struct Proposals {
     #[arg(long, value_name = "RELEASE")]
     wasm: Option<Release>,
 
-    /// Let modules use a feature, whatever the release: see the list of --disable
-    #[arg(long, value_name = "FEATURE", hide_possible_values = true)]
+    /// Let modules use features, whatever the release: see the list of --disable
+    #[arg(long, value_name = "FEATURE,...", value_delimiter = ',', hide_possible_values = true)]
     enable: Vec<Proposal>,
 
-    /// Refuse modules that use a feature
-    #[arg(long, value_name = "FEATURE")]
+    /// Refuse modules that use any of these features; separated by commas, or each with its own --disable
+    #[arg(long, value_name = "FEATURE,...", value_delimiter = ',')]
     disable: Vec<Proposal>,
 }
 

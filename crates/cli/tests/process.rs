@@ -70,6 +70,79 @@ fn a_larger_stack_lets_a_guest_go_deeper() {
 }
 
 #[test]
+fn phases_of_a_compilation_make_up_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = belljar();
+    command.env("XDG_STATE_HOME", dir.path()).arg("compile").arg("--explain").arg("-o");
+    let program = workspace().join("programs/markdown/markdown.wasm");
+    let output = command.arg(dir.path().join("out.elf")).arg(program).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""), "{told}");
+    let phases: Vec<(&str, f64)> = told
+        .lines()
+        .filter_map(|line| line.strip_suffix(" ms")?.rsplit_once("  "))
+        .map(|(name, time)| (name.trim_end(), time.trim().parse().unwrap()))
+        .collect();
+    let names: Vec<&str> = phases.iter().map(|(name, _)| *name).collect();
+    let expected = [
+        "preparation",
+        "reading",
+        "validation",
+        "compilation",
+        "  translation, all threads",
+        "  optimization, all threads",
+        "  generation, all threads",
+        "linking",
+        "loading",
+        "assembly and sealing",
+        "writing",
+        "total",
+    ];
+    assert_eq!(names, expected, "{told}");
+    let sum: f64 = phases.iter().filter(|(name, _)| !name.starts_with(' ')).map(|(_, time)| time).sum();
+    let total = phases.last().unwrap().1;
+    // Each is rounded to a tenth.
+    assert!((sum - 2.0 * total).abs() < 0.05 * phases.len() as f64, "{told}");
+}
+
+#[test]
+fn perf_finds_the_names_of_a_guests_functions() {
+    let program = workspace().join("programs/markdown/markdown.wasm");
+    let mut command = belljar();
+    command.args(["--perf", "map"]).arg(&program).stdout(Stdio::null()).stderr(Stdio::piped());
+    let guest = command.spawn().unwrap();
+    let map = format!("/tmp/perf-{}.map", guest.id());
+    let output = guest.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""));
+    let lines = std::fs::read_to_string(&map).unwrap();
+    std::fs::remove_file(&map).unwrap();
+    assert!(lines.lines().any(|line| line.ends_with(" markdown.wasm!put_escaped")), "{lines}");
+}
+
+#[test]
+fn a_map_that_cannot_be_written_is_a_note() {
+    let dir = tempfile::tempdir().unwrap();
+    let precious = dir.path().join("precious");
+    std::fs::write(&precious, "precious").unwrap();
+    let program = workspace().join("programs/markdown/markdown.wasm");
+    let mut command = Command::new("sh");
+    command.stdin(Stdio::null()).env("BELLJAR_CACHE", "off");
+    // The program gets the shell's number.
+    command.args(["-c", "ln -s \"$0\" /tmp/perf-$$.map && exec \"$1\" --perf map \"$2\""]);
+    let guest = command.arg(&precious).arg(env!("CARGO_BIN_EXE_belljar")).arg(program);
+    let guest = guest.stderr(Stdio::piped()).spawn().unwrap();
+    let map = format!("/tmp/perf-{}.map", guest.id());
+    let output = guest.wait_with_output().unwrap();
+    std::fs::remove_file(&map).unwrap();
+    let expected = format!(
+        "note: perf was not told the names of functions: could not write {map}: expected a regular file, found a \
+         symbolic link: remove it\n"
+    );
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), &*expected));
+    assert_eq!(std::fs::read_to_string(precious).unwrap(), "precious");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -1,6 +1,6 @@
 //! A compiler with all its settings: everything that shapes code besides the module, in one value.
 
-use crate::{CompileError, MemoryAccess, ModulePlan, Tier, Tunables};
+use crate::{BuildObserver, CompileError, CompileStage, MemoryAccess, ModulePlan, Tier, Tunables};
 use belljar_abi::ImageWriter;
 use belljar_module::{Module, ModuleError, WasmFeatures};
 use bytes::Bytes;
@@ -121,14 +121,16 @@ impl Compiler {
             .then(|| "it was made with settings that this release does not know".into())
     }
 
-    /// Validates a binary and compiles it: the module, and the image of its code.
+    /// Validates a binary and compiles it: the module, and the image of its code. The observer is told how far it is, and
+    /// has no say in what comes out.
     ///
     /// # Errors
     ///
     /// Where the binary is not valid, or exceeds what the compiler can hold.
-    pub fn build(&self, wasm: Bytes) -> Result<(Module, Vec<u8>), BuildError> {
+    pub fn build(&self, wasm: Bytes, observer: &dyn BuildObserver) -> Result<(Module, Vec<u8>), BuildError> {
+        observer.begin(CompileStage::Validation, 0);
         let module = belljar_module::validate(wasm, self.features).map_err(BuildError::Module)?;
-        let image = self.code(&module).map_err(BuildError::Compile)?;
+        let image = self.code(&module, observer).map_err(BuildError::Compile)?;
         Ok((module, image))
     }
 
@@ -137,10 +139,12 @@ impl Compiler {
     /// # Errors
     ///
     /// Where it exceeds what the compiler can hold.
-    pub fn code(&self, module: &Module) -> Result<Vec<u8>, CompileError> {
+    fn code(&self, module: &Module, observer: &dyn BuildObserver) -> Result<Vec<u8>, CompileError> {
         let plan = ModulePlan::new(module, self.tunables);
-        let artifact = crate::compile(&plan, &*self.tier)?;
-        Ok(ImageWriter::new(&artifact, &self.settings()).finish())
+        let artifact = crate::compile(&plan, &*self.tier, observer)?;
+        let image = ImageWriter::new(&artifact, &self.settings()).finish();
+        observer.begin(CompileStage::Finished, crate::link::code_bytes(module));
+        Ok(image)
     }
 }
 

@@ -22,8 +22,15 @@ pub enum Keep {
     All,
 }
 
-/// Makes a file of a module and the image of its code. Its last `seal` bytes are zero, for a seal.
-pub fn object_file(image: Image<'_>, module: &Module, key: [u8; 32], keep: Keep, seal: usize) -> Vec<u8> {
+/// Makes a file of a module and the image of its code. Its last bytes are zero, for a seal: `seal` says how many, from how
+/// many come before them.
+pub fn object_file(
+    image: Image<'_>,
+    module: &Module,
+    key: [u8; 32],
+    keep: Keep,
+    seal: impl Fn(usize) -> usize,
+) -> Vec<u8> {
     let mut writer = ImageWriter::of(image);
     writer.set_key(key);
     let images = module.memory_images();
@@ -50,7 +57,13 @@ struct File {
 const TEXT: u16 = 1;
 
 impl File {
-    fn finish(mut self, header: &ImageHeader, image: Image<'_>, module: &Module, seal: usize) -> Vec<u8> {
+    fn finish(
+        mut self,
+        header: &ImageHeader,
+        image: Image<'_>,
+        module: &Module,
+        seal: impl Fn(usize) -> usize,
+    ) -> Vec<u8> {
         self.sections.push(section(0, elf::SHT_NULL, PartRange::default()));
         for part in Part::ALL {
             self.part(*part, header.parts[*part as usize]);
@@ -68,6 +81,7 @@ impl File {
         let count = self.sections.len() + 1;
         let sections = self.bytes.len().next_multiple_of(8);
         let end = sections + count * size_of::<elf::SectionHeader64<LE>>();
+        let seal = seal(end);
         let place = PartRange { start: end as u64, length: seal as u64 };
         self.sections.push(section(seal_name, elf::SHT_PROGBITS, place));
         let headers = std::mem::take(&mut self.sections);

@@ -1,38 +1,60 @@
 //! Compiles every function of a module in parallel and puts the pieces together.
 
-use crate::{CompileError, ModulePlan, Tier};
+use crate::{BuildObserver, CompileError, CompileStage, CompileTimes, ModulePlan, Tier};
 use belljar_abi::{
     Artifact, CompiledFunction, FuncRange, HandlerRow, ReadOnlyEntry, RelocTarget, StackMapRow, TrapSite,
     write_positions,
 };
 use belljar_core::{CodeOffset, DefinedFuncIndex, Trap};
+use belljar_module::Module;
 use rayon::prelude::*;
 
-/// Compiles all of a module.
+/// Compiles all of a module, and tells `observer` how far it is.
 ///
 /// # Errors
 ///
 /// The first function, in index order, that the tier refuses.
-pub fn compile(plan: &ModulePlan<'_>, tier: &dyn Tier) -> Result<Artifact, CompileError> {
+pub fn compile(
+    plan: &ModulePlan<'_>,
+    tier: &dyn Tier,
+    observer: &dyn BuildObserver,
+) -> Result<Artifact, CompileError> {
     let count = plan.module.defined_funcs();
     let one = |i: usize| match i.checked_sub(count) {
-        None => tier.function(plan, DefinedFuncIndex::new(i)),
+        None => function(plan, tier, observer, DefinedFuncIndex::new(i)),
         Some(thunk) => tier.thunk(plan, plan.thunks[thunk]),
     };
     let all = count + plan.thunks.len();
+    let bytes = code_bytes(plan.module);
+    observer.begin(CompileStage::Compilation, bytes);
     // A thread pool costs more than a handful of small functions.
-    let pieces: Result<Vec<CompiledFunction>, CompileError> =
-        if is_small(plan) { (0..all).map(one).collect() } else { compile_in_parallel(plan, all, one) };
-    link(plan, &pieces?)
+    let pieces: Result<Vec<CompiledFunction>, CompileError> = match bytes < SERIAL_BYTES {
+        true => (0..all).map(one).collect(),
+        false => compile_in_parallel(plan, all, one),
+    };
+    let pieces = pieces?;
+    observer.begin(CompileStage::Linking, bytes);
+    link(plan, &pieces)
+}
+
+fn function(
+    plan: &ModulePlan<'_>,
+    tier: &dyn Tier,
+    observer: &dyn BuildObserver,
+    func: DefinedFuncIndex,
+) -> Result<CompiledFunction, CompileError> {
+    let mut times = CompileTimes::default();
+    let piece = tier.function(plan, func, &mut times)?;
+    observer.compiled(plan.module.body(func).len() as u64, times);
+    Ok(piece)
 }
 
 /// Bytes of bodies below which one thread is faster than starting others.
-const SERIAL_BYTES: usize = 4096;
+const SERIAL_BYTES: u64 = 4096;
 
-fn is_small(plan: &ModulePlan<'_>) -> bool {
-    let module = plan.module;
-    let bytes: usize = (0..module.defined_funcs()).map(|i| module.body(DefinedFuncIndex::new(i)).len()).sum();
-    bytes < SERIAL_BYTES
+/// Bytes of all bodies of a module.
+pub(crate) fn code_bytes(module: &Module) -> u64 {
+    (0..module.defined_funcs()).map(|i| module.body(DefinedFuncIndex::new(i)).len() as u64).sum()
 }
 
 /// Bytes of a body that takes some hundred megabytes to compile.

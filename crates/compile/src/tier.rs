@@ -1,6 +1,6 @@
 //! What a compiler must offer to be a tier.
 
-use crate::{CompileError, ModulePlan};
+use crate::{CompileError, CompileTimes, ModulePlan};
 use belljar_abi::CompiledFunction;
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
 
@@ -42,7 +42,7 @@ pub trait Tier: Send + Sync {
     /// The machine that its code is for.
     fn target(&self) -> Target;
 
-    /// Compiles one defined function.
+    /// Compiles one defined function. What it took is added to `times`.
     ///
     /// # Errors
     ///
@@ -51,6 +51,7 @@ pub trait Tier: Send + Sync {
         &self,
         plan: &ModulePlan<'_>,
         func: DefinedFuncIndex,
+        times: &mut CompileTimes,
     ) -> Result<CompiledFunction, CompileError>;
 
     /// Compiles a function with the type of an import that takes the importing instance's context and calls

@@ -77,6 +77,8 @@ traps! {
     ExpectedSharedMemory = "atomic wait on a memory that is not shared", "expected shared memory";
     /// An import that `Linker::define_unknown_imports_as_traps` filled in.
     UnknownImport = "called an import that has no definition", "unknown import";
+    /// A part of the compiled module that was read only now is not what was sealed.
+    ArtifactDamaged = "the compiled module is damaged: a part of it that is needed now is not what was sealed", "damaged";
 }
 
 impl Trap {

@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("validated in {:?}", started.elapsed());
     let started = Instant::now();
     let plan = ModulePlan::new(&module, tunables);
-    let artifact = compile(&plan, &Optimizer::new()?)?;
+    let artifact = compile(&plan, &Optimizer::new()?, &())?;
     println!(
         "compiled in {:?}: {} functions, {} bytes of text, {} bytes of positions, {} inlined positions, {} traps",
         started.elapsed(),

@@ -8,6 +8,7 @@ use crate::translate::{MARK, REFERENCE, Translated};
 use crate::trap_code;
 use crate::workspace::Workspace;
 use belljar_abi::{CompiledFunction, HandlerRow, PosRow, Reloc, SourcePos, StackMapRow, StackSlot, TrapSite};
+use belljar_compile::CompileTimes;
 use belljar_core::{CodeOffset, Trap};
 use cranelift_codegen::binemit::Reloc as MachineReloc;
 use cranelift_codegen::ir::ExternalName;
@@ -16,6 +17,7 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{
     CompiledCode, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
 };
+use std::time::Instant;
 
 /// Runs Cranelift over the function in the workspace, and the polishing passes between its halves. Code before
 /// the first positioned instruction belongs to `start`.
@@ -25,8 +27,10 @@ pub(crate) fn harvest(
     effort: Effort,
     start: SourcePos,
     translated: Translated,
+    times: &mut CompileTimes,
 ) -> Result<CompiledFunction, Failure> {
     let Workspace { context, control, registers, .. } = workspace;
+    let started = Instant::now();
     context.optimize(isa, control)?;
     if effort == Effort::Giant {
         keep_positions(context);
@@ -34,13 +38,15 @@ pub(crate) fn harvest(
         context.func.dfg.resolve_all_aliases();
         context.verify_if(isa)?;
     }
+    let optimized = Instant::now();
+    times.optimization += optimized - started;
     let stencil = isa.compile_function(&context.func, &context.domtree, registers, false, control)?;
     let code = stencil.apply_params(&context.func.params);
     let (stack_maps, stack_slots) = stack_maps(&code, translated.frame_references);
     let traps = traps(&code)?;
     let mut positions = positions(&code, start);
     place_stack_checks(&mut positions, &traps, start, code.code_buffer().len() as u32);
-    Ok(CompiledFunction {
+    let function = CompiledFunction {
         code: code.code_buffer().to_vec(),
         align: code.buffer.alignment.max(isa.function_alignment().preferred),
         relocs: relocs(&code, &context.func.params)?,
@@ -50,7 +56,9 @@ pub(crate) fn harvest(
         stack_maps,
         stack_slots,
         handlers: handlers(&code)?,
-    })
+    };
+    times.generation += optimized.elapsed();
+    Ok(function)
 }
 
 /// Cranelift names slots from the stack pointer up; stacks are walked by the frame pointer. A mark stands for all

@@ -26,7 +26,7 @@ mod tuning;
 mod workspace;
 
 use belljar_abi::CompiledFunction;
-use belljar_compile::{CompileError, ModulePlan, Target, Tier, TrampolineKind};
+use belljar_compile::{CompileError, CompileTimes, ModulePlan, Target, Tier, TrampolineKind};
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
 use failure::Failure;
 use isa::{Effort, Isas};
@@ -96,8 +96,9 @@ impl Tier for Optimizer {
         &self,
         plan: &ModulePlan<'_>,
         func: DefinedFuncIndex,
+        times: &mut CompileTimes,
     ) -> Result<CompiledFunction, CompileError> {
-        self.compile(|workspace, isas| function::function(workspace, isas, plan, func))
+        self.compile(|workspace, isas| function::function(workspace, isas, plan, func, times))
             .map_err(|f| f.in_function(plan.module.func_index(func)))
     }
 

@@ -8,7 +8,7 @@ use crate::signature::{self, ADDRESS, value_type};
 use crate::translate::Translated;
 use crate::workspace::Workspace;
 use belljar_abi::{CompiledFunction, FuncObject, SourcePos};
-use belljar_compile::{ModulePlan, TrampolineKind};
+use belljar_compile::{CompileTimes, ModulePlan, TrampolineKind};
 use belljar_core::{FuncIndex, FuncType, RawVal, ValType};
 use cranelift_codegen::ir::{
     Endianness, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName, Value,
@@ -73,7 +73,8 @@ fn build(
     let mut params = builder.block_params(entry).to_vec();
     body(&mut builder, &mut params);
     builder.finalize(isa.frontend_config());
-    harvest(workspace, isa, Effort::Full, SourcePos::NONE, Translated::default())
+    let times = &mut CompileTimes::default();
+    harvest(workspace, isa, Effort::Full, SourcePos::NONE, Translated::default(), times)
 }
 
 /// `(context, callee context, code, values)`: calls `code` with parameters from `values`, and stores the results

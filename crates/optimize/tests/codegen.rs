@@ -22,7 +22,7 @@ struct Compiled {
 impl Compiled {
     fn new(wat: &str, tunables: Tunables) -> Self {
         let module = validate(wat::parse_str(wat).unwrap().into(), FEATURES).unwrap();
-        let artifact = compile(&ModulePlan::new(&module, tunables), &Optimizer::new().unwrap()).unwrap();
+        let artifact = compile(&ModulePlan::new(&module, tunables), &Optimizer::new().unwrap(), &()).unwrap();
         Self { module, artifact }
     }
 

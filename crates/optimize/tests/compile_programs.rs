@@ -21,7 +21,7 @@ fn compiles(path: &str) {
     let Some(module) = program(path) else { return };
     let started = std::time::Instant::now();
     let plan = ModulePlan::new(&module, Tunables::default());
-    let artifact = compile(&plan, &Optimizer::new().unwrap()).unwrap();
+    let artifact = compile(&plan, &Optimizer::new().unwrap(), &()).unwrap();
     println!("{path}: {} KiB of text in {:?}", artifact.text.len() / 1024, started.elapsed());
     assert_eq!(artifact.funcs.len(), module.defined_funcs());
     assert!(

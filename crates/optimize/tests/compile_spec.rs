@@ -39,7 +39,7 @@ fn compile_all(tests: impl Iterator<Item = TestFile<'static>>, at_least: usize) 
             let Ok(module) = validate(bytes.into(), WasmFeatures::WASM2) else { continue };
             for tunables in &variants {
                 let plan = ModulePlan::new(&module, *tunables);
-                if let Err(e) = compile(&plan, &optimizer) {
+                if let Err(e) = compile(&plan, &optimizer, &()) {
                     panic!("{} with {tunables:?}: {e}", test.name());
                 }
             }

@@ -9,7 +9,7 @@ use belljar_optimize::Optimizer;
 fn compiled(wat: &str) -> Artifact {
     let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM2).unwrap();
     let artifact =
-        compile(&ModulePlan::new(&module, Tunables::default()), &Optimizer::new().unwrap()).unwrap();
+        compile(&ModulePlan::new(&module, Tunables::default()), &Optimizer::new().unwrap(), &()).unwrap();
     assert_eq!(artifact.funcs.len(), module.defined_funcs());
     artifact
 }

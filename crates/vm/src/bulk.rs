@@ -9,7 +9,6 @@ use crate::store_memory::{AnyMemory, StoreMemory};
 use anyhow::Context;
 use belljar_abi::MemoryDef;
 use belljar_core::{ByteCount, DataIndex, InstanceId, MemoryIndex, MemoryType};
-use belljar_module::MemoryImages;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -205,20 +204,17 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Fills a memory that was just made with its initial contents, if they are among these.
-    pub(crate) fn fill_from_image(&mut self, id: InstanceId, memory: MemoryIndex, images: &MemoryImages) {
+    /// Writes whole pages of initial contents to a memory that was just made.
+    pub(crate) fn fill_fresh_memory(&mut self, id: InstanceId, memory: MemoryIndex, at: u64, bytes: &[u8]) {
         let number = self.instance(id).memory(memory);
-        let memory_length = self.memories[number].memory.length();
-        for piece in images.of_memory(memory) {
-            // The last page may be longer than the memory, whose pages can be smaller; there it is zero.
-            let start = usize::try_from(piece.offset).map_or(memory_length, |at| at.min(memory_length));
-            let bytes = images.piece(piece);
-            let bytes = &bytes[..bytes.len().min(memory_length - start)];
-            match &mut self.memories[number].memory {
-                AnyMemory::Own(memory) => memory.fill_fresh(start, bytes),
-                AnyMemory::Shared(memory) => {
-                    let _fits = memory.write(start as u64, bytes);
-                }
+        let memory = &mut self.memories[number].memory;
+        // The last page may be longer than the memory, whose pages can be smaller; there it is zero.
+        let start = usize::try_from(at).map_or(memory.length(), |at| at.min(memory.length()));
+        let bytes = &bytes[..bytes.len().min(memory.length() - start)];
+        match memory {
+            AnyMemory::Own(memory) => memory.fill_fresh(start, bytes),
+            AnyMemory::Shared(memory) => {
+                let _fits = memory.write(at, bytes);
             }
         }
     }

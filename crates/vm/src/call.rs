@@ -206,6 +206,11 @@ fn call_slots<T: 'static>(
     let values = std::ptr::from_mut(slots).cast::<RawVal>();
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let ty = core.func_type(func);
+    if ty.params().is_empty() && ty.results().is_empty() && !callee.is_host {
+        // A program's entry: to compile a trampoline for it would take longer than many a program runs.
+        let func = TypedFunc::<(), ()> { store: core.id, func, narrowing: false, types: PhantomData };
+        return func.call(store, ());
+    }
     let trampoline = core.runtime.trampoline(Direction::Entry, &ty).map_err(plain)?;
     // A host function, too, is called through the stubs: the same entry, the same exit.
     let context = match callee.is_host {

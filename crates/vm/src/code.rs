@@ -1,8 +1,9 @@
 //! Memory that holds native code and its tables: private to the process, written once, then never writable again.
 
+use crate::on_demand::{Damaged, OnDemand};
 use crate::sys::{Mapping, Protection, page_size};
 use anyhow::Context;
-use belljar_abi::{CodeTables, Image, Part};
+use belljar_abi::{CodeTables, IMAGE_HEADER_START, Image, ImageHeader, Part};
 use bytes::Bytes;
 use rustix::io::Errno;
 use std::fs::File;
@@ -94,10 +95,26 @@ const LARGE: usize = 2 << 20;
 /// An image of code in memory: its text can be executed, the rest read, nothing written.
 #[derive(Debug)]
 pub struct CodeImage {
-    copy: PrivateCopy,
-    /// They lie in `copy`, and so are handed out for no longer than it lives.
+    holder: Holder,
+    /// They lie in the holder's bytes, and so are handed out for no longer than it lives.
     tables: CodeTables<'static>,
     text: Range<usize>,
+}
+
+/// What holds an image's bytes.
+#[derive(Debug)]
+enum Holder {
+    Copy(PrivateCopy),
+    OnDemand(Arc<OnDemand>),
+}
+
+impl Holder {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copy(copy) => copy,
+            Self::OnDemand(source) => source.bytes(),
+        }
+    }
 }
 
 impl CodeImage {
@@ -108,28 +125,78 @@ impl CodeImage {
     ///
     /// Where the bytes are no image for this runtime, or pages cannot be protected.
     pub fn new(mut copy: PrivateCopy) -> anyhow::Result<Arc<Self>> {
-        let image = Image::new(&copy)?;
-        let (text, pages) = (image.range(Part::Text), image.text_pages());
-        let pages = pages.start..pages.end.next_multiple_of(page_size());
-        anyhow::ensure!(
-            pages.start.is_multiple_of(page_size()),
-            "the compiled module is for a machine with smaller pages"
-        );
+        let pages = executable_pages(Image::new(&copy)?)?;
         let length = copy.mapping.length();
         copy.mapping
             .protect(0, length, Protection::Read)
             .and_then(|()| copy.mapping.protect(pages.start, pages.len(), Protection::ReadExecute))
-            .context("the machine does not let code be executed")?;
-        let tables = Image::new(&copy)?.tables();
-        // SAFETY: CODE-IMAGE: the tables lie in the mapping, which this value keeps and never changes; they leave it
-        // only with the lifetime of a borrow of it.
-        let tables = unsafe { std::mem::transmute::<CodeTables<'_>, CodeTables<'static>>(tables) };
-        Ok(Arc::new(Self { copy, tables, text }))
+            .context(NO_EXECUTION)?;
+        Self::held(Holder::Copy(copy))
     }
 
-    /// The whole image.
+    /// An image of which each block is checked before it is used. Its tables that the runtime relies on are loaded now;
+    /// those that only tell where code comes from are loaded like the text, when they are first touched.
+    ///
+    /// # Errors
+    ///
+    /// As [`CodeImage::new`], and where one of those tables is damaged.
+    pub fn on_demand(source: Arc<OnDemand>) -> anyhow::Result<Arc<Self>> {
+        source.load(0..IMAGE_HEADER_END)?;
+        let image = Image::new(source.bytes())?;
+        for part in RELIED_ON {
+            source.load(image.range(*part))?;
+        }
+        source.make_executable(executable_pages(image)?).context(NO_EXECUTION)?;
+        Self::held(Holder::OnDemand(source))
+    }
+
+    /// With the image's text executable already.
+    fn held(holder: Holder) -> anyhow::Result<Arc<Self>> {
+        let image = Image::new(holder.bytes())?;
+        let (text, tables) = (image.range(Part::Text), image.tables());
+        // SAFETY: CODE-IMAGE: the tables lie in the holder's memory, which this value keeps and never changes; they leave
+        // it only with the lifetime of a borrow of it.
+        let tables = unsafe { std::mem::transmute::<CodeTables<'_>, CodeTables<'static>>(tables) };
+        Ok(Arc::new(Self { holder, tables, text }))
+    }
+
+    /// The whole image. What was not loaded is when it is touched: see [`CodeImage::load`].
     pub fn bytes(&self) -> &[u8] {
-        &self.copy
+        self.holder.bytes()
+    }
+
+    /// Sees to it that a range of the bytes is there and right: it can be handed to the kernel, and damage is an error instead
+    /// of zeros.
+    ///
+    /// # Errors
+    ///
+    /// Where it is damaged.
+    pub fn load(&self, range: Range<usize>) -> Result<(), Damaged> {
+        match &self.holder {
+            Holder::Copy(_) => Ok(()),
+            Holder::OnDemand(source) => source.load(range),
+        }
+    }
+
+    /// The same as [`CodeImage::load`], of a part of [`CodeImage::bytes`]. Of other bytes there is nothing to load.
+    ///
+    /// # Errors
+    ///
+    /// Where it is damaged.
+    pub fn load_part(&self, part: &[u8]) -> Result<(), Damaged> {
+        let start = part.as_ptr().addr().wrapping_sub(self.bytes().as_ptr().addr());
+        match start < self.bytes().len() {
+            true => self.load(start..start + part.len()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether something that was touched turned out to be damaged, and was read as zeros.
+    pub fn is_damaged(&self) -> bool {
+        match &self.holder {
+            Holder::Copy(_) => false,
+            Holder::OnDemand(source) => source.is_damaged(),
+        }
     }
 
     /// Some of its bytes. They keep all of it in memory.
@@ -154,11 +221,39 @@ impl CodeImage {
 
     /// Address of the first byte of the text.
     pub(crate) fn base(&self) -> usize {
-        self.copy.mapping.base() + self.text.start
+        self.holder.bytes().as_ptr().addr() + self.text.start
     }
 
     /// Addresses of the text.
-    pub(crate) fn addresses(&self) -> Range<usize> {
+    pub fn addresses(&self) -> Range<usize> {
         self.base()..self.base() + self.text.len()
     }
+}
+
+const NO_EXECUTION: &str = "the machine does not let code be executed";
+
+/// Where an image's header ends.
+const IMAGE_HEADER_END: usize = IMAGE_HEADER_START + size_of::<ImageHeader>();
+
+/// Parts that the runtime believes without looking twice.
+const RELIED_ON: &[Part] = &[
+    Part::Funcs,
+    Part::Accesses,
+    Part::Traps,
+    Part::StackMaps,
+    Part::StackSlots,
+    Part::Handlers,
+    Part::Settings,
+    Part::Notes,
+];
+
+/// The pages that hold an image's text.
+fn executable_pages(image: Image<'_>) -> anyhow::Result<Range<usize>> {
+    let pages = image.text_pages();
+    let pages = pages.start..pages.end.next_multiple_of(page_size());
+    anyhow::ensure!(
+        pages.start.is_multiple_of(page_size()),
+        "the compiled module is for a machine with smaller pages"
+    );
+    Ok(pages)
 }

@@ -1,15 +1,11 @@
 //! Which code lies where in the process: read by signal handlers, written when modules come and go.
-//!
-//! Readers take no lock: they count themselves in, read one pointer, search, and count themselves out.
-//! Writers replace the whole table and free old ones when no reader is inside.
 
 use crate::code::CodeImage;
+use crate::published::Published;
 use belljar_abi::{CodeTables, StackSlot};
 use belljar_core::{CodeOffset, Trap};
 use std::ops::Range;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 /// A module's code as the table knows it.
 #[derive(Debug)]
@@ -53,27 +49,7 @@ struct Row {
 }
 
 /// Rows by ascending start.
-type Table = Vec<Row>;
-
-static CURRENT: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
-static READERS: AtomicUsize = AtomicUsize::new(0);
-/// Guards writing; holds tables that a reader may still be inside of.
-static RETIRED: Mutex<Vec<SendPtr>> = Mutex::new(Vec::new());
-
-struct SendPtr(*mut Table);
-// SAFETY: a retired table is only dropped, and `Table` is `Send`.
-unsafe impl Send for SendPtr {}
-
-/// Reads the table; no table that is current meanwhile is freed before the end.
-fn with_table<R>(read: impl FnOnce(&[Row]) -> R) -> R {
-    READERS.fetch_add(1, SeqCst);
-    let table = CURRENT.load(SeqCst);
-    // SAFETY: a table that was current after we counted ourselves in is not freed before we count
-    // ourselves out: `publish` frees only when it sees no reader after having replaced the pointer.
-    let result = read(if table.is_null() { &[] } else { unsafe { &*table } });
-    READERS.fetch_sub(1, SeqCst);
-    result
-}
+static TABLE: Published<Row> = Published::new();
 
 fn row_of(table: &[Row], pc: usize) -> Option<&Row> {
     let i = table.partition_point(|row| row.start <= pc);
@@ -81,12 +57,25 @@ fn row_of(table: &[Row], pc: usize) -> Option<&Row> {
 }
 
 fn with_row<R>(pc: usize, read: impl FnOnce(&Row) -> Option<R>) -> Option<R> {
-    with_table(|table| row_of(table, pc).and_then(read))
+    TABLE.read(|table| row_of(table, pc).and_then(read))
 }
 
 /// What a fault at this address means, if it is code of ours that may trap there. Async-signal-safe.
 pub(crate) fn trap_at(pc: usize) -> Option<Trap> {
     with_row(pc, |row| row.code.tables().trap_at(CodeOffset((pc - row.start) as u32)))
+}
+
+/// Addresses of the function that this address belongs to; `None` where it is no code of ours. Async-signal-safe.
+pub(crate) fn function_at(pc: usize) -> Option<Range<usize>> {
+    with_row(pc, |row| {
+        let func = row.code.tables().func_range_at(CodeOffset((pc - row.start) as u32))?;
+        Some(row.start + func.start.0 as usize..row.start + (func.start.0 + func.length) as usize)
+    })
+}
+
+/// Whether there is code of ours at this address. Async-signal-safe.
+pub(crate) fn is_code(pc: usize) -> bool {
+    with_row(pc, |_| Some(())).is_some()
 }
 
 /// Calls `read` with the slots that hold references to objects in the frame of a call that returns to this address.
@@ -101,7 +90,7 @@ pub(crate) fn with_stack_map(pc: usize, read: impl FnOnce(&[StackSlot])) {
 /// Calls `search` with a function that tells, for the return address of a call, the address of the call's handler and
 /// the size of the frame there.
 pub(crate) fn with_handlers<R>(search: impl FnOnce(&mut dyn FnMut(usize) -> Option<(usize, u32)>) -> R) -> R {
-    with_table(|table| {
+    TABLE.read(|table| {
         // Frames next to each other are mostly of one module.
         let mut last: Option<&Row> = None;
         search(&mut |pc| {
@@ -136,7 +125,7 @@ pub(crate) fn register(image: Arc<CodeImage>) -> Registered {
     let Range { start, end } = image.addresses();
     let code = Arc::new(LoadedCode { image, owner: std::sync::OnceLock::new() });
     let row = Row { start, end, code: code.clone() };
-    change(|table| {
+    TABLE.change(|table| {
         let at = table.partition_point(|r| r.start < row.start);
         table.insert(at, row);
     });
@@ -146,25 +135,6 @@ pub(crate) fn register(image: Arc<CodeImage>) -> Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         let start = self.0.base();
-        change(|table| table.retain(|row| row.start != start));
-    }
-}
-
-fn change(edit: impl FnOnce(&mut Table)) {
-    let mut retired = RETIRED.lock().unwrap_or_else(|e| e.into_inner());
-    let old = CURRENT.load(SeqCst);
-    // SAFETY: only writers free tables, and we hold the writers' lock.
-    let mut table = if old.is_null() { Table::new() } else { unsafe { (*old).clone() } };
-    edit(&mut table);
-    CURRENT.store(Box::into_raw(Box::new(table)), SeqCst);
-    if !old.is_null() {
-        retired.push(SendPtr(old));
-    }
-    if READERS.load(SeqCst) == 0 {
-        for table in retired.drain(..) {
-            // SAFETY: it came from `Box::into_raw`, is no longer current, and no reader was inside after
-            // it was replaced.
-            drop(unsafe { Box::from_raw(table.0) });
-        }
+        TABLE.change(|table| table.retain(|row| row.start != start));
     }
 }

@@ -7,6 +7,7 @@ use crate::host::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
 use crate::limits::ResourceLimiter;
 use crate::loaded::{LoadedModule, SharedImages};
+use crate::on_demand::Damaged;
 use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::sys::builtin_table;
@@ -15,7 +16,7 @@ use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
     ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, MemoryType,
-    TableIndex, TagId, TagIndex, TypeIndex,
+    TableIndex, TagId, TagIndex, Trap, TypeIndex,
 };
 use belljar_module::{EntityIndex, Import, Module, SegmentMode};
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub fn instantiate<T: 'static>(
     let id = builder.id;
     // Making objects asks the limiter, which `build` has.
     store.core_mut().initialize(&builder, imports).map_err(Exit::of_error)?;
+    // First, so that nobody has seen anything of an instance whose images are damaged.
+    store.core_mut().fill_memories(id, builder.images)?;
     store.core_mut().run_segments(id, builder.images)?;
     if let Some(start) = module.module().start() {
         let func = store.core().instance_func(id, start);
@@ -332,8 +335,24 @@ impl StoreCore {
         )
     }
 
-    /// Copies the active segments, in order, elements first; of those in images of memories what is not mapped. Then active
-    /// segments count as dropped.
+    /// Copies the initial contents of memories that are known and not mapped.
+    fn fill_memories(&mut self, id: InstanceId, shared: Option<&SharedImages>) -> Result<(), Exit> {
+        let module = self.instance(id).module().clone();
+        let Some(images) = module.module().known_images() else { return Ok(()) };
+        for piece in images.pieces() {
+            if shared.is_some_and(|shared| shared.mapped[piece.memory.index()].is_some()) {
+                continue;
+            }
+            let bytes = images.piece(piece);
+            let loaded = module.code_image().load_part(bytes);
+            loaded.map_err(|Damaged| Exit::of_trap(Trap::ArtifactDamaged))?;
+            self.fill_fresh_memory(id, piece.memory, piece.offset, bytes);
+        }
+        Ok(())
+    }
+
+    /// Copies the active segments that no image holds, in order, elements first. Afterwards all active segments count as
+    /// dropped.
     fn run_segments(&mut self, id: InstanceId, shared: Option<&SharedImages>) -> Result<(), Exit> {
         let module = self.instance(id).module().clone();
         let described = module.module();
@@ -349,19 +368,11 @@ impl StoreCore {
                 self.drop_elem(id, index);
             }
         }
-        let known = described.known_images();
-        for memory in described.imported_memories()..described.memories().len() {
-            if shared.is_none_or(|shared| shared.mapped[memory].is_none())
-                && let Some(images) = known
-            {
-                self.fill_from_image(id, MemoryIndex::new(memory), images);
-            }
-        }
         let others = shared.map(|shared| &*shared.other_data);
         let active = described.active_data();
         for i in 0..others.map_or(active.len(), <[_]>::len) {
             let data = &active[others.map_or(i, |others| others[i])];
-            if known.is_some_and(|images| images.holds(data)) {
+            if described.known_images().is_some_and(|images| images.holds(data)) {
                 continue;
             }
             let start = self.evaluate(id, &data.offset).map_err(Exit::of_error)?.u64();

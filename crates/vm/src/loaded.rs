@@ -22,11 +22,12 @@ pub(crate) struct SharedImages {
 }
 
 impl SharedImages {
-    fn new(module: &Module) -> Self {
+    fn new(module: &Module, code: &CodeImage) -> Self {
         let images = module.memory_images();
-        let mapped: Box<[_]> = (0..module.memories().len())
-            .map(|i| MemoryImage::of(&images, MemoryIndex::new(i)).map(Arc::new))
-            .collect();
+        // What is damaged is not mapped, but found to be damaged when it is copied.
+        let is_right = code.load_part(images.bytes()).is_ok();
+        let image = |memory| if is_right { MemoryImage::of(&images, memory).map(Arc::new) } else { None };
+        let mapped: Box<[_]> = (0..module.memories().len()).map(MemoryIndex::new).map(image).collect();
         let data = module.active_data().iter().enumerate();
         let others = data.filter(|(_, data)| mapped[data.memory.index()].is_none());
         let other_data = others.map(|(i, _)| i).collect();
@@ -136,6 +137,6 @@ impl LoadedModule {
         if !self.has_instance.swap(true, Relaxed) {
             return None;
         }
-        Some(self.images.get_or_init(|| SharedImages::new(&self.module)))
+        Some(self.images.get_or_init(|| SharedImages::new(&self.module, self.code_image())))
     }
 }

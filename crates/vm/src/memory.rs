@@ -226,7 +226,7 @@ impl LinearMemory {
         let slot = self.slot.as_mut().expect("present until drop");
         for (i, bytes) in bytes.chunks(FILL_STEP).enumerate() {
             let at = offset + i * FILL_STEP;
-            slot.mapping.populate(at, bytes.len());
+            slot.mapping.populate(at..at + bytes.len());
             let target = std::ptr::with_exposed_provenance_mut::<u8>(base + at);
             // SAFETY: the range was compared with the memory's length, up to which it is accessible (IN-BOUNDS); `bytes`
             // are no part of it, since nothing refers to its bytes (OWNED-MAPPING).

@@ -7,11 +7,13 @@
 //!
 //! ```text
 //! RawStack ── positions ──▶ FrameInfo ── DWARF, when first asked ──▶ FrameSymbol…
+//! LoadedModule ── functions ──▶ FrameInfo ──▶ lines for perf
 //! ```
 
 mod backtrace;
 mod dwarf;
 mod frame_info;
+mod perf_map;
 mod printed_name;
 mod section_reader;
 mod symbol;
@@ -19,5 +21,6 @@ mod symbol_cache;
 
 pub use backtrace::WasmBacktrace;
 pub use frame_info::FrameInfo;
+pub use perf_map::perf_map;
 pub use printed_name::PrintedName;
 pub use symbol::{FrameSymbol, symbols_at};

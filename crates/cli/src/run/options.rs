@@ -6,6 +6,7 @@ use super::preload::Preload;
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::perf::Perf;
 use crate::proposals::Proposals;
 use crate::time_span::TimeSpan;
 use clap::Args;
@@ -22,6 +23,7 @@ Examples:
   belljar run --invoke add math.wat 2 0x28         calls one function, prints 42
   belljar run --max-memory 64M --timeout 10s tool.wasm
   belljar run --threads --max-threads 8 tool.wasm  may start eight threads
+  perf record belljar run --perf map tool.wasm        and `perf report` names the guest's functions
 
 Exit codes:
   the guest's own, if it ends by itself (its low eight bits)
@@ -85,6 +87,10 @@ pub(crate) struct RunOptions {
     /// Let the module import the exports of the module in FILE, as from the module NAME
     #[arg(long, value_name = "NAME=FILE")]
     pub(super) preload: Vec<Preload>,
+
+    /// Tell perf the names of the guest's functions
+    #[arg(long, value_name = "HOW")]
+    pub(super) perf: Option<Perf>,
 
     #[command(flatten)]
     pub(super) proposals: Proposals,

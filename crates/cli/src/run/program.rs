@@ -11,7 +11,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
-use crate::spinner::with_spinner;
+use crate::progress::{Meter, with_progress};
 use crate::user_cache;
 use anyhow::{Context, Error};
 use belljar::{Config, Engine, Instance, Linker, Module, Origin, Store, UnknownImportError, Val};
@@ -162,9 +162,9 @@ impl RunOptions {
     }
 
     fn prepare(&self) -> Result<Program, Failure> {
-        let engine = self.engine()?;
+        let (engine, meter) = self.engine()?;
         let file = ModuleFile::read(self.file())?.into_binary_with_lines()?;
-        let module = compile(&engine, &file)?;
+        let module = compile(&engine, &file, &meter)?;
         let entry =
             entry::find(&module, self.invoke.as_deref()).map_err(|why| self.cannot_start(Error::msg(why)))?;
         let arguments = match &entry {
@@ -174,13 +174,13 @@ impl RunOptions {
         let mut preloads = Vec::new();
         for preload in &self.preload {
             let file = ModuleFile::read(&preload.file)?.into_binary_with_lines()?;
-            preloads.push((preload.name.clone(), compile(&engine, &file)?));
+            preloads.push((preload.name.clone(), compile(&engine, &file, &meter)?));
         }
         user_cache::tell_problems(&engine);
         Ok(Program { engine, module, entry, arguments, preloads })
     }
 
-    fn engine(&self) -> Result<Engine, Failure> {
+    fn engine(&self) -> Result<(Engine, Meter), Failure> {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
         config.consume_fuel(self.fuel.is_some()).epoch_interruption(self.timeout.is_some());
@@ -188,7 +188,11 @@ impl RunOptions {
         if let Some(ByteSize(bytes)) = self.max_stack {
             config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
-        Engine::new(&config).or_fail(ExitCode::CannotStart)
+        if let Some(perf) = self.perf {
+            perf.apply(&mut config);
+        }
+        let meter = Meter::of(&mut config);
+        Ok((Engine::new(&config).or_fail(ExitCode::CannotStart)?, meter))
     }
 
     fn arguments(&self, module: &Module, name: &str) -> Result<Vec<Val>, Failure> {
@@ -263,8 +267,8 @@ fn call(store: &mut Store<Guest>, instance: Instance, name: &str, args: &[Val]) 
     Ok(results)
 }
 
-fn compile(engine: &Engine, file: &ModuleFile) -> Result<Module, Failure> {
-    let module = with_spinner(|| file.describe_work(), || file.compile(engine))?;
+fn compile(engine: &Engine, file: &ModuleFile, meter: &Meter) -> Result<Module, Failure> {
+    let module = with_progress(|| file.describe_work(), meter, || file.compile(engine))?;
     if let Origin::CompiledAgain(why) = module.origin() {
         complain(&format!("note: {} was compiled again: {why}", file.path().display()));
     }

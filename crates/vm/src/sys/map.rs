@@ -75,15 +75,6 @@ impl Mapping {
         let _ = unsafe { rustix::mm::madvise(self.at(0, self.length), self.length, Advice::LinuxHugepage) };
     }
 
-    /// Makes the pages of a range present, which will be written: one call costs less than a fault for each. A wish: it may
-    /// be refused, and nothing but time depends on it.
-    pub(crate) fn populate(&mut self, offset: usize, length: usize) {
-        let start = offset / page_size() * page_size();
-        let length = (offset + length).next_multiple_of(page_size()) - start;
-        // SAFETY: the range is inside this mapping, which `self` owns exclusively (OWNED-MAPPING); contents stay.
-        let _ = unsafe { rustix::mm::madvise(self.at(start, length), length, Advice::LinuxPopulateWrite) };
-    }
-
     /// Address of its first byte.
     pub(crate) fn base(&self) -> usize {
         self.base
@@ -106,6 +97,47 @@ impl Mapping {
         }
         // SAFETY: the range is inside this mapping, which `self` owns exclusively (OWNED-MAPPING).
         unsafe { Ok(rustix::mm::mprotect(self.at(offset, length), length, protection.protect())?) }
+    }
+
+    /// Changes what may be done with a range that other threads may be touching.
+    ///
+    /// # Safety
+    ///
+    /// Nobody holds a reference to bytes of the range that it makes inaccessible, or takes the right to write from.
+    pub(crate) unsafe fn protect_shared(
+        &self,
+        range: Range<usize>,
+        protection: Protection,
+    ) -> io::Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let (at, length) = (self.at(range.start, range.len()), range.len());
+        // SAFETY: the range is inside this mapping; the rest is the caller's promise.
+        unsafe { Ok(rustix::mm::mprotect(at, length, protection.protect())?) }
+    }
+
+    /// Moves the pages of a range to the same place in another mapping, where they appear in one step for all threads; fresh
+    /// zero pages stay behind. Linux 5.7.
+    ///
+    /// # Safety
+    ///
+    /// Nobody holds a reference to bytes of either range.
+    pub(crate) unsafe fn move_shared(&self, to: &Mapping, range: Range<usize>) -> io::Result<()> {
+        let flags = MremapFlags::MAYMOVE | MremapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP as u32);
+        let (from, length) = (self.at(range.start, range.len()), range.len());
+        let target = to.at(range.start, length);
+        // SAFETY: both ranges are inside their mappings; the rest is the caller's promise.
+        unsafe { rustix::mm::mremap_fixed(from, length, length, flags, target)? };
+        Ok(())
+    }
+
+    /// Makes pages at once that are about to be written, instead of each on its first fault. A wish, as above.
+    pub(crate) fn populate(&self, range: Range<usize>) {
+        // SAFETY: the range is inside this mapping; contents stay.
+        let _ = unsafe {
+            rustix::mm::madvise(self.at(range.start, range.len()), range.len(), Advice::LinuxPopulateWrite)
+        };
     }
 
     /// Gives the pages of a range back: they read as when they were mapped.

@@ -5,8 +5,10 @@
 
 use crate::code_table;
 use crate::invariants::read_guest_stack;
+use crate::on_demand::{self, Access, Resolved};
 use crate::sys::stubs::{fault_address, returned_address};
 use belljar_abi::{StoreContext, activation};
+use belljar_core::Trap;
 use std::cell::UnsafeCell;
 use std::io;
 use std::mem::MaybeUninit;
@@ -64,35 +66,82 @@ fn install_one(i: usize, signal: libc::c_int) -> Result<(), i32> {
 unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes pointers to structures of these types, ours until we return.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
-    if !take_as_trap(signal, info, context) {
+    let handled = match load_on_demand(signal, info, context) {
+        Resolved::Loaded => true,
+        Resolved::Refused => {
+            redirect(Trap::ArtifactDamaged, 0, context);
+            true
+        }
+        Resolved::NotOurs => take_as_trap(signal, info, context),
+    };
+    if !handled {
         // SAFETY: same signal, same arguments.
         unsafe { pass_on(signal, info, context) };
     }
 }
 
+/// If the instruction needs something that is loaded where it is first touched: loads that.
+fn load_on_demand(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) -> Resolved {
+    let is_raised = signal == libc::SIGSEGV && info.si_code > 0;
+    if !is_raised {
+        return Resolved::NotOurs;
+    }
+    let registers = &mut context.uc_mcontext.gregs;
+    let pc = registers[libc::REG_RIP as usize] as usize;
+    let sp = registers[libc::REG_RSP as usize] as usize;
+    // The processor's error code of a page fault.
+    let access = match registers[libc::REG_ERR as usize] {
+        code if code & 0x10 != 0 => Access::Execute,
+        code if code & 2 != 0 => Access::Write,
+        _ => Access::Read,
+    };
+    // SAFETY: the kernel fills in the address of this signal when it is raised.
+    let address = unsafe { info.si_addr() }.addr();
+    let resolved = on_demand::load_at(address, access, pc, sp);
+    if resolved == Resolved::Refused && access == Access::Execute {
+        // The function's first two instructions, which make its frame, in their stead: then the stack can be walked.
+        let frame = sp - size_of::<usize>();
+        // SAFETY: GUEST-FRAMES: guest code was about to begin a function, so that below `sp` the stack is free.
+        unsafe {
+            std::ptr::with_exposed_provenance_mut::<usize>(frame)
+                .write(registers[libc::REG_RBP as usize] as usize);
+        }
+        registers[libc::REG_RBP as usize] = frame as i64;
+        registers[libc::REG_RSP as usize] = frame as i64;
+    }
+    resolved
+}
+
 /// If a guest's instruction faulted: notes what happened in its store and redirects the thread to the
 /// `fault` stub.
 fn take_as_trap(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) -> bool {
-    let registers = &mut context.uc_mcontext.gregs;
-    let pc = registers[libc::REG_RIP as usize] as usize;
+    let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
     let Some(trap) = code_table::trap_at(pc) else { return false };
+    let is_fault = signal == libc::SIGSEGV || signal == libc::SIGBUS;
+    // SAFETY: the kernel fills in the address of these signals.
+    let address = if is_fault { unsafe { info.si_addr() }.addr() } else { 0 };
+    redirect(trap, address, context);
+    true
+}
+
+/// Notes a trap of the guest's instruction in its store, and has the thread go on in the `fault` stub.
+fn redirect(trap: Trap, address: usize, context: &mut libc::ucontext_t) {
+    let registers = &mut context.uc_mcontext.gregs;
     let fp = registers[libc::REG_RBP as usize] as usize;
     let store = store_context_of(fp);
-    // SAFETY: `pc` is guest code (GUEST-FRAMES), so this thread runs an activation of that store and the
+    // SAFETY: the instruction is guest code (GUEST-FRAMES), so this thread runs an activation of that store and the
     // context is alive; this thread alone writes it (STORE-EXCLUSIVE).
     unsafe {
-        (*store).trap_pc = pc;
+        (*store).trap_pc = registers[libc::REG_RIP as usize] as usize;
         (*store).trap_fp = fp;
         (*store).trap_code = u64::from(trap.code());
-        let is_fault = signal == libc::SIGSEGV || signal == libc::SIGBUS;
-        (*store).trap_address = if is_fault { info.si_addr().addr() } else { 0 };
+        (*store).trap_address = address;
     }
     // Below the frame of the guest function there is nothing it still needs.
     let sp = (registers[libc::REG_RSP as usize] as usize - 128) & !15;
     registers[libc::REG_RSP as usize] = sp as i64;
     registers[libc::REG_RDI as usize] = store.expose_provenance() as i64;
     registers[libc::REG_RIP as usize] = fault_address() as i64;
-    true
 }
 
 /// The store whose activation the guest frame at `fp` belongs to: walks to the entry stub's frame.

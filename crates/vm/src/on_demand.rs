@@ -1,0 +1,532 @@
+//! Bytes of a file that are read and checked where they are first touched, and never change after that.
+//!
+//! In: a file under a lease, and a function that knows for each block of it whether it is right. Out: memory that holds
+//! the file's bytes for whoever reads or executes them. Never: lets anybody see a byte of a block that was not checked as
+//! a whole, in memory that no file can change; keeps the file for longer than [`KEPT`].
+//!
+//! A block goes from the file to `stage`, is checked there, loses write access, and is moved by the kernel in one step to
+//! where it is used: all other threads see nothing of it, or all of it. A fault of any thread on a block that is missing ends
+//! up in [`load_at`]. What is not what it should be reads as zeros and is never executed.
+//!
+//! While blocks are missing, whoever opens the file for writing waits. A thread, the keeper, sees that and reads the rest;
+//! it does so after [`KEPT`] in any case, since a process that is frozen meanwhile cannot answer, and loses the lease after
+//! 45 seconds: what it finds afterwards is checked all the same.
+
+use crate::code_table;
+use crate::published::Published;
+use crate::sys::{LeasedFile, Mapping, Protection, install_signal_handlers, on_stack, page_size};
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+/// How long a file is kept, and whoever wants to write to it made to wait for a moment.
+const KEPT: Duration = Duration::from_secs(1);
+
+/// How often the keeper looks whether somebody waits.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Blocks that are moved to their place at once, at most: so long others may have to wait for one of them.
+const RUN: usize = 16;
+
+/// Says whether the bytes of a block, named by its index, are right. It is called in signal handlers: it takes no lock and
+/// allocates nothing.
+pub type BlockCheck = Box<dyn Fn(usize, &[u8]) -> bool + Send + Sync>;
+
+/// Bytes of a file that are read where they are first touched.
+pub struct OnDemand {
+    place: Mapping,
+    stage: Mapping,
+    file: LeasedFile,
+    length: usize,
+    block: usize,
+    holds: BlockCheck,
+    states: Box<[AtomicU8]>,
+    /// Pages of `place` whose bytes are executed.
+    text: [AtomicUsize; 2],
+    is_damaged: AtomicBool,
+}
+
+/// States of a block.
+const MISSING: u8 = 0;
+const LOADING: u8 = 1;
+const LOADED: u8 = 2;
+/// It reads as zeros.
+const REFUSED: u8 = 3;
+
+/// The error of a block that cannot be read, or is not what it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Damaged;
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        belljar_core::Trap::ArtifactDamaged.fmt(f)
+    }
+}
+
+impl std::error::Error for Damaged {}
+
+impl fmt::Debug for OnDemand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let loaded = self.states.iter().filter(|state| state.load(Relaxed) == LOADED).count();
+        write!(f, "OnDemand({} bytes, {loaded} of {} blocks)", self.length, self.states.len())
+    }
+}
+
+impl OnDemand {
+    /// The first `length` bytes of a file, in blocks of a size that is a multiple of that of pages.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no address space for them.
+    pub fn new(file: LeasedFile, length: usize, block: usize, holds: BlockCheck) -> io::Result<Arc<Self>> {
+        if !block.is_multiple_of(page_size()) || length > file.length() || length == 0 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        install_signal_handlers()?;
+        let room = length.next_multiple_of(page_size());
+        let source = Arc::new(Self {
+            place: Mapping::new(room, Protection::None)?,
+            stage: Mapping::new(room, Protection::ReadWrite)?,
+            file,
+            length,
+            block,
+            holds,
+            states: (0..length.div_ceil(block)).map(|_| AtomicU8::new(MISSING)).collect(),
+            text: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            is_damaged: AtomicBool::new(false),
+        });
+        let start = source.place.base();
+        let row = Row { start, end: start + room, address: Arc::as_ptr(&source).expose_provenance() };
+        TABLE.change(|table| {
+            let at = table.partition_point(|row| row.start < start);
+            table.insert(at, row);
+        });
+        keep(&source);
+        Ok(source)
+    }
+
+    /// All bytes, wherever they are. Those of blocks that turn out to be damaged read as zeros.
+    pub fn bytes(&self) -> &[u8] {
+        let base = std::ptr::with_exposed_provenance::<u8>(self.place.base());
+        // SAFETY: ON-DEMAND: the first touch of a page makes it readable, and no byte that was read changes afterwards.
+        unsafe { std::slice::from_raw_parts(base, self.length) }
+    }
+
+    /// Loads the blocks that hold a range.
+    ///
+    /// # Errors
+    ///
+    /// Where one of them is damaged, or cannot be read.
+    pub fn load(&self, range: Range<usize>) -> Result<(), Damaged> {
+        let range = range.start..range.end.min(self.length);
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.load_blocks(range.start / self.block..range.end.div_ceil(self.block))
+    }
+
+    /// Whether a block was found damaged, and reads as zeros.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Acquire)
+    }
+
+    /// Loads all that is missing, and gives the file back.
+    pub fn complete(&self) {
+        let _ = self.load_blocks(0..self.states.len());
+        self.file.close();
+    }
+
+    /// Lets the bytes of some pages be executed. Once, before anybody executes them.
+    pub(crate) fn make_executable(&self, pages: Range<usize>) -> io::Result<()> {
+        self.text[0].store(pages.start, Relaxed);
+        self.text[1].store(pages.end, Release);
+        for i in pages.start / self.block..pages.end.div_ceil(self.block).min(self.states.len()) {
+            // One that is being loaded may have been protected before the text was known.
+            while self.states[i].load(Acquire) == LOADING {
+                std::thread::yield_now();
+            }
+            if self.states[i].load(Acquire) == LOADED {
+                self.seal(&self.place, self.pages(i..i + 1))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Address of the first byte.
+    pub(crate) fn base(&self) -> usize {
+        self.place.base()
+    }
+
+    fn text(&self) -> Range<usize> {
+        let end = self.text[1].load(Acquire);
+        self.text[0].load(Relaxed)..end
+    }
+
+    /// The pages of some blocks.
+    fn pages(&self, blocks: Range<usize>) -> Range<usize> {
+        blocks.start * self.block..(blocks.end * self.block).min(self.place.length())
+    }
+
+    /// Async-signal-safe. An error if one of the blocks is damaged; the others are loaded all the same.
+    fn load_blocks(&self, blocks: Range<usize>) -> Result<(), Damaged> {
+        let take = |i: usize| self.states[i].compare_exchange(MISSING, LOADING, Acquire, Acquire).is_ok();
+        let mut at = blocks.start;
+        while at < blocks.end {
+            let end = (at..blocks.end.min(at + RUN)).find(|i| !take(*i)).unwrap_or(blocks.end.min(at + RUN));
+            self.load_taken(at..end);
+            at = end.max(at + 1);
+        }
+        let mut result = Ok(());
+        for i in blocks {
+            // Another thread has it in a moment.
+            while self.states[i].load(Acquire) == LOADING {
+                rustix::thread::sched_yield();
+            }
+            if self.states[i].load(Acquire) == REFUSED {
+                result = Err(Damaged);
+            }
+        }
+        result
+    }
+
+    /// Brings blocks to their place that the caller has taken.
+    fn load_taken(&self, blocks: Range<usize>) {
+        let mut first = blocks.start;
+        for i in blocks.clone() {
+            if self.fetch(i).is_err() {
+                self.publish(first..i);
+                self.refuse(i..i + 1);
+                first = i + 1;
+            }
+        }
+        self.publish(first..blocks.end);
+    }
+
+    /// Reads a block into the stage.
+    fn fetch(&self, i: usize) -> Result<(), Damaged> {
+        let pages = self.pages(i..i + 1);
+        let length = pages.len().min(self.length - pages.start);
+        let at = std::ptr::with_exposed_provenance_mut::<u8>(self.stage.base() + pages.start);
+        self.stage.populate(pages.clone());
+        // SAFETY: ON-DEMAND: this part of the stage is used by the one thread that has taken the block.
+        let staged = unsafe { std::slice::from_raw_parts_mut(at, length) };
+        self.file.read_into(pages.start, staged).map_err(|_| Damaged)?;
+        if (self.holds)(i, staged) { Ok(()) } else { Err(Damaged) }
+    }
+
+    /// Lets everybody see blocks that are right, in the stage.
+    fn publish(&self, blocks: Range<usize>) {
+        if blocks.is_empty() {
+            return;
+        }
+        let pages = self.pages(blocks.clone());
+        let moved = self.seal(&self.stage, pages.clone()).and_then(|()| {
+            // SAFETY: ON-DEMAND: nobody has seen the blocks at their place yet, and nobody uses them in the stage.
+            unsafe { self.stage.move_shared(&self.place, pages) }
+        });
+        match moved {
+            Ok(()) => self.states[blocks].iter().for_each(|state| state.store(LOADED, Release)),
+            Err(_) => self.refuse(blocks),
+        }
+    }
+
+    /// Lets blocks that are not right be read as zeros.
+    fn refuse(&self, blocks: Range<usize>) {
+        self.is_damaged.store(true, Release);
+        self.blank(self.pages(blocks.clone()));
+        self.states[blocks].iter().for_each(|state| state.store(REFUSED, Release));
+    }
+
+    /// Takes the right to write to a block's pages, and gives that to execute those of the text.
+    fn seal(&self, mapping: &Mapping, pages: Range<usize>) -> io::Result<()> {
+        let [before, text, after] = self.around_text(pages);
+        // SAFETY: ON-DEMAND: all bytes stay readable, and whoever wrote some of them is done.
+        unsafe {
+            mapping.protect_shared(before, Protection::Read)?;
+            mapping.protect_shared(text, Protection::ReadExecute)?;
+            mapping.protect_shared(after, Protection::Read)
+        }
+    }
+
+    /// Lets a block's pages be read as zeros. Those of the text stay inaccessible: zeros are instructions as well.
+    fn blank(&self, pages: Range<usize>) {
+        let [before, _, after] = self.around_text(pages);
+        for pages in [before, after] {
+            // SAFETY: they were inaccessible, so nobody has a use for their bytes yet. Where this fails, they stay so, and
+            // the process ends if somebody needs them.
+            let _ = unsafe { self.place.protect_shared(pages, Protection::Read) };
+        }
+    }
+
+    /// Some pages, in three parts: those of the text are in the middle.
+    fn around_text(&self, pages: Range<usize>) -> [Range<usize>; 3] {
+        let text = self.text();
+        let (start, end) = (text.start.clamp(pages.start, pages.end), text.end.clamp(pages.start, pages.end));
+        [pages.start..start, start..end, end..pages.end]
+    }
+}
+
+impl Drop for OnDemand {
+    fn drop(&mut self) {
+        let start = self.place.base();
+        TABLE.change(|table| table.retain(|row| row.start != start));
+    }
+}
+
+/// Addresses of bytes that are loaded on demand.
+#[derive(Clone)]
+struct Row {
+    start: usize,
+    end: usize,
+    /// Address of the [`OnDemand`]. It lives while anybody can touch its bytes, and takes its row away before it goes.
+    address: usize,
+}
+
+/// Rows by ascending start.
+static TABLE: Published<Row> = Published::new();
+
+/// What an instruction that faulted was about to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    Read,
+    Write,
+    Execute,
+}
+
+/// What became of a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Resolved {
+    /// The instruction can go on.
+    Loaded,
+    /// Guest code needs a block that is damaged.
+    Refused,
+    /// It has nothing to do with bytes loaded on demand.
+    NotOurs,
+}
+
+/// Loads what an instruction at `pc` faulted for at an address, on the stack of the code that it interrupted. All signals
+/// are blocked. Async-signal-safe.
+pub(crate) fn load_at(address: usize, access: Access, pc: usize, sp: usize) -> Resolved {
+    TABLE.read(|table| {
+        let i = table.partition_point(|row| row.start <= address);
+        let Some(row) = i.checked_sub(1).map(|i| &table[i]).filter(|row| address < row.end) else {
+            return Resolved::NotOurs;
+        };
+        // SAFETY: ON-DEMAND: whoever touches the bytes keeps the value alive.
+        let source = unsafe { &*std::ptr::with_exposed_provenance::<OnDemand>(row.address) };
+        source.load_fault(address - row.start, access, pc, sp)
+    })
+}
+
+impl OnDemand {
+    fn load_fault(&self, offset: usize, access: Access, pc: usize, sp: usize) -> Resolved {
+        let mut wanted = offset..offset + 1;
+        match access {
+            Access::Write => return Resolved::NotOurs,
+            Access::Execute if !self.text().contains(&offset) => return Resolved::NotOurs,
+            // Guest code comes upon missing code at functions' first instructions only, where its stack is known.
+            Access::Execute => {
+                if let Some(function) = code_table::function_at(pc) {
+                    wanted = function.start - self.base()..function.end - self.base();
+                }
+            }
+            Access::Read => {}
+        }
+        let mut loaded = Ok(());
+        // The signal stack is too small for what this takes.
+        // SAFETY: code that touches memory in the middle of a function has left room for the host (`HOST_RESERVE`), or is
+        // the host; loading does not unwind.
+        unsafe { on_stack(sp, &mut || loaded = self.load(wanted.clone())) };
+        match (loaded, access) {
+            (Ok(()), _) => Resolved::Loaded,
+            (Err(Damaged), _) if code_table::is_code(pc) => Resolved::Refused,
+            (Err(Damaged), _) if self.text().contains(&offset) => Resolved::NotOurs,
+            (Err(Damaged), _) => Resolved::Loaded,
+        }
+    }
+}
+
+/// Files that are kept, with the time when that began.
+static KEEPER: Mutex<Keeper> = Mutex::new(Keeper { kept: Vec::new(), is_running: false });
+
+struct Keeper {
+    kept: Vec<(Instant, Weak<OnDemand>)>,
+    is_running: bool,
+}
+
+/// Has the keeper see to it that a file is not kept for long.
+fn keep(source: &Arc<OnDemand>) {
+    let mut keeper = KEEPER.lock().unwrap_or_else(|e| e.into_inner());
+    if !keeper.is_running {
+        let thread = std::thread::Builder::new().name("belljar-keeper".into()).stack_size(128 << 10);
+        keeper.is_running = thread.spawn(run_keeper).is_ok();
+    }
+    if keeper.is_running {
+        keeper.kept.push((Instant::now(), Arc::downgrade(source)));
+    } else {
+        drop(keeper);
+        source.complete();
+    }
+}
+
+fn run_keeper() {
+    loop {
+        std::thread::sleep(LOOK);
+        let kept = {
+            let mut keeper = KEEPER.lock().unwrap_or_else(|e| e.into_inner());
+            if keeper.kept.is_empty() {
+                keeper.is_running = false;
+                return;
+            }
+            std::mem::take(&mut keeper.kept)
+        };
+        let mut left = Vec::new();
+        for (since, source) in kept {
+            let Some(strong) = source.upgrade() else { continue };
+            if since.elapsed() >= KEPT || strong.file.is_wanted() {
+                strong.complete();
+            } else {
+                left.push((since, source));
+            }
+        }
+        KEEPER.lock().unwrap_or_else(|e| e.into_inner()).kept.append(&mut left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{File, OpenOptions};
+    use std::io::Write;
+    use std::os::unix::fs::FileExt;
+
+    const BLOCK: usize = 16 << 10;
+    const LENGTH: usize = 9 * BLOCK + 100;
+
+    fn contents() -> Vec<u8> {
+        (0..LENGTH).map(|i| (i / 3 + i / BLOCK) as u8).collect()
+    }
+
+    fn file_of(contents: &[u8]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(contents).unwrap();
+        file
+    }
+
+    /// The file on demand, unless this machine gives no leases.
+    fn on_demand(path: &std::path::Path, expected: Vec<u8>) -> Option<Arc<OnDemand>> {
+        let file = match LeasedFile::new(&File::open(path).unwrap()) {
+            Ok(file) => file,
+            Err(error) => {
+                println!("skipped: no lease on a file in the directory for temporary files: {error}");
+                return None;
+            }
+        };
+        let holds = move |i: usize, block: &[u8]| expected.chunks(BLOCK).nth(i) == Some(block);
+        Some(OnDemand::new(file, LENGTH, BLOCK, Box::new(holds)).unwrap())
+    }
+
+    fn loaded(source: &OnDemand) -> usize {
+        source.states.iter().filter(|state| state.load(Relaxed) == LOADED).count()
+    }
+
+    #[test]
+    fn a_block_is_loaded_when_it_is_touched() {
+        let path = file_of(&contents()).into_temp_path();
+        let Some(source) = on_demand(&path, contents()) else { return };
+        assert_eq!(source.bytes()[4 * BLOCK + 7], contents()[4 * BLOCK + 7]);
+        // The keeper is done after a second, should this thread have to wait for so long.
+        assert!([1, 10].contains(&loaded(&source)));
+        assert_eq!(source.load(BLOCK - 1..BLOCK + 1), Ok(()));
+        assert!([3, 10].contains(&loaded(&source)));
+        assert!(source.bytes() == contents());
+        assert_eq!(source.load(LENGTH - 1..LENGTH + 1000), Ok(()));
+    }
+
+    #[test]
+    fn many_threads_see_the_same() {
+        let path = file_of(&contents()).into_temp_path();
+        for _ in 0..20 {
+            let Some(source) = on_demand(&path, contents()) else { return };
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| assert!(source.bytes() == contents()));
+                }
+                scope.spawn(|| source.complete());
+            });
+        }
+    }
+
+    #[test]
+    fn who_writes_to_the_file_changes_nothing() {
+        type Change = fn(&std::path::Path);
+        let changes: [Change; 4] = [
+            |path| OpenOptions::new().write(true).open(path).unwrap().write_all_at(&[7; LENGTH], 0).unwrap(),
+            |path| drop(File::create(path).unwrap()),
+            |path| {
+                OpenOptions::new().append(true).open(path).unwrap().set_len(10).unwrap();
+            },
+            |path| std::fs::remove_file(path).unwrap(),
+        ];
+        for change in changes {
+            let path = file_of(&contents()).into_temp_path();
+            let Some(source) = on_demand(&path, contents()) else { return };
+            assert_eq!(source.bytes()[0], contents()[0]);
+            change(&path);
+            assert!(source.bytes() == contents());
+            assert!(!source.is_damaged());
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_reads_as_zeros_and_is_told() {
+        let mut damaged = contents();
+        damaged[5 * BLOCK + 3] ^= 1;
+        let path = file_of(&damaged).into_temp_path();
+        let Some(source) = on_demand(&path, contents()) else { return };
+        assert_eq!(source.load(4 * BLOCK..5 * BLOCK), Ok(()));
+        assert!(!source.is_damaged() || loaded(&source) == 9);
+        assert_eq!(source.bytes()[5 * BLOCK..6 * BLOCK], [0; BLOCK]);
+        assert!(source.is_damaged());
+        assert_eq!(source.load(0..LENGTH), Err(Damaged));
+        assert_eq!(source.load(6 * BLOCK..LENGTH), Ok(()));
+        assert_eq!(source.bytes()[6 * BLOCK..], contents()[6 * BLOCK..]);
+    }
+
+    #[test]
+    fn code_is_loaded_when_it_is_executed() {
+        let mut code = contents();
+        // mov eax, 42; ret
+        code[3 * BLOCK + 16..][..6].copy_from_slice(&[0xb8, 42, 0, 0, 0, 0xc3]);
+        let path = file_of(&code).into_temp_path();
+        let Some(source) = on_demand(&path, code.clone()) else { return };
+        source.make_executable(BLOCK..4 * BLOCK).unwrap();
+        let at = std::ptr::with_exposed_provenance::<()>(source.base() + 3 * BLOCK + 16);
+        // SAFETY: these bytes are a function of this type.
+        let function = unsafe { std::mem::transmute::<*const (), extern "C" fn() -> u32>(at) };
+        assert_eq!(function(), 42);
+        assert!(source.bytes() == code);
+    }
+
+    #[test]
+    fn the_file_is_free_once_nobody_needs_it() {
+        let path = file_of(&contents()).into_temp_path();
+        let Some(source) = on_demand(&path, contents()) else { return };
+        drop(source);
+        let begin = Instant::now();
+        File::create(&path).unwrap();
+        // Whoever loses a lease has 45 seconds.
+        assert!(begin.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_not_leased() {
+        let file = file_of(&contents());
+        assert!(LeasedFile::new(&File::open(file.path()).unwrap()).is_err());
+        assert!(LeasedFile::new(&File::open("/").unwrap()).is_err());
+    }
+}
