@@ -1,6 +1,7 @@
 //! The bytes of a module's binary, or those of its parts that were kept.
 
 use bytes::Bytes;
+use std::iter::once;
 use std::ops::Range;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::U64;
@@ -100,7 +101,7 @@ impl Binary {
             let (mut at, end) = (*start, start + bytes.len());
             let first = left_out.partition_point(|range| range.end <= at);
             let inside = left_out[first..].iter().take_while(|range| range.start < end);
-            for range in inside.cloned().chain([end..end]) {
+            for range in inside.cloned().chain(once(end..end)) {
                 if at < range.start {
                     parts.push((at, bytes.slice(at - start..range.start - start)));
                 }
@@ -115,12 +116,14 @@ impl Binary {
 mod tests {
     use super::*;
 
+    const HOLE: [Range<usize>; 2] = [4..7, 7..7];
+
     #[test]
     fn what_is_left_out_is_missing() {
         let whole = Binary::new(Bytes::from_static(b"0123456789"));
         assert_eq!(whole.get(2..5), Some(&b"234"[..]));
         assert_eq!(whole.get(2..11), None);
-        let holed = whole.without(&[4..7]);
+        let holed = whole.without(&HOLE);
         assert!(holed.whole().is_none() && holed.length() == 10);
         assert_eq!(holed.get(0..4), Some(&b"0123"[..]));
         assert_eq!(holed.get(7..10).unwrap(), b"789");
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_binary_is_kept_as_bytes() {
-        let holed = Binary::new(Bytes::from_static(b"0123456789")).without(&[4..7]);
+        let holed = Binary::new(Bytes::from_static(b"0123456789")).without(&HOLE);
         let bytes = Bytes::from(holed.to_bytes());
         let again = Binary::from_bytes(&bytes).unwrap();
         assert_eq!((again.parts(), again.length()), (holed.parts(), holed.length()));

@@ -10,6 +10,7 @@ use belljar_core::{
     GlobalType, HeapType, MemoryIndex, MemoryType, SubType, TableIndex, TableType, TagIndex, TagType,
     TypeIndex, TypeRef, WasmPc,
 };
+use std::iter::once;
 use std::ops::Range;
 use std::sync::OnceLock;
 use wasmparser::{BinaryReader, FunctionBody};
@@ -335,7 +336,7 @@ impl Module {
             let mut kept: Vec<_> = active.chain(passive).collect();
             kept.sort_unstable_by_key(|range| range.start);
             let mut start = self.data_section.start;
-            for range in kept.into_iter().chain([self.data_section.end..0]) {
+            for range in kept.into_iter().chain(once(self.data_section.end..0)) {
                 if range.start.saturating_sub(start) >= GAP_MINIMUM {
                     left_out.push(start..range.start);
                 }
