@@ -416,7 +416,10 @@ fn is_consistent(m: &Module) -> bool {
         && m.table_uses.len() == m.tables.len()
         && m.canonical_types.len() == m.types.len()
         && m.canonical_types.iter().all(|ty| ty.index() < m.types.len())
-        && m.funcs.iter().all(|ty| is_func(ty.get()))
+        && match (0..m.types.len() as u32).all(is_func) {
+            true => all_below(&m.funcs, m.types.len()),
+            false => m.funcs.iter().all(|ty| is_func(ty.get())),
+        }
         && m.tags.iter().all(|ty| is_func(ty.0))
         && m.exports.iter().all(|export| entity_is_there(export.entity))
         && m.escaping.is_sorted_by(|a, b| a.get() < b.get())
@@ -430,6 +433,11 @@ fn is_consistent(m: &Module) -> bool {
         && m.passive_data.last().is_none_or(|last| last.index.get() < m.data_count)
         && m.passive_data.iter().all(|data| is_kept(&data.bytes.range()))
         && m.custom_sections.iter().all(|(_, range)| is_kept(range))
+}
+
+/// Whether numbers are all below a limit. Without a way out at the first that is not, so that many are compared at once.
+fn all_below(numbers: &[U32], limit: usize) -> bool {
+    numbers.is_empty() || (numbers.iter().fold(0, |most, number| number.get().max(most)) as usize) < limit
 }
 
 fn expr_is_known(expr: &ConstExpr, m: &Module) -> bool {
@@ -454,10 +462,7 @@ fn elem_is_known(elem: &ElemSegment, m: &Module) -> bool {
     };
     mode_is_known
         && match &elem.items {
-            // Without a way out, so that many are compared at once.
-            ElemItems::Funcs(funcs) => {
-                funcs.is_empty() || (funcs.places().fold(0, u32::max) as usize) < m.escaping.len()
-            }
+            ElemItems::Funcs(funcs) => all_below(&funcs.0, m.escaping.len()),
             ElemItems::Exprs(exprs) => exprs.iter().all(|expr| expr_is_known(expr, m)),
         }
 }
