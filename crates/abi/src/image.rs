@@ -21,12 +21,13 @@ pub const IMAGE_HEADER_START: usize = 64;
 pub const IMAGE_MAGIC: [u8; 8] = *b"belljar\n";
 
 /// Changes whenever what is said here of images changes.
-pub const IMAGE_FORMAT: u32 = 1;
+pub const IMAGE_FORMAT: u32 = 2;
 
-/// Text and what follows it begin at multiples of this: a page of the machines that the code is for.
+/// Text and what follows it, and initial contents of memories, begin at multiples of this: a page of the machines that the
+/// code is for.
 pub const IMAGE_PAGE: usize = 4096;
 
-/// Parts other than text begin at multiples of this.
+/// Other parts begin at multiples of this.
 const ALIGN: usize = 16;
 
 macro_rules! parts {
@@ -75,8 +76,10 @@ parts! {
     Settings = ".belljar.settings";
     /// What validation found out about the module.
     Notes = ".belljar.notes";
-    /// The module's binary, or its sections that are not code.
+    /// The module's binary, or what of it is needed once code is made.
     Binary = ".belljar.wasm";
+    /// Initial contents of the module's memories, in whole pages. The notes say where in which memory they belong.
+    Memory = ".belljar.memory";
 }
 
 /// Where a part lies: bytes from the image's beginning.
@@ -304,7 +307,8 @@ impl ImageWriter {
 
     /// Adds a part.
     pub fn add(&mut self, part: Part, bytes: &[u8]) {
-        self.put(part, bytes, ALIGN);
+        let align = if part == Part::Memory && !bytes.is_empty() { IMAGE_PAGE } else { ALIGN };
+        self.put(part, bytes, align);
     }
 
     /// The image.
@@ -362,11 +366,14 @@ mod tests {
         let artifact = artifact();
         let mut writer = ImageWriter::new(&artifact, "a = b\n");
         writer.add(Part::Binary, b"wasm");
+        writer.add(Part::Memory, b"data");
         writer.set_key([7; 32]);
         let bytes = aligned(&writer.finish());
         let image = Image::new(&bytes.0).unwrap();
         assert_eq!(image.part(Part::Text), artifact.text);
         assert_eq!(image.part(Part::Binary), b"wasm");
+        assert_eq!(image.part(Part::Memory), b"data");
+        assert!(image.range(Part::Memory).start.is_multiple_of(IMAGE_PAGE));
         assert_eq!(image.part(Part::Settings), b"a = b\n");
         assert_eq!(image.tables().funcs, artifact.funcs);
         assert_eq!(image.tables().trap_at(CodeOffset(3)), Some(Trap::IntegerOverflow));

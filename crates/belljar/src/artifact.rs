@@ -162,9 +162,11 @@ fn cached(
     Ok(Obtained { module, image, origin: Origin::Cache })
 }
 
-fn describe(compiler: &Compiler, image: &CodeImage, binary: Binary) -> Result<Arc<Module>> {
-    let notes = Image::new(image.bytes())?.part(Part::Notes);
-    Ok(Arc::new(Module::from_notes(binary, compiler.features, notes)?))
+fn describe(compiler: &Compiler, image: &Arc<CodeImage>, binary: Binary) -> Result<Arc<Module>> {
+    let view = Image::new(image.bytes())?;
+    let part = |part| image.share(view.range(part));
+    let (notes, memory) = (part(Part::Notes), part(Part::Memory));
+    Ok(Arc::new(Module::from_notes(binary, compiler.features, notes, memory)?))
 }
 
 /// Puts a compiled module into the cache.
@@ -231,7 +233,8 @@ fn load_on_demand(engine: &Engine, file: &File) -> Option<Obtained> {
     }
     let module =
         describe(compiler, &image, Binary::from_bytes(&image.share(view.range(Part::Binary)))?).ok()?;
-    for segment in 0..module.data().len() {
+    let active = module.active_data().iter().map(|data| data.index);
+    for segment in module.passive_data().chain(active) {
         image.load_part(module.data_bytes(segment)).ok()?;
     }
     // What was read of the binary just now may have been zeros.

@@ -248,3 +248,241 @@ fn an_entry_under_another_name_is_not_used() {
     assert_eq!(module.origin(), &Origin::Compiled);
     works(&module);
 }
+
+/// An engine with all features that memories have, and a cache if there is a directory for one.
+fn engine_of_memories(cache: Option<&Path>) -> Engine {
+    let mut config = config(trust(1));
+    config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true).wasm_threads(true);
+    config.cache(cache.map(|directory| Cache::open(CacheConfig::at(directory)).unwrap()));
+    Engine::new(&config).unwrap()
+}
+
+/// What `observe` sees of two instances of a module, which is the same whether the module was just compiled, found in a
+/// cache, or made of an artifact with or without its wasm, and of one that was made of another.
+fn seen_everywhere(wat: &str, observe: impl Fn(&Module) -> Vec<String>) -> Vec<String> {
+    let scratch = tempfile::tempdir().unwrap();
+    let plain = engine_of_memories(None);
+    let cached = || engine_of_memories(Some(scratch.path()));
+    let first = Module::new(&plain, wat).unwrap();
+    let put = Module::new(&cached(), wat).unwrap();
+    let found = Module::new(&cached(), wat).unwrap();
+    assert_eq!((put.origin(), found.origin()), (&Origin::Compiled, &Origin::Cache));
+    let whole = first.serialize_with(ArtifactOptions::new().embed_source(true)).unwrap();
+    let lean = first.serialize().unwrap();
+    let of_lean = Module::deserialize(&plain, &lean).unwrap();
+    let of_whole = Module::deserialize(&plain, &whole).unwrap();
+    // However a module was had, its artifacts are the same.
+    for module in [&put, &found, &of_whole, &of_lean] {
+        assert!(module.serialize().unwrap() == lean);
+    }
+    for module in [&put, &found, &of_whole] {
+        assert!(module.serialize_with(ArtifactOptions::new().embed_source(true)).unwrap() == whole);
+    }
+    let expected = observe(&first);
+    for module in [first, put, found, of_lean, of_whole] {
+        for instance in ["first", "second", "third"] {
+            assert_eq!(observe(&module), expected, "{:?}, {instance} instance", module.origin());
+        }
+    }
+    expected
+}
+
+/// Contents of so many bytes.
+fn large(length: usize) -> String {
+    "0123456789abcdef".chars().cycle().take(length).collect()
+}
+
+/// Functions that look at memory 0 and use the data segment `$d`.
+const LOOK: &str = r#"
+    (func (export "load") (param i32) (result i32) (i32.load8_u (local.get 0)))
+    (func (export "init") (param i32 i32 i32) (memory.init $d (local.get 0) (local.get 1) (local.get 2)))
+    (func (export "drop") (data.drop $d))"#;
+
+/// What `load` finds at some places, and what becomes of `init` before and after `drop`.
+fn look(module: &Module, places: &[i32]) -> Vec<String> {
+    let mut store = Store::new(module.engine(), ());
+    let instance = match Instance::new(&mut store, module, &[]) {
+        Ok(instance) => instance,
+        Err(error) => return vec![format!("{error}"), format!("{:?}", error.downcast_ref::<Trap>())],
+    };
+    look_at(&mut store, &instance, places)
+}
+
+fn look_at(store: &mut Store<()>, instance: &Instance, places: &[i32]) -> Vec<String> {
+    let load = instance.get_typed_func::<i32, i32>(&mut *store, "load").unwrap();
+    let init = instance.get_typed_func::<(i32, i32, i32), ()>(&mut *store, "init").unwrap();
+    let drop = instance.get_typed_func::<(), ()>(&mut *store, "drop").unwrap();
+    let mut seen = Vec::new();
+    for round in 0..2 {
+        for (place, start, length) in [(3, 0, 0), (3, 1, 0), (3, 1, 2), (3, 0, 1), (3, 100_000, 1)] {
+            let done = init.call(&mut *store, (place, start, length));
+            seen.push(
+                done.map_or_else(|error| format!("{:?}", error.downcast_ref::<Trap>()), |()| "done".into()),
+            );
+        }
+        for &place in places {
+            seen.push(load.call(&mut *store, place).unwrap().to_string());
+        }
+        if round == 0 {
+            drop.call(&mut *store, ()).unwrap();
+        }
+    }
+    seen
+}
+
+#[test]
+fn memories_start_with_what_images_hold() {
+    let wat = format!(
+        r#"(module (memory 9) (data $d (i32.const 5000) "{}") (data (i32.const 5001) "\ff\fe") (data (i32.const 400000) "z")
+            (data (i32.const 589824) "") {LOOK})"#,
+        large(20_000)
+    );
+    let seen = seen_everywhere(&wat, |module| {
+        look(module, &[4999, 5000, 5001, 5002, 5003, 24_999, 25_000, 400_000])
+    });
+    let bytes = ["0", "48", "255", "254", "51", "102", "0", "122"];
+    assert_eq!(seen[5..13], bytes);
+    // The segment was dropped: nothing of it is there, not even at its end.
+    let trap = "Some(MemoryOutOfBounds)";
+    assert_eq!(seen[..5], ["done", trap, trap, trap, trap]);
+    assert_eq!(seen[13..18], seen[..5]);
+}
+
+#[test]
+fn thousands_of_segments_are_one_image() {
+    let segments: String =
+        (0..5000).map(|i| format!("(data (i32.const {}) \"{}\")", i * 9, i % 10)).collect();
+    let wat = format!("(module (memory 1) (data $d (i32.const 65535) \"x\") {segments} {LOOK})");
+    let seen = seen_everywhere(&wat, |module| look(module, &[0, 9, 10, 9 * 4999, 65_535]));
+    assert_eq!(seen[5..10], ["48", "49", "0", "57", "120"]);
+    // Its artifact has them once.
+    let artifact = Module::new(&engine_of_memories(None), &wat).unwrap().serialize().unwrap();
+    assert!(artifact.len() < 90_000, "{}", artifact.len());
+}
+
+#[test]
+fn passive_segments_are_there_beside_images() {
+    let wat = format!(
+        r#"(module (memory 1) (data (i32.const 100) "{}") (data $empty "") (data $d "\07\08\09") (data $other "{}")
+            (func (export "other") (memory.init $other (i32.const 50) (i32.const 4999) (i32.const 1))) {LOOK})"#,
+        large(20_000),
+        large(5000)
+    );
+    let seen = seen_everywhere(&wat, |module| {
+        let mut seen = look(module, &[2, 3, 4, 5, 100]);
+        let mut store = Store::new(module.engine(), ());
+        let instance = Instance::new(&mut store, module, &[]).unwrap();
+        instance.get_typed_func::<(), ()>(&mut store, "other").unwrap().call(&mut store, ()).unwrap();
+        seen.extend(look_at(&mut store, &instance, &[50]));
+        seen
+    });
+    let trap = "Some(MemoryOutOfBounds)";
+    assert_eq!(seen[..10], ["done", "done", "done", "done", trap, "0", "7", "9", "0", "48"]);
+    assert_eq!(seen[10..15], ["done", trap, trap, trap, trap]);
+    assert_eq!(seen[25], "55");
+}
+
+#[test]
+fn segments_that_do_not_fit_trap_as_ever() {
+    let wat = |imports: &str, last: &str| {
+        format!("(module {imports} (memory 1) (data $d (i32.const 0) \"{}\") {last} {LOOK})", large(20_000))
+    };
+    let outside = wat("", "(data (i32.const 65535) \"ab\")");
+    let seen = seen_everywhere(&outside, |module| look(module, &[]));
+    assert_eq!(seen[1], "Some(MemoryOutOfBounds)", "{seen:?}");
+    assert!(seen[0].contains("data segment 1"), "{seen:?}");
+    let empty = wat("", "(data (i32.const 65537) \"\")");
+    assert_eq!(seen_everywhere(&empty, |module| look(module, &[]))[1], "Some(MemoryOutOfBounds)");
+    let at_the_end = wat("", "(data (i32.const 65536) \"\") (data (i32.const 65535) \"a\")");
+    assert_eq!(seen_everywhere(&at_the_end, |module| look(module, &[65_535]))[5], "97");
+}
+
+/// A function of an instance that was never finished is in a table: it sees what was copied before the trap.
+#[test]
+fn an_instance_that_failed_is_seen_as_it_was_left() {
+    let wat = format!(
+        r#"(module (import "" "t" (table 1 funcref)) (memory 1) (func $load (result i32) (i32.load8_u (i32.const 1)))
+            (elem (i32.const 0) $load) (data (i32.const 0) "{}") (data (i32.const 65536) "a"))"#,
+        large(20_000)
+    );
+    let early = wat.replace("(elem", "(elem (i32.const 0) $load) (elem (i32.const 1) func $load) (elem");
+    for (wat, left) in [(wat, 49), (early, 0)] {
+        let seen = seen_everywhere(&wat, |module| {
+            let engine = module.engine();
+            let mut store = Store::new(engine, ());
+            let other = r#"(module (table (export "t") 1 funcref)
+                (func (export "call") (result i32) (call_indirect (result i32) (i32.const 0))))"#;
+            let other = Instance::new(&mut store, &Module::new(engine, other).unwrap(), &[]).unwrap();
+            let table = other.get_table(&mut store, "t").unwrap();
+            let error = Instance::new(&mut store, module, &[table.into()]).unwrap_err();
+            let call = other.get_typed_func::<(), i32>(&mut store, "call").unwrap();
+            vec![
+                format!("{:?}", error.downcast_ref::<Trap>()),
+                call.call(&mut store, ()).unwrap().to_string(),
+            ]
+        });
+        assert_eq!(seen[1], left.to_string(), "{seen:?}");
+    }
+}
+
+#[test]
+fn imported_memories_are_written_at_instantiation() {
+    let wat = format!(
+        r#"(module (import "" "m" (memory 1)) (import "" "at" (global $at i32)) (memory $own 1)
+            (data $d (i32.const 10) "{0}") (data (global.get $at) "\01") (data (memory $own) (i32.const 0) "{0}")
+            (func (export "own") (result i32) (i32.load8_u $own (i32.const 19999))) {LOOK})"#,
+        large(20_000)
+    );
+    let seen = seen_everywhere(&wat, |module| {
+        let engine = module.engine();
+        let mut store = Store::new(engine, ());
+        let other = r#"(module (memory (export "m") 1) (global (export "at") i32 (i32.const 12)) (data (i32.const 9) "\09\09\09"))"#;
+        let other = Instance::new(&mut store, &Module::new(engine, other).unwrap(), &[]).unwrap();
+        let imports =
+            [other.get_export(&mut store, "m").unwrap(), other.get_export(&mut store, "at").unwrap()];
+        let instance = Instance::new(&mut store, module, &imports).unwrap();
+        let own = instance.get_typed_func::<(), i32>(&mut store, "own").unwrap();
+        let mut seen = vec![own.call(&mut store, ()).unwrap().to_string()];
+        seen.extend(look_at(&mut store, &instance, &[9, 10, 11, 12, 13]));
+        seen
+    });
+    assert_eq!((&*seen[0], &seen[6..11]), ("102", &["9", "48", "49", "1", "51"].map(String::from)[..]));
+}
+
+#[test]
+fn each_of_two_memories_has_its_image() {
+    let wat = format!(
+        r#"(module (memory $a 2) (memory $b 3) (data $d (i32.const 7) "{0}") (data (memory $b) (i32.const 100001) "{0}")
+            (data (memory $b) (i32.const 100002) "\05") (func (export "b") (param i32) (result i32) (i32.load8_u $b (local.get 0))) {LOOK})"#,
+        large(30_000)
+    );
+    let seen = seen_everywhere(&wat, |module| {
+        let mut store = Store::new(module.engine(), ());
+        let instance = Instance::new(&mut store, module, &[]).unwrap();
+        let b = instance.get_typed_func::<i32, i32>(&mut store, "b").unwrap();
+        let places = [100_000, 100_001, 100_002, 130_000, 130_001];
+        let mut seen: Vec<_> = places.map(|at| b.call(&mut store, at).unwrap().to_string()).into();
+        seen.extend(look_at(&mut store, &instance, &[6, 7, 30_006, 30_007]));
+        seen
+    });
+    assert_eq!(seen[..5], ["0", "48", "5", "102", "0"]);
+    assert_eq!(seen[10..14], ["0", "48", "102", "0"]);
+}
+
+/// With 64-bit addresses, shared with other threads, and with pages of one byte, of which the last host page is not full.
+#[test]
+fn memories_of_every_kind_have_images() {
+    let data = large(20_000);
+    let wide = LOOK
+        .replace("(i32.load8_u (local.get 0))", "(i32.load8_u (i64.extend_i32_u (local.get 0)))")
+        .replace("memory.init $d (local.get 0)", "memory.init $d (i64.extend_i32_u (local.get 0))");
+    let modules = [
+        format!("(module (memory i64 1) (data $d (i64.const 10) \"{data}\") {wide})"),
+        format!("(module (memory 1 2 shared) (data $d (i32.const 10) \"{data}\") {LOOK})"),
+        format!("(module (memory 20010 (pagesize 1)) (data $d (i32.const 10) \"{data}\") {LOOK})"),
+    ];
+    for wat in modules {
+        let seen = seen_everywhere(&wat, |module| look(module, &[9, 10, 20_009]));
+        assert_eq!(seen[5..8], ["0", "48", "102"], "{}", &wat[..40]);
+    }
+}

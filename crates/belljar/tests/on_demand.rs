@@ -126,6 +126,20 @@ fn with_change_at(at: usize) -> tempfile::TempPath {
 }
 
 #[test]
+fn a_memory_that_is_damaged_is_not_used() {
+    let memory = section(".belljar.memory");
+    let file = with_change_at(memory.end - 100);
+    let Ok(module) = Module::deserialize_file(&ENGINE, &file) else {
+        println!("skipped: no lease on a file in the directory for temporary files");
+        return;
+    };
+    for _instance in 0..3 {
+        let error = start(&module).map(|_| ()).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::ArtifactDamaged));
+    }
+}
+
+#[test]
 fn code_that_is_damaged_is_not_run() {
     let text = section(".text");
     let file = with_change_at(text.start + text.len() / 2);

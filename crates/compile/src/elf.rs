@@ -1,7 +1,7 @@
 //! From an image of code to an ELF file that holds all of a module: what objdump, perf, gdb and readelf understand.
 //!
-//! The image's bytes stay where they are; what only files have comes behind them: what validation noted, the binary (or
-//! what is needed of it), symbols, section headers, and at the very end room for a seal.
+//! The image's bytes stay where they are; what only files have comes behind them: initial contents of memories, what
+//! validation noted, the binary (or what is needed of it), symbols, section headers, and at the very end room for a seal.
 
 use belljar_abi::{IMAGE_HEADER_START, Image, ImageHeader, ImageWriter, Part, PartRange};
 use belljar_core::DefinedFuncIndex;
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 pub enum Keep {
     /// Nothing: whoever loads it has the binary.
     Nothing,
-    /// All but the code.
+    /// All but the code, and the data that images of memories hold.
     WithoutCode,
     /// All, so that it can be compiled again.
     All,
@@ -33,12 +33,12 @@ pub fn object_file(
 ) -> Vec<u8> {
     let mut writer = ImageWriter::of(image);
     writer.set_key(key);
-    writer.add(Part::Notes, Notes::of(module).as_bytes());
+    let images = module.memory_images();
+    writer.add(Part::Memory, images.bytes());
+    writer.add(Part::Notes, Notes::of(module, &images).as_bytes());
     match keep {
         Keep::Nothing => {}
-        Keep::WithoutCode => {
-            writer.add(Part::Binary, &module.binary().without(module.code_to_leave_out()).to_bytes());
-        }
+        Keep::WithoutCode => writer.add(Part::Binary, &module.lean_binary(&images).to_bytes()),
         Keep::All => writer.add(Part::Binary, &module.binary().to_bytes()),
     }
     let (bytes, header) = writer.finish_with_header();
@@ -98,6 +98,8 @@ impl File {
         if part == Part::Text {
             header.sh_flags = U64::new(LE, u64::from(elf::SHF_ALLOC | elf::SHF_EXECINSTR));
             header.sh_addr = U64::new(LE, place.start);
+        }
+        if matches!(part, Part::Text | Part::Memory) {
             header.sh_addralign = U64::new(LE, belljar_abi::IMAGE_PAGE as u64);
         }
         self.sections.push(header);

@@ -100,7 +100,7 @@ impl<'a> ModulePlan<'a> {
 
     /// The canonical number of a function's type within the module.
     pub fn canonical_type_of(&self, func: FuncIndex) -> TypeIndex {
-        self.module.canonical_type(self.module.funcs()[func.index()])
+        self.module.canonical_type(self.module.type_of_func(func))
     }
 }
 
@@ -135,11 +135,10 @@ fn read_only(module: &Module, table: TableIndex) -> Option<ReadOnlyTable> {
         }
         let ElemItems::Funcs(funcs) = &elem.items else { return None };
         let start = usize::try_from(offset.as_number()?).ok()?;
-        elements.get_mut(start..start.checked_add(funcs.len())?)?.iter_mut().zip(funcs).for_each(
-            |(slot, func)| {
-                *slot = Some(*func);
-            },
-        );
+        let slots = elements.get_mut(start..start.checked_add(funcs.len())?)?;
+        slots.iter_mut().zip(funcs.places()).for_each(|(slot, place)| {
+            *slot = Some(module.escaping_func(place));
+        });
     }
     Some(ReadOnlyTable { elements })
 }

@@ -1,12 +1,13 @@
 //! The bytes of a module's binary, or those of its parts that were kept.
 
 use bytes::Bytes;
+use std::iter::once;
 use std::ops::Range;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::U64;
 
-/// The bytes of a module's binary. An artifact may keep just what is needed once code is made: then the code section is
-/// missing. Cheap to clone.
+/// The bytes of a module's binary. An artifact may keep just what is needed once code is made: then bodies of functions are
+/// missing, and data segments. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Binary {
     /// By ascending start; neighbours do not touch.
@@ -59,16 +60,6 @@ impl Binary {
         bytes.get(range.start - start..range.end.checked_sub(*start)?)
     }
 
-    /// The bytes from a place to the end of the part that it lies in; none at the binary's end.
-    pub(crate) fn from(&self, start: usize) -> Option<&[u8]> {
-        if start == self.length {
-            return Some(&[]);
-        }
-        let i = self.parts.partition_point(|(first, _)| *first <= start).checked_sub(1)?;
-        let (first, bytes) = &self.parts[i];
-        bytes.get(start - first..)
-    }
-
     /// The same as [`Binary::get`], as a value of its own.
     pub fn share(&self, range: Range<usize>) -> Option<Bytes> {
         let i = self.parts.partition_point(|(start, _)| *start <= range.start).checked_sub(1)?;
@@ -103,15 +94,18 @@ impl Binary {
         Self::of_parts(parts, usize::try_from(length.get()).ok()?)
     }
 
-    /// The binary without a range of it.
-    pub fn without(&self, range: Range<usize>) -> Self {
+    /// The binary without some ranges of it, which are in order.
+    pub fn without(&self, left_out: &[Range<usize>]) -> Self {
         let mut parts = Vec::new();
         for (start, bytes) in &self.parts {
-            let end = start + bytes.len();
-            for kept in [*start..end.min(range.start), (*start).max(range.end)..end] {
-                if !kept.is_empty() {
-                    parts.push((kept.start, bytes.slice(kept.start - start..kept.end - start)));
+            let (mut at, end) = (*start, start + bytes.len());
+            let first = left_out.partition_point(|range| range.end <= at);
+            let inside = left_out[first..].iter().take_while(|range| range.start < end);
+            for range in inside.cloned().chain(once(end..end)) {
+                if at < range.start {
+                    parts.push((at, bytes.slice(at - start..range.start - start)));
                 }
+                at = at.max(range.end);
             }
         }
         Self { parts, length: self.length }
@@ -122,12 +116,14 @@ impl Binary {
 mod tests {
     use super::*;
 
+    const HOLE: [Range<usize>; 2] = [4..7, 7..7];
+
     #[test]
     fn what_is_left_out_is_missing() {
         let whole = Binary::new(Bytes::from_static(b"0123456789"));
         assert_eq!(whole.get(2..5), Some(&b"234"[..]));
         assert_eq!(whole.get(2..11), None);
-        let holed = whole.without(4..7);
+        let holed = whole.without(&HOLE);
         assert!(holed.whole().is_none() && holed.length() == 10);
         assert_eq!(holed.get(0..4), Some(&b"0123"[..]));
         assert_eq!(holed.get(7..10).unwrap(), b"789");
@@ -135,12 +131,13 @@ mod tests {
         for missing in [3..5, 4..7, 5..6, 6..8, 9..11] {
             assert_eq!(holed.get(missing), None);
         }
-        assert!(whole.without(10..10).whole().is_some());
+        assert!(whole.without(&[]).whole().is_some());
+        assert_eq!(holed.without(&[0..2, 5..8, 9..10]).parts(), [(2, "23".into()), (8, "8".into())]);
     }
 
     #[test]
     fn a_binary_is_kept_as_bytes() {
-        let holed = Binary::new(Bytes::from_static(b"0123456789")).without(4..7);
+        let holed = Binary::new(Bytes::from_static(b"0123456789")).without(&HOLE);
         let bytes = Bytes::from(holed.to_bytes());
         let again = Binary::from_bytes(&bytes).unwrap();
         assert_eq!((again.parts(), again.length()), (holed.parts(), holed.length()));

@@ -2,6 +2,7 @@
 
 use crate::error::ModuleError;
 use belljar_core::{FuncIndex, GlobalIndex, RawVal, TypeIndex};
+use smallvec::{SmallVec, smallvec};
 use wasmparser::Operator;
 
 /// What a constant expression may calculate.
@@ -61,18 +62,23 @@ pub enum ConstOp {
 /// A validated constant expression. The value that is left on the stack is its result.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ConstExpr {
-    ops: Box<[ConstOp]>,
+    ops: SmallVec<[ConstOp; 1]>,
 }
 
 impl ConstExpr {
     /// A null reference.
     pub fn null() -> Self {
-        Self { ops: Box::new([ConstOp::RefNull]) }
+        Self { ops: smallvec![ConstOp::RefNull] }
     }
 
     /// A reference to a function.
     pub fn func(func: FuncIndex) -> Self {
-        Self { ops: Box::new([ConstOp::RefFunc(func)]) }
+        Self { ops: smallvec![ConstOp::RefFunc(func)] }
+    }
+
+    /// A number.
+    pub(crate) fn number(value: u64) -> Self {
+        Self { ops: smallvec![ConstOp::Value(RawVal::from_u64(value))] }
     }
 
     /// Its steps, in order.
@@ -82,7 +88,10 @@ impl ConstExpr {
 
     /// Its value as an unsigned number of 32 or 64 bits, where it depends on constants alone.
     pub fn as_number(&self) -> Option<u64> {
-        let mut stack: Vec<u64> = Vec::with_capacity(1);
+        if let [ConstOp::Value(value)] = *self.ops {
+            return Some(value.u64());
+        }
+        let mut stack: Vec<u64> = Vec::new();
         for op in &self.ops {
             let value = match *op {
                 ConstOp::Value(v) => v.u64(),
@@ -116,7 +125,7 @@ impl ConstExpr {
     }
 
     pub(crate) fn read(expr: &wasmparser::ConstExpr<'_>) -> Result<Self, ModuleError> {
-        let mut ops = Vec::with_capacity(1);
+        let mut ops = SmallVec::new();
         let mut reader = expr.get_operators_reader();
         loop {
             let (op, offset) = reader.read_with_offset()?;
@@ -157,6 +166,6 @@ impl ConstExpr {
                 }
             });
         }
-        Ok(Self { ops: ops.into() })
+        Ok(Self { ops })
     }
 }

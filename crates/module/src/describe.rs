@@ -5,20 +5,39 @@ use crate::const_expr::{ConstExpr, ConstOp};
 use crate::error::ModuleError;
 use crate::facts::{FuncFacts, TableUse};
 use crate::module::{
-    Body, DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode,
+    ActiveData, Body, Directory, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module,
+    PassiveData, Place, SECTIONS, SegmentMode,
 };
+use crate::rows::Rows;
 use crate::wasm_types::{global_type, memory_type, sub_type, table_type};
 use belljar_abi::{LayoutCounts, VmLayout};
 use belljar_core::{
-    CompositeType, FuncIndex, GlobalIndex, MemoryIndex, SubType, TableIndex, TagIndex, TypeIndex, WasmPc,
+    CompositeType, DataIndex, FuncIndex, GlobalIndex, MemoryIndex, SubType, TableIndex, TagIndex, TypeIndex,
 };
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 use wasmparser::{DataKind, ElementItems, ElementKind, ExternalKind, Payload, TableInit, TypeRef};
+use zerocopy::little_endian::U32;
 
 pub(crate) struct Describer {
     module: Module,
+    /// The type of each function.
+    funcs: Vec<U32>,
+    bodies: Vec<Body>,
+    elems: Vec<Elem>,
+}
+
+/// An element segment whose functions are not numbered yet.
+pub(crate) struct Elem {
+    mode: SegmentMode<TableIndex>,
+    items: Items,
+    range: Range<usize>,
+}
+
+enum Items {
+    Funcs(Vec<FuncIndex>),
+    Exprs(Box<[ConstExpr]>),
 }
 
 impl Describer {
@@ -31,8 +50,8 @@ impl Describer {
             canonical_types: Vec::new(),
             imports: Vec::new(),
             exports: Vec::new(),
-            export_names: HashMap::new(),
-            funcs: Vec::new(),
+            exports_by_name: OnceLock::new(),
+            funcs: Rows::default(),
             imported_funcs: 0,
             tables: Vec::new(),
             table_inits: Vec::new(),
@@ -47,41 +66,45 @@ impl Describer {
             uses_heap: false,
             start: None,
             elems: Vec::new(),
-            data: Vec::new(),
+            active_data: Vec::new(),
+            passive_data: Rows::default(),
+            data_count: 0,
+            data_section: 0..0,
             code_section: 0..0,
-            bodies: Vec::new(),
+            bodies: Rows::default(),
             facts: Vec::new(),
             table_uses: Vec::new(),
-            escaping: Vec::new(),
-            escaping_list: Vec::new(),
+            escaping: Rows::default(),
             custom_sections: Vec::new(),
+            directory: Directory::default(),
             layout,
             names: OnceLock::new(),
+            noted: None,
         };
-        Self { module }
+        Self { module, funcs: Vec::new(), bodies: Vec::new(), elems: Vec::new() }
     }
 
     pub(crate) fn table_count(&self) -> usize {
         self.module.tables.len()
     }
 
-    /// How many functions are defined, and how many types and tables there are.
-    pub(crate) fn counts(&self) -> (usize, usize, usize) {
-        let m = &self.module;
-        (m.funcs.len() - m.imported_funcs, m.types.len(), m.tables.len())
-    }
-
-    pub(crate) fn set_bodies(&mut self, bodies: impl Iterator<Item = Body>) {
-        self.module.bodies = bodies.collect();
-    }
-
     pub(crate) fn body(&mut self, range: Range<u64>) {
         let length = (range.end - range.start) as u32;
-        self.module.bodies.push(Body { start: WasmPc(range.start as u32), length });
+        self.bodies.push(Body { start: U32::new(range.start as u32), length: U32::new(length) });
+    }
+
+    /// The module as far as the sections say that were seen. What else there is, somebody has noted.
+    pub(crate) fn noted(self) -> Module {
+        self.module
     }
 
     pub(crate) fn payload(&mut self, payload: Payload<'_>) -> Result<(), ModuleError> {
         let m = &mut self.module;
+        if let Some((id, range)) = payload.as_section()
+            && let Some(i) = SECTIONS.iter().position(|known| *known == id)
+        {
+            m.directory[i] = slice(range);
+        }
         match payload {
             Payload::TypeSection(section) => {
                 for group in section {
@@ -99,7 +122,7 @@ impl Describer {
             }
             Payload::FunctionSection(section) => {
                 for ty in section {
-                    m.funcs.push(TypeIndex(ty?));
+                    self.funcs.push(U32::new(ty?));
                 }
             }
             Payload::TableSection(section) => {
@@ -141,28 +164,31 @@ impl Describer {
                         ExternalKind::Global => EntityIndex::Global(GlobalIndex(export.index)),
                         ExternalKind::Tag => EntityIndex::Tag(TagIndex(export.index)),
                     };
-                    m.export_names.insert(export.name.into(), m.exports.len());
                     m.exports.push(Export { name: export.name.into(), entity });
                 }
             }
             Payload::StartSection { func, .. } => m.start = Some(FuncIndex(func)),
             Payload::ElementSection(section) => {
                 for elem in section {
-                    m.elems.push(elem_segment(elem?)?);
+                    self.elems.push(elem_segment(elem?)?);
                 }
             }
             Payload::DataSection(section) => {
-                for data in section {
-                    let data = data?;
-                    let mode = match data.kind {
-                        DataKind::Passive => SegmentMode::Passive,
-                        DataKind::Active { memory_index, offset_expr } => {
-                            SegmentMode::Active(MemoryIndex(memory_index), ConstExpr::read(&offset_expr)?)
-                        }
-                    };
-                    let end = data.range.end as usize;
-                    m.data.push(DataSegment { mode, bytes: end - data.data.len()..end });
+                m.data_section = slice(section.range());
+                m.data_count = section.count();
+                let mut passive = Vec::new();
+                for (i, data) in section.into_iter().enumerate() {
+                    let (index, data) = (DataIndex::new(i), data?);
+                    match active_data(index, &data)? {
+                        Some(active) => m.active_data.push(active),
+                        None if data.data.is_empty() => {}
+                        None => passive.push(PassiveData {
+                            index: U32::new(index.0),
+                            bytes: Place::of(&data_bytes(&data)),
+                        }),
+                    }
                 }
+                m.passive_data = passive.into_iter().collect();
             }
             Payload::CodeSectionStart { unchecked_range, .. } => m.code_section = slice(unchecked_range),
             Payload::CustomSection(section) => {
@@ -178,9 +204,9 @@ impl Describer {
         let m = &mut self.module;
         let entity = match import.ty {
             TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
-                m.funcs.push(TypeIndex(ty));
+                self.funcs.push(U32::new(ty));
                 m.imported_funcs += 1;
-                EntityIndex::Func(FuncIndex::new(m.funcs.len() - 1))
+                EntityIndex::Func(FuncIndex::new(m.imported_funcs - 1))
             }
             TypeRef::Table(ty) => {
                 m.tables.push(table_type(&ty)?);
@@ -224,26 +250,56 @@ impl Describer {
         m.facts = facts;
         m.table_uses = table_uses;
         m.uses_heap = looks_into_objects || has_objects(&m);
-        m.escaping = vec![None; m.funcs.len()];
-        for func in escaping(&m) {
-            let slot = &mut m.escaping[func.index()];
-            if slot.is_none() {
-                *slot = Some(m.escaping_list.len() as u32);
-                m.escaping_list.push(func);
+        m.funcs = self.funcs.into_iter().collect();
+        m.bodies = self.bodies.into_iter().collect();
+        let mut escaping: Vec<FuncIndex> = Vec::new();
+        for_each_reference(&m, |func| escaping.push(func));
+        for elem in &self.elems {
+            match &elem.items {
+                Items::Funcs(funcs) => escaping.extend_from_slice(funcs),
+                Items::Exprs(exprs) => exprs.iter().for_each(|e| of_expr(e, &mut |func| escaping.push(func))),
             }
         }
-        m.layout = VmLayout::new(m.layout_counts()).ok_or_else(|| ModuleError::TooLarge {
+        escaping.sort_unstable();
+        escaping.dedup();
+        m.escaping = escaping.into_iter().map(|func| U32::new(func.0)).collect();
+        let elems: Option<Vec<_>> = self.elems.into_iter().map(|elem| elem.numbered(&m)).collect();
+        m.elems = elems.expect("all functions of elements were entered");
+        m.set_layout()?;
+        Ok(m)
+    }
+}
+
+impl Module {
+    /// Lays its instances out, once all else is known.
+    pub(crate) fn set_layout(&mut self) -> Result<(), ModuleError> {
+        self.layout = VmLayout::new(self.layout_counts()).ok_or_else(|| ModuleError::TooLarge {
             what: format!(
                 "{} functions whose references are taken, {} imports, {} globals and {} fixed tables need more \
                  than half of the {} that all instances of a store may fill",
-                m.escaping_list.len(),
-                m.imports.len(),
-                m.globals.len(),
-                m.tables.len() - m.imported_tables,
+                self.escaping.len(),
+                self.imports.len(),
+                self.globals.len(),
+                self.tables.len() - self.imported_tables,
                 belljar_core::ByteCount(belljar_abi::CONTEXT_DISTANCE as u64),
             ),
         })?;
-        Ok(m)
+        Ok(())
+    }
+}
+
+impl Elem {
+    /// With its functions by their places among those whose references may be taken; `None` where one is not among them.
+    pub(crate) fn numbered(self, m: &Module) -> Option<ElemSegment> {
+        let place = |func: FuncIndex| m.escaping(func).map(U32::new);
+        let items = match self.items {
+            Items::Funcs(funcs) => {
+                let places: Option<Vec<U32>> = funcs.into_iter().map(place).collect();
+                ElemItems::Funcs(ElemFuncs(places?.into_iter().collect()))
+            }
+            Items::Exprs(exprs) => ElemItems::Exprs(exprs),
+        };
+        Some(ElemSegment { mode: self.mode, items, range: self.range })
     }
 }
 
@@ -257,36 +313,48 @@ fn first_alike(types: &[SubType]) -> Vec<TypeIndex> {
     types.iter().enumerate().map(|(i, ty)| *first.entry(ty).or_insert(TypeIndex::new(i))).collect()
 }
 
-/// Every function whose reference can be taken, repeats included. What `ref.func` in code names must occur
-/// in one of these places too: the specification demands it.
-fn escaping(m: &Module) -> Vec<FuncIndex> {
-    fn of_expr(out: &mut Vec<FuncIndex>, expr: &ConstExpr) {
-        out.extend(expr.ops().iter().filter_map(|op| match op {
-            ConstOp::RefFunc(f) => Some(*f),
-            _ => None,
-        }));
-    }
-    let mut out = Vec::new();
-    out.extend(m.exports.iter().filter_map(|e| match e.entity {
-        EntityIndex::Func(f) => Some(f),
-        _ => None,
-    }));
-    out.extend(m.start);
-    m.global_inits.iter().chain(&m.table_inits).for_each(|e| of_expr(&mut out, e));
-    for elem in &m.elems {
-        match &elem.items {
-            ElemItems::Funcs(funcs) => out.extend_from_slice(funcs),
-            ElemItems::Exprs(exprs) => exprs.iter().for_each(|e| of_expr(&mut out, e)),
+/// Calls `f` for every function whose reference can be taken, repeats included, other than by element segments. What
+/// `ref.func` in code names must occur in one of these places too: the specification demands it.
+pub(crate) fn for_each_reference(m: &Module, mut f: impl FnMut(FuncIndex)) {
+    for export in &m.exports {
+        if let EntityIndex::Func(func) = export.entity {
+            f(func);
         }
     }
-    out
+    m.start.into_iter().for_each(&mut f);
+    m.global_inits.iter().chain(&m.table_inits).for_each(|expr| of_expr(expr, &mut f));
+}
+
+/// Calls `f` for every function that an expression refers to.
+pub(crate) fn of_expr(expr: &ConstExpr, f: &mut impl FnMut(FuncIndex)) {
+    for op in expr.ops() {
+        if let ConstOp::RefFunc(func) = op {
+            f(*func);
+        }
+    }
 }
 
 fn slice(range: Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
-fn elem_segment(elem: wasmparser::Element<'_>) -> Result<ElemSegment, ModuleError> {
+/// Where a segment's bytes lie in the binary.
+fn data_bytes(data: &wasmparser::Data<'_>) -> Range<usize> {
+    let end = data.range.end as usize;
+    end - data.data.len()..end
+}
+
+/// A segment if it is active.
+pub(crate) fn active_data(
+    index: DataIndex,
+    data: &wasmparser::Data<'_>,
+) -> Result<Option<ActiveData>, ModuleError> {
+    let DataKind::Active { memory_index, offset_expr } = &data.kind else { return Ok(None) };
+    let (memory, offset) = (MemoryIndex(*memory_index), ConstExpr::read(offset_expr)?);
+    Ok(Some(ActiveData { index, memory, offset, bytes: data_bytes(data), start: data.range.start as usize }))
+}
+
+pub(crate) fn elem_segment(elem: wasmparser::Element<'_>) -> Result<Elem, ModuleError> {
     let mode = match elem.kind {
         ElementKind::Passive => SegmentMode::Passive,
         ElementKind::Declared => SegmentMode::Declared,
@@ -296,19 +364,19 @@ fn elem_segment(elem: wasmparser::Element<'_>) -> Result<ElemSegment, ModuleErro
     };
     let items = match elem.items {
         ElementItems::Functions(funcs) => {
-            ElemItems::Funcs(funcs.into_iter().map(|f| f.map(FuncIndex)).collect::<Result<_, _>>()?)
+            Items::Funcs(funcs.into_iter().map(|f| f.map(FuncIndex)).collect::<Result<_, _>>()?)
         }
         ElementItems::Expressions(_, exprs) => {
             let read = exprs.into_iter().map(|e| ConstExpr::read(&e?)).collect::<Result<Vec<_>, _>>()?;
-            let funcs: Option<Box<[FuncIndex]>> = read
+            let funcs: Option<Vec<FuncIndex>> = read
                 .iter()
                 .map(|e| match e.ops() {
                     [ConstOp::RefFunc(f)] => Some(*f),
                     _ => None,
                 })
                 .collect();
-            funcs.map_or_else(|| ElemItems::Exprs(read.into()), ElemItems::Funcs)
+            funcs.map_or_else(|| Items::Exprs(read.into()), Items::Funcs)
         }
     };
-    Ok(ElemSegment { mode, items })
+    Ok(Elem { mode, items, range: slice(elem.range) })
 }

@@ -9,10 +9,12 @@ mod const_expr;
 mod describe;
 mod error;
 mod facts;
+mod memory_images;
 mod memory_op;
 mod module;
 mod names;
 mod notes;
+mod rows;
 mod validate;
 mod wasm_types;
 
@@ -21,8 +23,11 @@ pub use branch_hints::BranchHints;
 pub use const_expr::{Arithmetic, ConstExpr, ConstOp};
 pub use error::ModuleError;
 pub use facts::{FuncFacts, TableUse};
+pub use memory_images::{ImagePiece, MemoryImages};
 pub use memory_op::MemoryOp;
-pub use module::{DataSegment, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode};
+pub use module::{
+    ActiveData, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode,
+};
 pub use names::Names;
 pub use notes::Notes;
 pub use validate::validate;

@@ -1,17 +1,21 @@
 //! A described module: everything in a binary but the instructions, with its bytes.
 
 use crate::branch_hints::{self, BranchHints};
-use crate::{Binary, ConstExpr, FuncFacts, Names, TableUse};
+use crate::notes::Notes;
+use crate::rows::Rows;
+use crate::{Binary, ConstExpr, FuncFacts, MemoryImages, Names, TableUse};
 use belljar_abi::{LayoutCounts, VmLayout};
 use belljar_core::{
-    CompositeType, DefinedFuncIndex, DefinedTypes, ExternType, FuncIndex, FuncType, GlobalIndex, GlobalType,
-    HeapType, MemoryIndex, MemoryType, SubType, TableIndex, TableType, TagIndex, TagType, TypeIndex, TypeRef,
-    WasmPc,
+    CompositeType, DataIndex, DefinedFuncIndex, DefinedTypes, ExternType, FuncIndex, FuncType, GlobalIndex,
+    GlobalType, HeapType, MemoryIndex, MemoryType, SubType, TableIndex, TableType, TagIndex, TagType,
+    TypeIndex, TypeRef, WasmPc,
 };
-use std::collections::HashMap;
+use std::iter::once;
 use std::ops::Range;
 use std::sync::OnceLock;
 use wasmparser::{BinaryReader, FunctionBody};
+use zerocopy::little_endian::U32;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Something that can be imported or exported, by its index.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -59,20 +63,52 @@ pub enum SegmentMode<I> {
     Declared,
 }
 
-/// A data segment.
+/// A data segment that is copied at instantiation.
 #[derive(Clone, Debug)]
-pub struct DataSegment {
-    /// When it is used.
-    pub mode: SegmentMode<MemoryIndex>,
+pub struct ActiveData {
+    /// Which segment it is.
+    pub index: DataIndex,
+    /// Into which memory.
+    pub memory: MemoryIndex,
+    /// Where to.
+    pub offset: ConstExpr,
     /// Its bytes, as a range of the binary.
     pub bytes: Range<usize>,
+    /// Where in the binary what is said of it begins.
+    pub(crate) start: usize,
+}
+
+/// A data segment that only instructions use.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct PassiveData {
+    pub(crate) index: U32,
+    pub(crate) bytes: Place,
+}
+
+/// A range of the binary.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct Place {
+    start: U32,
+    end: U32,
+}
+
+impl Place {
+    pub(crate) fn of(range: &Range<usize>) -> Self {
+        Self { start: U32::new(range.start as u32), end: U32::new(range.end as u32) }
+    }
+
+    pub(crate) fn range(self) -> Range<usize> {
+        self.start.get() as usize..self.end.get() as usize
+    }
 }
 
 /// The items of an element segment.
 #[derive(Clone, Debug)]
 pub enum ElemItems {
     /// Functions.
-    Funcs(Box<[FuncIndex]>),
+    Funcs(ElemFuncs),
     /// Expressions.
     Exprs(Box<[ConstExpr]>),
 }
@@ -92,6 +128,27 @@ impl ElemItems {
     }
 }
 
+/// Functions in an element segment.
+#[derive(Clone, Debug)]
+pub struct ElemFuncs(pub(crate) Rows<U32>);
+
+impl ElemFuncs {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// For each its place among the functions whose reference may be taken ([`Module::escaping_func`]).
+    pub fn places(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
+        self.0.iter().map(|place| place.get())
+    }
+}
+
 /// An element segment.
 #[derive(Clone, Debug)]
 pub struct ElemSegment {
@@ -99,20 +156,30 @@ pub struct ElemSegment {
     pub mode: SegmentMode<TableIndex>,
     /// Its items.
     pub items: ElemItems,
+    /// Where it lies in the binary.
+    pub(crate) range: Range<usize>,
 }
 
 /// Where a function's body lies in the binary.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
 pub(crate) struct Body {
-    pub(crate) start: WasmPc,
-    pub(crate) length: u32,
+    pub(crate) start: U32,
+    pub(crate) length: U32,
 }
 
 impl Body {
     fn range(self) -> Range<usize> {
-        self.start.0 as usize..self.start.0 as usize + self.length as usize
+        self.start.get() as usize..self.start.get() as usize + self.length.get() as usize
     }
 }
+
+/// Ranges of the contents of the sections from which a module is described, in [`SECTIONS`]' order; empty where there is
+/// no such section.
+pub(crate) type Directory = [Range<usize>; SECTIONS.len()];
+
+/// The ids of these sections, in the order that they have in a binary.
+pub(crate) const SECTIONS: [u8; 7] = [1, 2, 4, 5, 13, 6, 7];
 
 /// A valid module and its bytes. Made by [`crate::validate`], or from [`crate::Notes`] of an earlier validation.
 #[derive(Debug)]
@@ -123,8 +190,9 @@ pub struct Module {
     pub(crate) canonical_types: Vec<TypeIndex>,
     pub(crate) imports: Vec<Import>,
     pub(crate) exports: Vec<Export>,
-    pub(crate) export_names: HashMap<Box<str>, usize>,
-    pub(crate) funcs: Vec<TypeIndex>,
+    /// Places of the exports, by name.
+    pub(crate) exports_by_name: OnceLock<Box<[u32]>>,
+    pub(crate) funcs: Rows<U32>,
     pub(crate) imported_funcs: usize,
     pub(crate) tables: Vec<TableType>,
     pub(crate) table_inits: Vec<ConstExpr>,
@@ -139,16 +207,30 @@ pub struct Module {
     pub(crate) uses_heap: bool,
     pub(crate) start: Option<FuncIndex>,
     pub(crate) elems: Vec<ElemSegment>,
-    pub(crate) data: Vec<DataSegment>,
+    /// By ascending index. Those that are part of an image need not be there.
+    pub(crate) active_data: Vec<ActiveData>,
+    /// By ascending index. Empty ones are not there: it makes no difference whether they are dropped.
+    pub(crate) passive_data: Rows<PassiveData>,
+    pub(crate) data_count: u32,
+    pub(crate) data_section: Range<usize>,
     pub(crate) code_section: Range<usize>,
-    pub(crate) bodies: Vec<Body>,
+    pub(crate) bodies: Rows<Body>,
     pub(crate) facts: Vec<FuncFacts>,
     pub(crate) table_uses: Vec<TableUse>,
-    pub(crate) escaping: Vec<Option<u32>>,
-    pub(crate) escaping_list: Vec<FuncIndex>,
+    /// Ascending.
+    pub(crate) escaping: Rows<U32>,
     pub(crate) custom_sections: Vec<(Box<str>, Range<usize>)>,
+    pub(crate) directory: Directory,
     pub(crate) layout: VmLayout,
     pub(crate) names: OnceLock<Names>,
+    pub(crate) noted: Option<Noted>,
+}
+
+/// What a module was described from besides its binary.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    pub(crate) notes: Notes,
+    pub(crate) images: MemoryImages,
 }
 
 impl Module {
@@ -198,17 +280,29 @@ impl Module {
 
     /// The export of this name.
     pub fn export(&self, name: &str) -> Option<&Export> {
-        self.export_names.get(name).map(|&i| &self.exports[i])
+        let name_of = |i: &u32| &*self.exports[*i as usize].name;
+        let by_name = self.exports_by_name.get_or_init(|| {
+            let mut all: Box<[u32]> = (0..self.exports.len() as u32).collect();
+            all.sort_unstable_by_key(name_of);
+            all
+        });
+        let found = by_name.binary_search_by_key(&name, name_of).ok()?;
+        Some(&self.exports[by_name[found] as usize])
     }
 
-    /// The type index of each function, imports first.
-    pub fn funcs(&self) -> &[TypeIndex] {
-        &self.funcs
+    /// How many functions there are, imports included.
+    pub fn func_count(&self) -> usize {
+        self.funcs.len()
+    }
+
+    /// The type index of a function.
+    pub fn type_of_func(&self, func: FuncIndex) -> TypeIndex {
+        TypeIndex(self.funcs[func.index()].get())
     }
 
     /// The type of a function.
     pub fn func_type(&self, func: FuncIndex) -> &FuncType {
-        self.func_type_at(self.funcs[func.index()])
+        self.func_type_at(self.type_of_func(func))
     }
 
     /// How many functions are imported.
@@ -231,11 +325,25 @@ impl Module {
         FuncIndex::new(func.index() + self.imported_funcs)
     }
 
-    /// The range of the binary that is not needed once code is made.
-    pub fn code_to_leave_out(&self) -> Range<usize> {
-        // What tells how many bodies there are stays: five bytes at most.
-        let Range { start, end } = self.code_section;
-        (start + 5).min(end)..end
+    /// What of the binary is needed once code is made, and images of memories: neither bodies of functions nor the data
+    /// segments that the images hold.
+    pub fn lean_binary(&self, images: &MemoryImages) -> Binary {
+        let mut left_out = vec![self.code_section()];
+        if !images.pieces().is_empty() {
+            let active = self.active_data.iter().filter(|data| !images.holds(data));
+            let active = active.map(|data| data.start..data.bytes.end);
+            let passive = self.passive_data.iter().map(|data| data.bytes.range());
+            let mut kept: Vec<_> = active.chain(passive).collect();
+            kept.sort_unstable_by_key(|range| range.start);
+            let mut start = self.data_section.start;
+            for range in kept.into_iter().chain(once(self.data_section.end..0)) {
+                if range.start.saturating_sub(start) >= GAP_MINIMUM {
+                    left_out.push(start..range.start);
+                }
+                start = range.end;
+            }
+        }
+        self.binary.without(&left_out)
     }
 
     /// Where a defined function's body (locals, then code) lies in the binary.
@@ -245,7 +353,7 @@ impl Module {
 
     /// The defined function whose body holds this byte of the binary.
     pub fn func_at(&self, pc: WasmPc) -> Option<FuncIndex> {
-        let i = self.bodies.partition_point(|b| b.start <= pc).checked_sub(1)?;
+        let i = self.bodies.partition_point(|b| b.start.get() <= pc.0).checked_sub(1)?;
         self.bodies[i].range().contains(&(pc.0 as usize)).then(|| self.func_index(DefinedFuncIndex::new(i)))
     }
 
@@ -256,9 +364,9 @@ impl Module {
         Some(FunctionBody::new(BinaryReader::new(self.binary.get(range)?, start)))
     }
 
-    /// Bytes that are no code.
+    /// Bytes that are never left out.
     fn kept(&self, range: &Range<usize>) -> &[u8] {
-        self.binary.get(range.clone()).expect("nothing but code is left out of a binary")
+        self.binary.get(range.clone()).expect("what a description names was seen in the binary")
     }
 
     /// The contents of a custom section of [`Module::custom_sections`].
@@ -347,24 +455,53 @@ impl Module {
         &self.elems
     }
 
-    /// The data segments.
-    pub fn data(&self) -> &[DataSegment] {
-        &self.data
+    /// The data segments that instantiation copies, by ascending index; without those that [`Module::known_images`] hold.
+    pub fn active_data(&self) -> &[ActiveData] {
+        &self.active_data
     }
 
-    /// The bytes of a data segment.
-    pub fn data_bytes(&self, segment: usize) -> &[u8] {
-        self.kept(&self.data[segment].bytes)
+    /// The data segments that only instructions use, other than empty ones, ascending.
+    pub fn passive_data(&self) -> impl ExactSizeIterator<Item = DataIndex> + '_ {
+        self.passive_data.iter().map(|data| DataIndex(data.index.get()))
+    }
+
+    /// How many data segments there are.
+    pub fn data_count(&self) -> usize {
+        self.data_count as usize
+    }
+
+    /// The bytes of a data segment; none of one that an image holds, which only ever counts as dropped.
+    pub fn data_bytes(&self, segment: DataIndex) -> &[u8] {
+        if let Ok(i) = self.passive_data.binary_search_by_key(&segment.0, |data| data.index.get()) {
+            return self.kept(&self.passive_data[i].bytes.range());
+        }
+        let found = self.active_data.binary_search_by_key(&segment, |data| data.index);
+        found.map_or(&[], |i| self.kept(&self.active_data[i].bytes))
+    }
+
+    /// Initial contents of memories that were made before, when the module was compiled.
+    pub fn known_images(&self) -> Option<&MemoryImages> {
+        self.noted.as_ref().map(|noted| &noted.images)
+    }
+
+    /// Initial contents of memories. Where they are not known, each call makes them.
+    pub fn memory_images(&self) -> MemoryImages {
+        self.known_images().cloned().unwrap_or_else(|| MemoryImages::of(self))
     }
 
     /// The place of a function among those whose reference may be taken: exports, elements, `ref.func`.
     pub fn escaping(&self, func: FuncIndex) -> Option<u32> {
-        self.escaping[func.index()]
+        self.escaping.binary_search_by_key(&func.0, |func| func.get()).ok().map(|place| place as u32)
     }
 
-    /// The functions whose reference may be taken, in the order of their objects.
-    pub fn escaping_funcs(&self) -> &[FuncIndex] {
-        &self.escaping_list
+    /// The function at a place among those whose reference may be taken.
+    pub fn escaping_func(&self, place: u32) -> FuncIndex {
+        FuncIndex(self.escaping[place as usize].get())
+    }
+
+    /// The functions whose reference may be taken, in the order of their objects: ascending.
+    pub fn escaping_funcs(&self) -> impl ExactSizeIterator<Item = FuncIndex> + '_ {
+        self.escaping.iter().map(|func| FuncIndex(func.get()))
     }
 
     /// The custom sections: name, and range of the binary.
@@ -414,18 +551,21 @@ impl Module {
         LayoutCounts {
             types: self.types.len() as u32,
             imported_funcs: self.imported_funcs as u32,
-            escaping_funcs: self.escaping_list.len() as u32,
+            escaping_funcs: self.escaping.len() as u32,
             memories: self.memories.len() as u32,
             imported_tables: self.imported_tables as u32,
             defined_tables: self.tables.iter().enumerate().skip(self.imported_tables).map(fixed).collect(),
             imported_globals: self.imported_globals as u32,
             defined_globals: (self.globals.len() - self.imported_globals) as u32,
             tags: self.tags.len() as u32,
-            data_segments: self.data.len() as u32,
+            data_segments: self.data_count,
             elem_segments: self.elems.len() as u32,
         }
     }
 }
+
+/// Data that is not needed is kept where less than this lies between what is: the binary would have too many parts.
+const GAP_MINIMUM: usize = 1024;
 
 /// Tables of up to this many elements live inside the instance's state where their size never changes.
 const FIXED_TABLE_LIMIT: u32 = 1 << 20;

@@ -1,128 +1,476 @@
-//! What validation found out that cannot be read off the sections of a binary: with it, a module is described again
-//! without its code, and without validation.
+//! What an earlier validation found out about a module, in a form from which it is described again at once: without its
+//! code, without validation, and without a look at those parts of the binary that are large.
+//!
+//! What is small is read from its section, of which the place is noted. What is large (numbers for each function, items of
+//! element segments) lies in the notes as arrays, which are used where they are. Data segments that images of memories hold
+//! do not occur at all.
 
 use crate::binary::Binary;
-use crate::describe::Describer;
+use crate::const_expr::{ConstExpr, ConstOp};
+use crate::describe::{Describer, active_data, elem_segment, for_each_reference, of_expr};
 use crate::error::ModuleError;
 use crate::facts::TableUse;
-use crate::module::{Body, Module};
-use belljar_core::TypeIndex;
-use wasmparser::{Chunk, Parser, Payload, WasmFeatures};
-use zerocopy::little_endian::U32;
-use zerocopy::{FromBytes, IntoBytes};
+use crate::memory_images::{ImagePiece, MemoryImages};
+use crate::module::{
+    ActiveData, Body, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Module, Noted, PassiveData, Place,
+    SECTIONS, SegmentMode,
+};
+use crate::rows::Rows;
+use belljar_core::{CompositeType, DataIndex, FuncIndex, MemoryIndex, TableIndex, TypeIndex};
+use bytes::Bytes;
+use std::ops::Range;
+use wasmparser::{BinaryReader, FromReader, Payload, SectionLimited, WasmFeatures};
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// What validation found out about a module, as bytes.
-///
-/// Four counts of 32 bits: functions, types, tables, flags; then the functions' bodies, the canonical type of each type,
-/// and what the code does to each table.
+/// What validation found out about a module, as bytes: a [`Head`], then arrays in the order of [`Rest`].
 #[derive(Clone, Debug)]
-pub struct Notes(Vec<u8>);
+pub struct Notes(Bytes);
 
 /// A flag: [`Module::uses_heap`].
 const USES_HEAP: u32 = 1;
 /// Flags of a table: [`TableUse::written`], [`TableUse::grown`].
 const WRITTEN: u32 = 1;
 const GROWN: u32 = 2;
+/// [`Head::start`] of a module without one.
+const NO_START: u32 = u32::MAX;
+
+/// What notes begin with.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Head {
+    flags: U32,
+    start: U32,
+    data_segments: U32,
+    /// How many rows each array of [`Rest`] has.
+    custom_sections: U32,
+    types: U32,
+    tables: U32,
+    elems: U32,
+    active_data: U32,
+    passive_data: U32,
+    pieces: U32,
+    escaping: U32,
+    funcs: U32,
+    bodies: U32,
+    items: U32,
+    names: U32,
+    code_section: Place,
+    data_section: Place,
+    /// As [`crate::module::Directory`].
+    directory: [Place; SECTIONS.len()],
+}
+
+/// What follows the head.
+struct Rest {
+    custom_sections: Rows<CustomRow>,
+    /// The canonical type of each type.
+    types: Rows<U32>,
+    /// What the code does to each table.
+    tables: Rows<U32>,
+    elems: Rows<ElemRow>,
+    /// Active segments that are not part of an image.
+    active_data: Rows<ActiveRow>,
+    passive_data: Rows<PassiveData>,
+    pieces: Rows<PieceRow>,
+    /// [`Module::escaping`].
+    escaping: Rows<U32>,
+    /// The type of each function.
+    funcs: Rows<U32>,
+    bodies: Rows<Body>,
+    /// Items of the element segments that are functions: their places among those that escape.
+    items: Rows<U32>,
+    /// Names of custom sections, one behind the other.
+    names: Rows<u8>,
+}
+
+/// A custom section.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct CustomRow {
+    name_length: U32,
+    contents: Place,
+}
+
+/// An element segment of functions, at a constant place if it is active; or where another one lies in the binary.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct ElemRow {
+    /// Of these constants one.
+    kind: U32,
+    table: U32,
+    offset: U64,
+    /// How many of the items are its.
+    length: U32,
+    place: Place,
+}
+
+const PASSIVE: u32 = 0;
+const DECLARED: u32 = 1;
+const ACTIVE: u32 = 2;
+const IN_BINARY: u32 = 3;
+
+/// An active data segment, and where it lies in the binary.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct ActiveRow {
+    index: U32,
+    place: Place,
+}
+
+/// An [`ImagePiece`].
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct PieceRow {
+    memory: U32,
+    offset: U64,
+    start: U64,
+    length: U64,
+}
 
 impl Notes {
-    /// The notes about a module.
-    pub fn of(module: &Module) -> Self {
-        let table = |used: &TableUse| u32::from(used.written) * WRITTEN + u32::from(used.grown) * GROWN;
-        let types = module.canonical_types.iter().map(|ty| ty.0);
-        let heads = [
-            module.bodies.len() as u32,
-            module.canonical_types.len() as u32,
-            module.table_uses.len() as u32,
-            u32::from(module.uses_heap) * USES_HEAP,
+    /// The notes about a module with these images of its memories, which are [`Module::memory_images`].
+    pub fn of(module: &Module, images: &MemoryImages) -> Self {
+        if let Some(noted) = &module.noted {
+            return noted.notes.clone();
+        }
+        let count = |length: usize| U32::new(length as u32);
+        let custom_sections: Vec<_> = module.custom_sections.iter().map(custom_row).collect();
+        let types: Vec<_> = module.canonical_types.iter().map(|ty| U32::new(ty.0)).collect();
+        let tables: Vec<_> = module.table_uses.iter().map(table_row).collect();
+        let elems: Vec<_> = module.elems.iter().map(elem_row).collect();
+        let active = module.active_data.iter().filter(|data| !images.holds(data));
+        let active_data: Vec<_> = active.map(active_row).collect();
+        let pieces: Vec<_> = images.pieces().iter().map(piece_row).collect();
+        let items: Vec<_> =
+            module.elems.iter().filter_map(simple_funcs).flat_map(|funcs| funcs.0.iter().copied()).collect();
+        let names: Vec<_> = module.custom_sections.iter().flat_map(|(name, _)| name.bytes()).collect();
+        let head = Head {
+            flags: U32::new(u32::from(module.uses_heap) * USES_HEAP),
+            start: U32::new(module.start.map_or(NO_START, |func| func.0)),
+            data_segments: U32::new(module.data_count),
+            custom_sections: count(custom_sections.len()),
+            types: count(types.len()),
+            tables: count(tables.len()),
+            elems: count(elems.len()),
+            active_data: count(active_data.len()),
+            passive_data: count(module.passive_data.len()),
+            pieces: count(pieces.len()),
+            escaping: count(module.escaping.len()),
+            funcs: count(module.funcs.len()),
+            bodies: count(module.bodies.len()),
+            items: count(items.len()),
+            names: count(names.len()),
+            code_section: Place::of(&module.code_section),
+            data_section: Place::of(&module.data_section),
+            directory: module.directory.each_ref().map(Place::of),
+        };
+        let parts: [&[u8]; 13] = [
+            head.as_bytes(),
+            custom_sections.as_bytes(),
+            types.as_bytes(),
+            tables.as_bytes(),
+            elems.as_bytes(),
+            active_data.as_bytes(),
+            module.passive_data.as_bytes(),
+            pieces.as_bytes(),
+            module.escaping.as_bytes(),
+            module.funcs.as_bytes(),
+            module.bodies.as_bytes(),
+            items.as_bytes(),
+            &names,
         ];
-        let bodies = module.bodies.iter().flat_map(|body| [body.start.0, body.length]);
-        let words = heads.into_iter().chain(bodies).chain(types).chain(module.table_uses.iter().map(table));
-        let words: Vec<U32> = words.map(U32::new).collect();
-        Self(words.as_bytes().to_vec())
+        Self(parts.concat().into())
     }
 
     /// Them as bytes.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
 }
 
+fn custom_row((name, contents): &(Box<str>, Range<usize>)) -> CustomRow {
+    CustomRow { name_length: U32::new(name.len() as u32), contents: Place::of(contents) }
+}
+
+fn table_row(used: &TableUse) -> U32 {
+    U32::new(u32::from(used.written) * WRITTEN + u32::from(used.grown) * GROWN)
+}
+
+/// The functions of a segment that notes alone describe.
+fn simple_funcs(elem: &ElemSegment) -> Option<&ElemFuncs> {
+    match (&elem.mode, &elem.items) {
+        (_, ElemItems::Exprs(_)) => None,
+        (SegmentMode::Active(_, offset), ElemItems::Funcs(_)) if offset.as_number().is_none() => None,
+        (_, ElemItems::Funcs(funcs)) => Some(funcs),
+    }
+}
+
+fn elem_row(elem: &ElemSegment) -> ElemRow {
+    let (kind, table, offset) = match (&elem.mode, simple_funcs(elem)) {
+        (_, None) => (IN_BINARY, 0, 0),
+        (SegmentMode::Passive, _) => (PASSIVE, 0, 0),
+        (SegmentMode::Declared, _) => (DECLARED, 0, 0),
+        (SegmentMode::Active(table, offset), _) => (ACTIVE, table.0, offset.as_number().unwrap_or_default()),
+    };
+    ElemRow {
+        kind: U32::new(kind),
+        table: U32::new(table),
+        offset: U64::new(offset),
+        length: U32::new(simple_funcs(elem).map_or(0, ElemFuncs::len) as u32),
+        place: Place::of(&elem.range),
+    }
+}
+
+fn active_row(data: &ActiveData) -> ActiveRow {
+    ActiveRow { index: U32::new(data.index.0), place: Place::of(&(data.start..data.bytes.end)) }
+}
+
+fn piece_row(piece: &ImagePiece) -> PieceRow {
+    PieceRow {
+        memory: U32::new(piece.memory.0),
+        offset: U64::new(piece.offset),
+        start: U64::new(piece.range.start as u64),
+        length: U64::new(piece.range.len() as u64),
+    }
+}
+
 impl Module {
-    /// Describes a module again that was valid under `features`. Its code may be missing.
+    /// Describes a module again that was valid under `features`. Of its binary, code and data segments that `images` hold
+    /// may be missing. Nothing of the binary is looked at but small sections; code, contents of data segments and custom
+    /// sections are not, nor are `images`, which are [`MemoryImages::bytes`].
     ///
     /// # Errors
     ///
     /// Where the notes are not those of such a module: that is an error of whoever kept them.
-    pub fn from_notes(binary: Binary, features: WasmFeatures, notes: &[u8]) -> Result<Self, ModuleError> {
+    pub fn from_notes(
+        binary: Binary,
+        features: WasmFeatures,
+        notes: Bytes,
+        images: Bytes,
+    ) -> Result<Self, ModuleError> {
+        let (head, rest) = Rest::read(&notes).ok_or(ModuleError::WrongNotes)?;
+        let source = Source { binary: &binary, features };
         let mut describer = Describer::new(binary.clone());
-        let mut parser = Parser::new(0);
-        parser.set_features(features);
-        let mut at = 0;
-        loop {
-            let part = binary.from(at).ok_or(ModuleError::WrongNotes)?;
-            let is_last = at + part.len() == binary.length();
-            let Chunk::Parsed { consumed, payload } = parser.parse(part, is_last)? else {
-                return Err(ModuleError::WrongNotes);
-            };
-            at += consumed;
-            match payload {
-                Payload::End(_) => break,
-                Payload::CodeSectionStart { ref unchecked_range, .. } => {
-                    at = unchecked_range.end as usize;
-                    parser.skip_section();
-                    describer.payload(payload)?;
-                }
-                payload => describer.payload(payload)?,
+        for (id, place) in SECTIONS.into_iter().zip(head.directory) {
+            let reader = source.reader(place).ok_or(ModuleError::WrongNotes)?;
+            if !place.range().is_empty() {
+                describer.payload(section(id, reader)?)?;
             }
         }
-        Read::new(notes).and_then(|notes| notes.into_module(describer)).ok_or(ModuleError::WrongNotes)?
-    }
-}
-
-/// Notes taken apart.
-struct Read<'a> {
-    bodies: &'a [[U32; 2]],
-    canonical_types: &'a [U32],
-    table_uses: &'a [U32],
-    flags: u32,
-}
-
-impl<'a> Read<'a> {
-    fn new(notes: &'a [u8]) -> Option<Self> {
-        let (heads, rest) = <[U32; 4]>::ref_from_prefix(notes).ok()?;
-        let [bodies, types, tables, flags] = heads.map(U32::get);
-        let (bodies, rest) = <[[U32; 2]]>::ref_from_prefix_with_elems(rest, bodies as usize).ok()?;
-        let (canonical_types, rest) = <[U32]>::ref_from_prefix_with_elems(rest, types as usize).ok()?;
-        let table_uses = <[U32]>::ref_from_bytes_with_elems(rest, tables as usize).ok()?;
-        Some(Self { bodies, canonical_types, table_uses, flags })
-    }
-
-    /// `None` where they are of another module.
-    fn into_module(self, mut describer: Describer) -> Option<Result<Module, ModuleError>> {
-        let counts = (self.bodies.len(), self.canonical_types.len(), self.table_uses.len());
-        if describer.counts() != counts {
-            return None;
+        let mut module = describer.noted();
+        let pieces = rest.pieces.iter().map(PieceRow::piece).collect::<Option<_>>();
+        let images = pieces.and_then(|pieces| MemoryImages::of_pieces(images, pieces, &module));
+        let images = images.ok_or(ModuleError::WrongNotes)?;
+        rest.describe(head, &source, &mut module)?;
+        if !is_consistent(&module) {
+            return Err(ModuleError::WrongNotes);
         }
-        describer.set_bodies(
-            self.bodies.iter().map(|[start, length]| Body {
-                start: belljar_core::WasmPc(start.get()),
-                length: length.get(),
-            }),
-        );
-        let uses = self
-            .table_uses
-            .iter()
-            .map(|flags| TableUse { written: flags.get() & WRITTEN != 0, grown: flags.get() & GROWN != 0 });
-        let types = self.canonical_types.iter().map(|ty| TypeIndex(ty.get())).collect();
-        Some(describer.finish(Vec::new(), uses.collect(), types, self.flags & USES_HEAP != 0))
+        module.set_layout()?;
+        module.noted = Some(Noted { notes: Notes(notes), images });
+        Ok(module)
     }
+}
+
+/// A binary, and how it is read.
+struct Source<'a> {
+    binary: &'a Binary,
+    features: WasmFeatures,
+}
+
+impl<'a> Source<'a> {
+    fn reader(&self, place: Place) -> Option<BinaryReader<'a>> {
+        let Range { start, end } = place.range();
+        let bytes = if start == end { &[] } else { self.binary.get(start..end)? };
+        Some(BinaryReader::new_features(bytes, start as u64, self.features))
+    }
+
+    /// What lies at a place, and fills it.
+    fn read<T: FromReader<'a>>(&self, place: Place) -> Result<T, ModuleError> {
+        let mut reader = self.reader(place).ok_or(ModuleError::WrongNotes)?;
+        let read = reader.read()?;
+        if reader.eof() { Ok(read) } else { Err(ModuleError::WrongNotes) }
+    }
+}
+
+/// A section of [`SECTIONS`].
+fn section(id: u8, reader: BinaryReader<'_>) -> Result<Payload<'_>, ModuleError> {
+    Ok(match id {
+        1 => Payload::TypeSection(SectionLimited::new(reader)?),
+        2 => Payload::ImportSection(SectionLimited::new(reader)?),
+        4 => Payload::TableSection(SectionLimited::new(reader)?),
+        5 => Payload::MemorySection(SectionLimited::new(reader)?),
+        6 => Payload::GlobalSection(SectionLimited::new(reader)?),
+        7 => Payload::ExportSection(SectionLimited::new(reader)?),
+        13 => Payload::TagSection(SectionLimited::new(reader)?),
+        _ => return Err(ModuleError::WrongNotes),
+    })
+}
+
+impl PieceRow {
+    fn piece(&self) -> Option<ImagePiece> {
+        let start = usize::try_from(self.start.get()).ok()?;
+        let end = start.checked_add(usize::try_from(self.length.get()).ok()?)?;
+        let memory = MemoryIndex(self.memory.get());
+        Some(ImagePiece { memory, offset: self.offset.get(), range: start..end })
+    }
+}
+
+impl Rest {
+    fn read(notes: &Bytes) -> Option<(&Head, Self)> {
+        let (head, _) = Head::ref_from_prefix(notes).ok()?;
+        let mut rest = notes.slice(size_of::<Head>()..);
+        let arrays = Self {
+            custom_sections: Rows::take(&mut rest, head.custom_sections.get())?,
+            types: Rows::take(&mut rest, head.types.get())?,
+            tables: Rows::take(&mut rest, head.tables.get())?,
+            elems: Rows::take(&mut rest, head.elems.get())?,
+            active_data: Rows::take(&mut rest, head.active_data.get())?,
+            passive_data: Rows::take(&mut rest, head.passive_data.get())?,
+            pieces: Rows::take(&mut rest, head.pieces.get())?,
+            escaping: Rows::take(&mut rest, head.escaping.get())?,
+            funcs: Rows::take(&mut rest, head.funcs.get())?,
+            bodies: Rows::take(&mut rest, head.bodies.get())?,
+            items: Rows::take(&mut rest, head.items.get())?,
+            names: Rows::take(&mut rest, head.names.get())?,
+        };
+        rest.is_empty().then_some((head, arrays))
+    }
+
+    /// Adds what is noted to a module that has its small sections.
+    fn describe(&self, head: &Head, source: &Source<'_>, m: &mut Module) -> Result<(), ModuleError> {
+        let used =
+            |flags: &U32| TableUse { written: flags.get() & WRITTEN != 0, grown: flags.get() & GROWN != 0 };
+        m.canonical_types = self.types.iter().map(|ty| TypeIndex(ty.get())).collect();
+        m.table_uses = self.tables.iter().map(used).collect();
+        m.uses_heap = head.flags.get() & USES_HEAP != 0;
+        m.start = Some(FuncIndex(head.start.get())).filter(|func| func.0 != NO_START);
+        m.funcs = self.funcs.clone();
+        m.bodies = self.bodies.clone();
+        m.escaping = self.escaping.clone();
+        m.code_section = head.code_section.range();
+        m.data_section = head.data_section.range();
+        m.data_count = head.data_segments.get();
+        m.custom_sections = self.custom_sections().ok_or(ModuleError::WrongNotes)?;
+        m.elems = self.elems(source, m)?;
+        m.passive_data = self.passive_data.clone();
+        m.active_data = self.active_data.iter().map(|row| row.segment(source)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn custom_sections(&self) -> Option<Vec<(Box<str>, Range<usize>)>> {
+        let mut names: &[u8] = &self.names;
+        let section = |row: &CustomRow| {
+            let name = names.split_off(..row.name_length.get() as usize)?;
+            Some((std::str::from_utf8(name).ok()?.into(), row.contents.range()))
+        };
+        self.custom_sections.iter().map(section).collect()
+    }
+
+    fn elems(&self, source: &Source<'_>, m: &Module) -> Result<Vec<ElemSegment>, ModuleError> {
+        let mut items = self.items.clone();
+        let elem = |row: &ElemRow| {
+            let mode = match row.kind.get() {
+                PASSIVE => SegmentMode::Passive,
+                DECLARED => SegmentMode::Declared,
+                ACTIVE => {
+                    SegmentMode::Active(TableIndex(row.table.get()), ConstExpr::number(row.offset.get()))
+                }
+                _ => {
+                    let elem = elem_segment(source.read(row.place)?)?;
+                    return elem.numbered(m).ok_or(ModuleError::WrongNotes);
+                }
+            };
+            let funcs = items.take_first(row.length.get()).ok_or(ModuleError::WrongNotes)?;
+            Ok(ElemSegment { mode, items: ElemItems::Funcs(ElemFuncs(funcs)), range: row.place.range() })
+        };
+        self.elems.iter().map(elem).collect()
+    }
+}
+
+impl ActiveRow {
+    fn segment(&self, source: &Source<'_>) -> Result<ActiveData, ModuleError> {
+        let segment = active_data(DataIndex(self.index.get()), &source.read(self.place)?)?;
+        segment.ok_or(ModuleError::WrongNotes)
+    }
+}
+
+/// Whether notes fit the sections that the binary has, and no number in them leads outside. The sections by themselves are
+/// valid.
+fn is_consistent(m: &Module) -> bool {
+    let is_func = |ty: u32| {
+        let ty = m.types.get(ty as usize);
+        ty.is_some_and(|ty| matches!(ty.composite, CompositeType::Func(_)))
+    };
+    let mut references_are_known = true;
+    for_each_reference(m, |func| references_are_known &= m.escaping(func).is_some());
+    let entity_is_there = |entity: EntityIndex| match entity {
+        EntityIndex::Func(i) => i.index() < m.funcs.len(),
+        EntityIndex::Table(i) => i.index() < m.tables.len(),
+        EntityIndex::Memory(i) => i.index() < m.memories.len(),
+        EntityIndex::Global(i) => i.index() < m.globals.len(),
+        EntityIndex::Tag(i) => i.index() < m.tags.len(),
+    };
+    let is_kept = |range: &Range<usize>| m.binary.get(range.clone()).is_some();
+    m.imported_funcs + m.bodies.len() == m.funcs.len()
+        && m.table_uses.len() == m.tables.len()
+        && m.canonical_types.len() == m.types.len()
+        && m.canonical_types.iter().all(|ty| ty.index() < m.types.len())
+        && m.funcs.iter().all(|ty| is_func(ty.get()))
+        && m.tags.iter().all(|ty| is_func(ty.0))
+        && m.exports.iter().all(|export| entity_is_there(export.entity))
+        && m.escaping.is_sorted_by(|a, b| a.get() < b.get())
+        && m.escaping.last().is_none_or(|last| (last.get() as usize) < m.funcs.len())
+        && references_are_known
+        && m.global_inits.iter().chain(&m.table_inits).all(|expr| expr_is_known(expr, m))
+        && m.elems.iter().all(|elem| elem_is_known(elem, m))
+        && m.active_data.is_sorted_by(|a, b| a.index < b.index)
+        && m.active_data.iter().all(|data| data_is_known(data, m) && is_kept(&data.bytes))
+        && m.passive_data.is_sorted_by(|a, b| a.index.get() < b.index.get())
+        && m.passive_data.last().is_none_or(|last| last.index.get() < m.data_count)
+        && m.passive_data.iter().all(|data| is_kept(&data.bytes.range()))
+        && m.custom_sections.iter().all(|(_, range)| is_kept(range))
+}
+
+fn expr_is_known(expr: &ConstExpr, m: &Module) -> bool {
+    let mut functions_are_known = true;
+    of_expr(expr, &mut |func| functions_are_known &= m.escaping(func).is_some());
+    functions_are_known
+        && expr.ops().iter().all(|op| match op {
+            ConstOp::GlobalGet(global) => global.index() < m.globals.len(),
+            ConstOp::StructNew(ty)
+            | ConstOp::StructNewDefault(ty)
+            | ConstOp::ArrayNew(ty)
+            | ConstOp::ArrayNewDefault(ty)
+            | ConstOp::ArrayNewFixed(ty, _) => ty.index() < m.types.len(),
+            _ => true,
+        })
+}
+
+fn elem_is_known(elem: &ElemSegment, m: &Module) -> bool {
+    let mode_is_known = match &elem.mode {
+        SegmentMode::Active(table, offset) => table.index() < m.tables.len() && expr_is_known(offset, m),
+        _ => true,
+    };
+    mode_is_known
+        && match &elem.items {
+            // Without a way out, so that many are compared at once.
+            ElemItems::Funcs(funcs) => {
+                funcs.is_empty() || (funcs.places().fold(0, u32::max) as usize) < m.escaping.len()
+            }
+            ElemItems::Exprs(exprs) => exprs.iter().all(|expr| expr_is_known(expr, m)),
+        }
+}
+
+fn data_is_known(data: &ActiveData, m: &Module) -> bool {
+    data.index.0 < m.data_count && data.memory.index() < m.memories.len() && expr_is_known(&data.offset, m)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::validate;
-    use belljar_core::{DefinedFuncIndex, FuncIndex, TableIndex};
+    use belljar_core::DefinedFuncIndex;
 
     const WAT: &str = r#"(module $m
         (import "a" "b" (func $i (param i32)))
@@ -132,53 +480,154 @@ mod tests {
         (func (drop (struct.new $s (i32.const 1))))
         (elem (i32.const 0) $f $f) (data (i32.const 8) "hello") (start 2))"#;
 
+    const FEATURES: WasmFeatures = WasmFeatures::WASM3;
+
+    fn module(wat: &str) -> Module {
+        validate(wat::parse_str(wat).unwrap().into(), FEATURES).unwrap()
+    }
+
+    fn from_notes(binary: Binary, notes: &Notes, images: &MemoryImages) -> Result<Module, ModuleError> {
+        Module::from_notes(binary, FEATURES, notes.0.clone(), images.bytes().clone())
+    }
+
     #[test]
     fn a_module_is_described_again_with_and_without_its_code() {
-        let features = WasmFeatures::WASM3;
-        let first = validate(wat::parse_str(WAT).unwrap().into(), features).unwrap();
-        let notes = Notes::of(&first);
-        let holed = first.binary().without(first.code_to_leave_out());
+        let first = module(WAT);
+        let images = first.memory_images();
+        let notes = Notes::of(&first, &images);
+        let holed = first.lean_binary(&images);
         assert!(holed.whole().is_none());
         for binary in [first.binary().clone(), holed] {
             let has_code = binary.whole().is_some();
-            let again = Module::from_notes(binary, features, notes.as_bytes()).unwrap();
+            let again = from_notes(binary, &notes, &images).unwrap();
             assert_eq!(again.layout(), first.layout());
             assert_eq!(again.types(), first.types());
             assert_eq!(again.canonical_types, first.canonical_types);
-            assert_eq!(again.bodies, first.bodies);
+            assert_eq!(*again.bodies, *first.bodies);
             assert_eq!(again.table_use(TableIndex(0)), TableUse { written: true, grown: true });
             assert_eq!(again.start(), Some(FuncIndex(2)));
-            assert_eq!(again.data_bytes(0), b"hello");
+            assert_eq!(again.data_bytes(DataIndex(0)), b"hello");
             assert_eq!(again.names().module(), Some("m"));
-            assert_eq!(again.escaping_funcs(), first.escaping_funcs());
+            assert!(again.escaping_funcs().eq(first.escaping_funcs()));
             assert!(again.uses_heap());
             assert_eq!(again.code_section(), first.code_section());
             assert_eq!(again.function_body(DefinedFuncIndex(0)).is_some(), has_code);
         }
     }
 
-    /// Nothing comes behind the code, which may be shorter than what is kept of its section in any case.
+    /// Data in an image is not part of the description any more, other segments are.
+    #[test]
+    fn data_of_images_may_be_missing() {
+        let large = "x".repeat(20_000);
+        let first = module(&format!(
+            r#"(module (memory 1) (memory 1) (data $a (i32.const 0) "{large}") (data $b "passive") (data $c (i32.const 9) "yy")
+                (data $d "") (data $e (memory 1) (i32.const 3) "zz") (@custom "c" (after data) "custom"))"#
+        ));
+        let images = first.memory_images();
+        let lean = first.lean_binary(&images);
+        let kept: usize = lean.parts().iter().map(|(_, bytes)| bytes.len()).sum();
+        assert!(kept < 200, "{kept}");
+        for binary in [lean.clone(), first.binary().clone()] {
+            let again = from_notes(binary, &Notes::of(&first, &images), &images).unwrap();
+            assert_eq!((again.data_count(), again.layout()), (5, first.layout()));
+            assert_eq!(
+                again.passive_data().chain(again.active_data().iter().map(|d| d.index)).collect::<Vec<_>>(),
+                [1, 4].map(DataIndex)
+            );
+            let bytes = [&b""[..], b"passive", b"", b"", b"zz"];
+            assert_eq!([0, 1, 2, 3, 4].map(|i| again.data_bytes(DataIndex(i))), bytes);
+            assert_eq!(again.custom_section("c"), Some(&b"custom"[..]));
+            assert_eq!(again.known_images().unwrap().bytes(), images.bytes());
+            // Once more from what is known now.
+            assert_eq!(
+                Notes::of(&again, &again.memory_images()).as_bytes(),
+                Notes::of(&first, &images).as_bytes()
+            );
+            assert_eq!(again.lean_binary(&again.memory_images()).parts(), lean.parts());
+        }
+    }
+
+    #[test]
+    fn element_segments_of_all_kinds_are_described_again() {
+        let first = module(
+            r#"(module (import "a" "g" (global $g i32)) (table $t 9 funcref) (table $x 9 externref) (func $f) (func $g) (func $h)
+                (elem $active (i32.const 2) $h $f) (elem $moved (global.get $g) $g) (elem $passive func $g $g)
+                (elem $declared declare func $h) (elem $null funcref (ref.null func) (ref.func $f))
+                (elem $sum (table $t) (offset (i32.add (i32.const 1) (i32.const 2))) func $f) (elem (table $x) (i32.const 0) externref))"#,
+        );
+        let images = first.memory_images();
+        let again = from_notes(first.lean_binary(&images), &Notes::of(&first, &images), &images).unwrap();
+        let shown = |m: &Module| -> Vec<String> {
+            let place = |mode: &SegmentMode<TableIndex>| match mode {
+                SegmentMode::Active(table, offset) => format!("{table:?} {:?}", offset.as_number()),
+                other => format!("{other:?}"),
+            };
+            m.elems().iter().map(|elem| format!("{} {:?}", place(&elem.mode), elem.items)).collect()
+        };
+        assert_eq!(shown(&again), shown(&first));
+        assert_eq!(again.escaping_func(2), FuncIndex(2));
+    }
+
+    /// Nothing comes behind the code.
     #[test]
     fn code_may_be_all_that_a_module_has() {
         for count in [0, 1, 2, 200] {
-            let wat = format!("(module {})", "(func)".repeat(count));
-            let first = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap();
-            let holed = first.binary().without(first.code_to_leave_out());
-            let notes = Notes::of(&first);
-            let again = Module::from_notes(holed, WasmFeatures::WASM3, notes.as_bytes()).unwrap();
-            assert_eq!((again.defined_funcs(), &again.bodies), (count, &first.bodies));
+            let first = module(&format!("(module {})", "(func)".repeat(count)));
+            let images = first.memory_images();
+            let again = from_notes(first.lean_binary(&images), &Notes::of(&first, &images), &images).unwrap();
+            assert_eq!((again.defined_funcs(), &*again.bodies), (count, &*first.bodies));
         }
     }
 
     #[test]
     fn notes_of_another_module_are_refused() {
-        let features = WasmFeatures::WASM3;
-        let first = validate(wat::parse_str(WAT).unwrap().into(), features).unwrap();
-        let other = validate(wat::parse_str("(module (func))").unwrap().into(), features).unwrap();
-        let (mine, others) = (Notes::of(&first), Notes::of(&other));
-        let truncated = &mine.as_bytes()[..mine.as_bytes().len() - 4];
-        for notes in [others.as_bytes(), truncated, &[], &[255; 40]] {
-            assert!(Module::from_notes(first.binary().clone(), features, notes).is_err());
+        let (first, other) = (module(WAT), module("(module (func))"));
+        let images = first.memory_images();
+        let (mine, others) = (Notes::of(&first, &images), Notes::of(&other, &images));
+        let truncated = mine.0.slice(..mine.0.len() - 4);
+        for notes in [others.0, truncated, Bytes::new(), Bytes::from_static(&[255; 400])] {
+            assert!(from_notes(first.binary().clone(), &Notes(notes), &images).is_err());
         }
+    }
+
+    /// They are either refused, or say something else that can be.
+    #[test]
+    fn damaged_notes_do_no_harm() {
+        let data: String = (0..100).map(|i| format!("(data (i32.const {}) \"a\")", i * 9)).collect();
+        let first = module(&format!(
+            r#"{} (func) (elem func 0) (global $c i32 (i32.const 0)) (elem (table 1) (global.get $c) func 1) (data "passive") {data} (@custom "c" "custom"))"#,
+            WAT.strip_suffix(')').unwrap()
+        ));
+        let images = first.memory_images();
+        assert!(!images.pieces().is_empty());
+        let binary = first.lean_binary(&images);
+        let notes = Notes::of(&first, &images);
+        let mut refused = 0;
+        for at in 0..notes.0.len() {
+            for change in [1, 0x80, 0xff] {
+                let mut bytes = notes.0.to_vec();
+                bytes[at] ^= change;
+                match from_notes(binary.clone(), &Notes(bytes.into()), &images) {
+                    Ok(module) => look_at_all(&module),
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        assert!(refused > notes.0.len());
+    }
+
+    fn look_at_all(m: &Module) {
+        for func in 0..m.func_count() {
+            let _ = (m.func_type(FuncIndex::new(func)), m.escaping(FuncIndex::new(func)));
+        }
+        for func in 0..m.defined_funcs() {
+            let _ = m.function_body(DefinedFuncIndex::new(func));
+        }
+        m.exports().iter().for_each(|export| drop(m.entity_type(export.entity)));
+        (0..200).for_each(|i| drop(m.data_bytes(DataIndex(i)).to_vec()));
+        m.custom_sections().iter().for_each(|(_, range)| drop(m.custom_section_bytes(range).to_vec()));
+        let images = m.memory_images();
+        images.pieces().iter().for_each(|piece| drop(images.piece(piece).to_vec()));
+        let _ = (m.lean_binary(&images), m.names(), m.func_at(belljar_core::WasmPc(70)), m.export("f"));
     }
 }

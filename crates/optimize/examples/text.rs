@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn find(module: &Module, wanted: &str) -> Option<DefinedFuncIndex> {
     let index = wanted.parse().ok().or_else(|| {
-        (0..module.funcs().len() as u32).find(|i| {
+        (0..module.func_count() as u32).find(|i| {
             let func = FuncIndex(*i);
             let export = module.export(wanted).map(|e| e.entity);
             module.names().func(func) == Some(wanted)

@@ -204,6 +204,21 @@ impl StoreCore {
         Ok(())
     }
 
+    /// Writes whole pages of initial contents to a memory that was just made.
+    pub(crate) fn fill_fresh_memory(&mut self, id: InstanceId, memory: MemoryIndex, at: u64, bytes: &[u8]) {
+        let number = self.instance(id).memory(memory);
+        let memory = &mut self.memories[number].memory;
+        // The last page may be longer than the memory, whose pages can be smaller; there it is zero.
+        let start = usize::try_from(at).map_or(memory.length(), |at| at.min(memory.length()));
+        let bytes = &bytes[..bytes.len().min(memory.length() - start)];
+        match memory {
+            AnyMemory::Own(memory) => memory.fill_fresh(start, bytes),
+            AnyMemory::Shared(memory) => {
+                let _fits = memory.write(at, bytes);
+            }
+        }
+    }
+
     /// Copies part of a data segment. Its offset and length are 32-bit numbers.
     pub(crate) fn init_memory(
         &mut self,
@@ -218,7 +233,7 @@ impl StoreCore {
         let module = self.instance(id).module().clone();
         let bytes: &[u8] = match self.is_data_dropped(id, segment) {
             true => &[],
-            false => module.module().data_bytes(segment.index()),
+            false => module.module().data_bytes(segment),
         };
         let source = Some(SegmentPart { segment, start: src, size: bytes.len() as u64 });
         let Some(bytes) = bytes.get(src as usize..(src + length) as usize) else {

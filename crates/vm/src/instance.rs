@@ -4,7 +4,7 @@ use crate::gc::ScopedRoot;
 use crate::loaded::LoadedModule;
 use crate::store::{StoreCore, StoreGlobal};
 use anyhow::Context;
-use belljar_abi::{CONTEXT_DISTANCE, GLOBAL_SIZE, VmLayout};
+use belljar_abi::{CONTEXT_DISTANCE, FuncObject, GLOBAL_SIZE, VmLayout};
 use belljar_core::{
     DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, FuncType, GlobalIndex, GlobalType, InstanceId,
     MemoryIndex, RawVal, TableIndex, TagId, TagIndex, TagType,
@@ -120,6 +120,9 @@ impl StoreCore {
     ///
     /// Where the store has no room for what the expression makes.
     pub(crate) fn evaluate(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
+        if let [ConstOp::Value(value)] = *expr.ops() {
+            return Ok(value);
+        }
         let scope = self.enter_roots();
         let value = self.evaluate_in_scope(id, expr);
         self.leave_roots(scope);
@@ -243,16 +246,24 @@ impl StoreCore {
         }
         let module = self.instance(id).module().clone();
         match &module.module().elems()[segment.index()].items {
-            ElemItems::Funcs(funcs) => Ok(funcs.iter().map(|f| self.instance_func(id, *f).0).collect()),
+            ElemItems::Funcs(funcs) if funcs.is_empty() => Ok(Vec::new()),
+            ElemItems::Funcs(funcs) => {
+                let first = self.func_object_ref(id, 0).0;
+                Ok(funcs.places().map(|place| first + place * FuncObject::GUEST_SIZE as u32).collect())
+            }
             ElemItems::Exprs(exprs) => exprs.iter().map(|e| Ok(self.evaluate(id, e)?.u32())).collect(),
         }
     }
 
     /// A reference to a function of an instance. The function is one whose reference may be taken.
     pub(crate) fn instance_func(&self, id: InstanceId, func: FuncIndex) -> FuncRefId {
+        let escaping = self.instance(id).module.module().escaping(func);
+        self.func_object_ref(id, escaping.expect("references are taken of escaping functions only"))
+    }
+
+    /// A reference to the `nth` of an instance's functions whose references may be taken.
+    fn func_object_ref(&self, id: InstanceId, nth: u32) -> FuncRefId {
         let instance = self.instance(id);
-        let nth =
-            instance.module.module().escaping(func).expect("references are taken of escaping functions only");
         let address = instance.context.wrapping_add_signed(instance.layout().func_object(nth) as isize);
         FuncRefId((address - self.region.const_base()) as u32)
     }
@@ -277,6 +288,21 @@ impl StoreCore {
         let at = self.dropped(id, self.instance(id).layout().dropped_data(segment.0));
         // SAFETY: as above, with the store held exclusively.
         unsafe { at.write(1) };
+    }
+
+    /// Notes that all data segments are dropped but these.
+    pub(crate) fn drop_data_but(&mut self, id: InstanceId, kept: impl Iterator<Item = DataIndex>) {
+        let count = self.instance(id).module.module().data_count();
+        if count == 0 {
+            return;
+        }
+        let at = self.dropped(id, self.instance(id).layout().dropped_data(0));
+        // SAFETY: as above, with the store held exclusively; the bytes of all segments lie side by side.
+        unsafe { at.write_bytes(1, count) };
+        for segment in kept {
+            // SAFETY: as above.
+            unsafe { at.add(segment.index()).write(0) };
+        }
     }
 
     pub(crate) fn drop_elem(&mut self, id: InstanceId, segment: ElemIndex) {

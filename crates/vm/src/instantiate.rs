@@ -6,7 +6,8 @@
 use crate::host::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
 use crate::limits::ResourceLimiter;
-use crate::loaded::{LoadedModule, MemoryImages};
+use crate::loaded::{LoadedModule, SharedImages};
+use crate::on_demand::Damaged;
 use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::sys::builtin_table;
@@ -14,8 +15,8 @@ use crate::trap::Exit;
 use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
-    DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, MemoryType,
-    TableIndex, TagId, TagIndex, TypeIndex,
+    ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, MemoryType,
+    TableIndex, TagId, TagIndex, Trap, TypeIndex,
 };
 use belljar_module::{EntityIndex, Import, Module, SegmentMode};
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub fn instantiate<T: 'static>(
     let id = builder.id;
     // Making objects asks the limiter, which `build` has.
     store.core_mut().initialize(&builder, imports).map_err(Exit::of_error)?;
+    // First, so that nobody has seen anything of an instance whose images are damaged.
+    store.core_mut().fill_memories(id, builder.images)?;
     store.core_mut().run_segments(id, builder.images)?;
     if let Some(start) = module.module().start() {
         let func = store.core().instance_func(id, start);
@@ -60,8 +63,8 @@ struct Builder<'a> {
     module: &'a Arc<LoadedModule>,
     id: InstanceId,
     context: usize,
-    /// Initial contents of the module's memories, where they are mapped; otherwise segments are copied.
-    images: Option<&'a MemoryImages>,
+    /// Initial contents of the module's memories, where they are mapped; otherwise they are copied.
+    images: Option<&'a SharedImages>,
 }
 
 impl Builder<'_> {
@@ -169,7 +172,7 @@ impl StoreCore {
         }
         let reserve = builder.module.reserves();
         for i in memories.len()..described.memories().len() {
-            let image = builder.images.and_then(|images| images[i].as_ref());
+            let image = builder.images.and_then(|images| images.mapped[i].as_ref());
             let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
             let made = self.push_memory(described.memories()[i], image, None, limiter, reserve)?;
             if builder.module.needs_reserved(MemoryIndex::new(i)) && !self.memory_is_reserved(made) {
@@ -233,12 +236,12 @@ impl StoreCore {
             builder.write(layout.imported_func(FuncIndex::new(imported.len())), callee);
             imported.push(func);
         }
-        for (nth, func) in described.escaping_funcs().iter().enumerate() {
+        for (nth, func) in described.escaping_funcs().enumerate() {
             let offset = layout.func_object(nth as u32);
-            match described.defined_func(*func) {
+            match described.defined_func(func) {
                 None => self.copy_object(imported[func.index()], builder, offset),
                 Some(defined) => {
-                    let sig = builder.module.sig(described.funcs()[func.index()]);
+                    let sig = builder.module.sig(described.type_of_func(func));
                     let code = builder.module.func_address(defined);
                     builder.write(offset, (code, builder.context, [sig.0, func.0, builder.id.0, 0]));
                 }
@@ -286,10 +289,10 @@ impl StoreCore {
         let types = &self.runtime.types;
         let fits = match (import.entity, value) {
             (EntityIndex::Func(i), ImportValue::Entity(Entity::Func(f))) => {
-                types.is_below(self.func_sig(*f), module.sig(described.funcs()[i.index()]))
+                types.is_below(self.func_sig(*f), module.sig(described.type_of_func(i)))
             }
             (EntityIndex::Func(i), ImportValue::Host(host)) => {
-                let wanted = module.sig(described.funcs()[i.index()]);
+                let wanted = module.sig(described.type_of_func(i));
                 host.is_of(&self.runtime) && types.is_below(host.sig(), wanted)
             }
             (EntityIndex::Table(i), ImportValue::Entity(Entity::Table(t))) => {
@@ -332,8 +335,25 @@ impl StoreCore {
         )
     }
 
-    /// Copies the active segments, in order, elements first; not those that are part of an image.
-    fn run_segments(&mut self, id: InstanceId, images: Option<&MemoryImages>) -> Result<(), Exit> {
+    /// Copies the initial contents of memories that are known and not mapped.
+    fn fill_memories(&mut self, id: InstanceId, shared: Option<&SharedImages>) -> Result<(), Exit> {
+        let module = self.instance(id).module().clone();
+        let Some(images) = module.module().known_images() else { return Ok(()) };
+        for piece in images.pieces() {
+            if shared.is_some_and(|shared| shared.mapped[piece.memory.index()].is_some()) {
+                continue;
+            }
+            let bytes = images.piece(piece);
+            let loaded = module.code_image().load_part(bytes);
+            loaded.map_err(|Damaged| Exit::of_trap(Trap::ArtifactDamaged))?;
+            self.fill_fresh_memory(id, piece.memory, piece.offset, bytes);
+        }
+        Ok(())
+    }
+
+    /// Copies the active segments that no image holds, in order, elements first. Afterwards all active segments count as
+    /// dropped.
+    fn run_segments(&mut self, id: InstanceId, shared: Option<&SharedImages>) -> Result<(), Exit> {
         let module = self.instance(id).module().clone();
         let described = module.module();
         for (i, elem) in described.elems().iter().enumerate() {
@@ -348,16 +368,19 @@ impl StoreCore {
                 self.drop_elem(id, index);
             }
         }
-        for (i, data) in described.data().iter().enumerate() {
-            let SegmentMode::Active(memory, offset) = &data.mode else { continue };
-            let segment = DataIndex::new(i);
-            if images.is_none_or(|images| images[memory.index()].is_none()) {
-                let start = self.evaluate(id, offset).map_err(Exit::of_error)?.u64();
-                let length = described.data_bytes(i).len() as u32;
-                self.init_memory(id, *memory, segment, start, 0, length).map_err(Exit::of_fault)?;
+        let others = shared.map(|shared| &*shared.other_data);
+        let active = described.active_data();
+        for i in 0..others.map_or(active.len(), <[_]>::len) {
+            let data = &active[others.map_or(i, |others| others[i])];
+            if described.known_images().is_some_and(|images| images.holds(data)) {
+                continue;
             }
-            self.drop_data(id, segment);
+            let start = self.evaluate(id, &data.offset).map_err(Exit::of_error)?.u64();
+            let length = data.bytes.len() as u32;
+            self.init_memory(id, data.memory, data.index, start, 0, length).map_err(Exit::of_fault)?;
+            self.drop_data(id, data.index);
         }
+        self.drop_data_but(id, described.passive_data());
         Ok(())
     }
 }

@@ -12,8 +12,28 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 
-/// For each memory of a module, its initial contents, if that is worth it.
-pub(crate) type MemoryImages = Vec<Option<Arc<MemoryImage>>>;
+/// What the instances of a module share of their memories' initial contents.
+#[derive(Debug)]
+pub(crate) struct SharedImages {
+    /// For each memory its image, if it is to be mapped.
+    pub(crate) mapped: Box<[Option<Arc<MemoryImage>>]>,
+    /// Of the segments in [`Module::active_data`], those that no mapped image holds.
+    pub(crate) other_data: Box<[usize]>,
+}
+
+impl SharedImages {
+    fn new(module: &Module, code: &CodeImage) -> Self {
+        let images = module.memory_images();
+        // What is damaged is not mapped, but found to be damaged when it is copied.
+        let is_right = code.load_part(images.bytes()).is_ok();
+        let image = |memory| if is_right { MemoryImage::of(&images, memory).map(Arc::new) } else { None };
+        let mapped: Box<[_]> = (0..module.memories().len()).map(MemoryIndex::new).map(image).collect();
+        let data = module.active_data().iter().enumerate();
+        let others = data.filter(|(_, data)| mapped[data.memory.index()].is_none());
+        let other_data = others.map(|(i, _)| i).collect();
+        Self { mapped, other_data }
+    }
+}
 
 /// A module whose code is in memory.
 #[derive(Debug)]
@@ -24,7 +44,7 @@ pub struct LoadedModule {
     runtime: Weak<Runtime>,
     needs_reserved_memory: bool,
     has_instance: AtomicBool,
-    images: OnceLock<MemoryImages>,
+    images: OnceLock<SharedImages>,
 }
 
 impl LoadedModule {
@@ -113,13 +133,10 @@ impl LoadedModule {
 
     /// Initial contents of its memories, which instances share; nothing for the first instance: to make them takes longer
     /// than to copy what is in them, and a program's module has one instance.
-    pub(crate) fn images(&self) -> Option<&MemoryImages> {
+    pub(crate) fn images(&self) -> Option<&SharedImages> {
         if !self.has_instance.swap(true, Relaxed) {
             return None;
         }
-        Some(self.images.get_or_init(|| {
-            let of = |i| (i >= self.module.imported_memories()).then(|| MemoryImage::of(&self.module, i))?;
-            (0..self.module.memories().len()).map(|i| of(i).map(Arc::new)).collect()
-        }))
+        Some(self.images.get_or_init(|| SharedImages::new(&self.module, self.code_image())))
     }
 }

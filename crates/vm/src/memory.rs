@@ -6,8 +6,8 @@
 use crate::limits::ResourceLimiter;
 use crate::sys::{Mapping, Protection, anonymous_file, page_size, written_pages};
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
-use belljar_core::MemoryType;
-use belljar_module::{Module, SegmentMode};
+use belljar_core::{MemoryIndex, MemoryType};
+use belljar_module::MemoryImages;
 use rustix::fd::OwnedFd;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -61,46 +61,31 @@ pub(crate) struct MemoryImage {
     length: usize,
 }
 
-/// Images smaller than this are copied: a mapping costs more than these few bytes.
-const IMAGE_MINIMUM: usize = 16 << 10;
-/// Images with more holes than this many bytes are copied segment by segment.
+/// Images whose pieces have more than so many bytes between them are not mapped, but copied.
 const IMAGE_HOLES: usize = 16 << 20;
 
 impl MemoryImage {
-    /// The image of a module's defined memory, if its active segments lie at constant places within its
-    /// initial size and are large enough to be worth it.
-    pub(crate) fn of(module: &Module, memory: usize) -> Option<MemoryImage> {
-        let initial = usize::try_from(module.memories()[memory].minimum_bytes()?).ok()?;
-        let mut parts = Vec::new();
-        for (i, segment) in module.data().iter().enumerate() {
-            let SegmentMode::Active(target, offset) = &segment.mode else { continue };
-            if target.index() != memory {
-                continue;
-            }
-            let start = usize::try_from(offset.as_number()?).ok()?;
-            let bytes = module.data_bytes(i);
-            if start.checked_add(bytes.len())? > initial {
-                return None;
-            }
-            if !bytes.is_empty() {
-                parts.push((start, bytes));
-            }
-        }
-        let low = parts.iter().map(|(at, _)| *at).min()? / page_size() * page_size();
-        let high = parts.iter().map(|(at, b)| at + b.len()).max()?.next_multiple_of(page_size());
-        let bytes: usize = parts.iter().map(|(_, b)| b.len()).sum();
-        if bytes < IMAGE_MINIMUM || high - low > bytes + IMAGE_HOLES {
+    /// The image of a memory, if it has one that is to be mapped.
+    pub(crate) fn of(images: &MemoryImages, memory: MemoryIndex) -> Option<MemoryImage> {
+        let pieces = images.of_memory(memory);
+        let (first, last) = (pieces.first()?, pieces.last()?);
+        let offset = usize::try_from(first.offset).ok()?;
+        let end = usize::try_from(last.offset).ok()? + last.range.len();
+        let bytes: usize = pieces.iter().map(|piece| piece.range.len()).sum();
+        let is_whole = |at: usize| at.is_multiple_of(page_size());
+        if end - offset > bytes + IMAGE_HOLES || !is_whole(offset) || !is_whole(end) {
             return None;
         }
-        let mut contents = vec![0; high - low];
-        for (at, part) in parts {
-            contents[at - low..at - low + part.len()].copy_from_slice(part);
-        }
-        let file = anonymous_file("belljar-image", &contents).ok()?;
-        let contents = Mapping::of_file(&file, high - low).ok()?;
-        Some(MemoryImage { file, contents, offset: low, length: high - low })
+        let parts = pieces.iter().map(|piece| (piece.offset as usize - offset, images.piece(piece)));
+        let file = anonymous_file("belljar-image", end - offset, parts).ok()?;
+        let contents = Mapping::of_file(&file, end - offset).ok()?;
+        Some(MemoryImage { file, contents, offset, length: end - offset })
     }
 }
+
+/// Bytes that are copied to a fresh memory at once: their pages are asked for first, in one call, and are still in the
+/// processor's cache when they are written.
+const FILL_STEP: usize = 256 << 10;
 
 /// Address space that held a memory and is kept for another.
 #[derive(Debug)]
@@ -224,6 +209,29 @@ impl LinearMemory {
     /// Notes that its contents may change from now on.
     pub(crate) fn touch(&mut self) {
         self.touched = true;
+    }
+
+    /// Writes bytes to a memory that nobody has used yet.
+    ///
+    /// # Panics
+    ///
+    /// Where they do not fit.
+    pub(crate) fn fill_fresh(&mut self, offset: usize, bytes: &[u8]) {
+        assert!(
+            bytes.len() <= self.length && offset <= self.length - bytes.len(),
+            "contents outside the memory"
+        );
+        self.touched = true;
+        let base = self.base();
+        let slot = self.slot.as_mut().expect("present until drop");
+        for (i, bytes) in bytes.chunks(FILL_STEP).enumerate() {
+            let at = offset + i * FILL_STEP;
+            slot.mapping.populate(at..at + bytes.len());
+            let target = std::ptr::with_exposed_provenance_mut::<u8>(base + at);
+            // SAFETY: the range was compared with the memory's length, up to which it is accessible (IN-BOUNDS); `bytes`
+            // are no part of it, since nothing refers to its bytes (OWNED-MAPPING).
+            unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        }
     }
 
     /// Grows it by pages; the old size in pages, or `None` where it may not or cannot.

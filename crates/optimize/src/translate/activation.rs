@@ -95,7 +95,7 @@ impl<'a> Translator<'a> {
         self.s.stack.truncate(height);
         let header = self.module.facts(func).calls_itself_last.then(|| self.start_tail_loop());
         let reader = self.read_locals(func, params.len())?;
-        let results = self.module.funcs()[index.index()];
+        let results = self.module.type_of_func(index);
         let handler = match place {
             Place::Inside => self.handler(),
             // What calls it has left its own handlers.

@@ -57,7 +57,7 @@ impl Translator<'_> {
     pub(super) fn before_call(&mut self, callee: Callee) -> (Target, TypeIndex) {
         let (target, ty, context) = match callee {
             Callee::Known(func) => {
-                let ty = self.module.funcs()[func.index()];
+                let ty = self.module.type_of_func(func);
                 match self.module.defined_func(func) {
                     Some(defined) => (Target::Func(self.import_func(defined, ty)), ty, self.context),
                     None => {

@@ -54,7 +54,7 @@ impl StoreCore {
         let dropped = self.is_data_dropped(instance, segment);
         let bytes: &[u8] = match dropped {
             true => &[],
-            false => self.instances[instance.index()].module().module().data_bytes(segment.0 as usize),
+            false => self.instances[instance.index()].module().module().data_bytes(segment),
         };
         Ok((self.gc.as_mut().expect("just made"), bytes))
     }

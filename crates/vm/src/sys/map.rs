@@ -222,13 +222,20 @@ impl Drop for Mapping {
     }
 }
 
-/// A file in memory with these contents, which nobody can change any more.
-pub(crate) fn anonymous_file(name: &str, contents: &[u8]) -> io::Result<OwnedFd> {
+/// A file of so many bytes in memory, zero but for these parts, which nobody can change any more.
+pub(crate) fn anonymous_file<'a>(
+    name: &str,
+    length: usize,
+    parts: impl Iterator<Item = (usize, &'a [u8])>,
+) -> io::Result<OwnedFd> {
     use rustix::fs::{MemfdFlags, SealFlags};
     let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut written = 0;
-    while written < contents.len() {
-        written += rustix::io::pwrite(&fd, &contents[written..], written as u64)?;
+    rustix::fs::ftruncate(&fd, length as u64)?;
+    for (offset, bytes) in parts {
+        let mut written = 0;
+        while written < bytes.len() {
+            written += rustix::io::pwrite(&fd, &bytes[written..], (offset + written) as u64)?;
+        }
     }
     rustix::fs::fcntl_add_seals(
         &fd,
