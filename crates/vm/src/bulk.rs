@@ -1,8 +1,10 @@
 //! Linear memories as the store handles them: bytes for the host, bulk operations and growth for the guest.
 
+use crate::code::CodeImage;
 use crate::fault::{Fault, FaultAddress, SegmentPart};
 use crate::limits::ResourceLimiter;
 use crate::memory::{LinearMemory, MemoryImage};
+use crate::on_demand::Damaged;
 use crate::shared_memory::SharedMemory;
 use crate::store::StoreCore;
 use crate::store_memory::{AnyMemory, StoreMemory};
@@ -205,16 +207,27 @@ impl StoreCore {
     }
 
     /// Writes whole pages of initial contents to a memory that was just made.
-    pub(crate) fn fill_fresh_memory(&mut self, id: InstanceId, memory: MemoryIndex, at: u64, bytes: &[u8]) {
+    pub(crate) fn fill_fresh_memory(
+        &mut self,
+        id: InstanceId,
+        memory: MemoryIndex,
+        at: u64,
+        code: &CodeImage,
+        bytes: &[u8],
+    ) -> Result<(), Damaged> {
         let number = self.instance(id).memory(memory);
         let memory = &mut self.memories[number].memory;
         // The last page may be longer than the memory, whose pages can be smaller; there it is zero.
         let start = usize::try_from(at).map_or(memory.length(), |at| at.min(memory.length()));
         let bytes = &bytes[..bytes.len().min(memory.length() - start)];
         match memory {
-            AnyMemory::Own(memory) => memory.fill_fresh(start, bytes),
+            AnyMemory::Own(memory) => {
+                memory.fill_fresh(start..start + bytes.len(), |to| code.copy_part(bytes, to))
+            }
             AnyMemory::Shared(memory) => {
+                code.load_part(bytes)?;
                 let _fits = memory.write(at, bytes);
+                Ok(())
             }
         }
     }

@@ -191,6 +191,28 @@ impl CodeImage {
         }
     }
 
+    /// Copies a part of [`CodeImage::bytes`], or other bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where it is damaged.
+    ///
+    /// # Panics
+    ///
+    /// Where `to` is of another length.
+    pub fn copy_part(&self, part: &[u8], to: &mut [u8]) -> Result<(), Damaged> {
+        let start = part.as_ptr().addr().wrapping_sub(self.bytes().as_ptr().addr());
+        match &self.holder {
+            Holder::OnDemand(source) if start < self.bytes().len() => {
+                source.copy(start..start + part.len(), to)
+            }
+            _ => {
+                to.copy_from_slice(part);
+                Ok(())
+            }
+        }
+    }
+
     /// Whether something that was touched turned out to be damaged, and was read as zeros.
     pub fn is_damaged(&self) -> bool {
         match &self.holder {

@@ -344,9 +344,8 @@ impl StoreCore {
                 continue;
             }
             let bytes = images.piece(piece);
-            let loaded = module.code_image().load_part(bytes);
-            loaded.map_err(|Damaged| Exit::of_trap(Trap::ArtifactDamaged))?;
-            self.fill_fresh_memory(id, piece.memory, piece.offset, bytes);
+            let filled = self.fill_fresh_memory(id, piece.memory, piece.offset, module.code_image(), bytes);
+            filled.map_err(|Damaged| Exit::of_trap(Trap::ArtifactDamaged))?;
         }
         Ok(())
     }

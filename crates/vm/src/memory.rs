@@ -10,6 +10,7 @@ use belljar_core::{MemoryIndex, MemoryType};
 use belljar_module::MemoryImages;
 use rustix::fd::OwnedFd;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 /// Address space of a reserved 32-bit memory.
@@ -82,10 +83,6 @@ impl MemoryImage {
         Some(MemoryImage { file, contents, offset, length: end - offset })
     }
 }
-
-/// Bytes that are copied to a fresh memory at once: their pages are asked for first, in one call, and are still in the
-/// processor's cache when they are written.
-const FILL_STEP: usize = 256 << 10;
 
 /// Address space that held a memory and is kept for another.
 #[derive(Debug)]
@@ -211,27 +208,20 @@ impl LinearMemory {
         self.touched = true;
     }
 
-    /// Writes bytes to a memory that nobody has used yet.
+    /// Has bytes of a memory that nobody has used yet written by a function.
     ///
     /// # Panics
     ///
-    /// Where they do not fit.
-    pub(crate) fn fill_fresh(&mut self, offset: usize, bytes: &[u8]) {
-        assert!(
-            bytes.len() <= self.length && offset <= self.length - bytes.len(),
-            "contents outside the memory"
-        );
+    /// Where they lie outside.
+    pub(crate) fn fill_fresh<R>(&mut self, range: Range<usize>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        assert!(range.start <= range.end && range.end <= self.length, "contents outside the memory");
         self.touched = true;
-        let base = self.base();
-        let slot = self.slot.as_mut().expect("present until drop");
-        for (i, bytes) in bytes.chunks(FILL_STEP).enumerate() {
-            let at = offset + i * FILL_STEP;
-            slot.mapping.populate(at..at + bytes.len());
-            let target = std::ptr::with_exposed_provenance_mut::<u8>(base + at);
-            // SAFETY: the range was compared with the memory's length, up to which it is accessible (IN-BOUNDS); `bytes`
-            // are no part of it, since nothing refers to its bytes (OWNED-MAPPING).
-            unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        }
+        // In one call, instead of a fault for each page.
+        self.slot().mapping.populate(range.clone());
+        let target = std::ptr::with_exposed_provenance_mut::<u8>(self.base() + range.start);
+        // SAFETY: the range was compared with the memory's length, up to which it is accessible and initialised
+        // (IN-BOUNDS), and nothing else refers to its bytes (OWNED-MAPPING).
+        fill(unsafe { std::slice::from_raw_parts_mut(target, range.len()) })
     }
 
     /// Grows it by pages; the old size in pages, or `None` where it may not or cannot.

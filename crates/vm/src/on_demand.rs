@@ -129,6 +129,41 @@ impl OnDemand {
         self.load_blocks(range.start / self.block..range.end.div_ceil(self.block))
     }
 
+    /// Copies a range. Whole blocks of it that are missing go straight to where they are wanted, and stay missing here.
+    ///
+    /// # Errors
+    ///
+    /// Where a block is damaged; what was written to `to` is of no use then.
+    ///
+    /// # Panics
+    ///
+    /// Where the range is not as long as `to`, or lies outside.
+    pub fn copy(&self, range: Range<usize>, to: &mut [u8]) -> Result<(), Damaged> {
+        assert!(range.len() == to.len() && range.end <= self.length, "a range outside, or of another length");
+        let mut rest = to;
+        let mut at = range.start;
+        while at < range.end {
+            let i = at / self.block;
+            let block = i * self.block..((i + 1) * self.block).min(self.length);
+            let end = block.end.min(range.end);
+            let piece;
+            (piece, rest) = rest.split_at_mut(end - at);
+            if piece.len() == block.len() && self.take(i) {
+                let read = self.file.read_into(at, piece);
+                if read.is_err() || !(self.holds)(i, piece) {
+                    self.refuse(i..i + 1);
+                    return Err(Damaged);
+                }
+                self.states[i].store(MISSING, Release);
+            } else {
+                self.load_blocks(i..i + 1)?;
+                piece.copy_from_slice(&self.bytes()[at..end]);
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
     /// Whether a block was found damaged, and reads as zeros.
     pub fn is_damaged(&self) -> bool {
         self.is_damaged.load(Acquire)
@@ -173,10 +208,10 @@ impl OnDemand {
 
     /// Async-signal-safe. An error if one of the blocks is damaged; the others are loaded all the same.
     fn load_blocks(&self, blocks: Range<usize>) -> Result<(), Damaged> {
-        let take = |i: usize| self.states[i].compare_exchange(MISSING, LOADING, Acquire, Acquire).is_ok();
         let mut at = blocks.start;
         while at < blocks.end {
-            let end = (at..blocks.end.min(at + RUN)).find(|i| !take(*i)).unwrap_or(blocks.end.min(at + RUN));
+            let end =
+                (at..blocks.end.min(at + RUN)).find(|i| !self.take(*i)).unwrap_or(blocks.end.min(at + RUN));
             self.load_taken(at..end);
             at = end.max(at + 1);
         }
@@ -191,6 +226,11 @@ impl OnDemand {
             }
         }
         result
+    }
+
+    /// Leaves a missing block to the caller alone.
+    fn take(&self, i: usize) -> bool {
+        self.states[i].compare_exchange(MISSING, LOADING, Acquire, Acquire).is_ok()
     }
 
     /// Brings blocks to their place that the caller has taken.
@@ -495,6 +535,31 @@ mod tests {
         assert_eq!(source.load(0..LENGTH), Err(Damaged));
         assert_eq!(source.load(6 * BLOCK..LENGTH), Ok(()));
         assert_eq!(source.bytes()[6 * BLOCK..], contents()[6 * BLOCK..]);
+    }
+
+    #[test]
+    fn what_is_copied_is_right_and_need_not_be_loaded() {
+        let mut damaged = contents();
+        damaged[7 * BLOCK + 3] ^= 1;
+        let path = file_of(&damaged).into_temp_path();
+        let Some(source) = on_demand(&path, contents()) else { return };
+        let copy = |range: Range<usize>| {
+            let mut to = vec![0; range.len()];
+            source.copy(range, &mut to).map(|()| to)
+        };
+        for range in [
+            BLOCK..4 * BLOCK,
+            BLOCK + 1..4 * BLOCK - 1,
+            5 * BLOCK - 9..6 * BLOCK + 9,
+            3..3,
+            8 * BLOCK..LENGTH,
+        ] {
+            assert!(copy(range.clone()) == Ok(contents()[range].to_vec()));
+        }
+        assert!([4, 5, 9].contains(&loaded(&source)));
+        assert_eq!(copy(7 * BLOCK - 1..9 * BLOCK), Err(Damaged));
+        assert!(source.is_damaged());
+        assert_eq!(copy(7 * BLOCK..8 * BLOCK), Err(Damaged));
     }
 
     #[test]
