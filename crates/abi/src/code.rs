@@ -261,9 +261,14 @@ impl<'a> CodeTables<'a> {
         Some(&self.handlers[i])
     }
 
+    /// The byte of [`CodeTables::accesses`] that tells of an offset.
+    pub fn access_byte(offset: CodeOffset) -> usize {
+        offset.0 as usize / 8
+    }
+
     /// What a fault at exactly this offset means.
     pub fn trap_at(&self, offset: CodeOffset) -> Option<Trap> {
-        let bits = self.accesses.get(offset.0 as usize / 8).copied().unwrap_or_default();
+        let bits = self.accesses.get(Self::access_byte(offset)).copied().unwrap_or_default();
         if bits >> (offset.0 % 8) & 1 != 0 {
             return Some(Trap::MemoryOutOfBounds);
         }
@@ -286,7 +291,9 @@ impl<'a> CodeTables<'a> {
                 chain.push(WasmPc(pos.0));
                 break;
             }
-            let row = self.inlined[(range.inlined + (pos.0 - SourcePos::INLINED)) as usize];
+            let at = range.inlined as usize + (pos.0 - SourcePos::INLINED) as usize;
+            // Positions are told as well as they are known: where the table is damaged, not at all.
+            let Some(row) = self.inlined.get(at).filter(|_| chain.len() < self.inlined.len()) else { break };
             chain.push(row.pc);
             pos = row.caller;
         }

@@ -1,9 +1,10 @@
 //! Memory that holds native code and its tables: private to the process, written once, then never writable again.
 
 use crate::on_demand::{Damaged, OnDemand};
-use crate::sys::{Mapping, Protection, page_size};
+use crate::sys::{Mapping, Protection, page_size, populate};
 use anyhow::Context;
 use belljar_abi::{CodeTables, IMAGE_HEADER_START, Image, ImageHeader, Part};
+use belljar_core::CodeOffset;
 use bytes::Bytes;
 use rustix::io::Errno;
 use std::fs::File;
@@ -99,6 +100,7 @@ pub struct CodeImage {
     /// They lie in the holder's bytes, and so are handed out for no longer than it lives.
     tables: CodeTables<'static>,
     text: Range<usize>,
+    accesses_start: usize,
 }
 
 /// What holds an image's bytes.
@@ -154,10 +156,11 @@ impl CodeImage {
     fn held(holder: Holder) -> anyhow::Result<Arc<Self>> {
         let image = Image::new(holder.bytes())?;
         let (text, tables) = (image.range(Part::Text), image.tables());
+        let accesses_start = image.range(Part::Accesses).start;
         // SAFETY: CODE-IMAGE: the tables lie in the holder's memory, which this value keeps and never changes; they leave
         // it only with the lifetime of a borrow of it.
         let tables = unsafe { std::mem::transmute::<CodeTables<'_>, CodeTables<'static>>(tables) };
-        Ok(Arc::new(Self { holder, tables, text }))
+        Ok(Arc::new(Self { holder, tables, text, accesses_start }))
     }
 
     /// The whole image. What was not loaded is when it is touched: see [`CodeImage::load`].
@@ -191,7 +194,24 @@ impl CodeImage {
         }
     }
 
-    /// Copies a part of [`CodeImage::bytes`], or other bytes.
+    /// The same as [`CodeImage::load`], of what tells whether an instruction accesses memory. Async-signal-safe, if `with_stack`
+    /// calls what it is given where there is enough stack.
+    pub(crate) fn load_access(
+        &self,
+        offset: CodeOffset,
+        with_stack: impl FnOnce(&mut dyn FnMut()),
+    ) -> Result<(), Damaged> {
+        let Holder::OnDemand(source) = &self.holder else { return Ok(()) };
+        let at = self.accesses_start + CodeTables::access_byte(offset);
+        if source.is_loaded(at) {
+            return Ok(());
+        }
+        let mut loaded = Ok(());
+        with_stack(&mut || loaded = source.load(at..at + 1));
+        loaded
+    }
+
+    /// Copies a part of [`CodeImage::bytes`], or other bytes, to memory that is mostly untouched.
     ///
     /// # Errors
     ///
@@ -207,7 +227,10 @@ impl CodeImage {
                 source.copy(start..start + part.len(), to)
             }
             _ => {
-                to.copy_from_slice(part);
+                for (to, part) in to.chunks_mut(COPY_STEP).zip(part.chunks(COPY_STEP)) {
+                    populate(to);
+                    to.copy_from_slice(part);
+                }
                 Ok(())
             }
         }
@@ -252,15 +275,17 @@ impl CodeImage {
     }
 }
 
+/// Bytes whose pages are made at once: they are still in the processor's cache when they are written.
+const COPY_STEP: usize = 256 << 10;
+
 const NO_EXECUTION: &str = "the machine does not let code be executed";
 
 /// Where an image's header ends.
 const IMAGE_HEADER_END: usize = IMAGE_HEADER_START + size_of::<ImageHeader>();
 
-/// Parts that the runtime believes without looking twice.
+/// Parts that the runtime believes without looking twice, but for [`Part::Accesses`], which is loaded when it is asked.
 const RELIED_ON: &[Part] = &[
     Part::Funcs,
-    Part::Accesses,
     Part::Traps,
     Part::StackMaps,
     Part::StackSlots,

@@ -1,6 +1,7 @@
 //! Which code lies where in the process: read by signal handlers, written when modules come and go.
 
 use crate::code::CodeImage;
+use crate::on_demand::Damaged;
 use crate::published::Published;
 use belljar_abi::{CodeTables, StackSlot};
 use belljar_core::{CodeOffset, Trap};
@@ -60,9 +61,16 @@ fn with_row<R>(pc: usize, read: impl FnOnce(&Row) -> Option<R>) -> Option<R> {
     TABLE.read(|table| row_of(table, pc).and_then(read))
 }
 
-/// What a fault at this address means, if it is code of ours that may trap there. Async-signal-safe.
-pub(crate) fn trap_at(pc: usize) -> Option<Trap> {
-    with_row(pc, |row| row.code.tables().trap_at(CodeOffset((pc - row.start) as u32)))
+/// What a fault at this address means, if it is code of ours that may trap there. Async-signal-safe. `with_stack`: calls a
+/// function where there is more stack than a signal handler has.
+pub(crate) fn trap_at(pc: usize, with_stack: impl FnOnce(&mut dyn FnMut())) -> Option<Trap> {
+    with_row(pc, |row| {
+        let offset = CodeOffset((pc - row.start) as u32);
+        match row.code.image().load_access(offset, with_stack) {
+            Ok(()) => row.code.tables().trap_at(offset),
+            Err(Damaged) => Some(Trap::ArtifactDamaged),
+        }
+    })
 }
 
 /// Addresses of the function that this address belongs to; `None` where it is no code of ours. Async-signal-safe.

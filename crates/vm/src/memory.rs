@@ -216,8 +216,6 @@ impl LinearMemory {
     pub(crate) fn fill_fresh<R>(&mut self, range: Range<usize>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         assert!(range.start <= range.end && range.end <= self.length, "contents outside the memory");
         self.touched = true;
-        // In one call, instead of a fault for each page.
-        self.slot().mapping.populate(range.clone());
         let target = std::ptr::with_exposed_provenance_mut::<u8>(self.base() + range.start);
         // SAFETY: the range was compared with the memory's length, up to which it is accessible and initialised
         // (IN-BOUNDS), and nothing else refers to its bytes (OWNED-MAPPING).

@@ -132,14 +132,6 @@ impl Mapping {
         Ok(())
     }
 
-    /// Makes pages at once that are about to be written, instead of each on its first fault. A wish, as above.
-    pub(crate) fn populate(&self, range: Range<usize>) {
-        // SAFETY: the range is inside this mapping; contents stay.
-        let _ = unsafe {
-            rustix::mm::madvise(self.at(range.start, range.len()), range.len(), Advice::LinuxPopulateWrite)
-        };
-    }
-
     /// Gives the pages of a range back: they read as when they were mapped.
     pub(crate) fn discard(&mut self, offset: usize, length: usize) -> io::Result<()> {
         if length == 0 {
@@ -219,6 +211,18 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: `self` owns the range and nothing uses it after this (OWNED-MAPPING).
         let _ = unsafe { rustix::mm::munmap(self.at(0, self.length), self.length) };
+    }
+}
+
+/// Makes pages at once that are about to be written, instead of each on its first fault. A wish: it may be refused, and nothing
+/// but time depends on it. Async-signal-safe.
+pub(crate) fn populate(bytes: &mut [u8]) {
+    let start = bytes.as_ptr().expose_provenance().next_multiple_of(page_size());
+    let end = (bytes.as_ptr().addr() + bytes.len()) / page_size() * page_size();
+    if start < end {
+        let at = ptr::with_exposed_provenance_mut(start);
+        // SAFETY: whole pages of memory that the caller may write; contents stay.
+        let _ = unsafe { rustix::mm::madvise(at, end - start, Advice::LinuxPopulateWrite) };
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::code_table;
 use crate::invariants::read_guest_stack;
 use crate::on_demand::{self, Access, Resolved};
+use crate::sys::stack::on_stack;
 use crate::sys::stubs::{fault_address, returned_address};
 use belljar_abi::{StoreContext, activation};
 use belljar_core::Trap;
@@ -116,7 +117,10 @@ fn load_on_demand(signal: libc::c_int, info: &libc::siginfo_t, context: &mut lib
 /// `fault` stub.
 fn take_as_trap(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) -> bool {
     let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
-    let Some(trap) = code_table::trap_at(pc) else { return false };
+    let sp = context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize;
+    // SAFETY: only called for guest code, which leaves room for the host below its stack pointer (`HOST_RESERVE`).
+    let with_stack = |call: &mut dyn FnMut()| unsafe { on_stack(sp, call) };
+    let Some(trap) = code_table::trap_at(pc, with_stack) else { return false };
     let is_fault = signal == libc::SIGSEGV || signal == libc::SIGBUS;
     // SAFETY: the kernel fills in the address of these signals.
     let address = if is_fault { unsafe { info.si_addr() }.addr() } else { 0 };
