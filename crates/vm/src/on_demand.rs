@@ -14,9 +14,7 @@
 
 use crate::code_table;
 use crate::published::Published;
-use crate::sys::{
-    LeasedFile, Mapping, Protection, install_signal_handlers, on_stack, page_size, populate, processors,
-};
+use crate::sys::{LeasedFile, Mapping, Protection, install_signal_handlers, on_stack, page_size, populate};
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -33,9 +31,6 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Blocks that are moved to their place at once, at most: so long others may have to wait for one of them.
 const RUN: usize = 16;
-
-/// For so many bytes to be copied it pays to have another thread.
-const THREAD_BYTES: usize = 2 << 20;
 
 /// Says whether the bytes of a block, named by its index, are right. It is called in signal handlers: it takes no lock and
 /// allocates nothing.
@@ -145,30 +140,6 @@ impl OnDemand {
     /// Where the range is not as long as `to`, or lies outside.
     pub fn copy(&self, range: Range<usize>, to: &mut [u8]) -> Result<(), Damaged> {
         assert!(range.len() == to.len() && range.end <= self.length, "a range outside, or of another length");
-        let threads = (range.len() / THREAD_BYTES).clamp(1, processors());
-        if threads == 1 {
-            return self.copy_here(range, to);
-        }
-        // Cut where blocks end.
-        let share = (range.len().div_ceil(threads) + self.block).next_multiple_of(self.block);
-        let first = range.start.next_multiple_of(self.block) - range.start + share - self.block;
-        std::thread::scope(|scope| {
-            let (mine, mut rest) = to.split_at_mut(first.min(range.len()));
-            let mut at = range.start + mine.len();
-            let mut others = Vec::new();
-            while !rest.is_empty() {
-                let piece;
-                (piece, rest) = rest.split_at_mut(share.min(rest.len()));
-                let range = at..at + piece.len();
-                at = range.end;
-                others.push(scope.spawn(|| self.copy_here(range, piece)));
-            }
-            let mine = self.copy_here(range.start..range.start + mine.len(), mine);
-            others.into_iter().fold(mine, |all, other| all.and(other.join().unwrap_or(Err(Damaged))))
-        })
-    }
-
-    fn copy_here(&self, range: Range<usize>, to: &mut [u8]) -> Result<(), Damaged> {
         let mut rest = to;
         let mut at = range.start;
         while at < range.end {
@@ -595,23 +566,6 @@ mod tests {
         assert_eq!(copy(7 * BLOCK - 1..9 * BLOCK), Err(Damaged));
         assert!(source.is_damaged());
         assert_eq!(copy(7 * BLOCK..8 * BLOCK), Err(Damaged));
-    }
-
-    #[test]
-    fn much_is_copied_by_several_threads() {
-        let length = 3 * THREAD_BYTES + 12_345;
-        let contents: Vec<u8> = (0..length).map(|i| (i / 5 + i / BLOCK) as u8).collect();
-        let path = file_of(&contents).into_temp_path();
-        let Ok(file) = LeasedFile::new(&File::open(&path).unwrap()) else { return };
-        let expected = contents.clone();
-        let holds = move |i: usize, block: &[u8]| i != 300 && expected.chunks(BLOCK).nth(i) == Some(block);
-        let source = OnDemand::new(file, length, BLOCK, Box::new(holds)).unwrap();
-        for range in [0..2 * THREAD_BYTES, 77..300 * BLOCK, 5 * BLOCK..4 * BLOCK + 2 * THREAD_BYTES + 1] {
-            let mut to = vec![0; range.len()];
-            assert_eq!(source.copy(range.clone(), &mut to), Ok(()));
-            assert!(to == contents[range]);
-        }
-        assert_eq!(source.copy(0..length, &mut vec![0; length]), Err(Damaged));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Threads as the machine has them: how far a stack reaches, running on another, and how many run at once.
+//! Native stacks: how far the current thread's reaches, and running on another.
 
 use std::cell::Cell;
 
@@ -34,11 +34,6 @@ fn stack_end() -> Option<usize> {
         libc::pthread_attr_destroy(&mut attr);
         found.then(|| base.addr())
     }
-}
-
-/// On how many processors this thread may run.
-pub(crate) fn processors() -> usize {
-    rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize)
 }
 
 /// Calls a function on a stack whose free part ends at `sp`, with all signals blocked: the kernel would take the signal stack,
