@@ -5,7 +5,7 @@
 //! a whole, in memory that no file can change; keeps the file for longer than [`KEPT`].
 //!
 //! A block goes from the file to `stage`, is checked there, loses write access, and is moved by the kernel in one step to
-//! where it is used: all other threads see nothing of it, or all of it. A fault of any thread on a block that is missing ends
+//! where it is used, and made executable if it is code: all other threads see nothing of it, or all of it. A fault of any thread on a block that is missing ends
 //! up in [`load_at`]. What is not what it should be reads as zeros and is never executed.
 //!
 //! While blocks are missing, whoever opens the file for writing waits. A thread, the keeper, sees that and reads the rest;
@@ -191,7 +191,7 @@ impl OnDemand {
                 std::thread::yield_now();
             }
             if self.states[i].load(Acquire) == LOADED {
-                self.seal(&self.place, self.pages(i..i + 1))?;
+                self.let_execute(self.pages(i..i + 1))?;
             }
         }
         Ok(())
@@ -270,10 +270,14 @@ impl OnDemand {
             return;
         }
         let pages = self.pages(blocks.clone());
-        let moved = self.seal(&self.stage, pages.clone()).and_then(|()| {
-            // SAFETY: ON-DEMAND: nobody has seen the blocks at their place yet, and nobody uses them in the stage.
-            unsafe { self.stage.move_shared(&self.place, pages) }
-        });
+        // SAFETY: ON-DEMAND: nobody has seen the blocks at their place yet, and nobody uses them in the stage.
+        let moved = unsafe {
+            self.stage
+                .protect_shared(pages.clone(), Protection::Read)
+                .and_then(|()| self.stage.move_shared(&self.place, pages.clone()))
+        };
+        // Only here, since perf takes no notice of code that is moved.
+        let moved = moved.and_then(|()| self.let_execute(pages));
         match moved {
             Ok(()) => self.states[blocks].iter().for_each(|state| state.store(LOADED, Release)),
             Err(_) => self.refuse(blocks),
@@ -287,15 +291,11 @@ impl OnDemand {
         self.states[blocks].iter().for_each(|state| state.store(REFUSED, Release));
     }
 
-    /// Takes the right to write to a block's pages, and gives that to execute those of the text.
-    fn seal(&self, mapping: &Mapping, pages: Range<usize>) -> io::Result<()> {
-        let [before, text, after] = self.around_text(pages);
-        // SAFETY: ON-DEMAND: all bytes stay readable, and whoever wrote some of them is done.
-        unsafe {
-            mapping.protect_shared(before, Protection::Read)?;
-            mapping.protect_shared(text, Protection::ReadExecute)?;
-            mapping.protect_shared(after, Protection::Read)
-        }
+    /// Lets those of some pages be executed that are the text's. They can be read already.
+    fn let_execute(&self, pages: Range<usize>) -> io::Result<()> {
+        let [_, text, _] = self.around_text(pages);
+        // SAFETY: ON-DEMAND: they stay readable, and nobody has the right to write to them.
+        unsafe { self.place.protect_shared(text, Protection::ReadExecute) }
     }
 
     /// Lets a block's pages be read as zeros. Those of the text stay inaccessible: zeros are instructions as well.
