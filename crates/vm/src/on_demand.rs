@@ -6,15 +6,14 @@
 //!
 //! A block goes from the file to `stage`, is checked there, loses write access, and is moved by the kernel in one step to
 //! where it is used, and made executable if it is code: all other threads see nothing of it, or all of it. A fault of any thread on a block that is missing ends
-//! up in [`load_at`]. What is not what it should be reads as zeros and is never executed.
+//! up in the signal handler, which finds it with [`at`]. What is not what it should be reads as zeros and is never executed.
 //!
 //! While blocks are missing, whoever opens the file for writing waits. A thread, the keeper, sees that and reads the rest;
 //! it does so after [`KEPT`] in any case, since a process that is frozen meanwhile cannot answer, and loses the lease after
 //! 45 seconds: what it finds afterwards is checked all the same.
 
-use crate::code_table;
 use crate::published::Published;
-use crate::sys::{LeasedFile, Mapping, Protection, install_signal_handlers, on_stack, page_size, populate};
+use crate::sys::{LeasedFile, Mapping, Protection, install_signal_handlers, page_size, populate};
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -202,7 +201,8 @@ impl OnDemand {
         self.place.base()
     }
 
-    fn text(&self) -> Range<usize> {
+    /// The pages whose bytes are executed.
+    pub(crate) fn text(&self) -> Range<usize> {
         let end = self.text[1].load(Acquire);
         self.text[0].load(Relaxed)..end
     }
@@ -335,65 +335,15 @@ struct Row {
 /// Rows by ascending start.
 static TABLE: Published<Row> = Published::new();
 
-/// What an instruction that faulted was about to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Access {
-    Read,
-    Write,
-    Execute,
-}
-
-/// What became of a fault.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Resolved {
-    /// The instruction can go on.
-    Loaded,
-    /// Guest code needs a block that is damaged.
-    Refused,
-    /// It has nothing to do with bytes loaded on demand.
-    NotOurs,
-}
-
-/// Loads what an instruction at `pc` faulted for at an address, on the stack of the code that it interrupted. All signals
-/// are blocked. Async-signal-safe.
-pub(crate) fn load_at(address: usize, access: Access, pc: usize, sp: usize) -> Resolved {
+/// Calls `read` with what is loaded on demand at an address, and the offset there. Async-signal-safe.
+pub(crate) fn at<R>(address: usize, read: impl FnOnce(&OnDemand, usize) -> R) -> Option<R> {
     TABLE.read(|table| {
         let i = table.partition_point(|row| row.start <= address);
-        let Some(row) = i.checked_sub(1).map(|i| &table[i]).filter(|row| address < row.end) else {
-            return Resolved::NotOurs;
-        };
+        let row = i.checked_sub(1).map(|i| &table[i]).filter(|row| address < row.end)?;
         // SAFETY: ON-DEMAND: whoever touches the bytes keeps the value alive.
         let source = unsafe { &*std::ptr::with_exposed_provenance::<OnDemand>(row.address) };
-        source.load_fault(address - row.start, access, pc, sp)
+        Some(read(source, address - row.start))
     })
-}
-
-impl OnDemand {
-    fn load_fault(&self, offset: usize, access: Access, pc: usize, sp: usize) -> Resolved {
-        let mut wanted = offset..offset + 1;
-        match access {
-            Access::Write => return Resolved::NotOurs,
-            Access::Execute if !self.text().contains(&offset) => return Resolved::NotOurs,
-            // Guest code comes upon missing code at functions' first instructions only, where its stack is known.
-            Access::Execute => {
-                if let Some(function) = code_table::function_at(pc) {
-                    wanted = function.start - self.base()..function.end - self.base();
-                }
-            }
-            Access::Read => {}
-        }
-        let mut loaded = Ok(());
-        // The signal stack is too small for what this takes.
-        // SAFETY: code that touches memory in the middle of a function has left room for the host (`HOST_RESERVE`), or is
-        // the host; loading does not unwind.
-        unsafe { on_stack(sp, &mut || loaded = self.load(wanted.clone())) };
-        match (loaded, access) {
-            (Ok(()), _) => Resolved::Loaded,
-            (Err(Damaged), _) if code_table::is_code(pc) => Resolved::Refused,
-            (Err(Damaged), _) if self.text().contains(&offset) => Resolved::NotOurs,
-            (Err(Damaged), _) => Resolved::Loaded,
-        }
-    }
 }
 
 /// Files that are kept, with the time when that began.

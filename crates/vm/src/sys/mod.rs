@@ -16,7 +16,7 @@ pub(crate) use map::{Mapping, Protection, anonymous_file, page_size, populate};
 pub use perf_map::append_perf_map;
 pub(crate) use prefetch::prefetch;
 pub(crate) use signals::install as install_signal_handlers;
-pub(crate) use stack::{on_stack, thread_stack_floor};
+pub(crate) use stack::thread_stack_floor;
 pub(crate) use stubs::{
     builtin_table, enter_address, exit_address, leave_activation, resume, returned_address,
 };

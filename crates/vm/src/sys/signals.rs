@@ -5,7 +5,7 @@
 
 use crate::code_table;
 use crate::invariants::read_guest_stack;
-use crate::on_demand::{self, Access, Resolved};
+use crate::on_demand::{self, Damaged, OnDemand};
 use crate::sys::stack::on_stack;
 use crate::sys::stubs::{fault_address, returned_address};
 use belljar_abi::{StoreContext, activation};
@@ -81,6 +81,25 @@ unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, co
     }
 }
 
+/// What an instruction that faulted was about to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+    Execute,
+}
+
+/// What became of a fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Resolved {
+    /// The instruction can go on.
+    Loaded,
+    /// Guest code needs what is damaged.
+    Refused,
+    /// It has nothing to do with what is loaded on demand.
+    NotOurs,
+}
+
 /// If the instruction needs something that is loaded where it is first touched: loads that.
 fn load_on_demand(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) -> Resolved {
     let is_raised = signal == libc::SIGSEGV && info.si_code > 0;
@@ -98,7 +117,8 @@ fn load_on_demand(signal: libc::c_int, info: &libc::siginfo_t, context: &mut lib
     };
     // SAFETY: the kernel fills in the address of this signal when it is raised.
     let address = unsafe { info.si_addr() }.addr();
-    let resolved = on_demand::load_at(address, access, pc, sp);
+    let resolved = on_demand::at(address, |source, offset| load(source, offset, access, pc, sp));
+    let resolved = resolved.unwrap_or(Resolved::NotOurs);
     if resolved == Resolved::Refused && access == Access::Execute {
         // The function's first two instructions, which make its frame, in their stead: then the stack can be walked.
         let frame = sp - size_of::<usize>();
@@ -111,6 +131,34 @@ fn load_on_demand(signal: libc::c_int, info: &libc::siginfo_t, context: &mut lib
         registers[libc::REG_RSP as usize] = frame as i64;
     }
     resolved
+}
+
+/// Loads what an instruction at `pc` faulted for at an offset.
+fn load(source: &OnDemand, offset: usize, access: Access, pc: usize, sp: usize) -> Resolved {
+    let is_text = source.text().contains(&offset);
+    let wanted = match access {
+        Access::Write => return Resolved::NotOurs,
+        Access::Execute if !is_text => return Resolved::NotOurs,
+        // All of a function, so that code that is missing is come upon at functions' first instructions only, where it is
+        // known how the stack lies.
+        Access::Execute => match code_table::function_at(pc) {
+            Some(function) => function.start - source.base()..function.end - source.base(),
+            None => offset..offset + 1,
+        },
+        Access::Read => offset..offset + 1,
+    };
+    let mut loaded = Ok(());
+    // The signal stack is too small for what this takes.
+    // SAFETY: code that touches memory in the middle of a function has left room for the host (`HOST_RESERVE`), or is the
+    // host; loading does not unwind.
+    unsafe { on_stack(sp, &mut || loaded = source.load(wanted.clone())) };
+    match loaded {
+        Ok(()) => Resolved::Loaded,
+        Err(Damaged) if code_table::is_code(pc) => Resolved::Refused,
+        // The host reads zeros, but none that could be executed.
+        Err(Damaged) if is_text => Resolved::NotOurs,
+        Err(Damaged) => Resolved::Loaded,
+    }
 }
 
 /// If a guest's instruction faulted: notes what happened in its store and redirects the thread to the
