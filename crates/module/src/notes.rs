@@ -23,7 +23,7 @@ use wasmparser::{BinaryReader, FromReader, Payload, SectionLimited, WasmFeatures
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// What validation found out about a module, as bytes: a [`Head`], then arrays in the order of [`Rest`].
+/// What validation found out about a module, as bytes: a `Head`, then arrays in the order of `Rest`.
 #[derive(Clone, Debug)]
 pub struct Notes(Bytes);
 
