@@ -1,6 +1,6 @@
 //! Stores, and the borrowed forms of them that functions take.
 
-use crate::{Engine, Error, Extern, Result};
+use crate::{Engine, Error, Extern, Inspector, Result};
 use belljar_core::InstanceId;
 use belljar_vm::{Limiter, StoreCore, StoreId, StoreInner};
 use std::fmt;
@@ -47,6 +47,40 @@ impl<T: 'static> Store<T> {
     /// Where the process has no address space left for it.
     pub fn try_new(engine: &Engine, data: T) -> Result<Self> {
         Ok(Self { inner: StoreInner::new(engine.runtime(), data)?, engine: engine.clone() })
+    }
+
+    /// A handle for other threads, to look at the store's guest while it runs.
+    ///
+    /// ```
+    /// use belljar::{Engine, GuestState, Instance, Module, Store};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::default();
+    /// let module = Module::new(
+    ///     &engine,
+    ///     r#"(module
+    ///         (global $stop (mut i32) (i32.const 0))
+    ///         (func $spin (loop (br_if 0 (i32.eqz (global.get $stop)))))
+    ///         (func (export "run") (call $spin)))"#,
+    /// )?;
+    /// let mut store = Store::new(&engine, ());
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// let run = instance.get_typed_func::<(), ()>(&mut store, "run")?;
+    /// let inspector = store.inspector();
+    /// assert_eq!(inspector.capture(Duration::from_secs(1))?.state(), GuestState::Idle);
+    ///
+    /// std::thread::spawn(move || run.call(&mut store, ()));
+    /// let stack = loop {
+    ///     let stack = inspector.capture(Duration::from_secs(1))?;
+    ///     if stack.state() == GuestState::InGuest {
+    ///         break stack;
+    ///     }
+    /// };
+    /// assert_eq!(stack.backtrace().frames().last().unwrap().func_index(), 1);
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn inspector(&self) -> Inspector {
+        Inspector::of(self.inner.core().watched().clone())
     }
 
     /// The embedder's data.

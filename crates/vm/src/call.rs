@@ -3,7 +3,7 @@
 use crate::abi_types::{AbiParams, AbiResult, Value};
 use crate::runtime::Direction;
 use crate::store::{StoreCore, StoreId, StoreInner};
-use crate::sys::{enter_address, thread_stack_floor};
+use crate::sys::{enter_address, this_thread};
 use crate::trap::Exit;
 use belljar_abi::{ConstHeader, FuncObject};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, TypeId};
@@ -69,7 +69,9 @@ impl StoreCore {
         context.store = store;
         context.entry_code = code;
         if context.entry_fp == 0 {
-            context.stack_floor = thread_stack_floor();
+            let thread = this_thread();
+            context.stack_floor = thread.stack_floor;
+            self.watched.enter(thread.id);
         }
     }
 

@@ -259,6 +259,11 @@ impl CodeImage {
         Bytes::from_owner(Owner(self.clone())).slice(range)
     }
 
+    /// The text.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.bytes()[self.text.clone()]
+    }
+
     /// Its tables.
     pub fn tables(&self) -> CodeTables<'_> {
         self.tables

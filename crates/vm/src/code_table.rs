@@ -86,6 +86,11 @@ pub(crate) fn is_code(pc: usize) -> bool {
     with_row(pc, |_| Some(())).is_some()
 }
 
+/// Calls `read` with the text that this address lies in, and the text's address. Async-signal-safe.
+pub(crate) fn with_text<R>(pc: usize, read: impl FnOnce(&[u8], usize) -> R) -> Option<R> {
+    with_row(pc, |row| Some(read(row.code.image().text(), row.start)))
+}
+
 /// Calls `read` with the slots that hold references to objects in the frame of a call that returns to this address.
 pub(crate) fn with_stack_map(pc: usize, read: impl FnOnce(&[StackSlot])) {
     // The address may be that of the byte behind the code.

@@ -39,6 +39,7 @@ mod table;
 mod trap;
 mod types;
 mod walk;
+mod watched;
 
 pub use abi_types::{AbiParams, AbiResult, AbiTy, One, RawAny, RawExn, RawExtern, RawFunc, RawVector, Value};
 pub use call::{TypedFunc, call_values};
@@ -61,3 +62,4 @@ pub use store::{Limiter, StoreCore, StoreId, StoreInner};
 pub use sys::{LeasedFile, append_perf_map};
 pub use trap::Exit;
 pub use walk::{RawFrame, RawStack};
+pub use watched::{Doing, Sighting, Watched};

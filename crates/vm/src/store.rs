@@ -11,6 +11,7 @@ use crate::store_region::StoreRegion;
 use crate::table::Table;
 use crate::trap::Pending;
 use crate::types::TypeSet;
+use crate::watched::Watched;
 use anyhow::Context;
 use belljar_abi::gc::{INDEX, header, is_traced};
 use belljar_abi::{FuncObject, StoreContext};
@@ -66,6 +67,8 @@ pub struct StoreCore {
     pub(crate) ran: bool,
     /// Context that belongs to no instance, made when first needed.
     pub(crate) bridge: Option<usize>,
+    /// What other threads may hold to look at its guest.
+    pub(crate) watched: Arc<Watched>,
     /// Fuel beyond what the counter in the context can hold.
     pub(crate) fuel_reserve: u64,
     pub(crate) hooks: Hooks,
@@ -225,8 +228,10 @@ impl StoreCore {
             trap_address: 0,
             trap_code: 0,
         };
+        let context = Box::new(UnsafeCell::new(context));
         let core = Self {
-            context: Box::new(UnsafeCell::new(context)),
+            watched: Watched::new(context.get().expose_provenance()),
+            context,
             id: StoreId::next(),
             runtime: runtime.clone(),
             region,
@@ -255,6 +260,11 @@ impl StoreCore {
         let object = std::ptr::with_exposed_provenance_mut::<FuncObject>(self.region.const_base());
         // SAFETY: the first 32 bytes of the constants are kept for it (IN-BOUNDS), and are zero but for this.
         unsafe { (&raw mut (*object).sig).write(FuncObject::NULL_SIG) };
+    }
+
+    /// What other threads may hold to look at its guest.
+    pub fn watched(&self) -> &Arc<Watched> {
+        &self.watched
     }
 
     /// Which store this is.
@@ -351,6 +361,7 @@ impl StoreCore {
 
 impl Drop for StoreCore {
     fn drop(&mut self) {
+        self.watched.end();
         if self.ran {
             self.memories.iter_mut().for_each(|m| m.memory.touch());
         }

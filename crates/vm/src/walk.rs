@@ -18,6 +18,13 @@ pub struct RawFrame {
 }
 
 impl RawFrame {
+    /// The frame of the function that has the instruction at this address; `None` where there is no function.
+    pub(crate) fn at(address: usize) -> Option<Self> {
+        let (code, offset) = code_table::code_at(address)?;
+        code.tables().func_at(offset)?;
+        Some(Self { code, offset })
+    }
+
     /// The module's tables.
     pub fn code(&self) -> &Arc<LoadedCode> {
         &self.code
@@ -45,6 +52,11 @@ pub struct RawStack {
 const FRAMES_KEPT: usize = 256;
 
 impl RawStack {
+    /// A stack of these frames, and of some that were not kept.
+    pub(crate) fn of(frames: Vec<RawFrame>, omitted: usize) -> Self {
+        Self { frames, omitted }
+    }
+
     /// The innermost frames.
     pub fn frames(&self) -> &[RawFrame] {
         &self.frames
@@ -64,10 +76,8 @@ impl RawStack {
             innermost = false;
             if stack.frames.len() >= FRAMES_KEPT {
                 stack.omitted += 1;
-            } else if let Some((code, offset)) = code_table::code_at(at)
-                && code.tables().func_at(offset).is_some()
-            {
-                stack.frames.push(RawFrame { code, offset });
+            } else if let Some(frame) = RawFrame::at(at) {
+                stack.frames.push(frame);
             }
         });
         stack

@@ -14,7 +14,8 @@ use wasmparser::OperatorsReader;
 pub(super) struct Activation<'a> {
     pub(super) reader: OperatorsReader<'a>,
     pub(super) func: DefinedFuncIndex,
-    /// Position of the call that it replaces.
+    /// Position of the call that it returns to: the one that it replaces, or, if that is a last one, the one that the body with
+    /// it replaces. None: the function's caller's.
     pub(super) call: SourcePos,
     /// Where its locals begin.
     pub(super) first_local: usize,
@@ -75,6 +76,14 @@ impl<'a> Translator<'a> {
         self.s.locals[first + index as usize]
     }
 
+    /// Position of the call that the innermost body returns to.
+    pub(super) fn returns_to(&self) -> SourcePos {
+        match self.activations.as_slice() {
+            [] | [_] => SourcePos::NONE,
+            [.., innermost] => innermost.call,
+        }
+    }
+
     /// Starts reading a function's body. Its arguments are the topmost values of the stack.
     pub(super) fn enter(&mut self, func: DefinedFuncIndex, place: Place) -> Result<(), Failure> {
         let index = self.module.func_index(func);
@@ -102,7 +111,11 @@ impl<'a> Translator<'a> {
             Place::Last | Place::LastInside => self.body_handler(),
         };
         self.s.control.push(Frame::body(results, height, handler));
-        let (frame, call) = (self.s.control.len() - 1, self.position);
+        let frame = self.s.control.len() - 1;
+        let call = match place {
+            Place::Inside => self.position,
+            Place::Last | Place::LastInside => self.returns_to(),
+        };
         self.activations.push(Activation { reader, func, call, first_local, frame, header, place });
         if header.is_some() || self.activations.len() == 1 {
             self.check_limits();

@@ -13,7 +13,7 @@ use super::call::{Callee, Target};
 use super::translator::Translator;
 use crate::failure::Failure;
 use belljar_core::{DefinedFuncIndex, FuncIndex};
-use cranelift_codegen::ir::{Block, InstBuilder};
+use cranelift_codegen::ir::{Block, InstBuilder, SourceLoc};
 use wasmparser::Operator;
 
 impl Translator<'_> {
@@ -53,6 +53,8 @@ impl Translator<'_> {
         } else {
             // The body's own handlers are left with it.
             let handler = self.body_handler();
+            // Nor is the body on the stack of who is called.
+            self.b.set_srcloc(SourceLoc::new(self.returns_to().0));
             self.call_out(callee, handler);
             self.return_();
         }

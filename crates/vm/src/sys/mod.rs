@@ -2,6 +2,7 @@
 //! system calls about memory, signals or threads, or holds assembly.
 
 mod dirty;
+mod frames;
 mod lease;
 mod map;
 mod perf_map;
@@ -9,14 +10,17 @@ mod prefetch;
 mod signals;
 mod stack;
 mod stubs;
+mod watching;
 
 pub(crate) use dirty::written_pages;
+pub(crate) use frames::{Frame, frame_at};
 pub use lease::LeasedFile;
 pub(crate) use map::{Mapping, Protection, anonymous_file, page_size, populate};
 pub use perf_map::append_perf_map;
 pub(crate) use prefetch::prefetch;
 pub(crate) use signals::install as install_signal_handlers;
-pub(crate) use stack::thread_stack_floor;
+pub(crate) use stack::this_thread;
 pub(crate) use stubs::{
-    builtin_table, enter_address, exit_address, leave_activation, resume, returned_address,
+    InStub, builtin_table, enter_address, exit_address, in_stub, leave_activation, resume, returned_address,
 };
+pub(crate) use watching::{Answer, FRAMES, ask};

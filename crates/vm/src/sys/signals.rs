@@ -7,7 +7,8 @@ use crate::code_table;
 use crate::invariants::read_guest_stack;
 use crate::on_demand::{self, Damaged, OnDemand};
 use crate::sys::stack::on_stack;
-use crate::sys::stubs::{fault_address, returned_address};
+use crate::sys::stubs::{builtin_table, fault_address, returned_address};
+use crate::sys::watching::{self, watch_signal};
 use belljar_abi::{StoreContext, activation};
 use belljar_core::Trap;
 use std::cell::UnsafeCell;
@@ -18,24 +19,29 @@ use std::sync::OnceLock;
 /// The signals that a guest's faulting instruction can raise.
 const SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
+/// How many signals we handle: these, and the one by which threads are asked.
+const HANDLED: usize = SIGNALS.len() + 1;
+
 /// What was installed before us, by position in [`SIGNALS`]. Written once, before our handler is installed.
-struct Previous(UnsafeCell<[MaybeUninit<libc::sigaction>; 4]>);
+struct Previous(UnsafeCell<[MaybeUninit<libc::sigaction>; HANDLED]>);
 
 // SAFETY: each element is written once, by `install` under its `OnceLock`, before the handler that reads it
 // can run; after that it is only read.
 unsafe impl Sync for Previous {}
 
-static PREVIOUS: Previous = Previous(UnsafeCell::new([const { MaybeUninit::uninit() }; 4]));
+static PREVIOUS: Previous = Previous(UnsafeCell::new([const { MaybeUninit::uninit() }; HANDLED]));
 
 /// Installs the handler, once in a process.
 pub(crate) fn install() -> io::Result<()> {
     static INSTALLED: OnceLock<Result<(), i32>> = OnceLock::new();
     INSTALLED
         .get_or_init(|| {
+            // The handler reads it.
+            builtin_table();
             for (i, signal) in SIGNALS.iter().enumerate() {
                 install_one(i, *signal)?;
             }
-            Ok(())
+            install_one(SIGNALS.len(), watch_signal())
         })
         .map_err(io::Error::from_raw_os_error)
 }
@@ -52,8 +58,10 @@ fn install_one(i: usize, signal: libc::c_int) -> Result<(), i32> {
         (*PREVIOUS.0.get())[i].write(before);
         let mut action = std::mem::zeroed::<libc::sigaction>();
         action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
         libc::sigemptyset(&mut action.sa_mask);
+        // Until the thread goes on, it cannot be seen where its guest is.
+        libc::sigaddset(&mut action.sa_mask, watch_signal());
         if libc::sigaction(signal, &action, std::ptr::null_mut()) != 0 {
             return Err(last_error());
         }
@@ -67,6 +75,13 @@ fn install_one(i: usize, signal: libc::c_int) -> Result<(), i32> {
 unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes pointers to structures of these types, ours until we return.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
+    if signal == watch_signal() {
+        if !watching::answer(info, context) {
+            // SAFETY: same signal, same arguments.
+            unsafe { pass_on(signal, info, context) };
+        }
+        return;
+    }
     let handled = match load_on_demand(signal, info, context) {
         Resolved::Loaded => true,
         Resolved::Refused => {
@@ -143,7 +158,8 @@ fn load(source: &OnDemand, offset: usize, access: Access, pc: usize, sp: usize) 
         // known how the stack lies.
         Access::Execute => match code_table::function_at(pc) {
             Some(function) => function.start - source.base()..function.end - source.base(),
-            None => offset..offset + 1,
+            // A thunk is no longer than this.
+            None => offset..offset + 64,
         },
         Access::Read => offset..offset + 1,
     };
@@ -188,6 +204,9 @@ fn redirect(trap: Trap, address: usize, context: &mut libc::ucontext_t) {
         (*store).trap_fp = fp;
         (*store).trap_code = u64::from(trap.code());
         (*store).trap_address = address;
+        // Whoever looks at the stack from now on takes it for a call at this instruction.
+        (*store).exit_pc = (*store).trap_pc + 1;
+        (*store).exit_fp = fp;
     }
     // Below the frame of the guest function there is nothing it still needs.
     let sp = (registers[libc::REG_RSP as usize] as usize - 128) & !15;
@@ -217,7 +236,7 @@ fn store_context_of(mut fp: usize) -> *mut StoreContext {
 ///
 /// With the arguments that the kernel gave the handler.
 unsafe fn pass_on(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) {
-    let i = SIGNALS.iter().position(|s| *s == signal).unwrap_or(0);
+    let i = SIGNALS.iter().position(|s| *s == signal).unwrap_or(SIGNALS.len());
     // SAFETY: `install` wrote this element before our handler could run; what is called is a handler that
     // was installed for this very signal and gets the arguments it was installed to get.
     unsafe {

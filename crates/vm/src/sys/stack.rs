@@ -6,17 +6,29 @@ use std::cell::Cell;
 /// signal handlers.
 const HOST_RESERVE: usize = 128 << 10;
 
-thread_local! {
-    static FLOOR: Cell<usize> = const { Cell::new(0) };
+/// What is known of a thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThisThread {
+    /// Its number in the kernel.
+    pub(crate) id: i32,
+    /// The lowest address that guest code may use on its stack; 1 where it cannot be found out.
+    pub(crate) stack_floor: usize,
 }
 
-/// The lowest address that guest code may use on this thread's stack; 1 where it cannot be found out.
-pub(crate) fn thread_stack_floor() -> usize {
-    FLOOR.with(|floor| {
-        if floor.get() == 0 {
-            floor.set(stack_end().map_or(1, |end| end + HOST_RESERVE));
+thread_local! {
+    static THIS: Cell<ThisThread> = const { Cell::new(ThisThread { id: 0, stack_floor: 0 }) };
+}
+
+/// What is known of the current thread.
+pub(crate) fn this_thread() -> ThisThread {
+    THIS.with(|this| {
+        if this.get().id == 0 {
+            this.set(ThisThread {
+                id: rustix::thread::gettid().as_raw_nonzero().get(),
+                stack_floor: stack_end().map_or(1, |end| end + HOST_RESERVE),
+            });
         }
-        floor.get()
+        this.get()
     })
 }
 

@@ -44,6 +44,12 @@ std::arch::global_asm!(
     concat!(".globl ", symbol!("exit")),
     concat!(".globl ", symbol!("resume")),
     concat!(".globl ", symbol!("fault")),
+    concat!(".globl ", symbol!("entered")),
+    concat!(".globl ", symbol!("left")),
+    concat!(".globl ", symbol!("leave_end")),
+    concat!(".globl ", symbol!("resumed")),
+    concat!(".globl ", symbol!("resume_end")),
+    concat!(".globl ", symbol!("exit_end")),
     concat!(symbol!("enter"), ":"),
     "push rbp",
     "mov rbp, rsp",
@@ -68,16 +74,20 @@ std::arch::global_asm!(
     "cmovb r11, [rax + {stack_floor}]",
     "mov [rax + {stack_limit}], r11",
     "2:",
+    // From here on the activation is this one, and has no frame yet.
     "mov [rax + {entry_fp}], rbp",
+    concat!(symbol!("entered"), ":"),
     "call qword ptr [rax + {entry_code}]",
     concat!(symbol!("returned"), ":"),
     "mov r11, [rbp + {record_context}]",
-    "mov r10, [rbp + {record_entry}]",
-    "mov [r11 + {entry_fp}], r10",
     "mov r10, [rbp + {record_exit}]",
     "mov [r11 + {exit_fp}], r10",
     "mov r10, [rbp + {record_pc}]",
     "mov [r11 + {exit_pc}], r10",
+    "mov r10, [rbp + {record_entry}]",
+    // From here on it is the one before.
+    "mov [r11 + {entry_fp}], r10",
+    concat!(symbol!("left"), ":"),
     "mov r15, [rbp - 40]",
     "mov r14, [rbp - 32]",
     "mov r13, [rbp - 24]",
@@ -90,13 +100,16 @@ std::arch::global_asm!(
     concat!(symbol!("leave"), ":"),
     "mov rbp, [rdi + {entry_fp}]",
     concat!("jmp ", symbol!("returned")),
+    concat!(symbol!("leave_end"), ":"),
     // rdi: the stack pointer, rsi: the frame pointer, edx: the payload, rcx: the code.
     ".balign 16",
     concat!(symbol!("resume"), ":"),
     "mov rsp, rdi",
+    concat!(symbol!("resumed"), ":"),
     "mov rbp, rsi",
     "mov eax, edx",
     "jmp rcx",
+    concat!(symbol!("resume_end"), ":"),
     // rdi: the function object; arguments as the native function wants them.
     ".balign 16",
     concat!(symbol!("exit"), ":"),
@@ -105,6 +118,7 @@ std::arch::global_asm!(
     "mov [r11 + {exit_fp}], rbp",
     "mov [r11 + {exit_pc}], rax",
     "jmp qword ptr [rdi + {object_native}]",
+    concat!(symbol!("exit_end"), ":"),
     // rdi: the store context, whose trap fields the signal handler has filled in; rsp: aligned to 16.
     ".balign 16",
     concat!(symbol!("fault"), ":"),
@@ -132,8 +146,20 @@ std::arch::global_asm!(
 unsafe extern "C" {
     #[link_name = symbol!("enter")]
     fn enter();
+    #[link_name = symbol!("entered")]
+    fn entered();
     #[link_name = symbol!("returned")]
     fn returned();
+    #[link_name = symbol!("left")]
+    fn left();
+    #[link_name = symbol!("leave_end")]
+    fn leave_end();
+    #[link_name = symbol!("resumed")]
+    fn resumed();
+    #[link_name = symbol!("resume_end")]
+    fn resume_end();
+    #[link_name = symbol!("exit_end")]
+    fn exit_end();
     #[link_name = symbol!("leave")]
     fn leave(context: *mut StoreContext) -> !;
     #[link_name = symbol!("resume")]
@@ -181,6 +207,39 @@ pub(crate) unsafe fn leave_activation(context: *mut StoreContext) -> ! {
 pub(crate) unsafe fn resume(sp: usize, fp: usize, payload: u32, code: usize) -> ! {
     // SAFETY: the caller's promise.
     unsafe { resume_in(sp, fp, payload, code) }
+}
+
+/// What a thread is about that is in a stub.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum InStub {
+    /// The innermost activation has no guest frame, or none any more.
+    NoFrame,
+    /// A guest function has called the host: it goes on at the address on top of the stack.
+    Exit,
+    /// A guest function goes on at a handler: see [`resume`] for what is in which register.
+    Resumed,
+}
+
+/// Bytes of a stub of a builtin.
+const BUILTIN_STUB: usize = 24;
+
+/// What a thread is about that is at this instruction, if that is in a stub, and not one where the thread still is, or is
+/// again, in the host. Async-signal-safe once [`builtin_table`] has been called.
+pub(crate) fn in_stub(pc: usize) -> Option<InStub> {
+    let address = |label: unsafe extern "C" fn()| label as *const () as usize;
+    let leave = leave as *const () as usize;
+    let within = |start: usize, end: usize| (start..end).contains(&pc);
+    if within(address(entered), address(left)) || within(leave, address(leave_end)) {
+        Some(InStub::NoFrame)
+    } else if within(address(exit), address(exit_end))
+        || builtin_table().iter().any(|stub| within(*stub, stub + BUILTIN_STUB))
+    {
+        Some(InStub::Exit)
+    } else if within(address(resumed), address(resume_end)) {
+        Some(InStub::Resumed)
+    } else {
+        None
+    }
 }
 
 /// Where the signal handler sends a thread whose guest faulted.

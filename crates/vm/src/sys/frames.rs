@@ -1,0 +1,184 @@
+//! Where the innermost frame of guest code lies, at any instruction (x86-64).
+//!
+//! All guest code begins with `push rbp; mov rbp, rsp` and ends with `mov rsp, rbp; pop rbp`, then `ret` or a jump to the
+//! function that it calls last. In between `rbp` leads to the caller's frame pointer and return address. Before and behind, what is
+//! executed next tells how far the function is: those instructions are used nowhere else, or stand in recognizable company.
+//! Cranelift allocates neither `rbp` nor `rsp`, and emits `push` for nothing but the frame.
+
+use std::ops::Range;
+
+/// Where a function's return address and its caller's frame pointer are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Frame {
+    /// At the stack pointer lies the return address; `rbp` is the caller's.
+    None,
+    /// At the stack pointer lies the caller's `rbp`, above it the return address.
+    Pushed,
+    /// At `rbp` lies the caller's, above it the return address.
+    Complete,
+}
+
+const PUSH_RBP: u8 = 0x55;
+const MOV_RBP_RSP: [u8; 3] = [0x48, 0x89, 0xe5];
+const RET: u8 = 0xc3;
+const RET_AND_POP: u8 = 0xc2;
+const JUMP: u8 = 0xe9;
+
+/// How far the function is that the instruction at `at` of `code` belongs to. `function`: its place in `code`, if it is known.
+pub(crate) fn frame_at(code: &[u8], at: usize, function: Option<Range<usize>>) -> Frame {
+    let next = code.get(at..).unwrap_or_default();
+    if next.first() == Some(&PUSH_RBP) {
+        return Frame::None;
+    }
+    if next.starts_with(&MOV_RBP_RSP) {
+        let is_second = at.checked_sub(1).is_some_and(|before| code[before] == PUSH_RBP);
+        return if is_second { Frame::Pushed } else { Frame::Complete };
+    }
+    match is_past_frame(code, at, function.as_ref()) {
+        true => Frame::None,
+        false => Frame::Complete,
+    }
+}
+
+/// Whether the function's frame is gone: only its return, or its last call, is left.
+fn is_past_frame(code: &[u8], at: usize, function: Option<&Range<usize>>) -> bool {
+    let next = &code[at..];
+    if matches!(next, [RET | RET_AND_POP, ..]) {
+        return true;
+    }
+    // Where the callee has fewer arguments on the stack: `mov tmp, [rsp]; mov [rsp + n], tmp; add rsp, n`.
+    let mut end = at;
+    if let Some(length) = load_of_return_address(&code[end..]) {
+        let Some(store) = store_of_return_address(&code[end + length..]) else { return false };
+        end += length + store;
+    } else if let Some(length) = store_of_return_address(&code[end..]) {
+        end += length;
+    }
+    match add_to_rsp(&code[end..]) {
+        Some(length) => is_jump(&code[end + length..]),
+        // Of the three only a whole rest counts.
+        None => end == at && is_last_call(code, at, function),
+    }
+}
+
+/// `mov r64, [rsp]`: its length.
+fn load_of_return_address(code: &[u8]) -> Option<usize> {
+    match code {
+        [0x48 | 0x4c, 0x8b, modrm, 0x24, ..] if modrm & 0xc7 == 0x04 => Some(4),
+        _ => None,
+    }
+}
+
+/// `mov [rsp + n], r64`: its length.
+fn store_of_return_address(code: &[u8]) -> Option<usize> {
+    match code {
+        [0x48 | 0x4c, 0x89, modrm, 0x24, _, ..] if modrm & 0xc7 == 0x44 => Some(5),
+        [0x48 | 0x4c, 0x89, modrm, 0x24, _, _, _, _, ..] if modrm & 0xc7 == 0x84 => Some(8),
+        _ => None,
+    }
+}
+
+/// `add rsp, n`: its length.
+fn add_to_rsp(code: &[u8]) -> Option<usize> {
+    match code {
+        [0x48, 0x83, 0xc4, _, ..] => Some(4),
+        [0x48, 0x81, 0xc4, _, _, _, _, ..] => Some(7),
+        _ => None,
+    }
+}
+
+/// Any jump that a last call may be.
+fn is_jump(code: &[u8]) -> bool {
+    code.first() == Some(&JUMP) || jump_to_register(code).is_some()
+}
+
+/// `jmp r64`: its length.
+fn jump_to_register(code: &[u8]) -> Option<usize> {
+    match code {
+        [0xff, 0xe0..=0xe7, ..] => Some(2),
+        [0x41, 0xff, 0xe0..=0xe7, ..] => Some(3),
+        _ => None,
+    }
+}
+
+/// Whether a jump is a function's last call, and none within the function.
+fn is_last_call(code: &[u8], at: usize, function: Option<&Range<usize>>) -> bool {
+    if let [JUMP, a, b, c, d, ..] = code[at..] {
+        let target = (at + 5).wrapping_add_signed(i32::from_le_bytes([a, b, c, d]) as isize);
+        // To its own beginning is a call as well: no loop begins with the frame's making.
+        return function.is_none_or(|function| target == function.start || !function.contains(&target));
+    }
+    // A table of jumps is read with `add r64, r64` right before the jump.
+    let is_table =
+        matches!(at.checked_sub(3).map(|i| &code[i..at]), Some([0x48..=0x4f, 0x01 | 0x03, 0xc0..=0xff]));
+    jump_to_register(&code[at..]).is_some() && !is_table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A function behind another byte, at each of its instructions.
+    fn frames(instructions: &[&[u8]]) -> Vec<Frame> {
+        let mut code = vec![0x90];
+        let starts: Vec<usize> = instructions
+            .iter()
+            .map(|bytes| {
+                code.extend_from_slice(bytes);
+                code.len() - bytes.len()
+            })
+            .collect();
+        let function = 1..code.len();
+        code.extend([0xcc; 16]);
+        starts.iter().map(|at| frame_at(&code, *at, Some(function.clone()))).collect()
+    }
+
+    #[test]
+    fn a_function_that_returns() {
+        use Frame::{Complete, None, Pushed};
+        let function: &[&[u8]] = &[
+            &[0x55],
+            &[0x48, 0x89, 0xe5],
+            &[0x48, 0x83, 0xec, 0x10],       // sub rsp, 16
+            &[0x48, 0x8b, 0x04, 0x24],       // mov rax, [rsp]: a slot
+            &[0x48, 0x89, 0x44, 0x24, 0x08], // mov [rsp + 8], rax: another
+            &[0x48, 0x83, 0xc4, 0x10],       // add rsp, 16
+            &[0x48, 0x89, 0xec],             // mov rsp, rbp
+            &[0x5d],                         // pop rbp
+            &[0xc3],
+        ];
+        let expected = [None, Pushed, Complete, Complete, Complete, Complete, Complete, Complete, None];
+        assert_eq!(frames(function), expected);
+        let pops: &[&[u8]] = &[&[0x5d], &[0xc2, 0x20, 0]];
+        assert_eq!(frames(pops), [Complete, None]);
+    }
+
+    #[test]
+    fn a_function_that_ends_in_a_call() {
+        use Frame::{Complete, None, Pushed};
+        let shrinking: &[&[u8]] = &[
+            &[0x55],
+            &[0x48, 0x89, 0xe5],
+            &[0x48, 0x89, 0xec],
+            &[0x5d],
+            &[0x4c, 0x8b, 0x1c, 0x24],       // mov r11, [rsp]
+            &[0x4c, 0x89, 0x5c, 0x24, 0x20], // mov [rsp + 32], r11
+            &[0x48, 0x83, 0xc4, 0x20],       // add rsp, 32
+            &[0x41, 0xff, 0xe2],             // jmp r10
+        ];
+        let expected = [None, Pushed, Complete, Complete, None, None, None, None];
+        assert_eq!(frames(shrinking), expected);
+        // Another function, itself, and a place within.
+        for (target, expected) in [(1000, None), (-6, None), (-5, Complete), (2, Complete)] {
+            let jump: &[&[u8]] = &[&[0x5d], &[0xe9], &i32::to_le_bytes(target), &[0x90; 20]];
+            assert_eq!(frames(jump)[1], expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_table_of_jumps() {
+        let function: &[&[u8]] =
+            &[&[0x4c, 0x01, 0xc9], &[0xff, 0xe1], &[0x49, 0x03, 0xca], &[0x41, 0xff, 0xe2]];
+        assert_eq!(frames(function), [Frame::Complete; 4]);
+    }
+}

@@ -1,0 +1,211 @@
+//! The signal with which a thread is asked where its guest is.
+//!
+//! The asking side fills in a [`Slot`], sends the thread a real-time signal that names it, and waits. The handler answers with
+//! what [`crate::watched`] finds. It takes no lock, allocates nothing and touches no thread-local. A slot's state says whose it
+//! is: what was given up by the one side is never touched by the other.
+
+use crate::watched::{self, Registers};
+use rustix::thread::futex;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Frames that an answer holds at most: the innermost.
+pub(crate) const FRAMES: usize = 256;
+
+/// The signal. Whoever uses it for something else in the same process still gets what is not ours.
+pub(crate) fn watch_signal() -> libc::c_int {
+    libc::SIGRTMIN() + 5
+}
+
+/// A question and its answer.
+pub(crate) struct Slot {
+    /// How often the slot was used, and a phase in the lowest two bits.
+    state: AtomicU32,
+    /// Address of what is asked about: a [`crate::watched::Watched`], alive until the question is answered or given up.
+    pub(crate) subject: AtomicUsize,
+    pub(crate) answer: Answer,
+}
+
+/// What the handler found.
+pub(crate) struct Answer {
+    /// One of [`watched`]'s states.
+    pub(crate) found: AtomicU32,
+    /// All frames, also those that are not among `frames`.
+    pub(crate) count: AtomicUsize,
+    /// An address within the instruction that each frame is at, innermost first.
+    pub(crate) frames: [AtomicUsize; FRAMES],
+}
+
+const PHASES: u32 = 3;
+const FREE: u32 = 0;
+const ASKED: u32 = 1;
+const ANSWERING: u32 = 2;
+const ANSWERED: u32 = 3;
+
+/// Questions that can be open at once.
+const SLOTS: usize = 16;
+
+static ALL: [Slot; SLOTS] = [const {
+    Slot {
+        state: AtomicU32::new(FREE),
+        subject: AtomicUsize::new(0),
+        answer: Answer {
+            found: AtomicU32::new(0),
+            count: AtomicUsize::new(0),
+            frames: [const { AtomicUsize::new(0) }; FRAMES],
+        },
+    }
+}; SLOTS];
+
+/// Slots that nobody uses.
+static UNUSED: Mutex<Option<Vec<usize>>> = Mutex::new(None);
+static MORE_UNUSED: Condvar = Condvar::new();
+
+/// A slot that the caller alone uses.
+struct Taken(usize);
+
+impl Taken {
+    fn new(until: Instant) -> io::Result<Self> {
+        let mut unused = UNUSED.lock().unwrap_or_else(|e| e.into_inner());
+        loop {
+            if let Some(i) = unused.get_or_insert_with(|| (0..SLOTS).collect()).pop() {
+                return Ok(Self(i));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            unused = MORE_UNUSED.wait_timeout(unused, left).unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut unused = UNUSED.lock().unwrap_or_else(|e| e.into_inner());
+        unused.get_or_insert_default().push(self.0);
+        MORE_UNUSED.notify_one();
+    }
+}
+
+/// Asks a thread about the subject at an address, and hands the answer to `read`.
+///
+/// # Errors
+///
+/// `TimedOut` where the thread does not answer in time; `NotFound` where there is none of this number.
+///
+/// # Safety
+///
+/// `subject` is the address of a `Watched`, which lives until this returns.
+pub(crate) unsafe fn ask<R>(
+    thread: i32,
+    subject: usize,
+    timeout: Duration,
+    read: impl FnOnce(&Answer) -> R,
+) -> io::Result<R> {
+    let until = Instant::now() + timeout;
+    let taken = Taken::new(until)?;
+    let slot = &ALL[taken.0];
+    slot.subject.store(subject, Relaxed);
+    let round = slot.state.load(Relaxed) & !PHASES;
+    slot.state.store(round | ASKED, Release);
+    let given_back = |answer: io::Result<R>| {
+        slot.state.store(round.wrapping_add(PHASES + 1) | FREE, Release);
+        answer
+    };
+    if let Err(error) = send(thread, Value { slot: taken.0 as u32, round }) {
+        // Nobody else knows of the question.
+        return given_back(Err(error));
+    }
+    loop {
+        let state = slot.state.load(Acquire);
+        if state == round | ANSWERED {
+            let answer = read(&slot.answer);
+            return given_back(Ok(answer));
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() && state == round | ASKED {
+            if slot.state.compare_exchange(state, round | FREE, AcqRel, Acquire).is_ok() {
+                return given_back(Err(io::ErrorKind::TimedOut.into()));
+            }
+            continue;
+        }
+        // Whoever has begun to answer is done in a moment.
+        let left = left.max(Duration::from_millis(1));
+        let timeout =
+            rustix::time::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        let _ = futex::wait(&slot.state, futex::Flags::PRIVATE, state, Some(&timeout));
+    }
+}
+
+/// What the signal carries.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Value {
+    slot: u32,
+    round: u32,
+}
+
+/// `siginfo_t` of a signal that was queued with a value.
+#[repr(C)]
+struct Queued {
+    signal: i32,
+    error: i32,
+    code: i32,
+    padding: i32,
+    pid: i32,
+    uid: u32,
+    value: Value,
+    rest: [u64; 12],
+}
+
+const _: () = assert!(size_of::<Queued>() == size_of::<libc::siginfo_t>());
+
+/// Sends one thread of this process the signal.
+fn send(thread: i32, value: Value) -> io::Result<()> {
+    let signal = watch_signal();
+    // SAFETY: calls without arguments that always succeed.
+    let (pid, uid) = unsafe { (libc::getpid(), libc::getuid()) };
+    let info = Queued { signal, error: 0, code: libc::SI_QUEUE, padding: 0, pid, uid, value, rest: [0; 12] };
+    // SAFETY: the request reads the structure, which is as large as it expects; our handler is installed.
+    let result = unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, thread, signal, &raw const info) };
+    match result {
+        0 => Ok(()),
+        _ => Err(match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ESRCH) => io::ErrorKind::NotFound.into(),
+            error => error,
+        }),
+    }
+}
+
+/// Answers, if the signal is a question of ours that nobody gave up.
+///
+/// Async-signal-safe.
+pub(super) fn answer(info: &libc::siginfo_t, context: &libc::ucontext_t) -> bool {
+    // SAFETY: of the same size, and all bit patterns are values of it.
+    let queued = unsafe { &*std::ptr::from_ref(info).cast::<Queued>() };
+    // SAFETY: a call without arguments that always succeeds.
+    let is_own = queued.code == libc::SI_QUEUE && queued.pid == unsafe { libc::getpid() };
+    let Some(slot) = ALL.get(queued.value.slot as usize).filter(|_| is_own) else { return false };
+    let round = queued.value.round;
+    if slot.state.compare_exchange(round | ASKED, round | ANSWERING, AcqRel, Acquire).is_err() {
+        return true;
+    }
+    let registers = &context.uc_mcontext.gregs;
+    let register = |i: libc::c_int| registers[i as usize] as usize;
+    let registers = Registers {
+        pc: register(libc::REG_RIP),
+        sp: register(libc::REG_RSP),
+        fp: register(libc::REG_RBP),
+        rcx: register(libc::REG_RCX),
+        rsi: register(libc::REG_RSI),
+        rdi: register(libc::REG_RDI),
+    };
+    // SAFETY: the subject lives until the question is answered: whoever asks waits, now that the phase is ANSWERING.
+    unsafe { watched::answer(slot.subject.load(Relaxed), registers, &slot.answer) };
+    slot.state.store(round | ANSWERED, Release);
+    let _ = futex::wake(&slot.state, futex::Flags::PRIVATE, 1);
+    true
+}
