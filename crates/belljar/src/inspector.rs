@@ -69,6 +69,11 @@ impl Inspector {
         Self { watched }
     }
 
+    #[doc(hidden)]
+    pub fn watched(&self) -> &Arc<Watched> {
+        &self.watched
+    }
+
     /// Takes the guest's stack as it is now. The guest loses some microseconds.
     ///
     /// # Errors

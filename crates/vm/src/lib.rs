@@ -62,4 +62,4 @@ pub use store::{Limiter, StoreCore, StoreId, StoreInner};
 pub use sys::{LeasedFile, append_perf_map};
 pub use trap::Exit;
 pub use walk::{RawFrame, RawStack};
-pub use watched::{Doing, Sighting, Watched};
+pub use watched::{Doing, Sighting, Watched, function_at};

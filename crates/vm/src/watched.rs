@@ -68,6 +68,20 @@ pub(crate) struct Registers {
     pub(crate) rdi: usize,
 }
 
+impl Registers {
+    pub(crate) fn of(context: &libc::ucontext_t) -> Self {
+        let register = |i: libc::c_int| context.uc_mcontext.gregs[i as usize] as usize;
+        Self {
+            pc: register(libc::REG_RIP),
+            sp: register(libc::REG_RSP),
+            fp: register(libc::REG_RBP),
+            rcx: register(libc::REG_RCX),
+            rsi: register(libc::REG_RSI),
+            rdi: register(libc::REG_RDI),
+        }
+    }
+}
+
 const IDLE: u32 = 0;
 const IN_GUEST: u32 = 1;
 const IN_HOST: u32 = 2;
@@ -151,6 +165,24 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// Calls `found_at` with an address within the instruction of each guest frame of the current thread, innermost first, for
+    /// a signal handler that has been given this context. Async-signal-safe.
+    ///
+    /// # Safety
+    ///
+    /// The store is alive, and no other thread runs it.
+    pub unsafe fn frames_of(&self, context: &libc::ucontext_t, found_at: impl FnMut(usize)) {
+        // SAFETY: the caller's promise.
+        unsafe { walk(self.context, Registers::of(context), found_at) };
+    }
+}
+
+/// Addresses of the function that the code at an address is of. Async-signal-safe.
+pub fn function_at(address: usize) -> Option<std::ops::Range<usize>> {
+    code_table::function_at(address)
+}
+
 /// Answers where the guest of a watched store is, in the handler of the thread that was asked. Async-signal-safe.
 ///
 /// # Safety
@@ -164,7 +196,15 @@ pub(crate) unsafe fn answer(subject: usize, registers: Registers, answer: &Answe
     let found = match is_elsewhere {
         true => ELSEWHERE,
         // SAFETY: the store is alive while somebody looks, and this thread runs it if any does.
-        false => unsafe { walk(watched.context, registers, answer) },
+        false => unsafe {
+            walk(watched.context, registers, |at| {
+                let i = answer.count.load(Relaxed);
+                if let Some(frame) = answer.frames.get(i) {
+                    frame.store(at, Relaxed);
+                }
+                answer.count.store(i + 1, Relaxed);
+            })
+        },
     };
     answer.found.store(found, Relaxed);
 }
@@ -172,7 +212,7 @@ pub(crate) unsafe fn answer(subject: usize, registers: Registers, answer: &Answe
 /// # Safety
 ///
 /// `context` is the address of a live store context, and no other thread runs the store.
-unsafe fn walk(context: usize, registers: Registers, answer: &Answer) -> u32 {
+unsafe fn walk(context: usize, registers: Registers, mut found_at: impl FnMut(usize)) -> u32 {
     let context = std::ptr::with_exposed_provenance::<StoreContext>(context);
     // SAFETY: the caller's promise; the thread itself was interrupted, and each field is a word.
     let noted = unsafe {
@@ -210,11 +250,7 @@ unsafe fn walk(context: usize, registers: Registers, answer: &Answer) -> u32 {
     let mut visit = |at: usize| {
         // Trampolines and thunks are nobody's functions.
         if code_table::function_at(at).is_some() {
-            let i = answer.count.load(Relaxed);
-            if let Some(frame) = answer.frames.get(i) {
-                frame.store(at, Relaxed);
-            }
-            answer.count.store(i + 1, Relaxed);
+            found_at(at);
         }
     };
     let (innermost, mut to, mut frame) = here.unwrap_or((None, exit_pc, exit_fp));

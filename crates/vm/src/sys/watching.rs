@@ -193,18 +193,8 @@ pub(super) fn answer(info: &libc::siginfo_t, context: &libc::ucontext_t) -> bool
     if slot.state.compare_exchange(round | ASKED, round | ANSWERING, AcqRel, Acquire).is_err() {
         return true;
     }
-    let registers = &context.uc_mcontext.gregs;
-    let register = |i: libc::c_int| registers[i as usize] as usize;
-    let registers = Registers {
-        pc: register(libc::REG_RIP),
-        sp: register(libc::REG_RSP),
-        fp: register(libc::REG_RBP),
-        rcx: register(libc::REG_RCX),
-        rsi: register(libc::REG_RSI),
-        rdi: register(libc::REG_RDI),
-    };
     // SAFETY: the subject lives until the question is answered: whoever asks waits, now that the phase is ANSWERING.
-    unsafe { watched::answer(slot.subject.load(Relaxed), registers, &slot.answer) };
+    unsafe { watched::answer(slot.subject.load(Relaxed), Registers::of(context), &slot.answer) };
     slot.state.store(round | ANSWERED, Release);
     let _ = futex::wake(&slot.state, futex::Flags::PRIVATE, 1);
     true

@@ -1,0 +1,273 @@
+//! The stack of a guest at every single instruction: what a walk finds there is what the calls, returns and jumps so far have
+//! made of it.
+//!
+//! The processor's trap flag raises a signal after each instruction, of the guest, the stubs and the host. Its handler follows
+//! what the instruction did to the stack, and compares that with what the walk finds.
+
+use belljar::{Caller, Engine, Error, Linker, Module, Store, Trap, TypedFunc};
+use belljar_vm::{Watched, function_at};
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+
+const PROGRAM: &str = r#"(module
+    (import "" "host" (func $host (param i32) (result i32)))
+    (memory 1 200)
+    (table $t 4 funcref) (elem (i32.const 0) $leaf $even $tail)
+    (tag $e (param i32))
+    (type $i (func (param i32) (result i32)))
+    (type $pair (struct (field i32) (field (ref null $pair))))
+    (func $leaf (type $i) (i32.mul (local.get 0) (i32.const 31)))
+    (func $even (type $i) (if (result i32) (i32.eqz (local.get 0)) (then (i32.const 1))
+        (else (i32.add (call $odd (i32.sub (local.get 0) (i32.const 1))) (i32.const 1)))))
+    (func $odd (type $i) (if (result i32) (i32.eqz (local.get 0)) (then (call $leaf (i32.const 3)))
+        (else (i32.add (call $even (i32.sub (local.get 0) (i32.const 1))) (i32.const 2)))))
+    (func $switch (type $i) (block (block (block (block (br_table 0 1 2 3 (i32.rem_u (local.get 0) (i32.const 4))))
+        (return (i32.const 7))) (return (call $leaf (i32.const 9)))) (return (i32.const 11))) (i32.const 5))
+    (func $many (param i32 i64 f64 i32 i32 i32 i32 i32 i32 i32) (result i32)
+        (i32.add (call $leaf (local.get 0)) (i32.add (local.get 8) (local.get 9))))
+    (func $thrower (type $i) (throw $e (call $leaf (local.get 0))))
+    (func $throws (type $i)
+        (block $h (result i32) (try_table (catch $e $h) (drop (call $thrower (local.get 0)))) (i32.const 1)))
+    (func $through_table (type $i)
+        (call_indirect $t (type $i) (i32.and (local.get 0) (i32.const 15)) (i32.rem_u (local.get 0) (i32.const 3))))
+    (func $through_table_last (type $i)
+        (return_call_indirect $t (type $i) (i32.and (local.get 0) (i32.const 7)) (i32.rem_u (local.get 0) (i32.const 3))))
+    (func $tail (type $i) (if (result i32) (i32.eqz (local.get 0)) (then (return_call $leaf (local.get 0)))
+        (else (return_call $widen (i32.sub (local.get 0) (i32.const 1))))))
+    (func $widen (type $i)
+        (return_call $shrink (local.get 0) (i32.const 2) (i32.const 3) (i32.const 4) (i32.const 5) (i32.const 6)
+            (i32.const 7) (i32.const 8) (i32.const 9) (i32.const 10) (i32.const 11)))
+    (func $shrink (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+        (if (result i32) (i32.eqz (local.get 0)) (then (return_call $leaf (local.get 8)))
+        (else (return_call $tail (i32.sub (local.get 0) (i32.const 1))))))
+    (func $host_last (type $i) (return_call $host (local.get 0)))
+    (func $grow (type $i) (drop (memory.grow (i32.const 1))) (memory.fill (i32.const 0) (i32.const 1) (i32.const 300))
+        (i32.load (i32.const 16)))
+    (func $make (type $i) (local $l (ref null $pair)) (loop $again
+        (local.set $l (struct.new $pair (local.get 0) (local.get $l)))
+        (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        (struct.get $pair 0 (local.get $l)))
+    (func $import_twice (type $i) (i32.add (call $host (local.get 0)) (call $host (i32.const 1))))
+    (func $divide (type $i) (i32.div_u (local.get 0) (i32.const 0)))
+    (func $load (type $i) (i32.load offset=4294967280 (local.get 0)))
+    (func $overflow (type $i) (i32.add (call $overflow (local.get 0)) (i32.const 1)))
+    (func $uncaught (type $i) (call $thrower (local.get 0)))
+    (func (export "again") (type $i)
+        (block $load (block $divide (block $throw (block $leaf
+            (br_table $leaf $divide $load $throw (i32.and (local.get 0) (i32.const 3))))
+            (return (call $leaf (local.get 0)))) (return (call $uncaught (local.get 0))))
+            (return (call $divide (local.get 0)))) (call $load (local.get 0)))
+    (func (export "run") (param $n i32) (result i32) (local $sum i32)
+        (loop $l
+            (local.set $sum (i32.add (local.get $sum) (call $even (i32.const 5))))
+            (local.set $sum (i32.xor (local.get $sum) (call $leaf (local.get $n))))
+            (local.set $sum (i32.add (local.get $sum) (call $switch (local.get $n))))
+            (local.set $sum (i32.add (local.get $sum) (call $grow (local.get $n))))
+            (local.set $sum (i32.add (local.get $sum)
+                (call $many (local.get $n) (i64.const 1) (f64.const 2) (i32.const 3) (i32.const 4) (i32.const 5)
+                    (i32.const 6) (i32.const 7) (i32.const 8) (i32.const 9))))
+            (local.set $sum (i32.add (local.get $sum) (call $throws (local.get $n))))
+            (local.set $sum (i32.add (local.get $sum) (call $through_table (local.get $n))))
+            (local.set $sum (i32.add (local.get $sum) (call $through_table_last (local.get $n))))
+            (local.set $sum (i32.add (local.get $sum) (call $tail (i32.const 9))))
+            (local.set $sum (i32.add (local.get $sum) (call $import_twice (local.get $n))))
+            (local.set $sum (i32.add (local.get $sum) (call $host_last (local.get $n))))
+            (local.set $sum (i32.add (local.get $sum) (call $make (i32.const 9))))
+            (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        (local.get $sum)))"#;
+
+/// What the handler knows. It alone uses it while instructions are stepped.
+struct Steps {
+    watched: Option<Arc<Watched>>,
+    /// Starts of the functions that were entered, and 0 for each way in from the host. Outermost first.
+    stack: [usize; 1024],
+    height: usize,
+    /// The instruction that was stepped last.
+    last: usize,
+    steps: u64,
+    in_guest: u64,
+    /// The first difference: where, what was expected and what was found.
+    difference: Option<(usize, usize, [usize; 8], [usize; 8])>,
+    is_over: bool,
+}
+
+struct Shared(UnsafeCell<Steps>);
+// SAFETY: one thread uses it: the test, before and after; its handler in between.
+unsafe impl Sync for Shared {}
+
+static STEPS: Shared = Shared(UnsafeCell::new(Steps {
+    watched: None,
+    stack: [0; 1024],
+    height: 0,
+    last: 0,
+    steps: 0,
+    in_guest: 0,
+    difference: None,
+    is_over: false,
+}));
+
+const TRAP_FLAG: i64 = 0x100;
+
+impl Steps {
+    fn push(&mut self, function: usize) {
+        self.stack[self.height] = function;
+        self.height += 1;
+    }
+
+    /// Takes the innermost function off, and with the outermost of a way in that way.
+    fn pop(&mut self) {
+        self.height -= 1;
+        while self.height > 0 && self.stack[self.height - 1] == 0 {
+            self.height -= 1;
+        }
+    }
+
+    /// What is left of the stack when the innermost way in from the host is left: by a trap, an error or an exception, no
+    /// instruction of the guest's tells of it.
+    fn without_innermost_way_in(&self) -> usize {
+        self.stack[..self.height].iter().rposition(|start| *start == 0).unwrap_or(0)
+    }
+
+    /// Follows what the last instruction did, now that the next one is at `pc`.
+    fn follow(&mut self, pc: usize) {
+        let last = self.last;
+        let (from, to) = (function_at(last), function_at(pc));
+        let code = |at: usize, i: usize| {
+            // SAFETY: an instruction that was just executed lies there.
+            unsafe { std::ptr::with_exposed_provenance::<u8>(at + i).read() }
+        };
+        match (&from, &to) {
+            // A call, or a jump in place of a return.
+            (Some(from), Some(to)) if from.start != to.start || pc == to.start => {
+                let is_call = code(last, 0) == 0xe8
+                    || code(last, 0) == 0xff && code(last, 1) & 0x38 == 0x10
+                    || code(last, 0) == 0x41 && code(last, 1) == 0xff && code(last, 2) & 0x38 == 0x10;
+                let is_return = matches!(code(last, 0), 0xc3 | 0xc2);
+                if is_return {
+                    self.pop();
+                } else if is_call {
+                    self.push(to.start);
+                } else {
+                    self.stack[self.height - 1] = to.start;
+                }
+            }
+            // Recursion that returns.
+            (Some(_), Some(_)) if matches!(code(last, 0), 0xc3 | 0xc2) => self.pop(),
+            // Into the guest: by the entry stub, a thunk or a trampoline; back from a call; or to a handler.
+            (None, Some(to)) if pc == to.start => {
+                self.push(0);
+                self.push(to.start);
+            }
+            (None, Some(to)) => {
+                while self.height > 0 && self.stack[self.height - 1] != to.start {
+                    self.height -= 1;
+                }
+            }
+            // A return to whatever is no function, such as a stub.
+            (Some(_), None) if matches!(code(last, 0), 0xc3 | 0xc2) => self.pop(),
+            // A last call of a thunk, or of the host.
+            (Some(_), None) if is_last_call(last, code) => self.pop(),
+            _ => {}
+        }
+    }
+}
+
+/// Whether an instruction of guest code is a jump.
+fn is_last_call(at: usize, code: impl Fn(usize, usize) -> u8) -> bool {
+    code(at, 0) == 0xe9
+        || code(at, 0) == 0xff && code(at, 1) & 0xf8 == 0xe0
+        || code(at, 0) == 0x41 && code(at, 1) == 0xff && code(at, 2) & 0xf8 == 0xe0
+}
+
+unsafe extern "C" fn on_step(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a context; the steps belong to this handler while the flag is set.
+    let (context, steps) = unsafe { (&mut *context.cast::<libc::ucontext_t>(), &mut *STEPS.0.get()) };
+    let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
+    steps.steps += 1;
+    steps.follow(pc);
+    steps.last = pc;
+    let mut found = [0; 1024];
+    let mut count = 0;
+    let watched = steps.watched.as_ref().expect("set before the first step");
+    // SAFETY: the store is alive, and this thread runs it.
+    unsafe {
+        watched.frames_of(context, |at| {
+            found[count] = function_at(at).map_or(1, |function| function.start);
+            count += 1;
+        });
+    }
+    steps.in_guest += u64::from(function_at(pc).is_some());
+    let functions = |height: usize| steps.stack[..height].iter().rev().filter(|start| **start != 0);
+    let left = steps.without_innermost_way_in();
+    if function_at(pc).is_none() && functions(left).eq(&found[..count]) {
+        // If this is not so, what comes next tells.
+        steps.height = left;
+    }
+    let expected = steps.stack[..steps.height].iter().rev().filter(|start| **start != 0);
+    if steps.difference.is_none() && !expected.clone().eq(&found[..count]) {
+        let mut wanted = [0; 8];
+        expected.zip(&mut wanted).for_each(|(start, place)| *place = *start);
+        let mut shown = [0; 8];
+        shown.copy_from_slice(&found[..8]);
+        steps.difference = Some((pc, count, wanted, shown));
+    }
+    if steps.is_over || steps.difference.is_some() {
+        context.uc_mcontext.gregs[libc::REG_EFL as usize] &= !TRAP_FLAG;
+    }
+}
+
+fn step(run: &TypedFunc<i32, i32>, store: &mut Store<()>, n: i32) -> Result<i32, Error> {
+    // SAFETY: the handler is of the type that SA_SIGINFO wants; the flag is taken back by the handler.
+    unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        action.sa_sigaction = on_step as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigfillset(&mut action.sa_mask);
+        // A fault while it is blocked would end the process.
+        for signal in [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGBUS] {
+            libc::sigdelset(&mut action.sa_mask, signal);
+        }
+        assert_eq!(libc::sigaction(libc::SIGTRAP, &action, std::ptr::null_mut()), 0);
+        std::arch::asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq");
+    }
+    let result = run.call(store, n);
+    // SAFETY: as for the handler: this is the thread that it interrupts.
+    unsafe { (*STEPS.0.get()).is_over = true };
+    result
+}
+
+#[test]
+fn the_stack_is_right_at_every_instruction() {
+    let engine = Engine::default();
+    let module = Module::new(&engine, PROGRAM).unwrap();
+    let mut linker = Linker::new(&engine);
+    linker
+        .func_wrap("", "host", |mut caller: Caller<'_, ()>, x: i32| -> Result<i32, Error> {
+            let again = caller.get_export("again").and_then(|again| again.into_func()).unwrap();
+            match again.typed::<i32, i32>(&caller)?.call(&mut caller, x) {
+                Ok(result) => Ok(result),
+                Err(error) if error.downcast_ref::<Trap>().is_some() => Ok(-1),
+                Err(_) => Ok(-2),
+            }
+        })
+        .unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+    let expected = run.call(&mut store, 4).unwrap();
+    // SAFETY: nothing is stepped yet.
+    unsafe { (*STEPS.0.get()).watched = Some(store.inspector().watched().clone()) };
+    let result = step(&run, &mut store, 4).unwrap();
+    // SAFETY: nothing is stepped any more.
+    let steps = unsafe { &*STEPS.0.get() };
+    if let Some((pc, count, expected, found)) = steps.difference {
+        let at = function_at(pc).map(|function| pc - function.start);
+        panic!(
+            "step {}, at {pc:#x} ({at:x?}): expected {expected:x?}, found {count}: {found:x?}",
+            steps.steps
+        );
+    }
+    println!("{} instructions, {} of them the guest's", steps.steps, steps.in_guest);
+    assert_eq!(result, expected);
+    assert!(steps.in_guest > 2000);
+}
