@@ -59,7 +59,7 @@ pub use parking::WaitResult;
 pub use runtime::{Direction, Runtime, TrampolineSource};
 pub use shared_memory::SharedMemory;
 pub use store::{Limiter, StoreCore, StoreId, StoreInner};
-pub use sys::{LeasedFile, append_perf_map};
+pub use sys::{LeasedFile, SignalContext, append_perf_map};
 pub use trap::Exit;
 pub use walk::{RawFrame, RawStack};
 pub use watched::{Doing, Sighting, Watched, function_at};

@@ -17,7 +17,9 @@
 
 use crate::code_table;
 use crate::invariants::read_guest_stack;
-use crate::sys::{self, Answer, FRAMES, Frame, InStub, frame_at, in_stub, returned_address};
+use crate::sys::{
+    self, Answer, FRAMES, Frame, InStub, Registers, SignalContext, frame_at, in_stub, returned_address,
+};
 use crate::walk::{RawFrame, RawStack};
 use belljar_abi::{StoreContext, activation};
 use std::io;
@@ -55,31 +57,6 @@ pub enum Doing {
     Guest,
     /// It was in the host, which the innermost frame had called: in a function of the embedder's, or in the runtime.
     Host,
-}
-
-/// Registers of a thread.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Registers {
-    pub(crate) pc: usize,
-    pub(crate) sp: usize,
-    pub(crate) fp: usize,
-    pub(crate) rcx: usize,
-    pub(crate) rsi: usize,
-    pub(crate) rdi: usize,
-}
-
-impl Registers {
-    pub(crate) fn of(context: &libc::ucontext_t) -> Self {
-        let register = |i: libc::c_int| context.uc_mcontext.gregs[i as usize] as usize;
-        Self {
-            pc: register(libc::REG_RIP),
-            sp: register(libc::REG_RSP),
-            fp: register(libc::REG_RBP),
-            rcx: register(libc::REG_RCX),
-            rsi: register(libc::REG_RSI),
-            rdi: register(libc::REG_RDI),
-        }
-    }
 }
 
 const IDLE: u32 = 0;
@@ -172,7 +149,7 @@ impl Watched {
     /// # Safety
     ///
     /// The store is alive, and no other thread runs it.
-    pub unsafe fn frames_of(&self, context: &libc::ucontext_t, found_at: impl FnMut(usize)) {
+    pub unsafe fn frames_of(&self, context: &SignalContext, found_at: impl FnMut(usize)) {
         // SAFETY: the caller's promise.
         unsafe { walk(self.context, Registers::of(context), found_at) };
     }

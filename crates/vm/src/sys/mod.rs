@@ -23,4 +23,5 @@ pub(crate) use stack::this_thread;
 pub(crate) use stubs::{
     InStub, builtin_table, enter_address, exit_address, in_stub, leave_activation, resume, returned_address,
 };
-pub(crate) use watching::{Answer, FRAMES, ask};
+pub use watching::SignalContext;
+pub(crate) use watching::{Answer, FRAMES, Registers, ask};

@@ -4,12 +4,40 @@
 //! what [`crate::watched`] finds. It takes no lock, allocates nothing and touches no thread-local. A slot's state says whose it
 //! is: what was given up by the one side is never touched by the other.
 
-use crate::watched::{self, Registers};
+use crate::watched;
 use rustix::thread::futex;
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+/// What a signal handler is given of the thread that was interrupted.
+pub type SignalContext = libc::ucontext_t;
+
+/// Registers of a thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Registers {
+    pub(crate) pc: usize,
+    pub(crate) sp: usize,
+    pub(crate) fp: usize,
+    pub(crate) rcx: usize,
+    pub(crate) rsi: usize,
+    pub(crate) rdi: usize,
+}
+
+impl Registers {
+    pub(crate) fn of(context: &SignalContext) -> Self {
+        let register = |i: libc::c_int| context.uc_mcontext.gregs[i as usize] as usize;
+        Self {
+            pc: register(libc::REG_RIP),
+            sp: register(libc::REG_RSP),
+            fp: register(libc::REG_RBP),
+            rcx: register(libc::REG_RCX),
+            rsi: register(libc::REG_RSI),
+            rdi: register(libc::REG_RDI),
+        }
+    }
+}
 
 /// Frames that an answer holds at most: the innermost.
 pub(crate) const FRAMES: usize = 256;
@@ -183,7 +211,7 @@ fn send(thread: i32, value: Value) -> io::Result<()> {
 /// Answers, if the signal is a question of ours that nobody gave up.
 ///
 /// Async-signal-safe.
-pub(super) fn answer(info: &libc::siginfo_t, context: &libc::ucontext_t) -> bool {
+pub(super) fn answer(info: &libc::siginfo_t, context: &SignalContext) -> bool {
     // SAFETY: of the same size, and all bit patterns are values of it.
     let queued = unsafe { &*std::ptr::from_ref(info).cast::<Queued>() };
     // SAFETY: a call without arguments that always succeeds.
