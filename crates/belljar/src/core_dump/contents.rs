@@ -42,8 +42,9 @@ impl Contents {
         }
         let mut gap = BLOCK;
         while runs.len() > SEGMENTS && gap < usize::MAX / 2 {
+            let excess = runs.len() - SEGMENTS;
+            runs = joined(runs, gap, excess);
             gap *= 2;
-            runs = joined(runs, gap);
         }
         Self::fitting(runs, |run| header(core, run).len() as u64, SECTION_SIZE)
     }
@@ -131,10 +132,16 @@ fn push(runs: &mut Vec<Run>, run: Run, gap: usize) {
     }
 }
 
-/// The same runs, with what is between those that are near each other.
-fn joined(runs: Vec<Run>, gap: usize) -> Vec<Run> {
+/// The same runs, at most `excess` fewer, with what is between those that are no more than `gap` apart.
+fn joined(runs: Vec<Run>, gap: usize, excess: usize) -> Vec<Run> {
+    let fewest = runs.len() - excess;
+    let mut left = runs.len();
     let mut joined = Vec::new();
-    runs.into_iter().for_each(|run| push(&mut joined, run, gap));
+    for run in runs {
+        let known = joined.len();
+        push(&mut joined, run, if left > fewest { gap } else { 0 });
+        left -= usize::from(joined.len() == known);
+    }
     joined
 }
 
@@ -173,8 +180,16 @@ mod tests {
     fn near_runs_of_a_memory_are_joined() {
         let runs = vec![run(0, 0..4096), run(0, 8192..12288), run(0, 40960..45056), run(1, 45056..49152)];
         let few = [run(0, 0..12288), run(0, 40960..45056), run(1, 45056..49152)];
-        assert_eq!(joined(runs.clone(), 4096), few);
-        assert_eq!(joined(runs.clone(), 0), runs);
+        assert_eq!(joined(runs.clone(), 4096, 4), few);
+        assert_eq!(joined(runs.clone(), 4095, 4), runs);
+        assert_eq!(joined(runs, 1 << 20, 4), [run(0, 0..45056), run(1, 45056..49152)]);
+    }
+
+    #[test]
+    fn no_more_runs_are_joined_than_need_be() {
+        let runs: Vec<Run> = (0..10).map(|i| run(0, i * 8192..i * 8192 + 4096)).collect();
+        let fewer = joined(runs.clone(), 4096, 3);
+        assert_eq!((fewer.len(), &fewer[0], &fewer[1..]), (7, &run(0, 0..28672), &runs[4..]));
     }
 
     #[test]
