@@ -29,6 +29,7 @@ pub struct Config {
     pub(crate) trust: Option<Trust>,
     pub(crate) compile_progress: Option<ProgressHook>,
     pub(crate) profiler: ProfilingStrategy,
+    pub(crate) coredump_on_trap: bool,
 }
 
 /// Bytes of native stack for guest code, unless configured: the smallest thread stacks in use (2 MiB) leave
@@ -55,6 +56,7 @@ impl Config {
             trust: None,
             compile_progress: None,
             profiler: ProfilingStrategy::None,
+            coredump_on_trap: false,
         }
     }
 
@@ -122,6 +124,14 @@ impl Config {
     /// ```
     pub fn profiler(&mut self, strategy: ProfilingStrategy) -> &mut Self {
         self.profiler = strategy;
+        self
+    }
+
+    /// Whether the error of a run that did not return holds a [`crate::WasmCoreDump`]: after a trap, an error of a host function
+    /// or an exception that nothing caught. Code is the same with and without it, and so is what a run costs that returns.
+    /// Default: no.
+    pub fn coredump_on_trap(&mut self, enable: bool) -> &mut Self {
+        self.coredump_on_trap = enable;
         self
     }
 

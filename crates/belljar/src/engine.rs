@@ -72,7 +72,13 @@ impl Engine {
         });
         let trampolines = Box::new(Trampolines(tier.clone()));
         let counts_epochs = tunables.epoch_interruption;
-        let runtime = Runtime::new(config.max_wasm_stack, config.gc_stress, counts_epochs, trampolines)?;
+        let runtime = Runtime::new(
+            config.max_wasm_stack,
+            config.gc_stress,
+            counts_epochs,
+            config.coredump_on_trap,
+            trampolines,
+        )?;
         let compiler = Compiler { features: config.features, tunables, tier };
         let inner = Inner {
             config: config.clone(),

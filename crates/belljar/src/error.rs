@@ -1,14 +1,14 @@
 //! Errors: `anyhow`'s type (one pointer wide, with context), and what a guest's end becomes in it.
 
-use crate::{ThrownException, WasmBacktrace};
+use crate::{ThrownException, Trap, WasmBacktrace, WasmCoreDump};
 use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
-use belljar_vm::{Exit, Fault, FaultAddress, RawStack, SegmentPart};
+use belljar_vm::{Exit, Fault, FaultAddress, RawStack, SegmentPart, StoreCore};
 use std::fmt;
 
 /// Any error of belljar or of a host function.
 ///
-/// What a guest's run ended with can be taken out of it: a [`crate::Trap`], a [`WasmBacktrace`], the host function's
-/// own error, or `I32Exit` of the WASI crate:
+/// What a guest's run ended with can be taken out of it: a [`crate::Trap`], a [`WasmBacktrace`], a [`WasmCoreDump`] if the
+/// engine makes them, the host function's own error, or `I32Exit` of the WASI crate:
 ///
 /// ```
 /// # fn main() -> belljar::Result<()> {
@@ -126,24 +126,31 @@ impl std::error::Error for MemoryFault {}
 
 /// What the embedder gets for a run that did not return.
 #[cold]
-pub(crate) fn from_exit(exit: Exit) -> Error {
+pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
     match exit {
         Exit::Trap { trap, fault, stack } => {
             let error = match fault {
                 Some(fault) => Error::new(trap).context(MemoryFault(fault)),
                 None => Error::new(trap),
             };
-            with_backtrace(error, &stack)
+            with_stack(error, &stack, core)
         }
-        Exit::Error { error, stack } => with_backtrace(error, &stack),
-        Exit::Exception { thrown, stack } => with_backtrace(ThrownException::new(thrown).into(), &stack),
+        Exit::Error { error, stack } => with_stack(error, &stack, core),
+        Exit::Exception { thrown, stack } => with_stack(ThrownException::new(thrown).into(), &stack, core),
     }
 }
 
-/// Adds the guest's stack, unless a deeper run's is there already.
-fn with_backtrace(error: Error, stack: &RawStack) -> Error {
-    if stack.frames().is_empty() || error.downcast_ref::<WasmBacktrace>().is_some() {
+/// Adds the guest's stack, and a core dump if one is wanted, unless a deeper run's are there already.
+fn with_stack(error: Error, stack: &RawStack, core: &StoreCore) -> Error {
+    let is_known = error.is::<WasmBacktrace>() || error.is::<WasmCoreDump>();
+    let no_guest_ran = stack.frames().is_empty();
+    // Segments trap before there is a stack.
+    if is_known || no_guest_ran && !error.is::<Trap>() {
         return error;
     }
-    error.context(WasmBacktrace::new(stack))
+    let error = match core.runtime().dumps_cores() {
+        true => error.context(WasmCoreDump::new(core, stack)),
+        false => error,
+    };
+    if no_guest_ran { error } else { error.context(WasmBacktrace::new(stack)) }
 }

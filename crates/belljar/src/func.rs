@@ -104,7 +104,8 @@ impl Func {
         );
         let params = params.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
         let mut out = Vec::new();
-        belljar_vm::call_values(store.0, self.id, &params, &mut out).map_err(from_exit)?;
+        let called = belljar_vm::call_values(store.0, self.id, &params, &mut out);
+        called.map_err(|exit| from_exit(exit, store.0.core()))?;
         let core = store.0.core_mut();
         for (result, value) in results.iter_mut().zip(out) {
             *result = Val::from_value(value, core);
@@ -200,7 +201,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         }
         match self.inner.call(store.0, params) {
             Ok(results) => Ok(R::from_result(results, store.0.core_mut())),
-            Err(exit) => Err(from_exit(exit)),
+            Err(exit) => Err(from_exit(exit, store.0.core())),
         }
     }
 

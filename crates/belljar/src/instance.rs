@@ -41,6 +41,10 @@ impl Instance {
         instantiate(store.0, module, &imports)
     }
 
+    pub(crate) fn from_id(store: StoreId, id: InstanceId) -> Self {
+        Self { store, id }
+    }
+
     /// The module it was made from exports these.
     pub fn exports<'a, T: 'static>(
         &self,
@@ -176,6 +180,6 @@ fn instantiate<T: 'static>(
         }
         made => made,
     };
-    let id = made.map_err(from_exit)?;
+    let id = made.map_err(|exit| from_exit(exit, store.core()))?;
     Ok(Instance { store: store.core().id(), id })
 }

@@ -43,11 +43,13 @@
 //! Every call into a guest ends in one of these ways, through one path: it returns; it traps (an [`Error`]
 //! that holds a [`Trap`] and a [`WasmBacktrace`]); a host function that it called returns an error (that
 //! error, with a backtrace); it throws an exception that nothing in it catches (a [`ThrownException`]); or a host
-//! function panics, and the panic goes on to the caller.
+//! function panics, and the panic goes on to the caller. With [`Config::coredump_on_trap`] the error of a run that
+//! did not return holds a [`WasmCoreDump`] as well.
 
 mod artifact;
 mod artifact_info;
 mod config;
+mod core_dump;
 mod engine;
 mod error;
 mod exception;
@@ -83,6 +85,7 @@ pub use belljar_core::Trap;
 pub use belljar_vm::GcStats;
 pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::{Config, DisabledFeatures, WasmRelease};
+pub use core_dump::WasmCoreDump;
 pub use engine::Engine;
 pub use error::{Error, MemoryFault, Result};
 pub use exception::ThrownException;

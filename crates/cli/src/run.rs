@@ -2,8 +2,10 @@
 
 mod argument;
 mod backtrace;
+mod core_dump;
 mod deadline;
 mod dir_grant;
+mod end;
 mod entry;
 mod env_var;
 mod memory_budget;

@@ -198,3 +198,54 @@ fn exit_codes_are_documented() {
         assert!(manual.contains(&format!("| {code} |")), "exit code {code} is missing from docs/cli.md");
     }
 }
+
+const STORES_AND_TRAPS: &str = r#"(module $dumped
+    (memory 65536)
+    (func $fail (i32.store (i32.const 0x7000_0000) (i32.const 0x01020304)) unreachable)
+    (func (export "_start") (call $fail)))"#;
+
+#[test]
+fn a_core_dump_has_the_process_number_and_is_its_users_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("guest.wat"), STORES_AND_TRAPS).unwrap();
+    let mut command = belljar();
+    command.current_dir(dir.path()).args(["run", "--coredump", "core.%p", "guest.wat"]);
+    let guest = command.stderr(Stdio::piped()).spawn().unwrap();
+    let name = format!("core.{}", guest.id());
+    let output = guest.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(134), "{told}");
+    assert!(told.lines().last().unwrap().starts_with(&format!("note: core dump in {name} (4.")), "{told}");
+    let dump = std::fs::read(dir.path().join(&name)).unwrap();
+    wasmparser::validate(&dump).unwrap();
+    assert!(dump.len() < 5000 && dump.windows(4).any(|bytes| bytes == [4, 3, 2, 1]));
+    let mode = std::fs::metadata(dir.path().join(&name)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "a draft was left");
+}
+
+#[test]
+fn a_thread_that_traps_leaves_a_core_dump() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = r#"(module
+        (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+        (import "env" "memory" (memory 1 1 shared)) (export "memory" (memory 0))
+        (func (export "wasi_thread_start") (param i32 i32)
+            (i32.store (i32.const 100) (i32.const 0x01020304))
+            unreachable)
+        (func (export "_start")
+            (drop (call $spawn (i32.const 0)))
+            (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))"#;
+    std::fs::write(dir.path().join("guest.wat"), text).unwrap();
+    let core = dir.path().join("core");
+    let mut command = belljar();
+    command.args(["run", "--threads", "--coredump"]).arg(&core).arg(dir.path().join("guest.wat"));
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(134), "{told}");
+    assert_eq!(told.matches("note: core dump in").count(), 1, "{told}");
+    let dump = std::fs::read(core).unwrap();
+    wasmparser::validate(&dump).unwrap();
+    assert!(dump.windows(4).any(|bytes| bytes == [4, 3, 2, 1]));
+}

@@ -55,6 +55,10 @@ impl Instance {
         &self.module
     }
 
+    pub(crate) fn spaces(&self) -> &Spaces {
+        &self.spaces
+    }
+
     pub(crate) fn memory(&self, memory: MemoryIndex) -> usize {
         self.spaces.memories[memory.index()] as usize
     }

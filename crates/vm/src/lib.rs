@@ -22,6 +22,7 @@ mod host;
 mod instance;
 mod instantiate;
 pub(crate) mod invariants;
+mod inventory;
 mod limits;
 mod loaded;
 mod memory;

@@ -203,6 +203,27 @@ impl LinearMemory {
         self.reserved && address.wrapping_sub(self.base()) < self.slot().mapping.length()
     }
 
+    /// Ranges, in order, outside of which all bytes are zero: pages that were written, and the image.
+    pub(crate) fn in_use(&self) -> Vec<Range<usize>> {
+        let (base, slot) = (self.base(), self.slot());
+        let image = slot.image.as_ref().map_or(0..0, |i| i.offset..(i.offset + i.length).min(self.length));
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let scanned = written_pages(base..base + self.length.next_multiple_of(page_size()), |range| {
+            let range = range.start - base..(range.end - base).min(self.length);
+            // Of what lies in the image, all counts.
+            ranges.push(range.start..range.end.min(image.start.max(range.start)));
+            ranges.push(range.start.max(image.end).min(range.end)..range.end);
+            true
+        });
+        if scanned.is_err() {
+            return std::iter::once(0..self.length).collect();
+        }
+        ranges.push(image);
+        ranges.retain(|range| range.start < range.end);
+        ranges.sort_by_key(|range| range.start);
+        ranges
+    }
+
     /// Notes that its contents may change from now on.
     pub(crate) fn touch(&mut self) {
         self.touched = true;

@@ -42,6 +42,8 @@ pub struct Runtime {
     pub(crate) gc_stress: bool,
     /// Whether code compares the epoch with deadlines, so that waiting threads are to do so as well.
     pub(crate) counts_epochs: bool,
+    /// Whether ends of runs are to hold all that a core dump needs.
+    pub(crate) dumps_cores: bool,
     source: Box<dyn TrampolineSource>,
     trampolines: Mutex<HashMap<(Direction, FuncType), Arc<crate::code_table::Registered>>>,
 }
@@ -54,7 +56,8 @@ impl std::fmt::Debug for Runtime {
 
 impl Runtime {
     /// What an engine's stores share. `stack_size`: bytes of native stack for guest code. `gc_stress`: collect garbage
-    /// at every allocation. `counts_epochs`: code is interrupted at its store's deadline.
+    /// at every allocation. `counts_epochs`: code is interrupted at its store's deadline. `dumps_cores`: recorded stacks are
+    /// as long as core dumps show them.
     ///
     /// # Errors
     ///
@@ -63,6 +66,7 @@ impl Runtime {
         stack_size: usize,
         gc_stress: bool,
         counts_epochs: bool,
+        dumps_cores: bool,
         source: Box<dyn TrampolineSource>,
     ) -> anyhow::Result<Arc<Self>> {
         sys::install_signal_handlers()
@@ -75,6 +79,7 @@ impl Runtime {
             stack_size,
             gc_stress,
             counts_epochs,
+            dumps_cores,
             source,
             trampolines: Mutex::default(),
         }))
@@ -121,6 +126,11 @@ impl Runtime {
     /// Whether a 32-bit memory can be reserved whole on this machine now.
     pub fn can_reserve() -> bool {
         crate::memory::can_reserve()
+    }
+
+    /// Whether whoever is told of a run's end wants a core dump.
+    pub fn dumps_cores(&self) -> bool {
+        self.dumps_cores
     }
 
     /// Moves the epoch on by one. Async-signal-safe.

@@ -48,10 +48,13 @@ pub struct RawStack {
     omitted: usize,
 }
 
-/// Frames that a recorded stack keeps. A runaway recursion has tens of thousands, all alike.
-const FRAMES_KEPT: usize = 256;
+/// Frames that a recorded stack keeps for a core dump: all of a stack of usual size.
+const FRAMES_DUMPED: usize = 1 << 16;
 
 impl RawStack {
+    /// Frames that a recorded stack keeps, and a backtrace shows. A runaway recursion has tens of thousands, all alike.
+    pub const FRAMES_KEPT: usize = 256;
+
     /// A stack of these frames, and of some that were not kept.
     pub(crate) fn of(frames: Vec<RawFrame>, omitted: usize) -> Self {
         Self { frames, omitted }
@@ -69,12 +72,13 @@ impl RawStack {
 
     pub(crate) fn capture(core: &StoreCore, start: Start) -> Self {
         let mut stack = Self::default();
+        let kept = if core.runtime.dumps_cores { FRAMES_DUMPED } else { Self::FRAMES_KEPT };
         let mut innermost = matches!(start, Start::At { .. });
         walk(core, start, |pc, _| {
             // A return address may lie past the end of its function: look at the byte before it.
             let at = if innermost { pc } else { pc - 1 };
             innermost = false;
-            if stack.frames.len() >= FRAMES_KEPT {
+            if stack.frames.len() >= kept {
                 stack.omitted += 1;
             } else if let Some(frame) = RawFrame::at(at) {
                 stack.frames.push(frame);

@@ -96,6 +96,12 @@ pub trait ThreadHost: Send + Sync + 'static {
     /// Where there is none: that is the end of the thread.
     fn instantiate(&self, store: &mut Store<Self::Data>) -> Result<Instance>;
 
+    /// A thread has ended otherwise than by returning; its store is still there, to be looked at. [`ThreadHost::ended`] is called
+    /// next, on that thread, too.
+    fn failed(&self, thread: u32, store: &mut Store<Self::Data>, error: &Error) {
+        let _ = (thread, store, error);
+    }
+
     /// A thread has ended: it returned, or called `proc_exit` ([`crate::I32Exit`]), trapped, or could not be
     /// instantiated. Called on that thread.
     fn ended(&self, thread: u32, outcome: Result<()>);
@@ -233,6 +239,9 @@ impl<T: Send + 'static> Place<T> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.start(&mut store, arg)));
         // The panic's own message has been told.
         let outcome = outcome.unwrap_or_else(|_| Err(Error::msg("a function of the host panicked")));
+        if let Err(error) = &outcome {
+            self.threads.host.failed(self.id, &mut store, error);
+        }
         drop(store);
         self.threads.host.ended(self.id, outcome);
     }

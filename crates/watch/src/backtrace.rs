@@ -1,10 +1,8 @@
 //! A guest's stack as people read it.
 
 use crate::frame_info::FrameInfo;
-use belljar_module::Module;
-use belljar_vm::{LoadedModule, RawFrame, RawStack};
+use belljar_vm::RawStack;
 use std::fmt;
-use std::sync::Arc;
 
 /// The wasm functions on a guest's stack, the innermost first, those that belljar inlined included.
 ///
@@ -25,10 +23,11 @@ pub struct WasmBacktrace {
 impl WasmBacktrace {
     /// Names the frames of a recorded stack. Debug information is left for when it is asked for.
     pub fn new(stack: &RawStack) -> Self {
-        let mut backtrace = Self { frames: Vec::new(), omitted: stack.omitted() };
-        for frame in stack.frames() {
-            match module(frame) {
-                Some(module) => backtrace.push(&module, frame),
+        let (frames, rest) = stack.frames().split_at(stack.frames().len().min(RawStack::FRAMES_KEPT));
+        let mut backtrace = Self { frames: Vec::new(), omitted: stack.omitted() + rest.len() };
+        for frame in frames {
+            match FrameInfo::of_frame(frame) {
+                Some(functions) => backtrace.frames.extend(functions),
                 None => backtrace.omitted += 1,
             }
         }
@@ -49,24 +48,6 @@ impl WasmBacktrace {
     pub fn omitted(&self) -> usize {
         self.omitted
     }
-
-    fn push(&mut self, module: &Arc<Module>, frame: &RawFrame) {
-        let tables = frame.code().tables();
-        let known = self.frames.len();
-        let positions = tables.positions_at(frame.offset());
-        self.frames.extend(positions.into_iter().filter_map(|pc| FrameInfo::at(module, pc)));
-        if self.frames.len() == known
-            && let Some(func) = tables.func_at(frame.offset())
-        {
-            self.frames.push(FrameInfo::somewhere_in(module, module.func_index(func)));
-        }
-    }
-}
-
-/// The description of the module that a frame's code was compiled from, if it is still loaded.
-fn module(frame: &RawFrame) -> Option<Arc<Module>> {
-    let loaded = frame.module()?.downcast::<LoadedModule>().ok()?;
-    Some(loaded.module().clone())
 }
 
 impl fmt::Display for WasmBacktrace {

@@ -4,6 +4,7 @@ use crate::printed_name::PrintedName;
 use crate::symbol::{FrameSymbol, symbols_at};
 use belljar_core::{FuncIndex, WasmPc};
 use belljar_module::Module;
+use belljar_vm::{LoadedModule, RawFrame};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -22,6 +23,23 @@ impl FrameInfo {
     pub fn at(module: &Arc<Module>, pc: WasmPc) -> Option<Self> {
         let func = module.func_at(pc)?;
         Some(Self { module: module.clone(), func, pc: Some(pc), symbols: OnceLock::new() })
+    }
+
+    /// The functions of a frame of the machine's stack: those that belljar inlined there first, the function itself last. `None`
+    /// where its module is no longer loaded.
+    pub fn of_frame(frame: &RawFrame) -> Option<Vec<Self>> {
+        let loaded = frame.module()?.downcast::<LoadedModule>().ok()?;
+        let module = loaded.module();
+        let tables = frame.code().tables();
+        let positions = tables.positions_at(frame.offset());
+        let functions: Vec<Self> = positions.into_iter().filter_map(|pc| Self::at(module, pc)).collect();
+        if functions.is_empty() {
+            let func = tables.func_at(frame.offset());
+            return Some(
+                func.map(|f| Self::somewhere_in(module, module.func_index(f))).into_iter().collect(),
+            );
+        }
+        Some(functions)
     }
 
     /// The frame of a function, at an unknown position.
@@ -58,6 +76,15 @@ impl FrameInfo {
     pub fn func_offset(&self) -> Option<usize> {
         let body = self.module.body(self.module.defined_func(self.func)?);
         self.module_offset()?.checked_sub(body.start)
+    }
+
+    /// How many locals the function has, parameters first; parameters alone where the module was kept without its code.
+    pub fn local_count(&self) -> u32 {
+        let params = self.module.func_type(self.func).params().len() as u32;
+        let body = self.module.defined_func(self.func).and_then(|func| self.module.function_body(func));
+        let groups = body.and_then(|body| body.get_locals_reader().ok()).into_iter().flatten();
+        // The body was validated: together they are few.
+        groups.flatten().fold(params, |sum, (count, _)| sum.saturating_add(count))
     }
 
     /// What the module's DWARF knows of the position: the innermost function that the guest's compiler

@@ -1,5 +1,6 @@
 //! `--timeout`: ends the guest when its time is over, wherever it is then.
 
+use super::end;
 use crate::exit_code::ExitCode;
 use crate::output::complain;
 use crate::time_span::TimeSpan;
@@ -27,6 +28,7 @@ pub(super) fn start(engine: &Engine, time: TimeSpan) -> Result<()> {
         std::thread::sleep(time.0);
         engine.increment_epoch();
         std::thread::sleep(GRACE);
+        end::claim();
         complain(&format!("error: {}, while it waited for the host", message(time)));
         std::process::exit(ExitCode::Timeout as i32);
     };

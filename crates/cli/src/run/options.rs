@@ -1,5 +1,6 @@
 //! The options of `belljar run`.
 
+use super::core_dump::CoreDumpFile;
 use super::dir_grant::DirGrant;
 use super::env_var::EnvVar;
 use super::preload::Preload;
@@ -10,6 +11,7 @@ use crate::perf::Perf;
 use crate::proposals::Proposals;
 use crate::time_span::TimeSpan;
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -23,6 +25,7 @@ Examples:
   belljar run --invoke add math.wat 2 0x28         calls one function, prints 42
   belljar run --max-memory 64M --timeout 10s tool.wasm
   belljar run --threads --max-threads 8 tool.wasm  may start eight threads
+  belljar run --coredump core.%p tool.wasm         leaves a file for debuggers if it traps
   perf record belljar run --perf map tool.wasm        and `perf report` names the guest's functions
 
 Exit codes:
@@ -91,6 +94,11 @@ pub(crate) struct RunOptions {
     /// Tell perf the names of the guest's functions
     #[arg(long, value_name = "HOW")]
     pub(super) perf: Option<Perf>,
+
+    /// If the guest fails, write a core dump to FILE; `%p` in it becomes the process id
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(CoreDumpFile::from))]
+    #[arg(value_hint = clap::ValueHint::FilePath)]
+    pub(super) coredump: Option<CoreDumpFile>,
 
     #[command(flatten)]
     pub(super) proposals: Proposals,

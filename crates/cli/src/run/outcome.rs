@@ -5,7 +5,7 @@ use super::deadline;
 use crate::exit_code::ExitCode;
 use crate::time_span::TimeSpan;
 use anyhow::Error;
-use belljar::{MemoryFault, ThrownException, Trap, WasmBacktrace};
+use belljar::{MemoryFault, ThrownException, Trap, WasmBacktrace, WasmCoreDump};
 use belljar_wasi::I32Exit;
 
 /// The end of a run.
@@ -54,7 +54,8 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String) -> String {
     let trap = trap.map(|t| t.to_string());
     let fault = error.downcast_ref::<MemoryFault>().map(ToString::to_string);
     let thrown = error.downcast_ref::<ThrownException>().map(ToString::to_string);
-    let known = [backtrace.as_ref(), trap.as_ref(), fault.as_ref(), thrown.as_ref()];
+    let dump = error.downcast_ref::<WasmCoreDump>().map(ToString::to_string);
+    let known = [backtrace.as_ref(), trap.as_ref(), fault.as_ref(), thrown.as_ref(), dump.as_ref()];
     let mut details = error.chain().map(ToString::to_string).filter(|c| !known.contains(&Some(c)));
     let mut text = headline;
     if let Some(first) = details.next() {

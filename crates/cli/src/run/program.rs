@@ -5,7 +5,7 @@ use super::memory_budget::MemoryBudget;
 use super::options::RunOptions;
 use super::outcome::{self, Outcome};
 use super::threads::{self, CommonMemory, Spawner};
-use super::{argument, deadline, missing_imports};
+use super::{argument, deadline, end, missing_imports};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
@@ -77,6 +77,9 @@ impl RunOptions {
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         self.check_file()?;
         let wasi = self.wasi()?;
+        if let Some(file) = &self.coredump {
+            file.check()?;
+        }
         let Some(stack) = self.max_stack else { return self.run(wasi) };
         let too_large = || Failure::usage(format!("--max-stack {stack} is more than this machine can give"));
         let size = usize::try_from(stack.0.saturating_add(HOST_STACK)).map_err(|_| too_large())?;
@@ -110,15 +113,13 @@ impl RunOptions {
         }
         let started = self.instantiate(&program, &mut store);
         let ended = started.and_then(|instance| Ok(program.call(&mut store, instance)?));
-        if self.threads {
-            threads::claim_end();
-        }
-        let outcome = match ended {
+        end::claim();
+        let (outcome, error) = match ended {
             Ok(results) => {
                 print(&results.iter().map(|v| argument::show(v) + "\n").collect::<String>())?;
-                Outcome::RETURNED
+                (Outcome::RETURNED, None)
             }
-            Err(Stop::Guest(error)) => Outcome::of_error(&error, self.timeout),
+            Err(Stop::Guest(error)) => (Outcome::of_error(&error, self.timeout), Some(error)),
             Err(Stop::Refused(failure)) => return Err(failure),
         };
         if let Some(message) = &outcome.message {
@@ -129,9 +130,19 @@ impl RunOptions {
         {
             complain(&format!("note: {refusal}"));
         }
+        if let Some(error) = &error {
+            self.dump_core(error, &store);
+        }
         // The process ends now, and takes all this with it faster than it can be put away.
         std::mem::forget((store, program));
         Ok(outcome.code)
+    }
+
+    /// Writes a core dump of a guest that failed, if one is wanted.
+    pub(super) fn dump_core(&self, error: &Error, store: &Store<Guest>) {
+        if let Some(file) = &self.coredump {
+            file.write_after(error, store, self.file());
+        }
     }
 
     fn common(&self, program: &Arc<Program>, budget: &MemoryBudget) -> Result<Option<Common>, Failure> {
@@ -188,6 +199,7 @@ impl RunOptions {
         if let Some(ByteSize(bytes)) = self.max_stack {
             config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
+        config.coredump_on_trap(self.coredump.is_some());
         if let Some(perf) = self.perf {
             perf.apply(&mut config);
         }

@@ -1,5 +1,6 @@
 //! `--threads`: more stores for one guest, each on a thread of its own.
 
+use super::end;
 use super::options::RunOptions;
 use super::outcome::Outcome;
 use super::program::{Guest, HOST_STACK, Program, Stop};
@@ -8,7 +9,7 @@ use crate::output::complain;
 use anyhow::{Error, Result};
 use belljar::{ExternType, Instance, Linker, ResourceLimiter, SharedMemory, Store};
 use belljar_wasi::threads::{ThreadHost, ThreadLimits, Threads};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A memory that the program imports, and all its threads with it.
 pub(super) struct CommonMemory {
@@ -81,11 +82,11 @@ impl ThreadHost for Spawner {
         })
     }
 
-    fn ended(&self, _thread: u32, outcome: Result<()>) {
-        if let Err(error) = outcome {
-            end_process(&self.options, &error);
-        }
+    fn failed(&self, _thread: u32, store: &mut Store<Guest>, error: &Error) {
+        end_process(&self.options, error, store);
     }
+
+    fn ended(&self, _thread: u32, _outcome: Result<()>) {}
 }
 
 /// Adds `thread-spawn` and the memories to a linker.
@@ -102,21 +103,13 @@ pub(super) fn link(linker: &mut Linker<Guest>, store: &Store<Guest>) -> Result<(
     Ok(())
 }
 
-/// Held by the thread whose end is the program's, and never given back: others that end at the same time have
-/// nothing to tell.
-static END: Mutex<()> = Mutex::new(());
-
-/// From here on this thread alone tells how the program ended.
-pub(super) fn claim_end() {
-    std::mem::forget(END.lock().unwrap_or_else(PoisonError::into_inner));
-}
-
 /// What a thread's end that is no return means for the program.
-fn end_process(options: &RunOptions, error: &Error) -> ! {
-    claim_end();
+fn end_process(options: &RunOptions, error: &Error, store: &Store<Guest>) -> ! {
+    end::claim();
     let outcome = Outcome::of_error(error, options.timeout);
     if let Some(message) = &outcome.message {
         complain(&format!("error: {message}"));
     }
+    options.dump_core(error, store);
     std::process::exit(outcome.code.into())
 }

@@ -1,0 +1,370 @@
+//! Core dumps: what a guest looked like when it stopped, in the format that debuggers read.
+//!
+//! In: a store, and the guest's stack. Out: a wasm module as `Coredump.md` of WebAssembly's tool conventions describes it:
+//!
+//! ```text
+//! "core"           what was run                       ┐
+//! "coremodules"    names of modules                   │
+//! "coreinstances"  module, memories, globals of each  │ custom sections
+//! "corestack"      frames, innermost first            ┘
+//! memories, globals, active data segments: the state of the whole store
+//! ```
+//!
+//! Never: tables and objects of the garbage-collected heap, for which the format has no place; values of locals and operands,
+//! which compiled code does not keep.
+
+mod contents;
+
+use crate::store::check_store;
+use crate::{AsContext, FrameInfo, Global, Instance, Memory, SharedMemory};
+use belljar_core::InstanceId;
+use belljar_module::Module;
+use belljar_vm::{RawFrame, RawStack, StoreCore, StoreId, Value};
+use contents::Contents;
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+use wasm_encoder::{
+    AbstractHeapType, ConstExpr, CoreDumpInstancesSection, CoreDumpModulesSection, CoreDumpSection,
+    CoreDumpStackSection, CoreDumpValue, GlobalSection, GlobalType, HeapType, MemorySection, MemoryType,
+    RefType, ValType,
+};
+
+/// The state of a guest that stopped: its stack, and what its store holds, to be written as a file for debuggers.
+///
+/// With [`crate::Config::coredump_on_trap`] it is in the [`crate::Error`] of every run that did not return. It knows the stack
+/// as it was then; memories and globals are read when it is serialized, so that it costs nothing to have one:
+///
+/// ```
+/// # fn main() -> belljar::Result<()> {
+/// use belljar::{Config, Engine, Instance, Module, Store, WasmCoreDump};
+/// let engine = Engine::new(Config::new().coredump_on_trap(true))?;
+/// let wat = r#"(module $jar
+///     (memory 1)
+///     (func (export "f") (i32.store (i32.const 8) (i32.const 42)) unreachable))"#;
+/// let module = Module::new(&engine, wat)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let error = instance.get_typed_func::<(), ()>(&mut store, "f")?.call(&mut store, ()).unwrap_err();
+///
+/// let dump = error.downcast_ref::<WasmCoreDump>().unwrap();
+/// assert_eq!(dump.frames().len(), 1);
+/// assert_eq!(dump.modules().collect::<Vec<_>>(), ["jar"]);
+/// let file = dump.serialize(&mut store, "jar.wasm");
+/// assert!(file.starts_with(b"\0asm") && file.len() < 5000);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The file is a wasm module that is valid and not to be instantiated, as WebAssembly's
+/// [tool conventions](https://github.com/WebAssembly/tool-conventions/blob/main/Coredump.md) describe it. In it are:
+///
+/// - the functions on the stack, those that belljar inlined included, each with its instance and the offset of its
+///   instruction in the function's body (locals counted; 0 where it is unknown). Locals are said to be missing, as compiled code
+///   does not keep them, and operands are not listed. Of a stack of more than 65536 machine frames the innermost are there.
+/// - the store's memories, shared ones included, with what is not zero. Other threads go on writing to shared memories meanwhile:
+///   of those each byte is as it was at some time.
+/// - the store's globals. References are all written as null.
+#[derive(Clone)]
+pub struct WasmCoreDump {
+    store: StoreId,
+    frames: Vec<FrameInfo>,
+    /// For each frame, where it belongs.
+    owners: Vec<Owner>,
+    omitted: usize,
+    modules: Vec<Arc<Module>>,
+    instances: Vec<Instance>,
+    /// For each instance, the place of its module in `modules`.
+    modules_of_instances: Vec<u32>,
+    memories: Vec<Memory>,
+    shared_memories: Vec<SharedMemory>,
+    globals: Vec<Global>,
+}
+
+/// The instance that a frame belongs to.
+#[derive(Clone, Copy)]
+struct Owner {
+    instance: InstanceId,
+    /// Whether it is the only one of its module.
+    is_certain: bool,
+}
+
+/// Bytes of 1 that all frames together have for locals that are missing: a guest may have 50000 in each frame.
+const MISSING_VALUES: usize = 1 << 20;
+
+impl WasmCoreDump {
+    /// The state of a store whose guest did not trap. In a host function, that of the caller is there with its stack;
+    /// otherwise no guest is running, and there is none.
+    ///
+    /// ```
+    /// # fn main() -> belljar::Result<()> {
+    /// use belljar::{Caller, Engine, Func, Instance, Module, Store, WasmCoreDump};
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module (import "" "" (func $f)) (func (export "g") (call $f)))"#)?;
+    /// let mut store = Store::new(&engine, Vec::new());
+    /// let snap = Func::wrap(&mut store, |mut caller: Caller<'_, Vec<u8>>| {
+    ///     let dump = WasmCoreDump::of(&caller);
+    ///     assert_eq!(dump.frames().len(), 1);
+    ///     *caller.data_mut() = dump.serialize(&mut caller, "snapshot");
+    /// });
+    /// let instance = Instance::new(&mut store, &module, &[snap.into()])?;
+    /// instance.get_typed_func::<(), ()>(&mut store, "g")?.call(&mut store, ())?;
+    /// assert!(store.data().starts_with(b"\0asm"));
+    /// assert!(WasmCoreDump::of(&store).frames().is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn of(store: impl AsContext) -> Self {
+        let core = store.as_context().0.core();
+        Self::new(core, &core.guest_stack())
+    }
+
+    /// The state of a store, with this stack.
+    pub(crate) fn new(core: &StoreCore, stack: &RawStack) -> Self {
+        let store = core.id();
+        let ids = || (0..core.instance_count()).map(InstanceId::new);
+        let mut dump = Self {
+            store,
+            frames: Vec::new(),
+            owners: Vec::new(),
+            omitted: stack.omitted(),
+            modules: Vec::new(),
+            instances: ids().map(|id| Instance::from_id(store, id)).collect(),
+            modules_of_instances: Vec::new(),
+            memories: Vec::new(),
+            shared_memories: Vec::new(),
+            globals: (0..core.global_count()).map(|id| Global::from_id(store, id)).collect(),
+        };
+        let mut places = HashMap::new();
+        for id in ids() {
+            let module = core.instance_module(id).module();
+            let place = *places.entry(Arc::as_ptr(module)).or_insert_with(|| {
+                dump.modules.push(module.clone());
+                dump.modules.len() as u32 - 1
+            });
+            dump.modules_of_instances.push(place);
+        }
+        for id in 0..core.memory_count() {
+            match core.shared_memory(id) {
+                Some(memory) => dump.shared_memories.push(SharedMemory::from_vm(memory.clone())),
+                None => dump.memories.push(Memory::from_id(store, id)),
+            }
+        }
+        for frame in stack.frames() {
+            if dump.push_frame(core, frame).is_none() {
+                dump.omitted += 1;
+            }
+        }
+        dump
+    }
+
+    /// Adds the functions of a frame, `None` where nothing is known of it. What was inlined ran for the same instance.
+    fn push_frame(&mut self, core: &StoreCore, frame: &RawFrame) -> Option<()> {
+        let mut candidates = core.instances_of(frame);
+        let instance = candidates.next()?;
+        let owner = Owner { instance, is_certain: candidates.next().is_none() };
+        self.frames.extend(FrameInfo::of_frame(frame)?);
+        self.owners.resize(self.frames.len(), owner);
+        Some(())
+    }
+
+    /// The functions on the stack, innermost first.
+    pub fn frames(&self) -> &[FrameInfo] {
+        &self.frames
+    }
+
+    /// How many outer frames of a deep stack were not kept.
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    /// The instance that the frame of this number belongs to. `None` outside of [`WasmCoreDump::frames`], and where it is not
+    /// certain, as the store has several instances of the frame's module: compiled code does not say which it runs for. The file
+    /// names the first of them then.
+    pub fn instance_of_frame(&self, frame: usize) -> Option<Instance> {
+        let owner = self.owners.get(frame).filter(|owner| owner.is_certain)?;
+        self.instances.get(owner.instance.index()).copied()
+    }
+
+    /// The names of the modules that the store's instances were made from; `<unknown>` for one whose name section has none.
+    pub fn modules(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.modules.iter().map(|module| module.names().module().unwrap_or("<unknown>"))
+    }
+
+    /// The store's instances.
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// The store's memories, but for shared ones.
+    pub fn memories(&self) -> &[Memory] {
+        &self.memories
+    }
+
+    /// The memories that the store shares with others.
+    pub fn shared_memories(&self) -> &[SharedMemory] {
+        &self.shared_memories
+    }
+
+    /// The store's globals, those of the host included.
+    pub fn globals(&self) -> &[Global] {
+        &self.globals
+    }
+
+    /// The file, with memories and globals as they are now; instances, memories and globals that were made since are not in it.
+    /// `name` is that of the program. It is in memory as a whole: [`WasmCoreDump::write_to`] does without.
+    ///
+    /// # Panics
+    ///
+    /// If `store` is another than the one that the guest ran in.
+    pub fn serialize(&self, store: impl AsContext, name: &str) -> Vec<u8> {
+        let mut file = Vec::new();
+        // A `Vec` takes everything.
+        let _ = self.write_to(store, name, &mut file);
+        file
+    }
+
+    /// Writes the file: as [`WasmCoreDump::serialize`]. Returns how many bytes of memories were left out because a wasm module
+    /// has no room for them, which is 4 GiB at most.
+    ///
+    /// # Errors
+    ///
+    /// Where `out` cannot be written to.
+    ///
+    /// # Panics
+    ///
+    /// If `store` is another than the one that the guest ran in.
+    pub fn write_to(&self, store: impl AsContext, name: &str, out: &mut impl Write) -> io::Result<u64> {
+        let core = store.as_context().0.core();
+        check_store(self.store, core, "WasmCoreDump");
+        let mut module = wasm_encoder::Module::new();
+        module.section(&CoreDumpSection::new(name));
+        module.section(&self.module_section());
+        module.section(&self.instance_section(core));
+        module.section(&self.stack_section());
+        let count = self.memories.len() + self.shared_memories.len();
+        module.section(&memory_section(core, count));
+        module.section(&self.global_section(core));
+        out.write_all(module.as_slice())?;
+        let contents = Contents::of(core, count);
+        contents.write_to(core, out)?;
+        Ok(contents.left_out())
+    }
+
+    fn module_section(&self) -> CoreDumpModulesSection {
+        let mut section = CoreDumpModulesSection::new();
+        for name in self.modules() {
+            section.module(name);
+        }
+        section
+    }
+
+    fn instance_section(&self, core: &StoreCore) -> CoreDumpInstancesSection {
+        let mut section = CoreDumpInstancesSection::new();
+        for (id, module) in self.modules_of_instances.iter().enumerate() {
+            let id = InstanceId::new(id);
+            let (memories, globals) = (core.instance_memories(id), core.instance_globals(id));
+            section.instance(*module, memories.iter().copied(), globals.iter().copied());
+        }
+        section
+    }
+
+    fn stack_section(&self) -> CoreDumpStackSection {
+        let mut section = CoreDumpStackSection::new("main");
+        let mut missing = MISSING_VALUES;
+        // Frames that are many are of few functions.
+        let mut counts = HashMap::new();
+        for (frame, owner) in self.frames.iter().zip(&self.owners) {
+            let key = (Arc::as_ptr(frame.wasm_module()), frame.func_index());
+            let locals = *counts.entry(key).or_insert_with(|| frame.local_count() as usize);
+            let locals = if locals <= missing { locals } else { 0 };
+            missing -= locals;
+            let offset = frame.func_offset().and_then(|offset| u32::try_from(offset).ok()).unwrap_or(0);
+            let locals = vec![CoreDumpValue::Missing; locals];
+            section.frame(owner.instance.0, frame.func_index(), offset, locals, []);
+        }
+        section
+    }
+
+    fn global_section(&self, core: &StoreCore) -> GlobalSection {
+        let mut section = GlobalSection::new();
+        for id in 0..self.globals.len() {
+            let (val_type, value) = global(core.global_get(id));
+            section.global(GlobalType { val_type, mutable: false, shared: false }, &value);
+        }
+        section
+    }
+}
+
+/// All memories, by their numbers in the store, with their sizes as minimum.
+fn memory_section(core: &StoreCore, count: usize) -> MemorySection {
+    let mut section = MemorySection::new();
+    for id in 0..count {
+        let ty = core.memory_type(id);
+        let page_size_log2 = u32::from(ty.page_size_log2());
+        section.memory(MemoryType {
+            minimum: core.memory_size(id) as u64 >> page_size_log2,
+            maximum: ty.maximum(),
+            memory64: ty.is_64(),
+            shared: ty.is_shared(),
+            page_size_log2: (page_size_log2 != 16).then_some(page_size_log2),
+        });
+    }
+    section
+}
+
+/// The type and value of a global as the file has them.
+fn global(value: Value) -> (ValType, ConstExpr) {
+    let null = |ty| {
+        let heap_type = HeapType::Abstract { shared: false, ty };
+        (ValType::Ref(RefType { nullable: true, heap_type }), ConstExpr::ref_null(heap_type))
+    };
+    match value {
+        Value::I32(v) => (ValType::I32, ConstExpr::i32_const(v)),
+        Value::I64(v) => (ValType::I64, ConstExpr::i64_const(v)),
+        Value::F32(v) => (ValType::F32, ConstExpr::f32_const(f32::from_bits(v).into())),
+        Value::F64(v) => (ValType::F64, ConstExpr::f64_const(f64::from_bits(v).into())),
+        Value::V128(v) => (ValType::V128, ConstExpr::v128_const(v.cast_signed())),
+        Value::Func(_) => null(AbstractHeapType::Func),
+        Value::Extern(_) => null(AbstractHeapType::Extern),
+        Value::Any(_) => null(AbstractHeapType::Any),
+        Value::Exn(_) => null(AbstractHeapType::Exn),
+    }
+}
+
+/// One line: how much there is of everything.
+impl fmt::Display for WasmCoreDump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            (self.frames.len() + self.omitted, "frame"),
+            (self.instances.len(), "instance"),
+            (self.memories.len() + self.shared_memories.len(), "memory"),
+            (self.globals.len(), "global"),
+        ];
+        f.write_str("wasm core dump: ")?;
+        for (i, (count, what)) in counts.into_iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            match (count, what) {
+                (1, what) => write!(f, "{comma}1 {what}")?,
+                (count, "memory") => write!(f, "{comma}{count} memories")?,
+                (count, what) => write!(f, "{comma}{count} {what}s")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for WasmCoreDump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasmCoreDump")
+            .field("frames", &self.frames)
+            .field("omitted", &self.omitted)
+            .field("modules", &self.modules().collect::<Vec<_>>())
+            .field("instances", &self.instances)
+            .field("memories", &self.memories)
+            .field("shared_memories", &self.shared_memories)
+            .field("globals", &self.globals)
+            .finish()
+    }
+}

@@ -1,0 +1,126 @@
+//! `--coredump`: where the state of a guest goes that did not end well.
+
+use super::program::Guest;
+use crate::byte_size::ByteSize;
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, chain};
+use crate::output::complain;
+use anyhow::{Context, Error, Result};
+use belljar::{Store, WasmCoreDump};
+use belljar_wasi::I32Exit;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The file that a core dump is to be written to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct CoreDumpFile {
+    path: PathBuf,
+}
+
+/// With this process's number in place of each `%p`.
+impl From<OsString> for CoreDumpFile {
+    fn from(text: OsString) -> Self {
+        let number = std::process::id().to_string();
+        let mut path = Vec::new();
+        let mut rest = text.as_bytes();
+        while let Some((first, after)) = rest.split_first() {
+            match rest.strip_prefix(b"%p") {
+                Some(after) => {
+                    path.extend_from_slice(number.as_bytes());
+                    rest = after;
+                }
+                None => {
+                    path.push(*first);
+                    rest = after;
+                }
+            }
+        }
+        Self { path: OsString::from_vec(path).into() }
+    }
+}
+
+impl CoreDumpFile {
+    /// Refuses a file that could not be written later.
+    ///
+    /// # Errors
+    ///
+    /// Where its directory does not exist or takes no files, or it is a directory itself.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let checked = match self.path.is_dir() {
+            true => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+            false => self.new_draft().and_then(|(_, draft)| fs::remove_file(draft)),
+        };
+        let cannot = || format!("could not write {} for --coredump", self.path.display());
+        checked.with_context(cannot).map_err(|error| Failure::new(ExitCode::Unwritable, error))
+    }
+
+    /// Writes what is known of the guest, if the error is one that it failed with, and says so.
+    pub(super) fn write_after(&self, error: &Error, store: &Store<Guest>, program: &Path) {
+        let Some(dump) = error.downcast_ref::<WasmCoreDump>().filter(|_| !error.is::<I32Exit>()) else {
+            return;
+        };
+        match self.write(dump, store, program) {
+            Ok((size, 0)) => complain(&format!("note: core dump in {} ({size})", self.path.display())),
+            Ok((size, left_out)) => complain(&format!(
+                "note: core dump in {} ({size}); there was no room for {} of memory",
+                self.path.display(),
+                ByteSize(left_out)
+            )),
+            Err(error) => complain(&format!("note: there is no core dump: {}", chain(&error))),
+        }
+    }
+
+    /// Writes the file whole or not at all: under another name first. Returns its size, and how many bytes of memories it had no
+    /// room for.
+    fn write(&self, dump: &WasmCoreDump, store: &Store<Guest>, program: &Path) -> Result<(ByteSize, u64)> {
+        let cannot = || format!("could not write {}", self.path.display());
+        let (file, draft) = self.new_draft().with_context(cannot)?;
+        let written = write_whole(file, dump, store, program)
+            .and_then(|written| fs::rename(&draft, &self.path).map(|()| written));
+        if written.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        written.with_context(cannot)
+    }
+
+    /// A new file beside the one that is meant, for this user alone: memories may hold what others must not see.
+    fn new_draft(&self) -> io::Result<(File, PathBuf)> {
+        let name = self.path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(OsStr::new(&format!(".{}", std::process::id())));
+        let draft = self.path.with_file_name(hidden);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        Ok((file, draft))
+    }
+}
+
+fn write_whole(
+    file: File,
+    dump: &WasmCoreDump,
+    store: &Store<Guest>,
+    program: &Path,
+) -> io::Result<(ByteSize, u64)> {
+    let mut out = BufWriter::new(file);
+    let left_out = dump.write_to(store, &program.to_string_lossy(), &mut out)?;
+    out.flush()?;
+    Ok((ByteSize(out.get_ref().metadata()?.len()), left_out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_number_is_put_in() {
+        let path = |text: &str| CoreDumpFile::from(OsString::from(text)).path;
+        let number = std::process::id();
+        assert_eq!(path("a/core.%p"), Path::new(&format!("a/core.{number}")));
+        assert_eq!(path("%p%p"), Path::new(&format!("{number}{number}")));
+        assert_eq!(path("100%.%x%%p"), Path::new(&format!("100%.%x%{number}")));
+    }
+}
