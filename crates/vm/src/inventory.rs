@@ -5,6 +5,7 @@ use crate::store::StoreCore;
 use crate::store_memory::AnyMemory;
 use crate::walk::{RawFrame, RawStack, Start};
 use belljar_core::InstanceId;
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ impl StoreCore {
     pub fn memory_in_use(&self, memory: usize) -> Vec<Range<usize>> {
         match &self.memories[memory].memory {
             AnyMemory::Own(memory) => memory.in_use(),
-            AnyMemory::Shared(memory) => vec![0..memory.length()],
+            AnyMemory::Shared(memory) => iter::once(0..memory.length()).collect(),
         }
     }
 }

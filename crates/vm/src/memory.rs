@@ -216,7 +216,7 @@ impl LinearMemory {
             true
         });
         if scanned.is_err() {
-            return vec![0..self.length];
+            return std::iter::once(0..self.length).collect();
         }
         ranges.push(image);
         ranges.retain(|range| range.start < range.end);
