@@ -143,15 +143,16 @@ impl Watched {
 }
 
 impl Watched {
-    /// Calls `found_at` with an address within the instruction of each guest frame of the current thread, innermost first, for
-    /// a signal handler that has been given this context. Async-signal-safe.
+    /// Calls `visit` with an address within the instruction of each guest frame of the current thread, innermost first, for
+    /// a signal handler that has been given this context. Frames of trampolines are among them, which are nobody's functions
+    /// ([`function_at`]). Async-signal-safe.
     ///
     /// # Safety
     ///
     /// The store is alive, and no other thread runs it.
-    pub unsafe fn frames_of(&self, context: &SignalContext, found_at: impl FnMut(usize)) {
+    pub unsafe fn frames_of(&self, context: &SignalContext, visit: impl FnMut(usize)) {
         // SAFETY: the caller's promise.
-        unsafe { walk(self.context, Registers::of(context), found_at) };
+        unsafe { walk(self.context, Registers::of(context), visit) };
     }
 }
 
@@ -189,7 +190,7 @@ pub(crate) unsafe fn answer(subject: usize, registers: Registers, answer: &Answe
 /// # Safety
 ///
 /// `context` is the address of a live store context, and no other thread runs the store.
-unsafe fn walk(context: usize, registers: Registers, mut found_at: impl FnMut(usize)) -> u32 {
+unsafe fn walk(context: usize, registers: Registers, mut visit: impl FnMut(usize)) -> u32 {
     let context = std::ptr::with_exposed_provenance::<StoreContext>(context);
     // SAFETY: the caller's promise; the thread itself was interrupted, and each field is a word.
     let noted = unsafe {
@@ -224,12 +225,6 @@ unsafe fn walk(context: usize, registers: Registers, mut found_at: impl FnMut(us
     // SAFETY: GUEST-FRAMES: as above. A guest of another store may run in a host function of this one's.
     let here = here.filter(|(_, to, frame)| unsafe { outermost(*to, *frame) } == entry);
     let found = if here.is_some_and(|(pc, ..)| pc.is_some()) { IN_GUEST } else { IN_HOST };
-    let mut visit = |at: usize| {
-        // Trampolines and thunks are nobody's functions.
-        if code_table::function_at(at).is_some() {
-            found_at(at);
-        }
-    };
     let (innermost, mut to, mut frame) = here.unwrap_or((None, exit_pc, exit_fp));
     innermost.into_iter().for_each(&mut visit);
     loop {

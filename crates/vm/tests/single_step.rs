@@ -192,8 +192,10 @@ unsafe extern "C" fn on_step(_: libc::c_int, _: *mut libc::siginfo_t, context: *
     // SAFETY: the store is alive, and this thread runs it.
     unsafe {
         watched.frames_of(context, |at| {
-            found[count] = function_at(at).map_or(1, |function| function.start);
-            count += 1;
+            if let Some(function) = function_at(at) {
+                found[count] = function.start;
+                count += 1;
+            }
         });
     }
     steps.in_guest += u64::from(function_at(pc).is_some());
