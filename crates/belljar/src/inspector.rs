@@ -2,7 +2,9 @@
 
 use crate::{Result, WasmBacktrace};
 use anyhow::Context;
-use belljar_vm::{Doing, Watched};
+use belljar_core::WasmPc;
+use belljar_vm::{Doing, Sighting, Watched};
+use belljar_watch::{FrameInfo, PrintedName};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,7 @@ pub enum GuestState {
 #[derive(Clone, Debug)]
 pub struct Stack {
     state: GuestState,
+    host_function: Option<(String, String)>,
     backtrace: WasmBacktrace,
 }
 
@@ -46,6 +49,13 @@ impl Stack {
     /// What the guest was about.
     pub fn state(&self) -> GuestState {
         self.state
+    }
+
+    /// Module and name that the guest imports the function of the embedder's by which it was in. `None` where it was in the
+    /// runtime, where it called through a table or a reference, and where the module came from an artifact without its code:
+    /// then nothing tells.
+    pub fn host_function(&self) -> Option<(&str, &str)> {
+        self.host_function.as_ref().map(|(module, name)| (module.as_str(), name.as_str()))
     }
 
     /// Its frames; none if it was idle.
@@ -59,7 +69,13 @@ impl fmt::Display for Stack {
         match self.state {
             GuestState::Idle => f.write_str("idle"),
             GuestState::InGuest => write!(f, "in guest code\n{}", self.backtrace),
-            GuestState::InHost => write!(f, "in the host, called by\n{}", self.backtrace),
+            GuestState::InHost => match self.host_function() {
+                Some((module, name)) => {
+                    let (module, name) = (PrintedName(module), PrintedName(name));
+                    write!(f, "in the host function {module}::{name}, called by\n{}", self.backtrace)
+                }
+                None => write!(f, "in the host, called by\n{}", self.backtrace),
+            },
         }
     }
 }
@@ -80,14 +96,23 @@ impl Inspector {
     ///
     /// Where the store is gone, or its thread did not answer within `timeout`: it blocks signals, or has not got to run.
     pub fn capture(&self, timeout: Duration) -> Result<Stack> {
-        let read = |sighting: belljar_vm::Sighting| Stack {
-            state: match sighting.doing {
+        let read = |sighting: Sighting| {
+            let backtrace = WasmBacktrace::new(&sighting.stack);
+            let state = match sighting.doing {
                 Doing::Idle => GuestState::Idle,
                 Doing::Guest => GuestState::InGuest,
                 Doing::Host => GuestState::InHost,
-            },
-            backtrace: WasmBacktrace::new(&sighting.stack),
+            };
+            let innermost = backtrace.frames().first().filter(|_| state == GuestState::InHost);
+            Stack { state, host_function: innermost.and_then(host_function), backtrace }
         };
         self.watched.look(timeout, read).context("could not look at the guest")
     }
+}
+
+/// The import that a frame calls.
+fn host_function(frame: &FrameInfo) -> Option<(String, String)> {
+    let pc = WasmPc(u32::try_from(frame.module_offset()?).ok()?);
+    let import = frame.wasm_module().import_called_at(pc)?;
+    Some((import.module.to_string(), import.name.to_string()))
 }

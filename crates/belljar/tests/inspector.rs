@@ -74,7 +74,8 @@ fn a_host_function_that_waits_is_seen() {
         let stack = until(&inspector, GuestState::InHost);
         if !stack.backtrace().frames().is_empty() {
             assert_eq!(names(&stack), ["f", "run"]);
-            assert!(stack.to_string().contains("in the host, called by"), "{stack}");
+            assert_eq!(stack.host_function(), Some(("", "wait")));
+            assert!(stack.to_string().contains("in the host function ::wait, called by"), "{stack}");
         }
     }
     go_on.store(true, Relaxed);

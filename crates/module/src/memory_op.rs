@@ -1,10 +1,10 @@
-//! What an instruction does to a memory, read from the binary when somebody asks.
+//! What an instruction does to a memory, or which import it calls, read from the binary when somebody asks.
 //!
-//! In: a position that came with machine code. Out: the one operator there, if it accesses a memory. Never: a
+//! In: a position that came with machine code. Out: what the one operator there says of it. Never: a
 //! walk through the body before it.
 
-use crate::Module;
-use belljar_core::{MemoryIndex, WasmPc};
+use crate::{EntityIndex, Import, Module};
+use belljar_core::{FuncIndex, MemoryIndex, WasmPc};
 use wasmparser::{BinaryReader, MemArg, MemArgTarget, Operator, OperatorsReader};
 
 /// An instruction that accesses a memory.
@@ -195,13 +195,30 @@ impl Module {
     /// position outside all code. The position is taken to be that of an instruction: inside of one, anything
     /// may be found.
     pub fn memory_op_at(&self, pc: WasmPc) -> Option<MemoryOp> {
+        MemoryOp::of(&self.operator_at(pc)?)
+    }
+
+    /// The imported function that the instruction at this position calls by its index, if it is such a call. Positions are
+    /// taken as in [`Module::memory_op_at`].
+    pub fn import_called_at(&self, pc: WasmPc) -> Option<&Import> {
+        let (Operator::Call { function_index } | Operator::ReturnCall { function_index }) =
+            self.operator_at(pc)?
+        else {
+            return None;
+        };
+        let called = EntityIndex::Func(FuncIndex(function_index));
+        self.imports().iter().find(|import| import.entity == called)
+    }
+
+    /// The instruction at a position; `None` where the code is not kept.
+    fn operator_at(&self, pc: WasmPc) -> Option<Operator<'_>> {
         let func = self.defined_func(self.func_at(pc)?)?;
         let code = self.function_body(func)?.get_operators_reader().ok()?;
         if u64::from(pc.0) < code.original_position() {
             return None;
         }
         let rest = self.binary().get(pc.0 as usize..self.body(func).end)?;
-        MemoryOp::of(&OperatorsReader::new(BinaryReader::new(rest, u64::from(pc.0))).read().ok()?)
+        OperatorsReader::new(BinaryReader::new(rest, u64::from(pc.0))).read().ok()
     }
 }
 
