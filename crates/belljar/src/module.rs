@@ -272,11 +272,13 @@ impl Module {
         if let Some(code) = self.inner.checked.get() {
             return Ok(code.clone());
         }
-        let Inner { engine, described, .. } = &*self.inner;
+        let Inner { engine, described, code, .. } = &*self.inner;
         let binary = described.binary().whole().context(
             "memories of full size cannot be had here, and the compiled module does not hold the wasm from which it could \
              be compiled anew: allow the process more address space, or compile it with its source embedded",
         )?;
+        // Out of a file, it may not have been read yet: what is damaged must not be compiled.
+        code.code_image().load_part(binary)?;
         let compiler = engine.compiler();
         let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
         let compiler = Compiler { tunables, ..compiler.clone() };

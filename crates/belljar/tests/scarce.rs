@@ -1,7 +1,7 @@
 //! With little address space, as under `ulimit -v`: memories are not reserved, and everything still works. Each
 //! case runs in a process of its own.
 
-use belljar::{Engine, Instance, Module, Result, Store, Trap};
+use belljar::{ArtifactOptions, Config, Engine, Instance, Module, Result, Store, Trap, Trust, UserKey};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::process::Command;
 
@@ -59,5 +59,37 @@ fn a_module_compiled_before_the_limit() -> Result<()> {
         let module = Module::new(&engine, GUEST)?;
         limit();
         use_guest(&engine, &module)
+    })
+}
+
+/// The code is compiled anew from the wasm in the artifact, which is read only then.
+#[test]
+fn an_artifact_whose_wasm_is_damaged() -> Result<()> {
+    in_child("an_artifact_whose_wasm_is_damaged", || {
+        let trust = Trust { user: Some(UserKey::from_bytes([2; 32])), ..Trust::default() };
+        let engine = Engine::new(Config::new().trust(trust))?;
+        // So much that the code lies in blocks of its own.
+        let filling = |place: &str| format!("(@custom \"x\" ({place} code) \"{}\")", "x".repeat(1 << 20));
+        let guest = GUEST.replace("(module", &format!("(module {}{}", filling("before"), filling("after")));
+        let options = ArtifactOptions::new().embed_source(true);
+        let right = Module::new(&engine, wat::parse_str(guest)?)?.serialize_with(options)?;
+        let mut damaged = right.clone();
+        // `i32.const 600000`, of the wasm: it would be valid code.
+        let at = right.windows(4).rposition(|bytes| bytes == [0x41, 0xc0, 0xcf, 0x24]).expect("the wasm");
+        damaged[at + 1] ^= 1;
+        let file = |bytes: &[u8]| -> Result<_> {
+            let path = tempfile::NamedTempFile::new()?.into_temp_path();
+            std::fs::write(&path, bytes)?;
+            Ok(path)
+        };
+        let (right, damaged) = (file(&right)?, file(&damaged)?);
+        let right = Module::deserialize_file(&engine, &right)?;
+        let damaged = Module::deserialize_file(&engine, &damaged);
+        limit();
+        use_guest(&engine, &right)?;
+        // Without a lease it is refused at once.
+        let error = damaged.and_then(|damaged| use_guest(&engine, &damaged)).unwrap_err();
+        assert!(format!("{error:#}").contains("is damaged"), "{error:#}");
+        Ok(())
     })
 }
