@@ -187,11 +187,13 @@ impl CodeImage {
     ///
     /// Where it is damaged.
     pub fn load_part(&self, part: &[u8]) -> Result<(), Damaged> {
+        self.range_of(part).map_or(Ok(()), |range| self.load(range))
+    }
+
+    /// Where a part of [`CodeImage::bytes`] lies; `None` of other bytes.
+    fn range_of(&self, part: &[u8]) -> Option<Range<usize>> {
         let start = part.as_ptr().addr().wrapping_sub(self.bytes().as_ptr().addr());
-        match start < self.bytes().len() {
-            true => self.load(start..start + part.len()),
-            false => Ok(()),
-        }
+        (start < self.bytes().len()).then_some(start..start + part.len())
     }
 
     /// The same as [`CodeImage::load`], of what tells whether an instruction accesses memory. Async-signal-safe, if `with_stack`
@@ -221,11 +223,8 @@ impl CodeImage {
     ///
     /// Where `to` is of another length.
     pub fn copy_part(&self, part: &[u8], to: &mut [u8]) -> Result<(), Damaged> {
-        let start = part.as_ptr().addr().wrapping_sub(self.bytes().as_ptr().addr());
-        match &self.holder {
-            Holder::OnDemand(source) if start < self.bytes().len() => {
-                source.copy(start..start + part.len(), to)
-            }
+        match (&self.holder, self.range_of(part)) {
+            (Holder::OnDemand(source), Some(range)) => source.copy(range, to),
             _ => {
                 for (to, part) in to.chunks_mut(COPY_STEP).zip(part.chunks(COPY_STEP)) {
                     populate(to);

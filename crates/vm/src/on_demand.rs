@@ -4,9 +4,10 @@
 //! the file's bytes for whoever reads or executes them. Never: lets anybody see a byte of a block that was not checked as
 //! a whole, in memory that no file can change; keeps the file for longer than [`KEPT`].
 //!
-//! A block goes from the file to `stage`, is checked there, loses write access, and is moved by the kernel in one step to
-//! where it is used, and made executable if it is code: all other threads see nothing of it, or all of it. A fault of any thread on a block that is missing ends
-//! up in the signal handler, which finds it with [`at`]. What is not what it should be reads as zeros and is never executed.
+//! A block goes from the file to `stage`, is checked there, loses write access, is moved by the kernel in one step to where it
+//! is used, and made executable if it is code: all other threads see nothing of it, or all of it. A fault of any thread on a
+//! block that is missing ends up in the signal handler, which finds it with [`at`]. What is not what it should be reads as
+//! zeros and is never executed.
 //!
 //! While blocks are missing, whoever opens the file for writing waits. A thread, the keeper, sees that and reads the rest;
 //! it does so after [`KEPT`] in any case, since a process that is frozen meanwhile cannot answer, and loses the lease after

@@ -209,8 +209,9 @@ unsafe fn walk(context: usize, registers: Registers, mut visit: impl FnMut(usize
     // Where the innermost guest code of this thread is, if it is just there: an address within an instruction, if that
     // is a frame's; where it returns to; and the frame pointer of the frame that it returns to.
     let here = match in_stub(pc) {
-        Some(InStub::NoFrame) if registers.rdi == context.addr() => Some((None, returned_address(), entry)),
         Some(InStub::NoFrame) => Some((None, returned_address(), fp)),
+        Some(InStub::Leaving) if registers.rdi == context.addr() => Some((None, returned_address(), entry)),
+        Some(InStub::Leaving) => None,
         // SAFETY: GUEST-FRAMES: a guest has called the stub, which has pushed nothing.
         Some(InStub::Exit) => Some((None, unsafe { read_guest_stack(sp) }, fp)),
         // The stub goes to the handler.

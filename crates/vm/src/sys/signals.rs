@@ -1,4 +1,5 @@
-//! Faults of guest code become traps; every other fault goes to whoever was there before.
+//! Faults of guest code become traps, and those on what is loaded on demand load it; every other fault goes to whoever was
+//! there before.
 //!
 //! The handler takes no lock, allocates nothing and touches no thread-local: it looks the instruction up in
 //! the code table, finds the activation by walking frame pointers, and changes where the thread goes on.

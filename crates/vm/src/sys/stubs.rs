@@ -212,8 +212,10 @@ pub(crate) unsafe fn resume(sp: usize, fp: usize, payload: u32, code: usize) -> 
 /// What a thread is about that is in a stub.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum InStub {
-    /// The innermost activation has no guest frame, or none any more.
+    /// The activation whose entry stub's frame is the current one has no guest frame, or none any more.
     NoFrame,
+    /// The same is true of the innermost activation of the store whose context is in `rdi`.
+    Leaving,
     /// A guest function has called the host: it goes on at the address on top of the stack.
     Exit,
     /// A guest function goes on at a handler: see [`resume`] for what is in which register.
@@ -229,8 +231,10 @@ pub(crate) fn in_stub(pc: usize) -> Option<InStub> {
     let address = |label: unsafe extern "C" fn()| label as *const () as usize;
     let leave = leave as *const () as usize;
     let within = |start: usize, end: usize| (start..end).contains(&pc);
-    if within(address(entered), address(left)) || within(leave, address(leave_end)) {
+    if within(address(entered), address(left)) {
         Some(InStub::NoFrame)
+    } else if within(leave, address(leave_end)) {
+        Some(InStub::Leaving)
     } else if within(address(exit), address(exit_end))
         || builtin_table().iter().any(|stub| within(*stub, stub + BUILTIN_STUB))
     {
