@@ -86,6 +86,24 @@ fn a_host_function_that_waits_is_seen() {
     assert!(format!("{error:#}").contains("the store is gone"), "{error:#}");
 }
 
+#[test]
+fn a_host_function_sees_its_caller() {
+    let engine = Engine::default();
+    let wat = r#"(module (import "" "look" (func $look)) (func $f (call $look)) (func $run (export "run") (call $f)))"#;
+    let module = Module::new(&engine, wat).unwrap();
+    let mut store = Store::new(&engine, ());
+    let inspector = store.inspector();
+    let look = Func::wrap(&mut store, move || {
+        let stack = inspector.capture(TIMEOUT).unwrap();
+        assert_eq!(
+            (stack.state(), names(&stack)),
+            (GuestState::InHost, vec!["f".to_string(), "run".to_string()])
+        );
+    });
+    let instance = Instance::new(&mut store, &module, &[look.into()]).unwrap();
+    instance.get_typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+}
+
 /// A guest in a host function of another store's guest is not taken for that one's.
 #[test]
 fn stores_that_run_inside_each_other_are_told_apart() {
