@@ -4,7 +4,7 @@
 //! run in one private copy, so that it makes no difference what happens to the file meanwhile.
 
 use crate::progress::Reporter;
-use crate::{Engine, Result};
+use crate::{DisabledFeatures, Engine, Result};
 use anyhow::Context;
 use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{
@@ -138,7 +138,7 @@ fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> 
     let reporter = engine.config().compile_progress.as_ref().map(Reporter::new);
     let observer = reporter.as_ref().map_or(&() as &dyn BuildObserver, |reporter| reporter);
     let (module, image) = compiler.build(wasm.clone(), observer).map_err(|error| match error {
-        BuildError::Module(error) => crate::module::invalid(error, &wasm, compiler.features),
+        BuildError::Module(error) => DisabledFeatures::explain(error, &wasm, compiler.features),
         BuildError::Compile(error) => error.into(),
     })?;
     let copy = PrivateCopy::of(&image).context("the machine has no room for the module's code")?;

@@ -4,7 +4,7 @@ use crate::profiling::ProfilingStrategy;
 use crate::progress::{Progress, ProgressHook};
 use belljar_cache::{Cache, Trust};
 use belljar_compile::Tunables;
-use belljar_module::WasmFeatures;
+use belljar_module::{ModuleError, WasmFeatures};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -273,7 +273,7 @@ pub struct DisabledFeatures {
 
 impl DisabledFeatures {
     /// Why a module that was refused under `features` was, if it is valid with more of them.
-    pub(crate) fn of(binary: &Bytes, features: WasmFeatures) -> Option<Self> {
+    fn of(binary: &Bytes, features: WasmFeatures) -> Option<Self> {
         let is_valid = |features| belljar_module::validate(binary.clone(), features).is_ok();
         let all = features | everything();
         if !is_valid(all) {
@@ -283,6 +283,15 @@ impl DisabledFeatures {
         let needed = off.filter(|(_, feature)| !is_valid(all.difference(*feature)));
         let switches: Vec<_> = needed.map(|(name, _)| *name).collect();
         (!switches.is_empty()).then_some(Self { switches })
+    }
+
+    /// A binary's refusal, with the features that it needs and that are off.
+    pub(crate) fn explain(error: ModuleError, binary: &Bytes, features: WasmFeatures) -> crate::Error {
+        let error = crate::Error::from(error);
+        match Self::of(binary, features) {
+            Some(disabled) => error.context(disabled),
+            None => error,
+        }
     }
 
     /// The methods of [`Config`] that switch them on.

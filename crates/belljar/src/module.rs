@@ -4,10 +4,9 @@ use crate::artifact::{self, ArtifactOptions, Obtained, Origin};
 use crate::artifact_info::ArtifactInfo;
 use crate::profiling;
 use crate::types::{ExportType, ExternType, ImportType, shown};
-use crate::{Engine, Result};
+use crate::{DisabledFeatures, Engine, Result};
 use anyhow::Context;
 use belljar_compile::{Compiler, MemoryAccess, Tunables};
-use belljar_module::{ModuleError, WasmFeatures};
 use belljar_vm::{LoadedModule, PrivateCopy};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -291,16 +290,8 @@ impl Module {
 fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
     let features = engine.config().features;
     let binary = Bytes::copy_from_slice(binary);
-    belljar_module::validate(binary.clone(), features).map_err(|error| invalid(error, &binary, features))
-}
-
-/// A binary's refusal, with the features that it needs and that are off.
-pub(crate) fn invalid(error: ModuleError, binary: &Bytes, features: WasmFeatures) -> crate::Error {
-    let error = crate::Error::from(error);
-    match crate::DisabledFeatures::of(binary, features) {
-        Some(disabled) => error.context(disabled),
-        None => error,
-    }
+    belljar_module::validate(binary.clone(), features)
+        .map_err(|error| DisabledFeatures::explain(error, &binary, features))
 }
 
 /// Bytes from which on large pages are worth asking for.
