@@ -8,6 +8,7 @@
 //!   fp − 56   fp of the previous activation of this store, 0 if none
 //!   fp − 64   exit fp of the previous activation, 0 if none
 //!   fp − 72   exit pc of the previous activation
+//!   fp − 80   exit callee of the previous activation
 //! ```
 
 /// Offset from the entry frame pointer of the address of the [`crate::StoreContext`].
@@ -18,3 +19,5 @@ pub const PREVIOUS_ENTRY_FP: isize = -56;
 pub const PREVIOUS_EXIT_FP: isize = -64;
 /// Offset from the entry frame pointer of the previous activation's exit program counter.
 pub const PREVIOUS_EXIT_PC: isize = -72;
+/// Offset from the entry frame pointer of the previous activation's exit callee.
+pub const PREVIOUS_EXIT_CALLEE: isize = -80;

@@ -126,6 +126,21 @@ macro_rules! builtins {
 builtins!(rows);
 
 impl Builtin {
+    /// What the stub of this builtin leaves in [`crate::StoreContext::exit_callee`]: an odd number, which no object's address is.
+    pub const fn exit_callee(self) -> usize {
+        self as usize * 2 + 1
+    }
+
+    /// The builtin of which this is left.
+    pub fn of_exit_callee(callee: usize) -> Option<Self> {
+        Self::ROWS.get(callee / 2).filter(|_| callee % 2 == 1).map(|row| row.builtin)
+    }
+
+    /// The name of its row.
+    pub fn name(self) -> &'static str {
+        Self::ROWS[self as usize].name
+    }
+
     /// Byte offset of this builtin's address in the table.
     pub const fn table_offset(self) -> usize {
         self as usize * size_of::<usize>()

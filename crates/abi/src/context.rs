@@ -14,6 +14,8 @@ pub struct StoreContext {
     pub exit_fp: usize,
     /// Where that call returns to.
     pub exit_pc: usize,
+    /// What it called: the address of a host function's object, or a builtin ([`crate::Builtin::exit_callee`]).
+    pub exit_callee: usize,
     /// One of [`pending`]: why the innermost activation is to be left. 0 while all is well.
     pub pending: u64,
     /// Address of the code that the entry stub calls.

@@ -54,6 +54,8 @@ pub struct FuncObject {
     /// Host function: address of the exit stub, which takes this object and up to five more arguments in the
     /// native convention and calls `native` with the same.
     pub exit_stub: usize,
+    /// Host function: address of what the host knows of it.
+    pub host_func: usize,
 }
 
 impl FuncObject {

@@ -208,6 +208,7 @@ impl<T: 'static> Linker<T> {
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
         let host = dynamic(self.engine.runtime(), ty, func)?;
+        host.set_name(module, name);
         self.insert(module, name, Definition::Host(host))
     }
 
@@ -223,6 +224,7 @@ impl<T: 'static> Linker<T> {
         func: impl IntoFunc<T, Params, Results>,
     ) -> Result<&mut Self> {
         let host = func.into_host_func(self.engine.runtime())?;
+        host.set_name(module, name);
         self.insert(module, name, Definition::Host(host))
     }
 

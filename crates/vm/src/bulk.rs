@@ -56,6 +56,7 @@ impl StoreCore {
             }
         };
         self.memories.push(StoreMemory { memory: AnyMemory::Own(memory), def });
+        self.note_memory();
         let memory = self.memories.len() - 1;
         self.publish_memory(memory);
         Ok(memory)
@@ -65,6 +66,7 @@ impl StoreCore {
     fn push_shared(&mut self, memory: SharedMemory) -> usize {
         let def = memory.def();
         self.memories.push(StoreMemory { memory: AnyMemory::Shared(memory), def });
+        self.note_memory();
         self.memories.len() - 1
     }
 
@@ -136,6 +138,7 @@ impl StoreCore {
         };
         if old.is_some() {
             self.publish_memory(memory);
+            self.note_memory();
         }
         Ok(old)
     }

@@ -1,11 +1,12 @@
 //! Calls from the host: the only place that enters guest code, and the only one that it is left through.
 
 use crate::abi_types::{AbiParams, AbiResult, Value};
+use crate::guest_thread::GuestThread;
 use crate::runtime::Direction;
 use crate::store::{StoreCore, StoreId, StoreInner};
-use crate::sys::{enter_address, this_thread};
+use crate::sys::enter_address;
 use crate::trap::Exit;
-use belljar_abi::{ConstHeader, FuncObject};
+use belljar_abi::{ConstHeader, FuncObject, pending};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, TypeId};
 use std::marker::PhantomData;
 
@@ -69,16 +70,20 @@ impl StoreCore {
         context.store = store;
         context.entry_code = code;
         if context.entry_fp == 0 {
-            let thread = this_thread();
-            context.stack_floor = thread.stack_floor;
-            self.watched.enter(thread.id);
+            let thread = GuestThread::this();
+            context.stack_floor = thread.stack_floor();
+            self.watched.enter(thread);
         }
     }
 
+    /// Notes that the guest has been left, and tells whether it has returned.
     #[inline]
-    fn failed(&self) -> bool {
-        // SAFETY: STORE-EXCLUSIVE: the guest has returned.
-        unsafe { (*self.context.get()).pending != 0 }
+    fn has_returned(&mut self) -> bool {
+        let context = self.context.get_mut();
+        if context.entry_fp == 0 {
+            self.watched.leave();
+        }
+        context.pending == pending::NONE
     }
 }
 
@@ -184,7 +189,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
             // are those of a live instance of this store (CODE-ALIVE), which we hold exclusively.
             let native = unsafe { params.enter::<R>(enter_address(), callee.context) };
             let core = store.core_mut();
-            if core.failed() {
+            if !core.has_returned() {
                 return Err(core.leave());
             }
             return Ok(R::from_native(native));
@@ -229,7 +234,7 @@ fn call_slots<T: 'static>(
         enter(context, callee.context, callee.code, values);
     }
     let core = store.core_mut();
-    if core.failed() { Err(core.leave()) } else { Ok(()) }
+    if core.has_returned() { Ok(()) } else { Err(core.leave()) }
 }
 
 impl StoreCore {

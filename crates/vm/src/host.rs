@@ -6,12 +6,12 @@ use crate::runtime::{Direction, Runtime};
 use crate::store::{StoreCore, StoreInner};
 use crate::sys::{exit_address, leave_activation};
 use crate::types::TypeSet;
-use belljar_abi::{FuncObject, StoreContext};
+use belljar_abi::{Builtin, FuncObject, StoreContext};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, TypeId, ValType};
 use std::any::Any;
 use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What a typed host function does: a closure over the store, the instance that imported it, and parameters.
 pub trait HostShim<T, P, R>:
@@ -22,6 +22,47 @@ pub trait HostShim<T, P, R>:
 impl<T, P, R, F> HostShim<T, P, R> for F where
     F: Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> anyhow::Result<R> + Send + Sync + 'static
 {
+}
+
+/// What a host function is called by those who import it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct HostName {
+    /// The name of the module that it is imported from.
+    pub module: Arc<str>,
+    /// The name that it has there.
+    pub name: Arc<str>,
+}
+
+/// What a guest called that is no guest code.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum HostCallee {
+    /// A function of the embedder's, and its name if it has one.
+    Function(Option<HostName>),
+    /// A function of the runtime.
+    Builtin(Builtin),
+}
+
+impl HostCallee {
+    /// The callee that a stub noted ([`StoreContext::exit_callee`]).
+    ///
+    /// # Safety
+    ///
+    /// A stub of a store that is alive noted it, or it is odd.
+    pub(crate) unsafe fn noted(callee: usize) -> Option<Self> {
+        if callee == 0 {
+            return None;
+        }
+        if callee % 2 == 1 {
+            return Builtin::of_exit_callee(callee).map(Self::Builtin);
+        }
+        // SAFETY: the caller's promise: it is the address of a host function's object, which its store never changes, and the
+        // store keeps the host function (HOST-DATA).
+        let host = unsafe {
+            let object = std::ptr::with_exposed_provenance::<FuncObject>(callee);
+            &*std::ptr::with_exposed_provenance::<HostFunc>((*object).host_func)
+        };
+        Some(Self::Function(host.name.get().cloned()))
+    }
 }
 
 /// A host function, not yet in a store. Any number of stores with data of its type may use it.
@@ -35,6 +76,8 @@ pub struct HostFunc {
     buffered: bool,
     /// `std::any::TypeId` of the data of the stores that it is for.
     store_type: std::any::TypeId,
+    /// What it is called by those who import it.
+    name: OnceLock<HostName>,
     /// Address of the closure, inside `_closure`.
     data: usize,
     _closure: Box<dyn Any + Send + Sync>,
@@ -100,9 +143,15 @@ impl HostFunc {
             native,
             buffered,
             store_type,
+            name: OnceLock::new(),
             data: data.expose_provenance(),
             _closure: closure,
         }))
+    }
+
+    /// Says what it is called by those who import it, if nobody has yet.
+    pub fn set_name(&self, module: &str, name: &str) {
+        self.name.get_or_init(|| HostName { module: module.into(), name: name.into() });
     }
 
     /// Its type.
@@ -160,6 +209,7 @@ impl StoreCore {
             native: func.native,
             data: func.data,
             exit_stub: exit_address(),
+            host_func: Arc::as_ptr(func).expose_provenance(),
         };
         // SAFETY: the block was just allocated for it (IN-BOUNDS); the store keeps the function (HOST-DATA).
         unsafe { std::ptr::with_exposed_provenance_mut::<FuncObject>(address).write(object) };
@@ -241,7 +291,10 @@ fn guard<T: 'static, R>(
 ) -> Result<R, Failure> {
     // What the closure roots ends with it.
     let scope = store.core().enter_roots();
+    let core = store.core();
+    let outer = core.watched.host_begins(core.entry_fp());
     let ended = catch_unwind(AssertUnwindSafe(|| f(store)));
+    store.core().watched.host_ends(outer);
     store.core_mut().leave_roots(scope);
     match ended {
         Ok(Ok(result)) => Ok(result),

@@ -133,6 +133,7 @@ impl StoreCore {
         }
         let spaces = self.entities(&builder, imports, &mut limiter)?;
         self.instances.push(Instance::new(module.clone(), builder.context, spaces));
+        self.watched.add_instance(described);
         Ok(builder)
     }
 

@@ -2,15 +2,17 @@
 
 use crate::code::{CodeImage, PrivateCopy};
 use crate::memory::MemoryPool;
+use crate::store::StoreId;
 use crate::store_region::RegionPool;
 use crate::sys;
 use crate::types::TypeRegistry;
+use crate::watched::Watched;
 use anyhow::Context;
 use belljar_abi::{Artifact, CompiledFunction, ImageWriter};
 use belljar_core::{FuncType, HeapType, SubType, TypeId, TypeRef, ValType};
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Which way a trampoline leads.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -44,6 +46,10 @@ pub struct Runtime {
     pub(crate) counts_epochs: bool,
     /// Whether ends of runs are to hold all that a core dump needs.
     pub(crate) dumps_cores: bool,
+    /// All stores, by number.
+    stores: Mutex<BTreeMap<u64, Arc<Watched>>>,
+    /// Whether all stores are to note when host functions are called.
+    notes_host_calls: AtomicBool,
     source: Box<dyn TrampolineSource>,
     trampolines: Mutex<HashMap<(Direction, FuncType), Arc<crate::code_table::Registered>>>,
 }
@@ -80,6 +86,8 @@ impl Runtime {
             gc_stress,
             counts_epochs,
             dumps_cores,
+            stores: Mutex::default(),
+            notes_host_calls: AtomicBool::new(false),
             source,
             trampolines: Mutex::default(),
         }))
@@ -131,6 +139,41 @@ impl Runtime {
     /// Whether whoever is told of a run's end wants a core dump.
     pub fn dumps_cores(&self) -> bool {
         self.dumps_cores
+    }
+
+    /// Enters a store with this number and context.
+    pub(crate) fn watch_store(&self, id: StoreId, context: usize) -> Arc<Watched> {
+        let watched = Watched::new(id, self.number(), context);
+        if self.notes_host_calls.load(Ordering::SeqCst) {
+            watched.note_host_calls();
+        }
+        self.watched_stores().insert(id.number(), watched.clone());
+        watched
+    }
+
+    /// Forgets a store that is being put away.
+    pub(crate) fn forget_store(&self, watched: &Watched) {
+        self.watched_stores().remove(&watched.id());
+    }
+
+    fn watched_stores(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Watched>>> {
+        self.stores.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// All its stores, the oldest first.
+    pub fn stores(&self) -> Vec<Arc<Watched>> {
+        self.watched_stores().values().cloned().collect()
+    }
+
+    /// What tells it from other engines in [`Watched::engine`].
+    pub fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// From now on all its stores note when host functions are called ([`Watched::note_host_calls`]).
+    pub fn note_host_calls(&self) {
+        self.notes_host_calls.store(true, Ordering::SeqCst);
+        self.watched_stores().values().for_each(|watched| watched.note_host_calls());
     }
 
     /// Moves the epoch on by one. Async-signal-safe.

@@ -6,6 +6,7 @@ use crate::host::HostFunc;
 use crate::instance::Instance;
 use crate::limits::ResourceLimiter;
 use crate::runtime::Runtime;
+use crate::sampling;
 use crate::store_memory::StoreMemory;
 use crate::store_region::StoreRegion;
 use crate::table::Table;
@@ -29,6 +30,11 @@ impl StoreId {
     fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The number.
+    pub(crate) fn number(self) -> u64 {
+        self.0
     }
 }
 
@@ -215,6 +221,7 @@ impl StoreCore {
             entry_fp: 0,
             exit_fp: 0,
             exit_pc: 0,
+            exit_callee: 0,
             pending: 0,
             entry_code: 0,
             fuel: 0,
@@ -229,10 +236,12 @@ impl StoreCore {
             trap_code: 0,
         };
         let context = Box::new(UnsafeCell::new(context));
+        let id = StoreId::next();
+        let watched = runtime.watch_store(id, context.get().expose_provenance());
         let core = Self {
-            watched: Watched::new(context.get().expose_provenance()),
+            watched,
             context,
-            id: StoreId::next(),
+            id,
             runtime: runtime.clone(),
             region,
             instances: Vec::new(),
@@ -272,6 +281,13 @@ impl StoreCore {
         self.id
     }
 
+    /// Tells those who watch how large its memories are now.
+    pub(crate) fn note_memory(&self) {
+        let memories: u64 = self.memories.iter().map(|m| m.memory.length() as u64).sum();
+        let objects = self.gc.as_ref().map_or(0, |gc| gc.heap.size());
+        self.watched.set_memory(memories + objects);
+    }
+
     /// What it shares with the other stores of its engine.
     pub fn runtime(&self) -> &Arc<Runtime> {
         &self.runtime
@@ -290,8 +306,14 @@ impl StoreCore {
 
     /// Whether guest code of this store is running below the caller.
     pub fn is_running(&self) -> bool {
+        self.entry_fp() != 0
+    }
+
+    /// Frame pointer of the entry stub of the innermost activation, 0 if there is none.
+    #[inline]
+    pub(crate) fn entry_fp(&self) -> usize {
         // SAFETY: STORE-EXCLUSIVE: nobody writes it while `self` is borrowed.
-        unsafe { (*self.context.get()).entry_fp != 0 }
+        unsafe { (*self.context.get()).entry_fp }
     }
 
     /// Fuel left.
@@ -361,6 +383,8 @@ impl StoreCore {
 
 impl Drop for StoreCore {
     fn drop(&mut self) {
+        sampling::store_ends();
+        self.runtime.forget_store(&self.watched);
         self.watched.end();
         if self.ran {
             self.memories.iter_mut().for_each(|m| m.memory.touch());

@@ -1,7 +1,9 @@
 //! Walks the guest frames of a store by frame pointers, from the innermost out through every activation.
 
 use crate::code_table::{self, LoadedCode};
+use crate::host::HostCallee;
 use crate::invariants::read_guest_stack;
+use crate::running::{Found, OnStack};
 use crate::store::StoreCore;
 use crate::sys::returned_address;
 use belljar_abi::activation;
@@ -41,10 +43,20 @@ impl RawFrame {
     }
 }
 
+/// A call of the host by a guest that is on a stack.
+#[derive(Clone, Debug)]
+pub struct HostCall {
+    /// Which of [`RawStack::frames`] called.
+    pub by: usize,
+    /// What it called.
+    pub callee: HostCallee,
+}
+
 /// A recorded stack, innermost frame first.
 #[derive(Clone, Debug, Default)]
 pub struct RawStack {
     frames: Vec<RawFrame>,
+    host_calls: Vec<HostCall>,
     omitted: usize,
 }
 
@@ -55,9 +67,34 @@ impl RawStack {
     /// Frames that a recorded stack keeps, and a backtrace shows. A runaway recursion has tens of thousands, all alike.
     pub const FRAMES_KEPT: usize = 256;
 
-    /// A stack of these frames, and of some that were not kept.
-    pub(crate) fn of(frames: Vec<RawFrame>, omitted: usize) -> Self {
-        Self { frames, omitted }
+    /// A stack on which this was found, and some more that was not kept. `frame` makes a frame of an address.
+    ///
+    /// # Safety
+    ///
+    /// The stores are alive that it was found on the stack of.
+    pub(crate) unsafe fn of(
+        found: impl Iterator<Item = Found>,
+        omitted: usize,
+        mut frame: impl FnMut(usize) -> Option<RawFrame>,
+    ) -> Self {
+        let mut stack = Self { omitted, ..Self::default() };
+        for found in found {
+            match found.get() {
+                OnStack::Frame(address) => stack.frames.extend(frame(address)),
+                OnStack::HostCall(callee) => {
+                    // SAFETY: the caller's promise.
+                    let callee = unsafe { HostCallee::noted(callee) };
+                    let by = stack.frames.len();
+                    stack.host_calls.extend(callee.map(|callee| HostCall { by, callee }));
+                }
+            }
+        }
+        stack
+    }
+
+    /// The calls by which guests went to the host, the innermost first. Only of stacks of guests that were running.
+    pub fn host_calls(&self) -> &[HostCall] {
+        &self.host_calls
     }
 
     /// The innermost frames.

@@ -3,40 +3,53 @@
 //! In: a store's [`Watched`], which any thread may hold. Out: a [`Sighting`], the guest frames that were on its stack at one
 //! moment. Never: stops the guest for longer than the walk, changes anything of it, or needs anything of its code.
 //!
-//! A thread that runs a store is asked by a signal, and walks its own stack in the handler. Where a walk begins depends on
-//! where the thread is:
-//!
-//! | the thread is in | the innermost guest frame |
-//! |---|---|
-//! | guest code | is found from the instruction itself ([`frame_at`]) |
-//! | a stub, between guest and host | is the one that the stub has left, or is about to enter |
-//! | the host | is the one that called it, as the stub noted in the store context |
-//!
-//! **Invariant:** what the stubs note is true at each of their instructions: an activation is the innermost (`entry_fp`) from the
-//! instruction on that follows its record's completion, until the notes of the one before are back.
+//! A thread that runs a store is asked by a signal, and walks its own stack in the handler ([`crate::running`]).
 
 use crate::code_table;
-use crate::invariants::read_guest_stack;
-use crate::sys::{
-    self, Answer, FRAMES, Frame, InStub, Registers, SignalContext, frame_at, in_stub, returned_address,
-};
+use crate::guest_thread::GuestThread;
+use crate::running::{Doing, Found, OnStack, walk};
+use crate::store::StoreId;
+use crate::sys::{self, Answer, FRAMES, Registers, SignalContext, coarse_time, thread_id};
 use crate::walk::{RawFrame, RawStack};
-use belljar_abi::{StoreContext, activation};
+use belljar_core::InstanceId;
+use belljar_module::Module;
 use std::io;
-use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 /// What others know of a store that may be running.
 #[derive(Debug)]
 pub struct Watched {
-    /// The thread that entered the store's guest last; 0 before the first time.
-    thread: AtomicI32,
+    id: StoreId,
+    /// Tells the engines of a process apart.
+    engine: usize,
     /// Address of the store context.
     context: usize,
+    /// The thread that entered the store's guest last; null before the first time.
+    thread: AtomicPtr<GuestThread>,
+    /// Address of the `Watched` of the store in whose host function this one was entered last; 0 if there was none.
+    outer: AtomicUsize,
     /// Whether the store is still there. Held while somebody looks.
     is_alive: Mutex<bool>,
+    host_call: HostCall,
+    /// By the clock of [`coarse_time`].
+    made_at: u64,
+    /// Bytes of the store's memories.
+    memory: AtomicU64,
+    label: Mutex<Option<Arc<str>>>,
+    /// The modules of the store's instances.
+    instances: Mutex<Vec<Weak<Module>>>,
+}
+
+/// When the innermost call of a host function began. Only noted once somebody wants to know, as clocks cost more than calls.
+#[derive(Debug, Default)]
+struct HostCall {
+    is_noted: AtomicBool,
+    /// Frame pointer of the entry stub of the activation that called; 0 while the rest is being written.
+    entry: AtomicUsize,
+    since: AtomicU64,
 }
 
 /// What a guest was about at one moment.
@@ -46,17 +59,16 @@ pub struct Sighting {
     pub doing: Doing,
     /// Its stack.
     pub stack: RawStack,
+    /// For how long it has been in the host function that it is in, where that is known.
+    pub in_host_for: Option<Duration>,
+    /// The thread that runs the store, by its number in the kernel; `None` if it is idle.
+    pub thread: Option<i32>,
 }
 
-/// What a thread did that runs a store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Doing {
-    /// No guest code of the store was running, or waiting for the host.
-    Idle,
-    /// It executed guest code.
-    Guest,
-    /// It was in the host, which the innermost frame had called: in a function of the embedder's, or in the runtime.
-    Host,
+impl Sighting {
+    fn idle() -> Self {
+        Self { doing: Doing::Idle, stack: RawStack::default(), in_host_for: None, thread: None }
+    }
 }
 
 const IDLE: u32 = 0;
@@ -65,22 +77,123 @@ const IN_HOST: u32 = 2;
 /// Another thread runs the store now.
 const ELSEWHERE: u32 = 3;
 
-/// Bytes of code that [`frame_at`] looks at.
-const REACH: usize = 24;
-
 /// How often a store is followed from thread to thread.
 const ATTEMPTS: usize = 8;
 
 impl Watched {
-    /// Of a store with this context.
-    pub(crate) fn new(context: usize) -> Arc<Self> {
-        Arc::new(Self { thread: AtomicI32::new(0), context, is_alive: Mutex::new(true) })
+    /// Of a store with this id and context, of an engine that this address tells from others.
+    pub(crate) fn new(id: StoreId, engine: usize, context: usize) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            engine,
+            context,
+            thread: AtomicPtr::default(),
+            outer: AtomicUsize::new(0),
+            is_alive: Mutex::new(true),
+            host_call: HostCall::default(),
+            made_at: coarse_time(),
+            memory: AtomicU64::new(0),
+            label: Mutex::default(),
+            instances: Mutex::default(),
+        })
+    }
+
+    /// The store's number in the process.
+    pub fn id(&self) -> u64 {
+        self.id.number()
+    }
+
+    /// What tells the store's engine from others in the process.
+    pub fn engine(&self) -> usize {
+        self.engine
+    }
+
+    /// How long the store has been there.
+    pub fn age(&self) -> Duration {
+        Duration::from_nanos(coarse_time().saturating_sub(self.made_at))
+    }
+
+    /// Bytes of the store's memories, and of its heap of objects.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Relaxed)
+    }
+
+    pub(crate) fn set_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Relaxed);
+    }
+
+    /// What people call the store, or the name of its first module.
+    pub fn label(&self) -> Option<Arc<str>> {
+        let label = self.label.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        label.or_else(|| {
+            let first = self.instances().first()?.upgrade()?;
+            first.names().module().map(Into::into)
+        })
+    }
+
+    /// Says what people call the store.
+    pub fn set_label(&self, label: &str) {
+        *self.label.lock().unwrap_or_else(|e| e.into_inner()) = Some(label.into());
+    }
+
+    /// The instance that a frame of a function of this module runs for, where the store has only one of the module.
+    pub fn instance_of(&self, module: &Arc<Module>) -> Option<InstanceId> {
+        let instances = self.instances();
+        let mut of_module =
+            instances.iter().enumerate().filter(|(_, m)| std::ptr::eq(m.as_ptr(), Arc::as_ptr(module)));
+        let (id, _) = of_module.next()?;
+        of_module.next().is_none().then(|| InstanceId::new(id))
+    }
+
+    /// Notes that the store has another instance.
+    pub(crate) fn add_instance(&self, module: &Arc<Module>) {
+        self.instances().push(Arc::downgrade(module));
+    }
+
+    fn instances(&self) -> MutexGuard<'_, Vec<Weak<Module>>> {
+        self.instances.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Tells stores of a process apart.
+    pub fn store(&self) -> StoreId {
+        self.id
+    }
+
+    /// From now on it is noted when host functions are called, for [`Sighting::in_host_for`]. A call costs some nanoseconds
+    /// more then.
+    pub fn note_host_calls(&self) {
+        self.host_call.is_noted.store(true, Relaxed);
     }
 
     /// Notes that the current thread enters the store's guest, which is not running.
     #[inline]
-    pub(crate) fn enter(&self, thread: i32) {
-        self.thread.store(thread, Release);
+    pub(crate) fn enter(&self, thread: &'static GuestThread) {
+        self.outer.store(thread.current(), Relaxed);
+        self.thread.store(std::ptr::from_ref(thread).cast_mut(), Release);
+        thread.set_current(std::ptr::from_ref(self).expose_provenance());
+    }
+
+    /// Notes that the current thread has left the store's guest.
+    #[inline]
+    pub(crate) fn leave(&self) {
+        if let Some(thread) = self.thread() {
+            thread.set_current(self.outer.load(Relaxed));
+        }
+    }
+
+    #[inline]
+    fn thread(&self) -> Option<&'static GuestThread> {
+        // SAFETY: it was a reference of this lifetime.
+        unsafe { self.thread.load(Acquire).as_ref() }
+    }
+
+    /// Address of the `Watched` of the store in whose host function this one was entered last.
+    pub(crate) fn outer(&self) -> usize {
+        self.outer.load(Relaxed)
+    }
+
+    pub(crate) fn context(&self) -> usize {
+        self.context
     }
 
     /// Notes that the store is going. Waits for those who look.
@@ -103,22 +216,21 @@ impl Watched {
     }
 
     fn sight(&self, timeout: Duration) -> io::Result<Sighting> {
-        let idle = Sighting { doing: Doing::Idle, stack: RawStack::default() };
         for _ in 0..ATTEMPTS {
-            let thread = self.thread.load(Acquire);
+            let thread = self.thread().map_or(0, GuestThread::id);
             if thread == 0 {
-                return Ok(idle);
+                return Ok(Sighting::idle());
             }
             let subject = std::ptr::from_ref(self).expose_provenance();
             // SAFETY: `self` is borrowed until the answer is there.
-            let answer = unsafe { sys::ask(thread, subject, timeout, |answer| self.read(answer)) };
+            let answer = unsafe { sys::ask(thread, subject, timeout, |answer| self.read(answer, thread)) };
             match answer {
                 Ok(Some(sighting)) => return Ok(sighting),
                 Ok(None) => {}
                 // The thread has ended.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if self.thread.load(Acquire) == thread {
-                        return Ok(idle);
+                    if self.thread().is_some_and(|now| now.id() == thread) {
+                        return Ok(Sighting::idle());
                     }
                 }
                 Err(error) => return Err(error),
@@ -128,21 +240,67 @@ impl Watched {
     }
 
     /// The store is alive, and with it all code that its frames can be in (CODE-ALIVE).
-    fn read(&self, answer: &Answer) -> Option<Sighting> {
+    fn read(&self, answer: &Answer, thread: i32) -> Option<Sighting> {
         let doing = match answer.found.load(Relaxed) {
-            IDLE => Doing::Idle,
+            IDLE => return Some(Sighting::idle()),
             IN_GUEST => Doing::Guest,
             IN_HOST => Doing::Host,
             _ => return None,
         };
         let count = answer.count.load(Relaxed);
         let kept = count.min(FRAMES);
-        let frames = answer.frames[..kept].iter().filter_map(|at| RawFrame::at(at.load(Relaxed)));
-        Some(Sighting { doing, stack: RawStack::of(frames.collect(), count - kept) })
+        let found = answer.found_on_stack[..kept].iter().map(|found| Found(found.load(Relaxed)));
+        // SAFETY: the store is alive while somebody looks.
+        let stack = unsafe { RawStack::of(found, count - kept, RawFrame::at) };
+        let since = answer.host_since.load(Relaxed);
+        let in_host_for = (since > 0).then(|| Duration::from_nanos(coarse_time().saturating_sub(since)));
+        Some(Sighting { doing, stack, in_host_for, thread: Some(thread) })
     }
 }
 
+/// What to put back when a host function ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OuterHostCall {
+    entry: usize,
+    since: u64,
+}
+
 impl Watched {
+    /// Notes that the activation with this frame of the entry stub calls a host function.
+    #[inline]
+    pub(crate) fn host_begins(&self, entry: usize) -> Option<OuterHostCall> {
+        if self.host_call.is_noted.load(Relaxed) { Some(self.note_host_call(entry)) } else { None }
+    }
+
+    #[cold]
+    fn note_host_call(&self, entry: usize) -> OuterHostCall {
+        let call = &self.host_call;
+        let outer = OuterHostCall { entry: call.entry.load(Relaxed), since: call.since.load(Relaxed) };
+        self.set_host_call(OuterHostCall { entry, since: coarse_time() });
+        outer
+    }
+
+    /// Notes that the host function ends.
+    #[inline]
+    pub(crate) fn host_ends(&self, outer: Option<OuterHostCall>) {
+        if let Some(outer) = outer {
+            self.set_host_call(outer);
+        }
+    }
+
+    // ORDER: a signal handler of this thread may look in between.
+    fn set_host_call(&self, to: OuterHostCall) {
+        self.host_call.entry.store(0, Release);
+        self.host_call.since.store(to.since, Release);
+        self.host_call.entry.store(to.entry, Release);
+    }
+
+    /// When the activation called the host function that it is in; 0 where that is not known.
+    fn host_since(&self, entry: usize) -> u64 {
+        let is_of = self.host_call.entry.load(Acquire) == entry;
+        if is_of { self.host_call.since.load(Acquire) } else { 0 }
+    }
+
     /// Calls `visit` with an address within the instruction of each guest frame of the current thread, innermost first, for
     /// a signal handler that has been given this context. Frames of trampolines are among them, which are nobody's functions
     /// ([`function_at`]). Async-signal-safe.
@@ -150,9 +308,15 @@ impl Watched {
     /// # Safety
     ///
     /// The store is alive, and no other thread runs it.
-    pub unsafe fn frames_of(&self, context: &SignalContext, visit: impl FnMut(usize)) {
+    pub unsafe fn frames_of(&self, context: &SignalContext, mut visit: impl FnMut(usize)) {
         // SAFETY: the caller's promise.
-        unsafe { walk(self.context, Registers::of(context), visit) };
+        unsafe {
+            walk(self.context, Registers::of(context), |found| {
+                if let OnStack::Frame(address) = found.get() {
+                    visit(address);
+                }
+            })
+        };
     }
 }
 
@@ -170,115 +334,28 @@ pub(crate) unsafe fn answer(subject: usize, registers: Registers, answer: &Answe
     // SAFETY: the caller's promise.
     let watched = unsafe { &*std::ptr::with_exposed_provenance::<Watched>(subject) };
     answer.count.store(0, Relaxed);
-    let is_elsewhere = watched.thread.load(Acquire) != rustix::thread::gettid().as_raw_nonzero().get();
-    let found = match is_elsewhere {
-        true => ELSEWHERE,
-        // SAFETY: the store is alive while somebody looks, and this thread runs it if any does.
-        false => unsafe {
-            walk(watched.context, registers, |at| {
-                let i = answer.count.load(Relaxed);
-                if let Some(frame) = answer.frames.get(i) {
-                    frame.store(at, Relaxed);
-                }
-                answer.count.store(i + 1, Relaxed);
-            })
-        },
+    answer.host_since.store(0, Relaxed);
+    if watched.thread().is_none_or(|thread| thread.id() != thread_id()) {
+        answer.found.store(ELSEWHERE, Relaxed);
+        return;
+    }
+    // SAFETY: the store is alive while somebody looks, and this thread runs it if any does.
+    let walked = unsafe {
+        walk(watched.context, registers, |found| {
+            let i = answer.count.load(Relaxed);
+            if let Some(place) = answer.found_on_stack.get(i) {
+                place.store(found.0, Relaxed);
+            }
+            answer.count.store(i + 1, Relaxed);
+        })
+    };
+    let found = match walked.doing {
+        Doing::Idle => IDLE,
+        Doing::Guest => IN_GUEST,
+        Doing::Host => {
+            answer.host_since.store(watched.host_since(walked.entry), Relaxed);
+            IN_HOST
+        }
     };
     answer.found.store(found, Relaxed);
-}
-
-/// # Safety
-///
-/// `context` is the address of a live store context, and no other thread runs the store.
-unsafe fn walk(context: usize, registers: Registers, mut visit: impl FnMut(usize)) -> u32 {
-    let context = std::ptr::with_exposed_provenance::<StoreContext>(context);
-    // SAFETY: the caller's promise; the thread itself was interrupted, and each field is a word.
-    let noted = unsafe {
-        let read = |field: *const usize| field.read_volatile();
-        (
-            read(&raw const (*context).entry_fp),
-            read(&raw const (*context).exit_pc),
-            read(&raw const (*context).exit_fp),
-        )
-    };
-    let (mut entry, exit_pc, exit_fp) = noted;
-    if entry == 0 {
-        return IDLE;
-    }
-    let Registers { pc, sp, fp, .. } = registers;
-    // Where the innermost guest code of this thread is, if it is just there: an address within an instruction, if that
-    // is a frame's; where it returns to; and the frame pointer of the frame that it returns to.
-    let here = match in_stub(pc) {
-        Some(InStub::NoFrame) => Some((None, returned_address(), fp)),
-        Some(InStub::Leaving) if registers.rdi == context.addr() => Some((None, returned_address(), entry)),
-        Some(InStub::Leaving) => None,
-        // SAFETY: GUEST-FRAMES: a guest has called the stub, which has pushed nothing.
-        Some(InStub::Exit) => Some((None, unsafe { read_guest_stack(sp) }, fp)),
-        // The stub goes to the handler.
-        Some(InStub::Resumed) => Some((None, registers.rcx + 1, registers.rsi)),
-        None if code_table::is_code(pc) => {
-            // SAFETY: GUEST-FRAMES: the thread executes this code.
-            let (to, frame) = unsafe { caller(pc, sp, fp) };
-            Some((Some(pc), to, frame))
-        }
-        None => None,
-    };
-    // SAFETY: GUEST-FRAMES: as above. A guest of another store may run in a host function of this one's.
-    let here = here.filter(|(_, to, frame)| unsafe { outermost(*to, *frame) } == entry);
-    let found = if here.is_some_and(|(pc, ..)| pc.is_some()) { IN_GUEST } else { IN_HOST };
-    let (innermost, mut to, mut frame) = here.unwrap_or((None, exit_pc, exit_fp));
-    innermost.into_iter().for_each(&mut visit);
-    loop {
-        while to != returned_address() && frame != 0 {
-            visit(to - 1);
-            // SAFETY: GUEST-FRAMES: it is the frame pointer of a guest frame.
-            (to, frame) = unsafe { (read_guest_stack(frame + 8), read_guest_stack(frame)) };
-        }
-        // SAFETY: ACTIVATION-RECORD: `entry` is the entry stub's frame of a live activation.
-        unsafe {
-            let record = |offset| read_guest_stack(entry.wrapping_add_signed(offset));
-            to = record(activation::PREVIOUS_EXIT_PC);
-            frame = record(activation::PREVIOUS_EXIT_FP);
-            entry = record(activation::PREVIOUS_ENTRY_FP);
-        }
-        if entry == 0 {
-            return found;
-        }
-    }
-}
-
-/// The frame pointer of the entry stub of the activation that guest code belongs to which returns to this address and frame.
-///
-/// # Safety
-///
-/// The thread that calls this is the one that executes that code.
-unsafe fn outermost(mut to: usize, mut frame: usize) -> usize {
-    while to != returned_address() && frame != 0 {
-        // SAFETY: GUEST-FRAMES: it is the frame pointer of a guest frame.
-        (to, frame) = unsafe { (read_guest_stack(frame + 8), read_guest_stack(frame)) };
-    }
-    frame
-}
-
-/// Where the function returns to that this thread executes, and its caller's frame pointer.
-///
-/// # Safety
-///
-/// The registers are those of a thread that executes guest code.
-unsafe fn caller(pc: usize, sp: usize, fp: usize) -> (usize, usize) {
-    let function = code_table::function_at(pc);
-    let frame = code_table::with_text(pc, |text, base| {
-        // Of a function all is there; of other code what is executed next.
-        let end = function.as_ref().map_or(pc + REACH, |function| function.end) - base;
-        let function = function.as_ref().map(|function| function.start - base..function.end - base);
-        frame_at(&text[..end.min(text.len())], pc - base, function)
-    });
-    // SAFETY: GUEST-FRAMES, and what `frame_at` says of it.
-    unsafe {
-        match frame {
-            Some(Frame::None) => (read_guest_stack(sp), fp),
-            Some(Frame::Pushed) => (read_guest_stack(sp + 8), read_guest_stack(sp)),
-            _ => (read_guest_stack(fp + 8), read_guest_stack(fp)),
-        }
-    }
 }

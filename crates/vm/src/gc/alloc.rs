@@ -165,6 +165,7 @@ impl StoreCore {
             stats.minor_pause += pause;
             stats.longest_minor_pause = stats.longest_minor_pause.max(pause);
             self.gc = Some(gc);
+            self.note_memory();
             self.drop_externs(dead);
             return Ok(());
         }
@@ -181,6 +182,7 @@ impl StoreCore {
         stats.major_pause += pause;
         stats.longest_major_pause = stats.longest_major_pause.max(pause);
         self.gc = Some(gc);
+        self.note_memory();
         self.drop_externs(dead);
         if wanted > self.gc()?.heap.old_limit {
             self.ask_for(wanted)?;

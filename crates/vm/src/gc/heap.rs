@@ -122,6 +122,11 @@ impl GcHeap {
         unsafe { self.at::<u32>(offset).write(value) };
     }
 
+    /// Bytes of the old space that are in use, and of the nursery.
+    pub(crate) fn size(&self) -> u64 {
+        u64::from(self.old_top - OLD + NURSERY_SIZE)
+    }
+
     fn control(&self) -> HeapControl {
         // SAFETY: the control block lies behind the null page of the mapping; guest code that writes it runs under
         // an exclusive borrow of the store (STORE-EXCLUSIVE).

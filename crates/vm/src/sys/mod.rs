@@ -1,6 +1,7 @@
 //! Everything that depends on the operating system or the processor. Nothing else in the workspace makes
 //! system calls about memory, signals or threads, or holds assembly.
 
+mod cpu_clock;
 mod dirty;
 mod frames;
 mod lease;
@@ -12,6 +13,8 @@ mod stack;
 mod stubs;
 mod watching;
 
+pub use cpu_clock::thread_cpu_time;
+pub(crate) use cpu_clock::{CpuTimer, coarse_time, monotonic_time};
 pub(crate) use dirty::written_pages;
 pub(crate) use frames::{Frame, frame_at};
 pub use lease::LeasedFile;
@@ -19,7 +22,7 @@ pub(crate) use map::{Mapping, Protection, anonymous_file, page_size, populate};
 pub use perf_map::append_perf_map;
 pub(crate) use prefetch::prefetch;
 pub(crate) use signals::install as install_signal_handlers;
-pub(crate) use stack::this_thread;
+pub(crate) use stack::{stack_floor, thread_id};
 pub(crate) use stubs::{
     InStub, builtin_table, enter_address, exit_address, in_stub, leave_activation, resume, returned_address,
 };

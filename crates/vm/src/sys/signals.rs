@@ -77,7 +77,7 @@ unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, co
     // SAFETY: the kernel passes pointers to structures of these types, ours until we return.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
     if signal == watch_signal() {
-        if !watching::answer(info, context) {
+        if !watching::take(info, context) {
             // SAFETY: same signal, same arguments.
             unsafe { pass_on(signal, info, context) };
         }
@@ -208,6 +208,7 @@ fn redirect(trap: Trap, address: usize, context: &mut libc::ucontext_t) {
         // Whoever looks at the stack from now on takes it for a call at this instruction.
         (*store).exit_pc = (*store).trap_pc + 1;
         (*store).exit_fp = fp;
+        (*store).exit_callee = 0;
     }
     // Below the frame of the guest function there is nothing it still needs.
     let sp = (registers[libc::REG_RSP as usize] as usize - 128) & !15;

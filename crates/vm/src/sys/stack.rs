@@ -1,35 +1,17 @@
 //! Native stacks: how far the current thread's reaches, and running on another.
 
-use std::cell::Cell;
-
 /// Bytes above a thread's stack end that guest code leaves to the host functions that it calls, and to
 /// signal handlers.
 const HOST_RESERVE: usize = 128 << 10;
 
-/// What is known of a thread.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ThisThread {
-    /// Its number in the kernel.
-    pub(crate) id: i32,
-    /// The lowest address that guest code may use on its stack; 1 where it cannot be found out.
-    pub(crate) stack_floor: usize,
+/// The current thread's number in the kernel. Async-signal-safe.
+pub(crate) fn thread_id() -> i32 {
+    rustix::thread::gettid().as_raw_nonzero().get()
 }
 
-thread_local! {
-    static THIS: Cell<ThisThread> = const { Cell::new(ThisThread { id: 0, stack_floor: 0 }) };
-}
-
-/// What is known of the current thread.
-pub(crate) fn this_thread() -> ThisThread {
-    THIS.with(|this| {
-        if this.get().id == 0 {
-            this.set(ThisThread {
-                id: rustix::thread::gettid().as_raw_nonzero().get(),
-                stack_floor: stack_end().map_or(1, |end| end + HOST_RESERVE),
-            });
-        }
-        this.get()
-    })
+/// The lowest address that guest code may use on the current thread's stack; 1 where it cannot be found out.
+pub(crate) fn stack_floor() -> usize {
+    stack_end().map_or(1, |end| end + HOST_RESERVE)
 }
 
 /// The lowest address of the current thread's stack.

@@ -14,7 +14,7 @@
 //! context in `rdi`, the guest's arguments after it exactly as the guest convention wants them. Results pass
 //! through untouched: `returned` uses only `r10`, `r11` and the registers that it restores.
 
-use belljar_abi::{CONTEXT_DISTANCE, ConstHeader, FuncObject, StoreContext, activation, builtins};
+use belljar_abi::{Builtin, CONTEXT_DISTANCE, ConstHeader, FuncObject, StoreContext, activation, builtins};
 use std::mem::offset_of;
 
 /// Symbols carry the crate's version, so that two versions can be linked into one program.
@@ -64,7 +64,7 @@ std::arch::global_asm!(
     "push r10",
     "push qword ptr [rax + {exit_fp}]",
     "push qword ptr [rax + {exit_pc}]",
-    "sub rsp, 8",
+    "push qword ptr [rax + {exit_callee}]",
     "test r10, r10",
     "jnz 2f",
     // Outermost: the guest may use `stack_size` bytes from here, but nothing below the floor.
@@ -77,6 +77,10 @@ std::arch::global_asm!(
     // From here on the activation is this one, and has no frame yet.
     "mov [rax + {entry_fp}], rbp",
     concat!(symbol!("entered"), ":"),
+    // It has not called the host yet.
+    concat!("lea r10, [rip + ", symbol!("returned"), "]"),
+    "mov [rax + {exit_pc}], r10",
+    "mov [rax + {exit_fp}], rbp",
     "call qword ptr [rax + {entry_code}]",
     concat!(symbol!("returned"), ":"),
     "mov r11, [rbp + {record_context}]",
@@ -84,6 +88,8 @@ std::arch::global_asm!(
     "mov [r11 + {exit_fp}], r10",
     "mov r10, [rbp + {record_pc}]",
     "mov [r11 + {exit_pc}], r10",
+    "mov r10, [rbp + {record_callee}]",
+    "mov [r11 + {exit_callee}], r10",
     "mov r10, [rbp + {record_entry}]",
     // From here on it is the one before.
     "mov [r11 + {entry_fp}], r10",
@@ -117,6 +123,7 @@ std::arch::global_asm!(
     "mov rax, [rsp]",
     "mov [r11 + {exit_fp}], rbp",
     "mov [r11 + {exit_pc}], rax",
+    "mov [r11 + {exit_callee}], rdi",
     "jmp qword ptr [rdi + {object_native}]",
     concat!(symbol!("exit_end"), ":"),
     // rdi: the store context, whose trap fields the signal handler has filled in; rsp: aligned to 16.
@@ -130,6 +137,7 @@ std::arch::global_asm!(
     entry_fp = const offset_of!(StoreContext, entry_fp),
     exit_fp = const offset_of!(StoreContext, exit_fp),
     exit_pc = const offset_of!(StoreContext, exit_pc),
+    exit_callee = const offset_of!(StoreContext, exit_callee),
     entry_code = const offset_of!(StoreContext, entry_code),
     stack_size = const offset_of!(StoreContext, stack_size),
     stack_floor = const offset_of!(StoreContext, stack_floor),
@@ -138,6 +146,7 @@ std::arch::global_asm!(
     record_entry = const activation::PREVIOUS_ENTRY_FP,
     record_exit = const activation::PREVIOUS_EXIT_FP,
     record_pc = const activation::PREVIOUS_EXIT_PC,
+    record_callee = const activation::PREVIOUS_EXIT_CALLEE,
     object_context = const offset_of!(FuncObject, store_context),
     object_native = const offset_of!(FuncObject, native),
     on_fault = sym crate::trap::on_fault,
@@ -216,14 +225,16 @@ pub(crate) enum InStub {
     NoFrame,
     /// The same is true of the innermost activation of the store whose context is in `rdi`.
     Leaving,
-    /// A guest function has called the host: it goes on at the address on top of the stack.
+    /// A guest function has called a host function, whose object is in `rdi`: it goes on at the address on top of the stack.
     Exit,
+    /// The same of a builtin.
+    BuiltinExit(Builtin),
     /// A guest function goes on at a handler: see [`resume`] for what is in which register.
     Resumed,
 }
 
 /// Bytes of a stub of a builtin.
-const BUILTIN_STUB: usize = 24;
+const BUILTIN_STUB: usize = 32;
 
 /// What a thread is about that is at this instruction, if that is in a stub, and not one where the thread still is, or is
 /// again, in the host. Async-signal-safe once [`builtin_table`] has been called.
@@ -235,10 +246,10 @@ pub(crate) fn in_stub(pc: usize) -> Option<InStub> {
         Some(InStub::NoFrame)
     } else if within(leave, address(leave_end)) {
         Some(InStub::Leaving)
-    } else if within(address(exit), address(exit_end))
-        || builtin_table().iter().any(|stub| within(*stub, stub + BUILTIN_STUB))
-    {
+    } else if within(address(exit), address(exit_end)) {
         Some(InStub::Exit)
+    } else if let Some(i) = builtin_table().iter().position(|stub| within(*stub, stub + BUILTIN_STUB)) {
+        Some(InStub::BuiltinExit(Builtin::ROWS[i].builtin))
     } else if within(address(resumed), address(resume_end)) {
         Some(InStub::Resumed)
     } else {
@@ -262,10 +273,13 @@ macro_rules! builtin_stubs {
                 "mov rax, [rsp]",
                 "mov [r11 + {exit_fp}], rbp",
                 "mov [r11 + {exit_pc}], rax",
+                "mov qword ptr [r11 + {exit_callee}], {callee}",
                 "jmp {native}",
                 store_context = const STORE_CONTEXT,
                 exit_fp = const offset_of!(StoreContext, exit_fp),
                 exit_pc = const offset_of!(StoreContext, exit_pc),
+                exit_callee = const offset_of!(StoreContext, exit_callee),
+                callee = const Builtin::$variant.exit_callee(),
                 native = sym crate::builtins::$name,
             );
         )*

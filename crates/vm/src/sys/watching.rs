@@ -3,11 +3,13 @@
 //! The asking side fills in a [`Slot`], sends the thread a real-time signal that names it, and waits. The handler answers with
 //! what [`crate::watched`] finds. It takes no lock, allocates nothing and touches no thread-local. A slot's state says whose it
 //! is: what was given up by the one side is never touched by the other.
+//!
+//! Timers of CPU time send the same signal ([`crate::sampling`]).
 
-use crate::watched;
+use crate::{sampling, watched};
 use rustix::thread::futex;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -39,7 +41,7 @@ impl Registers {
     }
 }
 
-/// Frames that an answer holds at most: the innermost.
+/// Frames and host calls that an answer holds at most: the innermost.
 pub(crate) const FRAMES: usize = 256;
 
 /// The signal. Whoever uses it for something else in the same process still gets what is not ours.
@@ -60,10 +62,12 @@ pub(crate) struct Slot {
 pub(crate) struct Answer {
     /// One of [`watched`]'s states.
     pub(crate) found: AtomicU32,
-    /// All frames, also those that are not among `frames`.
+    /// When it called the host function that it is in, by the clock of [`super::coarse_time`]; 0 where that is not known.
+    pub(crate) host_since: AtomicU64,
+    /// All of it, also what is not in `found_on_stack`.
     pub(crate) count: AtomicUsize,
-    /// An address within the instruction that each frame is at, innermost first.
-    pub(crate) frames: [AtomicUsize; FRAMES],
+    /// What is on the stack ([`crate::running::Found`]), innermost first.
+    pub(crate) found_on_stack: [AtomicU64; FRAMES],
 }
 
 const PHASES: u32 = 3;
@@ -81,8 +85,9 @@ static ALL: [Slot; SLOTS] = [const {
         subject: AtomicUsize::new(0),
         answer: Answer {
             found: AtomicU32::new(0),
+            host_since: AtomicU64::new(0),
             count: AtomicUsize::new(0),
-            frames: [const { AtomicUsize::new(0) }; FRAMES],
+            found_on_stack: [const { AtomicU64::new(0) }; FRAMES],
         },
     }
 }; SLOTS];
@@ -208,10 +213,35 @@ fn send(thread: i32, value: Value) -> io::Result<()> {
     }
 }
 
-/// Answers, if the signal is a question of ours that nobody gave up.
+/// `siginfo_t` of a timer's signal.
+#[repr(C)]
+struct Fired {
+    signal: i32,
+    error: i32,
+    code: i32,
+    padding: i32,
+    timer: i32,
+    overrun: i32,
+    rest: [u64; 13],
+}
+
+const _: () = assert!(size_of::<Fired>() == size_of::<libc::siginfo_t>());
+
+/// Does what the watch signal asks for: answers a question, or takes a sample. `false` if it is not ours.
 ///
 /// Async-signal-safe.
-pub(super) fn answer(info: &libc::siginfo_t, context: &SignalContext) -> bool {
+pub(super) fn take(info: &libc::siginfo_t, context: &SignalContext) -> bool {
+    if info.si_code == libc::SI_TIMER {
+        // SAFETY: of the same size, and all bit patterns are values of it.
+        let fired = unsafe { &*std::ptr::from_ref(info).cast::<Fired>() };
+        sampling::sample(Registers::of(context), u64::try_from(fired.overrun).unwrap_or(0));
+        return true;
+    }
+    answer(info, context)
+}
+
+/// Answers, if the signal is a question of ours that nobody gave up.
+fn answer(info: &libc::siginfo_t, context: &SignalContext) -> bool {
     // SAFETY: of the same size, and all bit patterns are values of it.
     let queued = unsafe { &*std::ptr::from_ref(info).cast::<Queued>() };
     // SAFETY: a call without arguments that always succeeds.

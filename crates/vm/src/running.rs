@@ -1,0 +1,190 @@
+//! The stack of a guest that runs on this thread, from a signal handler, at whatever instruction the thread is.
+//!
+//! In: a store's context and the registers of the moment. Out: an address within the instruction of each guest frame,
+//! innermost first. Never: takes a lock, allocates, or touches a thread-local.
+//!
+//! Where a walk begins depends on where the thread is:
+//!
+//! | the thread is in | the innermost guest frame |
+//! |---|---|
+//! | guest code | is found from the instruction itself ([`frame_at`]) |
+//! | a stub, between guest and host | is the one that the stub has left, or is about to enter |
+//! | the host | is the one that called it, as the stub noted in the store context |
+//!
+//! **Invariant:** what the stubs note is true at each of their instructions: an activation is the innermost (`entry_fp`) from the
+//! instruction on that follows its record's completion, until the notes of the one before are back.
+
+use crate::code_table;
+use crate::invariants::read_guest_stack;
+use crate::sys::{Frame, InStub, Registers, frame_at, in_stub, returned_address};
+use belljar_abi::{StoreContext, activation};
+
+/// What a thread did that runs a store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Doing {
+    /// No guest code of the store was running, or waiting for the host.
+    Idle,
+    /// It executed guest code.
+    Guest,
+    /// It was in the host, which the innermost frame had called: in a function of the embedder's, or in the runtime.
+    Host,
+}
+
+/// Bytes of code that [`frame_at`] looks at.
+const REACH: usize = 24;
+
+/// Something on a stack, as a walk finds it: a number, as it is to be kept by signal handlers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Found(pub(crate) u64);
+
+/// What a [`Found`] is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OnStack {
+    /// A guest frame: an address within the instruction that it is at. Frames of trampolines are among them, which are nobody's
+    /// functions.
+    Frame(usize),
+    /// A call of the host by the frame that follows: what the stub noted ([`StoreContext::exit_callee`]).
+    HostCall(usize),
+}
+
+/// No address of code or of an object has this bit.
+const HOST_CALL: u64 = 1 << 63;
+
+impl Found {
+    fn frame(address: usize) -> Self {
+        Self(address as u64)
+    }
+
+    fn host_call(callee: usize) -> Self {
+        Self(callee as u64 | HOST_CALL)
+    }
+
+    pub(crate) fn get(self) -> OnStack {
+        match self.0 & HOST_CALL {
+            0 => OnStack::Frame(self.0 as usize),
+            _ => OnStack::HostCall((self.0 & !HOST_CALL) as usize),
+        }
+    }
+}
+
+/// What a walk found beside the stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walked {
+    pub(crate) doing: Doing,
+    /// Frame pointer of the entry stub of the innermost activation.
+    pub(crate) entry: usize,
+}
+
+/// Calls `visit` with what is on the stack of a store that this thread runs, innermost first. Async-signal-safe.
+///
+/// # Safety
+///
+/// `context` is the address of a live store context, and no other thread runs the store.
+pub(crate) unsafe fn walk(context: usize, registers: Registers, mut visit: impl FnMut(Found)) -> Walked {
+    let context = std::ptr::with_exposed_provenance::<StoreContext>(context);
+    // SAFETY: the caller's promise; the thread itself was interrupted, and each field is a word.
+    let noted = unsafe {
+        let read = |field: *const usize| field.read_volatile();
+        (
+            read(&raw const (*context).entry_fp),
+            read(&raw const (*context).exit_pc),
+            read(&raw const (*context).exit_fp),
+            read(&raw const (*context).exit_callee),
+        )
+    };
+    let (mut entry, exit_pc, exit_fp, exit_callee) = noted;
+    if entry == 0 {
+        return Walked { doing: Doing::Idle, entry };
+    }
+    let Registers { pc, sp, fp, .. } = registers;
+    // Where the innermost guest code of this thread is, if it is just there: what comes before it on the stack; where it returns
+    // to; and the frame pointer of the frame that it returns to.
+    let here = match in_stub(pc) {
+        Some(InStub::NoFrame) => Some((None, returned_address(), fp)),
+        Some(InStub::Leaving) if registers.rdi == context.addr() => Some((None, returned_address(), entry)),
+        Some(InStub::Leaving) => None,
+        // SAFETY: GUEST-FRAMES: a guest has called the stub, which has pushed nothing.
+        Some(InStub::Exit) => {
+            Some((Some(Found::host_call(registers.rdi)), unsafe { read_guest_stack(sp) }, fp))
+        }
+        Some(InStub::BuiltinExit(builtin)) => {
+            // SAFETY: as above.
+            Some((Some(Found::host_call(builtin.exit_callee())), unsafe { read_guest_stack(sp) }, fp))
+        }
+        // The stub goes to the handler.
+        Some(InStub::Resumed) => Some((None, registers.rcx + 1, registers.rsi)),
+        None if code_table::is_code(pc) => {
+            // SAFETY: GUEST-FRAMES: the thread executes this code.
+            let (to, frame) = unsafe { caller(pc, sp, fp) };
+            Some((Some(Found::frame(pc)), to, frame))
+        }
+        None => None,
+    };
+    // SAFETY: GUEST-FRAMES: as above. A guest of another store may run in a host function of this one's.
+    let here = here.filter(|(_, to, frame)| unsafe { outermost(*to, *frame) } == entry);
+    let in_guest =
+        here.and_then(|(first, ..)| first).is_some_and(|first| matches!(first.get(), OnStack::Frame(_)));
+    let walked = Walked { doing: if in_guest { Doing::Guest } else { Doing::Host }, entry };
+    let called = |callee: usize| (callee != 0).then(|| Found::host_call(callee));
+    let (mut first, mut to, mut frame) = here.unwrap_or_else(|| (called(exit_callee), exit_pc, exit_fp));
+    loop {
+        first.into_iter().for_each(&mut visit);
+        let mut inner = 0;
+        // Where the embedder's own signal handler interrupted guest code, what was noted of the last call of the host may be
+        // overwritten by now: such a chain ends where it leaves the activation.
+        while to != returned_address() && inner < frame && frame < entry {
+            visit(Found::frame(to.wrapping_sub(1)));
+            inner = frame;
+            // SAFETY: GUEST-FRAMES: it is the frame pointer of a guest frame, or at least an address on the stack of the
+            // activation.
+            (to, frame) = unsafe { (read_guest_stack(frame + 8), read_guest_stack(frame)) };
+        }
+        // SAFETY: ACTIVATION-RECORD: `entry` is the entry stub's frame of a live activation.
+        unsafe {
+            let record = |offset| read_guest_stack(entry.wrapping_add_signed(offset));
+            first = called(record(activation::PREVIOUS_EXIT_CALLEE));
+            to = record(activation::PREVIOUS_EXIT_PC);
+            frame = record(activation::PREVIOUS_EXIT_FP);
+            entry = record(activation::PREVIOUS_ENTRY_FP);
+        }
+        if entry == 0 {
+            return walked;
+        }
+    }
+}
+
+/// The frame pointer of the entry stub of the activation that guest code belongs to which returns to this address and frame.
+///
+/// # Safety
+///
+/// The thread that calls this is the one that executes that code.
+unsafe fn outermost(mut to: usize, mut frame: usize) -> usize {
+    while to != returned_address() && frame != 0 {
+        // SAFETY: GUEST-FRAMES: it is the frame pointer of a guest frame.
+        (to, frame) = unsafe { (read_guest_stack(frame + 8), read_guest_stack(frame)) };
+    }
+    frame
+}
+
+/// Where the function returns to that this thread executes, and its caller's frame pointer.
+///
+/// # Safety
+///
+/// The registers are those of a thread that executes guest code.
+unsafe fn caller(pc: usize, sp: usize, fp: usize) -> (usize, usize) {
+    let function = code_table::function_at(pc);
+    let frame = code_table::with_text(pc, |text, base| {
+        // Of a function all is there; of other code what is executed next.
+        let end = function.as_ref().map_or(pc + REACH, |function| function.end) - base;
+        let function = function.as_ref().map(|function| function.start - base..function.end - base);
+        frame_at(&text[..end.min(text.len())], pc - base, function)
+    });
+    // SAFETY: GUEST-FRAMES, and what `frame_at` says of it.
+    unsafe {
+        match frame {
+            Some(Frame::None) => (read_guest_stack(sp), fp),
+            Some(Frame::Pushed) => (read_guest_stack(sp + 8), read_guest_stack(sp)),
+            _ => (read_guest_stack(fp + 8), read_guest_stack(fp)),
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! Samples of what threads do that run guests: a timer of each thread's CPU time has it note its own stack.
+//!
+//! In: an interval. Out: [`Samples`], whenever they are asked for. Never: stops a guest for longer than a walk, or needs
+//! anything of its code.
+//!
+//! ```text
+//! timer ─ signal ─▶ handler: walk ─▶ Ring of the thread ─ drain ─▶ Sample (frames of code that is still there)
+//! ```
+//!
+//! A ring holds addresses, which mean something while the code lies where it lay. So whoever puts a store away drains all rings
+//! first: what a sample shows was kept by a store that was running.
+
+use crate::guest_thread::{self, GuestThread};
+use crate::published::Published;
+use crate::running::{Doing, Found, walk};
+use crate::sys::{CpuTimer, Registers, monotonic_time, thread_id};
+use crate::walk::{RawFrame, RawStack};
+use crate::watched::Watched;
+use std::any::Any;
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// What a thread was doing at one moment.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// When, since the sampler was started.
+    pub time: Duration,
+    /// The CPU time that the sample stands for.
+    pub weight: Duration,
+    /// The thread, by its number in the kernel.
+    pub thread: i32,
+    /// The store whose guest it ran ([`Watched::id`]); where several are on its stack, the innermost.
+    pub store: u64,
+    /// That store's engine ([`Watched::engine`]).
+    pub engine: usize,
+    /// What it did with that guest.
+    pub doing: Doing,
+    /// The stack, with those of the other stores.
+    pub stack: RawStack,
+}
+
+/// Samples that were taken since the last time.
+#[derive(Default)]
+pub struct Samples {
+    /// By thread, in the order in which they were taken.
+    pub samples: Vec<Sample>,
+    /// What the frames belong to, which may be gone otherwise.
+    modules: HashMap<usize, Arc<dyn Any + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Samples {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Samples").field("samples", &self.samples).finish_non_exhaustive()
+    }
+}
+
+impl Samples {
+    /// The sample's frame, whose module is kept as long as this.
+    fn frame(&mut self, address: usize) -> Option<RawFrame> {
+        let frame = RawFrame::at(address)?;
+        let code = Arc::as_ptr(frame.code()).addr();
+        if let std::collections::hash_map::Entry::Vacant(vacant) = self.modules.entry(code) {
+            vacant.insert(frame.module()?);
+        }
+        Some(frame)
+    }
+}
+
+/// Samples all threads of the process that run guests, until it is dropped. There is one at a time.
+#[derive(Debug)]
+pub struct Sampler {
+    session: Arc<Session>,
+}
+
+#[derive(Debug)]
+struct Session {
+    interval: Duration,
+    began: u64,
+    lost: AtomicU64,
+    collected: Mutex<Collected>,
+}
+
+#[derive(Debug, Default)]
+struct Collected {
+    threads: Vec<Sampled>,
+    samples: Samples,
+    problem: Option<io::Error>,
+}
+
+/// A thread that is sampled, or was.
+#[derive(Debug)]
+struct Sampled {
+    thread: &'static GuestThread,
+    id: i32,
+    ring: Arc<Ring>,
+    /// Until the thread ends.
+    timer: Option<CpuTimer>,
+}
+
+/// The session that is going on. Changes while all [`guest_thread`]s are held.
+static SESSION: Mutex<Option<Arc<Session>>> = Mutex::new(None);
+/// Whether there is one.
+static IS_GOING_ON: AtomicBool = AtomicBool::new(false);
+
+/// What the handler needs, by ascending number of the thread.
+static ROWS: Published<Row> = Published::new();
+
+#[derive(Clone)]
+struct Row {
+    id: i32,
+    thread: &'static GuestThread,
+    ring: Arc<Ring>,
+    interval: u64,
+    began: u64,
+}
+
+fn session() -> Option<Arc<Session>> {
+    SESSION.lock().unwrap_or_else(|e| e.into_inner()).clone()
+}
+
+impl Sampler {
+    /// Starts: each thread that runs guests, now or later, is sampled whenever it has used `interval` more CPU time.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` where there is a sampler already; where the process may have no more timers.
+    pub fn start(interval: Duration) -> io::Result<Self> {
+        let session = Arc::new(Session {
+            interval: interval.max(Duration::from_micros(1)),
+            began: monotonic_time(),
+            lost: AtomicU64::new(0),
+            collected: Mutex::default(),
+        });
+        let all = guest_thread::all();
+        {
+            let mut current = SESSION.lock().unwrap_or_else(|e| e.into_inner());
+            if current.is_some() {
+                let why = "another profile of this process is being recorded";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+            }
+            *current = Some(session.clone());
+        }
+        IS_GOING_ON.store(true, SeqCst);
+        let sampler = Self { session };
+        all.running.iter().for_each(|thread| sampler.session.begin(thread));
+        let problem = sampler.session.collected().problem.take();
+        // Dropping the sampler takes the lock.
+        drop(all);
+        problem.map_or(Ok(sampler), Err)
+    }
+
+    /// What was sampled since the last time.
+    pub fn take(&self) -> Samples {
+        let mut collected = self.session.collected();
+        self.session.drain(&mut collected);
+        collected.threads.retain(|sampled| sampled.timer.is_some());
+        std::mem::take(&mut collected.samples)
+    }
+
+    /// How many samples there was no room for, as nobody took those before them.
+    pub fn lost(&self) -> u64 {
+        self.session.lost.load(Relaxed)
+    }
+
+    /// How long it has been running.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_nanos(monotonic_time().saturating_sub(self.session.began))
+    }
+
+    /// Why a thread that came later is not sampled, if there is one.
+    pub fn problem(&self) -> Option<io::Error> {
+        self.session.collected().problem.take()
+    }
+
+    /// Stops. What was sampled since the last time.
+    pub fn finish(self) -> Samples {
+        self.stop();
+        self.take()
+    }
+
+    fn stop(&self) {
+        let _all = guest_thread::all();
+        let current =
+            SESSION.lock().unwrap_or_else(|e| e.into_inner()).take_if(|s| Arc::ptr_eq(s, &self.session));
+        if current.is_none() {
+            return;
+        }
+        let mut collected = self.session.collected();
+        collected.threads.iter_mut().for_each(|sampled| sampled.timer = None);
+        ROWS.change(|rows| rows.clear());
+        self.session.drain(&mut collected);
+        IS_GOING_ON.store(false, SeqCst);
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A thread begins to run guests. The caller holds all of them, as in the other functions about threads here.
+pub(crate) fn thread_begins(thread: &'static GuestThread) {
+    if let Some(session) = session() {
+        session.begin(thread);
+    }
+}
+
+/// A thread will run no guest any more.
+pub(crate) fn thread_ends(thread: &'static GuestThread) {
+    if let Some(session) = session() {
+        let mut collected = session.collected();
+        collected.threads.iter_mut().filter(|s| std::ptr::eq(s.thread, thread)).for_each(|s| s.timer = None);
+        ROWS.change(|rows| rows.retain(|row| !std::ptr::eq(row.thread, thread)));
+    }
+}
+
+/// A store is about to be put away, with what keeps its code.
+pub(crate) fn store_ends() {
+    if IS_GOING_ON.load(SeqCst)
+        && let Some(session) = session()
+    {
+        session.drain(&mut session.collected());
+    }
+}
+
+impl Session {
+    fn collected(&self) -> MutexGuard<'_, Collected> {
+        self.collected.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn begin(&self, thread: &'static GuestThread) {
+        let ring = Arc::new(Ring::new());
+        let id = thread.id();
+        let (interval, began) = (self.interval.as_nanos() as u64, self.began);
+        let row = Row { id, thread, ring: ring.clone(), interval, began };
+        let mut collected = self.collected();
+        ROWS.change(|rows| rows.insert(rows.partition_point(|row| row.id < id), row));
+        match CpuTimer::new(id, self.interval) {
+            Ok(timer) => collected.threads.push(Sampled { thread, id, ring, timer: Some(timer) }),
+            Err(error) => collected.problem = Some(error),
+        }
+    }
+
+    /// Makes samples of what is in the rings.
+    fn drain(&self, collected: &mut Collected) {
+        let Collected { threads, samples, .. } = collected;
+        for sampled in threads {
+            while let Some(noted) = sampled.ring.pop() {
+                // SAFETY: no store ends before what is in the rings was drained.
+                let stack = unsafe {
+                    RawStack::of(noted.found.iter().copied(), noted.omitted, |address| samples.frame(address))
+                };
+                samples.samples.push(Sample {
+                    time: Duration::from_nanos(noted.time),
+                    weight: Duration::from_nanos(noted.weight),
+                    thread: sampled.id,
+                    store: noted.store,
+                    engine: noted.engine,
+                    doing: if noted.in_guest { Doing::Guest } else { Doing::Host },
+                    stack,
+                });
+            }
+            self.lost.fetch_add(sampled.ring.lost.swap(0, Relaxed), Relaxed);
+        }
+    }
+}
+
+/// Takes a sample of the current thread, if it is sampled, in the handler of its timer's signal. `missed`: how often the
+/// timer would have fired in the meantime. Async-signal-safe.
+pub(crate) fn sample(registers: Registers, missed: u64) {
+    let id = thread_id();
+    ROWS.read(|rows| {
+        if let Ok(i) = rows.binary_search_by_key(&id, |row| row.id) {
+            rows[i].sample(registers, missed);
+        }
+    });
+}
+
+impl Row {
+    fn sample(&self, registers: Registers, missed: u64) {
+        let mut note = self.ring.begin();
+        let mut innermost = None;
+        let mut at = self.thread.current();
+        while at != 0 {
+            // SAFETY: the thread runs this store, or is just entering or leaving it, under a borrow of it; so are those in whose
+            // host functions it does so.
+            let watched = unsafe { &*std::ptr::with_exposed_provenance::<Watched>(at) };
+            // SAFETY: as above.
+            let found = unsafe { walk(watched.context(), registers, |found| note.push(found)) };
+            if innermost.is_none() && found.doing != Doing::Idle {
+                innermost = Some((watched, found.doing));
+            }
+            at = watched.outer();
+        }
+        // A thread that runs no guest is none of a guest's profile.
+        let Some((watched, doing)) = innermost else { return };
+        note.finish([
+            monotonic_time().saturating_sub(self.began),
+            self.interval.saturating_mul(missed + 1),
+            watched.id(),
+            watched.engine() as u64,
+            u64::from(doing == Doing::Guest),
+        ]);
+    }
+}
+
+/// Words of a thread's ring: room for some ten thousand samples. Pages that are not used take no memory.
+const WORDS: usize = 1 << 19;
+/// Frames of a sample that are kept: the innermost.
+const FRAMES: usize = 1024;
+/// Words of a sample before its frames: how many frames are kept and how many were omitted, and what [`Row::sample`] notes.
+const HEADER: usize = 2 + NOTED;
+const NOTED: usize = 5;
+
+/// Samples on their way from a thread's signal handler to whoever drains.
+#[derive(Debug)]
+struct Ring {
+    words: Box<[AtomicU64]>,
+    /// Words written and words read since the beginning. The handler alone moves the one, who drains the other.
+    written: AtomicUsize,
+    read: AtomicUsize,
+    lost: AtomicU64,
+}
+
+/// A sample as it lies in a ring.
+struct Noted {
+    time: u64,
+    weight: u64,
+    store: u64,
+    engine: usize,
+    in_guest: bool,
+    found: Vec<Found>,
+    omitted: usize,
+}
+
+/// A sample that is being written.
+struct Note<'a> {
+    ring: &'a Ring,
+    start: usize,
+    room: usize,
+    kept: usize,
+    omitted: usize,
+}
+
+impl Ring {
+    fn new() -> Self {
+        let words = Box::into_raw(vec![0_u64; WORDS].into_boxed_slice()) as *mut [AtomicU64];
+        // SAFETY: it was a box of as many numbers of the same layout, and is owned by nobody else. (Made one by one, all pages
+        // would be touched.)
+        let words = unsafe { Box::from_raw(words) };
+        Self { words, written: AtomicUsize::new(0), read: AtomicUsize::new(0), lost: AtomicU64::new(0) }
+    }
+
+    fn word(&self, at: usize) -> &AtomicU64 {
+        &self.words[at % WORDS]
+    }
+
+    fn begin(&self) -> Note<'_> {
+        let start = self.written.load(Relaxed);
+        let room = WORDS - (start - self.read.load(Acquire));
+        Note { ring: self, start, room, kept: 0, omitted: 0 }
+    }
+
+    fn pop(&self) -> Option<Noted> {
+        let start = self.read.load(Relaxed);
+        if start == self.written.load(Acquire) {
+            return None;
+        }
+        let word = |i: usize| self.word(start + i).load(Relaxed);
+        let kept = word(0) as usize;
+        let noted = Noted {
+            omitted: word(1) as usize,
+            time: word(2),
+            weight: word(3),
+            store: word(4),
+            engine: word(5) as usize,
+            in_guest: word(6) != 0,
+            found: (0..kept).map(|i| Found(word(HEADER + i))).collect(),
+        };
+        self.read.store(start + HEADER + kept, Release);
+        Some(noted)
+    }
+}
+
+impl Note<'_> {
+    fn push(&mut self, found: Found) {
+        if self.kept == FRAMES || HEADER + self.kept >= self.room {
+            self.omitted += 1;
+            return;
+        }
+        self.ring.word(self.start + HEADER + self.kept).store(found.0, Relaxed);
+        self.kept += 1;
+    }
+
+    fn finish(self, noted: [u64; NOTED]) {
+        let is_full = HEADER + self.kept >= self.room;
+        if is_full {
+            self.ring.lost.fetch_add(1, Relaxed);
+            return;
+        }
+        let header = [self.kept as u64, self.omitted as u64].into_iter().chain(noted);
+        for (i, value) in header.enumerate() {
+            self.ring.word(self.start + i).store(value, Relaxed);
+        }
+        self.ring.written.store(self.start + HEADER + self.kept, Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_gives_back_what_was_put_in_and_counts_what_it_had_no_room_for() {
+        let ring = Ring::new();
+        let mut put = 0;
+        let mut taken = 0;
+        for round in 0..WORDS / 10 {
+            let mut note = ring.begin();
+            let frames = round % 90;
+            (0..frames).for_each(|i| note.push(Found((round + i) as u64)));
+            note.finish([round as u64, 1, 2, 3, 1]);
+            put += 1;
+            if round % 2 == 0 {
+                let noted = ring.pop().unwrap();
+                let frames = (0..noted.found.len()).map(|i| Found(noted.time + i as u64));
+                assert_eq!(noted.found, frames.collect::<Vec<_>>());
+                assert_eq!((noted.found.len(), noted.omitted), (noted.time as usize % 90, 0));
+                taken += 1;
+            }
+        }
+        while ring.pop().is_some() {
+            taken += 1;
+        }
+        assert!(ring.lost.load(Relaxed) > 0);
+        assert_eq!(put, taken + ring.lost.load(Relaxed));
+    }
+
+    #[test]
+    fn of_a_deep_stack_the_innermost_frames_are_kept() {
+        let ring = Ring::new();
+        let mut note = ring.begin();
+        (0..FRAMES + 5).for_each(|i| note.push(Found(i as u64)));
+        note.finish([0; NOTED]);
+        let noted = ring.pop().unwrap();
+        assert_eq!(
+            (noted.found.len(), noted.found[FRAMES - 1].0, noted.omitted),
+            (FRAMES, FRAMES as u64 - 1, 5)
+        );
+    }
+
+    #[test]
+    fn there_is_one_sampler_at_a_time() {
+        let first = Sampler::start(Duration::from_millis(1)).unwrap();
+        assert_eq!(Sampler::start(Duration::from_millis(1)).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        assert!(first.finish().samples.is_empty());
+        drop(Sampler::start(Duration::from_millis(1)).unwrap());
+    }
+}
