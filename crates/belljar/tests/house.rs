@@ -19,9 +19,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cache", &[]),
     ("vm", &["core", "abi", "module"]),
     ("watch", &["core", "abi", "module", "vm"]),
-    ("belljar", &["core", "abi", "module", "compile", "optimize", "vm", "watch", "cache"]),
+    ("profile", &[]),
+    ("belljar", &["core", "abi", "module", "compile", "optimize", "vm", "watch", "cache", "profile"]),
     ("wasi", &["belljar"]),
-    ("cli", &["belljar", "wasi", "cache", "module", "core", "abi"]),
+    ("cli", &["belljar", "wasi", "cache", "module", "core", "abi", "profile"]),
 ];
 
 /// The workspace's crates named in a manifest's `[dependencies]`.

@@ -1,0 +1,19 @@
+//! How much a profile keeps. A guest could go on making names, frames and stacks for ever.
+//!
+//! What a builder leaves out by these, a profile from another process may not have either.
+
+/// Bytes of a name, its escapes included: C++ and Rust make long names, and nobody reads further.
+pub(crate) const NAME_BYTES: usize = 1000;
+
+/// Frames of a stack. Each line of a collapsed profile, and the height of a flame graph, grow with it; what is deeper is
+/// recursion, and its inner frames are the ones that tell.
+pub(crate) const STACK_FRAMES: usize = 1 << 12;
+
+/// Nodes of the tree of stacks, some 130 MB of them.
+pub(crate) const NODES: usize = 1 << 22;
+
+/// Different frames, some 100 MB of them: a frame is a line of a program, of which large ones have a tenth of this.
+pub(crate) const FRAMES: usize = 1 << 20;
+
+/// Threads. Most formats repeat something for each.
+pub(crate) const THREADS: usize = 1 << 16;

@@ -1,0 +1,325 @@
+//! pprof's format: messages of `profile.proto`, compressed.
+//!
+//! Source: <https://github.com/google/pprof/blob/main/proto/profile.proto>, which also says that a profile in a file is
+//! compressed with gzip. Samples with the same stack are one; a location is a function with all that is inlined there; a
+//! mapping is a module. Host and runtime have mappings of their own, named as the kernel names its own: in brackets.
+
+use crate::Profile;
+use crate::frame::{FrameKind, ProfileFrame};
+use crate::profile::Tally;
+use crate::sample_log::nanoseconds;
+use crate::stacks::FrameId;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use indexmap::{IndexMap, IndexSet};
+use prost::Message;
+use std::io::{self, Write};
+use std::time::UNIX_EPOCH;
+
+/// The messages, with the fields that are written.
+mod message {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Profile {
+        #[prost(message, repeated, tag = "1")]
+        pub(super) sample_type: Vec<ValueType>,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) sample: Vec<Sample>,
+        #[prost(message, repeated, tag = "3")]
+        pub(super) mapping: Vec<Mapping>,
+        #[prost(message, repeated, tag = "4")]
+        pub(super) location: Vec<Location>,
+        #[prost(message, repeated, tag = "5")]
+        pub(super) function: Vec<Function>,
+        #[prost(string, repeated, tag = "6")]
+        pub(super) string_table: Vec<String>,
+        #[prost(int64, tag = "9")]
+        pub(super) time_nanos: i64,
+        #[prost(int64, tag = "10")]
+        pub(super) duration_nanos: i64,
+        #[prost(message, optional, tag = "11")]
+        pub(super) period_type: Option<ValueType>,
+        #[prost(int64, tag = "12")]
+        pub(super) period: i64,
+        #[prost(int64, repeated, tag = "13")]
+        pub(super) comment: Vec<i64>,
+        #[prost(int64, tag = "14")]
+        pub(super) default_sample_type: i64,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct ValueType {
+        #[prost(int64, tag = "1")]
+        pub(super) r#type: i64,
+        #[prost(int64, tag = "2")]
+        pub(super) unit: i64,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Sample {
+        #[prost(uint64, repeated, tag = "1")]
+        pub(super) location_id: Vec<u64>,
+        #[prost(int64, repeated, tag = "2")]
+        pub(super) value: Vec<i64>,
+        #[prost(message, repeated, tag = "3")]
+        pub(super) label: Vec<Label>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Label {
+        #[prost(int64, tag = "1")]
+        pub(super) key: i64,
+        #[prost(int64, tag = "2")]
+        pub(super) str: i64,
+        #[prost(int64, tag = "3")]
+        pub(super) num: i64,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Mapping {
+        #[prost(uint64, tag = "1")]
+        pub(super) id: u64,
+        #[prost(int64, tag = "5")]
+        pub(super) filename: i64,
+        #[prost(bool, tag = "7")]
+        pub(super) has_functions: bool,
+        #[prost(bool, tag = "8")]
+        pub(super) has_filenames: bool,
+        #[prost(bool, tag = "9")]
+        pub(super) has_line_numbers: bool,
+        #[prost(bool, tag = "10")]
+        pub(super) has_inline_frames: bool,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Location {
+        #[prost(uint64, tag = "1")]
+        pub(super) id: u64,
+        #[prost(uint64, tag = "2")]
+        pub(super) mapping_id: u64,
+        #[prost(message, repeated, tag = "4")]
+        pub(super) line: Vec<Line>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Line {
+        #[prost(uint64, tag = "1")]
+        pub(super) function_id: u64,
+        #[prost(int64, tag = "2")]
+        pub(super) line: i64,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Function {
+        #[prost(uint64, tag = "1")]
+        pub(super) id: u64,
+        #[prost(int64, tag = "2")]
+        pub(super) name: i64,
+        #[prost(int64, tag = "3")]
+        pub(super) system_name: i64,
+        #[prost(int64, tag = "4")]
+        pub(super) filename: i64,
+    }
+}
+
+/// Writes a profile for pprof.
+pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let mut gzip = GzEncoder::new(out, Compression::default());
+    gzip.write_all(&encode(profile).encode_to_vec())?;
+    gzip.finish()?;
+    Ok(())
+}
+
+fn encode(profile: &Profile) -> message::Profile {
+    let mut tables = Tables::new(profile);
+    let count = tables.value_type("samples", "count");
+    let cpu = tables.value_type("cpu", "nanoseconds");
+    let sample = profile.tallies().into_iter().map(|((thread, stack), tally)| {
+        let frames: Vec<FrameId> = profile.stacks.walk(stack).collect();
+        tables.sample(thread as usize, &frames, tally)
+    });
+    let sample = sample.collect();
+    let end = profile.samples.iter().map(|entry| entry.time).max().unwrap_or_default();
+    let since_epoch = profile.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let comment = vec![tables.string(&profile.title)];
+    message::Profile {
+        sample_type: vec![count, cpu],
+        sample,
+        mapping: tables.mappings.into_values().collect(),
+        location: tables.locations.into_values().collect(),
+        function: tables.functions.into_values().collect(),
+        time_nanos: signed(nanoseconds(since_epoch)),
+        duration_nanos: signed(end),
+        period_type: Some(cpu),
+        period: signed(nanoseconds(profile.interval)),
+        comment,
+        default_sample_type: cpu.r#type,
+        string_table: tables.strings.into_iter().collect(),
+    }
+}
+
+/// What messages refer to by number. Ids count from 1, strings from 0, which is the empty one.
+struct Tables<'a> {
+    profile: &'a Profile,
+    strings: IndexSet<String>,
+    functions: IndexMap<(FrameKind, i64, i64, i64), message::Function>,
+    locations: IndexMap<Vec<FrameId>, message::Location>,
+    mappings: IndexMap<i64, message::Mapping>,
+}
+
+impl<'a> Tables<'a> {
+    fn new(profile: &'a Profile) -> Self {
+        let strings = IndexSet::from([String::new()]);
+        let (functions, locations, mappings) = Default::default();
+        Self { profile, strings, functions, locations, mappings }
+    }
+
+    fn string(&mut self, s: &str) -> i64 {
+        let known = self.strings.get_index_of(s);
+        known.unwrap_or_else(|| self.strings.insert_full(s.into()).0) as i64
+    }
+
+    fn value_type(&mut self, r#type: &str, unit: &str) -> message::ValueType {
+        message::ValueType { r#type: self.string(r#type), unit: self.string(unit) }
+    }
+
+    fn sample(&mut self, thread: usize, frames: &[FrameId], tally: Tally) -> message::Sample {
+        let profile = self.profile;
+        let is_inlined = |id: FrameId| profile.stacks.frame_at(id).is_inlined();
+        let location_id =
+            frames.split_inclusive(|&id| !is_inlined(id)).map(|group| self.location(group)).collect();
+        let thread = &profile.threads[thread];
+        let name = message::Label { key: self.string("thread"), str: self.string(thread.name()), num: 0 };
+        let id = message::Label { key: self.string("thread_id"), str: 0, num: thread.id() as i64 };
+        let value = vec![signed(tally.samples), signed(tally.weight)];
+        message::Sample { location_id, value, label: vec![name, id] }
+    }
+
+    /// The location of inlined frames and the one that they were inlined into.
+    fn location(&mut self, group: &[FrameId]) -> u64 {
+        if let Some(known) = self.locations.get(group) {
+            return known.id;
+        }
+        let profile = self.profile;
+        let frames: Vec<&ProfileFrame> = group.iter().map(|&id| profile.stacks.frame_at(id)).collect();
+        let mapping_id = self.mapping(frames[frames.len() - 1]);
+        let line = frames.iter().map(|frame| self.line(frame)).collect();
+        let id = self.locations.len() as u64 + 1;
+        self.locations.insert(group.into(), message::Location { id, mapping_id, line });
+        id
+    }
+
+    fn line(&mut self, frame: &ProfileFrame) -> message::Line {
+        let name = self.string(frame.function());
+        let module = self.string(frame.module().unwrap_or_default());
+        let filename = self.string(frame.file().unwrap_or_default());
+        let id = self.functions.len() as u64 + 1;
+        let function = message::Function { id, name, system_name: name, filename };
+        let function_id = self.functions.entry((frame.kind(), name, module, filename)).or_insert(function).id;
+        message::Line { function_id, line: frame.line().unwrap_or_default().into() }
+    }
+
+    /// Says that names and lines are known, so that nobody looks for the file.
+    fn mapping(&mut self, frame: &ProfileFrame) -> u64 {
+        let filename = match (frame.kind(), frame.module()) {
+            (FrameKind::Guest, Some(module)) => self.string(module),
+            (kind, _) => self.string(&format!("[{}]", kind.name())),
+        };
+        let id = self.mappings.len() as u64 + 1;
+        let mapping = message::Mapping {
+            id,
+            filename,
+            has_functions: true,
+            has_filenames: true,
+            has_line_numbers: true,
+            has_inline_frames: true,
+        };
+        self.mappings.entry(filename).or_insert(mapping).id
+    }
+}
+
+/// The format's numbers are signed.
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_profiles::{hostile, tool, written};
+    use crate::{ProfileBuilder, ProfileFormat};
+    use std::io::Read;
+    use std::time::Duration;
+
+    fn decoded(profile: &Profile) -> message::Profile {
+        let file = written(profile, ProfileFormat::Pprof);
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(&file[..]).read_to_end(&mut bytes).unwrap();
+        let decoded = message::Profile::decode(&bytes[..]).unwrap();
+        check(&decoded);
+        decoded
+    }
+
+    /// What pprof itself checks when it opens a profile: all references lead somewhere.
+    fn check(p: &message::Profile) {
+        assert_eq!(p.string_table[0], "");
+        let ids = |ids: Vec<u64>| assert!(ids.iter().enumerate().all(|(i, &id)| id == i as u64 + 1));
+        ids(p.mapping.iter().map(|m| m.id).collect());
+        ids(p.location.iter().map(|l| l.id).collect());
+        ids(p.function.iter().map(|f| f.id).collect());
+        let known = |id: u64, n: usize| assert!((1..=n as u64).contains(&id));
+        for sample in &p.sample {
+            assert_eq!(sample.value.len(), p.sample_type.len());
+            sample.location_id.iter().for_each(|&id| known(id, p.location.len()));
+        }
+        for location in &p.location {
+            known(location.mapping_id, p.mapping.len());
+            location.line.iter().for_each(|l| known(l.function_id, p.function.len()));
+        }
+    }
+
+    /// Functions and lines of a sample, innermost first, `+` behind those that were inlined.
+    fn stack(p: &message::Profile, sample: &message::Sample) -> Vec<String> {
+        let text = |i: i64| &p.string_table[i as usize];
+        let mut out = Vec::new();
+        for id in &sample.location_id {
+            let lines = &p.location[*id as usize - 1].line;
+            for (i, line) in lines.iter().enumerate() {
+                let function = &p.function[line.function_id as usize - 1];
+                let inlined = if i + 1 < lines.len() { "+" } else { "" };
+                out.push(format!("{}:{}{inlined}", text(function.name), line.line));
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn it_can_be_read_back() {
+        let p = decoded(&tool());
+        let text = |i: i64| &*p.string_table[i as usize];
+        let types: Vec<_> = p.sample_type.iter().map(|t| (text(t.r#type), text(t.unit))).collect();
+        assert_eq!(types, [("samples", "count"), ("cpu", "nanoseconds")]);
+        assert_eq!((text(p.default_sample_type), p.period), ("cpu", 1_000_000));
+        assert_eq!((p.time_nanos, p.duration_nanos), (1_500_000_000, 4_000_000));
+        assert_eq!(p.sample.iter().map(|s| s.value[1]).sum::<i64>(), 6_000_000);
+        let mappings: Vec<_> = p.mapping.iter().map(|m| text(m.filename)).collect();
+        assert_eq!(mappings, ["tool.wasm", "[runtime]", "[host]"]);
+
+        let swap = &p.sample[1];
+        assert_eq!(stack(&p, swap), ["swap:3+", "sort:20", "_start:0"]);
+        assert_eq!((swap.location_id.len(), &*swap.value), (2, &[2, 2_000_000][..]));
+        assert_eq!(stack(&p, &p.sample[2]), ["garbage collection:0", "sort:25", "sort:20", "_start:0"]);
+        let [name, id] = swap.label[..] else { panic!() };
+        assert_eq!((text(name.key), text(name.str)), ("thread", "main"));
+        assert_eq!((text(id.key), id.num), ("thread_id", 41));
+        let sort: Vec<_> = p.function.iter().filter(|f| text(f.name) == "sort").collect();
+        assert_eq!(sort.iter().map(|f| text(f.filename)).collect::<Vec<_>>(), ["src/sort.rs"]);
+    }
+
+    #[test]
+    fn hostile_names_and_nothing_can_be_read_back() {
+        let p = decoded(&hostile());
+        assert_eq!(p.sample[0].location_id.len(), hostile().samples().next().unwrap().stack().count());
+        assert!(p.sample[0].value.iter().all(|&v| v > 0));
+        assert!(decoded(&ProfileBuilder::new("", Duration::ZERO).finish()).sample.is_empty());
+    }
+}

@@ -1,0 +1,190 @@
+//! Frames and stacks, each kept once.
+//!
+//! Stacks are a tree: a node is a frame and the node of its caller, so that stacks with the same outer frames share
+//! them, and a stack is one number. A node is entered after its caller, so callers have the lower numbers.
+
+use crate::frame::ProfileFrame;
+use crate::limits::{FRAMES, NODES};
+use indexmap::IndexSet;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// A frame that a [`crate::ProfileBuilder`] has entered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FrameId(pub(crate) u32);
+
+/// A stack: its innermost node. `EMPTY` is the stack without frames.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct StackId(pub(crate) u32);
+
+impl StackId {
+    pub(crate) const EMPTY: Self = Self(u32::MAX);
+
+    pub(crate) fn index(self) -> Option<usize> {
+        (self != Self::EMPTY).then_some(self.0 as usize)
+    }
+
+    /// Counts from 1; 0 is the empty stack. Small, where it is kept and sent.
+    pub(crate) fn number(self) -> u32 {
+        self.0.wrapping_add(1)
+    }
+
+    pub(crate) fn of_number(number: u32) -> Self {
+        Self(number.wrapping_sub(1))
+    }
+}
+
+/// A frame of a stack, and the stack of its caller.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Node {
+    pub(crate) caller: StackId,
+    pub(crate) frame: FrameId,
+}
+
+/// What a stack becomes that is new when there is room for no more.
+const NOT_KEPT: &str = "stacks that were not kept";
+
+/// What a frame becomes that is new when there is room for no more.
+const OTHER_FRAMES: &str = "functions that were not kept";
+
+/// Frames beyond the limit, which say what is missing.
+pub(crate) const OWN_FRAMES: usize = 3;
+
+/// Nodes beyond the limit: the stack for those that were not kept.
+pub(crate) const OWN_NODES: usize = 1;
+
+/// All frames and stacks of a profile.
+#[derive(Clone, Debug)]
+pub(crate) struct Stacks {
+    frames: IndexSet<ProfileFrame>,
+    nodes: IndexSet<Node>,
+    names: HashSet<Arc<str>>,
+    nodes_kept: usize,
+    frames_kept: usize,
+}
+
+impl Default for Stacks {
+    fn default() -> Self {
+        Self {
+            frames: IndexSet::new(),
+            nodes: IndexSet::new(),
+            names: HashSet::new(),
+            nodes_kept: NODES,
+            frames_kept: FRAMES,
+        }
+    }
+}
+
+impl Stacks {
+    /// Enters a frame.
+    pub(crate) fn frame(&mut self, frame: ProfileFrame) -> FrameId {
+        match self.frames.get_index_of(&frame) {
+            Some(known) => FrameId(known as u32),
+            None if self.frames.len() < self.frames_kept => self.enter_frame(frame),
+            None => self.own_frame(OTHER_FRAMES),
+        }
+    }
+
+    /// Enters a frame that says what is missing; for these there is room beyond the limit.
+    pub(crate) fn own_frame(&mut self, what: &str) -> FrameId {
+        self.enter_frame(ProfileFrame::runtime(what))
+    }
+
+    /// Enters a frame whether there is room or not.
+    pub(crate) fn enter_frame(&mut self, mut frame: ProfileFrame) -> FrameId {
+        frame.share_names(&mut self.names);
+        FrameId(self.frames.insert_full(frame).0 as u32)
+    }
+
+    /// Enters a stack, given innermost frame first.
+    pub(crate) fn stack(&mut self, frames: &[FrameId]) -> StackId {
+        let mut stack = StackId::EMPTY;
+        for &frame in frames.iter().rev() {
+            let node = Node { caller: stack, frame };
+            stack = match self.nodes.get_index_of(&node) {
+                Some(known) => StackId(known as u32),
+                None if self.nodes.len() < self.nodes_kept => self.enter(node),
+                None => {
+                    let frame = self.own_frame(NOT_KEPT);
+                    return self.enter(Node { caller: StackId::EMPTY, frame });
+                }
+            };
+        }
+        stack
+    }
+
+    /// Enters a node whether there is room or not.
+    pub(crate) fn enter(&mut self, node: Node) -> StackId {
+        StackId(self.nodes.insert_full(node).0 as u32)
+    }
+
+    /// All frames, by id.
+    pub(crate) fn frames(&self) -> impl ExactSizeIterator<Item = &ProfileFrame> {
+        self.frames.iter()
+    }
+
+    pub(crate) fn frame_at(&self, id: FrameId) -> &ProfileFrame {
+        &self.frames[id.0 as usize]
+    }
+
+    /// How many nodes there are; every [`StackId`] but the empty one is below.
+    pub(crate) fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn node(&self, index: usize) -> Node {
+        self.nodes[index]
+    }
+
+    /// The frames of a stack, innermost first.
+    pub(crate) fn walk(&self, stack: StackId) -> impl Iterator<Item = FrameId> {
+        let first = stack.index().map(|i| self.nodes[i]);
+        std::iter::successors(first, |node| node.caller.index().map(|i| self.nodes[i])).map(|node| node.frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_frames_and_outer_frames_are_kept_once() {
+        let mut stacks = Stacks::default();
+        let main = stacks.frame(ProfileFrame::guest("main").in_module("m"));
+        let work = stacks.frame(ProfileFrame::guest("work").in_module("m").at("main", Some(3)));
+        assert_eq!(main, stacks.frame(ProfileFrame::guest("main").in_module("m")));
+        assert_ne!(main, stacks.frame(ProfileFrame::guest("main").in_module("n")));
+        assert_eq!(stacks.names.len(), 4);
+
+        let inner = stacks.stack(&[work, main]);
+        let deeper = stacks.stack(&[work, work, main]);
+        assert_eq!(stacks.stack(&[work, main]), inner);
+        assert_eq!(stacks.node_count(), 3);
+        assert_eq!(stacks.walk(deeper).collect::<Vec<_>>(), [work, work, main]);
+        assert_eq!(stacks.walk(stacks.node(deeper.0 as usize).caller).collect::<Vec<_>>(), [work, main]);
+        assert_eq!(stacks.stack(&[]), StackId::EMPTY);
+        assert_eq!(stacks.walk(StackId::EMPTY).count(), 0);
+    }
+
+    #[test]
+    fn there_is_an_end_to_new_stacks() {
+        let mut stacks = Stacks { nodes_kept: 3, ..Stacks::default() };
+        let [a, b] = ["a", "b"].map(|name| stacks.frame(ProfileFrame::guest(name)));
+        let known = stacks.stack(&[a, b, a]);
+        let first = stacks.stack(&[b, b, a]);
+        assert_eq!(first, stacks.stack(&[a, a, a, a]));
+        assert_eq!(stacks.stack(&[a, b, a]), known);
+        assert_eq!(stacks.node_count(), 4);
+        let names: Vec<_> = stacks.walk(first).map(|id| stacks.frame_at(id).function()).collect();
+        assert_eq!(names, [NOT_KEPT]);
+    }
+
+    #[test]
+    fn there_is_an_end_to_new_frames() {
+        let mut stacks = Stacks { frames_kept: 2, ..Stacks::default() };
+        let [a, _, c, d] = ["a", "b", "c", "d"].map(|name| stacks.frame(ProfileFrame::guest(name)));
+        assert_eq!((c, stacks.frame_at(c).function()), (d, OTHER_FRAMES));
+        assert_eq!(stacks.frame(ProfileFrame::guest("a")), a);
+        assert_eq!(stacks.frames().len(), 3);
+    }
+}
