@@ -1,9 +1,9 @@
 //! Looking at a running guest from another thread.
 
-use crate::{Result, WasmBacktrace};
+use crate::{Instance, Result, WasmBacktrace};
 use anyhow::Context;
-use belljar_core::WasmPc;
-use belljar_vm::{Doing, Sighting, Watched};
+use belljar_abi::Builtin;
+use belljar_vm::{Doing, HostCallee, Sighting, Watched};
 use belljar_watch::{FrameInfo, PrintedName};
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Inspector {
 
 impl fmt::Debug for Inspector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inspector").finish_non_exhaustive()
+        f.debug_struct("Inspector").field("store_id", &self.store_id()).finish_non_exhaustive()
     }
 }
 
@@ -37,51 +37,223 @@ pub enum GuestState {
     InHost,
 }
 
+/// A call of the host by a guest that is on a stack.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StackHostCall {
+    by: usize,
+    callee: HostCallee,
+}
+
+impl StackHostCall {
+    /// The frame that called, by its place in [`Stack::backtrace`]. The frames before it are of guests that ran in this call.
+    pub fn by(&self) -> usize {
+        self.by
+    }
+
+    /// Module and name by which the function of the embedder's is imported: those that a [`crate::Linker`] was given, or that
+    /// the calling instruction names. `None` where neither is known, and where it is no function of the embedder's.
+    pub fn function(&self) -> Option<(&str, &str)> {
+        match &self.callee {
+            HostCallee::Function(Some(name)) => Some((&name.module, &name.name)),
+            _ => None,
+        }
+    }
+
+    /// What the runtime does for the guest, if it is no function of the embedder's: mostly an instruction's name.
+    pub fn runtime_work(&self) -> Option<&'static str> {
+        match self.callee {
+            HostCallee::Builtin(builtin) => Some(runtime_work(builtin)),
+            HostCallee::Function(_) => None,
+        }
+    }
+}
+
+/// `the host function wasi_snapshot_preview1::fd_read`, `a host function`, `the runtime (memory.fill)`.
+impl fmt::Display for StackHostCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.function(), self.runtime_work()) {
+            (_, Some(work)) => write!(f, "the runtime ({work})"),
+            (Some((module, name)), _) => {
+                write!(f, "the host function {}::{}", PrintedName(module), PrintedName(name))
+            }
+            _ => f.write_str("a host function"),
+        }
+    }
+}
+
+/// What the runtime does for a guest, in a few words: the instruction, where it is one's.
+pub(crate) fn runtime_work(builtin: Builtin) -> &'static str {
+    match builtin {
+        Builtin::MemoryGrow => "memory.grow",
+        Builtin::MemoryCopy => "memory.copy",
+        Builtin::MemoryFill => "memory.fill",
+        Builtin::MemoryInit => "memory.init",
+        Builtin::MemoryWait32 => "memory.atomic.wait32",
+        Builtin::MemoryWait64 => "memory.atomic.wait64",
+        Builtin::MemoryNotify => "memory.atomic.notify",
+        Builtin::DataDrop => "data.drop",
+        Builtin::TableGrow => "table.grow",
+        Builtin::TableFill => "table.fill",
+        Builtin::TableCopy => "table.copy",
+        Builtin::TableInit => "table.init",
+        Builtin::ElemDrop => "elem.drop",
+        Builtin::GcAlloc => "allocation, garbage collection",
+        Builtin::GcAllocArray => "array.new",
+        Builtin::ArrayNewData => "array.new_data",
+        Builtin::ArrayNewElem => "array.new_elem",
+        Builtin::ArrayInitData => "array.init_data",
+        Builtin::ArrayInitElem => "array.init_elem",
+        Builtin::ArrayCopy => "array.copy",
+        Builtin::ThrowRef => "throw",
+        Builtin::OutOfFuel => "fuel",
+        Builtin::NewEpoch => "epoch deadline",
+    }
+}
+
 /// The stack of a guest at one moment.
 #[derive(Clone, Debug)]
 pub struct Stack {
+    store: u64,
+    label: Option<Arc<str>>,
     state: GuestState,
-    host_function: Option<(String, String)>,
+    thread: Option<u32>,
+    in_host_for: Option<Duration>,
+    host_calls: Vec<StackHostCall>,
+    instances: Vec<Option<Instance>>,
     backtrace: WasmBacktrace,
 }
 
 impl Stack {
+    fn new(watched: &Watched, sighting: &Sighting) -> Self {
+        let mut frames: Vec<FrameInfo> = Vec::new();
+        let mut host_calls = Vec::new();
+        let mut omitted = sighting.stack.omitted();
+        let mut calls = sighting.stack.host_calls().iter().peekable();
+        for (i, frame) in sighting.stack.frames().iter().enumerate() {
+            let functions = FrameInfo::of_frame(frame).unwrap_or_default();
+            omitted += usize::from(functions.is_empty());
+            while let Some(call) = calls.next_if(|call| call.by <= i) {
+                let callee = match (&call.callee, functions.first()) {
+                    (HostCallee::Function(None), Some(by)) => HostCallee::Function(import_called_by(by)),
+                    _ => call.callee.clone(),
+                };
+                host_calls.push(StackHostCall { by: frames.len(), callee });
+            }
+            frames.extend(functions);
+        }
+        host_calls.extend(calls.map(|call| StackHostCall { by: frames.len(), callee: call.callee.clone() }));
+        let instance = |frame: &FrameInfo| {
+            let id = watched.instance_of(frame.wasm_module())?;
+            Some(Instance::from_id(watched.store(), id))
+        };
+        Self {
+            store: watched.id(),
+            label: watched.label(),
+            state: match sighting.doing {
+                Doing::Idle => GuestState::Idle,
+                Doing::Guest => GuestState::InGuest,
+                Doing::Host => GuestState::InHost,
+            },
+            thread: sighting.thread.and_then(|thread| u32::try_from(thread).ok()),
+            in_host_for: sighting.in_host_for,
+            host_calls,
+            instances: frames.iter().map(instance).collect(),
+            backtrace: WasmBacktrace::of_frames(frames, omitted),
+        }
+    }
+
+    /// The store's number in the process: see [`Inspector::store_id`].
+    pub fn store_id(&self) -> u64 {
+        self.store
+    }
+
+    /// What the store is called: see [`crate::Store::set_label`].
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
     /// What the guest was about.
     pub fn state(&self) -> GuestState {
         self.state
     }
 
-    /// Module and name that the guest imports the function of the embedder's by which it was in. `None` where it was in the
-    /// runtime, where it called through a table or a reference, and where the module came from an artifact without its code:
-    /// then nothing tells.
+    /// The operating system's number of the thread that ran it; `None` if it was idle.
+    pub fn thread_id(&self) -> Option<u32> {
+        self.thread
+    }
+
+    /// The call by which the guest was in the host; `None` where it was not, or was just leaving or entering.
+    pub fn host_call(&self) -> Option<&StackHostCall> {
+        self.host_calls.first().filter(|call| self.state == GuestState::InHost && call.by == 0)
+    }
+
+    /// Module and name of the function of the embedder's in which the guest was: [`StackHostCall::function`] of
+    /// [`Stack::host_call`].
     pub fn host_function(&self) -> Option<(&str, &str)> {
-        self.host_function.as_ref().map(|(module, name)| (module.as_str(), name.as_str()))
+        self.host_call()?.function()
+    }
+
+    /// How long it had been in that function, to some milliseconds. Known of calls that began after somebody had asked for an
+    /// inspector of the store.
+    pub fn in_host_for(&self) -> Option<Duration> {
+        self.in_host_for
+    }
+
+    /// All calls of the host on the stack, innermost first: a host function may have called a guest again.
+    pub fn host_calls(&self) -> &[StackHostCall] {
+        &self.host_calls
     }
 
     /// Its frames; none if it was idle.
     pub fn backtrace(&self) -> &WasmBacktrace {
         &self.backtrace
     }
+
+    /// The instance that a frame of the backtrace ran for. `None` where the store has several of its module: compiled code does
+    /// not say which it runs for.
+    pub fn instance_of_frame(&self, frame: usize) -> Option<Instance> {
+        self.instances.get(frame).copied().flatten()
+    }
 }
 
 impl fmt::Display for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.state {
-            GuestState::Idle => f.write_str("idle"),
-            GuestState::InGuest => write!(f, "in guest code\n{}", self.backtrace),
-            GuestState::InHost => match self.host_function() {
-                Some((module, name)) => {
-                    let (module, name) = (PrintedName(module), PrintedName(name));
-                    write!(f, "in the host function {module}::{name}, called by\n{}", self.backtrace)
+            GuestState::Idle => return f.write_str("idle"),
+            GuestState::InGuest => f.write_str("in guest code")?,
+            GuestState::InHost => {
+                match self.host_call() {
+                    Some(call) => write!(f, "in {call}")?,
+                    None => f.write_str("in the host")?,
                 }
-                None => write!(f, "in the host, called by\n{}", self.backtrace),
-            },
+                if let Some(time) = self.in_host_for {
+                    write!(f, " for {:.1} s", time.as_secs_f64())?;
+                }
+                f.write_str(", called by")?;
+            }
+        }
+        f.write_str("\nwasm backtrace:")?;
+        let mut calls = self.host_calls.iter().peekable();
+        for (i, frame) in self.backtrace.frames().iter().enumerate() {
+            while let Some(call) = calls.next_if(|call| call.by <= i) {
+                // The first line has told of the innermost.
+                if i > 0 {
+                    write!(f, "\n       {call}")?;
+                }
+            }
+            write!(f, "\n  {i:>3}: {frame}")?;
+        }
+        match self.backtrace.omitted() {
+            0 => Ok(()),
+            1 => f.write_str("\n  … 1 more frame"),
+            n => write!(f, "\n  … {n} more frames"),
         }
     }
 }
 
 impl Inspector {
     pub(crate) fn of(watched: Arc<Watched>) -> Self {
+        watched.note_host_calls();
         Self { watched }
     }
 
@@ -90,29 +262,40 @@ impl Inspector {
         &self.watched
     }
 
+    /// The store's number: no two stores of a process have the same.
+    pub fn store_id(&self) -> u64 {
+        self.watched.id()
+    }
+
+    /// What the store is called: see [`crate::Store::set_label`].
+    pub fn label(&self) -> Option<Arc<str>> {
+        self.watched.label()
+    }
+
+    /// Bytes of the store's linear memories and of its garbage-collected heap.
+    pub fn memory_size(&self) -> u64 {
+        self.watched.memory()
+    }
+
+    /// How long the store has been there.
+    pub fn age(&self) -> Duration {
+        self.watched.age()
+    }
+
     /// Takes the guest's stack as it is now. The guest loses some microseconds.
     ///
     /// # Errors
     ///
     /// Where the store is gone, or its thread did not answer within `timeout`: it blocks signals, or has not got to run.
     pub fn capture(&self, timeout: Duration) -> Result<Stack> {
-        let read = |sighting: Sighting| {
-            let backtrace = WasmBacktrace::new(&sighting.stack);
-            let state = match sighting.doing {
-                Doing::Idle => GuestState::Idle,
-                Doing::Guest => GuestState::InGuest,
-                Doing::Host => GuestState::InHost,
-            };
-            let innermost = backtrace.frames().first().filter(|_| state == GuestState::InHost);
-            Stack { state, host_function: innermost.and_then(host_function), backtrace }
-        };
+        let read = |sighting: Sighting| Stack::new(&self.watched, &sighting);
         self.watched.look(timeout, read).context("could not look at the guest")
     }
 }
 
-/// The import that a frame calls.
-fn host_function(frame: &FrameInfo) -> Option<(String, String)> {
-    let pc = WasmPc(u32::try_from(frame.module_offset()?).ok()?);
+/// The import that a frame calls, where its module was kept with its code.
+pub(crate) fn import_called_by(frame: &FrameInfo) -> Option<belljar_vm::HostName> {
+    let pc = belljar_core::WasmPc(u32::try_from(frame.module_offset()?).ok()?);
     let import = frame.wasm_module().import_called_at(pc)?;
-    Some((import.module.to_string(), import.name.to_string()))
+    Some(belljar_vm::HostName { module: (*import.module).into(), name: (*import.name).into() })
 }

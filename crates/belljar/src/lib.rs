@@ -63,6 +63,7 @@ mod linker;
 mod memory;
 mod module;
 mod object_types;
+mod profiler;
 mod profiling;
 mod progress;
 mod refs;
@@ -73,6 +74,7 @@ mod tag;
 mod types;
 mod values;
 mod wasm_ty;
+mod watchdog;
 
 pub use artifact::{ArtifactError, ArtifactOptions, Origin};
 pub use artifact_info::{ArtifactInfo, HeldWasm};
@@ -82,6 +84,10 @@ pub use belljar_cache::{
 };
 pub use belljar_compile::{CompileStage, CompileTimes};
 pub use belljar_core::Trap;
+pub use belljar_profile::{
+    FrameKind, FunctionTime, Profile, ProfileFormat, ProfileFrame, ProfileSample, ProfileSummary,
+    ProfileThread, UnknownProfileFormat,
+};
 pub use belljar_vm::GcStats;
 pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::{Config, DisabledFeatures, WasmRelease};
@@ -92,13 +98,14 @@ pub use exception::ThrownException;
 pub use externs::{Export, Extern};
 pub use func::{Func, IntoFunc, TypedFunc};
 pub use global::Global;
-pub use inspector::{GuestState, Inspector, Stack};
+pub use inspector::{GuestState, Inspector, Stack, StackHostCall};
 pub use instance::{Instance, InstancePre};
 pub use limits::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 pub use linker::{Linker, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
 pub use module::Module;
 pub use object_types::{ArrayType, Finality, StructType};
+pub use profiler::Profiler;
 pub use profiling::ProfilingStrategy;
 pub use progress::Progress;
 pub use refs::{
@@ -115,3 +122,4 @@ pub use types::{
 };
 pub use values::{Ref, V128, Val};
 pub use wasm_ty::{WasmParams, WasmResults, WasmRet, WasmTy};
+pub use watchdog::{Watchdog, WatchdogAction};

@@ -83,6 +83,12 @@ impl<T: 'static> Store<T> {
         Inspector::of(self.inner.core().watched().clone())
     }
 
+    /// Says what the store is called where people look at it: in [`Stack::label`](crate::Stack::label), by `belljar ps`. Without,
+    /// it is the name of its first module.
+    pub fn set_label(&mut self, label: &str) {
+        self.inner.core().watched().set_label(label);
+    }
+
     /// The embedder's data.
     pub fn data(&self) -> &T {
         self.inner.data()

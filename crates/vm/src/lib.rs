@@ -65,7 +65,7 @@ pub use runtime::{Direction, Runtime, TrampolineSource};
 pub use sampling::{Sample, Sampler, Samples};
 pub use shared_memory::SharedMemory;
 pub use store::{Limiter, StoreCore, StoreId, StoreInner};
-pub use sys::{LeasedFile, SignalContext, append_perf_map, thread_cpu_time};
+pub use sys::{LeasedFile, SignalContext, append_perf_map, thread_cpu_time, thread_id as this_thread_id};
 pub use trap::Exit;
 pub use walk::{HostCall, RawFrame, RawStack};
 pub use watched::{Sighting, Watched, function_at};

@@ -175,13 +175,8 @@ impl Sampler {
         self.session.collected().problem.take()
     }
 
-    /// Stops. What was sampled since the last time.
-    pub fn finish(self) -> Samples {
-        self.stop();
-        self.take()
-    }
-
-    fn stop(&self) {
+    /// Stops. What was sampled can still be taken.
+    pub fn stop(&self) {
         let _all = guest_thread::all();
         let current =
             SESSION.lock().unwrap_or_else(|e| e.into_inner()).take_if(|s| Arc::ptr_eq(s, &self.session));
@@ -457,7 +452,8 @@ mod tests {
     fn there_is_one_sampler_at_a_time() {
         let first = Sampler::start(Duration::from_millis(1)).unwrap();
         assert_eq!(Sampler::start(Duration::from_millis(1)).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
-        assert!(first.finish().samples.is_empty());
+        first.stop();
+        assert!(first.take().samples.is_empty());
         drop(Sampler::start(Duration::from_millis(1)).unwrap());
     }
 }

@@ -29,7 +29,7 @@ pub struct Watched {
     context: usize,
     /// The thread that entered the store's guest last; null before the first time.
     thread: AtomicPtr<GuestThread>,
-    /// Address of the `Watched` of the store in whose host function this one was entered last; 0 if there was none.
+    /// While the store's guest runs: address of the `Watched` of the store in whose host function it was entered, 0 if in none.
     outer: AtomicUsize,
     /// Whether the store is still there. Held while somebody looks.
     is_alive: Mutex<bool>,
@@ -71,6 +71,9 @@ impl Sighting {
     }
 }
 
+/// [`Watched::outer`] of a store whose guest does not run.
+const NOT_RUNNING: usize = usize::MAX;
+
 const IDLE: u32 = 0;
 const IN_GUEST: u32 = 1;
 const IN_HOST: u32 = 2;
@@ -88,7 +91,7 @@ impl Watched {
             engine,
             context,
             thread: AtomicPtr::default(),
-            outer: AtomicUsize::new(0),
+            outer: AtomicUsize::new(NOT_RUNNING),
             is_alive: Mutex::new(true),
             host_call: HostCall::default(),
             made_at: coarse_time(),
@@ -106,6 +109,12 @@ impl Watched {
     /// What tells the store's engine from others in the process.
     pub fn engine(&self) -> usize {
         self.engine
+    }
+
+    /// The thread that runs the store's guest, by its number in the kernel; `None` if none does.
+    pub fn thread_id(&self) -> Option<i32> {
+        let is_running = self.outer.load(Acquire) != NOT_RUNNING;
+        self.thread().filter(|_| is_running).map(GuestThread::id)
     }
 
     /// How long the store has been there.
@@ -178,6 +187,7 @@ impl Watched {
     pub(crate) fn leave(&self) {
         if let Some(thread) = self.thread() {
             thread.set_current(self.outer.load(Relaxed));
+            self.outer.store(NOT_RUNNING, Release);
         }
     }
 
@@ -187,9 +197,12 @@ impl Watched {
         unsafe { self.thread.load(Acquire).as_ref() }
     }
 
-    /// Address of the `Watched` of the store in whose host function this one was entered last.
+    /// Address of the `Watched` of the store in whose host function this one was entered; 0 if in none.
     pub(crate) fn outer(&self) -> usize {
-        self.outer.load(Relaxed)
+        match self.outer.load(Relaxed) {
+            NOT_RUNNING => 0,
+            outer => outer,
+        }
     }
 
     pub(crate) fn context(&self) -> usize {

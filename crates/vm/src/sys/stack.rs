@@ -5,7 +5,7 @@
 const HOST_RESERVE: usize = 128 << 10;
 
 /// The current thread's number in the kernel. Async-signal-safe.
-pub(crate) fn thread_id() -> i32 {
+pub fn thread_id() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()
 }
 
