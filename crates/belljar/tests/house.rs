@@ -17,12 +17,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("compile", &["core", "abi", "module"]),
     ("optimize", &["core", "abi", "module", "compile"]),
     ("cache", &[]),
+    ("inspect", &[]),
     ("vm", &["core", "abi", "module"]),
     ("watch", &["core", "abi", "module", "vm"]),
     ("profile", &[]),
-    ("belljar", &["core", "abi", "module", "compile", "optimize", "vm", "watch", "cache", "profile"]),
+    (
+        "belljar",
+        &["core", "abi", "module", "compile", "optimize", "vm", "watch", "cache", "profile", "inspect"],
+    ),
     ("wasi", &["belljar"]),
-    ("cli", &["belljar", "wasi", "cache", "module", "core", "abi", "profile"]),
+    ("cli", &["belljar", "wasi", "cache", "inspect", "module", "core", "abi", "profile"]),
 ];
 
 /// The workspace's crates named in a manifest's `[dependencies]`.

@@ -1,0 +1,323 @@
+//! Where the sockets of a user's processes are: one directory that nobody else can enter, in it `PID.sock` for each process.
+//!
+//! In: environment variables, or a path. Out: a directory that was checked. Never: using one that somebody else could have
+//! put something into.
+
+use crate::peer::our_uid;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// The variable that names the directory itself, instead of where it usually is.
+pub const RUNTIME_DIRECTORY_VARIABLE: &str = "BELLJAR_RUNTIME_DIR";
+
+/// Bytes that the path of a socket may have: `sun_path` of `unix(7)`, without its last zero.
+const LONGEST_PATH: usize = 107;
+
+/// Bits of a mode that let group and others do anything.
+const OTHERS_ANY: u32 = 0o077;
+
+/// The directory that holds the sockets of one user's processes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RuntimeDirectory {
+    path: PathBuf,
+    /// Whose it must be.
+    owner: u32,
+}
+
+impl RuntimeDirectory {
+    /// A directory of this process's user. It is made when a socket is to be put there.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), owner: our_uid() }
+    }
+
+    /// Where this process's socket belongs: what `BELLJAR_RUNTIME_DIR` names, otherwise `$XDG_RUNTIME_DIR/belljar`, and where
+    /// there is no such variable or directory of this user, `/tmp/belljar-UID`.
+    ///
+    /// # Errors
+    ///
+    /// Where `BELLJAR_RUNTIME_DIR` is no absolute path.
+    pub fn of_process() -> io::Result<Self> {
+        Self::choose(|name| std::env::var_os(name))
+    }
+
+    fn choose(variable: impl Fn(&str) -> Option<OsString>) -> io::Result<Self> {
+        if let Some(named) = Self::named(&variable)? {
+            return Ok(named);
+        }
+        let given = variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+        let ours = |path: &PathBuf| fs::metadata(path).is_ok_and(|m| m.is_dir() && m.uid() == our_uid());
+        Ok(match given.filter(ours) {
+            Some(given) => Self::at(given.join("belljar")),
+            None => Self::in_tmp(),
+        })
+    }
+
+    /// What `BELLJAR_RUNTIME_DIR` names. Empty is unset.
+    fn named(variable: impl Fn(&str) -> Option<OsString>) -> io::Result<Option<Self>> {
+        match variable(RUNTIME_DIRECTORY_VARIABLE).filter(|text| !text.is_empty()).map(PathBuf::from) {
+            None => Ok(None),
+            Some(path) if path.is_absolute() => Ok(Some(Self::at(path))),
+            Some(path) => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "expected an absolute path in {RUNTIME_DIRECTORY_VARIABLE}, found `{}`",
+                    path.display()
+                ),
+            )),
+        }
+    }
+
+    fn in_tmp() -> Self {
+        Self::at(format!("/tmp/belljar-{}", our_uid()))
+    }
+
+    /// Every directory that may hold sockets which this user can reach, its own one first: a process started by a service may lack
+    /// the variable that a terminal has. For root, those of all users. What `BELLJAR_RUNTIME_DIR` names is the only one.
+    ///
+    /// # Errors
+    ///
+    /// Where `BELLJAR_RUNTIME_DIR` is no absolute path.
+    pub(crate) fn all() -> io::Result<Vec<Self>> {
+        let variable = |name: &str| std::env::var_os(name);
+        if let Some(named) = Self::named(variable)? {
+            return Ok(vec![named]);
+        }
+        let mut all = vec![Self::choose(variable)?];
+        all.push(Self::at(format!("/run/user/{}/belljar", our_uid())));
+        all.push(Self::in_tmp());
+        if our_uid() == crate::peer::ROOT {
+            all.extend(
+                numbered("/run/user", "").map(|(path, owner)| Self { path: path.join("belljar"), owner }),
+            );
+            all.extend(numbered("/tmp", "belljar-").map(|(path, owner)| Self { path, owner }));
+        }
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|directory| seen.insert(directory.path.clone()));
+        Ok(all)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whose it is.
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// Makes it if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be, or what is there cannot be trusted.
+    pub(crate) fn make(&self) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                let text = format!("could not make the directory {}: {error}", self.path.display());
+                return Err(io::Error::new(error.kind(), text));
+            }
+            _ => {}
+        }
+        match self.exists()? {
+            true => Ok(()),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Whether it exists.
+    ///
+    /// # Errors
+    ///
+    /// Where what is there cannot be trusted.
+    pub(crate) fn exists(&self) -> io::Result<bool> {
+        let found = match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            found => found,
+        };
+        let checked = match found {
+            Ok(found) => self.check(&found),
+            Err(error) => Err(error.to_string()),
+        };
+        checked.map(|()| true).map_err(|problem| {
+            let text = format!(
+                "the directory {} cannot be used: {problem}: remove it, or name another one in {RUNTIME_DIRECTORY_VARIABLE}",
+                self.path.display()
+            );
+            io::Error::new(io::ErrorKind::PermissionDenied, text)
+        })
+    }
+
+    /// What is found there, without following a link: it must keep all but its owner out.
+    fn check(&self, found: &Metadata) -> Result<(), String> {
+        if found.is_symlink() {
+            return Err("it is a symbolic link".into());
+        }
+        if !found.is_dir() {
+            return Err("it is no directory".into());
+        }
+        if found.uid() != self.owner {
+            return Err(format!("it belongs to user {}, not to user {}", found.uid(), self.owner));
+        }
+        match found.mode() & 0o7777 {
+            mode if mode & OTHERS_ANY == 0 => Ok(()),
+            mode => Err(format!("other users can enter it (mode {mode:04o}, expected 0700)")),
+        }
+    }
+
+    /// Where the socket of a process is.
+    ///
+    /// # Errors
+    ///
+    /// Where no socket can have such a long path.
+    pub(crate) fn socket(&self, pid: u32) -> io::Result<PathBuf> {
+        let path = self.path.join(format!("{pid}.sock"));
+        match path.as_os_str().len() {
+            0..=LONGEST_PATH => Ok(path),
+            bytes => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "expected the path of a socket to have at most {LONGEST_PATH} bytes, {} has {bytes}: name another directory \
+                     in {RUNTIME_DIRECTORY_VARIABLE}",
+                    path.display()
+                ),
+            )),
+        }
+    }
+
+    /// Whether this is a socket that the directory's owner made.
+    pub(crate) fn has_socket(&self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket() && m.uid() == self.owner)
+    }
+
+    /// The processes that have a socket here, alive or not.
+    ///
+    /// # Errors
+    ///
+    /// Where the directory cannot be trusted or read. One that does not exist is empty.
+    pub(crate) fn pids(&self) -> io::Result<Vec<u32>> {
+        if !self.exists()? {
+            return Ok(Vec::new());
+        }
+        let names = fs::read_dir(&self.path)?.filter_map(|entry| Some(entry.ok()?.file_name()));
+        Ok(names.filter_map(|name| pid_of(&name)).collect())
+    }
+}
+
+/// The process that a socket's name stands for: `PID.sock`, as it is written.
+fn pid_of(name: &OsStr) -> Option<u32> {
+    number(name.as_bytes().strip_suffix(b".sock")?)
+}
+
+/// A number as it is printed, without signs or zeros in front.
+fn number(digits: &[u8]) -> Option<u32> {
+    let digits = std::str::from_utf8(digits).ok()?;
+    let number: u32 = digits.parse().ok()?;
+    (number.to_string() == digits).then_some(number)
+}
+
+/// What is in a folder and named after a user, with its user.
+fn numbered(folder: &str, prefix: &str) -> impl Iterator<Item = (PathBuf, u32)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        let name = entry.file_name();
+        Some((entry.path(), number(name.as_bytes().strip_prefix(prefix.as_bytes())?)?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    fn from<'a>(variables: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<OsString> + Copy + 'a {
+        move |name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into())
+    }
+
+    #[test]
+    fn variables_decide_where_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let xdg = home.path().to_str().unwrap();
+        let path = |variables: &[(&str, &str)]| RuntimeDirectory::choose(from(variables)).unwrap().path;
+        let fallback = PathBuf::from(format!("/tmp/belljar-{}", our_uid()));
+        assert_eq!(path(&[]), fallback);
+        assert_eq!(path(&[("XDG_RUNTIME_DIR", "/not/there"), ("BELLJAR_RUNTIME_DIR", "")]), fallback);
+        assert_eq!(path(&[("XDG_RUNTIME_DIR", xdg)]), home.path().join("belljar"));
+        assert_eq!(path(&[("XDG_RUNTIME_DIR", xdg), ("BELLJAR_RUNTIME_DIR", "/a/b")]), Path::new("/a/b"));
+        let relative = RuntimeDirectory::choose(from(&[("BELLJAR_RUNTIME_DIR", "here")]));
+        assert!(relative.unwrap_err().to_string().contains("absolute path in BELLJAR_RUNTIME_DIR"));
+    }
+
+    #[test]
+    fn it_is_made_for_its_user_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = RuntimeDirectory::at(home.path().join("belljar"));
+        assert!(directory.pids().unwrap().is_empty());
+        assert!(!directory.exists().unwrap(), "looking makes nothing");
+        for _ in 0..2 {
+            directory.make().unwrap();
+            assert_eq!(fs::metadata(directory.path()).unwrap().mode() & 0o7777, 0o700);
+        }
+        assert!(RuntimeDirectory::at(home.path().join("a/b")).make().is_err(), "no parent is made");
+    }
+
+    #[test]
+    fn what_others_could_have_made_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let (open, link, file) =
+            (home.path().join("open"), home.path().join("link"), home.path().join("file"));
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o750)).unwrap();
+        fs::create_dir(home.path().join("real")).unwrap();
+        fs::set_permissions(home.path().join("real"), fs::Permissions::from_mode(0o700)).unwrap();
+        symlink(home.path().join("real"), &link).unwrap();
+        fs::write(&file, "").unwrap();
+        let told = |path: &Path| {
+            let directory = RuntimeDirectory::at(path);
+            let told = directory.make().unwrap_err().to_string();
+            assert_eq!(directory.pids().unwrap_err().to_string(), told);
+            assert!(told.contains("remove it, or name another"), "{told}");
+            told
+        };
+        assert!(told(&open).contains("other users can enter it (mode 0750"));
+        assert!(told(&link).contains("symbolic link"));
+        assert!(told(&file).contains("no directory"));
+    }
+
+    #[test]
+    fn another_users_directory_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("belljar");
+        let directory = RuntimeDirectory { path: path.clone(), owner: our_uid() + 1 };
+        fs::create_dir(&path).unwrap();
+        assert!(directory.make().unwrap_err().to_string().contains("it belongs to user"));
+        // Only root can make one that really is somebody else's.
+        if chown(&path, Some(our_uid() + 1), None).is_ok() {
+            assert!(
+                RuntimeDirectory::at(&path).make().unwrap_err().to_string().contains("it belongs to user")
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_numbers_as_they_are_printed() {
+        let pid = |name: &str| pid_of(OsStr::new(name));
+        assert_eq!(pid("1.sock"), Some(1));
+        assert_eq!(pid("4194304.sock"), Some(4_194_304));
+        for other in ["", ".sock", "+1.sock", "01.sock", "-1.sock", "1.sock2", "99999999999.sock", "1"] {
+            assert_eq!(pid(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_long_path_is_told() {
+        let directory = |bytes: usize| RuntimeDirectory::at(format!("/{}", "x".repeat(bytes - 1)));
+        assert!(directory(LONGEST_PATH - "/12.sock".len()).socket(12).is_ok());
+        let told = directory(LONGEST_PATH - "/12.sock".len() + 1).socket(12).unwrap_err().to_string();
+        assert!(told.contains("at most 107 bytes") && told.contains("has 108"), "{told}");
+    }
+}

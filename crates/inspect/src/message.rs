@@ -1,0 +1,134 @@
+//! The protocol: one line of JSON as a question, one as the answer.
+//!
+//! ```text
+//! {"version":1,"ask":"stores","detail":"innermost"}
+//! {"version":1,"ask":"stores","detail":{"stacks":{"all_frames":true}}}
+//! {"version":1,"ask":"profile","duration_ns":10000000000,"interval_ns":1000000}
+//!
+//! {"ok":…}     a ProcessReport, or an array of profiles: one for each subject
+//! {"error":"a sentence"}
+//! ```
+
+use crate::subject::{Detail, ProfileRequest};
+use serde::{Deserialize, Serialize};
+
+/// The version of the protocol. One that is not the same is refused, so whatever else changes may change its number.
+pub(crate) const VERSION: u32 = 1;
+
+/// Bytes that a question may have.
+pub(crate) const LONGEST_QUESTION: usize = 64 << 10;
+
+/// Bytes that an answer may have.
+pub(crate) const LONGEST_ANSWER: usize = 256 << 20;
+
+/// What is asked.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub(crate) enum Question {
+    Stores { detail: Detail },
+    Profile(ProfileRequest),
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    version: u32,
+    #[serde(flatten)]
+    question: &'a Question,
+}
+
+/// All that is certain of a question in another version.
+#[derive(Deserialize)]
+struct Head {
+    version: u32,
+}
+
+impl Question {
+    /// As a line.
+    pub(crate) fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&Asked { version: VERSION, question: self })
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for whoever asked.
+    pub(crate) fn of_line(line: &[u8]) -> Result<Self, String> {
+        let unreadable = |error: serde_json::Error| format!("the question cannot be read: {error}");
+        let head: Head = serde_json::from_slice(line).map_err(unreadable)?;
+        if head.version != VERSION {
+            return Err(format!(
+                "the process speaks version {VERSION} of the protocol (it has belljar {}), and was asked in version {}: use \
+                 the `belljar` program of its release",
+                env!("CARGO_PKG_VERSION"),
+                head.version
+            ));
+        }
+        serde_json::from_slice(line).map_err(unreadable)
+    }
+}
+
+/// What is answered.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Answer<T> {
+    Ok(T),
+    Error(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn questions_look_as_documented() {
+        let line = |question: Question| {
+            let line = question.to_line().unwrap();
+            assert_eq!(Question::of_line(&line), Ok(question));
+            String::from_utf8(line).unwrap()
+        };
+        let stores = |detail| line(Question::Stores { detail });
+        assert_eq!(stores(Detail::Innermost), r#"{"version":1,"ask":"stores","detail":"innermost"}"#);
+        assert_eq!(
+            stores(Detail::Stacks { all_frames: true }),
+            r#"{"version":1,"ask":"stores","detail":{"stacks":{"all_frames":true}}}"#
+        );
+        let wanted = ProfileRequest::new(Duration::from_secs(10), Duration::from_millis(1));
+        assert_eq!(
+            line(Question::Profile(wanted)),
+            r#"{"version":1,"ask":"profile","duration_ns":10000000000,"interval_ns":1000000}"#
+        );
+    }
+
+    #[test]
+    fn another_version_is_told_both() {
+        let told = Question::of_line(br#"{"version":9,"ask":"something","newer":[]}"#).unwrap_err();
+        assert!(told.contains("version 1 ") && told.contains("version 9"), "{told}");
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        let deep = "[".repeat(60_000);
+        let version = format!(r#"{{"version":1,"ask":"stores","detail":{deep}"#);
+        let cases = [
+            "",
+            "{}",
+            "null",
+            "GET / HTTP/1.1",
+            "\u{0}",
+            r#"{"version":-1}"#,
+            r#"{"version":1}"#,
+            &deep,
+            &version,
+        ];
+        for case in cases {
+            assert!(Question::of_line(case.as_bytes()).is_err(), "{case}");
+        }
+        assert!(Question::of_line(&[0xff, 0xfe]).is_err());
+        assert!(Question::of_line(br#"{"version":1,"ask":"stores","detail":"everything"}"#).is_err());
+        assert!(
+            Question::of_line(br#"{"version":1,"ask":"profile","duration_ns":-1,"interval_ns":1}"#).is_err()
+        );
+    }
+}

@@ -1,0 +1,472 @@
+//! Both sides in one process, each test in a directory of its own.
+
+use crate::endpoint::MOST_AT_ONCE;
+use crate::line::{read_line, write_line};
+use crate::*;
+use serde_json::Value;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// What a fake subject does when it is asked.
+enum Behaviour {
+    /// Tells of one store.
+    Tells,
+    /// Waits for another thread first.
+    Waits(Barrier),
+    Panics,
+}
+
+struct Fake {
+    id: u64,
+    behaviour: Behaviour,
+    profile: anyhow::Result<Vec<u8>, &'static str>,
+    is_recording: AtomicBool,
+    stopped: AtomicBool,
+}
+
+impl Fake {
+    fn new(id: u64) -> Self {
+        let profile = Ok(format!("{{\"of\":\n\"{id}\\n\"}}").into_bytes());
+        let no = || AtomicBool::new(false);
+        Self { id, behaviour: Behaviour::Tells, profile, is_recording: no(), stopped: no() }
+    }
+}
+
+impl Subject for Fake {
+    fn stores(&self, detail: Detail) -> Vec<StoreReport> {
+        match &self.behaviour {
+            Behaviour::Tells => {}
+            Behaviour::Waits(barrier) => drop(barrier.wait()),
+            Behaviour::Panics => panic!("a test's panic, which is to be seen"),
+        }
+        let mut store = StoreReport::new(self.id, StoreState::Guest);
+        store.label = Some(format!("{detail:?}"));
+        vec![store]
+    }
+
+    fn profile(&self, wanted: &ProfileRequest, go_on: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>> {
+        self.is_recording.store(true, Ordering::Relaxed);
+        let until = Instant::now() + wanted.duration;
+        while Instant::now() < until {
+            if !go_on() {
+                self.stopped.store(true, Ordering::Relaxed);
+                break;
+            }
+            thread::sleep(wanted.interval);
+        }
+        self.profile.clone().map_err(anyhow::Error::msg)
+    }
+}
+
+/// A subject that is served, in a directory of its own.
+struct Scene {
+    home: TempDir,
+    fake: Arc<Fake>,
+    served: Served,
+}
+
+fn weak(fake: &Arc<Fake>) -> Weak<dyn Subject> {
+    let fake: Weak<Fake> = Arc::downgrade(fake);
+    fake
+}
+
+fn wait_until(what: impl Fn() -> bool) {
+    let until = Instant::now() + LONG;
+    while !what() {
+        assert!(Instant::now() < until, "it never happened");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+impl Scene {
+    fn new(fake: Fake) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let fake = Arc::new(fake);
+        let directory = RuntimeDirectory::at(home.path().join("belljar"));
+        let served = serve_in(directory, weak(&fake), Delay::NONE).unwrap();
+        wait_until(|| served.socket().is_some() || served.problem().is_some());
+        Self { home, fake, served }
+    }
+
+    fn directory(&self) -> RuntimeDirectory {
+        RuntimeDirectory::at(self.home.path().join("belljar"))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.served.socket().unwrap()
+    }
+
+    fn process(&self) -> Process {
+        Process::find_in(&[self.directory()], std::process::id()).unwrap()
+    }
+
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.socket()).unwrap()
+    }
+
+    /// What is answered to a line, as JSON.
+    fn told(&self, line: &[u8]) -> Value {
+        let stream = self.connect();
+        let _ = write_line(&stream, line, Instant::now() + LONG);
+        answer(&stream)
+    }
+}
+
+fn answer(stream: &UnixStream) -> Value {
+    let line = read_line(stream, 1 << 20, Instant::now() + LONG).unwrap().unwrap();
+    serde_json::from_slice(&line).unwrap()
+}
+
+fn error(answer: &Value) -> &str {
+    answer["error"].as_str().unwrap_or_else(|| panic!("no error: {answer}"))
+}
+
+#[test]
+fn a_process_tells_of_itself_and_its_stores() {
+    let scene = Scene::new(Fake::new(7));
+    let processes = processes_in(&scene.directory()).unwrap();
+    assert_eq!(processes.iter().map(Process::pid).collect::<Vec<_>>(), [std::process::id()]);
+    let report = processes[0].ask_stores(Detail::Stacks { all_frames: true }).unwrap();
+    assert_eq!((report.pid, &*report.version), (std::process::id(), env!("CARGO_PKG_VERSION")));
+    let mut expected = StoreReport::new(7, StoreState::Guest);
+    expected.label = Some("Stacks { all_frames: true }".into());
+    assert_eq!(report.stores, [expected]);
+    assert!(report.cpu > Duration::ZERO && !report.command.is_empty());
+}
+
+#[test]
+fn nobody_else_can_reach_the_socket() {
+    let scene = Scene::new(Fake::new(1));
+    let mode = |path| fs::metadata(path).unwrap().mode() & 0o7777;
+    assert_eq!(mode(scene.directory().path().to_path_buf()), 0o700);
+    assert_eq!(mode(scene.socket()), 0o600);
+    assert!(scene.socket().ends_with(format!("{}.sock", std::process::id())));
+}
+
+#[test]
+fn a_directory_that_cannot_be_trusted_is_a_problem_that_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("real")).unwrap();
+    fs::set_permissions(home.path().join("real"), fs::Permissions::from_mode(0o700)).unwrap();
+    symlink("real", home.path().join("link")).unwrap();
+    let fake = Arc::new(Fake::new(1));
+    let directory = RuntimeDirectory::at(home.path().join("link"));
+    let served = serve_in(directory.clone(), weak(&fake), Delay::NONE).unwrap();
+    wait_until(|| served.problem().is_some());
+    let told = served.problem().unwrap();
+    assert!(told.contains("symbolic link") && served.socket().is_none(), "{told}");
+    assert!(matches!(Process::find_in(&[directory], std::process::id()), Err(AskError::Directory(_))));
+    assert_eq!(fs::read_dir(home.path().join("real")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_last_one_to_leave_removes_the_socket() {
+    let scene = Scene::new(Fake::new(2));
+    let second = Arc::new(Fake::new(1));
+    let second_served = scene.served.add(&weak(&second)).unwrap();
+    let ids = |scene: &Scene| {
+        let report = scene.process().ask_stores(Detail::Innermost).unwrap();
+        report.stores.iter().map(|store| store.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&scene), [1, 2]);
+    drop(second);
+    assert_eq!(ids(&scene), [2], "a subject that is gone has no stores");
+    drop(second_served);
+    assert_eq!(ids(&scene), [2]);
+    let (socket, directory) = (scene.socket(), scene.directory());
+    let Scene { home, fake, served } = scene;
+    drop(served);
+    assert!(!socket.exists(), "dropping it removes the socket at once");
+    assert!(processes_in(&directory).unwrap().is_empty());
+    wait_until(|| Arc::weak_count(&fake) == 0);
+    drop(home);
+}
+
+#[test]
+fn a_short_program_never_makes_a_socket() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = RuntimeDirectory::at(home.path().join("belljar"));
+    let fake = Arc::new(Fake::new(1));
+    let served = serve_in(directory.clone(), weak(&fake), Delay(LONG)).unwrap();
+    assert!(served.socket().is_none() && served.problem().is_none());
+    drop(served);
+    // The thread has ended early, as it holds the endpoint, which holds the subject.
+    wait_until(|| Arc::weak_count(&fake) == 0);
+    assert!(!directory.path().exists());
+}
+
+#[test]
+fn a_process_has_one_endpoint() {
+    let fakes = [Arc::new(Fake::new(1)), Arc::new(Fake::new(2))];
+    // Nothing is made within the delay, wherever it would be.
+    let [one, two] = fakes.each_ref().map(|fake| serve(weak(fake), Delay(LONG)).unwrap());
+    let threads = || {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+        let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        names.filter(|name| name.trim_end() == "belljar-inspect").count()
+    };
+    assert!(threads() >= 1);
+    drop(one);
+    assert_eq!(Arc::weak_count(&fakes[0]), 0);
+    assert_eq!(Arc::weak_count(&fakes[1]), 1);
+    drop(two);
+    // After the end another one begins.
+    let again = serve(weak(&fakes[0]), Delay(LONG)).unwrap();
+    assert_eq!(Arc::weak_count(&fakes[0]), 1);
+    drop(again);
+}
+
+#[test]
+fn sockets_of_dead_processes_are_removed() {
+    let scene = Scene::new(Fake::new(1));
+    let dead = |pid: u32| {
+        let path = scene.directory().path().join(format!("{pid}.sock"));
+        drop(UnixListener::bind(&path).unwrap());
+        path
+    };
+    // The first two are beyond what the kernel gives; process 1 is alive, though it does not listen here.
+    let (gone, living) = ([dead(2_000_000_000), dead(u32::MAX)], dead(1));
+    let other = scene.directory().path().join("notes");
+    fs::write(&other, "").unwrap();
+    let file = scene.directory().path().join("1999999999.sock");
+    fs::write(&file, "no socket").unwrap();
+    assert_eq!(processes_in(&scene.directory()).unwrap().len(), 1);
+    assert!(gone.iter().all(|path| !path.exists()));
+    assert!(living.exists() && other.exists() && file.exists() && scene.socket().exists());
+    assert!(matches!(
+        Process::find_in(&[scene.directory()], 2_000_000_000),
+        Err(AskError::NoProcess { pid: 2_000_000_000 })
+    ));
+    let told = Process::find_in(&[scene.directory()], 1).unwrap_err();
+    assert!(matches!(told, AskError::Silent { pid: 1, .. } | AskError::Foreign { pid: 1, .. }), "{told}");
+}
+
+#[test]
+fn a_server_tidies_a_crowded_directory() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = RuntimeDirectory::at(home.path().join("belljar"));
+    directory.make().unwrap();
+    for pid in 0..101 {
+        let path = directory.path().join(format!("{}.sock", 2_000_000_000 + pid));
+        drop(UnixListener::bind(path).unwrap());
+    }
+    let fake = Arc::new(Fake::new(1));
+    let served = serve_in(directory.clone(), weak(&fake), Delay::NONE).unwrap();
+    wait_until(|| directory.pids().unwrap() == [std::process::id()]);
+    drop(served);
+}
+
+#[test]
+fn a_socket_left_by_a_dead_namesake_is_replaced_and_a_living_ones_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = RuntimeDirectory::at(home.path().join("belljar"));
+    directory.make().unwrap();
+    drop(UnixListener::bind(directory.socket(std::process::id()).unwrap()).unwrap());
+    let fake = Arc::new(Fake::new(1));
+    let first = serve_in(directory.clone(), weak(&fake), Delay::NONE).unwrap();
+    wait_until(|| first.socket().is_some());
+    let second = serve_in(directory.clone(), weak(&fake), Delay::NONE).unwrap();
+    wait_until(|| second.problem().is_some());
+    assert!(second.problem().unwrap().contains("the socket of another process"));
+    drop(second);
+    assert!(first.socket().unwrap().exists(), "what it did not make it does not remove");
+}
+
+#[test]
+fn garbage_is_answered_with_an_error() {
+    let scene = Scene::new(Fake::new(1));
+    for garbage in [&b"GET / HTTP/1.1\r"[..], b"", b"{}", &[0xff; 100], &[b'['; 60_000], b"{\"version\":1}"] {
+        assert!(error(&scene.told(garbage)).contains("cannot be read"));
+    }
+    let newer = scene.told(br#"{"version":2,"ask":"anything"}"#);
+    assert!(error(&newer).contains("version 1 ") && error(&newer).contains("version 2"), "{newer}");
+    assert!(error(&scene.told(&[b' '; 70_000])).contains("at most 65536 bytes"));
+    // It is none the worse for it.
+    assert_eq!(scene.process().ask_stores(Detail::Innermost).unwrap().stores.len(), 1);
+}
+
+#[test]
+fn a_slow_client_is_given_up_and_holds_nobody() {
+    let scene = Scene::new(Fake::new(1));
+    // Who asks takes two places: one to find the process, and perhaps it is not free again when the question comes.
+    let slow: Vec<_> = (2..MOST_AT_ONCE).map(|_| scene.connect()).collect();
+    (&slow[0]).write_all(b"{\"version\"").unwrap();
+    assert_eq!(scene.process().ask_stores(Detail::Innermost).unwrap().stores.len(), 1);
+    for stream in &slow {
+        assert!(error(&answer(stream)).contains("did not arrive"));
+    }
+}
+
+#[test]
+fn only_so_many_are_answered_at_once() {
+    let mut fake = Fake::new(1);
+    fake.behaviour = Behaviour::Waits(Barrier::new(MOST_AT_ONCE + 1));
+    let scene = Scene::new(fake);
+    let question = br#"{"version":1,"ask":"stores","detail":"innermost"}"#;
+    let ask = || {
+        let stream = scene.connect();
+        write_line(&stream, question, Instant::now() + LONG).unwrap();
+        stream
+    };
+    let asked: Vec<_> = (0..MOST_AT_ONCE).map(|_| ask()).collect();
+    // Connections are taken in their order.
+    assert!(error(&answer(&ask())).contains("8 others"), "the ninth is turned away");
+    let Behaviour::Waits(barrier) = &scene.fake.behaviour else { unreachable!() };
+    barrier.wait();
+    for stream in &asked {
+        assert_eq!(answer(stream)["ok"]["stores"][0]["id"], 1);
+    }
+}
+
+#[test]
+fn many_clients_in_turn_all_get_answers() {
+    let scene = Scene::new(Fake::new(1));
+    let answered = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        // Each asks one thing at a time, and their places are free before their next question or soon after.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let report = scene.process().ask_stores(Detail::Innermost);
+                    match report {
+                        Ok(report) => assert_eq!(report.stores.len(), 1),
+                        Err(AskError::Refused { reason, .. }) => {
+                            assert!(reason.contains("others"), "{reason}")
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(answered.into_inner(), 200);
+}
+
+#[test]
+fn a_panic_is_an_error_for_whoever_asked() {
+    let mut fake = Fake::new(1);
+    fake.behaviour = Behaviour::Panics;
+    let scene = Scene::new(fake);
+    for _ in 0..2 * MOST_AT_ONCE {
+        let told = scene.process().ask_stores(Detail::Innermost).unwrap_err();
+        assert!(told.to_string().contains("panicked"), "{told}");
+    }
+}
+
+fn short() -> ProfileRequest {
+    ProfileRequest::new(Duration::from_millis(5), Duration::from_millis(1))
+}
+
+#[test]
+fn profiles_are_carried_as_they_are() {
+    let scene = Scene::new(Fake::new(1));
+    let profiles = scene.process().profiles(&short()).unwrap();
+    assert_eq!(profiles, [br#"{"of": "1\n"}"#]);
+    let second = Arc::new(Fake::new(2));
+    let mut failing = Fake::new(3);
+    failing.profile = Err("no clock");
+    let failing = Arc::new(failing);
+    let _served = [&second, &failing].map(|fake| scene.served.add(&weak(fake)).unwrap());
+    let profiles = scene.process().profiles(&short()).unwrap();
+    assert_eq!(profiles, [br#"{"of": "1\n"}"#, br#"{"of": "2\n"}"#]);
+}
+
+#[test]
+fn a_profile_that_fails_or_is_no_json_is_an_error() {
+    let told = |profile: anyhow::Result<Vec<u8>, &'static str>| {
+        let mut fake = Fake::new(1);
+        fake.profile = profile;
+        Scene::new(fake).process().profiles(&short()).unwrap_err().to_string()
+    };
+    assert!(told(Err("nothing runs")).ends_with("does not tell: nothing runs"));
+    assert!(told(Ok(b"{\"half\":".to_vec())).contains("no JSON"));
+    assert!(told(Ok(vec![0xff])).contains("no JSON"));
+}
+
+#[test]
+fn a_profile_ends_when_nobody_waits_for_it() {
+    let scene = Scene::new(Fake::new(1));
+    let stream = scene.connect();
+    let question = br#"{"version":1,"ask":"profile","duration_ns":60000000000,"interval_ns":1000000}"#;
+    write_line(&stream, question, Instant::now() + LONG).unwrap();
+    wait_until(|| scene.fake.is_recording.load(Ordering::Relaxed));
+    assert!(!scene.fake.stopped.load(Ordering::Relaxed));
+    drop(stream);
+    wait_until(|| scene.fake.stopped.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_profile_ends_when_the_subject_leaves() {
+    let scene = Scene::new(Fake::new(1));
+    let process = scene.process();
+    let asking = thread::spawn(move || {
+        process.profiles(&ProfileRequest::new(LONG, Duration::from_millis(1))).unwrap()
+    });
+    wait_until(|| scene.fake.is_recording.load(Ordering::Relaxed));
+    drop(scene.served);
+    assert_eq!(asking.join().unwrap().len(), 1, "what was recorded is told");
+}
+
+/// A server that answers whatever is asked with these bytes. Returns what a client makes of it.
+fn client_told(answer: &'static [u8]) -> AskError {
+    let home = tempfile::tempdir().unwrap();
+    let directory = RuntimeDirectory::at(home.path().join("belljar"));
+    directory.make().unwrap();
+    let pid = std::process::id();
+    let listener = UnixListener::bind(directory.socket(pid).unwrap()).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(answer);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = read_line(&stream, 1 << 20, Instant::now() + LONG);
+        }
+    });
+    Process::find_in(&[directory], pid).unwrap().ask_stores(Detail::Innermost).unwrap_err()
+}
+
+#[test]
+fn hostile_answers_are_errors() {
+    assert!(matches!(client_told(b""), AskError::Silent { .. }));
+    assert!(matches!(client_told(b"{\"ok\":"), AskError::Silent { .. }));
+    let garbage: [&[u8]; 6] = [
+        b"\n",
+        b"{\"ok\":{}}\n",
+        b"{\"ok\":[1,2]}\n",
+        b"\xff\xfe\n",
+        b"{\"ok\":{\"pid\":-1,\"version\":\"\",\"uptime_ns\":0,\"cpu_ns\":0,\"command\":[],\"stores\":[]}}\n",
+        b"{\"neither\":1}\n",
+    ];
+    for answer in garbage {
+        assert!(matches!(client_told(answer), AskError::Garbled { .. }));
+    }
+    let deep: Vec<u8> = [b"{\"ok\":".to_vec(), vec![b'['; 100_000], b"\n".to_vec()].concat();
+    assert!(matches!(client_told(deep.leak()), AskError::Garbled { .. }));
+    let told = client_told(b"{\"error\":\"not today\"}\n").to_string();
+    assert!(told.ends_with("does not tell: not today"), "{told}");
+}
+
+#[test]
+fn a_process_that_is_not_the_names_is_asked_nothing() {
+    let scene = Scene::new(Fake::new(1));
+    // Alive, and it does not listen: this process does, under its name.
+    let socket = scene.directory().socket(1).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let process = Process::find_in(&[scene.directory()], 1).unwrap();
+    assert!(matches!(process.ask_stores(Detail::Innermost), Err(AskError::Impostor { pid: 1 })));
+    for _ in 0..2 {
+        let (stream, _) = listener.accept().unwrap();
+        assert_eq!(read_line(&stream, 100, Instant::now() + LONG).unwrap(), None);
+    }
+}
