@@ -8,7 +8,7 @@ use belljar_core::FuncType;
 use belljar_optimize::Optimizer;
 use belljar_vm::{Direction, Runtime, TrampolineSource};
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// A compiler with its settings, and what the stores that run its code share. Cheap to clone.
@@ -19,7 +19,7 @@ pub struct Engine {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     config: Config,
     compiler: Compiler,
     runtime: Arc<Runtime>,
@@ -141,6 +141,16 @@ impl Engine {
     /// Whether two handles are the same engine.
     pub fn same(a: &Engine, b: &Engine) -> bool {
         Arc::ptr_eq(&a.inner, &b.inner)
+    }
+
+    /// The engine, not kept.
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
+    /// The engine, if it is still there.
+    pub(crate) fn upgrade(weak: &Weak<Inner>) -> Option<Self> {
+        Some(Self { inner: weak.upgrade()? })
     }
 
     /// What compiles its modules.

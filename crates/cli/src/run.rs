@@ -13,7 +13,9 @@ mod missing_imports;
 mod options;
 mod outcome;
 mod preload;
+mod profile;
 mod program;
 mod threads;
 
 pub(crate) use options::RunOptions;
+pub(crate) use profile::write as write_profile;

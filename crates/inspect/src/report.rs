@@ -78,6 +78,9 @@ pub enum StoreState {
     Host {
         /// The import that it called, as `module::name`; `None` in the runtime, or where nothing tells.
         function: Option<String>,
+        /// What the runtime does for it, if it called no function of the embedder's: mostly an instruction's name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        runtime: Option<String>,
         /// For how long, where that is known.
         #[serde(rename = "for_ns", with = "nanoseconds::optional", default)]
         since: Option<Duration>,
@@ -126,6 +129,10 @@ pub struct FrameReport {
     pub symbols: Vec<SymbolReport>,
     /// The lines that a backtrace of belljar has for it, without its number.
     pub text: String,
+    /// Calls of the host that it waits for and in which the frame before this one was entered, as sentences have them: `the host
+    /// function a::b`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_calls: Vec<String>,
 }
 
 impl FrameReport {
@@ -138,6 +145,7 @@ impl FrameReport {
             module_offset: None,
             symbols: Vec::new(),
             text: text.into(),
+            host_calls: Vec::new(),
         }
     }
 }
@@ -199,6 +207,7 @@ mod tests {
     fn a_store_reads_as_people_expect() {
         let state = StoreState::Host {
             function: Some("wasi_snapshot_preview1::fd_read".into()),
+            runtime: None,
             since: Some(Duration::from_millis(3)),
         };
         let mut store = StoreReport::new(7, state);
@@ -219,7 +228,7 @@ mod tests {
     #[test]
     fn every_state_is_read_back() {
         let unknown = StoreState::Unknown { reason: "its thread blocks signals".into() };
-        let host = StoreState::Host { function: None, since: None };
+        let host = StoreState::Host { function: None, runtime: Some("memory.fill".into()), since: None };
         for state in [StoreState::Idle, StoreState::Guest, host, unknown] {
             let store = StoreReport::new(1, state);
             let text = serde_json::to_string(&store).unwrap();

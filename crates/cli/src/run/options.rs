@@ -13,7 +13,7 @@ use crate::time_span::TimeSpan;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,6 +26,7 @@ Examples:
   belljar run --max-memory 64M --timeout 10s tool.wasm
   belljar run --threads --max-threads 8 tool.wasm  may start eight threads
   belljar run --coredump core.%p tool.wasm         leaves a file for debuggers if it traps
+  belljar run --profile flame.svg tool.wasm        shows where its time went
   perf record belljar run --perf map tool.wasm        and `perf report` names the guest's functions
 
 Exit codes:
@@ -94,6 +95,11 @@ pub(crate) struct RunOptions {
     /// Tell perf the names of the guest's functions
     #[arg(long, value_name = "HOW")]
     pub(super) perf: Option<Perf>,
+
+    /// Record where the guest spends CPU time, and write that to FILE when it ends: .svg (flame graph), .json (Firefox
+    /// Profiler), .pb.gz (pprof), .txt (collapsed stacks)
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(super) profile: Option<PathBuf>,
 
     /// If the guest fails, write a core dump to FILE; `%p` in it becomes the process id
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(CoreDumpFile::from))]

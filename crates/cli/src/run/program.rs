@@ -5,7 +5,7 @@ use super::memory_budget::MemoryBudget;
 use super::options::RunOptions;
 use super::outcome::{self, Outcome};
 use super::threads::{self, CommonMemory, Spawner};
-use super::{argument, deadline, end, missing_imports};
+use super::{argument, deadline, end, missing_imports, profile};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
@@ -80,6 +80,9 @@ impl RunOptions {
         if let Some(file) = &self.coredump {
             file.check()?;
         }
+        if let Some(file) = &self.profile {
+            profile::check(file)?;
+        }
         let Some(stack) = self.max_stack else { return self.run(wasi) };
         let too_large = || Failure::usage(format!("--max-stack {stack} is more than this machine can give"));
         let size = usize::try_from(stack.0.saturating_add(HOST_STACK)).map_err(|_| too_large())?;
@@ -108,6 +111,11 @@ impl RunOptions {
         let memory = MemoryBudget::new(self.max_memory);
         let common = self.common(&program, &memory)?;
         let mut store = self.store(&program, Guest { wasi, memory, common })?;
+        // That nobody can look is no reason not to run.
+        let inspection = program.engine.serve_inspection();
+        if let Some(file) = &self.profile {
+            profile::start(&program.engine, self.file(), file)?;
+        }
         if let Some(time) = self.timeout {
             deadline::start(&program.engine, time).or_fail(ExitCode::CannotStart)?;
         }
@@ -134,6 +142,7 @@ impl RunOptions {
             self.dump_core(error, &store);
         }
         // The process ends now, and takes all this with it faster than it can be put away.
+        drop(inspection);
         std::mem::forget((store, program));
         Ok(outcome.code)
     }
@@ -163,6 +172,7 @@ impl RunOptions {
     pub(super) fn store(&self, program: &Program, guest: Guest) -> Result<Store<Guest>, Failure> {
         let mut store = Store::try_new(&program.engine, guest).or_fail(ExitCode::CannotStart)?;
         store.limiter(|guest| &mut guest.memory);
+        store.set_label(&self.argv0());
         if let Some(fuel) = self.fuel {
             store.set_fuel(fuel).or_fail(ExitCode::Bug)?;
         }
