@@ -26,8 +26,11 @@ use std::time::{Duration, Instant};
 /// How long a process may take to take a connection. Only one that is stopped, or asked by very many, lets others wait.
 const PATIENCE_TO_CONNECT: Duration = Duration::from_secs(1);
 
-/// How long an answer may take. Stacks of many stores with debugging information take a while.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an answer may take of which a list of processes is made.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The same for stacks: those of many stores with debugging information take a while.
+const PATIENCE_FOR_STACKS: Duration = Duration::from_secs(20);
 
 /// What a profile may take beyond its duration: to be gathered, named and sent.
 const PATIENCE_FOR_PROFILES: Duration = Duration::from_secs(60);
@@ -153,7 +156,11 @@ impl Process {
     ///
     /// Where it does not answer properly and in time.
     pub fn ask_stores(&self, detail: Detail) -> Result<ProcessReport, AskError> {
-        let line = self.ask(&Question::Stores { detail }, PATIENCE)?;
+        let patience = match detail {
+            Detail::Innermost => PATIENCE,
+            Detail::Stacks { .. } => PATIENCE_FOR_STACKS,
+        };
+        let line = self.ask(&Question::Stores { detail }, patience)?;
         let report: ProcessReport = self.read(&line)?;
         // Its own opinion of its number is that of its namespace, if not a lie.
         Ok(ProcessReport { pid: self.pid, ..report })

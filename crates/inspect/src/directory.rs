@@ -145,7 +145,7 @@ impl RuntimeDirectory {
         };
         checked.map(|()| true).map_err(|problem| {
             let text = format!(
-                "the directory {} cannot be used: {problem}: remove it, or name another one in {RUNTIME_DIRECTORY_VARIABLE}",
+                "the directory {} cannot be used: {problem}: put this right, or name another one in {RUNTIME_DIRECTORY_VARIABLE}",
                 self.path.display()
             );
             io::Error::new(io::ErrorKind::PermissionDenied, text)
@@ -280,7 +280,7 @@ mod tests {
             let directory = RuntimeDirectory::at(path);
             let told = directory.make().unwrap_err().to_string();
             assert_eq!(directory.pids().unwrap_err().to_string(), told);
-            assert!(told.contains("remove it, or name another"), "{told}");
+            assert!(told.contains("or name another one in BELLJAR_RUNTIME_DIR"), "{told}");
             told
         };
         assert!(told(&open).contains("other users can enter it (mode 0750"));
