@@ -6,7 +6,11 @@ use crate::completion::CompletionOptions;
 use crate::failure::Failure;
 use crate::inspect::InspectOptions;
 use crate::key::KeyOptions;
+use crate::profile::ProfileOptions;
+use crate::ps::PsOptions;
 use crate::run::RunOptions;
+use crate::stack::StackOptions;
+use crate::top::TopOptions;
 use crate::validate::ValidateOptions;
 use crate::wast::WastOptions;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -19,6 +23,8 @@ Examples:
   belljar compile tool.wasm            compile it ahead of time, to tool.elf
   belljar inspect tool.wasm            show what is in it
   belljar validate *.wasm              check that modules are valid
+  belljar ps                           list running programs, and what they do
+  belljar stack 4711                   show where one of them is
   belljar help run                     all options of a subcommand, with examples";
 
 /// A WebAssembly runtime whose guests can always be seen, stopped and wiped.
@@ -37,6 +43,10 @@ enum Command {
     Inspect(InspectOptions),
     Validate(ValidateOptions),
     Wast(WastOptions),
+    Ps(PsOptions),
+    Stack(StackOptions),
+    Top(TopOptions),
+    Profile(ProfileOptions),
     Cache(CacheOptions),
     Key(KeyOptions),
     Completion(CompletionOptions),
@@ -68,6 +78,10 @@ impl CommandLine {
             Command::Inspect(options) => options.execute(),
             Command::Validate(options) => options.execute(),
             Command::Wast(options) => options.execute(),
+            Command::Ps(options) => options.execute(),
+            Command::Stack(options) => options.execute(),
+            Command::Top(options) => options.execute(),
+            Command::Profile(options) => options.execute(),
             Command::Cache(options) => options.execute(),
             Command::Key(options) => options.execute(),
             Command::Completion(options) => options.execute(),

@@ -12,7 +12,7 @@ pub enum ExitCode {
     Usage = 2,
     /// A file is no valid module: empty, truncated, corrupted, a syntax error, a component, too new.
     BadModule = 65,
-    /// A file or directory cannot be read.
+    /// A file or directory cannot be read, or a process not be looked at.
     Unreadable = 66,
     /// A valid module cannot be started: imports missing, no such export, an export of another type, a memory
     /// or table over its limit.

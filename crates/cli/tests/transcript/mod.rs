@@ -84,6 +84,8 @@ fn run(program: &Path, dir: &Path, line: &str) -> String {
     // What one run leaves behind must not change what the next prints.
     command.env("BELLJAR_CACHE", "off").env("HOME", dir);
     command.env("XDG_STATE_HOME", dir.join("state")).env("XDG_CONFIG_HOME", dir.join("config"));
+    // Programs that run meanwhile are none of a transcript's business.
+    command.env("BELLJAR_RUNTIME_DIR", dir.join("runtime"));
     while let Some((name, value)) = words.peek().and_then(|w| w.split_once('=')) {
         command.env(name, value);
         words.next();

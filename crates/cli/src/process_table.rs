@@ -1,0 +1,232 @@
+//! Stores of running processes as lines of a table.
+
+use crate::byte_size::ByteSize;
+use crate::printable::short;
+use belljar_inspect::{FrameReport, ProcessReport, StoreReport, StoreState};
+use std::fmt;
+use std::time::Duration;
+
+/// Characters of a function's name that are shown in a line.
+const LONGEST_NAME: usize = 48;
+
+/// Characters of a sentence, a label or a module's name.
+const LONGEST_TEXT: usize = 100;
+
+/// What stands for nothing.
+const NONE: &str = "-";
+
+/// Columns: their titles, and whether they are numbers, which stand at the right.
+type Columns<const N: usize> = [(&'static str, bool); N];
+
+const PS: Columns<6> =
+    [("PID", true), ("TIME", true), ("CPU", true), ("MEMORY", true), ("STATE", false), ("MODULE", false)];
+
+const TOP: Columns<7> = [
+    ("PID", true),
+    ("TIME", true),
+    ("CPU", true),
+    ("CPU%", true),
+    ("MEMORY", true),
+    ("STATE", false),
+    ("MODULE", false),
+];
+
+/// Lines of text in columns.
+pub(crate) struct Table<const N: usize> {
+    columns: Columns<N>,
+    rows: Vec<[String; N]>,
+}
+
+impl Table<6> {
+    /// A line for each store of each process.
+    pub(crate) fn of(reports: &[ProcessReport]) -> Self {
+        let rows = reports.iter().flat_map(|process| lines(process).map(move |line| line.cells(process)));
+        Self { columns: PS, rows: rows.collect() }
+    }
+}
+
+impl Table<7> {
+    /// The same with shares of processors, in percent, in their order. The share is of a store, or of a process without one.
+    pub(crate) fn with_shares(
+        reports: &[ProcessReport],
+        share: impl Fn(&ProcessReport, Option<&StoreReport>) -> f64,
+    ) -> Self {
+        let mut rows = Vec::new();
+        for process in reports {
+            for line in lines(process) {
+                let share = share(process, line.0);
+                let [pid, time, cpu, memory, state, module] = line.cells(process);
+                rows.push((share, [pid, time, cpu, format!("{share:.1}"), memory, state, module]));
+            }
+        }
+        // Where shares are equal, by process and store.
+        rows.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        Self { columns: TOP, rows: rows.into_iter().map(|(_, cells)| cells).collect() }
+    }
+}
+
+/// A store, or a process that has none.
+struct Line<'a>(Option<&'a StoreReport>);
+
+fn lines(process: &ProcessReport) -> impl Iterator<Item = Line<'_>> {
+    let none = process.stores.is_empty().then_some(Line(None));
+    process.stores.iter().map(|store| Line(Some(store))).chain(none)
+}
+
+impl Line<'_> {
+    fn cells(&self, process: &ProcessReport) -> [String; 6] {
+        let of_store = |tell: fn(&StoreReport) -> String| self.0.map_or_else(|| NONE.into(), tell);
+        [
+            process.pid.to_string(),
+            clock(process.uptime),
+            format!("{:.1}", process.cpu.as_secs_f64()),
+            of_store(|store| ByteSize(store.memory_bytes).to_string()),
+            of_store(state),
+            of_store(|store| label(store).map_or_else(|| NONE.into(), |label| short(label, LONGEST_TEXT))),
+        ]
+    }
+}
+
+impl<const N: usize> fmt::Display for Table<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let titles = self.columns.map(|(title, _)| title.to_string());
+        let width = |column: usize| {
+            let cells = self.rows.iter().chain([&titles]).map(|row| row[column].chars().count());
+            cells.max().unwrap_or_default()
+        };
+        let widths: [usize; N] = std::array::from_fn(width);
+        for row in [&titles].into_iter().chain(&self.rows) {
+            let mut line = String::new();
+            for ((cell, width), (_, is_number)) in row.iter().zip(widths).zip(self.columns) {
+                if !line.is_empty() {
+                    line.push_str("  ");
+                }
+                let cell = if is_number { format!("{cell:>width$}") } else { format!("{cell:<width$}") };
+                line.push_str(&cell);
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// What the embedder calls a store, or the module that it executes.
+pub(crate) fn label(store: &StoreReport) -> Option<&str> {
+    store.label.as_deref().or_else(|| store.frames.first()?.module.as_deref())
+}
+
+/// What a store's guest is about, in a few words on one line.
+pub(crate) fn state(store: &StoreReport) -> String {
+    match &store.state {
+        StoreState::Idle => "idle".into(),
+        StoreState::Guest => match store.frames.first() {
+            Some(frame) => format!("running {}", function(frame)),
+            None => "running".into(),
+        },
+        StoreState::Host { function, since } => {
+            let place = match function {
+                Some(function) => format!("in host call {}", short(function, LONGEST_NAME)),
+                None => "in the host".into(),
+            };
+            match since {
+                Some(time) => format!("{place} for {}", span(*time)),
+                None => place,
+            }
+        }
+        StoreState::Unknown { reason } => format!("unknown: {}", short(reason, LONGEST_TEXT)),
+        _ => "unknown".into(),
+    }
+}
+
+/// The name of the function that a frame is in: the innermost one.
+fn function(frame: &FrameReport) -> String {
+    let symbol = frame.symbols.first().and_then(|symbol| symbol.name.as_deref());
+    match symbol.or(frame.func_name.as_deref()) {
+        Some(name) => short(name, LONGEST_NAME),
+        None => format!("function {}", frame.func_index),
+    }
+}
+
+/// A length of time as a clock shows it: `2:03`, `1:02:03`.
+pub(crate) fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+/// A length of time in a sentence: `12.3 s`, and from a minute on as a clock shows it.
+pub(crate) fn span(time: Duration) -> String {
+    match time.as_secs() {
+        0..60 => format!("{:.1} s", time.as_secs_f64()),
+        _ => clock(time),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn process(pid: u32, stores: serde_json::Value) -> ProcessReport {
+        let report = json!({"pid": pid, "version": "0.1.0", "uptime_ns": 3_723_000_000_000_u64,
+            "cpu_ns": 12_340_000_000_u64, "command": ["belljar"], "stores": stores});
+        serde_json::from_value(report).unwrap()
+    }
+
+    fn store(id: u64, state: StoreState) -> StoreReport {
+        let mut store = StoreReport::new(id, state);
+        store.memory_bytes = 64 << 10;
+        store
+    }
+
+    #[test]
+    fn states_are_told_in_words() {
+        let host =
+            |function: Option<&str>, since| StoreState::Host { function: function.map(Into::into), since };
+        let told = |state: StoreState| super::state(&store(1, state));
+        assert_eq!(told(StoreState::Idle), "idle");
+        assert_eq!(told(StoreState::Guest), "running");
+        let time = Some(Duration::from_millis(12_345));
+        assert_eq!(told(host(Some("env::wait"), time)), "in host call env::wait for 12.3 s");
+        assert_eq!(told(host(None, Some(Duration::from_secs(125)))), "in the host for 2:05");
+        assert_eq!(told(StoreState::Unknown { reason: "it\nhides".into() }), "unknown: it\\nhides");
+        let mut running = store(1, StoreState::Guest);
+        running.frames = vec![FrameReport::new(3, "")];
+        assert_eq!(super::state(&running), "running function 3");
+        running.frames[0].func_name = Some("sort_array".into());
+        assert_eq!(super::state(&running), "running sort_array");
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let stores = [store(1, StoreState::Guest), store(2, StoreState::Idle)];
+        let mut busy = process(4711, serde_json::to_value(stores).unwrap());
+        busy.stores[1].label = Some("sort\u{1b}.wasm".into());
+        let reports = [busy, process(5, json!([]))];
+        let expected = " PID     TIME   CPU  MEMORY  STATE    MODULE
+4711  1:02:03  12.3  64 KiB  running  -
+4711  1:02:03  12.3  64 KiB  idle     sort\\u{1b}.wasm
+   5  1:02:03  12.3       -  -        -
+";
+        assert_eq!(Table::of(&reports).to_string(), expected);
+        let share = |process: &ProcessReport, store: Option<&StoreReport>| match store {
+            Some(store) => store.id as f64 * 50.0,
+            None => process.pid.into(),
+        };
+        let expected = " PID     TIME   CPU   CPU%  MEMORY  STATE    MODULE
+4711  1:02:03  12.3  100.0  64 KiB  idle     sort\\u{1b}.wasm
+4711  1:02:03  12.3   50.0  64 KiB  running  -
+   5  1:02:03  12.3    5.0       -  -        -
+";
+        assert_eq!(Table::with_shares(&reports, share).to_string(), expected);
+    }
+
+    #[test]
+    fn times_are_told_as_clocks_do() {
+        let told = |seconds| clock(Duration::from_secs(seconds));
+        assert_eq!([told(0), told(61), told(3600), told(360_000)], ["0:00", "1:01", "1:00:00", "100:00:00"]);
+    }
+}

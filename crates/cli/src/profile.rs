@@ -1,0 +1,138 @@
+//! `belljar profile`: where the guests of a process spend their time.
+
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, OrFail};
+use crate::output::complain;
+use crate::processes::{failure, process_id};
+use crate::progress::{Meter, with_progress};
+use crate::time_span::TimeSpan;
+use anyhow::{Context, Result};
+use belljar_inspect::{Process, ProfileRequest};
+use clap::Args;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  belljar profile 4711 -o profile.json             ten seconds; `belljar ps` lists the processes
+  belljar profile 4711 -d 1m -o profile.json       a minute
+  belljar profile 4711 --frequency 100 -o profile.json
+  belljar profile 4711 --interval 5ms -o profile.json
+
+The guests go on: each loses the time that it takes to walk its stack, at each sample.
+Exit codes: 0, or 66 if there is no such process, or it cannot be looked at, 74 if OUT cannot be written.";
+
+/// Samples a second, if nothing else is asked for.
+const FREQUENCY: u32 = 1000;
+
+/// More often than this nobody wakes up.
+const HIGHEST_FREQUENCY: i64 = 100_000;
+
+/// Record where a running program's guests spend their time.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ProfileOptions {
+    /// The process
+    #[arg(value_parser = process_id)]
+    pid: u32,
+
+    /// Record for this time: 500ms, 10s, 2m
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
+    duration: TimeSpan,
+
+    /// Take HZ samples a second [default: 1000]
+    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=HIGHEST_FREQUENCY))]
+    frequency: Option<u32>,
+
+    /// Take a sample each TIME: 1ms, 250ms
+    #[arg(long, value_name = "TIME", value_parser = some_time, conflicts_with = "frequency")]
+    interval: Option<TimeSpan>,
+
+    /// The file to write, whose name's end says in which format. If the program has several engines, each is a file of its own:
+    /// the second one's name gets `-2`
+    #[arg(short, long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
+    output: PathBuf,
+}
+
+/// Reads a time that is not zero.
+fn some_time(text: &str) -> Result<TimeSpan, String> {
+    match text.parse()? {
+        TimeSpan(Duration::ZERO) => Err(format!("expected a time that is not zero, found `{text}`")),
+        time => Ok(time),
+    }
+}
+
+impl ProfileOptions {
+    /// Has the process record itself. Returns the exit code.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be asked, or the file not be written.
+    pub(crate) fn execute(&self) -> Result<u8, Failure> {
+        check(&self.output).or_fail(ExitCode::Unwritable)?;
+        let process = Process::find(self.pid).map_err(|error| failure(&error))?;
+        let wanted = ProfileRequest::new(self.duration.0, self.interval());
+        let message = || format!("recording process {} for {}", self.pid, self.duration);
+        let profiles = with_progress(message, &Meter::default(), || process.profiles(&wanted));
+        let profiles = profiles.map_err(|error| failure(&error))?;
+        for (i, profile) in profiles.iter().enumerate() {
+            let path = numbered(&self.output, i + 1);
+            let cannot = || format!("could not write {}", path.display());
+            write_profile(profile, &path).with_context(cannot).or_fail(ExitCode::Unwritable)?;
+            if i > 0 {
+                complain(&format!("note: the profile of another engine is in {}", path.display()));
+            }
+        }
+        Ok(ExitCode::Success as u8)
+    }
+
+    fn interval(&self) -> Duration {
+        match (self.interval, self.frequency.unwrap_or(FREQUENCY)) {
+            (Some(TimeSpan(time)), _) => time,
+            (None, hertz) => Duration::from_secs(1) / hertz,
+        }
+    }
+}
+
+/// Refuses a file that could not be written, before time is spent on it.
+fn check(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let kind = match (path.is_dir(), folder.is_dir()) {
+        (true, _) => io::ErrorKind::IsADirectory,
+        (false, false) => io::ErrorKind::NotADirectory,
+        (false, true) => return Ok(()),
+    };
+    Err(io::Error::from(kind)).with_context(|| format!("could not write {}", path.display()))
+}
+
+/// The name of a file of several: `out.json`, `out-2.json`, …
+fn numbered(path: &Path, number: usize) -> PathBuf {
+    let Some(stem) = path.file_stem().filter(|_| number > 1) else { return path.into() };
+    let mut name = stem.to_owned();
+    name.push(format!("-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// Writes a profile in the format that the file's name asks for.
+fn write_profile(_json: &[u8], _path: &Path) -> Result<()> {
+    anyhow::bail!("not built yet")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_several_engines_are_numbered() {
+        let name = |path: &str, number| numbered(Path::new(path), number).display().to_string();
+        assert_eq!(name("a/out.json", 1), "a/out.json");
+        assert_eq!(name("a/out.json", 2), "a/out-2.json");
+        assert_eq!(name("out", 3), "out-3");
+        assert_eq!(name("out.json.gz", 2), "out.json-2.gz");
+    }
+}

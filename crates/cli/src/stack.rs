@@ -1,0 +1,141 @@
+//! `belljar stack`: where the guests of a process are.
+
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, OrFail};
+use crate::output::{complain, print};
+use crate::printable::{Printable, short};
+use crate::process_table::{label, span, state};
+use crate::processes::{failure, process_id};
+use belljar_inspect::{Detail, FrameReport, Process, ProcessReport, StoreReport, StoreState};
+use clap::Args;
+use std::fmt;
+
+const EXAMPLES: &str = "\
+Examples:
+  belljar stack 4711                     `belljar ps` lists the processes
+  belljar stack 4711 --all               idle stores too, and stacks to their end
+  belljar stack 4711 --json | jq '.stores[].frames[0].func_name'
+
+The guests go on: each loses the time that it takes to walk its stack.
+Exit codes: 0, or 66 if there is no such process, or it cannot be looked at.";
+
+/// Lines of frames printed at most without --all; a run of the same frame is one.
+const LINES: usize = 40;
+
+/// Characters of names in a store's line.
+const LONGEST_NAME: usize = 100;
+
+/// Show the stacks of a running program's guests.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct StackOptions {
+    /// The process
+    #[arg(value_parser = process_id)]
+    pid: u32,
+
+    /// Show idle stores too, and all frames instead of the innermost 40
+    #[arg(long)]
+    all: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl StackOptions {
+    /// Looks at the process. Returns the exit code.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be looked at.
+    pub(crate) fn execute(self) -> Result<u8, Failure> {
+        let detail = Detail::Stacks { all_frames: self.all };
+        let process = Process::find(self.pid).map_err(|error| failure(&error))?;
+        let report = process.ask_stores(detail).map_err(|error| failure(&error))?;
+        if self.json {
+            print(&(serde_json::to_string_pretty(&report).or_fail(ExitCode::Bug)? + "\n"))?;
+            return Ok(ExitCode::Success as u8);
+        }
+        let shown = Stacks { report: &report, all: self.all };
+        match shown.stores().next() {
+            Some(_) => print(&shown.to_string())?,
+            None => complain(&format!("note: {}", nothing_runs(&report))),
+        }
+        Ok(ExitCode::Success as u8)
+    }
+}
+
+fn nothing_runs(report: &ProcessReport) -> String {
+    let pid = report.pid;
+    match report.stores.len() {
+        0 => format!("process {pid} has no stores"),
+        1 => format!("nothing runs in process {pid}: --all shows its idle store"),
+        n => format!("nothing runs in process {pid}: --all shows its {n} idle stores"),
+    }
+}
+
+/// The stacks of a process as text.
+struct Stacks<'a> {
+    report: &'a ProcessReport,
+    all: bool,
+}
+
+impl<'a> Stacks<'a> {
+    /// Those that are shown.
+    fn stores(&self) -> impl Iterator<Item = &'a StoreReport> {
+        let all = self.all;
+        self.report.stores.iter().filter(move |store| all || store.state != StoreState::Idle)
+    }
+}
+
+impl fmt::Display for Stacks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, store) in self.stores().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write_title(store, f)?;
+            write_frames(store, if self.all { usize::MAX } else { LINES }, f)?;
+        }
+        Ok(())
+    }
+}
+
+/// `store 1 (tool.wasm, 12.3 s old), thread main (4711): running sort_array`
+fn write_title(store: &StoreReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "store {} (", store.id)?;
+    if let Some(label) = label(store) {
+        write!(f, "{}, ", short(label, LONGEST_NAME))?;
+    }
+    write!(f, "{} old)", span(store.age))?;
+    if let Some(thread) = &store.thread {
+        write!(f, ", thread {} ({})", short(&thread.name, LONGEST_NAME), thread.id)?;
+    }
+    writeln!(f, ": {}", state(store))
+}
+
+fn write_frames(store: &StoreReport, lines: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let frames = &store.frames;
+    let mut at = 0;
+    for _ in 0..lines {
+        let Some(frame) = frames.get(at) else { break };
+        writeln!(f, "  {at:>3}: {}", Printable(&frame.text))?;
+        let run = frames[at..].iter().take_while(|other| is_same(frame, other)).count();
+        if run > 2 {
+            writeln!(f, "       … and {} times the same", run - 1)?;
+            at += run;
+        } else {
+            at += 1;
+        }
+    }
+    match (frames.len() - at).saturating_add(store.omitted) {
+        0 => Ok(()),
+        1 => writeln!(f, "  … 1 more frame"),
+        n => writeln!(f, "  … {n} more frames"),
+    }
+}
+
+/// The same instruction, as far as can be told.
+fn is_same(a: &FrameReport, b: &FrameReport) -> bool {
+    a.func_index == b.func_index && a.module_offset == b.module_offset && a.text == b.text
+}

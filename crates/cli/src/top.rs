@@ -1,0 +1,192 @@
+//! `belljar top`: what running guests do, and how much of the processors they take, again and again.
+
+mod screen;
+mod shares;
+
+use crate::byte_size::ByteSize;
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, OrFail};
+use crate::output::print;
+use crate::process_table::Table;
+use crate::processes::{Looks, look};
+use crate::time_span::TimeSpan;
+use belljar_inspect::{ProcessReport, StoreState};
+use clap::Args;
+use screen::Screen;
+use shares::Shares;
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const EXAMPLES: &str = "\
+Examples:
+  belljar top                            q or Ctrl-C ends it, the space bar looks at once
+  belljar top -d 5
+  belljar top -n 3 > log                 three tables, a second apart
+
+CPU% is the share of one processor that was used between two looks, by the store's thread or, where the process has only one store,
+by the process. Where standard input or output is no terminal, tables are printed one after another: one without -n.
+Exit codes: 0, or 66 if the directory of the programs' sockets cannot be used.";
+
+/// The first table comes after this time, however long it is between the others.
+const FIRST: Duration = Duration::from_millis(250);
+
+/// For how long a process that does not answer is left alone: it holds up all others.
+const REST: Duration = Duration::from_secs(10);
+
+/// Watch what running programs do.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct TopOptions {
+    /// The time between two looks: 1, 500ms
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = delay)]
+    delay: TimeSpan,
+
+    /// End after N looks
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    iterations: Option<u64>,
+}
+
+/// Reads a time in which a person sees something.
+fn delay(text: &str) -> Result<TimeSpan, String> {
+    let time: TimeSpan = text.parse()?;
+    match time.0 >= Duration::from_millis(10) {
+        true => Ok(time),
+        false => Err(format!("expected at least 10ms, found `{text}`")),
+    }
+}
+
+impl TopOptions {
+    /// Looks until it is enough. Returns the exit code.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not known which processes there are, or the tables cannot be written.
+    pub(crate) fn execute(self) -> Result<u8, Failure> {
+        match io::stdin().is_terminal() && io::stdout().is_terminal() {
+            true => self.show()?,
+            false => self.write()?,
+        }
+        Ok(ExitCode::Success as u8)
+    }
+
+    /// Shows tables on the terminal, one in place of the other.
+    fn show(self) -> Result<(), Failure> {
+        let screen = Screen::enter().or_fail(ExitCode::Unwritable)?;
+        let mut watcher = Watcher::new()?;
+        let mut is_over = screen.wait(self.delay.0.min(FIRST)).or_fail(ExitCode::Unreadable)?;
+        let mut left = self.iterations;
+        while !is_over && left != Some(0) {
+            screen.draw(&watcher.look()?)?;
+            left = left.map(|n| n - 1);
+            if left != Some(0) {
+                is_over = screen.wait(self.delay.0).or_fail(ExitCode::Unreadable)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints tables.
+    fn write(self) -> Result<(), Failure> {
+        let mut watcher = Watcher::new()?;
+        for i in 0..self.iterations.unwrap_or(1) {
+            thread::sleep(if i == 0 { self.delay.0.min(FIRST) } else { self.delay.0 });
+            let picture = watcher.look()?;
+            print(&if i == 0 { picture } else { format!("\n{picture}") })?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks again and again.
+struct Watcher {
+    before: Shares,
+    /// Until when those that did not answer are left alone.
+    resting: HashMap<u32, Instant>,
+}
+
+impl Watcher {
+    /// Takes the first look, which is not shown.
+    fn new() -> Result<Self, Failure> {
+        let looks = look(|_| true)?;
+        let mut watcher = Self { before: Shares::of(&looks.reports), resting: HashMap::new() };
+        watcher.rest(&looks);
+        Ok(watcher)
+    }
+
+    /// What is to be seen since the last look.
+    fn look(&mut self) -> Result<String, Failure> {
+        let now = Instant::now();
+        self.resting.retain(|_, until| *until > now);
+        let looks = look(|pid| !self.resting.contains_key(&pid))?;
+        self.rest(&looks);
+        let shares = Shares::of(&looks.reports);
+        let table = Table::with_shares(&looks.reports, |process, store| {
+            shares.since(&self.before, process, store) * 100.0
+        });
+        // A sum of nothing would be -0.
+        let total =
+            looks.reports.iter().fold(0.0, |sum, process| sum + shares.since(&self.before, process, None));
+        self.before = shares;
+        Ok(format!("{}\n\n{table}", title(&looks.reports, self.resting.len(), total * 100.0)))
+    }
+
+    fn rest(&mut self, looks: &Looks) {
+        let until = Instant::now() + REST;
+        self.resting.extend(looks.silent.iter().map(|silent| (silent.pid, until)));
+    }
+}
+
+/// The first line: how much there is of everything.
+fn title(reports: &[ProcessReport], silent: usize, share: f64) -> String {
+    let stores = || reports.iter().flat_map(|process| &process.stores);
+    let running = stores().filter(|store| store.state != StoreState::Idle).count();
+    let memory = stores().fold(0_u64, |sum, store| sum.saturating_add(store.memory_bytes));
+    let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    let mut title = format!(
+        "{}, {}, {running} running; {share:.1} % CPU, {}",
+        count(reports.len(), "process", "processes"),
+        count(stores().count(), "store", "stores"),
+        ByteSize(memory)
+    );
+    if silent > 0 {
+        title.push_str(&format!("; {} without an answer", count(silent, "process", "processes")));
+    }
+    if let Some(load) = load() {
+        title.push_str(&format!("; load {load}"));
+    }
+    title
+}
+
+/// The machine's: averages over one, five and fifteen minutes.
+fn load() -> Option<String> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    let words: Vec<&str> = text.split(' ').take(3).collect();
+    Some(words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_title_counts_everything() {
+        let store = |state: &str| {
+            json!({"id": 1, "label": null, "state": state, "thread": null, "age_ns": 0,
+                "memory_bytes": 1 << 20, "frames": [], "omitted": 0})
+        };
+        let process = json!({"pid": 1, "version": "", "uptime_ns": 0, "cpu_ns": 0, "command": [],
+            "stores": [store("idle"), store("guest")]});
+        let reports: Vec<ProcessReport> = serde_json::from_value(json!([process])).unwrap();
+        let told = title(&reports, 2, 99.96);
+        assert!(told.starts_with(
+            "1 process, 2 stores, 1 running; 100.0 % CPU, 2 MiB; 2 processes without an answer; load "
+        ));
+        assert!(
+            title(&[], 0, 0.0).starts_with("0 processes, 0 stores, 0 running; 0.0 % CPU, 0 bytes; load ")
+        );
+    }
+}

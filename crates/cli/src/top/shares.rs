@@ -1,0 +1,93 @@
+//! How much of a processor stores and processes use: the difference of two looks.
+
+use belljar_inspect::{ProcessReport, StoreReport};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Processor times at one look.
+pub(super) struct Shares {
+    at: Instant,
+    processes: HashMap<u32, Duration>,
+    /// By process, store and thread.
+    threads: HashMap<(u32, u64, u32), Duration>,
+}
+
+impl Shares {
+    /// As they are told now.
+    pub(super) fn of(reports: &[ProcessReport]) -> Self {
+        let threads = reports.iter().flat_map(|process| {
+            process.stores.iter().filter_map(|store| {
+                let thread = store.thread.as_ref()?;
+                Some(((process.pid, store.id, thread.id), thread.cpu))
+            })
+        });
+        Self {
+            at: Instant::now(),
+            processes: reports.iter().map(|process| (process.pid, process.cpu)).collect(),
+            threads: threads.collect(),
+        }
+    }
+
+    /// The share of one processor that a store used since then; without one, its process. Where a process has one store, all that
+    /// the process did is the store's. Of several stores each has what its thread used, and nothing when it was idle at either look.
+    pub(super) fn since(&self, then: &Self, process: &ProcessReport, store: Option<&StoreReport>) -> f64 {
+        let used = match store {
+            Some(store) if process.stores.len() > 1 => store.thread.as_ref().and_then(|thread| {
+                let key = (process.pid, store.id, thread.id);
+                Some(self.threads.get(&key)?.saturating_sub(*then.threads.get(&key)?))
+            }),
+            _ => {
+                let before = then.processes.get(&process.pid);
+                // It may have begun since.
+                Some(process.cpu.saturating_sub(before.copied().unwrap_or_default()))
+            }
+        };
+        let passed = self.at.saturating_duration_since(then.at).as_secs_f64().max(0.001);
+        used.unwrap_or_default().as_secs_f64() / passed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use belljar_inspect::{StoreState, ThreadReport};
+    use serde_json::json;
+
+    fn process(cpu_ms: u64, threads: &[u64]) -> ProcessReport {
+        let mut process: ProcessReport =
+            serde_json::from_value(json!({"pid": 1, "version": "", "uptime_ns": 0,
+            "cpu_ns": cpu_ms * 1_000_000, "command": [], "stores": []}))
+            .unwrap();
+        for (i, ms) in threads.iter().enumerate() {
+            let mut store = StoreReport::new(i as u64, StoreState::Guest);
+            store.thread = Some(ThreadReport::new(i as u32, "", Duration::from_millis(*ms)));
+            process.stores.push(store);
+        }
+        process
+    }
+
+    /// The shares of a process and its stores after a second.
+    fn shares(before: &[ProcessReport], after: &ProcessReport) -> Vec<f64> {
+        let then = Shares::of(before);
+        let mut now = Shares::of(std::slice::from_ref(after));
+        now.at = then.at + Duration::from_secs(1);
+        let stores = after.stores.iter().map(Some);
+        [None].into_iter().chain(stores).map(|store| now.since(&then, after, store)).collect()
+    }
+
+    #[test]
+    fn a_share_is_what_was_used_of_the_time() {
+        assert_eq!(shares(&[process(1000, &[])], &process(1500, &[])), [0.5]);
+        // One store: helpers of the process are its own.
+        assert_eq!(shares(&[process(1000, &[700])], &process(3000, &[800])), [2.0, 2.0]);
+        assert_eq!(shares(&[process(1000, &[1, 2])], &process(2000, &[501, 252])), [1.0, 0.5, 0.25]);
+    }
+
+    #[test]
+    fn what_was_not_there_before_is_no_surprise() {
+        assert_eq!(shares(&[], &process(500, &[])), [0.5]);
+        assert_eq!(shares(&[process(0, &[])], &process(500, &[900, 900])), [0.5, 0.0, 0.0]);
+        // Another process under the same number.
+        assert_eq!(shares(&[process(900, &[])], &process(500, &[])), [0.0]);
+    }
+}
