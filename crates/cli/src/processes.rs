@@ -13,11 +13,11 @@ pub(crate) struct Looks {
     /// Those that answered, by their numbers.
     pub(crate) reports: Vec<ProcessReport>,
     /// Those that are there and did not.
-    pub(crate) silent: Vec<AskErrorOf>,
+    pub(crate) silent: Vec<SilentProcess>,
 }
 
-/// Why a process did not answer.
-pub(crate) struct AskErrorOf {
+/// A process that did not answer.
+pub(crate) struct SilentProcess {
     pub(crate) pid: u32,
     pub(crate) error: AskError,
 }
@@ -46,7 +46,7 @@ pub(crate) fn look(wanted: impl Fn(u32) -> bool) -> Result<Looks, Failure> {
             Ok(report) => looks.reports.push(report),
             // It ended meanwhile.
             Err(AskError::NoProcess { .. }) => {}
-            Err(error) => looks.silent.push(AskErrorOf { pid: process.pid(), error }),
+            Err(error) => looks.silent.push(SilentProcess { pid: process.pid(), error }),
         }
     }
     Ok(looks)

@@ -24,7 +24,7 @@ pub enum AskError {
         /// Its number.
         pid: u32,
     },
-    /// What answers is not the process that the socket is named after.
+    /// What answers is not the process that the socket is named after, or is in a pid namespace that cannot be seen from here.
     Impostor {
         /// The number that was asked for.
         pid: u32,
@@ -68,7 +68,10 @@ impl fmt::Display for AskError {
                  or it has another BELLJAR_RUNTIME_DIR"
             ),
             Self::Impostor { pid } => {
-                write!(f, "what answers for process {pid} is another process, which was not asked anything")
+                write!(
+                    f,
+                    "what answers for process {pid} is another process, or one that a container hides: it was not asked anything"
+                )
             }
             Self::Silent { pid, error } => write!(f, "process {pid} does not answer: {error}"),
             Self::Garbled { pid, problem } => write!(f, "process {pid} gave no proper answer: {problem}"),
