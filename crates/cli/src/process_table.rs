@@ -123,10 +123,11 @@ pub(crate) fn state(store: &StoreReport) -> String {
             Some(frame) => format!("running {}", function(frame)),
             None => "running".into(),
         },
-        StoreState::Host { function, since } => {
-            let place = match function {
-                Some(function) => format!("in host call {}", short(function, LONGEST_NAME)),
-                None => "in the host".into(),
+        StoreState::Host { function, runtime, since, .. } => {
+            let place = match (function, runtime) {
+                (Some(function), _) => format!("in host call {}", short(function, LONGEST_NAME)),
+                (None, Some(work)) => format!("in the runtime ({})", short(work, LONGEST_NAME)),
+                (None, None) => "in the host".into(),
             };
             match since {
                 Some(time) => format!("{place} for {}", span(*time)),
@@ -184,14 +185,22 @@ mod tests {
 
     #[test]
     fn states_are_told_in_words() {
-        let host =
-            |function: Option<&str>, since| StoreState::Host { function: function.map(Into::into), since };
+        let host = |function: Option<&str>, since| StoreState::Host {
+            function: function.map(Into::into),
+            runtime: None,
+            since,
+        };
         let told = |state: StoreState| super::state(&store(1, state));
         assert_eq!(told(StoreState::Idle), "idle");
         assert_eq!(told(StoreState::Guest), "running");
         let time = Some(Duration::from_millis(12_345));
         assert_eq!(told(host(Some("env::wait"), time)), "in host call env::wait for 12.3 s");
         assert_eq!(told(host(None, Some(Duration::from_secs(125)))), "in the host for 2:05");
+        let runtime = Some("memory.fill".into());
+        assert_eq!(
+            told(StoreState::Host { function: None, runtime, since: None }),
+            "in the runtime (memory.fill)"
+        );
         assert_eq!(told(StoreState::Unknown { reason: "it\nhides".into() }), "unknown: it\\nhides");
         let mut running = store(1, StoreState::Guest);
         running.frames = vec![FrameReport::new(3, "")];

@@ -7,20 +7,23 @@ use crate::processes::{failure, process_id};
 use crate::progress::{Meter, with_progress};
 use crate::time_span::TimeSpan;
 use anyhow::{Context, Result};
+use belljar::{Profile, ProfileFormat};
 use belljar_inspect::{Process, ProfileRequest};
 use clap::Args;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  belljar profile 4711 -o profile.json             ten seconds; `belljar ps` lists the processes
+  belljar profile 4711 -o flame.svg                ten seconds; `belljar ps` lists the processes
   belljar profile 4711 -d 1m -o profile.json       a minute
   belljar profile 4711 --frequency 100 -o profile.json
   belljar profile 4711 --interval 5ms -o profile.json
 
 The guests go on: each loses the time that it takes to walk its stack, at each sample.
+The end of OUT says what is written: .svg (flame graph), .json (Firefox Profiler), .pb.gz (pprof), .txt (collapsed stacks).
 Exit codes: 0, or 66 if there is no such process, or it cannot be looked at, 74 if OUT cannot be written.";
 
 /// Samples a second, if nothing else is asked for.
@@ -70,6 +73,7 @@ impl ProfileOptions {
     ///
     /// Where it cannot be asked, or the file not be written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
+        let format = format_of(&self.output)?;
         check(&self.output).or_fail(ExitCode::Unwritable)?;
         let process = Process::find(self.pid).map_err(|error| failure(&error))?;
         let wanted = ProfileRequest::new(self.duration.0, self.interval());
@@ -79,7 +83,9 @@ impl ProfileOptions {
         for (i, profile) in profiles.iter().enumerate() {
             let path = numbered(&self.output, i + 1);
             let cannot = || format!("could not write {}", path.display());
-            write_profile(profile, &path).with_context(cannot).or_fail(ExitCode::Unwritable)?;
+            // Another belljar may have recorded it.
+            let profile: Profile = serde_json::from_slice(profile).or_fail(ExitCode::Unreadable)?;
+            write(&profile, format, &path).with_context(cannot).or_fail(ExitCode::Unwritable)?;
             if i > 0 {
                 complain(&format!("note: the profile of another engine is in {}", path.display()));
             }
@@ -118,9 +124,24 @@ fn numbered(path: &Path, number: usize) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Writes a profile in the format that the file's name asks for.
-fn write_profile(_json: &[u8], _path: &Path) -> Result<()> {
-    anyhow::bail!("not built yet")
+/// The format that a file's name asks for.
+///
+/// # Errors
+///
+/// Which names there are.
+pub(crate) fn format_of(path: &Path) -> Result<ProfileFormat, Failure> {
+    let format = ProfileFormat::of_path(path).map_err(Failure::usage)?;
+    format.ensure_supported().map_err(Failure::usage)?;
+    Ok(format)
+}
+
+/// Writes a profile to a file.
+///
+/// # Errors
+///
+/// Where the file cannot be written.
+pub(crate) fn write(profile: &Profile, format: ProfileFormat, path: &Path) -> io::Result<()> {
+    profile.write_to(format, &mut File::create(path)?)
 }
 
 #[cfg(test)]

@@ -18,4 +18,3 @@ mod program;
 mod threads;
 
 pub(crate) use options::RunOptions;
-pub(crate) use profile::write as write_profile;

@@ -119,6 +119,9 @@ fn write_frames(store: &StoreReport, lines: usize, f: &mut fmt::Formatter<'_>) -
     let mut at = 0;
     for _ in 0..lines {
         let Some(frame) = frames.get(at) else { break };
+        for call in &frame.host_calls {
+            writeln!(f, "       {}", Printable(call))?;
+        }
         writeln!(f, "  {at:>3}: {}", Printable(&frame.text))?;
         let run = frames[at..].iter().take_while(|other| is_same(frame, other)).count();
         if run > 2 {
@@ -137,5 +140,8 @@ fn write_frames(store: &StoreReport, lines: usize, f: &mut fmt::Formatter<'_>) -
 
 /// The same instruction, as far as can be told.
 fn is_same(a: &FrameReport, b: &FrameReport) -> bool {
-    a.func_index == b.func_index && a.module_offset == b.module_offset && a.text == b.text
+    a.func_index == b.func_index
+        && a.module_offset == b.module_offset
+        && a.text == b.text
+        && a.host_calls == b.host_calls
 }

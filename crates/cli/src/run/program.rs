@@ -11,6 +11,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
+use crate::profile::format_of;
 use crate::progress::{Meter, with_progress};
 use crate::user_cache;
 use anyhow::{Context, Error};
@@ -81,7 +82,7 @@ impl RunOptions {
             file.check()?;
         }
         if let Some(file) = &self.profile {
-            profile::check(file)?;
+            format_of(file)?;
         }
         let Some(stack) = self.max_stack else { return self.run(wasi) };
         let too_large = || Failure::usage(format!("--max-stack {stack} is more than this machine can give"));
