@@ -97,7 +97,15 @@ struct Sampled {
     id: i32,
     ring: Arc<Ring>,
     /// Until the thread ends.
-    timer: Option<CpuTimer>,
+    timer: Option<Arc<CpuTimer>>,
+}
+
+impl Sampled {
+    fn stop(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            timer.stop();
+        }
+    }
 }
 
 /// The session that is going on. Changes while all [`guest_thread`]s are held.
@@ -113,7 +121,7 @@ struct Row {
     id: i32,
     thread: &'static GuestThread,
     ring: Arc<Ring>,
-    interval: u64,
+    timer: Arc<CpuTimer>,
     began: u64,
 }
 
@@ -184,7 +192,7 @@ impl Sampler {
             return;
         }
         let mut collected = self.session.collected();
-        collected.threads.iter_mut().for_each(|sampled| sampled.timer = None);
+        collected.threads.iter_mut().for_each(Sampled::stop);
         ROWS.change(|rows| rows.clear());
         self.session.drain(&mut collected);
         IS_GOING_ON.store(false, SeqCst);
@@ -208,7 +216,7 @@ pub(crate) fn thread_begins(thread: &'static GuestThread) {
 pub(crate) fn thread_ends(thread: &'static GuestThread) {
     if let Some(session) = session() {
         let mut collected = session.collected();
-        collected.threads.iter_mut().filter(|s| std::ptr::eq(s.thread, thread)).for_each(|s| s.timer = None);
+        collected.threads.iter_mut().filter(|s| std::ptr::eq(s.thread, thread)).for_each(Sampled::stop);
         ROWS.change(|rows| rows.retain(|row| !std::ptr::eq(row.thread, thread)));
     }
 }
@@ -228,16 +236,20 @@ impl Session {
     }
 
     fn begin(&self, thread: &'static GuestThread) {
-        let ring = Arc::new(Ring::new());
-        let id = thread.id();
-        let (interval, began) = (self.interval.as_nanos() as u64, self.began);
-        let row = Row { id, thread, ring: ring.clone(), interval, began };
+        let (id, ring) = (thread.id(), Arc::new(Ring::new()));
         let mut collected = self.collected();
+        let timer = match CpuTimer::new(id, self.interval) {
+            Ok(timer) => Arc::new(timer),
+            Err(error) => {
+                collected.problem = Some(error);
+                return;
+            }
+        };
+        let row = Row { id, thread, ring: ring.clone(), timer: timer.clone(), began: self.began };
         ROWS.change(|rows| rows.insert(rows.partition_point(|row| row.id < id), row));
-        match CpuTimer::new(id, self.interval) {
-            Ok(timer) => collected.threads.push(Sampled { thread, id, ring, timer: Some(timer) }),
-            Err(error) => collected.problem = Some(error),
-        }
+        collected.threads.push(Sampled { thread, id, ring, timer: Some(timer.clone()) });
+        // A signal may have come before the row was there.
+        timer.go_on();
     }
 
     /// Makes samples of what is in the rings.
@@ -271,12 +283,14 @@ pub(crate) fn sample(registers: Registers, missed: u64) {
     ROWS.read(|rows| {
         if let Ok(i) = rows.binary_search_by_key(&id, |row| row.id) {
             rows[i].sample(registers, missed);
+            rows[i].timer.go_on();
         }
     });
 }
 
 impl Row {
     fn sample(&self, registers: Registers, missed: u64) {
+        let used = self.timer.used(missed);
         let mut note = self.ring.begin();
         let mut innermost = None;
         let mut at = self.thread.current();
@@ -295,7 +309,7 @@ impl Row {
         let Some((watched, doing)) = innermost else { return };
         note.finish([
             monotonic_time().saturating_sub(self.began),
-            self.interval.saturating_mul(missed + 1),
+            used,
             watched.id(),
             watched.engine() as u64,
             u64::from(doing == Doing::Guest),

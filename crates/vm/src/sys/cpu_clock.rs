@@ -4,6 +4,8 @@ use super::watching::watch_signal;
 use rustix::time::ClockId;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The kernel's number for the clock of a thread's CPU time.
@@ -42,46 +44,177 @@ pub(crate) fn monotonic_time() -> u64 {
     nanoseconds(ClockId::Monotonic)
 }
 
-/// Sends a thread the watch signal whenever it has used some more CPU time. Where the kernel looks at clocks less often, a
-/// signal tells how many of its like were left out (`si_overrun`).
+/// Sends a thread the watch signal whenever it has used some more CPU time.
 #[derive(Debug)]
-pub(crate) struct CpuTimer(libc::timer_t);
+pub(crate) struct CpuTimer {
+    thread: i32,
+    interval: Duration,
+    /// CPU time up to the last signal.
+    told: AtomicU64,
+    kind: Kind,
+}
 
-// SAFETY: timers belong to the process; any thread may delete one.
+#[derive(Debug)]
+enum Kind {
+    /// A software event of the kernel's performance counters, which is exact to microseconds, and sends one signal until it is
+    /// told to go on. Not everybody may have one that counts in the kernel too.
+    Event(OwnedFd),
+    /// A timer, which anybody may have. The kernel looks at it only a few hundred times a second.
+    Timer(libc::timer_t),
+}
+
+// SAFETY: timers and descriptors belong to the process; any thread may use them.
 unsafe impl Send for CpuTimer {}
+// SAFETY: as above.
+unsafe impl Sync for CpuTimer {}
 
 impl CpuTimer {
     /// # Errors
     ///
     /// Where the thread has ended, or the process may have no more timers (`RLIMIT_SIGPENDING`).
     pub(crate) fn new(thread: i32, interval: Duration) -> io::Result<Self> {
-        let every = libc::timespec {
-            tv_sec: interval.as_secs() as libc::time_t,
-            tv_nsec: interval.subsec_nanos().into(),
+        let kind = match event(thread, interval) {
+            Ok(event) => Kind::Event(event),
+            Err(_) => Kind::Timer(timer(thread, interval)?),
         };
-        let setting = libc::itimerspec { it_interval: every, it_value: every };
-        // SAFETY: a structure of numbers, for which zero is valid; the calls read what they are given.
+        let used = thread_cpu_time(thread).unwrap_or_default().as_nanos() as u64;
+        Ok(Self { thread, interval, told: AtomicU64::new(used), kind })
+    }
+
+    /// No more signals, but for one that may be on its way.
+    pub(crate) fn stop(&self) {
+        // SAFETY: requests without pointers but to what lives meanwhile.
         unsafe {
-            let mut event = std::mem::zeroed::<libc::sigevent>();
-            event.sigev_notify = libc::SIGEV_THREAD_ID;
-            event.sigev_signo = watch_signal();
-            event.sigev_notify_thread_id = thread;
-            let mut timer = std::ptr::null_mut();
-            if libc::timer_create(clock_of(thread), &mut event, &mut timer) != 0 {
-                return Err(io::Error::last_os_error());
+            match &self.kind {
+                Kind::Event(event) => {
+                    libc::ioctl(event.as_raw_fd(), EVENT_DISABLE, 0);
+                }
+                Kind::Timer(timer) => {
+                    let never = std::mem::zeroed::<libc::itimerspec>();
+                    libc::timer_settime(*timer, 0, &never, std::ptr::null_mut());
+                }
             }
-            let timer = Self(timer);
-            match libc::timer_settime(timer.0, 0, &setting, std::ptr::null_mut()) {
-                0 => Ok(timer),
-                _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// The CPU time that a signal stands for, in nanoseconds. `missed`: how many signals the kernel says were left out.
+    /// Async-signal-safe.
+    pub(crate) fn used(&self, missed: u64) -> u64 {
+        match self.kind {
+            Kind::Event(_) => {
+                let now = thread_cpu_time(self.thread).unwrap_or_default().as_nanos() as u64;
+                now.saturating_sub(self.told.swap(now, Ordering::Relaxed))
             }
+            Kind::Timer(_) => (self.interval.as_nanos() as u64).saturating_mul(missed + 1),
+        }
+    }
+
+    /// Has the next signal sent. Async-signal-safe.
+    pub(crate) fn go_on(&self) {
+        if let Kind::Event(event) = &self.kind {
+            // SAFETY: a request without pointers.
+            unsafe { libc::ioctl(event.as_raw_fd(), EVENT_REFRESH, 1) };
         }
     }
 }
 
 impl Drop for CpuTimer {
     fn drop(&mut self) {
-        // SAFETY: the timer is ours, and is not used after this.
-        unsafe { libc::timer_delete(self.0) };
+        if let Kind::Timer(timer) = self.kind {
+            // SAFETY: the timer is ours, and is not used after this.
+            unsafe { libc::timer_delete(timer) };
+        }
+    }
+}
+
+fn timer(thread: i32, interval: Duration) -> io::Result<libc::timer_t> {
+    let every = libc::timespec {
+        tv_sec: interval.as_secs() as libc::time_t,
+        tv_nsec: interval.subsec_nanos().into(),
+    };
+    let setting = libc::itimerspec { it_interval: every, it_value: every };
+    // SAFETY: a structure of numbers, for which zero is valid; the calls read what they are given.
+    unsafe {
+        let mut event = std::mem::zeroed::<libc::sigevent>();
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = watch_signal();
+        event.sigev_notify_thread_id = thread;
+        let mut timer = std::ptr::null_mut();
+        if libc::timer_create(clock_of(thread), &mut event, &mut timer) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if libc::timer_settime(timer, 0, &setting, std::ptr::null_mut()) != 0 {
+            let error = io::Error::last_os_error();
+            libc::timer_delete(timer);
+            return Err(error);
+        }
+        Ok(timer)
+    }
+}
+
+/// `struct perf_event_attr` up to its fourth version, of `linux/perf_event.h`.
+#[derive(Default)]
+#[repr(C)]
+struct EventAttributes {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    breakpoint_type: u32,
+    config1: u64,
+    config2: u64,
+    branch_sample_type: u64,
+    sample_regs_user: u64,
+    sample_stack_user: u32,
+    clockid: i32,
+}
+
+const SOFTWARE: u32 = 1;
+const TASK_CLOCK: u64 = 1;
+const DISABLED: u64 = 1;
+const CLOSE_ON_EXEC: libc::c_ulong = 8;
+const EVENT_DISABLE: libc::Ioctl = 0x2401;
+const EVENT_REFRESH: libc::Ioctl = 0x2402;
+const OWNER_THREAD: libc::c_int = 0;
+const SET_OWNER: libc::c_int = 15;
+const SET_SIGNAL: libc::c_int = 10;
+
+#[repr(C)]
+struct Owner {
+    kind: libc::c_int,
+    id: libc::pid_t,
+}
+
+fn event(thread: i32, interval: Duration) -> io::Result<OwnedFd> {
+    let attributes = EventAttributes {
+        kind: SOFTWARE,
+        size: size_of::<EventAttributes>() as u32,
+        config: TASK_CLOCK,
+        sample_period: interval.as_nanos() as u64,
+        flags: DISABLED,
+        wakeup_events: 1,
+        ..EventAttributes::default()
+    };
+    let checked = |result: libc::c_int| match result {
+        0.. => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: the calls read the structures that they are given; the descriptor is new, and nobody else's.
+    unsafe {
+        let attributes = &raw const attributes;
+        let event = libc::syscall(libc::SYS_perf_event_open, attributes, thread, -1, -1, CLOSE_ON_EXEC);
+        checked(event as libc::c_int)?;
+        let event = OwnedFd::from_raw_fd(event as RawFd);
+        let fd = event.as_raw_fd();
+        let owner = Owner { kind: OWNER_THREAD, id: thread };
+        checked(libc::fcntl(fd, SET_OWNER, &raw const owner))?;
+        checked(libc::fcntl(fd, SET_SIGNAL, watch_signal()))?;
+        checked(libc::fcntl(fd, libc::F_SETFL, libc::O_ASYNC | libc::O_NONBLOCK))?;
+        checked(libc::ioctl(fd, EVENT_REFRESH, 1))?;
+        Ok(event)
     }
 }

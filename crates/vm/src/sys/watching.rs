@@ -213,6 +213,10 @@ fn send(thread: i32, value: Value) -> io::Result<()> {
     }
 }
 
+/// Codes of signals about descriptors.
+const POLL_IN: libc::c_int = 1;
+const POLL_HUP: libc::c_int = 6;
+
 /// `siginfo_t` of a timer's signal.
 #[repr(C)]
 struct Fired {
@@ -231,13 +235,20 @@ const _: () = assert!(size_of::<Fired>() == size_of::<libc::siginfo_t>());
 ///
 /// Async-signal-safe.
 pub(super) fn take(info: &libc::siginfo_t, context: &SignalContext) -> bool {
-    if info.si_code == libc::SI_TIMER {
-        // SAFETY: of the same size, and all bit patterns are values of it.
-        let fired = unsafe { &*std::ptr::from_ref(info).cast::<Fired>() };
-        sampling::sample(Registers::of(context), u64::try_from(fired.overrun).unwrap_or(0));
-        return true;
+    match info.si_code {
+        libc::SI_TIMER => {
+            // SAFETY: of the same size, and all bit patterns are values of it.
+            let fired = unsafe { &*std::ptr::from_ref(info).cast::<Fired>() };
+            sampling::sample(Registers::of(context), u64::try_from(fired.overrun).unwrap_or(0));
+            true
+        }
+        // Of an event of the performance counters.
+        POLL_IN | POLL_HUP => {
+            sampling::sample(Registers::of(context), 0);
+            true
+        }
+        _ => answer(info, context),
     }
-    answer(info, context)
 }
 
 /// Answers, if the signal is a question of ours that nobody gave up.
