@@ -63,6 +63,7 @@ mod linker;
 mod memory;
 mod module;
 mod object_types;
+mod problems;
 mod profiling;
 mod progress;
 mod refs;

@@ -120,6 +120,36 @@ fn perf_finds_the_names_of_a_guests_functions() {
 }
 
 #[test]
+fn perf_gets_code_and_names_from_a_dump() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = workspace().join("programs/markdown/markdown.wasm");
+    for (variable, place) in [("", dir.path().join("here")), ("../there", dir.path().join("there"))] {
+        std::fs::create_dir(&place).unwrap();
+        let mut command = belljar();
+        command.current_dir(dir.path().join("here")).env("JITDUMPDIR", variable);
+        command.args(["--perf", "jitdump"]).arg(&program).stdout(Stdio::null()).stderr(Stdio::piped());
+        let guest = command.spawn().unwrap();
+        let dump = place.join(format!("jit-{}.dump", guest.id()));
+        let output = guest.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""));
+        let dump = std::fs::read(dump).unwrap();
+        let number = |at: usize| u32::from_ne_bytes(dump[at..at + 4].try_into().unwrap());
+        assert_eq!(number(0), 0x4A69_5444);
+        // Kind and size of each record, from the header to the end of the file.
+        let mut at = number(8) as usize;
+        let mut kinds = Vec::new();
+        while at < dump.len() {
+            kinds.push(number(at));
+            at += number(at + 4) as usize;
+        }
+        assert_eq!((at, kinds.pop()), (dump.len(), Some(3)), "the last record says that it is the last");
+        assert!(kinds.len() > 20 && kinds.iter().all(|kind| *kind == 0), "{kinds:?}");
+        let name = b"markdown.wasm!put_escaped\0";
+        assert!(dump.windows(name.len()).any(|bytes| bytes == name));
+    }
+}
+
+#[test]
 fn a_map_that_cannot_be_written_is_a_note() {
     let dir = tempfile::tempdir().unwrap();
     let precious = dir.path().join("precious");

@@ -2,7 +2,7 @@
 
 use crate::section_reader::{SectionReader, Source};
 use crate::symbol::FrameSymbol;
-use belljar_core::WasmPc;
+use belljar_core::{CodeOffset, WasmPc};
 use belljar_module::Module;
 use std::ops::Range;
 use std::sync::Arc;
@@ -77,6 +77,30 @@ impl Dwarf {
             self.context = None;
         }
         symbols
+    }
+
+    /// Calls `tell` with offset, file, line and column of those positions of which they are known; the column is 0 where it is
+    /// not. `steps`: what may be spent on all calls together that are given it, at first `None`. Each part of the debug
+    /// information is read once for all of them, so honest ones need no more than a lookup does.
+    pub(crate) fn places(
+        &mut self,
+        steps: &mut Option<u64>,
+        positions: impl Iterator<Item = (CodeOffset, WasmPc)>,
+        mut tell: impl FnMut(CodeOffset, &str, u32, u32),
+    ) {
+        let Some(context) = &self.context else { return };
+        self.source.allow(steps.unwrap_or(self.steps));
+        for (offset, pc) in positions {
+            let Some(address) = pc.0.checked_sub(self.code_start) else { continue };
+            let Ok(Some(place)) = context.find_location(u64::from(address)) else { continue };
+            if let (Some(file), Some(line @ 1..)) = (place.file, place.line) {
+                tell(offset, file, line, place.column.unwrap_or(0));
+            }
+        }
+        *steps = Some(self.source.left());
+        if self.source.is_exhausted() {
+            self.context = None;
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod dirty;
 mod frames;
+mod jit_dump;
 mod lease;
 mod map;
 mod perf_map;
 mod prefetch;
+mod profile_file;
 mod signals;
 mod stack;
 mod stubs;
@@ -14,6 +16,7 @@ mod watching;
 
 pub(crate) use dirty::written_pages;
 pub(crate) use frames::{Frame, frame_at};
+pub use jit_dump::append_jit_dump;
 pub use lease::LeasedFile;
 pub(crate) use map::{Mapping, Protection, anonymous_file, page_size, populate};
 pub use perf_map::append_perf_map;
