@@ -1,5 +1,6 @@
 //! The options of `belljar run`.
 
+use super::backtrace::Backtrace;
 use super::core_dump::CoreDumpFile;
 use super::dir_grant::DirGrant;
 use super::env_var::EnvVar;
@@ -25,8 +26,9 @@ Examples:
   belljar run --invoke add math.wat 2 0x28         calls one function, prints 42
   belljar run --max-memory 64M --timeout 10s tool.wasm
   belljar run --threads --max-threads 8 tool.wasm  may start eight threads
+  belljar run --backtrace full tool.wasm           shows more of a deep stack if it traps
   belljar run --coredump core.%p tool.wasm         leaves a file for debuggers if it traps
-  perf record belljar run --perf map tool.wasm        and `perf report` names the guest's functions
+  perf record belljar run --perf map tool.wasm     and `perf report` names the guest's functions
 
 Exit codes:
   the guest's own, if it ends by itself (its low eight bits)
@@ -94,6 +96,10 @@ pub(crate) struct RunOptions {
     /// Tell perf the names of the guest's functions
     #[arg(long, value_name = "HOW")]
     pub(super) perf: Option<Perf>,
+
+    /// If the guest fails, show this much of its stack
+    #[arg(long, value_name = "HOW", default_value = "short")]
+    pub(super) backtrace: Backtrace,
 
     /// If the guest fails, write a core dump to FILE; `%p` in it becomes the process id
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(CoreDumpFile::from))]
