@@ -1,6 +1,6 @@
 //! What comes with code: positions, traps, relocations, and the linked whole.
 
-use crate::position_at;
+use crate::{position_at, position_rows};
 use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex, Trap, WasmPc};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -282,9 +282,7 @@ impl<'a> CodeTables<'a> {
         let mut chain = Vec::new();
         let Some(func) = self.func_at(offset) else { return chain };
         let range = self.funcs[func.index()];
-        let end =
-            self.funcs.get(func.index() + 1).map_or(self.positions.len(), |next| next.positions as usize);
-        let rows = self.positions.get(range.positions as usize..end).unwrap_or_default();
+        let rows = self.rows_of(func);
         let Some(mut pos) = position_at(rows, CodeOffset(offset.0 - range.start.0)) else { return chain };
         while pos != SourcePos::NONE {
             if pos.0 < SourcePos::INLINED {
@@ -298,6 +296,28 @@ impl<'a> CodeTables<'a> {
             pos = row.caller;
         }
         chain
+    }
+
+    /// Where the code of a function comes from, by ascending offset in the text: each position holds from there on until the
+    /// next. Of inlined code the position is in the function that was inlined; places without one are left out.
+    pub fn innermost_positions(&self, func: DefinedFuncIndex) -> impl Iterator<Item = (CodeOffset, WasmPc)> {
+        let (range, inlined) = (self.funcs[func.index()], self.inlined);
+        position_rows(self.rows_of(func)).filter_map(move |row| {
+            let pc = match row.pos.0.checked_sub(SourcePos::INLINED) {
+                None => WasmPc(row.pos.0),
+                // Of `SourcePos::NONE` there is no row, nor of what damage makes of one.
+                Some(i) => inlined.get((range.inlined as usize).checked_add(i as usize)?)?.pc,
+            };
+            Some((CodeOffset(range.start.0.checked_add(row.offset.0)?), pc))
+        })
+    }
+
+    /// A function's part of the positions.
+    fn rows_of(&self, func: DefinedFuncIndex) -> &'a [u8] {
+        let start = self.funcs[func.index()].positions as usize;
+        let next = self.funcs.get(func.index() + 1);
+        let end = next.map_or(self.positions.len(), |next| next.positions as usize);
+        self.positions.get(start..end).unwrap_or_default()
     }
 }
 
@@ -332,6 +352,9 @@ mod tests {
         assert_eq!(artifact.positions_at(CodeOffset(5)), [WasmPc(100)]);
         assert_eq!(artifact.positions_at(CodeOffset(18)), [WasmPc(8), WasmPc(7), WasmPc(200)]);
         assert_eq!(artifact.positions_at(CodeOffset(16)), []);
+        let innermost = |func| artifact.innermost_positions(DefinedFuncIndex::new(func)).collect::<Vec<_>>();
+        assert_eq!(innermost(0), [(CodeOffset(0), WasmPc(100))]);
+        assert_eq!(innermost(1), [(CodeOffset(17), WasmPc(8))]);
         assert_eq!(artifact.func_at(CodeOffset(12)), None);
         assert_eq!(artifact.trap_at(CodeOffset(18)), Some(Trap::IntegerOverflow));
         assert_eq!(artifact.trap_at(CodeOffset(21)), Some(Trap::MemoryOutOfBounds));

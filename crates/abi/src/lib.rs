@@ -41,7 +41,7 @@ pub use image::*;
 pub use layout::{GLOBAL_SIZE, LayoutCounts, TablePlace, VmLayout};
 pub use memory::{GUARD_SIZE, can_be_reserved, is_guarded};
 pub use object::{ConstHeader, FuncObject, GuestTable, MemoryDef, MemoryRef};
-pub use positions::{position_at, write_positions};
+pub use positions::{position_at, position_rows, write_positions};
 
 /// Bytes between the constant and the mutable half of a store's region, and so between an instance's
 /// constant block and its context. It bounds the sum of all constant blocks of a store: half a million

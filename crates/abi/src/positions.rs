@@ -25,21 +25,24 @@ pub fn write_positions(rows: &[PosRow], out: &mut Vec<u8>) {
 }
 
 /// The position of the instruction at this offset from the function's start, among rows that [`write_positions`] wrote.
-pub fn position_at(mut rows: &[u8], offset: CodeOffset) -> Option<SourcePos> {
+pub fn position_at(rows: &[u8], offset: CodeOffset) -> Option<SourcePos> {
+    position_rows(rows).take_while(|row| row.offset <= offset).last().map(|row| row.pos)
+}
+
+/// The rows that [`write_positions`] wrote; of damaged ones those before the damage.
+pub fn position_rows(mut rows: &[u8]) -> impl Iterator<Item = PosRow> {
     let mut last = Last::default();
-    let mut found = None;
-    while let (Some(step), Some(number)) = (take(&mut rows), take(&mut rows)) {
+    std::iter::from_fn(move || {
+        let (step, number) = (take(&mut rows)?, take(&mut rows)?);
         last.offset = last.offset.checked_add(u32::try_from(step).ok()?)?;
-        if last.offset > offset.0 {
-            break;
-        }
         let (inlined, zigzag) = ((number & 1) as usize, number >> 1);
         let distance = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
         let slot = &mut last.values[inlined];
         *slot = u32::try_from(i64::from(*slot).checked_add(distance)?).ok()?;
-        found = Some(SourcePos(slot.checked_add(inlined as u32 * SourcePos::INLINED)?));
-    }
-    found
+        let pos = SourcePos(slot.checked_add(inlined as u32 * SourcePos::INLINED)?);
+        Some(PosRow { offset: CodeOffset(last.offset), pos })
+    })
+    .fuse()
 }
 
 #[derive(Default)]
@@ -100,6 +103,7 @@ mod tests {
         ];
         let mut bytes = Vec::new();
         write_positions(&rows, &mut bytes);
+        assert_eq!(position_rows(&bytes).collect::<Vec<_>>(), rows);
         for (i, this) in rows.iter().enumerate() {
             let next = rows.get(i + 1).map_or(u32::MAX, |next| next.offset.0);
             for offset in [this.offset.0, next.saturating_sub(1)] {

@@ -174,7 +174,7 @@ impl WasmCoreDump {
         &self.frames
     }
 
-    /// How many outer frames of a deep stack were not kept.
+    /// How many more functions a deep stack has, those that belljar inlined included: outer frames that were not kept.
     pub fn omitted(&self) -> usize {
         self.omitted
     }

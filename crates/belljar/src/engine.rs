@@ -1,14 +1,16 @@
 //! The engine: what all stores and modules of a program share.
 
+use crate::problems::Problems;
+use crate::profiling::ProfilerFeed;
 use crate::{Config, Error, GuestState, Inspector, Result, Stack};
 use belljar_abi::CompiledFunction;
 use belljar_cache::{Cache, Trust, TrustedKeys, UserKey, config_directory, state_directory};
 use belljar_compile::{Compiler, MemoryAccess, Tier, TrampolineKind, Tunables};
 use belljar_core::FuncType;
 use belljar_optimize::Optimizer;
-use belljar_vm::{Direction, Runtime, TrampolineSource};
+use belljar_vm::{CodeImage, Direction, Runtime, TrampolineSource};
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// A compiler with its settings, and what the stores that run its code share. Cheap to clone.
@@ -24,14 +26,15 @@ pub(crate) struct Inner {
     compiler: Compiler,
     runtime: Arc<Runtime>,
     trust: OnceLock<Trust>,
-    problems: Mutex<Vec<String>>,
+    profiler: ProfilerFeed,
+    problems: Arc<Problems>,
 }
 
-/// How many problems are kept until somebody asks for them.
-const PROBLEMS_KEPT: usize = 16;
-
 /// The engine's compiler as the runtime knows it.
-struct Trampolines(Arc<dyn Tier>);
+struct Trampolines {
+    tier: Arc<dyn Tier>,
+    profiler: ProfilerFeed,
+}
 
 impl TrampolineSource for Trampolines {
     fn trampoline(&self, direction: Direction, ty: &FuncType) -> Result<CompiledFunction> {
@@ -39,7 +42,11 @@ impl TrampolineSource for Trampolines {
             Direction::Entry => TrampolineKind::ArrayEntry,
             Direction::Exit => TrampolineKind::ArrayExit,
         };
-        Ok(self.0.trampoline(kind, ty)?)
+        Ok(self.tier.trampoline(kind, ty)?)
+    }
+
+    fn loaded(&self, direction: Direction, ty: &FuncType, code: &CodeImage) {
+        self.profiler.tell_trampoline(direction, ty, code);
     }
 }
 
@@ -72,7 +79,9 @@ impl Engine {
             None => Optimizer::new()?,
             Some(name) => Optimizer::for_processor(name)?,
         });
-        let trampolines = Box::new(Trampolines(tier.clone()));
+        let problems = Arc::<Problems>::default();
+        let profiler = ProfilerFeed::new(config.profiler, problems.clone());
+        let trampolines = Box::new(Trampolines { tier: tier.clone(), profiler: profiler.clone() });
         let counts_epochs = tunables.epoch_interruption;
         let runtime = Runtime::new(
             config.max_wasm_stack,
@@ -82,13 +91,8 @@ impl Engine {
             trampolines,
         )?;
         let compiler = Compiler { features: config.features, tunables, tier };
-        let inner = Inner {
-            config: config.clone(),
-            compiler,
-            runtime,
-            trust: OnceLock::new(),
-            problems: Mutex::default(),
-        };
+        let inner =
+            Inner { config: config.clone(), compiler, runtime, trust: OnceLock::new(), profiler, problems };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -184,14 +188,16 @@ impl Engine {
     /// What went wrong, up to now, with the cache, the keys of this user and what profilers are told, in words: nothing that
     /// keeps modules from being compiled and run. Each is told once, and of many only the first.
     pub fn problems(&self) -> Vec<String> {
-        std::mem::take(&mut *self.inner.problems.lock().unwrap_or_else(|e| e.into_inner()))
+        self.inner.problems.take()
     }
 
     pub(crate) fn note(&self, problem: String) {
-        let mut problems = self.inner.problems.lock().unwrap_or_else(|e| e.into_inner());
-        if problems.len() < PROBLEMS_KEPT && !problems.contains(&problem) {
-            problems.push(problem);
-        }
+        self.inner.problems.note(problem);
+    }
+
+    /// How a profiler is told of code.
+    pub(crate) fn profiler_feed(&self) -> &ProfilerFeed {
+        &self.inner.profiler
     }
 
     /// Whether memories are to get all the address space that they may need.

@@ -64,6 +64,7 @@ mod linker;
 mod memory;
 mod module;
 mod object_types;
+mod problems;
 mod profiler;
 mod profiling;
 mod progress;

@@ -2,6 +2,7 @@
 
 use belljar::{
     Cache, CacheConfig, Config, Engine, Instance, Module, Origin, ProfilingStrategy, Store, Trust, UserKey,
+    Val,
 };
 use std::fs;
 use std::ops::Range;
@@ -82,7 +83,22 @@ fn perf_is_told_the_functions_of_each_module_that_is_loaded() {
     places.sort_by_key(|at| at.start);
     assert!(places.windows(2).all(|two| two[0].end <= two[1].start), "functions overlap: {places:x?}");
 
+    trampolines_have_names(&engine, &map);
     a_problem_keeps_nothing_from_running(&engine, &map);
+}
+
+fn trampolines_have_names(engine: &Engine, map: &Map) {
+    let module =
+        Module::new(engine, "(module (func (export \"f\") (param i64 f32) (result f32) local.get 1))");
+    let mut store = Store::new(engine, ());
+    let instance = Instance::new(&mut store, &module.unwrap(), &[]).unwrap();
+    let mut results = [Val::I32(0)];
+    let func = instance.get_func(&mut store, "f").unwrap();
+    func.call(&mut store, &[Val::I64(1), Val::F32(1.5_f32.to_bits())], &mut results).unwrap();
+    let text = fs::read_to_string(&map.0).unwrap();
+    let (place, name) = lines(&text).pop().unwrap();
+    assert_eq!(name, "belljar trampoline [entry] (i64, f32) -> f32");
+    assert!(!place.is_empty() && executable().iter().any(|e| e.start <= place.start && place.end <= e.end));
 }
 
 fn a_problem_keeps_nothing_from_running(engine: &Engine, map: &Map) {

@@ -8,6 +8,8 @@ use clap::ValueEnum;
 pub(crate) enum Perf {
     /// The file /tmp/perf-PID.map, which `perf report` reads
     Map,
+    /// The file jit-PID.dump, which `perf inject --jit` reads: code and lines as well
+    Jitdump,
 }
 
 impl Perf {
@@ -15,6 +17,7 @@ impl Perf {
     pub(crate) fn apply(self, config: &mut Config) {
         config.profiler(match self {
             Self::Map => ProfilingStrategy::PerfMap,
+            Self::Jitdump => ProfilingStrategy::JitDump,
         });
     }
 }

@@ -56,6 +56,104 @@ fn endless_recursion_is_a_trap_and_its_backtrace_is_short() {
     }
 }
 
+/// Replaces `{mark}` by the line of the source that ends in `// mark`.
+fn with_lines_of(source: &str, text: &str) -> String {
+    let marks = source.lines().enumerate().filter_map(|(i, line)| Some((i + 1, line.split_once("// ")?.1)));
+    marks.fold(text.into(), |text, (line, mark)| text.replace(&format!("{{{mark}}}"), &line.to_string()))
+}
+
+#[test]
+fn frames_have_the_names_and_lines_of_their_language() {
+    let dir = workspace().join("crates/watch/tests/dwarf");
+    let cpp = "error: the guest trapped: wasm `unreachable` instruction executed
+wasm backtrace:
+    0: 0x004e - shapes.wasm!shapes::Square::checked() const
+                    at ./shapes.cpp:{trap}:13
+              - shapes::area(shapes::Square const&)
+                    at ./shapes.cpp:{call checked}:19
+    1: 0x007a - shapes.wasm!area_of
+                    at ./shapes.cpp:{call area}:12
+";
+    let rust = "error: the guest trapped: wasm `unreachable` instruction executed
+wasm backtrace:
+    0: 0x0094 - stairs.wasm!stairs::house::ground
+                    at ./stairs.rs:{trap}:19
+              - <stairs::house::Stair>::down
+                    at ./stairs.rs:{call ground}:22
+    1: 0x0086 - stairs.wasm!<stairs::house::Stair>::landing
+                    at ./stairs.rs:{call down}:48
+              - <stairs::house::Stair>::down
+                    at ./stairs.rs:{call landing}:31
+    2: 0x009c - stairs.wasm!descend
+                    at ./stairs.rs:{call from outside}:35
+";
+    let cases = [
+        ("shapes.cpp", &["--invoke", "area_of", "shapes.wasm", "-1"][..], cpp),
+        ("stairs.rs", &["--invoke", "descend", "stairs.wasm", "1", "13"], rust),
+    ];
+    for (source, arguments, expected) in cases {
+        let source = std::fs::read_to_string(dir.join(source)).unwrap();
+        let output = belljar().current_dir(&dir).args(arguments).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), with_lines_of(&source, expected));
+        assert_eq!(output.status.code(), Some(134));
+    }
+}
+
+#[test]
+fn lines_of_a_text_are_exact_in_large_modules_too() {
+    let others = "(func)\n".repeat(20_000);
+    let text = format!(
+        "(module {others}
+  (func $divide (param i32)
+    (block (br_if 0 (local.get 0))
+      (drop (i32.div_s (i32.const 1)
+                       (i32.const 0)))))
+  (func (export \"_start\")
+    (call $divide (i32.const 0))
+    (call $divide (i32.const 1))))"
+    );
+    let output = run(&text, &[]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    let places: Vec<_> =
+        told.lines().filter_map(|line| line.split_once("guest.wat:")).map(|(_, at)| at).collect();
+    assert_eq!(places, ["20004:14", "20007:6"], "{told}");
+}
+
+/// Of each call belljar inlines the next one, so that a frame of the machine's stack has two functions.
+const DEEP: &str = "(module $deep
+(memory 0)
+(func $down (export \"down\") (param i32)
+(if (i32.eqz (local.get 0)) (then
+(unreachable)))
+(call $down (i32.sub (local.get 0) (i32.const 1)))
+(drop (memory.grow (i32.const 0)))))";
+
+#[test]
+fn a_full_backtrace_has_every_frame_that_was_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("deep.wat"), DEEP).unwrap();
+    let run = |depth: usize| {
+        let options = ["--backtrace", "full", "--invoke", "down", "deep.wat"];
+        let output = belljar().current_dir(dir.path()).args(options).arg(depth.to_string()).output().unwrap();
+        assert_eq!(output.status.code(), Some(134));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let expected = |frames: usize| {
+        let mut text = "error: the guest trapped: wasm `unreachable` instruction executed\n".to_string();
+        text.push_str("wasm backtrace:\n    0: 0x002c - deep!down\n                    at ./deep.wat:5:2\n");
+        for i in 1..frames {
+            text.push_str(&format!("  {i:>3}: 0x0033 - deep!down\n                    at ./deep.wat:6:2\n"));
+        }
+        text
+    };
+    assert_eq!(run(299), expected(300));
+    // 256 frames of the machine's stack are kept, and what is left is counted by functions as well.
+    let told = run(999);
+    let kept = told.matches("deep!down").count();
+    assert!((256..=512).contains(&kept), "{told}");
+    assert_eq!(told, expected(kept) + &format!("  … {} more frames\n", 1000 - kept));
+}
+
 #[test]
 fn a_larger_stack_lets_a_guest_go_deeper() {
     // Each level holds a value over the call, so that there is a frame.
@@ -117,6 +215,36 @@ fn perf_finds_the_names_of_a_guests_functions() {
     let lines = std::fs::read_to_string(&map).unwrap();
     std::fs::remove_file(&map).unwrap();
     assert!(lines.lines().any(|line| line.ends_with(" markdown.wasm!put_escaped")), "{lines}");
+}
+
+#[test]
+fn perf_gets_code_and_names_from_a_dump() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = workspace().join("programs/markdown/markdown.wasm");
+    for (variable, place) in [("", dir.path().join("here")), ("../there", dir.path().join("there"))] {
+        std::fs::create_dir(&place).unwrap();
+        let mut command = belljar();
+        command.current_dir(dir.path().join("here")).env("JITDUMPDIR", variable);
+        command.args(["--perf", "jitdump"]).arg(&program).stdout(Stdio::null()).stderr(Stdio::piped());
+        let guest = command.spawn().unwrap();
+        let dump = place.join(format!("jit-{}.dump", guest.id()));
+        let output = guest.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""));
+        let dump = std::fs::read(dump).unwrap();
+        let number = |at: usize| u32::from_ne_bytes(dump[at..at + 4].try_into().unwrap());
+        assert_eq!(number(0), 0x4A69_5444);
+        // Kind and size of each record, from the header to the end of the file.
+        let mut at = number(8) as usize;
+        let mut kinds = Vec::new();
+        while at < dump.len() {
+            kinds.push(number(at));
+            at += number(at + 4) as usize;
+        }
+        assert_eq!((at, kinds.pop()), (dump.len(), Some(3)), "the last record says that it is the last");
+        assert!(kinds.len() > 20 && kinds.iter().all(|kind| *kind == 0), "{kinds:?}");
+        let name = b"markdown.wasm!put_escaped\0";
+        assert!(dump.windows(name.len()).any(|bytes| bytes == name));
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn busy() -> StoreReport {
 fn waiting() -> StoreReport {
     let function = Some("wasi_snapshot_preview1::fd_read".into());
     let since = Some(Duration::from_millis(12_345));
-    let mut store = StoreReport::new(2, StoreState::Host { function, since });
+    let mut store = StoreReport::new(2, StoreState::Host { function, runtime: None, since });
     store.memory_bytes = 64 << 10;
     store.frames = vec![FrameReport::new(0, "0x0010 - m!down"); 100];
     store.omitted = 7;

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::isa::Effort;
 use crate::name;
-use crate::polish::{keep_positions, polish};
+use crate::polish::{keep_positions, polish, prepare};
 use crate::translate::{MARK, REFERENCE, Translated};
 use crate::trap_code;
 use crate::workspace::Workspace;
@@ -31,6 +31,7 @@ pub(crate) fn harvest(
 ) -> Result<CompiledFunction, Failure> {
     let Workspace { context, control, registers, .. } = workspace;
     let started = Instant::now();
+    prepare(context);
     context.optimize(isa, control)?;
     if effort == Effort::Giant {
         keep_positions(context);

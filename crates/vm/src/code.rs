@@ -258,8 +258,8 @@ impl CodeImage {
         Bytes::from_owner(Owner(self.clone())).slice(range)
     }
 
-    /// The text.
-    pub(crate) fn text(&self) -> &[u8] {
+    /// The text. What was not loaded is when it is touched: see [`CodeImage::load_part`].
+    pub fn text(&self) -> &[u8] {
         &self.bytes()[self.text.clone()]
     }
 

@@ -24,6 +24,7 @@ mod instance;
 mod instantiate;
 pub(crate) mod invariants;
 mod inventory;
+mod jit_dump;
 mod limits;
 mod loaded;
 mod memory;
@@ -55,6 +56,7 @@ pub use gc::{GcStats, OwnedRoot, RootScope, ScopedRoot};
 pub use host::{HostCallee, HostFunc, HostName, HostShim};
 pub use instance::Entity;
 pub use instantiate::{ImportValue, NeedsChecks, instantiate};
+pub use jit_dump::{CodeLine, CodePiece};
 pub use limits::ResourceLimiter;
 pub use loaded::LoadedModule;
 pub use narrow::{Narrow, RefKind};
@@ -65,7 +67,9 @@ pub use runtime::{Direction, Runtime, TrampolineSource};
 pub use sampling::{Sample, Sampler, Samples};
 pub use shared_memory::SharedMemory;
 pub use store::{Limiter, StoreCore, StoreId, StoreInner};
-pub use sys::{LeasedFile, SignalContext, append_perf_map, thread_cpu_time, thread_id as this_thread_id};
+pub use sys::{
+    LeasedFile, SignalContext, append_jit_dump, append_perf_map, thread_cpu_time, thread_id as this_thread_id,
+};
 pub use trap::Exit;
 pub use walk::{HostCall, RawFrame, RawStack};
 pub use watched::{Sighting, Watched, function_at};

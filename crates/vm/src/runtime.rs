@@ -31,6 +31,11 @@ pub trait TrampolineSource: Send + Sync {
     ///
     /// Where the compiler refuses the signature.
     fn trampoline(&self, direction: Direction, ty: &FuncType) -> anyhow::Result<CompiledFunction>;
+
+    /// Is told of a trampoline when its code is in memory, before anybody runs it.
+    fn loaded(&self, direction: Direction, ty: &FuncType, code: &CodeImage) {
+        let _ = (direction, ty, code);
+    }
 }
 
 /// What all stores of an engine share.
@@ -198,6 +203,7 @@ impl Runtime {
         let artifact = Artifact { text: compiled.code, traps: compiled.traps, ..Artifact::default() };
         let copy = PrivateCopy::of(&ImageWriter::new(&artifact, "").finish());
         let image = CodeImage::new(copy.context("no memory for a trampoline")?)?;
+        self.source.loaded(direction, ty, &image);
         let code = Arc::new(crate::code_table::register(image));
         let address = code.base();
         all.insert(key, code);

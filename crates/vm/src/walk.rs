@@ -9,6 +9,7 @@ use crate::sys::returned_address;
 use belljar_abi::activation;
 use belljar_core::CodeOffset;
 use std::any::Any;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A frame of guest code.
@@ -35,6 +36,11 @@ impl RawFrame {
     /// Where in its text the frame is.
     pub fn offset(&self) -> CodeOffset {
         self.offset
+    }
+
+    /// How many functions of the specification's stack it stands for: those that were inlined count.
+    pub fn function_count(&self) -> usize {
+        self.code.tables().positions_at(self.offset).len().max(1)
     }
 
     /// The [`crate::LoadedModule`] that the code belongs to, if it is still loaded.
@@ -102,7 +108,8 @@ impl RawStack {
         &self.frames
     }
 
-    /// How many outer frames were not kept.
+    /// How many functions the outer frames stand for that were not kept; of a stack that was looked at from outside, how many
+    /// frames these are.
     pub fn omitted(&self) -> usize {
         self.omitted
     }
@@ -111,17 +118,37 @@ impl RawStack {
         let mut stack = Self::default();
         let kept = if core.runtime.dumps_cores { FRAMES_DUMPED } else { Self::FRAMES_KEPT };
         let mut innermost = matches!(start, Start::At { .. });
+        let mut others = FunctionCounts::default();
         walk(core, start, |pc, _| {
             // A return address may lie past the end of its function: look at the byte before it.
             let at = if innermost { pc } else { pc - 1 };
             innermost = false;
             if stack.frames.len() >= kept {
-                stack.omitted += 1;
+                stack.omitted += others.at(at);
             } else if let Some(frame) = RawFrame::at(at) {
                 stack.frames.push(frame);
             }
         });
         stack
+    }
+}
+
+/// How many functions frames at an address stand for. A deep stack has many frames at few addresses.
+#[derive(Default)]
+struct FunctionCounts {
+    known: HashMap<usize, usize>,
+    last: Option<(usize, usize)>,
+}
+
+impl FunctionCounts {
+    fn at(&mut self, address: usize) -> usize {
+        if let Some((_, count)) = self.last.filter(|(last, _)| *last == address) {
+            return count;
+        }
+        let count_now = || RawFrame::at(address).map_or(0, |frame| frame.function_count());
+        let count = *self.known.entry(address).or_insert_with(count_now);
+        self.last = Some((address, count));
+        count
     }
 }
 

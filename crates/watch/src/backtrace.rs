@@ -3,6 +3,7 @@
 use crate::frame_info::FrameInfo;
 use belljar_vm::RawStack;
 use std::fmt;
+use std::sync::Arc;
 
 /// The wasm functions on a guest's stack, the innermost first, those that belljar inlined included.
 ///
@@ -24,7 +25,10 @@ impl WasmBacktrace {
     /// Names the frames of a recorded stack. Debug information is left for when it is asked for.
     pub fn new(stack: &RawStack) -> Self {
         let (frames, rest) = stack.frames().split_at(stack.frames().len().min(RawStack::FRAMES_KEPT));
-        let mut backtrace = Self { frames: Vec::new(), omitted: stack.omitted() + rest.len() };
+        // A core dump's stack is longer; frames next to each other are mostly alike.
+        let alike = rest.chunk_by(|a, b| Arc::ptr_eq(a.code(), b.code()) && a.offset() == b.offset());
+        let functions: usize = alike.map(|frames| frames.len() * frames[0].function_count()).sum();
+        let mut backtrace = Self { frames: Vec::new(), omitted: stack.omitted() + functions };
         for frame in frames {
             match FrameInfo::of_frame(frame) {
                 Some(functions) => backtrace.frames.extend(functions),
@@ -44,7 +48,7 @@ impl WasmBacktrace {
         &self.frames
     }
 
-    /// How many outer frames of a deep stack were not kept.
+    /// How many more functions a deep stack has, those that belljar inlined included: outer frames that were not kept.
     pub fn omitted(&self) -> usize {
         self.omitted
     }

@@ -2,8 +2,9 @@
 
 use crate::section_reader::{SectionReader, Source};
 use crate::symbol::FrameSymbol;
-use belljar_core::WasmPc;
+use belljar_core::{CodeOffset, DefinedFuncIndex, WasmPc};
 use belljar_module::Module;
+use gimli::Reader;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ pub(crate) struct Dwarf {
     /// `None` once a lookup cost too much: the next would too.
     context: Option<addr2line::Context<SectionReader>>,
     source: Arc<Source>,
-    code_start: u32,
+    /// The position that its addresses count from.
+    start: u32,
     steps: u64,
 }
 
@@ -53,31 +55,88 @@ impl Dwarf {
         });
         let steps = STEPS_AT_LEAST + size * STEPS_PER_BYTE;
         source.allow(steps);
-        let context = addr2line::Context::from_dwarf(dwarf.ok()?).ok()?;
-        Some(Self { context: Some(context), source, code_start, steps })
+        let dwarf = dwarf.ok()?;
+        let start = code_start.checked_add(displacement(&dwarf, module, code_start).unwrap_or(0))?;
+        let context = addr2line::Context::from_dwarf(dwarf).ok()?;
+        Some(Self { context: Some(context), source, start, steps })
     }
 
     /// The symbols of an instruction, innermost first. Where the information is broken, those that were found
-    /// before.
-    pub(crate) fn symbols_at(&mut self, pc: WasmPc) -> Vec<FrameSymbol> {
-        let mut symbols = Vec::new();
-        let (Some(context), Some(address)) = (&self.context, pc.0.checked_sub(self.code_start)) else {
-            return symbols;
+    /// before. `end`: where the function's body ends.
+    pub(crate) fn symbols_at(&mut self, pc: WasmPc, end: WasmPc) -> Vec<FrameSymbol> {
+        let (Some(context), Some(address)) = (&self.context, pc.0.checked_sub(self.start)) else {
+            return Vec::new();
         };
         self.source.allow(self.steps);
-        if let Ok(mut frames) = context.find_frames(u64::from(address)).skip_all_loads() {
-            while let Ok(Some(frame)) = frames.next() {
-                symbols.extend(symbol(&frame));
-                if symbols.len() == SYMBOLS_KEPT {
-                    break;
-                }
-            }
+        let mut symbols = symbols(context, address.into());
+        // Some compilers know nothing of what comes before a function's first instruction, which is where stacks overflow.
+        if symbols.is_empty() {
+            let end = u64::from(end.0.saturating_sub(self.start));
+            let mut lines = context.find_location_range(address.into(), end).into_iter().flatten();
+            symbols = lines.next().map(|(first, ..)| self::symbols(context, first)).unwrap_or_default();
         }
         if self.source.is_exhausted() {
             self.context = None;
         }
         symbols
     }
+
+    /// Calls `tell` with offset, file, line and column of those positions of which they are known; the column is 0 where it is
+    /// not. `steps`: what may be spent on all calls together that are given it, at first `None`. Each part of the debug
+    /// information is read once for all of them, so honest ones need no more than a lookup does.
+    pub(crate) fn places(
+        &mut self,
+        steps: &mut Option<u64>,
+        positions: impl Iterator<Item = (CodeOffset, WasmPc)>,
+        mut tell: impl FnMut(CodeOffset, &str, u32, u32),
+    ) {
+        let Some(context) = &self.context else { return };
+        self.source.allow(steps.unwrap_or(self.steps));
+        for (offset, pc) in positions {
+            let Some(address) = pc.0.checked_sub(self.start) else { continue };
+            let Ok(Some(place)) = context.find_location(u64::from(address)) else { continue };
+            if let (Some(file), Some(line @ 1..)) = (place.file, place.line) {
+                tell(offset, file, line, place.column.unwrap_or(0));
+            }
+        }
+        *steps = Some(self.source.left());
+        if self.source.is_exhausted() {
+            self.context = None;
+        }
+    }
+}
+
+/// How much larger positions in the code section are than the addresses in debug information that `wast` made (263, and versions
+/// before it): it forgets the number of functions, which stands before them. Nothing for that of others, and of versions that
+/// do not forget it.
+fn displacement(dwarf: &gimli::Dwarf<SectionReader>, module: &Module, code_start: u32) -> Option<u32> {
+    let unit = dwarf.unit(dwarf.units().next().ok()??).ok()?;
+    let mut entries = unit.entries();
+    let producer = entries.next_dfs().ok()??.attr_value(gimli::DW_AT_producer)?;
+    if !dwarf.attr_string(&unit, producer).ok()?.to_slice().ok()?.starts_with(b"wast ") {
+        return None;
+    }
+    // Its functions are in their order.
+    let first = entries.next_dfs().ok()??;
+    let gimli::AttributeValue::Addr(address) = first.attr_value(gimli::DW_AT_low_pc)? else { return None };
+    let body = (module.defined_funcs() > 0).then(|| module.body(DefinedFuncIndex::new(0)))?;
+    let place = (body.start as u64).checked_sub(code_start.into())?;
+    // A number of 32 bits has five bytes at most.
+    let missing = place.checked_sub(address).filter(|missing| *missing <= 5)?;
+    (first.tag() == gimli::DW_TAG_subprogram).then_some(missing as u32)
+}
+
+fn symbols(context: &addr2line::Context<SectionReader>, address: u64) -> Vec<FrameSymbol> {
+    let mut symbols = Vec::new();
+    if let Ok(mut frames) = context.find_frames(address).skip_all_loads() {
+        while let Ok(Some(frame)) = frames.next() {
+            symbols.extend(symbol(&frame));
+            if symbols.len() == SYMBOLS_KEPT {
+                break;
+            }
+        }
+    }
+    symbols
 }
 
 /// `None` where nothing is known.

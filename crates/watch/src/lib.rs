@@ -7,10 +7,11 @@
 //!
 //! ```text
 //! RawStack ── positions ──▶ FrameInfo ── DWARF, when first asked ──▶ FrameSymbol…
-//! LoadedModule ── functions ──▶ FrameInfo ──▶ lines for perf
+//! LoadedModule ── functions ──▶ CodePiece… ──▶ what perf is told
 //! ```
 
 mod backtrace;
+mod code_pieces;
 mod dwarf;
 mod frame_info;
 mod perf_map;
@@ -20,6 +21,7 @@ mod symbol;
 mod symbol_cache;
 
 pub use backtrace::WasmBacktrace;
+pub use code_pieces::{functions, functions_with_lines, trampoline};
 pub use frame_info::FrameInfo;
 pub use perf_map::perf_map;
 pub use printed_name::PrintedName;

@@ -29,9 +29,14 @@ impl Source {
         self.budget.store(steps, Relaxed);
     }
 
+    /// How many steps may still be taken.
+    pub(crate) fn left(&self) -> u64 {
+        self.budget.load(Relaxed)
+    }
+
     /// Whether a reader was refused a step.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.budget.load(Relaxed) == 0
+        self.left() == 0
     }
 }
 

@@ -52,5 +52,7 @@ impl FrameSymbol {
 /// assert!(belljar_watch::symbols_at(&Arc::new(module), WasmPc(20)).is_empty());
 /// ```
 pub fn symbols_at(module: &Arc<Module>, pc: WasmPc) -> Vec<FrameSymbol> {
-    symbol_cache::with_dwarf(module, |dwarf| dwarf.symbols_at(pc)).unwrap_or_default()
+    let body = module.func_at(pc).and_then(|func| module.defined_func(func)).map(|func| module.body(func));
+    let end = body.map_or(pc, |body| WasmPc(body.end as u32));
+    symbol_cache::with_dwarf(module, |dwarf| dwarf.symbols_at(pc, end)).unwrap_or_default()
 }

@@ -1,17 +1,40 @@
-//! A guest's stack on a terminal: as the engine prints it, but with recursion folded and the rest cut, so that
+//! A guest's stack on a terminal: as the engine prints it, or with recursion folded and the rest cut, so that
 //! what matters stays in sight.
 
 use belljar::{FrameInfo, WasmBacktrace};
+use clap::ValueEnum;
 use std::fmt;
 use std::sync::Arc;
 
 /// Lines of frames printed at most; a run of the same frame is one.
 const LINES: usize = 40;
 
-/// Prints a backtrace, without a line end.
-pub(super) struct Printed<'a>(pub(super) &'a WasmBacktrace);
+/// How much of a stack is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Backtrace {
+    /// Every frame that the engine kept
+    Full,
+    /// Calls of the same function from the same place once, and 40 lines of frames at most
+    Short,
+    /// Nothing
+    Off,
+}
 
-impl fmt::Display for Printed<'_> {
+impl Backtrace {
+    /// The text that follows an error message: a stack after a line break, or nothing.
+    pub(super) fn of(self, stack: &WasmBacktrace) -> String {
+        match self {
+            Self::Full => format!("\n{stack}"),
+            Self::Short => format!("\n{}", Short(stack)),
+            Self::Off => String::new(),
+        }
+    }
+}
+
+/// Prints a backtrace folded and cut, without a line end.
+struct Short<'a>(&'a WasmBacktrace);
+
+impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("wasm backtrace:")?;
         let frames = self.0.frames();

@@ -1,5 +1,6 @@
 //! The options of `belljar run`.
 
+use super::backtrace::Backtrace;
 use super::core_dump::CoreDumpFile;
 use super::dir_grant::DirGrant;
 use super::env_var::EnvVar;
@@ -25,9 +26,10 @@ Examples:
   belljar run --invoke add math.wat 2 0x28         calls one function, prints 42
   belljar run --max-memory 64M --timeout 10s tool.wasm
   belljar run --threads --max-threads 8 tool.wasm  may start eight threads
+  belljar run --backtrace full tool.wasm           shows more of a deep stack if it traps
   belljar run --coredump core.%p tool.wasm         leaves a file for debuggers if it traps
   belljar run --profile flame.svg tool.wasm        shows where its time went
-  perf record belljar run --perf map tool.wasm        and `perf report` names the guest's functions
+  perf record belljar run --perf map tool.wasm     and `perf report` names the guest's functions
 
 Exit codes:
   the guest's own, if it ends by itself (its low eight bits)
@@ -100,6 +102,10 @@ pub(crate) struct RunOptions {
     /// Profiler), .pb.gz (pprof), .txt (collapsed stacks)
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(super) profile: Option<PathBuf>,
+
+    /// If the guest fails, show this much of its stack
+    #[arg(long, value_name = "HOW", default_value = "short")]
+    pub(super) backtrace: Backtrace,
 
     /// If the guest fails, write a core dump to FILE; `%p` in it becomes the process id
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(CoreDumpFile::from))]

@@ -1,9 +1,8 @@
 //! How a guest's run ended, as exit code and text.
 
-use super::backtrace::Printed;
 use super::deadline;
+use super::options::RunOptions;
 use crate::exit_code::ExitCode;
-use crate::time_span::TimeSpan;
 use anyhow::Error;
 use belljar::{MemoryFault, ThrownException, Trap, WasmBacktrace, WasmCoreDump};
 use belljar_wasi::I32Exit;
@@ -22,13 +21,13 @@ impl Outcome {
     pub(super) const RETURNED: Self = Self { code: ExitCode::Success as u8, message: None };
 
     /// The guest's run ended with an error: an exit, a trap, or a host function's.
-    pub(super) fn of_error(error: &Error, timeout: Option<TimeSpan>) -> Self {
+    pub(super) fn of_error(error: &Error, options: &RunOptions) -> Self {
         if let Some(I32Exit(code)) = error.downcast_ref() {
             // The low eight bits, as every process.
             return Self { code: *code as u8, message: None };
         }
         let trap = error.downcast_ref::<Trap>().copied();
-        let (code, headline) = match (trap, timeout) {
+        let (code, headline) = match (trap, options.timeout) {
             (Some(Trap::Interrupt), Some(time)) => (ExitCode::Timeout, deadline::message(time)),
             (Some(Trap::OutOfFuel), _) => {
                 (ExitCode::Trap, "the guest was stopped: its --fuel is used up".into())
@@ -39,7 +38,7 @@ impl Outcome {
             }
             (None, _) => (ExitCode::Trap, String::from("a function of the host failed under the guest")),
         };
-        Self { code: code as u8, message: Some(describe(error, trap, headline)) }
+        Self { code: code as u8, message: Some(describe(error, trap, headline, options)) }
     }
 }
 
@@ -48,8 +47,8 @@ fn fault_of(error: &Error) -> String {
     error.downcast_ref::<MemoryFault>().map(|fault| format!(": {fault}")).unwrap_or_default()
 }
 
-/// The headline, what else is known, and the guest's stack.
-fn describe(error: &Error, trap: Option<Trap>, headline: String) -> String {
+/// The headline, what else is known, and what is wanted of the guest's stack.
+fn describe(error: &Error, trap: Option<Trap>, headline: String, options: &RunOptions) -> String {
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     let trap = trap.map(|t| t.to_string());
     let fault = error.downcast_ref::<MemoryFault>().map(ToString::to_string);
@@ -63,7 +62,7 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String) -> String {
         text.push_str(&format!("\n{first}{rest}"));
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-        text.push_str(&format!("\n{}", Printed(backtrace)));
+        text.push_str(&options.backtrace.of(backtrace));
     }
     text
 }

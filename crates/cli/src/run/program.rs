@@ -128,7 +128,7 @@ impl RunOptions {
                 print(&results.iter().map(|v| argument::show(v) + "\n").collect::<String>())?;
                 (Outcome::RETURNED, None)
             }
-            Err(Stop::Guest(error)) => (Outcome::of_error(&error, self.timeout), Some(error)),
+            Err(Stop::Guest(error)) => (Outcome::of_error(&error, self), Some(error)),
             Err(Stop::Refused(failure)) => return Err(failure),
         };
         if let Some(message) = &outcome.message {

@@ -28,6 +28,11 @@ pub(crate) fn polish(context: &mut Context) -> bool {
     changed
 }
 
+/// What must be done before the middle end.
+pub(crate) fn prepare(context: &mut Context) {
+    positions::lend_to_branches(&mut context.func);
+}
+
 /// What must be done where nothing is polished. The function has been through no middle end.
 pub(crate) fn keep_positions(context: &mut Context) {
     positions::keep(&mut context.func);

@@ -1,11 +1,14 @@
-//! Positions of loads that become operands.
+//! Positions of loads that become operands, and of traps that become part of a branch.
 //!
 //! The instruction selector makes a load part of the instruction that uses its value (`add eax, [mem]`), and
 //! gives both the position of the latter: a fault would be told as one of an `i32.add`. An instruction that
 //! cannot trap has no need of its position, so it gets the load's.
+//!
+//! The middle end makes a conditional trap of a branch to a block that only traps, and gives it the branch's position: an
+//! `unreachable` behind an `if` would be told as one of the `if`. So the branch gets the trap's before.
 
 use super::edges::maker;
-use cranelift_codegen::ir::{Block, Function, Inst, Opcode};
+use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode};
 
 /// Gives the positions of loads to what they may become part of.
 pub(super) fn keep(func: &mut Function) {
@@ -21,6 +24,33 @@ pub(super) fn keep(func: &mut Function) {
             }
         }
     }
+}
+
+/// Gives branches to blocks that only trap the positions of those traps.
+pub(super) fn lend_to_branches(func: &mut Function) {
+    let mut next_block = func.layout.entry_block();
+    while let Some(block) = next_block {
+        next_block = func.layout.next_block(block);
+        let Some(branch) = func.layout.last_inst(block) else { continue };
+        if let InstructionData::Brif { blocks, .. } = func.dfg.insts[branch]
+            && let [then, other] = blocks.map(|target| target.block(&func.dfg.value_lists))
+            && let Some(trap) = only_trap(func, then).or_else(|| only_trap(func, other))
+        {
+            let position = func.srcloc(trap);
+            func.set_srcloc(branch, position);
+        }
+    }
+}
+
+/// The trap that is all that a block does.
+fn only_trap(func: &Function, block: Block) -> Option<Inst> {
+    let trap = func.layout.last_inst(block)?;
+    let does_nothing = |inst: Inst| {
+        let opcode = func.dfg.insts[inst].opcode();
+        !(opcode.can_trap() || opcode.can_load() || opcode.other_side_effects())
+    };
+    let before = func.layout.block_insts(block).take_while(|inst| *inst != trap);
+    (func.dfg.insts[trap].opcode() == Opcode::Trap && { before }.all(does_nothing)).then_some(trap)
 }
 
 /// The load that may become part of an instruction.

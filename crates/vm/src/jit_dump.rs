@@ -1,0 +1,138 @@
+//! Code as `perf inject --jit` wants to be told of it: the records of a jitdump, version 1
+//! (`tools/perf/Documentation/jitdump-specification.txt` of the Linux kernel). Bytes alone: the file is elsewhere.
+//!
+//! ```text
+//! header │ lines of a function │ the function │ lines of a function │ the function │ … │ close
+//! ```
+//!
+//! Numbers are the machine's, times nanoseconds of the monotonic clock. Lines belong to the function behind them, so both go
+//! to the file in one piece.
+
+/// A function, or other code, as profilers are told of it.
+#[derive(Clone, Debug)]
+pub struct CodePiece<'a> {
+    /// What it is called. Has no control characters.
+    pub name: String,
+    /// Where it lies.
+    pub address: usize,
+    /// Its bytes.
+    pub code: &'a [u8],
+    /// Where its instructions come from, by ascending address; empty where that is not known or was not asked for.
+    pub lines: Vec<CodeLine>,
+}
+
+/// From an address on, code comes from this line.
+#[derive(Clone, Debug)]
+pub struct CodeLine {
+    /// Address of the first instruction.
+    pub address: usize,
+    /// The source file. Has no control characters.
+    pub file: std::sync::Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1; 0 where it is not known.
+    pub column: u32,
+}
+
+/// Who writes a record, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// The process.
+    pub(crate) process: u32,
+    /// The thread.
+    pub(crate) thread: u32,
+    /// Nanoseconds of the monotonic clock.
+    pub(crate) time: u64,
+}
+
+/// `JiTD`, as a number of the machine that wrote the file.
+const MAGIC: u32 = 0x4A69_5444;
+const VERSION: u32 = 1;
+const HEADER_SIZE: u32 = 40;
+/// The machine's number in ELF files.
+const MACHINE: u32 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
+
+const LOAD: u32 = 0;
+const DEBUG_INFO: u32 = 2;
+const CLOSE: u32 = 3;
+
+/// Bytes of lines that one function may have: sizes are 32 bits wide, and readers take a record as a whole.
+const LARGEST_LINES: usize = 64 << 20;
+
+/// The start of a dump.
+pub(crate) fn header(stamp: Stamp) -> Vec<u8> {
+    let mut out = Vec::new();
+    add_u32s([MAGIC, VERSION, HEADER_SIZE, MACHINE, 0, stamp.process], &mut out);
+    // No flags: the times are not those of the processor's own counter.
+    add_u64s([stamp.time, 0], &mut out);
+    out
+}
+
+/// Adds the records of a piece of code, whose number no other piece of the dump has.
+pub(crate) fn add_code(piece: &CodePiece<'_>, number: u64, stamp: Stamp, out: &mut Vec<u8>) {
+    if !piece.lines.is_empty() {
+        record(DEBUG_INFO, stamp, out, |out| add_lines(piece, out));
+    }
+    record(LOAD, stamp, out, |out| {
+        add_u32s([stamp.process, stamp.thread], out);
+        let address = piece.address as u64;
+        // Where it runs, and where its bytes are, which is the same.
+        add_u64s([address, address, piece.code.len() as u64, number], out);
+        add_text(&piece.name, out);
+        out.extend(piece.code);
+    });
+}
+
+/// Adds the last record.
+pub(crate) fn add_close(stamp: Stamp, out: &mut Vec<u8>) {
+    record(CLOSE, stamp, out, |_| ());
+}
+
+fn add_lines(piece: &CodePiece<'_>, out: &mut Vec<u8>) {
+    add_u64s([piece.address as u64], out);
+    let count_at = out.len();
+    add_u64s([0], out);
+    let mut count = 0_u64;
+    let mut add = |address: usize, line: &CodeLine, out: &mut Vec<u8>| {
+        add_u64s([address as u64], out);
+        add_u32s([line.line, line.column], out);
+        add_text(&line.file, out);
+        count += 1;
+    };
+    for line in &piece.lines {
+        if out.len() - count_at > LARGEST_LINES {
+            break;
+        }
+        add(line.address, line, out);
+    }
+    // For perf the last entry is where the last line ends.
+    if let Some(last) = piece.lines.last() {
+        add(piece.address + piece.code.len(), last, out);
+    }
+    out[count_at..count_at + 8].copy_from_slice(&count.to_ne_bytes());
+}
+
+fn add_u32s<const N: usize>(numbers: [u32; N], out: &mut Vec<u8>) {
+    out.extend(numbers.into_iter().flat_map(u32::to_ne_bytes));
+}
+
+fn add_u64s<const N: usize>(numbers: [u64; N], out: &mut Vec<u8>) {
+    out.extend(numbers.into_iter().flat_map(u64::to_ne_bytes));
+}
+
+/// A text ends at its first zero, so it has no other.
+fn add_text(text: &str, out: &mut Vec<u8>) {
+    out.extend(text.bytes().filter(|&byte| byte != 0));
+    out.push(0);
+}
+
+/// A record: kind, size and time, then what `add_rest` adds.
+fn record(kind: u32, stamp: Stamp, out: &mut Vec<u8>, add_rest: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    add_u32s([kind, 0], out);
+    add_u64s([stamp.time], out);
+    add_rest(out);
+    // Code of a function has less than 2 GiB, lines have a limit.
+    let size = (out.len() - start) as u32;
+    out[start + 4..start + 8].copy_from_slice(&size.to_ne_bytes());
+}

@@ -1,0 +1,143 @@
+//! The file from which `perf inject --jit` takes code: `jit-PID.dump`, one for a process.
+//!
+//! `perf record` notes which files a process maps to execute them, and that is how the dump is found: its first page is mapped
+//! so, and never touched. What executes is elsewhere.
+
+use super::{page_size, profile_file};
+use crate::jit_dump::{CodePiece, Stamp, add_close, add_code, header};
+use anyhow::Context;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+use std::path::PathBuf;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError, TryLockError};
+
+/// Bytes that are collected before they are written.
+const CHUNK: usize = 1 << 20;
+
+/// Adds code to this process's dump, which is made if need be, and which nobody but this user can read. It lies in the directory that
+/// `JITDUMPDIR` names, as those of perf's own agents and of LLVM do, otherwise in the current one; where one of an earlier
+/// process has its name, it takes that one's place. Records of several threads do not mix.
+///
+/// # Errors
+///
+/// Where the file cannot be written or mapped, or is not this user's alone.
+pub fn append_jit_dump<'a>(pieces: impl IntoIterator<Item = CodePiece<'a>>) -> anyhow::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    // Before the first time is taken, so that the code is newer than the dump.
+    append(&[])?;
+    let mut records = Vec::new();
+    for piece in pieces {
+        add_code(&piece, NUMBER.fetch_add(1, Relaxed), stamp(), &mut records);
+        if records.len() >= CHUNK {
+            append(&records)?;
+            records.clear();
+        }
+    }
+    append(&records)
+}
+
+/// The dump of this process.
+struct Dump {
+    process: u32,
+    file: OwnedFd,
+    /// Bytes in it, all of them whole records.
+    length: u64,
+    is_closed: bool,
+}
+
+static DUMP: Mutex<Option<Dump>> = Mutex::new(None);
+
+fn path() -> PathBuf {
+    let dir = std::env::var_os("JITDUMPDIR").map(PathBuf::from).unwrap_or_default();
+    dir.join(format!("jit-{}.dump", std::process::id()))
+}
+
+fn append(records: &[u8]) -> anyhow::Result<()> {
+    let mut dump = DUMP.lock().unwrap_or_else(PoisonError::into_inner);
+    // A child that was forked begins its own.
+    let dump = match &mut *dump {
+        Some(dump) if dump.process == std::process::id() => dump,
+        other => {
+            let path = path();
+            other.insert(Dump::new(&path).with_context(|| format!("could not make {}", path.display()))?)
+        }
+    };
+    dump.append(records).with_context(|| format!("could not write jit-{}.dump", dump.process))
+}
+
+impl Dump {
+    fn new(path: &std::path::Path) -> anyhow::Result<Self> {
+        let file = profile_file::open(path, OFlags::RDWR)?;
+        // It may be one that others could read.
+        rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
+        rustix::fs::ftruncate(&file, 0)?;
+        let mut dump = Self { process: std::process::id(), file, length: 0, is_closed: false };
+        dump.append(&header(stamp()))?;
+        dump.mark()?;
+        static CLOSES: AtomicBool = AtomicBool::new(false);
+        if !CLOSES.swap(true, Relaxed) {
+            // SAFETY: a function of the program, which touches nothing but what statics own. Where there is no room for one more,
+            // the dump has no last record, which readers do without.
+            unsafe { libc::atexit(close) };
+        }
+        Ok(dump)
+    }
+
+    /// Maps the first page, for `perf record` to see.
+    fn mark(&self) -> anyhow::Result<()> {
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::EXEC, MapFlags::PRIVATE);
+        // SAFETY: a new private mapping at an address of the kernel's choosing affects no existing memory. Nobody gets its
+        // address, so what the file holds is neither read nor executed. It stays, for those who look at a process that runs.
+        let mapped =
+            unsafe { rustix::mm::mmap(ptr::null_mut(), page_size(), protection, flags, &self.file, 0) };
+        mapped.context(
+            "perf finds it by a mapping to execute, which its file system refuses: set JITDUMPDIR",
+        )?;
+        Ok(())
+    }
+
+    /// Adds whole records, all or none of them.
+    fn append(&mut self, records: &[u8]) -> anyhow::Result<()> {
+        if self.is_closed {
+            return Ok(());
+        }
+        let written = profile_file::write_all(&self.file, records);
+        match written {
+            Ok(()) => self.length += records.len() as u64,
+            // Behind a part of a record nothing could be read.
+            Err(_) => {
+                rustix::fs::ftruncate(&self.file, self.length)?;
+                rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Start(self.length))?;
+            }
+        }
+        written
+    }
+}
+
+/// Adds the last record, when the process ends. Threads that run until then find the dump closed.
+extern "C" fn close() {
+    let mut dump = match DUMP.try_lock() {
+        Ok(dump) => dump,
+        Err(TryLockError::Poisoned(dump)) => dump.into_inner(),
+        // Somebody is still writing: the end is not worth waiting for.
+        Err(TryLockError::WouldBlock) => return,
+    };
+    if let Some(dump) = dump.as_mut().filter(|dump| dump.process == std::process::id()) {
+        let mut record = Vec::new();
+        add_close(stamp(), &mut record);
+        let _ = dump.append(&record);
+        dump.is_closed = true;
+    }
+}
+
+fn stamp() -> Stamp {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Stamp {
+        process: std::process::id(),
+        thread: rustix::thread::gettid().as_raw_nonzero().get() as u32,
+        time: now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64,
+    }
+}

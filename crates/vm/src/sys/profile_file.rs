@@ -1,0 +1,112 @@
+//! Files for profilers, whose names others may guess: somebody may have put something there. Links are not followed, and
+//! what belongs to somebody else, or has another name as well, is left alone.
+
+use anyhow::ensure;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use std::path::Path;
+
+/// Opens a file, which is made if need be, and then nobody but this user can read it.
+///
+/// # Errors
+///
+/// Where that is not possible, or the file is not this user's alone.
+pub(super) fn open(path: &Path, access: OFlags) -> anyhow::Result<OwnedFd> {
+    // Opening a pipe would wait for its reader, opening a terminal could make it ours.
+    let harmless = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, access | OFlags::CREATE | harmless, Mode::RUSR | Mode::WUSR);
+    let file = file.map_err(|error| match error {
+        Errno::LOOP => anyhow::anyhow!("expected a regular file, found a symbolic link: remove it"),
+        error => error.into(),
+    })?;
+    check(&rustix::fs::fstat(&file)?)?;
+    Ok(file)
+}
+
+/// Whether it is a regular file that belongs to this user and is in no other place.
+fn check(file: &Stat) -> anyhow::Result<()> {
+    let is_regular = FileType::from_raw_mode(file.st_mode) == FileType::RegularFile;
+    ensure!(is_regular, "expected a regular file, found something else: remove it");
+    let ours = rustix::process::geteuid().as_raw();
+    let theirs = file.st_uid;
+    ensure!(theirs == ours, "expected a file of user {ours}, found one of user {theirs}: have it removed");
+    let names = file.st_nlink;
+    ensure!(names == 1, "expected a file of one name, found one of {names}: remove it");
+    Ok(())
+}
+
+/// Writes bytes where the file is at; those of several threads do not mix if the file is for appending.
+///
+/// # Errors
+///
+/// Where not all of them could be written.
+pub(super) fn write_all(file: impl AsFd, mut bytes: &[u8]) -> anyhow::Result<()> {
+    // The first write takes all, unless the disk is full.
+    while !bytes.is_empty() {
+        match rustix::io::write(&file, bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn refusal(path: &Path) -> String {
+        open(path, OFlags::WRONLY).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_new_file_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("map");
+        write_all(open(&path, OFlags::WRONLY).unwrap(), b"one").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn whatever_else_has_the_name_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mine) = (dir.path().join("map"), dir.path().join("mine"));
+        fs::write(&mine, "precious").unwrap();
+
+        std::os::unix::fs::symlink(&mine, &path).unwrap();
+        assert!(refusal(&path).contains("found a symbolic link"), "{}", refusal(&path));
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("absent"), &path).unwrap();
+        assert!(refusal(&path).contains("found a symbolic link"));
+        assert!(!dir.path().join("absent").exists());
+        fs::remove_file(&path).unwrap();
+
+        fs::hard_link(&mine, &path).unwrap();
+        assert!(refusal(&path).contains("found one of 2"));
+        fs::remove_file(&path).unwrap();
+
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        // No reader: it cannot be opened. A reader: it is seen to be a pipe.
+        open(&path, OFlags::WRONLY).unwrap_err();
+        let reader = OFlags::RDONLY | OFlags::NONBLOCK;
+        let _reader = rustix::fs::open(&path, reader, Mode::empty()).unwrap();
+        assert!(refusal(&path).contains("expected a regular file"));
+        assert_eq!(fs::read_to_string(&mine).unwrap(), "precious");
+    }
+
+    #[test]
+    fn the_file_of_another_user_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("map");
+        fs::write(&path, "").unwrap();
+        let mut found = rustix::fs::stat(&path).unwrap();
+        assert!(check(&found).is_ok());
+        found.st_uid += 1;
+        assert!(check(&found).unwrap_err().to_string().contains("expected a file of user"));
+    }
+}
