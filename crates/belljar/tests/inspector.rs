@@ -1,7 +1,8 @@
 //! Looking at running guests from other threads: what is seen is what was there, wherever the guest is.
 
 use belljar::{
-    Caller, Engine, Error, Func, GuestState, Inspector, Instance, Linker, Module, Stack, Store, Trap,
+    Caller, Engine, Error, FrameKind, Func, GuestState, Inspector, Instance, Linker, Module, Profiler, Stack,
+    Store, Trap,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -220,7 +221,12 @@ fn run_storm(
         })
         .unwrap();
     let mut expected = None;
+    let mut rounds = 0;
     while !is_over.load(Relaxed) {
+        // Modules come and go, and their code with them.
+        rounds += 1;
+        let own = (rounds % 4 == 0).then(|| Module::new(engine, STORM).unwrap());
+        let module = own.as_ref().unwrap_or(module);
         let mut store = Store::new(engine, ());
         let instance = linker.instantiate(&mut store, module).unwrap();
         let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
@@ -240,8 +246,10 @@ fn every_stack_of_a_storm_is_a_legal_one() {
     let is_over = AtomicBool::new(false);
     let captures = AtomicU64::new(0);
     let frames = AtomicU64::new(0);
+    // Ten times as often as anybody would: as often as threads are captured.
+    let profiler = Profiler::start(&engine, "storm", Duration::from_micros(100)).unwrap();
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..if long { 8 } else { 4 } {
             let (send, receive) = std::sync::mpsc::channel();
             let (engine, module, is_over) = (&engine, &module, &is_over);
             scope.spawn(move || run_storm(engine, module, is_over, &send));
@@ -272,6 +280,14 @@ fn every_stack_of_a_storm_is_a_legal_one() {
             });
         }
     });
-    println!("{captures:?} captures, {frames:?} frames");
+    let profile = profiler.finish().unwrap();
+    println!("{captures:?} captures, {frames:?} frames, {} samples", profile.sample_count());
+    for sample in profile.samples() {
+        let stack: Vec<_> = sample.stack().filter(|frame| frame.kind() == FrameKind::Guest).collect();
+        for pair in stack.windows(2) {
+            let (callee, caller) = (pair[0].function(), pair[1].function());
+            assert!(can_call(caller, callee), "{caller} does not call {callee}");
+        }
+    }
     assert!(captures.load(Relaxed) > 0);
 }

@@ -153,6 +153,7 @@ fn time_is_attributed_to_where_it_was_spent() {
     assert!(0.4 < expected && expected < 0.9, "{expected}: the compiler has seen through this");
     let summary = profile.summary();
     let time = |name: &str| summary.function(name).unwrap().self_time().as_secs_f64();
+    println!("{summary:.9}");
     let found = time("straight") / (time("straight") + time("loop"));
     println!(
         "{:.1} % found, {:.1} % expected, {} samples",

@@ -24,6 +24,7 @@ use cranelift_codegen::Context;
 /// dominator tree are computed; they stay as they are.
 pub(crate) fn polish(context: &mut Context) -> bool {
     let changed = rewrite(context);
+    positions::fill(&mut context.func);
     positions::keep(&mut context.func);
     changed
 }

@@ -1,4 +1,4 @@
-//! Positions of loads that become operands, and of traps that become part of a branch.
+//! Positions of loads that become operands, of traps that become part of a branch, and of what the middle end has made.
 //!
 //! The instruction selector makes a load part of the instruction that uses its value (`add eax, [mem]`), and
 //! gives both the position of the latter: a fault would be told as one of an `i32.add`. An instruction that
@@ -7,8 +7,31 @@
 //! The middle end makes a conditional trap of a branch to a block that only traps, and gives it the branch's position: an
 //! `unreachable` behind an `if` would be told as one of the `if`. So the branch gets the trap's before.
 
+//!
+//! The middle end copies instructions that cannot trap to where they are used, and makes new ones, without a position: of a loop
+//! that only calculates nothing would tell which function, inlined or not, spends the time. Each gets the position of what
+//! follows it in its block, which it was put there for.
+
 use super::edges::maker;
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode};
+
+/// Gives instructions without a position that of the next one in their block that has one.
+pub(super) fn fill(func: &mut Function) {
+    let mut next_block = func.layout.entry_block();
+    while let Some(block) = next_block {
+        next_block = func.layout.next_block(block);
+        let mut position = None;
+        let mut next = func.layout.last_inst(block);
+        while let Some(inst) = next {
+            next = func.layout.prev_inst(inst);
+            let own = func.srcloc(inst);
+            match position {
+                Some(position) if own.is_default() => func.set_srcloc(inst, position),
+                _ => position = Some(own).filter(|own| !own.is_default()),
+            }
+        }
+    }
+}
 
 /// Gives the positions of loads to what they may become part of.
 pub(super) fn keep(func: &mut Function) {
