@@ -8,7 +8,6 @@ use crate::Profile;
 use crate::collapsed::{labels, plain};
 use crate::frame::{FrameKind, ProfileFrame};
 use crate::profile::Tally;
-use crate::sample_log::nanoseconds;
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::flamegraph::{Options, TextTruncateDirection, from_lines};
 use std::fmt::Write as _;
@@ -89,9 +88,10 @@ fn options<'a>(profile: &Profile) -> Options<'a> {
 fn subtitle(profile: &Profile) -> String {
     let (count, plural) = (profile.sample_count(), if profile.sample_count() == 1 { "" } else { "s" });
     let mut text = format!("{} in {count} sample{plural}", time(profile.weight));
-    match nanoseconds(profile.interval) {
-        0 => {}
-        interval => text += &format!(", one every {}", time(interval)),
+    // What was reached, which may be less often than what was aimed at.
+    match profile.weight.checked_div(count as u64) {
+        None | Some(0) => {}
+        Some(interval) => text += &format!(", one every {}", time(interval)),
     }
     if profile.lost > 0 {
         text += &format!("; {} lost", profile.lost);

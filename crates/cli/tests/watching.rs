@@ -1,0 +1,199 @@
+//! Running programs, looked at by other processes: guests that hang, each in another way, and profiles of them.
+
+use serde_json::Value;
+use std::io::Write;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A program that runs, until this is dropped.
+struct Running {
+    home: TempDir,
+    child: Child,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(home: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    command.env("BELLJAR_RUNTIME_DIR", home.path().join("runtime")).env("BELLJAR_CACHE", "off");
+    command.current_dir(home.path());
+    command
+}
+
+impl Running {
+    /// Runs a module with these options. Its standard input stays open.
+    fn start(wat: &str, options: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("guest.wat"), wat).unwrap();
+        let child = command(&home).arg("run").args(options).arg("guest.wat").stdin(Stdio::piped()).spawn();
+        Self { child: child.unwrap(), home }
+    }
+
+    fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    fn belljar(&self, args: &[&str]) -> Output {
+        command(&self.home).args(args).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// What `belljar` prints, once it holds a text.
+    fn until(&self, args: &[&str], wanted: &str) -> String {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let output = self.belljar(args);
+            let text = String::from_utf8(output.stdout).unwrap();
+            if text.contains(wanted) {
+                return text;
+            }
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(Instant::now() < end, "no `{wanted}` in:\n{text}{errors}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+const SPIN: &str = r#"(module $spinner
+    (memory (export "memory") 3)
+    (global $g (mut i32) (i32.const 0))
+    (func $spin (loop
+        (global.set $g
+            (i32.add (global.get $g) (i32.const 1)))
+        (br 0)))
+    (func (export "_start") (call $spin)))"#;
+
+#[test]
+fn an_endless_loop_is_listed_and_its_line_is_told() {
+    let guest = Running::start(SPIN, &[]);
+    let pid = guest.pid();
+    let table = guest.until(&["ps"], "running spin");
+    assert!(table.starts_with(&format!("{:>width$}", "PID", width = pid.len())), "{table}");
+    let line = table.lines().nth(1).unwrap();
+    assert!(line.starts_with(&pid) && line.contains("192 KiB") && line.ends_with("guest.wat"), "{table}");
+
+    let stack = guest.until(&["stack", &pid], ": running spin\n");
+    assert!(stack.contains("spinner!spin\n                    at ./guest.wat:"), "{stack}");
+    assert!(stack.contains(", thread belljar ("), "{stack}");
+    let lines = ["guest.wat:4", "guest.wat:5", "guest.wat:6", "guest.wat:7"];
+    assert!(lines.iter().any(|line| stack.contains(line)), "{stack}");
+
+    let report = guest.belljar(&["stack", &pid, "--json"]);
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report["stores"][0]["frames"][0]["func_name"], "spin");
+    assert_eq!(report["stores"][0]["memory_bytes"], 3 << 16);
+
+    let top = String::from_utf8(guest.belljar(&["top", "-d", "100ms"]).stdout).unwrap();
+    assert!(top.contains("CPU%") && top.contains("running spin"), "{top}");
+}
+
+#[test]
+fn a_profile_of_another_process() {
+    let guest = Running::start(SPIN, &[]);
+    guest.until(&["ps"], "running spin");
+    let pid = guest.pid();
+    for file in ["out.txt", "out.svg", "out.json", "out.pb.gz"] {
+        let output = guest.belljar(&["profile", &pid, "-d", "300ms", "-o", file]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+    let text = std::fs::read_to_string(guest.home.path().join("out.txt")).unwrap();
+    let (stack, count) = text.trim_end().rsplit_once(' ').unwrap();
+    assert_eq!(stack, "belljar;wasm-function[1];spin");
+    assert!(count.parse::<u32>().unwrap() > 10, "{text}");
+    let picture = std::fs::read_to_string(guest.home.path().join("out.svg")).unwrap();
+    assert!(picture.contains("<svg") && picture.contains("spin"));
+
+    let odd = guest.belljar(&["profile", &pid, "-o", "out"]);
+    assert_eq!(odd.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&odd.stderr).contains(".svg (flame graph)"), "{odd:?}");
+}
+
+#[test]
+fn a_guest_that_waits_for_input_is_seen_to_and_goes_on() {
+    let wat = r#"(module $reader
+        (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "\40\00\00\00\10\00\00\00")
+        (func $main (export "_start")
+            (if (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then (call $exit (i32.const 9))))
+            ;; The number of bytes that were read.
+            (call $exit (i32.load (i32.const 8)))))"#;
+    let mut guest = Running::start(wat, &[]);
+    let pid = guest.pid();
+    let state = "in host call wasi_snapshot_preview1::fd_read for ";
+    let table = guest.until(&["ps"], state);
+    assert!(table.contains(" s  guest.wat"), "{table}");
+    // Looked at a hundred times, the system call goes on as if nothing were.
+    for _ in 0..20 {
+        guest.until(&["stack", &pid], state);
+    }
+    guest.child.stdin.take().unwrap().write_all(b"four").unwrap();
+    assert_eq!(guest.child.wait().unwrap().code(), Some(4));
+    let gone = guest.belljar(&["stack", &pid]);
+    assert_eq!(gone.status.code(), Some(66), "{gone:?}");
+    // Nothing of it is left.
+    assert_eq!(std::fs::read_dir(guest.home.path().join("runtime")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_spin_in_poll_oneoff_is_seen_in_it_or_around_it() {
+    let wat = r#"(module $poller
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        ;; A clock, the monotonic one, and no time at all.
+        (data (i32.const 16) "\01\00\00\00")
+        (func $poll (drop (call $poll_oneoff (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128))))
+        (func (export "_start") (loop (call $poll) (br 0))))"#;
+    let guest = Running::start(wat, &[]);
+    guest.until(&["ps"], "in host call wasi_snapshot_preview1::poll_oneoff for 0.0 s");
+    let stack = guest.until(&["stack", &guest.pid()], "in host call wasi_snapshot_preview1::poll_oneoff");
+    assert!(stack.contains("poller!poll\n"), "{stack}");
+}
+
+#[test]
+fn threads_of_a_program_have_a_line_each() {
+    let wat = r#"(module
+        (import "env" "memory" (memory 1 1 shared))
+        (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+        (func $wait (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
+        (func (export "wasi_thread_start") (param i32 i32) (call $wait))
+        (func (export "_start") (drop (call $spawn (i32.const 0))) (loop (br 0))))"#;
+    let guest = Running::start(wat, &["--threads"]);
+    let table = guest.until(&["ps"], "in the runtime (memory.atomic.wait32)");
+    assert_eq!(table.lines().filter(|line| line.starts_with(&guest.pid())).count(), 2, "{table}");
+}
+
+#[test]
+fn profiles_of_runs_are_written_however_they_end() {
+    let home = tempfile::tempdir().unwrap();
+    let work = "(loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))";
+    for (end, code) in
+        [("", 0), ("unreachable", 134), ("(call $exit (i32.const 3))", 3), ("(loop (br 0))", 124)]
+    {
+        let wat = format!(
+            r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32))) (memory (export "memory") 1)
+            (func $work (param i32) {work}) (func $main (export "_start") (call $work (i32.const 200000000)) {end}))"#
+        );
+        std::fs::write(home.path().join("guest.wat"), wat).unwrap();
+        let output = command(&home)
+            .args(["run", "--profile", "out.txt", "--timeout", "3s", "guest.wat"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let text = std::fs::read_to_string(home.path().join("out.txt")).unwrap();
+        assert!(text.lines().any(|line| line.starts_with("belljar;main;work ")), "{text}");
+        std::fs::remove_file(home.path().join("out.txt")).unwrap();
+    }
+    let odd = command(&home).args(["run", "--profile", "out", "guest.wat"]).output().unwrap();
+    assert_eq!(odd.status.code(), Some(2), "{odd:?}");
+    let short = "(module (func (export \"_start\")))";
+    std::fs::write(home.path().join("guest.wat"), short).unwrap();
+    let output = command(&home).args(["run", "--profile", "out.txt", "guest.wat"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is empty"), "{output:?}");
+}
