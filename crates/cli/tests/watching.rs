@@ -157,6 +157,33 @@ fn a_spin_in_poll_oneoff_is_seen_in_it_or_around_it() {
 }
 
 #[test]
+fn a_guest_that_sleeps_and_is_looked_at_sleeps_to_the_end() {
+    let wat = r#"(module
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        ;; A clock, the monotonic one, and a second.
+        (data (i32.const 16) "\01\00\00\00\00\00\00\00\00\ca\9a\3b")
+        (func (export "_start")
+            (if (call $poll_oneoff (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)) (then (call $exit (i32.const 1))))
+            ;; One event, without an error.
+            (if (i32.load16_u (i32.const 72)) (then (call $exit (i32.const 2))))
+            (call $exit (i32.add (i32.load (i32.const 128)) (i32.const 9)))))"#;
+    let start = Instant::now();
+    let mut guest = Running::start(wat, &[]);
+    let pid = guest.pid();
+    guest.until(&["ps"], "in host call wasi_snapshot_preview1::poll_oneoff");
+    let ended = loop {
+        if let Some(ended) = guest.child.try_wait().unwrap() {
+            break ended;
+        }
+        guest.belljar(&["stack", &pid]);
+    };
+    assert_eq!(ended.code(), Some(10));
+    assert!(start.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
 fn threads_of_a_program_have_a_line_each() {
     let wat = r#"(module
         (import "env" "memory" (memory 1 1 shared))
@@ -189,6 +216,7 @@ fn profiles_of_runs_are_written_however_they_end() {
         let text = std::fs::read_to_string(home.path().join("out.txt")).unwrap();
         assert!(text.lines().any(|line| line.starts_with("belljar;main;work ")), "{text}");
         std::fs::remove_file(home.path().join("out.txt")).unwrap();
+        assert_eq!(std::fs::read_dir(home.path().join("runtime")).unwrap().count(), 0, "{end}");
     }
     let odd = command(&home).args(["run", "--profile", "out", "guest.wat"]).output().unwrap();
     assert_eq!(odd.status.code(), Some(2), "{odd:?}");

@@ -112,8 +112,7 @@ impl RunOptions {
         let memory = MemoryBudget::new(self.max_memory);
         let common = self.common(&program, &memory)?;
         let mut store = self.store(&program, Guest { wasi, memory, common })?;
-        // That nobody can look is no reason not to run.
-        let inspection = program.engine.serve_inspection();
+        end::let_others_look(&program.engine);
         if let Some(file) = &self.profile {
             profile::start(&program.engine, self.file(), file)?;
         }
@@ -143,7 +142,6 @@ impl RunOptions {
             self.dump_core(error, &store);
         }
         // The process ends now, and takes all this with it faster than it can be put away.
-        drop(inspection);
         std::mem::forget((store, program));
         Ok(outcome.code)
     }
