@@ -7,6 +7,7 @@ use anyhow::Context;
 use belljar_vm::{this_thread_id, thread_cpu_time};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -55,6 +56,7 @@ struct Job {
     inspector: Inspector,
     after: Duration,
     is_cpu: bool,
+    is_dropped: AtomicBool,
     /// `None` when the watchdog has ended. Held while it is called.
     state: Mutex<Option<State>>,
 }
@@ -128,7 +130,13 @@ impl Watchdog {
         let thread = inspector.watched().thread_id().unwrap_or_else(this_thread_id);
         let cpu = is_cpu.then(|| Some((thread, thread_cpu_time(thread)?))).flatten();
         let state = State { callback, cpu, used_before: Duration::ZERO };
-        let job = Arc::new(Job { inspector, after, is_cpu, state: Mutex::new(Some(state)) });
+        let job = Arc::new(Job {
+            inspector,
+            after,
+            is_cpu,
+            is_dropped: AtomicBool::new(false),
+            state: Mutex::new(Some(state)),
+        });
         let mut kennel = kennel();
         let all = kennel.get_or_insert_default();
         all.last_id += 1;
@@ -153,6 +161,7 @@ fn due(after: Duration) -> Instant {
 impl Drop for Watchdog {
     /// Waits for a callback that is running, unless it is the one that drops.
     fn drop(&mut self) {
+        self.job.is_dropped.store(true, Relaxed);
         let mut all = kennel();
         let waits = all.as_mut().and_then(|kennel| {
             kennel.jobs.retain(|(_, id), _| *id != self.id);
@@ -188,8 +197,7 @@ fn wait() {
         let next = job.run();
         all = self::kennel();
         if let (Some(next), Some(kennel)) = (next, all.as_mut()) {
-            let is_over = job.state().is_none();
-            if !is_over {
+            if !job.is_dropped.load(Relaxed) {
                 kennel.jobs.insert((next, id), job);
             }
         }

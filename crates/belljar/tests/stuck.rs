@@ -4,7 +4,7 @@ use belljar::{
     Caller, Engine, Func, GuestState, Instance, Linker, MemoryType, Module, SharedMemory, Stack, Store,
     Watchdog, WatchdogAction,
 };
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -240,6 +240,24 @@ fn a_guest_that_waits_uses_no_cpu_time_and_dropped_watchdogs_are_silent() {
     let _wall = Watchdog::wall(inspector, Duration::from_millis(200), tell("wall")).unwrap();
     assert_eq!(receive.recv_timeout(TIMEOUT), Ok("wall"));
     assert!(receive.try_recv().is_err());
+}
+
+#[test]
+fn a_watchdog_that_its_own_callback_drops_is_over() {
+    let engine = Engine::default();
+    let inspector = hang(&engine, r#"(module (func (export "run") (loop (br 0))))"#, |_, _| ());
+    let kept: Arc<Mutex<Option<Watchdog>>> = Arc::default();
+    let (send, receive) = mpsc::channel();
+    let own = kept.clone();
+    let mut guard = kept.lock().unwrap();
+    let watchdog = Watchdog::wall(inspector, Duration::from_millis(1), move |_| {
+        send.send(own.lock().unwrap().take().is_some()).unwrap();
+        WatchdogAction::Again
+    });
+    *guard = Some(watchdog.unwrap());
+    drop(guard);
+    // When the callback has gone, so has what it sends by.
+    assert_eq!(receive.iter().collect::<Vec<_>>(), [true]);
 }
 
 #[test]
