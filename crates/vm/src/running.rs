@@ -103,8 +103,8 @@ pub(crate) unsafe fn walk(context: usize, registers: Registers, mut visit: impl 
         Some(InStub::NoFrame) => Some((None, returned_address(), fp)),
         Some(InStub::Leaving) if registers.rdi == context.addr() => Some((None, returned_address(), entry)),
         Some(InStub::Leaving) => None,
-        // SAFETY: GUEST-FRAMES: a guest has called the stub, which has pushed nothing.
         Some(InStub::Exit) => {
+            // SAFETY: GUEST-FRAMES: a guest has called the stub, which has pushed nothing.
             Some((Some(Found::host_call(registers.rdi)), unsafe { read_guest_stack(sp) }, fp))
         }
         Some(InStub::BuiltinExit(builtin)) => {
@@ -173,6 +173,12 @@ unsafe fn outermost(mut to: usize, mut frame: usize) -> usize {
 /// The registers are those of a thread that executes guest code.
 unsafe fn caller(pc: usize, sp: usize, fp: usize) -> (usize, usize) {
     let function = code_table::function_at(pc);
+    // Where code is loaded on demand, a function's first instruction may not be there yet. To read it would load it, on the
+    // stack of the signal handler, which is too small for that.
+    if function.as_ref().is_some_and(|function| function.start == pc) {
+        // SAFETY: GUEST-FRAMES: the function has pushed nothing.
+        return unsafe { (read_guest_stack(sp), fp) };
+    }
     let frame = code_table::with_text(pc, |text, base| {
         // Of a function all is there; of other code what is executed next.
         let end = function.as_ref().map_or(pc + REACH, |function| function.end) - base;
