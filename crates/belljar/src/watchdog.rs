@@ -196,10 +196,10 @@ fn wait() {
         drop(all);
         let next = job.run();
         all = self::kennel();
-        if let (Some(next), Some(kennel)) = (next, all.as_mut()) {
-            if !job.is_dropped.load(Relaxed) {
-                kennel.jobs.insert((next, id), job);
-            }
+        if let (Some(next), Some(kennel)) = (next, all.as_mut())
+            && !job.is_dropped.load(Relaxed)
+        {
+            kennel.jobs.insert((next, id), job);
         }
     }
 }

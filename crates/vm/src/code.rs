@@ -263,6 +263,16 @@ impl CodeImage {
         &self.bytes()[self.text.clone()]
     }
 
+    /// How far the text can be read from an offset on without loading anything. Async-signal-safe.
+    pub(crate) fn text_loaded_from(&self, at: usize) -> usize {
+        match &self.holder {
+            Holder::Copy(_) => self.text.len(),
+            Holder::OnDemand(source) => {
+                source.loaded_from(self.text.start + at).min(self.text.end) - self.text.start
+            }
+        }
+    }
+
     /// Its tables.
     pub fn tables(&self) -> CodeTables<'_> {
         self.tables

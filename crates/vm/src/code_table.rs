@@ -86,9 +86,13 @@ pub(crate) fn is_code(pc: usize) -> bool {
     with_row(pc, |_| Some(())).is_some()
 }
 
-/// Calls `read` with the text that this address lies in, and the text's address. Async-signal-safe.
+/// Calls `read` with the text that this address lies in, as far as it can be read from there without loading anything, and the
+/// text's address. Async-signal-safe.
 pub(crate) fn with_text<R>(pc: usize, read: impl FnOnce(&[u8], usize) -> R) -> Option<R> {
-    with_row(pc, |row| Some(read(row.code.image().text(), row.start)))
+    with_row(pc, |row| {
+        let image = row.code.image();
+        Some(read(&image.text()[..image.text_loaded_from(pc - row.start)], row.start))
+    })
 }
 
 /// Calls `read` with the slots that hold references to objects in the frame of a call that returns to this address.

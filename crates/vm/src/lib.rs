@@ -71,5 +71,5 @@ pub use sys::{
     LeasedFile, SignalContext, append_jit_dump, append_perf_map, thread_cpu_time, thread_id as this_thread_id,
 };
 pub use trap::Exit;
-pub use walk::{HostCall, RawFrame, RawStack};
+pub use walk::{HostCall, LiveStack, RawFrame, RawStack};
 pub use watched::{Sighting, Watched, function_at};

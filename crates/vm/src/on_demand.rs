@@ -170,6 +170,12 @@ impl OnDemand {
         self.states[at / self.block].load(Acquire) == LOADED
     }
 
+    /// How far bytes can be read from an offset on without loading anything. Async-signal-safe.
+    pub(crate) fn loaded_from(&self, at: usize) -> usize {
+        let missing = (at / self.block..self.states.len()).find(|i| self.states[*i].load(Acquire) != LOADED);
+        missing.map_or(self.length, |i| (i * self.block).max(at))
+    }
+
     /// Whether a block was found damaged, and reads as zeros.
     pub fn is_damaged(&self) -> bool {
         self.is_damaged.load(Acquire)

@@ -173,8 +173,8 @@ unsafe fn outermost(mut to: usize, mut frame: usize) -> usize {
 /// The registers are those of a thread that executes guest code.
 unsafe fn caller(pc: usize, sp: usize, fp: usize) -> (usize, usize) {
     let function = code_table::function_at(pc);
-    // Where code is loaded on demand, a function's first instruction may not be there yet. To read it would load it, on the
-    // stack of the signal handler, which is too small for that.
+    // Where code is loaded on demand, the next instruction may not be there yet. To read it would load it, on the stack of the
+    // signal handler, which is too small for that. It is mostly a function's first.
     if function.as_ref().is_some_and(|function| function.start == pc) {
         // SAFETY: GUEST-FRAMES: the function has pushed nothing.
         return unsafe { (read_guest_stack(sp), fp) };

@@ -14,7 +14,7 @@ use crate::guest_thread::{self, GuestThread};
 use crate::published::Published;
 use crate::running::{Doing, Found, walk};
 use crate::sys::{CpuTimer, Registers, monotonic_time, thread_id};
-use crate::walk::{RawFrame, RawStack};
+use crate::walk::{LiveStack, RawFrame};
 use crate::watched::Watched;
 use std::any::Any;
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ pub struct Sample {
     /// What it did with that guest.
     pub doing: Doing,
     /// The stack, with those of the other stores.
-    pub stack: RawStack,
+    pub stack: LiveStack,
 }
 
 /// Samples that were taken since the last time.
@@ -259,7 +259,9 @@ impl Session {
             while let Some(noted) = sampled.ring.pop() {
                 // SAFETY: no store ends before what is in the rings was drained.
                 let stack = unsafe {
-                    RawStack::of(noted.found.iter().copied(), noted.omitted, |address| samples.frame(address))
+                    LiveStack::of(noted.found.iter().copied(), noted.omitted, |address| {
+                        samples.frame(address)
+                    })
                 };
                 samples.samples.push(Sample {
                     time: Duration::from_nanos(noted.time),

@@ -52,7 +52,7 @@ impl RawFrame {
 /// A call of the host by a guest that is on a stack.
 #[derive(Clone, Debug)]
 pub struct HostCall {
-    /// Which of [`RawStack::frames`] called.
+    /// Which of [`LiveStack::frames`] called.
     pub by: usize,
     /// What it called.
     pub callee: HostCallee,
@@ -62,7 +62,6 @@ pub struct HostCall {
 #[derive(Clone, Debug, Default)]
 pub struct RawStack {
     frames: Vec<RawFrame>,
-    host_calls: Vec<HostCall>,
     omitted: usize,
 }
 
@@ -72,36 +71,6 @@ const FRAMES_DUMPED: usize = 1 << 16;
 impl RawStack {
     /// Frames that a recorded stack keeps, and a backtrace shows. A runaway recursion has tens of thousands, all alike.
     pub const FRAMES_KEPT: usize = 256;
-
-    /// A stack on which this was found, and some more that was not kept. `frame` makes a frame of an address.
-    ///
-    /// # Safety
-    ///
-    /// The stores are alive that it was found on the stack of.
-    pub(crate) unsafe fn of(
-        found: impl Iterator<Item = Found>,
-        omitted: usize,
-        mut frame: impl FnMut(usize) -> Option<RawFrame>,
-    ) -> Self {
-        let mut stack = Self { omitted, ..Self::default() };
-        for found in found {
-            match found.get() {
-                OnStack::Frame(address) => stack.frames.extend(frame(address)),
-                OnStack::HostCall(callee) => {
-                    // SAFETY: the caller's promise.
-                    let callee = unsafe { HostCallee::noted(callee) };
-                    let by = stack.frames.len();
-                    stack.host_calls.extend(callee.map(|callee| HostCall { by, callee }));
-                }
-            }
-        }
-        stack
-    }
-
-    /// The calls by which guests went to the host, the innermost first. Only of stacks of guests that were running.
-    pub fn host_calls(&self) -> &[HostCall] {
-        &self.host_calls
-    }
 
     /// The innermost frames.
     pub fn frames(&self) -> &[RawFrame] {
@@ -149,6 +118,55 @@ impl FunctionCounts {
         let count = *self.known.entry(address).or_insert_with(count_now);
         self.last = Some((address, count));
         count
+    }
+}
+
+/// The stack of a guest that was running, innermost frame first.
+#[derive(Clone, Debug, Default)]
+pub struct LiveStack {
+    stack: RawStack,
+    host_calls: Vec<HostCall>,
+}
+
+impl LiveStack {
+    /// A stack on which this was found, and some more that was not kept. `frame` makes a frame of an address.
+    ///
+    /// # Safety
+    ///
+    /// The stores are alive that it was found on the stack of.
+    pub(crate) unsafe fn of(
+        found: impl Iterator<Item = Found>,
+        omitted: usize,
+        mut frame: impl FnMut(usize) -> Option<RawFrame>,
+    ) -> Self {
+        let mut live = Self { stack: RawStack { frames: Vec::new(), omitted }, host_calls: Vec::new() };
+        for found in found {
+            match found.get() {
+                OnStack::Frame(address) => live.stack.frames.extend(frame(address)),
+                OnStack::HostCall(callee) => {
+                    // SAFETY: the caller's promise.
+                    let callee = unsafe { HostCallee::noted(callee) };
+                    let by = live.stack.frames.len();
+                    live.host_calls.extend(callee.map(|callee| HostCall { by, callee }));
+                }
+            }
+        }
+        live
+    }
+
+    /// The innermost frames.
+    pub fn frames(&self) -> &[RawFrame] {
+        self.stack.frames()
+    }
+
+    /// How many outer frames were not kept.
+    pub fn omitted(&self) -> usize {
+        self.stack.omitted()
+    }
+
+    /// The calls by which guests went to the host, the innermost first.
+    pub fn host_calls(&self) -> &[HostCall] {
+        &self.host_calls
     }
 }
 

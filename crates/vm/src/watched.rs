@@ -10,7 +10,7 @@ use crate::guest_thread::GuestThread;
 use crate::running::{Doing, Found, OnStack, walk};
 use crate::store::StoreId;
 use crate::sys::{self, Answer, FRAMES, Registers, SignalContext, coarse_time, thread_id};
-use crate::walk::{RawFrame, RawStack};
+use crate::walk::{LiveStack, RawFrame};
 use belljar_core::InstanceId;
 use belljar_module::Module;
 use std::io;
@@ -58,7 +58,7 @@ pub struct Sighting {
     /// What the thread did.
     pub doing: Doing,
     /// Its stack.
-    pub stack: RawStack,
+    pub stack: LiveStack,
     /// For how long it has been in the host function that it is in, where that is known.
     pub in_host_for: Option<Duration>,
     /// The thread that runs the store, by its number in the kernel; `None` if it is idle.
@@ -67,7 +67,7 @@ pub struct Sighting {
 
 impl Sighting {
     fn idle() -> Self {
-        Self { doing: Doing::Idle, stack: RawStack::default(), in_host_for: None, thread: None }
+        Self { doing: Doing::Idle, stack: LiveStack::default(), in_host_for: None, thread: None }
     }
 }
 
@@ -264,7 +264,7 @@ impl Watched {
         let kept = count.min(FRAMES);
         let found = answer.found_on_stack[..kept].iter().map(|found| Found(found.load(Relaxed)));
         // SAFETY: the store is alive while somebody looks.
-        let stack = unsafe { RawStack::of(found, count - kept, RawFrame::at) };
+        let stack = unsafe { LiveStack::of(found, count - kept, RawFrame::at) };
         let since = answer.host_since.load(Relaxed);
         let in_host_for = (since > 0).then(|| Duration::from_nanos(coarse_time().saturating_sub(since)));
         Some(Sighting { doing, stack, in_host_for, thread: Some(thread) })

@@ -135,7 +135,8 @@ fn load_on_demand(signal: libc::c_int, info: &libc::siginfo_t, context: &mut lib
     let address = unsafe { info.si_addr() }.addr();
     let resolved = on_demand::at(address, |source, offset| load(source, offset, access, pc, sp));
     let resolved = resolved.unwrap_or(Resolved::NotOurs);
-    if resolved == Resolved::Refused && access == Access::Execute {
+    let begins = code_table::function_at(pc).is_none_or(|function| function.start == pc);
+    if resolved == Resolved::Refused && access == Access::Execute && begins {
         // The function's first two instructions, which make its frame, in their stead: then the stack can be walked.
         let frame = sp - size_of::<usize>();
         // SAFETY: GUEST-FRAMES: guest code was about to begin a function, so that below `sp` the stack is free.
