@@ -34,6 +34,7 @@ mod parking;
 mod published;
 mod running;
 mod runtime;
+mod sample_ring;
 mod sampling;
 mod shared_memory;
 mod store;

@@ -12,14 +12,15 @@
 
 use crate::guest_thread::{self, GuestThread};
 use crate::published::Published;
-use crate::running::{Doing, Found, walk};
+use crate::running::{Doing, walk};
+use crate::sample_ring::Ring;
 use crate::sys::{CpuTimer, Registers, monotonic_time, thread_id};
 use crate::walk::{LiveStack, RawFrame};
 use crate::watched::Watched;
 use std::any::Any;
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -319,150 +320,9 @@ impl Row {
     }
 }
 
-/// Words of a thread's ring: room for some ten thousand samples. Pages that are not used take no memory.
-const WORDS: usize = 1 << 19;
-/// Frames of a sample that are kept: the innermost.
-const FRAMES: usize = 1024;
-/// Words of a sample before its frames: how many frames are kept and how many were omitted, and what [`Row::sample`] notes.
-const HEADER: usize = 2 + NOTED;
-const NOTED: usize = 5;
-
-/// Samples on their way from a thread's signal handler to whoever drains.
-#[derive(Debug)]
-struct Ring {
-    words: Box<[AtomicU64]>,
-    /// Words written and words read since the beginning. The handler alone moves the one, who drains the other.
-    written: AtomicUsize,
-    read: AtomicUsize,
-    lost: AtomicU64,
-}
-
-/// A sample as it lies in a ring.
-struct Noted {
-    time: u64,
-    weight: u64,
-    store: u64,
-    engine: usize,
-    in_guest: bool,
-    found: Vec<Found>,
-    omitted: usize,
-}
-
-/// A sample that is being written.
-struct Note<'a> {
-    ring: &'a Ring,
-    start: usize,
-    room: usize,
-    kept: usize,
-    omitted: usize,
-}
-
-impl Ring {
-    fn new() -> Self {
-        let words = Box::into_raw(vec![0_u64; WORDS].into_boxed_slice()) as *mut [AtomicU64];
-        // SAFETY: it was a box of as many numbers of the same layout, and is owned by nobody else. (Made one by one, all pages
-        // would be touched.)
-        let words = unsafe { Box::from_raw(words) };
-        Self { words, written: AtomicUsize::new(0), read: AtomicUsize::new(0), lost: AtomicU64::new(0) }
-    }
-
-    fn word(&self, at: usize) -> &AtomicU64 {
-        &self.words[at % WORDS]
-    }
-
-    fn begin(&self) -> Note<'_> {
-        let start = self.written.load(Relaxed);
-        let room = WORDS - (start - self.read.load(Acquire));
-        Note { ring: self, start, room, kept: 0, omitted: 0 }
-    }
-
-    fn pop(&self) -> Option<Noted> {
-        let start = self.read.load(Relaxed);
-        if start == self.written.load(Acquire) {
-            return None;
-        }
-        let word = |i: usize| self.word(start + i).load(Relaxed);
-        let kept = word(0) as usize;
-        let noted = Noted {
-            omitted: word(1) as usize,
-            time: word(2),
-            weight: word(3),
-            store: word(4),
-            engine: word(5) as usize,
-            in_guest: word(6) != 0,
-            found: (0..kept).map(|i| Found(word(HEADER + i))).collect(),
-        };
-        self.read.store(start + HEADER + kept, Release);
-        Some(noted)
-    }
-}
-
-impl Note<'_> {
-    fn push(&mut self, found: Found) {
-        if self.kept == FRAMES || HEADER + self.kept >= self.room {
-            self.omitted += 1;
-            return;
-        }
-        self.ring.word(self.start + HEADER + self.kept).store(found.0, Relaxed);
-        self.kept += 1;
-    }
-
-    fn finish(self, noted: [u64; NOTED]) {
-        let is_full = HEADER + self.kept >= self.room;
-        if is_full {
-            self.ring.lost.fetch_add(1, Relaxed);
-            return;
-        }
-        let header = [self.kept as u64, self.omitted as u64].into_iter().chain(noted);
-        for (i, value) in header.enumerate() {
-            self.ring.word(self.start + i).store(value, Relaxed);
-        }
-        self.ring.written.store(self.start + HEADER + self.kept, Release);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_ring_gives_back_what_was_put_in_and_counts_what_it_had_no_room_for() {
-        let ring = Ring::new();
-        let mut put = 0;
-        let mut taken = 0;
-        for round in 0..WORDS / 10 {
-            let mut note = ring.begin();
-            let frames = round % 90;
-            (0..frames).for_each(|i| note.push(Found((round + i) as u64)));
-            note.finish([round as u64, 1, 2, 3, 1]);
-            put += 1;
-            if round % 2 == 0 {
-                let noted = ring.pop().unwrap();
-                let frames = (0..noted.found.len()).map(|i| Found(noted.time + i as u64));
-                assert_eq!(noted.found, frames.collect::<Vec<_>>());
-                assert_eq!((noted.found.len(), noted.omitted), (noted.time as usize % 90, 0));
-                taken += 1;
-            }
-        }
-        while ring.pop().is_some() {
-            taken += 1;
-        }
-        assert!(ring.lost.load(Relaxed) > 0);
-        assert_eq!(put, taken + ring.lost.load(Relaxed));
-    }
-
-    #[test]
-    fn of_a_deep_stack_the_innermost_frames_are_kept() {
-        let ring = Ring::new();
-        let mut note = ring.begin();
-        (0..FRAMES + 5).for_each(|i| note.push(Found(i as u64)));
-        note.finish([0; NOTED]);
-        let noted = ring.pop().unwrap();
-        assert_eq!(
-            (noted.found.len(), noted.found[FRAMES - 1].0, noted.omitted),
-            (FRAMES, FRAMES as u64 - 1, 5)
-        );
-    }
 
     #[test]
     fn there_is_one_sampler_at_a_time() {
