@@ -9,7 +9,7 @@
 use crate::{sampling, watched};
 use rustix::thread::futex;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ pub(crate) struct Slot {
     state: AtomicU32,
     /// Address of what is asked about: a [`crate::watched::Watched`], alive until the question is answered or given up.
     pub(crate) subject: AtomicUsize,
+    /// Whether whoever asks sleeps, and must be woken.
+    sleeps: AtomicBool,
     pub(crate) answer: Answer,
 }
 
@@ -76,6 +78,9 @@ const ASKED: u32 = 1;
 const ANSWERING: u32 = 2;
 const ANSWERED: u32 = 3;
 
+/// How long whoever asks looks for the answer without sleeping: most threads that run answer sooner.
+const SPIN: Duration = Duration::from_micros(50);
+
 /// Questions that can be open at once.
 const SLOTS: usize = 16;
 
@@ -83,6 +88,7 @@ static ALL: [Slot; SLOTS] = [const {
     Slot {
         state: AtomicU32::new(FREE),
         subject: AtomicUsize::new(0),
+        sleeps: AtomicBool::new(false),
         answer: Answer {
             found: AtomicU32::new(0),
             host_since: AtomicU64::new(0),
@@ -142,6 +148,7 @@ pub(crate) unsafe fn ask<R>(
     let taken = Taken::new(until)?;
     let slot = &ALL[taken.0];
     slot.subject.store(subject, Relaxed);
+    slot.sleeps.store(false, Relaxed);
     let round = slot.state.load(Relaxed) & !PHASES;
     slot.state.store(round | ASKED, Release);
     let given_back = |answer: io::Result<R>| {
@@ -152,6 +159,13 @@ pub(crate) unsafe fn ask<R>(
         // Nobody else knows of the question.
         return given_back(Err(error));
     }
+    // To be woken costs the thread that answers more than all else.
+    let patience = Instant::now() + SPIN;
+    while slot.state.load(Acquire) != round | ANSWERED && Instant::now() < patience {
+        std::hint::spin_loop();
+    }
+    // ORDER: whoever answers looks whether we sleep once the answer is there.
+    slot.sleeps.swap(true, SeqCst);
     loop {
         let state = slot.state.load(Acquire);
         if state == round | ANSWERED {
@@ -264,7 +278,9 @@ fn answer(info: &libc::siginfo_t, context: &SignalContext) -> bool {
     }
     // SAFETY: the subject lives until the question is answered: whoever asks waits, now that the phase is ANSWERING.
     unsafe { watched::answer(slot.subject.load(Relaxed), Registers::of(context), &slot.answer) };
-    slot.state.store(round | ANSWERED, Release);
-    let _ = futex::wake(&slot.state, futex::Flags::PRIVATE, 1);
+    slot.state.swap(round | ANSWERED, SeqCst);
+    if slot.sleeps.load(SeqCst) {
+        let _ = futex::wake(&slot.state, futex::Flags::PRIVATE, 1);
+    }
     true
 }
