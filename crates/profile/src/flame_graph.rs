@@ -90,8 +90,8 @@ fn subtitle(profile: &Profile) -> String {
     let mut text = format!("{} in {count} sample{plural}", time(profile.weight));
     // What was reached, which may be less often than what was aimed at.
     match profile.weight.checked_div(count as u64) {
-        None | Some(0) => {}
-        Some(interval) => text += &format!(", one every {}", time(interval)),
+        Some(interval @ 1..) if count > 1 => text += &format!(", one every {}", time(interval)),
+        _ => {}
     }
     if profile.lost > 0 {
         text += &format!("; {} lost", profile.lost);
