@@ -194,8 +194,9 @@ fn take_as_trap(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc:
     true
 }
 
-/// Notes a trap of the guest's instruction in its store, and has the thread go on in the `fault` stub.
-fn redirect(trap: Trap, address: usize, context: &mut libc::ucontext_t) {
+/// Notes a trap of the guest's instruction in its store, and has the thread go on in the `fault` stub. The function's frame is
+/// complete.
+pub(crate) fn redirect(trap: Trap, address: usize, context: &mut libc::ucontext_t) {
     let registers = &mut context.uc_mcontext.gregs;
     let fp = registers[libc::REG_RBP as usize] as usize;
     let store = store_context_of(fp);

@@ -41,6 +41,14 @@ impl Registers {
     }
 }
 
+impl Registers {
+    /// Changes the frame and stack pointers with which a thread goes on.
+    pub(crate) fn set_frame(context: &mut SignalContext, fp: usize, sp: usize) {
+        context.uc_mcontext.gregs[libc::REG_RBP as usize] = fp as i64;
+        context.uc_mcontext.gregs[libc::REG_RSP as usize] = sp as i64;
+    }
+}
+
 /// Frames and host calls that an answer holds at most: the innermost.
 pub(crate) const FRAMES: usize = 256;
 
@@ -55,7 +63,18 @@ pub(crate) struct Slot {
     state: AtomicU32,
     /// Address of what is asked about: a [`crate::watched::Watched`], alive until the question is answered or given up.
     pub(crate) subject: AtomicUsize,
+    /// A [`Request`].
+    request: AtomicU32,
     pub(crate) answer: Answer,
+}
+
+/// What a thread is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Request {
+    /// To tell where its guest is.
+    Look = 0,
+    /// To leave its guest.
+    Leave = 1,
 }
 
 /// What the handler found.
@@ -83,6 +102,7 @@ static ALL: [Slot; SLOTS] = [const {
     Slot {
         state: AtomicU32::new(FREE),
         subject: AtomicUsize::new(0),
+        request: AtomicU32::new(0),
         answer: Answer {
             found: AtomicU32::new(0),
             host_since: AtomicU64::new(0),
@@ -135,6 +155,7 @@ impl Drop for Taken {
 pub(crate) unsafe fn ask<R>(
     thread: i32,
     subject: usize,
+    request: Request,
     timeout: Duration,
     read: impl FnOnce(&Answer) -> R,
 ) -> io::Result<R> {
@@ -142,6 +163,7 @@ pub(crate) unsafe fn ask<R>(
     let taken = Taken::new(until)?;
     let slot = &ALL[taken.0];
     slot.subject.store(subject, Relaxed);
+    slot.request.store(request as u32, Relaxed);
     let round = slot.state.load(Relaxed) & !PHASES;
     slot.state.store(round | ASKED, Release);
     let given_back = |answer: io::Result<R>| {
@@ -234,7 +256,7 @@ const _: () = assert!(size_of::<Fired>() == size_of::<libc::siginfo_t>());
 /// Does what the watch signal asks for: answers a question, or takes a sample. `false` if it is not ours.
 ///
 /// Async-signal-safe.
-pub(super) fn take(info: &libc::siginfo_t, context: &SignalContext) -> bool {
+pub(super) fn take(info: &libc::siginfo_t, context: &mut SignalContext) -> bool {
     match info.si_code {
         libc::SI_TIMER => {
             // SAFETY: of the same size, and all bit patterns are values of it.
@@ -252,7 +274,7 @@ pub(super) fn take(info: &libc::siginfo_t, context: &SignalContext) -> bool {
 }
 
 /// Answers, if the signal is a question of ours that nobody gave up.
-fn answer(info: &libc::siginfo_t, context: &SignalContext) -> bool {
+fn answer(info: &libc::siginfo_t, context: &mut SignalContext) -> bool {
     // SAFETY: of the same size, and all bit patterns are values of it.
     let queued = unsafe { &*std::ptr::from_ref(info).cast::<Queued>() };
     // SAFETY: a call without arguments that always succeeds.
@@ -262,8 +284,10 @@ fn answer(info: &libc::siginfo_t, context: &SignalContext) -> bool {
     if slot.state.compare_exchange(round | ASKED, round | ANSWERING, AcqRel, Acquire).is_err() {
         return true;
     }
+    let request =
+        if slot.request.load(Relaxed) == Request::Leave as u32 { Request::Leave } else { Request::Look };
     // SAFETY: the subject lives until the question is answered: whoever asks waits, now that the phase is ANSWERING.
-    unsafe { watched::answer(slot.subject.load(Relaxed), Registers::of(context), &slot.answer) };
+    unsafe { watched::answer(slot.subject.load(Relaxed), request, context, &slot.answer) };
     slot.state.store(round | ANSWERED, Release);
     let _ = futex::wake(&slot.state, futex::Flags::PRIVATE, 1);
     true
