@@ -52,7 +52,8 @@ const FETCH: Duration = Duration::from_millis(20);
 impl Profiler {
     /// Starts. `title` says what is profiled; `interval` is the CPU time between two samples of a thread, usually a millisecond.
     /// Kernels look at clocks of CPU time 100 to 1000 times a second (`CONFIG_HZ`): a sample then stands for several intervals,
-    /// and says so.
+    /// and says so. An interval below a millisecond is kept where the process may use the kernel's performance counters, and
+    /// costs more.
     ///
     /// # Errors
     ///

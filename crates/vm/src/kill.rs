@@ -77,9 +77,10 @@ impl Watched {
         for _ in 0..TRIES {
             match self.press(PATIENCE)? {
                 Reached::Leaves => return Ok(true),
-                Reached::Idle => return Ok(false),
+                // Its run has ended, of this or by itself, or has just begun.
+                Reached::Idle if self.thread_id().is_none() => return Ok(self.has_died()),
                 Reached::InHost => break,
-                Reached::Between => std::thread::yield_now(),
+                Reached::Idle | Reached::Between => std::thread::yield_now(),
             }
         }
         reap(Arc::downgrade(self))?;

@@ -64,7 +64,7 @@ pub use limits::ResourceLimiter;
 pub use loaded::LoadedModule;
 pub use narrow::{Narrow, RefKind};
 pub use on_demand::{BlockCheck, Damaged, OnDemand};
-pub use parking::WaitResult;
+pub use parking::{Interruption, WaitResult};
 pub use running::Doing;
 pub use runtime::{Direction, Runtime, TrampolineSource};
 pub use sampling::{Sample, Sampler, Samples};

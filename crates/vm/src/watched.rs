@@ -58,6 +58,8 @@ struct HostCall {
 #[derive(Debug, Default)]
 struct Kill {
     is_wanted: AtomicBool,
+    /// Whether it was, and nothing of the store runs any more.
+    has_died: AtomicBool,
     reason: Mutex<Option<KillReason>>,
     /// What the guest's thread waits with, while it does.
     waits: Mutex<Option<Arc<Condvar>>>,
@@ -357,6 +359,21 @@ impl Watched {
         let mut reason = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
         self.kill.is_wanted.store(false, Release);
         reason.take()
+    }
+
+    /// Whether the guest was killed, and nothing of the store runs any more.
+    pub(crate) fn has_died(&self) -> bool {
+        self.kill.has_died.load(Acquire)
+    }
+
+    /// Takes note that nothing of the store runs any more.
+    pub(crate) fn set_died(&self) {
+        self.kill.has_died.store(true, Release);
+    }
+
+    /// Why the guest is to end.
+    pub(crate) fn kill_reason(&self) -> Option<KillReason> {
+        self.kill.reason.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
     /// A run that has ended by itself in the meantime is not killed, nor is the next one in its stead.

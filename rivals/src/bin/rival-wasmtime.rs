@@ -1,13 +1,14 @@
 //! Wasmtime under measurement, with Cranelift and its default settings: see `bench-runner`.
 
 use anyhow::Result;
-use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Meter, Program};
+use bench_runner::{CALL_HOST, Clocks, Ended, GUEST_ADD, Meter, Pairs, Program, Turn};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 use wasmtime::{
-    Cache, CacheConfig, Caller, Config, Enabled, Engine, Instance, InstanceAllocationStrategy, Linker,
-    Module, PoolingAllocationConfig, Store,
+    Cache, CacheConfig, Caller, Config, Enabled, Engine, GuestProfiler, Instance, InstanceAllocationStrategy,
+    Linker, Module, PoolingAllocationConfig, Store, UpdateDeadline,
 };
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
@@ -18,15 +19,7 @@ impl bench_runner::Engine for Wasmtime {
     type Module = Module;
 
     fn new(cache: Option<PathBuf>) -> Result<Self> {
-        let mut config = Config::new();
-        if let Some(directory) = cache {
-            let mut settings = CacheConfig::new();
-            settings.with_directory(directory);
-            config.cache(Some(Cache::new(settings)?));
-        }
-        config.wasm_wide_arithmetic(true).wasm_tail_call(true).wasm_exceptions(true);
-        config.wasm_function_references(true).wasm_gc(true);
-        Ok(Self(Engine::new(&config)?))
+        Ok(Self(Engine::new(&config(cache)?)?))
     }
 
     fn compile(&self, wasm: &[u8]) -> Result<Module> {
@@ -91,6 +84,11 @@ impl bench_runner::Engine for Wasmtime {
         }
         Ok(best)
     }
+
+    fn watch(what: &str, words: impl Iterator<Item = String>, pairs: &Pairs) -> Result<()> {
+        anyhow::ensure!(what == "sampled", "only samples are compared");
+        sampled(&Program::parse(words)?, pairs)
+    }
 }
 
 impl Wasmtime {
@@ -103,6 +101,18 @@ impl Wasmtime {
         let instance = linker.instantiate(&mut store, module)?;
         Ok((store, instance))
     }
+}
+
+fn config(cache: Option<PathBuf>) -> Result<Config> {
+    let mut config = Config::new();
+    if let Some(directory) = cache {
+        let mut settings = CacheConfig::new();
+        settings.with_directory(directory);
+        config.cache(Some(Cache::new(settings)?));
+    }
+    config.wasm_wide_arithmetic(true).wasm_tail_call(true).wasm_exceptions(true);
+    config.wasm_function_references(true).wasm_gc(true);
+    Ok(config)
 }
 
 /// Bytes of a memory that the pool may keep and reset by copying, instead of giving them back.
@@ -133,6 +143,99 @@ fn instantiate_with(pool: PoolingAllocationConfig, wasm: &[u8], export: &str, me
             black_box(export.call(&mut store, ())?);
         }
         Ok(())
+    })
+}
+
+/// A thousand times a second.
+const INTERVAL: Duration = Duration::from_millis(1);
+
+/// What a sampled store holds.
+struct Sampled {
+    wasi: WasiP1Ctx,
+    profiler: Option<GuestProfiler>,
+    last: Instant,
+    samples: usize,
+}
+
+/// A program that is run again and again, with an engine that can sample or one that cannot.
+struct Guest<'a> {
+    engine: Engine,
+    module: Module,
+    linker: Linker<Sampled>,
+    program: &'a Program,
+}
+
+impl<'a> Guest<'a> {
+    fn new(program: &'a Program, can_sample: bool) -> Result<Self> {
+        let mut config = config(std::env::var_os("BENCH_CACHE").map(PathBuf::from))?;
+        config.epoch_interruption(can_sample);
+        let engine = Engine::new(&config)?;
+        let module = Module::from_file(&engine, &program.file)?;
+        let mut linker: Linker<Sampled> = Linker::new(&engine);
+        p1::add_to_linker_sync(&mut linker, |data| &mut data.wasi)?;
+        Ok(Self { engine, module, linker, program })
+    }
+
+    fn store(&self) -> Result<Store<Sampled>> {
+        let data = Sampled { wasi: wasi(self.program)?, profiler: None, last: Instant::now(), samples: 0 };
+        Ok(Store::new(&self.engine, data))
+    }
+
+    /// Runs it to its end. The CPU time of that, without making the instance.
+    fn run(&self, store: &mut Store<Sampled>) -> Result<Duration> {
+        let instance = self.linker.instantiate(&mut *store, &self.module)?;
+        let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
+        let clocks = Clocks::now();
+        let outcome = start.call(store, ());
+        let took = clocks.own();
+        match outcome {
+            Err(error) if error.downcast_ref::<I32Exit>().is_none_or(|exit| exit.0 != 0) => Err(error.into()),
+            _ => Ok(took),
+        }
+    }
+
+    /// As its manual and its own program do it: a thread ends epochs, and where code finds that one has ended, it samples.
+    fn run_sampled(&self) -> Result<Turn> {
+        let clocks = Clocks::now();
+        let mut store = self.store()?;
+        let modules = [("guest".to_string(), self.module.clone())];
+        store.data_mut().profiler = Some(GuestProfiler::new(&self.engine, "guest", INTERVAL, modules)?);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut store| {
+            if let Some(mut profiler) = store.data_mut().profiler.take() {
+                let now = Instant::now();
+                let used = now - std::mem::replace(&mut store.data_mut().last, now);
+                profiler.sample(&store, used);
+                store.data_mut().profiler = Some(profiler);
+                store.data_mut().samples += 1;
+            }
+            Ok(UpdateDeadline::Continue(1))
+        });
+        let is_over = AtomicBool::new(false);
+        let took = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    std::thread::sleep(INTERVAL);
+                    self.engine.increment_epoch();
+                }
+            });
+            let took = self.run(&mut store);
+            is_over.store(true, Relaxed);
+            took
+        });
+        let looks = store.data().samples;
+        Ok(Turn { ns: took?.as_nanos() as f64, looks, beside: clocks.beside() })
+    }
+}
+
+fn sampled(program: &Program, pairs: &Pairs) -> Result<()> {
+    let guests = [Guest::new(program, false)?, Guest::new(program, true)?];
+    pairs.print(|with| {
+        if with {
+            return guests[1].run_sampled();
+        }
+        let took = guests[0].run(&mut guests[0].store()?)?;
+        Ok(Turn { ns: took.as_nanos() as f64, ..Turn::default() })
     })
 }
 

@@ -1,6 +1,6 @@
 //! The command line of an engine under measurement.
 
-use crate::{Effort, Engine, Figure, Meter, Program, probe};
+use crate::{Effort, Engine, Figure, Meter, Pairs, Program, probe};
 use anyhow::{Context, Result};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const FAILED: i32 = 125;
 
 const USAGE: &str = "run [--dir HOST::GUEST] [--env K=V] [--argv0 NAME] FILE ARGS… | compile FILE [ROUNDS] \
-                     | calls [FIGURE] | instantiate [FIGURE]";
+                     | calls [FIGURE] | instantiate [FIGURE] | watch WHAT …";
 
 /// The main function of an engine's program. Ends the process.
 pub fn main<E: Engine>() -> ! {
@@ -23,7 +23,8 @@ pub fn main<E: Engine>() -> ! {
 }
 
 fn command<E: Engine>(mut words: impl Iterator<Item = String>) -> Result<i32> {
-    let meter = Meter::new(if set("BENCH_QUICK") { Effort::Quick } else { Effort::Full });
+    let effort = if set("BENCH_QUICK") { Effort::Quick } else { Effort::Full };
+    let meter = Meter::new(effort);
     match words.next().as_deref() {
         Some("run") => return run::<E>(&Program::parse(words)?),
         Some("compile") => {
@@ -33,6 +34,7 @@ fn command<E: Engine>(mut words: impl Iterator<Item = String>) -> Result<i32> {
         }
         Some("calls") => calls::<E>(&meter, words.next().as_deref())?,
         Some("instantiate") => instantiate::<E>(&meter, words.next().as_deref())?,
+        Some("watch") => E::watch(&words.next().context("WHAT?")?, words, &Pairs::new(effort))?,
         _ => anyhow::bail!("usage: {USAGE}"),
     }
     Ok(0)

@@ -1,6 +1,6 @@
 //! An engine under measurement.
 
-use crate::{Meter, Program};
+use crate::{Meter, Pairs, Program};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,4 +72,15 @@ pub trait Engine: Sized {
     ///
     /// Where a step fails.
     fn instantiate(wasm: &[u8], export: &str, meter: &Meter) -> Result<f64>;
+
+    /// Measures what it costs a guest to be looked at, and prints it. `what` is one of the words of the group `watch`;
+    /// `words` are a program's, where it needs one.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine has nothing of the kind, or a step fails.
+    fn watch(what: &str, words: impl Iterator<Item = String>, pairs: &Pairs) -> Result<()> {
+        let _ = (words, pairs);
+        anyhow::bail!("this engine does not know {what}")
+    }
 }

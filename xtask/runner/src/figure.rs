@@ -19,6 +19,30 @@ pub enum Figure {
     Instantiate,
     /// The same, and the call writes to the memory's image.
     InstantiateWrite,
+    /// Some work that nobody looks at: CPU time of its thread.
+    Without,
+    /// The same work, looked at.
+    With,
+    /// How often it was looked at meanwhile: a number.
+    Looks,
+    /// CPU time that other threads used meanwhile.
+    Beside,
+    /// Frames of a stack that was seen: a number.
+    Frames,
+    /// A look without names, as whoever looks sees it: the median.
+    Look,
+    /// The same: of a hundred, the slowest.
+    LookTail,
+    /// A look with names.
+    Capture,
+    /// The same: of a hundred, the slowest.
+    CaptureTail,
+    /// A look with names, files and lines, printed.
+    Print,
+    /// The same: of a hundred, the slowest.
+    PrintTail,
+    /// Compiled code, in bytes.
+    Code,
 }
 
 impl Figure {
@@ -32,6 +56,18 @@ impl Figure {
             Self::GuestToHost => "guest-to-host-ns",
             Self::Instantiate => "instantiate-ns",
             Self::InstantiateWrite => "instantiate-write-ns",
+            Self::Without => "without-ns",
+            Self::With => "with-ns",
+            Self::Looks => "looks",
+            Self::Beside => "beside-ns",
+            Self::Frames => "frames",
+            Self::Look => "look-ns",
+            Self::LookTail => "look-tail-ns",
+            Self::Capture => "capture-ns",
+            Self::CaptureTail => "capture-tail-ns",
+            Self::Print => "print-ns",
+            Self::PrintTail => "print-tail-ns",
+            Self::Code => "code-bytes",
         }
     }
 
@@ -48,10 +84,21 @@ impl Figure {
     /// assert_eq!(Figure::Run.read("compile-ns: 3"), None);
     /// ```
     pub fn read(self, output: &str) -> Option<f64> {
-        output.lines().rev().find_map(|line| {
-            let value = line.strip_prefix(self.name())?.strip_prefix(": ")?;
-            value.trim().parse().ok()
-        })
+        output.lines().rev().find_map(|line| self.value(line))
+    }
+
+    /// The values in all such lines.
+    ///
+    /// ```
+    /// use bench_runner::Figure;
+    /// assert_eq!(Figure::With.read_all("with-ns: 3\nlooks: 2\nwith-ns: 4\n"), [3.0, 4.0]);
+    /// ```
+    pub fn read_all(self, output: &str) -> Vec<f64> {
+        output.lines().filter_map(|line| self.value(line)).collect()
+    }
+
+    fn value(self, line: &str) -> Option<f64> {
+        line.strip_prefix(self.name())?.strip_prefix(": ")?.trim().parse().ok()
     }
 }
 

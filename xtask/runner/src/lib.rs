@@ -9,6 +9,7 @@
 //! ENGINE compile FILE [ROUNDS]     a module in this process, ns each, and the memory at its peak
 //! ENGINE calls [FIGURE]            host to guest and guest to host, ns a call
 //! ENGINE instantiate [FIGURE]      instantiate, call an export, drop; ns
+//! ENGINE watch WHAT …              without and with somebody looking, in turn; CPU time
 //! ```
 //!
 //! `run` prints its figures, to standard error, only with `BENCH_TIMES=1` in the environment. With `BENCH_CACHE=DIR` the
@@ -21,10 +22,12 @@ mod figure;
 mod meter;
 mod probe;
 mod program;
+mod watch;
 
 pub use command::main;
 pub use engine::{Ended, Engine};
 pub use figure::Figure;
 pub use meter::{Effort, Meter};
-pub use probe::{CALL_HOST, GUEST_ADD};
+pub use probe::{CALL_HOST, GUEST_ADD, calls as calls_module};
 pub use program::Program;
+pub use watch::{Clocks, Pairs, Turn, tick, watched_text};

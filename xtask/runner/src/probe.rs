@@ -23,8 +23,12 @@ const CALLS: &str = r#"(module
             (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
         (local.get $sum)))"#;
 
-/// The module for calls.
-pub(crate) fn calls() -> Vec<u8> {
+/// The module for calls: [`GUEST_ADD`] and [`CALL_HOST`].
+///
+/// # Panics
+///
+/// Never: its text is right.
+pub fn calls() -> Vec<u8> {
     wat::parse_str(CALLS).expect("the module is right")
 }
 

@@ -24,6 +24,7 @@ mod rounds;
 mod statistics;
 mod table;
 mod ubench;
+mod watch;
 
 pub(crate) use options::Options;
 
@@ -43,6 +44,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let record = run_group(group, options, &place, &binaries)?;
         record.write(&place)?;
         failed += record.failed.len();
+    }
+    if options.has(watch::NAME) {
+        failed += watch::run(options, &place, &binaries)?;
     }
     anyhow::ensure!(failed == 0, "{failed} items failed");
     Ok(())

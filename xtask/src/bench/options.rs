@@ -2,6 +2,7 @@
 
 use super::contender::Contender;
 use super::group::{GROUPS, Group};
+use super::watch;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use regex::Regex;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 pub(crate) struct Options {
     /// Groups to measure [default: all]
-    #[arg(value_name = "GROUP", value_parser = PossibleValuesParser::new(GROUPS.each_ref().map(|g| g.name)))]
+    #[arg(value_name = "GROUP", value_parser = PossibleValuesParser::new(names()))]
     groups: Vec<String>,
     /// Few rounds: shows that everything runs; figures are rough
     #[arg(long)]
@@ -21,7 +22,7 @@ pub(crate) struct Options {
     filter: Option<Regex>,
     /// Rounds an item is measured, at most
     #[arg(long, value_name = "N")]
-    rounds: Option<usize>,
+    pub(crate) rounds: Option<usize>,
     /// Rivals to measure, instead of those of each group
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     rivals: Vec<Contender>,
@@ -30,9 +31,24 @@ pub(crate) struct Options {
     pub(crate) shared: Option<PathBuf>,
 }
 
+/// Of groups of ratios, and of the one that is of its own kind.
+fn names() -> impl Iterator<Item = &'static str> {
+    GROUPS.iter().map(|group| group.name).chain([watch::NAME])
+}
+
 impl Options {
     pub(crate) fn groups(&self) -> impl Iterator<Item = &'static Group> {
-        GROUPS.iter().filter(|g| self.groups.is_empty() || self.groups.iter().any(|name| name == g.name))
+        GROUPS.iter().filter(|group| self.has(group.name))
+    }
+
+    /// Whether a group is to be measured.
+    pub(crate) fn has(&self, group: &str) -> bool {
+        self.groups.is_empty() || self.groups.iter().any(|name| name == group)
+    }
+
+    /// Whether a rival is to be measured in the group that is of its own kind.
+    pub(crate) fn has_rival(&self, rival: Contender) -> bool {
+        self.rivals.is_empty() || self.rivals.contains(&rival)
     }
 
     pub(crate) fn wants(&self, item: &str) -> bool {
@@ -40,7 +56,12 @@ impl Options {
     }
 
     pub(crate) fn rounds(&self, group: &Group) -> usize {
-        self.rounds.unwrap_or(if self.quick { group.quick_rounds } else { group.rounds }).max(1)
+        self.rounds_or(group.rounds, group.quick_rounds)
+    }
+
+    /// The rounds that were asked for, or else so many.
+    pub(crate) fn rounds_or(&self, full: usize, quick: usize) -> usize {
+        self.rounds.unwrap_or(if self.quick { quick } else { full }).max(1)
     }
 
     /// belljar, then those it is compared with. Native code has no rivals but belljar.

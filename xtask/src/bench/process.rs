@@ -19,6 +19,20 @@ pub(crate) struct Sample {
 
 /// Runs an attempt in an empty directory.
 pub(crate) fn run(item: &Item, attempt: &Attempt, program: &Path, quick: bool) -> Result<Sample> {
+    let Some((output, wall)) = output(item, attempt, program, quick)? else {
+        return Ok(Sample { time: f64::INFINITY, peak: None });
+    };
+    let peak = item.size.and_then(|_| Figure::Peak.read(&String::from_utf8_lossy(&output.stdout)));
+    Ok(Sample { time: read(&item.reading, &output, wall)?, peak })
+}
+
+/// What an attempt prints, run in an empty directory, and how long it takes; nothing if it takes too long.
+pub(crate) fn output(
+    item: &Item,
+    attempt: &Attempt,
+    program: &Path,
+    quick: bool,
+) -> Result<Option<(Output, Duration)>> {
     let directory = tempfile::tempdir()?;
     std::fs::create_dir(directory.path().join(SCRATCH))?;
     let input = directory.path().join("stdin");
@@ -39,13 +53,12 @@ pub(crate) fn run(item: &Item, attempt: &Attempt, program: &Path, quick: bool) -
     if let Some(limit) = item.limit
         && !ends_within(&mut child, limit)?
     {
-        return Ok(Sample { time: f64::INFINITY, peak: None });
+        return Ok(None);
     }
     let output = child.wait_with_output()?;
     let wall = start.elapsed();
     check(item, &output)?;
-    let peak = item.size.and_then(|_| Figure::Peak.read(&String::from_utf8_lossy(&output.stdout)));
-    Ok(Sample { time: read(&item.reading, &output, wall)?, peak })
+    Ok(Some((output, wall)))
 }
 
 /// Does what comes before an attempt is measured.

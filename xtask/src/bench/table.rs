@@ -116,7 +116,7 @@ impl Table {
 }
 
 /// Nanoseconds, in the unit that people would use.
-fn time(ns: f64) -> String {
+pub(crate) fn time(ns: f64) -> String {
     match ns {
         _ if ns.is_infinite() => "too long".into(),
         _ if ns < 1e3 => format!("{ns:.1} ns"),

@@ -9,7 +9,7 @@
 use crate::{sampling, watched};
 use rustix::thread::futex;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -65,6 +65,8 @@ pub(crate) struct Slot {
     pub(crate) subject: AtomicUsize,
     /// A [`Request`].
     request: AtomicU32,
+    /// Whether whoever asks sleeps, and must be woken.
+    sleeps: AtomicBool,
     pub(crate) answer: Answer,
 }
 
@@ -95,6 +97,9 @@ const ASKED: u32 = 1;
 const ANSWERING: u32 = 2;
 const ANSWERED: u32 = 3;
 
+/// How long whoever asks looks for the answer without sleeping: most threads that run answer sooner.
+const SPIN: Duration = Duration::from_micros(50);
+
 /// Questions that can be open at once.
 const SLOTS: usize = 16;
 
@@ -103,6 +108,7 @@ static ALL: [Slot; SLOTS] = [const {
         state: AtomicU32::new(FREE),
         subject: AtomicUsize::new(0),
         request: AtomicU32::new(0),
+        sleeps: AtomicBool::new(false),
         answer: Answer {
             found: AtomicU32::new(0),
             host_since: AtomicU64::new(0),
@@ -164,6 +170,7 @@ pub(crate) unsafe fn ask<R>(
     let slot = &ALL[taken.0];
     slot.subject.store(subject, Relaxed);
     slot.request.store(request as u32, Relaxed);
+    slot.sleeps.store(false, Relaxed);
     let round = slot.state.load(Relaxed) & !PHASES;
     slot.state.store(round | ASKED, Release);
     let given_back = |answer: io::Result<R>| {
@@ -174,6 +181,13 @@ pub(crate) unsafe fn ask<R>(
         // Nobody else knows of the question.
         return given_back(Err(error));
     }
+    // To be woken costs the thread that answers more than all else.
+    let patience = Instant::now() + SPIN;
+    while slot.state.load(Acquire) != round | ANSWERED && Instant::now() < patience {
+        std::hint::spin_loop();
+    }
+    // ORDER: whoever answers looks whether we sleep once the answer is there.
+    slot.sleeps.swap(true, SeqCst);
     loop {
         let state = slot.state.load(Acquire);
         if state == round | ANSWERED {
@@ -288,7 +302,9 @@ fn answer(info: &libc::siginfo_t, context: &mut SignalContext) -> bool {
         if slot.request.load(Relaxed) == Request::Leave as u32 { Request::Leave } else { Request::Look };
     // SAFETY: the subject lives until the question is answered: whoever asks waits, now that the phase is ANSWERING.
     unsafe { watched::answer(slot.subject.load(Relaxed), request, context, &slot.answer) };
-    slot.state.store(round | ANSWERED, Release);
-    let _ = futex::wake(&slot.state, futex::Flags::PRIVATE, 1);
+    slot.state.swap(round | ANSWERED, SeqCst);
+    if slot.sleeps.load(SeqCst) {
+        let _ = futex::wake(&slot.state, futex::Flags::PRIVATE, 1);
+    }
     true
 }

@@ -1,9 +1,11 @@
 //! belljar under measurement: see the library.
 
+mod watch;
+
 use anyhow::Result;
 use belljar::{Cache, CacheConfig, Caller, Config, Engine, Instance, Linker, Module, Store};
 use belljar_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, p1};
-use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Meter, Program};
+use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Meter, Pairs, Program};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -85,6 +87,10 @@ impl bench_runner::Engine for Belljar {
             }
             Ok(())
         })
+    }
+
+    fn watch(what: &str, words: impl Iterator<Item = String>, pairs: &Pairs) -> Result<()> {
+        watch::watch(what, words, pairs)
     }
 }
 
