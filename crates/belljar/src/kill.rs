@@ -40,6 +40,17 @@ impl KillHandle {
         Self { watched }
     }
 
+    /// The store's number: see [`crate::Inspector::store_id`].
+    pub fn store_id(&self) -> u64 {
+        self.watched.id()
+    }
+
+    /// Whether the run that is going on is to end: host functions that wait for long can ask. Their waits in the kernel are
+    /// interrupted (`ErrorKind::Interrupted`) when the guest is killed.
+    pub fn is_killed(&self) -> bool {
+        self.watched.is_killed()
+    }
+
     /// Ends the run that is going on in the store, at whatever instruction it is. `false` if there is none: then nothing is done.
     /// Of several reasons the first counts.
     ///
@@ -73,6 +84,12 @@ impl Killed {
     /// Why.
     pub fn reason(&self) -> &KillReason {
         &self.reason
+    }
+}
+
+impl From<KillReason> for Killed {
+    fn from(reason: KillReason) -> Self {
+        Self { reason }
     }
 }
 

@@ -262,6 +262,16 @@ impl<T: 'static> Caller<'_, T> {
         self.store.data_mut()
     }
 
+    /// A handle to end the guest that called. Host functions that wait for long ask it whether they are to go on.
+    pub fn kill_handle(&self) -> KillHandle {
+        KillHandle::of(self.store.0.core().watched().clone())
+    }
+
+    /// The store's number: see [`Inspector::store_id`].
+    pub fn store_id(&self) -> u64 {
+        self.store.0.core().watched().id()
+    }
+
     /// An export of the instance that imported the function. `None` too if the function reached the guest
     /// otherwise, as a reference that the host handed out.
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {

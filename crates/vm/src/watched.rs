@@ -339,7 +339,7 @@ impl Watched {
 
     /// Whether the guest is to end.
     #[inline]
-    pub(crate) fn is_killed(&self) -> bool {
+    pub fn is_killed(&self) -> bool {
         self.kill.is_wanted.load(Acquire)
     }
 

@@ -57,6 +57,11 @@ pub(crate) fn watch_signal() -> libc::c_int {
     libc::SIGRTMIN() + 5
 }
 
+/// The signal of questions that ask a thread to leave its guest: one that ends waits in the kernel, which the other does not.
+pub(crate) fn leave_signal() -> libc::c_int {
+    libc::SIGRTMIN() + 6
+}
+
 /// A question and its answer.
 pub(crate) struct Slot {
     /// How often the slot was used, and a phase in the lowest two bits.
@@ -177,7 +182,11 @@ pub(crate) unsafe fn ask<R>(
         slot.state.store(round.wrapping_add(PHASES + 1) | FREE, Release);
         answer
     };
-    if let Err(error) = send(thread, Value { slot: taken.0 as u32, round }) {
+    let signal = match request {
+        Request::Look => watch_signal(),
+        Request::Leave => leave_signal(),
+    };
+    if let Err(error) = send(thread, signal, Value { slot: taken.0 as u32, round }) {
         // Nobody else knows of the question.
         return given_back(Err(error));
     }
@@ -232,9 +241,8 @@ struct Queued {
 
 const _: () = assert!(size_of::<Queued>() == size_of::<libc::siginfo_t>());
 
-/// Sends one thread of this process the signal.
-fn send(thread: i32, value: Value) -> io::Result<()> {
-    let signal = watch_signal();
+/// Sends one thread of this process a signal.
+fn send(thread: i32, signal: libc::c_int, value: Value) -> io::Result<()> {
     // SAFETY: calls without arguments that always succeed.
     let (pid, uid) = unsafe { (libc::getpid(), libc::getuid()) };
     let info = Queued { signal, error: 0, code: libc::SI_QUEUE, padding: 0, pid, uid, value, rest: [0; 12] };
