@@ -2,7 +2,7 @@
 
 use crate::problems::Problems;
 use crate::profiling::ProfilerFeed;
-use crate::{Config, Error, GuestState, Inspector, Result, Stack};
+use crate::{Config, Error, GuestState, Inspector, KillReason, Result, Stack};
 use belljar_abi::CompiledFunction;
 use belljar_cache::{Cache, Trust, TrustedKeys, UserKey, config_directory, state_directory};
 use belljar_compile::{Compiler, MemoryAccess, Tier, TrampolineKind, Tunables};
@@ -140,6 +140,18 @@ impl Engine {
             }
         };
         stacks.filter(|stack| !is_over(stack)).collect()
+    }
+
+    /// Kills the guests of all its stores, as [`crate::KillHandle::kill`] does. How many were running.
+    pub fn kill_all(&self, reason: impl Into<KillReason>) -> usize {
+        let reason = reason.into();
+        // What has gone meanwhile need not be killed.
+        self.inner
+            .runtime
+            .stores()
+            .iter()
+            .filter(|watched| watched.kill(reason.clone()).unwrap_or(false))
+            .count()
     }
 
     /// Whether two handles are the same engine.

@@ -1,6 +1,6 @@
 //! Errors: `anyhow`'s type (one pointer wide, with context), and what a guest's end becomes in it.
 
-use crate::{ThrownException, Trap, WasmBacktrace, WasmCoreDump};
+use crate::{Killed, ThrownException, Trap, WasmBacktrace, WasmCoreDump};
 use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
 use belljar_vm::{Exit, Fault, FaultAddress, RawStack, SegmentPart, StoreCore};
 use std::fmt;
@@ -136,6 +136,9 @@ pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
             with_stack(error, &stack, core)
         }
         Exit::Error { error, stack } => with_stack(error, &stack, core),
+        Exit::Killed { reason, stack } => {
+            with_stack(Error::new(crate::Trap::Interrupt).context(Killed::new(reason)), &stack, core)
+        }
         Exit::Exception { thrown, stack } => with_stack(ThrownException::new(thrown).into(), &stack, core),
     }
 }

@@ -95,6 +95,14 @@ impl Subject for Guests {
         }
         Ok(serde_json::to_vec(&profiler.finish()?)?)
     }
+
+    fn kill(&self, store: Option<u64>, reason: &str) -> usize {
+        let Some(engine) = Engine::upgrade(&self.engine) else { return 0 };
+        let Some(id) = store else { return engine.kill_all(reason) };
+        let stores = engine.runtime().stores();
+        let of_number = stores.iter().filter(|watched| watched.id() == id);
+        of_number.filter(|watched| watched.kill(reason.into()).unwrap_or(false)).count()
+    }
 }
 
 /// What is told of a store; nothing if it has gone meanwhile.

@@ -1,6 +1,6 @@
 //! Stores, and the borrowed forms of them that functions take.
 
-use crate::{Engine, Error, Extern, Inspector, Result};
+use crate::{Engine, Error, Extern, Inspector, KillHandle, KillReason, Result};
 use belljar_core::InstanceId;
 use belljar_vm::{Limiter, StoreCore, StoreId, StoreInner};
 use std::fmt;
@@ -81,6 +81,16 @@ impl<T: 'static> Store<T> {
     /// ```
     pub fn inspector(&self) -> Inspector {
         Inspector::of(self.inner.core().watched().clone())
+    }
+
+    /// A handle for other threads, to end the store's guest while it runs.
+    pub fn kill_handle(&self) -> KillHandle {
+        KillHandle::of(self.inner.core().watched().clone())
+    }
+
+    /// Why the store's guest was killed, if it was: then nothing runs in the store any more.
+    pub fn killed(&self) -> Option<&KillReason> {
+        self.inner.core().killed()
     }
 
     /// Says what the store is called where people look at it: in [`Stack::label`](crate::Stack::label), by `belljar ps`. Without,
@@ -250,6 +260,16 @@ impl<T: 'static> Caller<'_, T> {
     /// The embedder's data.
     pub fn data_mut(&mut self) -> &mut T {
         self.store.data_mut()
+    }
+
+    /// A handle to end the guest that called. Host functions that wait for long ask it whether they are to go on.
+    pub fn kill_handle(&self) -> KillHandle {
+        KillHandle::of(self.store.0.core().watched().clone())
+    }
+
+    /// The store's number: see [`Inspector::store_id`].
+    pub fn store_id(&self) -> u64 {
+        self.store.0.core().watched().id()
     }
 
     /// An export of the instance that imported the function. `None` too if the function reached the guest

@@ -6,6 +6,7 @@ use crate::completion::CompletionOptions;
 use crate::failure::Failure;
 use crate::inspect::InspectOptions;
 use crate::key::KeyOptions;
+use crate::kill::KillOptions;
 use crate::profile::ProfileOptions;
 use crate::ps::PsOptions;
 use crate::run::RunOptions;
@@ -44,6 +45,7 @@ enum Command {
     Validate(ValidateOptions),
     Wast(WastOptions),
     Ps(PsOptions),
+    Kill(KillOptions),
     Stack(StackOptions),
     Top(TopOptions),
     Profile(ProfileOptions),
@@ -79,6 +81,7 @@ impl CommandLine {
             Command::Validate(options) => options.execute(),
             Command::Wast(options) => options.execute(),
             Command::Ps(options) => options.execute(),
+            Command::Kill(options) => options.execute(),
             Command::Stack(options) => options.execute(),
             Command::Top(options) => options.execute(),
             Command::Profile(options) => options.execute(),

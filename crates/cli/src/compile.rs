@@ -57,9 +57,9 @@ pub(crate) struct CompileOptions {
     #[arg(long)]
     with_fuel: bool,
 
-    /// Let the artifact be run with --timeout
+    /// Let hosts interrupt the artifact's code by epochs (`Config::epoch_interruption`); --timeout needs nothing
     #[arg(long)]
-    with_timeout: bool,
+    with_epochs: bool,
 
     /// Let the artifact be run with --deterministic
     #[arg(long)]
@@ -119,7 +119,7 @@ impl CompileOptions {
     fn engine(&self) -> Result<(Engine, Meter), Failure> {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
-        config.consume_fuel(self.with_fuel).epoch_interruption(self.with_timeout);
+        config.consume_fuel(self.with_fuel).epoch_interruption(self.with_epochs);
         config.deterministic(self.deterministic);
         if let Some(target) = &self.target {
             config.target_processor(target);

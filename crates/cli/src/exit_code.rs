@@ -21,8 +21,12 @@ pub enum ExitCode {
     Bug = 70,
     /// Our own output cannot be written.
     Unwritable = 74,
-    /// The time that `--timeout` gave is over. As `timeout` of the GNU coreutils.
+    /// The time that `--timeout` or `--cpu-timeout` gave is over. As `timeout` of the GNU coreutils.
     Timeout = 124,
+    /// Ctrl-C stopped the guest. 128 + 2, as a shell reports SIGINT.
+    Interrupted = 130,
+    /// `belljar kill` stopped the guest. 128 + 9, as a shell reports SIGKILL.
+    Killed = 137,
     /// The guest trapped, or a host function failed under it. 128 + 6, as a shell reports SIGABRT.
     Trap = 134,
     /// The reader of our output went away. 128 + 13, as a shell reports SIGPIPE.

@@ -10,6 +10,7 @@ mod exit_code;
 mod failure;
 mod inspect;
 mod key;
+mod kill;
 mod module_file;
 mod output;
 mod perf;

@@ -3,7 +3,6 @@
 mod argument;
 mod backtrace;
 mod core_dump;
-mod deadline;
 mod dir_grant;
 mod end;
 mod entry;
@@ -15,6 +14,7 @@ mod outcome;
 mod preload;
 mod profile;
 mod program;
+mod stop;
 mod threads;
 
 pub(crate) use options::RunOptions;

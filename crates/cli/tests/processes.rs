@@ -23,6 +23,14 @@ impl Subject for Guests {
         self.stores.clone()
     }
 
+    fn kill(&self, store: Option<u64>, reason: &str) -> usize {
+        assert_eq!(reason, "by `belljar kill`");
+        self.stores
+            .iter()
+            .filter(|s| s.state != StoreState::Idle && store.is_none_or(|id| s.id == id))
+            .count()
+    }
+
     fn profile(&self, wanted: &ProfileRequest, _: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>> {
         anyhow::bail!("\u{1b}[2Jno samples in {:?} at {:?}", wanted.duration, wanted.interval)
     }

@@ -1,12 +1,12 @@
 //! Running programs, looked at by other processes: guests that hang, each in another way, and profiles of them.
 
 use serde_json::Value;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A program that runs, until this is dropped.
+/// A program that runs, until this is dropped. What it tells on standard error is kept.
 struct Running {
     home: TempDir,
     child: Child,
@@ -31,7 +31,9 @@ impl Running {
     fn start(wat: &str, options: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("guest.wat"), wat).unwrap();
-        let child = command(&home).arg("run").args(options).arg("guest.wat").stdin(Stdio::piped()).spawn();
+        let mut program = command(&home);
+        program.arg("run").args(options).arg("guest.wat").stdin(Stdio::piped()).stderr(Stdio::piped());
+        let child = program.spawn();
         Self { child: child.unwrap(), home }
     }
 
@@ -183,6 +185,63 @@ fn a_guest_that_sleeps_and_is_looked_at_sleeps_to_the_end() {
     assert!(start.elapsed() >= Duration::from_secs(1));
 }
 
+/// How a program ended: its exit code, and what it told.
+fn end_of(mut guest: Running) -> (Option<i32>, String) {
+    let mut text = String::new();
+    guest.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    (guest.child.wait().unwrap().code(), text)
+}
+
+#[test]
+fn a_killed_program_tells_where_it_was() {
+    let guest = Running::start(SPIN, &[]);
+    guest.until(&["ps"], "running spin");
+    let pid = guest.pid();
+    let wrong = guest.belljar(&["kill", &pid, "--store", "77"]);
+    assert_eq!(wrong.status.code(), Some(66), "{wrong:?}");
+    let killed = guest.belljar(&["kill", &pid, "--reason", "nobody needs it"]);
+    assert!(killed.status.success(), "{killed:?}");
+    let (code, text) = end_of(guest);
+    assert_eq!(code, Some(137), "{text}");
+    assert!(
+        text.starts_with("error: the guest was killed: nobody needs it\nwasm backtrace:\n    0: "),
+        "{text}"
+    );
+    assert!(text.contains("spinner!spin\n                    at ./guest.wat:"), "{text}");
+}
+
+#[test]
+fn time_limits_and_interrupts_end_guests_wherever_they_are() {
+    let reader = r#"(module
+        (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "\40\00\00\00\10\00\00\00")
+        (func $main (export "_start") (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+    let waiter = r#"(module (memory 1 1 shared)
+        (func $main (export "_start") (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))"#;
+    for (wat, place) in [(SPIN, "spin"), (reader, "main"), (waiter, "main")] {
+        let (code, text) = end_of(Running::start(wat, &["--timeout", "300ms"]));
+        assert_eq!(code, Some(124), "{text}");
+        let told = "error: the guest was stopped: the 300ms of --timeout are over\n";
+        assert!(text.starts_with(told) && text.contains(place), "{text}");
+        assert!(!text.contains("does not return"), "{text}");
+    }
+    let (code, text) = end_of(Running::start(SPIN, &["--cpu-timeout", "100ms", "--timeout", "50s"]));
+    assert_eq!(code, Some(124), "{text}");
+    assert!(
+        text.starts_with("error: the guest was stopped: the 100ms of --cpu-timeout are used up\n"),
+        "{text}"
+    );
+
+    let guest = Running::start(reader, &[]);
+    guest.until(&["ps"], "fd_read");
+    let interrupt = Command::new("kill").args(["-INT", &guest.pid()]).status().unwrap();
+    assert!(interrupt.success());
+    let (code, text) = end_of(guest);
+    assert_eq!(code, Some(130), "{text}");
+    assert!(text.starts_with("error: the guest was stopped by Ctrl-C\n") && text.contains("!main"), "{text}");
+}
+
 #[test]
 fn threads_of_a_program_have_a_line_each() {
     let wat = r#"(module
@@ -200,9 +259,12 @@ fn threads_of_a_program_have_a_line_each() {
 fn profiles_of_runs_are_written_however_they_end() {
     let home = tempfile::tempdir().unwrap();
     let work = "(loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))";
-    for (end, code) in
-        [("", 0), ("unreachable", 134), ("(call $exit (i32.const 3))", 3), ("(loop (br 0))", 124)]
-    {
+    for (end, code) in [
+        ("", 0),
+        ("(i32.store (i32.const -1) (i32.const 0))", 134),
+        ("(call $exit (i32.const 3))", 3),
+        ("(loop (br 0))", 124),
+    ] {
         let wat = format!(
             r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32))) (memory (export "memory") 1)
             (func $work (param i32) {work}) (func $main (export "_start") (call $work (i32.const 200000000)) {end}))"#

@@ -179,6 +179,16 @@ impl Process {
         Ok(profiles.into_iter().map(|profile| profile.get().as_bytes().to_vec()).collect())
     }
 
+    /// Has the guest of a store killed, or those of all stores. How many were running.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not answer properly and in time.
+    pub fn kill(&self, store: Option<u64>, reason: &str) -> Result<usize, AskError> {
+        let line = self.ask(&Question::Kill { store, reason: reason.into() }, PATIENCE_FOR_STACKS)?;
+        self.read(&line)
+    }
+
     /// The line that it answers.
     fn ask(&self, question: &Question, patience: Duration) -> Result<Vec<u8>, AskError> {
         let pid = self.pid;

@@ -243,6 +243,10 @@ impl Endpoint {
                 let go_on = || !has_hung_up(stream) && !self.has_ended();
                 serde_json::to_vec(&Answer::Ok(self.profiles(&wanted, &go_on)?))
             }
+            Question::Kill { store, reason } => {
+                let killed: usize = self.subjects().iter().map(|subject| subject.kill(store, &reason)).sum();
+                serde_json::to_vec(&Answer::Ok(killed))
+            }
         };
         line.map_err(|error| format!("the answer cannot be written as JSON: {error}"))
     }

@@ -4,8 +4,9 @@
 //! {"version":1,"ask":"stores","detail":"innermost"}
 //! {"version":1,"ask":"stores","detail":{"stacks":{"all_frames":true}}}
 //! {"version":1,"ask":"profile","duration_ns":10000000000,"interval_ns":1000000}
+//! {"version":1,"ask":"kill","store":3,"reason":"a sentence"}
 //!
-//! {"ok":…}     a ProcessReport, or an array of profiles: one for each subject
+//! {"ok":…}     a ProcessReport; an array of profiles, one for each subject; how many guests were killed
 //! {"error":"a sentence"}
 //! ```
 
@@ -25,8 +26,15 @@ pub(crate) const LONGEST_ANSWER: usize = 256 << 20;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub(crate) enum Question {
-    Stores { detail: Detail },
+    Stores {
+        detail: Detail,
+    },
     Profile(ProfileRequest),
+    Kill {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        store: Option<u64>,
+        reason: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -99,6 +107,9 @@ mod tests {
             line(Question::Profile(wanted)),
             r#"{"version":1,"ask":"profile","duration_ns":10000000000,"interval_ns":1000000}"#
         );
+        let kill = |store| line(Question::Kill { store, reason: "enough".into() });
+        assert_eq!(kill(Some(3)), r#"{"version":1,"ask":"kill","store":3,"reason":"enough"}"#);
+        assert_eq!(kill(None), r#"{"version":1,"ask":"kill","reason":"enough"}"#);
     }
 
     #[test]

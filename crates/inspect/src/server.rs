@@ -45,6 +45,9 @@ static ENDPOINT: Mutex<Option<Arc<Endpoint>>> = Mutex::new(None);
 ///     fn profile(&self, _: &ProfileRequest, _: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>> {
 ///         anyhow::bail!("nothing runs")
 ///     }
+///     fn kill(&self, _: Option<u64>, _: &str) -> usize {
+///         0
+///     }
 /// }
 ///
 /// let guests: Arc<dyn Subject> = Arc::new(Guests);

@@ -18,6 +18,9 @@ pub trait Subject: Send + Sync {
     ///
     /// Where nothing can be recorded.
     fn profile(&self, wanted: &ProfileRequest, go_on: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>>;
+
+    /// Kills the guest of a store, by its number, or of all stores. How many were running.
+    fn kill(&self, store: Option<u64>, reason: &str) -> usize;
 }
 
 /// How much is wanted of each store.

@@ -54,6 +54,10 @@ impl Subject for Fake {
         vec![store]
     }
 
+    fn kill(&self, store: Option<u64>, reason: &str) -> usize {
+        usize::from(store.is_none_or(|id| id == self.id) && reason == "enough")
+    }
+
     fn profile(&self, wanted: &ProfileRequest, go_on: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>> {
         self.is_recording.store(true, Ordering::Relaxed);
         let until = Instant::now() + wanted.duration;
@@ -366,6 +370,16 @@ fn a_panic_is_an_error_for_whoever_asked() {
 
 fn short() -> ProfileRequest {
     ProfileRequest::new(Duration::from_millis(5), Duration::from_millis(1))
+}
+
+#[test]
+fn guests_are_killed_by_number_or_all() {
+    let scene = Scene::new(Fake::new(7));
+    let other = Arc::new(Fake::new(8));
+    let _second = scene.served.add(&weak(&other)).unwrap();
+    let killed = |store, reason| scene.process().kill(store, reason).unwrap();
+    assert_eq!(killed(None, "enough"), 2);
+    assert_eq!([killed(Some(8), "enough"), killed(Some(9), "enough"), killed(None, "other")], [1, 0, 0]);
 }
 
 #[test]

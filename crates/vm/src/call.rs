@@ -180,6 +180,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
             self.store == store.core().id,
             "a function was called with a store that it does not belong to"
         );
+        store.core().check_usable()?;
         let callee = store.core().callee(self.func);
         if const { P::FITS && R::FITS } && !callee.is_host {
             let address = std::ptr::from_mut(store).expose_provenance();
@@ -208,6 +209,7 @@ fn call_slots<T: 'static>(
     callee: Callee,
     slots: &mut [RawVal],
 ) -> Result<(), Exit> {
+    store.core().check_usable()?;
     let address = std::ptr::from_mut(store).expose_provenance();
     let core = store.core_mut();
     let values = std::ptr::from_mut(slots).cast::<RawVal>();

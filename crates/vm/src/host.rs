@@ -7,7 +7,7 @@ use crate::store::{StoreCore, StoreInner};
 use crate::sys::{exit_address, leave_activation};
 use crate::types::TypeSet;
 use belljar_abi::{Builtin, FuncObject, StoreContext};
-use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, TypeId, ValType};
+use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId, ValType};
 use std::any::Any;
 use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -297,11 +297,16 @@ fn guard<T: 'static, R>(
     store.core().watched.host_ends(outer);
     store.core_mut().leave_roots(scope);
     match ended {
+        Ok(Ok(_)) if store.core().watched.is_killed() => {
+            store.core_mut().raise_trap(Trap::Interrupt);
+            Err(Failure::Noted)
+        }
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => {
             let core = store.core_mut();
             let thrown = error.downcast_ref::<Thrown>().and_then(|thrown| core.kept_exception(thrown));
-            if let Some(exception) = thrown {
+            // A guest that was killed catches nothing.
+            if let Some(exception) = thrown.filter(|_| !core.watched.is_killed()) {
                 return Err(Failure::Thrown(exception));
             }
             core.raise_error(error);

@@ -43,6 +43,7 @@ pub fn instantiate<T: 'static>(
     module: &Arc<LoadedModule>,
     imports: &[ImportValue<'_>],
 ) -> Result<InstanceId, Exit> {
+    store.core().check_usable()?;
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let builder = store.limited(|core, limiter| core.build(module, imports, limiter)).map_err(plain)?;
     let id = builder.id;

@@ -19,8 +19,15 @@ pub enum WaitResult {
     TimedOut = 2,
 }
 
-/// What a waiting thread asks now and then: an error ends the wait.
-pub(crate) type Interruption<'a> = &'a mut dyn FnMut() -> anyhow::Result<()>;
+/// How a wait can end early.
+pub struct Interruption<'a> {
+    /// What a waiting thread asks whenever it is woken: an error ends the wait.
+    pub(crate) ask: &'a mut dyn FnMut() -> anyhow::Result<()>,
+    /// Whether it asks now and then, without being woken.
+    pub(crate) now_and_then: bool,
+    /// Is told by what the thread can be woken, and when that is over.
+    pub(crate) wakes: &'a dyn Fn(Option<Arc<Condvar>>),
+}
 
 /// How long a thread that can be interrupted sleeps at most: the epoch moves in silence, since signal handlers may
 /// move it.
@@ -37,7 +44,7 @@ type Queues = HashMap<u64, VecDeque<Arc<Waiter>>>;
 /// A thread in a queue.
 #[derive(Debug, Default)]
 struct Waiter {
-    wake: Condvar,
+    wake: Arc<Condvar>,
     /// Set, under the lock, by whoever took it out of its queue.
     notified: AtomicBool,
 }
@@ -75,8 +82,11 @@ impl ParkingLot {
         let waiter = Arc::<Waiter>::default();
         queues.entry(address).or_default().push_back(waiter.clone());
         let place = Place { lot: self, address, waiter };
+        let _woken =
+            interruption.as_ref().map(|interruption| Wakeable::new(interruption.wakes, &place.waiter));
         loop {
-            queues = place.sleep(queues, deadline, interruption.is_some());
+            let now_and_then = interruption.as_ref().is_some_and(|interruption| interruption.now_and_then);
+            queues = place.sleep(queues, deadline, now_and_then);
             if place.waiter.notified.load(Ordering::Relaxed) {
                 return Ok(WaitResult::Ok);
             }
@@ -86,7 +96,7 @@ impl ParkingLot {
             }
             if let Some(interruption) = &mut interruption {
                 drop(queues);
-                interruption()?;
+                (interruption.ask)()?;
                 queues = self.lock();
             }
         }
@@ -105,6 +115,22 @@ impl ParkingLot {
             queues.remove(&address);
         }
         woken as u32
+    }
+}
+
+/// A thread that others can wake.
+struct Wakeable<'a>(&'a dyn Fn(Option<Arc<Condvar>>));
+
+impl<'a> Wakeable<'a> {
+    fn new(told: &'a dyn Fn(Option<Arc<Condvar>>), waiter: &Waiter) -> Self {
+        told(Some(waiter.wake.clone()));
+        Self(told)
+    }
+}
+
+impl Drop for Wakeable<'_> {
+    fn drop(&mut self) {
+        (self.0)(None);
     }
 }
 
@@ -183,12 +209,13 @@ mod tests {
         assert_eq!(wait(&lot, 0, Some(Duration::from_millis(1))), WaitResult::TimedOut);
         assert_eq!(lot.wait(0, || false, None, None).unwrap(), WaitResult::Mismatch);
         let mut asked = 0;
-        let mut interruption = || {
+        let mut ask = || {
             asked += 1;
             anyhow::ensure!(asked < 3, "enough");
             Ok(())
         };
-        let error = lot.wait(0, || true, Some(Duration::MAX), Some(&mut interruption));
+        let interruption = Interruption { ask: &mut ask, now_and_then: true, wakes: &|_| () };
+        let error = lot.wait(0, || true, Some(Duration::MAX), Some(interruption));
         assert_eq!(error.unwrap_err().to_string(), "enough");
         assert!(lot.lock().is_empty());
     }

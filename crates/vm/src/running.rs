@@ -16,8 +16,10 @@
 
 use crate::code_table;
 use crate::invariants::read_guest_stack;
-use crate::sys::{Frame, InStub, Registers, frame_at, in_stub, returned_address};
+use crate::kill::Reached;
+use crate::sys::{Frame, InStub, Registers, SignalContext, frame_at, in_stub, redirect, returned_address};
 use belljar_abi::{StoreContext, activation};
+use belljar_core::Trap;
 
 /// What a thread did that runs a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,6 +155,48 @@ pub(crate) unsafe fn walk(context: usize, registers: Registers, mut visit: impl 
     }
 }
 
+/// Has the thread leave the innermost activation of a store, if it executes guest code of that, by changing where it goes on.
+/// Async-signal-safe.
+///
+/// # Safety
+///
+/// As [`walk`], with the context that this thread's signal handler was given.
+pub(crate) unsafe fn leave_guest(context: usize, signal: &mut SignalContext) -> Reached {
+    let store = std::ptr::with_exposed_provenance::<StoreContext>(context);
+    // SAFETY: the caller's promise; the thread itself was interrupted.
+    let entry = unsafe { (&raw const (*store).entry_fp).read_volatile() };
+    if entry == 0 {
+        return Reached::Idle;
+    }
+    let Registers { pc, sp, fp, .. } = Registers::of(signal);
+    if in_stub(pc).is_some() {
+        return Reached::Between;
+    }
+    if !code_table::is_code(pc) {
+        return Reached::InHost;
+    }
+    // SAFETY: GUEST-FRAMES: the thread executes this code, of the one store or of another's guest in its host function.
+    unsafe {
+        let (to, frame) = caller(pc, sp, fp);
+        if outermost(to, frame) != entry {
+            return Reached::InHost;
+        }
+        // Below the stack pointer it is free: what is missing of the function's frame is made.
+        let complete = match frame_of(pc) {
+            Frame::Complete => fp,
+            Frame::Pushed => sp,
+            Frame::None => {
+                let made = sp - size_of::<usize>();
+                std::ptr::with_exposed_provenance_mut::<usize>(made).write_volatile(fp);
+                made
+            }
+        };
+        Registers::set_frame(signal, complete, sp.min(complete));
+    }
+    redirect(Trap::Interrupt, 0, signal);
+    Reached::Leaves
+}
+
 /// The frame pointer of the entry stub of the activation that guest code belongs to which returns to this address and frame.
 ///
 /// # Safety
@@ -172,12 +216,23 @@ unsafe fn outermost(mut to: usize, mut frame: usize) -> usize {
 ///
 /// The registers are those of a thread that executes guest code.
 unsafe fn caller(pc: usize, sp: usize, fp: usize) -> (usize, usize) {
+    // SAFETY: GUEST-FRAMES, and what `frame_at` says of it.
+    unsafe {
+        match frame_of(pc) {
+            Frame::None => (read_guest_stack(sp), fp),
+            Frame::Pushed => (read_guest_stack(sp + 8), read_guest_stack(sp)),
+            Frame::Complete => (read_guest_stack(fp + 8), read_guest_stack(fp)),
+        }
+    }
+}
+
+/// How far the frame of the function is that this thread executes.
+fn frame_of(pc: usize) -> Frame {
     let function = code_table::function_at(pc);
     // Where code is loaded on demand, the next instruction may not be there yet. To read it would load it, on the stack of the
     // signal handler, which is too small for that. It is mostly a function's first.
     if function.as_ref().is_some_and(|function| function.start == pc) {
-        // SAFETY: GUEST-FRAMES: the function has pushed nothing.
-        return unsafe { (read_guest_stack(sp), fp) };
+        return Frame::None;
     }
     let frame = code_table::with_text(pc, |text, base| {
         // Of a function all is there; of other code what is executed next.
@@ -185,12 +240,5 @@ unsafe fn caller(pc: usize, sp: usize, fp: usize) -> (usize, usize) {
         let function = function.as_ref().map(|function| function.start - base..function.end - base);
         frame_at(&text[..end.min(text.len())], pc - base, function)
     });
-    // SAFETY: GUEST-FRAMES, and what `frame_at` says of it.
-    unsafe {
-        match frame {
-            Some(Frame::None) => (read_guest_stack(sp), fp),
-            Some(Frame::Pushed) => (read_guest_stack(sp + 8), read_guest_stack(sp)),
-            _ => (read_guest_stack(fp + 8), read_guest_stack(fp)),
-        }
-    }
+    frame.unwrap_or(Frame::Complete)
 }

@@ -4,6 +4,7 @@ use crate::externs::Externs;
 use crate::gc::{Gc, Roots};
 use crate::host::HostFunc;
 use crate::instance::Instance;
+use crate::kill::KillReason;
 use crate::limits::ResourceLimiter;
 use crate::runtime::Runtime;
 use crate::sampling;
@@ -73,6 +74,8 @@ pub struct StoreCore {
     pub(crate) ran: bool,
     /// Context that belongs to no instance, made when first needed.
     pub(crate) bridge: Option<usize>,
+    /// Why its guest was killed, if it was: it was in the middle of something, and nothing of it runs any more.
+    pub(crate) killed: Option<KillReason>,
     /// What other threads may hold to look at its guest.
     pub(crate) watched: Arc<Watched>,
     /// Fuel beyond what the counter in the context can hold.
@@ -240,6 +243,7 @@ impl StoreCore {
         let watched = runtime.watch_store(id, context.get().expose_provenance());
         let core = Self {
             watched,
+            killed: None,
             context,
             id,
             runtime: runtime.clone(),

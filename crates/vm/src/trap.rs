@@ -6,6 +6,7 @@
 use crate::abi_types::RawExn;
 use crate::exception::Thrown;
 use crate::fault::Fault;
+use crate::kill::KillReason;
 use crate::store::StoreCore;
 use crate::walk::{RawStack, Start};
 use belljar_abi::{StoreContext, pending};
@@ -63,6 +64,13 @@ pub enum Exit {
         /// The exception.
         thrown: Thrown,
         /// The guest's stack where it was thrown last.
+        stack: RawStack,
+    },
+    /// It was killed, and its store with it.
+    Killed {
+        /// Why.
+        reason: KillReason,
+        /// The guest's stack where it was.
         stack: RawStack,
     },
 }
@@ -123,11 +131,42 @@ impl StoreCore {
         self.context.get_mut().pending = code;
     }
 
+    /// The end of an activation whose guest was killed. Those around it are to end too.
+    fn die(&mut self, stack: RawStack) -> Exit {
+        let is_last = self.entry_fp() == 0;
+        let reason = if is_last { self.watched.take_kill() } else { self.watched.kill_reason() };
+        // Nobody takes it away in between.
+        let reason = reason.unwrap_or_else(|| "it was killed".into());
+        self.killed.get_or_insert(reason.clone());
+        self.watched.set_died();
+        Exit::Killed { reason, stack }
+    }
+
+    /// Refuses to run a guest in a store whose guest was killed.
+    ///
+    /// # Errors
+    ///
+    /// Why it was.
+    pub fn check_usable(&self) -> Result<(), Exit> {
+        match &self.killed {
+            None => Ok(()),
+            Some(reason) => Err(Exit::Killed { reason: reason.clone(), stack: RawStack::default() }),
+        }
+    }
+
+    /// Why the store's guest was killed, if it was.
+    pub fn killed(&self) -> Option<&KillReason> {
+        self.killed.as_ref()
+    }
+
     /// The end of every activation that did not return. A panic of the host goes on from here.
     #[cold]
     pub(crate) fn leave(&mut self) -> Exit {
         self.context.get_mut().pending = pending::NONE;
         match self.pending.take() {
+            Some(
+                Pending::Trap { stack, .. } | Pending::Error { stack, .. } | Pending::Exception { stack, .. },
+            ) if self.watched.is_killed() => self.die(stack),
             Some(Pending::Trap { found: Found { trap, fault }, address, stack }) => {
                 let is_access = trap == Trap::MemoryOutOfBounds;
                 let described = || if is_access { self.describe_fault(address, &stack) } else { None };

@@ -7,16 +7,17 @@
 
 use crate::code_table;
 use crate::guest_thread::GuestThread;
-use crate::running::{Doing, Found, OnStack, walk};
+use crate::kill::{KillReason, Reached};
+use crate::running::{Doing, Found, OnStack, leave_guest, walk};
 use crate::store::StoreId;
-use crate::sys::{self, Answer, FRAMES, Registers, SignalContext, coarse_time, thread_id};
+use crate::sys::{self, Answer, FRAMES, Registers, Request, SignalContext, coarse_time, thread_id};
 use crate::walk::{LiveStack, RawFrame};
 use belljar_core::InstanceId;
 use belljar_module::Module;
 use std::io;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 /// What others know of a store that may be running.
@@ -34,6 +35,7 @@ pub struct Watched {
     /// Whether the store is still there. Held while somebody looks.
     is_alive: Mutex<bool>,
     host_call: HostCall,
+    kill: Kill,
     /// By the clock of [`coarse_time`].
     made_at: u64,
     /// Bytes of the store's memories.
@@ -50,6 +52,17 @@ struct HostCall {
     /// Frame pointer of the entry stub of the activation that called; 0 while the rest is being written.
     entry: AtomicUsize,
     since: AtomicU64,
+}
+
+/// Whether the guest that runs is to end.
+#[derive(Debug, Default)]
+struct Kill {
+    is_wanted: AtomicBool,
+    /// Whether it was, and nothing of the store runs any more.
+    has_died: AtomicBool,
+    reason: Mutex<Option<KillReason>>,
+    /// What the guest's thread waits with, while it does.
+    waits: Mutex<Option<Arc<Condvar>>>,
 }
 
 /// What a guest was about at one moment.
@@ -79,6 +92,10 @@ const IN_GUEST: u32 = 1;
 const IN_HOST: u32 = 2;
 /// Another thread runs the store now.
 const ELSEWHERE: u32 = 3;
+/// It leaves the guest.
+const LEAVES: u32 = 4;
+/// It is between guest and host, and cannot leave just now.
+const BETWEEN: u32 = 5;
 
 /// How often a store is followed from thread to thread.
 const ATTEMPTS: usize = 8;
@@ -94,6 +111,7 @@ impl Watched {
             outer: AtomicUsize::new(NOT_RUNNING),
             is_alive: Mutex::new(true),
             host_call: HostCall::default(),
+            kill: Kill::default(),
             made_at: coarse_time(),
             memory: AtomicU64::new(0),
             label: Mutex::default(),
@@ -177,6 +195,9 @@ impl Watched {
     /// Notes that the current thread enters the store's guest, which is not running.
     #[inline]
     pub(crate) fn enter(&self, thread: &'static GuestThread) {
+        if self.is_killed() {
+            self.forgive();
+        }
         self.outer.store(thread.current(), Relaxed);
         self.thread.store(std::ptr::from_ref(thread).cast_mut(), Release);
         thread.set_current(std::ptr::from_ref(self).expose_provenance());
@@ -236,7 +257,9 @@ impl Watched {
             }
             let subject = std::ptr::from_ref(self).expose_provenance();
             // SAFETY: `self` is borrowed until the answer is there.
-            let answer = unsafe { sys::ask(thread, subject, timeout, |answer| self.read(answer, thread)) };
+            let answer = unsafe {
+                sys::ask(thread, subject, Request::Look, timeout, |answer| self.read(answer, thread))
+            };
             match answer {
                 Ok(Some(sighting)) => return Ok(sighting),
                 Ok(None) => {}
@@ -314,6 +337,86 @@ impl Watched {
         if is_of { self.host_call.since.load(Acquire) } else { 0 }
     }
 
+    /// Whether the guest is to end.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.kill.is_wanted.load(Acquire)
+    }
+
+    /// Notes that the guest is to end, if it runs.
+    pub(crate) fn want_killed(&self, reason: KillReason) -> bool {
+        let mut first = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
+        if self.thread_id().is_none() {
+            return false;
+        }
+        first.get_or_insert(reason);
+        self.kill.is_wanted.store(true, Release);
+        true
+    }
+
+    /// Takes note that the guest has ended for good. Why it was to.
+    pub(crate) fn take_kill(&self) -> Option<KillReason> {
+        let mut reason = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
+        self.kill.is_wanted.store(false, Release);
+        reason.take()
+    }
+
+    /// Whether the guest was killed, and nothing of the store runs any more.
+    pub(crate) fn has_died(&self) -> bool {
+        self.kill.has_died.load(Acquire)
+    }
+
+    /// Takes note that nothing of the store runs any more.
+    pub(crate) fn set_died(&self) {
+        self.kill.has_died.store(true, Release);
+    }
+
+    /// Why the guest is to end.
+    pub(crate) fn kill_reason(&self) -> Option<KillReason> {
+        self.kill.reason.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// A run that has ended by itself in the meantime is not killed, nor is the next one in its stead.
+    #[cold]
+    fn forgive(&self) {
+        self.take_kill();
+    }
+
+    /// Says by what the guest's thread can be woken while it waits.
+    pub(crate) fn set_waits(&self, waits: Option<Arc<Condvar>>) {
+        *self.kill.waits.lock().unwrap_or_else(|e| e.into_inner()) = waits;
+    }
+
+    /// Asks the guest's thread to leave it, and wakes it if it waits.
+    pub(crate) fn press(&self, timeout: Duration) -> io::Result<Reached> {
+        let is_alive = self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
+        if !*is_alive {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the store is gone"));
+        }
+        let thread = self.thread().map_or(0, GuestThread::id);
+        if thread == 0 {
+            return Ok(Reached::Idle);
+        }
+        let subject = std::ptr::from_ref(self).expose_provenance();
+        let read = |answer: &Answer| match answer.found.load(Relaxed) {
+            IDLE => Reached::Idle,
+            LEAVES => Reached::Leaves,
+            IN_HOST => Reached::InHost,
+            _ => Reached::Between,
+        };
+        // SAFETY: `self` is borrowed until the answer is there.
+        let reached = match unsafe { sys::ask(thread, subject, Request::Leave, timeout, read) } {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Reached::Idle,
+            reached => reached?,
+        };
+        if reached == Reached::InHost
+            && let Some(waits) = &*self.kill.waits.lock().unwrap_or_else(|e| e.into_inner())
+        {
+            waits.notify_all();
+        }
+        Ok(reached)
+    }
+
     /// Calls `visit` with an address within the instruction of each guest frame of the current thread, innermost first, for
     /// a signal handler that has been given this context. Frames of trampolines are among them, which are nobody's functions
     /// ([`function_at`]). Async-signal-safe.
@@ -338,18 +441,31 @@ pub fn function_at(address: usize) -> Option<std::ops::Range<usize>> {
     code_table::function_at(address)
 }
 
-/// Answers where the guest of a watched store is, in the handler of the thread that was asked. Async-signal-safe.
+/// Answers where the guest of a watched store is, or has the thread leave it, in the handler of the thread that was asked.
+/// Async-signal-safe.
 ///
 /// # Safety
 ///
 /// `subject` is the address of a live [`Watched`].
-pub(crate) unsafe fn answer(subject: usize, registers: Registers, answer: &Answer) {
+pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut SignalContext, answer: &Answer) {
+    let registers = Registers::of(context);
     // SAFETY: the caller's promise.
     let watched = unsafe { &*std::ptr::with_exposed_provenance::<Watched>(subject) };
     answer.count.store(0, Relaxed);
     answer.host_since.store(0, Relaxed);
     if watched.thread().is_none_or(|thread| thread.id() != thread_id()) {
         answer.found.store(ELSEWHERE, Relaxed);
+        return;
+    }
+    if request == Request::Leave {
+        // SAFETY: the store is alive while somebody asks, and this thread runs it if any does.
+        let found = match unsafe { leave_guest(watched.context, context) } {
+            Reached::Idle => IDLE,
+            Reached::Leaves => LEAVES,
+            Reached::InHost => IN_HOST,
+            Reached::Between => BETWEEN,
+        };
+        answer.found.store(found, Relaxed);
         return;
     }
     // SAFETY: the store is alive while somebody looks, and this thread runs it if any does.

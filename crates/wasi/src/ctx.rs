@@ -3,6 +3,7 @@
 //! Handles made by [`WasiCtx::share`] are one guest's threads. The lock around the table is held for look-ups
 //! only, never while a call blocks.
 
+use belljar::KillHandle;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,8 @@ use crate::table::DescriptorTable;
 /// The state of one guest's WASI: made by [`WasiCtxBuilder`](crate::WasiCtxBuilder), used by [`p1`](crate::p1).
 pub struct WasiCtx {
     shared: Arc<Shared>,
+    /// Of the store that called last.
+    kill: Option<KillHandle>,
 }
 
 struct Shared {
@@ -55,13 +58,28 @@ impl WasiCtx {
                 table: Mutex::new(DescriptorTable::new(open, grants.max_descriptors)),
                 listings: ListingBudget::default(),
             }),
+            kill: None,
         }
     }
 
     /// Another handle to the same context, for another thread of the same guest: descriptors, arguments,
     /// clocks and randomness are common to both.
     pub fn share(&self) -> WasiCtx {
-        WasiCtx { shared: self.shared.clone() }
+        WasiCtx { shared: self.shared.clone(), kill: None }
+    }
+
+    /// Whether another store called before, or none.
+    pub(crate) fn is_new_to(&self, store: u64) -> bool {
+        self.kill.as_ref().is_none_or(|kill| kill.store_id() != store)
+    }
+
+    /// Notes which store's guest calls, as whoever kills it wants calls that block to end.
+    pub(crate) fn called_by(&mut self, kill: KillHandle) {
+        self.kill = Some(kill);
+    }
+
+    fn is_to_end(&self) -> bool {
+        self.kill.as_ref().is_some_and(KillHandle::is_killed) || (self.shared.interrupted)()
     }
 
     pub(crate) fn args(&self) -> &[Vec<u8>] {
@@ -109,7 +127,7 @@ impl WasiCtx {
         loop {
             match call() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    if (self.shared.interrupted)() {
+                    if self.is_to_end() {
                         return Err(Error::Trap("interrupted while blocked in a WASI call".into()));
                     }
                 }

@@ -34,7 +34,8 @@ Examples:
 Exit codes:
   the guest's own, if it ends by itself (its low eight bits)
   134  it trapped, used up its fuel, or a host function failed (128 + SIGABRT)
-  124  it was stopped by --timeout (as timeout(1))
+  124  it was stopped by --timeout or --cpu-timeout (as timeout(1))
+  130  it was stopped by Ctrl-C          137  it was killed by `belljar kill`
   2    the command line makes no sense
   65   a file is no valid module      66  a file or directory cannot be read
   69   the module cannot be started: missing imports, no `_start`, over a limit";
@@ -77,6 +78,10 @@ pub(crate) struct RunOptions {
     /// Stop the guest after this time, compilation not counted: 250ms, 10s, 2m
     #[arg(long, value_name = "TIME")]
     pub(super) timeout: Option<TimeSpan>,
+
+    /// Stop the guest when all its threads together have used this much CPU time
+    #[arg(long, value_name = "TIME")]
+    pub(super) cpu_timeout: Option<TimeSpan>,
 
     /// Let the program start threads (wasi-threads)
     #[arg(long)]

@@ -1,10 +1,10 @@
 //! How a guest's run ended, as exit code and text.
 
-use super::deadline;
 use super::options::RunOptions;
+use super::stop;
 use crate::exit_code::ExitCode;
 use anyhow::Error;
-use belljar::{MemoryFault, ThrownException, Trap, WasmBacktrace, WasmCoreDump};
+use belljar::{Killed, MemoryFault, ThrownException, Trap, WasmBacktrace, WasmCoreDump};
 use belljar_wasi::I32Exit;
 
 /// The end of a run.
@@ -27,8 +27,8 @@ impl Outcome {
             return Self { code: *code as u8, message: None };
         }
         let trap = error.downcast_ref::<Trap>().copied();
-        let (code, headline) = match (trap, options.timeout) {
-            (Some(Trap::Interrupt), Some(time)) => (ExitCode::Timeout, deadline::message(time)),
+        let (code, headline) = match (trap, error.downcast_ref::<Killed>()) {
+            (_, Some(killed)) => stop::outcome(killed),
             (Some(Trap::OutOfFuel), _) => {
                 (ExitCode::Trap, "the guest was stopped: its --fuel is used up".into())
             }
@@ -53,8 +53,10 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String, options: &RunOp
     let trap = trap.map(|t| t.to_string());
     let fault = error.downcast_ref::<MemoryFault>().map(ToString::to_string);
     let thrown = error.downcast_ref::<ThrownException>().map(ToString::to_string);
+    let killed = error.downcast_ref::<Killed>().map(ToString::to_string);
     let dump = error.downcast_ref::<WasmCoreDump>().map(ToString::to_string);
-    let known = [backtrace.as_ref(), trap.as_ref(), fault.as_ref(), thrown.as_ref(), dump.as_ref()];
+    let known =
+        [backtrace.as_ref(), trap.as_ref(), fault.as_ref(), thrown.as_ref(), dump.as_ref(), killed.as_ref()];
     let mut details = error.chain().map(ToString::to_string).filter(|c| !known.contains(&Some(c)));
     let mut text = headline;
     if let Some(first) = details.next() {

@@ -5,7 +5,7 @@ use super::memory_budget::MemoryBudget;
 use super::options::RunOptions;
 use super::outcome::{self, Outcome};
 use super::threads::{self, CommonMemory, Spawner};
-use super::{argument, deadline, end, missing_imports, profile};
+use super::{argument, end, missing_imports, profile, stop};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
@@ -116,8 +116,12 @@ impl RunOptions {
         if let Some(file) = &self.profile {
             profile::start(&program.engine, self.file(), file)?;
         }
+        stop::on_interrupt(&program.engine);
         if let Some(time) = self.timeout {
-            deadline::start(&program.engine, time).or_fail(ExitCode::CannotStart)?;
+            stop::after(&program.engine, time).or_fail(ExitCode::CannotStart)?;
+        }
+        if let Some(time) = self.cpu_timeout {
+            stop::after_cpu(&program.engine, time).or_fail(ExitCode::CannotStart)?;
         }
         let started = self.instantiate(&program, &mut store);
         let ended = started.and_then(|instance| Ok(program.call(&mut store, instance)?));
@@ -175,9 +179,6 @@ impl RunOptions {
         if let Some(fuel) = self.fuel {
             store.set_fuel(fuel).or_fail(ExitCode::Bug)?;
         }
-        if self.timeout.is_some() {
-            store.set_epoch_deadline(1);
-        }
         Ok(store)
     }
 
@@ -203,7 +204,7 @@ impl RunOptions {
     fn engine(&self) -> Result<(Engine, Meter), Failure> {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
-        config.consume_fuel(self.fuel.is_some()).epoch_interruption(self.timeout.is_some());
+        config.consume_fuel(self.fuel.is_some());
         config.deterministic(self.deterministic).cache(user_cache::open());
         if let Some(ByteSize(bytes)) = self.max_stack {
             config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));

@@ -61,10 +61,16 @@ impl StoreCore {
     ) -> Result<u32, Failure> {
         let memory = self.check_atomic(id, memory, address, size)?;
         let memory = memory.shared().ok_or(Failure::Found(Trap::ExpectedSharedMemory.into()))?.clone();
-        if !self.runtime.counts_epochs {
-            return Ok(wait(&memory, None)? as u32);
-        }
-        Ok(wait(&memory, Some(&mut || self.ask_about_epoch()))? as u32)
+        let watched = self.watched.clone();
+        let counts_epochs = self.runtime.counts_epochs;
+        let mut ask = || match watched.is_killed() {
+            true => Err(Trap::Interrupt.into()),
+            false if counts_epochs => self.ask_about_epoch(),
+            false => Ok(()),
+        };
+        let wakes = |wakes| watched.set_waits(wakes);
+        let interruption = Interruption { ask: &mut ask, now_and_then: counts_epochs, wakes: &wakes };
+        Ok(wait(&memory, Some(interruption))? as u32)
     }
 
     /// What code does at the start of a loop: beyond the deadline the embedder decides.

@@ -151,8 +151,13 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// [`Trap::GcHeapExhausted`] where what is alive exceeds the limit; what the limiter returns.
+    /// [`Trap::GcHeapExhausted`] where what is alive exceeds the limit; what the limiter returns; where the guest was killed.
     pub(crate) fn collect(&mut self, all: bool) -> anyhow::Result<()> {
+        if let Some(reason) = &self.killed {
+            anyhow::bail!(
+                "the store's guest was killed ({reason}), perhaps while it changed objects: they cannot be collected"
+            );
+        }
         self.ask_first()?;
         let Some(mut gc) = self.gc.take() else { return Ok(()) };
         let start = Instant::now();

@@ -24,11 +24,11 @@ pub use lease::LeasedFile;
 pub(crate) use map::{Mapping, Protection, anonymous_file, page_size, populate};
 pub use perf_map::append_perf_map;
 pub(crate) use prefetch::prefetch;
-pub(crate) use signals::install as install_signal_handlers;
+pub(crate) use signals::{install as install_signal_handlers, redirect};
 pub(crate) use stack::stack_floor;
 pub use stack::thread_id;
 pub(crate) use stubs::{
     InStub, builtin_table, enter_address, exit_address, in_stub, leave_activation, resume, returned_address,
 };
 pub use watching::SignalContext;
-pub(crate) use watching::{Answer, FRAMES, Registers, ask};
+pub(crate) use watching::{Answer, FRAMES, Registers, Request, ask};

@@ -9,7 +9,7 @@ use crate::invariants::read_guest_stack;
 use crate::on_demand::{self, Damaged, OnDemand};
 use crate::sys::stack::on_stack;
 use crate::sys::stubs::{builtin_table, fault_address, returned_address};
-use crate::sys::watching::{self, watch_signal};
+use crate::sys::watching::{self, leave_signal, watch_signal};
 use belljar_abi::{StoreContext, activation};
 use belljar_core::Trap;
 use std::cell::UnsafeCell;
@@ -20,8 +20,8 @@ use std::sync::OnceLock;
 /// The signals that a guest's faulting instruction can raise.
 const SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
-/// How many signals we handle: these, and the one by which threads are asked.
-const HANDLED: usize = SIGNALS.len() + 1;
+/// How many signals we handle: these, and those by which threads are asked.
+const HANDLED: usize = SIGNALS.len() + 2;
 
 /// What was installed before us, by position in [`SIGNALS`]. Written once, before our handler is installed.
 struct Previous(UnsafeCell<[MaybeUninit<libc::sigaction>; HANDLED]>);
@@ -42,7 +42,8 @@ pub(crate) fn install() -> io::Result<()> {
             for (i, signal) in SIGNALS.iter().enumerate() {
                 install_one(i, *signal)?;
             }
-            install_one(SIGNALS.len(), watch_signal())
+            install_one(SIGNALS.len(), watch_signal())?;
+            install_one(SIGNALS.len() + 1, leave_signal())
         })
         .map_err(io::Error::from_raw_os_error)
 }
@@ -59,10 +60,14 @@ fn install_one(i: usize, signal: libc::c_int) -> Result<(), i32> {
         (*PREVIOUS.0.get())[i].write(before);
         let mut action = std::mem::zeroed::<libc::sigaction>();
         action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        if signal != leave_signal() {
+            action.sa_flags |= libc::SA_RESTART;
+        }
         libc::sigemptyset(&mut action.sa_mask);
         // Until the thread goes on, it cannot be seen where its guest is.
         libc::sigaddset(&mut action.sa_mask, watch_signal());
+        libc::sigaddset(&mut action.sa_mask, leave_signal());
         if libc::sigaction(signal, &action, std::ptr::null_mut()) != 0 {
             return Err(last_error());
         }
@@ -76,7 +81,7 @@ fn install_one(i: usize, signal: libc::c_int) -> Result<(), i32> {
 unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes pointers to structures of these types, ours until we return.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
-    if signal == watch_signal() {
+    if signal == watch_signal() || signal == leave_signal() {
         if !watching::take(info, context) {
             // SAFETY: same signal, same arguments.
             unsafe { pass_on(signal, info, context) };
@@ -194,8 +199,9 @@ fn take_as_trap(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc:
     true
 }
 
-/// Notes a trap of the guest's instruction in its store, and has the thread go on in the `fault` stub.
-fn redirect(trap: Trap, address: usize, context: &mut libc::ucontext_t) {
+/// Notes a trap of the guest's instruction in its store, and has the thread go on in the `fault` stub. The function's frame is
+/// complete.
+pub(crate) fn redirect(trap: Trap, address: usize, context: &mut libc::ucontext_t) {
     let registers = &mut context.uc_mcontext.gregs;
     let fp = registers[libc::REG_RBP as usize] as usize;
     let store = store_context_of(fp);
@@ -239,7 +245,8 @@ fn store_context_of(mut fp: usize) -> *mut StoreContext {
 ///
 /// With the arguments that the kernel gave the handler.
 unsafe fn pass_on(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) {
-    let i = SIGNALS.iter().position(|s| *s == signal).unwrap_or(SIGNALS.len());
+    let asks = SIGNALS.len() + usize::from(signal == leave_signal());
+    let i = SIGNALS.iter().position(|s| *s == signal).unwrap_or(asks);
     // SAFETY: `install` wrote this element before our handler could run; what is called is a handler that
     // was installed for this very signal and gets the arguments it was installed to get.
     unsafe {

@@ -41,6 +41,14 @@ impl Registers {
     }
 }
 
+impl Registers {
+    /// Changes the frame and stack pointers with which a thread goes on.
+    pub(crate) fn set_frame(context: &mut SignalContext, fp: usize, sp: usize) {
+        context.uc_mcontext.gregs[libc::REG_RBP as usize] = fp as i64;
+        context.uc_mcontext.gregs[libc::REG_RSP as usize] = sp as i64;
+    }
+}
+
 /// Frames and host calls that an answer holds at most: the innermost.
 pub(crate) const FRAMES: usize = 256;
 
@@ -49,15 +57,31 @@ pub(crate) fn watch_signal() -> libc::c_int {
     libc::SIGRTMIN() + 5
 }
 
+/// The signal of questions that ask a thread to leave its guest: one that ends waits in the kernel, which the other does not.
+pub(crate) fn leave_signal() -> libc::c_int {
+    libc::SIGRTMIN() + 6
+}
+
 /// A question and its answer.
 pub(crate) struct Slot {
     /// How often the slot was used, and a phase in the lowest two bits.
     state: AtomicU32,
     /// Address of what is asked about: a [`crate::watched::Watched`], alive until the question is answered or given up.
     pub(crate) subject: AtomicUsize,
+    /// A [`Request`].
+    request: AtomicU32,
     /// Whether whoever asks sleeps, and must be woken.
     sleeps: AtomicBool,
     pub(crate) answer: Answer,
+}
+
+/// What a thread is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Request {
+    /// To tell where its guest is.
+    Look = 0,
+    /// To leave its guest.
+    Leave = 1,
 }
 
 /// What the handler found.
@@ -88,6 +112,7 @@ static ALL: [Slot; SLOTS] = [const {
     Slot {
         state: AtomicU32::new(FREE),
         subject: AtomicUsize::new(0),
+        request: AtomicU32::new(0),
         sleeps: AtomicBool::new(false),
         answer: Answer {
             found: AtomicU32::new(0),
@@ -141,6 +166,7 @@ impl Drop for Taken {
 pub(crate) unsafe fn ask<R>(
     thread: i32,
     subject: usize,
+    request: Request,
     timeout: Duration,
     read: impl FnOnce(&Answer) -> R,
 ) -> io::Result<R> {
@@ -148,6 +174,7 @@ pub(crate) unsafe fn ask<R>(
     let taken = Taken::new(until)?;
     let slot = &ALL[taken.0];
     slot.subject.store(subject, Relaxed);
+    slot.request.store(request as u32, Relaxed);
     slot.sleeps.store(false, Relaxed);
     let round = slot.state.load(Relaxed) & !PHASES;
     slot.state.store(round | ASKED, Release);
@@ -155,7 +182,11 @@ pub(crate) unsafe fn ask<R>(
         slot.state.store(round.wrapping_add(PHASES + 1) | FREE, Release);
         answer
     };
-    if let Err(error) = send(thread, Value { slot: taken.0 as u32, round }) {
+    let signal = match request {
+        Request::Look => watch_signal(),
+        Request::Leave => leave_signal(),
+    };
+    if let Err(error) = send(thread, signal, Value { slot: taken.0 as u32, round }) {
         // Nobody else knows of the question.
         return given_back(Err(error));
     }
@@ -210,9 +241,8 @@ struct Queued {
 
 const _: () = assert!(size_of::<Queued>() == size_of::<libc::siginfo_t>());
 
-/// Sends one thread of this process the signal.
-fn send(thread: i32, value: Value) -> io::Result<()> {
-    let signal = watch_signal();
+/// Sends one thread of this process a signal.
+fn send(thread: i32, signal: libc::c_int, value: Value) -> io::Result<()> {
     // SAFETY: calls without arguments that always succeed.
     let (pid, uid) = unsafe { (libc::getpid(), libc::getuid()) };
     let info = Queued { signal, error: 0, code: libc::SI_QUEUE, padding: 0, pid, uid, value, rest: [0; 12] };
@@ -248,7 +278,7 @@ const _: () = assert!(size_of::<Fired>() == size_of::<libc::siginfo_t>());
 /// Does what the watch signal asks for: answers a question, or takes a sample. `false` if it is not ours.
 ///
 /// Async-signal-safe.
-pub(super) fn take(info: &libc::siginfo_t, context: &SignalContext) -> bool {
+pub(super) fn take(info: &libc::siginfo_t, context: &mut SignalContext) -> bool {
     match info.si_code {
         libc::SI_TIMER => {
             // SAFETY: of the same size, and all bit patterns are values of it.
@@ -266,7 +296,7 @@ pub(super) fn take(info: &libc::siginfo_t, context: &SignalContext) -> bool {
 }
 
 /// Answers, if the signal is a question of ours that nobody gave up.
-fn answer(info: &libc::siginfo_t, context: &SignalContext) -> bool {
+fn answer(info: &libc::siginfo_t, context: &mut SignalContext) -> bool {
     // SAFETY: of the same size, and all bit patterns are values of it.
     let queued = unsafe { &*std::ptr::from_ref(info).cast::<Queued>() };
     // SAFETY: a call without arguments that always succeeds.
@@ -276,8 +306,10 @@ fn answer(info: &libc::siginfo_t, context: &SignalContext) -> bool {
     if slot.state.compare_exchange(round | ASKED, round | ANSWERING, AcqRel, Acquire).is_err() {
         return true;
     }
+    let request =
+        if slot.request.load(Relaxed) == Request::Leave as u32 { Request::Leave } else { Request::Look };
     // SAFETY: the subject lives until the question is answered: whoever asks waits, now that the phase is ANSWERING.
-    unsafe { watched::answer(slot.subject.load(Relaxed), Registers::of(context), &slot.answer) };
+    unsafe { watched::answer(slot.subject.load(Relaxed), request, context, &slot.answer) };
     slot.state.swap(round | ANSWERED, SeqCst);
     if slot.sleeps.load(SeqCst) {
         let _ = futex::wake(&slot.state, futex::Flags::PRIVATE, 1);

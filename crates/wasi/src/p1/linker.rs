@@ -49,6 +49,11 @@ fn call<T: 'static, R: WasmResult>(
     ctx: fn(&mut T) -> &mut WasiCtx,
     function: impl FnOnce(&WasiCtx, &mut GuestMemory<'_>) -> Result,
 ) -> belljar::Result<R> {
+    let store = caller.store_id();
+    let handle = ctx(caller.data_mut()).is_new_to(store).then(|| caller.kill_handle());
+    if let Some(handle) = handle {
+        ctx(caller.data_mut()).called_by(handle);
+    }
     match caller.get_export("memory") {
         Some(Extern::Memory(memory)) => {
             let (bytes, data) = memory.data_and_store_mut(caller);

@@ -1,0 +1,112 @@
+//! What ends a run from outside: `--timeout`, `--cpu-timeout`, Ctrl-C. The guest is killed, wherever it is, and where that was is
+//! told.
+
+use super::end;
+use crate::exit_code::ExitCode;
+use crate::output::complain;
+use crate::time_span::TimeSpan;
+use anyhow::{Context, Result};
+use belljar::{Engine, KillReason, Killed};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+/// How long a guest that was killed may take to end. One that has not ended by then is in a host function that does not return.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// How often the CPU time is compared with what is allowed, at least and at most.
+const STEPS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+
+/// The reason of Ctrl-C.
+const INTERRUPTED: &str = "Ctrl-C";
+
+/// What is told of a guest that was killed, and the exit code.
+pub(super) fn outcome(killed: &Killed) -> (ExitCode, String) {
+    match killed.reason() {
+        KillReason::WallTime(time) => (
+            ExitCode::Timeout,
+            format!("the guest was stopped: the {} of --timeout are over", TimeSpan(*time)),
+        ),
+        KillReason::CpuTime(time) => {
+            let time = TimeSpan(*time);
+            (ExitCode::Timeout, format!("the guest was stopped: the {time} of --cpu-timeout are used up"))
+        }
+        KillReason::Host(why) if &**why == INTERRUPTED => {
+            (ExitCode::Interrupted, "the guest was stopped by Ctrl-C".into())
+        }
+        reason => (ExitCode::Killed, format!("the guest was killed: {reason}")),
+    }
+}
+
+/// Kills all guests of the program, and ends the process if they do not end.
+fn stop(engine: &Engine, reason: KillReason) -> ! {
+    let killed = || engine.kill_all(reason.clone());
+    killed();
+    // Threads may have been about to begin.
+    let half = GRACE / 2;
+    std::thread::sleep(half);
+    killed();
+    std::thread::sleep(half);
+    end::claim();
+    let (code, message) = outcome(&Killed::from(reason));
+    complain(&format!("error: {message}, while it was in a host function that does not return"));
+    std::process::exit(code as i32);
+}
+
+fn start(name: &str, watch: impl FnOnce() + Send + 'static) -> Result<()> {
+    let started = std::thread::Builder::new().name(name.into()).spawn(watch);
+    started.with_context(|| format!("could not start the thread for --{name}"))?;
+    Ok(())
+}
+
+/// Starts the clock of `--timeout`.
+///
+/// # Errors
+///
+/// Where no thread can be started, as in the other functions here.
+pub(super) fn after(engine: &Engine, time: TimeSpan) -> Result<()> {
+    let engine = engine.clone();
+    start("timeout", move || {
+        std::thread::sleep(time.0);
+        stop(&engine, KillReason::WallTime(time.0))
+    })
+}
+
+/// Starts the clock of `--cpu-timeout`: the CPU time of all threads counts, from now on.
+pub(super) fn after_cpu(engine: &Engine, time: TimeSpan) -> Result<()> {
+    let engine = engine.clone();
+    start("cpu-timeout", move || {
+        let base = cpu_time();
+        let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        loop {
+            let left = time.0.saturating_sub(cpu_time().saturating_sub(base));
+            if left.is_zero() {
+                stop(&engine, KillReason::CpuTime(time.0));
+            }
+            // No sooner can it be used up.
+            std::thread::sleep((left / processors).clamp(STEPS.0, STEPS.1));
+        }
+    })
+}
+
+/// CPU time that the process has used.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// From now on Ctrl-C kills the guest. The second one ends the process.
+pub(super) fn on_interrupt(engine: &Engine) {
+    let engine = engine.clone();
+    let mut is_first = true;
+    // Where that is not possible, Ctrl-C ends the process at once.
+    let _ = ctrlc::set_handler(move || {
+        if !std::mem::take(&mut is_first) {
+            std::process::exit(ExitCode::Interrupted as i32);
+        }
+        let engine = engine.clone();
+        let stopped = std::thread::Builder::new().spawn(move || stop(&engine, INTERRUPTED.into()));
+        if stopped.is_err() {
+            std::process::exit(ExitCode::Interrupted as i32);
+        }
+    });
+}

@@ -1,0 +1,151 @@
+//! Killing a guest: its thread leaves it, at whatever instruction it is.
+//!
+//! In: a store's [`Watched`], and a reason. Out: the run ends with [`crate::Exit::Killed`]. Never: touches the host in the
+//! middle of something, or needs anything of the guest's code.
+//!
+//! The thread is asked by the signal that looks. In guest code the handler has it go on in the `fault` stub. In the host the
+//! thread goes on to where it would return to the guest, and leaves there; host functions that wait are interrupted. Whoever
+//! cannot be reached at once, as it is in the host or in between, is seen to by a thread, the reaper, until it has left.
+//!
+//! A guest that was killed was in the middle of something, and its store with it: nothing runs in it any more.
+
+use crate::watched::Watched;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// Why a guest was killed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum KillReason {
+    /// The host wanted it, and says why.
+    Host(Arc<str>),
+    /// It has run for this long.
+    WallTime(Duration),
+    /// It has used this much CPU time.
+    CpuTime(Duration),
+}
+
+impl fmt::Display for KillReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(why) => f.write_str(why),
+            Self::WallTime(time) => write!(f, "it ran for longer than {time:?}"),
+            Self::CpuTime(time) => write!(f, "it used more than {time:?} of CPU time"),
+        }
+    }
+}
+
+impl<S: Into<Arc<str>>> From<S> for KillReason {
+    fn from(why: S) -> Self {
+        Self::Host(why.into())
+    }
+}
+
+/// What became of a try to reach a guest's thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reached {
+    /// It leaves.
+    Leaves,
+    /// It runs no guest of the store any more.
+    Idle,
+    /// It is in the host.
+    InHost,
+    /// It is between guest and host.
+    Between,
+}
+
+/// How long a thread may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Tries at once, while the thread is between guest and host.
+const TRIES: usize = 100;
+/// How long the reaper waits after the first try, and at most.
+const STEPS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(20));
+
+impl Watched {
+    /// Has the store's guest killed, if it runs. `false` if it does not. The thread has left the guest when this returns, or
+    /// will as soon as it returns to it from the host.
+    ///
+    /// # Errors
+    ///
+    /// Where the store is gone, or there is no thread to see to a guest that is in the host.
+    pub fn kill(self: &Arc<Self>, reason: KillReason) -> io::Result<bool> {
+        if !self.want_killed(reason) {
+            return Ok(false);
+        }
+        for _ in 0..TRIES {
+            match self.press(PATIENCE)? {
+                Reached::Leaves => return Ok(true),
+                // Its run has ended, of this or by itself, or has just begun.
+                Reached::Idle if self.thread_id().is_none() => return Ok(self.has_died()),
+                Reached::InHost => break,
+                Reached::Idle | Reached::Between => std::thread::yield_now(),
+            }
+        }
+        reap(Arc::downgrade(self))?;
+        Ok(true)
+    }
+}
+
+/// A guest that is to end.
+struct Job {
+    due: Instant,
+    step: Duration,
+    watched: Weak<Watched>,
+}
+
+#[derive(Default)]
+struct Reaper {
+    jobs: Vec<Job>,
+    is_running: bool,
+}
+
+static REAPER: Mutex<Reaper> = Mutex::new(Reaper { jobs: Vec::new(), is_running: false });
+static MORE: Condvar = Condvar::new();
+
+fn reaper() -> MutexGuard<'static, Reaper> {
+    REAPER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the reaper see to it that a guest ends.
+fn reap(watched: Weak<Watched>) -> io::Result<()> {
+    let mut reaper = reaper();
+    if !reaper.is_running {
+        std::thread::Builder::new().name("belljar-reaper".into()).spawn(run)?;
+        reaper.is_running = true;
+    }
+    reaper.jobs.push(Job { due: Instant::now() + STEPS.0, step: STEPS.0, watched });
+    MORE.notify_one();
+    Ok(())
+}
+
+/// Until there is nobody left.
+fn run() {
+    let mut all = reaper();
+    loop {
+        let Some(first) = (0..all.jobs.len()).min_by_key(|i| all.jobs[*i].due) else {
+            all.is_running = false;
+            return;
+        };
+        let left = all.jobs[first].due.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            all = MORE.wait_timeout(all, left).unwrap_or_else(PoisonError::into_inner).0;
+            continue;
+        }
+        let mut job = all.jobs.swap_remove(first);
+        drop(all);
+        let reached = job.watched.upgrade().filter(|w| w.is_killed()).map(|watched| watched.press(PATIENCE));
+        all = reaper();
+        let is_over = match reached {
+            None | Some(Ok(Reached::Leaves | Reached::Idle)) => true,
+            Some(Err(error)) => error.kind() == io::ErrorKind::NotFound,
+            Some(Ok(Reached::InHost | Reached::Between)) => false,
+        };
+        if !is_over {
+            job.step = (job.step * 2).min(STEPS.1);
+            job.due = Instant::now() + job.step;
+            all.jobs.push(job);
+        }
+    }
+}
