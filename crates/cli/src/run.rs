@@ -11,6 +11,7 @@ mod memory_budget;
 mod missing_imports;
 mod options;
 mod outcome;
+mod outside;
 mod preload;
 mod profile;
 mod program;

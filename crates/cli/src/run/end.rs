@@ -8,12 +8,24 @@ use std::sync::{Mutex, PoisonError};
 /// to do so, have nothing to tell.
 static END: Mutex<()> = Mutex::new(());
 
-/// What lets other processes look.
-static INSPECTION: Mutex<Option<Inspection>> = Mutex::new(None);
+/// Whether other processes can look.
+enum Sight {
+    NotYet,
+    Open(#[expect(dead_code, reason = "it ends when it is dropped")] Inspection),
+    /// The program has ended.
+    Over,
+}
+
+static SIGHT: Mutex<Sight> = Mutex::new(Sight::NotYet);
 
 /// Lets other processes look, up to the end. That they cannot is no reason not to run.
 pub(super) fn let_others_look(engine: &Engine) {
-    *INSPECTION.lock().unwrap_or_else(PoisonError::into_inner) = engine.serve_inspection().ok();
+    let mut sight = SIGHT.lock().unwrap_or_else(PoisonError::into_inner);
+    if matches!(*sight, Sight::NotYet)
+        && let Ok(inspection) = engine.serve_inspection()
+    {
+        *sight = Sight::Open(inspection);
+    }
 }
 
 /// From here on this thread alone tells how the program ended. What was recorded of the run is written now, and nobody can look
@@ -21,5 +33,5 @@ pub(super) fn let_others_look(engine: &Engine) {
 pub(super) fn claim() {
     std::mem::forget(END.lock().unwrap_or_else(PoisonError::into_inner));
     profile::finish();
-    drop(INSPECTION.lock().unwrap_or_else(PoisonError::into_inner).take());
+    *SIGHT.lock().unwrap_or_else(PoisonError::into_inner) = Sight::Over;
 }

@@ -5,7 +5,7 @@ use super::memory_budget::MemoryBudget;
 use super::options::RunOptions;
 use super::outcome::{self, Outcome};
 use super::threads::{self, CommonMemory, Spawner};
-use super::{argument, end, missing_imports, profile, stop};
+use super::{argument, end, missing_imports, outside, profile, stop};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
@@ -112,11 +112,10 @@ impl RunOptions {
         let memory = MemoryBudget::new(self.max_memory);
         let common = self.common(&program, &memory)?;
         let mut store = self.store(&program, Guest { wasi, memory, common })?;
-        end::let_others_look(&program.engine);
+        outside::let_in(&program.engine);
         if let Some(file) = &self.profile {
             profile::start(&program.engine, self.file(), file)?;
         }
-        stop::on_interrupt(&program.engine);
         if let Some(time) = self.timeout {
             stop::after(&program.engine, time).or_fail(ExitCode::CannotStart)?;
         }
@@ -176,6 +175,8 @@ impl RunOptions {
         let mut store = Store::try_new(&program.engine, guest).or_fail(ExitCode::CannotStart)?;
         store.limiter(|guest| &mut guest.memory);
         store.set_label(&self.argv0());
+        // Who looks later may want to know since when a call has been going on that begins now.
+        drop(store.inspector());
         if let Some(fuel) = self.fuel {
             store.set_fuel(fuel).or_fail(ExitCode::Bug)?;
         }
