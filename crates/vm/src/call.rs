@@ -80,10 +80,15 @@ impl StoreCore {
     #[inline]
     fn has_returned(&mut self) -> bool {
         let context = self.context.get_mut();
+        let why = context.pending;
         if context.entry_fp == 0 {
+            // ORDER: whoever kills looks whether it has died once it does not run any more.
+            if why != pending::NONE && why != pending::HOST_PANIC && self.watched.is_killed() {
+                self.watched.set_died();
+            }
             self.watched.leave();
         }
-        context.pending == pending::NONE
+        why == pending::NONE
     }
 }
 

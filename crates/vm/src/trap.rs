@@ -131,6 +131,15 @@ impl StoreCore {
         self.context.get_mut().pending = code;
     }
 
+    /// Whether the activation that is being left is one of a guest that was killed. Of the last one it is decided already, as
+    /// whoever kills has been told.
+    fn is_dying(&self) -> bool {
+        match self.is_running() {
+            true => self.watched.is_killed(),
+            false => self.watched.has_died(),
+        }
+    }
+
     /// The end of an activation whose guest was killed. Those around it are to end too.
     fn die(&mut self, stack: RawStack) -> Exit {
         let is_last = self.entry_fp() == 0;
@@ -138,7 +147,6 @@ impl StoreCore {
         // Nobody takes it away in between.
         let reason = reason.unwrap_or_else(|| "it was killed".into());
         self.killed.get_or_insert(reason.clone());
-        self.watched.set_died();
         Exit::Killed { reason, stack }
     }
 
@@ -166,7 +174,7 @@ impl StoreCore {
         match self.pending.take() {
             Some(
                 Pending::Trap { stack, .. } | Pending::Error { stack, .. } | Pending::Exception { stack, .. },
-            ) if self.watched.is_killed() => self.die(stack),
+            ) if self.is_dying() => self.die(stack),
             Some(Pending::Trap { found: Found { trap, fault }, address, stack }) => {
                 let is_access = trap == Trap::MemoryOutOfBounds;
                 let described = || if is_access { self.describe_fault(address, &stack) } else { None };
