@@ -5,14 +5,21 @@
 
 use crate::Profile;
 use crate::frame::{FrameKind, ProfileFrame};
-use crate::stacks::FrameId;
+use crate::stacks::{FrameId, StackId};
+use indexmap::IndexMap;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 /// Writes a profile as collapsed stacks, ordered by thread.
 pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let labels = labels(profile);
+    let like = StacksThatReadAlike::new(profile, &labels);
+    let mut counts: IndexMap<(u32, StackId), u64> = IndexMap::new();
     for ((thread, stack), tally) in profile.tallies() {
+        *counts.entry((thread, like.first(stack))).or_default() += tally.samples;
+    }
+    for ((thread, stack), samples) in counts {
         out.write_all(plain(profile.threads[thread as usize].name()).as_bytes())?;
         let mut frames: Vec<FrameId> = profile.stacks.walk(stack).collect();
         frames.reverse();
@@ -20,9 +27,35 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             out.write_all(b";")?;
             out.write_all(labels[frame as usize].as_bytes())?;
         }
-        writeln!(out, " {}", tally.samples)?;
+        writeln!(out, " {samples}")?;
     }
     Ok(())
+}
+
+/// Stacks whose frames have the same names: they differ by lines of source code alone.
+struct StacksThatReadAlike(Vec<StackId>);
+
+impl StacksThatReadAlike {
+    fn new(profile: &Profile, labels: &[String]) -> Self {
+        let stacks = &profile.stacks;
+        let mut names: HashMap<&str, u32> = HashMap::new();
+        let mut known: HashMap<(StackId, u32), StackId> = HashMap::new();
+        let mut first: Vec<StackId> = Vec::with_capacity(stacks.node_count());
+        // ORDER: callers come before those whom they call.
+        for i in 0..stacks.node_count() {
+            let node = stacks.node(i);
+            let caller = node.caller.index().map_or(StackId::EMPTY, |caller| first[caller]);
+            let next = names.len() as u32;
+            let name = *names.entry(&labels[node.frame.0 as usize]).or_insert(next);
+            first.push(*known.entry((caller, name)).or_insert(StackId(i as u32)));
+        }
+        Self(first)
+    }
+
+    /// The first stack that reads like this one.
+    fn first(&self, stack: StackId) -> StackId {
+        stack.index().map_or(stack, |i| self.0[i])
+    }
 }
 
 /// What each frame is called where there is nothing but a name: with its module, if guest functions are of several.
@@ -53,7 +86,7 @@ pub(crate) fn plain(name: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use crate::test_profiles::{hostile, tool, written};
-    use crate::{ProfileBuilder, ProfileFormat};
+    use crate::{ProfileBuilder, ProfileFormat, ProfileFrame};
     use std::time::Duration;
 
     fn lines(profile: crate::Profile) -> Vec<String> {
@@ -82,6 +115,19 @@ mod tests {
         let (stack, count) = lines[0].rsplit_once(' ').unwrap();
         assert_eq!(count, "1");
         assert_eq!(stack.split(';').count(), 1 + hostile().samples().next().unwrap().stack().count());
+    }
+
+    #[test]
+    fn lines_of_one_function_are_one_line() {
+        let ms = Duration::from_millis;
+        let mut builder = ProfileBuilder::new("t", ms(1));
+        builder.thread(1, "main");
+        let frame = |line| ProfileFrame::guest("f").at("f.c", Some(line));
+        let [a, b] = [1, 2].map(|line| builder.frame(frame(line)));
+        for stack in [&[a][..], &[b], &[a, b], &[b, b], &[]] {
+            builder.sample(ms(1), 1, ms(1), stack);
+        }
+        assert_eq!(lines(builder.finish()), ["main;f 2", "main;f;f 2", "main 1"]);
     }
 
     #[test]
