@@ -280,6 +280,10 @@ fn profiles_of_runs_are_written_however_they_end() {
         std::fs::remove_file(home.path().join("out.txt")).unwrap();
         assert_eq!(std::fs::read_dir(home.path().join("runtime")).unwrap().count(), 0, "{end}");
     }
+    let often =
+        ["run", "--profile", "out.txt", "--profile-frequency", "5000", "--timeout", "1s", "guest.wat"];
+    assert_eq!(command(&home).args(often).output().unwrap().status.code(), Some(124));
+    assert!(std::fs::read_to_string(home.path().join("out.txt")).unwrap().starts_with("belljar;main"));
     let odd = command(&home).args(["run", "--profile", "out", "guest.wat"]).output().unwrap();
     assert_eq!(odd.status.code(), Some(2), "{odd:?}");
     let short = "(module (func (export \"_start\")))";

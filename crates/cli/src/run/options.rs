@@ -108,6 +108,11 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(super) profile: Option<PathBuf>,
 
+    /// Take HZ samples a second for --profile. Above 1000 they are exact, and cost more
+    #[arg(long, value_name = "HZ", default_value_t = 1000, requires = "profile")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) profile_frequency: u32,
+
     /// If the guest fails, show this much of its stack
     #[arg(long, value_name = "HOW", default_value = "short")]
     pub(super) backtrace: Backtrace,

@@ -18,18 +18,15 @@ struct Recording {
     file: PathBuf,
 }
 
-/// CPU time between two samples.
-const INTERVAL: Duration = Duration::from_millis(1);
-
-/// Starts to record.
+/// Starts to record, with so many samples in each second of CPU time.
 ///
 /// # Errors
 ///
 /// Where the file's name says nothing of a format, and where the machine gives no timers.
-pub(super) fn start(engine: &Engine, program: &Path, file: &Path) -> Result<(), Failure> {
+pub(super) fn start(engine: &Engine, program: &Path, frequency: u32, file: &Path) -> Result<(), Failure> {
     let format = format_of(file)?;
     let title = program.file_name().unwrap_or_default().to_string_lossy();
-    let profiler = Profiler::start(engine, &title, INTERVAL);
+    let profiler = Profiler::start(engine, &title, Duration::from_secs(1) / frequency);
     let profiler = profiler.map_err(|error| Failure::new(ExitCode::CannotStart, error))?;
     let recording = Recording { profiler, format, file: file.into() };
     *RECORDING.lock().unwrap_or_else(PoisonError::into_inner) = Some(recording);

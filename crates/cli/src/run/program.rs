@@ -114,7 +114,7 @@ impl RunOptions {
         let mut store = self.store(&program, Guest { wasi, memory, common })?;
         outside::let_in(&program.engine);
         if let Some(file) = &self.profile {
-            profile::start(&program.engine, self.file(), file)?;
+            profile::start(&program.engine, self.file(), self.profile_frequency, file)?;
         }
         if let Some(time) = self.timeout {
             stop::after(&program.engine, time).or_fail(ExitCode::CannotStart)?;
