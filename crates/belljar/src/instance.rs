@@ -41,6 +41,11 @@ impl Instance {
         instantiate(store.0, module, &imports)
     }
 
+    /// Its number in the store.
+    pub(crate) fn number(self) -> u32 {
+        self.id.0
+    }
+
     pub(crate) fn from_id(store: StoreId, id: InstanceId) -> Self {
         Self { store, id }
     }

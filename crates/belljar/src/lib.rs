@@ -70,6 +70,7 @@ mod profiler;
 mod profiling;
 mod progress;
 mod refs;
+mod sandbox;
 mod shared_memory;
 mod store;
 mod table;
@@ -117,6 +118,7 @@ pub use refs::{
     AnyRef, ArrayRef, ArrayRefPre, EqRef, ExnRef, ExternRef, GcRef, I31, OwnedRooted, RootScope, Rooted,
     StructRef, StructRefPre,
 };
+pub use sandbox::{Sandbox, SandboxTemplate, Session};
 pub use shared_memory::{SharedData, SharedMemory, WaitResult};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;

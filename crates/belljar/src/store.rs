@@ -93,6 +93,21 @@ impl<T: 'static> Store<T> {
         self.inner.core().killed()
     }
 
+    #[doc(hidden)]
+    pub fn checkpoint(&mut self) -> Result<belljar_vm::Checkpoint> {
+        self.inner.core_mut().checkpoint()
+    }
+
+    #[doc(hidden)]
+    pub fn rewind(&mut self, to: &belljar_vm::Checkpoint) -> Result<()> {
+        self.inner.core_mut().rewind(to)
+    }
+
+    #[doc(hidden)]
+    pub fn instance(&self, number: u32) -> crate::Instance {
+        crate::Instance::from_id(self.inner.core().id(), belljar_core::InstanceId(number))
+    }
+
     /// Says what the store is called where people look at it: in [`Stack::label`](crate::Stack::label), by `belljar ps`. Without,
     /// it is the name of its first module.
     pub fn set_label(&mut self, label: &str) {

@@ -90,7 +90,7 @@ impl StoreCore {
     }
 
     /// Writes the place and size of a memory of this store alone to where code reads them.
-    fn publish_memory(&mut self, memory: usize) {
+    pub(crate) fn publish_memory(&mut self, memory: usize) {
         let StoreMemory { memory, def } = &self.memories[memory];
         let value = MemoryDef { base: memory.base(), length: memory.length() };
         // SAFETY: the definition lies in the store's constants (IN-BOUNDS, STORE-PINNED), held exclusively.

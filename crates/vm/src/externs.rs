@@ -4,10 +4,16 @@ use std::any::Any;
 use std::sync::Arc;
 
 /// The host values of a store, by index.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Externs {
     values: Vec<Option<Arc<dyn Any + Send + Sync>>>,
     free: Vec<u32>,
+}
+
+impl std::fmt::Debug for Externs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Externs").field("values", &self.values.len()).finish_non_exhaustive()
+    }
 }
 
 impl Externs {

@@ -11,6 +11,7 @@ mod abi_types;
 mod builtins;
 mod bulk;
 mod call;
+mod checkpoint;
 mod code;
 mod code_table;
 mod entities;
@@ -50,6 +51,7 @@ mod watched;
 
 pub use abi_types::{AbiParams, AbiResult, AbiTy, One, RawAny, RawExn, RawExtern, RawFunc, RawVector, Value};
 pub use call::{TypedFunc, call_values};
+pub use checkpoint::Checkpoint;
 pub use code::{CodeImage, PrivateCopy};
 pub use code_table::LoadedCode;
 pub use exception::Thrown;

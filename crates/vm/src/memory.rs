@@ -93,6 +93,14 @@ struct Slot {
     image: Option<Arc<MemoryImage>>,
 }
 
+/// What a memory was at one moment.
+#[derive(Debug)]
+pub(crate) struct MemoryCheckpoint {
+    /// Its contents; none if all were zero.
+    image: Option<Arc<MemoryImage>>,
+    length: usize,
+}
+
 /// Clean reservations, kept because making one costs more than all else of an instantiation.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryPool {
@@ -222,6 +230,48 @@ impl LinearMemory {
         ranges.retain(|range| range.start < range.end);
         ranges.sort_by_key(|range| range.start);
         ranges
+    }
+
+    /// What it is now. From now on it maps these contents, and what is written to it is told from them.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for a copy, or no mapping of it: the memory is as it was.
+    pub(crate) fn checkpoint(&mut self) -> io::Result<MemoryCheckpoint> {
+        let length = self.length;
+        let in_use = self.in_use();
+        let (Some(first), Some(last)) = (in_use.first(), in_use.last()) else {
+            return Ok(MemoryCheckpoint { image: None, length });
+        };
+        let start = first.start / page_size() * page_size();
+        let end = last.end.next_multiple_of(page_size());
+        let base = self.base();
+        let parts = in_use.iter().map(|range| {
+            let at = std::ptr::with_exposed_provenance::<u8>(base + range.start);
+            // SAFETY: the range lies in the memory (IN-BOUNDS), which nobody else uses now.
+            (range.start - start, unsafe { std::slice::from_raw_parts(at, range.len()) })
+        });
+        let file = anonymous_file("belljar-checkpoint", end - start, parts)?;
+        let contents = Mapping::of_file(&file, end - start)?;
+        let image = Arc::new(MemoryImage { file, contents, offset: start, length: end - start });
+        self.slot.as_mut().expect("present until drop").replace_image(&image)?;
+        Ok(MemoryCheckpoint { image: Some(image), length })
+    }
+
+    /// Makes it again what it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel: then its contents are anything.
+    pub(crate) fn rewind(&mut self, to: &MemoryCheckpoint) -> io::Result<()> {
+        let slot = self.slot.as_mut().expect("present until drop");
+        if self.touched {
+            slot.clean()?;
+        }
+        slot.prepare(to.length, to.image.as_ref())?;
+        self.length = to.length;
+        self.touched = false;
+        Ok(())
     }
 
     /// Notes that its contents may change from now on.
@@ -354,6 +404,25 @@ impl Slot {
         if !same && let Some(new) = image {
             self.mapping.map_file(new.offset, new.length, &new.file)?;
             self.image = Some(new.clone());
+        }
+        Ok(())
+    }
+
+    /// Maps an image of what is there, in place of what is there.
+    fn replace_image(&mut self, image: &Arc<MemoryImage>) -> io::Result<()> {
+        // What the old image has beyond the new one is zero: pages of its own, or its pages as they are.
+        self.mapping.map_file(image.offset, image.length, &image.file)?;
+        let old = self.image.replace(image.clone());
+        if let Some(old) = old {
+            let protection = Protection::ReadWrite;
+            let (start, end) = (old.offset, old.offset + old.length);
+            let (low, high) =
+                (image.offset.clamp(start, end), (image.offset + image.length).clamp(start, end));
+            for range in [start..low, high..end] {
+                if !range.is_empty() {
+                    self.mapping.map_zero(range.start, range.len(), protection)?;
+                }
+            }
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct StoreId(u64);
 
 impl StoreId {
-    fn next() -> Self {
+    pub(crate) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }

@@ -32,6 +32,17 @@ pub(crate) struct StoreRegion {
     pool: Arc<RegionPool>,
 }
 
+/// What a region was at one moment.
+#[derive(Debug)]
+pub(crate) struct RegionCheckpoint {
+    next_block: usize,
+    next_heap: usize,
+    free: [Vec<u32>; 32],
+    /// The state half, as far as it was handed out, and the tables.
+    state: Box<[u8]>,
+    tables: Box<[u8]>,
+}
+
 /// Clean regions for reuse.
 #[derive(Debug, Default)]
 pub(crate) struct RegionPool {
@@ -127,6 +138,63 @@ impl StoreRegion {
         unsafe {
             std::ptr::with_exposed_provenance_mut::<u8>(self.const_base() + offset).write_bytes(0, length);
         }
+    }
+
+    /// A range that was handed out.
+    fn bytes(&self, offset: usize, length: usize) -> &[u8] {
+        // SAFETY: the range came from this region's allocator (IN-BOUNDS); no guest runs while the store is borrowed
+        // (STORE-EXCLUSIVE).
+        unsafe {
+            std::slice::from_raw_parts(std::ptr::with_exposed_provenance(self.const_base() + offset), length)
+        }
+    }
+
+    /// What it is now.
+    pub(crate) fn checkpoint(&self) -> RegionCheckpoint {
+        RegionCheckpoint {
+            next_block: self.next_block,
+            next_heap: self.next_heap,
+            free: self.free.clone(),
+            state: self.bytes(CONTEXT_DISTANCE, self.next_block).into(),
+            tables: self.bytes(2 * CONTEXT_DISTANCE, self.next_heap - 2 * CONTEXT_DISTANCE).into(),
+        }
+    }
+
+    /// Makes it again what it was. What was handed out since is zero.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel.
+    pub(crate) fn rewind(&mut self, to: &RegionCheckpoint) -> io::Result<()> {
+        let added = self.next_block - to.next_block;
+        self.clear(to.next_block, added)?;
+        self.clear(CONTEXT_DISTANCE + to.next_block, added)?;
+        self.clear(to.next_heap, self.next_heap - to.next_heap)?;
+        self.write(CONTEXT_DISTANCE, &to.state);
+        self.write(2 * CONTEXT_DISTANCE, &to.tables);
+        self.next_block = to.next_block;
+        self.next_heap = to.next_heap;
+        self.free.clone_from(&to.free);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let target = std::ptr::with_exposed_provenance_mut::<u8>(self.const_base() + offset);
+        // SAFETY: as in `bytes`, with the store held exclusively.
+        unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    }
+
+    /// Makes a range zero: by writing, or, of whole pages of a large one, by giving them back.
+    fn clear(&mut self, offset: usize, length: usize) -> io::Result<()> {
+        let (start, end) =
+            (offset.next_multiple_of(page_size()), (offset + length) / page_size() * page_size());
+        if length <= ZERO_BY_WRITING || start >= end {
+            self.zero(offset, length);
+            return Ok(());
+        }
+        self.zero(offset, start - offset);
+        self.zero(end, offset + length - end);
+        self.mapping.as_mut().expect("present until drop").discard(start, end - start)
     }
 
     /// Makes every byte that was handed out zero again.

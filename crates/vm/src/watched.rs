@@ -371,6 +371,13 @@ impl Watched {
         self.kill.has_died.store(true, Release);
     }
 
+    /// Takes note that the store is again what it was, with its first instances.
+    pub(crate) fn revive(&self, instances: usize) {
+        self.take_kill();
+        self.kill.has_died.store(false, Release);
+        self.instances().truncate(instances);
+    }
+
     /// Why the guest is to end.
     pub(crate) fn kill_reason(&self) -> Option<KillReason> {
         self.kill.reason.lock().unwrap_or_else(|e| e.into_inner()).clone()

@@ -10,6 +10,7 @@
 
 mod alloc;
 mod api;
+mod checkpoint;
 mod compact;
 mod heap;
 mod objects;
@@ -18,6 +19,7 @@ mod scavenge;
 mod shape;
 mod stats;
 
+pub(crate) use checkpoint::GcCheckpoint;
 pub(crate) use heap::GcHeap;
 pub(crate) use roots::Roots;
 pub use roots::{OwnedRoot, RootScope, ScopedRoot};

@@ -99,6 +99,13 @@ impl Roots {
         self.generation = self.generation.wrapping_add(1);
     }
 
+    /// Ends all handles.
+    pub(crate) fn end_all(&mut self) {
+        self.forget(RootScope(0));
+        self.owned.clear();
+        self.free.clear();
+    }
+
     fn for_each(&mut self, visit: &mut dyn FnMut(&mut u32)) {
         self.scoped.iter_mut().for_each(|entry| visit(&mut entry.reference));
         for (i, slot) in self.owned.iter_mut().enumerate() {
