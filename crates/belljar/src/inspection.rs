@@ -35,6 +35,12 @@ impl Inspection {
         self.served.socket()
     }
 
+    /// Lets nobody look any more, and waits until those who asked have their answers, but no longer than this: for a process that
+    /// is about to exit, perhaps because somebody killed its guests and is to be told.
+    pub fn end(self, patience: Duration) {
+        self.served.end(patience);
+    }
+
     /// Why there is no socket, if something went wrong with it.
     pub fn problem(&self) -> Option<String> {
         self.served.problem()
@@ -70,6 +76,8 @@ struct Guests {
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Frames that are told unless all are wanted.
 const FRAMES: usize = 64;
+/// Samples may be taken so often.
+const SHORTEST_INTERVAL: Duration = Duration::from_micros(10);
 /// How often it is found out whether somebody still waits for a profile.
 const STEP: Duration = Duration::from_millis(20);
 
@@ -87,7 +95,8 @@ impl Subject for Guests {
     fn profile(&self, wanted: &ProfileRequest, go_on: &dyn Fn() -> bool) -> Result<Vec<u8>> {
         let engine = Engine::upgrade(&self.engine).context("the engine is gone")?;
         let title = std::env::args().collect::<Vec<_>>().join(" ");
-        let profiler = Profiler::start(&engine, &title, wanted.interval)?;
+        // A guest is to get on, whoever asks.
+        let profiler = Profiler::start(&engine, &title, wanted.interval.max(SHORTEST_INTERVAL))?;
         drop(engine);
         let start = Instant::now();
         while start.elapsed() < wanted.duration && go_on() {

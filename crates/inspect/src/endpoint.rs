@@ -25,8 +25,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,14 +50,17 @@ pub(crate) struct Endpoint {
     pid: u32,
     /// Becomes readable when it ends. Forks share it.
     end: OwnedFd,
-    answering: AtomicUsize,
     state: Mutex<State>,
+    /// Signalled when one question fewer is being answered.
+    answered: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     subjects: Vec<(u64, Weak<dyn Subject>)>,
     next_number: u64,
+    /// Questions that are being answered.
+    answering: usize,
     has_ended: bool,
     socket: Option<PathBuf>,
     problem: Option<String>,
@@ -74,8 +76,8 @@ impl Endpoint {
         let endpoint = Arc::new(Self {
             pid: std::process::id(),
             end: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            answering: AtomicUsize::new(0),
             state: Mutex::new(State { subjects: vec![(0, subject)], next_number: 1, ..State::default() }),
+            answered: Condvar::new(),
         });
         let listening = endpoint.clone();
         thread::Builder::new()
@@ -116,6 +118,15 @@ impl Endpoint {
         }
         // A counter at 0 takes it.
         let _ = rustix::io::write(&self.end, &1_u64.to_ne_bytes());
+    }
+
+    /// Waits until no question is being answered.
+    pub(crate) fn wait_for_answers(&self, patience: Duration) {
+        // In a fork nobody answers any more.
+        if self.is_ours() {
+            let is_busy = |state: &mut State| state.answering > 0;
+            drop(self.answered.wait_timeout_while(self.lock(), patience, is_busy));
+        }
     }
 
     pub(crate) fn socket(&self) -> Option<PathBuf> {
@@ -353,14 +364,18 @@ struct Place {
 
 impl Place {
     fn take(endpoint: &Arc<Endpoint>) -> Option<Self> {
-        let free = |n: usize| (n < MOST_AT_ONCE).then_some(n + 1);
-        endpoint.answering.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).ok()?;
+        let mut state = endpoint.lock();
+        if state.answering == MOST_AT_ONCE {
+            return None;
+        }
+        state.answering += 1;
         Some(Self { endpoint: endpoint.clone() })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.endpoint.answering.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.lock().answering -= 1;
+        self.endpoint.answered.notify_all();
     }
 }

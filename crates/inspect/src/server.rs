@@ -116,6 +116,14 @@ impl Served {
         self.endpoint.problem()
     }
 
+    /// Lets the subject go as if it were dropped, and waits until those who asked have their answers, but no longer than this: for
+    /// a process that is about to exit.
+    pub fn end(self, patience: Duration) {
+        let endpoint = self.endpoint.clone();
+        drop(self);
+        endpoint.wait_for_answers(patience);
+    }
+
     #[cfg(test)]
     pub(crate) fn add(&self, subject: &Weak<dyn Subject>) -> Option<Self> {
         Some(Self { endpoint: self.endpoint.clone(), number: self.endpoint.add(subject)? })

@@ -333,6 +333,23 @@ fn only_so_many_are_answered_at_once() {
 }
 
 #[test]
+fn a_process_that_exits_can_wait_for_answers_under_way() {
+    let mut fake = Fake::new(1);
+    fake.behaviour = Behaviour::Waits(Barrier::new(2));
+    let scene = Scene::new(fake);
+    let stream = scene.connect();
+    let question = br#"{"version":1,"ask":"stores","detail":"innermost"}"#;
+    write_line(&stream, question, Instant::now() + LONG).unwrap();
+    let Scene { served, fake, home: _home } = scene;
+    let Behaviour::Waits(barrier) = &fake.behaviour else { unreachable!() };
+    barrier.wait();
+    served.end(LONG);
+    // It has been written: nothing is waited for.
+    stream.set_nonblocking(true).unwrap();
+    assert_eq!(answer(&stream)["ok"]["stores"][0]["id"], 1);
+}
+
+#[test]
 fn many_clients_in_turn_all_get_answers() {
     let scene = Scene::new(Fake::new(1));
     let answered = AtomicUsize::new(0);

@@ -3,15 +3,19 @@
 use super::profile;
 use belljar::{Engine, Inspection};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Held by the thread whose end is the program's, and never given back: others that end at the same time, or wait for the guest
 /// to do so, have nothing to tell.
 static END: Mutex<()> = Mutex::new(());
 
+/// How long those who asked about the program may keep it from exiting: whoever killed it is to be told so.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Whether other processes can look.
 enum Sight {
     NotYet,
-    Open(#[expect(dead_code, reason = "it ends when it is dropped")] Inspection),
+    Open(Inspection),
     /// The program has ended.
     Over,
 }
@@ -33,5 +37,8 @@ pub(super) fn let_others_look(engine: &Engine) {
 pub(super) fn claim() {
     std::mem::forget(END.lock().unwrap_or_else(PoisonError::into_inner));
     profile::finish();
-    *SIGHT.lock().unwrap_or_else(PoisonError::into_inner) = Sight::Over;
+    let mut sight = SIGHT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Sight::Open(inspection) = std::mem::replace(&mut *sight, Sight::Over) {
+        inspection.end(PATIENCE);
+    }
 }
