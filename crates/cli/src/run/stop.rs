@@ -98,8 +98,8 @@ fn cpu_time() -> Duration {
 pub(super) fn on_interrupt(engine: &Engine) {
     let engine = engine.clone();
     let mut is_first = true;
-    // Where that is not possible, Ctrl-C ends the process at once.
-    let _ = ctrlc::set_handler(move || {
+    // Where that is not possible, Ctrl-C ends the process at once. Who started the program may have had it ignored.
+    let _ = ctrlc::try_set_handler(move || {
         if !std::mem::take(&mut is_first) {
             std::process::exit(ExitCode::Interrupted as i32);
         }
