@@ -11,6 +11,7 @@ use belljar_profile::{FrameId, Profile, ProfileBuilder, ProfileFrame};
 use belljar_vm::{HostCallee, HostName, LoadedCode, RawFrame, Sample, Sampler, Samples};
 use belljar_watch::{FrameInfo, PrintedName};
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,7 +44,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Profiler {
     stop: mpsc::Sender<()>,
-    thread: JoinHandle<Profile>,
+    thread: JoinHandle<(Profile, Option<io::Error>)>,
+    engine: Weak<crate::engine::Inner>,
 }
 
 /// How often samples are fetched.
@@ -68,10 +70,10 @@ impl Profiler {
             .name("belljar-profiler".into())
             .spawn(move || recorder.record(&stopped))
             .context("could not start the thread that names what is sampled")?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, thread, engine: engine.downgrade() })
     }
 
-    /// Stops. The profile.
+    /// Stops. The profile. If threads that came later could not be sampled, [`Engine::problems`] tells.
     ///
     /// # Errors
     ///
@@ -79,9 +81,13 @@ impl Profiler {
     pub fn finish(self) -> Result<Profile> {
         // Its end is what the thread waits for.
         drop(self.stop);
-        self.thread
-            .join()
-            .map_err(|_| anyhow::anyhow!("the profiler's thread has panicked: a bug in belljar"))
+        let ended = self.thread.join();
+        let (profile, problem) =
+            ended.map_err(|_| anyhow::anyhow!("the profiler's thread has panicked: a bug in belljar"))?;
+        if let (Some(problem), Some(engine)) = (problem, Engine::upgrade(&self.engine)) {
+            engine.note(format!("a profile lacks threads that could not be sampled: {problem}"));
+        }
+        Ok(profile)
     }
 }
 
@@ -95,7 +101,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn record(mut self, stopped: &mpsc::Receiver<()>) -> Profile {
+    fn record(mut self, stopped: &mpsc::Receiver<()>) -> (Profile, Option<io::Error>) {
         while stopped.recv_timeout(FETCH) == Err(mpsc::RecvTimeoutError::Timeout) {
             let samples = self.sampler.take();
             self.add(&samples);
@@ -105,7 +111,7 @@ impl Recorder {
         let (samples, lost) = (sampler.take(), sampler.lost());
         self.add(&samples);
         self.names.builder.lost(lost);
-        self.names.builder.finish()
+        (self.names.builder.finish(), self.sampler.problem())
     }
 
     fn add(&mut self, samples: &Samples) {

@@ -61,9 +61,15 @@ impl Ring {
         Note { ring: self, start, room, kept: 0, omitted: 0 }
     }
 
-    pub(crate) fn pop(&self) -> Option<Noted> {
+    /// What has been written, to be given to [`Ring::pop`].
+    pub(crate) fn written(&self) -> usize {
+        self.written.load(Acquire)
+    }
+
+    /// The next sample, if it was written before `end`: who writes may be faster than who reads.
+    pub(crate) fn pop(&self, end: usize) -> Option<Noted> {
         let start = self.read.load(Relaxed);
-        if start == self.written.load(Acquire) {
+        if start >= end {
             return None;
         }
         let word = |i: usize| self.word(start + i).load(Relaxed);
@@ -122,14 +128,14 @@ mod tests {
             note.finish([round as u64, 1, 2, 3, 1]);
             put += 1;
             if round % 2 == 0 {
-                let noted = ring.pop().unwrap();
+                let noted = ring.pop(ring.written()).unwrap();
                 let frames = (0..noted.found.len()).map(|i| Found(noted.time + i as u64));
                 assert_eq!(noted.found, frames.collect::<Vec<_>>());
                 assert_eq!((noted.found.len(), noted.omitted), (noted.time as usize % 90, 0));
                 taken += 1;
             }
         }
-        while ring.pop().is_some() {
+        while ring.pop(ring.written()).is_some() {
             taken += 1;
         }
         assert!(ring.lost.load(Relaxed) > 0);
@@ -142,7 +148,7 @@ mod tests {
         let mut note = ring.begin();
         (0..FRAMES + 5).for_each(|i| note.push(Found(i as u64)));
         note.finish([0; NOTED]);
-        let noted = ring.pop().unwrap();
+        let noted = ring.pop(ring.written()).unwrap();
         assert_eq!(
             (noted.found.len(), noted.found[FRAMES - 1].0, noted.omitted),
             (FRAMES, FRAMES as u64 - 1, 5)

@@ -7,14 +7,14 @@
 //! timer ─ signal ─▶ handler: walk ─▶ Ring of the thread ─ drain ─▶ Sample (frames of code that is still there)
 //! ```
 //!
-//! A ring holds addresses, which mean something while the code lies where it lay. So whoever puts a store away drains all rings
-//! first: what a sample shows was kept by a store that was running.
+//! A ring holds addresses, which mean something while the code lies where it lay. So whoever puts a store away, or has one go back,
+//! drains all rings first: what a sample shows was kept by a store that was running.
 
 use crate::guest_thread::{self, GuestThread};
 use crate::published::Published;
 use crate::running::{Doing, walk};
 use crate::sample_ring::Ring;
-use crate::sys::{CpuTimer, Registers, monotonic_time, thread_id};
+use crate::sys::{CpuTimer, Registers, monotonic_time, thread_cpu_time, thread_id};
 use crate::walk::{LiveStack, RawFrame};
 use crate::watched::Watched;
 use std::any::Any;
@@ -174,11 +174,6 @@ impl Sampler {
         self.session.lost.load(Relaxed)
     }
 
-    /// How long it has been running.
-    pub fn elapsed(&self) -> Duration {
-        Duration::from_nanos(monotonic_time().saturating_sub(self.session.began))
-    }
-
     /// Why a thread that came later is not sampled, if there is one.
     pub fn problem(&self) -> Option<io::Error> {
         self.session.collected().problem.take()
@@ -222,8 +217,8 @@ pub(crate) fn thread_ends(thread: &'static GuestThread) {
     }
 }
 
-/// A store is about to be put away, with what keeps its code.
-pub(crate) fn store_ends() {
+/// Names what is in the rings: somebody is about to take away what keeps it, a store or part of one.
+pub(crate) fn drain() {
     if IS_GOING_ON.load(SeqCst)
         && let Some(session) = session()
     {
@@ -241,6 +236,8 @@ impl Session {
         let mut collected = self.collected();
         let timer = match CpuTimer::new(id, self.interval) {
             Ok(timer) => Arc::new(timer),
+            // It ended without a word: it ran guests for the first time when it was ending already.
+            Err(_) if thread_cpu_time(id).is_none() => return,
             Err(error) => {
                 collected.problem = Some(error);
                 return;
@@ -257,7 +254,8 @@ impl Session {
     fn drain(&self, collected: &mut Collected) {
         let Collected { threads, samples, .. } = collected;
         for sampled in threads {
-            while let Some(noted) = sampled.ring.pop() {
+            let end = sampled.ring.written();
+            while let Some(noted) = sampled.ring.pop(end) {
                 // SAFETY: no store ends before what is in the rings was drained.
                 let stack = unsafe {
                     LiveStack::of(noted.found.iter().copied(), noted.omitted, |address| {

@@ -81,6 +81,7 @@ std::arch::global_asm!(
     concat!("lea r10, [rip + ", symbol!("returned"), "]"),
     "mov [rax + {exit_pc}], r10",
     "mov [rax + {exit_fp}], rbp",
+    "mov qword ptr [rax + {exit_callee}], 0",
     "call qword ptr [rax + {entry_code}]",
     concat!(symbol!("returned"), ":"),
     "mov r11, [rbp + {record_context}]",
