@@ -9,6 +9,7 @@ use crate::{Instance, KillHandle, Result, Store, WasmParams, WasmResults};
 use anyhow::Context;
 use belljar_vm::Checkpoint;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 type MakeData<T> = Arc<dyn Fn() -> Result<T> + Send + Sync>;
@@ -167,7 +168,10 @@ impl<T: 'static> Sandbox<T> {
 
     /// The one way back: after every call and session.
     fn reset(&mut self) {
-        let data = (self.template.make_data)().context("the host's state could not be made");
+        // This may run while a panic of the host goes on.
+        let made = catch_unwind(AssertUnwindSafe(|| (self.template.make_data)()));
+        let made = made.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked")));
+        let data = made.context("the host's state could not be made");
         let World { store, checkpoint, .. } = &mut self.world;
         let cleaned = store.rewind(checkpoint);
         match data.and_then(|data| cleaned.map(|()| data)) {

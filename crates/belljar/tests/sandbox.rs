@@ -1,12 +1,15 @@
 //! Sandboxes: every call begins in the same world, however the one before ended.
 
 use belljar::{
-    Caller, Engine, Error, Killed, Linker, Module, Sandbox, SandboxTemplate, StoreLimits, StoreLimitsBuilder,
-    Trap,
+    Caller, Engine, Error, Func, Inspector, Instance, Killed, Linker, Module, Profiler, Sandbox,
+    SandboxTemplate, StoreLimits, StoreLimitsBuilder, Trap,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 struct Host {
     limits: StoreLimits,
@@ -121,6 +124,65 @@ fn a_session_keeps_what_happens_until_it_is_dropped() {
     drop(session);
     assert_eq!(see(&mut sandbox), FRESH);
     assert_eq!(made.load(SeqCst), 3, "one for the sandbox, one for each that followed");
+}
+
+/// Looks at itself when it is dropped.
+struct Looks(Inspector);
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        self.0.capture(TIMEOUT).unwrap();
+    }
+}
+
+#[test]
+fn one_that_goes_back_can_be_looked_at_and_sampled_meanwhile() {
+    let engine = Engine::default();
+    let mut sandbox = template(&engine, Arc::default()).build().unwrap();
+    let inspector = sandbox.session().unwrap().store().inspector();
+    let is_over = AtomicBool::new(false);
+    let profiler = Profiler::start(&engine, "sandbox", Duration::from_millis(1)).unwrap();
+    let seen = std::thread::scope(|scope| {
+        let looker = scope.spawn(|| {
+            let mut seen = 0;
+            while !is_over.load(SeqCst) {
+                let stack = inspector.capture(TIMEOUT).unwrap();
+                // Whatever is seen can be printed, though the sandbox may have gone on.
+                seen += u32::from(stack.to_string().contains("work"));
+            }
+            seen
+        });
+        for round in 0..400 {
+            let mut session = sandbox.session().unwrap();
+            // What is added by a session goes with it: a host function, and a module that calls it.
+            let looks = Looks(inspector.clone());
+            let down = move |x: i32| if x > round { x - 1 } else { looks.0.store_id().min(0) as i32 };
+            let own = Func::wrap(session.store(), down);
+            let wat = r#"(module (import "" "f" (func $f (param i32) (result i32)))
+                (func $work (export "work") (param i32) (loop (br_if 0 (local.tee 0 (call $f (local.get 0)))))))"#;
+            let module = Module::new(session.store().engine(), wat).unwrap();
+            let added = Instance::new(session.store(), &module, &[own.into()]).unwrap();
+            let work = added.get_typed_func::<i32, ()>(session.store(), "work").unwrap();
+            let handle = session.store().kill_handle();
+            let killer = scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(1));
+                handle.kill("enough")
+            });
+            let _ = work.call(session.store(), 100_000 + round);
+            killer.join().unwrap().unwrap();
+            drop(session);
+            assert_eq!(see(&mut sandbox), FRESH);
+        }
+        is_over.store(true, SeqCst);
+        looker.join().unwrap()
+    });
+    assert!(seen > 0);
+    assert!(profiler.finish().unwrap().sample_count() > 0);
+    // A stack names instances by handles that mean something now.
+    let mut session = sandbox.session().unwrap();
+    let instance = session.instance();
+    assert_eq!(session.call::<(), i32>("see", ()).unwrap(), FRESH);
+    assert_eq!(instance, session.instance());
 }
 
 #[test]

@@ -9,13 +9,16 @@
 //!
 //! The store has another [`StoreId`] afterwards, so that handles of before are refused: what they stand for may be gone.
 
+use crate::externs::Externs;
 use crate::gc::GcCheckpoint;
+use crate::host::HostFunc;
 use crate::memory::MemoryCheckpoint;
 use crate::store::{StoreCore, StoreId};
 use crate::store_memory::AnyMemory;
 use crate::store_region::RegionCheckpoint;
 use anyhow::{Context, ensure};
 use belljar_abi::pending;
+use std::sync::Arc;
 
 /// What a store was at one moment.
 #[derive(Debug)]
@@ -35,6 +38,13 @@ pub struct Checkpoint {
     bridge: Option<usize>,
     fuel: u64,
     epoch_deadline: u64,
+}
+
+/// What the embedder gave the store since.
+#[derive(Default)]
+struct Gone {
+    host_funcs: Vec<Arc<HostFunc>>,
+    values: Externs,
 }
 
 impl StoreCore {
@@ -89,6 +99,20 @@ impl StoreCore {
     pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
         ensure!(to.store == self.watched().id(), "the checkpoint is another store's");
         ensure!(!self.is_running(), "the guest runs: a store can go back only when nothing does");
+        let mut gone = Gone::default();
+        let takes_away = self.host_funcs.len() > to.host_funcs || self.instances.len() > to.segments.len();
+        let done = if takes_away {
+            let watched = self.watched.clone();
+            watched.taking_away(|| self.put_back(to, &mut gone))
+        } else {
+            self.put_back(to, &mut gone)
+        };
+        // Only now, as destructors of the embedder's may look at the store.
+        drop(gone);
+        done
+    }
+
+    fn put_back(&mut self, to: &Checkpoint, gone: &mut Gone) -> anyhow::Result<()> {
         self.id = StoreId::next();
         self.pending = None;
         self.roots.end_all();
@@ -110,14 +134,14 @@ impl StoreCore {
         self.tags.truncate(to.tags);
         self.region.rewind(&to.region)?;
         match &to.gc {
-            Some(gc) => self.rewind_gc(gc),
+            Some(gc) => gone.values = self.rewind_gc(gc),
             None => {
                 self.gc = None;
-                self.externs = Default::default();
+                gone.values = std::mem::take(&mut self.externs);
             }
         }
         // After the region, whose objects name them.
-        self.host_funcs.truncate(to.host_funcs);
+        gone.host_funcs = self.host_funcs.split_off(to.host_funcs);
         self.host_types.truncate(to.host_types);
         self.bridge = to.bridge;
         for memory in 0..self.memories.len() {
@@ -128,7 +152,7 @@ impl StoreCore {
         context.epoch_deadline = to.epoch_deadline;
         context.pending = pending::NONE;
         self.killed = None;
-        self.watched.revive(to.segments.len());
+        self.watched.revive(self.id, to.segments.len());
         self.note_memory();
         Ok(())
     }

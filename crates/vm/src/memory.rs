@@ -372,6 +372,10 @@ impl Slot {
         // The kernel moves pages of one kind at a time.
         for range in [0..image.start, image.clone(), image.end..self.accessible] {
             if self.mapping.move_pages(&mut to, range.clone()).is_err() {
+                if range == image {
+                    // From now on it is memory like any other.
+                    self.image = None;
+                }
                 let from = std::ptr::with_exposed_provenance::<u8>(self.mapping.base() + range.start);
                 let target = std::ptr::with_exposed_provenance_mut::<u8>(to.base() + range.start);
                 // SAFETY: the range is accessible in both mappings (IN-BOUNDS), which are different ones

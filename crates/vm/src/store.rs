@@ -33,6 +33,10 @@ impl StoreId {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
+    pub(crate) fn of_number(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number.
     pub(crate) fn number(self) -> u64 {
         self.0
@@ -387,7 +391,7 @@ impl StoreCore {
 
 impl Drop for StoreCore {
     fn drop(&mut self) {
-        sampling::store_ends();
+        sampling::drain();
         self.runtime.forget_store(&self.watched);
         self.watched.end();
         if self.ran {

@@ -9,6 +9,7 @@ use crate::code_table;
 use crate::guest_thread::GuestThread;
 use crate::kill::{KillReason, Reached};
 use crate::running::{Doing, Found, OnStack, leave_guest, walk};
+use crate::sampling;
 use crate::store::StoreId;
 use crate::sys::{self, Answer, FRAMES, Registers, Request, SignalContext, coarse_time, thread_id};
 use crate::walk::{LiveStack, RawFrame};
@@ -23,7 +24,10 @@ use std::time::Duration;
 /// What others know of a store that may be running.
 #[derive(Debug)]
 pub struct Watched {
-    id: StoreId,
+    /// The store's number in the process, for people.
+    id: u64,
+    /// What handles of the store name it by: another one each time that it goes back.
+    store: AtomicU64,
     /// Tells the engines of a process apart.
     engine: usize,
     /// Address of the store context.
@@ -104,7 +108,8 @@ impl Watched {
     /// Of a store with this id and context, of an engine that this address tells from others.
     pub(crate) fn new(id: StoreId, engine: usize, context: usize) -> Arc<Self> {
         Arc::new(Self {
-            id,
+            id: id.number(),
+            store: AtomicU64::new(id.number()),
             engine,
             context,
             thread: AtomicPtr::default(),
@@ -121,7 +126,7 @@ impl Watched {
 
     /// The store's number in the process.
     pub fn id(&self) -> u64 {
-        self.id.number()
+        self.id
     }
 
     /// What tells the store's engine from others in the process.
@@ -181,9 +186,17 @@ impl Watched {
         self.instances.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Tells stores of a process apart.
+    /// What handles of the store name it by now.
     pub fn store(&self) -> StoreId {
-        self.id
+        StoreId::of_number(self.store.load(Relaxed))
+    }
+
+    /// Does something that takes away what the store's stack may name: host functions, modules. Waits for those who look, and has
+    /// samples named before.
+    pub(crate) fn taking_away<R>(&self, take: impl FnOnce() -> R) -> R {
+        let _nobody_looks = self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
+        sampling::drain();
+        take()
     }
 
     /// From now on it is noted when host functions are called, for [`Sighting::in_host_for`]. A call costs some nanoseconds
@@ -371,8 +384,9 @@ impl Watched {
         self.kill.has_died.store(true, Release);
     }
 
-    /// Takes note that the store is again what it was, with its first instances.
-    pub(crate) fn revive(&self, instances: usize) {
+    /// Takes note that the store is again what it was, with its first instances and under another id.
+    pub(crate) fn revive(&self, store: StoreId, instances: usize) {
+        self.store.store(store.number(), Relaxed);
         self.take_kill();
         self.kill.has_died.store(false, Release);
         self.instances().truncate(instances);

@@ -1,7 +1,7 @@
 //! Going back: the heap of objects, as it was after a collection.
 
-use super::Gc;
 use super::heap::OLD;
+use super::{Gc, GcStats};
 use crate::externs::Externs;
 use crate::store::StoreCore;
 use belljar_abi::gc::NURSERY;
@@ -16,6 +16,7 @@ pub(crate) struct GcCheckpoint {
     old_externs: Vec<u32>,
     externs: Externs,
     granted: u32,
+    stats: GcStats,
 }
 
 impl Gc {
@@ -31,13 +32,14 @@ impl Gc {
             old_externs,
             externs: externs.clone(),
             granted: self.granted,
+            stats: heap.stats,
         }
     }
 }
 
 impl StoreCore {
-    /// Makes the heap again what it was. What guests made since is gone, and its room cleared.
-    pub(crate) fn rewind_gc(&mut self, to: &GcCheckpoint) {
+    /// Makes the heap again what it was. What guests made since is gone, and its room cleared. The host's values up to now.
+    pub(crate) fn rewind_gc(&mut self, to: &GcCheckpoint) -> Externs {
         if let Some(gc) = &mut self.gc {
             let heap = &mut gc.heap;
             let (used, top) = (heap.old_top, heap.nursery_top());
@@ -54,10 +56,9 @@ impl StoreCore {
             heap.young_externs.clear();
             heap.old_externs.clone_from(&to.old_externs);
             heap.dirty_cards.clear();
+            heap.stats = to.stats;
             gc.granted = to.granted;
         }
-        // Values of the host that nobody holds any more are dropped last, as their destructors may do anything.
-        let gone = std::mem::replace(&mut self.externs, to.externs.clone());
-        drop(gone);
+        std::mem::replace(&mut self.externs, to.externs.clone())
     }
 }
