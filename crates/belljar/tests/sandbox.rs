@@ -156,7 +156,7 @@ fn one_that_goes_back_can_be_looked_at_and_sampled_meanwhile() {
             let mut session = sandbox.session().unwrap();
             // What is added by a session goes with it: a host function, and a module that calls it.
             let looks = Looks(inspector.clone());
-            let down = move |x: i32| if x > round { x - 1 } else { looks.0.store_id().min(0) as i32 };
+            let down = move |x: i32| if x > round { x - 1 } else { i32::from(looks.0.store_id() == 0) };
             let own = Func::wrap(session.store(), down);
             let wat = r#"(module (import "" "f" (func $f (param i32) (result i32)))
                 (func $work (export "work") (param i32) (loop (br_if 0 (local.tee 0 (call $f (local.get 0)))))))"#;
