@@ -150,7 +150,7 @@ impl Engine {
             .runtime
             .stores()
             .iter()
-            .filter(|watched| watched.kill(reason.clone()).unwrap_or(false))
+            .filter(|watched| watched.kill(reason.clone(), None).unwrap_or(false))
             .count()
     }
 

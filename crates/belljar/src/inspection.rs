@@ -110,7 +110,7 @@ impl Subject for Guests {
         let Some(id) = store else { return engine.kill_all(reason) };
         let stores = engine.runtime().stores();
         let of_number = stores.iter().filter(|watched| watched.id() == id);
-        of_number.filter(|watched| watched.kill(reason.into()).unwrap_or(false)).count()
+        of_number.filter(|watched| watched.kill(reason.into(), None).unwrap_or(false)).count()
     }
 }
 

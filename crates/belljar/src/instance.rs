@@ -4,12 +4,12 @@ use crate::error::from_exit;
 use crate::linker::Definition;
 use crate::store::check_store;
 use crate::{
-    AsContextMut, Export, Extern, Func, Global, Memory, Module, Result, SharedMemory, StoreContext, Table,
-    Tag, TypedFunc, WasmParams, WasmResults,
+    AsContextMut, Export, Extern, Func, Global, Memory, Module, Result, SharedMemory, Store, StoreContext,
+    Table, Tag, TypedFunc, WasmParams, WasmResults,
 };
 use anyhow::Context;
 use belljar_core::InstanceId;
-use belljar_vm::{Exit, ImportValue, NeedsChecks, StoreId, StoreInner};
+use belljar_vm::{Checkpoint, Exit, ImportValue, NeedsChecks, StoreCore, StoreId, StoreInner};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -159,18 +159,31 @@ impl<T: 'static> InstancePre<T> {
     /// If an import was defined with something of another store.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
         let store = store.as_context_mut();
-        let imports: SmallVec<[ImportValue<'_>; 16]> = self
-            .items
-            .iter()
-            .map(|item| match item {
-                Definition::Host(func) => ImportValue::Host(func),
-                Definition::Extern(item) => {
-                    item.check_store(store.0.core(), "definition of a Linker");
-                    item.as_import()
-                }
-            })
-            .collect();
-        instantiate(store.0, &self.module, &imports)
+        instantiate(store.0, &self.module, &self.imports(store.0.core()))
+    }
+
+    fn imports<'a>(&'a self, core: &StoreCore) -> SmallVec<[ImportValue<'a>; 16]> {
+        let import = |item: &'a Definition| match item {
+            Definition::Host(func) => ImportValue::Host(func),
+            Definition::Extern(item) => {
+                item.check_store(core, "definition of a Linker");
+                item.as_import()
+            }
+        };
+        self.items.iter().map(import).collect()
+    }
+
+    /// Makes an instance whose values are to be adopted. Nothing runs.
+    pub(crate) fn link_only(&self, store: &mut Store<T>, like: &Checkpoint) -> Result<Instance> {
+        let store = store.as_context_mut();
+        let imports = self.imports(store.0.core());
+        let made = match belljar_vm::link_only(store.0, self.module.code(), &imports, like) {
+            Err(error) if error.is::<NeedsChecks>() => {
+                belljar_vm::link_only(store.0, &self.module.checked_code()?, &imports, like)
+            }
+            made => made,
+        };
+        Ok(Instance { store: store.0.core().id(), id: made? })
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::Result;
 use anyhow::Context;
 pub use belljar_vm::KillReason;
-use belljar_vm::Watched;
+use belljar_vm::{StoreId, Watched};
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct KillHandle {
     watched: Arc<Watched>,
+    /// A sandbox is another store after each session, and this handle is one session's.
+    store: StoreId,
 }
 
 impl fmt::Debug for KillHandle {
@@ -37,7 +39,7 @@ impl fmt::Debug for KillHandle {
 
 impl KillHandle {
     pub(crate) fn of(watched: Arc<Watched>) -> Self {
-        Self { watched }
+        Self { store: watched.store(), watched }
     }
 
     /// The store's number: see [`crate::Inspector::store_id`].
@@ -48,7 +50,7 @@ impl KillHandle {
     /// Whether the run that is going on is to end: host functions that wait for long can ask. Their waits in the kernel are
     /// interrupted (`ErrorKind::Interrupted`) when the guest is killed.
     pub fn is_killed(&self) -> bool {
-        self.watched.is_killed()
+        self.watched.store() == self.store && self.watched.is_killed()
     }
 
     /// Ends the run that is going on in the store, at whatever instruction it is. `false` if there is none: then nothing is done.
@@ -65,7 +67,7 @@ impl KillHandle {
     ///
     /// Where the store is gone, or its thread does not answer for a second: it blocks signals, or has not got to run.
     pub fn kill(&self, reason: impl Into<KillReason>) -> Result<bool> {
-        self.watched.kill(reason.into()).context("could not kill the guest")
+        self.watched.kill(reason.into(), Some(self.store)).context("could not kill the guest")
     }
 }
 

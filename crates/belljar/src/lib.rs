@@ -118,7 +118,10 @@ pub use refs::{
     AnyRef, ArrayRef, ArrayRefPre, EqRef, ExnRef, ExternRef, GcRef, I31, OwnedRooted, RootScope, Rooted,
     StructRef, StructRefPre,
 };
-pub use sandbox::{Sandbox, SandboxTemplate, Session};
+pub use sandbox::{
+    Burst, PoolConfig, PoolExhausted, PoolStatistics, Sandbox, SandboxDiscarded, SandboxKillHandle,
+    SandboxPool, SandboxTemplate, Session,
+};
 pub use shared_memory::{SharedData, SharedMemory, WaitResult};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;

@@ -103,6 +103,15 @@ impl<T: 'static> Store<T> {
         self.inner.core_mut().rewind(to)
     }
 
+    /// Makes a store in which nothing has run what another was; `false` where it is too different.
+    pub(crate) fn adopt(&mut self, from: &belljar_vm::Checkpoint) -> Result<bool> {
+        self.inner.core_mut().adopt(from)
+    }
+
+    pub(crate) fn verify(&self, was: &belljar_vm::Checkpoint) -> Result<()> {
+        self.inner.core().verify(was)
+    }
+
     #[doc(hidden)]
     pub fn instance(&self, number: u32) -> crate::Instance {
         crate::Instance::from_id(self.inner.core().id(), belljar_core::InstanceId(number))

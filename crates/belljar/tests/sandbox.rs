@@ -1,8 +1,9 @@
 //! Sandboxes: every call begins in the same world, however the one before ended.
 
 use belljar::{
-    Caller, Engine, Error, Func, Inspector, Instance, Killed, Linker, Module, Profiler, Sandbox,
-    SandboxTemplate, StoreLimits, StoreLimitsBuilder, Trap,
+    Burst, Caller, Config, Engine, Error, Func, Global, GlobalType, Inspector, Instance, Killed, Linker,
+    Module, Mutability, PoolConfig, PoolExhausted, Profiler, Sandbox, SandboxDiscarded, SandboxTemplate,
+    StoreLimits, StoreLimitsBuilder, Trap, Val, ValType,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -123,7 +124,11 @@ fn a_session_keeps_what_happens_until_it_is_dropped() {
     assert_eq!(session.call::<(), i32>("see", ()).unwrap(), 104 + 45 + 5000 + 400_000);
     drop(session);
     assert_eq!(see(&mut sandbox), FRESH);
-    assert_eq!(made.load(SeqCst), 3, "one for the sandbox, one for each that followed");
+    assert_eq!(
+        made.load(SeqCst),
+        4,
+        "one for the initialization, one for the sandbox, one for each that followed"
+    );
 }
 
 /// Looks at itself when it is dropped.
@@ -211,9 +216,277 @@ fn one_that_cannot_be_cleaned_is_replaced() {
     fails.store(2, SeqCst);
     assert_eq!(sandbox.call::<(), i32>("see", ()).unwrap(), FRESH);
     let error = sandbox.call::<(), i32>("see", ()).unwrap_err();
-    assert!(
-        format!("{error:#}").contains("was discarded: the host's state could not be made: no host state"),
-        "{error:#}"
-    );
+    assert_eq!(format!("{error:#}"), "the host's state could not be made: no host state today");
     assert_eq!(sandbox.call::<(), i32>("see", ()).unwrap(), FRESH);
+    // Of a call that failed itself, its own end is what is told first.
+    fails.store(1, SeqCst);
+    let error = sandbox.call::<(), ()>("trap", ()).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::UnreachableCodeReached));
+    let discarded = error.downcast_ref::<SandboxDiscarded>().unwrap().to_string();
+    let told = "a sandbox could not be made clean, and was discarded: the host's state could not be made: no host state today";
+    assert_eq!(discarded, told);
+    assert!(engine.problems().iter().any(|problem| problem == told), "{:?}", engine.problems());
+    assert_eq!(sandbox.call::<(), i32>("see", ()).unwrap(), FRESH);
+}
+
+#[test]
+fn others_begin_where_the_first_did_and_run_nothing() {
+    let engine = Engine::default();
+    let wat = r#"(module
+        (import "host" "count" (func $count (result i32)))
+        (type $pair (struct (field (mut i32)) (field (mut anyref))))
+        (memory (export "memory") 1) (data (i32.const 50) "first") (memory $small 1 1)
+        (table $t (export "t") 2 50 funcref) (table $objects 1 (ref null $pair))
+        (global $g (export "g") (mut i32) (i32.const 1)) (global $v (mut v128) (v128.const i64x2 1 2))
+        (data $passive "passive")
+        (func $one (result i32) (i32.const 1)) (func $two (result i32) (i32.const 2)) (elem declare func $two $count)
+        (start $start)
+        (func $start (global.set $g (i32.add (global.get $g) (call $count))))
+        (func (export "init") (local $pair (ref $pair))
+            (local.set $pair (struct.new $pair (i32.const 30) (ref.null any)))
+            (struct.set $pair 1 (local.get $pair) (local.get $pair))
+            (table.set $objects (i32.const 0) (local.get $pair))
+            (drop (table.grow $t (ref.func $two) (i32.const 3))) (table.set $t (i32.const 0) (ref.func $count))
+            (drop (memory.grow (i32.const 2))) (memory.init $passive (i32.const 100_000) (i32.const 0) (i32.const 7))
+            (data.drop $passive)
+            (global.set $v (i64x2.splat (i64.const 9))))
+        (type $f (func (result i32)))
+        (func (export "see") (result i32) (local $pair (ref $pair))
+            (local.set $pair (ref.as_non_null (table.get $objects (i32.const 0))))
+            (i32.add (i32.add
+                (i32.mul (i32.const 1000) (i32.add (memory.size) (table.size $t)))
+                (i32.add (struct.get $pair 0 (ref.cast (ref $pair) (struct.get $pair 1 (local.get $pair))))
+                    (i32.load8_u (i32.const 100_000))))
+            (i32.add (i32.add (global.get $g) (i32.wrap_i64 (i64x2.extract_lane 1 (global.get $v))))
+                (i32.add (call_indirect $t (type $f) (i32.const 0)) (call_indirect $t (type $f) (i32.const 4))))))
+        (func (export "init_again") (memory.init $passive (i32.const 0) (i32.const 0) (i32.const 1))))"#;
+    let module = Module::new(&engine, wat).unwrap();
+    let counted = Arc::new(AtomicU32::new(0));
+    let calls = counted.clone();
+    let mut linker = Linker::new(&engine);
+    linker
+        .func_wrap("host", "count", move || {
+            calls.fetch_add(1, SeqCst);
+            10
+        })
+        .unwrap();
+    let pre = linker.instantiate_pre(&module).unwrap();
+    let template = SandboxTemplate::new(pre, || Ok(())).init("init").verify(true);
+    // 3 pages and 5 elements; 30 of the object, 'p', 11 and 9 of the globals, 10 and 2 of the functions.
+    let fresh = 8000 + 30 + i32::from(b'p') + 11 + 9 + 10 + 2;
+    let mut sandboxes: Vec<_> = (0..20).map(|_| template.build().unwrap()).collect();
+    // Open at once, so that each has a world of its own.
+    let mut sessions: Vec<_> = sandboxes.iter_mut().map(|sandbox| sandbox.session().unwrap()).collect();
+    for _ in 0..2 {
+        for session in &mut sessions {
+            assert_eq!(session.call::<(), i32>("see", ()).unwrap(), fresh);
+            let instance = session.instance();
+            let memory = instance.get_memory(session.store(), "memory").unwrap();
+            assert_eq!(&memory.data(session.store())[50..55], b"first");
+            let error = session.call::<(), ()>("init_again", ()).unwrap_err();
+            assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds));
+            let table = instance.get_table(session.store(), "t").unwrap();
+            table.grow(session.store(), 1, belljar::Ref::Func(None)).unwrap();
+            table.set(session.store(), 5, belljar::Ref::Func(None)).unwrap();
+        }
+        drop(sessions);
+        sessions = sandboxes.iter_mut().map(|sandbox| sandbox.session().unwrap()).collect();
+    }
+    // The start function ran once.
+    assert_eq!(counted.load(SeqCst), 1 + 40);
+    assert_eq!(engine.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn a_beginning_that_adds_to_the_store_is_run_for_each() {
+    let engine = Engine::default();
+    let wat = r#"(module (import "host" "make" (func $make (result funcref))) (type $f (func (result i32)))
+        (table 1 funcref) (func (export "init") (table.set (i32.const 0) (call $make)))
+        (func (export "call") (result i32) (call_indirect (type $f) (i32.const 0))))"#;
+    let module = Module::new(&engine, wat).unwrap();
+    let mut linker = Linker::<u32>::new(&engine);
+    let made = Arc::new(AtomicU32::new(0));
+    let count = made.clone();
+    let make = move |mut caller: Caller<'_, u32>| {
+        count.fetch_add(1, SeqCst);
+        Some(Func::wrap(&mut caller, |caller: Caller<'_, u32>| *caller.data() as i32))
+    };
+    linker.func_wrap("host", "make", make).unwrap();
+    let pre = linker.instantiate_pre(&module).unwrap();
+    let template = SandboxTemplate::new(pre, || Ok(7)).init("init").verify(true);
+    let mut both = [template.build().unwrap(), template.build().unwrap()];
+    let [first, second] = &mut both;
+    let (mut first, mut second) = (first.session().unwrap(), second.session().unwrap());
+    for _ in 0..3 {
+        assert_eq!(first.call::<(), i32>("call", ()).unwrap(), 7);
+        assert_eq!(second.call::<(), i32>("call", ()).unwrap(), 7);
+    }
+    assert_eq!(made.load(SeqCst), 2);
+}
+
+#[test]
+fn a_pool_serves_many_threads_and_no_more_than_it_may_have() {
+    let engine = Engine::default();
+    let config = PoolConfig::new().max_sandboxes(3).on_burst(Burst::Wait(TIMEOUT));
+    let pool = template(&engine, Arc::default()).verify(true).pool(config).unwrap();
+    let ends = ["trap", "oob", "throw", "deep", "host_error", "bomb", "see", "host_panic", "spin"];
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for round in 0..40 {
+                    assert_eq!(pool.call::<(), i32>("see", ()).unwrap(), FRESH);
+                    let end = ends[(thread + round) % ends.len()];
+                    let mut session = pool.session().unwrap();
+                    assert_eq!(session.call::<(), i32>("see", ()).unwrap(), FRESH);
+                    let handle = session.kill_handle();
+                    let killer = (end == "spin")
+                        .then(|| scope.spawn(move || while !handle.kill("enough").unwrap() {}));
+                    let ended = catch_unwind(AssertUnwindSafe(|| match end {
+                        "see" => session.call::<(), i32>(end, ()).map(drop),
+                        _ => session.call::<(), ()>(end, ()),
+                    }));
+                    match end {
+                        "host_panic" => assert!(ended.is_err()),
+                        "see" => ended.unwrap().unwrap(),
+                        "spin" => assert!(ended.unwrap().unwrap_err().is::<Killed>()),
+                        _ => drop(ended.unwrap().unwrap_err()),
+                    }
+                    // Before the session is over, as its handle means nothing then.
+                    killer.into_iter().for_each(|killer| killer.join().unwrap());
+                }
+            });
+        }
+    });
+    let told = pool.statistics();
+    assert_eq!((told.sessions, told.refused, told.discarded), (2 * 8 * 40, 0, 0));
+    assert!(told.most_sandboxes <= 3 && told.sandboxes == told.idle, "{told:?}");
+    assert_eq!(engine.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn a_burst_waits_or_is_refused() {
+    let engine = Engine::default();
+    let refuse = PoolConfig::new().max_sandboxes(2).min_sandboxes(2).on_burst(Burst::Refuse);
+    let pool = template(&engine, Arc::default()).pool(refuse).unwrap();
+    assert_eq!((pool.statistics().idle, pool.statistics().created), (2, 2));
+    let both = (pool.session().unwrap(), pool.session().unwrap());
+    let error = pool.call::<(), i32>("see", ()).unwrap_err();
+    assert!(error.is::<PoolExhausted>());
+    let told = "all 2 sandboxes of the pool are in use (PoolConfig::max_sandboxes, PoolConfig::on_burst)";
+    assert_eq!(error.to_string(), told);
+    drop(both);
+    assert_eq!(pool.call::<(), i32>("see", ()).unwrap(), FRESH);
+    let told = pool.statistics();
+    assert_eq!((told.refused, told.waited, told.sandboxes, told.idle), (1, 0, 2, 2));
+
+    let wait = PoolConfig::new().max_sandboxes(1).on_burst(Burst::Wait(Duration::from_millis(20)));
+    let pool = template(&engine, Arc::default()).pool(wait).unwrap();
+    let mut taken = pool.session().unwrap();
+    assert!(pool.call::<(), i32>("see", ()).unwrap_err().to_string().contains("within 20ms"));
+    let wait = PoolConfig::new().max_sandboxes(1).on_burst(Burst::Wait(Duration::MAX));
+    let pool = template(&engine, Arc::default()).pool(wait).unwrap();
+    let only = pool.session().unwrap();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| pool.call::<(), i32>("see", ()).unwrap());
+        while pool.statistics().waited == 0 {
+            std::thread::yield_now();
+        }
+        drop(only);
+        assert_eq!(waits.join().unwrap(), FRESH);
+    });
+    assert_eq!(taken.call::<(), i32>("see", ()).unwrap(), FRESH);
+}
+
+#[test]
+fn a_pool_lets_go_of_what_nobody_needs() {
+    let engine = Engine::default();
+    let config = PoolConfig::new().min_sandboxes(1).idle_timeout(Duration::ZERO);
+    let pool = template(&engine, Arc::default()).pool(config).unwrap();
+    let many: Vec<_> = (0..30).map(|_| pool.session().unwrap()).collect();
+    drop(many);
+    assert_eq!(pool.statistics().idle, 30);
+    for _ in 0..1000 {
+        pool.call::<(), i32>("see", ()).unwrap();
+    }
+    assert_eq!((pool.statistics().sandboxes, pool.statistics().most_sandboxes), (1, 30));
+    let many: Vec<_> = (0..5).map(|_| pool.session().unwrap()).collect();
+    drop(many);
+    pool.shrink();
+    assert_eq!((pool.statistics().sandboxes, pool.statistics().idle), (1, 1));
+}
+
+#[test]
+fn a_handle_kills_its_session_and_no_other() {
+    let engine = Engine::default();
+    let template = template(&engine, Arc::default());
+    let mut sandbox = template.build().unwrap();
+    let of_all = sandbox.kill_handle();
+    assert!(!of_all.kill("nothing runs").unwrap());
+    let of_one = sandbox.session().unwrap().kill_handle();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // The world is the same one, and its guest runs; but its session is another.
+            for _ in 0..1000 {
+                assert!(!of_one.kill("too late").unwrap());
+            }
+            while !of_all.kill("now").unwrap() {}
+        });
+        let error = sandbox.call::<(), ()>("spin", ()).unwrap_err();
+        assert_eq!(error.downcast_ref::<Killed>().unwrap().to_string(), "the guest was killed: now");
+    });
+    assert_eq!(see(&mut sandbox), FRESH);
+}
+
+#[test]
+fn many_sandboxes_take_next_to_nothing() {
+    let engine = Engine::default();
+    let template = template(&engine, Arc::default());
+    let mut many: Vec<_> = (0..100_000).map(|_| template.build().unwrap()).collect();
+    for sandbox in many.iter_mut().step_by(100) {
+        assert_eq!(see(sandbox), FRESH);
+    }
+}
+
+#[test]
+fn what_cannot_be_a_sandbox_is_refused() {
+    let engine = Engine::default();
+    let refused = |wat: &str, linker: &Linker<()>| {
+        let module = Module::new(&engine, wat).unwrap();
+        let template = SandboxTemplate::new(linker.instantiate_pre(&module).unwrap(), || Ok(())).init("init");
+        format!("{:#}", template.build().unwrap_err())
+    };
+    let none = Linker::new(&engine);
+    let told = refused(r#"(module (func (export "init") unreachable))"#, &none);
+    assert!(told.contains("unreachable"), "{told}");
+    let told = refused("(module)", &none);
+    assert!(told.contains("exports nothing named `init`"), "{told}");
+    let told = refused(r#"(module (memory 1 1 shared) (func (export "init")))"#, &none);
+    assert!(told.contains("is shared with others"), "{told}");
+    let mut linker = Linker::new(&engine);
+    let mut store = belljar::Store::new(&engine, ());
+    let global =
+        Global::new(&mut store, GlobalType::new(ValType::I32, Mutability::Const), Val::I32(1)).unwrap();
+    linker.define(&store, "", "g", global).unwrap();
+    let told = refused(r#"(module (import "" "g" (global i32)) (func (export "init")))"#, &linker);
+    assert!(told.contains("something of a store"), "{told}");
+}
+
+#[test]
+fn counters_begin_anew_as_well() {
+    let engine = Engine::new(Config::new().consume_fuel(true).epoch_interruption(true)).unwrap();
+    let wat = r#"(module (func (export "spin") (loop (br 0))) (func (export "one")))"#;
+    let pre = Linker::new(&engine).instantiate_pre(&Module::new(&engine, wat).unwrap()).unwrap();
+    let template = SandboxTemplate::new(pre, || Ok(())).verify(true).prepare(|store| {
+        store.set_epoch_deadline(5);
+        store.set_fuel(10_000)
+    });
+    let mut sandbox = template.build().unwrap();
+    for _ in 0..3 {
+        let error = sandbox.call::<(), ()>("spin", ()).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::OutOfFuel));
+        // The deadline is as far away as at the beginning.
+        (0..4).for_each(|_| engine.increment_epoch());
+        sandbox.call::<(), ()>("one", ()).unwrap();
+    }
 }

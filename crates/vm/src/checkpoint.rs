@@ -7,37 +7,84 @@
 //! the heap of objects. They are put back as they were; what came later is cleared, its room included. Memories go back by the
 //! pages that were written: their contents at the checkpoint are a file in memory, which they map copy-on-write from then on.
 //!
+//! As there is no address in it, another store of the engine can begin there too ([`StoreCore::adopt`]), once it has the same
+//! skeleton: everything that does have addresses is made by linking alone ([`crate::link_only`]), at the same places each time.
+//!
 //! The store has another [`StoreId`] afterwards, so that handles of before are refused: what they stand for may be gone.
 
 use crate::externs::Externs;
 use crate::gc::GcCheckpoint;
 use crate::host::HostFunc;
-use crate::memory::MemoryCheckpoint;
+use crate::loaded::LoadedModule;
+use crate::memory::{MemoryCheckpoint, MemoryImage};
 use crate::store::{StoreCore, StoreId};
 use crate::store_memory::AnyMemory;
 use crate::store_region::RegionCheckpoint;
+use crate::types::TypeSet;
 use anyhow::{Context, ensure};
 use belljar_abi::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a store was at one moment.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// The store, by the number that it keeps.
-    store: u64,
+    number: u64,
+    skeleton: Skeleton,
     region: RegionCheckpoint,
     memories: Vec<MemoryCheckpoint>,
     gc: Option<GcCheckpoint>,
     /// Evaluated element segments of the instances.
     segments: Vec<Vec<Option<Box<[u32]>>>>,
+    /// What keeps the ids of types in it valid, beside the modules.
+    host_types: Vec<Arc<TypeSet>>,
+    fuel: u64,
+    /// Ticks that the epoch was away from its deadline.
+    epoch_left: u64,
+}
+
+/// What of a store holds addresses, and so is made anew in each store.
+#[derive(Debug)]
+struct Skeleton {
+    modules: Vec<Arc<LoadedModule>>,
+    memories: usize,
     tables: usize,
     globals: usize,
     tags: usize,
     host_funcs: usize,
-    host_types: usize,
     bridge: Option<usize>,
-    fuel: u64,
-    epoch_deadline: u64,
+    /// Bytes of the region that constants and contexts take.
+    blocks: usize,
+}
+
+impl Skeleton {
+    fn of(store: &StoreCore) -> Self {
+        Self {
+            modules: store.instances.iter().map(|instance| instance.module().clone()).collect(),
+            memories: store.memories.len(),
+            tables: store.tables.len(),
+            globals: store.globals.len(),
+            tags: store.tags.len(),
+            host_funcs: store.host_funcs.len(),
+            bridge: store.bridge.map(|context| context - store.region.state_base()),
+            blocks: store.region.blocks(),
+        }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let counts = |s: &Self| (s.memories, s.tables, s.globals, s.tags, s.host_funcs, s.bridge, s.blocks);
+        let modules = self.modules.iter().zip(&other.modules);
+        counts(self) == counts(other)
+            && self.modules.len() == other.modules.len()
+            && modules.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+}
+
+impl Checkpoint {
+    /// The contents of the store's memory of this number.
+    pub(crate) fn image(&self, memory: usize) -> Option<&Arc<MemoryImage>> {
+        self.memories.get(memory)?.image()
+    }
 }
 
 /// What the embedder gave the store since.
@@ -70,23 +117,41 @@ impl StoreCore {
             memories.push(memory.checkpoint().with_context(|| format!("no room to note memory {i}"))?);
         }
         self.ran = false;
-        let context = self.context.get_mut();
-        let epoch_deadline = context.epoch_deadline;
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Relaxed);
+        self.checkpoints.push(number);
         Ok(Checkpoint {
-            store: self.watched().id(),
+            number,
+            skeleton: Skeleton::of(self),
             region: self.region.checkpoint(),
             memories,
             gc: self.gc.as_ref().map(|gc| gc.checkpoint(&self.externs)),
             segments: self.instances.iter().map(|instance| instance.segments.clone()).collect(),
-            tables: self.tables.len(),
-            globals: self.globals.len(),
-            tags: self.tags.len(),
-            host_funcs: self.host_funcs.len(),
-            host_types: self.host_types.len(),
-            bridge: self.bridge,
+            host_types: self.host_types.clone(),
             fuel: self.fuel(),
-            epoch_deadline,
+            epoch_left: self.context.get_mut().epoch_deadline.saturating_sub(self.runtime.epoch()),
         })
+    }
+
+    /// Makes a store in which nothing has run yet what another one of the engine was. From then on it can go back there.
+    ///
+    /// `false`, with nothing done, where its skeleton is another: then that store got more than linking makes, such as host
+    /// functions that were added while its guest ran.
+    ///
+    /// # Errors
+    ///
+    /// Where the machine has no room: then the store is not to be used any more.
+    pub fn adopt(&mut self, from: &Checkpoint) -> anyhow::Result<bool> {
+        ensure!(!self.is_running() && !self.ran, "the store has run something");
+        if !Skeleton::of(self).is_like(&from.skeleton) {
+            return Ok(false);
+        }
+        if from.gc.is_some() {
+            self.gc_base()?;
+        }
+        self.checkpoints = vec![from.number];
+        self.put_back(from, &mut Gone::default())?;
+        Ok(true)
     }
 
     /// Makes the store again what it was, whatever has become of it since: contents and sizes of memories, globals, tables,
@@ -94,13 +159,17 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// Where the kernel says no: then the store is not to be used any more. Where the checkpoint is another store's, or the guest
-    /// runs: then nothing was done.
+    /// Where the kernel says no: then the store is not to be used any more. Where it was never there, or has gone back further
+    /// since, or the guest runs: then nothing was done.
     pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
-        ensure!(to.store == self.watched().id(), "the checkpoint is another store's");
+        let place = self.checkpoints.iter().rposition(|number| *number == to.number);
+        let place = place.context("the store cannot go there: it never was, or went back further since")?;
         ensure!(!self.is_running(), "the guest runs: a store can go back only when nothing does");
+        self.checkpoints.truncate(place + 1);
         let mut gone = Gone::default();
-        let takes_away = self.host_funcs.len() > to.host_funcs || self.instances.len() > to.segments.len();
+        let skeleton = &to.skeleton;
+        let takes_away =
+            self.host_funcs.len() > skeleton.host_funcs || self.instances.len() > skeleton.modules.len();
         let done = if takes_away {
             let watched = self.watched.clone();
             watched.taking_away(|| self.put_back(to, &mut gone))
@@ -129,9 +198,10 @@ impl StoreCore {
             own.rewind(memory).with_context(|| format!("memory {i} could not be put back"))?;
         }
         self.ran = false;
-        self.tables.truncate(to.tables);
-        self.globals.truncate(to.globals);
-        self.tags.truncate(to.tags);
+        let skeleton = &to.skeleton;
+        self.tables.truncate(skeleton.tables);
+        self.globals.truncate(skeleton.globals);
+        self.tags.truncate(skeleton.tags);
         self.region.rewind(&to.region)?;
         match &to.gc {
             Some(gc) => gone.values = self.rewind_gc(gc),
@@ -141,19 +211,59 @@ impl StoreCore {
             }
         }
         // After the region, whose objects name them.
-        gone.host_funcs = self.host_funcs.split_off(to.host_funcs);
-        self.host_types.truncate(to.host_types);
-        self.bridge = to.bridge;
+        gone.host_funcs = self.host_funcs.split_off(skeleton.host_funcs);
+        if self.host_types.len() != to.host_types.len() {
+            self.host_types.clone_from(&to.host_types);
+        }
+        self.bridge = skeleton.bridge.map(|offset| self.region.state_base() + offset);
         for memory in 0..self.memories.len() {
             self.publish_memory(memory);
         }
         self.set_fuel(to.fuel);
+        let epoch = self.runtime.epoch();
         let context = self.context.get_mut();
-        context.epoch_deadline = to.epoch_deadline;
+        context.epoch_deadline = epoch.saturating_add(to.epoch_left);
         context.pending = pending::NONE;
         self.killed = None;
         self.watched.revive(self.id, to.segments.len());
         self.note_memory();
         Ok(())
     }
+    /// Compares the store, byte by byte, with what it was at a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// Where they differ, with the first place.
+    pub fn verify(&self, was: &Checkpoint) -> anyhow::Result<()> {
+        ensure!(self.checkpoints.last() == Some(&was.number), "the store was put back somewhere else");
+        ensure!(Skeleton::of(self).is_like(&was.skeleton), "it has more than it had, or less");
+        for (i, memory) in was.memories.iter().enumerate() {
+            let now = self.memory_data(i);
+            let length = memory.length();
+            ensure!(now.len() == length, "memory {i} has {} bytes, and had {length}", now.len());
+            if let Some(at) = memory.first_difference(now) {
+                anyhow::bail!("memory {i} differs from {at:#x} on");
+            }
+        }
+        let instances = self.instances.iter().map(|instance| &instance.segments);
+        ensure!(instances.eq(&was.segments), "its element segments differ");
+        self.region.verify(&was.region)?;
+        match (&self.gc, &was.gc) {
+            (Some(gc), Some(was)) => gc.verify(was)?,
+            (None, None) => {}
+            _ => anyhow::bail!("it has a heap of objects, and had none, or the other way round"),
+        }
+        ensure!(self.fuel() == was.fuel, "it has {} of fuel, and had {}", self.fuel(), was.fuel);
+        ensure!(self.killed.is_none() && self.pending.is_none(), "something of the run before is pending");
+        Ok(())
+    }
+}
+
+/// The first place where bytes differ.
+pub(crate) fn first_difference(now: &[u8], was: &[u8]) -> Option<usize> {
+    if now == was {
+        return None;
+    }
+    let same = now.iter().zip(was).take_while(|(a, b)| a == b).count();
+    Some(same)
 }

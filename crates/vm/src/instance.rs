@@ -350,7 +350,7 @@ impl StoreCore {
         anyhow::ensure!(ty.results().is_empty(), "the type of a tag has no results, and {ty} was given");
         let types = self.runtime.types.register_func(ty)?;
         self.tags.push(types.ids()[0]);
-        self.host_types.push(types);
+        self.host_types.push(Arc::new(types));
         Ok(TagId::new(self.tags.len() - 1))
     }
 

@@ -3,10 +3,12 @@
 //! In: a module and what its imports are satisfied with. Out: an instance whose every slot is written, with
 //! its active segments copied and its start function run. Never: a slot written before its type was checked.
 
+use crate::checkpoint::Checkpoint;
 use crate::host::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
 use crate::limits::ResourceLimiter;
 use crate::loaded::{LoadedModule, SharedImages};
+use crate::memory::MemoryImage;
 use crate::on_demand::Damaged;
 use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
@@ -45,13 +47,17 @@ pub fn instantiate<T: 'static>(
 ) -> Result<InstanceId, Exit> {
     store.core().check_usable()?;
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
-    let builder = store.limited(|core, limiter| core.build(module, imports, limiter)).map_err(plain)?;
+    let images = module.images();
+    let contents = Contents::Module(images);
+    let builder = store.limited(|core, limiter| core.build(module, imports, contents, limiter));
+    let builder = builder.map_err(plain)?;
     let id = builder.id;
+    store.core_mut().link(&builder, imports).map_err(plain)?;
     // Making objects asks the limiter, which `build` has.
-    store.core_mut().initialize(&builder, imports).map_err(Exit::of_error)?;
+    store.core_mut().initialize(&builder).map_err(Exit::of_error)?;
     // First, so that nobody has seen anything of an instance whose images are damaged.
-    store.core_mut().fill_memories(id, builder.images)?;
-    store.core_mut().run_segments(id, builder.images)?;
+    store.core_mut().fill_memories(id, images)?;
+    store.core_mut().run_segments(id, images)?;
     if let Some(start) = module.module().start() {
         let func = store.core().instance_func(id, start);
         crate::call::call_values(store, func, &[], &mut Vec::new())?;
@@ -59,13 +65,48 @@ pub fn instantiate<T: 'static>(
     Ok(id)
 }
 
+/// Makes an instance as [`instantiate`] does, but leaves out its values: its store is to adopt them from a checkpoint. Nothing
+/// runs.
+///
+/// # Errors
+///
+/// As [`instantiate`].
+pub fn link_only<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Arc<LoadedModule>,
+    imports: &[ImportValue<'_>],
+    like: &Checkpoint,
+) -> anyhow::Result<InstanceId> {
+    let builder = store.limited(|core, limiter| core.build(module, imports, Contents::Of(like), limiter))?;
+    store.core_mut().link(&builder, imports)?;
+    Ok(builder.id)
+}
+
+/// Where the initial contents of an instance's memories come from, as far as they are mapped.
+#[derive(Clone, Copy)]
+enum Contents<'a> {
+    /// The module; without images they are copied.
+    Module(Option<&'a SharedImages>),
+    /// A store that was the same.
+    Of(&'a Checkpoint),
+}
+
+impl<'a> Contents<'a> {
+    /// Those of the module's memory, which is to be the store's memory of this number.
+    fn image(self, memory: MemoryIndex, number: usize) -> Option<&'a Arc<MemoryImage>> {
+        match self {
+            Self::Module(images) => images?.mapped[memory.index()].as_ref(),
+            Self::Of(checkpoint) => checkpoint.image(number),
+        }
+    }
+}
+
 /// An instance under construction: writes its slots.
 struct Builder<'a> {
     module: &'a Arc<LoadedModule>,
     id: InstanceId,
     context: usize,
-    /// Initial contents of the module's memories, where they are mapped; otherwise they are copied.
-    images: Option<&'a SharedImages>,
+    contents: Contents<'a>,
 }
 
 impl Builder<'_> {
@@ -88,6 +129,7 @@ impl StoreCore {
         &mut self,
         module: &'m Arc<LoadedModule>,
         imports: &[ImportValue<'_>],
+        contents: Contents<'m>,
         mut limiter: Option<&mut dyn ResourceLimiter>,
     ) -> anyhow::Result<Builder<'m>> {
         anyhow::ensure!(module.is_of(&self.runtime), "the module belongs to another engine than the store");
@@ -115,7 +157,7 @@ impl StoreCore {
             .context("the store is full: no room for another instance")?;
         let id = InstanceId::new(self.instances.len());
         let context = self.region.state_base() + block;
-        let builder = Builder { module, id, context, images: module.images() };
+        let builder = Builder { module, id, context, contents };
         builder.write(
             VmLayout::header(0),
             ConstHeader {
@@ -174,7 +216,7 @@ impl StoreCore {
         }
         let reserve = builder.module.reserves();
         for i in memories.len()..described.memories().len() {
-            let image = builder.images.and_then(|images| images.mapped[i].as_ref());
+            let image = builder.contents.image(MemoryIndex::new(i), self.memories.len());
             let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
             let made = self.push_memory(described.memories()[i], image, None, limiter, reserve)?;
             if builder.module.needs_reserved(MemoryIndex::new(i)) && !self.memory_is_reserved(made) {
@@ -223,8 +265,8 @@ impl StoreCore {
         })
     }
 
-    /// Functions, initial values of globals and tables: all that needs the instance to be there.
-    fn initialize(&mut self, builder: &Builder<'_>, imports: &[ImportValue<'_>]) -> anyhow::Result<()> {
+    /// Functions: what needs the instance to be there, and holds addresses.
+    fn link(&mut self, builder: &Builder<'_>, imports: &[ImportValue<'_>]) -> anyhow::Result<()> {
         let described = builder.described();
         let layout = described.layout();
         let mut imported = Vec::with_capacity(described.imported_funcs());
@@ -249,6 +291,13 @@ impl StoreCore {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Initial values of globals, tables and segments.
+    fn initialize(&mut self, builder: &Builder<'_>) -> anyhow::Result<()> {
+        let described = builder.described();
+        let layout = described.layout();
         for i in described.imported_globals()..described.globals().len() {
             let global = GlobalIndex::new(i);
             let value = self.evaluate(builder.id, described.global_init(global))?;

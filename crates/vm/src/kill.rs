@@ -9,6 +9,7 @@
 //!
 //! A guest that was killed was in the middle of something, and its store with it: nothing runs in it any more.
 
+use crate::store::StoreId;
 use crate::watched::Watched;
 use std::fmt;
 use std::io;
@@ -64,21 +65,24 @@ const TRIES: usize = 100;
 const STEPS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(20));
 
 impl Watched {
-    /// Has the store's guest killed, if it runs. `false` if it does not. The thread has left the guest when this returns, or
+    /// Has the store's guest killed, if it runs. `false` if it does not, or the store has gone back to a checkpoint and is not this one
+    /// any more. The thread has left the guest when this returns, or
     /// will as soon as it returns to it from the host.
     ///
     /// # Errors
     ///
     /// Where the store is gone, or there is no thread to see to a guest that is in the host.
-    pub fn kill(self: &Arc<Self>, reason: KillReason) -> io::Result<bool> {
-        if !self.want_killed(reason) {
+    pub fn kill(self: &Arc<Self>, reason: KillReason, store: Option<StoreId>) -> io::Result<bool> {
+        if !self.want_killed(reason, store) {
             return Ok(false);
         }
         for _ in 0..TRIES {
             match self.press(PATIENCE)? {
                 Reached::Leaves => return Ok(true),
                 // Its run has ended, of this or by itself, or has just begun.
-                Reached::Idle if self.thread_id().is_none() => return Ok(self.has_died()),
+                Reached::Idle if self.thread_id().is_none() || !self.is_killed() => {
+                    return Ok(self.has_died());
+                }
                 Reached::InHost => break,
                 Reached::Idle | Reached::Between => std::thread::yield_now(),
             }

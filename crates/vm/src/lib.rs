@@ -59,7 +59,7 @@ pub use fault::{Fault, FaultAddress, SegmentPart};
 pub use gc::{GcStats, OwnedRoot, RootScope, ScopedRoot};
 pub use host::{HostCallee, HostFunc, HostName, HostShim};
 pub use instance::Entity;
-pub use instantiate::{ImportValue, NeedsChecks, instantiate};
+pub use instantiate::{ImportValue, NeedsChecks, instantiate, link_only};
 pub use jit_dump::{CodeLine, CodePiece};
 pub use kill::KillReason;
 pub use limits::ResourceLimiter;

@@ -3,6 +3,7 @@
 //! In: a type and perhaps an image. Out: bytes. Never: a decision whether growth is allowed; that is the
 //! store's and its limiter's.
 
+use crate::checkpoint::first_difference;
 use crate::limits::ResourceLimiter;
 use crate::sys::{Mapping, Protection, anonymous_file, page_size, written_pages};
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
@@ -84,6 +85,14 @@ impl MemoryImage {
     }
 }
 
+impl MemoryImage {
+    fn bytes(&self) -> &[u8] {
+        let at = std::ptr::with_exposed_provenance::<u8>(self.contents.base());
+        // SAFETY: the mapping is that long, readable, and nobody writes it (OWNED-MAPPING).
+        unsafe { std::slice::from_raw_parts(at, self.length) }
+    }
+}
+
 /// Address space that held a memory and is kept for another.
 #[derive(Debug)]
 struct Slot {
@@ -99,6 +108,30 @@ pub(crate) struct MemoryCheckpoint {
     /// Its contents; none if all were zero.
     image: Option<Arc<MemoryImage>>,
     length: usize,
+}
+
+impl MemoryCheckpoint {
+    /// Its contents, as far as they are not zero.
+    pub(crate) fn image(&self) -> Option<&Arc<MemoryImage>> {
+        self.image.as_ref()
+    }
+
+    /// Its size in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Where it differs from the memory that has these bytes, if anywhere.
+    pub(crate) fn first_difference(&self, now: &[u8]) -> Option<usize> {
+        let (start, contents) =
+            self.image.as_ref().map_or((0, &[][..]), |image| (image.offset, image.bytes()));
+        let end = (start + contents.len()).min(now.len());
+        let contents = &contents[..end - start];
+        let first_written = |bytes: &[u8]| bytes.iter().position(|byte| *byte != 0);
+        first_written(&now[..start])
+            .or_else(|| first_difference(&now[start..end], contents).map(|at| start + at))
+            .or_else(|| first_written(&now[end..]).map(|at| end + at))
+    }
 }
 
 /// Clean reservations, kept because making one costs more than all else of an instantiation.

@@ -67,7 +67,7 @@ pub struct StoreCore {
     pub(crate) tags: Vec<TypeId>,
     pub(crate) host_funcs: Vec<Arc<HostFunc>>,
     /// Types that the host made things of, which no module may use.
-    pub(crate) host_types: Vec<TypeSet>,
+    pub(crate) host_types: Vec<Arc<TypeSet>>,
     pub(crate) externs: Externs,
     /// The garbage-collected heap, made when first needed.
     pub(crate) gc: Option<Gc>,
@@ -82,6 +82,8 @@ pub struct StoreCore {
     pub(crate) killed: Option<KillReason>,
     /// What other threads may hold to look at its guest.
     pub(crate) watched: Arc<Watched>,
+    /// Where it can go back to, by the numbers of the checkpoints.
+    pub(crate) checkpoints: Vec<u64>,
     /// Fuel beyond what the counter in the context can hold.
     pub(crate) fuel_reserve: u64,
     pub(crate) hooks: Hooks,
@@ -265,6 +267,7 @@ impl StoreCore {
             pending: None,
             ran: false,
             bridge: None,
+            checkpoints: Vec::new(),
             fuel_reserve: 0,
             hooks,
         };

@@ -8,7 +8,9 @@
 //!
 //! A block of constants at offset `x` belongs to the context at `CONTEXT_DISTANCE + x`.
 
+use crate::checkpoint::first_difference;
 use crate::sys::{Mapping, Protection, page_size};
+use anyhow::ensure;
 use belljar_abi::{CONTEXT_DISTANCE, FuncObject};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -122,6 +124,11 @@ impl StoreRegion {
         Some((at - CONTEXT_DISTANCE) as u32)
     }
 
+    /// Bytes that blocks take in each half.
+    pub(crate) fn blocks(&self) -> usize {
+        self.next_block
+    }
+
     /// Gives back what [`StoreRegion::table_space`] gave for `bytes`.
     pub(crate) fn free_table_space(&mut self, offset: u32, bytes: usize) {
         let class = bytes.max(16).next_power_of_two();
@@ -169,12 +176,34 @@ impl StoreRegion {
         let added = self.next_block - to.next_block;
         self.clear(to.next_block, added)?;
         self.clear(CONTEXT_DISTANCE + to.next_block, added)?;
-        self.clear(to.next_heap, self.next_heap - to.next_heap)?;
+        // A store that has just been linked has no more than fewer tables.
+        self.clear(to.next_heap, self.next_heap.saturating_sub(to.next_heap))?;
         self.write(CONTEXT_DISTANCE, &to.state);
         self.write(2 * CONTEXT_DISTANCE, &to.tables);
         self.next_block = to.next_block;
         self.next_heap = to.next_heap;
         self.free.clone_from(&to.free);
+        Ok(())
+    }
+
+    /// Compares it with what it was.
+    ///
+    /// # Errors
+    ///
+    /// Where they differ.
+    pub(crate) fn verify(&self, was: &RegionCheckpoint) -> anyhow::Result<()> {
+        ensure!(
+            (self.next_block, self.next_heap) == (was.next_block, was.next_heap),
+            "its tables take {} bytes of its region, and took {}",
+            self.next_heap,
+            was.next_heap
+        );
+        let parts = [(CONTEXT_DISTANCE, &was.state, "state"), (2 * CONTEXT_DISTANCE, &was.tables, "tables")];
+        for (offset, was, what) in parts {
+            if let Some(at) = first_difference(self.bytes(offset, was.len()), was) {
+                anyhow::bail!("the {what} of its instances differ from byte {at:#x} on");
+            }
+        }
         Ok(())
     }
 

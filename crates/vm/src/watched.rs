@@ -357,9 +357,9 @@ impl Watched {
     }
 
     /// Notes that the guest is to end, if it runs.
-    pub(crate) fn want_killed(&self, reason: KillReason) -> bool {
+    pub(crate) fn want_killed(&self, reason: KillReason, store: Option<StoreId>) -> bool {
         let mut first = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
-        if self.thread_id().is_none() {
+        if self.thread_id().is_none() || store.is_some_and(|store| store != self.store()) {
             return false;
         }
         first.get_or_insert(reason);
@@ -386,8 +386,13 @@ impl Watched {
 
     /// Takes note that the store is again what it was, with its first instances and under another id.
     pub(crate) fn revive(&self, store: StoreId, instances: usize) {
-        self.store.store(store.number(), Relaxed);
-        self.take_kill();
+        {
+            // ORDER: whoever holds the lock kills the one that was, which does not run any more, or the one that is.
+            let mut reason = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
+            self.store.store(store.number(), Relaxed);
+            self.kill.is_wanted.store(false, Release);
+            *reason = None;
+        }
         self.kill.has_died.store(false, Release);
         self.instances().truncate(instances);
     }
@@ -479,6 +484,11 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Sign
         return;
     }
     if request == Request::Leave {
+        // The run that was to end has ended by itself, and this is another one.
+        if !watched.is_killed() {
+            answer.found.store(IDLE, Relaxed);
+            return;
+        }
         // SAFETY: the store is alive while somebody asks, and this thread runs it if any does.
         let found = match unsafe { leave_guest(watched.context, context) } {
             Reached::Idle => IDLE,

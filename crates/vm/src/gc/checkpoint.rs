@@ -2,8 +2,10 @@
 
 use super::heap::OLD;
 use super::{Gc, GcStats};
+use crate::checkpoint::first_difference;
 use crate::externs::Externs;
 use crate::store::StoreCore;
+use anyhow::ensure;
 use belljar_abi::gc::NURSERY;
 
 /// What a heap was, with an empty nursery.
@@ -34,6 +36,32 @@ impl Gc {
             granted: self.granted,
             stats: heap.stats,
         }
+    }
+}
+
+impl Gc {
+    /// Compares it with what it was.
+    ///
+    /// # Errors
+    ///
+    /// Where they differ.
+    pub(crate) fn verify(&self, was: &GcCheckpoint) -> anyhow::Result<()> {
+        let heap = &self.heap;
+        let used = heap.old_top - OLD;
+        ensure!(
+            used as usize == was.objects.len(),
+            "it has {used} bytes of objects, and had {}",
+            was.objects.len()
+        );
+        if let Some(at) = first_difference(heap.bytes(OLD, used), &was.objects) {
+            anyhow::bail!("its objects differ from byte {at:#x} on");
+        }
+        ensure!(heap.nursery_top() == NURSERY, "there are young objects");
+        ensure!(
+            (&heap.starts, &heap.old_externs, heap.young_externs.len()) == (&was.starts, &was.old_externs, 0),
+            "what is noted of its objects differs"
+        );
+        Ok(())
     }
 }
 
