@@ -21,7 +21,7 @@ pub const IMAGE_HEADER_START: usize = 64;
 pub const IMAGE_MAGIC: [u8; 8] = *b"belljar\n";
 
 /// Changes whenever what is said here of images changes.
-pub const IMAGE_FORMAT: u32 = 2;
+pub const IMAGE_FORMAT: u32 = 3;
 
 /// Text and what follows it, and initial contents of memories, begin at multiples of this: a page of the machines that the
 /// code is for.
@@ -80,6 +80,8 @@ parts! {
     Binary = ".belljar.wasm";
     /// Initial contents of the module's memories, in whole pages. The notes say where in which memory they belong.
     Memory = ".belljar.memory";
+    /// What an instance of the module was at one moment, if one is to begin there.
+    Snapshot = ".belljar.snapshot";
 }
 
 /// Where a part lies: bytes from the image's beginning.

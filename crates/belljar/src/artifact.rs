@@ -173,17 +173,18 @@ fn describe(compiler: &Compiler, image: &Arc<CodeImage>, binary: Binary) -> Resu
 fn keep(engine: &Engine, obtained: &Obtained, key: Key) -> Result<()> {
     let Some(cache) = engine.cache() else { return Ok(()) };
     let image = Image::new(obtained.image.bytes())?;
-    let mut file = object_file(image, &obtained.module, key.0, Keep::Nothing, seal_bytes);
+    let mut file = object_file(image, &obtained.module, key.0, Keep::Nothing, &[], seal_bytes);
     seal(&mut file, engine.trust().user.as_ref(), None)?;
     cache.insert(&key, &file)?;
     Ok(())
 }
 
-/// A module's artifact.
+/// A module's artifact, with a snapshot of an instance if there is one.
 pub(crate) fn serialize(
     engine: &Engine,
     module: &Module,
     image: &CodeImage,
+    snapshot: &[u8],
     options: ArtifactOptions<'_>,
 ) -> Result<Vec<u8>> {
     let keep = if options.embed_source { Keep::All } else { Keep::WithoutCode };
@@ -196,7 +197,7 @@ pub(crate) fn serialize(
     image.load(0..image.bytes().len())?;
     let view = Image::new(image.bytes())?;
     let key = whole.map_or(view.header().key, |wasm| engine.compiler().key(wasm));
-    let mut file = object_file(view, module, key, keep, seal_bytes);
+    let mut file = object_file(view, module, key, keep, snapshot, seal_bytes);
     seal(&mut file, engine.trust().user.as_ref(), options.signing_key)?;
     Ok(file)
 }
@@ -253,6 +254,7 @@ pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<Obtained
             Ok(Obtained { module, image, origin: Origin::Artifact(by) })
         }
         Err(refusal) => match embedded(&copy) {
+            // A snapshot is of the code that it was taken with.
             None => Err(refusal.into()),
             Some(wasm) => {
                 let obtained = obtain(engine, compiler, wasm)?;
@@ -278,6 +280,9 @@ pub(crate) fn accept(
 /// The wasm that an artifact holds, if the artifact is whole, whoever made it.
 fn embedded(artifact: &[u8]) -> Option<Bytes> {
     let binary = Image::part_of_any(artifact, Part::Binary)?;
+    if !Image::part_of_any(artifact, Part::Snapshot)?.is_empty() {
+        return None;
+    }
     seal_of(artifact).ok()?;
     Binary::from_bytes(&Bytes::copy_from_slice(binary))?.whole().cloned()
 }

@@ -192,6 +192,9 @@ fn instantiate<T: 'static>(
     module: &Module,
     imports: &[ImportValue<'_>],
 ) -> Result<Instance> {
+    if module.has_snapshot() {
+        return begin_at_snapshot(store, module, imports);
+    }
     let made = match belljar_vm::instantiate(store, module.code(), imports) {
         Err(Exit::Error { error, .. }) if error.is::<NeedsChecks>() => {
             belljar_vm::instantiate(store, &module.checked_code()?, imports)
@@ -200,4 +203,20 @@ fn instantiate<T: 'static>(
     };
     let id = made.map_err(|exit| from_exit(exit, store.core()))?;
     Ok(Instance { store: store.core().id(), id })
+}
+
+/// An instance that begins where another was when it was kept.
+fn begin_at_snapshot<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Module,
+    imports: &[ImportValue<'_>],
+) -> Result<Instance> {
+    let code = module.code();
+    let id = match belljar_vm::thaw(store, code, imports, code.code_image()) {
+        Err(error) if error.is::<NeedsChecks>() => {
+            belljar_vm::thaw(store, &module.checked_code()?, imports, code.code_image())
+        }
+        made => made,
+    };
+    Ok(Instance { store: store.core().id(), id: id? })
 }

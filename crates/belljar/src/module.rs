@@ -159,7 +159,13 @@ impl Module {
     /// As there, unless a key is given to sign with; and where the module's wasm is to be embedded and is not known.
     pub fn serialize_with(&self, options: ArtifactOptions<'_>) -> Result<Vec<u8>> {
         let Inner { engine, described, code, .. } = &*self.inner;
-        artifact::serialize(engine, described, code.code_image(), options)
+        artifact::serialize(
+            engine,
+            described,
+            code.code_image(),
+            code.code_image().snapshot().unwrap_or(&[]),
+            options,
+        )
     }
 
     /// Loads a module that [`Module::serialize`] made. This is safe whatever the bytes are: code is used only if this user
@@ -194,6 +200,21 @@ impl Module {
     /// As there.
     pub fn deserialize_open_file(engine: &Engine, file: &File) -> Result<Self> {
         Self::of(engine, artifact::deserialize_file(engine, file)?)
+    }
+
+    /// Whether it was loaded from a snapshot ([`crate::Store::snapshot`]): then an instance does not begin anew, but where the one was
+    /// that the snapshot was taken of. It is the first of its store, and its start function does not run again.
+    pub fn has_snapshot(&self) -> bool {
+        self.inner.code.code_image().snapshot().is_some()
+    }
+
+    /// The note that its snapshot was taken with, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Where the snapshot is damaged.
+    pub fn snapshot_note(&self) -> Result<Option<Vec<u8>>> {
+        belljar_vm::snapshot_note(self.inner.code.code_image())
     }
 
     /// Whether instantiation calls a start function.

@@ -23,12 +23,13 @@ pub enum Keep {
 }
 
 /// Makes a file of a module and the image of its code. Its last bytes are zero, for a seal: `seal` says how many, from how
-/// many come before them.
+/// many come before them. `snapshot`: where an instance is to begin, if not anew.
 pub fn object_file(
     image: Image<'_>,
     module: &Module,
     key: [u8; 32],
     keep: Keep,
+    snapshot: &[u8],
     seal: impl Fn(usize) -> usize,
 ) -> Vec<u8> {
     let mut writer = ImageWriter::of(image);
@@ -41,6 +42,7 @@ pub fn object_file(
         Keep::WithoutCode => writer.add(Part::Binary, &module.lean_binary(&images).to_bytes()),
         Keep::All => writer.add(Part::Binary, &module.binary().to_bytes()),
     }
+    writer.add(Part::Snapshot, snapshot);
     let (bytes, header) = writer.finish_with_header();
     File { bytes, sections: Vec::new(), names: vec![0] }.finish(&header, image, module, seal)
 }

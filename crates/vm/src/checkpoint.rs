@@ -30,10 +30,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug)]
 pub struct Checkpoint {
     number: u64,
-    skeleton: Skeleton,
-    region: RegionCheckpoint,
+    pub(crate) skeleton: Skeleton,
+    pub(crate) region: RegionCheckpoint,
     memories: Vec<MemoryCheckpoint>,
-    gc: Option<GcCheckpoint>,
+    pub(crate) gc: Option<GcCheckpoint>,
     /// Evaluated element segments of the instances.
     segments: Vec<Vec<Option<Box<[u32]>>>>,
     /// What keeps the ids of types in it valid, beside the modules.
@@ -45,20 +45,20 @@ pub struct Checkpoint {
 
 /// What of a store holds addresses, and so is made anew in each store.
 #[derive(Debug)]
-struct Skeleton {
+pub(crate) struct Skeleton {
     modules: Vec<Arc<LoadedModule>>,
-    memories: usize,
-    tables: usize,
-    globals: usize,
-    tags: usize,
-    host_funcs: usize,
+    pub(crate) memories: usize,
+    pub(crate) tables: usize,
+    pub(crate) globals: usize,
+    pub(crate) tags: usize,
+    pub(crate) host_funcs: usize,
     bridge: Option<usize>,
     /// Bytes of the region that constants and contexts take.
     blocks: usize,
 }
 
 impl Skeleton {
-    fn of(store: &StoreCore) -> Self {
+    pub(crate) fn of(store: &StoreCore) -> Self {
         Self {
             modules: store.instances.iter().map(|instance| instance.module().clone()).collect(),
             memories: store.memories.len(),

@@ -101,6 +101,7 @@ pub struct CodeImage {
     tables: CodeTables<'static>,
     text: Range<usize>,
     accesses_start: usize,
+    snapshot: Range<usize>,
 }
 
 /// What holds an image's bytes.
@@ -157,15 +158,21 @@ impl CodeImage {
         let image = Image::new(holder.bytes())?;
         let (text, tables) = (image.range(Part::Text), image.tables());
         let accesses_start = image.range(Part::Accesses).start;
+        let snapshot = image.range(Part::Snapshot);
         // SAFETY: CODE-IMAGE: the tables lie in the holder's memory, which this value keeps and never changes; they leave
         // it only with the lifetime of a borrow of it.
         let tables = unsafe { std::mem::transmute::<CodeTables<'_>, CodeTables<'static>>(tables) };
-        Ok(Arc::new(Self { holder, tables, text, accesses_start }))
+        Ok(Arc::new(Self { holder, tables, text, accesses_start, snapshot }))
     }
 
     /// The whole image. What was not loaded is when it is touched: see [`CodeImage::load`].
     pub fn bytes(&self) -> &[u8] {
         self.holder.bytes()
+    }
+
+    /// The snapshot of an instance that it holds, if it does.
+    pub fn snapshot(&self) -> Option<&[u8]> {
+        (!self.snapshot.is_empty()).then(|| &self.bytes()[self.snapshot.clone()])
     }
 
     /// Sees to it that a range of the bytes is there and right: it can be handed to the kernel, and damage is an error instead

@@ -31,6 +31,11 @@ impl Externs {
         }
     }
 
+    /// Whether there is no value.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.iter().all(Option::is_none)
+    }
+
     /// The value of an index.
     pub(crate) fn get(&self, index: u32) -> Option<&Arc<dyn Any + Send + Sync>> {
         self.values.get(index as usize)?.as_ref()

@@ -77,7 +77,7 @@ pub struct HostFunc {
     /// `std::any::TypeId` of the data of the stores that it is for.
     store_type: std::any::TypeId,
     /// What it is called by those who import it.
-    name: OnceLock<HostName>,
+    pub(crate) name: OnceLock<HostName>,
     /// Address of the closure, inside `_closure`.
     data: usize,
     _closure: Box<dyn Any + Send + Sync>,

@@ -82,6 +82,22 @@ pub fn link_only<T: 'static>(
     Ok(builder.id)
 }
 
+/// Makes an instance as [`link_only`] does, with memories that are zero.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) fn link_fresh<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Arc<LoadedModule>,
+    imports: &[ImportValue<'_>],
+) -> anyhow::Result<InstanceId> {
+    let builder =
+        store.limited(|core, limiter| core.build(module, imports, Contents::Module(None), limiter))?;
+    store.core_mut().link(&builder, imports)?;
+    Ok(builder.id)
+}
+
 /// Where the initial contents of an instance's memories come from, as far as they are mapped.
 #[derive(Clone, Copy)]
 enum Contents<'a> {

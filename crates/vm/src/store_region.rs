@@ -9,6 +9,7 @@
 //! A block of constants at offset `x` belongs to the context at `CONTEXT_DISTANCE + x`.
 
 use crate::checkpoint::first_difference;
+use crate::frozen::{Reader, Writer};
 use crate::sys::{Mapping, Protection, page_size};
 use anyhow::ensure;
 use belljar_abi::{CONTEXT_DISTANCE, FuncObject};
@@ -43,6 +44,39 @@ pub(crate) struct RegionCheckpoint {
     /// The state half, as far as it was handed out, and the tables.
     state: Box<[u8]>,
     tables: Box<[u8]>,
+}
+
+impl RegionCheckpoint {
+    /// Bytes that blocks took in each half.
+    pub(crate) fn blocks(&self) -> usize {
+        self.next_block
+    }
+
+    /// Whether a region has room for it.
+    pub(crate) fn fits(&self, region: &StoreRegion) -> bool {
+        self.next_heap <= region.mapping().length()
+    }
+
+    pub(crate) fn write(&self, to: &mut Writer) {
+        to.bytes(&self.state);
+        to.bytes(&self.tables);
+        self.free.iter().for_each(|offsets| to.words(offsets));
+    }
+
+    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (state, tables): (Box<[u8]>, Box<[u8]>) = (from.bytes()?.into(), from.bytes()?.into());
+        let next_heap = tables.len().checked_add(2 * CONTEXT_DISTANCE)?;
+        let mut free = [const { Vec::new() }; 32];
+        for (class, offsets) in free.iter_mut().enumerate() {
+            *offsets = from.words()?;
+            let end = |offset: &u32| *offset as usize + CONTEXT_DISTANCE + (1 << class);
+            let is_in = |offset: &u32| *offset as usize >= CONTEXT_DISTANCE && end(offset) <= next_heap;
+            if !offsets.iter().all(is_in) {
+                return None;
+            }
+        }
+        Some(Self { next_block: state.len(), next_heap, free, state, tables })
+    }
 }
 
 /// Clean regions for reuse.

@@ -4,9 +4,11 @@ use super::heap::OLD;
 use super::{Gc, GcStats};
 use crate::checkpoint::first_difference;
 use crate::externs::Externs;
+use crate::frozen::{Reader, Writer};
 use crate::store::StoreCore;
-use anyhow::ensure;
-use belljar_abi::gc::NURSERY;
+use anyhow::{Context, ensure};
+use belljar_abi::gc::{ALIGN, NURSERY, header};
+use belljar_core::TypeId;
 
 /// What a heap was, with an empty nursery.
 #[derive(Debug)]
@@ -39,7 +41,92 @@ impl Gc {
     }
 }
 
+impl GcCheckpoint {
+    /// Whether no host value is in it.
+    pub(crate) fn is_without_host_values(&self) -> bool {
+        self.old_externs.is_empty() && self.externs.is_empty()
+    }
+
+    /// Bytes that the limiter has allowed.
+    pub(crate) fn granted(&self) -> usize {
+        self.granted as usize
+    }
+
+    /// Whether a heap has room for it.
+    pub(crate) fn fits(&self, gc: &Gc) -> bool {
+        let end = u32::try_from(self.objects.len()).ok().and_then(|size| OLD.checked_add(size));
+        end.is_some_and(|end| end <= gc.heap.old_end()) && self.old_limit <= gc.heap.old_end()
+    }
+
+    /// The same with a name for each type, which `name` knows, in the headers of objects that lie at these offsets.
+    pub(crate) fn renamed(&self, objects: &[u32], name: impl Fn(TypeId) -> Option<usize>) -> Option<Self> {
+        let mut bytes = self.objects.clone();
+        for object in objects {
+            let at = (object - OLD) as usize;
+            let head = bytes.get_mut(at..at + 4)?.first_chunk_mut::<4>()?;
+            let old = u32::from_le_bytes(*head);
+            let ty = name(TypeId(old & header::TYPE))?;
+            *head = ((old & !header::TYPE) | ty as u32).to_le_bytes();
+        }
+        let (starts, externs) = (self.starts.clone(), self.externs.clone());
+        Some(Self { objects: bytes, starts, externs, old_externs: Vec::new(), ..*self })
+    }
+
+    pub(crate) fn write(&self, to: &mut Writer) {
+        to.number(self.old_limit.into());
+        to.number(self.granted.into());
+        to.bytes(&self.objects);
+        to.words(&self.starts);
+    }
+
+    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            old_limit: from.number()?.try_into().ok()?,
+            granted: from.number()?.try_into().ok()?,
+            objects: from.bytes()?.into(),
+            starts: from.words()?,
+            old_externs: Vec::new(),
+            externs: Externs::default(),
+            stats: GcStats::default(),
+        })
+    }
+}
+
 impl Gc {
+    /// Offsets of all objects, after a collection of all.
+    pub(crate) fn objects(&self) -> anyhow::Result<Vec<u32>> {
+        let mut objects = Vec::new();
+        let mut at = OLD;
+        while at < self.heap.old_top {
+            objects.push(at);
+            at = self.end_of(at).context("a bug: an object ends nowhere")?;
+        }
+        Ok(objects)
+    }
+
+    /// Where an object ends, if it is one.
+    fn end_of(&self, object: u32) -> Option<u32> {
+        let size = self.heap.size_of(object, self.shapes.get(self.heap.word(object)));
+        let end = object.checked_add(size.next_multiple_of(ALIGN))?;
+        (size > 0 && end <= self.heap.old_top).then_some(end)
+    }
+
+    /// Puts types in place of their names in the headers of all objects; `None` where an object is none.
+    pub(crate) fn rename(&mut self, ty: impl Fn(usize) -> Option<TypeId>) -> Option<()> {
+        self.shapes.prepare();
+        let mut at = OLD;
+        while at < self.heap.old_top {
+            let head = self.heap.word(at);
+            let ty = ty((head & header::TYPE) as usize)?;
+            if head & header::EXTERN != 0 {
+                return None;
+            }
+            self.heap.set_word(at, (head & !header::TYPE) | ty.0);
+            at = self.end_of(at)?;
+        }
+        Some(())
+    }
+
     /// Compares it with what it was.
     ///
     /// # Errors

@@ -1,0 +1,353 @@
+//! A store with one instance as bytes, and back again: in another process, under other addresses.
+//!
+//! In: a store whose guest does not run. Out: the bytes of [`Part::Snapshot`], which a sealed artifact holds; of those, an instance
+//! that goes on where the other was. Never: bytes that nobody vouched for. Whoever may change them may as well change code.
+//!
+//! ```text
+//! head: length, all numbers of 64 bits in little endian   │ contents of memories, without what is zero
+//! ```
+//!
+//! What holds addresses is made by linking, as for a [`Checkpoint`](crate::Checkpoint). Of what is left, only the headers of objects
+//! mean something in one process: canonical ids of types, which are indices of the module's types in these bytes.
+//!
+//! [`Part::Snapshot`]: belljar_abi::Part::Snapshot
+
+use crate::checkpoint::Skeleton;
+use crate::code::CodeImage;
+use crate::gc::GcCheckpoint;
+use crate::host::{HostFunc, HostName};
+use crate::instantiate::{ImportValue, link_fresh};
+use crate::loaded::LoadedModule;
+use crate::on_demand::Damaged;
+use crate::store::{StoreCore, StoreInner};
+use crate::store_memory::AnyMemory;
+use crate::store_region::RegionCheckpoint;
+use anyhow::{Context, bail, ensure};
+use belljar_core::{InstanceId, TypeId};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Contents that are zero for so long are left out.
+const GRAIN: usize = 4096;
+
+/// What a snapshot says of the store that it was taken of.
+pub(crate) struct Frozen<'a> {
+    /// For whoever took it.
+    note: &'a [u8],
+    counts: Counts,
+    region: RegionCheckpoint,
+    memories: Vec<FrozenMemory>,
+    gc: Option<GcCheckpoint>,
+    segments: Vec<Option<Box<[u32]>>>,
+    /// Where contents of memories begin.
+    head: usize,
+}
+
+/// Memories, tables, globals, tags and host functions of the store.
+type Counts = [u64; 5];
+
+struct FrozenMemory {
+    length: usize,
+    /// Where in the memory contents lie, one after the other behind the head.
+    pieces: Vec<Range<usize>>,
+}
+
+fn counts(skeleton: &Skeleton) -> Counts {
+    let Skeleton { memories, tables, globals, tags, host_funcs, .. } = skeleton;
+    [*memories, *tables, *globals, *tags, *host_funcs].map(|count| count as u64)
+}
+
+impl StoreCore {
+    /// The store's only instance and all its state as bytes. `note` is kept with it.
+    ///
+    /// # Errors
+    ///
+    /// Where the store holds what means something in this process alone, which is named; and as [`StoreCore::checkpoint`].
+    pub fn freeze(&mut self, note: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let [instance] = &*self.instances else {
+            bail!("a snapshot is of one instance, and the store has {}", self.instances.len());
+        };
+        let module = instance.module().clone();
+        let imported = module.module().imported_funcs();
+        let was = self.checkpoint()?;
+        let foreign: Vec<_> = self.host_funcs.iter().skip(imported).map(|func| described(func)).collect();
+        ensure!(
+            foreign.is_empty(),
+            "the guest may hold host functions that it did not import, which cannot be kept: {}",
+            foreign.join(", ")
+        );
+        ensure!(self.bridge.is_none(), "the host has called its own functions through the store");
+        let types = module.sigs();
+        let gc = match (&self.gc, &was.gc) {
+            (Some(gc), Some(was)) => {
+                ensure!(
+                    was.is_without_host_values(),
+                    "the guest holds values of the host (externref), which cannot be kept"
+                );
+                let index = |id: TypeId| types.iter().position(|ty| *ty == id);
+                Some(
+                    was.renamed(&gc.objects()?, index)
+                        .context("the guest holds objects of types of the host")?,
+                )
+            }
+            _ => None,
+        };
+        let mut contents = Vec::new();
+        let mut memories = Vec::new();
+        for number in 0..self.memories.len() {
+            let bytes = self.memory_data(number);
+            let pieces = pieces(bytes);
+            pieces.iter().for_each(|piece| contents.extend_from_slice(&bytes[piece.clone()]));
+            memories.push(FrozenMemory { length: bytes.len(), pieces });
+        }
+        let mut head = Writer::default();
+        head.bytes(note);
+        counts(&was.skeleton).iter().for_each(|count| head.number(*count));
+        was.region.write(&mut head);
+        for memory in &memories {
+            head.number(memory.length as u64);
+            head.number(memory.pieces.len() as u64);
+            for piece in &memory.pieces {
+                head.number(piece.start as u64);
+                head.number(piece.len() as u64);
+            }
+        }
+        head.number(u64::from(gc.is_some()));
+        if let Some(gc) = &gc {
+            gc.write(&mut head);
+        }
+        let segments = &self.instances[0].segments;
+        head.number(segments.len() as u64);
+        for segment in segments {
+            head.number(u64::from(segment.is_some()));
+            head.words(segment.as_deref().unwrap_or(&[]));
+        }
+        let mut bytes = (head.0.len() as u64 + 8).to_le_bytes().to_vec();
+        bytes.append(&mut head.0);
+        bytes.append(&mut contents);
+        // Nobody is going back there.
+        self.checkpoints.pop();
+        Ok(bytes)
+    }
+}
+
+fn described(func: &HostFunc) -> String {
+    match func.name.get() {
+        Some(HostName { module, name }) => format!("{module}::{name}"),
+        None => "one without a name".into(),
+    }
+}
+
+/// Where bytes are not zero, in whole grains.
+fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut pieces: Vec<Range<usize>> = Vec::new();
+    for (i, grain) in bytes.chunks(GRAIN).enumerate() {
+        if grain.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        let range = i * GRAIN..i * GRAIN + grain.len();
+        match pieces.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => pieces.push(range),
+        }
+    }
+    pieces
+}
+
+/// The note that a snapshot was taken with.
+///
+/// # Errors
+///
+/// Where the snapshot is damaged.
+pub fn snapshot_note(image: &CodeImage) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(bytes) = image.snapshot() else { return Ok(None) };
+    Ok(Some(read(image, bytes)?.note.to_vec()))
+}
+
+/// Makes an instance in a store that has none, and lets it be what another was when the snapshot in `image` was taken. Nothing
+/// runs.
+///
+/// # Errors
+///
+/// As [`crate::instantiate`]; where the store has other things than the one that the snapshot was taken of; where the snapshot is
+/// damaged. The store is of no use then.
+pub fn thaw<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Arc<LoadedModule>,
+    imports: &[ImportValue<'_>],
+    image: &CodeImage,
+) -> anyhow::Result<InstanceId> {
+    let bytes = image.snapshot().context("the module has no snapshot")?;
+    ensure!(
+        store.core().instance_count() == 0,
+        "a module with a snapshot begins as the first of its store, and this one has instances already"
+    );
+    let frozen = read(image, bytes)?;
+    let id = link_fresh(store, module, imports)?;
+    let skeleton = Skeleton::of(store.core());
+    let (found, expected) = (counts(&skeleton), frozen.counts);
+    ensure!(
+        found == expected && frozen.region.blocks() == store.core().region.blocks(),
+        "the store has other things than the one that the snapshot was taken of: {found:?} memories, tables, globals, tags and host \
+         functions, and it had {expected:?}"
+    );
+    let mut at = frozen.head;
+    for (number, memory) in frozen.memories.iter().enumerate() {
+        let page = store.core().memory_type(number).page_size();
+        let now = store.core().memory_data(number).len();
+        let more = memory.length.checked_sub(now).context(DAMAGED)? as u64 / page;
+        let grown = more == 0 || store.memory_grow(number, more)?.is_some();
+        ensure!(grown, "the snapshot has {} bytes in memory {number}, and may not", memory.length);
+        let AnyMemory::Own(own) = &mut store.core_mut().memories[number].memory else {
+            bail!("memory {number} is shared with others");
+        };
+        ensure!(own.length() == memory.length, DAMAGED);
+        for piece in &memory.pieces {
+            let end = at.checked_add(piece.len()).context(DAMAGED)?;
+            let contents = bytes.get(at..end).context(DAMAGED)?;
+            own.fill_fresh(piece.clone(), |to| image.copy_part(contents, to)).map_err(damaged)?;
+            at = end;
+        }
+    }
+    let core = store.core_mut();
+    ensure!(frozen.region.fits(&core.region), "the snapshot's tables are larger than this machine allows");
+    core.region.rewind(&frozen.region)?;
+    for table in 0..core.tables.len() {
+        let (size, maximum) =
+            (store.core().table_size(table) as usize, store.core().table_type(table).maximum());
+        let maximum = maximum.map(|most| most as usize);
+        let allowed =
+            store.limited(|_, limiter| limiter.map_or(Ok(true), |l| l.table_growing(0, size, maximum)))?;
+        ensure!(allowed, "the snapshot has {size} elements in table {table}, and may not");
+    }
+    if let Some(gc) = &frozen.gc {
+        store.core_mut().gc_base()?;
+        let granted = gc.granted();
+        store.limited(|_, limiter| match limiter {
+            Some(limiter) if granted > 0 => {
+                ensure!(
+                    limiter.gc_heap_growing(0, granted)?,
+                    "the snapshot has {granted} bytes of objects, and may not"
+                );
+                Ok(())
+            }
+            _ => Ok(()),
+        })?;
+        let core = store.core_mut();
+        ensure!(gc.fits(core.gc()?), DAMAGED);
+        core.rewind_gc(gc);
+        let types = module.sigs();
+        core.gc()?.rename(|index| types.get(index).copied()).context(DAMAGED)?;
+    }
+    let core = store.core_mut();
+    core.instances[id.index()].segments = frozen.segments;
+    (0..core.memories.len()).for_each(|memory| core.publish_memory(memory));
+    core.note_memory();
+    Ok(id)
+}
+
+const DAMAGED: &str = "the snapshot is damaged, or of another release";
+
+fn damaged(_: Damaged) -> anyhow::Error {
+    anyhow::Error::msg(DAMAGED)
+}
+
+fn read<'a>(image: &CodeImage, bytes: &'a [u8]) -> anyhow::Result<Frozen<'a>> {
+    let start = bytes.get(..8).context(DAMAGED)?;
+    image.load_part(start).map_err(damaged)?;
+    let head = Reader(start).number().and_then(|length| usize::try_from(length).ok()).context(DAMAGED)?;
+    let head = bytes.get(..head).context(DAMAGED)?;
+    image.load_part(head).map_err(damaged)?;
+    parse(head).context(DAMAGED)
+}
+
+fn parse(head: &[u8]) -> Option<Frozen<'_>> {
+    let mut reader = Reader(head.get(8..)?);
+    let note = reader.bytes()?;
+    let mut counts = Counts::default();
+    for count in &mut counts {
+        *count = reader.number()?;
+    }
+    let region = RegionCheckpoint::read(&mut reader)?;
+    let mut memories = Vec::new();
+    for _ in 0..counts[0] {
+        let length = reader.size()?;
+        let pieces = reader.size()?;
+        let mut memory = FrozenMemory { length, pieces: Vec::new() };
+        let mut last = 0;
+        for _ in 0..pieces {
+            let start = reader.size()?;
+            let end = start.checked_add(reader.size()?)?;
+            if start < last || end > length {
+                return None;
+            }
+            last = end;
+            memory.pieces.push(start..end);
+        }
+        memories.push(memory);
+    }
+    let gc = match reader.number()? {
+        0 => None,
+        _ => Some(GcCheckpoint::read(&mut reader)?),
+    };
+    let mut segments = Vec::new();
+    for _ in 0..reader.number()? {
+        let is_there = reader.number()? != 0;
+        let words = reader.words()?;
+        segments.push(is_there.then(|| words.into()));
+    }
+    reader.0.is_empty().then_some(Frozen { note, counts, region, memories, gc, segments, head: head.len() })
+}
+
+/// Writes numbers and bytes one after the other.
+#[derive(Default)]
+pub(crate) struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(crate) fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn words(&mut self, words: &[u32]) {
+        self.number(words.len() as u64);
+        words.iter().for_each(|word| self.0.extend_from_slice(&word.to_le_bytes()));
+    }
+}
+
+/// Reads what a [`Writer`] wrote.
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*number))
+    }
+
+    /// A number that fits the machine.
+    pub(crate) fn size(&mut self) -> Option<usize> {
+        usize::try_from(self.number()?).ok()
+    }
+
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.size()?;
+        self.take(length)
+    }
+
+    pub(crate) fn words(&mut self) -> Option<Vec<u32>> {
+        let bytes = self.size()?.checked_mul(4)?;
+        let words = self.take(bytes)?.as_chunks::<4>().0;
+        Some(words.iter().map(|word| u32::from_le_bytes(*word)).collect())
+    }
+}
