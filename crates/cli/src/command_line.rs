@@ -10,6 +10,7 @@ use crate::kill::KillOptions;
 use crate::profile::ProfileOptions;
 use crate::ps::PsOptions;
 use crate::run::RunOptions;
+use crate::snapshot::SnapshotOptions;
 use crate::stack::StackOptions;
 use crate::top::TopOptions;
 use crate::validate::ValidateOptions;
@@ -41,6 +42,7 @@ pub struct CommandLine {
 enum Command {
     Run(Box<RunOptions>),
     Compile(CompileOptions),
+    Snapshot(SnapshotOptions),
     Inspect(InspectOptions),
     Validate(ValidateOptions),
     Wast(WastOptions),
@@ -77,6 +79,7 @@ impl CommandLine {
         match &self.command {
             Command::Run(options) => options.execute(),
             Command::Compile(options) => options.execute(),
+            Command::Snapshot(options) => options.execute(),
             Command::Inspect(options) => options.execute(),
             Command::Validate(options) => options.execute(),
             Command::Wast(options) => options.execute(),

@@ -130,7 +130,7 @@ impl CompileOptions {
 }
 
 /// Writes a file whole or not at all: under another name first.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let cannot = || format!("could not write {}", path.display());
     let name = path.file_name().with_context(cannot)?.to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));

@@ -23,6 +23,7 @@ mod progress;
 mod proposals;
 mod ps;
 mod run;
+mod snapshot;
 mod stack;
 mod time_span;
 mod top;

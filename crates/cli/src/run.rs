@@ -18,4 +18,8 @@ mod program;
 mod stop;
 mod threads;
 
+pub(crate) use dir_grant::DirGrant;
+pub(crate) use env_var::EnvVar;
+pub(crate) use memory_budget::MemoryBudget;
 pub(crate) use options::RunOptions;
+pub(crate) use outcome::of_guest as outcome_of;

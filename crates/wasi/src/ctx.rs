@@ -68,6 +68,12 @@ impl WasiCtx {
         WasiCtx { shared: self.shared.clone(), kill: None }
     }
 
+    /// How the guest's descriptors differ from those that it was given, a phrase for each: files that it has open, and what it
+    /// closed. Nothing of that can be kept in a snapshot of the guest.
+    pub fn descriptor_changes(&self) -> Vec<String> {
+        self.table().changes()
+    }
+
     /// Whether another store called before, or none.
     pub(crate) fn is_new_to(&self, store: u64) -> bool {
         self.kill.as_ref().is_none_or(|kill| kill.store_id() != store)

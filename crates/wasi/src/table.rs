@@ -1,6 +1,6 @@
 //! The guest's descriptor numbers: lowest free number first, at most as many as the embedder allows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::descriptor::Descriptor;
@@ -11,13 +11,35 @@ pub(crate) struct DescriptorTable {
     slots: Vec<Option<Arc<Descriptor>>>,
     free: BTreeSet<u32>,
     limit: usize,
+    /// How many the host gave.
+    given: usize,
+    /// By which paths the guest opened those that it did.
+    paths: BTreeMap<u32, Box<str>>,
 }
 
 impl DescriptorTable {
     /// A table of the host's own descriptors, which may then grow to `limit` numbers.
     pub(crate) fn new(preopens: Vec<Descriptor>, limit: usize) -> DescriptorTable {
-        let slots = preopens.into_iter().map(|descriptor| Some(Arc::new(descriptor))).collect();
-        DescriptorTable { slots, free: BTreeSet::new(), limit: limit.min(1 << 31) }
+        let slots: Vec<_> = preopens.into_iter().map(|descriptor| Some(Arc::new(descriptor))).collect();
+        let (given, paths) = (slots.len(), BTreeMap::new());
+        DescriptorTable { slots, free: BTreeSet::new(), limit: limit.min(1 << 31), given, paths }
+    }
+
+    /// Notes by which path a descriptor was opened.
+    pub(crate) fn note_path(&mut self, fd: u32, path: &str) {
+        self.paths.insert(fd, path.into());
+    }
+
+    /// How it differs from what the host gave, a phrase for each number.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        let change =
+            |(fd, slot): (usize, &Option<Arc<Descriptor>>)| match (slot, self.paths.get(&(fd as u32))) {
+                (None, _) if fd < self.given => Some(format!("descriptor {fd} is closed")),
+                (Some(_), Some(path)) => Some(format!("descriptor {fd} is the open file `{path}`")),
+                (Some(_), None) if fd >= self.given => Some(format!("descriptor {fd} is open")),
+                _ => None,
+            };
+        self.slots.iter().enumerate().filter_map(change).collect()
     }
 
     pub(crate) fn get(&self, fd: u32) -> Option<Arc<Descriptor>> {
@@ -42,6 +64,7 @@ impl DescriptorTable {
     pub(crate) fn remove(&mut self, fd: u32) -> Option<Arc<Descriptor>> {
         let descriptor = self.slots.get_mut(fd as usize)?.take()?;
         self.free.insert(fd);
+        self.paths.remove(&fd);
         Some(descriptor)
     }
 
@@ -49,8 +72,12 @@ impl DescriptorTable {
     pub(crate) fn renumber(&mut self, from: u32, to: u32) -> Option<Arc<Descriptor>> {
         let (moved, old) = (self.get(from)?, self.get(to)?);
         if from != to {
+            let path = self.paths.remove(&from);
             self.remove(from);
             self.slots[to as usize] = Some(moved);
+            // What was given can be a file now.
+            self.paths.remove(&to);
+            self.paths.extend(path.map(|path| (to, path)));
         }
         Some(old)
     }

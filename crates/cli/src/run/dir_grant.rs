@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 /// `HOST[::GUEST][:ro]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct DirGrant {
+pub(crate) struct DirGrant {
     host: String,
     guest: String,
     read_only: bool,
@@ -33,12 +33,17 @@ impl FromStr for DirGrant {
 }
 
 impl DirGrant {
+    /// The guest's name for it.
+    pub(crate) fn guest(&self) -> &str {
+        &self.guest
+    }
+
     /// Opens the directory and gives it to the guest.
     ///
     /// # Errors
     ///
     /// Where it cannot be opened.
-    pub(super) fn grant(&self, builder: &mut WasiCtxBuilder) -> Result<(), Failure> {
+    pub(crate) fn grant(&self, builder: &mut WasiCtxBuilder) -> Result<(), Failure> {
         let (dirs, files) = match self.read_only {
             true => (DirPerms::READ, FilePerms::READ),
             false => (DirPerms::all(), FilePerms::all()),

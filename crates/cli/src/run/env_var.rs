@@ -4,11 +4,11 @@ use std::str::FromStr;
 
 /// `K=V`, or `K` alone for the value that belljar itself was started with.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct EnvVar {
+pub(crate) struct EnvVar {
     /// The name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The value.
-    pub(super) value: String,
+    pub(crate) value: String,
 }
 
 impl FromStr for EnvVar {

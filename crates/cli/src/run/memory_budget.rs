@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts the memory that was granted, and remembers the first growth that was not. Clones count together.
 #[derive(Clone, Debug)]
-pub(super) struct MemoryBudget {
+pub(crate) struct MemoryBudget {
     limit: u64,
     spent: Arc<Mutex<Spent>>,
 }
@@ -26,7 +26,7 @@ struct Refusal {
 
 impl MemoryBudget {
     /// A budget; without a limit everything is granted.
-    pub(super) fn new(limit: Option<ByteSize>) -> Self {
+    pub(crate) fn new(limit: Option<ByteSize>) -> Self {
         Self { limit: limit.map_or(u64::MAX, |l| l.0), spent: Arc::default() }
     }
 
@@ -35,7 +35,7 @@ impl MemoryBudget {
     }
 
     /// What was refused first, as a sentence.
-    pub(super) fn refusal(&self) -> Option<String> {
+    pub(crate) fn refusal(&self) -> Option<String> {
         let Refusal { wanted, had } = self.spent().refused?;
         Some(format!(
             "--max-memory {} does not allow {}: the guest had {} and wanted {} more",

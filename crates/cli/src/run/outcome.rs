@@ -1,6 +1,6 @@
 //! How a guest's run ended, as exit code and text.
 
-use super::options::RunOptions;
+use super::backtrace::Backtrace;
 use super::stop;
 use crate::exit_code::ExitCode;
 use anyhow::Error;
@@ -21,7 +21,7 @@ impl Outcome {
     pub(super) const RETURNED: Self = Self { code: ExitCode::Success as u8, message: None };
 
     /// The guest's run ended with an error: an exit, a trap, or a host function's.
-    pub(super) fn of_error(error: &Error, options: &RunOptions) -> Self {
+    pub(super) fn of_error(error: &Error, shown: Backtrace) -> Self {
         if let Some(I32Exit(code)) = error.downcast_ref() {
             // The low eight bits, as every process.
             return Self { code: *code as u8, message: None };
@@ -38,7 +38,7 @@ impl Outcome {
             }
             (None, _) => (ExitCode::Trap, String::from("a function of the host failed under the guest")),
         };
-        Self { code: code as u8, message: Some(describe(error, trap, headline, options)) }
+        Self { code: code as u8, message: Some(describe(error, trap, headline, shown)) }
     }
 }
 
@@ -48,7 +48,7 @@ fn fault_of(error: &Error) -> String {
 }
 
 /// The headline, what else is known, and what is wanted of the guest's stack.
-fn describe(error: &Error, trap: Option<Trap>, headline: String, options: &RunOptions) -> String {
+fn describe(error: &Error, trap: Option<Trap>, headline: String, shown: Backtrace) -> String {
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     let trap = trap.map(|t| t.to_string());
     let fault = error.downcast_ref::<MemoryFault>().map(ToString::to_string);
@@ -64,9 +64,16 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String, options: &RunOp
         text.push_str(&format!("\n{first}{rest}"));
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-        text.push_str(&options.backtrace.of(backtrace));
+        text.push_str(&shown.of(backtrace));
     }
     text
+}
+
+/// How a guest's run ended, in words, and the exit code.
+pub(crate) fn of_guest(error: &Error) -> (u8, String) {
+    let outcome = Outcome::of_error(error, Backtrace::Short);
+    let exited = || format!("it exited with code {}", outcome.code);
+    (outcome.code, outcome.message.unwrap_or_else(exited))
 }
 
 /// Whether instantiation failed in the guest's own code, not before it ran.

@@ -13,6 +13,7 @@ use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
 use crate::profile::format_of;
 use crate::progress::{Meter, with_progress};
+use crate::snapshot::SnapshotNote;
 use crate::user_cache;
 use anyhow::{Context, Error};
 use belljar::{Config, Engine, Instance, Linker, Module, Origin, Store, UnknownImportError, Val};
@@ -46,6 +47,8 @@ impl Guest {
 pub(super) struct Program {
     pub(super) engine: Engine,
     pub(super) module: Module,
+    /// It is a snapshot of after its initialization.
+    is_initialized: bool,
     entry: Entry,
     /// The arguments of `--invoke`.
     arguments: Vec<Val>,
@@ -130,7 +133,7 @@ impl RunOptions {
                 print(&results.iter().map(|v| argument::show(v) + "\n").collect::<String>())?;
                 (Outcome::RETURNED, None)
             }
-            Err(Stop::Guest(error)) => (Outcome::of_error(&error, self), Some(error)),
+            Err(Stop::Guest(error)) => (Outcome::of_error(&error, self.backtrace), Some(error)),
             Err(Stop::Refused(failure)) => return Err(failure),
         };
         if let Some(message) = &outcome.message {
@@ -187,6 +190,11 @@ impl RunOptions {
         let (engine, meter) = self.engine()?;
         let file = ModuleFile::read(self.file())?.into_binary_with_lines()?;
         let module = compile(&engine, &file, &meter)?;
+        let note = SnapshotNote::of(&module).map_err(|error| self.cannot_start(error))?;
+        if let Some(note) = &note {
+            note.check_dirs(&self.dir).map_err(|why| self.cannot_start(Error::msg(why)))?;
+        }
+        let is_initialized = note.is_some_and(|note| note.has_run());
         let entry =
             entry::find(&module, self.invoke.as_deref()).map_err(|why| self.cannot_start(Error::msg(why)))?;
         let arguments = match &entry {
@@ -199,7 +207,7 @@ impl RunOptions {
             preloads.push((preload.name.clone(), compile(&engine, &file, &meter)?));
         }
         user_cache::tell_problems(&engine);
-        Ok(Program { engine, module, entry, arguments, preloads })
+        Ok(Program { engine, module, is_initialized, entry, arguments, preloads })
     }
 
     fn engine(&self) -> Result<(Engine, Meter), Failure> {
@@ -273,7 +281,10 @@ impl Program {
             Entry::StartFunction => Ok(Vec::new()),
             Entry::Start => call(store, instance, "_start", &[]),
             Entry::Invoke(name) => {
-                if name != "_initialize" && instance.get_func(&mut *store, "_initialize").is_some() {
+                if !self.is_initialized
+                    && name != "_initialize"
+                    && instance.get_func(&mut *store, "_initialize").is_some()
+                {
                     call(store, instance, "_initialize", &[])?;
                 }
                 call(store, instance, name, &self.arguments)

@@ -106,7 +106,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, store: &Store<Guest>) -> Result<(
 /// What a thread's end that is no return means for the program.
 fn end_process(options: &RunOptions, error: &Error, store: &Store<Guest>) -> ! {
     end::claim();
-    let outcome = Outcome::of_error(error, options);
+    let outcome = Outcome::of_error(error, options.backtrace);
     if let Some(message) = &outcome.message {
         complain(&format!("error: {message}"));
     }

@@ -159,7 +159,9 @@ pub fn path_open(
         Opened::Dir(dir) => Descriptor::Dir(dir),
         Opened::File(file) => Descriptor::File(file),
     };
-    memory.write_u32(opened, ctx.insert(new)?)?;
+    let new = ctx.insert(new)?;
+    ctx.table().note_path(new, &path);
+    memory.write_u32(opened, new)?;
     Ok(())
 }
 
