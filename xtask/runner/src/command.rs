@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const FAILED: i32 = 125;
 
 const USAGE: &str = "run [--dir HOST::GUEST] [--env K=V] [--argv0 NAME] FILE ARGS… | compile FILE [ROUNDS] \
-                     | calls [FIGURE] | instantiate [FIGURE] | watch WHAT …";
+                     | calls [FIGURE] | instantiate [FIGURE] | sandbox [FIGURE | facts] | watch WHAT …";
 
 /// The main function of an engine's program. Ends the process.
 pub fn main<E: Engine>() -> ! {
@@ -34,6 +34,7 @@ fn command<E: Engine>(mut words: impl Iterator<Item = String>) -> Result<i32> {
         }
         Some("calls") => calls::<E>(&meter, words.next().as_deref())?,
         Some("instantiate") => instantiate::<E>(&meter, words.next().as_deref())?,
+        Some("sandbox") => sandbox::<E>(&meter, words.next().as_deref())?,
         Some("watch") => E::watch(&words.next().context("WHAT?")?, words, &Pairs::new(effort))?,
         _ => anyhow::bail!("usage: {USAGE}"),
     }
@@ -111,4 +112,14 @@ fn instantiate<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
     let wasm = probe::image();
     print(only, Figure::Instantiate, || E::instantiate(&wasm, probe::CONSTANT, meter))?;
     print(only, Figure::InstantiateWrite, || E::instantiate(&wasm, probe::COUNT, meter))
+}
+
+fn sandbox<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
+    if only == Some("facts") {
+        return E::sandbox_facts();
+    }
+    let wasm = probe::sandbox();
+    print(only, Figure::SandboxCall, || E::sandbox(&wasm, probe::CONSTANT, 1, meter))?;
+    print(only, Figure::SandboxDirty, || E::sandbox(&wasm, probe::DIRTY, 1, meter))?;
+    print(only, Figure::SandboxThreads, || E::sandbox(&wasm, probe::CONSTANT, 2, meter))
 }

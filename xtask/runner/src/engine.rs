@@ -73,6 +73,26 @@ pub trait Engine: Sized {
     /// Where a step fails.
     fn instantiate(wasm: &[u8], export: &str, meter: &Meter) -> Result<f64>;
 
+    /// Nanoseconds of a call that begins in a clean world, of an export without parameters that returns an `i32`, with all that
+    /// makes the world of the next call clean; on so many threads at once. With the engine's best settings for this.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine has nothing of the kind, or a step fails.
+    fn sandbox(wasm: &[u8], export: &str, threads: usize, meter: &Meter) -> Result<f64> {
+        let _ = (wasm, export, threads, meter);
+        anyhow::bail!("this engine has no sandboxes")
+    }
+
+    /// Prints what there is to know of its sandboxes beside that.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn sandbox_facts() -> Result<()> {
+        anyhow::bail!("this engine tells nothing of its sandboxes")
+    }
+
     /// Measures what it costs a guest to be looked at, and prints it. `what` is one of the words of the group `watch`;
     /// `words` are a program's, where it needs one.
     ///

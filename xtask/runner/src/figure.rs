@@ -19,6 +19,12 @@ pub enum Figure {
     Instantiate,
     /// The same, and the call writes to the memory's image.
     InstantiateWrite,
+    /// A call in a clean world, and what makes the next one clean.
+    SandboxCall,
+    /// The same, and the call writes to 32 pages of a memory of 4 MiB.
+    SandboxDirty,
+    /// The same as the first on two threads at once: elapsed time for each call of both.
+    SandboxThreads,
     /// Some work that nobody looks at: CPU time of its thread.
     Without,
     /// The same work, looked at.
@@ -56,6 +62,9 @@ impl Figure {
             Self::GuestToHost => "guest-to-host-ns",
             Self::Instantiate => "instantiate-ns",
             Self::InstantiateWrite => "instantiate-write-ns",
+            Self::SandboxCall => "sandbox-call-ns",
+            Self::SandboxDirty => "sandbox-dirty-ns",
+            Self::SandboxThreads => "sandbox-threads-ns",
             Self::Without => "without-ns",
             Self::With => "with-ns",
             Self::Looks => "looks",

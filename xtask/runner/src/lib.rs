@@ -9,6 +9,7 @@
 //! ENGINE compile FILE [ROUNDS]     a module in this process, ns each, and the memory at its peak
 //! ENGINE calls [FIGURE]            host to guest and guest to host, ns a call
 //! ENGINE instantiate [FIGURE]      instantiate, call an export, drop; ns
+//! ENGINE sandbox [FIGURE | facts]  a call in a clean world, and what makes the next one clean; ns
 //! ENGINE watch WHAT …              without and with somebody looking, in turn; CPU time
 //! ```
 //!
@@ -27,7 +28,7 @@ mod watch;
 pub use command::main;
 pub use engine::{Ended, Engine};
 pub use figure::Figure;
-pub use meter::{Effort, Meter};
-pub use probe::{CALL_HOST, GUEST_ADD, calls as calls_module};
+pub use meter::{Effort, Meter, on_threads};
+pub use probe::{CALL_HOST, CONSTANT, DIRTY, GUEST_ADD, calls as calls_module, sandbox as sandbox_module};
 pub use program::Program;
 pub use watch::{Clocks, Pairs, Turn, tick, watched_text};

@@ -52,6 +52,22 @@ impl Meter {
     }
 }
 
+/// Has threads do an operation so many times between them, and waits for all.
+///
+/// # Errors
+///
+/// Those of `run`, which does as many as it is told.
+pub fn on_threads(threads: usize, count: u32, run: impl Fn(u32) -> Result<()> + Sync) -> Result<()> {
+    if threads == 1 {
+        return run(count);
+    }
+    let each = count.div_ceil(threads as u32);
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(|| run(each))).collect();
+        all.into_iter().try_for_each(|thread| thread.join().expect("it does not panic"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

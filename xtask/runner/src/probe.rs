@@ -8,7 +8,7 @@ pub const GUEST_ADD: &str = "guest_add";
 pub const CALL_HOST: &str = "call_host";
 
 /// An export `() -> i32` that returns a constant.
-pub(crate) const CONSTANT: &str = "constant";
+pub const CONSTANT: &str = "constant";
 /// An export `() -> i32` that adds to a number in the memory's image.
 pub(crate) const COUNT: &str = "count";
 
@@ -34,6 +34,32 @@ pub fn calls() -> Vec<u8> {
 
 /// Bytes of the image that instances start with.
 const IMAGE: usize = 1 << 20;
+
+/// Pages that [`DIRTY`] writes to.
+const DIRTY_PAGES: usize = 32;
+/// An export `() -> i32` that writes to so many pages.
+pub const DIRTY: &str = "dirty";
+
+/// The module for sandboxes: a memory of 4 MiB, [`CONSTANT`] and [`DIRTY`].
+pub fn sandbox() -> Vec<u8> {
+    let pages = 64;
+    let step = (pages << 16) / DIRTY_PAGES;
+    let text = format!(
+        r#"(module
+            (memory (export "memory") {pages})
+            (data (i32.const 0) "something") (data (i32.const {last}) "at both ends")
+            (func (export "constant") (result i32) (i32.const 42))
+            (func (export "dirty") (result i32) (local $at i32)
+                (loop $again
+                    (i32.store (local.get $at) (i32.add (i32.load (local.get $at)) (i32.const 1)))
+                    (br_if $again (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const {step})))
+                        (i32.const {end}))))
+                (i32.load (i32.const {step}))))"#,
+        last = (pages << 16) - 100,
+        end = pages << 16,
+    );
+    wat::parse_str(text).expect("the module is right")
+}
 
 /// The module for instantiation: a memory with 1 MiB of data.
 pub(crate) fn image() -> Vec<u8> {

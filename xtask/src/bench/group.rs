@@ -1,7 +1,7 @@
 //! The groups, one row each: what is measured, how often, and how belljar is to compare.
 
 use super::contender::Contender::{self, Native, Wasmi, Wasmtime};
-use super::groups::{calls, compile, exec, gc, giants, instantiate, native, restart, start};
+use super::groups::{calls, compile, exec, gc, giants, instantiate, native, restart, sandbox, start};
 use super::item::Entry;
 use super::place::Place;
 use anyhow::Result;
@@ -24,7 +24,7 @@ pub(crate) struct Target {
 }
 
 /// All groups.
-pub(crate) static GROUPS: [Group; 11] = [
+pub(crate) static GROUPS: [Group; 12] = [
     Group {
         name: "exec",
         about: "code that runs, compiling excluded",
@@ -105,6 +105,14 @@ pub(crate) static GROUPS: [Group; 11] = [
         rounds: 5,
         quick_rounds: 2,
         items: instantiate::items,
+    },
+    Group {
+        name: sandbox::NAME,
+        about: "a call in a clean world, and what makes the next one clean; Wasmtime's best pool: instantiate, call, drop",
+        targets: &[Target { rival: Wasmtime, ratio: 0.25 }],
+        rounds: 5,
+        quick_rounds: 2,
+        items: sandbox::items,
     },
     Group {
         name: "calls",

@@ -44,6 +44,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let record = run_group(group, options, &place, &binaries)?;
         record.write(&place)?;
         failed += record.failed.len();
+        if group.name == groups::sandbox::NAME {
+            groups::sandbox::facts(&binaries)?;
+        }
     }
     if options.has(watch::NAME) {
         failed += watch::run(options, &place, &binaries)?;

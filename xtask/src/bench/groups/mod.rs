@@ -8,4 +8,5 @@ pub(crate) mod giants;
 pub(crate) mod instantiate;
 pub(crate) mod native;
 pub(crate) mod restart;
+pub(crate) mod sandbox;
 pub(crate) mod start;

@@ -1,5 +1,6 @@
 //! belljar under measurement: see the library.
 
+mod sandbox;
 mod watch;
 
 use anyhow::Result;
@@ -87,6 +88,14 @@ impl bench_runner::Engine for Belljar {
             }
             Ok(())
         })
+    }
+
+    fn sandbox(wasm: &[u8], export: &str, threads: usize, meter: &Meter) -> Result<f64> {
+        sandbox::call(wasm, export, threads, meter)
+    }
+
+    fn sandbox_facts() -> Result<()> {
+        sandbox::facts()
     }
 
     fn watch(what: &str, words: impl Iterator<Item = String>, pairs: &Pairs) -> Result<()> {

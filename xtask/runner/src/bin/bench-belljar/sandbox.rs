@@ -1,0 +1,131 @@
+//! Sandboxes: calls in clean worlds.
+
+use anyhow::Result;
+use belljar::{Engine, Killed, Linker, Module, PoolConfig, Sandbox, SandboxPool, SandboxTemplate};
+use bench_runner::{CONSTANT, DIRTY, Effort, Meter, on_threads, sandbox_module};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+fn template(wasm: &[u8]) -> Result<SandboxTemplate<()>> {
+    let engine = Engine::default();
+    let module = Module::from_binary(&engine, wasm)?;
+    let pre = Linker::new(&engine).instantiate_pre(&module)?;
+    Ok(SandboxTemplate::new(pre, || Ok(())))
+}
+
+/// Nanoseconds of a call of a pool.
+pub(super) fn call(wasm: &[u8], export: &str, threads: usize, meter: &Meter) -> Result<f64> {
+    let pool = template(wasm)?.pool(PoolConfig::new())?;
+    meter.measure(|count| {
+        on_threads(threads, count, |count| {
+            for _ in 0..count {
+                black_box(pool.call::<(), i32>(export, ())?);
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Sandboxes that are alive at once.
+const MANY: usize = 100_000;
+/// Sessions that are open at once: each has mappings of its own, of which a process may have 65,530.
+const OPEN: usize = 10_000;
+const KILLS: usize = 1000;
+
+pub(super) fn facts() -> Result<()> {
+    let meter = Meter::new(Effort::Full);
+    let wasm = sandbox_module();
+    let template = template(&wasm)?;
+    let pool: SandboxPool<()> = template.pool(PoolConfig::new())?;
+    let clean = meter.measure(|count| (0..count).try_for_each(|_| pool.session().map(drop)))?;
+    let mut session = pool.session()?;
+    let call = |session: &mut belljar::Session<'_, ()>, export: &str| {
+        meter.measure(|count| {
+            (0..count).try_for_each(|_| session.call::<(), i32>(export, ()).map(|n| _ = black_box(n)))
+        })
+    };
+    let small = call(&mut session, CONSTANT)?;
+    let dirty = call(&mut session, DIRTY)?;
+    drop(session);
+    let whole = meter.measure(|count| {
+        (0..count).try_for_each(|_| pool.call::<(), i32>(DIRTY, ()).map(|n| _ = black_box(n)))
+    })?;
+    println!("a session without a call                {:>8.2} us", clean / 1e3);
+    println!("a call of a small function, no reset    {:>8.2} us", small / 1e3);
+    println!("a call that writes 32 pages, no reset   {:>8.2} us", dirty / 1e3);
+    println!("its reset (with all else of a session)  {:>8.2} us, wanted 10", (whole - dirty) / 1e3);
+    let made = (0..3).map(|_| make(&template)).collect::<Result<Vec<_>>>()?;
+    println!(
+        "a world that is not in the pool         {:>8.2} us",
+        made.into_iter().fold(f64::MAX, f64::min) / 1e3
+    );
+
+    let before = resident()?;
+    let mut many: Vec<Sandbox<()>> = (0..MANY).map(|_| template.build()).collect::<Result<_>>()?;
+    for sandbox in &mut many {
+        black_box(sandbox.call::<(), i32>(DIRTY, ())?);
+    }
+    let each = (resident()?.saturating_sub(before)) as f64 / MANY as f64;
+    println!("{MANY} sandboxes, each called once       {each:>8.0} bytes each, wanted 8192");
+    let before = resident()?;
+    let open = many[..OPEN].iter_mut().map(|sandbox| {
+        let mut session = sandbox.session()?;
+        session.call::<(), i32>(CONSTANT, ())?;
+        Ok(session)
+    });
+    let open = open.collect::<Result<Vec<_>>>()?;
+    let each = (resident()?.saturating_sub(before)) as f64 / OPEN as f64;
+    println!("{OPEN} of them with an open session       {each:>8.0} bytes each, without page tables");
+    drop(open);
+    let mut taken = kills()?;
+    taken.sort();
+    let micros = |time: Duration| time.as_nanos() as f64 / 1e3;
+    println!(
+        "from a kill to the end of the call      {:>8.1} us, of 100 the slowest {:.1}, wanted 100",
+        micros(taken[KILLS / 2]),
+        micros(taken[KILLS * 99 / 100])
+    );
+    Ok(())
+}
+
+/// Nanoseconds to make a world, when none is idle.
+fn make(template: &SandboxTemplate<()>) -> Result<f64> {
+    let pool = template.pool(PoolConfig::new())?;
+    let start = Instant::now();
+    let sessions = (0..100).map(|_| pool.session()).collect::<Result<Vec<_>>>()?;
+    let took = start.elapsed();
+    drop(sessions);
+    Ok(took.as_nanos() as f64 / 99.0)
+}
+
+/// Bytes that the process has resident.
+fn resident() -> Result<usize> {
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: usize = statm.split(' ').nth(1).unwrap_or_default().parse()?;
+    Ok(pages * 4096)
+}
+
+/// How long it takes from a kill until the call has ended.
+fn kills() -> Result<Vec<Duration>> {
+    let wasm = wat::parse_str(r#"(module (func (export "spin") (loop (br 0))))"#)?;
+    let mut sandbox = template(&wasm)?.build()?;
+    let mut taken = Vec::with_capacity(KILLS);
+    for _ in 0..KILLS {
+        let handle = sandbox.kill_handle();
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(300));
+            loop {
+                let now = Instant::now();
+                if handle.kill("measured").expect("it is there") {
+                    return now;
+                }
+            }
+        });
+        let ended = sandbox.call::<(), ()>("spin", ());
+        let end = Instant::now();
+        anyhow::ensure!(ended.is_err_and(|error| error.is::<Killed>()), "it was not killed");
+        let start = killer.join().expect("it does not panic");
+        taken.push(end.saturating_duration_since(start));
+    }
+    Ok(taken)
+}
