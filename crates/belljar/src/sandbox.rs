@@ -65,7 +65,7 @@ impl<T: 'static> SandboxTemplate<T> {
     /// Where the module cannot be instantiated, or its initialization does not return; where it is linked with something of a
     /// store, or has a memory that others share.
     pub fn build(&self) -> Result<Sandbox<T>> {
-        Ok(Sandbox { template: self.clone(), world: self.world()?, broken: None })
+        Ok(Sandbox { template: self.clone(), world: self.world()?, is_dirty: false, broken: None })
     }
 
     fn world(&self) -> Result<World<T>> {
@@ -74,8 +74,8 @@ impl<T: 'static> SandboxTemplate<T> {
             !self.pre.items.iter().any(is_of_a_store),
             "a sandbox was linked with something of a store: it has a store of its own, and takes host functions only"
         );
-        let data = (self.make_data)().context("the host's state could not be made")?;
-        let mut store = Store::try_new(self.pre.module().engine(), data)?;
+        let data = || (self.make_data)().context("the host's state could not be made");
+        let mut store = Store::try_new(self.pre.module().engine(), data()?)?;
         if let Some(prepare) = &self.prepare {
             prepare(&mut store)?;
         }
@@ -84,6 +84,8 @@ impl<T: 'static> SandboxTemplate<T> {
             instance.get_typed_func::<(), ()>(&mut store, init)?.call(&mut store, ())?;
         }
         let checkpoint = store.checkpoint()?;
+        // The first call begins with as new a state as those that follow, which no initialization has seen.
+        *store.data_mut() = data()?;
         let number = instance.number();
         Ok(World { store, checkpoint, instance: number })
     }
@@ -122,6 +124,8 @@ struct World<T: 'static> {
 pub struct Sandbox<T: 'static> {
     template: SandboxTemplate<T>,
     world: World<T>,
+    /// Whether there was a session whose traces are not removed: it goes on, or was forgotten, or a destructor panicked.
+    is_dirty: bool,
     /// Why the store is not to be used any more.
     broken: Option<crate::Error>,
 }
@@ -148,16 +152,18 @@ impl<T: 'static> Sandbox<T> {
     ///
     /// Where the sandbox could not be made clean the last time, and no new one can be made.
     pub fn session(&mut self) -> Result<Session<'_, T>> {
-        if let Some(why) = self.broken.take() {
-            let world = self.template.world().context("a sandbox that could not be cleaned was discarded");
-            match world {
-                Ok(world) => self.world = world,
-                Err(error) => {
-                    self.broken = Some(why);
-                    return Err(error);
-                }
-            }
+        if self.is_dirty {
+            self.reset();
         }
+        if self.broken.is_some() {
+            let world = self.template.world();
+            self.world = world.context("a sandbox that could not be cleaned was discarded")?;
+            // Only now: making a world may panic, and so may destructors.
+            self.broken = None;
+        }
+        self.is_dirty = true;
+        let World { store, checkpoint, .. } = &mut self.world;
+        store.restart_epochs(checkpoint);
         Ok(Session { sandbox: self })
     }
 
@@ -178,6 +184,7 @@ impl<T: 'static> Sandbox<T> {
             Ok(data) => *store.data_mut() = data,
             Err(error) => self.broken = Some(error),
         }
+        self.is_dirty = false;
     }
 }
 

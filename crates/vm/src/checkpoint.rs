@@ -37,7 +37,8 @@ pub struct Checkpoint {
     host_types: usize,
     bridge: Option<usize>,
     fuel: u64,
-    epoch_deadline: u64,
+    /// How far off the epoch deadline was.
+    ticks: u64,
 }
 
 /// What the embedder gave the store since.
@@ -70,8 +71,8 @@ impl StoreCore {
             memories.push(memory.checkpoint().with_context(|| format!("no room to note memory {i}"))?);
         }
         self.ran = false;
-        let context = self.context.get_mut();
-        let epoch_deadline = context.epoch_deadline;
+        self.is_noted = true;
+        let ticks = self.context.get_mut().epoch_deadline.saturating_sub(self.runtime.epoch());
         Ok(Checkpoint {
             store: self.watched().id(),
             region: self.region.checkpoint(),
@@ -85,7 +86,7 @@ impl StoreCore {
             host_types: self.host_types.len(),
             bridge: self.bridge,
             fuel: self.fuel(),
-            epoch_deadline,
+            ticks,
         })
     }
 
@@ -110,6 +111,11 @@ impl StoreCore {
         // Only now, as destructors of the embedder's may look at the store.
         drop(gone);
         done
+    }
+
+    /// Makes the epoch deadline as far off as it was at a checkpoint: epochs go on while nothing runs.
+    pub fn restart_epochs(&mut self, of: &Checkpoint) {
+        self.set_epoch_deadline(of.ticks);
     }
 
     fn put_back(&mut self, to: &Checkpoint, gone: &mut Gone) -> anyhow::Result<()> {
@@ -148,9 +154,8 @@ impl StoreCore {
             self.publish_memory(memory);
         }
         self.set_fuel(to.fuel);
-        let context = self.context.get_mut();
-        context.epoch_deadline = to.epoch_deadline;
-        context.pending = pending::NONE;
+        self.restart_epochs(to);
+        self.context.get_mut().pending = pending::NONE;
         self.killed = None;
         self.watched.revive(self.id, to.segments.len());
         self.note_memory();
