@@ -93,43 +93,47 @@ fn linker(engine: &Engine) -> Linker<Host> {
 /// An engine, and what is special about it.
 struct World {
     engine: Engine,
-    counts_fuel: bool,
+    /// Fuel of a session, where it is counted.
+    fuel: Option<u64>,
     has_epochs: bool,
 }
 
 fn worlds() -> Vec<World> {
-    let world = |set: &dyn Fn(&mut Config), counts_fuel, has_epochs| {
+    let world = |set: &dyn Fn(&mut Config), fuel: Option<u64>, has_epochs| {
         let mut config = Config::new();
-        config.max_wasm_stack(256 << 10).consume_fuel(counts_fuel).epoch_interruption(has_epochs);
+        config.max_wasm_stack(256 << 10).compile_as_giants(true).consume_fuel(fuel.is_some()).epoch_interruption(has_epochs);
         set(&mut config);
-        World { engine: Engine::new(&config).unwrap(), counts_fuel, has_epochs }
+        World { engine: Engine::new(&config).unwrap(), fuel, has_epochs }
     };
     vec![
-        world(&|_| (), false, false),
-        world(&|_| (), true, false),
-        world(&|config| drop(config.memory_reservation(false)), false, true),
-        world(&|config| drop(config.gc_stress(true)), true, true),
+        world(&|_| (), None, false),
+        world(&|_| (), Some(300_000), false),
+        world(&|config| drop(config.memory_reservation(false)), None, true),
+        // Little: each object that is made has all moved.
+        world(&|config| drop(config.gc_stress(true)), Some(3_000), true),
     ]
 }
 
-const FUEL: u64 = 300_000;
+static COMPILE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 const TICKS: u64 = 3;
 
 fn template(world: &World, generated: &Generated, random: &mut Random) -> SandboxTemplate<Host> {
+    let begin = Instant::now();
     let module = Module::new(&world.engine, &generated.wat).unwrap();
+    COMPILE.fetch_add(begin.elapsed().as_micros() as u64, SeqCst);
     let pre = linker(&world.engine).instantiate_pre(&module).unwrap();
     let ops = generated.ops as u64;
-    let (traps, heap) = (random.chance(20), random.pick(&[1 << 20, 3 << 20, 6 << 20]));
+    let (traps, heap) = (random.chance(20), random.pick(&[1 << 20, 1 << 20, 2 << 20]));
     let memory = random.pick(&[8 << 20, 12 << 20]);
     let make = move || {
-        let limits = StoreLimitsBuilder::new().memory_size(memory).table_elements(2000).gc_heap_size(heap);
+        let limits = StoreLimitsBuilder::new().memory_size(memory).table_elements(500).gc_heap_size(heap);
         Ok(Host { limits: limits.trap_on_grow_failure(traps).build(), calls: 0, ops, depth: 0 })
     };
-    let (counts_fuel, has_epochs, asks) = (world.counts_fuel, world.has_epochs, random.chance(30));
+    let (fuel, has_epochs, asks) = (world.fuel, world.has_epochs, random.chance(30));
     let prepare = move |store: &mut Store<Host>| {
         store.limiter(|host| &mut host.limits);
-        if counts_fuel {
-            store.set_fuel(FUEL)?;
+        if let Some(fuel) = fuel {
+            store.set_fuel(fuel)?;
         }
         if has_epochs {
             store.set_epoch_deadline(TICKS);
@@ -162,10 +166,10 @@ enum Ended {
 
 /// Calls an export, while somebody sees to it that it ends.
 fn call(world: &World, session: &mut Session<'_, Host>, name: &str, x: i64) -> Ended {
-    let ends_by_itself = name != "spins" || world.counts_fuel;
+    let ends_by_itself = name != "spins" || world.fuel.is_some();
     let handle = session.store().kill_handle();
     let is_over = AtomicBool::new(false);
-    let ended = std::thread::scope(|scope| {
+    let run = std::thread::scope(|scope| {
         if !ends_by_itself {
             scope.spawn(|| {
                 while !is_over.load(SeqCst) {
@@ -178,15 +182,21 @@ fn call(world: &World, session: &mut Session<'_, Host>, name: &str, x: i64) -> E
                 }
             });
         }
-        let ended = catch_unwind(AssertUnwindSafe(|| session.call::<i64, i64>(name, x)));
+        let run = catch_unwind(AssertUnwindSafe(|| session.call::<i64, i64>(name, x)));
         is_over.store(true, SeqCst);
-        ended
+        run
     });
-    let error = match ended {
-        Ok(Ok(result)) => return Ended::Returned(result),
-        Ok(Err(error)) => error,
-        Err(panic) if panic.is::<Expected>() => return Ended::Panicked,
+    match run {
+        Ok(result) => ended(result),
+        Err(panic) if panic.is::<Expected>() => Ended::Panicked,
         Err(panic) => resume_unwind(panic),
+    }
+}
+
+fn ended(result: Result<i64, Error>) -> Ended {
+    let error = match result {
+        Ok(result) => return Ended::Returned(result),
+        Err(error) => error,
     };
     match error.downcast_ref::<Trap>() {
         _ if error.is::<Killed>() => Ended::Killed,
@@ -207,11 +217,11 @@ struct Seen {
 }
 
 fn see(world: &World, session: &mut Session<'_, Host>, generated: &Generated) -> Seen {
-    let fuel = world.counts_fuel.then(|| session.store().get_fuel().unwrap());
+    let fuel = world.fuel.map(|_| session.store().get_fuel().unwrap());
     let heap = session.store().gc_stats().old_bytes;
     let calls = session.store().data().calls;
     let plenty = |session: &mut Session<'_, Host>| {
-        if world.counts_fuel {
+        if world.fuel.is_some() {
             session.store().set_fuel(u64::MAX).unwrap();
         }
     };
@@ -225,12 +235,13 @@ fn see(world: &World, session: &mut Session<'_, Host>, generated: &Generated) ->
     let memories = memories.collect();
     let tables = (0..generated.tables).map(|i| {
         let size = session.call::<i64, i64>(&format!("size_t{i}"), 0).unwrap();
-        (0..size).map(|at| call(world, session, &format!("see_t{i}"), at)).collect()
+        let see = session.instance().get_typed_func::<i64, i64>(session.store(), &format!("see_t{i}")).unwrap();
+        (0..size).map(|at| ended(see.call(session.store(), at))).collect()
     });
     let tables = tables.collect();
     let mut globals: Vec<_> = (0..generated.globals).map(|i| call(world, session, &format!("see_g{i}"), 0)).collect();
     globals.extend(["see_kept", "see_deep", "see_host"].map(|name| call(world, session, name, 0)));
-    if world.counts_fuel {
+    if world.fuel.is_some() {
         session.store().set_fuel(fuel.unwrap()).unwrap();
     }
     Seen { memories, tables, globals, calls, fuel, heap }
@@ -284,7 +295,7 @@ fn meddle(world: &World, session: &mut Session<'_, Host>, random: &mut Random) {
         }
         5 => store.data_mut().limits = StoreLimitsBuilder::new().memory_size(1).table_elements(1).build(),
         6 => store.limiter(|_| panic!("it is another's limiter")),
-        7 if world.counts_fuel => store.set_fuel(random.below(1000)).unwrap(),
+        7 if world.fuel.is_some() => store.set_fuel(random.below(1000)).unwrap(),
         8 if world.has_epochs => {
             store.epoch_deadline_trap();
             store.set_epoch_deadline(random.below(5));
@@ -375,6 +386,7 @@ fn tell_stories(seeds: impl Iterator<Item = u64>, time: Duration) {
     let (worlds, end) = (worlds(), Instant::now() + time);
     let mut told = 0;
     for seed in seeds {
+        let begin = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| story(&worlds, seed)));
         if !matches!(result, Ok(Ok(()))) {
             println!("BELLJAR_LAW_SEED={seed}");
@@ -384,11 +396,12 @@ fn tell_stories(seeds: impl Iterator<Item = u64>, time: Duration) {
             }
         }
         told += 1;
+        if begin.elapsed().as_millis() > 300 { eprintln!("seed {seed}: {:?}", begin.elapsed()); }
         if Instant::now() > end {
             break;
         }
     }
-    println!("{told} stories");
+    println!("{told} stories, compile {COMPILE:?}");
     assert!(told > 0);
 }
 

@@ -4,31 +4,31 @@
 use std::fmt::Write;
 
 /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31
     }
 
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    pub fn pick<V: Copy>(&mut self, from: &[V]) -> V {
+    pub(crate) fn pick<V: Copy>(&mut self, from: &[V]) -> V {
         from[self.below(from.len() as u64) as usize]
     }
 }
 
 /// What a module has, for whoever calls it. Every function takes an `i64` and gives one.
-pub struct Generated {
+pub(crate) struct Generated {
     pub wat: String,
     /// Exported as `m0` and so on.
     pub memories: usize,
@@ -325,7 +325,7 @@ impl Element {
 }
 
 /// A module, and what to do with it.
-pub fn generate(seed: u64) -> Generated {
+pub(crate) fn generate(seed: u64) -> Generated {
     let mut random = Random(seed);
     let random = &mut random;
     let mut module = Module::default();
