@@ -108,9 +108,9 @@ fn worlds() -> Vec<World> {
     vec![
         world(&|_| (), None, false),
         world(&|_| (), Some(300_000), false),
-        world(&|config| drop(config.memory_reservation(false)), None, true),
+        world(&|config| { config.memory_reservation(false); }, None, true),
         // Little: each object that is made has all moved.
-        world(&|config| drop(config.gc_stress(true)), Some(3_000), true),
+        world(&|config| { config.gc_stress(true); }, Some(3_000), true),
     ]
 }
 
@@ -340,6 +340,9 @@ fn make_a_mess(world: &World, sandbox: &mut Sandbox<Host>, generated: &Generated
 fn story(worlds: &[World], seed: u64) -> Result<(), String> {
     let random = &mut Random(seed);
     let generated = generate(random.next());
+    if let Some(file) = std::env::var_os("BELLJAR_LAW_WAT") {
+        std::fs::write(file, &generated.wat).unwrap();
+    }
     let world = &worlds[random.below(worlds.len() as u64) as usize];
     let template = template(world, &generated, random);
     let built = template.build();
@@ -389,7 +392,7 @@ fn tell_stories(seeds: impl Iterator<Item = u64>, time: Duration) {
         let begin = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| story(&worlds, seed)));
         if !matches!(result, Ok(Ok(()))) {
-            println!("BELLJAR_LAW_SEED={seed}");
+            println!("BELLJAR_LAW_SEED={seed}, after {told} others");
             match result {
                 Ok(result) => panic!("seed {seed}: {}", result.unwrap_err()),
                 Err(panic) => resume_unwind(panic),
@@ -408,7 +411,7 @@ fn tell_stories(seeds: impl Iterator<Item = u64>, time: Duration) {
 /// Two halves, for two threads.
 fn run(half: u64) {
     if let Some(seed) = std::env::var("BELLJAR_LAW_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        return tell_stories(std::iter::once(seed), Duration::MAX / 4);
+        return tell_stories(std::iter::repeat_n(seed, std::env::var("N").map_or(1, |n| n.parse().unwrap())), Duration::MAX / 4);
     }
     let is_long = std::env::var_os("BELLJAR_LONG_TESTS").is_some();
     let count = if is_long { 20_000 } else { 500 };
