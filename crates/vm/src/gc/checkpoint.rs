@@ -1,7 +1,7 @@
 //! Going back: the heap of objects, as it was after a collection.
 
 use super::heap::OLD;
-use super::{Gc, GcStats};
+use super::{Gc, GcStats, Shapes};
 use crate::externs::Externs;
 use crate::store::StoreCore;
 use belljar_abi::gc::NURSERY;
@@ -58,6 +58,8 @@ impl StoreCore {
             heap.dirty_cards.clear();
             heap.stats = to.stats;
             gc.granted = to.granted;
+            // Types that came since go, and their numbers are given to others.
+            gc.shapes = Shapes::new(&self.runtime.types);
         }
         std::mem::replace(&mut self.externs, to.externs.clone())
     }
