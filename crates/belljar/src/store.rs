@@ -140,7 +140,11 @@ impl<T: 'static> Store<T> {
 
     #[doc(hidden)]
     pub fn rewind(&mut self, to: &belljar_vm::Checkpoint) -> Result<()> {
-        self.inner.core_mut().rewind(to)
+        self.inner.rewind(to)
+    }
+
+    pub(crate) fn restart_epochs(&mut self, of: &belljar_vm::Checkpoint) {
+        self.inner.core_mut().restart_epochs(of);
     }
 
     /// Makes a store in which nothing has run what another was; `false` where it is too different.

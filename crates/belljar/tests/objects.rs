@@ -278,3 +278,25 @@ fn host_functions_have_narrow_references_in_their_types() -> Result<()> {
     assert_eq!(run.call(&mut store, (20, -62))?, -42);
     Ok(())
 }
+
+#[test]
+fn a_host_value_is_of_no_type_that_a_module_defines() -> Result<()> {
+    // The very first type that an engine sees, and one that is not final: its line is looked up.
+    let engine = engine(false);
+    let wat = r#"(module
+        (type $s (sub (struct (field (mut i64)))))
+        (type $t (sub $s (struct (field (mut i64)) (field i32))))
+        (func (export "test") (param externref) (result i32)
+            (i32.add (ref.test (ref $s) (any.convert_extern (local.get 0))) (ref.test (ref $t) (any.convert_extern (local.get 0)))))
+        (func (export "cast") (param externref) (result i64)
+            (struct.get $s 0 (ref.cast (ref $s) (any.convert_extern (local.get 0))))))"#;
+    let mut store = Store::new(&engine, ());
+    let instance = Instance::new(&mut store, &Module::new(&engine, wat)?, &[])?;
+    let value = ExternRef::new(&mut store, 7)?;
+    let test = instance.get_typed_func::<Option<Rooted<ExternRef>>, i32>(&mut store, "test")?;
+    assert_eq!(test.call(&mut store, Some(value))?, 0);
+    let cast = instance.get_typed_func::<Option<Rooted<ExternRef>>, i64>(&mut store, "cast")?;
+    let error = cast.call(&mut store, Some(value)).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::CastFailure));
+    Ok(())
+}

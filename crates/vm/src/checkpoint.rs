@@ -117,6 +117,7 @@ impl StoreCore {
             memories.push(memory.checkpoint().with_context(|| format!("no room to note memory {i}"))?);
         }
         self.ran = false;
+        self.is_noted = true;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
         self.checkpoints.push(number);
@@ -149,6 +150,7 @@ impl StoreCore {
         if from.gc.is_some() {
             self.gc_base()?;
         }
+        self.is_noted = true;
         self.checkpoints = vec![from.number];
         self.put_back(from, &mut Gone::default())?;
         Ok(true)
@@ -181,7 +183,16 @@ impl StoreCore {
         done
     }
 
+    /// Makes the epoch deadline as far off as it was at a checkpoint: epochs go on while nothing runs.
+    pub fn restart_epochs(&mut self, of: &Checkpoint) {
+        self.set_epoch_deadline(of.epoch_left);
+    }
+
     fn put_back(&mut self, to: &Checkpoint, gone: &mut Gone) -> anyhow::Result<()> {
+        let skeleton = &to.skeleton;
+        // Their numbers are given to others then.
+        let types_go =
+            self.instances.len() > skeleton.modules.len() || self.host_types.len() > to.host_types.len();
         self.id = StoreId::next();
         self.pending = None;
         self.roots.end_all();
@@ -198,13 +209,17 @@ impl StoreCore {
             own.rewind(memory).with_context(|| format!("memory {i} could not be put back"))?;
         }
         self.ran = false;
-        let skeleton = &to.skeleton;
         self.tables.truncate(skeleton.tables);
         self.globals.truncate(skeleton.globals);
         self.tags.truncate(skeleton.tags);
         self.region.rewind(&to.region)?;
         match &to.gc {
-            Some(gc) => gone.values = self.rewind_gc(gc),
+            Some(gc) => {
+                gone.values = self.rewind_gc(gc);
+                if types_go {
+                    self.gc()?.shapes.clear();
+                }
+            }
             None => {
                 self.gc = None;
                 gone.values = std::mem::take(&mut self.externs);
@@ -220,10 +235,8 @@ impl StoreCore {
             self.publish_memory(memory);
         }
         self.set_fuel(to.fuel);
-        let epoch = self.runtime.epoch();
-        let context = self.context.get_mut();
-        context.epoch_deadline = epoch.saturating_add(to.epoch_left);
-        context.pending = pending::NONE;
+        self.restart_epochs(to);
+        self.context.get_mut().pending = pending::NONE;
         self.killed = None;
         self.watched.revive(self.id, to.segments.len());
         self.note_memory();

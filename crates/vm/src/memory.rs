@@ -301,6 +301,10 @@ impl LinearMemory {
         if self.touched {
             slot.clean()?;
         }
+        // In a store that was made like another: it has grown there.
+        if !self.reserved && footprint(&self.ty, to.length)? > slot.mapping.length() {
+            slot.relocate(movable(&self.ty, to.length, to.length)?)?;
+        }
         slot.prepare(to.length, to.image.as_ref())?;
         self.length = to.length;
         self.touched = false;

@@ -1,5 +1,6 @@
 //! A store: everything that one group of guests can reach, owned by one value.
 
+use crate::checkpoint::Checkpoint;
 use crate::externs::Externs;
 use crate::gc::{Gc, Roots};
 use crate::host::HostFunc;
@@ -20,6 +21,7 @@ use belljar_abi::{FuncObject, StoreContext};
 use belljar_core::{GlobalType, InstanceId, TypeId, ValType};
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,6 +78,8 @@ pub struct StoreCore {
     pub(crate) pending: Option<Pending>,
     /// Whether guest code ran, so that any memory may have been written.
     pub(crate) ran: bool,
+    /// Whether there is a [`Checkpoint`] of it.
+    pub(crate) is_noted: bool,
     /// Context that belongs to no instance, made when first needed.
     pub(crate) bridge: Option<usize>,
     /// Why its guest was killed, if it was: it was in the middle of something, and nothing of it runs any more.
@@ -119,8 +123,31 @@ pub struct StoreInner<T> {
     // First, so that its address is the whole's: `Hooks` depend on it.
     core: StoreCore,
     data: T,
-    limiter: Option<LimiterAccess<T>>,
-    epoch: Option<EpochCallback<T>>,
+    limiter: Setting<LimiterAccess<T>>,
+    epoch: Setting<EpochCallback<T>>,
+}
+
+/// What the embedder set, and what it was before it was set anew since the store was noted.
+struct Setting<V> {
+    now: Option<V>,
+    before: Option<Option<V>>,
+}
+
+impl<V> Setting<V> {
+    const NONE: Self = Self { now: None, before: None };
+
+    fn set(&mut self, value: Option<V>, is_noted: bool) {
+        let old = std::mem::replace(&mut self.now, value);
+        if is_noted && self.before.is_none() {
+            self.before = Some(old);
+        }
+    }
+
+    fn go_back(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.now = before;
+        }
+    }
 }
 
 impl<T: 'static> StoreInner<T> {
@@ -135,8 +162,12 @@ impl<T: 'static> StoreInner<T> {
             with_limiter: with_limiter::<T>,
             new_epoch: new_epoch::<T>,
         };
-        let mut store =
-            Box::new(Self { core: StoreCore::new(runtime, hooks)?, data, limiter: None, epoch: None });
+        let mut store = Box::new(Self {
+            core: StoreCore::new(runtime, hooks)?,
+            data,
+            limiter: Setting::NONE,
+            epoch: Setting::NONE,
+        });
         let address: *mut Self = &mut *store;
         store.core.context.get_mut().store = address.expose_provenance();
         Ok(store)
@@ -174,12 +205,24 @@ impl<T: 'static> StoreInner<T> {
 
     /// Sets who decides about growth.
     pub fn set_limiter(&mut self, limiter: impl FnMut(&mut T) -> Limiter<'_> + Send + Sync + 'static) {
-        self.limiter = Some(Box::new(limiter));
+        self.limiter.set(Some(Box::new(limiter)), self.core.is_noted);
     }
 
     /// Sets what happens at the epoch deadline: a closure that says by how much it moves, or a trap.
     pub fn set_epoch_callback(&mut self, callback: Option<EpochCallback<T>>) {
-        self.epoch = callback;
+        self.epoch.set(callback, self.core.is_noted);
+    }
+
+    /// As [`StoreCore::rewind`], and who decides about growth and epochs is again who did.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StoreCore::rewind`].
+    pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
+        self.core.rewind(to)?;
+        self.limiter.go_back();
+        self.epoch.go_back();
+        Ok(())
     }
 
     /// Runs `f` with the store and its limiter.
@@ -187,7 +230,7 @@ impl<T: 'static> StoreInner<T> {
         &mut self,
         f: impl FnOnce(&mut StoreCore, Option<&mut dyn ResourceLimiter>) -> R,
     ) -> R {
-        match &mut self.limiter {
+        match &mut self.limiter.now {
             Some(access) => {
                 let limiter = access(&mut self.data);
                 f(&mut self.core, Some(limiter))
@@ -213,12 +256,13 @@ unsafe fn new_epoch<T: 'static>(core: *mut StoreCore) -> anyhow::Result<Option<u
     // SAFETY: as in `with_limiter`.
     let store = unsafe { &mut *core.cast::<StoreInner<T>>() };
     // Taken out while it runs, since it gets the store itself.
-    let Some(mut callback) = store.epoch.take() else { return Ok(None) };
-    let delta = callback(store);
-    if store.epoch.is_none() {
-        store.epoch = Some(callback);
+    let Some(mut callback) = store.epoch.now.take() else { return Ok(None) };
+    let decided = catch_unwind(AssertUnwindSafe(|| callback(store)));
+    // Also after a panic: the next run is asked about as this one was.
+    if store.epoch.now.is_none() {
+        store.epoch.now = Some(callback);
     }
-    delta.map(Some)
+    decided.unwrap_or_else(|panic| resume_unwind(panic)).map(Some)
 }
 
 impl StoreCore {
@@ -266,6 +310,7 @@ impl StoreCore {
             roots: Roots::default(),
             pending: None,
             ran: false,
+            is_noted: false,
             bridge: None,
             checkpoints: Vec::new(),
             fuel_reserve: 0,

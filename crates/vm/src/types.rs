@@ -188,7 +188,7 @@ impl Inner {
             known.iter().for_each(|line| self.write_line(line));
         }
         anyhow::ensure!(
-            self.rows.len() - self.free.len() + key.len() <= MAX_TYPES,
+            self.rows.len().max(1) - self.free.len() + key.len() <= MAX_TYPES,
             "the engine's modules define more than the {MAX_TYPES} different types that it can hold"
         );
         let ids: Box<[TypeId]> = key.iter().map(|_| self.new_id()).collect();
@@ -217,7 +217,8 @@ impl Inner {
 
     fn new_id(&mut self) -> TypeId {
         self.free.pop().unwrap_or_else(|| {
-            self.rows.push(None);
+            // Nobody is given 0: it stands in the headers of host values, which are of no type, and code looks its line up.
+            self.rows.resize_with(self.rows.len().max(1) + 1, || None);
             TypeId::new(self.rows.len() - 1)
         })
     }
@@ -328,6 +329,7 @@ mod tests {
         let second = registry.register_func(&FuncType::new([ValType::I32], [])).unwrap();
         assert_eq!(first.ids()[0], second.ids()[0]);
         assert_ne!(first.ids()[0], first.ids()[1]);
+        assert!(!first.ids().contains(&TypeId(0)), "host values are of no type");
         let id = first.ids()[1];
         drop(first);
         assert_eq!(registry.ty(id), None);

@@ -141,7 +141,13 @@ impl<T: 'static> Worlds<T> {
             self.stack(group()).sessions += u64::from(world.is_ok());
             Some(world)
         };
-        let now = || self.idle().map(Ok).or_else(one_more);
+        let now = || {
+            let mut idle = self.idle();
+            if let Some(World { store, start, .. }) = &mut idle {
+                store.restart_epochs(start);
+            }
+            idle.map(Ok).or_else(one_more)
+        };
         if let Some(world) = now() {
             return Some(world);
         }

@@ -29,6 +29,11 @@ impl Shapes {
         Self { rows: Vec::new(), types: types.clone() }
     }
 
+    /// Forgets them all.
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+    }
+
     /// Makes room for every type that there is, so that a collection can look shapes up.
     pub(crate) fn prepare(&mut self) {
         let count = self.types.count();

@@ -1,0 +1,487 @@
+//! A sandbox that was reset cannot be told from a fresh one: of generated modules, after every end of a run.
+//!
+//! Each seed is a module and a story: operations that change what there is, an end, and then what a sandbox sees and answers that
+//! went back, beside one that was just made. `BELLJAR_LAW_SEED=n` tells one story again, `BELLJAR_LONG_TESTS=1` tells many.
+
+#[path = "law/generate.rs"]
+mod generate;
+
+use belljar::{
+    Caller, Config, Engine, Error, ExternRef, Func, Instance, Killed, Linker, Memory, MemoryType, Module,
+    Rooted, Sandbox, SandboxTemplate, Session, Store, StoreLimits, StoreLimitsBuilder, Trap, UpdateDeadline,
+};
+use generate::{Generated, Random, generate};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+struct Host {
+    limits: StoreLimits,
+    calls: u64,
+    /// How many functions the guest exports that change something.
+    ops: u64,
+    depth: u32,
+}
+
+/// What a host function panics with. `resume_unwind` prints nothing.
+struct Expected;
+
+fn host_function(caller: &mut Caller<'_, Host>, what: i64, x: i64) -> Result<i64, Error> {
+    caller.data_mut().calls += 1;
+    match what {
+        0 => Ok(caller.data().calls as i64),
+        1 => Err(Error::msg("a host error")),
+        2 => resume_unwind(Box::new(Expected)),
+        3..=5 => {
+            assert!(caller.kill_handle().kill("the host wants it").unwrap());
+            match what {
+                3 => Ok(1),
+                4 => resume_unwind(Box::new(Expected)),
+                _ => Err(Error::msg("a host error after a kill")),
+            }
+        }
+        6 => Err(Error::msg("exit with code 3")),
+        7 => Err(Trap::UnreachableCodeReached.into()),
+        8 | 9 => {
+            // Another run inside this one, however it ends.
+            if caller.data().depth == 3 {
+                return Ok(-4);
+            }
+            caller.data_mut().depth += 1;
+            let name = if what == 8 {
+                format!("op{}", x as u64 % caller.data().ops)
+            } else {
+                ["recurses", "throws", "fills_heap", "host_error", "divides_by_zero"][x as u64 as usize % 5]
+                    .into()
+            };
+            let op = caller.get_export(&name).and_then(|op| op.into_func()).expect("an export");
+            let result = op.typed::<i64, i64>(&*caller)?.call(&mut *caller, x >> 3);
+            caller.data_mut().depth -= 1;
+            Ok(result.unwrap_or(-3))
+        }
+        _ => {
+            let memory = caller.get_export("m0").and_then(|memory| memory.into_memory());
+            let Some(memory) = memory else { return Ok(-9) };
+            let old = memory.grow(&mut *caller, 1).map_or(-1, |pages| pages as i64);
+            if let Some(byte) = memory.data_mut(&mut *caller).last_mut() {
+                *byte = 99;
+            }
+            Ok(old)
+        }
+    }
+}
+
+fn linker(engine: &Engine) -> Linker<Host> {
+    let mut linker = Linker::new(engine);
+    linker
+        .func_wrap("host", "do", |mut caller: Caller<'_, Host>, what: i64, x: i64| {
+            host_function(&mut caller, what, x)
+        })
+        .unwrap();
+    linker
+        .func_wrap("host", "make", |mut caller: Caller<'_, Host>, x: i64| -> Result<_, Error> {
+            caller.data_mut().calls += 1;
+            Ok(Some(ExternRef::new(&mut caller, x)?))
+        })
+        .unwrap();
+    linker
+        .func_wrap(
+            "host",
+            "read",
+            |caller: Caller<'_, Host>, value: Option<Rooted<ExternRef>>| -> Result<i64, Error> {
+                let Some(value) = value else { return Ok(-1) };
+                Ok(value
+                    .data(&caller)?
+                    .map_or(-8, |value| *value.downcast_ref::<i64>().expect("the host made it")))
+            },
+        )
+        .unwrap();
+    linker
+}
+
+/// An engine, and what is special about it.
+struct World {
+    engine: Engine,
+    /// Fuel of a session, where it is counted.
+    fuel: Option<u64>,
+    has_epochs: bool,
+}
+
+fn worlds() -> Vec<World> {
+    let world = |set: &dyn Fn(&mut Config), fuel: Option<u64>, has_epochs| {
+        let mut config = Config::new();
+        config
+            .max_wasm_stack(256 << 10)
+            .compile_as_giants(true)
+            .consume_fuel(fuel.is_some())
+            .epoch_interruption(has_epochs);
+        set(&mut config);
+        World { engine: Engine::new(&config).unwrap(), fuel, has_epochs }
+    };
+    vec![
+        world(&|_| (), None, false),
+        world(&|_| (), Some(300_000), false),
+        world(
+            &|config| {
+                config.memory_reservation(false);
+            },
+            None,
+            true,
+        ),
+        // Little: each object that is made has all moved.
+        world(
+            &|config| {
+                config.gc_stress(true);
+            },
+            Some(3_000),
+            true,
+        ),
+    ]
+}
+
+static COMPILE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+const TICKS: u64 = 3;
+
+fn template(world: &World, generated: &Generated, random: &mut Random) -> SandboxTemplate<Host> {
+    let begin = Instant::now();
+    let module = Module::new(&world.engine, &generated.wat).unwrap();
+    COMPILE.fetch_add(begin.elapsed().as_micros() as u64, SeqCst);
+    let pre = linker(&world.engine).instantiate_pre(&module).unwrap();
+    let ops = generated.ops as u64;
+    let (traps, heap) = (random.chance(20), random.pick(&[1 << 20, 1 << 20, 2 << 20]));
+    let memory = random.pick(&[8 << 20, 12 << 20]);
+    let make = move || {
+        let limits = StoreLimitsBuilder::new().memory_size(memory).table_elements(500).gc_heap_size(heap);
+        Ok(Host { limits: limits.trap_on_grow_failure(traps).build(), calls: 0, ops, depth: 0 })
+    };
+    let (fuel, has_epochs, asks) = (world.fuel, world.has_epochs, random.chance(30));
+    let prepare = move |store: &mut Store<Host>| {
+        store.limiter(|host| &mut host.limits);
+        if let Some(fuel) = fuel {
+            store.set_fuel(fuel)?;
+        }
+        if has_epochs {
+            store.set_epoch_deadline(TICKS);
+        }
+        if asks {
+            store.epoch_deadline_callback(|mut store| {
+                store.data_mut().calls += 1;
+                match store.data().calls % 4 {
+                    0 => Ok(UpdateDeadline::Interrupt),
+                    1 => resume_unwind(Box::new(Expected)),
+                    _ => Ok(UpdateDeadline::Continue(1)),
+                }
+            });
+        }
+        Ok(())
+    };
+    let template = SandboxTemplate::new(pre, make).prepare(prepare);
+    if random.chance(60) { template.init("init") } else { template }
+}
+
+/// How a run ended.
+#[derive(PartialEq, Eq, Debug)]
+enum Ended {
+    Returned(i64),
+    Trapped(Trap),
+    Killed,
+    Failed(String),
+    Panicked,
+}
+
+/// Calls an export, while somebody sees to it that it ends.
+fn call(world: &World, session: &mut Session<'_, Host>, name: &str, x: i64) -> Ended {
+    let ends_by_itself = name != "spins" || world.fuel.is_some();
+    let handle = session.store().kill_handle();
+    let is_over = AtomicBool::new(false);
+    let run = std::thread::scope(|scope| {
+        if !ends_by_itself {
+            scope.spawn(|| {
+                while !is_over.load(SeqCst) {
+                    if world.has_epochs && x % 2 == 0 {
+                        world.engine.increment_epoch();
+                    } else {
+                        handle.kill("enough").unwrap();
+                    }
+                    std::thread::sleep(Duration::from_micros(20));
+                }
+            });
+        }
+        let run = catch_unwind(AssertUnwindSafe(|| session.call::<i64, i64>(name, x)));
+        is_over.store(true, SeqCst);
+        run
+    });
+    match run {
+        Ok(result) => ended(result),
+        Err(panic) if panic.is::<Expected>() => Ended::Panicked,
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+fn ended(result: Result<i64, Error>) -> Ended {
+    let error = match result {
+        Ok(result) => return Ended::Returned(result),
+        Err(error) => error,
+    };
+    match error.downcast_ref::<Trap>() {
+        _ if error.is::<Killed>() => Ended::Killed,
+        Some(trap) => Ended::Trapped(*trap),
+        None => Ended::Failed(error.root_cause().to_string()),
+    }
+}
+
+/// All that can be told of a sandbox without changing much.
+#[derive(PartialEq, Eq, Debug)]
+struct Seen {
+    memories: Vec<(i64, Vec<u8>)>,
+    tables: Vec<Vec<Ended>>,
+    globals: Vec<Ended>,
+    calls: u64,
+    fuel: Option<u64>,
+    heap: u64,
+}
+
+fn see(world: &World, session: &mut Session<'_, Host>, generated: &Generated) -> Seen {
+    let fuel = world.fuel.map(|_| session.store().get_fuel().unwrap());
+    let heap = session.store().gc_stats().old_bytes;
+    let calls = session.store().data().calls;
+    let plenty = |session: &mut Session<'_, Host>| {
+        if world.fuel.is_some() {
+            session.store().set_fuel(u64::MAX).unwrap();
+        }
+    };
+    plenty(session);
+    let memories = (0..generated.memories).map(|i| {
+        let size = session.call::<i64, i64>(&format!("size_m{i}"), 0).unwrap();
+        let memory = session.instance().get_memory(session.store(), &format!("m{i}")).unwrap();
+        assert_eq!(memory.size(session.store()), size as u64);
+        (size, memory.data(&*session.store()).to_vec())
+    });
+    let memories = memories.collect();
+    let tables = (0..generated.tables).map(|i| {
+        let size = session.call::<i64, i64>(&format!("size_t{i}"), 0).unwrap();
+        let see =
+            session.instance().get_typed_func::<i64, i64>(session.store(), &format!("see_t{i}")).unwrap();
+        (0..size).map(|at| ended(see.call(session.store(), at))).collect()
+    });
+    let tables = tables.collect();
+    let mut globals: Vec<_> =
+        (0..generated.globals).map(|i| call(world, session, &format!("see_g{i}"), 0)).collect();
+    globals.extend(["see_kept", "see_deep", "see_host"].map(|name| call(world, session, name, 0)));
+    if world.fuel.is_some() {
+        session.store().set_fuel(fuel.unwrap()).unwrap();
+    }
+    Seen { memories, tables, globals, calls, fuel, heap }
+}
+
+/// What a sandbox sees at first, how some calls end, and what it sees then.
+fn tell(
+    world: &World,
+    sandbox: &mut Sandbox<Host>,
+    generated: &Generated,
+    seed: u64,
+) -> (Seen, Vec<(String, Ended)>, Seen) {
+    let mut random = Random(seed);
+    let mut session = sandbox.session().unwrap();
+    let first = see(world, &mut session, generated);
+    let mut calls = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    for _ in 0..2 + random.below(6) {
+        names.push(format!("op{}", random.below(generated.ops as u64)));
+    }
+    names.extend(generated.probes.iter().cloned());
+    names.push(random.pick(&generated.ends).into());
+    for name in names {
+        let ended = call(world, &mut session, &name, random.next() as i64 >> random.below(64));
+        calls.push((name, ended));
+    }
+    (first, calls, see_last(world, &mut session, generated))
+}
+
+/// As [`see`], where the guest may have been killed, or the epoch be over.
+fn see_last(world: &World, session: &mut Session<'_, Host>, generated: &Generated) -> Seen {
+    if session.store().killed().is_none() {
+        session.store().set_epoch_deadline(1 << 40);
+        return see(world, session, generated);
+    }
+    let memories = (0..generated.memories).map(|i| {
+        let memory = session.instance().get_memory(session.store(), &format!("m{i}")).unwrap();
+        (0, memory.data(&*session.store()).to_vec())
+    });
+    let memories = memories.collect();
+    Seen {
+        memories,
+        tables: Vec::new(),
+        globals: Vec::new(),
+        calls: session.store().data().calls,
+        fuel: None,
+        heap: 0,
+    }
+}
+
+/// What an embedder does to the store of a session.
+fn meddle(world: &World, session: &mut Session<'_, Host>, random: &mut Random) {
+    let store = session.store();
+    match random.below(10) {
+        0 => store.data_mut().calls += 1000,
+        1 => drop(store.gc()),
+        2 => drop(Func::wrap(store, || 5)),
+        3 => drop(Memory::new(store, MemoryType::new(1, None))),
+        4 => {
+            let wat = r#"(module (memory (export "m") 3) (global (export "g") (mut i32) (i32.const 5)) (table 9 funcref)
+                (func (export "f") (drop (memory.grow (i32.const 1)))) (start 0))"#;
+            drop(Instance::new(store, &Module::new(&world.engine, wat).unwrap(), &[]));
+        }
+        5 => store.data_mut().limits = StoreLimitsBuilder::new().memory_size(1).table_elements(1).build(),
+        6 => store.limiter(|_| panic!("it is another's limiter")),
+        7 if world.fuel.is_some() => store.set_fuel(random.below(1000)).unwrap(),
+        8 if world.has_epochs => {
+            store.epoch_deadline_trap();
+            store.set_epoch_deadline(random.below(5));
+        }
+        9 => drop(ExternRef::new(store, 5_i64)),
+        _ => {}
+    }
+}
+
+/// Changes what there is, and ends.
+fn make_a_mess(
+    world: &World,
+    sandbox: &mut Sandbox<Host>,
+    generated: &Generated,
+    random: &mut Random,
+    story: &mut Vec<String>,
+) {
+    let mut session = sandbox.session().unwrap();
+    for _ in 0..random.below(7) {
+        let op = format!("op{}", random.below(generated.ops as u64));
+        let ended = call(world, &mut session, &op, random.next() as i64 >> random.below(64));
+        story.push(format!("{op}: {ended:?}"));
+    }
+    let end = random.pick(&generated.ends);
+    let x = random.next() as i64;
+    match random.below(20) {
+        // A panic, through the session.
+        0 if end != "spins" => {
+            let ended = catch_unwind(AssertUnwindSafe(move || drop(session.call::<i64, i64>(end, x))));
+            story.push(format!("{end}, unwinding: {}", ended.is_err()));
+        }
+        1 => {
+            story.push("forgotten".into());
+            std::mem::forget(session);
+        }
+        2..=4 => {
+            meddle(world, &mut session, random);
+            story.push("meddled".into());
+        }
+        _ => {
+            let ended = call(world, &mut session, end, x);
+            story.push(format!("{end}: {ended:?}"));
+        }
+    }
+}
+
+/// A story of one seed; what differs, if anything.
+fn story(worlds: &[World], seed: u64) -> Result<(), String> {
+    let random = &mut Random(seed);
+    let generated = generate(random.next());
+    if let Some(file) = std::env::var_os("BELLJAR_LAW_WAT") {
+        std::fs::write(file, &generated.wat).unwrap();
+    }
+    let world = &worlds[random.below(worlds.len() as u64) as usize];
+    let template = template(world, &generated, random);
+    let built = template.build();
+    let Ok(mut sandbox) = built else {
+        // Fresh ones fail alike, and nothing is left of them.
+        return if template.build().is_err() {
+            Ok(())
+        } else {
+            Err("one could be built, one could not".into())
+        };
+    };
+    let mut story = Vec::new();
+    for round in 0..3 {
+        for _ in 0..1 + random.below(3) {
+            make_a_mess(world, &mut sandbox, &generated, random, &mut story);
+        }
+        // Time passes.
+        for _ in 0..random.below(3) {
+            world.engine.increment_epoch();
+        }
+        let later = random.next();
+        let old = tell(world, &mut sandbox, &generated, later);
+        let new = tell(world, &mut template.build().unwrap(), &generated, later);
+        if old != new {
+            let difference = difference(&old.0, &new.0)
+                .or_else(|| (old.1 != new.1).then(|| format!("then: {:?} instead of {:?}", old.1, new.1)))
+                .or_else(|| {
+                    difference(&old.2, &new.2).map(|what| format!("at the end: {what}, after {:?}", old.1))
+                });
+            return Err(format!("{}, round {round}, after {story:#?}", difference.unwrap()));
+        }
+    }
+    Ok(())
+}
+
+fn difference(old: &Seen, new: &Seen) -> Option<String> {
+    for (i, (old, new)) in old.memories.iter().zip(&new.memories).enumerate() {
+        if old.1.len() != new.1.len() {
+            return Some(format!("memory {i} has {} bytes instead of {}", old.1.len(), new.1.len()));
+        }
+        if let Some(at) = (0..old.1.len()).find(|at| old.1[*at] != new.1[*at]) {
+            return Some(format!("memory {i} has {} instead of {} at {at:#x}", old.1[at], new.1[at]));
+        }
+    }
+    let rest = |seen: &Seen| {
+        format!("{:?} {:?} {} {:?} {}", seen.tables, seen.globals, seen.calls, seen.fuel, seen.heap)
+    };
+    (old != new).then(|| format!("{} instead of {}", rest(old), rest(new)))
+}
+
+fn tell_stories(seeds: impl Iterator<Item = u64>, time: Duration) {
+    let (worlds, end) = (worlds(), Instant::now() + time);
+    let mut told = 0;
+    for seed in seeds {
+        let begin = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| story(&worlds, seed)));
+        if !matches!(result, Ok(Ok(()))) {
+            println!("BELLJAR_LAW_SEED={seed}, after {told} others");
+            match result {
+                Ok(result) => panic!("seed {seed}: {}", result.unwrap_err()),
+                Err(panic) => resume_unwind(panic),
+            }
+        }
+        told += 1;
+        if begin.elapsed().as_millis() > 300 {
+            eprintln!("seed {seed}: {:?}", begin.elapsed());
+        }
+        if Instant::now() > end {
+            break;
+        }
+    }
+    println!("{told} stories, compile {COMPILE:?}");
+    assert!(told > 0);
+}
+
+/// Two halves, for two threads.
+fn run(half: u64) {
+    if let Some(seed) = std::env::var("BELLJAR_LAW_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        return tell_stories(
+            std::iter::repeat_n(seed, std::env::var("N").map_or(1, |n| n.parse().unwrap())),
+            Duration::MAX / 4,
+        );
+    }
+    let is_long = std::env::var_os("BELLJAR_LONG_TESTS").is_some();
+    let count = if is_long { 20_000 } else { 500 };
+    tell_stories((0..count).map(|i| 2 * i + half), Duration::from_secs(if is_long { 1200 } else { 15 }));
+}
+
+#[test]
+fn one_that_went_back_is_like_one_that_was_just_made() {
+    run(0);
+}
+
+#[test]
+fn and_so_it_is_of_other_modules() {
+    run(1);
+}
