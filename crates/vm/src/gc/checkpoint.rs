@@ -157,15 +157,19 @@ impl StoreCore {
     pub(crate) fn rewind_gc(&mut self, to: &GcCheckpoint) -> Externs {
         if let Some(gc) = &mut self.gc {
             let heap = &mut gc.heap;
-            let (used, top) = (heap.old_top, heap.nursery_top());
+            let used = heap.old_top.max(heap.old_reached);
+            // What a collection moved lies where it was, until something else is made there.
+            let was_collected = heap.stats.minor_collections != to.stats.minor_collections;
+            let top = if was_collected { OLD } else { heap.nursery_top() };
             heap.zero(NURSERY, top - NURSERY);
             heap.reset_nursery();
             heap.cards().fill(0);
             heap.old_top = OLD + to.objects.len() as u32;
             heap.bytes_mut(OLD, to.objects.len() as u32).copy_from_slice(&to.objects);
             if used > heap.old_top {
-                heap.zero(heap.old_top, used - heap.old_top);
+                heap.wipe(heap.old_top, used - heap.old_top);
             }
+            heap.old_reached = heap.old_top;
             heap.old_limit = to.old_limit;
             heap.starts.clone_from(&to.starts);
             heap.young_externs.clear();

@@ -193,6 +193,7 @@ impl GcHeap {
         }
         // No reference into the nursery is left, since it is empty.
         self.cards().fill(0);
+        self.old_reached = self.old_reached.max(old_top);
         self.old_top = OLD + live;
         self.stats.major_collections += 1;
         self.stats.live_bytes = u64::from(live);

@@ -23,6 +23,9 @@ pub(crate) const LARGE: u32 = NURSERY_SIZE / 4;
 /// Bytes that the old space may fill before it is first collected.
 const FIRST_OLD: u32 = 4 << 20;
 
+/// Bytes beyond what is kept that are overwritten in place when a heap goes back.
+const WIPED_IN_PLACE: u32 = 4 << 20;
+
 /// What is hoped for as address space, then what is taken if that is refused.
 const REACHES: [usize; 4] = [HEAP_REACH - (1 << 16), 1 << 30, 256 << 20, 32 << 20];
 
@@ -34,6 +37,8 @@ pub(crate) struct GcHeap {
     reach: u32,
     /// First free byte of the old space.
     pub(super) old_top: u32,
+    /// How far the old space reached before a collection made it smaller, since it was last wiped.
+    pub(super) old_reached: u32,
     /// Where the old space is to be collected before it grows beyond.
     pub(super) old_limit: u32,
     /// For each card of the old space, the object that the card's first byte lies in.
@@ -75,6 +80,7 @@ impl GcHeap {
             mapping,
             reach,
             old_top: OLD,
+            old_reached: OLD,
             old_limit: OLD + FIRST_OLD.min(reach - OLD - NURSERY_SIZE),
             starts: Vec::new(),
             dirty_cards: Vec::new(),
@@ -242,6 +248,21 @@ impl GcHeap {
     pub(crate) fn zero(&mut self, offset: u32, size: u32) {
         // SAFETY: as in `copy`.
         unsafe { self.at::<u8>(offset).write_bytes(0, size as usize) };
+    }
+
+    /// Fills a range with zeros, of which much is given back to the machine.
+    pub(super) fn wipe(&mut self, offset: u32, size: u32) {
+        let end = offset + size;
+        let kept = end.min((offset + size.min(WIPED_IN_PLACE)).next_multiple_of(page_size() as u32));
+        let whole = end / page_size() as u32 * page_size() as u32;
+        self.zero(offset, kept - offset);
+        if kept < whole
+            && self.mapping.discard(CARD_TABLE_SIZE + kept as usize, (whole - kept) as usize).is_ok()
+        {
+            self.zero(whole, end - whole);
+        } else {
+            self.zero(kept, end - kept);
+        }
     }
 
     /// The bytes of a range of an object.

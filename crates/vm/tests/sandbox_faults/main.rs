@@ -149,6 +149,17 @@ fn see(session: &mut Session<'_, Host>) -> Seen {
             write!(text, "{}", u8::from(table.get(session.store(), i).unwrap().is_null())).unwrap();
         }
     }
+    if instance.get_table(session.store(), "t").is_some() {
+        // Room that tables of the session before had.
+        let wat = r#"(module (table 100000 400000 funcref) (func (export "used") (result i32) (local $i i32) (local $used i32)
+            (loop (local.set $used (i32.add (local.get $used) (i32.eqz (ref.is_null (table.get 0 (local.get $i))))))
+                (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100000))))
+            (local.get $used)))"#;
+        let module = Module::new(session.store().engine(), wat).unwrap();
+        let added = Instance::new(session.store(), &module, &[]).unwrap();
+        let used = added.get_typed_func::<(), i32>(session.store(), "used").unwrap();
+        write!(text, " {} of a new table", used.call(session.store(), ()).unwrap()).unwrap();
+    }
     if let Some(global) = instance.get_global(session.store(), "g") {
         write!(text, "{:?}", global.get(session.store())).unwrap();
     }
