@@ -56,6 +56,11 @@ mod exception;
 mod externs;
 mod func;
 mod global;
+mod guest_alloc;
+mod guest_buf;
+mod guest_layout;
+mod guest_ranges;
+mod host_write;
 mod inspection;
 mod inspector;
 mod instance;
@@ -102,6 +107,8 @@ pub use exception::ThrownException;
 pub use externs::{Export, Extern};
 pub use func::{Func, IntoFunc, TypedFunc};
 pub use global::Global;
+pub use guest_alloc::GuestAlloc;
+pub use guest_buf::{GuestAddress, GuestBuf};
 pub use inspection::Inspection;
 pub use inspector::{GuestState, Inspector, Stack, StackHostCall};
 pub use instance::{Instance, InstancePre};
@@ -130,3 +137,5 @@ pub use types::{
 pub use values::{Ref, V128, Val};
 pub use wasm_ty::{WasmParams, WasmResults, WasmRet, WasmTy};
 pub use watchdog::{Watchdog, WatchdogAction};
+/// What the types of [`GuestBuf`]'s slices are described with.
+pub use zerocopy;
