@@ -177,6 +177,12 @@ impl GuestStack {
     }
 }
 
+/// The stack pointer of an instance of a module that was linked: where it began, and where it is.
+pub(crate) fn stack_pointer_now(core: &StoreCore, id: InstanceId) -> Option<(u64, u64)> {
+    let (global, start, _) = stack_pointer(core, id)?;
+    Some((start, number(core.global_get(core.instance_globals(id)[global.index()] as usize))?))
+}
+
 /// The stack pointer of a module: its index, its value at first, and whether it is called so. Linkers make it the first global of
 /// the module, and nothing else that is mutable starts with such an address.
 fn stack_pointer(core: &StoreCore, id: InstanceId) -> Option<(GlobalIndex, u64, bool)> {

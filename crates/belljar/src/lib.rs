@@ -54,6 +54,7 @@ mod engine;
 mod error;
 mod exception;
 mod externs;
+mod fault_hint;
 mod func;
 mod global;
 mod guest_alloc;

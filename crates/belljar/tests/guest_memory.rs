@@ -2,7 +2,7 @@
 
 use belljar::{
     Caller, Config, Engine, Error, GuestAlloc, GuestBuf, Instance, Linker, Memory, MemoryAccessError,
-    MemoryType, Module, Result, SandboxTemplate, Store, StoreLimits, StoreLimitsBuilder, Trap,
+    MemoryFault, MemoryType, Module, Result, SandboxTemplate, Store, StoreLimits, StoreLimitsBuilder, Trap,
     Trust, UserKey, WasmParams, WasmResults,
 };
 
@@ -133,6 +133,28 @@ fn instance(store: &mut Store<()>, wat: &str) -> Result<Instance> {
 
 fn message(error: impl Into<Error>) -> String {
     format!("{:#}", error.into())
+}
+
+#[test]
+fn a_write_at_zero_breaks_where_the_guest_has_its_data() -> Result<()> {
+    let mut guest = Guest::new(&Config::new())?;
+    let mut sum = |size: usize| -> Result<i64> {
+        guest.memory.write(&mut guest.store, 0, &vec![b'A'; size])?;
+        guest.call("sum", (0, size as u32))
+    };
+    let of_as = |size: usize| (size as i64 / 8).wrapping_mul(0x4141_4141_4141_4141);
+    for size in [1, 500, 1024] {
+        assert_eq!(sum(size * KB)?, of_as(size * KB), "{size} KB");
+    }
+    // The guest counts in what it takes for its own.
+    assert_eq!(sum(1032 * KB)?, of_as(1032 * KB) + 1);
+    let error = sum(1033 * KB).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds));
+    let fault = error.downcast_ref::<MemoryFault>().expect("a fault").to_string();
+    let expected = "4 bytes at 0x41414141, memory 0 is 17 pages (1088 KiB); \
+        the address reads as the text \"AAAA\": was text written over a pointer?";
+    assert_eq!(fault, expected);
+    Ok(())
 }
 
 #[test]
@@ -683,4 +705,15 @@ fn an_allocator_may_call_a_host_function_that_allocates() -> Result<()> {
     let alloc = GuestAlloc::find(&mut store, instance)?;
     drop(alloc.alloc(&mut store, 8, 8)?);
     alloc.release(&mut store)
+}
+
+#[test]
+fn a_stack_that_is_used_up_is_told() -> Result<()> {
+    let mut guest = Guest::new(&Config::new())?;
+    let error = guest.call::<_, ()>("recurse", ()).unwrap_err();
+    let fault = error.downcast_ref::<MemoryFault>().expect("a fault").to_string();
+    let expected = "4 bytes at 0xfffff008, memory 0 is 17 pages (1088 KiB); \
+        the guest's own stack is exhausted: __stack_pointer began at 0x100000 and is -4096 now";
+    assert_eq!(fault, expected);
+    Ok(())
 }
