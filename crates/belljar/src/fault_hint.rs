@@ -78,7 +78,7 @@ impl FaultHint {
     /// The stack pointer has gone below null, or was about to: then what it points to is at the other end of the address space.
     fn of_stack(address: u64, memory_size: u64, core: &StoreCore, instance: InstanceId) -> Option<Self> {
         // Looked up only then, as names have to be read for it.
-        let below_null = FOUR_GIB.checked_sub(address).unwrap_or(0);
+        let below_null = FOUR_GIB.saturating_sub(address);
         if address < memory_size || below_null > FRAME || address >= FOUR_GIB + FRAME {
             return None;
         }

@@ -88,6 +88,16 @@ guest_address! {
 /// buffer.free(&mut store)?;
 /// # Ok::<(), belljar::Error>(())
 /// ```
+///
+/// Freeing it twice does not compile:
+///
+/// ```compile_fail,E0382
+/// # use belljar::{GuestBuf, Store};
+/// fn twice(buffer: GuestBuf, store: &mut Store<()>) -> belljar::Result<()> {
+///     buffer.free(&mut *store)?;
+///     buffer.free(store)
+/// }
+/// ```
 pub struct GuestBuf {
     alloc: Arc<Inner>,
     held: Held,

@@ -117,7 +117,7 @@ impl Memory {
         core.memory_data_mut(self.id)
     }
 
-    /// Its bytes, and the embedder's data beside them.
+    /// Its bytes, to be written, and the embedder's data beside them.
     pub fn data_and_store_mut<'a, T: 'static>(
         &self,
         store: impl Into<StoreContextMut<'a, T>>,

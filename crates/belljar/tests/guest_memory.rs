@@ -433,6 +433,48 @@ fn what_is_dropped_is_freed_at_the_next_use() -> Result<()> {
     Ok(())
 }
 
+/// Whatever the order, what is in a buffer stays, and each is freed once.
+#[test]
+fn buffers_come_and_go_in_any_order() -> Result<()> {
+    let mut guest = Guest::checked()?;
+    let alloc = guest.alloc()?;
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let mut live: Vec<(GuestBuf, u8)> = Vec::new();
+    let mut made = 0;
+    for round in 0..2000_u32 {
+        if random(2) == 0 || live.is_empty() {
+            let buffer = alloc.alloc(&mut guest.store, random(3000) + 1, 1 << random(7))?;
+            guest.memory.write(&mut guest.store, buffer.ptr() as usize, &vec![round as u8; buffer.len()])?;
+            live.push((buffer, round as u8));
+            made += 1;
+            continue;
+        }
+        let (buffer, byte) = live.swap_remove(random(live.len()));
+        assert!(buffer.bytes(&guest.store)?.iter().all(|it| *it == byte), "round {round}");
+        match random(2) {
+            0 => buffer.free(&mut guest.store)?,
+            _ => drop(buffer),
+        }
+    }
+    drop(live);
+    alloc.release(&mut guest.store)?;
+    assert_eq!(guest.call::<_, i32>("frees", ())?, made);
+    Ok(())
+}
+
+#[test]
+fn buffers_go_to_other_threads() {
+    fn is_plain<T: Send + Sync>() {}
+    is_plain::<GuestAlloc>();
+    is_plain::<GuestBuf>();
+}
+
 #[test]
 fn nothing_of_before_survives_a_wipe() -> Result<()> {
     let engine = Engine::new(Config::new().host_write_check(true))?;
