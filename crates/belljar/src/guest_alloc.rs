@@ -52,7 +52,7 @@ use zerocopy::{Immutable, IntoBytes};
 /// ```
 ///
 /// It belongs to its store, as it was then: once a [`Sandbox`](crate::Sandbox) was wiped, it is refused, as are its buffers. Cheap
-/// to clone; clones share what was dropped and is to be freed.
+/// to clone, and to be found again: it is the same one then, and frees what was dropped before.
 #[derive(Clone)]
 pub struct GuestAlloc {
     inner: Arc<Inner>,
@@ -97,9 +97,10 @@ impl GuestAlloc {
     ///
     /// If the instance belongs to another store.
     pub fn find(mut store: impl AsContextMut, instance: Instance) -> Result<Self> {
-        let core = store.as_context_mut().0.core();
+        let core = store.as_context_mut().0.core_mut();
         check_store(instance.store(), core, "Instance");
-        Ok(Self::of(core, Exports::find(core, instance)?))
+        let exports = Exports::find(core, instance)?;
+        Ok(Self::of(core, exports))
     }
 
     /// The allocator that an instance exports under names of its own. What allocates takes a size, or size and alignment, or what
@@ -131,9 +132,10 @@ impl GuestAlloc {
         alloc: &str,
         free: Option<&str>,
     ) -> Result<Self> {
-        let core = store.as_context_mut().0.core();
+        let core = store.as_context_mut().0.core_mut();
         check_store(instance.store(), core, "Instance");
-        Ok(Self::of(core, Exports::named(core, instance, alloc, free)?))
+        let exports = Exports::named(core, instance, alloc, free)?;
+        Ok(Self::of(core, exports))
     }
 
     /// The allocator of the instance that called a host function, as [`GuestAlloc::find`].
@@ -149,10 +151,16 @@ impl GuestAlloc {
         Self::find(caller, instance)
     }
 
-    fn of(core: &StoreCore, exports: Exports) -> Self {
+    fn of(core: &mut StoreCore, exports: Exports) -> Self {
         let store_number = core.watched().id();
-        let inner = Inner { store: core.id(), store_number, exports, dropped: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+        let store = core.id();
+        let found = &mut GuestRanges::of_memory(core, exports.memory).allocators;
+        if let Some(known) = found.iter().find(|known| known.exports.is_same(&exports)) {
+            return Self::from_inner(known);
+        }
+        let inner = Arc::new(Inner { store, store_number, exports, dropped: Mutex::default() });
+        found.push(inner.clone());
+        Self { inner }
     }
 
     pub(crate) fn from_inner(inner: &Arc<Inner>) -> Self {
@@ -283,12 +291,15 @@ impl GuestAlloc {
     /// wiped since.
     pub fn release(&self, mut store: impl AsContextMut) -> Result<()> {
         self.inner.check(store.as_context_mut().0.core(), "GuestAlloc")?;
-        loop {
-            // The guest may call a host function that uses the allocator: nothing is locked meanwhile.
+        // Not those that are dropped meanwhile: the guest may call a host function that does it, each time.
+        let count = self.inner.dropped().len();
+        for _ in 0..count {
+            // The host function may also use the allocator: nothing is locked while the guest runs.
             let next = self.inner.dropped().pop();
             let Some(held) = next else { return Ok(()) };
             self.inner.free(&mut store, held)?;
         }
+        Ok(())
     }
 }
 

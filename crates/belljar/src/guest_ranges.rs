@@ -3,6 +3,7 @@
 //! In: allocations of a guest's that the host owns, and ranges that the embedder declares. Out: whether ranges overlap, and what of
 //! a write nobody has handed out. Kept with the store; once that has gone back, nothing of before counts.
 
+use crate::guest_alloc::Inner;
 use crate::guest_layout::GuestLayout;
 use belljar_vm::{StoreCore, StoreId};
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub(crate) struct MemoryRanges {
     owned: BTreeMap<u64, u64>,
     /// Ranges that the embedder declared, none of which touch: start, and end.
     declared: BTreeMap<u64, u64>,
+    /// The allocators that the host has found. Who finds one again shares it, and what was dropped.
+    pub(crate) allocators: Vec<Arc<Inner>>,
     /// The memory's layouts, and how many instances the store had then.
     layouts: Option<(usize, Arc<[GuestLayout]>)>,
 }

@@ -725,6 +725,7 @@ fn host_functions_ask_the_guest_that_called() -> Result<()> {
     Ok(())
 }
 
+/// Its functions call the host, which uses the allocator and drops what it got.
 #[test]
 fn an_allocator_may_call_a_host_function_that_allocates() -> Result<()> {
     let engine = Engine::default();
@@ -732,10 +733,15 @@ fn an_allocator_may_call_a_host_function_that_allocates() -> Result<()> {
         &engine,
         r#"(module (import "" "note" (func $note))
             (memory (export "memory") 1) (global $top (mut i32) (i32.const 1024)) (global $depth (mut i32) (i32.const 0))
+            (global (export "frees") (mut i32) (i32.const 0))
             (func (export "malloc") (param i32) (result i32)
-                (if (i32.eqz (global.get $depth)) (then (global.set $depth (i32.const 1)) (call $note) (global.set $depth (i32.const 0))))
+                (if (i32.eqz (global.get $depth)) (then
+                    (global.set $depth (i32.const 1)) (call $note) (global.set $depth (i32.const 0))))
                 (global.get $top) (global.set $top (i32.add (global.get $top) (local.get 0))))
-            (func (export "free") (param i32) (call $note)))"#,
+            (func (export "free") (param i32)
+                (global.set 2 (i32.add (global.get 2) (i32.const 1)))
+                (if (i32.eqz (global.get $depth)) (then
+                    (global.set $depth (i32.const 1)) (call $note) (global.set $depth (i32.const 0))))))"#,
     )?;
     let mut store = Store::new(&engine, ());
     let mut linker = Linker::new(&engine);
@@ -745,8 +751,27 @@ fn an_allocator_may_call_a_host_function_that_allocates() -> Result<()> {
     })?;
     let instance = linker.instantiate(&mut store, &module)?;
     let alloc = GuestAlloc::find(&mut store, instance)?;
+    let frees = instance.get_global(&mut store, "frees").expect("a global");
+    // The host's note is dropped and not freed yet, as is the buffer.
     drop(alloc.alloc(&mut store, 8, 8)?);
-    alloc.release(&mut store)
+    // Two were dropped, and one more is by each of the host's notes: that of the last is left.
+    alloc.release(&mut store)?;
+    assert_eq!(frees.get(&mut store).i32(), Some(3));
+    Ok(())
+}
+
+#[test]
+fn whoever_finds_the_allocator_frees_what_was_dropped() -> Result<()> {
+    let mut guest = Guest::new(&Config::new())?;
+    drop(guest.alloc()?.alloc(&mut guest.store, 8, 8)?);
+    guest.alloc()?.release(&mut guest.store)?;
+    assert_eq!(guest.call::<_, i32>("frees", ())?, 1);
+    // Without a way to free it is another.
+    drop(guest.alloc()?.alloc(&mut guest.store, 8, 8)?);
+    let other = GuestAlloc::named(&mut guest.store, guest.instance, "malloc", None)?;
+    other.release(&mut guest.store)?;
+    assert_eq!(guest.call::<_, i32>("frees", ())?, 1);
+    Ok(())
 }
 
 #[test]

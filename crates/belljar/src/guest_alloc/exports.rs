@@ -60,6 +60,12 @@ const COSMWASM: &str = "interface_version_";
 const LISTED: usize = 12;
 
 impl Exports {
+    /// Whether two are the same functions.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let free = |exports: &Self| exports.free.as_ref().map(|free| free.func);
+        self.memory == other.memory && self.alloc.func == other.alloc.func && free(self) == free(other)
+    }
+
     /// The allocator that has one of the usual names.
     pub(super) fn find(core: &StoreCore, instance: Instance) -> Result<Self> {
         let (memory, is_64) = memory_of(core, instance)?;
