@@ -8,7 +8,7 @@ mod exports;
 use crate::guest_buf::{GuestAddress, GuestBuf, Held};
 use crate::guest_ranges::GuestRanges;
 use crate::store::check_store;
-use crate::{AsContextMut, Caller, Instance, Result, Val};
+use crate::{AsContextMut, Caller, Func, Instance, Result, Val};
 use anyhow::{Context, bail, ensure};
 use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
 use belljar_vm::{StoreCore, StoreId};
@@ -361,7 +361,7 @@ impl Inner {
         self.forget(store.as_context_mut().0.core_mut(), held);
         let Some(free) = self.exports.free.as_ref().filter(|_| held.size != 0) else { return Ok(()) };
         let params = [held.base, held.size, held.align];
-        let freed = self.call(store, free.func, &params[..free.params], 0);
+        let freed = self.call(store, free.func, &params[..free.params], free.results);
         freed.with_context(|| {
             format!(
                 "the guest's `{}` did not take back {} at {:#x}",
@@ -373,22 +373,21 @@ impl Inner {
         Ok(())
     }
 
-    /// Calls a function of the guest's that takes addresses. The first result is returned if it is one.
+    /// Calls a function of the guest's that takes addresses and has so many results. The first is returned if it is one.
     fn call<C: AsContextMut>(
         &self,
         store: &mut C,
-        func: crate::Func,
+        func: Func,
         params: &[u64],
-        expected: usize,
+        results: usize,
     ) -> Result<Option<u64>> {
         let value = |address: &u64| match self.exports.is_64 {
             true => Val::I64(address.cast_signed()),
             false => Val::I32((*address as u32).cast_signed()),
         };
         let params: Vec<Val> = params.iter().map(value).collect();
-        let count = func.ty(&*store).results().len();
-        let mut results = vec![Val::I32(0); count.max(expected)];
-        func.call(store, &params, &mut results[..count])?;
+        let mut results = vec![Val::I32(0); results];
+        func.call(store, &params, &mut results)?;
         Ok(match results.first() {
             Some(Val::I32(address)) => Some(u64::from(address.cast_unsigned())),
             Some(Val::I64(address)) => Some(address.cast_unsigned()),

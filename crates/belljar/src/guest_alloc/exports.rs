@@ -31,6 +31,8 @@ pub(super) struct FreeFunc {
     pub(super) name: Box<str>,
     pub(super) func: Func,
     pub(super) params: usize,
+    /// How many results it has, of which nothing is expected.
+    pub(super) results: usize,
 }
 
 /// What the function that allocates is given.
@@ -180,7 +182,12 @@ fn free_func(core: &StoreCore, instance: Instance, name: &str, address: ValType)
         "`{name}` is a function of type {ty}, and what frees memory takes its address, perhaps its size and then perhaps its \
          alignment, each of type {address}"
     );
-    Ok(FreeFunc { name: name.into(), func: Func::from_id(core.id(), func), params })
+    Ok(FreeFunc {
+        name: name.into(),
+        func: Func::from_id(core.id(), func),
+        params,
+        results: ty.results().len(),
+    })
 }
 
 fn exported(core: &StoreCore, instance: Instance, name: &str) -> Result<FuncRefId> {
