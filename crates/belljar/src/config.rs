@@ -30,6 +30,7 @@ pub struct Config {
     pub(crate) compile_progress: Option<ProgressHook>,
     pub(crate) profiler: ProfilingStrategy,
     pub(crate) coredump_on_trap: bool,
+    pub(crate) host_write_check: bool,
 }
 
 /// Bytes of native stack for guest code, unless configured: the smallest thread stacks in use (2 MiB) leave
@@ -57,6 +58,7 @@ impl Config {
             compile_progress: None,
             profiler: ProfilingStrategy::None,
             coredump_on_trap: false,
+            host_write_check: false,
         }
     }
 
@@ -132,6 +134,54 @@ impl Config {
     /// Default: no.
     pub fn coredump_on_trap(&mut self, enable: bool) -> &mut Self {
         self.coredump_on_trap = enable;
+        self
+    }
+
+    /// Whether [`Memory::write`](crate::Memory::write) refuses what would overwrite memory that the guest uses itself, with an error
+    /// that says what lies there and how to do it right. For development and tests; stores that exist already keep to what they were
+    /// made with. Default: no.
+    ///
+    /// - While no guest runs, a write must lie within what the guest has handed out: [`GuestBuf`](crate::GuestBuf)s, dropped ones
+    ///   that were not freed yet included; ranges of [`Memory::declare`](crate::Memory::declare); and pages that the host added with
+    ///   [`Memory::grow`](crate::Memory::grow). Everything else is the guest's stack, its static data, or its heap.
+    /// - In a host function that a guest called, a write may go to wherever the guest can have passed the address of: static data,
+    ///   the heap, and the stack from `__stack_pointer` on. Refused is the rest of the stack, where the guest is known to have one:
+    ///   the module's name section or an export tells which global `__stack_pointer` is, and the guest has not switched to another.
+    /// - A memory that no instance of the store has is the host's own, and not checked.
+    /// - Not checked either are [`Memory::data_mut`](crate::Memory::data_mut) and
+    ///   [`Memory::data_and_store_mut`](crate::Memory::data_and_store_mut), which hand out all bytes, so that nobody sees which of
+    ///   them are written; a [`SharedMemory`](crate::SharedMemory), to which other threads write as well; and the functions of
+    ///   WASI, which write where the guest says.
+    ///
+    /// ```
+    /// use belljar::{Config, Engine, GuestAlloc, Instance, Module, Store};
+    /// let engine = Engine::new(Config::new().host_write_check(true))?;
+    /// let module = Module::new(
+    ///     &engine,
+    ///     r#"(module
+    ///         (memory (export "memory") 2)
+    ///         (global $__stack_pointer (mut i32) (i32.const 0x8000))
+    ///         (data (i32.const 0x8000) "static data")
+    ///         (global $top (mut i32) (i32.const 0x10000))
+    ///         (func (export "malloc") (param i32) (result i32)
+    ///             (global.get $top) (global.set $top (i32.add (global.get $top) (local.get 0))))
+    ///         (func (export "free") (param i32)))"#,
+    /// )?;
+    /// let mut store = Store::new(&engine, ());
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// let memory = instance.get_memory(&mut store, "memory").unwrap();
+    ///
+    /// let error = memory.write(&mut store, 0, &[1; 100]).unwrap_err();
+    /// let expected = "a host write of 100 bytes at 0x0 was refused: at 0x0 lies the guest's stack: 0x0..0x8000, \
+    ///     because __stack_pointer starts at 0x8000.";
+    /// assert!(error.to_string().starts_with(expected));
+    ///
+    /// let room = GuestAlloc::find(&mut store, instance)?.alloc(&mut store, 100, 1)?;
+    /// memory.write(&mut store, room.ptr() as usize, &[1; 100])?;
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn host_write_check(&mut self, enable: bool) -> &mut Self {
+        self.host_write_check = enable;
         self
     }
 

@@ -46,6 +46,14 @@ impl Instance {
         self.id.0
     }
 
+    pub(crate) fn id(self) -> InstanceId {
+        self.id
+    }
+
+    pub(crate) fn store(self) -> StoreId {
+        self.store
+    }
+
     pub(crate) fn from_id(store: StoreId, id: InstanceId) -> Self {
         Self { store, id }
     }

@@ -1,5 +1,6 @@
 //! Stores, and the borrowed forms of them that functions take.
 
+use crate::guest_ranges::GuestRanges;
 use crate::{Engine, Error, Extern, Inspector, KillHandle, KillReason, Result};
 use belljar_core::InstanceId;
 use belljar_vm::{Limiter, StoreCore, StoreId, StoreInner};
@@ -46,7 +47,11 @@ impl<T: 'static> Store<T> {
     ///
     /// Where the process has no address space left for it.
     pub fn try_new(engine: &Engine, data: T) -> Result<Self> {
-        Ok(Self { inner: StoreInner::new(engine.runtime(), data)?, engine: engine.clone() })
+        let mut inner = StoreInner::new(engine.runtime(), data)?;
+        if engine.config().host_write_check {
+            GuestRanges::check_writes(inner.core_mut());
+        }
+        Ok(Self { inner, engine: engine.clone() })
     }
 
     /// A handle for other threads, to look at the store's guest while it runs.

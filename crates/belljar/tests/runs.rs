@@ -98,7 +98,9 @@ fn a_memory_fault_says_where() -> Result<()> {
     let fault = error.downcast_ref::<MemoryFault>().expect("a fault");
     assert_eq!((fault.address(), fault.memory_size()), (Some(0x41414141), 17 << 16));
     assert_eq!((fault.access_size(), fault.memory_index()), (Some(4), Some(0)));
-    assert_eq!(fault.to_string(), "4 bytes at 0x41414141, memory 0 is 17 pages (1088 KiB)");
+    let expected = "4 bytes at 0x41414141, memory 0 is 17 pages (1088 KiB); \
+        the address reads as the text \"AAAA\": was text written over a pointer?";
+    assert_eq!(fault.to_string(), expected);
     Ok(())
 }
 
@@ -155,7 +157,16 @@ fn a_memory_fault_describes_the_access() -> Result<()> {
     ];
     for (body, expected) in cases {
         let fault = fault_of(&engine, "(memory 1)", body)?.expect("a fault");
-        assert_eq!(fault.to_string(), format!("{expected}, memory 0 is 1 page (64 KiB)"), "{body}");
+        let hint = match fault.address() {
+            Some(0xffff_ffff) => {
+                "; the address is -1 as a signed number: something before null, or an index below 0"
+            }
+            Some(0x1_0000_000f) => {
+                "; the address lies beyond 4 GiB: one that is negative as a signed number, plus an offset"
+            }
+            _ => "",
+        };
+        assert_eq!(fault.to_string(), format!("{expected}, memory 0 is 1 page (64 KiB){hint}"), "{body}");
     }
     Ok(())
 }
@@ -167,7 +178,8 @@ fn a_memory_fault_names_the_memory_that_was_accessed() -> Result<()> {
         let body = format!("(drop (i32.load {index} (i32.const 0xfffffff0)))");
         let fault = fault_of(&engine, "(memory 1) (memory 2) (memory 0)", &body)?.expect("a fault");
         assert_eq!(fault.memory_index(), Some(index as u32));
-        assert_eq!(fault.to_string(), format!("4 bytes at 0xfffffff0, memory {index} is {size}"));
+        let hint = "the address is -16 as a signed number: something before null, or an index below 0";
+        assert_eq!(fault.to_string(), format!("4 bytes at 0xfffffff0, memory {index} is {size}; {hint}"));
     }
     Ok(())
 }

@@ -1,14 +1,15 @@
 //! The name section: what a person called things. Broken name sections are no error; names are then missing.
 
-use belljar_core::FuncIndex;
+use belljar_core::{FuncIndex, GlobalIndex};
 use std::collections::HashMap;
 use wasmparser::{BinaryReader, Name, NameSectionReader};
 
-/// Names of the module and its functions.
+/// Names of the module, its functions and its globals.
 #[derive(Debug, Default)]
 pub struct Names {
     module: Option<Box<str>>,
     funcs: HashMap<FuncIndex, Box<str>>,
+    globals: HashMap<GlobalIndex, Box<str>>,
 }
 
 impl Names {
@@ -20,6 +21,11 @@ impl Names {
                 Ok(Name::Function(map)) => {
                     names.funcs.extend(
                         map.into_iter().map_while(Result::ok).map(|n| (FuncIndex(n.index), n.name.into())),
+                    );
+                }
+                Ok(Name::Global(map)) => {
+                    names.globals.extend(
+                        map.into_iter().map_while(Result::ok).map(|n| (GlobalIndex(n.index), n.name.into())),
                     );
                 }
                 Ok(_) => {}
@@ -37,5 +43,10 @@ impl Names {
     /// A function's name, as its compiler wrote it (mangled names stay mangled).
     pub fn func(&self, func: FuncIndex) -> Option<&str> {
         self.funcs.get(&func).map(|n| &**n)
+    }
+
+    /// A global's name.
+    pub fn global(&self, global: GlobalIndex) -> Option<&str> {
+        self.globals.get(&global).map(|n| &**n)
     }
 }

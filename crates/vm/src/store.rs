@@ -90,6 +90,8 @@ pub struct StoreCore {
     pub(crate) checkpoints: Vec<u64>,
     /// Fuel beyond what the counter in the context can hold.
     pub(crate) fuel_reserve: u64,
+    /// What whoever uses this crate keeps with the store.
+    pub(crate) notes: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) hooks: Hooks,
 }
 
@@ -314,6 +316,7 @@ impl StoreCore {
             bridge: None,
             checkpoints: Vec::new(),
             fuel_reserve: 0,
+            notes: None,
             hooks,
         };
         core.write_null_object();
@@ -335,6 +338,18 @@ impl StoreCore {
     /// Which store this is.
     pub fn id(&self) -> StoreId {
         self.id
+    }
+
+    /// What whoever uses this crate keeps with the store: nothing, until something is put there. It stays when the store goes
+    /// back to a checkpoint.
+    #[inline]
+    pub fn notes(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.notes.as_deref()
+    }
+
+    /// As [`StoreCore::notes`], to be written.
+    pub fn notes_mut(&mut self) -> &mut Option<Box<dyn Any + Send + Sync>> {
+        &mut self.notes
     }
 
     /// Tells those who watch how large its memories are now.

@@ -1,0 +1,397 @@
+//! The guest's allocator, as the host asks it for memory.
+//!
+//! In: an instance that exports one. Out: [`GuestBuf`]s, ranges of the guest's memory that are the host's until they are freed.
+//! Never: belief in what the guest returns. Whatever it is, it is compared with the memory and with what the host has already.
+
+mod exports;
+
+use crate::guest_buf::{GuestAddress, GuestBuf, Held};
+use crate::guest_ranges::GuestRanges;
+use crate::store::check_store;
+use crate::{AsContextMut, Caller, Func, Instance, Result, Val};
+use anyhow::{Context, bail, ensure};
+use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
+use belljar_vm::{StoreCore, StoreId};
+use exports::{AllocTakes, Exports};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use zerocopy::{Immutable, IntoBytes};
+
+/// The allocator of a guest. The host asks it for memory, and writes there: not to addresses of its own choice, where the guest
+/// has its stack, its static data and its heap.
+///
+/// ```
+/// use belljar::{Engine, GuestAlloc, Instance, Module, Store};
+/// let engine = Engine::default();
+/// let module = Module::new(
+///     &engine,
+///     r#"(module
+///         (memory (export "memory") 2)
+///         ;; Stands for the `malloc` and `free` of a C library.
+///         (global $top (mut i32) (i32.const 65536))
+///         (func (export "malloc") (param i32) (result i32)
+///             (global.get $top) (global.set $top (i32.add (global.get $top) (local.get 0))))
+///         (func (export "free") (param i32))
+///         (func (export "sum") (param $at i32) (param $length i32) (result i32) (local $sum i32)
+///             (loop $next
+///                 (local.set $length (i32.sub (local.get $length) (i32.const 4)))
+///                 (local.set $sum (i32.add (local.get $sum)
+///                     (i32.load (i32.add (local.get $at) (local.get $length)))))
+///                 (br_if $next (local.get $length)))
+///             (local.get $sum)))"#,
+/// )?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let sum = instance.get_typed_func::<(u32, u32), i32>(&mut store, "sum")?;
+///
+/// let alloc = GuestAlloc::find(&mut store, instance)?;
+/// let numbers = alloc.alloc_slice(&mut store, &[10, 20, 12_i32])?;
+/// assert_eq!(sum.call(&mut store, numbers.as_params()?)?, 42);
+/// numbers.free(&mut store)?;
+/// # Ok::<(), belljar::Error>(())
+/// ```
+///
+/// It belongs to its store, as it was then: once a [`Sandbox`](crate::Sandbox) was wiped, it is refused, as are its buffers. Cheap
+/// to clone, and to be found again: it is the same one then, and frees what was dropped before.
+#[derive(Clone)]
+pub struct GuestAlloc {
+    inner: Arc<Inner>,
+}
+
+/// What a [`GuestAlloc`] and its buffers share.
+pub(crate) struct Inner {
+    store: StoreId,
+    /// The number that the store keeps when it goes back.
+    store_number: u64,
+    exports: Exports,
+    /// What was dropped, and is to be freed.
+    dropped: Mutex<Vec<Held>>,
+}
+
+impl fmt::Debug for GuestAlloc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Exports { alloc, free, .. } = &self.inner.exports;
+        let free = free.as_ref().map(|free| &*free.name);
+        f.debug_struct("GuestAlloc").field("alloc", &alloc.name).field("free", &free).finish_non_exhaustive()
+    }
+}
+
+/// The alignment that an allocator has in any case which is not told of one.
+const USUAL_ALIGNMENT: u64 = 8;
+
+impl GuestAlloc {
+    /// The allocator that an instance exports under one of the usual names: `malloc` and `free`, `__wbindgen_malloc` and
+    /// `__wbindgen_free`, `allocate` and `deallocate`, or `cabi_realloc`, in this order. Its memory is the export `memory`, or the only
+    /// one.
+    ///
+    /// What allocates takes a size, perhaps followed by an alignment; what frees takes an address, perhaps followed by size and
+    /// alignment. Toolchains have no convention for freeing what `cabi_realloc` gave: the guest does that, or nobody
+    /// ([`GuestAlloc::can_free`]).
+    ///
+    /// # Errors
+    ///
+    /// Where there is none whose types fit, with what was looked for and what was found; where the memory is shared with other
+    /// threads.
+    ///
+    /// # Panics
+    ///
+    /// If the instance belongs to another store.
+    pub fn find(mut store: impl AsContextMut, instance: Instance) -> Result<Self> {
+        let core = store.as_context_mut().0.core_mut();
+        check_store(instance.store(), core, "Instance");
+        let exports = Exports::find(core, instance)?;
+        Ok(Self::of(core, exports))
+    }
+
+    /// The allocator that an instance exports under names of its own. What allocates takes a size, or size and alignment, or what
+    /// `cabi_realloc` takes; what frees takes an address, perhaps followed by size and alignment. Without the latter nothing is ever
+    /// freed by the host.
+    ///
+    /// ```
+    /// # use belljar::{Engine, GuestAlloc, Instance, Module, Store};
+    /// # let engine = Engine::default();
+    /// # let module = Module::new(&engine, r#"(module (memory 1)
+    /// #     (func (export "init") (param i32) (result i32) (i32.const 16)) (func (export "deinit") (param i32 i32)))"#)?;
+    /// # let mut store = Store::new(&engine, ());
+    /// # let instance = Instance::new(&mut store, &module, &[])?;
+    /// let alloc = GuestAlloc::named(&mut store, instance, "init", Some("deinit"))?;
+    /// # assert!(alloc.can_free());
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where they are not exported or of other types; where the memory is shared with other threads.
+    ///
+    /// # Panics
+    ///
+    /// If the instance belongs to another store.
+    pub fn named(
+        mut store: impl AsContextMut,
+        instance: Instance,
+        alloc: &str,
+        free: Option<&str>,
+    ) -> Result<Self> {
+        let core = store.as_context_mut().0.core_mut();
+        check_store(instance.store(), core, "Instance");
+        let exports = Exports::named(core, instance, alloc, free)?;
+        Ok(Self::of(core, exports))
+    }
+
+    /// The allocator of the instance that called a host function, as [`GuestAlloc::find`].
+    ///
+    /// # Errors
+    ///
+    /// As there; and where it is not known which instance that is: see [`Caller::get_export`].
+    pub fn of_caller<T: 'static>(caller: &mut Caller<'_, T>) -> Result<Self> {
+        let instance = caller.instance.context(
+            "it is not known who calls this function, as it was not given to the guest by a Linker: use GuestAlloc::find",
+        )?;
+        let instance = Instance::from_id(caller.store.0.core().id(), instance);
+        Self::find(caller, instance)
+    }
+
+    fn of(core: &mut StoreCore, exports: Exports) -> Self {
+        let store_number = core.watched().id();
+        let store = core.id();
+        let found = &mut GuestRanges::of_memory(core, exports.memory).allocators;
+        if let Some(known) = found.iter().find(|known| known.exports.is_same(&exports)) {
+            return Self::from_inner(known);
+        }
+        let inner = Arc::new(Inner { store, store_number, exports, dropped: Mutex::default() });
+        found.push(inner.clone());
+        Self { inner }
+    }
+
+    pub(crate) fn from_inner(inner: &Arc<Inner>) -> Self {
+        Self { inner: inner.clone() }
+    }
+
+    /// Whether the guest has a function that frees. Without, what the host gives back stays allocated in the guest.
+    pub fn can_free(&self) -> bool {
+        self.inner.exports.free.is_some()
+    }
+
+    /// Asks the guest for memory. What it contains is whatever the guest left there. First, buffers that were dropped are freed, as
+    /// by [`GuestAlloc::release`].
+    ///
+    /// What the guest answers is not believed: a range that is not inside the memory, misaligned, or in part in the host's
+    /// hands already is an error. For no bytes, the guest is not asked.
+    ///
+    /// # Errors
+    ///
+    /// Where the guest has no room (its allocator returned null), answered nonsense, or did not return; where the alignment is no power
+    /// of two, or the sandbox was wiped since.
+    pub fn alloc(&self, mut store: impl AsContextMut, len: usize, align: usize) -> Result<GuestBuf> {
+        self.release(&mut store)?;
+        let inner = &self.inner;
+        let (len, align) = (len as u64, align as u64);
+        ensure!(align.is_power_of_two(), "an alignment is a power of two, and {align} was asked for");
+        if len == 0 {
+            return Ok(GuestBuf::new(inner, Held { base: align, size: 0, align }, align, 0));
+        }
+        let takes = inner.exports.alloc.takes;
+        let more = if takes == AllocTakes::Size && align > USUAL_ALIGNMENT { align } else { 0 };
+        let size = len.checked_add(more).filter(|size| inner.exports.is_64 || u32::try_from(*size).is_ok());
+        let size = size.with_context(|| format!("{} do not fit into a guest's memory", ByteCount(len)))?;
+        let params: &[u64] = match takes {
+            AllocTakes::Size => &[size],
+            AllocTakes::SizeAlign => &[size, align],
+            AllocTakes::Realloc => &[0, 0, align, size],
+        };
+        let alloc = &inner.exports.alloc;
+        let base = inner.call(&mut store, alloc.func, params, 1);
+        let base = base.with_context(|| format!("the guest's `{}` did not return memory", alloc.name))?;
+        let core = store.as_context_mut().0.core_mut();
+        let held = Held { base: base.unwrap_or_default(), size, align };
+        let ptr = if more == 0 {
+            held.base
+        } else {
+            held.base.checked_next_multiple_of(align).unwrap_or(held.base)
+        };
+        inner.take(core, held, ptr).with_context(|| {
+            format!(
+                "the guest's `{}` was asked for {} and returned {:#x}",
+                alloc.name,
+                ByteCount(size),
+                held.base
+            )
+        })?;
+        Ok(GuestBuf::new(inner, held, ptr, len))
+    }
+
+    /// Asks the guest for memory, aligned to 8 bytes, and copies bytes there.
+    ///
+    /// # Errors
+    ///
+    /// As [`GuestAlloc::alloc`].
+    pub fn alloc_bytes(&self, mut store: impl AsContextMut, bytes: &[u8]) -> Result<GuestBuf> {
+        let buffer = self.alloc(&mut store, bytes.len(), USUAL_ALIGNMENT as usize)?;
+        buffer.write(&mut store, 0, bytes)?;
+        Ok(buffer)
+    }
+
+    /// Asks the guest for memory, aligned as the type is, and copies values there. They lie in it as in the host, little-endian.
+    ///
+    /// # Errors
+    ///
+    /// As [`GuestAlloc::alloc`].
+    pub fn alloc_slice<V: IntoBytes + Immutable>(
+        &self,
+        mut store: impl AsContextMut,
+        values: &[V],
+    ) -> Result<GuestBuf> {
+        let bytes = values.as_bytes();
+        let buffer = self.alloc(&mut store, bytes.len(), align_of::<V>())?;
+        buffer.write(&mut store, 0, bytes)?;
+        Ok(buffer)
+    }
+
+    /// Takes over memory that the guest has allocated and returned, with this allocator: from now on the host frees it. What
+    /// frees and wants to know the alignment is told that it is 1, as that of strings: see [`GuestAlloc::adopt_aligned`].
+    ///
+    /// # Errors
+    ///
+    /// Where the range is not inside the memory, or in part in the host's hands already; where the sandbox was wiped since.
+    pub fn adopt<A: GuestAddress>(&self, store: impl AsContextMut, ptr: A, len: A) -> Result<GuestBuf> {
+        self.adopt_aligned(store, ptr, len, 1)
+    }
+
+    /// As [`GuestAlloc::adopt`], of memory that was allocated with this alignment.
+    ///
+    /// # Errors
+    ///
+    /// As there; and where the address is not so aligned, or the alignment no power of two.
+    pub fn adopt_aligned<A: GuestAddress>(
+        &self,
+        mut store: impl AsContextMut,
+        ptr: A,
+        len: A,
+        align: usize,
+    ) -> Result<GuestBuf> {
+        let core = store.as_context_mut().0.core_mut();
+        self.inner.check(core, "GuestAlloc")?;
+        let held = Held { base: ptr.to_address(), size: len.to_address(), align: align as u64 };
+        ensure!(align.is_power_of_two(), "an alignment is a power of two, and {align} was given");
+        if held.size != 0 {
+            let taken = self.inner.take(core, held, held.base);
+            taken.with_context(|| {
+                format!("{} at {:#x} cannot be taken over", ByteCount(held.size), held.base)
+            })?;
+        }
+        Ok(GuestBuf::new(&self.inner, held, held.base, held.size))
+    }
+
+    /// Frees the buffers that were dropped since. A drop has no store to call the guest in: it makes a note, and the next use of
+    /// the allocator frees.
+    ///
+    /// # Errors
+    ///
+    /// Where the guest's function does not return: that buffer is given up, and others are left for the next time. Where the sandbox was
+    /// wiped since.
+    pub fn release(&self, mut store: impl AsContextMut) -> Result<()> {
+        self.inner.check(store.as_context_mut().0.core(), "GuestAlloc")?;
+        // Not those that are dropped meanwhile: the guest may call a host function that does it, each time.
+        let count = self.inner.dropped().len();
+        for _ in 0..count {
+            // The host function may also use the allocator: nothing is locked while the guest runs.
+            let next = self.inner.dropped().pop();
+            let Some(held) = next else { return Ok(()) };
+            self.inner.free(&mut store, held)?;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// What was dropped.
+    pub(crate) fn dropped(&self) -> MutexGuard<'_, Vec<Held>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The memory, by its number in the store.
+    pub(crate) fn memory(&self) -> usize {
+        self.exports.memory
+    }
+
+    /// Refuses what was made in another store, or before this one went back.
+    pub(crate) fn check(&self, core: &StoreCore, what: &str) -> Result<()> {
+        if self.store == core.id() {
+            return Ok(());
+        }
+        match self.store_number == core.watched().id() {
+            true => bail!(
+                "this {what} was made before the sandbox was wiped: its memory is not the host's any more. Find the allocator anew \
+                 in each session"
+            ),
+            false => bail!("a {what} was used with a store that it does not belong to"),
+        }
+    }
+
+    /// Looks whether the guest can mean a range, and notes that it is the host's.
+    fn take(&self, core: &mut StoreCore, held: Held, ptr: u64) -> Result<()> {
+        let size = core.memory_size(self.memory()) as u64;
+        let pages = || format!("the memory has {} ({})", PageCount(size / WASM_PAGE_SIZE), ByteCount(size));
+        ensure!(held.base != 0, "that is null: the guest has no room for it; {}", pages());
+        let is_inside = held.base.checked_add(held.size).is_some_and(|end| end <= size);
+        ensure!(is_inside, "that is out of bounds: {}", pages());
+        ensure!(ptr.is_multiple_of(held.align), "that is not aligned to {}", ByteCount(held.align));
+        let ranges = GuestRanges::of_memory(core, self.memory());
+        if let Some(other) = ranges.overlapping(&held.range()) {
+            bail!(
+                "that overlaps {:#x}..{:#x}, which is the host's and was not freed: the guest has freed it itself, or has two \
+                 allocators, or its allocator is broken",
+                other.start,
+                other.end
+            );
+        }
+        ranges.own(held.range());
+        Ok(())
+    }
+
+    /// Notes that a range is not the host's any more.
+    pub(crate) fn forget(&self, core: &mut StoreCore, held: Held) {
+        if held.size != 0 {
+            GuestRanges::of_memory(core, self.memory()).disown(&held.range());
+        }
+    }
+
+    /// Gives a range back to the guest, for good however that ends.
+    pub(crate) fn free<C: AsContextMut>(&self, store: &mut C, held: Held) -> Result<()> {
+        self.forget(store.as_context_mut().0.core_mut(), held);
+        let Some(free) = self.exports.free.as_ref().filter(|_| held.size != 0) else { return Ok(()) };
+        let params = [held.base, held.size, held.align];
+        let freed = self.call(store, free.func, &params[..free.params], free.results);
+        freed.with_context(|| {
+            format!(
+                "the guest's `{}` did not take back {} at {:#x}",
+                free.name,
+                ByteCount(held.size),
+                held.base
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Calls a function of the guest's that takes addresses and has so many results. The first is returned if it is one.
+    fn call<C: AsContextMut>(
+        &self,
+        store: &mut C,
+        func: Func,
+        params: &[u64],
+        results: usize,
+    ) -> Result<Option<u64>> {
+        let value = |address: &u64| match self.exports.is_64 {
+            true => Val::I64(address.cast_signed()),
+            false => Val::I32((*address as u32).cast_signed()),
+        };
+        let params: Vec<Val> = params.iter().map(value).collect();
+        let mut results = vec![Val::I32(0); results];
+        func.call(store, &params, &mut results)?;
+        Ok(match results.first() {
+            Some(Val::I32(address)) => Some(u64::from(address.cast_unsigned())),
+            Some(Val::I64(address)) => Some(address.cast_unsigned()),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,231 @@
+//! Finding a guest's allocator among what an instance exports.
+//!
+//! In: an instance, perhaps names. Out: [`Exports`], whose signatures are checked. Never: a call.
+
+use crate::{Func, Instance, Result};
+use anyhow::{Context, bail, ensure};
+use belljar_core::{FuncRefId, FuncType, ValType};
+use belljar_vm::{Entity, StoreCore};
+
+/// A guest's allocator: functions with known signatures, and the memory that they manage.
+#[derive(Debug)]
+pub(super) struct Exports {
+    pub(super) memory: usize,
+    /// Whether addresses have 64 bits.
+    pub(super) is_64: bool,
+    pub(super) alloc: AllocFunc,
+    pub(super) free: Option<FreeFunc>,
+}
+
+/// The function that allocates.
+#[derive(Debug)]
+pub(super) struct AllocFunc {
+    pub(super) name: Box<str>,
+    pub(super) func: Func,
+    pub(super) takes: AllocTakes,
+}
+
+/// The function that frees. It gets the first so many of: address, size, alignment.
+#[derive(Debug)]
+pub(super) struct FreeFunc {
+    pub(super) name: Box<str>,
+    pub(super) func: Func,
+    pub(super) params: usize,
+    /// How many results it has, of which nothing is expected.
+    pub(super) results: usize,
+}
+
+/// What the function that allocates is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AllocTakes {
+    /// `malloc(size)`.
+    Size,
+    /// `alloc(size, align)`.
+    SizeAlign,
+    /// `cabi_realloc(old, old_size, align, size)`.
+    Realloc,
+}
+
+/// Functions that are looked for, the best known first, and what frees what they allocate. Those that come without say nothing of
+/// freeing: `cabi_realloc` with a size of 0 does it in no toolchain.
+const KNOWN: &[(&str, Option<&str>)] = &[
+    ("malloc", Some("free")),
+    ("__wbindgen_malloc", Some("__wbindgen_free")),
+    ("allocate", Some("deallocate")),
+    ("cabi_realloc", None),
+];
+
+/// What CosmWasm's contracts export. Their `allocate` returns the address of a description of what was allocated.
+const COSMWASM: &str = "interface_version_";
+
+/// How many exports an error lists.
+const LISTED: usize = 12;
+
+impl Exports {
+    /// Whether two are the same functions.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let free = |exports: &Self| exports.free.as_ref().map(|free| free.func);
+        self.memory == other.memory && self.alloc.func == other.alloc.func && free(self) == free(other)
+    }
+
+    /// The allocator that has one of the usual names.
+    pub(super) fn find(core: &StoreCore, instance: Instance) -> Result<Self> {
+        let (memory, is_64) = memory_of(core, instance)?;
+        let mut found = Vec::new();
+        for (alloc, free) in KNOWN {
+            match Self::look_for(core, instance, (memory, is_64), alloc, *free) {
+                Ok(Some(exports)) => return Ok(exports),
+                Ok(None) => {}
+                Err(error) => found.push(format!("{error:#}")),
+            }
+        }
+        let names: Vec<String> = KNOWN
+            .iter()
+            .map(|(alloc, free)| match free {
+                Some(free) => format!("`{alloc}` with `{free}`"),
+                None => format!("`{alloc}`"),
+            })
+            .collect();
+        if found.is_empty() {
+            found.push(exported_functions(core, instance));
+        }
+        bail!(
+            "the guest exports no allocator that the host could ask for memory: looked for {}; found {}. Export one: from C with \
+             `-Wl,--export=malloc -Wl,--export=free`; from Rust with `#[unsafe(no_mangle)] extern \"C\" fn allocate(size: usize, \
+             align: usize) -> *mut u8` over `std::alloc::alloc`, and a `deallocate(address, size, align)`; or name the functions \
+             that the guest has instead: GuestAlloc::named",
+            names.join(", "),
+            found.join("; ")
+        )
+    }
+
+    /// One of the usual allocators. An error says what is there instead of one that could be used.
+    fn look_for(
+        core: &StoreCore,
+        instance: Instance,
+        memory: (usize, bool),
+        alloc: &str,
+        free: Option<&str>,
+    ) -> Result<Option<Self>> {
+        let is_there = |name: &str| core.instance_export(instance.id(), name).is_some();
+        if !is_there(alloc) {
+            return Ok(None);
+        }
+        if let Some(free) = free.filter(|free| !is_there(free)) {
+            bail!("`{alloc}` without `{free}` (export it too, or take it as it is: GuestAlloc::named)");
+        }
+        let module = core.instance_module(instance.id()).module();
+        let is_contract =
+            alloc == "allocate" && module.exports().iter().any(|e| e.name.starts_with(COSMWASM));
+        ensure!(
+            !is_contract,
+            "`allocate` of a CosmWasm contract, which returns no memory but a description of some"
+        );
+        Self::with_names(core, instance, memory, alloc, free).map(Some)
+    }
+
+    /// The allocator that has these names.
+    pub(super) fn named(
+        core: &StoreCore,
+        instance: Instance,
+        alloc: &str,
+        free: Option<&str>,
+    ) -> Result<Self> {
+        let exports = Self::with_names(core, instance, memory_of(core, instance)?, alloc, free);
+        exports.context("this cannot be the guest's allocator")
+    }
+
+    fn with_names(
+        core: &StoreCore,
+        instance: Instance,
+        (memory, is_64): (usize, bool),
+        alloc: &str,
+        free: Option<&str>,
+    ) -> Result<Self> {
+        let address = if is_64 { ValType::I64 } else { ValType::I32 };
+        let func = exported(core, instance, alloc)?;
+        let takes = alloc_takes(&core.func_type(func), address).with_context(|| {
+            let ty = core.func_type(func);
+            format!(
+                "`{alloc}` is a function of type {ty}, and an allocator has one of ({address}) -> {address} for a size, \
+                 ({address}, {address}) -> {address} for size and alignment, or that of cabi_realloc, with four parameters"
+            )
+        })?;
+        let free = match free {
+            Some(name) => Some(free_func(core, instance, name, address)?),
+            None => None,
+        };
+        let alloc = AllocFunc { name: alloc.into(), func: Func::from_id(core.id(), func), takes };
+        Ok(Self { memory, is_64, alloc, free })
+    }
+}
+
+fn alloc_takes(ty: &FuncType, address: ValType) -> Option<AllocTakes> {
+    let is_address = |ty: &ValType| *ty == address;
+    if !(ty.results().len() == 1 && ty.results().iter().chain(ty.params()).all(is_address)) {
+        return None;
+    }
+    match ty.params().len() {
+        1 => Some(AllocTakes::Size),
+        2 => Some(AllocTakes::SizeAlign),
+        4 => Some(AllocTakes::Realloc),
+        _ => None,
+    }
+}
+
+fn free_func(core: &StoreCore, instance: Instance, name: &str, address: ValType) -> Result<FreeFunc> {
+    let func = exported(core, instance, name)?;
+    let ty = core.func_type(func);
+    let params = ty.params().len();
+    ensure!(
+        (1..=3).contains(&params) && ty.params().iter().all(|ty| *ty == address),
+        "`{name}` is a function of type {ty}, and what frees memory takes its address, perhaps its size and then perhaps its \
+         alignment, each of type {address}"
+    );
+    Ok(FreeFunc {
+        name: name.into(),
+        func: Func::from_id(core.id(), func),
+        params,
+        results: ty.results().len(),
+    })
+}
+
+fn exported(core: &StoreCore, instance: Instance, name: &str) -> Result<FuncRefId> {
+    match core.instance_export(instance.id(), name) {
+        Some(Entity::Func(func)) => Ok(func),
+        Some(_) => bail!("the export `{name}` is not a function"),
+        None => {
+            bail!("the guest exports nothing named `{name}`; found {}", exported_functions(core, instance))
+        }
+    }
+}
+
+/// What an instance exports in place of an allocator, in words.
+fn exported_functions(core: &StoreCore, instance: Instance) -> String {
+    let exports = core.instance_module(instance.id()).module().exports().iter();
+    let is_func = |name: &str| matches!(core.instance_export(instance.id(), name), Some(Entity::Func(_)));
+    let names: Vec<&str> = exports.map(|export| &*export.name).filter(|name| is_func(name)).collect();
+    let listed: Vec<String> = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
+    match names.len() {
+        0 => "no exported function at all".into(),
+        n if n <= LISTED => format!("only {}", listed.join(", ")),
+        n => format!("{} and {} other functions", listed.join(", "), n - LISTED),
+    }
+}
+
+/// The memory that an instance's allocator manages, and whether its addresses have 64 bits.
+fn memory_of(core: &StoreCore, instance: Instance) -> Result<(usize, bool)> {
+    let memory = match (core.instance_export(instance.id(), "memory"), core.instance_memories(instance.id()))
+    {
+        (Some(Entity::Memory(memory)), _) => memory,
+        (_, [only]) => *only as usize,
+        (_, []) => bail!("the guest has no memory"),
+        (_, many) => bail!("the guest has {} memories, and exports none of them as `memory`", many.len()),
+    };
+    ensure!(
+        core.shared_memory(memory).is_none(),
+        "the guest's memory is shared with other threads, so that no part of it can be the host's alone: call the guest's \
+         allocator yourself, and use SharedMemory::write"
+    );
+    Ok((memory, core.memory_type(memory).is_64()))
+}

@@ -1,0 +1,177 @@
+//! What of a store's memories is the host's to write: ranges that guests have handed out.
+//!
+//! In: allocations of a guest's that the host owns, and ranges that the embedder declares. Out: whether ranges overlap, and what of
+//! a write nobody has handed out. Kept with the store; once that has gone back, nothing of before counts.
+
+use crate::guest_alloc::Inner;
+use crate::guest_layout::GuestLayout;
+use belljar_vm::{StoreCore, StoreId};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The ranges of all memories of a store.
+pub(crate) struct GuestRanges {
+    store: StoreId,
+    /// Whether host writes are held against them.
+    checks: bool,
+    memories: BTreeMap<usize, MemoryRanges>,
+}
+
+/// The ranges of one memory.
+#[derive(Default)]
+pub(crate) struct MemoryRanges {
+    /// Allocations that the host owns, which never overlap: start, and end.
+    owned: BTreeMap<u64, u64>,
+    /// Ranges that the embedder declared, none of which touch: start, and end.
+    declared: BTreeMap<u64, u64>,
+    /// The allocators that the host has found. Who finds one again shares it, and what was dropped.
+    pub(crate) allocators: Vec<Arc<Inner>>,
+    /// The memory's layouts, and how many instances the store had then.
+    layouts: Option<(usize, Arc<[GuestLayout]>)>,
+}
+
+impl GuestRanges {
+    /// From now on host writes to the store's memories are checked.
+    pub(crate) fn check_writes(core: &mut StoreCore) {
+        Self::of_mut(core).checks = true;
+    }
+
+    /// Whether host writes are checked.
+    #[inline]
+    pub(crate) fn are_checked(core: &StoreCore) -> bool {
+        let is_checked = |ranges: &Self| ranges.checks;
+        core.notes().is_some_and(|notes| notes.downcast_ref().is_some_and(is_checked))
+    }
+
+    /// The ranges of a memory.
+    pub(crate) fn of_memory(core: &mut StoreCore, memory: usize) -> &mut MemoryRanges {
+        Self::of_mut(core).memories.entry(memory).or_default()
+    }
+
+    fn of_mut(core: &mut StoreCore) -> &mut Self {
+        let store = core.id();
+        let notes = core.notes_mut();
+        if notes.as_ref().is_none_or(|notes| !notes.is::<Self>()) {
+            *notes = Some(Box::new(Self { store, checks: false, memories: BTreeMap::new() }));
+        }
+        let ranges = notes.as_mut().and_then(|notes| notes.downcast_mut::<Self>());
+        let ranges = ranges.expect("what was just put there");
+        if ranges.store != store {
+            // It has gone back since.
+            ranges.store = store;
+            ranges.memories.clear();
+        }
+        ranges
+    }
+}
+
+impl MemoryRanges {
+    /// The allocation of the host's that overlaps a range, if there is one.
+    pub(crate) fn overlapping(&self, range: &Range<u64>) -> Option<Range<u64>> {
+        let (start, end) = self.owned.range(..range.end).next_back()?;
+        (*end > range.start).then_some(*start..*end)
+    }
+
+    /// Notes an allocation that overlaps no other.
+    pub(crate) fn own(&mut self, range: Range<u64>) {
+        self.owned.insert(range.start, range.end);
+    }
+
+    /// Notes that the host has given an allocation back.
+    pub(crate) fn disown(&mut self, range: &Range<u64>) {
+        self.owned.remove(&range.start);
+    }
+
+    /// Notes that the guest expects the host to write to a range.
+    pub(crate) fn declare(&mut self, mut range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        // With all that it overlaps or touches it becomes one.
+        while let Some((&start, &end)) = self.declared.range(..=range.end).next_back()
+            && end >= range.start
+        {
+            self.declared.remove(&start);
+            range = range.start.min(start)..range.end.max(end);
+        }
+        self.declared.insert(range.start, range.end);
+    }
+
+    /// Takes that back.
+    pub(crate) fn undeclare(&mut self, range: &Range<u64>) {
+        while let Some((&start, &end)) = self.declared.range(..range.end).next_back()
+            && end > range.start
+        {
+            self.declared.remove(&start);
+            if start < range.start {
+                self.declared.insert(start, range.start);
+            }
+            if range.end < end {
+                self.declared.insert(range.end, end);
+            }
+        }
+    }
+
+    /// The first address of a range that nobody has handed out.
+    pub(crate) fn first_foreign(&self, range: &Range<u64>) -> Option<u64> {
+        let mut at = range.start;
+        while at < range.end {
+            let end = |ranges: &BTreeMap<u64, u64>| ranges.range(..=at).next_back().map(|(_, end)| *end);
+            match end(&self.owned).max(end(&self.declared)) {
+                Some(end) if end > at => at = end,
+                _ => return Some(at),
+            }
+        }
+        None
+    }
+
+    /// What a memory's layouts are, once they have been found.
+    pub(crate) fn known_layouts(&self, instances: usize) -> Option<Arc<[GuestLayout]>> {
+        let (count, layouts) = self.layouts.as_ref()?;
+        (*count == instances).then(|| layouts.clone())
+    }
+
+    /// Keeps them while the store has so many instances.
+    pub(crate) fn keep_layouts(&mut self, instances: usize, layouts: &Arc<[GuestLayout]>) {
+        self.layouts = Some((instances, layouts.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declared_ranges_join_and_are_cut() {
+        let mut ranges = MemoryRanges::default();
+        ranges.declare(10..20);
+        ranges.declare(30..40);
+        ranges.declare(20..25);
+        assert_eq!(ranges.declared, BTreeMap::from([(10, 25), (30, 40)]));
+        ranges.declare(0..100);
+        assert_eq!(ranges.declared, BTreeMap::from([(0, 100)]));
+        ranges.undeclare(&(20..30));
+        ranges.undeclare(&(90..200));
+        assert_eq!(ranges.declared, BTreeMap::from([(0, 20), (30, 90)]));
+        ranges.undeclare(&(10..40));
+        assert_eq!(ranges.declared, BTreeMap::from([(0, 10), (40, 90)]));
+    }
+
+    #[test]
+    fn a_write_may_span_ranges_of_both_kinds() {
+        let mut ranges = MemoryRanges::default();
+        ranges.own(10..20);
+        ranges.own(20..30);
+        ranges.declare(25..50);
+        assert_eq!(ranges.first_foreign(&(10..50)), None);
+        assert_eq!(ranges.first_foreign(&(9..50)), Some(9));
+        assert_eq!(ranges.first_foreign(&(12..60)), Some(50));
+        assert_eq!(ranges.first_foreign(&(70..70)), None);
+        ranges.disown(&(20..30));
+        assert_eq!(ranges.first_foreign(&(12..40)), Some(20));
+        assert_eq!(ranges.overlapping(&(19..25)), Some(10..20));
+        assert_eq!(ranges.overlapping(&(20..25)), None);
+        assert_eq!(ranges.overlapping(&(0..10)), None);
+    }
+}
