@@ -5,7 +5,7 @@
 
 use crate::instance::InstancePre;
 use crate::linker::Definition;
-use crate::{Instance, KillHandle, Result, Store, WasmParams, WasmResults};
+use crate::{Instance, KillHandle, Limits, Result, Store, WasmParams, WasmResults};
 use anyhow::Context;
 use belljar_vm::Checkpoint;
 use std::fmt;
@@ -21,6 +21,7 @@ pub struct SandboxTemplate<T: 'static> {
     make_data: MakeData<T>,
     prepare: Option<Prepare<T>>,
     init: Option<Box<str>>,
+    limits: Limits,
 }
 
 impl<T: 'static> Clone for SandboxTemplate<T> {
@@ -30,6 +31,7 @@ impl<T: 'static> Clone for SandboxTemplate<T> {
             make_data: self.make_data.clone(),
             prepare: self.prepare.clone(),
             init: self.init.clone(),
+            limits: self.limits.clone(),
         }
     }
 }
@@ -43,7 +45,7 @@ impl<T: 'static> fmt::Debug for SandboxTemplate<T> {
 impl<T: 'static> SandboxTemplate<T> {
     /// Sandboxes of this module, whose host state `make_data` makes for each call or session.
     pub fn new(pre: InstancePre<T>, make_data: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
-        Self { pre, make_data: Arc::new(make_data), prepare: None, init: None }
+        Self { pre, make_data: Arc::new(make_data), prepare: None, init: None, limits: Limits::unlimited() }
     }
 
     /// Does something with each new store, before the module is instantiated in it: sets limits, for instance.
@@ -55,6 +57,27 @@ impl<T: 'static> SandboxTemplate<T> {
     /// Calls an export without parameters and results in each new sandbox. What it leaves behind is where calls begin.
     pub fn init(mut self, export: &str) -> Self {
         self.init = Some(export.into());
+        self
+    }
+
+    /// What each sandbox may have. Time and fuel are those of a call, or of a session as a whole; while a sandbox is made, of each
+    /// start function and of the initialization. Default: [`Limits::unlimited`].
+    ///
+    /// ```
+    /// use belljar::{Engine, KillReason, Killed, Limits, Linker, Module, SandboxTemplate};
+    /// use std::time::Duration;
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module (func (export "spin") (loop (br 0))) (func (export "nop")))"#)?;
+    /// let pre = Linker::<()>::new(&engine).instantiate_pre(&module)?;
+    /// let limits = Limits::default().wall(Duration::from_millis(20));
+    /// let mut sandbox = SandboxTemplate::new(pre, || Ok(())).limits(limits).build()?;
+    /// let error = sandbox.call::<(), ()>("spin", ()).unwrap_err();
+    /// assert_eq!(error.downcast_ref::<Killed>().unwrap().reason(), &KillReason::WallTime(Duration::from_millis(20)));
+    /// sandbox.call::<(), ()>("nop", ())?;
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -76,6 +99,7 @@ impl<T: 'static> SandboxTemplate<T> {
         );
         let data = (self.make_data)().context("the host's state could not be made")?;
         let mut store = Store::try_new(self.pre.module().engine(), data)?;
+        store.set_limits(self.limits.clone())?;
         if let Some(prepare) = &self.prepare {
             prepare(&mut store)?;
         }
@@ -158,6 +182,7 @@ impl<T: 'static> Sandbox<T> {
                 }
             }
         }
+        self.world.store.begin_deadline();
         Ok(Session { sandbox: self })
     }
 
@@ -173,6 +198,7 @@ impl<T: 'static> Sandbox<T> {
         let made = made.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked")));
         let data = made.context("the host's state could not be made");
         let World { store, checkpoint, .. } = &mut self.world;
+        store.end_deadline();
         let cleaned = store.rewind(checkpoint);
         match data.and_then(|data| cleaned.map(|()| data)) {
             Ok(data) => *store.data_mut() = data,

@@ -2,9 +2,10 @@
 
 use crate::code::CodeImage;
 use crate::fault::{Fault, FaultAddress, SegmentPart};
-use crate::limits::ResourceLimiter;
 use crate::memory::{LinearMemory, MemoryImage};
 use crate::on_demand::Damaged;
+use crate::quota::Limit;
+use crate::referee::Referee;
 use crate::shared_memory::SharedMemory;
 use crate::store::StoreCore;
 use crate::store_memory::{AnyMemory, StoreMemory};
@@ -22,23 +23,19 @@ impl StoreCore {
         ty: MemoryType,
         image: Option<&Arc<MemoryImage>>,
         def: Option<usize>,
-        limiter: Option<&mut dyn ResourceLimiter>,
+        referee: &mut Referee<'_>,
         reserve: bool,
     ) -> anyhow::Result<usize> {
-        let limit = limiter.as_deref().map_or(usize::MAX, |l| l.memories());
-        anyhow::ensure!(
-            self.memories.len() < limit,
-            "the store holds {} memories, and its limit is {limit}",
-            self.memories.len()
-        );
+        referee.check_count(Limit::Memories, self.memories.len())?;
         let size = ty.minimum_bytes().context("the memory is larger than any machine's")?;
-        if let Some(limiter) = limiter {
-            let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
-            anyhow::ensure!(
-                limiter.memory_growing(0, size as usize, maximum)?,
-                "a memory of {} pages ({}) exceeds the store's limit",
-                ty.minimum(),
-                ByteCount(size)
+        let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
+        let limiter = if ty.is_shared() { Some(referee.limiter_of_shared()) } else { referee.limiter() };
+        if let Some(limiter) = limiter
+            && !limiter.memory_growing(0, size as usize, maximum)?
+        {
+            let (pages, size) = (ty.minimum(), ByteCount(size));
+            return Err(
+                referee.error(|| format!("a memory of {pages} pages ({size}) exceeds the store's limit"))
             );
         }
         if ty.is_shared() {
@@ -130,11 +127,13 @@ impl StoreCore {
         &mut self,
         memory: usize,
         delta: u64,
-        limiter: Option<&mut dyn ResourceLimiter>,
+        referee: &mut Referee<'_>,
     ) -> anyhow::Result<Option<u64>> {
         let old = match &mut self.memories[memory].memory {
-            AnyMemory::Own(memory) => memory.grow(delta, limiter)?,
-            AnyMemory::Shared(memory) => return memory.clone().grow(delta, limiter),
+            AnyMemory::Own(memory) => memory.grow(delta, referee.limiter())?,
+            AnyMemory::Shared(memory) => {
+                return memory.clone().grow(delta, Some(referee.limiter_of_shared()));
+            }
         };
         if old.is_some() {
             self.publish_memory(memory);

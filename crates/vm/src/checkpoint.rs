@@ -154,6 +154,8 @@ impl StoreCore {
         self.killed = None;
         self.watched.revive(self.id, to.segments.len());
         self.note_memory();
+        self.settle_memory();
+        self.refused = None;
         Ok(())
     }
 }

@@ -5,9 +5,10 @@
 
 use crate::host::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
-use crate::limits::ResourceLimiter;
 use crate::loaded::{LoadedModule, SharedImages};
 use crate::on_demand::Damaged;
+use crate::quota::Limit;
+use crate::referee::Referee;
 use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::sys::builtin_table;
@@ -45,7 +46,7 @@ pub fn instantiate<T: 'static>(
 ) -> Result<InstanceId, Exit> {
     store.core().check_usable()?;
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
-    let builder = store.limited(|core, limiter| core.build(module, imports, limiter)).map_err(plain)?;
+    let builder = store.limited(|core, referee| core.build(module, imports, referee)).map_err(plain)?;
     let id = builder.id;
     // Making objects asks the limiter, which `build` has.
     store.core_mut().initialize(&builder, imports).map_err(Exit::of_error)?;
@@ -88,15 +89,10 @@ impl StoreCore {
         &mut self,
         module: &'m Arc<LoadedModule>,
         imports: &[ImportValue<'_>],
-        mut limiter: Option<&mut dyn ResourceLimiter>,
+        referee: &mut Referee<'_>,
     ) -> anyhow::Result<Builder<'m>> {
         anyhow::ensure!(module.is_of(&self.runtime), "the module belongs to another engine than the store");
-        let limit = limiter.as_deref().map_or(usize::MAX, |l| l.instances());
-        anyhow::ensure!(
-            self.instances.len() < limit,
-            "the store holds {} instances, and its limit is {limit}",
-            self.instances.len()
-        );
+        referee.check_count(Limit::Instances, self.instances.len())?;
         let described = module.module();
         anyhow::ensure!(
             imports.len() == described.imports().len(),
@@ -132,7 +128,7 @@ impl StoreCore {
         for (i, sig) in module.sigs().iter().enumerate() {
             builder.write(layout.type_id(TypeIndex::new(i)), *sig);
         }
-        let spaces = self.entities(&builder, imports, &mut limiter)?;
+        let spaces = self.entities(&builder, imports, referee)?;
         self.instances.push(Instance::new(module.clone(), builder.context, spaces));
         self.watched.add_instance(described);
         Ok(builder)
@@ -143,7 +139,7 @@ impl StoreCore {
         &mut self,
         builder: &Builder<'_>,
         imports: &[ImportValue<'_>],
-        limiter: &mut Option<&mut dyn ResourceLimiter>,
+        referee: &mut Referee<'_>,
     ) -> anyhow::Result<Spaces> {
         let described = builder.described();
         let layout = described.layout();
@@ -175,8 +171,7 @@ impl StoreCore {
         let reserve = builder.module.reserves();
         for i in memories.len()..described.memories().len() {
             let image = builder.images.and_then(|images| images.mapped[i].as_ref());
-            let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
-            let made = self.push_memory(described.memories()[i], image, None, limiter, reserve)?;
+            let made = self.push_memory(described.memories()[i], image, None, referee, reserve)?;
             if builder.module.needs_reserved(MemoryIndex::new(i)) && !self.memory_is_reserved(made) {
                 self.memories.pop();
                 return Err(NeedsChecks.into());
@@ -197,9 +192,8 @@ impl StoreCore {
                 _ => None,
             };
             let header = builder.context + layout.table_header(table) as usize;
-            let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
-            let made =
-                self.push_table(described.tables()[i].map(&mut resolve), 0, Some(header), place, limiter)?;
+            let ty = described.tables()[i].map(&mut resolve);
+            let made = self.push_table(ty, 0, Some(header), place, referee)?;
             tables.push(made as u32);
         }
         for i in globals.len()..described.globals().len() {

@@ -478,6 +478,11 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Sign
         answer.found.store(ELSEWHERE, Relaxed);
         return;
     }
+    if request == Request::Leave && !watched.is_killed() {
+        // The run that was to end has ended by itself, and perhaps another has begun since.
+        answer.found.store(IDLE, Relaxed);
+        return;
+    }
     if request == Request::Leave {
         // SAFETY: the store is alive while somebody asks, and this thread runs it if any does.
         let found = match unsafe { leave_guest(watched.context, context) } {
