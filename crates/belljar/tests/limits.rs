@@ -282,6 +282,9 @@ fn an_engine_counts_shared_memories_once() {
     assert!(memory.grow(1).unwrap_err().is::<EngineLimitExceeded>());
     assert_eq!(engine.memory_used(), 4 * PAGE);
     assert!(SharedMemory::new(&engine, MemoryType::shared(1, 1)).unwrap_err().is::<EngineLimitExceeded>());
+    // One that is shared does not hide one that is not.
+    let both = "(module (memory 0 1 shared) (memory 1))";
+    assert!(instance(&mut Store::new(&engine, ()), both).unwrap_err().is::<EngineLimitExceeded>());
     drop((a, b));
     assert_eq!(engine.memory_used(), 2 * PAGE);
     drop((linker, memory));

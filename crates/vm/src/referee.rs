@@ -38,6 +38,8 @@ pub(crate) struct Referee<'a> {
     taken: u64,
     limiter: Option<Limiter<'a>>,
     refused: Option<Refusal>,
+    /// Whether it is about a memory that the store shares with others: that has an account of its own with the engine.
+    is_shared: bool,
 }
 
 impl<'a> Referee<'a> {
@@ -45,18 +47,19 @@ impl<'a> Referee<'a> {
         let quota = store.quota.clone();
         let used = quota.as_ref().map(|_| store.usage()).unwrap_or_default();
         let engine = store.runtime.limits_memory().then(|| store.runtime.clone());
-        Self { quota, used, engine, taken: 0, limiter, refused: None }
+        Self { quota, used, engine, taken: 0, limiter, refused: None, is_shared: false }
     }
 
     /// Itself, if it has anything to say.
     pub(crate) fn limiter(&mut self) -> Option<&mut dyn ResourceLimiter> {
+        self.is_shared = false;
         let decides = self.quota.is_some() || self.engine.is_some() || self.limiter.is_some();
         decides.then_some(self)
     }
 
-    /// Itself, for a memory that the store shares with others: that has an account of its own with the engine.
+    /// Itself, for a memory that the store shares with others.
     pub(crate) fn limiter_of_shared(&mut self) -> &mut dyn ResourceLimiter {
-        self.engine = None;
+        self.is_shared = true;
         self
     }
 
@@ -111,7 +114,7 @@ impl<'a> Referee<'a> {
 
     /// Takes part of the engine's quota.
     fn take(&mut self, bytes: u64) -> Result<(), EngineLimitExceeded> {
-        if let Some(engine) = &self.engine {
+        if let Some(engine) = self.engine.as_ref().filter(|_| !self.is_shared) {
             engine.take_memory(bytes)?;
             self.taken += bytes;
         }
