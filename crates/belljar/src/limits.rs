@@ -93,7 +93,7 @@ setters! {
     memory(bytes: u64) Memory = "256 MiB";
     /// Elements of all tables of the store together.
     table_elements(count: u64) TableElements = "1000000";
-    /// Bytes of the garbage-collected heap. If what is alive is more, the guest traps with
+    /// Bytes of the garbage-collected heap, with its nursery of 512 KiB. If what is alive is more, the guest traps with
     /// [`Trap::GcHeapExhausted`](crate::Trap::GcHeapExhausted).
     gc_heap(bytes: u64) GcHeap = "64 MiB";
     /// Bytes of native stack for the guest's calls; more is [`Trap::StackOverflow`](crate::Trap::StackOverflow). There is never more

@@ -72,13 +72,13 @@ const SECOND: u64 = 1_000_000_000;
 limits! {
     Memory "memory" Bytes Some(256 << 20), "Linear memories, all of a store together";
     TableElements "table_elements" Count Some(1_000_000), "Elements of tables, all of a store together";
-    GcHeap "gc_heap" Bytes Some(64 << 20), "Garbage-collected objects. Their nursery, 512 KiB, is beside that";
+    GcHeap "gc_heap" Bytes Some(64 << 20), "Garbage-collected objects, with their nursery of 512 KiB";
     Stack "stack" Bytes Some(1 << 20), "Native stack of the guest's calls, as far as the engine gives as much";
     Instances "instances" Count Some(16), "Instances in a store";
     Tables "tables" Count Some(64), "Tables in a store";
     Memories "memories" Count Some(16), "Memories in a store";
     Wall "wall" Time Some(30 * SECOND), "Time from the beginning of a call or session to its end";
-    Cpu "cpu" Time Some(10 * SECOND), "CPU time that a call, or the calls of a session, may use";
+    Cpu "cpu" Time Some(10 * SECOND), "CPU time of a call, or of all calls of a session";
     Fuel "fuel" Count None, "Instructions, about, of a call or session, where the engine counts fuel";
     Descriptors "descriptors" Count Some(64), "Open files, directories and sockets of WASI, the three standard streams included";
     BytesRead "bytes_read" Bytes Some(1 << 30), "Bytes that WASI functions read, from whatever";

@@ -18,6 +18,8 @@ pub(crate) struct Allowance {
 pub(crate) struct Taken<'a> {
     from: &'a Allowance,
     bytes: u64,
+    /// Whether the buffers held more.
+    pub(crate) is_cut: bool,
 }
 
 impl Allowance {
@@ -33,7 +35,7 @@ impl Allowance {
 
     /// Takes what the buffers hold, or cuts them to what is left. `None` where nothing is left, and something is wanted.
     pub(crate) fn take(&self, list: &mut Iovecs) -> Option<Taken<'_>> {
-        let Some(total) = self.total else { return Some(Taken { from: self, bytes: 0 }) };
+        let Some(total) = self.total else { return Some(Taken { from: self, bytes: 0, is_cut: false }) };
         let wanted: u64 = list.iter().map(|range| range.len() as u64).sum();
         let after = |used: u64| used + wanted.min(total - used);
         let take = |used: u64| Some(after(used));
@@ -48,7 +50,7 @@ impl Allowance {
             left -= range.len();
         }
         list.retain(|range| range.start < range.end);
-        Some(Taken { from: self, bytes })
+        Some(Taken { from: self, bytes, is_cut: bytes < wanted })
     }
 }
 

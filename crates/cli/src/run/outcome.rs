@@ -1,10 +1,13 @@
 //! How a guest's run ended, as exit code and text.
 
 use super::options::RunOptions;
-use super::stop;
+use super::stop::{self, StopNames};
+use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use anyhow::Error;
-use belljar::{Killed, MemoryFault, ThrownException, Trap, WasmBacktrace, WasmCoreDump};
+use belljar::{
+    Killed, Limit, LimitExceeded, MemoryFault, ThrownException, Trap, WasmBacktrace, WasmCoreDump,
+};
 use belljar_wasi::I32Exit;
 
 /// The end of a run.
@@ -28,9 +31,13 @@ impl Outcome {
         }
         let trap = error.downcast_ref::<Trap>().copied();
         let (code, headline) = match (trap, error.downcast_ref::<Killed>()) {
-            (_, Some(killed)) => stop::outcome(killed),
+            (_, Some(killed)) => stop::outcome(killed, &StopNames::of(options)),
             (Some(Trap::OutOfFuel), _) => {
-                (ExitCode::Trap, "the guest was stopped: its --fuel is used up".into())
+                let option = options.option_of(Limit::Fuel);
+                (ExitCode::Trap, format!("the guest was stopped: its {option} is used up"))
+            }
+            (Some(Trap::StackOverflow), _) => {
+                (ExitCode::Trap, format!("the guest trapped: {}{}", Trap::StackOverflow, stack_of(options)))
             }
             (Some(trap), _) => (ExitCode::Trap, format!("the guest trapped: {trap}{}", fault_of(error))),
             (None, _) if error.is::<ThrownException>() => {
@@ -40,6 +47,12 @@ impl Outcome {
         };
         Self { code: code as u8, message: Some(describe(error, trap, headline, options)) }
     }
+}
+
+/// What the trap's message goes on with if the stack was limited.
+fn stack_of(options: &RunOptions) -> String {
+    let limit = options.limit(Limit::Stack).map(ByteSize);
+    limit.map(|size| format!(": {} allows {size}", options.option_of(Limit::Stack))).unwrap_or_default()
 }
 
 /// What the trap's message goes on with if it was about a memory.
@@ -55,8 +68,17 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String, options: &RunOp
     let thrown = error.downcast_ref::<ThrownException>().map(ToString::to_string);
     let killed = error.downcast_ref::<Killed>().map(ToString::to_string);
     let dump = error.downcast_ref::<WasmCoreDump>().map(ToString::to_string);
-    let known =
-        [backtrace.as_ref(), trap.as_ref(), fault.as_ref(), thrown.as_ref(), dump.as_ref(), killed.as_ref()];
+    // The note says it in the words of the command line.
+    let exceeded = error.downcast_ref::<LimitExceeded>().map(ToString::to_string);
+    let known = [
+        exceeded.as_ref(),
+        backtrace.as_ref(),
+        trap.as_ref(),
+        fault.as_ref(),
+        thrown.as_ref(),
+        dump.as_ref(),
+        killed.as_ref(),
+    ];
     let mut details = error.chain().map(ToString::to_string).filter(|c| !known.contains(&Some(c)));
     let mut text = headline;
     if let Some(first) = details.next() {
