@@ -489,14 +489,14 @@ fn a_deadline_never_hits_the_next_call() {
     // About as long as a call takes, on average.
     let (mut plain, count) = make(Duration::from_secs(100));
     let start = Instant::now();
-    (0..100).for_each(|_| count.call(&mut plain, 20_000).unwrap());
+    (0..100).for_each(|_| count.call(&mut plain, 200_000).unwrap());
     let time = start.elapsed() / 100;
     let (mut store, mut count) = make(time);
     let (mut in_time, mut late) = (0, 0);
     for i in 0..20_000 {
         // Some have plenty of time, and nothing of those before may be left for them.
         let start = Instant::now();
-        let ended = count.call(&mut store, if i % 3 == 0 { 1 } else { 20_000 });
+        let ended = count.call(&mut store, if i % 3 == 0 { 1 } else { 200_000 });
         match ended {
             Ok(()) => {
                 assert_eq!(store.killed(), None);
@@ -605,6 +605,16 @@ fn a_session_has_its_time_as_a_whole() {
     };
     assert_eq!(killed(&error), &KillReason::CpuTime(time));
     assert!(start.elapsed() >= time / 2, "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_manual_has_the_defaults() {
+    let manual = include_str!("../../../docs/sandbox.md");
+    for limit in Limit::ALL {
+        let default = limit.default_amount().map_or("none".into(), |amount| limit.show(amount));
+        let row = format!("| `{}` | {default} |", limit.name());
+        assert!(manual.contains(&row), "docs/sandbox.md lacks: {row}");
+    }
 }
 
 /// Whether this process has a thread of this name.

@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(take(&allowance, list(), 0), Some(Iovecs::from_vec(vec![0..4, 10..14, 20..22])));
         assert_eq!(take(&allowance, list(), 9), Some(Iovecs::from_vec(vec![0..4, 10..14, 20..22])));
         drop(allowance.take(&mut list()));
-        assert_eq!(take(&allowance, list(), 1), Some(Iovecs::from_vec(vec![0..1])));
+        assert_eq!(take(&allowance, list(), 1), Some(Iovecs::from_iter(std::iter::once(0..1))));
         assert_eq!(take(&allowance, list(), 1), None);
         assert_eq!(take(&allowance, Iovecs::new(), 0), Some(Iovecs::new()));
         assert_eq!(take(&Allowance::new(None), list(), 12), Some(list()));
