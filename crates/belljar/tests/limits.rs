@@ -608,6 +608,22 @@ fn a_session_has_its_time_as_a_whole() {
 }
 
 #[test]
+fn limits_that_a_session_sets_end_with_it() {
+    let engine = Engine::default();
+    let module = Module::new(&engine, SPIN).unwrap();
+    let pre = Linker::<()>::new(&engine).instantiate_pre(&module).unwrap();
+    let limits = Limits::unlimited().wall(Duration::from_millis(20)).instances(7);
+    let mut sandbox = SandboxTemplate::new(pre, || Ok(())).limits(limits.clone()).build().unwrap();
+    let mut session = sandbox.session().unwrap();
+    session.store().set_limits(Limits::unlimited()).unwrap();
+    std::thread::sleep(Duration::from_millis(30));
+    session.call::<(), ()>("nop", ()).unwrap();
+    drop(session);
+    assert_eq!(sandbox.session().unwrap().store().limits(), limits);
+    assert!(sandbox.call::<(), ()>("spin", ()).unwrap_err().is::<Killed>());
+}
+
+#[test]
 fn the_manual_has_the_defaults() {
     let manual = include_str!("../../../docs/sandbox.md");
     for limit in Limit::ALL {

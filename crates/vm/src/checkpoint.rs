@@ -13,6 +13,7 @@ use crate::externs::Externs;
 use crate::gc::GcCheckpoint;
 use crate::host::HostFunc;
 use crate::memory::MemoryCheckpoint;
+use crate::quota::Quota;
 use crate::store::{StoreCore, StoreId};
 use crate::store_memory::AnyMemory;
 use crate::store_region::RegionCheckpoint;
@@ -37,6 +38,7 @@ pub struct Checkpoint {
     host_types: usize,
     bridge: Option<usize>,
     fuel: u64,
+    quota: Option<Arc<Quota>>,
     epoch_deadline: u64,
 }
 
@@ -85,6 +87,7 @@ impl StoreCore {
             host_types: self.host_types.len(),
             bridge: self.bridge,
             fuel: self.fuel(),
+            quota: self.quota.clone(),
             epoch_deadline,
         })
     }
@@ -148,6 +151,9 @@ impl StoreCore {
             self.publish_memory(memory);
         }
         self.set_fuel(to.fuel);
+        if self.quota.as_ref().map(Arc::as_ptr) != to.quota.as_ref().map(Arc::as_ptr) {
+            self.keep_quota(to.quota.clone());
+        }
         let context = self.context.get_mut();
         context.epoch_deadline = to.epoch_deadline;
         context.pending = pending::NONE;

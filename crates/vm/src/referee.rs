@@ -212,10 +212,16 @@ impl StoreCore {
 
     /// Says what it may have from now on.
     pub fn set_quota(&mut self, quota: Quota) {
-        let stack = quota.get(Limit::Stack).and_then(|bytes| usize::try_from(bytes).ok());
+        self.keep_quota((quota != Quota::UNLIMITED).then(|| Arc::new(quota)));
+    }
+
+    /// As [`StoreCore::set_quota`].
+    pub(crate) fn keep_quota(&mut self, quota: Option<Arc<Quota>>) {
+        let all = quota.as_deref().unwrap_or(&Quota::UNLIMITED);
+        let stack = all.get(Limit::Stack).and_then(|bytes| usize::try_from(bytes).ok());
         self.context.get_mut().stack_size = stack.unwrap_or(usize::MAX).min(self.runtime.stack_size);
-        self.set_rules(&quota);
-        self.quota = (quota != Quota::UNLIMITED).then(|| Arc::new(quota));
+        self.set_rules(all);
+        self.quota = quota;
     }
 
     /// What it may have.
