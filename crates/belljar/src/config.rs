@@ -5,6 +5,7 @@ use crate::progress::{Progress, ProgressHook};
 use belljar_cache::{Cache, Trust};
 use belljar_compile::Tunables;
 use belljar_module::{ModuleError, WasmFeatures};
+use belljar_vm::EngineQuota;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub struct Config {
     pub(crate) profiler: ProfilingStrategy,
     pub(crate) coredump_on_trap: bool,
     pub(crate) host_write_check: bool,
+    pub(crate) quota: EngineQuota,
 }
 
 /// Bytes of native stack for guest code, unless configured: the smallest thread stacks in use (2 MiB) leave
@@ -59,6 +61,7 @@ impl Config {
             profiler: ProfilingStrategy::None,
             coredump_on_trap: false,
             host_write_check: false,
+            quota: EngineQuota::default(),
         }
     }
 
@@ -203,6 +206,38 @@ impl Config {
     /// Default: 1 MiB.
     pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
         self.max_wasm_stack = bytes;
+        self
+    }
+
+    /// Bytes that the memories and objects of all stores of the engine may have together, shared memories counted once. A store that
+    /// wants more is refused it, as by [`crate::Limits::memory`]; whoever would get it as an error gets a
+    /// [`crate::EngineLimitExceeded`]. What a store had is free again when it is dropped, or its sandbox has gone back.
+    /// Default: no limit.
+    ///
+    /// ```
+    /// use belljar::{Config, Engine, Memory, MemoryType, Store};
+    /// let engine = Engine::new(Config::new().max_memory(1 << 20))?;
+    /// let (mut a, mut b) = (Store::new(&engine, ()), Store::new(&engine, ()));
+    /// Memory::new(&mut a, MemoryType::new(10, None))?;
+    /// let error = Memory::new(&mut b, MemoryType::new(10, None)).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "memory of the engine: 640 KiB are used by 1 store, 640 KiB more were wanted, and all together may have 1 MiB \
+    ///      (Config::max_memory)"
+    /// );
+    /// drop(a);
+    /// Memory::new(&mut b, MemoryType::new(10, None))?;
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn max_memory(&mut self, bytes: u64) -> &mut Self {
+        self.quota.memory = Some(bytes);
+        self
+    }
+
+    /// How many stores of the engine may run their guests at once. A call that would be one more is refused with a
+    /// [`crate::EngineLimitExceeded`]; calls within calls of the same store count as one. Default: no limit.
+    pub fn max_concurrent_calls(&mut self, calls: u64) -> &mut Self {
+        self.quota.calls = Some(calls);
         self
     }
 

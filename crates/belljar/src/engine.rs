@@ -88,6 +88,7 @@ impl Engine {
             config.gc_stress,
             counts_epochs,
             config.coredump_on_trap,
+            config.quota,
             trampolines,
         )?;
         let compiler = Compiler { features: config.features, tunables, tier };
@@ -152,6 +153,16 @@ impl Engine {
             .iter()
             .filter(|watched| watched.kill(reason.clone(), None).unwrap_or(false))
             .count()
+    }
+
+    /// Bytes of memories and objects that its stores have; 0 where nothing limits them ([`Config::max_memory`]).
+    pub fn memory_used(&self) -> u64 {
+        self.inner.runtime.memory_used()
+    }
+
+    /// Stores whose guests run now; 0 where nothing limits their number ([`Config::max_concurrent_calls`]).
+    pub fn concurrent_calls(&self) -> u64 {
+        self.inner.runtime.calls()
     }
 
     /// Whether two handles are the same engine.

@@ -1,10 +1,11 @@
 //! Errors: `anyhow`'s type (one pointer wide, with context), and what a guest's end becomes in it.
 
 use crate::fault_hint::FaultHint;
-use crate::{Killed, ThrownException, Trap, WasmBacktrace, WasmCoreDump};
+use crate::{KillReason, Killed, Limit, LimitExceeded, ThrownException, Trap, WasmBacktrace, WasmCoreDump};
 use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
 use belljar_vm::{Exit, Fault, FaultAddress, RawStack, SegmentPart, StoreCore};
 use std::fmt;
+use std::time::Duration;
 
 /// Any error of belljar or of a host function.
 ///
@@ -140,7 +141,8 @@ impl std::error::Error for MemoryFault {}
 /// What the embedder gets for a run that did not return.
 #[cold]
 pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
-    match exit {
+    let exceeded = exceeded_by(&exit, core);
+    let error = match exit {
         Exit::Trap { trap, fault, stack } => {
             let error = match fault {
                 Some(fault) => {
@@ -156,7 +158,28 @@ pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
             with_stack(Error::new(crate::Trap::Interrupt).context(Killed::new(reason)), &stack, core)
         }
         Exit::Exception { thrown, stack } => with_stack(ThrownException::new(thrown).into(), &stack, core),
+    };
+    match exceeded {
+        Some(exceeded) if !error.is::<LimitExceeded>() => error.context(exceeded),
+        _ => error,
     }
+}
+
+/// The limit of the store that ended a run, if it was one that the guest cannot be told of.
+fn exceeded_by(exit: &Exit, core: &StoreCore) -> Option<LimitExceeded> {
+    let quota = core.quota()?;
+    let is = |limit: Limit, time: &Duration| quota.get(limit).map(Duration::from_nanos) == Some(*time);
+    let engines_stack = core.runtime().stack_size() as u64;
+    let limit = match exit {
+        Exit::Trap { trap: Trap::OutOfFuel, .. } => Limit::Fuel,
+        Exit::Trap { trap: Trap::StackOverflow, .. } if quota.get(Limit::Stack)? <= engines_stack => {
+            Limit::Stack
+        }
+        Exit::Killed { reason: KillReason::WallTime(time), .. } if is(Limit::Wall, time) => Limit::Wall,
+        Exit::Killed { reason: KillReason::CpuTime(time), .. } if is(Limit::Cpu, time) => Limit::Cpu,
+        _ => return None,
+    };
+    quota.used_up(limit)
 }
 
 /// Adds the guest's stack, and a core dump if one is wanted, unless a deeper run's are there already.

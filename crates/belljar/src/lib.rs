@@ -114,7 +114,10 @@ pub use inspection::Inspection;
 pub use inspector::{GuestState, Inspector, Stack, StackHostCall};
 pub use instance::{Instance, InstancePre};
 pub use kill::{KillHandle, KillReason, Killed};
-pub use limits::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
+pub use limits::{
+    EngineLimitExceeded, Limit, LimitExceeded, LimitUnit, Limits, ResourceLimiter, ResourceUsage,
+    StoreLimits, StoreLimitsBuilder,
+};
 pub use linker::{Linker, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
 pub use module::Module;

@@ -155,6 +155,7 @@ impl Memory {
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let store = store.as_context_mut();
         check_store(self.store, store.0.core(), "Memory");
+        store.0.core_mut().forget_refusal();
         let before = store.0.core().memory_size(self.id) as u64;
         let old = store.0.memory_grow(self.id, delta)?;
         let core = store.0.core_mut();
@@ -163,6 +164,10 @@ impl Memory {
             GuestRanges::of_memory(core, self.id).declare(before..now);
         }
         old.ok_or_else(|| {
+            if let Some(refusal) = store.0.core().refused() {
+                return refusal.into_error();
+            }
+            let core = store.0.core();
             let ty = core.memory_type(self.id);
             let now = core.memory_data(self.id).len() as u64 / ty.page_size();
             anyhow::anyhow!(

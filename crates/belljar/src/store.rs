@@ -1,7 +1,7 @@
 //! Stores, and the borrowed forms of them that functions take.
 
 use crate::guest_ranges::GuestRanges;
-use crate::{Engine, Error, Extern, Inspector, KillHandle, KillReason, Result};
+use crate::{Engine, Error, Extern, Inspector, KillHandle, KillReason, Limit, Limits, ResourceUsage, Result};
 use belljar_core::InstanceId;
 use belljar_vm::{Limiter, StoreCore, StoreId, StoreInner};
 use std::fmt;
@@ -190,6 +190,76 @@ impl<T: 'static> Store<T> {
     /// The store's engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Says what the guest may have from now on, whatever the store's data is. What it has already stays. If there is a
+    /// [`Store::limiter`] as well, both must agree to growth.
+    ///
+    /// ```
+    /// use belljar::{Engine, Limits, Memory, MemoryType, Store};
+    /// let mut store = Store::new(&Engine::default(), ());
+    /// store.set_limits(Limits::default().memory(1 << 20))?;
+    /// assert!(Memory::new(&mut store, MemoryType::new(16, None)).is_ok());
+    /// let error = Memory::new(&mut store, MemoryType::new(1, None)).unwrap_err();
+    /// assert_eq!(error.to_string(), "memory: the guest wanted 1088 KiB, and its limit is 1 MiB (Limits::memory)");
+    /// assert_eq!(store.resource_usage().memory, 1 << 20);
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where fuel is limited, and the engine does not count it.
+    pub fn set_limits(&mut self, limits: Limits) -> Result<()> {
+        if limits.get(Limit::Fuel).is_some() {
+            fuel_is_counted(&self.engine)?;
+        }
+        self.inner.core_mut().set_quota(limits.0);
+        Ok(())
+    }
+
+    /// What the guest may have, as [`Store::set_limits`] said; without that, anything.
+    pub fn limits(&self) -> Limits {
+        self.inner.core().quota().cloned().map_or_else(Limits::unlimited, Limits)
+    }
+
+    /// What the store uses now of what can be limited.
+    pub fn resource_usage(&self) -> ResourceUsage {
+        self.inner.core().usage().into()
+    }
+
+    /// Why growth was refused the last time, if a limit of the store or its engine was the reason: what the guest was told with −1.
+    /// It holds a [`crate::LimitExceeded`] or an [`crate::EngineLimitExceeded`].
+    ///
+    /// ```
+    /// use belljar::{Engine, Instance, Limits, Module, Store};
+    /// let engine = Engine::default();
+    /// let module = Module::new(
+    ///     &engine,
+    ///     r#"(module (memory 1) (func (export "grow") (result i32) (memory.grow (i32.const 16))))"#,
+    /// )?;
+    /// let mut store = Store::new(&engine, ());
+    /// store.set_limits(Limits::unlimited().memory(1 << 20))?;
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// assert_eq!(instance.get_typed_func::<(), i32>(&mut store, "grow")?.call(&mut store, ())?, -1);
+    /// assert_eq!(
+    ///     store.refused_growth().unwrap().to_string(),
+    ///     "memory: the guest wanted 1088 KiB, and its limit is 1 MiB (Limits::memory)"
+    /// );
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn refused_growth(&self) -> Option<Error> {
+        self.inner.core().refused().map(|refusal| refusal.into_error())
+    }
+
+    /// Limits of time and fuel are those of all calls together, up to [`Store::end_deadline`].
+    #[doc(hidden)]
+    pub fn begin_deadline(&mut self) {
+        self.inner.core_mut().begin_session();
+    }
+
+    #[doc(hidden)]
+    pub fn end_deadline(&mut self) {
+        self.inner.core_mut().end_session();
     }
 
     /// Sets who decides whether memories and tables may grow, and how many instances, memories and tables

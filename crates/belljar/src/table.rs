@@ -70,8 +70,12 @@ impl Table {
     /// Where its type, the store's limits or the machine say no, and as [`Table::set`].
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Ref) -> Result<u64> {
         let init = to_value(init, self.core(&store))?;
+        store.as_context_mut().0.core_mut().forget_refusal();
         let old = store.as_context_mut().0.table_grow(self.id, delta, init)?;
         old.map(u64::from).ok_or_else(|| {
+            if let Some(refusal) = self.core(&store).refused() {
+                return refusal.into_error();
+            }
             let now = self.core(&store).table_size(self.id);
             anyhow::anyhow!("could not grow the table by {delta} elements: it has {now}")
         })

@@ -7,6 +7,7 @@ mod dir_grant;
 mod end;
 mod entry;
 mod env_var;
+mod limits;
 mod memory_budget;
 mod missing_imports;
 mod options;

@@ -145,7 +145,7 @@ impl SnapshotOptions {
             return Err(Failure::usage(format!("{} is a snapshot already", self.file.display())));
         }
         self.check_invoke(&module)?;
-        let guest = Guest { wasi, memory: MemoryBudget::new(self.max_memory) };
+        let guest = Guest { wasi, memory: MemoryBudget::new(self.max_memory, "--max-memory".into()) };
         let mut store = Store::try_new(&engine, guest).or_fail(ExitCode::CannotStart)?;
         let store = &mut store;
         store.limiter(|guest| &mut guest.memory);

@@ -2,9 +2,10 @@
 
 use crate::code::CodeImage;
 use crate::fault::{Fault, FaultAddress, SegmentPart};
-use crate::limits::ResourceLimiter;
 use crate::memory::{LinearMemory, MemoryImage};
 use crate::on_demand::Damaged;
+use crate::quota::Limit;
+use crate::referee::Referee;
 use crate::shared_memory::SharedMemory;
 use crate::store::StoreCore;
 use crate::store_memory::{AnyMemory, StoreMemory};
@@ -15,46 +16,36 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl StoreCore {
-    /// A new memory of its type's minimum size. `def`: where its [`MemoryDef`] is to be, else it is
-    /// allocated.
+    /// A new memory of its type's minimum size, or of `length` bytes if it has grown already where it comes from.
     pub(crate) fn push_memory(
         &mut self,
         ty: MemoryType,
         image: Option<&Arc<MemoryImage>>,
-        def: Option<usize>,
-        limiter: Option<&mut dyn ResourceLimiter>,
+        length: Option<usize>,
+        referee: &mut Referee<'_>,
         reserve: bool,
     ) -> anyhow::Result<usize> {
-        let limit = limiter.as_deref().map_or(usize::MAX, |l| l.memories());
-        anyhow::ensure!(
-            self.memories.len() < limit,
-            "the store holds {} memories, and its limit is {limit}",
-            self.memories.len()
-        );
-        let size = ty.minimum_bytes().context("the memory is larger than any machine's")?;
-        if let Some(limiter) = limiter {
-            let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
-            anyhow::ensure!(
-                limiter.memory_growing(0, size as usize, maximum)?,
-                "a memory of {} pages ({}) exceeds the store's limit",
-                ty.minimum(),
-                ByteCount(size)
+        referee.check_count(Limit::Memories, self.memories.len())?;
+        let minimum = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok());
+        let length = length.or(minimum).context("the memory is larger than any machine's")?;
+        let (pages, size) = (length as u64 / ty.page_size(), ByteCount(length as u64));
+        let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
+        let limiter = if ty.is_shared() { Some(referee.limiter_of_shared()) } else { referee.limiter() };
+        if let Some(limiter) = limiter
+            && !limiter.memory_growing(0, length, maximum)?
+        {
+            return Err(
+                referee.error(|| format!("a memory of {pages} pages ({size}) exceeds the store's limit"))
             );
         }
         if ty.is_shared() {
             let memory = SharedMemory::with_image(&self.runtime, ty, image, reserve)?;
             return Ok(self.push_shared(memory));
         }
-        let memory = LinearMemory::new(ty, image, reserve, &self.runtime.memories).with_context(|| {
-            format!("the machine has no room for a memory of {} pages ({})", ty.minimum(), ByteCount(size))
-        })?;
-        let def = match def {
-            Some(def) => def,
-            None => {
-                let at = self.region.block(size_of::<MemoryDef>(), 0);
-                self.region.const_base() + at.context("the store is full: no room for another memory")?
-            }
-        };
+        let memory = LinearMemory::new(ty, length, image, reserve, &self.runtime.memories)
+            .with_context(|| format!("the machine has no room for a memory of {pages} pages ({size})"))?;
+        let at = self.region.block(size_of::<MemoryDef>(), 0);
+        let def = self.region.const_base() + at.context("the store is full: no room for another memory")?;
         self.memories.push(StoreMemory { memory: AnyMemory::Own(memory), def });
         self.note_memory();
         let memory = self.memories.len() - 1;
@@ -130,11 +121,13 @@ impl StoreCore {
         &mut self,
         memory: usize,
         delta: u64,
-        limiter: Option<&mut dyn ResourceLimiter>,
+        referee: &mut Referee<'_>,
     ) -> anyhow::Result<Option<u64>> {
         let old = match &mut self.memories[memory].memory {
-            AnyMemory::Own(memory) => memory.grow(delta, limiter)?,
-            AnyMemory::Shared(memory) => return memory.clone().grow(delta, limiter),
+            AnyMemory::Own(memory) => memory.grow(delta, referee.limiter())?,
+            AnyMemory::Shared(memory) => {
+                return memory.clone().grow(delta, Some(referee.limiter_of_shared()));
+            }
         };
         if old.is_some() {
             self.publish_memory(memory);

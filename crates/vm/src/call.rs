@@ -185,7 +185,22 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
             self.store == store.core().id,
             "a function was called with a store that it does not belong to"
         );
-        store.core().check_usable()?;
+        if store.core().is_special() {
+            return self.call_by_rules(store, params);
+        }
+        self.call_now(store, params)
+    }
+
+    /// A call in a store that has limits to keep, or whose guest was killed.
+    #[cold]
+    #[inline(never)]
+    fn call_by_rules<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
+        let _permit = store.core_mut().permit()?;
+        self.call_now(store, params)
+    }
+
+    #[inline]
+    fn call_now<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
         let callee = store.core().callee(self.func);
         if const { P::FITS && R::FITS } && !callee.is_host {
             let address = std::ptr::from_mut(store).expose_provenance();
@@ -202,7 +217,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
         }
         let mut slots = [RawVal::default(); 16];
         params.store(&mut slots);
-        call_slots(store, self.func, callee, &mut slots)?;
+        enter_slots(store, self.func, callee, &mut slots)?;
         Ok(R::load(&slots))
     }
 }
@@ -214,17 +229,29 @@ fn call_slots<T: 'static>(
     callee: Callee,
     slots: &mut [RawVal],
 ) -> Result<(), Exit> {
-    store.core().check_usable()?;
+    let _permit = store.core_mut().permit()?;
+    let core = store.core();
+    let ty = core.func_type(func);
+    if ty.params().is_empty() && ty.results().is_empty() && !callee.is_host {
+        // A program's entry: to compile a trampoline for it would take longer than many a program runs.
+        let func = TypedFunc::<(), ()> { store: core.id, func, narrowing: false, types: PhantomData };
+        return func.call_now(store, ());
+    }
+    enter_slots(store, func, callee, slots)
+}
+
+/// Enters a function through its trampoline, with values in slots.
+fn enter_slots<T: 'static>(
+    store: &mut StoreInner<T>,
+    func: FuncRefId,
+    callee: Callee,
+    slots: &mut [RawVal],
+) -> Result<(), Exit> {
     let address = std::ptr::from_mut(store).expose_provenance();
     let core = store.core_mut();
     let values = std::ptr::from_mut(slots).cast::<RawVal>();
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let ty = core.func_type(func);
-    if ty.params().is_empty() && ty.results().is_empty() && !callee.is_host {
-        // A program's entry: to compile a trampoline for it would take longer than many a program runs.
-        let func = TypedFunc::<(), ()> { store: core.id, func, narrowing: false, types: PhantomData };
-        return func.call(store, ());
-    }
     let trampoline = core.runtime.trampoline(Direction::Entry, &ty).map_err(plain)?;
     // A host function, too, is called through the stubs: the same entry, the same exit.
     let context = match callee.is_host {

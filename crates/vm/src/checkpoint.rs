@@ -16,7 +16,8 @@ use crate::externs::Externs;
 use crate::gc::GcCheckpoint;
 use crate::host::HostFunc;
 use crate::loaded::LoadedModule;
-use crate::memory::{MemoryCheckpoint, MemoryImage};
+use crate::memory::MemoryCheckpoint;
+use crate::quota::Quota;
 use crate::store::{StoreCore, StoreId};
 use crate::store_memory::AnyMemory;
 use crate::store_region::RegionCheckpoint;
@@ -39,6 +40,7 @@ pub struct Checkpoint {
     /// What keeps the ids of types in it valid, beside the modules.
     host_types: Vec<Arc<TypeSet>>,
     fuel: u64,
+    quota: Option<Arc<Quota>>,
     /// Ticks that the epoch was away from its deadline.
     epoch_left: u64,
 }
@@ -81,9 +83,9 @@ impl Skeleton {
 }
 
 impl Checkpoint {
-    /// The contents of the store's memory of this number.
-    pub(crate) fn image(&self, memory: usize) -> Option<&Arc<MemoryImage>> {
-        self.memories.get(memory)?.image()
+    /// The store's memory of this number.
+    pub(crate) fn memory(&self, number: usize) -> Option<&MemoryCheckpoint> {
+        self.memories.get(number)
     }
 }
 
@@ -130,6 +132,7 @@ impl StoreCore {
             segments: self.instances.iter().map(|instance| instance.segments.clone()).collect(),
             host_types: self.host_types.clone(),
             fuel: self.fuel(),
+            quota: self.quota.clone(),
             epoch_left: self.context.get_mut().epoch_deadline.saturating_sub(self.runtime.epoch()),
         })
     }
@@ -235,11 +238,16 @@ impl StoreCore {
             self.publish_memory(memory);
         }
         self.set_fuel(to.fuel);
+        if self.quota.as_ref().map(Arc::as_ptr) != to.quota.as_ref().map(Arc::as_ptr) {
+            self.keep_quota(to.quota.clone());
+        }
         self.restart_epochs(to);
         self.context.get_mut().pending = pending::NONE;
         self.killed = None;
         self.watched.revive(self.id, to.segments.len());
         self.note_memory();
+        self.settle_memory();
+        self.refused = None;
         Ok(())
     }
     /// Compares the store, byte by byte, with what it was at a checkpoint.

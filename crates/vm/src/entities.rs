@@ -51,7 +51,7 @@ impl<T: 'static> StoreInner<T> {
             !ty.is_shared(),
             "a shared memory belongs to no store: make it with SharedMemory::new"
         );
-        self.limited(|core, limiter| core.push_memory(ty, None, None, limiter, true))
+        self.limited(|core, referee| core.push_memory(ty, None, None, referee, true))
     }
 
     /// Grows a memory by pages; the old size in pages, `None` where it may not or cannot.
@@ -60,7 +60,7 @@ impl<T: 'static> StoreInner<T> {
     ///
     /// What the limiter returns.
     pub fn memory_grow(&mut self, memory: usize, delta: u64) -> anyhow::Result<Option<u64>> {
-        self.limited(|core, limiter| core.grow_memory(memory, delta, limiter))
+        self.limited(|core, referee| core.grow_memory(memory, delta, referee))
     }
 
     /// A new table of the host, filled with `init`.
@@ -71,7 +71,7 @@ impl<T: 'static> StoreInner<T> {
     pub fn new_table(&mut self, ty: TableType, init: Value) -> anyhow::Result<usize> {
         self.core().check_type(&init, ValType::Ref(ty.element()), "the table")?;
         let init = init.to_slot().u32();
-        self.limited(|core, limiter| core.push_table(ty, init, None, None, limiter))
+        self.limited(|core, referee| core.push_table(ty, init, None, None, referee))
     }
 
     /// Grows a table; the old size, `None` where it may not or cannot.
@@ -83,7 +83,7 @@ impl<T: 'static> StoreInner<T> {
         let element = ValType::Ref(self.core().table_type(table).element());
         self.core().check_type(&init, element, "the table")?;
         let init = init.to_slot().u32();
-        self.limited(|core, limiter| core.grow_table(table, delta, init, limiter))
+        self.limited(|core, referee| core.grow_table(table, delta, init, referee))
     }
 }
 

@@ -216,23 +216,20 @@ pub fn thaw<T: 'static>(
         let (size, maximum) =
             (store.core().table_size(table) as usize, store.core().table_type(table).maximum());
         let maximum = maximum.map(|most| most as usize);
-        let allowed =
-            store.limited(|_, limiter| limiter.map_or(Ok(true), |l| l.table_growing(0, size, maximum)))?;
+        let allowed = store.limited(|_, referee| {
+            // Its elements are counted already.
+            referee.limiter().map_or(Ok(true), |limiter| limiter.table_growing(size, size, maximum))
+        })?;
         ensure!(allowed, "the snapshot has {size} elements in table {table}, and may not");
     }
     if let Some(gc) = &frozen.gc {
         store.core_mut().gc_base()?;
         let granted = gc.granted();
-        store.limited(|_, limiter| match limiter {
-            Some(limiter) if granted > 0 => {
-                ensure!(
-                    limiter.gc_heap_growing(0, granted)?,
-                    "the snapshot has {granted} bytes of objects, and may not"
-                );
-                Ok(())
-            }
-            _ => Ok(()),
+        let allowed = store.limited(|_, referee| match referee.limiter() {
+            Some(limiter) if granted > 0 => limiter.gc_heap_growing(0, granted),
+            _ => Ok(true),
         })?;
+        ensure!(allowed, "the snapshot has {granted} bytes of objects, and may not");
         let core = store.core_mut();
         ensure!(gc.fits(core.gc()?), DAMAGED);
         core.rewind_gc(gc);

@@ -6,10 +6,11 @@
 use crate::checkpoint::Checkpoint;
 use crate::host::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
-use crate::limits::ResourceLimiter;
 use crate::loaded::{LoadedModule, SharedImages};
 use crate::memory::MemoryImage;
 use crate::on_demand::Damaged;
+use crate::quota::Limit;
+use crate::referee::Referee;
 use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::sys::builtin_table;
@@ -49,7 +50,7 @@ pub fn instantiate<T: 'static>(
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let images = module.images();
     let contents = Contents::Module(images);
-    let builder = store.limited(|core, limiter| core.build(module, imports, contents, limiter));
+    let builder = store.limited(|core, referee| core.build(module, imports, contents, referee));
     let builder = builder.map_err(plain)?;
     let id = builder.id;
     store.core_mut().link(&builder, imports).map_err(plain)?;
@@ -77,7 +78,7 @@ pub fn link_only<T: 'static>(
     imports: &[ImportValue<'_>],
     like: &Checkpoint,
 ) -> anyhow::Result<InstanceId> {
-    let builder = store.limited(|core, limiter| core.build(module, imports, Contents::Of(like), limiter))?;
+    let builder = store.limited(|core, referee| core.build(module, imports, Contents::Of(like), referee))?;
     store.core_mut().link(&builder, imports)?;
     Ok(builder.id)
 }
@@ -93,7 +94,7 @@ pub(crate) fn link_fresh<T: 'static>(
     imports: &[ImportValue<'_>],
 ) -> anyhow::Result<InstanceId> {
     let builder =
-        store.limited(|core, limiter| core.build(module, imports, Contents::Module(None), limiter))?;
+        store.limited(|core, referee| core.build(module, imports, Contents::Module(None), referee))?;
     store.core_mut().link(&builder, imports)?;
     Ok(builder.id)
 }
@@ -108,11 +109,14 @@ enum Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
-    /// Those of the module's memory, which is to be the store's memory of this number.
-    fn image(self, memory: MemoryIndex, number: usize) -> Option<&'a Arc<MemoryImage>> {
+    /// Those of the module's memory, which is to be the store's memory of this number; and its length, if it has grown.
+    fn of_memory(self, memory: MemoryIndex, number: usize) -> (Option<&'a Arc<MemoryImage>>, Option<usize>) {
         match self {
-            Self::Module(images) => images?.mapped[memory.index()].as_ref(),
-            Self::Of(checkpoint) => checkpoint.image(number),
+            Self::Module(images) => (images.and_then(|images| images.mapped[memory.index()].as_ref()), None),
+            Self::Of(checkpoint) => match checkpoint.memory(number) {
+                Some(memory) => (memory.image(), Some(memory.length())),
+                None => (None, None),
+            },
         }
     }
 }
@@ -146,15 +150,10 @@ impl StoreCore {
         module: &'m Arc<LoadedModule>,
         imports: &[ImportValue<'_>],
         contents: Contents<'m>,
-        mut limiter: Option<&mut dyn ResourceLimiter>,
+        referee: &mut Referee<'_>,
     ) -> anyhow::Result<Builder<'m>> {
         anyhow::ensure!(module.is_of(&self.runtime), "the module belongs to another engine than the store");
-        let limit = limiter.as_deref().map_or(usize::MAX, |l| l.instances());
-        anyhow::ensure!(
-            self.instances.len() < limit,
-            "the store holds {} instances, and its limit is {limit}",
-            self.instances.len()
-        );
+        referee.check_count(Limit::Instances, self.instances.len())?;
         let described = module.module();
         anyhow::ensure!(
             imports.len() == described.imports().len(),
@@ -190,7 +189,7 @@ impl StoreCore {
         for (i, sig) in module.sigs().iter().enumerate() {
             builder.write(layout.type_id(TypeIndex::new(i)), *sig);
         }
-        let spaces = self.entities(&builder, imports, &mut limiter)?;
+        let spaces = self.entities(&builder, imports, referee)?;
         self.instances.push(Instance::new(module.clone(), builder.context, spaces));
         self.watched.add_instance(described);
         Ok(builder)
@@ -201,7 +200,7 @@ impl StoreCore {
         &mut self,
         builder: &Builder<'_>,
         imports: &[ImportValue<'_>],
-        limiter: &mut Option<&mut dyn ResourceLimiter>,
+        referee: &mut Referee<'_>,
     ) -> anyhow::Result<Spaces> {
         let described = builder.described();
         let layout = described.layout();
@@ -232,9 +231,8 @@ impl StoreCore {
         }
         let reserve = builder.module.reserves();
         for i in memories.len()..described.memories().len() {
-            let image = builder.contents.image(MemoryIndex::new(i), self.memories.len());
-            let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
-            let made = self.push_memory(described.memories()[i], image, None, limiter, reserve)?;
+            let (image, length) = builder.contents.of_memory(MemoryIndex::new(i), self.memories.len());
+            let made = self.push_memory(described.memories()[i], image, length, referee, reserve)?;
             if builder.module.needs_reserved(MemoryIndex::new(i)) && !self.memory_is_reserved(made) {
                 self.memories.pop();
                 return Err(NeedsChecks.into());
@@ -255,9 +253,8 @@ impl StoreCore {
                 _ => None,
             };
             let header = builder.context + layout.table_header(table) as usize;
-            let limiter = limiter.as_mut().map(|l| &mut **l as &mut dyn ResourceLimiter);
-            let made =
-                self.push_table(described.tables()[i].map(&mut resolve), 0, Some(header), place, limiter)?;
+            let ty = described.tables()[i].map(&mut resolve);
+            let made = self.push_table(ty, 0, Some(header), place, referee)?;
             tables.push(made as u32);
         }
         for i in globals.len()..described.globals().len() {

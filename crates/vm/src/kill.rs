@@ -76,15 +76,23 @@ impl Watched {
         if !self.want_killed(reason, store) {
             return Ok(false);
         }
+        self.pursue(PATIENCE)
+    }
+
+    /// Has a guest leave that is to end. As [`Watched::kill`], but that whoever does not answer is left to the reaper if
+    /// `patience` is shorter than usual.
+    pub(crate) fn pursue(self: &Arc<Self>, patience: Duration) -> io::Result<bool> {
         for _ in 0..TRIES {
-            match self.press(PATIENCE)? {
-                Reached::Leaves => return Ok(true),
+            match self.press(patience) {
+                Ok(Reached::Leaves) => return Ok(true),
                 // Its run has ended, of this or by itself, or has just begun.
-                Reached::Idle if self.thread_id().is_none() || !self.is_killed() => {
+                Ok(Reached::Idle) if self.thread_id().is_none() || !self.is_killed() => {
                     return Ok(self.has_died());
                 }
-                Reached::InHost => break,
-                Reached::Idle | Reached::Between => std::thread::yield_now(),
+                Ok(Reached::InHost) => break,
+                Ok(Reached::Idle | Reached::Between) => std::thread::yield_now(),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && patience < PATIENCE => break,
+                Err(error) => return Err(error),
             }
         }
         reap(Arc::downgrade(self))?;

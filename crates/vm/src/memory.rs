@@ -182,16 +182,15 @@ pub(crate) struct LinearMemory {
 }
 
 impl LinearMemory {
-    /// A memory of its type's minimum size. `reserve`: with room for every 32-bit address if it can be had, or with
+    /// A memory of so many bytes, which are no fewer than its type's minimum. `reserve`: with room for every 32-bit address if it can be had, or with
     /// room to grow where it has other addresses.
     pub(crate) fn new(
         ty: MemoryType,
+        length: usize,
         image: Option<&Arc<MemoryImage>>,
         reserve: bool,
         pool: &Arc<MemoryPool>,
     ) -> io::Result<Self> {
-        let length = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok());
-        let length = length.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         let pooled = if reserve && can_be_reserved(&ty) { pool.take(image) } else { None };
         let (mut slot, reserved) = match pooled {
             Some(slot) => (slot, true),
@@ -301,7 +300,7 @@ impl LinearMemory {
         if self.touched {
             slot.clean()?;
         }
-        // In a store that was made like another: it has grown there.
+        // In a store that was made like another, one of the host's may have grown there.
         if !self.reserved && footprint(&self.ty, to.length)? > slot.mapping.length() {
             slot.relocate(movable(&self.ty, to.length, to.length)?)?;
         }
@@ -532,13 +531,13 @@ mod tests {
     fn a_used_memory_comes_back_clean() {
         let pool = Arc::new(MemoryPool::default());
         let ty = MemoryType::new(1, None);
-        let mut first = LinearMemory::new(ty, None, true, &pool).unwrap();
+        let mut first = LinearMemory::new(ty, 65536, None, true, &pool).unwrap();
         first.grow_to(3 * 65536).unwrap();
         let base = first.base();
         // SAFETY: inside the memory just made, which this test alone uses.
         unsafe { std::ptr::with_exposed_provenance_mut::<u8>(base + 150_000).write(7) };
         drop(first);
-        let mut second = LinearMemory::new(ty, None, true, &pool).unwrap();
+        let mut second = LinearMemory::new(ty, 65536, None, true, &pool).unwrap();
         assert_eq!((second.base(), second.length()), (base, 65536));
         second.grow_to(3 * 65536).unwrap();
         // SAFETY: as above.

@@ -2,6 +2,7 @@
 
 use crate::code::{CodeImage, PrivateCopy};
 use crate::memory::MemoryPool;
+use crate::quota::{EngineLimit, EngineLimitExceeded, EngineQuota};
 use crate::store::StoreId;
 use crate::store_region::RegionPool;
 use crate::sys;
@@ -51,6 +52,11 @@ pub struct Runtime {
     pub(crate) counts_epochs: bool,
     /// Whether ends of runs are to hold all that a core dump needs.
     pub(crate) dumps_cores: bool,
+    quota: EngineQuota,
+    /// Bytes of its stores' memories and objects; only counted where there is a limit, as calls are.
+    memory_used: AtomicU64,
+    /// Stores whose guests run.
+    calls: AtomicU64,
     /// All stores, by number.
     stores: Mutex<BTreeMap<u64, Arc<Watched>>>,
     /// Whether all stores are to note when host functions are called.
@@ -68,7 +74,7 @@ impl std::fmt::Debug for Runtime {
 impl Runtime {
     /// What an engine's stores share. `stack_size`: bytes of native stack for guest code. `gc_stress`: collect garbage
     /// at every allocation. `counts_epochs`: code is interrupted at its store's deadline. `dumps_cores`: recorded stacks are
-    /// as long as core dumps show them.
+    /// as long as core dumps show them. `quota`: what all its stores may have together.
     ///
     /// # Errors
     ///
@@ -78,6 +84,7 @@ impl Runtime {
         gc_stress: bool,
         counts_epochs: bool,
         dumps_cores: bool,
+        quota: EngineQuota,
         source: Box<dyn TrampolineSource>,
     ) -> anyhow::Result<Arc<Self>> {
         sys::install_signal_handlers()
@@ -91,11 +98,79 @@ impl Runtime {
             gc_stress,
             counts_epochs,
             dumps_cores,
+            quota,
+            memory_used: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
             stores: Mutex::default(),
             notes_host_calls: AtomicBool::new(false),
             source,
             trampolines: Mutex::default(),
         }))
+    }
+
+    /// Bytes of native stack that guest code may use.
+    pub fn stack_size(&self) -> usize {
+        self.stack_size
+    }
+
+    /// Whether there is a limit on what all its stores have.
+    pub(crate) fn limits_memory(&self) -> bool {
+        self.quota.memory.is_some()
+    }
+
+    /// Whether there is a limit on how many guests run at once.
+    pub(crate) fn limits_calls(&self) -> bool {
+        self.quota.calls.is_some()
+    }
+
+    /// Bytes that its stores have of their memories and objects; 0 where there is no limit on that.
+    pub fn memory_used(&self) -> u64 {
+        self.memory_used.load(Ordering::Relaxed)
+    }
+
+    /// Stores whose guests run now; 0 where there is no limit on that.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Takes bytes, if there are as many left.
+    pub(crate) fn take_memory(&self, bytes: u64) -> Result<(), EngineLimitExceeded> {
+        let Some(allowed) = self.quota.memory else { return Ok(()) };
+        let take = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= allowed);
+        match self.memory_used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => Ok(()),
+            Err(used) => {
+                let stores = self.watched_stores().values().filter(|store| store.memory() > 0).count();
+                let limit = EngineLimit::Memory;
+                Err(EngineLimitExceeded { limit, wanted: bytes, used, stores, allowed })
+            }
+        }
+    }
+
+    /// Takes bytes that somebody has already.
+    pub(crate) fn take_memory_unasked(&self, bytes: u64) {
+        self.memory_used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn give_back_memory(&self, bytes: u64) {
+        self.memory_used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that a guest runs, if one more may.
+    pub(crate) fn begin_call(&self) -> Result<(), EngineLimitExceeded> {
+        let allowed = self.quota.calls.unwrap_or(u64::MAX);
+        let more = |calls: u64| (calls < allowed).then_some(calls + 1);
+        match self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(()),
+            Err(used) => {
+                let (limit, stores) = (EngineLimit::Calls, used as usize);
+                Err(EngineLimitExceeded { limit, wanted: 1, used, stores, allowed })
+            }
+        }
+    }
+
+    pub(crate) fn end_call(&self) {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A type of the embedder's, which the engine then knows for good. Its references are ids.

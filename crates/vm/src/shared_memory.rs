@@ -73,7 +73,15 @@ impl SharedMemory {
             "the minimum of {} pages exceeds the maximum of {maximum}",
             ty.minimum()
         );
-        let memory = LinearMemory::new(ty, image, reserve, &runtime.memories).with_context(|| {
+        let bytes = ty.minimum_bytes().unwrap_or(u64::MAX);
+        runtime.take_memory(bytes)?;
+        let length = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let memory = LinearMemory::new(ty, length, image, reserve, &runtime.memories).inspect_err(|_| {
+            if runtime.limits_memory() {
+                runtime.give_back_memory(bytes);
+            }
+        });
+        let memory = memory.with_context(|| {
             format!(
                 "the machine has no room for a shared memory of at most {} pages ({}): it is reserved whole, \
                  since it cannot move",
@@ -139,7 +147,12 @@ impl SharedMemory {
     /// What the limiter returns.
     pub fn grow(&self, delta: u64, limiter: Option<&mut dyn ResourceLimiter>) -> anyhow::Result<Option<u64>> {
         let Some(mut growing) = Growing::start(&self.0) else { return Ok(None) };
-        let old = growing.memory.grow(delta, limiter)?;
+        let engine = self.0.runtime.upgrade().filter(|runtime| runtime.limits_memory());
+        let mut account = Account { engine, taken: 0, limiter };
+        let old = growing.memory.grow(delta, account.limiter())?;
+        if old.is_some() {
+            account.taken = 0;
+        }
         // The pages are accessible now: whoever reads the new length may use them.
         self.0.def.length.store(growing.memory.length(), Ordering::SeqCst);
         Ok(old)
@@ -326,6 +339,60 @@ impl<'a> Growing<'a> {
     }
 }
 
+/// Takes what a shared memory grows by of its engine's quota, if the store's limiter agrees. What is not used goes back.
+struct Account<'a> {
+    engine: Option<Arc<Runtime>>,
+    taken: u64,
+    limiter: Option<&'a mut dyn ResourceLimiter>,
+}
+
+impl Account<'_> {
+    fn limiter(&mut self) -> Option<&mut dyn ResourceLimiter> {
+        (self.engine.is_some() || self.limiter.is_some()).then_some(self)
+    }
+}
+
+impl ResourceLimiter for Account<'_> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> anyhow::Result<bool> {
+        if let Some(limiter) = &mut self.limiter
+            && !limiter.memory_growing(current, desired, maximum)?
+        {
+            return Ok(false);
+        }
+        let more = desired.saturating_sub(current) as u64;
+        match self.engine.as_ref().map_or(Ok(()), |engine| engine.take_memory(more)) {
+            Ok(()) => {
+                self.taken = more;
+                Ok(true)
+            }
+            // A guest gets −1, the host an error.
+            Err(_) if self.limiter.is_some() => Ok(false),
+            Err(full) => Err(full.into()),
+        }
+    }
+
+    fn memory_grow_failed(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+        self.limiter.as_mut().map_or(Ok(()), |limiter| limiter.memory_grow_failed(error))
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> anyhow::Result<bool> {
+        Ok(true)
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.as_ref().filter(|_| self.taken > 0) {
+            engine.give_back_memory(self.taken);
+        }
+    }
+}
+
 impl Drop for Growing<'_> {
     fn drop(&mut self) {
         *self.shared.grower() = None;
@@ -340,6 +407,9 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if let Some(engine) = self.runtime.upgrade().filter(|engine| engine.limits_memory()) {
+            engine.give_back_memory(self.def.length.load(Ordering::Relaxed) as u64);
+        }
         // Whoever had a handle may have written it.
         self.memory.get_mut().unwrap_or_else(PoisonError::into_inner).touch();
     }

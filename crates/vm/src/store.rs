@@ -1,12 +1,15 @@
 //! A store: everything that one group of guests can reach, owned by one value.
 
 use crate::checkpoint::Checkpoint;
+use crate::deadline::Rules;
 use crate::externs::Externs;
 use crate::gc::{Gc, Roots};
 use crate::host::HostFunc;
 use crate::instance::Instance;
 use crate::kill::KillReason;
 use crate::limits::ResourceLimiter;
+use crate::quota::{Quota, Refusal};
+use crate::referee::Referee;
 use crate::runtime::Runtime;
 use crate::sampling;
 use crate::store_memory::StoreMemory;
@@ -84,6 +87,14 @@ pub struct StoreCore {
     pub(crate) bridge: Option<usize>,
     /// Why its guest was killed, if it was: it was in the middle of something, and nothing of it runs any more.
     pub(crate) killed: Option<KillReason>,
+    /// What is done at the beginning and end of each run, if anything is.
+    pub(crate) rules: Option<Box<Rules>>,
+    /// What it may have, if that is limited.
+    pub(crate) quota: Option<Arc<Quota>>,
+    /// The growth that its quota or its engine's refused last.
+    pub(crate) refused: Option<Refusal>,
+    /// Bytes that it has taken of its engine's quota, where that has a limit.
+    pub(crate) taken: u64,
     /// What other threads may hold to look at its guest.
     pub(crate) watched: Arc<Watched>,
     /// Where it can go back to, by the numbers of the checkpoints.
@@ -100,7 +111,7 @@ pub struct StoreCore {
 pub(crate) struct Hooks {
     /// [`std::any::TypeId`] of the embedder's data.
     pub(crate) data_type: std::any::TypeId,
-    /// Runs a closure with the limiter, if there is one.
+    /// Runs a closure with whoever decides about growth.
     ///
     /// Its safety contract: the store's own address, held exclusively.
     pub(crate) with_limiter: unsafe fn(*mut StoreCore, &mut Growth<'_>) -> anyhow::Result<u64>,
@@ -110,9 +121,8 @@ pub(crate) struct Hooks {
     pub(crate) new_epoch: unsafe fn(*mut StoreCore) -> anyhow::Result<Option<u64>>,
 }
 
-/// Something that grows a part of the store, with the limiter if there is one.
-pub(crate) type Growth<'a> =
-    dyn FnMut(&mut StoreCore, Option<&mut dyn ResourceLimiter>) -> anyhow::Result<u64> + 'a;
+/// Something that grows a part of the store, with whoever decides about that.
+pub(crate) type Growth<'a> = dyn FnMut(&mut StoreCore, &mut Referee<'_>) -> anyhow::Result<u64> + 'a;
 
 /// A limiter, borrowed from the embedder's data.
 pub type Limiter<'a> = &'a mut dyn ResourceLimiter;
@@ -227,18 +237,13 @@ impl<T: 'static> StoreInner<T> {
         Ok(())
     }
 
-    /// Runs `f` with the store and its limiter.
-    pub(crate) fn limited<R>(
-        &mut self,
-        f: impl FnOnce(&mut StoreCore, Option<&mut dyn ResourceLimiter>) -> R,
-    ) -> R {
-        match &mut self.limiter.now {
-            Some(access) => {
-                let limiter = access(&mut self.data);
-                f(&mut self.core, Some(limiter))
-            }
-            None => f(&mut self.core, None),
-        }
+    /// Runs `f` with the store and whoever decides about growth.
+    pub(crate) fn limited<R>(&mut self, f: impl FnOnce(&mut StoreCore, &mut Referee<'_>) -> R) -> R {
+        let limiter = self.limiter.now.as_mut().map(|access| access(&mut self.data));
+        let mut referee = Referee::new(&self.core, limiter);
+        let done = f(&mut self.core, &mut referee);
+        self.core.settle(referee);
+        done
     }
 }
 
@@ -293,8 +298,12 @@ impl StoreCore {
         let context = Box::new(UnsafeCell::new(context));
         let id = StoreId::next();
         let watched = runtime.watch_store(id, context.get().expose_provenance());
-        let core = Self {
+        let mut core = Self {
             watched,
+            rules: None,
+            quota: None,
+            refused: None,
+            taken: 0,
             killed: None,
             context,
             id,
@@ -320,6 +329,7 @@ impl StoreCore {
             hooks,
         };
         core.write_null_object();
+        core.set_rules(&Quota::UNLIMITED);
         Ok(core)
     }
 
@@ -457,6 +467,7 @@ impl Drop for StoreCore {
         sampling::drain();
         self.runtime.forget_store(&self.watched);
         self.watched.end();
+        self.runtime.give_back_memory(self.taken);
         if self.ran {
             self.memories.iter_mut().for_each(|m| m.memory.touch());
         }

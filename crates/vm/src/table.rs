@@ -1,6 +1,7 @@
 //! Tables: 32-bit elements in the store's region, which guest code reads and writes in place.
 
-use crate::limits::ResourceLimiter;
+use crate::quota::Limit;
+use crate::referee::Referee;
 use crate::store::StoreCore;
 use belljar_abi::GuestTable;
 use belljar_core::{TableType, Trap};
@@ -39,21 +40,14 @@ impl StoreCore {
         init: u32,
         header: Option<usize>,
         place: Option<u32>,
-        limiter: Option<&mut dyn ResourceLimiter>,
+        referee: &mut Referee<'_>,
     ) -> anyhow::Result<usize> {
-        let limit = limiter.as_deref().map_or(usize::MAX, |l| l.tables());
-        anyhow::ensure!(
-            self.tables.len() < limit,
-            "the store holds {} tables, and its limit is {limit}",
-            self.tables.len()
-        );
+        referee.check_count(Limit::Tables, self.tables.len())?;
         let count = ty.minimum();
-        if let Some(limiter) = limiter {
-            let maximum = ty.maximum().map(|m| m as usize);
-            anyhow::ensure!(
-                limiter.table_growing(0, count as usize, maximum)?,
-                "a table of {count} elements exceeds the store's limit"
-            );
+        if let Some(limiter) = referee.limiter()
+            && !limiter.table_growing(0, count as usize, ty.maximum().map(|m| m as usize))?
+        {
+            return Err(referee.error(|| format!("a table of {count} elements exceeds the store's limit")));
         }
         anyhow::ensure!(
             count <= TABLE_LIMIT,
@@ -117,13 +111,13 @@ impl StoreCore {
         table: usize,
         delta: u64,
         init: u32,
-        limiter: Option<&mut dyn ResourceLimiter>,
+        referee: &mut Referee<'_>,
     ) -> anyhow::Result<Option<u32>> {
         let old = self.guest_table(table);
         let ty = self.tables[table].ty;
         let desired = u64::from(old.length).saturating_add(delta);
         let maximum = ty.maximum().unwrap_or(u64::from(u32::MAX));
-        if let Some(limiter) = limiter {
+        if let Some(limiter) = referee.limiter() {
             if desired > maximum {
                 limiter.table_grow_failed(anyhow::anyhow!("the table's maximum is {maximum} elements"))?;
                 return Ok(None);

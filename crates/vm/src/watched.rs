@@ -483,6 +483,11 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Sign
         answer.found.store(ELSEWHERE, Relaxed);
         return;
     }
+    if request == Request::Leave && !watched.is_killed() {
+        // The run that was to end has ended by itself, and perhaps another has begun since.
+        answer.found.store(IDLE, Relaxed);
+        return;
+    }
     if request == Request::Leave {
         // The run that was to end has ended by itself, and this is another one.
         if !watched.is_killed() {

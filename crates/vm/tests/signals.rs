@@ -31,7 +31,10 @@ fn is_child() -> bool {
 }
 
 fn runtime() {
-    std::mem::forget(Runtime::new(1 << 20, false, false, false, Box::new(NoTrampolines)).expect("a runtime"));
+    std::mem::forget(
+        Runtime::new(1 << 20, false, false, false, Default::default(), Box::new(NoTrampolines))
+            .expect("a runtime"),
+    );
 }
 
 /// An access of the host's own that faults.

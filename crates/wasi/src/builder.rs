@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use belljar::{Limit, Limits};
+
 use crate::clocks::{
     HostCpuClock, HostMonotonicClock, HostWallClock, SystemCpuClock, SystemMonotonicClock, SystemWallClock,
 };
@@ -53,6 +55,8 @@ pub(crate) struct Grants {
     pub(crate) random: Box<dyn HostRandom>,
     pub(crate) interrupted: Box<dyn Fn() -> bool + Send + Sync>,
     pub(crate) max_descriptors: usize,
+    pub(crate) max_bytes_read: Option<u64>,
+    pub(crate) max_bytes_written: Option<u64>,
 }
 
 impl Default for Grants {
@@ -70,6 +74,8 @@ impl Default for Grants {
             random: Box::new(SystemRandom),
             interrupted: Box::new(|| false),
             max_descriptors: DEFAULT_MAX_DESCRIPTORS,
+            max_bytes_read: None,
+            max_bytes_written: None,
         }
     }
 }
@@ -229,6 +235,50 @@ impl WasiCtxBuilder {
     /// Each open file is one of the host's descriptors too, of which a process often has no more than 1024.
     pub fn max_descriptors(&mut self, limit: usize) -> &mut Self {
         self.grants.max_descriptors = limit;
+        self
+    }
+
+    /// How many bytes the guest may read, from files, sockets and standard input together. A guest that wants more gets an "input or
+    /// output error" (`EIO`), but for the end of a file, which it is told. Default: no limit.
+    pub fn max_bytes_read(&mut self, limit: u64) -> &mut Self {
+        self.grants.max_bytes_read = Some(limit);
+        self
+    }
+
+    /// How many bytes the guest may write, to files, sockets, standard output and error together. A call that goes beyond writes what
+    /// is left; the next gets the error "disk quota exceeded" (`EDQUOT`). Default: no limit.
+    ///
+    /// ```
+    /// use belljar_wasi::{GuestMemory, MemoryOutputPipe, WasiCtxBuilder, p1::{self, Errno}};
+    ///
+    /// let stdout = MemoryOutputPipe::new(1024);
+    /// let ctx = WasiCtxBuilder::new().stdout(stdout.clone()).max_bytes_written(3).build();
+    /// let mut bytes = *b"\x08\0\0\0\x05\0\0\0hello.......";
+    /// let mut memory = GuestMemory::new(&mut bytes);
+    /// p1::fd_write(&ctx, &mut memory, 1, 0, 1, 16)?;
+    /// assert_eq!((stdout.contents(), memory.read_u32(16)?), (b"hel".to_vec(), 3));
+    /// assert_eq!(p1::fd_write(&ctx, &mut memory, 1, 0, 1, 16), Err(Errno::Dquot.into()));
+    /// let text = "bytes_written: the guest wanted more than its limit of 3 bytes (Limits::bytes_written)";
+    /// assert_eq!(ctx.limits_exceeded()[0].to_string(), text);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_bytes_written(&mut self, limit: u64) -> &mut Self {
+        self.grants.max_bytes_written = Some(limit);
+        self
+    }
+
+    /// What of a guest's limits WASI is about: [`Limits::descriptors`], [`Limits::bytes_read`], [`Limits::bytes_written`]. What they leave
+    /// open stays as it is here.
+    pub fn limits(&mut self, limits: &Limits) -> &mut Self {
+        if let Some(count) = limits.get(Limit::Descriptors) {
+            self.max_descriptors(usize::try_from(count).unwrap_or(usize::MAX));
+        }
+        if let Some(bytes) = limits.get(Limit::BytesRead) {
+            self.max_bytes_read(bytes);
+        }
+        if let Some(bytes) = limits.get(Limit::BytesWritten) {
+            self.max_bytes_written(bytes);
+        }
         self
     }
 

@@ -3,10 +3,11 @@
 //! Handles made by [`WasiCtx::share`] are one guest's threads. The lock around the table is held for look-ups
 //! only, never while a call blocks.
 
-use belljar::KillHandle;
+use belljar::{KillHandle, Limit, LimitExceeded};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::allowance::Allowance;
 use crate::builder::Grants;
 use crate::clocks::{HostCpuClock, HostMonotonicClock, HostWallClock};
 use crate::descriptor::{Descriptor, Stream};
@@ -32,6 +33,9 @@ struct Shared {
     interrupted: Box<dyn Fn() -> bool + Send + Sync>,
     table: Mutex<DescriptorTable>,
     listings: ListingBudget,
+    reading: Allowance,
+    writing: Allowance,
+    exceeded: Mutex<Vec<LimitExceeded>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -57,6 +61,9 @@ impl WasiCtx {
                 interrupted: grants.interrupted,
                 table: Mutex::new(DescriptorTable::new(open, grants.max_descriptors)),
                 listings: ListingBudget::default(),
+                reading: Allowance::new(grants.max_bytes_read),
+                writing: Allowance::new(grants.max_bytes_written),
+                exceeded: Mutex::default(),
             }),
             kill: None,
         }
@@ -72,6 +79,41 @@ impl WasiCtx {
     /// closed. Nothing of that can be kept in a snapshot of the guest.
     pub fn descriptor_changes(&self) -> Vec<String> {
         self.table().changes()
+    }
+
+    /// The limits that the guest was refused something for, each once, in the order in which that happened first: what it was told
+    /// with an errno. [`LimitExceeded`] says it in words.
+    pub fn limits_exceeded(&self) -> Vec<LimitExceeded> {
+        lock(&self.shared.exceeded).clone()
+    }
+
+    fn note_exceeded(&self, exceeded: LimitExceeded) {
+        let mut all = lock(&self.shared.exceeded);
+        if all.iter().all(|known| known.limit() != exceeded.limit()) {
+            all.push(exceeded);
+        }
+    }
+
+    /// What is left of the bytes that the guest may read.
+    pub(crate) fn reading(&self) -> &Allowance {
+        &self.shared.reading
+    }
+
+    /// What is left of the bytes that the guest may write.
+    pub(crate) fn writing(&self) -> &Allowance {
+        &self.shared.writing
+    }
+
+    /// The guest has read all that it may.
+    pub(crate) fn has_read_all(&self) -> Errno {
+        self.note_exceeded(LimitExceeded::new(Limit::BytesRead, None, self.reading().total()));
+        Errno::Io
+    }
+
+    /// The guest has written all that it may.
+    pub(crate) fn has_written_all(&self) -> Errno {
+        self.note_exceeded(LimitExceeded::new(Limit::BytesWritten, None, self.writing().total()));
+        Errno::Dquot
     }
 
     /// Whether another store called before, or none.
@@ -125,7 +167,21 @@ impl WasiCtx {
     }
 
     pub(crate) fn insert(&self, descriptor: Descriptor) -> Result<u32, Errno> {
-        self.table().insert(descriptor).ok_or(Errno::Mfile)
+        let mut table = self.table();
+        let limit = table.limit();
+        table.insert(descriptor).ok_or_else(|| self.has_opened_all(limit))
+    }
+
+    /// Looks whether there is room for another descriptor, before something is done to have one.
+    pub(crate) fn check_room(&self) -> Result<(), Errno> {
+        let table = self.table();
+        if table.has_room() { Ok(()) } else { Err(self.has_opened_all(table.limit())) }
+    }
+
+    fn has_opened_all(&self, limit: usize) -> Errno {
+        let limit = limit as u64;
+        self.note_exceeded(LimitExceeded::new(Limit::Descriptors, Some(limit + 1), limit));
+        Errno::Mfile
     }
 
     /// Runs a system call until it is not cut short by a signal, unless the embedder wants the guest to end.

@@ -46,6 +46,16 @@ impl DescriptorTable {
         self.slots.get(fd as usize)?.clone()
     }
 
+    /// How many numbers there may be.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether there is a number for another descriptor.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.free.is_empty() || self.slots.len() < self.limit
+    }
+
     /// Gives the descriptor the lowest free number, or `None` if the table is full.
     pub(crate) fn insert(&mut self, descriptor: Descriptor) -> Option<u32> {
         let descriptor = Some(Arc::new(descriptor));

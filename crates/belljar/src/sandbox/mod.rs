@@ -136,10 +136,11 @@ impl<T: 'static> fmt::Debug for Session<'_, T> {
 impl<'a, T: 'static> Session<'a, T> {
     fn new(
         worlds: &'a Worlds<T>,
-        world: World<T>,
+        mut world: World<T>,
         inside: Option<&'a Inside>,
         pool: Option<&'a SandboxPool<T>>,
     ) -> Self {
+        world.store.begin_deadline();
         if let Some(inside) = inside {
             *inside.lock().unwrap_or_else(PoisonError::into_inner) = Some(world.store.kill_handle());
         }

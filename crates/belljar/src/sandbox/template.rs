@@ -5,7 +5,7 @@ use super::worlds::{Room, Worlds};
 use super::{Sandbox, SandboxPool};
 use crate::instance::InstancePre;
 use crate::linker::Definition;
-use crate::{PoolConfig, Result, Store};
+use crate::{Limits, PoolConfig, Result, Store};
 use anyhow::Context;
 use belljar_vm::Checkpoint;
 use std::fmt;
@@ -31,6 +31,7 @@ pub(super) struct Recipe<T: 'static> {
     make_data: MakeData<T>,
     prepare: Option<Prepare<T>>,
     init: Option<Box<str>>,
+    limits: Limits,
     pub(super) verify: bool,
     origin: Mutex<Origin>,
 }
@@ -70,6 +71,7 @@ impl<T: 'static> SandboxTemplate<T> {
             make_data: Arc::new(make_data),
             prepare: None,
             init: None,
+            limits: Limits::unlimited(),
             verify: false,
             origin,
         })
@@ -83,12 +85,13 @@ impl<T: 'static> SandboxTemplate<T> {
 
     /// Another template, which differs in something.
     fn with(self, change: impl FnOnce(&mut Recipe<T>)) -> Self {
-        let Recipe { pre, make_data, prepare, init, verify, .. } = &*self.recipe;
+        let Recipe { pre, make_data, prepare, init, limits, verify, .. } = &*self.recipe;
         let mut recipe = Recipe {
             pre: pre.clone(),
             make_data: make_data.clone(),
             prepare: prepare.clone(),
             init: init.clone(),
+            limits: limits.clone(),
             verify: *verify,
             origin: Mutex::new(Origin::Unknown),
         };
@@ -106,6 +109,26 @@ impl<T: 'static> SandboxTemplate<T> {
     /// state that it used is not kept.
     pub fn init(self, export: &str) -> Self {
         self.with(|recipe| recipe.init = Some(export.into()))
+    }
+
+    /// What each sandbox may have. Time and fuel are those of a call, or of a session as a whole; while a sandbox is made, of each
+    /// start function and of the initialization. Default: [`Limits::unlimited`].
+    ///
+    /// ```
+    /// use belljar::{Engine, KillReason, Killed, Limits, Linker, Module, SandboxTemplate};
+    /// use std::time::Duration;
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module (func (export "spin") (loop (br 0))) (func (export "nop")))"#)?;
+    /// let pre = Linker::<()>::new(&engine).instantiate_pre(&module)?;
+    /// let limits = Limits::default().wall(Duration::from_millis(20));
+    /// let mut sandbox = SandboxTemplate::new(pre, || Ok(())).limits(limits).build()?;
+    /// let error = sandbox.call::<(), ()>("spin", ()).unwrap_err();
+    /// assert_eq!(error.downcast_ref::<Killed>().unwrap().reason(), &KillReason::WallTime(Duration::from_millis(20)));
+    /// sandbox.call::<(), ()>("nop", ())?;
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn limits(self, limits: Limits) -> Self {
+        self.with(|recipe| recipe.limits = limits)
     }
 
     /// Whether each sandbox that was made clean is compared, byte by byte, with what it was. One that differs is discarded, and
@@ -156,6 +179,7 @@ impl<T: 'static> Recipe<T> {
     /// A store with nothing but what the embedder puts into it.
     fn store(&self) -> Result<Store<T>> {
         let mut store = Store::try_new(self.engine(), self.data()?)?;
+        store.set_limits(self.limits.clone())?;
         if let Some(prepare) = &self.prepare {
             prepare(&mut store)?;
         }

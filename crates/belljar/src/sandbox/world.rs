@@ -22,6 +22,7 @@ impl<T: 'static> World<T> {
 
     /// The one way back, however a call ended. `data`: the host's state from now on.
     pub(super) fn reset(&mut self, data: Result<T>, verify: bool) -> Result<()> {
+        self.store.end_deadline();
         // Even if there is no such state: what the guest leaves behind is not to lie around.
         self.store.rewind(&self.start)?;
         let old = std::mem::replace(self.store.data_mut(), data?);

@@ -1,4 +1,4 @@
-//! `--max-memory`: what all memories of a run may take together.
+//! `--max-memory`, or `--limits memory=…`: what all memories of a run may take together.
 
 use crate::byte_size::ByteSize;
 use belljar::{ResourceLimiter, Result};
@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryBudget {
     limit: u64,
+    /// The option that gave it.
+    option: Arc<str>,
     spent: Arc<Mutex<Spent>>,
 }
 
@@ -26,8 +28,8 @@ struct Refusal {
 
 impl MemoryBudget {
     /// A budget; without a limit everything is granted.
-    pub(crate) fn new(limit: Option<ByteSize>) -> Self {
-        Self { limit: limit.map_or(u64::MAX, |l| l.0), spent: Arc::default() }
+    pub(crate) fn new(limit: Option<ByteSize>, option: String) -> Self {
+        Self { limit: limit.map_or(u64::MAX, |l| l.0), option: option.into(), spent: Arc::default() }
     }
 
     fn spent(&self) -> MutexGuard<'_, Spent> {
@@ -38,7 +40,8 @@ impl MemoryBudget {
     pub(crate) fn refusal(&self) -> Option<String> {
         let Refusal { wanted, had } = self.spent().refused?;
         Some(format!(
-            "--max-memory {} does not allow {}: the guest had {} and wanted {} more",
+            "{} {} does not allow {}: the guest had {} and wanted {} more",
+            self.option,
             ByteSize(self.limit),
             ByteSize(had + wanted),
             ByteSize(had),

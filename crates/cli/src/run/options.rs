@@ -4,6 +4,7 @@ use super::backtrace::Backtrace;
 use super::core_dump::CoreDumpFile;
 use super::dir_grant::DirGrant;
 use super::env_var::EnvVar;
+use super::limits::LimitList;
 use super::preload::Preload;
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
@@ -25,6 +26,7 @@ Examples:
   belljar run --env LANG=C --env HOME tool.wasm    LANG as given, HOME as it is here
   belljar run --invoke add math.wat 2 0x28         calls one function, prints 42
   belljar run --max-memory 64M --timeout 10s tool.wasm
+  belljar run --limits untrusted tool.wasm         limits all; `--limits help` says to what
   belljar run --threads --max-threads 8 tool.wasm  may start eight threads
   belljar run --backtrace full tool.wasm           shows more of a deep stack if it traps
   belljar run --coredump core.%p tool.wasm         leaves a file for debuggers if it traps
@@ -34,7 +36,7 @@ Examples:
 Exit codes:
   the guest's own, if it ends by itself (its low eight bits)
   134  it trapped, used up its fuel, or a host function failed (128 + SIGABRT)
-  124  it was stopped by --timeout or --cpu-timeout (as timeout(1))
+  124  it was stopped by --timeout, --cpu-timeout, or the like of --limits (as timeout(1))
   130  it was stopped by Ctrl-C          137  it was killed by `belljar kill`
   2    the command line makes no sense
   65   a file is no valid module      66  a file or directory cannot be read
@@ -45,7 +47,7 @@ Exit codes:
 /// FILE is a module in binary (.wasm) or text format (.wat). A program made for WASI 0.1 gets its arguments
 /// and the three standard streams, and nothing else unless an option grants it.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = "belljar run [OPTIONS] <FILE> [ARGS]...")]
 pub(crate) struct RunOptions {
     /// Let the guest use the directory HOST, under the name GUEST (default: the same); `:ro` to read only
     #[arg(long, value_name = "HOST[::GUEST][:ro]")]
@@ -82,6 +84,10 @@ pub(crate) struct RunOptions {
     /// Stop the guest when all its threads together have used this much CPU time
     #[arg(long, value_name = "TIME")]
     pub(super) cpu_timeout: Option<TimeSpan>,
+
+    /// Limit what the guest may have: `help` lists the keys, `untrusted` takes a default for each
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(super) limits: Vec<LimitList>,
 
     /// Let the program start threads (wasi-threads)
     #[arg(long)]
@@ -126,7 +132,8 @@ pub(crate) struct RunOptions {
     pub(super) proposals: Proposals,
 
     /// The module, and what the program gets as arguments
-    #[arg(value_names = ["FILE", "ARGS"], required = true, num_args = 1.., trailing_var_arg = true)]
+    #[arg(value_names = ["FILE", "ARGS"], required_unless_present = "limits", num_args = 1..)]
+    #[arg(trailing_var_arg = true)]
     #[arg(allow_hyphen_values = true, value_hint = clap::ValueHint::FilePath)]
     file_and_args: Vec<OsString>,
 }
@@ -148,6 +155,9 @@ impl RunOptions {
     /// What it was taken for.
     pub(super) fn check_file(&self) -> Result<(), Failure> {
         let file = self.file();
+        if self.file_and_args.is_empty() {
+            return Err(Failure::usage("there is no FILE to run: see `belljar help run`"));
+        }
         let name = file.display();
         if file.as_os_str().as_encoded_bytes().starts_with(b"-") {
             return Err(Failure::usage(format!("there is no option `{name}`: `belljar help run` lists all")));

@@ -1,10 +1,14 @@
 //! How a guest's run ended, as exit code and text.
 
 use super::backtrace::Backtrace;
-use super::stop;
+use super::options::RunOptions;
+use super::stop::{self, StopNames};
+use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use anyhow::Error;
-use belljar::{Killed, MemoryFault, ThrownException, Trap, WasmBacktrace, WasmCoreDump};
+use belljar::{
+    Killed, Limit, LimitExceeded, MemoryFault, ThrownException, Trap, WasmBacktrace, WasmCoreDump,
+};
 use belljar_wasi::I32Exit;
 
 /// The end of a run.
@@ -21,16 +25,20 @@ impl Outcome {
     pub(super) const RETURNED: Self = Self { code: ExitCode::Success as u8, message: None };
 
     /// The guest's run ended with an error: an exit, a trap, or a host function's.
-    pub(super) fn of_error(error: &Error, shown: Backtrace) -> Self {
+    pub(super) fn of_error(error: &Error, options: &RunOptions) -> Self {
         if let Some(I32Exit(code)) = error.downcast_ref() {
             // The low eight bits, as every process.
             return Self { code: *code as u8, message: None };
         }
         let trap = error.downcast_ref::<Trap>().copied();
         let (code, headline) = match (trap, error.downcast_ref::<Killed>()) {
-            (_, Some(killed)) => stop::outcome(killed),
+            (_, Some(killed)) => stop::outcome(killed, &StopNames::of(options)),
             (Some(Trap::OutOfFuel), _) => {
-                (ExitCode::Trap, "the guest was stopped: its --fuel is used up".into())
+                let option = options.option_of(Limit::Fuel);
+                (ExitCode::Trap, format!("the guest was stopped: its {option} is used up"))
+            }
+            (Some(Trap::StackOverflow), _) => {
+                (ExitCode::Trap, format!("the guest trapped: {}{}", Trap::StackOverflow, stack_of(options)))
             }
             (Some(trap), _) => (ExitCode::Trap, format!("the guest trapped: {trap}{}", fault_of(error))),
             (None, _) if error.is::<ThrownException>() => {
@@ -38,8 +46,14 @@ impl Outcome {
             }
             (None, _) => (ExitCode::Trap, String::from("a function of the host failed under the guest")),
         };
-        Self { code: code as u8, message: Some(describe(error, trap, headline, shown)) }
+        Self { code: code as u8, message: Some(describe(error, trap, headline, options.backtrace)) }
     }
+}
+
+/// What the trap's message goes on with if the stack was limited.
+fn stack_of(options: &RunOptions) -> String {
+    let limit = options.limit(Limit::Stack).map(ByteSize);
+    limit.map(|size| format!(": {} allows {size}", options.option_of(Limit::Stack))).unwrap_or_default()
 }
 
 /// What the trap's message goes on with if it was about a memory.
@@ -55,8 +69,17 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String, shown: Backtrac
     let thrown = error.downcast_ref::<ThrownException>().map(ToString::to_string);
     let killed = error.downcast_ref::<Killed>().map(ToString::to_string);
     let dump = error.downcast_ref::<WasmCoreDump>().map(ToString::to_string);
-    let known =
-        [backtrace.as_ref(), trap.as_ref(), fault.as_ref(), thrown.as_ref(), dump.as_ref(), killed.as_ref()];
+    // The note says it in the words of the command line.
+    let exceeded = error.downcast_ref::<LimitExceeded>().map(ToString::to_string);
+    let known = [
+        exceeded.as_ref(),
+        backtrace.as_ref(),
+        trap.as_ref(),
+        fault.as_ref(),
+        thrown.as_ref(),
+        dump.as_ref(),
+        killed.as_ref(),
+    ];
     let mut details = error.chain().map(ToString::to_string).filter(|c| !known.contains(&Some(c)));
     let mut text = headline;
     if let Some(first) = details.next() {
@@ -69,11 +92,17 @@ fn describe(error: &Error, trap: Option<Trap>, headline: String, shown: Backtrac
     text
 }
 
-/// How a guest's run ended, in words, and the exit code.
+/// How a run that no options go with ended, in words, and the exit code.
 pub(crate) fn of_guest(error: &Error) -> (u8, String) {
-    let outcome = Outcome::of_error(error, Backtrace::Short);
-    let exited = || format!("it exited with code {}", outcome.code);
-    (outcome.code, outcome.message.unwrap_or_else(exited))
+    if let Some(I32Exit(code)) = error.downcast_ref() {
+        return (*code as u8, format!("it exited with code {code}"));
+    }
+    let trap = error.downcast_ref::<Trap>().copied();
+    let headline = match trap {
+        Some(trap) => format!("the guest trapped: {trap}{}", fault_of(error)),
+        None => String::from("a function of the host failed under the guest"),
+    };
+    (ExitCode::Trap as u8, describe(error, trap, headline, Backtrace::Short))
 }
 
 /// Whether instantiation failed in the guest's own code, not before it ran.

@@ -4,8 +4,9 @@ use super::entry::{self, Entry};
 use super::memory_budget::MemoryBudget;
 use super::options::RunOptions;
 use super::outcome::{self, Outcome};
+use super::stop::StopNames;
 use super::threads::{self, CommonMemory, Spawner};
-use super::{argument, end, missing_imports, outside, profile, stop};
+use super::{argument, end, limits, missing_imports, outside, profile, stop};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
@@ -16,14 +17,16 @@ use crate::progress::{Meter, with_progress};
 use crate::snapshot::SnapshotNote;
 use crate::user_cache;
 use anyhow::{Context, Error};
-use belljar::{Config, Engine, Instance, Linker, Module, Origin, Store, UnknownImportError, Val};
+use belljar::{
+    Config, Engine, Instance, Limit, LimitExceeded, Linker, Module, Origin, Store, UnknownImportError, Val,
+};
 use belljar_wasi::threads::Threads;
 use belljar_wasi::{WasiCtx, WasiCtxBuilder};
 use std::sync::Arc;
 
 /// What a store of ours holds.
 pub(super) struct Guest {
-    wasi: WasiCtx,
+    pub(super) wasi: WasiCtx,
     memory: MemoryBudget,
     /// What all threads have in common; only with `--threads`.
     pub(super) common: Option<Common>,
@@ -79,6 +82,9 @@ impl RunOptions {
     ///
     /// Where it could not be started.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
+        if self.tell_limits()? {
+            return Ok(ExitCode::Success as u8);
+        }
         self.check_file()?;
         let wasi = self.wasi()?;
         if let Some(file) = &self.coredump {
@@ -87,8 +93,9 @@ impl RunOptions {
         if let Some(file) = &self.profile {
             format_of(file)?;
         }
-        let Some(stack) = self.max_stack else { return self.run(wasi) };
-        let too_large = || Failure::usage(format!("--max-stack {stack} is more than this machine can give"));
+        let Some(stack) = self.limit(Limit::Stack).map(ByteSize) else { return self.run(wasi) };
+        let option = self.option_of(Limit::Stack);
+        let too_large = || Failure::usage(format!("{option} {stack} is more than this machine can give"));
         let size = usize::try_from(stack.0.saturating_add(HOST_STACK)).map_err(|_| too_large())?;
         std::thread::scope(|scope| {
             let guest = std::thread::Builder::new().name("guest".into()).stack_size(size);
@@ -100,6 +107,7 @@ impl RunOptions {
 
     fn wasi(&self) -> Result<WasiCtx, Failure> {
         let mut builder = WasiCtxBuilder::new();
+        builder.limits(&self.wasi_limits());
         builder.inherit_stdio().arg(self.argv0()).args(&self.args()?);
         for var in &self.env {
             builder.env(&var.name, &var.value);
@@ -112,18 +120,20 @@ impl RunOptions {
 
     fn run(&self, wasi: WasiCtx) -> Result<u8, Failure> {
         let program = Arc::new(self.prepare()?);
-        let memory = MemoryBudget::new(self.max_memory);
+        let memory =
+            MemoryBudget::new(self.limit(Limit::Memory).map(ByteSize), self.option_of(Limit::Memory));
         let common = self.common(&program, &memory)?;
         let mut store = self.store(&program, Guest { wasi, memory, common })?;
         outside::let_in(&program.engine);
         if let Some(file) = &self.profile {
             profile::start(&program.engine, self.file(), self.profile_frequency, file)?;
         }
-        if let Some(time) = self.timeout {
-            stop::after(&program.engine, time).or_fail(ExitCode::CannotStart)?;
+        let names = StopNames::of(self);
+        if let Some(time) = self.time_limit(Limit::Wall) {
+            stop::after(&program.engine, time, names.clone()).or_fail(ExitCode::CannotStart)?;
         }
-        if let Some(time) = self.cpu_timeout {
-            stop::after_cpu(&program.engine, time).or_fail(ExitCode::CannotStart)?;
+        if let Some(time) = self.time_limit(Limit::Cpu) {
+            stop::after_cpu(&program.engine, time, names).or_fail(ExitCode::CannotStart)?;
         }
         let started = self.instantiate(&program, &mut store);
         let ended = started.and_then(|instance| Ok(program.call(&mut store, instance)?));
@@ -133,17 +143,17 @@ impl RunOptions {
                 print(&results.iter().map(|v| argument::show(v) + "\n").collect::<String>())?;
                 (Outcome::RETURNED, None)
             }
-            Err(Stop::Guest(error)) => (Outcome::of_error(&error, self.backtrace), Some(error)),
+            Err(Stop::Guest(error)) => (Outcome::of_error(&error, self), Some(error)),
             Err(Stop::Refused(failure)) => return Err(failure),
         };
         if let Some(message) = &outcome.message {
             complain(&format!("error: {message}"));
         }
-        if outcome != Outcome::RETURNED
-            && let Some(refusal) = store.data().memory.refusal()
-        {
-            complain(&format!("note: {refusal}"));
+        if outcome != Outcome::RETURNED {
+            store.data().memory.refusal().iter().for_each(|refusal| complain(&format!("note: {refusal}")));
+            limits::refused_growth(&store).iter().for_each(|refusal| complain(&format!("note: {refusal}")));
         }
+        limits::tell_wasi(&store.data().wasi);
         if let Some(error) = &error {
             self.dump_core(error, &store);
         }
@@ -177,10 +187,11 @@ impl RunOptions {
     pub(super) fn store(&self, program: &Program, guest: Guest) -> Result<Store<Guest>, Failure> {
         let mut store = Store::try_new(&program.engine, guest).or_fail(ExitCode::CannotStart)?;
         store.limiter(|guest| &mut guest.memory);
+        store.set_limits(self.store_limits()).or_fail(ExitCode::Bug)?;
         store.set_label(&self.argv0());
         // Who looks later may want to know since when a call has been going on that begins now.
         drop(store.inspector());
-        if let Some(fuel) = self.fuel {
+        if let Some(fuel) = self.limit(Limit::Fuel) {
             store.set_fuel(fuel).or_fail(ExitCode::Bug)?;
         }
         Ok(store)
@@ -213,9 +224,9 @@ impl RunOptions {
     fn engine(&self) -> Result<(Engine, Meter), Failure> {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
-        config.consume_fuel(self.fuel.is_some());
+        config.consume_fuel(self.limit(Limit::Fuel).is_some());
         config.deterministic(self.deterministic).cache(user_cache::open());
-        if let Some(ByteSize(bytes)) = self.max_stack {
+        if let Some(bytes) = self.limit(Limit::Stack) {
             config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
         config.coredump_on_trap(self.coredump.is_some());
@@ -263,6 +274,9 @@ impl RunOptions {
         let error = match (error.downcast_ref::<UnknownImportError>(), store.data().memory.refusal()) {
             (Some(missing), _) => Error::msg(missing_imports::describe(missing)),
             (_, Some(refusal)) => Error::msg(refusal),
+            _ if error.is::<LimitExceeded>() => {
+                error.downcast_ref().map(limits::describe).map(Error::msg).unwrap_or(error)
+            }
             _ => error,
         };
         Stop::Refused(self.cannot_start(error))

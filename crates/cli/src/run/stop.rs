@@ -1,12 +1,13 @@
-//! What ends a run from outside: `--timeout`, `--cpu-timeout`, Ctrl-C. The guest is killed, wherever it is, and where that was is
+//! What ends a run from outside: `--timeout`, `--cpu-timeout` and the like of `--limits`, Ctrl-C. The guest is killed, wherever it is, and where that was is
 //! told.
 
 use super::end;
+use super::options::RunOptions;
 use crate::exit_code::ExitCode;
 use crate::output::complain;
 use crate::time_span::TimeSpan;
 use anyhow::{Context, Result};
-use belljar::{Engine, KillReason, Killed};
+use belljar::{Engine, KillReason, Killed, Limit};
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
@@ -19,16 +20,30 @@ const STEPS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 /// The reason of Ctrl-C.
 const INTERRUPTED: &str = "Ctrl-C";
 
+/// The options that limit time.
+#[derive(Clone, Default, Debug)]
+pub(super) struct StopNames {
+    wall: String,
+    cpu: String,
+}
+
+impl StopNames {
+    /// Those that were used.
+    pub(super) fn of(options: &RunOptions) -> Self {
+        Self { wall: options.option_of(Limit::Wall), cpu: options.option_of(Limit::Cpu) }
+    }
+}
+
 /// What is told of a guest that was killed, and the exit code.
-pub(super) fn outcome(killed: &Killed) -> (ExitCode, String) {
+pub(super) fn outcome(killed: &Killed, names: &StopNames) -> (ExitCode, String) {
     match killed.reason() {
         KillReason::WallTime(time) => (
             ExitCode::Timeout,
-            format!("the guest was stopped: the {} of --timeout are over", TimeSpan(*time)),
+            format!("the guest was stopped: the {} of {} are over", TimeSpan(*time), names.wall),
         ),
         KillReason::CpuTime(time) => {
-            let time = TimeSpan(*time);
-            (ExitCode::Timeout, format!("the guest was stopped: the {time} of --cpu-timeout are used up"))
+            let (time, option) = (TimeSpan(*time), &names.cpu);
+            (ExitCode::Timeout, format!("the guest was stopped: the {time} of {option} are used up"))
         }
         KillReason::Host(why) if &**why == INTERRUPTED => {
             (ExitCode::Interrupted, "the guest was stopped by Ctrl-C".into())
@@ -38,7 +53,7 @@ pub(super) fn outcome(killed: &Killed) -> (ExitCode, String) {
 }
 
 /// Kills all guests of the program, and ends the process if they do not end.
-fn stop(engine: &Engine, reason: KillReason) -> ! {
+fn stop(engine: &Engine, reason: KillReason, names: &StopNames) -> ! {
     let killed = || engine.kill_all(reason.clone());
     killed();
     // Threads may have been about to begin.
@@ -47,7 +62,7 @@ fn stop(engine: &Engine, reason: KillReason) -> ! {
     killed();
     std::thread::sleep(half);
     end::claim();
-    let (code, message) = outcome(&Killed::from(reason));
+    let (code, message) = outcome(&Killed::from(reason), names);
     complain(&format!("error: {message}, while it was in a host function that does not return"));
     std::process::exit(code as i32);
 }
@@ -63,16 +78,16 @@ fn start(name: &str, watch: impl FnOnce() + Send + 'static) -> Result<()> {
 /// # Errors
 ///
 /// Where no thread can be started, as in the other functions here.
-pub(super) fn after(engine: &Engine, time: TimeSpan) -> Result<()> {
+pub(super) fn after(engine: &Engine, time: TimeSpan, names: StopNames) -> Result<()> {
     let engine = engine.clone();
     start("timeout", move || {
         std::thread::sleep(time.0);
-        stop(&engine, KillReason::WallTime(time.0))
+        stop(&engine, KillReason::WallTime(time.0), &names)
     })
 }
 
 /// Starts the clock of `--cpu-timeout`: the CPU time of all threads counts, from now on.
-pub(super) fn after_cpu(engine: &Engine, time: TimeSpan) -> Result<()> {
+pub(super) fn after_cpu(engine: &Engine, time: TimeSpan, names: StopNames) -> Result<()> {
     let engine = engine.clone();
     start("cpu-timeout", move || {
         let base = cpu_time();
@@ -80,7 +95,7 @@ pub(super) fn after_cpu(engine: &Engine, time: TimeSpan) -> Result<()> {
         loop {
             let left = time.0.saturating_sub(cpu_time().saturating_sub(base));
             if left.is_zero() {
-                stop(&engine, KillReason::CpuTime(time.0));
+                stop(&engine, KillReason::CpuTime(time.0), &names);
             }
             // No sooner can it be used up.
             std::thread::sleep((left / processors).clamp(STEPS.0, STEPS.1));
@@ -104,7 +119,8 @@ pub(super) fn on_interrupt(engine: &Engine) {
             std::process::exit(ExitCode::Interrupted as i32);
         }
         let engine = engine.clone();
-        let stopped = std::thread::Builder::new().spawn(move || stop(&engine, INTERRUPTED.into()));
+        let stopped = std::thread::Builder::new()
+            .spawn(move || stop(&engine, INTERRUPTED.into(), &StopNames::default()));
         if stopped.is_err() {
             std::process::exit(ExitCode::Interrupted as i32);
         }

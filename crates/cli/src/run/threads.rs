@@ -1,13 +1,14 @@
 //! `--threads`: more stores for one guest, each on a thread of its own.
 
 use super::end;
+use super::limits;
 use super::options::RunOptions;
 use super::outcome::Outcome;
 use super::program::{Guest, HOST_STACK, Program, Stop};
 use crate::byte_size::ByteSize;
 use crate::output::complain;
 use anyhow::{Error, Result};
-use belljar::{ExternType, Instance, Linker, ResourceLimiter, SharedMemory, Store};
+use belljar::{ExternType, Instance, Limit, Linker, ResourceLimiter, SharedMemory, Store};
 use belljar_wasi::threads::{ThreadHost, ThreadLimits, Threads};
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ impl Spawner {
         let default = ThreadLimits::default();
         let threads =
             options.max_threads.map_or(default.threads, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let stack = options.max_stack.map(|ByteSize(bytes)| bytes.saturating_add(HOST_STACK));
+        let stack = options.limit(Limit::Stack).map(|bytes| bytes.saturating_add(HOST_STACK));
         let stack_size =
             stack.map_or(default.stack_size, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         let spawner = Self { options: options.clone(), program: program.clone() };
@@ -106,10 +107,12 @@ pub(super) fn link(linker: &mut Linker<Guest>, store: &Store<Guest>) -> Result<(
 /// What a thread's end that is no return means for the program.
 fn end_process(options: &RunOptions, error: &Error, store: &Store<Guest>) -> ! {
     end::claim();
-    let outcome = Outcome::of_error(error, options.backtrace);
+    let outcome = Outcome::of_error(error, options);
     if let Some(message) = &outcome.message {
         complain(&format!("error: {message}"));
     }
+    limits::refused_growth(store).iter().for_each(|refusal| complain(&format!("note: {refusal}")));
+    limits::tell_wasi(&store.data().wasi);
     options.dump_core(error, store);
     std::process::exit(outcome.code.into())
 }

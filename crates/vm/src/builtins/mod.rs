@@ -94,8 +94,8 @@ pub(crate) unsafe extern "C" fn memory_grow(context: usize, memory: u32, delta: 
         let with_limiter = store.hooks.with_limiter;
         // SAFETY: the store's own core, held exclusively.
         unsafe {
-            with_limiter(store.whole(), &mut |store, limiter| {
-                Ok(store.grow_memory(memory, delta, limiter)?.unwrap_or(CANNOT))
+            with_limiter(store.whole(), &mut |store, referee| {
+                Ok(store.grow_memory(memory, delta, referee)?.unwrap_or(CANNOT))
             })
         }
     };
@@ -169,8 +169,8 @@ pub(crate) unsafe extern "C" fn table_grow(context: usize, table: u32, delta: u6
         let with_limiter = store.hooks.with_limiter;
         // SAFETY: the store's own core, held exclusively.
         unsafe {
-            with_limiter(store.whole(), &mut |store, limiter| {
-                Ok(store.grow_table(table, delta, value, limiter)?.map_or(CANNOT, u64::from))
+            with_limiter(store.whole(), &mut |store, referee| {
+                Ok(store.grow_table(table, delta, value, referee)?.map_or(CANNOT, u64::from))
             })
         }
     };

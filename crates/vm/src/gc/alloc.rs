@@ -2,7 +2,8 @@
 
 use super::heap::{LARGE, NURSERY_SIZE, OLD};
 use super::{Gc, GcHeap, GcStats, Shapes};
-use crate::limits::ResourceLimiter;
+use crate::quota::{Limit, Refusal};
+use crate::referee::Referee;
 use crate::store::StoreCore;
 use anyhow::Context;
 use belljar_abi::gc::{ELEMENTS, INDEX, LENGTH, header};
@@ -209,10 +210,15 @@ impl StoreCore {
         }
         let heap = &self.gc()?.heap;
         let (used, limit) = (ByteCount(u64::from(heap.old_top)), ByteCount(u64::from(heap.old_limit)));
-        Err(anyhow::Error::new(Trap::GcHeapExhausted).context(format!(
+        let error = anyhow::Error::new(Trap::GcHeapExhausted).context(format!(
             "the garbage-collected heap is exhausted: {used} are alive, {} more are needed, and its limit is {limit}",
             ByteCount(u64::from(size)),
-        )))
+        ));
+        Err(match self.refused {
+            Some(Refusal::Store(exceeded)) if exceeded.limit() == Limit::GcHeap => error.context(exceeded),
+            Some(Refusal::Engine(exceeded)) => error.context(exceeded),
+            _ => error,
+        })
     }
 
     /// Asks the limiter, once, for what the old space may fill at first.
@@ -231,20 +237,20 @@ impl StoreCore {
         let current = self.gc()?.heap.old_limit;
         let with_limiter = self.hooks.with_limiter;
         let mut allowed = false;
-        let mut ask = |_: &mut StoreCore, limiter: Option<&mut dyn ResourceLimiter>| {
-            allowed = match limiter {
+        let mut ask = |store: &mut StoreCore, referee: &mut Referee<'_>| {
+            allowed = match referee.limiter() {
                 Some(limiter) => limiter.gc_heap_growing(current as usize, end as usize)?,
                 None => true,
             };
+            if allowed {
+                let gc = store.gc()?;
+                gc.heap.old_limit = end;
+                gc.granted = end;
+            }
             Ok(0)
         };
         // SAFETY: the store's own core, held exclusively (STORE-EXCLUSIVE).
         unsafe { with_limiter(self.whole(), &mut ask) }?;
-        if allowed {
-            let gc = self.gc()?;
-            gc.heap.old_limit = end;
-            gc.granted = end;
-        }
         Ok(allowed)
     }
 

@@ -34,3 +34,10 @@ pub(crate) struct Gc {
     /// Bytes that the limiter has allowed the heap.
     granted: u32,
 }
+
+impl Gc {
+    /// Bytes that the limiter has allowed the heap.
+    pub(crate) fn granted(&self) -> u64 {
+        u64::from(self.granted)
+    }
+}

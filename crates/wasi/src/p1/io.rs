@@ -8,7 +8,7 @@ use rustix::time::Timespec;
 
 use crate::ctx::WasiCtx;
 use crate::descriptor::{Descriptor, FdFlags};
-use crate::memory::GuestMemory;
+use crate::memory::{GuestMemory, Iovecs};
 use crate::p1::layout::Version;
 use crate::p1::{Errno, Result};
 
@@ -64,9 +64,49 @@ fn read(
     memory.check(nread, 4)?;
     let list = memory.iovecs(iovs, iovs_len)?;
     let descriptor = ctx.descriptor(fd)?;
-    let count = memory.scatter(&list, |buffers| read(&descriptor, buffers))?;
+    let count = read_allowed(ctx, memory, list, |buffers| read(&descriptor, buffers))?;
     memory.write_u32(nread, count.try_into().map_err(|_| Errno::Overflow)?)?;
     Ok(())
+}
+
+/// Lets `read` fill the buffers, as far as the guest may read as much.
+///
+/// # Errors
+/// Those of `read`; [`Errno::Io`] where the guest has read all that it may, and there is more.
+pub(crate) fn read_allowed(
+    ctx: &WasiCtx,
+    memory: &mut GuestMemory<'_>,
+    mut list: Iovecs,
+    read: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<usize>,
+) -> Result<usize> {
+    let Some(taken) = ctx.reading().take(&mut list) else {
+        // That there is nothing more may be known.
+        let count = read(&mut [IoSliceMut::new(&mut [0])])?;
+        return if count == 0 { Ok(0) } else { Err(ctx.has_read_all().into()) };
+    };
+    let count = memory.scatter(&list, read)?;
+    taken.moved(count);
+    Ok(count)
+}
+
+/// Hands the buffers to `write`, as far as the guest may write as much.
+///
+/// # Errors
+/// Those of `write`; [`Errno::Dquot`] where the guest has written all that it may.
+pub(crate) fn write_allowed(
+    ctx: &WasiCtx,
+    memory: &GuestMemory<'_>,
+    mut list: Iovecs,
+    write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize>,
+) -> Result<usize> {
+    let Some(taken) = ctx.writing().take(&mut list) else { return Err(ctx.has_written_all().into()) };
+    let count = memory.gather(&list, write)?;
+    if taken.is_cut {
+        // A guest that does not look at the count is never told.
+        ctx.has_written_all();
+    }
+    taken.moved(count);
+    Ok(count)
 }
 
 /// Writes the buffers at the current position, or at the end of a file that appends, and the count to
@@ -121,7 +161,7 @@ fn write(
     memory.check(nwritten, 4)?;
     let list = memory.iovecs(iovs, iovs_len)?;
     let descriptor = ctx.descriptor(fd)?;
-    let count = memory.gather(&list, |buffers| write(&descriptor, buffers))?;
+    let count = write_allowed(ctx, memory, list, |buffers| write(&descriptor, buffers))?;
     memory.write_u32(nwritten, count.try_into().map_err(|_| Errno::Overflow)?)?;
     Ok(())
 }

@@ -155,6 +155,8 @@ pub fn path_open(
         Descriptor::File(_) => return Err(Errno::Notdir.into()),
         _ => return Err(Errno::Badf.into()),
     };
+    // First, as opening may create or cut the file.
+    ctx.check_room()?;
     let new = match ctx.restart(|| dir.open(&path, how))? {
         Opened::Dir(dir) => Descriptor::Dir(dir),
         Opened::File(file) => Descriptor::File(file),

@@ -5,6 +5,7 @@ use rustix::net::Shutdown;
 use crate::ctx::WasiCtx;
 use crate::descriptor::{Descriptor, FdFlags};
 use crate::memory::GuestMemory;
+use crate::p1::io::{read_allowed, write_allowed};
 use crate::p1::layout::check_flags;
 use crate::p1::{Errno, Result};
 use crate::socket::Socket;
@@ -35,6 +36,7 @@ pub fn sock_accept(
     let nonblock = check_flags(flags, FdFlags::NONBLOCK.bits().into())? != 0;
     let descriptor = ctx.descriptor(fd)?;
     let listener = socket(&descriptor)?;
+    ctx.check_room()?;
     let new = ctx.restart(|| listener.accept(nonblock))?;
     memory.write_u32(accepted, ctx.insert(Descriptor::Socket(new))?)?;
     Ok(())
@@ -59,7 +61,7 @@ pub fn sock_recv(
     let descriptor = ctx.descriptor(fd)?;
     let socket = socket(&descriptor)?;
     let mut cut = false;
-    let count = memory.scatter(&list, |buffers| {
+    let count = read_allowed(ctx, memory, list, |buffers| {
         let received =
             ctx.restart(|| socket.receive(buffers, flags & RECV_PEEK != 0, flags & RECV_WAITALL != 0));
         received.map(|(count, truncated)| {
@@ -87,7 +89,7 @@ pub fn sock_send(
     let list = memory.iovecs(iovs, iovs_len)?;
     let descriptor = ctx.descriptor(fd)?;
     let socket = socket(&descriptor)?;
-    let count = memory.gather(&list, |buffers| ctx.restart(|| socket.send(buffers)))?;
+    let count = write_allowed(ctx, memory, list, |buffers| ctx.restart(|| socket.send(buffers)))?;
     memory.write_u32(nwritten, count.try_into().map_err(|_| Errno::Overflow)?)?;
     Ok(())
 }

@@ -5,6 +5,7 @@ mod escape;
 mod files;
 mod fuzz;
 mod guest;
+mod limits;
 mod polling;
 mod sockets;
 mod streams;

@@ -1,0 +1,214 @@
+//! `--limits`: what the guest may have, by name; and the options that say the same of one thing.
+//!
+//! In: `KEY=VALUE` with commas between. Out: [`Limits`], and what is told of those that were reached. Never: a limit that is told by
+//! another name than the one that it was given by.
+
+use super::options::RunOptions;
+use super::program::Guest;
+use crate::byte_size::ByteSize;
+use crate::failure::Failure;
+use crate::output::{complain, print};
+use crate::time_span::TimeSpan;
+use belljar::{Limit, LimitExceeded, LimitUnit, Limits, Store};
+use belljar_wasi::WasiCtx;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// One `--limits`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LimitList {
+    /// All keys are to be told.
+    Help,
+    /// What it sets, in order.
+    Amounts(Vec<(Limit, Option<u64>)>),
+}
+
+/// The value that takes all defaults.
+const UNTRUSTED: &str = "untrusted";
+/// The value that takes a limit away.
+const NONE: &str = "none";
+
+/// What a limit is called on the command line.
+fn key(limit: Limit) -> String {
+    limit.name().replace('_', "-")
+}
+
+fn amount(limit: Limit, text: &str) -> Result<Option<u64>, String> {
+    if text == NONE {
+        return Ok(None);
+    }
+    let amount = match limit.unit() {
+        LimitUnit::Bytes => ByteSize::from_str(text)?.0,
+        LimitUnit::Time => u64::try_from(TimeSpan::from_str(text)?.0.as_nanos()).unwrap_or(u64::MAX),
+        _ => text.parse().map_err(|_| format!("expected a whole number up to 2^64 - 1, found `{text}`"))?,
+    };
+    Ok(Some(amount))
+}
+
+fn setting(text: &str) -> Result<Vec<(Limit, Option<u64>)>, String> {
+    if text == UNTRUSTED {
+        let all = Limit::ALL.iter().map(|limit| (*limit, limit.default_amount()));
+        return Ok(all.filter(|(_, amount)| amount.is_some()).collect());
+    }
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        format!("expected KEY=VALUE, `{UNTRUSTED}` or `help`, found `{text}`: the keys are {}", keys())
+    })?;
+    let limit = Limit::ALL.iter().find(|limit| key(**limit) == name);
+    let limit = *limit.ok_or_else(|| format!("there is no limit `{name}`: the keys are {}", keys()))?;
+    Ok(vec![(limit, amount(limit, value).map_err(|why| format!("{name}: {why}"))?)])
+}
+
+fn keys() -> String {
+    Limit::ALL.iter().map(|limit| key(*limit)).collect::<Vec<_>>().join(", ")
+}
+
+impl FromStr for LimitList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "help" {
+            return Ok(Self::Help);
+        }
+        let mut all = Vec::new();
+        for part in text.split(',') {
+            all.extend(setting(part)?);
+        }
+        Ok(Self::Amounts(all))
+    }
+}
+
+/// What `--limits help` prints.
+fn help() -> String {
+    let mut text = format!("{:<16}{:<12}LIMITS\n", "KEY", "UNTRUSTED");
+    for limit in Limit::ALL {
+        let default = limit.default_amount().map_or(NONE.into(), |amount| limit.show(amount));
+        text.push_str(&format!("{:<16}{default:<12}{}\n", key(*limit), limit.meaning()));
+    }
+    text.push_str(
+        "\nSizes are written as 65536, 64K, 16M or 2G, times as 250ms, 10s or 2m, other amounts as whole numbers; `none` is no\n\
+         limit. `--limits untrusted` sets all to the amounts shown, and what follows it changes some of them:\n\
+         --limits untrusted,memory=1G,wall=none. Without this option the stack may have 1M, descriptors are 1024, and\n\
+         nothing else is limited.\n",
+    );
+    text
+}
+
+impl RunOptions {
+    /// Prints the keys of `--limits`, if that is what is wanted.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be printed.
+    pub(super) fn tell_limits(&self) -> Result<bool, Failure> {
+        let wanted = self.limits.contains(&LimitList::Help);
+        if wanted {
+            print(&help())?;
+        }
+        Ok(wanted)
+    }
+
+    /// What an option of its own says about something.
+    fn own_option(&self, limit: Limit) -> Option<(&'static str, u64)> {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        match limit {
+            Limit::Memory => Some(("--max-memory", self.max_memory?.0)),
+            Limit::Stack => Some(("--max-stack", self.max_stack?.0)),
+            Limit::Fuel => Some(("--fuel", self.fuel?)),
+            Limit::Wall => Some(("--timeout", nanoseconds(self.timeout?.0))),
+            Limit::Cpu => Some(("--cpu-timeout", nanoseconds(self.cpu_timeout?.0))),
+            _ => None,
+        }
+    }
+
+    /// How much of something there may be. Options of its own go before `--limits`, later ones of that before earlier ones.
+    pub(super) fn limit(&self, limit: Limit) -> Option<u64> {
+        if let Some((_, amount)) = self.own_option(limit) {
+            return Some(amount);
+        }
+        let lists = self.limits.iter().filter_map(|list| match list {
+            LimitList::Amounts(all) => Some(all),
+            LimitList::Help => None,
+        });
+        lists.flatten().rfind(|(of, _)| *of == limit).and_then(|(_, amount)| *amount)
+    }
+
+    /// A limit of time.
+    pub(super) fn time_limit(&self, limit: Limit) -> Option<TimeSpan> {
+        self.limit(limit).map(|nanoseconds| TimeSpan(Duration::from_nanos(nanoseconds)))
+    }
+
+    /// By which option something is limited: `--max-memory`, or `--limits memory`.
+    pub(super) fn option_of(&self, limit: Limit) -> String {
+        self.own_option(limit).map_or_else(|| format!("--limits {}", key(limit)), |(option, _)| option.into())
+    }
+
+    /// What each store of the program keeps to. The rest is of all of them together, or of other parts.
+    pub(super) fn store_limits(&self) -> Limits {
+        let of_stores =
+            [Limit::TableElements, Limit::GcHeap, Limit::Instances, Limit::Tables, Limit::Memories];
+        of_stores.iter().fold(Limits::unlimited(), |limits, limit| limits.with(*limit, self.limit(*limit)))
+    }
+
+    /// What WASI keeps to.
+    pub(super) fn wasi_limits(&self) -> Limits {
+        let of_wasi = [Limit::Descriptors, Limit::BytesRead, Limit::BytesWritten];
+        of_wasi.iter().fold(Limits::unlimited(), |limits, limit| limits.with(*limit, self.limit(*limit)))
+    }
+}
+
+/// A limit that was reached, as the command line has it.
+pub(super) fn describe(exceeded: &LimitExceeded) -> String {
+    let (name, key) = (exceeded.limit().name(), key(exceeded.limit()));
+    format!("{} (--limits {key}=…)", exceeded.sentence().replacen(name, &key, 1))
+}
+
+/// What the guest was told with −1, and perhaps failed for.
+pub(super) fn refused_growth(store: &Store<Guest>) -> Option<String> {
+    store.refused_growth()?.downcast_ref().map(describe)
+}
+
+/// Tells what WASI refused the guest: whatever it made of that, what it did is not all that it wanted to do.
+pub(super) fn tell_wasi(wasi: &WasiCtx) {
+    for exceeded in wasi.limits_exceeded() {
+        complain(&format!("note: {}", describe(&exceeded)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<(Limit, Option<u64>)>, String> {
+        match text.parse()? {
+            LimitList::Amounts(all) => Ok(all),
+            LimitList::Help => Err("help".into()),
+        }
+    }
+
+    #[test]
+    fn amounts_are_read_by_their_units() {
+        assert_eq!(
+            read("memory=256M,wall=2s,cpu=1.5s,descriptors=64,table-elements=none"),
+            Ok(vec![
+                (Limit::Memory, Some(256 << 20)),
+                (Limit::Wall, Some(2_000_000_000)),
+                (Limit::Cpu, Some(1_500_000_000)),
+                (Limit::Descriptors, Some(64)),
+                (Limit::TableElements, None),
+            ])
+        );
+        assert_eq!(read("untrusted,memory=1G").unwrap().last(), Some(&(Limit::Memory, Some(1 << 30))));
+        for bad in [
+            "",
+            "memory",
+            "memory=",
+            "memory=x",
+            "wall=1d",
+            "descriptors=1K",
+            "gc_heap=1",
+            "memory=1,,wall=1",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! What is done at the beginning and end of each run: deadlines, fuel, the engine's count of calls.
+//!
+//! In: a store's quota. Out: runs that end in time, killed where they are. Never: code in the guest, anything at all for stores
+//! without such limits, or a kill that hits another run than the one whose time is over.
+//!
+//! One thread of the process, the timer, sleeps until the first deadline. It begins when the first run with a deadline does.
+//! A store has one place in its queue, and is moved there only to come earlier: a run that ends in time costs the store's own lock
+//! twice and a look at the clock, and the timer looks once in the time that runs may take, whatever their number.
+//!
+//! **Invariant:** a deadline kills under the lock that its run ends under. So whoever has ended a run is not killed for it.
+
+use crate::guest_thread::GuestThread;
+use crate::kill::KillReason;
+use crate::quota::{Limit, Quota};
+use crate::runtime::Runtime;
+use crate::store::StoreCore;
+use crate::sys::thread_cpu_time;
+use crate::trap::Exit;
+use crate::walk::RawStack;
+use crate::watched::Watched;
+use anyhow::Context;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// What a store does at the beginning and end of each run.
+pub(crate) struct Rules {
+    fuel: Option<u64>,
+    counts_calls: bool,
+    deadline: Option<Arc<Deadline>>,
+    in_session: bool,
+}
+
+/// The right to run a guest, up to its end.
+#[derive(Default)]
+pub(crate) struct Permit {
+    deadline: Option<Arc<Deadline>>,
+    engine: Option<Arc<Runtime>>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(deadline) = &self.deadline {
+            deadline.end_run();
+        }
+        if let Some(engine) = &self.engine {
+            engine.end_call();
+        }
+    }
+}
+
+impl StoreCore {
+    pub(crate) fn set_rules(&mut self, quota: &Quota) {
+        let (wall, cpu) = (quota.time(Limit::Wall), quota.time(Limit::Cpu));
+        let has_deadline = wall.is_some() || cpu.is_some();
+        let rules = Rules {
+            fuel: quota.get(Limit::Fuel),
+            counts_calls: self.runtime.limits_calls(),
+            deadline: has_deadline.then(|| Deadline::new(self.watched.clone(), wall, cpu)),
+            in_session: false,
+        };
+        let has_rules = has_deadline || rules.counts_calls || rules.fuel.is_some();
+        self.rules = has_rules.then(|| Box::new(rules));
+    }
+
+    /// Whether a run begins with more than itself, or not at all.
+    #[inline]
+    pub(crate) fn is_special(&self) -> bool {
+        self.killed.is_some() || self.rules.is_some()
+    }
+
+    /// The right to run a guest. Of runs within others nothing is asked.
+    ///
+    /// # Errors
+    ///
+    /// Where it was killed, or a limit says no.
+    pub(crate) fn permit(&mut self) -> Result<Permit, Exit> {
+        self.check_usable()?;
+        let mut permit = Permit::default();
+        if self.is_running() {
+            return Ok(permit);
+        }
+        let Some(rules) = &self.rules else { return Ok(permit) };
+        let refused = |error: anyhow::Error| Exit::Error { error, stack: RawStack::default() };
+        if rules.counts_calls {
+            self.runtime.begin_call().map_err(|full| refused(full.into()))?;
+            permit.engine = Some(self.runtime.clone());
+        }
+        if let Some(deadline) = &rules.deadline {
+            if let Err(reason) = deadline.begin_run().map_err(refused)? {
+                self.killed = Some(reason.clone());
+                return Err(Exit::Killed { reason, stack: RawStack::default() });
+            }
+            permit.deadline = Some(deadline.clone());
+        }
+        if let (Some(fuel), false) = (rules.fuel, rules.in_session) {
+            self.set_fuel(fuel);
+        }
+        Ok(permit)
+    }
+
+    /// From now on limits of time and fuel are those of all runs together, up to the session's end. Time between runs counts, but
+    /// for CPU time.
+    pub fn begin_session(&mut self) {
+        let Some(rules) = &mut self.rules else { return };
+        rules.in_session = true;
+        if let Some(deadline) = &rules.deadline {
+            deadline.begin_session();
+        }
+        if let Some(fuel) = rules.fuel {
+            self.set_fuel(fuel);
+        }
+    }
+
+    /// Limits are again those of each run.
+    pub fn end_session(&mut self) {
+        let Some(rules) = &mut self.rules else { return };
+        rules.in_session = false;
+        if let Some(deadline) = &rules.deadline {
+            deadline.end_session();
+        }
+    }
+}
+
+/// The deadline of a store's runs.
+pub(crate) struct Deadline {
+    /// Its place in the queue is told from others at the same time by this.
+    id: u64,
+    watched: Arc<Watched>,
+    wall: Option<Duration>,
+    cpu: Option<Duration>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    in_session: bool,
+    /// When the time of the run or session is over.
+    end: Option<Instant>,
+    /// CPU time that the session's runs have used which are over.
+    cpu_used: Duration,
+    /// The thread that runs the guest, and its CPU time when that began.
+    runs: Option<(i32, Duration)>,
+    /// When the timer looks next.
+    queued: Option<Instant>,
+}
+
+/// What the timer finds.
+enum Verdict {
+    Over(KillReason),
+    /// It is to look again.
+    Until(Instant),
+    /// Nothing runs.
+    Nothing,
+}
+
+/// CPU time is looked at again after this at least: who waits with little of it left is looked at all the time.
+const CPU_STEP: Duration = Duration::from_millis(1);
+/// When the timer looks again at a run whose time is over before it has entered the guest.
+const AGAIN: Duration = Duration::from_micros(100);
+/// How long the timer waits for a thread that is to leave, as others wait for it. After that the reaper does.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+impl Deadline {
+    fn new(watched: Arc<Watched>, wall: Option<Duration>, cpu: Option<Duration>) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { id, watched, wall, cpu, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why it must not begin, if the session's time is over.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no timer.
+    fn begin_run(self: &Arc<Self>) -> anyhow::Result<Result<(), KillReason>> {
+        let thread = GuestThread::this().id();
+        let used = self.cpu.and_then(|_| thread_cpu_time(thread)).unwrap_or_default();
+        let mut state = self.state();
+        let now = Instant::now();
+        if !state.in_session {
+            self.start(&mut state, now);
+        }
+        state.runs = Some((thread, used));
+        let next = match self.verdict(&state, now, used) {
+            Verdict::Over(reason) if state.in_session => {
+                state.runs = None;
+                return Ok(Err(reason));
+            }
+            // A run that has no time at all begins nevertheless.
+            Verdict::Over(_) => now,
+            Verdict::Until(next) => next,
+            Verdict::Nothing => return Ok(Ok(())),
+        };
+        let queued = self.queue(&mut state, next);
+        if queued.is_err() {
+            state.runs = None;
+        }
+        queued.map(Ok)
+    }
+
+    fn end_run(&self) {
+        let mut state = self.state();
+        let runs = state.runs.take();
+        if !state.in_session {
+            state.end = None;
+        } else if self.cpu.is_some()
+            && let Some((thread, before)) = runs
+        {
+            let now = thread_cpu_time(thread).unwrap_or(before);
+            state.cpu_used += now.saturating_sub(before);
+        }
+    }
+
+    fn begin_session(&self) {
+        let mut state = self.state();
+        state.in_session = true;
+        self.start(&mut state, Instant::now());
+    }
+
+    fn end_session(&self) {
+        let mut state = self.state();
+        state.in_session = false;
+        state.end = None;
+    }
+
+    fn start(&self, state: &mut State, now: Instant) {
+        // An end that no clock can show never comes.
+        state.end = self.wall.and_then(|wall| now.checked_add(wall));
+        state.cpu_used = Duration::ZERO;
+    }
+
+    /// `used`: the thread's CPU time now.
+    fn verdict(&self, state: &State, now: Instant, used: Duration) -> Verdict {
+        let Some((_, before)) = state.runs else { return Verdict::Nothing };
+        if let (Some(end), Some(wall)) = (state.end, self.wall)
+            && end <= now
+        {
+            return Verdict::Over(KillReason::WallTime(wall));
+        }
+        let Some(cpu) = self.cpu else { return state.end.map_or(Verdict::Nothing, Verdict::Until) };
+        let left = cpu.saturating_sub(state.cpu_used).saturating_sub(used.saturating_sub(before));
+        if left.is_zero() {
+            return Verdict::Over(KillReason::CpuTime(cpu));
+        }
+        // No sooner can it be used up.
+        let used_up = now.checked_add(left.max(CPU_STEP));
+        state.end.into_iter().chain(used_up).min().map_or(Verdict::Nothing, Verdict::Until)
+    }
+
+    /// Has the timer look at `at`, or before.
+    fn queue(self: &Arc<Self>, state: &mut State, at: Instant) -> anyhow::Result<()> {
+        if state.queued.is_some_and(|queued| queued <= at) {
+            return Ok(());
+        }
+        let mut timer = timer();
+        timer.start()?;
+        if let Some(before) = state.queued.replace(at) {
+            timer.queue.remove(&(before, self.id));
+        }
+        timer.queue.insert((at, self.id), Arc::downgrade(self));
+        if timer.queue.first_key_value().is_some_and(|(first, _)| *first == (at, self.id)) {
+            EARLIER.notify_one();
+        }
+        Ok(())
+    }
+
+    /// What the timer does at a time that it was queued for.
+    fn look(self: &Arc<Self>, at: Instant) {
+        let mut state = self.state();
+        if state.queued != Some(at) {
+            return;
+        }
+        state.queued = None;
+        let thread = state.runs.map(|(thread, _)| thread).filter(|_| self.cpu.is_some());
+        let used = thread.and_then(thread_cpu_time).unwrap_or_default();
+        let reason = match self.verdict(&state, Instant::now(), used) {
+            Verdict::Over(reason) => reason,
+            Verdict::Until(next) => {
+                // The timer runs: it is the one who calls this.
+                let _ = self.queue(&mut state, next);
+                return;
+            }
+            Verdict::Nothing => return,
+        };
+        // Under the lock: the run that this is for has not ended.
+        let is_wanted = self.watched.want_killed(reason, None);
+        if !is_wanted {
+            let _ = self.queue(&mut state, Instant::now() + AGAIN);
+        }
+        drop(state);
+        if is_wanted {
+            // That there is no thread to see to a guest in the host is nothing that the timer could help.
+            let _ = self.watched.pursue(PATIENCE);
+        }
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        if let Some(queued) = self.state().queued {
+            timer().queue.remove(&(queued, self.id));
+        }
+    }
+}
+
+/// Deadlines by the time at which the timer looks at them.
+struct Timer {
+    queue: BTreeMap<(Instant, u64), Weak<Deadline>>,
+    is_running: bool,
+}
+
+static TIMER: Mutex<Timer> = Mutex::new(Timer { queue: BTreeMap::new(), is_running: false });
+/// Notified when another deadline is the first.
+static EARLIER: Condvar = Condvar::new();
+
+// ORDER: a deadline's state is locked before the timer.
+fn timer() -> MutexGuard<'static, Timer> {
+    TIMER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Timer {
+    fn start(&mut self) -> anyhow::Result<()> {
+        if !self.is_running {
+            let thread = std::thread::Builder::new().name("belljar-timer".into());
+            thread.spawn(run).context("could not start the thread that deadlines need")?;
+            self.is_running = true;
+        }
+        Ok(())
+    }
+}
+
+/// What the timer does, for good.
+fn run() {
+    let mut timer = timer();
+    loop {
+        let Some((&(at, _), _)) = timer.queue.first_key_value() else {
+            timer = EARLIER.wait(timer).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        let left = at.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            timer = EARLIER.wait_timeout(timer, left).unwrap_or_else(PoisonError::into_inner).0;
+            continue;
+        }
+        let first = timer.queue.pop_first();
+        drop(timer);
+        if let Some(deadline) = first.and_then(|(_, deadline)| deadline.upgrade()) {
+            deadline.look(at);
+        }
+        timer = self::timer();
+    }
+}

@@ -1,0 +1,315 @@
+//! What a store may have: a number for each resource, under one name each.
+//!
+//! In: the embedder's numbers. Out: a yes, or an error that says which limit it was, what was wanted and how to raise it. Never:
+//! a count of what is in use, which the store itself tells.
+
+use belljar_core::ByteCount;
+use std::fmt;
+use std::time::Duration;
+
+/// What a limit is counted in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum LimitUnit {
+    /// Bytes.
+    Bytes,
+    /// Things of a kind.
+    Count,
+    /// Nanoseconds.
+    Time,
+}
+
+macro_rules! limits {
+    ($($name:ident $text:literal $unit:ident $default:expr, $meaning:literal;)*) => {
+        /// What can be limited. Each has a method of the same name in `belljar::Limits`.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[non_exhaustive]
+        pub enum Limit {
+            $(
+                #[doc = concat!($meaning, ".")]
+                $name,
+            )*
+        }
+
+        impl Limit {
+            /// All of them.
+            pub const ALL: &[Limit] = &[$(Limit::$name),*];
+
+            /// What it is called, as a method of `belljar::Limits`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            /// What it is counted in.
+            pub fn unit(self) -> LimitUnit {
+                match self {
+                    $(Self::$name => LimitUnit::$unit,)*
+                }
+            }
+
+            /// What it limits, in a few words.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => $meaning,)*
+                }
+            }
+
+            /// What code that nobody vouches for gets: enough for most programs, and too little to harm a machine. `None`: no
+            /// limit.
+            pub fn default_amount(self) -> Option<u64> {
+                match self {
+                    $(Self::$name => $default,)*
+                }
+            }
+        }
+    };
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+limits! {
+    Memory "memory" Bytes Some(256 << 20), "Linear memories, all of a store together";
+    TableElements "table_elements" Count Some(1_000_000), "Elements of tables, all of a store together";
+    GcHeap "gc_heap" Bytes Some(64 << 20), "Garbage-collected objects, with their nursery of 512 KiB";
+    Stack "stack" Bytes Some(1 << 20), "Native stack of the guest's calls, as far as the engine gives as much";
+    Instances "instances" Count Some(16), "Instances in a store";
+    Tables "tables" Count Some(64), "Tables in a store";
+    Memories "memories" Count Some(16), "Memories in a store";
+    Wall "wall" Time Some(30 * SECOND), "Time from the beginning of a call or session to its end";
+    Cpu "cpu" Time Some(10 * SECOND), "CPU time of a call, or of all calls of a session";
+    Fuel "fuel" Count None, "Instructions, about, of a call or session, where the engine counts fuel";
+    Descriptors "descriptors" Count Some(64), "Open files, directories and sockets of WASI, the three standard streams included";
+    BytesRead "bytes_read" Bytes Some(1 << 30), "Bytes that WASI functions read, from whatever";
+    BytesWritten "bytes_written" Bytes Some(128 << 20), "Bytes that WASI functions write, to whatever";
+}
+
+impl Limit {
+    /// An amount of it, with its unit.
+    pub fn show(self, amount: u64) -> String {
+        match self.unit() {
+            LimitUnit::Bytes => ByteCount(amount).to_string(),
+            LimitUnit::Count => amount.to_string(),
+            LimitUnit::Time => format!("{:?}", Duration::from_nanos(amount)),
+        }
+    }
+}
+
+/// A number for each [`Limit`], or none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Quota {
+    amounts: [Option<u64>; Limit::ALL.len()],
+    /// Whether growth beyond a limit is an error that ends the guest's run, instead of −1.
+    pub trap_on_grow_failure: bool,
+}
+
+impl Quota {
+    /// No limits.
+    pub const UNLIMITED: Self = Self { amounts: [None; Limit::ALL.len()], trap_on_grow_failure: false };
+
+    /// How much of it there may be; `None`: any.
+    pub fn get(&self, limit: Limit) -> Option<u64> {
+        self.amounts[limit as usize]
+    }
+
+    /// Says how much of it there may be.
+    pub fn set(&mut self, limit: Limit, amount: Option<u64>) {
+        self.amounts[limit as usize] = amount;
+    }
+
+    /// A time limit.
+    pub(crate) fn time(&self, limit: Limit) -> Option<Duration> {
+        self.get(limit).map(Duration::from_nanos)
+    }
+
+    /// Whether `wanted` of it is too much.
+    pub(crate) fn exceeded(&self, limit: Limit, wanted: u64) -> Option<LimitExceeded> {
+        let allowed = self.get(limit).filter(|allowed| wanted > *allowed)?;
+        Some(LimitExceeded { limit, wanted: Some(wanted), allowed })
+    }
+
+    /// That more of it was wanted than there may be, if there is a limit.
+    pub fn used_up(&self, limit: Limit) -> Option<LimitExceeded> {
+        Some(LimitExceeded { limit, wanted: None, allowed: self.get(limit)? })
+    }
+}
+
+/// More was wanted than a limit allows. In the error of whatever failed for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitExceeded {
+    limit: Limit,
+    wanted: Option<u64>,
+    allowed: u64,
+}
+
+impl LimitExceeded {
+    /// More than `allowed` was wanted: this much, if it is known.
+    pub fn new(limit: Limit, wanted: Option<u64>, allowed: u64) -> Self {
+        Self { limit, wanted, allowed }
+    }
+
+    /// Which limit it was.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// How much there was to be, in [`Limit::unit`]s, where that is known.
+    pub fn wanted(&self) -> Option<u64> {
+        self.wanted
+    }
+
+    /// How much there may be, in [`Limit::unit`]s.
+    pub fn allowed(&self) -> u64 {
+        self.allowed
+    }
+
+    /// What happened, in a sentence that does not say how to raise the limit.
+    pub fn sentence(&self) -> String {
+        let Self { limit, wanted, allowed } = *self;
+        let (name, allowed) = (limit.name(), limit.show(allowed));
+        match wanted {
+            Some(wanted) => {
+                format!("{name}: the guest wanted {}, and its limit is {allowed}", limit.show(wanted))
+            }
+            None => format!("{name}: the guest wanted more than its limit of {allowed}"),
+        }
+    }
+}
+
+impl fmt::Display for LimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (Limits::{})", self.sentence(), self.limit.name())
+    }
+}
+
+impl std::error::Error for LimitExceeded {}
+
+/// What all stores of an engine may have together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct EngineQuota {
+    /// Bytes of memories and objects.
+    pub memory: Option<u64>,
+    /// Stores whose guests run at once.
+    pub calls: Option<u64>,
+}
+
+/// What the stores of an engine wanted too much of together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum EngineLimit {
+    Memory,
+    Calls,
+}
+
+/// More was wanted than an engine allows all its stores together. In the error of whatever failed for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EngineLimitExceeded {
+    pub(crate) limit: EngineLimit,
+    pub(crate) wanted: u64,
+    pub(crate) used: u64,
+    pub(crate) stores: usize,
+    pub(crate) allowed: u64,
+}
+
+impl EngineLimitExceeded {
+    /// How much is in use: bytes, or calls.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// By how many stores.
+    pub fn stores(&self) -> usize {
+        self.stores
+    }
+
+    /// How much more was wanted.
+    pub fn wanted(&self) -> u64 {
+        self.wanted
+    }
+
+    /// How much there may be.
+    pub fn allowed(&self) -> u64 {
+        self.allowed
+    }
+}
+
+impl fmt::Display for EngineLimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, wanted, used, stores, allowed } = *self;
+        let stores = if stores == 1 { "1 store".to_string() } else { format!("{stores} stores") };
+        match limit {
+            EngineLimit::Memory => write!(
+                f,
+                "memory of the engine: {} are used by {stores}, {} more were wanted, and all together may have {} \
+                 (Config::max_memory)",
+                ByteCount(used),
+                ByteCount(wanted),
+                ByteCount(allowed)
+            ),
+            EngineLimit::Calls => write!(
+                f,
+                "calls of the engine: guests of {stores} are running, and {allowed} may at once \
+                 (Config::max_concurrent_calls)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for EngineLimitExceeded {}
+
+/// Growth that was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// By a limit of the store.
+    Store(LimitExceeded),
+    /// By one of its engine.
+    Engine(EngineLimitExceeded),
+}
+
+impl Refusal {
+    /// It, as an error.
+    pub fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Store(exceeded) => exceeded.into(),
+            Self::Engine(exceeded) => exceeded.into(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(exceeded) => exceeded.fmt(f),
+            Self::Engine(exceeded) => exceeded.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_where_their_numbers_say() {
+        for (i, limit) in Limit::ALL.iter().enumerate() {
+            assert_eq!(*limit as usize, i);
+        }
+    }
+
+    #[test]
+    fn what_was_exceeded_is_told_with_numbers() {
+        let mut quota = Quota::UNLIMITED;
+        assert_eq!(quota.exceeded(Limit::Memory, u64::MAX), None);
+        quota.set(Limit::Memory, Some(1 << 30));
+        assert_eq!(quota.exceeded(Limit::Memory, 1 << 30), None);
+        assert_eq!(
+            quota.exceeded(Limit::Memory, 2 << 30).unwrap().to_string(),
+            "memory: the guest wanted 2 GiB, and its limit is 1 GiB (Limits::memory)"
+        );
+        quota.set(Limit::Wall, Some(250_000_000));
+        assert_eq!(
+            quota.used_up(Limit::Wall).unwrap().to_string(),
+            "wall: the guest wanted more than its limit of 250ms (Limits::wall)"
+        );
+    }
+}
