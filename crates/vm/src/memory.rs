@@ -100,6 +100,8 @@ struct Slot {
     /// Bytes from the start that may be read and written; beyond, everything faults.
     accessible: usize,
     image: Option<Arc<MemoryImage>>,
+    /// How often it was made clean, for [`Slot::thin`].
+    cleaned: u32,
 }
 
 /// What a memory was at one moment.
@@ -142,6 +144,12 @@ pub(crate) struct MemoryPool {
 
 /// Bytes of written pages that a pooled memory keeps resident.
 const KEPT_BYTES: usize = 4 << 20;
+
+/// So often a memory is looked at for pages that nobody writes to any more.
+const THINNING: u32 = 64;
+
+/// Bytes of written pages that are not worth a look.
+const FEW_BYTES: usize = 64 << 10;
 
 /// Reservations that a pool keeps at most.
 const POOL_SLOTS: usize = 64;
@@ -202,7 +210,7 @@ impl LinearMemory {
     }
 
     fn fresh_slot(ty: &MemoryType, length: usize, reserve: bool) -> io::Result<(Slot, bool)> {
-        let slot = |mapping| Slot { mapping, accessible: 0, image: None };
+        let slot = |mapping| Slot { mapping, accessible: 0, image: None, cleaned: 0 };
         let whole = reserve && can_be_reserved(ty);
         if whole && let Ok(mapping) = Mapping::new(RESERVATION, Protection::None) {
             return Ok((slot(mapping), true));
@@ -471,6 +479,10 @@ impl Slot {
     /// next guest does not fault them in again; of many, the rest is given back to the machine.
     fn clean(&mut self) -> io::Result<()> {
         let base = self.mapping.base();
+        self.cleaned = self.cleaned.wrapping_add(1);
+        if self.cleaned.is_multiple_of(THINNING) {
+            self.thin()?;
+        }
         let mut kept = 0;
         let mut beyond = None;
         let scanned = written_pages(base..base + self.accessible, |range| {
@@ -486,6 +498,51 @@ impl Slot {
             (Ok(()), None) => Ok(()),
             (Ok(()), Some(offset)) => self.mapping.discard(offset, self.accessible - offset),
             (Err(_), _) => self.mapping.discard(0, self.accessible),
+        }
+    }
+
+    /// Gives pages back to the machine that were written once and are what they were again: the call before did not change them, and
+    /// yet they would be overwritten after each one. Those that it did change are left to others.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel.
+    fn thin(&mut self) -> io::Result<()> {
+        let base = self.mapping.base();
+        let mut written = Vec::new();
+        let scanned = written_pages(base..base + self.accessible, |range| {
+            written.push(range.start - base..range.end - base);
+            true
+        });
+        // Where the kernel does not tell, all pages are given back each time.
+        if scanned.is_err() || written.iter().map(Range::len).sum::<usize>() <= FEW_BYTES {
+            return Ok(());
+        }
+        for range in written {
+            let mut same = range.start..range.start;
+            for page in range.clone().step_by(page_size()) {
+                if self.is_initial(page) {
+                    same.end = page + page_size();
+                    continue;
+                }
+                self.mapping.discard(same.start, same.len())?;
+                same = page + page_size()..page + page_size();
+            }
+            self.mapping.discard(same.start, same.len())?;
+        }
+        Ok(())
+    }
+
+    /// Whether a page has its initial contents.
+    fn is_initial(&self, page: usize) -> bool {
+        let at = std::ptr::with_exposed_provenance::<u8>(self.mapping.base() + page);
+        // SAFETY: the page is accessible memory of this slot (IN-BOUNDS), which no store uses now.
+        let now = unsafe { std::slice::from_raw_parts(at, page_size()) };
+        let image =
+            self.image.as_ref().filter(|image| (image.offset..image.offset + image.length).contains(&page));
+        match image {
+            Some(image) => now == &image.bytes()[page - image.offset..][..page_size()],
+            None => now.iter().all(|byte| *byte == 0),
         }
     }
 
@@ -526,6 +583,36 @@ impl Drop for LinearMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_that_nobody_writes_to_any_more_are_given_back() {
+        let pool = Arc::new(MemoryPool::default());
+        let length = 64 << 16;
+        let mut memory = LinearMemory::new(MemoryType::new(64, None), length, None, true, &pool).unwrap();
+        let was = memory.checkpoint().unwrap();
+        let write = |memory: &mut LinearMemory, at: usize| memory.fill_fresh(at..at + 1, |byte| byte.fill(7));
+        let resident = |memory: &LinearMemory| {
+            let mut bytes = 0;
+            let base = memory.base();
+            written_pages(base..base + length, |range| {
+                bytes += range.len();
+                true
+            })
+            .map(|()| bytes)
+        };
+        // Once everywhere, then in one place.
+        (0..64).for_each(|i| write(&mut memory, i << 16));
+        memory.rewind(&was).unwrap();
+        if !resident(&memory).is_ok_and(|bytes| bytes == 64 * page_size()) {
+            return eprintln!("skipped: the kernel does not tell which pages were written");
+        }
+        for _ in 0..THINNING {
+            write(&mut memory, 3 << 16);
+            memory.rewind(&was).unwrap();
+        }
+        assert_eq!(resident(&memory).unwrap(), page_size(), "the one that is written to each time");
+        assert_eq!(was.first_difference(&vec![0; length]), None);
+    }
 
     #[test]
     fn a_used_memory_comes_back_clean() {

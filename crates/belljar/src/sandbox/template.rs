@@ -222,6 +222,12 @@ impl<T: 'static> Recipe<T> {
             *store.data_mut() = self.data()?;
         }
         let start = Arc::new(store.checkpoint()?);
+        if !belljar_vm::tells_written_pages() {
+            self.engine().note(String::from(
+                "the kernel does not tell which pages were written (PAGEMAP_SCAN, Linux 6.7): sandboxes give all their memory back \
+                 after each call, which takes longer",
+            ));
+        }
         Ok(World { store, start, instance: instance.number() })
     }
 

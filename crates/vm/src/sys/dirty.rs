@@ -91,3 +91,9 @@ pub(crate) fn written_pages(
     }
     Ok(())
 }
+
+/// Whether the kernel tells which pages were written.
+pub fn tells_written_pages() -> bool {
+    static TELLS: OnceLock<bool> = OnceLock::new();
+    *TELLS.get_or_init(|| written_pages(0..page_size(), |_| true).is_ok())
+}

@@ -17,6 +17,7 @@ mod watching;
 
 pub use cpu_clock::thread_cpu_time;
 pub(crate) use cpu_clock::{CpuTimer, coarse_time, monotonic_time};
+pub use dirty::tells_written_pages;
 pub(crate) use dirty::written_pages;
 pub(crate) use frames::{Frame, frame_at};
 pub use jit_dump::append_jit_dump;
