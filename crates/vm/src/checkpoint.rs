@@ -158,6 +158,7 @@ impl StoreCore {
         context.epoch_deadline = to.epoch_deadline;
         context.pending = pending::NONE;
         self.killed = None;
+        self.note_special();
         self.watched.revive(self.id, to.segments.len());
         self.note_memory();
         self.settle_memory();
