@@ -24,6 +24,7 @@ const PLUGINS: &str = r#"(module $plugins
     (global $mark (mut i32) (i32.const 0)) (table $t 1 1000 funcref) (tag $oops (param i32))
     (type $node (struct (field (ref null $node)) (field i64 i64 i64 i64)))
     (global $list (mut (ref null $node)) (ref.null $node))
+    (elem declare func $leave_a_mark)
     (func $leave_a_mark
         (global.set $mark (i32.const 1)) (memory.fill (i32.const 1024) (i32.const 66) (i32.const 60000))
         (drop (memory.grow (i32.const 1))) (drop (table.grow $t (ref.func $leave_a_mark) (i32.const 10)))

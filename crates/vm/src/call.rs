@@ -185,7 +185,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
             self.store == store.core().id,
             "a function was called with a store that it does not belong to"
         );
-        if store.core().is_special() {
+        if store.core().is_special {
             return self.call_by_rules(store, params);
         }
         self.call_now(store, params)

@@ -244,6 +244,7 @@ impl StoreCore {
         self.restart_epochs(to);
         self.context.get_mut().pending = pending::NONE;
         self.killed = None;
+        self.note_special();
         self.watched.revive(self.id, to.segments.len());
         self.note_memory();
         self.settle_memory();

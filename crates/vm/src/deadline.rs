@@ -62,12 +62,12 @@ impl StoreCore {
         };
         let has_rules = has_deadline || rules.counts_calls || rules.fuel.is_some();
         self.rules = has_rules.then(|| Box::new(rules));
+        self.note_special();
     }
 
-    /// Whether a run begins with more than itself, or not at all.
-    #[inline]
-    pub(crate) fn is_special(&self) -> bool {
-        self.killed.is_some() || self.rules.is_some()
+    /// Notes whether a run begins with more than itself, or not at all. After every change of what that depends on.
+    pub(crate) fn note_special(&mut self) {
+        self.is_special = self.killed.is_some() || self.rules.is_some();
     }
 
     /// The right to run a guest. Of runs within others nothing is asked.
@@ -90,6 +90,7 @@ impl StoreCore {
         if let Some(deadline) = &rules.deadline {
             if let Err(reason) = deadline.begin_run().map_err(refused)? {
                 self.killed = Some(reason.clone());
+                self.note_special();
                 return Err(Exit::Killed { reason, stack: RawStack::default() });
             }
             permit.deadline = Some(deadline.clone());

@@ -87,6 +87,8 @@ pub struct StoreCore {
     pub(crate) bridge: Option<usize>,
     /// Why its guest was killed, if it was: it was in the middle of something, and nothing of it runs any more.
     pub(crate) killed: Option<KillReason>,
+    /// Whether it was killed or has rules: a run looks at this alone.
+    pub(crate) is_special: bool,
     /// What is done at the beginning and end of each run, if anything is.
     pub(crate) rules: Option<Box<Rules>>,
     /// What it may have, if that is limited.
@@ -300,6 +302,7 @@ impl StoreCore {
         let watched = runtime.watch_store(id, context.get().expose_provenance());
         let mut core = Self {
             watched,
+            is_special: false,
             rules: None,
             quota: None,
             refused: None,

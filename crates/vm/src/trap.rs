@@ -147,6 +147,7 @@ impl StoreCore {
         // Nobody takes it away in between.
         let reason = reason.unwrap_or_else(|| "it was killed".into());
         self.killed.get_or_insert(reason.clone());
+        self.note_special();
         Exit::Killed { reason, stack }
     }
 

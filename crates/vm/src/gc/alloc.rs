@@ -2,7 +2,7 @@
 
 use super::heap::{LARGE, NURSERY_SIZE, OLD};
 use super::{Gc, GcHeap, GcStats, Shapes};
-use crate::quota::{Limit, Refusal};
+use crate::quota::Refusal;
 use crate::referee::Referee;
 use crate::store::StoreCore;
 use anyhow::Context;
@@ -205,7 +205,12 @@ impl StoreCore {
             return Ok(());
         }
         let end = heap.old_end();
-        if needed <= end && self.ask_for(needed)? {
+        // Of something else, perhaps.
+        let before = self.refused.take();
+        let allowed = needed <= end && self.ask_for(needed)?;
+        let why = self.refused;
+        self.refused = why.or(before);
+        if allowed {
             return Ok(());
         }
         let heap = &self.gc()?.heap;
@@ -214,10 +219,10 @@ impl StoreCore {
             "the garbage-collected heap is exhausted: {used} are alive, {} more are needed, and its limit is {limit}",
             ByteCount(u64::from(size)),
         ));
-        Err(match self.refused {
-            Some(Refusal::Store(exceeded)) if exceeded.limit() == Limit::GcHeap => error.context(exceeded),
+        Err(match why {
+            Some(Refusal::Store(exceeded)) => error.context(exceeded),
             Some(Refusal::Engine(exceeded)) => error.context(exceeded),
-            _ => error,
+            None => error,
         })
     }
 
