@@ -8,8 +8,8 @@
 mod generate;
 
 use belljar::{
-    Caller, Config, Engine, Error, ExternRef, Func, Instance, Killed, Linker, Memory, MemoryType, Module, Rooted, Sandbox,
-    SandboxTemplate, Session, Store, StoreLimits, StoreLimitsBuilder, Trap, UpdateDeadline,
+    Caller, Config, Engine, Error, ExternRef, Func, Instance, Killed, Linker, Memory, MemoryType, Module,
+    Rooted, Sandbox, SandboxTemplate, Session, Store, StoreLimits, StoreLimitsBuilder, Trap, UpdateDeadline,
 };
 use generate::{Generated, Random, generate};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -52,7 +52,8 @@ fn host_function(caller: &mut Caller<'_, Host>, what: i64, x: i64) -> Result<i64
             let name = if what == 8 {
                 format!("op{}", x as u64 % caller.data().ops)
             } else {
-                ["recurses", "throws", "fills_heap", "host_error", "divides_by_zero"][x as u64 as usize % 5].into()
+                ["recurses", "throws", "fills_heap", "host_error", "divides_by_zero"][x as u64 as usize % 5]
+                    .into()
             };
             let op = caller.get_export(&name).and_then(|op| op.into_func()).expect("an export");
             let result = op.typed::<i64, i64>(&*caller)?.call(&mut *caller, x >> 3);
@@ -74,7 +75,9 @@ fn host_function(caller: &mut Caller<'_, Host>, what: i64, x: i64) -> Result<i64
 fn linker(engine: &Engine) -> Linker<Host> {
     let mut linker = Linker::new(engine);
     linker
-        .func_wrap("host", "do", |mut caller: Caller<'_, Host>, what: i64, x: i64| host_function(&mut caller, what, x))
+        .func_wrap("host", "do", |mut caller: Caller<'_, Host>, what: i64, x: i64| {
+            host_function(&mut caller, what, x)
+        })
         .unwrap();
     linker
         .func_wrap("host", "make", |mut caller: Caller<'_, Host>, x: i64| -> Result<_, Error> {
@@ -83,10 +86,16 @@ fn linker(engine: &Engine) -> Linker<Host> {
         })
         .unwrap();
     linker
-        .func_wrap("host", "read", |caller: Caller<'_, Host>, value: Option<Rooted<ExternRef>>| -> Result<i64, Error> {
-            let Some(value) = value else { return Ok(-1) };
-            Ok(value.data(&caller)?.map_or(-8, |value| *value.downcast_ref::<i64>().expect("the host made it")))
-        })
+        .func_wrap(
+            "host",
+            "read",
+            |caller: Caller<'_, Host>, value: Option<Rooted<ExternRef>>| -> Result<i64, Error> {
+                let Some(value) = value else { return Ok(-1) };
+                Ok(value
+                    .data(&caller)?
+                    .map_or(-8, |value| *value.downcast_ref::<i64>().expect("the host made it")))
+            },
+        )
         .unwrap();
     linker
 }
@@ -108,10 +117,28 @@ fn worlds() -> Vec<World> {
     };
     vec![
         world(&|_| (), None, false),
-        world(&|config| { config.compile_as_giants(true); }, Some(300_000), false),
-        world(&|config| { config.memory_reservation(false); }, None, true),
+        world(
+            &|config| {
+                config.compile_as_giants(true);
+            },
+            Some(300_000),
+            false,
+        ),
+        world(
+            &|config| {
+                config.memory_reservation(false);
+            },
+            None,
+            true,
+        ),
         // Little: each object that is made has all moved.
-        world(&|config| { config.gc_stress(true); }, Some(3_000), true),
+        world(
+            &|config| {
+                config.gc_stress(true);
+            },
+            Some(3_000),
+            true,
+        ),
     ]
 }
 
@@ -233,11 +260,13 @@ fn see(world: &World, session: &mut Session<'_, Host>, generated: &Generated) ->
     let memories = memories.collect();
     let tables = (0..generated.tables).map(|i| {
         let size = session.call::<i64, i64>(&format!("size_t{i}"), 0).unwrap();
-        let see = session.instance().get_typed_func::<i64, i64>(session.store(), &format!("see_t{i}")).unwrap();
+        let see =
+            session.instance().get_typed_func::<i64, i64>(session.store(), &format!("see_t{i}")).unwrap();
         (0..size).map(|at| ended(see.call(session.store(), at))).collect()
     });
     let tables = tables.collect();
-    let mut globals: Vec<_> = (0..generated.globals).map(|i| call(world, session, &format!("see_g{i}"), 0)).collect();
+    let mut globals: Vec<_> =
+        (0..generated.globals).map(|i| call(world, session, &format!("see_g{i}"), 0)).collect();
     globals.extend(["see_kept", "see_deep", "see_host"].map(|name| call(world, session, name, 0)));
     if world.fuel.is_some() {
         session.store().set_fuel(fuel.unwrap()).unwrap();
@@ -246,7 +275,12 @@ fn see(world: &World, session: &mut Session<'_, Host>, generated: &Generated) ->
 }
 
 /// What a sandbox sees at first, how some calls end, and what it sees then.
-fn tell(world: &World, sandbox: &mut Sandbox<Host>, generated: &Generated, seed: u64) -> (Seen, Vec<(String, Ended)>, Seen) {
+fn tell(
+    world: &World,
+    sandbox: &mut Sandbox<Host>,
+    generated: &Generated,
+    seed: u64,
+) -> (Seen, Vec<(String, Ended)>, Seen) {
     let mut random = Random(seed);
     let mut session = sandbox.session().unwrap();
     let first = see(world, &mut session, generated);
@@ -275,7 +309,14 @@ fn see_last(world: &World, session: &mut Session<'_, Host>, generated: &Generate
         (0, memory.data(&*session.store()).to_vec())
     });
     let memories = memories.collect();
-    Seen { memories, tables: Vec::new(), globals: Vec::new(), calls: session.store().data().calls, fuel: None, heap: 0 }
+    Seen {
+        memories,
+        tables: Vec::new(),
+        globals: Vec::new(),
+        calls: session.store().data().calls,
+        fuel: None,
+        heap: 0,
+    }
 }
 
 /// What an embedder does to the store of a session.
@@ -304,7 +345,13 @@ fn meddle(world: &World, session: &mut Session<'_, Host>, random: &mut Random) {
 }
 
 /// Changes what there is, and ends.
-fn make_a_mess(world: &World, sandbox: &mut Sandbox<Host>, generated: &Generated, random: &mut Random, story: &mut Vec<String>) {
+fn make_a_mess(
+    world: &World,
+    sandbox: &mut Sandbox<Host>,
+    generated: &Generated,
+    random: &mut Random,
+    story: &mut Vec<String>,
+) {
     let mut session = sandbox.session().unwrap();
     for _ in 0..random.below(7) {
         let op = format!("op{}", random.below(generated.ops as u64));
@@ -346,7 +393,11 @@ fn story(worlds: &[World], seed: u64) -> Result<(), String> {
     let built = template.build();
     let Ok(mut sandbox) = built else {
         // Fresh ones fail alike, and nothing is left of them.
-        return if template.build().is_err() { Ok(()) } else { Err("one could be built, one could not".into()) };
+        return if template.build().is_err() {
+            Ok(())
+        } else {
+            Err("one could be built, one could not".into())
+        };
     };
     let mut story = Vec::new();
     for round in 0..3 {
@@ -363,7 +414,9 @@ fn story(worlds: &[World], seed: u64) -> Result<(), String> {
         if old != new {
             let difference = difference(&old.0, &new.0)
                 .or_else(|| (old.1 != new.1).then(|| format!("then: {:?} instead of {:?}", old.1, new.1)))
-                .or_else(|| difference(&old.2, &new.2).map(|what| format!("at the end: {what}, after {:?}", old.1)));
+                .or_else(|| {
+                    difference(&old.2, &new.2).map(|what| format!("at the end: {what}, after {:?}", old.1))
+                });
             return Err(format!("{}, round {round}, after {story:#?}", difference.unwrap()));
         }
     }
@@ -379,7 +432,9 @@ fn difference(old: &Seen, new: &Seen) -> Option<String> {
             return Some(format!("memory {i} has {} instead of {} at {at:#x}", old.1[at], new.1[at]));
         }
     }
-    let rest = |seen: &Seen| format!("{:?} {:?} {} {:?} {}", seen.tables, seen.globals, seen.calls, seen.fuel, seen.heap);
+    let rest = |seen: &Seen| {
+        format!("{:?} {:?} {} {:?} {}", seen.tables, seen.globals, seen.calls, seen.fuel, seen.heap)
+    };
     (old != new).then(|| format!("{} instead of {}", rest(old), rest(new)))
 }
 

@@ -4,8 +4,8 @@
 //! Each part has a process of its own, so that nobody else's memory is counted.
 
 use belljar::{
-    Caller, Config, Engine, Error, ExternRef, Func, Instance, Linker, Module, Rooted, Sandbox, SandboxTemplate,
-    StoreLimits, StoreLimitsBuilder,
+    Caller, Config, Engine, Error, ExternRef, Func, Instance, Linker, Module, Rooted, Sandbox,
+    SandboxTemplate, StoreLimits, StoreLimitsBuilder,
 };
 use std::fs::{read_dir, read_to_string};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -56,9 +56,13 @@ fn template(engine: &Engine) -> SandboxTemplate<Host> {
         })
         .unwrap();
     linker
-        .func_wrap("host", "make", |mut caller: Caller<'_, Host>| -> Result<Option<Rooted<ExternRef>>, Error> {
-            Ok(Some(ExternRef::new(&mut caller, [7_u8; 1000])?))
-        })
+        .func_wrap(
+            "host",
+            "make",
+            |mut caller: Caller<'_, Host>| -> Result<Option<Rooted<ExternRef>>, Error> {
+                Ok(Some(ExternRef::new(&mut caller, [7_u8; 1000])?))
+            },
+        )
         .unwrap();
     let pre = linker.instantiate_pre(&Module::new(engine, WAT).unwrap()).unwrap();
     let limits =
@@ -228,7 +232,10 @@ fn one_large_call_does_not_keep_its_memory() {
                 sandbox.call::<(), ()>(export, ()).unwrap();
                 let after = Resources::now();
                 println!("{export}: {} MiB more", after.resident.saturating_sub(before.resident) >> 20);
-                assert!(after.resident < before.resident + (20 << 20), "{export}: {after:?} instead of {before:?}");
+                assert!(
+                    after.resident < before.resident + (20 << 20),
+                    "{export}: {after:?} instead of {before:?}"
+                );
             }
         }
     });

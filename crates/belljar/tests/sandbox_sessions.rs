@@ -23,7 +23,10 @@ struct Host {
     limits: StoreLimits,
 }
 
-fn template(engine: &Engine, prepare: impl Fn(&mut Store<Host>) + Send + Sync + 'static) -> SandboxTemplate<Host> {
+fn template(
+    engine: &Engine,
+    prepare: impl Fn(&mut Store<Host>) + Send + Sync + 'static,
+) -> SandboxTemplate<Host> {
     let mut linker = Linker::new(engine);
     linker
         .func_wrap("host", "note", |mut caller: Caller<'_, Host>| {
@@ -227,7 +230,11 @@ fn types_of_one_session_are_not_taken_for_those_of_the_next() {
             "(struct.new $t (global.get $list) (i32.const 7) (global.get $list) (i64.const 1) (i64.const 2) (i64.const 3))",
             "(struct.get $t 1 (local.get $o))",
         ),
-        ("(array (mut i32))", "(array.new $t (i32.const 7) (i32.const 60))", "(array.get $t (local.get $o) (i32.const 59))"),
+        (
+            "(array (mut i32))",
+            "(array.new $t (i32.const 7) (i32.const 60))",
+            "(array.get $t (local.get $o) (i32.const 59))",
+        ),
         (
             "(array (mut anyref))",
             "(array.new $t (ref.i31 (i32.const 7)) (i32.const 60))",

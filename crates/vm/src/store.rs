@@ -160,8 +160,12 @@ impl<T: 'static> StoreInner<T> {
             with_limiter: with_limiter::<T>,
             new_epoch: new_epoch::<T>,
         };
-        let mut store =
-            Box::new(Self { core: StoreCore::new(runtime, hooks)?, data, limiter: Setting::NONE, epoch: Setting::NONE });
+        let mut store = Box::new(Self {
+            core: StoreCore::new(runtime, hooks)?,
+            data,
+            limiter: Setting::NONE,
+            epoch: Setting::NONE,
+        });
         let address: *mut Self = &mut *store;
         store.core.context.get_mut().store = address.expose_provenance();
         Ok(store)

@@ -233,7 +233,8 @@ enum Element {
     V128,
 }
 
-const REFERENCES: &[Element] = &[Element::Func, Element::Func, Element::Extern, Element::Any, Element::Node, Element::Exn];
+const REFERENCES: &[Element] =
+    &[Element::Func, Element::Func, Element::Extern, Element::Any, Element::Node, Element::Exn];
 const NUMBERS: &[Element] = &[Element::I32, Element::I64, Element::F32, Element::F64, Element::V128];
 
 impl Element {
@@ -263,7 +264,9 @@ impl Element {
             Self::I64 => value.into(),
             Self::F32 => format!("(i64.extend_i32_u (i32.reinterpret_f32 {value}))"),
             Self::F64 => format!("(i64.reinterpret_f64 {value})"),
-            Self::V128 => format!("(i64x2.extract_lane 1 (i64x2.add {value} (i64x2.shl {value} (i32.const 3))))"),
+            Self::V128 => {
+                format!("(i64x2.extract_lane 1 (i64x2.add {value} (i64x2.shl {value} (i32.const 3))))")
+            }
         }
     }
 
@@ -275,7 +278,9 @@ impl Element {
             Self::Func => "(ref.null func)".into(),
             Self::Extern => "(ref.null extern)".into(),
             Self::Any if random.chance(30) => format!("(ref.i31 (i32.const {number}))"),
-            Self::Any if random.chance(40) => format!("(array.new $longs (i64.const {number}) (i32.const 9))"),
+            Self::Any if random.chance(40) => {
+                format!("(array.new $longs (i64.const {number}) (i32.const 9))")
+            }
             Self::Any | Self::Node if random.chance(50) => {
                 format!("(struct.new $node (ref.null $node) (i64.const {number}) (i32.const 7))")
             }
@@ -293,7 +298,9 @@ impl Element {
         match self {
             Self::Func => {
                 let [a, b] = [0; 2].map(|_: u64| random.pick(&["$id0", "$id1", "$id2", "$odd"]));
-                format!("(select (result funcref) (ref.func {a}) (ref.func {b}) (i32.wrap_i64 (i64.and {X} (i64.const 1))))")
+                format!(
+                    "(select (result funcref) (ref.func {a}) (ref.func {b}) (i32.wrap_i64 (i64.and {X} (i64.const 1))))"
+                )
             }
             Self::Extern if random.chance(30) => format!("(extern.convert_any {})", Self::Any.make(random)),
             Self::Extern => format!("(call $make {X})"),
@@ -301,9 +308,13 @@ impl Element {
                 0 => format!("(ref.i31 (i32.wrap_i64 {X}))"),
                 1 => format!("(array.new $longs {X} (i32.wrap_i64 (i64.and {X} (i64.const 4095))))"),
                 2 => format!("(array.new_default $bytes (i32.wrap_i64 (i64.and {X} (i64.const 0x3ffff))))"),
-                3 => format!("(array.new_fixed $externs 3 (call $make {X}) (ref.null extern) (call $make (i64.const 8)))"),
+                3 => format!(
+                    "(array.new_fixed $externs 3 (call $make {X}) (ref.null extern) (call $make (i64.const 8)))"
+                ),
                 4 => format!("(any.convert_extern (call $make {X}))"),
-                5 => format!("(array.new $refs (global.get $kept) (i32.wrap_i64 (i64.and {X} (i64.const 255))))"),
+                5 => format!(
+                    "(array.new $refs (global.get $kept) (i32.wrap_i64 (i64.and {X} (i64.const 255))))"
+                ),
                 _ => format!("(struct.new $fat (ref.null $node) {X} (i32.const 3) (global.get $kept))"),
             },
             Self::Node => {
@@ -312,8 +323,11 @@ impl Element {
                 format!("(struct.new $node {next} {X} (i32.const 200))")
             }
             Self::Exn => {
-                let throw = random.pick(&["(throw $e (local.get 0))", "(throw $f (call $make (local.get 0)))"]);
-                format!("(block $caught (result exnref) (try_table (catch_all_ref $caught) {throw}) (unreachable))")
+                let throw =
+                    random.pick(&["(throw $e (local.get 0))", "(throw $f (call $make (local.get 0)))"]);
+                format!(
+                    "(block $caught (result exnref) (try_table (catch_all_ref $caught) {throw}) (unreachable))"
+                )
             }
             Self::I32 => format!("(i32.wrap_i64 {X})"),
             Self::I64 => format!("(i64.rotl {X} (i64.const {}))", random.below(64)),
@@ -347,7 +361,8 @@ pub(crate) fn generate(seed: u64) -> Generated {
         let body = module.op(random);
         // What there is is found by chance, so that an operation may be several.
         let more = if random.chance(30) { module.op(random) } else { "(i64.const 0)".into() };
-        writeln!(module.text, "  (func $op{i} (export \"op{i}\") (type $op) (i64.xor {body} {more}))").unwrap();
+        writeln!(module.text, "  (func $op{i} (export \"op{i}\") (type $op) (i64.xor {body} {more}))")
+            .unwrap();
     }
     let start = "(global.set $deep (i64.const 77)) (global.set $kept (struct.new $node (ref.null $node) (i64.const 5) (i32.const 6)))";
     if random.chance(40) {
@@ -395,10 +410,12 @@ impl Module {
         let maximum = random.pick(&[minimum, minimum + 1 + (300_000 / unit), minimum + (20 << 20) / unit]);
         let maximum = if random.chance(80) || bytes_for_pages { maximum.to_string() } else { String::new() };
         let address = if is_64 { "i64 " } else { "" };
-        writeln!(self.text, "  (memory $m{i} (export \"m{i}\") {address}{minimum} {maximum}{suffix})").unwrap();
+        writeln!(self.text, "  (memory $m{i} (export \"m{i}\") {address}{minimum} {maximum}{suffix})")
+            .unwrap();
         let space = Space { is_64, element: Element::I32 };
         for _ in 0..random.below(3) {
-            let contents: String = (0..1 + random.below(40)).map(|_| random.pick(&['a', 'Z', '.', '7'])).collect();
+            let contents: String =
+                (0..1 + random.below(40)).map(|_| random.pick(&['a', 'Z', '.', '7'])).collect();
             if bytes > 60_000 {
                 let at = if is_64 { "i64" } else { "i32" };
                 let offset = random.below(50_000);
@@ -406,8 +423,12 @@ impl Module {
             }
         }
         self.memories.push(space);
-        writeln!(self.text, "  (func $size_m{i} (export \"size_m{i}\") (type $op) {})", space.widen(&format!("(memory.size $m{i})")))
-            .unwrap();
+        writeln!(
+            self.text,
+            "  (func $size_m{i} (export \"size_m{i}\") (type $op) {})",
+            space.widen(&format!("(memory.size $m{i})"))
+        )
+        .unwrap();
     }
 
     fn table(&mut self, i: usize, random: &mut Random) {
@@ -415,13 +436,20 @@ impl Module {
         let is_64 = random.chance(20);
         let minimum = random.below(40);
         let maximum = random.pick(&[minimum, minimum, minimum + 10, 10_000]);
-        let (export, address) =
-            (if random.chance(50) { format!("(export \"t{i}\") ") } else { String::new() }, if is_64 { "i64 " } else { "" });
+        let (export, address) = (
+            if random.chance(50) { format!("(export \"t{i}\") ") } else { String::new() },
+            if is_64 { "i64 " } else { "" },
+        );
         writeln!(self.text, "  (table $t{i} {export}{address}{minimum} {maximum} {})", element.ty()).unwrap();
         let space = Space { is_64, element };
         if element == Element::Func && minimum > 4 {
             let at = if is_64 { "i64" } else { "i32" };
-            writeln!(self.text, "  (elem (table $t{i}) ({at}.const {}) func $id1 $odd $id2)", random.below(minimum - 3)).unwrap();
+            writeln!(
+                self.text,
+                "  (elem (table $t{i}) ({at}.const {}) func $id1 $odd $id2)",
+                random.below(minimum - 3)
+            )
+            .unwrap();
         }
         self.tables.push(space);
         let tell = element.tell(&format!("(table.get $t{i} {})", space.index("(local.get 0)")));
@@ -444,7 +472,8 @@ impl Module {
     fn segments(&mut self, random: &mut Random) {
         self.data = random.below(3) as usize;
         for i in 0..self.data {
-            writeln!(self.text, "  (data $d{i} \"{}\")", "passive!".repeat(1 + random.below(9) as usize)).unwrap();
+            writeln!(self.text, "  (data $d{i} \"{}\")", "passive!".repeat(1 + random.below(9) as usize))
+                .unwrap();
             self.probes.push(format!("probe_d{i}"));
             // What is dropped has no bytes.
             writeln!(
@@ -495,22 +524,33 @@ impl Module {
         let memory = *self.memories.get(i)?;
         // Sometimes outside.
         let mask = random.pick(&[0xfff_u64, 0xffff, 0x1ffff, 0x7f_ffff]);
-        let address = memory.index(&format!("(i64.and (i64.mul {X} (i64.const {})) (i64.const {mask}))", random.next() >> 40 | 1));
-        let length = memory.index(&format!("(i64.and {X} (i64.const {}))", random.pick(&[0xff_u64, 0xfff, 0x1ffff])));
+        let address = memory.index(&format!(
+            "(i64.and (i64.mul {X} (i64.const {})) (i64.const {mask}))",
+            random.next() >> 40 | 1
+        ));
+        let length =
+            memory.index(&format!("(i64.and {X} (i64.const {}))", random.pick(&[0xff_u64, 0xfff, 0x1ffff])));
         let zero = memory.index("(i64.const 16)");
-        let unit = memory.index(&format!("(i64.and {X} (i64.const {}))", random.pick(&[1_u64, 3, 0xff, 0xffff])));
+        let unit =
+            memory.index(&format!("(i64.and {X} (i64.const {}))", random.pick(&[1_u64, 3, 0xff, 0xffff])));
         Some(match random.below(9) {
             0 | 1 => format!("(block (result i64) (i64.store $m{i} {address} {X}) {X})"),
             2 => format!("(block (result i64) (i32.store8 $m{i} {address} (i32.const 77)) {X})"),
             3 => format!("(i64.load32_s $m{i} {address})"),
-            4 => format!("(block (result i64) (memory.fill $m{i} {address} (i32.wrap_i64 {X}) {length}) {X})"),
+            4 => {
+                format!("(block (result i64) (memory.fill $m{i} {address} (i32.wrap_i64 {X}) {length}) {X})")
+            }
             5 => format!("(block (result i64) (memory.copy $m{i} $m{i} {address} {zero} {length}) {X})"),
             6 | 7 => memory.widen(&format!("(memory.grow $m{i} {unit})")),
             // All of it.
             _ => format!(
                 "(block (result i64) (memory.fill $m{i} {} (i32.const 165) {}) {X})",
                 memory.index("(i64.const 0)"),
-                if memory.is_64 { format!("(memory.size $m{i})") } else { format!("(i32.mul (memory.size $m{i}) (i32.const 64000))") }
+                if memory.is_64 {
+                    format!("(memory.size $m{i})")
+                } else {
+                    format!("(i32.mul (memory.size $m{i}) (i32.const 64000))")
+                }
             ),
         })
     }
@@ -526,7 +566,10 @@ impl Module {
             0 | 1 => format!("(block (result i64) (table.set $t{i} {at} {value}) {X})"),
             2 | 3 => table.widen(&format!("(table.grow $t{i} {value} {few})")),
             4 => format!("(block (result i64) (table.fill $t{i} {at} {value} {few}) {X})"),
-            5 => format!("(block (result i64) (table.copy $t{i} $t{i} {at} {} {few}) {X})", table.index("(i64.const 1)")),
+            5 => format!(
+                "(block (result i64) (table.copy $t{i} $t{i} {at} {} {few}) {X})",
+                table.index("(i64.const 1)")
+            ),
             _ if table.element == Element::Func => format!("(call_indirect $t{i} (type $op) {X} {at})"),
             _ => table.element.tell(&format!("(table.get $t{i} {at})")),
         })
@@ -535,7 +578,9 @@ impl Module {
     fn global_op(&self, random: &mut Random) -> Option<String> {
         let i = random.below(self.globals.len().max(1) as u64) as usize;
         let (element, is_mutable) = *self.globals.get(i)?;
-        is_mutable.then(|| format!("(block (result i64) (global.set $g{i} {}) (local.get 0))", element.make(random)))
+        is_mutable.then(|| {
+            format!("(block (result i64) (global.set $g{i} {}) (local.get 0))", element.make(random))
+        })
     }
 
     fn segment_op(&self, random: &mut Random) -> Option<String> {
@@ -546,7 +591,9 @@ impl Module {
             return Some(match self.memories.get(memory) {
                 Some(space) if random.chance(50) => {
                     let at = space.index("(i64.and (local.get 0) (i64.const 0xffff))");
-                    format!("(block (result i64) (memory.init $m{memory} $d{segment} {at} (i32.const 1) (i32.const 6)) (i64.const 2))")
+                    format!(
+                        "(block (result i64) (memory.init $m{memory} $d{segment} {at} (i32.const 1) (i32.const 6)) (i64.const 2))"
+                    )
                 }
                 _ => format!("(block (result i64) (data.drop $d{segment}) (i64.const 1))"),
             });
@@ -554,9 +601,13 @@ impl Module {
         let segment = random.below(self.elements.len().max(1) as u64) as usize;
         let element = *self.elements.get(segment)?;
         let drop = format!("(block (result i64) (elem.drop $e{segment}) (i64.const 1))");
-        let Some(i) = self.tables.iter().position(|table| table.element == element) else { return Some(drop) };
+        let Some(i) = self.tables.iter().position(|table| table.element == element) else {
+            return Some(drop);
+        };
         let at = self.tables[i].index("(i64.and (local.get 0) (i64.const 15))");
-        let init = format!("(block (result i64) (table.init $t{i} $e{segment} {at} (i32.const 0) (i32.const 1)) (i64.const 4))");
+        let init = format!(
+            "(block (result i64) (table.init $t{i} $e{segment} {at} (i32.const 0) (i32.const 1)) (i64.const 4))"
+        );
         Some(if random.chance(50) { init } else { drop })
     }
 
@@ -583,7 +634,11 @@ impl Module {
     fn ends(&mut self, random: &mut Random) {
         if let Some(i) = (0..self.memories.len()).max_by_key(|_| random.next()) {
             let memory = self.memories[i];
-            let (outside, page, end) = (memory.index("(i64.const -3)"), memory.index("(i64.const 1)"), memory.index("(i64.const 0)"));
+            let (outside, page, end) = (
+                memory.index("(i64.const -3)"),
+                memory.index("(i64.const 1)"),
+                memory.index("(i64.const 0)"),
+            );
             let is_refused = if memory.is_64 { "i64.ne" } else { "i32.ne" };
             let refused = memory.index("(i64.const -1)");
             writeln!(

@@ -234,7 +234,8 @@ fn a_reset_of_which_anything_fails_leaves_no_trace() {
                     *session.store().data_mut() = Some(fault);
                     if rounds % 5 == 0 {
                         let _ = Func::wrap(session.store(), || 5);
-                        let plain = Module::new(&engine, r#"(module (memory 1) (func (export "f")))"#).unwrap();
+                        let plain =
+                            Module::new(&engine, r#"(module (memory 1) (func (export "f")))"#).unwrap();
                         Instance::new(session.store(), &plain, &[]).unwrap();
                     }
                     // What fails does so after the guest's last act.
@@ -300,9 +301,17 @@ fn a_sandbox_of_which_anything_fails_is_made_whole_or_not_at_all() {
                     let failed = end();
                     match built {
                         Ok(mut sandbox) => {
-                            assert!(see(&mut sandbox.session().unwrap()) == expected, "{}: {fault:?}", case.name);
+                            assert!(
+                                see(&mut sandbox.session().unwrap()) == expected,
+                                "{}: {fault:?}",
+                                case.name
+                            );
                             assert_eq!(sandbox.call::<(), i32>("mess", ()).unwrap(), 42);
-                            assert!(see(&mut sandbox.session().unwrap()) == expected, "{}: {fault:?}", case.name);
+                            assert!(
+                                see(&mut sandbox.session().unwrap()) == expected,
+                                "{}: {fault:?}",
+                                case.name
+                            );
                         }
                         Err(error) => {
                             assert!(failed, "{error:#}");
