@@ -136,7 +136,7 @@ fn worlds() -> Vec<World> {
             &|config| {
                 config.gc_stress(true);
             },
-            Some(3_000),
+            Some(2_000),
             true,
         ),
     ]
@@ -390,7 +390,8 @@ fn story(worlds: &[World], seed: u64) -> Result<bool, String> {
     if let Some(file) = std::env::var_os("BELLJAR_LAW_WAT") {
         std::fs::write(file, &generated.wat).unwrap();
     }
-    let world = &worlds[random.below(worlds.len() as u64) as usize];
+    // The last one takes long.
+    let world = &worlds[random.pick(&[0, 0, 1, 1, 2, 2, 2, 3])];
     let template = template(world, &generated, random);
     let built = template.build();
     let Ok(mut sandbox) = built else {

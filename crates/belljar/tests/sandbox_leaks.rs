@@ -209,6 +209,22 @@ fn sandboxes_that_are_dropped_leave_nothing() {
     });
 }
 
+/// What a sandbox begins with is a file in memory of its own.
+#[test]
+fn many_sandboxes_at_once_keep_nothing_once_they_are_gone() {
+    in_child("many_sandboxes_at_once_keep_nothing_once_they_are_gone", || {
+        let engine = Engine::default();
+        let template = template(&engine);
+        let several = |count| drop((0..count).map(|_| template.build().unwrap()).collect::<Vec<_>>());
+        several(2);
+        let before = Resources::now();
+        several(40);
+        let after = Resources::now();
+        println!("{after:?} after {before:?}");
+        assert!(after.descriptors <= before.descriptors, "{after:?} instead of {before:?}");
+    });
+}
+
 #[test]
 fn one_large_call_does_not_keep_its_memory() {
     in_child("one_large_call_does_not_keep_its_memory", || {

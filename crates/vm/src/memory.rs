@@ -60,6 +60,8 @@ pub(crate) struct MemoryImage {
     /// Offset in the memory, a multiple of the page size.
     offset: usize,
     length: usize,
+    /// Whether other memories start from it too: a module's, not a checkpoint's.
+    is_shared: bool,
 }
 
 /// Images whose pieces have more than so many bytes between them are not mapped, but copied.
@@ -80,7 +82,7 @@ impl MemoryImage {
         let parts = pieces.iter().map(|piece| (piece.offset as usize - offset, images.piece(piece)));
         let file = anonymous_file("belljar-image", end - offset, parts).ok()?;
         let contents = Mapping::of_file(&file, end - offset).ok()?;
-        Some(MemoryImage { file, contents, offset, length: end - offset })
+        Some(MemoryImage { file, contents, offset, length: end - offset, is_shared: true })
     }
 }
 
@@ -253,7 +255,8 @@ impl LinearMemory {
         });
         let file = anonymous_file("belljar-checkpoint", end - start, parts)?;
         let contents = Mapping::of_file(&file, end - start)?;
-        let image = Arc::new(MemoryImage { file, contents, offset: start, length: end - start });
+        let image =
+            Arc::new(MemoryImage { file, contents, offset: start, length: end - start, is_shared: false });
         self.slot.as_mut().expect("present until drop").replace_image(&image)?;
         Ok(MemoryCheckpoint { image: Some(image), length })
     }
@@ -394,10 +397,12 @@ impl Slot {
             (None, None) => true,
             _ => false,
         };
-        if !same && let Some(old) = self.image.take() {
+        if !same && let Some(old) = &self.image {
             let accessible =
                 if old.offset < self.accessible { Protection::ReadWrite } else { Protection::None };
             self.mapping.map_zero(old.offset, old.length, accessible)?;
+            // Not before: what it says is what is mapped.
+            self.image = None;
         }
         self.make_accessible(length)?;
         let length = length.next_multiple_of(page_size());
@@ -429,6 +434,14 @@ impl Slot {
             }
         }
         Ok(())
+    }
+
+    /// Unmaps an image that nobody else will ever want: the file goes with it.
+    fn forget_own_image(&mut self) -> io::Result<()> {
+        match &self.image {
+            Some(image) if !image.is_shared => self.prepare(self.accessible, None),
+            _ => Ok(()),
+        }
     }
 
     /// Back to clean: what was written is gone, for good. Written pages are overwritten in place, so that the
@@ -481,7 +494,7 @@ impl Slot {
 impl Drop for LinearMemory {
     fn drop(&mut self) {
         let Some(mut slot) = self.slot.take() else { return };
-        if self.reserved && (!self.touched || slot.clean().is_ok()) {
+        if self.reserved && (!self.touched || slot.clean().is_ok()) && slot.forget_own_image().is_ok() {
             self.pool.give(slot);
         }
     }
