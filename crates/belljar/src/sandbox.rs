@@ -84,7 +84,9 @@ impl<T: 'static> SandboxTemplate<T> {
             instance.get_typed_func::<(), ()>(&mut store, init)?.call(&mut store, ())?;
         }
         let checkpoint = store.checkpoint()?;
-        // The first call begins with as new a state as those that follow, which no initialization has seen.
+        // The first call begins as those that follow: with a store that went back, whose handles of before are refused, and with
+        // a state of the host's that no initialization has seen.
+        store.rewind(&checkpoint)?;
         *store.data_mut() = data()?;
         let number = instance.number();
         Ok(World { store, checkpoint, instance: number })

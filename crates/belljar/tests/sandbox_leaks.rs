@@ -102,7 +102,8 @@ impl Resources {
         assert!(self.resident <= before.resident + (6 << 20), "{self:?} instead of {before:?}");
         assert!(self.descriptors <= before.descriptors, "{self:?} instead of {before:?}");
         assert!(self.mappings <= before.mappings + 10, "{self:?} instead of {before:?}");
-        assert!(self.threads <= before.threads, "{self:?} instead of {before:?}");
+        // The one that sees to kills comes and goes.
+        assert!(self.threads <= before.threads + 1, "{self:?} instead of {before:?}");
     }
 }
 
