@@ -79,7 +79,7 @@ fn handles_of_the_preparation_are_refused_in_the_first_session_as_in_those_that_
     .unwrap();
     for _ in 0..3 {
         let mut session = sandbox.session().unwrap();
-        let func: Func = kept.lock().unwrap().clone().unwrap();
+        let func: Func = kept.lock().unwrap().unwrap();
         let called =
             catch_unwind(AssertUnwindSafe(|| func.typed::<(), i32>(&mut *session.store()).map(drop)));
         assert!(called.is_err(), "it is another store's");
