@@ -2,8 +2,8 @@
 
 use belljar::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 const WAT: &str = r#"(module
     (import "host" "note" (func $note (result i32)))
@@ -65,6 +65,25 @@ fn the_first_call_has_as_new_a_host_state_as_those_that_follow() {
     let mut sandbox = template(&Engine::default(), prepare).build().unwrap();
     for _ in 0..3 {
         assert_eq!(sandbox.call::<(), i32>("note", ()).unwrap(), 1);
+    }
+}
+
+#[test]
+fn handles_of_the_preparation_are_refused_in_the_first_session_as_in_those_that_follow() {
+    let kept = Arc::new(Mutex::new(None));
+    let keep = kept.clone();
+    let mut sandbox = template(&Engine::default(), move |store| {
+        *keep.lock().unwrap() = Some(Func::wrap(&mut *store, || 5));
+    })
+    .build()
+    .unwrap();
+    for _ in 0..3 {
+        let mut session = sandbox.session().unwrap();
+        let func: Func = kept.lock().unwrap().unwrap();
+        let called =
+            catch_unwind(AssertUnwindSafe(|| func.typed::<(), i32>(&mut *session.store()).map(drop)));
+        assert!(called.is_err(), "it is another store's");
+        assert_eq!(session.call::<(), i32>("count", ()).unwrap(), 11);
     }
 }
 

@@ -169,6 +169,8 @@ impl MemoryPool {
 
     fn give(&self, slot: Slot) {
         let mut slots = self.slots.lock().unwrap_or_else(|e| e.into_inner());
+        // Modules and checkpoints have gone since others came.
+        slots.retain_mut(|slot| slot.forget_own_image().is_ok());
         if slots.len() < POOL_SLOTS {
             slots.push(slot);
         }
@@ -438,10 +440,12 @@ impl Slot {
             (None, None) => true,
             _ => false,
         };
-        if !same && let Some(old) = self.image.take() {
+        if !same && let Some(old) = &self.image {
             let accessible =
                 if old.offset < self.accessible { Protection::ReadWrite } else { Protection::None };
             self.mapping.map_zero(old.offset, old.length, accessible)?;
+            // Not before: what it says is what is mapped.
+            self.image = None;
         }
         self.make_accessible(length)?;
         let length = length.next_multiple_of(page_size());
@@ -473,6 +477,14 @@ impl Slot {
             }
         }
         Ok(())
+    }
+
+    /// Unmaps an image that nobody else will ever want: the file goes with it.
+    fn forget_own_image(&mut self) -> io::Result<()> {
+        match &self.image {
+            Some(image) if Arc::strong_count(image) == 1 => self.prepare(self.accessible, None),
+            _ => Ok(()),
+        }
     }
 
     /// Back to clean: what was written is gone, for good. Written pages are overwritten in place, so that the

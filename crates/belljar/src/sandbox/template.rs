@@ -218,10 +218,12 @@ impl<T: 'static> Recipe<T> {
         let instance = self.pre.instantiate(&mut store)?;
         if let Some(init) = &self.init {
             instance.get_typed_func::<(), ()>(&mut store, init)?.call(&mut store, ())?;
-            // It has been changed.
-            *store.data_mut() = self.data()?;
         }
         let start = Arc::new(store.checkpoint()?);
+        // The first session begins as those that follow: with a store that went back, whose handles of before are refused, and
+        // with a state of the host's that nothing has seen.
+        store.rewind(&start)?;
+        *store.data_mut() = self.data()?;
         if !belljar_vm::tells_written_pages() {
             self.engine().note(String::from(
                 "the kernel does not tell which pages were written (PAGEMAP_SCAN, Linux 6.7): sandboxes give all their memory back \
@@ -236,6 +238,9 @@ impl<T: 'static> Recipe<T> {
         let mut store = self.store()?;
         let instance = self.pre.link_only(&mut store, start)?;
         let is_like = store.adopt(start)?;
+        if is_like && self.prepare.is_some() {
+            *store.data_mut() = self.data()?;
+        }
         Ok(is_like.then(|| World { store, start: start.clone(), instance: instance.number() }))
     }
 }

@@ -416,7 +416,7 @@ impl Module {
         for _ in 0..random.below(3) {
             let contents: String =
                 (0..1 + random.below(40)).map(|_| random.pick(&['a', 'Z', '.', '7'])).collect();
-            if bytes > 60_000 {
+            if minimum * unit > 60_000 {
                 let at = if is_64 { "i64" } else { "i32" };
                 let offset = random.below(50_000);
                 writeln!(self.text, "  (data (memory $m{i}) ({at}.const {offset}) \"{contents}\")").unwrap();
@@ -456,6 +456,11 @@ impl Module {
         writeln!(self.text, "  (func (export \"see_t{i}\") (type $op) {tell})").unwrap();
         let size = space.widen(&format!("(table.size $t{i})"));
         writeln!(self.text, "  (func (export \"size_t{i}\") (type $op) {size})").unwrap();
+        // Room that was another's would show.
+        let (value, few) = (element.make(random), space.index("(i64.const 30)"));
+        let grow = space.widen(&format!("(table.grow $t{i} {value} {few})"));
+        writeln!(self.text, "  (func (export \"probe_t{i}\") (type $op) {grow})").unwrap();
+        self.probes.push(format!("probe_t{i}"));
     }
 
     fn global(&mut self, i: usize, random: &mut Random) {
