@@ -9,7 +9,7 @@ use crate::{
     WasmRet, WasmTy,
 };
 use belljar_core::{FuncRefId, InstanceId};
-use belljar_vm::{HostFunc, RawFunc, StoreCore, StoreId, StoreInner, Value};
+use belljar_vm::{Checkpoint, HostFunc, RawFunc, StoreCore, StoreId, StoreInner, Value};
 use std::sync::Arc;
 
 /// What [`Func::new`] and [`Func::wrap`] panic for want of.
@@ -172,7 +172,7 @@ pub struct TypedFunc<Params: WasmParams, Results: WasmResults> {
 
 impl<P: WasmParams, R: WasmResults> Clone for TypedFunc<P, R> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner }
+        *self
     }
 }
 
@@ -182,7 +182,14 @@ impl<P: WasmParams, R: WasmResults> std::fmt::Debug for TypedFunc<P, R> {
     }
 }
 
+impl<P: WasmParams, R: WasmResults> Copy for TypedFunc<P, R> {}
+
 impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    /// The same function, of what was there at a checkpoint, in a store that has been there; `None` of other stores.
+    pub(crate) fn since<T: 'static>(self, store: &crate::Store<T>, checkpoint: &Checkpoint) -> Option<Self> {
+        Some(Self { inner: self.inner.since(store.core(), checkpoint)? })
+    }
+
     /// Calls it.
     ///
     /// # Errors

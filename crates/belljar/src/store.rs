@@ -152,6 +152,10 @@ impl<T: 'static> Store<T> {
         self.inner.core_mut().restart_epochs(of);
     }
 
+    pub(crate) fn core(&self) -> &StoreCore {
+        self.inner.core()
+    }
+
     /// Makes a store in which nothing has run what another was; `false` where it is too different.
     pub(crate) fn adopt(&mut self, from: &belljar_vm::Checkpoint) -> Result<bool> {
         self.inner.core_mut().adopt(from)

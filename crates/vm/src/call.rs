@@ -1,6 +1,7 @@
 //! Calls from the host: the only place that enters guest code, and the only one that it is left through.
 
 use crate::abi_types::{AbiParams, AbiResult, Value};
+use crate::checkpoint::Checkpoint;
 use crate::guest_thread::GuestThread;
 use crate::runtime::Direction;
 use crate::store::{StoreCore, StoreId, StoreInner};
@@ -137,6 +138,11 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
             fits &= store.runtime.matches(given, wanted);
         }
         if fits { Ok(Self { store: store.id, func, narrowing, types: PhantomData }) } else { Err(ty) }
+    }
+
+    /// The same function, of what was there at a checkpoint, in a store that began or went back there. `None` of other stores.
+    pub fn since(self, store: &StoreCore, checkpoint: &Checkpoint) -> Option<Self> {
+        store.has_been_at(checkpoint).then_some(Self { store: store.id, ..self })
     }
 
     /// Whether [`TypedFunc::check`] can refuse anything.

@@ -186,6 +186,11 @@ impl StoreCore {
         done
     }
 
+    /// Whether it began there or can go back there: what was there then is there now.
+    pub fn has_been_at(&self, checkpoint: &Checkpoint) -> bool {
+        self.checkpoints.contains(&checkpoint.number)
+    }
+
     /// Makes the epoch deadline as far off as it was at a checkpoint: epochs go on while nothing runs.
     pub fn restart_epochs(&mut self, of: &Checkpoint) {
         self.set_epoch_deadline(of.epoch_left);

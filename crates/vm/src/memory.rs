@@ -571,14 +571,19 @@ impl Slot {
         // SAFETY: the range is accessible memory of this slot (IN-BOUNDS), which no store uses now; the image
         // is at least as long as the part of it that is copied, and is another mapping (OWNED-MAPPING).
         unsafe {
-            target(offset).write_bytes(0, low - offset);
+            // To write nothing to a page that cannot be written takes a processor longer than to write a page.
+            if offset < low {
+                target(offset).write_bytes(0, low - offset);
+            }
             if let Some(image) = &self.image
                 && low < high
             {
                 let from = image.contents.base() + (low - image.offset);
                 target(low).copy_from_nonoverlapping(std::ptr::with_exposed_provenance(from), high - low);
             }
-            target(high).write_bytes(0, end - high);
+            if high < end {
+                target(high).write_bytes(0, end - high);
+            }
         }
     }
 }

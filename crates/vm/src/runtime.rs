@@ -227,7 +227,7 @@ impl Runtime {
         if self.notes_host_calls.load(Ordering::SeqCst) {
             watched.note_host_calls();
         }
-        self.watched_stores().insert(id.number(), watched.clone());
+        self.watched_stores().insert(watched.id(), watched.clone());
         watched
     }
 

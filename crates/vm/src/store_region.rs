@@ -249,6 +249,9 @@ impl StoreRegion {
 
     /// Makes a range zero: by writing, or, of whole pages of a large one, by giving them back.
     fn clear(&mut self, offset: usize, length: usize) -> io::Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
         let (start, end) =
             (offset.next_multiple_of(page_size()), (offset + length) / page_size() * page_size());
         if length <= ZERO_BY_WRITING || start >= end {

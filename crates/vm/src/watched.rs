@@ -107,8 +107,9 @@ const ATTEMPTS: usize = 8;
 impl Watched {
     /// Of a store with this id and context, of an engine that this address tells from others.
     pub(crate) fn new(id: StoreId, engine: usize, context: usize) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
-            id: id.number(),
+            id: NEXT.fetch_add(1, Relaxed),
             store: AtomicU64::new(id.number()),
             engine,
             context,

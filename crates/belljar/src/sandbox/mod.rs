@@ -157,8 +157,9 @@ impl<'a, T: 'static> Session<'a, T> {
     ///
     /// How the run ended if not by returning; that there is no such export.
     pub fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, params: P) -> Result<R> {
-        let func = self.instance().get_typed_func::<P, R>(self.store(), export)?;
-        func.call(self.store(), params)
+        let world = self.world.as_mut().expect("present until the end");
+        let func = world.func::<P, R>(export)?;
+        func.call(&mut world.store, params)
     }
 
     /// One call, and the end of the session.

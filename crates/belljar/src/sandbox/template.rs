@@ -230,7 +230,7 @@ impl<T: 'static> Recipe<T> {
                  after each call, which takes longer",
             ));
         }
-        Ok(World { store, start, instance: instance.number() })
+        Ok(World::new(store, start, instance.number()))
     }
 
     /// A world that begins where another did; `None` where that is not possible.
@@ -241,6 +241,6 @@ impl<T: 'static> Recipe<T> {
         if is_like && self.prepare.is_some() {
             *store.data_mut() = self.data()?;
         }
-        Ok(is_like.then(|| World { store, start: start.clone(), instance: instance.number() }))
+        Ok(is_like.then(|| World::new(store, start.clone(), instance.number())))
     }
 }

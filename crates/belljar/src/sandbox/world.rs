@@ -1,8 +1,9 @@
 //! A world: a store, and where it goes back to.
 
-use crate::{Instance, Result, Store};
+use crate::{Instance, Result, Store, TypedFunc, WasmParams, WasmResults};
 use anyhow::Context;
 use belljar_vm::Checkpoint;
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,9 +14,42 @@ pub(super) struct World<T: 'static> {
     pub(super) start: Arc<Checkpoint>,
     /// The number of the module's instance.
     pub(super) instance: u32,
+    /// Exports that were called: to look them up and to compare their types takes as long as a small call.
+    known: Vec<Known>,
 }
 
+struct Known {
+    export: Box<str>,
+    /// A [`TypedFunc`].
+    func: Box<dyn Any + Send + Sync>,
+}
+
+/// Exports that are remembered at most.
+const MOST_KNOWN: usize = 8;
+
 impl<T: 'static> World<T> {
+    pub(super) fn new(store: Store<T>, start: Arc<Checkpoint>, instance: u32) -> Self {
+        Self { store, start, instance, known: Vec::new() }
+    }
+
+    /// An export, which the store had when it was made.
+    pub(super) fn func<P: WasmParams, R: WasmResults>(&mut self, export: &str) -> Result<TypedFunc<P, R>> {
+        let same = |known: &Known| -> Option<TypedFunc<P, R>> {
+            let func = known.func.downcast_ref::<TypedFunc<P, R>>().filter(|_| *known.export == *export);
+            func.copied()?.since(&self.store, &self.start)
+        };
+        if let Some(func) = self.known.iter().find_map(same) {
+            return Ok(func);
+        }
+        let func = self.instance().get_typed_func(&mut self.store, export)?;
+        // A session may have put another store in its place.
+        let is_own = self.store.core().has_been_at(&self.start);
+        if is_own && self.known.len() < MOST_KNOWN {
+            self.known.push(Known { export: export.into(), func: Box::new(func) });
+        }
+        Ok(func)
+    }
+
     pub(super) fn instance(&self) -> Instance {
         self.store.instance(self.instance)
     }

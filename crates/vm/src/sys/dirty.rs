@@ -6,9 +6,11 @@
 use super::map::page_size;
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// `struct pm_scan_arg` of the kernel's interface.
 #[repr(C)]
@@ -49,16 +51,30 @@ const PAGEMAP_SCAN: libc::c_ulong =
 /// Ranges asked for at a time.
 const REGIONS: usize = 64;
 
+/// Files that are asked: threads that ask at the same time should not meet at one of them.
+const FILES: usize = 8;
+
+/// The page map of the process, opened once for each of a few groups of threads.
+fn pagemap() -> &'static Option<File> {
+    static FILES_OPEN: [OnceLock<Option<File>>; FILES] = [const { OnceLock::new() }; FILES];
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static GROUP: usize = NEXT.fetch_add(1, Relaxed) % FILES;
+    }
+    // Where a thread ends, its destructors may put memories away.
+    let group = GROUP.try_with(|group| *group).unwrap_or(0);
+    FILES_OPEN[group].get_or_init(|| File::open("/proc/self/pagemap").ok())
+}
+
 /// Calls `visit` with every range of written pages between two addresses, in order, until it says stop.
 pub(crate) fn written_pages(
     range: Range<usize>,
     mut visit: impl FnMut(Range<usize>) -> bool,
 ) -> io::Result<()> {
-    static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
-    let pagemap = PAGEMAP.get_or_init(|| File::open("/proc/self/pagemap").ok());
-    let pagemap = pagemap.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
+    let pagemap = pagemap().as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
     debug_assert!(range.start.is_multiple_of(page_size()) && range.end.is_multiple_of(page_size()));
-    let mut regions = [PageRegion::default(); REGIONS];
+    // Not filled beforehand: that would take longer than most scans.
+    let mut regions = [const { MaybeUninit::<PageRegion>::uninit() }; REGIONS];
     let mut start = range.start as u64;
     while start < range.end as u64 {
         let mut arg = ScanArg {
@@ -79,7 +95,9 @@ pub(crate) fn written_pages(
         if found < 0 {
             return Err(io::Error::last_os_error());
         }
-        for region in &regions[..found as usize] {
+        for region in &regions[..(found as usize).min(REGIONS)] {
+            // SAFETY: the kernel has written as many as it says.
+            let region = unsafe { region.assume_init_ref() };
             if !visit(region.start as usize..region.end as usize) {
                 return Ok(());
             }
