@@ -120,6 +120,8 @@ setters! {
     bytes_read(bytes: u64) BytesRead = "1 GiB";
     /// Bytes that WASI functions write, to standard output as well. More is `EDQUOT` for the guest.
     bytes_written(bytes: u64) BytesWritten = "128 MiB";
+    /// Bytes that host functions borrow at once with [`Caller::with_scratch`](crate::Caller::with_scratch).
+    scratch(bytes: u64) Scratch = "16 MiB";
 }
 
 impl Limits {

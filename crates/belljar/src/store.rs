@@ -5,6 +5,7 @@ use crate::{Engine, Error, Extern, Inspector, KillHandle, KillReason, Limit, Lim
 use belljar_core::InstanceId;
 use belljar_vm::{Limiter, StoreCore, StoreId, StoreInner};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Everything that a group of instances can reach, with data of the embedder's.
 ///
@@ -417,6 +418,47 @@ impl<T: 'static> Caller<'_, T> {
     /// The store's number: see [`Inspector::store_id`].
     pub fn store_id(&self) -> u64 {
         self.store.0.core().watched().id()
+    }
+
+    /// Lends the host function memory for the time of a closure: for what a guest says the length of, so that [`Limits::scratch`]
+    /// holds for it, which other memory of the host knows nothing of. It is zero, and wiped afterwards.
+    ///
+    /// ```
+    /// use belljar::{Caller, Engine, Error, Instance, LimitExceeded, Limits, Linker, Module, Store};
+    /// let engine = Engine::default();
+    /// let wat = r#"(module (import "host" "sum" (func $sum (param i32 i32) (result i32)))
+    ///     (memory (export "memory") 1) (data (i32.const 8) "\01\02\03")
+    ///     (func (export "run") (param i32) (result i32) (call $sum (i32.const 8) (local.get 0))))"#;
+    /// let mut linker = Linker::new(&engine);
+    /// linker.func_wrap("host", "sum", |mut caller: Caller<'_, ()>, at: u32, length: u32| -> Result<u32, Error> {
+    ///     caller.with_scratch(length as usize, |caller, bytes| {
+    ///         let memory = caller.get_export("memory").and_then(|export| export.into_memory());
+    ///         memory.ok_or_else(|| Error::msg("no memory"))?.read(&*caller, at as usize, bytes)?;
+    ///         Ok(bytes.iter().map(|byte| u32::from(*byte)).sum())
+    ///     })
+    /// })?;
+    /// let mut store = Store::new(&engine, ());
+    /// store.set_limits(Limits::default().scratch(1000))?;
+    /// let instance = linker.instantiate(&mut store, &Module::new(&engine, wat)?)?;
+    /// let run = instance.get_typed_func::<u32, u32>(&mut store, "run")?;
+    /// assert_eq!(run.call(&mut store, 3)?, 6);
+    /// let error = run.call(&mut store, 1_000_000).unwrap_err();
+    /// assert!(error.is::<LimitExceeded>());
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where the limit does not allow it or the machine has no room; and the closure's own.
+    pub fn with_scratch<R>(
+        &mut self,
+        length: usize,
+        work: impl FnOnce(&mut Self, &mut [u8]) -> Result<R>,
+    ) -> Result<R> {
+        let mut borrowed = self.store.0.core_mut().borrow_scratch(length)?;
+        let done = catch_unwind(AssertUnwindSafe(|| work(self, borrowed.bytes())));
+        self.store.0.core_mut().return_scratch(borrowed);
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// An export of the instance that imported the function. `None` too if the function reached the guest

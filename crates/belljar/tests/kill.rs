@@ -131,7 +131,7 @@ fn in_a_host_function_at_its_return() {
     let (mut store, instance) = instance(&engine, wat, &linker);
     let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
     let (handle, inspector) = (store.kill_handle(), store.inspector());
-    let again = run.clone();
+    let again = run;
     let thread = std::thread::spawn(move || {
         let error = again.call(&mut store, ()).unwrap_err();
         (store, error)

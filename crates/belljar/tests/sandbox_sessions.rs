@@ -291,3 +291,44 @@ fn types_of_one_session_are_not_taken_for_those_of_the_next() {
         assert_eq!(session.call::<(), i32>("get", ()).unwrap(), 5);
     }
 }
+
+#[test]
+fn memory_that_host_functions_borrow_is_limited_and_comes_back_however_they_end() {
+    let engine = Engine::default();
+    let wat = r#"(module (import "host" "borrow" (func $borrow (param i32 i32)))
+        (func (export "borrow") (param i32 i32) (call $borrow (local.get 0) (local.get 1))))"#;
+    let mut linker = Linker::<()>::new(&engine);
+    let borrow = |mut caller: Caller<'_, ()>, length: u32, how: u32| {
+        caller.with_scratch(length as usize, |caller, bytes| {
+            assert!(bytes.len() == length as usize && bytes.iter().all(|byte| *byte == 0));
+            bytes.fill(7);
+            match how {
+                0 => Ok(()),
+                1 => Err(Error::msg("a host error")),
+                2 => resume_unwind(Box::new("expected")),
+                // Both are borrowed at once.
+                _ => caller.with_scratch(600, |_, more| {
+                    assert!(more.iter().all(|byte| *byte == 0));
+                    Ok(())
+                }),
+            }
+        })
+    };
+    linker.func_wrap("host", "borrow", borrow).unwrap();
+    let pre = linker.instantiate_pre(&Module::new(&engine, wat).unwrap()).unwrap();
+    let template = SandboxTemplate::new(pre, || Ok(())).limits(Limits::unlimited().scratch(1000));
+    let mut sandbox = template.build().unwrap();
+    let mut session = sandbox.session().unwrap();
+    for how in [0, 1, 2, 0, 2, 1, 0] {
+        let ended = catch_unwind(AssertUnwindSafe(|| session.call::<(u32, u32), ()>("borrow", (1000, how))));
+        match how {
+            0 => ended.unwrap().unwrap(),
+            1 => assert_eq!(ended.unwrap().unwrap_err().root_cause().to_string(), "a host error"),
+            _ => drop(ended.unwrap_err()),
+        }
+    }
+    let told = session.call::<(u32, u32), ()>("borrow", (1001, 0)).unwrap_err();
+    assert_eq!(told.downcast_ref::<LimitExceeded>().unwrap().limit(), Limit::Scratch);
+    assert!(session.call::<(u32, u32), ()>("borrow", (500, 3)).unwrap_err().is::<LimitExceeded>());
+    session.call::<(u32, u32), ()>("borrow", (400, 3)).unwrap();
+}

@@ -249,6 +249,7 @@ impl StoreCore {
         self.restart_epochs(to);
         self.context.get_mut().pending = pending::NONE;
         self.killed = None;
+        self.scratch = Default::default();
         self.note_special();
         self.watched.revive(self.id, to.segments.len());
         self.note_memory();

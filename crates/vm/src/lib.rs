@@ -42,6 +42,7 @@ mod running;
 mod runtime;
 mod sample_ring;
 mod sampling;
+mod scratch;
 mod shared_memory;
 mod store;
 mod store_memory;
@@ -77,6 +78,7 @@ pub use referee::Usage;
 pub use running::Doing;
 pub use runtime::{Direction, Runtime, TrampolineSource};
 pub use sampling::{Sample, Sampler, Samples};
+pub use scratch::Borrowed;
 pub use shared_memory::SharedMemory;
 pub use store::{Limiter, StoreCore, StoreId, StoreInner};
 pub use sys::{

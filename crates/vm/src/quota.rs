@@ -83,6 +83,7 @@ limits! {
     Descriptors "descriptors" Count Some(64), "Open files, directories and sockets of WASI, the three standard streams included";
     BytesRead "bytes_read" Bytes Some(1 << 30), "Bytes that WASI functions read, from whatever";
     BytesWritten "bytes_written" Bytes Some(128 << 20), "Bytes that WASI functions write, to whatever";
+    Scratch "scratch" Bytes Some(16 << 20), "Memory that host functions borrow at once";
 }
 
 impl Limit {

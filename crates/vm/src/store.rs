@@ -12,6 +12,7 @@ use crate::quota::{Quota, Refusal};
 use crate::referee::Referee;
 use crate::runtime::Runtime;
 use crate::sampling;
+use crate::scratch::Scratch;
 use crate::store_memory::StoreMemory;
 use crate::store_region::StoreRegion;
 use crate::table::Table;
@@ -119,6 +120,8 @@ pub struct StoreCore {
     pub(crate) checkpoints: Vec<u64>,
     /// Fuel beyond what the counter in the context can hold.
     pub(crate) fuel_reserve: u64,
+    /// Memory for host functions.
+    pub(crate) scratch: Scratch,
     /// What whoever uses this crate keeps with the store.
     pub(crate) notes: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) hooks: Hooks,
@@ -344,6 +347,7 @@ impl StoreCore {
             bridge: None,
             checkpoints: Vec::new(),
             fuel_reserve: 0,
+            scratch: Scratch::default(),
             notes: None,
             hooks,
         };

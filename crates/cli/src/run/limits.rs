@@ -144,8 +144,14 @@ impl RunOptions {
 
     /// What each store of the program keeps to. The rest is of all of them together, or of other parts.
     pub(super) fn store_limits(&self) -> Limits {
-        let of_stores =
-            [Limit::TableElements, Limit::GcHeap, Limit::Instances, Limit::Tables, Limit::Memories];
+        let of_stores = [
+            Limit::TableElements,
+            Limit::GcHeap,
+            Limit::Instances,
+            Limit::Tables,
+            Limit::Memories,
+            Limit::Scratch,
+        ];
         of_stores.iter().fold(Limits::unlimited(), |limits, limit| limits.with(*limit, self.limit(*limit)))
     }
 
