@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -19,8 +20,21 @@ impl Drop for Running {
     }
 }
 
+/// Whoever runs the tests in the background may have them ignore Ctrl-C, and an ignored one stays ignored: this undoes it.
+const LISTENING: [&str; 2] = ["env", "--default-signal=INT"];
+
 fn command(home: &TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
+    static CAN_LISTEN: OnceLock<bool> = OnceLock::new();
+    let can_listen =
+        || Command::new(LISTENING[0]).args([LISTENING[1], "true"]).status().is_ok_and(|s| s.success());
+    let program = env!("CARGO_BIN_EXE_belljar");
+    let mut command = match *CAN_LISTEN.get_or_init(can_listen) {
+        true => Command::new(LISTENING[0]),
+        false => Command::new(program),
+    };
+    if command.get_program() != program {
+        command.args([LISTENING[1], program]);
+    }
     command.env("BELLJAR_RUNTIME_DIR", home.path().join("runtime")).env("BELLJAR_CACHE", "off");
     command.current_dir(home.path());
     command

@@ -80,7 +80,7 @@ impl bench_runner::Engine for Wasmtime {
     fn instantiate(wasm: &[u8], export: &str, meter: &Meter) -> Result<f64> {
         let mut best = f64::INFINITY;
         for pool in pools() {
-            best = best.min(instantiate_with(pool, wasm, export, meter)?);
+            best = best.min(fresh_instances(pool, wasm, export, 1, meter)?);
         }
         Ok(best)
     }
@@ -88,7 +88,7 @@ impl bench_runner::Engine for Wasmtime {
     fn sandbox(wasm: &[u8], export: &str, threads: usize, meter: &Meter) -> Result<f64> {
         let mut best = f64::INFINITY;
         for pool in pools() {
-            best = best.min(sandbox_with(pool, wasm, export, threads, meter)?);
+            best = best.min(fresh_instances(pool, wasm, export, threads, meter)?);
         }
         Ok(best)
     }
@@ -137,25 +137,8 @@ fn pools() -> Vec<PoolingAllocationConfig> {
     scans.into_iter().flat_map(|scan| KEPT.map(|kept| pool(scan, kept))).collect()
 }
 
-fn instantiate_with(pool: PoolingAllocationConfig, wasm: &[u8], export: &str, meter: &Meter) -> Result<f64> {
-    let mut config = Config::new();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool)).concurrency_support(false);
-    let engine = Engine::new(&config)?;
-    let module = Module::from_binary(&engine, wasm)?;
-    let pre = Linker::new(&engine).instantiate_pre(&module)?;
-    meter.measure(|count| {
-        for _ in 0..count {
-            let mut store = Store::new(&engine, ());
-            let instance = pre.instantiate(&mut store)?;
-            let export = instance.get_typed_func::<(), i32>(&mut store, export)?;
-            black_box(export.call(&mut store, ())?);
-        }
-        Ok(())
-    })
-}
-
-/// Wasmtime's clean world is a new instance, out of its pool.
-fn sandbox_with(
+/// Nanoseconds of a call of a new instance, out of its pool: Wasmtime's clean world.
+fn fresh_instances(
     pool: PoolingAllocationConfig,
     wasm: &[u8],
     export: &str,

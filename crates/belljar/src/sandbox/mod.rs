@@ -10,6 +10,7 @@
 //! ```
 
 mod pool;
+mod recipe;
 mod template;
 mod world;
 mod worlds;

@@ -1,19 +1,12 @@
-//! What sandboxes are made from, and how a world comes to be: by running its beginning once, and by copying it from then on.
+//! What sandboxes are made from.
 
-use super::world::World;
+use super::recipe::Recipe;
 use super::worlds::{Room, Worlds};
 use super::{Sandbox, SandboxPool};
 use crate::instance::InstancePre;
-use crate::linker::Definition;
 use crate::{Limits, PoolConfig, Result, Store};
-use anyhow::Context;
-use belljar_vm::Checkpoint;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
-
-type MakeData<T> = Arc<dyn Fn() -> Result<T> + Send + Sync>;
-type Prepare<T> = Arc<dyn Fn(&mut Store<T>) -> Result<()> + Send + Sync>;
+use std::sync::Arc;
 
 /// What sandboxes are made from: a module with its imports, and how a fresh one comes to be.
 ///
@@ -23,28 +16,6 @@ pub struct SandboxTemplate<T: 'static> {
     recipe: Arc<Recipe<T>>,
     /// Of the sandboxes that were built one by one.
     worlds: Arc<Worlds<T>>,
-}
-
-/// How worlds are made.
-pub(super) struct Recipe<T: 'static> {
-    pre: InstancePre<T>,
-    make_data: MakeData<T>,
-    prepare: Option<Prepare<T>>,
-    init: Option<Box<str>>,
-    limits: Limits,
-    pub(super) verify: bool,
-    origin: Mutex<Origin>,
-}
-
-/// Where worlds begin.
-#[derive(Clone)]
-enum Origin {
-    /// It is not known yet.
-    Unknown,
-    /// Where another began.
-    Shared(Arc<Checkpoint>),
-    /// Each must run its own beginning, as that adds things to its store that have addresses.
-    Own,
 }
 
 impl<T: 'static> Clone for SandboxTemplate<T> {
@@ -65,16 +36,7 @@ const KEPT_WORLDS: usize = 64;
 impl<T: 'static> SandboxTemplate<T> {
     /// Sandboxes of this module, whose host state `make_data` makes for each call or session.
     pub fn new(pre: InstancePre<T>, make_data: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
-        let origin = Mutex::new(Origin::Unknown);
-        Self::of(Recipe {
-            pre,
-            make_data: Arc::new(make_data),
-            prepare: None,
-            init: None,
-            limits: Limits::unlimited(),
-            verify: false,
-            origin,
-        })
+        Self::of(Recipe::new(pre, Arc::new(make_data)))
     }
 
     fn of(recipe: Recipe<T>) -> Self {
@@ -85,16 +47,7 @@ impl<T: 'static> SandboxTemplate<T> {
 
     /// Another template, which differs in something.
     fn with(self, change: impl FnOnce(&mut Recipe<T>)) -> Self {
-        let Recipe { pre, make_data, prepare, init, limits, verify, .. } = &*self.recipe;
-        let mut recipe = Recipe {
-            pre: pre.clone(),
-            make_data: make_data.clone(),
-            prepare: prepare.clone(),
-            init: init.clone(),
-            limits: limits.clone(),
-            verify: *verify,
-            origin: Mutex::new(Origin::Unknown),
-        };
+        let mut recipe = Recipe::clone(&self.recipe);
         change(&mut recipe);
         Self::of(recipe)
     }
@@ -160,87 +113,5 @@ impl<T: 'static> SandboxTemplate<T> {
 
     pub(super) fn recipe(&self) -> &Arc<Recipe<T>> {
         &self.recipe
-    }
-}
-
-impl<T: 'static> Recipe<T> {
-    pub(super) fn engine(&self) -> &crate::Engine {
-        self.pre.module().engine()
-    }
-
-    /// The host's state for one call or session.
-    pub(super) fn data(&self) -> Result<T> {
-        // This may run while a panic of the host goes on.
-        let made = catch_unwind(AssertUnwindSafe(|| (self.make_data)()));
-        let made = made.unwrap_or_else(|_| Err(anyhow::anyhow!("the closure panicked")));
-        made.context("the host's state could not be made")
-    }
-
-    /// A store with nothing but what the embedder puts into it.
-    fn store(&self) -> Result<Store<T>> {
-        let mut store = Store::try_new(self.engine(), self.data()?)?;
-        store.set_limits(self.limits.clone())?;
-        if let Some(prepare) = &self.prepare {
-            prepare(&mut store)?;
-        }
-        Ok(store)
-    }
-
-    /// A clean world.
-    pub(super) fn world(&self) -> Result<World<T>> {
-        let is_of_a_store = |item: &Definition| matches!(item, Definition::Extern(_));
-        anyhow::ensure!(
-            !self.pre.items.iter().any(is_of_a_store),
-            "a sandbox was linked with something of a store: it has a store of its own, and takes host functions only"
-        );
-        let origin = self.origin().clone();
-        if let Origin::Shared(start) = &origin {
-            if let Some(world) = self.copy(start)? {
-                return Ok(world);
-            }
-            *self.origin() = Origin::Own;
-        }
-        let world = self.run()?;
-        let mut origin = self.origin();
-        if let Origin::Unknown = *origin {
-            *origin = Origin::Shared(world.start.clone());
-        }
-        Ok(world)
-    }
-
-    fn origin(&self) -> std::sync::MutexGuard<'_, Origin> {
-        self.origin.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A world whose beginning has just been run.
-    fn run(&self) -> Result<World<T>> {
-        let mut store = self.store()?;
-        let instance = self.pre.instantiate(&mut store)?;
-        if let Some(init) = &self.init {
-            instance.get_typed_func::<(), ()>(&mut store, init)?.call(&mut store, ())?;
-        }
-        let start = Arc::new(store.checkpoint()?);
-        // The first session begins as those that follow: with a store that went back, whose handles of before are refused, and
-        // with a state of the host's that nothing has seen.
-        store.rewind(&start)?;
-        *store.data_mut() = self.data()?;
-        if !belljar_vm::tells_written_pages() {
-            self.engine().note(String::from(
-                "the kernel does not tell which pages were written (PAGEMAP_SCAN, Linux 6.7): sandboxes give all their memory back \
-                 after each call, which takes longer",
-            ));
-        }
-        Ok(World::new(store, start, instance.number()))
-    }
-
-    /// A world that begins where another did; `None` where that is not possible.
-    fn copy(&self, start: &Arc<Checkpoint>) -> Result<Option<World<T>>> {
-        let mut store = self.store()?;
-        let instance = self.pre.link_only(&mut store, start)?;
-        let is_like = store.adopt(start)?;
-        if is_like && self.prepare.is_some() {
-            *store.data_mut() = self.data()?;
-        }
-        Ok(is_like.then(|| World::new(store, start.clone(), instance.number())))
     }
 }

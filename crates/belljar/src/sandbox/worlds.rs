@@ -8,7 +8,7 @@
 //! Nobody waits while a world is idle: who waits has announced it before looking once more, and who gives looks for those
 //! who wait after it has given.
 
-use super::template::Recipe;
+use super::recipe::Recipe;
 use super::world::{SandboxDiscarded, World};
 use crate::{PoolStatistics, Result};
 use std::cell::Cell;

@@ -1,0 +1,138 @@
+//! How a world comes to be: by running its beginning once, and by copying it from then on.
+
+use super::world::World;
+use crate::instance::InstancePre;
+use crate::linker::Definition;
+use crate::{Limits, Result, Store};
+use anyhow::Context;
+use belljar_vm::Checkpoint;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(super) type MakeData<T> = Arc<dyn Fn() -> Result<T> + Send + Sync>;
+pub(super) type Prepare<T> = Arc<dyn Fn(&mut Store<T>) -> Result<()> + Send + Sync>;
+
+/// How worlds are made.
+pub(super) struct Recipe<T: 'static> {
+    pub(super) pre: InstancePre<T>,
+    pub(super) make_data: MakeData<T>,
+    pub(super) prepare: Option<Prepare<T>>,
+    pub(super) init: Option<Box<str>>,
+    pub(super) limits: Limits,
+    pub(super) verify: bool,
+    origin: Mutex<Origin>,
+}
+
+/// Where worlds begin.
+#[derive(Clone)]
+enum Origin {
+    /// It is not known yet.
+    Unknown,
+    /// Where another began.
+    Shared(Arc<Checkpoint>),
+    /// Each must run its own beginning, as that adds things to its store that have addresses.
+    Own,
+}
+
+/// The same, whose first world is still to be made.
+impl<T: 'static> Clone for Recipe<T> {
+    fn clone(&self) -> Self {
+        let Self { pre, make_data, prepare, init, limits, verify, origin: _ } = self;
+        Self {
+            pre: pre.clone(),
+            make_data: make_data.clone(),
+            prepare: prepare.clone(),
+            init: init.clone(),
+            limits: limits.clone(),
+            verify: *verify,
+            origin: Mutex::new(Origin::Unknown),
+        }
+    }
+}
+
+impl<T: 'static> Recipe<T> {
+    pub(super) fn new(pre: InstancePre<T>, make_data: MakeData<T>) -> Self {
+        let (prepare, init, limits, verify) = (None, None, Limits::unlimited(), false);
+        Self { pre, make_data, prepare, init, limits, verify, origin: Mutex::new(Origin::Unknown) }
+    }
+
+    pub(super) fn engine(&self) -> &crate::Engine {
+        self.pre.module().engine()
+    }
+
+    /// The host's state for one call or session.
+    pub(super) fn data(&self) -> Result<T> {
+        // This may run while a panic of the host goes on.
+        let made = catch_unwind(AssertUnwindSafe(|| (self.make_data)()));
+        let made = made.unwrap_or_else(|_| Err(anyhow::anyhow!("the closure panicked")));
+        made.context("the host's state could not be made")
+    }
+
+    /// A store with nothing but what the embedder puts into it.
+    fn store(&self) -> Result<Store<T>> {
+        let mut store = Store::try_new(self.engine(), self.data()?)?;
+        store.set_limits(self.limits.clone())?;
+        if let Some(prepare) = &self.prepare {
+            prepare(&mut store)?;
+        }
+        Ok(store)
+    }
+
+    /// A clean world.
+    pub(super) fn world(&self) -> Result<World<T>> {
+        let is_of_a_store = |item: &Definition| matches!(item, Definition::Extern(_));
+        anyhow::ensure!(
+            !self.pre.items.iter().any(is_of_a_store),
+            "a sandbox was linked with something of a store: it has a store of its own, and takes host functions only"
+        );
+        let origin = self.origin().clone();
+        if let Origin::Shared(start) = &origin {
+            if let Some(world) = self.copy(start)? {
+                return Ok(world);
+            }
+            *self.origin() = Origin::Own;
+        }
+        let world = self.run()?;
+        let mut origin = self.origin();
+        if let Origin::Unknown = *origin {
+            *origin = Origin::Shared(world.start.clone());
+        }
+        Ok(world)
+    }
+
+    fn origin(&self) -> MutexGuard<'_, Origin> {
+        self.origin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A world whose beginning has just been run.
+    fn run(&self) -> Result<World<T>> {
+        let mut store = self.store()?;
+        let instance = self.pre.instantiate(&mut store)?;
+        if let Some(init) = &self.init {
+            instance.get_typed_func::<(), ()>(&mut store, init)?.call(&mut store, ())?;
+        }
+        let start = Arc::new(store.checkpoint()?);
+        // The first session begins as those that follow: with a store that went back, whose handles of before are refused, and
+        // with a state of the host's that nothing has seen.
+        store.rewind(&start)?;
+        *store.data_mut() = self.data()?;
+        if !belljar_vm::tells_written_pages() {
+            self.engine().note(String::from(
+                "the kernel does not tell which pages were written (PAGEMAP_SCAN, Linux 6.7): sandboxes give all their memory back \
+                 after each call, which takes longer",
+            ));
+        }
+        Ok(World::new(store, start, instance.number()))
+    }
+
+    /// A world that begins where another did; `None` where that is not possible.
+    fn copy(&self, start: &Arc<Checkpoint>) -> Result<Option<World<T>>> {
+        let mut store = self.store()?;
+        let instance = self.pre.link_only(&mut store, start)?;
+        let is_like = store.adopt(start)?;
+        if is_like && self.prepare.is_some() {
+            *store.data_mut() = self.data()?;
+        }
+        Ok(is_like.then(|| World::new(store, start.clone(), instance.number())))
+    }
+}
