@@ -332,3 +332,96 @@ fn memory_that_host_functions_borrow_is_limited_and_comes_back_however_they_end(
     assert!(session.call::<(u32, u32), ()>("borrow", (500, 3)).unwrap_err().is::<LimitExceeded>());
     session.call::<(u32, u32), ()>("borrow", (400, 3)).unwrap();
 }
+
+#[test]
+fn worlds_whose_preparation_differs_share_no_beginning() {
+    let engine = Engine::default();
+    let wat = r#"(module (import "host" "take" (func $take (result funcref))) (type $f (func (result i32)))
+        (table 1 funcref) (func (export "init") (table.set (i32.const 0) (call $take)))
+        (func (export "call") (result i32) (call_indirect (type $f) (i32.const 0))))"#;
+    let mut linker = Linker::<Option<Func>>::new(&engine);
+    linker.func_wrap("host", "take", |caller: Caller<'_, Option<Func>>| *caller.data()).unwrap();
+    let pre = linker.instantiate_pre(&Module::new(&engine, wat).unwrap()).unwrap();
+    // As many things in each world, of other types and in another order.
+    let nth = AtomicU32::new(0);
+    let template = SandboxTemplate::new(pre, || Ok(None)).init("init").prepare(move |store| {
+        let nth = nth.fetch_add(1, SeqCst);
+        let global = |store: &mut Store<Option<Func>>| match nth % 2 {
+            0 => Global::new(store, GlobalType::new(ValType::I32, Mutability::Var), Val::I32(0x4000)),
+            _ => Global::new(store, GlobalType::new(ValType::FUNCREF, Mutability::Var), Val::FuncRef(None)),
+        };
+        if nth.is_multiple_of(3) {
+            global(store)?;
+        }
+        let func = Func::wrap(&mut *store, move || nth as i32);
+        if !nth.is_multiple_of(3) {
+            global(store)?;
+        }
+        *store.data_mut() = Some(func);
+        Ok(())
+    });
+    let mut sandboxes: Vec<_> = (0..8).map(|_| template.build().unwrap()).collect();
+    let mut sessions: Vec<_> = sandboxes.iter_mut().map(|sandbox| sandbox.session().unwrap()).collect();
+    // Each calls the function of a world of its own kind, and none anything else.
+    let mut seen: Vec<i32> = sessions.iter_mut().map(|s| s.call::<(), i32>("call", ()).unwrap()).collect();
+    seen.dedup();
+    assert_eq!(seen.len(), 8);
+}
+
+#[test]
+fn whoever_waits_for_a_world_that_cannot_be_made_holds_nobody() {
+    let engine = Engine::default();
+    let module = Module::new(&engine, r#"(module (func (export "f")))"#).unwrap();
+    let pre = Linker::new(&engine).instantiate_pre(&module).unwrap();
+    let fails = Arc::new(AtomicU32::new(0));
+    let how = fails.clone();
+    let make = move || match how.load(SeqCst) {
+        0 => Ok(()),
+        _ => Err(Error::msg("not now")),
+    };
+    let patience = std::time::Duration::from_secs(60);
+    let config = PoolConfig::new().max_sandboxes(1).on_burst(Burst::Wait(patience));
+    let pool = SandboxTemplate::new(pre, make).pool(config).unwrap();
+    let taken = pool.session().unwrap();
+    std::thread::scope(|scope| {
+        let call = || pool.call::<(), ()>("f", ()).unwrap_err().to_string();
+        let waiting = [(); 3].map(|()| scope.spawn(call));
+        while pool.statistics().waited < 3 {
+            std::thread::yield_now();
+        }
+        // It cannot be made clean, nor another one be made.
+        fails.store(1, SeqCst);
+        drop(taken);
+        for told in waiting.map(|thread| thread.join().unwrap()) {
+            assert!(told.contains("the host's state could not be made"), "{told}");
+        }
+    });
+    fails.store(0, SeqCst);
+    pool.call::<(), ()>("f", ()).unwrap();
+    assert_eq!(pool.statistics().sandboxes, 1);
+}
+
+#[test]
+fn a_function_of_the_host_whose_destructor_panics_takes_no_place_of_the_pool() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("expected"));
+        }
+    }
+    let engine = Engine::default();
+    let module = Module::new(&engine, r#"(module (func (export "f")))"#).unwrap();
+    let pre = Linker::new(&engine).instantiate_pre(&module).unwrap();
+    let config = PoolConfig::new().max_sandboxes(1).on_burst(Burst::Refuse);
+    let pool = SandboxTemplate::new(pre, || Ok(())).pool(config).unwrap();
+    for _ in 0..3 {
+        let mut session = pool.session().unwrap();
+        let panics = Panics;
+        Func::wrap(session.store(), move || {
+            let _held = &panics;
+        });
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(session))).is_err());
+        pool.call::<(), ()>("f", ()).unwrap();
+    }
+    assert_eq!(pool.statistics().discarded, 3);
+}

@@ -1,8 +1,9 @@
 //! Snapshots as artifacts: an instance goes on where another was, in another engine.
 
 use belljar::{
-    ArtifactOptions, Caller, Config, Engine, Error, ExternRef, Func, Instance, Linker, Module, Rooted,
-    Sandbox, SandboxTemplate, Store, StoreLimits, StoreLimitsBuilder, Trap, Trust, UserKey,
+    ArtifactOptions, Caller, Config, Engine, Error, ExternRef, Func, Instance, Linker, Memory, MemoryType,
+    Module, Rooted, Sandbox, SandboxTemplate, Store, StoreLimits, StoreLimitsBuilder, Trap, Trust, UserKey,
+    Val,
 };
 
 fn engine(with: impl FnOnce(&mut Config)) -> Engine {
@@ -285,7 +286,47 @@ fn it_begins_as_the_first_of_its_store_with_what_was_there() {
     let mut store = Store::new(&engine, ());
     Func::wrap(&mut store, || ());
     let told = linker(&engine).instantiate(&mut store, &module).unwrap_err().to_string();
-    assert!(told.contains("other things than the one"), "{told}");
+    assert!(told.contains("host functions that it did not import"), "{told}");
+    let told = store.gc().unwrap_err().to_string();
+    assert!(told.contains("its snapshot could not be loaded"), "nothing of it is used: {told}");
     let mut store = Store::new(&engine, ());
     assert!(Instance::new(&mut store, &module, &[]).unwrap_err().to_string().contains("imports"));
+}
+
+#[test]
+fn what_lies_elsewhere_is_not_taken_for_the_same() {
+    let engine = engine(|_| ());
+    let wat = r#"(module (import "host" "ten" (func $ten (result i32))) (global (export "f") (mut funcref) (ref.func $ten))
+        (export "ten" (func $ten)) (func (export "call") (result i32) (call $ten)))"#;
+    let module = Module::new(&engine, wat).unwrap();
+    // As many things as a linker makes, at other places: the function is there before the instance.
+    let mut store = Store::new(&engine, ());
+    let ten = Func::wrap(&mut store, || 10);
+    Instance::new(&mut store, &module, &[ten.into()]).unwrap();
+    let snapshot = store.snapshot(b"", ArtifactOptions::new()).unwrap();
+    let loaded = Module::deserialize(&engine, &snapshot).unwrap();
+    let told = linker(&engine).instantiate(&mut Store::new(&engine, ()), &loaded).unwrap_err().to_string();
+    assert!(told.contains("has them elsewhere"), "{told}");
+    // Made in the same way it is loaded.
+    let mut store = Store::new(&engine, ());
+    let ten = Func::wrap(&mut store, || 10);
+    let instance = Instance::new(&mut store, &loaded, &[ten.into()]).unwrap();
+    assert_eq!(
+        instance.get_typed_func::<(), i32>(&mut store, "call").unwrap().call(&mut store, ()).unwrap(),
+        10
+    );
+    let Some(Val::FuncRef(Some(f))) =
+        instance.get_global(&mut store, "f").map(|global| global.get(&mut store))
+    else {
+        panic!("no function")
+    };
+    assert_eq!(f.typed::<(), i32>(&store).unwrap().call(&mut store, ()).unwrap(), 10);
+
+    // Of imported things that are no functions, nothing would be known.
+    let module = Module::new(&engine, r#"(module (import "host" "memory" (memory 1)))"#).unwrap();
+    let mut store = Store::new(&engine, ());
+    let memory = Memory::new(&mut store, MemoryType::new(1, None)).unwrap();
+    Instance::new(&mut store, &module, &[memory.into()]).unwrap();
+    let told = store.snapshot(b"", ArtifactOptions::new()).unwrap_err().to_string();
+    assert!(told.contains("`host::memory` is imported and no function"), "{told}");
 }

@@ -15,15 +15,17 @@
 use crate::externs::Externs;
 use crate::gc::GcCheckpoint;
 use crate::host::HostFunc;
+use crate::instance::Instance;
 use crate::loaded::LoadedModule;
 use crate::memory::MemoryCheckpoint;
 use crate::quota::Quota;
 use crate::store::{StoreCore, StoreId};
-use crate::store_memory::AnyMemory;
+use crate::store_memory::{AnyMemory, StoreMemory};
 use crate::store_region::RegionCheckpoint;
 use crate::types::TypeSet;
 use anyhow::{Context, ensure};
 use belljar_abi::pending;
+use belljar_core::{GlobalType, MemoryType, TableType, TypeId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -31,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug)]
 pub struct Checkpoint {
     number: u64,
-    pub(crate) skeleton: Skeleton,
+    skeleton: Skeleton,
     pub(crate) region: RegionCheckpoint,
     memories: Vec<MemoryCheckpoint>,
     pub(crate) gc: Option<GcCheckpoint>,
@@ -45,41 +47,64 @@ pub struct Checkpoint {
     epoch_left: u64,
 }
 
-/// What of a store holds addresses, and so is made anew in each store.
+/// What of a store holds addresses, and so is made anew in each store: of what types things are, and at which offsets they lie.
+///
+/// **Invariant:** state is put only into a store whose skeleton is the same. What is a reference there is an offset, and has to lead to
+/// the same kind of thing here.
 #[derive(Debug)]
 pub(crate) struct Skeleton {
     modules: Vec<Arc<LoadedModule>>,
-    pub(crate) memories: usize,
-    pub(crate) tables: usize,
-    pub(crate) globals: usize,
-    pub(crate) tags: usize,
-    pub(crate) host_funcs: usize,
-    bridge: Option<usize>,
-    /// Bytes of the region that constants and contexts take.
-    blocks: usize,
+    memories: Vec<MemoryType>,
+    tables: Vec<TableType>,
+    globals: Vec<GlobalType>,
+    tags: Vec<TypeId>,
+    host_funcs: Vec<TypeId>,
+    places: Vec<usize>,
 }
 
 impl Skeleton {
-    pub(crate) fn of(store: &StoreCore) -> Self {
+    fn of(store: &StoreCore) -> Self {
         Self {
             modules: store.instances.iter().map(|instance| instance.module().clone()).collect(),
-            memories: store.memories.len(),
-            tables: store.tables.len(),
-            globals: store.globals.len(),
-            tags: store.tags.len(),
-            host_funcs: store.host_funcs.len(),
-            bridge: store.bridge.map(|context| context - store.region.state_base()),
-            blocks: store.region.blocks(),
+            memories: store.memories.iter().map(|memory| memory.memory.ty()).collect(),
+            tables: store.tables.iter().map(|table| table.ty).collect(),
+            globals: store.globals.iter().map(|global| global.ty).collect(),
+            tags: store.tags.clone(),
+            host_funcs: store.host_funcs.iter().map(|func| func.sig()).collect(),
+            places: places(store).collect(),
         }
     }
 
-    fn is_like(&self, other: &Self) -> bool {
-        let counts = |s: &Self| (s.memories, s.tables, s.globals, s.tags, s.host_funcs, s.bridge, s.blocks);
-        let modules = self.modules.iter().zip(&other.modules);
-        counts(self) == counts(other)
-            && self.modules.len() == other.modules.len()
-            && modules.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
+    fn is_of(&self, store: &StoreCore) -> bool {
+        let same = |module: &Arc<LoadedModule>, instance: &Instance| Arc::ptr_eq(module, instance.module());
+        self.modules.len() == store.instances.len()
+            && self.modules.iter().zip(&store.instances).all(|(module, instance)| same(module, instance))
+            && store.memories.iter().map(|memory| memory.memory.ty()).eq(self.memories.iter().copied())
+            && store.tables.iter().map(|table| table.ty).eq(self.tables.iter().copied())
+            && store.globals.iter().map(|global| global.ty).eq(self.globals.iter().copied())
+            && store.tags == self.tags
+            && store.host_funcs.iter().map(|func| func.sig()).eq(self.host_funcs.iter().copied())
+            && places(store).eq(self.places.iter().copied())
     }
+
+    fn bridge(&self) -> Option<usize> {
+        self.places[1].checked_sub(1)
+    }
+}
+
+/// Where everything lies that has a place of its own: bytes from the region's halves.
+pub(crate) fn places(store: &StoreCore) -> impl Iterator<Item = usize> {
+    let (consts, state) = (store.region.const_base(), store.region.state_base());
+    // Of a shared memory the definition lies elsewhere; nothing is ever put into a store that has one.
+    let def =
+        move |memory: &StoreMemory| memory.memory.shared().map_or(memory.def.wrapping_sub(consts), |_| 0);
+    [store.region.blocks(), store.bridge.map_or(0, |context| context - state + 1)]
+        .into_iter()
+        .chain(store.instances.iter().map(move |instance| instance.context() - state))
+        .chain(store.memories.iter().map(def))
+        .chain(store.tables.iter().map(move |table| table.header - state))
+        .chain(store.globals.iter().map(move |global| global.address.wrapping_sub(state)))
+        .chain(store.host_objects.iter().map(|func| func.0 as usize))
 }
 
 impl Checkpoint {
@@ -147,7 +172,7 @@ impl StoreCore {
     /// Where the machine has no room: then the store is not to be used any more.
     pub fn adopt(&mut self, from: &Checkpoint) -> anyhow::Result<bool> {
         ensure!(!self.is_running() && !self.ran, "the store has run something");
-        if !Skeleton::of(self).is_like(&from.skeleton) {
+        if !from.skeleton.is_of(self) {
             return Ok(false);
         }
         if from.gc.is_some() {
@@ -173,8 +198,8 @@ impl StoreCore {
         self.checkpoints.truncate(place + 1);
         let mut gone = Gone::default();
         let skeleton = &to.skeleton;
-        let takes_away =
-            self.host_funcs.len() > skeleton.host_funcs || self.instances.len() > skeleton.modules.len();
+        let takes_away = self.host_funcs.len() > skeleton.host_funcs.len()
+            || self.instances.len() > skeleton.modules.len();
         let done = if takes_away {
             let watched = self.watched.clone();
             watched.taking_away(|| self.put_back(to, &mut gone))
@@ -217,9 +242,9 @@ impl StoreCore {
             own.rewind(memory).with_context(|| format!("memory {i} could not be put back"))?;
         }
         self.ran = false;
-        self.tables.truncate(skeleton.tables);
-        self.globals.truncate(skeleton.globals);
-        self.tags.truncate(skeleton.tags);
+        self.tables.truncate(skeleton.tables.len());
+        self.globals.truncate(skeleton.globals.len());
+        self.tags.truncate(skeleton.tags.len());
         self.region.rewind(&to.region)?;
         match &to.gc {
             Some(gc) => {
@@ -234,11 +259,12 @@ impl StoreCore {
             }
         }
         // After the region, whose objects name them.
-        gone.host_funcs = self.host_funcs.split_off(skeleton.host_funcs);
+        gone.host_funcs = self.host_funcs.split_off(skeleton.host_funcs.len());
+        self.host_objects.truncate(skeleton.host_funcs.len());
         if self.host_types.len() != to.host_types.len() {
             self.host_types.clone_from(&to.host_types);
         }
-        self.bridge = skeleton.bridge.map(|offset| self.region.state_base() + offset);
+        self.bridge = skeleton.bridge().map(|offset| self.region.state_base() + offset);
         for memory in 0..self.memories.len() {
             self.publish_memory(memory);
         }
@@ -257,6 +283,7 @@ impl StoreCore {
         self.refused = None;
         Ok(())
     }
+
     /// Compares the store, byte by byte, with what it was at a checkpoint.
     ///
     /// # Errors
@@ -264,7 +291,7 @@ impl StoreCore {
     /// Where they differ, with the first place.
     pub fn verify(&self, was: &Checkpoint) -> anyhow::Result<()> {
         ensure!(self.checkpoints.last() == Some(&was.number), "the store was put back somewhere else");
-        ensure!(Skeleton::of(self).is_like(&was.skeleton), "it has more than it had, or less");
+        ensure!(was.skeleton.is_of(self), "it has more than it had, or less");
         for (i, memory) in was.memories.iter().enumerate() {
             let now = self.memory_data(i);
             let length = memory.length();

@@ -12,7 +12,7 @@
 //!
 //! [`Part::Snapshot`]: belljar_abi::Part::Snapshot
 
-use crate::checkpoint::Skeleton;
+use crate::checkpoint::places;
 use crate::code::CodeImage;
 use crate::gc::GcCheckpoint;
 use crate::host::{HostFunc, HostName};
@@ -23,7 +23,8 @@ use crate::store::{StoreCore, StoreInner};
 use crate::store_memory::AnyMemory;
 use crate::store_region::RegionCheckpoint;
 use anyhow::{Context, bail, ensure};
-use belljar_core::{InstanceId, TypeId};
+use belljar_core::{FuncIndex, InstanceId, TypeId};
+use belljar_module::{EntityIndex, Import};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,7 +35,9 @@ const GRAIN: usize = 4096;
 pub(crate) struct Frozen<'a> {
     /// For whoever took it.
     note: &'a [u8],
-    counts: Counts,
+    /// How many memories the store had, and where everything lay: [`places`].
+    memory_count: usize,
+    places: Vec<u32>,
     region: RegionCheckpoint,
     memories: Vec<FrozenMemory>,
     gc: Option<GcCheckpoint>,
@@ -43,18 +46,53 @@ pub(crate) struct Frozen<'a> {
     head: usize,
 }
 
-/// Memories, tables, globals, tags and host functions of the store.
-type Counts = [u64; 5];
-
 struct FrozenMemory {
     length: usize,
     /// Where in the memory contents lie, one after the other behind the head.
     pieces: Vec<Range<usize>>,
 }
 
-fn counts(skeleton: &Skeleton) -> Counts {
-    let Skeleton { memories, tables, globals, tags, host_funcs, .. } = skeleton;
-    [*memories, *tables, *globals, *tags, *host_funcs].map(|count| count as u64)
+/// Refuses a store in which not everything is of its one instance, and functions that it imports: of all else a snapshot would
+/// not say what it is.
+fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
+    let described = module.module();
+    let other = described.imports().iter().find(|import| !matches!(import.entity, EntityIndex::Func(_)));
+    if let Some(Import { module, name, .. }) = other {
+        bail!(
+            "`{module}::{name}` is imported and no function: only functions of the host can be there again"
+        );
+    }
+    let foreign: Vec<_> =
+        store.host_funcs.iter().skip(described.imported_funcs()).map(|func| told(func)).collect();
+    ensure!(
+        foreign.is_empty(),
+        "the guest may hold host functions that it did not import, which cannot be kept: {}",
+        foreign.join(", ")
+    );
+    let now = [store.memories.len(), store.tables.len(), store.globals.len(), store.tags.len()];
+    let own = [
+        described.memories().len(),
+        described.tables().len(),
+        described.globals().len(),
+        described.tags().len(),
+    ];
+    ensure!(
+        now == own && store.bridge.is_none(),
+        "the host has made things in the store that the module did not, or has called its own functions through it"
+    );
+    let is_exact = |i: usize| {
+        let wanted = module.sig(described.type_of_func(FuncIndex::new(i)));
+        store.host_funcs.get(i).is_some_and(|func| func.sig() == wanted)
+    };
+    ensure!(
+        (0..described.imported_funcs()).all(is_exact),
+        "a function is imported that belongs to another instance, or has a narrower type than the module wants"
+    );
+    Ok(())
+}
+
+fn places_of(store: &StoreCore) -> Vec<u32> {
+    places(store).map(|place| place as u32).collect()
 }
 
 impl StoreCore {
@@ -68,15 +106,8 @@ impl StoreCore {
             bail!("a snapshot is of one instance, and the store has {}", self.instances.len());
         };
         let module = instance.module().clone();
-        let imported = module.module().imported_funcs();
+        check_own(self, &module)?;
         let was = self.checkpoint()?;
-        let foreign: Vec<_> = self.host_funcs.iter().skip(imported).map(|func| described(func)).collect();
-        ensure!(
-            foreign.is_empty(),
-            "the guest may hold host functions that it did not import, which cannot be kept: {}",
-            foreign.join(", ")
-        );
-        ensure!(self.bridge.is_none(), "the host has called its own functions through the store");
         let types = module.sigs();
         let gc = match (&self.gc, &was.gc) {
             (Some(gc), Some(was)) => {
@@ -102,7 +133,8 @@ impl StoreCore {
         }
         let mut head = Writer::default();
         head.bytes(note);
-        counts(&was.skeleton).iter().for_each(|count| head.number(*count));
+        head.number(self.memories.len() as u64);
+        head.words(&places_of(self));
         was.region.write(&mut head);
         for memory in &memories {
             head.number(memory.length as u64);
@@ -131,7 +163,7 @@ impl StoreCore {
     }
 }
 
-fn described(func: &HostFunc) -> String {
+fn told(func: &HostFunc) -> String {
     match func.name.get() {
         Some(HostName { module, name }) => format!("{module}::{name}"),
         None => "one without a name".into(),
@@ -184,13 +216,31 @@ pub fn thaw<T: 'static>(
     );
     let frozen = read(image, bytes)?;
     let id = link_fresh(store, module, imports)?;
-    let skeleton = Skeleton::of(store.core());
-    let (found, expected) = (counts(&skeleton), frozen.counts);
+    let done = put(store, id, module, image, bytes, frozen);
+    if done.is_err() {
+        // What is there of it is anything: nobody runs or collects it.
+        store.core_mut().give_up("its snapshot could not be loaded");
+    }
+    done.map(|()| id)
+}
+
+/// Puts a snapshot's state into an instance that has just been linked.
+fn put<T: 'static>(
+    store: &mut StoreInner<T>,
+    id: InstanceId,
+    module: &LoadedModule,
+    image: &CodeImage,
+    bytes: &[u8],
+    frozen: Frozen<'_>,
+) -> anyhow::Result<()> {
+    let core = store.core();
+    check_own(core, module)?;
     ensure!(
-        found == expected && frozen.region.blocks() == store.core().region.blocks(),
-        "the store has other things than the one that the snapshot was taken of: {found:?} memories, tables, globals, tags and host \
-         functions, and it had {expected:?}"
+        places_of(core) == frozen.places && frozen.region.blocks() == core.region.blocks(),
+        "the store has other things than the one that the snapshot was taken of, or has them elsewhere: make it with nothing but the \
+         module's imports, and link those as they were linked then"
     );
+    ensure!(core.memories.len() == frozen.memory_count, DAMAGED);
     let mut at = frozen.head;
     for (number, memory) in frozen.memories.iter().enumerate() {
         let page = store.core().memory_type(number).page_size();
@@ -240,7 +290,7 @@ pub fn thaw<T: 'static>(
     core.instances[id.index()].segments = frozen.segments;
     (0..core.memories.len()).for_each(|memory| core.publish_memory(memory));
     core.note_memory();
-    Ok(id)
+    Ok(())
 }
 
 const DAMAGED: &str = "the snapshot is damaged, or of another release";
@@ -261,13 +311,11 @@ fn read<'a>(image: &CodeImage, bytes: &'a [u8]) -> anyhow::Result<Frozen<'a>> {
 fn parse(head: &[u8]) -> Option<Frozen<'_>> {
     let mut reader = Reader(head.get(8..)?);
     let note = reader.bytes()?;
-    let mut counts = Counts::default();
-    for count in &mut counts {
-        *count = reader.number()?;
-    }
+    let memory_count = reader.size()?;
+    let places = reader.words()?;
     let region = RegionCheckpoint::read(&mut reader)?;
     let mut memories = Vec::new();
-    for _ in 0..counts[0] {
+    for _ in 0..memory_count {
         let length = reader.size()?;
         let pieces = reader.size()?;
         let mut memory = FrozenMemory { length, pieces: Vec::new() };
@@ -293,7 +341,16 @@ fn parse(head: &[u8]) -> Option<Frozen<'_>> {
         let words = reader.words()?;
         segments.push(is_there.then(|| words.into()));
     }
-    reader.0.is_empty().then_some(Frozen { note, counts, region, memories, gc, segments, head: head.len() })
+    reader.0.is_empty().then_some(Frozen {
+        note,
+        memory_count,
+        places,
+        region,
+        memories,
+        gc,
+        segments,
+        head: head.len(),
+    })
 }
 
 /// Writes numbers and bytes one after the other.

@@ -214,6 +214,7 @@ impl StoreCore {
         // SAFETY: the block was just allocated for it (IN-BOUNDS); the store keeps the function (HOST-DATA).
         unsafe { std::ptr::with_exposed_provenance_mut::<FuncObject>(address).write(object) };
         self.host_funcs.push(func.clone());
+        self.host_objects.push(FuncRefId(at as u32));
         Ok(FuncRefId(at as u32))
     }
 }

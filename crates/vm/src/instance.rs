@@ -55,6 +55,11 @@ impl Instance {
         &self.module
     }
 
+    /// Address of its context.
+    pub(crate) fn context(&self) -> usize {
+        self.context
+    }
+
     pub(crate) fn spaces(&self) -> &Spaces {
         &self.spaces
     }

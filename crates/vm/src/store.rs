@@ -22,7 +22,7 @@ use crate::watched::Watched;
 use anyhow::Context;
 use belljar_abi::gc::{INDEX, header, is_traced};
 use belljar_abi::{FuncObject, StoreContext};
-use belljar_core::{GlobalType, InstanceId, TypeId, ValType};
+use belljar_core::{FuncRefId, GlobalType, InstanceId, TypeId, ValType};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
@@ -88,6 +88,8 @@ pub struct StoreCore {
     /// The type of each tag.
     pub(crate) tags: Vec<TypeId>,
     pub(crate) host_funcs: Vec<Arc<HostFunc>>,
+    /// Their objects.
+    pub(crate) host_objects: Vec<FuncRefId>,
     /// Types that the host made things of, which no module may use.
     pub(crate) host_types: Vec<Arc<TypeSet>>,
     pub(crate) externs: Externs,
@@ -337,6 +339,7 @@ impl StoreCore {
             globals: Vec::new(),
             tags: Vec::new(),
             host_funcs: Vec::new(),
+            host_objects: Vec::new(),
             host_types: Vec::new(),
             externs: Externs::default(),
             gc: None,

@@ -163,6 +163,12 @@ impl StoreCore {
         }
     }
 
+    /// Has nothing run or be collected any more.
+    pub(crate) fn give_up(&mut self, why: &str) {
+        self.killed = Some(why.into());
+        self.note_special();
+    }
+
     /// Why the store's guest was killed, if it was.
     pub fn killed(&self) -> Option<&KillReason> {
         self.killed.as_ref()

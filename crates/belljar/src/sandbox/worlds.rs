@@ -12,6 +12,7 @@ use super::recipe::Recipe;
 use super::world::{SandboxDiscarded, World};
 use crate::{PoolStatistics, Result};
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -120,41 +121,29 @@ impl<T: 'static> Worlds<T> {
         })
     }
 
-    /// One more world, if there may be one.
-    fn one_more(&self) -> Option<Result<World<T>>> {
-        let place = |made: usize| (made < self.room.most).then_some(made + 1);
-        let before = self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, place).ok()?;
-        let leave = Leave(self);
-        let world = self.recipe.world();
-        if world.is_ok() {
-            std::mem::forget(leave);
-            self.created.fetch_add(1, Ordering::Relaxed);
-            self.most.fetch_max(before + 1, Ordering::Relaxed);
-        }
-        Some(world)
+    /// Room for one more world, if there may be one.
+    fn room(&self) -> Option<Leave<'_, T>> {
+        let one_more = |made: usize| (made < self.room.most).then_some(made + 1);
+        let before = self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        self.most.fetch_max(before + 1, Ordering::Relaxed);
+        Some(Leave(self))
     }
 
-    /// A world for a session. If all are taken and there may be no more, it waits so long for one; then there is `None`.
-    pub(super) fn take(&self, patience: Duration) -> Option<Result<World<T>>> {
-        let one_more = || {
-            let world = self.one_more()?;
-            self.stack(group()).sessions += u64::from(world.is_ok());
-            Some(world)
-        };
-        let now = || {
-            let mut idle = self.idle();
-            if let Some(World { store, start, .. }) = &mut idle {
-                store.restart_epochs(start);
-            }
-            idle.map(Ok).or_else(one_more)
-        };
-        if let Some(world) = now() {
-            return Some(world);
-        }
-        if patience.is_zero() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
+    /// Makes a world where there is room for one.
+    fn make(&self, room: Leave<'_, T>) -> Result<World<T>> {
+        let world = self.recipe.world()?;
+        std::mem::forget(room);
+        self.created.fetch_add(1, Ordering::Relaxed);
+        Ok(world)
+    }
+
+    /// An idle world, or room for another.
+    fn find(&self) -> Option<Found<'_, T>> {
+        self.idle().map(Found::Idle).or_else(|| self.room().map(Found::Room))
+    }
+
+    /// As [`Worlds::find`], once there is something to be found, but no later than this.
+    fn wait(&self, patience: Duration) -> Option<Found<'_, T>> {
         self.waited.fetch_add(1, Ordering::Relaxed);
         // A time that the clock cannot hold is for ever.
         let until = Instant::now().checked_add(patience);
@@ -163,8 +152,8 @@ impl<T: 'static> Worlds<T> {
         let found = loop {
             // ORDER: announced first, then looked.
             fence(Ordering::SeqCst);
-            if let Some(world) = now() {
-                break Some(world);
+            if let Some(found) = self.find() {
+                break Some(found);
             }
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             gate = match left {
@@ -174,16 +163,42 @@ impl<T: 'static> Worlds<T> {
             };
         };
         self.waiting.fetch_sub(1, Ordering::SeqCst);
-        drop(gate);
-        if found.is_none() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
         found
+    }
+
+    /// A world for a session. If all are taken and there may be no more, it waits so long for one; then there is `None`.
+    pub(super) fn take(&self, patience: Duration) -> Option<Result<World<T>>> {
+        let found = match self.find() {
+            None if !patience.is_zero() => self.wait(patience),
+            found => found,
+        };
+        // Nothing is locked: what the embedder does to make a world may take long, and use the pool.
+        match found {
+            Some(Found::Idle(mut world)) => {
+                world.store.restart_epochs(&world.start);
+                Some(Ok(world))
+            }
+            Some(Found::Room(room)) => {
+                let world = self.make(room);
+                self.stack(group()).sessions += u64::from(world.is_ok());
+                Some(world)
+            }
+            None => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
     }
 
     /// Makes a world clean and keeps it for others. One that cannot be made clean is dropped: why.
     pub(super) fn give(&self, mut world: World<T>) -> Option<SandboxDiscarded> {
-        let problem = world.reset(self.recipe.data(), self.recipe.verify).err();
+        let reset = catch_unwind(AssertUnwindSafe(|| world.reset(self.recipe.data(), self.recipe.verify)));
+        // A destructor's panic goes on, unless there is one already.
+        let (reset, panic) = match reset {
+            Ok(reset) => (reset, None),
+            Err(panic) => (Err(anyhow::anyhow!("a destructor of the host panicked")), Some(panic)),
+        };
+        let problem = reset.err().map(|why| SandboxDiscarded::new(&why));
         match &problem {
             None => self.keep(world),
             Some(_) => {
@@ -192,7 +207,10 @@ impl<T: 'static> Worlds<T> {
             }
         }
         self.wake();
-        problem.map(|why| SandboxDiscarded::new(&why))
+        match panic {
+            Some(panic) if !std::thread::panicking() => resume_unwind(panic),
+            _ => problem,
+        }
     }
 
     fn keep(&self, world: World<T>) {
@@ -222,8 +240,8 @@ impl<T: 'static> Worlds<T> {
     /// Sees to it that so many worlds are there.
     pub(super) fn warm(&self, count: usize) -> Result<()> {
         while self.made.load(Ordering::Relaxed) < count {
-            match self.one_more() {
-                Some(world) => self.keep(world?),
+            match self.room() {
+                Some(room) => self.keep(self.make(room)?),
                 None => break,
             }
         }
@@ -276,6 +294,12 @@ impl<T: 'static> Worlds<T> {
             refused: get(&self.refused),
         }
     }
+}
+
+/// What whoever needs a world finds.
+enum Found<'a, T: 'static> {
+    Idle(World<T>),
+    Room(Leave<'a, T>),
 }
 
 /// A world fewer, when it is dropped.
