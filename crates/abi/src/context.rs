@@ -2,9 +2,10 @@
 
 /// One for each store, at a fixed address while the store lives.
 ///
-/// Fields are numbers: what they address is known to the crate that owns the memory.
+/// Fields are numbers: what they address is known to the crate that owns the memory. On lines of its own: another thread is in the next
+/// store.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(128))]
 pub struct StoreContext {
     /// Guest functions trap when the stack pointer is below this.
     pub stack_limit: usize,

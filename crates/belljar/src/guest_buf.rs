@@ -8,7 +8,7 @@ use crate::{
     AsContext, AsContextMut, GuestAlloc, Memory, MemoryAccessError, Result, StoreContext, StoreContextMut,
 };
 use anyhow::{Context, ensure};
-use belljar_vm::StoreCore;
+use belljar_vm::{StoreCore, prepare_for_kernel};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -182,8 +182,10 @@ impl GuestBuf {
     ) -> Result<&'a mut [u8]> {
         let core = store.into().0.core_mut();
         let range = self.range(core)?;
-        let data = core.memory_data_mut(self.alloc.memory());
-        data.get_mut(range).context("belljar bug: a memory has shrunk")
+        let data = core.memory_copy_mut(self.alloc.memory());
+        let bytes = data.get_mut(range).context("belljar bug: a memory has shrunk")?;
+        prepare_for_kernel(bytes);
+        Ok(bytes)
     }
 
     fn range(&self, core: &StoreCore) -> Result<Range<usize>> {

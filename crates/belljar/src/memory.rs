@@ -127,6 +127,24 @@ impl Memory {
         (core.memory_data_mut(self.id), data)
     }
 
+    /// As [`Memory::data_and_store_mut`], for those who copy to it. What they hand to the kernel to be written they have prepared.
+    #[doc(hidden)]
+    pub fn copied_data_and_store_mut<'a, T: 'static>(
+        &self,
+        store: impl Into<StoreContextMut<'a, T>>,
+    ) -> (&'a mut [u8], &'a mut T) {
+        let (core, data) = store.into().0.split();
+        check_store(self.store, core, "Memory");
+        (core.memory_copy_mut(self.id), data)
+    }
+
+    /// Has the kernel write to bytes of [`Memory::copied_data_and_store_mut`]: in a sandbox pages can be protected to learn of the first
+    /// write to them, and system calls fail there (`EFAULT`).
+    #[doc(hidden)]
+    pub fn prepare_for_kernel(bytes: &mut [u8]) {
+        belljar_vm::prepare_for_kernel(bytes);
+    }
+
     /// Its size in bytes.
     pub fn data_size(&self, store: impl AsContext) -> usize {
         self.data(&store).len()
@@ -218,7 +236,7 @@ impl Memory {
         {
             return Err(MemoryAccessError { reason: Reason::Refused(refused), ..error });
         }
-        core.memory_data_mut(self.id).get_mut(offset..end).ok_or(error)?.copy_from_slice(buffer);
+        core.memory_copy_mut(self.id).get_mut(offset..end).ok_or(error)?.copy_from_slice(buffer);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use crate::referee::Referee;
 use crate::shared_memory::SharedMemory;
 use crate::store::StoreCore;
 use crate::store_memory::{AnyMemory, StoreMemory};
+use crate::sys::write_anywhere;
 use anyhow::Context;
 use belljar_abi::MemoryDef;
 use belljar_core::{ByteCount, DataIndex, InstanceId, MemoryIndex, MemoryType};
@@ -107,8 +108,17 @@ impl StoreCore {
         unsafe { std::slice::from_raw_parts(at, memory.length()) }
     }
 
-    /// A memory's bytes; none of a memory that other stores share.
+    /// A memory's bytes, to be written by whoever likes, the kernel included; none of a memory that other stores share.
     pub fn memory_data_mut(&mut self, memory: usize) -> &mut [u8] {
+        let bytes = self.memory_copy_mut(memory);
+        write_anywhere(bytes);
+        bytes
+    }
+
+    /// A memory's bytes, to be copied to. The kernel is handed a part of them only after
+    /// [`prepare_for_kernel`](crate::prepare_for_kernel); none of a memory that other
+    /// stores share.
+    pub fn memory_copy_mut(&mut self, memory: usize) -> &mut [u8] {
         let AnyMemory::Own(memory) = &mut self.memories[memory].memory else { return &mut [] };
         memory.touch();
         let at = std::ptr::with_exposed_provenance_mut::<u8>(memory.base());

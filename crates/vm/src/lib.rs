@@ -82,8 +82,8 @@ pub use scratch::Borrowed;
 pub use shared_memory::SharedMemory;
 pub use store::{Limiter, StoreCore, StoreId, StoreInner};
 pub use sys::{
-    LeasedFile, SignalContext, append_jit_dump, append_perf_map, tells_written_pages, thread_cpu_time,
-    thread_id as this_thread_id,
+    LeasedFile, SignalContext, append_jit_dump, append_perf_map, prepare_for_kernel, tells_written_pages,
+    thread_cpu_time, thread_id as this_thread_id,
 };
 pub use trap::Exit;
 pub use walk::{HostCall, LiveStack, RawFrame, RawStack};

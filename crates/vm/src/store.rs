@@ -152,8 +152,8 @@ pub type Limiter<'a> = &'a mut dyn ResourceLimiter;
 type LimiterAccess<T> = Box<dyn FnMut(&mut T) -> Limiter<'_> + Send + Sync>;
 type EpochCallback<T> = Box<dyn FnMut(&mut StoreInner<T>) -> anyhow::Result<u64> + Send + Sync>;
 
-/// A store with its embedder's data. Always boxed.
-#[repr(C)]
+/// A store with its embedder's data. Always boxed, on lines of its own: threads that run stores side by side do not meet.
+#[repr(C, align(128))]
 pub struct StoreInner<T> {
     // First, so that its address is the whole's: `Hooks` depend on it.
     core: StoreCore,

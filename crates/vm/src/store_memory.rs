@@ -4,8 +4,9 @@ use crate::memory::LinearMemory;
 use crate::shared_memory::SharedMemory;
 use belljar_core::MemoryType;
 
-/// A memory of a store, with what the store notes about it.
+/// A memory of a store, with what the store notes about it. On lines of its own, as the store is.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct StoreMemory {
     pub(crate) memory: AnyMemory,
     /// Address of its [`belljar_abi::MemoryDef`].

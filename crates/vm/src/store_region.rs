@@ -30,9 +30,48 @@ pub(crate) struct StoreRegion {
     next_block: usize,
     /// First free offset of the heap.
     next_heap: usize,
-    /// Freed table space by size class (a power of two).
-    free: [Vec<u32>; 32],
+    free: FreeSpace,
     pool: Arc<RegionPool>,
+}
+
+/// Freed table space.
+#[derive(Debug, Default)]
+struct FreeSpace {
+    /// Offsets by size class (a power of two).
+    classes: [Vec<u32>; 32],
+    /// A bit for each class that may have some. Mostly there is none, and 32 looks take as long as a small call.
+    some: u32,
+}
+
+impl FreeSpace {
+    fn class(bytes: usize) -> usize {
+        bytes.trailing_zeros() as usize & 31
+    }
+
+    fn push(&mut self, size: usize, offset: u32) {
+        self.some |= 1 << Self::class(size);
+        self.classes[Self::class(size)].push(offset);
+    }
+
+    fn pop(&mut self, size: usize) -> Option<u32> {
+        self.classes[Self::class(size)].pop()
+    }
+}
+
+impl Clone for FreeSpace {
+    fn clone(&self) -> Self {
+        Self { classes: self.classes.clone(), some: self.some }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        let mut either = self.some | other.some;
+        while either != 0 {
+            let class = either.trailing_zeros() as usize;
+            self.classes[class].clone_from(&other.classes[class]);
+            either &= either - 1;
+        }
+        self.some = other.some;
+    }
 }
 
 /// What a region was at one moment.
@@ -40,7 +79,7 @@ pub(crate) struct StoreRegion {
 pub(crate) struct RegionCheckpoint {
     next_block: usize,
     next_heap: usize,
-    free: [Vec<u32>; 32],
+    free: FreeSpace,
     /// The state half, as far as it was handed out, and the tables.
     state: Box<[u8]>,
     tables: Box<[u8]>,
@@ -60,14 +99,14 @@ impl RegionCheckpoint {
     pub(crate) fn write(&self, to: &mut Writer) {
         to.bytes(&self.state);
         to.bytes(&self.tables);
-        self.free.iter().for_each(|offsets| to.words(offsets));
+        self.free.classes.iter().for_each(|offsets| to.words(offsets));
     }
 
     pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let (state, tables): (Box<[u8]>, Box<[u8]>) = (from.bytes()?.into(), from.bytes()?.into());
         let next_heap = tables.len().checked_add(2 * CONTEXT_DISTANCE)?;
-        let mut free = [const { Vec::new() }; 32];
-        for (class, offsets) in free.iter_mut().enumerate() {
+        let mut free = FreeSpace { some: u32::MAX, ..FreeSpace::default() };
+        for (class, offsets) in free.classes.iter_mut().enumerate() {
             *offsets = from.words()?;
             let end = |offset: &u32| *offset as usize + CONTEXT_DISTANCE + (1 << class);
             let is_in = |offset: &u32| *offset as usize >= CONTEXT_DISTANCE && end(offset) <= next_heap;
@@ -100,7 +139,7 @@ impl StoreRegion {
             // The null function object is at 0.
             next_block: FuncObject::GUEST_SIZE.next_multiple_of(64),
             next_heap: 2 * CONTEXT_DISTANCE,
-            free: [const { Vec::new() }; 32],
+            free: FreeSpace::default(),
             pool: pool.clone(),
         })
     }
@@ -145,7 +184,7 @@ impl StoreRegion {
     /// Room for `bytes` of table, zeroed where `class_size` says. Returns an offset from the state base.
     pub(crate) fn table_space(&mut self, bytes: usize) -> Option<u32> {
         let class = bytes.max(16).next_power_of_two();
-        if let Some(offset) = self.free[class.trailing_zeros() as usize & 31].pop() {
+        if let Some(offset) = self.free.pop(class) {
             self.zero(offset as usize + CONTEXT_DISTANCE, class);
             return Some(offset);
         }
@@ -166,7 +205,7 @@ impl StoreRegion {
     /// Gives back what [`StoreRegion::table_space`] gave for `bytes`.
     pub(crate) fn free_table_space(&mut self, offset: u32, bytes: usize) {
         let class = bytes.max(16).next_power_of_two();
-        self.free[class.trailing_zeros() as usize & 31].push(offset);
+        self.free.push(class, offset);
     }
 
     /// Bytes that the heap could still give.

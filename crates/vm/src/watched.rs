@@ -21,8 +21,9 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-/// What others know of a store that may be running.
+/// What others know of a store that may be running. On lines of its own, as the store is.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct Watched {
     /// The store's number in the process, for people.
     id: u64,

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
+use belljar::Memory;
 use smallvec::SmallVec;
 
 /// The most buffers one scatter/gather call hands to the system (Linux's `IOV_MAX`); the rest of a longer
@@ -178,7 +179,10 @@ impl<'a> GuestMemory<'a> {
     ) -> Result<(), E> {
         let range = self.check(at, len.into())?;
         match &mut self.bytes {
-            Bytes::Own(bytes) => bytes[range].chunks_mut(MAX_BOUNCE).try_for_each(fill),
+            Bytes::Own(bytes) => {
+                Memory::prepare_for_kernel(&mut bytes[range.clone()]);
+                bytes[range].chunks_mut(MAX_BOUNCE).try_for_each(fill)
+            }
             Bytes::Shared(bytes) => {
                 let mut buffer = vec![0; range.len().min(MAX_BOUNCE)];
                 for start in range.clone().step_by(MAX_BOUNCE) {
@@ -244,10 +248,13 @@ impl<'a> GuestMemory<'a> {
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<usize, E>,
     ) -> Result<usize, E> {
         match &mut self.bytes {
-            Bytes::Own(bytes) => match list.as_slice() {
-                [one] => read(&mut [IoSliceMut::new(&mut bytes[one.clone()])]),
-                many => scatter_many(bytes, many, read),
-            },
+            Bytes::Own(bytes) => {
+                list.iter().for_each(|range| Memory::prepare_for_kernel(&mut bytes[range.clone()]));
+                match list.as_slice() {
+                    [one] => read(&mut [IoSliceMut::new(&mut bytes[one.clone()])]),
+                    many => scatter_many(bytes, many, read),
+                }
+            }
             Bytes::Shared(bytes) => {
                 let mut buffer = vec![0; bounce_size(list)];
                 let count = read(&mut [IoSliceMut::new(&mut buffer)])?.min(buffer.len());

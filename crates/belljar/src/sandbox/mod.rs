@@ -123,7 +123,7 @@ impl SandboxKillHandle {
 pub struct Session<'a, T: 'static> {
     worlds: &'a Worlds<T>,
     /// Taken only at the end.
-    world: Option<World<T>>,
+    world: Option<Box<World<T>>>,
     inside: Option<&'a Inside>,
     pool: Option<&'a SandboxPool<T>>,
 }
@@ -137,7 +137,7 @@ impl<T: 'static> fmt::Debug for Session<'_, T> {
 impl<'a, T: 'static> Session<'a, T> {
     fn new(
         worlds: &'a Worlds<T>,
-        mut world: World<T>,
+        mut world: Box<World<T>>,
         inside: Option<&'a Inside>,
         pool: Option<&'a SandboxPool<T>>,
     ) -> Self {

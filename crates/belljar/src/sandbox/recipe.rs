@@ -79,7 +79,7 @@ impl<T: 'static> Recipe<T> {
     }
 
     /// A clean world.
-    pub(super) fn world(&self) -> Result<World<T>> {
+    pub(super) fn world(&self) -> Result<Box<World<T>>> {
         let is_of_a_store = |item: &Definition| matches!(item, Definition::Extern(_));
         anyhow::ensure!(
             !self.pre.items.iter().any(is_of_a_store),
@@ -105,7 +105,7 @@ impl<T: 'static> Recipe<T> {
     }
 
     /// A world whose beginning has just been run.
-    fn run(&self) -> Result<World<T>> {
+    fn run(&self) -> Result<Box<World<T>>> {
         let mut store = self.store()?;
         let instance = self.pre.instantiate(&mut store)?;
         if let Some(init) = &self.init {
@@ -126,7 +126,7 @@ impl<T: 'static> Recipe<T> {
     }
 
     /// A world that begins where another did; `None` where that is not possible.
-    fn copy(&self, start: &Arc<Checkpoint>) -> Result<Option<World<T>>> {
+    fn copy(&self, start: &Arc<Checkpoint>) -> Result<Option<Box<World<T>>>> {
         let mut store = self.store()?;
         let instance = self.pre.link_only(&mut store, start)?;
         let is_like = store.adopt(start)?;

@@ -8,7 +8,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// A store, and where it goes back to.
+/// A store, and where it goes back to. On lines of its own: another thread is in the next one.
+#[repr(align(128))]
 pub(super) struct World<T: 'static> {
     pub(super) store: Store<T>,
     pub(super) start: Arc<Checkpoint>,
@@ -28,8 +29,8 @@ struct Known {
 const MOST_KNOWN: usize = 8;
 
 impl<T: 'static> World<T> {
-    pub(super) fn new(store: Store<T>, start: Arc<Checkpoint>, instance: u32) -> Self {
-        Self { store, start, instance, known: Vec::new() }
+    pub(super) fn new(store: Store<T>, start: Arc<Checkpoint>, instance: u32) -> Box<Self> {
+        Box::new(Self { store, start, instance, known: Vec::new() })
     }
 
     /// An export, which the store had when it was made.

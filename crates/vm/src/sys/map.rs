@@ -226,6 +226,15 @@ pub(crate) fn populate(bytes: &mut [u8]) {
     }
 }
 
+/// Makes pages writable that were only protected to learn of a write. Async-signal-safe.
+pub(super) fn make_writable(range: Range<usize>) -> io::Result<()> {
+    let at = ptr::with_exposed_provenance_mut(range.start);
+    let protection = MprotectFlags::READ | MprotectFlags::WRITE;
+    // SAFETY: the range belongs to a `WriteWatch`, whose owner (OWNED-MAPPING) could write to all of it before (WRITE-WATCH);
+    // contents stay.
+    unsafe { Ok(rustix::mm::mprotect(at, range.len(), protection)?) }
+}
+
 /// A file of so many bytes in memory, zero but for these parts, which nobody can change any more.
 pub(crate) fn anonymous_file<'a>(
     name: &str,

@@ -14,6 +14,7 @@ mod signals;
 mod stack;
 mod stubs;
 mod watching;
+mod write_watch;
 
 pub use cpu_clock::thread_cpu_time;
 pub(crate) use cpu_clock::{CpuTimer, coarse_time, monotonic_time};
@@ -33,3 +34,5 @@ pub(crate) use stubs::{
 };
 pub use watching::SignalContext;
 pub(crate) use watching::{Answer, FRAMES, Registers, Request, ask};
+pub use write_watch::prepare_for_kernel;
+pub(crate) use write_watch::{WriteWatch, write_anywhere};

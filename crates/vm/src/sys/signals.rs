@@ -1,5 +1,5 @@
-//! Faults of guest code become traps, and those on what is loaded on demand load it; every other fault goes to whoever was
-//! there before.
+//! Faults of guest code become traps, those on what is loaded on demand load it, and first writes to memory that is watched are noted;
+//! every other fault goes to whoever was there before.
 //!
 //! The handler takes no lock, allocates nothing and touches no thread-local: it looks the instruction up in
 //! the code table, finds the activation by walking frame pointers, and changes where the thread goes on.
@@ -10,6 +10,7 @@ use crate::on_demand::{self, Damaged, OnDemand};
 use crate::sys::stack::on_stack;
 use crate::sys::stubs::{builtin_table, fault_address, returned_address};
 use crate::sys::watching::{self, leave_signal, watch_signal};
+use crate::sys::write_watch::note_write;
 use belljar_abi::{StoreContext, activation};
 use belljar_core::Trap;
 use std::cell::UnsafeCell;
@@ -88,6 +89,9 @@ unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, co
         }
         return;
     }
+    if is_watched_write(signal, info, context) {
+        return;
+    }
     let handled = match load_on_demand(signal, info, context) {
         Resolved::Loaded => true,
         Resolved::Refused => {
@@ -121,21 +125,37 @@ enum Resolved {
     NotOurs,
 }
 
+/// What an instruction that faulted was about to do: the processor's error code of a page fault.
+fn access(context: &libc::ucontext_t) -> Access {
+    match context.uc_mcontext.gregs[libc::REG_ERR as usize] {
+        code if code & 0x10 != 0 => Access::Execute,
+        code if code & 2 != 0 => Access::Write,
+        _ => Access::Read,
+    }
+}
+
+/// Whether it was a write to memory that is watched, and can be tried again.
+fn is_watched_write(signal: libc::c_int, info: &libc::siginfo_t, context: &libc::ucontext_t) -> bool {
+    // The kernel's `SEGV_ACCERR`: there is memory, and it may not be used so.
+    if signal != libc::SIGSEGV || info.si_code != 2 || access(context) != Access::Write {
+        return false;
+    }
+    // SAFETY: the kernel fills in the address of this signal when it is raised.
+    let address = unsafe { info.si_addr() }.addr();
+    // Where the kernel has no memory left for that, no fault can be mended, and the process ends as in any such case.
+    note_write(address).unwrap_or(false)
+}
+
 /// If the instruction needs something that is loaded where it is first touched: loads that.
 fn load_on_demand(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) -> Resolved {
     let is_raised = signal == libc::SIGSEGV && info.si_code > 0;
     if !is_raised {
         return Resolved::NotOurs;
     }
+    let access = access(context);
     let registers = &mut context.uc_mcontext.gregs;
     let pc = registers[libc::REG_RIP as usize] as usize;
     let sp = registers[libc::REG_RSP as usize] as usize;
-    // The processor's error code of a page fault.
-    let access = match registers[libc::REG_ERR as usize] {
-        code if code & 0x10 != 0 => Access::Execute,
-        code if code & 2 != 0 => Access::Write,
-        _ => Access::Read,
-    };
     // SAFETY: the kernel fills in the address of this signal when it is raised.
     let address = unsafe { info.si_addr() }.addr();
     let resolved = on_demand::at(address, |source, offset| load(source, offset, access, pc, sp));

@@ -56,7 +56,7 @@ fn call<T: 'static, R: WasmResult>(
     }
     match caller.get_export("memory") {
         Some(Extern::Memory(memory)) => {
-            let (bytes, data) = memory.data_and_store_mut(caller);
+            let (bytes, data) = memory.copied_data_and_store_mut(caller);
             finish(function(ctx(data), &mut GuestMemory::new(bytes)))
         }
         Some(Extern::SharedMemory(memory)) => {

@@ -1,0 +1,191 @@
+//! Guests that write to the same pages call after call, and then elsewhere: by every way there is to write to a memory.
+
+use belljar::{
+    Caller, Config, Engine, GuestAlloc, Linker, Memory, Module, Result, Sandbox, SandboxTemplate, Session,
+    Trap,
+};
+use std::io::Read;
+
+/// The same pages each time, and others in as many ways as guests have.
+const WAT: &str = r#"(module
+    (import "host" "fill" (func $fill (param i32 i32)))
+    (memory (export "memory") 16 40)
+    (data (i32.const 300000) "image") (data $passive "passive")
+    (global $next (mut i32) (i32.const 500000))
+    (func (export "malloc") (param i32) (result i32) (local $at i32)
+        (local.set $at (global.get $next))
+        (global.set $next (i32.add (global.get $next) (local.get 0))) (local.get $at))
+    (func (export "free") (param i32))
+    (func (export "usual") (result i32)
+        (i32.store (i32.const 100) (i32.add (i32.load (i32.const 100)) (i32.const 1)))
+        (i32.store (i32.const 70000) (i32.const 7))
+        (i32.load (i32.const 100)))
+    (func (export "store") (param i32) (result i32)
+        (i32.store (local.get 0) (i32.const 0x01010101)) (i32.load8_u (local.get 0)))
+    (func (export "vector") (param i32) (result i32)
+        (v128.store (local.get 0) (i8x16.splat (i32.const 1))) (i32.load8_u (i32.add (local.get 0) (i32.const 15))))
+    (func (export "atomic") (param i32) (result i32)
+        (drop (i32.atomic.rmw.add (local.get 0) (i32.const 1))) (i32.load8_u (local.get 0)))
+    (func (export "memory.fill") (param i32) (result i32)
+        (memory.fill (local.get 0) (i32.const 1) (i32.const 30000)) (i32.load8_u (i32.add (local.get 0) (i32.const 29999))))
+    (func (export "memory.copy") (param i32) (result i32)
+        (i32.store8 (i32.const 100) (i32.const 1))
+        (memory.copy (local.get 0) (i32.const 100) (i32.const 1)) (i32.load8_u (local.get 0)))
+    (func (export "memory.init") (param i32) (result i32)
+        (memory.init $passive (local.get 0) (i32.const 0) (i32.const 7))
+        (i32.eq (i32.load8_u (local.get 0)) (i32.const 112)))
+    (func (export "grow") (param i32) (result i32)
+        (drop (memory.grow (i32.const 20)))
+        (i32.store (i32.const 2000000) (i32.const 1)) (i32.store (local.get 0) (i32.const 1))
+        (i32.load8_u (i32.const 2000000)))
+    (func (export "kernel") (param i32) (result i32)
+        (call $fill (local.get 0) (i32.const 200000)) (i32.load8_u (i32.add (local.get 0) (i32.const 199999))))
+    (func (export "store, trap") (param i32) (result i32)
+        (i32.store (local.get 0) (i32.const 1)) (i32.store (i32.const -4) (i32.const 1)) (i32.const 2)))"#;
+
+/// Offsets that are not among the usual pages: zeros, the image, both, and the last page.
+const ELSEWHERE: [i32; 5] = [8192, 300_000, 299_998, 131_068, 800_000];
+
+/// Calls until a memory has settled, and more.
+const USUAL: usize = 24;
+
+/// In an engine of its own: memories that were disturbed once are given to others with more patience.
+fn template() -> Result<SandboxTemplate<()>> {
+    let engine = Engine::new(Config::new().wasm_threads(true))?;
+    let module = Module::new(&engine, WAT)?;
+    let mut linker = Linker::new(&engine);
+    // The kernel writes to what `data_mut` gives.
+    linker.func_wrap("host", "fill", |mut caller: Caller<'_, ()>, at: i32, length: i32| -> Result<()> {
+        let memory = caller.get_export("memory").and_then(|it| it.into_memory()).unwrap();
+        read_ones(&mut memory.data_mut(&mut caller)[at as usize..][..length as usize])
+    })?;
+    Ok(SandboxTemplate::new(linker.instantiate_pre(&module)?, || Ok(())).verify(true))
+}
+
+/// Has the kernel fill a buffer.
+fn read_ones(mut to: &mut [u8]) -> Result<()> {
+    let (mut from, mut ones) = std::io::pipe()?;
+    while !to.is_empty() {
+        std::io::Write::write_all(&mut ones, &vec![1; to.len().min(4096)])?;
+        let read = from.read(to)?;
+        to = &mut to[read..];
+    }
+    Ok(())
+}
+
+fn usual(sandbox: &mut Sandbox<()>) {
+    for _ in 0..USUAL {
+        assert_eq!(sandbox.call::<(), i32>("usual", ()).unwrap(), 1);
+    }
+}
+
+/// All bytes of the memory of a sandbox that nobody is in.
+fn bytes(sandbox: &mut Sandbox<()>) -> Vec<u8> {
+    let mut session = sandbox.session().unwrap();
+    let memory = memory(&mut session);
+    memory.data(&*session.store()).to_vec()
+}
+
+fn memory(session: &mut Session<'_, ()>) -> Memory {
+    session.instance().get_memory(session.store(), "memory").unwrap()
+}
+
+#[test]
+fn whatever_a_guest_writes_elsewhere_is_there_and_is_wiped() {
+    let fresh = bytes(&mut template().unwrap().build().unwrap());
+    let ways = ["store", "vector", "memory.fill", "memory.copy", "memory.init", "grow", "kernel", "atomic"];
+    for way in ways {
+        for at in ELSEWHERE {
+            let mut sandbox = template().unwrap().build().unwrap();
+            usual(&mut sandbox);
+            let at = if way == "atomic" { at & !3 } else { at };
+            let result = sandbox.call::<i32, i32>(way, at).unwrap();
+            let expected = i32::from(way == "atomic") * i32::from(fresh[at as usize]) + 1;
+            assert_eq!(result, expected, "{way} at {at}");
+            assert!(bytes(&mut sandbox) == fresh, "{way} at {at}");
+            usual(&mut sandbox);
+            assert!(bytes(&mut sandbox) == fresh, "{way} at {at}");
+        }
+    }
+}
+
+#[test]
+fn an_access_outside_is_a_trap_as_ever() {
+    let fresh = bytes(&mut template().unwrap().build().unwrap());
+    for at in ELSEWHERE {
+        let mut sandbox = template().unwrap().build().unwrap();
+        usual(&mut sandbox);
+        let error = sandbox.call::<i32, i32>("store, trap", at).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds), "{error:#}");
+        assert!(bytes(&mut sandbox) == fresh);
+    }
+}
+
+#[test]
+fn whatever_the_host_writes_is_there_and_is_wiped() {
+    type Write = fn(&mut Session<'_, ()>, usize) -> Result<()>;
+    let ways: [(&str, Write); 5] = [
+        ("Memory::write", |session, at| Ok(memory(session).write(session.store(), at, &[1; 10_000])?)),
+        ("Memory::data_mut", |session, at| {
+            memory(session).data_mut(session.store())[at..][..10_000].fill(1);
+            Ok(())
+        }),
+        ("the kernel", |session, at| {
+            read_ones(&mut memory(session).data_mut(session.store())[at..][..10_000])
+        }),
+        ("the kernel, of a part", |session, at| {
+            let memory = memory(session);
+            let (bytes, ()) = memory.copied_data_and_store_mut(session.store());
+            let bytes = &mut bytes[at..][..10_000];
+            Memory::prepare_for_kernel(bytes);
+            read_ones(bytes)
+        }),
+        ("GuestBuf", |session, _| {
+            let instance = session.instance();
+            let alloc = GuestAlloc::find(session.store(), instance)?;
+            let buf = alloc.alloc(session.store(), 10_000, 1)?;
+            read_ones(buf.bytes_mut(session.store())?)?;
+            assert!(buf.bytes(&*session.store())?.iter().all(|byte| *byte == 1));
+            Ok(())
+        }),
+    ];
+    let fresh = bytes(&mut template().unwrap().build().unwrap());
+    for (way, write) in ways {
+        for at in ELSEWHERE.map(|at| at as usize) {
+            let mut sandbox = template().unwrap().build().unwrap();
+            usual(&mut sandbox);
+            let mut session = sandbox.session().unwrap();
+            write(&mut session, at).unwrap();
+            if way != "GuestBuf" {
+                let memory = memory(&mut session);
+                assert!(
+                    memory.data(&*session.store())[at..][..10_000].iter().all(|byte| *byte == 1),
+                    "{way}"
+                );
+            }
+            drop(session);
+            assert!(bytes(&mut sandbox) == fresh, "{way} at {at}");
+        }
+    }
+}
+
+#[test]
+fn many_threads_settle_and_are_disturbed() {
+    let template = template().unwrap();
+    let pool = template.pool(Default::default()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for call in 0..2000 {
+                    assert_eq!(pool.call::<(), i32>("usual", ()).unwrap(), 1);
+                    if (call + thread * 111) % 300 == 0 {
+                        let at = (call * 4096) % 900_000;
+                        assert_eq!(pool.call::<i32, i32>("store", at).unwrap(), 1);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(pool.statistics().discarded, 0);
+}

@@ -1,0 +1,327 @@
+//! Linear memories: a reservation of address space, the accessible part of it, and the image it starts from.
+//!
+//! In: a type and perhaps an image. Out: bytes. Never: a decision whether growth is allowed; that is the
+//! store's and its limiter's.
+
+mod image;
+mod settled;
+mod slot;
+
+pub(crate) use image::MemoryImage;
+pub(crate) use slot::MemoryPool;
+
+use crate::checkpoint::first_difference;
+use crate::limits::ResourceLimiter;
+use crate::sys::{Mapping, Protection, page_size, written_pages};
+use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
+use belljar_core::MemoryType;
+use slot::Slot;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Address space of a reserved 32-bit memory.
+pub(crate) const RESERVATION: usize = (4 << 30) + GUARD_SIZE as usize;
+
+/// Address space that other memories get to grow into, so that growth moves few of them.
+const GROWTH_ROOM: usize = 8 << 30;
+
+/// Address space that so many bytes of a memory of this type need: whole pages, one at least, and the guard.
+fn footprint(ty: &MemoryType, bytes: usize) -> io::Result<usize> {
+    let guard = if is_guarded(ty) { GUARD_SIZE as usize } else { 0 };
+    let pages = bytes.max(1).checked_next_multiple_of(page_size());
+    pages.and_then(|b| b.checked_add(guard)).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// Address space for a memory that is not reserved whole: for `room` bytes as far as its type allows and they
+/// can be had, for `length` bytes otherwise.
+fn movable(ty: &MemoryType, length: usize, room: usize) -> io::Result<Mapping> {
+    let needed = footprint(ty, length)?;
+    let most = ty.bytes(ty.page_limit()).and_then(|b| usize::try_from(b).ok());
+    let wanted = footprint(ty, room.min(most.unwrap_or(usize::MAX))).unwrap_or(needed);
+    if wanted > needed
+        && let Ok(mapping) = Mapping::new(wanted, Protection::None)
+    {
+        return Ok(mapping);
+    }
+    Mapping::new(needed, Protection::None)
+}
+
+/// Address space for all that a memory may ever have: one that several threads use cannot move.
+fn unmovable(ty: &MemoryType) -> io::Result<Mapping> {
+    let most = ty.bytes(ty.page_limit()).and_then(|bytes| usize::try_from(bytes).ok());
+    Mapping::new(footprint(ty, most.ok_or(io::ErrorKind::OutOfMemory)?)?, Protection::None)
+}
+
+/// Whether a reservation for every 32-bit address can be had now.
+pub(crate) fn can_reserve() -> bool {
+    Mapping::new(RESERVATION, Protection::None).is_ok()
+}
+
+/// What a memory was at one moment.
+#[derive(Debug)]
+pub(crate) struct MemoryCheckpoint {
+    /// Its contents; none if all were zero.
+    image: Option<Arc<MemoryImage>>,
+    length: usize,
+}
+
+impl MemoryCheckpoint {
+    /// Its contents, as far as they are not zero.
+    pub(crate) fn image(&self) -> Option<&Arc<MemoryImage>> {
+        self.image.as_ref()
+    }
+
+    /// Its size in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Where it differs from the memory that has these bytes, if anywhere.
+    pub(crate) fn first_difference(&self, now: &[u8]) -> Option<usize> {
+        let (start, contents) =
+            self.image.as_ref().map_or((0, &[][..]), |image| (image.range().start, image.bytes()));
+        let end = (start + contents.len()).min(now.len());
+        let contents = &contents[..end - start];
+        let first_written = |bytes: &[u8]| bytes.iter().position(|byte| *byte != 0);
+        first_written(&now[..start])
+            .or_else(|| first_difference(&now[start..end], contents).map(|at| start + at))
+            .or_else(|| first_written(&now[end..]).map(|at| end + at))
+    }
+}
+
+/// A linear memory.
+#[derive(Debug)]
+pub(crate) struct LinearMemory {
+    /// Taken only when the memory is dropped.
+    slot: Option<Slot>,
+    length: usize,
+    ty: MemoryType,
+    /// Whether the whole of [`RESERVATION`] is behind it, so that code needs no checks.
+    reserved: bool,
+    /// Whether anything may have been written since it was clean.
+    touched: bool,
+    pool: Arc<MemoryPool>,
+}
+
+impl LinearMemory {
+    /// A memory of so many bytes, which are no fewer than its type's minimum. `reserve`: with room for every 32-bit address if it can be had, or with
+    /// room to grow where it has other addresses.
+    pub(crate) fn new(
+        ty: MemoryType,
+        length: usize,
+        image: Option<&Arc<MemoryImage>>,
+        reserve: bool,
+        pool: &Arc<MemoryPool>,
+    ) -> io::Result<Self> {
+        let pooled = if reserve && can_be_reserved(&ty) { pool.take(image) } else { None };
+        let (mut slot, reserved) = match pooled {
+            Some(slot) => (slot, true),
+            None => Self::fresh_slot(&ty, length, reserve)?,
+        };
+        if ty.is_shared() {
+            // By several threads at once, and by the kernel.
+            slot.unsettle()?;
+        }
+        slot.prepare(length, image)?;
+        let touched = false;
+        Ok(Self { slot: Some(slot), length, ty, reserved, touched, pool: pool.clone() })
+    }
+
+    fn fresh_slot(ty: &MemoryType, length: usize, reserve: bool) -> io::Result<(Slot, bool)> {
+        let whole = reserve && can_be_reserved(ty);
+        if whole && let Ok(mapping) = Mapping::new(RESERVATION, Protection::None) {
+            return Ok((Slot::new(mapping), true));
+        }
+        if ty.is_shared() {
+            return Ok((Slot::new(unmovable(ty)?), false));
+        }
+        let room = if reserve && !whole { GROWTH_ROOM } else { 0 };
+        Ok((Slot::new(movable(ty, length, room)?), false))
+    }
+
+    fn slot(&self) -> &Slot {
+        self.slot.as_ref().expect("present until drop")
+    }
+
+    /// Address of byte 0.
+    pub(crate) fn base(&self) -> usize {
+        self.slot().base()
+    }
+
+    /// Accessible bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Its declared type.
+    pub(crate) fn ty(&self) -> MemoryType {
+        self.ty
+    }
+
+    /// Whether code without checks may use it.
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.reserved
+    }
+
+    /// Whether an access that faulted here was one to this memory, by the address that the guest gave.
+    pub(crate) fn holds(&self, address: usize) -> bool {
+        self.reserved && address.wrapping_sub(self.base()) < self.slot().room()
+    }
+
+    /// Ranges, in order, outside of which all bytes are zero: pages that were written, and the image.
+    pub(crate) fn in_use(&self) -> Vec<Range<usize>> {
+        let (base, slot) = (self.base(), self.slot());
+        let image =
+            slot.image().map_or(0..0, |image| image.range().start..image.range().end.min(self.length));
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let scanned = written_pages(base..base + self.length.next_multiple_of(page_size()), |range| {
+            let range = range.start - base..(range.end - base).min(self.length);
+            // Of what lies in the image, all counts.
+            ranges.push(range.start..range.end.min(image.start.max(range.start)));
+            ranges.push(range.start.max(image.end).min(range.end)..range.end);
+            true
+        });
+        if scanned.is_err() {
+            return std::iter::once(0..self.length).collect();
+        }
+        ranges.push(image);
+        ranges.retain(|range| range.start < range.end);
+        ranges.sort_by_key(|range| range.start);
+        ranges
+    }
+
+    /// What it is now. From now on it maps these contents, and what is written to it is told from them.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for a copy, or no mapping of it: the memory is as it was.
+    pub(crate) fn checkpoint(&mut self) -> io::Result<MemoryCheckpoint> {
+        let length = self.length;
+        let in_use = self.in_use();
+        let (Some(first), Some(last)) = (in_use.first(), in_use.last()) else {
+            return Ok(MemoryCheckpoint { image: None, length });
+        };
+        let start = first.start / page_size() * page_size();
+        let end = last.end.next_multiple_of(page_size());
+        let base = self.base();
+        let parts = in_use.iter().map(|range| {
+            let at = std::ptr::with_exposed_provenance::<u8>(base + range.start);
+            // SAFETY: the range lies in the memory (IN-BOUNDS), which nobody else uses now.
+            (range.start - start, unsafe { std::slice::from_raw_parts(at, range.len()) })
+        });
+        let image = Arc::new(MemoryImage::new("belljar-checkpoint", start..end, parts)?);
+        self.slot.as_mut().expect("present until drop").replace_image(&image)?;
+        Ok(MemoryCheckpoint { image: Some(image), length })
+    }
+
+    /// Makes it again what it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel: then its contents are anything.
+    pub(crate) fn rewind(&mut self, to: &MemoryCheckpoint) -> io::Result<()> {
+        let slot = self.slot.as_mut().expect("present until drop");
+        if self.touched {
+            slot.clean()?;
+        }
+        // In a store that was made like another, one of the host's may have grown there.
+        if !self.reserved && footprint(&self.ty, to.length)? > slot.room() {
+            slot.relocate(movable(&self.ty, to.length, to.length)?)?;
+        }
+        slot.prepare(to.length, to.image.as_ref())?;
+        self.length = to.length;
+        self.touched = false;
+        Ok(())
+    }
+
+    /// Notes that its contents may change from now on.
+    pub(crate) fn touch(&mut self) {
+        self.touched = true;
+    }
+
+    /// Has bytes of a memory that nobody has used yet written by a function.
+    ///
+    /// # Panics
+    ///
+    /// Where they lie outside.
+    pub(crate) fn fill_fresh<R>(&mut self, range: Range<usize>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        assert!(range.start <= range.end && range.end <= self.length, "contents outside the memory");
+        self.touched = true;
+        let target = std::ptr::with_exposed_provenance_mut::<u8>(self.base() + range.start);
+        // SAFETY: the range was compared with the memory's length, up to which it is accessible and initialised
+        // (IN-BOUNDS), and nothing else refers to its bytes (OWNED-MAPPING).
+        fill(unsafe { std::slice::from_raw_parts_mut(target, range.len()) })
+    }
+
+    /// Grows it by pages; the old size in pages, or `None` where it may not or cannot.
+    ///
+    /// # Errors
+    ///
+    /// What the limiter returns.
+    pub(crate) fn grow(
+        &mut self,
+        delta: u64,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> anyhow::Result<Option<u64>> {
+        let ty = self.ty;
+        let old_pages = self.length as u64 / ty.page_size();
+        let desired = old_pages.saturating_add(delta);
+        let desired_bytes = ty.bytes(desired).and_then(|b| usize::try_from(b).ok());
+        let allowed = desired <= ty.page_limit() && desired_bytes.is_some();
+        let desired_bytes = desired_bytes.unwrap_or(usize::MAX);
+        match limiter {
+            Some(limiter) if !allowed => {
+                limiter.memory_grow_failed(anyhow::anyhow!(
+                    "the memory's maximum is {} pages",
+                    ty.page_limit()
+                ))?;
+                return Ok(None);
+            }
+            None if !allowed => return Ok(None),
+            Some(limiter) => {
+                let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
+                if !limiter.memory_growing(self.length, desired_bytes, maximum)? {
+                    return Ok(None);
+                }
+                if delta > 0
+                    && let Err(error) = self.grow_to(desired_bytes)
+                {
+                    limiter.memory_grow_failed(error.into())?;
+                    return Ok(None);
+                }
+            }
+            None => {
+                if delta > 0 && self.grow_to(desired_bytes).is_err() {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(old_pages))
+    }
+
+    /// Makes it `length` bytes long. Its address changes only if it is not reserved.
+    pub(crate) fn grow_to(&mut self, length: usize) -> io::Result<()> {
+        self.touched = true;
+        let slot = self.slot.as_mut().expect("present until drop");
+        if !self.reserved && footprint(&self.ty, length)? > slot.room() {
+            // Twice as much as is asked for: a memory that grows step by step moves seldom.
+            slot.relocate(movable(&self.ty, length, length.saturating_mul(2))?)?;
+        }
+        slot.make_accessible(length)?;
+        self.length = length;
+        Ok(())
+    }
+}
+
+impl Drop for LinearMemory {
+    fn drop(&mut self) {
+        let Some(mut slot) = self.slot.take() else { return };
+        if self.reserved && (!self.touched || slot.clean().is_ok()) {
+            self.pool.give(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

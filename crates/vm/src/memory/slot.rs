@@ -1,0 +1,328 @@
+//! Address space that memories lie in, one after the other, and how it is made clean in between.
+//!
+//! Pages that were written are anonymous ones, which stay so: the kernel lists them, and they are overwritten in place. Where the list
+//! has been the same for a while the memory is [`Settled`]: the rest is write-protected, and nobody is asked any more.
+
+use super::image::MemoryImage;
+use super::settled::{Calm, Settled};
+use crate::sys::{Mapping, Protection, page_size, written_pages};
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+/// Address space that held a memory and is kept for another.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Before the mapping, so that nothing is watched that is no longer there.
+    settled: Option<Settled>,
+    calm: Calm,
+    mapping: Mapping,
+    /// Bytes from the start that may be read, and written unless it is settled; beyond, everything faults.
+    accessible: usize,
+    image: Option<Arc<MemoryImage>>,
+    /// How often it was made clean, for [`Slot::thin`].
+    cleaned: u32,
+}
+
+/// Clean reservations, kept because making one costs more than all else of an instantiation.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryPool {
+    slots: Mutex<Vec<Slot>>,
+}
+
+/// Bytes of written pages that a pooled memory keeps resident.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// So often a memory is looked at for pages that nobody writes to any more.
+pub(super) const THINNING: u32 = 64;
+
+/// Bytes of written pages that are not worth a look.
+const FEW_BYTES: usize = 64 << 10;
+
+/// Reservations that a pool keeps at most.
+const POOL_SLOTS: usize = 64;
+
+impl MemoryPool {
+    /// A clean reservation, if possible one that has this image mapped.
+    pub(super) fn take(&self, image: Option<&Arc<MemoryImage>>) -> Option<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(|e| e.into_inner());
+        let same = |s: &Slot| match (&s.image, image) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        let at = slots.iter().rposition(same).or_else(|| slots.len().checked_sub(1))?;
+        Some(slots.swap_remove(at))
+    }
+
+    pub(super) fn give(&self, slot: Slot) {
+        let mut slots = self.slots.lock().unwrap_or_else(|e| e.into_inner());
+        // Modules and checkpoints have gone since others came.
+        slots.retain_mut(|slot| slot.forget_own_image().is_ok());
+        if slots.len() < POOL_SLOTS {
+            slots.push(slot);
+        }
+    }
+}
+
+impl Slot {
+    /// Nothing of it is accessible yet.
+    pub(super) fn new(mapping: Mapping) -> Self {
+        let calm = Calm::default();
+        Self { settled: None, calm, mapping, accessible: 0, image: None, cleaned: 0 }
+    }
+
+    pub(super) fn base(&self) -> usize {
+        self.mapping.base()
+    }
+
+    /// Bytes of address space.
+    pub(super) fn room(&self) -> usize {
+        self.mapping.length()
+    }
+
+    pub(super) fn image(&self) -> Option<&Arc<MemoryImage>> {
+        self.image.as_ref()
+    }
+
+    /// Whether all but a few of its pages are protected, or were until somebody wrote to them.
+    #[cfg(test)]
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.is_some()
+    }
+
+    /// Has all its accessible pages written to by whoever likes, the kernel included.
+    pub(super) fn unsettle(&mut self) -> io::Result<()> {
+        let Some(settled) = &self.settled else { return Ok(()) };
+        if !settled.is_broken() {
+            self.mapping.protect(0, settled.length(), Protection::ReadWrite)?;
+        }
+        self.settled = None;
+        Ok(())
+    }
+
+    /// Makes the pages that hold the first `length` bytes accessible.
+    pub(super) fn make_accessible(&mut self, length: usize) -> io::Result<()> {
+        let length = length.next_multiple_of(page_size());
+        if length > self.accessible {
+            self.mapping.protect(self.accessible, length - self.accessible, Protection::ReadWrite)?;
+            self.accessible = length;
+        }
+        Ok(())
+    }
+
+    /// Moves the memory to a larger mapping.
+    pub(super) fn relocate(&mut self, mut to: Mapping) -> io::Result<()> {
+        self.unsettle()?;
+        // First, since nothing may fail once a part has moved.
+        to.protect(0, self.accessible, Protection::ReadWrite)?;
+        let image = self.image.as_ref().map_or(0..0, |image| image.range());
+        // The kernel moves pages of one kind at a time.
+        for range in [0..image.start, image.clone(), image.end..self.accessible] {
+            if self.mapping.move_pages(&mut to, range.clone()).is_err() {
+                if range == image {
+                    // From now on it is memory like any other.
+                    self.image = None;
+                }
+                let from = std::ptr::with_exposed_provenance::<u8>(self.mapping.base() + range.start);
+                let target = std::ptr::with_exposed_provenance_mut::<u8>(to.base() + range.start);
+                // SAFETY: the range is accessible in both mappings (IN-BOUNDS), which are different ones
+                // (OWNED-MAPPING); the store that uses the memory is held exclusively.
+                unsafe { target.copy_from_nonoverlapping(from, range.len()) };
+            }
+        }
+        self.mapping = to;
+        Ok(())
+    }
+
+    /// From clean to: `length` bytes accessible, `image` mapped.
+    pub(super) fn prepare(&mut self, length: usize, image: Option<&Arc<MemoryImage>>) -> io::Result<()> {
+        let same = match (&self.image, image) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        let whole = length.next_multiple_of(page_size());
+        if !same {
+            // Another guest's.
+            self.calm = Calm::default();
+        }
+        if !same || self.settled.as_ref().is_some_and(|settled| whole < settled.length()) {
+            self.unsettle()?;
+        }
+        if !same && let Some(old) = &self.image {
+            let Range { start, end } = old.range();
+            let accessible = if start < self.accessible { Protection::ReadWrite } else { Protection::None };
+            self.mapping.map_zero(start, end - start, accessible)?;
+            // Not before: what it says is what is mapped.
+            self.image = None;
+        }
+        self.make_accessible(length)?;
+        if whole < self.accessible {
+            self.mapping.protect(whole, self.accessible - whole, Protection::None)?;
+            self.accessible = whole;
+        }
+        if !same && let Some(new) = image {
+            self.mapping.map_file(new.range().start, new.range().len(), new.file())?;
+            self.image = Some(new.clone());
+        }
+        Ok(())
+    }
+
+    /// Maps an image of what is there, in place of what is there.
+    pub(super) fn replace_image(&mut self, image: &Arc<MemoryImage>) -> io::Result<()> {
+        self.unsettle()?;
+        self.calm = Calm::default();
+        // What the old image has beyond the new one is zero: pages of its own, or its pages as they are.
+        let new = image.range();
+        self.mapping.map_file(new.start, new.len(), image.file())?;
+        if let Some(old) = self.image.replace(image.clone()) {
+            let Range { start, end } = old.range();
+            for range in [start..new.start.clamp(start, end), new.end.clamp(start, end)..end] {
+                self.mapping.map_zero(range.start, range.len(), Protection::ReadWrite)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Unmaps an image that nobody else will ever want: the file goes with it.
+    fn forget_own_image(&mut self) -> io::Result<()> {
+        match &self.image {
+            Some(image) if Arc::strong_count(image) == 1 => self.prepare(self.accessible, None),
+            _ => Ok(()),
+        }
+    }
+
+    /// Back to clean: what was written is gone, for good. Written pages are overwritten in place, so that the
+    /// next guest does not fault them in again; of many, the rest is given back to the machine.
+    pub(super) fn clean(&mut self) -> io::Result<()> {
+        self.cleaned = self.cleaned.wrapping_add(1);
+        if self.cleaned.is_multiple_of(THINNING) {
+            self.thin()?;
+        }
+        let mut start = 0;
+        if let Some(settled) = &self.settled {
+            if !settled.is_broken() {
+                settled.written().iter().for_each(|range| self.restore(range.start, range.len()));
+                start = settled.length();
+            } else {
+                self.unsettle()?;
+                self.calm.disturb();
+            }
+        }
+        if start == self.accessible {
+            return Ok(());
+        }
+        let base = self.mapping.base();
+        let mut kept = 0;
+        let mut beyond = None;
+        let scanned = written_pages(base + start..base + self.accessible, |range| {
+            kept += range.len();
+            if kept > KEPT_BYTES {
+                beyond = Some(range.start - base);
+                return false;
+            }
+            self.restore(range.start - base, range.len());
+            true
+        });
+        match (scanned, beyond) {
+            (Ok(()), None) if start == 0 && self.calm.is_settled_after(kept, self.accessible) => {
+                self.settle()
+            }
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(offset)) => self.mapping.discard(offset, self.accessible - offset),
+            (Err(_), _) => self.mapping.discard(start, self.accessible - start),
+        }
+    }
+
+    /// Write-protects everything but the pages that are overwritten each time.
+    fn settle(&mut self) -> io::Result<()> {
+        let base = self.mapping.base();
+        let mut written = Vec::new();
+        written_pages(base..base + self.accessible, |range| {
+            written.push(range.start - base..range.end - base);
+            true
+        })?;
+        let Some(settled) = Settled::new(base, self.accessible, written) else {
+            self.calm.disturb();
+            return Ok(());
+        };
+        for range in settled.protected() {
+            if let Err(error) = self.mapping.protect(range.start, range.len(), Protection::Read) {
+                // Too many mappings: then all stays as it was.
+                self.calm.disturb();
+                return self.mapping.protect(0, self.accessible, Protection::ReadWrite).map_err(|_| error);
+            }
+        }
+        self.settled = Some(settled);
+        Ok(())
+    }
+
+    /// Gives pages back to the machine that were written once and are what they were again: the call before did not change them, and
+    /// yet they would be overwritten after each one. Those that it did change are left to others.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel.
+    fn thin(&mut self) -> io::Result<()> {
+        let base = self.mapping.base();
+        let mut written = Vec::new();
+        let scanned = written_pages(base..base + self.accessible, |range| {
+            written.push(range.start - base..range.end - base);
+            true
+        });
+        // Where the kernel does not tell, all pages are given back each time.
+        if scanned.is_err() || written.iter().map(Range::len).sum::<usize>() <= FEW_BYTES {
+            return Ok(());
+        }
+        let mut same: Vec<Range<usize>> = Vec::new();
+        for page in written.into_iter().flat_map(|range| range.step_by(page_size())) {
+            if self.is_initial(page) {
+                match same.last_mut() {
+                    Some(last) if last.end == page => last.end += page_size(),
+                    _ => same.push(page..page + page_size()),
+                }
+            }
+        }
+        if !same.is_empty() {
+            self.unsettle()?;
+        }
+        same.into_iter().try_for_each(|range| self.mapping.discard(range.start, range.len()))
+    }
+
+    /// Whether a page has its initial contents.
+    fn is_initial(&self, page: usize) -> bool {
+        let at = std::ptr::with_exposed_provenance::<u8>(self.mapping.base() + page);
+        // SAFETY: the page is accessible memory of this slot (IN-BOUNDS), which no store uses now.
+        let now = unsafe { std::slice::from_raw_parts(at, page_size()) };
+        match self.image.as_ref().filter(|image| image.range().contains(&page)) {
+            Some(image) => now == &image.bytes()[page - image.range().start..][..page_size()],
+            None => now.iter().all(|byte| *byte == 0),
+        }
+    }
+
+    /// Writes a range's initial contents over it.
+    fn restore(&self, offset: usize, length: usize) {
+        let target = |at: usize| std::ptr::with_exposed_provenance_mut::<u8>(self.mapping.base() + at);
+        let end = offset + length;
+        let image = self.image.as_ref().map_or(end..end, |image| image.range());
+        let (low, high) = (image.start.clamp(offset, end), image.end.clamp(offset, end));
+        // SAFETY: the range is accessible memory of this slot (IN-BOUNDS), which no store uses now; the image
+        // is at least as long as the part of it that is copied, and is another mapping (OWNED-MAPPING).
+        unsafe {
+            // To write nothing to a page that cannot be written takes a processor longer than to write a page.
+            if offset < low {
+                target(offset).write_bytes(0, low - offset);
+            }
+            if let Some(contents) = &self.image
+                && low < high
+            {
+                let from = contents.base() + (low - image.start);
+                target(low).copy_from_nonoverlapping(std::ptr::with_exposed_provenance(from), high - low);
+            }
+            if high < end {
+                target(high).write_bytes(0, end - high);
+            }
+        }
+    }
+}
