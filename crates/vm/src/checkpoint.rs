@@ -314,6 +314,15 @@ impl StoreCore {
     }
 }
 
+/// The first byte that is not zero.
+pub(crate) fn first_written(bytes: &[u8]) -> Option<usize> {
+    // Whole pages are compared many times faster than bytes are looked at.
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let piece = bytes.chunks(ZEROS.len()).position(|piece| piece != &ZEROS[..piece.len()])?;
+    let start = piece * ZEROS.len();
+    bytes[start..].iter().position(|byte| *byte != 0).map(|at| start + at)
+}
+
 /// The first place where bytes differ.
 pub(crate) fn first_difference(now: &[u8], was: &[u8]) -> Option<usize> {
     if now == was {

@@ -93,6 +93,25 @@ impl bench_runner::Engine for Wasmtime {
         Ok(best)
     }
 
+    /// Epochs are how Wasmtime stops guests at a low price.
+    fn stoppable(wasm: &[u8], export: &str, can_stop: bool, meter: &Meter) -> Result<f64> {
+        let mut config = Config::new();
+        config.epoch_interruption(can_stop);
+        let engine = Engine::new(&config)?;
+        let mut store = Store::new(&engine, ());
+        if can_stop {
+            store.set_epoch_deadline(1000);
+        }
+        let instance = Instance::new(&mut store, &Module::from_binary(&engine, wasm)?, &[])?;
+        let export = instance.get_typed_func::<(), i32>(&mut store, export)?;
+        meter.measure(|count| {
+            for _ in 0..count {
+                black_box(export.call(&mut store, ())?);
+            }
+            Ok(())
+        })
+    }
+
     fn watch(what: &str, words: impl Iterator<Item = String>, pairs: &Pairs) -> Result<()> {
         anyhow::ensure!(what == "sampled", "only samples are compared");
         sampled(&Program::parse(words)?, pairs)
@@ -124,7 +143,7 @@ fn config(cache: Option<PathBuf>) -> Result<Config> {
 }
 
 /// Bytes of a memory that the pool may keep and reset by copying, instead of giving them back.
-const KEPT: [usize; 3] = [0, 64 << 10, 2 << 20];
+const KEPT: [usize; 4] = [0, 64 << 10, 2 << 20, 16 << 20];
 
 fn pools() -> Vec<PoolingAllocationConfig> {
     let scans = [Enabled::No, Enabled::Auto];

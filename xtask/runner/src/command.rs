@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 const FAILED: i32 = 125;
 
 const USAGE: &str = "run [--dir HOST::GUEST] [--env K=V] [--argv0 NAME] FILE ARGS… | compile FILE [ROUNDS] \
-                     | calls [FIGURE] | instantiate [FIGURE] | sandbox [FIGURE | facts] | watch WHAT …";
+                     | calls [FIGURE] | instantiate [FIGURE] | sandbox [FIGURE | facts] | deadline [FIGURE] \
+                     | watch WHAT …";
 
 /// The main function of an engine's program. Ends the process.
 pub fn main<E: Engine>() -> ! {
@@ -35,6 +36,7 @@ fn command<E: Engine>(mut words: impl Iterator<Item = String>) -> Result<i32> {
         Some("calls") => calls::<E>(&meter, words.next().as_deref())?,
         Some("instantiate") => instantiate::<E>(&meter, words.next().as_deref())?,
         Some("sandbox") => sandbox::<E>(&meter, words.next().as_deref())?,
+        Some("deadline") => deadline::<E>(&meter, words.next().as_deref())?,
         Some("watch") => E::watch(&words.next().context("WHAT?")?, words, &Pairs::new(effort))?,
         _ => anyhow::bail!("usage: {USAGE}"),
     }
@@ -121,5 +123,12 @@ fn sandbox<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
     let wasm = probe::sandbox();
     print(only, Figure::SandboxCall, || E::sandbox(&wasm, probe::CONSTANT, 1, meter))?;
     print(only, Figure::SandboxDirty, || E::sandbox(&wasm, probe::DIRTY, 1, meter))?;
+    print(only, Figure::SandboxLarge, || E::sandbox(&probe::large(), probe::DIRTY, 1, meter))?;
     print(only, Figure::SandboxThreads, || E::sandbox(&wasm, probe::CONSTANT, 2, meter))
+}
+
+fn deadline<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
+    let wasm = probe::sandbox();
+    print(only, Figure::Endless, || E::stoppable(&wasm, probe::SUM, false, meter))?;
+    print(only, Figure::Stoppable, || E::stoppable(&wasm, probe::SUM, true, meter))
 }

@@ -23,8 +23,14 @@ pub enum Figure {
     SandboxCall,
     /// The same, and the call writes to 32 pages of a memory of 4 MiB.
     SandboxDirty,
+    /// The same, and the call writes to 12 MiB of a memory of 16.
+    SandboxLarge,
     /// The same as the first on two threads at once: elapsed time for each call of both.
     SandboxThreads,
+    /// A call of a function that sums 64 KiB up, byte by byte.
+    Endless,
+    /// The same, and the call would be ended when its time is up, which is far off.
+    Stoppable,
     /// Some work that nobody looks at: CPU time of its thread.
     Without,
     /// The same work, looked at.
@@ -64,7 +70,10 @@ impl Figure {
             Self::InstantiateWrite => "instantiate-write-ns",
             Self::SandboxCall => "sandbox-call-ns",
             Self::SandboxDirty => "sandbox-dirty-ns",
+            Self::SandboxLarge => "sandbox-large-ns",
             Self::SandboxThreads => "sandbox-threads-ns",
+            Self::Endless => "endless-ns",
+            Self::Stoppable => "stoppable-ns",
             Self::Without => "without-ns",
             Self::With => "with-ns",
             Self::Looks => "looks",

@@ -10,6 +10,7 @@
 //! ENGINE calls [FIGURE]            host to guest and guest to host, ns a call
 //! ENGINE instantiate [FIGURE]      instantiate, call an export, drop; ns
 //! ENGINE sandbox [FIGURE | facts]  a call in a clean world, and what makes the next one clean; ns
+//! ENGINE deadline [FIGURE]         a call of a function, and the same with a time limit that is far off; ns
 //! ENGINE watch WHAT …              without and with somebody looking, in turn; CPU time
 //! ```
 //!

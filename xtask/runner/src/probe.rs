@@ -40,15 +40,32 @@ const DIRTY_PAGES: usize = 32;
 /// An export `() -> i32` that writes to so many pages.
 pub const DIRTY: &str = "dirty";
 
-/// The module for sandboxes: a memory of 4 MiB, [`CONSTANT`] and [`DIRTY`].
+/// An export `() -> i32` that sums 64 KiB up, byte by byte.
+pub(crate) const SUM: &str = "sum";
+
+/// The module for sandboxes: a memory of 4 MiB, [`CONSTANT`], [`DIRTY`] and [`SUM`].
 pub fn sandbox() -> Vec<u8> {
-    let pages = 64;
-    let step = (pages << 16) / DIRTY_PAGES;
+    // Each 32nd page of the host.
+    dirty(64, 64 << 16, (64 << 16) / DIRTY_PAGES)
+}
+
+/// The same with a memory of 16 MiB, of which 12 are written to.
+pub(crate) fn large() -> Vec<u8> {
+    dirty(256, 12 << 20, 4096)
+}
+
+/// A memory of so many pages; [`DIRTY`] writes to its beginning, in steps.
+fn dirty(pages: usize, end: usize, step: usize) -> Vec<u8> {
     let text = format!(
         r#"(module
             (memory (export "memory") {pages})
             (data (i32.const 0) "something") (data (i32.const {last}) "at both ends")
             (func (export "constant") (result i32) (i32.const 42))
+            (func (export "sum") (result i32) (local $at i32) (local $sum i32)
+                (loop $again
+                    (local.set $sum (i32.add (local.get $sum) (i32.load8_u (local.get $at))))
+                    (br_if $again (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 1))) (i32.const 65536))))
+                (local.get $sum))
             (func (export "dirty") (result i32) (local $at i32)
                 (loop $again
                     (i32.store (local.get $at) (i32.add (i32.load (local.get $at)) (i32.const 1)))
@@ -56,7 +73,6 @@ pub fn sandbox() -> Vec<u8> {
                         (i32.const {end}))))
                 (i32.load (i32.const {step}))))"#,
         last = (pages << 16) - 100,
-        end = pages << 16,
     );
     wat::parse_str(text).expect("the module is right")
 }

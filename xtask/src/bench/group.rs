@@ -1,7 +1,9 @@
 //! The groups, one row each: what is measured, how often, and how belljar is to compare.
 
 use super::contender::Contender::{self, Native, Wasmi, Wasmtime};
-use super::groups::{calls, compile, exec, gc, giants, instantiate, native, restart, sandbox, start};
+use super::groups::{
+    calls, compile, deadline, exec, gc, giants, instantiate, native, restart, sandbox, start,
+};
 use super::item::Entry;
 use super::place::Place;
 use anyhow::Result;
@@ -24,7 +26,7 @@ pub(crate) struct Target {
 }
 
 /// All groups.
-pub(crate) static GROUPS: [Group; 12] = [
+pub(crate) static GROUPS: [Group; 13] = [
     Group {
         name: "exec",
         about: "code that runs, compiling excluded",
@@ -113,6 +115,14 @@ pub(crate) static GROUPS: [Group; 12] = [
         rounds: 5,
         quick_rounds: 2,
         items: sandbox::items,
+    },
+    Group {
+        name: "deadline",
+        about: "a function without a time limit, and with one that is far off; Wasmtime's is its epochs",
+        targets: &[Target { rival: Wasmtime, ratio: 1.0 }],
+        rounds: 5,
+        quick_rounds: 2,
+        items: deadline::items,
     },
     Group {
         name: "calls",

@@ -10,7 +10,7 @@ mod slot;
 pub(crate) use image::MemoryImage;
 pub(crate) use slot::MemoryPool;
 
-use crate::checkpoint::first_difference;
+use crate::checkpoint::{first_difference, first_written};
 use crate::limits::ResourceLimiter;
 use crate::sys::{Mapping, Protection, page_size, written_pages};
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
@@ -83,7 +83,6 @@ impl MemoryCheckpoint {
             self.image.as_ref().map_or((0, &[][..]), |image| (image.range().start, image.bytes()));
         let end = (start + contents.len()).min(now.len());
         let contents = &contents[..end - start];
-        let first_written = |bytes: &[u8]| bytes.iter().position(|byte| *byte != 0);
         first_written(&now[..start])
             .or_else(|| first_difference(&now[start..end], contents).map(|at| start + at))
             .or_else(|| first_written(&now[end..]).map(|at| end + at))
@@ -317,7 +316,7 @@ impl LinearMemory {
 impl Drop for LinearMemory {
     fn drop(&mut self) {
         let Some(mut slot) = self.slot.take() else { return };
-        if self.reserved && (!self.touched || slot.clean().is_ok()) {
+        if self.reserved && slot.clean_for_pool(self.touched).is_ok() {
             self.pool.give(slot);
         }
     }

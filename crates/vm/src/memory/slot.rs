@@ -5,6 +5,7 @@
 
 use super::image::MemoryImage;
 use super::settled::{Calm, Settled};
+use crate::checkpoint::first_written;
 use crate::sys::{Mapping, Protection, page_size, written_pages};
 use std::io;
 use std::ops::Range;
@@ -22,6 +23,8 @@ pub(super) struct Slot {
     image: Option<Arc<MemoryImage>>,
     /// How often it was made clean, for [`Slot::thin`].
     cleaned: u32,
+    /// Bytes of written pages that stay resident: more where so many are written again and again.
+    keeps: usize,
 }
 
 /// Clean reservations, kept because making one costs more than all else of an instantiation.
@@ -30,8 +33,12 @@ pub(crate) struct MemoryPool {
     slots: Mutex<Vec<Slot>>,
 }
 
-/// Bytes of written pages that a pooled memory keeps resident.
+/// Bytes of written pages that any memory keeps resident.
 const KEPT_BYTES: usize = 4 << 20;
+
+/// Bytes of them that a memory keeps whose guests write to so many each time: to give them back and to have them come anew takes four
+/// times as long as to overwrite them.
+const MOST_KEPT: usize = 128 << 20;
 
 /// So often a memory is looked at for pages that nobody writes to any more.
 pub(super) const THINNING: u32 = 64;
@@ -69,7 +76,7 @@ impl Slot {
     /// Nothing of it is accessible yet.
     pub(super) fn new(mapping: Mapping) -> Self {
         let calm = Calm::default();
-        Self { settled: None, calm, mapping, accessible: 0, image: None, cleaned: 0 }
+        Self { settled: None, calm, mapping, accessible: 0, image: None, cleaned: 0, keeps: KEPT_BYTES }
     }
 
     pub(super) fn base(&self) -> usize {
@@ -193,6 +200,20 @@ impl Slot {
         }
     }
 
+    /// Back to clean, for guests that may be others: what those before wrote to so often is given back.
+    pub(super) fn clean_for_pool(&mut self, is_touched: bool) -> io::Result<()> {
+        let has_much = self.keeps > KEPT_BYTES;
+        if has_much {
+            self.unsettle()?;
+            self.keeps = KEPT_BYTES;
+        }
+        if is_touched || has_much {
+            self.clean()?;
+            self.keeps = KEPT_BYTES;
+        }
+        Ok(())
+    }
+
     /// Back to clean: what was written is gone, for good. Written pages are overwritten in place, so that the
     /// next guest does not fault them in again; of many, the rest is given back to the machine.
     pub(super) fn clean(&mut self) -> io::Result<()> {
@@ -218,7 +239,7 @@ impl Slot {
         let mut beyond = None;
         let scanned = written_pages(base + start..base + self.accessible, |range| {
             kept += range.len();
-            if kept > KEPT_BYTES {
+            if kept > self.keeps {
                 beyond = Some(range.start - base);
                 return false;
             }
@@ -230,7 +251,10 @@ impl Slot {
                 self.settle()
             }
             (Ok(()), None) => Ok(()),
-            (Ok(()), Some(offset)) => self.mapping.discard(offset, self.accessible - offset),
+            (Ok(()), Some(offset)) => {
+                self.keeps = (2 * self.keeps).min(MOST_KEPT);
+                self.mapping.discard(offset, self.accessible - offset)
+            }
             (Err(_), _) => self.mapping.discard(start, self.accessible - start),
         }
     }
@@ -273,17 +297,22 @@ impl Slot {
         });
         // Where the kernel does not tell, all pages are given back each time.
         if scanned.is_err() || written.iter().map(Range::len).sum::<usize>() <= FEW_BYTES {
+            self.keeps = KEPT_BYTES;
             return Ok(());
         }
         let mut same: Vec<Range<usize>> = Vec::new();
+        let mut changed = 0;
         for page in written.into_iter().flat_map(|range| range.step_by(page_size())) {
             if self.is_initial(page) {
                 match same.last_mut() {
                     Some(last) if last.end == page => last.end += page_size(),
                     _ => same.push(page..page + page_size()),
                 }
+            } else {
+                changed += page_size();
             }
         }
+        self.keeps = self.keeps.min((2 * changed).max(KEPT_BYTES));
         if !same.is_empty() {
             self.unsettle()?;
         }
@@ -297,7 +326,7 @@ impl Slot {
         let now = unsafe { std::slice::from_raw_parts(at, page_size()) };
         match self.image.as_ref().filter(|image| image.range().contains(&page)) {
             Some(image) => now == &image.bytes()[page - image.range().start..][..page_size()],
-            None => now.iter().all(|byte| *byte == 0),
+            None => first_written(now).is_none(),
         }
     }
 

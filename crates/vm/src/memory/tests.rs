@@ -50,6 +50,41 @@ fn a_used_memory_comes_back_clean() {
     assert_eq!(unsafe { std::ptr::with_exposed_provenance::<u8>(base + 150_000).read() }, 0);
 }
 
+#[test]
+fn much_that_is_written_each_time_stays_until_others_come() {
+    let pool = Arc::new(MemoryPool::default());
+    let (length, much) = (512 << 16, 20 << 20);
+    let mut memory = LinearMemory::new(MemoryType::new(512, None), length, None, true, &pool).unwrap();
+    let was = memory.checkpoint().unwrap();
+    let resident = |memory: &LinearMemory| {
+        let base = memory.base();
+        let mut bytes = 0;
+        written_pages(base..base + length, |range| {
+            bytes += range.len();
+            true
+        })
+        .map(|()| bytes)
+    };
+    for round in 0..200 {
+        memory.fill_fresh(0..much, |bytes| bytes.fill(7));
+        memory.rewind(&was).unwrap();
+        let Ok(kept) = resident(&memory) else {
+            return eprintln!("skipped: the kernel does not tell which pages were written");
+        };
+        match round {
+            0 => assert!(kept <= 4 << 20, "{kept}"),
+            3.. => assert_eq!(kept, much),
+            _ => {}
+        }
+    }
+    assert!(memory.slot().is_settled());
+    let base = memory.base();
+    drop(memory);
+    let other = LinearMemory::new(MemoryType::new(512, None), length, None, true, &pool).unwrap();
+    assert_eq!(other.base(), base);
+    assert!(resident(&other).unwrap() <= 4 << 20);
+}
+
 /// How often a memory is cleaned until it is settled, and more.
 const OFTEN: usize = 64;
 

@@ -250,9 +250,17 @@ pub(crate) fn anonymous_file<'a>(
             written += rustix::io::pwrite(&fd, &bytes[written..], (offset + written) as u64)?;
         }
     }
-    rustix::fs::fcntl_add_seals(
-        &fd,
-        SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
-    )?;
-    Ok(fd)
+    let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    let mut tries = 1..SEALINGS;
+    loop {
+        match rustix::fs::fcntl_add_seals(&fd, seals) {
+            Ok(()) => return Ok(fd),
+            // The kernel looks at a page for purposes of its own, and has not waited long enough for itself.
+            Err(rustix::io::Errno::BUSY) if tries.next().is_some() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
+
+/// How often a file in memory is sealed before that counts as refused.
+const SEALINGS: u32 = 20;

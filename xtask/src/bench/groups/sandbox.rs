@@ -15,6 +15,7 @@ pub(crate) fn items(_: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
     let figures = [
         ("small function", Figure::SandboxCall),
         ("32 dirty pages of 4 MiB", Figure::SandboxDirty),
+        ("12 dirty MiB of 16", Figure::SandboxLarge),
         ("small, on two threads", Figure::SandboxThreads),
     ];
     let item = |(name, figure): (&str, Figure)| {

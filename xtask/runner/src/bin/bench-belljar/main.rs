@@ -94,6 +94,10 @@ impl bench_runner::Engine for Belljar {
         sandbox::call(wasm, export, threads, meter)
     }
 
+    fn stoppable(wasm: &[u8], export: &str, can_stop: bool, meter: &Meter) -> Result<f64> {
+        sandbox::stoppable(wasm, export, can_stop, meter)
+    }
+
     fn sandbox_facts() -> Result<()> {
         sandbox::facts()
     }

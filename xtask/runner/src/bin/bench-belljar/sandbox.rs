@@ -1,7 +1,10 @@
 //! Sandboxes: calls in clean worlds.
 
 use anyhow::Result;
-use belljar::{Engine, Killed, Linker, Module, PoolConfig, Sandbox, SandboxPool, SandboxTemplate};
+use belljar::{
+    Engine, Instance, Killed, Limits, Linker, Module, PoolConfig, Sandbox, SandboxPool, SandboxTemplate,
+    Store,
+};
 use bench_runner::{CONSTANT, DIRTY, Effort, Meter, on_threads, sandbox_module};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -23,6 +26,20 @@ pub(super) fn call(wasm: &[u8], export: &str, threads: usize, meter: &Meter) -> 
             }
             Ok(())
         })
+    })
+}
+
+/// Nanoseconds of a call with a time limit, or without one.
+pub(super) fn stoppable(wasm: &[u8], export: &str, can_stop: bool, meter: &Meter) -> Result<f64> {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    if can_stop {
+        store.set_limits(Limits::unlimited().wall(Duration::from_secs(3600)))?;
+    }
+    let instance = Instance::new(&mut store, &Module::from_binary(&engine, wasm)?, &[])?;
+    let export = instance.get_typed_func::<(), i32>(&mut store, export)?;
+    meter.measure(|count| {
+        (0..count).try_for_each(|_| export.call(&mut store, ()).map(|sum| _ = black_box(sum)))
     })
 }
 
