@@ -43,7 +43,7 @@ pub const DIRTY: &str = "dirty";
 /// An export `() -> i32` that sums 64 KiB up, byte by byte.
 pub(crate) const SUM: &str = "sum";
 
-/// The module for sandboxes: a memory of 4 MiB, [`CONSTANT`], [`DIRTY`] and [`SUM`].
+/// The module for sandboxes: a memory of 4 MiB, [`CONSTANT`], [`DIRTY`] and one that sums 64 KiB up.
 pub fn sandbox() -> Vec<u8> {
     // Each 32nd page of the host.
     dirty(64, 64 << 16, (64 << 16) / DIRTY_PAGES)
