@@ -15,7 +15,7 @@ use belljar::{
     ArtifactOptions, Config, Engine, ExternType, Instance, Linker, Module, SigningKey, Store,
     UnknownImportError,
 };
-use belljar_wasi::{WasiCtx, WasiCtxBuilder};
+use belljar_wasi::{SavedDescriptors, WasiCtx, WasiCtxBuilder};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -83,6 +83,9 @@ pub(crate) struct SnapshotNote {
     invoked: Option<String>,
     /// The guest's names of the directories that it was given, in their order: it may remember them.
     dirs: Vec<String>,
+    /// What it has open, if that is not what it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    descriptors: Option<SavedDescriptors>,
 }
 
 impl SnapshotNote {
@@ -101,6 +104,17 @@ impl SnapshotNote {
     /// Whether the guest's code has run.
     pub(crate) fn has_run(&self) -> bool {
         self.invoked.is_some()
+    }
+
+    /// Gives a guest the descriptors that its initialization left open.
+    ///
+    /// # Errors
+    ///
+    /// What is no longer there, or may not be opened in this run.
+    pub(crate) fn restore_descriptors(&self, wasi: &WasiCtx) -> Result<(), Error> {
+        let Some(descriptors) = &self.descriptors else { return Ok(()) };
+        let restored = wasi.restore_descriptors(descriptors);
+        restored.context("the snapshot has files open that this run cannot give it")
     }
 
     /// Refuses directories that are not those that the guest may remember.
@@ -220,14 +234,12 @@ impl SnapshotOptions {
     }
 
     fn keep(&self, store: &mut Store<Guest>, key: Option<&SigningKey>) -> Result<Vec<u8>, Error> {
-        let changes = store.data().wasi.descriptor_changes();
-        anyhow::ensure!(
-            changes.is_empty(),
-            "the initialization leaves files behind that a later run does not have: {}",
-            changes.join(", ")
-        );
+        let descriptors = store.data().wasi.save_descriptors();
+        let descriptors =
+            descriptors.context("the initialization leaves something open that a later run cannot have")?;
+        let descriptors = Some(descriptors).filter(|descriptors| !descriptors.are_as_given());
         let dirs = self.dir.iter().map(|dir| dir.guest().into()).collect();
-        let note = SnapshotNote { invoked: self.invoke.clone(), dirs };
+        let note = SnapshotNote { invoked: self.invoke.clone(), dirs, descriptors };
         let mut options = ArtifactOptions::new();
         if let Some(key) = key {
             options = options.sign(key);
@@ -265,13 +277,16 @@ mod tests {
 
     #[test]
     fn directories_are_compared_by_the_guests_names() {
-        let note = SnapshotNote { invoked: Some("load".into()), dirs: vec!["/lib".into()] };
+        let note =
+            SnapshotNote { invoked: Some("load".into()), dirs: vec!["/lib".into()], descriptors: None };
         let grants = |all: &[&str]| all.iter().map(|grant| grant.parse().unwrap()).collect::<Vec<DirGrant>>();
         note.check_dirs(&grants(&["elsewhere::/lib:ro"])).unwrap();
         let told = note.check_dirs(&grants(&["a", "b"])).unwrap_err();
         assert!(told.ends_with("expected --dir HOST::/lib, found a, b"), "{told}");
         assert!(note.check_dirs(&[]).unwrap_err().ends_with("found none"));
         // Nothing has run that could remember them.
-        SnapshotNote { invoked: None, dirs: Vec::new() }.check_dirs(&grants(&["a"])).unwrap();
+        SnapshotNote { invoked: None, dirs: Vec::new(), descriptors: None }
+            .check_dirs(&grants(&["a"]))
+            .unwrap();
     }
 }

@@ -14,7 +14,7 @@ use crate::descriptor::{Descriptor, Stream};
 use crate::listing::ListingBudget;
 use crate::p1::{Errno, Error};
 use crate::random::HostRandom;
-use crate::table::DescriptorTable;
+use crate::table::{DescriptorTable, Origin, Slot};
 
 /// The state of one guest's WASI: made by [`WasiCtxBuilder`](crate::WasiCtxBuilder), used by [`p1`](crate::p1).
 pub struct WasiCtx {
@@ -73,12 +73,6 @@ impl WasiCtx {
     /// clocks and randomness are common to both.
     pub fn share(&self) -> WasiCtx {
         WasiCtx { shared: self.shared.clone(), kill: None }
-    }
-
-    /// How the guest's descriptors differ from those that it was given, a phrase for each: files that it has open, and what it
-    /// closed. Nothing of that can be kept in a snapshot of the guest.
-    pub fn descriptor_changes(&self) -> Vec<String> {
-        self.table().changes()
     }
 
     /// The limits that the guest was refused something for, each once, in the order in which that happened first: what it was told
@@ -166,10 +160,15 @@ impl WasiCtx {
         self.table().get(fd).ok_or(Errno::Badf)
     }
 
-    pub(crate) fn insert(&self, descriptor: Descriptor) -> Result<u32, Errno> {
+    pub(crate) fn insert(&self, descriptor: Descriptor, origin: Origin) -> Result<u32, Errno> {
         let mut table = self.table();
         let limit = table.limit();
-        table.insert(descriptor).ok_or_else(|| self.has_opened_all(limit))
+        table.insert(descriptor, origin).ok_or_else(|| self.has_opened_all(limit))
+    }
+
+    /// An open descriptor, and how the guest came by it.
+    pub(crate) fn slot(&self, fd: u32) -> Result<Slot, Errno> {
+        self.table().slot(fd).cloned().ok_or(Errno::Badf)
     }
 
     /// Looks whether there is room for another descriptor, before something is done to have one.

@@ -51,7 +51,8 @@ pub(super) struct Program {
     pub(super) engine: Engine,
     pub(super) module: Module,
     /// It is a snapshot of after its initialization.
-    is_initialized: bool,
+    /// How the snapshot was taken, if it is one.
+    note: Option<SnapshotNote>,
     entry: Entry,
     /// The arguments of `--invoke`.
     arguments: Vec<Val>,
@@ -120,6 +121,9 @@ impl RunOptions {
 
     fn run(&self, wasi: WasiCtx) -> Result<u8, Failure> {
         let program = Arc::new(self.prepare()?);
+        if let Some(note) = &program.note {
+            note.restore_descriptors(&wasi).map_err(|error| self.cannot_start(error))?;
+        }
         let memory =
             MemoryBudget::new(self.limit(Limit::Memory).map(ByteSize), self.option_of(Limit::Memory));
         let common = self.common(&program, &memory)?;
@@ -205,7 +209,6 @@ impl RunOptions {
         if let Some(note) = &note {
             note.check_dirs(&self.dir).map_err(|why| self.cannot_start(Error::msg(why)))?;
         }
-        let is_initialized = note.is_some_and(|note| note.has_run());
         let entry =
             entry::find(&module, self.invoke.as_deref()).map_err(|why| self.cannot_start(Error::msg(why)))?;
         let arguments = match &entry {
@@ -218,7 +221,7 @@ impl RunOptions {
             preloads.push((preload.name.clone(), compile(&engine, &file, &meter)?));
         }
         user_cache::tell_problems(&engine);
-        Ok(Program { engine, module, is_initialized, entry, arguments, preloads })
+        Ok(Program { engine, module, note, entry, arguments, preloads })
     }
 
     fn engine(&self) -> Result<(Engine, Meter), Failure> {
@@ -295,7 +298,7 @@ impl Program {
             Entry::StartFunction => Ok(Vec::new()),
             Entry::Start => call(store, instance, "_start", &[]),
             Entry::Invoke(name) => {
-                if !self.is_initialized
+                if !self.note.as_ref().is_some_and(SnapshotNote::has_run)
                     && name != "_initialize"
                     && instance.get_func(&mut *store, "_initialize").is_some()
                 {

@@ -149,8 +149,8 @@ pub fn path_open(
         flags: FdFlags::from_bits(fdflags.try_into().map_err(|_| Errno::Inval)?).ok_or(Errno::Inval)?,
     };
     let path = read_path(memory, path, path_len)?;
-    let descriptor = ctx.descriptor(fd)?;
-    let dir = match &*descriptor {
+    let parent = ctx.slot(fd)?;
+    let dir = match &*parent.descriptor {
         Descriptor::Dir(dir) => dir,
         Descriptor::File(_) => return Err(Errno::Notdir.into()),
         _ => return Err(Errno::Badf.into()),
@@ -161,8 +161,7 @@ pub fn path_open(
         Opened::Dir(dir) => Descriptor::Dir(dir),
         Opened::File(file) => Descriptor::File(file),
     };
-    let new = ctx.insert(new)?;
-    ctx.table().note_path(new, &path);
+    let new = ctx.insert(new, parent.origin.below(&path))?;
     memory.write_u32(opened, new)?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::p1::io::{read_allowed, write_allowed};
 use crate::p1::layout::check_flags;
 use crate::p1::{Errno, Result};
 use crate::socket::Socket;
+use crate::table::Origin;
 
 const RECV_PEEK: u32 = 1;
 const RECV_WAITALL: u32 = 2;
@@ -38,7 +39,7 @@ pub fn sock_accept(
     let listener = socket(&descriptor)?;
     ctx.check_room()?;
     let new = ctx.restart(|| listener.accept(nonblock))?;
-    memory.write_u32(accepted, ctx.insert(Descriptor::Socket(new))?)?;
+    memory.write_u32(accepted, ctx.insert(Descriptor::Socket(new), Origin::Accepted)?)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod fuzz;
 mod guest;
 mod limits;
 mod polling;
+mod saved;
 mod sockets;
 mod streams;
 mod unstable;

@@ -1,0 +1,251 @@
+//! A guest's descriptors as data, from which another context gets the same ones: those of a snapshot.
+//!
+//! In: a context whose guest has opened and closed things. Out: which numbers are open, by which paths below which preopened
+//! directories, and where their cursors stand. Never: what is in the files, or a file that the new context's grants do not allow.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use rustix::fs::SeekFrom;
+use serde::{Deserialize, Serialize};
+
+use crate::ctx::WasiCtx;
+use crate::descriptor::{Descriptor, FdFlags};
+use crate::dir::{OpenHow, Opened};
+use crate::file::File;
+use crate::stat::{FileKind, FileStat};
+use crate::table::{DescriptorTable, Origin, Slot};
+
+/// A guest's open descriptors as data: made by [`WasiCtx::save_descriptors`], for [`WasiCtx::restore_descriptors`].
+///
+/// ```
+/// use belljar_wasi::{DirPerms, FilePerms, SavedDescriptors, WasiCtx, WasiCtxBuilder};
+///
+/// let context = || -> std::io::Result<WasiCtx> {
+///     let mut builder = WasiCtxBuilder::new();
+///     builder.preopened_dir(".", "/data", DirPerms::READ, FilePerms::READ)?;
+///     Ok(builder.build())
+/// };
+/// let saved: SavedDescriptors = context()?.save_descriptors()?;
+/// context()?.restore_descriptors(&saved)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SavedDescriptors {
+    /// How many the host had given.
+    given: u32,
+    /// By number.
+    descriptors: Vec<Option<Saved>>,
+}
+
+/// One descriptor.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Saved {
+    /// The one that the host gave this number.
+    Given { number: u32, flags: u16 },
+    /// A file below the directory that the host gave this number.
+    File { preopen: u32, path: Box<str>, read: bool, write: bool, flags: u16, offset: u64 },
+    /// A directory below it.
+    Dir { preopen: u32, path: Box<str> },
+}
+
+impl SavedDescriptors {
+    /// Whether they are those that the host gave, and nothing else.
+    pub fn are_as_given(&self) -> bool {
+        let given = (0..self.given).map(|number| Some(Saved::Given { number, flags: 0 }));
+        self.descriptors.iter().cloned().eq(given)
+    }
+}
+
+/// Descriptors that cannot be saved or restored: what is wrong with each.
+#[derive(Clone, Debug)]
+pub struct DescriptorsError {
+    problems: Vec<String>,
+}
+
+impl DescriptorsError {
+    /// A phrase for each descriptor that is a problem.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for DescriptorsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problems.join(", "))
+    }
+}
+
+impl std::error::Error for DescriptorsError {}
+
+impl From<String> for DescriptorsError {
+    fn from(problem: String) -> Self {
+        Self { problems: vec![problem] }
+    }
+}
+
+impl WasiCtx {
+    /// What the guest has open now: what it was given, and what it opened below its preopened directories.
+    ///
+    /// # Errors
+    ///
+    /// All that cannot be had again, by number and name: files that are no longer where they were opened, pipes and devices,
+    /// connections.
+    pub fn save_descriptors(&self) -> Result<SavedDescriptors, DescriptorsError> {
+        let table = self.table();
+        let (mut descriptors, mut problems) = (Vec::new(), Vec::new());
+        for (slot, fd) in table.slots().iter().zip(0..) {
+            let Some(slot) = slot else {
+                descriptors.push(None);
+                continue;
+            };
+            match save(slot, &table) {
+                Ok(saved) => descriptors.push(Some(saved)),
+                Err(problem) => problems.push(format!("descriptor {fd} is {problem}")),
+            }
+        }
+        if problems.is_empty() {
+            Ok(SavedDescriptors { given: table.given(), descriptors })
+        } else {
+            Err(DescriptorsError { problems })
+        }
+    }
+
+    /// Gives a guest that has not begun the descriptors that another one had: opens files and directories again by their paths, below
+    /// the directories that this one was given and with what it may do there, and sets cursors where they stood. Nothing is made, and
+    /// nothing is cut. What is in the files may be something else now.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot be had, by number and name: then nothing has changed.
+    pub fn restore_descriptors(&self, saved: &SavedDescriptors) -> Result<(), DescriptorsError> {
+        let mut table = self.table();
+        if saved.given != table.given() {
+            let problem =
+                format!("the guest was given {} descriptors, and now {}", saved.given, table.given());
+            return Err(problem.into());
+        }
+        let needed = saved.descriptors.len();
+        if needed > table.limit() {
+            return Err(format!("the guest had {needed} descriptors, and may have {}", table.limit()).into());
+        }
+        let mut slots = Vec::with_capacity(needed);
+        for (saved, fd) in saved.descriptors.iter().zip(0..) {
+            let slot = saved.as_ref().map(|saved| restore(saved, fd, &table)).transpose()?;
+            slots.push(slot);
+        }
+        for (saved, slot) in saved.descriptors.iter().zip(&slots) {
+            if let (Some(Saved::Given { flags, .. }), Some(slot)) = (saved, slot) {
+                let flags = FdFlags::from_bits_truncate(*flags);
+                match &*slot.descriptor {
+                    Descriptor::Input(stream) => stream.set_flags(flags),
+                    Descriptor::Output(stream) => stream.set_flags(flags),
+                    _ => {}
+                }
+            }
+        }
+        let now = table.with_slots(slots);
+        let before = std::mem::replace(&mut *table, now);
+        // Closing may block, so it happens after the table's lock is gone.
+        drop(table);
+        drop(before);
+        Ok(())
+    }
+}
+
+/// The descriptor as data, or what it is that cannot be had again.
+fn save(slot: &Slot, table: &DescriptorTable) -> Result<Saved, String> {
+    match (&slot.origin, &*slot.descriptor) {
+        (Origin::Given(number), descriptor) => {
+            let flags = match descriptor {
+                Descriptor::Input(stream) => stream.flags(),
+                Descriptor::Output(stream) => stream.flags(),
+                _ => FdFlags::empty(),
+            };
+            Ok(Saved::Given { number: *number, flags: flags.bits() })
+        }
+        (Origin::Opened { preopen, path }, Descriptor::Dir(dir)) => {
+            let again = table.preopen(*preopen).ok_or("below a directory that is none")?;
+            let how = OpenHow { follow: true, directory: true, ..OpenHow::default() };
+            let same =
+                matches!(again.open(path, how), Ok(Opened::Dir(again)) if is_same(again.stat(), dir.stat()));
+            if !same {
+                return Err(format!("the open directory `{path}`, which is no longer there by that name"));
+            }
+            Ok(Saved::Dir { preopen: *preopen, path: path.clone() })
+        }
+        (Origin::Opened { preopen, path }, Descriptor::File(file)) => {
+            if file.kind != FileKind::RegularFile {
+                return Err(format!("`{path}`, which is a pipe or a device"));
+            }
+            let again = table.preopen(*preopen).ok_or("below a directory that is none")?;
+            let same = is_same(again.stat_at(path, true), file.stat());
+            if !same {
+                return Err(format!("the open file `{path}`, which is no longer there by that name"));
+            }
+            let offset = file
+                .tell()
+                .map_err(|error| format!("the open file `{path}`, whose cursor is unknown: {error}"))?;
+            let (read, write) = (file.readable, file.writable);
+            let (preopen, path, flags) = (*preopen, path.clone(), file.flags().bits());
+            Ok(Saved::File { preopen, path, read, write, flags, offset })
+        }
+        (Origin::Opened { path, .. }, _) => Err(format!("`{path}`, which is neither a file nor a directory")),
+        (Origin::Accepted, _) => Err("a connection".into()),
+    }
+}
+
+fn is_same(one: io::Result<FileStat>, other: io::Result<FileStat>) -> bool {
+    let identity = |stat: FileStat| (stat.device, stat.inode);
+    matches!((one, other), (Ok(one), Ok(other)) if identity(one) == identity(other))
+}
+
+/// The descriptor that data means.
+fn restore(saved: &Saved, fd: u32, table: &DescriptorTable) -> Result<Slot, DescriptorsError> {
+    let below = |preopen: u32| {
+        table
+            .preopen(preopen)
+            .ok_or_else(|| format!("descriptor {preopen}, which {fd} is below, is no directory"))
+    };
+    let failed = |path: &str, what: &dyn fmt::Display| {
+        format!("descriptor {fd}, `{path}`, cannot be opened again: {what}")
+    };
+    match saved {
+        Saved::Given { number, .. } => {
+            let slot = table.slot(*number).filter(|slot| slot.origin == Origin::Given(*number));
+            let gone = || format!("descriptor {fd} was number {number} of those given, and there is none");
+            Ok(slot.cloned().ok_or_else(gone)?)
+        }
+        Saved::Dir { preopen, path } => {
+            let how = OpenHow { follow: true, directory: true, ..OpenHow::default() };
+            let origin = Origin::Opened { preopen: *preopen, path: path.clone() };
+            match below(*preopen)?.open(path, how) {
+                Ok(Opened::Dir(dir)) => Ok(Slot { descriptor: Arc::new(Descriptor::Dir(dir)), origin }),
+                Ok(Opened::File(_)) => Err(failed(path, &"it is no directory now").into()),
+                Err(error) => Err(failed(path, &error).into()),
+            }
+        }
+        Saved::File { preopen, path, read, write, flags, offset } => {
+            let flags = FdFlags::from_bits_truncate(*flags);
+            let how = OpenHow { follow: true, read: *read, write: *write, flags, ..OpenHow::default() };
+            let dir = below(*preopen)?;
+            // To open a pipe would wait for somebody at its other end.
+            let kind = dir.stat_at(path, true).map(|stat| stat.kind);
+            let file = match kind {
+                Ok(FileKind::RegularFile) => dir.open(path, how),
+                Ok(_) => return Err(failed(path, &"it is no regular file now").into()),
+                Err(error) => Err(error),
+            };
+            let opened = match file {
+                Ok(Opened::File(file)) => file.seek(SeekFrom::Start(*offset)).map(|_| file),
+                Ok(Opened::Dir(_)) => return Err(failed(path, &"it is a directory now").into()),
+                Err(error) => Err(error),
+            };
+            let file: File = opened.map_err(|error| failed(path, &error))?;
+            let origin = Origin::Opened { preopen: *preopen, path: path.clone() };
+            Ok(Slot { descriptor: Arc::new(Descriptor::File(file)), origin })
+        }
+    }
+}
