@@ -383,6 +383,22 @@ fn make_a_mess(
     }
 }
 
+/// Calls the same function so often that the sandbox's memories settle.
+fn do_the_same(
+    world: &World,
+    sandbox: &mut Sandbox<Host>,
+    generated: &Generated,
+    random: &mut Random,
+    story: &mut Vec<String>,
+) {
+    let op = format!("op{}", random.below(generated.ops as u64));
+    let x = random.next() as i64 >> random.below(64);
+    for _ in 0..20 {
+        call(world, &mut sandbox.session().unwrap(), &op, x);
+    }
+    story.push(format!("{op} twenty times"));
+}
+
 /// A story of one seed, and whether there is one; what differs, if anything.
 fn story(worlds: &[World], seed: u64) -> Result<bool, String> {
     let random = &mut Random(seed);
@@ -404,6 +420,9 @@ fn story(worlds: &[World], seed: u64) -> Result<bool, String> {
     };
     let mut story = Vec::new();
     for round in 0..3 {
+        if random.chance(20) {
+            do_the_same(world, &mut sandbox, &generated, random, &mut story);
+        }
         for _ in 0..1 + random.below(3) {
             make_a_mess(world, &mut sandbox, &generated, random, &mut story);
         }
@@ -468,8 +487,8 @@ fn run(half: u64) {
         return tell_stories(std::iter::repeat_n(seed, 20), Duration::MAX / 4);
     }
     let is_long = std::env::var_os("BELLJAR_LONG_TESTS").is_some();
-    let count = if is_long { 20_000 } else { 500 };
-    tell_stories((0..count).map(|i| 2 * i + half), Duration::from_secs(if is_long { 1200 } else { 15 }));
+    let count = if is_long { 20_000 } else { 2000 };
+    tell_stories((0..count).map(|i| 2 * i + half), Duration::from_secs(if is_long { 1200 } else { 40 }));
 }
 
 #[test]
