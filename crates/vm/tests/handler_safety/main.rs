@@ -1,5 +1,5 @@
-//! The handler of the watch signal does nothing that what it interrupts may be in the midst of: it takes no lock, allocates
-//! nothing, and touches nothing that is made when it is first used.
+//! The handler of the signals that ask a thread, have it leave its guest or tell of a write does nothing that what it interrupts may
+//! be in the midst of: it takes no lock, allocates nothing, and touches nothing that is made when it is first used.
 //!
 //! The test puts a handler of its own before belljar's, which says that the thread is inside while belljar's runs. Whoever
 //! allocates or waits for a lock there ends the process ([`shims`]). A lock that nobody holds is taken without a call: so some
@@ -11,7 +11,9 @@ mod inside;
 mod shims;
 mod steps;
 
-use belljar::{Caller, Engine, Error, Linker, Module, Store, Trap};
+use belljar::{
+    Caller, Engine, Error, Killed, Linker, Module, SandboxKillHandle, SandboxTemplate, Store, Trap,
+};
 use belljar_vm::{Sampler, function_at};
 use functions::{Symbols, is_of_thread, why_denied};
 use inside::{Inside, thread_id};
@@ -30,8 +32,16 @@ const PROGRAM: &str = include_str!("../../../belljar/tests/calls.wat");
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a signal is about, and how many of its kind are stepped. A step takes as long as a signal, and a handler has thousands.
-const KINDS: [(Kind, u64); 5] =
-    [(Kind::AskedGuest, 8), (Kind::AskedHost, 8), (Kind::Timer, 4), (Kind::Event, 4), (Kind::Foreign, 2)];
+const KINDS: [(Kind, u64); 8] = [
+    (Kind::AskedGuest, 8),
+    (Kind::AskedHost, 8),
+    (Kind::Timer, 4),
+    (Kind::Event, 4),
+    (Kind::Foreign, 2),
+    (Kind::LeftGuest, 4),
+    (Kind::LeftHost, 4),
+    (Kind::Write, 2),
+];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
@@ -43,14 +53,23 @@ enum Kind {
     Event,
     /// It is none of belljar's.
     Foreign,
+    /// A wish that the thread leaves its guest, which meets guest code.
+    LeftGuest,
+    /// The same, which meets anything else.
+    LeftHost,
+    /// The first write to memory that has settled.
+    Write,
 }
 
 const POLL_IN: c_int = 1;
 const POLL_HUP: c_int = 6;
 
 impl Kind {
-    fn of(code: c_int, pc: usize) -> Self {
+    fn of(signal: c_int, code: c_int, pc: usize) -> Self {
         match code {
+            _ if signal == libc::SIGSEGV => Self::Write,
+            libc::SI_QUEUE if signal == leave_signal() && function_at(pc).is_some() => Self::LeftGuest,
+            libc::SI_QUEUE if signal == leave_signal() => Self::LeftHost,
             libc::SI_QUEUE if function_at(pc).is_some() => Self::AskedGuest,
             libc::SI_QUEUE => Self::AskedHost,
             libc::SI_TIMER => Self::Timer,
@@ -72,15 +91,19 @@ static SIGNALS: [Signals; KINDS.len()] =
 /// Of signals of a kind, one of so many is stepped, until there were enough.
 const SPREAD: u64 = 7;
 
+/// Of the kinds that there are few of, each one is.
+const RARE: [Kind; 3] = [Kind::LeftGuest, Kind::LeftHost, Kind::Write];
+
 impl Signals {
     fn of(kind: Kind) -> &'static Self {
         &SIGNALS[kind as usize]
     }
 
     /// Counts one more, and says whether it is to be stepped.
-    fn count(&self, enough: u64) -> bool {
+    fn count(&self, kind: Kind, enough: u64) -> bool {
+        let spread = if RARE.contains(&kind) { 1 } else { SPREAD };
         let is_stepped =
-            self.handled.fetch_add(1, Relaxed).is_multiple_of(SPREAD) && self.stepped.load(Relaxed) < enough;
+            self.handled.fetch_add(1, Relaxed).is_multiple_of(spread) && self.stepped.load(Relaxed) < enough;
         self.stepped.fetch_add(u64::from(is_stepped), Relaxed);
         is_stepped
     }
@@ -97,6 +120,10 @@ fn watch_signal() -> c_int {
     libc::SIGRTMIN() + 5
 }
 
+fn leave_signal() -> c_int {
+    libc::SIGRTMIN() + 6
+}
+
 extern "C" fn before_ours(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
     PASSED_ON.fetch_add(1, Relaxed);
 }
@@ -111,8 +138,15 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
     };
     // SAFETY: the thread's own.
     let error = || unsafe { *libc::__errno_location() };
-    let (kind, before) = (Kind::of(code, pc), error());
-    let is_stepped = Signals::of(kind).count(KINDS[kind as usize].1);
+    // SAFETY: as above.
+    let is_fault = unsafe { signal == libc::SIGSEGV && !is_write(info, context) };
+    if is_fault {
+        // A trap of a guest's, which may take anything; or one of the test's.
+        // SAFETY: with the arguments that the kernel gave.
+        return unsafe { ours(signal, info, context) };
+    }
+    let (kind, before) = (Kind::of(signal, code, pc), error());
+    let is_stepped = Signals::of(kind).count(kind, KINDS[kind as usize].1);
     let inside = Inside::enter();
     // SAFETY: with the arguments that the kernel gave.
     unsafe {
@@ -126,22 +160,41 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
     ERRORS_LOST.fetch_add(u64::from(error() != before), Relaxed);
 }
 
-/// Puts a handler in the place of another of the watch signal, and returns that one's address.
-fn replace(handler: usize, flags: Option<c_int>) -> usize {
+/// Whether a fault is a write to memory that is there, and protected.
+///
+/// # Safety
+///
+/// With what the kernel passes for a fault.
+unsafe fn is_write(info: *mut libc::siginfo_t, context: *mut c_void) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let registers = &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+        let pc = registers[libc::REG_RIP as usize] as usize;
+        // The bit of the processor's error code that says that it was a write. Those beyond a memory are guests', too.
+        let writes = registers[libc::REG_ERR as usize] & 2 != 0;
+        (*info).si_code == 2 && writes && function_at(pc).is_some() && IN_BOUNDS.load(Relaxed)
+    }
+}
+
+/// Whether the guest that runs writes nowhere but to its memory.
+static IN_BOUNDS: AtomicBool = AtomicBool::new(false);
+
+/// Puts a handler in the place of another of a signal, and returns that one's address.
+fn replace(signal: c_int, handler: usize, flags: Option<c_int>) -> usize {
     // SAFETY: the structures are of numbers and pointers, for which zero is valid; the handlers above are async-signal-safe.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
-        assert_eq!(libc::sigaction(watch_signal(), std::ptr::null(), &mut action), 0);
+        assert_eq!(libc::sigaction(signal, std::ptr::null(), &mut action), 0);
         let before = std::mem::replace(&mut action.sa_sigaction, handler);
         action.sa_flags = flags.unwrap_or(action.sa_flags);
-        assert_eq!(libc::sigaction(watch_signal(), &action, std::ptr::null_mut()), 0);
+        assert_eq!(libc::sigaction(signal, &action, std::ptr::null_mut()), 0);
         before
     }
 }
 
 /// An engine whose watch signal comes to [`on_signal`] first.
 fn engine() -> Engine {
-    replace(before_ours as *const () as usize, Some(libc::SA_SIGINFO));
+    replace(watch_signal(), before_ours as *const () as usize, Some(libc::SA_SIGINFO));
     let engine = Engine::default();
     // A runtime installs belljar's.
     let _ = Store::new(&engine, ());
@@ -153,7 +206,9 @@ fn engine() -> Engine {
     };
     assert_ne!(ours, before_ours as *const () as usize);
     OURS.store(ours, Release);
-    assert_eq!(replace(on_signal as *const () as usize, None), ours);
+    for signal in [watch_signal(), leave_signal(), libc::SIGSEGV] {
+        assert_eq!(replace(signal, on_signal as *const () as usize, None), ours);
+    }
     steps::install();
     engine
 }
@@ -242,6 +297,51 @@ fn guest(engine: &Engine) -> (Run, belljar::Inspector) {
     (Box::new(run), inspector)
 }
 
+/// A sandbox's guest: it spins, has a host function allocate, or writes where it seldom does.
+const SANDBOX: &str = r#"(module (import "" "host" (func $host)) (memory 16)
+    (func (export "usual") (i32.store (i32.const 8) (i32.const 1)))
+    (func (export "elsewhere") (param i32) (i32.store (local.get 0) (i32.const 1)))
+    (func (export "spin") (loop (br 0)))
+    (func (export "host") (loop (call $host) (br 0))))"#;
+
+/// Whether the sandbox's guest is in a call that only a kill ends.
+static IS_ENDLESS: AtomicBool = AtomicBool::new(false);
+
+fn end_what_is_endless(killer: &SandboxKillHandle) {
+    if IS_ENDLESS.load(Relaxed) {
+        killer.kill("it has run for long enough").unwrap();
+    }
+}
+
+/// A sandbox, and who ends its calls.
+fn sandbox(engine: &Engine) -> (impl FnMut() + Send + 'static, SandboxKillHandle) {
+    let module = Module::new(engine, SANDBOX).unwrap();
+    let mut linker = Linker::new(engine);
+    linker.func_wrap("", "host", allocate_and_lock).unwrap();
+    let pre = linker.instantiate_pre(&module).unwrap();
+    let mut sandbox = SandboxTemplate::new(pre, || Ok(())).build().unwrap();
+    let handle = sandbox.kill_handle();
+    // Of a memory that was disturbed, more is wanted each time.
+    let mut usual = 20;
+    let run = move || {
+        for endless in ["spin", "host"] {
+            IS_ENDLESS.store(true, Relaxed);
+            let error = sandbox.call::<(), ()>(endless, ()).unwrap_err();
+            IS_ENDLESS.store(false, Relaxed);
+            assert!(error.is::<Killed>(), "{error:#}");
+        }
+        if usual < 10_000 {
+            (0..usual).for_each(|_| sandbox.call::<(), ()>("usual", ()).unwrap());
+            usual *= 4;
+            IN_BOUNDS.store(true, Relaxed);
+            // Where it was once is no longer elsewhere.
+            sandbox.call::<i32, ()>("elsewhere", 50 * usual).unwrap();
+            IN_BOUNDS.store(false, Relaxed);
+        }
+    };
+    (run, handle)
+}
+
 /// Tests share what is counted and stepped.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
@@ -270,6 +370,8 @@ const SEEN: &[&str] = &[
     "sys::cpu_clock::monotonic_time",
     "sys::stack::thread_id",
     "rustix::thread::futex::wake",
+    "sys::write_watch::note_write",
+    "sys::map::make_writable",
 ];
 
 #[test]
@@ -277,6 +379,7 @@ fn the_handler_takes_nothing_that_may_be_held() {
     let _alone = alone();
     let engine = engine();
     let (mut run, inspector) = guest(&engine);
+    let (mut in_sandbox, killer) = sandbox(&engine);
     let expected = run();
     let sampler = Sampler::start(Duration::from_millis(1)).unwrap();
     static IS_OVER: AtomicBool = AtomicBool::new(false);
@@ -288,6 +391,7 @@ fn the_handler_takes_nothing_that_may_be_held() {
         let (_, mut runs) = (tell_id.send(thread_id()), 0);
         while !IS_OVER.load(Relaxed) {
             assert_eq!(run(), expected);
+            in_sandbox();
             runs += 1;
         }
         tell_runs.send(runs)
@@ -298,6 +402,7 @@ fn the_handler_takes_nothing_that_may_be_held() {
     while captures < 5000 || samples < 50 || !KINDS.iter().all(is_enough) {
         assert!(!guest.is_finished());
         inspector.capture(TIMEOUT).unwrap();
+        end_what_is_endless(&killer);
         captures += 1;
         drop(contended().pop());
         if captures % 64 == 0 {
@@ -308,7 +413,14 @@ fn the_handler_takes_nothing_that_may_be_held() {
         }
     }
     IS_OVER.store(true, Relaxed);
-    let runs = runs.recv_timeout(TIMEOUT).unwrap();
+    let end = Instant::now() + TIMEOUT;
+    let runs = loop {
+        match runs.recv_timeout(Duration::from_millis(1)) {
+            Ok(runs) => break runs,
+            Err(_) => end_what_is_endless(&killer),
+        }
+        assert!(Instant::now() < end);
+    };
     guest.join().unwrap().unwrap();
     drop(sampler);
     println!("{runs} runs, {captures} captures, {samples} samples, {} instructions stepped", steps::count());
