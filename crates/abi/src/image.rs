@@ -21,7 +21,7 @@ pub const IMAGE_HEADER_START: usize = 64;
 pub const IMAGE_MAGIC: [u8; 8] = *b"belljar\n";
 
 /// Changes whenever what is said here of images changes.
-pub const IMAGE_FORMAT: u32 = 3;
+pub const IMAGE_FORMAT: u32 = 4;
 
 /// Text and what follows it, and initial contents of memories, begin at multiples of this: a page of the machines that the
 /// code is for.

@@ -189,3 +189,60 @@ fn many_threads_settle_and_are_disturbed() {
     });
     assert_eq!(pool.statistics().discarded, 0);
 }
+
+/// Tables of several pages, in an instance and beside it.
+const TABLES: &str = r#"(module
+    (table $t (export "t") 9000 20000 funcref) (table $u 5000 9000 funcref)
+    (global $g (export "g") (mut i32) (i32.const 5))
+    (func $f) (elem (table $t) (i32.const 8000) func $f) (elem declare func $f)
+    (func (export "usual") (result i32)
+        (global.set $g (i32.add (global.get $g) (i32.const 1)))
+        (table.set $t (i32.const 10) (ref.func $f)) (global.get $g))
+    (func (export "set") (param i32) (result i32)
+        (table.set $t (local.get 0) (ref.func $f))
+        (table.set $u (i32.and (local.get 0) (i32.const 4095)) (ref.func $f))
+        (call $count))
+    (func (export "fill") (param i32) (result i32)
+        (table.fill $t (local.get 0) (ref.func $f) (i32.const 500)) (call $count))
+    (func (export "copy") (param i32) (result i32)
+        (table.copy $t $t (local.get 0) (i32.const 7900) (i32.const 500)) (call $count))
+    (func (export "grow") (param i32) (result i32)
+        (drop (table.grow $t (ref.func $f) (i32.const 9000)))
+        (table.set $t (local.get 0) (ref.func $f)) (call $count))
+    ;; What is not null.
+    (func $count (export "count") (result i32) (local $i i32) (local $n i32)
+        (loop (local.set $n (i32.add (local.get $n) (i32.eqz (ref.is_null (table.get $t (local.get $i))))))
+            (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (table.size $t))))
+        (local.set $i (i32.const 0))
+        (loop (local.set $n (i32.add (local.get $n) (i32.eqz (ref.is_null (table.get $u (local.get $i))))))
+            (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (table.size $u))))
+        (local.get $n)))"#;
+
+#[test]
+fn tables_settle_and_are_disturbed() {
+    let engine = Engine::default();
+    let module = Module::new(&engine, TABLES).unwrap();
+    let pre = Linker::<()>::new(&engine).instantiate_pre(&module).unwrap();
+    let mut sandbox = SandboxTemplate::new(pre, || Ok(())).verify(true).build().unwrap();
+    let count = |sandbox: &mut Sandbox<()>| sandbox.call::<(), i32>("count", ()).unwrap();
+    assert_eq!(count(&mut sandbox), 1);
+    // Each time it takes more until they settle again, as every page is new to them.
+    let mut calls = USUAL;
+    for (way, at, expected) in
+        [("set", 3000, 3), ("fill", 5000, 501), ("copy", 2000, 2), ("grow", 6500, 9002), ("set", 7000, 3)]
+    {
+        for _ in 0..calls {
+            assert_eq!(sandbox.call::<(), i32>("usual", ()).unwrap(), 6);
+        }
+        calls = (calls * 4).min(2000);
+        assert_eq!(sandbox.call::<i32, i32>(way, at).unwrap(), expected, "{way}");
+        assert_eq!(count(&mut sandbox), 1, "{way}");
+        let mut session = sandbox.session().unwrap();
+        let table = session.instance().get_table(session.store(), "t").unwrap();
+        let func = table.get(session.store(), 8000).unwrap();
+        table.set(session.store(), 4000, func).unwrap();
+        assert_eq!(session.call::<(), i32>("count", ()).unwrap(), 2);
+        drop(session);
+        assert_eq!(count(&mut sandbox), 1);
+    }
+}

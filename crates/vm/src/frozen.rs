@@ -236,7 +236,7 @@ fn put<T: 'static>(
     let core = store.core();
     check_own(core, module)?;
     ensure!(
-        places_of(core) == frozen.places && frozen.region.blocks() == core.region.blocks(),
+        places_of(core) == frozen.places && core.region.has_pieces_of(&frozen.region),
         "the store has other things than the one that the snapshot was taken of, or has them elsewhere: make it with nothing but the \
          module's imports, and link those as they were linked then"
     );

@@ -8,12 +8,13 @@
 //!
 //! A block of constants at offset `x` belongs to the context at `CONTEXT_DISTANCE + x`.
 
-use crate::checkpoint::first_difference;
 use crate::frozen::{Reader, Writer};
+use crate::region_area::{Area, AreaCheckpoint};
 use crate::sys::{Mapping, Protection, page_size};
 use anyhow::ensure;
 use belljar_abi::{CONTEXT_DISTANCE, FuncObject};
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 /// Address space for tables: first what is hoped for, then what is taken if that is refused.
@@ -28,9 +29,13 @@ pub(crate) struct StoreRegion {
     mapping: Option<Mapping>,
     /// First free offset among the constants and, at the same distance, among the contexts.
     next_block: usize,
+    /// What was handed out of the contexts: blocks that have constants alone take no room there.
+    states: Vec<Range<usize>>,
     /// First free offset of the heap.
     next_heap: usize,
     free: FreeSpace,
+    /// The contexts, and the heap.
+    areas: [Area; 2],
     pool: Arc<RegionPool>,
 }
 
@@ -80,31 +85,46 @@ pub(crate) struct RegionCheckpoint {
     next_block: usize,
     next_heap: usize,
     free: FreeSpace,
-    /// The state half, as far as it was handed out, and the tables.
-    state: Box<[u8]>,
-    tables: Box<[u8]>,
+    /// The contexts and the heap, as far as they were handed out.
+    areas: [AreaCheckpoint; 2],
 }
 
 impl RegionCheckpoint {
-    /// Bytes that blocks took in each half.
-    pub(crate) fn blocks(&self) -> usize {
-        self.next_block
-    }
-
     /// Whether a region has room for it.
     pub(crate) fn fits(&self, region: &StoreRegion) -> bool {
         self.next_heap <= region.mapping().length()
     }
 
     pub(crate) fn write(&self, to: &mut Writer) {
-        to.bytes(&self.state);
-        to.bytes(&self.tables);
+        to.number(self.next_block as u64);
+        to.number(self.next_heap as u64);
+        for area in &self.areas {
+            to.number(area.pieces().count() as u64);
+            for (offset, bytes) in area.pieces() {
+                to.number(offset as u64);
+                to.bytes(bytes);
+            }
+        }
         self.free.classes.iter().for_each(|offsets| to.words(offsets));
     }
 
     pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let (state, tables): (Box<[u8]>, Box<[u8]>) = (from.bytes()?.into(), from.bytes()?.into());
-        let next_heap = tables.len().checked_add(2 * CONTEXT_DISTANCE)?;
+        let (next_block, next_heap) = (from.size()?, from.size()?);
+        let heap = next_heap.checked_sub(2 * CONTEXT_DISTANCE)?;
+        let mut area = |length: usize| {
+            let mut pieces: Vec<(usize, Box<[u8]>)> = Vec::new();
+            let mut end = 0;
+            for _ in 0..from.size()? {
+                let (offset, bytes) = (from.size()?, from.bytes()?);
+                if offset < end || length.checked_sub(offset)? < bytes.len() {
+                    return None;
+                }
+                end = offset + bytes.len();
+                pieces.push((offset, bytes.into()));
+            }
+            Some(AreaCheckpoint::new(pieces))
+        };
+        let areas = [area(next_block)?, area(heap)?];
         let mut free = FreeSpace { some: u32::MAX, ..FreeSpace::default() };
         for (class, offsets) in free.classes.iter_mut().enumerate() {
             *offsets = from.words()?;
@@ -114,7 +134,7 @@ impl RegionCheckpoint {
                 return None;
             }
         }
-        Some(Self { next_block: state.len(), next_heap, free, state, tables })
+        Some(Self { next_block, next_heap, free, areas })
     }
 }
 
@@ -138,8 +158,10 @@ impl StoreRegion {
             mapping: Some(mapping),
             // The null function object is at 0.
             next_block: FuncObject::GUEST_SIZE.next_multiple_of(64),
+            states: Vec::new(),
             next_heap: 2 * CONTEXT_DISTANCE,
             free: FreeSpace::default(),
+            areas: [CONTEXT_DISTANCE, 2 * CONTEXT_DISTANCE].map(Area::new),
             pool: pool.clone(),
         })
     }
@@ -178,6 +200,9 @@ impl StoreRegion {
             return None;
         }
         self.next_block = end;
+        if state_size > 0 {
+            self.states.push(at..at + state_size);
+        }
         Some(at)
     }
 
@@ -220,24 +245,31 @@ impl StoreRegion {
         }
     }
 
-    /// A range that was handed out.
-    fn bytes(&self, offset: usize, length: usize) -> &[u8] {
-        // SAFETY: the range came from this region's allocator (IN-BOUNDS); no guest runs while the store is borrowed
-        // (STORE-EXCLUSIVE).
-        unsafe {
-            std::slice::from_raw_parts(std::ptr::with_exposed_provenance(self.const_base() + offset), length)
-        }
-    }
-
     /// What it is now.
     pub(crate) fn checkpoint(&self) -> RegionCheckpoint {
+        let heap = 0..self.next_heap - 2 * CONTEXT_DISTANCE;
+        let [states, heaps] = &self.areas;
+        // SAFETY: ranges of this region's allocator (IN-BOUNDS); no guest runs while the store is borrowed (STORE-EXCLUSIVE).
+        let piece = |area: &Area, range: &Range<usize>| unsafe {
+            (range.start, area.bytes(self.mapping(), range.clone()).into())
+        };
+        let areas = [
+            self.states.iter().map(|range| piece(states, range)).collect(),
+            if heap.is_empty() { Vec::new() } else { vec![piece(heaps, &heap)] },
+        ];
         RegionCheckpoint {
             next_block: self.next_block,
             next_heap: self.next_heap,
             free: self.free.clone(),
-            state: self.bytes(CONTEXT_DISTANCE, self.next_block).into(),
-            tables: self.bytes(2 * CONTEXT_DISTANCE, self.next_heap - 2 * CONTEXT_DISTANCE).into(),
+            areas: areas.map(AreaCheckpoint::new),
         }
+    }
+
+    /// Whether a checkpoint has what this region handed out, where it did. (Of the heap, a region that has just been linked has no
+    /// more than that.)
+    pub(crate) fn has_pieces_of(&self, of: &RegionCheckpoint) -> bool {
+        let pieces = of.areas[0].pieces().map(|(offset, bytes)| offset..offset + bytes.len());
+        self.next_block == of.next_block && pieces.eq(self.states.iter().cloned())
     }
 
     /// Makes it again what it was. What was handed out since is zero.
@@ -251,8 +283,13 @@ impl StoreRegion {
         self.clear(CONTEXT_DISTANCE + to.next_block, added)?;
         // A store that has just been linked has no more than fewer tables.
         self.clear(to.next_heap, self.next_heap.saturating_sub(to.next_heap))?;
-        self.write(CONTEXT_DISTANCE, &to.state);
-        self.write(2 * CONTEXT_DISTANCE, &to.tables);
+        let mapping = self.mapping.as_mut().expect("present until drop");
+        for (area, to) in self.areas.iter_mut().zip(&to.areas) {
+            // SAFETY: pieces are ranges of this region's allocator, or of one that did the same (IN-BOUNDS); the store is held
+            // exclusively (STORE-EXCLUSIVE).
+            unsafe { area.rewind(mapping, to)? };
+        }
+        self.states.truncate(to.areas[0].pieces().count());
         self.next_block = to.next_block;
         self.next_heap = to.next_heap;
         self.free.clone_from(&to.free);
@@ -271,23 +308,15 @@ impl StoreRegion {
             self.next_heap,
             was.next_heap
         );
-        let parts = [(CONTEXT_DISTANCE, &was.state, "state"), (2 * CONTEXT_DISTANCE, &was.tables, "tables")];
-        for (offset, was, what) in parts {
-            if let Some(at) = first_difference(self.bytes(offset, was.len()), was) {
+        let lengths = [self.next_block, self.next_heap - 2 * CONTEXT_DISTANCE];
+        let areas = self.areas.iter().zip(&was.areas).zip(lengths).zip(["state", "tables"]);
+        for (((area, was), length), what) in areas {
+            // SAFETY: so much was handed out, or is zero (IN-BOUNDS); the store is borrowed (STORE-EXCLUSIVE).
+            if let Some(at) = unsafe { area.difference(self.mapping(), was, length) } {
                 anyhow::bail!("the {what} of its instances differ from byte {at:#x} on");
             }
         }
         Ok(())
-    }
-
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        // To write nothing where no page is takes a processor longer than to write something.
-        if bytes.is_empty() {
-            return;
-        }
-        let target = std::ptr::with_exposed_provenance_mut::<u8>(self.const_base() + offset);
-        // SAFETY: as in `bytes`, with the store held exclusively.
-        unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
     /// Makes a range zero: by writing, or, of whole pages of a large one, by giving them back.
@@ -308,6 +337,8 @@ impl StoreRegion {
 
     /// Makes every byte that was handed out zero again.
     fn clean(&mut self) -> io::Result<()> {
+        let mapping = self.mapping.as_mut().expect("present until drop");
+        self.areas.iter_mut().try_for_each(|area| area.unsettle(mapping))?;
         let used = [
             (0, self.next_block),
             (CONTEXT_DISTANCE, self.next_block),

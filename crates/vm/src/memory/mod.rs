@@ -4,7 +4,6 @@
 //! store's and its limiter's.
 
 mod image;
-mod settled;
 mod slot;
 
 pub(crate) use image::MemoryImage;

@@ -4,8 +4,8 @@
 //! has been the same for a while the memory is [`Settled`]: the rest is write-protected, and nobody is asked any more.
 
 use super::image::MemoryImage;
-use super::settled::{Calm, Settled};
 use crate::checkpoint::first_written;
+use crate::settled::{Calm, Settled};
 use crate::sys::{Mapping, Protection, page_size, written_pages};
 use std::io;
 use std::ops::Range;

@@ -30,11 +30,14 @@ struct Slot {
     state: AtomicU64,
     start: AtomicUsize,
     end: AtomicUsize,
+    /// Where it was written to first, once it is broken.
+    written: AtomicUsize,
 }
 
-static WATCHED: [Slot; SLOTS] =
-    [const { Slot { state: AtomicU64::new(FREE), start: AtomicUsize::new(0), end: AtomicUsize::new(0) } };
-        SLOTS];
+static WATCHED: [Slot; SLOTS] = [const {
+    let [start, end, written] = [const { AtomicUsize::new(0) }; 3];
+    Slot { state: AtomicU64::new(FREE), start, end, written }
+}; SLOTS];
 
 /// Slots, from the first on, that were ever used.
 static USED: AtomicUsize = AtomicUsize::new(0);
@@ -75,6 +78,11 @@ impl WriteWatch {
     pub(crate) fn is_broken(&self) -> bool {
         // By this thread, or by one that has passed the memory on since.
         WATCHED[self.slot].state.load(Ordering::Relaxed) & STATE == BROKEN
+    }
+
+    /// The address of the first write to what was protected.
+    pub(crate) fn first_written(&self) -> Option<usize> {
+        self.is_broken().then(|| WATCHED[self.slot].written.load(Ordering::Relaxed))
     }
 }
 
@@ -130,6 +138,7 @@ pub(super) fn note_write(address: usize) -> io::Result<bool> {
     // It is the memory of whoever writes: nobody takes it away meanwhile.
     if state == ARMED {
         make_writable(range)?;
+        slot.written.store(address, Ordering::Relaxed);
         slot.become_(BROKEN);
     }
     Ok(true)

@@ -102,6 +102,21 @@ const CASES: &[Case] = &[
         reserve: true,
     },
     Case {
+        name: "a large table",
+        wat: r#"(module (import "host" "arm" (func $arm)) (table $t (export "t") 9000 funcref) (memory (export "memory") 1)
+            (global $g (export "g") (mut i32) (i32.const 5))
+            (func $f) (elem declare func $f)
+            (func (export "init") (table.set $t (i32.const 3) (ref.func $f)))
+            (func (export "boxes") (result i32) (local $i i32) (local $n i32)
+                (loop $next
+                    (local.set $n (i32.add (local.get $n) (ref.is_null (table.get $t (local.get $i)))))
+                    (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (table.size $t))))
+                (local.get $n))
+            (func (export "mess") (result i32) (global.set $g (i32.const 6))
+                (table.set $t (i32.const 5000) (ref.func $f)) (call $arm) (i32.const 42)))"#,
+        reserve: true,
+    },
+    Case {
         name: "objects where there were none",
         wat: r#"(module (import "host" "arm" (func $arm)) (memory (export "memory") 1)
             (type $box (struct (field (mut i32)) (field (ref null $box))))

@@ -1,4 +1,4 @@
-//! Memories whose guests write to the same few pages each time.
+//! Ranges of memory whose guests write to the same few pages each time, and of which all else is write-protected.
 
 use crate::sys::{WriteWatch, page_size};
 use std::ops::Range;
@@ -17,7 +17,7 @@ const RANGES: usize = 64;
 
 /// How long it has been calm: whether cleaning finds the same pages written each time.
 #[derive(Debug)]
-pub(super) struct Calm {
+pub(crate) struct Calm {
     /// What was found last: bytes written, and bytes there. Pages only become more, so that a sum stands for them all.
     last: (usize, usize),
     times: u32,
@@ -32,7 +32,7 @@ impl Default for Calm {
 
 impl Calm {
     /// Whether so many bytes written of so many have been found often enough.
-    pub(super) fn is_settled_after(&mut self, written: usize, accessible: usize) -> bool {
+    pub(crate) fn is_settled_after(&mut self, written: usize, accessible: usize) -> bool {
         let same = self.last == (written, accessible);
         self.last = (written, accessible);
         self.times = if same { self.times.saturating_add(1) } else { 0 };
@@ -40,7 +40,7 @@ impl Calm {
     }
 
     /// It was not: something else was written, or it could not be protected.
-    pub(super) fn disturb(&mut self) {
+    pub(crate) fn disturb(&mut self) {
         self.times = 0;
         self.patience = self.patience.saturating_mul(4).min(MOST_PATIENCE);
     }
@@ -48,7 +48,8 @@ impl Calm {
 
 /// What may be written to in a memory of which all else is write-protected, and watched.
 #[derive(Debug)]
-pub(super) struct Settled {
+pub(crate) struct Settled {
+    base: usize,
     written: Vec<Range<usize>>,
     /// Bytes from the start that this is about.
     length: usize,
@@ -58,7 +59,7 @@ pub(super) struct Settled {
 impl Settled {
     /// Watches the first `length` bytes of the memory at `base`, but for these ranges of whole pages, in order. Nothing where that
     /// takes too many mappings.
-    pub(super) fn new(base: usize, length: usize, written: Vec<Range<usize>>) -> Option<Self> {
+    pub(crate) fn new(base: usize, length: usize, written: Vec<Range<usize>>) -> Option<Self> {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for range in written {
             match ranges.last_mut() {
@@ -70,27 +71,32 @@ impl Settled {
             return None;
         }
         let watch = WriteWatch::new(base..base + length, 2 * ranges.len() + 1)?;
-        Some(Self { written: ranges, length, watch })
+        Some(Self { base, written: ranges, length, watch })
     }
 
     /// Ranges of pages that are overwritten each time.
-    pub(super) fn written(&self) -> &[Range<usize>] {
+    pub(crate) fn written(&self) -> &[Range<usize>] {
         &self.written
     }
 
-    pub(super) fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.length
     }
 
     /// The ranges between those that are written.
-    pub(super) fn protected(&self) -> impl Iterator<Item = Range<usize>> + use<'_> {
+    pub(crate) fn protected(&self) -> impl Iterator<Item = Range<usize>> + use<'_> {
         let starts = std::iter::once(0).chain(self.written.iter().map(|range| range.end));
         let ends = self.written.iter().map(|range| range.start).chain(std::iter::once(self.length));
         starts.zip(ends).map(|(start, end)| start..end).filter(|range| !range.is_empty())
     }
 
+    /// Offset of the first write to something else.
+    pub(crate) fn first_written(&self) -> Option<usize> {
+        self.watch.first_written().map(|address| address - self.base)
+    }
+
     /// Whether something else was written to; then all of it can be.
-    pub(super) fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.watch.is_broken()
     }
 }

@@ -1,0 +1,195 @@
+//! The parts of a store's region that guests write to, and how they go back.
+//!
+//! Most of such a part is tables, which few guests write to once they run: what does not change from one reset to the next is
+//! write-protected after some time ([`Settled`]), and no longer looked at.
+
+use crate::checkpoint::{first_difference, first_written};
+use crate::settled::{Calm, Settled};
+use crate::sys::{Mapping, Protection, page_size};
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Bytes that are copied sooner than anything is known of them.
+const FEW_BYTES: usize = 8 << 10;
+
+/// What an area was at one moment: pieces of it, with their offsets in the area. All else was zero.
+#[derive(Debug)]
+pub(crate) struct AreaCheckpoint {
+    /// Tells it from all others of the process.
+    number: u64,
+    pieces: Vec<(usize, Box<[u8]>)>,
+}
+
+impl AreaCheckpoint {
+    /// Pieces in order, which do not overlap.
+    pub(crate) fn new(pieces: Vec<(usize, Box<[u8]>)>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { number: NEXT.fetch_add(1, Relaxed), pieces }
+    }
+
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.pieces.iter().map(|(offset, bytes)| (*offset, &**bytes))
+    }
+
+    /// Where the last piece ends.
+    fn length(&self) -> usize {
+        self.pieces.last().map_or(0, |(offset, bytes)| offset + bytes.len())
+    }
+
+    /// The parts of pieces that lie in a range.
+    fn within(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &[u8])> {
+        let first = self.pieces.partition_point(|(offset, bytes)| offset + bytes.len() <= range.start);
+        let end = range.end;
+        self.pieces[first..].iter().take_while(move |(offset, _)| *offset < end).map(
+            move |(offset, bytes)| {
+                let start = range.start.max(*offset);
+                (start, &bytes[start - offset..(range.end - offset).min(bytes.len())])
+            },
+        )
+    }
+}
+
+/// A part of a store's region.
+#[derive(Debug)]
+pub(crate) struct Area {
+    /// Offset in the region, in whole pages.
+    start: usize,
+    settled: Option<Settled>,
+    calm: Calm,
+    /// The checkpoint that it went back to last, and pages that have differed from it since.
+    last: u64,
+    written: BTreeSet<usize>,
+}
+
+impl Area {
+    pub(crate) fn new(start: usize) -> Self {
+        Self { start, settled: None, calm: Calm::default(), last: 0, written: BTreeSet::new() }
+    }
+
+    /// A range of it.
+    ///
+    /// # Safety
+    ///
+    /// The range lies in what was handed out of the mapping's area, whose store is held exclusively.
+    pub(crate) unsafe fn bytes<'a>(&self, mapping: &'a Mapping, range: Range<usize>) -> &'a [u8] {
+        let at = std::ptr::with_exposed_provenance(mapping.base() + self.start + range.start);
+        // SAFETY: the caller's promise; the region is readable.
+        unsafe { std::slice::from_raw_parts(at, range.len()) }
+    }
+
+    /// Makes it again what it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel.
+    ///
+    /// # Safety
+    ///
+    /// As [`Area::bytes`], for all pieces.
+    pub(crate) unsafe fn rewind(&mut self, mapping: &mut Mapping, to: &AreaCheckpoint) -> io::Result<()> {
+        let length = to.length();
+        if length <= FEW_BYTES {
+            // SAFETY: the caller's promise.
+            unsafe { self.put(mapping, to, 0..length) };
+            return Ok(());
+        }
+        if self.last != to.number {
+            self.unsettle(mapping)?;
+            self.written.clear();
+            (self.last, self.calm) = (to.number, Calm::default());
+        }
+        if let Some(settled) = self.settled.take_if(|settled| settled.is_broken()) {
+            self.written.extend(settled.first_written().map(|at| at / page_size() * page_size()));
+            self.calm.disturb();
+        }
+        if let Some(settled) = &self.settled {
+            for range in settled.written().iter().cloned().chain(std::iter::once(settled.length()..length)) {
+                // SAFETY: the caller's promise.
+                unsafe { self.put(mapping, to, range) };
+            }
+            return Ok(());
+        }
+        for page in (0..length).step_by(page_size()) {
+            let range = page..(page + page_size()).min(length);
+            // SAFETY: the caller's promise.
+            let same = to
+                .within(range.clone())
+                .all(|(at, was)| unsafe { self.bytes(mapping, at..at + was.len()) } == was);
+            if !same {
+                self.written.insert(page);
+                // SAFETY: the caller's promise.
+                unsafe { self.put(mapping, to, range) };
+            }
+        }
+        if self.calm.is_settled_after(self.written.len(), length) {
+            self.settle(mapping, length / page_size() * page_size())?;
+        }
+        Ok(())
+    }
+
+    /// Write-protects the first `length` bytes but for the pages that have differed.
+    fn settle(&mut self, mapping: &mut Mapping, length: usize) -> io::Result<()> {
+        let written = self.written.range(..length).map(|page| *page..page + page_size()).collect();
+        let Some(settled) = Settled::new(mapping.base() + self.start, length, written) else {
+            self.calm.disturb();
+            return Ok(());
+        };
+        for range in settled.protected() {
+            if mapping.protect(self.start + range.start, range.len(), Protection::Read).is_err() {
+                self.calm.disturb();
+                return mapping.protect(self.start, length, Protection::ReadWrite);
+            }
+        }
+        self.settled = Some(settled);
+        Ok(())
+    }
+
+    /// Has all of it written to without a fault.
+    pub(crate) fn unsettle(&mut self, mapping: &mut Mapping) -> io::Result<()> {
+        if let Some(settled) = self.settled.take_if(|settled| !settled.is_broken()) {
+            mapping.protect(self.start, settled.length(), Protection::ReadWrite)?;
+        }
+        self.settled = None;
+        Ok(())
+    }
+
+    /// Copies what a checkpoint has in a range.
+    ///
+    /// # Safety
+    ///
+    /// As [`Area::rewind`].
+    unsafe fn put(&self, mapping: &mut Mapping, from: &AreaCheckpoint, range: Range<usize>) {
+        for (at, bytes) in from.within(range) {
+            let target = std::ptr::with_exposed_provenance_mut::<u8>(mapping.base() + self.start + at);
+            // SAFETY: the caller's promise; the checkpoint's bytes are elsewhere (OWNED-MAPPING).
+            unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        }
+    }
+
+    /// The first byte of so many that differs from what it was.
+    ///
+    /// # Safety
+    ///
+    /// As [`Area::bytes`], for so many bytes.
+    pub(crate) unsafe fn difference(
+        &self,
+        mapping: &Mapping,
+        was: &AreaCheckpoint,
+        length: usize,
+    ) -> Option<usize> {
+        // SAFETY: the caller's promise.
+        let now = unsafe { self.bytes(mapping, 0..length) };
+        let mut end = 0;
+        for (at, bytes) in was.pieces() {
+            let between = first_written(&now[end..at]).map(|place| end + place);
+            let inside = || first_difference(&now[at..at + bytes.len()], bytes).map(|place| at + place);
+            if let Some(place) = between.or_else(inside) {
+                return Some(place);
+            }
+            end = at + bytes.len();
+        }
+        first_written(&now[end..]).map(|place| end + place)
+    }
+}
