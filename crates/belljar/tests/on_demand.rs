@@ -291,3 +291,24 @@ fn a_file_that_is_written_to_meanwhile_works_or_is_refused() {
         println!("worked and refused: {counts:?}");
     });
 }
+
+#[test]
+fn initial_contents_come_into_memories_that_others_have_settled_in() {
+    let mut config = Config::new();
+    config.trust(Trust { user: Some(UserKey::from_bytes([1; 32])), ..Trust::default() });
+    // Nobody else's memories.
+    let engine = Engine::new(&config).unwrap();
+    let wat = r#"(module (memory 6) (func (export "f") (i32.store (i32.const 200000) (i32.const 1))))"#;
+    let other = Module::new(&engine, wat).unwrap();
+    for _ in 0..40 {
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &other, &[]).unwrap();
+        instance.get_typed_func::<(), ()>(&mut store, "f").unwrap().call(&mut store, ()).unwrap();
+    }
+    let file = file_of(&ARTIFACT);
+    let module = Module::deserialize_file(&engine, &file).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = Instance::new(&mut store, &module, &[]).unwrap();
+    let memory = instance.get_memory(&mut store, "memory").unwrap();
+    assert!(memory.data(&store).starts_with("0123456789abcdef".repeat(20_000).as_bytes()));
+}

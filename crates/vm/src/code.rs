@@ -1,7 +1,7 @@
 //! Memory that holds native code and its tables: private to the process, written once, then never writable again.
 
 use crate::on_demand::{Damaged, OnDemand};
-use crate::sys::{Mapping, Protection, page_size, populate};
+use crate::sys::{Mapping, Protection, page_size, populate, write_anywhere};
 use anyhow::Context;
 use belljar_abi::{CodeTables, IMAGE_HEADER_START, Image, ImageHeader, Part};
 use belljar_core::CodeOffset;
@@ -231,7 +231,11 @@ impl CodeImage {
     /// Where `to` is of another length.
     pub fn copy_part(&self, part: &[u8], to: &mut [u8]) -> Result<(), Damaged> {
         match (&self.holder, self.range_of(part)) {
-            (Holder::OnDemand(source), Some(range)) => source.copy(range, to),
+            (Holder::OnDemand(source), Some(range)) => {
+                // Perhaps from the file at once, which the kernel does; and a memory can have settled with the one before.
+                write_anywhere(to);
+                source.copy(range, to)
+            }
             _ => {
                 for (to, part) in to.chunks_mut(COPY_STEP).zip(part.chunks(COPY_STEP)) {
                     populate(to);

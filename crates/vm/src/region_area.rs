@@ -89,16 +89,16 @@ impl Area {
     ///
     /// As [`Area::bytes`], for all pieces.
     pub(crate) unsafe fn rewind(&mut self, mapping: &mut Mapping, to: &AreaCheckpoint) -> io::Result<()> {
+        if self.last != to.number {
+            self.unsettle(mapping)?;
+            self.written.clear();
+            (self.last, self.calm) = (to.number, Calm::default());
+        }
         let length = to.length();
         if length <= FEW_BYTES {
             // SAFETY: the caller's promise.
             unsafe { self.put(mapping, to, 0..length) };
             return Ok(());
-        }
-        if self.last != to.number {
-            self.unsettle(mapping)?;
-            self.written.clear();
-            (self.last, self.calm) = (to.number, Calm::default());
         }
         if let Some(settled) = self.settled.take_if(|settled| settled.is_broken()) {
             self.written.extend(settled.first_written().map(|at| at / page_size() * page_size()));

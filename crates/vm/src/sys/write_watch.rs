@@ -68,8 +68,9 @@ impl WriteWatch {
         };
         USED.fetch_max(slot + 1, Ordering::Relaxed);
         let watched = &WATCHED[slot];
-        watched.start.store(range.start, Ordering::Relaxed);
-        watched.end.store(range.end, Ordering::Relaxed);
+        // ORDER: who reads one of these sees that the slot was taken anew.
+        watched.start.store(range.start, Ordering::Release);
+        watched.end.store(range.end, Ordering::Release);
         watched.become_(ARMED);
         Some(Self { slot, mappings })
     }
