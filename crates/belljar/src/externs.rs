@@ -63,7 +63,7 @@ impl Extern {
         match self.as_import() {
             ImportValue::Entity(entity) => crate::types::shown(core.entity_type(entity), core.runtime()),
             ImportValue::Shared(memory) => ExternType::Memory(memory.ty()),
-            ImportValue::Host(host) => ExternType::Func(crate::FuncType(host.ty().clone())),
+            ImportValue::Host(host) => ExternType::Func(crate::types::shown_func(host.ty(), core.runtime())),
         }
     }
 

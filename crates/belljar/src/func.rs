@@ -28,14 +28,15 @@ impl Func {
     ///
     /// # Panics
     ///
-    /// Where the store is full.
+    /// Where the store is full, or the type refers to one of another engine.
     pub fn new<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
         let store = store.as_context_mut();
-        let host = dynamic(store.0.core().runtime(), ty, func).expect(ROOM);
+        let host = dynamic(store.0.core().runtime(), ty, func);
+        let host = host.unwrap_or_else(|error| panic!("no function can be made: {error:#}"));
         Self::enter(store.0.core_mut(), &host)
     }
 
@@ -79,7 +80,7 @@ impl Func {
     pub fn ty(&self, store: impl AsContext) -> FuncType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Func");
-        crate::types::shown_func(core.func_type(self.id), core.runtime())
+        crate::types::shown_func(&core.func_type(self.id), core.runtime())
     }
 
     /// Calls it. `results` is overwritten.
@@ -283,5 +284,6 @@ pub(crate) fn dynamic<T: 'static>(
         }
         Ok(())
     };
-    HostFunc::dynamic::<T, _>(runtime, ty.0, run)
+    let ty = runtime.own_types(|mut own| ty.0.map(&mut own))?;
+    HostFunc::dynamic::<T, _>(runtime, ty, run)
 }

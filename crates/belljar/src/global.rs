@@ -16,10 +16,11 @@ impl Global {
     ///
     /// # Errors
     ///
-    /// Where the value is not of the type or of another store, or the store is full.
+    /// Where the value is not of the type or of another store, the type refers to one of another engine, or the store is full.
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Self> {
         let core = store.as_context_mut().0.core_mut();
         let value = value.to_value(core)?;
+        let ty = core.runtime().own_types(|mut own| ty.map(&mut own))?;
         Ok(Self { store: core.id(), id: core.new_global(ty, value)? })
     }
 
@@ -31,9 +32,7 @@ impl Global {
     pub fn ty(&self, store: impl AsContext) -> GlobalType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Global");
-        let ty = core.global_type(self.id);
-        core.runtime().show_val_type(ty.content());
-        ty
+        core.global_type(self.id).map(&mut |r| core.runtime().show_type(r))
     }
 
     /// Its value.

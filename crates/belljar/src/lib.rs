@@ -139,7 +139,8 @@ pub use table::Table;
 pub use tag::Tag;
 pub use types::{
     ExportType, ExternType, FieldType, FuncType, GlobalType, HeapType, ImportType, MemoryType,
-    MemoryTypeBuilder, MemoryTypeError, Mutability, RefType, StorageType, TableType, TagType, ValType,
+    MemoryTypeBuilder, MemoryTypeError, Mutability, RefType, StorageType, TableType, TableTypeError, TagType,
+    ValType,
 };
 pub use values::{Ref, V128, Val};
 pub use wasm_ty::{WasmParams, WasmResults, WasmRet, WasmTy};

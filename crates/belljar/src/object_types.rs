@@ -25,6 +25,7 @@ struct Known {
 }
 
 impl Known {
+    /// `ty` refers to types of the engine by their ids.
     fn define(engine: &Engine, finality: Finality, above: Option<&Known>, ty: CompositeType) -> Result<Self> {
         let runtime = engine.runtime();
         let supertype = above.map(|above| above.id_in(runtime).map(TypeRef::Id)).transpose()?;
@@ -47,8 +48,15 @@ impl Known {
         Ok(self.id)
     }
 
+    /// As the embedder holds it. An engine that is gone knows no types, but their handles are still told apart.
     fn heap_type(&self) -> HeapType {
-        HeapType::Defined(TypeRef::Id(self.id))
+        let id = TypeRef::Id(self.id);
+        HeapType::Defined(self.runtime.upgrade().map_or(id, |runtime| runtime.show_type(id)))
+    }
+
+    /// A field of the type as the embedder holds it.
+    fn shown_field(&self, field: FieldType) -> FieldType {
+        field.map(&mut |r| self.runtime.upgrade().map_or(r, |runtime| runtime.show_type(r)))
     }
 
     fn finality(&self) -> Finality {
@@ -69,8 +77,9 @@ macro_rules! object_type {
         impl $name {
             /// The type of this heap type in an engine, if it is one.
             pub fn from_heap_type(engine: &Engine, ty: HeapType) -> Option<Self> {
-                match ty {
-                    HeapType::Defined(TypeRef::Id(id)) => Self::of_id(engine.runtime(), id),
+                let HeapType::Defined(ty) = ty else { return None };
+                match engine.runtime().own_types(|own| own(ty)) {
+                    Ok(TypeRef::Id(id)) => Self::of_id(engine.runtime(), id),
                     _ => None,
                 }
             }
@@ -102,8 +111,8 @@ macro_rules! object_type {
             /// Whether it is another type or was declared below it.
             pub fn matches(&self, other: &Self) -> bool {
                 let Some(runtime) = self.0.runtime.upgrade() else { return false };
-                other.id_in(&runtime).is_ok()
-                    && runtime.matches(self.ref_type(false).into(), other.ref_type(false).into())
+                let ty = |id| RefType::new(false, HeapType::Defined(TypeRef::Id(id))).into();
+                other.id_in(&runtime).is_ok_and(|other| runtime.matches(ty(self.0.id), ty(other)))
             }
         }
 
@@ -139,9 +148,9 @@ impl StructType {
     ///
     /// # Errors
     ///
-    /// Where the engine has no room for another type.
+    /// Where a field refers to a type of another engine, or the engine has no room for another type.
     pub fn new(engine: &Engine, fields: impl IntoIterator<Item = FieldType>) -> Result<Self> {
-        let ty = belljar_core::StructType::new(fields);
+        let ty = own_fields(engine, fields)?;
         Known::define(engine, Finality::Final, None, CompositeType::Struct(ty)).map(Self)
     }
 
@@ -149,19 +158,21 @@ impl StructType {
     ///
     /// # Errors
     ///
-    /// Where the fields do not extend those of `supertype`, that is final or of another engine, or the engine has no
-    /// room for another type.
+    /// Where the fields do not extend those of `supertype`, that is final or of another engine, as a type may be that a field refers
+    /// to, or the engine has no room for another type.
     pub fn with_finality_and_supertype(
         engine: &Engine,
         finality: Finality,
         supertype: Option<&StructType>,
         fields: impl IntoIterator<Item = FieldType>,
     ) -> Result<Self> {
-        let ty = belljar_core::StructType::new(fields);
+        let ty = own_fields(engine, fields)?;
         if let Some(above) = supertype {
+            above.id_in(engine.runtime())?;
             anyhow::ensure!(above.finality() == Finality::NonFinal, "the supertype is final");
-            let fits = ty.fields().len() >= above.fields().len()
-                && ty.fields().iter().zip(above.fields()).all(|(a, b)| field_matches(engine, a, &b));
+            let of_above = above.own_fields();
+            let fits = ty.fields().len() >= of_above.len()
+                && ty.fields().iter().zip(of_above).all(|(a, b)| field_matches(engine, a, b));
             anyhow::ensure!(fits, "the fields do not extend those of the supertype, {above:?}");
         }
         let above = supertype.map(|above| &above.0);
@@ -170,17 +181,33 @@ impl StructType {
 
     /// Its fields, in order.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = FieldType> + '_ {
-        let fields = match &self.0.ty.composite {
+        self.own_fields().iter().map(|field| self.0.shown_field(*field))
+    }
+
+    /// Its fields as the engine has them.
+    fn own_fields(&self) -> &[FieldType] {
+        match &self.0.ty.composite {
             CompositeType::Struct(ty) => ty.fields(),
             _ => &[],
-        };
-        fields.iter().copied()
+        }
     }
 
     /// The `i`th field.
     pub fn field(&self, i: usize) -> Option<FieldType> {
         self.fields().nth(i)
     }
+}
+
+/// A struct type of fields of the embedder's.
+fn own_fields(
+    engine: &Engine,
+    fields: impl IntoIterator<Item = FieldType>,
+) -> Result<belljar_core::StructType> {
+    // The embedder's iterator may do anything, so it is at its end before anybody looks at what it gave.
+    let fields: Vec<FieldType> = fields.into_iter().collect();
+    engine.runtime().own_types(|mut own| {
+        belljar_core::StructType::new(fields.into_iter().map(|field| field.map(&mut own)))
+    })
 }
 
 /// Whether a field may stand where another is wanted.
@@ -202,16 +229,16 @@ impl ArrayType {
     ///
     /// # Errors
     ///
-    /// Where the engine has no room for another type.
+    /// Where the elements refer to a type of another engine, or the engine has no room for another type.
     pub fn new(engine: &Engine, element: FieldType) -> Result<Self> {
-        let ty = belljar_core::ArrayType::new(element);
+        let ty = belljar_core::ArrayType::new(engine.runtime().own_types(|mut own| element.map(&mut own))?);
         Known::define(engine, Finality::Final, None, CompositeType::Array(ty)).map(Self)
     }
 
     /// Its elements.
     pub fn field_type(&self) -> FieldType {
         match &self.0.ty.composite {
-            CompositeType::Array(ty) => ty.field_type(),
+            CompositeType::Array(ty) => self.0.shown_field(ty.field_type()),
             other => unreachable!("an array type is one: {other}"),
         }
     }

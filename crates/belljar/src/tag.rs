@@ -17,10 +17,11 @@ impl Tag {
     ///
     /// # Errors
     ///
-    /// Where its type has results, or the engine has no room for another type.
+    /// Where its type has results or refers to one of another engine, or the engine has no room for another type.
     pub fn new(mut store: impl AsContextMut, ty: &TagType) -> Result<Self> {
         let core = store.as_context_mut().0.core_mut();
-        Ok(Self { store: core.id(), id: core.new_tag(&ty.ty().0)? })
+        let ty = core.runtime().own_types(|mut own| ty.ty().0.map(&mut own))?;
+        Ok(Self { store: core.id(), id: core.new_tag(&ty)? })
     }
 
     /// Its type.
@@ -31,7 +32,7 @@ impl Tag {
     pub fn ty(&self, store: impl AsContext) -> TagType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Tag");
-        TagType::new(crate::types::shown_func(core.tag_type(self.id), core.runtime()))
+        TagType::new(crate::types::shown_func(&core.tag_type(self.id), core.runtime()))
     }
 
     /// Whether two handles are the same tag.

@@ -4,36 +4,29 @@ use crate::Engine;
 use std::fmt;
 
 use belljar_vm::Runtime;
-use std::sync::Arc;
 
 pub use belljar_core::{
     FieldType, GlobalType, HeapType, MemoryType, MemoryTypeBuilder, MemoryTypeError, Mutability, RefType,
-    StorageType, TableType, ValType,
+    StorageType, TableType, TableTypeError, ValType,
 };
 
-/// A type as it is handed to the embedder, who may name what it refers to at any time after.
-pub(crate) fn shown(ty: belljar_core::ExternType, runtime: &Arc<Runtime>) -> ExternType {
-    ty.map(&mut |r| {
-        runtime.show_type(r);
-        r
-    })
-    .into()
+/// A type as it is handed to the embedder, who may name what it refers to at any time after. What the embedder hands in goes the
+/// other way, through [`Runtime::own_types`].
+pub(crate) fn shown(ty: belljar_core::ExternType, runtime: &Runtime) -> ExternType {
+    ty.map(&mut |r| runtime.show_type(r)).into()
 }
 
 /// As [`shown`].
-pub(crate) fn shown_heap(ty: HeapType, runtime: &Arc<Runtime>) -> HeapType {
-    if let HeapType::Defined(ty) = ty {
-        runtime.show_type(ty);
+pub(crate) fn shown_heap(ty: HeapType, runtime: &Runtime) -> HeapType {
+    match ty {
+        HeapType::Defined(ty) => HeapType::Defined(runtime.show_type(ty)),
+        other => other,
     }
-    ty
 }
 
 /// As [`shown`].
-pub(crate) fn shown_func(ty: belljar_core::FuncType, runtime: &Arc<Runtime>) -> FuncType {
-    FuncType(ty.map(&mut |r| {
-        runtime.show_type(r);
-        r
-    }))
+pub(crate) fn shown_func(ty: &belljar_core::FuncType, runtime: &Runtime) -> FuncType {
+    FuncType(ty.map(&mut |r| runtime.show_type(r)))
 }
 
 /// The type of a function: its parameters, then its results.
@@ -41,7 +34,7 @@ pub(crate) fn shown_func(ty: belljar_core::FuncType, runtime: &Arc<Runtime>) -> 
 pub struct FuncType(pub(crate) belljar_core::FuncType);
 
 impl FuncType {
-    /// A function type.
+    /// A function type. Types that it refers to have to be of the engine: what is made with it says so if they are not.
     pub fn new(
         _engine: &Engine,
         params: impl IntoIterator<Item = ValType>,

@@ -575,7 +575,7 @@ impl DefinedTypes for Module {
         match ty {
             TypeRef::Index(i) => HeapType::of_composite(&self.types[i.index()].composite),
             // A module's own types refer to each other by index only.
-            TypeRef::Rec(_) | TypeRef::Id(_) => HeapType::Any,
+            TypeRef::Rec(_) | TypeRef::Id(_) | TypeRef::Engine(_) => HeapType::Any,
         }
     }
 

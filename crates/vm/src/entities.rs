@@ -2,6 +2,7 @@
 
 use crate::abi_types::Value;
 use crate::store::{StoreCore, StoreInner};
+use anyhow::Context;
 use belljar_core::{
     FuncRefId, GlobalType, HeapType, MemoryType, Mutability, RawVal, RefType, TableType, Trap, TypeRef,
     ValType,
@@ -51,6 +52,7 @@ impl<T: 'static> StoreInner<T> {
             !ty.is_shared(),
             "a shared memory belongs to no store: make it with SharedMemory::new"
         );
+        ty.check().context("a memory of this type cannot be made")?;
         self.limited(|core, referee| core.push_memory(ty, None, None, referee, true))
     }
 
@@ -69,6 +71,7 @@ impl<T: 'static> StoreInner<T> {
     ///
     /// Where a limit says no, or `init` is not of the element type.
     pub fn new_table(&mut self, ty: TableType, init: Value) -> anyhow::Result<usize> {
+        ty.check().context("a table of this type cannot be made")?;
         self.core().check_type(&init, ValType::Ref(ty.element()), "the table")?;
         let init = init.to_slot().u32();
         self.limited(|core, referee| core.push_table(ty, init, None, None, referee))

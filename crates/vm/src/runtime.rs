@@ -10,9 +10,9 @@ use crate::types::TypeRegistry;
 use crate::watched::Watched;
 use anyhow::Context;
 use belljar_abi::{Artifact, CompiledFunction, ImageWriter};
-use belljar_core::{FuncType, HeapType, SubType, TypeId, TypeRef, ValType};
+use belljar_core::{EngineType, FuncType, HeapType, SubType, TypeId, TypeRef, ValType};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Which way a trampoline leads.
@@ -41,6 +41,8 @@ pub trait TrampolineSource: Send + Sync {
 
 /// What all stores of an engine share.
 pub struct Runtime {
+    /// Tells it from the other engines of the process.
+    number: u32,
     pub(crate) types: Arc<TypeRegistry>,
     pub(crate) memories: Arc<MemoryPool>,
     pub(crate) regions: Arc<RegionPool>,
@@ -89,7 +91,10 @@ impl Runtime {
     ) -> anyhow::Result<Arc<Self>> {
         sys::install_signal_handlers()
             .context("could not install the handlers that turn faults into traps")?;
+        // Far from all numbers: an engine takes milliseconds to make.
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         Ok(Arc::new(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             types: Arc::default(),
             memories: Arc::default(),
             regions: Arc::default(),
@@ -187,17 +192,41 @@ impl Runtime {
         self.types.ty(id)
     }
 
-    /// Keeps a type while the engine lives, because the embedder is shown it.
-    pub fn show_type(&self, ty: TypeRef) {
-        if let TypeRef::Id(id) = ty {
-            self.types.pin(id);
-        }
+    /// A type as the embedder holds it. It is kept while the engine lives, as it may be named at any time from now on.
+    pub fn show_type(&self, ty: TypeRef) -> TypeRef {
+        let TypeRef::Id(id) = ty else { return ty };
+        self.types.pin(id);
+        TypeRef::Engine(EngineType { engine: self.number, id })
     }
 
-    /// As [`Runtime::show_type`], of what a value type refers to.
-    pub fn show_val_type(&self, ty: ValType) {
-        if let Some(HeapType::Defined(ty)) = ty.as_ref().map(|ty| ty.heap_type()) {
-            self.show_type(ty);
+    /// A type of the embedder's, all of whose references `map` replaces by what they are in this engine.
+    ///
+    /// ```ignore
+    /// runtime.own_types(|own| ty.map(own))?
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where one of them is of another engine, or none that an engine has shown.
+    pub fn own_types<R>(
+        &self,
+        map: impl FnOnce(&mut dyn FnMut(TypeRef) -> TypeRef) -> R,
+    ) -> anyhow::Result<R> {
+        let mut foreign = None;
+        let mapped = map(&mut |r| match r {
+            TypeRef::Engine(ty) if ty.engine == self.number && self.types.is_pinned(ty.id) => {
+                TypeRef::Id(ty.id)
+            }
+            other => {
+                foreign = Some(other);
+                other
+            }
+        });
+        match foreign {
+            None => Ok(mapped),
+            Some(foreign) => {
+                anyhow::bail!("type {foreign} was used with an engine that it does not belong to")
+            }
         }
     }
 

@@ -67,12 +67,7 @@ impl SharedMemory {
             ty.is_shared(),
             "a shared memory was asked for, of the type {ty}, which is not shared"
         );
-        let maximum = ty.maximum().context("a shared memory needs a maximum")?;
-        anyhow::ensure!(
-            ty.minimum() <= maximum,
-            "the minimum of {} pages exceeds the maximum of {maximum}",
-            ty.minimum()
-        );
+        ty.check().context("a memory of this type cannot be made")?;
         let bytes = ty.minimum_bytes().unwrap_or(u64::MAX);
         runtime.take_memory(bytes)?;
         let length = usize::try_from(bytes).unwrap_or(usize::MAX);

@@ -120,6 +120,13 @@ impl TypeRegistry {
         }
     }
 
+    /// Whether a type is kept while the engine lives.
+    pub(crate) fn is_pinned(&self, id: TypeId) -> bool {
+        let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
+        let row = inner.rows.get(id.index()).and_then(Option::as_ref);
+        row.is_some_and(|row| inner.group(row.group).pinned)
+    }
+
     /// A registered type. All its references are ids.
     pub(crate) fn ty(&self, id: TypeId) -> Option<Arc<SubType>> {
         let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
@@ -156,7 +163,7 @@ impl DefinedTypes for TypeRegistry {
     fn kind(&self, ty: TypeRef) -> HeapType {
         match ty {
             TypeRef::Id(id) => self.ty(id).map_or(HeapType::Any, |ty| HeapType::of_composite(&ty.composite)),
-            TypeRef::Index(_) | TypeRef::Rec(_) => HeapType::Any,
+            TypeRef::Index(_) | TypeRef::Rec(_) | TypeRef::Engine(_) => HeapType::Any,
         }
     }
 
@@ -179,6 +186,18 @@ impl Inner {
         if let Some(&group) = self.groups.get(&key) {
             self.group_rows[group as usize].as_mut().expect("as in `group`").users += 1;
             return Ok(group);
+        }
+        // Before anything is changed: a type of another engine would be taken for one of ours, or be none.
+        let mut unknown = None;
+        for ty in &*key {
+            ty.for_each_ref(|r| match r {
+                TypeRef::Rec(_) => {}
+                TypeRef::Id(id) if self.rows.get(id.index()).is_some_and(Option::is_some) => {}
+                other => unknown = Some(other),
+            });
+        }
+        if let Some(unknown) = unknown {
+            anyhow::bail!("a type refers to type {unknown}, which the engine does not know");
         }
         let has_lines = key.iter().any(|ty| !ty.is_final || !matches!(ty.composite, CompositeType::Func(_)));
         if has_lines && self.lines.is_none() {

@@ -131,7 +131,9 @@ impl FieldType {
         self.mutability
     }
 
-    fn map(self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
+    /// The same type with every reference to a defined type replaced.
+    #[must_use]
+    pub fn map(self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
         match self.storage {
             StorageType::Val(ty) => Self { storage: StorageType::Val(ty.map(f)), ..self },
             _ => self,

@@ -67,6 +67,18 @@ impl TableType {
         Self { element, minimum, maximum, is_64: true }
     }
 
+    /// Refuses a type that no module could declare: its constructors take any numbers, and whatever makes a table asks this.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), TableTypeError> {
+        match self.maximum {
+            Some(maximum) if self.minimum > maximum => Err(TableTypeError { minimum: self.minimum, maximum }),
+            _ => Ok(()),
+        }
+    }
+
     /// The type of its elements.
     pub const fn element(&self) -> RefType {
         self.element
@@ -93,6 +105,21 @@ impl TableType {
         Self { element: self.element.map(f), ..self }
     }
 }
+
+/// Why there is no such table type: its minimum exceeds its maximum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TableTypeError {
+    minimum: u64,
+    maximum: u64,
+}
+
+impl fmt::Display for TableTypeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the minimum of {} elements exceeds the maximum of {}", self.minimum, self.maximum)
+    }
+}
+
+impl std::error::Error for TableTypeError {}
 
 impl fmt::Display for TableType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,9 +198,9 @@ impl MemoryType {
         self.is_shared
     }
 
-    /// Bytes of a page: 65536, or 1.
+    /// Bytes of a page: 65536, or 1. Of another power of two, which no memory can have, whatever.
     pub const fn page_size(&self) -> u64 {
-        1 << self.page_size_log2
+        1_u64.wrapping_shl(self.page_size_log2 as u32)
     }
 
     /// The power of two that the page size is.
@@ -184,7 +211,7 @@ impl MemoryType {
     /// The most pages that this type and its address width allow. An address can hold the number.
     pub fn page_limit(&self) -> u64 {
         let addresses: u128 = 1 << if self.is_64 { 64 } else { 32 };
-        let pages = (addresses >> self.page_size_log2).min(addresses - 1);
+        let pages = addresses.checked_shr(self.page_size_log2.into()).unwrap_or(0).min(addresses - 1);
         self.maximum.unwrap_or(u64::MAX).min(pages as u64)
     }
 

@@ -108,24 +108,33 @@ impl MemoryTypeBuilder {
     ///
     /// Where no module could declare it.
     pub fn build(&self) -> Result<MemoryType, MemoryTypeError> {
-        let MemoryType { minimum, maximum, page_size_log2, .. } = self.ty;
+        self.ty.check().map(|()| self.ty)
+    }
+}
+
+impl MemoryType {
+    /// Refuses a type that no module could declare: its constructors take any numbers, and whatever makes a memory asks this.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), MemoryTypeError> {
+        let Self { minimum, maximum, page_size_log2, .. } = *self;
         if !matches!(page_size_log2, 0 | 16) {
             return Err(MemoryTypeError::PageSize(page_size_log2));
         }
-        let limit = MemoryType { maximum: None, ..self.ty }.page_limit();
+        let limit = Self { maximum: None, ..*self }.page_limit();
         let pages = minimum.max(maximum.unwrap_or(0));
         if pages > limit {
             return Err(MemoryTypeError::TooLarge { pages, limit });
         }
         match maximum {
             Some(maximum) if minimum > maximum => Err(MemoryTypeError::Empty { minimum, maximum }),
-            None if self.ty.is_shared => Err(MemoryTypeError::SharedWithoutMaximum),
-            _ => Ok(self.ty),
+            None if self.is_shared => Err(MemoryTypeError::SharedWithoutMaximum),
+            _ => Ok(()),
         }
     }
-}
 
-impl MemoryType {
     /// Builds a type piece by piece.
     pub const fn builder() -> MemoryTypeBuilder {
         MemoryTypeBuilder::new()

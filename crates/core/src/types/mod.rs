@@ -12,7 +12,7 @@ mod val_type;
 pub use composite::{
     ArrayType, CompositeType, FieldType, FuncType, Mutability, StorageType, StructType, SubType,
 };
-pub use extern_type::{ExternType, GlobalType, MemoryType, TableType, TagType};
+pub use extern_type::{ExternType, GlobalType, MemoryType, TableType, TableTypeError, TagType};
 pub use matching::DefinedTypes;
 pub use memory_builder::{MemoryTypeBuilder, MemoryTypeError};
-pub use val_type::{HeapType, RefType, TypeRef, ValType};
+pub use val_type::{EngineType, HeapType, RefType, TypeRef, ValType};

@@ -10,8 +10,19 @@ pub enum TypeRef {
     Index(TypeIndex),
     /// By its place in the recursion group that refers to it.
     Rec(u32),
-    /// By its canonical id in an engine.
+    /// By its canonical id in the engine at hand.
     Id(TypeId),
+    /// By the engine that handed it to its embedder, and its id there.
+    Engine(EngineType),
+}
+
+/// A defined type as embedders hold it: it tells which engine it is of, so that no other takes it for one of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EngineType {
+    /// The engine's number in the process.
+    pub engine: u32,
+    /// The type's canonical id there.
+    pub id: TypeId,
 }
 
 impl fmt::Display for TypeRef {
@@ -19,7 +30,7 @@ impl fmt::Display for TypeRef {
         match self {
             Self::Index(i) => write!(f, "{}", i.0),
             Self::Rec(i) => write!(f, "rec.{i}"),
-            Self::Id(id) => write!(f, "#{}", id.0),
+            Self::Id(id) | Self::Engine(EngineType { id, .. }) => write!(f, "#{}", id.0),
         }
     }
 }
