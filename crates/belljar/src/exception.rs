@@ -55,6 +55,7 @@ impl ThrownException {
     ///
     /// As [`ThrownException::exception`].
     pub fn tag(&self, mut store: impl AsContextMut) -> Result<Tag> {
+        let mut store = store.as_context_mut();
         self.exception(&mut store)?.tag(&store)
     }
 
@@ -64,6 +65,7 @@ impl ThrownException {
     ///
     /// As [`ThrownException::exception`].
     pub fn fields(&self, mut store: impl AsContextMut) -> Result<Vec<Val>> {
+        let mut store = store.as_context_mut();
         self.exception(&mut store)?.fields(&mut store)
     }
 }

@@ -8,7 +8,7 @@ mod exports;
 use crate::guest_buf::{GuestAddress, GuestBuf, Held};
 use crate::guest_ranges::GuestRanges;
 use crate::store::check_store;
-use crate::{AsContextMut, Caller, Func, Instance, Result, Val};
+use crate::{AsContextMut, Caller, Func, Instance, Result, StoreContextMut, Val};
 use anyhow::{Context, bail, ensure};
 use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
 use belljar_vm::{StoreCore, StoreId};
@@ -183,6 +183,7 @@ impl GuestAlloc {
     /// Where the guest has no room (its allocator returned null), answered nonsense, or did not return; where the alignment is no power
     /// of two, or the sandbox was wiped since.
     pub fn alloc(&self, mut store: impl AsContextMut, len: usize, align: usize) -> Result<GuestBuf> {
+        let mut store = store.as_context_mut();
         self.release(&mut store)?;
         let inner = &self.inner;
         let (len, align) = (len as u64, align as u64);
@@ -202,7 +203,7 @@ impl GuestAlloc {
         let alloc = &inner.exports.alloc;
         let base = inner.call(&mut store, alloc.func, params, 1);
         let base = base.with_context(|| format!("the guest's `{}` did not return memory", alloc.name))?;
-        let core = store.as_context_mut().0.core_mut();
+        let core = store.0.core_mut();
         let held = Held { base: base.unwrap_or_default(), size, align };
         let ptr = if more == 0 {
             held.base
@@ -226,6 +227,7 @@ impl GuestAlloc {
     ///
     /// As [`GuestAlloc::alloc`].
     pub fn alloc_bytes(&self, mut store: impl AsContextMut, bytes: &[u8]) -> Result<GuestBuf> {
+        let mut store = store.as_context_mut();
         let buffer = self.alloc(&mut store, bytes.len(), USUAL_ALIGNMENT as usize)?;
         buffer.write(&mut store, 0, bytes)?;
         Ok(buffer)
@@ -241,6 +243,7 @@ impl GuestAlloc {
         mut store: impl AsContextMut,
         values: &[V],
     ) -> Result<GuestBuf> {
+        let mut store = store.as_context_mut();
         let bytes = values.as_bytes();
         let buffer = self.alloc(&mut store, bytes.len(), align_of::<V>())?;
         buffer.write(&mut store, 0, bytes)?;
@@ -290,7 +293,8 @@ impl GuestAlloc {
     /// Where the guest's function does not return: that buffer is given up, and others are left for the next time. Where the sandbox was
     /// wiped since.
     pub fn release(&self, mut store: impl AsContextMut) -> Result<()> {
-        self.inner.check(store.as_context_mut().0.core(), "GuestAlloc")?;
+        let mut store = store.as_context_mut();
+        self.inner.check(store.0.core(), "GuestAlloc")?;
         // Not those that are dropped meanwhile: the guest may call a host function that does it, each time.
         let count = self.inner.dropped().len();
         for _ in 0..count {
@@ -357,8 +361,8 @@ impl Inner {
     }
 
     /// Gives a range back to the guest, for good however that ends.
-    pub(crate) fn free<C: AsContextMut>(&self, store: &mut C, held: Held) -> Result<()> {
-        self.forget(store.as_context_mut().0.core_mut(), held);
+    pub(crate) fn free<T: 'static>(&self, store: &mut StoreContextMut<'_, T>, held: Held) -> Result<()> {
+        self.forget(store.0.core_mut(), held);
         let Some(free) = self.exports.free.as_ref().filter(|_| held.size != 0) else { return Ok(()) };
         let params = [held.base, held.size, held.align];
         let freed = self.call(store, free.func, &params[..free.params], free.results);
@@ -374,9 +378,9 @@ impl Inner {
     }
 
     /// Calls a function of the guest's that takes addresses and has so many results. The first is returned if it is one.
-    fn call<C: AsContextMut>(
+    fn call<T: 'static>(
         &self,
-        store: &mut C,
+        store: &mut StoreContextMut<'_, T>,
         func: Func,
         params: &[u64],
         results: usize,

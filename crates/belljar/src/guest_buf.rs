@@ -275,7 +275,8 @@ impl GuestBuf {
     /// Where the guest's function does not return: it is not called again for this buffer. Where the sandbox was wiped since, or
     /// the store is another.
     pub fn free(mut self, mut store: impl AsContextMut) -> Result<()> {
-        self.alloc.check(store.as_context_mut().0.core(), "GuestBuf")?;
+        let mut store = store.as_context_mut();
+        self.alloc.check(store.0.core(), "GuestBuf")?;
         self.is_owed = false;
         self.alloc.free(&mut store, self.held)
     }

@@ -99,6 +99,7 @@ impl Instance {
         mut store: impl AsContextMut,
         name: &str,
     ) -> Result<TypedFunc<Params, Results>> {
+        let mut store = store.as_context_mut();
         let export = self.get_export(&mut store, name);
         let export = export.with_context(|| format!("the instance exports nothing named `{name}`"))?;
         let func = export.into_func().with_context(|| format!("the export `{name}` is not a function"))?;

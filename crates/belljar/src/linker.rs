@@ -264,6 +264,7 @@ impl<T: 'static> Linker<T> {
         if module.get_export("_start").is_some() {
             return self.command(module_name, module);
         }
+        let mut store = store.as_context_mut();
         let instance = self.instantiate(&mut store, module)?;
         if let Some(Extern::Func(initialize)) = instance.get_export(&mut store, "_initialize") {
             let initialize =
@@ -356,7 +357,7 @@ impl<T: 'static> Linker<T> {
         for import in module.imports() {
             match self.find(import.module(), import.name()) {
                 Some(definition) => {
-                    check_type(definition, &import)?;
+                    check_type(definition, &import, &self.engine)?;
                     items.push(definition.clone());
                 }
                 None => missing.push((import.module().into(), import.name().into(), import.ty())),
@@ -400,9 +401,9 @@ impl<T: 'static> Linker<T> {
 }
 
 /// Host functions are held against the import's type at once; the rest when the store is known.
-fn check_type(definition: &Definition, import: &crate::ImportType<'_>) -> Result<()> {
+fn check_type(definition: &Definition, import: &crate::ImportType<'_>, engine: &Engine) -> Result<()> {
     let Definition::Host(host) = definition else { return Ok(()) };
-    let found = FuncType(host.ty().clone());
+    let found = crate::types::shown_func(host.ty(), engine.runtime());
     let fits = matches!(import.ty(), ExternType::Func(ty) if ty == found);
     anyhow::ensure!(
         fits,

@@ -152,6 +152,7 @@ impl Memory {
 
     /// Its size in pages.
     pub fn size(&self, store: impl AsContext) -> u64 {
+        let store = store.as_context();
         self.data_size(&store) as u64 / self.page_size(&store)
     }
 

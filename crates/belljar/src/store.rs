@@ -133,15 +133,15 @@ impl<T: 'static> Store<T> {
     /// host values (`externref`), a memory that others share; where the store has not just one instance; where there is no key to
     /// seal it with.
     pub fn snapshot(&mut self, note: &[u8], options: crate::ArtifactOptions<'_>) -> Result<Vec<u8>> {
-        let core = self.inner.core_mut();
-        let state = core.freeze(note)?;
+        let state = self.inner.erased().freeze(note)?;
+        let core = self.inner.core();
         let code = core.instance_module(InstanceId(0));
         crate::artifact::serialize(&self.engine, code.module(), code.code_image(), &state, options)
     }
 
     #[doc(hidden)]
     pub fn checkpoint(&mut self) -> Result<belljar_vm::Checkpoint> {
-        self.inner.core_mut().checkpoint()
+        self.inner.erased().checkpoint()
     }
 
     #[doc(hidden)]
@@ -289,7 +289,7 @@ impl<T: 'static> Store<T> {
     ///
     /// Where the heap exceeds its limit even so.
     pub fn gc(&mut self) -> Result<()> {
-        self.inner.core_mut().collect_garbage()
+        self.inner.erased().collect_garbage()
     }
 
     /// What the collector has done so far.

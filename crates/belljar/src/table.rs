@@ -20,10 +20,12 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Where the store's limits say no, or `init` is not of the element type or of another store.
+    /// Where the type's minimum exceeds its maximum or what a table may have, or it refers to a type of another engine; where the
+    /// store's limits say no, or `init` is not of the element type or of another store.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Self> {
         let store = store.as_context_mut();
         let init = to_value(init, store.0.core())?;
+        let ty = store.0.core().runtime().own_types(|mut own| ty.map(&mut own))?;
         let id = store.0.new_table(ty, init)?;
         Ok(Self { store: store.0.core().id(), id })
     }
@@ -36,14 +38,12 @@ impl Table {
     pub fn ty(&self, store: impl AsContext) -> TableType {
         let core = store.as_context().0.core();
         check_store(self.store, core, "Table");
-        let ty = core.table_type(self.id);
-        core.runtime().show_val_type(ty.element().into());
-        ty
+        core.table_type(self.id).map(&mut |r| core.runtime().show_type(r))
     }
 
     /// Number of elements.
     pub fn size(&self, store: impl AsContext) -> u64 {
-        u64::from(self.core(&store).table_size(self.id))
+        u64::from(self.core(store.as_context().0.core()).table_size(self.id))
     }
 
     /// An element; `None` outside the table.
@@ -59,8 +59,9 @@ impl Table {
     ///
     /// Where the index is outside, or the value not of the element type or of another store.
     pub fn set(&self, mut store: impl AsContextMut, index: u64, value: Ref) -> Result<()> {
-        let value = to_value(value, self.core(&store))?;
-        store.as_context_mut().0.core_mut().table_set(self.id, index, value)
+        let core = store.as_context_mut().0.core_mut();
+        let value = to_value(value, self.core(core))?;
+        core.table_set(self.id, index, value)
     }
 
     /// Makes it `delta` elements larger, the new ones `init`. Returns the size before.
@@ -69,14 +70,15 @@ impl Table {
     ///
     /// Where its type, the store's limits or the machine say no, and as [`Table::set`].
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Ref) -> Result<u64> {
-        let init = to_value(init, self.core(&store))?;
-        store.as_context_mut().0.core_mut().forget_refusal();
-        let old = store.as_context_mut().0.table_grow(self.id, delta, init)?;
+        let store = store.as_context_mut().0;
+        let init = to_value(init, self.core(store.core()))?;
+        store.core_mut().forget_refusal();
+        let old = store.table_grow(self.id, delta, init)?;
         old.map(u64::from).ok_or_else(|| {
-            if let Some(refusal) = self.core(&store).refused() {
+            if let Some(refusal) = store.core().refused() {
                 return refusal.into_error();
             }
-            let now = self.core(&store).table_size(self.id);
+            let now = store.core().table_size(self.id);
             anyhow::anyhow!("could not grow the table by {delta} elements: it has {now}")
         })
     }
@@ -87,8 +89,9 @@ impl Table {
     ///
     /// Where the range is not inside, and as [`Table::set`].
     pub fn fill(&self, mut store: impl AsContextMut, dst: u64, value: Ref, length: u64) -> Result<()> {
-        let value = to_value(value, self.core(&store))?;
-        store.as_context_mut().0.core_mut().table_fill_values(self.id, dst, value, length)
+        let core = store.as_context_mut().0.core_mut();
+        let value = to_value(value, self.core(core))?;
+        core.table_fill_values(self.id, dst, value, length)
     }
 
     /// Copies `length` elements of `src_table` from `src` on to `dst_table` from `dst` on.
@@ -104,14 +107,15 @@ impl Table {
         src: u64,
         length: u64,
     ) -> Result<()> {
-        dst_table.core(&store);
-        src_table.core(&store);
         let core = store.as_context_mut().0.core_mut();
+        dst_table.core(core);
+        src_table.core(core);
         core.table_copy_values(dst_table.id, dst, src_table.id, src, length)
     }
 
-    fn core<'a>(&self, store: &'a impl AsContext) -> &'a StoreCore {
-        let core = store.as_context().0.core();
+    /// The store, which has to be the table's own.
+    #[track_caller]
+    fn core<'a>(&self, core: &'a StoreCore) -> &'a StoreCore {
         check_store(self.store, core, "Table");
         core
     }

@@ -48,11 +48,11 @@ impl ArrayRef {
         element: &Val,
         length: u32,
     ) -> Result<Rooted<Self>> {
-        let core = store.as_context_mut().0.core_mut();
-        let ty = pre.ty.id_in(core.runtime())?;
-        let value = element.to_value(core)?;
-        let raw = core.make_array(ty, &[value], length)?;
-        Ok(Rooted::new(core, raw))
+        let store = store.as_context_mut().0;
+        let ty = pre.ty.id_in(store.core().runtime())?;
+        let value = element.to_value(store.core())?;
+        let raw = store.erased().make_array(ty, &[value], length)?;
+        Ok(Rooted::new(store.core_mut(), raw))
     }
 
     /// Makes an array of these elements.
@@ -65,12 +65,13 @@ impl ArrayRef {
         pre: &ArrayRefPre,
         elements: &[Val],
     ) -> Result<Rooted<Self>> {
-        let core = store.as_context_mut().0.core_mut();
+        let store = store.as_context_mut().0;
+        let core = store.core();
         let ty = pre.ty.id_in(core.runtime())?;
         let values = elements.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
         let length = u32::try_from(values.len()).context("an array has at most 2^32 - 1 elements")?;
-        let raw = core.make_array(ty, &values, length)?;
-        Ok(Rooted::new(core, raw))
+        let raw = store.erased().make_array(ty, &values, length)?;
+        Ok(Rooted::new(store.core_mut(), raw))
     }
 }
 
@@ -123,6 +124,7 @@ impl Rooted<ArrayRef> {
     ///
     /// As [`Rooted::<ArrayRef>::ty`].
     pub fn elems(&self, mut store: impl AsContextMut) -> Result<Vec<Val>> {
+        let mut store = store.as_context_mut();
         (0..self.len(&store)?).map(|i| self.get(&mut store, i)).collect()
     }
 

@@ -32,11 +32,12 @@ impl ExnRef {
     ///
     /// If the tag belongs to another store.
     pub fn new(mut store: impl AsContextMut, tag: &Tag, fields: &[Val]) -> Result<Rooted<Self>> {
-        let core = store.as_context_mut().0.core_mut();
+        let store = store.as_context_mut().0;
+        let core = store.core();
         crate::store::check_store(tag.store(), core, "Tag");
         let values = fields.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
-        let raw = core.make_exception(tag.id(), &values)?;
-        Ok(Rooted::new(core, raw))
+        let raw = store.erased().make_exception(tag.id(), &values)?;
+        Ok(Rooted::new(store.core_mut(), raw))
     }
 }
 

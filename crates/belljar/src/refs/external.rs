@@ -35,9 +35,9 @@ impl ExternRef {
     ///
     /// Where the heap is full.
     pub fn new(mut store: impl AsContextMut, value: impl Any + Send + Sync) -> Result<Rooted<Self>> {
-        let core = store.as_context_mut().0.core_mut();
-        let raw = core.new_extern(Arc::new(value))?;
-        Ok(Rooted::new(core, raw))
+        let store = store.as_context_mut().0;
+        let raw = store.erased().new_extern(Arc::new(value))?;
+        Ok(Rooted::new(store.core_mut(), raw))
     }
 
     /// A guest's value as an external reference, as `extern.convert_any` does.

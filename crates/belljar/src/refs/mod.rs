@@ -192,15 +192,18 @@ impl<T: GcRef> OwnedRooted<T> {
 /// A scope for [`Rooted`] handles: those made through it mean nothing after it ends. For loops of the host that
 /// would otherwise keep every object they see.
 pub struct RootScope<C: AsContextMut> {
-    store: C,
+    context: C,
+    /// The store in which the scope began: what `context` lends later may be another.
+    store: StoreId,
     scope: belljar_vm::RootScope,
 }
 
 impl<C: AsContextMut> RootScope<C> {
     /// Begins a scope.
-    pub fn new(store: C) -> Self {
-        let scope = store.as_context().0.core().enter_roots();
-        Self { store, scope }
+    pub fn new(context: C) -> Self {
+        let core = context.as_context().0.core();
+        let (store, scope) = (core.id(), core.enter_roots());
+        Self { context, store, scope }
     }
 }
 
@@ -212,19 +215,22 @@ impl<C: AsContextMut> fmt::Debug for RootScope<C> {
 
 impl<C: AsContextMut> Drop for RootScope<C> {
     fn drop(&mut self) {
-        self.store.as_context_mut().0.core_mut().leave_roots(self.scope);
+        let core = self.context.as_context_mut().0.core_mut();
+        if core.id() == self.store {
+            core.leave_roots(self.scope);
+        }
     }
 }
 
 impl<C: AsContextMut> AsContext for RootScope<C> {
     type Data = C::Data;
     fn as_context(&self) -> StoreContext<'_, C::Data> {
-        self.store.as_context()
+        self.context.as_context()
     }
 }
 
 impl<C: AsContextMut> AsContextMut for RootScope<C> {
     fn as_context_mut(&mut self) -> StoreContextMut<'_, C::Data> {
-        self.store.as_context_mut()
+        self.context.as_context_mut()
     }
 }

@@ -42,11 +42,12 @@ impl StructRef {
     ///
     /// Where values do not fit the fields or belong to another store, the type to another engine, or the heap is full.
     pub fn new(mut store: impl AsContextMut, pre: &StructRefPre, fields: &[Val]) -> Result<Rooted<Self>> {
-        let core = store.as_context_mut().0.core_mut();
+        let store = store.as_context_mut().0;
+        let core = store.core();
         let ty = pre.ty.id_in(core.runtime())?;
         let values = fields.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
-        let raw = core.make_struct(ty, &values)?;
-        Ok(Rooted::new(core, raw))
+        let raw = store.erased().make_struct(ty, &values)?;
+        Ok(Rooted::new(store.core_mut(), raw))
     }
 }
 
@@ -80,6 +81,7 @@ impl Rooted<StructRef> {
     ///
     /// As [`Rooted::<StructRef>::ty`].
     pub fn fields(&self, mut store: impl AsContextMut) -> Result<Vec<Val>> {
+        let mut store = store.as_context_mut();
         let count = self.ty(&store)?.fields().len();
         (0..count).map(|i| self.field(&mut store, i)).collect()
     }

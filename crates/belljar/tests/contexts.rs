@@ -1,0 +1,164 @@
+//! Contexts are converted once. Anybody can implement `AsContext` and `AsContextMut`, and lend another store each time: a
+//! function that asked twice would check its handles against one store and act on another. So each function that takes a
+//! context names it once, and from then on has the one store that it lent.
+//!
+//! This reads the source, so that a new function cannot get it wrong.
+
+use std::path::{Path, PathBuf};
+use syn::visit::{self, Visit};
+
+/// The traits that anybody can implement.
+const TRAITS: [&str; 2] = ["AsContext", "AsContextMut"];
+
+/// Where a context is kept and asked again each time: what is known of its store must be compared then.
+const KEPT: &[(&str, &str)] = &[("refs/mod.rs", "self . context")];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn text(tokens: &impl quote::ToTokens) -> String {
+    tokens.to_token_stream().to_string()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+/// Whether a type or bound is that of a context.
+fn names_a_context(text: &str, generics: &[String]) -> bool {
+    words(text).any(|word| TRAITS.contains(&word) || generics.iter().any(|generic| generic == word))
+}
+
+/// The generic parameters that are contexts.
+fn contexts_of(generics: &syn::Generics) -> Vec<String> {
+    let bounds = generics.type_params().filter(|param| names_a_context(&text(&param.bounds), &[]));
+    let mut found: Vec<String> = bounds.map(|param| param.ident.to_string()).collect();
+    for predicate in generics.where_clause.iter().flat_map(|clause| &clause.predicates) {
+        if let syn::WherePredicate::Type(predicate) = predicate
+            && names_a_context(&text(&predicate.bounds), &[])
+        {
+            found.push(text(&predicate.bounded_ty));
+        }
+    }
+    found
+}
+
+/// How often statements name a variable that is not shadowed yet.
+fn uses(name: &str, block: &syn::Block) -> usize {
+    let mut count = 0;
+    for statement in &block.stmts {
+        let statement_text = text(statement);
+        let is_shadowed = matches!(statement, syn::Stmt::Local(local)
+            if words(&text(&local.pat)).any(|word| word == name));
+        let here = words(&statement_text).filter(|word| *word == name).count();
+        if is_shadowed {
+            // The pattern names it once.
+            return count + here - 1;
+        }
+        count += here;
+    }
+    count
+}
+
+#[derive(Default)]
+struct Reader {
+    file: String,
+    generics: Vec<String>,
+    /// Functions that take a context, and what is wrong.
+    functions: usize,
+    wrong: Vec<String>,
+}
+
+impl Reader {
+    fn function(&mut self, signature: &syn::Signature, body: &syn::Block) {
+        let mut generics = contexts_of(&signature.generics);
+        generics.extend(self.generics.iter().cloned());
+        for input in &signature.inputs {
+            let syn::FnArg::Typed(input) = input else { continue };
+            if !names_a_context(&text(&input.ty), &generics) {
+                continue;
+            }
+            let syn::Pat::Ident(pattern) = &*input.pat else { continue };
+            let name = pattern.ident.to_string();
+            self.functions += 1;
+            let uses = uses(&name, body);
+            if uses > 1 {
+                let function = &signature.ident;
+                self.wrong.push(format!("{}: `{function}` asks `{name}` {uses} times", self.file));
+            }
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader {
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        self.generics = contexts_of(&item.generics);
+        visit::visit_item_impl(self, item);
+        self.generics.clear();
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        self.function(&item.sig, &item.block);
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.function(&item.sig, &item.block);
+        visit::visit_impl_item_fn(self, item);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        let receiver = text(&call.receiver);
+        let asks = call.method == "as_context" || call.method == "as_context_mut";
+        let is_kept = KEPT.iter().any(|(file, kept)| self.file.ends_with(file) && receiver == *kept);
+        if asks && !matches!(*call.receiver, syn::Expr::Path(_)) && !is_kept {
+            self.wrong.push(format!("{}: a context is kept in `{receiver}`", self.file));
+        }
+        visit::visit_expr_method_call(self, call);
+    }
+}
+
+fn read(file: &str, source: &str) -> Reader {
+    let mut reader = Reader { file: file.to_string(), ..Reader::default() };
+    reader.visit_file(&syn::parse_file(source).unwrap_or_else(|error| panic!("{file}: {error}")));
+    reader
+}
+
+#[test]
+fn each_function_asks_its_context_once() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    for name in ["belljar", "wasi", "cli"] {
+        sources(&crates.join(name).join("src"), &mut files);
+    }
+    let (mut functions, mut wrong) = (0, Vec::new());
+    for file in &files {
+        let reader = read(&file.display().to_string(), &std::fs::read_to_string(file).unwrap());
+        functions += reader.functions;
+        wrong.extend(reader.wrong);
+    }
+    assert!(functions > 80, "only {functions} functions that take contexts were found");
+    assert!(wrong.is_empty(), "a context may lend another store each time:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_asks_twice_is_found() {
+    let wrong = |source: &str| read("f.rs", source).wrong.len();
+    let once = "fn f(mut s: impl AsContextMut) { let mut s = s.as_context_mut(); g(&mut s); h(&mut s); }";
+    assert_eq!(wrong(once), 0);
+    assert_eq!(wrong("fn f(s: impl AsContext) -> R { g(s) }"), 0);
+    assert_eq!(wrong("fn f(mut s: impl AsContextMut) { check(&s); act(&mut s); }"), 1);
+    assert_eq!(wrong("fn f(mut s: impl AsContextMut) { let s = g(s.as_context_mut(), s.as_context()); }"), 1);
+    assert_eq!(wrong("fn f<C: AsContext>(s: &C) { g(s); g(s); }"), 1);
+    assert_eq!(wrong("fn f<C>(s: &mut C) where C: AsContextMut { g(s); g(s); }"), 1);
+    assert_eq!(wrong("impl<C: AsContext> X<C> { fn f(&self, s: C) { if a { g(&s) } else { h(&s) } } }"), 1);
+    assert_eq!(wrong("impl<C: AsContext> X<C> { fn f(&self) { self.store.as_context(); } }"), 1);
+}
