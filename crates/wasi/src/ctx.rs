@@ -120,7 +120,9 @@ impl WasiCtx {
         self.kill = Some(kill);
     }
 
-    fn is_to_end(&self) -> bool {
+    /// Whether the embedder wants the guest to end. Whatever may take longer than a millisecond asks on its way, as a thread that
+    /// is in the host is not made to leave it.
+    pub(crate) fn is_to_end(&self) -> bool {
         self.kill.as_ref().is_some_and(KillHandle::is_killed) || (self.shared.interrupted)()
     }
 
@@ -181,6 +183,14 @@ impl WasiCtx {
         let limit = limit as u64;
         self.note_exceeded(LimitExceeded::new(Limit::Descriptors, Some(limit + 1), limit));
         Errno::Mfile
+    }
+
+    /// Refuses to go on with something long for a guest that is to end.
+    pub(crate) fn check_interrupt(&self) -> Result<(), Error> {
+        match self.is_to_end() {
+            true => Err(Error::Trap("interrupted in the middle of a WASI call".into())),
+            false => Ok(()),
+        }
     }
 
     /// Runs a system call until it is not cut short by a signal, unless the embedder wants the guest to end.

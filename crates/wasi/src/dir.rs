@@ -188,14 +188,19 @@ impl Dir {
     ///
     /// The list is taken anew when `restart` is set and kept until then, so that positions in it stay right
     /// while the guest creates and removes what it lists.
-    pub(crate) fn entries(&self, restart: bool, budget: &ListingBudget) -> io::Result<Arc<Listing>> {
+    pub(crate) fn entries(
+        &self,
+        restart: bool,
+        budget: &ListingBudget,
+        is_to_end: &dyn Fn() -> bool,
+    ) -> io::Result<Arc<Listing>> {
         self.need(DirPerms::READ)?;
         let mut kept = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
         if let (false, Some(listing)) = (restart, &*kept) {
             return Ok(listing.clone());
         }
         *kept = None;
-        let listing = Arc::new(Listing::of(&self.dir, self.stat()?.inode, budget)?);
+        let listing = Arc::new(Listing::of(&self.dir, self.stat()?.inode, budget, is_to_end)?);
         if listing.may_keep {
             *kept = Some(listing.clone());
         }

@@ -72,6 +72,10 @@ impl File {
         Ok(rustix::io::pwritev(&self.file, buffers, offset)?)
     }
 
+    pub(crate) fn is_regular(&self) -> bool {
+        self.kind == FileKind::RegularFile
+    }
+
     pub(crate) fn seek(&self, to: SeekFrom) -> io::Result<u64> {
         Ok(rustix::fs::seek(&self.file, to)?)
     }

@@ -3,11 +3,13 @@
 //! A guest decides how many names there are and how many lists it keeps half read, so all lists of a context
 //! together have a budget. A list beyond it is not kept, and a single one larger than it is refused.
 
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -39,12 +41,12 @@ pub(crate) struct ListingBudget {
 
 impl ListingBudget {
     fn charge(&self, bytes: usize) -> bool {
-        let used = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let used = self.used.fetch_add(bytes, Relaxed);
         used.saturating_add(bytes) <= BUDGET
     }
 
     fn release(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.used.fetch_sub(bytes, Relaxed);
     }
 }
 
@@ -60,13 +62,21 @@ pub(crate) struct Listing {
 
 impl Listing {
     /// Lists the directory, whose own number is `inode`.
-    pub(crate) fn of(dir: impl AsFd, inode: u64, budget: &ListingBudget) -> io::Result<Listing> {
+    ///
+    /// # Errors
+    /// Those of the system; [`Errno::INTR`] as soon as `is_to_end`, which is asked on the way, says so.
+    pub(crate) fn of(
+        dir: impl AsFd,
+        inode: u64,
+        budget: &ListingBudget,
+        is_to_end: &dyn Fn() -> bool,
+    ) -> io::Result<Listing> {
         let dir = dir.as_fd();
         // The parent may lie outside the preopen: its number is the guest's business no more than its names.
         let dots = [b".".as_slice(), b".."];
-        let mut entries: Vec<DirEntry> =
-            dots.map(|name| DirEntry { name: name.into(), inode, kind: FileKind::Directory }).into();
+        let mut entries: Vec<DirEntry> = Vec::new();
         let mut bytes = 0;
+        let mut runs = Vec::new();
         // The handle of a preopen is good for look-ups only, so listing needs one of its own.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let own = rustix::fs::openat(dir, c".", flags, Mode::empty())?;
@@ -89,11 +99,75 @@ impl Listing {
                 return Err(Errno::NOMEM.into());
             }
             entries.push(entry);
+            if entries.len() >= RUN {
+                check(is_to_end)?;
+                runs.push(sorted_run(&mut entries));
+            }
         }
-        entries[2..].sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        runs.push(sorted_run(&mut entries));
+        let mut all = Vec::with_capacity(2 + runs.iter().map(Vec::len).sum::<usize>());
+        all.extend(dots.map(|name| DirEntry { name: name.into(), inode, kind: FileKind::Directory }));
+        merge(runs, &mut all, is_to_end)?;
+        let entries = all;
         Ok(Listing { entries, bytes, budget: budget.clone(), may_keep: budget.charge(bytes) })
     }
 }
+
+/// Names that are read or sorted between two looks whether the guest is to end: some 2 ms.
+const RUN: usize = 4096;
+
+fn check(is_to_end: &dyn Fn() -> bool) -> io::Result<()> {
+    if is_to_end() { Err(Errno::INTR.into()) } else { Ok(()) }
+}
+
+fn sorted_run(entries: &mut Vec<DirEntry>) -> Vec<DirEntry> {
+    let mut run = std::mem::take(entries);
+    // Backwards, as a merge takes from the end.
+    run.sort_unstable_by(|a, b| b.name.cmp(&a.name));
+    run
+}
+
+/// Merges runs, each of which is sorted backwards.
+fn merge(
+    mut runs: Vec<Vec<DirEntry>>,
+    into: &mut Vec<DirEntry>,
+    is_to_end: &dyn Fn() -> bool,
+) -> io::Result<()> {
+    let first = |run: &mut Vec<DirEntry>, number| run.pop().map(|entry| Reverse(Next(entry, number)));
+    let mut next: BinaryHeap<_> =
+        runs.iter_mut().enumerate().filter_map(|(number, run)| first(run, number)).collect();
+    while let Some(Reverse(Next(entry, number))) = next.pop() {
+        next.extend(first(&mut runs[number], number));
+        into.push(entry);
+        if into.len().is_multiple_of(RUN) {
+            check(is_to_end)?;
+        }
+    }
+    Ok(())
+}
+
+/// The first entry left of a run, by name.
+struct Next(DirEntry, usize);
+
+impl Ord for Next {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.name.cmp(&other.0.name)
+    }
+}
+
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Next {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Next {}
 
 impl Deref for Listing {
     type Target = [DirEntry];
@@ -114,22 +188,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn large_directories_are_sorted_and_listing_them_is_interrupted() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..2 * RUN + 10 {
+            std::fs::write(dir.path().join(format!("{:x}", i * 7919 % 10007)), "").unwrap();
+        }
+        let handle = std::fs::File::open(dir.path()).unwrap();
+        let budget = ListingBudget::default();
+        let listing = Listing::of(&handle, 7, &budget, &|| false).unwrap();
+        assert_eq!(listing.len(), 2 + 2 * RUN + 10);
+        assert!(listing[2..].is_sorted_by(|a, b| a.name < b.name));
+        let asked = std::cell::Cell::new(0);
+        let ask = || asked.replace(asked.get() + 1) == 1;
+        assert_eq!(Listing::of(&handle, 7, &budget, &ask).unwrap_err().kind(), io::ErrorKind::Interrupted);
+        assert_eq!(asked.get(), 2);
+    }
+
+    #[test]
     fn lists_give_their_memory_back() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("name"), "").unwrap();
         let handle = std::fs::File::open(dir.path()).unwrap();
         let budget = ListingBudget::default();
-        let listing = Listing::of(&handle, 7, &budget).unwrap();
+        let listing = Listing::of(&handle, 7, &budget, &|| false).unwrap();
         assert_eq!(listing.len(), 3);
         assert!(listing.may_keep);
-        assert_eq!(budget.used.load(Ordering::Relaxed), size_of::<DirEntry>() + 4);
+        assert_eq!(budget.used.load(Relaxed), size_of::<DirEntry>() + 4);
         assert!(budget.charge(BUDGET - 1000));
-        let second = Listing::of(&handle, 7, &budget).unwrap();
+        let second = Listing::of(&handle, 7, &budget, &|| false).unwrap();
         assert!(second.may_keep);
         assert!(!budget.charge(1000));
-        assert!(!Listing::of(&handle, 7, &budget).unwrap().may_keep);
+        assert!(!Listing::of(&handle, 7, &budget, &|| false).unwrap().may_keep);
         drop((listing, second));
         budget.release(BUDGET);
-        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.used.load(Relaxed), 0);
     }
 }

@@ -23,5 +23,8 @@ pub fn sched_yield(_ctx: &WasiCtx, _memory: &mut GuestMemory<'_>) -> Result {
 
 /// Fills the buffer with random bytes.
 pub fn random_get(ctx: &WasiCtx, memory: &mut GuestMemory<'_>, buf: u32, buf_len: u32) -> Result {
-    memory.fill(buf, buf_len, |piece| ctx.restart(|| ctx.random().fill(piece)))
+    memory.fill(buf, buf_len, |piece| {
+        ctx.check_interrupt()?;
+        ctx.restart(|| ctx.random().fill(piece))
+    })
 }

@@ -14,6 +14,9 @@ use crate::p1::{Errno, Result};
 
 const HEADER: usize = 24;
 
+/// Entries that are written between two looks whether the guest is to end.
+const LOOK: u64 = 4096;
+
 /// Writes the directory's entries from `cookie` on, the last one cut where the buffer ends, and the number of
 /// bytes to `used`; fewer than `buf_len` means that there are no more.
 pub fn fd_readdir(
@@ -28,10 +31,13 @@ pub fn fd_readdir(
     memory.check(buf, buf_len.into())?;
     memory.check(used, 4)?;
     let Descriptor::Dir(dir) = &*ctx.descriptor(fd)? else { return Err(Errno::Badf.into()) };
-    let entries = ctx.restart(|| dir.entries(cookie == 0, ctx.listings()))?;
+    let entries = ctx.restart(|| dir.entries(cookie == 0, ctx.listings(), &|| ctx.is_to_end()))?;
     let start = usize::try_from(cookie).unwrap_or(usize::MAX).min(entries.len());
     let mut written = 0;
     for (entry, next) in entries[start..].iter().zip(start as u64 + 1..) {
+        if next % LOOK == 0 {
+            ctx.check_interrupt()?;
+        }
         let mut header = [0; HEADER];
         header[0..8].copy_from_slice(&next.to_le_bytes());
         header[8..16].copy_from_slice(&entry.inode.to_le_bytes());

@@ -62,7 +62,7 @@ pub fn sock_recv(
     let descriptor = ctx.descriptor(fd)?;
     let socket = socket(&descriptor)?;
     let mut cut = false;
-    let count = read_allowed(ctx, memory, list, |buffers| {
+    let count = read_allowed(ctx, memory, list, false, |buffers, _| {
         let received =
             ctx.restart(|| socket.receive(buffers, flags & RECV_PEEK != 0, flags & RECV_WAITALL != 0));
         received.map(|(count, truncated)| {
@@ -90,7 +90,7 @@ pub fn sock_send(
     let list = memory.iovecs(iovs, iovs_len)?;
     let descriptor = ctx.descriptor(fd)?;
     let socket = socket(&descriptor)?;
-    let count = write_allowed(ctx, memory, list, |buffers| ctx.restart(|| socket.send(buffers)))?;
+    let count = write_allowed(ctx, memory, list, |buffers, _| ctx.restart(|| socket.send(buffers)))?;
     memory.write_u32(nwritten, count.try_into().map_err(|_| Errno::Overflow)?)?;
     Ok(())
 }
