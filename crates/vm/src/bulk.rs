@@ -2,6 +2,7 @@
 
 use crate::code::CodeImage;
 use crate::fault::{Fault, FaultAddress, SegmentPart};
+use crate::interrupt::{STRIDE, strides};
 use crate::memory::{LinearMemory, MemoryImage};
 use crate::on_demand::Damaged;
 use crate::quota::Limit;
@@ -10,6 +11,7 @@ use crate::shared_memory::SharedMemory;
 use crate::store::StoreCore;
 use crate::store_memory::{AnyMemory, StoreMemory};
 use crate::sys::write_anywhere;
+use crate::trap::Found;
 use anyhow::Context;
 use belljar_abi::MemoryDef;
 use belljar_core::{ByteCount, DataIndex, InstanceId, MemoryIndex, MemoryType};
@@ -186,12 +188,15 @@ impl StoreCore {
         dst: u64,
         value: u8,
         length: u64,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Found> {
         let (memory, range) = self.memory_range(id, memory, dst, length)?;
         let target = self.bytes_mut(memory, &range);
-        // SAFETY: the range was checked against the memory (IN-BOUNDS), which the store holds exclusively
-        // (STORE-EXCLUSIVE) or shares with those who expect races (SHARED-BYTES).
-        unsafe { target.write_bytes(value, range.len()) };
+        for piece in strides(range.len(), STRIDE, false) {
+            self.check_interrupt()?;
+            // SAFETY: the range was checked against the memory (IN-BOUNDS), which the store holds exclusively
+            // (STORE-EXCLUSIVE) or shares with those who expect races (SHARED-BYTES).
+            unsafe { target.add(piece.start).write_bytes(value, piece.len()) };
+        }
         Ok(())
     }
 
@@ -202,13 +207,17 @@ impl StoreCore {
         dst: u64,
         src: u64,
         length: u64,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Found> {
         let (src_memory, from) = self.memory_range(id, src_memory, src, length)?;
         let (dst_memory, to) = self.memory_range(id, dst_memory, dst, length)?;
         let source = self.bytes_mut(src_memory, &from).cast_const();
         let target = self.bytes_mut(dst_memory, &to);
-        // SAFETY: as in `fill_memory`; the ranges may overlap.
-        unsafe { target.copy_from(source, from.len()) };
+        // Where the ranges overlap, no piece may overwrite one that is still to be read.
+        for piece in strides(from.len(), STRIDE, target.cast_const() > source) {
+            self.check_interrupt()?;
+            // SAFETY: as in `fill_memory`; the ranges may overlap.
+            unsafe { target.add(piece.start).copy_from(source.add(piece.start), piece.len()) };
+        }
         Ok(())
     }
 
@@ -247,7 +256,7 @@ impl StoreCore {
         dst: u64,
         src: u32,
         length: u32,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Found> {
         let (src, length) = (u64::from(src), u64::from(length));
         let module = self.instance(id).module().clone();
         let bytes: &[u8] = match self.is_data_dropped(id, segment) {
@@ -256,13 +265,17 @@ impl StoreCore {
         };
         let source = Some(SegmentPart { segment, start: src, size: bytes.len() as u64 });
         let Some(bytes) = bytes.get(src as usize..(src + length) as usize) else {
-            return Err(Fault { source, ..self.bulk_fault(id, memory, dst, length) });
+            return Err(Fault { source, ..self.bulk_fault(id, memory, dst, length) }.into());
         };
         let target = self.memory_range(id, memory, dst, length);
         let (memory, to) = target.map_err(|fault| Fault { source, ..fault })?;
         let target = self.bytes_mut(memory, &to);
-        // SAFETY: as in `fill_memory`; a module's bytes are no part of a memory.
-        unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        for piece in strides(bytes.len(), STRIDE, false) {
+            self.check_interrupt()?;
+            let part = &bytes[piece.clone()];
+            // SAFETY: as in `fill_memory`; a module's bytes are no part of a memory.
+            unsafe { target.add(piece.start).copy_from_nonoverlapping(part.as_ptr(), part.len()) };
+        }
         Ok(())
     }
 }

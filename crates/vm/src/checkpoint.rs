@@ -21,6 +21,7 @@ use crate::memory::MemoryCheckpoint;
 use crate::quota::Quota;
 use crate::store::{StoreCore, StoreId};
 use crate::store_memory::{AnyMemory, StoreMemory};
+use crate::store_mut::StoreMut;
 use crate::store_region::RegionCheckpoint;
 use crate::types::TypeSet;
 use anyhow::{Context, ensure};
@@ -121,7 +122,7 @@ struct Gone {
     values: Externs,
 }
 
-impl StoreCore {
+impl StoreMut<'_> {
     /// Notes what the store is now. From now on its memories are cheap to put back.
     ///
     /// # Errors
@@ -133,6 +134,13 @@ impl StoreCore {
         ensure!(self.killed.is_none(), "the guest was killed, perhaps in the middle of something");
         // All objects are then in one place, and what nobody can reach is no part of it.
         self.collect(true)?;
+        self.note()
+    }
+}
+
+impl StoreCore {
+    /// Notes what the store is now, all of whose objects lie in the old space.
+    fn note(&mut self) -> anyhow::Result<Checkpoint> {
         let mut memories = Vec::with_capacity(self.memories.len());
         for (i, memory) in self.memories.iter_mut().enumerate() {
             let AnyMemory::Own(memory) = &mut memory.memory else {
@@ -246,6 +254,7 @@ impl StoreCore {
         self.globals.truncate(skeleton.globals.len());
         self.tags.truncate(skeleton.tags.len());
         self.region.rewind(&to.region)?;
+        self.gc = self.gc.take().or(self.abandoned.take());
         match &to.gc {
             Some(gc) => {
                 gone.values = self.rewind_gc(gc);

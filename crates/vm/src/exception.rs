@@ -10,6 +10,7 @@ use crate::gc::OwnedRoot;
 use crate::invariants::read_guest_stack;
 use crate::store::{StoreCore, StoreId};
 use crate::sys::{leave_activation, resume, returned_address};
+use belljar_core::Trap;
 use std::fmt;
 
 /// An exception that no guest has caught, kept alive. As a host function's error it is thrown in the guest that called
@@ -73,6 +74,12 @@ impl StoreCore {
 /// The store's guest called the caller on this thread, through `exit` or a builtin stub, and no frame between here
 /// and the guest's has anything left to drop: those frames are cut off.
 pub(crate) unsafe fn throw(store: &mut StoreCore, exception: RawExn) -> ! {
+    // A guest that was killed catches nothing.
+    if store.watched.is_killed() {
+        store.raise_trap(Trap::Interrupt);
+        // SAFETY: the caller's promise.
+        unsafe { leave_activation(store.context.get()) }
+    }
     match store.landing() {
         // SAFETY: the caller's promise; HANDLERS: the frame waits for the call that is unwound, and its code expects
         // this stack and frame pointer there.

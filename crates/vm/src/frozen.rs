@@ -21,6 +21,7 @@ use crate::loaded::LoadedModule;
 use crate::on_demand::Damaged;
 use crate::store::{StoreCore, StoreInner};
 use crate::store_memory::AnyMemory;
+use crate::store_mut::StoreMut;
 use crate::store_region::RegionCheckpoint;
 use anyhow::{Context, bail, ensure};
 use belljar_core::{FuncIndex, InstanceId, TypeId};
@@ -95,12 +96,12 @@ fn places_of(store: &StoreCore) -> Vec<u32> {
     places(store).map(|place| place as u32).collect()
 }
 
-impl StoreCore {
+impl StoreMut<'_> {
     /// The store's only instance and all its state as bytes. `note` is kept with it.
     ///
     /// # Errors
     ///
-    /// Where the store holds what means something in this process alone, which is named; and as [`StoreCore::checkpoint`].
+    /// Where the store holds what means something in this process alone, which is named; and as [`StoreMut::checkpoint`].
     pub fn freeze(&mut self, note: &[u8]) -> anyhow::Result<Vec<u8>> {
         let [instance] = &*self.instances else {
             bail!("a snapshot is of one instance, and the store has {}", self.instances.len());

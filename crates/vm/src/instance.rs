@@ -1,8 +1,11 @@
 //! Instances of a store: their index spaces, exports, segments and constants.
 
 use crate::gc::ScopedRoot;
+use crate::interrupt::strides;
 use crate::loaded::LoadedModule;
 use crate::store::{StoreCore, StoreGlobal};
+use crate::store_mut::StoreMut;
+use crate::table::range;
 use anyhow::Context;
 use belljar_abi::{CONTEXT_DISTANCE, FuncObject, GLOBAL_SIZE, VmLayout};
 use belljar_core::{
@@ -11,6 +14,10 @@ use belljar_core::{
 };
 use belljar_module::{ConstExpr, ConstOp, ElemItems, EntityIndex};
 use std::sync::Arc;
+
+/// Items of element segments that are made between two looks whether the guest is to end. A constant expression that makes
+/// an object takes some 100 ns.
+const ITEMS: usize = 4096;
 
 /// Something of a store that can be exported and imported, by its number in the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,147 +128,6 @@ impl StoreCore {
     pub fn tag_type(&self, tag: TagId) -> FuncType {
         let ty = self.runtime.types.func_type(self.tags[tag.index()]);
         ty.unwrap_or_else(|| FuncType::new([], []))
-    }
-
-    /// The value of a constant expression in an instance.
-    ///
-    /// # Errors
-    ///
-    /// Where the store has no room for what the expression makes.
-    pub(crate) fn evaluate(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
-        if let [ConstOp::Value(value)] = *expr.ops() {
-            return Ok(value);
-        }
-        let scope = self.enter_roots();
-        let value = self.evaluate_in_scope(id, expr);
-        self.leave_roots(scope);
-        value
-    }
-
-    /// Objects made on the way are rooted: making the next may move them.
-    fn evaluate_in_scope(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
-        let mut stack = Operands::default();
-        for op in expr.ops() {
-            let value = match *op {
-                ConstOp::Value(v) => v,
-                ConstOp::GlobalGet(g) => {
-                    let global = self.instance(id).global(g);
-                    let value = self.global_value(global);
-                    if self.globals[global].traced {
-                        let root = self.root(value.u32());
-                        stack.0.push(Operand::Object(root));
-                        continue;
-                    }
-                    value
-                }
-                ConstOp::RefFunc(f) => RawVal::from_u32(self.instance_func(id, f).0),
-                ConstOp::RefNull => RawVal::default(),
-                ConstOp::I32(arithmetic) => {
-                    let (b, a) = (stack.pop(self), stack.pop(self));
-                    RawVal::from_u32(arithmetic.apply(a.u64(), b.u64()) as u32)
-                }
-                ConstOp::I64(arithmetic) => {
-                    let (b, a) = (stack.pop(self), stack.pop(self));
-                    RawVal::from_u64(arithmetic.apply(a.u64(), b.u64()))
-                }
-                ConstOp::RefI31 => RawVal::from_u32(stack.pop(self).u32() << 1 | 1),
-                ConstOp::Convert => continue,
-                ConstOp::StructNew(_)
-                | ConstOp::StructNewDefault(_)
-                | ConstOp::ArrayNew(_)
-                | ConstOp::ArrayNewDefault(_)
-                | ConstOp::ArrayNewFixed(..) => {
-                    let object = self.evaluate_object(id, *op, &mut stack)?;
-                    let root = self.root(object);
-                    stack.0.push(Operand::Object(root));
-                    continue;
-                }
-            };
-            stack.0.push(Operand::Plain(value));
-        }
-        Ok(stack.pop(self))
-    }
-
-    fn evaluate_object(&mut self, id: InstanceId, op: ConstOp, stack: &mut Operands) -> anyhow::Result<u32> {
-        let type_id = |store: &Self, ty| store.instance(id).module.sig(ty);
-        match op {
-            ConstOp::StructNew(ty) | ConstOp::StructNewDefault(ty) => {
-                let ty = type_id(self, ty);
-                let object = self.new_struct(ty)?;
-                if matches!(op, ConstOp::StructNew(_)) {
-                    for field in (0..self.field_count(ty)).rev() {
-                        let value = stack.pop(self);
-                        self.write_field(object, field, value)?;
-                    }
-                }
-                Ok(object)
-            }
-            ConstOp::ArrayNewFixed(ty, length) => {
-                let array = self.gc_alloc_array(type_id(self, ty), length)?;
-                for i in (0..length).rev() {
-                    let value = stack.pop(self);
-                    self.write_element(array, i, value)?;
-                }
-                Ok(array)
-            }
-            ConstOp::ArrayNew(ty) | ConstOp::ArrayNewDefault(ty) => {
-                let length = stack.pop(self).u32();
-                let array = self.gc_alloc_array(type_id(self, ty), length)?;
-                if matches!(op, ConstOp::ArrayNew(_)) {
-                    let value = stack.pop(self);
-                    for i in 0..length {
-                        self.write_element(array, i, value)?;
-                    }
-                }
-                Ok(array)
-            }
-            _ => anyhow::bail!("belljar bug: {op:?} makes no object"),
-        }
-    }
-
-    /// Evaluates the element segments that make objects, once and for all.
-    ///
-    /// # Errors
-    ///
-    /// As [`StoreCore::evaluate`].
-    pub(crate) fn evaluate_segments(&mut self, id: InstanceId) -> anyhow::Result<()> {
-        let module = self.instance(id).module().clone();
-        for (i, elem) in module.module().elems().iter().enumerate() {
-            let ElemItems::Exprs(exprs) = &elem.items else { continue };
-            if !exprs.iter().any(ConstExpr::makes_objects) {
-                continue;
-            }
-            let segments = &mut self.instances[id.index()].segments;
-            segments.resize_with(segments.len().max(i + 1), || None);
-            segments[i] = Some(vec![0; exprs.len()].into());
-            for (nth, expr) in exprs.iter().enumerate() {
-                let value = self.evaluate(id, expr)?.u32();
-                if let Some(items) = &mut self.instances[id.index()].segments[i] {
-                    items[nth] = value;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The items of an element segment.
-    ///
-    /// # Errors
-    ///
-    /// As [`StoreCore::evaluate`].
-    pub(crate) fn elem_items(&mut self, id: InstanceId, segment: ElemIndex) -> anyhow::Result<Vec<u32>> {
-        if let Some(Some(items)) = self.instance(id).segments.get(segment.index()) {
-            return Ok(items.to_vec());
-        }
-        let module = self.instance(id).module().clone();
-        match &module.module().elems()[segment.index()].items {
-            ElemItems::Funcs(funcs) if funcs.is_empty() => Ok(Vec::new()),
-            ElemItems::Funcs(funcs) => {
-                let first = self.func_object_ref(id, 0).0;
-                Ok(funcs.places().map(|place| first + place * FuncObject::GUEST_SIZE as u32).collect())
-            }
-            ElemItems::Exprs(exprs) => exprs.iter().map(|e| Ok(self.evaluate(id, e)?.u32())).collect(),
-        }
     }
 
     /// A reference to a function of an instance. The function is one whose reference may be taken.
@@ -393,3 +259,174 @@ impl StoreCore {
 }
 
 const _: () = assert!(CONTEXT_DISTANCE.is_multiple_of(65536));
+
+impl StoreMut<'_> {
+    /// The value of a constant expression in an instance.
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no room for what the expression makes.
+    pub(crate) fn evaluate(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
+        if let [ConstOp::Value(value)] = *expr.ops() {
+            return Ok(value);
+        }
+        let scope = self.enter_roots();
+        let value = self.evaluate_in_scope(id, expr);
+        self.leave_roots(scope);
+        value
+    }
+
+    /// Objects made on the way are rooted: making the next may move them.
+    fn evaluate_in_scope(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
+        let mut stack = Operands::default();
+        for op in expr.ops() {
+            let value = match *op {
+                ConstOp::Value(v) => v,
+                ConstOp::GlobalGet(g) => {
+                    let global = self.instance(id).global(g);
+                    let value = self.global_value(global);
+                    if self.globals[global].traced {
+                        let root = self.root(value.u32());
+                        stack.0.push(Operand::Object(root));
+                        continue;
+                    }
+                    value
+                }
+                ConstOp::RefFunc(f) => RawVal::from_u32(self.instance_func(id, f).0),
+                ConstOp::RefNull => RawVal::default(),
+                ConstOp::I32(arithmetic) => {
+                    let (b, a) = (stack.pop(self), stack.pop(self));
+                    RawVal::from_u32(arithmetic.apply(a.u64(), b.u64()) as u32)
+                }
+                ConstOp::I64(arithmetic) => {
+                    let (b, a) = (stack.pop(self), stack.pop(self));
+                    RawVal::from_u64(arithmetic.apply(a.u64(), b.u64()))
+                }
+                ConstOp::RefI31 => RawVal::from_u32(stack.pop(self).u32() << 1 | 1),
+                ConstOp::Convert => continue,
+                ConstOp::StructNew(_)
+                | ConstOp::StructNewDefault(_)
+                | ConstOp::ArrayNew(_)
+                | ConstOp::ArrayNewDefault(_)
+                | ConstOp::ArrayNewFixed(..) => {
+                    let object = self.evaluate_object(id, *op, &mut stack)?;
+                    let root = self.root(object);
+                    stack.0.push(Operand::Object(root));
+                    continue;
+                }
+            };
+            stack.0.push(Operand::Plain(value));
+        }
+        Ok(stack.pop(self))
+    }
+
+    fn evaluate_object(&mut self, id: InstanceId, op: ConstOp, stack: &mut Operands) -> anyhow::Result<u32> {
+        let type_id = |store: &StoreCore, ty| store.instance(id).module.sig(ty);
+        match op {
+            ConstOp::StructNew(ty) | ConstOp::StructNewDefault(ty) => {
+                let ty = type_id(self, ty);
+                let object = self.new_struct(ty)?;
+                if matches!(op, ConstOp::StructNew(_)) {
+                    for field in (0..self.field_count(ty)).rev() {
+                        let value = stack.pop(self);
+                        self.write_field(object, field, value)?;
+                    }
+                }
+                Ok(object)
+            }
+            ConstOp::ArrayNewFixed(ty, length) => {
+                let array = self.gc_alloc_array(type_id(self, ty), length)?;
+                for i in (0..length).rev() {
+                    let value = stack.pop(self);
+                    self.write_element(array, i, value)?;
+                }
+                Ok(array)
+            }
+            ConstOp::ArrayNew(ty) | ConstOp::ArrayNewDefault(ty) => {
+                let length = stack.pop(self).u32();
+                let array = self.gc_alloc_array(type_id(self, ty), length)?;
+                if matches!(op, ConstOp::ArrayNew(_)) {
+                    let value = stack.pop(self);
+                    for i in 0..length {
+                        self.write_element(array, i, value)?;
+                    }
+                }
+                Ok(array)
+            }
+            _ => anyhow::bail!("belljar bug: {op:?} makes no object"),
+        }
+    }
+
+    /// Evaluates the element segments that make objects, once and for all.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreMut::evaluate`].
+    pub(crate) fn evaluate_segments(&mut self, id: InstanceId) -> anyhow::Result<()> {
+        let module = self.instance(id).module().clone();
+        for (i, elem) in module.module().elems().iter().enumerate() {
+            let ElemItems::Exprs(exprs) = &elem.items else { continue };
+            if !exprs.iter().any(ConstExpr::makes_objects) {
+                continue;
+            }
+            let segments = &mut self.instances[id.index()].segments;
+            segments.resize_with(segments.len().max(i + 1), || None);
+            segments[i] = Some(vec![0; exprs.len()].into());
+            for (nth, expr) in exprs.iter().enumerate() {
+                let value = self.evaluate(id, expr)?.u32();
+                if let Some(items) = &mut self.instances[id.index()].segments[i] {
+                    items[nth] = value;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A range of an element segment's items, of which there are none once it was dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::TableOutOfBounds`] where the segment is too short; and as [`StoreMut::evaluate`].
+    pub(crate) fn elem_items(
+        &mut self,
+        id: InstanceId,
+        segment: ElemIndex,
+        start: u32,
+        length: u32,
+    ) -> anyhow::Result<Vec<u32>> {
+        let of = |count: usize| range(start.into(), length.into(), count);
+        if self.is_elem_dropped(id, segment) {
+            return Ok(of(0).map(|_| Vec::new())?);
+        }
+        if let Some(Some(items)) = self.instance(id).segments.get(segment.index()) {
+            return Ok(items[of(items.len())?].to_vec());
+        }
+        let module = self.instance(id).module().clone();
+        let items = &module.module().elems()[segment.index()].items;
+        let wanted = of(items.len())?;
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut made = Vec::with_capacity(wanted.len());
+        let first = match items {
+            ElemItems::Funcs(_) => self.func_object_ref(id, 0).0,
+            ElemItems::Exprs(_) => 0,
+        };
+        for piece in strides(wanted.len(), ITEMS, false) {
+            self.check_interrupt()?;
+            let piece = wanted.start + piece.start..wanted.start + piece.end;
+            match items {
+                ElemItems::Funcs(funcs) => {
+                    let places = funcs.places().skip(piece.start).take(piece.len());
+                    made.extend(places.map(|place| first + place * FuncObject::GUEST_SIZE as u32));
+                }
+                ElemItems::Exprs(exprs) => {
+                    for expr in &exprs[piece] {
+                        made.push(self.evaluate(id, expr)?.u32());
+                    }
+                }
+            }
+        }
+        Ok(made)
+    }
+}

@@ -13,8 +13,9 @@ use crate::quota::Limit;
 use crate::referee::Referee;
 use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
+use crate::store_mut::StoreMut;
 use crate::sys::builtin_table;
-use crate::trap::Exit;
+use crate::trap::{Exit, Found};
 use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
@@ -55,10 +56,10 @@ pub fn instantiate<T: 'static>(
     let id = builder.id;
     store.core_mut().link(&builder, imports).map_err(plain)?;
     // Making objects asks the limiter, which `build` has.
-    store.core_mut().initialize(&builder).map_err(Exit::of_error)?;
+    store.erased().initialize(&builder).map_err(Exit::of_error)?;
     // First, so that nobody has seen anything of an instance whose images are damaged.
     store.core_mut().fill_memories(id, images)?;
-    store.core_mut().run_segments(id, images)?;
+    store.erased().run_segments(id, images)?;
     if let Some(start) = module.module().start() {
         let func = store.core().instance_func(id, start);
         crate::call::call_values(store, func, &[], &mut Vec::new())?;
@@ -307,26 +308,6 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Initial values of globals, tables and segments.
-    fn initialize(&mut self, builder: &Builder<'_>) -> anyhow::Result<()> {
-        let described = builder.described();
-        let layout = described.layout();
-        for i in described.imported_globals()..described.globals().len() {
-            let global = GlobalIndex::new(i);
-            let value = self.evaluate(builder.id, described.global_init(global))?;
-            builder.write(layout.defined_global(global), value);
-        }
-        self.evaluate_segments(builder.id)?;
-        for i in described.imported_tables()..described.tables().len() {
-            let init = self.evaluate(builder.id, described.table_init(TableIndex::new(i)))?.u32();
-            if init != 0 {
-                let table = self.instance(builder.id).table(TableIndex::new(i));
-                self.elements_mut(table).fill(init);
-            }
-        }
-        Ok(())
-    }
-
     /// Code and context of a function: what an import slot holds.
     fn callee_words(&self, func: FuncRefId) -> [usize; 2] {
         let object = self.region.const_base() + func.0 as usize;
@@ -413,6 +394,28 @@ impl StoreCore {
         }
         Ok(())
     }
+}
+
+impl StoreMut<'_> {
+    /// Initial values of globals, tables and segments.
+    fn initialize(&mut self, builder: &Builder<'_>) -> anyhow::Result<()> {
+        let described = builder.described();
+        let layout = described.layout();
+        for i in described.imported_globals()..described.globals().len() {
+            let global = GlobalIndex::new(i);
+            let value = self.evaluate(builder.id, described.global_init(global))?;
+            builder.write(layout.defined_global(global), value);
+        }
+        self.evaluate_segments(builder.id)?;
+        for i in described.imported_tables()..described.tables().len() {
+            let init = self.evaluate(builder.id, described.table_init(TableIndex::new(i)))?.u32();
+            if init != 0 {
+                let table = self.instance(builder.id).table(TableIndex::new(i));
+                self.elements_mut(table).fill(init);
+            }
+        }
+        Ok(())
+    }
 
     /// Copies the active segments that no image holds, in order, elements first. Afterwards all active segments count as
     /// dropped.
@@ -423,7 +426,7 @@ impl StoreCore {
             let index = ElemIndex::new(i);
             if let SegmentMode::Active(table, offset) = &elem.mode {
                 let start = self.evaluate(id, offset).map_err(Exit::of_error)?.u64();
-                let items = self.elem_items(id, index).map_err(Exit::of_error)?;
+                let items = self.elem_items(id, index, 0, elem.items.len() as u32).map_err(Exit::of_error)?;
                 let table = self.instance(id).table(*table);
                 self.init_table(table, start, &items).map_err(Exit::of_trap)?;
             }
@@ -440,7 +443,7 @@ impl StoreCore {
             }
             let start = self.evaluate(id, &data.offset).map_err(Exit::of_error)?.u64();
             let length = data.bytes.len() as u32;
-            self.init_memory(id, data.memory, data.index, start, 0, length).map_err(Exit::of_fault)?;
+            self.init_memory(id, data.memory, data.index, start, 0, length).map_err(Found::into_exit)?;
             self.drop_data(id, data.index);
         }
         self.drop_data_but(id, described.passive_data());

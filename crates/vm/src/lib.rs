@@ -25,6 +25,7 @@ mod guest_thread;
 mod host;
 mod instance;
 mod instantiate;
+mod interrupt;
 pub(crate) mod invariants;
 mod inventory;
 mod jit_dump;
@@ -48,6 +49,7 @@ mod settled;
 mod shared_memory;
 mod store;
 mod store_memory;
+mod store_mut;
 mod store_region;
 mod sys;
 mod table;
@@ -83,6 +85,7 @@ pub use sampling::{Sample, Sampler, Samples};
 pub use scratch::Borrowed;
 pub use shared_memory::SharedMemory;
 pub use store::{Limiter, StoreCore, StoreId, StoreInner};
+pub use store_mut::StoreMut;
 pub use sys::{
     LeasedFile, SignalContext, append_jit_dump, append_perf_map, prepare_for_kernel, tells_written_pages,
     thread_cpu_time, thread_id as this_thread_id,

@@ -27,6 +27,7 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -95,6 +96,8 @@ pub struct StoreCore {
     pub(crate) externs: Externs,
     /// The garbage-collected heap, made when first needed.
     pub(crate) gc: Option<Gc>,
+    /// The heap, where a collection was given up in the middle of it: until the store goes back to a checkpoint.
+    pub(crate) abandoned: Option<Gc>,
     /// References to its objects that the host holds.
     pub(crate) roots: Roots,
     pub(crate) pending: Option<Pending>,
@@ -136,16 +139,16 @@ pub(crate) struct Hooks {
     pub(crate) data_type: std::any::TypeId,
     /// Runs a closure with whoever decides about growth.
     ///
-    /// Its safety contract: the store's own address, held exclusively.
-    pub(crate) with_limiter: unsafe fn(*mut StoreCore, &mut Growth<'_>) -> anyhow::Result<u64>,
+    /// Its safety contract: ONE-BORROW, as [`crate::StoreMut`] has it.
+    pub(crate) with_limiter: unsafe fn(NonNull<StoreCore>, &mut Growth<'_>) -> anyhow::Result<()>,
     /// Asks the embedder by how much the epoch deadline moves. `None`: it does not; trap.
     ///
-    /// Its safety contract: the store's own address, held exclusively.
-    pub(crate) new_epoch: unsafe fn(*mut StoreCore) -> anyhow::Result<Option<u64>>,
+    /// Its safety contract: ONE-BORROW, as [`crate::StoreMut`] has it.
+    pub(crate) new_epoch: unsafe fn(NonNull<StoreCore>) -> anyhow::Result<Option<u64>>,
 }
 
 /// Something that grows a part of the store, with whoever decides about that.
-pub(crate) type Growth<'a> = dyn FnMut(&mut StoreCore, &mut Referee<'_>) -> anyhow::Result<u64> + 'a;
+pub(crate) type Growth<'a> = dyn FnMut(&mut StoreCore, &mut Referee<'_>) -> anyhow::Result<()> + 'a;
 
 /// A limiter, borrowed from the embedder's data.
 pub type Limiter<'a> = &'a mut dyn ResourceLimiter;
@@ -272,19 +275,19 @@ impl<T: 'static> StoreInner<T> {
 
 /// # Safety
 ///
-/// `core` is the address of the core of a `StoreInner<T>`, held exclusively.
-unsafe fn with_limiter<T: 'static>(core: *mut StoreCore, f: &mut Growth<'_>) -> anyhow::Result<u64> {
+/// `store` is the address of a `StoreInner<T>`, from which nothing is borrowed (ONE-BORROW).
+unsafe fn with_limiter<T: 'static>(store: NonNull<StoreCore>, f: &mut Growth<'_>) -> anyhow::Result<()> {
     // SAFETY: the core is the first field of a `repr(C)` struct, and the caller holds the whole.
-    let store = unsafe { &mut *core.cast::<StoreInner<T>>() };
+    let store = unsafe { store.cast::<StoreInner<T>>().as_mut() };
     store.limited(f)
 }
 
 /// # Safety
 ///
 /// As [`with_limiter`].
-unsafe fn new_epoch<T: 'static>(core: *mut StoreCore) -> anyhow::Result<Option<u64>> {
+unsafe fn new_epoch<T: 'static>(store: NonNull<StoreCore>) -> anyhow::Result<Option<u64>> {
     // SAFETY: as in `with_limiter`.
-    let store = unsafe { &mut *core.cast::<StoreInner<T>>() };
+    let store = unsafe { store.cast::<StoreInner<T>>().as_mut() };
     // Taken out while it runs, since it gets the store itself.
     let Some(mut callback) = store.epoch.now.take() else { return Ok(None) };
     let decided = catch_unwind(AssertUnwindSafe(|| callback(store)));
@@ -343,6 +346,7 @@ impl StoreCore {
             host_types: Vec::new(),
             externs: Externs::default(),
             gc: None,
+            abandoned: None,
             roots: Roots::default(),
             pending: None,
             ran: false,
@@ -405,12 +409,6 @@ impl StoreCore {
         self.context.get().expose_provenance()
     }
 
-    /// The whole store's address, with the right to all of it.
-    pub(crate) fn whole(&self) -> *mut StoreCore {
-        // SAFETY: STORE-EXCLUSIVE: nobody writes it while `self` is borrowed.
-        std::ptr::with_exposed_provenance_mut(unsafe { (*self.context.get()).store })
-    }
-
     /// Whether guest code of this store is running below the caller.
     pub fn is_running(&self) -> bool {
         self.entry_fp() != 0
@@ -463,15 +461,6 @@ impl StoreCore {
 
     pub(crate) fn instance(&self, id: InstanceId) -> &Instance {
         &self.instances[id.index()]
-    }
-
-    /// Makes a reference to a host value, which the store keeps while a guest or a handle can reach it.
-    ///
-    /// # Errors
-    ///
-    /// Where the garbage-collected heap is full.
-    pub fn new_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<crate::RawExtern> {
-        Ok(crate::RawExtern(self.gc_alloc_extern(value)?))
     }
 
     /// The host value of a reference; `None` for null, and for what a guest made itself.

@@ -1,10 +1,12 @@
 //! Tables: 32-bit elements in the store's region, which guest code reads and writes in place.
 
+use crate::interrupt::{STRIDE, strides};
 use crate::quota::Limit;
 use crate::referee::Referee;
 use crate::store::StoreCore;
 use belljar_abi::GuestTable;
 use belljar_core::{TableType, Trap};
+use std::ops::Range;
 
 /// A table of a store.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,9 @@ pub(crate) struct Table {
 
 /// Elements that any table may have at most, whatever its type says: what a region's heap is made for.
 pub(crate) const TABLE_LIMIT: u64 = 10_000_000;
+
+/// Elements that are written between two looks whether the guest is to end.
+const ELEMENTS: usize = STRIDE / size_of::<u32>();
 
 impl StoreCore {
     fn guest_table(&self, table: usize) -> GuestTable {
@@ -90,9 +95,14 @@ impl StoreCore {
         self.tables[table].ty
     }
 
+    /// Where the elements at an offset of the region lie.
+    fn elements_at(&self, offset: u32) -> *mut u32 {
+        std::ptr::with_exposed_provenance_mut(self.region.state_base() + offset as usize)
+    }
+
     pub(crate) fn elements(&self, table: usize) -> &[u32] {
         let GuestTable { offset, length } = self.guest_table(table);
-        let at = std::ptr::with_exposed_provenance::<u32>(self.region.state_base() + offset as usize);
+        let at = self.elements_at(offset).cast_const();
         // SAFETY: a header describes space of the store's region (IN-BOUNDS), 4-aligned, which nobody writes
         // while the store is borrowed (STORE-EXCLUSIVE).
         unsafe { std::slice::from_raw_parts(at, length as usize) }
@@ -100,7 +110,7 @@ impl StoreCore {
 
     pub(crate) fn elements_mut(&mut self, table: usize) -> &mut [u32] {
         let GuestTable { offset, length } = self.guest_table(table);
-        let at = std::ptr::with_exposed_provenance_mut::<u32>(self.region.state_base() + offset as usize);
+        let at = self.elements_at(offset);
         // SAFETY: as in `elements`, with the store held exclusively.
         unsafe { std::slice::from_raw_parts_mut(at, length as usize) }
     }
@@ -139,16 +149,15 @@ impl StoreCore {
         if class(desired) != class(u64::from(old.length)) || self.is_inline(old.offset) {
             let Some(offset) = self.region.table_space(desired as usize * 4) else { return Ok(None) };
             new.offset = offset;
-            let contents = self.elements(table).to_vec();
+            self.move_elements(old.offset, offset, old.length as usize)?;
             self.set_guest_table(table, new);
-            self.elements_mut(table)[..contents.len()].copy_from_slice(&contents);
             if !self.is_inline(old.offset) {
                 self.region.free_table_space(old.offset, old.length as usize * 4);
             }
         } else {
             self.set_guest_table(table, new);
         }
-        self.elements_mut(table)[old.length as usize..].fill(init);
+        self.fill_elements(table, old.length as usize..desired as usize, init)?;
         Ok(Some(old.length))
     }
 
@@ -159,7 +168,28 @@ impl StoreCore {
 
     pub(crate) fn fill_table(&mut self, table: usize, dst: u64, value: u32, length: u64) -> Result<(), Trap> {
         let range = range(dst, length, self.elements(table).len())?;
-        self.elements_mut(table)[range].fill(value);
+        self.fill_elements(table, range, value)
+    }
+
+    fn fill_elements(&mut self, table: usize, range: Range<usize>, value: u32) -> Result<(), Trap> {
+        for piece in strides(range.len(), ELEMENTS, false) {
+            self.check_interrupt()?;
+            self.elements_mut(table)[range.start + piece.start..range.start + piece.end].fill(value);
+        }
+        Ok(())
+    }
+
+    /// Copies elements to another place of the store's region, where there is nothing yet.
+    fn move_elements(&mut self, from: u32, to: u32, count: usize) -> Result<(), Trap> {
+        let (source, target) = (self.elements_at(from).cast_const(), self.elements_at(to));
+        for piece in strides(count, ELEMENTS, false) {
+            self.check_interrupt()?;
+            // SAFETY: both are space of the store's region (IN-BOUNDS), held exclusively (STORE-EXCLUSIVE), and do not overlap,
+            // as the region's allocator gave out the one while the other was in use.
+            unsafe {
+                target.add(piece.start).copy_from_nonoverlapping(source.add(piece.start), piece.len());
+            }
+        }
         Ok(())
     }
 
@@ -171,13 +201,20 @@ impl StoreCore {
         src: u64,
         length: u64,
     ) -> Result<(), Trap> {
-        let from = range(src, length, self.elements(src_table).len())?;
-        let to = range(dst, length, self.elements(dst_table).len())?;
-        if self.tables[dst_table].header == self.tables[src_table].header {
-            self.elements_mut(dst_table).copy_within(from, to.start);
-        } else {
-            let contents = self.elements(src_table)[from].to_vec();
-            self.elements_mut(dst_table)[to].copy_from_slice(&contents);
+        let (source, target) = (self.guest_table(src_table), self.guest_table(dst_table));
+        let from = range(src, length, source.length as usize)?;
+        let to = range(dst, length, target.length as usize)?;
+        let (source, target) = (self.elements_at(source.offset), self.elements_at(target.offset));
+        for piece in
+            strides(to.len(), ELEMENTS, target as usize + to.start * 4 > source as usize + from.start * 4)
+        {
+            self.check_interrupt()?;
+            // SAFETY: both ranges were compared with their tables (IN-BOUNDS), and the store is held exclusively
+            // (STORE-EXCLUSIVE). They may overlap.
+            unsafe {
+                let (source, target) = (source.add(from.start), target.add(to.start));
+                target.add(piece.start).copy_from(source.add(piece.start), piece.len());
+            }
         }
         Ok(())
     }
@@ -185,7 +222,11 @@ impl StoreCore {
     /// Copies items into a table.
     pub(crate) fn init_table(&mut self, table: usize, dst: u64, items: &[u32]) -> Result<(), Trap> {
         let to = range(dst, items.len() as u64, self.elements(table).len())?;
-        self.elements_mut(table)[to].copy_from_slice(items);
+        for piece in strides(items.len(), ELEMENTS, false) {
+            self.check_interrupt()?;
+            let part = &items[piece.clone()];
+            self.elements_mut(table)[to.start + piece.start..to.start + piece.end].copy_from_slice(part);
+        }
         Ok(())
     }
 }

@@ -34,6 +34,13 @@ impl From<Trap> for Found {
     }
 }
 
+impl Found {
+    /// How something ended that the runtime did while no guest was running.
+    pub(crate) fn into_exit(self) -> Exit {
+        Exit::Trap { trap: self.trap, fault: self.fault, stack: RawStack::default() }
+    }
+}
+
 impl From<Fault> for Found {
     fn from(fault: Fault) -> Self {
         Self { trap: Trap::MemoryOutOfBounds, fault: Some(fault) }
@@ -79,11 +86,6 @@ impl Exit {
     /// A trap without a guest's stack: none is running.
     pub(crate) fn of_trap(trap: Trap) -> Self {
         Self::Trap { trap, fault: None, stack: RawStack::default() }
-    }
-
-    /// An access outside a memory while no guest is running.
-    pub(crate) fn of_fault(fault: Fault) -> Self {
-        Self::Trap { trap: Trap::MemoryOutOfBounds, fault: Some(fault), stack: RawStack::default() }
     }
 
     /// The end of something that the runtime did while no guest was running.

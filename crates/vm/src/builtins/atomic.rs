@@ -1,30 +1,13 @@
 //! Builtins of threads: waiting for each other.
 
-use super::running;
+use super::{Failure, run};
 use crate::fault::{Fault, FaultAddress};
 use crate::parking::{Interruption, WaitResult};
 use crate::shared_memory::SharedMemory;
 use crate::store::StoreCore;
-use crate::sys::leave_activation;
-use crate::trap::{Found, plain_trap};
+use crate::store_mut::StoreMut;
 use belljar_core::{InstanceId, MemoryIndex, Trap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
-
-/// Why an operation did not return.
-enum Failure {
-    Found(Found),
-    Error(anyhow::Error),
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        match plain_trap(&error) {
-            Some(trap) => Self::Found(trap.into()),
-            None => Self::Error(error),
-        }
-    }
-}
 
 impl StoreCore {
     /// Refuses an address that is unaligned or outside, in this order.
@@ -36,7 +19,7 @@ impl StoreCore {
         size: u64,
     ) -> Result<&crate::store_memory::AnyMemory, Failure> {
         if !address.is_multiple_of(size) {
-            return Err(Failure::Found(Trap::UnalignedAtomic.into()));
+            return Err(Trap::UnalignedAtomic.into());
         }
         let any = &self.memories[self.instance(id).memory(memory)].memory;
         let memory_size = any.length() as u64;
@@ -46,11 +29,13 @@ impl StoreCore {
                 let address = FaultAddress::Start(address);
                 let memory = Some(memory);
                 let fault = Fault { memory, memory_size, address, length: Some(size), source: None };
-                Err(Failure::Found(fault.into()))
+                Err(fault.into())
             }
         }
     }
+}
 
+impl StoreMut<'_> {
     fn wait(
         &mut self,
         id: InstanceId,
@@ -60,7 +45,7 @@ impl StoreCore {
         wait: impl FnOnce(&SharedMemory, Option<Interruption<'_>>) -> anyhow::Result<WaitResult>,
     ) -> Result<u32, Failure> {
         let memory = self.check_atomic(id, memory, address, size)?;
-        let memory = memory.shared().ok_or(Failure::Found(Trap::ExpectedSharedMemory.into()))?.clone();
+        let memory = memory.shared().ok_or(Trap::ExpectedSharedMemory)?.clone();
         let watched = self.watched.clone();
         let counts_epochs = self.runtime.counts_epochs;
         let mut ask = || match watched.is_killed() {
@@ -75,40 +60,17 @@ impl StoreCore {
 
     /// What code does at the start of a loop: beyond the deadline the embedder decides.
     fn ask_about_epoch(&mut self) -> anyhow::Result<()> {
-        if self.runtime.epoch() < self.context.get_mut().epoch_deadline {
+        let deadline = self.context.get_mut().epoch_deadline;
+        if self.runtime.epoch() < deadline || self.move_epoch_deadline()? {
             return Ok(());
         }
-        let new_epoch = self.hooks.new_epoch;
-        // SAFETY: the store's own core, held exclusively.
-        match unsafe { new_epoch(self.whole()) }? {
-            Some(delta) => self.set_epoch_deadline(delta),
-            None => return Err(Trap::Interrupt.into()),
-        }
-        Ok(())
+        Err(Trap::Interrupt.into())
     }
 }
 
 /// A number of nanoseconds as guests give it; none if negative.
 fn timeout(nanoseconds: u64) -> Option<Duration> {
     u64::try_from(nanoseconds.cast_signed()).ok().map(Duration::from_nanos)
-}
-
-/// Runs an operation, which may trap, and ask the embedder.
-///
-/// # Safety
-///
-/// As [`running`].
-unsafe fn atomic(context: usize, f: impl FnOnce(&mut StoreCore, InstanceId) -> Result<u32, Failure>) -> u32 {
-    // SAFETY: the caller's promise.
-    let (store, instance) = unsafe { running(context) };
-    match catch_unwind(AssertUnwindSafe(|| f(&mut *store, instance))) {
-        Ok(Ok(result)) => return result,
-        Ok(Err(Failure::Found(found))) => store.raise_trap(found),
-        Ok(Err(Failure::Error(error))) => store.raise_error(error),
-        Err(payload) => store.raise_panic(payload),
-    }
-    // SAFETY: the guest called us through a builtin stub, and what `f` held is dropped.
-    unsafe { leave_activation(store.context.get()) }
 }
 
 /// # Safety
@@ -121,13 +83,13 @@ pub(crate) unsafe extern "C" fn memory_wait32(
     expected: u32,
     nanoseconds: u64,
 ) -> u32 {
-    let wait = |store: &mut StoreCore, instance| {
+    let wait = |store: &mut StoreMut<'_>, instance| {
         store.wait(instance, MemoryIndex(memory), address, 4, |memory, interruption| {
             memory.wait32(address, expected, timeout(nanoseconds), interruption)
         })
     };
     // SAFETY: the caller's promise.
-    unsafe { atomic(context, wait) }
+    unsafe { run(context, wait) }
 }
 
 /// # Safety
@@ -140,26 +102,26 @@ pub(crate) unsafe extern "C" fn memory_wait64(
     expected: u64,
     nanoseconds: u64,
 ) -> u32 {
-    let wait = |store: &mut StoreCore, instance| {
+    let wait = |store: &mut StoreMut<'_>, instance| {
         store.wait(instance, MemoryIndex(memory), address, 8, |memory, interruption| {
             memory.wait64(address, expected, timeout(nanoseconds), interruption)
         })
     };
     // SAFETY: the caller's promise.
-    unsafe { atomic(context, wait) }
+    unsafe { run(context, wait) }
 }
 
 /// # Safety
 ///
 /// As [`running`].
 pub(crate) unsafe extern "C" fn memory_notify(context: usize, memory: u32, address: u64, count: u32) -> u32 {
-    let notify = |store: &mut StoreCore, instance| {
+    let notify = |store: &mut StoreMut<'_>, instance| {
         let memory = store.check_atomic(instance, MemoryIndex(memory), address, 4)?;
         match memory.shared() {
-            Some(memory) => memory.notify(address, count).map_err(|trap| Failure::Found(trap.into())),
+            Some(memory) => Ok(memory.notify(address, count)?),
             None => Ok(0),
         }
     };
     // SAFETY: the caller's promise.
-    unsafe { atomic(context, notify) }
+    unsafe { run(context, notify) }
 }

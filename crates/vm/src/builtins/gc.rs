@@ -1,8 +1,9 @@
 //! Builtins on objects of the garbage-collected heap. References that guest code passes are those that it holds in
 //! its frame besides, so that a collection follows them; what is passed here is used before one can happen.
 
-use super::asking;
+use super::run;
 use crate::store::StoreCore;
+use crate::store_mut::StoreMut;
 use belljar_core::{DataIndex, ElemIndex, InstanceId, TypeId, TypeIndex};
 
 fn type_of(store: &StoreCore, instance: InstanceId, ty: u32) -> TypeId {
@@ -14,19 +15,19 @@ fn type_of(store: &StoreCore, instance: InstanceId, ty: u32) -> TypeId {
 /// As [`super::running`].
 pub(crate) unsafe extern "C" fn gc_alloc(context: usize, header: u32, size: u32) -> u64 {
     // SAFETY: the caller's promise.
-    unsafe { asking(context, |store, _| Ok(u64::from(store.gc_alloc(header, size)?))) }
+    unsafe { run(context, |store, _| Ok(u64::from(store.gc_alloc(header, size)?))) }
 }
 
 /// # Safety
 ///
 /// As [`super::running`].
 pub(crate) unsafe extern "C" fn gc_alloc_array(context: usize, ty: u32, length: u32) -> u64 {
-    let make = |store: &mut StoreCore, instance| {
+    let make = |store: &mut StoreMut<'_>, instance| {
         let ty = type_of(store, instance, ty);
         Ok(u64::from(store.gc_alloc_array(ty, length)?))
     };
     // SAFETY: the caller's promise.
-    unsafe { asking(context, make) }
+    unsafe { run(context, make) }
 }
 
 /// # Safety
@@ -39,30 +40,13 @@ pub(crate) unsafe extern "C" fn array_new_data(
     src: u32,
     length: u32,
 ) -> u64 {
-    let make = |store: &mut StoreCore, instance| {
+    let make = |store: &mut StoreMut<'_>, instance| {
         let ty = type_of(store, instance, ty);
         let array = store.new_array_of_data(ty, length, instance, (DataIndex(segment), src))?;
         Ok(u64::from(array))
     };
     // SAFETY: the caller's promise.
-    unsafe { asking(context, make) }
-}
-
-/// A range of an element segment's items, of which there are none once it was dropped.
-fn elem_range(
-    store: &mut StoreCore,
-    instance: InstanceId,
-    segment: u32,
-    src: u32,
-    length: u32,
-) -> anyhow::Result<Vec<u32>> {
-    let segment = ElemIndex(segment);
-    let items = match store.is_elem_dropped(instance, segment) {
-        true => Vec::new(),
-        false => store.elem_items(instance, segment)?,
-    };
-    let range = crate::table::range(u64::from(src), u64::from(length), items.len())?;
-    Ok(items[range].to_vec())
+    unsafe { run(context, make) }
 }
 
 /// # Safety
@@ -75,17 +59,18 @@ pub(crate) unsafe extern "C" fn array_new_elem(
     src: u32,
     length: u32,
 ) -> u64 {
-    let make = |store: &mut StoreCore, instance| {
+    let make = |store: &mut StoreMut<'_>, instance| {
         let ty = type_of(store, instance, ty);
-        elem_range(store, instance, segment, src, length)?;
+        let segment = ElemIndex(segment);
+        store.elem_items(instance, segment, src, length)?;
         let array = store.gc_alloc_array(ty, length)?;
         // Again: what the items refer to may have moved.
-        let items = elem_range(store, instance, segment, src, length)?;
+        let items = store.elem_items(instance, segment, src, length)?;
         store.array_init_refs(array, 0, &items)?;
         Ok(u64::from(array))
     };
     // SAFETY: the caller's promise.
-    unsafe { asking(context, make) }
+    unsafe { run(context, make) }
 }
 
 /// # Safety
@@ -99,11 +84,11 @@ pub(crate) unsafe extern "C" fn array_init_data(
     src: u32,
     length: u32,
 ) {
-    let init = |store: &mut StoreCore, instance| {
-        store.array_init_data((array, dst), length, instance, (DataIndex(segment), src))
+    let init = |store: &mut StoreMut<'_>, instance| {
+        Ok(store.array_init_data((array, dst), length, instance, (DataIndex(segment), src))?)
     };
     // SAFETY: the caller's promise.
-    unsafe { asking(context, init) }
+    unsafe { run(context, init) }
 }
 
 /// # Safety
@@ -117,14 +102,14 @@ pub(crate) unsafe extern "C" fn array_init_elem(
     src: u32,
     length: u32,
 ) {
-    let init = |store: &mut StoreCore, instance| {
+    let init = |store: &mut StoreMut<'_>, instance| {
         // The array's bounds come first.
         store.array_range(array, dst, length)?;
-        let items = elem_range(store, instance, segment, src, length)?;
-        store.array_init_refs(array, dst, &items)
+        let items = store.elem_items(instance, ElemIndex(segment), src, length)?;
+        Ok(store.array_init_refs(array, dst, &items)?)
     };
     // SAFETY: the caller's promise.
-    unsafe { asking(context, init) }
+    unsafe { run(context, init) }
 }
 
 /// # Safety
@@ -139,5 +124,5 @@ pub(crate) unsafe extern "C" fn array_copy(
     length: u32,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { asking(context, |store, _| store.array_copy((to, dst), (from, src), length)) }
+    unsafe { run(context, |store, _| Ok(store.array_copy((to, dst), (from, src), length)?)) }
 }

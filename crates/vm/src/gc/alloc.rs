@@ -3,8 +3,8 @@
 use super::heap::{LARGE, NURSERY_SIZE, OLD};
 use super::{Gc, GcHeap, GcStats, Shapes};
 use crate::quota::Refusal;
-use crate::referee::Referee;
 use crate::store::StoreCore;
+use crate::store_mut::StoreMut;
 use anyhow::Context;
 use belljar_abi::gc::{ELEMENTS, INDEX, LENGTH, header};
 use belljar_core::{ByteCount, DataIndex, InstanceId, Trap, TypeId};
@@ -35,6 +35,10 @@ impl StoreCore {
 
     #[cold]
     fn make_gc(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.abandoned.is_none(),
+            "the guest was killed while its objects were being collected: nothing can be done with objects of the store any more"
+        );
         let heap = GcHeap::new(self.runtime.gc_stress);
         let heap = heap.context("no address space for the store's garbage-collected heap")?;
         self.gc = Some(Gc { heap, shapes: Shapes::new(&self.runtime.types), granted: 0 });
@@ -68,7 +72,9 @@ impl StoreCore {
     pub(crate) fn gc_base(&mut self) -> anyhow::Result<usize> {
         Ok(self.gc()?.heap.base())
     }
+}
 
+impl StoreMut<'_> {
     /// Makes an object of `size` bytes with this header; what else is in it is whatever. In the old space its cards
     /// are dirty, so that it may be filled without a barrier.
     ///
@@ -123,14 +129,13 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// [`Trap::AllocationTooLarge`]; and as [`StoreCore::gc_alloc`].
+    /// [`Trap::AllocationTooLarge`]; and as [`StoreMut::gc_alloc`].
     pub(crate) fn gc_alloc_array(&mut self, ty: TypeId, length: u32) -> anyhow::Result<u32> {
         let layout = self.gc()?.shapes.array(ty).context("belljar bug: not an array type")?;
         let size = layout.size(length).ok_or(Trap::AllocationTooLarge)?;
         let at = self.gc_alloc(ty.0 | header::ARRAY, size)?;
-        let heap = &mut self.gc()?.heap;
-        heap.set_word(at + LENGTH, length);
-        heap.zero(at + ELEMENTS, size - ELEMENTS);
+        self.gc()?.heap.set_word(at + LENGTH, length);
+        self.zero_object(at + ELEMENTS, size - ELEMENTS)?;
         Ok(at)
     }
 
@@ -138,7 +143,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As [`StoreCore::gc_alloc`].
+    /// As [`StoreMut::gc_alloc`].
     pub(crate) fn gc_alloc_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<u32> {
         let at = self.gc_alloc(header::EXTERN, ELEMENTS)?;
         let index = self.externs.insert(value);
@@ -163,7 +168,12 @@ impl StoreCore {
         let Some(mut gc) = self.gc.take() else { return Ok(()) };
         let start = Instant::now();
         gc.shapes.prepare();
-        let mut dead = gc.heap.scavenge(&gc.shapes, |visit| self.for_each_root(visit));
+        let interrupt = self.interrupt();
+        let mut dead =
+            gc.heap.scavenge(&gc.shapes, &interrupt, |visit| self.for_each_root(&interrupt, visit));
+        if interrupt.is_due() {
+            return Err(self.abandon(gc, dead));
+        }
         let full = gc.heap.old_top + NURSERY_SIZE > gc.heap.old_limit;
         let stats = &mut gc.heap.stats;
         if !all && !full {
@@ -176,8 +186,14 @@ impl StoreCore {
             return Ok(());
         }
         let used = gc.heap.old_top;
-        gc.heap.mark(&gc.shapes, |visit| self.for_each_root(visit));
-        dead.extend(gc.heap.compact(&gc.shapes, |visit| self.for_each_root(visit)));
+        gc.heap.mark(&gc.shapes, &interrupt, |visit| self.for_each_root(&interrupt, visit));
+        if !interrupt.is_due() {
+            let roots = |visit: &mut dyn FnMut(&mut u32)| self.for_each_root(&interrupt, visit);
+            dead.extend(gc.heap.compact(&gc.shapes, &interrupt, roots));
+        }
+        if interrupt.is_due() {
+            return Err(self.abandon(gc, dead));
+        }
         let live = u64::from(gc.heap.old_top - OLD);
         let wanted = (live * GROWTH_QUARTERS / 4).max(live + GROWTH_LEAST) + u64::from(NURSERY_SIZE);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).saturating_add(OLD).min(gc.heap.old_end());
@@ -240,10 +256,8 @@ impl StoreCore {
     /// Asks the limiter whether the heap may reach `end`.
     fn ask_for(&mut self, end: u32) -> anyhow::Result<bool> {
         let current = self.gc()?.heap.old_limit;
-        let with_limiter = self.hooks.with_limiter;
-        let mut allowed = false;
-        let mut ask = |store: &mut StoreCore, referee: &mut Referee<'_>| {
-            allowed = match referee.limiter() {
+        self.limited(|store, referee| {
+            let allowed = match referee.limiter() {
                 Some(limiter) => limiter.gc_heap_growing(current as usize, end as usize)?,
                 None => true,
             };
@@ -252,11 +266,28 @@ impl StoreCore {
                 gc.heap.old_limit = end;
                 gc.granted = end;
             }
-            Ok(0)
-        };
-        // SAFETY: the store's own core, held exclusively (STORE-EXCLUSIVE).
-        unsafe { with_limiter(self.whole(), &mut ask) }?;
-        Ok(allowed)
+            Ok(allowed)
+        })
+    }
+
+    /// Makes a reference to a host value, which the store keeps while a guest or a handle can reach it.
+    ///
+    /// # Errors
+    ///
+    /// Where the garbage-collected heap is full.
+    pub fn new_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<crate::RawExtern> {
+        Ok(crate::RawExtern(self.gc_alloc_extern(value)?))
+    }
+}
+
+impl StoreCore {
+    /// Puts a heap away whose collection was given up, as the guest is to end. Its objects are in no order, and nobody reads
+    /// them until the store goes back to a checkpoint.
+    #[cold]
+    fn abandon(&mut self, gc: Gc, dead: Vec<u32>) -> anyhow::Error {
+        self.abandoned = Some(gc);
+        self.drop_externs(dead);
+        Trap::Interrupt.into()
     }
 
     /// Host values that no guest can reach any more. What their destructors do comes last, when all is in order.

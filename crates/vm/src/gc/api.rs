@@ -2,6 +2,7 @@
 
 use crate::abi_types::{RawAny, RawExn, Value};
 use crate::store::StoreCore;
+use crate::store_mut::StoreMut;
 use anyhow::Context;
 use belljar_abi::gc::{TAG, header};
 use belljar_core::{
@@ -70,95 +71,6 @@ impl StoreCore {
             Some(root) => RawVal::from_u32(self.rooted(*root).unwrap_or(0)),
             None => value.to_slot(),
         }
-    }
-
-    /// Makes a struct.
-    ///
-    /// # Errors
-    ///
-    /// Where the type is no struct type, values do not fit its fields, or the heap is full.
-    pub fn make_struct(&mut self, ty: TypeId, values: &[Value]) -> anyhow::Result<RawAny> {
-        let defined = self.runtime.types.ty(ty);
-        let Some(CompositeType::Struct(fields)) = defined.as_ref().map(|ty| &ty.composite) else {
-            anyhow::bail!("the type is no struct type");
-        };
-        self.check_fields("struct", fields.fields().iter(), values)?;
-        let scope = self.enter_roots();
-        let made = self.fill_struct(ty, values);
-        self.leave_roots(scope);
-        made
-    }
-
-    fn fill_struct(&mut self, ty: TypeId, values: &[Value]) -> anyhow::Result<RawAny> {
-        let values = self.root_values(values);
-        let object = self.new_struct(ty)?;
-        for (i, value) in values.iter().enumerate() {
-            let slot = self.rooted_slot(value);
-            self.write_field(object, i, slot)?;
-        }
-        Ok(RawAny(object))
-    }
-
-    /// Makes an array: of these elements, or of one value `length` times.
-    ///
-    /// # Errors
-    ///
-    /// Where the type is no array type, values do not fit its elements, or the heap is full.
-    pub fn make_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> anyhow::Result<RawAny> {
-        let defined = self.runtime.types.ty(ty);
-        let Some(CompositeType::Array(array)) = defined.as_ref().map(|ty| &ty.composite) else {
-            anyhow::bail!("the type is no array type");
-        };
-        let field = array.field_type();
-        self.check_fields("array", values.iter().map(|_| &field), values)?;
-        let scope = self.enter_roots();
-        let made = self.fill_array(ty, values, length);
-        self.leave_roots(scope);
-        made
-    }
-
-    fn fill_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> anyhow::Result<RawAny> {
-        let values = self.root_values(values);
-        let array = self.gc_alloc_array(ty, length)?;
-        let Some(last) = values.last() else { return Ok(RawAny(array)) };
-        for i in 0..length {
-            let slot = self.rooted_slot(values.get(i as usize).unwrap_or(last));
-            self.write_element(array, i, slot)?;
-        }
-        Ok(RawAny(array))
-    }
-
-    /// Makes an exception.
-    ///
-    /// # Errors
-    ///
-    /// Where values do not fit the tag's parameters, or the heap is full.
-    pub fn make_exception(&mut self, tag: TagId, values: &[Value]) -> anyhow::Result<RawExn> {
-        let params = self.payload_fields(tag);
-        self.check_fields("exception", params.iter(), values)?;
-        let scope = self.enter_roots();
-        let made = self.fill_exception(tag, &params, values);
-        self.leave_roots(scope);
-        made
-    }
-
-    fn fill_exception(
-        &mut self,
-        tag: TagId,
-        params: &[FieldType],
-        values: &[Value],
-    ) -> anyhow::Result<RawExn> {
-        let values = self.root_values(values);
-        let ty = self.tags[tag.index()];
-        let layout =
-            self.gc()?.shapes.fields(ty).context("belljar bug: a tag without a function type")?.clone();
-        let exception = self.gc_alloc(ty.0 | header::EXN, layout.size)?;
-        self.gc()?.heap.set_word(exception + TAG, tag.0);
-        for ((value, offset), param) in values.iter().zip(&*layout.offsets).zip(params) {
-            let slot = self.rooted_slot(value);
-            self.write_slot(exception + offset, param.element_type(), slot);
-        }
-        Ok(RawExn(exception))
     }
 
     /// The payload of a tag's exceptions, as fields.
@@ -265,15 +177,6 @@ impl StoreCore {
         a.0 == b.0
     }
 
-    /// Collects all garbage now.
-    ///
-    /// # Errors
-    ///
-    /// As an allocation's.
-    pub fn collect_garbage(&mut self) -> anyhow::Result<()> {
-        self.collect(true)
-    }
-
     /// The type of a value as it is: of an object its own, of anything else that of its kind.
     pub fn type_of_value(&self, value: &Value) -> ValType {
         match *value {
@@ -282,5 +185,105 @@ impl StoreCore {
             }
             _ => value.ty(),
         }
+    }
+}
+
+impl StoreMut<'_> {
+    /// Makes a struct.
+    ///
+    /// # Errors
+    ///
+    /// Where the type is no struct type, values do not fit its fields, or the heap is full.
+    pub fn make_struct(&mut self, ty: TypeId, values: &[Value]) -> anyhow::Result<RawAny> {
+        let defined = self.runtime.types.ty(ty);
+        let Some(CompositeType::Struct(fields)) = defined.as_ref().map(|ty| &ty.composite) else {
+            anyhow::bail!("the type is no struct type");
+        };
+        self.check_fields("struct", fields.fields().iter(), values)?;
+        let scope = self.enter_roots();
+        let made = self.fill_struct(ty, values);
+        self.leave_roots(scope);
+        made
+    }
+
+    fn fill_struct(&mut self, ty: TypeId, values: &[Value]) -> anyhow::Result<RawAny> {
+        let values = self.root_values(values);
+        let object = self.new_struct(ty)?;
+        for (i, value) in values.iter().enumerate() {
+            let slot = self.rooted_slot(value);
+            self.write_field(object, i, slot)?;
+        }
+        Ok(RawAny(object))
+    }
+
+    /// Makes an array: of these elements, or of one value `length` times.
+    ///
+    /// # Errors
+    ///
+    /// Where the type is no array type, values do not fit its elements, or the heap is full.
+    pub fn make_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> anyhow::Result<RawAny> {
+        let defined = self.runtime.types.ty(ty);
+        let Some(CompositeType::Array(array)) = defined.as_ref().map(|ty| &ty.composite) else {
+            anyhow::bail!("the type is no array type");
+        };
+        let field = array.field_type();
+        self.check_fields("array", values.iter().map(|_| &field), values)?;
+        let scope = self.enter_roots();
+        let made = self.fill_array(ty, values, length);
+        self.leave_roots(scope);
+        made
+    }
+
+    fn fill_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> anyhow::Result<RawAny> {
+        let values = self.root_values(values);
+        let array = self.gc_alloc_array(ty, length)?;
+        let Some(last) = values.last() else { return Ok(RawAny(array)) };
+        for i in 0..length {
+            let slot = self.rooted_slot(values.get(i as usize).unwrap_or(last));
+            self.write_element(array, i, slot)?;
+        }
+        Ok(RawAny(array))
+    }
+
+    /// Makes an exception.
+    ///
+    /// # Errors
+    ///
+    /// Where values do not fit the tag's parameters, or the heap is full.
+    pub fn make_exception(&mut self, tag: TagId, values: &[Value]) -> anyhow::Result<RawExn> {
+        let params = self.payload_fields(tag);
+        self.check_fields("exception", params.iter(), values)?;
+        let scope = self.enter_roots();
+        let made = self.fill_exception(tag, &params, values);
+        self.leave_roots(scope);
+        made
+    }
+
+    fn fill_exception(
+        &mut self,
+        tag: TagId,
+        params: &[FieldType],
+        values: &[Value],
+    ) -> anyhow::Result<RawExn> {
+        let values = self.root_values(values);
+        let ty = self.tags[tag.index()];
+        let layout =
+            self.gc()?.shapes.fields(ty).context("belljar bug: a tag without a function type")?.clone();
+        let exception = self.gc_alloc(ty.0 | header::EXN, layout.size)?;
+        self.gc()?.heap.set_word(exception + TAG, tag.0);
+        for ((value, offset), param) in values.iter().zip(&*layout.offsets).zip(params) {
+            let slot = self.rooted_slot(value);
+            self.write_slot(exception + offset, param.element_type(), slot);
+        }
+        Ok(RawExn(exception))
+    }
+
+    /// Collects all garbage now.
+    ///
+    /// # Errors
+    ///
+    /// As an allocation's.
+    pub fn collect_garbage(&mut self) -> anyhow::Result<()> {
+        self.collect(true)
     }
 }

@@ -7,6 +7,7 @@
 
 use super::heap::{GcHeap, OLD};
 use super::shape::{Shape, Shapes};
+use crate::interrupt::{Interrupt, STRIDE, strides};
 use belljar_abi::gc::{ALIGN, ELEMENTS, INDEX, LENGTH};
 
 /// Which parts of the old space are alive.
@@ -93,6 +94,13 @@ impl Marks {
     }
 }
 
+/// What following a reference counts between two looks whether to give up, in bytes that are copied: as much as is copied while
+/// memory is waited for.
+const MISS: u32 = 256;
+
+/// Bytes of an array's references between two looks.
+const SLOTS: u32 = 16 << 10;
+
 /// How many objects are asked for before the first of them is looked at.
 const AHEAD: usize = 16;
 
@@ -102,15 +110,20 @@ fn is_object(reference: u32) -> bool {
 }
 
 impl GcHeap {
-    /// Marks everything that the roots lead to. The nursery is empty.
+    /// Marks everything that the roots lead to, unless it is to be given up. The nursery is empty.
     ///
     /// Objects lie anywhere, so that most are not in the cache: each is asked for a few objects before it is looked at
     /// (Cher, Hosking and Vitek, "Software prefetching for mark-sweep garbage collection", ASPLOS 2004).
-    pub(super) fn mark(&mut self, shapes: &Shapes, roots: impl FnOnce(&mut dyn FnMut(&mut u32))) {
+    pub(super) fn mark(
+        &mut self,
+        shapes: &Shapes,
+        interrupt: &Interrupt,
+        roots: impl FnOnce(&mut dyn FnMut(&mut u32)),
+    ) {
         self.marks.clear(self.old_top - OLD);
         roots(&mut |root| self.mark_object(*root));
         let (mut coming, mut place, mut idle) = ([None; AHEAD], 0, 0);
-        while idle < AHEAD {
+        while idle < AHEAD && !interrupt.is_due() {
             let next = self.marks.pending.pop();
             if let Some(object) = next {
                 self.prefetch(object);
@@ -119,7 +132,7 @@ impl GcHeap {
             place = (place + 1) % AHEAD;
             idle = if due.is_none() && next.is_none() { idle + 1 } else { 0 };
             if let Some(object) = due {
-                self.follow(object, shapes);
+                self.follow(object, shapes, interrupt);
             }
         }
     }
@@ -133,33 +146,48 @@ impl GcHeap {
 
     /// Marks all of an object, and what it refers to.
     #[inline]
-    fn follow(&mut self, object: u32, shapes: &Shapes) {
+    fn follow(&mut self, object: u32, shapes: &Shapes, interrupt: &Interrupt) {
         let shape = shapes.get(self.word(object));
         let size = self.size_of(object, shape);
         self.marks.set(object, size);
-        self.for_each_slot(object, shape, |heap, slot| {
+        interrupt.after(MISS);
+        self.for_each_slot(object, shape, interrupt, |heap, slot| {
             let reference = heap.word(slot);
             heap.mark_object(reference);
         });
     }
 
-    /// Visits every slot of an object that holds a reference.
+    /// Visits every slot of an object that holds a reference; fewer where the collection is to be given up.
     #[inline]
-    fn for_each_slot(&mut self, object: u32, shape: &Shape, mut visit: impl FnMut(&mut Self, u32)) {
+    fn for_each_slot(
+        &mut self,
+        object: u32,
+        shape: &Shape,
+        interrupt: &Interrupt,
+        mut visit: impl FnMut(&mut Self, u32),
+    ) {
         match shape {
             Shape::Fields(layout) => layout.traced.iter().for_each(|slot| visit(self, object + slot)),
             Shape::Array(layout) if layout.traced => {
                 let end = ELEMENTS + self.word(object + LENGTH) * 4;
-                (ELEMENTS..end).step_by(4).for_each(|slot| visit(self, object + slot));
+                for piece in (ELEMENTS..end).step_by(SLOTS as usize) {
+                    let piece_end = piece.saturating_add(SLOTS).min(end);
+                    if interrupt.after((piece_end - piece) / 4 * MISS) {
+                        return;
+                    }
+                    (piece..piece_end).step_by(4).for_each(|slot| visit(self, object + slot));
+                }
             }
             Shape::Array(_) | Shape::Extern => {}
         }
     }
 
-    /// Slides what is marked together. `roots` visits every root. Returns the indices of host values that died.
+    /// Slides what is marked together, unless it is to be given up. `roots` visits every root. Returns the indices of host values
+    /// that died.
     pub(super) fn compact(
         &mut self,
         shapes: &Shapes,
+        interrupt: &Interrupt,
         roots: impl FnOnce(&mut dyn FnMut(&mut u32)),
     ) -> Vec<u32> {
         let live = self.marks.sum();
@@ -173,11 +201,12 @@ impl GcHeap {
         // Lower objects are moved before higher ones: what is overwritten has moved already.
         self.starts.clear();
         let (mut at, mut to) = (OLD, OLD);
-        while at < old_top {
+        while at < old_top && !interrupt.is_due() {
             let Some(object) = self.marks.next(at) else { break };
             let shape = shapes.get(self.word(object));
             let size = self.size_of(object, shape);
-            self.for_each_slot(object, shape, |heap, slot| {
+            interrupt.after(MISS);
+            self.for_each_slot(object, shape, interrupt, |heap, slot| {
                 let reference = heap.word(slot);
                 if is_object(reference) {
                     let to = heap.marks.destination(reference);
@@ -186,10 +215,20 @@ impl GcHeap {
             });
             self.note_start(to, size);
             if to != object {
-                self.copy(object, to, size);
+                // Down, so that no piece overwrites one that is still to be read.
+                for piece in strides(size as usize, STRIDE, false) {
+                    if interrupt.after(piece.len() as u32) {
+                        break;
+                    }
+                    let start = piece.start as u32;
+                    self.copy(object + start, to + start, piece.len() as u32);
+                }
             }
             to += size;
             at = object + size;
+        }
+        if interrupt.is_due() {
+            return dead;
         }
         // No reference into the nursery is left, since it is empty.
         self.cards().fill(0);

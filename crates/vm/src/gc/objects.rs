@@ -1,7 +1,9 @@
 //! Objects as the runtime and the host read and write them: types and bounds checked by the callers' checks here,
 //! references by the store's.
 
+use crate::interrupt::{STRIDE, strides};
 use crate::store::StoreCore;
+use crate::store_mut::StoreMut;
 use anyhow::Context;
 use belljar_abi::gc::{ELEMENTS, FIELDS, LENGTH, header};
 use belljar_core::{
@@ -26,18 +28,6 @@ impl StoreCore {
     /// The length of an array.
     pub(crate) fn array_length(&self, array: u32) -> u32 {
         self.gc.as_ref().map_or(0, |gc| gc.heap.word(array + LENGTH))
-    }
-
-    /// Makes a struct of zeros and nulls.
-    ///
-    /// # Errors
-    ///
-    /// As [`StoreCore::gc_alloc`].
-    pub(crate) fn new_struct(&mut self, ty: TypeId) -> anyhow::Result<u32> {
-        let size = self.gc()?.shapes.fields(ty).context("belljar bug: not a struct type")?.size;
-        let object = self.gc_alloc(ty.0, size)?;
-        self.gc()?.heap.zero(object + FIELDS, size - FIELDS);
-        Ok(object)
     }
 
     fn struct_fields(&self, ty: TypeId) -> Vec<FieldType> {
@@ -157,10 +147,14 @@ impl StoreCore {
         let ty = TypeId(gc.heap.word(to) & header::TYPE);
         let layout = gc.shapes.array(ty).context("belljar bug: not an array")?;
         let slot = |array, index| array + ELEMENTS + index * layout.element_size;
-        let (target, size) = (slot(to, dst), length * layout.element_size);
-        gc.heap.copy(slot(from, src), target, size);
+        let (source, target, size) = (slot(from, src), slot(to, dst), length * layout.element_size);
         if layout.traced {
             gc.heap.dirty(target, size);
+        }
+        for piece in strides(size as usize, STRIDE, target > source) {
+            self.check_interrupt()?;
+            let start = piece.start as u32;
+            self.gc()?.heap.copy(source + start, target + start, piece.len() as u32);
         }
         Ok(())
     }
@@ -178,17 +172,75 @@ impl StoreCore {
         (segment, src): (DataIndex, u32),
     ) -> anyhow::Result<()> {
         let (target, size) = self.array_range(array, start, length)?;
-        let (gc, bytes) = self.gc_and_data(instance, segment)?;
-        let bytes = data_range(bytes, src, u64::from(size))?;
-        gc.heap.bytes_mut(target, size).copy_from_slice(bytes);
+        let (_, bytes) = self.gc_and_data(instance, segment)?;
+        data_range(bytes, src, u64::from(size))?;
+        self.fill_from_data(target, size, instance, (segment, src))
+    }
+
+    /// Copies bytes of a data segment, which has them, into an object.
+    fn fill_from_data(
+        &mut self,
+        target: u32,
+        size: u32,
+        instance: InstanceId,
+        (segment, src): (DataIndex, u32),
+    ) -> anyhow::Result<()> {
+        for piece in strides(size as usize, STRIDE, false) {
+            self.check_interrupt()?;
+            let (gc, bytes) = self.gc_and_data(instance, segment)?;
+            let part = data_range(bytes, src + piece.start as u32, piece.len() as u64)?;
+            gc.heap.bytes_mut(target + piece.start as u32, part.len() as u32).copy_from_slice(part);
+        }
         Ok(())
+    }
+
+    /// Fills part of an object with zeros.
+    pub(crate) fn zero_object(&mut self, start: u32, size: u32) -> anyhow::Result<()> {
+        for piece in strides(size as usize, STRIDE, false) {
+            self.check_interrupt()?;
+            self.gc()?.heap.zero(start + piece.start as u32, piece.len() as u32);
+        }
+        Ok(())
+    }
+
+    /// Copies items of an element segment over elements of an array.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreCore::array_range`].
+    pub(crate) fn array_init_refs(&mut self, array: u32, start: u32, items: &[u32]) -> anyhow::Result<()> {
+        let length = u32::try_from(items.len()).map_err(|_| Trap::ArrayOutOfBounds)?;
+        let (target, size) = self.array_range(array, start, length)?;
+        self.gc()?.heap.dirty(target, size);
+        for piece in strides(items.len(), STRIDE / 4, false) {
+            self.check_interrupt()?;
+            let heap = &mut self.gc()?.heap;
+            for i in piece {
+                heap.set_word(target + i as u32 * 4, items[i]);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StoreMut<'_> {
+    /// Makes a struct of zeros and nulls.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreMut::gc_alloc`].
+    pub(crate) fn new_struct(&mut self, ty: TypeId) -> anyhow::Result<u32> {
+        let size = self.gc()?.shapes.fields(ty).context("belljar bug: not a struct type")?.size;
+        let object = self.gc_alloc(ty.0, size)?;
+        self.gc()?.heap.zero(object + FIELDS, size - FIELDS);
+        Ok(object)
     }
 
     /// Makes an array of bytes of a data segment.
     ///
     /// # Errors
     ///
-    /// [`Trap::MemoryOutOfBounds`] where the segment is too short; and as [`StoreCore::gc_alloc_array`].
+    /// [`Trap::MemoryOutOfBounds`] where the segment is too short; and as [`StoreMut::gc_alloc_array`].
     pub(crate) fn new_array_of_data(
         &mut self,
         ty: TypeId,
@@ -202,27 +254,9 @@ impl StoreCore {
         data_range(bytes, src, size)?;
         let array =
             self.gc_alloc(ty.0 | header::ARRAY, layout.size(length).ok_or(Trap::AllocationTooLarge)?)?;
-        let (gc, bytes) = self.gc_and_data(instance, segment)?;
-        gc.heap.set_word(array + LENGTH, length);
-        let bytes = data_range(bytes, src, size)?;
-        gc.heap.bytes_mut(array + ELEMENTS, size as u32).copy_from_slice(bytes);
+        self.gc()?.heap.set_word(array + LENGTH, length);
+        self.fill_from_data(array + ELEMENTS, size as u32, instance, (segment, src))?;
         Ok(array)
-    }
-
-    /// Copies items of an element segment over elements of an array.
-    ///
-    /// # Errors
-    ///
-    /// As [`StoreCore::array_range`].
-    pub(crate) fn array_init_refs(&mut self, array: u32, start: u32, items: &[u32]) -> anyhow::Result<()> {
-        let length = u32::try_from(items.len()).map_err(|_| Trap::ArrayOutOfBounds)?;
-        let (target, size) = self.array_range(array, start, length)?;
-        let heap = &mut self.gc()?.heap;
-        for (slot, item) in (target..target + size).step_by(4).zip(items) {
-            heap.set_word(slot, *item);
-        }
-        heap.dirty(target, size);
-        Ok(())
     }
 }
 

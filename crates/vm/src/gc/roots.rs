@@ -1,6 +1,7 @@
 //! Where references to objects lie outside the heap.
 
 use crate::code_table;
+use crate::interrupt::{Interrupt, STRIDE};
 use crate::store::StoreCore;
 use crate::walk::{self, Start};
 use std::sync::{Arc, Weak};
@@ -154,8 +155,16 @@ impl StoreCore {
         self.roots.leave(scope);
     }
 
-    /// Visits every reference to an object outside the heap.
-    pub(super) fn for_each_root(&mut self, visit: &mut dyn FnMut(&mut u32)) {
+    /// Visits every reference to an object outside the heap; fewer where the collection is to be given up.
+    pub(super) fn for_each_root(&mut self, interrupt: &Interrupt, visit: &mut dyn FnMut(&mut u32)) {
+        let visit_all = |references: &mut [u32], visit: &mut dyn FnMut(&mut u32)| {
+            for piece in references.chunks_mut(STRIDE / size_of::<u32>()) {
+                if interrupt.after(STRIDE as u32) {
+                    return;
+                }
+                piece.iter_mut().for_each(&mut *visit);
+            }
+        };
         self.roots.for_each(visit);
         self.for_each_frame_root(visit);
         for global in self.globals.iter().filter(|global| global.traced) {
@@ -165,11 +174,11 @@ impl StoreCore {
         }
         for table in 0..self.tables.len() {
             if self.tables[table].traced {
-                self.elements_mut(table).iter_mut().for_each(&mut *visit);
+                visit_all(self.elements_mut(table), visit);
             }
         }
         for segment in self.instances.iter_mut().flat_map(|instance| instance.segments.iter_mut().flatten()) {
-            segment.iter_mut().for_each(&mut *visit);
+            visit_all(segment, visit);
         }
     }
 

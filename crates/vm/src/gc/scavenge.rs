@@ -3,6 +3,7 @@
 
 use super::heap::{GcHeap, NURSERY_SIZE, OLD};
 use super::shape::{Shape, Shapes};
+use crate::interrupt::Interrupt;
 use belljar_abi::gc::{ALIGN, CARD_SIZE, ELEMENTS, INDEX, LENGTH, NURSERY, header};
 
 /// How many cards ahead memory is asked for: dirty cards lie anywhere in the old space.
@@ -71,20 +72,26 @@ impl GcHeap {
     }
 
     /// Promotes what the roots and the dirty cards refer to, and all that this refers to. `roots` visits every
-    /// root. The nursery is empty afterwards. Returns the indices of host values that died.
+    /// root. The nursery is empty afterwards, unless it was to be given up. Returns the indices of host values that died.
     pub(super) fn scavenge(
         &mut self,
         shapes: &Shapes,
+        interrupt: &Interrupt,
         roots: impl FnOnce(&mut dyn FnMut(&mut u32)),
     ) -> Vec<u32> {
         let used = self.nursery_top() - NURSERY;
         let begin = self.old_top;
         // Before anything is promoted: what is promoted now is scanned whole.
-        self.scavenge_cards(begin, shapes);
+        self.scavenge_cards(begin, shapes, interrupt);
         roots(&mut |root| *root = self.promote(*root, shapes));
         let mut scanned = begin;
-        while scanned < self.old_top {
-            scanned += self.scavenge_object(scanned, 0, u32::MAX, shapes);
+        while scanned < self.old_top && !interrupt.is_due() {
+            let size = self.scavenge_object(scanned, 0, u32::MAX, shapes);
+            interrupt.after(size);
+            scanned += size;
+        }
+        if interrupt.is_due() {
+            return Vec::new();
         }
         let dead = self.sweep_young_externs();
         self.reset_nursery();
@@ -94,13 +101,16 @@ impl GcHeap {
         dead
     }
 
-    fn scavenge_cards(&mut self, end: u32, shapes: &Shapes) {
+    fn scavenge_cards(&mut self, end: u32, shapes: &Shapes, interrupt: &Interrupt) {
         let mut dirty = std::mem::take(&mut self.dirty_cards);
         self.take_dirty(((end - OLD).div_ceil(CARD_SIZE)) as usize, &mut dirty);
         for (i, &card) in dirty.iter().enumerate() {
             if let Some(&coming) = dirty.get(i + AHEAD) {
                 self.prefetch(self.starts[coming as usize]);
                 self.prefetch(OLD + coming * CARD_SIZE + CARD_SIZE / 2);
+            }
+            if interrupt.after(CARD_SIZE) {
+                break;
             }
             let from = OLD + card * CARD_SIZE;
             let to = (from + CARD_SIZE).min(end);

@@ -1,0 +1,258 @@
+//! Guests that spend all their time in one function of the runtime, killed at any moment. By table: each builtin there is has
+//! its row, or this does not compile.
+//!
+//! With `BELLJAR_LONG_TESTS` each is killed 10,000 times.
+
+use belljar::{Config, Engine, KillHandle, Killed, Linker, Module, Store, Trap, UpdateDeadline};
+use belljar_abi::Builtin;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Long enough on any machine, however busy.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A guest: what its module has, and the body of its endless loop.
+struct Guest {
+    module: String,
+    body: &'static str,
+}
+
+fn guest(module: impl Into<String>, body: &'static str) -> Guest {
+    Guest { module: module.into(), body }
+}
+
+/// Types and functions of guests that make objects: `$list` leads to 100,000 of them, so that collections have work.
+const OBJECTS: &str = "(type $node (struct (field (mut (ref null $node))) (field i32)))
+    (type $bytes (array (mut i8))) (type $words (array (mut i64))) (type $refs (array (mut (ref null $node))))
+    (type $funcs (array (mut funcref)))
+    (global $list (mut (ref null $node)) (ref.null $node))
+    (func $fill (local $i i32) (loop $more
+        (global.set $list (struct.new $node (global.get $list) (local.get $i)))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br_if $more (i32.lt_u (local.get $i) (i32.const 100000)))))
+    (start $fill)";
+
+fn with_objects(more: &str) -> String {
+    format!("{OBJECTS} {more}")
+}
+
+/// A data segment of 64 KiB.
+fn data() -> String {
+    format!("(data $d \"{}\")", "x".repeat(64 << 10))
+}
+
+/// An element segment of 20,000 functions.
+fn functions() -> String {
+    format!("(func $f) (elem $e func {})", "$f ".repeat(20_000))
+}
+
+/// Guests that do nothing else than what this builtin is for.
+fn guests(builtin: Builtin) -> Vec<Guest> {
+    match builtin {
+        Builtin::MemoryGrow => vec![
+            guest("(memory 1)", "(drop (memory.grow (i32.const 0)))"),
+            guest("(memory 1 300)", "(drop (memory.grow (i32.const 1)))"),
+            guest("(memory i64 1 300)", "(drop (memory.grow (i64.const 1)))"),
+        ],
+        Builtin::MemoryCopy => vec![
+            guest("(memory 2)", "(memory.copy (i32.const 0) (i32.const 9) (i32.const 100000))"),
+            guest("(memory 512)", "(memory.copy (i32.const 7) (i32.const 0) (i32.const 33000000))"),
+            guest(
+                "(memory $a 256) (memory $b 256)",
+                "(memory.copy $a $b (i32.const 0) (i32.const 0) (i32.const 16777216))",
+            ),
+        ],
+        Builtin::MemoryFill => vec![
+            guest("(memory 2)", "(memory.fill (i32.const 0) (i32.const 9) (i32.const 100000))"),
+            guest("(memory 512)", "(memory.fill (i32.const 0) (i32.const 9) (i32.const 33554432))"),
+        ],
+        Builtin::MemoryInit => vec![guest(
+            format!("(memory 2) {}", data()),
+            "(memory.init $d (i32.const 5) (i32.const 0) (i32.const 65536))",
+        )],
+        Builtin::MemoryWait32 => vec![
+            guest(
+                "(memory 1 1 shared)",
+                "(drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const 1000)))",
+            ),
+            guest(
+                "(memory 1 1 shared)",
+                "(drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))",
+            ),
+        ],
+        Builtin::MemoryWait64 => vec![
+            guest(
+                "(memory 1 1 shared)",
+                "(drop (memory.atomic.wait64 (i32.const 0) (i64.const 0) (i64.const 1000)))",
+            ),
+            guest(
+                "(memory 1 1 shared)",
+                "(drop (memory.atomic.wait64 (i32.const 0) (i64.const 1) (i64.const -1)))",
+            ),
+        ],
+        Builtin::MemoryNotify => {
+            vec![guest("(memory 1 1 shared)", "(drop (memory.atomic.notify (i32.const 0) (i32.const 9)))")]
+        }
+        Builtin::DataDrop => vec![guest(data(), "(data.drop $d)")],
+        Builtin::TableGrow => vec![
+            guest("(table 1 funcref)", "(drop (table.grow (ref.null func) (i32.const 0)))"),
+            guest("(table 1 5000000 funcref)", "(drop (table.grow (ref.null func) (i32.const 4999)))"),
+        ],
+        Builtin::TableFill => vec![guest(
+            "(table 2000000 funcref)",
+            "(table.fill (i32.const 0) (ref.null func) (i32.const 2000000))",
+        )],
+        Builtin::TableCopy => vec![
+            guest("(table 2000000 funcref)", "(table.copy (i32.const 1) (i32.const 0) (i32.const 1999999))"),
+            guest(
+                "(table $a 1000000 funcref) (table $b 1000000 funcref)",
+                "(table.copy $a $b (i32.const 0) (i32.const 0) (i32.const 1000000))",
+            ),
+        ],
+        Builtin::TableInit => vec![guest(
+            format!("(table 20000 funcref) {}", functions()),
+            "(table.init $e (i32.const 0) (i32.const 0) (i32.const 20000))",
+        )],
+        Builtin::ElemDrop => vec![guest(functions(), "(elem.drop $e)")],
+        Builtin::GcAlloc => vec![
+            guest(OBJECTS, "(drop (struct.new $node (global.get $list) (i32.const 1)))"),
+            // All that it makes stays alive, up to 200,000 at a time: the old space is collected again and again.
+            guest(
+                with_objects("(global $n (mut i32) (i32.const 0))"),
+                "(global.set $list (struct.new $node (global.get $list) (i32.const 1)))
+                 (global.set $n (i32.add (global.get $n) (i32.const 1)))
+                 (if (i32.gt_u (global.get $n) (i32.const 200000)) (then
+                    (global.set $n (i32.const 0)) (global.set $list (ref.null $node))))",
+            ),
+        ],
+        Builtin::GcAllocArray => vec![
+            guest(OBJECTS, "(drop (array.new_default $words (i32.const 100)))"),
+            guest(OBJECTS, "(drop (array.new_default $words (i32.const 2000000)))"),
+            // A large array of references, which each collection goes through.
+            guest(
+                with_objects("(global $all (mut (ref null $refs)) (ref.null $refs))"),
+                "(global.set $all (array.new $refs (global.get $list) (i32.const 3000000)))",
+            ),
+        ],
+        Builtin::ArrayNewData => vec![guest(
+            with_objects(&data()),
+            "(drop (array.new_data $bytes $d (i32.const 0) (i32.const 65536)))",
+        )],
+        Builtin::ArrayNewElem => vec![guest(
+            with_objects(&functions()),
+            "(drop (array.new_elem $funcs $e (i32.const 0) (i32.const 20000)))",
+        )],
+        Builtin::ArrayInitData => vec![guest(
+            with_objects(&format!(
+                "{} (global $a (mut (ref null $bytes)) (array.new_default $bytes (i32.const 65536)))",
+                data()
+            )),
+            "(array.init_data $bytes $d (global.get $a) (i32.const 0) (i32.const 0) (i32.const 65536))",
+        )],
+        Builtin::ArrayInitElem => vec![guest(
+            with_objects(&format!(
+                "{} (global $a (mut (ref null $funcs)) (array.new_default $funcs (i32.const 20000)))",
+                functions()
+            )),
+            "(array.init_elem $funcs $e (global.get $a) (i32.const 0) (i32.const 0) (i32.const 20000))",
+        )],
+        Builtin::ArrayCopy => vec![guest(
+            with_objects(
+                "(global $a (mut (ref null $words)) (array.new_default $words (i32.const 2000000)))",
+            ),
+            "(array.copy $words $words (global.get $a) (i32.const 1) (global.get $a) (i32.const 0) (i32.const 1999999))",
+        )],
+        Builtin::ThrowRef => vec![guest(
+            "(tag $t) (type $void (func)) (table (export \"t\") 1 funcref) (func $throw (throw $t))
+             (elem (table 0) (i32.const 0) func $throw)",
+            "(block $caught (try_table (catch $t $caught) (call_indirect (type $void) (i32.const 0))))",
+        )],
+        // Of its reserve a guest gets 2^63 of fuel each time: this one only counts.
+        Builtin::OutOfFuel => vec![guest("", "(nop)")],
+        Builtin::NewEpoch => vec![guest("", "(nop)")],
+    }
+}
+
+fn engine(builtin: Builtin) -> Engine {
+    let mut config = Config::new();
+    config.consume_fuel(builtin == Builtin::OutOfFuel);
+    config.epoch_interruption(builtin == Builtin::NewEpoch);
+    Engine::new(&config).unwrap()
+}
+
+/// Whom to kill, how long after it has said that it runs, and whether it has.
+struct Job {
+    handle: KillHandle,
+    spins: u32,
+}
+
+/// Kills one after the other; when each kill began.
+fn killer(jobs: Receiver<Job>, runs: &AtomicBool, began: Sender<Instant>) {
+    for Job { handle, spins } in jobs {
+        let end = Instant::now() + TIMEOUT;
+        while !runs.swap(false, SeqCst) {
+            assert!(Instant::now() < end, "the guest does not begin");
+            std::thread::yield_now();
+        }
+        (0..spins).for_each(|_| std::hint::spin_loop());
+        let start = Instant::now();
+        while !handle.kill("enough").unwrap() {
+            assert!(start.elapsed() < TIMEOUT, "the guest cannot be killed");
+        }
+        began.send(start).unwrap();
+    }
+}
+
+/// Kills a guest so many times. The longest time from a kill to the end of the run.
+fn kill(builtin: Builtin, guest: &Guest, tries: u32) -> Duration {
+    let engine = engine(builtin);
+    let Guest { module, body } = guest;
+    let wat = format!(
+        "(module (import \"host\" \"runs\" (func $runs)) {module}
+            (func (export \"run\") (call $runs) (loop $again {body} (br $again))))"
+    );
+    let module = Module::new(&engine, wat).unwrap_or_else(|e| panic!("{}: {e:?}", builtin.name()));
+    let runs: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "runs", || runs.store(true, SeqCst)).unwrap();
+    let (jobs, taken) = channel();
+    let (began, begins) = channel();
+    let thread = std::thread::spawn(move || killer(taken, runs, began));
+    let (mut longest, mut seed) = (Duration::ZERO, builtin as u32 + 1);
+    for _ in 0..tries {
+        let mut store = Store::new(&engine, ());
+        if builtin == Builtin::OutOfFuel {
+            store.set_fuel(u64::MAX).unwrap();
+        }
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Continue(0)));
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+        seed = seed.wrapping_mul(1664525).wrapping_add(1013904223);
+        jobs.send(Job { handle: store.kill_handle(), spins: seed >> 18 }).unwrap();
+        let error = run.call(&mut store, ()).unwrap_err();
+        let ended = Instant::now();
+        let name = builtin.name();
+        assert!(error.is::<Killed>(), "{name}: {error:?}");
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt), "{name}");
+        assert!(run.call(&mut store, ()).unwrap_err().is::<Killed>(), "{name}");
+        longest = longest.max(ended - begins.recv_timeout(TIMEOUT).unwrap());
+        // What a collection left in no order is refused, and gone with the store.
+        assert!(store.gc().is_err() || !body.contains("new"), "{name}");
+    }
+    drop(jobs);
+    thread.join().unwrap();
+    longest
+}
+
+#[test]
+fn a_guest_is_killed_in_whatever_it_does() {
+    let tries = if std::env::var_os("BELLJAR_LONG_TESTS").is_some() { 10_000 } else { 20 };
+    for row in Builtin::ROWS {
+        for (i, guest) in guests(row.builtin).iter().enumerate() {
+            let longest = kill(row.builtin, guest, tries);
+            println!("{:16} {i}: killed {tries} times, within {longest:?} each", row.name);
+            assert!(longest < TIMEOUT);
+        }
+    }
+}

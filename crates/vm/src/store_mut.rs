@@ -1,0 +1,98 @@
+//! A store held exclusively by code that does not know the type of its embedder's data.
+//!
+//! In: a [`StoreInner`] that the caller borrows, or the store whose guest called a builtin. Out: the store's core, and the
+//! embedder's functions that decide about growth and deadlines. Never: two live borrows of one store.
+//!
+//! The embedder's functions need the whole store. So whatever may ask them is a method of [`StoreMut`], which keeps the
+//! whole store's address and borrows from it anew each time, and not of [`StoreCore`], whose `&mut self` would still be
+//! live beside the borrow that they get (ONE-BORROW).
+
+use crate::referee::Referee;
+use crate::store::{StoreCore, StoreInner};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// A store with its embedder's data, held exclusively.
+pub struct StoreMut<'a> {
+    /// Of a whole `StoreInner<T>`, of which the core is the first field.
+    store: NonNull<StoreCore>,
+    held: PhantomData<&'a mut StoreCore>,
+}
+
+impl<'a> StoreMut<'a> {
+    /// The store whose core begins at an address.
+    ///
+    /// # Safety
+    ///
+    /// It is the address of a `StoreInner<T>`, with the right to all of it, which nobody else refers to for `'a`.
+    pub(crate) unsafe fn at(store: NonNull<StoreCore>) -> Self {
+        Self { store, held: PhantomData }
+    }
+
+    /// Runs `f` with the store and whoever decides about growth.
+    ///
+    /// # Errors
+    ///
+    /// Those of `f`.
+    pub(crate) fn limited<R>(
+        &mut self,
+        f: impl FnOnce(&mut StoreCore, &mut Referee<'_>) -> anyhow::Result<R>,
+    ) -> anyhow::Result<R> {
+        let with_limiter = self.hooks.with_limiter;
+        let (mut f, mut result) = (Some(f), None);
+        let mut once = |store: &mut StoreCore, referee: &mut Referee<'_>| {
+            if let Some(f) = f.take() {
+                result = Some(f(store, referee)?);
+            }
+            Ok(())
+        };
+        // SAFETY: ONE-BORROW: the whole store's address, from which nothing is borrowed now.
+        unsafe { with_limiter(self.store, &mut once) }?;
+        result.ok_or_else(|| anyhow::anyhow!("belljar bug: growth was not decided"))
+    }
+
+    /// Asks the embedder by how much the epoch deadline moves, and moves it. `false`: it does not; trap.
+    ///
+    /// # Errors
+    ///
+    /// Those of the embedder's callback.
+    pub(crate) fn move_epoch_deadline(&mut self) -> anyhow::Result<bool> {
+        let new_epoch = self.hooks.new_epoch;
+        // SAFETY: as in `limited`.
+        let Some(delta) = unsafe { new_epoch(self.store) }? else { return Ok(false) };
+        self.set_epoch_deadline(delta);
+        Ok(true)
+    }
+
+    /// Its core, for as long as the store is held.
+    pub(crate) fn into_core(self) -> &'a mut StoreCore {
+        // SAFETY: ONE-BORROW; nothing else is borrowed from it any more.
+        unsafe { &mut *self.store.as_ptr() }
+    }
+}
+
+impl Deref for StoreMut<'_> {
+    type Target = StoreCore;
+
+    fn deref(&self) -> &StoreCore {
+        // SAFETY: ONE-BORROW: what is borrowed here ends before `self` is used again.
+        unsafe { self.store.as_ref() }
+    }
+}
+
+impl DerefMut for StoreMut<'_> {
+    fn deref_mut(&mut self) -> &mut StoreCore {
+        // SAFETY: as in `deref`.
+        unsafe { self.store.as_mut() }
+    }
+}
+
+impl<T: 'static> StoreInner<T> {
+    /// The store for code that does not know the type of its data.
+    pub fn erased(&mut self) -> StoreMut<'_> {
+        let store = NonNull::from(self).cast();
+        // SAFETY: the core is the first field of a `repr(C)` struct, and the whole is borrowed.
+        unsafe { StoreMut::at(store) }
+    }
+}
