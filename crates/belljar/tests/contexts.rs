@@ -4,14 +4,16 @@
 //!
 //! This reads the source, so that a new function cannot get it wrong.
 
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
 use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
 /// The traits that anybody can implement.
 const TRAITS: [&str; 2] = ["AsContext", "AsContextMut"];
 
-/// Where a context is kept and asked again each time: what is known of its store must be compared then.
-const KEPT: &[(&str, &str)] = &[("refs/mod.rs", "self . context")];
+/// Where a context is kept, and asked again each time: `RootScope`, which compares the store with that in which it began.
+const KEPT: &[(&str, &str)] = &[("refs/mod.rs", "self . context"), ("refs/mod.rs", "new")];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -24,7 +26,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn text(tokens: &impl quote::ToTokens) -> String {
+fn text(tokens: &impl ToTokens) -> String {
     tokens.to_token_stream().to_string()
 }
 
@@ -51,19 +53,45 @@ fn contexts_of(generics: &syn::Generics) -> Vec<String> {
     found
 }
 
+/// Names in a token stream, but for those of fields and modules: after a dot, and before a colon.
+fn names(tokens: TokenStream, found: &mut Vec<String>) {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let is = |i: Option<usize>, c: char| {
+        i.and_then(|i| tokens.get(i))
+            .is_some_and(|token| matches!(token, TokenTree::Punct(p) if p.as_char() == c))
+    };
+    for (i, token) in tokens.iter().enumerate() {
+        match token {
+            TokenTree::Group(group) => names(group.stream(), found),
+            TokenTree::Ident(name) => {
+                let is_field = is(i.checked_sub(1), '.') && !is(i.checked_sub(2), '.');
+                // `name: value`, or a module in a path.
+                let is_field = is_field || is(Some(i + 1), ':');
+                if !is_field {
+                    found.push(name.to_string());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// How often statements name a variable that is not shadowed yet.
 fn uses(name: &str, block: &syn::Block) -> usize {
+    let count_in = |tokens: TokenStream| {
+        let mut found = Vec::new();
+        names(tokens, &mut found);
+        found.iter().filter(|word| *word == name).count()
+    };
     let mut count = 0;
     for statement in &block.stmts {
-        let statement_text = text(statement);
-        let is_shadowed = matches!(statement, syn::Stmt::Local(local)
-            if words(&text(&local.pat)).any(|word| word == name));
-        let here = words(&statement_text).filter(|word| *word == name).count();
-        if is_shadowed {
-            // The pattern names it once.
-            return count + here - 1;
+        if let syn::Stmt::Local(local) = statement
+            && count_in(local.pat.to_token_stream()) > 0
+        {
+            // From here on the name is another variable's.
+            return count + local.init.as_ref().map_or(0, |init| count_in(init.expr.to_token_stream()));
         }
-        count += here;
+        count += count_in(statement.to_token_stream());
     }
     count
 }
@@ -78,6 +106,10 @@ struct Reader {
 }
 
 impl Reader {
+    fn is_kept(&self, what: &str) -> bool {
+        KEPT.iter().any(|(file, kept)| self.file.ends_with(file) && what == *kept)
+    }
+
     fn function(&mut self, signature: &syn::Signature, body: &syn::Block) {
         let mut generics = contexts_of(&signature.generics);
         generics.extend(self.generics.iter().cloned());
@@ -90,8 +122,8 @@ impl Reader {
             let name = pattern.ident.to_string();
             self.functions += 1;
             let uses = uses(&name, body);
-            if uses > 1 {
-                let function = &signature.ident;
+            let function = signature.ident.to_string();
+            if uses > 1 && !self.is_kept(&function) {
                 self.wrong.push(format!("{}: `{function}` asks `{name}` {uses} times", self.file));
             }
         }
@@ -118,8 +150,7 @@ impl<'ast> Visit<'ast> for Reader {
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
         let receiver = text(&call.receiver);
         let asks = call.method == "as_context" || call.method == "as_context_mut";
-        let is_kept = KEPT.iter().any(|(file, kept)| self.file.ends_with(file) && receiver == *kept);
-        if asks && !matches!(*call.receiver, syn::Expr::Path(_)) && !is_kept {
+        if asks && !matches!(*call.receiver, syn::Expr::Path(_)) && !self.is_kept(&receiver) {
             self.wrong.push(format!("{}: a context is kept in `{receiver}`", self.file));
         }
         visit::visit_expr_method_call(self, call);
