@@ -142,7 +142,7 @@ fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> 
         BuildError::Compile(error) => error.into(),
     })?;
     let copy = PrivateCopy::of(&image).context("the machine has no room for the module's code")?;
-    Ok(Obtained { module: Arc::new(module), image: CodeImage::new(copy)?, origin: Origin::Compiled })
+    Ok(Obtained { module: Arc::new(module), image: load(engine, compiler, copy)?, origin: Origin::Compiled })
 }
 
 /// The module of a cache's entry and of the binary that it is the code of.
@@ -157,9 +157,22 @@ fn cached(
         return Err(ArtifactError::OtherKey.into());
     }
     check(&copy, engine.trust()).map_err(ArtifactError::from)?;
-    let image = CodeImage::new(copy)?;
+    let image = load(engine, compiler, copy)?;
     let module = describe(compiler, &image, Binary::new(wasm))?;
     Ok(Obtained { module, image, origin: Origin::Cache })
+}
+
+/// Code as an image, which is executable where the processor has all that it needs. Only an engine that compiles for another
+/// processor has code of which that is not known.
+fn load(engine: &Engine, compiler: &Compiler, copy: PrivateCopy) -> Result<Arc<CodeImage>> {
+    let lacking = match engine.config().processor {
+        None => None,
+        Some(_) => compiler.lacking(&String::from_utf8_lossy(Image::new(&copy)?.part(Part::Settings))),
+    };
+    match lacking {
+        None => CodeImage::new(copy),
+        Some(why) => CodeImage::for_another_processor(copy, &why),
+    }
 }
 
 fn describe(compiler: &Compiler, image: &Arc<CodeImage>, binary: Binary) -> Result<Arc<Module>> {
@@ -205,7 +218,9 @@ pub(crate) fn serialize(
 /// The module of an artifact in a file.
 pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<Obtained> {
     let length = file.metadata()?.len();
+    // What is loaded on demand is executable at once.
     if length >= ON_DEMAND_BYTES
+        && engine.config().processor.is_none()
         && let Some(obtained) = load_on_demand(engine, file)
     {
         return Ok(obtained);
@@ -247,7 +262,7 @@ pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<Obtained
     let compiler = engine.compiler();
     match accept(engine, compiler, &copy) {
         Ok(by) => {
-            let image = CodeImage::new(copy)?;
+            let image = load(engine, compiler, copy)?;
             let range = Image::new(image.bytes())?.range(Part::Binary);
             let binary = Binary::from_bytes(&image.share(range)).ok_or(ArtifactError::NoModule)?;
             let module = describe(compiler, &image, binary)?;

@@ -73,8 +73,8 @@ impl Config {
     }
 
     /// What processor code is made for, instead of the one that it is made on: a name such as `x86-64-v2`, `x86-64-v3`,
-    /// `haswell` or `znver4`, so that artifacts run on others, too. Code that needs more than the processor has is refused
-    /// when it is loaded. Default: the processor of this machine.
+    /// `haswell` or `znver4`, so that artifacts run on others, too. Code that needs more than this processor has can be
+    /// kept and written to files, but is refused when an instance is made of it. Default: the processor of this machine.
     pub fn target_processor(&mut self, name: impl Into<String>) -> &mut Self {
         self.processor = Some(name.into());
         self

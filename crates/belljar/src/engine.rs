@@ -33,11 +33,16 @@ pub(crate) struct Inner {
 /// The engine's compiler as the runtime knows it.
 struct Trampolines {
     tier: Arc<dyn Tier>,
+    /// Why its code cannot be executed on this processor, if it cannot.
+    foreign: Option<String>,
     profiler: ProfilerFeed,
 }
 
 impl TrampolineSource for Trampolines {
     fn trampoline(&self, direction: Direction, ty: &FuncType) -> Result<CompiledFunction> {
+        if let Some(why) = &self.foreign {
+            anyhow::bail!("the engine's code cannot be run here: {why}");
+        }
         let kind = match direction {
             Direction::Entry => TrampolineKind::ArrayEntry,
             Direction::Exit => TrampolineKind::ArrayExit,
@@ -81,7 +86,9 @@ impl Engine {
         });
         let problems = Arc::<Problems>::default();
         let profiler = ProfilerFeed::new(config.profiler, problems.clone());
-        let trampolines = Box::new(Trampolines { tier: tier.clone(), profiler: profiler.clone() });
+        let compiler = Compiler { features: config.features, tunables, tier: tier.clone() };
+        let foreign = config.processor.as_ref().and_then(|_| compiler.lacking(&compiler.settings()));
+        let trampolines = Box::new(Trampolines { tier, foreign, profiler: profiler.clone() });
         let counts_epochs = tunables.epoch_interruption;
         let runtime = Runtime::new(
             config.max_wasm_stack,
@@ -91,7 +98,6 @@ impl Engine {
             config.quota,
             trampolines,
         )?;
-        let compiler = Compiler { features: config.features, tunables, tier };
         let inner =
             Inner { config: config.clone(), compiler, runtime, trust: OnceLock::new(), profiler, problems };
         Ok(Self { inner: Arc::new(inner) })

@@ -8,7 +8,7 @@ use crate::{Engine, Result};
 use anyhow::Context;
 use belljar_core::CodeOffset;
 use belljar_profile::{FrameId, Profile, ProfileBuilder, ProfileFrame};
-use belljar_vm::{HostCallee, HostName, LoadedCode, RawFrame, Sample, Sampler, Samples};
+use belljar_vm::{HostCallee, HostName, LoadedCode, RawFrame, Sample, Sampler, Samples, process_generation};
 use belljar_watch::{FrameInfo, PrintedName};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -46,6 +46,8 @@ pub struct Profiler {
     stop: mpsc::Sender<()>,
     thread: JoinHandle<(Profile, Option<io::Error>)>,
     engine: Weak<crate::engine::Inner>,
+    /// The process that it was started in.
+    process: u32,
 }
 
 /// How often samples are fetched.
@@ -70,15 +72,19 @@ impl Profiler {
             .name("belljar-profiler".into())
             .spawn(move || recorder.record(&stopped))
             .context("could not start the thread that names what is sampled")?;
-        Ok(Self { stop, thread, engine: engine.downgrade() })
+        Ok(Self { stop, thread, engine: engine.downgrade(), process: process_generation() })
     }
 
     /// Stops. The profile. If threads that came later could not be sampled, [`Engine::problems`] tells.
     ///
     /// # Errors
     ///
-    /// Where the profiler's thread has failed, which would be a bug.
+    /// Where the profiler's thread has failed, which would be a bug; in a forked child.
     pub fn finish(self) -> Result<Profile> {
+        anyhow::ensure!(
+            self.process == process_generation(),
+            "the profiler was started before the process was forked, and goes on in the parent alone"
+        );
         // Its end is what the thread waits for.
         drop(self.stop);
         let ended = self.thread.join();

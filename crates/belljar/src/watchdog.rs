@@ -4,15 +4,17 @@
 
 use crate::{Inspector, Result, Stack};
 use anyhow::Context;
-use belljar_vm::{this_thread_id, thread_cpu_time};
+use belljar_vm::{hold_while_forking, process_generation, this_thread_id, thread_cpu_time};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// Calls back with a guest's stack when time is over, and lets the guest go on. Until it is dropped.
+///
+/// It belongs to the process that made it: in a forked child it does nothing, and new ones can be made.
 ///
 /// ```
 /// use belljar::{Engine, Instance, Module, Store, Watchdog, WatchdogAction};
@@ -59,6 +61,8 @@ struct Job {
     is_dropped: AtomicBool,
     /// `None` when the watchdog has ended. Held while it is called.
     state: Mutex<Option<State>>,
+    /// The process that it was made in.
+    process: u32,
 }
 
 struct State {
@@ -75,6 +79,8 @@ struct Kennel {
     last_id: u64,
     /// The thread that waits, if there is one.
     waits: Option<ThreadId>,
+    /// The process whose it is: a forked child begins with none.
+    process: u32,
 }
 
 static KENNEL: Mutex<Option<Kennel>> = Mutex::new(None);
@@ -86,7 +92,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const CPU_STEPS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 
 fn kennel() -> MutexGuard<'static, Option<Kennel>> {
-    KENNEL.lock().unwrap_or_else(PoisonError::into_inner)
+    let mut kennel = KENNEL.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = process_generation();
+    if let Some(inherited) = kennel.take_if(|kennel| kennel.process != process) {
+        // What its callbacks hold is the parent's.
+        std::mem::forget(inherited);
+    }
+    kennel.get_or_insert_with(|| Kennel { process, ..Kennel::default() });
+    kennel
 }
 
 impl fmt::Debug for Watchdog {
@@ -136,7 +149,10 @@ impl Watchdog {
             is_cpu,
             is_dropped: AtomicBool::new(false),
             state: Mutex::new(Some(state)),
+            process: process_generation(),
         });
+        static HELD: Once = Once::new();
+        HELD.call_once(|| hold_while_forking(|| Box::new(kennel())));
         let mut kennel = kennel();
         let all = kennel.get_or_insert_default();
         all.last_id += 1;
@@ -162,6 +178,10 @@ impl Drop for Watchdog {
     /// Waits for a callback that is running, unless it is the one that drops.
     fn drop(&mut self) {
         self.job.is_dropped.store(true, Relaxed);
+        if self.job.process != process_generation() {
+            // In a forked child there is no thread that would call back, or be waited for.
+            return;
+        }
         let mut all = kennel();
         let waits = all.as_mut().and_then(|kennel| {
             kennel.jobs.retain(|(_, id), _| *id != self.id);

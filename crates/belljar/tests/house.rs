@@ -11,12 +11,13 @@ fn root() -> PathBuf {
 /// Crate, and the crates of the workspace that it may depend on.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("fingerprint", &[]),
+    ("parallel", &[]),
     ("core", &[]),
     ("abi", &["core"]),
-    ("module", &["core", "abi"]),
-    ("compile", &["core", "abi", "module"]),
+    ("module", &["parallel", "core", "abi"]),
+    ("compile", &["parallel", "core", "abi", "module"]),
     ("optimize", &["core", "abi", "module", "compile"]),
-    ("cache", &[]),
+    ("cache", &["parallel"]),
     ("inspect", &[]),
     ("vm", &["core", "abi", "module"]),
     ("watch", &["core", "abi", "module", "vm"]),

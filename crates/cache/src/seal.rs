@@ -242,7 +242,7 @@ fn digest(contents: &[u8]) -> blake3::Hash {
     if contents.len() < PARALLEL_BYTES {
         return blake3::hash(contents);
     }
-    blake3::Hasher::new().update_rayon(contents).finalize()
+    belljar_parallel::run(|| blake3::Hasher::new().update_rayon(contents).finalize())
 }
 
 /// A block of contents that have it.

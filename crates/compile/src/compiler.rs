@@ -87,7 +87,7 @@ impl Compiler {
         // Starting threads takes longer than they would save on a small module.
         match wasm.len() < PARALLEL_HASHING {
             true => hasher.update(wasm),
-            false => hasher.update_rayon(wasm),
+            false => belljar_parallel::run(|| hasher.update_rayon(wasm)),
         };
         hasher.finalize().into()
     }
@@ -95,10 +95,6 @@ impl Compiler {
     /// Why code made with other settings cannot be used in place of this compiler's: the first setting that differs.
     pub fn refuses(&self, settings: &str) -> Option<String> {
         let ours = self.settings();
-        let value = |name: &str, text: &str| {
-            let of_line = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(" = ")?.to_owned());
-            text.lines().find_map(of_line)
-        };
         for line in ours.lines() {
             let (name, here) = line.split_once(" = ")?;
             let there = value(name, settings).unwrap_or_default();
@@ -119,6 +115,17 @@ impl Compiler {
         }
         (ours.lines().count() != settings.lines().count())
             .then(|| "it was made with settings that this release does not know".into())
+    }
+
+    /// What this machine's processor lacks of what code needs that was made with these settings.
+    pub fn lacking(&self, settings: &str) -> Option<String> {
+        let has = self.tier.host_features();
+        let needed = value(PROCESSOR, settings).unwrap_or_default();
+        let lacks: Vec<_> = needed.split_whitespace().filter(|feature| !has.contains(feature)).collect();
+        (!lacks.is_empty()).then(|| {
+            let lacks = lacks.join(", ");
+            format!("it needs a processor with {lacks}, which this one has not")
+        })
     }
 
     /// Validates a binary and compiles it: the module, and the image of its code. The observer is told how far it is, and
@@ -146,6 +153,11 @@ impl Compiler {
         observer.begin(CompileStage::Finished, crate::link::code_bytes(module));
         Ok(image)
     }
+}
+
+/// The value of a setting.
+fn value<'a>(name: &str, settings: &'a str) -> Option<&'a str> {
+    settings.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))
 }
 
 /// Bytes from which on several threads hash faster than one.

@@ -78,10 +78,12 @@ fn compile_in_parallel(
     let (giants, others) = order.split_at(giants);
     let done = |&i: &usize| (i, one(i));
     let lane = |first: usize| giants.iter().skip(first).step_by(GIANTS_AT_ONCE).map(done).collect::<Vec<_>>();
-    let (giants, others): (Vec<_>, Vec<_>) = rayon::join(
-        || (0..GIANTS_AT_ONCE.min(giants.len())).into_par_iter().with_max_len(1).map(lane).collect(),
-        || others.par_iter().with_max_len(1).map(done).collect(),
-    );
+    let (giants, others): (Vec<_>, Vec<_>) = belljar_parallel::run(|| {
+        rayon::join(
+            || (0..GIANTS_AT_ONCE.min(giants.len())).into_par_iter().with_max_len(1).map(lane).collect(),
+            || others.par_iter().with_max_len(1).map(done).collect(),
+        )
+    });
     let mut done: Vec<_> = giants.into_iter().flatten().chain(others).collect();
     done.sort_unstable_by_key(|(i, _)| *i);
     done.into_iter().map(|(_, piece)| piece).collect()

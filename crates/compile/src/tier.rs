@@ -42,6 +42,9 @@ pub trait Tier: Send + Sync {
     /// The machine that its code is for.
     fn target(&self) -> Target;
 
+    /// What the processor has that this runs on, of the features that code may need.
+    fn host_features(&self) -> Vec<&'static str>;
+
     /// Compiles one defined function. What it took is added to `times`.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ fn check_bodies(bodies: &Bodies<'_>, tables: usize) -> Result<(Vec<FuncFacts>, V
     let parts: Vec<_> = if bodies.len() <= CHUNK {
         vec![chunk(bodies)]
     } else {
-        bodies.par_chunks(CHUNK).map(chunk).collect()
+        belljar_parallel::run(|| bodies.par_chunks(CHUNK).map(chunk).collect())
     };
     let mut facts = Vec::with_capacity(bodies.len());
     let mut uses = vec![TableUse::default(); tables];

@@ -67,6 +67,16 @@ impl Isas {
         Ok(Self { processor, plain, canonical_nans, giant: Default::default() })
     }
 
+    /// What the processor has that this runs on; nothing where it cannot be told.
+    pub(crate) fn host_features(&self) -> Vec<&'static str> {
+        match self.processor {
+            None => target(&*self.plain).features,
+            Some(_) => {
+                machine(None, false, Effort::Full).map_or_else(|_| Vec::new(), |isa| target(&*isa).features)
+            }
+        }
+    }
+
     pub(crate) fn get(&self, canonical_nans: bool, effort: Effort) -> &dyn TargetIsa {
         if effort == Effort::Giant {
             let slot = &self.giant[usize::from(canonical_nans)];

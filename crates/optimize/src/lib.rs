@@ -92,6 +92,10 @@ impl Tier for Optimizer {
         isa::target(self.isas.get(false, Effort::Full))
     }
 
+    fn host_features(&self) -> Vec<&'static str> {
+        self.isas.host_features()
+    }
+
     fn function(
         &self,
         plan: &ModulePlan<'_>,

@@ -102,6 +102,8 @@ pub struct CodeImage {
     text: Range<usize>,
     accesses_start: usize,
     snapshot: Range<usize>,
+    /// Why its text cannot be executed on this processor, if it cannot.
+    foreign: Option<Box<str>>,
 }
 
 /// What holds an image's bytes.
@@ -134,7 +136,31 @@ impl CodeImage {
             .protect(0, length, Protection::Read)
             .and_then(|()| copy.mapping.protect(pages.start, pages.len(), Protection::ReadExecute))
             .context(NO_EXECUTION)?;
-        Self::held(Holder::Copy(copy))
+        Self::held(Holder::Copy(copy), None)
+    }
+
+    /// An image whose text is for another processor than this one, for the reason given: it can be described and kept, but
+    /// stays what cannot be executed.
+    ///
+    /// # Errors
+    ///
+    /// As [`CodeImage::new`].
+    pub fn for_another_processor(mut copy: PrivateCopy, why: &str) -> anyhow::Result<Arc<Self>> {
+        let length = copy.mapping.length();
+        copy.mapping.protect(0, length, Protection::Read).context(NO_EXECUTION)?;
+        Self::held(Holder::Copy(copy), Some(why.into()))
+    }
+
+    /// Refuses code that is for another processor.
+    ///
+    /// # Errors
+    ///
+    /// Where it is, with what this one lacks.
+    pub fn check_runs_here(&self) -> anyhow::Result<()> {
+        match &self.foreign {
+            None => Ok(()),
+            Some(why) => anyhow::bail!("the module's code cannot be run here: {why}"),
+        }
     }
 
     /// An image of which each block is checked before it is used. Its tables that the runtime relies on are loaded now;
@@ -150,11 +176,11 @@ impl CodeImage {
             source.load(image.range(*part))?;
         }
         source.make_executable(executable_pages(image)?).context(NO_EXECUTION)?;
-        Self::held(Holder::OnDemand(source))
+        Self::held(Holder::OnDemand(source), None)
     }
 
-    /// With the image's text executable already.
-    fn held(holder: Holder) -> anyhow::Result<Arc<Self>> {
+    /// With the image's text executable already, unless it is for another processor.
+    fn held(holder: Holder, foreign: Option<Box<str>>) -> anyhow::Result<Arc<Self>> {
         let image = Image::new(holder.bytes())?;
         let (text, tables) = (image.range(Part::Text), image.tables());
         let accesses_start = image.range(Part::Accesses).start;
@@ -162,7 +188,7 @@ impl CodeImage {
         // SAFETY: CODE-IMAGE: the tables lie in the holder's memory, which this value keeps and never changes; they leave
         // it only with the lifetime of a borrow of it.
         let tables = unsafe { std::mem::transmute::<CodeTables<'_>, CodeTables<'static>>(tables) };
-        Ok(Arc::new(Self { holder, tables, text, accesses_start, snapshot }))
+        Ok(Arc::new(Self { holder, tables, text, accesses_start, snapshot, foreign }))
     }
 
     /// The whole image. What was not loaded is when it is touched: see [`CodeImage::load`].

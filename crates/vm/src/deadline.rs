@@ -14,7 +14,7 @@ use crate::kill::KillReason;
 use crate::quota::{Limit, Quota};
 use crate::runtime::Runtime;
 use crate::store::StoreCore;
-use crate::sys::thread_cpu_time;
+use crate::sys::{generation, thread_cpu_time};
 use crate::trap::Exit;
 use crate::walk::RawStack;
 use crate::watched::Watched;
@@ -143,8 +143,8 @@ struct State {
     cpu_used: Duration,
     /// The thread that runs the guest, and its CPU time when that began.
     runs: Option<(i32, Duration)>,
-    /// When the timer looks next.
-    queued: Option<Instant>,
+    /// When the timer looks next, and the process in which it does.
+    queued: Option<(Instant, u32)>,
 }
 
 /// What the timer finds.
@@ -256,12 +256,15 @@ impl Deadline {
 
     /// Has the timer look at `at`, or before.
     fn queue(self: &Arc<Self>, state: &mut State, at: Instant) -> anyhow::Result<()> {
-        if state.queued.is_some_and(|queued| queued <= at) {
+        let process = generation();
+        // A deadline of the process that this one was forked from is nobody's any more.
+        state.queued.take_if(|(_, queued_in)| *queued_in != process);
+        if state.queued.is_some_and(|(queued, _)| queued <= at) {
             return Ok(());
         }
         let mut timer = timer();
         timer.start()?;
-        if let Some(before) = state.queued.replace(at) {
+        if let Some((before, _)) = state.queued.replace((at, process)) {
             timer.queue.remove(&(before, self.id));
         }
         timer.queue.insert((at, self.id), Arc::downgrade(self));
@@ -274,7 +277,7 @@ impl Deadline {
     /// What the timer does at a time that it was queued for.
     fn look(self: &Arc<Self>, at: Instant) {
         let mut state = self.state();
-        if state.queued != Some(at) {
+        if state.queued.is_none_or(|(queued, _)| queued != at) {
             return;
         }
         state.queued = None;
@@ -304,14 +307,14 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        if let Some(queued) = self.state().queued {
+        if let Some((queued, _)) = self.state().queued {
             timer().queue.remove(&(queued, self.id));
         }
     }
 }
 
 /// Deadlines by the time at which the timer looks at them.
-struct Timer {
+pub(crate) struct Timer {
     queue: BTreeMap<(Instant, u64), Weak<Deadline>>,
     is_running: bool,
 }
@@ -320,12 +323,20 @@ static TIMER: Mutex<Timer> = Mutex::new(Timer { queue: BTreeMap::new(), is_runni
 /// Notified when another deadline is the first.
 static EARLIER: Condvar = Condvar::new();
 
+pub(crate) type TimerGuard = MutexGuard<'static, Timer>;
+
 // ORDER: a deadline's state is locked before the timer.
-fn timer() -> MutexGuard<'static, Timer> {
+pub(crate) fn timer() -> TimerGuard {
     TIMER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Timer {
+    /// In a forked child, which has no thread that would look at any of it.
+    pub(crate) fn forget_all(&mut self) {
+        self.queue.clear();
+        self.is_running = false;
+    }
+
     fn start(&mut self) -> anyhow::Result<()> {
         if !self.is_running {
             let thread = std::thread::Builder::new().name("belljar-timer".into());

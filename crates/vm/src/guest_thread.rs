@@ -53,6 +53,20 @@ pub(crate) fn all() -> MutexGuard<'static, GuestThreads> {
     ALL.lock().unwrap_or_else(|e| e.into_inner())
 }
 
+/// In a forked child: no other thread has come along, and this one has another number. Its record, if it has one.
+pub(crate) fn only_this_is_left(all: &mut GuestThreads) -> Option<&'static GuestThread> {
+    let this = THIS.get();
+    let is_this = |thread: &&GuestThread| this.is_some_and(|this| std::ptr::eq(this, *thread));
+    for gone in all.running.extract_if(.., |thread| !is_this(&&**thread)) {
+        gone.id.store(0, Release);
+        all.unused.push(gone);
+    }
+    if let Some(this) = this {
+        this.id.store(thread_id(), Release);
+    }
+    this
+}
+
 impl GuestThread {
     /// The current thread's record.
     #[inline]

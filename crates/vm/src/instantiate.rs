@@ -154,6 +154,7 @@ impl StoreCore {
         referee: &mut Referee<'_>,
     ) -> anyhow::Result<Builder<'m>> {
         anyhow::ensure!(module.is_of(&self.runtime), "the module belongs to another engine than the store");
+        module.code_image().check_runs_here()?;
         referee.check_count(Limit::Instances, self.instances.len())?;
         let described = module.module();
         anyhow::ensure!(

@@ -108,15 +108,24 @@ struct Job {
 }
 
 #[derive(Default)]
-struct Reaper {
+pub(crate) struct Reaper {
     jobs: Vec<Job>,
     is_running: bool,
+}
+
+impl Reaper {
+    /// In a forked child, which has no thread that would do any of it.
+    pub(crate) fn forget_all(&mut self) {
+        *self = Self::default();
+    }
 }
 
 static REAPER: Mutex<Reaper> = Mutex::new(Reaper { jobs: Vec::new(), is_running: false });
 static MORE: Condvar = Condvar::new();
 
-fn reaper() -> MutexGuard<'static, Reaper> {
+pub(crate) type ReaperGuard = MutexGuard<'static, Reaper>;
+
+pub(crate) fn reaper() -> ReaperGuard {
     REAPER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -19,6 +19,7 @@ mod entities;
 mod exception;
 mod externs;
 mod fault;
+mod fork;
 mod frozen;
 mod gc;
 mod guest_thread;
@@ -65,6 +66,7 @@ pub use code::{CodeImage, PrivateCopy};
 pub use code_table::LoadedCode;
 pub use exception::Thrown;
 pub use fault::{Fault, FaultAddress, SegmentPart};
+pub use fork::hold_while_forking;
 pub use frozen::{snapshot_note, thaw};
 pub use gc::{GcStats, OwnedRoot, RootScope, ScopedRoot};
 pub use host::{HostCallee, HostFunc, HostName, HostShim};
@@ -87,8 +89,8 @@ pub use shared_memory::SharedMemory;
 pub use store::{Limiter, StoreCore, StoreId, StoreInner};
 pub use store_mut::StoreMut;
 pub use sys::{
-    LeasedFile, SignalContext, append_jit_dump, append_perf_map, prepare_for_kernel, tells_written_pages,
-    thread_cpu_time, thread_id as this_thread_id,
+    LeasedFile, SignalContext, append_jit_dump, append_perf_map, generation as process_generation,
+    prepare_for_kernel, tells_written_pages, thread_cpu_time, thread_id as this_thread_id,
 };
 pub use trap::Exit;
 pub use walk::{HostCall, LiveStack, RawFrame, RawStack};

@@ -356,14 +356,28 @@ pub(crate) fn at<R>(address: usize, read: impl FnOnce(&OnDemand, usize) -> R) ->
 /// Files that are kept, with the time when that began.
 static KEEPER: Mutex<Keeper> = Mutex::new(Keeper { kept: Vec::new(), is_running: false });
 
-struct Keeper {
+pub(crate) struct Keeper {
     kept: Vec<(Instant, Weak<OnDemand>)>,
     is_running: bool,
 }
 
+pub(crate) type KeeperGuard = std::sync::MutexGuard<'static, Keeper>;
+
+pub(crate) fn keeper() -> KeeperGuard {
+    KEEPER.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Keeper {
+    /// In a forked child, which has no thread that would do it: what is to be completed.
+    pub(crate) fn take_all(&mut self) -> Vec<Arc<OnDemand>> {
+        self.is_running = false;
+        std::mem::take(&mut self.kept).iter().filter_map(|(_, source)| source.upgrade()).collect()
+    }
+}
+
 /// Has the keeper see to it that a file is not kept for long.
 fn keep(source: &Arc<OnDemand>) {
-    let mut keeper = KEEPER.lock().unwrap_or_else(|e| e.into_inner());
+    let mut keeper = keeper();
     if !keeper.is_running {
         let thread = std::thread::Builder::new().name("belljar-keeper".into()).stack_size(128 << 10);
         keeper.is_running = thread.spawn(run_keeper).is_ok();
@@ -380,7 +394,7 @@ fn run_keeper() {
     loop {
         std::thread::sleep(LOOK);
         let kept = {
-            let mut keeper = KEEPER.lock().unwrap_or_else(|e| e.into_inner());
+            let mut keeper = keeper();
             if keeper.kept.is_empty() {
                 keeper.is_running = false;
                 return;
@@ -396,7 +410,7 @@ fn run_keeper() {
                 left.push((since, source));
             }
         }
-        KEEPER.lock().unwrap_or_else(|e| e.into_inner()).kept.append(&mut left);
+        keeper().kept.append(&mut left);
     }
 }
 

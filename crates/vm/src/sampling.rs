@@ -77,7 +77,7 @@ pub struct Sampler {
 }
 
 #[derive(Debug)]
-struct Session {
+pub(crate) struct Session {
     interval: Duration,
     began: u64,
     lost: AtomicU64,
@@ -126,8 +126,24 @@ struct Row {
     began: u64,
 }
 
+pub(crate) type SessionGuard = MutexGuard<'static, Option<Arc<Session>>>;
+
+pub(crate) fn current() -> SessionGuard {
+    SESSION.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// In a forked child, which inherits no timers: whoever records the profile goes on in the parent alone.
+pub(crate) fn forget_session(current: &mut SessionGuard) {
+    if let Some(session) = current.take() {
+        // Its threads and timers are not this process's to stop.
+        std::mem::forget(session);
+        ROWS.change(|rows| rows.clear());
+        IS_GOING_ON.store(false, SeqCst);
+    }
+}
+
 fn session() -> Option<Arc<Session>> {
-    SESSION.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    current().clone()
 }
 
 impl Sampler {
@@ -145,7 +161,7 @@ impl Sampler {
         });
         let all = guest_thread::all();
         {
-            let mut current = SESSION.lock().unwrap_or_else(|e| e.into_inner());
+            let mut current = current();
             if current.is_some() {
                 let why = "another profile of this process is being recorded";
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
@@ -182,8 +198,7 @@ impl Sampler {
     /// Stops. What was sampled can still be taken.
     pub fn stop(&self) {
         let _all = guest_thread::all();
-        let current =
-            SESSION.lock().unwrap_or_else(|e| e.into_inner()).take_if(|s| Arc::ptr_eq(s, &self.session));
+        let current = current().take_if(|s| Arc::ptr_eq(s, &self.session));
         if current.is_none() {
             return;
         }

@@ -3,14 +3,15 @@
 //! A page that was written is anonymous: in memory or swapped out, neither the file's nor the zero page. The
 //! `PAGEMAP_SCAN` request (Linux 6.7) lists such ranges; older kernels refuse it, and callers do without.
 
+use super::fork::generation;
 use super::map::page_size;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// `struct pm_scan_arg` of the kernel's interface.
 #[repr(C)]
@@ -54,16 +55,36 @@ const REGIONS: usize = 64;
 /// Files that are asked: threads that ask at the same time should not meet at one of them.
 const FILES: usize = 8;
 
-/// The page map of the process, opened once for each of a few groups of threads.
-fn pagemap() -> &'static Option<File> {
-    static FILES_OPEN: [OnceLock<Option<File>>; FILES] = [const { OnceLock::new() }; FILES];
+/// The page map of the process, opened once for each of a few groups of threads, for good. `None` where it cannot be had.
+fn pagemap() -> Option<RawFd> {
+    /// The process whose map it is, above the number of the file: a forked child inherits the file, which goes on telling of
+    /// its parent's pages.
+    static FILES_OPEN: [AtomicU64; FILES] = [const { AtomicU64::new(0) }; FILES];
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static GROUP: usize = NEXT.fetch_add(1, Relaxed) % FILES;
     }
     // Where a thread ends, its destructors may put memories away.
     let group = GROUP.try_with(|group| *group).unwrap_or(0);
-    FILES_OPEN[group].get_or_init(|| File::open("/proc/self/pagemap").ok())
+    let (slot, process) = (&FILES_OPEN[group], generation());
+    let open = slot.load(Relaxed);
+    let open = if (open >> 32) as u32 == process { open } else { open_in(slot, open, process) };
+    Some(open as u32 as RawFd).filter(|file| *file >= 0)
+}
+
+#[cold]
+fn open_in(slot: &AtomicU64, before: u64, process: u32) -> u64 {
+    let file = File::open("/proc/self/pagemap").ok();
+    let number = file.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    let open = u64::from(process) << 32 | u64::from(number as u32);
+    match slot.compare_exchange(before, open, Relaxed, Relaxed) {
+        Ok(_) => {
+            // Threads may ask it at any time from now on.
+            let _never_closed = file.map(IntoRawFd::into_raw_fd);
+            open
+        }
+        Err(other) => other,
+    }
 }
 
 /// Calls `visit` with every range of written pages between two addresses, in order, until it says stop.
@@ -71,7 +92,7 @@ pub(crate) fn written_pages(
     range: Range<usize>,
     mut visit: impl FnMut(Range<usize>) -> bool,
 ) -> io::Result<()> {
-    let pagemap = pagemap().as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
+    let pagemap = pagemap().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
     debug_assert!(range.start.is_multiple_of(page_size()) && range.end.is_multiple_of(page_size()));
     // Not filled beforehand: that would take longer than most scans.
     let mut regions = [const { MaybeUninit::<PageRegion>::uninit() }; REGIONS];
@@ -91,7 +112,7 @@ pub(crate) fn written_pages(
         };
         // SAFETY: the argument is what this request takes; the kernel writes to it and to at most `vec_len`
         // elements of `regions`, both ours.
-        let found = unsafe { libc::ioctl(pagemap.as_raw_fd(), PAGEMAP_SCAN, &mut arg) };
+        let found = unsafe { libc::ioctl(pagemap, PAGEMAP_SCAN, &mut arg) };
         if found < 0 {
             return Err(io::Error::last_os_error());
         }

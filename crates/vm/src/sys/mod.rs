@@ -3,6 +3,7 @@
 
 mod cpu_clock;
 mod dirty;
+mod fork;
 mod frames;
 mod jit_dump;
 mod lease;
@@ -20,6 +21,8 @@ pub use cpu_clock::thread_cpu_time;
 pub(crate) use cpu_clock::{CpuTimer, coarse_time, monotonic_time};
 pub use dirty::tells_written_pages;
 pub(crate) use dirty::written_pages;
+pub(crate) use fork::at_fork;
+pub use fork::generation;
 pub(crate) use frames::{Frame, frame_at};
 pub use jit_dump::append_jit_dump;
 pub use lease::LeasedFile;
@@ -33,6 +36,6 @@ pub(crate) use stubs::{
     InStub, builtin_table, enter_address, exit_address, in_stub, leave_activation, resume, returned_address,
 };
 pub use watching::SignalContext;
-pub(crate) use watching::{Answer, FRAMES, Registers, Request, ask};
+pub(crate) use watching::{Answer, FRAMES, Questions, Registers, Request, ask, questions};
 pub use write_watch::prepare_for_kernel;
 pub(crate) use write_watch::{WriteWatch, write_anywhere};

@@ -10,7 +10,7 @@ use crate::{sampling, watched};
 use rustix::thread::futex;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// What a signal handler is given of the thread that was interrupted.
@@ -126,6 +126,24 @@ static ALL: [Slot; SLOTS] = [const {
 /// Slots that nobody uses.
 static UNUSED: Mutex<Option<Vec<usize>>> = Mutex::new(None);
 static MORE_UNUSED: Condvar = Condvar::new();
+
+/// Slots that nobody uses, while nobody can take or give back one.
+pub(crate) struct Questions(MutexGuard<'static, Option<Vec<usize>>>);
+
+pub(crate) fn questions() -> Questions {
+    Questions(UNUSED.lock().unwrap_or_else(|e| e.into_inner()))
+}
+
+impl Questions {
+    /// In a forked child, where nobody who asked or was to answer is left.
+    pub(crate) fn forget_all(&mut self) {
+        for slot in &ALL {
+            let round = slot.state.load(Relaxed) & !PHASES;
+            slot.state.store(round.wrapping_add(PHASES + 1) | FREE, Relaxed);
+        }
+        *self.0 = Some((0..SLOTS).collect());
+    }
+}
 
 /// A slot that the caller alone uses.
 struct Taken(usize);

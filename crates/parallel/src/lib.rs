@@ -1,0 +1,113 @@
+//! Work on all processors, in whatever process and with whatever threads can be had.
+//!
+//! In: work that uses rayon. Out: its result. Never: a wait for threads that are not there, or a panic because there are none.
+//!
+//! rayon's global pool belongs to the process that first used it: in a forked child its threads do not exist, and whoever gave
+//! it work would wait for ever. And where no thread can be had (`RLIMIT_NPROC`, a container's limit), its first use panics.
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where the work of a process is done.
+#[derive(Clone)]
+enum Place {
+    /// In rayon's global pool, which is this process's.
+    Global,
+    /// In a pool of our own, as the global one is another process's.
+    Own(Arc<ThreadPool>),
+    /// On the thread that has the work: no other can be had.
+    Here,
+}
+
+/// The place, and the process whose it is.
+static PLACE: Mutex<Option<(u32, Place)>> = Mutex::new(None);
+
+/// Does work that uses rayon (`join`, `par_iter`, …).
+///
+/// ```
+/// let (a, b) = belljar_parallel::run(|| rayon::join(|| 1 + 1, || 2 + 2));
+/// assert_eq!((a, b), (2, 4));
+/// ```
+///
+/// # Panics
+///
+/// With the work's own panic.
+pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    match place() {
+        Place::Global => work(),
+        Place::Own(pool) => pool.install(work),
+        Place::Here => run_here(work),
+    }
+}
+
+fn place() -> Place {
+    let process = std::process::id();
+    let mut known = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*known {
+        Some((of, place)) if *of == process => place.clone(),
+        before => {
+            let place = if before.is_none() { first_place() } else { further_place() };
+            *known = Some((process, place.clone()));
+            place
+        }
+    }
+}
+
+fn first_place() -> Place {
+    match ThreadPoolBuilder::new().build_global() {
+        Ok(()) => Place::Global,
+        // Somebody else has begun to use it already; a failure to start threads has a source.
+        Err(error) if error.source().is_none() => Place::Global,
+        Err(_) => Place::Here,
+    }
+}
+
+/// In a forked child.
+fn further_place() -> Place {
+    ThreadPoolBuilder::new().build().map_or(Place::Here, |pool| Place::Own(Arc::new(pool)))
+}
+
+/// Does work on this thread, which becomes the only one of a pool.
+fn run_here<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    // Once it is in a pool, it stays there, as long as it lives.
+    if rayon::current_thread_index().is_some() {
+        return work();
+    }
+    match ThreadPoolBuilder::new().num_threads(1).use_current_thread().build() {
+        Ok(pool) => {
+            let result = pool.install(work);
+            std::mem::forget(pool);
+            result
+        }
+        Err(_) => work(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rayon::prelude::*;
+
+    #[test]
+    fn work_is_done_where_no_thread_can_be_had() {
+        let sum = || (1..=1000_u64).into_par_iter().sum::<u64>();
+        std::thread::spawn(move || {
+            assert_eq!(run_here(sum), 500_500);
+            // Again, by the same thread, and by others.
+            assert_eq!(run_here(sum), 500_500);
+            assert_eq!(std::thread::spawn(move || run_here(sum)).join().unwrap(), 500_500);
+            assert!(std::panic::catch_unwind(|| run_here(|| panic!("the work's own"))).is_err());
+            assert_eq!(run_here(sum), 500_500);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn another_process_gets_a_pool_of_its_own() {
+        let Place::Own(pool) = further_place() else { panic!("threads can be had here") };
+        assert_eq!(pool.install(|| (1..=1000_u64).into_par_iter().sum::<u64>()), 500_500);
+        assert_eq!(run(|| (1..=10).into_par_iter().sum::<i32>()), 55);
+    }
+}

@@ -1,0 +1,101 @@
+//! Engines in forked children: hosts that fork their workers after they have compiled.
+//!
+//! In: a call of `fork`. Out: in the child, services that work: threads that were the parent's are started again when they are
+//! needed, and threads are known by their own numbers. A guest that ran on the thread that forked is not to go on twice: in the
+//! child it ends when it would be returned to. Never: a wait for a thread that is not there.
+//!
+//! Locks that are held for moments are taken before the fork, so that the child finds what they guard in order. Locks of
+//! stores are not: whoever forks sees to it that no other thread uses an engine meanwhile.
+
+use crate::deadline::{self, TimerGuard};
+use crate::guest_thread::{self, GuestThread, GuestThreads};
+use crate::kill::{self, ReaperGuard};
+use crate::on_demand::{self, KeeperGuard};
+use crate::sampling::{self, SessionGuard};
+use crate::sys::{self, Questions};
+use crate::watched;
+use std::any::Any;
+use std::cell::RefCell;
+use std::io;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// What is locked while the process forks, in the order in which it is taken.
+struct Held {
+    _others: Vec<Box<dyn Any>>,
+    threads: MutexGuard<'static, GuestThreads>,
+    questions: Questions,
+    reaper: ReaperGuard,
+    timer: TimerGuard,
+    keeper: KeeperGuard,
+    sampling: SessionGuard,
+}
+
+/// Takes a lock, which is held while the result lives.
+type Hold = fn() -> Box<dyn Any>;
+
+static HOLDERS: Mutex<Vec<Hold>> = Mutex::new(Vec::new());
+
+/// Has a lock of another crate's taken before each fork and given back after it, in parent and child.
+pub fn hold_while_forking(hold: Hold) {
+    HOLDERS.lock().unwrap_or_else(PoisonError::into_inner).push(hold);
+}
+
+thread_local! {
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+/// Has forks prepared, once in a process.
+pub(crate) fn install() -> io::Result<()> {
+    static INSTALLED: OnceLock<Result<(), i32>> = OnceLock::new();
+    let install = || {
+        sys::generation();
+        sys::at_fork(prepare, parent, child).map_err(|error| error.raw_os_error().unwrap_or(0))
+    };
+    INSTALLED.get_or_init(install).map_err(io::Error::from_raw_os_error)
+}
+
+extern "C" fn prepare() {
+    let holders = HOLDERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let held = Held {
+        _others: holders.iter().map(|hold| hold()).collect(),
+        threads: guest_thread::all(),
+        questions: sys::questions(),
+        reaper: kill::reaper(),
+        timer: deadline::timer(),
+        keeper: on_demand::keeper(),
+        sampling: sampling::current(),
+    };
+    let _ = HELD.try_with(|slot| slot.replace(Some(held)));
+}
+
+extern "C" fn parent() {
+    let _ = HELD.try_with(RefCell::take);
+}
+
+extern "C" fn child() {
+    let Some(mut held) = HELD.try_with(RefCell::take).ok().flatten() else { return };
+    held.questions.forget_all();
+    held.reaper.forget_all();
+    held.timer.forget_all();
+    let kept = held.keeper.take_all();
+    sampling::forget_session(&mut held.sampling);
+    let this = guest_thread::only_this_is_left(&mut held.threads);
+    drop(held);
+    // Nobody else in this process would keep the files from being changed.
+    kept.iter().for_each(|source| source.complete());
+    if let Some(this) = this {
+        end_what_runs(this);
+    }
+}
+
+/// Notes that the guests that run on the thread, one in a host function of the other, are to end.
+fn end_what_runs(thread: &GuestThread) {
+    let mut subject = thread.current();
+    while subject != 0 {
+        // SAFETY: the thread runs this store's guest, which keeps it alive.
+        let watched = unsafe { &*std::ptr::with_exposed_provenance::<watched::Watched>(subject) };
+        let why = "the process was forked while the guest ran: it goes on in the parent alone";
+        watched.want_killed(why.into(), None);
+        subject = watched.outer();
+    }
+}
