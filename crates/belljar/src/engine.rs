@@ -82,7 +82,10 @@ impl Engine {
         let tunables = Tunables { memory_access, ..config.tunables };
         let tier: Arc<dyn Tier> = Arc::new(match &config.processor {
             None => Optimizer::new()?,
-            Some(name) => Optimizer::for_processor(name)?,
+            Some(name) => {
+                let tier = Optimizer::for_processor(name)?;
+                config.host_processor.iter().fold(tier, |tier, host| tier.on_host(host))
+            }
         });
         let problems = Arc::<Problems>::default();
         let profiler = ProfilerFeed::new(config.profiler, problems.clone());

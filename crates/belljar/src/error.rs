@@ -151,6 +151,10 @@ pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
                 }
                 None => Error::new(trap),
             };
+            let error = match trap == Trap::StackOverflow && !core.is_running() {
+                true => told_of_small_stack(error, core),
+                false => error,
+            };
             with_stack(error, &stack, core)
         }
         Exit::Error { error, stack } => with_stack(error, &stack, core),
@@ -163,6 +167,21 @@ pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
         Some(exceeded) if !error.is::<LimitExceeded>() => error.context(exceeded),
         _ => error,
     }
+}
+
+/// Less native stack than this was the thread's fault, and not the guest's, that has overflowed it.
+const LITTLE_STACK: usize = 32 << 10;
+
+fn told_of_small_stack(error: Error, core: &StoreCore) -> Error {
+    let had = core.stack_for_guests();
+    if had >= LITTLE_STACK.min(core.runtime().stack_size()) {
+        return error;
+    }
+    error.context(format!(
+        "the thread that called the guest had {} of stack left for it, as 128 KiB are kept for the host: call guests on a thread \
+         with more (std::thread::Builder::stack_size)",
+        ByteCount(had as u64)
+    ))
 }
 
 /// The limit of the store that ended a run, if it was one that the guest cannot be told of.

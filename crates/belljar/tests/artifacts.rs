@@ -486,3 +486,41 @@ fn memories_of_every_kind_have_images() {
         assert_eq!(seen[5..8], ["0", "48", "102"], "{}", &wat[..40]);
     }
 }
+
+#[test]
+fn code_for_another_processor_is_kept_and_never_executed() {
+    let engine_on = |host: &str| {
+        let mut config = Config::new();
+        config.target_processor("x86-64-v3").host_processor(host).trust(trust(7));
+        Engine::new(&config).unwrap()
+    };
+    // This machine has what is wanted, or is one that cannot be tested on.
+    let wat = r#"(module (func (export "f") (param v128) (result v128) (i8x16.popcnt (local.get 0))))"#;
+    let engine = engine_on("x86-64-v2");
+    let module = Module::new(&engine, wat).unwrap();
+    assert_eq!(module.exports().len(), 1);
+    let mut store = Store::new(&engine, ());
+    let refused = |error: belljar::Error| {
+        assert!(format!("{error:#}").contains("it needs a processor with"), "{error:#}");
+    };
+    refused(Instance::new(&mut store, &module, &[]).unwrap_err());
+    let pre = belljar::Linker::<()>::new(&engine).instantiate_pre(&module).unwrap();
+    refused(pre.instantiate(&mut store).unwrap_err());
+    let mut sandbox = belljar::SandboxTemplate::new(pre, || Ok(())).build().unwrap();
+    refused(sandbox.session().map(drop).unwrap_err());
+    // So is what comes from an artifact, or is read back by an engine that knows the code.
+    let artifact = module.serialize().unwrap();
+    let again = Module::deserialize(&engine, &artifact).unwrap();
+    refused(Instance::new(&mut store, &again, &[]).unwrap_err());
+    // Trampolines are code as well.
+    let ty = belljar::FuncType::new(&engine, [belljar::ValType::V128; 20], []);
+    let wide = belljar::Func::new(&mut store, ty, |_, _, _| Ok(()));
+    let zeros = [belljar::Val::V128(0_u128.into()); 20];
+    refused(wide.call(&mut store, &zeros, &mut []).unwrap_err());
+    // A host that has it all runs it, wherever it was made.
+    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi2") {
+        let engine = engine_on("x86-64-v3");
+        let module = Module::deserialize(&engine, &artifact).unwrap();
+        Instance::new(&mut Store::new(&engine, ()), &module, &[]).unwrap();
+    }
+}

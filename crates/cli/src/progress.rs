@@ -74,10 +74,13 @@ pub(crate) fn with_progress<R>(
     *meter.lock() = Reading::default();
     let (message, meter) = (message(), meter.clone());
     let (done, is_done) = mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || show(message, &meter, &is_done));
+    // Where there is no thread to show it, the work is done all the same.
+    let thread = std::thread::Builder::new().spawn(move || show(message, &meter, &is_done));
     let result = work();
     drop(done);
-    let _ = thread.join();
+    if let Ok(thread) = thread {
+        let _ = thread.join();
+    }
     result
 }
 

@@ -46,6 +46,8 @@ impl Effort {
 pub(crate) struct Isas {
     /// The processor's name; none for the host's.
     processor: Option<String>,
+    /// What the host is taken for, as far as it has what that has.
+    host: Option<String>,
     plain: OwnedTargetIsa,
     canonical_nans: OwnedTargetIsa,
     /// Giants are rare: these are made for the first.
@@ -64,17 +66,25 @@ impl Isas {
     fn new(processor: Option<String>) -> Result<Self, CompileError> {
         let full = |nans| machine(processor.as_deref(), nans, Effort::Full);
         let (plain, canonical_nans) = (full(false)?, full(true)?);
-        Ok(Self { processor, plain, canonical_nans, giant: Default::default() })
+        Ok(Self { processor, host: None, plain, canonical_nans, giant: Default::default() })
     }
 
     /// What the processor has that this runs on; nothing where it cannot be told.
     pub(crate) fn host_features(&self) -> Vec<&'static str> {
-        match self.processor {
-            None => target(&*self.plain).features,
-            Some(_) => {
-                machine(None, false, Effort::Full).map_or_else(|_| Vec::new(), |isa| target(&*isa).features)
-            }
+        let features_of = |processor: Option<&str>| {
+            machine(processor, false, Effort::Full).map_or_else(|_| Vec::new(), |isa| target(&*isa).features)
+        };
+        let mut features = features_of(None);
+        if let Some(host) = &self.host {
+            let taken_for = features_of(Some(host));
+            features.retain(|feature| taken_for.contains(feature));
         }
+        features
+    }
+
+    /// Takes the host for a processor of this name, which may have less than it, and no more.
+    pub(crate) fn take_host_for(&mut self, name: &str) {
+        self.host = Some(name.into());
     }
 
     pub(crate) fn get(&self, canonical_nans: bool, effort: Effort) -> &dyn TargetIsa {

@@ -61,6 +61,14 @@ impl Optimizer {
         Ok(Self { isas: Isas::for_processor(name)?, pool: WorkspacePool::default() })
     }
 
+    /// The same, with the host taken for a processor of this name. What the host has not is not taken for there, so that no code is
+    /// executed that could not be.
+    #[must_use]
+    pub fn on_host(mut self, name: &str) -> Self {
+        self.isas.take_host_for(name);
+        self
+    }
+
     /// Compiles in a workspace from the pool. A panic of the compiler is an error of this function; its
     /// workspace is thrown away.
     fn compile(

@@ -77,6 +77,14 @@ impl StoreCore {
         }
     }
 
+    /// Bytes of native stack that a guest which the caller called had, about; 0 if there were none left.
+    pub fn stack_for_guests(&self) -> usize {
+        let here = 0_u8;
+        // SAFETY: STORE-EXCLUSIVE: nobody writes it while `self` is borrowed.
+        let limit = unsafe { (*self.context.get()).stack_limit };
+        std::ptr::from_ref(&here).addr().saturating_sub(limit)
+    }
+
     /// Notes that the guest has been left, and tells whether it has returned.
     #[inline]
     fn has_returned(&mut self) -> bool {

@@ -71,7 +71,7 @@ impl Watched {
     ///
     /// # Errors
     ///
-    /// Where the store is gone, or there is no thread to see to a guest that is in the host.
+    /// Where the store is gone; where the guest stays in the host for long, and no thread can be had to see to it.
     pub fn kill(self: &Arc<Self>, reason: KillReason, store: Option<StoreId>) -> io::Result<bool> {
         if !self.want_killed(reason, store) {
             return Ok(false);
@@ -95,8 +95,27 @@ impl Watched {
                 Err(error) => return Err(error),
             }
         }
-        reap(Arc::downgrade(self))?;
+        if reap(Arc::downgrade(self)).is_err() {
+            // No thread can be had: the caller waits, as the reaper would.
+            return self.wait_for_end();
+        }
         Ok(true)
+    }
+
+    /// Asks again and again until the guest has been left, for as long as a thread may take to answer.
+    fn wait_for_end(&self) -> io::Result<bool> {
+        let (end, mut step) = (Instant::now() + PATIENCE, STEPS.0);
+        while Instant::now() < end {
+            std::thread::sleep(step);
+            step = (step * 2).min(STEPS.1);
+            match self.press(PATIENCE)? {
+                Reached::Leaves => return Ok(true),
+                Reached::Idle => return Ok(self.has_died()),
+                Reached::InHost | Reached::Between => {}
+            }
+        }
+        let why = "the guest is in a host function, and there is no thread to see to it that it does not go on after that";
+        Err(io::Error::new(io::ErrorKind::TimedOut, why))
     }
 }
 

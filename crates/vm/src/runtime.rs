@@ -91,6 +91,7 @@ impl Runtime {
     ) -> anyhow::Result<Arc<Self>> {
         sys::install_signal_handlers()
             .context("could not install the handlers that turn faults into traps")?;
+        sys::survive_limit().context("could not have writes beyond a limit fail")?;
         crate::fork::install().context("could not prepare for forks of the process")?;
         // Far from all numbers: an engine takes milliseconds to make.
         static NEXT: AtomicU32 = AtomicU32::new(1);

@@ -2,8 +2,8 @@
 //! sandboxes work, and what is of the parent's says so.
 
 use belljar::{
-    Engine, Error, Instance, Killed, LimitExceeded, Limits, Linker, Module, Profiler, Sandbox, SandboxTemplate,
-    Store, Trap, Watchdog, WatchdogAction,
+    Engine, Error, Instance, Killed, LimitExceeded, Limits, Linker, Module, Profiler, Sandbox,
+    SandboxTemplate, Store, Trap, Watchdog, WatchdogAction,
 };
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -88,7 +88,8 @@ fn watchdog_barks(engine: &Engine) -> Result<(), Error> {
 
 /// A module whose functions are validated and compiled by many threads.
 fn compiles_in_parallel(engine: &Engine, salt: u32) -> Result<(), Error> {
-    let functions: String = (0..500).map(|i| format!("(func (result i32) (i32.const {}))", i ^ salt)).collect();
+    let functions: String =
+        (0..500).map(|i| format!("(func (result i32) (i32.const {}))", i ^ salt)).collect();
     let module = Module::new(engine, format!(r#"(module {functions} (export "f" (func 499)))"#))?;
     let mut store = Store::new(engine, ());
     let instance = Instance::new(&mut store, &module, &[])?;

@@ -3,6 +3,7 @@
 
 mod cpu_clock;
 mod dirty;
+mod file_size;
 mod fork;
 mod frames;
 mod jit_dump;
@@ -21,6 +22,7 @@ pub use cpu_clock::thread_cpu_time;
 pub(crate) use cpu_clock::{CpuTimer, coarse_time, monotonic_time};
 pub use dirty::tells_written_pages;
 pub(crate) use dirty::written_pages;
+pub(crate) use file_size::survive_limit;
 pub(crate) use fork::at_fork;
 pub use fork::generation;
 pub(crate) use frames::{Frame, frame_at};

@@ -70,6 +70,8 @@ std::arch::global_asm!(
     // Outermost: the guest may use `stack_size` bytes from here, but nothing below the floor.
     "mov r11, rsp",
     "sub r11, [rax + {stack_size}]",
+    // More than there are addresses: all that the thread has.
+    "cmovb r11, [rax + {stack_floor}]",
     "cmp r11, [rax + {stack_floor}]",
     "cmovb r11, [rax + {stack_floor}]",
     "mov [rax + {stack_limit}], r11",
