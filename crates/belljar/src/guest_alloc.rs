@@ -7,7 +7,6 @@ mod exports;
 
 use crate::guest_buf::{GuestAddress, GuestBuf, Held};
 use crate::guest_ranges::GuestRanges;
-use crate::store::check_store;
 use crate::{AsContextMut, Caller, Func, Instance, Result, StoreContextMut, Val};
 use anyhow::{Context, bail, ensure};
 use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
@@ -98,7 +97,7 @@ impl GuestAlloc {
     /// If the instance belongs to another store.
     pub fn find(mut store: impl AsContextMut, instance: Instance) -> Result<Self> {
         let core = store.as_context_mut().0.core_mut();
-        check_store(instance.store(), core, "Instance");
+        instance.check(core);
         let exports = Exports::find(core, instance)?;
         Ok(Self::of(core, exports))
     }
@@ -133,7 +132,7 @@ impl GuestAlloc {
         free: Option<&str>,
     ) -> Result<Self> {
         let core = store.as_context_mut().0.core_mut();
-        check_store(instance.store(), core, "Instance");
+        instance.check(core);
         let exports = Exports::named(core, instance, alloc, free)?;
         Ok(Self::of(core, exports))
     }

@@ -58,13 +58,24 @@ impl Instance {
         Self { store, id }
     }
 
+    /// Holds it against the store that it is used with. A session whose store was replaced hands out numbers of instances that its
+    /// new one may not have.
+    #[track_caller]
+    pub(crate) fn check(self, core: &StoreCore) {
+        check_store(self.store, core, "Instance");
+        assert!(
+            self.id.index() < core.instance_count(),
+            "the store has no such instance: it was put in the place of another store"
+        );
+    }
+
     /// The module it was made from exports these.
     pub fn exports<'a, T: 'static>(
         &self,
         store: impl Into<StoreContext<'a, T>>,
     ) -> impl ExactSizeIterator<Item = Export<'a>> + 'a {
         let core = store.into().0.core();
-        check_store(self.store, core, "Instance");
+        self.check(core);
         let id = self.id;
         let module = core.instance_module(id).module();
         module.exports().iter().map(move |export| Export {
@@ -80,7 +91,7 @@ impl Instance {
     /// If the instance belongs to another store, as all methods here.
     pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
         let core = store.as_context_mut().0.core();
-        check_store(self.store, core, "Instance");
+        self.check(core);
         Some(Extern::from_entity(core, core.instance_export(self.id, name)?))
     }
 

@@ -21,6 +21,7 @@ use anyhow::Context;
 use belljar_vm::{OwnedRoot, ScopedRoot, StoreCore, StoreId};
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 mod sealed {
     pub trait Sealed {}
@@ -215,9 +216,17 @@ impl<C: AsContextMut> fmt::Debug for RootScope<C> {
 
 impl<C: AsContextMut> Drop for RootScope<C> {
     fn drop(&mut self) {
-        let core = self.context.as_context_mut().0.core_mut();
-        if core.id() == self.store {
-            core.leave_roots(self.scope);
+        let mut leave = || {
+            let core = self.context.as_context_mut().0.core_mut();
+            if core.id() == self.store {
+                core.leave_roots(self.scope);
+            }
+        };
+        if std::thread::panicking() {
+            // A second panic, of a context that anybody has written, would end the process.
+            let _ = catch_unwind(AssertUnwindSafe(leave));
+        } else {
+            leave();
         }
     }
 }

@@ -42,10 +42,12 @@ impl<T: 'static> World<T> {
         if let Some(func) = self.known.iter().find_map(same) {
             return Ok(func);
         }
+        anyhow::ensure!(
+            self.store.core().has_been_at(&self.start),
+            "the session's store was replaced by another one: calls go to the sandbox's own"
+        );
         let func = self.instance().get_typed_func(&mut self.store, export)?;
-        // A session may have put another store in its place.
-        let is_own = self.store.core().has_been_at(&self.start);
-        if is_own && self.known.len() < MOST_KNOWN {
+        if self.known.len() < MOST_KNOWN {
             self.known.push(Known { export: export.into(), func: Box::new(func) });
         }
         Ok(func)

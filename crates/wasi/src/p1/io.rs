@@ -113,6 +113,8 @@ fn piecewise(
         let (piece, wanted) = first_piece(&mut list);
         match step(&piece, done as u64) {
             Ok(count) => {
+                // The embedder's stream may say anything.
+                let count = count.min(wanted);
                 done += count;
                 if count < wanted || !goes_on || list.is_empty() {
                     return Ok(done);

@@ -1,0 +1,1 @@
+//! Safe code that tries to break belljar. All of it is in the tests.

@@ -1,0 +1,66 @@
+//! Safe code against the promise that no safe code can break anything: every trait that anybody can implement, implemented
+//! against its meaning, at every entry point that takes one. By table: an entry point without a row fails the test.
+//!
+//! After each attempt both stores of a [`world::World`] must work, and hold nothing of each other.
+
+#![forbid(unsafe_code)]
+
+mod contexts;
+mod entry_points;
+mod others;
+mod wasi;
+mod world;
+
+use std::collections::BTreeSet;
+use world::{Shifty, Things, World};
+
+/// What is tried at an entry point.
+#[derive(Clone, Copy)]
+pub(crate) enum Row {
+    /// With a context that lends now one store and now the other.
+    Context(fn(&Things, &mut Shifty<'_>)),
+    /// With whatever else.
+    World(fn(&mut World)),
+    /// Nothing, for this reason.
+    Harmless(&'static str),
+}
+
+fn rows() -> impl Iterator<Item = (&'static str, Row)> {
+    [contexts::ROWS, others::ROWS, wasi::ROWS].into_iter().flatten().copied()
+}
+
+#[test]
+fn every_entry_point_has_a_row() {
+    let found = entry_points::all();
+    let known: BTreeSet<String> = rows().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(known.len(), rows().count(), "an entry point has two rows");
+    let missing: Vec<_> = found.difference(&known).collect();
+    assert!(missing.is_empty(), "entry points that nobody attacks: {missing:#?}");
+    let gone: Vec<_> = known.difference(&found).filter(|name| !name.starts_with("also: ")).collect();
+    assert!(gone.is_empty(), "there are no such entry points: {gone:#?}");
+}
+
+#[test]
+fn nothing_that_is_tried_breaks_anything() {
+    // What panics are about is asserted; their backtraces would be pages.
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.to_string();
+        let message = text.lines().nth(1).unwrap_or_default();
+        let is_expected = message.starts_with("the adversary's")
+            || message.starts_with("a context of the adversary's")
+            || message.ends_with("with a store that it does not belong to");
+        if !is_expected {
+            eprintln!("{text}");
+        }
+    }));
+    for (name, row) in rows() {
+        let mut world = World::default();
+        match row {
+            Row::Context(attack) => world.with_contexts(name, attack),
+            Row::World(attack) => attack(&mut world),
+            Row::Harmless(why) => assert!(!why.is_empty()),
+        }
+        world.check(name);
+        println!("{name}: holds");
+    }
+}

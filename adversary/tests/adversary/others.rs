@@ -1,0 +1,651 @@
+//! Closures, destructors, iterators and conversions of the adversary's, and things of another engine.
+
+use crate::Row;
+use crate::world::{Data, WAT, World, assert_is_a_sentence, check_store, linker};
+use belljar::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
+
+/// Runs something that panics with one of the adversary's own.
+fn expect_panic<R>(name: &str, f: impl FnOnce() -> R) {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(_) => panic!("{name}: a panic of the adversary's was swallowed"),
+        Err(panic) => assert_is_a_sentence(name, &*panic),
+    }
+}
+
+fn refused<R>(name: &str, result: Result<R>) {
+    let Err(error) = result else { panic!("{name}: not refused") };
+    assert!(!format!("{error:#}").is_empty(), "{name}");
+}
+
+/// A value whose destructor panics, once.
+struct Bomb(Arc<AtomicU32>);
+
+impl Bomb {
+    fn new() -> Self {
+        Self(Arc::new(AtomicU32::new(1)))
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
+            && !std::thread::panicking()
+        {
+            panic!("the adversary's destructor");
+        }
+    }
+}
+
+/// An iterator that says how many there are, and is wrong, or panics in the middle.
+struct Liar<T>(Vec<T>, bool);
+
+impl<T> Iterator for Liar<T> {
+    type Item = T;
+    fn next(&mut self) -> Option<T> {
+        if self.0.len() == 1 && self.1 {
+            panic!("the adversary's iterator");
+        }
+        self.0.pop()
+    }
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (1000, Some(1000))
+    }
+}
+
+impl<T> ExactSizeIterator for Liar<T> {
+    fn len(&self) -> usize {
+        1000
+    }
+}
+
+/// A text that is another each time, or panics.
+struct Fickle(std::cell::Cell<u32>);
+
+impl AsRef<[u8]> for Fickle {
+    fn as_ref(&self) -> &[u8] {
+        match self.0.replace(self.0.get() + 1) % 3 {
+            0 => b"(module (func (export \"f\")))",
+            1 => b"\0asm\x01\0\0\0",
+            _ => panic!("the adversary's conversion"),
+        }
+    }
+}
+
+impl AsRef<str> for Fickle {
+    fn as_ref(&self) -> &str {
+        match self.0.replace(self.0.get() + 1) % 2 {
+            0 => "\u{1b}[31mred\0nul",
+            _ => "x",
+        }
+    }
+}
+
+impl AsRef<std::path::Path> for Fickle {
+    fn as_ref(&self) -> &std::path::Path {
+        std::path::Path::new(match self.0.replace(self.0.get() + 1) % 2 {
+            0 => "/dev/null",
+            _ => "/nonexistent\u{1b}",
+        })
+    }
+}
+
+/// A reason whose conversion kills as well, and then panics.
+struct Vengeful(KillHandle);
+
+impl From<Vengeful> for KillReason {
+    fn from(reason: Vengeful) -> Self {
+        let _ = reason.0.kill("from within");
+        panic!("the adversary's reason");
+    }
+}
+
+fn fickle() -> Fickle {
+    Fickle(std::cell::Cell::new(0))
+}
+
+/// A limiter that says whatever, and panics now and then.
+#[derive(Default)]
+struct Moody(u32);
+
+impl Moody {
+    fn mood(&mut self) -> Result<bool> {
+        self.0 += 1;
+        // The same three times, as an instance asks more than once.
+        match self.0 / 3 % 4 {
+            0 => Ok(true),
+            1 => Err(Error::msg("the adversary's error")),
+            2 => Ok(false),
+            _ => panic!("the adversary's limiter"),
+        }
+    }
+}
+
+impl ResourceLimiter for Moody {
+    fn memory_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool> {
+        self.mood()
+    }
+    fn memory_grow_failed(&mut self, error: Error) -> Result<()> {
+        self.mood().and(Err(error))
+    }
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool> {
+        self.mood()
+    }
+    fn table_grow_failed(&mut self, error: Error) -> Result<()> {
+        self.mood().and(Err(error))
+    }
+    fn gc_heap_growing(&mut self, _: usize, _: usize) -> Result<bool> {
+        self.mood()
+    }
+}
+
+fn limiter(w: &mut World) {
+    let mut store = Store::new(&w.engine, Moody::default());
+    store.limiter(|moody| moody);
+    let grower = r#"(module (memory (export "m") 1) (table (export "t") 1 funcref)
+        (type $big (array (mut i64)))
+        (func (export "grow") (result i32) (memory.grow (i32.const 1)))
+        (func (export "grow_table") (result i32) (table.grow (ref.null func) (i32.const 1)))
+        (func (export "objects") (result i32) (drop (array.new_default $big (i32.const 2000000))) (i32.const 0)))"#;
+    let module = Module::new(&w.engine, grower).unwrap();
+    let tried = |f: &mut dyn FnMut() -> Result<()>| {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+            assert_is_a_sentence("Store::limiter", &*panic);
+        }
+    };
+    for _ in 0..8 {
+        tried(&mut || Instance::new(&mut store, &module, &[]).map(drop));
+        tried(&mut || Memory::new(&mut store, MemoryType::new(1, None)).map(drop));
+    }
+    let instance = (0..100).find_map(|_| {
+        catch_unwind(AssertUnwindSafe(|| Instance::new(&mut store, &module, &[]).ok())).ok().flatten()
+    });
+    let instance = instance.expect("an instance, in the end");
+    for name in ["grow", "grow_table", "objects"] {
+        let grow = instance.get_typed_func::<(), i32>(&mut store, name).unwrap();
+        for _ in 0..12 {
+            tried(&mut || grow.call(&mut store, ()).map(drop));
+            tried(&mut || store.gc());
+        }
+        let memory = instance.get_memory(&mut store, "m").unwrap();
+        let size = memory.size(&store) * 65536;
+        assert_eq!(memory.data(&store).len() as u64, size);
+        tried(&mut || memory.grow(&mut store, 1).map(drop));
+    }
+}
+
+fn host_closures(w: &mut World) {
+    let (a, f0) = (&mut w.a, w.of_a.func);
+    let of_b = w.of_b.func;
+    let ty = |engine: &Engine, n: usize| {
+        FuncType::new(engine, vec![ValType::I32; n], [ValType::Ref(RefType::FUNCREF)])
+    };
+    // Results of another store, of other types, and fewer than there are.
+    let foreign = Func::new(&mut *a, ty(&w.engine, 0), move |_, _, results| {
+        results[0] = Val::FuncRef(Some(of_b));
+        Ok(())
+    });
+    refused("a result of another store", foreign.call(&mut *a, &[], &mut [Val::I32(0)]));
+    let wrong = Func::new(&mut *a, ty(&w.engine, 1), |_, _, results| {
+        results[0] = Val::I64(3);
+        Ok(())
+    });
+    refused("a result of another type", wrong.call(&mut *a, &[Val::I32(1)], &mut [Val::I32(0)]));
+    let foreign = Func::wrap(&mut *a, move || Some(of_b));
+    refused("a typed result of another store", foreign.call(&mut *a, &[], &mut [Val::I32(0)]));
+    // Panics, and a caller that is forgotten, or used to call again, as deep as it goes.
+    let panics = Func::wrap(&mut *a, |caller: Caller<'_, Data>| -> i32 {
+        std::mem::forget(caller);
+        panic!("the adversary's function")
+    });
+    expect_panic("Func::wrap", || panics.call(&mut *a, &[], &mut [Val::I32(0)]));
+    let again = Func::wrap(&mut *a, move |mut caller: Caller<'_, Data>, depth: i32| -> Result<i32> {
+        if depth == 0 {
+            return Err(Error::msg("the adversary's error"));
+        }
+        *caller.data_mut() = 1000;
+        let mut result = [Val::I32(0)];
+        f0.call(&mut caller, &[], &mut result)?;
+        let more = caller.get_export("f0");
+        assert!(more.is_none(), "nobody imported the function");
+        Ok(result[0].unwrap_i32())
+    });
+    assert!(again.call(&mut *a, &[Val::I32(1)], &mut [Val::I32(0)]).is_ok());
+    assert!(again.call(&mut *a, &[Val::I32(0)], &mut [Val::I32(0)]).is_err());
+    // A closure whose destructor panics, in a store that goes.
+    let bomb = Bomb::new();
+    let mut store = Store::new(&w.engine, 0);
+    Func::wrap(&mut store, move || {
+        let _kept = &bomb;
+    });
+    expect_panic("the destructor of a host function", || drop(store));
+}
+
+fn scratch(w: &mut World) {
+    let mut linker = Linker::<Data>::new(&w.engine);
+    let work = |mut caller: Caller<'_, Data>, how: i32| -> Result<i32> {
+        caller.with_scratch(100, |caller, outer| {
+            outer.fill(1);
+            match how {
+                0 => panic!("the adversary's closure"),
+                1 => caller.with_scratch(100, |_, inner| {
+                    inner.fill(2);
+                    Ok(i32::from(outer.iter().all(|byte| *byte == 1)))
+                }),
+                2 => caller.with_scratch(usize::MAX, |_, _| Ok(7)),
+                _ => Err(Error::msg("the adversary's error")),
+            }
+        })
+    };
+    linker.func_wrap("host", "work", work).unwrap();
+    let wat = r#"(module (import "host" "work" (func $work (param i32) (result i32)))
+        (func (export "run") (param i32) (result i32) (call $work (local.get 0))))"#;
+    let mut store = Store::new(&w.engine, 0);
+    let instance = linker.instantiate(&mut store, &Module::new(&w.engine, wat).unwrap()).unwrap();
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
+    for _ in 0..3 {
+        expect_panic("Caller::with_scratch", || run.call(&mut store, 0));
+        assert_eq!(run.call(&mut store, 1).unwrap(), 1, "two loans are one memory");
+        refused("Caller::with_scratch", run.call(&mut store, 2));
+        refused("Caller::with_scratch", run.call(&mut store, 3));
+    }
+}
+
+fn epochs(w: &mut World) {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    let engine = Engine::new(&config).unwrap();
+    let wat = r#"(module (func (export "f") (result i32) (i32.const 1)))"#;
+    let module = Module::new(&engine, wat).unwrap();
+    let mut store = Store::new(&engine, 0_u32);
+    let f = Instance::new(&mut store, &module, &[]).unwrap();
+    let f = f.get_typed_func::<(), i32>(&mut store, "f").unwrap();
+    store.epoch_deadline_callback(move |mut context| {
+        *context.data_mut() += 1;
+        match *context.data() % 4 {
+            1 => panic!("the adversary's callback"),
+            // Into the guest again, which asks again.
+            2 => f.call(&mut context, ()).map(|_| UpdateDeadline::Continue(1)),
+            3 => Err(Error::msg("the adversary's error")),
+            _ => Ok(UpdateDeadline::Continue(u64::MAX)),
+        }
+    });
+    for _ in 0..8 {
+        engine.increment_epoch();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| f.call(&mut store, ()))) {
+            assert_is_a_sentence("Store::epoch_deadline_callback", &*panic);
+        }
+    }
+    store.set_epoch_deadline(1000);
+    assert_eq!(f.call(&mut store, ()).unwrap(), 1);
+    let _ = w;
+}
+
+fn progress(w: &mut World) {
+    let functions = "(func (result i32) (i32.const 1))".repeat(300);
+    let wat = format!("(module {functions})");
+    let mut config = Config::new();
+    config.compile_progress(|_| panic!("the adversary's progress"));
+    let engine = Engine::new(&config).unwrap();
+    expect_panic("Config::compile_progress", || Module::new(&engine, &wat));
+    // One that compiles with the same engine meanwhile.
+    let inner: Arc<std::sync::OnceLock<Engine>> = Arc::default();
+    let (known, asked) = (inner.clone(), AtomicU32::new(0));
+    config.compile_progress(move |_| {
+        if let (Some(engine), 0) = (known.get(), asked.fetch_add(1, SeqCst)) {
+            Module::new(engine, "(module (func))").unwrap();
+        }
+    });
+    let engine = Engine::new(&config).unwrap();
+    inner.set(engine.clone()).unwrap();
+    let done = std::thread::spawn(move || Module::new(&engine, &wat).is_ok());
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !done.is_finished() {
+        assert!(std::time::Instant::now() < end, "a progress callback that compiles hangs");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(done.join().unwrap());
+    let _ = w;
+}
+
+/// Types and things of another engine.
+fn foreign(w: &mut World) {
+    let other = &w.other_engine;
+    let here = StructType::new(&w.engine, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap();
+    // So that the number of the type means something here.
+    for i in 0..5 {
+        let fields = vec![FieldType::new(Mutability::Const, StorageType::I16); i];
+        StructType::new(&w.engine, fields).unwrap();
+    }
+    let point = StructType::new(other, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap();
+    let array = ArrayType::new(other, FieldType::new(Mutability::Var, StorageType::I8)).unwrap();
+    let foreign = ValType::Ref(point.ref_type(true));
+    let field = FieldType::new(Mutability::Var, StorageType::Val(foreign));
+    let a = &mut w.a;
+    assert_ne!(here, point);
+    assert!(!here.matches(&point) && !point.matches(&here));
+    assert!(StructType::from_heap_type(&w.engine, point.heap_type()).is_none());
+    assert!(ArrayType::from_heap_type(&w.engine, array.heap_type()).is_none());
+    refused("StructType::new", StructType::new(&w.engine, [field]));
+    refused("ArrayType::new", ArrayType::new(&w.engine, field));
+    refused(
+        "StructType::with_finality_and_supertype",
+        StructType::with_finality_and_supertype(&w.engine, Finality::NonFinal, Some(&point), []),
+    );
+    refused("Table::new", Table::new(&mut *a, TableType::new(point.ref_type(true), 1, None), Ref::Any(None)));
+    refused(
+        "Global::new",
+        Global::new(&mut *a, GlobalType::new(foreign, Mutability::Var), Val::AnyRef(None)),
+    );
+    let function = FuncType::new(&w.engine, [foreign], []);
+    refused("Tag::new", Tag::new(&mut *a, &TagType::new(function.clone())));
+    expect_panic("Func::new", || Func::new(&mut *a, function.clone(), |_, _, _| Ok(())));
+    refused(
+        "Linker::func_new",
+        Linker::<Data>::new(&w.engine).func_new("m", "f", function, |_, _, _| Ok(())).map(drop),
+    );
+    refused("StructRef::new", StructRef::new(&mut *a, &StructRefPre::new(&point), &[Val::I32(1)]));
+    refused("ArrayRef::new", ArrayRef::new(&mut *a, &ArrayRefPre::new(&array), &Val::I32(1), 3));
+    let module = Module::new(other, WAT).unwrap();
+    let imports = [w.of_a.func.into()];
+    refused("Instance::new", Instance::new(&mut *a, &module, &imports));
+    refused("Linker::instantiate", w.linker.instantiate(&mut *a, &module));
+    let pre = linker(other).instantiate_pre(&module).unwrap();
+    refused("InstancePre::instantiate", pre.instantiate(&mut *a));
+    let shared = SharedMemory::new(other, MemoryType::shared(1, 2)).unwrap();
+    let wants = Module::new(&w.engine, r#"(module (import "m" "m" (memory 1 2 shared)))"#).unwrap();
+    refused("a shared memory", Instance::new(&mut *a, &wants, &[shared.into()]));
+    // An engine that is gone.
+    let gone = {
+        let engine = crate::world::engine();
+        StructType::new(&engine, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap()
+    };
+    assert!(!gone.matches(&here) && !here.matches(&gone));
+    refused(
+        "a type of an engine that is gone",
+        StructRef::new(&mut *a, &StructRefPre::new(&gone), &[Val::I32(1)]),
+    );
+    assert_eq!(gone.fields().len(), 1);
+}
+
+/// Sizes that nothing can have.
+fn sizes(w: &mut World) {
+    let a = &mut w.a;
+    let funcref = RefType::FUNCREF;
+    for ty in [
+        MemoryType::new(5, Some(1)),
+        MemoryType::new(u32::MAX, None),
+        MemoryType::new(65537, None),
+        MemoryType::new64(u64::MAX, None),
+        MemoryType::new64(1 << 48, None),
+        MemoryType::new64(7, Some(3)),
+        MemoryType::new(1, Some(1)).with_page_size_log2(63),
+        MemoryType::new(1, None).with_page_size_log2(255),
+        MemoryType::new32(1 << 40, None).with_page_size_log2(0),
+        MemoryType::shared(1, 2),
+        MemoryType::new(1, None).with_shared(true),
+    ] {
+        refused("Memory::new", Memory::new(&mut *a, ty));
+        assert!(!format!("{ty} {}", ty.page_size()).is_empty());
+    }
+    for ty in [
+        MemoryType::shared(3, 2),
+        MemoryType::shared(u32::MAX, u32::MAX),
+        MemoryType::shared(0, u32::MAX),
+        MemoryType::new(1, Some(2)),
+        MemoryType::new(1, None).with_shared(true),
+        MemoryType::new64(1, Some(u64::MAX)).with_shared(true),
+    ] {
+        refused("SharedMemory::new", SharedMemory::new(&w.engine, ty));
+    }
+    for ty in [
+        TableType::new(funcref, 5, Some(1)),
+        TableType::new(funcref, u32::MAX, None),
+        TableType::new64(funcref, u64::MAX, None),
+        TableType::new64(funcref, 9, Some(8)),
+    ] {
+        refused("Table::new", Table::new(&mut *a, ty, Ref::Func(None)));
+    }
+    refused("Table::grow", w.of_a.table.grow(&mut *a, u64::MAX, Ref::Func(None)));
+    refused("Memory::grow", w.of_a.memory.grow(&mut *a, u64::MAX));
+    assert!(w.of_a.memory.read(&*a, usize::MAX, &mut [0; 2]).is_err());
+    assert!(w.of_a.table.fill(&mut *a, u64::MAX, Ref::Func(None), u64::MAX).is_err());
+    assert!(w.of_a.table.get(&mut *a, u64::MAX).is_none());
+    refused("GuestAlloc::alloc", w.of_a.alloc.alloc(&mut *a, usize::MAX, 8));
+    refused("GuestAlloc::alloc", w.of_a.alloc.alloc(&mut *a, 8, 3));
+    refused("GuestAlloc::adopt", w.of_a.alloc.adopt(&mut *a, u64::MAX, u64::MAX));
+}
+
+fn iterators(w: &mut World) {
+    let i32s = |panics| Liar(vec![ValType::I32; 3], panics);
+    assert_eq!(FuncType::new(&w.engine, i32s(false), i32s(false)).params().len(), 3);
+    expect_panic("FuncType::new", || FuncType::new(&w.engine, i32s(true), []));
+    let fields = |panics| Liar(vec![FieldType::new(Mutability::Var, StorageType::I8); 3], panics);
+    assert_eq!(StructType::new(&w.engine, fields(false)).unwrap().fields().len(), 3);
+    expect_panic("StructType::new", || StructType::new(&w.engine, fields(true)));
+    // One that defines types meanwhile.
+    let engine = w.engine.clone();
+    let nested = (0..3_usize).map(move |i| {
+        StructType::new(&engine, vec![FieldType::new(Mutability::Var, StorageType::I16); i + 1]).unwrap();
+        FieldType::new(Mutability::Const, StorageType::I8)
+    });
+    assert_eq!(StructType::new(&w.engine, nested).unwrap().fields().len(), 3);
+}
+
+fn destructors(w: &mut World) {
+    // A host value that is found dead by a collection.
+    expect_panic("a host value's destructor", || {
+        let mut scope = RootScope::new(&mut w.a);
+        ExternRef::new(&mut scope, Bomb::new()).unwrap();
+        drop(scope);
+        (0..2).for_each(|_| w.a.gc().unwrap());
+    });
+    // The embedder's data.
+    let store = Store::new(&w.engine, Bomb::new());
+    expect_panic("Store::new", || drop(store));
+    let store = Store::new(&w.engine, Bomb::new());
+    expect_panic("Store::into_data", || drop(store.into_data()));
+    let store = Store::try_new(&w.engine, Bomb::new()).unwrap();
+    expect_panic("Store::try_new", || drop(store));
+}
+
+fn kills(w: &mut World) {
+    let handle = w.a.kill_handle();
+    expect_panic("KillHandle::kill", || handle.kill(Vengeful(handle.clone())));
+    expect_panic("Engine::kill_all", || w.engine.kill_all(Vengeful(handle.clone())));
+    assert!(!handle.kill("nothing runs").unwrap());
+    let pre = w.linker.instantiate_pre(&w.module).unwrap();
+    let mut sandbox = SandboxTemplate::new(pre, || Ok(1000)).build().unwrap();
+    let in_sandbox = sandbox.kill_handle();
+    assert!(!in_sandbox.kill("nobody is there").unwrap());
+    let session = sandbox.session().unwrap();
+    expect_panic("SandboxKillHandle::kill", || in_sandbox.kill(Vengeful(session.kill_handle())));
+    drop(session);
+    assert!(sandbox.call::<(), i32>("f0", ()).is_ok());
+}
+
+fn sources(w: &mut World) {
+    let name = "a conversion";
+    for _ in 0..3 {
+        let tried = catch_unwind(AssertUnwindSafe(|| Module::new(&w.engine, fickle()).is_ok()));
+        tried.err().iter().for_each(|panic| assert_is_a_sentence(name, &**panic));
+        let tried = catch_unwind(AssertUnwindSafe(|| Module::deserialize(&w.engine, fickle()).is_ok()));
+        tried.err().iter().for_each(|panic| assert_is_a_sentence(name, &**panic));
+    }
+    refused("Module::from_file", Module::from_file(&w.engine, fickle()));
+    refused("Module::deserialize_file", Module::deserialize_file(&w.engine, fickle()));
+    refused("Module::from_bytes", Module::from_bytes(&w.engine, Vec::new()));
+    refused("Module::from_bytes", Module::from_bytes(&w.engine, vec![0; 100]));
+    for processor in ["", "\u{1b}[31m", "has_avx2", "x86-64-v9"] {
+        refused("Config::target_processor", Engine::new(Config::new().target_processor(processor)));
+    }
+}
+
+fn sandboxes(w: &mut World) {
+    let pre = w.linker.instantiate_pre(&w.module).unwrap();
+    let made = Arc::new(AtomicU32::new(0));
+    let count = made.clone();
+    let template = SandboxTemplate::new(pre.clone(), move || match count.fetch_add(1, SeqCst) % 5 {
+        3 => panic!("the adversary's state"),
+        4 => Err(Error::msg("the adversary's error")),
+        _ => Ok(1000),
+    });
+    let pool = template.pool(PoolConfig::new().max_sandboxes(2)).unwrap();
+    let good = (0..30).filter(|_| pool.call::<(), i32>("f0", ()).is_ok_and(|own| own == 1000)).count();
+    assert!(good >= 10, "{good} of 30 calls were served");
+    // A beginning that puts another store in the place of its own, or fails in some other way.
+    let (other, tries) = (w.other_engine.clone(), AtomicU32::new(0));
+    let template = SandboxTemplate::new(pre.clone(), || Ok(1000)).prepare(move |store| {
+        match tries.fetch_add(1, SeqCst) {
+            0 => *store = Store::new(&other, 1000),
+            1 => panic!("the adversary's beginning"),
+            2 => return Err(Error::msg("the adversary's error")),
+            3 => *store = Store::new(&store.engine().clone(), 1000),
+            _ => {}
+        }
+        Ok(())
+    });
+    let mut sandbox = template.build().ok();
+    for _ in 0..8 {
+        let tried = catch_unwind(AssertUnwindSafe(|| match &mut sandbox {
+            Some(sandbox) => sandbox.call::<(), i32>("f0", ()).ok(),
+            None => {
+                sandbox = template.build().ok();
+                None
+            }
+        }));
+        match tried {
+            Ok(result) => assert!(result.is_none_or(|own| own == 1000)),
+            Err(panic) => assert_is_a_sentence("SandboxTemplate::prepare", &*panic),
+        }
+    }
+    // Sessions whose stores are swapped with each other's, and with a store of the host's.
+    let template = SandboxTemplate::new(pre, || Ok(1000)).verify(true);
+    let (mut one, mut two) = (template.build().unwrap(), template.build().unwrap());
+    for _ in 0..3 {
+        let (mut first, mut second) = (one.session().unwrap(), two.session().unwrap());
+        let kept = first.instance();
+        std::mem::swap(first.store(), second.store());
+        let tried = catch_unwind(AssertUnwindSafe(|| first.call::<(), i32>("f0", ())));
+        tried.err().iter().for_each(|panic| assert_is_a_sentence("Session::call", &**panic));
+        std::mem::swap(second.store(), &mut w.b);
+        let tried = catch_unwind(AssertUnwindSafe(|| second.call::<(), i32>("f0", ())));
+        tried.err().iter().for_each(|panic| assert_is_a_sentence("Session::call", &**panic));
+        let mut empty = Store::new(&w.engine, 1000);
+        std::mem::swap(second.store(), &mut empty);
+        refused("Session::call", second.call::<(), i32>("f0", ()));
+        let tried =
+            catch_unwind(AssertUnwindSafe(|| second.instance().get_export(second.store(), "f0").is_some()));
+        tried.err().iter().for_each(|panic| assert_is_a_sentence("Session::instance", &**panic));
+        let tried = catch_unwind(AssertUnwindSafe(|| kept.get_export(second.store(), "f0").is_some()));
+        tried.err().iter().for_each(|panic| assert_is_a_sentence("an instance of before", &**panic));
+        std::mem::swap(&mut empty, &mut w.b);
+        std::mem::forget(first);
+        drop(second);
+        assert_eq!(one.call::<(), i32>("f0", ()).unwrap(), 1000);
+        assert_eq!(two.call::<(), i32>("f0", ()).unwrap(), 1000);
+        // Whatever lies in `w.b` now is a store of the engine, if not the one that was there.
+        *w = World::new(&w.engine);
+    }
+}
+
+fn watchdogs(w: &mut World) {
+    let barked = Arc::new(AtomicU32::new(0));
+    for cpu in [false, true] {
+        let count = barked.clone();
+        let callback = move |_: Result<Stack>| -> WatchdogAction {
+            count.fetch_add(1, SeqCst);
+            panic!("the adversary's callback")
+        };
+        let start = if cpu { Watchdog::cpu } else { Watchdog::wall };
+        let watchdog = start(w.a.inspector(), Duration::ZERO, callback).unwrap();
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        while barked.load(SeqCst) <= u32::from(cpu) && std::time::Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+            // CPU time has to pass.
+            check_store("Watchdog", &mut w.a, w.of_a.instance);
+        }
+        drop(watchdog);
+    }
+    assert!(barked.load(SeqCst) >= 1);
+    // One that ends another in its callback, and makes a third.
+    let third = Arc::new(std::sync::Mutex::new(None));
+    let (slot, inspector) = (third.clone(), w.a.inspector());
+    let second =
+        Watchdog::wall(w.a.inspector(), Duration::from_secs(3600), |_| WatchdogAction::Again).unwrap();
+    let mut second = Some(second);
+    let (done, is_done) = std::sync::mpsc::channel();
+    let _first = Watchdog::wall(w.a.inspector(), Duration::ZERO, move |_| {
+        drop(second.take());
+        let made = Watchdog::wall(inspector.clone(), Duration::from_secs(3600), |_| WatchdogAction::Stop);
+        *slot.lock().unwrap() = made.ok();
+        done.send(()).unwrap();
+        WatchdogAction::Stop
+    })
+    .unwrap();
+    is_done.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(third.lock().unwrap().take().is_some());
+}
+
+fn linkers(w: &mut World) {
+    let mut linker = Linker::<Data>::new(&w.engine);
+    let ty = FuncType::new(&w.engine, [], [ValType::I32]);
+    linker.func_new("m", "panics", ty.clone(), |_, _, _| panic!("the adversary's function")).unwrap();
+    linker
+        .func_new("m", "lies", ty, |_, _, results| {
+            results[0] = Val::FuncRef(None);
+            Ok(())
+        })
+        .unwrap();
+    linker.func_wrap("m", "typed", || -> i32 { panic!("the adversary's function") }).unwrap();
+    for name in ["panics", "lies", "typed"] {
+        let wat = format!(
+            r#"(module (import "m" "{name}" (func $f (result i32))) (func (export "f") (result i32) (call $f)))"#
+        );
+        let module = Module::new(&w.engine, wat).unwrap();
+        let instance = linker.instantiate(&mut w.a, &module).unwrap();
+        let f = instance.get_typed_func::<(), i32>(&mut w.a, "f").unwrap();
+        match name {
+            "lies" => refused("Linker::func_new", f.call(&mut w.a, ())),
+            _ => expect_panic("Linker::func_wrap", || f.call(&mut w.a, ())),
+        }
+    }
+}
+
+pub(crate) const ROWS: &[(&str, Row)] = &[
+    ("Caller::with_scratch", Row::World(scratch)),
+    ("Config::compile_progress", Row::World(progress)),
+    ("Config::target_processor", Row::World(sources)),
+    ("Engine::kill_all", Row::World(kills)),
+    ("FuncType::new", Row::World(iterators)),
+    ("KillHandle::kill", Row::World(kills)),
+    ("Linker::func_new", Row::World(linkers)),
+    ("Linker::func_wrap", Row::World(linkers)),
+    ("Module::deserialize", Row::World(sources)),
+    ("Module::deserialize_file", Row::World(sources)),
+    ("Module::from_bytes", Row::World(sources)),
+    ("Module::from_file", Row::World(sources)),
+    ("Module::new", Row::World(sources)),
+    ("Sandbox::call", Row::World(sandboxes)),
+    ("SandboxKillHandle::kill", Row::World(kills)),
+    ("SandboxPool::call", Row::World(sandboxes)),
+    ("SandboxTemplate::new", Row::World(sandboxes)),
+    ("SandboxTemplate::prepare", Row::World(sandboxes)),
+    ("Session::call", Row::World(sandboxes)),
+    ("Store::epoch_deadline_callback", Row::World(epochs)),
+    ("Store::into_data", Row::World(destructors)),
+    ("Store::limiter", Row::World(limiter)),
+    ("Store::new", Row::World(destructors)),
+    ("Store::try_new", Row::World(destructors)),
+    ("StructType::new", Row::World(iterators)),
+    ("StructType::with_finality_and_supertype", Row::World(foreign)),
+    ("Watchdog::cpu", Row::World(watchdogs)),
+    ("Watchdog::wall", Row::World(watchdogs)),
+    // Not entry points by what they take, but by what is done in them.
+    ("also: host functions", Row::World(host_closures)),
+    ("also: sizes that nothing can have", Row::World(sizes)),
+    ("also: things of another engine", Row::World(foreign)),
+];
