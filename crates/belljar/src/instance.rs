@@ -8,7 +8,7 @@ use crate::{
     Table, Tag, TypedFunc, WasmParams, WasmResults,
 };
 use anyhow::Context;
-use belljar_core::InstanceId;
+use belljar_core::{InstanceId, OutsideText};
 use belljar_vm::{Checkpoint, Exit, ImportValue, NeedsChecks, StoreCore, StoreId, StoreInner};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -100,6 +100,7 @@ impl Instance {
         name: &str,
     ) -> Result<TypedFunc<Params, Results>> {
         let export = self.get_export(&mut store, name);
+        let name = OutsideText::new(name);
         let export = export.with_context(|| format!("the instance exports nothing named `{name}`"))?;
         let func = export.into_func().with_context(|| format!("the export `{name}` is not a function"))?;
         func.typed(&store).with_context(|| format!("the exported function `{name}` has another type"))

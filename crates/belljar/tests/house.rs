@@ -103,6 +103,23 @@ fn unsafe_lives_in_the_vm_and_system_calls_in_sys() {
     }
 }
 
+/// What prints a path or a name otherwise than as `OutsideText`.
+const OTHER_PRINTERS: [&str; 5] =
+    [".display()", "escape_default()", "escape_unicode()", "escape_debug()", "char::is_control"];
+
+#[test]
+fn one_type_decides_what_is_escaped() {
+    for (path, text) in all_sources() {
+        if path.ends_with("core/src/outside_text.rs") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for printer in OTHER_PRINTERS {
+            assert!(!code.contains(printer), "{} prints with {printer}: use OutsideText", path.display());
+        }
+    }
+}
+
 /// Past this many lines a file wants rooms of its own.
 const LONGEST_FILE: usize = 900;
 
