@@ -9,7 +9,7 @@ use crate::progress::{Meter, Reading, with_progress};
 use crate::proposals::Proposals;
 use crate::user_cache;
 use anyhow::{Context, Error};
-use belljar::{ArtifactInfo, ArtifactOptions, CompileStage, Config, Engine, SigningKey};
+use belljar::{ArtifactInfo, ArtifactOptions, CompileStage, Config, Engine, OutsideText, SigningKey};
 use clap::Args;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -87,7 +87,7 @@ impl CompileOptions {
         clock.note("preparation");
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
         if file.artifact().is_some() {
-            return Err(Failure::usage(format!("{} is compiled already", self.file.display())));
+            return Err(Failure::usage(format!("{} is compiled already", OutsideText::new(&self.file))));
         }
         clock.note("reading");
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
@@ -106,7 +106,7 @@ impl CompileOptions {
         if self.explain {
             print(&explain(&output, &clock)?)?;
         } else if !self.is_named(&output) {
-            complain(&format!("wrote {} ({})", output.display(), ByteSize(artifact.len() as u64)));
+            complain(&format!("wrote {} ({})", OutsideText::new(&output), ByteSize(artifact.len() as u64)));
         }
         Ok(ExitCode::Success as u8)
     }
@@ -131,7 +131,7 @@ impl CompileOptions {
 
 /// Writes a file whole or not at all: under another name first.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let cannot = || format!("could not write {}", path.display());
+    let cannot = || format!("could not write {}", OutsideText::new(path));
     let name = path.file_name().with_context(cannot)?.to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let written = fs::write(&draft, bytes).and_then(|()| fs::rename(&draft, path));

@@ -14,7 +14,6 @@ mod kill;
 mod module_file;
 mod output;
 mod perf;
-mod printable;
 mod process;
 mod process_table;
 mod processes;

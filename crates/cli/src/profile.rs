@@ -7,7 +7,7 @@ use crate::processes::{failure, process_id};
 use crate::progress::{Meter, with_progress};
 use crate::time_span::TimeSpan;
 use anyhow::{Context, Result};
-use belljar::{Profile, ProfileFormat};
+use belljar::{OutsideText, Profile, ProfileFormat};
 use belljar_inspect::{Process, ProfileRequest};
 use clap::Args;
 use std::fs::File;
@@ -61,7 +61,9 @@ pub(crate) struct ProfileOptions {
 /// Reads a time that is not zero.
 fn some_time(text: &str) -> Result<TimeSpan, String> {
     match text.parse()? {
-        TimeSpan(Duration::ZERO) => Err(format!("expected a time that is not zero, found `{text}`")),
+        TimeSpan(Duration::ZERO) => {
+            Err(format!("expected a time that is not zero, found `{}`", OutsideText::new(text)))
+        }
         time => Ok(time),
     }
 }
@@ -82,12 +84,12 @@ impl ProfileOptions {
         let profiles = profiles.map_err(|error| failure(&error))?;
         for (i, profile) in profiles.iter().enumerate() {
             let path = numbered(&self.output, i + 1);
-            let cannot = || format!("could not write {}", path.display());
+            let cannot = || format!("could not write {}", OutsideText::new(&path));
             // Another belljar may have recorded it.
             let profile: Profile = serde_json::from_slice(profile).or_fail(ExitCode::Unreadable)?;
             write(&profile, format, &path).with_context(cannot).or_fail(ExitCode::Unwritable)?;
             if i > 0 {
-                complain(&format!("note: the profile of another engine is in {}", path.display()));
+                complain(&format!("note: the profile of another engine is in {}", OutsideText::new(&path)));
             }
         }
         Ok(ExitCode::Success as u8)
@@ -109,7 +111,7 @@ fn check(path: &Path) -> Result<()> {
         (false, false) => io::ErrorKind::NotADirectory,
         (false, true) => return Ok(()),
     };
-    Err(io::Error::from(kind)).with_context(|| format!("could not write {}", path.display()))
+    Err(io::Error::from(kind)).with_context(|| format!("could not write {}", OutsideText::new(path)))
 }
 
 /// The name of a file of several: `out.json`, `out-2.json`, …

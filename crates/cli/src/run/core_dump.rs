@@ -6,7 +6,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
 use crate::output::complain;
 use anyhow::{Context, Error, Result};
-use belljar::{Store, WasmCoreDump};
+use belljar::{OutsideText, Store, WasmCoreDump};
 use belljar_wasi::I32Exit;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -54,7 +54,7 @@ impl CoreDumpFile {
             true => Err(io::Error::from(io::ErrorKind::IsADirectory)),
             false => self.new_draft().and_then(|(_, draft)| fs::remove_file(draft)),
         };
-        let cannot = || format!("could not write {} for --coredump", self.path.display());
+        let cannot = || format!("could not write {} for --coredump", OutsideText::new(&self.path));
         checked.with_context(cannot).map_err(|error| Failure::new(ExitCode::Unwritable, error))
     }
 
@@ -64,10 +64,12 @@ impl CoreDumpFile {
             return;
         };
         match self.write(dump, store, program) {
-            Ok((size, 0)) => complain(&format!("note: core dump in {} ({size})", self.path.display())),
+            Ok((size, 0)) => {
+                complain(&format!("note: core dump in {} ({size})", OutsideText::new(&self.path)))
+            }
             Ok((size, left_out)) => complain(&format!(
                 "note: core dump in {} ({size}); there was no room for {} of memory",
-                self.path.display(),
+                OutsideText::new(&self.path),
                 ByteSize(left_out)
             )),
             Err(error) => complain(&format!("note: there is no core dump: {}", chain(&error))),
@@ -77,7 +79,7 @@ impl CoreDumpFile {
     /// Writes the file whole or not at all: under another name first. Returns its size, and how many bytes of memories it had no
     /// room for.
     fn write(&self, dump: &WasmCoreDump, store: &Store<Guest>, program: &Path) -> Result<(ByteSize, u64)> {
-        let cannot = || format!("could not write {}", self.path.display());
+        let cannot = || format!("could not write {}", OutsideText::new(&self.path));
         let (file, draft) = self.new_draft().with_context(cannot)?;
         let written = write_whole(file, dump, store, program)
             .and_then(|written| fs::rename(&draft, &self.path).map(|()| written));

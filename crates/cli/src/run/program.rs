@@ -18,7 +18,8 @@ use crate::snapshot::SnapshotNote;
 use crate::user_cache;
 use anyhow::{Context, Error};
 use belljar::{
-    Config, Engine, Instance, Limit, LimitExceeded, Linker, Module, Origin, Store, UnknownImportError, Val,
+    Config, Engine, Instance, Limit, LimitExceeded, Linker, Module, Origin, OutsideText, Store,
+    UnknownImportError, Val,
 };
 use belljar_wasi::threads::Threads;
 use belljar_wasi::{WasiCtx, WasiCtxBuilder};
@@ -262,7 +263,10 @@ impl RunOptions {
             linker.allow_shadowing(true);
             if let Err(error) = linker.module(&mut *store, name, module) {
                 return Err(self.not_started(
-                    error.context(format!("while the module of --preload {name} was started")),
+                    error.context(format!(
+                        "while the module of --preload {} was started",
+                        OutsideText::new(name)
+                    )),
                     store,
                 ));
             }
@@ -286,7 +290,7 @@ impl RunOptions {
     }
 
     fn cannot_start(&self, error: Error) -> Failure {
-        let error = error.context(format!("could not start {}", self.file().display()));
+        let error = error.context(format!("could not start {}", OutsideText::new(self.file())));
         Failure::new(ExitCode::CannotStart, error)
     }
 }
@@ -312,7 +316,7 @@ impl Program {
 
 fn call(store: &mut Store<Guest>, instance: Instance, name: &str, args: &[Val]) -> Result<Vec<Val>, Error> {
     let func = instance.get_func(&mut *store, name);
-    let func = func.with_context(|| format!("`{name}` is no longer exported"))?;
+    let func = func.with_context(|| format!("`{}` is no longer exported", OutsideText::new(name)))?;
     let mut results = vec![Val::I32(0); func.ty(&*store).results().len()];
     func.call(store, args, &mut results)?;
     Ok(results)
@@ -321,7 +325,7 @@ fn call(store: &mut Store<Guest>, instance: Instance, name: &str, args: &[Val]) 
 fn compile(engine: &Engine, file: &ModuleFile, meter: &Meter) -> Result<Module, Failure> {
     let module = with_progress(|| file.describe_work(), meter, || file.compile(engine))?;
     if let Origin::CompiledAgain(why) = module.origin() {
-        complain(&format!("note: {} was compiled again: {why}", file.path().display()));
+        complain(&format!("note: {} was compiled again: {why}", OutsideText::new(file.path())));
     }
     Ok(module)
 }
