@@ -13,6 +13,7 @@ mod key;
 mod kill;
 mod module_file;
 mod output;
+mod output_file;
 mod perf;
 mod process;
 mod process_table;

@@ -1,11 +1,11 @@
 //! `belljar snapshot`: runs a program's initialization, and keeps what it leaves behind as an artifact that begins there.
 
 use crate::byte_size::ByteSize;
-use crate::compile::write;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::complain;
+use crate::output_file::{Readers, cannot_write, check, write};
 use crate::progress::{Meter, with_progress};
 use crate::proposals::Proposals;
 use crate::run::{DirGrant, EnvVar, MemoryBudget, outcome_of};
@@ -161,6 +161,7 @@ impl SnapshotOptions {
         let wasi = self.wasi()?;
         let (engine, meter) = self.engine()?;
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
+        check(&output).with_context(|| cannot_write(&output)).or_fail(ExitCode::Unwritable)?;
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
         user_cache::tell_problems(&engine);
         if module.has_snapshot() {
@@ -180,7 +181,9 @@ impl SnapshotOptions {
         let kept =
             kept.with_context(|| format!("could not keep the state of {}", OutsideText::new(&self.file)));
         let snapshot = kept.or_fail(ExitCode::CannotStart)?;
-        write(&output, &snapshot).or_fail(ExitCode::Unwritable)?;
+        write(&output, Readers::Usual, |out| out.write_all(&snapshot))
+            .with_context(|| cannot_write(&output))
+            .or_fail(ExitCode::Unwritable)?;
         if self.output.is_none() {
             complain(&format!("wrote {} ({})", OutsideText::new(&output), ByteSize(snapshot.len() as u64)));
         }

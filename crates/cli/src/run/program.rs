@@ -12,6 +12,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
+use crate::output_file::{cannot_write, check};
 use crate::profile::format_of;
 use crate::progress::{Meter, with_progress};
 use crate::snapshot::SnapshotNote;
@@ -94,6 +95,8 @@ impl RunOptions {
         }
         if let Some(file) = &self.profile {
             format_of(file)?;
+            let cannot = || format!("{} for --profile", cannot_write(file));
+            check(file).with_context(cannot).or_fail(ExitCode::Unwritable)?;
         }
         let Some(stack) = self.limit(Limit::Stack).map(ByteSize) else { return self.run(wasi) };
         let option = self.option_of(Limit::Stack);
