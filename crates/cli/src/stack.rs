@@ -142,11 +142,12 @@ fn write_frames(store: &StoreReport, lines: usize, f: &mut fmt::Formatter<'_>) -
 /// frame of its own.
 fn write_frame(at: usize, text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (i, line) in text.split('\n').enumerate() {
-        let (line, is_place) = (line.trim_start(), line.trim_start().starts_with("at "));
+        let line = line.trim_start();
         match i {
             0 => write!(f, "  {at:>3}: ")?,
-            _ if is_place => write!(f, "{:20}", "")?,
-            _ => write!(f, "{:14}", "")?,
+            _ if line.starts_with("at ") => write!(f, "{:20}", "")?,
+            _ if line.starts_with("- ") => write!(f, "{:14}", "")?,
+            _ => write!(f, "{:14}- ", "")?,
         }
         writeln!(f, "{}", OutsideText::new(line))?;
     }

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A subcommand that writes a file.
 struct Writer {
@@ -357,6 +358,38 @@ fn what_the_process_has_open_goes_on_where_it_is() {
     }
     let output = scene.command(compiler, "/dev/fd/99").output().unwrap();
     assert_code(&output, 74);
+}
+
+/// `belljar profile` has no row above, as it needs a program that runs.
+#[test]
+fn a_profile_of_another_process_is_written_alike() {
+    let scene = Scene::new();
+    fs::write(scene.path("spin.wat"), "(module (func (export \"_start\") (loop (br 0))))").unwrap();
+    let mut guest = scene.belljar().args(["run", "spin.wat"]).spawn().unwrap();
+    let pid = guest.id().to_string();
+    let profile =
+        |file: &str| scene.belljar().args(["profile", &pid, "-d", "20ms", "-o", file]).output().unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while !profile("first.txt").status.success() {
+        assert!(Instant::now() < end, "the guest does not run");
+    }
+    mknodat(CWD, scene.path("fifo.txt"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let fifo = scene.path("fifo.txt");
+    let reader = std::thread::spawn(move || fs::read(fifo).unwrap());
+    let through = profile("fifo.txt");
+    symlink("real.txt", scene.path("link.txt")).unwrap();
+    let linked = profile("link.txt");
+    let refused = profile("missing/out.txt");
+    guest.kill().unwrap();
+    guest.wait().unwrap();
+    assert_code(&through, 0);
+    reader.join().unwrap();
+    assert!(fs::symlink_metadata(scene.path("fifo.txt")).unwrap().file_type().is_fifo());
+    assert_code(&linked, 0);
+    assert!(fs::symlink_metadata(scene.path("link.txt")).unwrap().is_symlink());
+    assert!(fs::symlink_metadata(scene.path("real.txt")).unwrap().is_file());
+    assert_code(&refused, 74);
+    assert!(scene.is_clean("."));
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl fmt::Display for CompileError {
             Self::TextTooLarge { bytes } => {
                 write!(f, "the compiled code is {bytes} bytes, more than the 2 GiB that one module may have")
             }
-            Self::Unsupported(what) => f.write_str(what),
+            Self::Unsupported(what) => OutsideText::new(what).fmt(f),
         }
     }
 }
