@@ -1,8 +1,8 @@
 //! Whatever names a module, a caller or another process brings: what the library says of them is harmless to print.
 
 use belljar::{
-    Config, Engine, GuestAlloc, Instance, KillReason, Linker, Module, OutsideText, Store, UnknownImportError,
-    WasmBacktrace,
+    Config, Engine, Func, GuestAlloc, Instance, KillReason, Linker, Module, OutsideText, Store,
+    UnknownImportError, WasmBacktrace,
 };
 use std::fmt::{Debug, Display};
 
@@ -50,6 +50,8 @@ fn linking() {
     assert_error(linker.func_wrap(EVIL, EVIL, || {}).map(drop));
     let one = module(&engine, "(import EVIL EVIL (func))");
     assert_error(linker.instantiate(&mut store, &one));
+    let wrong = Func::wrap(&mut store, |_: i32| {});
+    assert_error(Instance::new(&mut store, &one, &[wrong.into()]));
     let mut traps = Linker::new(&engine);
     let calls = module(&engine, "(import EVIL EVIL (func $f)) (func (export EVIL) (call $f))");
     traps.define_unknown_imports_as_traps(&calls).unwrap();

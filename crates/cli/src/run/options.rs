@@ -41,7 +41,8 @@ Exit codes:
   130  it was stopped by Ctrl-C          137  it was killed by `belljar kill`
   2    the command line makes no sense
   65   a file is no valid module      66  a file or directory cannot be read
-  69   the module cannot be started: missing imports, no `_start`, over a limit";
+  69   the module cannot be started: missing imports, no `_start`, over a limit
+  74   the FILE of --coredump or --profile could not be written";
 
 /// Run a program.
 ///

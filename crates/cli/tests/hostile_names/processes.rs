@@ -2,12 +2,12 @@
 
 use crate::scene::{EVIL, Scene, assert_harmless, assert_output, export, file, text_file, words};
 use belljar_inspect::{
-    Delay, Detail, FrameReport, ProfileRequest, RuntimeDirectory, Served, StoreReport, StoreState, Subject,
+    Delay, Detail, FrameReport, ProfileRequest, RuntimeDirectory, StoreReport, StoreState, Subject,
     SymbolReport, ThreadReport, serve_in,
 };
 use std::ffi::OsString;
 use std::process::Stdio;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 struct Liar;
@@ -48,7 +48,6 @@ impl Subject for Liar {
 
 /// Lets this process be looked at in a scene, and returns its number.
 fn serve(scene: &Scene) -> String {
-    static SERVED: OnceLock<std::sync::Mutex<Vec<(Arc<dyn Subject>, Served)>>> = OnceLock::new();
     let subject: Arc<dyn Subject> = Arc::new(Liar);
     let directory = RuntimeDirectory::at(scene.path("runtime"));
     let served = serve_in(directory, Arc::downgrade(&subject), Delay::NONE).unwrap();
@@ -56,7 +55,8 @@ fn serve(scene: &Scene) -> String {
         assert_eq!(served.problem(), None);
         std::thread::sleep(Duration::from_millis(1));
     }
-    SERVED.get_or_init(Default::default).lock().unwrap().push((subject, served));
+    // Until the test's process ends.
+    std::mem::forget((subject, served));
     std::process::id().to_string()
 }
 
