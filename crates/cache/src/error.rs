@@ -146,7 +146,7 @@ impl fmt::Display for KeyTextError {
                 f.write_str("not a key: these are no digits of an Ed25519 key: copy its .pub file again")
             }
             Self::Name => f.write_str(
-                "expected nothing after the key (or, if it is public, a name of one line), found more: \
+                "expected nothing after the key (or, if it is public, a name of visible characters), found more: \
                  remove it",
             ),
         }

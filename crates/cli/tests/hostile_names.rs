@@ -253,6 +253,49 @@ fn nothing_hostile_is_printed() {
     }
 }
 
+/// Variables that name a file or directory.
+const VARIABLES: [&str; 7] = [
+    "BELLJAR_CACHE",
+    "BELLJAR_RUNTIME_DIR",
+    "HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+];
+
+#[test]
+fn nothing_hostile_is_printed_of_the_environment() {
+    let scene = Scene::new();
+    let module = file(".wat");
+    let lines = [
+        words([&"run", &"--invoke", &export("init"), &module]),
+        words([&"compile", &module]),
+        words([&"ps"]),
+        words([&"cache", &"stats"]),
+        words([&"key", &"list"]),
+        words([&"key", &"trust", &"good.pub"]),
+    ];
+    feed(&scene, &words([&"key", &"new", &"good"]));
+    let mut printed = String::new();
+    // A file where a directory is wanted, one that is not there, and a path that is not absolute.
+    for value in [scene.path(file(".wat")), scene.path(EVIL).join(EVIL), EVIL.into()] {
+        for line in &lines {
+            let mut command = scene.command(line);
+            for name in VARIABLES {
+                command.env_remove(name);
+            }
+            for name in VARIABLES {
+                let output = command.env(name, &value).output().unwrap();
+                assert_output(&format!("{line:?} with {name}={value:?}"), &output);
+                printed.push_str(&String::from_utf8(output.stderr).unwrap());
+                command.env_remove(name);
+            }
+        }
+    }
+    assert!(printed.contains(r"\u{1b}[2J\u{7f}"), "{printed}");
+}
+
 /// What a file that a subcommand wrote may hold.
 enum Holds {
     /// Text for people.

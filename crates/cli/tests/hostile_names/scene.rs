@@ -187,7 +187,9 @@ pub(crate) fn assert_output(what: &str, output: &Output) {
 /// Nothing in a text does anything, and no line of it is a name's.
 pub(crate) fn assert_harmless(what: &str, bytes: &[u8]) {
     let text = std::str::from_utf8(bytes).unwrap_or_else(|_| panic!("{what} is not UTF-8: {bytes:?}"));
-    let odd = text.chars().find(|c| *c != '\n' && !OutsideText::prints_as_itself(*c));
+    let is_odd =
+        |c: char| !OutsideText::prints_as_itself(c) || c.is_control() || !c.is_ascii() && EVIL.contains(c);
+    let odd = text.chars().find(|c| *c != '\n' && is_odd(*c));
     assert_eq!(odd, None, "{what}:\n{text:?}");
     let forged = text.lines().find(|line| line.trim_start_matches(['!', ' ']).starts_with("FORGED"));
     assert_eq!(forged, None, "{what}:\n{text}");
