@@ -198,7 +198,7 @@ fn host_closures(w: &mut World) {
     refused("a typed result of another store", foreign.call(&mut *a, &[], &mut [Val::I32(0)]));
     // Panics, and a caller that is forgotten, or used to call again, as deep as it goes.
     let panics = Func::wrap(&mut *a, |caller: Caller<'_, Data>| -> i32 {
-        std::mem::forget(caller);
+        let _never_dropped = std::mem::ManuallyDrop::new(caller);
         panic!("the adversary's function")
     });
     expect_panic("Func::wrap", || panics.call(&mut *a, &[], &mut [Val::I32(0)]));

@@ -148,7 +148,7 @@ fn grants(_: &mut World) {
         assert!(builder.preopened_dir(host, guest, DirPerms::all(), FilePerms::all()).is_err(), "{host}");
     }
     assert!(builder.preopened_dir(folder.path(), "\u{1b}/../..", DirPerms::all(), FilePerms::all()).is_ok());
-    let pipe = MemoryInputPipe::new("some bytes".as_bytes().to_vec());
+    let pipe = MemoryInputPipe::new("some bytes".as_bytes());
     builder.stdin(pipe).build();
 }
 

@@ -9,7 +9,7 @@ use crate::guest_buf::{GuestAddress, GuestBuf, Held};
 use crate::guest_ranges::GuestRanges;
 use crate::{AsContextMut, Caller, Func, Instance, Result, StoreContextMut, Val};
 use anyhow::{Context, bail, ensure};
-use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
+use belljar_core::{ByteCount, OutsideText, PageCount, WASM_PAGE_SIZE};
 use belljar_vm::{StoreCore, StoreId};
 use exports::{AllocTakes, Exports};
 use std::fmt;
@@ -201,7 +201,9 @@ impl GuestAlloc {
         };
         let alloc = &inner.exports.alloc;
         let base = inner.call(&mut store, alloc.func, params, 1);
-        let base = base.with_context(|| format!("the guest's `{}` did not return memory", alloc.name))?;
+        let base = base.with_context(|| {
+            format!("the guest's `{}` did not return memory", OutsideText::new(&*alloc.name))
+        })?;
         let core = store.0.core_mut();
         let held = Held { base: base.unwrap_or_default(), size, align };
         let ptr = if more == 0 {
@@ -212,7 +214,7 @@ impl GuestAlloc {
         inner.take(core, held, ptr).with_context(|| {
             format!(
                 "the guest's `{}` was asked for {} and returned {:#x}",
-                alloc.name,
+                OutsideText::new(&*alloc.name),
                 ByteCount(size),
                 held.base
             )

@@ -3,12 +3,14 @@
 use crate::profiler::thread_name;
 use crate::{Engine, FrameInfo, GuestState, Inspector, Profiler, Result, Stack};
 use anyhow::Context;
+use belljar_core::OutsideText;
 use belljar_inspect::{
     Delay, Detail, FrameReport, ProfileRequest, Served, StoreReport, StoreState, Subject, SymbolReport,
     ThreadReport, serve,
 };
 use belljar_vm::thread_cpu_time;
 use belljar_watch::PrintedName;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -94,7 +96,8 @@ impl Subject for Guests {
 
     fn profile(&self, wanted: &ProfileRequest, go_on: &dyn Fn() -> bool) -> Result<Vec<u8>> {
         let engine = Engine::upgrade(&self.engine).context("the engine is gone")?;
-        let title = std::env::args().collect::<Vec<_>>().join(" ");
+        let words: Vec<OsString> = std::env::args_os().collect();
+        let title = OutsideText::new(&words.join(OsStr::new(" "))).to_string();
         // A guest is to get on, whoever asks.
         let profiler = Profiler::start(&engine, &title, wanted.interval.max(SHORTEST_INTERVAL))?;
         drop(engine);

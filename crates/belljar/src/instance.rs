@@ -8,7 +8,7 @@ use crate::{
     Table, Tag, TypedFunc, WasmParams, WasmResults,
 };
 use anyhow::Context;
-use belljar_core::InstanceId;
+use belljar_core::{InstanceId, OutsideText};
 use belljar_vm::{Checkpoint, Exit, ImportValue, NeedsChecks, StoreCore, StoreId, StoreInner};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -48,10 +48,6 @@ impl Instance {
 
     pub(crate) fn id(self) -> InstanceId {
         self.id
-    }
-
-    pub(crate) fn store(self) -> StoreId {
-        self.store
     }
 
     pub(crate) fn from_id(store: StoreId, id: InstanceId) -> Self {
@@ -112,6 +108,7 @@ impl Instance {
     ) -> Result<TypedFunc<Params, Results>> {
         let mut store = store.as_context_mut();
         let export = self.get_export(&mut store, name);
+        let name = OutsideText::new(name);
         let export = export.with_context(|| format!("the instance exports nothing named `{name}`"))?;
         let func = export.into_func().with_context(|| format!("the export `{name}` is not a function"))?;
         func.typed(&store).with_context(|| format!("the exported function `{name}` has another type"))

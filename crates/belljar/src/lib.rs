@@ -93,7 +93,7 @@ pub use belljar_cache::{
     TrustedBy, TrustedKeys, UserKey,
 };
 pub use belljar_compile::{CompileStage, CompileTimes};
-pub use belljar_core::Trap;
+pub use belljar_core::{OutsideText, Trap};
 pub use belljar_profile::{
     FrameKind, FunctionTime, Profile, ProfileFormat, ProfileFrame, ProfileSample, ProfileSummary,
     ProfileThread, UnknownProfileFormat,

@@ -6,6 +6,7 @@ use crate::{
     InstancePre, IntoFunc, Module, Result, Trap, Val,
 };
 use anyhow::Context;
+use belljar_core::OutsideText;
 use belljar_vm::HostFunc;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -58,6 +59,15 @@ impl<T: 'static> fmt::Debug for Linker<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.definitions.iter().flat_map(|(m, names)| names.keys().map(move |n| (m, n)));
         f.debug_list().entries(names).finish()
+    }
+}
+
+/// An import's two names, as `module::name`.
+pub(crate) struct ImportName<'a>(pub(crate) &'a str, pub(crate) &'a str);
+
+impl fmt::Display for ImportName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::{}", OutsideText::new(self.0), OutsideText::new(self.1))
     }
 }
 
@@ -118,11 +128,11 @@ impl UnknownImportError {
 impl fmt::Display for UnknownImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.missing {
-            [(m, n, ty)] => write!(f, "unknown import: `{m}::{n}` ({ty}) has not been defined")?,
+            [(m, n, ty)] => write!(f, "unknown import: `{}` ({ty}) has not been defined", ImportName(m, n))?,
             many => {
                 write!(f, "{} unknown imports have not been defined:", many.len())?;
                 for (m, n, ty) in many {
-                    write!(f, "\n    {m}::{n}: {ty}")?;
+                    write!(f, "\n    {}: {ty}", ImportName(m, n))?;
                 }
             }
         }
@@ -164,7 +174,8 @@ impl<T: 'static> Linker<T> {
         };
         match names.entry(name.into()) {
             Entry::Occupied(_) if !self.allow_shadowing => {
-                anyhow::bail!("`{module}::{name}` is defined already: allow_shadowing(true) would replace it")
+                let name = ImportName(module, name);
+                anyhow::bail!("`{name}` is defined already: allow_shadowing(true) would replace it")
             }
             Entry::Occupied(mut old) => {
                 old.insert(definition);
@@ -296,7 +307,8 @@ impl<T: 'static> Linker<T> {
     /// Where there is no such definition, or the new name is defined already.
     pub fn alias(&mut self, module: &str, name: &str, as_module: &str, as_name: &str) -> Result<&mut Self> {
         let definition = self.find(module, name).cloned();
-        let definition = definition.with_context(|| format!("`{module}::{name}` is not defined"))?;
+        let definition =
+            definition.with_context(|| format!("`{}` is not defined", ImportName(module, name)))?;
         self.insert(as_module, as_name, definition)
     }
 
@@ -307,7 +319,8 @@ impl<T: 'static> Linker<T> {
     /// Where nothing is defined under it, or a new name is defined already.
     pub fn alias_module(&mut self, module: &str, as_module: &str) -> Result<&mut Self> {
         let names = self.definitions.get(module).cloned();
-        for (name, definition) in names.with_context(|| format!("nothing is defined under `{module}`"))? {
+        let nothing = || format!("nothing is defined under `{}`", OutsideText::new(module));
+        for (name, definition) in names.with_context(nothing)? {
             self.insert(as_module, &name, definition)?;
         }
         Ok(self)
@@ -326,14 +339,13 @@ impl<T: 'static> Linker<T> {
             }
             let ExternType::Func(ty) = import.ty() else {
                 anyhow::bail!(
-                    "`{}::{}` is not defined and is a {}: only functions can be defined as traps",
-                    import.module(),
-                    import.name(),
+                    "`{}` is not defined and is a {}: only functions can be defined as traps",
+                    ImportName(import.module(), import.name()),
                     import.ty()
                 );
             };
-            let what =
-                format!("unknown import: `{}::{}` has not been defined", import.module(), import.name());
+            let name = ImportName(import.module(), import.name());
+            let what = format!("unknown import: `{name}` has not been defined");
             self.func_new(import.module(), import.name(), ty, move |_, _, _| {
                 Err(Error::new(Trap::UnknownImport).context(what.clone()))
             })?;
@@ -407,9 +419,8 @@ fn check_type(definition: &Definition, import: &crate::ImportType<'_>, engine: &
     let fits = matches!(import.ty(), ExternType::Func(ty) if ty == found);
     anyhow::ensure!(
         fits,
-        "incompatible import type for `{}::{}`: the module wants {}, and the definition is func {found}",
-        import.module(),
-        import.name(),
+        "incompatible import type for `{}`: the module wants {}, and the definition is func {found}",
+        ImportName(import.module(), import.name()),
         import.ty(),
     );
     Ok(())

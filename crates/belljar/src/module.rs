@@ -7,6 +7,7 @@ use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{DisabledFeatures, Engine, Result};
 use anyhow::Context;
 use belljar_compile::{Compiler, MemoryAccess, Tunables};
+use belljar_core::OutsideText;
 use belljar_vm::{LoadedModule, PrivateCopy};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -106,18 +107,19 @@ impl Module {
     /// As [`Module::new`] and [`Module::deserialize`], and where the file cannot be read.
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let cannot_read = || format!("could not read {}", path.display());
+        let cannot_read = || format!("could not read {}", OutsideText::new(path));
         let file = File::open(path).with_context(cannot_read)?;
         if ArtifactInfo::is_artifact(&file).with_context(cannot_read)? {
             return Self::deserialize_open_file(engine, &file)
-                .with_context(|| format!("could not load {}", path.display()));
+                .with_context(|| format!("could not load {}", OutsideText::new(path)));
         }
         let bytes = Self::read_file(&file).with_context(cannot_read)?;
         let binary = match to_binary(&bytes, Some(path))? {
             Cow::Owned(binary) => binary.into(),
             Cow::Borrowed(_) => bytes,
         };
-        Self::of_binary(engine, binary).with_context(|| format!("could not compile {}", path.display()))
+        Self::of_binary(engine, binary)
+            .with_context(|| format!("could not compile {}", OutsideText::new(path)))
     }
 
     /// The module as an artifact: an ELF file with its code, which [`Module::deserialize`] loads without compiling, sealed
@@ -188,9 +190,9 @@ impl Module {
     /// As there, and where the file cannot be read.
     pub fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).with_context(|| format!("could not read {}", path.display()))?;
+        let file = File::open(path).with_context(|| format!("could not read {}", OutsideText::new(path)))?;
         Self::deserialize_open_file(engine, &file)
-            .with_context(|| format!("could not load {}", path.display()))
+            .with_context(|| format!("could not load {}", OutsideText::new(path)))
     }
 
     /// As [`Module::deserialize_file`], from a file that is open.
@@ -327,8 +329,9 @@ fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<Cow<'a, [u8]>> 
     }
     wat::parse_bytes(bytes).map_err(|mut error| {
         if let Some(path) = path {
-            error.set_path(path);
+            error.set_path(OutsideText::new(path).to_string());
         }
-        error.into()
+        // It quotes the text.
+        crate::Error::msg(OutsideText::of_diagnostic(&error.to_string()))
     })
 }

@@ -17,11 +17,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("module", &["parallel", "core", "abi"]),
     ("compile", &["parallel", "core", "abi", "module"]),
     ("optimize", &["core", "abi", "module", "compile"]),
-    ("cache", &["parallel"]),
-    ("inspect", &[]),
+    ("cache", &["parallel", "core"]),
+    ("inspect", &["core"]),
     ("vm", &["core", "abi", "module"]),
     ("watch", &["core", "abi", "module", "vm"]),
-    ("profile", &[]),
+    ("profile", &["core"]),
     (
         "belljar",
         &["core", "abi", "module", "compile", "optimize", "vm", "watch", "cache", "profile", "inspect"],
@@ -101,6 +101,23 @@ fn unsafe_lives_in_the_vm_and_system_calls_in_sys() {
         assert!(in_vm || !uses("unsafe fn"), "{} has an unsafe fn", path.display());
         assert!(in_sys || !uses("global_asm!"), "{} holds assembly", path.display());
         assert!(in_sys || !uses("libc::"), "{} makes system calls", path.display());
+    }
+}
+
+/// What prints a path or a name otherwise than as `OutsideText`.
+const OTHER_PRINTERS: [&str; 5] =
+    [".display()", "escape_default()", "escape_unicode()", "escape_debug()", "char::is_control"];
+
+#[test]
+fn one_type_decides_what_is_escaped() {
+    for (path, text) in all_sources() {
+        if path.ends_with("core/src/outside_text.rs") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for printer in OTHER_PRINTERS {
+            assert!(!code.contains(printer), "{} prints with {printer}: use OutsideText", path.display());
+        }
     }
 }
 

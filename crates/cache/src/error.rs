@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use belljar_core::OutsideText;
+
 use crate::hex::HexError;
 use crate::keys::PublicKey;
 use crate::seal::SEAL_BYTES;
@@ -144,7 +146,7 @@ impl fmt::Display for KeyTextError {
                 f.write_str("not a key: these are no digits of an Ed25519 key: copy its .pub file again")
             }
             Self::Name => f.write_str(
-                "expected nothing after the key (or, if it is public, a name of one line), found more: \
+                "expected nothing after the key (or, if it is public, a name of visible characters), found more: \
                  remove it",
             ),
         }
@@ -206,16 +208,18 @@ pub enum KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { action, path, error } => write!(f, "could not {action} {}: {error}", path.display()),
-            Self::Refused { path, why } => write!(f, "{} is not used: {why}", path.display()),
-            Self::Malformed { path, line: Some(line), error } => {
-                write!(f, "{}, line {line}: {error}", path.display())
+            Self::Io { action, path, error } => {
+                write!(f, "could not {action} {}: {error}", OutsideText::new(path))
             }
-            Self::Malformed { path, line: None, error } => write!(f, "{}: {error}", path.display()),
+            Self::Refused { path, why } => write!(f, "{} is not used: {why}", OutsideText::new(path)),
+            Self::Malformed { path, line: Some(line), error } => {
+                write!(f, "{}, line {line}: {error}", OutsideText::new(path))
+            }
+            Self::Malformed { path, line: None, error } => write!(f, "{}: {error}", OutsideText::new(path)),
             Self::Exists { path } => write!(
                 f,
                 "{} exists, and keys are never overwritten: choose another name, or move it away",
-                path.display()
+                OutsideText::new(path)
             ),
             Self::Random(error) => write!(f, "could not make a key: no random bytes: {error}"),
         }
@@ -271,15 +275,17 @@ impl fmt::Display for CacheError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { action, path, error } => {
-                write!(f, "the cache could not {action} {}: {error}", path.display())
+                write!(f, "the cache could not {action} {}: {error}", OutsideText::new(path))
             }
             Self::NotADirectory { path } => write!(
                 f,
                 "{} is not used as a cache: expected a directory, found a file: move it away, or name \
                  another directory in BELLJAR_CACHE",
-                path.display()
+                OutsideText::new(path)
             ),
-            Self::NotPrivate { path, why } => write!(f, "{} is not used as a cache: {why}", path.display()),
+            Self::NotPrivate { path, why } => {
+                write!(f, "{} is not used as a cache: {why}", OutsideText::new(path))
+            }
             Self::NoDirectory(error) => error.fmt(f),
             Self::TooLarge { bytes, limit } => write!(
                 f,

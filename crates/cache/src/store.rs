@@ -19,6 +19,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use belljar_core::OutsideText;
 use rustix::fs::OFlags;
 
 use crate::access;
@@ -349,7 +350,7 @@ impl Cache {
             Ok(found) if !found.is_dir() => Err(CacheError::NotADirectory { path }),
             Ok(found) => {
                 let own = "name a directory of your own in BELLJAR_CACHE";
-                let chmod = format!("run `chmod go-w {}`, or {own}", path.display());
+                let chmod = format!("run `chmod go-w {}`, or {own}", OutsideText::new(&path));
                 access::is_ours(&found)
                     .map_err(|why| format!("{why}: {own}"))
                     .and_then(|()| {

@@ -1,5 +1,6 @@
 //! Sizes in bytes, as people write and read them.
 
+use belljar::OutsideText;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,7 +15,8 @@ impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("expected a size such as 65536, 64K, 16MiB or 2G, found `{text}`");
+        let expected =
+            || format!("expected a size such as 65536, 64K, 16MiB or 2G, found `{}`", OutsideText::new(text));
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let number: u64 = text[..digits].parse().map_err(|_| expected())?;
         let unit = text[digits..].trim().to_ascii_uppercase();
@@ -24,7 +26,10 @@ impl FromStr for ByteSize {
             None if unit.is_empty() => 0,
             None => return Err(expected()),
         };
-        number.checked_mul(1 << power).map(Self).ok_or_else(|| format!("`{text}` is more than 2^64 bytes"))
+        number
+            .checked_mul(1 << power)
+            .map(Self)
+            .ok_or_else(|| format!("`{}` is more than 2^64 bytes", OutsideText::new(text)))
     }
 }
 

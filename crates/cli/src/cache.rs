@@ -6,7 +6,7 @@ use crate::failure::{Failure, OrFail};
 use crate::output::print;
 use crate::progress::{Meter, with_progress};
 use anyhow::{Context, Error, anyhow};
-use belljar::{ArtifactInfo, Cache};
+use belljar::{ArtifactInfo, Cache, OutsideText};
 use belljar_cache::{Key, Stats};
 use clap::{Args, Subcommand};
 
@@ -65,7 +65,7 @@ impl CacheOptions {
                 let removed = cache.clear().or_fail(ExitCode::Unwritable)?;
                 print(&format!("removed {} modules, {}\n", removed.entries, ByteSize(removed.bytes)))?;
             }
-            Action::Path => print(&format!("{}\n", cache.directory().display()))?,
+            Action::Path => print(&format!("{}\n", OutsideText::new(cache.directory())))?,
             Action::Verify => return verify(&cache),
         }
         Ok(ExitCode::Success as u8)
@@ -75,7 +75,7 @@ impl CacheOptions {
 fn shown(cache: &Cache, stats: &Stats) -> String {
     format!(
         "directory  {}\nmodules    {}\nsize       {} of at most {}\n",
-        cache.directory().display(),
+        OutsideText::new(cache.directory()),
         stats.entries,
         ByteSize(stats.bytes),
         ByteSize(cache.size_limit()),

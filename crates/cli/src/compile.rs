@@ -5,14 +5,17 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
+use crate::output_file::{Readers, cannot_write, check, write};
 use crate::progress::{Meter, Reading, with_progress};
 use crate::proposals::Proposals;
 use crate::user_cache;
 use anyhow::{Context, Error};
-use belljar::{ArtifactInfo, ArtifactOptions, CompileStage, Config, Engine, SigningKey};
+use belljar::{ArtifactInfo, ArtifactOptions, CompileStage, Config, Engine, OutsideText, SigningKey};
 use clap::Args;
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -87,8 +90,9 @@ impl CompileOptions {
         clock.note("preparation");
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
         if file.artifact().is_some() {
-            return Err(Failure::usage(format!("{} is compiled already", self.file.display())));
+            return Err(Failure::usage(format!("{} is compiled already", OutsideText::new(&self.file))));
         }
+        check(&output).with_context(|| cannot_write(&output)).or_fail(ExitCode::Unwritable)?;
         clock.note("reading");
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
         clock.note_stages(&meter.read());
@@ -101,12 +105,14 @@ impl CompileOptions {
         user_cache::tell_problems(&engine);
         let artifact = artifact.or_fail(ExitCode::CannotStart)?;
         clock.note("assembly and sealing");
-        write(&output, &artifact).or_fail(ExitCode::Unwritable)?;
+        write(&output, Readers::Usual, |out| out.write_all(&artifact))
+            .with_context(|| cannot_write(&output))
+            .or_fail(ExitCode::Unwritable)?;
         clock.note("writing");
         if self.explain {
-            print(&explain(&output, &clock)?)?;
+            print(&explain(&artifact, &clock)?)?;
         } else if !self.is_named(&output) {
-            complain(&format!("wrote {} ({})", output.display(), ByteSize(artifact.len() as u64)));
+            complain(&format!("wrote {} ({})", OutsideText::new(&output), ByteSize(artifact.len() as u64)));
         }
         Ok(ExitCode::Success as u8)
     }
@@ -129,21 +135,8 @@ impl CompileOptions {
     }
 }
 
-/// Writes a file whole or not at all: under another name first.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let cannot = || format!("could not write {}", path.display());
-    let name = path.file_name().with_context(cannot)?.to_string_lossy();
-    let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = fs::write(&draft, bytes).and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    written.with_context(cannot)
-}
-
-fn explain(output: &Path, clock: &Clock) -> Result<String, Failure> {
-    let info = File::open(output).map_err(Error::from).and_then(|file| ArtifactInfo::read(&file));
-    let info = info.or_fail(ExitCode::Unreadable)?;
+fn explain(artifact: &[u8], clock: &Clock) -> Result<String, Failure> {
+    let info = describe(artifact).or_fail(ExitCode::Unwritable)?;
     let mut text = String::new();
     let mut line = |name: &str, value: String| writeln!(text, "{name:<28}{value:>12}");
     let mut told = line("functions", info.functions().unwrap_or_default().to_string());
@@ -157,6 +150,13 @@ fn explain(output: &Path, clock: &Clock) -> Result<String, Failure> {
     told = told.and(line("total", milliseconds(clock.last - clock.start)));
     told.or_fail(ExitCode::Bug)?;
     Ok(text)
+}
+
+/// What is to be known of an artifact. The file that it was written to may be one that cannot be read.
+fn describe(artifact: &[u8]) -> Result<ArtifactInfo, Error> {
+    let mut file = File::from(memfd_create("artifact", MemfdFlags::CLOEXEC)?);
+    file.write_all(artifact)?;
+    ArtifactInfo::read(&file)
 }
 
 fn milliseconds(time: Duration) -> String {

@@ -2,7 +2,7 @@
 
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
-use crate::output::print;
+use crate::output::print_commands;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
@@ -29,7 +29,7 @@ impl CompletionOptions {
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut CommandLine::command(), "belljar", &mut script);
-        print(&String::from_utf8_lossy(&script))?;
+        print_commands(&String::from_utf8_lossy(&script))?;
         Ok(0)
     }
 }

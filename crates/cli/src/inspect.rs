@@ -10,11 +10,11 @@ pub(crate) mod reader;
 mod text;
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::Failure;
 use crate::module_file::ModuleFile;
-use crate::output::print;
+use crate::output::{print, print_json};
 use artifact::ArtifactDescription;
-use belljar::ArtifactInfo;
+use belljar::{ArtifactInfo, OutsideText};
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
@@ -55,7 +55,7 @@ impl InspectOptions {
             return self.describe_artifact(artifact);
         }
         let mut description = reader::describe(file.bytes());
-        description.file = self.file.display().to_string();
+        description.file = self.file.to_string_lossy().into_owned();
         self.print(&description, &text::Text(&description))?;
         Ok(match description.error {
             None => ExitCode::Success as u8,
@@ -65,18 +65,18 @@ impl InspectOptions {
 
     fn describe_artifact(&self, file: &File) -> Result<u8, Failure> {
         let info = ArtifactInfo::read(file).map_err(|error| {
-            let error = error.context(format!("could not read {}", self.file.display()));
+            let error = error.context(format!("could not read {}", OutsideText::new(&self.file)));
             Failure::new(ExitCode::BadModule, error)
         })?;
-        let description = ArtifactDescription::of(self.file.display().to_string(), &info);
+        let description = ArtifactDescription::of(self.file.to_string_lossy().into_owned(), &info);
         self.print(&description, &description)?;
         Ok(if description.is_whole() { ExitCode::Success } else { ExitCode::BadModule } as u8)
     }
 
     fn print(&self, description: &impl Serialize, text: &impl fmt::Display) -> Result<(), Failure> {
-        print(&match self.json {
-            true => serde_json::to_string_pretty(description).or_fail(ExitCode::Bug)? + "\n",
-            false => text.to_string(),
-        })
+        match self.json {
+            true => print_json(description),
+            false => print(&text.to_string()),
+        }
     }
 }

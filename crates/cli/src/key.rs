@@ -3,7 +3,7 @@
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::output::print;
-use belljar::{NamedKey, SigningKey, TrustedKeys};
+use belljar::{NamedKey, OutsideText, SigningKey, TrustedKeys};
 use belljar_cache::{TRUSTED_KEYS_FILE, config_directory};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -59,14 +59,16 @@ impl KeyOptions {
                 let files = key.write_new(name).or_fail(ExitCode::Unwritable)?;
                 print(&format!(
                     "secret key   {}\npublic key   {}\nfingerprint  {}\n",
-                    files.secret.display(),
-                    files.public.display(),
+                    OutsideText::new(&files.secret),
+                    OutsideText::new(&files.public),
                     key.public().fingerprint()
                 ))?;
             }
             Action::List => {
                 let keys = TrustedKeys::load(&directory()?).or_fail(ExitCode::Unreadable)?;
-                let lines = keys.iter().map(|key| format!("{}  {}\n", key.key().fingerprint(), key.name()));
+                let lines = keys
+                    .iter()
+                    .map(|key| format!("{}  {}\n", key.key().fingerprint(), OutsideText::new(key.name())));
                 print(&lines.collect::<String>())?;
             }
             Action::Trust { file } => {
@@ -75,9 +77,17 @@ impl KeyOptions {
                 let is_new = TrustedKeys::add(&directory, &key).or_fail(ExitCode::Unwritable)?;
                 let list = directory.join(TRUSTED_KEYS_FILE);
                 print(&match is_new {
-                    true => format!("trusted from now on: {} ({})\n", key.key().fingerprint(), key.name()),
+                    true => format!(
+                        "trusted from now on: {} ({})\n",
+                        key.key().fingerprint(),
+                        OutsideText::new(key.name())
+                    ),
                     false => {
-                        format!("trusted already: {} (in {})\n", key.key().fingerprint(), list.display())
+                        format!(
+                            "trusted already: {} (in {})\n",
+                            key.key().fingerprint(),
+                            OutsideText::new(&list)
+                        )
                     }
                 })?;
             }

@@ -4,7 +4,7 @@ use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use anyhow::{Context, Error, anyhow};
-use belljar::{ArtifactInfo, DisabledFeatures, Engine, Module};
+use belljar::{ArtifactInfo, DisabledFeatures, Engine, Module, OutsideText};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::Read;
@@ -56,7 +56,7 @@ impl ModuleFile {
 
     /// What is being done while it is compiled.
     pub(crate) fn describe_work(&self) -> String {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let name = OutsideText::new(self.path.file_name().unwrap_or_default());
         match self.artifact {
             Some(_) => format!("loading {name}"),
             None => format!("compiling {name} ({})", ByteSize(self.bytes.len() as u64)),
@@ -95,8 +95,8 @@ impl ModuleFile {
         match parser.parse_str(Some(&self.path), &text) {
             Ok(bytes) => Ok(Self { bytes: bytes.into(), ..self }),
             Err(mut error) => {
-                error.set_path(&self.path);
-                let mut error = Error::new(error);
+                error.set_path(OutsideText::new(&self.path).to_string());
+                let mut error = Error::msg(OutsideText::of_diagnostic(&error.to_string()));
                 if !has_wat_name {
                     error = error.context("it does not start like a wasm binary, and is no text format");
                 }
@@ -159,7 +159,7 @@ impl ModuleFile {
 }
 
 fn refuse(path: &Path, error: Error) -> Failure {
-    Failure::new(ExitCode::BadModule, error.context(format!("could not load {}", path.display())))
+    Failure::new(ExitCode::BadModule, error.context(format!("could not load {}", OutsideText::new(path))))
 }
 
 /// What a file holds.
@@ -170,7 +170,7 @@ enum Contents {
 }
 
 fn read(path: &Path) -> Result<Contents, Error> {
-    let cannot = || format!("could not read {}", path.display());
+    let cannot = || format!("could not read {}", OutsideText::new(path));
     let file = File::open(path).with_context(cannot)?;
     let meta = file.metadata().with_context(cannot)?;
     if meta.is_dir() {

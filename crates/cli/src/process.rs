@@ -3,16 +3,49 @@
 use crate::command_line::CommandLine;
 use crate::exit_code::ExitCode;
 use crate::output::complain;
+use belljar::OutsideText;
+use clap::error::ContextValue;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Prints help, which is all ours, or what is wrong with the command line, which quotes it.
+fn print_usage(mut error: clap::Error) -> io::Result<()> {
+    let shown = |text: &String| OutsideText::new(text).to_string();
+    let context: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+    for (kind, value) in context {
+        let value = match value {
+            ContextValue::String(text) => ContextValue::String(shown(&text)),
+            ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(shown).collect()),
+            other => other,
+        };
+        error.insert(kind, value);
+    }
+    error.print()
+}
+
+/// A panic's message can quote a guest.
+fn print_panics_escaped() {
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        let told = match backtrace.status() {
+            BacktraceStatus::Captured => format!("{panic}\n{backtrace}"),
+            _ => panic.to_string(),
+        };
+        complain(&told);
+    }));
+}
 
 /// The whole program. Never returns a panic, and says why it ends when that is not success.
 pub fn main() -> std::process::ExitCode {
+    print_panics_escaped();
     let line = match CommandLine::read(std::env::args_os()) {
         Ok(line) => line,
         Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(ExitCode::Usage as u8);
             // A reader that went away is none of clap's business either.
-            let _ = error.print();
-            return u8::try_from(error.exit_code()).unwrap_or(ExitCode::Usage as u8).into();
+            let _ = print_usage(error);
+            return code.into();
         }
     };
     match catch_unwind(AssertUnwindSafe(|| line.execute())) {

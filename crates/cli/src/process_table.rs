@@ -1,7 +1,7 @@
 //! Stores of running processes as lines of a table.
 
 use crate::byte_size::ByteSize;
-use crate::printable::short;
+use belljar::OutsideText;
 use belljar_inspect::{FrameReport, ProcessReport, StoreReport, StoreState};
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +11,11 @@ const LONGEST_NAME: usize = 48;
 
 /// Characters of a sentence, a label or a module's name.
 const LONGEST_TEXT: usize = 100;
+
+/// A text of another process, cut to what a line has room for.
+fn short(text: &str, longest: usize) -> String {
+    OutsideText::new(text).cut(longest).to_string()
+}
 
 /// What stands for nothing.
 const NONE: &str = "-";

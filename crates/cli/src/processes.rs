@@ -2,8 +2,8 @@
 
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
-use crate::printable::Printable;
 use anyhow::Error;
+use belljar::OutsideText;
 use belljar_inspect::{AskError, Detail, Process, ProcessReport, processes};
 use std::thread;
 
@@ -52,14 +52,17 @@ pub(crate) fn look(wanted: impl Fn(u32) -> bool) -> Result<Looks, Failure> {
     Ok(looks)
 }
 
-/// A process that could not be asked. What it says of it is its own text.
+/// A process that could not be asked.
 pub(crate) fn failure(error: &AskError) -> Failure {
-    Failure::new(ExitCode::Unreadable, Error::msg(Printable(&error.to_string()).to_string()))
+    Failure::new(ExitCode::Unreadable, Error::msg(error.to_string()))
 }
 
 /// Reads a process id.
 pub(crate) fn process_id(text: &str) -> Result<u32, String> {
     // The kernel's are positive `int`s.
     let pid = text.parse().ok().filter(|pid| (1..=i32::MAX.cast_unsigned()).contains(pid));
-    pid.ok_or_else(|| format!("expected the number of a process, as `belljar ps` lists them, found `{text}`"))
+    let found = OutsideText::new(text);
+    pid.ok_or_else(|| {
+        format!("expected the number of a process, as `belljar ps` lists them, found `{found}`")
+    })
 }

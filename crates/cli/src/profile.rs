@@ -3,14 +3,14 @@
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::output::complain;
+use crate::output_file::{self, Readers, cannot_write, check};
 use crate::processes::{failure, process_id};
 use crate::progress::{Meter, with_progress};
 use crate::time_span::TimeSpan;
 use anyhow::{Context, Result};
-use belljar::{Profile, ProfileFormat};
+use belljar::{OutsideText, Profile, ProfileFormat};
 use belljar_inspect::{Process, ProfileRequest};
 use clap::Args;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,7 +61,9 @@ pub(crate) struct ProfileOptions {
 /// Reads a time that is not zero.
 fn some_time(text: &str) -> Result<TimeSpan, String> {
     match text.parse()? {
-        TimeSpan(Duration::ZERO) => Err(format!("expected a time that is not zero, found `{text}`")),
+        TimeSpan(Duration::ZERO) => {
+            Err(format!("expected a time that is not zero, found `{}`", OutsideText::new(text)))
+        }
         time => Ok(time),
     }
 }
@@ -74,7 +76,7 @@ impl ProfileOptions {
     /// Where it cannot be asked, or the file not be written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let format = format_of(&self.output)?;
-        check(&self.output).or_fail(ExitCode::Unwritable)?;
+        check(&self.output).with_context(|| cannot_write(&self.output)).or_fail(ExitCode::Unwritable)?;
         let process = Process::find(self.pid).map_err(|error| failure(&error))?;
         let wanted = ProfileRequest::new(self.duration.0, self.interval());
         let message = || format!("recording process {} for {}", self.pid, self.duration);
@@ -82,12 +84,13 @@ impl ProfileOptions {
         let profiles = profiles.map_err(|error| failure(&error))?;
         for (i, profile) in profiles.iter().enumerate() {
             let path = numbered(&self.output, i + 1);
-            let cannot = || format!("could not write {}", path.display());
             // Another belljar may have recorded it.
             let profile: Profile = serde_json::from_slice(profile).or_fail(ExitCode::Unreadable)?;
-            write(&profile, format, &path).with_context(cannot).or_fail(ExitCode::Unwritable)?;
+            write(&profile, format, &path)
+                .with_context(|| cannot_write(&path))
+                .or_fail(ExitCode::Unwritable)?;
             if i > 0 {
-                complain(&format!("note: the profile of another engine is in {}", path.display()));
+                complain(&format!("note: the profile of another engine is in {}", OutsideText::new(&path)));
             }
         }
         Ok(ExitCode::Success as u8)
@@ -99,17 +102,6 @@ impl ProfileOptions {
             (None, hertz) => Duration::from_secs(1) / hertz,
         }
     }
-}
-
-/// Refuses a file that could not be written, before time is spent on it.
-fn check(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let kind = match (path.is_dir(), folder.is_dir()) {
-        (true, _) => io::ErrorKind::IsADirectory,
-        (false, false) => io::ErrorKind::NotADirectory,
-        (false, true) => return Ok(()),
-    };
-    Err(io::Error::from(kind)).with_context(|| format!("could not write {}", path.display()))
 }
 
 /// The name of a file of several: `out.json`, `out-2.json`, …
@@ -141,7 +133,7 @@ pub(crate) fn format_of(path: &Path) -> Result<ProfileFormat, Failure> {
 ///
 /// Where the file cannot be written.
 pub(crate) fn write(profile: &Profile, format: ProfileFormat, path: &Path) -> io::Result<()> {
-    profile.write_to(format, &mut File::create(path)?)
+    output_file::write(path, Readers::Usual, |mut out| profile.write_to(format, &mut out)).map(drop)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `belljar ps`: the processes of this user that run guests, and what these do.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
-use crate::output::{complain, print};
+use crate::failure::Failure;
+use crate::output::{complain, print, print_json};
 use crate::process_table::Table;
 use crate::processes::{failure, look};
 use clap::Args;
@@ -38,7 +38,7 @@ impl PsOptions {
             complain(&format!("note: {}", failure(&silent.error)));
         }
         if self.json {
-            print(&(serde_json::to_string_pretty(&looks.reports).or_fail(ExitCode::Bug)? + "\n"))?;
+            print_json(&looks.reports)?;
         } else if !looks.reports.is_empty() {
             print(&Table::of(&looks.reports).to_string())?;
         } else if looks.silent.is_empty() {

@@ -1,18 +1,18 @@
 //! `belljar snapshot`: runs a program's initialization, and keeps what it leaves behind as an artifact that begins there.
 
 use crate::byte_size::ByteSize;
-use crate::compile::write;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::complain;
+use crate::output_file::{Readers, cannot_write, check, write};
 use crate::progress::{Meter, with_progress};
 use crate::proposals::Proposals;
 use crate::run::{DirGrant, EnvVar, MemoryBudget, outcome_of};
 use crate::user_cache;
 use anyhow::{Context, Error};
 use belljar::{
-    ArtifactOptions, Config, Engine, ExternType, Instance, Linker, Module, SigningKey, Store,
+    ArtifactOptions, Config, Engine, ExternType, Instance, Linker, Module, OutsideText, SigningKey, Store,
     UnknownImportError,
 };
 use belljar_wasi::{SavedDescriptors, WasiCtx, WasiCtxBuilder};
@@ -127,11 +127,19 @@ impl SnapshotNote {
         let Some(invoked) = self.invoked.as_ref().filter(|_| granted != self.dirs) else { return Ok(()) };
         let wanted = match &*self.dirs {
             [] => "none".into(),
-            dirs => dirs.iter().map(|dir| format!("--dir HOST::{dir}")).collect::<Vec<_>>().join(" "),
+            dirs => {
+                let dirs = dirs.iter().map(|dir| format!("--dir HOST::{}", OutsideText::new(dir)));
+                dirs.collect::<Vec<_>>().join(" ")
+            }
         };
+        let invoked = OutsideText::new(invoked);
         Err(format!(
             "the snapshot was taken after `{invoked}` with other directories, which the guest may remember: expected {wanted}, found {}",
-            if granted.is_empty() { "none".into() } else { granted.join(", ") }
+            if granted.is_empty() {
+                "none".into()
+            } else {
+                OutsideText::new(&granted.join(", ")).to_string()
+            }
         ))
     }
 }
@@ -153,27 +161,31 @@ impl SnapshotOptions {
         let wasi = self.wasi()?;
         let (engine, meter) = self.engine()?;
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
+        check(&output).with_context(|| cannot_write(&output)).or_fail(ExitCode::Unwritable)?;
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
         user_cache::tell_problems(&engine);
         if module.has_snapshot() {
-            return Err(Failure::usage(format!("{} is a snapshot already", self.file.display())));
+            return Err(Failure::usage(format!("{} is a snapshot already", OutsideText::new(&self.file))));
         }
         self.check_invoke(&module)?;
         let guest = Guest { wasi, memory: MemoryBudget::new(self.max_memory, "--max-memory".into()) };
         let mut store = Store::try_new(&engine, guest).or_fail(ExitCode::CannotStart)?;
         let store = &mut store;
         store.limiter(|guest| &mut guest.memory);
-        let work = || format!("initializing {}", self.name());
+        let work = || format!("initializing {}", OutsideText::new(&self.name()));
         let started = with_progress(work, &Meter::default(), || self.initialize(store, &module));
         if let Err(error) = started {
             return self.tell_failure(&error, store);
         }
         let kept = self.keep(store, key.as_ref());
-        let kept = kept.with_context(|| format!("could not keep the state of {}", self.file.display()));
+        let kept =
+            kept.with_context(|| format!("could not keep the state of {}", OutsideText::new(&self.file)));
         let snapshot = kept.or_fail(ExitCode::CannotStart)?;
-        write(&output, &snapshot).or_fail(ExitCode::Unwritable)?;
+        write(&output, Readers::Usual, |out| out.write_all(&snapshot))
+            .with_context(|| cannot_write(&output))
+            .or_fail(ExitCode::Unwritable)?;
         if self.output.is_none() {
-            complain(&format!("wrote {} ({})", output.display(), ByteSize(snapshot.len() as u64)));
+            complain(&format!("wrote {} ({})", OutsideText::new(&output), ByteSize(snapshot.len() as u64)));
         }
         Ok(ExitCode::Success as u8)
     }
@@ -205,15 +217,17 @@ impl SnapshotOptions {
     /// Refuses what cannot be called before anything is.
     fn check_invoke(&self, module: &Module) -> Result<(), Failure> {
         let Some(name) = &self.invoke else { return Ok(()) };
+        let shown = OutsideText::new(name);
         let problem = match module.get_export(name) {
             Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0 => return Ok(()),
             Some(ExternType::Func(ty)) => {
-                format!("`{name}` is a function {ty}, and an initialization has no parameters and results")
+                format!("`{shown}` is a function {ty}, and an initialization has no parameters and results")
             }
-            Some(_) => format!("`{name}` is no function"),
-            None => format!("nothing named `{name}` is exported: `belljar inspect` lists what is"),
+            Some(_) => format!("`{shown}` is no function"),
+            None => format!("nothing named `{shown}` is exported: `belljar inspect` lists what is"),
         };
-        let problem = Error::msg(problem).context(format!("could not start {}", self.file.display()));
+        let problem =
+            Error::msg(problem).context(format!("could not start {}", OutsideText::new(&self.file)));
         Err(Failure::new(ExitCode::CannotStart, problem))
     }
 
@@ -250,16 +264,21 @@ impl SnapshotOptions {
     /// Tells why the initialization did not return.
     fn tell_failure(&self, error: &Error, store: &Store<Guest>) -> Result<u8, Failure> {
         if let Some(missing) = error.downcast_ref::<UnknownImportError>() {
-            let names = missing.missing().map(|(module, name, ty)| format!("\n    {module}::{name}: {ty}"));
+            let names = missing.missing().map(|(module, name, ty)| {
+                format!("\n    {}::{}: {ty}", OutsideText::new(module), OutsideText::new(name))
+            });
             let names = names.collect::<String>();
             let error = Error::msg(format!(
                 "a snapshot is of one module with functions of WASI alone, and this one wants:{names}"
             ));
-            let error = error.context(format!("could not start {}", self.file.display()));
+            let error = error.context(format!("could not start {}", OutsideText::new(&self.file)));
             return Err(Failure::new(ExitCode::CannotStart, error));
         }
         let (code, message) = outcome_of(error);
-        complain(&format!("error: the initialization of {} did not return: {message}", self.file.display()));
+        complain(&format!(
+            "error: the initialization of {} did not return: {message}",
+            OutsideText::new(&self.file)
+        ));
         if let Some(refusal) = store.data().memory.refusal() {
             complain(&format!("note: {refusal}"));
         }

@@ -1,11 +1,11 @@
 //! `belljar stack`: where the guests of a process are.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
-use crate::output::{complain, print};
-use crate::printable::{Printable, short};
+use crate::failure::Failure;
+use crate::output::{complain, print, print_json};
 use crate::process_table::{label, span, state};
 use crate::processes::{failure, process_id};
+use belljar::OutsideText;
 use belljar_inspect::{Detail, FrameReport, Process, ProcessReport, StoreReport, StoreState};
 use clap::Args;
 use std::fmt;
@@ -53,7 +53,7 @@ impl StackOptions {
         let process = Process::find(self.pid).map_err(|error| failure(&error))?;
         let report = process.ask_stores(detail).map_err(|error| failure(&error))?;
         if self.json {
-            print(&(serde_json::to_string_pretty(&report).or_fail(ExitCode::Bug)? + "\n"))?;
+            print_json(&report)?;
             return Ok(ExitCode::Success as u8);
         }
         let shown = Stacks { report: &report, all: self.all };
@@ -105,11 +105,11 @@ impl fmt::Display for Stacks<'_> {
 fn write_title(store: &StoreReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "store {} (", store.id)?;
     if let Some(label) = label(store) {
-        write!(f, "{}, ", short(label, LONGEST_NAME))?;
+        write!(f, "{}, ", OutsideText::new(label).cut(LONGEST_NAME))?;
     }
     write!(f, "{} old)", span(store.age))?;
     if let Some(thread) = &store.thread {
-        write!(f, ", thread {} ({})", short(&thread.name, LONGEST_NAME), thread.id)?;
+        write!(f, ", thread {} ({})", OutsideText::new(&thread.name).cut(LONGEST_NAME), thread.id)?;
     }
     writeln!(f, ": {}", state(store))
 }
@@ -120,9 +120,9 @@ fn write_frames(store: &StoreReport, lines: usize, f: &mut fmt::Formatter<'_>) -
     for _ in 0..lines {
         let Some(frame) = frames.get(at) else { break };
         for call in &frame.host_calls {
-            writeln!(f, "       {}", Printable(call))?;
+            writeln!(f, "       {}", OutsideText::new(call))?;
         }
-        writeln!(f, "  {at:>3}: {}", Printable(&frame.text))?;
+        write_frame(at, &frame.text, f)?;
         let run = frames[at..].iter().take_while(|other| is_same(frame, other)).count();
         if run > 2 {
             writeln!(f, "       … and {} times the same", run - 1)?;
@@ -136,6 +136,22 @@ fn write_frames(store: &StoreReport, lines: usize, f: &mut fmt::Formatter<'_>) -
         1 => writeln!(f, "  … 1 more frame"),
         n => writeln!(f, "  … {n} more frames"),
     }
+}
+
+/// A frame as its process tells it: the function, inlined ones, and places. However these lines begin, none of them looks like a
+/// frame of its own.
+fn write_frame(at: usize, text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (i, line) in text.split('\n').enumerate() {
+        let line = line.trim_start();
+        match i {
+            0 => write!(f, "  {at:>3}: ")?,
+            _ if line.starts_with("at ") => write!(f, "{:20}", "")?,
+            _ if line.starts_with("- ") => write!(f, "{:14}", "")?,
+            _ => write!(f, "{:14}- ", "")?,
+        }
+        writeln!(f, "{}", OutsideText::new(line))?;
+    }
+    Ok(())
 }
 
 /// The same instruction, as far as can be told.

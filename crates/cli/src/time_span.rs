@@ -1,5 +1,6 @@
 //! Lengths of time, as people write and read them.
 
+use belljar::OutsideText;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,7 +16,8 @@ impl FromStr for TimeSpan {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("expected a time such as 250ms, 10s, 1.5m or 2h, found `{text}`");
+        let expected =
+            || format!("expected a time such as 250ms, 10s, 1.5m or 2h, found `{}`", OutsideText::new(text));
         let unit = UNITS.iter().find_map(|(name, seconds)| Some((text.strip_suffix(name)?, *seconds)));
         let (number, seconds) = unit.unwrap_or((text, 1.0));
         let number = number.trim();

@@ -10,6 +10,7 @@ use crate::output::print;
 use crate::process_table::Table;
 use crate::processes::{Looks, look};
 use crate::time_span::TimeSpan;
+use belljar::OutsideText;
 use belljar_inspect::{ProcessReport, StoreState};
 use clap::Args;
 use screen::Screen;
@@ -54,7 +55,7 @@ fn delay(text: &str) -> Result<TimeSpan, String> {
     let time: TimeSpan = text.parse()?;
     match time.0 >= Duration::from_millis(10) {
         true => Ok(time),
-        false => Err(format!("expected at least 10ms, found `{text}`")),
+        false => Err(format!("expected at least 10ms, found `{}`", OutsideText::new(text))),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
 use crate::proposals::Proposals;
-use belljar::{Config, Engine};
+use belljar::{Config, Engine, OutsideText};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,7 @@ impl ValidateOptions {
         for file in &self.files {
             match check(&engine, file) {
                 Ok(()) if self.quiet => {}
-                Ok(()) => print(&format!("{}: valid\n", file.display()))?,
+                Ok(()) => print(&format!("{}: valid\n", OutsideText::new(file)))?,
                 Err(failure) => {
                     complain(&format!("error: {failure}"));
                     code = code.max(failure.code as u8);

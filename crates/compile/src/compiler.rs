@@ -2,6 +2,7 @@
 
 use crate::{BuildObserver, CompileError, CompileStage, MemoryAccess, ModulePlan, Tier, Tunables};
 use belljar_abi::ImageWriter;
+use belljar_core::OutsideText;
 use belljar_module::{Module, ModuleError, WasmFeatures};
 use bytes::Bytes;
 use std::fmt::Write;
@@ -104,10 +105,11 @@ impl Compiler {
                 if !missing.is_empty() {
                     return Some(format!(
                         "it needs a processor with {}, which this one has not",
-                        missing.join(", ")
+                        OutsideText::new(&missing.join(", "))
                     ));
                 }
             } else if here != there {
+                let there = OutsideText::new(&there);
                 return Some(format!(
                     "it was made with `{name} = {there}`, and this engine has `{name} = {here}`"
                 ));

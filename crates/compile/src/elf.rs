@@ -4,7 +4,7 @@
 //! validation noted, the binary (or what is needed of it), symbols, section headers, and at the very end room for a seal.
 
 use belljar_abi::{IMAGE_HEADER_START, Image, ImageHeader, ImageWriter, Part, PartRange};
-use belljar_core::DefinedFuncIndex;
+use belljar_core::{DefinedFuncIndex, OutsideText};
 use belljar_module::{Module, Notes};
 use object::elf;
 use object::endian::{LittleEndian as LE, U16, U32, U64};
@@ -149,10 +149,11 @@ impl File {
     }
 }
 
-/// A function's name as the name section has it.
+/// A function's name as the name section has it. Whoever lists symbols prints it: no terminal should obey it.
 fn printed_name(module: &Module, func: DefinedFuncIndex) -> Cow<'_, str> {
     let func = module.func_index(func);
-    module.names().func(func).map_or_else(|| format!("wasm[{}]", func.0).into(), Cow::Borrowed)
+    let name = module.names().func(func).map(|name| OutsideText::new(name).to_cow());
+    name.unwrap_or_else(|| format!("wasm[{}]", func.0).into())
 }
 
 fn section(name: u32, ty: u32, place: PartRange) -> elf::SectionHeader64<LE> {

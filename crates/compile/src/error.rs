@@ -1,5 +1,6 @@
 //! Why a valid module could not be compiled.
 
+use belljar_core::OutsideText;
 use std::fmt;
 
 /// Why a valid module could not be compiled.
@@ -31,14 +32,17 @@ pub enum CompileError {
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Function { index, message } => write!(f, "could not compile function {index}: {message}"),
+            // The tier's words may be those of a panic, which may quote anything.
+            Self::Function { index, message } => {
+                write!(f, "could not compile function {index}: {}", OutsideText::new(message))
+            }
             Self::Trampoline { signature, message } => {
-                write!(f, "could not compile a trampoline for {signature}: {message}")
+                write!(f, "could not compile a trampoline for {signature}: {}", OutsideText::new(message))
             }
             Self::TextTooLarge { bytes } => {
                 write!(f, "the compiled code is {bytes} bytes, more than the 2 GiB that one module may have")
             }
-            Self::Unsupported(what) => f.write_str(what),
+            Self::Unsupported(what) => OutsideText::new(what).fmt(f),
         }
     }
 }

@@ -3,12 +3,14 @@
 //! In: nothing. Out: plain data. Never: I/O, `unsafe`, or knowledge of how code is compiled or run.
 
 mod index;
+mod outside_text;
 mod quantity;
 mod raw;
 mod trap;
 mod types;
 
 pub use index::*;
+pub use outside_text::OutsideText;
 pub use quantity::*;
 pub use raw::RawVal;
 pub use trap::{Trap, TrapRow};

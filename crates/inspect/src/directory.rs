@@ -4,6 +4,7 @@
 //! put something into.
 
 use crate::peer::our_uid;
+use belljar_core::OutsideText;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
@@ -65,7 +66,7 @@ impl RuntimeDirectory {
                 io::ErrorKind::InvalidInput,
                 format!(
                     "expected an absolute path in {RUNTIME_DIRECTORY_VARIABLE}, found `{}`",
-                    path.display()
+                    OutsideText::new(&path)
                 ),
             )),
         }
@@ -118,7 +119,7 @@ impl RuntimeDirectory {
     pub(crate) fn make(&self) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                let text = format!("could not make the directory {}: {error}", self.path.display());
+                let text = format!("could not make the directory {}: {error}", OutsideText::new(&self.path));
                 return Err(io::Error::new(error.kind(), text));
             }
             _ => {}
@@ -146,7 +147,7 @@ impl RuntimeDirectory {
         checked.map(|()| true).map_err(|problem| {
             let text = format!(
                 "the directory {} cannot be used: {problem}: put this right, or name another one in {RUNTIME_DIRECTORY_VARIABLE}",
-                self.path.display()
+                OutsideText::new(&self.path)
             );
             io::Error::new(io::ErrorKind::PermissionDenied, text)
         })
@@ -183,7 +184,7 @@ impl RuntimeDirectory {
                 format!(
                     "expected the path of a socket to have at most {LONGEST_PATH} bytes, {} has {bytes}: name another directory \
                      in {RUNTIME_DIRECTORY_VARIABLE}",
-                    path.display()
+                    OutsideText::new(&path)
                 ),
             )),
         }

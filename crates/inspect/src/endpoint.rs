@@ -16,6 +16,7 @@ use crate::peer::{Peer, our_uid};
 use crate::report::StoreReport;
 use crate::subject::{Detail, ProfileRequest, Subject};
 use crate::vitals;
+use belljar_core::OutsideText;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use serde_json::value::RawValue;
 use std::fs::{self, Permissions};
@@ -328,7 +329,7 @@ fn bind(directory: &RuntimeDirectory, path: &Path) -> io::Result<UnixListener> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && directory.has_socket(path) => {
             if client::connect(path).is_ok() {
-                let text = format!("{} is the socket of another process", path.display());
+                let text = format!("{} is the socket of another process", OutsideText::new(path));
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
             }
             fs::remove_file(path)?;
@@ -337,7 +338,7 @@ fn bind(directory: &RuntimeDirectory, path: &Path) -> io::Result<UnixListener> {
         bound => bound,
     };
     let tell = |error: io::Error| {
-        io::Error::new(error.kind(), format!("could not make the socket {}: {error}", path.display()))
+        io::Error::new(error.kind(), format!("could not make the socket {}: {error}", OutsideText::new(path)))
     };
     let listener = listener.map_err(tell)?;
     // Until here the directory keeps others out.

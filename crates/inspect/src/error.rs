@@ -1,5 +1,6 @@
 //! Why a process cannot be asked.
 
+use belljar_core::OutsideText;
 use std::fmt;
 use std::io;
 
@@ -43,7 +44,7 @@ pub enum AskError {
         /// What is wrong with it.
         problem: String,
     },
-    /// It said why it does not tell. The text comes from that process, as it is.
+    /// It said why it does not tell. The text comes from that process, as it is; printed as an error it is escaped.
     Refused {
         /// Its number.
         pid: u32,
@@ -74,8 +75,12 @@ impl fmt::Display for AskError {
                 )
             }
             Self::Silent { pid, error } => write!(f, "process {pid} does not answer: {error}"),
-            Self::Garbled { pid, problem } => write!(f, "process {pid} gave no proper answer: {problem}"),
-            Self::Refused { pid, reason } => write!(f, "process {pid} does not tell: {reason}"),
+            Self::Garbled { pid, problem } => {
+                write!(f, "process {pid} gave no proper answer: {}", OutsideText::new(problem))
+            }
+            Self::Refused { pid, reason } => {
+                write!(f, "process {pid} does not tell: {}", OutsideText::new(reason))
+            }
             Self::Directory(error) => error.fmt(f),
         }
     }

@@ -1,5 +1,6 @@
 //! Why bytes are not a module.
 
+use belljar_core::OutsideText;
 use std::fmt;
 
 /// Why bytes are not a module that can be run.
@@ -50,6 +51,7 @@ impl fmt::Display for ModuleError {
                  module out of the component with `wasm-tools component unbundle`",
             ),
             Self::Invalid { message, offset } => {
+                let message = OutsideText::new(message);
                 write!(f, "invalid wasm module: {message} (at byte {offset:#x})")
             }
             Self::WrongNotes => {

@@ -1,8 +1,7 @@
 //! Makes a [`Profile`] of what a sampler sees.
 
 use crate::frame::ProfileFrame;
-use crate::limits::{STACK_FRAMES, THREADS};
-use crate::printed::printed;
+use crate::limits::{STACK_FRAMES, THREADS, printed};
 use crate::sample_log::{Entry, SampleLog, nanoseconds};
 use crate::stacks::{FrameId, StackId, Stacks};
 use crate::{Profile, ProfileThread};

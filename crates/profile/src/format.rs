@@ -1,5 +1,6 @@
 //! The files that a profile can be.
 
+use belljar_core::OutsideText;
 use std::path::Path;
 use std::{fmt, io};
 
@@ -82,9 +83,9 @@ impl fmt::Display for UnknownProfileFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "which kind of profile should {:?} be? Its name should end in .svg (flame graph), .json (Firefox Profiler), \
+            "which kind of profile should \"{}\" be? Its name should end in .svg (flame graph), .json (Firefox Profiler), \
              .pb, .pb.gz or .pprof (pprof), .txt, .collapsed or .folded (collapsed stacks)",
-            self.name
+            OutsideText::new(&*self.name)
         )
     }
 }

@@ -1,6 +1,6 @@
 //! A function on a sampled stack, as a profile keeps it.
 
-use crate::printed::printed;
+use crate::limits::printed;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ impl FrameKind {
 
 /// A function on a stack, and where in it the thread was.
 ///
-/// Names are given as people should read them, demangled if need be. They may come from a hostile module: control
-/// characters are escaped, and names are cut at 1000 bytes. An XML or JSON writer has to escape them still.
+/// Names are given as people should read them, demangled if need be. They may come from a hostile module: characters
+/// without a glyph are escaped ([`belljar_core::OutsideText`]), and names are cut at 1000 characters. An XML or JSON writer has to escape them still.
 ///
 /// ```
 /// use belljar_profile::{FrameKind, ProfileFrame};

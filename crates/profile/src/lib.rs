@@ -30,7 +30,6 @@ mod frame;
 mod limits;
 #[cfg(feature = "pprof")]
 mod pprof;
-mod printed;
 mod profile;
 mod profile_data;
 mod sample_log;

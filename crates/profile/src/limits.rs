@@ -2,8 +2,10 @@
 //!
 //! What a builder leaves out by these, a profile from another process may not have either.
 
-/// Bytes of a name, its escapes included: C++ and Rust make long names, and nobody reads further.
-pub(crate) const NAME_BYTES: usize = 1000;
+use belljar_core::OutsideText;
+
+/// Characters of a name, its escapes included: C++ and Rust make long names, and nobody reads further.
+pub(crate) const LONGEST_NAME: usize = 1000;
 
 /// Frames of a stack. Each line of a collapsed profile, and the height of a flame graph, grow with it; what is deeper is
 /// recursion, and its inner frames are the ones that tell.
@@ -17,3 +19,8 @@ pub(crate) const FRAMES: usize = 1 << 20;
 
 /// Threads. Most formats repeat something for each.
 pub(crate) const THREADS: usize = 1 << 16;
+
+/// A name as a profile keeps it. What was printed prints as itself, so profiles go through other processes unchanged.
+pub(crate) fn printed(name: &str) -> String {
+    OutsideText::new(name).cut(LONGEST_NAME).to_string()
+}

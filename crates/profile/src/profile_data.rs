@@ -13,8 +13,7 @@
 //! a sentence. Never: a panic, or more memory than the text's length and `limits` account for.
 
 use crate::frame::{FrameKind, ProfileFrame};
-use crate::limits::{FRAMES, NODES, STACK_FRAMES, THREADS};
-use crate::printed::printed;
+use crate::limits::{FRAMES, NODES, STACK_FRAMES, THREADS, printed};
 use crate::sample_log::{SampleLog, nanoseconds};
 use crate::stacks::{FrameId, Node, OWN_FRAMES, OWN_NODES, StackId, Stacks};
 use crate::{Profile, ProfileThread};
@@ -348,7 +347,7 @@ mod tests {
         let profile = read(&damaged("/frames/0/function", json!("a\u{1b}[31m"))).unwrap();
         assert_eq!(profile.stacks.frame_at(FrameId(0)).function(), r"a\u{1b}[31m");
         let profile = read(&damaged("/title", json!("x".repeat(5000)))).unwrap();
-        assert_eq!(profile.title(), "x".repeat(1000) + "…");
+        assert_eq!(profile.title(), "x".repeat(999) + "…");
         assert_eq!(read(&damaged("/threads/0/name", json!("a\nb"))).unwrap().threads()[0].name(), r"a\nb");
     }
 

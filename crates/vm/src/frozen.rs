@@ -24,7 +24,7 @@ use crate::store_memory::AnyMemory;
 use crate::store_mut::StoreMut;
 use crate::store_region::RegionCheckpoint;
 use anyhow::{Context, bail, ensure};
-use belljar_core::{FuncIndex, InstanceId, TypeId};
+use belljar_core::{FuncIndex, InstanceId, OutsideText, TypeId};
 use belljar_module::{EntityIndex, Import};
 use std::ops::Range;
 use std::sync::Arc;
@@ -59,6 +59,7 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
     let described = module.module();
     let other = described.imports().iter().find(|import| !matches!(import.entity, EntityIndex::Func(_)));
     if let Some(Import { module, name, .. }) = other {
+        let (module, name) = (OutsideText::new(&**module), OutsideText::new(&**name));
         bail!(
             "`{module}::{name}` is imported and no function: only functions of the host can be there again"
         );
@@ -166,7 +167,9 @@ impl StoreMut<'_> {
 
 fn told(func: &HostFunc) -> String {
     match func.name.get() {
-        Some(HostName { module, name }) => format!("{module}::{name}"),
+        Some(HostName { module, name }) => {
+            format!("{}::{}", OutsideText::new(&**module), OutsideText::new(&**name))
+        }
         None => "one without a name".into(),
     }
 }

@@ -20,7 +20,7 @@ use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
     ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, MemoryType,
-    TableIndex, TagId, TagIndex, Trap, TypeIndex,
+    OutsideText, TableIndex, TagId, TagIndex, Trap, TypeIndex,
 };
 use belljar_module::{EntityIndex, Import, Module, SegmentMode};
 use std::sync::Arc;
@@ -375,8 +375,8 @@ impl StoreCore {
         };
         anyhow::bail!(
             "incompatible import type for `{}::{}`: the module wants {}, and was given {found}",
-            import.module,
-            import.name,
+            OutsideText::new(&*import.module),
+            OutsideText::new(&*import.name),
             described.entity_type(import.entity),
         )
     }

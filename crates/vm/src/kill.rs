@@ -11,6 +11,7 @@
 
 use crate::store::StoreId;
 use crate::watched::Watched;
+use belljar_core::OutsideText;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -31,7 +32,7 @@ pub enum KillReason {
 impl fmt::Display for KillReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Host(why) => f.write_str(why),
+            Self::Host(why) => OutsideText::new(&**why).fmt(f),
             Self::WallTime(time) => write!(f, "it ran for longer than {time:?}"),
             Self::CpuTime(time) => write!(f, "it used more than {time:?} of CPU time"),
         }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use belljar::OutsideText;
 use rustix::fs::SeekFrom;
 use serde::{Deserialize, Serialize};
 
@@ -157,6 +158,10 @@ impl WasiCtx {
 
 /// The descriptor as data, or what it is that cannot be had again.
 fn save(slot: &Slot, table: &DescriptorTable) -> Result<Saved, String> {
+    let shown = match &slot.origin {
+        Origin::Opened { path, .. } => OutsideText::new(&**path),
+        Origin::Given(_) | Origin::Accepted => OutsideText::new(""),
+    };
     match (&slot.origin, &*slot.descriptor) {
         (Origin::Given(number), descriptor) => {
             let flags = match descriptor {
@@ -172,27 +177,27 @@ fn save(slot: &Slot, table: &DescriptorTable) -> Result<Saved, String> {
             let same =
                 matches!(again.open(path, how), Ok(Opened::Dir(again)) if is_same(again.stat(), dir.stat()));
             if !same {
-                return Err(format!("the open directory `{path}`, which is no longer there by that name"));
+                return Err(format!("the open directory `{shown}`, which is no longer there by that name"));
             }
             Ok(Saved::Dir { preopen: *preopen, path: path.clone() })
         }
         (Origin::Opened { preopen, path }, Descriptor::File(file)) => {
             if file.kind != FileKind::RegularFile {
-                return Err(format!("`{path}`, which is a pipe or a device"));
+                return Err(format!("`{shown}`, which is a pipe or a device"));
             }
             let again = table.preopen(*preopen).ok_or("below a directory that is none")?;
             let same = is_same(again.stat_at(path, true), file.stat());
             if !same {
-                return Err(format!("the open file `{path}`, which is no longer there by that name"));
+                return Err(format!("the open file `{shown}`, which is no longer there by that name"));
             }
             let offset = file
                 .tell()
-                .map_err(|error| format!("the open file `{path}`, whose cursor is unknown: {error}"))?;
+                .map_err(|error| format!("the open file `{shown}`, whose cursor is unknown: {error}"))?;
             let (read, write) = (file.readable, file.writable);
             let (preopen, path, flags) = (*preopen, path.clone(), file.flags().bits());
             Ok(Saved::File { preopen, path, read, write, flags, offset })
         }
-        (Origin::Opened { path, .. }, _) => Err(format!("`{path}`, which is neither a file nor a directory")),
+        (Origin::Opened { .. }, _) => Err(format!("`{shown}`, which is neither a file nor a directory")),
         (Origin::Accepted, _) => Err("a connection".into()),
     }
 }
@@ -210,7 +215,7 @@ fn restore(saved: &Saved, fd: u32, table: &DescriptorTable) -> Result<Slot, Desc
             .ok_or_else(|| format!("descriptor {preopen}, which {fd} is below, is no directory"))
     };
     let failed = |path: &str, what: &dyn fmt::Display| {
-        format!("descriptor {fd}, `{path}`, cannot be opened again: {what}")
+        format!("descriptor {fd}, `{}`, cannot be opened again: {what}", OutsideText::new(path))
     };
     match saved {
         Saved::Given { number, .. } => {

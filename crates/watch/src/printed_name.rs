@@ -1,11 +1,11 @@
 //! Names as people read them.
 
+use belljar_core::OutsideText;
 use std::fmt::{self, Write};
 
 /// Prints a name that a compiler wrote: Rust's and C++'s demangled, anything else as it is.
 ///
-/// Names come from the guest's binary. Control characters are escaped, so that a name cannot write to the
-/// reader's terminal, and a long name is cut.
+/// Names come from the guest's binary: they are printed as [`OutsideText`], and a long name is cut.
 ///
 /// ```
 /// use belljar_watch::PrintedName;
@@ -29,9 +29,7 @@ impl fmt::Display for PrintedName<'_> {
             name = Bounded::default();
             let _ = name.write_str(self.0);
         }
-        for c in name.text.chars() {
-            if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
-        }
+        write!(f, "{}", OutsideText::new(&name.text))?;
         if name.cut { f.write_str("…") } else { Ok(()) }
     }
 }

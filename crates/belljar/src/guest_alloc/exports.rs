@@ -4,7 +4,7 @@
 
 use crate::{Func, Instance, Result};
 use anyhow::{Context, bail, ensure};
-use belljar_core::{FuncRefId, FuncType, ValType};
+use belljar_core::{FuncRefId, FuncType, OutsideText, ValType};
 use belljar_vm::{Entity, StoreCore};
 
 /// A guest's allocator: functions with known signatures, and the memory that they manage.
@@ -146,6 +146,7 @@ impl Exports {
         let func = exported(core, instance, alloc)?;
         let takes = alloc_takes(&core.func_type(func), address).with_context(|| {
             let ty = core.func_type(func);
+            let alloc = OutsideText::new(alloc);
             format!(
                 "`{alloc}` is a function of type {ty}, and an allocator has one of ({address}) -> {address} for a size, \
                  ({address}, {address}) -> {address} for size and alignment, or that of cabi_realloc, with four parameters"
@@ -177,9 +178,10 @@ fn free_func(core: &StoreCore, instance: Instance, name: &str, address: ValType)
     let func = exported(core, instance, name)?;
     let ty = core.func_type(func);
     let params = ty.params().len();
+    let shown = OutsideText::new(name);
     ensure!(
         (1..=3).contains(&params) && ty.params().iter().all(|ty| *ty == address),
-        "`{name}` is a function of type {ty}, and what frees memory takes its address, perhaps its size and then perhaps its \
+        "`{shown}` is a function of type {ty}, and what frees memory takes its address, perhaps its size and then perhaps its \
          alignment, each of type {address}"
     );
     Ok(FreeFunc {
@@ -193,10 +195,12 @@ fn free_func(core: &StoreCore, instance: Instance, name: &str, address: ValType)
 fn exported(core: &StoreCore, instance: Instance, name: &str) -> Result<FuncRefId> {
     match core.instance_export(instance.id(), name) {
         Some(Entity::Func(func)) => Ok(func),
-        Some(_) => bail!("the export `{name}` is not a function"),
-        None => {
-            bail!("the guest exports nothing named `{name}`; found {}", exported_functions(core, instance))
-        }
+        Some(_) => bail!("the export `{}` is not a function", OutsideText::new(name)),
+        None => bail!(
+            "the guest exports nothing named `{}`; found {}",
+            OutsideText::new(name),
+            exported_functions(core, instance)
+        ),
     }
 }
 
@@ -205,7 +209,8 @@ fn exported_functions(core: &StoreCore, instance: Instance) -> String {
     let exports = core.instance_module(instance.id()).module().exports().iter();
     let is_func = |name: &str| matches!(core.instance_export(instance.id(), name), Some(Entity::Func(_)));
     let names: Vec<&str> = exports.map(|export| &*export.name).filter(|name| is_func(name)).collect();
-    let listed: Vec<String> = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
+    let listed: Vec<String> =
+        names.iter().take(LISTED).map(|name| format!("`{}`", OutsideText::new(name))).collect();
     match names.len() {
         0 => "no exported function at all".into(),
         n if n <= LISTED => format!("only {}", listed.join(", ")),

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use belljar_core::OutsideText;
 use ed25519_dalek::Signer;
 use rustix::fs::OFlags;
 
@@ -59,7 +60,7 @@ impl SigningKey {
     pub fn read(path: &Path) -> Result<SigningKey, KeyError> {
         let file = open(path, OFlags::empty()).map_err(io_error("open", path))?;
         let found = file.metadata().map_err(io_error("examine", path))?;
-        let path_shown = path.display();
+        let path_shown = OutsideText::new(path);
         let advice = format!("run `chmod 600 {path_shown}`, and make a new key if somebody may have read it");
         access::is_regular(&found).map_err(refused(path, "name the file that ends in .key"))?;
         access::nobody_else_reads(&found).map_err(refused(path, &advice))?;

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use belljar_core::OutsideText;
 use ed25519_dalek::{Signature, VerifyingKey};
 
 use crate::error::KeyTextError;
@@ -161,11 +162,11 @@ impl NamedKey {
     /// A key with a name. Space around the name is dropped; it may be empty.
     ///
     /// # Errors
-    /// [`KeyTextError::Name`] if the name has control characters, such as the end of a line.
+    /// [`KeyTextError::Name`] if the name has characters without a glyph, such as the end of a line: see [`OutsideText`].
     pub fn new(key: PublicKey, name: &str) -> Result<NamedKey, KeyTextError> {
         let name = name.trim();
-        // Names are printed on terminals, which take some of these as commands.
-        if name.chars().any(char::is_control) {
+        // Names are printed on terminals, and written to lists of one line each.
+        if !name.chars().all(OutsideText::prints_as_itself) {
             return Err(KeyTextError::Name);
         }
         Ok(NamedKey { key, name: name.to_string() })

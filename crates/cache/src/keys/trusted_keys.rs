@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use belljar_core::OutsideText;
 use rustix::fs::OFlags;
 
 use super::{NamedKey, PublicKey, io_error, malformed, open, read_up_to, refused};
@@ -111,7 +112,8 @@ fn read_list(path: &Path) -> Result<Vec<u8>, KeyError> {
         Err(e) => return Err(io_error("open", path)(e)),
     };
     let found = file.metadata().map_err(io_error("examine", path))?;
-    let advice = format!("read it, then make it yours: `chown $USER {0}; chmod go-w {0}`", path.display());
+    let advice =
+        format!("read it, then make it yours: `chown $USER {0}; chmod go-w {0}`", OutsideText::new(path));
     access::only_we_or_root_write(&found).map_err(refused(path, &advice))?;
     let text = read_up_to(file, LONGEST_LIST).map_err(io_error("read", path))?;
     if text.len() as u64 > LONGEST_LIST {

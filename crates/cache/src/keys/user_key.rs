@@ -11,6 +11,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use belljar_core::OutsideText;
 use rustix::fs::OFlags;
 
 use super::{io_error, open, read_up_to, refused};
@@ -85,7 +86,7 @@ impl UserKey {
         // Who can replace the file can choose among all files of this user's that have the right length.
         let around = fs::metadata(directory).map_err(io_error("examine", directory))?;
         access::is_ours(&around).map_err(refused(directory, OWN))?;
-        let advice = format!("run `chmod go-w {}`", directory.display());
+        let advice = format!("run `chmod go-w {}`", OutsideText::new(directory));
         access::nobody_else_writes(&around).map_err(refused(directory, &advice))?;
         let bytes = read_up_to(file, KEY_BYTES as u64).map_err(io_error("read", path))?;
         match bytes.try_into() {

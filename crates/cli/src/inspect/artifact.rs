@@ -1,7 +1,7 @@
 //! A compiled module, as text or as JSON.
 
 use crate::byte_size::ByteSize;
-use belljar::{ArtifactInfo, Config, Engine, HeldWasm, TrustedBy};
+use belljar::{ArtifactInfo, Config, Engine, HeldWasm, OutsideText, TrustedBy};
 use serde::Serialize;
 use std::fmt;
 
@@ -62,25 +62,26 @@ impl ArtifactDescription {
 
 impl fmt::Display for ArtifactDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}, {}", self.file, self.kind, ByteSize(self.size))?;
+        writeln!(f, "{}: {}, {}", OutsideText::new(&self.file), self.kind, ByteSize(self.size))?;
         if let Some(functions) = self.functions {
             writeln!(f, "functions: {functions}")?;
         }
         writeln!(f, "wasm in it: {}", self.wasm)?;
         match &self.seal {
             Ok(()) => writeln!(f, "seal: whole")?,
-            Err(why) => writeln!(f, "seal: {why}")?,
+            Err(why) => writeln!(f, "seal: {}", OutsideText::new(why))?,
         }
         if let Some(key) = &self.signed_by {
             writeln!(f, "signed by: {key}")?;
         }
         match &self.usable {
             Ok(by) => writeln!(f, "usable here: yes, {by}")?,
-            Err(why) => writeln!(f, "usable here: no: {why}")?,
+            Err(why) => writeln!(f, "usable here: no: {}", OutsideText::new(why))?,
         }
         writeln!(f, "\nmade with")?;
         for (name, value) in &self.settings {
-            writeln!(f, "  {name} = {value}")?;
+            // Nobody has vouched for the file yet.
+            writeln!(f, "  {} = {}", OutsideText::new(name), OutsideText::new(value))?;
         }
         writeln!(f, "\nsections")?;
         for (name, size) in &self.sections {

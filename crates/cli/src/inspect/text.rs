@@ -2,7 +2,8 @@
 
 use super::description::{DataSegment, Description, Kind, Layout};
 use crate::byte_size::ByteSize;
-use std::fmt::{self, Display, Write};
+use belljar::OutsideText;
+use std::fmt::{self, Display};
 
 /// Entries of one list that are printed at most.
 const LISTED: usize = 60;
@@ -18,7 +19,7 @@ impl Display for Text<'_> {
             Kind::Component => "component",
             Kind::Unknown => "no wasm binary",
         };
-        writeln!(f, "{}: {kind}, {}", d.file, ByteSize(d.size))?;
+        writeln!(f, "{}: {kind}, {}", printable(&d.file), ByteSize(d.size))?;
         if let Some(name) = &d.name {
             writeln!(f, "name: {}", printable(name))?;
         }
@@ -26,7 +27,8 @@ impl Display for Text<'_> {
             writeln!(
                 f,
                 "problem: {} (at byte {:#x}); what follows is what could be read",
-                problem.message, problem.offset
+                printable(&problem.message),
+                problem.offset
             )?;
         }
         self.sections(f)?;
@@ -191,7 +193,7 @@ fn write_layout(f: &mut fmt::Formatter<'_>, layout: &Layout) -> fmt::Result {
     }
     for symbol in &layout.symbols {
         let guessed = if symbol.guessed { " (a guess: it has no name)" } else { "" };
-        writeln!(f, "  {:16} = {:#x}{guessed}", symbol.name, symbol.address)?;
+        writeln!(f, "  {:16} = {:#x}{guessed}", OutsideText::new(&symbol.name), symbol.address)?;
     }
     Ok(())
 }
@@ -216,16 +218,7 @@ fn write_data(f: &mut fmt::Formatter<'_>, title: &str, segments: &[&DataSegment]
     }
 }
 
-/// A name from the module, with what would disturb a terminal escaped.
+/// A name from the module.
 fn printable(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for c in name.chars() {
-        match c.is_control() {
-            true => {
-                let _ = write!(text, "{}", c.escape_unicode());
-            }
-            false => text.push(c),
-        }
-    }
-    text
+    OutsideText::new(name).to_string()
 }

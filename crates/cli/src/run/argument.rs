@@ -1,6 +1,6 @@
 //! `--invoke`: arguments from the command line to values, results to text.
 
-use belljar::{FuncType, RefType, V128, Val, ValType};
+use belljar::{FuncType, OutsideText, RefType, V128, Val, ValType};
 use wast::parser::{Parse, ParseBuffer};
 use wast::token::{F32, F64};
 
@@ -10,6 +10,7 @@ use wast::token::{F32, F64};
 ///
 /// A sentence that names the argument that does not fit.
 pub(super) fn parse_all(name: &str, ty: &FuncType, texts: &[String]) -> Result<Vec<Val>, String> {
+    let name = OutsideText::new(name);
     if ty.params().len() != texts.len() {
         return Err(format!(
             "`{name}` has type {ty}: expected {} after FILE, found {}",
@@ -19,6 +20,7 @@ pub(super) fn parse_all(name: &str, ty: &FuncType, texts: &[String]) -> Result<V
     }
     let values = ty.params().zip(texts).enumerate().map(|(i, (ty, text))| {
         parse(ty, text).ok_or_else(|| {
+            let text = OutsideText::new(text);
             format!("argument {} of `{name}` has type {ty}: expected {}, found `{text}`", i + 1, expected(ty))
         })
     });

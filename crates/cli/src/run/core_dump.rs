@@ -5,14 +5,12 @@ use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
 use crate::output::complain;
+use crate::output_file::{Readers, cannot_write, check, write};
 use anyhow::{Context, Error, Result};
-use belljar::{Store, WasmCoreDump};
+use belljar::{OutsideText, Store, WasmCoreDump};
 use belljar_wasi::I32Exit;
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The file that a core dump is to be written to.
@@ -50,12 +48,8 @@ impl CoreDumpFile {
     ///
     /// Where its directory does not exist or takes no files, or it is a directory itself.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        let checked = match self.path.is_dir() {
-            true => Err(io::Error::from(io::ErrorKind::IsADirectory)),
-            false => self.new_draft().and_then(|(_, draft)| fs::remove_file(draft)),
-        };
-        let cannot = || format!("could not write {} for --coredump", self.path.display());
-        checked.with_context(cannot).map_err(|error| Failure::new(ExitCode::Unwritable, error))
+        let cannot = || format!("{} for --coredump", cannot_write(&self.path));
+        check(&self.path).with_context(cannot).map_err(|error| Failure::new(ExitCode::Unwritable, error))
     }
 
     /// Writes what is known of the guest, if the error is one that it failed with, and says so.
@@ -64,51 +58,26 @@ impl CoreDumpFile {
             return;
         };
         match self.write(dump, store, program) {
-            Ok((size, 0)) => complain(&format!("note: core dump in {} ({size})", self.path.display())),
+            Ok((size, 0)) => {
+                complain(&format!("note: core dump in {} ({size})", OutsideText::new(&self.path)))
+            }
             Ok((size, left_out)) => complain(&format!(
                 "note: core dump in {} ({size}); there was no room for {} of memory",
-                self.path.display(),
+                OutsideText::new(&self.path),
                 ByteSize(left_out)
             )),
             Err(error) => complain(&format!("note: there is no core dump: {}", chain(&error))),
         }
     }
 
-    /// Writes the file whole or not at all: under another name first. Returns its size, and how many bytes of memories it had no
-    /// room for.
+    /// Writes the file, for this user alone: memories may hold what others must not see. Returns its size, and how many bytes of
+    /// memories it had no room for.
     fn write(&self, dump: &WasmCoreDump, store: &Store<Guest>, program: &Path) -> Result<(ByteSize, u64)> {
-        let cannot = || format!("could not write {}", self.path.display());
-        let (file, draft) = self.new_draft().with_context(cannot)?;
-        let written = write_whole(file, dump, store, program)
-            .and_then(|written| fs::rename(&draft, &self.path).map(|()| written));
-        if written.is_err() {
-            let _ = fs::remove_file(&draft);
-        }
-        written.with_context(cannot)
+        let name = program.to_string_lossy();
+        let written = write(&self.path, Readers::Owner, |mut out| dump.write_to(store, &name, &mut out));
+        let (left_out, size) = written.with_context(|| cannot_write(&self.path))?;
+        Ok((ByteSize(size), left_out))
     }
-
-    /// A new file beside the one that is meant, for this user alone: memories may hold what others must not see.
-    fn new_draft(&self) -> io::Result<(File, PathBuf)> {
-        let name = self.path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(OsStr::new(&format!(".{}", std::process::id())));
-        let draft = self.path.with_file_name(hidden);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        Ok((file, draft))
-    }
-}
-
-fn write_whole(
-    file: File,
-    dump: &WasmCoreDump,
-    store: &Store<Guest>,
-    program: &Path,
-) -> io::Result<(ByteSize, u64)> {
-    let mut out = BufWriter::new(file);
-    let left_out = dump.write_to(store, &program.to_string_lossy(), &mut out)?;
-    out.flush()?;
-    Ok((ByteSize(out.get_ref().metadata()?.len()), left_out))
 }
 
 #[cfg(test)]

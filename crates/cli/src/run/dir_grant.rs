@@ -3,6 +3,7 @@
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use anyhow::Error;
+use belljar::OutsideText;
 use belljar_wasi::{DirPerms, FilePerms, WasiCtxBuilder};
 use std::str::FromStr;
 
@@ -25,7 +26,8 @@ impl FromStr for DirGrant {
         let (host, guest) = rest.split_once("::").unwrap_or((rest, rest));
         if host.is_empty() || guest.is_empty() {
             return Err(format!(
-                "expected HOST, HOST::GUEST or either with `:ro` at its end, found `{text}`"
+                "expected HOST, HOST::GUEST or either with `:ro` at its end, found `{}`",
+                OutsideText::new(text)
             ));
         }
         Ok(Self { host: host.into(), guest: guest.into(), read_only })
@@ -51,7 +53,8 @@ impl DirGrant {
         match builder.preopened_dir(&self.host, &self.guest, dirs, files) {
             Ok(_) => Ok(()),
             Err(error) => {
-                let what = format!("could not open the directory `{}` for --dir", self.host);
+                let what =
+                    format!("could not open the directory `{}` for --dir", OutsideText::new(&self.host));
                 Err(Failure::new(ExitCode::Unreadable, Error::new(error).context(what)))
             }
         }

@@ -1,6 +1,6 @@
 //! Which function of a module a run calls.
 
-use belljar::{ExternType, Module};
+use belljar::{ExternType, Module, OutsideText};
 
 /// What a run does after instantiation.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,12 +20,13 @@ pub(super) enum Entry {
 /// A text that says what there is instead.
 pub(super) fn find(module: &Module, invoke: Option<&str>) -> Result<Entry, String> {
     if let Some(name) = invoke {
+        let shown = OutsideText::new(name);
         return match module.get_export(name) {
             Some(ExternType::Func(_)) => Ok(Entry::Invoke(name.into())),
             Some(other) => {
-                Err(format!("`{name}` is a {}, not a function. {}", kind(&other), functions(module)))
+                Err(format!("`{shown}` is a {}, not a function. {}", kind(&other), functions(module)))
             }
-            None => Err(format!("nothing named `{name}` is exported. {}", functions(module))),
+            None => Err(format!("nothing named `{shown}` is exported. {}", functions(module))),
         };
     }
     match module.get_export("_start") {
@@ -62,8 +63,8 @@ const LISTED: usize = 20;
 fn functions(module: &Module) -> String {
     let functions: Vec<String> = module
         .exports()
-        .filter_map(|e| Some(format!("\n    {}: {}", e.name(), e.ty().func()?)))
-        .filter(|line| !line.starts_with("\n    _initialize:"))
+        .filter(|e| e.name() != "_initialize")
+        .filter_map(|e| Some(format!("\n    {}: {}", OutsideText::new(e.name()), e.ty().func()?)))
         .collect();
     if functions.is_empty() {
         return "It exports no function that could be called".into();

@@ -1,5 +1,6 @@
 //! `--env`: an environment variable of the guest.
 
+use belljar::OutsideText;
 use std::str::FromStr;
 
 /// `K=V`, or `K` alone for the value that belljar itself was started with.
@@ -20,6 +21,7 @@ impl FromStr for EnvVar {
             None => match std::env::var(text) {
                 Ok(value) => (text, value),
                 Err(_) => {
+                    let text = OutsideText::new(text);
                     return Err(format!(
                         "there is no variable `{text}` here to pass on: set it, or give a value as `{text}=…`"
                     ));
@@ -27,7 +29,7 @@ impl FromStr for EnvVar {
             },
         };
         if name.is_empty() {
-            return Err(format!("expected NAME=VALUE or NAME, found `{text}`"));
+            return Err(format!("expected NAME=VALUE or NAME, found `{}`", OutsideText::new(text)));
         }
         Ok(Self { name: name.into(), value })
     }

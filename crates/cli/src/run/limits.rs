@@ -9,7 +9,7 @@ use crate::byte_size::ByteSize;
 use crate::failure::Failure;
 use crate::output::{complain, print};
 use crate::time_span::TimeSpan;
-use belljar::{Limit, LimitExceeded, LimitUnit, Limits, Store};
+use belljar::{Limit, LimitExceeded, LimitUnit, Limits, OutsideText, Store};
 use belljar_wasi::WasiCtx;
 use std::str::FromStr;
 use std::time::Duration;
@@ -40,7 +40,9 @@ fn amount(limit: Limit, text: &str) -> Result<Option<u64>, String> {
     let amount = match limit.unit() {
         LimitUnit::Bytes => ByteSize::from_str(text)?.0,
         LimitUnit::Time => u64::try_from(TimeSpan::from_str(text)?.0.as_nanos()).unwrap_or(u64::MAX),
-        _ => text.parse().map_err(|_| format!("expected a whole number up to 2^64 - 1, found `{text}`"))?,
+        _ => text.parse().map_err(|_| {
+            format!("expected a whole number up to 2^64 - 1, found `{}`", OutsideText::new(text))
+        })?,
     };
     Ok(Some(amount))
 }
@@ -51,10 +53,12 @@ fn setting(text: &str) -> Result<Vec<(Limit, Option<u64>)>, String> {
         return Ok(all.filter(|(_, amount)| amount.is_some()).collect());
     }
     let (name, value) = text.split_once('=').ok_or_else(|| {
+        let text = OutsideText::new(text);
         format!("expected KEY=VALUE, `{UNTRUSTED}` or `help`, found `{text}`: the keys are {}", keys())
     })?;
     let limit = Limit::ALL.iter().find(|limit| key(**limit) == name);
-    let limit = *limit.ok_or_else(|| format!("there is no limit `{name}`: the keys are {}", keys()))?;
+    let limit = *limit
+        .ok_or_else(|| format!("there is no limit `{}`: the keys are {}", OutsideText::new(name), keys()))?;
     Ok(vec![(limit, amount(limit, value).map_err(|why| format!("{name}: {why}"))?)])
 }
 

@@ -1,6 +1,6 @@
 //! Imports that nobody provides, told with what they suggest.
 
-use belljar::UnknownImportError;
+use belljar::{OutsideText, UnknownImportError};
 use std::fmt::Write;
 
 /// All missing imports with their types, and a hint.
@@ -10,7 +10,7 @@ pub(super) fn describe(error: &UnknownImportError) -> String {
         n => format!("{n} imports are missing:"),
     };
     for (module, name, ty) in error.missing() {
-        let _ = write!(text, "\n    {module}::{name}: {ty}");
+        let _ = write!(text, "\n    {}::{}: {ty}", OutsideText::new(module), OutsideText::new(name));
     }
     text.push('\n');
     text.push_str(&hint(error));
@@ -46,7 +46,7 @@ fn hint(error: &UnknownImportError) -> String {
     match known.iter().find(|(fits, _)| *fits) {
         Some((_, hint)) => format!("Hint: {hint}."),
         None => {
-            let module = error.module();
+            let module = OutsideText::new(error.module());
             format!("Hint: --preload {module}=FILE provides them from another module's exports.")
         }
     }

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::perf::Perf;
 use crate::proposals::Proposals;
 use crate::time_span::TimeSpan;
+use belljar::OutsideText;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
@@ -40,7 +41,8 @@ Exit codes:
   130  it was stopped by Ctrl-C          137  it was killed by `belljar kill`
   2    the command line makes no sense
   65   a file is no valid module      66  a file or directory cannot be read
-  69   the module cannot be started: missing imports, no `_start`, over a limit";
+  69   the module cannot be started: missing imports, no `_start`, over a limit
+  74   the FILE of --coredump or --profile could not be written";
 
 /// Run a program.
 ///
@@ -139,7 +141,8 @@ pub(crate) struct RunOptions {
 }
 
 fn whole_number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("expected a whole number up to 2^64 - 1, found `{text}`"))
+    text.parse()
+        .map_err(|_| format!("expected a whole number up to 2^64 - 1, found `{}`", OutsideText::new(text)))
 }
 
 impl RunOptions {
@@ -158,7 +161,7 @@ impl RunOptions {
         if self.file_and_args.is_empty() {
             return Err(Failure::usage("there is no FILE to run: see `belljar help run`"));
         }
-        let name = file.display();
+        let name = OutsideText::new(file);
         if file.as_os_str().as_encoded_bytes().starts_with(b"-") {
             return Err(Failure::usage(format!("there is no option `{name}`: `belljar help run` lists all")));
         }
@@ -179,7 +182,11 @@ impl RunOptions {
     pub(super) fn args(&self) -> Result<Vec<String>, Failure> {
         let texts = self.file_and_args.iter().skip(1).enumerate().map(|(i, arg)| match arg.to_str() {
             Some(text) => Ok(text.to_string()),
-            None => Err(Failure::usage(format!("argument {} of the program is not UTF-8: {arg:?}", i + 1))),
+            None => Err(Failure::usage(format!(
+                "argument {} of the program is not UTF-8: \"{}\"",
+                i + 1,
+                OutsideText::new(arg)
+            ))),
         });
         texts.collect()
     }

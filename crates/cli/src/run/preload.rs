@@ -1,5 +1,6 @@
 //! `--preload`: a module whose exports the program may import.
 
+use belljar::OutsideText;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -20,7 +21,7 @@ impl FromStr for Preload {
             Some((name, file)) if !name.is_empty() && !file.is_empty() => {
                 Ok(Self { name: name.into(), file: file.into() })
             }
-            _ => Err(format!("expected NAME=FILE, found `{text}`")),
+            _ => Err(format!("expected NAME=FILE, found `{}`", OutsideText::new(text))),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::complain;
 use crate::profile::{format_of, write};
-use belljar::{Engine, ProfileFormat, Profiler};
+use belljar::{Engine, OutsideText, ProfileFormat, Profiler};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(super) fn start(engine: &Engine, program: &Path, frequency: u32, file: &Path
 pub(super) fn finish() {
     let recording = RECORDING.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(Recording { profiler, format, file }) = recording else { return };
-    let name = file.display();
+    let name = OutsideText::new(&file);
     let profile = match profiler.finish() {
         Ok(profile) => profile,
         Err(error) => return complain(&format!("note: there is no profile: {error:#}")),

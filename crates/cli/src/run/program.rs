@@ -12,13 +12,15 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
+use crate::output_file::{cannot_write, check};
 use crate::profile::format_of;
 use crate::progress::{Meter, with_progress};
 use crate::snapshot::SnapshotNote;
 use crate::user_cache;
 use anyhow::{Context, Error};
 use belljar::{
-    Config, Engine, Instance, Limit, LimitExceeded, Linker, Module, Origin, Store, UnknownImportError, Val,
+    Config, Engine, Instance, Limit, LimitExceeded, Linker, Module, Origin, OutsideText, Store,
+    UnknownImportError, Val,
 };
 use belljar_wasi::threads::Threads;
 use belljar_wasi::{WasiCtx, WasiCtxBuilder};
@@ -93,6 +95,8 @@ impl RunOptions {
         }
         if let Some(file) = &self.profile {
             format_of(file)?;
+            let cannot = || format!("{} for --profile", cannot_write(file));
+            check(file).with_context(cannot).or_fail(ExitCode::Unwritable)?;
         }
         let Some(stack) = self.limit(Limit::Stack).map(ByteSize) else { return self.run(wasi) };
         let option = self.option_of(Limit::Stack);
@@ -262,7 +266,10 @@ impl RunOptions {
             linker.allow_shadowing(true);
             if let Err(error) = linker.module(&mut *store, name, module) {
                 return Err(self.not_started(
-                    error.context(format!("while the module of --preload {name} was started")),
+                    error.context(format!(
+                        "while the module of --preload {} was started",
+                        OutsideText::new(name)
+                    )),
                     store,
                 ));
             }
@@ -286,7 +293,7 @@ impl RunOptions {
     }
 
     fn cannot_start(&self, error: Error) -> Failure {
-        let error = error.context(format!("could not start {}", self.file().display()));
+        let error = error.context(format!("could not start {}", OutsideText::new(self.file())));
         Failure::new(ExitCode::CannotStart, error)
     }
 }
@@ -312,7 +319,7 @@ impl Program {
 
 fn call(store: &mut Store<Guest>, instance: Instance, name: &str, args: &[Val]) -> Result<Vec<Val>, Error> {
     let func = instance.get_func(&mut *store, name);
-    let func = func.with_context(|| format!("`{name}` is no longer exported"))?;
+    let func = func.with_context(|| format!("`{}` is no longer exported", OutsideText::new(name)))?;
     let mut results = vec![Val::I32(0); func.ty(&*store).results().len()];
     func.call(store, args, &mut results)?;
     Ok(results)
@@ -321,7 +328,7 @@ fn call(store: &mut Store<Guest>, instance: Instance, name: &str, args: &[Val]) 
 fn compile(engine: &Engine, file: &ModuleFile, meter: &Meter) -> Result<Module, Failure> {
     let module = with_progress(|| file.describe_work(), meter, || file.compile(engine))?;
     if let Origin::CompiledAgain(why) = module.origin() {
-        complain(&format!("note: {} was compiled again: {why}", file.path().display()));
+        complain(&format!("note: {} was compiled again: {why}", OutsideText::new(file.path())));
     }
     Ok(module)
 }

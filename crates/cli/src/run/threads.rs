@@ -8,7 +8,7 @@ use super::program::{Guest, HOST_STACK, Program, Stop};
 use crate::byte_size::ByteSize;
 use crate::output::complain;
 use anyhow::{Error, Result};
-use belljar::{ExternType, Instance, Limit, Linker, ResourceLimiter, SharedMemory, Store};
+use belljar::{ExternType, Instance, Limit, Linker, OutsideText, ResourceLimiter, SharedMemory, Store};
 use belljar_wasi::threads::{ThreadHost, ThreadLimits, Threads};
 use std::sync::Arc;
 
@@ -40,7 +40,9 @@ pub(super) fn common_memories(
         let bytes = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
         anyhow::ensure!(
             budget.memory_growing(0, bytes, None)?,
-            "the memory `{module}::{name}` ({}) exceeds --max-memory",
+            "the memory `{}::{}` ({}) exceeds --max-memory",
+            OutsideText::new(module),
+            OutsideText::new(name),
             ByteSize(bytes as u64)
         );
         let memory = SharedMemory::new(&program.engine, ty)?;

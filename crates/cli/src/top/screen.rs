@@ -1,7 +1,8 @@
 //! The terminal while it shows pictures: taken, drawn on, and given back as it was.
 
 use crate::failure::Failure;
-use crate::output::print;
+use crate::output::print_commands;
+use belljar::OutsideText;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -37,7 +38,7 @@ impl Screen {
         let mut modes = screen.before.clone();
         modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
         tcsetattr(io::stdin(), OptionalActions::Now, &modes)?;
-        print(ENTER).map_err(|failure| io::Error::other(failure.error))?;
+        print_commands(ENTER).map_err(|failure| io::Error::other(failure.error))?;
         Ok(screen)
     }
 
@@ -47,7 +48,7 @@ impl Screen {
             Ok(size) if size.ws_row > 0 => size.ws_row.into(),
             _ => USUAL_HEIGHT,
         };
-        print(&drawn(picture, height))
+        print_commands(&drawn(picture, height))
     }
 
     /// Waits, and sees whether somebody wants to leave. Any other key ends the waiting.
@@ -79,7 +80,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         // If the terminal is gone, there is nothing to give back.
-        let _ = print(LEAVE);
+        let _ = print_commands(LEAVE);
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }
@@ -89,7 +90,7 @@ fn wants_to_leave(keys: &[u8]) -> bool {
     keys.is_empty() || keys.iter().any(|key| matches!(*key, b'q' | b'Q' | CTRL_C | CTRL_D))
 }
 
-/// What makes a terminal of so many lines show a picture, in place of the one before.
+/// What makes a terminal of so many lines show a picture, in place of the one before. Of the picture it obeys nothing.
 fn drawn(picture: &str, height: usize) -> String {
     let mut text = String::from(HOME);
     for (i, line) in picture.lines().take(height).enumerate() {
@@ -98,7 +99,7 @@ fn drawn(picture: &str, height: usize) -> String {
         }
         // The table's titles.
         let (on, off) = if i == 2 { (BOLD, PLAIN) } else { ("", "") };
-        text.extend([on, line, off, CLEAR_LINE]);
+        text.extend([on, &*OutsideText::new(line).to_cow(), off, CLEAR_LINE]);
     }
     text + CLEAR_BELOW
 }
@@ -111,6 +112,12 @@ mod tests {
     fn a_picture_is_cut_at_the_last_line() {
         let text = drawn("title\n\nPID\n1\n2\n3\n", 4);
         assert_eq!(text, "\x1b[Htitle\x1b[K\r\n\x1b[K\r\n\x1b[1mPID\x1b[m\x1b[K\r\n1\x1b[K\x1b[J");
+    }
+
+    #[test]
+    fn a_picture_gives_the_terminal_no_orders() {
+        let text = drawn("a\x1b[2J\u{202e}", 4);
+        assert_eq!(text, "\x1b[Ha\\u{1b}[2J\\u{202e}\x1b[K\x1b[J");
     }
 
     #[test]

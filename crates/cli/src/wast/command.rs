@@ -6,7 +6,7 @@ use crate::failure::{Failure, OrFail};
 use crate::output::print;
 use crate::proposals::Proposals;
 use anyhow::Context;
-use belljar::{Config, Engine};
+use belljar::{Config, Engine, OutsideText};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
@@ -59,8 +59,9 @@ impl WastOptions {
         let bar = progress_bar(scripts.len());
         let mut total = Report::default();
         for script in &scripts {
-            bar.set_message(script.display().to_string());
-            let text = std::fs::read(script).with_context(|| format!("could not read {}", script.display()));
+            bar.set_message(OutsideText::new(script).to_string());
+            let text =
+                std::fs::read(script).with_context(|| format!("could not read {}", OutsideText::new(script)));
             let text = text.or_fail(ExitCode::Unreadable)?;
             let report = run_script(&engine, script, &String::from_utf8_lossy(&text));
             if !self.quiet {

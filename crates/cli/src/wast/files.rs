@@ -1,6 +1,7 @@
 //! Which scripts a path stands for.
 
 use anyhow::{Context, Result};
+use belljar::OutsideText;
 use std::path::{Path, PathBuf};
 
 /// The `.wast` files that a path stands for: itself, if it is a file (whatever its name), or all in a folder
@@ -10,14 +11,15 @@ use std::path::{Path, PathBuf};
 ///
 /// Where something cannot be read, or a folder holds no script.
 pub fn find_scripts(path: &Path) -> Result<Vec<PathBuf>> {
-    let meta = std::fs::metadata(path).with_context(|| format!("could not read {}", path.display()))?;
+    let meta =
+        std::fs::metadata(path).with_context(|| format!("could not read {}", OutsideText::new(path)))?;
     if !meta.is_dir() {
         return Ok(vec![path.to_path_buf()]);
     }
     let mut scripts = Vec::new();
     let mut folders = vec![path.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        let cannot = || format!("could not list {}", folder.display());
+        let cannot = || format!("could not list {}", OutsideText::new(&folder));
         for entry in std::fs::read_dir(&folder).with_context(cannot)? {
             let entry = entry.with_context(cannot)?;
             // The entry's own type: links to folders are not followed, so that loops end.
@@ -28,7 +30,11 @@ pub fn find_scripts(path: &Path) -> Result<Vec<PathBuf>> {
             }
         }
     }
-    anyhow::ensure!(!scripts.is_empty(), "no file in {} has a name ending in `.wast`", path.display());
+    anyhow::ensure!(
+        !scripts.is_empty(),
+        "no file in {} has a name ending in `.wast`",
+        OutsideText::new(path)
+    );
     scripts.sort();
     Ok(scripts)
 }

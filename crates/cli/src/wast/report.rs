@@ -1,5 +1,6 @@
 //! What came of a script.
 
+use belljar::OutsideText;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file.display(), self.line, self.message)
+        write!(f, "{}:{}: {}", OutsideText::new(&self.file), self.line, OutsideText::new(&self.message))
     }
 }
 

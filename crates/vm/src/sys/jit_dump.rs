@@ -6,6 +6,7 @@
 use super::{page_size, profile_file};
 use crate::jit_dump::{CodePiece, Stamp, add_close, add_code, header};
 use anyhow::Context;
+use belljar_core::OutsideText;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -62,7 +63,9 @@ fn append(records: &[u8]) -> anyhow::Result<()> {
         Some(dump) if dump.process == std::process::id() => dump,
         other => {
             let path = path();
-            other.insert(Dump::new(&path).with_context(|| format!("could not make {}", path.display()))?)
+            other.insert(
+                Dump::new(&path).with_context(|| format!("could not make {}", OutsideText::new(&path)))?,
+            )
         }
     };
     dump.append(records).with_context(|| format!("could not write jit-{}.dump", dump.process))

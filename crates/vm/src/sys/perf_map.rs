@@ -2,6 +2,7 @@
 
 use super::profile_file;
 use anyhow::Context;
+use belljar_core::OutsideText;
 use rustix::fs::OFlags;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Where the file cannot be written, or is not this user's alone.
 pub fn append_perf_map(lines: &str) -> anyhow::Result<()> {
     let path = PathBuf::from(format!("/tmp/perf-{}.map", std::process::id()));
-    append(&path, lines).with_context(|| format!("could not write {}", path.display()))
+    append(&path, lines).with_context(|| format!("could not write {}", OutsideText::new(&path)))
 }
 
 fn append(path: &Path, lines: &str) -> anyhow::Result<()> {

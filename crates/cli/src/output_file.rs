@@ -1,0 +1,236 @@
+//! Files that the program writes for its user: artifacts, snapshots, profiles, core dumps.
+//!
+//! ```text
+//! absent, a regular file ─▶ Draft without a name ─▶ synced ─▶ the name, in one step
+//! device, FIFO           ─▶ opened at the first byte, written through
+//! /dev/stdout, /dev/fd/N ─▶ what is open there goes on where it is
+//! a symbolic link        ─▶ stays, and the same holds for what it leads to
+//! ```
+//!
+//! Whatever fails, an old file is as it was, and no draft is left. Never: a file that somebody else can have opened or put in the
+//! way before it is whole, or a device or FIFO replaced by a file.
+
+mod draft;
+
+use belljar::OutsideText;
+use draft::Draft;
+use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+/// Who may read a new file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Readers {
+    /// Whoever may read other files that this user makes, or could read the file that is replaced.
+    Usual,
+    /// This user alone, whatever was there.
+    Owner,
+}
+
+/// What is said where a file could not be written.
+pub(crate) fn cannot_write(path: &Path) -> String {
+    format!("could not write {}", OutsideText::new(path))
+}
+
+/// Links that are followed. The kernel's limit.
+const LINKS: usize = 40;
+
+/// Refuses a file that could not be written, before time is spent on what is to be in it. Changes nothing.
+///
+/// # Errors
+///
+/// Where its directory does not exist or takes no files, it is a directory itself, or it may not be written.
+pub(crate) fn check(path: &Path) -> io::Result<()> {
+    match Destination::find(path)? {
+        Destination::Name { directory, .. } => Draft::new(&directory, Readers::Owner).map(drop),
+        Destination::Open(_) => Ok(()),
+        Destination::Special => Ok(access(path, Access::WRITE_OK)?),
+    }
+}
+
+/// Writes a file: all that `contents` writes, or nothing. Returns its result, and the number of bytes.
+///
+/// A device, FIFO or open descriptor has got what was written before an error.
+///
+/// # Errors
+///
+/// Those of `contents`, and where the file cannot be written.
+pub(crate) fn write<R>(
+    path: &Path,
+    readers: Readers,
+    contents: impl FnOnce(&mut dyn Write) -> io::Result<R>,
+) -> io::Result<(R, u64)> {
+    match Destination::find(path)? {
+        Destination::Name { directory, name, old } => {
+            let draft = Draft::new(&directory, readers)?;
+            let written = fill(draft.file(), contents)?;
+            if let Some(old) = old.filter(|_| readers == Readers::Usual) {
+                keep_access(draft.file(), &old)?;
+            }
+            draft.publish(&name)?;
+            Ok(written)
+        }
+        Destination::Open(file) => fill(file, contents),
+        Destination::Special => {
+            let mut target = Late { path, file: None };
+            let written = fill(&mut target, contents)?;
+            // Who reads from a FIFO waits for its end even if nothing comes.
+            target.open()?;
+            Ok(written)
+        }
+    }
+}
+
+/// Writes everything in large pieces. What is still held back at an error is not written.
+fn fill<R>(
+    target: impl Write,
+    contents: impl FnOnce(&mut dyn Write) -> io::Result<R>,
+) -> io::Result<(R, u64)> {
+    let mut out = BufWriter::with_capacity(1 << 16, Counted { target, bytes: 0 });
+    let written = contents(&mut out).and_then(|result| out.flush().map(|()| result));
+    let (Counted { bytes, .. }, _) = out.into_parts();
+    Ok((written?, bytes))
+}
+
+/// Gives a new file the owner and permissions of the one that it replaces. Only root can give files away, so the owner is a wish.
+fn keep_access(new: &File, old: &Metadata) -> io::Result<()> {
+    let now = new.metadata()?;
+    if (now.uid(), now.gid()) != (old.uid(), old.gid()) {
+        let _ = fchown(new, Some(old.uid()), Some(old.gid()));
+    }
+    new.set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))
+}
+
+/// What a path leads to.
+enum Destination {
+    /// A name in a directory, which nothing has or a regular file.
+    Name { directory: OwnedFd, name: OsString, old: Option<Metadata> },
+    /// Something that this process has open.
+    Open(File),
+    /// A device, FIFO or socket.
+    Special,
+}
+
+impl Destination {
+    fn find(path: &Path) -> io::Result<Self> {
+        if let Some(number) = own_descriptor(path) {
+            return Ok(Self::Open(open_descriptor(number)?));
+        }
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            Ok(found) if found.is_file() => {
+                // Another file could take its place even so, against the wish of whoever made it unwritable.
+                access(path, Access::WRITE_OK)?;
+                Self::in_directory(&fs::canonicalize(path)?, Some(found))
+            }
+            Ok(_) => Ok(Self::Special),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::in_directory(&end_of_links(path)?, None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn in_directory(path: &Path, old: Option<Metadata>) -> io::Result<Self> {
+        let name = path.file_name().ok_or(io::ErrorKind::NotFound)?;
+        if path.as_os_str().as_bytes().ends_with(b"/") {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, directory_of(path), flags, Mode::empty())?;
+        Ok(Self::Name { directory, name: name.into(), old })
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a link leads next, if the path is one.
+fn next_link(path: &Path) -> Option<PathBuf> {
+    Some(directory_of(path).join(fs::read_link(path).ok()?))
+}
+
+/// The name that the last of a chain of links says, which nothing has.
+fn end_of_links(path: &Path) -> io::Result<PathBuf> {
+    let mut end = path.to_path_buf();
+    for _ in 0..LINKS {
+        match next_link(&end) {
+            Some(next) => end = next,
+            None => return Ok(end),
+        }
+    }
+    Err(io::Error::from_raw_os_error(rustix::io::Errno::LOOP.raw_os_error()))
+}
+
+/// The number of the descriptor of this process that a path like `/dev/stdout` or `/dev/fd/3` stands for, perhaps through links.
+fn own_descriptor(path: &Path) -> Option<u32> {
+    let tables = ["/proc/self/fd", "/proc/thread-self/fd"].map(|table| fs::canonicalize(table).ok());
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS {
+        let directory = fs::canonicalize(directory_of(&path)).ok();
+        if directory.is_some() && tables.contains(&directory) {
+            return path.file_name().and_then(OsStr::to_str)?.parse().ok();
+        }
+        path = next_link(&path)?;
+    }
+    None
+}
+
+/// A descriptor's own copy of what is open: the position in it is the same. Where that cannot be had, another one that writes at the
+/// end.
+fn open_descriptor(number: u32) -> io::Result<File> {
+    match number {
+        1 => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
+        2 => Ok(io::stderr().as_fd().try_clone_to_owned()?.into()),
+        _ => OpenOptions::new().append(true).open(format!("/proc/self/fd/{number}")),
+    }
+}
+
+/// A device or FIFO, opened when there is something to write.
+struct Late<'a> {
+    path: &'a Path,
+    file: Option<File>,
+}
+
+impl Late<'_> {
+    fn open(&mut self) -> io::Result<&mut File> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            file => Ok(file.insert(OpenOptions::new().write(true).open(self.path)?)),
+        }
+    }
+}
+
+impl Write for Late<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.open()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Counts what gets through.
+struct Counted<W> {
+    target: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.target.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.target.flush()
+    }
+}

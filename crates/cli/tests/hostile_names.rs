@@ -1,0 +1,359 @@
+//! Every subcommand is fed modules all of whose names are hostile, from files with hostile names, with hostile arguments, and looks at
+//! processes that tell hostile things. Nothing of that reaches a terminal or a file otherwise than escaped.
+
+#[path = "hostile_names/processes.rs"]
+mod processes;
+#[path = "hostile_names/scene.rs"]
+mod scene;
+
+use belljar_cli::CommandLine;
+use clap::CommandFactory;
+use scene::{
+    EVIL, Scene, assert_harmless, assert_holds_no_name, assert_output, export, file, text_file, words,
+};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+
+/// Command lines of a subcommand.
+type Lines = fn(&Scene) -> Vec<Vec<OsString>>;
+
+/// Subcommands, and what they are fed; all of these run in a directory of their own.
+const ROWS: [(&str, Lines); 20] = [
+    ("run", run),
+    ("compile", compile),
+    ("snapshot", snapshot),
+    ("inspect", inspect),
+    ("validate", validate),
+    ("wast", wast),
+    ("ps", processes::ps),
+    ("kill", processes::kill),
+    ("stack", processes::stack),
+    ("top", processes::top),
+    ("profile", processes::profile),
+    ("cache stats", |_| cache("stats")),
+    ("cache clear", |_| cache("clear")),
+    ("cache path", |_| cache("path")),
+    ("cache verify", |_| cache("verify")),
+    ("key new", |_| {
+        vec![
+            words([&"key", &"new", &EVIL]),
+            words([&"key", &"new", &file("")]),
+            words([&"key", &"new", &EVIL]),
+        ]
+    }),
+    ("key list", |_| vec![words([&"key", &"list"]), words([&"key", &"list", &EVIL])]),
+    ("key trust", |_| vec![words([&"key", &"trust", &file(".pub")]), words([&"key", &"trust", &EVIL])]),
+    ("completion", |_| {
+        vec![
+            words([&"completion", &"fish"]),
+            words([&"completion", &EVIL]),
+            words([&"completion", &file("")]),
+        ]
+    }),
+    ("help", |_| vec![words([&"help"]), words([&"help", &EVIL]), words([&"help", &file("")])]),
+];
+
+fn run(scene: &Scene) -> Vec<Vec<OsString>> {
+    let (module, folder) = (file(".wat"), file(""));
+    let mut lines = vec![
+        words([&file("-lacking.wat")]),
+        words([&file("-invalid.wat")]),
+        words([&file("-syntax.wat")]),
+        words([&file("-raw.wat")]),
+        words([&folder]),
+        words([&EVIL]),
+        words([&format!("--{EVIL}")]),
+        words([&"run", &module, &EVIL]),
+        words([&"run", &module, &folder]),
+        words([&"run", &"--preload", &EVIL, &module]),
+        words([&"run", &"--preload", &format!("{EVIL}={EVIL}"), &module]),
+        words([&"run", &"--preload", &format!("{EVIL}=lacking"), &module]),
+        words([&"run", &"--threads", &file("-lacking.wat")]),
+    ];
+    fs::copy(scene.path(file("-lacking.wat")), scene.path("lacking")).unwrap();
+    for what in ["trap", "throw", "fault", "param", "memory", "missing"] {
+        for how in ["short", "full"] {
+            lines.push(words([&"run", &"--backtrace", &how, &"--invoke", &export(what), &module, &EVIL]));
+            lines.push(words([&"run", &"--backtrace", &how, &"--invoke", &export(what), &module]));
+        }
+    }
+    for option in [
+        "--dir",
+        "--env",
+        "--argv0",
+        "--invoke",
+        "--max-memory",
+        "--max-stack",
+        "--fuel",
+        "--timeout",
+        "--cpu-timeout",
+        "--limits",
+        "--max-threads",
+        "--perf",
+        "--profile",
+        "--profile-frequency",
+        "--backtrace",
+        "--coredump",
+        "--enable",
+        "--disable",
+        "--wasm",
+    ] {
+        lines.push(words([&"run", &option, &EVIL, &module]));
+        lines.push(words([&"run", &option, &folder, &module]));
+        lines.push(words([&"run", &format!("{option}={EVIL}/{EVIL}"), &module]));
+    }
+    let limits = ["memory", "wall", "descriptors", EVIL].map(|key| format!("{key}={EVIL}"));
+    lines.extend(limits.map(|limit| words([&"run", &"--limits", &limit, &module])));
+    for ending in [".svg", ".json", ".txt", ".collapsed", ".pb.gz"] {
+        let profile = words([&"run", &"--profile-frequency", &"10000", &"--profile", &file(ending)]);
+        lines.push([profile, words([&"--invoke", &export("work"), &module])].concat());
+    }
+    lines.push(words([&"run", &"--invoke", &export("trap"), &text_file()]));
+    lines.push(words([&"run", &"--perf", &"jitdump", &"--invoke", &export("trap"), &text_file()]));
+    for how in ["map", "jitdump"] {
+        lines.push(words([&"run", &"--perf", &how, &"--invoke", &export("trap"), &module]));
+    }
+    lines.push(words([&"run", &"--coredump", &file(".core"), &"--invoke", &export("trap"), &module]));
+    lines
+}
+
+fn compile(_: &Scene) -> Vec<Vec<OsString>> {
+    let module = file(".wat");
+    vec![
+        words([&"compile", &module]),
+        words([&"compile", &"--explain", &module, &"-o", &file("-explained.elf")]),
+        words([&"compile", &module, &"-o", &file("")]),
+        words([&"compile", &module, &"-o", &format!("{EVIL}/{EVIL}")]),
+        words([&"compile", &file("-invalid.wat")]),
+        words([&"compile", &"--target", &EVIL, &module]),
+        words([&"compile", &"--sign", &EVIL, &module]),
+        words([&"compile", &"--sign", &file(".pub"), &module]),
+        words([&"compile", &file(".elf")]),
+        words([&"compile", &EVIL]),
+        words([&"run", &"--invoke", &export("trap"), &file(".elf")]),
+        words([&"run", &"--fuel", &"1", &"--invoke", &export("trap"), &file(".elf")]),
+    ]
+}
+
+fn snapshot(_: &Scene) -> Vec<Vec<OsString>> {
+    let module = file(".wat");
+    let invoke = |what: &str| words([&"snapshot", &"--invoke", &export(what), &module]);
+    vec![
+        words([&"snapshot", &file("-lacking.wat")]),
+        words([&"snapshot", &file("-invalid.wat")]),
+        invoke("missing"),
+        invoke("memory"),
+        invoke("param"),
+        invoke("trap"),
+        invoke("throw"),
+        words([&"snapshot", &module, &"-o", &file("")]),
+        words([&"snapshot", &"--dir", &EVIL, &module]),
+        words([&"snapshot", &"--dir", &format!(".::{EVIL}"), &"--invoke", &export("init"), &module]),
+        words([&"run", &"--invoke", &export("trap"), &file(".snapshot")]),
+        words([&"run", &"--dir", &format!(".::{EVIL}"), &"--invoke", &export("trap"), &file(".snapshot")]),
+        words([&"snapshot", &file(".snapshot")]),
+        words([&"inspect", &file(".snapshot")]),
+    ]
+}
+
+fn inspect(scene: &Scene) -> Vec<Vec<OsString>> {
+    scene.command(&words([&"compile", &file(".wat")])).output().unwrap();
+    // The settings of an artifact are text, and nobody has vouched for them before the seal is checked.
+    let mut artifact = fs::read(scene.path(file(".elf"))).unwrap();
+    let settings =
+        artifact.windows(12).position(|w| w == b"processor = ").expect("the settings name the processor")
+            + 12;
+    artifact[settings..settings + 4].copy_from_slice("\u{1b}\u{202e}".as_bytes());
+    fs::write(scene.path(file("-forged.elf")), artifact).unwrap();
+    let mut lines = Vec::new();
+    for ending in
+        [".wat", "-lacking.wat", "-invalid.wat", "-syntax.wat", "-raw.wat", "", ".elf", "-forged.elf", ".pub"]
+    {
+        lines.push(words([&"inspect", &file(ending)]));
+        lines.push(words([&"inspect", &"--json", &file(ending)]));
+    }
+    lines.push(words([&"run", &file("-forged.elf")]));
+    lines
+}
+
+fn validate(_: &Scene) -> Vec<Vec<OsString>> {
+    let files =
+        ["-lacking.wat", "-invalid.wat", "-syntax.wat", "-raw.wat", ".wat", "", ".pub", "-missing.wat"];
+    let all = files.map(file);
+    vec![[words([&"validate"]), all.to_vec()].concat(), words([&"validate", &"--enable", &EVIL, &EVIL])]
+}
+
+fn wast(_: &Scene) -> Vec<Vec<OsString>> {
+    [".wast", "-syntax.wast", "-raw.wat", "", "-missing.wast"]
+        .map(|ending| words([&"wast", &file(ending)]))
+        .to_vec()
+}
+
+fn cache(action: &str) -> Vec<Vec<OsString>> {
+    vec![words([&"cache", &action]), words([&"cache", &action, &EVIL])]
+}
+
+/// The subcommands that there are, with those of their own.
+fn subcommands() -> BTreeSet<String> {
+    let mut command = CommandLine::command();
+    command.build();
+    let mut all = BTreeSet::new();
+    for subcommand in command.get_subcommands() {
+        let name = subcommand.get_name();
+        let own: Vec<_> =
+            subcommand.get_subcommands().map(clap::Command::get_name).filter(|n| *n != "help").collect();
+        match own.is_empty() || name == "help" {
+            true => drop(all.insert(name.to_string())),
+            false => all.extend(own.iter().map(|own| format!("{name} {own}"))),
+        }
+    }
+    all
+}
+
+#[test]
+fn every_subcommand_has_a_row() {
+    let rows: BTreeSet<String> = ROWS.iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(rows, subcommands(), "a subcommand is missing from the table, or from the program");
+}
+
+/// Runs a command line, and holds what it prints and writes against what may be.
+fn feed(scene: &Scene, words: &[OsString]) -> String {
+    let what = format!("{words:?}");
+    let mut command = scene.command(words);
+    if words[0] == "cache" || words[0] == "key" {
+        command
+            .env("BELLJAR_CACHE", scene.path(format!("{EVIL}cache")))
+            .env("XDG_CONFIG_HOME", scene.path(EVIL));
+    }
+    let child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let map = format!("/tmp/perf-{}.map", child.id());
+    let output = child.wait_with_output().unwrap();
+    if words[0] == "completion" && output.status.success() {
+        // What a shell is to read is all ours.
+        return String::new();
+    }
+    assert_output(&what, &output);
+    if let Ok(lines) = fs::read(&map) {
+        fs::remove_file(&map).unwrap();
+        assert_harmless(&format!("the map of {what}"), &lines);
+    }
+    [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
+}
+
+#[test]
+fn nothing_hostile_is_printed() {
+    for (name, lines) in ROWS {
+        let scene = Scene::new();
+        let printed: String = lines(&scene).iter().map(|words| feed(&scene, words)).collect();
+        let is_escaped = printed.contains(r"\u{1b}[2J\u{7f}\u{9b}\u{85}\r\t\u{8}\u{202e}")
+            || printed.contains(r"\u001b[2J\u007f");
+        assert!(is_escaped, "`{name}` printed nothing of what it was fed:\n{printed}");
+    }
+}
+
+/// Variables that name a file or directory.
+const VARIABLES: [&str; 7] = [
+    "BELLJAR_CACHE",
+    "BELLJAR_RUNTIME_DIR",
+    "HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+];
+
+#[test]
+fn nothing_hostile_is_printed_of_the_environment() {
+    let scene = Scene::new();
+    let module = file(".wat");
+    let lines = [
+        words([&"run", &"--invoke", &export("init"), &module]),
+        words([&"compile", &module]),
+        words([&"ps"]),
+        words([&"cache", &"stats"]),
+        words([&"key", &"list"]),
+        words([&"key", &"trust", &"good.pub"]),
+    ];
+    feed(&scene, &words([&"key", &"new", &"good"]));
+    let mut printed = String::new();
+    // A file where a directory is wanted, one that is not there, and a path that is not absolute.
+    for value in [scene.path(file(".wat")), scene.path(EVIL).join(EVIL), EVIL.into()] {
+        for line in &lines {
+            let mut command = scene.command(line);
+            for name in VARIABLES {
+                command.env_remove(name);
+            }
+            for name in VARIABLES {
+                let output = command.env(name, &value).output().unwrap();
+                assert_output(&format!("{line:?} with {name}={value:?}"), &output);
+                printed.push_str(&String::from_utf8(output.stderr).unwrap());
+                command.env_remove(name);
+            }
+        }
+    }
+    assert!(printed.contains(r"\u{1b}[2J\u{7f}"), "{printed}");
+}
+
+/// What a file that a subcommand wrote may hold.
+enum Holds {
+    /// Text for people.
+    Text,
+    /// The same; the lines of a picture are indented with tabs.
+    Picture,
+    /// JSON, in which names are as they print.
+    Json,
+    /// Bytes for a program, without names as they were.
+    Bytes,
+    /// The module or the guest's state, as they are: what debuggers and engines read.
+    Module,
+}
+
+/// How names of files end, and what they hold.
+const FILES: [(&str, Holds); 11] = [
+    (".svg", Holds::Picture),
+    (".json", Holds::Json),
+    (".txt", Holds::Text),
+    (".collapsed", Holds::Text),
+    (".pb.gz", Holds::Bytes),
+    (".dump", Holds::Bytes),
+    (".core", Holds::Module),
+    (".elf", Holds::Module),
+    (".snapshot", Holds::Module),
+    (".wat", Holds::Module),
+    (".wast", Holds::Module),
+];
+
+#[test]
+fn nothing_hostile_is_written() {
+    let scene = Scene::new();
+    for words in run(&scene) {
+        feed(&scene, &words);
+    }
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(scene.home.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let Some((ending, holds)) = FILES.iter().find(|(ending, _)| name.ends_with(ending)) else { continue };
+        found.insert(*ending);
+        let bytes = fs::read(&path).unwrap();
+        match holds {
+            Holds::Text => assert_harmless(&name, &bytes),
+            Holds::Picture => {
+                let tabs =
+                    bytes.iter().map(|byte| if *byte == b'\t' { b' ' } else { *byte }).collect::<Vec<u8>>();
+                assert_harmless(&name, &tabs);
+            }
+            Holds::Json => {
+                assert_harmless(&name, &bytes);
+                serde_json::from_slice::<serde_json::Value>(&bytes).unwrap();
+            }
+            Holds::Bytes => assert_holds_no_name(&name, &bytes),
+            Holds::Module => {}
+        }
+    }
+    for wanted in [".svg", ".json", ".txt", ".collapsed", ".pb.gz", ".dump", ".core"] {
+        assert!(found.contains(wanted), "no file ends in {wanted}: {found:?}");
+    }
+}
