@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::hex::HexError;
+use crate::identity::Identity;
 use crate::keys::PublicKey;
 use crate::seal::SEAL_BYTES;
 
@@ -41,6 +42,13 @@ pub enum SealError {
     Untrusted {
         /// Who signed it, if anybody did.
         signer: Option<PublicKey>,
+    },
+    /// It is whole and trusted, but not what was looked for.
+    OtherIdentity {
+        /// What was looked for.
+        expected: Identity,
+        /// What it was sealed as.
+        found: Identity,
     },
     /// Sealing was asked for over bytes of which the seal would not be as many as are left for it.
     NoRoom {
@@ -93,6 +101,9 @@ impl fmt::Display for SealError {
                  trust it with `belljar key trust`",
                 key.fingerprint()
             ),
+            Self::OtherIdentity { expected, found } => {
+                write!(f, "the artifact is something else: expected {expected}, found {found}: make it again")
+            }
             Self::NoKey => f.write_str("expected a user's key or a signing key to seal with, found neither"),
         }
     }
@@ -275,7 +286,7 @@ impl fmt::Display for CacheError {
             }
             Self::NotADirectory { path } => write!(
                 f,
-                "{} is not used as a cache: expected a directory, found a file: move it away, or name \
+                "{} is not used as a cache: expected a directory, found a file or link: move it away, or name \
                  another directory in BELLJAR_CACHE",
                 path.display()
             ),
