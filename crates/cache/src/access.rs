@@ -13,6 +13,8 @@ use std::path::Path;
 const OTHERS_WRITE: u32 = 0o022;
 /// Bits of a mode that let group and others do anything.
 const OTHERS_ANY: u32 = 0o077;
+/// In a directory with this bit only its owner, a file's owner and root remove or rename the file.
+const STICKY: u32 = 0o1000;
 const ROOT: u32 = 0;
 
 /// The user that this process makes files as.
@@ -28,6 +30,11 @@ pub(crate) fn is_our_file(found: &Metadata) -> bool {
 /// It belongs to this user or root.
 pub(crate) fn is_ours_or_roots(found: &Metadata) -> Result<(), String> {
     if found.uid() == ROOT { Ok(()) } else { is_ours(found) }
+}
+
+/// Neither group nor others can replace what is in the directory and does not belong to them.
+pub(crate) fn nobody_else_moves(found: &Metadata) -> Result<(), String> {
+    if found.mode() & STICKY != 0 { Ok(()) } else { nobody_else_writes(found) }
 }
 
 /// Neither group nor others can read or write the file.

@@ -44,6 +44,7 @@ mod hex;
 mod identity;
 mod keys;
 mod new_file;
+mod path_owners;
 mod random;
 mod seal;
 mod store;

@@ -27,6 +27,7 @@ use crate::dirs::CacheChoice;
 use crate::error::CacheError;
 use crate::identity::Identity;
 use crate::new_file::NewFile;
+use crate::path_owners::{Doubt, check_path};
 
 pub use key::Key;
 use remove::remove;
@@ -177,7 +178,8 @@ impl Cache {
     /// and searched.
     ///
     /// # Errors
-    /// [`CacheError::NotPrivate`] if others can put files into the directory, [`CacheError::NotADirectory`]
+    /// [`CacheError::NotPrivate`] if others can put files into the directory or another directory in its place,
+    /// [`CacheError::NotADirectory`]
     /// if it is none, [`CacheError::Io`] if it can be neither found nor made.
     pub fn open(config: CacheConfig) -> Result<Cache, CacheError> {
         let entries = config.directory.join(LAYOUT);
@@ -397,7 +399,15 @@ impl Cache {
         if fs::metadata(directory).is_err() {
             made.map_err(io_error("make", directory))?;
         }
-        self.judge(directory)
+        self.judge(directory)?;
+        match check_path(directory) {
+            Ok(()) => Ok(()),
+            Err(Doubt::Others { path, why }) => {
+                let why = format!("{why}; or name a directory elsewhere in BELLJAR_CACHE");
+                Err(CacheError::NotPrivate { path, why })
+            }
+            Err(Doubt::Io { path, error }) => Err(io_error("examine", &path)(error)),
+        }
     }
 
     /// Whether nobody else can put files into a directory of the cache, if it is there.

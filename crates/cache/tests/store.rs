@@ -291,6 +291,38 @@ fn a_link_in_the_place_of_the_entries_is_refused() {
 }
 
 #[test]
+fn a_cache_below_a_directory_that_others_can_write_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (above, place) = (dir.path().join("a"), dir.path().join("a/b/cache"));
+    drop(open(&place, 1000));
+    for mode in [0o775, 0o757, 0o777] {
+        set_mode(&above, mode);
+        let error = Cache::open(CacheConfig::at(&place)).unwrap_err();
+        assert!(matches!(&error, CacheError::NotPrivate { path, .. } if *path == above), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("chmod go-w") && text.contains(&format!("mode {mode:04o}")), "{text}");
+    }
+    // In directories like /tmp nobody can move what is another's.
+    set_mode(&above, 0o1777);
+    drop(open(&place, 1000));
+    set_mode(&above, 0o755);
+    // A link leads where its directory's owner wants.
+    let (shared, link) = (dir.path().join("shared"), dir.path().join("shared/link"));
+    fs::create_dir(&shared).unwrap();
+    symlink("../a", &link).unwrap();
+    drop(open(&link.join("b/cache"), 1000));
+    set_mode(&shared, 0o777);
+    let error = Cache::open(CacheConfig::at(link.join("b/cache"))).unwrap_err();
+    assert!(matches!(&error, CacheError::NotPrivate { path, .. } if *path == shared), "{error}");
+    if std::os::unix::fs::chown(&above, Some(12345), None).is_err() {
+        eprintln!("skipped: only root can give directories away");
+        return;
+    }
+    let error = Cache::open(CacheConfig::at(&place)).unwrap_err().to_string();
+    assert!(error.contains("belongs to user 12345"), "{error}");
+}
+
+#[test]
 fn a_file_of_another_user_is_a_miss() {
     let dir = tempfile::tempdir().unwrap();
     let cache = open(dir.path(), 1000);
