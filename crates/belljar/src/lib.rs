@@ -89,8 +89,8 @@ mod watchdog;
 pub use artifact::{ArtifactError, ArtifactOptions, Origin};
 pub use artifact_info::{ArtifactInfo, HeldWasm};
 pub use belljar_cache::{
-    Cache, CacheConfig, CacheError, KeyError, NamedKey, PublicKey, SealError, SealInfo, SigningKey, Trust,
-    TrustedBy, TrustedKeys, UserKey,
+    ArtifactKind, Cache, CacheConfig, CacheError, Identity, Key, KeyError, NamedKey, PublicKey, SealError,
+    SealInfo, SigningKey, Trust, TrustedBy, TrustedKeys, UserKey,
 };
 pub use belljar_compile::{CompileStage, CompileTimes};
 pub use belljar_core::Trap;

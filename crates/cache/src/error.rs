@@ -259,6 +259,8 @@ pub enum CacheError {
     NotADirectory {
         /// Where.
         path: PathBuf,
+        /// What it is instead: `a file`, `a symbolic link`, …
+        found: &'static str,
     },
     /// Others could put files into the cache.
     NotPrivate {
@@ -284,9 +286,9 @@ impl fmt::Display for CacheError {
             Self::Io { action, path, error } => {
                 write!(f, "the cache could not {action} {}: {error}", path.display())
             }
-            Self::NotADirectory { path } => write!(
+            Self::NotADirectory { path, found } => write!(
                 f,
-                "{} is not used as a cache: expected a directory, found a file or link: move it away, or name \
+                "{} is not used as a cache: expected a directory, found {found}: move it away, or name \
                  another directory in BELLJAR_CACHE",
                 path.display()
             ),

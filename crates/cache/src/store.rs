@@ -419,7 +419,10 @@ impl Cache {
             false => fs::metadata(directory),
         };
         match found {
-            Ok(found) if !found.is_dir() => Err(CacheError::NotADirectory { path }),
+            Ok(found) if !found.is_dir() => {
+                let found = access::file_or_what(&found).err().unwrap_or("a file");
+                Err(CacheError::NotADirectory { path, found })
+            }
             Ok(found) => {
                 let own = "name a directory of your own in BELLJAR_CACHE";
                 let chmod = format!("run `chmod go-w {}`, or {own}", path.display());

@@ -223,7 +223,8 @@ fn nothing_is_taken_for_anything_else() {
         .flat_map(|key| ArtifactKind::ALL.map(|kind| Identity { kind, key }))
         .collect();
     for found in &identities {
-        for (by_user, by_signer) in [(Some(&user), None), (None, Some(&signer)), (Some(&user), Some(&signer))] {
+        for (by_user, by_signer) in [(Some(&user), None), (None, Some(&signer)), (Some(&user), Some(&signer))]
+        {
             let artifact = sealed_as(*found, CONTENTS, by_user, by_signer);
             assert_eq!(seal_of(&artifact).unwrap().identity, *found);
             for expected in &identities {
