@@ -130,8 +130,7 @@ impl Engine {
     pub fn stacks(&self, timeout: Duration) -> Vec<Result<Stack>> {
         let end = Instant::now() + timeout;
         let left = || end.saturating_duration_since(Instant::now());
-        let running =
-            self.inspectors().into_iter().filter(|inspector| inspector.watched().thread_id().is_some());
+        let running = self.inspectors().into_iter().filter(|inspector| inspector.thread().is_some());
         let stacks = running.map(|inspector| inspector.capture(left()));
         // It has come back, or is gone, since.
         let is_over = |stack: &Result<Stack>| match stack {

@@ -55,7 +55,8 @@ impl<T: 'static> Store<T> {
         Ok(Self { inner, engine: engine.clone() })
     }
 
-    /// A handle for other threads, to look at the store's guest while it runs.
+    /// A handle for other threads, to look at the store's guest while it runs. In a session of a sandbox it is the session's, and sees
+    /// nothing of those that follow.
     ///
     /// ```
     /// use belljar::{Engine, GuestState, Instance, Module, Store};
@@ -172,9 +173,9 @@ impl<T: 'static> Store<T> {
     }
 
     /// Says what the store is called where people look at it: in [`Stack::label`](crate::Stack::label), by `belljar ps`. Without,
-    /// it is the name of its first module.
+    /// it is the name of its first module. In a session of a sandbox it lasts until the session is over.
     pub fn set_label(&mut self, label: &str) {
-        self.inner.core().watched().set_label(label);
+        self.inner.core().watched().set_label(Some(label.into()));
     }
 
     /// The embedder's data.

@@ -60,7 +60,7 @@ impl StoreId {
     }
 
     /// The number.
-    pub(crate) fn number(self) -> u64 {
+    pub fn number(self) -> u64 {
         self.0
     }
 }
@@ -118,8 +118,8 @@ pub struct StoreCore {
     pub(crate) taken: u64,
     /// What other threads may hold to look at its guest.
     pub(crate) watched: Arc<Watched>,
-    /// Where it can go back to, by the numbers of the checkpoints.
-    pub(crate) checkpoints: Vec<u64>,
+    /// Where it can go back to.
+    pub(crate) checkpoints: Vec<Noted>,
     /// Fuel beyond what the counter in the context can hold.
     pub(crate) fuel_reserve: u64,
     /// Memory for host functions.
@@ -127,6 +127,15 @@ pub struct StoreCore {
     /// What whoever uses this crate keeps with the store.
     pub(crate) notes: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) hooks: Hooks,
+}
+
+/// A checkpoint that a store can go back to, and what of the store it does not hold, as other stores begin there too.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    /// The checkpoint's number.
+    pub(crate) number: u64,
+    /// What people called the store.
+    pub(crate) label: Option<Arc<str>>,
 }
 
 /// Functions that know the embedder's type, for code that does not.
