@@ -207,8 +207,8 @@ impl Engine {
         Trust { user, keys: keys.unwrap_or_default() }
     }
 
-    /// What went wrong, up to now, with the cache, the keys of this user and what profilers are told, in words: nothing that
-    /// keeps modules from being compiled and run. Each is told once, and of many only the first.
+    /// What went wrong, up to now, with the cache, the keys of this user, what profilers are told, and sandboxes that had to be
+    /// discarded, in words: nothing that keeps modules from being compiled and run. Each is told once, and of many only the first.
     pub fn problems(&self) -> Vec<String> {
         self.inner.problems.take()
     }
