@@ -115,7 +115,7 @@ pub use inspector::{GuestState, Inspector, Stack, StackHostCall};
 pub use instance::{Instance, InstancePre};
 pub use kill::{KillHandle, KillReason, Killed};
 pub use limits::{
-    EngineLimitExceeded, Limit, LimitExceeded, LimitUnit, Limits, ResourceLimiter, ResourceUsage,
+    EngineLimitExceeded, Limit, LimitExceeded, LimitGroup, LimitUnit, Limits, ResourceLimiter, ResourceUsage,
     StoreLimits, StoreLimitsBuilder,
 };
 pub use linker::{Linker, UnknownImportError};

@@ -1,7 +1,10 @@
 //! Stores, and the borrowed forms of them that functions take.
 
 use crate::guest_ranges::GuestRanges;
-use crate::{Engine, Error, Extern, Inspector, KillHandle, KillReason, Limit, Limits, ResourceUsage, Result};
+use crate::{
+    Engine, Error, Extern, Inspector, KillHandle, KillReason, Limit, LimitGroup, Limits, ResourceUsage,
+    Result,
+};
 use belljar_core::InstanceId;
 use belljar_vm::{Limiter, StoreCore, StoreId, StoreInner};
 use std::fmt;
@@ -221,6 +224,12 @@ impl<T: 'static> Store<T> {
         }
         self.inner.core_mut().set_quota(limits.0);
         Ok(())
+    }
+
+    /// Counts what the store uses together with the other stores of a group, from now on: what each of them may have by its
+    /// [`Store::set_limits`] is what all of them may have together.
+    pub fn set_limit_group(&mut self, group: &LimitGroup) {
+        self.inner.core_mut().set_limit_group(Some(group.0.clone()));
     }
 
     /// What the guest may have, as [`Store::set_limits`] said; without that, anything.

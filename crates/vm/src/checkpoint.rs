@@ -222,7 +222,7 @@ impl StoreCore {
     }
 
     fn noted(&self, number: u64) -> Noted {
-        Noted { number, label: self.watched.own_label() }
+        Noted { number, label: self.watched.own_label(), group: self.limit_group().cloned() }
     }
 
     /// The last of `checkpoints` is the one to go to.
@@ -282,7 +282,13 @@ impl StoreCore {
         self.killed = None;
         self.scratch = Default::default();
         self.note_special();
-        let label = self.checkpoints.last().and_then(|noted| noted.label.clone());
+        let noted = self.checkpoints.last().map(|noted| (noted.label.clone(), noted.group.clone()));
+        let (label, group) = noted.unwrap_or_default();
+        if self.limit_group().map(Arc::as_ptr) == group.as_ref().map(Arc::as_ptr) {
+            self.settle_group();
+        } else {
+            self.set_limit_group(group);
+        }
         let notes_calls = self.runtime.notes_host_calls();
         self.watched.revive(self.id, to.segments.len(), label, notes_calls);
         self.note_memory();

@@ -7,6 +7,7 @@ use crate::gc::{Gc, Roots};
 use crate::host::HostFunc;
 use crate::instance::Instance;
 use crate::kill::KillReason;
+use crate::limit_group::{GroupShare, LimitGroup};
 use crate::limits::ResourceLimiter;
 use crate::quota::{Quota, Refusal};
 use crate::referee::Referee;
@@ -112,6 +113,8 @@ pub struct StoreCore {
     pub(crate) rules: Option<Box<Rules>>,
     /// What it may have, if that is limited.
     pub(crate) quota: Option<Arc<Quota>>,
+    /// Its part of what the stores of its guest use together, if they are counted so.
+    pub(crate) group: Option<GroupShare>,
     /// The growth that its quota or its engine's refused last.
     pub(crate) refused: Option<Refusal>,
     /// Bytes that it has taken of its engine's quota, where that has a limit.
@@ -136,6 +139,8 @@ pub(crate) struct Noted {
     pub(crate) number: u64,
     /// What people called the store.
     pub(crate) label: Option<Arc<str>>,
+    /// The stores that it was counted together with.
+    pub(crate) group: Option<Arc<LimitGroup>>,
 }
 
 /// Functions that know the embedder's type, for code that does not.
@@ -335,6 +340,7 @@ impl StoreCore {
             is_special: false,
             rules: None,
             quota: None,
+            group: None,
             refused: None,
             taken: 0,
             killed: None,
