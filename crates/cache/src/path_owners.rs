@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -33,7 +33,8 @@ pub(crate) fn check_path(path: &Path) -> Result<(), Doubt> {
     push(&mut left, &absolute);
     let mut at = PathBuf::from("/");
     let mut links = 0;
-    check_directory(&at)?;
+    let root = fs::metadata(&at).map_err(|error| Doubt::Io { path: at.clone(), error })?;
+    check_directory(&at, &root)?;
     while let Some(name) = left.pop_front() {
         if name == ".." {
             at.pop();
@@ -58,7 +59,7 @@ pub(crate) fn check_path(path: &Path) -> Result<(), Doubt> {
             }
             push(&mut left, &target);
         } else if found.is_dir() {
-            check_directory(&next)?;
+            check_directory(&next, &found)?;
             at = next;
         } else {
             return Ok(());
@@ -78,13 +79,12 @@ fn push(left: &mut VecDeque<OsString>, path: &Path) {
     }
 }
 
-fn check_directory(path: &Path) -> Result<(), Doubt> {
-    let found = fs::metadata(path).map_err(|error| Doubt::Io { path: path.into(), error })?;
+fn check_directory(path: &Path, found: &Metadata) -> Result<(), Doubt> {
     let advice = |why: String| {
         let why = format!("{why}: run `chmod go-w {0}`, or make {0} yours", path.display());
         Doubt::Others { path: path.into(), why }
     };
-    access::is_ours_or_roots(&found).and_then(|()| access::nobody_else_moves(&found)).map_err(advice)
+    access::is_ours_or_roots(found).and_then(|()| access::nobody_else_moves(found)).map_err(advice)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The cache as people see it: what is put under an entry's name is taken for nothing that it is not.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -179,4 +179,32 @@ fn what_is_no_file_is_told_by_verify_and_cleared() {
     put();
     assert_eq!(user.told(&["run", "--invoke", "f", "m.wat"]), "1\n");
     assert!(entry.is_file());
+}
+
+#[test]
+fn a_cache_or_a_list_of_keys_that_others_could_replace_is_not_used() {
+    let user = User::new();
+    user.told(&["key", "new", "ada"]);
+    user.told(&["key", "trust", "ada.pub"]);
+    user.told(&["compile", "--sign", "ada.key", "-o", "m.elf", "m.wat"]);
+    // As another user, who trusts the key.
+    fs::rename(user.path("s"), user.path("s.away")).unwrap();
+    assert_eq!(user.told(&["run", "--invoke", "f", "m.elf"]), "1\n");
+    let set_mode =
+        |name: &str, mode| fs::set_permissions(user.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    set_mode("g", 0o777);
+    let refused = user.belljar(&["run", "--invoke", "f", "m.elf"]);
+    assert_eq!(refused.status.code(), Some(65), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("which is not trusted"), "{}", text(&refused.stderr));
+    set_mode("g", 0o755);
+    assert_eq!(user.told(&["run", "--invoke", "f", "m.elf"]), "1\n");
+
+    set_mode("c", 0o777);
+    let run = user.belljar(&["run", "--invoke", "f", "m.wat"]);
+    assert_eq!((text(&run.stdout), run.status.code()), ("1\n".into(), Some(0)));
+    let told = text(&run.stderr);
+    assert!(told.contains("working without a cache") && told.contains("chmod go-w"), "{told}");
+    assert_eq!(user.belljar(&["cache", "verify"]).status.code(), Some(69));
+    set_mode("c", 0o755);
+    assert_eq!(user.told(&["cache", "verify"]), "0 good, 0 damaged\n");
 }

@@ -195,7 +195,10 @@ impl StoreCore {
         let place = self.checkpoints.iter().rposition(|noted| noted.number == to.number);
         let place = place.context("the store cannot go there: it never was, or went back further since")?;
         ensure!(!self.is_running(), "the guest runs: a store can go back only when nothing does");
-        self.checkpoints.truncate(place + 1);
+        if place + 1 < self.checkpoints.len() {
+            self.watched.note_label();
+            self.checkpoints.truncate(place + 1);
+        }
         let mut gone = Gone::default();
         let skeleton = &to.skeleton;
         let takes_away = self.host_funcs.len() > skeleton.host_funcs.len()
@@ -282,15 +285,14 @@ impl StoreCore {
         self.killed = None;
         self.scratch = Default::default();
         self.note_special();
-        let noted = self.checkpoints.last().map(|noted| (noted.label.clone(), noted.group.clone()));
-        let (label, group) = noted.unwrap_or_default();
-        if self.limit_group().map(Arc::as_ptr) == group.as_ref().map(Arc::as_ptr) {
+        let group = self.checkpoints.last().and_then(|noted| noted.group.as_ref());
+        if self.limit_group().map(Arc::as_ptr) == group.map(Arc::as_ptr) {
             self.settle_group();
         } else {
-            self.set_limit_group(group);
+            self.set_limit_group(group.cloned());
         }
-        let notes_calls = self.runtime.notes_host_calls();
-        self.watched.revive(self.id, to.segments.len(), label, notes_calls);
+        let label = self.checkpoints.last().and_then(|noted| noted.label.as_ref());
+        self.watched.revive(self.id, to.segments.len(), label, self.runtime.notes_host_calls());
         self.note_memory();
         self.settle_memory();
         self.refused = None;

@@ -46,6 +46,8 @@ pub struct Watched {
     /// Bytes of the store's memories.
     memory: AtomicU64,
     label: Mutex<Option<Arc<str>>>,
+    /// Whether the label may be another than where the store goes back to. Looked at by whoever has the store alone.
+    is_labelled: AtomicBool,
     /// The modules of the store's instances.
     instances: Mutex<Vec<Weak<Module>>>,
 }
@@ -122,6 +124,7 @@ impl Watched {
             made_at: AtomicU64::new(coarse_time()),
             memory: AtomicU64::new(0),
             label: Mutex::default(),
+            is_labelled: AtomicBool::new(false),
             instances: Mutex::default(),
         })
     }
@@ -172,7 +175,13 @@ impl Watched {
 
     /// Says what people call the store; `None`: it is called as its first module.
     pub fn set_label(&self, label: Option<Arc<str>>) {
+        self.is_labelled.store(true, Relaxed);
         *self.label.lock().unwrap_or_else(|e| e.into_inner()) = label;
+    }
+
+    /// Notes that the store goes back further than it did the last time, where it may have been called otherwise.
+    pub(crate) fn note_label(&self) {
+        self.is_labelled.store(true, Relaxed);
     }
 
     /// What people call the store, if anybody said so.
@@ -431,7 +440,7 @@ impl Watched {
         &self,
         store: StoreId,
         instances: usize,
-        label: Option<Arc<str>>,
+        label: Option<&Arc<str>>,
         notes_calls: bool,
     ) {
         {
@@ -443,7 +452,10 @@ impl Watched {
         }
         self.kill.has_died.store(false, Release);
         self.instances().truncate(instances);
-        self.set_label(label);
+        if self.is_labelled.load(Relaxed) {
+            self.set_label(label.cloned());
+            self.is_labelled.store(false, Relaxed);
+        }
         self.made_at.store(coarse_time(), Release);
         self.host_call.is_noted.store(notes_calls, Relaxed);
         self.set_host_call(OuterHostCall { entry: 0, since: 0 });
