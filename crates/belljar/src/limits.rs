@@ -165,7 +165,7 @@ impl Limits {
 /// [`Limits::memory`] stays each store's own: what threads share is the same bytes in all of them, and is limited where it is made.
 ///
 /// ```
-/// use belljar::{Engine, Limit, LimitGroup, Limits, Ref, Store, Table, TableType, ValType};
+/// use belljar::{Engine, Limit, LimitGroup, Limits, Ref, RefType, Store, Table, TableType};
 /// let engine = Engine::default();
 /// let guest = LimitGroup::new();
 /// let mut stores = [0, 1].map(|_| {
@@ -174,7 +174,7 @@ impl Limits {
 ///     store.set_limit_group(&guest);
 ///     store
 /// });
-/// let ty = TableType::new(ValType::FUNCREF, 60, None);
+/// let ty = TableType::new(RefType::FUNCREF, 60, None);
 /// Table::new(&mut stores[0], ty, Ref::Func(None))?;
 /// let error = Table::new(&mut stores[1], ty, Ref::Func(None)).unwrap_err();
 /// assert_eq!(
