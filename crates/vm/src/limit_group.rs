@@ -4,7 +4,7 @@
 //! Never: a sum that two stores can exceed by asking at once, or that keeps what belongs to a store that is gone.
 //!
 //! ```text
-//! growth: Reservation::reserve ─▶ the sum grows ─▶ StoreCore::settle: what the store uses now
+//! growth: Reservation::reserve ─▶ the sum grows ─▶ StoreCore::settle: it is the store's, and made equal to what that uses now
 //!                │ refused                    └──▶ dropped: as before
 //! ```
 
@@ -60,6 +60,16 @@ pub(crate) struct GroupShare {
 }
 
 impl GroupShare {
+    /// Has what was reserved from now on. The sum stays as it is, so that nobody is refused, or admitted, in between.
+    fn take_over(&mut self, mut reservation: Reservation) {
+        if !Arc::ptr_eq(&self.group, &reservation.group) {
+            return;
+        }
+        for (counted, taken) in self.counted.iter_mut().zip(std::mem::take(&mut reservation.taken)) {
+            *counted += taken;
+        }
+    }
+
     fn set(&mut self, now: Amounts) {
         for (place, now) in now.into_iter().enumerate() {
             let before = std::mem::replace(&mut self.counted[place], now);
@@ -129,6 +139,14 @@ impl StoreCore {
         self.memories.iter().filter(|m| matches!(m.memory, AnyMemory::Own(_))).count() as u64
     }
 
+    /// Takes note of what was decided about growth.
+    pub(crate) fn keep_reserved(&mut self, reservation: Option<Reservation>) {
+        if let (Some(share), Some(reservation)) = (&mut self.group, reservation) {
+            share.take_over(reservation);
+        }
+        self.settle_group();
+    }
+
     /// Makes what is counted of it in its group what it uses.
     pub(crate) fn settle_group(&mut self) {
         if self.group.is_none() {
@@ -172,6 +190,10 @@ mod tests {
         assert_eq!(reservation(&group, 0).reserve(Limit::Tables, u64::MAX, None), Err(u64::MAX));
         drop(first);
         assert_eq!(group.used(Limit::Tables), Some(3));
+        let mut second = reservation(&group, 3);
+        assert_eq!(second.reserve(Limit::Tables, 8, Some(10)), Ok(()));
+        share.take_over(second);
+        assert_eq!((group.used(Limit::Tables), share.counted[3]), (Some(8), 8));
         share.set([1; COUNTED.len()]);
         assert_eq!(group.used(Limit::Tables), Some(1));
         drop(share);

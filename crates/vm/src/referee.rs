@@ -271,8 +271,7 @@ impl StoreCore {
     pub(crate) fn settle(&mut self, mut referee: Referee<'_>) {
         self.refused = referee.refused().or(self.refused);
         self.taken += referee.hand_over();
-        // Before what was reserved is given back, lest another takes it meanwhile.
-        self.settle_group();
+        self.keep_reserved(referee.group.take());
         drop(referee);
         self.settle_memory();
     }

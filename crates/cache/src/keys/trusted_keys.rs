@@ -43,7 +43,8 @@ impl TrustedKeys {
     /// new: one that is on the list stays there as it is.
     ///
     /// # Errors
-    /// As [`TrustedKeys::load`]; [`KeyError::Io`] if the list cannot be written, and then it is what it was.
+    /// As [`TrustedKeys::load`], also where there is no list yet; [`KeyError::Io`] if it cannot be written, and then it is what
+    /// it was.
     pub fn add(directory: &Path, key: &NamedKey) -> Result<bool, KeyError> {
         access::make_private_directory(directory).map_err(io_error("make the directory", directory))?;
         // Two that add at once would otherwise both start from the same list, and one would be lost. The lock
@@ -51,6 +52,8 @@ impl TrustedKeys {
         let lock = File::open(directory).map_err(io_error("open", directory))?;
         lock.lock().map_err(io_error("lock", directory))?;
         let path = list_path(directory)?;
+        // Also where there is none yet: what nobody would read must not be written.
+        nobody_else_replaces(&directory.join(TRUSTED_KEYS_FILE))?;
         let mut text = read_list(&path)?;
         if TrustedKeys::parse(&path, &text)?.contains(&key.key()) {
             return Ok(false);
@@ -130,7 +133,10 @@ fn nobody_else_replaces(path: &Path) -> Result<(), KeyError> {
         Doubt::Others { path, why } => KeyError::Refused { path, why },
         Doubt::Io { path, error } => io_error("examine", &path)(error),
     })?;
-    let real = fs::canonicalize(path).map_err(io_error("find", path))?;
+    let real = match fs::canonicalize(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
+        real => real.map_err(io_error("find", path))?,
+    };
     for place in [directory_of(path), directory_of(&real)] {
         let found = fs::metadata(place).map_err(io_error("examine", place))?;
         let advice = format!("run `chmod go-w {}`", place.display());
@@ -233,6 +239,12 @@ mod tests {
         let set_mode = |path: &Path, mode| {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
+        let empty = dir.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        set_mode(&empty, 0o777);
+        assert!(matches!(TrustedKeys::add(&empty, &key(2, "")), Err(KeyError::Refused { .. })));
+        assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+        assert_eq!(TrustedKeys::load(&empty).unwrap(), TrustedKeys::default());
         let refused = |place: &Path, mode: u32| {
             set_mode(place, mode);
             let error = TrustedKeys::load(&config).unwrap_err();
