@@ -1,14 +1,18 @@
 //! Modules whose code was made before: files that somebody compiled, and entries of the cache.
 //!
-//! Code is believed if its seal is right: made by this user, or by the holder of a trusted key. It is looked at, checked and
-//! run in one private copy, so that it makes no difference what happens to the file meanwhile.
+//! Code is believed if its seal is right: made by this user, or by the holder of a trusted key, for what is looked for. It is
+//! looked at, checked and run in one private copy, so that it makes no difference what happens to the file meanwhile.
+//!
+//! **Invariant:** what a file is taken for is what it was sealed as ([`Identity`]): the cache's entry under the key that it was
+//! found by; a module or a snapshot as its contents are.
 
 use crate::progress::Reporter;
 use crate::{DisabledFeatures, Engine, Result};
 use anyhow::Context;
 use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{
-    BLOCK_BYTES, Key, SealError, SealedBlocks, SigningKey, TrustedBy, check, seal, seal_bytes, seal_of,
+    ArtifactKind, BLOCK_BYTES, Entry, Identity, Key, SealError, SealedBlocks, SigningKey, TrustedBy, check,
+    seal, seal_bytes, seal_of,
 };
 use belljar_compile::{BuildError, BuildObserver, Compiler, Keep, object_file};
 use belljar_module::{Binary, Module};
@@ -45,7 +49,7 @@ pub enum ArtifactError {
     Settings(String),
     /// It does not say what it is the code of: it is an entry of a cache.
     NoModule,
-    /// It is an entry of a cache under another name.
+    /// It is under the name of an entry of the cache, and is another entry, or none.
     OtherKey,
 }
 
@@ -59,7 +63,7 @@ impl fmt::Display for ArtifactError {
                 "the compiled module is an entry of a cache, which is of use only together with its wasm: make one that \
                  stands alone with `belljar compile`",
             ),
-            Self::OtherKey => f.write_str("the entry of the cache is the code of something else"),
+            Self::OtherKey => f.write_str("the entry of the cache is something else"),
         }
     }
 }
@@ -119,7 +123,7 @@ pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Resul
     if let Some(entry) = cache.find(&key) {
         match PrivateCopy::read(&entry.file, entry.length)
             .map_err(crate::Error::from)
-            .and_then(|copy| cached(engine, compiler, copy, key, wasm.clone()))
+            .and_then(|copy| cached(engine, compiler, copy, &entry, wasm.clone()))
         {
             Ok(obtained) => return Ok(obtained),
             Err(error) => {
@@ -150,13 +154,14 @@ fn cached(
     engine: &Engine,
     compiler: &Compiler,
     copy: PrivateCopy,
-    key: Key,
+    entry: &Entry,
     wasm: Bytes,
 ) -> Result<Obtained> {
-    if Image::new(&copy).map_err(ArtifactError::from)?.header().key != key.0 {
+    let image = Image::new(&copy).map_err(ArtifactError::from)?;
+    if identity_of(image) != entry.identity() {
         return Err(ArtifactError::OtherKey.into());
     }
-    check(&copy, engine.trust()).map_err(ArtifactError::from)?;
+    check(&copy, entry.identity(), engine.trust()).map_err(ArtifactError::from)?;
     let image = load(engine, compiler, copy)?;
     let module = describe(compiler, &image, Binary::new(wasm))?;
     Ok(Obtained { module, image, origin: Origin::Cache })
@@ -175,6 +180,17 @@ fn load(engine: &Engine, compiler: &Compiler, copy: PrivateCopy) -> Result<Arc<C
     }
 }
 
+/// What an image's contents are, by themselves: to be compared with what they were sealed as.
+pub(crate) fn identity_of(image: Image<'_>) -> Identity {
+    let has = |part| !image.part(part).is_empty();
+    let kind = match (has(Part::Snapshot), has(Part::Binary)) {
+        (true, _) => ArtifactKind::Snapshot,
+        (false, true) => ArtifactKind::Module,
+        (false, false) => ArtifactKind::CacheEntry,
+    };
+    Identity { kind, key: Key(image.header().key) }
+}
+
 fn describe(compiler: &Compiler, image: &Arc<CodeImage>, binary: Binary) -> Result<Arc<Module>> {
     let view = Image::new(image.bytes())?;
     let part = |part| image.share(view.range(part));
@@ -187,7 +203,7 @@ fn keep(engine: &Engine, obtained: &Obtained, key: Key) -> Result<()> {
     let Some(cache) = engine.cache() else { return Ok(()) };
     let image = Image::new(obtained.image.bytes())?;
     let mut file = object_file(image, &obtained.module, key.0, Keep::Nothing, &[], seal_bytes);
-    seal(&mut file, engine.trust().user.as_ref(), None)?;
+    seal(&mut file, Identity::entry(key), engine.trust().user.as_ref(), None)?;
     cache.insert(&key, &file)?;
     Ok(())
 }
@@ -206,14 +222,22 @@ pub(crate) fn serialize(
         whole.is_some() || !options.embed_source,
         "the module was deserialized from an artifact without its wasm, so there is none to embed"
     );
-    // Without its wasm the module keeps the name that it had.
     image.load(0..image.bytes().len())?;
     let view = Image::new(image.bytes())?;
-    let key = whole.map_or(view.header().key, |wasm| engine.compiler().key(wasm));
+    // Code that was loaded keeps its key: another compiler than this engine's may have made it.
+    let key = match (view.header().key, whole) {
+        (NO_KEY, Some(wasm)) => engine.compiler().key(wasm),
+        (key, _) => key,
+    };
     let mut file = object_file(view, module, key, keep, snapshot, seal_bytes);
-    seal(&mut file, engine.trust().user.as_ref(), options.signing_key)?;
+    let kind = if snapshot.is_empty() { ArtifactKind::Module } else { ArtifactKind::Snapshot };
+    let identity = Identity { kind, key: Key(key) };
+    seal(&mut file, identity, engine.trust().user.as_ref(), options.signing_key)?;
     Ok(file)
 }
+
+/// The key of an image that was never a file.
+const NO_KEY: [u8; 32] = [0; 32];
 
 /// The module of an artifact in a file.
 pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<Obtained> {
@@ -238,12 +262,15 @@ fn load_on_demand(engine: &Engine, file: &File) -> Option<Obtained> {
     let contents = SealedBlocks::contents_of(file.length())?;
     let seal = file.read(contents..file.length()).ok()?;
     let sealed = SealedBlocks::check(&seal, contents, engine.trust()).ok()?;
-    let by = sealed.trusted_by();
+    let (by, identity) = (sealed.trusted_by(), sealed.identity());
     let holds = Box::new(move |index, block: &[u8]| sealed.holds(index, block));
     let source = OnDemand::new(file, contents, BLOCK_BYTES, holds).ok()?;
     let image = CodeImage::on_demand(source).ok()?;
     let compiler = engine.compiler();
     let view = Image::new(image.bytes()).ok()?;
+    if identity_of(view) != identity {
+        return None;
+    }
     if compiler.refuses(&String::from_utf8_lossy(view.part(Part::Settings))).is_some() {
         return None;
     }
@@ -289,7 +316,11 @@ pub(crate) fn accept(
     if let Some(difference) = compiler.refuses(&String::from_utf8_lossy(image.part(Part::Settings))) {
         return Err(ArtifactError::Settings(difference));
     }
-    Ok(check(artifact, engine.trust())?)
+    let identity = identity_of(image);
+    if identity.kind == ArtifactKind::CacheEntry {
+        return Err(ArtifactError::NoModule);
+    }
+    Ok(check(artifact, identity, engine.trust())?)
 }
 
 /// The wasm that an artifact holds, if the artifact is whole, whoever made it.

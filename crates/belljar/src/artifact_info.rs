@@ -1,9 +1,9 @@
 //! What an artifact says of itself, for people.
 
-use crate::artifact::ArtifactError;
+use crate::artifact::{ArtifactError, identity_of};
 use crate::{Engine, Result};
 use belljar_abi::{Image, ImageError, Part};
-use belljar_cache::{SealInfo, TrustedBy, seal_of};
+use belljar_cache::{Identity, SealInfo, TrustedBy, seal_of};
 use belljar_module::Binary;
 use belljar_vm::PrivateCopy;
 use bytes::Bytes;
@@ -102,6 +102,12 @@ impl ArtifactInfo {
     /// Names the module and the settings that it is the code of.
     pub fn key(&self) -> Option<[u8; 32]> {
         Image::new(&self.copy).ok().map(|image| image.header().key)
+    }
+
+    /// What it is, going by its contents: of an artifact that is whole, its seal says the same ([`SealInfo::identity`]). `None`
+    /// where it is for another release.
+    pub fn identity(&self) -> Option<Identity> {
+        Image::new(&self.copy).ok().map(identity_of)
     }
 
     /// What its seal says.

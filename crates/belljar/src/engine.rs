@@ -139,8 +139,7 @@ impl Engine {
     pub fn stacks(&self, timeout: Duration) -> Vec<Result<Stack>> {
         let end = Instant::now() + timeout;
         let left = || end.saturating_duration_since(Instant::now());
-        let running =
-            self.inspectors().into_iter().filter(|inspector| inspector.watched().thread_id().is_some());
+        let running = self.inspectors().into_iter().filter(|inspector| inspector.thread().is_some());
         let stacks = running.map(|inspector| inspector.capture(left()));
         // It has come back, or is gone, since.
         let is_over = |stack: &Result<Stack>| match stack {
@@ -217,8 +216,8 @@ impl Engine {
         Trust { user, keys: keys.unwrap_or_default() }
     }
 
-    /// What went wrong, up to now, with the cache, the keys of this user and what profilers are told, in words: nothing that
-    /// keeps modules from being compiled and run. Each is told once, and of many only the first.
+    /// What went wrong, up to now, with the cache, the keys of this user, what profilers are told, and sandboxes that had to be
+    /// discarded, in words: nothing that keeps modules from being compiled and run. Each is told once, and of many only the first.
     pub fn problems(&self) -> Vec<String> {
         self.inner.problems.take()
     }

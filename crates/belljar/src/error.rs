@@ -149,6 +149,8 @@ pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
                     let hint = FaultHint::of(&fault, &stack, core);
                     Error::new(trap).context(MemoryFault { fault, hint })
                 }
+                // Of all that interrupts a guest, this alone is a trap of its own code.
+                None if trap == Trap::Interrupt => Error::new(trap).context("the epoch deadline passed"),
                 None => Error::new(trap),
             };
             let error = match trap == Trap::StackOverflow && !core.is_running() {

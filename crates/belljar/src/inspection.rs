@@ -112,8 +112,12 @@ impl Subject for Guests {
         let Some(engine) = Engine::upgrade(&self.engine) else { return 0 };
         let Some(id) = store else { return engine.kill_all(reason) };
         let stores = engine.runtime().stores();
-        let of_number = stores.iter().filter(|watched| watched.id() == id);
-        of_number.filter(|watched| watched.kill(reason.into(), None).unwrap_or(false)).count()
+        // What is meant is whose number that is now: of a sandbox, the session that is going on, and no later one.
+        let of_number =
+            stores.iter().map(|watched| (watched, watched.store())).filter(|(_, s)| s.number() == id);
+        of_number
+            .filter(|(watched, store)| watched.kill(reason.into(), Some(*store)).unwrap_or(false))
+            .count()
     }
 }
 
@@ -132,7 +136,8 @@ fn report(inspector: &Inspector, detail: Detail, timeout: Duration) -> Option<St
     report.label = inspector.label().map(|label| PrintedName(&label).to_string());
     report.age = inspector.age();
     report.memory_bytes = inspector.memory_size();
-    Some(report)
+    // If its session has ended meanwhile, this may be half of that and half of nothing.
+    (!inspector.is_over()).then_some(report)
 }
 
 fn of_stack(stack: &Stack, detail: Detail) -> StoreReport {

@@ -3,7 +3,7 @@
 use crate::{Instance, Result, WasmBacktrace};
 use anyhow::Context;
 use belljar_abi::Builtin;
-use belljar_vm::{Doing, HostCallee, Sighting, Watched};
+use belljar_vm::{Doing, HostCallee, Sighting, StoreId, Watched};
 use belljar_watch::{FrameInfo, PrintedName};
 use std::fmt;
 use std::sync::Arc;
@@ -11,11 +11,14 @@ use std::time::Duration;
 
 /// A handle to look at a store's guest while it runs. Cheap to clone; it does not keep the store.
 ///
-/// Made by [`crate::Store::inspector`]. The guest's code has nothing to do with it and is the same with and without: the thread
+/// Made by [`crate::Store::inspector`]. One of a sandbox's session ends with the session: then there is nothing to be seen with it any
+/// more. The guest's code has nothing to do with it and is the same with and without: the thread
 /// that runs the guest is asked by a signal, wherever it is, walks its own stack, and goes on.
 #[derive(Clone)]
 pub struct Inspector {
     watched: Arc<Watched>,
+    /// A sandbox is another store after each session, and this handle is one session's.
+    store: StoreId,
 }
 
 impl fmt::Debug for Inspector {
@@ -124,7 +127,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    fn new(watched: &Watched, sighting: &Sighting) -> Self {
+    fn new(watched: &Watched, store: StoreId, sighting: &Sighting) -> Self {
         let mut frames: Vec<FrameInfo> = Vec::new();
         let mut host_calls = Vec::new();
         let mut omitted = sighting.stack.omitted();
@@ -144,10 +147,10 @@ impl Stack {
         host_calls.extend(calls.map(|call| StackHostCall { by: frames.len(), callee: call.callee.clone() }));
         let instance = |frame: &FrameInfo| {
             let id = watched.instance_of(frame.wasm_module())?;
-            Some(Instance::from_id(watched.store(), id))
+            Some(Instance::from_id(store, id))
         };
         Self {
-            store: watched.id(),
+            store: store.number(),
             label: watched.label(),
             state: match sighting.doing {
                 Doing::Idle => GuestState::Idle,
@@ -253,8 +256,9 @@ impl fmt::Display for Stack {
 
 impl Inspector {
     pub(crate) fn of(watched: Arc<Watched>) -> Self {
+        let store = watched.store();
         watched.note_host_calls();
-        Self { watched }
+        Self { watched, store }
     }
 
     #[doc(hidden)]
@@ -262,34 +266,51 @@ impl Inspector {
         &self.watched
     }
 
-    /// The store's number: no two stores of a process have the same.
+    /// The thread that runs the guest, by its number in the kernel; `None` if none does.
+    pub(crate) fn thread(&self) -> Option<i32> {
+        self.of_this_store(Watched::thread_id)
+    }
+
+    /// The store's number: no two stores of a process have the same, nor have two sessions of a sandbox.
     pub fn store_id(&self) -> u64 {
-        self.watched.id()
+        self.store.number()
     }
 
-    /// What the store is called: see [`crate::Store::set_label`].
+    /// Whether the store is gone, or the session of a sandbox over that it was made in.
+    pub fn is_over(&self) -> bool {
+        self.watched.is_over(self.store)
+    }
+
+    /// What the store is called: see [`crate::Store::set_label`]. `None` where the session is over, too.
     pub fn label(&self) -> Option<Arc<str>> {
-        self.watched.label()
+        self.of_this_store(Watched::label)
     }
 
-    /// Bytes of the store's linear memories and of its garbage-collected heap.
+    /// Bytes of the store's linear memories and of its garbage-collected heap; 0 where the session is over.
     pub fn memory_size(&self) -> u64 {
-        self.watched.memory()
+        self.of_this_store(|watched| Some(watched.memory())).unwrap_or_default()
     }
 
-    /// How long the store has been there.
+    /// How long the store has been there; of a sandbox, since it was made clean for the session. 0 where the session is over.
     pub fn age(&self) -> Duration {
-        self.watched.age()
+        self.of_this_store(|watched| Some(watched.age())).unwrap_or_default()
     }
 
     /// Takes the guest's stack as it is now. The guest loses some microseconds.
     ///
     /// # Errors
     ///
-    /// Where the store is gone, or its thread did not answer within `timeout`: it blocks signals, or has not got to run.
+    /// Where the store is gone or the session over, or its thread did not answer within `timeout`: it blocks signals, or has
+    /// not got to run.
     pub fn capture(&self, timeout: Duration) -> Result<Stack> {
-        let read = |sighting: Sighting| Stack::new(&self.watched, &sighting);
-        self.watched.look(timeout, read).context("could not look at the guest")
+        let read = |sighting: Sighting| Stack::new(&self.watched, self.store, &sighting);
+        self.watched.look(self.store, timeout, read).context("could not look at the guest")
+    }
+
+    /// Asks what others know of the store; `None` where it is another one now.
+    fn of_this_store<R>(&self, ask: impl FnOnce(&Watched) -> Option<R>) -> Option<R> {
+        // ORDER: the id is the first that changes, so that what was told before this look is of this store.
+        ask(&self.watched).filter(|_| self.watched.store() == self.store)
     }
 }
 

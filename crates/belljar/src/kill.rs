@@ -33,7 +33,7 @@ pub struct KillHandle {
 
 impl fmt::Debug for KillHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KillHandle").field("store_id", &self.watched.id()).finish_non_exhaustive()
+        f.debug_struct("KillHandle").field("store_id", &self.store_id()).finish_non_exhaustive()
     }
 }
 
@@ -44,7 +44,7 @@ impl KillHandle {
 
     /// The store's number: see [`crate::Inspector::store_id`].
     pub fn store_id(&self) -> u64 {
-        self.watched.id()
+        self.store.number()
     }
 
     /// Whether the run that is going on is to end: host functions that wait for long can ask. Their waits in the kernel are

@@ -89,8 +89,8 @@ mod watchdog;
 pub use artifact::{ArtifactError, ArtifactOptions, Origin};
 pub use artifact_info::{ArtifactInfo, HeldWasm};
 pub use belljar_cache::{
-    Cache, CacheConfig, CacheError, KeyError, NamedKey, PublicKey, SealError, SealInfo, SigningKey, Trust,
-    TrustedBy, TrustedKeys, UserKey,
+    ArtifactKind, Cache, CacheConfig, CacheError, Identity, Key, KeyError, NamedKey, PublicKey, SealError,
+    SealInfo, SigningKey, Trust, TrustedBy, TrustedKeys, UserKey,
 };
 pub use belljar_compile::{CompileStage, CompileTimes};
 pub use belljar_core::{OutsideText, Trap};
@@ -115,7 +115,7 @@ pub use inspector::{GuestState, Inspector, Stack, StackHostCall};
 pub use instance::{Instance, InstancePre};
 pub use kill::{KillHandle, KillReason, Killed};
 pub use limits::{
-    EngineLimitExceeded, Limit, LimitExceeded, LimitUnit, Limits, ResourceLimiter, ResourceUsage,
+    EngineLimitExceeded, Limit, LimitExceeded, LimitGroup, LimitUnit, Limits, ResourceLimiter, ResourceUsage,
     StoreLimits, StoreLimitsBuilder,
 };
 pub use linker::{Linker, UnknownImportError};

@@ -4,6 +4,7 @@ use crate::Result;
 pub use belljar_vm::{EngineLimitExceeded, Limit, LimitExceeded, LimitUnit, ResourceLimiter};
 use belljar_vm::{Quota, Usage};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a guest may have: of a store with [`Store::set_limits`](crate::Store::set_limits), of the calls of a sandbox with
@@ -155,6 +156,46 @@ impl Limits {
     pub fn with(mut self, limit: Limit, amount: Option<u64>) -> Self {
         self.0.set(limit, amount);
         self
+    }
+}
+
+/// The stores that one guest runs in, such as those of its threads: their limits are those of all of them together. Cheap to clone.
+///
+/// Counted together are table elements, bytes of the garbage-collected heap, instances, tables, and memories that are not shared.
+/// [`Limits::memory`] stays each store's own: what threads share is the same bytes in all of them, and is limited where it is made.
+///
+/// ```
+/// use belljar::{Engine, Limit, LimitGroup, Limits, Ref, RefType, Store, Table, TableType};
+/// let engine = Engine::default();
+/// let guest = LimitGroup::new();
+/// let mut stores = [0, 1].map(|_| {
+///     let mut store = Store::new(&engine, ());
+///     store.set_limits(Limits::unlimited().table_elements(100)).unwrap();
+///     store.set_limit_group(&guest);
+///     store
+/// });
+/// let ty = TableType::new(RefType::FUNCREF, 60, None);
+/// Table::new(&mut stores[0], ty, Ref::Func(None))?;
+/// let error = Table::new(&mut stores[1], ty, Ref::Func(None)).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "table_elements: the guest wanted 120, and its limit is 100 (Limits::table_elements)"
+/// );
+/// assert_eq!(guest.used(Limit::TableElements), Some(60));
+/// # Ok::<(), belljar::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct LimitGroup(pub(crate) Arc<belljar_vm::LimitGroup>);
+
+impl LimitGroup {
+    /// Of no stores yet: see [`Store::set_limit_group`](crate::Store::set_limit_group).
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What its stores use together now, in the limit's [`Limit::unit`]; `None` of what is limited for each store alone.
+    pub fn used(&self, limit: Limit) -> Option<u64> {
+        self.0.used(limit)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Stores, and the borrowed forms of them that functions take.
 
 use crate::guest_ranges::GuestRanges;
-use crate::{Engine, Error, Extern, Inspector, KillHandle, KillReason, Limit, Limits, ResourceUsage, Result};
+use crate::{
+    Engine, Error, Extern, Inspector, KillHandle, KillReason, Limit, LimitGroup, Limits, ResourceUsage,
+    Result,
+};
 use belljar_core::InstanceId;
 use belljar_vm::{Limiter, StoreCore, StoreId, StoreInner};
 use std::fmt;
@@ -55,7 +58,8 @@ impl<T: 'static> Store<T> {
         Ok(Self { inner, engine: engine.clone() })
     }
 
-    /// A handle for other threads, to look at the store's guest while it runs.
+    /// A handle for other threads, to look at the store's guest while it runs. In a session of a sandbox it is the session's, and sees
+    /// nothing of those that follow.
     ///
     /// ```
     /// use belljar::{Engine, GuestState, Instance, Module, Store};
@@ -172,9 +176,9 @@ impl<T: 'static> Store<T> {
     }
 
     /// Says what the store is called where people look at it: in [`Stack::label`](crate::Stack::label), by `belljar ps`. Without,
-    /// it is the name of its first module.
+    /// it is the name of its first module. In a session of a sandbox it lasts until the session is over.
     pub fn set_label(&mut self, label: &str) {
-        self.inner.core().watched().set_label(label);
+        self.inner.core().watched().set_label(Some(label.into()));
     }
 
     /// The embedder's data.
@@ -220,6 +224,12 @@ impl<T: 'static> Store<T> {
         }
         self.inner.core_mut().set_quota(limits.0);
         Ok(())
+    }
+
+    /// Counts what the store uses together with the other stores of a group, from now on: what each of them may have by its
+    /// [`Store::set_limits`] is what all of them may have together.
+    pub fn set_limit_group(&mut self, group: &LimitGroup) {
+        self.inner.core_mut().set_limit_group(Some(group.0.clone()));
     }
 
     /// What the guest may have, as [`Store::set_limits`] said; without that, anything.

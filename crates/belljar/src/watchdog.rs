@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Calls back with a guest's stack when time is over, and lets the guest go on. Until it is dropped.
 ///
+/// It watches what its [`Inspector`] is for. Where that is over, as the store is gone or the session of a sandbox has ended, it calls
+/// back with an error that says so, once.
+///
 /// It belongs to the process that made it: in a forked child it does nothing, and new ones can be made.
 ///
 /// ```
@@ -140,7 +143,7 @@ impl Watchdog {
     }
 
     fn start(inspector: Inspector, after: Duration, is_cpu: bool, callback: Callback) -> Result<Self> {
-        let thread = inspector.watched().thread_id().unwrap_or_else(this_thread_id);
+        let thread = inspector.thread().unwrap_or_else(this_thread_id);
         let cpu = is_cpu.then(|| Some((thread, thread_cpu_time(thread)?))).flatten();
         let state = State { callback, cpu, used_before: Duration::ZERO };
         let job = Arc::new(Job {
@@ -238,7 +241,9 @@ impl Job {
     fn run(&self) -> Option<Instant> {
         let mut guard = self.state();
         let state = guard.as_mut()?;
-        if self.is_cpu {
+        let is_over = self.inspector.is_over();
+        // Whoever runs there now is another's: its time does not count.
+        if self.is_cpu && !is_over {
             let left = self.after.saturating_sub(self.cpu_used(state));
             if !left.is_zero() {
                 return Some(due(left.clamp(CPU_STEPS.0, CPU_STEPS.1)));
@@ -247,12 +252,12 @@ impl Job {
         let stack = self.inspector.capture(PATIENCE);
         let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (state.callback)(stack)));
         match called {
-            Ok(WatchdogAction::Again) => {
+            Ok(WatchdogAction::Again) if !is_over => {
                 state.used_before = Duration::ZERO;
                 state.cpu = state.cpu.and_then(|(thread, _)| Some((thread, thread_cpu_time(thread)?)));
                 Some(due(self.after))
             }
-            Ok(WatchdogAction::Stop) | Err(_) => {
+            Ok(WatchdogAction::Again | WatchdogAction::Stop) | Err(_) => {
                 *guard = None;
                 None
             }
@@ -261,7 +266,7 @@ impl Job {
 
     /// CPU time that the guest's threads have used since the watchdog began to count.
     fn cpu_used(&self, state: &mut State) -> Duration {
-        let runs_on = self.inspector.watched().thread_id();
+        let runs_on = self.inspector.thread();
         let of_known =
             state.cpu.and_then(|(thread, base)| Some(thread_cpu_time(thread)?.saturating_sub(base)));
         let used = state.used_before + of_known.unwrap_or_default();

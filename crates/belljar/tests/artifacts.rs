@@ -1,8 +1,9 @@
 //! Compiled modules as bytes: who is believed, what is refused, and that nothing a file does later matters.
 
 use belljar::{
-    ArtifactError, ArtifactOptions, Cache, CacheConfig, Config, Engine, Error, Instance, Module, Origin,
-    SealError, SigningKey, Store, Trap, Trust, TrustedBy, UserKey, WasmBacktrace,
+    ArtifactError, ArtifactKind, ArtifactOptions, Cache, CacheConfig, Config, Engine, Error, Identity,
+    Instance, Key, Module, Origin, SealError, SigningKey, Store, Trap, Trust, TrustedBy, UserKey,
+    WasmBacktrace,
 };
 use std::fs;
 use std::path::Path;
@@ -122,6 +123,35 @@ fn other_settings_are_refused_with_what_differs() {
 }
 
 /// Every byte of a small artifact counts, padding and tables of names included.
+/// Whatever a file's contents are, it is used as nothing that it was not sealed as, by somebody who is trusted.
+#[test]
+fn what_was_sealed_as_something_else_is_refused() {
+    let user = UserKey::from_bytes([1; 32]);
+    let engine = engine(1);
+    let module = Module::new(&engine, WAT).unwrap();
+    let mut store = Store::new(&engine, ());
+    Instance::new(&mut store, &module, &[]).unwrap();
+    let snapshot = store.snapshot(b"", ArtifactOptions::new()).unwrap();
+    for (artifact, kind) in
+        [(module.serialize().unwrap(), ArtifactKind::Module), (snapshot, ArtifactKind::Snapshot)]
+    {
+        let contents = Identity { kind, ..belljar_cache::seal_of(&artifact).unwrap().identity };
+        assert_eq!(belljar_cache::seal_of(&artifact).unwrap().identity, contents);
+        let other_key = Identity { key: Key([7; 32]), ..contents };
+        let others = ArtifactKind::ALL.map(|kind| Identity { kind, ..contents });
+        for identity in others.into_iter().chain([other_key]) {
+            let mut again = artifact.clone();
+            belljar_cache::seal(&mut again, identity, Some(&user), None).unwrap();
+            if identity == contents {
+                assert!(again == artifact);
+                continue;
+            }
+            let expected = SealError::OtherIdentity { expected: contents, found: identity };
+            assert_eq!(refusal(&engine, &again), ArtifactError::Seal(expected));
+        }
+    }
+}
+
 #[test]
 fn every_change_of_a_byte_is_refused() {
     let engine = engine(1);

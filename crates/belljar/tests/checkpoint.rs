@@ -222,3 +222,29 @@ fn what_cannot_be_noted_is_refused() {
     let checkpoint = other.checkpoint().unwrap();
     assert!(store.rewind(&checkpoint).unwrap_err().to_string().contains("it never was"));
 }
+
+/// Of several places to go back to, each has its own label.
+#[test]
+fn a_store_is_called_again_what_it_was_called() {
+    let mut store = Store::new(&Engine::default(), ());
+    let label = |store: &Store<()>| store.inspector().label().map(|label| label.to_string());
+    let unnamed = store.checkpoint().unwrap();
+    store.set_label("first");
+    let first = store.checkpoint().unwrap();
+    store.set_label("second");
+    let second = store.checkpoint().unwrap();
+    store.set_label("third");
+    for (to, called) in
+        [(&second, Some("second")), (&first, Some("first")), (&first, Some("first")), (&unnamed, None)]
+    {
+        store.rewind(to).unwrap();
+        assert_eq!(label(&store).as_deref(), called);
+        if called.is_some() {
+            store.rewind(to).unwrap();
+            assert_eq!(label(&store).as_deref(), called);
+        }
+    }
+    store.set_label("fourth");
+    store.rewind(&unnamed).unwrap();
+    assert_eq!(label(&store), None);
+}

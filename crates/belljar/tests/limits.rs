@@ -2,9 +2,9 @@
 
 use belljar::{
     Caller, Config, Engine, EngineLimitExceeded, Error, Instance, KillReason, Killed, Limit, LimitExceeded,
-    Limits, Linker, Memory, MemoryType, Module, Ref, RefType, Result, SandboxTemplate, SharedMemory, Store,
-    StoreLimits, StoreLimitsBuilder, Table, TableType, Trap, TypedFunc, WasmBacktrace, WasmParams,
-    WasmResults,
+    LimitGroup, Limits, Linker, Memory, MemoryType, Module, Ref, RefType, Result, SandboxTemplate,
+    SharedMemory, Store, StoreLimits, StoreLimitsBuilder, Table, TableType, Trap, TypedFunc, WasmBacktrace,
+    WasmParams, WasmResults,
 };
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::sync::{Arc, Barrier};
@@ -666,5 +666,149 @@ fn without_deadlines_there_is_no_timer() {
     let end = Instant::now() + Duration::from_secs(60);
     while !has_thread("belljar-timer") {
         assert!(Instant::now() < end);
+    }
+}
+
+/// Stores of one guest, with these limits for all of them together.
+fn stores_of_one_guest(engine: &Engine, limits: &Limits) -> (LimitGroup, [Store<()>; 2]) {
+    let group = LimitGroup::new();
+    let stores = [0, 1].map(|_| {
+        let mut store = store(engine, limits.clone());
+        store.set_limit_group(&group);
+        store
+    });
+    (group, stores)
+}
+
+#[test]
+fn stores_of_one_guest_count_together() {
+    let engine = Engine::new(Config::new().wasm_threads(true)).unwrap();
+    let wat = r#"(module (table (export "t") 30 funcref) (memory 1)
+        (func (export "grow") (param i32) (result i32) (table.grow (ref.null func) (local.get 0))))"#;
+    let in_second = |limits: Limits| {
+        let (group, [mut first, mut second]) = stores_of_one_guest(&engine, &limits);
+        instance(&mut first, wat).unwrap();
+        let error = instance(&mut second, wat).unwrap_err();
+        // Once the first is gone, there is room for the second, of which nothing is counted that it did not get.
+        drop(first);
+        instance(&mut second, wat).unwrap();
+        drop(second);
+        assert!(Limit::ALL.iter().all(|limit| group.used(*limit).unwrap_or_default() == 0));
+        exceeded(&error)
+    };
+    let unlimited = Limits::unlimited;
+    for (limits, told) in [
+        (unlimited().instances(1), "instances: the guest wanted 2, and its limit is 1 (Limits::instances)"),
+        (unlimited().tables(1), "tables: the guest wanted 2, and its limit is 1 (Limits::tables)"),
+        (unlimited().memories(1), "memories: the guest wanted 2, and its limit is 1 (Limits::memories)"),
+        (
+            unlimited().table_elements(59),
+            "table_elements: the guest wanted 60, and its limit is 59 (Limits::table_elements)",
+        ),
+    ] {
+        assert_eq!(in_second(limits), told);
+    }
+
+    let (group, mut stores) = stores_of_one_guest(&engine, &unlimited().table_elements(100));
+    let grows = stores.each_mut().map(|store| {
+        let instance = instance(store, wat).unwrap();
+        func::<i32, i32>(store, instance, "grow")
+    });
+    assert_eq!(grows[0].call(&mut stores[0], 41).unwrap(), -1);
+    assert_eq!(
+        exceeded(&stores[0].refused_growth().unwrap()),
+        "table_elements: the guest wanted 101, and its limit is 100 (Limits::table_elements)"
+    );
+    assert_eq!(grows[0].call(&mut stores[0], 40).unwrap(), 30);
+    assert_eq!(grows[1].call(&mut stores[1], 1).unwrap(), -1);
+    assert_eq!((group.used(Limit::TableElements), group.used(Limit::Instances)), (Some(100), Some(2)));
+    // A shared memory is nobody's alone.
+    let shared = r#"(module (import "" "m" (memory 1 1 shared)))"#;
+    let (group, mut stores) = stores_of_one_guest(&engine, &unlimited().memories(1));
+    let memory = SharedMemory::new(&engine, MemoryType::shared(1, 1)).unwrap();
+    for store in &mut stores {
+        let module = Module::new(&engine, shared).unwrap();
+        Instance::new(store, &module, &[memory.clone().into()]).unwrap();
+    }
+    assert_eq!(group.used(Limit::Memories), Some(0));
+}
+
+#[test]
+fn heaps_of_one_guest_count_together() {
+    let engine = Engine::default();
+    let wat = r#"(module (type $a (array (mut i8))) (global $kept (mut (ref null $a)) (ref.null $a))
+        (func (export "keep") (param i32) (global.set $kept (array.new_default $a (local.get 0)))))"#;
+    let (group, mut stores) = stores_of_one_guest(&engine, &Limits::unlimited().gc_heap(8 << 20));
+    let keeps = stores.each_mut().map(|store| {
+        let instance = instance(store, wat).unwrap();
+        func::<i32, ()>(store, instance, "keep")
+    });
+    keeps[0].call(&mut stores[0], 5 << 20).unwrap();
+    let used = group.used(Limit::GcHeap).unwrap();
+    assert!((5 << 20..=8 << 20).contains(&used), "{used}");
+    let error = keeps[1].call(&mut stores[1], 5 << 20).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::GcHeapExhausted));
+    assert!(exceeded(&stores[1].refused_growth().unwrap()).starts_with("gc_heap: the guest wanted 1"));
+    let [first, mut second] = stores;
+    drop(first);
+    keeps[1].call(&mut second, 5 << 20).unwrap();
+    drop(second);
+    assert_eq!(group.used(Limit::GcHeap), Some(0));
+}
+
+/// Stores on threads of their own, which grow what they have as far as they may.
+#[test]
+fn stores_that_grow_at_once_stay_within_the_limit_together() {
+    let engine = Engine::default();
+    let wat = r#"(module (table 0 funcref)
+        (func (export "grow") (result i32) (loop $again
+            (br_if $again (i32.ne (table.grow (ref.null func) (i32.const 7)) (i32.const -1)))) (table.size)))"#;
+    let group = LimitGroup::new();
+    let sizes: Vec<i32> = std::thread::scope(|scope| {
+        let run = || {
+            let mut store = store(&engine, Limits::unlimited().table_elements(10_000));
+            store.set_limit_group(&group);
+            let instance = instance(&mut store, wat).unwrap();
+            let size = func::<(), i32>(&mut store, instance, "grow").call(&mut store, ()).unwrap();
+            (size, store)
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        // The stores are there until all have grown.
+        let grown: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        grown.into_iter().map(|(size, _)| size).collect()
+    });
+    let all = sizes.iter().sum::<i32>();
+    assert!((9_990..=10_000).contains(&all), "{sizes:?}");
+    assert_eq!(group.used(Limit::TableElements), Some(0));
+}
+
+/// What a session of a sandbox is counted together with ends with it, and what it had is given back.
+#[test]
+fn a_group_that_a_session_joined_is_left_at_its_end() {
+    let engine = Engine::default();
+    let module = Module::new(
+        &engine,
+        r#"(module (table 10 funcref) (func (export "grow") (result i32) (table.grow (ref.null func) (i32.const 20))))"#,
+    )
+    .unwrap();
+    let pre = Linker::<()>::new(&engine).instantiate_pre(&module).unwrap();
+    let (theirs, own) = (LimitGroup::new(), LimitGroup::new());
+    let of_template = own.clone();
+    let template = SandboxTemplate::new(pre, || Ok(())).prepare(move |store| {
+        store.set_limit_group(&of_template);
+        Ok(())
+    });
+    let mut sandbox = template.build().unwrap();
+    for _ in 0..3 {
+        assert_eq!(own.used(Limit::TableElements), Some(10));
+        let mut session = sandbox.session().unwrap();
+        assert_eq!(session.call::<(), i32>("grow", ()).unwrap(), 10);
+        assert_eq!(own.used(Limit::TableElements), Some(30));
+        session.store().set_limit_group(&theirs);
+        assert_eq!((own.used(Limit::TableElements), theirs.used(Limit::TableElements)), (Some(0), Some(30)));
+        assert_eq!(session.call::<(), i32>("grow", ()).unwrap(), 30);
+        assert_eq!(theirs.used(Limit::TableElements), Some(50));
+        drop(session);
+        assert_eq!(theirs.used(Limit::TableElements), Some(0));
     }
 }

@@ -1,8 +1,8 @@
 //! Large artifacts, which are read and checked where they are first touched: results are right, or it is an error.
 
 use belljar::{
-    ArtifactError, Config, Engine, Error, Instance, Module, Origin, Store, Trap, Trust, TrustedBy, TypedFunc,
-    UserKey, WasmBacktrace,
+    ArtifactError, ArtifactKind, Config, Engine, Error, Identity, Instance, Module, Origin, SealError, Store,
+    Trap, Trust, TrustedBy, TypedFunc, UserKey, WasmBacktrace,
 };
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
@@ -311,4 +311,20 @@ fn initial_contents_come_into_memories_that_others_have_settled_in() {
     let instance = Instance::new(&mut store, &module, &[]).unwrap();
     let memory = instance.get_memory(&mut store, "memory").unwrap();
     assert!(memory.data(&store).starts_with("0123456789abcdef".repeat(20_000).as_bytes()));
+}
+
+/// What is read where it is touched is taken for nothing else either.
+#[test]
+fn what_was_sealed_as_something_else_is_refused() {
+    let user = UserKey::from_bytes([1; 32]);
+    let contents = belljar_cache::seal_of(&ARTIFACT).unwrap().identity;
+    for kind in [ArtifactKind::CacheEntry, ArtifactKind::Snapshot] {
+        let mut artifact = ARTIFACT.clone();
+        belljar_cache::seal(&mut artifact, Identity { kind, ..contents }, Some(&user), None).unwrap();
+        let file = file_of(&artifact);
+        let error = Module::deserialize_file(&ENGINE, &file).unwrap_err();
+        let refused = error.downcast_ref::<ArtifactError>();
+        assert!(matches!(refused, Some(ArtifactError::Seal(SealError::OtherIdentity { .. }))), "{error:#}");
+    }
+    Module::deserialize_file(&ENGINE, file_of(&ARTIFACT)).unwrap();
 }

@@ -8,8 +8,9 @@
 mod generate;
 
 use belljar::{
-    Caller, Config, Engine, Error, ExternRef, Func, Instance, Killed, Linker, Memory, MemoryType, Module,
-    Rooted, Sandbox, SandboxTemplate, Session, Store, StoreLimits, StoreLimitsBuilder, Trap, UpdateDeadline,
+    Caller, Config, Engine, Error, ExternRef, Func, GcStats, Inspector, Instance, Killed, Linker, Memory,
+    MemoryType, Module, ResourceUsage, Rooted, Sandbox, SandboxTemplate, Session, Store, StoreLimits,
+    StoreLimitsBuilder, Trap, UpdateDeadline,
 };
 use generate::{Generated, Random, generate};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -157,7 +158,11 @@ fn template(world: &World, generated: &Generated, random: &mut Random) -> Sandbo
         Ok(Host { limits: limits.trap_on_grow_failure(traps).build(), calls: 0, ops, depth: 0 })
     };
     let (fuel, has_epochs, asks) = (world.fuel, world.has_epochs, random.chance(30));
+    let is_named = random.chance(50);
     let prepare = move |store: &mut Store<Host>| {
+        if is_named {
+            store.set_label("prepared");
+        }
         store.limiter(|host| &mut host.limits);
         if let Some(fuel) = fuel {
             store.set_fuel(fuel)?;
@@ -240,12 +245,49 @@ struct Seen {
     globals: Vec<Ended>,
     calls: u64,
     fuel: Option<u64>,
-    heap: u64,
+    about: About,
+}
+
+/// What a host is told of a sandbox beside what is in it.
+#[derive(PartialEq, Eq, Debug)]
+struct About {
+    collector: Counts,
+    usage: ResourceUsage,
+    refused: Option<String>,
+    limits: String,
+    label: Option<String>,
+    memory: u64,
+    exports: Vec<String>,
+}
+
+/// What a collector counts, but for times.
+#[derive(PartialEq, Eq, Debug)]
+struct Counts([u64; 6]);
+
+fn about(session: &mut Session<'_, Host>) -> About {
+    let instance = session.instance();
+    let store = session.store();
+    let GcStats { minor_collections, major_collections, allocated_bytes, promoted_bytes, old_bytes, .. } =
+        store.gc_stats();
+    let live_bytes = store.gc_stats().live_bytes;
+    let counts =
+        [minor_collections, major_collections, allocated_bytes, promoted_bytes, old_bytes, live_bytes];
+    let inspector = store.inspector();
+    assert!(!inspector.is_over());
+    About {
+        collector: Counts(counts),
+        usage: store.resource_usage(),
+        refused: store.refused_growth().map(|refused| format!("{refused:#}")),
+        limits: format!("{:?}", store.limits()),
+        label: inspector.label().map(|label| label.to_string()),
+        memory: inspector.memory_size(),
+        exports: instance.exports(store).map(|export| export.name().to_string()).collect(),
+    }
 }
 
 fn see(world: &World, session: &mut Session<'_, Host>, generated: &Generated) -> Seen {
     let fuel = world.fuel.map(|_| session.store().get_fuel().unwrap());
-    let heap = session.store().gc_stats().old_bytes;
+    let about = about(session);
     let calls = session.store().data().calls;
     let plenty = |session: &mut Session<'_, Host>| {
         if world.fuel.is_some() {
@@ -273,7 +315,7 @@ fn see(world: &World, session: &mut Session<'_, Host>, generated: &Generated) ->
     if world.fuel.is_some() {
         session.store().set_fuel(fuel.unwrap()).unwrap();
     }
-    Seen { memories, tables, globals, calls, fuel, heap }
+    Seen { memories, tables, globals, calls, fuel, about }
 }
 
 /// What a sandbox sees at first, how some calls end, and what it sees then.
@@ -317,14 +359,15 @@ fn see_last(world: &World, session: &mut Session<'_, Host>, generated: &Generate
         globals: Vec::new(),
         calls: session.store().data().calls,
         fuel: None,
-        heap: 0,
+        about: about(session),
     }
 }
 
 /// What an embedder does to the store of a session.
 fn meddle(world: &World, session: &mut Session<'_, Host>, random: &mut Random) {
     let store = session.store();
-    match random.below(10) {
+    match random.below(11) {
+        10 => store.set_label("another's"),
         0 => store.data_mut().calls += 1000,
         1 => drop(store.gc()),
         2 => drop(Func::wrap(store, || 5)),
@@ -353,8 +396,9 @@ fn make_a_mess(
     generated: &Generated,
     random: &mut Random,
     story: &mut Vec<String>,
-) {
+) -> Option<Inspector> {
     let mut session = sandbox.session().unwrap();
+    let inspector = session.store().inspector();
     for _ in 0..random.below(7) {
         let op = format!("op{}", random.below(generated.ops as u64));
         let ended = call(world, &mut session, &op, random.next() as i64 >> random.below(64));
@@ -371,6 +415,7 @@ fn make_a_mess(
         1 => {
             story.push("forgotten".into());
             std::mem::forget(session);
+            return None;
         }
         2..=4 => {
             meddle(world, &mut session, random);
@@ -380,6 +425,20 @@ fn make_a_mess(
             let ended = call(world, &mut session, end, x);
             story.push(format!("{end}: {ended:?}"));
         }
+    }
+    Some(inspector)
+}
+
+/// Whoever looked at a session sees nothing of those that came later, one of which is going on.
+fn are_over(inspectors: &[Inspector], sandbox: &mut Sandbox<Host>) {
+    let mut session = sandbox.session().unwrap();
+    session.store().set_label("of the session that goes on");
+    for inspector in inspectors {
+        let error = inspector.capture(Duration::from_secs(60)).unwrap_err();
+        assert!(format!("{error:#}").ends_with("that session is over"), "{error:#}");
+        assert!(inspector.is_over() && inspector.label().is_none());
+        assert_eq!((inspector.memory_size(), inspector.age()), (0, Duration::ZERO));
+        assert_ne!(inspector.store_id(), session.store().inspector().store_id());
     }
 }
 
@@ -419,13 +478,15 @@ fn story(worlds: &[World], seed: u64) -> Result<bool, String> {
         };
     };
     let mut story = Vec::new();
+    let mut inspectors = Vec::new();
     for round in 0..3 {
         if random.chance(20) {
             do_the_same(world, &mut sandbox, &generated, random, &mut story);
         }
         for _ in 0..1 + random.below(3) {
-            make_a_mess(world, &mut sandbox, &generated, random, &mut story);
+            inspectors.extend(make_a_mess(world, &mut sandbox, &generated, random, &mut story));
         }
+        are_over(&inspectors, &mut sandbox);
         // Time passes.
         for _ in 0..random.below(3) {
             world.engine.increment_epoch();
@@ -441,6 +502,10 @@ fn story(worlds: &[World], seed: u64) -> Result<bool, String> {
                 });
             return Err(format!("{}, round {round}, after {story:#?}", difference.unwrap()));
         }
+        let problems = world.engine.problems();
+        if problems.iter().any(|problem| problem.contains("discarded")) {
+            return Err(format!("{problems:?}, round {round}, after {story:#?}"));
+        }
     }
     Ok(true)
 }
@@ -455,7 +520,7 @@ fn difference(old: &Seen, new: &Seen) -> Option<String> {
         }
     }
     let rest = |seen: &Seen| {
-        format!("{:?} {:?} {} {:?} {}", seen.tables, seen.globals, seen.calls, seen.fuel, seen.heap)
+        format!("{:?} {:?} {} {:?} {:?}", seen.tables, seen.globals, seen.calls, seen.fuel, seen.about)
     };
     (old != new).then(|| format!("{} instead of {}", rest(old), rest(new)))
 }

@@ -162,9 +162,14 @@ impl Drop for Panics {
     }
 }
 
+const DISCARDED: &str =
+    "a sandbox could not be made clean, and was discarded: a destructor of the host panicked";
+
 #[test]
 fn a_destructor_that_panics_leaves_nothing_either() {
-    let mut sandbox = template(&Engine::default(), |_| ()).build().unwrap();
+    let engine = Engine::default();
+    let mut sandbox = template(&engine, |_| ()).build().unwrap();
+    engine.problems();
     for round in 0..4 {
         let ended = catch_unwind(AssertUnwindSafe(|| {
             let mut session = sandbox.session().unwrap();
@@ -185,8 +190,43 @@ fn a_destructor_that_panics_leaves_nothing_either() {
             drop(session);
         }));
         assert!(ended.is_err());
+        assert_eq!(engine.problems(), [DISCARDED]);
         assert_eq!(sandbox.call::<(), i32>("note", ()).unwrap(), 1);
         assert_eq!(count(&mut sandbox), 11);
+        assert!(engine.problems().is_empty());
+    }
+}
+
+/// Also where the session ends in a panic, and where the state's destructor panics in each of its lives.
+#[test]
+fn every_discarded_sandbox_is_told() {
+    struct Host(bool);
+    impl Drop for Host {
+        fn drop(&mut self) {
+            if self.0 {
+                resume_unwind(Box::new("expected"));
+            }
+        }
+    }
+    let engine = Engine::default();
+    let module = Module::new(&engine, r#"(module (func (export "f")))"#).unwrap();
+    let pre = Linker::new(&engine).instantiate_pre(&module).unwrap();
+    let mut sandbox = SandboxTemplate::new(pre, || Ok(Host(false))).build().unwrap();
+    engine.problems();
+    for is_panicking in [false, true] {
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            let mut session = sandbox.session().unwrap();
+            session.call::<(), ()>("f", ()).unwrap();
+            session.store().data_mut().0 = true;
+            if is_panicking {
+                resume_unwind(Box::new("the host's own"));
+            }
+        }));
+        assert_eq!(ended.is_err(), is_panicking);
+        let told = "a sandbox could not be made clean, and was discarded: the destructor of the host's state panicked";
+        assert_eq!(engine.problems(), [told]);
+        sandbox.call::<(), ()>("f", ()).unwrap();
+        assert!(engine.problems().is_empty());
     }
 }
 
@@ -421,6 +461,7 @@ fn a_function_of_the_host_whose_destructor_panics_takes_no_place_of_the_pool() {
             let _held = &panics;
         });
         assert!(catch_unwind(AssertUnwindSafe(|| drop(session))).is_err());
+        assert!(engine.problems().contains(&DISCARDED.into()));
         pool.call::<(), ()>("f", ()).unwrap();
     }
     assert_eq!(pool.statistics().discarded, 3);

@@ -6,13 +6,15 @@
 
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// Bits of a mode that let group and others write.
 const OTHERS_WRITE: u32 = 0o022;
 /// Bits of a mode that let group and others do anything.
 const OTHERS_ANY: u32 = 0o077;
+/// In a directory with this bit only its owner, a file's owner and root remove or rename the file.
+const STICKY: u32 = 0o1000;
 const ROOT: u32 = 0;
 
 /// The user that this process makes files as.
@@ -25,6 +27,16 @@ pub(crate) fn is_our_file(found: &Metadata) -> bool {
     found.is_file() && found.uid() == our_uid()
 }
 
+/// It belongs to this user or root.
+pub(crate) fn is_ours_or_roots(found: &Metadata) -> Result<(), String> {
+    if found.uid() == ROOT { Ok(()) } else { is_ours(found) }
+}
+
+/// Neither group nor others can replace what is in the directory and does not belong to them.
+pub(crate) fn nobody_else_moves(found: &Metadata) -> Result<(), String> {
+    if found.mode() & STICKY != 0 { Ok(()) } else { nobody_else_writes(found) }
+}
+
 /// Neither group nor others can read or write the file.
 pub(crate) fn nobody_else_reads(found: &Metadata) -> Result<(), String> {
     mode_lacks(found, OTHERS_ANY, "read or change")
@@ -33,9 +45,7 @@ pub(crate) fn nobody_else_reads(found: &Metadata) -> Result<(), String> {
 /// Nobody but this user and root can write the file.
 pub(crate) fn only_we_or_root_write(found: &Metadata) -> Result<(), String> {
     is_regular(found)?;
-    if found.uid() != ROOT {
-        is_ours(found)?;
-    }
+    is_ours_or_roots(found)?;
     nobody_else_writes(found)
 }
 
@@ -46,13 +56,19 @@ pub(crate) fn nobody_else_writes(found: &Metadata) -> Result<(), String> {
 
 /// It is a regular file.
 pub(crate) fn is_regular(found: &Metadata) -> Result<(), String> {
-    let kind = match found.file_type() {
-        kind if kind.is_file() => return Ok(()),
-        kind if kind.is_dir() => "a directory",
-        kind if kind.is_symlink() => "a symbolic link",
-        _ => "a device, pipe or socket",
-    };
-    Err(format!("expected a regular file, found {kind}"))
+    file_or_what(found).map_err(|what| format!("expected a regular file, found {what}"))
+}
+
+/// It is a regular file; if not, what it is.
+pub(crate) fn file_or_what(found: &Metadata) -> Result<(), &'static str> {
+    match found.file_type() {
+        kind if kind.is_file() => Ok(()),
+        kind if kind.is_dir() => Err("a directory"),
+        kind if kind.is_symlink() => Err("a symbolic link"),
+        kind if kind.is_fifo() => Err("a pipe"),
+        kind if kind.is_socket() => Err("a socket"),
+        _ => Err("a device"),
+    }
 }
 
 /// It belongs to this user.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use belljar_core::OutsideText;
 
 use crate::hex::HexError;
+use crate::identity::Identity;
 use crate::keys::PublicKey;
 use crate::seal::SEAL_BYTES;
 
@@ -43,6 +44,13 @@ pub enum SealError {
     Untrusted {
         /// Who signed it, if anybody did.
         signer: Option<PublicKey>,
+    },
+    /// It is whole and trusted, but not what was looked for.
+    OtherIdentity {
+        /// What was looked for.
+        expected: Identity,
+        /// What it was sealed as.
+        found: Identity,
     },
     /// Sealing was asked for over bytes of which the seal would not be as many as are left for it.
     NoRoom {
@@ -95,6 +103,9 @@ impl fmt::Display for SealError {
                  trust it with `belljar key trust`",
                 key.fingerprint()
             ),
+            Self::OtherIdentity { expected, found } => {
+                write!(f, "the artifact is something else: expected {expected}, found {found}: make it again")
+            }
             Self::NoKey => f.write_str("expected a user's key or a signing key to seal with, found neither"),
         }
     }
@@ -252,6 +263,8 @@ pub enum CacheError {
     NotADirectory {
         /// Where.
         path: PathBuf,
+        /// What it is instead: `a file`, `a symbolic link`, …
+        found: &'static str,
     },
     /// Others could put files into the cache.
     NotPrivate {
@@ -277,9 +290,9 @@ impl fmt::Display for CacheError {
             Self::Io { action, path, error } => {
                 write!(f, "the cache could not {action} {}: {error}", OutsideText::new(path))
             }
-            Self::NotADirectory { path } => write!(
+            Self::NotADirectory { path, found } => write!(
                 f,
-                "{} is not used as a cache: expected a directory, found a file: move it away, or name \
+                "{} is not used as a cache: expected a directory, found {found}: move it away, or name \
                  another directory in BELLJAR_CACHE",
                 OutsideText::new(path)
             ),

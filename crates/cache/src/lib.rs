@@ -1,9 +1,9 @@
 //! Artifacts by key on disk: sealed, verified, evicted.
 //!
 //! In: the bytes of finished native code, and a [`Key`] that stands for everything the code depends on. Out:
-//! the same bytes, or a miss. A [`seal()`] at the end of the bytes says who made them; [`check`] believes it
-//! only if that was this user ([`UserKey`]) or the holder of a [`SigningKey`] whose public half is among the
-//! [`TrustedKeys`]. A [`Cache`] keeps files by key below one directory, for any number of processes at once.
+//! the same bytes, or a miss. A [`seal()`] at the end of the bytes says what they are ([`Identity`]) and who made
+//! them; [`check`] believes it only if they are what was looked for, and if that was this user ([`UserKey`]) or the
+//! holder of a [`SigningKey`] whose public half is among the [`TrustedKeys`]. A [`Cache`] keeps files by key below one directory, for any number of processes at once.
 //!
 //! Never: looks into an artifact or knows what it is for; waits for another process; lets a half-written file
 //! be found; uses `unsafe`; panics on what it finds on disk. Each failure is a value, and none is a reason to
@@ -12,7 +12,7 @@
 //! ```
 //! use std::io::Read;
 //!
-//! use belljar_cache::{Cache, CacheConfig, Key, Trust, TrustedBy, UserKey, check, seal, seal_bytes};
+//! use belljar_cache::{Cache, CacheConfig, Identity, Key, Trust, TrustedBy, UserKey, check, seal, seal_bytes};
 //!
 //! let home = tempfile::tempdir()?;
 //! let user = UserKey::of(&home.path().join("state"))?;
@@ -21,18 +21,18 @@
 //! // The last bytes of an artifact are left for the seal.
 //! let mut artifact = b"finished code".to_vec();
 //! artifact.resize(artifact.len() + seal_bytes(artifact.len()), 0);
-//! seal(&mut artifact, Some(&user), None)?;
 //! let key = Key([7; 32]);
+//! seal(&mut artifact, Identity::entry(key), Some(&user), None)?;
 //! cache.insert(&key, &artifact)?;
 //!
 //! let mut entry = cache.find(&key).expect("it was inserted");
 //! let mut found = Vec::new();
 //! entry.file.read_to_end(&mut found)?;
 //! let trust = Trust { user: Some(user), ..Trust::default() };
-//! assert_eq!(check(&found, &trust)?, TrustedBy::User);
+//! assert_eq!(check(&found, entry.identity(), &trust)?, TrustedBy::User);
 //!
 //! found[3] ^= 1;
-//! assert!(check(&found, &trust).is_err());
+//! assert!(check(&found, entry.identity(), &trust).is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -41,8 +41,10 @@ mod blocks;
 mod dirs;
 mod error;
 mod hex;
+mod identity;
 mod keys;
 mod new_file;
+mod path_owners;
 mod random;
 mod seal;
 mod store;
@@ -53,9 +55,12 @@ pub use dirs::{
 };
 pub use error::{CacheError, KeyError, KeyTextError, SealError};
 pub use hex::HexError;
+pub use identity::{ArtifactKind, Identity};
 pub use keys::{
     Fingerprint, KeyFiles, NamedKey, PublicKey, SigningKey, TRUSTED_KEYS_FILE, Trust, TrustedKeys,
     USER_KEY_FILE, UserKey,
 };
 pub use seal::{SEAL_BYTES, SealInfo, SealedBlocks, TrustedBy, check, seal, seal_bytes, seal_of};
-pub use store::{Cache, CacheConfig, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Key, Stats};
+pub use store::{
+    Cache, CacheConfig, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Key, Misplaced, Stats,
+};

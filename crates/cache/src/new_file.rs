@@ -65,7 +65,7 @@ impl Drop for NewFile {
 
 /// A name that no other file has. The number makes it differ in this process, the process id tells people
 /// whose it was, the random part makes it differ between machines and containers that share the directory.
-fn temporary_name() -> io::Result<String> {
+pub(crate) fn temporary_name() -> io::Result<String> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let random = hex::encode(&random::bytes::<8>()?);

@@ -1,28 +1,33 @@
-//! The seal at the end of an artifact: a digest of all before it, and who vouches for the digest.
+//! The seal at the end of an artifact: what it is, a digest of all before it, and who vouches for both.
 //!
-//! In: an artifact's bytes and the keys. Out: bytes with a seal, or who made the seal that is there; of a part of the
-//! bytes, whether it is what was sealed. Never: says that bytes are trusted without having read every one of them.
+//! In: an artifact's bytes, its [`Identity`] and the keys. Out: bytes with a seal, or who made the seal that is there; of a
+//! part of the bytes, whether it is what was sealed. Never: says that bytes are trusted without having read every one of them,
+//! or as something that they were not sealed as.
 //!
 //! ```text
 //! artifact │ contents │ digests of blocks, 32 bytes each │ the last 256 bytes, numbers in little endian │
 //!
 //! offset  bytes
 //!      0      8  magic, "belljar" and 0x1a
-//!      8      4  layout, 2
+//!      8      4  layout, 3
 //!     12      4  flags: 1 a mac is present, 2 a signature is present; at least one is
-//!     16     32  digest: BLAKE3 of the contents
-//!     48     32  mac: BLAKE3, keyed with the user's key, of MAC_DOMAIN and bytes 0 to 48
-//!     80     32  signer: an Ed25519 public key
-//!    112     64  signature: Ed25519, of SIGNATURE_DOMAIN and bytes 0 to 80
-//!    176     80  zero
+//!     16      4  kind: 1 an entry of a cache, 2 a module, 3 a snapshot
+//!     20     12  zero
+//!     32     32  key: what it was sealed under
+//!     64     32  digest: BLAKE3 of the contents
+//!     96     32  mac: BLAKE3, keyed with the user's key, of MAC_DOMAIN and bytes 0 to 96
+//!    128     32  signer: an Ed25519 public key
+//!    160     64  signature: Ed25519, of SIGNATURE_DOMAIN and bytes 0 to 128
+//!    224     32  zero
 //! ```
 //!
 //! Contents of more than one block of [`BLOCK_BYTES`] have a digest for each: those are nodes of the tree that BLAKE3 is,
 //! and the whole's digest follows from them. A part that is absent is zero. **Invariant:** a change of any byte of a sealed
-//! artifact is refused. Contents and blocks' digests are covered by the digest; flags and digest by the mac and the
-//! signature; the mac by
+//! artifact is refused. Contents and blocks' digests are covered by the digest; flags, kind, key and digest by the mac and
+//! the signature; the mac by
 //! itself if it is what gives trust, else by the signature; signer and signature by the rule that a signature
 //! that is present must be right, whoever is trusted; the rest has only one allowed value.
+//! **Invariant:** whoever checks says what the bytes must be, and gets no other kind and no other key's.
 //!
 //! BLAKE3: O'Connor, Aumasson, Neves, Wilcox-O'Hearn, *BLAKE3: one function, fast everywhere*, 2020. Ed25519:
 //! RFC 8032, with the stricter checks of `verify_strict`, so that nobody can make a key that fits any
@@ -32,7 +37,9 @@ use crate::blocks::{
     BLOCK_BYTES, DIGEST_BYTES, block_digest, contents_before_digests, digests_of, whole_digest,
 };
 use crate::error::SealError;
+use crate::identity::{ArtifactKind, Identity};
 use crate::keys::{PublicKey, SigningKey, Trust, UserKey};
+use crate::store::Key;
 
 /// How many bytes at an artifact's end say who made it. Digests of blocks come before them: see [`seal_bytes`].
 pub const SEAL_BYTES: usize = 256;
@@ -49,7 +56,7 @@ const PARALLEL_BYTES: usize = 8 << 20;
 
 /// The last byte is in no text, so that no text has a seal.
 const MAGIC: [u8; 8] = *b"belljar\x1a";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HAS_MAC: u32 = 1;
 const HAS_SIGNATURE: u32 = 2;
 
@@ -70,6 +77,8 @@ pub enum TrustedBy {
 /// What a seal says, which is not to say that anybody trusts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealInfo {
+    /// What the artifact was sealed as.
+    pub identity: Identity,
     /// BLAKE3 of the contents, as `b3sum` prints it for that part.
     pub digest: [u8; 32],
     /// Whether some user vouches for it. Only that user's key tells whether this is true.
@@ -78,19 +87,23 @@ pub struct SealInfo {
     pub signer: Option<PublicKey>,
 }
 
-/// Writes a seal over the last bytes: as many as [`seal_bytes`] says of what is before them.
+/// Writes a seal over the last bytes: as many as [`seal_bytes`] says of what is before them. It says that they are what
+/// `identity` says.
 ///
 /// ```
-/// use belljar_cache::{SEAL_BYTES, SigningKey, Trust, TrustedBy, check, seal};
+/// use belljar_cache::{ArtifactKind, Identity, Key, SEAL_BYTES, SigningKey, Trust, TrustedBy, check, seal};
 ///
 /// let signer = SigningKey::generate()?;
+/// let module = Identity { kind: ArtifactKind::Module, key: Key([7; 32]) };
 /// let mut artifact = b"code".to_vec();
 /// artifact.resize(4 + SEAL_BYTES, 0);
-/// seal(&mut artifact, None, Some(&signer))?;
+/// seal(&mut artifact, module, None, Some(&signer))?;
 ///
 /// let keys = [signer.public().named("ada")?].into_iter().collect();
 /// let trust = Trust { user: None, keys };
-/// assert_eq!(check(&artifact, &trust)?, TrustedBy::Key(signer.public()));
+/// assert_eq!(check(&artifact, module, &trust)?, TrustedBy::Key(signer.public()));
+/// let entry = Identity { kind: ArtifactKind::CacheEntry, ..module };
+/// assert!(check(&artifact, entry, &trust).is_err(), "it is taken for nothing else");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -99,6 +112,7 @@ pub struct SealInfo {
 /// that many; [`SealError::NoKey`] without any key.
 pub fn seal(
     artifact: &mut [u8],
+    identity: Identity,
     user: Option<&UserKey>,
     signer: Option<&SigningKey>,
 ) -> Result<(), SealError> {
@@ -117,6 +131,7 @@ pub fn seal(
     let flag = |present, flag| if present { flag } else { 0 };
     let mut seal = Seal {
         flags: flag(user.is_some(), HAS_MAC) | flag(signer.is_some(), HAS_SIGNATURE),
+        identity,
         digest: *digest(contents).as_bytes(),
         mac: [0; 32],
         signer: [0; 32],
@@ -133,32 +148,35 @@ pub fn seal(
     Ok(())
 }
 
-/// Checks every byte of an artifact and its seal, and says who vouches for it.
+/// Checks every byte of an artifact and its seal, and says who vouches for it: for its being what `expected` says.
 ///
 /// The answer is about these bytes: they must be ones that nobody can change afterwards, such as a sealed
 /// copy in memory, not a mapped file.
 ///
 /// # Errors
-/// [`SealError::Untrusted`] if the seal is whole and made by somebody else; the other variants if it is not
-/// whole, or not there.
-pub fn check(artifact: &[u8], trust: &Trust) -> Result<TrustedBy, SealError> {
+/// [`SealError::Untrusted`] if the seal is whole and made by somebody else; [`SealError::OtherIdentity`] if it was made by
+/// somebody who is trusted, for something else; the other variants if it is not whole, or not there.
+pub fn check(artifact: &[u8], expected: Identity, trust: &Trust) -> Result<TrustedBy, SealError> {
     let (seal, signer) = whole_seal(artifact)?;
-    seal.trusted_by(signer, trust)
+    seal.trusted_as(expected, signer, trust)
 }
 
 /// The seal of an artifact that is trusted, with which its blocks are checked one by one, as they are needed.
 ///
 /// ```
-/// use belljar_cache::{BLOCK_BYTES, SealedBlocks, Trust, TrustedBy, UserKey, seal, seal_bytes};
+/// use belljar_cache::{
+///     ArtifactKind, BLOCK_BYTES, Identity, Key, SealedBlocks, Trust, TrustedBy, UserKey, seal, seal_bytes,
+/// };
 ///
 /// let user = UserKey::from_bytes([7; 32]);
+/// let module = Identity { kind: ArtifactKind::Module, key: Key([1; 32]) };
 /// let contents = 2 * BLOCK_BYTES + 5;
 /// let mut artifact = vec![0x90; contents + seal_bytes(contents)];
-/// seal(&mut artifact, Some(&user), None)?;
+/// seal(&mut artifact, module, Some(&user), None)?;
 ///
 /// let trust = Trust { user: Some(user), ..Trust::default() };
 /// let sealed = SealedBlocks::check(&artifact[contents..], contents, &trust)?;
-/// assert_eq!(sealed.trusted_by(), TrustedBy::User);
+/// assert_eq!((sealed.trusted_by(), sealed.identity()), (TrustedBy::User, module));
 /// assert!(sealed.holds(0, &artifact[..BLOCK_BYTES]));
 /// assert!(!sealed.holds(1, &[0; BLOCK_BYTES]));
 /// assert!(sealed.holds(2, &[0x90; 5]));
@@ -168,6 +186,7 @@ pub fn check(artifact: &[u8], trust: &Trust) -> Result<TrustedBy, SealError> {
 pub struct SealedBlocks {
     contents: usize,
     digests: Box<[[u8; DIGEST_BYTES]]>,
+    identity: Identity,
     trusted_by: TrustedBy,
 }
 
@@ -179,10 +198,11 @@ impl SealedBlocks {
     }
 
     /// Checks a seal, of which blocks' digests are a part, but not the `contents` bytes that it is for: those are to be
-    /// asked for with [`SealedBlocks::holds`].
+    /// asked for with [`SealedBlocks::holds`]. What they are is not known before they are read: whoever uses them compares it
+    /// with [`SealedBlocks::identity`].
     ///
     /// # Errors
-    /// As [`check`].
+    /// As [`check`], except that it may be anything.
     pub fn check(seal: &[u8], contents: usize, trust: &Trust) -> Result<Self, SealError> {
         let Some((digests, end)) = seal.split_last_chunk::<SEAL_BYTES>() else {
             return Err(SealError::TooShort { bytes: seal.len() });
@@ -196,7 +216,7 @@ impl SealedBlocks {
             return Err(SealError::Damaged);
         }
         let trusted_by = read.trusted_by(read.signer()?, trust)?;
-        Ok(Self { contents, digests: digests.into(), trusted_by })
+        Ok(Self { contents, digests: digests.into(), identity: read.identity, trusted_by })
     }
 
     /// Whether a block is the one that was sealed. Takes no lock and allocates nothing.
@@ -204,6 +224,11 @@ impl SealedBlocks {
         let length = self.contents.saturating_sub(index * BLOCK_BYTES).min(BLOCK_BYTES);
         bytes.len() == length
             && self.digests.get(index).is_some_and(|digest| block_digest(index, bytes) == *digest)
+    }
+
+    /// What they were sealed as.
+    pub fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// Whose word they are trusted on.
@@ -215,10 +240,10 @@ impl SealedBlocks {
 /// What the seal of an artifact says. This trusts nobody: it is for showing, [`check`] is for running.
 ///
 /// # Errors
-/// As [`check`], except that the seal may be made by anybody.
+/// As [`check`], except that the seal may be made by anybody, for anything.
 pub fn seal_of(artifact: &[u8]) -> Result<SealInfo, SealError> {
     let (seal, signer) = whole_seal(artifact)?;
-    Ok(SealInfo { digest: seal.digest, mac: seal.has(HAS_MAC), signer })
+    Ok(SealInfo { identity: seal.identity, digest: seal.digest, mac: seal.has(HAS_MAC), signer })
 }
 
 /// The seal of an artifact, if the artifact is what was sealed and signed, and who signed it.
@@ -254,6 +279,7 @@ fn block(contents: &[u8], index: usize) -> &[u8] {
 /// The parts of a seal that can differ.
 struct Seal {
     flags: u32,
+    identity: Identity,
     digest: [u8; 32],
     mac: [u8; 32],
     signer: [u8; 32],
@@ -261,8 +287,8 @@ struct Seal {
 }
 
 impl Seal {
-    const MAC_AT: usize = 48;
-    const SIGNER_AT: usize = 80;
+    const MAC_AT: usize = 96;
+    const SIGNER_AT: usize = 128;
 
     fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
@@ -270,10 +296,13 @@ impl Seal {
 
     fn to_bytes(&self) -> [u8; SEAL_BYTES] {
         let mut bytes = [0; SEAL_BYTES];
-        let parts: [&[u8]; 7] = [
+        let parts: [&[u8]; 10] = [
             &MAGIC,
             &VERSION.to_le_bytes(),
             &self.flags.to_le_bytes(),
+            &self.identity.kind.number().to_le_bytes(),
+            &[0; 12],
+            &self.identity.key.0,
             &self.digest,
             &self.mac,
             &self.signer,
@@ -298,15 +327,23 @@ impl Seal {
         if version != VERSION {
             return Err(SealError::UnknownVersion { found: version, known: VERSION });
         }
+        let refused = |what| Err(SealError::NotCanonical { what });
+        let flags = u32::from_le_bytes(take(&mut rest));
+        let Some(kind) = ArtifactKind::of_number(u32::from_le_bytes(take(&mut rest))) else {
+            return refused("its kind is none that is ever written");
+        };
+        if take::<12>(&mut rest) != [0; 12] {
+            return refused("its reserved bytes are not zero");
+        }
         let seal = Seal {
-            flags: u32::from_le_bytes(take(&mut rest)),
+            flags,
+            identity: Identity { kind, key: Key(take(&mut rest)) },
             digest: take(&mut rest),
             mac: take(&mut rest),
             signer: take(&mut rest),
             signature: take(&mut rest),
         };
         let is_zero = |bytes: &[u8]| bytes.iter().all(|b| *b == 0);
-        let refused = |what| Err(SealError::NotCanonical { what });
         if seal.flags == 0 || seal.flags & !(HAS_MAC | HAS_SIGNATURE) != 0 {
             return refused("its flags are none that are ever written");
         }
@@ -347,6 +384,20 @@ impl Seal {
         match signer {
             Some(key) if trust.keys.contains(&key) => Ok(TrustedBy::Key(key)),
             signer => Err(SealError::Untrusted { signer }),
+        }
+    }
+
+    /// As [`Seal::trusted_by`], if it was made for what is expected.
+    fn trusted_as(
+        &self,
+        expected: Identity,
+        signer: Option<PublicKey>,
+        trust: &Trust,
+    ) -> Result<TrustedBy, SealError> {
+        let by = self.trusted_by(signer, trust)?;
+        match self.identity == expected {
+            true => Ok(by),
+            false => Err(SealError::OtherIdentity { expected, found: self.identity }),
         }
     }
 

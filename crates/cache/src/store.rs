@@ -11,6 +11,7 @@
 //! name.
 
 mod key;
+mod remove;
 mod scan;
 
 use std::fs::{self, File, FileTimes, OpenOptions};
@@ -25,10 +26,13 @@ use rustix::fs::OFlags;
 use crate::access;
 use crate::dirs::CacheChoice;
 use crate::error::CacheError;
+use crate::identity::Identity;
 use crate::new_file::NewFile;
+use crate::path_owners::{Doubt, check_path};
 
 pub use key::Key;
-use scan::{Found, Kind, remove, scan};
+use remove::remove;
+use scan::{Found, Kind, scan};
 
 pub use scan::ENTRY_SUFFIX;
 
@@ -79,14 +83,32 @@ pub struct Cache {
     entries: PathBuf,
 }
 
-/// A file that was found. It says what was once written under the key; whether to believe it is for
-/// [`check`](crate::check).
+/// A file that was found under a key. Whether it is what was once written under that key is for [`check`](crate::check),
+/// which is to be asked for [`Entry::identity`].
 #[derive(Debug)]
 pub struct Entry {
+    /// What it was found by.
+    pub key: Key,
     /// Open to read, at its start. It stays readable whatever becomes of the cache.
     pub file: File,
     /// Its bytes.
     pub length: u64,
+}
+
+impl Entry {
+    /// What it must have been sealed as.
+    pub fn identity(&self) -> Identity {
+        Identity::entry(self.key)
+    }
+}
+
+/// Something that has a name of the cache's, and is no file. It is never found, and a new entry takes its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Misplaced {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is: `a directory`, `a symbolic link`, …
+    pub what: &'static str,
 }
 
 /// What is known of an entry without opening it.
@@ -111,6 +133,8 @@ pub struct Stats {
     pub temporary_files: u64,
     /// How many bytes these have together.
     pub temporary_bytes: u64,
+    /// How many things have the name of such a file and are none: directories, links and the like.
+    pub misplaced: u64,
     /// How many bytes the entries may have.
     pub size_limit: u64,
     /// When the entry was last used that has been left alone for the longest time, to the hour.
@@ -126,6 +150,7 @@ impl Stats {
                 self.temporary_files += 1;
                 self.temporary_bytes = self.temporary_bytes.saturating_add(found.length);
             }
+            Kind::Misplaced(_) => self.misplaced += 1,
             Kind::Entry(_) => {
                 self.entries += 1;
                 // Files with holes can claim any length.
@@ -154,7 +179,8 @@ impl Cache {
     /// and searched.
     ///
     /// # Errors
-    /// [`CacheError::NotPrivate`] if others can put files into the directory, [`CacheError::NotADirectory`]
+    /// [`CacheError::NotPrivate`] if others can put files into the directory or another directory in its place,
+    /// [`CacheError::NotADirectory`]
     /// if it is none, [`CacheError::Io`] if it can be neither found nor made.
     pub fn open(config: CacheConfig) -> Result<Cache, CacheError> {
         let entries = config.directory.join(LAYOUT);
@@ -191,7 +217,7 @@ impl Cache {
             // Who cannot note it has found the entry all the same.
             let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
         }
-        Some(Entry { file, length: found.len() })
+        Some(Entry { key: *key, file, length: found.len() })
     }
 
     /// Keeps an artifact under a key, in place of what was there, and makes room if the cache is full:
@@ -216,12 +242,17 @@ impl Cache {
                 self.prepare()?;
                 self.write(key, artifact)?;
             }
+            // A directory has its name, which no file can be put in the place of.
+            Err(CacheError::Io { error, .. }) if error.kind() == io::ErrorKind::IsADirectory => {
+                self.remove(key)?;
+                self.write(key, artifact)?;
+            }
             written => written?,
         }
         self.evict(key)
     }
 
-    /// Removes the entry of a key; gives whether there was one.
+    /// Removes the entry of a key, or whatever has its name; gives whether there was one.
     ///
     /// # Errors
     /// [`CacheError::Io`] if it is still there.
@@ -230,8 +261,23 @@ impl Cache {
         remove(&path).map_err(io_error("remove", &path))
     }
 
-    /// Removes all entries, and temporary files that were not written to for a minute, and gives what was
-    /// removed.
+    /// Removes something that has a name of the cache's; gives whether it was still there.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] if it still is: a file system is mounted there, for instance.
+    pub fn remove_misplaced(&self, misplaced: &Misplaced) -> Result<bool, CacheError> {
+        // Of the caller's path only the name counts.
+        let Some(name) = misplaced.path.file_name() else { return Ok(false) };
+        let path = self.entries.join(name);
+        match self.scan()?.iter().any(|found| found.path == path) {
+            true => remove(&path).map_err(io_error("remove", &path)),
+            false => Ok(false),
+        }
+    }
+
+    /// Removes all entries, whatever else has an entry's name, and temporary files that were not written to for a minute,
+    /// and gives what was removed. Links are removed and not followed, and of directories nothing is removed that is not in
+    /// the cache.
     ///
     /// # Errors
     /// [`CacheError::Io`] if the directory cannot be read or a file in it cannot be removed; others may be
@@ -269,11 +315,25 @@ impl Cache {
             .iter()
             .filter_map(|found| match found.kind {
                 Kind::Entry(key) => Some(EntryInfo { key, length: found.length, last_use: found.last_use }),
-                Kind::Temporary => None,
+                Kind::Temporary | Kind::Misplaced(_) => None,
             })
             .collect();
         entries.sort_by_key(|entry| (entry.last_use, entry.key));
         Ok(entries.into_iter())
+    }
+
+    /// What has the name of an entry or temporary file and is none, by name.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] if the directory cannot be read.
+    pub fn misplaced(&self) -> Result<Vec<Misplaced>, CacheError> {
+        let all = self.scan()?.into_iter().filter_map(|found| match found.kind {
+            Kind::Misplaced(what) => Some(Misplaced { path: found.path, what }),
+            _ => None,
+        });
+        let mut all: Vec<_> = all.collect();
+        all.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(all)
     }
 
     fn no_stats(&self) -> Stats {
@@ -308,7 +368,7 @@ impl Cache {
                 Kind::Temporary if found.is_older_than(TEMPORARY_LIFE) => {
                     remove(&found.path).map_err(io_error("remove", &found.path))?;
                 }
-                Kind::Temporary => {}
+                Kind::Temporary | Kind::Misplaced(_) => {}
             }
         }
         if bytes <= self.config.size_limit {
@@ -340,14 +400,30 @@ impl Cache {
         if fs::metadata(directory).is_err() {
             made.map_err(io_error("make", directory))?;
         }
-        self.judge(directory)
+        self.judge(directory)?;
+        match check_path(directory) {
+            Ok(()) => Ok(()),
+            Err(Doubt::Others { path, why }) => {
+                let why = format!("{why}; or name a directory elsewhere in BELLJAR_CACHE");
+                Err(CacheError::NotPrivate { path, why })
+            }
+            Err(Doubt::Io { path, error }) => Err(io_error("examine", &path)(error)),
+        }
     }
 
     /// Whether nobody else can put files into a directory of the cache, if it is there.
     fn judge(&self, directory: &Path) -> Result<(), CacheError> {
         let path = directory.to_path_buf();
-        match fs::metadata(directory) {
-            Ok(found) if !found.is_dir() => Err(CacheError::NotADirectory { path }),
+        // The cache itself may be a link, as the user likes it. What is in it, nobody but us has made.
+        let found = match directory == self.entries {
+            true => fs::symlink_metadata(directory),
+            false => fs::metadata(directory),
+        };
+        match found {
+            Ok(found) if !found.is_dir() => {
+                let found = access::file_or_what(&found).err().unwrap_or("a file");
+                Err(CacheError::NotADirectory { path, found })
+            }
             Ok(found) => {
                 let own = "name a directory of your own in BELLJAR_CACHE";
                 let chmod = format!("run `chmod go-w {}`, or {own}", OutsideText::new(&path));

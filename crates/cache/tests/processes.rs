@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use belljar_cache::{Cache, CacheConfig, Key, USER_KEY_FILE, UserKey};
+use belljar_cache::{ArtifactKind, Cache, CacheConfig, Identity, Key, USER_KEY_FILE, UserKey};
 
 const TASK: &str = "BELLJAR_CACHE_TEST_TASK";
 const DIRECTORY: &str = "BELLJAR_CACHE_TEST_DIRECTORY";
@@ -114,7 +114,8 @@ fn a_child_does_its_task() {
         "make a key" => {
             let key = UserKey::of(directory).unwrap();
             let mut artifact = [0; belljar_cache::SEAL_BYTES];
-            belljar_cache::seal(&mut artifact, Some(&key), None).unwrap();
+            let module = Identity { kind: ArtifactKind::Module, key: Key([0; 32]) };
+            belljar_cache::seal(&mut artifact, module, Some(&key), None).unwrap();
             // Only the same key makes the same seal.
             std::io::stdout().write_all(format!("\nseal {:?}\n", artifact).as_bytes()).unwrap();
         }

@@ -1,8 +1,8 @@
 //! Seals: every change of a byte is refused, and only the right keys give trust.
 
 use belljar_cache::{
-    BLOCK_BYTES, PublicKey, SEAL_BYTES, SealError, SealedBlocks, SigningKey, Trust, TrustedBy, TrustedKeys,
-    UserKey, check, seal, seal_bytes, seal_of,
+    ArtifactKind, BLOCK_BYTES, Identity, Key, PublicKey, SEAL_BYTES, SealError, SealedBlocks, SigningKey,
+    Trust, TrustedBy, TrustedKeys, UserKey, seal, seal_bytes, seal_of,
 };
 
 const CONTENTS: &[u8] = b"finished code, which must not change";
@@ -19,11 +19,27 @@ fn trusting(keys: &[&SigningKey]) -> TrustedKeys {
     keys.iter().map(|key| key.public().named("somebody").unwrap()).collect()
 }
 
+/// What everything is sealed as where nothing else is said.
+const MODULE: Identity = Identity { kind: ArtifactKind::Module, key: Key([6; 32]) };
+
 fn sealed(contents: &[u8], user: Option<&UserKey>, signer: Option<&SigningKey>) -> Vec<u8> {
+    sealed_as(MODULE, contents, user, signer)
+}
+
+fn sealed_as(
+    identity: Identity,
+    contents: &[u8],
+    user: Option<&UserKey>,
+    signer: Option<&SigningKey>,
+) -> Vec<u8> {
     let mut artifact = contents.to_vec();
     artifact.resize(contents.len() + seal_bytes(contents.len()), 0xee);
-    seal(&mut artifact, user, signer).unwrap();
+    seal(&mut artifact, identity, user, signer).unwrap();
     artifact
+}
+
+fn check(artifact: &[u8], trust: &Trust) -> Result<TrustedBy, SealError> {
+    belljar_cache::check(artifact, MODULE, trust)
 }
 
 /// The seals that there are, with what each is trusted by under both keys.
@@ -90,7 +106,7 @@ fn each_block_is_the_one_that_was_sealed_or_refused() {
     let (artifact, length) = several_blocks();
     assert_eq!(SealedBlocks::contents_of(artifact.len()), Some(length));
     let sealed = SealedBlocks::check(&artifact[length..], length, &trust).unwrap();
-    assert_eq!(sealed.trusted_by(), TrustedBy::User);
+    assert_eq!((sealed.trusted_by(), sealed.identity()), (TrustedBy::User, MODULE));
     let blocks: Vec<&[u8]> = artifact[..length].chunks(BLOCK_BYTES).collect();
     for (i, block) in blocks.iter().enumerate() {
         for (j, other) in blocks.iter().enumerate() {
@@ -197,6 +213,43 @@ fn the_right_key_is_needed() {
     assert_eq!(check(&by_user, &foreign), Err(SealError::Untrusted { signer: None }));
 }
 
+/// All kinds under two keys: each is taken for itself, and for nothing else, whoever made it.
+#[test]
+fn nothing_is_taken_for_anything_else() {
+    let (user, signer) = (user(), signer());
+    let everybody = Trust { user: Some(user.clone()), keys: trusting(&[&signer]) };
+    let identities: Vec<Identity> = [Key([6; 32]), Key([7; 32])]
+        .into_iter()
+        .flat_map(|key| ArtifactKind::ALL.map(|kind| Identity { kind, key }))
+        .collect();
+    for found in &identities {
+        for (by_user, by_signer) in [(Some(&user), None), (None, Some(&signer)), (Some(&user), Some(&signer))]
+        {
+            let artifact = sealed_as(*found, CONTENTS, by_user, by_signer);
+            assert_eq!(seal_of(&artifact).unwrap().identity, *found);
+            for expected in &identities {
+                let checked = belljar_cache::check(&artifact, *expected, &everybody);
+                if expected == found {
+                    assert!(checked.is_ok(), "{checked:?}");
+                } else {
+                    let (expected, found) = (*expected, *found);
+                    assert_eq!(checked, Err(SealError::OtherIdentity { expected, found }));
+                }
+                // Whoever is not trusted is not believed about that either.
+                let nobody = belljar_cache::check(&artifact, *expected, &Trust::default());
+                assert!(matches!(nobody, Err(SealError::Untrusted { .. })));
+            }
+        }
+    }
+    let (entry, snapshot) = (identities[0], identities[5]);
+    let told = SealError::OtherIdentity { expected: entry, found: snapshot }.to_string();
+    assert_eq!(
+        told,
+        "the artifact is something else: expected an entry of a cache with the key 0606060606060606…, found a snapshot with \
+         the key 0707070707070707…: make it again"
+    );
+}
+
 #[test]
 fn a_part_of_a_seal_cannot_be_taken_away() {
     let trust = Trust { user: Some(user()), keys: trusting(&[&signer()]) };
@@ -209,9 +262,9 @@ fn a_part_of_a_seal_cannot_be_taken_away() {
         check(&artifact, &trust)
     };
     assert_eq!(without(3, 0..0), Ok(TrustedBy::User));
-    assert_eq!(without(1, 80..176), Err(SealError::Untrusted { signer: None }));
-    assert_eq!(without(2, 48..80), Err(SealError::BadSignature));
-    assert!(matches!(without(0, 48..176), Err(SealError::NotCanonical { .. })));
+    assert_eq!(without(1, 128..224), Err(SealError::Untrusted { signer: None }));
+    assert_eq!(without(2, 96..128), Err(SealError::BadSignature));
+    assert!(matches!(without(0, 96..224), Err(SealError::NotCanonical { .. })));
 }
 
 #[test]
@@ -220,9 +273,9 @@ fn a_key_that_fits_any_message_signs_nothing() {
     // S zero.
     let mut artifact = sealed(CONTENTS, None, Some(&signer()));
     let start = artifact.len() - SEAL_BYTES;
-    artifact[start + 80..start + 176].fill(0);
-    artifact[start + 80] = 1;
-    artifact[start + 112] = 1;
+    artifact[start + 128..start + 224].fill(0);
+    artifact[start + 128] = 1;
+    artifact[start + 160] = 1;
     assert_eq!(check(&artifact, &Trust::default()), Err(SealError::BadSignature));
     let mut neutral = [0; 32];
     neutral[0] = 1;
@@ -241,14 +294,19 @@ fn errors_tell_what_is_wrong() {
     };
     assert_eq!(with(0, 0), SealError::Damaged);
     assert_eq!(with(start, 0), SealError::NotSealed);
-    assert_eq!(with(start + 8, 9), SealError::UnknownVersion { found: 9, known: 2 });
-    assert!(matches!(with(start + 15, 1), SealError::NotCanonical { .. }));
-    assert_eq!(with(start + 16, 0), SealError::Damaged);
-    assert_eq!(with(start + 48, 0), SealError::Untrusted { signer: None });
-    assert!(matches!(with(start + 100, 1), SealError::NotCanonical { .. }));
+    assert_eq!(with(start + 8, 9), SealError::UnknownVersion { found: 9, known: 3 });
+    for at in [15, 16, 19, 20, 31, 150] {
+        assert!(matches!(with(start + at, 0xaa), SealError::NotCanonical { .. }), "byte {at}");
+    }
+    assert_eq!(with(start + 64, 0), SealError::Damaged);
+    for at in [32, 63, 96] {
+        assert_eq!(with(start + at, 0), SealError::Untrusted { signer: None }, "byte {at}");
+    }
+    // A kind that there is, too, is under the seal.
+    assert_eq!(with(start + 16, 1), SealError::Untrusted { signer: None });
     assert!(matches!(with(artifact.len() - 1, 1), SealError::NotCanonical { .. }));
     let [_, (mut by_signer, _), _] = kinds();
-    by_signer[start + 60] = 1;
+    by_signer[start + 100] = 1;
     assert!(matches!(check(&by_signer, &trust), Err(SealError::NotCanonical { .. })));
     assert_eq!(check(&artifact[..200], &trust), Err(SealError::TooShort { bytes: 200 }));
     assert_eq!(check(&[0; 300], &trust), Err(SealError::NotSealed));
@@ -257,17 +315,17 @@ fn errors_tell_what_is_wrong() {
 #[test]
 fn sealing_needs_room_and_a_key() {
     let mut short = [0; SEAL_BYTES - 1];
-    assert_eq!(seal(&mut short, Some(&user()), None), Err(SealError::TooShort { bytes: 255 }));
-    assert_eq!(seal(&mut [0; 300], None, None), Err(SealError::NoKey));
+    assert_eq!(seal(&mut short, MODULE, Some(&user()), None), Err(SealError::TooShort { bytes: 255 }));
+    assert_eq!(seal(&mut [0; 300], MODULE, None, None), Err(SealError::NoKey));
     let mut between = vec![0; BLOCK_BYTES + SEAL_BYTES + 1];
     let bytes = between.len();
-    assert_eq!(seal(&mut between, Some(&user()), None), Err(SealError::NoRoom { bytes }));
+    assert_eq!(seal(&mut between, MODULE, Some(&user()), None), Err(SealError::NoRoom { bytes }));
 }
 
 #[test]
 fn sealing_again_replaces_the_seal() {
     let mut artifact = sealed(CONTENTS, Some(&user()), Some(&signer()));
-    seal(&mut artifact, None, Some(&signer())).unwrap();
+    seal(&mut artifact, MODULE, None, Some(&signer())).unwrap();
     assert_eq!(artifact, sealed(CONTENTS, None, Some(&signer())));
 }
 
@@ -277,14 +335,14 @@ fn what_a_seal_says_can_be_read_without_trust() {
     let [(by_user, _), (by_signer, _), (by_both, _)] = kinds();
     let says = |artifact| {
         let info = seal_of(artifact).unwrap();
-        assert_eq!(info.digest, digest);
+        assert_eq!((info.digest, info.identity), (digest, MODULE));
         (info.mac, info.signer)
     };
     assert_eq!(says(&by_user), (true, None));
     assert_eq!(says(&by_signer), (false, Some(signer().public())));
     assert_eq!(says(&by_both), (true, Some(signer().public())));
     let mut forged = by_signer;
-    let last_of_signature = forged.len() - SEAL_BYTES + 175;
+    let last_of_signature = forged.len() - SEAL_BYTES + 223;
     forged[last_of_signature] ^= 1;
     assert_eq!(seal_of(&forged), Err(SealError::BadSignature));
 }
@@ -295,8 +353,10 @@ fn the_layout_is_as_documented() {
     use ed25519_dalek::Signer;
 
     let mut seal = b"belljar\x1a".to_vec();
-    seal.extend_from_slice(&2_u32.to_le_bytes());
-    seal.extend_from_slice(&3_u32.to_le_bytes());
+    for number in [3_u32, 3, 2, 0, 0, 0] {
+        seal.extend_from_slice(&number.to_le_bytes());
+    }
+    seal.extend_from_slice(&[6; 32]);
     seal.extend_from_slice(blake3::hash(CONTENTS).as_bytes());
     let under_mac = [b"belljar artifact seal: mac of a user\0", &seal[..]].concat();
     seal.extend_from_slice(blake3::keyed_hash(&[3; 32], &under_mac).as_bytes());

@@ -3,10 +3,11 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use belljar_cache::{Cache, CacheConfig, CacheError, ENTRY_SUFFIX, Key};
+use belljar_cache::{Cache, CacheConfig, CacheError, ENTRY_SUFFIX, Key, Misplaced};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -205,15 +206,120 @@ fn what_is_no_regular_file_is_a_miss() {
     }
     assert_eq!(cache.stats().unwrap().entries, 0);
     assert_eq!(keys(&cache), []);
-    // A link or pipe is replaced, not written through; a directory is in the way.
-    for n in [1, 3] {
+    // It is replaced, not written through.
+    for n in 1..=3 {
         cache.insert(&key(n), b"mine").unwrap();
         assert_eq!(contents(&cache, key(n)).unwrap(), b"mine");
     }
     assert_eq!(fs::read(&elsewhere).unwrap(), b"not from here");
-    assert!(matches!(cache.insert(&key(2), b"mine"), Err(CacheError::Io { .. })));
-    assert!(matches!(cache.remove(&key(2)), Err(CacheError::Io { .. })));
     assert_eq!(fs::read_dir(cache.directory().join("v1")).unwrap().count(), 3, "no temporary file is left");
+}
+
+/// Puts something of each kind that is no file under names of entries. What it is called, by the number of its key.
+fn misplace(cache: &Cache, target: &Path, depth: usize) -> Vec<&'static str> {
+    let (directory, link) = (path_of(cache, key(1)), path_of(cache, key(2)));
+    let mut deep = directory.clone();
+    fs::create_dir(&deep).unwrap();
+    let mut at = rustix::fs::open(&deep, rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+    for _ in 0..depth {
+        rustix::fs::mkdirat(&at, "d", rustix::fs::Mode::from_raw_mode(0o700)).unwrap();
+        at = rustix::fs::openat(&at, "d", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+    }
+    deep.push("d");
+    fs::create_dir(deep.join("empty")).unwrap();
+    fs::write(deep.join("file"), "x").unwrap();
+    symlink(target, deep.join("link to a directory")).unwrap();
+    symlink(target.join("file"), deep.join("link to a file")).unwrap();
+    symlink(target, link).unwrap();
+    symlink(target.join("nothing"), path_of(cache, key(3))).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, path_of(cache, key(4)), mode).unwrap();
+    drop(UnixListener::bind(path_of(cache, key(5))).unwrap());
+    vec!["a directory", "a symbolic link", "a symbolic link", "a pipe", "a socket"]
+}
+
+#[test]
+fn what_is_no_file_is_told_and_cleared_and_what_it_leads_to_stays() {
+    // Paths of sockets are short.
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    let target = dir.path().join("target");
+    fs::create_dir(&target).unwrap();
+    fs::write(target.join("file"), "precious").unwrap();
+    let cache = open(&dir.path().join("c"), 1000);
+    let entries = cache.directory().join("v1");
+    // Deeper than a process usually may have files open.
+    let whats = misplace(&cache, &target, 1200);
+    cache.insert(&key(6), b"one").unwrap();
+    let found = cache.misplaced().unwrap();
+    let paths: Vec<_> = (1..=5).map(|n| path_of(&cache, key(n))).collect();
+    assert_eq!(found.iter().map(|found| &found.path).collect::<Vec<_>>(), paths.iter().collect::<Vec<_>>());
+    assert_eq!(found.iter().map(|found| found.what).collect::<Vec<_>>(), whats);
+    assert_eq!((cache.stats().unwrap().misplaced, cache.stats().unwrap().entries), (5, 1));
+    let removed = cache.clear().unwrap();
+    assert_eq!((removed.misplaced, removed.entries), (5, 1));
+    assert_eq!(fs::read_dir(&entries).unwrap().count(), 0);
+    assert_eq!(fs::read(target.join("file")).unwrap(), b"precious");
+
+    // The same one by one.
+    misplace(&cache, &target, 3);
+    for found in &found {
+        assert!(cache.remove_misplaced(found).unwrap(), "{found:?}");
+        assert!(!cache.remove_misplaced(found).unwrap(), "{found:?}");
+    }
+    let elsewhere = Misplaced { path: target.clone(), what: "a directory" };
+    assert!(!cache.remove_misplaced(&elsewhere).unwrap());
+    assert_eq!(fs::read_dir(&entries).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&target).unwrap().count(), 1);
+}
+
+#[test]
+fn a_link_in_the_place_of_the_entries_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, target) = (dir.path().join("cache"), dir.path().join("target"));
+    fs::create_dir(&target).unwrap();
+    set_mode(&target, 0o700);
+    fs::write(target.join(".tmp-1-0-00"), "precious").unwrap();
+    fs::create_dir(&place).unwrap();
+    set_mode(&place, 0o700);
+    symlink(&target, place.join("v1")).unwrap();
+    assert!(matches!(Cache::open(CacheConfig::at(&place)), Err(CacheError::NotADirectory { .. })));
+    // The cache itself may be one.
+    let link = dir.path().join("link");
+    symlink(&target, &link).unwrap();
+    Cache::open(CacheConfig::at(&link)).unwrap().insert(&key(1), b"one").unwrap();
+    assert!(target.join("v1").is_dir());
+}
+
+#[test]
+fn a_cache_below_a_directory_that_others_can_write_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (above, place) = (dir.path().join("a"), dir.path().join("a/b/cache"));
+    drop(open(&place, 1000));
+    for mode in [0o775, 0o757, 0o777] {
+        set_mode(&above, mode);
+        let error = Cache::open(CacheConfig::at(&place)).unwrap_err();
+        assert!(matches!(&error, CacheError::NotPrivate { path, .. } if *path == above), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("chmod go-w") && text.contains(&format!("mode {mode:04o}")), "{text}");
+    }
+    // In directories like /tmp nobody can move what is another's.
+    set_mode(&above, 0o1777);
+    drop(open(&place, 1000));
+    set_mode(&above, 0o755);
+    // A link leads where its directory's owner wants.
+    let (shared, link) = (dir.path().join("shared"), dir.path().join("shared/link"));
+    fs::create_dir(&shared).unwrap();
+    symlink("../a", &link).unwrap();
+    drop(open(&link.join("b/cache"), 1000));
+    set_mode(&shared, 0o777);
+    let error = Cache::open(CacheConfig::at(link.join("b/cache"))).unwrap_err();
+    assert!(matches!(&error, CacheError::NotPrivate { path, .. } if *path == shared), "{error}");
+    if std::os::unix::fs::chown(&above, Some(12345), None).is_err() {
+        eprintln!("skipped: only root can give directories away");
+        return;
+    }
+    let error = Cache::open(CacheConfig::at(&place)).unwrap_err().to_string();
+    assert!(error.contains("belongs to user 12345"), "{error}");
 }
 
 #[test]

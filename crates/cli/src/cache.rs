@@ -6,21 +6,21 @@ use crate::failure::{Failure, OrFail};
 use crate::output::print;
 use crate::progress::{Meter, with_progress};
 use anyhow::{Context, Error, anyhow};
-use belljar::{ArtifactInfo, Cache, OutsideText};
-use belljar_cache::{Key, Stats};
+use belljar::{ArtifactError, ArtifactInfo, Cache, OutsideText};
+use belljar_cache::{ENTRY_SUFFIX, Key, SealError, Stats};
 use clap::{Args, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
   belljar cache stats                    how many compiled modules there are, and how large
-  belljar cache verify                   check every one of them, and remove what is damaged
+  belljar cache verify                   check every one of them, and remove what is damaged or no compiled module
   belljar cache clear
   BELLJAR_CACHE=off belljar tool.wasm    a run without the cache
   BELLJAR_CACHE=/var/cache/me belljar tool.wasm
 
 Modules that `belljar run` compiles are kept, so that the next start need not compile. What is used least goes first when
 the cache is full (2 GiB). Whatever is in it is checked before it is used: nothing in it can do harm.
-Exit codes: 0, or 65 if `verify` found something damaged, 69 if there is no cache.";
+Exit codes: 0, or 65 if `verify` found something damaged or out of place, 69 if there is no cache.";
 
 /// Look at the cache of compiled modules, empty or check it.
 #[derive(Args, Clone, Debug)]
@@ -38,7 +38,7 @@ enum Action {
     Clear,
     /// Print its directory
     Path,
-    /// Check all of it, and remove what is damaged
+    /// Check all of it, and remove what is damaged or out of place
     Verify,
 }
 
@@ -63,7 +63,13 @@ impl CacheOptions {
             }
             Action::Clear => {
                 let removed = cache.clear().or_fail(ExitCode::Unwritable)?;
-                print(&format!("removed {} modules, {}\n", removed.entries, ByteSize(removed.bytes)))?;
+                let others = match removed.misplaced {
+                    0 => String::new(),
+                    1 => ", and 1 thing that is no file".into(),
+                    n => format!(", and {n} things that are no files"),
+                };
+                let (entries, size) = (removed.entries, ByteSize(removed.bytes));
+                print(&format!("removed {entries} modules, {size}{others}\n"))?;
             }
             Action::Path => print(&format!("{}\n", OutsideText::new(cache.directory())))?,
             Action::Verify => return verify(&cache),
@@ -82,10 +88,10 @@ fn shown(cache: &Cache, stats: &Stats) -> String {
     )
 }
 
-/// Checks all entries, removes what is damaged. Returns the exit code.
+/// Checks all entries, removes what is damaged or out of place. Returns the exit code.
 fn verify(cache: &Cache) -> Result<u8, Failure> {
     let entries: Vec<_> = cache.entries().or_fail(ExitCode::Unreadable)?.collect();
-    let damaged = with_progress(
+    let bad = with_progress(
         || format!("checking {} modules", entries.len()),
         &Meter::default(),
         || {
@@ -95,19 +101,38 @@ fn verify(cache: &Cache) -> Result<u8, Failure> {
                 .collect::<Vec<_>>()
         },
     );
-    for (key, error) in &damaged {
+    for (key, error) in &bad {
         let removed = cache.remove(key).or_fail(ExitCode::Unwritable)?;
-        print(&format!("{key}: {error:#}{}\n", if removed { ": removed" } else { "" }))?;
+        tell(&key.to_string(), &format!("{error:#}"), removed)?;
     }
-    print(&format!("{} good, {} damaged\n", entries.len() - damaged.len(), damaged.len()))?;
-    Ok(if damaged.is_empty() { ExitCode::Success } else { ExitCode::BadModule } as u8)
+    let misplaced = cache.misplaced().or_fail(ExitCode::Unreadable)?;
+    for found in &misplaced {
+        let removed = cache.remove_misplaced(found).or_fail(ExitCode::Unwritable)?;
+        let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = name.strip_suffix(ENTRY_SUFFIX).unwrap_or(&name);
+        tell(name, &format!("expected a file, found {}", found.what), removed)?;
+    }
+    let count = bad.len() + misplaced.len();
+    print(&format!("{} good, {count} damaged\n", entries.len() - bad.len()))?;
+    Ok(if count == 0 { ExitCode::Success } else { ExitCode::BadModule } as u8)
+}
+
+fn tell(name: &str, what: &str, removed: bool) -> Result<(), Failure> {
+    print(&format!("{name}: {what}{}\n", if removed { ": removed" } else { "" }))
 }
 
 fn check(cache: &Cache, key: Key) -> Result<(), Error> {
     let entry = cache.find(&key).context("it cannot be read")?;
     let info = ArtifactInfo::read(&entry.file)?;
-    info.seal()?;
-    // What is for another release is of no use here, and no damage either.
-    anyhow::ensure!(info.key().is_none_or(|inside| inside == key.0), "it is the code of something else");
-    Ok(())
+    let sealed = match info.seal() {
+        // What is for another release is of no use here, and no damage either.
+        Err(ArtifactError::Seal(SealError::UnknownVersion { .. })) => return Ok(()),
+        sealed => sealed?.identity,
+    };
+    let found =
+        [Some(sealed), info.identity()].into_iter().flatten().find(|found| *found != entry.identity());
+    match found {
+        None => Ok(()),
+        Some(found) => Err(anyhow!("expected {}, found {found}", entry.identity())),
+    }
 }

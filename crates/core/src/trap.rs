@@ -57,8 +57,8 @@ traps! {
     BadConversionToInteger = "invalid conversion to integer", "invalid conversion to integer";
     /// The `unreachable` instruction.
     UnreachableCodeReached = "wasm `unreachable` instruction executed", "unreachable";
-    /// The epoch deadline passed.
-    Interrupt = "interrupted: the epoch deadline passed", "interrupt";
+    /// The host ended the run: it killed the guest, its time was over, or the epoch deadline passed. The error says which.
+    Interrupt = "interrupted by the host", "interrupt";
     /// The fuel that was given is used up.
     OutOfFuel = "all fuel consumed", "all fuel consumed";
     /// A null reference where an object was needed.

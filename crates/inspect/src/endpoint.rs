@@ -1,7 +1,7 @@
-//! The thread that listens, and those that answer.
+//! What a process shows of itself: its subjects, the socket by which others ask, and the answers.
 //!
 //! ```text
-//! start ─▶ waits ─▶ bound ─▶ accepts, one thread for each question ─▶ ended: the socket is gone
+//! start ─▶ waits ─▶ bound ─▶ serves (EventLoop), one thread for each question ─▶ ended: the socket is gone
 //!            └────────┴──── the last subject left, or the socket cannot be had ──┘
 //! ```
 //!
@@ -10,9 +10,9 @@
 
 use crate::client;
 use crate::directory::RuntimeDirectory;
-use crate::line::{has_hung_up, read_line, write_line};
-use crate::message::{Answer, LONGEST_QUESTION, Question};
-use crate::peer::{Peer, our_uid};
+use crate::event_loop::EventLoop;
+use crate::line::has_hung_up;
+use crate::message::{Answer, Question};
 use crate::report::StoreReport;
 use crate::subject::{Detail, ProfileRequest, Subject};
 use crate::vitals;
@@ -28,19 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
-
-/// Questions that are answered at once. Who asks is a person with a few terminals, and each has a thread.
-pub(crate) const MOST_AT_ONCE: usize = 8;
-
-/// How long a question may take to arrive: those who ask have it ready.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long an answer may take to be read.
-const PATIENCE_FOR_ANSWERS: Duration = Duration::from_secs(30);
-
-/// How long to wait when connections cannot be accepted, for want of file descriptors mostly.
-const RESPITE: Duration = Duration::from_millis(100);
+use std::time::Duration;
 
 /// Sockets in the directory from which on those of dead processes are looked for: nobody may ever list them.
 const MANY: usize = 100;
@@ -51,8 +39,10 @@ pub(crate) struct Endpoint {
     pid: u32,
     /// Becomes readable when it ends. Forks share it.
     end: OwnedFd,
+    /// Is readable while there are answers to be sent.
+    answer_is_there: OwnedFd,
     state: Mutex<State>,
-    /// Signalled when one question fewer is being answered.
+    /// Signalled when no question is being answered any more.
     answered: Condvar,
 }
 
@@ -60,8 +50,10 @@ pub(crate) struct Endpoint {
 struct State {
     subjects: Vec<(u64, Weak<dyn Subject>)>,
     next_number: u64,
-    /// Questions that are being answered.
+    /// Questions that are being answered, or whose answers are on their way.
     answering: usize,
+    /// Answers to be sent, by the numbers of connections.
+    answers: Vec<(u64, Vec<u8>)>,
     has_ended: bool,
     socket: Option<PathBuf>,
     problem: Option<String>,
@@ -77,6 +69,7 @@ impl Endpoint {
         let endpoint = Arc::new(Self {
             pid: std::process::id(),
             end: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            answer_is_there: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             state: Mutex::new(State { subjects: vec![(0, subject)], next_number: 1, ..State::default() }),
             answered: Condvar::new(),
         });
@@ -156,12 +149,38 @@ impl Endpoint {
         if directory.pids().is_ok_and(|pids| pids.len() > MANY) {
             client::remove_stale(&directory);
         }
-        while self.wait_for_connection(&listener) {
-            match listener.accept() {
-                Ok((stream, _)) => self.receive(stream),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => self.wait_for_end(RESPITE),
-            }
+        EventLoop::new(self.clone(), listener).run();
+    }
+
+    /// Becomes readable when it ends.
+    pub(crate) fn end(&self) -> &OwnedFd {
+        &self.end
+    }
+
+    /// Is readable while there are answers to be sent.
+    pub(crate) fn answer_is_there(&self) -> &OwnedFd {
+        &self.answer_is_there
+    }
+
+    /// Has an answer sent.
+    pub(crate) fn give_answer(&self, connection: u64, line: Vec<u8>) {
+        self.lock().answers.push((connection, line));
+        // A counter of few answers takes one more.
+        let _ = rustix::io::write(&self.answer_is_there, &1_u64.to_ne_bytes());
+    }
+
+    /// The answers to be sent.
+    pub(crate) fn take_answers(&self) -> Vec<(u64, Vec<u8>)> {
+        // Where there are none, there is nothing to read.
+        let _ = rustix::io::read(&self.answer_is_there, &mut [0; 8]);
+        std::mem::take(&mut self.lock().answers)
+    }
+
+    /// Notes how many questions are being answered, or are yet to be.
+    pub(crate) fn set_answering(&self, count: usize) {
+        self.lock().answering = count;
+        if count == 0 {
+            self.answered.notify_all();
         }
     }
 
@@ -198,54 +217,12 @@ impl Endpoint {
         let _ = poll(&mut [PollFd::new(&self.end, PollFlags::IN)], Timespec::try_from(time).ok().as_ref());
     }
 
-    /// Waits until somebody connects; `false` if it ends.
-    fn wait_for_connection(&self, listener: &UnixListener) -> bool {
-        let mut look = [PollFd::new(&self.end, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
-        match poll(&mut look, None) {
-            Ok(_) => look[0].revents().is_empty(),
-            Err(rustix::io::Errno::INTR) => true,
-            Err(_) => {
-                self.wait_for_end(RESPITE);
-                !self.has_ended()
-            }
-        }
-    }
-
-    /// Has a question answered, if whoever connected may ask.
-    fn receive(self: &Arc<Self>, stream: UnixStream) {
-        if !Peer::of(&stream).is_ok_and(|peer| peer.may_ask(our_uid())) {
-            return;
-        }
-        let Some(place) = Place::take(self) else {
-            let text = format!("{MOST_AT_ONCE} others are asking it at this moment: try again");
-            return refuse(&stream, text);
-        };
-        let stream = Arc::new(stream);
-        let answering = stream.clone();
-        let thread = thread::Builder::new().name("belljar-answer".into());
-        if let Err(error) = thread.spawn(move || place.endpoint.answer(&answering)) {
-            refuse(&stream, format!("it could not start a thread to answer: {error}"));
-        }
-    }
-
-    /// Answers one question.
-    fn answer(&self, stream: &UnixStream) {
-        let line = match read_line(stream, LONGEST_QUESTION, Instant::now() + PATIENCE) {
-            Ok(Some(line)) => line,
-            // Somebody who only wanted to know whether there is somebody.
-            Ok(None) => return,
-            Err(error) => return refuse(stream, format!("the question did not arrive: {error}")),
-        };
-        let reply = catch_unwind(AssertUnwindSafe(|| self.reply(&line, stream)));
-        let reply = reply.unwrap_or_else(|_| Err("a bug: it panicked when it looked at itself".into()));
-        match reply {
-            // Whoever does not read it does not want it.
-            Ok(line) => drop(write_line(stream, &line, Instant::now() + PATIENCE_FOR_ANSWERS)),
-            Err(reason) => refuse(stream, reason),
-        }
-    }
-
     /// The line that answers a question, or why there is none.
+    pub(crate) fn answer(&self, line: &[u8], stream: &UnixStream) -> Result<Vec<u8>, String> {
+        let reply = catch_unwind(AssertUnwindSafe(|| self.reply(line, stream)));
+        reply.unwrap_or_else(|_| Err("a bug: it panicked when it looked at itself".into()))
+    }
+
     fn reply(&self, line: &[u8], stream: &UnixStream) -> Result<Vec<u8>, String> {
         let line = match Question::of_line(line)? {
             Question::Stores { detail } => {
@@ -348,35 +325,4 @@ fn bind(directory: &RuntimeDirectory, path: &Path) -> io::Result<UnixListener> {
         tell(error)
     })?;
     Ok(listener)
-}
-
-/// Says why there is no answer.
-fn refuse(stream: &UnixStream, reason: String) {
-    if let Ok(line) = serde_json::to_vec(&Answer::<()>::Error(reason)) {
-        // It fits the socket's buffer, so that nobody waits.
-        let _ = write_line(stream, &line, Instant::now() + PATIENCE);
-    }
-}
-
-/// One of the few that are answered at once.
-struct Place {
-    endpoint: Arc<Endpoint>,
-}
-
-impl Place {
-    fn take(endpoint: &Arc<Endpoint>) -> Option<Self> {
-        let mut state = endpoint.lock();
-        if state.answering == MOST_AT_ONCE {
-            return None;
-        }
-        state.answering += 1;
-        Some(Self { endpoint: endpoint.clone() })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.endpoint.lock().answering -= 1;
-        self.endpoint.answered.notify_all();
-    }
 }

@@ -13,9 +13,11 @@
 //! as well, and the kernel says who has connected.
 
 mod client;
+mod connection;
 mod directory;
 mod endpoint;
 mod error;
+mod event_loop;
 mod line;
 mod message;
 mod peer;

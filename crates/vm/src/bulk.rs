@@ -29,6 +29,9 @@ impl StoreCore {
         reserve: bool,
     ) -> anyhow::Result<usize> {
         referee.check_count(Limit::Memories, self.memories.len())?;
+        if !ty.is_shared() {
+            referee.check_own_memories(self.own_memories())?;
+        }
         let minimum = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok());
         let length = length.or(minimum).context("the memory is larger than any machine's")?;
         let (pages, size) = (length as u64 / ty.page_size(), ByteCount(length as u64));

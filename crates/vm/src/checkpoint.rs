@@ -19,7 +19,7 @@ use crate::instance::Instance;
 use crate::loaded::LoadedModule;
 use crate::memory::MemoryCheckpoint;
 use crate::quota::Quota;
-use crate::store::{StoreCore, StoreId};
+use crate::store::{Noted, StoreCore, StoreId};
 use crate::store_memory::{AnyMemory, StoreMemory};
 use crate::store_mut::StoreMut;
 use crate::store_region::RegionCheckpoint;
@@ -155,7 +155,7 @@ impl StoreCore {
         self.is_noted = true;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
-        self.checkpoints.push(number);
+        self.checkpoints.push(self.noted(number));
         Ok(Checkpoint {
             number,
             skeleton: Skeleton::of(self),
@@ -187,7 +187,7 @@ impl StoreCore {
             self.gc_base()?;
         }
         self.is_noted = true;
-        self.checkpoints = vec![from.number];
+        self.checkpoints = vec![self.noted(from.number)];
         self.put_back(from, &mut Gone::default())?;
         Ok(true)
     }
@@ -200,10 +200,13 @@ impl StoreCore {
     /// Where the kernel says no: then the store is not to be used any more. Where it was never there, or has gone back further
     /// since, or the guest runs: then nothing was done.
     pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
-        let place = self.checkpoints.iter().rposition(|number| *number == to.number);
+        let place = self.checkpoints.iter().rposition(|noted| noted.number == to.number);
         let place = place.context("the store cannot go there: it never was, or went back further since")?;
         ensure!(!self.is_running(), "the guest runs: a store can go back only when nothing does");
-        self.checkpoints.truncate(place + 1);
+        if place + 1 < self.checkpoints.len() {
+            self.watched.note_label();
+            self.checkpoints.truncate(place + 1);
+        }
         let mut gone = Gone::default();
         let skeleton = &to.skeleton;
         let takes_away = self.host_funcs.len() > skeleton.host_funcs.len()
@@ -221,7 +224,7 @@ impl StoreCore {
 
     /// Whether it began there or can go back there: what was there then is there now.
     pub fn has_been_at(&self, checkpoint: &Checkpoint) -> bool {
-        self.checkpoints.contains(&checkpoint.number)
+        self.checkpoints.iter().any(|noted| noted.number == checkpoint.number)
     }
 
     /// Makes the epoch deadline as far off as it was at a checkpoint: epochs go on while nothing runs.
@@ -229,6 +232,11 @@ impl StoreCore {
         self.set_epoch_deadline(of.epoch_left);
     }
 
+    fn noted(&self, number: u64) -> Noted {
+        Noted { number, label: self.watched.own_label(), group: self.limit_group().cloned() }
+    }
+
+    /// The last of `checkpoints` is the one to go to.
     fn put_back(&mut self, to: &Checkpoint, gone: &mut Gone) -> anyhow::Result<()> {
         let skeleton = &to.skeleton;
         // Their numbers are given to others then.
@@ -286,7 +294,14 @@ impl StoreCore {
         self.killed = None;
         self.scratch = Default::default();
         self.note_special();
-        self.watched.revive(self.id, to.segments.len());
+        let group = self.checkpoints.last().and_then(|noted| noted.group.as_ref());
+        if self.limit_group().map(Arc::as_ptr) == group.map(Arc::as_ptr) {
+            self.settle_group();
+        } else {
+            self.set_limit_group(group.cloned());
+        }
+        let label = self.checkpoints.last().and_then(|noted| noted.label.as_ref());
+        self.watched.revive(self.id, to.segments.len(), label, self.runtime.notes_host_calls());
         self.note_memory();
         self.settle_memory();
         self.refused = None;
@@ -299,7 +314,10 @@ impl StoreCore {
     ///
     /// Where they differ, with the first place.
     pub fn verify(&self, was: &Checkpoint) -> anyhow::Result<()> {
-        ensure!(self.checkpoints.last() == Some(&was.number), "the store was put back somewhere else");
+        ensure!(
+            self.checkpoints.last().is_some_and(|noted| noted.number == was.number),
+            "the store was put back somewhere else"
+        );
         ensure!(was.skeleton.is_of(self), "it has more than it had, or less");
         for (i, memory) in was.memories.iter().enumerate() {
             let now = self.memory_data(i);

@@ -287,6 +287,7 @@ fn put<T: 'static>(
         let core = store.core_mut();
         ensure!(gc.fits(core.gc()?), DAMAGED);
         core.rewind_gc(gc);
+        core.settle_group();
         let types = module.sigs();
         core.gc()?.rename(|index| types.get(index).copied()).context(DAMAGED)?;
     }

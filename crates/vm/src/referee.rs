@@ -4,8 +4,9 @@
 //! error of it has the numbers. Never: a count that could differ from what the store has. What a store uses is asked of its lists
 //! each time, and what it takes of its engine's quota is made equal to that again after each growth.
 
+use crate::limit_group::Reservation;
 use crate::limits::ResourceLimiter;
-use crate::quota::{EngineLimitExceeded, Limit, Quota, Refusal};
+use crate::quota::{EngineLimitExceeded, Limit, LimitExceeded, Quota, Refusal};
 use crate::runtime::Runtime;
 use crate::store::{Limiter, StoreCore};
 use crate::store_memory::AnyMemory;
@@ -32,6 +33,8 @@ pub struct Usage {
 pub(crate) struct Referee<'a> {
     quota: Option<Arc<Quota>>,
     used: Usage,
+    /// Only where it counts together with other stores.
+    group: Option<Reservation>,
     /// Only where it has a quota.
     engine: Option<Arc<Runtime>>,
     /// Bytes of the engine's quota that were taken for growth that is being decided.
@@ -47,7 +50,8 @@ impl<'a> Referee<'a> {
         let quota = store.quota.clone();
         let used = quota.as_ref().map(|_| store.usage()).unwrap_or_default();
         let engine = store.runtime.limits_memory().then(|| store.runtime.clone());
-        Self { quota, used, engine, taken: 0, limiter, refused: None, is_shared: false }
+        let group = store.reservation();
+        Self { quota, used, group, engine, taken: 0, limiter, refused: None, is_shared: false }
     }
 
     /// Itself, if it has anything to say.
@@ -83,9 +87,14 @@ impl<'a> Referee<'a> {
     /// # Errors
     ///
     /// Where there may not.
-    pub(crate) fn check_count(&self, limit: Limit, now: usize) -> anyhow::Result<()> {
-        if let Some(exceeded) = self.quota.as_ref().and_then(|quota| quota.exceeded(limit, now as u64 + 1)) {
-            return Err(exceeded.into());
+    pub(crate) fn check_count(&mut self, limit: Limit, now: usize) -> anyhow::Result<()> {
+        // Which memories are counted together, whoever makes them knows.
+        let exceeded = match limit {
+            Limit::Memories => self.exceeded_alone(limit, now as u64 + 1),
+            _ => self.exceeded(limit, now as u64 + 1),
+        };
+        if let Some(exceeded) = exceeded {
+            return Err(exceeded.into_error());
         }
         let Some(limiter) = &self.limiter else { return Ok(()) };
         let allowed = match limit {
@@ -107,9 +116,28 @@ impl<'a> Referee<'a> {
         }
     }
 
-    /// Why the quota does not allow it, if it does not.
-    fn exceeded(&self, limit: Limit, wanted: u64) -> Option<Refusal> {
+    /// Whether there may be one more memory that is the store's own, beside those that are.
+    ///
+    /// # Errors
+    ///
+    /// Where there may not.
+    pub(crate) fn check_own_memories(&mut self, now: u64) -> anyhow::Result<()> {
+        self.exceeded(Limit::Memories, now + 1).map_or(Ok(()), |exceeded| Err(exceeded.into_error()))
+    }
+
+    /// Why the quota does not allow the store so much, if it does not.
+    fn exceeded_alone(&self, limit: Limit, wanted: u64) -> Option<Refusal> {
         self.quota.as_ref()?.exceeded(limit, wanted).map(Refusal::Store)
+    }
+
+    /// As [`Referee::exceeded_alone`], with what the other stores of its group have.
+    fn exceeded(&mut self, limit: Limit, wanted: u64) -> Option<Refusal> {
+        if let Some(alone) = self.exceeded_alone(limit, wanted) {
+            return Some(alone);
+        }
+        let allowed = self.quota.as_ref().and_then(|quota| quota.get(limit));
+        let together = self.group.as_mut()?.reserve(limit, wanted, allowed).err()?;
+        Some(Refusal::Store(LimitExceeded::new(limit, Some(together), allowed?)))
     }
 
     /// Takes part of the engine's quota.
@@ -243,6 +271,7 @@ impl StoreCore {
     pub(crate) fn settle(&mut self, mut referee: Referee<'_>) {
         self.refused = referee.refused().or(self.refused);
         self.taken += referee.hand_over();
+        self.keep_reserved(referee.group.take());
         drop(referee);
         self.settle_memory();
     }

@@ -59,7 +59,7 @@ pub struct Runtime {
     memory_used: AtomicU64,
     /// Stores whose guests run.
     calls: AtomicU64,
-    /// All stores, by number.
+    /// All stores, by [`Watched::number`].
     stores: Mutex<BTreeMap<u64, Arc<Watched>>>,
     /// Whether all stores are to note when host functions are called.
     notes_host_calls: AtomicBool,
@@ -255,16 +255,16 @@ impl Runtime {
     /// Enters a store with this number and context.
     pub(crate) fn watch_store(&self, id: StoreId, context: usize) -> Arc<Watched> {
         let watched = Watched::new(id, self.number(), context);
-        if self.notes_host_calls.load(Ordering::SeqCst) {
+        if self.notes_host_calls() {
             watched.note_host_calls();
         }
-        self.watched_stores().insert(watched.id(), watched.clone());
+        self.watched_stores().insert(watched.number(), watched.clone());
         watched
     }
 
     /// Forgets a store that is being put away.
     pub(crate) fn forget_store(&self, watched: &Watched) {
-        self.watched_stores().remove(&watched.id());
+        self.watched_stores().remove(&watched.number());
     }
 
     fn watched_stores(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Watched>>> {
@@ -279,6 +279,11 @@ impl Runtime {
     /// What tells it from other engines in [`Watched::engine`].
     pub fn number(&self) -> usize {
         std::ptr::from_ref(self).addr()
+    }
+
+    /// Whether all its stores note when host functions are called.
+    pub(crate) fn notes_host_calls(&self) -> bool {
+        self.notes_host_calls.load(Ordering::SeqCst)
     }
 
     /// From now on all its stores note when host functions are called ([`Watched::note_host_calls`]).

@@ -7,6 +7,7 @@ use crate::gc::{Gc, Roots};
 use crate::host::HostFunc;
 use crate::instance::Instance;
 use crate::kill::KillReason;
+use crate::limit_group::{GroupShare, LimitGroup};
 use crate::limits::ResourceLimiter;
 use crate::quota::{Quota, Refusal};
 use crate::referee::Referee;
@@ -61,7 +62,7 @@ impl StoreId {
     }
 
     /// The number.
-    pub(crate) fn number(self) -> u64 {
+    pub fn number(self) -> u64 {
         self.0
     }
 }
@@ -115,14 +116,16 @@ pub struct StoreCore {
     pub(crate) rules: Option<Box<Rules>>,
     /// What it may have, if that is limited.
     pub(crate) quota: Option<Arc<Quota>>,
+    /// Its part of what the stores of its guest use together, if they are counted so.
+    pub(crate) group: Option<GroupShare>,
     /// The growth that its quota or its engine's refused last.
     pub(crate) refused: Option<Refusal>,
     /// Bytes that it has taken of its engine's quota, where that has a limit.
     pub(crate) taken: u64,
     /// What other threads may hold to look at its guest.
     pub(crate) watched: Arc<Watched>,
-    /// Where it can go back to, by the numbers of the checkpoints.
-    pub(crate) checkpoints: Vec<u64>,
+    /// Where it can go back to.
+    pub(crate) checkpoints: Vec<Noted>,
     /// Fuel beyond what the counter in the context can hold.
     pub(crate) fuel_reserve: u64,
     /// Memory for host functions.
@@ -130,6 +133,17 @@ pub struct StoreCore {
     /// What whoever uses this crate keeps with the store.
     pub(crate) notes: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) hooks: Hooks,
+}
+
+/// A checkpoint that a store can go back to, and what of the store it does not hold, as other stores begin there too.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    /// The checkpoint's number.
+    pub(crate) number: u64,
+    /// What people called the store.
+    pub(crate) label: Option<Arc<str>>,
+    /// The stores that it was counted together with.
+    pub(crate) group: Option<Arc<LimitGroup>>,
 }
 
 /// Functions that know the embedder's type, for code that does not.
@@ -329,6 +343,7 @@ impl StoreCore {
             is_special: false,
             rules: None,
             quota: None,
+            group: None,
             refused: None,
             taken: 0,
             killed: None,

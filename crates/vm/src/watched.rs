@@ -25,8 +25,8 @@ use std::time::Duration;
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Watched {
-    /// The store's number in the process, for people.
-    id: u64,
+    /// Tells it from others of the process, whatever becomes of the store.
+    number: u64,
     /// What handles of the store name it by: another one each time that it goes back.
     store: AtomicU64,
     /// Tells the engines of a process apart.
@@ -41,11 +41,13 @@ pub struct Watched {
     is_alive: Mutex<bool>,
     host_call: HostCall,
     kill: Kill,
-    /// By the clock of [`coarse_time`].
-    made_at: u64,
+    /// When the store was made or went back, by the clock of [`coarse_time`].
+    made_at: AtomicU64,
     /// Bytes of the store's memories.
     memory: AtomicU64,
     label: Mutex<Option<Arc<str>>>,
+    /// Whether the label may be another than where the store goes back to. Looked at by whoever has the store alone.
+    is_labelled: AtomicBool,
     /// The modules of the store's instances.
     instances: Mutex<Vec<Weak<Module>>>,
 }
@@ -110,7 +112,7 @@ impl Watched {
     pub(crate) fn new(id: StoreId, engine: usize, context: usize) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
-            id: NEXT.fetch_add(1, Relaxed),
+            number: NEXT.fetch_add(1, Relaxed),
             store: AtomicU64::new(id.number()),
             engine,
             context,
@@ -119,16 +121,22 @@ impl Watched {
             is_alive: Mutex::new(true),
             host_call: HostCall::default(),
             kill: Kill::default(),
-            made_at: coarse_time(),
+            made_at: AtomicU64::new(coarse_time()),
             memory: AtomicU64::new(0),
             label: Mutex::default(),
+            is_labelled: AtomicBool::new(false),
             instances: Mutex::default(),
         })
     }
 
-    /// The store's number in the process.
+    /// The store's number in the process, for people: another one each time that it goes back.
     pub fn id(&self) -> u64 {
-        self.id
+        self.store().number()
+    }
+
+    /// Tells the store from others of the process, whatever becomes of it.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// What tells the store's engine from others in the process.
@@ -142,32 +150,43 @@ impl Watched {
         self.thread().filter(|_| is_running).map(GuestThread::id)
     }
 
-    /// How long the store has been there.
+    /// How long the store has been there, or since when it went back.
     pub fn age(&self) -> Duration {
-        Duration::from_nanos(coarse_time().saturating_sub(self.made_at))
+        Duration::from_nanos(coarse_time().saturating_sub(self.made_at.load(Acquire)))
     }
 
     /// Bytes of the store's memories, and of its heap of objects.
     pub fn memory(&self) -> u64 {
-        self.memory.load(Relaxed)
+        self.memory.load(Acquire)
     }
 
+    // ORDER: after the id of a store that goes back, as whoever sees what is noted here is to see that, too.
     pub(crate) fn set_memory(&self, bytes: u64) {
-        self.memory.store(bytes, Relaxed);
+        self.memory.store(bytes, Release);
     }
 
     /// What people call the store, or the name of its first module.
     pub fn label(&self) -> Option<Arc<str>> {
-        let label = self.label.lock().unwrap_or_else(|e| e.into_inner()).clone();
-        label.or_else(|| {
+        self.own_label().or_else(|| {
             let first = self.instances().first()?.upgrade()?;
             first.names().module().map(Into::into)
         })
     }
 
-    /// Says what people call the store.
-    pub fn set_label(&self, label: &str) {
-        *self.label.lock().unwrap_or_else(|e| e.into_inner()) = Some(label.into());
+    /// Says what people call the store; `None`: it is called as its first module.
+    pub fn set_label(&self, label: Option<Arc<str>>) {
+        self.is_labelled.store(true, Relaxed);
+        *self.label.lock().unwrap_or_else(|e| e.into_inner()) = label;
+    }
+
+    /// Notes that the store goes back further than it did the last time, where it may have been called otherwise.
+    pub(crate) fn note_label(&self) {
+        self.is_labelled.store(true, Relaxed);
+    }
+
+    /// What people call the store, if anybody said so.
+    pub(crate) fn own_label(&self) -> Option<Arc<str>> {
+        self.label.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
     /// The instance that a frame of a function of this module runs for, where the store has only one of the module.
@@ -213,7 +232,7 @@ impl Watched {
         if self.is_killed() {
             self.forgive();
         }
-        self.outer.store(thread.current(), Relaxed);
+        self.outer.store(thread.current(), Release);
         self.thread.store(std::ptr::from_ref(thread).cast_mut(), Release);
         thread.set_current(std::ptr::from_ref(self).expose_provenance());
     }
@@ -254,14 +273,43 @@ impl Watched {
     ///
     /// # Errors
     ///
-    /// `NotFound` where the store is gone; `TimedOut` where its thread did not answer: it blocks signals, or has not got
-    /// to run.
-    pub fn look<R>(&self, timeout: Duration, read: impl FnOnce(Sighting) -> R) -> io::Result<R> {
+    /// `NotFound` where the store is gone, or is not this one any more; `TimedOut` where its thread did not answer: it blocks
+    /// signals, or has not got to run.
+    pub fn look<R>(
+        &self,
+        store: StoreId,
+        timeout: Duration,
+        read: impl FnOnce(Sighting) -> R,
+    ) -> io::Result<R> {
         let is_alive = self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
         if !*is_alive {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the store is gone"));
         }
-        self.sight(timeout).map(read)
+        self.check(store)?;
+        let sighting = self.sight(timeout);
+        // ORDER: a store that goes back changes its id before anything else here, so that all that was seen is of this one.
+        self.check(store)?;
+        let read = sighting.map(read)?;
+        self.check(store)?;
+        Ok(read)
+    }
+
+    /// Whether the store is still the one of this id.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where it has gone back since.
+    pub fn check(&self, store: StoreId) -> io::Result<()> {
+        match self.store() == store {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::NotFound, "that session is over")),
+        }
+    }
+
+    /// Whether the store is gone, or is not the one of this id any more.
+    pub fn is_over(&self, store: StoreId) -> bool {
+        let is_alive = *self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
+        !is_alive || self.store() != store
     }
 
     fn sight(&self, timeout: Duration) -> io::Result<Sighting> {
@@ -386,8 +434,15 @@ impl Watched {
         self.kill.has_died.store(true, Release);
     }
 
-    /// Takes note that the store is again what it was, with its first instances and under another id.
-    pub(crate) fn revive(&self, store: StoreId, instances: usize) {
+    /// Takes note that the store is again what it was, with its first instances and its label, and under another id. What others
+    /// found out about the one before, and what it was asked to note for them, ends with it.
+    pub(crate) fn revive(
+        &self,
+        store: StoreId,
+        instances: usize,
+        label: Option<&Arc<str>>,
+        notes_calls: bool,
+    ) {
         {
             // ORDER: whoever holds the lock kills the one that was, which does not run any more, or the one that is.
             let mut reason = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
@@ -397,6 +452,15 @@ impl Watched {
         }
         self.kill.has_died.store(false, Release);
         self.instances().truncate(instances);
+        if self.is_labelled.load(Relaxed) {
+            self.set_label(label.cloned());
+            self.is_labelled.store(false, Relaxed);
+        }
+        self.made_at.store(coarse_time(), Release);
+        self.host_call.is_noted.store(notes_calls, Relaxed);
+        self.set_host_call(OuterHostCall { entry: 0, since: 0 });
+        // As if none had ever entered: nobody is to wait for a thread that has nothing to do with the store any more.
+        self.thread.store(std::ptr::null_mut(), Release);
     }
 
     /// Why the guest is to end.

@@ -3,7 +3,8 @@
 //! In: a guest that asks for a thread, and a [`ThreadHost`] that says how stores and instances for it are made.
 //! Out: a thread of the host that calls the export `wasi_thread_start` of an instance of its own. What threads have
 //! in common is what the host gives to each: a [`SharedMemory`](belljar::SharedMemory) that all instances import,
-//! and a [`WasiCtx`](crate::WasiCtx) made with [`WasiCtx::share`](crate::WasiCtx::share).
+//! and a [`WasiCtx`](crate::WasiCtx) made with [`WasiCtx::share`](crate::WasiCtx::share). What their stores may have together is
+//! said by giving each the same limits and the same [`LimitGroup`](belljar::LimitGroup).
 //!
 //! Never: the decision what an end means. The first `proc_exit` or trap of any thread is the end of the whole guest,
 //! says wasi-threads: [`ThreadHost::ended`] hears of it. A command-line program exits then; others make their engine

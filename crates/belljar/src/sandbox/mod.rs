@@ -194,9 +194,6 @@ impl<'a, T: 'static> Session<'a, T> {
             *inside.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         let discarded = self.worlds.give(world);
-        if let Some(discarded) = &discarded {
-            self.worlds.recipe().engine().note(discarded.to_string());
-        }
         if let Some(pool) = self.pool {
             pool.shrink_now_and_then();
         }

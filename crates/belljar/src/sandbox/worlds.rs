@@ -103,10 +103,6 @@ impl<T: 'static> Worlds<T> {
         }
     }
 
-    pub(super) fn recipe(&self) -> &Recipe<T> {
-        &self.recipe
-    }
-
     fn stack(&self, number: usize) -> MutexGuard<'_, Idle<T>> {
         let stack = &self.stacks[number & (self.stacks.len() - 1)];
         stack.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -193,7 +189,8 @@ impl<T: 'static> Worlds<T> {
         }
     }
 
-    /// Makes a world clean and keeps it for others. One that cannot be made clean is dropped: why.
+    /// Makes a world clean and keeps it for others. One that cannot be made clean is dropped: why. The engine's problems tell, too, however
+    /// that goes on.
     pub(super) fn give(&self, mut world: Box<World<T>>) -> Option<SandboxDiscarded> {
         let reset = catch_unwind(AssertUnwindSafe(|| world.reset(self.recipe.data(), self.recipe.verify)));
         // A destructor's panic goes on, unless there is one already.
@@ -204,8 +201,9 @@ impl<T: 'static> Worlds<T> {
         let problem = reset.err().map(|why| SandboxDiscarded::new(&why));
         match &problem {
             None => self.keep(world),
-            Some(_) => {
+            Some(discarded) => {
                 self.discarded.fetch_add(1, Ordering::Relaxed);
+                self.recipe.engine().note(discarded.to_string());
                 self.end(world);
             }
         }

@@ -73,13 +73,15 @@ const COMMON: &str = r#"
     (call_ref $op (i64.const 0) (ref.cast (ref $op) (local.get 0))))
   (func $see_extern (param externref) (result i64)
     (if (ref.is_null (local.get 0)) (then (return (i64.const -1))))
-    (call $read (local.get 0)))
+    (i64.add (i64.mul (call $read (local.get 0)) (i64.const 7))
+      (call $see (any.convert_extern (local.get 0)) (i32.const 0))))
   (func $see_exn (param exnref) (result i64)
     (if (ref.is_null (local.get 0)) (then (return (i64.const -1))))
     (block $one (result i64)
       (return (call $see_extern (block $two (result externref)
         (try_table (catch $e $one) (catch $f $two) (throw_ref (local.get 0))) (unreachable))))))
-  (func $see_any (param $r anyref) (result i64)
+  (func $see_any (param anyref) (result i64) (call $see (local.get 0) (i32.const 2)))
+  (func $see (param $r anyref) (param $depth i32) (result i64)
     (local $n (ref null $node)) (local $count i64) (local $sum i64) (local $i i32) (local $length i32)
     (if (ref.is_null (local.get $r)) (then (return (i64.const -1))))
     (if (ref.test (ref i31) (local.get $r))
@@ -91,6 +93,9 @@ const COMMON: &str = r#"
           (local.set $count (i64.add (local.get $count) (i64.const 1)))
           (local.set $sum (i64.add (i64.mul (local.get $sum) (i64.const 31)) (i64.add (struct.get $node 1 (local.get $n))
             (i64.extend_i32_u (struct.get_u $node 2 (local.get $n))))))
+          (if (i32.and (ref.test (ref $fat) (local.get $n)) (i32.gt_s (local.get $depth) (i32.const 0))) (then
+            (local.set $sum (i64.add (i64.mul (local.get $sum) (i64.const 37))
+              (call $see (struct.get $fat 3 (ref.cast (ref $fat) (local.get $n))) (i32.sub (local.get $depth) (i32.const 1)))))))
           (local.set $n (struct.get $node 0 (local.get $n)))
           (br $next))))
       (return (i64.add (local.get $sum) (i64.shl (local.get $count) (i64.const 48))))))
@@ -105,7 +110,10 @@ const COMMON: &str = r#"
               (then (array.get $longs (ref.cast (ref $longs) (local.get $r)) (local.get $i)))
               (else (if (result i64) (ref.test (ref $externs) (local.get $r))
                 (then (call $see_extern (array.get $externs (ref.cast (ref $externs) (local.get $r)) (local.get $i))))
-                (else (i64.extend_i32_u (ref.is_null (array.get $refs (ref.cast (ref $refs) (local.get $r)) (local.get $i))))))))))))
+                (else (if (result i64) (i32.and (i32.lt_u (local.get $i) (i32.const 4)) (i32.gt_s (local.get $depth) (i32.const 0)))
+                  (then (call $see (array.get $refs (ref.cast (ref $refs) (local.get $r)) (local.get $i))
+                    (i32.sub (local.get $depth) (i32.const 1))))
+                  (else (i64.extend_i32_u (ref.is_null (array.get $refs (ref.cast (ref $refs) (local.get $r)) (local.get $i))))))))))))))
         (local.set $i (i32.add (local.get $i) (i32.const 1)))
         (br $next))))
     (i64.add (local.get $sum) (i64.shl (i64.extend_i32_u (local.get $length)) (i64.const 40))))
@@ -265,7 +273,9 @@ impl Element {
             Self::F32 => format!("(i64.extend_i32_u (i32.reinterpret_f32 {value}))"),
             Self::F64 => format!("(i64.reinterpret_f64 {value})"),
             Self::V128 => {
-                format!("(i64x2.extract_lane 1 (i64x2.add {value} (i64x2.shl {value} (i32.const 3))))")
+                format!(
+                    "(i64.xor (i64x2.extract_lane 0 {value}) (i64.rotl (i64x2.extract_lane 1 {value}) (i64.const 7)))"
+                )
             }
         }
     }

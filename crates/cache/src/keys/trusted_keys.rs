@@ -14,6 +14,7 @@ use super::{NamedKey, PublicKey, io_error, malformed, open, read_up_to, refused}
 use crate::access;
 use crate::error::KeyError;
 use crate::new_file::{NewFile, directory_of};
+use crate::path_owners::{Doubt, check_path};
 
 /// The name of the file that lists trusted keys.
 pub const TRUSTED_KEYS_FILE: &str = "trusted-keys";
@@ -32,7 +33,7 @@ impl TrustedKeys {
     /// there is no file, nobody is trusted.
     ///
     /// # Errors
-    /// [`KeyError::Refused`] if others can change the file; [`KeyError::Malformed`] with the number of a line
+    /// [`KeyError::Refused`] if others can change the file or put another in its place; [`KeyError::Malformed`] with the number of a line
     /// that is no key; [`KeyError::Io`] if it cannot be read.
     pub fn load(directory: &Path) -> Result<TrustedKeys, KeyError> {
         let path = directory.join(TRUSTED_KEYS_FILE);
@@ -43,7 +44,8 @@ impl TrustedKeys {
     /// new: one that is on the list stays there as it is.
     ///
     /// # Errors
-    /// As [`TrustedKeys::load`]; [`KeyError::Io`] if the list cannot be written, and then it is what it was.
+    /// As [`TrustedKeys::load`], also where there is no list yet; [`KeyError::Io`] if it cannot be written, and then it is what
+    /// it was.
     pub fn add(directory: &Path, key: &NamedKey) -> Result<bool, KeyError> {
         access::make_private_directory(directory).map_err(io_error("make the directory", directory))?;
         // Two that add at once would otherwise both start from the same list, and one would be lost. The lock
@@ -51,6 +53,8 @@ impl TrustedKeys {
         let lock = File::open(directory).map_err(io_error("open", directory))?;
         lock.lock().map_err(io_error("lock", directory))?;
         let path = list_path(directory)?;
+        // Also where there is none yet: what nobody would read must not be written.
+        nobody_else_replaces(&directory.join(TRUSTED_KEYS_FILE))?;
         let mut text = read_list(&path)?;
         if TrustedKeys::parse(&path, &text)?.contains(&key.key()) {
             return Ok(false);
@@ -115,12 +119,32 @@ fn read_list(path: &Path) -> Result<Vec<u8>, KeyError> {
     let advice =
         format!("read it, then make it yours: `chown $USER {0}; chmod go-w {0}`", OutsideText::new(path));
     access::only_we_or_root_write(&found).map_err(refused(path, &advice))?;
+    nobody_else_replaces(path)?;
     let text = read_up_to(file, LONGEST_LIST).map_err(io_error("read", path))?;
     if text.len() as u64 > LONGEST_LIST {
         let why = format!("expected a list of at most {LONGEST_LIST} bytes, found {} bytes", found.len());
         return Err(refused(path, "remove what is not needed")(why));
     }
     Ok(text)
+}
+
+/// Refuses a list that others could put another in the place of: one of this user's that means something else, which a
+/// directory that others can write may get as a hard link or by renaming.
+fn nobody_else_replaces(path: &Path) -> Result<(), KeyError> {
+    check_path(path).map_err(|doubt| match doubt {
+        Doubt::Others { path, why } => KeyError::Refused { path, why },
+        Doubt::Io { path, error } => io_error("examine", &path)(error),
+    })?;
+    let real = match fs::canonicalize(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
+        real => real.map_err(io_error("find", path))?,
+    };
+    for place in [directory_of(path), directory_of(&real)] {
+        let found = fs::metadata(place).map_err(io_error("examine", place))?;
+        let advice = format!("run `chmod go-w {}`", place.display());
+        access::nobody_else_writes(&found).map_err(refused(place, &advice))?;
+    }
+    Ok(())
 }
 
 /// Where the list really is. If it is a link, say into a directory of dotfiles, the link stays one.
@@ -205,6 +229,48 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(matches!(TrustedKeys::load(dir.path()), Err(KeyError::Refused { .. })));
+    }
+
+    #[test]
+    fn a_list_in_a_directory_that_others_can_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, dotfiles) = (dir.path().join("above/config"), dir.path().join("dotfiles"));
+        fs::create_dir_all(&config).unwrap();
+        fs::create_dir(&dotfiles).unwrap();
+        list(&config, key(1, "ada").to_string());
+        let set_mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let empty = dir.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        set_mode(&empty, 0o777);
+        assert!(matches!(TrustedKeys::add(&empty, &key(2, "")), Err(KeyError::Refused { .. })));
+        assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+        assert_eq!(TrustedKeys::load(&empty).unwrap(), TrustedKeys::default());
+        let refused = |place: &Path, mode: u32| {
+            set_mode(place, mode);
+            let error = TrustedKeys::load(&config).unwrap_err();
+            assert!(matches!(&error, KeyError::Refused { path, .. } if path == place), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("chmod go-w") && text.contains(&format!("mode {mode:04o}")), "{text}");
+            // Nothing is added to it either.
+            assert!(matches!(TrustedKeys::add(&config, &key(2, "")), Err(KeyError::Refused { .. })));
+            set_mode(place, 0o755);
+            TrustedKeys::load(&config).unwrap();
+        };
+        for mode in [0o775, 0o757, 0o1777] {
+            refused(&config, mode);
+        }
+        refused(config.parent().unwrap(), 0o775);
+        // In one like /tmp, others can move nothing that is ours.
+        set_mode(config.parent().unwrap(), 0o1777);
+        TrustedKeys::load(&config).unwrap();
+        set_mode(config.parent().unwrap(), 0o755);
+        fs::rename(config.join(TRUSTED_KEYS_FILE), dotfiles.join("keys")).unwrap();
+        symlink(dotfiles.join("keys"), config.join(TRUSTED_KEYS_FILE)).unwrap();
+        let real = fs::canonicalize(&dotfiles).unwrap();
+        refused(&real, 0o775);
+        refused(&real, 0o1777);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is in the directory of entries, told from names and metadata.
 //!
-//! Only regular files whose names we give are seen: anything else was put there by somebody, and is let be. A
+//! Only what has a name that we give is seen: anything else was put there by somebody, and is let be. A
 //! file that another process removes meanwhile is not there.
 
 use std::fs::{self, DirEntry};
@@ -9,22 +9,26 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::key::Key;
+use crate::access;
 use crate::new_file::TEMPORARY_PREFIX;
 
 /// How names of entries end. What the files are for is the caller's affair.
 pub const ENTRY_SUFFIX: &str = ".artifact";
 
-/// What a file is by its name.
+/// What something in the directory is.
 pub(super) enum Kind {
     Entry(Key),
     /// A file that is being written, or was when its writer was killed.
     Temporary,
+    /// It has the name of an entry or temporary file, and is no file: what it is instead.
+    Misplaced(&'static str),
 }
 
-/// A file of ours.
+/// Something under a name of ours.
 pub(super) struct Found {
     pub(super) kind: Kind,
     pub(super) path: PathBuf,
+    /// Bytes; 0 of what is no file.
     pub(super) length: u64,
     /// When it was last used, or, if it is temporary, written to.
     pub(super) last_use: SystemTime,
@@ -39,11 +43,11 @@ impl Found {
         };
         // Of the name itself, not of what a link points to.
         let found = entry.metadata()?;
-        if !found.is_file() {
-            return Ok(None);
-        }
-        let (path, length) = (entry.path(), found.len());
-        Ok(Some(Found { kind, path, length, last_use: found.modified()? }))
+        let (kind, length) = match access::file_or_what(&found) {
+            Ok(()) => (kind, found.len()),
+            Err(what) => (Kind::Misplaced(what), 0),
+        };
+        Ok(Some(Found { kind, path: entry.path(), length, last_use: found.modified()? }))
     }
 
     /// Whether nobody has written to it for so long.
@@ -59,7 +63,7 @@ fn kind_of(name: &str) -> Option<Kind> {
     name.strip_suffix(ENTRY_SUFFIX)?.parse().ok().map(Kind::Entry)
 }
 
-/// All files of ours in `directory`; none where it is missing.
+/// All that has a name of ours in `directory`; nothing where it is missing.
 pub(super) fn scan(directory: &Path) -> io::Result<Vec<Found>> {
     let listing = match fs::read_dir(directory) {
         Ok(listing) => listing,
@@ -75,13 +79,4 @@ pub(super) fn scan(directory: &Path) -> io::Result<Vec<Found>> {
         }
     }
     Ok(all)
-}
-
-/// Removes a file; gives whether it was there.
-pub(super) fn remove(path: &Path) -> io::Result<bool> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e),
-    }
 }

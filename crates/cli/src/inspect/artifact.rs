@@ -2,6 +2,7 @@
 
 use crate::byte_size::ByteSize;
 use belljar::{ArtifactInfo, Config, Engine, HeldWasm, OutsideText, TrustedBy};
+use belljar_cache::ArtifactKind;
 use serde::Serialize;
 use std::fmt;
 
@@ -34,7 +35,11 @@ impl ArtifactDescription {
         });
         Self {
             file,
-            kind: "compiled module",
+            kind: match seal.as_ref().map(|seal| seal.identity.kind) {
+                Ok(ArtifactKind::Snapshot) => "snapshot",
+                Ok(ArtifactKind::CacheEntry) => "entry of a cache",
+                _ => "compiled module",
+            },
             size: info.size(),
             functions: info.functions(),
             wasm: match info.held_wasm() {

@@ -146,7 +146,7 @@ impl RunOptions {
         self.own_option(limit).map_or_else(|| format!("--limits {}", key(limit)), |(option, _)| option.into())
     }
 
-    /// What each store of the program keeps to. The rest is of all of them together, or of other parts.
+    /// What the stores of the program keep to, all of them together but for what host functions borrow. The rest is of other parts.
     pub(super) fn store_limits(&self) -> Limits {
         let of_stores = [
             Limit::TableElements,

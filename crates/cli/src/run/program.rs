@@ -19,7 +19,7 @@ use crate::snapshot::SnapshotNote;
 use crate::user_cache;
 use anyhow::{Context, Error};
 use belljar::{
-    Config, Engine, Instance, Limit, LimitExceeded, Linker, Module, Origin, OutsideText, Store,
+    Config, Engine, Instance, Limit, LimitExceeded, LimitGroup, Linker, Module, Origin, OutsideText, Store,
     UnknownImportError, Val,
 };
 use belljar_wasi::threads::Threads;
@@ -39,6 +39,8 @@ pub(super) struct Guest {
 pub(super) struct Common {
     pub(super) threads: Threads<Guest>,
     pub(super) memories: Arc<[CommonMemory]>,
+    /// What their stores are limited in together.
+    limits: LimitGroup,
 }
 
 impl Guest {
@@ -52,7 +54,6 @@ impl Guest {
 pub(super) struct Program {
     pub(super) engine: Engine,
     pub(super) module: Module,
-    /// It is a snapshot of after its initialization.
     /// How the snapshot was taken, if it is one.
     note: Option<SnapshotNote>,
     entry: Entry,
@@ -184,7 +185,8 @@ impl RunOptions {
         let memories = threads::common_memories(program, &mut budget.clone());
         let memories =
             memories.map_err(|error| self.cannot_start(budget.refusal().map_or(error, Error::msg)))?;
-        Ok(Some(Common { threads: Spawner::threads(self, program), memories: memories.into() }))
+        let (threads, limits) = (Spawner::threads(self, program), LimitGroup::new());
+        Ok(Some(Common { threads, memories: memories.into(), limits }))
     }
 
     /// A store for a thread of the guest, with its limits.
@@ -196,6 +198,9 @@ impl RunOptions {
         let mut store = Store::try_new(&program.engine, guest).or_fail(ExitCode::CannotStart)?;
         store.limiter(|guest| &mut guest.memory);
         store.set_limits(self.store_limits()).or_fail(ExitCode::Bug)?;
+        if let Some(limits) = store.data().common.as_ref().map(|common| common.limits.clone()) {
+            store.set_limit_group(&limits);
+        }
         store.set_label(&self.argv0());
         // Who looks later may want to know since when a call has been going on that begins now.
         drop(store.inspector());

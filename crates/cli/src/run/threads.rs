@@ -61,8 +61,12 @@ impl Spawner {
     /// The threads of a program: none yet.
     pub(super) fn threads(options: &RunOptions, program: &Arc<Program>) -> Threads<Guest> {
         let default = ThreadLimits::default();
-        let threads =
+        let wanted =
             options.max_threads.map_or(default.threads, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        // As many as have instances, so that the guest is told of one that cannot be had, instead of being ended by its start.
+        let each = 1 + program.preloads.len() as u64;
+        let most = options.limit(Limit::Instances).map_or(u64::MAX, |all| (all / each).saturating_sub(1));
+        let threads = wanted.min(usize::try_from(most).unwrap_or(usize::MAX));
         let stack = options.limit(Limit::Stack).map(|bytes| bytes.saturating_add(HOST_STACK));
         let stack_size =
             stack.map_or(default.stack_size, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));

@@ -29,7 +29,8 @@ impl Shares {
     }
 
     /// The share of one processor that a store used since then; without one, its process. Where a process has one store, all that
-    /// the process did is the store's. Of several stores each has what its thread used, and nothing when it was idle at either look.
+    /// the process did is the store's. Of several stores each has what its thread used, and nothing when it was idle at either look, or
+    /// is a session of a sandbox that has begun since.
     pub(super) fn since(&self, then: &Self, process: &ProcessReport, store: Option<&StoreReport>) -> f64 {
         let used = match store {
             Some(store) if process.stores.len() > 1 => store.thread.as_ref().and_then(|thread| {

@@ -194,7 +194,10 @@ impl Seen {
             };
             let start = Instant::now();
             let is_running = match kind {
-                0 => inspector.watched().look(PATIENCE, |seen| seen.thread.is_some())?,
+                0 => {
+                    let watched = inspector.watched();
+                    watched.look(watched.store(), PATIENCE, |seen| seen.thread.is_some())?
+                }
                 _ => {
                     let stack = inspector.capture(PATIENCE)?;
                     if kind == 2 {

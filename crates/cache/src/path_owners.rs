@@ -1,0 +1,133 @@
+//! Who else decides where a path leads.
+//!
+//! In: a path. Out: the first directory or link on the way that another user could change so that the path leads elsewhere,
+//! and why. The rule is that of `StrictModes` of OpenSSH's sshd(8) with one difference: every directory from the root on must
+//! be owned by this user or root, and be writable by nobody else; but in a directory with the sticky bit, such as `/tmp`, others can
+//! only make what is not there, and move nothing that is ours. Links are followed as the kernel follows them, and the
+//! directories that links are in count as well.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crate::access;
+
+/// As many links as the kernel follows.
+const MOST_LINKS: usize = 40;
+
+/// Why a path is not used.
+#[derive(Debug)]
+pub(crate) enum Doubt {
+    /// Another user could make it lead elsewhere.
+    Others { path: PathBuf, why: String },
+    /// It could not be looked at.
+    Io { path: PathBuf, error: io::Error },
+}
+
+/// Whether only this user and root decide where a path leads. What does not exist yet decides nothing.
+pub(crate) fn check_path(path: &Path) -> Result<(), Doubt> {
+    let absolute = std::path::absolute(path).map_err(|error| Doubt::Io { path: path.into(), error })?;
+    let mut left: VecDeque<OsString> = VecDeque::new();
+    push(&mut left, &absolute);
+    let mut at = PathBuf::from("/");
+    let mut links = 0;
+    let root = fs::metadata(&at).map_err(|error| Doubt::Io { path: at.clone(), error })?;
+    check_directory(&at, &root)?;
+    while let Some(name) = left.pop_front() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&name);
+        let found = match fs::symlink_metadata(&next) {
+            Ok(found) => found,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Doubt::Io { path: next, error }),
+        };
+        if found.is_symlink() {
+            links += 1;
+            // Where they go round in circles, opening the path tells.
+            if links > MOST_LINKS {
+                return Ok(());
+            }
+            access::is_ours_or_roots(&found).map_err(|why| Doubt::Others { path: next.clone(), why })?;
+            let target = fs::read_link(&next).map_err(|error| Doubt::Io { path: next, error })?;
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            push(&mut left, &target);
+        } else if found.is_dir() {
+            check_directory(&next, &found)?;
+            at = next;
+        } else {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Puts the components of a path before those that are left.
+fn push(left: &mut VecDeque<OsString>, path: &Path) {
+    for component in path.components().rev() {
+        match component {
+            Component::Normal(name) => left.push_front(name.into()),
+            Component::ParentDir => left.push_front(OsStr::new("..").into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+}
+
+fn check_directory(path: &Path, found: &Metadata) -> Result<(), Doubt> {
+    let advice = |why: String| {
+        let why = format!("{why}: run `chmod go-w {0}`, or make {0} yours", path.display());
+        Doubt::Others { path: path.into(), why }
+    };
+    access::is_ours_or_roots(found).and_then(|()| access::nobody_else_moves(found)).map_err(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// The path that is doubted, below the directory.
+    fn doubted(dir: &Path, path: &str) -> Option<PathBuf> {
+        match check_path(&dir.join(path)) {
+            Ok(()) => None,
+            Err(Doubt::Others { path, .. }) => Some(path.strip_prefix(dir).unwrap().into()),
+            Err(Doubt::Io { path, error }) => panic!("{}: {error}", path.display()),
+        }
+    }
+
+    #[test]
+    fn every_directory_on_the_way_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = &fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir_all(dir.join("a/b/c")).unwrap();
+        fs::create_dir_all(dir.join("links")).unwrap();
+        symlink("../a/b", dir.join("links/relative")).unwrap();
+        symlink(dir.join("a"), dir.join("links/absolute")).unwrap();
+        symlink("circle", dir.join("links/circle")).unwrap();
+        let ways = ["a/b/c", "links/relative/c", "links/absolute/b/c", "a/b/../b/c", "a/b/c/missing/below"];
+        for way in ways {
+            assert_eq!(doubted(dir, way), None, "{way}");
+        }
+        assert_eq!(doubted(dir, "links/circle/x"), None);
+        set_mode(&dir.join("a/b"), 0o770);
+        for way in ways {
+            assert_eq!(doubted(dir, way), Some("a/b".into()), "{way}");
+        }
+        set_mode(&dir.join("a/b"), 0o1777);
+        set_mode(&dir.join("links"), 0o757);
+        for way in ways {
+            let expected = way.starts_with("links").then(|| "links".into());
+            assert_eq!(doubted(dir, way), expected, "{way}");
+        }
+    }
+}

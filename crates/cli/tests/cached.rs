@@ -1,0 +1,210 @@
+//! The cache as people see it: what is put under an entry's name is taken for nothing that it is not.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A user with directories of their own.
+struct User {
+    home: TempDir,
+}
+
+/// Its `f` gives 1, and after `warm` 666.
+const MODULE: &str = r#"(module (global $g (mut i32) (i32.const 1))
+    (func (export "warm") (global.set $g (i32.const 666)))
+    (func (export "f") (result i32) (global.get $g)))"#;
+
+impl User {
+    fn new() -> Self {
+        let user = Self { home: tempfile::tempdir().unwrap() };
+        user.write("m.wat", MODULE);
+        user
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn belljar(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_belljar"));
+        command.env_remove("BELLJAR_CACHE").env("XDG_CACHE_HOME", self.path("c"));
+        command.env("XDG_STATE_HOME", self.path("s")).env("XDG_CONFIG_HOME", self.path("g"));
+        command.current_dir(self.home.path()).stdin(Stdio::null()).args(arguments).output().unwrap()
+    }
+
+    /// What a command prints that succeeds.
+    fn told(&self, arguments: &[&str]) -> String {
+        let output = self.belljar(arguments);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {out}{err}");
+        out
+    }
+
+    /// The cache's entries.
+    fn entries(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("c/belljar/v1")).unwrap();
+        let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        entries
+    }
+
+    /// The entry that running a module makes.
+    fn entry_of(&self, module: &str, options: &[&str]) -> PathBuf {
+        let before = self.entries_or_none();
+        self.told(&[&["run"], options, &["--invoke", "f", module]].concat());
+        let new: Vec<_> = self.entries().into_iter().filter(|entry| !before.contains(entry)).collect();
+        assert_eq!(new.len(), 1, "{new:?}");
+        new[0].clone()
+    }
+
+    fn entries_or_none(&self) -> Vec<PathBuf> {
+        if self.path("c/belljar/v1").exists() { self.entries() } else { Vec::new() }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn key_of(entry: &Path) -> String {
+    entry.file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_snapshot_over_its_modules_entry_is_not_taken_for_it() {
+    let user = User::new();
+    let entry = user.entry_of("m.wat", &[]);
+    user.told(&["snapshot", "--invoke", "warm", "-o", "m.warm", "m.wat"]);
+    assert_eq!(user.told(&["run", "--invoke", "f", "m.warm"]), "666\n");
+    let right = fs::read(&entry).unwrap();
+
+    fs::copy(user.path("m.warm"), &entry).unwrap();
+    let verified = user.belljar(&["cache", "verify"]);
+    let (key, told) = (key_of(&entry), text(&verified.stdout));
+    let named = format!("the key {:.16}…", key);
+    assert_eq!(
+        told,
+        format!(
+            "{key}: expected an entry of a cache with {named}, found a snapshot with {named}: removed\n0 good, 1 damaged\n"
+        )
+    );
+    assert_eq!(verified.status.code(), Some(65));
+    assert!(!entry.exists());
+
+    fs::copy(user.path("m.warm"), &entry).unwrap();
+    let run = user.belljar(&["run", "--invoke", "f", "m.wat"]);
+    assert_eq!((text(&run.stdout), run.status.code()), ("1\n".into(), Some(0)));
+    assert!(text(&run.stderr).contains("was not used, and is replaced"), "{}", text(&run.stderr));
+    assert!(fs::read(&entry).unwrap() == right, "it is again what it was");
+    assert_eq!(user.told(&["cache", "verify"]), "1 good, 0 damaged\n");
+}
+
+/// Every kind of sealed file over every other's name: what is found under the cache's names is only ever that entry.
+#[test]
+fn no_sealed_file_is_taken_for_another() {
+    let user = User::new();
+    user.write("other.wat", r#"(module (func (export "f") (result i32) (i32.const 99)))"#);
+    let (entry, other) = (user.entry_of("m.wat", &[]), user.entry_of("other.wat", &[]));
+    let with_fuel = user.entry_of("m.wat", &["--fuel", "1000"]);
+    user.told(&["snapshot", "--invoke", "warm", "-o", "warm", "m.wat"]);
+    user.told(&["compile", "-o", "m.elf", "m.wat"]);
+    user.told(&["compile", "--embed-source", "-o", "whole.elf", "m.wat"]);
+    user.told(&["compile", "-o", "other.elf", "other.wat"]);
+    fs::copy(&other, user.path("other.entry")).unwrap();
+    fs::copy(&with_fuel, user.path("fuel.entry")).unwrap();
+    fs::copy(&entry, user.path("entry")).unwrap();
+    let right = fs::read(&entry).unwrap();
+    for name in ["warm", "m.elf", "whole.elf", "other.elf", "other.entry", "fuel.entry"] {
+        fs::copy(user.path(name), &entry).unwrap();
+        let verified = text(&user.belljar(&["cache", "verify"]).stdout);
+        assert!(
+            verified.starts_with(&key_of(&entry)) && verified.contains("2 good, 1 damaged"),
+            "{name}: {verified}"
+        );
+        fs::copy(user.path(name), &entry).unwrap();
+        let run = user.belljar(&["run", "--invoke", "f", "m.wat"]);
+        assert_eq!(text(&run.stdout), "1\n", "{name}: {}", text(&run.stderr));
+        assert!(fs::read(&entry).unwrap() == right, "{name}");
+    }
+    // An entry stands for nothing by itself.
+    let alone = user.belljar(&["run", "--invoke", "f", "entry"]);
+    assert_eq!(alone.status.code(), Some(65));
+    assert!(text(&alone.stderr).contains("is an entry of a cache"), "{}", text(&alone.stderr));
+    for (name, kind) in [("entry", "entry of a cache"), ("warm", "snapshot"), ("m.elf", "compiled module")] {
+        let told = user.told(&["inspect", name]);
+        assert!(told.starts_with(&format!("{name}: {kind}, ")), "{told}");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_told_by_verify_and_cleared() {
+    let user = User::new();
+    let entry = user.entry_of("m.wat", &[]);
+    let key = key_of(&entry);
+    let precious = user.path("precious");
+    let put = || {
+        fs::create_dir_all(precious.join("sub")).unwrap();
+        fs::write(precious.join("sub/file"), "x").unwrap();
+        fs::remove_file(&entry).unwrap();
+        fs::create_dir(&entry).unwrap();
+        fs::write(entry.join("file"), "x").unwrap();
+        symlink(&precious, entry.join("link")).unwrap();
+        symlink(&precious, entry.with_file_name(format!("{}.artifact", "0".repeat(64)))).unwrap();
+    };
+    put();
+    let verified = user.belljar(&["cache", "verify"]);
+    let expected = format!(
+        "{}: expected a file, found a symbolic link: removed\n{key}: expected a file, found a directory: removed\n0 good, 2 damaged\n",
+        "0".repeat(64)
+    );
+    assert_eq!((text(&verified.stdout), verified.status.code()), (expected, Some(65)));
+    assert_eq!(user.entries(), [] as [PathBuf; 0]);
+
+    user.entry_of("m.wat", &[]);
+    put();
+    let cleared = user.told(&["cache", "clear"]);
+    assert_eq!(cleared, "removed 0 modules, 0 bytes, and 2 things that are no files\n");
+    assert_eq!(user.entries(), [] as [PathBuf; 0]);
+    assert!(precious.join("sub/file").exists());
+
+    // A run puts its module in the place of whatever is there.
+    user.entry_of("m.wat", &[]);
+    put();
+    assert_eq!(user.told(&["run", "--invoke", "f", "m.wat"]), "1\n");
+    assert!(entry.is_file());
+}
+
+#[test]
+fn a_cache_or_a_list_of_keys_that_others_could_replace_is_not_used() {
+    let user = User::new();
+    user.told(&["key", "new", "ada"]);
+    user.told(&["key", "trust", "ada.pub"]);
+    user.told(&["compile", "--sign", "ada.key", "-o", "m.elf", "m.wat"]);
+    // As another user, who trusts the key.
+    fs::rename(user.path("s"), user.path("s.away")).unwrap();
+    assert_eq!(user.told(&["run", "--invoke", "f", "m.elf"]), "1\n");
+    let set_mode =
+        |name: &str, mode| fs::set_permissions(user.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    set_mode("g", 0o777);
+    let refused = user.belljar(&["run", "--invoke", "f", "m.elf"]);
+    assert_eq!(refused.status.code(), Some(65), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("which is not trusted"), "{}", text(&refused.stderr));
+    set_mode("g", 0o755);
+    assert_eq!(user.told(&["run", "--invoke", "f", "m.elf"]), "1\n");
+
+    set_mode("c", 0o777);
+    let run = user.belljar(&["run", "--invoke", "f", "m.wat"]);
+    assert_eq!((text(&run.stdout), run.status.code()), ("1\n".into(), Some(0)));
+    let told = text(&run.stderr);
+    assert!(told.contains("working without a cache") && told.contains("chmod go-w"), "{told}");
+    assert_eq!(user.belljar(&["cache", "verify"]).status.code(), Some(69));
+    set_mode("c", 0o755);
+    assert_eq!(user.told(&["cache", "verify"]), "0 good, 0 damaged\n");
+}

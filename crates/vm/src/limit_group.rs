@@ -1,0 +1,224 @@
+//! What the stores of one guest use together, such as those of its threads.
+//!
+//! In: what each store of the group uses, after each change. Out: a yes, or how much there would be, when one of them wants more.
+//! Never: a sum that two stores can exceed by asking at once, or that keeps what belongs to a store that is gone.
+//!
+//! ```text
+//! growth: Reservation::reserve ─▶ the sum grows ─▶ StoreCore::settle: it is the store's, and made equal to what that uses now
+//!                │ refused                    └──▶ dropped: as before
+//! ```
+
+use crate::quota::Limit;
+use crate::store::StoreCore;
+use crate::store_memory::AnyMemory;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What is counted together. Memories are those that a store has for itself: one that several share is nobody's alone.
+const COUNTED: [Limit; 5] =
+    [Limit::TableElements, Limit::GcHeap, Limit::Instances, Limit::Tables, Limit::Memories];
+
+/// A number for each of them.
+type Amounts = [u64; COUNTED.len()];
+
+fn place(limit: Limit) -> Option<usize> {
+    COUNTED.iter().position(|counted| *counted == limit)
+}
+
+/// Stores whose use of what is limited is counted together.
+#[derive(Debug, Default)]
+pub struct LimitGroup {
+    used: [AtomicU64; COUNTED.len()],
+}
+
+impl LimitGroup {
+    /// What its stores use together; `None` of what each store is limited in for itself.
+    pub fn used(&self, limit: Limit) -> Option<u64> {
+        Some(self.used[place(limit)?].load(Relaxed))
+    }
+
+    /// Adds to the sum, unless that exceeds a limit: what it would have been then.
+    fn take(&self, place: usize, more: u64, allowed: Option<u64>) -> Result<(), u64> {
+        let allowed = allowed.unwrap_or(u64::MAX);
+        let sum = |used: u64| used.checked_add(more).filter(|sum| *sum <= allowed);
+        let taken = self.used[place].fetch_update(Relaxed, Relaxed, sum);
+        taken.map(|_| ()).map_err(|used| used.saturating_add(more))
+    }
+
+    fn change(&self, place: usize, from: u64, to: u64) {
+        // Whoever has added `from` takes no more than that away.
+        self.used[place].fetch_add(to.wrapping_sub(from), Relaxed);
+    }
+}
+
+/// A store's part of a group.
+#[derive(Debug)]
+pub(crate) struct GroupShare {
+    pub(crate) group: Arc<LimitGroup>,
+    /// What of the sum is this store's.
+    counted: Amounts,
+}
+
+impl GroupShare {
+    /// Has what was reserved from now on. The sum stays as it is, so that nobody is refused, or admitted, in between.
+    fn take_over(&mut self, mut reservation: Reservation) {
+        if !Arc::ptr_eq(&self.group, &reservation.group) {
+            return;
+        }
+        for (counted, taken) in self.counted.iter_mut().zip(std::mem::take(&mut reservation.taken)) {
+            *counted += taken;
+        }
+    }
+
+    fn set(&mut self, now: Amounts) {
+        for (place, now) in now.into_iter().enumerate() {
+            let before = std::mem::replace(&mut self.counted[place], now);
+            self.group.change(place, before, now);
+        }
+    }
+}
+
+impl Drop for GroupShare {
+    fn drop(&mut self) {
+        self.set(Amounts::default());
+    }
+}
+
+/// What a store takes of its group for growth that is being decided.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    group: Arc<LimitGroup>,
+    /// What it has already.
+    counted: Amounts,
+    taken: Amounts,
+}
+
+impl Reservation {
+    /// Takes as much as the store needs to have `own` of something.
+    ///
+    /// # Errors
+    ///
+    /// How much the group would have, where that is more than is allowed.
+    pub(crate) fn reserve(&mut self, limit: Limit, own: u64, allowed: Option<u64>) -> Result<(), u64> {
+        let Some(place) = place(limit) else { return Ok(()) };
+        let more = own.saturating_sub(self.counted[place]).saturating_sub(self.taken[place]);
+        self.group.take(place, more, allowed)?;
+        self.taken[place] += more;
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        for (place, taken) in self.taken.iter().enumerate() {
+            self.group.change(place, *taken, 0);
+        }
+    }
+}
+
+impl StoreCore {
+    /// Counts what it uses together with what the other stores of a group do from now on; `None`: for itself.
+    pub fn set_limit_group(&mut self, group: Option<Arc<LimitGroup>>) {
+        self.group = group.map(|group| GroupShare { group, counted: Amounts::default() });
+        self.settle_group();
+    }
+
+    /// The group that it belongs to.
+    pub(crate) fn limit_group(&self) -> Option<&Arc<LimitGroup>> {
+        self.group.as_ref().map(|share| &share.group)
+    }
+
+    /// For growth that is to be decided.
+    pub(crate) fn reservation(&self) -> Option<Reservation> {
+        let GroupShare { group, counted } = self.group.as_ref()?;
+        Some(Reservation { group: group.clone(), counted: *counted, taken: Amounts::default() })
+    }
+
+    /// How many memories are its own.
+    pub(crate) fn own_memories(&self) -> u64 {
+        self.memories.iter().filter(|m| matches!(m.memory, AnyMemory::Own(_))).count() as u64
+    }
+
+    /// Takes note of what was decided about growth.
+    pub(crate) fn keep_reserved(&mut self, reservation: Option<Reservation>) {
+        if let (Some(share), Some(reservation)) = (&mut self.group, reservation) {
+            share.take_over(reservation);
+        }
+        self.settle_group();
+    }
+
+    /// Makes what is counted of it in its group what it uses.
+    pub(crate) fn settle_group(&mut self) {
+        if self.group.is_none() {
+            return;
+        }
+        let usage = self.usage();
+        let now = COUNTED.map(|limit| match limit {
+            Limit::TableElements => usage.table_elements,
+            Limit::GcHeap => self.gc.as_ref().map_or(0, |gc| gc.granted()),
+            Limit::Instances => usage.instances,
+            Limit::Tables => usage.tables,
+            Limit::Memories => self.own_memories(),
+            _ => 0,
+        });
+        if let Some(share) = &mut self.group {
+            share.set(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reservation(group: &Arc<LimitGroup>, counted: u64) -> Reservation {
+        let counted = [counted; COUNTED.len()];
+        Reservation { group: group.clone(), counted, taken: Amounts::default() }
+    }
+
+    #[test]
+    fn what_is_not_kept_is_given_back() {
+        let group = Arc::<LimitGroup>::default();
+        let mut share = GroupShare { group: group.clone(), counted: Amounts::default() };
+        share.set([3; COUNTED.len()]);
+        let mut first = reservation(&group, 3);
+        assert_eq!(first.reserve(Limit::Tables, 10, Some(10)), Ok(()));
+        // It has that already.
+        assert_eq!(first.reserve(Limit::Tables, 9, Some(10)), Ok(()));
+        assert_eq!(group.used(Limit::Tables), Some(10));
+        assert_eq!(reservation(&group, 0).reserve(Limit::Tables, 1, Some(10)), Err(11));
+        assert_eq!(reservation(&group, 0).reserve(Limit::Tables, u64::MAX, None), Err(u64::MAX));
+        drop(first);
+        assert_eq!(group.used(Limit::Tables), Some(3));
+        let mut second = reservation(&group, 3);
+        assert_eq!(second.reserve(Limit::Tables, 8, Some(10)), Ok(()));
+        share.take_over(second);
+        assert_eq!((group.used(Limit::Tables), share.counted[3]), (Some(8), 8));
+        share.set([1; COUNTED.len()]);
+        assert_eq!(group.used(Limit::Tables), Some(1));
+        drop(share);
+        assert!(COUNTED.iter().all(|limit| group.used(*limit) == Some(0)));
+        assert_eq!(group.used(Limit::Wall), None);
+    }
+
+    #[test]
+    fn stores_that_ask_at_once_do_not_exceed_it_together() {
+        let group = Arc::<LimitGroup>::default();
+        let granted = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        let mut asks = reservation(&group, 0);
+                        if asks.reserve(Limit::GcHeap, 7, Some(1000)).is_ok() {
+                            granted.fetch_add(7, Relaxed);
+                            std::mem::forget(asks);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(granted.into_inner(), 994);
+        assert_eq!(group.used(Limit::GcHeap), Some(994));
+    }
+}
