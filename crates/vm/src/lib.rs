@@ -49,6 +49,7 @@ mod shared_memory;
 mod store;
 mod store_memory;
 mod store_region;
+mod sync;
 mod sys;
 mod table;
 mod trap;

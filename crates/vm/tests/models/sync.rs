@@ -1,0 +1,110 @@
+//! What `crate::sync` is in the checked files: the checker's types.
+//!
+//! The checker takes a sequentially consistent access for one that acquires and releases, and would find orders that no machine has. A
+//! fence before and behind each makes up for that ([`in_total_order`]): accesses of which all are of this kind get the one total
+//! order that they have.
+
+pub(crate) use loom::sync::Mutex;
+pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+use loom::sync::atomic::{self};
+
+/// Lets other threads go on.
+pub(crate) fn yield_now() {
+    loom::thread::yield_now();
+}
+
+macro_rules! constructor {
+    ($($function:tt)*) => { $($function)* };
+}
+pub(crate) use constructor;
+
+/// Does an access, which has its place in the one order of all accesses if it is sequentially consistent.
+fn in_total_order<R>(order: Ordering, access: impl FnOnce() -> R) -> R {
+    if order == Ordering::SeqCst {
+        fence(Ordering::SeqCst);
+    }
+    let result = access();
+    if order == Ordering::SeqCst {
+        fence(Ordering::SeqCst);
+    }
+    result
+}
+
+/// An atomic of the checker's, with accesses in the total order.
+macro_rules! atomic {
+    ($name:ident, $value:ty) => {
+        #[derive(Debug)]
+        pub(crate) struct $name(atomic::$name);
+
+        impl $name {
+            pub(crate) fn new(value: $value) -> Self {
+                Self(atomic::$name::new(value))
+            }
+
+            pub(crate) fn load(&self, order: Ordering) -> $value {
+                in_total_order(order, || self.0.load(order))
+            }
+
+            pub(crate) fn store(&self, value: $value, order: Ordering) {
+                in_total_order(order, || self.0.store(value, order))
+            }
+
+            pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                in_total_order(order, || self.0.swap(value, order))
+            }
+        }
+    };
+}
+
+/// The same, with arithmetic.
+macro_rules! number {
+    ($name:ident, $value:ty) => {
+        atomic!($name, $value);
+
+        impl $name {
+            pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                in_total_order(order, || self.0.fetch_add(value, order))
+            }
+
+            pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                in_total_order(order, || self.0.fetch_sub(value, order))
+            }
+
+            pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
+                in_total_order(order, || self.0.fetch_max(value, order))
+            }
+
+            pub(crate) fn compare_exchange(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                in_total_order(success, || self.0.compare_exchange(current, new, success, failure))
+            }
+        }
+    };
+}
+
+number!(AtomicUsize, usize);
+number!(AtomicU32, u32);
+atomic!(AtomicBool, bool);
+
+/// A pointer, with accesses in the total order.
+#[derive(Debug)]
+pub(crate) struct AtomicPtr<T>(atomic::AtomicPtr<T>);
+
+impl<T> AtomicPtr<T> {
+    pub(crate) fn new(value: *mut T) -> Self {
+        Self(atomic::AtomicPtr::new(value))
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> *mut T {
+        in_total_order(order, || self.0.load(order))
+    }
+
+    pub(crate) fn store(&self, value: *mut T, order: Ordering) {
+        in_total_order(order, || self.0.store(value, order));
+    }
+}
