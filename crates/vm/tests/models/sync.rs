@@ -1,12 +1,13 @@
 //! What `crate::sync` is in the checked files: the checker's types.
 //!
 //! The checker takes a sequentially consistent access for one that acquires and releases, and would find orders that no machine has. A
-//! fence before and behind each makes up for that ([`in_total_order`]): accesses of which all are of this kind get the one total
-//! order that they have.
+//! fence behind each makes up for that ([`in_total_order`]): between two accesses of this kind there is always one, which gives them
+//! the total order that they have. There is none before, since the checker may go on with another thread before an access, and
+//! a fence would have told that one already what this thread has done.
 
 pub(crate) use loom::sync::Mutex;
-pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
-use loom::sync::atomic::{self};
+use loom::sync::atomic;
+pub(crate) use loom::sync::atomic::{AtomicU8, Ordering, fence};
 
 /// Lets other threads go on.
 pub(crate) fn yield_now() {
@@ -20,9 +21,6 @@ pub(crate) use constructor;
 
 /// Does an access, which has its place in the one order of all accesses if it is sequentially consistent.
 fn in_total_order<R>(order: Ordering, access: impl FnOnce() -> R) -> R {
-    if order == Ordering::SeqCst {
-        fence(Ordering::SeqCst);
-    }
     let result = access();
     if order == Ordering::SeqCst {
         fence(Ordering::SeqCst);
