@@ -4,15 +4,18 @@
 mod cpu_clock;
 mod dirty;
 mod frames;
+mod futex;
 mod jit_dump;
 mod lease;
 mod map;
 mod perf_map;
 mod prefetch;
 mod profile_file;
+mod question;
 mod signals;
 mod stack;
 mod stubs;
+mod watch_slots;
 mod watching;
 mod write_watch;
 
@@ -21,6 +24,7 @@ pub(crate) use cpu_clock::{CpuTimer, coarse_time, monotonic_time};
 pub use dirty::tells_written_pages;
 pub(crate) use dirty::written_pages;
 pub(crate) use frames::{Frame, frame_at};
+pub(crate) use futex::{futex_wait, futex_wake, yield_now};
 pub use jit_dump::append_jit_dump;
 pub use lease::LeasedFile;
 pub(crate) use map::{Mapping, Protection, anonymous_file, page_size, populate};

@@ -8,12 +8,18 @@
 
 mod blocks;
 mod published_tables;
+mod questions;
 mod sync;
+mod write_watches;
 
 #[path = "../../src/on_demand/block_states.rs"]
 mod block_states;
 #[path = "../../src/published.rs"]
 mod published;
+#[path = "../../src/sys/question.rs"]
+mod question;
+#[path = "../../src/sys/watch_slots.rs"]
+mod watch_slots;
 
 /// Runs a model in every interleaving.
 fn model(f: impl Fn() + Send + Sync + 'static) {

@@ -5,13 +5,35 @@
 //! the total order that they have. There is none before, since the checker may go on with another thread before an access, and
 //! a fence would have told that one already what this thread has done.
 
-pub(crate) use loom::sync::Mutex;
 use loom::sync::atomic;
-pub(crate) use loom::sync::atomic::{AtomicU8, Ordering, fence};
+pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+pub(crate) use loom::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 /// Lets other threads go on.
 pub(crate) fn yield_now() {
     loom::thread::yield_now();
+}
+
+loom::lazy_static! {
+    /// The kernel's lock of those who wait, and what it wakes them by.
+    static ref SLEEPERS: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+}
+
+/// Sleeps until [`futex_wake`], unless the word is not what is expected: no time ever runs out, so that the checker finds whoever is
+/// never woken.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, _: Duration) {
+    let guard = SLEEPERS.0.lock().unwrap();
+    // The kernel looks under its lock, behind a barrier.
+    if word.load(Ordering::SeqCst) == expected {
+        drop(SLEEPERS.1.wait(guard).unwrap());
+    }
+}
+
+/// Wakes a thread that sleeps.
+pub(crate) fn futex_wake(_: &AtomicU32) {
+    drop(SLEEPERS.0.lock().unwrap());
+    SLEEPERS.1.notify_one();
 }
 
 macro_rules! constructor {
