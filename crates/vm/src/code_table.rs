@@ -73,6 +73,15 @@ pub(crate) fn trap_at(pc: usize, with_stack: impl FnOnce(&mut dyn FnMut())) -> O
     })
 }
 
+/// Whether there is an instruction of ours at this address that does nothing but trap. Async-signal-safe, where the thread has just
+/// executed it.
+pub(crate) fn is_trap_instruction(pc: usize) -> bool {
+    with_text(pc, |text, base| text.get(pc - base..).is_some_and(|code| code.starts_with(&UD2))).unwrap_or(false)
+}
+
+/// `ud2` (x86-64).
+const UD2: [u8; 2] = [0x0f, 0x0b];
+
 /// Addresses of the function that this address belongs to; `None` where it is no code of ours. Async-signal-safe.
 pub(crate) fn function_at(pc: usize) -> Option<Range<usize>> {
     with_row(pc, |row| {

@@ -19,6 +19,7 @@ mod entities;
 mod exception;
 mod externs;
 mod fault;
+mod fault_place;
 mod frozen;
 mod gc;
 mod guest_thread;

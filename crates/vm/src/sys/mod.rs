@@ -3,6 +3,7 @@
 
 mod cpu_clock;
 mod dirty;
+mod fatal;
 mod frames;
 mod futex;
 mod jit_dump;
