@@ -107,8 +107,12 @@ fn link(plan: &ModulePlan<'_>, pieces: &[CompiledFunction], limit: u64) -> Resul
     let count = plan.module.defined_funcs();
     let mut linker = Linker { plan, artifact: Artifact::default(), thunks: Vec::new(), tables: Vec::new() };
     let code: usize = pieces.iter().map(|p| p.code.len() + p.align as usize).sum();
-    let tables: usize =
-        plan.read_only_tables.iter().flatten().map(|table| TABLE_ALIGN + table.elements.len() * ENTRY_SIZE).sum();
+    let tables: usize = plan
+        .read_only_tables
+        .iter()
+        .flatten()
+        .map(|table| TABLE_ALIGN + table.elements.len() * ENTRY_SIZE)
+        .sum();
     // First, since offsets in the text are 32 bits wide from here on.
     let bytes = code as u64 + tables as u64;
     if bytes > limit {
@@ -267,8 +271,7 @@ mod tests {
     #[test]
     fn tables_together_have_a_limit() {
         let tables = "(table 600000 funcref)".repeat(3);
-        let calls: String =
-            (0..3).map(|i| format!("(call_indirect {i} (type $t) (i32.const 0))")).collect();
+        let calls: String = (0..3).map(|i| format!("(call_indirect {i} (type $t) (i32.const 0))")).collect();
         let module = module(&format!("(module (type $t (func)) {tables} (func {calls}))"));
         let plan = ModulePlan::new(&module, Tunables::default());
         assert_eq!(plan.read_only_tables.iter().flatten().count(), 1);
@@ -281,7 +284,10 @@ mod tests {
         let bytes = 36 + 2 * 16 + 800 + 56;
         assert!(link(&plan, &[piece(0)], bytes).is_ok());
         let refused = link(&plan, &[piece(0)], bytes - 1).unwrap_err();
-        assert!(matches!(refused, CompileError::TextTooLarge { bytes: found } if found == bytes), "{refused}");
+        assert!(
+            matches!(refused, CompileError::TextTooLarge { bytes: found } if found == bytes),
+            "{refused}"
+        );
         let mut far = piece(0);
         far.relocs[0].addend = i64::from(i32::MAX);
         assert!(matches!(link(&plan, &[far], TEXT_LIMIT), Err(CompileError::TextTooLarge { .. })));

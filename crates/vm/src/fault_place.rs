@@ -75,8 +75,7 @@ mod tests {
     use super::*;
 
     const OWN: MemorySpace = MemorySpace { base: 0x10000, length: 0x2000, room: 0x8000, is_shared: false };
-    const SHARED: MemorySpace =
-        MemorySpace { base: 0x20000, length: 0x1000, room: 0x4000, is_shared: true };
+    const SHARED: MemorySpace = MemorySpace { base: 0x20000, length: 0x1000, room: 0x4000, is_shared: true };
 
     fn place(address: usize) -> FaultPlace {
         FaultPlace::of(address, [OWN, SHARED], Some(0x40000..0x41000))

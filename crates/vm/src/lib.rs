@@ -53,6 +53,7 @@ mod store_region;
 mod sync;
 mod sys;
 mod table;
+mod trampolines;
 mod trap;
 mod types;
 mod walk;

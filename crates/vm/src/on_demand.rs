@@ -67,7 +67,13 @@ impl std::error::Error for Damaged {}
 
 impl fmt::Debug for OnDemand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OnDemand({} bytes, {} of {} blocks)", self.length, self.loaded_count(), self.states.count())
+        write!(
+            f,
+            "OnDemand({} bytes, {} of {} blocks)",
+            self.length,
+            self.loaded_count(),
+            self.states.count()
+        )
     }
 }
 

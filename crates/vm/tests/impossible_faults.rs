@@ -71,10 +71,8 @@ impl Guest {
     fn new() -> Self {
         let runtime = Runtime::new(1 << 20, false, false, false, Default::default(), Box::new(NoTrampolines));
         let runtime = runtime.expect("a runtime");
-        let functions: String = FUNCTIONS
-            .iter()
-            .map(|(name, ..)| format!("(func (export \"{name}\") (param i64))\n"))
-            .collect();
+        let functions: String =
+            FUNCTIONS.iter().map(|(name, ..)| format!("(func (export \"{name}\") (param i64))\n")).collect();
         let wasm = wat::parse_str(format!("(module (memory (export \"memory\") 1) {functions})")).unwrap();
         let module = Arc::new(validate(wasm.into(), WasmFeatures::default()).unwrap());
         let image = ImageWriter::new(&artifact(), "").finish();
@@ -153,9 +151,11 @@ fn an_access_traps_only_where_a_guest_may_go() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && told.contains(expected), "{case}: {told}");
     }
-    for (case, address) in
-        [("elsewhere", "accessed 0x8, which"), ("no address", "accessed 0x0, which"), ("not null", "accessed 0x")]
-    {
+    for (case, address) in [
+        ("elsewhere", "accessed 0x8, which"),
+        ("no address", "accessed 0x0, which"),
+        ("not null", "accessed 0x"),
+    ] {
         let output = child(NAME, case);
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{case}: {told}");
@@ -233,8 +233,7 @@ fn memory_that_stays_protected_ends_the_process() {
                 }
             })
             .unwrap();
-        let template =
-            belljar::SandboxTemplate::new(linker.instantiate_pre(&module).unwrap(), || Ok(()));
+        let template = belljar::SandboxTemplate::new(linker.instantiate_pre(&module).unwrap(), || Ok(()));
         let mut sandbox = template.build().unwrap();
         // So often that all but the one page is protected.
         for _ in 0..24 {
