@@ -50,7 +50,6 @@ impl Guest {
 pub(super) struct Program {
     pub(super) engine: Engine,
     pub(super) module: Module,
-    /// It is a snapshot of after its initialization.
     /// How the snapshot was taken, if it is one.
     note: Option<SnapshotNote>,
     entry: Entry,
