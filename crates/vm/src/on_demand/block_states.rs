@@ -100,7 +100,8 @@ impl BlockStates {
             }
             at = end.max(at + 1);
         }
-        blocks.fold(true, |all, i| self.load_one(i, &bring) && all)
+        // All of them, whatever is found on the way.
+        blocks.filter(|i| !self.load_one(*i, &bring)).count() == 0
     }
 
     fn load_one(&self, i: usize, bring: &impl Fn(Range<usize>)) -> bool {
