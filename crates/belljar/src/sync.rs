@@ -1,6 +1,6 @@
-//! Locks and atomics of the protocol between threads that is model-checked.
+//! The locks and atomics that the model-checked protocol uses.
 //!
-//! `tests/models` compiles the same source file against the checker's types, which it puts in place of this module.
+//! `tests/models` compiles the same source file with a module of this name that exports loom's types instead.
 
 pub(crate) use std::sync::atomic::{AtomicUsize, Ordering, fence};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};

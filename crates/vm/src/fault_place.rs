@@ -1,9 +1,9 @@
-//! Whether an access of a guest's that faulted is one that its code may make.
+//! Where a guest's access faulted, and whether its code may fault there.
 //!
-//! In: where it faulted, and what lies where in the store. Out: a [`FaultPlace`]. Never: anything that a signal handler may not do.
+//! In: an address and the layout of the store. Out: a [`FaultPlace`]. Never: anything that is not async-signal-safe.
 //!
-//! Code without checks relies on faults in few places: the address space behind a memory's accessible bytes, and the page that
-//! null references lead to. A fault anywhere else is no guest's error, but the compiler's or the machine's.
+//! Code without bounds checks relies on faults in two places: in the address space behind a memory's accessible bytes, and in the page
+//! that null references point to. A fault anywhere else is an error of the compiler or the machine, not of the guest.
 
 use crate::store::StoreCore;
 use belljar_abi::gc::NULL_PAGE;

@@ -1,6 +1,6 @@
-//! Atomics, locks and waiting of the protocols between threads that are model-checked.
+//! The atomics, locks and wait functions that model-checked protocols use.
 //!
-//! `tests/models` compiles the same source files against the checker's types, which it puts in place of this module.
+//! `tests/models` compiles the same source files with a module of this name that exports loom's types instead.
 
 pub(crate) use crate::sys::{futex_wait, futex_wake, yield_now};
 pub(crate) use std::sync::Mutex;
@@ -8,7 +8,7 @@ pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
-/// A constructor that is `const` here; the checker's atomics cannot be made in constants.
+/// Declares a constructor, which is `const` here. Loom's atomics cannot be created in constants.
 macro_rules! constructor {
     ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
         $(#[$meta])*

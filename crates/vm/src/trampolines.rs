@@ -1,8 +1,8 @@
-//! Code between buffers of values and signatures that do not fit the registers, made when a signature first needs it.
+//! Trampolines: code that converts between a buffer of values and a signature that does not fit the registers, compiled on first use.
 //!
-//! Trampolines belong to their type: they are found there, and go with it ([`TypeTrampolines`]). They lie in areas, of which each is
-//! one mapping and one row of the code table, however many it holds. Each has pages of its own, as no page that can be executed
-//! is ever written to.
+//! A trampoline belongs to its function type: the type's registration finds it and drops it ([`TypeTrampolines`]). Trampolines lie in
+//! areas. An area is one mapping and one row of the code table, and holds a few hundred trampolines. Each trampoline starts on a page
+//! of its own, because a page that was ever executable is never written again.
 
 use crate::code_table::{self, RegisteredText};
 use crate::runtime::Direction;
@@ -108,8 +108,8 @@ struct LazyTrampoline {
 }
 
 impl TypeTrampolines {
-    /// The address of a trampoline, which `compile` makes if there is none yet. Others of the same type wait meanwhile, nobody else
-    /// does. `loaded` is told of its code when it is in memory.
+    /// The address of a trampoline. If there is none yet, `compile` makes it while threads that want the same one wait; other types
+    /// are not held up. `loaded` is called with its code once that is in memory.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! Faults that no guest's code may cause, and signals that somebody sent while a guest ran: none of them becomes a trap. Each case runs
-//! in a process of its own.
+//! Faults that guest code must never cause, and signals that a process sent while a guest ran: none of them becomes a trap. Each case
+//! runs in its own process.
 //!
-//! The code is written here byte by byte, as a compiler that is wrong might have made it.
+//! The machine code is written by hand, as a faulty compiler might emit it.
 
 use belljar_abi::{Artifact, CompiledFunction, FuncRange, ImageWriter, TrapSite};
 use belljar_core::{CodeOffset, FuncType, Trap};
@@ -159,8 +159,8 @@ fn an_access_traps_only_where_a_guest_may_go() {
         let output = child(NAME, case);
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{case}: {told}");
-        assert!(told.contains(address) && told.contains("lies in no memory of its store"), "{case}: {told}");
-        assert!(told.contains("please report it") && !told.contains("it trapped"), "{case}: {told}");
+        assert!(told.contains(address) && told.contains("is in no memory of its store"), "{case}: {told}");
+        assert!(told.contains("please report this") && !told.contains("it trapped"), "{case}: {told}");
     }
     let output = child(NAME, "no instruction");
     let told = String::from_utf8_lossy(&output.stderr);
@@ -248,5 +248,5 @@ fn memory_that_stays_protected_ends_the_process() {
     let output = child("memory_that_stays_protected_ends_the_process", "settled");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{told}");
-    assert!(told.contains("refused to make memory writable again") && told.contains("error 12"), "{told}");
+    assert!(told.contains("refused to make write-protected memory") && told.contains("error 12"), "{told}");
 }

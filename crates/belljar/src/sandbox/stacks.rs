@@ -1,7 +1,7 @@
-//! Values for whoever needs one, of which there may be so many: a stack for each of a few groups of threads, so that threads seldom
-//! meet, and a gate for those who wait.
+//! A bounded pool of values: one stack of idle values for each group of threads, so that threads seldom contend, and a gate at which
+//! threads wait when all values are taken.
 //!
-//! A value is idle on a stack, or taken, or there is room for it:
+//! A value is idle on a stack or taken; otherwise there is room to make one:
 //!
 //! | from | to | by |
 //! |---|---|---|
@@ -10,8 +10,8 @@
 //! | taken | idle | [`Stacks::put`] |
 //! | taken | room | [`Stacks::leave`] |
 //!
-//! Nobody waits while a value is idle or there is room: who waits has announced it before looking once more, and who gives looks for
-//! those who wait after it has given ([`Stacks::wake`]). `tests/models` checks that.
+//! No thread waits while a value is idle or there is room: a thread announces that it waits before it looks once more, and a thread that
+//! gives a value or room looks for waiting threads afterwards ([`Stacks::wake`]). `tests/models` checks this in every interleaving.
 
 use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence};
 use smallvec::SmallVec;

@@ -1,18 +1,17 @@
-//! Which thread may do what with the blocks of a file that is loaded on demand.
+//! The states of the blocks of a file that is loaded on demand, and which thread may change them.
 //!
 //! | from | to | by | when |
 //! |---|---|---|---|
-//! | `Missing` | `Loading` | one of the threads that want it | its bytes are needed at their place |
-//! | `Missing` | `Copying` | one of the threads that want it | its bytes are wanted somewhere else alone |
-//! | `Loading` | `Loaded` | the thread that loads it | its bytes are right, and at their place |
-//! | `Copying` | `Missing` | the thread that copies it | its bytes are right, and still not at their place |
-//! | `Loading`, `Copying` | `Refused` | the same thread | its bytes are wrong, or could not be read |
+//! | `Missing` | `Loading` | the thread that wins the exchange | it needs the bytes in place |
+//! | `Missing` | `Copying` | the thread that wins the exchange | it needs the bytes elsewhere only |
+//! | `Loading` | `Loaded` | the owner | the bytes are correct and in place |
+//! | `Copying` | `Missing` | the owner | the bytes were correct; they are still not in place |
+//! | `Loading`, `Copying` | `Refused` | the owner | the bytes are wrong or cannot be read |
 //!
-//! `Loaded` and `Refused` are final. The file is read by the owner of a `Loading` or `Copying` block alone, so that a thread that has
-//! seen every block in a final state may close it. `Missing` is not final: a thread that waits for a block and finds it missing
-//! takes it.
+//! `Loaded` and `Refused` are final. Only the owner of a `Loading` or `Copying` block reads the file, so a thread that has seen all
+//! blocks in a final state may close it. `Missing` is not final: a thread that waits for a block and finds it missing takes it.
 //!
-//! Never: what a block is or where it goes. `tests/models` checks all interleavings of these functions.
+//! Never: knowledge of what a block is or where it goes. `tests/models` checks these functions in every interleaving.
 
 use crate::sync::{AtomicU8, Ordering, fence, yield_now};
 use std::ops::Range;
@@ -21,15 +20,15 @@ use std::ops::Range;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum BlockState {
-    /// It is in the file alone.
+    /// Only the file has it.
     Missing,
-    /// A thread brings it to its place.
+    /// A thread is bringing it into place.
     Loading,
-    /// A thread reads it from the file for itself.
+    /// A thread is reading it from the file to somewhere else.
     Copying,
-    /// It is at its place, for good.
+    /// It is in place. Final.
     Loaded,
-    /// It is not what it should be, for good.
+    /// It is damaged or unreadable. Final.
     Refused,
 }
 
@@ -69,14 +68,14 @@ impl BlockStates {
         taken
     }
 
-    /// Says how blocks ended that the caller was given to load.
+    /// Sets the final state of blocks that the caller owns.
     pub(crate) fn finish(&self, blocks: Range<usize>, end: BlockState) {
         debug_assert!(matches!(end, BlockState::Loaded | BlockState::Refused));
         blocks.for_each(|i| self.set(i, end));
     }
 
-    /// Has `copy` read a block from the file, if it is missing and no other thread is at it. Whether what it read is right, and
-    /// the block so missing as before; otherwise `copy` has to see to it that it is never used, and it is refused.
+    /// Runs `copy`, which reads a block from the file, if the block is missing and no other thread owns it; `None` otherwise. If `copy`
+    /// returns true the block is missing as before; if it returns false the block is refused.
     pub(crate) fn copy(&self, i: usize, copy: impl FnOnce() -> bool) -> Option<bool> {
         if !self.take(i, BlockState::Copying) {
             return None;
@@ -86,8 +85,8 @@ impl BlockStates {
         Some(is_right)
     }
 
-    /// Loads blocks, up to `most` at once, and waits for those that other threads load: each has its final state afterwards. `bring`
-    /// loads a range that the caller owns, and says how it ended by [`BlockStates::finish`]. Whether all of them are loaded.
+    /// Loads blocks, at most `most` at a time, and waits for those that other threads own. Every block is in a final state afterwards;
+    /// returns whether all of them are loaded. `bring` loads a range that the caller owns and calls [`BlockStates::finish`] for it.
     ///
     /// Async-signal-safe if `bring` is.
     pub(crate) fn load(&self, blocks: Range<usize>, most: usize, bring: impl Fn(Range<usize>)) -> bool {
@@ -109,22 +108,22 @@ impl BlockStates {
             match self.get(i) {
                 BlockState::Loaded => return true,
                 BlockState::Refused => return false,
-                // Another thread had it for a copy, and has left it missing.
+                // Another thread copied it, and left it missing.
                 BlockState::Missing => {
                     if self.take(i, BlockState::Loading) {
                         bring(i..i + 1);
                     }
                 }
-                // Another thread is done with it in a moment.
+                // Its owner finishes soon.
                 BlockState::Loading | BlockState::Copying => yield_now(),
             }
         }
     }
 
-    /// Calls `visit` with each of some blocks that were loaded before the caller announced something, or while it did. Blocks that it
-    /// is not called with are taken by threads that see what was announced.
+    /// Calls `visit` for every block whose owner may not have seen what the caller has just announced (by a store before this call).
+    /// The owner of any other block sees the announcement once it has taken the block.
     pub(crate) fn after_announcement(&self, blocks: Range<usize>, mut visit: impl FnMut(usize)) {
-        // ORDER: announced first, then looked; who takes a block, takes it first and then looks at what was announced.
+        // ORDER: announce, then look at the blocks. An owner takes its block, then looks at the announcement.
         fence(Ordering::SeqCst);
         for i in blocks {
             while self.get(i) == BlockState::Loading {

@@ -1,4 +1,4 @@
-//! Whose turn it is with a question that one thread asks another's signal handler.
+//! The states of a question that one thread asks another thread's signal handler.
 //!
 //! | from | to | by | when |
 //! |---|---|---|---|
@@ -8,8 +8,8 @@
 //! | `Asked` | `Free` | the asking side | it gives up; a handler that comes later leaves it alone |
 //! | `Answered` | `Free` | the asking side | it has read the answer |
 //!
-//! What is asked about and the answer belong to the handler in `Answering`, and to the asking side in all other states. Each question
-//! has another round, so that a signal of an earlier one is not taken for this one's. `tests/models` checks all interleavings.
+//! The subject and the answer belong to the handler in `Answering`, and to the asking side in all other states. Each question has its
+//! own round, so a late signal of an earlier question is ignored. `tests/models` checks these functions in every interleaving.
 
 use crate::sync::{AtomicBool, AtomicU32, Ordering, constructor, futex_wait, futex_wake};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Faults of guest code become traps, those on what is loaded on demand load it, and first writes to memory that is watched are noted;
 //! every other fault, and every such signal that a process sent, goes to whoever was there before.
 //!
-//! A guest's access that faults where none of its memories is was not compiled to go there: what is wrong is not the guest, and the
-//! process ends ([`refuse_access`]).
+//! If guest code faults at an address that is in none of its store's memories, the code is wrong, not the guest: the process aborts
+//! ([`refuse_access`]).
 //!
 //! The handler takes no lock, allocates nothing and touches no thread-local: it looks the instruction up in
 //! the code table, finds the activation by walking frame pointers, and changes where the thread goes on.
@@ -95,7 +95,7 @@ unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, co
         }
         return;
     }
-    // Of what a process sent, nothing else is true: no instruction faulted, and there is no address.
+    // A signal that a process sent carries no address, and no instruction faulted.
     let is_raised = info.si_code > 0;
     if is_raised && is_watched_write(signal, info, context) {
         return;
@@ -154,8 +154,8 @@ fn is_watched_write(signal: libc::c_int, info: &libc::siginfo_t, context: &libc:
     match note_write(address) {
         Ok(is_watched) => is_watched,
         Err(error) => end_process(format_args!(
-            "the kernel refused to make memory writable again that was protected to learn of writes (error {}); at {address:#x}. \
-             The limit on mappings of the process (vm.max_map_count) may be reached.",
+            "the kernel refused to make write-protected memory at {address:#x} writable again (error {}). \
+             The process may have reached its limit on mappings (vm.max_map_count). Aborting.",
             error.raw_os_error().unwrap_or_default()
         )),
     }
@@ -255,17 +255,16 @@ fn take_as_trap(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc:
     true
 }
 
-/// Ends the process for an access that no code of a guest's should make.
+/// Aborts the process because guest code made an access that it should never make.
 fn refuse_access(trap: Trap, place: FaultPlace, address: usize, pc: usize) -> ! {
     match place {
         FaultPlace::InsideMemory => end_process(format_args!(
-            "the machine refused a guest's access to its own memory: the instruction at {pc:#x} faulted at {address:#x}, which is \
-             inside. Memory may have run out. If not, please report it."
+            "guest code at {pc:#x} faulted at {address:#x}, which is inside its own memory. \
+             The machine may be out of memory; otherwise please report this. Aborting."
         )),
         _ => end_process(format_args!(
-            "a guest's instruction at {pc:#x} accessed {address:#x}, which lies in no memory of its store (expected: {trap}). \
-             It may be miscompiled, which would be a security issue: please report it, with the module. \
-             The process ends, as nothing can be said of what the guest did before."
+            "guest code at {pc:#x} accessed {address:#x}, which is in no memory of its store (only \"{trap}\" can happen there). \
+             The code may be miscompiled, which is a security issue: please report this, with the module. Aborting."
         )),
     }
 }
@@ -347,8 +346,8 @@ unsafe fn pass_on(signal: libc::c_int, info: &libc::siginfo_t, context: &mut lib
     }
 }
 
-/// Sends a signal again that a process sent, if the handler that was called for it has put the default in everybody's place: it
-/// takes the signal for a fault, which would happen again and end the process. Rust's own handler is one.
+/// Raises a sent signal again if the previous handler reset its disposition to the default. Such a handler, Rust's own for example,
+/// expects the faulting instruction to run again and the default action to end the process; for a sent signal nothing faults again.
 fn end_if_given_up(signal: libc::c_int, info: &libc::siginfo_t) {
     if info.si_code > 0 || !SIGNALS.contains(&signal) {
         return;

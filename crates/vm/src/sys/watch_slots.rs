@@ -1,14 +1,14 @@
-//! Ranges of addresses that signal handlers look for while other threads give theirs away and take others.
+//! Slots for watched address ranges, which signal handlers search while other threads take and free slots.
 //!
 //! | from | to | by | when |
 //! |---|---|---|---|
-//! | `Free` | `Taken` | one of the threads that want a slot | it watches a range |
-//! | `Taken` | `Armed` | its owner | the range is filled in |
+//! | `Free` | `Taken` | the thread that wins the exchange | it wants to watch a range |
+//! | `Taken` | `Armed` | the owner | the range is filled in |
 //! | `Armed` | `Broken` | the thread that writes, which has the memory | the range is writable again |
-//! | `Armed`, `Broken` | `Free` | its owner | it watches no more |
+//! | `Armed`, `Broken` | `Free` | the owner | it stops watching |
 //!
-//! Each time that a slot is taken it has another round. What a reader makes of its addresses counts only if the round was the same
-//! before and after. `tests/models` checks all interleavings.
+//! Taking a slot changes its round. A reader uses the addresses of a slot only if the round is the same before and after it read them.
+//! `tests/models` checks these functions in every interleaving.
 
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, constructor, fence};
 use std::ops::Range;

@@ -1,7 +1,7 @@
-//! The protocols between threads that this crate has made itself, in all interleavings that the memory model allows.
+//! Model checks of the crate's own protocols between threads, in every interleaving that the memory model allows.
 //!
-//! The source files that hold them are compiled here a second time, against loom's atomics and locks ([`sync`]): what is checked is
-//! what runs. Each model says what must hold however its threads meet; loom runs it for every order in which they may.
+//! The protocols' source files are compiled here a second time, against loom's atomics and locks ([`sync`]), so the code that is checked
+//! is the code that runs. loom runs each model once for every possible order of its threads.
 
 // Each model uses a part of each file.
 #![allow(dead_code)]
@@ -26,8 +26,8 @@ fn model(f: impl Fn() + Send + Sync + 'static) {
     loom::model::Builder::new().check(f);
 }
 
-/// Runs a model in every interleaving in which threads are interrupted so often at most. Where threads wait for each other in
-/// loops, there are too many of all.
+/// Runs a model in every interleaving with at most so many preemptions. Where threads spin there are too many interleavings to run
+/// all of them.
 fn model_with_preemptions(most: usize, f: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(most);

@@ -1,9 +1,9 @@
-//! What `crate::sync` is in the checked files: the checker's types.
+//! Stands in for `crate::sync` in the checked files, with loom's types.
 //!
-//! The checker takes a sequentially consistent access for one that acquires and releases, and would find orders that no machine has. A
-//! fence behind each makes up for that ([`in_total_order`]): between two accesses of this kind there is always one, which gives them
-//! the total order that they have. There is none before, since the checker may go on with another thread before an access, and
-//! a fence would have told that one already what this thread has done.
+//! loom treats a sequentially consistent access as acquire and release only, and would report executions that cannot happen. A fence
+//! after each such access makes up for that ([`in_total_order`]): any two of them have a fence in between, which puts them into one
+//! total order. There is no fence before the access: loom switches threads before an access, and a fence would already have
+//! published what the thread did so far, which hides races.
 
 use loom::sync::atomic;
 pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
@@ -16,15 +16,15 @@ pub(crate) fn yield_now() {
 }
 
 loom::lazy_static! {
-    /// The kernel's lock of those who wait, and what it wakes them by.
+    /// The kernel's lock and queue of waiting threads.
     static ref SLEEPERS: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 }
 
-/// Sleeps until [`futex_wake`], unless the word is not what is expected: no time ever runs out, so that the checker finds whoever is
-/// never woken.
+/// Sleeps until [`futex_wake`], unless the word differs from the expected value. It never times out, so that loom reports a thread that
+/// nobody wakes as a deadlock.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, _: Duration) {
     let guard = SLEEPERS.0.lock().unwrap();
-    // The kernel looks under its lock, behind a barrier.
+    // The kernel compares under its lock, after a barrier.
     if word.load(Ordering::SeqCst) == expected {
         drop(SLEEPERS.1.wait(guard).unwrap());
     }
@@ -41,7 +41,7 @@ macro_rules! constructor {
 }
 pub(crate) use constructor;
 
-/// Does an access, which has its place in the one order of all accesses if it is sequentially consistent.
+/// Makes an access. If it is sequentially consistent, it takes part in the total order.
 fn in_total_order<R>(order: Ordering, access: impl FnOnce() -> R) -> R {
     let result = access();
     if order == Ordering::SeqCst {
@@ -50,7 +50,7 @@ fn in_total_order<R>(order: Ordering, access: impl FnOnce() -> R) -> R {
     result
 }
 
-/// An atomic of the checker's, with accesses in the total order.
+/// One of loom's atomics, with accesses in the total order.
 macro_rules! atomic {
     ($name:ident, $value:ty) => {
         #[derive(Debug)]
