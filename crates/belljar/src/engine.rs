@@ -8,7 +8,7 @@ use belljar_cache::{Cache, Trust, TrustedKeys, UserKey, config_directory, state_
 use belljar_compile::{Compiler, MemoryAccess, Tier, TrampolineKind, Tunables};
 use belljar_core::FuncType;
 use belljar_optimize::Optimizer;
-use belljar_vm::{CodeImage, Direction, Runtime, TrampolineSource};
+use belljar_vm::{Direction, Runtime, TrampolineSource};
 use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -50,8 +50,8 @@ impl TrampolineSource for Trampolines {
         Ok(self.tier.trampoline(kind, ty)?)
     }
 
-    fn loaded(&self, direction: Direction, ty: &FuncType, code: &CodeImage) {
-        self.profiler.tell_trampoline(direction, ty, code);
+    fn loaded(&self, direction: Direction, ty: &FuncType, address: usize, code: &[u8]) {
+        self.profiler.tell_trampoline(direction, ty, address, code);
     }
 }
 

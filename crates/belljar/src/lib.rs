@@ -79,6 +79,7 @@ mod refs;
 mod sandbox;
 mod shared_memory;
 mod store;
+mod sync;
 mod table;
 mod tag;
 mod types;

@@ -50,8 +50,8 @@ impl ProfilerFeed {
     }
 
     /// Tells it a trampoline.
-    pub(crate) fn tell_trampoline(&self, direction: Direction, ty: &FuncType, code: &CodeImage) {
-        let piece = || [trampoline(direction, ty, code)];
+    pub(crate) fn tell_trampoline(&self, direction: Direction, ty: &FuncType, address: usize, code: &[u8]) {
+        let piece = || [trampoline(direction, ty, address, code)];
         self.note(match self.strategy {
             ProfilingStrategy::None => Ok(()),
             ProfilingStrategy::PerfMap => append_perf_map(&perf_map(piece())),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use wasmparser::{Chunk, Parser, Payload};
 
 /// The largest file that is read. The same limit as the web's.
 const MAX_BYTES: u64 = 1 << 30;
@@ -138,7 +139,7 @@ impl ModuleFile {
 
     /// A binary's refusal, with a hint where the reason is a feature that is yet to come.
     fn refuse_binary(&self, mut error: Error) -> Failure {
-        if error.to_string().contains("unexpected end") {
+        if is_cut_off(&self.bytes) {
             let size = ByteSize(self.bytes.len() as u64);
             error = error.context(format!("the file seems to be cut off after {size}"));
         }
@@ -155,6 +156,22 @@ impl ModuleFile {
 
     fn refuse(&self, error: Error) -> Failure {
         refuse(&self.path, error)
+    }
+}
+
+/// Whether a binary ends in the middle of a section, or before one that it needs.
+fn is_cut_off(mut bytes: &[u8]) -> bool {
+    if !bytes.starts_with(MAGIC) {
+        return false;
+    }
+    let mut parser = Parser::new(0);
+    loop {
+        match parser.parse(bytes, false) {
+            // Between two sections that may be the end.
+            Ok(Chunk::NeedMoreData(_)) => return parser.parse(bytes, true).is_err(),
+            Ok(Chunk::Parsed { payload: Payload::End(_), .. }) | Err(_) => return false,
+            Ok(Chunk::Parsed { consumed, .. }) => bytes = &bytes[consumed..],
+        }
     }
 }
 
@@ -189,4 +206,46 @@ fn read(path: &Path) -> Result<Contents, Error> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).with_context(cannot)?;
     Ok(if bytes.len() as u64 <= MAX_BYTES { Contents::Bytes(bytes.into()) } else { Contents::TooLarge })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids of sections.
+    const FUNCTIONS: u8 = 3;
+    const CODE: u8 = 10;
+
+    #[test]
+    fn a_file_is_cut_off_where_a_section_is_not_whole() {
+        let wat =
+            r#"(module (memory 1) (func (result i32) i32.const 1) (func) (data (i32.const 0) "hello"))"#;
+        let whole = wat::parse_str(wat).unwrap();
+        assert!(!is_cut_off(&whole));
+        // Where a section ends it may be whole, and so may the header; but functions need their code.
+        let (mut ends, mut code) = (vec![8], 0..0);
+        for payload in Parser::new(0).parse_all(&whole) {
+            match payload.unwrap().as_section() {
+                Some((FUNCTIONS, range)) => code.start = range.end,
+                Some((CODE, range)) => code.end = range.end,
+                Some((_, range)) => ends.push(range.end),
+                None => {}
+            }
+        }
+        for length in MAGIC.len() as u64..=whole.len() as u64 {
+            let may_be_whole = !code.contains(&length) && (ends.contains(&length) || length == code.end);
+            assert_eq!(is_cut_off(&whole[..length as usize]), !may_be_whole, "{length} of {ends:?}");
+        }
+    }
+
+    /// A body that ends too early in a file that is whole.
+    #[test]
+    fn an_unexpected_end_inside_is_none_of_the_file() {
+        let mut bytes = wat::parse_str("(module (func (block (nop))))").unwrap();
+        let end = bytes.iter().rposition(|byte| *byte == 0x0b).unwrap();
+        bytes[end] = 0x01;
+        let error = Module::validate(&Engine::default(), &bytes).unwrap_err();
+        assert!(error.to_string().contains("end"), "{error}");
+        assert!(!is_cut_off(&bytes));
+    }
 }

@@ -20,9 +20,9 @@ pub enum CompileError {
         /// What the tier says.
         message: String,
     },
-    /// All the code together exceeds the reach of a 32-bit distance.
+    /// All the code and its read-only tables together exceed the reach of a 32-bit distance.
     TextTooLarge {
-        /// Bytes of code.
+        /// Bytes of both.
         bytes: u64,
     },
     /// The machine lacks something the tier needs.
@@ -40,7 +40,10 @@ impl fmt::Display for CompileError {
                 write!(f, "could not compile a trampoline for {signature}: {}", OutsideText::new(message))
             }
             Self::TextTooLarge { bytes } => {
-                write!(f, "the compiled code is {bytes} bytes, more than the 2 GiB that one module may have")
+                write!(
+                    f,
+                    "the compiled code and its tables are {bytes} bytes, more than the 2 GiB that one module may have"
+                )
             }
             Self::Unsupported(what) => OutsideText::new(what).fmt(f),
         }

@@ -34,8 +34,11 @@ pub fn compile(
     };
     let pieces = pieces?;
     observer.begin(CompileStage::Linking, bytes);
-    link(plan, &pieces)
+    link(plan, &pieces, TEXT_LIMIT)
 }
+
+/// Bytes of a text: whatever is in it reaches all else by a 32-bit distance.
+const TEXT_LIMIT: u64 = i32::MAX as u64;
 
 fn function(
     plan: &ModulePlan<'_>,
@@ -89,6 +92,10 @@ fn compile_in_parallel(
     done.into_iter().map(|(_, piece)| piece).collect()
 }
 
+/// Where read-only tables begin: at multiples of this.
+const TABLE_ALIGN: usize = 16;
+const ENTRY_SIZE: usize = size_of::<ReadOnlyEntry>();
+
 /// The text under construction.
 struct Linker<'a> {
     plan: &'a ModulePlan<'a>,
@@ -97,14 +104,23 @@ struct Linker<'a> {
     tables: Vec<u32>,
 }
 
-fn link(plan: &ModulePlan<'_>, pieces: &[CompiledFunction]) -> Result<Artifact, CompileError> {
+/// Puts pieces and read-only tables into a text of `limit` bytes at most.
+fn link(plan: &ModulePlan<'_>, pieces: &[CompiledFunction], limit: u64) -> Result<Artifact, CompileError> {
     let count = plan.module.defined_funcs();
     let mut linker = Linker { plan, artifact: Artifact::default(), thunks: Vec::new(), tables: Vec::new() };
-    let bytes: usize = pieces.iter().map(|p| p.code.len() + p.align as usize).sum();
-    if bytes as u64 > i32::MAX as u64 {
-        return Err(CompileError::TextTooLarge { bytes: bytes as u64 });
+    let code: usize = pieces.iter().map(|p| p.code.len() + p.align as usize).sum();
+    let tables: usize = plan
+        .read_only_tables
+        .iter()
+        .flatten()
+        .map(|table| TABLE_ALIGN + table.elements.len() * ENTRY_SIZE)
+        .sum();
+    // First, since offsets in the text are 32 bits wide from here on.
+    let bytes = code as u64 + tables as u64;
+    if bytes > limit {
+        return Err(CompileError::TextTooLarge { bytes });
     }
-    linker.artifact.text.reserve(bytes);
+    linker.artifact.text.reserve(code + tables);
     let mut starts = Vec::with_capacity(pieces.len());
     for (i, piece) in pieces.iter().enumerate() {
         let start = linker.place(piece);
@@ -115,7 +131,7 @@ fn link(plan: &ModulePlan<'_>, pieces: &[CompiledFunction]) -> Result<Artifact, 
     }
     linker.place_tables();
     for (piece, start) in pieces.iter().zip(&starts) {
-        linker.fill_in(piece, *start);
+        linker.fill_in(piece, *start)?;
     }
     Ok(linker.artifact)
 }
@@ -163,7 +179,9 @@ impl Linker<'_> {
 
     fn place_tables(&mut self) {
         for table in &self.plan.read_only_tables {
-            pad(&mut self.artifact.text, 16, 0);
+            if table.is_some() {
+                pad(&mut self.artifact.text, TABLE_ALIGN, 0);
+            }
             self.tables.push(self.artifact.text.len() as u32);
             for element in table.iter().flat_map(|t| &t.elements) {
                 let entry = match *element {
@@ -185,7 +203,7 @@ impl Linker<'_> {
         }
     }
 
-    fn fill_in(&mut self, piece: &CompiledFunction, start: u32) {
+    fn fill_in(&mut self, piece: &CompiledFunction, start: u32) -> Result<(), CompileError> {
         for reloc in &piece.relocs {
             let target = match reloc.target {
                 RelocTarget::Func(func) => self.artifact.funcs[func.index()].start.0,
@@ -193,9 +211,11 @@ impl Linker<'_> {
                 RelocTarget::ReadOnlyTable(table) => self.tables[table.index()],
             };
             let place = start + reloc.offset;
-            let distance = (target as i64 + reloc.addend - place as i64) as i32;
+            let distance = i32::try_from(i64::from(target) + reloc.addend - i64::from(place))
+                .map_err(|_| CompileError::TextTooLarge { bytes: self.artifact.text.len() as u64 })?;
             self.artifact.text[place as usize..place as usize + 4].copy_from_slice(&distance.to_le_bytes());
         }
+        Ok(())
     }
 }
 
@@ -209,4 +229,69 @@ fn set_bit(bits: &mut Vec<u8>, i: u32) {
 
 fn pad(text: &mut Vec<u8>, align: usize, with: u8) {
     text.resize(text.len().next_multiple_of(align), with);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tunables;
+    use belljar_abi::{Reloc, RelocTarget};
+    use belljar_core::TableIndex;
+    use belljar_module::{WasmFeatures, validate};
+
+    /// Two tables that are called through, one that is read alone, and one that nothing names.
+    const WAT: &str = r#"(module (type $t (func))
+        (table $a 100 funcref) (table $read 1000 funcref) (table $unused 1000 funcref) (table $b 7 funcref)
+        (func (call_indirect $a (type $t) (i32.const 0)) (drop (table.get $read (i32.const 0)))
+            (return_call_indirect $b (type $t) (i32.const 0)))
+        (elem (table $a) (i32.const 1) func 0) (elem (table $unused) (i32.const 1) func 0))"#;
+
+    fn module(wat: &str) -> Module {
+        validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap()
+    }
+
+    /// A function that names a table at its beginning.
+    fn piece(table: usize) -> CompiledFunction {
+        let target = RelocTarget::ReadOnlyTable(TableIndex::new(table));
+        let relocs = vec![Reloc { offset: 0, target, addend: -4 }];
+        CompiledFunction { code: vec![0x90; 20], align: 16, relocs, ..CompiledFunction::default() }
+    }
+
+    #[test]
+    fn only_tables_that_code_calls_through_are_copied() {
+        let module = module(WAT);
+        let plan = ModulePlan::new(&module, Tunables::default());
+        let lengths: Vec<_> =
+            plan.read_only_tables.iter().map(|t| t.as_ref().map(|t| t.elements.len())).collect();
+        assert_eq!(lengths, [Some(100), None, None, Some(7)]);
+        let artifact = link(&plan, &[piece(3)], TEXT_LIMIT).unwrap();
+        assert_eq!(artifact.text.len(), 32 + 800 + 56);
+        // From the first byte to the last table, 4 less.
+        assert_eq!(artifact.text[..4], (32_i32 + 800 - 4).to_le_bytes());
+    }
+
+    #[test]
+    fn tables_together_have_a_limit() {
+        let tables = "(table 600000 funcref)".repeat(3);
+        let calls: String = (0..3).map(|i| format!("(call_indirect {i} (type $t) (i32.const 0))")).collect();
+        let module = module(&format!("(module (type $t (func)) {tables} (func {calls}))"));
+        let plan = ModulePlan::new(&module, Tunables::default());
+        assert_eq!(plan.read_only_tables.iter().flatten().count(), 1);
+    }
+
+    #[test]
+    fn a_text_that_distances_cannot_span_is_refused() {
+        let module = module(WAT);
+        let plan = ModulePlan::new(&module, Tunables::default());
+        let bytes = 36 + 2 * 16 + 800 + 56;
+        assert!(link(&plan, &[piece(0)], bytes).is_ok());
+        let refused = link(&plan, &[piece(0)], bytes - 1).unwrap_err();
+        assert!(
+            matches!(refused, CompileError::TextTooLarge { bytes: found } if found == bytes),
+            "{refused}"
+        );
+        let mut far = piece(0);
+        far.relocs[0].addend = i64::from(i32::MAX);
+        assert!(matches!(link(&plan, &[far], TEXT_LIMIT), Err(CompileError::TextTooLarge { .. })));
+    }
 }

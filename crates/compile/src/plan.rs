@@ -38,8 +38,9 @@ enum ObjectPlan {
 impl<'a> ModulePlan<'a> {
     /// Plans the code of a module.
     pub fn new(module: &'a Module, tunables: Tunables) -> Self {
+        let mut room = READ_ONLY_LIMIT;
         let read_only_tables: Vec<_> =
-            (0..module.tables().len()).map(|i| read_only(module, TableIndex::new(i))).collect();
+            (0..module.tables().len()).map(|i| read_only(module, TableIndex::new(i), &mut room)).collect();
         let mut thunks: Vec<FuncIndex> = read_only_tables
             .iter()
             .flatten()
@@ -112,16 +113,18 @@ fn object_plan(module: &Module, ty: &CompositeType) -> ObjectPlan {
     }
 }
 
-/// The largest read-only table worth a copy in the text, in elements.
+/// Elements of read-only tables that are worth a copy in the text, all together.
 const READ_ONLY_LIMIT: u64 = 1 << 20;
 
-/// The contents of a table if nothing can ever change them: it is seen by this module alone, no instruction
-/// writes it, and its segments lie at constant places inside it.
-fn read_only(module: &Module, table: TableIndex) -> Option<ReadOnlyTable> {
+/// The contents of a table that code calls through, if nothing can ever change them: it is seen by this module alone, no
+/// instruction writes it, and its segments lie at constant places inside it. `room`: elements that may be copied still.
+fn read_only(module: &Module, table: TableIndex, room: &mut u64) -> Option<ReadOnlyTable> {
     let ty = module.tables()[table.index()];
+    let used = module.table_use(table);
     if module.table_is_shared(table)
-        || module.table_use(table).written
-        || ty.minimum() > READ_ONLY_LIMIT
+        || used.written
+        || !used.called
+        || ty.minimum() > *room
         || ty.element() != belljar_core::RefType::FUNCREF
         || module.table_init(table) != &belljar_module::ConstExpr::null()
     {
@@ -140,5 +143,6 @@ fn read_only(module: &Module, table: TableIndex) -> Option<ReadOnlyTable> {
             *slot = Some(module.escaping_func(place));
         });
     }
+    *room -= ty.minimum();
     Some(ReadOnlyTable { elements })
 }

@@ -24,11 +24,14 @@ pub struct TableUse {
     pub written: bool,
     /// Some instruction may grow it.
     pub grown: bool,
+    /// Some `call_indirect` or `return_call_indirect` calls through it.
+    pub called: bool,
 }
 
 impl TableUse {
     pub(crate) fn merge(&mut self, other: TableUse) {
         self.written |= other.written;
         self.grown |= other.grown;
+        self.called |= other.called;
     }
 }

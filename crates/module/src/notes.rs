@@ -29,9 +29,10 @@ pub struct Notes(Bytes);
 
 /// A flag: [`Module::uses_heap`].
 const USES_HEAP: u32 = 1;
-/// Flags of a table: [`TableUse::written`], [`TableUse::grown`].
+/// Flags of a table: [`TableUse::written`], [`TableUse::grown`], [`TableUse::called`].
 const WRITTEN: u32 = 1;
 const GROWN: u32 = 2;
+const CALLED: u32 = 4;
 /// [`Head::start`] of a module without one.
 const NO_START: u32 = u32::MAX;
 
@@ -194,7 +195,8 @@ fn custom_row((name, contents): &(Box<str>, Range<usize>)) -> CustomRow {
 }
 
 fn table_row(used: &TableUse) -> U32 {
-    U32::new(u32::from(used.written) * WRITTEN + u32::from(used.grown) * GROWN)
+    let flag = |is_set: bool, flag: u32| u32::from(is_set) * flag;
+    U32::new(flag(used.written, WRITTEN) | flag(used.grown, GROWN) | flag(used.called, CALLED))
 }
 
 /// The functions of a segment that notes alone describe.
@@ -339,8 +341,10 @@ impl Rest {
 
     /// Adds what is noted to a module that has its small sections.
     fn describe(&self, head: &Head, source: &Source<'_>, m: &mut Module) -> Result<(), ModuleError> {
-        let used =
-            |flags: &U32| TableUse { written: flags.get() & WRITTEN != 0, grown: flags.get() & GROWN != 0 };
+        let used = |flags: &U32| {
+            let has = |flag| flags.get() & flag != 0;
+            TableUse { written: has(WRITTEN), grown: has(GROWN), called: has(CALLED) }
+        };
         m.canonical_types = self.types.iter().map(|ty| TypeIndex(ty.get())).collect();
         m.table_uses = self.tables.iter().map(used).collect();
         m.uses_heap = head.flags.get() & USES_HEAP != 0;
@@ -481,7 +485,8 @@ mod tests {
         (import "a" "b" (func $i (param i32)))
         (type $s (struct (field i32)))
         (memory (export "mem") 1) (table $t 3 9 funcref) (table 1 funcref) (global (mut i32) (i32.const 7))
-        (func $f (export "f") (result i32) (drop (table.grow $t (ref.null func) (i32.const 1))) (i32.const 1))
+        (func $f (export "f") (result i32) (drop (table.grow $t (ref.null func) (i32.const 1)))
+            (call_indirect 1 (i32.const 0)) (i32.const 1))
         (func (drop (struct.new $s (i32.const 1))))
         (elem (i32.const 0) $f $f) (data (i32.const 8) "hello") (start 2))"#;
 
@@ -509,7 +514,9 @@ mod tests {
             assert_eq!(again.types(), first.types());
             assert_eq!(again.canonical_types, first.canonical_types);
             assert_eq!(*again.bodies, *first.bodies);
-            assert_eq!(again.table_use(TableIndex(0)), TableUse { written: true, grown: true });
+            let uses = [0, 1].map(|table| again.table_use(TableIndex(table)));
+            let grown = TableUse { written: true, grown: true, called: false };
+            assert_eq!(uses, [grown, TableUse { called: true, ..TableUse::default() }]);
             assert_eq!(again.start(), Some(FuncIndex(2)));
             assert_eq!(again.data_bytes(DataIndex(0)), b"hello");
             assert_eq!(again.names().module(), Some("m"));

@@ -141,11 +141,11 @@ fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUs
         | Operator::RefCastNullable { .. }
         | Operator::BrOnCast { .. }
         | Operator::BrOnCastFail { .. } => facts.looks_into_objects = true,
-        Operator::Call { .. }
-        | Operator::CallIndirect { .. }
-        | Operator::CallRef { .. }
-        | Operator::ReturnCallIndirect { .. }
-        | Operator::ReturnCallRef { .. } => facts.calls += 1,
+        Operator::Call { .. } | Operator::CallRef { .. } | Operator::ReturnCallRef { .. } => facts.calls += 1,
+        Operator::CallIndirect { table_index, .. } | Operator::ReturnCallIndirect { table_index, .. } => {
+            facts.calls += 1;
+            uses[table_index as usize].called = true;
+        }
         Operator::ReturnCall { function_index } => {
             facts.calls += 1;
             facts.calls_itself_last |= function_index == func;
@@ -155,7 +155,8 @@ fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUs
         | Operator::TableInit { table, .. }
         | Operator::TableCopy { dst_table: table, .. } => uses[table as usize].written = true,
         Operator::TableGrow { table } => {
-            uses[table as usize] = TableUse { written: true, grown: true };
+            let used = &mut uses[table as usize];
+            (used.written, used.grown) = (true, true);
         }
         _ => {}
     }

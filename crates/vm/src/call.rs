@@ -265,8 +265,8 @@ fn enter_slots<T: 'static>(
     let core = store.core_mut();
     let values = std::ptr::from_mut(slots).cast::<RawVal>();
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
-    let ty = core.func_type(func);
-    let trampoline = core.runtime.trampoline(Direction::Entry, &ty).map_err(plain)?;
+    let ty = core.func_sig(func);
+    let trampoline = core.runtime.trampoline(Direction::Entry, ty).map_err(plain)?;
     // A host function, too, is called through the stubs: the same entry, the same exit.
     let context = match callee.is_host {
         false => callee.context,

@@ -3,6 +3,7 @@
 use crate::code::CodeImage;
 use crate::on_demand::Damaged;
 use crate::published::Published;
+use crate::trampolines::TrampolineText;
 use belljar_abi::{CodeTables, StackSlot};
 use belljar_core::{CodeOffset, Trap};
 use std::ops::Range;
@@ -46,7 +47,24 @@ impl LoadedCode {
 struct Row {
     start: usize,
     end: usize,
-    code: Arc<LoadedCode>,
+    code: RowCode,
+}
+
+/// What lies there.
+#[derive(Clone)]
+enum RowCode {
+    Module(Arc<LoadedCode>),
+    /// It has no functions of its own: walkers pass it by.
+    Trampolines(Arc<TrampolineText>),
+}
+
+impl Row {
+    fn module(&self) -> Option<&Arc<LoadedCode>> {
+        match &self.code {
+            RowCode::Module(code) => Some(code),
+            RowCode::Trampolines(_) => None,
+        }
+    }
 }
 
 /// Rows by ascending start.
@@ -66,17 +84,28 @@ fn with_row<R>(pc: usize, read: impl FnOnce(&Row) -> Option<R>) -> Option<R> {
 pub(crate) fn trap_at(pc: usize, with_stack: impl FnOnce(&mut dyn FnMut())) -> Option<Trap> {
     with_row(pc, |row| {
         let offset = CodeOffset((pc - row.start) as u32);
-        match row.code.image().load_access(offset, with_stack) {
-            Ok(()) => row.code.tables().trap_at(offset),
+        let code = row.module()?;
+        match code.image().load_access(offset, with_stack) {
+            Ok(()) => code.tables().trap_at(offset),
             Err(Damaged) => Some(Trap::ArtifactDamaged),
         }
     })
 }
 
+/// Whether there is an instruction of ours at this address that does nothing but trap. Async-signal-safe, where the thread has just
+/// executed it.
+pub(crate) fn is_trap_instruction(pc: usize) -> bool {
+    with_text(pc, |text, base| text.get(pc - base..).is_some_and(|code| code.starts_with(&UD2)))
+        .unwrap_or(false)
+}
+
+/// `ud2` (x86-64).
+const UD2: [u8; 2] = [0x0f, 0x0b];
+
 /// Addresses of the function that this address belongs to; `None` where it is no code of ours. Async-signal-safe.
 pub(crate) fn function_at(pc: usize) -> Option<Range<usize>> {
     with_row(pc, |row| {
-        let func = row.code.tables().func_range_at(CodeOffset((pc - row.start) as u32))?;
+        let func = row.module()?.tables().func_range_at(CodeOffset((pc - row.start) as u32))?;
         Some(row.start + func.start.0 as usize..row.start + (func.start.0 + func.length) as usize)
     })
 }
@@ -90,8 +119,11 @@ pub(crate) fn is_code(pc: usize) -> bool {
 /// text's address. Async-signal-safe.
 pub(crate) fn with_text<R>(pc: usize, read: impl FnOnce(&[u8], usize) -> R) -> Option<R> {
     with_row(pc, |row| {
-        let image = row.code.image();
-        Some(read(&image.text()[..image.text_loaded_from(pc - row.start)], row.start))
+        let text = match &row.code {
+            RowCode::Module(code) => &code.image().text()[..code.image().text_loaded_from(pc - row.start)],
+            RowCode::Trampolines(text) => text.bytes(),
+        };
+        Some(read(text, row.start))
     })
 }
 
@@ -99,7 +131,7 @@ pub(crate) fn with_text<R>(pc: usize, read: impl FnOnce(&[u8], usize) -> R) -> O
 pub(crate) fn with_stack_map(pc: usize, read: impl FnOnce(&[StackSlot])) {
     // The address may be that of the byte behind the code.
     with_row(pc - 1, |row| {
-        read(row.code.tables().stack_map(CodeOffset((pc - row.start) as u32)));
+        read(row.module()?.tables().stack_map(CodeOffset((pc - row.start) as u32)));
         Some(())
     });
 }
@@ -115,15 +147,15 @@ pub(crate) fn with_handlers<R>(search: impl FnOnce(&mut dyn FnMut(usize) -> Opti
                 Some(row) => row,
                 None => *last.insert(row_of(table, pc - 1)?),
             };
-            let handler = row.code.tables().handler(CodeOffset((pc - row.start) as u32))?;
+            let handler = row.module()?.tables().handler(CodeOffset((pc - row.start) as u32))?;
             Some((row.start + handler.handler.0 as usize, handler.frame_size))
         })
     })
 }
 
-/// The code at this address, and the offset in it. Not for signal handlers: it counts a reference.
+/// The module's code at this address, and the offset in it. Not for signal handlers: it counts a reference.
 pub(crate) fn code_at(pc: usize) -> Option<(Arc<LoadedCode>, CodeOffset)> {
-    with_row(pc, |row| Some((row.code.clone(), CodeOffset((pc - row.start) as u32))))
+    with_row(pc, |row| Some((row.module()?.clone(), CodeOffset((pc - row.start) as u32))))
 }
 
 /// Keeps a row in the table while it lives.
@@ -141,17 +173,54 @@ impl std::ops::Deref for Registered {
 pub(crate) fn register(image: Arc<CodeImage>) -> Registered {
     let Range { start, end } = image.addresses();
     let code = Arc::new(LoadedCode { image, owner: std::sync::OnceLock::new() });
-    let row = Row { start, end, code: code.clone() };
+    enter(Row { start, end, code: RowCode::Module(code.clone()) });
+    Registered(code)
+}
+
+fn enter(row: Row) {
     TABLE.change(|table| {
         let at = table.partition_point(|r| r.start < row.start);
         table.insert(at, row);
     });
-    Registered(code)
+}
+
+fn remove(start: usize) {
+    TABLE.change(|table| table.retain(|row| row.start != start));
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let start = self.0.base();
-        TABLE.change(|table| table.retain(|row| row.start != start));
+        remove(self.0.base());
     }
+}
+
+/// Keeps the row of an area of trampolines in the table while it lives.
+#[derive(Debug)]
+pub(crate) struct RegisteredText(Arc<TrampolineText>);
+
+impl std::ops::Deref for RegisteredText {
+    type Target = TrampolineText;
+    fn deref(&self) -> &TrampolineText {
+        &self.0
+    }
+}
+
+/// Enters an area of trampolines into the table, which are added later.
+pub(crate) fn register_text(text: TrampolineText) -> RegisteredText {
+    let Range { start, end } = text.addresses();
+    let text = Arc::new(text);
+    enter(Row { start, end, code: RowCode::Trampolines(text.clone()) });
+    RegisteredText(text)
+}
+
+impl Drop for RegisteredText {
+    fn drop(&mut self) {
+        remove(self.0.addresses().start);
+    }
+}
+
+/// Where the code begins that the row of this address is about.
+#[cfg(test)]
+pub(crate) fn row_start(pc: usize) -> Option<usize> {
+    with_row(pc, |row| Some(row.start))
 }

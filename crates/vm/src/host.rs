@@ -191,7 +191,7 @@ impl StoreCore {
         );
         let code = match func.buffered {
             false => exit_address(),
-            true => self.runtime.trampoline(Direction::Exit, &func.ty)?,
+            true => self.runtime.trampoline(Direction::Exit, func.sig())?,
         };
         let at = self
             .region

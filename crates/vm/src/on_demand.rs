@@ -7,19 +7,22 @@
 //! A block goes from the file to `stage`, is checked there, loses write access, is moved by the kernel in one step to where it
 //! is used, and made executable if it is code: all other threads see nothing of it, or all of it. A fault of any thread on a
 //! block that is missing ends up in the signal handler, which finds it with [`at`]. What is not what it should be reads as
-//! zeros and is never executed.
+//! zeros and is never executed. Which thread may do what with a block is told by [`block_states`].
 //!
 //! While blocks are missing, whoever opens the file for writing waits. A thread, the keeper, sees that and reads the rest;
 //! it does so after [`KEPT`] in any case, since a process that is frozen meanwhile cannot answer, and loses the lease after
 //! 45 seconds: what it finds afterwards is checked all the same.
 
+mod block_states;
+
 use crate::published::Published;
 use crate::sys::{LeasedFile, Mapping, Protection, install_signal_handlers, page_size, populate};
+use block_states::{BlockState, BlockStates};
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -44,18 +47,11 @@ pub struct OnDemand {
     length: usize,
     block: usize,
     holds: BlockCheck,
-    states: Box<[AtomicU8]>,
+    states: BlockStates,
     /// Pages of `place` whose bytes are executed.
     text: [AtomicUsize; 2],
     is_damaged: AtomicBool,
 }
-
-/// States of a block.
-const MISSING: u8 = 0;
-const LOADING: u8 = 1;
-const LOADED: u8 = 2;
-/// It reads as zeros.
-const REFUSED: u8 = 3;
 
 /// The error of a block that cannot be read, or is not what it should be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,8 +67,13 @@ impl std::error::Error for Damaged {}
 
 impl fmt::Debug for OnDemand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let loaded = self.states.iter().filter(|state| state.load(Relaxed) == LOADED).count();
-        write!(f, "OnDemand({} bytes, {loaded} of {} blocks)", self.length, self.states.len())
+        write!(
+            f,
+            "OnDemand({} bytes, {} of {} blocks)",
+            self.length,
+            self.loaded_count(),
+            self.states.count()
+        )
     }
 }
 
@@ -95,7 +96,7 @@ impl OnDemand {
             length,
             block,
             holds,
-            states: (0..length.div_ceil(block)).map(|_| AtomicU8::new(MISSING)).collect(),
+            states: BlockStates::new(length.div_ceil(block)),
             text: [AtomicUsize::new(0), AtomicUsize::new(0)],
             is_damaged: AtomicBool::new(false),
         });
@@ -148,31 +149,46 @@ impl OnDemand {
             let end = block.end.min(range.end);
             let piece;
             (piece, rest) = rest.split_at_mut(end - at);
-            if piece.len() == block.len() && self.take(i) {
-                populate(piece);
-                let read = self.file.read_into(at, piece);
-                if read.is_err() || !(self.holds)(i, piece) {
-                    self.refuse(i..i + 1);
-                    return Err(Damaged);
+            let copied = match piece.len() == block.len() {
+                true => self.states.copy(i, || self.copy_block(i, piece)),
+                false => None,
+            };
+            match copied {
+                Some(true) => {}
+                Some(false) => return Err(Damaged),
+                None => {
+                    self.load_blocks(i..i + 1)?;
+                    piece.copy_from_slice(&self.bytes()[at..end]);
                 }
-                self.states[i].store(MISSING, Release);
-            } else {
-                self.load_blocks(i..i + 1)?;
-                piece.copy_from_slice(&self.bytes()[at..end]);
             }
             at = end;
         }
         Ok(())
     }
 
+    /// Reads a block from the file to elsewhere. Whether it is right; if it is not, it reads as zeros here from now on.
+    fn copy_block(&self, i: usize, to: &mut [u8]) -> bool {
+        populate(to);
+        let is_right = self.file.read_into(i * self.block, to).is_ok() && (self.holds)(i, to);
+        if !is_right {
+            self.blank_damaged(i..i + 1);
+        }
+        is_right
+    }
+
     /// Whether the byte at an offset is there, and right. Async-signal-safe.
     pub(crate) fn is_loaded(&self, at: usize) -> bool {
-        self.states[at / self.block].load(Acquire) == LOADED
+        self.states.get(at / self.block) == BlockState::Loaded
+    }
+
+    fn loaded_count(&self) -> usize {
+        (0..self.states.count()).filter(|i| self.states.get(*i) == BlockState::Loaded).count()
     }
 
     /// How far bytes can be read from an offset on without loading anything. Async-signal-safe.
     pub(crate) fn loaded_from(&self, at: usize) -> usize {
-        let missing = (at / self.block..self.states.len()).find(|i| self.states[*i].load(Acquire) != LOADED);
+        let is_missing = |i: &usize| self.states.get(*i) != BlockState::Loaded;
+        let missing = (at / self.block..self.states.count()).find(is_missing);
         missing.map_or(self.length, |i| (i * self.block).max(at))
     }
 
@@ -183,7 +199,8 @@ impl OnDemand {
 
     /// Loads all that is missing, and gives the file back.
     pub fn complete(&self) {
-        let _ = self.load_blocks(0..self.states.len());
+        let _ = self.load_blocks(0..self.states.count());
+        // All blocks have their final state: nobody reads the file, nor will.
         self.file.close();
     }
 
@@ -191,16 +208,16 @@ impl OnDemand {
     pub(crate) fn make_executable(&self, pages: Range<usize>) -> io::Result<()> {
         self.text[0].store(pages.start, Relaxed);
         self.text[1].store(pages.end, Release);
-        for i in pages.start / self.block..pages.end.div_ceil(self.block).min(self.states.len()) {
-            // One that is being loaded may have been protected before the text was known.
-            while self.states[i].load(Acquire) == LOADING {
-                std::thread::yield_now();
+        let blocks = pages.start / self.block..pages.end.div_ceil(self.block).min(self.states.count());
+        let mut result = Ok(());
+        // Those that were loaded may have been protected before the text was known.
+        self.states.after_announcement(blocks, |i| {
+            let executable = self.let_execute(self.pages(i..i + 1));
+            if result.is_ok() {
+                result = executable;
             }
-            if self.states[i].load(Acquire) == LOADED {
-                self.let_execute(self.pages(i..i + 1))?;
-            }
-        }
-        Ok(())
+        });
+        result
     }
 
     /// Address of the first byte.
@@ -221,29 +238,8 @@ impl OnDemand {
 
     /// Async-signal-safe. An error if one of the blocks is damaged; the others are loaded all the same.
     fn load_blocks(&self, blocks: Range<usize>) -> Result<(), Damaged> {
-        let mut at = blocks.start;
-        while at < blocks.end {
-            let end =
-                (at..blocks.end.min(at + RUN)).find(|i| !self.take(*i)).unwrap_or(blocks.end.min(at + RUN));
-            self.load_taken(at..end);
-            at = end.max(at + 1);
-        }
-        let mut result = Ok(());
-        for i in blocks {
-            // Another thread has it in a moment.
-            while self.states[i].load(Acquire) == LOADING {
-                rustix::thread::sched_yield();
-            }
-            if self.states[i].load(Acquire) == REFUSED {
-                result = Err(Damaged);
-            }
-        }
-        result
-    }
-
-    /// Leaves a missing block to the caller alone.
-    fn take(&self, i: usize) -> bool {
-        self.states[i].compare_exchange(MISSING, LOADING, Acquire, Acquire).is_ok()
+        let all_right = self.states.load(blocks, RUN, |taken| self.load_taken(taken));
+        if all_right { Ok(()) } else { Err(Damaged) }
     }
 
     /// Brings blocks to their place that the caller has taken.
@@ -286,16 +282,20 @@ impl OnDemand {
         // Only here, since perf takes no notice of code that is moved.
         let moved = moved.and_then(|()| self.let_execute(pages));
         match moved {
-            Ok(()) => self.states[blocks].iter().for_each(|state| state.store(LOADED, Release)),
+            Ok(()) => self.states.finish(blocks, BlockState::Loaded),
             Err(_) => self.refuse(blocks),
         }
     }
 
-    /// Lets blocks that are not right be read as zeros.
+    /// Lets blocks that are not right be read as zeros, for good.
     fn refuse(&self, blocks: Range<usize>) {
+        self.blank_damaged(blocks.clone());
+        self.states.finish(blocks, BlockState::Refused);
+    }
+
+    fn blank_damaged(&self, blocks: Range<usize>) {
         self.is_damaged.store(true, Release);
-        self.blank(self.pages(blocks.clone()));
-        self.states[blocks].iter().for_each(|state| state.store(REFUSED, Release));
+        self.blank(self.pages(blocks));
     }
 
     /// Lets those of some pages be executed that are the text's. They can be read already.
@@ -448,7 +448,7 @@ mod tests {
     }
 
     fn loaded(source: &OnDemand) -> usize {
-        source.states.iter().filter(|state| state.load(Relaxed) == LOADED).count()
+        source.loaded_count()
     }
 
     #[test]
@@ -537,6 +537,53 @@ mod tests {
         assert_eq!(copy(7 * BLOCK - 1..9 * BLOCK), Err(Damaged));
         assert!(source.is_damaged());
         assert_eq!(copy(7 * BLOCK..8 * BLOCK), Err(Damaged));
+    }
+
+    /// A file whose blocks are copied while somebody wants to have all of them: a check waits until that has begun.
+    #[test]
+    fn a_block_that_is_copied_meanwhile_is_loaded_all_the_same() {
+        for complete in [true, false] {
+            let path = file_of(&contents()).into_temp_path();
+            let file = match LeasedFile::new(&File::open(&path).unwrap()) {
+                Ok(file) => file,
+                Err(error) => return println!("skipped: no lease on a file in this directory: {error}"),
+            };
+            let (copying, is_copying) = std::sync::mpsc::channel();
+            let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+            let may_go_on = Mutex::new(may_go_on);
+            let expected = contents();
+            let holds = move |i: usize, block: &[u8]| {
+                if i == 3 && copying.send(()).is_ok() {
+                    // The second time nobody sends: the block is loaded.
+                    let _ = may_go_on.lock().unwrap().recv();
+                }
+                expected.chunks(BLOCK).nth(i) == Some(block)
+            };
+            let source = OnDemand::new(file, LENGTH, BLOCK, Box::new(holds)).unwrap();
+            std::thread::scope(|scope| {
+                let mut copy = vec![0; BLOCK];
+                let copied = scope.spawn(|| {
+                    source.copy(3 * BLOCK..4 * BLOCK, &mut copy).unwrap();
+                    copy
+                });
+                is_copying.recv().unwrap();
+                drop(is_copying);
+                let loaded = scope.spawn(|| match complete {
+                    true => source.complete(),
+                    false => source.load(0..LENGTH).unwrap(),
+                });
+                // It waits for the block that is copied, and has all others by then.
+                while source.loaded_count() < 9 {
+                    std::thread::yield_now();
+                }
+                drop(go_on);
+                assert!(copied.join().unwrap() == contents()[3 * BLOCK..4 * BLOCK]);
+                loaded.join().unwrap();
+            });
+            assert_eq!(source.loaded_count(), 10);
+            assert_eq!(source.load(3 * BLOCK..4 * BLOCK), Ok(()));
+            assert!(source.bytes() == contents() && !source.is_damaged());
+        }
     }
 
     #[test]

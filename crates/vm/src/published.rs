@@ -1,11 +1,10 @@
 //! Rows that signal handlers read: written seldom, read without a lock.
 //!
 //! Readers count themselves in, read one pointer, search, and count themselves out. Writers replace all rows and free old
-//! ones when no reader is inside.
+//! ones when no reader is inside. `tests/models` checks that.
 
+use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering::SeqCst, constructor};
 use std::ptr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 
 /// Rows that any thread may read at any time, also in a signal handler.
 pub(crate) struct Published<T> {
@@ -23,12 +22,14 @@ unsafe impl<T: Send> Send for Retired<T> {}
 unsafe impl<T: Send + Sync> Sync for Published<T> {}
 
 impl<T: Clone> Published<T> {
-    /// No rows.
-    pub(crate) const fn new() -> Self {
-        Self {
-            current: AtomicPtr::new(ptr::null_mut()),
-            readers: AtomicUsize::new(0),
-            retired: Mutex::new(Vec::new()),
+    constructor! {
+        /// No rows.
+        pub(crate) fn new() -> Self {
+            Self {
+                current: AtomicPtr::new(ptr::null_mut()),
+                readers: AtomicUsize::new(0),
+                retired: Mutex::new(Vec::new()),
+            }
         }
     }
 

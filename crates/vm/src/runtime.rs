@@ -1,17 +1,17 @@
 //! What all stores of an engine share: types, pools, trampolines, the epoch.
 
-use crate::code::{CodeImage, PrivateCopy};
 use crate::memory::MemoryPool;
 use crate::quota::{EngineLimit, EngineLimitExceeded, EngineQuota};
 use crate::store::StoreId;
 use crate::store_region::RegionPool;
 use crate::sys;
+use crate::trampolines::TrampolineAreas;
 use crate::types::TypeRegistry;
 use crate::watched::Watched;
 use anyhow::Context;
-use belljar_abi::{Artifact, CompiledFunction, ImageWriter};
+use belljar_abi::CompiledFunction;
 use belljar_core::{EngineType, FuncType, HeapType, SubType, TypeId, TypeRef, ValType};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -34,8 +34,8 @@ pub trait TrampolineSource: Send + Sync {
     fn trampoline(&self, direction: Direction, ty: &FuncType) -> anyhow::Result<CompiledFunction>;
 
     /// Is told of a trampoline when its code is in memory, before anybody runs it.
-    fn loaded(&self, direction: Direction, ty: &FuncType, code: &CodeImage) {
-        let _ = (direction, ty, code);
+    fn loaded(&self, direction: Direction, ty: &FuncType, address: usize, code: &[u8]) {
+        let _ = (direction, ty, address, code);
     }
 }
 
@@ -64,7 +64,7 @@ pub struct Runtime {
     /// Whether all stores are to note when host functions are called.
     notes_host_calls: AtomicBool,
     source: Box<dyn TrampolineSource>,
-    trampolines: Mutex<HashMap<(Direction, FuncType), Arc<crate::code_table::Registered>>>,
+    trampolines: TrampolineAreas,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -111,7 +111,7 @@ impl Runtime {
             stores: Mutex::default(),
             notes_host_calls: AtomicBool::new(false),
             source,
-            trampolines: Mutex::default(),
+            trampolines: TrampolineAreas::default(),
         }))
     }
 
@@ -302,22 +302,23 @@ impl Runtime {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// Address of the trampoline for a signature. It stays valid while the engine lives.
-    pub(crate) fn trampoline(&self, direction: Direction, ty: &FuncType) -> anyhow::Result<usize> {
-        let mut all = self.trampolines.lock().unwrap_or_else(|e| e.into_inner());
-        let key = (direction, ty.clone());
-        if let Some(code) = all.get(&key) {
-            return Ok(code.base());
-        }
-        let compiled = self.source.trampoline(direction, ty)?;
-        // A trampoline has no function of its own: walkers pass it by.
-        let artifact = Artifact { text: compiled.code, traps: compiled.traps, ..Artifact::default() };
-        let copy = PrivateCopy::of(&ImageWriter::new(&artifact, "").finish());
-        let image = CodeImage::new(copy.context("no memory for a trampoline")?)?;
-        self.source.loaded(direction, ty, &image);
-        let code = Arc::new(crate::code_table::register(image));
-        let address = code.base();
-        all.insert(key, code);
-        Ok(address)
+    /// Address of the trampoline for a function type. It stays valid while the type is registered.
+    ///
+    /// # Errors
+    ///
+    /// Where the compiler refuses the signature, or there is no memory.
+    pub(crate) fn trampoline(&self, direction: Direction, ty: TypeId) -> anyhow::Result<usize> {
+        const UNKNOWN: &str = "belljar bug: a function whose type nobody knows";
+        let (known, trampolines) = self.types.trampolines(ty).context(UNKNOWN)?;
+        let func = known.composite.as_func().context(UNKNOWN)?;
+        let compile = || {
+            let compiled = self.source.trampoline(direction, func)?;
+            let is_plain = compiled.traps.is_empty() && compiled.relocs.is_empty();
+            anyhow::ensure!(is_plain, "belljar bug: a trampoline that traps, or refers to something");
+            Ok(compiled.code)
+        };
+        trampolines.get_or_make(direction, &self.trampolines, compile, |address, code| {
+            self.source.loaded(direction, func, address, code);
+        })
     }
 }

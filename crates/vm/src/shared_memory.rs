@@ -3,6 +3,7 @@
 //! In: a type. Out: a handle that anyone may clone and take to other threads. Never: a reference to bytes; other
 //! threads write them at any time, so that they are copied, or read and written atomically.
 
+use crate::fault_place::MemorySpace;
 use crate::limits::ResourceLimiter;
 use crate::memory::{LinearMemory, MemoryImage};
 use crate::parking::{Interruption, ParkingLot, WaitResult};
@@ -26,6 +27,8 @@ struct Shared {
     def: SharedDef,
     ty: MemoryType,
     is_reserved: bool,
+    /// Bytes of its address space.
+    room: usize,
     memory: Mutex<LinearMemory>,
     /// The thread that grows it. A limiter that asks for more of what it is asked about would wait for itself.
     grower: Mutex<Option<ThreadId>>,
@@ -85,11 +88,12 @@ impl SharedMemory {
             )
         })?;
         let def = SharedDef { base: memory.base(), length: AtomicUsize::new(memory.length()) };
-        let is_reserved = memory.is_reserved();
+        let (is_reserved, room) = (memory.is_reserved(), memory.space().room);
         Ok(Self(Arc::new(Shared {
             def,
             ty,
             is_reserved,
+            room,
             memory: Mutex::new(memory),
             grower: Mutex::default(),
             parking: ParkingLot::default(),
@@ -128,6 +132,11 @@ impl SharedMemory {
     /// Whether an access that faulted here was one to this memory.
     pub(crate) fn holds(&self, address: usize) -> bool {
         self.0.is_reserved && address.wrapping_sub(self.base()) < crate::memory::RESERVATION
+    }
+
+    /// Its address space. Async-signal-safe.
+    pub(crate) fn space(&self) -> MemorySpace {
+        MemorySpace { base: self.base(), length: self.length(), room: self.0.room, is_shared: true }
     }
 
     /// Address of its [`MemoryDef`]: fixed while any handle lives.

@@ -1,5 +1,6 @@
 //! Memories as a store has them: its own, and those that it shares with others.
 
+use crate::fault_place::MemorySpace;
 use crate::memory::LinearMemory;
 use crate::shared_memory::SharedMemory;
 use belljar_core::MemoryType;
@@ -58,6 +59,14 @@ impl AnyMemory {
         match self {
             Self::Own(memory) => memory.holds(address),
             Self::Shared(memory) => memory.holds(address),
+        }
+    }
+
+    /// Its address space. Async-signal-safe.
+    pub(crate) fn space(&self) -> MemorySpace {
+        match self {
+            Self::Own(memory) => memory.space(),
+            Self::Shared(memory) => memory.space(),
         }
     }
 

@@ -6,12 +6,13 @@
 //! ([`belljar_abi::TYPE_LINE_SIZE`]), so that a cast costs one comparison however deep the types are.
 
 use crate::sys::{Mapping, Protection};
+use crate::trampolines::TypeTrampolines;
 use anyhow::Context;
 use belljar_abi::{MAX_TYPES, TYPE_LINE_SIZE};
 use belljar_core::{CompositeType, DefinedTypes, FuncType, HeapType, SubType, TypeId, TypeIndex, TypeRef};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 /// The defined types that modules and host functions of an engine use now.
 #[derive(Debug, Default)]
@@ -46,6 +47,8 @@ struct Row {
     group: u32,
     /// The types above it, outermost first, then itself.
     line: Box<[TypeId]>,
+    /// Those of a function type, once one was asked for.
+    trampolines: OnceLock<Arc<TypeTrampolines>>,
 }
 
 impl TypeRegistry {
@@ -131,6 +134,13 @@ impl TypeRegistry {
     pub(crate) fn ty(&self, id: TypeId) -> Option<Arc<SubType>> {
         let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
         Some(inner.rows.get(id.index())?.as_ref()?.ty.clone())
+    }
+
+    /// A registered type with its trampolines.
+    pub(crate) fn trampolines(&self, id: TypeId) -> Option<(Arc<SubType>, Arc<TypeTrampolines>)> {
+        let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
+        let row = inner.rows.get(id.index())?.as_ref()?;
+        Some((row.ty.clone(), row.trampolines.get_or_init(Arc::default).clone()))
     }
 
     /// A registered function type.
@@ -226,7 +236,8 @@ impl Inner {
             };
             line.push(*id);
             self.write_line(&line);
-            self.rows[id.index()] = Some(Row { ty: Arc::new(ty), group, line: line.into() });
+            self.rows[id.index()] =
+                Some(Row { ty: Arc::new(ty), group, line: line.into(), trampolines: OnceLock::new() });
         }
         self.for_each_foreign(&key, |other| other.users += 1);
         self.group_rows[group as usize] = Some(Group { key: key.clone(), ids, users: 1, pinned: false });

@@ -4,7 +4,7 @@ use crate::frame_info::FrameInfo;
 use crate::printed_name::PrintedName;
 use crate::symbol_cache;
 use belljar_core::{DefinedFuncIndex, FuncType};
-use belljar_vm::{CodeImage, CodeLine, CodePiece, Direction, LoadedModule};
+use belljar_vm::{CodeLine, CodePiece, Direction, LoadedModule};
 use std::sync::Arc;
 
 /// The functions of a module, without lines. Names are those of backtraces, `module!function`, and none of them has a line
@@ -27,13 +27,13 @@ pub fn functions_with_lines(loaded: &LoadedModule) -> impl Iterator<Item = CodeP
 }
 
 /// A trampoline: code of no module.
-pub fn trampoline<'a>(direction: Direction, ty: &FuncType, image: &'a CodeImage) -> CodePiece<'a> {
+pub fn trampoline<'a>(direction: Direction, ty: &FuncType, address: usize, code: &'a [u8]) -> CodePiece<'a> {
     let direction = match direction {
         Direction::Entry => "entry",
         Direction::Exit => "exit",
     };
     let name = format!("belljar trampoline [{direction}] {ty}");
-    CodePiece { name, address: image.addresses().start, code: image.text(), lines: Vec::new() }
+    CodePiece { name, address, code, lines: Vec::new() }
 }
 
 fn indexed(loaded: &LoadedModule) -> impl Iterator<Item = (DefinedFuncIndex, CodePiece<'_>)> {

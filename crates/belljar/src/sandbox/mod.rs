@@ -11,6 +11,7 @@
 
 mod pool;
 mod recipe;
+mod stacks;
 mod template;
 mod world;
 mod worlds;

@@ -46,7 +46,7 @@ impl Outcome {
             }
             (None, _) => (ExitCode::Trap, String::from("a function of the host failed under the guest")),
         };
-        Self { code: code as u8, message: Some(describe(error, trap, headline, options.backtrace)) }
+        Self { code: code as u8, message: Some(describe(error, headline, options.backtrace)) }
     }
 }
 
@@ -61,26 +61,25 @@ fn fault_of(error: &Error) -> String {
     error.downcast_ref::<MemoryFault>().map(|fault| format!(": {fault}")).unwrap_or_default()
 }
 
+/// Whether a part of an error's chain is what was noted in the error, and not just something that reads the same: it lies in it.
+fn holds<N>(part: &(dyn std::error::Error + 'static), note: Option<&N>) -> bool {
+    let start = std::ptr::from_ref(part).addr();
+    note.is_some_and(|note| (start..start + size_of_val(part)).contains(&std::ptr::from_ref(note).addr()))
+}
+
 /// The headline, what else is known, and what is wanted of the guest's stack.
-fn describe(error: &Error, trap: Option<Trap>, headline: String, shown: Backtrace) -> String {
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
-    let trap = trap.map(|t| t.to_string());
-    let fault = error.downcast_ref::<MemoryFault>().map(ToString::to_string);
-    let thrown = error.downcast_ref::<ThrownException>().map(ToString::to_string);
-    let killed = error.downcast_ref::<Killed>().map(ToString::to_string);
-    let dump = error.downcast_ref::<WasmCoreDump>().map(ToString::to_string);
-    // The note says it in the words of the command line.
-    let exceeded = error.downcast_ref::<LimitExceeded>().map(ToString::to_string);
-    let known = [
-        exceeded.as_ref(),
-        backtrace.as_ref(),
-        trap.as_ref(),
-        fault.as_ref(),
-        thrown.as_ref(),
-        dump.as_ref(),
-        killed.as_ref(),
-    ];
-    let mut details = error.chain().map(ToString::to_string).filter(|c| !known.contains(&Some(c)));
+fn describe(error: &Error, headline: String, shown: Backtrace) -> String {
+    // What the headline says, or the end of the text; of a limit, the note says it in the words of the command line.
+    let is_told = |part: &(dyn std::error::Error + 'static)| {
+        holds(part, error.downcast_ref::<LimitExceeded>())
+            || holds(part, error.downcast_ref::<WasmBacktrace>())
+            || holds(part, error.downcast_ref::<Trap>())
+            || holds(part, error.downcast_ref::<MemoryFault>())
+            || holds(part, error.downcast_ref::<ThrownException>())
+            || holds(part, error.downcast_ref::<WasmCoreDump>())
+            || holds(part, error.downcast_ref::<Killed>())
+    };
+    let mut details = error.chain().filter(|part| !is_told(*part)).map(ToString::to_string);
     let mut text = headline;
     if let Some(first) = details.next() {
         let rest = details.map(|d| format!(": {d}")).collect::<String>();
@@ -102,7 +101,7 @@ pub(crate) fn of_guest(error: &Error) -> (u8, String) {
         Some(trap) => format!("the guest trapped: {trap}{}", fault_of(error)),
         None => String::from("a function of the host failed under the guest"),
     };
-    (ExitCode::Trap as u8, describe(error, trap, headline, Backtrace::Short))
+    (ExitCode::Trap as u8, describe(error, headline, Backtrace::Short))
 }
 
 /// Whether instantiation failed in the guest's own code, not before it ran.
@@ -111,4 +110,26 @@ pub(super) fn is_guests(error: &Error) -> bool {
         || error.is::<ThrownException>()
         || error.is::<I32Exit>()
         || error.is::<WasmBacktrace>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_headline_says_is_left_out() {
+        let trap = Trap::UnreachableCodeReached;
+        let headline = || String::from("headline");
+        let plain = Error::new(trap);
+        assert_eq!(describe(&plain, headline(), Backtrace::Short), "headline");
+        let noted = anyhow::anyhow!("the disk is full").context("a file was not written").context(trap);
+        let told = "headline\na file was not written: the disk is full";
+        assert_eq!(describe(&noted, headline(), Backtrace::Short), told);
+        // What reads like the trap and is none is said.
+        let alike = anyhow::anyhow!(trap.to_string()).context("the host's own").context(trap);
+        assert_eq!(
+            describe(&alike, headline(), Backtrace::Short),
+            format!("headline\nthe host's own: {trap}")
+        );
+    }
 }

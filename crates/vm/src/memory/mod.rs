@@ -10,6 +10,7 @@ pub(crate) use image::MemoryImage;
 pub(crate) use slot::MemoryPool;
 
 use crate::checkpoint::{first_difference, first_written};
+use crate::fault_place::MemorySpace;
 use crate::limits::ResourceLimiter;
 use crate::sys::{Mapping, Protection, page_size, written_pages};
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
@@ -165,6 +166,11 @@ impl LinearMemory {
     /// Whether an access that faulted here was one to this memory, by the address that the guest gave.
     pub(crate) fn holds(&self, address: usize) -> bool {
         self.reserved && address.wrapping_sub(self.base()) < self.slot().room()
+    }
+
+    /// Its address space.
+    pub(crate) fn space(&self) -> MemorySpace {
+        MemorySpace { base: self.base(), length: self.length, room: self.slot().room(), is_shared: false }
     }
 
     /// Ranges, in order, outside of which all bytes are zero: pages that were written, and the image.

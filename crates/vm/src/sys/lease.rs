@@ -57,10 +57,14 @@ impl LeasedFile {
         Ok(bytes)
     }
 
-    /// Fills `bytes` with those from an offset on. Async-signal-safe. Callers know that the file has not been closed.
+    /// Fills `bytes` with those from an offset on. Async-signal-safe. Callers know that nobody closes the file meanwhile.
     pub(crate) fn read_into(&self, offset: usize, bytes: &mut [u8]) -> io::Result<()> {
-        // SAFETY: it is open until `close`, after which nobody reads.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.fd.load(SeqCst)) };
+        let fd = self.fd.load(SeqCst);
+        if fd < 0 {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        // SAFETY: it is open, and stays so while the caller reads.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         let mut done = 0;
         while done < bytes.len() {
             match rustix::io::pread(fd, &mut bytes[done..], (offset + done) as u64) {

@@ -3,18 +3,22 @@
 
 mod cpu_clock;
 mod dirty;
+mod fatal;
 mod file_size;
 mod fork;
 mod frames;
+mod futex;
 mod jit_dump;
 mod lease;
 mod map;
 mod perf_map;
 mod prefetch;
 mod profile_file;
+mod question;
 mod signals;
 mod stack;
 mod stubs;
+mod watch_slots;
 mod watching;
 mod write_watch;
 
@@ -26,6 +30,7 @@ pub(crate) use file_size::survive_limit;
 pub(crate) use fork::at_fork;
 pub use fork::generation;
 pub(crate) use frames::{Frame, frame_at};
+pub(crate) use futex::{futex_wait, futex_wake, yield_now};
 pub use jit_dump::append_jit_dump;
 pub use lease::LeasedFile;
 pub(crate) use map::{Mapping, Protection, anonymous_file, page_size, populate};

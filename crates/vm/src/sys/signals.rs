@@ -1,12 +1,18 @@
 //! Faults of guest code become traps, those on what is loaded on demand load it, and first writes to memory that is watched are noted;
-//! every other fault goes to whoever was there before.
+//! every other fault, and every such signal that a process sent, goes to whoever was there before.
+//!
+//! If guest code faults at an address that is in none of its store's memories, the code is wrong, not the guest: the process aborts
+//! ([`refuse_access`]).
 //!
 //! The handler takes no lock, allocates nothing and touches no thread-local: it looks the instruction up in
 //! the code table, finds the activation by walking frame pointers, and changes where the thread goes on.
 
 use crate::code_table;
+use crate::fault_place::FaultPlace;
 use crate::invariants::read_guest_stack;
 use crate::on_demand::{self, Damaged, OnDemand};
+use crate::store::StoreCore;
+use crate::sys::fatal::end_process;
 use crate::sys::stack::on_stack;
 use crate::sys::stubs::{builtin_table, fault_address, returned_address};
 use crate::sys::watching::{self, leave_signal, watch_signal};
@@ -89,16 +95,19 @@ unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, co
         }
         return;
     }
-    if is_watched_write(signal, info, context) {
+    // A signal that a process sent carries no address, and no instruction faulted.
+    let is_raised = info.si_code > 0;
+    if is_raised && is_watched_write(signal, info, context) {
         return;
     }
-    let handled = match load_on_demand(signal, info, context) {
+    let resolved = if is_raised { load_on_demand(signal, info, context) } else { Resolved::NotOurs };
+    let handled = match resolved {
         Resolved::Loaded => true,
         Resolved::Refused => {
             redirect(Trap::ArtifactDamaged, 0, context);
             true
         }
-        Resolved::NotOurs => take_as_trap(signal, info, context),
+        Resolved::NotOurs => is_raised && take_as_trap(signal, info, context),
     };
     if !handled {
         // SAFETY: same signal, same arguments.
@@ -142,14 +151,19 @@ fn is_watched_write(signal: libc::c_int, info: &libc::siginfo_t, context: &libc:
     }
     // SAFETY: the kernel fills in the address of this signal when it is raised.
     let address = unsafe { info.si_addr() }.addr();
-    // Where the kernel has no memory left for that, no fault can be mended, and the process ends as in any such case.
-    note_write(address).unwrap_or(false)
+    match note_write(address) {
+        Ok(is_watched) => is_watched,
+        Err(error) => end_process(format_args!(
+            "the kernel refused to make write-protected memory at {address:#x} writable again (error {}). \
+             The process may have reached its limit on mappings (vm.max_map_count). Aborting.",
+            error.raw_os_error().unwrap_or_default()
+        )),
+    }
 }
 
 /// If the instruction needs something that is loaded where it is first touched: loads that.
 fn load_on_demand(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) -> Resolved {
-    let is_raised = signal == libc::SIGSEGV && info.si_code > 0;
-    if !is_raised {
+    if signal != libc::SIGSEGV {
         return Resolved::NotOurs;
     }
     let access = access(context);
@@ -205,18 +219,54 @@ fn load(source: &OnDemand, offset: usize, access: Access, pc: usize, sp: usize) 
 }
 
 /// If a guest's instruction faulted: notes what happened in its store and redirects the thread to the
-/// `fault` stub.
+/// `fault` stub. The signal was raised by the instruction.
 fn take_as_trap(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc::ucontext_t) -> bool {
     let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
     let sp = context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize;
     // SAFETY: only called for guest code, which leaves room for the host below its stack pointer (`HOST_RESERVE`).
     let with_stack = |call: &mut dyn FnMut()| unsafe { on_stack(sp, call) };
     let Some(trap) = code_table::trap_at(pc, with_stack) else { return false };
-    let is_fault = signal == libc::SIGSEGV || signal == libc::SIGBUS;
-    // SAFETY: the kernel fills in the address of these signals.
-    let address = if is_fault { unsafe { info.si_addr() }.addr() } else { 0 };
+    if trap == Trap::ArtifactDamaged {
+        redirect(trap, 0, context);
+        return true;
+    }
+    let address = match signal {
+        libc::SIGILL if code_table::is_trap_instruction(pc) => 0,
+        libc::SIGFPE if matches!(trap, Trap::IntegerDivisionByZero | Trap::IntegerOverflow) => 0,
+        libc::SIGSEGV | libc::SIGBUS => {
+            // SAFETY: the kernel fills in the address of these signals.
+            let address = unsafe { info.si_addr() }.addr();
+            let fp = context.uc_mcontext.gregs[libc::REG_RBP as usize] as usize;
+            // SAFETY: the thread was interrupted in guest code of the store (GUEST-FRAMES), which is alive, and which no other
+            // thread changes (STORE-EXCLUSIVE).
+            let place = unsafe {
+                let store = (*store_context_of(fp)).store;
+                (*std::ptr::with_exposed_provenance::<StoreCore>(store)).fault_place(address)
+            };
+            if !place.is_expected(trap) {
+                refuse_access(trap, place, address, pc);
+            }
+            address
+        }
+        // An instruction that the processor does not have, say.
+        _ => return false,
+    };
     redirect(trap, address, context);
     true
+}
+
+/// Aborts the process because guest code made an access that it should never make.
+fn refuse_access(trap: Trap, place: FaultPlace, address: usize, pc: usize) -> ! {
+    match place {
+        FaultPlace::InsideMemory => end_process(format_args!(
+            "guest code at {pc:#x} faulted at {address:#x}, which is inside its own memory. \
+             The machine may be out of memory; otherwise please report this. Aborting."
+        )),
+        _ => end_process(format_args!(
+            "guest code at {pc:#x} accessed {address:#x}, which is in no memory of its store (only \"{trap}\" can happen there). \
+             The code may be miscompiled, which is a security issue: please report this, with the module. Aborting."
+        )),
+    }
 }
 
 /// Notes a trap of the guest's instruction in its store, and has the thread go on in the `fault` stub. The function's frame is
@@ -285,11 +335,28 @@ unsafe fn pass_on(signal: libc::c_int, info: &libc::siginfo_t, context: &mut lib
                 let handler: extern "C" fn(libc::c_int, *const libc::siginfo_t, *mut libc::ucontext_t) =
                     std::mem::transmute(handler);
                 handler(signal, info, context);
+                end_if_given_up(signal, info);
             }
             handler => {
                 let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
                 handler(signal);
+                end_if_given_up(signal, info);
             }
+        }
+    }
+}
+
+/// Raises a sent signal again if the previous handler reset its disposition to the default. Such a handler, Rust's own for example,
+/// expects the faulting instruction to run again and the default action to end the process; for a sent signal nothing faults again.
+fn end_if_given_up(signal: libc::c_int, info: &libc::siginfo_t) {
+    if info.si_code > 0 || !SIGNALS.contains(&signal) {
+        return;
+    }
+    // SAFETY: `sigaction` is plain data for which zero is valid; nothing is changed.
+    unsafe {
+        let mut now = std::mem::zeroed::<libc::sigaction>();
+        if libc::sigaction(signal, std::ptr::null(), &mut now) == 0 && now.sa_sigaction == libc::SIG_DFL {
+            libc::raise(signal);
         }
     }
 }

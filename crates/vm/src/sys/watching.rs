@@ -1,15 +1,15 @@
 //! The signal with which a thread is asked where its guest is.
 //!
 //! The asking side fills in a [`Slot`], sends the thread a real-time signal that names it, and waits. The handler answers with
-//! what [`crate::watched`] finds. It takes no lock, allocates nothing and touches no thread-local. A slot's state says whose it
-//! is: what was given up by the one side is never touched by the other.
+//! what [`crate::watched`] finds. It takes no lock, allocates nothing and touches no thread-local. Whose a slot is says its
+//! [`Question`]: what was given up by the one side is never touched by the other.
 //!
 //! Timers of CPU time send the same signal ([`crate::sampling`]).
 
+use super::question::{Question, Round};
 use crate::{sampling, watched};
-use rustix::thread::futex;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -64,14 +64,12 @@ pub(crate) fn leave_signal() -> libc::c_int {
 
 /// A question and its answer.
 pub(crate) struct Slot {
-    /// How often the slot was used, and a phase in the lowest two bits.
-    state: AtomicU32,
+    /// Whose turn it is.
+    question: Question,
     /// Address of what is asked about: a [`crate::watched::Watched`], alive until the question is answered or given up.
     pub(crate) subject: AtomicUsize,
     /// A [`Request`].
     request: AtomicU32,
-    /// Whether whoever asks sleeps, and must be woken.
-    sleeps: AtomicBool,
     pub(crate) answer: Answer,
 }
 
@@ -96,12 +94,6 @@ pub(crate) struct Answer {
     pub(crate) found_on_stack: [AtomicU64; FRAMES],
 }
 
-const PHASES: u32 = 3;
-const FREE: u32 = 0;
-const ASKED: u32 = 1;
-const ANSWERING: u32 = 2;
-const ANSWERED: u32 = 3;
-
 /// How long whoever asks looks for the answer without sleeping: most threads that run answer sooner.
 const SPIN: Duration = Duration::from_micros(50);
 
@@ -110,10 +102,9 @@ const SLOTS: usize = 16;
 
 static ALL: [Slot; SLOTS] = [const {
     Slot {
-        state: AtomicU32::new(FREE),
+        question: Question::new(),
         subject: AtomicUsize::new(0),
         request: AtomicU32::new(0),
-        sleeps: AtomicBool::new(false),
         answer: Answer {
             found: AtomicU32::new(0),
             host_since: AtomicU64::new(0),
@@ -138,8 +129,7 @@ impl Questions {
     /// In a forked child, where nobody who asked or was to answer is left.
     pub(crate) fn forget_all(&mut self) {
         for slot in &ALL {
-            let round = slot.state.load(Relaxed) & !PHASES;
-            slot.state.store(round.wrapping_add(PHASES + 1) | FREE, Relaxed);
+            slot.question.forget();
         }
         *self.0 = Some((0..SLOTS).collect());
     }
@@ -193,47 +183,25 @@ pub(crate) unsafe fn ask<R>(
     let slot = &ALL[taken.0];
     slot.subject.store(subject, Relaxed);
     slot.request.store(request as u32, Relaxed);
-    slot.sleeps.store(false, Relaxed);
-    let round = slot.state.load(Relaxed) & !PHASES;
-    slot.state.store(round | ASKED, Release);
-    let given_back = |answer: io::Result<R>| {
-        slot.state.store(round.wrapping_add(PHASES + 1) | FREE, Release);
-        answer
-    };
+    let round = slot.question.ask();
     let signal = match request {
         Request::Look => watch_signal(),
         Request::Leave => leave_signal(),
     };
     if let Err(error) = send(thread, signal, Value { slot: taken.0 as u32, round }) {
         // Nobody else knows of the question.
-        return given_back(Err(error));
+        slot.question.end(round);
+        return Err(error);
     }
     // To be woken costs the thread that answers more than all else.
     let patience = Instant::now() + SPIN;
-    while slot.state.load(Acquire) != round | ANSWERED && Instant::now() < patience {
+    while !slot.question.is_answered(round) && Instant::now() < patience {
         std::hint::spin_loop();
     }
-    // ORDER: whoever answers looks whether we sleep once the answer is there.
-    slot.sleeps.swap(true, SeqCst);
-    loop {
-        let state = slot.state.load(Acquire);
-        if state == round | ANSWERED {
-            let answer = read(&slot.answer);
-            return given_back(Ok(answer));
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() && state == round | ASKED {
-            if slot.state.compare_exchange(state, round | FREE, AcqRel, Acquire).is_ok() {
-                return given_back(Err(io::ErrorKind::TimedOut.into()));
-            }
-            continue;
-        }
-        // Whoever has begun to answer is done in a moment.
-        let left = left.max(Duration::from_millis(1));
-        let timeout =
-            rustix::time::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        let _ = futex::wait(&slot.state, futex::Flags::PRIVATE, state, Some(&timeout));
-    }
+    let is_answered = slot.question.wait(round, || until.saturating_duration_since(Instant::now()));
+    let answer = is_answered.then(|| read(&slot.answer));
+    slot.question.end(round);
+    answer.ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
 
 /// What the signal carries.
@@ -241,7 +209,7 @@ pub(crate) unsafe fn ask<R>(
 #[repr(C)]
 struct Value {
     slot: u32,
-    round: u32,
+    round: Round,
 }
 
 /// `siginfo_t` of a signal that was queued with a value.
@@ -321,16 +289,13 @@ fn answer(info: &libc::siginfo_t, context: &mut SignalContext) -> bool {
     let is_own = queued.code == libc::SI_QUEUE && queued.pid == unsafe { libc::getpid() };
     let Some(slot) = ALL.get(queued.value.slot as usize).filter(|_| is_own) else { return false };
     let round = queued.value.round;
-    if slot.state.compare_exchange(round | ASKED, round | ANSWERING, AcqRel, Acquire).is_err() {
+    if !slot.question.begin_answer(round) {
         return true;
     }
     let request =
         if slot.request.load(Relaxed) == Request::Leave as u32 { Request::Leave } else { Request::Look };
-    // SAFETY: the subject lives until the question is answered: whoever asks waits, now that the phase is ANSWERING.
+    // SAFETY: the subject lives until the question is answered: whoever asks waits, now that the answer has begun.
     unsafe { watched::answer(slot.subject.load(Relaxed), request, context, &slot.answer) };
-    slot.state.swap(round | ANSWERED, SeqCst);
-    if slot.sleeps.load(SeqCst) {
-        let _ = futex::wake(&slot.state, futex::Flags::PRIVATE, 1);
-    }
+    slot.question.end_answer(round);
     true
 }

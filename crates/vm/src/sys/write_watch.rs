@@ -5,9 +5,10 @@
 //! such memory to be written prepares it first ([`prepare_for_kernel`]).
 
 use super::map::{make_writable, page_size};
+use super::watch_slots::{WatchSlot, WatchSlots, WatchState};
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Ranges that can be watched at once.
 const SLOTS: usize = 1024;
@@ -18,39 +19,22 @@ const MAPPINGS: usize = 8192;
 /// Bytes that are touched to have the kernel write to them; of more, all that is watched becomes writable.
 const TOUCHED: usize = 64 << 10;
 
-/// What a slot's state says of its range, in the lowest two bits. The rest counts how often it was used.
-const FREE: u64 = 0;
-const TAKEN: u64 = 1;
-const ARMED: u64 = 2;
-const BROKEN: u64 = 3;
-const STATE: u64 = 3;
-
-/// One range, as the signal handler reads it: addresses mean something only between two equal looks at the state.
-struct Slot {
-    state: AtomicU64,
-    start: AtomicUsize,
-    end: AtomicUsize,
-    /// Where it was written to first, once it is broken.
-    written: AtomicUsize,
-}
-
-static WATCHED: [Slot; SLOTS] = [const {
-    let [start, end, written] = [const { AtomicUsize::new(0) }; 3];
-    Slot { state: AtomicU64::new(FREE), start, end, written }
-}; SLOTS];
-
-/// Slots, from the first on, that were ever used.
-static USED: AtomicUsize = AtomicUsize::new(0);
+static WATCHED: WatchSlots<SLOTS> = WatchSlots::new([const { WatchSlot::new() }; SLOTS]);
 
 /// Mappings that all ranges cost now.
 static SPENT: AtomicUsize = AtomicUsize::new(0);
 
 /// A range that is watched until this is dropped. Its owner protects its pages once it exists, and makes all of them writable before
 /// it goes.
-#[derive(Debug)]
 pub(crate) struct WriteWatch {
-    slot: usize,
+    slot: &'static WatchSlot,
     mappings: usize,
+}
+
+impl std::fmt::Debug for WriteWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WriteWatch({:?}, {} mappings)", self.slot.state(), self.mappings)
+    }
 }
 
 impl WriteWatch {
@@ -61,86 +45,40 @@ impl WriteWatch {
             SPENT.fetch_sub(mappings, Ordering::Relaxed);
             return None;
         }
-        let free = (0..SLOTS).find(|slot| WATCHED[*slot].take());
-        let Some(slot) = free else {
+        let Some(slot) = WATCHED.arm(range) else {
             SPENT.fetch_sub(mappings, Ordering::Relaxed);
             return None;
         };
-        USED.fetch_max(slot + 1, Ordering::Relaxed);
-        let watched = &WATCHED[slot];
-        // ORDER: who reads one of these sees that the slot was taken anew.
-        watched.start.store(range.start, Ordering::Release);
-        watched.end.store(range.end, Ordering::Release);
-        watched.become_(ARMED);
         Some(Self { slot, mappings })
     }
 
     /// Whether anybody has written to what was protected.
     pub(crate) fn is_broken(&self) -> bool {
         // By this thread, or by one that has passed the memory on since.
-        WATCHED[self.slot].state.load(Ordering::Relaxed) & STATE == BROKEN
+        self.slot.state() == WatchState::Broken
     }
 
     /// The address of the first write to what was protected.
     pub(crate) fn first_written(&self) -> Option<usize> {
-        self.is_broken().then(|| WATCHED[self.slot].written.load(Ordering::Relaxed))
+        self.slot.first_written()
     }
 }
 
 impl Drop for WriteWatch {
     fn drop(&mut self) {
-        let slot = &WATCHED[self.slot];
-        slot.become_(FREE);
+        self.slot.free();
         SPENT.fetch_sub(self.mappings, Ordering::Relaxed);
     }
-}
-
-impl Slot {
-    fn take(&self) -> bool {
-        let state = self.state.load(Ordering::Relaxed);
-        let taken = (state & !STATE).wrapping_add(STATE + 1) | TAKEN;
-        state & STATE == FREE
-            && self.state.compare_exchange(state, taken, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    /// Changes the state; only its owner does, and the handler from armed to broken while the owner is in it.
-    fn become_(&self, new: u64) {
-        let state = self.state.load(Ordering::Relaxed);
-        self.state.store(state & !STATE | new, Ordering::Release);
-    }
-
-    /// Its range and state, if it is watched.
-    fn read(&self) -> Option<(Range<usize>, u64)> {
-        let state = self.state.load(Ordering::Acquire);
-        if state & STATE < ARMED {
-            return None;
-        }
-        let range = self.start.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed);
-        // Another thread may have given it away and another taken it: then it is not this thread's range.
-        std::sync::atomic::fence(Ordering::Acquire);
-        let same = self.state.load(Ordering::Relaxed) & !STATE == state & !STATE;
-        same.then_some((range, state & STATE))
-    }
-}
-
-/// What is watched at an address, and how.
-fn at(address: usize) -> Option<(&'static Slot, Range<usize>, u64)> {
-    let watched = &WATCHED[..USED.load(Ordering::Relaxed)];
-    watched.iter().find_map(|slot| {
-        let (range, state) = slot.read().filter(|(range, _)| range.contains(&address))?;
-        Some((slot, range, state))
-    })
 }
 
 /// If a write to this address was not possible because it is watched: makes the range writable and notes that. Whether the write can
 /// be tried again. Async-signal-safe.
 pub(super) fn note_write(address: usize) -> io::Result<bool> {
-    let Some((slot, range, state)) = at(address) else { return Ok(false) };
+    let Some((slot, range, state)) = WATCHED.at(address) else { return Ok(false) };
     // It is the memory of whoever writes: nobody takes it away meanwhile.
-    if state == ARMED {
+    if state == WatchState::Armed {
         make_writable(range)?;
-        slot.written.store(address, Ordering::Relaxed);
-        slot.become_(BROKEN);
+        slot.break_at(address);
     }
     Ok(true)
 }
@@ -152,7 +90,7 @@ pub(crate) fn write_anywhere(bytes: &mut [u8]) {
 
 /// Has the kernel write to bytes. Few of them are touched, so that nothing changes where they are written to each time.
 pub fn prepare_for_kernel(bytes: &mut [u8]) {
-    let Some((slot, _, ARMED)) = at(bytes.as_ptr().addr()) else { return };
+    let Some((slot, _, WatchState::Armed)) = WATCHED.at(bytes.as_ptr().addr()) else { return };
     if bytes.len() > TOUCHED {
         return write_anywhere(bytes);
     }
@@ -161,7 +99,7 @@ pub fn prepare_for_kernel(bytes: &mut [u8]) {
     for at in std::iter::once(0).chain(pages.map(|page| page * page_size() - first)) {
         let Some(byte) = bytes.get_mut(at) else { return };
         *byte = std::hint::black_box(*byte);
-        if slot.state.load(Ordering::Relaxed) & STATE != ARMED {
+        if slot.state() != WatchState::Armed {
             return;
         }
     }

@@ -1,0 +1,40 @@
+//! The end of the process, with a sentence that says why.
+
+use std::fmt::{self, Write};
+
+/// The longest sentence.
+const LONGEST: usize = 640;
+
+/// Text that is written where nothing may be allocated. What does not fit is left out.
+struct Sentence {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl Write for Sentence {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = LONGEST - self.length;
+        let fits = text.as_bytes().get(..room.min(text.len())).unwrap_or_default();
+        self.bytes[self.length..][..fits.len()].copy_from_slice(fits);
+        self.length += fits.len();
+        Ok(())
+    }
+}
+
+/// Writes a sentence to standard error, and ends the process by `SIGABRT`. Async-signal-safe, if the arguments are numbers and
+/// text.
+pub(super) fn end_process(why: fmt::Arguments<'_>) -> ! {
+    let mut sentence = Sentence { bytes: [0; LONGEST], length: 0 };
+    let _ = writeln!(sentence, "belljar: {why}");
+    let mut rest = &sentence.bytes[..sentence.length];
+    while !rest.is_empty() {
+        // SAFETY: the bytes are ours, and as many as is said.
+        let written = unsafe { libc::write(libc::STDERR_FILENO, rest.as_ptr().cast(), rest.len()) };
+        match usize::try_from(written) {
+            Ok(written) if written > 0 => rest = &rest[written..],
+            _ => break,
+        }
+    }
+    // SAFETY: ends the process.
+    unsafe { libc::abort() }
+}

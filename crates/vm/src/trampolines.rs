@@ -1,0 +1,257 @@
+//! Trampolines: code that converts between a buffer of values and a signature that does not fit the registers, compiled on first use.
+//!
+//! A trampoline belongs to its function type: the type's registration finds it and drops it ([`TypeTrampolines`]). Trampolines lie in
+//! areas. An area is one mapping and one row of the code table, and holds a few hundred trampolines. Each trampoline starts on a page
+//! of its own, because a page that was ever executable is never written again.
+
+use crate::code_table::{self, RegisteredText};
+use crate::runtime::Direction;
+use crate::sys::{Mapping, Protection, page_size};
+use anyhow::Context;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Address space of an area: a few hundred trampolines.
+const AREA_SIZE: usize = 1 << 20;
+
+/// Fills the rest of a trampoline's pages: an instruction that traps.
+const FILLER: u8 = 0xcc;
+
+/// The text of an area. It grows, and nothing that is there ever changes.
+#[derive(Debug)]
+pub(crate) struct TrampolineText {
+    mapping: Mapping,
+    /// Bytes from the start that hold trampolines.
+    used: AtomicUsize,
+}
+
+impl TrampolineText {
+    fn new(length: usize) -> io::Result<Self> {
+        Ok(Self { mapping: Mapping::new(length, Protection::None)?, used: AtomicUsize::new(0) })
+    }
+
+    /// Addresses of all of it, whether there is a trampoline or not.
+    pub(crate) fn addresses(&self) -> Range<usize> {
+        self.mapping.base()..self.mapping.base() + self.mapping.length()
+    }
+
+    /// The trampolines that there are. Async-signal-safe.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let start = std::ptr::with_exposed_provenance(self.mapping.base());
+        // SAFETY: OWNED-MAPPING, TRAMPOLINES: so many bytes can be read, and do not change.
+        unsafe { std::slice::from_raw_parts(start, self.used.load(Ordering::Acquire)) }
+    }
+
+    /// Adds a trampoline, if there is room; its address. One thread at a time.
+    fn add(&self, code: &[u8]) -> io::Result<Option<usize>> {
+        let start = self.used.load(Ordering::Relaxed);
+        let pages = start..start + code.len().next_multiple_of(page_size());
+        if pages.end > self.mapping.length() {
+            return Ok(None);
+        }
+        let address = self.mapping.base() + pages.start;
+        // SAFETY: TRAMPOLINES: nobody has a use for these pages yet, and this thread alone adds any.
+        unsafe {
+            self.mapping.protect_shared(pages.clone(), Protection::ReadWrite)?;
+            let target = std::ptr::with_exposed_provenance_mut::<u8>(address);
+            target.copy_from_nonoverlapping(code.as_ptr(), code.len());
+            target.add(code.len()).write_bytes(FILLER, pages.len() - code.len());
+            self.mapping.protect_shared(pages.clone(), Protection::ReadExecute)?;
+        }
+        self.used.store(pages.end, Ordering::Release);
+        Ok(Some(address))
+    }
+}
+
+/// Code that is there while this value is.
+#[derive(Debug)]
+struct Trampoline {
+    address: usize,
+    /// It goes with the last of its trampolines.
+    _area: Arc<RegisteredText>,
+}
+
+/// Where trampolines are put.
+#[derive(Debug, Default)]
+pub(crate) struct TrampolineAreas {
+    filling: Mutex<Option<Arc<RegisteredText>>>,
+}
+
+impl TrampolineAreas {
+    fn place(&self, code: &[u8]) -> anyhow::Result<Trampoline> {
+        const NO_MEMORY: &str = "no memory for a trampoline";
+        let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(area) = &*filling
+            && let Some(address) = area.add(code).context(NO_MEMORY)?
+        {
+            return Ok(Trampoline { address, _area: area.clone() });
+        }
+        let length = AREA_SIZE.max(code.len().next_multiple_of(page_size()));
+        let area = Arc::new(code_table::register_text(TrampolineText::new(length).context(NO_MEMORY)?));
+        let address = area.add(code).context(NO_MEMORY)?.context("an empty area has room")?;
+        *filling = Some(area.clone());
+        Ok(Trampoline { address, _area: area })
+    }
+}
+
+/// The trampolines of one function type, as far as they were needed.
+#[derive(Debug, Default)]
+pub(crate) struct TypeTrampolines([LazyTrampoline; 2]);
+
+#[derive(Debug, Default)]
+struct LazyTrampoline {
+    made: OnceLock<Trampoline>,
+    /// Held by whoever makes it.
+    making: Mutex<()>,
+}
+
+impl TypeTrampolines {
+    /// The address of a trampoline. If there is none yet, `compile` makes it while threads that want the same one wait; other types
+    /// are not held up. `loaded` is called with its code once that is in memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of `compile`, and where there is no memory for it.
+    pub(crate) fn get_or_make(
+        &self,
+        direction: Direction,
+        areas: &TrampolineAreas,
+        compile: impl FnOnce() -> anyhow::Result<Vec<u8>>,
+        loaded: impl FnOnce(usize, &[u8]),
+    ) -> anyhow::Result<usize> {
+        let own = &self.0[direction as usize];
+        if let Some(made) = own.made.get() {
+            return Ok(made.address);
+        }
+        let _making = own.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = own.made.get() {
+            return Ok(made.address);
+        }
+        let code = compile()?;
+        let placed = areas.place(&code)?;
+        loaded(placed.address, &code);
+        Ok(own.made.get_or_init(|| placed).address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Runtime;
+    use crate::runtime::TrampolineSource;
+    use belljar_abi::CompiledFunction;
+    use belljar_core::{FuncType, ValType};
+    use std::collections::BTreeSet;
+    use std::sync::Barrier;
+
+    /// Makes code that is as long as is said, and counts how often.
+    struct Source {
+        length: usize,
+        made: Arc<AtomicUsize>,
+        /// Where all that make one at the same time meet.
+        meeting: Option<Barrier>,
+    }
+
+    impl TrampolineSource for Source {
+        fn trampoline(&self, _: Direction, _: &FuncType) -> anyhow::Result<CompiledFunction> {
+            self.made.fetch_add(1, Ordering::Relaxed);
+            if let Some(meeting) = &self.meeting {
+                meeting.wait();
+            }
+            Ok(CompiledFunction { code: vec![0xc3; self.length], ..CompiledFunction::default() })
+        }
+    }
+
+    fn runtime(length: usize, meeting: Option<Barrier>) -> (Arc<Runtime>, Arc<AtomicUsize>) {
+        let made = Arc::new(AtomicUsize::new(0));
+        let source = Source { length, made: made.clone(), meeting };
+        let runtime = Runtime::new(1 << 20, false, false, false, Default::default(), Box::new(source));
+        (runtime.expect("a runtime"), made)
+    }
+
+    /// The type of this number.
+    fn ty(mut i: usize) -> FuncType {
+        let mut params = Vec::new();
+        while i > 0 {
+            params.push([ValType::I32, ValType::I64, ValType::F32, ValType::F64][i % 4]);
+            i /= 4;
+        }
+        FuncType::new(params, [ValType::I32])
+    }
+
+    /// Mappings of the process that lie in one of some ranges.
+    fn mappings(ranges: &BTreeSet<usize>) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let starts = maps.lines().filter_map(|line| usize::from_str_radix(line.split('-').next()?, 16).ok());
+        let is_within =
+            |at: &usize| ranges.range(..=*at).next_back().is_some_and(|start| *at < start + AREA_SIZE);
+        starts.filter(is_within).count()
+    }
+
+    #[test]
+    fn many_signatures_take_few_mappings_and_rows_and_go_with_their_types() {
+        const COUNT: usize = 20_000;
+        let (runtime, made) = runtime(150, None);
+        let types: Vec<_> = (0..COUNT).map(|i| runtime.types.register_func(&ty(i)).unwrap()).collect();
+        let address = |i: usize| runtime.trampoline(Direction::Exit, types[i].ids()[0]).unwrap();
+        let addresses: Vec<_> = (0..COUNT).map(address).collect();
+        assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), COUNT);
+        assert_eq!(
+            (0..COUNT).step_by(777).map(address).zip(addresses.iter().step_by(777)).find(|(a, b)| a != *b),
+            None
+        );
+        assert_eq!(made.load(Ordering::Relaxed), COUNT);
+        let rows: BTreeSet<_> = addresses.iter().map(|at| code_table::row_start(*at).unwrap()).collect();
+        let areas = COUNT.div_ceil(AREA_SIZE / page_size());
+        assert_eq!(rows.len(), areas);
+        // Pages that are executable, and a rest that is not used, at most.
+        assert!(mappings(&rows) <= 2 * areas, "{} mappings", mappings(&rows));
+        let first =
+            code_table::with_text(addresses[0], |text, base| text[addresses[0] - base..][..151].to_vec());
+        assert_eq!(first.unwrap(), [vec![0xc3; 150], vec![FILLER]].concat());
+        drop(types);
+        // But for the area that the next one would be put into.
+        let left = addresses.iter().filter_map(|at| code_table::row_start(*at)).collect::<BTreeSet<_>>();
+        assert!(left.len() <= 1, "{left:x?}");
+    }
+
+    #[test]
+    fn a_trampoline_may_be_larger_than_an_area() {
+        let (runtime, _) = runtime(AREA_SIZE + 1, None);
+        let types = runtime.types.register_func(&ty(5)).unwrap();
+        let entry = runtime.trampoline(Direction::Entry, types.ids()[0]).unwrap();
+        let exit = runtime.trampoline(Direction::Exit, types.ids()[0]).unwrap();
+        assert_ne!(entry, exit);
+        assert_eq!(
+            code_table::with_text(entry + AREA_SIZE, |text, base| text[entry - base + AREA_SIZE]),
+            Some(0xc3)
+        );
+    }
+
+    /// Each waits until the other is there as well.
+    #[test]
+    fn two_signatures_are_compiled_at_the_same_time() {
+        let (runtime, made) = runtime(10, Some(Barrier::new(2)));
+        let types = [7, 8].map(|i| runtime.types.register_func(&ty(i)).unwrap());
+        std::thread::scope(|scope| {
+            for types in &types {
+                scope.spawn(|| runtime.trampoline(Direction::Entry, types.ids()[0]).unwrap());
+            }
+        });
+        assert_eq!(made.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn one_signature_is_compiled_once() {
+        let (runtime, made) = runtime(10, None);
+        let types = runtime.types.register_func(&ty(9)).unwrap();
+        let seen = std::thread::scope(|scope| {
+            let get = || runtime.trampoline(Direction::Entry, types.ids()[0]).unwrap();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(get)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<BTreeSet<_>>()
+        });
+        assert_eq!((seen.len(), made.load(Ordering::Relaxed)), (1, 1));
+    }
+}
