@@ -12,7 +12,7 @@ use anyhow::Context;
 use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{
     ArtifactKind, BLOCK_BYTES, Entry, Identity, Key, SealError, SealedBlocks, SigningKey, TrustedBy, check,
-    seal, seal_bytes, seal_of,
+    seal_bytes, seal_native_code, seal_of,
 };
 use belljar_compile::{BuildError, BuildObserver, Compiler, Keep, object_file};
 use belljar_module::{Binary, Module};
@@ -203,7 +203,7 @@ fn keep(engine: &Engine, obtained: &Obtained, key: Key) -> Result<()> {
     let Some(cache) = engine.cache() else { return Ok(()) };
     let image = Image::new(obtained.image.bytes())?;
     let mut file = object_file(image, &obtained.module, key.0, Keep::Nothing, &[], seal_bytes);
-    seal(&mut file, Identity::entry(key), engine.trust().user.as_ref(), None)?;
+    seal_native_code(&mut file, Identity::entry(key), engine.trust().user.as_ref(), None)?;
     cache.insert(&key, &file)?;
     Ok(())
 }
@@ -232,7 +232,7 @@ pub(crate) fn serialize(
     let mut file = object_file(view, module, key, keep, snapshot, seal_bytes);
     let kind = if snapshot.is_empty() { ArtifactKind::Module } else { ArtifactKind::Snapshot };
     let identity = Identity { kind, key: Key(key) };
-    seal(&mut file, identity, engine.trust().user.as_ref(), options.signing_key)?;
+    seal_native_code(&mut file, identity, engine.trust().user.as_ref(), options.signing_key)?;
     Ok(file)
 }
 

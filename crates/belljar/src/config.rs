@@ -89,7 +89,7 @@ impl Config {
         self
     }
 
-    /// Who is believed about compiled code. Default: this user, with the key in the user's state directory (made when it
+    /// Who is believed about compiled code: whoever has one of these keys can have any native code executed here. Default: this user, with the key in the user's state directory (made when it
     /// is first needed), and the keys in the user's list of trusted ones.
     pub fn trust(&mut self, trust: Trust) -> &mut Self {
         self.trust = Some(trust);

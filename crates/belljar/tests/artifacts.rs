@@ -141,7 +141,7 @@ fn what_was_sealed_as_something_else_is_refused() {
         let others = ArtifactKind::ALL.map(|kind| Identity { kind, ..contents });
         for identity in others.into_iter().chain([other_key]) {
             let mut again = artifact.clone();
-            belljar_cache::seal(&mut again, identity, Some(&user), None).unwrap();
+            belljar_cache::seal_native_code(&mut again, identity, Some(&user), None).unwrap();
             if identity == contents {
                 assert!(again == artifact);
                 continue;

@@ -320,7 +320,8 @@ fn what_was_sealed_as_something_else_is_refused() {
     let contents = belljar_cache::seal_of(&ARTIFACT).unwrap().identity;
     for kind in [ArtifactKind::CacheEntry, ArtifactKind::Snapshot] {
         let mut artifact = ARTIFACT.clone();
-        belljar_cache::seal(&mut artifact, Identity { kind, ..contents }, Some(&user), None).unwrap();
+        belljar_cache::seal_native_code(&mut artifact, Identity { kind, ..contents }, Some(&user), None)
+            .unwrap();
         let file = file_of(&artifact);
         let error = Module::deserialize_file(&ENGINE, &file).unwrap_err();
         let refused = error.downcast_ref::<ArtifactError>();

@@ -1,5 +1,8 @@
 //! Who makes artifacts, and who is believed.
 //!
+//! **Keys are where the promise of safe code ends.** Whoever has a secret key can seal native code that nobody compiled, and whoever
+//! trusts it executes that. No function without a key can.
+//!
 //! A [`UserKey`] is a secret between runs of one user on one machine. A [`SigningKey`] vouches for artifacts
 //! to everybody who has its [`PublicKey`] among the [`TrustedKeys`]. Never: a secret in an error, a log or a
 //! `Debug`.
@@ -23,7 +26,7 @@ pub use text::{Fingerprint, NamedKey, PublicKey};
 pub use trusted_keys::{TRUSTED_KEYS_FILE, TrustedKeys};
 pub use user_key::{USER_KEY_FILE, UserKey};
 
-/// Whom this process believes.
+/// Whom this process believes: whose native code it executes, whatever that is.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     /// This user, if the key is known.

@@ -12,7 +12,7 @@
 //! ```
 //! use std::io::Read;
 //!
-//! use belljar_cache::{Cache, CacheConfig, Identity, Key, Trust, TrustedBy, UserKey, check, seal, seal_bytes};
+//! use belljar_cache::{Cache, CacheConfig, Identity, Key, Trust, TrustedBy, UserKey, check, seal_native_code, seal_bytes};
 //!
 //! let home = tempfile::tempdir()?;
 //! let user = UserKey::of(&home.path().join("state"))?;
@@ -22,7 +22,7 @@
 //! let mut artifact = b"finished code".to_vec();
 //! artifact.resize(artifact.len() + seal_bytes(artifact.len()), 0);
 //! let key = Key([7; 32]);
-//! seal(&mut artifact, Identity::entry(key), Some(&user), None)?;
+//! seal_native_code(&mut artifact, Identity::entry(key), Some(&user), None)?;
 //! cache.insert(&key, &artifact)?;
 //!
 //! let mut entry = cache.find(&key).expect("it was inserted");
@@ -60,7 +60,7 @@ pub use keys::{
     Fingerprint, KeyFiles, NamedKey, PublicKey, SigningKey, TRUSTED_KEYS_FILE, Trust, TrustedKeys,
     USER_KEY_FILE, UserKey,
 };
-pub use seal::{SEAL_BYTES, SealInfo, SealedBlocks, TrustedBy, check, seal, seal_bytes, seal_of};
+pub use seal::{SEAL_BYTES, SealInfo, SealedBlocks, TrustedBy, check, seal_bytes, seal_native_code, seal_of};
 pub use store::{
     Cache, CacheConfig, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Key, Misplaced, Stats,
 };

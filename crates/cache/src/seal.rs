@@ -97,7 +97,7 @@ pub struct SealInfo {
 /// let module = Identity { kind: ArtifactKind::Module, key: Key([7; 32]) };
 /// let mut artifact = b"code".to_vec();
 /// artifact.resize(4 + SEAL_BYTES, 0);
-/// seal(&mut artifact, module, None, Some(&signer))?;
+/// seal_native_code(&mut artifact, module, None, Some(&signer))?;
 ///
 /// let keys = [signer.public().named("ada")?].into_iter().collect();
 /// let trust = Trust { user: None, keys };
@@ -110,7 +110,7 @@ pub struct SealInfo {
 /// # Errors
 /// [`SealError::TooShort`] if there are fewer bytes than that; [`SealError::NoRoom`] if no contents have a seal that makes up
 /// that many; [`SealError::NoKey`] without any key.
-pub fn seal(
+pub fn seal_native_code(
     artifact: &mut [u8],
     identity: Identity,
     user: Option<&UserKey>,
@@ -165,14 +165,14 @@ pub fn check(artifact: &[u8], expected: Identity, trust: &Trust) -> Result<Trust
 ///
 /// ```
 /// use belljar_cache::{
-///     ArtifactKind, BLOCK_BYTES, Identity, Key, SealedBlocks, Trust, TrustedBy, UserKey, seal, seal_bytes,
+///     ArtifactKind, BLOCK_BYTES, Identity, Key, SealedBlocks, Trust, TrustedBy, UserKey, seal_native_code, seal_bytes,
 /// };
 ///
 /// let user = UserKey::from_bytes([7; 32]);
 /// let module = Identity { kind: ArtifactKind::Module, key: Key([1; 32]) };
 /// let contents = 2 * BLOCK_BYTES + 5;
 /// let mut artifact = vec![0x90; contents + seal_bytes(contents)];
-/// seal(&mut artifact, module, Some(&user), None)?;
+/// seal_native_code(&mut artifact, module, Some(&user), None)?;
 ///
 /// let trust = Trust { user: Some(user), ..Trust::default() };
 /// let sealed = SealedBlocks::check(&artifact[contents..], contents, &trust)?;

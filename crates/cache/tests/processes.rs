@@ -115,7 +115,7 @@ fn a_child_does_its_task() {
             let key = UserKey::of(directory).unwrap();
             let mut artifact = [0; belljar_cache::SEAL_BYTES];
             let module = Identity { kind: ArtifactKind::Module, key: Key([0; 32]) };
-            belljar_cache::seal(&mut artifact, module, Some(&key), None).unwrap();
+            belljar_cache::seal_native_code(&mut artifact, module, Some(&key), None).unwrap();
             // Only the same key makes the same seal.
             std::io::stdout().write_all(format!("\nseal {:?}\n", artifact).as_bytes()).unwrap();
         }

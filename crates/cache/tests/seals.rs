@@ -2,7 +2,7 @@
 
 use belljar_cache::{
     ArtifactKind, BLOCK_BYTES, Identity, Key, PublicKey, SEAL_BYTES, SealError, SealedBlocks, SigningKey,
-    Trust, TrustedBy, TrustedKeys, UserKey, seal, seal_bytes, seal_of,
+    Trust, TrustedBy, TrustedKeys, UserKey, seal_bytes, seal_native_code, seal_of,
 };
 
 const CONTENTS: &[u8] = b"finished code, which must not change";
@@ -34,7 +34,7 @@ fn sealed_as(
 ) -> Vec<u8> {
     let mut artifact = contents.to_vec();
     artifact.resize(contents.len() + seal_bytes(contents.len()), 0xee);
-    seal(&mut artifact, identity, user, signer).unwrap();
+    seal_native_code(&mut artifact, identity, user, signer).unwrap();
     artifact
 }
 
@@ -315,17 +315,20 @@ fn errors_tell_what_is_wrong() {
 #[test]
 fn sealing_needs_room_and_a_key() {
     let mut short = [0; SEAL_BYTES - 1];
-    assert_eq!(seal(&mut short, MODULE, Some(&user()), None), Err(SealError::TooShort { bytes: 255 }));
-    assert_eq!(seal(&mut [0; 300], MODULE, None, None), Err(SealError::NoKey));
+    assert_eq!(
+        seal_native_code(&mut short, MODULE, Some(&user()), None),
+        Err(SealError::TooShort { bytes: 255 })
+    );
+    assert_eq!(seal_native_code(&mut [0; 300], MODULE, None, None), Err(SealError::NoKey));
     let mut between = vec![0; BLOCK_BYTES + SEAL_BYTES + 1];
     let bytes = between.len();
-    assert_eq!(seal(&mut between, MODULE, Some(&user()), None), Err(SealError::NoRoom { bytes }));
+    assert_eq!(seal_native_code(&mut between, MODULE, Some(&user()), None), Err(SealError::NoRoom { bytes }));
 }
 
 #[test]
 fn sealing_again_replaces_the_seal() {
     let mut artifact = sealed(CONTENTS, Some(&user()), Some(&signer()));
-    seal(&mut artifact, MODULE, None, Some(&signer())).unwrap();
+    seal_native_code(&mut artifact, MODULE, None, Some(&signer())).unwrap();
     assert_eq!(artifact, sealed(CONTENTS, None, Some(&signer())));
 }
 

@@ -555,11 +555,6 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Sign
         return;
     }
     if request == Request::Leave {
-        // The run that was to end has ended by itself, and this is another one.
-        if !watched.is_killed() {
-            answer.found.store(IDLE, Relaxed);
-            return;
-        }
         // SAFETY: the store is alive while somebody asks, and this thread runs it if any does.
         let found = match unsafe { leave_guest(watched.context, context) } {
             Reached::Idle => IDLE,

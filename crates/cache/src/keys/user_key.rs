@@ -33,7 +33,9 @@ const REMOVE: &str =
 /// Not to remove it: under `sudo` it may well be the key of who is sitting there.
 const OWN: &str = "run as that user, or name a directory of your own in XDG_STATE_HOME";
 
-/// A user's secret key: who has it can make artifacts that the user's runs trust.
+/// A user's secret key. **Whoever has it can have any native code executed** by this user's runs: it seals artifacts that they
+/// load without another look ([`seal_native_code`](crate::seal_native_code)), with safe functions alone. Rust's rules end
+/// here, as they end at a debugger: give the key to nothing but belljar.
 #[derive(Clone)]
 pub struct UserKey([u8; KEY_BYTES]);
 
