@@ -48,6 +48,7 @@ impl StoreCore {
     ///
     /// Where there is no such field.
     pub(crate) fn field(&mut self, object: u32, field: usize) -> anyhow::Result<(u32, FieldType)> {
+        self.gc()?;
         let ty = self.object_type(object).context("belljar bug: not a struct")?;
         let fields = self.struct_fields(ty);
         let found = fields.get(field).copied();
@@ -118,6 +119,7 @@ impl StoreCore {
     ///
     /// [`Trap::ArrayOutOfBounds`].
     pub(crate) fn array_range(&mut self, array: u32, start: u32, length: u32) -> anyhow::Result<(u32, u32)> {
+        self.gc()?;
         let end = u64::from(start) + u64::from(length);
         if end > u64::from(self.array_length(array)) {
             return Err(Trap::ArrayOutOfBounds.into());
