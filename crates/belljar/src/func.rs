@@ -28,7 +28,7 @@ impl Func {
     ///
     /// # Panics
     ///
-    /// Where the store is full, or the type refers to one of another engine.
+    /// Where the store is full, the type refers to one of another engine, or the engine compiles for another processor.
     pub fn new<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         ty: FuncType,

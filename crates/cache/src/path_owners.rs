@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::access;
+use belljar_core::OutsideText;
 
 /// As many links as the kernel follows.
 const MOST_LINKS: usize = 40;
@@ -81,7 +82,7 @@ fn push(left: &mut VecDeque<OsString>, path: &Path) {
 
 fn check_directory(path: &Path, found: &Metadata) -> Result<(), Doubt> {
     let advice = |why: String| {
-        let why = format!("{why}: run `chmod go-w {0}`, or make {0} yours", path.display());
+        let why = format!("{why}: run `chmod go-w {0}`, or make {0} yours", OutsideText::new(path));
         Doubt::Others { path: path.into(), why }
     };
     access::is_ours_or_roots(found).and_then(|()| access::nobody_else_moves(found)).map_err(advice)
@@ -101,7 +102,7 @@ mod tests {
         match check_path(&dir.join(path)) {
             Ok(()) => None,
             Err(Doubt::Others { path, .. }) => Some(path.strip_prefix(dir).unwrap().into()),
-            Err(Doubt::Io { path, error }) => panic!("{}: {error}", path.display()),
+            Err(Doubt::Io { path, error }) => panic!("{}: {error}", OutsideText::new(&path)),
         }
     }
 
