@@ -3,17 +3,16 @@
 //!
 //! With `BELLJAR_LONG_TESTS` each is killed 10,000 times.
 
+mod killer;
+
 use belljar::{
-    Config, Engine, KillHandle, Killed, LimitExceeded, Limits, Linker, Module, PoolConfig, SandboxTemplate,
-    Store, Trap, UpdateDeadline,
+    Config, Engine, Killed, LimitExceeded, Limits, Linker, Module, PoolConfig, SandboxTemplate, Store,
+    UpdateDeadline,
 };
 use belljar_abi::Builtin;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
-
-/// Long enough on any machine, however busy.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use killer::{Killer, TIMEOUT};
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 /// A guest: what its module has, and the body of its endless loop.
 struct Guest {
@@ -184,29 +183,6 @@ fn engine(builtin: Builtin) -> Engine {
     Engine::new(&config).unwrap()
 }
 
-/// Whom to kill, how long after it has said that it runs, and whether it has.
-struct Job {
-    handle: KillHandle,
-    spins: u32,
-}
-
-/// Kills one after the other; when each kill began.
-fn killer(jobs: Receiver<Job>, runs: &AtomicBool, began: Sender<Instant>) {
-    for Job { handle, spins } in jobs {
-        let end = Instant::now() + TIMEOUT;
-        while !runs.swap(false, SeqCst) {
-            assert!(Instant::now() < end, "the guest does not begin");
-            std::thread::yield_now();
-        }
-        (0..spins).for_each(|_| std::hint::spin_loop());
-        let start = Instant::now();
-        while !handle.kill("enough").unwrap() {
-            assert!(start.elapsed() < TIMEOUT, "the guest cannot be killed");
-        }
-        began.send(start).unwrap();
-    }
-}
-
 /// Kills a guest so many times. The longest time from a kill to the end of the run.
 fn kill(builtin: Builtin, guest: &Guest, tries: u32) -> Duration {
     let engine = engine(builtin);
@@ -216,13 +192,10 @@ fn kill(builtin: Builtin, guest: &Guest, tries: u32) -> Duration {
             (func (export \"run\") (call $runs) (loop $again {body} (br $again))))"
     );
     let module = Module::new(&engine, wat).unwrap_or_else(|e| panic!("{}: {e:?}", builtin.name()));
-    let runs: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+    let mut killer = Killer::new(builtin as u32);
+    let (runs, name) = (killer.runs, builtin.name());
     let mut linker = Linker::new(&engine);
     linker.func_wrap("host", "runs", || runs.store(true, SeqCst)).unwrap();
-    let (jobs, taken) = channel();
-    let (began, begins) = channel();
-    let thread = std::thread::spawn(move || killer(taken, runs, began));
-    let (mut longest, mut seed) = (Duration::ZERO, builtin as u32 + 1);
     for _ in 0..tries {
         let mut store = Store::new(&engine, ());
         if builtin == Builtin::OutOfFuel {
@@ -231,15 +204,8 @@ fn kill(builtin: Builtin, guest: &Guest, tries: u32) -> Duration {
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Continue(0)));
         let instance = linker.instantiate(&mut store, &module).unwrap();
         let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
-        seed = seed.wrapping_mul(1664525).wrapping_add(1013904223);
-        jobs.send(Job { handle: store.kill_handle(), spins: seed >> 18 }).unwrap();
-        let error = run.call(&mut store, ()).unwrap_err();
-        let ended = Instant::now();
-        let name = builtin.name();
-        assert!(error.is::<Killed>(), "{name}: {error:?}");
-        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt), "{name}");
+        killer.kill(name, store.kill_handle(), || run.call(&mut store, ()));
         assert!(run.call(&mut store, ()).unwrap_err().is::<Killed>(), "{name}");
-        longest = longest.max(ended - begins.recv_timeout(TIMEOUT).unwrap());
         // What a collection left in no order is refused: nothing is read of it, and nothing panics.
         if let Some(list) = instance.get_global(&mut store, "list") {
             assert!(store.gc().is_err(), "{name}");
@@ -251,9 +217,7 @@ fn kill(builtin: Builtin, guest: &Guest, tries: u32) -> Duration {
             );
         }
     }
-    drop(jobs);
-    thread.join().unwrap();
-    longest
+    killer.end()
 }
 
 /// `fill_loop.wat`: deadlines, too, need not hit a moment, and a pool is not kept waiting by such guests.

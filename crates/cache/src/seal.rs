@@ -91,7 +91,7 @@ pub struct SealInfo {
 /// `identity` says.
 ///
 /// ```
-/// use belljar_cache::{ArtifactKind, Identity, Key, SEAL_BYTES, SigningKey, Trust, TrustedBy, check, seal};
+/// use belljar_cache::{ArtifactKind, Identity, Key, SEAL_BYTES, SigningKey, Trust, TrustedBy, check, seal_native_code};
 ///
 /// let signer = SigningKey::generate()?;
 /// let module = Identity { kind: ArtifactKind::Module, key: Key([7; 32]) };

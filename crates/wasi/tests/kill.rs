@@ -2,17 +2,18 @@
 //!
 //! With `BELLJAR_LONG_TESTS` each is killed 10,000 times, or as often as ten minutes allow.
 
-use belljar::{Engine, KillHandle, Killed, Linker, Module, Store};
+#[path = "../../belljar/tests/killer/mod.rs"]
+mod killer;
+
+use belljar::{Engine, Linker, Module, Store};
 use belljar_wasi::p1::{FUNCTIONS, Signature, ValueType};
 use belljar_wasi::{DirPerms, FilePerms, InputFile, WasiCtx, WasiCtxBuilder, p1};
+use killer::{Killer, TIMEOUT};
 use std::fmt::Write;
 use std::io::pipe;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
-
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a function may take.
 enum Takes {
@@ -139,27 +140,6 @@ fn guest(function: &Signature) -> Option<String> {
     Some(wat)
 }
 
-struct Job {
-    handle: KillHandle,
-    spins: u32,
-}
-
-fn killer(jobs: Receiver<Job>, runs: &AtomicBool, began: Sender<Instant>) {
-    for Job { handle, spins } in jobs {
-        let end = Instant::now() + TIMEOUT;
-        while !runs.swap(false, SeqCst) {
-            assert!(Instant::now() < end, "the guest does not begin");
-            std::thread::yield_now();
-        }
-        (0..spins).for_each(|_| std::hint::spin_loop());
-        let start = Instant::now();
-        while !handle.kill("enough").unwrap() {
-            assert!(start.elapsed() < TIMEOUT, "the guest cannot be killed");
-        }
-        began.send(start).unwrap();
-    }
-}
-
 fn ctx(folder: &Path, input: std::fs::File) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
     builder.preopened_dir(folder, "/", DirPerms::all(), FilePerms::all()).unwrap();
@@ -170,32 +150,23 @@ fn ctx(folder: &Path, input: std::fs::File) -> WasiCtx {
 fn kill(name: &str, wat: &str, folder: &Path, tries: u32, time: Duration) -> (u32, Duration) {
     let engine = Engine::default();
     let module = Module::new(&engine, wat).unwrap_or_else(|e| panic!("{name}: {e:?}\n{wat}"));
-    let runs: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+    let mut killer = Killer::new(name.len() as u32);
+    let runs = killer.runs;
     let mut linker: Linker<WasiCtx> = Linker::new(&engine);
     p1::add_to_linker(&mut linker, |ctx| ctx).unwrap();
     linker.func_wrap("host", "runs", || runs.store(true, SeqCst)).unwrap();
-    let (jobs, taken) = channel();
-    let (began, begins) = channel();
-    let thread = std::thread::spawn(move || killer(taken, runs, began));
     let (nothing, _kept_open) = pipe().unwrap();
-    let (mut longest, mut seed, end) = (Duration::ZERO, name.len() as u32, Instant::now() + time);
+    let end = Instant::now() + time;
     let mut count = 0;
     while count < tries && (count == 0 || Instant::now() < end) {
         let input = std::os::fd::OwnedFd::from(nothing.try_clone().unwrap()).into();
         let mut store = Store::new(&engine, ctx(folder, input));
         let instance = linker.instantiate(&mut store, &module).unwrap();
         let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
-        seed = seed.wrapping_mul(1664525).wrapping_add(1013904223);
-        jobs.send(Job { handle: store.kill_handle(), spins: seed >> 16 }).unwrap();
-        let error = run.call(&mut store, ()).unwrap_err();
-        let ended = Instant::now();
-        assert!(error.is::<Killed>(), "{name}: {error:?}");
-        longest = longest.max(ended - begins.recv_timeout(TIMEOUT).unwrap());
+        killer.kill(name, store.kill_handle(), || run.call(&mut store, ()));
         count += 1;
     }
-    drop(jobs);
-    thread.join().unwrap();
-    (count, longest)
+    (count, killer.end())
 }
 
 #[test]

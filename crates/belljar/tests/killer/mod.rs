@@ -1,0 +1,71 @@
+//! A thread that kills one guest after the other, each at some moment after it has said that it runs. Also used by belljar-wasi's
+//! tests.
+
+use belljar::{Error, KillHandle, Killed, Trap};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Long enough on any machine, however busy.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whom to kill, and how long after it has said that it runs.
+struct Job {
+    handle: KillHandle,
+    spins: u32,
+}
+
+pub(crate) struct Killer {
+    jobs: Sender<Job>,
+    begins: Receiver<Instant>,
+    thread: JoinHandle<()>,
+    /// What a guest sets when it runs.
+    pub(crate) runs: &'static AtomicBool,
+    seed: u32,
+    /// The longest time from a kill to the end of the run.
+    pub(crate) longest: Duration,
+}
+
+impl Killer {
+    pub(crate) fn new(seed: u32) -> Self {
+        let runs: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+        let (jobs, taken) = channel();
+        let (began, begins) = channel();
+        let thread = std::thread::spawn(move || kill_all(taken, runs, began));
+        Self { jobs, begins, thread, runs, seed, longest: Duration::ZERO }
+    }
+
+    /// Has the guest killed that `run` runs, which must end of that.
+    pub(crate) fn kill(&mut self, name: &str, handle: KillHandle, run: impl FnOnce() -> Result<(), Error>) {
+        self.seed = self.seed.wrapping_mul(1664525).wrapping_add(1013904223);
+        self.jobs.send(Job { handle, spins: self.seed >> 17 }).unwrap();
+        let error = run().unwrap_err();
+        let ended = Instant::now();
+        assert!(error.is::<Killed>(), "{name}: {error:?}");
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt), "{name}");
+        self.longest = self.longest.max(ended - self.begins.recv_timeout(TIMEOUT).unwrap());
+    }
+
+    pub(crate) fn end(self) -> Duration {
+        drop(self.jobs);
+        self.thread.join().unwrap();
+        self.longest
+    }
+}
+
+fn kill_all(jobs: Receiver<Job>, runs: &AtomicBool, began: Sender<Instant>) {
+    for Job { handle, spins } in jobs {
+        let end = Instant::now() + TIMEOUT;
+        while !runs.swap(false, SeqCst) {
+            assert!(Instant::now() < end, "the guest does not begin");
+            std::thread::yield_now();
+        }
+        (0..spins).for_each(|_| std::hint::spin_loop());
+        let start = Instant::now();
+        while !handle.kill("enough").unwrap() {
+            assert!(start.elapsed() < TIMEOUT, "the guest cannot be killed");
+        }
+        began.send(start).unwrap();
+    }
+}
