@@ -181,6 +181,26 @@ fn what_is_no_file_is_told_by_verify_and_cleared() {
     assert!(entry.is_file());
 }
 
+/// A file with holes can claim any length: no memory is taken for what nobody vouches for.
+#[test]
+fn an_entry_of_enormous_length_is_a_miss() {
+    let user = User::new();
+    let entry = user.entry_of("m.wat", &[]);
+    let grow = |length| fs::File::options().write(true).open(&entry).unwrap().set_len(length).unwrap();
+    grow(0);
+    grow(1 << 30);
+    let output = user.belljar(&["run", "--invoke", "f", "m.wat"]);
+    assert_eq!(text(&output.stdout), "1\n");
+    // All of it was never read, or something else would be wrong with it first.
+    assert!(text(&output.stderr).contains("expected a seal in the last 256 bytes"), "{output:?}");
+    grow(1 << 40);
+    assert_eq!(user.told(&["run", "--invoke", "f", "m.wat"]), "1\n");
+    grow(1 << 40);
+    let output = user.belljar(&["cache", "verify"]);
+    assert!(text(&output.stdout).contains("expected at most 2 GiB, found 1 TiB: removed"), "{output:?}");
+    assert!(user.entries().is_empty());
+}
+
 #[test]
 fn a_cache_or_a_list_of_keys_that_others_could_replace_is_not_used() {
     let user = User::new();

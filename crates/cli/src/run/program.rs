@@ -19,8 +19,8 @@ use crate::snapshot::SnapshotNote;
 use crate::user_cache;
 use anyhow::{Context, Error};
 use belljar::{
-    Config, Engine, Instance, Killed, Limit, LimitExceeded, LimitGroup, Linker, Module, Origin, OutsideText, Store,
-    UnknownImportError, Val,
+    Config, Engine, Instance, Killed, Limit, LimitExceeded, LimitGroup, Linker, Module, Origin, OutsideText,
+    Store, UnknownImportError, Val,
 };
 use belljar_wasi::threads::Threads;
 use belljar_wasi::{WasiCtx, WasiCtxBuilder};

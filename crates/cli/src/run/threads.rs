@@ -8,7 +8,9 @@ use super::program::{Guest, HOST_STACK, Program, Stop};
 use crate::byte_size::ByteSize;
 use crate::output::complain;
 use anyhow::{Error, Result};
-use belljar::{ExternType, Instance, Killed, Limit, Linker, OutsideText, ResourceLimiter, SharedMemory, Store};
+use belljar::{
+    ExternType, Instance, Killed, Limit, Linker, OutsideText, ResourceLimiter, SharedMemory, Store,
+};
 use belljar_wasi::threads::{ThreadHost, ThreadLimits, Threads};
 use std::sync::Arc;
 
