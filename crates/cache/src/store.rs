@@ -397,12 +397,19 @@ impl Cache {
 
     fn prepare_top(&self) -> Result<(), CacheError> {
         let directory = &self.config.directory;
+        // Before anything is made there, and again when all of it exists.
+        self.check_way()?;
         let made = access::make_private_directory(directory);
         if fs::metadata(directory).is_err() {
             made.map_err(io_error("make", directory))?;
         }
         self.judge(directory)?;
-        match check_path(directory) {
+        self.check_way()
+    }
+
+    /// Whether somebody else can put another directory in the cache's place.
+    fn check_way(&self) -> Result<(), CacheError> {
+        match check_path(&self.config.directory) {
             Ok(()) => Ok(()),
             Err(Doubt::Others { path, why }) => {
                 let why = format!("{why}; or name a directory elsewhere in BELLJAR_CACHE");
