@@ -20,6 +20,7 @@ use belljar_vm::{CodeImage, LeasedFile, OnDemand, PrivateCopy};
 use bytes::Bytes;
 use std::fmt;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Where a module's code came from.
@@ -121,10 +122,7 @@ pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Resul
     let Some(cache) = engine.cache() else { return build(engine, compiler, wasm) };
     let key = Key(compiler.key(&wasm));
     if let Some(entry) = cache.find(&key) {
-        match PrivateCopy::read(&entry.file, entry.length)
-            .map_err(crate::Error::from)
-            .and_then(|copy| cached(engine, compiler, copy, &entry, wasm.clone()))
-        {
+        match cached(engine, compiler, &entry, wasm.clone()) {
             Ok(obtained) => return Ok(obtained),
             Err(error) => {
                 engine.note(format!("the cache's entry {key} was not used, and is replaced: {error:#}"))
@@ -150,13 +148,9 @@ fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> 
 }
 
 /// The module of a cache's entry and of the binary that it is the code of.
-fn cached(
-    engine: &Engine,
-    compiler: &Compiler,
-    copy: PrivateCopy,
-    entry: &Entry,
-    wasm: Bytes,
-) -> Result<Obtained> {
+fn cached(engine: &Engine, compiler: &Compiler, entry: &Entry, wasm: Bytes) -> Result<Obtained> {
+    check_seal_alone(engine, entry)?;
+    let copy = PrivateCopy::read(&entry.file, entry.length)?;
     let image = Image::new(&copy).map_err(ArtifactError::from)?;
     if identity_of(image) != entry.identity() {
         return Err(ArtifactError::OtherKey.into());
@@ -165,6 +159,23 @@ fn cached(
     let image = load(engine, compiler, copy)?;
     let module = describe(compiler, &image, Binary::new(wasm))?;
     Ok(Obtained { module, image, origin: Origin::Cache })
+}
+
+/// Whether somebody who is trusted vouches for the entry's length and digests. A file can claim any length, and should not be given
+/// that much memory before; the contents are checked when they are there.
+fn check_seal_alone(engine: &Engine, entry: &Entry) -> Result<()> {
+    if entry.length <= BLOCK_BYTES as u64 {
+        return Ok(());
+    }
+    let length = usize::try_from(entry.length)?;
+    let contents = SealedBlocks::contents_of(length).ok_or(ArtifactError::Seal(SealError::Damaged))?;
+    let mut seal = vec![0; length - contents];
+    entry.file.read_exact_at(&mut seal, contents as u64)?;
+    let sealed = SealedBlocks::check(&seal, contents, engine.trust()).map_err(ArtifactError::from)?;
+    match sealed.identity() == entry.identity() {
+        true => Ok(()),
+        false => Err(ArtifactError::OtherKey.into()),
+    }
 }
 
 /// Code as an image, which is executable where the processor has all that it needs. Only an engine that compiles for another

@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use crate::path_owners::check_owners;
+
 /// Bits of a mode that let group and others write.
 const OTHERS_WRITE: u32 = 0o022;
 /// Bits of a mode that let group and others do anything.
@@ -89,8 +91,13 @@ fn mode_lacks(found: &Metadata, bits: u32, verb: &str) -> Result<(), String> {
 }
 
 /// Makes a directory that only this user can enter, and, as usual, what is missing above it. One that exists
-/// stays as it is.
+/// stays as it is. Nothing is made in a directory of another user: a program that root runs with somebody's `HOME` would leave there
+/// what that user cannot use.
 pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    check_owners(path)?;
     if let Some(parent) = path.parent()
         && !parent.as_os_str().is_empty()
     {

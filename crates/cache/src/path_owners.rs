@@ -12,8 +12,9 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::access;
 use belljar_core::OutsideText;
+
+use crate::access;
 
 /// As many links as the kernel follows.
 const MOST_LINKS: usize = 40;
@@ -27,8 +28,37 @@ pub(crate) enum Doubt {
     Io { path: PathBuf, error: io::Error },
 }
 
+impl From<Doubt> for io::Error {
+    fn from(doubt: Doubt) -> Self {
+        let (kind, path, why) = match doubt {
+            Doubt::Others { path, why } => (io::ErrorKind::PermissionDenied, path, why),
+            Doubt::Io { path, error } => (error.kind(), path, error.to_string()),
+        };
+        Self::new(kind, format!("{}: {why}", OutsideText::new(&path)))
+    }
+}
+
 /// Whether only this user and root decide where a path leads. What does not exist yet decides nothing.
 pub(crate) fn check_path(path: &Path) -> Result<(), Doubt> {
+    walk(path, |path, found| {
+        check_owner(path, found)?;
+        let advice = |why| format!("{why}: run `chmod go-w {}`", OutsideText::new(path));
+        access::nobody_else_moves(found).map_err(|why| Doubt::Others { path: path.into(), why: advice(why) })
+    })
+}
+
+/// Whether all directories and links on the way belong to this user or root: who makes something there makes nothing in the
+/// place of somebody else.
+pub(crate) fn check_owners(path: &Path) -> Result<(), Doubt> {
+    walk(path, check_owner)
+}
+
+fn check_owner(path: &Path, found: &Metadata) -> Result<(), Doubt> {
+    access::is_ours_or_roots(found).map_err(|why| Doubt::Others { path: path.into(), why })
+}
+
+/// Goes the way of the kernel, and looks at each directory.
+fn walk(path: &Path, check_directory: impl Fn(&Path, &Metadata) -> Result<(), Doubt>) -> Result<(), Doubt> {
     let absolute = std::path::absolute(path).map_err(|error| Doubt::Io { path: path.into(), error })?;
     let mut left: VecDeque<OsString> = VecDeque::new();
     push(&mut left, &absolute);
@@ -53,7 +83,7 @@ pub(crate) fn check_path(path: &Path) -> Result<(), Doubt> {
             if links > MOST_LINKS {
                 return Ok(());
             }
-            access::is_ours_or_roots(&found).map_err(|why| Doubt::Others { path: next.clone(), why })?;
+            check_owner(&next, &found)?;
             let target = fs::read_link(&next).map_err(|error| Doubt::Io { path: next, error })?;
             if target.is_absolute() {
                 at = PathBuf::from("/");
@@ -78,14 +108,6 @@ fn push(left: &mut VecDeque<OsString>, path: &Path) {
             Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
     }
-}
-
-fn check_directory(path: &Path, found: &Metadata) -> Result<(), Doubt> {
-    let advice = |why: String| {
-        let why = format!("{why}: run `chmod go-w {0}`, or make {0} yours", OutsideText::new(path));
-        Doubt::Others { path: path.into(), why }
-    };
-    access::is_ours_or_roots(found).and_then(|()| access::nobody_else_moves(found)).map_err(advice)
 }
 
 #[cfg(test)]

@@ -202,13 +202,14 @@ impl Cache {
         self.config.size_limit
     }
 
-    /// The entry of a key. Whatever is wrong with it, there is then none.
+    /// The entry of a key. Whatever is wrong with it, there is then none: what is larger than the cache may be, for instance.
     pub fn find(&self, key: &Key) -> Option<Entry> {
         // A link could lead anywhere, and a pipe would wait for a writer.
         let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits().cast_signed();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(self.path_of(key)).ok()?;
         let found = file.metadata().ok()?;
-        if !access::is_our_file(&found) {
+        // Whoever reads it takes memory for all of it, and nobody has put so much here.
+        if !access::is_our_file(&found) || found.len() > self.config.size_limit {
             return None;
         }
         // A time in the future has no age, and is set right as well.
@@ -396,12 +397,19 @@ impl Cache {
 
     fn prepare_top(&self) -> Result<(), CacheError> {
         let directory = &self.config.directory;
+        // Before anything is made there, and again when all of it exists.
+        self.check_way()?;
         let made = access::make_private_directory(directory);
         if fs::metadata(directory).is_err() {
             made.map_err(io_error("make", directory))?;
         }
         self.judge(directory)?;
-        match check_path(directory) {
+        self.check_way()
+    }
+
+    /// Whether somebody else can put another directory in the cache's place.
+    fn check_way(&self) -> Result<(), CacheError> {
+        match check_path(&self.config.directory) {
             Ok(()) => Ok(()),
             Err(Doubt::Others { path, why }) => {
                 let why = format!("{why}; or name a directory elsewhere in BELLJAR_CACHE");

@@ -119,6 +119,11 @@ fn what_is_larger_than_the_cache_is_not_kept() {
     let error = cache.insert(&key(2), &[2; 101]).unwrap_err();
     assert!(matches!(error, CacheError::TooLarge { bytes: 101, limit: 100 }), "{error}");
     assert_eq!(keys(&cache), [1]);
+    // Nor found, if somebody else puts it there: it is listed, and can be removed.
+    File::options().write(true).open(path_of(&cache, key(1))).unwrap().set_len(101).unwrap();
+    assert!(cache.find(&key(1)).is_none());
+    assert_eq!((keys(&cache), cache.stats().unwrap().bytes), (vec![1], 101));
+    assert!(cache.remove(&key(1)).unwrap());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::output::print;
 use crate::progress::{Meter, with_progress};
 use anyhow::{Context, Error, anyhow};
 use belljar::{ArtifactError, ArtifactInfo, Cache, OutsideText};
-use belljar_cache::{ENTRY_SUFFIX, Key, SealError, Stats};
+use belljar_cache::{ENTRY_SUFFIX, EntryInfo, SealError, Stats};
 use clap::{Args, Subcommand};
 
 const EXAMPLES: &str = "\
@@ -97,7 +97,7 @@ fn verify(cache: &Cache) -> Result<u8, Failure> {
         || {
             entries
                 .iter()
-                .filter_map(|entry| Some((entry.key, check(cache, entry.key).err()?)))
+                .filter_map(|entry| Some((entry.key, check(cache, entry).err()?)))
                 .collect::<Vec<_>>()
         },
     );
@@ -121,8 +121,12 @@ fn tell(name: &str, what: &str, removed: bool) -> Result<(), Failure> {
     print(&format!("{name}: {what}{}\n", if removed { ": removed" } else { "" }))
 }
 
-fn check(cache: &Cache, key: Key) -> Result<(), Error> {
-    let entry = cache.find(&key).context("it cannot be read")?;
+fn check(cache: &Cache, found: &EntryInfo) -> Result<(), Error> {
+    let limit = cache.size_limit();
+    if found.length > limit {
+        return Err(anyhow!("expected at most {}, found {}", ByteSize(limit), ByteSize(found.length)));
+    }
+    let entry = cache.find(&found.key).context("it cannot be read")?;
     let info = ArtifactInfo::read(&entry.file)?;
     let sealed = match info.seal() {
         // What is for another release is of no use here, and no damage either.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use wasmparser::{Chunk, Parser, Payload};
 
 /// The largest file that is read. The same limit as the web's.
-const MAX_BYTES: u64 = 1 << 30;
+pub(crate) const MAX_BYTES: u64 = 1 << 30;
 
 /// How a wasm binary starts.
 const MAGIC: &[u8] = b"\0asm";

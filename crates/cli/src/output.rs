@@ -7,6 +7,9 @@ use anyhow::Error;
 use belljar::OutsideText;
 use serde::Serialize;
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
 
 /// Writes a text to standard output. Its line ends are ours; names within it have been escaped already, and what was forgotten
 /// is escaped here.
@@ -34,8 +37,11 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 ///
 /// As [`print`].
 pub(crate) fn print_commands(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let written = noting_the_time(|| {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    });
+    match written {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             Err(Failure::new(ExitCode::BrokenPipe, error))
@@ -49,5 +55,24 @@ pub(crate) fn print_commands(text: &str) -> Result<(), Failure> {
 
 /// Writes a line to standard error, escaped as [`print`] does. That it cannot be written is told nobody.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", OutsideText::new(text).lines());
+    let line = format!("{}\n", OutsideText::new(text).lines());
+    let _ = noting_the_time(|| io::stderr().lock().write_all(line.as_bytes()));
+}
+
+/// The threads that are writing, and since when.
+static WRITERS: Mutex<Vec<(ThreadId, Instant)>> = Mutex::new(Vec::new());
+
+fn noting_the_time<R>(write: impl FnOnce() -> R) -> R {
+    let writers = || WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let this = thread::current().id();
+    writers().push((this, Instant::now()));
+    let written = write();
+    writers().retain(|(thread, _)| *thread != this);
+    written
+}
+
+/// For how long the write has been going on that has taken longest: nobody may be reading.
+pub(crate) fn unread_for() -> Duration {
+    let writers = WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
+    writers.iter().map(|(_, since)| since.elapsed()).max().unwrap_or_default()
 }

@@ -4,7 +4,8 @@ use crate::command_line::CommandLine;
 use crate::exit_code::ExitCode;
 use crate::output::complain;
 use belljar::OutsideText;
-use clap::error::ContextValue;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,11 +13,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Prints help, which is all ours, or what is wrong with the command line, which quotes it.
 fn print_usage(mut error: clap::Error) -> io::Result<()> {
     let shown = |text: &String| OutsideText::new(text).to_string();
+    // Clap's advice quotes arguments, too, between its own colours. They go with whatever a terminal would obey.
+    let plain = |text: &StyledStr| StyledStr::from(shown(&text.to_string()));
     let context: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
     for (kind, value) in context {
         let value = match value {
             ContextValue::String(text) => ContextValue::String(shown(&text)),
             ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(shown).collect()),
+            ContextValue::StyledStrs(texts) => ContextValue::StyledStrs(texts.iter().map(plain).collect()),
+            // The usage of a subcommand is ours, and has several lines.
+            ContextValue::StyledStr(text) if kind != ContextKind::Usage => {
+                ContextValue::StyledStr(plain(&text))
+            }
             other => other,
         };
         error.insert(kind, value);

@@ -1,7 +1,7 @@
 //! The cache as people see it: what is put under an entry's name is taken for nothing that it is not.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -181,6 +181,26 @@ fn what_is_no_file_is_told_by_verify_and_cleared() {
     assert!(entry.is_file());
 }
 
+/// A file with holes can claim any length: no memory is taken for what nobody vouches for.
+#[test]
+fn an_entry_of_enormous_length_is_a_miss() {
+    let user = User::new();
+    let entry = user.entry_of("m.wat", &[]);
+    let grow = |length| fs::File::options().write(true).open(&entry).unwrap().set_len(length).unwrap();
+    grow(0);
+    grow(1 << 30);
+    let output = user.belljar(&["run", "--invoke", "f", "m.wat"]);
+    assert_eq!(text(&output.stdout), "1\n");
+    // All of it was never read, or something else would be wrong with it first.
+    assert!(text(&output.stderr).contains("expected a seal in the last 256 bytes"), "{output:?}");
+    grow(1 << 40);
+    assert_eq!(user.told(&["run", "--invoke", "f", "m.wat"]), "1\n");
+    grow(1 << 40);
+    let output = user.belljar(&["cache", "verify"]);
+    assert!(text(&output.stdout).contains("expected at most 2 GiB, found 1 TiB: removed"), "{output:?}");
+    assert!(user.entries().is_empty());
+}
+
 #[test]
 fn a_cache_or_a_list_of_keys_that_others_could_replace_is_not_used() {
     let user = User::new();
@@ -207,4 +227,38 @@ fn a_cache_or_a_list_of_keys_that_others_could_replace_is_not_used() {
     assert_eq!(user.belljar(&["cache", "verify"]).status.code(), Some(69));
     set_mode("c", 0o755);
     assert_eq!(user.told(&["cache", "verify"]), "0 good, 0 damaged\n");
+}
+
+/// As where root runs with somebody's `HOME`: what it cannot use is not made, and is in nobody's way.
+#[test]
+fn nothing_is_made_below_the_directories_of_another_user() {
+    let user = User::new();
+    let names = ["c", "s", "g"];
+    for name in names {
+        fs::create_dir(user.path(name)).unwrap();
+        if chown(user.path(name), Some(12345), None).is_err() {
+            return eprintln!("skipped: only root can give directories away");
+        }
+    }
+    user.told(&["key", "new", "ada"]);
+    // One that exists is of no more use than one that is missing.
+    for made_by_its_owner in [false, true] {
+        if made_by_its_owner {
+            fs::create_dir(user.path("s/belljar")).unwrap();
+            chown(user.path("s/belljar"), Some(12345), None).unwrap();
+        }
+        assert_eq!(user.told(&["run", "--invoke", "f", "m.wat"]), "1\n");
+        assert_eq!(user.belljar(&["compile", "m.wat"]).status.code(), Some(69));
+        let refused = user.belljar(&["key", "trust", "ada.pub"]);
+        assert_eq!(refused.status.code(), Some(74));
+        let told = text(&refused.stderr);
+        assert!(told.contains("belongs to user 12345") && !told.contains("chmod"), "{told}");
+        for name in names {
+            let left = fs::read_dir(user.path(name)).unwrap().map(|entry| entry.unwrap().path());
+            let left: Vec<_> =
+                left.filter(|path| !made_by_its_owner || !path.ends_with("s/belljar")).collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
+    }
+    assert_eq!(fs::read_dir(user.path("s/belljar")).unwrap().count(), 0);
 }

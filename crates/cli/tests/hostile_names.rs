@@ -14,6 +14,7 @@ use scene::{
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// Command lines of a subcommand.
 type Lines = fn(&Scene) -> Vec<Vec<OsString>>;
@@ -194,6 +195,13 @@ fn cache(action: &str) -> Vec<Vec<OsString>> {
     vec![words([&"cache", &action]), words([&"cache", &action, &EVIL])]
 }
 
+/// Options that a subcommand does not have, some of them much like one that it has: clap gives advice.
+fn unknown_options(subcommand: &str) -> Vec<Vec<OsString>> {
+    let options = [format!("--{EVIL}"), format!("-{EVIL}"), format!("--hel{EVIL}"), format!("--help={EVIL}")];
+    let line = |option: &String| subcommand.split(' ').chain([option.as_str()]).map(OsString::from).collect();
+    options.iter().map(line).collect()
+}
+
 /// The subcommands that there are, with those of their own.
 fn subcommands() -> BTreeSet<String> {
     let mut command = CommandLine::command();
@@ -246,7 +254,8 @@ fn feed(scene: &Scene, words: &[OsString]) -> String {
 fn nothing_hostile_is_printed() {
     for (name, lines) in ROWS {
         let scene = Scene::new();
-        let printed: String = lines(&scene).iter().map(|words| feed(&scene, words)).collect();
+        let lines = [lines(&scene), unknown_options(name)].concat();
+        let printed: String = lines.iter().map(|words| feed(&scene, words)).collect();
         let is_escaped = printed.contains(r"\u{1b}[2J\u{7f}\u{9b}\u{85}\r\t\u{8}\u{202e}")
             || printed.contains(r"\u001b[2J\u007f");
         assert!(is_escaped, "`{name}` printed nothing of what it was fed:\n{printed}");
@@ -278,8 +287,13 @@ fn nothing_hostile_is_printed_of_the_environment() {
     ];
     feed(&scene, &words([&"key", &"new", &"good"]));
     let mut printed = String::new();
-    // A file where a directory is wanted, one that is not there, and a path that is not absolute.
-    for value in [scene.path(file(".wat")), scene.path(EVIL).join(EVIL), EVIL.into()] {
+    let open_to_all = scene.path(format!("{EVIL}open"));
+    fs::create_dir_all(open_to_all.join("belljar")).unwrap();
+    for path in [&open_to_all, &open_to_all.join("belljar")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    // A file where a directory is wanted, one that is not there, one that others can write, and a path that is not absolute.
+    for value in [scene.path(file(".wat")), scene.path(EVIL).join(EVIL), open_to_all, EVIL.into()] {
         for line in &lines {
             let mut command = scene.command(line);
             for name in VARIABLES {

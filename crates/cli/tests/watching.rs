@@ -280,6 +280,38 @@ fn time_limits_and_interrupts_end_guests_wherever_they_are() {
     assert!(text.starts_with("error: the guest was stopped by Ctrl-C\n") && text.contains("!main"), "{text}");
 }
 
+/// Whoever has a program stopped that fills a pipe which nobody reads does not wait for a reader, either.
+#[test]
+fn programs_end_though_nobody_reads_why() {
+    // Writes to standard error for ever, or as much as a pipe holds, and traps.
+    let guest = |end: &str| {
+        format!(
+            r#"(module
+        (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 2)
+        (data (i32.const 0) "\10\00\00\00\00\00\01\00")
+        (func (export "_start")
+            (loop (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8))) {end})))"#
+        )
+    };
+    let (endless, once) = (guest("(br 0)"), guest("unreachable"));
+    for wat in [&endless, &once] {
+        let mut guest = Running::start(wat, &["--timeout", "1s"]);
+        assert_eq!(guest.child.wait().unwrap().code(), Some(124));
+    }
+    for kill in [false, true] {
+        let mut guest = Running::start(&endless, &[]);
+        guest.until(&["ps"], "in host call wasi_snapshot_preview1::fd_write for ");
+        let pid = guest.pid();
+        let stopped = match kill {
+            true => guest.belljar(&["kill", &pid]).status,
+            false => Command::new("kill").args(["-INT", &pid]).status().unwrap(),
+        };
+        assert!(stopped.success());
+        assert_eq!(guest.child.wait().unwrap().code(), Some(if kill { 137 } else { 130 }));
+    }
+}
+
 #[test]
 fn threads_of_a_program_have_a_line_each() {
     let wat = r#"(module

@@ -47,6 +47,7 @@ impl TrustedKeys {
     /// As [`TrustedKeys::load`], also where there is no list yet; [`KeyError::Io`] if it cannot be written, and then it is what
     /// it was.
     pub fn add(directory: &Path, key: &NamedKey) -> Result<bool, KeyError> {
+        only_we_decide(directory)?;
         access::make_private_directory(directory).map_err(io_error("make the directory", directory))?;
         // Two that add at once would otherwise both start from the same list, and one would be lost. The lock
         // goes with the file handle.
@@ -131,10 +132,7 @@ fn read_list(path: &Path) -> Result<Vec<u8>, KeyError> {
 /// Refuses a list that others could put another in the place of: one of this user's that means something else, which a
 /// directory that others can write may get as a hard link or by renaming.
 fn nobody_else_replaces(path: &Path) -> Result<(), KeyError> {
-    check_path(path).map_err(|doubt| match doubt {
-        Doubt::Others { path, why } => KeyError::Refused { path, why },
-        Doubt::Io { path, error } => io_error("examine", &path)(error),
-    })?;
+    only_we_decide(path)?;
     let real = match fs::canonicalize(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
         real => real.map_err(io_error("find", path))?,
@@ -145,6 +143,13 @@ fn nobody_else_replaces(path: &Path) -> Result<(), KeyError> {
         access::nobody_else_writes(&found).map_err(refused(place, &advice))?;
     }
     Ok(())
+}
+
+fn only_we_decide(path: &Path) -> Result<(), KeyError> {
+    check_path(path).map_err(|doubt| match doubt {
+        Doubt::Others { path, why } => KeyError::Refused { path, why },
+        Doubt::Io { path, error } => io_error("examine", &path)(error),
+    })
 }
 
 /// Where the list really is. If it is a link, say into a directory of dotfiles, the link stays one.

@@ -85,11 +85,7 @@ impl UserKey {
         access::is_regular(&found).map_err(refused(path, REMOVE))?;
         access::is_ours(&found).map_err(refused(path, OWN))?;
         access::nobody_else_reads(&found).map_err(refused(path, REMOVE))?;
-        // Who can replace the file can choose among all files of this user's that have the right length.
-        let around = fs::metadata(directory).map_err(io_error("examine", directory))?;
-        access::is_ours(&around).map_err(refused(directory, OWN))?;
-        let advice = format!("run `chmod go-w {}`", OutsideText::new(directory));
-        access::nobody_else_writes(&around).map_err(refused(directory, &advice))?;
+        only_we_write(directory)?;
         let bytes = read_up_to(file, KEY_BYTES as u64).map_err(io_error("read", path))?;
         match bytes.try_into() {
             Ok(bytes) => Ok(Some(UserKey(bytes))),
@@ -103,6 +99,8 @@ impl UserKey {
     /// Makes a key, unless another process is faster.
     fn make(directory: &Path, path: &Path) -> Result<(), KeyError> {
         access::make_private_directory(directory).map_err(io_error("make the directory", directory))?;
+        // Or it would be in the way of the user whose directory it is.
+        only_we_write(directory)?;
         let bytes: [u8; KEY_BYTES] = random::bytes().map_err(KeyError::Random)?;
         let new =
             NewFile::write(directory, 0o600, &bytes).map_err(io_error("write a key into", directory))?;
@@ -112,6 +110,15 @@ impl UserKey {
             Ok(()) => sync_directory(directory).map_err(io_error("write", directory)),
         }
     }
+}
+
+/// Refuses a directory that is not ours alone. Who can replace the file in it can choose among all files of this user's that have the
+/// right length.
+fn only_we_write(directory: &Path) -> Result<(), KeyError> {
+    let found = fs::metadata(directory).map_err(io_error("examine", directory))?;
+    access::is_ours(&found).map_err(refused(directory, OWN))?;
+    let advice = format!("run `chmod go-w {}`", OutsideText::new(directory));
+    access::nobody_else_writes(&found).map_err(refused(directory, &advice))
 }
 
 impl fmt::Debug for UserKey {

@@ -1,6 +1,7 @@
 //! Which thread tells how the program ended: the first whose end it is.
 
 use super::profile;
+use crate::output::unread_for;
 use belljar::{Engine, Inspection};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,12 @@ static END: Mutex<()> = Mutex::new(());
 
 /// How long those who asked about the program may keep it from exiting: whoever killed it is to be told so.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long those who do not read what is told of the end may keep a program from ending that has to.
+const PATIENCE_FOR_READERS: Duration = Duration::from_secs(1);
+
+/// How often they are looked after.
+const STEP: Duration = Duration::from_millis(50);
 
 /// Whether other processes can look.
 enum Sight {
@@ -41,4 +48,16 @@ pub(super) fn claim() {
     if let Sight::Open(inspection) = std::mem::replace(&mut *sight, Sight::Over) {
         inspection.end(PATIENCE);
     }
+}
+
+/// The program has to end now: its time is over, or somebody killed it. If nobody reads why, it ends all the same, with this
+/// code. What is written to files is waited for.
+pub(super) fn insist(code: u8) {
+    // Where there is no thread for it, it ends when somebody reads.
+    let _ = std::thread::Builder::new().name("end".into()).spawn(move || {
+        while unread_for() < PATIENCE_FOR_READERS {
+            std::thread::sleep(STEP);
+        }
+        std::process::exit(code.into());
+    });
 }

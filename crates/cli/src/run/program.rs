@@ -19,8 +19,8 @@ use crate::snapshot::SnapshotNote;
 use crate::user_cache;
 use anyhow::{Context, Error};
 use belljar::{
-    Config, Engine, Instance, Limit, LimitExceeded, LimitGroup, Linker, Module, Origin, OutsideText, Store,
-    UnknownImportError, Val,
+    Config, Engine, Instance, Killed, Limit, LimitExceeded, LimitGroup, Linker, Module, Origin, OutsideText,
+    Store, UnknownImportError, Val,
 };
 use belljar_wasi::threads::Threads;
 use belljar_wasi::{WasiCtx, WasiCtxBuilder};
@@ -155,6 +155,9 @@ impl RunOptions {
             Err(Stop::Guest(error)) => (Outcome::of_error(&error, self), Some(error)),
             Err(Stop::Refused(failure)) => return Err(failure),
         };
+        if error.as_ref().is_some_and(Error::is::<Killed>) {
+            end::insist(outcome.code);
+        }
         if let Some(message) = &outcome.message {
             complain(&format!("error: {message}"));
         }

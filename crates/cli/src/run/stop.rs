@@ -61,8 +61,9 @@ fn stop(engine: &Engine, reason: KillReason, names: &StopNames) -> ! {
     std::thread::sleep(half);
     killed();
     std::thread::sleep(half);
-    end::claim();
     let (code, message) = outcome(&Killed::from(reason), names);
+    end::insist(code as u8);
+    end::claim();
     complain(&format!("error: {message}, while it was in a host function that does not return"));
     std::process::exit(code as i32);
 }

@@ -8,7 +8,9 @@ use super::program::{Guest, HOST_STACK, Program, Stop};
 use crate::byte_size::ByteSize;
 use crate::output::complain;
 use anyhow::{Error, Result};
-use belljar::{ExternType, Instance, Limit, Linker, OutsideText, ResourceLimiter, SharedMemory, Store};
+use belljar::{
+    ExternType, Instance, Killed, Limit, Linker, OutsideText, ResourceLimiter, SharedMemory, Store,
+};
 use belljar_wasi::threads::{ThreadHost, ThreadLimits, Threads};
 use std::sync::Arc;
 
@@ -114,6 +116,9 @@ pub(super) fn link(linker: &mut Linker<Guest>, store: &Store<Guest>) -> Result<(
 fn end_process(options: &RunOptions, error: &Error, store: &Store<Guest>) -> ! {
     end::claim();
     let outcome = Outcome::of_error(error, options);
+    if error.is::<Killed>() {
+        end::insist(outcome.code);
+    }
     if let Some(message) = &outcome.message {
         complain(&format!("error: {message}"));
     }

@@ -1,11 +1,11 @@
 //! `belljar wast`: scripts in, failing directives and the count out.
 
+use super::files::read_script;
 use super::{Report, find_scripts, run_script};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::output::print;
 use crate::proposals::Proposals;
-use anyhow::Context;
 use belljar::{Config, Engine, OutsideText};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -60,10 +60,8 @@ impl WastOptions {
         let mut total = Report::default();
         for script in &scripts {
             bar.set_message(OutsideText::new(script).to_string());
-            let text =
-                std::fs::read(script).with_context(|| format!("could not read {}", OutsideText::new(script)));
-            let text = text.or_fail(ExitCode::Unreadable)?;
-            let report = run_script(&engine, script, &String::from_utf8_lossy(&text));
+            let text = read_script(script).or_fail(ExitCode::Unreadable)?;
+            let report = run_script(&engine, script, &text);
             if !self.quiet {
                 let lines: String = report.failures.iter().map(|f| format!("{f}\n")).collect();
                 bar.suspend(|| print(&lines))?;

@@ -1,7 +1,11 @@
-//! Which scripts a path stands for.
+//! Which scripts a path stands for, and what is in them.
 
+use crate::byte_size::ByteSize;
+use crate::module_file::MAX_BYTES;
 use anyhow::{Context, Result};
 use belljar::OutsideText;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The `.wast` files that a path stands for: itself, if it is a file (whatever its name), or all in a folder
@@ -37,4 +41,21 @@ pub fn find_scripts(path: &Path) -> Result<Vec<PathBuf>> {
     );
     scripts.sort();
     Ok(scripts)
+}
+
+/// The text of a script. What is no UTF-8 in it is replaced.
+///
+/// # Errors
+///
+/// Where it cannot be read, or is larger than a module may be.
+pub(crate) fn read_script(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    // Pipes and devices do not tell their size.
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    let read = read.map_err(anyhow::Error::from).and_then(|read| {
+        let limit = ByteSize(MAX_BYTES);
+        anyhow::ensure!(read as u64 <= MAX_BYTES, "the file is too large: a script may have at most {limit}");
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    });
+    read.with_context(|| format!("could not read {}", OutsideText::new(path)))
 }
