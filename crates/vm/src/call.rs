@@ -5,8 +5,9 @@ use crate::checkpoint::Checkpoint;
 use crate::guest_thread::GuestThread;
 use crate::runtime::Direction;
 use crate::store::{StoreCore, StoreId, StoreInner};
-use crate::sys::enter_address;
+use crate::sys::{builtin_table_address, enter_address};
 use crate::trap::Exit;
+use crate::vm_ptr::VmPtr;
 use belljar_abi::{ConstHeader, FuncObject, pending};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, TypeId};
 use std::marker::PhantomData;
@@ -21,13 +22,13 @@ struct Callee {
 }
 
 impl StoreCore {
-    /// Address of a function's object. Ids come from checked handles of this store.
-    fn object(&self, func: FuncRefId) -> *const FuncObject {
-        std::ptr::with_exposed_provenance(self.region.const_base() + func.0 as usize)
+    /// A function's object. Ids come from checked handles of this store.
+    pub(crate) fn object(&self, func: FuncRefId) -> VmPtr<FuncObject> {
+        VmPtr::at(self.region.const_base() + func.0 as usize)
     }
 
     fn callee(&self, func: FuncRefId) -> Callee {
-        let object = self.object(func);
+        let object = self.object(func).as_ptr();
         // SAFETY: an id names an object that was written when the id was made and never changes
         // (STORE-PINNED); every object has the fields read here.
         unsafe {
@@ -54,7 +55,7 @@ impl StoreCore {
     /// The instance that a guest function belongs to, or that imported a host function, where one is known;
     /// and the function's index in its module if it is a guest function.
     pub fn func_origin(&self, func: FuncRefId) -> (Option<InstanceId>, Option<u32>) {
-        let object = self.object(func);
+        let object = self.object(func).as_ptr();
         // SAFETY: as in `callee`.
         let (instance, index) = unsafe { ((*object).instance, (*object).func_index) };
         (
@@ -299,7 +300,7 @@ impl StoreCore {
             store_context: self.context_address(),
             const_base: self.region.const_base(),
             text_base: 0,
-            builtins: crate::sys::builtin_table().as_ptr().expose_provenance(),
+            builtins: builtin_table_address(),
             gc_base: 0,
             type_lines: 0,
             instance: FuncObject::NO_INSTANCE,
@@ -307,7 +308,7 @@ impl StoreCore {
         };
         let address = self.region.const_base() + at;
         // SAFETY: the block was just allocated for it (IN-BOUNDS).
-        unsafe { std::ptr::with_exposed_provenance_mut::<ConstHeader>(address).write(header) };
+        unsafe { VmPtr::at(address).write(header) };
         let context = self.region.state_base() + at;
         self.bridge = Some(context);
         Ok(context)

@@ -6,6 +6,7 @@ use crate::runtime::{Direction, Runtime};
 use crate::store::{StoreCore, StoreInner};
 use crate::sys::{exit_address, leave_activation};
 use crate::types::TypeSet;
+use crate::vm_ptr::VmPtr;
 use belljar_abi::{Builtin, FuncObject, StoreContext};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId, ValType};
 use std::any::Any;
@@ -212,7 +213,7 @@ impl StoreCore {
             host_func: Arc::as_ptr(func).expose_provenance(),
         };
         // SAFETY: the block was just allocated for it (IN-BOUNDS); the store keeps the function (HOST-DATA).
-        unsafe { std::ptr::with_exposed_provenance_mut::<FuncObject>(address).write(object) };
+        unsafe { VmPtr::at(address).write(object) };
         self.host_funcs.push(func.clone());
         self.host_objects.push(FuncRefId(at as u32));
         Ok(FuncRefId(at as u32))

@@ -60,6 +60,7 @@ mod table;
 mod trampolines;
 mod trap;
 mod types;
+mod vm_ptr;
 mod walk;
 mod watched;
 

@@ -19,11 +19,12 @@ use crate::store_region::StoreRegion;
 use crate::table::Table;
 use crate::trap::Pending;
 use crate::types::TypeSet;
+use crate::vm_ptr::VmPtr;
 use crate::watched::Watched;
 use anyhow::Context;
 use belljar_abi::gc::{INDEX, header, is_traced};
 use belljar_abi::{FuncObject, StoreContext};
-use belljar_core::{FuncRefId, GlobalType, InstanceId, TypeId, ValType};
+use belljar_core::{FuncRefId, GlobalType, InstanceId, RawVal, TypeId, ValType};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
@@ -71,8 +72,8 @@ impl StoreId {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoreGlobal {
     pub(crate) ty: GlobalType,
-    /// Address of its 16-byte slot.
-    pub(crate) address: usize,
+    /// Its 16-byte slot.
+    pub(crate) slot: VmPtr<RawVal>,
     /// Whether it holds a reference to an object of the heap.
     pub(crate) traced: bool,
 }
@@ -380,7 +381,7 @@ impl StoreCore {
 
     /// The object at id 0, whose signature nothing has.
     fn write_null_object(&self) {
-        let object = std::ptr::with_exposed_provenance_mut::<FuncObject>(self.region.const_base());
+        let object = VmPtr::<FuncObject>::at(self.region.const_base()).as_ptr();
         // SAFETY: the first 32 bytes of the constants are kept for it (IN-BOUNDS), and are zero but for this.
         unsafe { (&raw mut (*object).sig).write(FuncObject::NULL_SIG) };
     }

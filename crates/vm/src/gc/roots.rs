@@ -168,9 +168,8 @@ impl StoreCore {
         self.roots.for_each(visit);
         self.for_each_frame_root(visit);
         for global in self.globals.iter().filter(|global| global.traced) {
-            let at = std::ptr::with_exposed_provenance_mut::<u32>(global.address);
             // SAFETY: a global's slot is aligned and lives as long as the store (STORE-PINNED), held exclusively.
-            unsafe { visit(&mut *at) };
+            unsafe { visit(global.slot.cast().as_mut()) };
         }
         for table in 0..self.tables.len() {
             if self.tables[table].traced {
