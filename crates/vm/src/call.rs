@@ -64,7 +64,7 @@ impl StoreCore {
         )
     }
 
-    /// Sets what the entry stub reads. Returns the context's address.
+    /// Sets what the entry stub reads.
     #[inline]
     fn prepare(&mut self, store: usize, code: usize) {
         self.ran = true;
@@ -99,6 +99,18 @@ impl StoreCore {
             self.watched.leave();
         }
         why == pending::NONE
+    }
+}
+
+impl<T: 'static> StoreInner<T> {
+    /// Sets what the entry stub reads, and lets what guest code calls find the store ([`StoreCore::of_context`]). The last
+    /// thing before guest code is entered: to use `self` again takes the exposed address back (ONE-BORROW).
+    #[inline]
+    fn prepare(&mut self, code: usize) {
+        let store = VmPtr::expose(std::ptr::from_mut(self)).address();
+        self.core_mut().prepare(store, code);
+        // Once more, as the use of `self` took it back. The number is the same.
+        VmPtr::expose(std::ptr::from_mut(self));
     }
 }
 
@@ -218,9 +230,8 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
     fn call_now<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
         let callee = store.core().callee(self.func);
         if const { P::FITS && R::FITS } && !callee.is_host {
-            let address = std::ptr::from_mut(store).expose_provenance();
-            let core = store.core_mut();
-            core.prepare(address, callee.code);
+            // ONE-BORROW: `store` is not used again before the guest has been left.
+            store.prepare(callee.code);
             // SAFETY: the object's type is that of `P` and `R` (TYPE-CHECKED by `new`), its context and code
             // are those of a live instance of this store (CODE-ALIVE), which we hold exclusively.
             let native = unsafe { params.enter::<R>(enter_address(), callee.context) };
@@ -262,7 +273,6 @@ fn enter_slots<T: 'static>(
     callee: Callee,
     slots: &mut [RawVal],
 ) -> Result<(), Exit> {
-    let address = std::ptr::from_mut(store).expose_provenance();
     let core = store.core_mut();
     let values = std::ptr::from_mut(slots).cast::<RawVal>();
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
@@ -273,7 +283,8 @@ fn enter_slots<T: 'static>(
         false => callee.context,
         true => core.bridge().map_err(plain)?,
     };
-    core.prepare(address, trampoline);
+    // ONE-BORROW: `store` is not used again before the guest has been left.
+    store.prepare(trampoline);
     // SAFETY: the trampoline has this signature, whatever the function's type, and calls `code` with its
     // own context and as many values as `slots` has room for; types were checked by the callers
     // (TYPE-CHECKED, CODE-ALIVE); the store is held exclusively.

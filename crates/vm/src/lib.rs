@@ -14,6 +14,7 @@ mod call;
 mod checkpoint;
 mod code;
 mod code_table;
+mod context_box;
 mod deadline;
 mod entities;
 mod exception;

@@ -24,7 +24,7 @@
 //! - **The store itself** (`StoreInner<T>`), which its owner reaches through a box and references. A pointer that is derived
 //!   from such a reference becomes invalid when that reference, or an older one, is used again. So the store is exposed
 //!   anew for each activation, after the last use of the reference and directly before generated code is entered
-//!   (`StoreInner::expose`); what generated code calls gets it back with `StoreCore::of_context`, and keeps to ONE-BORROW.
+//!   (`StoreInner::prepare`); what generated code calls gets it back with `StoreCore::of_context`, and keeps to ONE-BORROW.
 //!
 //! What is only ever shared (`Watched`, `OnDemand`, `HostFunc`, atomics) may be exposed at any time: using a shared reference
 //! does not invalidate another one.
