@@ -104,6 +104,19 @@ fn unsafe_lives_in_the_vm_and_system_calls_in_sys() {
     }
 }
 
+/// The only file that makes numbers of pointers, and pointers of numbers.
+const POINTERS: &str = "vm/src/vm_ptr.rs";
+
+#[test]
+fn one_type_stands_at_the_border_with_generated_code() {
+    let changes = |text: &str| text.contains("expose_provenance") || text.contains("with_exposed_provenance");
+    let files: Vec<_> = all_sources().into_iter().filter(|(_, text)| changes(text)).collect();
+    for (path, _) in &files {
+        assert!(path.ends_with(POINTERS), "{} changes numbers to pointers: use VmPtr", path.display());
+    }
+    assert_eq!(files.len(), 1, "{POINTERS} no longer does");
+}
+
 /// What prints a path or a name otherwise than as `OutsideText`.
 const OTHER_PRINTERS: [&str; 5] =
     [".display()", "escape_default()", "escape_unicode()", "escape_debug()", "char::is_control"];

@@ -12,6 +12,7 @@ use crate::store::StoreCore;
 use crate::store_memory::{AnyMemory, StoreMemory};
 use crate::sys::write_anywhere;
 use crate::trap::Found;
+use crate::vm_ptr::VmPtr;
 use anyhow::Context;
 use belljar_abi::MemoryDef;
 use belljar_core::{ByteCount, DataIndex, InstanceId, MemoryIndex, MemoryType};
@@ -51,7 +52,8 @@ impl StoreCore {
         let memory = LinearMemory::new(ty, length, image, reserve, &self.runtime.memories)
             .with_context(|| format!("the machine has no room for a memory of {pages} pages ({size})"))?;
         let at = self.region.block(size_of::<MemoryDef>(), 0);
-        let def = self.region.const_base() + at.context("the store is full: no room for another memory")?;
+        let at = at.context("the store is full: no room for another memory")?;
+        let def = VmPtr::at(self.region.const_base() + at);
         self.memories.push(StoreMemory { memory: AnyMemory::Own(memory), def });
         self.note_memory();
         let memory = self.memories.len() - 1;
@@ -91,7 +93,7 @@ impl StoreCore {
         let StoreMemory { memory, def } = &self.memories[memory];
         let value = MemoryDef { base: memory.base(), length: memory.length() };
         // SAFETY: the definition lies in the store's constants (IN-BOUNDS, STORE-PINNED), held exclusively.
-        unsafe { std::ptr::with_exposed_provenance_mut::<MemoryDef>(*def).write(value) };
+        unsafe { def.write(value) };
     }
 
     /// A memory's type.
@@ -107,10 +109,9 @@ impl StoreCore {
     /// A memory's bytes; none of a memory that other stores share.
     pub fn memory_data(&self, memory: usize) -> &[u8] {
         let AnyMemory::Own(memory) = &self.memories[memory].memory else { return &[] };
-        let at = std::ptr::with_exposed_provenance::<u8>(memory.base());
         // SAFETY: that many bytes are accessible and initialised (pages start as zero), and no guest runs
         // while the store is borrowed (STORE-EXCLUSIVE).
-        unsafe { std::slice::from_raw_parts(at, memory.length()) }
+        unsafe { VmPtr::at(memory.base()).slice(memory.length()) }
     }
 
     /// A memory's bytes, to be written by whoever likes, the kernel included; none of a memory that other stores share.
@@ -126,9 +127,8 @@ impl StoreCore {
     pub fn memory_copy_mut(&mut self, memory: usize) -> &mut [u8] {
         let AnyMemory::Own(memory) = &mut self.memories[memory].memory else { return &mut [] };
         memory.touch();
-        let at = std::ptr::with_exposed_provenance_mut::<u8>(memory.base());
         // SAFETY: as in `memory_data`, with the store held exclusively.
-        unsafe { std::slice::from_raw_parts_mut(at, memory.length()) }
+        unsafe { VmPtr::at(memory.base()).slice_mut(memory.length()) }
     }
 
     /// Grows a memory by pages; the old size in pages, or `None` where it may not or cannot.
@@ -171,7 +171,7 @@ impl StoreCore {
     fn bytes_mut(&mut self, memory: usize, range: &Range<usize>) -> *mut u8 {
         let memory = &mut self.memories[memory].memory;
         memory.touch();
-        std::ptr::with_exposed_provenance_mut(memory.base() + range.start)
+        VmPtr::at(memory.base() + range.start).as_ptr()
     }
 
     fn bulk_fault(&self, id: InstanceId, memory: MemoryIndex, start: u64, length: u64) -> Fault {

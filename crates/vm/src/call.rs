@@ -5,8 +5,9 @@ use crate::checkpoint::Checkpoint;
 use crate::guest_thread::GuestThread;
 use crate::runtime::Direction;
 use crate::store::{StoreCore, StoreId, StoreInner};
-use crate::sys::enter_address;
+use crate::sys::{builtin_table_address, enter_address};
 use crate::trap::Exit;
+use crate::vm_ptr::VmPtr;
 use belljar_abi::{ConstHeader, FuncObject, pending};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, TypeId};
 use std::marker::PhantomData;
@@ -21,13 +22,13 @@ struct Callee {
 }
 
 impl StoreCore {
-    /// Address of a function's object. Ids come from checked handles of this store.
-    fn object(&self, func: FuncRefId) -> *const FuncObject {
-        std::ptr::with_exposed_provenance(self.region.const_base() + func.0 as usize)
+    /// A function's object. Ids come from checked handles of this store.
+    pub(crate) fn object(&self, func: FuncRefId) -> VmPtr<FuncObject> {
+        VmPtr::at(self.region.const_base() + func.0 as usize)
     }
 
     fn callee(&self, func: FuncRefId) -> Callee {
-        let object = self.object(func);
+        let object = self.object(func).as_ptr();
         // SAFETY: an id names an object that was written when the id was made and never changes
         // (STORE-PINNED); every object has the fields read here.
         unsafe {
@@ -54,7 +55,7 @@ impl StoreCore {
     /// The instance that a guest function belongs to, or that imported a host function, where one is known;
     /// and the function's index in its module if it is a guest function.
     pub fn func_origin(&self, func: FuncRefId) -> (Option<InstanceId>, Option<u32>) {
-        let object = self.object(func);
+        let object = self.object(func).as_ptr();
         // SAFETY: as in `callee`.
         let (instance, index) = unsafe { ((*object).instance, (*object).func_index) };
         (
@@ -63,7 +64,7 @@ impl StoreCore {
         )
     }
 
-    /// Sets what the entry stub reads. Returns the context's address.
+    /// Sets what the entry stub reads.
     #[inline]
     fn prepare(&mut self, store: usize, code: usize) {
         self.ran = true;
@@ -98,6 +99,18 @@ impl StoreCore {
             self.watched.leave();
         }
         why == pending::NONE
+    }
+}
+
+impl<T: 'static> StoreInner<T> {
+    /// Sets what the entry stub reads, and lets what guest code calls find the store ([`StoreCore::of_context`]). The last
+    /// thing before guest code is entered: to use `self` again takes the exposed address back (ONE-BORROW).
+    #[inline]
+    fn prepare(&mut self, code: usize) {
+        let store = VmPtr::expose(std::ptr::from_mut(self)).address();
+        self.core_mut().prepare(store, code);
+        // Once more, as the use of `self` took it back. The number is the same.
+        VmPtr::expose(std::ptr::from_mut(self));
     }
 }
 
@@ -217,9 +230,8 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
     fn call_now<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
         let callee = store.core().callee(self.func);
         if const { P::FITS && R::FITS } && !callee.is_host {
-            let address = std::ptr::from_mut(store).expose_provenance();
-            let core = store.core_mut();
-            core.prepare(address, callee.code);
+            // ONE-BORROW: `store` is not used again before the guest has been left.
+            store.prepare(callee.code);
             // SAFETY: the object's type is that of `P` and `R` (TYPE-CHECKED by `new`), its context and code
             // are those of a live instance of this store (CODE-ALIVE), which we hold exclusively.
             let native = unsafe { params.enter::<R>(enter_address(), callee.context) };
@@ -261,7 +273,6 @@ fn enter_slots<T: 'static>(
     callee: Callee,
     slots: &mut [RawVal],
 ) -> Result<(), Exit> {
-    let address = std::ptr::from_mut(store).expose_provenance();
     let core = store.core_mut();
     let values = std::ptr::from_mut(slots).cast::<RawVal>();
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
@@ -272,7 +283,8 @@ fn enter_slots<T: 'static>(
         false => callee.context,
         true => core.bridge().map_err(plain)?,
     };
-    core.prepare(address, trampoline);
+    // ONE-BORROW: `store` is not used again before the guest has been left.
+    store.prepare(trampoline);
     // SAFETY: the trampoline has this signature, whatever the function's type, and calls `code` with its
     // own context and as many values as `slots` has room for; types were checked by the callers
     // (TYPE-CHECKED, CODE-ALIVE); the store is held exclusively.
@@ -299,7 +311,7 @@ impl StoreCore {
             store_context: self.context_address(),
             const_base: self.region.const_base(),
             text_base: 0,
-            builtins: crate::sys::builtin_table().as_ptr().expose_provenance(),
+            builtins: builtin_table_address(),
             gc_base: 0,
             type_lines: 0,
             instance: FuncObject::NO_INSTANCE,
@@ -307,7 +319,7 @@ impl StoreCore {
         };
         let address = self.region.const_base() + at;
         // SAFETY: the block was just allocated for it (IN-BOUNDS).
-        unsafe { std::ptr::with_exposed_provenance_mut::<ConstHeader>(address).write(header) };
+        unsafe { VmPtr::at(address).write(header) };
         let context = self.region.state_base() + at;
         self.bridge = Some(context);
         Ok(context)

@@ -97,14 +97,15 @@ impl Skeleton {
 pub(crate) fn places(store: &StoreCore) -> impl Iterator<Item = usize> {
     let (consts, state) = (store.region.const_base(), store.region.state_base());
     // Of a shared memory the definition lies elsewhere; nothing is ever put into a store that has one.
-    let def =
-        move |memory: &StoreMemory| memory.memory.shared().map_or(memory.def.wrapping_sub(consts), |_| 0);
+    let def = move |memory: &StoreMemory| {
+        memory.memory.shared().map_or(memory.def.address().wrapping_sub(consts), |_| 0)
+    };
     [store.region.blocks(), store.bridge.map_or(0, |context| context - state + 1)]
         .into_iter()
         .chain(store.instances.iter().map(move |instance| instance.context() - state))
         .chain(store.memories.iter().map(def))
-        .chain(store.tables.iter().map(move |table| table.header - state))
-        .chain(store.globals.iter().map(move |global| global.address.wrapping_sub(state)))
+        .chain(store.tables.iter().map(move |table| table.header.address() - state))
+        .chain(store.globals.iter().map(move |global| global.slot.address().wrapping_sub(state)))
         .chain(store.host_objects.iter().map(|func| func.0 as usize))
 }
 

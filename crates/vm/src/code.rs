@@ -72,10 +72,8 @@ impl PrivateCopy {
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        let base = std::ptr::with_exposed_provenance_mut::<u8>(self.mapping.base());
-        // SAFETY: the mapping is at least `length` bytes of readable and writable memory, and ours alone
-        // (OWNED-MAPPING).
-        unsafe { std::slice::from_raw_parts_mut(base, self.length) }
+        // SAFETY: the mapping is readable and writable, and ours alone (OWNED-MAPPING).
+        unsafe { self.mapping.bytes_mut(0..self.length) }
     }
 }
 
@@ -83,10 +81,8 @@ impl Deref for PrivateCopy {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let base = std::ptr::with_exposed_provenance::<u8>(self.mapping.base());
-        // SAFETY: the mapping is at least `length` bytes of readable memory, which only `bytes_mut` writes
-        // (OWNED-MAPPING).
-        unsafe { std::slice::from_raw_parts(base, self.length) }
+        // SAFETY: the mapping is readable, and only `bytes_mut` writes it (OWNED-MAPPING).
+        unsafe { self.mapping.bytes(0..self.length) }
     }
 }
 

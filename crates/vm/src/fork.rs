@@ -93,7 +93,7 @@ fn end_what_runs(thread: &GuestThread) {
     let mut subject = thread.current();
     while subject != 0 {
         // SAFETY: the thread runs this store's guest, which keeps it alive.
-        let watched = unsafe { &*std::ptr::with_exposed_provenance::<watched::Watched>(subject) };
+        let watched = unsafe { watched::Watched::of_subject(subject) };
         let why = "the process was forked while the guest ran: it goes on in the parent alone";
         watched.want_killed(why.into(), None);
         subject = watched.outer();

@@ -6,7 +6,8 @@ use crate::runtime::{Direction, Runtime};
 use crate::store::{StoreCore, StoreInner};
 use crate::sys::{exit_address, leave_activation};
 use crate::types::TypeSet;
-use belljar_abi::{Builtin, FuncObject, StoreContext};
+use crate::vm_ptr::VmPtr;
+use belljar_abi::{Builtin, FuncObject};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId, ValType};
 use std::any::Any;
 use std::mem::offset_of;
@@ -43,7 +44,7 @@ pub enum HostCallee {
 }
 
 impl HostCallee {
-    /// The callee that a stub noted ([`StoreContext::exit_callee`]).
+    /// The callee that a stub noted ([`belljar_abi::StoreContext::exit_callee`]).
     ///
     /// # Safety
     ///
@@ -58,8 +59,8 @@ impl HostCallee {
         // SAFETY: the caller's promise: it is the address of a host function's object, which its store never changes, and the
         // store keeps the host function (HOST-DATA).
         let host = unsafe {
-            let object = std::ptr::with_exposed_provenance::<FuncObject>(callee);
-            &*std::ptr::with_exposed_provenance::<HostFunc>((*object).host_func)
+            let object = VmPtr::<FuncObject>::at(callee).as_ref();
+            VmPtr::<HostFunc>::at(object.host_func).as_ref()
         };
         Some(Self::Function(host.name.get().cloned()))
     }
@@ -80,7 +81,8 @@ pub struct HostFunc {
     pub(crate) name: OnceLock<HostName>,
     /// Address of the closure, inside `_closure`.
     data: usize,
-    _closure: Box<dyn Any + Send + Sync>,
+    // Not a `Box`: moving one would invalidate the address that guest code has of its contents ([`crate::vm_ptr`]).
+    _closure: Arc<dyn Any + Send + Sync>,
 }
 
 impl std::fmt::Debug for HostFunc {
@@ -134,8 +136,8 @@ impl HostFunc {
         closure: D,
     ) -> anyhow::Result<Arc<Self>> {
         let types = runtime.types.register_func(&ty)?;
-        let closure = Box::new(closure);
-        let data: *const D = &*closure;
+        let closure = Arc::new(closure);
+        let data = VmPtr::expose(Arc::as_ptr(&closure)).address();
         Ok(Arc::new(Self {
             ty,
             types,
@@ -144,7 +146,7 @@ impl HostFunc {
             buffered,
             store_type,
             name: OnceLock::new(),
-            data: data.expose_provenance(),
+            data,
             _closure: closure,
         }))
     }
@@ -209,10 +211,10 @@ impl StoreCore {
             native: func.native,
             data: func.data,
             exit_stub: exit_address(),
-            host_func: Arc::as_ptr(func).expose_provenance(),
+            host_func: VmPtr::expose(Arc::as_ptr(func)).address(),
         };
         // SAFETY: the block was just allocated for it (IN-BOUNDS); the store keeps the function (HOST-DATA).
-        unsafe { std::ptr::with_exposed_provenance_mut::<FuncObject>(address).write(object) };
+        unsafe { VmPtr::at(address).write(object) };
         self.host_funcs.push(func.clone());
         self.host_objects.push(FuncRefId(at as u32));
         Ok(FuncRefId(at as u32))
@@ -232,10 +234,9 @@ unsafe fn callee<'a, T: 'static, D>(
     // (STORE-EXCLUSIVE, STORE-PINNED), and the closure is kept by the store (HOST-DATA).
     unsafe {
         let object = &*object;
-        let context = std::ptr::with_exposed_provenance::<StoreContext>(object.store_context);
-        let store = &mut *std::ptr::with_exposed_provenance_mut::<StoreInner<T>>((*context).store);
+        let store = StoreCore::of_context(VmPtr::at(object.store_context)).cast::<StoreInner<T>>().as_mut();
         let importer = (object.instance != FuncObject::NO_INSTANCE).then_some(InstanceId(object.instance));
-        (store, importer, &*std::ptr::with_exposed_provenance::<D>(object.data))
+        (store, importer, VmPtr::<D>::at(object.data).as_ref())
     }
 }
 

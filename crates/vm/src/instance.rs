@@ -6,6 +6,7 @@ use crate::loaded::LoadedModule;
 use crate::store::{StoreCore, StoreGlobal};
 use crate::store_mut::StoreMut;
 use crate::table::range;
+use crate::vm_ptr::VmPtr;
 use anyhow::Context;
 use belljar_abi::{CONTEXT_DISTANCE, FuncObject, GLOBAL_SIZE, VmLayout};
 use belljar_core::{
@@ -143,8 +144,8 @@ impl StoreCore {
         FuncRefId((address - self.region.const_base()) as u32)
     }
 
-    fn dropped(&self, id: InstanceId, offset: i32) -> *mut u8 {
-        std::ptr::with_exposed_provenance_mut(self.instance(id).context + offset as usize)
+    fn dropped(&self, id: InstanceId, offset: i32) -> VmPtr<u8> {
+        VmPtr::at(self.instance(id).context + offset as usize)
     }
 
     pub(crate) fn is_data_dropped(&self, id: InstanceId, segment: DataIndex) -> bool {
@@ -173,10 +174,10 @@ impl StoreCore {
         }
         let at = self.dropped(id, self.instance(id).layout().dropped_data(0));
         // SAFETY: as above, with the store held exclusively; the bytes of all segments lie side by side.
-        unsafe { at.write_bytes(1, count) };
+        unsafe { at.slice_mut(count).fill(1) };
         for segment in kept {
             // SAFETY: as above.
-            unsafe { at.add(segment.index()).write(0) };
+            unsafe { at.byte_add(segment.index()).write(0) };
         }
     }
 
@@ -233,23 +234,21 @@ impl StoreCore {
     pub(crate) fn push_global(&mut self, ty: GlobalType, value: RawVal) -> anyhow::Result<usize> {
         let at = self.region.table_space(GLOBAL_SIZE as usize);
         let at = at.context("the store is full: no room for another global")? as usize;
-        let address = self.region.state_base() + at;
-        self.globals.push(StoreGlobal { ty, address, traced: self.is_traced(ty.content()) });
+        let slot = VmPtr::at(self.region.state_base() + at);
+        self.globals.push(StoreGlobal { ty, slot, traced: self.is_traced(ty.content()) });
         let global = self.globals.len() - 1;
         self.write_global(global, value);
         Ok(global)
     }
 
     pub(crate) fn global_value(&self, global: usize) -> RawVal {
-        let at = std::ptr::with_exposed_provenance::<RawVal>(self.globals[global].address);
         // SAFETY: a global's slot is 16 bytes, aligned, and lives as long as the store (STORE-PINNED).
-        unsafe { at.read() }
+        unsafe { self.globals[global].slot.read() }
     }
 
     pub(crate) fn write_global(&mut self, global: usize, value: RawVal) {
-        let at = std::ptr::with_exposed_provenance_mut::<RawVal>(self.globals[global].address);
         // SAFETY: as above, with the store held exclusively.
-        unsafe { at.write(value) };
+        unsafe { self.globals[global].slot.write(value) };
     }
 
     /// A global's type.

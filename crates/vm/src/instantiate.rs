@@ -14,8 +14,9 @@ use crate::referee::Referee;
 use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::store_mut::StoreMut;
-use crate::sys::builtin_table;
+use crate::sys::builtin_table_address;
 use crate::trap::{Exit, Found};
+use crate::vm_ptr::VmPtr;
 use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
 use belljar_core::{
@@ -140,7 +141,7 @@ impl Builder<'_> {
         let at = self.context.wrapping_add_signed(offset as isize);
         // SAFETY: offsets come from the module's layout, for which the block at the context was allocated
         // (IN-BOUNDS); no code of the instance runs yet.
-        unsafe { std::ptr::with_exposed_provenance_mut::<V>(at).write(value) };
+        unsafe { VmPtr::at(at).write(value) };
     }
 }
 
@@ -181,7 +182,7 @@ impl StoreCore {
                 store_context: self.context_address(),
                 const_base: self.region.const_base(),
                 text_base: module.text_base(),
-                builtins: builtin_table().as_ptr().expose_provenance(),
+                builtins: builtin_table_address(),
                 gc_base,
                 type_lines: self.runtime.types.lines(),
                 instance: id.0,
@@ -218,13 +219,13 @@ impl StoreCore {
                 ImportValue::Entity(Entity::Table(i)) => {
                     let slot = layout.table(TableIndex::new(tables.len()));
                     if let TablePlace::Imported(offset) = slot {
-                        builder.write(offset, self.tables[*i].header);
+                        builder.write(offset, self.tables[*i].header.address());
                     }
                     tables.push(*i as u32);
                 }
                 ImportValue::Entity(Entity::Global(i)) => {
                     let offset = layout.imported_global(GlobalIndex::new(globals.len()));
-                    builder.write(offset, self.globals[*i].address);
+                    builder.write(offset, self.globals[*i].slot.address());
                     globals.push(*i as u32);
                 }
                 ImportValue::Entity(Entity::Tag(tag)) => tags.push(*tag),
@@ -243,7 +244,7 @@ impl StoreCore {
         }
         for (i, memory) in memories.iter().enumerate() {
             let memory = &self.memories[*memory as usize];
-            let value = MemoryRef { base: memory.memory.base(), def: memory.def };
+            let value = MemoryRef { base: memory.memory.base(), def: memory.def.address() };
             builder.write(layout.memory(MemoryIndex::new(i)), value);
         }
         for i in tables.len()..described.tables().len() {
@@ -260,9 +261,10 @@ impl StoreCore {
             tables.push(made as u32);
         }
         for i in globals.len()..described.globals().len() {
-            let address = builder.context + layout.defined_global(GlobalIndex::new(i)) as usize;
+            let slot = builder.context + layout.defined_global(GlobalIndex::new(i)) as usize;
             let ty = described.globals()[i].map(&mut resolve);
-            self.globals.push(StoreGlobal { ty, address, traced: self.is_traced(ty.content()) });
+            let traced = self.is_traced(ty.content());
+            self.globals.push(StoreGlobal { ty, slot: VmPtr::at(slot), traced });
             globals.push(self.globals.len() as u32 - 1);
         }
         for ty in &described.tags()[tags.len()..] {
@@ -311,17 +313,17 @@ impl StoreCore {
 
     /// Code and context of a function: what an import slot holds.
     fn callee_words(&self, func: FuncRefId) -> [usize; 2] {
-        let object = self.region.const_base() + func.0 as usize;
+        let object = self.object(func);
         // SAFETY: the id names an object of this store (STORE-PINNED), which starts with these two words.
-        unsafe { std::ptr::with_exposed_provenance::<[usize; 2]>(object).read() }
+        unsafe { object.cast().read() }
     }
 
     fn copy_object(&self, func: FuncRefId, builder: &Builder<'_>, offset: i32) {
         type Words = [u64; FuncObject::GUEST_SIZE / 8];
-        let object = self.region.const_base() + func.0 as usize;
+        let object = self.object(func);
         // SAFETY: the id names an object of this store, which has at least these bytes. A host function's
         // context is its own object, so that the copy leads there.
-        let words = unsafe { std::ptr::with_exposed_provenance::<Words>(object).read() };
+        let words = unsafe { object.cast::<Words>().read() };
         builder.write(offset, words);
     }
 

@@ -14,6 +14,7 @@ mod call;
 mod checkpoint;
 mod code;
 mod code_table;
+mod context_box;
 mod deadline;
 mod entities;
 mod exception;
@@ -60,6 +61,7 @@ mod table;
 mod trampolines;
 mod trap;
 mod types;
+mod vm_ptr;
 mod walk;
 mod watched;
 

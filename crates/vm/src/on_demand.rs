@@ -17,6 +17,7 @@ mod block_states;
 
 use crate::published::Published;
 use crate::sys::{LeasedFile, Mapping, Protection, install_signal_handlers, page_size, populate};
+use crate::vm_ptr::VmPtr;
 use block_states::{BlockState, BlockStates};
 use std::fmt;
 use std::io;
@@ -101,7 +102,7 @@ impl OnDemand {
             is_damaged: AtomicBool::new(false),
         });
         let start = source.place.base();
-        let row = Row { start, end: start + room, address: Arc::as_ptr(&source).expose_provenance() };
+        let row = Row { start, end: start + room, address: VmPtr::expose(Arc::as_ptr(&source)) };
         TABLE.change(|table| {
             let at = table.partition_point(|row| row.start < start);
             table.insert(at, row);
@@ -112,9 +113,8 @@ impl OnDemand {
 
     /// All bytes, wherever they are. Those of blocks that turn out to be damaged read as zeros.
     pub fn bytes(&self) -> &[u8] {
-        let base = std::ptr::with_exposed_provenance::<u8>(self.place.base());
         // SAFETY: ON-DEMAND: the first touch of a page makes it readable, and no byte that was read changes afterwards.
-        unsafe { std::slice::from_raw_parts(base, self.length) }
+        unsafe { self.place.bytes(0..self.length) }
     }
 
     /// Loads the blocks that hold a range.
@@ -259,9 +259,9 @@ impl OnDemand {
     fn fetch(&self, i: usize) -> Result<(), Damaged> {
         let pages = self.pages(i..i + 1);
         let length = pages.len().min(self.length - pages.start);
-        let at = std::ptr::with_exposed_provenance_mut::<u8>(self.stage.base() + pages.start);
+        let at = self.stage.range(pages.start..pages.start + length);
         // SAFETY: ON-DEMAND: this part of the stage is used by the one thread that has taken the block.
-        let staged = unsafe { std::slice::from_raw_parts_mut(at, length) };
+        let staged = unsafe { at.slice_mut(length) };
         populate(staged);
         self.file.read_into(pages.start, staged).map_err(|_| Damaged)?;
         if (self.holds)(i, staged) { Ok(()) } else { Err(Damaged) }
@@ -336,7 +336,7 @@ struct Row {
     start: usize,
     end: usize,
     /// Address of the [`OnDemand`]. It lives while anybody can touch its bytes, and takes its row away before it goes.
-    address: usize,
+    address: VmPtr<OnDemand>,
 }
 
 /// Rows by ascending start.
@@ -348,7 +348,7 @@ pub(crate) fn at<R>(address: usize, read: impl FnOnce(&OnDemand, usize) -> R) ->
         let i = table.partition_point(|row| row.start <= address);
         let row = i.checked_sub(1).map(|i| &table[i]).filter(|row| address < row.end)?;
         // SAFETY: ON-DEMAND: whoever touches the bytes keeps the value alive.
-        let source = unsafe { &*std::ptr::with_exposed_provenance::<OnDemand>(row.address) };
+        let source = unsafe { row.address.as_ref() };
         Some(read(source, address - row.start))
     })
 }
@@ -594,7 +594,7 @@ mod tests {
         let path = file_of(&code).into_temp_path();
         let Some(source) = on_demand(&path, code.clone()) else { return };
         source.make_executable(BLOCK..4 * BLOCK).unwrap();
-        let at = std::ptr::with_exposed_provenance::<()>(source.base() + 3 * BLOCK + 16);
+        let at = VmPtr::<()>::at(source.base() + 3 * BLOCK + 16).as_ptr().cast_const();
         // SAFETY: these bytes are a function of this type.
         let function = unsafe { std::mem::transmute::<*const (), extern "C" fn() -> u32>(at) };
         assert_eq!(function(), 42);

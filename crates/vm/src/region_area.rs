@@ -74,9 +74,8 @@ impl Area {
     ///
     /// The range lies in what was handed out of the mapping's area, whose store is held exclusively.
     pub(crate) unsafe fn bytes<'a>(&self, mapping: &'a Mapping, range: Range<usize>) -> &'a [u8] {
-        let at = std::ptr::with_exposed_provenance(mapping.base() + self.start + range.start);
         // SAFETY: the caller's promise; the region is readable.
-        unsafe { std::slice::from_raw_parts(at, range.len()) }
+        unsafe { mapping.bytes(self.start + range.start..self.start + range.end) }
     }
 
     /// Makes it again what it was.
@@ -162,9 +161,8 @@ impl Area {
     /// As [`Area::rewind`].
     unsafe fn put(&self, mapping: &mut Mapping, from: &AreaCheckpoint, range: Range<usize>) {
         for (at, bytes) in from.within(range) {
-            let target = std::ptr::with_exposed_provenance_mut::<u8>(mapping.base() + self.start + at);
             // SAFETY: the caller's promise; the checkpoint's bytes are elsewhere (OWNED-MAPPING).
-            unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+            unsafe { mapping.write(self.start + at, bytes) };
         }
     }
 

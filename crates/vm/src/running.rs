@@ -15,9 +15,10 @@
 //! instruction on that follows its record's completion, until the notes of the one before are back.
 
 use crate::code_table;
-use crate::invariants::read_guest_stack;
+use crate::invariants::{read_guest_stack, write_guest_stack};
 use crate::kill::Reached;
 use crate::sys::{Frame, InStub, Registers, SignalContext, frame_at, in_stub, redirect, returned_address};
+use crate::vm_ptr::VmPtr;
 use belljar_abi::{StoreContext, activation};
 use belljar_core::Trap;
 
@@ -81,17 +82,21 @@ pub(crate) struct Walked {
 ///
 /// # Safety
 ///
-/// `context` is the address of a live store context, and no other thread runs the store.
-pub(crate) unsafe fn walk(context: usize, registers: Registers, mut visit: impl FnMut(Found)) -> Walked {
-    let context = std::ptr::with_exposed_provenance::<StoreContext>(context);
+/// `context` is that of a store that is alive, and no other thread runs the store.
+pub(crate) unsafe fn walk(
+    context: VmPtr<StoreContext>,
+    registers: Registers,
+    mut visit: impl FnMut(Found),
+) -> Walked {
+    let fields = context.as_ptr().cast_const();
     // SAFETY: the caller's promise; the thread itself was interrupted, and each field is a word.
     let noted = unsafe {
         let read = |field: *const usize| field.read_volatile();
         (
-            read(&raw const (*context).entry_fp),
-            read(&raw const (*context).exit_pc),
-            read(&raw const (*context).exit_fp),
-            read(&raw const (*context).exit_callee),
+            read(&raw const (*fields).entry_fp),
+            read(&raw const (*fields).exit_pc),
+            read(&raw const (*fields).exit_fp),
+            read(&raw const (*fields).exit_callee),
         )
     };
     let (mut entry, exit_pc, exit_fp, exit_callee) = noted;
@@ -103,7 +108,9 @@ pub(crate) unsafe fn walk(context: usize, registers: Registers, mut visit: impl 
     // to; and the frame pointer of the frame that it returns to.
     let here = match in_stub(pc) {
         Some(InStub::NoFrame) => Some((None, returned_address(), fp)),
-        Some(InStub::Leaving) if registers.rdi == context.addr() => Some((None, returned_address(), entry)),
+        Some(InStub::Leaving) if registers.rdi == context.address() => {
+            Some((None, returned_address(), entry))
+        }
         Some(InStub::Leaving) => None,
         Some(InStub::Exit) => {
             // SAFETY: GUEST-FRAMES: a guest has called the stub, which has pushed nothing.
@@ -161,10 +168,9 @@ pub(crate) unsafe fn walk(context: usize, registers: Registers, mut visit: impl 
 /// # Safety
 ///
 /// As [`walk`], with the context that this thread's signal handler was given.
-pub(crate) unsafe fn leave_guest(context: usize, signal: &mut SignalContext) -> Reached {
-    let store = std::ptr::with_exposed_provenance::<StoreContext>(context);
+pub(crate) unsafe fn leave_guest(context: VmPtr<StoreContext>, signal: &mut SignalContext) -> Reached {
     // SAFETY: the caller's promise; the thread itself was interrupted.
-    let entry = unsafe { (&raw const (*store).entry_fp).read_volatile() };
+    let entry = unsafe { (&raw const (*context.as_ptr()).entry_fp).read_volatile() };
     if entry == 0 {
         return Reached::Idle;
     }
@@ -187,7 +193,7 @@ pub(crate) unsafe fn leave_guest(context: usize, signal: &mut SignalContext) -> 
             Frame::Pushed => sp,
             Frame::None => {
                 let made = sp - size_of::<usize>();
-                std::ptr::with_exposed_provenance_mut::<usize>(made).write_volatile(fp);
+                write_guest_stack(made, fp);
                 made
             }
         };

@@ -7,9 +7,10 @@ use crate::store_region::RegionPool;
 use crate::sys;
 use crate::trampolines::TrampolineAreas;
 use crate::types::TypeRegistry;
+use crate::vm_ptr::VmPtr;
 use crate::watched::Watched;
 use anyhow::Context;
-use belljar_abi::CompiledFunction;
+use belljar_abi::{CompiledFunction, StoreContext};
 use belljar_core::{EngineType, FuncType, HeapType, SubType, TypeId, TypeRef, ValType};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -253,7 +254,7 @@ impl Runtime {
     }
 
     /// Enters a store with this number and context.
-    pub(crate) fn watch_store(&self, id: StoreId, context: usize) -> Arc<Watched> {
+    pub(crate) fn watch_store(&self, id: StoreId, context: VmPtr<StoreContext>) -> Arc<Watched> {
         let watched = Watched::new(id, self.number(), context);
         if self.notes_host_calls() {
             watched.note_host_calls();

@@ -313,7 +313,7 @@ impl Row {
         while at != 0 {
             // SAFETY: the thread runs this store, or is just entering or leaving it, under a borrow of it; so are those in whose
             // host functions it does so.
-            let watched = unsafe { &*std::ptr::with_exposed_provenance::<Watched>(at) };
+            let watched = unsafe { Watched::of_subject(at) };
             // SAFETY: as above.
             let found = unsafe { walk(watched.context(), registers, |found| note.push(found)) };
             if innermost.is_none() && found.doing != Doing::Idle {

@@ -8,6 +8,7 @@ use crate::limits::ResourceLimiter;
 use crate::memory::{LinearMemory, MemoryImage};
 use crate::parking::{Interruption, ParkingLot, WaitResult};
 use crate::runtime::Runtime;
+use crate::vm_ptr::VmPtr;
 use anyhow::Context;
 use belljar_abi::MemoryDef;
 use belljar_core::{ByteCount, MemoryType, Trap};
@@ -139,9 +140,9 @@ impl SharedMemory {
         MemorySpace { base: self.base(), length: self.length(), room: self.0.room, is_shared: true }
     }
 
-    /// Address of its [`MemoryDef`]: fixed while any handle lives.
-    pub(crate) fn def(&self) -> usize {
-        (&raw const self.0.def).expose_provenance()
+    /// Its [`MemoryDef`], for code to read: at a fixed place while any handle lives.
+    pub(crate) fn def(&self) -> VmPtr<MemoryDef> {
+        VmPtr::expose(&raw const self.0.def).cast()
     }
 
     /// Grows it by pages; the old size in pages, or `None` where it may not or cannot.
@@ -171,7 +172,7 @@ impl SharedMemory {
 
     /// Address of a byte, with the right to all of the memory.
     fn at(&self, offset: usize) -> *mut u8 {
-        std::ptr::with_exposed_provenance_mut(self.base() + offset)
+        VmPtr::at(self.base() + offset).as_ptr()
     }
 
     /// Copies bytes out of it; `false` if they are not all inside.

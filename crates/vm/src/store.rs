@@ -1,6 +1,7 @@
 //! A store: everything that one group of guests can reach, owned by one value.
 
 use crate::checkpoint::Checkpoint;
+use crate::context_box::ContextBox;
 use crate::deadline::Rules;
 use crate::externs::Externs;
 use crate::gc::{Gc, Roots};
@@ -19,13 +20,14 @@ use crate::store_region::StoreRegion;
 use crate::table::Table;
 use crate::trap::Pending;
 use crate::types::TypeSet;
+use crate::vm_ptr::VmPtr;
 use crate::watched::Watched;
 use anyhow::Context;
 use belljar_abi::gc::{INDEX, header, is_traced};
 use belljar_abi::{FuncObject, StoreContext};
-use belljar_core::{FuncRefId, GlobalType, InstanceId, TypeId, ValType};
+use belljar_core::{FuncRefId, GlobalType, InstanceId, RawVal, TypeId, ValType};
 use std::any::Any;
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
@@ -71,15 +73,15 @@ impl StoreId {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoreGlobal {
     pub(crate) ty: GlobalType,
-    /// Address of its 16-byte slot.
-    pub(crate) address: usize,
+    /// Its 16-byte slot.
+    pub(crate) slot: VmPtr<RawVal>,
     /// Whether it holds a reference to an object of the heap.
     pub(crate) traced: bool,
 }
 
 /// A store without its embedder's data.
 pub struct StoreCore {
-    pub(crate) context: Box<UnsafeCell<StoreContext>>,
+    pub(crate) context: ContextBox,
     pub(crate) id: StoreId,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) region: StoreRegion,
@@ -214,15 +216,12 @@ impl<T: 'static> StoreInner<T> {
             with_limiter: with_limiter::<T>,
             new_epoch: new_epoch::<T>,
         };
-        let mut store = Box::new(Self {
+        Ok(Box::new(Self {
             core: StoreCore::new(runtime, hooks)?,
             data,
             limiter: Setting::NONE,
             epoch: Setting::NONE,
-        });
-        let address: *mut Self = &mut *store;
-        store.core.context.get_mut().store = address.expose_provenance();
-        Ok(store)
+        }))
     }
 
     /// The store without its data.
@@ -326,7 +325,7 @@ impl StoreCore {
             entry_code: 0,
             fuel: 0,
             epoch_deadline: 0,
-            epoch_counter: epoch_counter.expose_provenance(),
+            epoch_counter: VmPtr::expose(epoch_counter).address(),
             store: 0,
             stack_size: runtime.stack_size,
             stack_floor: 0,
@@ -335,9 +334,9 @@ impl StoreCore {
             trap_address: 0,
             trap_code: 0,
         };
-        let context = Box::new(UnsafeCell::new(context));
+        let context = ContextBox::new(context);
         let id = StoreId::next();
-        let watched = runtime.watch_store(id, context.get().expose_provenance());
+        let watched = runtime.watch_store(id, VmPtr::expose(context.get()));
         let mut core = Self {
             watched,
             is_special: false,
@@ -378,9 +377,20 @@ impl StoreCore {
         Ok(core)
     }
 
+    /// The store that a context belongs to, as guest code of it hands the context to the host.
+    ///
+    /// # Safety
+    ///
+    /// `context` is that of a store that is alive and of which no other thread runs guest code.
+    #[inline]
+    pub(crate) unsafe fn of_context(context: VmPtr<StoreContext>) -> VmPtr<StoreCore> {
+        // SAFETY: the caller's promise; the core is the first field of the store whose address lies there.
+        VmPtr::at(unsafe { (*context.as_ptr()).store })
+    }
+
     /// The object at id 0, whose signature nothing has.
     fn write_null_object(&self) {
-        let object = std::ptr::with_exposed_provenance_mut::<FuncObject>(self.region.const_base());
+        let object = VmPtr::<FuncObject>::at(self.region.const_base()).as_ptr();
         // SAFETY: the first 32 bytes of the constants are kept for it (IN-BOUNDS), and are zero but for this.
         unsafe { (&raw mut (*object).sig).write(FuncObject::NULL_SIG) };
     }
@@ -421,7 +431,7 @@ impl StoreCore {
 
     /// Address of the store context.
     pub(crate) fn context_address(&self) -> usize {
-        self.context.get().expose_provenance()
+        VmPtr::expose(self.context.get()).address()
     }
 
     /// Whether guest code of this store is running below the caller.

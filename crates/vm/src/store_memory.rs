@@ -3,6 +3,8 @@
 use crate::fault_place::MemorySpace;
 use crate::memory::LinearMemory;
 use crate::shared_memory::SharedMemory;
+use crate::vm_ptr::VmPtr;
+use belljar_abi::MemoryDef;
 use belljar_core::MemoryType;
 
 /// A memory of a store, with what the store notes about it. On lines of its own, as the store is.
@@ -10,8 +12,8 @@ use belljar_core::MemoryType;
 #[repr(align(128))]
 pub(crate) struct StoreMemory {
     pub(crate) memory: AnyMemory,
-    /// Address of its [`belljar_abi::MemoryDef`].
-    pub(crate) def: usize,
+    /// Where code reads its place and size.
+    pub(crate) def: VmPtr<MemoryDef>,
 }
 
 /// A memory, whoever owns it.

@@ -240,9 +240,7 @@ impl StoreRegion {
 
     fn zero(&mut self, offset: usize, length: usize) {
         // SAFETY: the range came from this region's allocator (IN-BOUNDS) and nothing refers to it now.
-        unsafe {
-            std::ptr::with_exposed_provenance_mut::<u8>(self.const_base() + offset).write_bytes(0, length);
-        }
+        unsafe { self.mapping().fill(offset..offset + length, 0) };
     }
 
     /// What it is now.

@@ -4,6 +4,7 @@ use crate::interrupt::{STRIDE, strides};
 use crate::quota::Limit;
 use crate::referee::Referee;
 use crate::store::StoreCore;
+use crate::vm_ptr::VmPtr;
 use belljar_abi::GuestTable;
 use belljar_core::{TableType, Trap};
 use std::ops::Range;
@@ -12,8 +13,8 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Table {
     pub(crate) ty: TableType,
-    /// Address of its [`GuestTable`].
-    pub(crate) header: usize,
+    /// Where its [`GuestTable`] lies.
+    pub(crate) header: VmPtr<GuestTable>,
     /// Whether its elements are references to objects of the heap.
     pub(crate) traced: bool,
 }
@@ -26,16 +27,14 @@ const ELEMENTS: usize = STRIDE / size_of::<u32>();
 
 impl StoreCore {
     fn guest_table(&self, table: usize) -> GuestTable {
-        let header = std::ptr::with_exposed_provenance::<GuestTable>(self.tables[table].header);
         // SAFETY: a table's header lives as long as the store (STORE-PINNED); nobody writes it while the
         // store is borrowed (STORE-EXCLUSIVE).
-        unsafe { header.read() }
+        unsafe { self.tables[table].header.read() }
     }
 
     fn set_guest_table(&mut self, table: usize, value: GuestTable) {
-        let header = std::ptr::with_exposed_provenance_mut::<GuestTable>(self.tables[table].header);
         // SAFETY: as in `guest_table`, with the store held exclusively.
-        unsafe { header.write(value) };
+        unsafe { self.tables[table].header.write(value) };
     }
 
     /// A new table of its type's minimum size. `header`: where its header is to be, else one is allocated.
@@ -76,7 +75,7 @@ impl StoreCore {
             }
         };
         let traced = self.is_traced(ty.element().into());
-        self.tables.push(Table { ty, header, traced });
+        self.tables.push(Table { ty, header: VmPtr::at(header), traced });
         let table = self.tables.len() - 1;
         self.set_guest_table(table, GuestTable { offset, length: count as u32 });
         if init != 0 {
@@ -96,23 +95,23 @@ impl StoreCore {
     }
 
     /// Where the elements at an offset of the region lie.
-    fn elements_at(&self, offset: u32) -> *mut u32 {
-        std::ptr::with_exposed_provenance_mut(self.region.state_base() + offset as usize)
+    fn elements_at(&self, offset: u32) -> VmPtr<u32> {
+        VmPtr::at(self.region.state_base() + offset as usize)
     }
 
     pub(crate) fn elements(&self, table: usize) -> &[u32] {
         let GuestTable { offset, length } = self.guest_table(table);
-        let at = self.elements_at(offset).cast_const();
+        let at = self.elements_at(offset);
         // SAFETY: a header describes space of the store's region (IN-BOUNDS), 4-aligned, which nobody writes
         // while the store is borrowed (STORE-EXCLUSIVE).
-        unsafe { std::slice::from_raw_parts(at, length as usize) }
+        unsafe { at.slice(length as usize) }
     }
 
     pub(crate) fn elements_mut(&mut self, table: usize) -> &mut [u32] {
         let GuestTable { offset, length } = self.guest_table(table);
         let at = self.elements_at(offset);
         // SAFETY: as in `elements`, with the store held exclusively.
-        unsafe { std::slice::from_raw_parts_mut(at, length as usize) }
+        unsafe { at.slice_mut(length as usize) }
     }
 
     /// Grows a table; the old size, or `None` where it may not or cannot.
@@ -181,7 +180,7 @@ impl StoreCore {
 
     /// Copies elements to another place of the store's region, where there is nothing yet.
     fn move_elements(&mut self, from: u32, to: u32, count: usize) -> Result<(), Trap> {
-        let (source, target) = (self.elements_at(from).cast_const(), self.elements_at(to));
+        let (source, target) = (self.elements_at(from).as_ptr().cast_const(), self.elements_at(to).as_ptr());
         for piece in strides(count, ELEMENTS, false) {
             self.check_interrupt()?;
             // SAFETY: both are space of the store's region (IN-BOUNDS), held exclusively (STORE-EXCLUSIVE), and do not overlap,
@@ -204,15 +203,14 @@ impl StoreCore {
         let (source, target) = (self.guest_table(src_table), self.guest_table(dst_table));
         let from = range(src, length, source.length as usize)?;
         let to = range(dst, length, target.length as usize)?;
-        let (source, target) = (self.elements_at(source.offset), self.elements_at(target.offset));
-        for piece in
-            strides(to.len(), ELEMENTS, target as usize + to.start * 4 > source as usize + from.start * 4)
-        {
+        let source = self.elements_at(source.offset).byte_add(from.start * size_of::<u32>());
+        let target = self.elements_at(target.offset).byte_add(to.start * size_of::<u32>());
+        for piece in strides(to.len(), ELEMENTS, target.address() > source.address()) {
             self.check_interrupt()?;
             // SAFETY: both ranges were compared with their tables (IN-BOUNDS), and the store is held exclusively
             // (STORE-EXCLUSIVE). They may overlap.
             unsafe {
-                let (source, target) = (source.add(from.start), target.add(to.start));
+                let (source, target) = (source.as_ptr(), target.as_ptr());
                 target.add(piece.start).copy_from(source.add(piece.start), piece.len());
             }
         }

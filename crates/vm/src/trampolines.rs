@@ -39,9 +39,8 @@ impl TrampolineText {
 
     /// The trampolines that there are. Async-signal-safe.
     pub(crate) fn bytes(&self) -> &[u8] {
-        let start = std::ptr::with_exposed_provenance(self.mapping.base());
-        // SAFETY: OWNED-MAPPING, TRAMPOLINES: so many bytes can be read, and do not change.
-        unsafe { std::slice::from_raw_parts(start, self.used.load(Ordering::Acquire)) }
+        // SAFETY: TRAMPOLINES: so many bytes can be read, and do not change.
+        unsafe { self.mapping.bytes(0..self.used.load(Ordering::Acquire)) }
     }
 
     /// Adds a trampoline, if there is room; its address. One thread at a time.
@@ -51,17 +50,15 @@ impl TrampolineText {
         if pages.end > self.mapping.length() {
             return Ok(None);
         }
-        let address = self.mapping.base() + pages.start;
         // SAFETY: TRAMPOLINES: nobody has a use for these pages yet, and this thread alone adds any.
         unsafe {
             self.mapping.protect_shared(pages.clone(), Protection::ReadWrite)?;
-            let target = std::ptr::with_exposed_provenance_mut::<u8>(address);
-            target.copy_from_nonoverlapping(code.as_ptr(), code.len());
-            target.add(code.len()).write_bytes(FILLER, pages.len() - code.len());
+            self.mapping.write(pages.start, code);
+            self.mapping.fill(pages.start + code.len()..pages.end, FILLER);
             self.mapping.protect_shared(pages.clone(), Protection::ReadExecute)?;
         }
         self.used.store(pages.end, Ordering::Release);
-        Ok(Some(address))
+        Ok(Some(self.mapping.base() + pages.start))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::exception::Thrown;
 use crate::fault::Fault;
 use crate::kill::KillReason;
 use crate::store::StoreCore;
+use crate::vm_ptr::VmPtr;
 use crate::walk::{RawStack, Start};
 use belljar_abi::{StoreContext, pending};
 use belljar_core::Trap;
@@ -206,10 +207,10 @@ impl StoreCore {
 ///
 /// `context` belongs to a store whose guest just faulted on this thread; the signal handler filled in the
 /// trap fields.
-pub(crate) unsafe extern "C" fn on_fault(context: *mut StoreContext) {
+pub(crate) unsafe extern "C" fn on_fault(context: VmPtr<StoreContext>) {
     // SAFETY: the caller's promise; the guest runs under an exclusive borrow of its store, which its host
     // gets back here as it would in a host function (STORE-EXCLUSIVE, STORE-PINNED).
-    let core = unsafe { &mut *std::ptr::with_exposed_provenance_mut::<StoreCore>((*context).store) };
+    let core = unsafe { StoreCore::of_context(context).as_mut() };
     let noted = core.context.get_mut();
     let trap = Trap::from_code(noted.trap_code as u8).unwrap_or(Trap::UnreachableCodeReached);
     let address = Some(noted.trap_address).filter(|address| *address != 0);

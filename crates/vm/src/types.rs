@@ -270,10 +270,10 @@ impl Inner {
         let (Some(lines), Some(id)) = (&self.lines, line.last()) else { return };
         let mut row = [u32::MAX; TYPE_LINE_SIZE / 4];
         row.iter_mut().zip(line).for_each(|(slot, id)| *slot = id.0);
-        let at = lines.base() + id.index() * TYPE_LINE_SIZE;
-        // SAFETY: the id is below `MAX_TYPES`, so that the row lies in the mapping (IN-BOUNDS), which the
-        // registry owns (OWNED-MAPPING); no code reads the row of an id that nobody was given yet.
-        unsafe { std::ptr::with_exposed_provenance_mut::<[u32; TYPE_LINE_SIZE / 4]>(at).write(row) };
+        let at = id.index() * TYPE_LINE_SIZE;
+        // SAFETY: the mapping is writable and the registry's (OWNED-MAPPING), and rows are aligned in it; no code reads the
+        // row of an id that nobody was given yet.
+        unsafe { lines.range(at..at + TYPE_LINE_SIZE).cast().write(row) };
     }
 
     /// One user of a group less. What nobody uses goes away, and with it its use of others.

@@ -12,7 +12,9 @@ use crate::running::{Doing, Found, OnStack, leave_guest, walk};
 use crate::sampling;
 use crate::store::StoreId;
 use crate::sys::{self, Answer, FRAMES, Registers, Request, SignalContext, coarse_time, thread_id};
+use crate::vm_ptr::VmPtr;
 use crate::walk::{LiveStack, RawFrame};
+use belljar_abi::StoreContext;
 use belljar_core::InstanceId;
 use belljar_module::Module;
 use std::io;
@@ -31,8 +33,8 @@ pub struct Watched {
     store: AtomicU64,
     /// Tells the engines of a process apart.
     engine: usize,
-    /// Address of the store context.
-    context: usize,
+    /// The store's context.
+    context: VmPtr<StoreContext>,
     /// The thread that entered the store's guest last; null before the first time.
     thread: AtomicPtr<GuestThread>,
     /// While the store's guest runs: address of the `Watched` of the store in whose host function it was entered, 0 if in none.
@@ -109,7 +111,7 @@ const ATTEMPTS: usize = 8;
 
 impl Watched {
     /// Of a store with this id and context, of an engine that this address tells from others.
-    pub(crate) fn new(id: StoreId, engine: usize, context: usize) -> Arc<Self> {
+    pub(crate) fn new(id: StoreId, engine: usize, context: VmPtr<StoreContext>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
             number: NEXT.fetch_add(1, Relaxed),
@@ -234,7 +236,7 @@ impl Watched {
         }
         self.outer.store(thread.current(), Release);
         self.thread.store(std::ptr::from_ref(thread).cast_mut(), Release);
-        thread.set_current(std::ptr::from_ref(self).expose_provenance());
+        thread.set_current(self.subject());
     }
 
     /// Notes that the current thread has left the store's guest.
@@ -260,7 +262,24 @@ impl Watched {
         }
     }
 
-    pub(crate) fn context(&self) -> usize {
+    /// The number by which a signal handler knows it ([`Watched::of_subject`]).
+    #[inline]
+    fn subject(&self) -> usize {
+        VmPtr::expose(std::ptr::from_ref(self)).address()
+    }
+
+    /// What a signal handler knows by a number.
+    ///
+    /// # Safety
+    ///
+    /// The number is that of a `Watched` which lives for `'a`.
+    #[inline]
+    pub(crate) unsafe fn of_subject<'a>(subject: usize) -> &'a Self {
+        // SAFETY: the caller's promise; it is only ever shared.
+        unsafe { VmPtr::at(subject).as_ref() }
+    }
+
+    pub(crate) fn context(&self) -> VmPtr<StoreContext> {
         self.context
     }
 
@@ -318,7 +337,7 @@ impl Watched {
             if thread == 0 {
                 return Ok(Sighting::idle());
             }
-            let subject = std::ptr::from_ref(self).expose_provenance();
+            let subject = self.subject();
             // SAFETY: `self` is borrowed until the answer is there.
             let answer = unsafe {
                 sys::ask(thread, subject, Request::Look, timeout, |answer| self.read(answer, thread))
@@ -489,7 +508,7 @@ impl Watched {
         if thread == 0 {
             return Ok(Reached::Idle);
         }
-        let subject = std::ptr::from_ref(self).expose_provenance();
+        let subject = self.subject();
         let read = |answer: &Answer| match answer.found.load(Relaxed) {
             IDLE => Reached::Idle,
             LEAVES => Reached::Leaves,
@@ -538,11 +557,11 @@ pub fn function_at(address: usize) -> Option<std::ops::Range<usize>> {
 ///
 /// # Safety
 ///
-/// `subject` is the address of a live [`Watched`].
+/// `subject` is the number of a [`Watched`] that is alive.
 pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut SignalContext, answer: &Answer) {
     let registers = Registers::of(context);
     // SAFETY: the caller's promise.
-    let watched = unsafe { &*std::ptr::with_exposed_provenance::<Watched>(subject) };
+    let watched = unsafe { Watched::of_subject(subject) };
     answer.count.store(0, Relaxed);
     answer.host_since.store(0, Relaxed);
     if watched.thread().is_none_or(|thread| thread.id() != thread_id()) {

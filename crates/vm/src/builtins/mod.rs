@@ -16,7 +16,8 @@ use crate::store::StoreCore;
 use crate::store_mut::StoreMut;
 use crate::sys::leave_activation;
 use crate::trap::{Found, plain_trap};
-use belljar_abi::{CONTEXT_DISTANCE, ConstHeader, StoreContext};
+use crate::vm_ptr::VmPtr;
+use belljar_abi::{CONTEXT_DISTANCE, ConstHeader};
 use belljar_core::{DataIndex, ElemIndex, InstanceId, MemoryIndex, TableIndex, Trap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -52,10 +53,9 @@ unsafe fn running<'a>(context: usize) -> (StoreMut<'a>, InstanceId) {
     // SAFETY: the caller's promise: the constants lie below the context (IN-BOUNDS), and the guest runs under
     // an exclusive borrow of its store (STORE-EXCLUSIVE, STORE-PINNED).
     unsafe {
-        let header = std::ptr::with_exposed_provenance::<ConstHeader>(context - CONTEXT_DISTANCE);
-        let store_context = std::ptr::with_exposed_provenance::<StoreContext>((*header).store_context);
-        let store = std::ptr::with_exposed_provenance_mut::<StoreCore>((*store_context).store);
-        (StoreMut::at(NonNull::new_unchecked(store)), InstanceId((*header).instance))
+        let header = VmPtr::<ConstHeader>::at(context - CONTEXT_DISTANCE).as_ref();
+        let store = StoreCore::of_context(VmPtr::at(header.store_context));
+        (StoreMut::at(NonNull::new_unchecked(store.as_ptr())), InstanceId(header.instance))
     }
 }
 

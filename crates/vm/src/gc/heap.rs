@@ -7,6 +7,7 @@ use super::compact::Marks;
 use super::shape::Shape;
 use super::stats::GcStats;
 use crate::sys::{Mapping, Protection, page_size, prefetch};
+use crate::vm_ptr::VmPtr;
 use belljar_abi::gc::{
     ALIGN, CARD_DIRTY, CARD_SHIFT, CARD_SIZE, CARD_TABLE_SIZE, CONTROL, ELEMENTS, HEAP_REACH, HeapControl,
     LENGTH, NULL_PAGE, NURSERY,
@@ -104,9 +105,9 @@ impl GcHeap {
         self.reach - NURSERY_SIZE
     }
 
-    pub(super) fn at<V>(&self, offset: u32) -> *mut V {
+    pub(super) fn at<V>(&self, offset: u32) -> VmPtr<V> {
         debug_assert!(offset as usize + size_of::<V>() <= self.reach as usize);
-        std::ptr::with_exposed_provenance_mut(self.base() + offset as usize)
+        VmPtr::at(self.base() + offset as usize)
     }
 
     /// Begins to fetch what lies at an offset.
@@ -192,8 +193,8 @@ impl GcHeap {
         self.starts[first..end].fill(at);
     }
 
-    fn card(&self, offset: u32) -> *mut u8 {
-        std::ptr::with_exposed_provenance_mut(self.mapping.base() + (offset >> CARD_SHIFT) as usize)
+    fn card(&self, offset: u32) -> VmPtr<u8> {
+        VmPtr::at(self.mapping.base() + (offset >> CARD_SHIFT) as usize)
     }
 
     /// Notes that a range of the heap may have had references written to it.
@@ -204,7 +205,7 @@ impl GcHeap {
         let count = (((offset + size - 1) >> CARD_SHIFT) - (offset >> CARD_SHIFT) + 1) as usize;
         // SAFETY: the range lies in the heap, and so its cards in the table of cards (OWNED-MAPPING), held
         // exclusively.
-        unsafe { self.card(offset).write_bytes(CARD_DIRTY, count) };
+        unsafe { self.card(offset).as_ptr().write_bytes(CARD_DIRTY, count) };
     }
 
     /// The cards of the old space up to its top: a byte each.
@@ -212,7 +213,7 @@ impl GcHeap {
         let count = ((self.old_top - OLD).div_ceil(CARD_SIZE)) as usize;
         // SAFETY: those cards lie in the table of cards (OWNED-MAPPING), which is initialised (it starts as zero)
         // and held exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.card(OLD), count) }
+        unsafe { self.card(OLD).slice_mut(count) }
     }
 
     /// Bytes of an object of this shape.
@@ -241,13 +242,13 @@ impl GcHeap {
     /// Copies a range of objects.
     pub(super) fn copy(&mut self, from: u32, to: u32, size: u32) {
         // SAFETY: both ranges lie in the heap (GC-OBJECT), held exclusively; they may overlap.
-        unsafe { self.at::<u8>(to).copy_from(self.at::<u8>(from), size as usize) };
+        unsafe { self.at::<u8>(to).as_ptr().copy_from(self.at::<u8>(from).as_ptr(), size as usize) };
     }
 
     /// Fills a range with zeros.
     pub(crate) fn zero(&mut self, offset: u32, size: u32) {
         // SAFETY: as in `copy`.
-        unsafe { self.at::<u8>(offset).write_bytes(0, size as usize) };
+        unsafe { self.at::<u8>(offset).as_ptr().write_bytes(0, size as usize) };
     }
 
     /// Fills a range with zeros, of which much is given back to the machine.
@@ -268,13 +269,13 @@ impl GcHeap {
     /// The bytes of a range of an object.
     pub(crate) fn bytes(&self, offset: u32, size: u32) -> &[u8] {
         // SAFETY: GC-OBJECT; what an object holds is initialised when it is made.
-        unsafe { std::slice::from_raw_parts(self.at::<u8>(offset), size as usize) }
+        unsafe { self.at(offset).slice(size as usize) }
     }
 
     /// The bytes of a range of an object.
     pub(crate) fn bytes_mut(&mut self, offset: u32, size: u32) -> &mut [u8] {
         // SAFETY: as in `bytes`, with the heap held exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.at::<u8>(offset), size as usize) }
+        unsafe { self.at(offset).slice_mut(size as usize) }
     }
 
     /// Gives back the pages of the old space that are no longer used.

@@ -3,6 +3,7 @@
 use crate::code_table;
 use crate::interrupt::{Interrupt, STRIDE};
 use crate::store::StoreCore;
+use crate::vm_ptr::VmPtr;
 use crate::walk::{self, Start};
 use std::sync::{Arc, Weak};
 
@@ -168,9 +169,8 @@ impl StoreCore {
         self.roots.for_each(visit);
         self.for_each_frame_root(visit);
         for global in self.globals.iter().filter(|global| global.traced) {
-            let at = std::ptr::with_exposed_provenance_mut::<u32>(global.address);
             // SAFETY: a global's slot is aligned and lives as long as the store (STORE-PINNED), held exclusively.
-            unsafe { visit(&mut *at) };
+            unsafe { visit(global.slot.cast().as_mut()) };
         }
         for table in 0..self.tables.len() {
             if self.tables[table].traced {
@@ -187,10 +187,10 @@ impl StoreCore {
         walk::walk(self, Start::AtExit, |pc, fp| {
             code_table::with_stack_map(pc, |slots| {
                 for slot in slots {
-                    let at = std::ptr::with_exposed_provenance_mut::<u32>(fp - slot.0 as usize);
+                    let at = VmPtr::at(fp - slot.0 as usize);
                     // SAFETY: GUEST-FRAMES, STACK-MAPS: the slot lies in the frame, which waits for a call to
                     // return, and holds a reference until then; nothing else refers to it.
-                    unsafe { visit(&mut *at) };
+                    unsafe { visit(at.as_mut()) };
                 }
             });
         });

@@ -59,14 +59,8 @@ impl MemoryImage {
         self.offset..self.offset + self.length
     }
 
-    /// Address of its bytes.
-    pub(super) fn base(&self) -> usize {
-        self.contents.base()
-    }
-
     pub(super) fn bytes(&self) -> &[u8] {
-        let at = std::ptr::with_exposed_provenance::<u8>(self.contents.base());
-        // SAFETY: the mapping is that long, readable, and nobody writes it (OWNED-MAPPING).
-        unsafe { std::slice::from_raw_parts(at, self.length) }
+        // SAFETY: the mapping is readable, and nobody writes it (OWNED-MAPPING).
+        unsafe { self.contents.bytes(0..self.length) }
     }
 }

@@ -13,6 +13,7 @@ use crate::checkpoint::{first_difference, first_written};
 use crate::fault_place::MemorySpace;
 use crate::limits::ResourceLimiter;
 use crate::sys::{Mapping, Protection, page_size, written_pages};
+use crate::vm_ptr::VmPtr;
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
 use belljar_core::MemoryType;
 use slot::Slot;
@@ -210,9 +211,8 @@ impl LinearMemory {
         let end = last.end.next_multiple_of(page_size());
         let base = self.base();
         let parts = in_use.iter().map(|range| {
-            let at = std::ptr::with_exposed_provenance::<u8>(base + range.start);
             // SAFETY: the range lies in the memory (IN-BOUNDS), which nobody else uses now.
-            (range.start - start, unsafe { std::slice::from_raw_parts(at, range.len()) })
+            (range.start - start, unsafe { VmPtr::at(base + range.start).slice(range.len()) })
         });
         let image = Arc::new(MemoryImage::new("belljar-checkpoint", start..end, parts)?);
         self.slot.as_mut().expect("present until drop").replace_image(&image)?;
@@ -252,10 +252,10 @@ impl LinearMemory {
     pub(crate) fn fill_fresh<R>(&mut self, range: Range<usize>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         assert!(range.start <= range.end && range.end <= self.length, "contents outside the memory");
         self.touched = true;
-        let target = std::ptr::with_exposed_provenance_mut::<u8>(self.base() + range.start);
+        let target = VmPtr::at(self.base() + range.start);
         // SAFETY: the range was compared with the memory's length, up to which it is accessible and initialised
         // (IN-BOUNDS), and nothing else refers to its bytes (OWNED-MAPPING).
-        fill(unsafe { std::slice::from_raw_parts_mut(target, range.len()) })
+        fill(unsafe { target.slice_mut(range.len()) })
     }
 
     /// Grows it by pages; the old size in pages, or `None` where it may not or cannot.

@@ -131,11 +131,9 @@ impl Slot {
                     // From now on it is memory like any other.
                     self.image = None;
                 }
-                let from = std::ptr::with_exposed_provenance::<u8>(self.mapping.base() + range.start);
-                let target = std::ptr::with_exposed_provenance_mut::<u8>(to.base() + range.start);
                 // SAFETY: the range is accessible in both mappings (IN-BOUNDS), which are different ones
                 // (OWNED-MAPPING); the store that uses the memory is held exclusively.
-                unsafe { target.copy_from_nonoverlapping(from, range.len()) };
+                unsafe { to.write(range.start, self.mapping.bytes(range.clone())) };
             }
         }
         self.mapping = to;
@@ -321,9 +319,8 @@ impl Slot {
 
     /// Whether a page has its initial contents.
     fn is_initial(&self, page: usize) -> bool {
-        let at = std::ptr::with_exposed_provenance::<u8>(self.mapping.base() + page);
         // SAFETY: the page is accessible memory of this slot (IN-BOUNDS), which no store uses now.
-        let now = unsafe { std::slice::from_raw_parts(at, page_size()) };
+        let now = unsafe { self.mapping.bytes(page..page + page_size()) };
         match self.image.as_ref().filter(|image| image.range().contains(&page)) {
             Some(image) => now == &image.bytes()[page - image.range().start..][..page_size()],
             None => first_written(now).is_none(),
@@ -332,25 +329,23 @@ impl Slot {
 
     /// Writes a range's initial contents over it.
     fn restore(&self, offset: usize, length: usize) {
-        let target = |at: usize| std::ptr::with_exposed_provenance_mut::<u8>(self.mapping.base() + at);
         let end = offset + length;
         let image = self.image.as_ref().map_or(end..end, |image| image.range());
         let (low, high) = (image.start.clamp(offset, end), image.end.clamp(offset, end));
-        // SAFETY: the range is accessible memory of this slot (IN-BOUNDS), which no store uses now; the image
-        // is at least as long as the part of it that is copied, and is another mapping (OWNED-MAPPING).
+        // SAFETY: the range is accessible memory of this slot (IN-BOUNDS), which no store uses now; the image is another
+        // mapping (OWNED-MAPPING).
         unsafe {
             // To write nothing to a page that cannot be written takes a processor longer than to write a page.
             if offset < low {
-                target(offset).write_bytes(0, low - offset);
+                self.mapping.fill(offset..low, 0);
             }
             if let Some(contents) = &self.image
                 && low < high
             {
-                let from = contents.base() + (low - image.start);
-                target(low).copy_from_nonoverlapping(std::ptr::with_exposed_provenance(from), high - low);
+                self.mapping.write(low, &contents.bytes()[low - image.start..high - image.start]);
             }
             if high < end {
-                target(high).write_bytes(0, end - high);
+                self.mapping.fill(high..end, 0);
             }
         }
     }

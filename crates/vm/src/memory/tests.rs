@@ -2,6 +2,7 @@
 
 use super::slot::THINNING;
 use super::*;
+use crate::vm_ptr::VmPtr;
 
 #[test]
 fn pages_that_nobody_writes_to_any_more_are_given_back() {
@@ -41,13 +42,13 @@ fn a_used_memory_comes_back_clean() {
     first.grow_to(3 * 65536).unwrap();
     let base = first.base();
     // SAFETY: inside the memory just made, which this test alone uses.
-    unsafe { std::ptr::with_exposed_provenance_mut::<u8>(base + 150_000).write(7) };
+    unsafe { VmPtr::<u8>::at(base + 150_000).write(7) };
     drop(first);
     let mut second = LinearMemory::new(ty, 65536, None, true, &pool).unwrap();
     assert_eq!((second.base(), second.length()), (base, 65536));
     second.grow_to(3 * 65536).unwrap();
     // SAFETY: as above.
-    assert_eq!(unsafe { std::ptr::with_exposed_provenance::<u8>(base + 150_000).read() }, 0);
+    assert_eq!(unsafe { VmPtr::<u8>::at(base + 150_000).read() }, 0);
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn write(memory: &mut LinearMemory, at: usize) {
 
 fn read(memory: &LinearMemory, at: usize) -> u8 {
     // SAFETY: inside the memory, which the test alone uses.
-    unsafe { std::ptr::with_exposed_provenance::<u8>(memory.base() + at).read() }
+    unsafe { VmPtr::at(memory.base() + at).read() }
 }
 
 /// A memory of so many bytes whose guest writes at one place again and again, and what it starts as. Nothing where the kernel does not

@@ -5,6 +5,7 @@
 
 use super::fork::generation;
 use super::map::page_size;
+use crate::vm_ptr::VmPtr;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
@@ -102,7 +103,7 @@ pub(crate) fn written_pages(
             size: size_of::<ScanArg>() as u64,
             start,
             end: range.end as u64,
-            vec: regions.as_mut_ptr().expose_provenance() as u64,
+            vec: VmPtr::expose(regions.as_mut_ptr()).address() as u64,
             vec_len: REGIONS as u64,
             category_inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
             category_mask: PAGE_IS_FILE | PAGE_IS_PFNZERO,

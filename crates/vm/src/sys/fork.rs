@@ -17,14 +17,14 @@ fn page() -> Option<&'static AtomicU32> {
     static PAGE: OnceLock<Option<Mapping>> = OnceLock::new();
     let page = PAGE.get_or_init(|| {
         let page = Mapping::new(page_size(), Protection::ReadWrite).ok()?;
-        let at = std::ptr::with_exposed_provenance_mut::<libc::c_void>(page.base());
+        let at = page.range(0..page_size()).cast::<libc::c_void>().as_ptr();
         // SAFETY: OWNED-MAPPING: the page is ours, and nothing is kept in it but what children are to lose.
         let advised = unsafe { libc::madvise(at, page_size(), libc::MADV_WIPEONFORK) };
         (advised == 0).then_some(page)
     });
-    let at = std::ptr::with_exposed_provenance::<AtomicU32>(page.as_ref()?.base());
+    let at = page.as_ref()?.range(0..size_of::<AtomicU32>()).cast();
     // SAFETY: OWNED-MAPPING: a page is aligned and zero at first, and this one is never unmapped.
-    Some(unsafe { &*at })
+    Some(unsafe { at.as_ref() })
 }
 
 /// A number that tells this process from those that it was forked from. Not 0.

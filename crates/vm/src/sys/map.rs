@@ -1,5 +1,6 @@
 //! Address space: reserving, committing and giving back ranges of pages.
 
+use crate::vm_ptr::VmPtr;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::io;
@@ -65,7 +66,7 @@ impl Mapping {
                 MapFlags::PRIVATE | MapFlags::NORESERVE,
             )?
         };
-        Ok(Self { base: base.expose_provenance(), length })
+        Ok(Self { base: VmPtr::expose(base).address(), length })
     }
 
     /// Asks for few large pages instead of many small ones behind a mapping that will be written from end to end. A wish:
@@ -86,8 +87,78 @@ impl Mapping {
     }
 
     fn at(&self, offset: usize, length: usize) -> *mut libc::c_void {
-        assert!(offset <= self.length && length <= self.length - offset, "range outside the mapping");
-        ptr::with_exposed_provenance_mut(self.base + offset)
+        self.range(offset..offset.saturating_add(length)).cast().as_ptr()
+    }
+
+    /// Where a range lies. Async-signal-safe.
+    ///
+    /// # Panics
+    ///
+    /// If the range is not inside.
+    #[inline]
+    pub(crate) fn range(&self, range: Range<usize>) -> VmPtr<u8> {
+        assert!(range.start <= range.end && range.end <= self.length, "range outside the mapping");
+        VmPtr::at(self.base + range.start)
+    }
+
+    /// The bytes of a range.
+    ///
+    /// # Panics
+    ///
+    /// If the range is not inside.
+    ///
+    /// # Safety
+    ///
+    /// They are readable, and nobody writes them while they are borrowed.
+    #[inline]
+    pub(crate) unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
+        // SAFETY: the range is inside this mapping, which `self` owns (OWNED-MAPPING); the rest is the caller's promise.
+        unsafe { self.range(range.clone()).slice(range.len()) }
+    }
+
+    /// The bytes of a range, to be changed.
+    ///
+    /// # Panics
+    ///
+    /// If the range is not inside.
+    ///
+    /// # Safety
+    ///
+    /// They are writable, and nobody else uses them while they are borrowed.
+    #[inline]
+    pub(crate) unsafe fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        // SAFETY: as in `bytes`.
+        unsafe { self.range(range.clone()).slice_mut(range.len()) }
+    }
+
+    /// Copies bytes from elsewhere to an offset.
+    ///
+    /// # Panics
+    ///
+    /// If they do not end inside.
+    ///
+    /// # Safety
+    ///
+    /// The range is writable, and nobody else uses it now.
+    #[inline]
+    pub(crate) unsafe fn write(&self, offset: usize, bytes: &[u8]) {
+        // SAFETY: the range is inside this mapping, which `self` owns (OWNED-MAPPING); the rest is the caller's promise.
+        unsafe { self.range(offset..offset.saturating_add(bytes.len())).copy_from(bytes) };
+    }
+
+    /// Sets all bytes of a range to a value.
+    ///
+    /// # Panics
+    ///
+    /// If the range is not inside.
+    ///
+    /// # Safety
+    ///
+    /// As [`Mapping::write`].
+    #[inline]
+    pub(crate) unsafe fn fill(&self, range: Range<usize>, value: u8) {
+        // SAFETY: as in `write`.
+        unsafe { self.range(range.clone()).as_ptr().write_bytes(value, range.len()) };
     }
 
     /// Changes what may be done with a range. Callers hold `&mut`, so no Rust reference into it is live.
@@ -165,7 +236,7 @@ impl Mapping {
         let base = unsafe {
             rustix::mm::mmap(ptr::null_mut(), length, ProtFlags::READ, MapFlags::SHARED, file.as_fd(), 0)?
         };
-        Ok(Self { base: base.expose_provenance(), length })
+        Ok(Self { base: VmPtr::expose(base).address(), length })
     }
 
     /// Replaces a range by fresh zero pages.
@@ -217,18 +288,19 @@ impl Drop for Mapping {
 /// Makes pages at once that are about to be written, instead of each on its first fault. A wish: it may be refused, and nothing
 /// but time depends on it. Async-signal-safe.
 pub(crate) fn populate(bytes: &mut [u8]) {
-    let start = bytes.as_ptr().expose_provenance().next_multiple_of(page_size());
-    let end = (bytes.as_ptr().addr() + bytes.len()) / page_size() * page_size();
-    if start < end {
-        let at = ptr::with_exposed_provenance_mut(start);
+    let skipped = bytes.as_ptr().addr().next_multiple_of(page_size()) - bytes.as_ptr().addr();
+    let Some(rest) = bytes.get_mut(skipped..) else { return };
+    let length = rest.len() / page_size() * page_size();
+    if length > 0 {
+        let at = rest.as_mut_ptr().cast();
         // SAFETY: whole pages of memory that the caller may write; contents stay.
-        let _ = unsafe { rustix::mm::madvise(at, end - start, Advice::LinuxPopulateWrite) };
+        let _ = unsafe { rustix::mm::madvise(at, length, Advice::LinuxPopulateWrite) };
     }
 }
 
 /// Makes pages writable that were only protected to learn of a write. Async-signal-safe.
 pub(super) fn make_writable(range: Range<usize>) -> io::Result<()> {
-    let at = ptr::with_exposed_provenance_mut(range.start);
+    let at = VmPtr::at(range.start).as_ptr();
     let protection = MprotectFlags::READ | MprotectFlags::WRITE;
     // SAFETY: the range belongs to a `WriteWatch`, whose owner (OWNED-MAPPING) could write to all of it before (WRITE-WATCH);
     // contents stay.

@@ -9,7 +9,7 @@
 
 use crate::code_table;
 use crate::fault_place::FaultPlace;
-use crate::invariants::read_guest_stack;
+use crate::invariants::{read_guest_stack, write_guest_stack};
 use crate::on_demand::{self, Damaged, OnDemand};
 use crate::store::StoreCore;
 use crate::sys::fatal::end_process;
@@ -17,6 +17,7 @@ use crate::sys::stack::on_stack;
 use crate::sys::stubs::{builtin_table, fault_address, returned_address};
 use crate::sys::watching::{self, leave_signal, watch_signal};
 use crate::sys::write_watch::note_write;
+use crate::vm_ptr::VmPtr;
 use belljar_abi::{StoreContext, activation};
 use belljar_core::Trap;
 use std::cell::UnsafeCell;
@@ -180,8 +181,7 @@ fn load_on_demand(signal: libc::c_int, info: &libc::siginfo_t, context: &mut lib
         let frame = sp - size_of::<usize>();
         // SAFETY: GUEST-FRAMES: guest code was about to begin a function, so that below `sp` the stack is free.
         unsafe {
-            std::ptr::with_exposed_provenance_mut::<usize>(frame)
-                .write(registers[libc::REG_RBP as usize] as usize);
+            write_guest_stack(frame, registers[libc::REG_RBP as usize] as usize);
         }
         registers[libc::REG_RBP as usize] = frame as i64;
         registers[libc::REG_RSP as usize] = frame as i64;
@@ -239,10 +239,7 @@ fn take_as_trap(signal: libc::c_int, info: &libc::siginfo_t, context: &mut libc:
             let fp = context.uc_mcontext.gregs[libc::REG_RBP as usize] as usize;
             // SAFETY: the thread was interrupted in guest code of the store (GUEST-FRAMES), which is alive, and which no other
             // thread changes (STORE-EXCLUSIVE).
-            let place = unsafe {
-                let store = (*store_context_of(fp)).store;
-                (*std::ptr::with_exposed_provenance::<StoreCore>(store)).fault_place(address)
-            };
+            let place = unsafe { StoreCore::of_context(store_context_of(fp)).as_ref().fault_place(address) };
             if !place.is_expected(trap) {
                 refuse_access(trap, place, address, pc);
             }
@@ -274,7 +271,8 @@ fn refuse_access(trap: Trap, place: FaultPlace, address: usize, pc: usize) -> ! 
 pub(crate) fn redirect(trap: Trap, address: usize, context: &mut libc::ucontext_t) {
     let registers = &mut context.uc_mcontext.gregs;
     let fp = registers[libc::REG_RBP as usize] as usize;
-    let store = store_context_of(fp);
+    let context_of_store = store_context_of(fp);
+    let store = context_of_store.as_ptr();
     // SAFETY: the instruction is guest code (GUEST-FRAMES), so this thread runs an activation of that store and the
     // context is alive; this thread alone writes it (STORE-EXCLUSIVE).
     unsafe {
@@ -290,12 +288,12 @@ pub(crate) fn redirect(trap: Trap, address: usize, context: &mut libc::ucontext_
     // Below the frame of the guest function there is nothing it still needs.
     let sp = (registers[libc::REG_RSP as usize] as usize - 128) & !15;
     registers[libc::REG_RSP as usize] = sp as i64;
-    registers[libc::REG_RDI as usize] = store.expose_provenance() as i64;
+    registers[libc::REG_RDI as usize] = context_of_store.address() as i64;
     registers[libc::REG_RIP as usize] = fault_address() as i64;
 }
 
 /// The store whose activation the guest frame at `fp` belongs to: walks to the entry stub's frame.
-fn store_context_of(mut fp: usize) -> *mut StoreContext {
+fn store_context_of(mut fp: usize) -> VmPtr<StoreContext> {
     loop {
         // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a live guest frame, so the caller's frame
         // pointer and the return address lie at it.
@@ -303,7 +301,7 @@ fn store_context_of(mut fp: usize) -> *mut StoreContext {
         if pc == returned_address() {
             // SAFETY: ACTIVATION-RECORD: the caller is the entry stub, whose record names its store.
             let store = unsafe { read_guest_stack(caller.wrapping_add_signed(activation::STORE_CONTEXT)) };
-            return std::ptr::with_exposed_provenance_mut(store);
+            return VmPtr::at(store);
         }
         fp = caller;
     }

@@ -14,6 +14,7 @@
 //! context in `rdi`, the guest's arguments after it exactly as the guest convention wants them. Results pass
 //! through untouched: `returned` uses only `r10`, `r11` and the registers that it restores.
 
+use crate::vm_ptr::VmPtr;
 use belljar_abi::{Builtin, CONTEXT_DISTANCE, ConstHeader, FuncObject, StoreContext, activation, builtins};
 use std::mem::offset_of;
 
@@ -287,7 +288,8 @@ macro_rules! builtin_stubs {
             );
         )*
 
-        /// Addresses of the builtin stubs, in the order of [`belljar_abi::Builtin`].
+        /// Addresses of the builtin stubs, in the order of [`belljar_abi::Builtin`]. Code reads them
+        /// ([`builtin_table_address`]).
         pub(crate) fn builtin_table() -> &'static [usize] {
             use std::sync::OnceLock;
             unsafe extern "C" {
@@ -300,6 +302,11 @@ macro_rules! builtin_stubs {
             TABLE.get_or_init(|| Box::new([$($name as *const () as usize),*]))
         }
     };
+}
+
+/// Where code finds the builtin stubs ([`belljar_abi::ConstHeader::builtins`]).
+pub(crate) fn builtin_table_address() -> usize {
+    VmPtr::expose(builtin_table().as_ptr()).address()
 }
 
 macro_rules! builtin_symbol {
