@@ -65,7 +65,8 @@ impl KillHandle {
     ///
     /// # Errors
     ///
-    /// Where the store is gone, or its thread does not answer for a second: it blocks signals, or has not got to run.
+    /// Where the store is gone. Where no thread can be had to see to it, and the guest's thread does not answer for a second or stays in
+    /// the host for as long.
     pub fn kill(&self, reason: impl Into<KillReason>) -> Result<bool> {
         self.watched.kill(reason.into(), Some(self.store)).context("could not kill the guest")
     }

@@ -80,8 +80,7 @@ impl Watched {
         self.pursue(PATIENCE)
     }
 
-    /// Has a guest leave that is to end. As [`Watched::kill`], but that whoever does not answer is left to the reaper if
-    /// `patience` is shorter than usual.
+    /// Has a guest leave that is to end. A thread that does not answer within `patience` is left to the reaper.
     pub(crate) fn pursue(self: &Arc<Self>, patience: Duration) -> io::Result<bool> {
         for _ in 0..TRIES {
             match self.press(patience) {
@@ -92,7 +91,8 @@ impl Watched {
                 }
                 Ok(Reached::InHost) => break,
                 Ok(Reached::Idle | Reached::Between) => std::thread::yield_now(),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && patience < PATIENCE => break,
+                // It blocks signals, or has not got to run: it is asked again.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => break,
                 Err(error) => return Err(error),
             }
         }
@@ -109,10 +109,12 @@ impl Watched {
         while Instant::now() < end {
             std::thread::sleep(step);
             step = (step * 2).min(STEPS.1);
-            match self.press(PATIENCE)? {
-                Reached::Leaves => return Ok(true),
-                Reached::Idle => return Ok(self.has_died()),
-                Reached::InHost | Reached::Between => {}
+            match self.press(PATIENCE) {
+                Ok(Reached::Leaves) => return Ok(true),
+                Ok(Reached::Idle) => return Ok(self.has_died()),
+                Ok(Reached::InHost | Reached::Between) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                Err(error) => return Err(error),
             }
         }
         let why = "the guest is in a host function, and there is no thread to see to it that it does not go on after that";
