@@ -8,7 +8,7 @@ use crate::store::{StoreCore, StoreId, StoreInner};
 use crate::sys::enter_address;
 use crate::trap::Exit;
 use belljar_abi::{ConstHeader, FuncObject, pending};
-use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, TypeId};
+use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId};
 use std::marker::PhantomData;
 
 /// What a function object says, copied out.
@@ -83,6 +83,16 @@ impl StoreCore {
         // SAFETY: STORE-EXCLUSIVE: nobody writes it while `self` is borrowed.
         let limit = unsafe { (*self.context.get()).stack_limit };
         std::ptr::from_ref(&here).addr().saturating_sub(limit)
+    }
+
+    /// Whether a guest that the caller calls has no native stack left. Guests can have the host call host functions, one within
+    /// another.
+    fn is_stack_used_up(&self) -> bool {
+        let here = 0_u8;
+        match self.is_running() {
+            true => self.stack_for_guests() == 0,
+            false => std::ptr::from_ref(&here).addr() < GuestThread::this().stack_floor(),
+        }
     }
 
     /// Notes that the guest has been left, and tells whether it has returned.
@@ -267,9 +277,10 @@ fn enter_slots<T: 'static>(
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let ty = core.func_sig(func);
     let trampoline = core.runtime.trampoline(Direction::Entry, ty).map_err(plain)?;
-    // A host function, too, is called through the stubs: the same entry, the same exit.
+    // A host function, too, is called through the stubs: the same entry, the same exit. Guest code looks at the stack itself.
     let context = match callee.is_host {
         false => callee.context,
+        true if core.is_stack_used_up() => return Err(Exit::of_trap(Trap::StackOverflow)),
         true => core.bridge().map_err(plain)?,
     };
     core.prepare(address, trampoline);
