@@ -102,7 +102,7 @@ impl StoreCore {
         let why = context.pending;
         if context.entry_fp == 0 {
             // ORDER: whoever kills looks whether it has died once it does not run any more.
-            if why != pending::NONE && why != pending::HOST_PANIC && self.watched.is_killed() {
+            if why != pending::NONE && self.watched.is_killed() {
                 self.watched.set_died();
             }
             self.watched.leave();

@@ -153,6 +153,13 @@ impl StoreCore {
         Exit::Killed { reason, stack }
     }
 
+    /// The end of an activation in which the host panicked. Whoever killed its guest meanwhile was told that it ends.
+    pub(crate) fn die_of_panic(&mut self) {
+        if self.is_dying() {
+            self.die(RawStack::default());
+        }
+    }
+
     /// Refuses to run a guest in a store whose guest was killed.
     ///
     /// # Errors
@@ -191,7 +198,10 @@ impl StoreCore {
             }
             Some(Pending::Error { error, stack }) => Exit::Error { error, stack },
             Some(Pending::Exception { thrown, stack }) => Exit::Exception { thrown, stack },
-            Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
+            Some(Pending::Panic(payload)) => {
+                self.die_of_panic();
+                std::panic::resume_unwind(payload)
+            }
             None => Exit::Error {
                 error: anyhow::anyhow!("belljar bug: an activation was left for no recorded reason"),
                 stack: RawStack::default(),
