@@ -67,6 +67,12 @@ impl StoreCore {
     #[inline]
     fn prepare(&mut self, store: usize, code: usize) {
         self.ran = true;
+        self.prepare_entry(store, code);
+    }
+
+    /// As [`StoreCore::prepare`], where no guest code is entered.
+    #[inline]
+    pub(crate) fn prepare_entry(&mut self, store: usize, code: usize) {
         let context = self.context.get_mut();
         context.store = store;
         context.entry_code = code;

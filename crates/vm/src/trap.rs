@@ -83,6 +83,16 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// The guest's stack.
+    pub(crate) fn into_stack(self) -> RawStack {
+        match self {
+            Self::Trap { stack, .. }
+            | Self::Error { stack, .. }
+            | Self::Exception { stack, .. }
+            | Self::Killed { stack, .. } => stack,
+        }
+    }
+
     /// A trap without a guest's stack: none is running.
     pub(crate) fn of_trap(trap: Trap) -> Self {
         Self::Trap { trap, fault: None, stack: RawStack::default() }
@@ -135,7 +145,7 @@ impl StoreCore {
 
     /// Whether the activation that is being left is one of a guest that was killed. Of the last one it is decided already, as
     /// whoever kills has been told.
-    fn is_dying(&self) -> bool {
+    pub(crate) fn is_dying(&self) -> bool {
         match self.is_running() {
             true => self.watched.is_killed(),
             false => self.watched.has_died(),
@@ -143,7 +153,7 @@ impl StoreCore {
     }
 
     /// The end of an activation whose guest was killed. Those around it are to end too.
-    fn die(&mut self, stack: RawStack) -> Exit {
+    pub(crate) fn die(&mut self, stack: RawStack) -> Exit {
         let is_last = self.entry_fp() == 0;
         let reason = if is_last { self.watched.take_kill() } else { self.watched.kill_reason() };
         // Nobody takes it away in between.
