@@ -12,6 +12,8 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use belljar_core::OutsideText;
+
 use crate::access;
 
 /// As many links as the kernel follows.
@@ -81,7 +83,7 @@ fn push(left: &mut VecDeque<OsString>, path: &Path) {
 
 fn check_directory(path: &Path, found: &Metadata) -> Result<(), Doubt> {
     let advice = |why: String| {
-        let why = format!("{why}: run `chmod go-w {0}`, or make {0} yours", path.display());
+        let why = format!("{why}: run `chmod go-w {0}`, or make {0} yours", OutsideText::new(path));
         Doubt::Others { path: path.into(), why }
     };
     access::is_ours_or_roots(found).and_then(|()| access::nobody_else_moves(found)).map_err(advice)

@@ -141,7 +141,7 @@ fn nobody_else_replaces(path: &Path) -> Result<(), KeyError> {
     };
     for place in [directory_of(path), directory_of(&real)] {
         let found = fs::metadata(place).map_err(io_error("examine", place))?;
-        let advice = format!("run `chmod go-w {}`", place.display());
+        let advice = format!("run `chmod go-w {}`", OutsideText::new(place));
         access::nobody_else_writes(&found).map_err(refused(place, &advice))?;
     }
     Ok(())
