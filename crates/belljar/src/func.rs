@@ -250,7 +250,7 @@ macro_rules! into_func {
                     move |store: &mut StoreInner<T>, instance: Option<InstanceId>, params: ($($name::Abi,)*)| {
                         let ($($name,)*) = params;
                         $(let $name = <$name as WasmTy>::from_abi($name, store.core_mut());)*
-                        let caller = Caller { store: StoreContextMut(&mut *store), instance };
+                        let caller = Caller { store: StoreContextMut::new(&mut *store), instance };
                         let results = self(caller, $($name),*).into_results();
                         let results = results.map_err(|error| to_runtime(error, store.core()))?;
                         results.into_result(store.core())
@@ -277,7 +277,7 @@ pub(crate) fn dynamic<T: 'static>(
         let core = store.core_mut();
         let params: Vec<Val> = params.iter().map(|v| Val::from_value(*v, core)).collect();
         let mut out: Vec<Val> = results.iter().map(|v| Val::from_value(*v, core)).collect();
-        let ended = func(Caller { store: StoreContextMut(&mut *store), instance }, &params, &mut out);
+        let ended = func(Caller { store: StoreContextMut::new(&mut *store), instance }, &params, &mut out);
         ended.map_err(|error| to_runtime(error, store.core()))?;
         for (result, value) in results.iter_mut().zip(out) {
             *result = value.to_value(store.core())?;

@@ -58,7 +58,8 @@ impl KillHandle {
     ///
     /// In guest code its thread leaves at once, which takes some microseconds; code has nothing to do with it. In a host function it
     /// leaves as soon as that returns, and does not go back to the guest; waits of guests, and of WASI functions, end early. The
-    /// run ends with an [`Error`](crate::Error) that holds a [`Killed`], [`crate::Trap::Interrupt`] and the guest's stack.
+    /// run ends with an [`Error`](crate::Error) that holds a [`Killed`], [`crate::Trap::Interrupt`] and the guest's stack; if the host
+    /// function panics, with that panic. Instantiation is a run as well.
     ///
     /// A guest that was killed was in the middle of something. So its store runs nothing any more: calls, instantiation and
     /// collections are refused with the same [`Killed`]. Memories and globals can still be looked at.

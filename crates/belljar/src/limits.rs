@@ -107,7 +107,8 @@ setters! {
     /// Memories in the store.
     memories(count: u64) Memories = "16";
     /// Time from the beginning of a call to its end: then it is killed wherever it is, as [`KillHandle::kill`](crate::KillHandle::kill)
-    /// does, with [`KillReason::WallTime`](crate::KillReason::WallTime). Calls are those of the host, calls within them are part of them;
+    /// does, with [`KillReason::WallTime`](crate::KillReason::WallTime). Calls are those of the host, and instantiations; calls within
+    /// them are part of them;
     /// of a sandbox's session all calls together, and the time between them, are meant. Code does nothing for it.
     wall(time: Duration) Wall = "30s";
     /// CPU time that a call, or the calls of a sandbox's session together, may use. As [`Limits::wall`]; a guest that waits uses none.

@@ -8,6 +8,7 @@ use crate::{
 use belljar_core::InstanceId;
 use belljar_vm::{Limiter, StoreCore, StoreId, StoreInner};
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Everything that a group of instances can reach, with data of the embedder's.
@@ -23,7 +24,13 @@ pub struct Store<T: 'static> {
 pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreInner<T>);
 
 /// A mutably borrowed store.
-pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreInner<T>);
+///
+/// It stays on its thread, and so does a [`Caller`]: the store's guest may be waiting there for a host function, and one guest does
+/// not run on two threads. A [`Store`] may go to another thread between its runs.
+pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreInner<T>, OfThisThread);
+
+/// Is not [`Send`].
+type OfThisThread = PhantomData<*const ()>;
 
 /// What a store's epoch callback decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -344,7 +351,7 @@ impl<T: 'static> Store<T> {
         &mut self,
         mut callback: impl FnMut(StoreContextMut<'_, T>) -> Result<UpdateDeadline> + Send + Sync + 'static,
     ) {
-        let ask = move |store: &mut StoreInner<T>| match callback(StoreContextMut(store))? {
+        let ask = move |store: &mut StoreInner<T>| match callback(StoreContextMut::new(store))? {
             UpdateDeadline::Continue(ticks) => Ok(ticks),
             UpdateDeadline::Interrupt => Err(Error::new(crate::Trap::Interrupt)),
         };
@@ -380,6 +387,10 @@ impl<T: 'static> StoreContext<'_, T> {
 }
 
 impl<'a, T: 'static> StoreContextMut<'a, T> {
+    pub(crate) fn new(store: &'a mut StoreInner<T>) -> Self {
+        Self(store, PhantomData)
+    }
+
     /// The embedder's data.
     pub fn data(&self) -> &T {
         self.0.data()
@@ -523,7 +534,7 @@ impl<T: 'static> AsContext for Store<T> {
 
 impl<T: 'static> AsContextMut for Store<T> {
     fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut(&mut self.inner)
+        StoreContextMut::new(&mut self.inner)
     }
 }
 
@@ -543,7 +554,7 @@ impl<T: 'static> AsContext for StoreContextMut<'_, T> {
 
 impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
     fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut(self.0)
+        StoreContextMut::new(self.0)
     }
 }
 
@@ -556,7 +567,7 @@ impl<T: 'static> AsContext for Caller<'_, T> {
 
 impl<T: 'static> AsContextMut for Caller<'_, T> {
     fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut(self.store.0)
+        StoreContextMut::new(self.store.0)
     }
 }
 

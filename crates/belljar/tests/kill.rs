@@ -230,3 +230,22 @@ fn panics_of_the_host_go_on_and_stores_inside_each_other_die_alone() {
     assert_eq!(run.call(&mut store, ()).unwrap(), 42);
     assert!(store.killed().is_none());
 }
+
+#[test]
+fn a_guest_is_dead_that_was_killed_when_its_host_panicked() {
+    let engine = Engine::default();
+    let mut linker = Linker::new(&engine);
+    let panics = |caller: Caller<'_, ()>| {
+        if caller.kill_handle().kill("enough").unwrap() {
+            panic!("of the host");
+        }
+    };
+    linker.func_wrap("host", "panics", panics).unwrap();
+    let wat = r#"(module (import "host" "panics" (func $f)) (func (export "run") (call $f)))"#;
+    let (mut store, instance) = instance(&engine, wat, &linker);
+    let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.call(&mut store, ())));
+    assert_eq!(ended.unwrap_err().downcast_ref::<&str>(), Some(&"of the host"));
+    assert_eq!(store.killed(), Some(&"enough".into()));
+    assert_dead(store, instance, &run);
+}

@@ -387,6 +387,28 @@ fn recursion_through_the_host_ends_in_a_trap() -> Result<()> {
 }
 
 #[test]
+fn recursion_of_host_functions_alone_ends_in_a_trap() -> Result<()> {
+    let engine = Engine::default();
+    let mut linker: Linker<u32> = Linker::new(&engine);
+    linker.func_wrap("", "call_back", |mut caller: Caller<'_, u32>| -> Result<()> {
+        *caller.data_mut() += 1;
+        let function = caller.get_export("back").and_then(Extern::into_func).expect("the caller exports it");
+        function.call(&mut caller, &[], &mut [])
+    })?;
+    // No guest code is between one call and the next that would look at the stack.
+    let wat = r#"(module (import "" "call_back" (func $f)) (export "back" (func $f)) (func (export "run") (call $f)))"#;
+    let module = Module::new(&engine, wat)?;
+    for export in ["run", "back"] {
+        let mut store = Store::new(&engine, 0);
+        let run = linker.instantiate(&mut store, &module)?.get_typed_func::<(), ()>(&mut store, export)?;
+        let error = run.call(&mut store, ()).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow));
+        assert!(*store.data() > 50, "{}", store.data());
+    }
+    Ok(())
+}
+
+#[test]
 fn a_trap_in_a_start_function_leaves_the_store_usable() -> Result<()> {
     let mut store = Store::new(&Engine::default(), ());
     let error = instance(&mut store, "(module (func $s unreachable) (start $s))", &[]).unwrap_err();

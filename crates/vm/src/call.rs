@@ -9,7 +9,7 @@ use crate::sys::{builtin_table_address, enter_address};
 use crate::trap::Exit;
 use crate::vm_ptr::VmPtr;
 use belljar_abi::{ConstHeader, FuncObject, pending};
-use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, TypeId};
+use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId};
 use std::marker::PhantomData;
 
 /// What a function object says, copied out.
@@ -68,6 +68,12 @@ impl StoreCore {
     #[inline]
     fn prepare(&mut self, store: usize, code: usize) {
         self.ran = true;
+        self.prepare_entry(store, code);
+    }
+
+    /// As [`StoreCore::prepare`], where no guest code is entered.
+    #[inline]
+    pub(crate) fn prepare_entry(&mut self, store: usize, code: usize) {
         let context = self.context.get_mut();
         context.store = store;
         context.entry_code = code;
@@ -86,6 +92,16 @@ impl StoreCore {
         std::ptr::from_ref(&here).addr().saturating_sub(limit)
     }
 
+    /// Whether a guest that the caller calls has no native stack left. Guests can have the host call host functions, one within
+    /// another.
+    fn is_stack_used_up(&self) -> bool {
+        let here = 0_u8;
+        match self.is_running() {
+            true => self.stack_for_guests() == 0,
+            false => std::ptr::from_ref(&here).addr() < GuestThread::this().stack_floor(),
+        }
+    }
+
     /// Notes that the guest has been left, and tells whether it has returned.
     #[inline]
     fn has_returned(&mut self) -> bool {
@@ -93,7 +109,7 @@ impl StoreCore {
         let why = context.pending;
         if context.entry_fp == 0 {
             // ORDER: whoever kills looks whether it has died once it does not run any more.
-            if why != pending::NONE && why != pending::HOST_PANIC && self.watched.is_killed() {
+            if why != pending::NONE && self.watched.is_killed() {
                 self.watched.set_died();
             }
             self.watched.leave();
@@ -278,9 +294,10 @@ fn enter_slots<T: 'static>(
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let ty = core.func_sig(func);
     let trampoline = core.runtime.trampoline(Direction::Entry, ty).map_err(plain)?;
-    // A host function, too, is called through the stubs: the same entry, the same exit.
+    // A host function, too, is called through the stubs: the same entry, the same exit. Guest code looks at the stack itself.
     let context = match callee.is_host {
         false => callee.context,
+        true if core.is_stack_used_up() => return Err(Exit::of_trap(Trap::StackOverflow)),
         true => core.bridge().map_err(plain)?,
     };
     // ONE-BORROW: `store` is not used again before the guest has been left.

@@ -279,6 +279,7 @@ impl StoreMut<'_> {
     fn evaluate_in_scope(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
         let mut stack = Operands::default();
         for op in expr.ops() {
+            self.check_interrupt()?;
             let value = match *op {
                 ConstOp::Value(v) => v,
                 ConstOp::GlobalGet(g) => {
@@ -346,8 +347,11 @@ impl StoreMut<'_> {
                 let array = self.gc_alloc_array(type_id(self, ty), length)?;
                 if matches!(op, ConstOp::ArrayNew(_)) {
                     let value = stack.pop(self);
-                    for i in 0..length {
-                        self.write_element(array, i, value)?;
+                    for piece in strides(length as usize, ITEMS, false) {
+                        self.check_interrupt()?;
+                        for i in piece {
+                            self.write_element(array, i as u32, value)?;
+                        }
                     }
                 }
                 Ok(array)

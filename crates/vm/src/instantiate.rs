@@ -6,6 +6,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::host::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
+use crate::interrupt::{STRIDE, strides};
 use crate::loaded::{LoadedModule, SharedImages};
 use crate::memory::MemoryImage;
 use crate::on_demand::Damaged;
@@ -23,7 +24,7 @@ use belljar_core::{
     ElemIndex, ExternType, FuncIndex, FuncRefId, GlobalIndex, InstanceId, MemoryIndex, MemoryType,
     OutsideText, TableIndex, TagId, TagIndex, Trap, TypeIndex,
 };
-use belljar_module::{EntityIndex, Import, Module, SegmentMode};
+use belljar_module::{ConstOp, EntityIndex, Import, Module, SegmentMode};
 use std::sync::Arc;
 
 /// What an import is satisfied with.
@@ -56,16 +57,30 @@ pub fn instantiate<T: 'static>(
     let builder = builder.map_err(plain)?;
     let id = builder.id;
     store.core_mut().link(&builder, imports).map_err(plain)?;
-    // Making objects asks the limiter, which `build` has.
-    store.erased().initialize(&builder).map_err(Exit::of_error)?;
-    // First, so that nobody has seen anything of an instance whose images are damaged.
-    store.core_mut().fill_memories(id, images)?;
-    store.erased().run_segments(id, images)?;
-    if let Some(start) = module.module().start() {
-        let func = store.core().instance_func(id, start);
-        crate::call::call_values(store, func, &[], &mut Vec::new())?;
+    let begin = |store: &mut StoreInner<T>| {
+        // Making objects asks the limiter, which `build` has.
+        store.erased().initialize(&builder).map_err(Exit::of_error)?;
+        // First, so that nobody has seen anything of an instance whose images are damaged.
+        store.core_mut().fill_memories(id, images)?;
+        store.erased().run_segments(id, images)?;
+        if let Some(start) = module.module().start() {
+            let func = store.core().instance_func(id, start);
+            crate::call::call_values(store, func, &[], &mut Vec::new())?;
+        }
+        Ok(id)
+    };
+    match begins_at_length(module.module()) {
+        true => store.run_work(id, begin),
+        false => begin(store),
     }
-    Ok(id)
+}
+
+/// Whether an instance's beginning may take longer than reading the module: its start function, objects of constant expressions and
+/// tables that are filled do as a few bytes of it say.
+fn begins_at_length(module: &Module) -> bool {
+    let tables = module.imported_tables()..module.tables().len();
+    let fills = |table| !matches!(module.table_init(table).ops(), [ConstOp::Value(_) | ConstOp::RefNull]);
+    module.start().is_some() || module.uses_heap() || tables.map(TableIndex::new).any(fills)
 }
 
 /// Makes an instance as [`instantiate`] does, but leaves out its values: its store is to adopt them from a checkpoint. Nothing
@@ -391,6 +406,7 @@ impl StoreCore {
             if shared.is_some_and(|shared| shared.mapped[piece.memory.index()].is_some()) {
                 continue;
             }
+            self.check_interrupt().map_err(Exit::of_trap)?;
             let bytes = images.piece(piece);
             let filled = self.fill_fresh_memory(id, piece.memory, piece.offset, module.code_image(), bytes);
             filled.map_err(|Damaged| Exit::of_trap(Trap::ArtifactDamaged))?;
@@ -414,7 +430,10 @@ impl StoreMut<'_> {
             let init = self.evaluate(builder.id, described.table_init(TableIndex::new(i)))?.u32();
             if init != 0 {
                 let table = self.instance(builder.id).table(TableIndex::new(i));
-                self.elements_mut(table).fill(init);
+                for piece in strides(self.elements_mut(table).len(), STRIDE / size_of::<u32>(), false) {
+                    self.check_interrupt()?;
+                    self.elements_mut(table)[piece].fill(init);
+                }
             }
         }
         Ok(())
@@ -426,6 +445,7 @@ impl StoreMut<'_> {
         let module = self.instance(id).module().clone();
         let described = module.module();
         for (i, elem) in described.elems().iter().enumerate() {
+            self.check_interrupt().map_err(Exit::of_trap)?;
             let index = ElemIndex::new(i);
             if let SegmentMode::Active(table, offset) = &elem.mode {
                 let start = self.evaluate(id, offset).map_err(Exit::of_error)?.u64();
@@ -444,6 +464,7 @@ impl StoreMut<'_> {
             if described.known_images().is_some_and(|images| images.holds(data)) {
                 continue;
             }
+            self.check_interrupt().map_err(Exit::of_trap)?;
             let start = self.evaluate(id, &data.offset).map_err(Exit::of_error)?.u64();
             let length = data.bytes.len() as u32;
             self.init_memory(id, data.memory, data.index, start, 0, length).map_err(Found::into_exit)?;

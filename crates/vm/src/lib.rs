@@ -26,6 +26,7 @@ mod frozen;
 mod gc;
 mod guest_thread;
 mod host;
+mod host_work;
 mod instance;
 mod instantiate;
 mod interrupt;

@@ -84,6 +84,16 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// The guest's stack.
+    pub(crate) fn into_stack(self) -> RawStack {
+        match self {
+            Self::Trap { stack, .. }
+            | Self::Error { stack, .. }
+            | Self::Exception { stack, .. }
+            | Self::Killed { stack, .. } => stack,
+        }
+    }
+
     /// A trap without a guest's stack: none is running.
     pub(crate) fn of_trap(trap: Trap) -> Self {
         Self::Trap { trap, fault: None, stack: RawStack::default() }
@@ -136,7 +146,7 @@ impl StoreCore {
 
     /// Whether the activation that is being left is one of a guest that was killed. Of the last one it is decided already, as
     /// whoever kills has been told.
-    fn is_dying(&self) -> bool {
+    pub(crate) fn is_dying(&self) -> bool {
         match self.is_running() {
             true => self.watched.is_killed(),
             false => self.watched.has_died(),
@@ -144,7 +154,7 @@ impl StoreCore {
     }
 
     /// The end of an activation whose guest was killed. Those around it are to end too.
-    fn die(&mut self, stack: RawStack) -> Exit {
+    pub(crate) fn die(&mut self, stack: RawStack) -> Exit {
         let is_last = self.entry_fp() == 0;
         let reason = if is_last { self.watched.take_kill() } else { self.watched.kill_reason() };
         // Nobody takes it away in between.
@@ -152,6 +162,13 @@ impl StoreCore {
         self.killed.get_or_insert(reason.clone());
         self.note_special();
         Exit::Killed { reason, stack }
+    }
+
+    /// The end of an activation in which the host panicked. Whoever killed its guest meanwhile was told that it ends.
+    pub(crate) fn die_of_panic(&mut self) {
+        if self.is_dying() {
+            self.die(RawStack::default());
+        }
     }
 
     /// Refuses to run a guest in a store whose guest was killed.
@@ -192,7 +209,10 @@ impl StoreCore {
             }
             Some(Pending::Error { error, stack }) => Exit::Error { error, stack },
             Some(Pending::Exception { thrown, stack }) => Exit::Exception { thrown, stack },
-            Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
+            Some(Pending::Panic(payload)) => {
+                self.die_of_panic();
+                std::panic::resume_unwind(payload)
+            }
             None => Exit::Error {
                 error: anyhow::anyhow!("belljar bug: an activation was left for no recorded reason"),
                 stack: RawStack::default(),

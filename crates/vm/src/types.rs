@@ -276,29 +276,31 @@ impl Inner {
         unsafe { lines.range(at..at + TYPE_LINE_SIZE).cast().write(row) };
     }
 
-    /// One user of a group less. What nobody uses goes away, and with it its use of others.
+    /// One user of a group less. What nobody uses goes away, and with it its use of others: one after the other, as a module's types
+    /// refer to each other in chains as long as it likes.
     fn leave(&mut self, group: u32) {
-        let row = self.group_rows[group as usize].as_mut().expect("as in `group`");
-        row.users -= 1;
-        if row.users > 0 {
-            return;
+        let mut left = vec![group];
+        while let Some(group) = left.pop() {
+            let row = self.group_rows[group as usize].as_mut().expect("as in `group`");
+            row.users -= 1;
+            if row.users > 0 {
+                continue;
+            }
+            let Some(gone) = self.group_rows[group as usize].take() else { continue };
+            self.groups.remove(&gone.key);
+            self.free_groups.push(group);
+            for ty in &*gone.key {
+                ty.for_each_ref(|r| {
+                    if let TypeRef::Id(id) = r {
+                        left.push(self.row(id).group);
+                    }
+                });
+            }
+            for id in &gone.ids {
+                self.rows[id.index()] = None;
+                self.free.push(*id);
+            }
         }
-        let Some(gone) = self.group_rows[group as usize].take() else { return };
-        self.groups.remove(&gone.key);
-        self.free_groups.push(group);
-        let mut others = Vec::new();
-        for ty in &*gone.key {
-            ty.for_each_ref(|r| {
-                if let TypeRef::Id(id) = r {
-                    others.push(self.row(id).group);
-                }
-            });
-        }
-        for id in &gone.ids {
-            self.rows[id.index()] = None;
-            self.free.push(*id);
-        }
-        others.into_iter().for_each(|group| self.leave(group));
     }
 }
 
@@ -392,6 +394,15 @@ mod tests {
         assert!(registry.is_below(id, above));
         drop(again);
         assert_eq!((registry.ty(id), registry.ty(above)), (None, None));
+        assert_eq!(registry.inner.read().unwrap().groups.len(), 0);
+    }
+
+    #[test]
+    fn types_that_refer_to_each_other_in_a_long_chain_go_together() {
+        let registry = Arc::new(TypeRegistry::default());
+        let chain: Vec<_> = (0..200_000_u32).map(|i| link(None, i.saturating_sub(1))).collect();
+        let groups: Vec<_> = (0..200_000).map(|i| i..i + 1).collect();
+        drop(registry.register(&chain, &groups).unwrap());
         assert_eq!(registry.inner.read().unwrap().groups.len(), 0);
     }
 }

@@ -16,6 +16,9 @@ use smallvec::SmallVec;
 /// list is left to the guest's next call, as with any short read or write.
 const MAX_IOVECS: usize = 1024;
 
+/// Pairs of a list that are read between two looks: some 100 µs.
+const IOVECS_BETWEEN_LOOKS: u32 = 1 << 14;
+
 /// The most bytes one call moves: what Linux itself moves at most, so that every count fits an `i32`.
 const MAX_TRANSFER: usize = 0x7fff_f000;
 
@@ -195,12 +198,21 @@ impl<'a> GuestMemory<'a> {
         }
     }
 
-    /// Reads a list of `count` (address, length) pairs and checks every buffer that will be used.
-    pub(crate) fn iovecs(&self, at: u32, count: u32) -> Result<Iovecs, Fault> {
+    /// Reads a list of `count` (address, length) pairs and checks every buffer that will be used. A list of empty buffers may be as
+    /// long as the memory: `look` says on the way whether to go on.
+    pub(crate) fn iovecs<E: From<Fault>>(
+        &self,
+        at: u32,
+        count: u32,
+        look: impl Fn() -> Result<(), E>,
+    ) -> Result<Iovecs, E> {
         self.check(at, u64::from(count) * 8)?;
         let mut list = Iovecs::new();
         let mut total = 0;
         for i in 0..count {
+            if i % IOVECS_BETWEEN_LOOKS == 0 {
+                look()?;
+            }
             let pair = self.read_u64(at + i * 8)?;
             let mut range = self.check(pair as u32, pair >> 32)?;
             if range.is_empty() {
@@ -335,21 +347,39 @@ mod tests {
         assert!(memory.check(u32::MAX, u64::MAX).is_err());
     }
 
+    fn iovecs(memory: &GuestMemory<'_>, at: u32, count: u32) -> Result<Iovecs, Fault> {
+        memory.iovecs(at, count, || Ok(()))
+    }
+
+    #[test]
+    fn a_long_list_of_empty_buffers_is_left_when_the_guest_is_to_end() {
+        let mut bytes = vec![0; 16 << 16];
+        let memory = GuestMemory::new(&mut bytes);
+        let looks = std::cell::Cell::new(0);
+        let end = Fault { at: 0, len: 0, size: 0 };
+        let look = || {
+            looks.set(looks.get() + 1);
+            if looks.get() == 3 { Err(end) } else { Ok(()) }
+        };
+        assert_eq!(memory.iovecs(0, 100_000, look), Err(end));
+        assert_eq!(looks.get(), 3);
+    }
+
     #[test]
     fn lists_are_checked_and_bounded() {
         let mut bytes = vec![0; 1 << 16];
         let mut memory = GuestMemory::new(&mut bytes);
         pair(&mut memory, 0, 100, 0);
         pair(&mut memory, 8, 200, 4);
-        assert_eq!(memory.iovecs(0, 2).unwrap().first(), Some(&(200..204)));
-        assert_eq!(memory.iovecs(0, 2).unwrap().len(), 1);
-        assert!(memory.iovecs(0, u32::MAX).is_err());
+        assert_eq!(iovecs(&memory, 0, 2).unwrap().first(), Some(&(200..204)));
+        assert_eq!(iovecs(&memory, 0, 2).unwrap().len(), 1);
+        assert!(iovecs(&memory, 0, u32::MAX).is_err());
         pair(&mut memory, 8, 65530, 7);
-        assert!(memory.iovecs(0, 2).is_err());
+        assert!(iovecs(&memory, 0, 2).is_err());
         for i in 0..2000 {
             pair(&mut memory, i * 8, 0, 1);
         }
-        assert_eq!(memory.iovecs(0, 2000).unwrap().len(), MAX_IOVECS);
+        assert_eq!(iovecs(&memory, 0, 2000).unwrap().len(), MAX_IOVECS);
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl<T: 'static> SandboxTemplate<T> {
     }
 
     /// What each sandbox may have. Time and fuel are those of a call, or of a session as a whole; while a sandbox is made, of each
-    /// start function and of the initialization. Default: [`Limits::unlimited`].
+    /// instantiation and of the initialization. Default: [`Limits::unlimited`].
     ///
     /// ```
     /// use belljar::{Engine, KillReason, Killed, Limits, Linker, Module, SandboxTemplate};

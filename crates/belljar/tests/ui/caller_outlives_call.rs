@@ -1,12 +1,14 @@
 //! A `Caller` cannot be kept beyond the call.
 use belljar::{Caller, Engine, Func, Store};
-use std::sync::Mutex;
+use std::cell::RefCell;
 
-static KEPT: Mutex<Option<Caller<'static, ()>>> = Mutex::new(None);
+thread_local! {
+    static KEPT: RefCell<Option<Caller<'static, ()>>> = const { RefCell::new(None) };
+}
 
 fn main() {
     let mut store = Store::new(&Engine::default(), ());
     Func::wrap(&mut store, |caller: Caller<'_, ()>| {
-        *KEPT.lock().unwrap() = Some(caller);
+        KEPT.set(Some(caller));
     });
 }

@@ -27,6 +27,8 @@ impl Marks {
         self.bits.clear();
         self.bits.resize(words, 0);
         self.sums.clear();
+        // Left of a mark that was given up: by now they may be no objects.
+        self.pending.clear();
     }
 
     fn position(object: u32) -> (usize, u32) {

@@ -13,8 +13,8 @@ use std::sync::{Arc, Weak};
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
     scoped: Vec<ScopedEntry>,
-    /// How many scopes have ended.
-    generation: u32,
+    /// How many scopes have ended: so many that it never begins anew.
+    generation: u64,
     owned: Vec<Option<OwnedEntry>>,
     free: Vec<u32>,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Roots {
 struct ScopedEntry {
     reference: u32,
     /// Tells the entry from a later one in its place.
-    generation: u32,
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ struct OwnedEntry {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScopedRoot {
     index: u32,
-    generation: u32,
+    generation: u64,
 }
 
 /// Names a reference while it or a clone of it lives.
@@ -98,7 +98,7 @@ impl Roots {
     #[cold]
     fn forget(&mut self, scope: RootScope) {
         self.scoped.truncate(scope.0);
-        self.generation = self.generation.wrapping_add(1);
+        self.generation += 1;
     }
 
     /// Ends all handles.
@@ -194,5 +194,24 @@ impl StoreCore {
                 }
             });
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_of_an_ended_scope_means_nothing_however_many_scopes_end() {
+        let mut roots = Roots::default();
+        let stale = roots.push(8);
+        assert_eq!(roots.get(stale), Some(8));
+        roots.forget(RootScope(0));
+        for scopes in [0, (1 << 32) - 2, 1 << 32] {
+            roots.generation += scopes;
+            let root = roots.push(16);
+            assert_eq!((roots.get(stale), roots.get(root)), (None, Some(16)));
+            roots.forget(RootScope(0));
+        }
     }
 }

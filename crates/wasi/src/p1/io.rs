@@ -65,7 +65,7 @@ fn read(
     mut read: impl FnMut(&Descriptor, &mut [IoSliceMut<'_>], u64) -> Result<usize>,
 ) -> Result {
     memory.check(nread, 4)?;
-    let list = memory.iovecs(iovs, iovs_len)?;
+    let list = memory.iovecs(iovs, iovs_len, || ctx.check_interrupt())?;
     let descriptor = ctx.descriptor(fd)?;
     // Whatever else is read from may have no more now, and would be waited for.
     let goes_on = matches!(&*descriptor, Descriptor::File(file) if file.is_regular());
@@ -218,7 +218,7 @@ fn write(
     mut write: impl FnMut(&Descriptor, &[IoSlice<'_>], u64) -> Result<usize>,
 ) -> Result {
     memory.check(nwritten, 4)?;
-    let list = memory.iovecs(iovs, iovs_len)?;
+    let list = memory.iovecs(iovs, iovs_len, || ctx.check_interrupt())?;
     let descriptor = ctx.descriptor(fd)?;
     let count = write_allowed(ctx, memory, list, |buffers, done| write(&descriptor, buffers, done))?;
     memory.write_u32(nwritten, count.try_into().map_err(|_| Errno::Overflow)?)?;

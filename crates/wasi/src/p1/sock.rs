@@ -58,7 +58,7 @@ pub fn sock_recv(
     memory.check(nread, 4)?;
     memory.check(roflags, 2)?;
     let flags = check_flags(flags, RECV_PEEK | RECV_WAITALL)?;
-    let list = memory.iovecs(iovs, iovs_len)?;
+    let list = memory.iovecs(iovs, iovs_len, || ctx.check_interrupt())?;
     let descriptor = ctx.descriptor(fd)?;
     let socket = socket(&descriptor)?;
     let mut cut = false;
@@ -87,7 +87,7 @@ pub fn sock_send(
 ) -> Result {
     memory.check(nwritten, 4)?;
     check_flags(flags, 0)?;
-    let list = memory.iovecs(iovs, iovs_len)?;
+    let list = memory.iovecs(iovs, iovs_len, || ctx.check_interrupt())?;
     let descriptor = ctx.descriptor(fd)?;
     let socket = socket(&descriptor)?;
     let count = write_allowed(ctx, memory, list, |buffers, _| ctx.restart(|| socket.send(buffers)))?;

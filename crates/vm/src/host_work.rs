@@ -1,0 +1,105 @@
+//! Work that the runtime does for a guest that does not run yet, as a run of its store: instantiation.
+//!
+//! In: a closure that may take long, as a module's constant expressions and segments say. Out: what it returns, or how it ended.
+//! Never: work that limits do not hold for, or that nobody can end. It lies in an activation without guest frames, so that whoever
+//! kills, looks or counts finds a run like any other, and [`StoreCore::check_interrupt`] ends it.
+
+use crate::store::{StoreCore, StoreInner};
+use crate::sys::enter_address;
+use crate::trap::Exit;
+use belljar_core::{InstanceId, Trap};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// A closure on its way through the entry stub, and how it ended.
+struct Work<F, R> {
+    /// Address of the store.
+    store: usize,
+    work: Option<F>,
+    ended: Option<Result<Result<R, Exit>, Box<dyn Any + Send>>>,
+}
+
+impl<T: 'static> StoreInner<T> {
+    /// Does something for an instance whose constants and context are there already, as a run of its store: with its limits,
+    /// and to be killed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the closure; where it was killed, or a limit says no.
+    ///
+    /// # Panics
+    ///
+    /// With the payload of a panic in the closure.
+    pub(crate) fn run_work<R>(
+        &mut self,
+        instance: InstanceId,
+        work: impl FnOnce(&mut Self) -> Result<R, Exit>,
+    ) -> Result<R, Exit> {
+        let _permit = self.core_mut().permit()?;
+        let ended = self.enter_work(instance, work);
+        let core = self.core_mut();
+        core.note_end_of_work();
+        match ended {
+            Err(payload) => {
+                core.die_of_panic();
+                resume_unwind(payload)
+            }
+            Ok(result) if core.is_dying() => {
+                Err(core.die(result.err().map(Exit::into_stack).unwrap_or_default()))
+            }
+            Ok(result) => result,
+        }
+    }
+
+    fn enter_work<R, F: FnOnce(&mut Self) -> Result<R, Exit>>(
+        &mut self,
+        instance: InstanceId,
+        work: F,
+    ) -> Result<Result<R, Exit>, Box<dyn Any + Send>> {
+        let store = std::ptr::from_mut(self).expose_provenance();
+        let core = self.core_mut();
+        let context = core.instance(instance).context();
+        core.prepare_entry(store, run::<T, R, F> as *const () as usize);
+        let mut work = Work { store, work: Some(work), ended: None };
+        // SAFETY: the context is that of an instance of this store, whose constants are written (IN-BOUNDS), and `run` is an
+        // ordinary function that takes these two, which the stub passes through; the store is held exclusively
+        // (STORE-EXCLUSIVE).
+        unsafe {
+            let enter: unsafe extern "C" fn(usize, *mut Work<F, R>) = std::mem::transmute(enter_address());
+            enter(context, &raw mut work);
+        }
+        work.ended.unwrap_or_else(|| Ok(Err(Exit::of_trap(Trap::Interrupt))))
+    }
+}
+
+/// What the entry stub calls.
+///
+/// # Safety
+///
+/// `work` is what [`StoreInner::enter_work`] has on its stack, which waits for this; nobody else refers to the store.
+unsafe extern "C" fn run<T: 'static, R, F: FnOnce(&mut StoreInner<T>) -> Result<R, Exit>>(
+    _context: usize,
+    work: *mut Work<F, R>,
+) {
+    // SAFETY: the caller's promise (STORE-EXCLUSIVE, STORE-PINNED).
+    let (work, store) = unsafe {
+        let work = &mut *work;
+        let store = std::ptr::with_exposed_provenance_mut::<StoreInner<T>>(work.store);
+        (work, &mut *store)
+    };
+    let Some(closure) = work.work.take() else { return };
+    work.ended = Some(catch_unwind(AssertUnwindSafe(|| closure(store))));
+}
+
+impl StoreCore {
+    /// Notes that the work's activation has been left, as [`StoreCore::has_returned`] does of a guest's.
+    fn note_end_of_work(&mut self) {
+        if self.entry_fp() == 0 {
+            // ORDER: as there.
+            if self.watched.is_killed() {
+                self.watched.set_died();
+            }
+            self.watched.leave();
+        }
+    }
+}
