@@ -153,14 +153,7 @@ impl Engine {
 
     /// Kills the guests of all its stores, as [`crate::KillHandle::kill`] does. How many were running.
     pub fn kill_all(&self, reason: impl Into<KillReason>) -> usize {
-        let reason = reason.into();
-        // What has gone meanwhile need not be killed.
-        self.inner
-            .runtime
-            .stores()
-            .iter()
-            .filter(|watched| watched.kill(reason.clone(), None).unwrap_or(false))
-            .count()
+        belljar_vm::kill_all(&self.inner.runtime.stores(), &reason.into())
     }
 
     /// Bytes of memories and objects that its stores have; 0 where nothing limits them ([`Config::max_memory`]).

@@ -63,6 +63,36 @@ fn in_a_loop() {
     assert_dead(store, instance, &run);
 }
 
+/// Many more than there are processors, in code and in a host function that takes its time, with others that do nothing.
+#[test]
+fn all_of_an_engine_at_once() {
+    const GUESTS: usize = 40;
+    let engine = Engine::default();
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("", "nap", || std::thread::sleep(Duration::from_millis(20))).unwrap();
+    let wat = r#"(module (import "" "nap" (func $nap)) (func (export "run") (param i32)
+        (loop (if (local.get 0) (then (call $nap))) (br 0))))"#;
+    let module = Module::new(&engine, wat).unwrap();
+    let idle = Store::new(&engine, ());
+    let guest = |naps: i32| {
+        let mut store = Store::new(&engine, ());
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        instance.get_typed_func::<i32, ()>(&mut store, "run").unwrap().call(&mut store, naps).unwrap_err()
+    };
+    std::thread::scope(|scope| {
+        let guests: Vec<_> = (0..GUESTS).map(|i| scope.spawn(move || guest(i as i32 % 2))).collect();
+        let end = Instant::now() + TIMEOUT;
+        while engine.stacks(TIMEOUT).len() < GUESTS {
+            assert!(Instant::now() < end);
+            std::thread::yield_now();
+        }
+        assert_eq!(engine.kill_all("all"), GUESTS);
+        guests.into_iter().for_each(|guest| assert_killed(&guest.join().unwrap(), "all"));
+    });
+    assert!(idle.killed().is_none());
+    assert_eq!(engine.kill_all("again"), 0);
+}
+
 #[test]
 fn at_any_instruction_of_everything() {
     let engine = Engine::default();

@@ -29,9 +29,12 @@ Examples:
   belljar stack 4711                   show where one of them is
   belljar help run                     all options of a subcommand, with examples";
 
+/// What the program is called, whatever its file is.
+const NAME: &str = "belljar";
+
 /// A WebAssembly runtime whose guests can always be seen, stopped and wiped.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "belljar", version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = NAME, version, after_help = EXAMPLES, arg_required_else_help = true)]
 #[command(override_usage = "belljar [RUN OPTIONS] FILE [ARGS]...\n       belljar <COMMAND> ...")]
 pub struct CommandLine {
     #[command(subcommand)]
@@ -63,7 +66,8 @@ impl CommandLine {
     ///
     /// Clap's, which holds help and version too.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut args: Vec<OsString> = args.into_iter().collect();
+        // Clap would print in its usage what the program was called as.
+        let mut args: Vec<OsString> = [NAME.into()].into_iter().chain(args.into_iter().skip(1)).collect();
         if args.get(1).is_some_and(|first| means_run(first)) {
             args.insert(1, "run".into());
         }

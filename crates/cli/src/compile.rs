@@ -5,7 +5,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
-use crate::output_file::{Readers, cannot_write, check, write};
+use crate::output_file::{Readers, cannot_write, check, check_other_than, write};
 use crate::progress::{Meter, Reading, with_progress};
 use crate::proposals::Proposals;
 use crate::user_cache;
@@ -92,7 +92,10 @@ impl CompileOptions {
         if file.artifact().is_some() {
             return Err(Failure::usage(format!("{} is compiled already", OutsideText::new(&self.file))));
         }
-        check(&output).with_context(|| cannot_write(&output)).or_fail(ExitCode::Unwritable)?;
+        check_other_than(&output, &self.file)
+            .and_then(|()| check(&output))
+            .with_context(|| cannot_write(&output))
+            .or_fail(ExitCode::Unwritable)?;
         clock.note("reading");
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
         clock.note_stages(&meter.read());

@@ -53,6 +53,22 @@ pub(crate) fn check(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Refuses a file that is to be made of itself, by whatever names.
+///
+/// # Errors
+///
+/// Where `path` is the file `source`.
+pub(crate) fn check_other_than(path: &Path, source: &Path) -> io::Result<()> {
+    let is_same = |one: &Metadata, other: &Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
+    match (fs::metadata(path), fs::metadata(source)) {
+        (Ok(output), Ok(input)) if output.is_file() && is_same(&output, &input) => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "it is the file that was read: name another one with --output",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file: all that `contents` writes, or nothing. Returns its result, and the number of bytes.
 ///
 /// A device, FIFO or open descriptor has got what was written before an error.
@@ -185,11 +201,22 @@ fn own_descriptor(path: &Path) -> Option<u32> {
 /// A descriptor's own copy of what is open: the position in it is the same. Where that cannot be had, another one that writes at the
 /// end.
 fn open_descriptor(number: u32) -> io::Result<File> {
+    if is_read_only(number) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is open for reading only"));
+    }
     match number {
         1 => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
         2 => Ok(io::stderr().as_fd().try_clone_to_owned()?.into()),
         _ => OpenOptions::new().append(true).open(format!("/proc/self/fd/{number}")),
     }
+}
+
+/// Whether whoever opened a descriptor wanted nothing written there. Without /proc, writing tells.
+fn is_read_only(number: u32) -> bool {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+    let flags =
+        info.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+    flags.is_some_and(|flags| OFlags::from_bits_retain(flags) & OFlags::ACCMODE == OFlags::RDONLY)
 }
 
 /// A device or FIFO, opened when there is something to write.

@@ -5,7 +5,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::complain;
-use crate::output_file::{Readers, cannot_write, check, write};
+use crate::output_file::{Readers, cannot_write, check, check_other_than, write};
 use crate::progress::{Meter, with_progress};
 use crate::proposals::Proposals;
 use crate::run::{DirGrant, EnvVar, MemoryBudget, outcome_of};
@@ -161,7 +161,10 @@ impl SnapshotOptions {
         let wasi = self.wasi()?;
         let (engine, meter) = self.engine()?;
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
-        check(&output).with_context(|| cannot_write(&output)).or_fail(ExitCode::Unwritable)?;
+        check_other_than(&output, &self.file)
+            .and_then(|()| check(&output))
+            .with_context(|| cannot_write(&output))
+            .or_fail(ExitCode::Unwritable)?;
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
         user_cache::tell_problems(&engine);
         if module.has_snapshot() {

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 
 /// Command lines of a subcommand.
 type Lines = fn(&Scene) -> Vec<Vec<OsString>>;
@@ -259,6 +260,17 @@ fn nothing_hostile_is_printed() {
         let is_escaped = printed.contains(r"\u{1b}[2J\u{7f}\u{9b}\u{85}\r\t\u{8}\u{202e}")
             || printed.contains(r"\u001b[2J\u007f");
         assert!(is_escaped, "`{name}` printed nothing of what it was fed:\n{printed}");
+    }
+}
+
+#[test]
+fn what_the_program_is_called_as_is_not_printed() {
+    let scene = Scene::new();
+    for line in [words([&"kill"]), words([&"cache"]), words([&"stack", &"--x"]), words([&"help", &"kill"])] {
+        let output = scene.command(&line).arg0(EVIL).output().unwrap();
+        assert_output(&format!("{line:?}"), &output);
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(printed.contains("Usage: belljar "), "{printed}");
     }
 }
 

@@ -358,6 +358,36 @@ fn what_the_process_has_open_goes_on_where_it_is() {
     }
     let output = scene.command(compiler, "/dev/fd/99").output().unwrap();
     assert_code(&output, 74);
+    // What is open for reading is not opened once more to be written.
+    for (script, file) in [("exec \"$@\" 3< log", "/dev/fd/3"), ("exec \"$@\" 1< log", "/dev/stdout")] {
+        fs::write(scene.path("log"), OLD).unwrap();
+        let output = scene.shell(script, compiler, file);
+        assert_code(&output, 74);
+        assert!(told(&output).contains("open for reading only"), "{}", told(&output));
+        assert_eq!(fs::read(scene.path("log")).unwrap(), OLD);
+    }
+}
+
+#[test]
+fn a_module_does_not_become_its_own_artifact() {
+    let scene = Scene::new();
+    // Where no other name is given, one that ends in `.elf` is the artifact's.
+    fs::write(scene.path("text.elf"), GUEST).unwrap();
+    symlink("guest.wat", scene.path("link")).unwrap();
+    fs::hard_link(scene.path("guest.wat"), scene.path("hard")).unwrap();
+    for line in [
+        &["compile", "text.elf"][..],
+        &["compile", "-o", "guest.wat", "guest.wat"],
+        &["compile", "-o", "./guest.wat", "link"],
+        &["snapshot", "-o", "hard", "guest.wat"],
+    ] {
+        let output = scene.belljar().args(line).output().unwrap();
+        assert_code(&output, 74);
+        assert!(told(&output).contains("it is the file that was read"), "{}", told(&output));
+    }
+    for name in ["text.elf", "guest.wat"] {
+        assert_eq!(fs::read_to_string(scene.path(name)).unwrap(), GUEST);
+    }
 }
 
 /// `belljar profile` has no row above, as it needs a program that runs.

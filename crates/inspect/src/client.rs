@@ -6,7 +6,7 @@
 use crate::directory::RuntimeDirectory;
 use crate::error::AskError;
 use crate::line::{read_line, write_line};
-use crate::message::{Answer, LONGEST_ANSWER, Question};
+use crate::message::{Answer, Question};
 use crate::peer::{Peer, ROOT, our_uid};
 use crate::report::ProcessReport;
 use crate::subject::{Detail, ProfileRequest};
@@ -208,7 +208,7 @@ impl Process {
         let until = Instant::now().checked_add(patience).unwrap_or_else(|| Instant::now() + PATIENCE);
         let written = write_line(&stream, &line, until);
         // It may have said why before it heard the question.
-        match read_line(&stream, LONGEST_ANSWER, until) {
+        match read_line(&stream, question.longest_answer(), until) {
             Ok(Some(answer)) => Ok(answer),
             read => Err(silent(match (written, read) {
                 (Err(error), _) | (Ok(()), Err(error)) => error,

@@ -22,6 +22,9 @@ pub(crate) const LONGEST_QUESTION: usize = 64 << 10;
 /// Bytes that an answer may have.
 pub(crate) const LONGEST_ANSWER: usize = 256 << 20;
 
+/// Bytes that an answer may have of which a list of processes is made, all of which are asked at once: tens of thousands of stores.
+pub(crate) const LONGEST_IN_LIST: usize = 16 << 20;
+
 /// What is asked.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
@@ -51,6 +54,14 @@ struct Head {
 }
 
 impl Question {
+    /// Bytes that its answer may have.
+    pub(crate) fn longest_answer(&self) -> usize {
+        match self {
+            Self::Stores { detail: Detail::Innermost } | Self::Kill { .. } => LONGEST_IN_LIST,
+            Self::Stores { .. } | Self::Profile(_) => LONGEST_ANSWER,
+        }
+    }
+
     /// As a line.
     pub(crate) fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(&Asked { version: VERSION, question: self })

@@ -2,6 +2,7 @@
 
 use crate::event_loop::{MOST_AT_ONCE, MOST_CONNECTIONS};
 use crate::line::{read_line, write_line};
+use crate::message::LONGEST_IN_LIST;
 use crate::*;
 use serde_json::Value;
 use std::fs;
@@ -570,6 +571,9 @@ fn hostile_answers_are_errors() {
     }
     let deep: Vec<u8> = [b"{\"ok\":".to_vec(), vec![b'['; 100_000], b"\n".to_vec()].concat();
     assert!(matches!(client_told(deep.leak()), AskError::Garbled { .. }));
+    // Endless ones, of which each process that is listed could send one.
+    let told = client_told(vec![b' '; LONGEST_IN_LIST + 1].leak()).to_string();
+    assert!(told.contains("expected a line of at most 16777216 bytes"), "{told}");
     let told = client_told(b"{\"error\":\"not today\"}\n").to_string();
     assert!(told.ends_with("does not tell: not today"), "{told}");
 }

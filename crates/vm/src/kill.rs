@@ -14,6 +14,7 @@ use crate::watched::Watched;
 use belljar_core::OutsideText;
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,32 @@ impl Watched {
         let why = "the guest is in a host function, and there is no thread to see to it that it does not go on after that";
         Err(io::Error::new(io::ErrorKind::TimedOut, why))
     }
+}
+
+/// Guests of [`kill_all`] that are asked at the same time. Less than there can be questions, so that others can ask, too.
+const AT_ONCE: usize = 8;
+
+/// Has the guests of several stores killed, as [`Watched::kill`] does. How many were running.
+///
+/// All are to end before any is waited for: those that look for themselves leave at once, and where many threads wait for a
+/// processor, one that does not answer yet does not keep the others running.
+pub fn kill_all(stores: &[Arc<Watched>], reason: &KillReason) -> usize {
+    let all: Vec<_> = stores.iter().filter(|store| store.want_killed(reason.clone(), None)).collect();
+    let next = AtomicUsize::new(0);
+    let pursue = || {
+        while let Some(store) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            // What has gone meanwhile need not be killed.
+            let _ = store.pursue(PATIENCE);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..all.len().min(AT_ONCE) {
+            // Where no thread can be had, this one does it all.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, pursue);
+        }
+        pursue();
+    });
+    all.len()
 }
 
 /// A guest that is to end.

@@ -80,7 +80,7 @@ pub use host::{HostCallee, HostFunc, HostName, HostShim};
 pub use instance::Entity;
 pub use instantiate::{ImportValue, NeedsChecks, instantiate, link_only};
 pub use jit_dump::{CodeLine, CodePiece};
-pub use kill::KillReason;
+pub use kill::{KillReason, kill_all};
 pub use limit_group::LimitGroup;
 pub use limits::ResourceLimiter;
 pub use loaded::LoadedModule;
