@@ -67,13 +67,6 @@ impl StoreCore {
     /// Sets what the entry stub reads.
     #[inline]
     fn prepare(&mut self, store: usize, code: usize) {
-        self.ran = true;
-        self.prepare_entry(store, code);
-    }
-
-    /// As [`StoreCore::prepare`], where no guest code is entered.
-    #[inline]
-    pub(crate) fn prepare_entry(&mut self, store: usize, code: usize) {
         let context = self.context.get_mut();
         context.store = store;
         context.entry_code = code;
@@ -123,10 +116,17 @@ impl<T: 'static> StoreInner<T> {
     /// thing before guest code is entered: to use `self` again takes the exposed address back (ONE-BORROW).
     #[inline]
     fn prepare(&mut self, code: usize) {
+        self.core_mut().ran = true;
+        self.prepare_entry(code);
+    }
+
+    /// As [`StoreInner::prepare`], where what is entered is no guest code. The store, as what is entered finds it.
+    #[inline]
+    pub(crate) fn prepare_entry(&mut self, code: usize) -> VmPtr<Self> {
         let store = VmPtr::expose(std::ptr::from_mut(self)).address();
         self.core_mut().prepare(store, code);
         // Once more, as the use of `self` took it back. The number is the same.
-        VmPtr::expose(std::ptr::from_mut(self));
+        VmPtr::expose(std::ptr::from_mut(self))
     }
 }
 

@@ -263,7 +263,9 @@ impl StoreCore {
         self.globals.truncate(skeleton.globals.len());
         self.tags.truncate(skeleton.tags.len());
         self.region.rewind(&to.region)?;
-        self.gc = self.gc.take().or(self.abandoned.take());
+        if let Some(gc) = self.abandoned.take() {
+            self.gc = Some(*gc);
+        }
         match &to.gc {
             Some(gc) => {
                 gone.values = self.rewind_gc(gc);

@@ -7,6 +7,7 @@
 use crate::store::{StoreCore, StoreInner};
 use crate::sys::enter_address;
 use crate::trap::Exit;
+use crate::vm_ptr::VmPtr;
 use belljar_core::{InstanceId, Trap};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -56,10 +57,8 @@ impl<T: 'static> StoreInner<T> {
         instance: InstanceId,
         work: F,
     ) -> Result<Result<R, Exit>, Box<dyn Any + Send>> {
-        let store = std::ptr::from_mut(self).expose_provenance();
-        let core = self.core_mut();
-        let context = core.instance(instance).context();
-        core.prepare_entry(store, run::<T, R, F> as *const () as usize);
+        let context = self.core().instance(instance).context();
+        let store = self.prepare_entry(run::<T, R, F> as *const () as usize).address();
         let mut work = Work { store, work: Some(work), ended: None };
         // SAFETY: the context is that of an instance of this store, whose constants are written (IN-BOUNDS), and `run` is an
         // ordinary function that takes these two, which the stub passes through; the store is held exclusively
@@ -84,8 +83,8 @@ unsafe extern "C" fn run<T: 'static, R, F: FnOnce(&mut StoreInner<T>) -> Result<
     // SAFETY: the caller's promise (STORE-EXCLUSIVE, STORE-PINNED).
     let (work, store) = unsafe {
         let work = &mut *work;
-        let store = std::ptr::with_exposed_provenance_mut::<StoreInner<T>>(work.store);
-        (work, &mut *store)
+        let store = VmPtr::<StoreInner<T>>::at(work.store).as_mut();
+        (work, store)
     };
     let Some(closure) = work.work.take() else { return };
     work.ended = Some(catch_unwind(AssertUnwindSafe(|| closure(store))));

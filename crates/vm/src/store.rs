@@ -100,7 +100,7 @@ pub struct StoreCore {
     /// The garbage-collected heap, made when first needed.
     pub(crate) gc: Option<Gc>,
     /// The heap, where a collection was given up in the middle of it: until the store goes back to a checkpoint.
-    pub(crate) abandoned: Option<Gc>,
+    pub(crate) abandoned: Option<Box<Gc>>,
     /// References to its objects that the host holds.
     pub(crate) roots: Roots,
     pub(crate) pending: Option<Pending>,

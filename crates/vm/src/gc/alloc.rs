@@ -285,7 +285,7 @@ impl StoreCore {
     /// them until the store goes back to a checkpoint.
     #[cold]
     fn abandon(&mut self, gc: Gc, dead: Vec<u32>) -> anyhow::Error {
-        self.abandoned = Some(gc);
+        self.abandoned = Some(Box::new(gc));
         self.drop_externs(dead);
         Trap::Interrupt.into()
     }
