@@ -1,7 +1,7 @@
 //! Artifacts by key on disk: sealed, verified, evicted.
 //!
 //! In: the bytes of finished native code, and a [`Key`] that stands for everything the code depends on. Out:
-//! the same bytes, or a miss. A [`seal()`] at the end of the bytes says what they are ([`Identity`]) and who made
+//! the same bytes, or a miss. A [`seal_native_code`] at the end of the bytes says what they are ([`Identity`]) and who made
 //! them; [`check`] believes it only if they are what was looked for, and if that was this user ([`UserKey`]) or the
 //! holder of a [`SigningKey`] whose public half is among the [`TrustedKeys`]. A [`Cache`] keeps files by key below one directory, for any number of processes at once.
 //!

@@ -42,7 +42,11 @@ pub(super) struct Stacks<W> {
 
 /// On lines of its own, so that threads do not slow each other down.
 #[repr(align(128))]
-struct Stack<W>(Mutex<Idle<W>>);
+struct Stack<W> {
+    idle: Mutex<Idle<W>>,
+    /// Returns, counted under the lock and read without it.
+    given: AtomicUsize,
+}
 
 /// The idle values of a group of threads.
 pub(super) struct Idle<W> {
@@ -51,12 +55,11 @@ pub(super) struct Idle<W> {
     pub(super) sessions: u64,
     /// The fewest since the stack was last looked at: so many were not needed.
     fewest: usize,
-    given: u32,
     looked: Instant,
 }
 
 /// Returns between looks at the clock.
-const GIVEN: u32 = 256;
+const GIVEN: usize = 256;
 
 /// What whoever needs a value finds.
 pub(super) enum Found<'a, W> {
@@ -66,6 +69,12 @@ pub(super) enum Found<'a, W> {
 
 /// A value fewer, when it is dropped.
 pub(super) struct Leave<'a, W>(&'a Stacks<W>);
+
+impl<W> Stack<W> {
+    fn lock(&self) -> MutexGuard<'_, Idle<W>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl<W> Leave<'_, W> {
     /// The value is made, and there is no room for another in its stead.
@@ -84,11 +93,11 @@ impl<W> Drop for Leave<'_, W> {
 impl<W> Stacks<W> {
     /// `count` stacks, a power of two.
     pub(super) fn new(room: Room, count: usize) -> Self {
-        let idle =
-            || Idle { values: SmallVec::new(), sessions: 0, fewest: 0, given: 0, looked: Instant::now() };
+        let idle = || Idle { values: SmallVec::new(), sessions: 0, fewest: 0, looked: Instant::now() };
+        let stack = |_| Stack { idle: Mutex::new(idle()), given: AtomicUsize::new(0) };
         Self {
             room,
-            stacks: (0..count).map(|_| Stack(Mutex::new(idle()))).collect(),
+            stacks: (0..count).map(stack).collect(),
             made: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -107,10 +116,13 @@ impl<W> Stacks<W> {
         self.most.load(Ordering::Relaxed)
     }
 
+    fn of(&self, group: usize) -> &Stack<W> {
+        &self.stacks[group & (self.stacks.len() - 1)]
+    }
+
     /// The stack of a group of threads, by its number.
     pub(super) fn stack(&self, group: usize) -> MutexGuard<'_, Idle<W>> {
-        let stack = &self.stacks[group & (self.stacks.len() - 1)];
-        stack.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.of(group).lock()
     }
 
     /// An idle value, of the group's stack if there is one.
@@ -159,12 +171,13 @@ impl<W> Stacks<W> {
 
     /// Puts a value on a stack; the value, where that has enough. Those who wait are told by [`Stacks::wake`].
     pub(super) fn put(&self, group: usize, value: W) -> Option<W> {
-        let mut idle = self.stack(group);
+        let stack = self.of(group);
+        let mut idle = stack.lock();
         if idle.values.len() >= self.room.kept {
             return Some(value);
         }
         idle.values.push(value);
-        idle.given = idle.given.wrapping_add(1);
+        stack.given.store(stack.given.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         None
     }
 
@@ -186,8 +199,13 @@ impl<W> Stacks<W> {
 
     /// Drops values that nobody has needed for some time, if it is time to look.
     pub(super) fn shrink_after(&self, group: usize, time: Duration, least: usize) {
-        let mut idle = self.stack(group);
-        if !idle.given.is_multiple_of(GIVEN) || idle.looked.elapsed() < time {
+        let stack = self.of(group);
+        // Most of the time that is all, and nothing is locked.
+        if !stack.given.load(Ordering::Relaxed).is_multiple_of(GIVEN) {
+            return;
+        }
+        let mut idle = stack.lock();
+        if idle.looked.elapsed() < time {
             return;
         }
         idle.looked = Instant::now();
