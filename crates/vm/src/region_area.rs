@@ -159,6 +159,7 @@ impl Area {
     /// # Safety
     ///
     /// As [`Area::rewind`].
+    #[inline]
     unsafe fn put(&self, mapping: &mut Mapping, from: &AreaCheckpoint, range: Range<usize>) {
         for (at, bytes) in from.within(range) {
             // SAFETY: the caller's promise; the checkpoint's bytes are elsewhere (OWNED-MAPPING).

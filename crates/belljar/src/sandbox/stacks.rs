@@ -126,6 +126,7 @@ impl<W> Stacks<W> {
     }
 
     /// An idle value, of the group's stack if there is one.
+    #[inline]
     pub(super) fn idle(&self, group: usize) -> Option<W> {
         (group..group + self.stacks.len()).find_map(|number| {
             let mut idle = self.stack(number);
@@ -145,6 +146,7 @@ impl<W> Stacks<W> {
     }
 
     /// An idle value, or room for another.
+    #[inline]
     pub(super) fn find(&self, group: usize) -> Option<Found<'_, W>> {
         self.idle(group).map(Found::Idle).or_else(|| self.reserve().map(Found::Room))
     }
