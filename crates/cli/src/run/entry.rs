@@ -5,13 +5,17 @@ use belljar::{ExternType, Module, OutsideText};
 /// What a run does after instantiation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Entry {
-    /// Calls `_start`.
-    Start,
+    /// Calls a program's entry: one of [`ENTRIES`].
+    Program(&'static str),
     /// Calls this function with arguments from the command line; `_initialize` before it, if there is one.
     Invoke(String),
     /// Nothing: the module's start function is all there is.
     StartFunction,
 }
+
+/// The exports that make a module a program, in the order in which they are looked for. The first is the default export, by whose
+/// name some compilers and Wasmtime's `Linker::get_default` know it.
+const ENTRIES: [&str; 2] = ["", "_start"];
 
 /// Finds it among a module's exports.
 ///
@@ -29,8 +33,14 @@ pub(super) fn find(module: &Module, invoke: Option<&str>) -> Result<Entry, Strin
             None => Err(format!("nothing named `{shown}` is exported. {}", functions(module))),
         };
     }
+    let is_entry = |name: &&&'static str| {
+        let ty = module.get_export(name);
+        matches!(ty, Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0)
+    };
+    if let Some(name) = ENTRIES.iter().find(is_entry) {
+        return Ok(Entry::Program(name));
+    }
     match module.get_export("_start") {
-        Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0 => Ok(Entry::Start),
         Some(other) => Err(format!(
             "its export `_start` is a {}, and a program's is a function without parameters and results. {}",
             kind(&other),

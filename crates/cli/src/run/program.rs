@@ -311,7 +311,7 @@ impl Program {
     fn call(&self, store: &mut Store<Guest>, instance: Instance) -> Result<Vec<Val>, Error> {
         match &self.entry {
             Entry::StartFunction => Ok(Vec::new()),
-            Entry::Start => call(store, instance, "_start", &[]),
+            Entry::Program(name) => call(store, instance, name, &[]),
             Entry::Invoke(name) => {
                 if !self.note.as_ref().is_some_and(SnapshotNote::has_run)
                     && name != "_initialize"
