@@ -5,10 +5,10 @@
 //!
 //! | from | to | by |
 //! |---|---|---|
-//! | room | taken | [`Stacks::reserve`], whose [`Leave`] is kept as long as the value is there ([`Leave::keep`]) |
+//! | room | taken | [`Stacks::reserve`], whose [`Reservation`] is kept as long as the value is there ([`Reservation::keep`]) |
 //! | idle | taken | [`Stacks::idle`], from the own stack or another |
 //! | taken | idle | [`Stacks::put`] |
-//! | taken | room | [`Stacks::leave`] |
+//! | taken | room | [`Stacks::discard`] |
 //!
 //! No thread waits while a value is idle or there is room: a thread announces that it waits before it looks once more, and a thread that
 //! gives a value or room looks for waiting threads afterwards ([`Stacks::wake`]). `tests/models` checks this in every interleaving.
@@ -64,11 +64,11 @@ const GIVEN: usize = 256;
 /// What whoever needs a value finds.
 pub(super) enum Found<'a, W> {
     Idle(W),
-    Room(Leave<'a, W>),
+    Room(Reservation<'a, W>),
 }
 
 /// A value fewer, when it is dropped.
-pub(super) struct Leave<'a, W>(&'a Stacks<W>);
+pub(super) struct Reservation<'a, W>(&'a Stacks<W>);
 
 impl<W> Stack<W> {
     fn lock(&self) -> MutexGuard<'_, Idle<W>> {
@@ -76,14 +76,14 @@ impl<W> Stack<W> {
     }
 }
 
-impl<W> Leave<'_, W> {
+impl<W> Reservation<'_, W> {
     /// The value is made, and there is no room for another in its stead.
     pub(super) fn keep(self) {
         std::mem::forget(self);
     }
 }
 
-impl<W> Drop for Leave<'_, W> {
+impl<W> Drop for Reservation<'_, W> {
     fn drop(&mut self) {
         self.0.made.fetch_sub(1, Ordering::Relaxed);
         self.0.wake();
@@ -138,11 +138,11 @@ impl<W> Stacks<W> {
     }
 
     /// Room for one more value, if there may be one.
-    pub(super) fn reserve(&self) -> Option<Leave<'_, W>> {
+    pub(super) fn reserve(&self) -> Option<Reservation<'_, W>> {
         let one_more = |made: usize| (made < self.room.most).then_some(made + 1);
         let before = self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         self.most.fetch_max(before + 1, Ordering::Relaxed);
-        Some(Leave(self))
+        Some(Reservation(self))
     }
 
     /// An idle value, or room for another.
@@ -184,8 +184,8 @@ impl<W> Stacks<W> {
     }
 
     /// Drops a value, for which there is room then.
-    pub(super) fn leave(&self, value: W) {
-        let _leave = Leave(self);
+    pub(super) fn discard(&self, value: W) {
+        let _reservation = Reservation(self);
         drop(value);
     }
 
@@ -217,7 +217,7 @@ impl<W> Stacks<W> {
         let gone: Vec<_> = idle.values.drain(..surplus.min(spare)).collect();
         idle.fewest = idle.values.len();
         drop(idle);
-        gone.into_iter().for_each(|value| self.leave(value));
+        gone.into_iter().for_each(|value| self.discard(value));
     }
 
     /// Drops all idle values but so many.
@@ -225,7 +225,7 @@ impl<W> Stacks<W> {
         for number in 0..self.stacks.len() {
             while self.made() > least {
                 let Some(value) = self.stack(number).values.pop() else { break };
-                self.leave(value);
+                self.discard(value);
             }
         }
     }

@@ -8,7 +8,7 @@
 //! What is idle, taken or still to be made is known to [`Stacks`].
 
 use super::recipe::Recipe;
-use super::stacks::{Found, Leave, Stacks};
+use super::stacks::{Found, Reservation, Stacks};
 use super::world::{SandboxDiscarded, World};
 use crate::{PoolStatistics, Result};
 use std::cell::Cell;
@@ -65,7 +65,7 @@ impl<T: 'static> Worlds<T> {
     }
 
     /// Makes a world where there is room for one.
-    fn make(&self, room: Leave<'_, Box<World<T>>>) -> Result<Box<World<T>>> {
+    fn make(&self, room: Reservation<'_, Box<World<T>>>) -> Result<Box<World<T>>> {
         let world = self.recipe.world()?;
         room.keep();
         self.created.fetch_add(1, Ordering::Relaxed);
@@ -119,7 +119,7 @@ impl<T: 'static> Worlds<T> {
             Some(discarded) => {
                 self.discarded.fetch_add(1, Ordering::Relaxed);
                 self.recipe.engine().note(discarded.to_string());
-                self.stacks.leave(world);
+                self.stacks.discard(world);
             }
         }
         self.stacks.wake();
@@ -131,7 +131,7 @@ impl<T: 'static> Worlds<T> {
 
     fn keep(&self, world: Box<World<T>>) {
         if let Some(world) = self.stacks.put(group(), world) {
-            self.stacks.leave(world);
+            self.stacks.discard(world);
         }
     }
 

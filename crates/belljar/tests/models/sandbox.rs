@@ -47,7 +47,7 @@ impl Pool {
 
     fn give(&self, group: usize, world: World) {
         if let Some(world) = self.stacks.put(group, world) {
-            self.stacks.leave(world);
+            self.stacks.discard(world);
         }
         self.stacks.wake();
     }
@@ -56,7 +56,7 @@ impl Pool {
         let world = self.take(group);
         world.uses.with_mut(|_| ());
         match is_lost {
-            true => self.stacks.leave(world),
+            true => self.stacks.discard(world),
             false => self.give(group, world),
         }
     }
