@@ -1,8 +1,9 @@
 //! What a user of the libraries can call with something of their own: read from the sources, so that none is forgotten.
 
+use crate::sources::add_rust_files;
 use quote::ToTokens;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use syn::visit::{self, Visit};
 
 /// Folders of sources with a public interface.
@@ -110,17 +111,6 @@ impl<'ast> Visit<'ast> for Reader {
     }
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// The names that a crate's `lib.rs` exports.
 fn exported(source: &str) -> BTreeSet<String> {
     let file = syn::parse_file(source).unwrap();
@@ -139,7 +129,7 @@ pub(crate) fn all() -> BTreeSet<String> {
     for name in CRATES {
         let folder = root.join(name).join("src");
         let mut files = Vec::new();
-        sources(&folder, &mut files);
+        add_rust_files(&folder, &mut files);
         let mut reader = Reader {
             exported: exported(&std::fs::read_to_string(folder.join("lib.rs")).unwrap()),
             ..Reader::default()

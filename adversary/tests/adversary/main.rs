@@ -8,6 +8,8 @@
 mod contexts;
 mod entry_points;
 mod others;
+#[path = "../../../crates/belljar/tests/sources/mod.rs"]
+mod sources;
 mod wasi;
 mod world;
 

@@ -4,9 +4,12 @@
 //!
 //! This reads the source, so that a new function cannot get it wrong.
 
+mod sources;
+
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use std::path::{Path, PathBuf};
+use sources::add_rust_files;
+use std::path::Path;
 use syn::visit::{self, Visit};
 
 /// The traits that anybody can implement.
@@ -14,17 +17,6 @@ const TRAITS: [&str; 2] = ["AsContext", "AsContextMut"];
 
 /// Where a context is kept, and asked again each time: `RootScope`, which compares the store with that in which it began.
 const KEPT: &[(&str, &str)] = &[("refs/mod.rs", "self . context"), ("refs/mod.rs", "new")];
-
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
 
 fn text(tokens: &impl ToTokens) -> String {
     tokens.to_token_stream().to_string()
@@ -168,7 +160,7 @@ fn each_function_asks_its_context_once() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut files = Vec::new();
     for name in ["belljar", "wasi", "cli"] {
-        sources(&crates.join(name).join("src"), &mut files);
+        add_rust_files(&crates.join(name).join("src"), &mut files);
     }
     let (mut functions, mut wrong) = (0, Vec::new());
     for file in &files {
