@@ -4,12 +4,8 @@
 //! and what to do. POSIX access lists are not read: the group bits of a file that has one show the most that
 //! it grants to anybody.
 
-use std::fs::{self, DirBuilder, Metadata};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
-use std::path::Path;
-
-use crate::path_owners::check_owners;
+use std::fs::Metadata;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 /// Bits of a mode that let group and others write.
 const OTHERS_WRITE: u32 = 0o022;
@@ -88,24 +84,4 @@ fn mode_lacks(found: &Metadata, bits: u32, verb: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("other users can {verb} it (mode {mode:04o})"))
-}
-
-/// Makes a directory that only this user can enter, and, as usual, what is missing above it. One that exists
-/// stays as it is. Nothing is made in a directory of another user: a program that root runs with somebody's `HOME` would leave there
-/// what that user cannot use.
-pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
-    if path.exists() {
-        return Ok(());
-    }
-    check_owners(path)?;
-    if let Some(parent) = path.parent()
-        && !parent.as_os_str().is_empty()
-    {
-        fs::create_dir_all(parent)?;
-    }
-    match DirBuilder::new().mode(0o700).create(path) {
-        // What it is instead of a directory is for the caller to find out.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
-    }
 }

@@ -45,6 +45,7 @@ mod identity;
 mod keys;
 mod new_file;
 mod path_owners;
+mod private_directory;
 mod random;
 mod seal;
 mod store;

@@ -29,6 +29,7 @@ use crate::error::CacheError;
 use crate::identity::Identity;
 use crate::new_file::NewFile;
 use crate::path_owners::{Doubt, check_path};
+use crate::private_directory::make_private_directory;
 
 pub use key::Key;
 use remove::remove;
@@ -187,7 +188,7 @@ impl Cache {
         let cache = Cache { config, entries };
         cache.prepare_top()?;
         // If this fails because nothing can be written, insertions will say so.
-        let _ = access::make_private_directory(&cache.entries);
+        let _ = make_private_directory(&cache.entries);
         cache.judge(&cache.entries)?;
         Ok(cache)
     }
@@ -391,7 +392,7 @@ impl Cache {
     /// Makes both directories where they are missing, and looks whether they are ours.
     fn prepare(&self) -> Result<(), CacheError> {
         self.prepare_top()?;
-        access::make_private_directory(&self.entries).map_err(io_error("make", &self.entries))?;
+        make_private_directory(&self.entries).map_err(io_error("make", &self.entries))?;
         self.judge(&self.entries)
     }
 
@@ -399,7 +400,7 @@ impl Cache {
         let directory = &self.config.directory;
         // Before anything is made there, and again when all of it exists.
         self.check_way()?;
-        let made = access::make_private_directory(directory);
+        let made = make_private_directory(directory);
         if fs::metadata(directory).is_err() {
             made.map_err(io_error("make", directory))?;
         }

@@ -1,7 +1,7 @@
 //! What a process shows of itself: its subjects, the socket by which others ask, and the answers.
 //!
 //! ```text
-//! start ─▶ waits ─▶ bound ─▶ serves (EventLoop), one thread for each question ─▶ ended: the socket is gone
+//! start ─▶ waits ─▶ bound ─▶ serves, one thread for each question ─▶ ended: the socket is gone
 //!            └────────┴──── the last subject left, or the socket cannot be had ──┘
 //! ```
 //!
@@ -10,7 +10,6 @@
 
 use crate::client;
 use crate::directory::RuntimeDirectory;
-use crate::event_loop::EventLoop;
 use crate::line::has_hung_up;
 use crate::message::{Answer, Question};
 use crate::report::StoreReport;
@@ -60,11 +59,12 @@ struct State {
 }
 
 impl Endpoint {
-    /// Starts the thread. Returns the number that the subject leaves with.
+    /// Starts the thread, which calls `serve` with the listener. Returns the number that the subject leaves with.
     pub(crate) fn start(
         directory: impl FnOnce() -> io::Result<RuntimeDirectory> + Send + 'static,
         subject: Weak<dyn Subject>,
         delay: Duration,
+        serve: fn(Arc<Self>, UnixListener),
     ) -> io::Result<(Arc<Self>, u64)> {
         let endpoint = Arc::new(Self {
             pid: std::process::id(),
@@ -76,7 +76,7 @@ impl Endpoint {
         let listening = endpoint.clone();
         thread::Builder::new()
             .name("belljar-inspect".into())
-            .spawn(move || listening.listen(directory, delay))?;
+            .spawn(move || listening.listen(directory, delay, serve))?;
         Ok((endpoint, 0))
     }
 
@@ -143,13 +143,18 @@ impl Endpoint {
         self.lock().has_ended
     }
 
-    fn listen(self: &Arc<Self>, directory: impl FnOnce() -> io::Result<RuntimeDirectory>, delay: Duration) {
+    fn listen(
+        self: Arc<Self>,
+        directory: impl FnOnce() -> io::Result<RuntimeDirectory>,
+        delay: Duration,
+        serve: fn(Arc<Self>, UnixListener),
+    ) {
         self.wait_for_end(delay);
         let Some((listener, directory)) = self.open(directory) else { return };
         if directory.pids().is_ok_and(|pids| pids.len() > MANY) {
             client::remove_stale(&directory);
         }
-        EventLoop::new(self.clone(), listener).run();
+        serve(self, listener);
     }
 
     /// Becomes readable when it ends.

@@ -2,6 +2,7 @@
 
 use crate::directory::RuntimeDirectory;
 use crate::endpoint::Endpoint;
+use crate::event_loop::EventLoop;
 use crate::subject::Subject;
 use std::io;
 use std::path::PathBuf;
@@ -85,7 +86,8 @@ fn start(
     subject: Weak<dyn Subject>,
     delay: Delay,
 ) -> io::Result<Served> {
-    let (endpoint, number) = Endpoint::start(directory, subject, delay.0)?;
+    let serve = |endpoint, listener| EventLoop::new(endpoint, listener).run();
+    let (endpoint, number) = Endpoint::start(directory, subject, delay.0, serve)?;
     Ok(Served { endpoint, number })
 }
 

@@ -15,6 +15,7 @@ use crate::access;
 use crate::error::KeyError;
 use crate::new_file::{NewFile, directory_of};
 use crate::path_owners::{Doubt, check_path};
+use crate::private_directory::make_private_directory;
 
 /// The name of the file that lists trusted keys.
 pub const TRUSTED_KEYS_FILE: &str = "trusted-keys";
@@ -48,7 +49,7 @@ impl TrustedKeys {
     /// it was.
     pub fn add(directory: &Path, key: &NamedKey) -> Result<bool, KeyError> {
         only_we_decide(directory)?;
-        access::make_private_directory(directory).map_err(io_error("make the directory", directory))?;
+        make_private_directory(directory).map_err(io_error("make the directory", directory))?;
         // Two that add at once would otherwise both start from the same list, and one would be lost. The lock
         // goes with the file handle.
         let lock = File::open(directory).map_err(io_error("open", directory))?;

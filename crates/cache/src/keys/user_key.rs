@@ -17,6 +17,7 @@ use rustix::fs::OFlags;
 use super::{io_error, open, read_up_to, refused};
 use crate::error::KeyError;
 use crate::new_file::{NewFile, sync_directory};
+use crate::private_directory::make_private_directory;
 use crate::{access, random};
 
 /// The name of the file that holds a user's key.
@@ -98,7 +99,7 @@ impl UserKey {
 
     /// Makes a key, unless another process is faster.
     fn make(directory: &Path, path: &Path) -> Result<(), KeyError> {
-        access::make_private_directory(directory).map_err(io_error("make the directory", directory))?;
+        make_private_directory(directory).map_err(io_error("make the directory", directory))?;
         // Or it would be in the way of the user whose directory it is.
         only_we_write(directory)?;
         let bytes: [u8; KEY_BYTES] = random::bytes().map_err(KeyError::Random)?;
