@@ -1,6 +1,6 @@
 //! What an artifact is: its kind, and the key that it was made under.
 
-use crate::store::Key;
+use crate::key::Key;
 use std::fmt;
 
 /// What an artifact is sealed as. No kind is ever taken for another.

@@ -42,6 +42,7 @@ mod dirs;
 mod error;
 mod hex;
 mod identity;
+mod key;
 mod keys;
 mod new_file;
 mod path_owners;
@@ -57,11 +58,10 @@ pub use dirs::{
 pub use error::{CacheError, KeyError, KeyTextError, SealError};
 pub use hex::HexError;
 pub use identity::{ArtifactKind, Identity};
+pub use key::Key;
 pub use keys::{
     Fingerprint, KeyFiles, NamedKey, PublicKey, SigningKey, TRUSTED_KEYS_FILE, Trust, TrustedKeys,
     USER_KEY_FILE, UserKey,
 };
 pub use seal::{SEAL_BYTES, SealInfo, SealedBlocks, TrustedBy, check, seal_bytes, seal_native_code, seal_of};
-pub use store::{
-    Cache, CacheConfig, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Key, Misplaced, Stats,
-};
+pub use store::{Cache, CacheConfig, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Misplaced, Stats};

@@ -38,8 +38,8 @@ use crate::blocks::{
 };
 use crate::error::SealError;
 use crate::identity::{ArtifactKind, Identity};
+use crate::key::Key;
 use crate::keys::{PublicKey, SigningKey, Trust, UserKey};
-use crate::store::Key;
 
 /// How many bytes at an artifact's end say who made it. Digests of blocks come before them: see [`seal_bytes`].
 pub const SEAL_BYTES: usize = 256;

@@ -10,7 +10,6 @@
 //! other no longer than a rename takes. **Invariant:** a file's contents never change once it has an entry's
 //! name.
 
-mod key;
 mod remove;
 mod scan;
 
@@ -27,11 +26,11 @@ use crate::access;
 use crate::dirs::CacheChoice;
 use crate::error::CacheError;
 use crate::identity::Identity;
+use crate::key::Key;
 use crate::new_file::NewFile;
 use crate::path_owners::{Doubt, check_path};
 use crate::private_directory::make_private_directory;
 
-pub use key::Key;
 use remove::remove;
 use scan::{Found, Kind, scan};
 

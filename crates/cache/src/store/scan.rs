@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::key::Key;
 use crate::access;
+use crate::key::Key;
 use crate::new_file::TEMPORARY_PREFIX;
 
 /// How names of entries end. What the files are for is the caller's affair.
