@@ -246,11 +246,7 @@ impl fmt::Display for Stack {
             }
             write!(f, "\n  {i:>3}: {frame}")?;
         }
-        match self.backtrace.omitted() {
-            0 => Ok(()),
-            1 => f.write_str("\n  … 1 more frame"),
-            n => write!(f, "\n  … {n} more frames"),
-        }
+        f.write_str(&self.backtrace.last_line(0))
     }
 }
 

@@ -44,6 +44,38 @@ fn standard_input_is_the_guests() {
     assert_eq!(output.stdout, std::fs::read(dir.join("sample.html")).unwrap());
 }
 
+/// The first thread of a process has what `ulimit -s` says, which is less than the compiler takes.
+#[test]
+fn a_small_stack_of_the_process_is_enough() {
+    let program = workspace().join("programs/markdown/markdown.wasm");
+    for kib in ["64", "256", "1024"] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -s {kib}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_belljar")]);
+        let output = shell.arg(&program).env("BELLJAR_CACHE", "off").stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{kib}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn frames_of_a_very_deep_stack_are_not_all_counted() {
+    let text = "(module (func $down (export \"_start\") (call $down)))";
+    let told = |stack: &str| {
+        let output = run(text, &["--max-stack", stack]);
+        assert_eq!(output.status.code(), Some(134));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let deep = told("64M");
+    let count =
+        deep.lines().last().and_then(|line| line.strip_prefix("  … over ")?.strip_suffix(" more frames"));
+    assert!(count.and_then(|count| count.parse::<u32>().ok()) > Some(130_000), "{deep}");
+    let shallow = told("64K");
+    let last = shallow.lines().last().unwrap();
+    assert!(
+        last.starts_with("  … ") && last.ends_with(" more frames") && !last.contains("over"),
+        "{shallow}"
+    );
+}
+
 #[test]
 fn endless_recursion_is_a_trap_and_its_backtrace_is_short() {
     let text = "(module (func $down (export \"_start\") (call $down)))";

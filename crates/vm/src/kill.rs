@@ -65,6 +65,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const TRIES: usize = 100;
 /// How long the reaper waits after the first try, and at most.
 const STEPS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(20));
+/// How long the reaper waits for one thread's answer while others are due. One that does not answer in time is asked again.
+const REAPER_PATIENCE: Duration = Duration::from_millis(5);
+/// The reaper's longest wait before it asks a thread again that did not answer.
+const LONGEST_STEP: Duration = Duration::from_millis(500);
 
 impl Watched {
     /// Has the store's guest killed, if it runs. `false` if it does not, or the store has gone back to a checkpoint and is not this one
@@ -205,17 +209,17 @@ fn run() {
         }
         let mut job = all.jobs.swap_remove(first);
         drop(all);
-        let reached = job.watched.upgrade().filter(|w| w.is_killed()).map(|watched| watched.press(PATIENCE));
+        let guest = job.watched.upgrade().filter(|guest| guest.is_killed());
+        let reached = guest.map(|guest| guest.press(REAPER_PATIENCE));
         all = reaper();
-        let is_over = match reached {
-            None | Some(Ok(Reached::Leaves | Reached::Idle)) => true,
-            Some(Err(error)) => error.kind() == io::ErrorKind::NotFound,
-            Some(Ok(Reached::InHost | Reached::Between)) => false,
+        let longest = match reached {
+            None | Some(Ok(Reached::Leaves | Reached::Idle)) => continue,
+            Some(Ok(Reached::InHost | Reached::Between)) => STEPS.1,
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => continue,
+            Some(Err(_)) => LONGEST_STEP,
         };
-        if !is_over {
-            job.step = (job.step * 2).min(STEPS.1);
-            job.due = Instant::now() + job.step;
-            all.jobs.push(job);
-        }
+        job.step = (job.step * 2).min(longest);
+        job.due = Instant::now() + job.step;
+        all.jobs.push(job);
     }
 }

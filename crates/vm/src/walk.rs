@@ -10,6 +10,7 @@ use belljar_abi::activation;
 use belljar_core::CodeOffset;
 use std::any::Any;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// A frame of guest code.
@@ -59,10 +60,17 @@ pub struct HostCall {
 }
 
 /// A recorded stack, innermost frame first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RawStack {
     frames: Vec<RawFrame>,
     omitted: usize,
+    is_counted: bool,
+}
+
+impl Default for RawStack {
+    fn default() -> Self {
+        Self { frames: Vec::new(), omitted: 0, is_counted: true }
+    }
 }
 
 /// Frames that a recorded stack keeps for a core dump: all of a stack of usual size.
@@ -71,6 +79,10 @@ const FRAMES_DUMPED: usize = 1 << 16;
 impl RawStack {
     /// Frames that a recorded stack keeps, and a backtrace shows. A runaway recursion has tens of thousands, all alike.
     pub const FRAMES_KEPT: usize = 256;
+
+    /// Frames of a stack that are counted. Counting takes up to 10 ns a frame, and whoever kills a guest with a gigabyte of stack
+    /// is not to wait for that.
+    pub const FRAMES_COUNTED: usize = 1 << 17;
 
     /// The innermost frames.
     pub fn frames(&self) -> &[RawFrame] {
@@ -83,12 +95,23 @@ impl RawStack {
         self.omitted
     }
 
+    /// Whether that is all of them: `false` for a stack of more than [`Self::FRAMES_COUNTED`] frames, of which no more are counted.
+    pub fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
     pub(crate) fn capture(core: &StoreCore, start: Start) -> Self {
         let mut stack = Self::default();
         let kept = if core.runtime.dumps_cores { FRAMES_DUMPED } else { Self::FRAMES_KEPT };
         let mut innermost = matches!(start, Start::At { .. });
         let mut others = FunctionCounts::default();
+        let mut left = Self::FRAMES_COUNTED;
         walk(core, start, |pc, _| {
+            if left == 0 {
+                stack.is_counted = false;
+                return ControlFlow::Break(());
+            }
+            left -= 1;
             // A return address may lie past the end of its function: look at the byte before it.
             let at = if innermost { pc } else { pc - 1 };
             innermost = false;
@@ -97,6 +120,7 @@ impl RawStack {
             } else if let Some(frame) = RawFrame::at(at) {
                 stack.frames.push(frame);
             }
+            ControlFlow::Continue(())
         });
         stack
     }
@@ -139,7 +163,7 @@ impl LiveStack {
         omitted: usize,
         mut frame: impl FnMut(usize) -> Option<RawFrame>,
     ) -> Self {
-        let mut live = Self { stack: RawStack { frames: Vec::new(), omitted }, host_calls: Vec::new() };
+        let mut live = Self { stack: RawStack { omitted, ..RawStack::default() }, host_calls: Vec::new() };
         for found in found {
             match found.get() {
                 OnStack::Frame(address) => live.stack.frames.extend(frame(address)),
@@ -179,8 +203,8 @@ pub(crate) enum Start {
     AtExit,
 }
 
-/// Calls `visit` with the program counter and frame pointer of every guest frame, innermost first.
-pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize, usize)) {
+/// Calls `visit` with the program counter and frame pointer of every guest frame, innermost first, until it breaks off.
+pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize, usize) -> ControlFlow<()>) {
     // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
     let (mut entry, mut at) = unsafe {
         let context = core.context.get();
@@ -193,7 +217,9 @@ pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize, 
         let (mut pc, mut fp) = at;
         // An activation that never called out has no frames below an exit.
         while fp != 0 && pc != returned_address() {
-            visit(pc, fp);
+            if visit(pc, fp).is_break() {
+                return;
+            }
             // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a guest frame.
             (pc, fp) = unsafe { (read_guest_stack(fp + 8), read_guest_stack(fp)) };
         }

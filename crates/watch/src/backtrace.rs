@@ -15,10 +15,11 @@ use std::sync::Arc;
 ///                     at src/lib.rs:10:5
 ///     1: 0x0071 - mymod!<wasm function 3>
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct WasmBacktrace {
     frames: Vec<FrameInfo>,
     omitted: usize,
+    is_counted: bool,
 }
 
 impl WasmBacktrace {
@@ -28,7 +29,8 @@ impl WasmBacktrace {
         // A core dump's stack is longer; frames next to each other are mostly alike.
         let alike = rest.chunk_by(|a, b| Arc::ptr_eq(a.code(), b.code()) && a.offset() == b.offset());
         let functions: usize = alike.map(|frames| frames.len() * frames[0].function_count()).sum();
-        let mut backtrace = Self { frames: Vec::new(), omitted: stack.omitted() + functions };
+        let omitted = stack.omitted() + functions;
+        let mut backtrace = Self { frames: Vec::new(), omitted, is_counted: stack.is_counted() };
         for frame in frames {
             match FrameInfo::of_frame(frame) {
                 Some(functions) => backtrace.frames.extend(functions),
@@ -40,7 +42,7 @@ impl WasmBacktrace {
 
     /// A backtrace of these frames, and of some that were not kept.
     pub fn of_frames(frames: Vec<FrameInfo>, omitted: usize) -> Self {
-        Self { frames, omitted }
+        Self { frames, omitted, is_counted: true }
     }
 
     /// The frames, innermost first.
@@ -48,9 +50,33 @@ impl WasmBacktrace {
         &self.frames
     }
 
-    /// How many more functions a deep stack has, those that belljar inlined included: outer frames that were not kept.
+    /// How many more functions a deep stack has, those that belljar inlined included: outer frames that were not kept. Frames
+    /// beyond the first 131,072 are not counted.
     pub fn omitted(&self) -> usize {
         self.omitted
+    }
+
+    /// Whether [`WasmBacktrace::omitted`] is all of them, and not only those that were counted.
+    pub fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// The last line of a printed backtrace, with a line break before it, if frames are missing: those that were not kept, and
+    /// `hidden` ones that were not printed.
+    pub fn last_line(&self, hidden: usize) -> String {
+        match (self.omitted + hidden, self.is_counted) {
+            (0, true) => String::new(),
+            (1, true) => "\n  … 1 more frame".into(),
+            (n, true) => format!("\n  … {n} more frames"),
+            (n, false) => format!("\n  … over {n} more frames"),
+        }
+    }
+}
+
+/// No frames.
+impl Default for WasmBacktrace {
+    fn default() -> Self {
+        Self::of_frames(Vec::new(), 0)
     }
 }
 
@@ -60,10 +86,6 @@ impl fmt::Display for WasmBacktrace {
         for (i, frame) in self.frames.iter().enumerate() {
             write!(f, "\n  {i:>3}: {frame}")?;
         }
-        match self.omitted {
-            0 => Ok(()),
-            1 => f.write_str("\n  … 1 more frame"),
-            n => write!(f, "\n  … {n} more frames"),
-        }
+        f.write_str(&self.last_line(0))
     }
 }

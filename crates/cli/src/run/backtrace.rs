@@ -50,11 +50,7 @@ impl fmt::Display for Short<'_> {
                 at += 1;
             }
         }
-        match frames.len() - at + self.0.omitted() {
-            0 => Ok(()),
-            1 => f.write_str("\n  … 1 more frame"),
-            n => write!(f, "\n  … {n} more frames"),
-        }
+        f.write_str(&self.0.last_line(frames.len() - at))
     }
 }
 

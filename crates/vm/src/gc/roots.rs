@@ -5,6 +5,7 @@ use crate::interrupt::{Interrupt, STRIDE};
 use crate::store::StoreCore;
 use crate::vm_ptr::VmPtr;
 use crate::walk::{self, Start};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
 
 /// References that the host holds: handles name them by their place here.
@@ -193,6 +194,7 @@ impl StoreCore {
                     unsafe { visit(at.as_mut()) };
                 }
             });
+            ControlFlow::Continue(())
         });
     }
 }
