@@ -11,8 +11,8 @@ use crate::{DisabledFeatures, Engine, Result};
 use anyhow::Context;
 use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{
-    ArtifactKind, BLOCK_BYTES, Entry, Identity, Key, SealError, SealedBlocks, SigningKey, TrustedBy, check,
-    seal_bytes, seal_native_code, seal_of,
+    ArtifactKind, BLOCK_BYTES, Entry, Identity, Key, SEAL_BYTES, SealError, SealedBlocks, SigningKey,
+    TrustedBy, check, seal_bytes, seal_native_code, seal_of,
 };
 use belljar_compile::{BuildError, BuildObserver, Compiler, Keep, object_file};
 use belljar_module::{Binary, Module};
@@ -167,15 +167,23 @@ fn check_seal_alone(engine: &Engine, entry: &Entry) -> Result<()> {
     if entry.length <= BLOCK_BYTES as u64 {
         return Ok(());
     }
-    let length = usize::try_from(entry.length)?;
-    let contents = SealedBlocks::contents_of(length).ok_or(ArtifactError::Seal(SealError::Damaged))?;
-    let mut seal = vec![0; length - contents];
-    entry.file.read_exact_at(&mut seal, contents as u64)?;
-    let sealed = SealedBlocks::check(&seal, contents, engine.trust()).map_err(ArtifactError::from)?;
-    match sealed.identity() == entry.identity() {
+    match trusted_seal(engine, &entry.file, entry.length)?.identity() == entry.identity() {
         true => Ok(()),
         false => Err(ArtifactError::OtherKey.into()),
     }
+}
+
+/// The seal of a file of more than one block, of which nothing else is read. Its end is looked at first: what is no seal there says
+/// how many digests come before it.
+fn trusted_seal(engine: &Engine, file: &File, length: u64) -> Result<SealedBlocks> {
+    let length = usize::try_from(length)?;
+    let contents = SealedBlocks::contents_of(length).ok_or(ArtifactError::Seal(SealError::Damaged))?;
+    let mut end = [0; SEAL_BYTES];
+    file.read_exact_at(&mut end, (length - SEAL_BYTES) as u64)?;
+    SealedBlocks::check_end(&end, engine.trust()).map_err(ArtifactError::from)?;
+    let mut seal = vec![0; length - contents];
+    file.read_exact_at(&mut seal, contents as u64)?;
+    Ok(SealedBlocks::check(&seal, contents, engine.trust()).map_err(ArtifactError::from)?)
 }
 
 /// Code as an image, which is executable where the processor has all that it needs. Only an engine that compiles for another
@@ -253,6 +261,9 @@ const NO_KEY: [u8; 32] = [0; 32];
 /// The module of an artifact in a file.
 pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<Obtained> {
     let length = file.metadata()?.len();
+    if length > LONGEST_UNTRUSTED {
+        trusted_seal(engine, file, length)?;
+    }
     // What is loaded on demand is executable at once.
     if length >= ON_DEMAND_BYTES
         && engine.config().processor.is_none()
@@ -262,6 +273,11 @@ pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<Obtained>
     }
     deserialize(engine, PrivateCopy::read(file, length)?)
 }
+
+/// A file of more bytes is read only if somebody who is trusted vouches for its length: it may be a few bytes on the disk that claim
+/// to be terabytes. Of shorter ones nobody need be trusted, as they may hold wasm that is compiled again, or be told apart from
+/// artifacts.
+pub(crate) const LONGEST_UNTRUSTED: u64 = 1 << 30;
 
 /// Files smaller than this are read and checked whole: that takes no longer than to prepare for less.
 const ON_DEMAND_BYTES: u64 = 1 << 20;

@@ -1,6 +1,6 @@
 //! What an artifact says of itself, for people.
 
-use crate::artifact::{ArtifactError, identity_of};
+use crate::artifact::{ArtifactError, LONGEST_UNTRUSTED, identity_of};
 use crate::{Engine, Result};
 use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{Identity, SealInfo, TrustedBy, seal_of};
@@ -51,9 +51,14 @@ impl ArtifactInfo {
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read, or is no artifact of this format.
+    /// Where the file cannot be read, or is no artifact of this format; where it has more than 1 GiB, which nothing says is really
+    /// there.
     pub fn read(file: &File) -> Result<Self> {
-        let copy = PrivateCopy::read(file, file.metadata()?.len())?;
+        let length = file.metadata()?.len();
+        if length > LONGEST_UNTRUSTED {
+            return Err(std::io::Error::from(std::io::ErrorKind::FileTooLarge).into());
+        }
+        let copy = PrivateCopy::read(file, length)?;
         Image::part_of_any(&copy, Part::Text).ok_or(ArtifactError::Image(ImageError::NotAnImage))?;
         Ok(Self { copy })
     }

@@ -89,14 +89,25 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read.
-    pub fn read_file(mut file: &File) -> std::io::Result<Bytes> {
+    /// Where the file cannot be read, and where it has more than 1 GiB, the limit of the web: files may claim any length, and
+    /// devices never end.
+    pub fn read_file(file: &File) -> std::io::Result<Bytes> {
+        let too_large = || {
+            let why = "a module may have at most 1 GiB, and the file has more";
+            std::io::Error::new(std::io::ErrorKind::FileTooLarge, why)
+        };
         let meta = file.metadata()?;
+        if meta.is_file() && meta.len() > LARGEST_FILE {
+            return Err(too_large());
+        }
         if meta.is_file() && meta.len() >= LARGE_FILE {
             return Ok(PrivateCopy::read(file, meta.len())?.into_bytes());
         }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
+        file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LARGEST_FILE {
+            return Err(too_large());
+        }
         Ok(bytes.into())
     }
 
@@ -316,6 +327,9 @@ fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
     belljar_module::validate(binary.clone(), features)
         .map_err(|error| DisabledFeatures::explain(error, &binary, features))
 }
+
+/// The largest file that is read. The same limit as the web's.
+const LARGEST_FILE: u64 = 1 << 30;
 
 /// Bytes from which on large pages are worth asking for.
 const LARGE_FILE: u64 = 1 << 20;

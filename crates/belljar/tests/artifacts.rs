@@ -1,8 +1,8 @@
 //! Compiled modules as bytes: who is believed, what is refused, and that nothing a file does later matters.
 
 use belljar::{
-    ArtifactError, ArtifactKind, ArtifactOptions, Cache, CacheConfig, Config, Engine, Error, Identity,
-    Instance, Key, Module, Origin, SealError, SigningKey, Store, Trap, Trust, TrustedBy, UserKey,
+    ArtifactError, ArtifactInfo, ArtifactKind, ArtifactOptions, Cache, CacheConfig, Config, Engine, Error,
+    Identity, Instance, Key, Module, Origin, SealError, SigningKey, Store, Trap, Trust, TrustedBy, UserKey,
     WasmBacktrace,
 };
 use std::fs;
@@ -553,5 +553,25 @@ fn code_for_another_processor_is_kept_and_never_executed() {
         let engine = engine_on("x86-64-v3");
         let module = Module::deserialize(&engine, &artifact).unwrap();
         Instance::new(&mut Store::new(&engine, ()), &module, &[]).unwrap();
+    }
+}
+
+/// A few bytes on the disk can claim to be terabytes. Neither is memory taken for them, nor are they read.
+#[test]
+fn a_sparse_file_of_any_length_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::default();
+    for start in [&b"\x7fELF"[..], b"\0asm\x01\0\0\0"] {
+        let path = dir.path().join("sparse");
+        fs::write(&path, start).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        if let Err(error) = file.set_len(1 << 42) {
+            return println!("skipped: no sparse files of 4 TiB here: {error}");
+        }
+        for result in [Module::from_file(&engine, &path), Module::deserialize_file(&engine, &path)] {
+            let error = format!("{:#}", result.unwrap_err());
+            assert!(error.contains("seal") || error.contains("at most 1 GiB"), "{error}");
+        }
+        assert!(ArtifactInfo::read(&fs::File::open(&path).unwrap()).is_err());
     }
 }
