@@ -197,6 +197,16 @@ impl SealedBlocks {
         contents_before_digests(artifact.checked_sub(SEAL_BYTES)?).filter(|contents| *contents > BLOCK_BYTES)
     }
 
+    /// Checks the last [`SEAL_BYTES`] alone: whether somebody who is trusted vouches for anything at all. A long file's
+    /// digests need not be read before.
+    ///
+    /// # Errors
+    /// As [`SealedBlocks::check`].
+    pub fn check_end(end: &[u8; SEAL_BYTES], trust: &Trust) -> Result<TrustedBy, SealError> {
+        let seal = Seal::from_bytes(end)?;
+        seal.trusted_by(seal.signer()?, trust)
+    }
+
     /// Checks a seal, of which blocks' digests are a part, but not the `contents` bytes that it is for: those are to be
     /// asked for with [`SealedBlocks::holds`]. What they are is not known before they are read: whoever uses them compares it
     /// with [`SealedBlocks::identity`].

@@ -3,9 +3,11 @@
 //! One key a line, as in `.pub` files; empty lines and what follows a `#` at a line's start are for people.
 //! The file is edited by hand or by [`TrustedKeys::add`], which keeps all of it that it does not add to.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use belljar_core::OutsideText;
 use rustix::fs::OFlags;
@@ -22,6 +24,27 @@ pub const TRUSTED_KEYS_FILE: &str = "trusted-keys";
 
 /// More is no list that a person keeps: some ten thousand keys.
 const LONGEST_LIST: u64 = 1 << 20;
+
+/// How long to wait while another process changes the list, which takes it milliseconds.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Takes the lock of a directory, unless somebody holds it for too long.
+fn lock_within(directory: &File, patience: Duration) -> io::Result<()> {
+    let end = Instant::now() + patience;
+    loop {
+        match directory.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOCK_PATIENCE / 500),
+            Err(TryLockError::WouldBlock) => {
+                let why = format!(
+                    "another process has held its lock for {patience:?}: try again when it has ended"
+                );
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+        }
+    }
+}
 
 /// The keys whose holders are believed. None, unless somebody says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +76,7 @@ impl TrustedKeys {
         // Two that add at once would otherwise both start from the same list, and one would be lost. The lock
         // goes with the file handle.
         let lock = File::open(directory).map_err(io_error("open", directory))?;
-        lock.lock().map_err(io_error("lock", directory))?;
+        lock_within(&lock, LOCK_PATIENCE).map_err(io_error("lock", directory))?;
         let path = list_path(directory)?;
         // Also where there is none yet: what nobody would read must not be written.
         nobody_else_replaces(&directory.join(TRUSTED_KEYS_FILE))?;
@@ -201,6 +224,19 @@ mod tests {
         latin.extend_from_slice(ada.to_string().as_bytes());
         list(dir.path(), latin);
         assert_eq!(TrustedKeys::load(dir.path()).unwrap().iter().count(), 1);
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_not_waited_for_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || File::open(dir.path()).unwrap();
+        let (held, wanted) = (open(), open());
+        lock_within(&held, Duration::ZERO).unwrap();
+        let error = lock_within(&wanted, Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("another process has held its lock for 20ms"), "{error}");
+        drop(held);
+        lock_within(&wanted, Duration::ZERO).unwrap();
     }
 
     #[test]
