@@ -62,7 +62,8 @@ pub(crate) fn complain(text: &str) {
 /// The threads that are writing, and since when.
 static WRITERS: Mutex<Vec<(ThreadId, Instant)>> = Mutex::new(Vec::new());
 
-fn noting_the_time<R>(write: impl FnOnce() -> R) -> R {
+/// Does what takes as long as somebody takes to read it. [`unread_for`] tells how long that is.
+pub(crate) fn noting_the_time<R>(write: impl FnOnce() -> R) -> R {
     let writers = || WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
     let this = thread::current().id();
     writers().push((this, Instant::now()));

@@ -12,10 +12,12 @@
 
 mod draft;
 
+use crate::output::noting_the_time;
 use belljar::OutsideText;
 use draft::Draft;
-use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
-use std::ffi::{OsStr, OsString};
+use rustix::fs::{Access, CWD, Mode, OFlags, XattrFlags, access, fsetxattr, getxattr, openat};
+use rustix::io::Errno;
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -91,12 +93,12 @@ pub(crate) fn write<R>(
             draft.publish(&name)?;
             Ok(written)
         }
-        Destination::Open(file) => fill(file, contents),
+        Destination::Open(file) => fill(Awaited(file), contents),
         Destination::Special => {
             let mut target = Late { path, file: None };
             let written = fill(&mut target, contents)?;
             // Who reads from a FIFO waits for its end even if nothing comes.
-            target.open()?;
+            noting_the_time(|| target.open().map(drop))?;
             Ok(written)
         }
     }
@@ -113,19 +115,47 @@ fn fill<R>(
     Ok((written?, bytes))
 }
 
-/// Gives a new file the owner and permissions of the one that it replaces. Only root can give files away, so the owner is a wish.
-fn keep_access(new: &File, old: &Metadata) -> io::Result<()> {
+/// Gives a new file the owner, permissions and access list of the one that it replaces. Only root can give files away, so the owner is
+/// a wish.
+fn keep_access(new: &File, old: &Old) -> io::Result<()> {
     let now = new.metadata()?;
-    if (now.uid(), now.gid()) != (old.uid(), old.gid()) {
-        let _ = fchown(new, Some(old.uid()), Some(old.gid()));
+    if (now.uid(), now.gid()) != old.owner {
+        let (user, group) = old.owner;
+        let _ = fchown(new, Some(user), Some(group));
     }
-    new.set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))
+    new.set_permissions(fs::Permissions::from_mode(old.mode & 0o777))?;
+    keep_access_list(new, &old.path)
+}
+
+/// The attribute that holds a file's access list.
+const ACCESS_LIST: &CStr = c"system.posix_acl_access";
+
+/// The longest attribute that the kernel has.
+const LONGEST_ATTRIBUTE: usize = 1 << 16;
+
+/// Gives a new file the access list of the one that it replaces, if it has one: without it the group's permissions mean something
+/// else.
+fn keep_access_list(new: &File, old: &Path) -> io::Result<()> {
+    let mut list = vec![0; LONGEST_ATTRIBUTE];
+    match getxattr(old, ACCESS_LIST, &mut list) {
+        Ok(length) => Ok(fsetxattr(new, ACCESS_LIST, &list[..length], XattrFlags::empty())?),
+        // It has none, its file system knows none, or it is gone.
+        Err(Errno::NODATA | Errno::NOTSUP | Errno::NOSYS | Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A file that is to be replaced, and whose it is.
+struct Old {
+    path: PathBuf,
+    owner: (u32, u32),
+    mode: u32,
 }
 
 /// What a path leads to.
 enum Destination {
     /// A name in a directory, which nothing has or a regular file.
-    Name { directory: OwnedFd, name: OsString, old: Option<Metadata> },
+    Name { directory: OwnedFd, name: OsString, old: Option<Old> },
     /// Something that this process has open.
     Open(File),
     /// A device, FIFO or socket.
@@ -142,7 +172,11 @@ impl Destination {
             Ok(found) if found.is_file() => {
                 // Another file could take its place even so, against the wish of whoever made it unwritable.
                 access(path, Access::WRITE_OK)?;
-                Self::in_directory(&fs::canonicalize(path)?, Some(found))
+                let path = fs::canonicalize(path)?;
+                Self::in_directory(
+                    &path,
+                    Some(Old { path: path.clone(), owner: (found.uid(), found.gid()), mode: found.mode() }),
+                )
             }
             Ok(_) => Ok(Self::Special),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -152,7 +186,7 @@ impl Destination {
         }
     }
 
-    fn in_directory(path: &Path, old: Option<Metadata>) -> io::Result<Self> {
+    fn in_directory(path: &Path, old: Option<Old>) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::NotFound)?;
         if path.as_os_str().as_bytes().ends_with(b"/") {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -181,7 +215,7 @@ fn end_of_links(path: &Path) -> io::Result<PathBuf> {
             None => return Ok(end),
         }
     }
-    Err(io::Error::from_raw_os_error(rustix::io::Errno::LOOP.raw_os_error()))
+    Err(Errno::LOOP.into())
 }
 
 /// The number of the descriptor of this process that a path like `/dev/stdout` or `/dev/fd/3` stands for, perhaps through links.
@@ -236,7 +270,20 @@ impl Late<'_> {
 
 impl Write for Late<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.open()?.write(bytes)
+        noting_the_time(|| self.open()?.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What somebody may have to read before more can be written.
+struct Awaited(File);
+
+impl Write for Awaited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        noting_the_time(|| self.0.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

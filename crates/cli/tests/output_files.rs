@@ -1,6 +1,6 @@
 //! Files that subcommands write: whatever is in the place of one, and whatever fails.
 
-use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::fs::{CWD, FileType, Mode, XattrFlags, getxattr, makedev, mknodat, setxattr};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -157,6 +157,53 @@ fn a_fifo_is_written_through() {
         assert!(!reader.join().unwrap().is_empty(), "{name}");
         assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
     }
+}
+
+/// A guest that is out of time ends with its program, whoever was to read what it leaves.
+#[test]
+fn a_fifo_that_nobody_reads_does_not_outlive_a_timeout() {
+    for option in ["--coredump", "--profile"] {
+        let scene = Scene::new();
+        fs::write(scene.path("spin.wat"), "(module (func (export \"_start\") (loop (br 0))))").unwrap();
+        let fifo = scene.path("out.txt");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let mut command = scene.belljar();
+        command.args(["run", "--timeout", "50ms", option, "out.txt", "spin.wat"]);
+        let output = command.output().unwrap();
+        assert_code(&output, 124);
+        assert!(told(&output).starts_with("error: the guest was stopped: "), "{}", told(&output));
+    }
+}
+
+/// What a named user may do is in a file's access list, and its permissions mean something else without it.
+#[test]
+fn a_file_that_is_replaced_keeps_its_access_list() {
+    /// Version 2; owner, a user, group, mask, others; each with a tag, permissions and an id.
+    fn list() -> Vec<u8> {
+        let none = u32::MAX;
+        let entries = [(1, 6, none), (2, 4, 12345), (4, 0, none), (0x10, 4, none), (0x20, 0, none)];
+        let mut list = 2u32.to_le_bytes().to_vec();
+        for (tag, permissions, id) in entries {
+            list.extend(u16::to_le_bytes(tag));
+            list.extend(u16::to_le_bytes(permissions));
+            list.extend(u32::to_le_bytes(id));
+        }
+        list
+    }
+    const ACCESS_LIST: &str = "system.posix_acl_access";
+    let scene = Scene::new();
+    let writer = &WRITERS[0];
+    let name = scene.output(writer);
+    let path = scene.path(&name);
+    fs::write(&path, OLD).unwrap();
+    if let Err(error) = setxattr(&path, ACCESS_LIST, &list(), XattrFlags::empty()) {
+        return println!("skipped: no access lists on this file system: {error}");
+    }
+    assert_code(&scene.command(writer, &name).output().unwrap(), 0);
+    assert_ne!(fs::read(&path).unwrap(), OLD);
+    let mut kept = [0; 256];
+    let length = getxattr(&path, ACCESS_LIST, &mut kept).unwrap();
+    assert_eq!(kept[..length], list());
 }
 
 /// A device of our own, so that a mistake does not cost the machine its own; that one where nobody could replace it.

@@ -39,10 +39,13 @@ pub(super) fn let_others_look(engine: &Engine) {
     }
 }
 
-/// From here on this thread alone tells how the program ended. What was recorded of the run is written now, and nobody can look
-/// any more.
+/// From here on this thread alone tells how the program ended.
 pub(super) fn claim() {
     std::mem::forget(END.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// After the end has been told: what was recorded of the run is written now, and nobody can look any more.
+pub(super) fn finish() {
     profile::finish();
     let mut sight = SIGHT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Sight::Open(inspection) = std::mem::replace(&mut *sight, Sight::Over) {
@@ -50,8 +53,8 @@ pub(super) fn claim() {
     }
 }
 
-/// The program has to end now: its time is over, or somebody killed it. If nobody reads why, it ends all the same, with this
-/// code. What is written to files is waited for.
+/// The program has to end now: its time is over, or somebody killed it. If nobody reads why, or takes a profile or core dump from a
+/// FIFO, it ends all the same, with this code. What is written to files is waited for.
 pub(super) fn insist(code: u8) {
     // Where there is no thread for it, it ends when somebody reads.
     let _ = std::thread::Builder::new().name("end".into()).spawn(move || {

@@ -147,6 +147,15 @@ impl RunOptions {
         let started = self.instantiate(&program, &mut store);
         let ended = started.and_then(|instance| Ok(program.call(&mut store, instance)?));
         end::claim();
+        let code = self.tell_end(ended, &store);
+        end::finish();
+        // The process ends now, and takes all this with it faster than it can be put away.
+        std::mem::forget((store, program));
+        code
+    }
+
+    /// Prints the results, or why there are none. Returns the exit code.
+    fn tell_end(&self, ended: Result<Vec<Val>, Stop>, store: &Store<Guest>) -> Result<u8, Failure> {
         let (outcome, error) = match ended {
             Ok(results) => {
                 print(&results.iter().map(|v| argument::show(v) + "\n").collect::<String>())?;
@@ -163,14 +172,12 @@ impl RunOptions {
         }
         if outcome != Outcome::RETURNED {
             store.data().memory.refusal().iter().for_each(|refusal| complain(&format!("note: {refusal}")));
-            limits::refused_growth(&store).iter().for_each(|refusal| complain(&format!("note: {refusal}")));
+            limits::refused_growth(store).iter().for_each(|refusal| complain(&format!("note: {refusal}")));
         }
         limits::tell_wasi(&store.data().wasi);
         if let Some(error) = &error {
-            self.dump_core(error, &store);
+            self.dump_core(error, store);
         }
-        // The process ends now, and takes all this with it faster than it can be put away.
-        std::mem::forget((store, program));
         Ok(outcome.code)
     }
 

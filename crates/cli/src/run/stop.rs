@@ -65,6 +65,7 @@ fn stop(engine: &Engine, reason: KillReason, names: &StopNames) -> ! {
     end::insist(code as u8);
     end::claim();
     complain(&format!("error: {message}, while it was in a host function that does not return"));
+    end::finish();
     std::process::exit(code as i32);
 }
 

@@ -125,5 +125,6 @@ fn end_process(options: &RunOptions, error: &Error, store: &Store<Guest>) -> ! {
     limits::refused_growth(store).iter().for_each(|refusal| complain(&format!("note: {refusal}")));
     limits::tell_wasi(&store.data().wasi);
     options.dump_core(error, store);
+    end::finish();
     std::process::exit(outcome.code.into())
 }
