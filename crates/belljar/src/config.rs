@@ -326,11 +326,12 @@ fn everything() -> WasmFeatures {
         | WasmFeatures::LEGACY_EXCEPTIONS
         | WasmFeatures::WIDE_ARITHMETIC
         | WasmFeatures::CUSTOM_PAGE_SIZES
+        | WasmFeatures::COMPACT_IMPORTS
 }
 
 impl Config {
     /// Lets modules use just what a release of the specification has. Default: 3.0, threads, the older exception
-    /// instructions, wide arithmetic and custom page sizes.
+    /// instructions, wide arithmetic, custom page sizes and compact imports.
     pub fn wasm_release(&mut self, release: WasmRelease) -> &mut Self {
         self.features = match release {
             WasmRelease::V1 => WasmFeatures::WASM1,
@@ -359,6 +360,72 @@ macro_rules! proposals {
     };
 }
 
+/// Proposals that this version does not have: the names that their repositories and other tools use, and the features that
+/// the validator knows them by.
+const LACKING: &[(&str, WasmFeatures)] = &[
+    ("acquire-release-atomics", WasmFeatures::ACQUIRE_RELEASE_ATOMICS),
+    ("custom-descriptors", WasmFeatures::CUSTOM_DESCRIPTORS),
+    ("memory-control", WasmFeatures::MEMORY_CONTROL),
+    ("multibyte-array-access", WasmFeatures::MULTIBYTE_ARRAY_ACCESS),
+    ("shared-everything-threads", WasmFeatures::SHARED_EVERYTHING_THREADS),
+    ("stack-switching", WasmFeatures::STACK_SWITCHING),
+];
+
+/// A binary's refusal under `features`. If it would be valid with more features, the error names those: as
+/// [`UnsupportedProposals`] where this version does not have them, as [`DisabledFeatures`] otherwise.
+pub(crate) fn explain_refusal(error: ModuleError, binary: &Bytes, features: WasmFeatures) -> crate::Error {
+    let ModuleError::Invalid { offset, .. } = error else { return error.into() };
+    let is_valid = |features| belljar_module::is_valid(binary, features);
+    let all = LACKING.iter().fold(features | everything(), |all, (_, feature)| all | *feature);
+    if !is_valid(all) {
+        return error.into();
+    }
+    let needed = |candidates: &[(&'static str, WasmFeatures)]| -> Vec<&'static str> {
+        let off = candidates.iter().filter(|(_, feature)| !features.contains(*feature));
+        off.filter(|(_, feature)| !is_valid(all.difference(*feature))).map(|(name, _)| *name).collect()
+    };
+    let names = needed(LACKING);
+    if !names.is_empty() {
+        return UnsupportedProposals { names, offset }.into();
+    }
+    match needed(SWITCHES) {
+        switches if switches.is_empty() => error.into(),
+        switches => crate::Error::from(error).context(DisabledFeatures { switches }),
+    }
+}
+
+/// Proposals that a module uses and that this version does not have. The module is valid with them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnsupportedProposals {
+    names: Vec<&'static str>,
+    offset: u64,
+}
+
+impl UnsupportedProposals {
+    /// Their names: `custom-descriptors`, `stack-switching`.
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// Byte position in the binary of what was refused first.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+}
+
+impl std::fmt::Display for UnsupportedProposals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (names, offset) = (self.names.join(", "), self.offset);
+        let proposals = if self.names.len() == 1 { "proposal" } else { "proposals" };
+        write!(
+            f,
+            "the module uses the {proposals} {names}, which this version does not have (at byte {offset:#x})"
+        )
+    }
+}
+
+impl std::error::Error for UnsupportedProposals {}
+
 /// Features that a module uses and that its engine has switched off.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DisabledFeatures {
@@ -366,28 +433,6 @@ pub struct DisabledFeatures {
 }
 
 impl DisabledFeatures {
-    /// Why a module that was refused under `features` was, if it is valid with more of them.
-    fn of(binary: &Bytes, features: WasmFeatures) -> Option<Self> {
-        let is_valid = |features| belljar_module::validate(binary.clone(), features).is_ok();
-        let all = features | everything();
-        if !is_valid(all) {
-            return None;
-        }
-        let off = SWITCHES.iter().filter(|(_, feature)| !features.contains(*feature));
-        let needed = off.filter(|(_, feature)| !is_valid(all.difference(*feature)));
-        let switches: Vec<_> = needed.map(|(name, _)| *name).collect();
-        (!switches.is_empty()).then_some(Self { switches })
-    }
-
-    /// A binary's refusal, with the features that it needs and that are off.
-    pub(crate) fn explain(error: ModuleError, binary: &Bytes, features: WasmFeatures) -> crate::Error {
-        let error = crate::Error::from(error);
-        match Self::of(binary, features) {
-            Some(disabled) => error.context(disabled),
-            None => error,
-        }
-    }
-
     /// The methods of [`Config`] that switch them on.
     pub fn switches(&self) -> &[&'static str] {
         &self.switches
@@ -417,6 +462,10 @@ impl std::error::Error for DisabledFeatures {}
 proposals! {
     /// 128-bit vectors. Default: yes.
     wasm_simd SIMD;
+    /// `i32.extend8_s` and its like. Default: yes.
+    wasm_sign_extension SIGN_EXTENSION;
+    /// `i32.trunc_sat_f32_s` and its like: conversions that do not trap. Default: yes.
+    wasm_nontrapping_float_to_int SATURATING_FLOAT_TO_INT;
     /// `memory.copy` and its like, passive segments. Default: yes.
     wasm_bulk_memory BULK_MEMORY;
     /// `externref`, tables of it, several tables. Default: yes.
@@ -447,4 +496,26 @@ proposals! {
     wasm_wide_arithmetic WIDE_ARITHMETIC;
     /// Memories with pages of one byte. Default: yes.
     wasm_custom_page_sizes CUSTOM_PAGE_SIZES;
+    /// Import sections that write a module's name, or a type, once for many imports. Default: yes.
+    wasm_compact_imports COMPACT_IMPORTS;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the validator lets be switched and is no feature of modules: it is always on, or of components.
+    const NO_FEATURES: &[&str] = &["MUTABLE_GLOBAL", "FLOATS", "GC_TYPES", "COMPONENT_MODEL"];
+
+    /// A new release of the validator may know more.
+    #[test]
+    fn every_feature_of_the_validator_has_a_switch_or_is_known_to_be_lacking() {
+        let known = SWITCHES.iter().chain(LACKING).fold(WasmFeatures::empty(), |all, (_, f)| all | *f);
+        for (name, feature) in WasmFeatures::all().iter_names() {
+            let of_components = name.starts_with("CM_") || name == "CM64";
+            let is_none = of_components || NO_FEATURES.contains(&name);
+            assert!(is_none || known.contains(feature), "{name}");
+        }
+        assert!(LACKING.iter().all(|(_, feature)| !everything().intersects(*feature)));
+    }
 }

@@ -101,7 +101,7 @@ pub use belljar_profile::{
 };
 pub use belljar_vm::GcStats;
 pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
-pub use config::{Config, DisabledFeatures, WasmRelease};
+pub use config::{Config, DisabledFeatures, UnsupportedProposals, WasmRelease};
 pub use core_dump::WasmCoreDump;
 pub use engine::Engine;
 pub use error::{Error, MemoryFault, Result};

@@ -4,7 +4,7 @@ use crate::artifact::{self, ArtifactOptions, Obtained, Origin};
 use crate::artifact_info::ArtifactInfo;
 use crate::profiling;
 use crate::types::{ExportType, ExternType, ImportType, shown};
-use crate::{DisabledFeatures, Engine, Result};
+use crate::{Engine, Result, config};
 use anyhow::Context;
 use belljar_compile::{Compiler, MemoryAccess, Tunables};
 use belljar_core::OutsideText;
@@ -314,7 +314,7 @@ fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
     let features = engine.config().features;
     let binary = Bytes::copy_from_slice(binary);
     belljar_module::validate(binary.clone(), features)
-        .map_err(|error| DisabledFeatures::explain(error, &binary, features))
+        .map_err(|error| config::explain_refusal(error, &binary, features))
 }
 
 /// Bytes from which on large pages are worth asking for.

@@ -8,6 +8,7 @@ mod compile;
 mod completion;
 mod exit_code;
 mod failure;
+mod file_kind;
 mod inspect;
 mod key;
 mod kill;

@@ -46,6 +46,26 @@ pub fn validate(bytes: Bytes, features: WasmFeatures) -> Result<Module, ModuleEr
     describer.finish(facts, uses, canonical_types, looks_into_objects)
 }
 
+/// Whether a binary is valid under `features`, which may be more than [`validate`] can describe.
+pub fn is_valid(bytes: &[u8], features: WasmFeatures) -> bool {
+    let mut validator = Validator::new_with_features(features);
+    let mut parser = Parser::new(0);
+    parser.set_features(features);
+    let mut bodies = Vec::new();
+    for payload in parser.parse_all(bytes) {
+        match payload.and_then(|payload| validator.payload(&payload)) {
+            Ok(ValidPayload::Func(func, body)) => bodies.push((func, body)),
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+    let body = |(func, body): &(FuncToValidate<ValidatorResources>, FunctionBody<'_>)| {
+        let func = FuncToValidate { resources: func.resources.clone(), ..*func };
+        func.into_validator(FuncValidatorAllocations::default()).validate(body).is_ok()
+    };
+    belljar_parallel::run(|| bodies.par_iter().with_min_len(CHUNK).all(body))
+}
+
 /// Whether the validator gives equal types one id: only if types can refer to each other.
 fn types_are_interned(features: WasmFeatures) -> bool {
     features.intersects(WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES))

@@ -105,8 +105,9 @@ pub(super) struct Table {
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct DataSegment {
+    /// The memory that it goes to; of a passive one, where code copies all of it to one constant address.
     pub(super) memory: Option<u32>,
-    /// Where it goes; `None` for a passive one and where that is no constant.
+    /// Where it goes, if that is one constant.
     pub(super) address: Option<u64>,
     pub(super) passive: bool,
     pub(super) size: u64,
