@@ -280,6 +280,11 @@ impl Module {
             .filter(|bytes| code.code_image().load_part(bytes).is_ok())
     }
 
+    /// The names of its custom sections, in order.
+    pub(crate) fn custom_section_names(&self) -> impl Iterator<Item = &str> {
+        self.inner.described.custom_sections().iter().map(|(name, _)| &**name)
+    }
+
     /// The engine that compiled it.
     pub fn engine(&self) -> &Engine {
         &self.inner.engine

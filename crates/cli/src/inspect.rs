@@ -8,6 +8,7 @@ mod entities;
 #[cfg(test)]
 mod feature_tests;
 mod features;
+pub(crate) mod interface;
 mod layout;
 mod passive;
 pub(crate) mod reader;

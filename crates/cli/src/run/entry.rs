@@ -7,7 +7,7 @@ use belljar::{ExternType, Module, OutsideText};
 pub(super) enum Entry {
     /// Calls a program's entry: one of [`ENTRIES`].
     Program(&'static str),
-    /// Calls this function with arguments from the command line; `_initialize` before it, if there is one.
+    /// Calls this function with arguments from the command line.
     Invoke(String),
     /// Nothing: the module's start function is all there is.
     StartFunction,
@@ -33,11 +33,9 @@ pub(super) fn find(module: &Module, invoke: Option<&str>) -> Result<Entry, Strin
             None => Err(format!("nothing named `{shown}` is exported. {}", functions(module))),
         };
     }
-    let is_entry = |name: &&&'static str| {
-        let ty = module.get_export(name);
-        matches!(ty, Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0)
-    };
-    if let Some(name) = ENTRIES.iter().find(is_entry) {
+    if let Some(name) =
+        ENTRIES.iter().find(|name| module.get_export(name).as_ref().is_some_and(takes_nothing))
+    {
         return Ok(Entry::Program(name));
     }
     match module.get_export("_start") {
@@ -46,13 +44,39 @@ pub(super) fn find(module: &Module, invoke: Option<&str>) -> Result<Entry, Strin
             kind(&other),
             functions(module)
         )),
-        None if module.has_start_function() => Ok(Entry::StartFunction),
-        None if module.get_export("_initialize").is_some() => Err(format!(
+        None if module.get_export(INITIALIZE).is_some() => Err(format!(
             "it exports `_initialize` and no `_start`, so it is a library, not a program. {}",
             functions(module)
         )),
+        None if module.has_start_function() => Ok(Entry::StartFunction),
         None => Err(format!("it exports no `_start`, so it is not a program. {}", functions(module))),
     }
+}
+
+/// The export that is to be called before any other: that of a library, by WASI's rules; a program may have one, too.
+const INITIALIZE: &str = "_initialize";
+
+/// What is to be called before the entry, if anything is.
+///
+/// # Errors
+///
+/// A text that says why it cannot be called.
+pub(super) fn initialization(module: &Module, entry: &Entry) -> Result<Option<&'static str>, String> {
+    if matches!(entry, Entry::Invoke(name) if name == INITIALIZE) {
+        return Ok(None);
+    }
+    match module.get_export(INITIALIZE) {
+        Some(ty) if takes_nothing(&ty) => Ok(Some(INITIALIZE)),
+        Some(ExternType::Func(ty)) => Err(format!(
+            "its export `_initialize` is a function {ty}, and must have neither parameters nor results"
+        )),
+        _ => Ok(None),
+    }
+}
+
+/// Whether it is a function without parameters and results.
+fn takes_nothing(ty: &ExternType) -> bool {
+    matches!(ty, ExternType::Func(ty) if ty.params().len() + ty.results().len() == 0)
 }
 
 /// What an export is, in words.
@@ -73,9 +97,12 @@ const LISTED: usize = 20;
 fn functions(module: &Module) -> String {
     let functions: Vec<String> = module
         .exports()
-        .filter(|e| e.name() != "_initialize")
+        .filter(|e| e.name() != INITIALIZE)
         .filter_map(|e| Some(format!("\n    {}: {}", OutsideText::new(e.name()), e.ty().func()?)))
         .collect();
+    if functions.is_empty() && module.get_export(INITIALIZE).is_some_and(|ty| ty.func().is_some()) {
+        return "It exports no other function: --invoke _initialize calls that one".into();
+    }
     if functions.is_empty() {
         return "It exports no function that could be called".into();
     }
