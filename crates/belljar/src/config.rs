@@ -4,9 +4,8 @@ use crate::profiling::ProfilingStrategy;
 use crate::progress::{Progress, ProgressHook};
 use belljar_cache::{Cache, Trust};
 use belljar_compile::Tunables;
-use belljar_module::{ModuleError, WasmFeatures};
+use belljar_module::WasmFeatures;
 use belljar_vm::EngineQuota;
-use bytes::Bytes;
 use std::sync::Arc;
 
 /// How an [`crate::Engine`] compiles and runs.
@@ -320,7 +319,7 @@ pub enum WasmRelease {
 }
 
 /// What is on by default: all of 3.0, and what toolchains emit beyond it.
-fn everything() -> WasmFeatures {
+pub(crate) fn everything() -> WasmFeatures {
     WasmFeatures::WASM3
         | WasmFeatures::THREADS
         | WasmFeatures::LEGACY_EXCEPTIONS
@@ -356,80 +355,14 @@ macro_rules! proposals {
         }
 
         /// The switches: the method's name, and the feature.
-        const SWITCHES: &[(&str, WasmFeatures)] = &[$((stringify!($name), WasmFeatures::$feature),)*];
+        pub(crate) const SWITCHES: &[(&str, WasmFeatures)] = &[$((stringify!($name), WasmFeatures::$feature),)*];
     };
 }
-
-/// Proposals that this version does not have: the names that their repositories and other tools use, and the features that
-/// the validator knows them by.
-const LACKING: &[(&str, WasmFeatures)] = &[
-    ("acquire-release-atomics", WasmFeatures::ACQUIRE_RELEASE_ATOMICS),
-    ("custom-descriptors", WasmFeatures::CUSTOM_DESCRIPTORS),
-    ("memory-control", WasmFeatures::MEMORY_CONTROL),
-    ("multibyte-array-access", WasmFeatures::MULTIBYTE_ARRAY_ACCESS),
-    ("shared-everything-threads", WasmFeatures::SHARED_EVERYTHING_THREADS),
-    ("stack-switching", WasmFeatures::STACK_SWITCHING),
-];
-
-/// A binary's refusal under `features`. If it would be valid with more features, the error names those: as
-/// [`UnsupportedProposals`] where this version does not have them, as [`DisabledFeatures`] otherwise.
-pub(crate) fn explain_refusal(error: ModuleError, binary: &Bytes, features: WasmFeatures) -> crate::Error {
-    let ModuleError::Invalid { offset, .. } = error else { return error.into() };
-    let is_valid = |features| belljar_module::is_valid(binary, features);
-    let all = LACKING.iter().fold(features | everything(), |all, (_, feature)| all | *feature);
-    if !is_valid(all) {
-        return error.into();
-    }
-    let needed = |candidates: &[(&'static str, WasmFeatures)]| -> Vec<&'static str> {
-        let off = candidates.iter().filter(|(_, feature)| !features.contains(*feature));
-        off.filter(|(_, feature)| !is_valid(all.difference(*feature))).map(|(name, _)| *name).collect()
-    };
-    let names = needed(LACKING);
-    if !names.is_empty() {
-        return UnsupportedProposals { names, offset }.into();
-    }
-    match needed(SWITCHES) {
-        switches if switches.is_empty() => error.into(),
-        switches => crate::Error::from(error).context(DisabledFeatures { switches }),
-    }
-}
-
-/// Proposals that a module uses and that this version does not have. The module is valid with them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct UnsupportedProposals {
-    names: Vec<&'static str>,
-    offset: u64,
-}
-
-impl UnsupportedProposals {
-    /// Their names: `custom-descriptors`, `stack-switching`.
-    pub fn names(&self) -> &[&'static str] {
-        &self.names
-    }
-
-    /// Byte position in the binary of what was refused first.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-}
-
-impl std::fmt::Display for UnsupportedProposals {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (names, offset) = (self.names.join(", "), self.offset);
-        let proposals = if self.names.len() == 1 { "proposal" } else { "proposals" };
-        write!(
-            f,
-            "the module uses the {proposals} {names}, which this version does not have (at byte {offset:#x})"
-        )
-    }
-}
-
-impl std::error::Error for UnsupportedProposals {}
 
 /// Features that a module uses and that its engine has switched off.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DisabledFeatures {
-    switches: Vec<&'static str>,
+    pub(crate) switches: Vec<&'static str>,
 }
 
 impl DisabledFeatures {
@@ -498,24 +431,4 @@ proposals! {
     wasm_custom_page_sizes CUSTOM_PAGE_SIZES;
     /// Import sections that write a module's name, or a type, once for many imports. Default: yes.
     wasm_compact_imports COMPACT_IMPORTS;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What the validator lets be switched and is no feature of modules: it is always on, or of components.
-    const NO_FEATURES: &[&str] = &["MUTABLE_GLOBAL", "FLOATS", "GC_TYPES", "COMPONENT_MODEL"];
-
-    /// A new release of the validator may know more.
-    #[test]
-    fn every_feature_of_the_validator_has_a_switch_or_is_known_to_be_lacking() {
-        let known = SWITCHES.iter().chain(LACKING).fold(WasmFeatures::empty(), |all, (_, f)| all | *f);
-        for (name, feature) in WasmFeatures::all().iter_names() {
-            let of_components = name.starts_with("CM_") || name == "CM64";
-            let is_none = of_components || NO_FEATURES.contains(&name);
-            assert!(is_none || known.contains(feature), "{name}");
-        }
-        assert!(LACKING.iter().all(|(_, feature)| !everything().intersects(*feature)));
-    }
 }

@@ -31,6 +31,8 @@ pub struct ImportClue<'a> {
 /// A kind of modules, by what shows that one is of it.
 type Kind = (fn(&ImportClues<'_>) -> bool, &'static str);
 
+const SIDE_MODULE: &str = "this is a side module, which a program loads while it runs (dynamic linking): it is no program by itself";
+
 /// What is told of each kind. The first that fits is told: those come first whose marks nothing else has.
 const KINDS: &[Kind] = &[
     (
@@ -40,13 +42,8 @@ const KINDS: &[Kind] = &[
         },
         "this is an object file, a part of a program: link it with wasm-ld",
     ),
-    (
-        |clues| {
-            clues.any(|i| i.module == "GOT.mem" || i.module == "GOT.func")
-                || clues.any(|i| i.module == "env" && i.name == "__memory_base")
-        },
-        "this is a side module, which a program loads while it runs (dynamic linking): it is no program by itself",
-    ),
+    // Those that load others have a `GOT` as well, but their own place.
+    (|clues| clues.any(|i| i.module == "env" && i.name == "__memory_base"), SIDE_MODULE),
     (
         |clues| clues.any(|i| i.module.is_empty() && i.name == "$imports"),
         "wit-component made this to join the modules of a component: it is no program by itself",
@@ -77,6 +74,7 @@ const KINDS: &[Kind] = &[
         "this is an addon for Node.js (Node-API, as napi-rs and emnapi build them): it is no program by itself",
     ),
     (is_of_emscripten, "this was made by Emscripten and needs its JavaScript: build with -sSTANDALONE_WASM"),
+    (|clues| clues.any(|i| i.module == "GOT.mem" || i.module == "GOT.func"), SIDE_MODULE),
     (
         |clues| clues.any(|i| i.module == "env" && i.name == "abort" && i.arity == Some((4, 0))),
         "this was made by AssemblyScript, and its host has to say what `abort` does: build with `--use abort=`, or with \
@@ -222,9 +220,14 @@ mod tests {
             Some("GOOS=wasip1"),
         );
         check(
-            &[("env", "emscripten_resize_heap", None), ("GOT.mem", "x", None)],
+            &[("env", "emscripten_resize_heap", None), ("env", "__memory_base", None)],
             &["dylink.0"],
             Some("side module"),
+        );
+        check(
+            &[("env", "emscripten_resize_heap", None), ("GOT.func", "x", None)],
+            &["dylink.0"],
+            Some("Emscripten"),
         );
         check(&[("env", "emscripten_resize_heap", None)], &["dylink.0"], Some("Emscripten"));
     }

@@ -77,6 +77,7 @@ mod profiler;
 mod profiling;
 mod progress;
 mod refs;
+mod refusal;
 mod sandbox;
 mod shared_memory;
 mod store;
@@ -102,7 +103,7 @@ pub use belljar_profile::{
 };
 pub use belljar_vm::GcStats;
 pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
-pub use config::{Config, DisabledFeatures, UnsupportedProposals, WasmRelease};
+pub use config::{Config, DisabledFeatures, WasmRelease};
 pub use core_dump::WasmCoreDump;
 pub use engine::Engine;
 pub use error::{Error, MemoryFault, Result};
@@ -132,6 +133,7 @@ pub use refs::{
     AnyRef, ArrayRef, ArrayRefPre, EqRef, ExnRef, ExternRef, GcRef, I31, OwnedRooted, RootScope, Rooted,
     StructRef, StructRefPre,
 };
+pub use refusal::UnsupportedProposals;
 pub use sandbox::{
     Burst, PoolConfig, PoolExhausted, PoolStatistics, Sandbox, SandboxDiscarded, SandboxKillHandle,
     SandboxPool, SandboxTemplate, Session,

@@ -4,7 +4,7 @@ use crate::artifact::{self, ArtifactOptions, Obtained, Origin};
 use crate::artifact_info::ArtifactInfo;
 use crate::profiling;
 use crate::types::{ExportType, ExternType, ImportType, shown};
-use crate::{Engine, Result, config};
+use crate::{Engine, Result, refusal};
 use anyhow::Context;
 use belljar_compile::{Compiler, MemoryAccess, Tunables};
 use belljar_core::OutsideText;
@@ -319,7 +319,7 @@ fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
     let features = engine.config().features;
     let binary = Bytes::copy_from_slice(binary);
     belljar_module::validate(binary.clone(), features)
-        .map_err(|error| config::explain_refusal(error, &binary, features))
+        .map_err(|error| refusal::explain(error, &binary, features))
 }
 
 /// Bytes from which on large pages are worth asking for.

@@ -61,9 +61,14 @@ impl InspectOptions {
             return self.describe_artifact(&info);
         }
         let mut description = reader::describe(file.bytes());
-        if description.kind == Kind::Unknown {
-            // The same words as everywhere.
-            file.validate(&Engine::new(&Config::new()).or_fail(ExitCode::CannotStart)?)?;
+        if description.error.is_some() {
+            let refused = file.validate(&Engine::new(&Config::new()).or_fail(ExitCode::CannotStart)?);
+            match refused {
+                // The same words as everywhere.
+                Err(failure) if description.kind == Kind::Unknown => return Err(failure),
+                Err(failure) => description.add_unsupported(failure.error.downcast_ref()),
+                Ok(()) => {}
+            }
         }
         description.file = self.file.to_string_lossy().into_owned();
         self.print(&description, &text::Text(&description))?;

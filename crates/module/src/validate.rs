@@ -46,24 +46,28 @@ pub fn validate(bytes: Bytes, features: WasmFeatures) -> Result<Module, ModuleEr
     describer.finish(facts, uses, canonical_types, looks_into_objects)
 }
 
-/// Whether a binary is valid under `features`, which may be more than [`validate`] can describe.
-pub fn is_valid(bytes: &[u8], features: WasmFeatures) -> bool {
+/// Looks whether a binary is valid under `features`, which may be more than [`validate`] can describe.
+///
+/// # Errors
+///
+/// As [`validate`].
+pub fn check(bytes: &[u8], features: WasmFeatures) -> Result<(), ModuleError> {
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
     parser.set_features(features);
     let mut bodies = Vec::new();
     for payload in parser.parse_all(bytes) {
-        match payload.and_then(|payload| validator.payload(&payload)) {
-            Ok(ValidPayload::Func(func, body)) => bodies.push((func, body)),
-            Ok(_) => {}
-            Err(_) => return false,
+        if let ValidPayload::Func(func, body) = validator.payload(&payload?)? {
+            bodies.push((func, body));
         }
     }
     let body = |(func, body): &(FuncToValidate<ValidatorResources>, FunctionBody<'_>)| {
         let func = FuncToValidate { resources: func.resources.clone(), ..*func };
-        func.into_validator(FuncValidatorAllocations::default()).validate(body).is_ok()
+        func.into_validator(FuncValidatorAllocations::default()).validate(body)
     };
-    belljar_parallel::run(|| bodies.par_iter().with_min_len(CHUNK).all(body))
+    let bodies = || bodies.par_iter().with_min_len(CHUNK).map(body).collect::<Vec<_>>();
+    // In order, as there.
+    belljar_parallel::run(bodies).into_iter().collect::<Result<(), _>>().map_err(Into::into)
 }
 
 /// Whether the validator gives equal types one id: only if types can refer to each other.
