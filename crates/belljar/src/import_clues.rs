@@ -153,8 +153,10 @@ fn is_component_interface(module: &str) -> bool {
 mod tests {
     use super::*;
 
+    type Arity = Option<(usize, usize)>;
+
     #[track_caller]
-    fn check(missing: &[(&str, &str, Option<(usize, usize)>)], sections: &[&str], expected: Option<&str>) {
+    fn check(missing: &[(&str, &str, Arity)], sections: &[&str], expected: Option<&str>) {
         let missing = missing.iter().map(|(module, name, arity)| ImportClue { module, name, arity: *arity });
         let clues = ImportClues { missing: missing.collect(), custom_sections: sections.to_vec() };
         match (clues.hint(), expected) {
