@@ -1,6 +1,6 @@
 //! Imports that nobody provides: looked for before anything is compiled, and told with what they suggest.
 
-use crate::inspect::interface::{Imports, custom_section_names, export_names};
+use crate::inspect::interface::{Exports, Imports, custom_section_names};
 use crate::module_file::ModuleFile;
 use anyhow::Error;
 use belljar::{FuncType, ImportClue, ImportClues, Linker, OutsideText, UnknownImportError, ValType};
@@ -66,7 +66,9 @@ impl<'a, T> Provided<'a, T> {
         let all = self.exports.entry(name).or_insert_with(|| Some(HashSet::new()));
         match file.artifact() {
             Some(_) => *all = None,
-            None => all.iter_mut().for_each(|all| all.extend(export_names(file.bytes()))),
+            None => {
+                all.iter_mut().for_each(|all| all.extend(Exports::read(file.bytes()).iter().map(|e| e.name)))
+            }
         }
     }
 
@@ -106,7 +108,10 @@ impl<'a, T> Provided<'a, T> {
 
     /// Holds functions against those of the host. Others are compared when they exist.
     fn check_type(&self, imports: &Imports<'_>, import: &Import<'_>) -> Result<(), Error> {
-        let Some(ty) = imports.func_type(import).filter(|_| !self.is_exported(import)) else { return Ok(()) };
+        if self.is_exported(import) || !self.linker.defines(import.module, import.name) {
+            return Ok(());
+        }
+        let Some(ty) = imports.func_type(import) else { return Ok(()) };
         let numbers = |types: &[wasmparser::ValType]| types.iter().map(number).collect::<Option<Vec<_>>>();
         match (numbers(ty.params()), numbers(ty.results())) {
             (Some(params), Some(results)) => {

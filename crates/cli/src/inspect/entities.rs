@@ -78,7 +78,7 @@ impl Entities {
 }
 
 /// `(i32, f64) -> i32`, as the engine prints it.
-fn func(ty: &FuncType) -> String {
+pub(super) fn func(ty: &FuncType) -> String {
     let list = |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match ty.results() {
         [one] => format!("({}) -> {one}", list(ty.params())),

@@ -1,8 +1,8 @@
 //! What a binary imports and exports, read without a look at its code and without validating it. What cannot be read is left to
 //! those who validate it.
 
-use super::entities::Entities;
-use wasmparser::{FuncType, Import, Parser, Payload, TypeRef};
+use super::entities::{self, Entities};
+use wasmparser::{Export, FuncType, Import, Parser, Payload, RecGroup, TypeRef};
 
 /// What a binary imports.
 #[derive(Default)]
@@ -62,14 +62,75 @@ impl<'a> Imports<'a> {
     }
 }
 
-/// The names of a binary's exports.
-pub(crate) fn export_names(bytes: &[u8]) -> Vec<&str> {
-    let sections = Parser::new(0).parse_all(bytes).map_while(Result::ok);
-    let exports = sections.filter_map(|payload| match payload {
-        Payload::ExportSection(section) => Some(section),
-        _ => None,
-    });
-    exports.flatten().filter_map(Result::ok).map(|export| export.name).collect()
+/// What a binary exports, and whether it has a start function.
+#[derive(Default)]
+pub(crate) struct Exports<'a> {
+    exports: Vec<Export<'a>>,
+    has_start: bool,
+    bytes: &'a [u8],
+}
+
+impl<'a> Exports<'a> {
+    /// Reads them; none, if there is something wrong with them.
+    pub(crate) fn read(bytes: &'a [u8]) -> Self {
+        let mut found = Self { bytes, ..Self::default() };
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload {
+                Ok(Payload::ExportSection(section)) => match section.into_iter().collect() {
+                    Ok(exports) => found.exports = exports,
+                    Err(_) => return Self::default(),
+                },
+                Ok(Payload::StartSection { .. }) => found.has_start = true,
+                // They are behind both.
+                Ok(Payload::ElementSection(_) | Payload::CodeSectionStart { .. }) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        found
+    }
+
+    /// All of them, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Export<'a>> {
+        self.exports.iter()
+    }
+
+    /// Whether a function runs when it is instantiated.
+    pub(crate) fn has_start(&self) -> bool {
+        self.has_start
+    }
+
+    /// The types of what is exported, by indices: read when somebody asks, as there can be many.
+    pub(crate) fn func_types(&self) -> FuncTypes {
+        let mut types = Entities::default();
+        for payload in Parser::new(0).parse_all(self.bytes) {
+            match payload {
+                Ok(Payload::TypeSection(section)) => {
+                    let groups = section.into_iter().map_while(Result::ok);
+                    groups.flat_map(RecGroup::into_types).for_each(|ty| types.push_type(ty));
+                }
+                Ok(Payload::ImportSection(section)) => {
+                    section.into_imports().map_while(Result::ok).for_each(|i| types.push_import(i.ty));
+                }
+                Ok(Payload::FunctionSection(section)) => {
+                    types.funcs.extend(section.into_iter().map_while(Result::ok));
+                }
+                Ok(Payload::CodeSectionStart { .. }) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        FuncTypes(types)
+    }
+}
+
+/// Types of functions.
+pub(crate) struct FuncTypes(Entities);
+
+impl FuncTypes {
+    /// That of the function of this index, and its text.
+    pub(crate) fn get(&self, index: u32) -> Option<(&FuncType, String)> {
+        let ty = self.0.func_type(*self.0.funcs.get(index as usize)?)?;
+        Some((ty, entities::func(ty)))
+    }
 }
 
 /// The names of a binary's custom sections.
@@ -90,7 +151,8 @@ mod tests {
     fn imports_exports_and_sections_are_read() {
         let wasm = wat::parse_str(
             r#"(module (@custom "early" (before first) "") (import "a" "f" (func (param i32)))
-                (import "a" "m" (memory 1)) (func (export "g")) (@custom "late" ""))"#,
+                (import "a" "m" (memory 1)) (func $g (export "g") (result i64) (i64.const 0))
+                (export "m" (memory 0)) (func $start) (start $start) (@custom "late" ""))"#,
         )
         .unwrap();
         let imports = Imports::read(&wasm);
@@ -99,8 +161,13 @@ mod tests {
         let arities: Vec<_> =
             imports.iter().map(|i| imports.func_type(i).map(|ty| ty.params().len())).collect();
         assert_eq!(arities, [Some(1), None]);
-        assert_eq!(export_names(&wasm), ["g"]);
-        assert_eq!(custom_section_names(&wasm), ["early", "late"]);
+        let exports = Exports::read(&wasm);
+        assert_eq!(exports.iter().map(|e| (e.name, e.index)).collect::<Vec<_>>(), [("g", 1), ("m", 0)]);
+        assert!(exports.has_start());
+        assert_eq!(exports.func_types().get(1).unwrap().1, "() -> i64");
+        assert!(exports.func_types().get(3).is_none());
+        let sections = custom_section_names(&wasm);
+        assert!(sections.contains(&"early") && sections.contains(&"late"), "{sections:?}");
     }
 
     #[test]
@@ -109,7 +176,9 @@ mod tests {
         for length in 0..whole.len() {
             let found = Imports::read(&whole[..length]);
             assert!(found.iter().count() <= 1, "{length}");
-            let _ = (export_names(&whole[..length]), custom_section_names(&whole[..length]));
+            let exports = Exports::read(&whole[..length]);
+            assert!(exports.iter().count() <= 1 && exports.func_types().get(2).is_none(), "{length}");
+            assert!(custom_section_names(&whole[..length]).is_empty(), "{length}");
         }
         assert_eq!(Imports::read(b"(module)").iter().count(), 0);
     }

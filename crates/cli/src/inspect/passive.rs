@@ -2,6 +2,7 @@
 //! it to constant addresses once, and that zeroes what has no segment.
 
 use super::description::DataSegment;
+use std::collections::HashMap;
 use wasmparser::Operator;
 
 /// What was found so far, body after body.
@@ -72,9 +73,12 @@ impl PassiveData {
 
     /// Gives those segments their addresses that are copied whole, in one place. Returns what is zeroed along with them.
     pub(super) fn place(&self, data: &mut [DataSegment]) -> &[Zeroed] {
+        let mut copies: HashMap<usize, Vec<&Copied>> = HashMap::new();
+        for copied in &self.copies {
+            copies.entry(copied.segment as usize).or_default().push(copied);
+        }
         for (i, segment) in data.iter_mut().enumerate().filter(|(_, segment)| segment.passive) {
-            let mut copies = self.copies.iter().filter(|copied| copied.segment as usize == i);
-            if let (Some(copied), None) = (copies.next(), copies.next())
+            if let Some([copied]) = copies.get(&i).map(Vec::as_slice)
                 && (copied.source, copied.size) == (0, segment.size)
             {
                 (segment.memory, segment.address) = (Some(copied.memory), Some(copied.address));

@@ -225,6 +225,7 @@ impl RunOptions {
         let preloads: Vec<_> = self.preload.iter().map(Preload::read).collect::<Result<_, _>>()?;
         let linker = self.linker(&engine)?;
         self.check_imports(&linker, &preloads, &file)?;
+        self.check_entry(&engine, &file)?;
         let module = compile(&engine, &file, &meter)?;
         let note = SnapshotNote::of(&module).map_err(|error| self.cannot_start(error))?;
         if let Some(note) = &note {
@@ -277,6 +278,18 @@ impl RunOptions {
         }
         let told = |problem: ImportProblem| self.cannot_start(Error::msg(problem.describe(self.all_imports)));
         provided.check(file).map_err(told)
+    }
+
+    /// Looks for what is to be called before anything is compiled.
+    fn check_entry(&self, engine: &Engine, file: &ModuleFile) -> Result<(), Failure> {
+        if file.artifact().is_some() {
+            return Ok(());
+        }
+        entry::expect(file.bytes(), self.invoke.as_deref()).or_else(|why| {
+            // What makes it invalid is told first.
+            file.validate(engine)?;
+            Err(self.cannot_start(Error::msg(why)))
+        })
     }
 
     fn engine(&self) -> Result<(Engine, Meter), Failure> {
