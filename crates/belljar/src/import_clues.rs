@@ -81,6 +81,10 @@ const KINDS: &[Kind] = &[
          @assemblyscript/wasi-shim",
     ),
     (
+        |clues| clues.any(|i| i.module.starts_with("wasix_")),
+        "this was made for WASIX: build for wasm32-wasip1 instead",
+    ),
+    (
         |clues| clues.any(|i| i.module.starts_with("extism:host/")),
         "this is a plug-in for Extism, and needs a host that has it",
     ),
@@ -190,6 +194,7 @@ mod tests {
             ("js_code", "kotlin.captureStackTrace", "Kotlin"),
             ("dart2wasm", "_1556", "Dart"),
             ("", "$imports", "wit-component"),
+            ("wasix_32v1", "proc_fork", "WASIX"),
             ("extism:host/env", "alloc", "Extism"),
             ("wasi:cli/stdout@0.2.0", "get-stdout", "component"),
             ("numcodecs:abc/codec", "encode", "component"),

@@ -71,6 +71,9 @@ impl fmt::Display for ImportName<'_> {
     }
 }
 
+/// Imports that an error lists: some modules have tens of thousands.
+const LISTED: usize = 20;
+
 /// Imports that a linker does not define, each with its type.
 #[derive(Clone, Debug)]
 pub struct UnknownImportError {
@@ -121,8 +124,11 @@ impl fmt::Display for UnknownImportError {
             [(m, n, ty)] => write!(f, "unknown import: `{}` ({ty}) has not been defined", ImportName(m, n))?,
             many => {
                 write!(f, "{} unknown imports have not been defined:", many.len())?;
-                for (m, n, ty) in many {
+                for (m, n, ty) in many.iter().take(LISTED) {
                     write!(f, "\n    {}: {ty}", ImportName(m, n))?;
+                }
+                if many.len() > LISTED {
+                    write!(f, "\n    … and {} more", many.len() - LISTED)?;
                 }
             }
         }

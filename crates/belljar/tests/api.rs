@@ -271,6 +271,14 @@ fn missing_imports_are_listed_with_types_and_a_hint() -> Result<()> {
     assert!(text.contains("exit: func (i32) -> ()") && text.contains("env::m: memory 1"), "{text}");
     assert!(text.contains("core module of a component"), "{text}");
     assert!(linker.define_unknown_imports_as_traps(&module).is_err());
+    let many = (0..30).map(|i| format!(r#"(import "env" "f{i}" (func))"#)).collect::<String>();
+    let error = linker.instantiate_pre(&Module::new(&engine, format!("(module {many})"))?).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("env::f19:") && !text.contains("env::f20:") && text.ends_with("… and 10 more"),
+        "{text}"
+    );
+    assert_eq!(error.downcast_ref::<UnknownImportError>().expect("what is missing").missing().len(), 30);
     Ok(())
 }
 

@@ -220,7 +220,7 @@ impl MissingImports {
         }
         let module = self.imports.iter().map(|i| &i.module).find(|m| !m.is_empty() && !m.contains('='))?;
         let module = OutsideText::new(&**module);
-        Some(format!("--preload {module}=FILE provides them from another module's exports"))
+        Some(format!("if another module exports them, --preload {module}=FILE adds it"))
     }
 }
 
