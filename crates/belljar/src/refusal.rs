@@ -16,6 +16,10 @@ const LACKING: &[(&str, WasmFeatures)] = &[
     ("stack-switching", WasmFeatures::STACK_SWITCHING),
 ];
 
+/// Those that give a meaning to bits which were none: without them, the validator takes the bits for something else.
+const ENCODINGS: WasmFeatures =
+    WasmFeatures::ACQUIRE_RELEASE_ATOMICS.union(WasmFeatures::MULTIBYTE_ARRAY_ACCESS);
+
 /// Proposals that the validator does not have either.
 const HALF_PRECISION: &str = "half-precision";
 const RELAXED_ATOMICS: &str = "relaxed-atomics";
@@ -27,21 +31,24 @@ pub(crate) fn explain(error: ModuleError, binary: &[u8], features: WasmFeatures)
     let ModuleError::Invalid { offset, .. } = error else { return error.into() };
     let check = |features| belljar_module::check(binary, features);
     let all = LACKING.iter().fold(features | everything(), |all, (_, feature)| all | *feature);
-    if let Err(error) = check(all) {
-        return match unknown_proposal(&error, binary) {
+    if let Err(stumbled) = check(all) {
+        return match unknown_proposal(&stumbled.into(), binary) {
             Some((name, offset)) => UnsupportedProposals { names: vec![name], offset }.into(),
             None => error.into(),
         };
     }
-    let needed = |candidates: &[(&'static str, WasmFeatures)]| -> Vec<&'static str> {
-        let off = candidates.iter().filter(|(_, feature)| !features.contains(*feature));
-        off.filter(|(_, feature)| check(all.difference(*feature)).is_err()).map(|(name, _)| *name).collect()
+    // A proposal may loosen rules for what was there before: who breaks those need not mean the proposal.
+    let uses = |feature: WasmFeatures| match check(all.difference(feature)) {
+        Ok(()) => false,
+        Err(error) => ENCODINGS.contains(feature) || error.missing_wasm_feature() == Some(feature),
     };
-    let names = needed(LACKING);
+    let names: Vec<_> = LACKING.iter().filter(|(_, feature)| uses(*feature)).map(|(name, _)| *name).collect();
     if !names.is_empty() {
         return UnsupportedProposals { names, offset }.into();
     }
-    match needed(SWITCHES) {
+    let off = SWITCHES.iter().filter(|(_, feature)| !features.contains(*feature));
+    let needed = off.filter(|(_, feature)| check(all.difference(*feature)).is_err());
+    match needed.map(|(name, _)| *name).collect::<Vec<_>>() {
         switches if switches.is_empty() => error.into(),
         switches => Error::from(error).context(DisabledFeatures { switches }),
     }
@@ -160,6 +167,18 @@ mod tests {
             b"\x01\x06\x01\x60\x01\x7f\x01\x7f\x03\x02\x01\x00\x05\x04\x01\x03\x01\x01\x0a\x0b\x01\x09\x00\x20\x00\xfe\x10\x12\x02\x00\x0b",
             RELAXED_ATOMICS,
         );
+    }
+
+    /// Custom descriptors allow casts between types that have nothing but a common supertype.
+    #[test]
+    fn a_wrong_type_is_no_proposal() {
+        let wat = "(module (type $a (struct)) (type $b (struct (field i32)))
+            (func (param (ref $a)) (result (ref $b)) (br_on_cast 0 (ref $a) (ref $b) (local.get 0)) unreachable))";
+        let binary = wat::parse_str(wat).unwrap();
+        let error = belljar_module::validate(binary.clone().into(), everything()).unwrap_err();
+        let error = explain(error, &binary, everything());
+        assert!(error.to_string().contains("type mismatch"), "{error}");
+        assert!(!error.is::<UnsupportedProposals>(), "{error}");
     }
 
     #[test]

@@ -14,6 +14,10 @@ const KINDS: &[(&[u8], &str)] = &[
     (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive: take the module out of it"),
     (b"!<arch>\n", "it is an archive of object files: link it to a module with wasm-ld"),
     (b"BC\xc0\xde", "it is LLVM bitcode: make a module of it with clang --target=wasm32-wasip1"),
+    (
+        b"\x7fELF",
+        "it is an ELF file; those that `belljar compile` made are read from files alone, not from pipes",
+    ),
     (b"MZ", "it is a program or library for Windows, or of .NET"),
     (b"\xcf\xfa\xed\xfe", "it is a program or library for macOS"),
     (b"\xca\xfe\xba\xbe", "it is a class of Java, or a program for macOS"),

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use wasmparser::{
-    FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, ValidPayload,
-    Validator, ValidatorResources, WasmFeatures,
+    BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload,
+    ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
 /// Validates a binary and describes it.
@@ -50,8 +50,8 @@ pub fn validate(bytes: Bytes, features: WasmFeatures) -> Result<Module, ModuleEr
 ///
 /// # Errors
 ///
-/// As [`validate`].
-pub fn check(bytes: &[u8], features: WasmFeatures) -> Result<(), ModuleError> {
+/// As [`validate`]; the validator's own, which can tell the feature that is the reason.
+pub fn check(bytes: &[u8], features: WasmFeatures) -> Result<(), BinaryReaderError> {
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
     parser.set_features(features);
@@ -67,7 +67,7 @@ pub fn check(bytes: &[u8], features: WasmFeatures) -> Result<(), ModuleError> {
     };
     let bodies = || bodies.par_iter().with_min_len(CHUNK).map(body).collect::<Vec<_>>();
     // In order, as there.
-    belljar_parallel::run(bodies).into_iter().collect::<Result<(), _>>().map_err(Into::into)
+    belljar_parallel::run(bodies).into_iter().collect()
 }
 
 /// Whether the validator gives equal types one id: only if types can refer to each other.

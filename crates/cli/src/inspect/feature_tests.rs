@@ -74,6 +74,27 @@ fn probes_are_found_and_the_engine_agrees_about_what_it_has() {
     }
 }
 
+/// Whatever is in a file, it is described, and validated or refused.
+#[test]
+fn what_is_broken_is_described() {
+    let engine = Engine::default();
+    for (_, text) in PROBES {
+        let whole = wat::parse_str(text).unwrap();
+        for at in 8..whole.len() {
+            let changed = [0, 1, 0x40, 0x7f, 0x80, 0xff].map(|byte| {
+                let mut binary = whole.clone();
+                binary[at] = byte;
+                binary
+            });
+            for binary in changed.iter().map(Vec::as_slice).chain([&whole[..at]]) {
+                let (found, valid) = (describe(binary), Module::validate(&engine, binary));
+                let is_supported = found.features.iter().all(|feature| feature.supported);
+                assert!(is_supported || valid.is_err(), "{text}: {at}: {:?}", found.features);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_plain_module_uses_nothing() {
     let binary = wat::parse_str(
