@@ -181,15 +181,13 @@ impl MissingImports {
             }
             modules[place].1.push(import);
         }
-        let shown = |text: &str| if all { text.into() } else { shorten(text) };
+        let shown = |text: &str| if all { OutsideText::new(text).to_string() } else { shorten(text) };
         let shares = shares(&modules.iter().map(|(_, imports)| imports.len()).collect::<Vec<_>>(), all);
         let mut text = String::new();
         for ((module, imports), share) in modules.iter().zip(&shares) {
-            let module = shown(&OutsideText::new(*module).to_string());
-            let _ = write!(text, "\n    from `{module}` ({}):", imports.len());
+            let _ = write!(text, "\n    from `{}` ({}):", shown(module), imports.len());
             for import in &imports[..*share] {
-                let name = shown(&OutsideText::new(&*import.name).to_string());
-                let _ = write!(text, "\n        {name}: {}", shown(&import.ty));
+                let _ = write!(text, "\n        {}: {}", shown(&import.name), shown(&import.ty));
             }
             if *share < imports.len() {
                 let _ = write!(text, "\n        … and {} more", imports.len() - share);
@@ -255,12 +253,19 @@ fn shares(counts: &[usize], all: bool) -> Vec<usize> {
     shares
 }
 
-/// The beginning of a text.
+/// The beginning of a text from outside.
 fn shorten(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
+    let mut shown = String::new();
+    let mut left = SHOWN;
+    for character in text.chars() {
+        let printed = OutsideText::new(character.encode_utf8(&mut [0; 4])).to_string();
+        match left.checked_sub(printed.chars().count()) {
+            Some(less) => left = less,
+            None => return shown + "…",
+        }
+        shown.push_str(&printed);
     }
+    shown
 }
 
 #[cfg(test)]
@@ -282,5 +287,6 @@ mod tests {
         assert_eq!(shorten("short"), "short");
         assert_eq!(shorten(&"ä".repeat(SHOWN)), "ä".repeat(SHOWN));
         assert_eq!(shorten(&"ä".repeat(SHOWN + 1)), "ä".repeat(SHOWN) + "…");
+        assert_eq!(shorten(&"\u{1b}".repeat(SHOWN)), r"\u{1b}".repeat(SHOWN / 6) + "…");
     }
 }
