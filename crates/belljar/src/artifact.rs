@@ -7,7 +7,7 @@
 //! found by; a module or a snapshot as its contents are.
 
 use crate::progress::Reporter;
-use crate::{DisabledFeatures, Engine, Result};
+use crate::{Engine, Result, refusal};
 use anyhow::Context;
 use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{
@@ -140,7 +140,7 @@ fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> 
     let reporter = engine.config().compile_progress.as_ref().map(Reporter::new);
     let observer = reporter.as_ref().map_or(&() as &dyn BuildObserver, |reporter| reporter);
     let (module, image) = compiler.build(wasm.clone(), observer).map_err(|error| match error {
-        BuildError::Module(error) => DisabledFeatures::explain(error, &wasm, compiler.features),
+        BuildError::Module(error) => refusal::explain(error, &wasm, compiler.features),
         BuildError::Compile(error) => error.into(),
     })?;
     let copy = PrivateCopy::of(&image).context("the machine has no room for the module's code")?;

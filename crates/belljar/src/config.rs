@@ -4,9 +4,8 @@ use crate::profiling::ProfilingStrategy;
 use crate::progress::{Progress, ProgressHook};
 use belljar_cache::{Cache, Trust};
 use belljar_compile::Tunables;
-use belljar_module::{ModuleError, WasmFeatures};
+use belljar_module::WasmFeatures;
 use belljar_vm::EngineQuota;
-use bytes::Bytes;
 use std::sync::Arc;
 
 /// How an [`crate::Engine`] compiles and runs.
@@ -320,17 +319,18 @@ pub enum WasmRelease {
 }
 
 /// What is on by default: all of 3.0, and what toolchains emit beyond it.
-fn everything() -> WasmFeatures {
+pub(crate) fn everything() -> WasmFeatures {
     WasmFeatures::WASM3
         | WasmFeatures::THREADS
         | WasmFeatures::LEGACY_EXCEPTIONS
         | WasmFeatures::WIDE_ARITHMETIC
         | WasmFeatures::CUSTOM_PAGE_SIZES
+        | WasmFeatures::COMPACT_IMPORTS
 }
 
 impl Config {
     /// Lets modules use just what a release of the specification has. Default: 3.0, threads, the older exception
-    /// instructions, wide arithmetic and custom page sizes.
+    /// instructions, wide arithmetic, custom page sizes and compact imports.
     pub fn wasm_release(&mut self, release: WasmRelease) -> &mut Self {
         self.features = match release {
             WasmRelease::V1 => WasmFeatures::WASM1,
@@ -355,39 +355,17 @@ macro_rules! proposals {
         }
 
         /// The switches: the method's name, and the feature.
-        const SWITCHES: &[(&str, WasmFeatures)] = &[$((stringify!($name), WasmFeatures::$feature),)*];
+        pub(crate) const SWITCHES: &[(&str, WasmFeatures)] = &[$((stringify!($name), WasmFeatures::$feature),)*];
     };
 }
 
 /// Features that a module uses and that its engine has switched off.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DisabledFeatures {
-    switches: Vec<&'static str>,
+    pub(crate) switches: Vec<&'static str>,
 }
 
 impl DisabledFeatures {
-    /// Why a module that was refused under `features` was, if it is valid with more of them.
-    fn of(binary: &Bytes, features: WasmFeatures) -> Option<Self> {
-        let is_valid = |features| belljar_module::validate(binary.clone(), features).is_ok();
-        let all = features | everything();
-        if !is_valid(all) {
-            return None;
-        }
-        let off = SWITCHES.iter().filter(|(_, feature)| !features.contains(*feature));
-        let needed = off.filter(|(_, feature)| !is_valid(all.difference(*feature)));
-        let switches: Vec<_> = needed.map(|(name, _)| *name).collect();
-        (!switches.is_empty()).then_some(Self { switches })
-    }
-
-    /// A binary's refusal, with the features that it needs and that are off.
-    pub(crate) fn explain(error: ModuleError, binary: &Bytes, features: WasmFeatures) -> crate::Error {
-        let error = crate::Error::from(error);
-        match Self::of(binary, features) {
-            Some(disabled) => error.context(disabled),
-            None => error,
-        }
-    }
-
     /// The methods of [`Config`] that switch them on.
     pub fn switches(&self) -> &[&'static str] {
         &self.switches
@@ -417,6 +395,10 @@ impl std::error::Error for DisabledFeatures {}
 proposals! {
     /// 128-bit vectors. Default: yes.
     wasm_simd SIMD;
+    /// `i32.extend8_s` and its like. Default: yes.
+    wasm_sign_extension SIGN_EXTENSION;
+    /// `i32.trunc_sat_f32_s` and its like: conversions that do not trap. Default: yes.
+    wasm_nontrapping_float_to_int SATURATING_FLOAT_TO_INT;
     /// `memory.copy` and its like, passive segments. Default: yes.
     wasm_bulk_memory BULK_MEMORY;
     /// `externref`, tables of it, several tables. Default: yes.
@@ -447,4 +429,6 @@ proposals! {
     wasm_wide_arithmetic WIDE_ARITHMETIC;
     /// Memories with pages of one byte. Default: yes.
     wasm_custom_page_sizes CUSTOM_PAGE_SIZES;
+    /// Import sections that write a module's name, or a type, once for many imports. Default: yes.
+    wasm_compact_imports COMPACT_IMPORTS;
 }

@@ -62,6 +62,7 @@ mod guest_buf;
 mod guest_layout;
 mod guest_ranges;
 mod host_write;
+mod import_clues;
 mod inspection;
 mod inspector;
 mod instance;
@@ -76,6 +77,7 @@ mod profiler;
 mod profiling;
 mod progress;
 mod refs;
+mod refusal;
 mod sandbox;
 mod shared_memory;
 mod store;
@@ -111,6 +113,7 @@ pub use func::{Func, IntoFunc, TypedFunc};
 pub use global::Global;
 pub use guest_alloc::GuestAlloc;
 pub use guest_buf::{GuestAddress, GuestBuf};
+pub use import_clues::{ImportClue, ImportClues};
 pub use inspection::Inspection;
 pub use inspector::{GuestState, Inspector, Stack, StackHostCall};
 pub use instance::{Instance, InstancePre};
@@ -130,6 +133,7 @@ pub use refs::{
     AnyRef, ArrayRef, ArrayRefPre, EqRef, ExnRef, ExternRef, GcRef, I31, OwnedRooted, RootScope, Rooted,
     StructRef, StructRefPre,
 };
+pub use refusal::UnsupportedProposals;
 pub use sandbox::{
     Burst, PoolConfig, PoolExhausted, PoolStatistics, Sandbox, SandboxDiscarded, SandboxKillHandle,
     SandboxPool, SandboxTemplate, Session,

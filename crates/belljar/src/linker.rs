@@ -2,8 +2,8 @@
 
 use crate::func::dynamic;
 use crate::{
-    AsContext, AsContextMut, Caller, Engine, Error, Extern, ExternType, Func, FuncType, Instance,
-    InstancePre, IntoFunc, Module, Result, Trap, Val,
+    AsContext, AsContextMut, Caller, Engine, Error, Extern, ExternType, Func, FuncType, ImportClue,
+    ImportClues, Instance, InstancePre, IntoFunc, Module, Result, Trap, Val, ValType,
 };
 use anyhow::Context;
 use belljar_core::OutsideText;
@@ -71,13 +71,27 @@ impl fmt::Display for ImportName<'_> {
     }
 }
 
+/// Imports that an error lists: some modules have tens of thousands.
+const LISTED: usize = 20;
+
 /// Imports that a linker does not define, each with its type.
 #[derive(Clone, Debug)]
 pub struct UnknownImportError {
     missing: Vec<(String, String, ExternType)>,
+    hint: Option<&'static str>,
 }
 
 impl UnknownImportError {
+    fn new(missing: Vec<(String, String, ExternType)>, module: &Module) -> Self {
+        let clues = missing.iter().map(|(module, name, ty)| {
+            let arity = ty.func().map(|ty| (ty.params().len(), ty.results().len()));
+            ImportClue { module, name, arity }
+        });
+        let custom_sections = module.custom_section_names().collect();
+        let hint = ImportClues { missing: clues.collect(), custom_sections }.hint();
+        Self { missing, hint }
+    }
+
     /// Module name of the first missing import.
     pub fn module(&self) -> &str {
         &self.missing[0].0
@@ -98,30 +112,9 @@ impl UnknownImportError {
         self.missing.iter().map(|(m, n, ty)| (&**m, &**n, ty))
     }
 
-    /// What the names suggest the module was built for.
-    fn hint(&self) -> Option<&'static str> {
-        let any = |f: &dyn Fn(&str, &str) -> bool| self.missing.iter().any(|(m, n, _)| f(m, n));
-        if any(&|m, _| m.starts_with("wasi:") || m.contains("@0.2")) {
-            return Some(
-                "this looks like the core module of a WASI 0.2 component: build for wasm32-wasip1 instead",
-            );
-        }
-        if any(&|m, _| m.starts_with("wasi_")) {
-            return Some("these are WASI functions: define them with `belljar_wasi::p1::add_to_linker`");
-        }
-        if any(&|m, _| m == "wbg" || m.starts_with("__wbindgen")) {
-            return Some("this looks like a wasm-bindgen module, which needs its JavaScript");
-        }
-        if any(&|m, n| m == "env" && n.starts_with("emscripten_") || m == "a" && n.len() <= 2) {
-            return Some(
-                "this looks like an Emscripten module, which needs its JavaScript: build with \
-                 `-sSTANDALONE_WASM`",
-            );
-        }
-        if any(&|m, _| m == "gojs" || m == "go") {
-            return Some("this looks like Go's js/wasm target: build with GOOS=wasip1");
-        }
-        None
+    /// What the module was made for, as [`ImportClues::hint`] has it.
+    pub fn hint(&self) -> Option<&'static str> {
+        self.hint
     }
 }
 
@@ -131,13 +124,19 @@ impl fmt::Display for UnknownImportError {
             [(m, n, ty)] => write!(f, "unknown import: `{}` ({ty}) has not been defined", ImportName(m, n))?,
             many => {
                 write!(f, "{} unknown imports have not been defined:", many.len())?;
-                for (m, n, ty) in many {
+                for (m, n, ty) in many.iter().take(LISTED) {
                     write!(f, "\n    {}: {ty}", ImportName(m, n))?;
+                }
+                if many.len() > LISTED {
+                    write!(f, "\n    … and {} more", many.len() - LISTED)?;
                 }
             }
         }
-        match self.hint() {
+        match self.hint {
             Some(hint) => write!(f, "\n{hint}"),
+            None if self.missing.iter().any(|(module, ..)| module.starts_with("wasi_")) => {
+                f.write_str("\nthese are WASI functions: define them with `belljar_wasi::p1::add_to_linker`")
+            }
             None => Ok(()),
         }
     }
@@ -259,9 +258,8 @@ impl<T: 'static> Linker<T> {
         Ok(self)
     }
 
-    /// Instantiates a module and defines its exports under a module name. A WASI reactor is initialised
-    /// (`_initialize` is called); a command (a module with `_start`) is instantiated anew at each call of an
-    /// export.
+    /// Instantiates a module and defines its exports under a module name. If it exports `_initialize`, as a WASI reactor does,
+    /// that is called first. A command (a module with `_start`) is instantiated anew at each call of an export.
     ///
     /// # Errors
     ///
@@ -277,11 +275,7 @@ impl<T: 'static> Linker<T> {
         }
         let mut store = store.as_context_mut();
         let instance = self.instantiate(&mut store, module)?;
-        if let Some(Extern::Func(initialize)) = instance.get_export(&mut store, "_initialize") {
-            let initialize =
-                initialize.typed::<(), ()>(&store).context("`_initialize` has the wrong type")?;
-            initialize.call(&mut store, ()).context("`_initialize` failed")?;
-        }
+        initialize(&mut store, instance)?;
         self.instance(store, module_name, instance)
     }
 
@@ -292,6 +286,9 @@ impl<T: 'static> Linker<T> {
             let name = export.name().to_string();
             self.func_new(module_name, export.name(), ty, move |mut caller, params, results| {
                 let instance = linker.instantiate(&mut caller, &module)?;
+                if name != INITIALIZE {
+                    initialize(&mut caller, instance)?;
+                }
                 let func =
                     instance.get_func(&mut caller, &name).context("a module's exports do not change")?;
                 func.call(&mut caller, params, results)
@@ -369,14 +366,15 @@ impl<T: 'static> Linker<T> {
         for import in module.imports() {
             match self.find(import.module(), import.name()) {
                 Some(definition) => {
-                    check_type(definition, &import, &self.engine)?;
+                    let name = ImportName(import.module(), import.name());
+                    check_type(definition, name, &import.ty(), &self.engine)?;
                     items.push(definition.clone());
                 }
                 None => missing.push((import.module().into(), import.name().into(), import.ty())),
             }
         }
         if !missing.is_empty() {
-            return Err(UnknownImportError { missing }.into());
+            return Err(UnknownImportError::new(missing, module).into());
         }
         Ok(InstancePre { module: module.clone(), items: items.into(), data: PhantomData })
     }
@@ -402,6 +400,22 @@ impl<T: 'static> Linker<T> {
         }
     }
 
+    /// Whether a name is defined.
+    pub fn defines(&self, module: &str, name: &str) -> bool {
+        self.find(module, name).is_some()
+    }
+
+    /// Holds the type of a function import against a host function of its name, for those who want to know before they compile
+    /// a module. Of what belongs to a store nothing is known before instantiation.
+    ///
+    /// # Errors
+    ///
+    /// Where the types differ.
+    pub fn check_func(&self, module: &str, name: &str, ty: &FuncType) -> Result<()> {
+        let Some(definition) = self.find(module, name) else { return Ok(()) };
+        check_type(definition, ImportName(module, name), &ExternType::Func(ty.clone()), &self.engine)
+    }
+
     /// All definitions, in no order: module name, name, and what they stand for in a store.
     pub fn iter<'a>(
         &'a self,
@@ -412,16 +426,48 @@ impl<T: 'static> Linker<T> {
     }
 }
 
+/// The export that is to be called before any other.
+const INITIALIZE: &str = "_initialize";
+
+/// Calls it, if there is one.
+fn initialize(mut store: impl AsContextMut, instance: Instance) -> Result<()> {
+    let mut store = store.as_context_mut();
+    let Some(Extern::Func(initialize)) = instance.get_export(&mut store, INITIALIZE) else { return Ok(()) };
+    let initialize = initialize.typed::<(), ()>(&store).context("`_initialize` has the wrong type")?;
+    initialize.call(&mut store, ()).context("`_initialize` failed")
+}
+
 /// Host functions are held against the import's type at once; the rest when the store is known.
-fn check_type(definition: &Definition, import: &crate::ImportType<'_>, engine: &Engine) -> Result<()> {
+fn check_type(
+    definition: &Definition,
+    name: ImportName<'_>,
+    wanted: &ExternType,
+    engine: &Engine,
+) -> Result<()> {
     let Definition::Host(host) = definition else { return Ok(()) };
     let found = crate::types::shown_func(host.ty(), engine.runtime());
-    let fits = matches!(import.ty(), ExternType::Func(ty) if ty == found);
-    anyhow::ensure!(
-        fits,
-        "incompatible import type for `{}`: the module wants {}, and the definition is func {found}",
-        ImportName(import.module(), import.name()),
-        import.ty(),
-    );
-    Ok(())
+    let note = match wanted {
+        ExternType::Func(wanted) if *wanted == found => return Ok(()),
+        ExternType::Func(wanted) if splits_i64(wanted, &found) => SPLITS_I64,
+        _ => "",
+    };
+    anyhow::bail!(
+        "incompatible import type for `{name}`: the module wants {wanted}, and the definition is func {found}{note}"
+    )
+}
+
+/// What to say of a function whose numbers are split.
+const SPLITS_I64: &str =
+    ": the module passes each i64 as two i32, as Emscripten does for JavaScript: build with -sWASM_BIGINT";
+
+/// Whether a function type is another one with two parameters of 32 bits for each of 64 bits.
+fn splits_i64(ty: &FuncType, whole: &FuncType) -> bool {
+    let mut params = Vec::new();
+    for param in whole.params() {
+        match param {
+            ValType::I64 => params.extend([ValType::I32, ValType::I32]),
+            other => params.push(other),
+        }
+    }
+    ty.params().eq(params) && ty.results().eq(whole.results())
 }

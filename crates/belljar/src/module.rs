@@ -4,7 +4,7 @@ use crate::artifact::{self, ArtifactOptions, Obtained, Origin};
 use crate::artifact_info::ArtifactInfo;
 use crate::profiling;
 use crate::types::{ExportType, ExternType, ImportType, shown};
-use crate::{DisabledFeatures, Engine, Result};
+use crate::{Engine, Result, refusal};
 use anyhow::Context;
 use belljar_compile::{Compiler, MemoryAccess, Tunables};
 use belljar_core::OutsideText;
@@ -291,6 +291,11 @@ impl Module {
             .filter(|bytes| code.code_image().load_part(bytes).is_ok())
     }
 
+    /// The names of its custom sections, in order.
+    pub(crate) fn custom_section_names(&self) -> impl Iterator<Item = &str> {
+        self.inner.described.custom_sections().iter().map(|(name, _)| &**name)
+    }
+
     /// The engine that compiled it.
     pub fn engine(&self) -> &Engine {
         &self.inner.engine
@@ -325,7 +330,7 @@ fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
     let features = engine.config().features;
     let binary = Bytes::copy_from_slice(binary);
     belljar_module::validate(binary.clone(), features)
-        .map_err(|error| DisabledFeatures::explain(error, &binary, features))
+        .map_err(|error| refusal::explain(error, &binary, features))
 }
 
 /// The largest file that is read. The same limit as the web's.

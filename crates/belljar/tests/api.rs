@@ -269,8 +269,32 @@ fn missing_imports_are_listed_with_types_and_a_hint() -> Result<()> {
     assert_eq!(unknown.missing().len(), 2);
     let text = unknown.to_string();
     assert!(text.contains("exit: func (i32) -> ()") && text.contains("env::m: memory 1"), "{text}");
-    assert!(text.contains("WASI 0.2 component"), "{text}");
+    assert!(text.contains("core module of a component"), "{text}");
     assert!(linker.define_unknown_imports_as_traps(&module).is_err());
+    let many = (0..30).map(|i| format!(r#"(import "env" "f{i}" (func))"#)).collect::<String>();
+    let error = linker.instantiate_pre(&Module::new(&engine, format!("(module {many})"))?).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("env::f19:") && !text.contains("env::f20:") && text.ends_with("… and 10 more"),
+        "{text}"
+    );
+    assert_eq!(error.downcast_ref::<UnknownImportError>().expect("what is missing").missing().len(), 30);
+    Ok(())
+}
+
+#[test]
+fn functions_are_checked_before_there_is_a_module() -> Result<()> {
+    let engine = Engine::default();
+    let mut linker: Linker<()> = Linker::new(&engine);
+    linker.func_wrap("host", "seek", |_: i32, _: i64, _: i32| 0_i32)?;
+    assert!(linker.defines("host", "seek") && !linker.defines("host", "tell"));
+    let ty = |params: &[ValType]| FuncType::new(&engine, params.iter().copied(), [ValType::I32]);
+    linker.check_func("host", "seek", &ty(&[ValType::I32, ValType::I64, ValType::I32]))?;
+    linker.check_func("host", "tell", &ty(&[]))?;
+    let other = linker.check_func("host", "seek", &ty(&[ValType::I64])).unwrap_err().to_string();
+    assert!(other.ends_with("the definition is func (i32, i64, i32) -> i32"), "{other}");
+    let split = linker.check_func("host", "seek", &ty(&[ValType::I32; 4])).unwrap_err().to_string();
+    assert!(split.contains("each i64 as two i32"), "{split}");
     Ok(())
 }
 
@@ -290,6 +314,13 @@ fn linkers_alias_shadow_and_run_commands_anew() -> Result<()> {
                 (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))"#,
     )?;
     linker.module(&mut store, "command", &command)?;
+    let initialized = Module::new(
+        &engine,
+        r#"(module (global $n (mut i32) (i32.const 0)) (func (export "_start"))
+            (func (export "_initialize") (global.set $n (i32.add (global.get $n) (i32.const 5))))
+            (func (export "get") (result i32) (global.get $n)))"#,
+    )?;
+    linker.module(&mut store, "initialized", &initialized)?;
     let reactor = Module::new(
         &engine,
         r#"(module (global $n (mut i32) (i32.const 0))
@@ -306,6 +337,7 @@ fn linkers_alias_shadow_and_run_commands_anew() -> Result<()> {
     assert_eq!(call(&linker, &mut store, "b", "g")?, 1);
     assert_eq!(call(&linker, &mut store, "c", "f")?, 1);
     for expected in [11, 12] {
+        assert_eq!(call(&linker, &mut store, "initialized", "get")?, 5);
         assert_eq!(call(&linker, &mut store, "command", "next")?, 1);
         assert_eq!(call(&linker, &mut store, "reactor", "next")?, expected);
     }

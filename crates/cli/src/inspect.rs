@@ -3,22 +3,27 @@
 mod artifact;
 mod custom;
 mod description;
+mod encoding;
 mod entities;
+#[cfg(test)]
+mod feature_tests;
 mod features;
+pub(crate) mod interface;
 mod layout;
+mod passive;
 pub(crate) mod reader;
 mod text;
 
 use crate::exit_code::ExitCode;
-use crate::failure::Failure;
+use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{print, print_json};
 use artifact::ArtifactDescription;
-use belljar::{ArtifactInfo, OutsideText};
+use belljar::{ArtifactInfo, Config, Engine};
 use clap::Args;
+use description::Kind;
 use serde::Serialize;
 use std::fmt;
-use std::fs::File;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -52,9 +57,19 @@ impl InspectOptions {
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let file = ModuleFile::read(&self.file)?.into_binary()?;
         if let Some(artifact) = file.artifact() {
-            return self.describe_artifact(artifact);
+            let info = ArtifactInfo::read(artifact).map_err(|error| file.refuse_artifact(error))?;
+            return self.describe_artifact(&info);
         }
         let mut description = reader::describe(file.bytes());
+        if description.error.is_some() {
+            let refused = file.validate(&Engine::new(&Config::new()).or_fail(ExitCode::CannotStart)?);
+            match refused {
+                // The same words as everywhere.
+                Err(failure) if description.kind == Kind::Unknown => return Err(failure),
+                Err(failure) => description.add_unsupported(failure.error.downcast_ref()),
+                Ok(()) => {}
+            }
+        }
         description.file = self.file.to_string_lossy().into_owned();
         self.print(&description, &text::Text(&description))?;
         Ok(match description.error {
@@ -63,12 +78,8 @@ impl InspectOptions {
         })
     }
 
-    fn describe_artifact(&self, file: &File) -> Result<u8, Failure> {
-        let info = ArtifactInfo::read(file).map_err(|error| {
-            let error = error.context(format!("could not read {}", OutsideText::new(&self.file)));
-            Failure::new(ExitCode::BadModule, error)
-        })?;
-        let description = ArtifactDescription::of(self.file.to_string_lossy().into_owned(), &info);
+    fn describe_artifact(&self, info: &ArtifactInfo) -> Result<u8, Failure> {
+        let description = ArtifactDescription::of(self.file.to_string_lossy().into_owned(), info);
         self.print(&description, &description)?;
         Ok(if description.is_whole() { ExitCode::Success } else { ExitCode::BadModule } as u8)
     }

@@ -3,8 +3,9 @@
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
+use crate::file_kind;
 use anyhow::{Context, Error, anyhow};
-use belljar::{ArtifactInfo, DisabledFeatures, Engine, Module, OutsideText};
+use belljar::{ArtifactInfo, DisabledFeatures, Engine, Module, OutsideText, UnsupportedProposals};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::Read;
@@ -69,11 +70,11 @@ impl ModuleFile {
         &self.bytes
     }
 
-    /// The contents as a binary: text is translated, everything else is left to be refused by validation.
+    /// The contents as a binary: text is translated, what nobody knows is left to be refused by validation.
     ///
     /// # Errors
     ///
-    /// Where text has a syntax error, which is shown with its line.
+    /// Where text has a syntax error, which is shown with its line, and where it is a file of another kind.
     pub(crate) fn into_binary(self) -> Result<Self, Failure> {
         self.translated(&mut wat::Parser::new())
     }
@@ -88,20 +89,18 @@ impl ModuleFile {
     }
 
     fn translated(self, parser: &mut wat::Parser) -> Result<Self, Failure> {
+        if let Some(what) = file_kind::describe(&self.bytes, &self.path) {
+            return Err(self.refuse(Error::msg(what)));
+        }
         if !self.is_text() {
             return Ok(self);
         }
         let text = String::from_utf8_lossy(&self.bytes);
-        let has_wat_name = self.path.extension().is_some_and(|e| e == "wat" || e == "wast");
         match parser.parse_str(Some(&self.path), &text) {
             Ok(bytes) => Ok(Self { bytes: bytes.into(), ..self }),
             Err(mut error) => {
                 error.set_path(OutsideText::new(&self.path).to_string());
-                let mut error = Error::msg(OutsideText::of_diagnostic(&error.to_string()));
-                if !has_wat_name {
-                    error = error.context("it does not start like a wasm binary, and is no text format");
-                }
-                Err(self.refuse(error))
+                Err(self.refuse(Error::msg(OutsideText::of_diagnostic(&error.to_string()))))
             }
         }
     }
@@ -113,7 +112,9 @@ impl ModuleFile {
     /// Where it is no valid module, or no artifact that can be used here.
     pub(crate) fn compile(&self, engine: &Engine) -> Result<Module, Failure> {
         match &self.artifact {
-            Some(file) => Module::deserialize_open_file(engine, file).map_err(|error| self.refuse(error)),
+            Some(file) => {
+                Module::deserialize_open_file(engine, file).map_err(|error| self.refuse_artifact(error))
+            }
             None => Module::from_bytes(engine, self.bytes.clone()).map_err(|error| self.refuse_binary(error)),
         }
     }
@@ -124,8 +125,9 @@ impl ModuleFile {
     ///
     /// As [`ModuleFile::compile`].
     pub(crate) fn validate(&self, engine: &Engine) -> Result<(), Failure> {
-        if self.artifact.is_some() {
-            return Err(self.refuse(anyhow!("it is a compiled module: `belljar inspect` describes it")));
+        if let Some(file) = &self.artifact {
+            let artifact = "it is a compiled module: `belljar inspect` describes it";
+            return Err(self.refuse(Error::msg(describe_elf(file).unwrap_or(artifact))));
         }
         Module::validate(engine, &self.bytes).map_err(|error| self.refuse_binary(error))
     }
@@ -135,6 +137,11 @@ impl ModuleFile {
         !self.bytes.starts_with(&MAGIC[..1])
             && !self.bytes.is_empty()
             && std::str::from_utf8(&self.bytes).is_ok()
+    }
+
+    /// The refusal of what begins as an artifact does.
+    pub(crate) fn refuse_artifact(&self, error: Error) -> Failure {
+        self.refuse(self.artifact.as_ref().and_then(describe_elf).map_or(error, Error::msg))
     }
 
     /// A binary's refusal, with a hint where the reason is a feature that is yet to come.
@@ -148,15 +155,31 @@ impl ModuleFile {
             let advice = format!("the module needs {}", switches.join(" "));
             return self.refuse(Error::msg(format!("{advice}: {}", error.root_cause())));
         }
+        if error.is::<UnsupportedProposals>() {
+            return self.refuse(error);
+        }
+        // It may be invalid for no other reason than that the validator knows another version of the proposal.
         match crate::inspect::reader::unsupported_features(&self.bytes) {
             features if features.is_empty() => self.refuse(error),
-            features => self.refuse(error.context(crate::proposals::advice(&features))),
+            features => {
+                let proposals = if features.len() == 1 { "proposal" } else { "proposals" };
+                let features = features.join(", ");
+                let what =
+                    format!("the module uses the {proposals} {features}, which this version does not have");
+                self.refuse(error.context(what))
+            }
         }
     }
 
     fn refuse(&self, error: Error) -> Failure {
         refuse(&self.path, error)
     }
+}
+
+/// What an ELF file is, if it is no artifact.
+fn describe_elf(file: &File) -> Option<&'static str> {
+    let what = "it is an ELF file of native code, and not one that `belljar compile` made";
+    ArtifactInfo::read(file).is_err().then_some(what)
 }
 
 /// Whether a binary ends in the middle of a section, or before one that it needs.

@@ -12,14 +12,8 @@ macro_rules! proposals {
         }
 
         impl Proposal {
-            /// The name on the command line.
-            pub(crate) fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
-            fn switch(self, config: &mut Config, on: bool) {
+            /// Lets modules use it, or forbids it.
+            pub(crate) fn switch(self, config: &mut Config, on: bool) {
                 match self {
                     $(Self::$variant => config.$method(on),)*
                 };
@@ -29,6 +23,10 @@ macro_rules! proposals {
 }
 
 proposals! {
+    /// Sign extension of small integers
+    SignExtension "sign-extension" wasm_sign_extension;
+    /// Conversions of floats that do not trap
+    NontrappingFloatToInt "nontrapping-float-to-int" wasm_nontrapping_float_to_int;
     /// 128-bit vectors
     Simd "simd" wasm_simd;
     /// Bulk operations, passive segments
@@ -61,6 +59,8 @@ proposals! {
     WideArithmetic "wide-arithmetic" wasm_wide_arithmetic;
     /// Memories with pages of one byte
     CustomPageSizes "custom-page-sizes" wasm_custom_page_sizes;
+    /// Import sections that name a module or a type once for many imports
+    CompactImports "compact-imports" wasm_compact_imports;
 }
 
 /// A release of the specification.
@@ -103,15 +103,4 @@ impl Proposals {
         self.enable.iter().for_each(|p| p.switch(config, true));
         self.disable.iter().for_each(|p| p.switch(config, false));
     }
-}
-
-/// What to say about features by these names that a module needs and could not have.
-pub(crate) fn advice(features: &[&str]) -> String {
-    let can_be_enabled = |name: &&&str| Proposal::value_variants().iter().any(|p| p.name() == **name);
-    let switches: Vec<String> =
-        features.iter().filter(can_be_enabled).map(|name| format!("--enable {name}")).collect();
-    if switches.len() == features.len() {
-        return format!("the module needs {}", switches.join(" "));
-    }
-    format!("the module needs features that this version does not have ({})", features.join(", "))
 }

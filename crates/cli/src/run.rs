@@ -9,7 +9,6 @@ mod entry;
 mod env_var;
 mod limits;
 mod memory_budget;
-mod missing_imports;
 mod options;
 mod outcome;
 mod outside;

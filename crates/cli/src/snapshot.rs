@@ -3,6 +3,7 @@
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
+use crate::missing_imports::{ImportProblem, Provided};
 use crate::module_file::ModuleFile;
 use crate::output::complain;
 use crate::output_file::{Readers, cannot_write, check, check_other_than, write};
@@ -59,6 +60,10 @@ pub(crate) struct SnapshotOptions {
     /// All memories together may have SIZE bytes: 65536, 64K, 16M, 2G
     #[arg(long, value_name = "SIZE")]
     max_memory: Option<ByteSize>,
+
+    /// If imports are missing, list all of them, and not just 20
+    #[arg(long)]
+    all_imports: bool,
 
     /// Sign the snapshot with a key that `belljar key new` made
     #[arg(long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
@@ -165,6 +170,9 @@ impl SnapshotOptions {
             .and_then(|()| check(&output))
             .with_context(|| cannot_write(&output))
             .or_fail(ExitCode::Unwritable)?;
+        Provided::new(&linker(&engine).or_fail(ExitCode::Bug)?, false)
+            .check(&file)
+            .map_err(|problem| self.refuse(problem))?;
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
         user_cache::tell_problems(&engine);
         if module.has_snapshot() {
@@ -235,8 +243,7 @@ impl SnapshotOptions {
     }
 
     fn initialize(&self, store: &mut Store<Guest>, module: &Module) -> Result<(), Error> {
-        let mut linker = Linker::new(store.engine());
-        belljar_wasi::p1::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.wasi)?;
+        let linker = linker(store.engine())?;
         if self.with_fuel {
             store.set_fuel(u64::MAX)?;
         }
@@ -264,18 +271,24 @@ impl SnapshotOptions {
         store.snapshot(&serde_json::to_vec(&note)?, options)
     }
 
+    /// The refusal of a module for what it imports.
+    fn refuse(&self, problem: ImportProblem) -> Failure {
+        let error = match problem {
+            ImportProblem::Missing(missing) => Error::msg(format!(
+                "a snapshot is of one module with functions of WASI alone, and this one wants:{}{}",
+                missing.list(self.all_imports),
+                missing.made_for().map_or_else(String::new, |hint| format!("\nHint: {hint}."))
+            )),
+            ImportProblem::Incompatible(error) => error,
+        };
+        let error = error.context(format!("could not start {}", OutsideText::new(&self.file)));
+        Failure::new(ExitCode::CannotStart, error)
+    }
+
     /// Tells why the initialization did not return.
     fn tell_failure(&self, error: &Error, store: &Store<Guest>) -> Result<u8, Failure> {
         if let Some(missing) = error.downcast_ref::<UnknownImportError>() {
-            let names = missing.missing().map(|(module, name, ty)| {
-                format!("\n    {}::{}: {ty}", OutsideText::new(module), OutsideText::new(name))
-            });
-            let names = names.collect::<String>();
-            let error = Error::msg(format!(
-                "a snapshot is of one module with functions of WASI alone, and this one wants:{names}"
-            ));
-            let error = error.context(format!("could not start {}", OutsideText::new(&self.file)));
-            return Err(Failure::new(ExitCode::CannotStart, error));
+            return Err(self.refuse(ImportProblem::Missing(missing.into())));
         }
         let (code, message) = outcome_of(error);
         complain(&format!(
@@ -287,6 +300,13 @@ impl SnapshotOptions {
         }
         Ok(code)
     }
+}
+
+/// What the host provides.
+fn linker(engine: &Engine) -> Result<Linker<Guest>, Error> {
+    let mut linker = Linker::new(engine);
+    belljar_wasi::p1::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.wasi)?;
+    Ok(linker)
 }
 
 fn call(store: &mut Store<Guest>, instance: Instance, name: &str) -> Result<(), Error> {

@@ -202,6 +202,11 @@ fn scripts_of_our_own() {
     }
 }
 
+#[test]
+fn compact_imports() {
+    folder_passes(only_2_0().wasm_compact_imports(true), "tests/scripts/compact-imports", 15);
+}
+
 /// All of 3.0 as modules get it who do not ask, and with garbage collected at every allocation.
 #[test]
 fn version_3_0_whole() {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use wasmparser::{
-    FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, ValidPayload,
-    Validator, ValidatorResources, WasmFeatures,
+    BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload,
+    ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
 /// Validates a binary and describes it.
@@ -44,6 +44,30 @@ pub fn validate(bytes: Bytes, features: WasmFeatures) -> Result<Module, ModuleEr
     let (facts, uses) = check_bodies(&bodies, tables)?;
     let looks_into_objects = facts.iter().any(|facts| facts.looks_into_objects);
     describer.finish(facts, uses, canonical_types, looks_into_objects)
+}
+
+/// Looks whether a binary is valid under `features`, which may be more than [`validate`] can describe.
+///
+/// # Errors
+///
+/// As [`validate`]; the validator's own, which can tell the feature that is the reason.
+pub fn check(bytes: &[u8], features: WasmFeatures) -> Result<(), BinaryReaderError> {
+    let mut validator = Validator::new_with_features(features);
+    let mut parser = Parser::new(0);
+    parser.set_features(features);
+    let mut bodies = Vec::new();
+    for payload in parser.parse_all(bytes) {
+        if let ValidPayload::Func(func, body) = validator.payload(&payload?)? {
+            bodies.push((func, body));
+        }
+    }
+    let body = |(func, body): &(FuncToValidate<ValidatorResources>, FunctionBody<'_>)| {
+        let func = FuncToValidate { resources: func.resources.clone(), ..*func };
+        func.into_validator(FuncValidatorAllocations::default()).validate(body)
+    };
+    let bodies = || bodies.par_iter().with_min_len(CHUNK).map(body).collect::<Vec<_>>();
+    // In order, as there.
+    belljar_parallel::run(bodies).into_iter().collect()
 }
 
 /// Whether the validator gives equal types one id: only if types can refer to each other.

@@ -2,6 +2,7 @@
 //!
 //! Offsets and sizes are bytes of the file; addresses are bytes of a memory.
 
+use belljar::UnsupportedProposals;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -31,6 +32,17 @@ pub(super) struct Description {
     /// What the compiler wrote into `target_features`.
     pub(super) target_features: Vec<String>,
     pub(super) debug: Debug,
+}
+
+impl Description {
+    /// Adds proposals that could not be read.
+    pub(super) fn add_unsupported(&mut self, proposals: Option<&UnsupportedProposals>) {
+        for name in proposals.into_iter().flat_map(UnsupportedProposals::names) {
+            if self.features.iter().all(|feature| feature.name != *name) {
+                self.features.push(UsedFeature { name, supported: false });
+            }
+        }
+    }
 }
 
 /// What the bytes are.
@@ -105,8 +117,9 @@ pub(super) struct Table {
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct DataSegment {
+    /// The memory that it goes to; of a passive one, where code copies all of it to one constant address.
     pub(super) memory: Option<u32>,
-    /// Where it goes; `None` for a passive one and where that is no constant.
+    /// Where it goes, if that is one constant.
     pub(super) address: Option<u64>,
     pub(super) passive: bool,
     pub(super) size: u64,

@@ -23,30 +23,35 @@ impl Entities {
         });
     }
 
-    /// Enters an import. Returns its type's text.
-    pub(super) fn push_import(&mut self, ty: TypeRef) -> String {
+    pub(super) fn type_count(&self) -> u32 {
+        self.types.len() as u32
+    }
+
+    /// Enters an import.
+    pub(super) fn push_import(&mut self, ty: TypeRef) {
         match ty {
-            TypeRef::Func(i) | TypeRef::FuncExact(i) => {
-                self.funcs.push(i);
-                format!("func {}", self.func(i))
-            }
-            TypeRef::Table(ty) => {
-                self.tables.push(ty);
-                table(&ty)
-            }
-            TypeRef::Memory(ty) => {
-                self.memories.push(ty);
-                memory(&ty)
-            }
-            TypeRef::Global(ty) => {
-                self.globals.push(ty);
-                global(&ty)
-            }
-            TypeRef::Tag(ty) => {
-                self.tags.push(ty.func_type_idx);
-                format!("tag {}", self.func(ty.func_type_idx))
-            }
+            TypeRef::Func(i) | TypeRef::FuncExact(i) => self.funcs.push(i),
+            TypeRef::Table(ty) => self.tables.push(ty),
+            TypeRef::Memory(ty) => self.memories.push(ty),
+            TypeRef::Global(ty) => self.globals.push(ty),
+            TypeRef::Tag(ty) => self.tags.push(ty.func_type_idx),
         }
+    }
+
+    /// The text of an import's type.
+    pub(super) fn import(&self, ty: TypeRef) -> String {
+        match ty {
+            TypeRef::Func(i) | TypeRef::FuncExact(i) => format!("func {}", self.func(i)),
+            TypeRef::Table(ty) => table(&ty),
+            TypeRef::Memory(ty) => memory(&ty),
+            TypeRef::Global(ty) => global(&ty),
+            TypeRef::Tag(ty) => format!("tag {}", self.func(ty.func_type_idx)),
+        }
+    }
+
+    /// The function type of this index.
+    pub(super) fn func_type(&self, index: u32) -> Option<&FuncType> {
+        self.types.get(index as usize)?.as_ref()
     }
 
     /// The text of an export's type.
@@ -65,15 +70,15 @@ impl Entities {
     }
 
     fn func(&self, ty: u32) -> String {
-        match self.types.get(ty as usize) {
-            Some(Some(ty)) => func(ty),
-            _ => format!("of type {ty}"),
+        match self.func_type(ty) {
+            Some(ty) => func(ty),
+            None => format!("of type {ty}"),
         }
     }
 }
 
 /// `(i32, f64) -> i32`, as the engine prints it.
-fn func(ty: &FuncType) -> String {
+pub(super) fn func(ty: &FuncType) -> String {
     let list = |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match ty.results() {
         [one] => format!("({}) -> {one}", list(ty.params())),

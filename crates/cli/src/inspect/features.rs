@@ -1,8 +1,10 @@
-//! The features beyond WebAssembly 1.0 that a module uses: one table, and what shows that each is used.
+//! The features beyond WebAssembly 1.0 that a module needs: one table, and what shows that each is needed.
 
+use super::encoding;
 use wasmparser::{
-    AbstractHeapType, BlockType, CompositeInnerType, ConstExpr, HeapType, MemoryType, Operator, RefType,
-    SubType, TableType, ValType,
+    AbstractHeapType, BlockType, BrTable, CompositeInnerType, ConstExpr, FieldType, GlobalType, HeapType,
+    Ieee32, Ieee64, MemArg, MemArgTarget, MemoryType, Operator, Ordering, RecGroup, RefType, ResumeTable,
+    StorageType, SubType, TableType, TryTable, V128, ValType,
 };
 
 /// Where a feature stands in the specification.
@@ -45,7 +47,6 @@ macro_rules! features {
 }
 
 features! {
-    MutableGlobal "mutable-global" V2;
     SignExtension "sign-extension" V2;
     FloatToInt "nontrapping-float-to-int" V2;
     MultiValue "multi-value" V2;
@@ -68,13 +69,21 @@ features! {
     AcquireRelease "acquire-release-atomics" Proposal;
     StackSwitching "stack-switching" Proposal;
     WideArithmetic "wide-arithmetic" Proposal;
+    CompactImports "compact-imports" Proposal;
     CustomDescriptors "custom-descriptors" Proposal;
+    MultibyteArrayAccess "multibyte-array-access" Proposal;
 }
 
 impl Feature {
     /// Whether the engine has it. A test asks the engine.
     pub(super) fn is_supported(self) -> bool {
-        let decided = [Self::LegacyExceptions, Self::Threads, Self::CustomPageSizes, Self::WideArithmetic];
+        let decided = [
+            Self::LegacyExceptions,
+            Self::Threads,
+            Self::CustomPageSizes,
+            Self::WideArithmetic,
+            Self::CompactImports,
+        ];
         self.edition() != Edition::Proposal || decided.contains(&self)
     }
 }
@@ -105,18 +114,97 @@ mod group {
     pub(super) const custom_descriptors: Option<Feature> = Some(Feature::CustomDescriptors);
 }
 
-macro_rules! define_feature_of_operator {
+/// What an operator's operand needs, whatever the operator.
+trait Operand {
+    /// Notes it; `bytes` are those of all of the operator's operands.
+    fn note(&self, _bytes: &[u8], _out: &mut FeatureSet) {}
+}
+
+macro_rules! plain_operands {
+    ($($ty:ty),*) => {
+        $(impl Operand for $ty {})*
+    };
+}
+plain_operands!(u8, u32, i32, i64, Ieee32, Ieee64, V128, [u8; 16], BrTable<'_>, ResumeTable);
+
+impl Operand for BlockType {
+    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+        match self {
+            BlockType::FuncType(_) => out.insert(Feature::MultiValue),
+            BlockType::Type(ty) => out.val_type(*ty),
+            BlockType::Empty => {}
+        }
+    }
+}
+
+impl Operand for TryTable {
+    fn note(&self, bytes: &[u8], out: &mut FeatureSet) {
+        self.ty.note(bytes, out);
+    }
+}
+
+impl Operand for ValType {
+    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+        out.val_type(*self);
+    }
+}
+
+impl Operand for Vec<ValType> {
+    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+        self.iter().for_each(|ty| out.val_type(*ty));
+    }
+}
+
+impl Operand for RefType {
+    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+        out.ref_type(*self);
+    }
+}
+
+impl Operand for HeapType {
+    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+        out.heap_type(*self);
+    }
+}
+
+impl Operand for Ordering {
+    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+        if matches!(self, Ordering::AcqRel) {
+            out.insert(Feature::AcquireRelease);
+        }
+    }
+}
+
+// It is always the first.
+impl Operand for MemArg {
+    fn note(&self, bytes: &[u8], out: &mut FeatureSet) {
+        if encoding::names_memory(bytes) {
+            out.insert(Feature::MultiMemory);
+        }
+        if self.ordering.is_some() {
+            out.insert(Feature::AcquireRelease);
+        }
+        if matches!(self.target, MemArgTarget::Array(_)) {
+            out.insert(Feature::MultibyteArrayAccess);
+        }
+    }
+}
+
+macro_rules! define_note_operator {
     ($(@$group:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
-        /// The feature that an operator needs by itself, whatever its operands.
-        fn feature_of_operator(op: &Operator<'_>) -> Option<Feature> {
+        /// Notes what an operator needs by itself, and what its operands need.
+        fn note_operator(op: &Operator<'_>, bytes: &[u8], out: &mut FeatureSet) {
             match op {
-                $(Operator::$op { .. } => group::$group,)*
-                _ => None,
+                $(Operator::$op $({ $($arg),* })? => {
+                    group::$group.into_iter().for_each(|feature| out.insert(feature));
+                    $($($arg.note(bytes, out);)*)?
+                })*
+                _ => {}
             }
         }
     };
 }
-wasmparser::for_each_operator!(define_feature_of_operator);
+wasmparser::for_each_operator!(define_note_operator);
 
 /// A set of features.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -132,53 +220,80 @@ impl FeatureSet {
         Feature::ALL.iter().copied().filter(|f| self.0 & (1 << *f as u32) != 0)
     }
 
-    pub(super) fn operator(&mut self, op: &Operator<'_>) {
-        if let Some(feature) = feature_of_operator(op) {
-            self.insert(feature);
+    /// An operator, with the bytes that encode it.
+    pub(super) fn operator(&mut self, op: &Operator<'_>, bytes: &[u8]) {
+        let operands = encoding::operands(bytes);
+        note_operator(op, operands, self);
+        if let Operator::RefTestNonNull { .. } | Operator::RefCastNonNull { .. } = op {
+            self.insert(Feature::FunctionReferences);
         }
-        let (Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty }) = op else {
-            return;
-        };
-        match blockty {
-            BlockType::FuncType(_) => self.insert(Feature::MultiValue),
-            BlockType::Type(ty) => self.val_type(*ty),
-            BlockType::Empty => {}
+        if encoding::has_long_table_index(op, operands) {
+            self.insert(Feature::ReferenceTypes);
+        }
+        if encoding::has_long_memory_index(op, operands) {
+            self.insert(Feature::MultiMemory);
         }
     }
 
-    pub(super) fn const_expr(&mut self, expr: &ConstExpr<'_>) -> wasmparser::Result<()> {
+    /// A constant expression in a module with so many imported globals.
+    pub(super) fn const_expr(&mut self, expr: &ConstExpr<'_>, imported: u32) -> wasmparser::Result<()> {
         for op in expr.get_operators_reader() {
             let op = op?;
-            self.operator(&op);
-            let is_arithmetic = matches!(
-                op,
+            note_operator(&op, &[], self);
+            match op {
                 Operator::I32Add
-                    | Operator::I32Sub
-                    | Operator::I32Mul
-                    | Operator::I64Add
-                    | Operator::I64Sub
-                    | Operator::I64Mul
-            );
-            if is_arithmetic {
-                self.insert(Feature::ExtendedConst);
+                | Operator::I32Sub
+                | Operator::I32Mul
+                | Operator::I64Add
+                | Operator::I64Sub
+                | Operator::I64Mul => self.insert(Feature::ExtendedConst),
+                Operator::GlobalGet { global_index } if global_index >= imported => {
+                    self.insert(Feature::Gc);
+                }
+                _ => {}
             }
         }
         Ok(())
     }
 
-    pub(super) fn sub_type(&mut self, ty: &SubType) {
+    /// A group of types, the first of which has this index.
+    pub(super) fn rec_group(&mut self, first: u32, group: &RecGroup) {
+        if group.is_explicit_rec_group() || group.types().any(|ty| is_recursive(first, ty)) {
+            self.insert(Feature::Gc);
+        }
+        group.types().for_each(|ty| self.sub_type(ty));
+    }
+
+    fn sub_type(&mut self, ty: &SubType) {
         if !ty.is_final || !ty.supertype_idxs.is_empty() {
             self.insert(Feature::Gc);
         }
-        match &ty.composite_type.inner {
+        let composite = &ty.composite_type;
+        if composite.shared {
+            self.insert(Feature::SharedEverything);
+        }
+        if composite.descriptor_idx.is_some() || composite.describes_idx.is_some() {
+            self.insert(Feature::CustomDescriptors);
+        }
+        match &composite.inner {
             CompositeInnerType::Func(func) => {
                 if func.results().len() > 1 {
                     self.insert(Feature::MultiValue);
                 }
                 func.params().iter().chain(func.results()).for_each(|ty| self.val_type(*ty));
             }
-            CompositeInnerType::Array(_) | CompositeInnerType::Struct(_) => self.insert(Feature::Gc),
+            CompositeInnerType::Array(array) => self.fields(std::slice::from_ref(&array.0)),
+            CompositeInnerType::Struct(ty) => self.fields(&ty.fields),
             CompositeInnerType::Cont(_) => self.insert(Feature::StackSwitching),
+        }
+    }
+
+    fn fields(&mut self, fields: &[FieldType]) {
+        self.insert(Feature::Gc);
+        for field in fields {
+            if let StorageType::Val(ty) = field.element_type {
+                self.val_type(ty);
+            }
         }
     }
 
@@ -192,22 +307,38 @@ impl FeatureSet {
 
     /// A reference type used for anything but a table of functions.
     pub(super) fn ref_type(&mut self, ty: RefType) {
-        self.insert(match ty.heap_type() {
-            HeapType::Concrete(_) => Feature::FunctionReferences,
-            HeapType::Exact(_) => Feature::CustomDescriptors,
-            HeapType::Abstract { ty: AbstractHeapType::Func | AbstractHeapType::Extern, .. } => {
-                Feature::ReferenceTypes
-            }
-            HeapType::Abstract { ty: AbstractHeapType::Exn | AbstractHeapType::NoExn, .. } => {
-                Feature::Exceptions
-            }
-            HeapType::Abstract { ty: AbstractHeapType::Cont | AbstractHeapType::NoCont, .. } => {
-                Feature::StackSwitching
-            }
-            HeapType::Abstract { .. } => Feature::Gc,
-        });
+        self.heap_type(ty.heap_type());
         if !ty.is_nullable() {
             self.insert(Feature::FunctionReferences);
+        }
+    }
+
+    fn heap_type(&mut self, ty: HeapType) {
+        // All of the later ones build on them.
+        self.insert(Feature::ReferenceTypes);
+        match ty {
+            HeapType::Concrete(_) => self.insert(Feature::FunctionReferences),
+            HeapType::Exact(_) => self.insert(Feature::CustomDescriptors),
+            HeapType::Abstract { shared, ty } => {
+                if shared {
+                    self.insert(Feature::SharedEverything);
+                }
+                match ty {
+                    AbstractHeapType::Func | AbstractHeapType::Extern => {}
+                    AbstractHeapType::Exn | AbstractHeapType::NoExn => self.insert(Feature::Exceptions),
+                    AbstractHeapType::Cont | AbstractHeapType::NoCont => {
+                        self.insert(Feature::StackSwitching);
+                    }
+                    _ => self.insert(Feature::Gc),
+                }
+            }
+        }
+    }
+
+    pub(super) fn global(&mut self, ty: GlobalType) {
+        self.val_type(ty.content_type);
+        if ty.shared {
+            self.insert(Feature::SharedEverything);
         }
     }
 
@@ -215,8 +346,10 @@ impl FeatureSet {
         if ty.table64 {
             self.insert(Feature::Memory64);
         }
+        if ty.shared {
+            self.insert(Feature::SharedEverything);
+        }
         if index > 0 || ty.element_type != RefType::FUNCREF {
-            self.insert(Feature::ReferenceTypes);
             self.ref_type(ty.element_type);
         }
     }
@@ -232,60 +365,12 @@ impl FeatureSet {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use belljar::{Engine, Module};
-
-    /// The smallest modules that use one feature each.
-    const PROBES: &[(Feature, &str)] = &[
-        (Feature::MutableGlobal, r#"(module (global (export "g") (mut i32) (i32.const 0)))"#),
-        (Feature::SignExtension, "(module (func (drop (i32.extend8_s (i32.const 1)))))"),
-        (Feature::FloatToInt, "(module (func (drop (i32.trunc_sat_f32_s (f32.const 1)))))"),
-        (Feature::MultiValue, "(module (func (result i32 i32) i32.const 1 i32.const 2))"),
-        (Feature::BulkMemory, r#"(module (memory 1) (data "x"))"#),
-        (Feature::ReferenceTypes, "(module (func (param externref)))"),
-        (Feature::Simd, "(module (func (param v128)))"),
-        (
-            Feature::RelaxedSimd,
-            "(module (func (param v128) (result v128)
-            (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
-        ),
-        (Feature::TailCall, "(module (func $f (return_call $f)))"),
-        (Feature::ExtendedConst, "(module (global i32 (i32.add (i32.const 1) (i32.const 2))))"),
-        (Feature::Exceptions, "(module (tag $t) (func (throw $t)))"),
-        (Feature::FunctionReferences, "(module (type $t (func)) (func (param (ref null $t))))"),
-        (Feature::Gc, "(module (type (struct)))"),
-        (Feature::MultiMemory, "(module (memory 1) (memory 1))"),
-        (Feature::Memory64, "(module (memory i64 1))"),
-        (Feature::LegacyExceptions, "(module (func try catch_all end))"),
-        (Feature::Threads, "(module (memory 1 1 shared))"),
-        (Feature::CustomPageSizes, "(module (memory 1 (pagesize 1)))"),
-        (
-            Feature::WideArithmetic,
-            "(module (func (param i64) (result i64 i64)
-            (i64.mul_wide_u (local.get 0) (local.get 0))))",
-        ),
-    ];
-
-    #[test]
-    fn probes_are_found_and_the_engine_agrees_about_what_it_has() {
-        let engine = Engine::default();
-        for (feature, text) in PROBES {
-            let binary = wat::parse_str(text).unwrap();
-            let found = crate::inspect::reader::describe(&binary).features;
-            assert!(found.iter().any(|f| f.name == feature.name()), "{feature:?} in {found:?}");
-            let accepted = Module::validate(&engine, &binary).is_ok();
-            assert_eq!(accepted, feature.is_supported(), "{feature:?}");
-        }
-        for feature in Feature::ALL.iter().filter(|f| f.is_supported()) {
-            assert!(PROBES.iter().any(|(f, _)| f == feature), "no probe of {feature:?}");
-        }
-    }
-
-    #[test]
-    fn a_plain_module_uses_nothing() {
-        let binary = wat::parse_str("(module (memory 1) (table 1 funcref) (func (param i32)))").unwrap();
-        assert!(crate::inspect::reader::describe(&binary).features.is_empty());
-    }
+/// Whether a function type refers to its own group, whose first type has this index.
+fn is_recursive(first: u32, ty: &SubType) -> bool {
+    let CompositeInnerType::Func(func) = &ty.composite_type.inner else { return false };
+    let refers = |ty: &ValType| match ty {
+        ValType::Ref(ty) => ty.type_index().and_then(|index| index.as_module_index()) >= Some(first),
+        _ => false,
+    };
+    func.params().iter().chain(func.results()).any(refers)
 }

@@ -11,6 +11,7 @@
 //! ```
 
 use super::description::{DataSegment, Layout, Region, Symbol};
+use super::passive::Zeroed;
 use std::collections::BTreeMap;
 use wasmparser::{GlobalType, ValType};
 
@@ -34,14 +35,16 @@ pub(super) struct DefinedGlobal {
     pub(super) value: Option<u64>,
 }
 
-/// The layout, or `None` where nothing is known. `names` are those of exports and of the name section.
+/// The layout, or `None` where nothing is known. `names` are those of exports and of the name section; `zeroed` belongs to the
+/// data, too.
 pub(super) fn of(
     globals: &[DefinedGlobal],
     names: &BTreeMap<u32, Vec<String>>,
     data: &[DataSegment],
+    zeroed: &[Zeroed],
 ) -> Option<Layout> {
     let symbols = symbols(globals, names);
-    let regions = regions(&symbols, data);
+    let regions = regions(&symbols, data, zeroed);
     (!symbols.is_empty() || !regions.is_empty()).then_some(Layout { symbols, regions })
 }
 
@@ -69,18 +72,20 @@ fn symbols(globals: &[DefinedGlobal], names: &BTreeMap<u32, Vec<String>>) -> Vec
     symbols
 }
 
-fn regions(symbols: &[Symbol], data: &[DataSegment]) -> Vec<Region> {
+fn regions(symbols: &[Symbol], data: &[DataSegment], zeroed: &[Zeroed]) -> Vec<Region> {
     let symbol = |name: &str| symbols.iter().find(|s| s.name == name).map(|s| s.address);
     let placed = || data.iter().filter(|d| d.memory == Some(0)).filter_map(|d| Some((d.address?, d.size)));
-    let data_start = placed().map(|(start, _)| start).min();
+    let data_start = symbol("__global_base").or(placed().map(|(start, _)| start).min());
     // Zeroed data has no segment, and `__data_end` counts it.
-    let segments_end = placed().map(|(start, size)| start.saturating_add(size)).max();
-    let data_end = symbol("__data_end").into_iter().chain(segments_end).max();
+    let ends = placed().chain(zeroed.iter().filter(|z| z.memory == 0).map(|z| (z.address, z.size)));
+    let data_end =
+        symbol("__data_end").into_iter().chain(ends.map(|(start, size)| start.saturating_add(size))).max();
+    let is_placed = data.iter().all(|d| d.address.is_some() || d.size == 0);
     let stack_top = symbol("__stack_high").or(symbol("__stack_pointer"));
     let stack_low = symbol("__stack_low").or(match (stack_top, data_start, data_end) {
         (Some(top), Some(start), _) if top <= start => Some(0),
         (Some(top), _, Some(end)) if end <= top => Some(end),
-        (Some(_), None, None) => Some(0),
+        (Some(_), None, None) if is_placed => Some(0),
         _ => None,
     });
     let mut regions = Vec::new();
@@ -114,6 +119,7 @@ mod tests {
         let found = regions(
             &[symbol("__stack_pointer", 65536), symbol("__heap_base", 70016)],
             &[segment(65536, 100), segment(65700, 300)],
+            &[],
         );
         let expected = [
             Region { what: "stack", start: 0, end: Some(65536) },
@@ -125,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_stack_lies_above_data_that_ends_below_it() {
-        let found = regions(&[symbol("__stack_pointer", 66560)], &[segment(1024, 16)]);
+        let found = regions(&[symbol("__stack_pointer", 66560)], &[segment(1024, 16)], &[]);
         let expected = [
             Region { what: "data", start: 1024, end: Some(1040) },
             Region { what: "stack", start: 1040, end: Some(66560) },

@@ -8,30 +8,35 @@ use super::description::{
 use super::entities::{self, Entities};
 use super::features::{Feature, FeatureSet};
 use super::layout::{self, DefinedGlobal};
+use super::passive::PassiveData;
 use std::collections::BTreeMap;
 use wasmparser::{
     BinaryReaderError, ConstExpr, DataKind, ElementItems, ElementKind, Encoding, ExternalKind, FunctionBody,
-    Operator, Parser, Payload, TypeRef,
+    Imports, Operator, Parser, Payload, TableInit, TypeRef,
 };
 
 /// What is gathered on the way.
 #[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    /// All of the file.
+    bytes: &'a [u8],
     out: Description,
     entities: Entities,
     features: FeatureSet,
     imported_memories: Vec<String>,
     imported_tables: Vec<String>,
+    imported_globals: u32,
     exported: Vec<(ExternalKind, u32, String)>,
     globals: Vec<DefinedGlobal>,
     global_names: BTreeMap<u32, Vec<String>>,
+    passive: PassiveData,
     /// How many modules or components deep we are; the outermost is 1.
     depth: u32,
 }
 
 /// Describes what is in a file.
 pub(super) fn describe(bytes: &[u8]) -> Description {
-    let mut reader = Reader::default();
+    let mut reader = Reader { bytes, ..Reader::default() };
     reader.out.size = bytes.len() as u64;
     for payload in Parser::new(0).parse_all(bytes) {
         // An error of the parser itself ends the iteration; one inside a section only ends that section.
@@ -49,7 +54,7 @@ pub(crate) fn unsupported_features(bytes: &[u8]) -> Vec<&'static str> {
     features.iter().filter(|f| !f.supported).map(|f| f.name).collect()
 }
 
-impl Reader {
+impl Reader<'_> {
     fn problem(&mut self, error: &BinaryReaderError) {
         let problem = Problem { offset: error.offset(), message: error.message().into() };
         self.out.error.get_or_insert(problem);
@@ -123,16 +128,14 @@ impl Reader {
         match payload {
             Payload::TypeSection(section) => {
                 for group in section {
-                    for ty in group?.into_types() {
-                        self.features.sub_type(&ty);
-                        self.entities.push_type(ty);
-                    }
+                    let group = group?;
+                    self.features.rec_group(self.entities.type_count(), &group);
+                    group.into_types().for_each(|ty| self.entities.push_type(ty));
                 }
             }
             Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    let import = import?;
-                    self.import(import.module, import.name, import.ty);
+                for group in section {
+                    self.imports(group?)?;
                 }
             }
             Payload::FunctionSection(section) => {
@@ -146,6 +149,10 @@ impl Reader {
                     let table = table?;
                     self.features.table(self.entities.tables.len(), &table.ty);
                     self.entities.tables.push(table.ty);
+                    if let TableInit::Expr(expr) = &table.init {
+                        self.features.insert(Feature::FunctionReferences);
+                        self.const_expr(expr)?;
+                    }
                 }
             }
             Payload::MemorySection(section) => {
@@ -191,10 +198,25 @@ impl Reader {
         Ok(())
     }
 
+    fn imports(&mut self, group: Imports<'_>) -> wasmparser::Result<()> {
+        if !matches!(group, Imports::Single(..)) {
+            self.features.insert(Feature::CompactImports);
+        }
+        for import in group {
+            let (_, import) = import?;
+            self.import(import.module, import.name, import.ty);
+        }
+        Ok(())
+    }
+
     fn import(&mut self, module: &str, name: &str, ty: TypeRef) {
         let full_name = || format!("{module}::{name}");
         match ty {
-            TypeRef::Func(_) | TypeRef::FuncExact(_) => self.out.functions.imported += 1,
+            TypeRef::Func(_) => self.out.functions.imported += 1,
+            TypeRef::FuncExact(_) => {
+                self.features.insert(Feature::CustomDescriptors);
+                self.out.functions.imported += 1;
+            }
             TypeRef::Table(ty) => {
                 self.features.table(self.entities.tables.len(), &ty);
                 self.imported_tables.push(full_name());
@@ -204,22 +226,25 @@ impl Reader {
                 self.imported_memories.push(full_name());
             }
             TypeRef::Global(ty) => {
-                self.features.val_type(ty.content_type);
-                if ty.mutable {
-                    self.features.insert(Feature::MutableGlobal);
-                }
+                self.features.global(ty);
+                self.imported_globals += 1;
             }
             TypeRef::Tag(_) => self.features.insert(Feature::Exceptions),
         }
-        let ty = self.entities.push_import(ty);
+        self.entities.push_import(ty);
+        let ty = self.entities.import(ty);
         self.out.imports.push(Import { module: module.into(), name: name.into(), ty });
+    }
+
+    fn const_expr(&mut self, expr: &ConstExpr<'_>) -> wasmparser::Result<()> {
+        self.features.const_expr(expr, self.imported_globals)
     }
 
     fn global(&mut self, global: wasmparser::Global<'_>) -> wasmparser::Result<()> {
         let index = self.entities.globals.len() as u32;
         self.entities.globals.push(global.ty);
-        self.features.val_type(global.ty.content_type);
-        self.features.const_expr(&global.init_expr)?;
+        self.features.global(global.ty);
+        self.const_expr(&global.init_expr)?;
         let value = constant(&global.init_expr);
         self.globals.push(DefinedGlobal { index, ty: global.ty, value });
         Ok(())
@@ -229,9 +254,6 @@ impl Reader {
         let wasmparser::Export { name, kind, index } = export;
         if kind == ExternalKind::Global {
             self.global_names.entry(index).or_default().push(name.into());
-            if self.entities.globals.get(index as usize).is_some_and(|g| g.mutable) {
-                self.features.insert(Feature::MutableGlobal);
-            }
         }
         self.exported.push((kind, index, name.into()));
         let ty = self.entities.export(kind, index);
@@ -240,14 +262,13 @@ impl Reader {
 
     fn element(&mut self, element: wasmparser::Element<'_>) -> wasmparser::Result<()> {
         match &element.kind {
-            ElementKind::Active { offset_expr, .. } => self.features.const_expr(offset_expr)?,
-            ElementKind::Passive => self.features.insert(Feature::BulkMemory),
-            ElementKind::Declared => self.features.insert(Feature::ReferenceTypes),
+            ElementKind::Active { offset_expr, .. } => self.const_expr(offset_expr)?,
+            ElementKind::Passive | ElementKind::Declared => self.features.insert(Feature::BulkMemory),
         }
         if let ElementItems::Expressions(ty, items) = element.items {
             self.features.ref_type(ty);
             for item in items {
-                self.features.const_expr(&item?)?;
+                self.const_expr(&item?)?;
             }
         }
         Ok(())
@@ -260,7 +281,7 @@ impl Reader {
                 (None, None, true)
             }
             DataKind::Active { memory_index, offset_expr } => {
-                self.features.const_expr(offset_expr)?;
+                self.const_expr(offset_expr)?;
                 (Some(*memory_index), constant(offset_expr), false)
             }
         };
@@ -276,8 +297,12 @@ impl Reader {
         }
         let mut ops = body.get_operators_reader()?;
         while !ops.eof() {
-            self.features.operator(&ops.read()?);
+            let (op, start) = ops.read_with_offset()?;
+            let range = start as usize..ops.original_position() as usize;
+            self.features.operator(&op, self.bytes.get(range).unwrap_or_default());
+            self.passive.operator(&op);
         }
+        self.passive.end_of_body();
         Ok(())
     }
 
@@ -306,7 +331,8 @@ impl Reader {
         }
         self.out.globals = self.entities.globals.len();
         if !self.out.memories.is_empty() {
-            self.out.layout = layout::of(&self.globals, &self.global_names, &self.out.data);
+            let zeroed = self.passive.place(&mut self.out.data);
+            self.out.layout = layout::of(&self.globals, &self.global_names, &self.out.data, zeroed);
         }
         let used = |f: Feature| UsedFeature { name: f.name(), supported: f.is_supported() };
         self.out.features = self.features.iter().map(used).collect();

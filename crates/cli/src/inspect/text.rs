@@ -92,7 +92,8 @@ impl Text<'_> {
             if let Some(layout) = self.0.layout.as_ref().filter(|_| i == 0) {
                 write_layout(f, layout)?;
             }
-            let segments = self.0.data.iter().filter(|d| d.memory == Some(i as u32)).collect::<Vec<_>>();
+            let active = |d: &&DataSegment| d.memory == Some(i as u32) && !d.passive;
+            let segments = self.0.data.iter().filter(active).collect::<Vec<_>>();
             write_data(f, "data segments", &segments)?;
         }
         write_data(f, "passive data segments", &self.0.data.iter().filter(|d| d.passive).collect::<Vec<_>>())

@@ -107,6 +107,10 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "NAME=FILE")]
     pub(super) preload: Vec<Preload>,
 
+    /// If imports are missing, list all of them, and not just 20
+    #[arg(long)]
+    pub(super) all_imports: bool,
+
     /// Tell perf the names of the guest's functions
     #[arg(long, value_name = "HOW")]
     pub(super) perf: Option<Perf>,

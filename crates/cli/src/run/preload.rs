@@ -1,5 +1,7 @@
 //! `--preload`: a module whose exports the program may import.
 
+use crate::failure::Failure;
+use crate::module_file::ModuleFile;
 use belljar::OutsideText;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,6 +13,17 @@ pub(super) struct Preload {
     pub(super) name: String,
     /// Its file.
     pub(super) file: PathBuf,
+}
+
+impl Preload {
+    /// Its name, and its contents as a binary.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read, or is none of a module.
+    pub(super) fn read(&self) -> Result<(&str, ModuleFile), Failure> {
+        Ok((&self.name, ModuleFile::read(&self.file)?.into_binary_with_lines()?))
+    }
 }
 
 impl FromStr for Preload {

@@ -4,12 +4,14 @@ use super::entry::{self, Entry};
 use super::memory_budget::MemoryBudget;
 use super::options::RunOptions;
 use super::outcome::{self, Outcome};
+use super::preload::Preload;
 use super::stop::StopNames;
 use super::threads::{self, CommonMemory, Spawner};
-use super::{argument, end, limits, missing_imports, outside, profile, stop};
+use super::{argument, end, limits, outside, profile, stop};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
+use crate::missing_imports::{ImportProblem, MissingImports, Provided};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
 use crate::output_file::{cannot_write, check};
@@ -56,10 +58,14 @@ pub(super) struct Program {
     pub(super) module: Module,
     /// How the snapshot was taken, if it is one.
     note: Option<SnapshotNote>,
+    /// What is called before the entry.
+    initialization: Option<&'static str>,
     entry: Entry,
     /// The arguments of `--invoke`.
     arguments: Vec<Val>,
     pub(super) preloads: Vec<(String, Module)>,
+    /// What the host provides.
+    linker: Linker<Guest>,
 }
 
 /// Why a run did not return.
@@ -223,6 +229,10 @@ impl RunOptions {
     fn prepare(&self) -> Result<Program, Failure> {
         let (engine, meter) = self.engine()?;
         let file = ModuleFile::read(self.file())?.into_binary_with_lines()?;
+        let preloads: Vec<_> = self.preload.iter().map(Preload::read).collect::<Result<_, _>>()?;
+        let linker = self.linker(&engine)?;
+        self.check_imports(&linker, &preloads, &file)?;
+        self.check_entry(&engine, &file)?;
         let module = compile(&engine, &file, &meter)?;
         let note = SnapshotNote::of(&module).map_err(|error| self.cannot_start(error))?;
         if let Some(note) = &note {
@@ -234,13 +244,59 @@ impl RunOptions {
             Entry::Invoke(name) => self.arguments(&module, name)?,
             _ => Vec::new(),
         };
-        let mut preloads = Vec::new();
-        for preload in &self.preload {
-            let file = ModuleFile::read(&preload.file)?.into_binary_with_lines()?;
-            preloads.push((preload.name.clone(), compile(&engine, &file, &meter)?));
-        }
+        let initialization = match &note {
+            Some(note) if note.has_run() => None,
+            _ => entry::initialization(&module, &entry).map_err(|why| self.cannot_start(Error::msg(why)))?,
+        };
+        let compiled =
+            |(name, file): &(&str, ModuleFile)| Ok((name.to_string(), compile(&engine, file, &meter)?));
+        let preloads = preloads.iter().map(compiled).collect::<Result<_, Failure>>()?;
         user_cache::tell_problems(&engine);
-        Ok(Program { engine, module, note, entry, arguments, preloads })
+        Ok(Program { engine, module, note, initialization, entry, arguments, preloads, linker })
+    }
+
+    /// What the host provides to every thread alike.
+    fn linker(&self, engine: &Engine) -> Result<Linker<Guest>, Failure> {
+        let mut linker = Linker::new(engine);
+        belljar_wasi::p1::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.wasi)
+            .or_fail(ExitCode::Bug)?;
+        if self.threads {
+            threads::add_spawn(&mut linker).or_fail(ExitCode::Bug)?;
+        }
+        Ok(linker)
+    }
+
+    /// Looks for the imports of the program, and of the modules that it is linked with, before anything is compiled.
+    fn check_imports(
+        &self,
+        linker: &Linker<Guest>,
+        preloads: &[(&str, ModuleFile)],
+        file: &ModuleFile,
+    ) -> Result<(), Failure> {
+        let mut provided = Provided::new(linker, self.threads);
+        for (name, preload) in preloads {
+            provided.check(preload).map_err(|problem| {
+                let error = Error::msg(problem.describe(self.all_imports));
+                self.cannot_start(
+                    error.context(format!("the module of --preload {}", OutsideText::new(name))),
+                )
+            })?;
+            provided.add_exports(name, preload);
+        }
+        let told = |problem: ImportProblem| self.cannot_start(Error::msg(problem.describe(self.all_imports)));
+        provided.check(file).map_err(told)
+    }
+
+    /// Looks for what is to be called before anything is compiled.
+    fn check_entry(&self, engine: &Engine, file: &ModuleFile) -> Result<(), Failure> {
+        if file.artifact().is_some() {
+            return Ok(());
+        }
+        entry::expect(file.bytes(), self.invoke.as_deref()).or_else(|why| {
+            // What makes it invalid is told first.
+            file.validate(engine)?;
+            Err(self.cannot_start(Error::msg(why)))
+        })
     }
 
     fn engine(&self) -> Result<(Engine, Meter), Failure> {
@@ -272,10 +328,7 @@ impl RunOptions {
     ///
     /// Where imports are missing or a limit is reached, and where a start function does not return.
     pub(super) fn instantiate(&self, program: &Program, store: &mut Store<Guest>) -> Result<Instance, Stop> {
-        let mut linker = Linker::new(&program.engine);
-        belljar_wasi::p1::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.wasi)
-            .or_fail(ExitCode::Bug)
-            .map_err(Stop::Refused)?;
+        let mut linker = program.linker.clone();
         threads::link(&mut linker, store).or_fail(ExitCode::Bug).map_err(Stop::Refused)?;
         for (name, module) in &program.preloads {
             linker.allow_shadowing(true);
@@ -297,7 +350,7 @@ impl RunOptions {
             return Stop::Guest(error);
         }
         let error = match (error.downcast_ref::<UnknownImportError>(), store.data().memory.refusal()) {
-            (Some(missing), _) => Error::msg(missing_imports::describe(missing)),
+            (Some(missing), _) => Error::msg(MissingImports::from(missing).describe(self.all_imports)),
             (_, Some(refusal)) => Error::msg(refusal),
             _ if error.is::<LimitExceeded>() => {
                 error.downcast_ref().map(limits::describe).map(Error::msg).unwrap_or(error)
@@ -314,20 +367,15 @@ impl RunOptions {
 }
 
 impl Program {
-    /// Calls what is to be called. Returns the results that are to be printed.
+    /// Calls what is to be called first, and the entry. Returns the results that are to be printed.
     fn call(&self, store: &mut Store<Guest>, instance: Instance) -> Result<Vec<Val>, Error> {
+        if let Some(name) = self.initialization {
+            call(store, instance, name, &[])?;
+        }
         match &self.entry {
             Entry::StartFunction => Ok(Vec::new()),
             Entry::Program(name) => call(store, instance, name, &[]),
-            Entry::Invoke(name) => {
-                if !self.note.as_ref().is_some_and(SnapshotNote::has_run)
-                    && name != "_initialize"
-                    && instance.get_func(&mut *store, "_initialize").is_some()
-                {
-                    call(store, instance, "_initialize", &[])?;
-                }
-                call(store, instance, name, &self.arguments)
-            }
+            Entry::Invoke(name) => call(store, instance, name, &self.arguments),
         }
     }
 }

@@ -98,14 +98,22 @@ impl ThreadHost for Spawner {
     fn ended(&self, _thread: u32, _outcome: Result<()>) {}
 }
 
-/// Adds `thread-spawn` and the memories to a linker.
+/// Adds `thread-spawn` to a linker.
+///
+/// # Errors
+///
+/// Where the name is defined already.
+pub(super) fn add_spawn(linker: &mut Linker<Guest>) -> Result<()> {
+    belljar_wasi::threads::add_to_linker(linker, |guest| Some(&guest.common.as_ref()?.threads))
+}
+
+/// Adds the memories of all threads to a linker.
 ///
 /// # Errors
 ///
 /// Where a name is defined already.
 pub(super) fn link(linker: &mut Linker<Guest>, store: &Store<Guest>) -> Result<()> {
     let Some(common) = &store.data().common else { return Ok(()) };
-    belljar_wasi::threads::add_to_linker(linker, |guest| Some(&guest.common.as_ref()?.threads))?;
     for CommonMemory { module, name, memory } in &*common.memories {
         linker.define(store, module, name, memory.clone())?;
     }

@@ -1,0 +1,191 @@
+//! Why a binary is refused, where that is a feature: switched off, or of a proposal that this version does not have.
+
+use crate::Error;
+use crate::config::{DisabledFeatures, SWITCHES, everything};
+use belljar_module::{ModuleError, WasmFeatures};
+use std::fmt;
+
+/// Proposals that this version does not have: the names that their repositories and other tools use, and the features that
+/// the validator knows them by.
+const LACKING: &[(&str, WasmFeatures)] = &[
+    ("acquire-release-atomics", WasmFeatures::ACQUIRE_RELEASE_ATOMICS),
+    ("custom-descriptors", WasmFeatures::CUSTOM_DESCRIPTORS),
+    ("memory-control", WasmFeatures::MEMORY_CONTROL),
+    ("multibyte-array-access", WasmFeatures::MULTIBYTE_ARRAY_ACCESS),
+    ("shared-everything-threads", WasmFeatures::SHARED_EVERYTHING_THREADS),
+    ("stack-switching", WasmFeatures::STACK_SWITCHING),
+];
+
+/// Those that give a meaning to bits which were none: without them, the validator takes the bits for something else.
+const ENCODINGS: WasmFeatures =
+    WasmFeatures::ACQUIRE_RELEASE_ATOMICS.union(WasmFeatures::MULTIBYTE_ARRAY_ACCESS);
+
+/// Proposals that the validator does not have either.
+const HALF_PRECISION: &str = "half-precision";
+const RELAXED_ATOMICS: &str = "relaxed-atomics";
+const STRINGREF: &str = "stringref";
+
+/// A binary's refusal under `features`. If features are the reason, the error names them: as [`UnsupportedProposals`] where this
+/// version does not have them, as [`DisabledFeatures`] where they would make the module valid.
+pub(crate) fn explain(error: ModuleError, binary: &[u8], features: WasmFeatures) -> Error {
+    let ModuleError::Invalid { offset, .. } = error else { return error.into() };
+    let check = |features| belljar_module::check(binary, features);
+    let all = LACKING.iter().fold(features | everything(), |all, (_, feature)| all | *feature);
+    if let Err(stumbled) = check(all) {
+        return match unknown_proposal(&stumbled.into(), binary) {
+            Some((name, offset)) => UnsupportedProposals { names: vec![name], offset }.into(),
+            None => error.into(),
+        };
+    }
+    // A proposal may loosen rules for what was there before: who breaks those need not mean the proposal.
+    let uses = |feature: WasmFeatures| match check(all.difference(feature)) {
+        Ok(()) => false,
+        Err(error) => ENCODINGS.contains(feature) || error.missing_wasm_feature() == Some(feature),
+    };
+    let names: Vec<_> = LACKING.iter().filter(|(_, feature)| uses(*feature)).map(|(name, _)| *name).collect();
+    if !names.is_empty() {
+        return UnsupportedProposals { names, offset }.into();
+    }
+    let off = SWITCHES.iter().filter(|(_, feature)| !features.contains(*feature));
+    let needed = off.filter(|(_, feature)| check(all.difference(*feature)).is_err());
+    match needed.map(|(name, _)| *name).collect::<Vec<_>>() {
+        switches if switches.is_empty() => error.into(),
+        switches => Error::from(error).context(DisabledFeatures { switches }),
+    }
+}
+
+/// The proposal whose encoding the validator stumbled over, and where.
+fn unknown_proposal(error: &ModuleError, binary: &[u8]) -> Option<(&'static str, u64)> {
+    let ModuleError::Invalid { message, offset } = error else { return None };
+    let bytes = binary.get(usize::try_from(*offset).ok()?..)?;
+    let name = if message.contains("subopcode") {
+        match (*bytes.first()?, number(&bytes[1..])?) {
+            (0xfc, 0x30 | 0x31) | (0xfd, 0x120..=0x14f) => HALF_PRECISION,
+            (0xfb, 0x80..=0xb7) => STRINGREF,
+            _ => return None,
+        }
+    } else if message.starts_with("invalid value type") || message.contains("heap type") {
+        match bytes {
+            [0x67, ..] | [0x63 | 0x64, 0x67, ..] => STRINGREF,
+            _ => return None,
+        }
+    } else if message.starts_with("malformed section id: 14") {
+        STRINGREF
+    } else if message.starts_with("invalid atomic consistency ordering") && matches!(bytes, [2 | 0x22, ..]) {
+        RELAXED_ATOMICS
+    } else {
+        return None;
+    };
+    Some((name, *offset))
+}
+
+/// A number in LEB128 of at most three bytes.
+fn number(bytes: &[u8]) -> Option<u32> {
+    let length = bytes.iter().take(3).position(|byte| *byte < 0x80)?;
+    Some(bytes[..=length].iter().rev().fold(0, |number, byte| number << 7 | u32::from(byte & 0x7f)))
+}
+
+/// Proposals that a module uses and that this version does not have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnsupportedProposals {
+    names: Vec<&'static str>,
+    offset: u64,
+}
+
+impl UnsupportedProposals {
+    /// Their names: `custom-descriptors`, `stack-switching`.
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// Byte position in the binary of what was refused.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+}
+
+impl fmt::Display for UnsupportedProposals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (names, offset) = (self.names.join(", "), self.offset);
+        let proposals = if self.names.len() == 1 { "proposal" } else { "proposals" };
+        write!(
+            f,
+            "the module uses the {proposals} {names}, which this version does not have (at byte {offset:#x})"
+        )
+    }
+}
+
+impl std::error::Error for UnsupportedProposals {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the validator lets be switched and is no feature of modules: it is always on, or of components.
+    const NO_FEATURES: &[&str] = &["MUTABLE_GLOBAL", "FLOATS", "GC_TYPES", "COMPONENT_MODEL"];
+
+    /// A new release of the validator may know more.
+    #[test]
+    fn every_feature_of_the_validator_has_a_switch_or_is_known_to_be_lacking() {
+        let known = SWITCHES.iter().chain(LACKING).fold(WasmFeatures::empty(), |all, (_, f)| all | *f);
+        for (name, feature) in WasmFeatures::all().iter_names() {
+            let of_components = name.starts_with("CM_") || name == "CM64";
+            let is_none = of_components || NO_FEATURES.contains(&name);
+            assert!(is_none || known.contains(feature), "{name}");
+        }
+        assert!(LACKING.iter().all(|(_, feature)| !everything().intersects(*feature)));
+    }
+
+    /// A module with these sections, as `wasm-opt --all-features` of Binaryen 132 writes them.
+    #[track_caller]
+    fn check(sections: &[u8], expected: &str) {
+        let binary = [b"\0asm\x01\0\0\0", sections].concat();
+        let error = belljar_module::validate(binary.clone().into(), everything()).unwrap_err();
+        let error = explain(error, &binary, everything());
+        let unsupported = error.downcast_ref::<UnsupportedProposals>();
+        assert_eq!(unsupported.map(|u| u.names()), Some(&[expected][..]), "{error:?}");
+    }
+
+    #[test]
+    fn proposals_that_the_validator_cannot_read_are_named() {
+        // f16x8.add, f32.load_f16
+        check(b"\x01\x07\x01\x60\x02\x7b\x7b\x01\x7b\x03\x02\x01\x00\x0a\x0b\x01\x09\x00\x20\x00\x20\x01\xfd\xbd\x02\x0b", HALF_PRECISION);
+        check(
+            b"\x01\x06\x01\x60\x01\x7f\x01\x7d\x03\x02\x01\x00\x05\x03\x01\x00\x01\x0a\x0a\x01\x08\x00\x20\x00\xfc\x30\x01\x00\x0b",
+            HALF_PRECISION,
+        );
+        // A result of type stringref, a parameter of type (ref string), the section of constants, string.const.
+        check(b"\x01\x05\x01\x60\x00\x01\x67", STRINGREF);
+        check(b"\x01\x06\x01\x60\x01\x64\x67\x00", STRINGREF);
+        check(b"\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x0e\x08\x00\x01\x05hello\x0a\x09\x01\x07\x00\xfb\x82\x01\x00\x1a\x0b", STRINGREF);
+        check(
+            b"\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x0a\x09\x01\x07\x00\xfb\x82\x01\x00\x1a\x0b",
+            STRINGREF,
+        );
+        // i32.atomic.load relaxed
+        check(
+            b"\x01\x06\x01\x60\x01\x7f\x01\x7f\x03\x02\x01\x00\x05\x04\x01\x03\x01\x01\x0a\x0b\x01\x09\x00\x20\x00\xfe\x10\x12\x02\x00\x0b",
+            RELAXED_ATOMICS,
+        );
+    }
+
+    /// Custom descriptors allow casts between types that have nothing but a common supertype.
+    #[test]
+    fn a_wrong_type_is_no_proposal() {
+        let wat = "(module (type $a (struct)) (type $b (struct (field i32)))
+            (func (param (ref $a)) (result (ref $b)) (br_on_cast 0 (ref $a) (ref $b) (local.get 0)) unreachable))";
+        let binary = wat::parse_str(wat).unwrap();
+        let error = belljar_module::validate(binary.clone().into(), everything()).unwrap_err();
+        let error = explain(error, &binary, everything());
+        assert!(error.to_string().contains("type mismatch"), "{error}");
+        assert!(!error.is::<UnsupportedProposals>(), "{error}");
+    }
+
+    #[test]
+    fn numbers_are_read() {
+        assert_eq!(number(&[0x30]), Some(0x30));
+        assert_eq!(number(&[0xbd, 0x02, 0xff]), Some(0x13d));
+        assert_eq!(number(&[0x80, 0x80, 0x80, 0]), None);
+        assert_eq!(number(&[]), None);
+    }
+}
