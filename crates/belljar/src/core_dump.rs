@@ -17,7 +17,7 @@ mod contents;
 
 use crate::store::check_store;
 use crate::{AsContext, FrameInfo, Global, Instance, Memory, SharedMemory};
-use belljar_core::InstanceId;
+use belljar_core::{InstanceId, Mutability};
 use belljar_module::Module;
 use belljar_vm::{RawFrame, RawStack, StoreCore, StoreId, Value};
 use contents::Contents;
@@ -65,7 +65,7 @@ use wasm_encoder::{
 ///   does not keep them, and operands are not listed. Of a stack of more than 65536 machine frames the innermost are there.
 /// - the store's memories, shared ones included, with what is not zero. Other threads go on writing to shared memories meanwhile:
 ///   of those each byte is as it was at some time.
-/// - the store's globals. References are all written as null.
+/// - the store's globals, mutable as they are. References are all written as null.
 #[derive(Clone)]
 pub struct WasmCoreDump {
     store: StoreId,
@@ -291,7 +291,8 @@ impl WasmCoreDump {
         let mut section = GlobalSection::new();
         for id in 0..self.globals.len() {
             let (val_type, value) = global(core.global_get(id));
-            section.global(GlobalType { val_type, mutable: false, shared: false }, &value);
+            let mutable = core.global_type(id).mutability() == Mutability::Var;
+            section.global(GlobalType { val_type, mutable, shared: false }, &value);
         }
         section
     }
