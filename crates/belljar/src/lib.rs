@@ -78,6 +78,7 @@ mod progress;
 mod refs;
 mod sandbox;
 mod shared_memory;
+mod start_problem;
 mod store;
 mod sync;
 mod table;
@@ -100,7 +101,7 @@ pub use belljar_profile::{
     ProfileThread, UnknownProfileFormat,
 };
 pub use belljar_vm::GcStats;
-pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
+pub use belljar_watch::{DebugInfoMismatch, FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::{Config, DisabledFeatures, WasmRelease};
 pub use core_dump::WasmCoreDump;
 pub use engine::Engine;
@@ -135,6 +136,7 @@ pub use sandbox::{
     SandboxPool, SandboxTemplate, Session,
 };
 pub use shared_memory::{SharedData, SharedMemory, WaitResult};
+pub use start_problem::StartProblem;
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 pub use tag::Tag;
