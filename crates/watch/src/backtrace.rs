@@ -1,6 +1,6 @@
 //! A guest's stack as people read it.
 
-use crate::frame_info::FrameInfo;
+use crate::frame_info::{DebugInfoMismatch, FrameInfo};
 use belljar_vm::RawStack;
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +48,11 @@ impl WasmBacktrace {
         &self.frames
     }
 
+    /// The first of the frames whose debug information was made for other code, and what it says: why lines are missing.
+    pub fn debug_info_mismatch(&self) -> Option<DebugInfoMismatch<'_>> {
+        self.frames.iter().find_map(FrameInfo::debug_info_mismatch)
+    }
+
     /// How many more functions a deep stack has, those that belljar inlined included: outer frames that were not kept.
     pub fn omitted(&self) -> usize {
         self.omitted
@@ -61,9 +66,10 @@ impl fmt::Display for WasmBacktrace {
             write!(f, "\n  {i:>3}: {frame}")?;
         }
         match self.omitted {
-            0 => Ok(()),
-            1 => f.write_str("\n  … 1 more frame"),
-            n => write!(f, "\n  … {n} more frames"),
+            0 => {}
+            1 => f.write_str("\n  … 1 more frame")?,
+            n => write!(f, "\n  … {n} more frames")?,
         }
+        self.debug_info_mismatch().map_or(Ok(()), |mismatch| write!(f, "\nnote: {mismatch}"))
     }
 }
