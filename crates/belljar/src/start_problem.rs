@@ -90,7 +90,8 @@ impl fmt::Display for StartProblem {
 
 /// All problems of a module, in the order in which instantiation would meet them.
 pub(crate) fn of(module: &Module) -> Vec<StartProblem> {
-    let memories = (module.imported_memories()..module.memories().len()).filter_map(|i| large_memory(module, i));
+    let memories =
+        (module.imported_memories()..module.memories().len()).filter_map(|i| large_memory(module, i));
     let tables = (module.imported_tables()..module.tables().len()).filter_map(|i| large_table(module, i));
     memories.chain(tables).chain(elements_outside(module)).chain(data_outside(module)).collect()
 }

@@ -262,7 +262,8 @@ fn a_memory_of_many_small_runs_has_few_segments() {
                 unreachable))"#,
     );
     assert!((50_000..=100_000).contains(&found.segments.len()), "{} segments", found.segments.len());
-    let total: usize = found.segments.iter().map(|(_, _, data)| data.iter().filter(|b| **b == 7).count()).sum();
+    let total: usize =
+        found.segments.iter().map(|(_, _, data)| data.iter().filter(|b| **b == 7).count()).sum();
     assert_eq!(total, 0x100_0000 / 128);
     for at in [0, 128, 0x80_0000, 0xff_ff80] {
         assert_eq!(found.bytes(0, at, 3), [7, 0, 0], "{at:#x}");

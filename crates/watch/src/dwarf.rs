@@ -95,7 +95,13 @@ impl Dwarf {
         let displacement = displacement(&dwarf, module, code_start).unwrap_or(0);
         let start = code_start.checked_add(displacement)?;
         let context = addr2line::Context::from_dwarf(dwarf).ok()?;
-        Some(Self { context: Some(context), source, start, steps, subprograms: Subprograms::new(displacement) })
+        Some(Self {
+            context: Some(context),
+            source,
+            start,
+            steps,
+            subprograms: Subprograms::new(displacement),
+        })
     }
 
     /// What is known of an instruction. Where the information is broken, what was found before.
@@ -132,7 +138,9 @@ impl Dwarf {
             // A function that the linker has left out, and so nothing is known.
             (Fit::Nowhere, ..) => Found::default(),
             // With nothing else to go by, it has to be just there.
-            (Fit::Exact, None, _) | (Fit::Exact, _, None) => Found { symbols: frames.symbols, mismatch: None },
+            (Fit::Exact, None, _) | (Fit::Exact, _, None) => {
+                Found { symbols: frames.symbols, mismatch: None }
+            }
             (Fit::Exact | Fit::Begins, Some(wasm), Some(dwarf)) if names_agree(wasm, dwarf) => {
                 Found { symbols: frames.symbols, mismatch: None }
             }

@@ -1,7 +1,7 @@
 //! A frame of a backtrace: one wasm function.
 
-use crate::printed_name::PrintedName;
 use crate::dwarf::{Found, Mismatch};
+use crate::printed_name::PrintedName;
 use crate::symbol::{self, FrameSymbol};
 use belljar_core::{FuncIndex, WasmPc};
 use belljar_module::Module;
@@ -125,14 +125,19 @@ impl DebugInfoMismatch<'_> {
 impl fmt::Display for DebugInfoMismatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let module = PrintedName(self.frame.module_name().unwrap_or("<unknown>"));
-        write!(f, "lines of {module} are left out where its debug information does not fit its code: it has ")?;
+        write!(
+            f,
+            "lines of {module} are left out where its debug information does not fit its code: it has "
+        )?;
         let (subprogram, own) = (self.subprogram.map(PrintedName), self.frame.wasm_name());
         match subprogram.map(|name| name.to_string()) {
             Some(name) if name == own => write!(f, "`{name}` at other positions")?,
             Some(name) => write!(f, "`{name}` in the place of `{own}`")?,
             None => write!(f, "another function in the place of `{own}`")?,
         }
-        f.write_str(". A tool may have changed the code and copied the debug information, as wasm-opt of npm does")
+        f.write_str(
+            ". A tool may have changed the code and copied the debug information, as wasm-opt of npm does",
+        )
     }
 }
 

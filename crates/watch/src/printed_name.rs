@@ -86,7 +86,9 @@ mod tests {
     #[test]
     fn names_of_one_letter_are_no_types() {
         for letter in (b'A'..=b'Z').chain(b'a'..=b'z').map(char::from) {
-            for name in [letter.to_string(), format!("{letter}{letter}"), format!("P{letter}"), format!("D{letter}")] {
+            for name in
+                [letter.to_string(), format!("{letter}{letter}"), format!("P{letter}"), format!("D{letter}")]
+            {
                 assert_eq!(PrintedName(&name).to_string(), name);
             }
         }

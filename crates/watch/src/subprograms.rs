@@ -52,12 +52,7 @@ impl Subprograms {
     }
 
     /// How the subprogram of this unit that covers the address fits a function's body: of several, the best.
-    pub(crate) fn fit(
-        &mut self,
-        unit: UnitRef<'_, SectionReader>,
-        address: u64,
-        body: &Range<u64>,
-    ) -> Fit {
+    pub(crate) fn fit(&mut self, unit: UnitRef<'_, SectionReader>, address: u64, body: &Range<u64>) -> Fit {
         let ranges = self.units.entry(unit.header.offset()).or_insert_with(|| ranges_of(unit, self.first));
         let ranges = &ranges[..ranges.partition_point(|range| range.start <= address)];
         let covering = ranges.iter().rev().take(LOOKED_AT).filter(|range| address < range.end);
@@ -157,7 +152,10 @@ impl<'a> Name<'a> {
 
     /// Whether it can be what became of C's `main`.
     fn is_main(&self) -> bool {
-        matches!(&*self.own, "main" | "__original_main" | "__main_void" | "__main_argc_argv" | "__main_argv_envp")
+        matches!(
+            &*self.own,
+            "main" | "__original_main" | "__main_void" | "__main_argc_argv" | "__main_argv_envp"
+        )
     }
 
     /// Whether the other's own identifier is part of this name: of a short one, it is the own one of both.
@@ -165,7 +163,7 @@ impl<'a> Name<'a> {
         match other.own.len() {
             // An operator, or nothing but signs.
             0 => true,
-            ..TELLING => self.own == other.own,
+            1..TELLING => self.own == other.own,
             _ => self.whole.contains(&other.own),
         }
     }
@@ -190,7 +188,8 @@ fn own_identifier(name: &str) -> String {
 }
 
 fn is_suffix(part: &str) -> bool {
-    let is_hash = part.len() == 17 && part.starts_with('h') && part[1..].bytes().all(|b| b.is_ascii_hexdigit());
+    let is_hash =
+        part.len() == 17 && part.starts_with('h') && part[1..].bytes().all(|b| b.is_ascii_hexdigit());
     part.is_empty() || SUFFIXES.contains(&part) || part.bytes().all(|b| b.is_ascii_digit()) || is_hash
 }
 

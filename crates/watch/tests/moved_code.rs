@@ -67,7 +67,11 @@ fn told(wasm: &[u8]) -> (Vec<u32>, Vec<u32>) {
     for (func, pc, _) in positions(wasm) {
         let frame = FrameInfo::at(&module, pc).unwrap();
         if let Some(outermost) = frame.symbols().last() {
-            assert_eq!(outermost.name(), Some(["wasteful", "fails", "first", "last"][func as usize]), "{pc:?}");
+            assert_eq!(
+                outermost.name(),
+                Some(["wasteful", "fails", "first", "last"][func as usize]),
+                "{pc:?}"
+            );
             assert!(frame.debug_info_mismatch().is_none());
             right.push(func);
         }
@@ -102,7 +106,10 @@ fn functions_that_moved_have_no_lines() {
     let module = module(AFTER);
     // At the beginning of `fails` there was the end of another function, and at its trap another part of itself.
     let (_, start, _) = *positions(AFTER).iter().find(|(func, ..)| *func == 1).unwrap();
-    let cases = [(start, "wasteful", "`wasteful` in the place of `fails`"), (trap(AFTER), "fails", "`fails` at other positions")];
+    let cases = [
+        (start, "wasteful", "`wasteful` in the place of `fails`"),
+        (trap(AFTER), "fails", "`fails` at other positions"),
+    ];
     for (pc, subprogram, why) in cases {
         let frame = FrameInfo::at(&module, pc).unwrap();
         assert_eq!(frame.debug_info_mismatch().unwrap().subprogram(), Some(subprogram));

@@ -61,7 +61,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut packages = Packages::new(&options.cache.clone().unwrap_or_else(cache_directory))?;
     let programs = programs(options, &mut packages)?;
     println!("beside {}, medians of interleaved runs", trial::version(&programs.wasmtime)?);
-    let patience = Patience { rounds: options.rounds.max(1), compilation: Duration::from_secs(options.limit) };
+    let patience =
+        Patience { rounds: options.rounds.max(1), compilation: Duration::from_secs(options.limit) };
     let (mut compared, mut missing, mut failed) = (Vec::new(), Vec::new(), 0);
     for module in wanted {
         let file = match packages.file(module.package, module.file) {
@@ -152,7 +153,9 @@ fn print_means(compared: &[(&str, Compared)]) {
         let worst = ratios.iter().max_by(|a, b| a.1.total_cmp(&b.1));
         let worst = worst.map_or(String::new(), |(name, worst)| format!("; worst {worst:.3}, {name}"));
         let (mean, count) = (ratio(mean), ratios.len());
-        println!("geometric mean of {what}: {mean} of Wasmtime's over {count} modules, target {target:.2}{worst}");
+        println!(
+            "geometric mean of {what}: {mean} of Wasmtime's over {count} modules, target {target:.2}{worst}"
+        );
     }
 }
 

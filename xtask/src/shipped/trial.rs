@@ -54,7 +54,8 @@ pub(super) fn run(module: &Shipped, file: &Path, programs: &Programs, patience: 
     let directory = tempfile::tempdir()?;
     let place = directory.path();
     let mut trial = Trial { refusal: None, compiled: None, problems: Vec::new(), run: None };
-    let validated = measure(&programs.belljar, &["validate".into(), path(file)], place, patience.compilation)?;
+    let validated =
+        measure(&programs.belljar, &["validate".into(), path(file)], place, patience.compilation)?;
     if !validated.output.status.success() {
         trial.refusal = Some(first_line(&validated.output.stderr).replace(&path(file), module.file));
         return Ok(trial);
@@ -132,8 +133,10 @@ fn problem(ended: &Ended) -> Option<String> {
 /// Runs what both have compiled, and tells what came of it: what is missing, or whether both printed the same.
 fn run_both(module: &Shipped, [own, other]: [&Path; 2], programs: &Programs, place: &Path) -> Result<String> {
     let args = || module.args.iter().map(|arg| (*arg).to_owned());
-    let words = ["run".into(), "--timeout".into(), "60s".into(), "--argv0".into(), module.name.into(), path(own)];
-    let ours = measure(&programs.belljar, &words.into_iter().chain(args()).collect::<Vec<_>>(), place, 2 * RUN)?;
+    let words =
+        ["run".into(), "--timeout".into(), "60s".into(), "--argv0".into(), module.name.into(), path(own)];
+    let ours =
+        measure(&programs.belljar, &words.into_iter().chain(args()).collect::<Vec<_>>(), place, 2 * RUN)?;
     let code = ours.output.status.code().unwrap_or(-1);
     if !other.is_file() || code == CANNOT_START {
         return Ok(describe(&ours));

@@ -142,7 +142,8 @@ impl Found {
     fn add(&mut self, memory: usize, start: usize, bytes: &[u8]) {
         for (i, cell) in bytes.chunks(CELL).enumerate() {
             let is_set = |byte: &u8| *byte != 0;
-            let (Some(first), Some(last)) = (cell.iter().position(is_set), cell.iter().rposition(is_set)) else {
+            let (Some(first), Some(last)) = (cell.iter().position(is_set), cell.iter().rposition(is_set))
+            else {
                 continue;
             };
             let start = start + i * CELL;

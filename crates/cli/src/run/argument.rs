@@ -192,7 +192,10 @@ mod tests {
             let told = told(ValType::F32, text);
             assert!(told.contains("expected a number such as 1.5"), "{told}");
         }
-        assert_eq!(round_trip(ValType::F32, "3.4028235e38").as_deref(), Some("340282350000000000000000000000000000000"));
+        assert_eq!(
+            round_trip(ValType::F32, "3.4028235e38").as_deref(),
+            Some("340282350000000000000000000000000000000")
+        );
         assert!(told(ValType::I32, "1e39").contains("expected an integer"));
     }
 

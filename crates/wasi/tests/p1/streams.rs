@@ -162,7 +162,11 @@ fn no_random_bytes_have_an_address_too() {
         guest.call(|ctx, memory| p1::random_get(ctx, memory, at, 0)).unwrap();
     }
     for at in [end + 1, 2 * end, u32::MAX] {
-        assert_eq!(errno(guest.call(|ctx, memory| p1::random_get(ctx, memory, at, 0))), Errno::Fault, "{at:#x}");
+        assert_eq!(
+            errno(guest.call(|ctx, memory| p1::random_get(ctx, memory, at, 0))),
+            Errno::Fault,
+            "{at:#x}"
+        );
     }
     assert_eq!(errno(guest.call(|ctx, memory| p1::random_get(ctx, memory, end, 1))), Errno::Fault);
     assert!(guest.bytes.iter().all(|byte| *byte == 0));
