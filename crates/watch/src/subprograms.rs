@@ -16,6 +16,9 @@ use std::ops::Range;
 /// Subprograms that are looked at for an address: there is one, where nobody means mischief.
 const LOOKED_AT: usize = 64;
 
+/// Subprograms of a unit that are kept: more than any has, and few enough that those of a malicious one do no harm.
+const KEPT: usize = 1 << 20;
+
 /// Bytes before a body that belong to it: its length.
 const LENGTH: u64 = 5;
 
@@ -81,7 +84,7 @@ fn ranges_of(unit: UnitRef<'_, SectionReader>, first: u64) -> Vec<Range<u64>> {
 
 fn collect(unit: UnitRef<'_, SectionReader>, found: &mut Vec<Range<u64>>) -> gimli::Result<()> {
     let mut entries = unit.entries_raw(None)?;
-    while !entries.is_empty() {
+    while !entries.is_empty() && found.len() < KEPT {
         let Some(abbreviation) = entries.read_abbreviation()? else { continue };
         if abbreviation.tag() != gimli::DW_TAG_subprogram {
             entries.skip_attributes(abbreviation.attributes())?;
@@ -119,7 +122,7 @@ fn add_ranges(
     found: &mut Vec<Range<u64>>,
 ) -> gimli::Result<()> {
     let Some(mut ranges) = unit.attr_ranges(value)? else { return Ok(()) };
-    while let Some(range) = ranges.next()? {
+    while let Some(range) = ranges.next()?.filter(|_| found.len() < KEPT) {
         found.push(range.begin..range.end);
     }
     Ok(())

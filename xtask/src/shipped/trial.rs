@@ -166,7 +166,10 @@ fn describe(ended: &Ended) -> String {
     let errors = String::from_utf8_lossy(&ended.output.stderr);
     if code == CANNOT_START {
         let hint = errors.lines().find(|line| line.starts_with("Hint:")).unwrap_or_default();
-        return format!("{} {hint}", first_line(&ended.output.stderr)).trim_end().into();
+        let told = first_line(&ended.output.stderr);
+        // What follows is the list of what could be called.
+        let told = told.split(" Call one of these functions").next().unwrap_or_default();
+        return format!("{told} {hint}").trim_end().into();
     }
     match ended.output.stdout.is_empty() {
         false => format!("exit {code}, prints {:?}", first_line(&ended.output.stdout)),
