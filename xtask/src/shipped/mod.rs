@@ -8,6 +8,7 @@
 //! ```
 
 mod modules;
+mod outline;
 mod packages;
 mod trial;
 pub(crate) mod usage;
@@ -124,6 +125,9 @@ fn print(module: &Shipped, file: &Path, trial: &Trial) {
     match &trial.refusal {
         Some(refusal) => println!("  refused: {refusal}"),
         None => println!("  valid"),
+    }
+    if let Some(outline) = &trial.outline {
+        println!("  {outline}");
     }
     if let Some(Compared { ours, theirs, cpu, peak }) = &trial.compiled {
         println!(

@@ -1,6 +1,7 @@
 //! One module: validated, compiled by both in turn, and run.
 
 use super::modules::Shipped;
+use super::outline::Outline;
 use super::usage::{Ended, Usage, measure};
 use crate::bench::statistics::{median, ratio};
 use anyhow::{Result, ensure};
@@ -33,6 +34,8 @@ const FEATURES: [&str; 5] = ["exceptions", "gc", "function-references", "memory6
 pub(super) struct Trial {
     /// What `belljar validate` says of it, if it refuses it.
     pub(super) refusal: Option<String>,
+    /// Its entry and imports, unless it is refused or has things that `belljar inspect` does not know.
+    pub(super) outline: Option<Outline>,
     /// Compilations by belljar and Wasmtime.
     pub(super) compiled: Option<Compared>,
     /// Why one of them has none.
@@ -53,13 +56,14 @@ pub(super) struct Compared {
 pub(super) fn run(module: &Shipped, file: &Path, programs: &Programs, patience: Patience) -> Result<Trial> {
     let directory = tempfile::tempdir()?;
     let place = directory.path();
-    let mut trial = Trial { refusal: None, compiled: None, problems: Vec::new(), run: None };
+    let mut trial = Trial { refusal: None, outline: None, compiled: None, problems: Vec::new(), run: None };
     let validated =
         measure(&programs.belljar, &["validate".into(), path(file)], place, patience.compilation)?;
     if !validated.output.status.success() {
         trial.refusal = Some(first_line(&validated.output.stderr).replace(&path(file), module.file));
         return Ok(trial);
     }
+    trial.outline = Outline::of(&programs.belljar, file, place).ok();
     let own = place.join("module.elf");
     let other = place.join("module.cwasm");
     trial.compile(file, [&own, &other], programs, patience, place)?;
