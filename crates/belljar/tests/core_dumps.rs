@@ -5,7 +5,7 @@ use belljar::{
     Trap, WasmBacktrace, WasmCoreDump,
 };
 use wasmparser::{
-    ConstExpr, CoreDumpInstance, CoreDumpStackFrame, CoreDumpValue, DataKind, KnownCustom, Operator, Parser,
+    ConstExpr, CoreDumpInstance, CoreDumpStackFrame, DataKind, KnownCustom, Operator, Parser,
     Payload, Validator, WasmFeatures,
 };
 
@@ -25,7 +25,7 @@ struct Read {
     segments: Vec<(u32, u64, Vec<u8>)>,
 }
 
-/// Reads a dump, which has to be a valid module.
+/// Reads a dump, which has to be a valid module, and to have no section without entries: some readers take the first for granted.
 fn read(dump: &[u8]) -> Read {
     let features = WasmFeatures::default() | WasmFeatures::CUSTOM_PAGE_SIZES;
     Validator::new_with_features(features).validate_all(dump).unwrap();
@@ -45,9 +45,11 @@ fn read(dump: &[u8]) -> Read {
                 _ => panic!("the section {} has no place here", section.name()),
             },
             Payload::MemorySection(section) => {
+                assert!(section.count() > 0);
                 read.memories = section.into_iter().map(|m| m.unwrap()).collect()
             }
             Payload::GlobalSection(section) => {
+                assert!(section.count() > 0);
                 for global in section {
                     let global = global.unwrap();
                     read.mutable.push(global.ty.mutable);
@@ -55,6 +57,7 @@ fn read(dump: &[u8]) -> Read {
                 }
             }
             Payload::DataSection(section) => {
+                assert!(section.count() > 0);
                 read.segments = section.into_iter().map(|d| segment(d.unwrap())).collect()
             }
             _ => {}
@@ -157,9 +160,7 @@ fn a_trap_in_nested_calls_over_two_instances() -> Result<()> {
         let offsets: Vec<_> = backtrace.frames().iter().map(|f| f.func_offset().unwrap() as u32).collect();
         assert_eq!(frames, [(0, 0, offsets[0]), (0, 1, offsets[1]), (1, 1, offsets[2])]);
         assert_eq!(offsets[1..], [3, 1 + 1 + 6]);
-        assert_eq!(found.frames[0].locals.len(), 4);
-        assert!(found.frames.iter().flat_map(|f| &f.locals).all(|v| matches!(v, CoreDumpValue::Missing)));
-        assert!(found.frames.iter().all(|f| f.stack.is_empty()));
+        assert!(found.frames.iter().all(|f| f.locals.is_empty() && f.stack.is_empty()));
 
         assert_eq!((found.memories[0].initial, found.memories[0].maximum), (2, Some(9)));
         assert_eq!(found.segments.iter().map(|s| s.0).collect::<Vec<_>>(), [0, 1]);

@@ -75,8 +75,11 @@ impl Contents {
         self.left_out
     }
 
-    /// Writes the section.
+    /// Writes the section, unless it is empty.
     pub(super) fn write_to(&self, core: &StoreCore, out: &mut impl Write) -> io::Result<()> {
+        if self.runs.is_empty() {
+            return Ok(());
+        }
         let mut count = Vec::new();
         (self.runs.len() as u32).encode(&mut count);
         let segments = self.runs.iter().map(|run| header(core, run).len() + run.range.len()).sum::<usize>();
