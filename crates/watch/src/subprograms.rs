@@ -153,6 +153,12 @@ impl<'a> Name<'a> {
         Self { whole, own: own_identifier(&PrintedName(whole).to_string()) }
     }
 
+    /// Its own identifier without what Binaryen appends to the second of a name: `pad` of `pad_3886`.
+    fn without_number(&self) -> &str {
+        let without = self.own.trim_end_matches(|c: char| c.is_ascii_digit());
+        without.strip_suffix('_').filter(|name| !name.is_empty()).unwrap_or(&self.own)
+    }
+
     /// Whether it can be what became of C's `main`.
     fn is_main(&self) -> bool {
         matches!(
@@ -166,7 +172,7 @@ impl<'a> Name<'a> {
         match other.own.len() {
             // An operator, or nothing but signs.
             0 => true,
-            1..TELLING => self.own == other.own,
+            1..TELLING => self.own == other.own || self.without_number() == other.own,
             _ => self.whole.contains(&other.own),
         }
     }
@@ -237,6 +243,8 @@ mod tests {
             ("ns::(anonymous namespace)::f(int)", "_ZN2ns12_GLOBAL__N_11fEi"),
             ("sum.llvm.1234", "sum"),
             ("sum.constprop.0", "sum"),
+            ("pad_3886", "pad"),
+            ("_Z4sortPi_12", "sort"),
             ("debug.panic", "panic"),
             ("(*runtime.gcBlock).free", "free"),
             ("strchrnul", "__strchrnul"),
@@ -260,6 +268,8 @@ mod tests {
             ("area_of", "_ZNK6shapes6Square7checkedEv"),
             ("main", "f"),
             ("f", "fold"),
+            ("f_1", "f_2"),
+            ("f_1", "g"),
             ("core::panicking::panic", "_ZN4core3fmt5write17h0123456789abcdefE"),
             ("malloc", "free"),
             ("shapes::area(shapes::Square const&)", "_ZNK6shapes6Square7checkedEv"),
