@@ -27,8 +27,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use wasm_encoder::{
     AbstractHeapType, ConstExpr, CoreDumpInstancesSection, CoreDumpModulesSection, CoreDumpSection,
-    CoreDumpStackSection, GlobalSection, GlobalType, HeapType, MemorySection, MemoryType,
-    RefType, ValType,
+    CoreDumpStackSection, GlobalSection, GlobalType, HeapType, MemorySection, MemoryType, RefType, ValType,
 };
 
 /// The state of a guest that stopped: its stack, and what its store holds, to be written as a file for debuggers.

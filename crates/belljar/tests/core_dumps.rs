@@ -5,8 +5,8 @@ use belljar::{
     Trap, WasmBacktrace, WasmCoreDump,
 };
 use wasmparser::{
-    ConstExpr, CoreDumpInstance, CoreDumpStackFrame, DataKind, KnownCustom, Operator, Parser,
-    Payload, Validator, WasmFeatures,
+    ConstExpr, CoreDumpInstance, CoreDumpStackFrame, DataKind, KnownCustom, Operator, Parser, Payload,
+    Validator, WasmFeatures,
 };
 
 /// What a dump says.

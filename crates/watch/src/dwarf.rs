@@ -189,8 +189,11 @@ fn displacement(dwarf: &gimli::Dwarf<SectionReader>, module: &Module, code_start
     if !dwarf.attr_string(&unit, producer).ok()?.to_slice().ok()?.starts_with(b"wast ") {
         return None;
     }
-    // Its functions are in their order.
-    let first = entries.next_dfs().ok()??;
+    // Its functions are in their order, behind the types of their locals if these are told.
+    let mut first = entries.next_dfs().ok()??;
+    while first.tag() == gimli::DW_TAG_base_type {
+        first = entries.next_dfs().ok()??;
+    }
     let gimli::AttributeValue::Addr(address) = first.attr_value(gimli::DW_AT_low_pc)? else { return None };
     let body = (module.defined_funcs() > 0).then(|| module.body(DefinedFuncIndex::new(0)))?;
     let place = (body.start as u64).checked_sub(code_start.into())?;

@@ -162,3 +162,18 @@ fn functions_that_were_left_out_are_nowhere() {
     // The others are where they were, and nothing is said to be wrong.
     assert_eq!(told(&at_zero), (vec![0, 1, 2, 3], vec![]));
 }
+
+/// `wast` forgets the number of functions in its addresses: those of the first function are the lowest that there can be.
+#[test]
+fn the_first_function_is_not_taken_for_one_that_was_left_out() {
+    let wasm = include_bytes!("dwarf/typed.wasm");
+    let source = include_str!("dwarf/typed.wat");
+    let module = module(wasm);
+    let lines: Vec<_> = (1..).zip(source.lines()).filter(|(_, text)| text.contains("unreachable")).collect();
+    let traps = positions(wasm).into_iter().filter(|(.., is_trap)| *is_trap);
+    let names = ["first", "second"];
+    for (((_, pc, _), name), (line, _)) in traps.zip(names).zip(lines) {
+        let symbols = symbols_at(&module, pc);
+        assert_eq!((symbols[0].name(), symbols[0].line()), (Some(name), Some(line)));
+    }
+}
