@@ -21,7 +21,7 @@ const MARK: &str = "usage-of: ";
 pub(super) struct Usage {
     /// Processor time of all threads, in nanoseconds.
     pub(super) cpu: f64,
-    /// The most memory that it had, in bytes. Less than 3 MB cannot be told apart, as the kernel counts what the process had before
+    /// The most memory that it had, in bytes. Less than 6 MB cannot be told apart, as the kernel counts what the process had before
     /// the program began.
     pub(super) peak: f64,
 }
