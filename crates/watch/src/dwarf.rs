@@ -54,13 +54,18 @@ impl<'a> Place<'a> {
 pub(crate) struct Found {
     /// The symbols, innermost first; none where they cannot be right.
     pub(crate) symbols: Vec<FrameSymbol>,
-    /// What it says instead of the truth.
-    pub(crate) mismatch: Option<Mismatch>,
+    /// Why there are none, though something is said.
+    pub(crate) error: Option<Error>,
 }
 
-/// Debug information of other code than the module's. The subprogram that it has at a position, if that has a name.
+/// Why what debug information says of a position cannot be right.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Mismatch(pub(crate) Option<Box<str>>);
+pub(crate) enum Error {
+    /// It is said of a function that the linker left out.
+    LeftOut,
+    /// It is said of other code: of the subprogram of this name, if it has one.
+    OtherCode(Option<Box<str>>),
+}
 
 impl Dwarf {
     /// Opens a module's debug information. `None` where it has none that can be used.
@@ -129,22 +134,20 @@ impl Dwarf {
                 (address, frames) = (first, self::frames(context, first));
             }
         }
-        let Some(subprogram) = frames.subprogram else {
-            return Found { symbols: frames.symbols, mismatch: None };
+        let Some(Subprogram(name)) = frames.subprogram else {
+            return Found { symbols: frames.symbols, error: None };
         };
         let unit = context.find_dwarf_and_unit(address).skip_all_loads();
         let fit = unit.map_or(Fit::Nowhere, |unit| self.subprograms.fit(unit, address, &body));
-        match (fit, place.name, subprogram.0.as_deref()) {
-            // A function that the linker has left out, and so nothing is known.
-            (Fit::Nowhere, ..) => Found::default(),
+        let is_right = match (fit, place.name, name.as_deref()) {
+            (Fit::Nowhere, ..) => return Found { symbols: Vec::new(), error: Some(Error::LeftOut) },
             // With nothing else to go by, it has to be just there.
-            (Fit::Exact, None, _) | (Fit::Exact, _, None) => {
-                Found { symbols: frames.symbols, mismatch: None }
-            }
-            (Fit::Exact | Fit::Begins, Some(wasm), Some(dwarf)) if names_agree(wasm, dwarf) => {
-                Found { symbols: frames.symbols, mismatch: None }
-            }
-            _ => Found { symbols: Vec::new(), mismatch: Some(subprogram) },
+            (_, None, _) | (_, _, None) => fit == Fit::Exact,
+            (_, Some(wasm), Some(dwarf)) => fit >= Fit::Begins && names_agree(wasm, dwarf),
+        };
+        match is_right {
+            true => Found { symbols: frames.symbols, error: None },
+            false => Found { symbols: Vec::new(), error: Some(Error::OtherCode(name)) },
         }
     }
 
@@ -160,11 +163,11 @@ impl Dwarf {
     ) {
         self.source.allow(steps.unwrap_or(self.steps));
         // By function: whether there is something wrong. What was inlined is another function than the one that is asked about.
-        let mut mismatches = HashMap::new();
+        let mut wrong = HashMap::new();
         for (offset, pc) in positions {
-            let is_wrong = *mismatches
+            let is_wrong = *wrong
                 .entry(module.func_at(pc))
-                .or_insert_with(|| self.find_paid(pc, &Place::of(module, pc)).mismatch.is_some());
+                .or_insert_with(|| self.find_paid(pc, &Place::of(module, pc)).error.is_some());
             let (Some(context), false) = (&self.context, is_wrong) else { continue };
             let Some(address) = pc.0.checked_sub(self.start) else { continue };
             let Ok(Some(place)) = context.find_location(u64::from(address)) else { continue };
@@ -207,15 +210,18 @@ fn displacement(dwarf: &gimli::Dwarf<SectionReader>, module: &Module, code_start
 struct Frames {
     symbols: Vec<FrameSymbol>,
     /// The outermost, if there is one.
-    subprogram: Option<Mismatch>,
+    subprogram: Option<Subprogram>,
 }
+
+/// A function of the source language that was not inlined. Its name, if it has one.
+struct Subprogram(Option<Box<str>>);
 
 fn frames(context: &addr2line::Context<SectionReader>, address: u64) -> Frames {
     let mut found = Frames::default();
     if let Ok(mut frames) = context.find_frames(address).skip_all_loads() {
         for _ in 0..FRAMES_READ {
             let Ok(Some(frame)) = frames.next() else { break };
-            found.subprogram = frame.function.as_ref().map(|function| Mismatch(name(function)));
+            found.subprogram = frame.function.as_ref().map(|function| Subprogram(name(function)));
             if found.symbols.len() < SYMBOLS_KEPT {
                 found.symbols.extend(symbol(&frame));
             }

@@ -1,6 +1,6 @@
 //! A frame of a backtrace: one wasm function.
 
-use crate::dwarf::{Found, Mismatch};
+use crate::dwarf::{Error, Found};
 use crate::printed_name::PrintedName;
 use crate::symbol::{self, FrameSymbol};
 use belljar_core::{FuncIndex, WasmPc};
@@ -96,7 +96,7 @@ impl FrameInfo {
 
     /// What the module's DWARF says of the position, if it cannot be true and so is not among [`FrameInfo::symbols`].
     pub fn debug_info_mismatch(&self) -> Option<DebugInfoMismatch<'_>> {
-        let Mismatch(subprogram) = self.found().mismatch.as_ref()?;
+        let Some(Error::OtherCode(subprogram)) = &self.found().error else { return None };
         Some(DebugInfoMismatch { frame: self, subprogram: subprogram.as_deref() })
     }
 
