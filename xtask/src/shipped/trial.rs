@@ -131,7 +131,14 @@ fn problem(ended: &Ended) -> Option<String> {
     if ended.is_late {
         return Some("took too long".into());
     }
-    (!ended.output.status.success()).then(|| first_line(&ended.output.stderr))
+    (!ended.output.status.success()).then(|| cause(&String::from_utf8_lossy(&ended.output.stderr)))
+}
+
+/// The last of the causes that Wasmtime lists below an error, or the error.
+fn cause(errors: &str) -> String {
+    let before = errors.split("Stack backtrace:").next().unwrap_or_default();
+    let last = before.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    first_line(last.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(": ").as_bytes())
 }
 
 /// Runs what both have compiled, and tells what came of it: what is missing, or whether both printed the same.
@@ -201,4 +208,25 @@ pub(super) fn version(program: &Path) -> Result<String> {
     let ended = measure(program, &["--version".into()], Path::new("."), RUN)?;
     ensure!(ended.output.status.success(), "{} does not start", program.display());
     Ok(first_line(&ended.output.stdout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_of_an_error_is_told() {
+        let long = "Error: failed to compile\n\nCaused by:\n    0: translation error\n    1: no such feature\n\n\
+                    Stack backtrace:\n   0: capture\n";
+        assert_eq!(cause(long), "no such feature");
+        assert_eq!(cause("Error: failed\n\nCaused by:\n    not a module\n"), "not a module");
+        assert_eq!(cause("error: one line\n"), "error: one line");
+        assert_eq!(cause(""), "");
+    }
+
+    #[test]
+    fn lines_are_cut() {
+        assert_eq!(first_line(b"\n  one \ntwo"), "one");
+        assert_eq!(first_line("é".repeat(500).as_bytes()).chars().count(), 201);
+    }
 }
