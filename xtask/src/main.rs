@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask CHORE`.
 
 mod bench;
+mod shipped;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -11,11 +12,25 @@ use std::process::ExitCode;
 enum Chore {
     /// Measures belljar beside its rivals, in the same minutes on the same machine.
     Bench(bench::Options),
+    /// Compiles and runs modules that people ship, beside Wasmtime.
+    Shipped(shipped::Options),
+    /// Runs a program and tells what it used: a part of `shipped`.
+    #[command(hide = true, name = shipped::usage::CHORE)]
+    UsageOf {
+        /// Milliseconds, the program, its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Bench(options) => bench::run(&options),
+        Chore::Shipped(options) => shipped::run(&options),
+        Chore::UsageOf { words } => match shipped::usage::tell(&words) {
+            Ok(code) => std::process::exit(code),
+            Err(error) => Err(error),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -198,6 +198,10 @@ impl Config {
 
     /// Whether guest code counts fuel: about one unit an instruction, and [`crate::Trap::OutOfFuel`] when
     /// none is left. Default: no.
+    ///
+    /// The count is looked at where a function is entered that was not inlined, and where a loop begins a round. A guest may
+    /// overshoot by what it does between two such places: at most the rest of each function on its stack, without loops and calls.
+    /// A bulk operation and a call of the host count as one instruction.
     pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
         self.tunables.consume_fuel = enable;
         self

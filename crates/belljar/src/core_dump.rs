@@ -17,7 +17,7 @@ mod contents;
 
 use crate::store::check_store;
 use crate::{AsContext, FrameInfo, Global, Instance, Memory, SharedMemory};
-use belljar_core::InstanceId;
+use belljar_core::{InstanceId, Mutability};
 use belljar_module::Module;
 use belljar_vm::{RawFrame, RawStack, StoreCore, StoreId, Value};
 use contents::Contents;
@@ -27,8 +27,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use wasm_encoder::{
     AbstractHeapType, ConstExpr, CoreDumpInstancesSection, CoreDumpModulesSection, CoreDumpSection,
-    CoreDumpStackSection, CoreDumpValue, GlobalSection, GlobalType, HeapType, MemorySection, MemoryType,
-    RefType, ValType,
+    CoreDumpStackSection, GlobalSection, GlobalType, HeapType, MemorySection, MemoryType, RefType, ValType,
 };
 
 /// The state of a guest that stopped: its stack, and what its store holds, to be written as a file for debuggers.
@@ -61,11 +60,11 @@ use wasm_encoder::{
 /// [tool conventions](https://github.com/WebAssembly/tool-conventions/blob/main/Coredump.md) describe it. In it are:
 ///
 /// - the functions on the stack, those that belljar inlined included, each with its instance and the offset of its
-///   instruction in the function's body (locals counted; 0 where it is unknown). Locals are said to be missing, as compiled code
-///   does not keep them, and operands are not listed. Of a stack of more than 65536 machine frames the innermost are there.
+///   instruction in the function's body (locals counted; 0 where it is unknown). Locals and operands are not listed, as compiled code
+///   does not keep them. Of a stack of more than 65536 machine frames the innermost are there.
 /// - the store's memories, shared ones included, with what is not zero. Other threads go on writing to shared memories meanwhile:
 ///   of those each byte is as it was at some time.
-/// - the store's globals. References are all written as null.
+/// - the store's globals, mutable as they are. References are all written as null.
 #[derive(Clone)]
 pub struct WasmCoreDump {
     store: StoreId,
@@ -89,9 +88,6 @@ struct Owner {
     /// Whether it is the only one of its module.
     is_certain: bool,
 }
-
-/// Bytes of 1 that all frames together have for locals that are missing: a guest may have 50000 in each frame.
-const MISSING_VALUES: usize = 1 << 20;
 
 impl WasmCoreDump {
     /// The state of a store whose guest did not trap. In a host function, that of the caller is there with its stack;
@@ -244,8 +240,13 @@ impl WasmCoreDump {
         module.section(&self.instance_section(core));
         module.section(&self.stack_section());
         let count = self.memories.len() + self.shared_memories.len();
-        module.section(&memory_section(core, count));
-        module.section(&self.global_section(core));
+        // Some readers take the first entry of a section for granted.
+        if count > 0 {
+            module.section(&memory_section(core, count));
+        }
+        if !self.globals.is_empty() {
+            module.section(&self.global_section(core));
+        }
         out.write_all(module.as_slice())?;
         let contents = Contents::of(core, count);
         contents.write_to(core, out)?;
@@ -272,17 +273,10 @@ impl WasmCoreDump {
 
     fn stack_section(&self) -> CoreDumpStackSection {
         let mut section = CoreDumpStackSection::new("main");
-        let mut missing = MISSING_VALUES;
-        // Frames that are many are of few functions.
-        let mut counts = HashMap::new();
         for (frame, owner) in self.frames.iter().zip(&self.owners) {
-            let key = (Arc::as_ptr(frame.wasm_module()), frame.func_index());
-            let locals = *counts.entry(key).or_insert_with(|| frame.local_count() as usize);
-            let locals = if locals <= missing { locals } else { 0 };
-            missing -= locals;
             let offset = frame.func_offset().and_then(|offset| u32::try_from(offset).ok()).unwrap_or(0);
-            let locals = vec![CoreDumpValue::Missing; locals];
-            section.frame(owner.instance.0, frame.func_index(), offset, locals, []);
+            // Locals could be said to be missing, each by itself; wasmgdb does not read that.
+            section.frame(owner.instance.0, frame.func_index(), offset, [], []);
         }
         section
     }
@@ -291,7 +285,8 @@ impl WasmCoreDump {
         let mut section = GlobalSection::new();
         for id in 0..self.globals.len() {
             let (val_type, value) = global(core.global_get(id));
-            section.global(GlobalType { val_type, mutable: false, shared: false }, &value);
+            let mutable = core.global_type(id).mutability() == Mutability::Var;
+            section.global(GlobalType { val_type, mutable, shared: false }, &value);
         }
         section
     }

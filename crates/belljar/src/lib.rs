@@ -80,6 +80,7 @@ mod refs;
 mod refusal;
 mod sandbox;
 mod shared_memory;
+mod start_problem;
 mod store;
 mod sync;
 mod table;
@@ -102,7 +103,7 @@ pub use belljar_profile::{
     ProfileThread, UnknownProfileFormat,
 };
 pub use belljar_vm::GcStats;
-pub use belljar_watch::{FrameInfo, FrameSymbol, WasmBacktrace};
+pub use belljar_watch::{DebugInfoMismatch, FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::{Config, DisabledFeatures, WasmRelease};
 pub use core_dump::WasmCoreDump;
 pub use engine::Engine;
@@ -139,6 +140,7 @@ pub use sandbox::{
     SandboxPool, SandboxTemplate, Session,
 };
 pub use shared_memory::{SharedData, SharedMemory, WaitResult};
+pub use start_problem::StartProblem;
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 pub use tag::Tag;

@@ -3,6 +3,7 @@
 use crate::artifact::{self, ArtifactOptions, Obtained, Origin};
 use crate::artifact_info::ArtifactInfo;
 use crate::profiling;
+use crate::start_problem::{self, StartProblem};
 use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{Engine, Result, refusal};
 use anyhow::Context;
@@ -247,6 +248,20 @@ impl Module {
     /// Where it is malformed or invalid.
     pub fn validate(engine: &Engine, binary: &[u8]) -> Result<()> {
         validate(engine, binary).map(|_| ())
+    }
+
+    /// Checks a binary without compiling it, as [`Module::validate`], and tells what in it makes every instantiation fail.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn validate_to_start(engine: &Engine, binary: &[u8]) -> Result<Vec<StartProblem>> {
+        validate(engine, binary).map(|module| start_problem::of(&module))
+    }
+
+    /// What in the module makes every instantiation fail, whatever its imports are. Most modules have nothing of the kind.
+    pub fn start_problems(&self) -> Vec<StartProblem> {
+        start_problem::of(&self.inner.described)
     }
 
     /// The name that the name section gives the module.

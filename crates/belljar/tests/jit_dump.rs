@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// C++ with debug information: its source lies beside it.
 const SHAPES: &[u8] = include_bytes!("../../watch/tests/dwarf/shapes.wasm");
+const MOVED: &[u8] = include_bytes!("../../watch/tests/dwarf/moved.wasm");
+const MOVED_AGAIN: &[u8] = include_bytes!("../../watch/tests/dwarf/moved.opt.wasm");
 const SHAPES_SOURCE: &str = include_str!("../../watch/tests/dwarf/shapes.cpp");
 
 #[derive(Debug)]
@@ -164,6 +166,7 @@ fn a_dump_holds_the_code_that_is_loaded() {
     perf_can_find_it(&path);
 
     lines_come_before_their_code(&engine, &path);
+    lines_of_other_code_are_left_out(&engine, &path);
     trampolines_have_names(&engine, &module, &path);
     code_that_is_loaded_on_demand_is_there_as_a_whole(&engine, &path);
     records_of_several_threads_do_not_mix(&engine, &path);
@@ -212,6 +215,18 @@ fn lines_come_before_their_code(engine: &Engine, path: &Path) {
             let column = load.lines.iter().find(|line| line.line == marked(mark)).map(|line| line.column);
             assert!(column.is_some_and(|column| column > 0), "{mark}: {load:x?}");
         }
+    }
+}
+
+/// `wasm-opt` of npm moves code, and copies DWARF as it is.
+fn lines_of_other_code_are_left_out(engine: &Engine, path: &Path) {
+    for (wasm, has_lines) in [(MOVED, true), (MOVED_AGAIN, false)] {
+        let before = read(path).1.len();
+        let _module = Module::new(engine, wasm).unwrap();
+        let loads = &read(path).1[before..];
+        let functions = ["wasteful", "fails", "first", "last"].map(|name| format!("moved.wasm!{name}"));
+        assert_eq!(names(loads), functions);
+        assert!(loads.iter().all(|load| load.lines.is_empty() != has_lines), "{loads:x?}");
     }
 }
 

@@ -166,6 +166,27 @@ fn time_is_attributed_to_where_it_was_spent() {
     assert!((found - expected).abs() < (4.0 * deviation).max(0.02), "{found} found, {expected} expected");
 }
 
+/// A timer of a thread's CPU time ticks with the kernel's clock, 250 times a second on many machines, and counts how often it should
+/// have ticked. So a thousand samples a second are a quarter of that, and each stands for four.
+#[test]
+fn a_timer_that_ticks_seldom_counts_what_it_left_out() {
+    let engine = Engine::default();
+    let wat = r#"(module (func (export "run") (param i32)
+        (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#;
+    let (mut store, run) = run(&engine, wat);
+    let mut used = Duration::ZERO;
+    let profile = recorded(&engine, || {
+        while used < 400 * MS {
+            used += cpu_time(&mut store, &run, 10_000_000);
+        }
+    });
+    let (told, samples) = (profile.total_weight(), profile.sample_count());
+    println!("{samples} samples for {told:?} of {used:?}");
+    // A tick more or less at both ends, and what the host does between two calls.
+    assert!(told > used / 2 && told < used * 3 / 2 + 40 * MS, "{told:?} told, {used:?} used");
+    assert!(samples > 0 && told >= MS * samples as u32, "{samples} samples for {told:?}");
+}
+
 #[test]
 fn threads_that_come_and_go_with_their_modules_are_sampled() {
     let engine = Engine::default();

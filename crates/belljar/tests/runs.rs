@@ -418,6 +418,66 @@ fn a_trap_in_a_start_function_leaves_the_store_usable() -> Result<()> {
 }
 
 #[test]
+fn a_backtrace_counts_what_it_leaves_out() -> Result<()> {
+    let wat = r#"(module
+        (func $down (param i32) (result i32)
+            (if (i32.eqz (local.get 0)) (then unreachable))
+            (i32.add (call $down (i32.sub (local.get 0) (i32.const 1))) (i32.const 1)))
+        (func $step (param i32) (result i32) (i32.add (call $down (local.get 0)) (i32.const 1)))
+        (func (export "run") (param i32) (result i32) (i32.add (call $step (local.get 0)) (i32.const 1))))"#;
+    for inlining in [true, false] {
+        let engine = Engine::new(Config::new().compiler_inlining(inlining))?;
+        let mut store = Store::new(&engine, ());
+        let run = instance(&mut store, wat, &[])?.get_typed_func::<i32, i32>(&mut store, "run")?;
+        for depth in [0, 1, 100, 252, 253, 254, 255, 256, 257, 1000, 5000] {
+            let error = run.call(&mut store, depth).unwrap_err();
+            let backtrace = error.downcast_ref::<WasmBacktrace>().expect("a trap has a backtrace");
+            let (kept, omitted) = (backtrace.frames().len(), backtrace.omitted());
+            // `down` for each number up to `depth`, and the two that lead there.
+            assert_eq!(kept + omitted, depth as usize + 3, "{kept} kept of {depth}");
+            let text = backtrace.to_string();
+            assert_eq!(text.contains(" more frame"), omitted > 0);
+            assert!(omitted < 2 || text.ends_with(&format!("\n  … {omitted} more frames")), "{text}");
+        }
+    }
+    Ok(())
+}
+
+/// By how much fuel may overshoot: docs/cli.md says it.
+#[test]
+fn fuel_is_looked_at_where_functions_and_loops_begin() -> Result<()> {
+    let count = "(global.set $n (i32.add (global.get $n) (i32.const 1)))";
+    let wat = format!(
+        r#"(module
+            (global $n (export "n") (mut i32) (i32.const 0))
+            (func $many (export "many") {many})
+            (func (export "around") (call $many) {ten} (call $many))
+            (func (export "rounds") (loop {ten} (br 0))))"#,
+        many = count.repeat(1000),
+        ten = count.repeat(10)
+    );
+    let engine = Engine::new(Config::new().consume_fuel(true).compiler_inlining(false))?;
+    let mut store = Store::new(&engine, ());
+    let instance = instance(&mut store, &wat, &[])?;
+    let mut counted = |name: &str, fuel: u64| -> Result<(i32, bool)> {
+        let n = instance.get_global(&mut store, "n").expect("a global");
+        n.set(&mut store, Val::I32(0))?;
+        store.set_fuel(fuel)?;
+        let ended = instance.get_typed_func::<(), ()>(&mut store, name)?.call(&mut store, ());
+        let is_out = ended.is_err_and(|error| error.downcast_ref() == Some(&Trap::OutOfFuel));
+        Ok((n.get(&mut store).i32().expect("an i32"), is_out))
+    };
+    // To the end, without a loop or call; and not at all.
+    assert_eq!(counted("many", 1)?, (1000, false));
+    assert_eq!(counted("many", 0)?, (0, true));
+    // On in the function that called, up to the next call.
+    assert_eq!(counted("around", 2)?, (1010, true));
+    // The round in which it runs out is the last: one has 41 instructions.
+    assert_eq!(counted("rounds", 41 * 6 + 1)?, (70, true));
+    Ok(())
+}
+
+#[test]
 fn fuel_runs_out_and_can_be_given() -> Result<()> {
     let engine = Engine::new(Config::new().consume_fuel(true))?;
     let mut store = Store::new(&engine, ());

@@ -98,6 +98,7 @@ impl CompileOptions {
             .or_fail(ExitCode::Unwritable)?;
         clock.note("reading");
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
+        file.tell_start_problems(&module.start_problems());
         clock.note_stages(&meter.read());
         clock.note("loading");
         let mut options = ArtifactOptions::new().embed_source(self.embed_source);

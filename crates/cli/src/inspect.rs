@@ -67,7 +67,7 @@ impl InspectOptions {
                 // The same words as everywhere.
                 Err(failure) if description.kind == Kind::Unknown => return Err(failure),
                 Err(failure) => description.add_unsupported(failure.error.downcast_ref()),
-                Ok(()) => {}
+                Ok(_) => {}
             }
         }
         description.file = self.file.to_string_lossy().into_owned();

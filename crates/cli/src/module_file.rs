@@ -4,8 +4,11 @@ use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::file_kind;
+use crate::output::complain;
 use anyhow::{Context, Error, anyhow};
-use belljar::{ArtifactInfo, DisabledFeatures, Engine, Module, OutsideText, UnsupportedProposals};
+use belljar::{
+    ArtifactInfo, DisabledFeatures, Engine, Module, OutsideText, StartProblem, UnsupportedProposals,
+};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::Read;
@@ -119,17 +122,28 @@ impl ModuleFile {
         }
     }
 
-    /// Checks a binary without compiling it.
+    /// Checks a binary without compiling it. Returns what in it makes every start fail.
     ///
     /// # Errors
     ///
     /// As [`ModuleFile::compile`].
-    pub(crate) fn validate(&self, engine: &Engine) -> Result<(), Failure> {
+    pub(crate) fn validate(&self, engine: &Engine) -> Result<Vec<StartProblem>, Failure> {
         if let Some(file) = &self.artifact {
             let artifact = "it is a compiled module: `belljar inspect` describes it";
             return Err(self.refuse(Error::msg(describe_elf(file).unwrap_or(artifact))));
         }
-        Module::validate(engine, &self.bytes).map_err(|error| self.refuse_binary(error))
+        Module::validate_to_start(engine, &self.bytes).map_err(|error| self.refuse_binary(error))
+    }
+
+    /// Warns of what makes every start of a valid module fail: of the first that a start would meet, and how many follow.
+    pub(crate) fn tell_start_problems(&self, problems: &[StartProblem]) {
+        let [first, rest @ ..] = problems else { return };
+        let more = match rest.len() {
+            0 => String::new(),
+            n => format!("; and {n} more of the kind"),
+        };
+        let path = OutsideText::new(&self.path);
+        complain(&format!("note: {path} is valid and cannot be started: {first}{more}"));
     }
 
     fn is_text(&self) -> bool {

@@ -5,7 +5,7 @@ use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
 use crate::proposals::Proposals;
-use belljar::{Config, Engine, OutsideText};
+use belljar::{Config, Engine, OutsideText, StartProblem};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,9 @@ Examples:
 Exit codes: 0 if all are valid, 65 if one is not, 66 if one cannot be read.";
 
 /// Check that files are valid modules, without compiling them.
+///
+/// A note warns of what in a valid module makes every start fail: a table of more than 10,000,000 elements, a segment that
+/// does not fit.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ValidateOptions {
@@ -45,8 +48,11 @@ impl ValidateOptions {
         let mut code = ExitCode::Success as u8;
         for file in &self.files {
             match check(&engine, file) {
-                Ok(()) if self.quiet => {}
-                Ok(()) => print(&format!("{}: valid\n", OutsideText::new(file)))?,
+                Ok(_) if self.quiet => {}
+                Ok((module, problems)) => {
+                    print(&format!("{}: valid\n", OutsideText::new(file)))?;
+                    module.tell_start_problems(&problems);
+                }
                 Err(failure) => {
                     complain(&format!("error: {failure}"));
                     code = code.max(failure.code as u8);
@@ -57,6 +63,8 @@ impl ValidateOptions {
     }
 }
 
-fn check(engine: &Engine, path: &Path) -> Result<(), Failure> {
-    ModuleFile::read(path)?.into_binary()?.validate(engine)
+fn check(engine: &Engine, path: &Path) -> Result<(ModuleFile, Vec<StartProblem>), Failure> {
+    let module = ModuleFile::read(path)?.into_binary()?;
+    let problems = module.validate(engine)?;
+    Ok((module, problems))
 }

@@ -44,7 +44,7 @@ const WRITERS: [Writer; 4] = [
 const GUEST: &str = "(module
   (memory 1)
   (data (i32.const 0) \"something to keep\")
-  (func (export \"fail\") unreachable)
+  (func (export \"fail\") (memory.fill (i32.const 0) (i32.const 7) (i32.const 5000)) unreachable)
   (func (export \"work\") (local i32)
     (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 50000000))))))";
 

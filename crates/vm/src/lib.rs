@@ -100,6 +100,7 @@ pub use sys::{
     LeasedFile, SignalContext, append_jit_dump, append_perf_map, generation as process_generation,
     prepare_for_kernel, tells_written_pages, thread_cpu_time, thread_id as this_thread_id,
 };
+pub use table::TABLE_LIMIT;
 pub use trap::Exit;
 pub use walk::{HostCall, LiveStack, RawFrame, RawStack};
 pub use watched::{Sighting, Watched, function_at};

@@ -20,7 +20,7 @@ pub(crate) struct Table {
 }
 
 /// Elements that any table may have at most, whatever its type says: what a region's heap is made for.
-pub(crate) const TABLE_LIMIT: u64 = 10_000_000;
+pub const TABLE_LIMIT: u64 = 10_000_000;
 
 /// Elements that are written between two looks whether the guest is to end.
 const ELEMENTS: usize = STRIDE / size_of::<u32>();

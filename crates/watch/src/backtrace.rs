@@ -1,6 +1,6 @@
 //! A guest's stack as people read it.
 
-use crate::frame_info::FrameInfo;
+use crate::frame_info::{DebugInfoMismatch, FrameInfo};
 use belljar_vm::RawStack;
 use std::fmt;
 use std::sync::Arc;
@@ -50,6 +50,11 @@ impl WasmBacktrace {
         &self.frames
     }
 
+    /// The first of the frames whose debug information was made for other code, and what it says: why lines are missing.
+    pub fn debug_info_mismatch(&self) -> Option<DebugInfoMismatch<'_>> {
+        self.frames.iter().find_map(FrameInfo::debug_info_mismatch)
+    }
+
     /// How many more functions a deep stack has, those that belljar inlined included: outer frames that were not kept. Frames
     /// beyond the first 131,072 are not counted.
     pub fn omitted(&self) -> usize {
@@ -86,6 +91,7 @@ impl fmt::Display for WasmBacktrace {
         for (i, frame) in self.frames.iter().enumerate() {
             write!(f, "\n  {i:>3}: {frame}")?;
         }
-        f.write_str(&self.last_line(0))
+        f.write_str(&self.last_line(0))?;
+        self.debug_info_mismatch().map_or(Ok(()), |mismatch| write!(f, "\nnote: {mismatch}"))
     }
 }

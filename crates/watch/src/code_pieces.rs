@@ -56,7 +56,7 @@ fn lines(loaded: &LoadedModule, func: DefinedFuncIndex, steps: &mut Option<u64>)
     let mut last = (String::new(), Arc::<str>::from(""));
     let positions = tables.innermost_positions(func);
     symbol_cache::with_dwarf(loaded.module(), |dwarf| {
-        dwarf.places(steps, positions, |offset, file, line, column| {
+        dwarf.places(steps, loaded.module(), positions, |offset, file, line, column| {
             if last.0 != file {
                 last = (file.into(), PrintedName(file).to_string().into());
             }

@@ -1,10 +1,12 @@
 //! A module's DWARF, opened.
 
 use crate::section_reader::{SectionReader, Source};
+use crate::subprograms::{Fit, Subprograms, names_agree};
 use crate::symbol::FrameSymbol;
 use belljar_core::{CodeOffset, DefinedFuncIndex, WasmPc};
 use belljar_module::Module;
 use gimli::Reader;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ const STEPS_PER_BYTE: u64 = 4;
 const STEPS_AT_LEAST: u64 = 1 << 20;
 /// Inlined functions that one frame shows.
 const SYMBOLS_KEPT: usize = 64;
+/// Inlined functions at one position that are read to find the one that they were inlined into.
+const FRAMES_READ: usize = 1 << 12;
 
 /// A module's debug information, ready for lookups.
 pub(crate) struct Dwarf {
@@ -24,6 +28,43 @@ pub(crate) struct Dwarf {
     /// The position that its addresses count from.
     start: u32,
     steps: u64,
+    subprograms: Subprograms,
+}
+
+/// The function of a module that a position lies in.
+pub(crate) struct Place<'a> {
+    /// Its body's bytes in the binary.
+    body: Range<usize>,
+    /// Its name in the name section.
+    name: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// That of this position.
+    pub(crate) fn of(module: &'a Module, pc: WasmPc) -> Self {
+        let func = module.func_at(pc);
+        let body = func.and_then(|func| module.defined_func(func)).map(|func| module.body(func));
+        let at = pc.0 as usize;
+        Self { body: body.unwrap_or(at..at), name: func.and_then(|func| module.names().func(func)) }
+    }
+}
+
+/// What debug information says of a position.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    /// The symbols, innermost first; none where they cannot be right.
+    pub(crate) symbols: Vec<FrameSymbol>,
+    /// Why there are none, though something is said.
+    pub(crate) error: Option<Error>,
+}
+
+/// Why what debug information says of a position cannot be right.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Error {
+    /// It is said of a function that the linker left out.
+    LeftOut,
+    /// It is said of other code: of the subprogram of this name, if it has one.
+    OtherCode(Option<Box<str>>),
 }
 
 impl Dwarf {
@@ -56,29 +97,58 @@ impl Dwarf {
         let steps = STEPS_AT_LEAST + size * STEPS_PER_BYTE;
         source.allow(steps);
         let dwarf = dwarf.ok()?;
-        let start = code_start.checked_add(displacement(&dwarf, module, code_start).unwrap_or(0))?;
+        let displacement = displacement(&dwarf, module, code_start).unwrap_or(0);
+        let start = code_start.checked_add(displacement)?;
         let context = addr2line::Context::from_dwarf(dwarf).ok()?;
-        Some(Self { context: Some(context), source, start, steps })
+        Some(Self {
+            context: Some(context),
+            source,
+            start,
+            steps,
+            subprograms: Subprograms::new(displacement),
+        })
     }
 
-    /// The symbols of an instruction, innermost first. Where the information is broken, those that were found
-    /// before. `end`: where the function's body ends.
-    pub(crate) fn symbols_at(&mut self, pc: WasmPc, end: WasmPc) -> Vec<FrameSymbol> {
-        let (Some(context), Some(address)) = (&self.context, pc.0.checked_sub(self.start)) else {
-            return Vec::new();
-        };
+    /// What is known of an instruction. Where the information is broken, what was found before.
+    pub(crate) fn find(&mut self, pc: WasmPc, place: &Place<'_>) -> Found {
         self.source.allow(self.steps);
-        let mut symbols = symbols(context, address.into());
-        // Some compilers know nothing of what comes before a function's first instruction, which is where stacks overflow.
-        if symbols.is_empty() {
-            let end = u64::from(end.0.saturating_sub(self.start));
-            let mut lines = context.find_location_range(address.into(), end).into_iter().flatten();
-            symbols = lines.next().map(|(first, ..)| self::symbols(context, first)).unwrap_or_default();
-        }
+        let found = self.find_paid(pc, place);
         if self.source.is_exhausted() {
             self.context = None;
         }
-        symbols
+        found
+    }
+
+    /// The same, of what may be spent already.
+    fn find_paid(&mut self, pc: WasmPc, place: &Place<'_>) -> Found {
+        let (Some(context), Some(address)) = (&self.context, pc.0.checked_sub(self.start)) else {
+            return Found::default();
+        };
+        let within = |at: usize| (at as u64).saturating_sub(self.start.into());
+        let body = within(place.body.start)..within(place.body.end);
+        let (mut address, mut frames) = (u64::from(address), frames(context, address.into()));
+        // Some compilers know nothing of what comes before a function's first instruction, which is where stacks overflow.
+        if frames.symbols.is_empty() {
+            let mut lines = context.find_location_range(address, body.end).into_iter().flatten();
+            if let Some((first, ..)) = lines.next() {
+                (address, frames) = (first, self::frames(context, first));
+            }
+        }
+        let Some(Subprogram(name)) = frames.subprogram else {
+            return Found { symbols: frames.symbols, error: None };
+        };
+        let unit = context.find_dwarf_and_unit(address).skip_all_loads();
+        let fit = unit.map_or(Fit::Nowhere, |unit| self.subprograms.fit(unit, address, &body));
+        let is_right = match (fit, place.name, name.as_deref()) {
+            (Fit::Nowhere, ..) => return Found { symbols: Vec::new(), error: Some(Error::LeftOut) },
+            // With nothing else to go by, it has to be just there.
+            (_, None, _) | (_, _, None) => fit == Fit::Exact,
+            (_, Some(wasm), Some(dwarf)) => fit >= Fit::Begins && names_agree(wasm, dwarf),
+        };
+        match is_right {
+            true => Found { symbols: frames.symbols, error: None },
+            false => Found { symbols: Vec::new(), error: Some(Error::OtherCode(name)) },
+        }
     }
 
     /// Calls `tell` with offset, file, line and column of those positions of which they are known; the column is 0 where it is
@@ -87,12 +157,18 @@ impl Dwarf {
     pub(crate) fn places(
         &mut self,
         steps: &mut Option<u64>,
+        module: &Module,
         positions: impl Iterator<Item = (CodeOffset, WasmPc)>,
         mut tell: impl FnMut(CodeOffset, &str, u32, u32),
     ) {
-        let Some(context) = &self.context else { return };
         self.source.allow(steps.unwrap_or(self.steps));
+        // By function: whether there is something wrong. What was inlined is another function than the one that is asked about.
+        let mut wrong = HashMap::new();
         for (offset, pc) in positions {
+            let is_wrong = *wrong
+                .entry(module.func_at(pc))
+                .or_insert_with(|| self.find_paid(pc, &Place::of(module, pc)).error.is_some());
+            let (Some(context), false) = (&self.context, is_wrong) else { continue };
             let Some(address) = pc.0.checked_sub(self.start) else { continue };
             let Ok(Some(place)) = context.find_location(u64::from(address)) else { continue };
             if let (Some(file), Some(line @ 1..)) = (place.file, place.line) {
@@ -116,8 +192,11 @@ fn displacement(dwarf: &gimli::Dwarf<SectionReader>, module: &Module, code_start
     if !dwarf.attr_string(&unit, producer).ok()?.to_slice().ok()?.starts_with(b"wast ") {
         return None;
     }
-    // Its functions are in their order.
-    let first = entries.next_dfs().ok()??;
+    // Its functions are in their order, behind the types of their locals if these are told.
+    let mut first = entries.next_dfs().ok()??;
+    while first.tag() == gimli::DW_TAG_base_type {
+        first = entries.next_dfs().ok()??;
+    }
     let gimli::AttributeValue::Addr(address) = first.attr_value(gimli::DW_AT_low_pc)? else { return None };
     let body = (module.defined_funcs() > 0).then(|| module.body(DefinedFuncIndex::new(0)))?;
     let place = (body.start as u64).checked_sub(code_start.into())?;
@@ -126,22 +205,38 @@ fn displacement(dwarf: &gimli::Dwarf<SectionReader>, module: &Module, code_start
     (first.tag() == gimli::DW_TAG_subprogram).then_some(missing as u32)
 }
 
-fn symbols(context: &addr2line::Context<SectionReader>, address: u64) -> Vec<FrameSymbol> {
-    let mut symbols = Vec::new();
+/// The functions of the source language at an address.
+#[derive(Default)]
+struct Frames {
+    symbols: Vec<FrameSymbol>,
+    /// The outermost, if there is one.
+    subprogram: Option<Subprogram>,
+}
+
+/// A function of the source language that was not inlined. Its name, if it has one.
+struct Subprogram(Option<Box<str>>);
+
+fn frames(context: &addr2line::Context<SectionReader>, address: u64) -> Frames {
+    let mut found = Frames::default();
     if let Ok(mut frames) = context.find_frames(address).skip_all_loads() {
-        while let Ok(Some(frame)) = frames.next() {
-            symbols.extend(symbol(&frame));
-            if symbols.len() == SYMBOLS_KEPT {
-                break;
+        for _ in 0..FRAMES_READ {
+            let Ok(Some(frame)) = frames.next() else { break };
+            found.subprogram = frame.function.as_ref().map(|function| Subprogram(name(function)));
+            if found.symbols.len() < SYMBOLS_KEPT {
+                found.symbols.extend(symbol(&frame));
             }
         }
     }
-    symbols
+    found
+}
+
+fn name(function: &addr2line::FunctionName<SectionReader>) -> Option<Box<str>> {
+    function.raw_name().ok().map(|name| name.into())
 }
 
 /// `None` where nothing is known.
 fn symbol(frame: &addr2line::Frame<'_, SectionReader>) -> Option<FrameSymbol> {
-    let name = frame.function.as_ref().and_then(|f| f.raw_name().ok().map(|n| n.into()));
+    let name = frame.function.as_ref().and_then(name);
     let location = frame.location.as_ref();
     let symbol = FrameSymbol {
         name,

@@ -1,7 +1,8 @@
 //! A frame of a backtrace: one wasm function.
 
+use crate::dwarf::{Error, Found};
 use crate::printed_name::PrintedName;
-use crate::symbol::{FrameSymbol, symbols_at};
+use crate::symbol::{self, FrameSymbol};
 use belljar_core::{FuncIndex, WasmPc};
 use belljar_module::Module;
 use belljar_vm::{LoadedModule, RawFrame};
@@ -14,7 +15,7 @@ pub struct FrameInfo {
     module: Arc<Module>,
     func: FuncIndex,
     pc: Option<WasmPc>,
-    symbols: OnceLock<Vec<FrameSymbol>>,
+    found: OnceLock<Found>,
 }
 
 impl FrameInfo {
@@ -22,7 +23,7 @@ impl FrameInfo {
     /// function.
     pub fn at(module: &Arc<Module>, pc: WasmPc) -> Option<Self> {
         let func = module.func_at(pc)?;
-        Some(Self { module: module.clone(), func, pc: Some(pc), symbols: OnceLock::new() })
+        Some(Self { module: module.clone(), func, pc: Some(pc), found: OnceLock::new() })
     }
 
     /// The functions of a frame of the machine's stack: those that belljar inlined there first, the function itself last. `None`
@@ -44,7 +45,7 @@ impl FrameInfo {
 
     /// The frame of a function, at an unknown position.
     pub(crate) fn somewhere_in(module: &Arc<Module>, func: FuncIndex) -> Self {
-        Self { module: module.clone(), func, pc: None, symbols: OnceLock::new() }
+        Self { module: module.clone(), func, pc: None, found: OnceLock::new() }
     }
 
     /// The module that the function belongs to.
@@ -90,7 +91,53 @@ impl FrameInfo {
     /// What the module's DWARF knows of the position: the innermost function that the guest's compiler
     /// inlined there first, the function itself last. Read at the first call.
     pub fn symbols(&self) -> &[FrameSymbol] {
-        self.symbols.get_or_init(|| self.pc.map(|pc| symbols_at(&self.module, pc)).unwrap_or_default())
+        &self.found().symbols
+    }
+
+    /// What the module's DWARF says of the position, if it cannot be true and so is not among [`FrameInfo::symbols`].
+    pub fn debug_info_mismatch(&self) -> Option<DebugInfoMismatch<'_>> {
+        let Some(Error::OtherCode(subprogram)) = &self.found().error else { return None };
+        Some(DebugInfoMismatch { frame: self, subprogram: subprogram.as_deref() })
+    }
+
+    fn found(&self) -> &Found {
+        self.found.get_or_init(|| self.pc.map(|pc| symbol::find(&self.module, pc)).unwrap_or_default())
+    }
+}
+
+/// Debug information that was made for other code than the module's: at a position it has another function than the module.
+/// Some tools rewrite code and keep custom sections as they are.
+///
+/// Printed, it is a sentence for whoever looks for the missing lines.
+#[derive(Clone, Copy, Debug)]
+pub struct DebugInfoMismatch<'a> {
+    frame: &'a FrameInfo,
+    subprogram: Option<&'a str>,
+}
+
+impl DebugInfoMismatch<'_> {
+    /// The function that the debug information has there, as its compiler wrote it.
+    pub fn subprogram(&self) -> Option<&str> {
+        self.subprogram
+    }
+}
+
+impl fmt::Display for DebugInfoMismatch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let module = PrintedName(self.frame.module_name().unwrap_or("<unknown>"));
+        write!(
+            f,
+            "lines of {module} are left out where its debug information does not fit its code: it has "
+        )?;
+        let (subprogram, own) = (self.subprogram.map(PrintedName), self.frame.wasm_name());
+        match subprogram.map(|name| name.to_string()) {
+            Some(name) if name == own => write!(f, "`{name}` at other positions")?,
+            Some(name) => write!(f, "`{name}` in the place of `{own}`")?,
+            None => write!(f, "another function in the place of `{own}`")?,
+        }
+        f.write_str(
+            ". A tool may have changed the code and copied the debug information, as wasm-opt of npm does",
+        )
     }
 }
 
@@ -103,7 +150,7 @@ impl fmt::Display for FrameInfo {
         write!(f, "{}!", PrintedName(self.module_name().unwrap_or("<unknown>")))?;
         let symbols = self.symbols();
         if symbols.is_empty() {
-            return self.write_wasm_name(f);
+            return f.write_str(&self.wasm_name());
         }
         for (i, symbol) in symbols.iter().enumerate() {
             if i > 0 {
@@ -111,7 +158,7 @@ impl fmt::Display for FrameInfo {
             }
             match symbol.name() {
                 Some(name) => write!(f, "{}", PrintedName(name))?,
-                None if i + 1 == symbols.len() => self.write_wasm_name(f)?,
+                None if i + 1 == symbols.len() => f.write_str(&self.wasm_name())?,
                 None => write!(f, "<inlined function>")?,
             }
             write_place(symbol, f)?;
@@ -121,10 +168,10 @@ impl fmt::Display for FrameInfo {
 }
 
 impl FrameInfo {
-    fn write_wasm_name(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn wasm_name(&self) -> String {
         match self.func_name() {
-            Some(name) => write!(f, "{}", PrintedName(name)),
-            None => write!(f, "<wasm function {}>", self.func.0),
+            Some(name) => PrintedName(name).to_string(),
+            None => format!("<wasm function {}>", self.func.0),
         }
     }
 }

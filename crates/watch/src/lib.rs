@@ -17,12 +17,13 @@ mod frame_info;
 mod perf_map;
 mod printed_name;
 mod section_reader;
+mod subprograms;
 mod symbol;
 mod symbol_cache;
 
 pub use backtrace::WasmBacktrace;
 pub use code_pieces::{functions, functions_with_lines, trampoline};
-pub use frame_info::FrameInfo;
+pub use frame_info::{DebugInfoMismatch, FrameInfo};
 pub use perf_map::perf_map;
 pub use printed_name::PrintedName;
 pub use symbol::{FrameSymbol, symbols_at};

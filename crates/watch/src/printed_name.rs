@@ -82,6 +82,18 @@ mod tests {
         assert!(printed.ends_with('…') && printed.len() < 2 * LONGEST);
     }
 
+    /// The Itanium C++ ABI has a letter for each basic type: `f` is `float` where a type is mangled, but no name of a function.
+    #[test]
+    fn names_of_one_letter_are_no_types() {
+        for letter in (b'A'..=b'Z').chain(b'a'..=b'z').map(char::from) {
+            for name in
+                [letter.to_string(), format!("{letter}{letter}"), format!("P{letter}"), format!("D{letter}")]
+            {
+                assert_eq!(PrintedName(&name).to_string(), name);
+            }
+        }
+    }
+
     #[test]
     fn odd_names_print_as_they_are() {
         for odd in ["", "_Z", "_ZN", "_R", "_RNvC0", "main", "naïve"] {

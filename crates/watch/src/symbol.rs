@@ -1,5 +1,6 @@
 //! What debug information knows of one position.
 
+use crate::dwarf::{Found, Place};
 use crate::symbol_cache;
 use belljar_core::WasmPc;
 use belljar_module::Module;
@@ -38,7 +39,7 @@ impl FrameSymbol {
 }
 
 /// The symbols of an instruction, by its position in the module's binary: the innermost inlined function
-/// first. Empty where the module's DWARF knows nothing of it, or there is none.
+/// first. Empty where the module's DWARF knows nothing of it, was made for other code, or there is none.
 ///
 /// The first call for a module reads its debug information; later ones find it prepared, for as long as the
 /// module lives and few others are asked about.
@@ -52,7 +53,11 @@ impl FrameSymbol {
 /// assert!(belljar_watch::symbols_at(&Arc::new(module), WasmPc(20)).is_empty());
 /// ```
 pub fn symbols_at(module: &Arc<Module>, pc: WasmPc) -> Vec<FrameSymbol> {
-    let body = module.func_at(pc).and_then(|func| module.defined_func(func)).map(|func| module.body(func));
-    let end = body.map_or(pc, |body| WasmPc(body.end as u32));
-    symbol_cache::with_dwarf(module, |dwarf| dwarf.symbols_at(pc, end)).unwrap_or_default()
+    find(module, pc).symbols
+}
+
+/// The symbols of an instruction, or what is wrong with them.
+pub(crate) fn find(module: &Arc<Module>, pc: WasmPc) -> Found {
+    let place = Place::of(module, pc);
+    symbol_cache::with_dwarf(module, |dwarf| dwarf.find(pc, &place)).unwrap_or_default()
 }

@@ -10,19 +10,19 @@
 //!
 //! Pairs are measured next to each other, so that what disturbs the machine for longer disturbs both.
 
-mod binary;
+pub(crate) mod binary;
 mod contender;
 mod giant;
 mod group;
 mod groups;
 mod item;
 mod options;
-mod place;
+pub(crate) mod place;
 mod process;
 mod record;
 mod rounds;
-mod statistics;
-mod table;
+pub(crate) mod statistics;
+pub(crate) mod table;
 mod ubench;
 mod watch;
 
@@ -37,7 +37,7 @@ use table::Table;
 
 /// Runs the groups that were asked for.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let place = Place::new(options)?;
+    let place = Place::new(options.shared.as_deref())?;
     let binaries = Binaries::new(&place);
     let mut failed = 0;
     for group in options.groups() {

@@ -1,6 +1,5 @@
 //! Where things are: the repository, its target directory, and the programs that it does not hold.
 
-use super::Options;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -15,9 +14,10 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn new(options: &Options) -> Result<Self> {
+    /// `shared`: where that directory is, if it is not beside the repository.
+    pub(crate) fn new(shared: Option<&Path>) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the repository")?;
-        let shared = options.shared.clone().unwrap_or_else(|| root.join("../shared"));
+        let shared = shared.map_or_else(|| root.join("../shared"), Path::to_owned);
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let out = target.join("bench");
         std::fs::create_dir_all(&out).with_context(|| out.display().to_string())?;

@@ -1,6 +1,6 @@
 //! What memories hold, as the data section of a core dump.
 //!
-//! In: a store. Out: active segments for runs of blocks that are not all zero, written straight from the memories. Never: a copy
+//! In: a store. Out: active segments for runs of bytes that are not zero, written straight from the memories. Never: a copy
 //! of a memory; more segments or bytes than readers take.
 
 use belljar_vm::StoreCore;
@@ -8,17 +8,26 @@ use std::io::{self, Write};
 use std::ops::Range;
 use wasm_encoder::{ConstExpr, Encode, SectionId};
 
-/// Bytes that are looked at together: a page of the machine.
-const BLOCK: usize = 4096;
+/// Bytes that are looked at together.
+const CELL: usize = 64;
+
+/// Zeros that are written between two runs: fewer than a segment's header may take.
+const GAP: usize = 16;
+
+/// Bytes of a page of the machine.
+const PAGE: usize = 4096;
 
 /// Segments at most: what readers agreed on ([limits](https://webassembly.github.io/spec/js-api/#limits)).
 const SEGMENTS: usize = 100_000;
+
+/// Runs that are kept while memories are looked through, before near ones are joined: a dense memory can have millions.
+const RUNS_KEPT: usize = 4 * SEGMENTS;
 
 /// What a section's length can count, less what the number of segments takes.
 const SECTION_SIZE: u64 = u32::MAX as u64 - 5;
 
 /// Bytes that are read at a time.
-const PIECE: usize = 16 * BLOCK;
+const PIECE: usize = 16 * PAGE;
 
 /// Bytes of a memory that are written as one segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,17 +45,12 @@ pub(super) struct Contents {
 impl Contents {
     /// What is not zero in the store's first `count` memories.
     pub(super) fn of(core: &StoreCore, count: usize) -> Self {
-        let mut runs = Vec::new();
+        let mut found = Found::default();
         for memory in 0..count {
-            find_runs(core, memory, &mut runs);
+            found.search(core, memory);
         }
-        let mut gap = BLOCK;
-        while runs.len() > SEGMENTS && gap < usize::MAX / 2 {
-            let excess = runs.len() - SEGMENTS;
-            runs = joined(runs, gap, excess);
-            gap *= 2;
-        }
-        Self::fitting(runs, |run| header(core, run).len() as u64, SECTION_SIZE)
+        found.limit(SEGMENTS);
+        Self::fitting(found.runs, |run| header(core, run).len() as u64, SECTION_SIZE)
     }
 
     /// As much of these runs as there is room for, up to the first that has to be cut.
@@ -71,8 +75,11 @@ impl Contents {
         self.left_out
     }
 
-    /// Writes the section.
+    /// Writes the section, unless it is empty.
     pub(super) fn write_to(&self, core: &StoreCore, out: &mut impl Write) -> io::Result<()> {
+        if self.runs.is_empty() {
+            return Ok(());
+        }
         let mut count = Vec::new();
         (self.runs.len() as u32).encode(&mut count);
         let segments = self.runs.iter().map(|run| header(core, run).len() + run.range.len()).sum::<usize>();
@@ -107,17 +114,52 @@ fn header(core: &StoreCore, run: &Run) -> Vec<u8> {
     out
 }
 
-/// Adds the runs of a memory's blocks that are not all zero.
-fn find_runs(core: &StoreCore, memory: usize, runs: &mut Vec<Run>) {
-    let mut buffer = Vec::new();
-    for range in core.memory_in_use(memory) {
-        for piece in pieces(range) {
-            for (i, block) in bytes(core, memory, piece.clone(), &mut buffer).chunks(BLOCK).enumerate() {
-                if block.iter().any(|byte| *byte != 0) {
-                    let start = piece.start + i * BLOCK;
-                    push(runs, Run { memory, range: start..start + block.len() }, 0);
+/// Runs of memories that were looked through.
+struct Found {
+    runs: Vec<Run>,
+    /// Bytes between two runs up to which they are one.
+    gap: usize,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { runs: Vec::new(), gap: GAP }
+    }
+}
+
+impl Found {
+    /// Adds what is not zero in a memory.
+    fn search(&mut self, core: &StoreCore, memory: usize) {
+        let mut buffer = Vec::new();
+        for range in core.memory_in_use(memory) {
+            for piece in pieces(range) {
+                self.add(memory, piece.start, bytes(core, memory, piece, &mut buffer));
+                if self.runs.len() > RUNS_KEPT {
+                    self.limit(RUNS_KEPT / 2);
                 }
             }
+        }
+    }
+
+    /// Adds what is not zero in bytes that lie at `start`.
+    fn add(&mut self, memory: usize, start: usize, bytes: &[u8]) {
+        for (i, cell) in bytes.chunks(CELL).enumerate() {
+            let is_set = |byte: &u8| *byte != 0;
+            let (Some(first), Some(last)) = (cell.iter().position(is_set), cell.iter().rposition(is_set))
+            else {
+                continue;
+            };
+            let start = start + i * CELL;
+            push(&mut self.runs, Run { memory, range: start + first..start + last + 1 }, self.gap);
+        }
+    }
+
+    /// Joins the nearest runs until there are no more than so many; those of different memories stay apart.
+    fn limit(&mut self, most: usize) {
+        while self.runs.len() > most && self.gap < usize::MAX / 2 {
+            self.gap *= 2;
+            let excess = self.runs.len() - most;
+            self.runs = joined(std::mem::take(&mut self.runs), self.gap, excess);
         }
     }
 }
@@ -177,6 +219,32 @@ mod tests {
     }
 
     #[test]
+    fn zeros_need_no_bytes() {
+        let mut bytes = vec![0; 10 * CELL];
+        // Across the border of two cells, near one another, far from one another, in the last cell.
+        for at in [CELL - 1, CELL, CELL + GAP + 1, 3 * CELL, 10 * CELL - 1] {
+            bytes[at] = 1;
+        }
+        let mut found = Found::default();
+        found.add(0, PAGE, &bytes);
+        let near = PAGE + CELL - 1..PAGE + CELL + 1;
+        let last = PAGE + 10 * CELL - 1;
+        let all = [near.start..near.end + GAP + 1, PAGE + 3 * CELL..PAGE + 3 * CELL + 1, last..last + 1];
+        assert_eq!(found.runs, all.map(|range| run(0, range)));
+    }
+
+    #[test]
+    fn runs_are_limited_by_joining_near_ones() {
+        let mut found = Found { runs: (0..1000).map(|i| run(0, i * 100..i * 100 + 1)).collect(), gap: GAP };
+        found.runs.push(run(1, 5..6));
+        found.limit(100);
+        assert!((1..=100).contains(&found.runs.len()));
+        assert_eq!((&found.runs[0].range.start, found.runs.last()), (&0, Some(&run(1, 5..6))));
+        let bytes: usize = found.runs.iter().map(|run| run.range.len()).sum();
+        assert!(bytes < 100_000, "{bytes}");
+    }
+
+    #[test]
     fn near_runs_of_a_memory_are_joined() {
         let runs = vec![run(0, 0..4096), run(0, 8192..12288), run(0, 40960..45056), run(1, 45056..49152)];
         let few = [run(0, 0..12288), run(0, 40960..45056), run(1, 45056..49152)];
@@ -205,7 +273,7 @@ mod tests {
 
     #[test]
     fn pieces_cover_a_range() {
-        let found: Vec<_> = pieces(BLOCK..BLOCK + PIECE + 1).collect();
-        assert_eq!(found, [BLOCK..BLOCK + PIECE, BLOCK + PIECE..BLOCK + PIECE + 1]);
+        let found: Vec<_> = pieces(PAGE..PAGE + PIECE + 1).collect();
+        assert_eq!(found, [PAGE..PAGE + PIECE, PAGE + PIECE..PAGE + PIECE + 1]);
     }
 }

@@ -1,6 +1,7 @@
 //! `--invoke`: arguments from the command line to values, results to text.
 
 use belljar::{FuncType, OutsideText, RefType, V128, Val, ValType};
+use wast::lexer::{Lexer, TokenKind};
 use wast::parser::{Parse, ParseBuffer};
 use wast::token::{F32, F64};
 
@@ -20,8 +21,9 @@ pub(super) fn parse_all(name: &str, ty: &FuncType, texts: &[String]) -> Result<V
     }
     let values = ty.params().zip(texts).enumerate().map(|(i, (ty, text))| {
         parse(ty, text).ok_or_else(|| {
+            let expected = too_large(ty, text).unwrap_or(expected(ty));
             let text = OutsideText::new(text);
-            format!("argument {} of `{name}` has type {ty}: expected {}, found `{text}`", i + 1, expected(ty))
+            format!("argument {} of `{name}` has type {ty}: expected {expected}, found `{text}`", i + 1)
         })
     });
     values.collect()
@@ -53,6 +55,30 @@ fn token<T: for<'a> Parse<'a>>(text: &str) -> Option<T> {
     wast::parser::parse::<T>(&buffer).ok()
 }
 
+/// What is expected instead of a float that is written as it should be, and that its type cannot hold.
+fn too_large(ty: ValType, text: &str) -> Option<&'static str> {
+    if !matches!(ty, ValType::F32 | ValType::F64) {
+        return None;
+    }
+    if !matches!(one_token(text)?, TokenKind::Float(_) | TokenKind::Integer(_)) {
+        return None;
+    }
+    let is_nan = text.contains("nan");
+    Some(match (ty, is_nan) {
+        (ValType::F32, false) => "a number that f32 can hold, up to 3.4028235e38: this one is too large",
+        (_, false) => "a number that f64 can hold, up to 1.7976931348623157e308: this one is too large",
+        (ValType::F32, true) => "a NaN of f32, whose payload is from 0x1 to 0x7fffff",
+        (_, true) => "a NaN of f64, whose payload is from 0x1 to 0xfffffffffffff",
+    })
+}
+
+/// The kind of the one token that a text is.
+fn one_token(text: &str) -> Option<TokenKind> {
+    let (lexer, mut position) = (Lexer::new(text), 0);
+    let token = lexer.parse(&mut position).ok()??;
+    (position == text.len()).then_some(token.kind)
+}
+
 fn vector(text: &str) -> Option<u128> {
     let digits = text.strip_prefix("0x")?.replace('_', "");
     // A sign would be accepted otherwise.
@@ -74,8 +100,14 @@ pub(super) fn show(value: &Val) -> String {
     match value {
         Val::I32(v) => v.to_string(),
         Val::I64(v) => v.to_string(),
-        Val::F32(v) => float(f32::from_bits(*v).into(), f32::from_bits(*v).to_string()),
-        Val::F64(v) => float(f64::from_bits(*v), f64::from_bits(*v).to_string()),
+        Val::F32(v) => match f32::from_bits(*v) {
+            value if value.is_nan() => nan((*v).into(), 32, f32::MANTISSA_DIGITS),
+            value => value.to_string(),
+        },
+        Val::F64(v) => match f64::from_bits(*v) {
+            value if value.is_nan() => nan(*v, 64, f64::MANTISSA_DIGITS),
+            value => value.to_string(),
+        },
         Val::V128(v) => format!("{:#034x}", v.as_u128()),
         value if value.as_ref().is_some_and(|r| r.is_null()) => "null".into(),
         Val::FuncRef(Some(_)) => RefType::FUNCREF.to_string(),
@@ -86,8 +118,16 @@ pub(super) fn show(value: &Val) -> String {
     }
 }
 
-fn float(value: f64, text: String) -> String {
-    if value.is_nan() { "nan".into() } else { text }
+/// A NaN as the text format has it, with its sign, and its payload unless it is the canonical one. `digits`: those of the mantissa,
+/// the one that is not written included.
+fn nan(bits: u64, width: u32, digits: u32) -> String {
+    let stored = digits - 1;
+    let (payload, canonical) = (bits & ((1 << stored) - 1), 1 << (stored - 1));
+    let sign = if bits >> (width - 1) == 0 { "" } else { "-" };
+    match payload == canonical {
+        true => format!("{sign}nan"),
+        false => format!("{sign}nan:{payload:#x}"),
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +157,46 @@ mod tests {
         assert_eq!(round_trip(ValType::F32, "-inf").as_deref(), Some("-inf"));
         assert_eq!(round_trip(ValType::F64, "nan").as_deref(), Some("nan"));
         assert_eq!(round_trip(ValType::F64, "abc"), None);
+    }
+
+    #[test]
+    fn nans_keep_sign_and_payload() {
+        let f32s = ["nan", "-nan", "nan:0x1", "-nan:0x7fffff", "nan:0x200000", "-nan:0x400001"];
+        for text in f32s {
+            assert_eq!(round_trip(ValType::F32, text).as_deref(), Some(text));
+        }
+        for text in ["nan", "-nan", "nan:0x1", "-nan:0xfffffffffffff", "nan:0x4000000000000"] {
+            assert_eq!(round_trip(ValType::F64, text).as_deref(), Some(text));
+        }
+        assert_eq!(show(&Val::F32(0x7fc0_0000)), "nan");
+        assert_eq!(show(&Val::F32(0xff80_0001)), "-nan:0x1");
+        assert_eq!(show(&Val::F64(0xfff8_0000_0000_0000)), "-nan");
+        assert_eq!(show(&Val::F64(0x7ff0_0000_0000_00ff)), "nan:0xff");
+        assert_eq!((show(&Val::F32(0x7f80_0000)), show(&Val::F64(1 << 63))), ("inf".into(), "-0".into()));
+    }
+
+    #[test]
+    fn a_float_that_is_too_large_is_told_apart_from_what_is_none() {
+        let told = |ty, text: &str| {
+            let params = FuncType::new(&belljar::Engine::default(), [ty], []);
+            parse_all("f", &params, &[text.into()]).unwrap_err()
+        };
+        for text in ["1e39", "-1e39", "340282356779733661637539395458142568448", "0x1p128", "1_0e38"] {
+            let told = told(ValType::F32, text);
+            assert!(told.contains("up to 3.4028235e38: this one is too large, found"), "{told}");
+        }
+        assert!(told(ValType::F64, "1e309").contains("this one is too large"));
+        assert!(told(ValType::F32, "nan:0x800000").contains("payload is from 0x1 to 0x7fffff"));
+        assert!(told(ValType::F64, "nan:0x0").contains("payload is from 0x1 to 0xfffffffffffff"));
+        for text in ["1e", "one", "1 2", "", "1e39 ", "(1)", "0x"] {
+            let told = told(ValType::F32, text);
+            assert!(told.contains("expected a number such as 1.5"), "{told}");
+        }
+        assert_eq!(
+            round_trip(ValType::F32, "3.4028235e38").as_deref(),
+            Some("340282350000000000000000000000000000000")
+        );
+        assert!(told(ValType::I32, "1e39").contains("expected an integer"));
     }
 
     #[test]

@@ -38,9 +38,10 @@ impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("wasm backtrace:")?;
         let frames = self.0.frames();
-        let mut at = 0;
+        let (mut at, mut mismatch) = (0, None);
         for _ in 0..LINES {
             let Some(frame) = frames.get(at) else { break };
+            mismatch = mismatch.or_else(|| frame.debug_info_mismatch());
             write!(f, "\n  {at:>3}: {frame}")?;
             let run = frames[at..].iter().take_while(|other| is_same(frame, other)).count();
             if run > 2 {
@@ -50,7 +51,8 @@ impl fmt::Display for Short<'_> {
                 at += 1;
             }
         }
-        f.write_str(&self.0.last_line(frames.len() - at))
+        f.write_str(&self.0.last_line(frames.len() - at))?;
+        mismatch.map_or(Ok(()), |mismatch| write!(f, "\nnote: {mismatch}"))
     }
 }
 

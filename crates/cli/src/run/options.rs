@@ -35,7 +35,7 @@ Examples:
   perf record belljar run --perf map tool.wasm     and `perf report` names the guest's functions
 
 Exit codes:
-  the guest's own, if it ends by itself (its low eight bits)
+  the guest's own, if it ends by itself (its low eight bits; 1 where these are 0 and the code is not)
   134  it trapped, used up its fuel, or a host function failed (128 + SIGABRT)
   124  it was stopped by --timeout, --cpu-timeout, or the like of --limits (as timeout(1))
   130  it was stopped by Ctrl-C          137  it was killed by `belljar kill`
@@ -75,7 +75,8 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "SIZE")]
     pub(super) max_stack: Option<ByteSize>,
 
-    /// Stop the guest after about N instructions
+    /// Stop the guest after about N instructions: it is looked at when a loop begins a round or a function is called, so it may
+    /// overshoot by what is left of the functions that it is in, without loops and calls. Any instruction counts 1, memory.fill too
     #[arg(long, value_name = "N", value_parser = whole_number)]
     pub(super) fuel: Option<u64>,
 

@@ -26,9 +26,8 @@ impl Outcome {
 
     /// The guest's run ended with an error: an exit, a trap, or a host function's.
     pub(super) fn of_error(error: &Error, options: &RunOptions) -> Self {
-        if let Some(I32Exit(code)) = error.downcast_ref() {
-            // The low eight bits, as every process.
-            return Self { code: *code as u8, message: None };
+        if let Some(exit) = error.downcast_ref::<I32Exit>() {
+            return Self { code: exit.status(), message: None };
         }
         let trap = error.downcast_ref::<Trap>().copied();
         let (code, headline) = match (trap, error.downcast_ref::<Killed>()) {
@@ -93,8 +92,8 @@ fn describe(error: &Error, headline: String, shown: Backtrace) -> String {
 
 /// How a run that no options go with ended, in words, and the exit code.
 pub(crate) fn of_guest(error: &Error) -> (u8, String) {
-    if let Some(I32Exit(code)) = error.downcast_ref() {
-        return (*code as u8, format!("it exited with code {code}"));
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return (exit.status(), format!("it exited with code {}", exit.0));
     }
     let trap = error.downcast_ref::<Trap>().copied();
     let headline = match trap {

@@ -137,3 +137,47 @@ pub fn tells_written_pages() -> bool {
     static TELLS: OnceLock<bool> = OnceLock::new();
     *TELLS.get_or_init(|| written_pages(0..page_size(), |_| true).is_ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{Mapping, Protection};
+
+    /// The kernel has a category for it (`PAGE_IS_WRITTEN`), and it is the wrong one: it means "not write-protected through
+    /// userfaultfd", which holds for all pages here, those that are not present included where the kernel looks at them one by one.
+    #[test]
+    fn pages_that_were_read_or_given_back_or_never_touched_were_not_written() {
+        if !tells_written_pages() {
+            return eprintln!("skipped: the kernel does not tell which pages were written");
+        }
+        let (page, pages) = (page_size(), 600);
+        let mut mapping = Mapping::new(pages * page, Protection::ReadWrite).unwrap();
+        let base = mapping.base();
+        let found = |mapping: &Mapping| {
+            let mut found = Vec::new();
+            let range = mapping.base()..mapping.base() + mapping.length();
+            written_pages(range, |range| {
+                found.extend(range.step_by(page).map(|at| (at - base) / page));
+                true
+            })
+            .unwrap();
+            found
+        };
+        assert_eq!(found(&mapping), []);
+        // Their neighbours lie in the same tables of pages.
+        for i in [0, 1, 10, 12, 511, 512, 599] {
+            // SAFETY: inside the mapping just made, which this test alone uses.
+            unsafe { mapping.fill(i * page + 5..i * page + 6, 7) };
+        }
+        for i in [2, 11, 300] {
+            // SAFETY: as above.
+            let byte = unsafe { mapping.bytes(i * page..i * page + 1)[0] };
+            assert_eq!(byte, 0);
+        }
+        assert_eq!(found(&mapping), [0, 1, 10, 12, 511, 512, 599]);
+        for i in [1, 511] {
+            mapping.discard(i * page, page).unwrap();
+        }
+        assert_eq!(found(&mapping), [0, 10, 12, 512, 599]);
+    }
+}

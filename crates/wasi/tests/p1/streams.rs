@@ -60,6 +60,33 @@ fn several_buffers_are_one_write() {
     assert_eq!(guest.fdstat(1).unwrap().0, 2);
 }
 
+/// A list of buffers is one write, as `writev` is: all of it is looked at first, so what was written is known after an error.
+#[test]
+fn both_buffers_are_written_and_nothing_with_a_bad_one() {
+    let stdout = MemoryOutputPipe::new(100);
+    let mut guest = Guest::new(WasiCtxBuilder::new().stdout(stdout.clone()).build());
+    assert_eq!(guest.write(1, &[b"one", b"two"]), Ok(6));
+    assert_eq!(stdout.contents(), b"onetwo");
+    let (list, len) = guest.buffers(&[b"four", b"five", b"six"]);
+    let end = guest.bytes.len() as u32;
+    for bad in 0..3 {
+        for (at, size) in [(end, 1), (end - 1, 2), (u32::MAX, u32::MAX), (0x4000_0000, 3), (end + 1, 0)] {
+            guest.buffers(&[b"four", b"five", b"six"]);
+            guest.put(list + bad * 8, &at.to_le_bytes());
+            guest.put(list + bad * 8 + 4, &size.to_le_bytes());
+            let result = guest.call(|ctx, memory| p1::fd_write(ctx, memory, 1, list, len, 0));
+            assert_eq!(errno(result), Errno::Fault, "buffer {bad}: {size} bytes at {at:#x}");
+        }
+    }
+    assert_eq!(stdout.contents(), b"onetwo");
+    // Where the memory ends there is room for nothing.
+    guest.buffers(&[b"four", b"five", b"six"]);
+    guest.put(list + 8, &end.to_le_bytes());
+    guest.put(list + 12, &0_u32.to_le_bytes());
+    guest.call(|ctx, memory| p1::fd_write(ctx, memory, 1, list, len, 0)).unwrap();
+    assert_eq!(stdout.contents(), b"onetwofoursix");
+}
+
 #[test]
 fn a_broken_pipe_is_an_errno() {
     let (reader, writer) = io::pipe().unwrap();
@@ -124,6 +151,25 @@ fn randomness_is_random_or_given() {
     assert_ne!(fill(fresh()), fill(fresh()));
     let seeded = || Guest::new(WasiCtxBuilder::new().secure_random(SeededRandom::new(3)).build());
     assert_eq!(fill(seeded()), fill(seeded()));
+}
+
+/// As `memory.fill` of no bytes: where the memory ends there is room for them, behind it there is not.
+#[test]
+fn no_random_bytes_have_an_address_too() {
+    let mut guest = Guest::new(WasiCtxBuilder::new().build());
+    let end = guest.bytes.len() as u32;
+    for at in [0, 1, end - 1, end] {
+        guest.call(|ctx, memory| p1::random_get(ctx, memory, at, 0)).unwrap();
+    }
+    for at in [end + 1, 2 * end, u32::MAX] {
+        assert_eq!(
+            errno(guest.call(|ctx, memory| p1::random_get(ctx, memory, at, 0))),
+            Errno::Fault,
+            "{at:#x}"
+        );
+    }
+    assert_eq!(errno(guest.call(|ctx, memory| p1::random_get(ctx, memory, end, 1))), Errno::Fault);
+    assert!(guest.bytes.iter().all(|byte| *byte == 0));
 }
 
 #[test]

@@ -1,0 +1,294 @@
+//! Whether debug information was made for the code that a module has.
+//!
+//! In: the DWARF of a module, a position, the function of the module that it lies in. Out: whether what DWARF says of the position can
+//! be true. Never: the names and lines themselves.
+//!
+//! Tools that rewrite code may keep custom sections as they are (`wasm-opt` without support for DWARF, which is the one that npm
+//! has). Then every address means something else, and lines that look right are of other functions. Two things tell: a subprogram
+//! of DWARF is a function of wasm, so it lies within one body; and both have the same name.
+
+use crate::printed_name::PrintedName;
+use crate::section_reader::SectionReader;
+use gimli::{AttributeValue, UnitRef};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Subprograms that are looked at for an address: there is one, where nobody means mischief.
+const LOOKED_AT: usize = 64;
+
+/// Subprograms of a unit that are kept: more than any has, and few enough that those of a malicious one do no harm.
+const KEPT: usize = 1 << 20;
+
+/// Bytes before a body that belong to it: its length.
+const LENGTH: u64 = 5;
+
+/// Addresses below this are in no function: the code section begins with the number of functions, and the length of the first.
+const FIRST: u64 = 2;
+
+/// Bytes of a body before its first instruction, which a subprogram may leave out: declarations of locals.
+const LOCALS: u64 = 16;
+
+/// How a subprogram lies where a function does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Fit {
+    /// There is none at the address.
+    Nowhere,
+    /// None at the address begins where the function's body does, and lies within it.
+    Outside,
+    /// One does. It may end earlier: compilers leave out what follows a call that does not return.
+    Begins,
+    /// One ends where the body does, too.
+    Exact,
+}
+
+/// Where subprograms lie, of those units that were asked about.
+pub(crate) struct Subprograms {
+    units: HashMap<gimli::UnitSectionOffset, Vec<Range<u64>>>,
+    /// The lowest address that a function can have.
+    first: u64,
+}
+
+impl Subprograms {
+    /// None yet. `displacement`: by how much addresses are smaller than positions in the code section.
+    pub(crate) fn new(displacement: u32) -> Self {
+        Self { units: HashMap::new(), first: FIRST.saturating_sub(displacement.into()) }
+    }
+
+    /// How the subprogram of this unit that covers the address fits a function's body: of several, the best.
+    pub(crate) fn fit(&mut self, unit: UnitRef<'_, SectionReader>, address: u64, body: &Range<u64>) -> Fit {
+        let ranges = self.units.entry(unit.header.offset()).or_insert_with(|| ranges_of(unit, self.first));
+        let ranges = &ranges[..ranges.partition_point(|range| range.start <= address)];
+        let covering = ranges.iter().rev().take(LOOKED_AT).filter(|range| address < range.end);
+        let starts = body.start.saturating_sub(LENGTH)..=body.start + LOCALS;
+        let fit = |range: &Range<u64>| match range.end {
+            end if end > body.end || !starts.contains(&range.start) => Fit::Outside,
+            // The last byte is the `end` of the body.
+            end if end + 1 >= body.end => Fit::Exact,
+            _ => Fit::Begins,
+        };
+        covering.map(fit).max().unwrap_or(Fit::Nowhere)
+    }
+}
+
+/// The addresses of all subprograms of a unit, in ascending order. A linker that leaves a function out puts a number in the place of
+/// its address that none has (a tombstone): 2^32 - 1 or 0.
+fn ranges_of(unit: UnitRef<'_, SectionReader>, first: u64) -> Vec<Range<u64>> {
+    let mut ranges = Vec::new();
+    // What can be read before an error is what there is.
+    let _ = collect(unit, &mut ranges);
+    let is_tombstone = |start| start < first || unit.header.is_tombstone_address(start);
+    ranges.retain(|range| range.start < range.end && !is_tombstone(range.start));
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    ranges
+}
+
+fn collect(unit: UnitRef<'_, SectionReader>, found: &mut Vec<Range<u64>>) -> gimli::Result<()> {
+    let mut entries = unit.entries_raw(None)?;
+    while !entries.is_empty() && found.len() < KEPT {
+        let Some(abbreviation) = entries.read_abbreviation()? else { continue };
+        if abbreviation.tag() != gimli::DW_TAG_subprogram {
+            entries.skip_attributes(abbreviation.attributes())?;
+            continue;
+        }
+        let (mut low, mut high) = (None, None);
+        for specification in abbreviation.attributes() {
+            let attribute = entries.read_attribute(*specification)?;
+            match (attribute.name(), attribute.value()) {
+                (gimli::DW_AT_low_pc, value) => low = unit.attr_address(value)?,
+                (gimli::DW_AT_high_pc, AttributeValue::Udata(size)) => high = Some(High::Size(size)),
+                (gimli::DW_AT_high_pc, value) => high = unit.attr_address(value)?.map(High::Address),
+                (gimli::DW_AT_ranges, value) => add_ranges(unit, value, found)?,
+                _ => {}
+            }
+        }
+        match (low, high) {
+            (Some(low), Some(High::Size(size))) => found.push(low..low.saturating_add(size)),
+            (Some(low), Some(High::Address(high))) => found.push(low..high),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// How an entry says where it ends.
+enum High {
+    Size(u64),
+    Address(u64),
+}
+
+fn add_ranges(
+    unit: UnitRef<'_, SectionReader>,
+    value: AttributeValue<SectionReader>,
+    found: &mut Vec<Range<u64>>,
+) -> gimli::Result<()> {
+    let Some(mut ranges) = unit.attr_ranges(value)? else { return Ok(()) };
+    while let Some(range) = ranges.next()?.filter(|_| found.len() < KEPT) {
+        found.push(range.begin..range.end);
+    }
+    Ok(())
+}
+
+/// Whether a name of the name section and one of DWARF can be of one function. They need not be equal: linkers demangle, compilers
+/// rename `main`, append `.llvm.123` to copies or have `strchrnul` and `__strchrnul` for one function. So what counts is what is left of
+/// each without all that.
+pub(crate) fn names_agree(wasm: &str, dwarf: &str) -> bool {
+    if wasm == dwarf {
+        return true;
+    }
+    let (wasm, dwarf) = (Name::of(wasm), Name::of(dwarf));
+    // An operator, or nothing but signs, says nothing.
+    let is_empty = wasm.own.is_empty() || dwarf.own.is_empty();
+    is_empty || wasm.stem() == dwarf.stem() || wasm.spells(&dwarf) || dwarf.spells(&wasm)
+}
+
+/// A name as it stands, and the identifier in it that is the function's own.
+struct Name<'a> {
+    whole: &'a str,
+    own: String,
+}
+
+/// What became of C's `main`, without its underscores.
+const MAINS: [&str; 4] = ["original_main", "main_void", "main_argc_argv", "main_argv_envp"];
+
+/// How mangled names begin, of languages that may not be known here.
+const MANGLED: [&str; 5] = ["_Z", "_R", "_T", "$s", "$S"];
+
+/// Identifiers shorter than this are part of too many others to tell anything.
+const TELLING: usize = 4;
+
+impl<'a> Name<'a> {
+    fn of(whole: &'a str) -> Self {
+        Self { whole, own: own_identifier(&PrintedName(whole).to_string()) }
+    }
+
+    /// The own identifier without what tells aliases and copies apart: underscores before it, and a number after it, which Binaryen
+    /// gives to the second of a name (`pad_3886`).
+    fn stem(&self) -> &str {
+        let own = self.own.trim_start_matches('_');
+        let without = own.trim_end_matches(|c: char| c.is_ascii_digit());
+        match without.strip_suffix('_').unwrap_or(own) {
+            "" => &self.own,
+            main if MAINS.contains(&main) => "main",
+            stem => stem,
+        }
+    }
+
+    /// Whether this is a mangled name that the other's own identifier is part of.
+    fn spells(&self, other: &Self) -> bool {
+        let is_mangled = MANGLED.iter().any(|start| self.whole.starts_with(start));
+        is_mangled && other.own.len() >= TELLING && self.whole.contains(&other.own)
+    }
+}
+
+/// What compilers append to the names of copies, before a number.
+const SUFFIXES: [&str; 6] = ["llvm", "constprop", "part", "isra", "cold", "specialized"];
+
+/// The function's own identifier in a readable name: `checked` of `shapes::Square<int>::checked(int) const`, `main` of `start.main`,
+/// `f` of `f.llvm.123`, and nothing of an operator.
+fn own_identifier(name: &str) -> String {
+    // The one place whose name has parentheses.
+    let name = name.replace("(anonymous namespace)", "_");
+    let mut parts = parts(&name);
+    while parts.len() > 1 && parts.last().is_some_and(|part| is_suffix(part)) {
+        parts.pop();
+    }
+    match parts.pop() {
+        Some(own) if !own.starts_with("operator") && own != "decltype" => own,
+        _ => String::new(),
+    }
+}
+
+fn is_suffix(part: &str) -> bool {
+    let is_hash =
+        part.len() == 17 && part.starts_with('h') && part[1..].bytes().all(|b| b.is_ascii_hexdigit());
+    part.is_empty() || SUFFIXES.contains(&part) || part.bytes().all(|b| b.is_ascii_digit()) || is_hash
+}
+
+/// The identifiers of a name up to its parameters, those of arguments of templates left out.
+fn parts(name: &str) -> Vec<String> {
+    let (mut parts, mut depth, mut is_new) = (Vec::<String>::new(), 0_usize, true);
+    for c in name.chars() {
+        match c {
+            '<' | '{' | '[' => depth += 1,
+            '>' | '}' | ']' => depth = depth.saturating_sub(1),
+            '(' if depth == 0 && !parts.is_empty() => break,
+            c if depth == 0 && (c.is_alphanumeric() || c == '_' || c == '$') => {
+                if std::mem::take(&mut is_new) {
+                    parts.push(String::new());
+                }
+                if let Some(part) = parts.last_mut() {
+                    part.push(c);
+                }
+                continue;
+            }
+            _ => {}
+        }
+        is_new = true;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_one_function_agree() {
+        let same = [
+            ("area_of", "area_of"),
+            ("shapes::Square::checked() const", "_ZNK6shapes6Square7checkedEv"),
+            ("_ZNK6shapes6Square7checkedEv", "checked"),
+            ("core::panicking::panic::h0123456789abcdef", "_ZN4core9panicking5panic17h0123456789abcdefE"),
+            ("__original_main", "main"),
+            ("__main_argc_argv", "main"),
+            ("f", "_Z1fi"),
+            ("ns::(anonymous namespace)::f(int)", "_ZN2ns12_GLOBAL__N_11fEi"),
+            ("sum.llvm.1234", "sum"),
+            ("sum.constprop.0", "sum"),
+            ("pad_3886", "pad"),
+            ("_Z4sortPi_12", "sort"),
+            ("debug.panic", "panic"),
+            ("(*runtime.gcBlock).free", "free"),
+            ("strchrnul", "__strchrnul"),
+            ("$s4main5sheetV4sortyyF", "sort"),
+            ("ns::T::operator<<(int)", "_ZN2ns1TlsEi"),
+            ("operator new(unsigned long)", "_Znwm"),
+            ("void show<int>(int)", "_Z4showIiEvT_"),
+            ("ns::T::~T()", "_ZN2ns1TD2Ev"),
+        ];
+        for (wasm, dwarf) in same {
+            assert!(names_agree(wasm, dwarf), "{wasm} {dwarf}");
+            assert!(names_agree(dwarf, wasm), "{dwarf} {wasm}");
+        }
+    }
+
+    #[test]
+    fn names_of_two_functions_do_not() {
+        let others = [
+            ("f", "g"),
+            ("f", "_Z1gi"),
+            ("area_of", "_ZNK6shapes6Square7checkedEv"),
+            ("main", "f"),
+            ("f", "fold"),
+            ("f_1", "g"),
+            ("area_of", "area"),
+            ("shapes::area(shapes::Square const&)", "area_of"),
+            ("main", "domain"),
+            ("core::panicking::panic", "_ZN4core3fmt5write17h0123456789abcdefE"),
+            ("malloc", "free"),
+            ("shapes::area(shapes::Square const&)", "_ZNK6shapes6Square7checkedEv"),
+        ];
+        for (wasm, dwarf) in others {
+            assert!(!names_agree(wasm, dwarf), "{wasm} {dwarf}");
+            assert!(!names_agree(dwarf, wasm), "{dwarf} {wasm}");
+        }
+    }
+
+    #[test]
+    fn odd_names_are_names() {
+        for odd in ["", "(", "((", "<", ">", "::", "é", "_Z", "a<b<c", "operator", "{{closure}}"] {
+            assert!(names_agree(odd, odd));
+            let _ = names_agree(odd, "main") || names_agree("_ZN1a1bEv", odd);
+        }
+    }
+}
