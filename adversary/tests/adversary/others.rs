@@ -479,6 +479,20 @@ fn sources(w: &mut World) {
     refused("Module::deserialize_file", Module::deserialize_file(&w.engine, fickle()));
     refused("Module::from_bytes", Module::from_bytes(&w.engine, Vec::new()));
     refused("Module::from_bytes", Module::from_bytes(&w.engine, vec![0; 100]));
+    // What it is given twice, and what it says of the second, changes nothing.
+    for _ in 0..3 {
+        let mut builder = CodeBuilder::new(&w.engine);
+        let first = catch_unwind(AssertUnwindSafe(|| {
+            builder
+                .wasm_binary(AsRef::<[u8]>::as_ref(&fickle()).to_vec(), None)
+                .map(|builder| builder.compile_module().is_ok())
+        }));
+        first.err().iter().for_each(|panic| assert_is_a_sentence("CodeBuilder::wasm_binary", &**panic));
+    }
+    let mut builder = CodeBuilder::new(&w.engine);
+    builder.wasm_binary(&b"\0asm\x01\0\0\0"[..], None).unwrap();
+    refused("CodeBuilder::wasm_binary", builder.wasm_binary(Vec::new(), None).map(drop));
+    assert!(builder.compile_module().is_ok());
     for processor in ["", "\u{1b}[31m", "has_avx2", "x86-64-v9"] {
         refused("Config::target_processor", Engine::new(Config::new().target_processor(processor)));
     }
@@ -624,6 +638,7 @@ pub(crate) const ROWS: &[(&str, Row)] = &[
     ("KillHandle::kill", Row::World(kills)),
     ("Linker::func_new", Row::World(linkers)),
     ("Linker::func_wrap", Row::World(linkers)),
+    ("CodeBuilder::wasm_binary", Row::World(sources)),
     ("Module::deserialize", Row::World(sources)),
     ("Module::deserialize_file", Row::World(sources)),
     ("Module::from_bytes", Row::World(sources)),

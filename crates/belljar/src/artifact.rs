@@ -6,15 +6,14 @@
 //! **Invariant:** what a file is taken for is what it was sealed as ([`Identity`]): the cache's entry under the key that it was
 //! found by; a module or a snapshot as its contents are.
 
-use crate::progress::Reporter;
-use crate::{Engine, Result, refusal};
-use anyhow::Context;
+use crate::build::{Terms, build};
+use crate::{Engine, Result};
 use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{
     ArtifactKind, BLOCK_BYTES, Entry, Identity, Key, SEAL_BYTES, SealError, SealedBlocks, SigningKey,
     TrustedBy, check, seal_bytes, seal_native_code, seal_of,
 };
-use belljar_compile::{BuildError, BuildObserver, Compiler, Keep, object_file};
+use belljar_compile::{Compiler, Keep, object_file};
 use belljar_module::{Binary, Module};
 use belljar_vm::{CodeImage, LeasedFile, OnDemand, PrivateCopy};
 use bytes::Bytes;
@@ -118,8 +117,8 @@ pub(crate) struct Obtained {
 }
 
 /// The module of a binary: out of the engine's cache if it is there, otherwise compiled, and put there.
-pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
-    let Some(cache) = engine.cache() else { return build(engine, compiler, wasm) };
+pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes, terms: &Terms) -> Result<Obtained> {
+    let Some(cache) = engine.cache() else { return build(engine, compiler, wasm, terms) };
     let key = Key(compiler.key(&wasm));
     if let Some(entry) = cache.find(&key) {
         match cached(engine, compiler, &entry, wasm.clone()) {
@@ -129,22 +128,11 @@ pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Resul
             }
         }
     }
-    let obtained = build(engine, compiler, wasm)?;
+    let obtained = build(engine, compiler, wasm, terms)?;
     if let Err(error) = keep(engine, &obtained, key) {
         engine.note(format!("the compiled module could not be kept in the cache: {error:#}"));
     }
     Ok(obtained)
-}
-
-fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes) -> Result<Obtained> {
-    let reporter = engine.config().compile_progress.as_ref().map(Reporter::new);
-    let observer = reporter.as_ref().map_or(&() as &dyn BuildObserver, |reporter| reporter);
-    let (module, image) = compiler.build(wasm.clone(), observer).map_err(|error| match error {
-        BuildError::Module(error) => refusal::explain(error, &wasm, compiler.features),
-        BuildError::Compile(error) => error.into(),
-    })?;
-    let copy = PrivateCopy::of(&image).context("the machine has no room for the module's code")?;
-    Ok(Obtained { module: Arc::new(module), image: load(engine, compiler, copy)?, origin: Origin::Compiled })
 }
 
 /// The module of a cache's entry and of the binary that it is the code of.
@@ -188,7 +176,7 @@ fn trusted_seal(engine: &Engine, file: &File, length: u64) -> Result<SealedBlock
 
 /// Code as an image, which is executable where the processor has all that it needs. Only an engine that compiles for another
 /// processor has code of which that is not known.
-fn load(engine: &Engine, compiler: &Compiler, copy: PrivateCopy) -> Result<Arc<CodeImage>> {
+pub(crate) fn load(engine: &Engine, compiler: &Compiler, copy: PrivateCopy) -> Result<Arc<CodeImage>> {
     let lacking = match engine.config().processor {
         None => None,
         Some(_) => compiler.lacking(&String::from_utf8_lossy(Image::new(&copy)?.part(Part::Settings))),
@@ -326,7 +314,7 @@ pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<Obtained
             // A snapshot is of the code that it was taken with.
             None => Err(refusal.into()),
             Some(wasm) => {
-                let obtained = obtain(engine, compiler, wasm)?;
+                let obtained = obtain(engine, compiler, wasm, &Terms::of(engine))?;
                 Ok(Obtained { origin: Origin::CompiledAgain(refusal), ..obtained })
             }
         },

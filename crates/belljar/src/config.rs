@@ -3,7 +3,7 @@
 use crate::profiling::ProfilingStrategy;
 use crate::progress::{Progress, ProgressHook};
 use belljar_cache::{Cache, Trust};
-use belljar_compile::Tunables;
+use belljar_compile::{CompileLimits, Tunables};
 use belljar_module::WasmFeatures;
 use belljar_vm::EngineQuota;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ pub struct Config {
     pub(crate) host_processor: Option<String>,
     pub(crate) cache: Option<Cache>,
     pub(crate) trust: Option<Trust>,
+    pub(crate) compile_limits: CompileLimits,
     pub(crate) compile_progress: Option<ProgressHook>,
     pub(crate) profiler: ProfilingStrategy,
     pub(crate) coredump_on_trap: bool,
@@ -58,6 +59,7 @@ impl Config {
             host_processor: None,
             cache: None,
             trust: None,
+            compile_limits: CompileLimits::unlimited(),
             compile_progress: None,
             profiler: ProfilingStrategy::None,
             coredump_on_trap: false,
@@ -92,6 +94,27 @@ impl Config {
     /// is first needed), and the keys in the user's list of trusted ones.
     pub fn trust(&mut self, trust: Trust) -> &mut Self {
         self.trust = Some(trust);
+        self
+    }
+
+    /// What the compilation of a module may take: size, CPU time, memory. Default: anything, [`CompileLimits::unlimited`]; for code that
+    /// nobody vouches for there is [`CompileLimits::default`]. [`crate::CodeBuilder`] can have others for a single module.
+    ///
+    /// ```
+    /// use belljar::{CompileLimitExceeded, CompileLimits, Config, Engine, Module};
+    /// let mut config = Config::new();
+    /// config.compile_limits(CompileLimits::default().module_size(20));
+    /// let engine = Engine::new(&config)?;
+    /// let error = Module::new(&engine, "(module (func (export \"f\")))").unwrap_err();
+    /// assert!(error.is::<CompileLimitExceeded>());
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "the module has 40 bytes, and the limit is 20 bytes (CompileLimits::module_size)"
+    /// );
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn compile_limits(&mut self, limits: CompileLimits) -> &mut Self {
+        self.compile_limits = limits;
         self
     }
 

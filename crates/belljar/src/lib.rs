@@ -48,6 +48,8 @@
 
 mod artifact;
 mod artifact_info;
+mod build;
+mod code_builder;
 mod config;
 mod core_dump;
 mod engine;
@@ -96,7 +98,10 @@ pub use belljar_cache::{
     ArtifactKind, Cache, CacheConfig, CacheError, Identity, Key, KeyError, NamedKey, PublicKey, SealError,
     SealInfo, SigningKey, Trust, TrustedBy, TrustedKeys, UserKey,
 };
-pub use belljar_compile::{CompileStage, CompileTimes};
+pub use belljar_compile::{
+    CompileCancel, CompileError, CompileLimit, CompileLimitExceeded, CompileLimits, CompileStage,
+    CompileTimes, FunctionCost,
+};
 pub use belljar_core::{OutsideText, Trap};
 pub use belljar_profile::{
     FrameKind, FunctionTime, Profile, ProfileFormat, ProfileFrame, ProfileSample, ProfileSummary,
@@ -104,6 +109,7 @@ pub use belljar_profile::{
 };
 pub use belljar_vm::GcStats;
 pub use belljar_watch::{DebugInfoMismatch, FrameInfo, FrameSymbol, WasmBacktrace};
+pub use code_builder::CodeBuilder;
 pub use config::{Config, DisabledFeatures, WasmRelease};
 pub use core_dump::WasmCoreDump;
 pub use engine::Engine;

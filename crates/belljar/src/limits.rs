@@ -1,7 +1,8 @@
 //! What guests may have: [`Limits`], which a store keeps itself, and a ready-made limiter.
 
 use crate::Result;
-pub use belljar_vm::{EngineLimitExceeded, Limit, LimitExceeded, LimitUnit, ResourceLimiter};
+pub use belljar_core::LimitUnit;
+pub use belljar_vm::{EngineLimitExceeded, Limit, LimitExceeded, ResourceLimiter};
 use belljar_vm::{Quota, Usage};
 use std::fmt;
 use std::sync::Arc;

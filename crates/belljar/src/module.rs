@@ -2,12 +2,13 @@
 
 use crate::artifact::{self, ArtifactOptions, Obtained, Origin};
 use crate::artifact_info::ArtifactInfo;
+use crate::build::{self, Terms};
 use crate::profiling;
 use crate::start_problem::{self, StartProblem};
 use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{Engine, Result, refusal};
 use anyhow::Context;
-use belljar_compile::{Compiler, MemoryAccess, Tunables};
+use belljar_compile::{Budget, CompileCancel, CompileLimit, Compiler, MemoryAccess, Tunables};
 use belljar_core::OutsideText;
 use belljar_vm::{LoadedModule, PrivateCopy};
 use bytes::Bytes;
@@ -61,11 +62,11 @@ impl Module {
     ///
     /// As [`Module::new`].
     pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
-        Self::of_binary(engine, Bytes::copy_from_slice(binary))
+        Self::of_binary(engine, Bytes::copy_from_slice(binary), &Terms::of(engine))
     }
 
-    fn of_binary(engine: &Engine, binary: Bytes) -> Result<Self> {
-        Self::of(engine, artifact::obtain(engine, engine.compiler(), binary)?)
+    pub(crate) fn of_binary(engine: &Engine, binary: Bytes, terms: &Terms) -> Result<Self> {
+        Self::of(engine, artifact::obtain(engine, engine.compiler(), binary, terms)?)
     }
 
     fn of(engine: &Engine, obtained: Obtained) -> Result<Self> {
@@ -82,7 +83,7 @@ impl Module {
     ///
     /// As [`Module::new`].
     pub fn from_bytes(engine: &Engine, binary: impl Into<Bytes>) -> Result<Self> {
-        Self::of_binary(engine, binary.into())
+        Self::of_binary(engine, binary.into(), &Terms::of(engine))
     }
 
     /// Reads a file whole, as [`Module::from_bytes`] takes it. Of a large file this is faster than [`std::fs::read`], as it
@@ -130,7 +131,7 @@ impl Module {
             Cow::Owned(binary) => binary.into(),
             Cow::Borrowed(_) => bytes,
         };
-        Self::of_binary(engine, binary)
+        Self::of_binary(engine, binary, &Terms::of(engine))
             .with_context(|| format!("could not compile {}", OutsideText::new(path)))
     }
 
@@ -335,7 +336,8 @@ impl Module {
         let compiler = engine.compiler();
         let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
         let compiler = Compiler { tunables, ..compiler.clone() };
-        let Obtained { module, image, .. } = artifact::obtain(engine, &compiler, binary.clone())?;
+        let Obtained { module, image, .. } =
+            artifact::obtain(engine, &compiler, binary.clone(), &Terms::of(engine))?;
         let code = profiling::load(engine, module, image, false)?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }
@@ -344,8 +346,13 @@ impl Module {
 fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
     let features = engine.config().features;
     let binary = Bytes::copy_from_slice(binary);
-    belljar_module::validate(binary.clone(), features)
-        .map_err(|error| refusal::explain(error, &binary, features))
+    let budget =
+        Budget::new(engine.config().compile_limits.clone(), CompileCancel::new(), binary.len() as u64);
+    build::limited(budget.check(CompileLimit::ModuleSize, binary.len() as u64, None))?;
+    belljar_module::validate_under(binary.clone(), features, &budget).or_else(|error| {
+        build::limited(budget.end().map_or(Ok(()), Err))?;
+        Err(refusal::explain(error, &binary, features, &budget))
+    })
 }
 
 /// The largest file that is read. The same limit as the web's.
@@ -355,7 +362,7 @@ const LARGEST_FILE: u64 = 1 << 30;
 const LARGE_FILE: u64 = 1 << 20;
 
 /// Whatever the input is, as a binary.
-fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<Cow<'a, [u8]>> {
+pub(crate) fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<Cow<'a, [u8]>> {
     // What is not text is left to validation, whose errors are about binaries.
     let is_text = !bytes.starts_with(b"\0") && !bytes.is_empty() && std::str::from_utf8(bytes).is_ok();
     if !is_text {

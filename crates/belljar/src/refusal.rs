@@ -2,7 +2,8 @@
 
 use crate::Error;
 use crate::config::{DisabledFeatures, SWITCHES, everything};
-use belljar_module::{ModuleError, WasmFeatures};
+use belljar_compile::Budget;
+use belljar_module::{ModuleError, Unchecked, WasmFeatures};
 use std::fmt;
 
 /// Proposals that this version does not have: the names that their repositories and other tools use, and the features that
@@ -26,16 +27,27 @@ const RELAXED_ATOMICS: &str = "relaxed-atomics";
 const STRINGREF: &str = "stringref";
 
 /// A binary's refusal under `features`. If features are the reason, the error names them: as [`UnsupportedProposals`] where this
-/// version does not have them, as [`DisabledFeatures`] where they would make the module valid.
-pub(crate) fn explain(error: ModuleError, binary: &[u8], features: WasmFeatures) -> Error {
-    let ModuleError::Invalid { offset, .. } = error else { return error.into() };
-    let check = |features| belljar_module::check(binary, features);
+/// version does not have them, as [`DisabledFeatures`] where they would make the module valid. Finding that out is a part of the
+/// compilation, and goes on for as long as that may.
+pub(crate) fn explain(error: ModuleError, binary: &[u8], features: WasmFeatures, budget: &Budget) -> Error {
+    match found_out(&error, binary, features, budget) {
+        Some(explained) if budget.end().is_none() => explained,
+        _ => error.into(),
+    }
+}
+
+fn found_out(error: &ModuleError, binary: &[u8], features: WasmFeatures, budget: &Budget) -> Option<Error> {
+    let ModuleError::Invalid { offset, .. } = *error else { return None };
+    let check = |features| match belljar_module::check(binary, features, budget) {
+        Ok(()) => Ok(()),
+        Err(Unchecked::Invalid(error)) => Err(error),
+        // Then this is not asked.
+        Err(Unchecked::Stopped) => Ok(()),
+    };
     let all = LACKING.iter().fold(features | everything(), |all, (_, feature)| all | *feature);
     if let Err(stumbled) = check(all) {
-        return match unknown_proposal(&stumbled.into(), binary) {
-            Some((name, offset)) => UnsupportedProposals { names: vec![name], offset }.into(),
-            None => error.into(),
-        };
+        let (name, offset) = unknown_proposal(&stumbled.into(), binary)?;
+        return Some(UnsupportedProposals { names: vec![name], offset }.into());
     }
     // A proposal may loosen rules for what was there before: who breaks those need not mean the proposal.
     let uses = |feature: WasmFeatures| match check(all.difference(feature)) {
@@ -44,13 +56,13 @@ pub(crate) fn explain(error: ModuleError, binary: &[u8], features: WasmFeatures)
     };
     let names: Vec<_> = LACKING.iter().filter(|(_, feature)| uses(*feature)).map(|(name, _)| *name).collect();
     if !names.is_empty() {
-        return UnsupportedProposals { names, offset }.into();
+        return Some(UnsupportedProposals { names, offset }.into());
     }
     let off = SWITCHES.iter().filter(|(_, feature)| !features.contains(*feature));
     let needed = off.filter(|(_, feature)| check(all.difference(*feature)).is_err());
     match needed.map(|(name, _)| *name).collect::<Vec<_>>() {
-        switches if switches.is_empty() => error.into(),
-        switches => Error::from(error).context(DisabledFeatures { switches }),
+        switches if switches.is_empty() => None,
+        switches => Some(Error::from(error.clone()).context(DisabledFeatures { switches })),
     }
 }
 
@@ -141,7 +153,7 @@ mod tests {
     fn check(sections: &[u8], expected: &str) {
         let binary = [b"\0asm\x01\0\0\0", sections].concat();
         let error = belljar_module::validate(binary.clone().into(), everything()).unwrap_err();
-        let error = explain(error, &binary, everything());
+        let error = explain(error, &binary, everything(), &Budget::unlimited());
         let unsupported = error.downcast_ref::<UnsupportedProposals>();
         assert_eq!(unsupported.map(|u| u.names()), Some(&[expected][..]), "{error:?}");
     }
@@ -176,7 +188,7 @@ mod tests {
             (func (param (ref $a)) (result (ref $b)) (br_on_cast 0 (ref $a) (ref $b) (local.get 0)) unreachable))";
         let binary = wat::parse_str(wat).unwrap();
         let error = belljar_module::validate(binary.clone().into(), everything()).unwrap_err();
-        let error = explain(error, &binary, everything());
+        let error = explain(error, &binary, everything(), &Budget::unlimited());
         assert!(error.to_string().contains("type mismatch"), "{error}");
         assert!(!error.is::<UnsupportedProposals>(), "{error}");
     }

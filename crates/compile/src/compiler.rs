@@ -1,12 +1,16 @@
 //! A compiler with all its settings: everything that shapes code besides the module, in one value.
 
-use crate::{BuildObserver, CompileError, CompileStage, MemoryAccess, ModulePlan, Tier, Tunables};
+use crate::{
+    Budget, BuildObserver, CompileError, CompileLimit, CompileStage, FunctionCost, MemoryAccess, ModulePlan,
+    Tier, Tunables,
+};
 use belljar_abi::ImageWriter;
-use belljar_core::OutsideText;
+use belljar_core::{DefinedFuncIndex, OutsideText};
 use belljar_module::{Module, ModuleError, WasmFeatures};
 use bytes::Bytes;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A compiler with all its settings.
 ///
@@ -29,6 +33,12 @@ pub enum BuildError {
     Module(ModuleError),
     /// It exceeds what the compiler can hold.
     Compile(CompileError),
+}
+
+impl From<CompileError> for BuildError {
+    fn from(error: CompileError) -> Self {
+        Self::Compile(error)
+    }
 }
 
 /// The setting whose value is a set: code for fewer processor features runs where there are more.
@@ -135,11 +145,20 @@ impl Compiler {
     ///
     /// # Errors
     ///
-    /// Where the binary is not valid, or exceeds what the compiler can hold.
-    pub fn build(&self, wasm: Bytes, observer: &dyn BuildObserver) -> Result<(Module, Vec<u8>), BuildError> {
+    /// Where the binary is not valid, exceeds what the compiler can hold, or takes more than the budget.
+    pub fn build(
+        &self,
+        wasm: Bytes,
+        observer: &dyn BuildObserver,
+        budget: &Budget,
+    ) -> Result<(Module, Vec<u8>), BuildError> {
         observer.begin(CompileStage::Validation, 0);
-        let module = belljar_module::validate(wasm, self.features).map_err(BuildError::Module)?;
-        let image = self.code(&module, observer).map_err(BuildError::Compile)?;
+        budget.check(CompileLimit::ModuleSize, wasm.len() as u64, None)?;
+        let module = belljar_module::validate_under(wasm, self.features, budget);
+        // What validation was ended for, it does not know.
+        let module =
+            module.map_err(|error| budget.end().map_or(BuildError::Module(error), BuildError::Compile))?;
+        let image = self.code(&module, observer, budget)?;
         Ok((module, image))
     }
 
@@ -147,14 +166,31 @@ impl Compiler {
     ///
     /// # Errors
     ///
-    /// Where it exceeds what the compiler can hold.
-    fn code(&self, module: &Module, observer: &dyn BuildObserver) -> Result<Vec<u8>, CompileError> {
+    /// Where it exceeds what the compiler can hold, or takes more than the budget.
+    fn code(
+        &self,
+        module: &Module,
+        observer: &dyn BuildObserver,
+        budget: &Budget,
+    ) -> Result<Vec<u8>, CompileError> {
+        check_sizes(module, budget)?;
         let plan = ModulePlan::new(module, self.tunables);
-        let artifact = crate::compile(&plan, &*self.tier, observer)?;
+        let artifact = crate::compile(&plan, &*self.tier, observer, budget)?;
         let image = ImageWriter::new(&artifact, &self.settings()).finish();
         observer.begin(CompileStage::Finished, crate::link::code_bytes(module));
         Ok(image)
     }
+}
+
+/// Whether there may be so many functions, of such sizes.
+fn check_sizes(module: &Module, budget: &Budget) -> Result<(), CompileError> {
+    budget.check(CompileLimit::Functions, module.defined_funcs() as u64, None)?;
+    let size = |func: DefinedFuncIndex| module.body(func).len() as u64;
+    let largest = (0..module.defined_funcs()).map(DefinedFuncIndex::new).max_by_key(|func| size(*func));
+    let Some(func) = largest else { return Ok(()) };
+    let (index, bytes) = (module.func_index(func), size(func));
+    let cost = FunctionCost { index, bytes, written_out: 0, cpu: Duration::ZERO };
+    budget.check(CompileLimit::FunctionSize, bytes, Some(cost))
 }
 
 /// The value of a setting.

@@ -1,5 +1,6 @@
 //! Why a valid module could not be compiled.
 
+use crate::CompileLimitExceeded;
 use belljar_core::OutsideText;
 use std::fmt;
 
@@ -25,6 +26,12 @@ pub enum CompileError {
         /// Bytes of both.
         bytes: u64,
     },
+    /// It would take more than it may.
+    Limit(Box<CompileLimitExceeded>),
+    /// Somebody wanted it no more.
+    Cancelled,
+    /// There is no room for a function beside those that are being compiled: it is to be compiled again when they are done.
+    Crowded,
     /// The machine lacks something the tier needs.
     Unsupported(String),
 }
@@ -45,9 +52,20 @@ impl fmt::Display for CompileError {
                     "the compiled code and its tables are {bytes} bytes, more than the 2 GiB that one module may have"
                 )
             }
+            Self::Limit(exceeded) => exceeded.fmt(f),
+            Self::Cancelled => f.write_str("the compilation was cancelled"),
+            Self::Crowded => {
+                f.write_str("a function found no room beside others; this is a bug, please report it")
+            }
             Self::Unsupported(what) => OutsideText::new(what).fmt(f),
         }
     }
 }
 
 impl std::error::Error for CompileError {}
+
+impl From<CompileLimitExceeded> for CompileError {
+    fn from(exceeded: CompileLimitExceeded) -> Self {
+        Self::Limit(Box::new(exceeded))
+    }
+}

@@ -3,18 +3,22 @@
 //! In: a [`belljar_module::Module`], a [`Tier`] and [`Tunables`]. Out: a [`belljar_abi::Artifact`], position
 //! independent, with nothing left to fill in. Never: knowledge of how code is loaded or run, or `unsafe`.
 
+mod budget;
 mod compiler;
 mod elf;
 mod error;
+mod limits;
 mod link;
 mod observer;
 mod plan;
 mod tier;
 mod tunables;
 
+pub use budget::{Budget, CompileCancel, FunctionBudget, Work};
 pub use compiler::{BuildError, Compiler};
 pub use elf::{Keep, object_file};
 pub use error::CompileError;
+pub use limits::{CompileLimit, CompileLimitExceeded, CompileLimits, FunctionCost};
 pub use link::compile;
 pub use observer::{BuildObserver, CompileStage, CompileTimes};
 pub use plan::{ModulePlan, ReadOnlyTable};

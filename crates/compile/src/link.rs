@@ -1,6 +1,6 @@
 //! Compiles every function of a module in parallel and puts the pieces together.
 
-use crate::{BuildObserver, CompileError, CompileStage, CompileTimes, ModulePlan, Tier};
+use crate::{Budget, BuildObserver, CompileError, CompileStage, ModulePlan, Tier};
 use belljar_abi::{
     Artifact, CompiledFunction, FuncRange, HandlerRow, ReadOnlyEntry, RelocTarget, StackMapRow, TrapSite,
     write_positions,
@@ -13,26 +13,36 @@ use rayon::prelude::*;
 ///
 /// # Errors
 ///
-/// The first function, in index order, that the tier refuses.
+/// Why `budget` is over; otherwise the first function, in index order, that the tier refuses.
 pub fn compile(
     plan: &ModulePlan<'_>,
     tier: &dyn Tier,
     observer: &dyn BuildObserver,
+    budget: &Budget,
 ) -> Result<Artifact, CompileError> {
     let count = plan.module.defined_funcs();
     let one = |i: usize| match i.checked_sub(count) {
-        None => function(plan, tier, observer, DefinedFuncIndex::new(i)),
+        None => function(plan, tier, observer, budget, DefinedFuncIndex::new(i)),
         Some(thunk) => tier.thunk(plan, plan.thunks[thunk]),
     };
     let all = count + plan.thunks.len();
     let bytes = code_bytes(plan.module);
     observer.begin(CompileStage::Compilation, bytes);
     // A thread pool costs more than a handful of small functions.
-    let pieces: Result<Vec<CompiledFunction>, CompileError> = match bytes < SERIAL_BYTES {
+    let mut pieces: Vec<Result<CompiledFunction, CompileError>> = match bytes < SERIAL_BYTES {
         true => (0..all).map(one).collect(),
         false => compile_in_parallel(plan, all, one),
     };
-    let pieces = pieces?;
+    for (i, piece) in pieces.iter_mut().enumerate() {
+        // Now there is room, or there never will be.
+        if matches!(piece, Err(CompileError::Crowded)) {
+            *piece = one(i);
+        }
+    }
+    if let Some(end) = budget.end() {
+        return Err(end);
+    }
+    let pieces = pieces.into_iter().collect::<Result<Vec<_>, _>>()?;
     observer.begin(CompileStage::Linking, bytes);
     link(plan, &pieces, TEXT_LIMIT)
 }
@@ -44,11 +54,13 @@ fn function(
     plan: &ModulePlan<'_>,
     tier: &dyn Tier,
     observer: &dyn BuildObserver,
+    budget: &Budget,
     func: DefinedFuncIndex,
 ) -> Result<CompiledFunction, CompileError> {
-    let mut times = CompileTimes::default();
-    let piece = tier.function(plan, func, &mut times)?;
-    observer.compiled(plan.module.body(func).len() as u64, times);
+    let bytes = plan.module.body(func).len() as u64;
+    let mut budget = budget.function(plan.module.func_index(func), bytes)?;
+    let piece = tier.function(plan, func, &mut budget)?;
+    observer.compiled(bytes, budget.times);
     Ok(piece)
 }
 
@@ -72,7 +84,7 @@ fn compile_in_parallel(
     plan: &ModulePlan<'_>,
     all: usize,
     one: impl Fn(usize) -> Result<CompiledFunction, CompileError> + Sync,
-) -> Result<Vec<CompiledFunction>, CompileError> {
+) -> Vec<Result<CompiledFunction, CompileError>> {
     let count = plan.module.defined_funcs();
     let size = |i: usize| if i < count { plan.module.body(DefinedFuncIndex::new(i)).len() } else { 0 };
     let mut order: Vec<usize> = (0..all).collect();

@@ -1,6 +1,6 @@
 //! What a compiler must offer to be a tier.
 
-use crate::{CompileError, CompileTimes, ModulePlan};
+use crate::{CompileError, FunctionBudget, ModulePlan};
 use belljar_abi::CompiledFunction;
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
 
@@ -45,16 +45,16 @@ pub trait Tier: Send + Sync {
     /// What the processor has that this runs on, of the features that code may need.
     fn host_features(&self) -> Vec<&'static str>;
 
-    /// Compiles one defined function. What it took is added to `times`.
+    /// Compiles one defined function. What it takes is told to `budget` on the way, so that it can be ended.
     ///
     /// # Errors
     ///
-    /// Where the function exceeds what the compiler can hold.
+    /// Where the function exceeds what the compiler can hold, and those of [`FunctionBudget`].
     fn function(
         &self,
         plan: &ModulePlan<'_>,
         func: DefinedFuncIndex,
-        times: &mut CompileTimes,
+        budget: &mut FunctionBudget<'_>,
     ) -> Result<CompiledFunction, CompileError>;
 
     /// Compiles a function with the type of an import that takes the importing instance's context and calls

@@ -27,6 +27,8 @@ pub enum ModuleError {
         /// What exceeds which limit.
         what: String,
     },
+    /// Whoever oversaw validation wanted no more of it.
+    Stopped,
     /// What was noted about the module at an earlier validation does not fit it.
     WrongNotes,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for ModuleError {
                 let message = OutsideText::new(message);
                 write!(f, "invalid wasm module: {message} (at byte {offset:#x})")
             }
+            Self::Stopped => f.write_str("validation was ended"),
             Self::WrongNotes => {
                 f.write_str("what a compiled module says of its binary does not fit the binary")
             }

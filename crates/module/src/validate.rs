@@ -10,9 +10,23 @@ use bytes::Bytes;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use wasmparser::{
-    BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload,
-    ValidPayload, Validator, ValidatorResources, WasmFeatures,
+    BinaryReaderError, FuncToValidate, FuncValidator, FuncValidatorAllocations, FunctionBody, Operator,
+    Parser, Payload, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
+
+/// Who is told of the work of validation, and may end it.
+pub trait Overseer: Sync {
+    /// A thread begins to work. It calls the result from time to time, with the steps of a large piece of work that it begins; `false`
+    /// ends it.
+    fn worker(&self) -> Box<dyn FnMut(u64) -> bool + '_>;
+}
+
+/// Nobody.
+impl Overseer for () {
+    fn worker(&self) -> Box<dyn FnMut(u64) -> bool + '_> {
+        Box::new(|_| true)
+    }
+}
 
 /// Validates a binary and describes it.
 ///
@@ -20,6 +34,19 @@ use wasmparser::{
 ///
 /// Where the bytes are no valid core module under `features`.
 pub fn validate(bytes: Bytes, features: WasmFeatures) -> Result<Module, ModuleError> {
+    validate_under(bytes, features, &())
+}
+
+/// As [`validate`], with somebody who may end it.
+///
+/// # Errors
+///
+/// As there, and [`ModuleError::Stopped`].
+pub fn validate_under(
+    bytes: Bytes,
+    features: WasmFeatures,
+    overseer: &dyn Overseer,
+) -> Result<Module, ModuleError> {
     check_magic(&bytes)?;
     let mut validator = Validator::new_with_features(features);
     let mut describer = Describer::new(Binary::new(bytes.clone()));
@@ -41,17 +68,41 @@ pub fn validate(bytes: Bytes, features: WasmFeatures) -> Result<Module, ModuleEr
         }
     }
     let tables = describer.table_count();
-    let (facts, uses) = check_bodies(&bodies, tables)?;
+    let (facts, uses) = check_bodies(&bodies, tables, overseer)?;
     let looks_into_objects = facts.iter().any(|facts| facts.looks_into_objects);
     describer.finish(facts, uses, canonical_types, looks_into_objects)
+}
+
+/// Why a binary was not found to be valid.
+#[derive(Clone, Debug)]
+pub enum Unchecked {
+    /// It is not; the validator's own error, which can tell the feature that is the reason.
+    Invalid(BinaryReaderError),
+    /// Whoever oversaw it wanted no more of it.
+    Stopped,
+}
+
+impl From<BinaryReaderError> for Unchecked {
+    fn from(error: BinaryReaderError) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+impl From<Unchecked> for ModuleError {
+    fn from(why: Unchecked) -> Self {
+        match why {
+            Unchecked::Invalid(error) => error.into(),
+            Unchecked::Stopped => Self::Stopped,
+        }
+    }
 }
 
 /// Looks whether a binary is valid under `features`, which may be more than [`validate`] can describe.
 ///
 /// # Errors
 ///
-/// As [`validate`]; the validator's own, which can tell the feature that is the reason.
-pub fn check(bytes: &[u8], features: WasmFeatures) -> Result<(), BinaryReaderError> {
+/// Where it is not, or that was not found out.
+pub fn check(bytes: &[u8], features: WasmFeatures, overseer: &dyn Overseer) -> Result<(), Unchecked> {
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
     parser.set_features(features);
@@ -61,13 +112,19 @@ pub fn check(bytes: &[u8], features: WasmFeatures) -> Result<(), BinaryReaderErr
             bodies.push((func, body));
         }
     }
-    let body = |(func, body): &(FuncToValidate<ValidatorResources>, FunctionBody<'_>)| {
-        let func = FuncToValidate { resources: func.resources.clone(), ..*func };
-        func.into_validator(FuncValidatorAllocations::default()).validate(body)
+    let chunk = |bodies: &Bodies<'_>| -> Result<(), Unchecked> {
+        let mut goes_on = overseer.worker();
+        let mut allocations = FuncValidatorAllocations::default();
+        for (func, body) in bodies {
+            let func = FuncToValidate { resources: func.resources.clone(), ..*func };
+            allocations =
+                read_body(func.into_validator(allocations), body, &mut *goes_on, |_| ())?.into_allocations();
+        }
+        Ok(())
     };
-    let bodies = || bodies.par_iter().with_min_len(CHUNK).map(body).collect::<Vec<_>>();
     // In order, as there.
-    belljar_parallel::run(bodies).into_iter().collect()
+    let chunks = || bodies.par_chunks(CHUNK).map(chunk).collect::<Vec<_>>();
+    belljar_parallel::run(chunks).into_iter().collect()
 }
 
 /// Whether the validator gives equal types one id: only if types can refer to each other.
@@ -103,14 +160,19 @@ type Bodies<'a> = [(FuncToValidate<ValidatorResources>, FunctionBody<'a>)];
 /// Functions that one task validates: enough to outweigh handing it to a thread.
 const CHUNK: usize = 64;
 
-fn check_bodies(bodies: &Bodies<'_>, tables: usize) -> Result<(Vec<FuncFacts>, Vec<TableUse>), ModuleError> {
+fn check_bodies(
+    bodies: &Bodies<'_>,
+    tables: usize,
+    overseer: &dyn Overseer,
+) -> Result<(Vec<FuncFacts>, Vec<TableUse>), ModuleError> {
     let chunk = |bodies: &Bodies<'_>| -> Result<(Vec<FuncFacts>, Vec<TableUse>), ModuleError> {
         let mut allocations = FuncValidatorAllocations::default();
         let mut uses = vec![TableUse::default(); tables];
         let mut all = Vec::with_capacity(bodies.len());
+        let mut goes_on = overseer.worker();
         for (func, body) in bodies {
             let func = FuncToValidate { resources: func.resources.clone(), ..*func };
-            let (facts, a) = check_body(func, body, allocations, &mut uses)?;
+            let (facts, a) = check_body(func, body, allocations, &mut uses, &mut *goes_on)?;
             allocations = a;
             all.push(facts);
         }
@@ -132,26 +194,65 @@ fn check_bodies(bodies: &Bodies<'_>, tables: usize) -> Result<(Vec<FuncFacts>, V
     Ok((facts, uses))
 }
 
+/// Operators after which the overseer is asked: each may take as long as its type has values, up to 2,000.
+const STRIDE: u32 = 256;
+
+/// Values that a label takes at most.
+const LABEL_VALUES: u32 = 1000;
+
+/// Steps of one operator from which on the overseer is asked before.
+const LARGE_STEP: u64 = 1 << 16;
+
 fn check_body(
     func: FuncToValidate<ValidatorResources>,
     body: &FunctionBody<'_>,
     allocations: FuncValidatorAllocations,
     uses: &mut [TableUse],
+    goes_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(FuncFacts, FuncValidatorAllocations), ModuleError> {
     let index = func.index;
-    let mut validator = func.into_validator(allocations);
     let mut facts = FuncFacts::default();
+    let validator = func.into_validator(allocations);
+    let validator = read_body(validator, body, goes_on, |op| note(op, index, &mut facts, uses))?;
+    facts.locals = validator.len_locals();
+    Ok((facts, validator.into_allocations()))
+}
+
+/// Validates a body, and shows each operator that is valid.
+fn read_body(
+    mut validator: FuncValidator<ValidatorResources>,
+    body: &FunctionBody<'_>,
+    goes_on: &mut dyn FnMut(u64) -> bool,
+    mut valid: impl FnMut(&Operator<'_>),
+) -> Result<FuncValidator<ValidatorResources>, Unchecked> {
+    if !goes_on(0) {
+        return Err(Unchecked::Stopped);
+    }
     let mut reader = body.get_binary_reader();
     validator.read_locals(&mut reader)?;
-    facts.locals = validator.len_locals();
     let mut ops = wasmparser::OperatorsReader::new(reader);
+    let mut since_asked = 0;
     while !ops.eof() {
         let (op, offset) = ops.read_with_offset()?;
+        let steps = match &op {
+            // Each target's values are checked.
+            Operator::BrTable { targets } => {
+                u64::from(targets.len()) * u64::from(validator.operand_stack_height().min(LABEL_VALUES))
+            }
+            _ => 0,
+        };
+        since_asked += 1;
+        if steps > LARGE_STEP || since_asked == STRIDE {
+            since_asked = 0;
+            if !goes_on(steps) {
+                return Err(Unchecked::Stopped);
+            }
+        }
         validator.op(offset, &op)?;
-        note(&op, index, &mut facts, uses);
+        valid(&op);
     }
     ops.finish()?;
-    Ok((facts, validator.into_allocations()))
+    Ok(validator)
 }
 
 fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUse]) {

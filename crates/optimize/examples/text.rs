@@ -8,7 +8,7 @@
 //! Prints how long compilation took. With a function, by name or index, writes only that one's code. With
 //! `FUNCTIONS=1` in the environment, prints where each function lies; with `NO_INLINING=1`, inlines nothing.
 
-use belljar_compile::{ModulePlan, Tunables, compile};
+use belljar_compile::{Budget, ModulePlan, Tunables, compile};
 use belljar_core::{DefinedFuncIndex, FuncIndex};
 use belljar_module::{Module, WasmFeatures, validate};
 use belljar_optimize::Optimizer;
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("validated in {:?}", started.elapsed());
     let started = Instant::now();
     let plan = ModulePlan::new(&module, tunables);
-    let artifact = compile(&plan, &Optimizer::new()?, &())?;
+    let artifact = compile(&plan, &Optimizer::new()?, &(), &Budget::unlimited())?;
     println!(
         "compiled in {:?}: {} functions, {} bytes of text, {} bytes of positions, {} inlined positions, {} traps",
         started.elapsed(),

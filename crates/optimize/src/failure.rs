@@ -7,13 +7,15 @@ use std::any::Any;
 
 /// Why one piece of code could not be compiled.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    message: String,
+pub(crate) enum Failure {
+    Message(String),
+    /// It is to take no more, whatever it is.
+    Ended(CompileError),
 }
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self::Message(message.into())
     }
 
     pub(crate) fn from_panic(payload: &(dyn Any + Send)) -> Self {
@@ -26,11 +28,24 @@ impl Failure {
     }
 
     pub(crate) fn in_function(self, func: FuncIndex) -> CompileError {
-        CompileError::Function { index: func.0, message: self.message }
+        match self {
+            Self::Message(message) => CompileError::Function { index: func.0, message },
+            Self::Ended(why) => why,
+        }
     }
 
     pub(crate) fn in_trampoline(self, ty: &FuncType) -> CompileError {
-        CompileError::Trampoline { signature: ty.to_string(), message: self.message }
+        match self {
+            Self::Message(message) => CompileError::Trampoline { signature: ty.to_string(), message },
+            Self::Ended(why) => why,
+        }
+    }
+}
+
+/// From whoever keeps account of it.
+impl From<CompileError> for Failure {
+    fn from(why: CompileError) -> Self {
+        Self::Ended(why)
     }
 }
 

@@ -2,27 +2,27 @@
 
 use crate::failure::Failure;
 use crate::harvest::harvest;
-use crate::isa::Isas;
+use crate::isa::{Isas, Settings};
 use crate::translate::translate;
 use crate::workspace::Workspace;
 use belljar_abi::{CompiledFunction, SourcePos};
-use belljar_compile::{CompileTimes, ModulePlan};
+use belljar_compile::{FunctionBudget, ModulePlan};
 use belljar_core::DefinedFuncIndex;
 use std::time::Instant;
 
-/// Compiles one defined function. What it took is added to `times`.
+/// Compiles one defined function, as far as `budget` goes.
 pub(crate) fn function(
     workspace: &mut Workspace,
     isas: &Isas,
     plan: &ModulePlan<'_>,
     func: DefinedFuncIndex,
-    times: &mut CompileTimes,
+    budget: &mut FunctionBudget<'_>,
 ) -> Result<CompiledFunction, Failure> {
     let started = Instant::now();
-    let translated = translate(workspace, isas, plan, func)?;
-    times.translation += started.elapsed();
+    let translated = translate(workspace, isas, plan, func, budget)?;
+    budget.times.translation += started.elapsed();
     let effort = translated.extent.effort(plan);
     let start = SourcePos(plan.module.body(func).start as u32);
-    let isa = isas.get(plan.tunables.canonical_nans, effort);
-    harvest(workspace, isa, effort, start, translated, times)
+    let settings = Settings { canonical_nans: plan.tunables.canonical_nans, effort };
+    harvest(workspace, isas, settings, start, translated, budget)
 }

@@ -1,10 +1,11 @@
 //! Functions that are too large for the usual settings, as generators make them.
 //!
-//! Compilers take care of what people write; some of their algorithms grow with the square of what nobody writes. Two
+//! Compilers take care of what people write; some of their algorithms grow with the square of what nobody writes. Three
 //! things are done about it, independently of each other, each where [`crate::tuning`] says that it pays:
 //!
 //! | | where | instead |
 //! |---|---|---|
+//! | registers in one pass | what is alive, summed over the code, after the middle end | as it says |
 //! | locals lie in the frame | locals × blocks, locals, references × calls | no SSA construction, no block parameters, one stack map for all calls |
 //! | [`Effort::Giant`] | instructions, blocks, values on the stack, loops around one another | no middle end, registers in one pass |
 //!
@@ -15,7 +16,7 @@ use crate::isa::Effort;
 use crate::signature::parsed_type;
 use crate::tuning::{
     FRAME_LOCALS, FRAME_LOCALS_BLOCKS, FRAME_REFERENCES_CALLS, GIANT_BLOCKS, GIANT_HEIGHT,
-    GIANT_INSTRUCTIONS, GIANT_LOOPS, MANY_LOCALS, MANY_LOCALS_BLOCKS,
+    GIANT_INSTRUCTIONS, GIANT_LOOPS, GIANT_WRITTEN_OUT, MANY_LOCALS, MANY_LOCALS_BLOCKS,
 };
 use belljar_abi::gc;
 use belljar_compile::ModulePlan;
@@ -27,6 +28,8 @@ use wasmparser::Operator;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Extent {
     pub(crate) instructions: usize,
+    /// Instructions, values and operands.
+    pub(crate) written_out: usize,
     pub(crate) blocks: usize,
     /// Values on the stack at once.
     pub(crate) height: usize,
@@ -38,6 +41,7 @@ impl Extent {
     pub(crate) fn effort(&self, plan: &ModulePlan<'_>) -> Effort {
         let is_giant = plan.tunables.giants
             || self.instructions > GIANT_INSTRUCTIONS
+            || self.written_out > GIANT_WRITTEN_OUT
             || self.blocks > GIANT_BLOCKS
             || self.height > GIANT_HEIGHT
             || self.loops > GIANT_LOOPS;
@@ -137,7 +141,7 @@ mod tests {
     use crate::isa::Isas;
     use crate::translate::translate;
     use crate::workspace::Workspace;
-    use belljar_compile::Tunables;
+    use belljar_compile::{Budget, Tunables};
     use belljar_module::{WasmFeatures, validate};
 
     /// How the first function of a module is compiled: what effort it is worth, and whether its locals lie in the frame.
@@ -145,7 +149,9 @@ mod tests {
         let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap();
         let plan = ModulePlan::new(&module, Tunables::default());
         let (func, isas) = (DefinedFuncIndex::new(0), Isas::for_host().unwrap());
-        let extent = translate(&mut Workspace::new(), &isas, &plan, func).unwrap().extent;
+        let budget = Budget::unlimited();
+        let mut budget = budget.function(plan.module.func_index(func), 0).unwrap();
+        let extent = translate(&mut Workspace::new(), &isas, &plan, func, &mut budget).unwrap().extent;
         (extent.effort(&plan), frame_locals(&plan, func).unwrap().is_some())
     }
 
@@ -172,7 +178,15 @@ mod tests {
         let loops = format!("{} {}", "loop ".repeat(depth), "end ".repeat(depth));
         let values = GIANT_HEIGHT + 1;
         let stack = format!("{} {}", "local.get 0 ".repeat(values), "drop ".repeat(values));
-        for body in [straight, ifs, loops, stack] {
+        // As many blocks, whose branches pass few values each, or many.
+        let wide = |values: usize| {
+            let values_of = |what: &str| what.repeat(values);
+            let block = format!("(block (param{0}) (result{0}) local.get 0 br_if 0) ", values_of(" i32"));
+            values_of("local.get 0 ") + &block.repeat(GIANT_BLOCKS / 2 - 10) + &values_of("drop ")
+        };
+        assert_eq!(settings(&func(0, &wide(8))), (Effort::Full, false));
+        let wide = wide(32);
+        for body in [straight, ifs, loops, stack, wide] {
             assert_eq!(settings(&func(0, &body)), (Effort::Giant, false), "{}", &body[..40]);
         }
     }

@@ -1,34 +1,38 @@
 //! From Cranelift's result to a [`CompiledFunction`].
 
 use crate::failure::Failure;
-use crate::isa::Effort;
+use crate::isa::{Effort, Isas, Settings};
 use crate::name;
 use crate::polish::{keep_positions, polish, prepare};
+use crate::pressure::area;
 use crate::translate::{MARK, REFERENCE, Translated};
 use crate::trap_code;
+use crate::tuning::{CROWDED_AREA, CROWDED_LOOPS_AREA, CROWDED_WRITTEN_OUT};
 use crate::workspace::Workspace;
 use belljar_abi::{CompiledFunction, HandlerRow, PosRow, Reloc, SourcePos, StackMapRow, StackSlot, TrapSite};
-use belljar_compile::CompileTimes;
+use belljar_compile::FunctionBudget;
 use belljar_core::{CodeOffset, Trap};
 use cranelift_codegen::binemit::Reloc as MachineReloc;
 use cranelift_codegen::ir::ExternalName;
 use cranelift_codegen::ir::function::FunctionParameters;
-use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{
-    CompiledCode, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
+    CompiledCode, Context, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
 };
 use std::time::Instant;
 
 /// Runs Cranelift over the function in the workspace, and the polishing passes between its halves. Code before
-/// the first positioned instruction belongs to `start`.
+/// the first positioned instruction belongs to `start`. Neither half can be ended: whether there is time for it is asked before.
 pub(crate) fn harvest(
     workspace: &mut Workspace,
-    isa: &dyn TargetIsa,
-    effort: Effort,
+    isas: &Isas,
+    Settings { canonical_nans, effort }: Settings,
     start: SourcePos,
     translated: Translated,
-    times: &mut CompileTimes,
+    budget: &mut FunctionBudget<'_>,
 ) -> Result<CompiledFunction, Failure> {
+    let (written_out, has_loops) = (translated.extent.written_out as u64, translated.extent.loops > 0);
+    budget.look(effort.foreseen(written_out))?;
+    let isa = isas.get(canonical_nans, effort);
     let Workspace { context, control, registers, .. } = workspace;
     let started = Instant::now();
     prepare(context);
@@ -40,7 +44,11 @@ pub(crate) fn harvest(
         context.verify_if(isa)?;
     }
     let optimized = Instant::now();
-    times.optimization += optimized - started;
+    let alive = alive(context, effort, written_out);
+    let effort = registers_by(effort, alive, has_loops);
+    budget.times.optimization += optimized - started;
+    budget.look(effort.foreseen(written_out) / 2 + effort.foreseen_for(alive))?;
+    let isa = isas.get(canonical_nans, effort);
     let stencil = isa.compile_function(&context.func, &context.domtree, registers, false, control)?;
     let code = stencil.apply_params(&context.func.params);
     let (stack_maps, stack_slots) = stack_maps(&code, translated.frame_references);
@@ -58,8 +66,25 @@ pub(crate) fn harvest(
         stack_slots,
         handlers: handlers(&code)?,
     };
-    times.generation += optimized.elapsed();
+    budget.times.generation += optimized.elapsed();
     Ok(function)
+}
+
+/// What is alive, summed over the function, where that is worth knowing: more than the most that is allowed is told as such.
+fn alive(context: &Context, effort: Effort, written_out: u64) -> u64 {
+    match effort == Effort::Full && written_out > CROWDED_WRITTEN_OUT {
+        true => area(&context.func, &context.cfg, CROWDED_LOOPS_AREA),
+        false => 0,
+    }
+}
+
+/// How registers are given out: in one pass where backtracking would take long, even though the middle end did not. What is alive
+/// at once is known only now: it makes values of what lay in the frame, and moves what it finds twice.
+fn registers_by(effort: Effort, alive: u64, has_loops: bool) -> Effort {
+    match alive > if has_loops { CROWDED_LOOPS_AREA } else { CROWDED_AREA } {
+        true => Effort::Giant,
+        false => effort,
+    }
 }
 
 /// Cranelift names slots from the stack pointer up; stacks are walked by the frame pointer. A mark stands for all

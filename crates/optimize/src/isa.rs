@@ -1,9 +1,11 @@
 //! The target machine and the settings that code is made with.
 
+use crate::tuning::{ALIVE_NANOS, FULL_TIME, GIANT_TIME};
 use belljar_compile::{CompileError, Target};
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// The settings that differ from Cranelift's defaults.
 const FLAGS: &[(&str, &str)] = &[
@@ -34,12 +36,36 @@ pub(crate) enum Effort {
 }
 
 impl Effort {
+    /// CPU time that a function of so many instructions, values and operands takes at least, from Cranelift's form on.
+    pub(crate) fn foreseen(self, written_out: u64) -> Duration {
+        let each = match self {
+            Self::Full => FULL_TIME,
+            Self::Giant => GIANT_TIME,
+        };
+        each.saturating_mul(u32::try_from(written_out).unwrap_or(u32::MAX))
+    }
+
+    /// CPU time that giving out registers takes at least for what is alive.
+    pub(crate) fn foreseen_for(self, alive: u64) -> Duration {
+        match self {
+            Self::Full => Duration::from_nanos(alive.saturating_mul(ALIVE_NANOS)),
+            Self::Giant => Duration::ZERO,
+        }
+    }
+
     const fn flags(self) -> [(&'static str, &'static str); 2] {
         match self {
             Self::Full => [("opt_level", "speed"), ("regalloc_algorithm", "backtracking")],
             Self::Giant => [("opt_level", "none"), ("regalloc_algorithm", "single_pass")],
         }
     }
+}
+
+/// What shapes the code of a function beside the function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) canonical_nans: bool,
+    pub(crate) effort: Effort,
 }
 
 /// A machine: with NaNs as the processor makes them or with canonical ones, and for each effort.

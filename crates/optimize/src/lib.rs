@@ -17,6 +17,7 @@ mod isa;
 mod memo;
 mod name;
 mod polish;
+mod pressure;
 mod region;
 mod signature;
 mod trampoline;
@@ -26,7 +27,7 @@ mod tuning;
 mod workspace;
 
 use belljar_abi::CompiledFunction;
-use belljar_compile::{CompileError, CompileTimes, ModulePlan, Target, Tier, TrampolineKind};
+use belljar_compile::{CompileError, FunctionBudget, ModulePlan, Target, Tier, TrampolineKind};
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
 use failure::Failure;
 use isa::{Effort, Isas};
@@ -108,25 +109,21 @@ impl Tier for Optimizer {
         &self,
         plan: &ModulePlan<'_>,
         func: DefinedFuncIndex,
-        times: &mut CompileTimes,
+        budget: &mut FunctionBudget<'_>,
     ) -> Result<CompiledFunction, CompileError> {
-        self.compile(|workspace, isas| function::function(workspace, isas, plan, func, times))
+        self.compile(|workspace, isas| function::function(workspace, isas, plan, func, budget))
             .map_err(|f| f.in_function(plan.module.func_index(func)))
     }
 
     fn thunk(&self, plan: &ModulePlan<'_>, import: FuncIndex) -> Result<CompiledFunction, CompileError> {
         let canonical_nans = plan.tunables.canonical_nans;
-        self.compile(|workspace, isas| {
-            trampoline::thunk(workspace, isas.get(canonical_nans, Effort::Full), plan, import)
-        })
-        .map_err(|f| f.in_function(import))
+        self.compile(|workspace, isas| trampoline::thunk(workspace, isas, canonical_nans, plan, import))
+            .map_err(|f| f.in_function(import))
     }
 
     fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
-        self.compile(|workspace, isas| {
-            trampoline::trampoline(workspace, isas.get(false, Effort::Full), kind, ty)
-        })
-        .map_err(|f| f.in_trampoline(ty))
+        self.compile(|workspace, isas| trampoline::trampoline(workspace, isas, false, kind, ty))
+            .map_err(|f| f.in_trampoline(ty))
     }
 }
 

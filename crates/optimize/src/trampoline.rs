@@ -2,35 +2,39 @@
 
 use crate::failure::Failure;
 use crate::harvest::harvest;
-use crate::isa::Effort;
+use crate::isa::{Effort, Isas, Settings};
 use crate::region::{self, Region, Regions};
 use crate::signature::{self, ADDRESS, value_type};
 use crate::translate::Translated;
 use crate::workspace::Workspace;
 use belljar_abi::{CompiledFunction, FuncObject, SourcePos};
-use belljar_compile::{CompileTimes, ModulePlan, TrampolineKind};
+use belljar_compile::{Budget, ModulePlan, TrampolineKind};
 use belljar_core::{FuncIndex, FuncType, RawVal, ValType};
 use cranelift_codegen::ir::{
     Endianness, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName, Value,
     types,
 };
-use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilder;
 use std::mem::offset_of;
 
 /// Compiles a trampoline of either kind.
 pub(crate) fn trampoline(
     workspace: &mut Workspace,
-    isa: &dyn TargetIsa,
+    isas: &Isas,
+    canonical_nans: bool,
     kind: TrampolineKind,
     ty: &FuncType,
 ) -> Result<CompiledFunction, Failure> {
     match kind {
         TrampolineKind::ArrayEntry => {
-            build(workspace, isa, signature::guest_addresses(4), |b, params| array_entry(b, params, ty))
+            build(workspace, isas, canonical_nans, signature::guest_addresses(4), |b, params| {
+                array_entry(b, params, ty)
+            })
         }
         TrampolineKind::ArrayExit => {
-            build(workspace, isa, signature::guest(ty), |b, params| array_exit(b, params, ty))
+            build(workspace, isas, canonical_nans, signature::guest(ty), |b, params| {
+                array_exit(b, params, ty)
+            })
         }
     }
 }
@@ -38,13 +42,14 @@ pub(crate) fn trampoline(
 /// Compiles the thunk of an import.
 pub(crate) fn thunk(
     workspace: &mut Workspace,
-    isa: &dyn TargetIsa,
+    isas: &Isas,
+    canonical_nans: bool,
     plan: &ModulePlan<'_>,
     import: FuncIndex,
 ) -> Result<CompiledFunction, Failure> {
     let ty = plan.module.func_type(import);
     let slot = plan.module.layout().imported_func(import);
-    build(workspace, isa, signature::guest(ty), |b, params| {
+    build(workspace, isas, canonical_nans, signature::guest(ty), |b, params| {
         let own = params[0];
         let code = b.ins().load(ADDRESS, region::constant(), own, slot);
         params[0] = b.ins().load(ADDRESS, region::constant(), own, slot + size_of::<usize>() as i32);
@@ -57,7 +62,8 @@ pub(crate) fn thunk(
 /// Compiles a function of one block.
 fn build(
     workspace: &mut Workspace,
-    isa: &dyn TargetIsa,
+    isas: &Isas,
+    canonical_nans: bool,
     signature: Signature,
     body: impl FnOnce(&mut FunctionBuilder<'_>, &mut [Value]),
 ) -> Result<CompiledFunction, Failure> {
@@ -72,9 +78,11 @@ fn build(
     builder.seal_block(entry);
     let mut params = builder.block_params(entry).to_vec();
     body(&mut builder, &mut params);
-    builder.finalize(isa.frontend_config());
-    let times = &mut CompileTimes::default();
-    harvest(workspace, isa, Effort::Full, SourcePos::NONE, Translated::default(), times)
+    builder.finalize(isas.get(canonical_nans, Effort::Full).frontend_config());
+    let budget = Budget::unlimited();
+    let mut budget = budget.function(FuncIndex(0), 0)?;
+    let settings = Settings { canonical_nans, effort: Effort::Full };
+    harvest(workspace, isas, settings, SourcePos::NONE, Translated::default(), &mut budget)
 }
 
 /// `(context, callee context, code, values)`: calls `code` with parameters from `values`, and stores the results

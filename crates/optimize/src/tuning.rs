@@ -1,5 +1,7 @@
 //! Every number that trades one good thing for another, each with its reason.
 
+use std::time::Duration;
+
 /// Operators of a callee that are always worth inlining: about what a call, the moves around it and the
 /// callee's prologue and epilogue cost in code.
 pub(crate) const INLINE_ONCE: u32 = 20;
@@ -84,6 +86,30 @@ pub(crate) const GIANT_HEIGHT: usize = 2_000;
 /// Loops around one another above which a function is a giant. The middle end's time grows with the fourth power of
 /// their number: 500 take 0.08 s, 1,000 take 1.7 s. The most in those programs is 8.
 pub(crate) const GIANT_LOOPS: u32 = 64;
+
+/// Instructions, values and operands above which a function is a giant: what [`GIANT_INSTRUCTIONS`] is for functions whose calls and
+/// branches carry many values.
+pub(crate) const GIANT_WRITTEN_OUT: usize = 900_000;
+
+/// What is alive, summed over a function (see [`crate::pressure`]), above which registers are given out in one pass where nothing is
+/// done more than once. The backtracking allocator takes 5 to 17 ns for each: 88 million take half a second. The most in
+/// CPython, gofmt, ripgrep and SQLite is 4 million.
+pub(crate) const CROWDED_AREA: u64 = 20_000_000;
+
+/// The same for a function with loops, where it pays to look for the best registers. Ruby's interpreter, which no other function of
+/// those programs comes near, has 260 million.
+pub(crate) const CROWDED_LOOPS_AREA: u64 = 400_000_000;
+
+/// Nanoseconds of CPU time that the backtracking allocator takes at least for each.
+pub(crate) const ALIVE_NANOS: u64 = 4;
+
+/// Instructions, values and operands up to which nothing is that crowded.
+pub(crate) const CROWDED_WRITTEN_OUT: u64 = 6_000;
+
+/// CPU time for each instruction, value and operand, with each effort: half of what usual code takes on a processor of 2023, so that
+/// little is refused that would fit. What a function is foreseen to take is asked for before it is begun.
+pub(crate) const FULL_TIME: Duration = Duration::from_nanos(400);
+pub(crate) const GIANT_TIME: Duration = Duration::from_nanos(250);
 
 /// Locals times blocks above which locals lie in the frame instead of being values: the function builder keeps a table of
 /// this size, and in loops there may be as many block parameters. The most in those programs is 1.5 million, in

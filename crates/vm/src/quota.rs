@@ -3,21 +3,9 @@
 //! In: the embedder's numbers. Out: a yes, or an error that says which limit it was, what was wanted and how to raise it. Never:
 //! a count of what is in use, which the store itself tells.
 
-use belljar_core::ByteCount;
+use belljar_core::{ByteCount, LimitUnit};
 use std::fmt;
 use std::time::Duration;
-
-/// What a limit is counted in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum LimitUnit {
-    /// Bytes.
-    Bytes,
-    /// Things of a kind.
-    Count,
-    /// Nanoseconds.
-    Time,
-}
 
 macro_rules! limits {
     ($($name:ident $text:literal $unit:ident $default:expr, $meaning:literal;)*) => {
@@ -89,11 +77,7 @@ limits! {
 impl Limit {
     /// An amount of it, with its unit.
     pub fn show(self, amount: u64) -> String {
-        match self.unit() {
-            LimitUnit::Bytes => ByteCount(amount).to_string(),
-            LimitUnit::Count => amount.to_string(),
-            LimitUnit::Time => format!("{:?}", Duration::from_nanos(amount)),
-        }
+        self.unit().show(amount)
     }
 }
 

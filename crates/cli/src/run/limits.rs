@@ -6,11 +6,17 @@
 use super::options::RunOptions;
 use super::program::Guest;
 use crate::byte_size::ByteSize;
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::{complain, print};
 use crate::time_span::TimeSpan;
-use belljar::{Limit, LimitExceeded, LimitUnit, Limits, OutsideText, Store};
+use anyhow::Error;
+use belljar::{
+    CompileLimit, CompileLimitExceeded, CompileLimits, Limit, LimitExceeded, LimitUnit, Limits, OutsideText,
+    Store,
+};
 use belljar_wasi::WasiCtx;
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -20,7 +26,54 @@ pub(super) enum LimitList {
     /// All keys are to be told.
     Help,
     /// What it sets, in order.
-    Amounts(Vec<(Limit, Option<u64>)>),
+    Amounts(Vec<(Key, Option<u64>)>),
+}
+
+/// What can be limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    /// What the guest has while it runs.
+    Run(Limit),
+    /// What its compilation takes.
+    Compile(CompileLimit),
+}
+
+impl Key {
+    fn all() -> impl Iterator<Item = Self> {
+        let run = Limit::ALL.iter().copied().map(Self::Run);
+        run.chain(CompileLimit::ALL.iter().copied().map(Self::Compile))
+    }
+
+    fn unit(self) -> LimitUnit {
+        match self {
+            Self::Run(limit) => limit.unit(),
+            Self::Compile(limit) => limit.unit(),
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Run(limit) => limit.meaning(),
+            Self::Compile(limit) => limit.meaning(),
+        }
+    }
+
+    fn default_amount(self) -> Option<u64> {
+        match self {
+            Self::Run(limit) => limit.default_amount(),
+            Self::Compile(limit) => limit.default_amount(),
+        }
+    }
+}
+
+/// What it is called on the command line.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(limit) => f.write_str(&limit.name().replace('_', "-")),
+            Self::Compile(limit) => write!(f, "compile-{}", limit.name().replace('_', "-")),
+        }
+    }
 }
 
 /// The value that takes all defaults.
@@ -28,12 +81,7 @@ const UNTRUSTED: &str = "untrusted";
 /// The value that takes a limit away.
 const NONE: &str = "none";
 
-/// What a limit is called on the command line.
-fn key(limit: Limit) -> String {
-    limit.name().replace('_', "-")
-}
-
-fn amount(limit: Limit, text: &str) -> Result<Option<u64>, String> {
+fn amount(limit: Key, text: &str) -> Result<Option<u64>, String> {
     if text == NONE {
         return Ok(None);
     }
@@ -47,23 +95,23 @@ fn amount(limit: Limit, text: &str) -> Result<Option<u64>, String> {
     Ok(Some(amount))
 }
 
-fn setting(text: &str) -> Result<Vec<(Limit, Option<u64>)>, String> {
+fn setting(text: &str) -> Result<Vec<(Key, Option<u64>)>, String> {
     if text == UNTRUSTED {
-        let all = Limit::ALL.iter().map(|limit| (*limit, limit.default_amount()));
+        let all = Key::all().map(|limit| (limit, limit.default_amount()));
         return Ok(all.filter(|(_, amount)| amount.is_some()).collect());
     }
     let (name, value) = text.split_once('=').ok_or_else(|| {
         let text = OutsideText::new(text);
         format!("expected KEY=VALUE, `{UNTRUSTED}` or `help`, found `{text}`: the keys are {}", keys())
     })?;
-    let limit = Limit::ALL.iter().find(|limit| key(**limit) == name);
-    let limit = *limit
+    let limit = Key::all().find(|limit| limit.to_string() == name);
+    let limit = limit
         .ok_or_else(|| format!("there is no limit `{}`: the keys are {}", OutsideText::new(name), keys()))?;
     Ok(vec![(limit, amount(limit, value).map_err(|why| format!("{name}: {why}"))?)])
 }
 
 fn keys() -> String {
-    Limit::ALL.iter().map(|limit| key(*limit)).collect::<Vec<_>>().join(", ")
+    Key::all().map(|limit| limit.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl FromStr for LimitList {
@@ -83,16 +131,17 @@ impl FromStr for LimitList {
 
 /// What `--limits help` prints.
 fn help() -> String {
-    let mut text = format!("{:<16}{:<12}LIMITS\n", "KEY", "UNTRUSTED");
-    for limit in Limit::ALL {
-        let default = limit.default_amount().map_or(NONE.into(), |amount| limit.show(amount));
-        text.push_str(&format!("{:<16}{default:<12}{}\n", key(*limit), limit.meaning()));
+    let mut text = format!("{:<23}{:<12}LIMITS\n", "KEY", "UNTRUSTED");
+    for limit in Key::all() {
+        let default = limit.default_amount().map_or(NONE.into(), |amount| limit.unit().show(amount));
+        text.push_str(&format!("{:<23}{default:<12}{}\n", limit.to_string(), limit.meaning()));
     }
     text.push_str(
         "\nSizes are written as 65536, 64K, 16M or 2G, times as 250ms, 10s or 2m, other amounts as whole numbers; `none` is no\n\
          limit. `--limits untrusted` sets all to the amounts shown, and what follows it changes some of them:\n\
          --limits untrusted,memory=1G,wall=none. Without this option the stack may have 1M, descriptors are 1024, and\n\
-         nothing else is limited.\n",
+         nothing else is limited. Compilation is not limited either, but ends with --timeout, which holds for it and then for the\n\
+         run.\n",
     );
     text
 }
@@ -126,14 +175,19 @@ impl RunOptions {
 
     /// How much of something there may be. Options of its own go before `--limits`, later ones of that before earlier ones.
     pub(super) fn limit(&self, limit: Limit) -> Option<u64> {
-        if let Some((_, amount)) = self.own_option(limit) {
-            return Some(amount);
+        match self.own_option(limit) {
+            Some((_, amount)) => Some(amount),
+            None => self.listed(Key::Run(limit)),
         }
+    }
+
+    /// What `--limits` says of something.
+    fn listed(&self, key: Key) -> Option<u64> {
         let lists = self.limits.iter().filter_map(|list| match list {
             LimitList::Amounts(all) => Some(all),
             LimitList::Help => None,
         });
-        lists.flatten().rfind(|(of, _)| *of == limit).and_then(|(_, amount)| *amount)
+        lists.flatten().rfind(|(of, _)| *of == key).and_then(|(_, amount)| *amount)
     }
 
     /// A limit of time.
@@ -143,7 +197,8 @@ impl RunOptions {
 
     /// By which option something is limited: `--max-memory`, or `--limits memory`.
     pub(super) fn option_of(&self, limit: Limit) -> String {
-        self.own_option(limit).map_or_else(|| format!("--limits {}", key(limit)), |(option, _)| option.into())
+        self.own_option(limit)
+            .map_or_else(|| format!("--limits {}", Key::Run(limit)), |(option, _)| option.into())
     }
 
     /// What the stores of the program keep to, all of them together but for what host functions borrow. The rest is of other parts.
@@ -159,6 +214,38 @@ impl RunOptions {
         of_stores.iter().fold(Limits::unlimited(), |limits, limit| limits.with(*limit, self.limit(*limit)))
     }
 
+    /// What compiling the program may take. The time for the run holds for this, too, each by itself.
+    pub(super) fn compile_limits(&self) -> CompileLimits {
+        let mut limits = CompileLimits::unlimited();
+        for limit in CompileLimit::ALL {
+            limits = limits.with(*limit, self.listed(Key::Compile(*limit)));
+        }
+        match (limits.get(CompileLimit::Wall), self.own_option(Limit::Wall)) {
+            (None, Some((_, time))) => limits.with(CompileLimit::Wall, Some(time)),
+            _ => limits,
+        }
+    }
+
+    /// By which option something of a compilation is limited.
+    fn option_of_compile(&self, limit: CompileLimit) -> String {
+        match (self.listed(Key::Compile(limit)), self.own_option(Limit::Wall)) {
+            (None, Some((option, _))) if limit == CompileLimit::Wall => option.into(),
+            _ => format!("--limits {}=…", Key::Compile(limit)),
+        }
+    }
+
+    /// A compilation that was ended for a limit, as the command line has it.
+    pub(super) fn explain_limit(&self, failure: Failure) -> Failure {
+        let Some(exceeded) = failure.error.downcast_ref::<CompileLimitExceeded>() else { return failure };
+        let code = match exceeded.limit() {
+            CompileLimit::Cpu | CompileLimit::Wall => ExitCode::Timeout,
+            _ => failure.code,
+        };
+        let told = format!("{} ({})", exceeded.sentence(), self.option_of_compile(exceeded.limit()));
+        let name = OutsideText::new(self.file());
+        Failure::new(code, Error::msg(told).context(format!("could not compile {name}")))
+    }
+
     /// What WASI keeps to.
     pub(super) fn wasi_limits(&self) -> Limits {
         let of_wasi = [Limit::Descriptors, Limit::BytesRead, Limit::BytesWritten];
@@ -168,7 +255,7 @@ impl RunOptions {
 
 /// A limit that was reached, as the command line has it.
 pub(super) fn describe(exceeded: &LimitExceeded) -> String {
-    let (name, key) = (exceeded.limit().name(), key(exceeded.limit()));
+    let (name, key) = (exceeded.limit().name(), Key::Run(exceeded.limit()).to_string());
     format!("{} (--limits {key}=…)", exceeded.sentence().replacen(name, &key, 1))
 }
 
@@ -188,7 +275,7 @@ pub(super) fn tell_wasi(wasi: &WasiCtx) {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(Limit, Option<u64>)>, String> {
+    fn read(text: &str) -> Result<Vec<(Key, Option<u64>)>, String> {
         match text.parse()? {
             LimitList::Amounts(all) => Ok(all),
             LimitList::Help => Err("help".into()),
@@ -198,16 +285,20 @@ mod tests {
     #[test]
     fn amounts_are_read_by_their_units() {
         assert_eq!(
-            read("memory=256M,wall=2s,cpu=1.5s,descriptors=64,table-elements=none"),
+            read("memory=256M,wall=2s,cpu=1.5s,descriptors=64,table-elements=none,compile-memory=1M"),
             Ok(vec![
-                (Limit::Memory, Some(256 << 20)),
-                (Limit::Wall, Some(2_000_000_000)),
-                (Limit::Cpu, Some(1_500_000_000)),
-                (Limit::Descriptors, Some(64)),
-                (Limit::TableElements, None),
+                (Key::Run(Limit::Memory), Some(256 << 20)),
+                (Key::Run(Limit::Wall), Some(2_000_000_000)),
+                (Key::Run(Limit::Cpu), Some(1_500_000_000)),
+                (Key::Run(Limit::Descriptors), Some(64)),
+                (Key::Run(Limit::TableElements), None),
+                (Key::Compile(CompileLimit::Memory), Some(1 << 20)),
             ])
         );
-        assert_eq!(read("untrusted,memory=1G").unwrap().last(), Some(&(Limit::Memory, Some(1 << 30))));
+        assert_eq!(
+            read("untrusted,memory=1G").unwrap().last(),
+            Some(&(Key::Run(Limit::Memory), Some(1 << 30)))
+        );
         for bad in [
             "",
             "memory",

@@ -233,7 +233,7 @@ impl RunOptions {
         let linker = self.linker(&engine)?;
         self.check_imports(&linker, &preloads, &file)?;
         self.check_entry(&engine, &file)?;
-        let module = compile(&engine, &file, &meter)?;
+        let module = self.compile(&engine, &file, &meter)?;
         let note = SnapshotNote::of(&module).map_err(|error| self.cannot_start(error))?;
         if let Some(note) = &note {
             note.check_dirs(&self.dir).map_err(|why| self.cannot_start(Error::msg(why)))?;
@@ -249,7 +249,7 @@ impl RunOptions {
             _ => entry::initialization(&module, &entry).map_err(|why| self.cannot_start(Error::msg(why)))?,
         };
         let compiled =
-            |(name, file): &(&str, ModuleFile)| Ok((name.to_string(), compile(&engine, file, &meter)?));
+            |(name, file): &(&str, ModuleFile)| Ok((name.to_string(), self.compile(&engine, file, &meter)?));
         let preloads = preloads.iter().map(compiled).collect::<Result<_, Failure>>()?;
         user_cache::tell_problems(&engine);
         Ok(Program { engine, module, note, initialization, entry, arguments, preloads, linker })
@@ -299,6 +299,10 @@ impl RunOptions {
         })
     }
 
+    fn compile(&self, engine: &Engine, file: &ModuleFile, meter: &Meter) -> Result<Module, Failure> {
+        compile(engine, file, meter).map_err(|failure| self.explain_limit(failure))
+    }
+
     fn engine(&self) -> Result<(Engine, Meter), Failure> {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
@@ -307,7 +311,7 @@ impl RunOptions {
         if let Some(bytes) = self.limit(Limit::Stack) {
             config.max_wasm_stack(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
-        config.coredump_on_trap(self.coredump.is_some());
+        config.compile_limits(self.compile_limits()).coredump_on_trap(self.coredump.is_some());
         if let Some(perf) = self.perf {
             perf.apply(&mut config);
         }

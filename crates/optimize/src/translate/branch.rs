@@ -37,6 +37,7 @@ impl Translator<'_> {
 
     pub(super) fn collect_block_args(&mut self, count: usize) {
         self.s.block_args.clear();
+        self.operands += count as u64;
         for i in self.s.stack.len() - count..self.s.stack.len() {
             let value = self.s.stack[i];
             let value = self.canonical(value);

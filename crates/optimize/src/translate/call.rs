@@ -81,6 +81,7 @@ impl Translator<'_> {
     /// Takes the topmost values, without removing them, as arguments.
     pub(super) fn collect_call_args(&mut self, count: usize) {
         self.s.call_args.clear();
+        self.operands += count as u64;
         for i in self.s.stack.len() - count..self.s.stack.len() {
             let value = self.s.stack[i];
             let value = self.canonical(value);

@@ -51,7 +51,7 @@ use crate::giant::{frame_locals, takes_callees};
 use crate::isa::{Effort, Isas};
 use crate::signature;
 use crate::workspace::Workspace;
-use belljar_compile::ModulePlan;
+use belljar_compile::{FunctionBudget, ModulePlan};
 use belljar_core::DefinedFuncIndex;
 use cranelift_codegen::ir::UserFuncName;
 use cranelift_frontend::FunctionBuilder;
@@ -64,6 +64,7 @@ pub(crate) fn translate(
     isas: &Isas,
     plan: &ModulePlan<'_>,
     func: DefinedFuncIndex,
+    budget: &mut FunctionBudget<'_>,
 ) -> Result<Translated, Failure> {
     let module = plan.module;
     workspace.context.clear();
@@ -80,6 +81,6 @@ pub(crate) fn translate(
         translator.place_locals(&locals);
         translator.inlines = false;
     }
-    translator.run()?;
+    translator.run(budget)?;
     Ok(translator.finish(isa))
 }

@@ -9,7 +9,7 @@ use crate::giant::Extent;
 use crate::region::Regions;
 use crate::tuning::LEAF_VALUES;
 use belljar_abi::{InlinedPos, SourcePos};
-use belljar_compile::ModulePlan;
+use belljar_compile::{FunctionBudget, ModulePlan};
 use belljar_core::{DefinedFuncIndex, TagIndex, WasmPc};
 use belljar_module::Module;
 use cranelift_codegen::ir::{Block, SourceLoc, Value};
@@ -61,6 +61,8 @@ pub(super) struct Translator<'a> {
     /// The function's locals, where they are no values. Then nothing is inlined.
     pub(super) frame_locals: Option<FrameLocals>,
     pub(super) extent: Extent,
+    /// Values that calls, branches and their targets pass, and references that calls keep.
+    pub(super) operands: u64,
 }
 
 /// What besides Cranelift's function comes of a translation.
@@ -113,15 +115,24 @@ impl<'a> Translator<'a> {
             inlines: false,
             frame_locals: None,
             extent: Extent::default(),
+            operands: 0,
         }
     }
 
-    /// Translates the whole body.
-    pub(super) fn run(&mut self) -> Result<(), Failure> {
+    /// Translates the whole body, as far as `budget` goes.
+    pub(super) fn run(&mut self, budget: &mut FunctionBudget<'_>) -> Result<(), Failure> {
+        let mut enough = budget.grown_to(0)?;
         self.position = SourcePos(self.module.body(self.func).start as u32);
         self.vectors = self.has_vector_params();
         self.enter(self.func, Place::Last)?;
-        while let Some(activation) = self.activations.last_mut() {
+        loop {
+            if self.operands + self.b.func.dfg.num_values() as u64 > enough {
+                enough = budget.grown_to(self.written_out())?;
+            }
+            let Some(activation) = self.activations.last_mut() else {
+                budget.grown_to(self.written_out())?;
+                return Ok(());
+            };
             let (op, offset) = activation.reader.read_with_offset()?;
             if self.reachable {
                 self.locate(&op, offset as u32);
@@ -130,7 +141,12 @@ impl<'a> Translator<'a> {
                 self.skip(&op);
             }
         }
-        Ok(())
+    }
+
+    /// Instructions, values and operands up to now.
+    fn written_out(&self) -> u64 {
+        let dfg = &self.b.func.dfg;
+        self.operands + dfg.num_insts() as u64 + dfg.num_values() as u64
     }
 
     fn has_vector_params(&self) -> bool {
@@ -213,6 +229,7 @@ impl<'a> Translator<'a> {
         let frame_references = self.mark_references();
         self.extent.instructions = self.b.func.dfg.num_insts();
         self.extent.blocks = self.b.func.dfg.num_blocks();
+        self.extent.written_out = self.written_out() as usize;
         self.b.finalize(isa.frontend_config());
         Translated { inlined: self.inlined, extent: self.extent, frame_references }
     }
