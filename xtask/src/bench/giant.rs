@@ -15,7 +15,7 @@ pub(crate) struct Shape {
 }
 
 /// All shapes. One line each says what its size counts.
-pub(crate) static SHAPES: [Shape; 18] = [
+pub(crate) static SHAPES: [Shape; 24] = [
     // Instructions: loads, arithmetic and stores over 60 locals.
     Shape { name: "straight", sizes: &[10_000, 25_000, 50_000, 100_000, 400_000], write: straight },
     // Values that are loaded first and added up last, all alive at once.
@@ -52,6 +52,18 @@ pub(crate) static SHAPES: [Shape; 18] = [
     Shape { name: "try-tables", sizes: &[500, 1_000, 5_000, 10_000], write: try_tables },
     // Blocks that catch, around one another, each with a call.
     Shape { name: "nested-try-tables", sizes: &[500, 1_000, 2_500, 5_000], write: nested_try_tables },
+    // Calls of a type with 1,000 parameters and results.
+    Shape { name: "wide-calls", sizes: &[20, 50, 100, 200], write: wide_calls },
+    // Loops of a type with 1,000 parameters and results, one behind the other.
+    Shape { name: "wide-loops", sizes: &[200, 500, 1_000, 2_000], write: wide_loops },
+    // Targets of a table, each with 500 values.
+    Shape { name: "wide-table", sizes: &[100, 250, 500, 1_000], write: wide_table },
+    // Growths of a memory.
+    Shape { name: "grows", sizes: &[10_000, 25_000, 100_000, 300_000], write: grows },
+    // Locals that are assigned constants first and summed up last.
+    Shape { name: "summed-locals", sizes: &[2_500, 5_000, 10_000, 20_000], write: summed_locals },
+    // Calls while 500 references lie on the stack.
+    Shape { name: "stacked-references", sizes: &[100, 250, 500, 1_000], write: stacked_references },
 ];
 
 impl Shape {
@@ -349,4 +361,55 @@ fn nested_try_tables(text: &mut Text, size: usize) {
         put!(text, "end i32.const 5 end local.set {to}");
     }
     text.end(LOCALS);
+}
+
+/// A type with so many values.
+fn values(count: usize) -> String {
+    " i32".repeat(count)
+}
+
+fn wide_calls(text: &mut Text, size: usize) {
+    const WIDTH: usize = 1000;
+    let (all, arguments) = (values(WIDTH), "local.get 0 ".repeat(WIDTH));
+    put!(text, "(type $wide (func (param{all}) (result{all}))) (import \"m\" \"f\" (func $f (type $wide)))");
+    put!(text, "{HEAD} {arguments} {} {} local.get 0)", "call $f\n".repeat(size), "drop ".repeat(WIDTH));
+}
+
+fn wide_loops(text: &mut Text, size: usize) {
+    const WIDTH: usize = 1000;
+    let (all, arguments) = (values(WIDTH), "local.get 0 ".repeat(WIDTH));
+    put!(text, "(type $wide (func (param{all}) (result{all})))");
+    let loops = "loop (type $wide) end\n".repeat(size);
+    put!(text, "{HEAD} {arguments} {loops} {} local.get 0)", "drop ".repeat(WIDTH));
+}
+
+fn wide_table(text: &mut Text, size: usize) {
+    const WIDTH: usize = 500;
+    let all = values(WIDTH);
+    let targets: String = (0..size).map(|depth| format!("{depth} ")).collect();
+    put!(text, "{HEAD} {}", format!("block (result{all})\n").repeat(size));
+    put!(text, "{} local.get 0 br_table {targets} 0", "local.get 0 ".repeat(WIDTH));
+    put!(text, "{} {} local.get 0)", "end\n".repeat(size), "drop ".repeat(WIDTH));
+}
+
+fn grows(text: &mut Text, size: usize) {
+    put!(text, "(memory 1) {HEAD} {} local.get 0)", "local.get 0 memory.grow local.set 0\n".repeat(size));
+}
+
+fn summed_locals(text: &mut Text, size: usize) {
+    put!(text, "{HEAD} (local{})", values(size));
+    for local in 1..=size {
+        let number = text.below(1 << 30);
+        put!(text, "i32.const {number} local.set {local}");
+    }
+    text.end(size);
+}
+
+fn stacked_references(text: &mut Text, size: usize) {
+    const WIDTH: usize = 500;
+    put!(text, "(type $s (struct (field i32))) (import \"m\" \"f\" (func $f)) {HEAD}");
+    put!(text, "{} {}", "local.get 0 struct.new $s\n".repeat(WIDTH), "call $f\n".repeat(size));
+    put!(text, "i32.const 0 local.set 0");
+    put!(text, "{}", "struct.get $s 0 local.get 0 i32.add local.set 0\n".repeat(WIDTH));
+    put!(text, "local.get 0)");
 }
