@@ -1,0 +1,178 @@
+//! Functions that are large in whatever way: compiling them takes time and memory by what they are when they are written out,
+//! whatever their shape. Needs no coverage to be of use: the input is a list of shapes and numbers.
+#![no_main]
+
+use arbitrary::{Arbitrary, Unstructured};
+use belljar::{CodeBuilder, CompileLimits, Engine};
+use peak_alloc::PeakAlloc;
+use std::time::Duration;
+use wasm_encoder::{
+    BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection, Instruction,
+    MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
+};
+
+#[global_allocator]
+static PEAK: PeakAlloc = PeakAlloc;
+
+/// Instructions and values that a function may have when it is written out.
+const MOST: u64 = 150_000;
+
+/// What is allowed beside what goes with the size, and for each instruction and value: several times what an instrumented build takes.
+const TIME: (Duration, Duration) = (Duration::from_millis(300), Duration::from_micros(30));
+const MEMORY: (usize, usize) = (64 << 20, 3000);
+
+/// A way to be large. `count` of each; the values of the wide type lie on the stack before and after.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Shape {
+    Calls,
+    Loops,
+    Ifs,
+    Branches,
+    Tables,
+    Grows,
+    Locals,
+    Loads,
+    Nested,
+    Stores,
+}
+
+#[derive(Debug)]
+struct Sizes {
+    width: u16,
+    locals: u16,
+    shapes: Vec<(Shape, u16)>,
+}
+
+impl<'a> Arbitrary<'a> for Sizes {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let width = u.int_in_range(0..=1000)?;
+        let locals = u.int_in_range(1..=5000)?;
+        let mut shapes = Vec::new();
+        for _ in 0..u.int_in_range(1..=6)? {
+            shapes.push((u.arbitrary()?, u.int_in_range(1..=20_000)?));
+        }
+        Ok(Self { width, locals, shapes })
+    }
+}
+
+/// The module of a function, and what it is when it is written out.
+struct Writer {
+    function: Function,
+    width: u64,
+    written_out: u64,
+}
+
+impl Writer {
+    /// An instruction that moves so many values. `false` where the function is large enough.
+    fn put(&mut self, instruction: &Instruction<'_>, values: u64) -> bool {
+        self.function.instruction(instruction);
+        self.written_out += 2 + values;
+        self.written_out < MOST
+    }
+
+    fn shape(&mut self, shape: Shape, count: u32, locals: u32) {
+        use Instruction as I;
+        let (width, wide) = (self.width, BlockType::FunctionType(0));
+        let at = |offset: u32| MemArg { offset: u64::from(offset), align: 2, memory_index: 0 };
+        match shape {
+            Shape::Calls => drop((0..count).all(|_| self.put(&I::Call(0), 2 * width))),
+            Shape::Loops => {
+                drop((0..count).all(|_| self.put(&I::Loop(wide), width) && self.put(&I::End, width) ));
+            }
+            Shape::Ifs => drop((0..count).all(|_| {
+                self.put(&I::LocalGet(0), 1) && self.put(&I::If(wide), width) && self.put(&I::End, 2 * width)
+            })),
+            Shape::Branches => drop((0..count).all(|_| {
+                self.put(&I::Block(wide), 0)
+                    && self.put(&I::LocalGet(0), 1)
+                    && self.put(&I::BrIf(0), width)
+                    && self.put(&I::End, width)
+            })),
+            Shape::Tables => {
+                let depth = count.min(500);
+                (0..depth).for_each(|_| drop(self.put(&I::Block(wide), width)));
+                self.put(&I::LocalGet(0), 1);
+                let targets: Vec<_> = (0..depth).collect();
+                self.put(&I::BrTable(targets.into(), 0), u64::from(depth) * (width + 1));
+                (0..depth).for_each(|_| drop(self.put(&I::End, width)));
+            }
+            Shape::Grows => drop((0..count).all(|_| {
+                self.put(&I::LocalGet(0), 1) && self.put(&I::MemoryGrow(0), 10) && self.put(&I::LocalSet(0), 1)
+            })),
+            Shape::Locals => {
+                let count = count.min(locals);
+                let set = |local: u32| [I::I32Const(local as i32 * 7919), I::LocalSet(local)];
+                (0..count).for_each(|local| set(local).iter().for_each(|i| drop(self.put(i, 1))));
+                let add = |local| [I::LocalGet(0), I::LocalGet(local), I::I32Add, I::LocalSet(0)];
+                (0..count).for_each(|local| add(local).iter().for_each(|i| drop(self.put(i, 1))));
+            }
+            Shape::Loads => {
+                (0..count).for_each(|i| drop(self.put(&I::LocalGet(0), 1) && self.put(&I::I32Load(at(i * 4)), 3)));
+                (1..count).for_each(|_| drop(self.put(&I::I32Add, 1)));
+                self.put(&I::LocalSet(0), 1);
+            }
+            Shape::Nested => {
+                let depth = count.min(1000);
+                (0..depth).for_each(|_| drop(self.put(&I::Loop(BlockType::Empty), 2)));
+                let step = [I::LocalGet(0), I::I32Const(1), I::I32Sub, I::LocalTee(0), I::BrIf(0), I::End];
+                (0..depth).for_each(|_| step.iter().for_each(|i| drop(self.put(i, 2))));
+            }
+            Shape::Stores => drop((0..count).all(|i| {
+                self.put(&I::LocalGet(i % locals), 1)
+                    && self.put(&I::LocalGet((i * 7) % locals), 1)
+                    && self.put(&I::I32Store(at(i)), 3)
+            })),
+        }
+    }
+}
+
+fn module(sizes: &Sizes) -> (Vec<u8>, u64) {
+    let (width, locals) = (usize::from(sizes.width), u32::from(sizes.locals));
+    let wide = || std::iter::repeat_n(ValType::I32, width);
+    let mut types = TypeSection::new();
+    types.ty().function(wide(), wide());
+    types.ty().function([], []);
+    let mut imports = ImportSection::new();
+    imports.import("m", "f", EntityType::Function(0));
+    let mut functions = FunctionSection::new();
+    functions.function(1);
+    let mut memories = MemorySection::new();
+    memories.memory(MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None });
+    let mut exports = ExportSection::new();
+    exports.export("f", ExportKind::Func, 1);
+    let function = Function::new([(locals, ValType::I32)]);
+    let mut writer = Writer { function, width: width as u64, written_out: u64::from(locals) };
+    (0..width).for_each(|i| drop(writer.put(&Instruction::LocalGet(i as u32 % locals), 1)));
+    for (shape, count) in &sizes.shapes {
+        if writer.written_out < MOST {
+            writer.shape(*shape, u32::from(*count), locals);
+        }
+    }
+    (0..width).for_each(|_| drop(writer.put(&Instruction::Drop, 1)));
+    writer.put(&Instruction::End, 0);
+    let mut code = CodeSection::new();
+    code.function(&writer.function);
+    let mut module = Module::new();
+    module.section(&types).section(&imports).section(&functions).section(&memories);
+    module.section(&exports).section(&code);
+    (module.finish(), writer.written_out)
+}
+
+libfuzzer_sys::fuzz_target!(|sizes: Sizes| {
+    let (wasm, written_out) = module(&sizes);
+    let engine = Engine::default();
+    let units = u32::try_from(written_out).expect("there is a most");
+    let (base, each) = TIME;
+    PEAK.reset_peak_usage();
+    let before = PEAK.current_usage();
+    let mut builder = CodeBuilder::new(&engine);
+    builder.wasm_binary(wasm, None).expect("the first");
+    // What takes longer ends with an error that names the function.
+    builder.limits(CompileLimits::unlimited().cpu(base + each * units));
+    if let Err(error) = builder.compile_module() {
+        panic!("{error:#}, which is {written_out} written out");
+    }
+    let used = PEAK.peak_usage().saturating_sub(before);
+    let allowed = MEMORY.0 + MEMORY.1 * units as usize;
+    assert!(used <= allowed, "{used} bytes for {written_out} instructions and values");
+});
