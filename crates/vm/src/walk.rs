@@ -63,7 +63,7 @@ pub struct HostCall {
 #[derive(Clone, Debug)]
 pub struct RawStack {
     frames: Vec<RawFrame>,
-    omitted: usize,
+    omitted: u32,
     is_counted: bool,
 }
 
@@ -92,7 +92,7 @@ impl RawStack {
     /// How many functions the outer frames stand for that were not kept; of a stack that was looked at from outside, how many
     /// frames these are.
     pub fn omitted(&self) -> usize {
-        self.omitted
+        self.omitted as usize
     }
 
     /// Whether that is all of them: `false` for a stack of more than [`Self::FRAMES_COUNTED`] frames, of which no more are counted.
@@ -116,7 +116,7 @@ impl RawStack {
             let at = if innermost { pc } else { pc - 1 };
             innermost = false;
             if stack.frames.len() >= kept {
-                stack.omitted += others.at(at);
+                stack.omitted = stack.omitted.saturating_add(others.at(at) as u32);
             } else if let Some(frame) = RawFrame::at(at) {
                 stack.frames.push(frame);
             }
@@ -163,7 +163,10 @@ impl LiveStack {
         omitted: usize,
         mut frame: impl FnMut(usize) -> Option<RawFrame>,
     ) -> Self {
-        let mut live = Self { stack: RawStack { omitted, ..RawStack::default() }, host_calls: Vec::new() };
+        let mut live = Self {
+            stack: RawStack { omitted: u32::try_from(omitted).unwrap_or(u32::MAX), ..RawStack::default() },
+            host_calls: Vec::new(),
+        };
         for found in found {
             match found.get() {
                 OnStack::Frame(address) => live.stack.frames.extend(frame(address)),
