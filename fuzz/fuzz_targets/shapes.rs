@@ -7,8 +7,8 @@ use belljar::{CodeBuilder, CompileLimits, Engine};
 use peak_alloc::PeakAlloc;
 use std::time::Duration;
 use wasm_encoder::{
-    BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection, Instruction,
-    MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
+    BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
+    Instruction, MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
 };
 
 #[global_allocator]
@@ -75,55 +75,67 @@ impl Writer {
         let (width, wide) = (self.width, BlockType::FunctionType(0));
         let at = |offset: u32| MemArg { offset: u64::from(offset), align: 2, memory_index: 0 };
         match shape {
-            Shape::Calls => drop((0..count).all(|_| self.put(&I::Call(0), 2 * width))),
-            Shape::Loops => {
-                drop((0..count).all(|_| self.put(&I::Loop(wide), width) && self.put(&I::End, width) ));
+            Shape::Calls => self.repeat(count, |w, _| w.all(&[I::Call(0)], 2 * width)),
+            Shape::Loops => self.repeat(count, |w, _| w.all(&[I::Loop(wide), I::End], width)),
+            Shape::Ifs => self.repeat(count, |w, _| w.all(&[I::LocalGet(0), I::If(wide), I::End], width)),
+            Shape::Branches => {
+                self.repeat(count, |w, _| {
+                    w.all(&[I::Block(wide), I::LocalGet(0), I::BrIf(0), I::End], width)
+                });
             }
-            Shape::Ifs => drop((0..count).all(|_| {
-                self.put(&I::LocalGet(0), 1) && self.put(&I::If(wide), width) && self.put(&I::End, 2 * width)
-            })),
-            Shape::Branches => drop((0..count).all(|_| {
-                self.put(&I::Block(wide), 0)
-                    && self.put(&I::LocalGet(0), 1)
-                    && self.put(&I::BrIf(0), width)
-                    && self.put(&I::End, width)
-            })),
             Shape::Tables => {
                 let depth = count.min(500);
-                (0..depth).for_each(|_| drop(self.put(&I::Block(wide), width)));
-                self.put(&I::LocalGet(0), 1);
+                (0..depth).for_each(|_| whole(self, &[I::Block(wide)], width));
+                whole(self, &[I::LocalGet(0)], 1);
                 let targets: Vec<_> = (0..depth).collect();
-                self.put(&I::BrTable(targets.into(), 0), u64::from(depth) * (width + 1));
-                (0..depth).for_each(|_| drop(self.put(&I::End, width)));
+                whole(self, &[I::BrTable(targets.into(), 0)], u64::from(depth) * (width + 1));
+                (0..depth).for_each(|_| whole(self, &[I::End], width));
             }
-            Shape::Grows => drop((0..count).all(|_| {
-                self.put(&I::LocalGet(0), 1) && self.put(&I::MemoryGrow(0), 10) && self.put(&I::LocalSet(0), 1)
-            })),
+            Shape::Grows => {
+                self.repeat(count, |w, _| w.all(&[I::LocalGet(0), I::MemoryGrow(0), I::LocalSet(0)], 4));
+            }
             Shape::Locals => {
                 let count = count.min(locals);
                 let set = |local: u32| [I::I32Const(local as i32 * 7919), I::LocalSet(local)];
-                (0..count).for_each(|local| set(local).iter().for_each(|i| drop(self.put(i, 1))));
+                (0..count).for_each(|local| whole(self, &set(local), 1));
                 let add = |local| [I::LocalGet(0), I::LocalGet(local), I::I32Add, I::LocalSet(0)];
-                (0..count).for_each(|local| add(local).iter().for_each(|i| drop(self.put(i, 1))));
+                (0..count).for_each(|local| whole(self, &add(local), 1));
             }
             Shape::Loads => {
-                (0..count).for_each(|i| drop(self.put(&I::LocalGet(0), 1) && self.put(&I::I32Load(at(i * 4)), 3)));
-                (1..count).for_each(|_| drop(self.put(&I::I32Add, 1)));
-                self.put(&I::LocalSet(0), 1);
+                (0..count).for_each(|i| whole(self, &[I::LocalGet(0), I::I32Load(at(i * 4))], 2));
+                (1..count).for_each(|_| whole(self, &[I::I32Add], 1));
+                whole(self, &[I::LocalSet(0)], 1);
             }
             Shape::Nested => {
                 let depth = count.min(1000);
-                (0..depth).for_each(|_| drop(self.put(&I::Loop(BlockType::Empty), 2)));
+                (0..depth).for_each(|_| whole(self, &[I::Loop(BlockType::Empty)], 2));
                 let step = [I::LocalGet(0), I::I32Const(1), I::I32Sub, I::LocalTee(0), I::BrIf(0), I::End];
-                (0..depth).for_each(|_| step.iter().for_each(|i| drop(self.put(i, 2))));
+                (0..depth).for_each(|_| whole(self, &step, 2));
             }
-            Shape::Stores => drop((0..count).all(|i| {
-                self.put(&I::LocalGet(i % locals), 1)
-                    && self.put(&I::LocalGet((i * 7) % locals), 1)
-                    && self.put(&I::I32Store(at(i)), 3)
-            })),
+            Shape::Stores => self.repeat(count, |w, i| {
+                w.all(&[I::LocalGet(i % locals), I::LocalGet((i * 7) % locals), I::I32Store(at(i))], 1)
+            }),
         }
     }
+
+    /// As often as that, or until the function is large enough.
+    fn repeat(&mut self, count: u32, mut step: impl FnMut(&mut Self, u32) -> bool) {
+        for i in 0..count {
+            if !step(self, i) {
+                break;
+            }
+        }
+    }
+
+    /// Instructions that belong together, whatever they make of the size.
+    fn all(&mut self, instructions: &[Instruction<'_>], values: u64) -> bool {
+        instructions.iter().fold(true, |_, instruction| self.put(instruction, values))
+    }
+}
+
+/// As [`Writer::all`], where the rest has to follow.
+fn whole(writer: &mut Writer, instructions: &[Instruction<'_>], values: u64) {
+    writer.all(instructions, values);
 }
 
 fn module(sizes: &Sizes) -> (Vec<u8>, u64) {
@@ -137,19 +149,25 @@ fn module(sizes: &Sizes) -> (Vec<u8>, u64) {
     let mut functions = FunctionSection::new();
     functions.function(1);
     let mut memories = MemorySection::new();
-    memories.memory(MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None });
+    memories.memory(MemoryType {
+        minimum: 1,
+        maximum: None,
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
     let mut exports = ExportSection::new();
     exports.export("f", ExportKind::Func, 1);
     let function = Function::new([(locals, ValType::I32)]);
     let mut writer = Writer { function, width: width as u64, written_out: u64::from(locals) };
-    (0..width).for_each(|i| drop(writer.put(&Instruction::LocalGet(i as u32 % locals), 1)));
+    (0..width as u32).for_each(|i| whole(&mut writer, &[Instruction::LocalGet(i % locals)], 1));
     for (shape, count) in &sizes.shapes {
         if writer.written_out < MOST {
             writer.shape(*shape, u32::from(*count), locals);
         }
     }
-    (0..width).for_each(|_| drop(writer.put(&Instruction::Drop, 1)));
-    writer.put(&Instruction::End, 0);
+    (0..width).for_each(|_| whole(&mut writer, &[Instruction::Drop], 1));
+    whole(&mut writer, &[Instruction::End], 0);
     let mut code = CodeSection::new();
     code.function(&writer.function);
     let mut module = Module::new();
