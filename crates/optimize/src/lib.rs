@@ -19,6 +19,7 @@ mod name;
 mod polish;
 mod region;
 mod signature;
+mod stack_maps;
 mod trampoline;
 mod translate;
 mod trap_code;
