@@ -17,7 +17,7 @@ pub use elf::{Keep, object_file};
 pub use error::CompileError;
 pub use link::compile;
 pub use observer::{BuildObserver, CompileStage, CompileTimes};
-pub use plan::{ModulePlan, ReadOnlyTable};
+pub use plan::{ModulePlan, ReadOnlyContents, ReadOnlyTable};
 pub use tier::{Target, Tier, TrampolineKind};
 pub use tunables::{MemoryAccess, Tunables};
 
