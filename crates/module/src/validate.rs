@@ -124,6 +124,9 @@ fn check_body(
     while !ops.eof() {
         let (op, offset) = ops.read_with_offset()?;
         validator.op(offset, &op)?;
+        if !ops.eof() {
+            facts.ends_unreachable = matches!(op, Operator::Unreachable);
+        }
         note(&op, index, &mut facts, uses);
     }
     ops.finish()?;
@@ -134,13 +137,23 @@ fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUs
     facts.operators += 1;
     match *op {
         Operator::Loop { .. } => facts.has_loop = true,
-        Operator::AnyConvertExtern
-        | Operator::RefTestNonNull { .. }
+        Operator::AnyConvertExtern => facts.looks_into_objects = true,
+        Operator::RefTestNonNull { .. }
         | Operator::RefTestNullable { .. }
         | Operator::RefCastNonNull { .. }
         | Operator::RefCastNullable { .. }
         | Operator::BrOnCast { .. }
-        | Operator::BrOnCastFail { .. } => facts.looks_into_objects = true,
+        | Operator::BrOnCastFail { .. } => {
+            facts.looks_into_objects = true;
+            facts.casts += 1;
+        }
+        Operator::StructNew { .. }
+        | Operator::StructNewDefault { .. }
+        | Operator::ArrayNew { .. }
+        | Operator::ArrayNewDefault { .. }
+        | Operator::ArrayNewFixed { .. }
+        | Operator::ArrayNewData { .. }
+        | Operator::ArrayNewElem { .. } => facts.allocations += 1,
         Operator::Call { .. } | Operator::CallRef { .. } | Operator::ReturnCallRef { .. } => facts.calls += 1,
         Operator::CallIndirect { table_index, .. } | Operator::ReturnCallIndirect { table_index, .. } => {
             facts.calls += 1;
