@@ -118,7 +118,7 @@ pub struct CompiledFunction {
     /// Where references to objects lie at calls, ascending.
     pub stack_maps: Vec<StackMapRow>,
     /// Slots of all stack maps.
-    pub stack_slots: Vec<StackSlot>,
+    pub stack_slots: Vec<StackSlots>,
     /// Where exceptions go on that its calls throw, ascending.
     pub handlers: Vec<HandlerRow>,
 }
@@ -136,10 +136,43 @@ pub struct HandlerRow {
     pub frame_size: u32,
 }
 
-/// A slot of a frame that holds a reference to an object: its distance below the frame pointer, in bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(transparent)]
-pub struct StackSlot(pub u32);
+/// Slots of a frame that hold references to objects, at equal distances from each other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct StackSlots {
+    /// How far the first lies below the frame pointer, in bytes.
+    pub distance: u32,
+    /// How many there are.
+    pub count: u16,
+    /// By how much less the next one lies below it.
+    pub step: u16,
+}
+
+impl StackSlots {
+    /// One slot.
+    pub const fn one(distance: u32) -> Self {
+        Self { distance, count: 1, step: 0 }
+    }
+
+    /// Appends a slot; whether it could. What comes next decides on the step.
+    pub fn append(&mut self, distance: u32) -> bool {
+        let last = self.distance - u32::from(self.step) * u32::from(self.count - 1);
+        let Some(step) = last.checked_sub(distance).and_then(|step| u16::try_from(step).ok()) else {
+            return false;
+        };
+        if self.count == u16::MAX || step == 0 || (self.count > 1 && step != self.step) {
+            return false;
+        }
+        self.step = step;
+        self.count += 1;
+        true
+    }
+
+    /// How far each lies below the frame pointer.
+    pub fn distances(self) -> impl Iterator<Item = u32> {
+        (0..u32::from(self.count)).map(move |i| self.distance.wrapping_sub(i * u32::from(self.step)))
+    }
+}
 
 /// The slots of a frame that hold references to objects while a call returns to `offset`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -193,7 +226,7 @@ pub struct Artifact {
     /// All stack maps, ascending. A call without references across it has none.
     pub stack_maps: Vec<StackMapRow>,
     /// Slots of all stack maps.
-    pub stack_slots: Vec<StackSlot>,
+    pub stack_slots: Vec<StackSlots>,
     /// Where exceptions go on, ascending. A call has none where the function catches nothing that it throws.
     pub handlers: Vec<HandlerRow>,
 }
@@ -230,7 +263,7 @@ pub struct CodeTables<'a> {
     /// All stack maps, ascending.
     pub stack_maps: &'a [StackMapRow],
     /// Slots of all stack maps.
-    pub stack_slots: &'a [StackSlot],
+    pub stack_slots: &'a [StackSlots],
     /// Where exceptions go on, ascending.
     pub handlers: &'a [HandlerRow],
 }
@@ -248,7 +281,7 @@ impl<'a> CodeTables<'a> {
     }
 
     /// The slots that hold references to objects in the frame of a call that returns to `offset`.
-    pub fn stack_map(&self, offset: CodeOffset) -> &'a [StackSlot] {
+    pub fn stack_map(&self, offset: CodeOffset) -> &'a [StackSlots] {
         let found = self.stack_maps.binary_search_by_key(&offset, |row| row.offset);
         let Ok(i) = found else { return &[] };
         let row = self.stack_maps[i];

@@ -69,6 +69,9 @@ pub struct VmLayout {
 /// Bytes of a global's slot: a vector fits each.
 pub const GLOBAL_SIZE: u32 = 16;
 
+/// Elements that the fixed tables of a module may have in all. Further tables lie where those do that grow.
+pub const FIXED_ELEMENTS: u32 = 4 << 20;
+
 /// Bytes of an imported function's slot: code address, then context.
 const IMPORTED_FUNC_SIZE: u32 = 16;
 
@@ -85,7 +88,8 @@ impl Cursor {
 }
 
 impl VmLayout {
-    /// The layout of a module with these counts; `None` where it exceeds a store's region.
+    /// The layout of a module with these counts; `None` where it exceeds half of a store's region, which no module does
+    /// that validation accepts, as long as its fixed tables have at most [`FIXED_ELEMENTS`] in all.
     pub fn new(counts: LayoutCounts) -> Option<Self> {
         let mut consts = Cursor(size_of::<ConstHeader>());
         let below = |at: usize| at as i32 - CONTEXT_DISTANCE as i32;
@@ -259,9 +263,42 @@ mod tests {
         assert!(elements + 40 <= layout.state_size() as i32);
     }
 
+    /// The counts of a module that reaches each limit of validation at once. (Types of imports may come to a million, and the
+    /// smallest counts twice.)
+    fn largest() -> LayoutCounts {
+        LayoutCounts {
+            types: 1_000_000,
+            imported_funcs: 500_000,
+            escaping_funcs: 1_000_000,
+            memories: 100,
+            imported_tables: 0,
+            defined_tables: [vec![Some(1 << 20); 4], vec![None; 99_996]].concat(),
+            imported_globals: 0,
+            defined_globals: 1_000_000,
+            tags: 1_000_000,
+            data_segments: 100_000,
+            elem_segments: 100_000,
+        }
+    }
+
+    #[test]
+    fn whatever_is_valid_fits() {
+        let layout = VmLayout::new(largest()).unwrap();
+        // With a block for each import that is a function of the host.
+        let host_funcs = 500_000 * size_of::<FuncObject>().next_multiple_of(64);
+        assert!(layout.const_size() + host_funcs < CONTEXT_DISTANCE);
+        let (last, end) = (layout.func_object(999_999), layout.const_size() as i32 - CONTEXT_DISTANCE as i32);
+        assert!(last + FuncObject::GUEST_SIZE as i32 <= end && end < 0);
+        assert!(
+            layout.defined_global(GlobalIndex(999_999)) as u32 + GLOBAL_SIZE <= layout.state_size() as u32
+        );
+    }
+
     #[test]
     fn what_does_not_fit_a_store_is_refused() {
-        let counts = LayoutCounts { escaping_funcs: 2_000_000, ..LayoutCounts::default() };
+        let counts = LayoutCounts { escaping_funcs: 3_000_000, ..LayoutCounts::default() };
+        assert_eq!(VmLayout::new(counts), None);
+        let counts = LayoutCounts { defined_tables: vec![Some(1 << 20); 17], ..LayoutCounts::default() };
         assert_eq!(VmLayout::new(counts), None);
     }
 }

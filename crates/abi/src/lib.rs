@@ -38,15 +38,16 @@ pub use builtin::{Builtin, BuiltinRow, BuiltinType};
 pub use code::*;
 pub use context::{StoreContext, pending};
 pub use image::*;
-pub use layout::{GLOBAL_SIZE, LayoutCounts, TablePlace, VmLayout};
+pub use layout::{FIXED_ELEMENTS, GLOBAL_SIZE, LayoutCounts, TablePlace, VmLayout};
 pub use memory::{GUARD_SIZE, can_be_reserved, is_guarded};
 pub use object::{ConstHeader, FuncObject, GuestTable, MemoryDef, MemoryRef};
 pub use positions::{position_at, position_rows, write_positions};
 
 /// Bytes between the constant and the mutable half of a store's region, and so between an instance's
-/// constant block and its context. It bounds the sum of all constant blocks of a store: half a million
-/// escaping functions.
-pub const CONTEXT_DISTANCE: usize = 32 << 20;
+/// constant block and its context. It bounds the sum of all constant blocks of a store, and that of all state blocks: the
+/// largest module that validation accepts takes less than half of it, and fits also where all its imports are functions of the
+/// host. It is address space: pages are taken as they are written.
+pub const CONTEXT_DISTANCE: usize = 128 << 20;
 
 /// Types that an engine may know at most: as many as one module may define.
 pub const MAX_TYPES: usize = 1_000_000;

@@ -215,6 +215,7 @@ fn version_3_0_whole() {
         config.wasm_release(WasmRelease::V3).gc_stress(stress);
         all_pass(&config, spec(SpecVersion::V3), 20_000);
         all_pass(&config, proposal(Proposal::GC), 784);
+        folder_passes(&config, "tests/scripts/gc", 112);
         // Written when a memory's index was a byte that had to be zero.
         config.wasm_multi_memory(false);
         all_pass(&config, proposal(Proposal::FunctionReferences), 1_870);
@@ -232,7 +233,9 @@ fn as_giants() {
         all_pass(&config, proposal(Proposal::GC), 784);
         all_pass(&config, proposal(Proposal::ExceptionHandling), 105);
         all_pass(&config, proposal(Proposal::WideArithmetic), 109);
-        for (folder, at_least) in [("exceptions", 38), ("legacy-exceptions", 27), ("tail-call", 18)] {
+        for (folder, at_least) in
+            [("exceptions", 38), ("gc", 112), ("legacy-exceptions", 27), ("tail-call", 18)]
+        {
             folder_passes(&config, &format!("tests/scripts/{folder}"), at_least);
         }
     }

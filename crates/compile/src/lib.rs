@@ -21,7 +21,7 @@ pub use error::CompileError;
 pub use limits::{CompileLimit, CompileLimitExceeded, CompileLimits, FunctionCost};
 pub use link::compile;
 pub use observer::{BuildObserver, CompileStage, CompileTimes};
-pub use plan::{ModulePlan, ReadOnlyTable};
+pub use plan::{ModulePlan, ReadOnlyContents, ReadOnlyTable};
 pub use tier::{Target, Tier, TrampolineKind};
 pub use tunables::{MemoryAccess, Tunables};
 

@@ -2,14 +2,70 @@
 
 use crate::{MemoryAccess, Tunables};
 use belljar_abi::gc::{ArrayLayout, FieldLayout};
-use belljar_core::{CompositeType, DefinedFuncIndex, FuncIndex, MemoryIndex, TableIndex, TypeIndex};
+use belljar_core::{CompositeType, DefinedFuncIndex, FuncIndex, MemoryIndex, TableIndex, TypeIndex, TypeRef};
 use belljar_module::{BranchHints, ElemItems, FunctionBody, Module, SegmentMode};
+use std::collections::HashMap;
 
 /// The contents of a table that never changes.
 #[derive(Clone, Debug)]
 pub struct ReadOnlyTable {
     /// Each element, `None` for null.
     pub elements: Vec<Option<FuncIndex>>,
+    /// The first element that is null.
+    null: Option<u32>,
+    /// Elements that are not null.
+    functions: u32,
+    /// Whether some may be of a narrower type than the module says: imports of a type that others may be declared below.
+    may_be_narrower: bool,
+    /// For each type, by its canonical number: how many elements are of it, and the first of them.
+    by_type: HashMap<TypeIndex, (u32, (u32, FuncIndex))>,
+}
+
+/// What a read-only table holds, as a call of one type sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadOnlyContents {
+    /// Elements.
+    pub length: u32,
+    /// An element that is null.
+    pub null: Option<u32>,
+    /// Elements of the type that is called.
+    pub matching: u32,
+    /// The first of them.
+    pub first: Option<(u32, FuncIndex)>,
+    /// Elements of other types.
+    pub foreign: u32,
+}
+
+impl ReadOnlyTable {
+    /// Looks through the elements once, whatever number of calls there are.
+    fn new(module: &Module, elements: Vec<Option<FuncIndex>>) -> Self {
+        let (mut null, mut functions, mut may_be_narrower) = (None, 0, false);
+        let mut by_type = HashMap::new();
+        for (i, element) in (0..).zip(&elements) {
+            let Some(func) = *element else {
+                null = null.or(Some(i));
+                continue;
+            };
+            functions += 1;
+            let ty = module.canonical_type(module.type_of_func(func));
+            may_be_narrower |= module.defined_func(func).is_none() && !module.is_final(ty);
+            by_type.entry(ty).or_insert((0, (i, func))).0 += 1;
+        }
+        Self { elements, null, functions, may_be_narrower, by_type }
+    }
+
+    /// What it holds for a call of a type, given by its canonical number.
+    pub fn contents(&self, wanted: TypeIndex) -> ReadOnlyContents {
+        let found = self.by_type.get(&wanted);
+        let matching = found.map_or(0, |(count, _)| *count);
+        ReadOnlyContents {
+            length: self.elements.len() as u32,
+            null: self.null,
+            matching,
+            first: found.map(|(_, first)| *first),
+            foreign: self.functions - matching,
+        }
+    }
 }
 
 /// A module with the decisions about it as a whole.
@@ -26,6 +82,8 @@ pub struct ModulePlan<'a> {
     /// Which way branches usually go, where the module says and is heeded.
     pub branch_hints: BranchHints,
     objects: Vec<ObjectPlan>,
+    /// For each type, by its canonical number, whether the module declares others below it; empty where it does for none.
+    extended: Vec<bool>,
 }
 
 /// How objects of a type of the module lie and are told.
@@ -54,7 +112,15 @@ impl<'a> ModulePlan<'a> {
             true => module.types().iter().map(|ty| object_plan(module, &ty.composite)).collect(),
             false => Vec::new(),
         };
-        Self { module, tunables, read_only_tables, thunks, branch_hints, objects }
+        let extended = extended(module);
+        Self { module, tunables, read_only_tables, thunks, branch_hints, objects, extended }
+    }
+
+    /// The contents of a table, if they never change and what may be called there as a function of type `ty` is of that very type.
+    pub fn read_only_table(&self, table: TableIndex, ty: TypeIndex) -> Option<&ReadOnlyTable> {
+        let contents = self.read_only_tables[table.index()].as_ref()?;
+        let is_extended = || self.extended.get(self.module.canonical_type(ty).index()) == Some(&true);
+        (!contents.may_be_narrower && !is_extended()).then_some(contents)
     }
 
     /// A defined function's body.
@@ -105,6 +171,17 @@ impl<'a> ModulePlan<'a> {
     }
 }
 
+fn extended(module: &Module) -> Vec<bool> {
+    let mut extended = Vec::new();
+    for ty in module.types() {
+        if let Some(TypeRef::Index(above)) = ty.supertype {
+            extended.resize(module.types().len(), false);
+            extended[module.canonical_type(above).index()] = true;
+        }
+    }
+    extended
+}
+
 fn object_plan(module: &Module, ty: &CompositeType) -> ObjectPlan {
     match ty {
         CompositeType::Struct(ty) => ObjectPlan::Fields(FieldLayout::of_struct(ty, module)),
@@ -144,5 +221,5 @@ fn read_only(module: &Module, table: TableIndex, room: &mut u64) -> Option<ReadO
         });
     }
     *room -= ty.minimum();
-    Some(ReadOnlyTable { elements })
+    Some(ReadOnlyTable::new(module, elements))
 }

@@ -9,6 +9,12 @@ pub struct FuncFacts {
     pub locals: u32,
     /// Calls of any kind.
     pub calls: u32,
+    /// Instructions that make an object.
+    pub allocations: u32,
+    /// Instructions that ask for the type of an object.
+    pub casts: u32,
+    /// Whether it ends with `unreachable`, as functions do that report an error and do not return.
+    pub ends_unreachable: bool,
     /// Whether it has a loop.
     pub has_loop: bool,
     /// Whether it calls itself where it would return otherwise.

@@ -4,7 +4,7 @@ use crate::branch_hints::{self, BranchHints};
 use crate::notes::Notes;
 use crate::rows::Rows;
 use crate::{Binary, ConstExpr, FuncFacts, MemoryImages, Names, TableUse};
-use belljar_abi::{LayoutCounts, VmLayout};
+use belljar_abi::{FIXED_ELEMENTS, LayoutCounts, VmLayout};
 use belljar_core::{
     CompositeType, DataIndex, DefinedFuncIndex, DefinedTypes, ExternType, FuncIndex, FuncType, GlobalIndex,
     GlobalType, HeapType, MemoryIndex, MemoryType, SubType, TableIndex, TableType, TagIndex, TagType,
@@ -542,11 +542,14 @@ impl Module {
     }
 
     pub(crate) fn layout_counts(&self) -> LayoutCounts {
+        let mut room = FIXED_ELEMENTS;
         let fixed = |(i, ty): (usize, &TableType)| {
             let table = TableIndex::new(i);
             let grows = self.table_is_shared(table) || self.table_use(table).grown;
             let fixed = ty.maximum() == Some(ty.minimum()) || !grows;
-            u32::try_from(ty.minimum()).ok().filter(|&n| fixed && n <= FIXED_TABLE_LIMIT)
+            let length = u32::try_from(ty.minimum()).ok().filter(|&n| fixed && n <= FIXED_TABLE_LIMIT)?;
+            room = room.checked_sub(length)?;
+            Some(length)
         };
         LayoutCounts {
             types: self.types.len() as u32,

@@ -213,7 +213,13 @@ fn check_body(
     let index = func.index;
     let mut facts = FuncFacts::default();
     let validator = func.into_validator(allocations);
-    let validator = read_body(validator, body, goes_on, |op| note(op, index, &mut facts, uses))?;
+    let mut before_is_unreachable = false;
+    let validator = read_body(validator, body, goes_on, |op| {
+        // At last, of the one before the body's end.
+        facts.ends_unreachable = before_is_unreachable;
+        before_is_unreachable = matches!(op, Operator::Unreachable);
+        note(op, index, &mut facts, uses);
+    })?;
     facts.locals = validator.len_locals();
     Ok((facts, validator.into_allocations()))
 }
@@ -259,13 +265,23 @@ fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUs
     facts.operators += 1;
     match *op {
         Operator::Loop { .. } => facts.has_loop = true,
-        Operator::AnyConvertExtern
-        | Operator::RefTestNonNull { .. }
+        Operator::AnyConvertExtern => facts.looks_into_objects = true,
+        Operator::RefTestNonNull { .. }
         | Operator::RefTestNullable { .. }
         | Operator::RefCastNonNull { .. }
         | Operator::RefCastNullable { .. }
         | Operator::BrOnCast { .. }
-        | Operator::BrOnCastFail { .. } => facts.looks_into_objects = true,
+        | Operator::BrOnCastFail { .. } => {
+            facts.looks_into_objects = true;
+            facts.casts += 1;
+        }
+        Operator::StructNew { .. }
+        | Operator::StructNewDefault { .. }
+        | Operator::ArrayNew { .. }
+        | Operator::ArrayNewDefault { .. }
+        | Operator::ArrayNewFixed { .. }
+        | Operator::ArrayNewData { .. }
+        | Operator::ArrayNewElem { .. } => facts.allocations += 1,
         Operator::Call { .. } | Operator::CallRef { .. } | Operator::ReturnCallRef { .. } => facts.calls += 1,
         Operator::CallIndirect { table_index, .. } | Operator::ReturnCallIndirect { table_index, .. } => {
             facts.calls += 1;

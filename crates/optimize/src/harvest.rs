@@ -5,11 +5,12 @@ use crate::isa::{Effort, Isas, Settings};
 use crate::name;
 use crate::polish::{keep_positions, polish, prepare};
 use crate::pressure::area;
-use crate::translate::{MARK, REFERENCE, Translated};
+use crate::stack_maps::stack_maps;
+use crate::translate::Translated;
 use crate::trap_code;
 use crate::tuning::{CROWDED_AREA, CROWDED_LOOPS_AREA, CROWDED_WRITTEN_OUT};
 use crate::workspace::Workspace;
-use belljar_abi::{CompiledFunction, HandlerRow, PosRow, Reloc, SourcePos, StackMapRow, StackSlot, TrapSite};
+use belljar_abi::{CompiledFunction, HandlerRow, PosRow, Reloc, SourcePos, TrapSite};
 use belljar_compile::FunctionBudget;
 use belljar_core::{CodeOffset, Trap};
 use cranelift_codegen::binemit::Reloc as MachineReloc;
@@ -85,31 +86,6 @@ fn registers_by(effort: Effort, alive: u64, has_loops: bool) -> Effort {
         true => Effort::Giant,
         false => effort,
     }
-}
-
-/// Cranelift names slots from the stack pointer up; stacks are walked by the frame pointer. A mark stands for all
-/// references that lie in the frame as locals; calls that have no others share their slots.
-fn stack_maps(code: &CompiledCode, frame_references: u32) -> (Vec<StackMapRow>, Vec<StackSlot>) {
-    let (mut rows, mut slots) = (Vec::new(), Vec::<StackSlot>::new());
-    let mut shared = None;
-    for (offset, frame_size, map) in code.buffer.user_stack_maps() {
-        let is_shared = map.entries().all(|(ty, _)| ty == MARK);
-        if let (true, Some(first)) = (is_shared, shared) {
-            rows.push(StackMapRow { offset: CodeOffset(*offset), first, count: frame_references });
-            continue;
-        }
-        let first = slots.len() as u32;
-        for (ty, sp_offset) in map.entries() {
-            let count = if ty == MARK { frame_references } else { 1 };
-            slots.extend((0..count).map(|i| StackSlot(frame_size - sp_offset - i * REFERENCE)));
-        }
-        if is_shared {
-            shared = Some(first);
-        }
-        let count = slots.len() as u32 - first;
-        rows.push(StackMapRow { offset: CodeOffset(*offset), first, count });
-    }
-    (rows, slots)
 }
 
 /// Every call that is to be caught has one handler, for whatever it throws.

@@ -20,6 +20,7 @@ mod polish;
 mod pressure;
 mod region;
 mod signature;
+mod stack_maps;
 mod trampoline;
 mod translate;
 mod trap_code;

@@ -12,7 +12,9 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::TAIL_CALL)
-    .union(WasmFeatures::EXCEPTIONS);
+    .union(WasmFeatures::EXCEPTIONS)
+    .union(WasmFeatures::FUNCTION_REFERENCES)
+    .union(WasmFeatures::GC);
 
 struct Compiled {
     module: Module,
@@ -260,4 +262,54 @@ fn a_call_that_is_caught_has_its_handler_out_of_the_way() {
     // The frame saves more registers; otherwise the way of a return is the same.
     let (a, b) = (after_call(caught.code("f")), after_call(not.code("f")));
     assert!(a <= b + 40, "{a} bytes from the call to the return, and {b} without a handler");
+}
+
+#[test]
+fn what_does_not_return_is_called() {
+    let wat = |end: &str| {
+        format!(
+            r#"(module (memory 1) (func $fail (param i32) (i32.store (local.get 0) (i32.const 0x12345678)) {end})
+                (func (export "f") (param i32) (if (local.get 0) (then (call $fail (local.get 0)))) (call $fail (i32.const 1))))"#
+        )
+    };
+    let stores = |end| count(plain(&wat(end)).code("f"), &0x1234_5678_u32.to_le_bytes());
+    assert_eq!((stores("nop"), stores("unreachable")), (2, 0), "the constant that is stored");
+}
+
+#[test]
+fn what_makes_an_object_is_inlined_in_loops_only() {
+    let wat = r#"(module (type $s (struct (field i32)))
+        (func $new (param i32) (result (ref $s)) (struct.new $s (local.get 0)))
+        (func (export "once") (param i32) (result (ref $s)) (call $new (local.get 0)) (drop) (call $new (i32.const 1)))
+        (func (export "loop") (param i32) (result (ref $s)) (local (ref null $s))
+            (loop $again (local.set 1 (call $new (local.get 0)))
+                (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+            (ref.as_non_null (local.get 1))))"#;
+    let compiled = plain(wat);
+    assert!(compiled.code("once").len() < 90, "{:x?}", compiled.code("once"));
+    assert!(compiled.code("loop").len() > 120, "{:x?}", compiled.code("loop"));
+}
+
+#[test]
+fn a_cast_looks_for_no_more_than_the_type_leaves_open() {
+    let wat = r#"(module (type $s (sub (struct))) (type $t (sub final $s (struct)))
+        (func (export "any") (param anyref) (result i32) (ref.test (ref $t) (local.get 0)))
+        (func (export "nullable") (param (ref null $s)) (result i32) (ref.test (ref $t) (local.get 0)))
+        (func (export "object") (param (ref $s)) (result i32) (ref.test (ref $t) (local.get 0))))"#;
+    let compiled = plain(wat);
+    let [any, nullable, object] = ["any", "nullable", "object"].map(|export| compiled.code(export).len());
+    assert!(any > nullable && nullable > object, "{any}, {nullable}, {object}");
+}
+
+#[test]
+fn stack_maps_of_a_list_of_calls_grow_with_its_length() {
+    let wat = |length: usize| {
+        let calls = "(call $f)".repeat(length);
+        format!(
+            "(module (type $list (array (ref any))) (import \"\" \"f\" (func $f (result (ref any))))
+                (func (export \"f\") (result (ref $list)) (array.new_fixed $list {length} {calls})))"
+        )
+    };
+    let rows = |length| plain(&wat(length)).artifact.stack_slots.len();
+    assert!(rows(400) <= 2 * rows(200) + 16, "{} and {}", rows(200), rows(400));
 }

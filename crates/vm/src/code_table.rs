@@ -4,7 +4,7 @@ use crate::code::CodeImage;
 use crate::on_demand::Damaged;
 use crate::published::Published;
 use crate::trampolines::TrampolineText;
-use belljar_abi::{CodeTables, StackSlot};
+use belljar_abi::{CodeTables, StackSlots};
 use belljar_core::{CodeOffset, Trap};
 use std::ops::Range;
 use std::sync::{Arc, Weak};
@@ -128,7 +128,7 @@ pub(crate) fn with_text<R>(pc: usize, read: impl FnOnce(&[u8], usize) -> R) -> O
 }
 
 /// Calls `read` with the slots that hold references to objects in the frame of a call that returns to this address.
-pub(crate) fn with_stack_map(pc: usize, read: impl FnOnce(&[StackSlot])) {
+pub(crate) fn with_stack_map(pc: usize, read: impl FnOnce(&[StackSlots])) {
     // The address may be that of the byte behind the code.
     with_row(pc - 1, |row| {
         read(row.module()?.tables().stack_map(CodeOffset((pc - row.start) as u32)));

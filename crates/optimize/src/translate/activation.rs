@@ -1,11 +1,12 @@
 //! A body that is being read: the function's own or an inlined callee's.
 
 use super::control::Frame;
+use super::known::Known;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::signature::{parsed_type, value_type};
 use belljar_abi::SourcePos;
-use belljar_core::DefinedFuncIndex;
+use belljar_core::{DefinedFuncIndex, ValType};
 use cranelift_codegen::ir::{Block, SourceLoc, Type, types};
 use cranelift_frontend::Variable;
 use wasmparser::OperatorsReader;
@@ -70,6 +71,13 @@ fn class(ty: Type, traced: bool) -> u8 {
     }
 }
 
+fn known(ty: ValType) -> Known {
+    match ty {
+        ValType::Ref(ty) => Known::of(ty),
+        _ => Known::NOTHING,
+    }
+}
+
 impl<'a> Translator<'a> {
     pub(super) fn local(&self, index: u32) -> Variable {
         let first = self.activations[self.activations.len() - 1].first_local;
@@ -93,6 +101,7 @@ impl<'a> Translator<'a> {
         for (i, ty) in params.iter().enumerate() {
             let value = self.s.stack[height + i];
             let value = self.canonical(value);
+            self.s.known_locals.push(known(*ty));
             if self.frame_locals.is_some() {
                 self.store_local(i, value);
                 continue;
@@ -129,6 +138,8 @@ impl<'a> Translator<'a> {
         for _ in 0..locals.get_count() {
             let (count, ty) = locals.read()?;
             let traced = self.is_parsed_traced(ty);
+            let known = belljar_module::val_type(ty).map_or(Known::NOTHING, known);
+            self.s.known_locals.extend(std::iter::repeat_n(known, count as usize));
             let ty = parsed_type(ty);
             let zero = self.zero(ty);
             if self.frame_locals.is_some() {
@@ -176,6 +187,7 @@ impl<'a> Translator<'a> {
         if let Some(header) = activation.header {
             self.end_tail_loop(header);
         }
+        self.s.known_locals.truncate(activation.first_local);
         let pool = &mut self.s.pool;
         for (variable, class) in
             self.s.locals.drain(activation.first_local..).zip(pool.types.drain(activation.first_local..))

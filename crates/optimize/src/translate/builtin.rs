@@ -11,6 +11,7 @@ impl Translator<'_> {
     pub(super) fn call_builtin(&mut self, builtin: Builtin, args: &[Value]) -> Option<Value> {
         self.flush_fuel();
         self.calls = true;
+        self.safepoints += 1;
         let table = self.builtins();
         let code = self.load_constant(ADDRESS, table, builtin.table_offset() as i32);
         let signature = self.b.import_signature(signature::builtin(builtin));

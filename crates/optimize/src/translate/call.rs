@@ -74,6 +74,7 @@ impl Translator<'_> {
         self.flush_fuel();
         self.calls = true;
         self.collect_call_args(self.module.func_type_at(ty).params().len());
+        self.safepoints += 1;
         self.s.call_args.insert(0, context);
         (target, ty)
     }
@@ -83,7 +84,7 @@ impl Translator<'_> {
         self.s.call_args.clear();
         self.operands += count as u64;
         for i in self.s.stack.len() - count..self.s.stack.len() {
-            let value = self.s.stack[i];
+            let value = self.up_to_date(self.s.stack[i]);
             let value = self.canonical(value);
             self.s.call_args.push(value);
         }
@@ -95,6 +96,9 @@ impl Translator<'_> {
         let height = self.s.stack.len() - ty.params().len();
         self.s.stack.truncate(height);
         self.s.stack.extend_from_slice(self.b.inst_results(call));
+        if let Some(last) = ty.results().last() {
+            self.leaves(*last);
+        }
         for (i, result) in ty.results().iter().enumerate() {
             let value = self.s.stack[height + i];
             self.track_if(self.is_traced(*result), value);

@@ -12,35 +12,20 @@ use crate::signature::ADDRESS;
 use crate::tuning::TABLE_INDEX_GUARD;
 use crate::{name, trap_code};
 use belljar_abi::{FuncObject, ReadOnlyEntry, RelocTarget};
-use belljar_compile::ReadOnlyTable;
-use belljar_core::{FuncIndex, TableIndex, Trap, TypeIndex};
+use belljar_compile::{ReadOnlyContents, ReadOnlyTable};
+use belljar_core::{TableIndex, Trap, TypeIndex};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{ExternalName, GlobalValueData, InstBuilder, Value, types};
 use std::mem::offset_of;
-
-/// What a read-only table holds, as a call of one type sees it.
-struct Contents {
-    /// Elements.
-    length: u32,
-    /// An element that is null.
-    null: Option<u32>,
-    /// Elements of the type that is called.
-    matching: u32,
-    /// The first of them.
-    first: Option<(u32, FuncIndex)>,
-    /// Elements of other types.
-    foreign: u32,
-}
 
 impl Translator<'_> {
     /// What `call_indirect` calls: the element whose index is the topmost value.
     pub(super) fn element_callee(&mut self, ty: u32, table: u32) -> Callee {
         let (ty, table) = (TypeIndex(ty), TableIndex(table));
         let index = self.pop();
-        match &self.plan.read_only_tables[table.index()] {
-            // Elements of other types than the very one may be callable where types have subtypes.
-            Some(contents) if self.module.is_final(ty) => self.read_only_callee(ty, table, contents, index),
-            _ => self.object_callee(ty, table, index),
+        match self.plan.read_only_table(table, ty) {
+            Some(contents) => self.read_only_callee(ty, table, contents, index),
+            None => self.object_callee(ty, table, index),
         }
     }
 
@@ -60,7 +45,7 @@ impl Translator<'_> {
                 return Callee::Known(*func);
             }
         }
-        let contents = self.contents(elements, wanted);
+        let contents = elements.contents(wanted);
         if let (1, Some((only, func))) = (contents.matching, contents.first) {
             let wrong = self.b.ins().icmp_imm_u(IntCC::NotEqual, index, i64::from(only));
             self.refuse_if(wrong, table, &contents, index);
@@ -75,33 +60,12 @@ impl Translator<'_> {
         Callee::Code { ty, code, context: self.context }
     }
 
-    fn contents(&self, table: &ReadOnlyTable, wanted: TypeIndex) -> Contents {
-        let mut contents = Contents {
-            length: table.elements.len() as u32,
-            null: None,
-            matching: 0,
-            first: None,
-            foreign: 0,
-        };
-        for (i, element) in table.elements.iter().enumerate() {
-            match element {
-                None => contents.null = contents.null.or(Some(i as u32)),
-                Some(func) if self.plan.canonical_type_of(*func) == wanted => {
-                    contents.matching += 1;
-                    contents.first = contents.first.or(Some((i as u32, *func)));
-                }
-                Some(_) => contents.foreign += 1,
-            }
-        }
-        contents
-    }
-
     /// Address of the entry at `index`, which is of the wanted type.
     fn checked_entry(
         &mut self,
         wanted: TypeIndex,
         table: TableIndex,
-        contents: &Contents,
+        contents: &ReadOnlyContents,
         index: Value,
     ) -> Value {
         let length = i64::from(contents.length);
@@ -158,7 +122,7 @@ impl Translator<'_> {
     }
 
     /// Traps if `wrong`, for the reason that the element at `index` of a read-only table gives.
-    fn refuse_if(&mut self, wrong: Value, table: TableIndex, contents: &Contents, index: Value) {
+    fn refuse_if(&mut self, wrong: Value, table: TableIndex, contents: &ReadOnlyContents, index: Value) {
         let next = self.start_refusal(wrong);
         let length = i64::from(contents.length);
         let outside = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, index, length);

@@ -3,6 +3,7 @@
 //! What an object is stands in its header: the canonical id of its type, and its kind. A type that nothing is below is
 //! told by one comparison; others by one more, with the entry of the object's type line at the wanted type's depth.
 
+use super::known::Known;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::region::Region;
@@ -22,13 +23,13 @@ impl<'a> Translator<'a> {
             Operator::RefTestNullable { hty } => self.ref_test(wanted(true, hty)?),
             Operator::RefCastNonNull { hty } => self.ref_cast(wanted(false, hty)?),
             Operator::RefCastNullable { hty } => self.ref_cast(wanted(true, hty)?),
-            Operator::BrOnCast { relative_depth, to_ref_type, .. } => {
-                let to = parsed(to_ref_type)?;
-                self.br_on_cast(relative_depth, to, true);
+            Operator::BrOnCast { relative_depth, from_ref_type, to_ref_type } => {
+                let (from, to) = (parsed(from_ref_type)?, parsed(to_ref_type)?);
+                self.br_on_cast(relative_depth, from, to, true);
             }
-            Operator::BrOnCastFail { relative_depth, to_ref_type, .. } => {
-                let to = parsed(to_ref_type)?;
-                self.br_on_cast(relative_depth, to, false);
+            Operator::BrOnCastFail { relative_depth, from_ref_type, to_ref_type } => {
+                let (from, to) = (parsed(from_ref_type)?, parsed(to_ref_type)?);
+                self.br_on_cast(relative_depth, from, to, false);
             }
             Operator::BrOnNull { relative_depth } => self.br_on_null(relative_depth),
             Operator::BrOnNonNull { relative_depth } => self.br_on_non_null(relative_depth),
@@ -63,11 +64,13 @@ impl<'a> Translator<'a> {
         self.b.ins().trap(trap_code::encode(Trap::CastFailure));
         self.b.seal_block(yes);
         self.b.switch_to_block(yes);
+        self.left = self.known.and(Known::of(to));
         self.push(value);
     }
 
     /// Branches with the reference still on the stack if it is (or is not) of a type.
-    fn br_on_cast(&mut self, depth: u32, to: RefType, if_it_is: bool) {
+    fn br_on_cast(&mut self, depth: u32, from: RefType, to: RefType, if_it_is: bool) {
+        self.known = self.known.and(Known::of(from));
         self.flush_fuel();
         let value = *self.s.stack.last().expect("validation bounds the stack");
         let (taken, next) = (self.b.create_block(), self.b.create_block());
@@ -95,6 +98,7 @@ impl<'a> Translator<'a> {
         self.b.ins().brif(value, next, &[], target, &self.s.block_args);
         self.b.seal_block(next);
         self.b.switch_to_block(next);
+        self.left = Known { null: false, ..self.known };
         self.push(value);
     }
 
@@ -110,7 +114,7 @@ impl<'a> Translator<'a> {
         self.pop();
     }
 
-    /// Goes on in `yes` if a reference is of a type, in `no` otherwise.
+    /// Goes on in `yes` if a reference, of which something is known, is of a type, in `no` otherwise.
     fn branch_on_type(&mut self, value: Value, to: RefType, yes: Block, no: Block) {
         let if_null = if to.is_nullable() { yes } else { no };
         match to.heap_type() {
@@ -194,6 +198,9 @@ impl<'a> Translator<'a> {
 
     /// Goes to a block if a reference is null, and on otherwise.
     fn skip_null(&mut self, value: Value, if_null: Block) {
+        if !self.known.null {
+            return;
+        }
         let next = self.b.create_block();
         self.b.ins().brif(value, next, &[], if_null, &[]);
         self.b.seal_block(next);
@@ -203,11 +210,13 @@ impl<'a> Translator<'a> {
     /// The header of an object, after null and small integers have gone their ways.
     fn head_of(&mut self, value: Value, if_null: Block, if_small: Block) -> Value {
         self.skip_null(value, if_null);
-        let next = self.b.create_block();
-        let odd = self.b.ins().band_imm_u(value, 1);
-        self.b.ins().brif(odd, if_small, &[], next, &[]);
-        self.b.seal_block(next);
-        self.b.switch_to_block(next);
+        if self.known.small {
+            let next = self.b.create_block();
+            let odd = self.b.ins().band_imm_u(value, 1);
+            self.b.ins().brif(odd, if_small, &[], next, &[]);
+            self.b.seal_block(next);
+            self.b.switch_to_block(next);
+        }
         let address = self.object_address(value);
         let flags = self.regions.trusted(self.b.func, Region::HEADER);
         self.b.ins().load(types::I32, flags, address, 0)

@@ -16,6 +16,7 @@ impl<'a> Translator<'a> {
         match *op {
             Operator::GlobalGet { global_index } => {
                 let value = self.global(GlobalIndex(global_index))?;
+                self.leaves(self.module.globals()[global_index as usize].content());
                 self.push(value);
             }
             Operator::GlobalSet { global_index } => self.global_set(GlobalIndex(global_index)),
@@ -46,19 +47,39 @@ impl<'a> Translator<'a> {
                 _ => {}
             }
         }
+        Ok(self.load_global(global))
+    }
+
+    fn load_global(&mut self, global: GlobalIndex) -> Value {
+        let ty = self.module.globals()[global.index()];
+        let constant = ty.mutability() == Mutability::Const;
         let clif = value_type(ty.content());
         self.vectors |= clif.is_vector();
         let (address, offset) = self.global_address(global);
         let traced = self.is_traced(ty.content());
         // What a constant refers to may move, and the global then says where to.
         if constant && !traced {
-            return Ok(self.load_constant(clif, address, offset));
+            return self.load_constant(clif, address, offset);
         }
         let region = Region::global(global, self.module.imported_globals());
         let flags = self.regions.trusted(self.b.func, region);
         let value = self.b.ins().load(clif, flags, address, offset);
         self.track_if(traced, value);
-        Ok(value)
+        if constant {
+            self.s.constants.set(value.as_u32() as usize, (global.0, self.safepoints));
+        }
+        value
+    }
+
+    /// A value that is about to be used. What was read from a constant before a call is read again: otherwise it would be kept in
+    /// the frame meanwhile, where the collector finds it, and be read from there. Generated code lists such values by the thousand.
+    pub(super) fn up_to_date(&mut self, value: Value) -> Value {
+        match self.s.constants.get(value.as_u32() as usize) {
+            Some((global, safepoints)) if safepoints != self.safepoints => {
+                self.load_global(GlobalIndex(global))
+            }
+            _ => value,
+        }
     }
 
     fn global_set(&mut self, global: GlobalIndex) {

@@ -7,37 +7,57 @@ use super::activation::Place;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::tuning::{
-    INLINE_DEPTH, INLINE_GROWTH_BASE, INLINE_GROWTH_PERCENT, INLINE_IN_LOOP, INLINE_LEAF_IN_LOOP,
-    INLINE_LOCALS, INLINE_ONCE, INLINE_SELF, INLINE_SELF_LOCALS,
+    ALLOCATION_OPERATORS, CAST_OPERATORS, INLINE_DEPTH, INLINE_GROWTH_BASE, INLINE_GROWTH_BASE_OF_MANY,
+    INLINE_GROWTH_PERCENT, INLINE_IN_LOOP, INLINE_LEAF_IN_LOOP, INLINE_LOCALS, INLINE_ONCE,
+    INLINE_ONCE_OF_MANY, INLINE_SELF, INLINE_SELF_LOCALS, MANY_FUNCTIONS,
 };
 use belljar_core::DefinedFuncIndex;
 
 impl Translator<'_> {
+    /// Whether a call is replaced. What does not return is called where something went wrong: seldom, and from many places.
     pub(super) fn is_worth_inlining(&self, callee: DefinedFuncIndex) -> bool {
         if !self.inlines || self.activations.len() > INLINE_DEPTH {
             return false;
         }
-        let facts = self.module.facts(callee);
-        facts.operators <= self.size_limit(callee)
+        let (facts, size) = (self.module.facts(callee), self.size(callee));
+        !facts.ends_unreachable
+            && size <= self.size_limit(callee)
             && facts.locals <= INLINE_LOCALS
-            && self.growth + facts.operators <= self.growth_limit()
+            && self.growth.saturating_add(size) <= self.growth_limit()
             && self.is_shallow(callee)
     }
 
-    /// Operators up to which a callee is small. A recursive function is a loop.
+    /// Operators of a function, with those that become a lot of code counted as so many.
+    fn size(&self, func: DefinedFuncIndex) -> u32 {
+        let facts = self.module.facts(func);
+        let more = |count: u32, size: u32| count.saturating_mul(size - 1);
+        facts
+            .operators
+            .saturating_add(more(facts.allocations, ALLOCATION_OPERATORS))
+            .saturating_add(more(facts.casts, CAST_OPERATORS))
+    }
+
+    /// Size up to which a callee is small. A recursive function is a loop.
     fn size_limit(&self, callee: DefinedFuncIndex) -> u32 {
         let repeated = self.loops > 0 || callee == self.func;
         match self.module.facts(callee).calls {
+            _ if !repeated && self.of_many() => INLINE_ONCE_OF_MANY,
             _ if !repeated => INLINE_ONCE,
             0 => INLINE_LEAF_IN_LOOP,
             _ => INLINE_IN_LOOP,
         }
     }
 
-    /// Operators that this function may gain.
+    /// Size that this function may gain.
     fn growth_limit(&self) -> u32 {
-        let own = u64::from(self.module.facts(self.func).operators);
-        INLINE_GROWTH_BASE + (own * u64::from(INLINE_GROWTH_PERCENT) / 100) as u32
+        let own = u64::from(self.size(self.func));
+        let base = if self.of_many() { INLINE_GROWTH_BASE_OF_MANY } else { INLINE_GROWTH_BASE };
+        base + (own * u64::from(INLINE_GROWTH_PERCENT) / 100) as u32
+    }
+
+    /// Whether the module has so many functions that their size matters more than a call.
+    fn of_many(&self) -> bool {
+        self.module.defined_funcs() > MANY_FUNCTIONS
     }
 
     /// Whether the callee is not being inlined already, or calls itself and may unfold once more.
@@ -53,7 +73,7 @@ impl Translator<'_> {
     }
 
     pub(super) fn inline(&mut self, callee: DefinedFuncIndex, place: Place) -> Result<(), Failure> {
-        self.growth += self.module.facts(callee).operators;
+        self.growth += self.size(callee);
         self.enter(callee, place)
     }
 }

@@ -19,6 +19,7 @@ mod frame_local;
 mod global;
 mod handler;
 mod inlining;
+mod known;
 mod legacy_exception;
 mod memory;
 mod memory_access;

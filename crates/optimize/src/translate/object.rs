@@ -1,6 +1,7 @@
 //! Instructions on structs, arrays, small integers and references: which file has which.
 
 use super::call::Callee;
+use super::known::Known;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::region::Region;
@@ -35,7 +36,10 @@ impl<'a> Translator<'a> {
             }
             Operator::RefAsNonNull => {
                 let value = self.pop();
-                self.trap_if_null(value);
+                if self.known.null {
+                    self.trap_if_null(value);
+                }
+                self.left = Known { null: false, ..self.known };
                 self.push(value);
             }
             Operator::RefI31 => {

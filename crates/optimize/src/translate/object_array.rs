@@ -177,7 +177,7 @@ impl<'a> Translator<'a> {
         let height = self.s.stack.len() - length as usize;
         let flags = self.element_flags(storage);
         for i in 0..length {
-            let value = self.s.stack[height + i as usize];
+            let value = self.up_to_date(self.s.stack[height + i as usize]);
             let offset = ELEMENTS + i * storage.size();
             self.store_storage(storage, flags, value, address, offset as i32);
         }
@@ -210,6 +210,7 @@ impl<'a> Translator<'a> {
         let address = self.b.ins().iadd(base, offset);
         let flags = self.element_flags(storage);
         let value = self.load_storage(storage, extension, flags, address, ELEMENTS as i32);
+        self.leaves_stored(storage);
         self.push(value);
     }
 

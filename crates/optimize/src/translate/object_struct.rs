@@ -1,5 +1,6 @@
 //! Structs.
 
+use super::known::Known;
 use super::object::Extension;
 use super::translator::Translator;
 use crate::region::Region;
@@ -49,10 +50,11 @@ impl<'a> Translator<'a> {
         for i in 0..count {
             let (offset, storage) = self.field(ty, i as u32);
             let flags = self.regions.trusted(self.b.func, Region::field(offset));
-            let value = self.s.stack[height + i];
+            let value = self.up_to_date(self.s.stack[height + i]);
             self.store_storage(storage, flags, value, address, offset as i32);
         }
         self.s.stack.truncate(height);
+        self.left = Known::OBJECT;
         self.push(object);
     }
 
@@ -68,6 +70,7 @@ impl<'a> Translator<'a> {
             self.b.ins().store(flags, zero, address, at as i32);
             at += bytes;
         }
+        self.left = Known::OBJECT;
         self.push(object);
     }
 
@@ -77,6 +80,7 @@ impl<'a> Translator<'a> {
         let flags = self.object_flags(object, Region::field(offset), offset);
         let address = self.object_address(object);
         let value = self.load_storage(storage, extension, flags, address, offset as i32);
+        self.leaves_stored(storage);
         self.push(value);
     }
 

@@ -3,6 +3,7 @@
 use super::activation::LocalPool;
 use super::control::Frame;
 use super::handler::{Clause, Handler};
+use super::known::Known;
 use crate::memo::Memo;
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, FuncRef, SigRef, Value};
@@ -18,6 +19,8 @@ pub(crate) struct Scratch {
     pub(super) control: Vec<Frame>,
     /// The locals of all activations, outermost first.
     pub(super) locals: Vec<Variable>,
+    /// What is known of them, as far as they hold references.
+    pub(super) known_locals: Vec<Known>,
     /// Handlers of the function.
     pub(super) handlers: Vec<Handler>,
     /// Clauses of all `try_table`s of the function.
@@ -42,6 +45,8 @@ pub(crate) struct Scratch {
     pub(super) signatures: Memo<PackedOption<SigRef>>,
     /// Functions imported so far, by defined function index.
     pub(super) funcs: Memo<PackedOption<FuncRef>>,
+    /// Values that were read from constants which refer to objects: the global, and the safepoints that came before.
+    pub(super) constants: Memo<(u32, u32)>,
     /// Parser memory.
     pub(super) parsers: Vec<OperatorsReaderAllocations>,
 }
@@ -52,11 +57,13 @@ impl Scratch {
         self.stack.clear();
         self.control.clear();
         self.locals.clear();
+        self.known_locals.clear();
         self.saved.clear();
         self.handlers.clear();
         self.clauses.clear();
         self.pool.clear();
         self.signatures.forget();
         self.funcs.forget();
+        self.constants.forget();
     }
 }

@@ -12,7 +12,8 @@ impl Translator<'_> {
     }
 
     pub(super) fn pop(&mut self) -> Value {
-        self.s.stack.pop().expect("validation bounds the stack")
+        let value = self.s.stack.pop().expect("validation bounds the stack");
+        self.up_to_date(value)
     }
 
     /// The two topmost values, the deeper one first.
@@ -128,6 +129,7 @@ impl Translator<'_> {
                 self.b.use_var(variable)
             }
         };
+        self.left = self.known_local(index);
         self.push(value);
     }
 

@@ -3,6 +3,7 @@
 use super::Scratch;
 use super::activation::{Activation, Place};
 use super::frame_local::FrameLocals;
+use super::known::Known;
 use super::slot::Slots;
 use crate::failure::Failure;
 use crate::giant::Extent;
@@ -33,6 +34,10 @@ pub(super) struct Translator<'a> {
     pub(super) context: Value,
     pub(super) regions: Regions,
     pub(super) slots: Slots,
+    /// What is known of the topmost value where the operator at hand begins.
+    pub(super) known: Known,
+    /// And where it ends.
+    pub(super) left: Known,
     /// Whether the operator at hand can be reached. Operators that cannot are skipped.
     pub(super) reachable: bool,
     /// Blocks opened since the code became unreachable.
@@ -46,6 +51,8 @@ pub(super) struct Translator<'a> {
     pub(super) fuel: i64,
     /// Whether the function calls anything.
     pub(super) calls: bool,
+    /// Calls so far, at each of which the collector may move objects.
+    pub(super) safepoints: u32,
     /// Loops around the operator at hand, in all activations.
     pub(super) loops: u32,
     /// Operators that inlining has added.
@@ -100,6 +107,8 @@ impl<'a> Translator<'a> {
             context,
             regions: Regions::default(),
             slots: Slots::default(),
+            known: Known::NOTHING,
+            left: Known::NOTHING,
             reachable: true,
             skipped: 0,
             position: SourcePos::NONE,
@@ -107,6 +116,7 @@ impl<'a> Translator<'a> {
             inlined: Vec::new(),
             fuel: 0,
             calls: false,
+            safepoints: 0,
             loops: 0,
             growth: 0,
             copies: 0,
@@ -190,13 +200,14 @@ impl<'a> Translator<'a> {
 
     fn operator(&mut self, op: &Operator<'a>) -> Result<(), Failure> {
         self.charge(op);
+        self.known = std::mem::replace(&mut self.left, Known::NOTHING);
         self.extent.height = self.extent.height.max(self.s.stack.len());
         self.extent.loops = self.extent.loops.max(self.loops);
         match *op {
             Operator::LocalGet { local_index } => self.local_get(local_index),
             Operator::LocalSet { local_index } => self.local_set(local_index),
             Operator::LocalTee { local_index } => self.local_tee(local_index),
-            Operator::Drop => drop(self.pop()),
+            Operator::Drop => drop(self.s.stack.pop()),
             Operator::Nop => {}
             _ => {
                 if let Some((callee, last)) = self.callee(op) {

@@ -187,8 +187,8 @@ impl StoreCore {
     fn for_each_frame_root(&self, visit: &mut dyn FnMut(&mut u32)) {
         walk::walk(self, Start::AtExit, |pc, fp| {
             code_table::with_stack_map(pc, |slots| {
-                for slot in slots {
-                    let at = VmPtr::at(fp - slot.0 as usize);
+                for distance in slots.iter().flat_map(|slots| slots.distances()) {
+                    let at = VmPtr::at(fp - distance as usize);
                     // SAFETY: GUEST-FRAMES, STACK-MAPS: the slot lies in the frame, which waits for a call to
                     // return, and holds a reference until then; nothing else refers to it.
                     unsafe { visit(at.as_mut()) };
