@@ -8,7 +8,7 @@ use peak_alloc::PeakAlloc;
 use std::time::Duration;
 use wasm_encoder::{
     BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
-    Instruction, MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
+    Instruction, MemArg, MemArgTarget, MemorySection, MemoryType, Module, TypeSection, ValType,
 };
 
 #[global_allocator]
@@ -73,7 +73,12 @@ impl Writer {
     fn shape(&mut self, shape: Shape, count: u32, locals: u32) {
         use Instruction as I;
         let (width, wide) = (self.width, BlockType::FunctionType(0));
-        let at = |offset: u32| MemArg { offset: u64::from(offset), align: 2, memory_index: 0 };
+        let at = |offset: u32| MemArg {
+            offset: u64::from(offset),
+            align: 2,
+            target: MemArgTarget::Memory(0),
+            ordering: None,
+        };
         match shape {
             Shape::Calls => self.repeat(count, |w, _| w.all(&[I::Call(0)], 2 * width)),
             Shape::Loops => self.repeat(count, |w, _| w.all(&[I::Loop(wide), I::End], width)),
