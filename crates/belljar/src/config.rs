@@ -109,7 +109,7 @@ impl Config {
     /// assert!(error.is::<CompileLimitExceeded>());
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "the module has 40 bytes, and the limit is 20 bytes (CompileLimits::module_size)"
+    ///     "the module has 31 bytes, and the limit is 20 bytes (CompileLimits::module_size)"
     /// );
     /// # Ok::<(), belljar::Error>(())
     /// ```
