@@ -3,6 +3,7 @@
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
+use crate::limit_list::{self, LimitList};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
 use crate::output_file::{Readers, cannot_write, check, check_other_than, write};
@@ -28,7 +29,7 @@ Examples:
 
 An artifact is believed only by the user who made it, on this machine, unless it is signed.
 Exit codes: 0, or 65 if the module is not valid, 66 if it cannot be read, 69 if there is no key, 74 if the artifact
-cannot be written.";
+cannot be written, 124 if it took longer than --limits says.";
 
 /// Compile a module ahead of time.
 ///
@@ -68,6 +69,11 @@ pub(crate) struct CompileOptions {
     #[arg(long)]
     deterministic: bool,
 
+    /// Limit what the compilation may take: `help` lists the keys, of which those that begin with compile- count; `untrusted` takes
+    /// a default for each
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    limits: Vec<LimitList>,
+
     /// Print how many functions there are, the sizes of sections, and what took how long
     #[arg(long)]
     explain: bool,
@@ -83,6 +89,9 @@ impl CompileOptions {
     ///
     /// Where it is no valid module, or the artifact cannot be made or written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
+        if limit_list::tell_keys(&self.limits)? {
+            return Ok(ExitCode::Success as u8);
+        }
         let mut clock = Clock::start();
         let output = self.output.clone().unwrap_or_else(|| self.file.with_extension("elf"));
         let key = self.sign.as_deref().map(SigningKey::read).transpose().or_fail(ExitCode::Unreadable)?;
@@ -97,7 +106,8 @@ impl CompileOptions {
             .with_context(|| cannot_write(&output))
             .or_fail(ExitCode::Unwritable)?;
         clock.note("reading");
-        let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
+        let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))
+            .map_err(|failure| limit_list::explain(failure, &self.file, limit_list::option_of_compile))?;
         file.tell_start_problems(&module.start_problems());
         clock.note_stages(&meter.read());
         clock.note("loading");
@@ -130,7 +140,7 @@ impl CompileOptions {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
         config.consume_fuel(self.with_fuel).epoch_interruption(self.with_epochs);
-        config.deterministic(self.deterministic);
+        config.deterministic(self.deterministic).compile_limits(limit_list::compile_limits(&self.limits));
         if let Some(target) = &self.target {
             config.target_processor(target);
         }

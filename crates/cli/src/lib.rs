@@ -12,6 +12,7 @@ mod file_kind;
 mod inspect;
 mod key;
 mod kill;
+mod limit_list;
 mod missing_imports;
 mod module_file;
 mod output;

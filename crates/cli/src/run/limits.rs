@@ -5,146 +5,13 @@
 
 use super::options::RunOptions;
 use super::program::Guest;
-use crate::byte_size::ByteSize;
-use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::{complain, print};
+use crate::limit_list::{self, Key, listed};
+use crate::output::complain;
 use crate::time_span::TimeSpan;
-use anyhow::Error;
-use belljar::{
-    CompileLimit, CompileLimitExceeded, CompileLimits, Limit, LimitExceeded, LimitUnit, Limits, OutsideText,
-    Store,
-};
+use belljar::{CompileLimit, CompileLimits, Limit, LimitExceeded, Limits, Store};
 use belljar_wasi::WasiCtx;
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
-
-/// One `--limits`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum LimitList {
-    /// All keys are to be told.
-    Help,
-    /// What it sets, in order.
-    Amounts(Vec<(Key, Option<u64>)>),
-}
-
-/// What can be limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
-    /// What the guest has while it runs.
-    Run(Limit),
-    /// What its compilation takes.
-    Compile(CompileLimit),
-}
-
-impl Key {
-    fn all() -> impl Iterator<Item = Self> {
-        let run = Limit::ALL.iter().copied().map(Self::Run);
-        run.chain(CompileLimit::ALL.iter().copied().map(Self::Compile))
-    }
-
-    fn unit(self) -> LimitUnit {
-        match self {
-            Self::Run(limit) => limit.unit(),
-            Self::Compile(limit) => limit.unit(),
-        }
-    }
-
-    fn meaning(self) -> &'static str {
-        match self {
-            Self::Run(limit) => limit.meaning(),
-            Self::Compile(limit) => limit.meaning(),
-        }
-    }
-
-    fn default_amount(self) -> Option<u64> {
-        match self {
-            Self::Run(limit) => limit.default_amount(),
-            Self::Compile(limit) => limit.default_amount(),
-        }
-    }
-}
-
-/// What it is called on the command line.
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Run(limit) => f.write_str(&limit.name().replace('_', "-")),
-            Self::Compile(limit) => write!(f, "compile-{}", limit.name().replace('_', "-")),
-        }
-    }
-}
-
-/// The value that takes all defaults.
-const UNTRUSTED: &str = "untrusted";
-/// The value that takes a limit away.
-const NONE: &str = "none";
-
-fn amount(limit: Key, text: &str) -> Result<Option<u64>, String> {
-    if text == NONE {
-        return Ok(None);
-    }
-    let amount = match limit.unit() {
-        LimitUnit::Bytes => ByteSize::from_str(text)?.0,
-        LimitUnit::Time => u64::try_from(TimeSpan::from_str(text)?.0.as_nanos()).unwrap_or(u64::MAX),
-        _ => text.parse().map_err(|_| {
-            format!("expected a whole number up to 2^64 - 1, found `{}`", OutsideText::new(text))
-        })?,
-    };
-    Ok(Some(amount))
-}
-
-fn setting(text: &str) -> Result<Vec<(Key, Option<u64>)>, String> {
-    if text == UNTRUSTED {
-        let all = Key::all().map(|limit| (limit, limit.default_amount()));
-        return Ok(all.filter(|(_, amount)| amount.is_some()).collect());
-    }
-    let (name, value) = text.split_once('=').ok_or_else(|| {
-        let text = OutsideText::new(text);
-        format!("expected KEY=VALUE, `{UNTRUSTED}` or `help`, found `{text}`: the keys are {}", keys())
-    })?;
-    let limit = Key::all().find(|limit| limit.to_string() == name);
-    let limit = limit
-        .ok_or_else(|| format!("there is no limit `{}`: the keys are {}", OutsideText::new(name), keys()))?;
-    Ok(vec![(limit, amount(limit, value).map_err(|why| format!("{name}: {why}"))?)])
-}
-
-fn keys() -> String {
-    Key::all().map(|limit| limit.to_string()).collect::<Vec<_>>().join(", ")
-}
-
-impl FromStr for LimitList {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "help" {
-            return Ok(Self::Help);
-        }
-        let mut all = Vec::new();
-        for part in text.split(',') {
-            all.extend(setting(part)?);
-        }
-        Ok(Self::Amounts(all))
-    }
-}
-
-/// What `--limits help` prints.
-fn help() -> String {
-    let mut text = format!("{:<23}{:<12}LIMITS\n", "KEY", "UNTRUSTED");
-    for limit in Key::all() {
-        let default = limit.default_amount().map_or(NONE.into(), |amount| limit.unit().show(amount));
-        text.push_str(&format!("{:<23}{default:<12}{}\n", limit.to_string(), limit.meaning()));
-    }
-    text.push_str(
-        "\nSizes are written as 65536, 64K, 16M or 2G, times as 250ms, 10s or 2m, other amounts as whole numbers; `none` is no\n\
-         limit. `--limits untrusted` sets all to the amounts shown, and what follows it changes some of them:\n\
-         --limits untrusted,memory=1G,wall=none. Without this option the stack may have 1M, descriptors are 1024, and\n\
-         nothing else is limited. Compilation is not limited either, but ends with --timeout, which holds for it and then for the\n\
-         run.\n",
-    );
-    text
-}
 
 impl RunOptions {
     /// Prints the keys of `--limits`, if that is what is wanted.
@@ -153,11 +20,7 @@ impl RunOptions {
     ///
     /// Where they cannot be printed.
     pub(super) fn tell_limits(&self) -> Result<bool, Failure> {
-        let wanted = self.limits.contains(&LimitList::Help);
-        if wanted {
-            print(&help())?;
-        }
-        Ok(wanted)
+        limit_list::tell_keys(&self.limits)
     }
 
     /// What an option of its own says about something.
@@ -177,17 +40,8 @@ impl RunOptions {
     pub(super) fn limit(&self, limit: Limit) -> Option<u64> {
         match self.own_option(limit) {
             Some((_, amount)) => Some(amount),
-            None => self.listed(Key::Run(limit)),
+            None => listed(&self.limits, Key::Run(limit)),
         }
-    }
-
-    /// What `--limits` says of something.
-    fn listed(&self, key: Key) -> Option<u64> {
-        let lists = self.limits.iter().filter_map(|list| match list {
-            LimitList::Amounts(all) => Some(all),
-            LimitList::Help => None,
-        });
-        lists.flatten().rfind(|(of, _)| *of == key).and_then(|(_, amount)| *amount)
     }
 
     /// A limit of time.
@@ -216,10 +70,7 @@ impl RunOptions {
 
     /// What compiling the program may take. The time for the run holds for this, too, each by itself.
     pub(super) fn compile_limits(&self) -> CompileLimits {
-        let mut limits = CompileLimits::unlimited();
-        for limit in CompileLimit::ALL {
-            limits = limits.with(*limit, self.listed(Key::Compile(*limit)));
-        }
+        let limits = limit_list::compile_limits(&self.limits);
         match (limits.get(CompileLimit::Wall), self.own_option(Limit::Wall)) {
             (None, Some((_, time))) => limits.with(CompileLimit::Wall, Some(time)),
             _ => limits,
@@ -228,22 +79,15 @@ impl RunOptions {
 
     /// By which option something of a compilation is limited.
     fn option_of_compile(&self, limit: CompileLimit) -> String {
-        match (self.listed(Key::Compile(limit)), self.own_option(Limit::Wall)) {
+        match (listed(&self.limits, Key::Compile(limit)), self.own_option(Limit::Wall)) {
             (None, Some((option, _))) if limit == CompileLimit::Wall => option.into(),
-            _ => format!("--limits {}=…", Key::Compile(limit)),
+            _ => limit_list::option_of_compile(limit),
         }
     }
 
     /// A compilation that was ended for a limit, as the command line has it.
     pub(super) fn explain_limit(&self, failure: Failure) -> Failure {
-        let Some(exceeded) = failure.error.downcast_ref::<CompileLimitExceeded>() else { return failure };
-        let code = match exceeded.limit() {
-            CompileLimit::Cpu | CompileLimit::Wall => ExitCode::Timeout,
-            _ => failure.code,
-        };
-        let told = format!("{} ({})", exceeded.sentence(), self.option_of_compile(exceeded.limit()));
-        let name = OutsideText::new(self.file());
-        Failure::new(code, Error::msg(told).context(format!("could not compile {name}")))
+        limit_list::explain(failure, self.file(), |limit| self.option_of_compile(limit))
     }
 
     /// What WASI keeps to.
@@ -268,48 +112,5 @@ pub(super) fn refused_growth(store: &Store<Guest>) -> Option<String> {
 pub(super) fn tell_wasi(wasi: &WasiCtx) {
     for exceeded in wasi.limits_exceeded() {
         complain(&format!("note: {}", describe(&exceeded)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Vec<(Key, Option<u64>)>, String> {
-        match text.parse()? {
-            LimitList::Amounts(all) => Ok(all),
-            LimitList::Help => Err("help".into()),
-        }
-    }
-
-    #[test]
-    fn amounts_are_read_by_their_units() {
-        assert_eq!(
-            read("memory=256M,wall=2s,cpu=1.5s,descriptors=64,table-elements=none,compile-memory=1M"),
-            Ok(vec![
-                (Key::Run(Limit::Memory), Some(256 << 20)),
-                (Key::Run(Limit::Wall), Some(2_000_000_000)),
-                (Key::Run(Limit::Cpu), Some(1_500_000_000)),
-                (Key::Run(Limit::Descriptors), Some(64)),
-                (Key::Run(Limit::TableElements), None),
-                (Key::Compile(CompileLimit::Memory), Some(1 << 20)),
-            ])
-        );
-        assert_eq!(
-            read("untrusted,memory=1G").unwrap().last(),
-            Some(&(Key::Run(Limit::Memory), Some(1 << 30)))
-        );
-        for bad in [
-            "",
-            "memory",
-            "memory=",
-            "memory=x",
-            "wall=1d",
-            "descriptors=1K",
-            "gc_heap=1",
-            "memory=1,,wall=1",
-        ] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
     }
 }
