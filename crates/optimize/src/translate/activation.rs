@@ -134,20 +134,17 @@ impl<'a> Translator<'a> {
 
     fn read_locals(&mut self, func: DefinedFuncIndex, params: usize) -> Result<OperatorsReader<'a>, Failure> {
         let mut locals = self.plan.body(func).get_locals_reader()?;
-        let mut next = params;
+        self.clear_frame_locals(params);
         for _ in 0..locals.get_count() {
             let (count, ty) = locals.read()?;
             let traced = self.is_parsed_traced(ty);
             let known = belljar_module::val_type(ty).map_or(Known::NOTHING, known);
             self.s.known_locals.extend(std::iter::repeat_n(known, count as usize));
-            let ty = parsed_type(ty);
-            let zero = self.zero(ty);
             if self.frame_locals.is_some() {
-                let first = next;
-                next += count as usize;
-                (first..next).for_each(|local| self.store_local(local, zero));
                 continue;
             }
+            let ty = parsed_type(ty);
+            let zero = self.zero(ty);
             for _ in 0..count {
                 let variable = self.declare(ty, traced);
                 self.b.def_var(variable, zero);

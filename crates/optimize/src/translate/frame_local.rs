@@ -18,6 +18,9 @@ use cranelift_codegen::ir::{
 /// Bytes of a reference.
 pub(crate) const REFERENCE: u32 = 4;
 
+/// Bytes of a vector. The slot lies at a multiple of it.
+const WIDE: i32 = 16;
+
 /// The type that the mark for all references has in stack maps; no reference has it.
 pub(crate) const MARK: Type = types::I64;
 
@@ -57,6 +60,34 @@ impl Translator<'_> {
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size.max(1), 4);
         let slot = self.b.create_sized_stack_slot(data);
         self.frame_locals = Some(FrameLocals { slot, places, references });
+    }
+
+    /// Gives locals that are no parameters the value that they start with: sixteen bytes at a time, as there may be thousands.
+    pub(super) fn clear_frame_locals(&mut self, params: usize) {
+        let Some(FrameLocals { slot, places, .. }) = &self.frame_locals else { return };
+        let slot = *slot;
+        // Of each kind, they lie behind the parameters.
+        let range = |traced: bool| {
+            let of_kind = || places[params..].iter().flatten().filter(|place| place.traced == traced);
+            let start = of_kind().map(|place| place.offset).min();
+            start.zip(of_kind().map(|place| place.offset + place.ty.bytes() as i32).max())
+        };
+        let ranges = [range(true), range(false)];
+        if ranges == [None, None] {
+            return;
+        }
+        let flags = self.regions.trusted(self.b.func, Region::LOCAL);
+        let address = self.b.ins().stack_addr(ADDRESS, slot, 0);
+        let word = self.zero(types::I32);
+        let wide = self.zero(types::I8X16);
+        for (start, end) in ranges.into_iter().flatten() {
+            let mut at = start;
+            while at < end {
+                let (zero, size) = if at % WIDE == 0 && at + WIDE <= end { (wide, WIDE) } else { (word, 4) };
+                self.b.ins().store(flags, zero, address, at);
+                at += size;
+            }
+        }
     }
 
     fn place_of(&self, local: usize) -> Option<(StackSlot, Place)> {
