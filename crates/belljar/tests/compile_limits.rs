@@ -82,8 +82,9 @@ fn time_is_limited_and_what_takes_longer_than_is_left_is_not_begun() {
     let limits = CompileLimits::unlimited().cpu(Duration::from_millis(30));
     let told = exceeded(Module::new(&engine(limits), wide_calls(200)));
     assert_eq!((told.limit(), told.allowed()), (CompileLimit::Cpu, 30_000_000));
+    // Which of the two took most up to then, the machine decides.
     assert!(
-        told.function().is_some_and(|function| function.index.0 == 1 && !function.cpu.is_zero()),
+        told.function().is_some_and(|function| function.index.0 < 2 && !function.cpu.is_zero()),
         "{told}"
     );
     // Validation is a part of it: so many values take longer than that to be checked.
