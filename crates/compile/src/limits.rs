@@ -3,61 +3,16 @@
 //! In: the embedder's numbers. Out: a yes, or an error that says which limit it was, what was wanted and by which function. Never:
 //! an effect on the code that is made.
 
-use belljar_core::{FuncIndex, LimitUnit};
+use belljar_core::{FuncIndex, define_limits};
 use std::fmt;
 use std::time::Duration;
-
-macro_rules! limits {
-    ($($name:ident $text:literal $unit:ident $default:expr, $meaning:literal;)*) => {
-        /// What can be limited of a compilation. Each has a method of the same name in [`CompileLimits`].
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-        #[non_exhaustive]
-        pub enum CompileLimit {
-            $(
-                #[doc = concat!($meaning, ".")]
-                $name,
-            )*
-        }
-
-        impl CompileLimit {
-            /// All of them.
-            pub const ALL: &[CompileLimit] = &[$(CompileLimit::$name),*];
-
-            /// What it is called, as a method of [`CompileLimits`].
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-
-            /// What it is counted in.
-            pub fn unit(self) -> LimitUnit {
-                match self {
-                    $(Self::$name => LimitUnit::$unit,)*
-                }
-            }
-
-            /// What it limits, in a few words.
-            pub fn meaning(self) -> &'static str {
-                match self {
-                    $(Self::$name => $meaning,)*
-                }
-            }
-
-            /// What code that nobody vouches for gets. `None`: no limit.
-            pub fn default_amount(self) -> Option<u64> {
-                match self {
-                    $(Self::$name => $default,)*
-                }
-            }
-        }
-    };
-}
 
 const SECOND: u64 = 1_000_000_000;
 
 // The largest programs known (pandoc, Swift's compiler: 60 MB, 620,000 functions) fit; usual code takes 0.1 to 0.4 s a MiB.
-limits! {
+define_limits! {
+    /// What can be limited of a compilation. Each has a method of the same name in [`CompileLimits`].
+    pub enum CompileLimit {
     ModuleSize "module_size" Bytes Some(128 << 20), "Bytes of the module";
     Functions "functions" Count Some(1_000_000), "Functions that the module defines";
     FunctionSize "function_size" Bytes Some(4 << 20), "Bytes of one function's body";
@@ -65,6 +20,7 @@ limits! {
     CpuPerMib "cpu_per_mib" Time Some(4 * SECOND), "CPU time for each MiB of the module, where that is limited";
     Memory "memory" Bytes Some(192 << 20), "Memory of the functions that are compiled at once";
     Wall "wall" Time None, "Time from the beginning of the compilation to its end";
+    }
 }
 
 /// What the compilation of a module may take: [`Config::compile_limits`] and `CodeBuilder::limits` of the crate `belljar`.
@@ -104,7 +60,7 @@ impl fmt::Debug for CompileLimits {
         let mut all = f.debug_struct("CompileLimits");
         for limit in CompileLimit::ALL {
             if let Some(amount) = self.get(*limit) {
-                all.field(limit.name(), &format_args!("{}", limit.unit().show(amount)));
+                all.field(limit.name(), &format_args!("{}", limit.show(amount)));
             }
         }
         all.finish()
@@ -259,7 +215,7 @@ impl CompileLimitExceeded {
     /// What happened, in a sentence that does not say how to raise the limit.
     pub fn sentence(&self) -> String {
         let Self { limit, wanted, allowed, function } = self;
-        let allowed = limit.unit().show(*allowed);
+        let allowed = limit.show(*allowed);
         let what = match limit {
             CompileLimit::ModuleSize => "the module has",
             CompileLimit::Functions => "the number of functions that the module defines is",
@@ -268,7 +224,7 @@ impl CompileLimitExceeded {
             CompileLimit::Memory => "compiling it takes about",
         };
         let mut text = match wanted {
-            Some(wanted) => format!("{what} {}, and the limit is {allowed}", limit.unit().show(*wanted)),
+            Some(wanted) => format!("{what} {}, and the limit is {allowed}", limit.show(*wanted)),
             None => format!("{what} more than the limit of {allowed}"),
         };
         match function {

@@ -3,6 +3,7 @@
 //! In: nothing. Out: plain data. Never: I/O, `unsafe`, or knowledge of how code is compiled or run.
 
 mod index;
+mod limit;
 mod outside_text;
 mod quantity;
 mod raw;
@@ -10,6 +11,7 @@ mod trap;
 mod types;
 
 pub use index::*;
+pub use limit::LimitUnit;
 pub use outside_text::OutsideText;
 pub use quantity::*;
 pub use raw::RawVal;

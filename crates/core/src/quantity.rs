@@ -1,7 +1,6 @@
 //! Amounts of memory: bytes and wasm pages, which must never be mixed up.
 
 use std::fmt;
-use std::time::Duration;
 
 /// Bytes in a WebAssembly page of the default size.
 pub const WASM_PAGE_SIZE: u64 = 65536;
@@ -39,29 +38,6 @@ impl PageCount {
 impl fmt::Display for PageCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} page{}", self.0, if self.0 == 1 { "" } else { "s" })
-    }
-}
-
-/// What a limit is counted in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum LimitUnit {
-    /// Bytes.
-    Bytes,
-    /// Things of a kind.
-    Count,
-    /// Nanoseconds.
-    Time,
-}
-
-impl LimitUnit {
-    /// An amount, with its unit.
-    pub fn show(self, amount: u64) -> String {
-        match self {
-            Self::Bytes => ByteCount(amount).to_string(),
-            Self::Count => amount.to_string(),
-            Self::Time => format!("{:?}", Duration::from_nanos(amount)),
-        }
     }
 }
 

@@ -3,61 +3,15 @@
 //! In: the embedder's numbers. Out: a yes, or an error that says which limit it was, what was wanted and how to raise it. Never:
 //! a count of what is in use, which the store itself tells.
 
-use belljar_core::{ByteCount, LimitUnit};
+use belljar_core::{ByteCount, define_limits};
 use std::fmt;
 use std::time::Duration;
 
-macro_rules! limits {
-    ($($name:ident $text:literal $unit:ident $default:expr, $meaning:literal;)*) => {
-        /// What can be limited. Each has a method of the same name in `belljar::Limits`.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-        #[non_exhaustive]
-        pub enum Limit {
-            $(
-                #[doc = concat!($meaning, ".")]
-                $name,
-            )*
-        }
-
-        impl Limit {
-            /// All of them.
-            pub const ALL: &[Limit] = &[$(Limit::$name),*];
-
-            /// What it is called, as a method of `belljar::Limits`.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-
-            /// What it is counted in.
-            pub fn unit(self) -> LimitUnit {
-                match self {
-                    $(Self::$name => LimitUnit::$unit,)*
-                }
-            }
-
-            /// What it limits, in a few words.
-            pub fn meaning(self) -> &'static str {
-                match self {
-                    $(Self::$name => $meaning,)*
-                }
-            }
-
-            /// What code that nobody vouches for gets: enough for most programs, and too little to harm a machine. `None`: no
-            /// limit.
-            pub fn default_amount(self) -> Option<u64> {
-                match self {
-                    $(Self::$name => $default,)*
-                }
-            }
-        }
-    };
-}
-
 const SECOND: u64 = 1_000_000_000;
 
-limits! {
+define_limits! {
+    /// What can be limited. Each has a method of the same name in `belljar::Limits`.
+    pub enum Limit {
     Memory "memory" Bytes Some(256 << 20), "Linear memories, all of a store together";
     TableElements "table_elements" Count Some(1_000_000), "Elements of tables, all of a store together";
     GcHeap "gc_heap" Bytes Some(64 << 20), "Garbage-collected objects, with their nursery of 512 KiB";
@@ -72,12 +26,6 @@ limits! {
     BytesRead "bytes_read" Bytes Some(1 << 30), "Bytes that WASI functions read, from whatever";
     BytesWritten "bytes_written" Bytes Some(128 << 20), "Bytes that WASI functions write, to whatever";
     Scratch "scratch" Bytes Some(16 << 20), "Memory that host functions borrow at once";
-}
-
-impl Limit {
-    /// An amount of it, with its unit.
-    pub fn show(self, amount: u64) -> String {
-        self.unit().show(amount)
     }
 }
 
