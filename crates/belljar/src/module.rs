@@ -349,7 +349,7 @@ fn validate(engine: &Engine, binary: &[u8]) -> Result<belljar_module::Module> {
     let budget =
         Budget::new(engine.config().compile_limits.clone(), CompileCancel::new(), binary.len() as u64);
     build::limited(budget.check(CompileLimit::ModuleSize, binary.len() as u64, None))?;
-    belljar_module::validate_under(binary.clone(), features, &budget).or_else(|error| {
+    belljar_module::validate_until_stopped(binary.clone(), features, &budget).or_else(|error| {
         build::limited(budget.end().map_or(Ok(()), Err))?;
         Err(refusal::explain(error, &binary, features, &budget))
     })

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::config::{DisabledFeatures, SWITCHES, everything};
 use belljar_compile::Budget;
-use belljar_module::{ModuleError, Unchecked, WasmFeatures};
+use belljar_module::{CheckError, ModuleError, WasmFeatures};
 use std::fmt;
 
 /// Proposals that this version does not have: the names that their repositories and other tools use, and the features that
@@ -40,9 +40,9 @@ fn found_out(error: &ModuleError, binary: &[u8], features: WasmFeatures, budget:
     let ModuleError::Invalid { offset, .. } = *error else { return None };
     let check = |features| match belljar_module::check(binary, features, budget) {
         Ok(()) => Ok(()),
-        Err(Unchecked::Invalid(error)) => Err(error),
+        Err(CheckError::Invalid(error)) => Err(error),
         // Then this is not asked.
-        Err(Unchecked::Stopped) => Ok(()),
+        Err(CheckError::Stopped) => Ok(()),
     };
     let all = LACKING.iter().fold(features | everything(), |all, (_, feature)| all | *feature);
     if let Err(stumbled) = check(all) {

@@ -14,7 +14,7 @@
 use crate::limits::{CompileLimit, CompileLimitExceeded, CompileLimits, FunctionCost};
 use crate::{CompileError, CompileTimes};
 use belljar_core::FuncIndex;
-use belljar_module::Overseer;
+use belljar_module::StopCheck;
 use belljar_parallel::thread_cpu_time;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -59,7 +59,7 @@ pub struct Budget {
     used_cpu: AtomicU64,
     /// Bytes that functions in compilation take.
     memory: AtomicU64,
-    dearest: Mutex<Option<FunctionCost>>,
+    costliest: Mutex<Option<FunctionCost>>,
     /// Why it is over.
     end: OnceLock<CompileError>,
 }
@@ -73,7 +73,7 @@ impl Budget {
             cancel,
             used_cpu: AtomicU64::new(0),
             memory: AtomicU64::new(0),
-            dearest: Mutex::default(),
+            costliest: Mutex::default(),
             end: OnceLock::new(),
         }
     }
@@ -108,9 +108,9 @@ impl Budget {
     /// Whoever waits for it does so no longer. Why: the limit of time, unless it was over for something else.
     pub fn time_is_over(&self) -> CompileError {
         let allowed = self.limits.get(CompileLimit::Wall).unwrap_or_default();
-        let dearest = *self.dearest.lock().unwrap_or_else(PoisonError::into_inner);
+        let costliest = *self.costliest.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = CompileLimit::Wall;
-        self.end_with(CompileLimitExceeded { limit, wanted: None, allowed, function: dearest }.into())
+        self.end_with(CompileLimitExceeded { limit, wanted: None, allowed, function: costliest }.into())
     }
 
     fn end_with(&self, why: CompileError) -> CompileError {
@@ -142,10 +142,10 @@ impl Budget {
 
     /// Notes what a function has taken; the one that took most of all.
     fn note(&self, cost: FunctionCost) -> FunctionCost {
-        let mut dearest = self.dearest.lock().unwrap_or_else(PoisonError::into_inner);
-        match *dearest {
-            Some(dearest) if dearest.cpu >= cost.cpu => dearest,
-            _ => *dearest.insert(cost),
+        let mut costliest = self.costliest.lock().unwrap_or_else(PoisonError::into_inner);
+        match *costliest {
+            Some(costliest) if costliest.cpu >= cost.cpu => costliest,
+            _ => *costliest.insert(cost),
         }
     }
 }
@@ -183,10 +183,11 @@ impl Work<'_> {
         *since = now;
         self.own += spent;
         budget.used_cpu.fetch_add(spent.as_nanos() as u64, Relaxed);
-        if budget.used_cpu() + foreseen <= allowed {
+        if budget.used_cpu().saturating_add(foreseen) <= allowed {
             return Ok(());
         }
-        let cost = function.map(|cost| budget.note(FunctionCost { cpu: self.own + foreseen, ..cost }));
+        let cost =
+            function.map(|cost| budget.note(FunctionCost { cpu: self.own.saturating_add(foreseen), ..cost }));
         let (limit, allowed) = (CompileLimit::Cpu, allowed.as_nanos() as u64);
         Err(budget.end_with(CompileLimitExceeded { limit, wanted: None, allowed, function: cost }.into()))
     }
@@ -258,8 +259,8 @@ impl Drop for FunctionBudget<'_> {
 const STEP: Duration = Duration::from_nanos(4);
 
 /// Validation is a part of the compilation.
-impl Overseer for Budget {
-    fn worker(&self) -> Box<dyn FnMut(u64) -> bool + '_> {
+impl StopCheck for Budget {
+    fn checker(&self) -> Box<dyn FnMut(u64) -> bool + '_> {
         let mut work = self.work();
         Box::new(move |steps| {
             let steps = u32::try_from(steps).unwrap_or(u32::MAX);
@@ -315,6 +316,9 @@ mod tests {
         let exceeded = limit(function.look(Duration::from_secs(101)).unwrap_err());
         assert_eq!((exceeded.limit(), exceeded.allowed()), (CompileLimit::Cpu, 100_000_000_000));
         assert_eq!(exceeded.function().map(|f| f.index), Some(FuncIndex(7)));
+        let other = Budget::new(CompileLimits::unlimited().cpu(Duration::MAX), CompileCancel::new(), 1);
+        let ended = other.function(FuncIndex(7), 10).unwrap().look(Duration::MAX);
+        assert_eq!(limit(ended.unwrap_err()).limit(), CompileLimit::Cpu);
     }
 
     #[test]

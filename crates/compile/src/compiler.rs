@@ -154,7 +154,7 @@ impl Compiler {
     ) -> Result<(Module, Vec<u8>), BuildError> {
         observer.begin(CompileStage::Validation, 0);
         budget.check(CompileLimit::ModuleSize, wasm.len() as u64, None)?;
-        let module = belljar_module::validate_under(wasm, self.features, budget);
+        let module = belljar_module::validate_until_stopped(wasm, self.features, budget);
         // What validation was ended for, it does not know.
         let module =
             module.map_err(|error| budget.end().map_or(BuildError::Module(error), BuildError::Compile))?;

@@ -27,7 +27,7 @@ pub enum ModuleError {
         /// What exceeds which limit.
         what: String,
     },
-    /// Whoever oversaw validation wanted no more of it.
+    /// The [`crate::StopCheck`] ended validation.
     Stopped,
     /// What was noted about the module at an earlier validation does not fit it.
     WrongNotes,

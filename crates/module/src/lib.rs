@@ -30,7 +30,7 @@ pub use module::{
 };
 pub use names::Names;
 pub use notes::Notes;
-pub use validate::{Overseer, Unchecked, check, validate, validate_under};
+pub use validate::{CheckError, StopCheck, check, validate, validate_until_stopped};
 pub use wasm_types::{heap_type, ref_type, val_type};
 pub use wasmparser::{FunctionBody, WasmFeatures};
 

@@ -14,16 +14,16 @@ use wasmparser::{
     Parser, Payload, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
-/// Who is told of the work of validation, and may end it.
-pub trait Overseer: Sync {
-    /// A thread begins to work. It calls the result from time to time, with the steps of a large piece of work that it begins; `false`
-    /// ends it.
-    fn worker(&self) -> Box<dyn FnMut(u64) -> bool + '_>;
+/// Decides whether validation goes on.
+pub trait StopCheck: Sync {
+    /// Called by each thread when it begins to work. The thread calls the result from time to time, with the number of steps of the work
+    /// that comes next where that is much; `false` ends validation.
+    fn checker(&self) -> Box<dyn FnMut(u64) -> bool + '_>;
 }
 
-/// Nobody.
-impl Overseer for () {
-    fn worker(&self) -> Box<dyn FnMut(u64) -> bool + '_> {
+/// Validation always goes on.
+impl StopCheck for () {
+    fn checker(&self) -> Box<dyn FnMut(u64) -> bool + '_> {
         Box::new(|_| true)
     }
 }
@@ -34,18 +34,18 @@ impl Overseer for () {
 ///
 /// Where the bytes are no valid core module under `features`.
 pub fn validate(bytes: Bytes, features: WasmFeatures) -> Result<Module, ModuleError> {
-    validate_under(bytes, features, &())
+    validate_until_stopped(bytes, features, &())
 }
 
-/// As [`validate`], with somebody who may end it.
+/// As [`validate`], for as long as `stop_check` lets it go on.
 ///
 /// # Errors
 ///
 /// As there, and [`ModuleError::Stopped`].
-pub fn validate_under(
+pub fn validate_until_stopped(
     bytes: Bytes,
     features: WasmFeatures,
-    overseer: &dyn Overseer,
+    stop_check: &dyn StopCheck,
 ) -> Result<Module, ModuleError> {
     check_magic(&bytes)?;
     let mut validator = Validator::new_with_features(features);
@@ -68,31 +68,31 @@ pub fn validate_under(
         }
     }
     let tables = describer.table_count();
-    let (facts, uses) = check_bodies(&bodies, tables, overseer)?;
+    let (facts, uses) = check_bodies(&bodies, tables, stop_check)?;
     let looks_into_objects = facts.iter().any(|facts| facts.looks_into_objects);
     describer.finish(facts, uses, canonical_types, looks_into_objects)
 }
 
 /// Why a binary was not found to be valid.
 #[derive(Clone, Debug)]
-pub enum Unchecked {
+pub enum CheckError {
     /// It is not; the validator's own error, which can tell the feature that is the reason.
     Invalid(BinaryReaderError),
-    /// Whoever oversaw it wanted no more of it.
+    /// The [`StopCheck`] ended it.
     Stopped,
 }
 
-impl From<BinaryReaderError> for Unchecked {
+impl From<BinaryReaderError> for CheckError {
     fn from(error: BinaryReaderError) -> Self {
         Self::Invalid(error)
     }
 }
 
-impl From<Unchecked> for ModuleError {
-    fn from(why: Unchecked) -> Self {
+impl From<CheckError> for ModuleError {
+    fn from(why: CheckError) -> Self {
         match why {
-            Unchecked::Invalid(error) => error.into(),
-            Unchecked::Stopped => Self::Stopped,
+            CheckError::Invalid(error) => error.into(),
+            CheckError::Stopped => Self::Stopped,
         }
     }
 }
@@ -102,7 +102,7 @@ impl From<Unchecked> for ModuleError {
 /// # Errors
 ///
 /// Where it is not, or that was not found out.
-pub fn check(bytes: &[u8], features: WasmFeatures, overseer: &dyn Overseer) -> Result<(), Unchecked> {
+pub fn check(bytes: &[u8], features: WasmFeatures, stop_check: &dyn StopCheck) -> Result<(), CheckError> {
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
     parser.set_features(features);
@@ -112,8 +112,8 @@ pub fn check(bytes: &[u8], features: WasmFeatures, overseer: &dyn Overseer) -> R
             bodies.push((func, body));
         }
     }
-    let chunk = |bodies: &Bodies<'_>| -> Result<(), Unchecked> {
-        let mut goes_on = overseer.worker();
+    let chunk = |bodies: &Bodies<'_>| -> Result<(), CheckError> {
+        let mut goes_on = stop_check.checker();
         let mut allocations = FuncValidatorAllocations::default();
         for (func, body) in bodies {
             let func = FuncToValidate { resources: func.resources.clone(), ..*func };
@@ -163,13 +163,13 @@ const CHUNK: usize = 64;
 fn check_bodies(
     bodies: &Bodies<'_>,
     tables: usize,
-    overseer: &dyn Overseer,
+    stop_check: &dyn StopCheck,
 ) -> Result<(Vec<FuncFacts>, Vec<TableUse>), ModuleError> {
     let chunk = |bodies: &Bodies<'_>| -> Result<(Vec<FuncFacts>, Vec<TableUse>), ModuleError> {
         let mut allocations = FuncValidatorAllocations::default();
         let mut uses = vec![TableUse::default(); tables];
         let mut all = Vec::with_capacity(bodies.len());
-        let mut goes_on = overseer.worker();
+        let mut goes_on = stop_check.checker();
         for (func, body) in bodies {
             let func = FuncToValidate { resources: func.resources.clone(), ..*func };
             let (facts, a) = check_body(func, body, allocations, &mut uses, &mut *goes_on)?;
@@ -194,13 +194,13 @@ fn check_bodies(
     Ok((facts, uses))
 }
 
-/// Operators after which the overseer is asked: each may take as long as its type has values, up to 2,000.
+/// Operators after which the [`StopCheck`] is asked: each may take as long as its type has values, up to 2,000.
 const STRIDE: u32 = 256;
 
 /// Values that a label takes at most.
 const LABEL_VALUES: u32 = 1000;
 
-/// Steps of one operator from which on the overseer is asked before.
+/// Steps of one operator from which on the [`StopCheck`] is asked before.
 const LARGE_STEP: u64 = 1 << 16;
 
 fn check_body(
@@ -230,9 +230,9 @@ fn read_body(
     body: &FunctionBody<'_>,
     goes_on: &mut dyn FnMut(u64) -> bool,
     mut valid: impl FnMut(&Operator<'_>),
-) -> Result<FuncValidator<ValidatorResources>, Unchecked> {
+) -> Result<FuncValidator<ValidatorResources>, CheckError> {
     if !goes_on(0) {
-        return Err(Unchecked::Stopped);
+        return Err(CheckError::Stopped);
     }
     let mut reader = body.get_binary_reader();
     validator.read_locals(&mut reader)?;
@@ -251,7 +251,7 @@ fn read_body(
         if steps > LARGE_STEP || since_asked == STRIDE {
             since_asked = 0;
             if !goes_on(steps) {
-                return Err(Unchecked::Stopped);
+                return Err(CheckError::Stopped);
             }
         }
         validator.op(offset, &op)?;
