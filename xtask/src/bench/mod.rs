@@ -5,17 +5,19 @@
 //! does not run, or gives a wrong answer, does.
 //!
 //! ```text
-//! group ── items ──▶ rounds: A B A B … ──▶ ratio of each pair ──▶ median ──▶ geometric mean of the group
+//! group ── items ──▶ rounds: A B A B … ──▶ ratio of each pair ──▶ median, spread ──▶ geometric mean of the group
 //! ```
 //!
 //! Pairs are measured next to each other, so that what disturbs the machine for longer disturbs both.
 
 pub(crate) mod binary;
+mod compare;
 mod contender;
 mod giant;
 mod group;
 mod groups;
 mod item;
+mod machine;
 mod options;
 pub(crate) mod place;
 mod process;
@@ -31,17 +33,22 @@ pub(crate) use options::Options;
 use anyhow::Result;
 use binary::Binaries;
 use item::{Entry, Item};
+use machine::Machine;
 use place::Place;
 use record::{GroupRecord, ItemRecord};
 use table::Table;
 
 /// Runs the groups that were asked for.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let place = Place::new(options.shared.as_deref())?;
+    if let Some((first, second)) = options.compared() {
+        return compare::run(first, second);
+    }
+    let place = Place::new(options.shared.as_deref(), options.out.as_deref())?;
     let binaries = Binaries::new(&place);
+    let machine = Machine::here();
     let mut failed = 0;
     for group in options.groups() {
-        let record = run_group(group, options, &place, &binaries)?;
+        let record = run_group(group, options, &place, &machine, &binaries)?;
         record.write(&place)?;
         failed += record.failed.len();
         if group.name == groups::sandbox::NAME {
@@ -49,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
     if options.has(watch::NAME) {
-        failed += watch::run(options, &place, &binaries)?;
+        failed += watch::run(options, &place, &machine, &binaries)?;
     }
     anyhow::ensure!(failed == 0, "{failed} items failed");
     Ok(())
@@ -59,10 +66,11 @@ fn run_group(
     group: &'static group::Group,
     options: &Options,
     place: &Place,
+    machine: &Machine,
     binaries: &Binaries<'_>,
 ) -> Result<GroupRecord> {
     let contenders = options.contenders(group);
-    let mut record = GroupRecord::new(group, &contenders, options.quick);
+    let mut record = GroupRecord::new(group, &contenders, machine.clone(), options.quick);
     let mut items = Vec::new();
     for entry in (group.items)(place, &contenders)? {
         match entry {
@@ -79,8 +87,9 @@ fn run_group(
             Err(error) => record.skip(item.name, format!("{error:#}")),
         }
     }
-    let rounds = rounds::Rounds { count: options.rounds(group), quick: options.quick };
-    let table = Table::new(group, &contenders, &ready);
+    let [least, most] = options.rounds(group);
+    let rounds = rounds::Rounds { least, most, quick: options.quick };
+    let table = Table::new(group, &contenders, &ready, machine);
     for item in &ready {
         match rounds::measure(item, rounds, binaries, table.progress()) {
             Ok(samples) => {

@@ -6,7 +6,7 @@ use super::watch;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use regex::Regex;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What was asked for.
 #[derive(Args)]
@@ -14,13 +14,19 @@ pub(crate) struct Options {
     /// Groups to measure [default: all]
     #[arg(value_name = "GROUP", value_parser = PossibleValuesParser::new(names()))]
     groups: Vec<String>,
-    /// Few rounds: shows that everything runs; figures are rough
+    /// Fewer rounds and shorter measurements: the table says how rough the figures are
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Measure nothing: show how far two earlier runs are apart, files of results or directories of them
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "groups")]
+    compare: Vec<PathBuf>,
+    /// Directory for the files of results [default: target/bench]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
     /// Only items whose name matches
     #[arg(long, value_name = "REGEX")]
     filter: Option<Regex>,
-    /// Rounds an item is measured, at most
+    /// Rounds an item is measured, whether they agree or not
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<usize>,
     /// Rivals to measure, instead of those of each group
@@ -37,6 +43,12 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 impl Options {
+    /// Two runs to compare, where that was asked for.
+    pub(crate) fn compared(&self) -> Option<(&Path, &Path)> {
+        let [first, second] = self.compare.as_slice() else { return None };
+        Some((first, second))
+    }
+
     pub(crate) fn groups(&self) -> impl Iterator<Item = &'static Group> {
         GROUPS.iter().filter(|group| self.has(group.name))
     }
@@ -55,8 +67,9 @@ impl Options {
         self.filter.as_ref().is_none_or(|f| f.is_match(item))
     }
 
-    pub(crate) fn rounds(&self, group: &Group) -> usize {
-        self.rounds_or(group.rounds, group.quick_rounds)
+    /// How many rounds a group's items need at least, and how many they get at most.
+    pub(crate) fn rounds(&self, group: &Group) -> [usize; 2] {
+        [0, 1].map(|i| self.rounds_or(group.rounds[i], group.quick_rounds[i]))
     }
 
     /// The rounds that were asked for, or else so many.

@@ -3,10 +3,11 @@
 use super::contender::Contender;
 use super::group::Group;
 use super::item::Item;
+use super::machine::Machine;
 use super::place::Place;
 use super::process::Sample;
 use super::rounds::Samples;
-use super::statistics::{geometric_mean, median, ratio};
+use super::statistics::{geometric_mean, median, ratios, spread};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 pub(crate) struct GroupRecord {
     group: &'static str,
     quick: bool,
-    processors: usize,
+    pub(crate) machine: Machine,
     contenders: Vec<Contender>,
     pub(crate) targets: BTreeMap<Contender, f64>,
     pub(crate) items: Vec<ItemRecord>,
@@ -32,6 +33,8 @@ pub(crate) struct ItemRecord {
     /// Median times.
     pub(crate) times: BTreeMap<Contender, f64>,
     pub(crate) ratios: BTreeMap<Contender, f64>,
+    /// How far each ratio may be off, as a share of it.
+    pub(crate) spreads: BTreeMap<Contender, f64>,
     /// Median peaks of memory in bytes, where they are measured.
     pub(crate) peaks: BTreeMap<Contender, f64>,
     /// For an item of a series, the powers of the size that time and memory have grown with since the item before.
@@ -49,12 +52,15 @@ impl ItemRecord {
         let samples: BTreeMap<_, Vec<f64>> = samples.into_iter().map(|(c, s)| (c, times(s))).collect();
         let ours = samples.get(&Contender::Belljar).cloned().unwrap_or_default();
         let rivals = samples.iter().filter(|(c, _)| **c != Contender::Belljar);
+        let rounds: Vec<_> = rivals.map(|(c, theirs)| (*c, ratios(&ours, theirs))).collect();
         let times: BTreeMap<_, _> = samples.iter().filter_map(|(c, s)| Some((*c, median(s)?))).collect();
-        let ratios = rivals.filter_map(|(c, s)| Some((*c, ratio(&ours, s).filter(|r| *r > 0.0)?))).collect();
+        let ratios = rounds.iter().filter_map(|(c, r)| Some((*c, median(r).filter(|r| *r > 0.0)?)));
+        let spreads = rounds.iter().filter_map(|(c, r)| Some((*c, spread(r)?)));
         let mut record = Self {
             name: item.name.clone(),
             times,
-            ratios,
+            ratios: ratios.collect(),
+            spreads: spreads.collect(),
             peaks,
             growth: BTreeMap::new(),
             size: item.size,
@@ -87,11 +93,11 @@ impl ItemRecord {
 }
 
 impl GroupRecord {
-    pub(crate) fn new(group: &Group, contenders: &[Contender], quick: bool) -> Self {
+    pub(crate) fn new(group: &Group, contenders: &[Contender], machine: Machine, quick: bool) -> Self {
         Self {
             group: group.name,
             quick,
-            processors: std::thread::available_parallelism().map_or(0, usize::from),
+            machine,
             contenders: contenders.to_vec(),
             targets: contenders.iter().filter_map(|&c| Some((c, group.target(c)?))).collect(),
             items: Vec::new(),
@@ -119,7 +125,7 @@ impl GroupRecord {
         let mut json = serde_json::to_value(self)?;
         let means = self.contenders.iter().filter_map(|&c| Some((c.name(), self.mean(c)?)));
         json["means"] = serde_json::to_value(means.collect::<BTreeMap<_, _>>())?;
-        let path = place.out.join(format!("{}.json", self.group));
+        let path = place.results.join(format!("{}.json", self.group));
         let text = serde_json::to_string_pretty(&json)? + "\n";
         std::fs::write(&path, text).with_context(|| path.display().to_string())
     }

@@ -1,15 +1,20 @@
-//! Measures an item: every contender once in each round.
+//! Measures an item: every contender once in each round, until rounds agree.
 
 use super::binary::Binaries;
 use super::contender::Contender;
 use super::item::Item;
 use super::process::{self, Sample};
+use super::statistics::{ratios, spread};
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use std::time::{Duration, Instant};
 
 /// After so long an item's rounds end early, but not before the second.
 const LONG_ENOUGH: Duration = Duration::from_secs(120);
+const LONG_ENOUGH_QUICK: Duration = Duration::from_secs(30);
+
+/// No more rounds are needed where ratios are as sure as this: a second run then differs by less than 15 % in nearly all cases.
+const AGREED: f64 = 0.05;
 
 /// What each contender's runs gave, one of each round.
 pub(crate) type Samples = Vec<(Contender, Vec<Sample>)>;
@@ -17,7 +22,9 @@ pub(crate) type Samples = Vec<(Contender, Vec<Sample>)>;
 /// How an item's rounds are run.
 #[derive(Clone, Copy)]
 pub(crate) struct Rounds {
-    pub(crate) count: usize,
+    pub(crate) least: usize,
+    /// As many are run where rounds do not agree before.
+    pub(crate) most: usize,
     pub(crate) quick: bool,
 }
 
@@ -34,19 +41,29 @@ pub(crate) fn measure(
     for (attempt, program) in item.attempts.iter().zip(&programs) {
         process::prepare(attempt, program).with_context(|| attempt.contender.name())?;
     }
+    let long_enough = if rounds.quick { LONG_ENOUGH_QUICK } else { LONG_ENOUGH };
     let start = Instant::now();
-    for round in 0..rounds.count {
-        progress.set_message(format!("{} {}/{}", item.name, round + 1, rounds.count));
+    for round in 1..=rounds.most {
+        progress.set_message(format!("{} {round}/{}", item.name, rounds.most));
         for (i, attempt) in item.attempts.iter().enumerate() {
             let sample = process::run(item, attempt, &programs[i], rounds.quick)
                 .with_context(|| attempt.contender.name())?;
             samples[i].1.push(sample);
             progress.tick();
         }
-        if round > 0 && start.elapsed() > LONG_ENOUGH {
+        if round >= rounds.least && agree(&samples) || round > 1 && start.elapsed() > long_enough {
             break;
         }
     }
     progress.inc(1);
     Ok(samples)
+}
+
+/// Whether the first contender's ratios to all others are as sure as they need to be.
+fn agree(samples: &Samples) -> bool {
+    let times = |samples: &[Sample]| samples.iter().map(|sample| sample.time).collect::<Vec<_>>();
+    let Some(((_, ours), others)) = samples.split_first() else { return true };
+    others
+        .iter()
+        .all(|(_, theirs)| spread(&ratios(&times(ours), &times(theirs))).is_some_and(|s| s <= AGREED))
 }

@@ -3,6 +3,7 @@
 use super::contender::Contender;
 use super::group::Group;
 use super::item::Item;
+use super::machine::Machine;
 use super::record::{GroupRecord, ItemRecord};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -18,8 +19,16 @@ pub(crate) struct Table {
 
 const MEAN: &str = "geometric mean";
 
+/// A ratio that may be further off than this means nothing.
+const NOISE: f64 = 0.15;
+
 impl Table {
-    pub(crate) fn new(group: &'static Group, contenders: &[Contender], items: &[Item]) -> Self {
+    pub(crate) fn new(
+        group: &'static Group,
+        contenders: &[Contender],
+        items: &[Item],
+        machine: &Machine,
+    ) -> Self {
         let widest = items.iter().map(|i| i.name.chars().count()).max();
         let style = ProgressStyle::with_template("{spinner} {pos}/{len} {bar:24} {elapsed_precise} {msg}");
         let progress = ProgressBar::new(items.len() as u64);
@@ -31,6 +40,7 @@ impl Table {
             progress,
         };
         table.print(&format!("\n{}: {}", group.name, group.about));
+        table.print(&machine.to_string());
         table.print(&table.heading());
         table
     }
@@ -49,7 +59,7 @@ impl Table {
             write!(line, " {:>10}", contender.name()).expect("strings take everything");
         }
         for rival in self.rivals() {
-            write!(line, "  {:>9} {:6}", format!("/{}", rival.name()), "target")
+            write!(line, "  {:>9} {:>5} {:6}", format!("/{}", rival.name()), "±", "target")
                 .expect("strings take everything");
         }
         line
@@ -62,7 +72,7 @@ impl Table {
             let time = item.times.get(contender).map_or("–".into(), |&ns| time(ns));
             write!(line, " {time:>10}").expect("strings take everything");
         }
-        self.push_ratios(&mut line, &item.ratios);
+        self.push_ratios(&mut line, &item.ratios, &item.spreads);
         self.push_growth(&mut line, item);
         self.print(&line);
     }
@@ -79,13 +89,18 @@ impl Table {
         }
     }
 
-    fn push_ratios(&self, line: &mut String, ratios: &BTreeMap<Contender, f64>) {
+    fn push_ratios(
+        &self,
+        line: &mut String,
+        ratios: &BTreeMap<Contender, f64>,
+        spreads: &BTreeMap<Contender, f64>,
+    ) {
         for rival in self.rivals() {
-            let ratio = ratios.get(&rival).copied();
+            let (ratio, spread) = (ratios.get(&rival).copied(), spreads.get(&rival).copied());
             let shown = ratio.map_or("–".into(), |r| format!("{r:.3}"));
-            let verdict = ratio.zip(self.group.target(rival));
-            let verdict = verdict.map_or("", |(r, target)| if r <= target { "pass" } else { "over" });
-            write!(line, "  {shown:>9} {verdict:6}").expect("strings take everything");
+            let off = spread.map_or(String::new(), |s| format!("{:.0} %", s * 100.0));
+            let verdict = ratio.map_or("", |r| verdict(r, spread.unwrap_or(0.0), self.group.target(rival)));
+            write!(line, "  {shown:>9} {off:>5} {verdict:6}").expect("strings take everything");
         }
     }
 
@@ -96,11 +111,14 @@ impl Table {
         if !means.is_empty() {
             let mut line = format!("{MEAN:name$}", name = self.name_width);
             line.extend(std::iter::repeat_n(' ', 11 * self.contenders.len()));
-            self.push_ratios(&mut line, &means);
+            self.push_ratios(&mut line, &means, &BTreeMap::new());
             println!("{}", line.trim_end());
             for (rival, target) in &record.targets {
                 println!("target: at most {target:.2} of {}", rival.name());
             }
+        }
+        if record.items.iter().flat_map(|item| item.spreads.values()).any(|spread| *spread > NOISE) {
+            println!("noise: rounds disagree so much that the figure means nothing");
         }
         for (name, reason) in &record.skipped {
             println!("skipped: {name}: {reason}");
@@ -112,6 +130,21 @@ impl Table {
 
     fn print(&self, line: &str) {
         self.progress.suspend(|| println!("{}", line.trim_end()));
+    }
+}
+
+/// What is to be said of a ratio that may be off by a share of it.
+fn verdict(ratio: f64, spread: f64, target: Option<f64>) -> &'static str {
+    if spread > NOISE {
+        return "noise";
+    }
+    let Some(target) = target else { return "" };
+    let is_sure = (ratio - target).abs() >= ratio * spread;
+    match (ratio <= target, is_sure) {
+        (true, true) => "pass",
+        (true, false) => "pass?",
+        (false, true) => "over",
+        (false, false) => "over?",
     }
 }
 
@@ -129,6 +162,17 @@ pub(crate) fn time(ns: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn verdicts_say_how_sure_they_are() {
+        assert_eq!(verdict(0.40, 0.03, Some(0.5)), "pass");
+        assert_eq!(verdict(0.49, 0.03, Some(0.5)), "pass?");
+        assert_eq!(verdict(0.51, 0.03, Some(0.5)), "over?");
+        assert_eq!(verdict(0.60, 0.03, Some(0.5)), "over");
+        assert_eq!(verdict(0.10, 0.20, Some(0.5)), "noise");
+        assert_eq!(verdict(0.10, 0.20, None), "noise");
+        assert_eq!(verdict(0.10, 0.0, None), "");
+    }
 
     #[test]
     fn times_have_units() {

@@ -113,7 +113,7 @@ fn programs(options: &Options, packages: &mut Packages) -> Result<Programs> {
     std::fs::set_permissions(&wasmtime, std::fs::Permissions::from_mode(0o755))?;
     let belljar = match &options.belljar {
         Some(program) => program.canonicalize().with_context(|| program.display().to_string())?,
-        None => Binaries::new(&Place::new(None)?).path(Binary::Belljar)?,
+        None => Binaries::new(&Place::new(None, None)?).path(Binary::Belljar)?,
     };
     Ok(Programs { belljar, wasmtime })
 }

@@ -15,6 +15,7 @@ mod probes;
 mod processes;
 
 use super::binary::Binaries;
+use super::machine::Machine;
 use super::options::Options;
 use super::place::Place;
 use super::process;
@@ -36,7 +37,7 @@ const QUICK_ROUNDS: usize = 2;
 struct Record {
     group: &'static str,
     quick: bool,
-    processors: usize,
+    machine: Machine,
     /// Nanoseconds between two ticks of the kernel's clock.
     tick: u128,
     lines: Vec<Line>,
@@ -47,11 +48,16 @@ struct Record {
 }
 
 /// Measures the group. How many of its probes failed.
-pub(crate) fn run(options: &Options, place: &Place, binaries: &Binaries<'_>) -> Result<usize> {
+pub(crate) fn run(
+    options: &Options,
+    place: &Place,
+    machine: &Machine,
+    binaries: &Binaries<'_>,
+) -> Result<usize> {
     let mut record = Record {
         group: NAME,
         quick: options.quick,
-        processors: std::thread::available_parallelism().map_or(0, usize::from),
+        machine: machine.clone(),
         tick: bench_runner::tick().as_nanos(),
         lines: Vec::new(),
         skipped: BTreeMap::new(),
@@ -71,7 +77,7 @@ pub(crate) fn run(options: &Options, place: &Place, binaries: &Binaries<'_>) -> 
             _ => {}
         }
     }
-    let sheet = Sheet::new(ready.len() + 1);
+    let sheet = Sheet::new(ready.len() + 1, machine);
     for probe in &ready {
         match measure(probe, options, binaries, &sheet) {
             Ok(outputs) => {
@@ -90,7 +96,7 @@ pub(crate) fn run(options: &Options, place: &Place, binaries: &Binaries<'_>) -> 
         }
     }
     sheet.finish(&record);
-    let path = place.out.join("watch.json");
+    let path = place.results.join("watch.json");
     let text = serde_json::to_string_pretty(&record)? + "\n";
     std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     Ok(record.failed.len())
@@ -122,13 +128,14 @@ struct Sheet {
 }
 
 impl Sheet {
-    fn new(probes: usize) -> Self {
+    fn new(probes: usize, machine: &Machine) -> Self {
         let style = ProgressStyle::with_template("{spinner} {pos}/{len} {bar:24} {elapsed_precise} {msg}");
         let progress = ProgressBar::new(probes as u64);
         progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let sheet = Self { progress };
         let tick = bench_runner::tick().as_millis();
         sheet.say("\nwatch: what it costs a guest to be looked at; CPU time of its thread");
+        sheet.say(&machine.to_string());
         sheet.say(&format!("the kernel's clock ticks every {tick} ms"));
         sheet.say(&Line::heading());
         sheet
