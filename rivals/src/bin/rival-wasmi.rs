@@ -1,7 +1,7 @@
 //! Wasmi under measurement, with its default settings: see `bench-runner`.
 
 use anyhow::Result;
-use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Meter, Program};
+use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Guest, Meter, Program};
 use std::hint::black_box;
 use std::time::Instant;
 use wasmi::{Caller, Config, Engine, Instance, Linker, Module, Store};
@@ -64,16 +64,16 @@ impl bench_runner::Engine for Wasmi {
         })
     }
 
-    fn instantiate(wasm: &[u8], export: &str, meter: &Meter) -> Result<f64> {
+    fn instantiate(guest: &Guest, meter: &Meter) -> Result<f64> {
         let engine = Engine::default();
-        let module = Module::new(&engine, wasm)?;
+        let module = Module::new(&engine, &guest.wasm)?;
         let linker = Linker::new(&engine);
         meter.measure(|count| {
             for _ in 0..count {
                 let mut store = Store::new(&engine, ());
                 let instance = linker.instantiate_and_start(&mut store, &module)?;
-                let export = instance.get_typed_func::<(), i32>(&store, export)?;
-                black_box(export.call(&mut store, ())?);
+                let export = instance.get_typed_func::<(), i32>(&store, guest.export)?;
+                guest.check(export.call(&mut store, ())?)?;
             }
             Ok(())
         })

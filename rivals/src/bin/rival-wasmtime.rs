@@ -1,14 +1,14 @@
 //! Wasmtime under measurement, with Cranelift and its default settings: see `bench-runner`.
 
 use anyhow::Result;
-use bench_runner::{CALL_HOST, Clocks, Ended, GUEST_ADD, Meter, Pairs, Program, Turn, on_threads};
+use bench_runner::{CALL_HOST, Clocks, Ended, GUEST_ADD, Guest, Meter, Pairs, Program, Turn};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use wasmtime::{
     Cache, CacheConfig, Caller, Config, Enabled, Engine, GuestProfiler, Instance, InstanceAllocationStrategy,
-    Linker, Module, PoolingAllocationConfig, Store, UpdateDeadline,
+    InstancePre, Linker, Module, PoolingAllocationConfig, Store, UpdateDeadline,
 };
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
@@ -76,21 +76,19 @@ impl bench_runner::Engine for Wasmtime {
         })
     }
 
-    /// Which pool settings are best depends on the machine: all are tried, and the best figure counts.
-    fn instantiate(wasm: &[u8], export: &str, meter: &Meter) -> Result<f64> {
-        let mut best = f64::INFINITY;
-        for pool in pools() {
-            best = best.min(fresh_instances(pool, wasm, export, 1, meter)?);
-        }
-        Ok(best)
+    fn instantiate(guest: &Guest, meter: &Meter) -> Result<f64> {
+        best(guest, 1, meter)
     }
 
-    fn sandbox(wasm: &[u8], export: &str, threads: usize, meter: &Meter) -> Result<f64> {
-        let mut best = f64::INFINITY;
-        for pool in pools() {
-            best = best.min(fresh_instances(pool, wasm, export, threads, meter)?);
-        }
-        Ok(best)
+    fn sandbox(guest: &Guest, threads: usize, meter: &Meter) -> Result<f64> {
+        best(guest, threads, meter)
+    }
+
+    fn first_sessions(guest: &Guest, calls: u32, meter: &Meter) -> Result<f64> {
+        let first = |pool: &Pool, meter: &Meter| {
+            meter.measure_fresh(|| Instances::new(pool, guest), |instances| instances.call(calls))
+        };
+        best_of(guest, meter, first)
     }
 
     /// Epochs are how Wasmtime stops guests at a low price.
@@ -142,44 +140,84 @@ fn config(cache: Option<PathBuf>) -> Result<Config> {
     Ok(config)
 }
 
-/// Bytes of a memory that the pool may keep and reset by copying, instead of giving them back.
-const KEPT: [usize; 4] = [0, 64 << 10, 2 << 20, 16 << 20];
-
-fn pools() -> Vec<PoolingAllocationConfig> {
-    let scans = [Enabled::No, Enabled::Auto];
-    let pool = |scan: Enabled, kept: usize| {
-        let mut pool = PoolingAllocationConfig::new();
-        pool.total_core_instances(16).total_memories(16).total_tables(16).max_memory_size(16 << 20);
-        pool.linear_memory_keep_resident(kept).table_keep_resident(kept.min(64 << 10)).pagemap_scan(scan);
-        pool
-    };
-    scans.into_iter().flat_map(|scan| KEPT.map(|kept| pool(scan, kept))).collect()
+/// Settings of a pool.
+#[derive(Clone, Copy)]
+struct Pool {
+    /// Bytes of a memory that are kept and reset by copying, instead of being given back.
+    kept: usize,
+    /// Whether the kernel is asked which pages were written.
+    scan: Enabled,
+    /// Whether a memory begins as a mapping of its contents, or has them copied.
+    maps: bool,
 }
 
-/// Nanoseconds of a call of a new instance, out of its pool: Wasmtime's clean world.
-fn fresh_instances(
-    pool: PoolingAllocationConfig,
-    wasm: &[u8],
-    export: &str,
-    threads: usize,
-    meter: &Meter,
-) -> Result<f64> {
-    let mut config = Config::new();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool)).concurrency_support(false);
-    let engine = Engine::new(&config)?;
-    let module = Module::from_binary(&engine, wasm)?;
-    let pre = Linker::new(&engine).instantiate_pre(&module)?;
-    meter.measure(|count| {
-        on_threads(threads, count, |count| {
-            for _ in 0..count {
-                let mut store = Store::new(&engine, ());
-                let instance = pre.instantiate(&mut store)?;
-                let export = instance.get_typed_func::<(), i32>(&mut store, export)?;
-                black_box(export.call(&mut store, ())?);
-            }
-            Ok(())
-        })
+/// What may be best for a memory: which of it is depends on the machine and on what the guest does.
+fn pools(memory: usize) -> Vec<Pool> {
+    // To keep little of a large memory is not worth the trial.
+    const LARGE: usize = 32 << 20;
+    let mut kept = vec![64 << 10, 2 << 20, memory];
+    kept.retain(|&kept| kept == memory || kept < memory && memory < LARGE);
+    kept.dedup();
+    let pools = |maps: bool| {
+        let scans = [Enabled::No, Enabled::Auto].into_iter();
+        let keeping = scans.flat_map(|scan| kept.iter().map(move |&kept| Pool { kept, scan, maps }));
+        // With nothing kept, nothing is scanned.
+        keeping.chain([Pool { kept: 0, scan: Enabled::No, maps }]).collect::<Vec<_>>()
+    };
+    [pools(true), pools(false)].concat()
+}
+
+/// Nanoseconds of what is measured, with the settings that are best for it: all are tried, the best two are measured.
+fn best_of(guest: &Guest, meter: &Meter, measure: impl Fn(&Pool, &Meter) -> Result<f64>) -> Result<f64> {
+    let mut tried = Vec::new();
+    for pool in pools(guest.memory) {
+        tried.push((measure(&pool, &meter.rough())?, pool));
+    }
+    tried.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let measured = tried.iter().take(2).map(|(_, pool)| measure(pool, meter));
+    measured.collect::<Result<Vec<_>>>().map(|figures| figures.into_iter().fold(f64::INFINITY, f64::min))
+}
+
+/// Nanoseconds of a call of a new instance, out of the best pool: Wasmtime's clean world.
+fn best(guest: &Guest, threads: usize, meter: &Meter) -> Result<f64> {
+    best_of(guest, meter, |pool, meter| {
+        let instances = Instances::new(pool, guest)?;
+        meter.measure_on(threads, |count| instances.call(count))
     })
+}
+
+/// A guest's instances, out of a pool of their own.
+struct Instances<'a> {
+    engine: Engine,
+    pre: InstancePre<()>,
+    guest: &'a Guest,
+}
+
+impl<'a> Instances<'a> {
+    fn new(settings: &Pool, guest: &'a Guest) -> Result<Self> {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_core_instances(16).total_memories(16).total_tables(16).max_memory_size(guest.memory);
+        pool.linear_memory_keep_resident(settings.kept).table_keep_resident(settings.kept.min(64 << 10));
+        pool.pagemap_scan(settings.scan);
+        let mut config = Config::new();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool)).concurrency_support(false);
+        config.memory_init_cow(settings.maps);
+        let engine = Engine::new(&config)?;
+        let module = Module::from_binary(&engine, &guest.wasm)?;
+        let pre = Linker::new(&engine).instantiate_pre(&module)?;
+        Ok(Self { engine, pre, guest })
+    }
+
+    /// So many calls, each of a new instance.
+    fn call(&self, count: u32) -> Result<()> {
+        for _ in 0..count {
+            let mut store = Store::new(&self.engine, ());
+            let instance = self.pre.instantiate(&mut store)?;
+            let export = instance.get_typed_func::<(), i32>(&mut store, self.guest.export)?;
+            self.guest.check(export.call(&mut store, ())?)?;
+        }
+        Ok(())
+    }
 }
 
 /// A thousand times a second.
@@ -194,14 +232,14 @@ struct Sampled {
 }
 
 /// A program that is run again and again, with an engine that can sample or one that cannot.
-struct Guest<'a> {
+struct SampledGuest<'a> {
     engine: Engine,
     module: Module,
     linker: Linker<Sampled>,
     program: &'a Program,
 }
 
-impl<'a> Guest<'a> {
+impl<'a> SampledGuest<'a> {
     fn new(program: &'a Program, can_sample: bool) -> Result<Self> {
         let mut config = config(std::env::var_os("BENCH_CACHE").map(PathBuf::from))?;
         config.epoch_interruption(can_sample);
@@ -265,7 +303,7 @@ impl<'a> Guest<'a> {
 }
 
 fn sampled(program: &Program, pairs: &Pairs) -> Result<()> {
-    let guests = [Guest::new(program, false)?, Guest::new(program, true)?];
+    let guests = [SampledGuest::new(program, false)?, SampledGuest::new(program, true)?];
     pairs.print(|with| {
         if with {
             return guests[1].run_sampled();

@@ -1,6 +1,6 @@
 //! The command line of an engine under measurement.
 
-use crate::{Effort, Engine, Figure, Meter, Pairs, Program, probe};
+use crate::{Effort, Engine, Figure, Guest, Meter, Pairs, Program, probe};
 use anyhow::{Context, Result};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -111,20 +111,43 @@ fn calls<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
 }
 
 fn instantiate<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
-    let wasm = probe::image();
-    print(only, Figure::Instantiate, || E::instantiate(&wasm, probe::CONSTANT, meter))?;
-    print(only, Figure::InstantiateWrite, || E::instantiate(&wasm, probe::COUNT, meter))
+    let guest =
+        |export, returns| Guest { wasm: probe::image(), memory: probe::IMAGE_MEMORY, export, returns };
+    let figures = [
+        (Figure::Instantiate, guest(probe::CONSTANT, 42)),
+        (Figure::InstantiateWrite, guest(probe::COUNT, probe::COUNTED)),
+    ];
+    figures.iter().try_for_each(|(figure, guest)| print(only, *figure, || E::instantiate(guest, meter)))
 }
+
+/// The first calls of an engine, of which the mean is taken: fewer than engines need to have learned what a guest does.
+const FIRST: u32 = 8;
 
 fn sandbox<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
     if only == Some("facts") {
         return E::sandbox_facts();
     }
-    let wasm = probe::sandbox();
-    print(only, Figure::SandboxCall, || E::sandbox(&wasm, probe::CONSTANT, 1, meter))?;
-    print(only, Figure::SandboxDirty, || E::sandbox(&wasm, probe::DIRTY, 1, meter))?;
-    print(only, Figure::SandboxLarge, || E::sandbox(&probe::large(), probe::DIRTY, 1, meter))?;
-    print(only, Figure::SandboxThreads, || E::sandbox(&wasm, probe::CONSTANT, 2, meter))
+    let steady = [
+        (Figure::SandboxCall, Guest::small()),
+        (Figure::SandboxDirty, Guest::scattered()),
+        (Figure::Sandbox1, Guest::dirty(1, 2)),
+        (Figure::Sandbox4, Guest::dirty(4, 6)),
+        (Figure::Sandbox12, Guest::dirty(12, 16)),
+        (Figure::Sandbox64, Guest::dirty(64, 80)),
+        (Figure::Sandbox256, Guest::dirty(256, 320)),
+    ];
+    for (figure, guest) in &steady {
+        print(only, *figure, || E::sandbox(guest, 1, meter))?;
+    }
+    let first = [
+        (Figure::SandboxFirst, Guest::scattered()),
+        (Figure::SandboxFirst4, Guest::dirty(4, 6)),
+        (Figure::SandboxFirst64, Guest::dirty(64, 80)),
+    ];
+    for (figure, guest) in &first {
+        print(only, *figure, || Ok(E::first_sessions(guest, FIRST, meter)? / f64::from(FIRST)))?;
+    }
+    print(only, Figure::SandboxThreads, || E::sandbox(&Guest::small(), 2, meter))
 }
 
 fn deadline<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {

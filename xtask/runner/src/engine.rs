@@ -1,6 +1,6 @@
 //! An engine under measurement.
 
-use crate::{Meter, Pairs, Program};
+use crate::{Guest, Meter, Pairs, Program};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,22 +65,31 @@ pub trait Engine: Sized {
     /// Where a call fails.
     fn guest_to_host(&self, module: &Self::Module, meter: &Meter) -> Result<f64>;
 
-    /// Nanoseconds of: make a store, instantiate, call `export` (no parameters, an `i32`), drop. With the
-    /// engine's best settings for this.
+    /// Nanoseconds of: make a store, instantiate, call the guest's export, drop. With the engine's best settings for this.
     ///
     /// # Errors
     ///
     /// Where a step fails.
-    fn instantiate(wasm: &[u8], export: &str, meter: &Meter) -> Result<f64>;
+    fn instantiate(guest: &Guest, meter: &Meter) -> Result<f64>;
 
-    /// Nanoseconds of a call that begins in a clean world, of an export without parameters that returns an `i32`, with all that
-    /// makes the world of the next call clean; on so many threads at once. With the engine's best settings for this.
+    /// Nanoseconds of a call of the guest's export that begins in a clean world, with all that makes the world of the next call
+    /// clean; on so many threads at once. With the engine's best settings for this.
     ///
     /// # Errors
     ///
     /// Where the engine has nothing of the kind, or a step fails.
-    fn sandbox(wasm: &[u8], export: &str, threads: usize, meter: &Meter) -> Result<f64> {
-        let _ = (wasm, export, threads, meter);
+    fn sandbox(guest: &Guest, threads: usize, meter: &Meter) -> Result<f64> {
+        let _ = (guest, threads, meter);
+        anyhow::bail!("this engine has no sandboxes")
+    }
+
+    /// Nanoseconds of the first so many such calls of an engine that was just made, all together.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn first_sessions(guest: &Guest, calls: u32, meter: &Meter) -> Result<f64> {
+        let _ = (guest, calls, meter);
         anyhow::bail!("this engine has no sandboxes")
     }
 

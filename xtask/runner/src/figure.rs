@@ -23,8 +23,22 @@ pub enum Figure {
     SandboxCall,
     /// The same, and the call writes to 32 pages of a memory of 4 MiB.
     SandboxDirty,
+    /// The same, and the call writes to 1 MiB of a memory of 2.
+    Sandbox1,
+    /// The same, and the call writes to 4 MiB of a memory of 6.
+    Sandbox4,
     /// The same, and the call writes to 12 MiB of a memory of 16.
-    SandboxLarge,
+    Sandbox12,
+    /// The same, and the call writes to 64 MiB of a memory of 80.
+    Sandbox64,
+    /// The same, and the call writes to 256 MiB of a memory of 320.
+    Sandbox256,
+    /// The mean of the first calls that an engine makes, each of 32 pages of 4 MiB.
+    SandboxFirst,
+    /// The same, each of 4 MiB of 6.
+    SandboxFirst4,
+    /// The same, each of 64 MiB of 80.
+    SandboxFirst64,
     /// The same as the first on two threads at once: elapsed time for each call of both.
     SandboxThreads,
     /// A call of a function that sums 64 KiB up, byte by byte.
@@ -70,7 +84,14 @@ impl Figure {
             Self::InstantiateWrite => "instantiate-write-ns",
             Self::SandboxCall => "sandbox-call-ns",
             Self::SandboxDirty => "sandbox-dirty-ns",
-            Self::SandboxLarge => "sandbox-large-ns",
+            Self::Sandbox1 => "sandbox-1-mib-ns",
+            Self::Sandbox4 => "sandbox-4-mib-ns",
+            Self::Sandbox12 => "sandbox-12-mib-ns",
+            Self::Sandbox64 => "sandbox-64-mib-ns",
+            Self::Sandbox256 => "sandbox-256-mib-ns",
+            Self::SandboxFirst => "sandbox-first-ns",
+            Self::SandboxFirst4 => "sandbox-first-4-mib-ns",
+            Self::SandboxFirst64 => "sandbox-first-64-mib-ns",
             Self::SandboxThreads => "sandbox-threads-ns",
             Self::Endless => "endless-ns",
             Self::Stoppable => "stoppable-ns",

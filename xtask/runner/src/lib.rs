@@ -21,6 +21,7 @@
 mod command;
 mod engine;
 mod figure;
+mod kills;
 mod meter;
 mod probe;
 mod program;
@@ -29,7 +30,10 @@ mod watch;
 pub use command::main;
 pub use engine::{Ended, Engine};
 pub use figure::Figure;
-pub use meter::{Effort, Meter, on_threads};
-pub use probe::{CALL_HOST, CONSTANT, DIRTY, GUEST_ADD, calls as calls_module, sandbox as sandbox_module};
+pub use kills::Kills;
+pub use meter::{Effort, Meter};
+pub use probe::{
+    CALL_HOST, CONSTANT, DIRTY, GUEST_ADD, Guest, calls as calls_module, sandbox as sandbox_module,
+};
 pub use program::Program;
 pub use watch::{Clocks, Pairs, Turn, tick, watched_text};

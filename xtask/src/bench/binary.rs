@@ -19,6 +19,8 @@ pub(crate) enum Binary {
     RivalWasmtime,
     /// Wasmi with them.
     RivalWasmi,
+    /// What a kill costs at least on a machine.
+    BareSignal,
     /// The kernels compiled natively.
     NativeUbench,
 }
@@ -37,6 +39,7 @@ impl Binary {
             Self::BenchBelljar => Some(("bench-belljar", "build", OURS)),
             Self::RivalWasmtime => Some(("rival-wasmtime", "build", RIVALS)),
             Self::RivalWasmi => Some(("rival-wasmi", "build", RIVALS)),
+            Self::BareSignal => Some(("bare-signal", "build", RIVALS)),
             Self::NativeUbench => None,
         }
     }

@@ -15,7 +15,14 @@ pub(crate) fn items(_: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
     let figures = [
         ("small function", Figure::SandboxCall),
         ("32 dirty pages of 4 MiB", Figure::SandboxDirty),
-        ("12 dirty MiB of 16", Figure::SandboxLarge),
+        ("1 dirty MiB of 2", Figure::Sandbox1),
+        ("4 dirty MiB of 6", Figure::Sandbox4),
+        ("12 dirty MiB of 16", Figure::Sandbox12),
+        ("64 dirty MiB of 80", Figure::Sandbox64),
+        ("256 dirty MiB of 320", Figure::Sandbox256),
+        ("first 8: 32 dirty pages", Figure::SandboxFirst),
+        ("first 8: 4 dirty MiB", Figure::SandboxFirst4),
+        ("first 8: 64 dirty MiB", Figure::SandboxFirst64),
         ("small, on two threads", Figure::SandboxThreads),
     ];
     let item = |(name, figure): (&str, Figure)| {
@@ -25,11 +32,15 @@ pub(crate) fn items(_: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
     Ok(figures.map(item).into())
 }
 
-/// Prints what belljar tells of its sandboxes beside that.
+/// Prints what belljar tells of its sandboxes beside that, and what a bare signal takes, which kills have to be compared with.
 pub(crate) fn facts(binaries: &Binaries<'_>) -> Result<()> {
-    let program = binaries.path(Binary::BenchBelljar)?;
-    let ended = Command::new(program).args(["sandbox", "facts"]).status().context("it does not start")?;
-    anyhow::ensure!(ended.success(), "the facts of sandboxes: {ended}");
+    let programs = [(Binary::BenchBelljar, &["sandbox", "facts"][..]), (Binary::BareSignal, &[])];
+    for (binary, words) in programs {
+        let mut command = Command::new(binaries.path(binary)?);
+        // As in measurements.
+        let ended = command.args(words).env("RUST_BACKTRACE", "0").status().context("it does not start")?;
+        anyhow::ensure!(ended.success(), "the facts of sandboxes: {ended}");
+    }
     println!();
     Ok(())
 }

@@ -6,7 +6,7 @@ mod watch;
 use anyhow::Result;
 use belljar::{Cache, CacheConfig, Caller, Config, Engine, Instance, Linker, Module, Store};
 use belljar_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, p1};
-use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Meter, Pairs, Program};
+use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Guest, Meter, Pairs, Program};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -75,23 +75,27 @@ impl bench_runner::Engine for Belljar {
         })
     }
 
-    fn instantiate(wasm: &[u8], export: &str, meter: &Meter) -> Result<f64> {
+    fn instantiate(guest: &Guest, meter: &Meter) -> Result<f64> {
         let engine = Engine::default();
-        let module = Module::from_binary(&engine, wasm)?;
+        let module = Module::from_binary(&engine, &guest.wasm)?;
         let pre = Linker::new(&engine).instantiate_pre(&module)?;
         meter.measure(|count| {
             for _ in 0..count {
                 let mut store = Store::new(&engine, ());
                 let instance = pre.instantiate(&mut store)?;
-                let export = instance.get_typed_func::<(), i32>(&mut store, export)?;
-                black_box(export.call(&mut store, ())?);
+                let export = instance.get_typed_func::<(), i32>(&mut store, guest.export)?;
+                guest.check(export.call(&mut store, ())?)?;
             }
             Ok(())
         })
     }
 
-    fn sandbox(wasm: &[u8], export: &str, threads: usize, meter: &Meter) -> Result<f64> {
-        sandbox::call(wasm, export, threads, meter)
+    fn sandbox(guest: &Guest, threads: usize, meter: &Meter) -> Result<f64> {
+        sandbox::call(guest, threads, meter)
+    }
+
+    fn first_sessions(guest: &Guest, calls: u32, meter: &Meter) -> Result<f64> {
+        sandbox::first(guest, calls, meter)
     }
 
     fn stoppable(wasm: &[u8], export: &str, can_stop: bool, meter: &Meter) -> Result<f64> {

@@ -5,7 +5,7 @@ use belljar::{
     Engine, Instance, Killed, Limits, Linker, Module, PoolConfig, Sandbox, SandboxPool, SandboxTemplate,
     Store,
 };
-use bench_runner::{CONSTANT, DIRTY, Effort, Meter, on_threads, sandbox_module};
+use bench_runner::{CONSTANT, DIRTY, Effort, Guest, Kills, Meter, sandbox_module};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,19 @@ fn template(wasm: &[u8]) -> Result<SandboxTemplate<()>> {
 }
 
 /// Nanoseconds of a call of a pool.
-pub(super) fn call(wasm: &[u8], export: &str, threads: usize, meter: &Meter) -> Result<f64> {
-    let pool = template(wasm)?.pool(PoolConfig::new())?;
-    meter.measure(|count| {
-        on_threads(threads, count, |count| {
-            for _ in 0..count {
-                black_box(pool.call::<(), i32>(export, ())?);
-            }
-            Ok(())
-        })
-    })
+pub(super) fn call(guest: &Guest, threads: usize, meter: &Meter) -> Result<f64> {
+    let pool = template(&guest.wasm)?.pool(PoolConfig::new())?;
+    meter.measure_on(threads, |count| calls(&pool, guest, count))
+}
+
+/// Nanoseconds of the first so many calls of a pool, of an engine of its own.
+pub(super) fn first(guest: &Guest, count: u32, meter: &Meter) -> Result<f64> {
+    let make = || template(&guest.wasm)?.pool(PoolConfig::new());
+    meter.measure_fresh(make, |pool| calls(pool, guest, count))
+}
+
+fn calls(pool: &SandboxPool<()>, guest: &Guest, count: u32) -> Result<()> {
+    (0..count).try_for_each(|_| guest.check(pool.call::<(), i32>(guest.export, ())?))
 }
 
 /// Nanoseconds of a call with a time limit, or without one.
@@ -94,14 +97,7 @@ pub(super) fn facts() -> Result<()> {
     let each = (resident()?.saturating_sub(before)) as f64 / OPEN as f64;
     println!("{OPEN} of them with an open session       {each:>8.0} bytes each, without page tables");
     drop(open);
-    let mut taken = kills()?;
-    taken.sort();
-    let micros = |time: Duration| time.as_nanos() as f64 / 1e3;
-    println!(
-        "from a kill to the end of the call      {:>8.1} us, of 100 the slowest {:.1}, wanted 100",
-        micros(taken[KILLS / 2]),
-        micros(taken[KILLS * 99 / 100])
-    );
+    println!("{}", kills()?.tell("from a kill to the end of the call", ", wanted 100"));
     Ok(())
 }
 
@@ -123,26 +119,17 @@ fn resident() -> Result<usize> {
 }
 
 /// How long it takes from a kill until the call has ended.
-fn kills() -> Result<Vec<Duration>> {
+fn kills() -> Result<Kills> {
     let wasm = wat::parse_str(r#"(module (func (export "spin") (loop (br 0))))"#)?;
     let mut sandbox = template(&wasm)?.build()?;
-    let mut taken = Vec::with_capacity(KILLS);
-    for _ in 0..KILLS {
-        let handle = sandbox.kill_handle();
-        let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_micros(300));
-            loop {
-                let now = Instant::now();
-                if handle.kill("measured").expect("it is there") {
-                    return now;
-                }
-            }
-        });
+    let handle = sandbox.kill_handle();
+    let killer = || {
+        let handle = handle.clone();
+        move || handle.kill("measured").expect("it is there")
+    };
+    Kills::measure(KILLS, killer, || {
         let ended = sandbox.call::<(), ()>("spin", ());
-        let end = Instant::now();
         anyhow::ensure!(ended.is_err_and(|error| error.is::<Killed>()), "it was not killed");
-        let start = killer.join().expect("it does not panic");
-        taken.push(end.saturating_duration_since(start));
-    }
-    Ok(taken)
+        Ok(())
+    })
 }
