@@ -15,7 +15,7 @@ use crate::stack::StackOptions;
 use crate::top::TopOptions;
 use crate::validate::ValidateOptions;
 use crate::wast::WastOptions;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, FromArgMatches, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 
 const EXAMPLES: &str = "\
@@ -31,6 +31,9 @@ Examples:
 
 /// What the program is called, whatever its file is.
 const NAME: &str = "belljar";
+
+/// The subcommand that is meant where none is named.
+const RUN: &str = "run";
 
 /// A WebAssembly runtime whose guests can always be seen, stopped and wiped.
 #[derive(Parser, Clone, Debug)]
@@ -69,9 +72,23 @@ impl CommandLine {
         // Clap would print in its usage what the program was called as.
         let mut args: Vec<OsString> = [NAME.into()].into_iter().chain(args.into_iter().skip(1)).collect();
         if args.get(1).is_some_and(|first| means_run(first)) {
-            args.insert(1, "run".into());
+            args.insert(1, RUN.into());
         }
-        Self::try_parse_from(args)
+        if args.get(1).is_some_and(|first| first == RUN) {
+            Self::read_run(args)
+        } else {
+            Self::try_parse_from(args)
+        }
+    }
+
+    /// The same where the first argument is `run`. Of all subcommands only that one is described to clap: the other descriptions would take
+    /// longer to make than a small program runs.
+    fn read_run(args: Vec<OsString>) -> Result<Self, clap::Error> {
+        let run = RunOptions::augment_args(clap::Command::new(RUN));
+        let mut line = clap::Command::new(NAME).subcommand(run);
+        let mut matches = line.try_get_matches_from_mut(args)?;
+        let command = Command::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut line))?;
+        Ok(Self { command })
     }
 
     /// Does what the command line says. Returns the exit code.
@@ -103,12 +120,13 @@ impl CommandLine {
 fn means_run(first: &OsStr) -> bool {
     let known = ["help", "-h", "--help", "-V", "--version"];
     let Some(first) = first.to_str() else { return true };
-    !known.contains(&first) && CommandLine::command().get_subcommands().all(|c| c.get_name() != first)
+    !known.contains(&first) && !Command::has_subcommand(first)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     fn read(args: &[&str]) -> String {
         let line = CommandLine::read(["belljar"].iter().chain(args).map(OsString::from));
@@ -125,7 +143,36 @@ mod tests {
         assert_eq!(read(&["run", "a.wasm"]), "Run");
         assert_eq!(read(&["inspect", "a.wasm"]), "Inspect");
         assert_eq!(read(&["--version"]), "DisplayVersion");
+        let command = CommandLine::command();
+        assert!(command.get_subcommands().all(|command| !means_run(command.get_name().as_ref())));
+        assert!(means_run("help.wasm".as_ref()));
         assert_eq!(read(&[]), "DisplayHelpOnMissingArgumentOrSubcommand");
+    }
+
+    /// What is read of `run` alone is the same, and so is what is wrong with it.
+    #[test]
+    fn run_is_read_as_among_all_subcommands() {
+        for args in [
+            "",
+            "a.wasm --b",
+            "--help",
+            "-h",
+            "--nonsense",
+            "--timeout soon a.wasm",
+            "--max-threads 2 a.wasm",
+            "--limits help",
+        ] {
+            let words = || ["belljar", "run"].into_iter().chain(args.split_whitespace()).map(OsString::from);
+            let shown = |line: Result<CommandLine, clap::Error>| match line {
+                Ok(line) => format!("{line:?}"),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(
+                shown(CommandLine::read(words())),
+                shown(CommandLine::try_parse_from(words())),
+                "{args}"
+            );
+        }
     }
 
     #[test]
