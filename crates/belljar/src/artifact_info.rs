@@ -8,7 +8,7 @@ use belljar_module::Binary;
 use belljar_vm::PrivateCopy;
 use bytes::Bytes;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::os::unix::fs::FileExt;
 
 /// What an artifact says of itself. Nothing of it is to be believed before [`ArtifactInfo::trusted_by`] is asked.
 #[derive(Debug)]
@@ -31,20 +31,22 @@ pub enum HeldWasm {
 const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
 
 impl ArtifactInfo {
-    /// Whether a file begins as artifacts do. The file is at its start afterwards; of pipes this cannot be told, and the
+    /// Whether a file begins as artifacts do. It stays at the position that it has; of pipes this cannot be told, and the
     /// answer is no.
     ///
     /// # Errors
     ///
     /// Where the file cannot be read.
-    pub fn is_artifact(mut file: &File) -> std::io::Result<bool> {
+    pub fn is_artifact(file: &File) -> std::io::Result<bool> {
         if !file.metadata()?.is_file() {
             return Ok(false);
         }
-        let mut start = Vec::new();
-        file.take(ELF_MAGIC.len() as u64).read_to_end(&mut start)?;
-        file.rewind()?;
-        Ok(start == ELF_MAGIC)
+        let mut start = [0; ELF_MAGIC.len()];
+        match file.read_exact_at(&mut start, 0) {
+            Ok(()) => Ok(start == ELF_MAGIC),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads an artifact from a file, whatever runtime it was made for.

@@ -105,7 +105,9 @@ impl Module {
         if meta.is_file() && meta.len() >= LARGE_FILE {
             return Ok(PrivateCopy::read(file, meta.len())?.into_bytes());
         }
-        let mut bytes = Vec::new();
+        // With room for a byte more, which is not there: that is how its end is found.
+        let expected = if meta.is_file() { meta.len() as usize + 1 } else { 0 };
+        let mut bytes = Vec::with_capacity(expected);
         file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > LARGEST_FILE {
             return Err(too_large());

@@ -8,6 +8,8 @@ use std::io::{self, IoSlice, IoSliceMut, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::{ioctl_fionread, readv, writev};
+// Not the standard library's, which come with buffers that nobody fills here.
+use rustix::stdio;
 
 use crate::stream::{InputStream, OutputStream};
 
@@ -45,17 +47,17 @@ impl<T: AsFd + Send + Sync> OutputStream for Target<T> {
 
 /// The process's standard input, unbuffered.
 pub fn stdin() -> impl InputStream + 'static {
-    Source(io::stdin())
+    Source(stdio::stdin())
 }
 
 /// The process's standard output, unbuffered. What the host itself has buffered is not flushed first.
 pub fn stdout() -> impl OutputStream + 'static {
-    Target(io::stdout())
+    Target(stdio::stdout())
 }
 
 /// The process's standard error.
 pub fn stderr() -> impl OutputStream + 'static {
-    Target(io::stderr())
+    Target(stdio::stderr())
 }
 
 /// Reads from an open file, pipe or device, at its own position.
