@@ -332,6 +332,10 @@ impl RunOptions {
     ///
     /// Where imports are missing or a limit is reached, and where a start function does not return.
     pub(super) fn instantiate(&self, program: &Program, store: &mut Store<Guest>) -> Result<Instance, Stop> {
+        if program.preloads.is_empty() && store.data().common.is_none() {
+            let instance = program.linker.instantiate(&mut *store, &program.module);
+            return instance.map_err(|error| self.not_started(error, store));
+        }
         let mut linker = program.linker.clone();
         threads::link(&mut linker, store).or_fail(ExitCode::Bug).map_err(Stop::Refused)?;
         for (name, module) in &program.preloads {
