@@ -6,6 +6,7 @@ use super::groups::{
 };
 use super::item::Entry;
 use super::place::Place;
+use super::statistics::Estimate::{self, Best, Median};
 use anyhow::Result;
 
 /// A group of items whose ratios have one geometric mean.
@@ -14,6 +15,7 @@ pub(crate) struct Group {
     pub(crate) about: &'static str,
     /// Rivals by default, with the ratio that belljar should not exceed.
     pub(crate) targets: &'static [Target],
+    pub(crate) estimate: Estimate,
     /// How often an item is measured: at least, and at most, where the rounds do not agree.
     pub(crate) rounds: [usize; 2],
     pub(crate) quick_rounds: [usize; 2],
@@ -32,6 +34,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "exec",
         about: "code that runs, compiling excluded",
         targets: &[Target { rival: Wasmtime, ratio: 0.95 }],
+        estimate: Median,
         rounds: [9, 9],
         quick_rounds: [2, 2],
         items: exec::items,
@@ -41,6 +44,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         about: "the same kernels compiled natively with -O3",
         // What Wasmtime 48 has: 1 / 0.73.
         targets: &[Target { rival: Native, ratio: 1.37 }],
+        estimate: Median,
         rounds: [9, 9],
         quick_rounds: [2, 2],
         items: native::items,
@@ -49,6 +53,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "gc",
         about: "programs that make objects, compiling excluded",
         targets: &[Target { rival: Wasmtime, ratio: 0.7 }],
+        estimate: Median,
         rounds: [9, 9],
         quick_rounds: [2, 2],
         items: gc::items,
@@ -57,6 +62,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "exceptions",
         about: "a program that throws 220,000 times, compiling excluded",
         targets: &[Target { rival: Wasmtime, ratio: 0.25 }],
+        estimate: Median,
         rounds: [9, 9],
         quick_rounds: [2, 2],
         items: gc::exceptions,
@@ -65,6 +71,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "tail-calls",
         about: "a program of tail calls, compiling excluded",
         targets: &[Target { rival: Wasmtime, ratio: 0.8 }],
+        estimate: Median,
         rounds: [9, 9],
         quick_rounds: [2, 2],
         items: gc::tail_calls,
@@ -73,6 +80,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "compile",
         about: "from bytes to a module, on all cores",
         targets: &[Target { rival: Wasmtime, ratio: 1.0 }],
+        estimate: Median,
         rounds: [7, 7],
         quick_rounds: [2, 2],
         items: compile::items,
@@ -81,6 +89,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "giants",
         about: "from bytes to a module of one giant function; ^ is the growth since the size before",
         targets: &[Target { rival: Wasmtime, ratio: 1.0 }],
+        estimate: Median,
         rounds: [3, 3],
         quick_rounds: [1, 1],
         items: giants::items,
@@ -89,6 +98,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "start",
         about: "process start to exit of small programs, nothing cached",
         targets: &[Target { rival: Wasmtime, ratio: 0.5 }, Target { rival: Wasmi, ratio: 1.0 }],
+        estimate: Best,
         rounds: [61, 181],
         quick_rounds: [41, 121],
         items: start::items,
@@ -97,6 +107,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "restart",
         about: "second start: found in the cache, or compiled ahead of time (Wasmtime: unsafe, mapped)",
         targets: &[Target { rival: Wasmtime, ratio: 0.5 }],
+        estimate: Median,
         rounds: [21, 41],
         quick_rounds: [5, 5],
         items: restart::items,
@@ -105,6 +116,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "instantiate",
         about: "store, instance with a 1 MiB image, a call, drop; rivals with their best pool settings",
         targets: &[Target { rival: Wasmtime, ratio: 1.0 }, Target { rival: Wasmi, ratio: 1.0 }],
+        estimate: Best,
         rounds: [7, 21],
         quick_rounds: [5, 15],
         items: instantiate::items,
@@ -113,6 +125,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: sandbox::NAME,
         about: "a call in a clean world, and what makes the next one clean; Wasmtime's best pool: instantiate, call, drop",
         targets: &[Target { rival: Wasmtime, ratio: 0.25 }],
+        estimate: Best,
         rounds: [7, 21],
         quick_rounds: [5, 15],
         items: sandbox::items,
@@ -121,6 +134,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "deadline",
         about: "a function without a time limit, and with one that is far off; Wasmtime's is its epochs",
         targets: &[Target { rival: Wasmtime, ratio: 1.0 }],
+        estimate: Best,
         rounds: [7, 21],
         quick_rounds: [5, 15],
         items: deadline::items,
@@ -129,6 +143,7 @@ pub(crate) static GROUPS: [Group; 13] = [
         name: "calls",
         about: "calls between host and guest: two i32 in, one out",
         targets: &[Target { rival: Wasmtime, ratio: 0.5 }, Target { rival: Wasmi, ratio: 0.5 }],
+        estimate: Best,
         rounds: [7, 21],
         quick_rounds: [5, 15],
         items: calls::items,

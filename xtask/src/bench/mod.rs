@@ -5,7 +5,7 @@
 //! does not run, or gives a wrong answer, does.
 //!
 //! ```text
-//! group ── items ──▶ rounds: A B A B … ──▶ ratio of each pair ──▶ median, spread ──▶ geometric mean of the group
+//! group ── items ──▶ rounds: A B A B … ──▶ ratio of medians or of the best, spread ──▶ geometric mean of the group
 //! ```
 //!
 //! Pairs are measured next to each other, so that what disturbs the machine for longer disturbs both.
@@ -88,12 +88,12 @@ fn run_group(
         }
     }
     let [least, most] = options.rounds(group);
-    let rounds = rounds::Rounds { least, most, quick: options.quick };
+    let rounds = rounds::Rounds { least, most, estimate: group.estimate, quick: options.quick };
     let table = Table::new(group, &contenders, &ready, machine);
     for item in &ready {
         match rounds::measure(item, rounds, binaries, table.progress()) {
             Ok(samples) => {
-                let item = ItemRecord::new(item, samples, &record.items);
+                let item = ItemRecord::new(item, samples, group.estimate, &record.items);
                 table.row(&item);
                 record.items.push(item);
             }

@@ -7,7 +7,7 @@ use super::machine::Machine;
 use super::place::Place;
 use super::process::Sample;
 use super::rounds::Samples;
-use super::statistics::{geometric_mean, median, ratios, spread};
+use super::statistics::{Estimate, geometric_mean, median};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(crate) struct GroupRecord {
 #[derive(Serialize)]
 pub(crate) struct ItemRecord {
     pub(crate) name: String,
-    /// Median times.
+    /// Times, as the group estimates them.
     pub(crate) times: BTreeMap<Contender, f64>,
     pub(crate) ratios: BTreeMap<Contender, f64>,
     /// How far each ratio may be off, as a share of it.
@@ -45,22 +45,22 @@ pub(crate) struct ItemRecord {
 
 impl ItemRecord {
     /// `before` are the items of the group so far.
-    pub(crate) fn new(item: &Item, samples: Samples, before: &[Self]) -> Self {
+    pub(crate) fn new(item: &Item, samples: Samples, estimate: Estimate, before: &[Self]) -> Self {
         let peaks = |samples: &[Sample]| median(&samples.iter().filter_map(|s| s.peak).collect::<Vec<_>>());
         let peaks: BTreeMap<_, _> = samples.iter().filter_map(|(c, s)| Some((*c, peaks(s)?))).collect();
         let times = |samples: Vec<Sample>| samples.iter().map(|s| s.time).collect();
         let samples: BTreeMap<_, Vec<f64>> = samples.into_iter().map(|(c, s)| (c, times(s))).collect();
         let ours = samples.get(&Contender::Belljar).cloned().unwrap_or_default();
-        let rivals = samples.iter().filter(|(c, _)| **c != Contender::Belljar);
-        let rounds: Vec<_> = rivals.map(|(c, theirs)| (*c, ratios(&ours, theirs))).collect();
-        let times: BTreeMap<_, _> = samples.iter().filter_map(|(c, s)| Some((*c, median(s)?))).collect();
-        let ratios = rounds.iter().filter_map(|(c, r)| Some((*c, median(r).filter(|r| *r > 0.0)?)));
-        let spreads = rounds.iter().filter_map(|(c, r)| Some((*c, spread(r)?)));
+        let rivals = || samples.iter().filter(|(c, _)| **c != Contender::Belljar);
+        let times = samples.iter().filter_map(|(c, s)| Some((*c, estimate.of(s)?))).collect();
+        let ratio = |theirs: &[f64]| estimate.ratio(&ours, theirs).filter(|ratio| *ratio > 0.0);
+        let ratios = rivals().filter_map(|(c, s)| Some((*c, ratio(s)?))).collect();
+        let spreads = rivals().filter_map(|(c, s)| Some((*c, estimate.spread(&ours, s)?))).collect();
         let mut record = Self {
             name: item.name.clone(),
             times,
-            ratios: ratios.collect(),
-            spreads: spreads.collect(),
+            ratios,
+            spreads,
             peaks,
             growth: BTreeMap::new(),
             size: item.size,

@@ -4,7 +4,7 @@ use super::binary::Binaries;
 use super::contender::Contender;
 use super::item::Item;
 use super::process::{self, Sample};
-use super::statistics::{ratios, spread};
+use super::statistics::Estimate;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ pub(crate) struct Rounds {
     pub(crate) least: usize,
     /// As many are run where rounds do not agree before.
     pub(crate) most: usize,
+    pub(crate) estimate: Estimate,
     pub(crate) quick: bool,
 }
 
@@ -51,7 +52,9 @@ pub(crate) fn measure(
             samples[i].1.push(sample);
             progress.tick();
         }
-        if round >= rounds.least && agree(&samples) || round > 1 && start.elapsed() > long_enough {
+        if round >= rounds.least && agree(rounds.estimate, &samples)
+            || round > 1 && start.elapsed() > long_enough
+        {
             break;
         }
     }
@@ -60,10 +63,10 @@ pub(crate) fn measure(
 }
 
 /// Whether the first contender's ratios to all others are as sure as they need to be.
-fn agree(samples: &Samples) -> bool {
+fn agree(estimate: Estimate, samples: &Samples) -> bool {
     let times = |samples: &[Sample]| samples.iter().map(|sample| sample.time).collect::<Vec<_>>();
     let Some(((_, ours), others)) = samples.split_first() else { return true };
-    others
-        .iter()
-        .all(|(_, theirs)| spread(&ratios(&times(ours), &times(theirs))).is_some_and(|s| s <= AGREED))
+    let ours = times(ours);
+    let spread = |theirs: &[Sample]| estimate.spread(&ours, &times(theirs));
+    others.iter().all(|(_, theirs)| spread(theirs).is_some_and(|spread| spread <= AGREED))
 }

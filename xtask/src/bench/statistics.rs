@@ -12,8 +12,55 @@ pub(crate) fn median(figures: &[f64]) -> Option<f64> {
     }
 }
 
+/// What is made of the rounds' figures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Estimate {
+    /// Medians, of ratios too: of work that takes long, which something disturbs in every round.
+    Median,
+    /// The lowest figures, and their ratio: of short work, which now and then nothing disturbs. On a busy machine these are all that two
+    /// runs have in common.
+    Best,
+}
+
+/// Beside the best figure, so many more have to agree with it.
+const AGREE: usize = 2;
+
+impl Estimate {
+    /// The figure of somebody's rounds.
+    pub(crate) fn of(self, figures: &[f64]) -> Option<f64> {
+        match self {
+            Self::Median => median(figures),
+            Self::Best => figures.iter().copied().min_by(f64::total_cmp),
+        }
+    }
+
+    /// Our figures over theirs, of the same rounds.
+    pub(crate) fn ratio(self, ours: &[f64], theirs: &[f64]) -> Option<f64> {
+        match self {
+            Self::Median => median(&ratios(ours, theirs)),
+            Self::Best => Some(self.of(ours)? / self.of(theirs)?),
+        }
+    }
+
+    /// How far that may be off, as a share of it.
+    pub(crate) fn spread(self, ours: &[f64], theirs: &[f64]) -> Option<f64> {
+        match self {
+            Self::Median => spread(&ratios(ours, theirs)),
+            Self::Best => Some(gap(ours)?.max(gap(theirs)?)),
+        }
+    }
+}
+
+/// How much more than the lowest figure the third lowest is, or the highest where there are no three, as a share of it.
+fn gap(figures: &[f64]) -> Option<f64> {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let gap = sorted.get(AGREE).or(sorted.last())? / sorted[0] - 1.0;
+    (sorted.len() > 1 && gap.is_finite()).then_some(gap)
+}
+
 /// The ratios of figures that were measured next to each other.
-pub(crate) fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
+fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
     ours.iter().zip(theirs).map(|(a, b)| a / b).collect()
 }
 
@@ -23,7 +70,7 @@ const SURE: f64 = 0.9;
 /// How far the median of some figures may be from that of very many, as a share of it: half of the narrowest range between two of
 /// the figures, as far from the lowest as from the highest, that holds that one with a probability of nine in ten. That supposes nothing of how
 /// the figures are distributed but that each is as likely below their true median as above.
-pub(crate) fn spread(figures: &[f64]) -> Option<f64> {
+fn spread(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let count = sorted.len();
@@ -60,6 +107,17 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0]), Some(2.5));
         assert_eq!(median(&[]), None);
         assert!((geometric_mean(&[0.5, 2.0]).unwrap() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_best_rounds_count_if_others_agree() {
+        let (ours, theirs) = ([1.0, 9.0, 1.1, 1.05], [8.0, 2.0, 2.0, 2.1]);
+        assert_eq!(Estimate::Best.ratio(&ours, &theirs), Some(0.5));
+        assert!((Estimate::Best.spread(&ours, &theirs).unwrap() - 0.1).abs() < 1e-12);
+        assert_eq!(Estimate::Best.spread(&[1.0, 3.0], &[1.0, 1.0]), Some(2.0));
+        assert_eq!(Estimate::Best.spread(&[1.0], &[1.0]), None);
+        assert_eq!(Estimate::Best.ratio(&[], &[]), None);
+        assert_eq!(Estimate::Median.of(&ours), Some(1.075));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::modules::Shipped;
 use super::outline::Outline;
 use super::usage::{Ended, Usage, measure};
-use crate::bench::statistics::{median, ratios};
+use crate::bench::statistics::{Estimate, median};
 use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -119,7 +119,7 @@ fn middle(samples: &[Usage]) -> Option<Usage> {
 
 fn ratio_of(ours: &[Usage], theirs: &[Usage], f: fn(&Usage) -> f64) -> Option<f64> {
     let figures = |samples: &[Usage]| samples.iter().map(f).collect::<Vec<_>>();
-    median(&ratios(&figures(ours), &figures(theirs)))
+    Estimate::Median.ratio(&figures(ours), &figures(theirs))
 }
 
 fn features() -> impl Iterator<Item = String> {
