@@ -74,6 +74,9 @@ fn spread(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let count = sorted.len();
+    if count < 2 {
+        return None;
+    }
     // The true median is below the lowest figure if all fell above it, and so on: terms of the binomial distribution.
     let mut term = 0.5_f64.powi(count.try_into().ok()?);
     let (mut outside, mut cut) = (0.0, 0);
@@ -87,7 +90,7 @@ fn spread(figures: &[f64]) -> Option<f64> {
     }
     let range = sorted.get(count - 1 - cut)? - sorted.get(cut)?;
     let spread = range / 2.0 / median(figures)?;
-    (count > 1 && spread.is_finite()).then_some(spread)
+    spread.is_finite().then_some(spread)
 }
 
 /// The geometric mean of ratios.
@@ -117,7 +120,7 @@ mod tests {
         assert_eq!(Estimate::Best.spread(&[1.0, 3.0], &[1.0, 1.0]), Some(2.0));
         assert_eq!(Estimate::Best.spread(&[1.0], &[1.0]), None);
         assert_eq!(Estimate::Best.ratio(&[], &[]), None);
-        assert_eq!(Estimate::Median.of(&ours), Some(1.075));
+        assert!((Estimate::Median.of(&ours).unwrap() - 1.075).abs() < 1e-12);
     }
 
     #[test]
