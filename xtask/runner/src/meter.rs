@@ -151,8 +151,10 @@ mod tests {
             made += 1;
             Ok(std::cell::Cell::new(false))
         };
-        let ns =
-            Meter::new(Effort::Quick).rough().measure_fresh(make, |used| Ok(assert!(!used.replace(true))));
+        let ns = Meter::new(Effort::Quick).rough().measure_fresh(make, |used| {
+            assert!(!used.replace(true));
+            Ok(())
+        });
         assert!(ns.unwrap() > 0.0);
         assert_eq!(made, 3);
     }
