@@ -3,21 +3,24 @@
 //! ```text
 //!   fp + 8    return address into the host
 //!   fp        the host's rbp
-//!   fp − 40…  the host's callee-saved registers
-//!   fp − 48   the store context
-//!   fp − 56   fp of the previous activation of this store, 0 if none
-//!   fp − 64   exit fp of the previous activation, 0 if none
-//!   fp − 72   exit pc of the previous activation
-//!   fp − 80   exit callee of the previous activation
+//!   fp − 8    the host's rbx
+//!   fp − 16   the store context; plus [`NESTED`] where another activation of this store waits for this one. Then only:
+//!   fp − 24   fp of the previous activation of this store
+//!   fp − 32   exit fp of the previous activation
+//!   fp − 40   exit pc of the previous activation
+//!   fp − 48   exit callee of the previous activation
 //! ```
 
-/// Offset from the entry frame pointer of the address of the [`crate::StoreContext`].
-pub const STORE_CONTEXT: isize = -48;
+/// Offset from the entry frame pointer of the address of the [`crate::StoreContext`], which may have [`NESTED`] added.
+pub const STORE_CONTEXT: isize = -16;
 /// Offset from the entry frame pointer of the previous activation's entry frame pointer.
-pub const PREVIOUS_ENTRY_FP: isize = -56;
+pub const PREVIOUS_ENTRY_FP: isize = -24;
 /// Offset from the entry frame pointer of the previous activation's exit frame pointer.
-pub const PREVIOUS_EXIT_FP: isize = -64;
+pub const PREVIOUS_EXIT_FP: isize = -32;
 /// Offset from the entry frame pointer of the previous activation's exit program counter.
-pub const PREVIOUS_EXIT_PC: isize = -72;
+pub const PREVIOUS_EXIT_PC: isize = -40;
 /// Offset from the entry frame pointer of the previous activation's exit callee.
-pub const PREVIOUS_EXIT_CALLEE: isize = -80;
+pub const PREVIOUS_EXIT_CALLEE: isize = -48;
+
+/// Added to the address of the context, which is even, in the record of an activation within another one.
+pub const NESTED: usize = 1;

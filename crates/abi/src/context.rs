@@ -2,25 +2,25 @@
 
 /// One for each store, at a fixed address while the store lives.
 ///
-/// Fields are numbers: what they address is known to the crate that owns the memory. On lines of its own: another thread is in the next
-/// store.
+/// Fields are numbers: what they address is known to the crate that owns the memory. What each call from the host touches comes
+/// first, to lie on one line with what that crate puts before it.
 #[derive(Debug)]
-#[repr(C, align(128))]
+#[repr(C)]
 pub struct StoreContext {
-    /// Guest functions trap when the stack pointer is below this.
-    pub stack_limit: usize,
     /// Frame pointer of the entry stub of the innermost activation, 0 if no guest code is running.
     pub entry_fp: usize,
-    /// Frame pointer of the guest function (or trampoline) that last called the host.
+    /// Frame pointer of the guest function (or trampoline) that last called the host; 0 if the innermost activation has not yet.
     pub exit_fp: usize,
-    /// Where that call returns to.
+    /// One of [`pending`]: why the innermost activation is to be left. 0 while all is well.
+    pub pending: u64,
+    /// The stack pointer of the outermost entry that `stack_limit` was computed for, 0 if it has to be computed.
+    pub entry_sp: usize,
+    /// Guest functions trap when the stack pointer is below this.
+    pub stack_limit: usize,
+    /// Where the call returns to that `exit_fp` is about.
     pub exit_pc: usize,
     /// What it called: the address of a host function's object, or a builtin ([`crate::Builtin::exit_callee`]).
     pub exit_callee: usize,
-    /// One of [`pending`]: why the innermost activation is to be left. 0 while all is well.
-    pub pending: u64,
-    /// Address of the code that the entry stub calls.
-    pub entry_code: usize,
     /// Fuel used so far minus fuel given: the guest runs while it is negative.
     pub fuel: i64,
     /// The guest runs while the engine's epoch is below this.

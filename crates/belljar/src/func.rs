@@ -9,7 +9,7 @@ use crate::{
     WasmRet, WasmTy,
 };
 use belljar_core::{FuncRefId, InstanceId};
-use belljar_vm::{Checkpoint, HostFunc, RawFunc, StoreCore, StoreId, StoreInner, Value};
+use belljar_vm::{Checkpoint, DirectCall, HostFunc, RawFunc, StoreCore, StoreId, StoreInner, Value};
 use std::sync::Arc;
 
 /// What [`Func::new`] and [`Func::wrap`] panic for want of.
@@ -200,17 +200,35 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     /// # Panics
     ///
     /// As [`Func::call`].
-    #[inline]
+    // What is inlined is small, and saves registers once rather than in each call of a loop.
+    #[inline(always)]
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
-        let store = store.as_context_mut();
-        let params = params.into_abi(store.0.core())?;
+        let store = store.as_context_mut().0;
+        let params = params.into_abi(store.core())?;
+        match self.inner.call_direct(store, params) {
+            DirectCall::Returned(results) => Ok(R::from_result(results, store.core_mut())),
+            DirectCall::Left => Err(Self::error(store)),
+            DirectCall::NotNow => self.call_after_a_look(store, params),
+        }
+    }
+
+    #[inline(never)]
+    fn call_after_a_look<T: 'static>(&self, store: &mut StoreInner<T>, params: P::Abi) -> Result<R> {
         if self.inner.narrows() {
-            self.inner.check(store.0.core(), &params)?;
+            self.inner.check(store.core(), &params)?;
         }
-        match self.inner.call(store.0, params) {
-            Ok(results) => Ok(R::from_result(results, store.0.core_mut())),
-            Err(exit) => Err(from_exit(exit, store.0.core())),
+        match self.inner.call(store, params) {
+            Ok(results) => Ok(R::from_result(results, store.core_mut())),
+            Err(exit) => Err(from_exit(exit, store.core())),
         }
+    }
+
+    /// Of a direct call that did not return.
+    #[cold]
+    #[inline(never)]
+    fn error<T: 'static>(store: &mut StoreInner<T>) -> crate::Error {
+        let exit = store.core_mut().leave();
+        from_exit(exit, store.core())
     }
 
     /// The function without its Rust types.

@@ -5,6 +5,7 @@
 use crate::gc::{OwnedRoot, ScopedRoot};
 use crate::host::HostShim;
 use crate::store::StoreCore;
+use crate::sys::{Arguments, Returned};
 use belljar_core::{RawVal, RefType, ValType};
 
 /// A function reference of one store, as its guests hold it; 0 is null.
@@ -94,10 +95,12 @@ macro_rules! abi_ty {
         impl AbiTy for $rust {
             const TY: ValType = $ty;
             const FITS: bool = $fits;
+            #[inline]
             fn to_slot(self) -> RawVal {
                 let to: fn($rust) -> RawVal = $to;
                 to(self)
             }
+            #[inline]
             fn from_slot(slot: RawVal) -> Self {
                 let from: fn(RawVal) -> $rust = $from;
                 from(slot)
@@ -148,15 +151,9 @@ pub trait AbiParams: sealed::Sealed + Copy + 'static {
     fn store(self, slots: &mut [RawVal]);
     /// From slots.
     fn load(slots: &[RawVal]) -> Self;
-    /// Calls the entry stub with them in registers.
-    ///
-    /// # Safety
-    ///
-    /// [`AbiParams::FITS`]; `stub` is the entry stub; `context` is that of a live instance whose store's
-    /// `entry_code` was compiled for parameters and results of just these types, with the store held
-    /// exclusively (STORE-EXCLUSIVE).
+    /// Into registers. Only where [`AbiParams::FITS`].
     #[doc(hidden)]
-    unsafe fn enter<R: AbiResult>(self, stub: *const (), context: usize) -> R::Native;
+    fn into_arguments(self) -> Arguments;
     /// Address of the native function that a host function with these parameters has.
     #[doc(hidden)]
     fn native<T: 'static, R: AbiResult, F: HostShim<T, Self, R>>() -> usize;
@@ -185,14 +182,19 @@ macro_rules! abi_params {
             }
 
             #[inline]
-            unsafe fn enter<R: AbiResult>(self, stub: *const (), context: usize) -> R::Native {
+            fn into_arguments(self) -> Arguments {
                 let ($($name,)*) = self;
-                // SAFETY: the caller's promise: the stub passes every register through to code of this type.
-                unsafe {
-                    let stub: unsafe extern "C" fn(usize, $($name),*) -> R::Native =
-                        std::mem::transmute(stub);
-                    stub(context, $($name),*)
-                }
+                let mut arguments = Arguments::NONE;
+                let Arguments { ints, floats } = &mut arguments;
+                let (mut ints, mut floats) = (ints.iter_mut(), floats.iter_mut());
+                $(if const { $name::TY.is_float_or_vector() } {
+                    if let Some(register) = floats.next() {
+                        register.write(f64::from_bits($name.to_slot().u64()));
+                    }
+                } else if let Some(register) = ints.next() {
+                    register.write($name.to_slot().u64());
+                })*
+                arguments
             }
 
             fn native<T: 'static, R: AbiResult, F: HostShim<T, Self, R>>() -> usize {
@@ -243,8 +245,9 @@ pub trait AbiResult: Sized + 'static {
     type Native: Copy + Default;
     /// Into the native result. Only where [`AbiResult::FITS`].
     fn into_native(self) -> Self::Native;
-    /// From the native result. Only where [`AbiResult::FITS`].
-    fn from_native(native: Self::Native) -> Self;
+    /// From the registers of a result. Only where [`AbiResult::FITS`].
+    #[doc(hidden)]
+    fn from_returned(returned: Returned) -> Self;
     /// Into slots.
     fn store(self, slots: &mut [RawVal]);
     /// From slots.
@@ -266,8 +269,9 @@ impl<A: AbiTy> AbiResult for One<A> {
     }
 
     #[inline]
-    fn from_native(native: A) -> Self {
-        Self(native)
+    fn from_returned(returned: Returned) -> Self {
+        let bits = if const { A::TY.is_float_or_vector() } { returned.float.to_bits() } else { returned.int };
+        Self(A::from_slot(RawVal::from_u64(bits)))
     }
 
     fn store(self, slots: &mut [RawVal]) {
@@ -291,7 +295,7 @@ macro_rules! abi_result {
             fn into_native(self) {}
 
             #[inline]
-            fn from_native((): ()) -> Self {
+            fn from_returned(_: Returned) -> Self {
                 ($($name::default(),)*)
             }
 

@@ -1,16 +1,23 @@
 //! Calls from the host: the only place that enters guest code, and the only one that it is left through.
+//!
+//! There are two ways. [`TypedFunc::call_direct`] is for the second and further calls of a thread in a store without rules: all that a
+//! call looks up was noted by the one before ([`StoreCore::ready`], [`StoreContext::entry_sp`](belljar_abi::StoreContext::entry_sp)).
+//! [`StoreInner::enter`] is for all others.
 
 use crate::abi_types::{AbiParams, AbiResult, Value};
 use crate::checkpoint::Checkpoint;
+use crate::gc::OuterRun;
 use crate::guest_thread::GuestThread;
 use crate::runtime::Direction;
-use crate::store::{StoreCore, StoreId, StoreInner};
-use crate::sys::{builtin_table_address, enter_address};
+use crate::store::{NOT_READY, StoreCore, StoreId, StoreInner};
+use crate::sys::{Arguments, Entry, Returned, builtin_table_address, enter};
 use crate::trap::Exit;
 use crate::vm_ptr::VmPtr;
+use crate::watched::HostCallBegan;
 use belljar_abi::{ConstHeader, FuncObject, pending};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId};
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 /// What a function object says, copied out.
 #[derive(Clone, Copy, Debug)]
@@ -64,16 +71,52 @@ impl StoreCore {
         )
     }
 
-    /// Sets what the entry stub reads.
+    /// Prepares for entering guest code. What [`StoreCore::end_run`] is to be told.
+    fn begin_run(&mut self) -> OuterActivation {
+        let roots = self.roots.begin_run();
+        if self.is_running() {
+            return OuterActivation { roots, host_call: Some(self.watched.host_call()) };
+        }
+        self.ran = true;
+        let thread = GuestThread::this();
+        let context = self.context_mut();
+        context.stack_floor = thread.stack_floor();
+        context.entry_sp = 0;
+        self.watched.enter(thread);
+        self.last_thread = thread.idle();
+        self.ready = if !self.is_special && self.roots.is_bare() { self.id.number() } else { NOT_READY };
+        OuterActivation { roots, host_call: None }
+    }
+
+    /// The current thread's record, if the store is ready and this was the last thread to enter its guest, is in no guest now, and
+    /// nobody has wanted the run killed that it left.
     #[inline]
-    fn prepare(&mut self, store: usize, code: usize) {
-        let context = self.context.get_mut();
-        context.store = store;
-        context.entry_code = code;
-        if context.entry_fp == 0 {
-            let thread = GuestThread::this();
-            context.stack_floor = thread.stack_floor();
-            self.watched.enter(thread);
+    fn ready_thread(&self) -> Option<&'static GuestThread> {
+        GuestThread::if_idle(self.last_thread).filter(|_| !self.watched.is_killed())
+    }
+
+    /// Notes that guest code has been left, and tells whether it has returned.
+    pub(crate) fn end_run(&mut self, outer: OuterActivation) -> bool {
+        self.roots.end_run(outer.roots);
+        let has_returned = self.context_mut().pending == pending::NONE;
+        match outer.host_call {
+            Some(began) => self.watched.set_host_call(began),
+            None => {
+                if !has_returned {
+                    self.note_death();
+                }
+                self.watched.leave();
+            }
+        }
+        has_returned
+    }
+
+    /// Takes note that a guest which was killed has been left, and nothing of the store runs any more.
+    // ORDER: whoever kills looks whether it has died once it does not run any more.
+    #[cold]
+    pub(crate) fn note_death(&self) {
+        if self.watched.is_killed() {
+            self.watched.set_died();
         }
     }
 
@@ -81,7 +124,7 @@ impl StoreCore {
     pub fn stack_for_guests(&self) -> usize {
         let here = 0_u8;
         // SAFETY: STORE-EXCLUSIVE: nobody writes it while `self` is borrowed.
-        let limit = unsafe { (*self.context.get()).stack_limit };
+        let limit = unsafe { (*self.context()).stack_limit };
         std::ptr::from_ref(&here).addr().saturating_sub(limit)
     }
 
@@ -94,45 +137,65 @@ impl StoreCore {
             false => std::ptr::from_ref(&here).addr() < GuestThread::this().stack_floor(),
         }
     }
+}
 
-    /// Notes that the guest has been left, and tells whether it has returned.
-    #[inline]
-    fn has_returned(&mut self) -> bool {
-        let context = self.context.get_mut();
-        let why = context.pending;
-        if context.entry_fp == 0 {
-            // ORDER: whoever kills looks whether it has died once it does not run any more.
-            if why != pending::NONE && self.watched.is_killed() {
-                self.watched.set_died();
-            }
-            self.watched.leave();
-        }
-        why == pending::NONE
+/// What waits for a run of the guest to end: the activation around it, if there is one.
+#[must_use]
+pub(crate) struct OuterActivation {
+    roots: OuterRun,
+    /// Of an activation within another one: when the host function was called that it is in.
+    host_call: Option<HostCallBegan>,
+}
+
+impl OuterActivation {
+    /// Whether the run is the store's outermost.
+    pub(crate) fn is_none(&self) -> bool {
+        self.host_call.is_none()
     }
 }
 
 impl<T: 'static> StoreInner<T> {
-    /// Sets what the entry stub reads, and lets what guest code calls find the store ([`StoreCore::of_context`]). The last
-    /// thing before guest code is entered: to use `self` again takes the exposed address back (ONE-BORROW).
-    #[inline]
-    fn prepare(&mut self, code: usize) {
-        self.core_mut().ran = true;
-        self.prepare_entry(code);
-    }
-
-    /// As [`StoreInner::prepare`], where what is entered is no guest code. The store, as what is entered finds it.
-    #[inline]
-    pub(crate) fn prepare_entry(&mut self, code: usize) -> VmPtr<Self> {
+    /// Runs code. [`StoreCore::end_run`] is to be told what of.
+    ///
+    /// # Safety
+    ///
+    /// Code and context are those of an instance of this store (or the context is its bridge), with parameters of the types of the
+    /// arguments.
+    pub(crate) unsafe fn enter(
+        &mut self,
+        code: usize,
+        context: usize,
+        arguments: Arguments,
+    ) -> (Returned, OuterActivation) {
+        let core = self.core_mut();
+        let outer = core.begin_run();
+        let entry = Entry { code, context, store_context: core.context_address() };
         let store = VmPtr::expose(std::ptr::from_mut(self)).address();
-        self.core_mut().prepare(store, code);
-        // Once more, as the use of `self` took it back. The number is the same.
-        VmPtr::expose(std::ptr::from_mut(self))
+        self.core_mut().context_mut().store = store;
+        // Once more, as the use of `self` took it back. The number is the same. The last thing before guest code is entered: the
+        // functions that it calls find the store by it (`StoreCore::of_context`, ONE-BORROW).
+        VmPtr::expose(std::ptr::from_mut(self));
+        // SAFETY: the caller's promise; `begin_run` has prepared the store's context.
+        let returned = unsafe {
+            match outer.is_none() {
+                true => enter::<false>(entry, arguments),
+                false => enter::<true>(entry, arguments),
+            }
+        };
+        (returned, outer)
     }
 }
 
 /// A function of one store whose Rust types were checked against its wasm type.
 pub struct TypedFunc<P, R> {
     store: StoreId,
+    /// The number of the store's id, if the function can be called directly: it is a guest's, takes and returns what it does in
+    /// registers, and no parameter is narrowing. 0 otherwise, which no id has.
+    direct: u64,
+    /// Address of its code.
+    code: usize,
+    /// The context of its instance.
+    context: usize,
     func: FuncRefId,
     /// Whether a parameter's type is narrower than its Rust type, so that each call has to look.
     narrowing: bool,
@@ -174,12 +237,20 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
         for (&given, &wanted) in ty.results().iter().zip(R::TYPES) {
             fits &= store.runtime.matches(given, wanted);
         }
-        if fits { Ok(Self { store: store.id, func, narrowing, types: PhantomData }) } else { Err(ty) }
+        if fits { Ok(Self::of(store, func, narrowing)) } else { Err(ty) }
+    }
+
+    /// The function, whose types fit.
+    fn of(store: &StoreCore, func: FuncRefId, narrowing: bool) -> Self {
+        let Callee { code, context, is_host, .. } = store.callee(func);
+        let is_direct = const { P::FITS && R::FITS } && !is_host && !narrowing;
+        let direct = if is_direct { store.id.number() } else { 0 };
+        Self { store: store.id, direct, code, context, func, narrowing, types: PhantomData }
     }
 
     /// The same function, of what was there at a checkpoint, in a store that began or went back there. `None` of other stores.
     pub fn since(self, store: &StoreCore, checkpoint: &Checkpoint) -> Option<Self> {
-        store.has_been_at(checkpoint).then_some(Self { store: store.id, ..self })
+        store.has_been_at(checkpoint).then(|| Self::of(store, self.func, self.narrowing))
     }
 
     /// Whether [`TypedFunc::check`] can refuse anything.
@@ -213,6 +284,30 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
         self.func
     }
 
+    /// Calls it, if there is nothing to be looked at before.
+    #[inline(always)]
+    pub fn call_direct<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> DirectCall<R> {
+        if const { !(P::FITS && R::FITS) } || self.direct != store.core().ready {
+            return DirectCall::NotNow;
+        }
+        let Some(thread) = store.core().ready_thread() else { return DirectCall::NotNow };
+        let store_context = store.core().watched.enter_again(thread);
+        let entry = Entry { code: self.code, context: self.context, store_context };
+        let arguments = params.into_arguments();
+        // ONE-BORROW: as in `StoreInner::enter`, whose number is still the same.
+        VmPtr::expose(std::ptr::from_mut(store));
+        // SAFETY: the object's type is that of `P` and `R` (TYPE-CHECKED by `new`), its context and code are those of a live
+        // instance of this store (CODE-ALIVE), as the store's id is still the same; we hold it exclusively, and nothing of it runs.
+        let returned = unsafe { enter::<false>(entry, arguments) };
+        let core = store.core_mut();
+        let is_pending = core.context_mut().pending != pending::NONE;
+        if is_pending {
+            core.note_death();
+        }
+        core.watched.leave_again(thread, core.last_thread);
+        if is_pending { DirectCall::Left } else { DirectCall::Returned(R::from_returned(returned)) }
+    }
+
     /// Calls it.
     ///
     /// # Errors
@@ -222,40 +317,24 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
     /// # Panics
     ///
     /// If `store` is not the function's own; and with the payload of a panic in a host function.
-    #[inline]
+    #[inline(never)]
     pub fn call<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
         assert!(
             self.store == store.core().id,
             "a function was called with a store that it does not belong to"
         );
-        if store.core().is_special {
-            return self.call_by_rules(store, params);
-        }
+        let _permit = if store.core().is_special { Some(store.core_mut().permit()?) } else { None };
         self.call_now(store, params)
     }
 
-    /// A call in a store that has limits to keep, or whose guest was killed.
-    #[cold]
-    #[inline(never)]
-    fn call_by_rules<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
-        let _permit = store.core_mut().permit()?;
-        self.call_now(store, params)
-    }
-
-    #[inline]
     fn call_now<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
         let callee = store.core().callee(self.func);
         if const { P::FITS && R::FITS } && !callee.is_host {
-            // ONE-BORROW: `store` is not used again before the guest has been left.
-            store.prepare(callee.code);
-            // SAFETY: the object's type is that of `P` and `R` (TYPE-CHECKED by `new`), its context and code
-            // are those of a live instance of this store (CODE-ALIVE), which we hold exclusively.
-            let native = unsafe { params.enter::<R>(enter_address(), callee.context) };
+            // SAFETY: as in `call_direct`.
+            let (returned, outer) =
+                unsafe { store.enter(callee.code, callee.context, params.into_arguments()) };
             let core = store.core_mut();
-            if !core.has_returned() {
-                return Err(core.leave());
-            }
-            return Ok(R::from_native(native));
+            return if core.end_run(outer) { Ok(R::from_returned(returned)) } else { Err(core.leave()) };
         }
         let mut slots = [RawVal::default(); 16];
         params.store(&mut slots);
@@ -276,8 +355,7 @@ fn call_slots<T: 'static>(
     let ty = core.func_type(func);
     if ty.params().is_empty() && ty.results().is_empty() && !callee.is_host {
         // A program's entry: to compile a trampoline for it would take longer than many a program runs.
-        let func = TypedFunc::<(), ()> { store: core.id, func, narrowing: false, types: PhantomData };
-        return func.call_now(store, ());
+        return TypedFunc::<(), ()>::of(core, func, false).call_now(store, ());
     }
     enter_slots(store, func, callee, slots)
 }
@@ -300,18 +378,28 @@ fn enter_slots<T: 'static>(
         true if core.is_stack_used_up() => return Err(Exit::of_trap(Trap::StackOverflow)),
         true => core.bridge().map_err(plain)?,
     };
-    // ONE-BORROW: `store` is not used again before the guest has been left.
-    store.prepare(trampoline);
+    let mut arguments = Arguments::NONE;
+    let values = VmPtr::expose(values).address();
+    for (register, value) in arguments.ints.iter_mut().zip([callee.context, callee.code, values]) {
+        *register = MaybeUninit::new(value as u64);
+    }
     // SAFETY: the trampoline has this signature, whatever the function's type, and calls `code` with its
     // own context and as many values as `slots` has room for; types were checked by the callers
-    // (TYPE-CHECKED, CODE-ALIVE); the store is held exclusively.
-    unsafe {
-        let enter: unsafe extern "C" fn(usize, usize, usize, *mut RawVal) =
-            std::mem::transmute(enter_address());
-        enter(context, callee.context, callee.code, values);
-    }
+    // (TYPE-CHECKED, CODE-ALIVE).
+    let (_, outer) = unsafe { store.enter(trampoline, context, arguments) };
     let core = store.core_mut();
-    if core.has_returned() { Ok(()) } else { Err(core.leave()) }
+    if core.end_run(outer) { Ok(()) } else { Err(core.leave()) }
+}
+
+/// What became of a direct call.
+#[derive(Debug)]
+pub enum DirectCall<R> {
+    /// It returned.
+    Returned(R),
+    /// It ended otherwise: [`StoreCore::leave`] tells how.
+    Left,
+    /// Nothing was done: [`TypedFunc::call`] does it.
+    NotNow,
 }
 
 impl StoreCore {

@@ -19,7 +19,7 @@ use crate::instance::Instance;
 use crate::loaded::LoadedModule;
 use crate::memory::MemoryCheckpoint;
 use crate::quota::Quota;
-use crate::store::{Noted, StoreCore, StoreId};
+use crate::store::{NOT_READY, Noted, StoreCore, StoreId};
 use crate::store_memory::{AnyMemory, StoreMemory};
 use crate::store_mut::StoreMut;
 use crate::store_region::RegionCheckpoint;
@@ -152,7 +152,7 @@ impl StoreCore {
             }
             memories.push(memory.checkpoint().with_context(|| format!("no room to note memory {i}"))?);
         }
-        self.ran = false;
+        self.set_untouched();
         self.is_noted = true;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
@@ -167,7 +167,7 @@ impl StoreCore {
             host_types: self.host_types.clone(),
             fuel: self.fuel(),
             quota: self.quota.clone(),
-            epoch_left: self.context.get_mut().epoch_deadline.saturating_sub(self.runtime.epoch()),
+            epoch_left: self.context_mut().epoch_deadline.saturating_sub(self.runtime.epoch()),
         })
     }
 
@@ -258,7 +258,7 @@ impl StoreCore {
             }
             own.rewind(memory).with_context(|| format!("memory {i} could not be put back"))?;
         }
-        self.ran = false;
+        self.set_untouched();
         self.tables.truncate(skeleton.tables.len());
         self.globals.truncate(skeleton.globals.len());
         self.tags.truncate(skeleton.tags.len());
@@ -293,7 +293,7 @@ impl StoreCore {
             self.keep_quota(to.quota.clone());
         }
         self.restart_epochs(to);
-        self.context.get_mut().pending = pending::NONE;
+        self.context_mut().pending = pending::NONE;
         self.killed = None;
         self.scratch = Default::default();
         self.note_special();
@@ -309,6 +309,12 @@ impl StoreCore {
         self.settle_memory();
         self.refused = None;
         Ok(())
+    }
+
+    /// Notes that nothing has run since what its memories are was found out. The next run looks at everything.
+    fn set_untouched(&mut self) {
+        self.ran = false;
+        self.ready = NOT_READY;
     }
 
     /// Compares the store, byte by byte, with what it was at a checkpoint.

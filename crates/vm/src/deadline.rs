@@ -13,7 +13,7 @@ use crate::guest_thread::GuestThread;
 use crate::kill::KillReason;
 use crate::quota::{Limit, Quota};
 use crate::runtime::Runtime;
-use crate::store::StoreCore;
+use crate::store::{NOT_READY, StoreCore};
 use crate::sys::{generation, thread_cpu_time};
 use crate::trap::Exit;
 use crate::walk::RawStack;
@@ -68,6 +68,7 @@ impl StoreCore {
     /// Notes whether a run begins with more than itself, or not at all. After every change of what that depends on.
     pub(crate) fn note_special(&mut self) {
         self.is_special = self.killed.is_some() || self.rules.is_some();
+        self.ready = NOT_READY;
     }
 
     /// The right to run a guest. Of runs within others nothing is asked.

@@ -51,7 +51,7 @@ impl StoreCore {
     fn landing(&self) -> Option<Landing> {
         // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
         let (mut pc, mut fp) = unsafe {
-            let context = self.context.get();
+            let context = self.context();
             ((*context).exit_pc, (*context).exit_fp)
         };
         code_table::with_handlers(|handler| {
@@ -78,7 +78,7 @@ pub(crate) unsafe fn throw(store: &mut StoreCore, exception: RawExn) -> ! {
     if store.watched.is_killed() {
         store.raise_trap(Trap::Interrupt);
         // SAFETY: the caller's promise.
-        unsafe { leave_activation(store.context.get()) }
+        unsafe { leave_activation(store.context()) }
     }
     match store.landing() {
         // SAFETY: the caller's promise; HANDLERS: the frame waits for the call that is unwound, and its code expects
@@ -87,7 +87,7 @@ pub(crate) unsafe fn throw(store: &mut StoreCore, exception: RawExn) -> ! {
         None => {
             store.raise_exception(exception);
             // SAFETY: the caller's promise.
-            unsafe { leave_activation(store.context.get()) }
+            unsafe { leave_activation(store.context()) }
         }
     }
 }

@@ -14,9 +14,12 @@ use std::sync::{Mutex, MutexGuard};
 pub(crate) struct GuestThread {
     /// Its number in the kernel; 0 when it has ended.
     id: AtomicI32,
+    /// [`GuestThread::idle`].
+    idle: AtomicUsize,
     /// The lowest address that guest code may use on its stack; 1 where it cannot be found out.
     stack_floor: AtomicUsize,
-    /// Address of the [`crate::watched::Watched`] of the store that it entered last and has not left; 0 if there is none.
+    /// By which number signal handlers know the store that it entered last and has not left ([`crate::watched::Watched::of_subject`]),
+    /// which is even; or what `idle` says.
     current: AtomicUsize,
 }
 
@@ -30,16 +33,29 @@ pub(crate) struct GuestThreads {
 static ALL: Mutex<GuestThreads> = Mutex::new(GuestThreads { running: Vec::new(), unused: Vec::new() });
 
 thread_local! {
-    static THIS: Cell<Option<&'static GuestThread>> = const { Cell::new(None) };
+    static THIS: Cell<&'static GuestThread> = const { Cell::new(&NOBODY) };
     static END: OnceCell<End> = const { OnceCell::new() };
 }
+
+/// [`GuestThread::idle`] of no thread.
+pub(crate) const NO_THREAD: usize = 1;
+/// Of a store that no thread has entered: no thread's either.
+pub(crate) const NEVER_ENTERED: usize = 3;
+
+/// The record of threads that have none yet, or none any more. Never changed.
+static NOBODY: GuestThread = GuestThread {
+    id: AtomicI32::new(0),
+    idle: AtomicUsize::new(NO_THREAD),
+    stack_floor: AtomicUsize::new(1),
+    current: AtomicUsize::new(NO_THREAD),
+};
 
 /// Gives a thread's record back when the thread ends.
 struct End(&'static GuestThread);
 
 impl Drop for End {
     fn drop(&mut self) {
-        THIS.set(None);
+        THIS.set(&NOBODY);
         let mut all = all();
         sampling::thread_ends(self.0);
         all.running.retain(|thread| !std::ptr::eq(*thread, self.0));
@@ -55,7 +71,7 @@ pub(crate) fn all() -> MutexGuard<'static, GuestThreads> {
 
 /// In a forked child: no other thread has come along, and this one has another number. Its record, if it has one.
 pub(crate) fn only_this_is_left(all: &mut GuestThreads) -> Option<&'static GuestThread> {
-    let this = THIS.get();
+    let this = GuestThread::known();
     let is_this = |thread: &&GuestThread| this.is_some_and(|this| std::ptr::eq(this, *thread));
     for gone in all.running.extract_if(.., |thread| !is_this(&&**thread)) {
         gone.id.store(0, Release);
@@ -69,9 +85,21 @@ pub(crate) fn only_this_is_left(all: &mut GuestThreads) -> Option<&'static Guest
 
 impl GuestThread {
     /// The current thread's record.
-    #[inline]
     pub(crate) fn this() -> &'static Self {
-        THIS.get().unwrap_or_else(Self::first)
+        Self::known().unwrap_or_else(Self::first)
+    }
+
+    /// The current thread's record, if it has one yet.
+    fn known() -> Option<&'static Self> {
+        let this = THIS.get();
+        (this.idle() != NO_THREAD).then_some(this)
+    }
+
+    /// The current thread's record if it is in no guest, and this is what [`GuestThread::idle`] says of it.
+    #[inline]
+    pub(crate) fn if_idle(idle: usize) -> Option<&'static Self> {
+        let this = THIS.get();
+        (this.current.load(Relaxed) == idle).then_some(this)
     }
 
     #[cold]
@@ -79,9 +107,11 @@ impl GuestThread {
         let mut all = all();
         let this = all.unused.pop().unwrap_or_else(|| Box::leak(Box::default()));
         this.stack_floor.store(stack_floor(), Relaxed);
-        this.current.store(0, Relaxed);
+        static NEXT: AtomicUsize = AtomicUsize::new(NEVER_ENTERED + 2);
+        this.idle.store(NEXT.fetch_add(2, Relaxed), Relaxed);
+        this.current.store(this.idle(), Relaxed);
         this.id.store(thread_id(), Release);
-        THIS.set(Some(this));
+        THIS.set(this);
         // Of a thread that is ending already nothing is given back.
         let _ = END.try_with(|end| end.set(End(this)));
         all.running.push(this);
@@ -94,21 +124,34 @@ impl GuestThread {
         self.id.load(Acquire)
     }
 
+    /// Tells it from all other threads of the process, also those that had the record before. It is odd.
+    #[inline]
+    pub(crate) fn idle(&self) -> usize {
+        self.idle.load(Relaxed)
+    }
+
     /// The lowest address that guest code may use on its stack.
     #[inline]
     pub(crate) fn stack_floor(&self) -> usize {
         self.stack_floor.load(Relaxed)
     }
 
-    /// What it runs: see [`GuestThread::current`].
+    /// The number of the store whose guest it entered last and has not left; 0 if there is none.
     #[inline]
     pub(crate) fn current(&self) -> usize {
-        self.current.load(Acquire)
+        let current = self.current.load(Acquire);
+        if current.is_multiple_of(2) { current } else { 0 }
     }
 
-    /// Notes what it runs from now on. Its own thread alone calls this.
+    /// Notes which store's guest it is in from now on. Its own thread alone calls this.
     #[inline]
-    pub(crate) fn set_current(&self, watched: usize) {
-        self.current.store(watched, Release);
+    pub(crate) fn set_current(&self, subject: usize) {
+        self.current.store(subject, Release);
+    }
+
+    /// Notes that it is in no guest, with what [`GuestThread::idle`] says. Its own thread alone calls this.
+    #[inline]
+    pub(crate) fn set_idle(&self, idle: usize) {
+        self.current.store(idle, Release);
     }
 }

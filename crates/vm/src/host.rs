@@ -7,6 +7,7 @@ use crate::store::{StoreCore, StoreInner};
 use crate::sys::{exit_address, leave_activation};
 use crate::types::TypeSet;
 use crate::vm_ptr::VmPtr;
+use crate::watched::Watched;
 use belljar_abi::{Builtin, FuncObject};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId, ValType};
 use std::any::Any;
@@ -221,6 +222,28 @@ impl StoreCore {
     }
 }
 
+impl StoreCore {
+    /// What the end of a host function asks for that somebody looks at, or whose guest was killed: it tells whether it was.
+    #[cold]
+    fn end_host_call(&self) -> bool {
+        if self.watched.notes_host_calls() {
+            self.watched.host_ends();
+        }
+        self.watched.is_killed()
+    }
+}
+
+/// What others may hold of the store whose guest calls a host function.
+///
+/// # Safety
+///
+/// As [`callee`], but that the store may be referred to.
+#[inline]
+unsafe fn watched_of<'a>(object: *const FuncObject) -> &'a Watched {
+    // SAFETY: the caller's promise; the context is that of a store that is alive.
+    unsafe { Watched::around(VmPtr::at((*object).store_context)) }
+}
+
 /// The store and the closure of a host function that is being called.
 ///
 /// # Safety
@@ -250,11 +273,54 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, 
     object: *const FuncObject,
     params: P,
 ) -> R::Native {
+    // SAFETY: the caller's promise. What is rare goes another way, so that this one needs none of the registers that are to be kept.
+    unsafe {
+        let watched = watched_of(object);
+        if watched.notes_host_calls() {
+            return run_noted::<T, P, R, F>(object, params);
+        }
+        let (store, importer, f) = callee::<T, F>(object);
+        match catch_unwind(AssertUnwindSafe(|| f(store, importer, params))) {
+            Ok(Ok(result)) if store.core().roots.is_left() && !watched.wants_attention() => {
+                result.into_native()
+            }
+            ended => finish(store, ended),
+        }
+    }
+}
+
+/// As [`run`], for those who look at what a guest does.
+///
+/// # Safety
+///
+/// As [`callee`], with an `F` as data.
+#[cold]
+#[inline(never)]
+unsafe fn run_noted<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, P, R>>(
+    object: *const FuncObject,
+    params: P,
+) -> R::Native {
     // SAFETY: the caller's promise.
-    let (store, importer, f) = unsafe { callee::<T, F>(object) };
-    match guard(store, |store| f(store, importer, params)) {
+    unsafe {
+        let (store, importer, f) = callee::<T, F>(object);
+        let core = store.core();
+        core.watched.host_begins(core.entry_fp());
+        let ended = catch_unwind(AssertUnwindSafe(|| f(store, importer, params)));
+        finish(store, ended)
+    }
+}
+
+/// The end of a host function that did not just return, or after which there is something to do.
+///
+/// # Safety
+///
+/// As [`Failure::leave`].
+#[cold]
+#[inline(never)]
+unsafe fn finish<T: 'static, R: AbiResult>(store: &mut StoreInner<T>, ended: Ended<R>) -> R::Native {
+    match end(store, ended) {
         Ok(result) => result.into_native(),
-        // SAFETY: the guest called us through the exit stub, and parameters are `Copy`.
+        // SAFETY: the caller's promise; parameters are `Copy`.
         Err(failure) => unsafe { failure.leave(store.core_mut()) },
     }
 }
@@ -278,28 +344,38 @@ impl Failure {
     unsafe fn leave(self, store: &mut StoreCore) -> ! {
         match self {
             // SAFETY: the caller's promise.
-            Self::Noted => unsafe { leave_activation(store.context.get()) },
+            Self::Noted => unsafe { leave_activation(store.context()) },
             // SAFETY: the caller's promise.
             Self::Thrown(exception) => unsafe { throw(store, exception) },
         }
     }
 }
 
-/// The one way host closures run: what they return, or why they do not.
+/// How a closure ended: it returned a result or an error, or panicked.
+type Ended<R> = std::thread::Result<anyhow::Result<R>>;
+
+/// Runs the closure of a host function that takes its arguments in a buffer: what it returns, or why it does not.
 #[inline]
 fn guard<T: 'static, R>(
     store: &mut StoreInner<T>,
     f: impl FnOnce(&mut StoreInner<T>) -> anyhow::Result<R>,
 ) -> Result<R, Failure> {
-    // What the closure roots ends with it.
-    let scope = store.core().enter_roots();
     let core = store.core();
-    let outer = core.watched.host_begins(core.entry_fp());
+    if core.watched.notes_host_calls() {
+        core.watched.host_begins(core.entry_fp());
+    }
     let ended = catch_unwind(AssertUnwindSafe(|| f(store)));
-    store.core().watched.host_ends(outer);
-    store.core_mut().leave_roots(scope);
+    end(store, ended)
+}
+
+/// The one way in which host functions end: what they return, or why they do not.
+fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, Failure> {
+    let core = store.core_mut();
+    // What the closure rooted ends with it.
+    core.roots.leave_host();
+    let is_killed = core.watched.wants_attention() && core.end_host_call();
     match ended {
-        Ok(Ok(_)) if store.core().watched.is_killed() => {
+        Ok(Ok(_)) if is_killed => {
             store.core_mut().raise_trap(Trap::Interrupt);
             Err(Failure::Noted)
         }

@@ -4,8 +4,8 @@
 //! Never: work that limits do not hold for, or that nobody can end. It lies in an activation without guest frames, so that whoever
 //! kills, looks or counts finds a run like any other, and [`StoreCore::check_interrupt`] ends it.
 
-use crate::store::{StoreCore, StoreInner};
-use crate::sys::enter_address;
+use crate::store::StoreInner;
+use crate::sys::Arguments;
 use crate::trap::Exit;
 use crate::vm_ptr::VmPtr;
 use belljar_core::{InstanceId, Trap};
@@ -39,7 +39,6 @@ impl<T: 'static> StoreInner<T> {
         let _permit = self.core_mut().permit()?;
         let ended = self.enter_work(instance, work);
         let core = self.core_mut();
-        core.note_end_of_work();
         match ended {
             Err(payload) => {
                 core.die_of_panic();
@@ -58,15 +57,20 @@ impl<T: 'static> StoreInner<T> {
         work: F,
     ) -> Result<Result<R, Exit>, Box<dyn Any + Send>> {
         let context = self.core().instance(instance).context();
-        let store = self.prepare_entry(run::<T, R, F> as *const () as usize).address();
+        let store = VmPtr::expose(std::ptr::from_mut(self)).address();
         let mut work = Work { store, work: Some(work), ended: None };
+        let mut arguments = Arguments::NONE;
+        arguments.ints[0].write(VmPtr::expose(&raw mut work).address() as u64);
+        let code = run::<T, R, F> as *const () as usize;
         // SAFETY: the context is that of an instance of this store, whose constants are written (IN-BOUNDS), and `run` is an
-        // ordinary function that takes these two, which the stub passes through; the store is held exclusively
-        // (STORE-EXCLUSIVE).
-        unsafe {
-            let enter: unsafe extern "C" fn(usize, *mut Work<F, R>) = std::mem::transmute(enter_address());
-            enter(context, &raw mut work);
+        // ordinary function that takes these two, which the stub passes through.
+        let (_, outer) = unsafe { self.enter(code, context, arguments) };
+        let core = self.core_mut();
+        // Whether it returned is not known here: what it did says how it ended.
+        if outer.is_none() {
+            core.note_death();
         }
+        core.end_run(outer);
         work.ended.unwrap_or_else(|| Ok(Err(Exit::of_trap(Trap::Interrupt))))
     }
 }
@@ -88,17 +92,4 @@ unsafe extern "C" fn run<T: 'static, R, F: FnOnce(&mut StoreInner<T>) -> Result<
     };
     let Some(closure) = work.work.take() else { return };
     work.ended = Some(catch_unwind(AssertUnwindSafe(|| closure(store))));
-}
-
-impl StoreCore {
-    /// Notes that the work's activation has been left, as [`StoreCore::has_returned`] does of a guest's.
-    fn note_end_of_work(&mut self) {
-        if self.entry_fp() == 0 {
-            // ORDER: as there.
-            if self.watched.is_killed() {
-                self.watched.set_died();
-            }
-            self.watched.leave();
-        }
-    }
 }

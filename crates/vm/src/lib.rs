@@ -8,13 +8,14 @@
 //! crate keeps the rule for its users by checking every handle.
 
 mod abi_types;
+mod activation;
 mod builtins;
 mod bulk;
 mod call;
 mod checkpoint;
 mod code;
 mod code_table;
-mod context_box;
+mod context_cell;
 mod deadline;
 mod entities;
 mod exception;
@@ -67,7 +68,7 @@ mod walk;
 mod watched;
 
 pub use abi_types::{AbiParams, AbiResult, AbiTy, One, RawAny, RawExn, RawExtern, RawFunc, RawVector, Value};
-pub use call::{TypedFunc, call_values};
+pub use call::{DirectCall, TypedFunc, call_values};
 pub use checkpoint::Checkpoint;
 pub use code::{CodeImage, PrivateCopy};
 pub use code_table::LoadedCode;

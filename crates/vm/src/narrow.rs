@@ -58,10 +58,12 @@ impl<R: AbiTy, K: RefKind, const NULLABLE: bool> AbiTy for Narrow<R, K, NULLABLE
     const TY: ValType = ValType::Ref(RefType::new(NULLABLE, K::HEAP));
     const FITS: bool = R::FITS;
 
+    #[inline]
     fn to_slot(self) -> RawVal {
         self.raw.to_slot()
     }
 
+    #[inline]
     fn from_slot(slot: RawVal) -> Self {
         Self::new(R::from_slot(slot))
     }

@@ -247,7 +247,7 @@ impl StoreCore {
     pub(crate) fn keep_quota(&mut self, quota: Option<Arc<Quota>>) {
         let all = quota.as_deref().unwrap_or(&Quota::UNLIMITED);
         let stack = all.get(Limit::Stack).and_then(|bytes| usize::try_from(bytes).ok());
-        self.context.get_mut().stack_size = stack.unwrap_or(usize::MAX).min(self.runtime.stack_size);
+        self.context_mut().stack_size = stack.unwrap_or(usize::MAX).min(self.runtime.stack_size);
         self.set_rules(all);
         self.quota = quota;
     }

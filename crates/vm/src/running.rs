@@ -14,12 +14,13 @@
 //! **Invariant:** what the stubs note is true at each of their instructions: an activation is the innermost (`entry_fp`) from the
 //! instruction on that follows its record's completion, until the notes of the one before are back.
 
+use crate::activation::Waiting;
 use crate::code_table;
 use crate::invariants::{read_guest_stack, write_guest_stack};
 use crate::kill::Reached;
 use crate::sys::{Frame, InStub, Registers, SignalContext, frame_at, in_stub, redirect, returned_address};
 use crate::vm_ptr::VmPtr;
-use belljar_abi::{StoreContext, activation};
+use belljar_abi::StoreContext;
 use belljar_core::Trap;
 
 /// What a thread did that runs a store.
@@ -103,6 +104,8 @@ pub(crate) unsafe fn walk(
     if entry == 0 {
         return Walked { doing: Doing::Idle, entry };
     }
+    // Of an activation that has not called the host yet, what is noted is an older one's.
+    let exit_callee = if exit_fp == 0 { 0 } else { exit_callee };
     let Registers { pc, sp, fp, .. } = registers;
     // Where the innermost guest code of this thread is, if it is just there: what comes before it on the stack; where it returns
     // to; and the frame pointer of the frame that it returns to.
@@ -149,16 +152,9 @@ pub(crate) unsafe fn walk(
             (to, frame) = unsafe { (read_guest_stack(frame + 8), read_guest_stack(frame)) };
         }
         // SAFETY: ACTIVATION-RECORD: `entry` is the entry stub's frame of a live activation.
-        unsafe {
-            let record = |offset| read_guest_stack(entry.wrapping_add_signed(offset));
-            first = called(record(activation::PREVIOUS_EXIT_CALLEE));
-            to = record(activation::PREVIOUS_EXIT_PC);
-            frame = record(activation::PREVIOUS_EXIT_FP);
-            entry = record(activation::PREVIOUS_ENTRY_FP);
-        }
-        if entry == 0 {
-            return walked;
-        }
+        let Some(waiting) = (unsafe { Waiting::before(entry) }) else { return walked };
+        (first, to, frame) = (called(waiting.exit_callee), waiting.exit_pc, waiting.exit_fp);
+        entry = waiting.entry;
     }
 }
 

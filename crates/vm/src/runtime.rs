@@ -7,7 +7,6 @@ use crate::store_region::RegionPool;
 use crate::sys;
 use crate::trampolines::TrampolineAreas;
 use crate::types::TypeRegistry;
-use crate::vm_ptr::VmPtr;
 use crate::watched::Watched;
 use anyhow::Context;
 use belljar_abi::{CompiledFunction, StoreContext};
@@ -254,7 +253,7 @@ impl Runtime {
     }
 
     /// Enters a store with this number and context.
-    pub(crate) fn watch_store(&self, id: StoreId, context: VmPtr<StoreContext>) -> Arc<Watched> {
+    pub(crate) fn watch_store(&self, id: StoreId, context: StoreContext) -> Arc<Watched> {
         let watched = Watched::new(id, self.number(), context);
         if self.notes_host_calls() {
             watched.note_host_calls();

@@ -1,10 +1,10 @@
 //! A store: everything that one group of guests can reach, owned by one value.
 
 use crate::checkpoint::Checkpoint;
-use crate::context_box::ContextBox;
 use crate::deadline::Rules;
 use crate::externs::Externs;
 use crate::gc::{Gc, Roots};
+use crate::guest_thread::NEVER_ENTERED;
 use crate::host::HostFunc;
 use crate::instance::Instance;
 use crate::kill::KillReason;
@@ -79,9 +79,18 @@ pub(crate) struct StoreGlobal {
     pub(crate) traced: bool,
 }
 
+/// [`StoreCore::ready`] of a store that is not. No id has it.
+pub(crate) const NOT_READY: u64 = u64::MAX;
+
 /// A store without its embedder's data.
 pub struct StoreCore {
-    pub(crate) context: ContextBox,
+    /// What other threads may hold to look at its guest; and its context.
+    pub(crate) watched: Arc<Watched>,
+    /// The number of its id, if nothing has to be looked at before the next run but [`StoreCore::ready_thread`]: it has no rules, was
+    /// not killed, and the host holds no references whose scope has not ended. [`NOT_READY`] otherwise.
+    pub(crate) ready: u64,
+    /// [`GuestThread::idle`](crate::guest_thread::GuestThread::idle) of the thread that entered the guest last.
+    pub(crate) last_thread: usize,
     pub(crate) id: StoreId,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) region: StoreRegion,
@@ -104,7 +113,7 @@ pub struct StoreCore {
     /// References to its objects that the host holds.
     pub(crate) roots: Roots,
     pub(crate) pending: Option<Pending>,
-    /// Whether guest code ran, so that any memory may have been written.
+    /// Whether guest code ran, so that any memory may have been written. Set by the first run alone: see `ready`.
     pub(crate) ran: bool,
     /// Whether there is a [`Checkpoint`] of it.
     pub(crate) is_noted: bool,
@@ -124,8 +133,6 @@ pub struct StoreCore {
     pub(crate) refused: Option<Refusal>,
     /// Bytes that it has taken of its engine's quota, where that has a limit.
     pub(crate) taken: u64,
-    /// What other threads may hold to look at its guest.
-    pub(crate) watched: Arc<Watched>,
     /// Where it can go back to.
     pub(crate) checkpoints: Vec<Noted>,
     /// Fuel beyond what the counter in the context can hold.
@@ -316,13 +323,13 @@ impl StoreCore {
         let region = StoreRegion::new(&runtime.regions).context("no address space for a store's region")?;
         let epoch_counter: *const AtomicU64 = &*runtime.epoch;
         let context = StoreContext {
-            stack_limit: 0,
             entry_fp: 0,
             exit_fp: 0,
+            pending: 0,
+            entry_sp: 0,
+            stack_limit: 0,
             exit_pc: 0,
             exit_callee: 0,
-            pending: 0,
-            entry_code: 0,
             fuel: 0,
             epoch_deadline: 0,
             epoch_counter: VmPtr::expose(epoch_counter).address(),
@@ -334,11 +341,11 @@ impl StoreCore {
             trap_address: 0,
             trap_code: 0,
         };
-        let context = ContextBox::new(context);
         let id = StoreId::next();
-        let watched = runtime.watch_store(id, VmPtr::expose(context.get()));
         let mut core = Self {
-            watched,
+            watched: runtime.watch_store(id, context),
+            ready: NOT_READY,
+            last_thread: NEVER_ENTERED,
             is_special: false,
             rules: None,
             quota: None,
@@ -346,7 +353,6 @@ impl StoreCore {
             refused: None,
             taken: 0,
             killed: None,
-            context,
             id,
             runtime: runtime.clone(),
             region,
@@ -429,9 +435,22 @@ impl StoreCore {
         &self.runtime
     }
 
+    /// The store context.
+    #[inline]
+    pub(crate) fn context(&self) -> *mut StoreContext {
+        self.watched.context().as_ptr()
+    }
+
+    /// The store context, while no guest code runs.
+    #[inline]
+    pub(crate) fn context_mut(&mut self) -> &mut StoreContext {
+        // SAFETY: STORE-EXCLUSIVE: whoever holds the store by `&mut` is the only one to touch its context.
+        unsafe { self.watched.context().as_mut() }
+    }
+
     /// Address of the store context.
     pub(crate) fn context_address(&self) -> usize {
-        VmPtr::expose(self.context.get()).address()
+        self.watched.context().address()
     }
 
     /// Whether guest code of this store is running below the caller.
@@ -443,13 +462,13 @@ impl StoreCore {
     #[inline]
     pub(crate) fn entry_fp(&self) -> usize {
         // SAFETY: STORE-EXCLUSIVE: nobody writes it while `self` is borrowed.
-        unsafe { (*self.context.get()).entry_fp }
+        unsafe { (*self.context()).entry_fp }
     }
 
     /// Fuel left.
     pub fn fuel(&self) -> u64 {
         // SAFETY: STORE-EXCLUSIVE.
-        let counter = unsafe { (*self.context.get()).fuel };
+        let counter = unsafe { (*self.context()).fuel };
         self.fuel_reserve.saturating_add(counter.min(0).unsigned_abs())
     }
 
@@ -457,7 +476,7 @@ impl StoreCore {
     pub fn set_fuel(&mut self, fuel: u64) {
         let now = fuel.min(i64::MAX as u64);
         self.fuel_reserve = fuel - now;
-        self.context.get_mut().fuel = -(now as i64);
+        self.context_mut().fuel = -(now as i64);
     }
 
     /// Moves fuel from the reserve to the counter; `false` if there is none.
@@ -466,17 +485,17 @@ impl StoreCore {
         if reserve == 0 {
             return false;
         }
-        let counter = self.context.get_mut().fuel;
+        let counter = self.context_mut().fuel;
         let more = reserve.min(i64::MAX as u64);
         self.fuel_reserve = reserve - more;
-        self.context.get_mut().fuel = counter - more as i64;
+        self.context_mut().fuel = counter - more as i64;
         true
     }
 
     /// The guest runs until the engine's epoch is this many ticks on.
     pub fn set_epoch_deadline(&mut self, ticks: u64) {
         let now = self.runtime.epoch();
-        self.context.get_mut().epoch_deadline = now.saturating_add(ticks);
+        self.context_mut().epoch_deadline = now.saturating_add(ticks);
     }
 
     /// Number of instances.

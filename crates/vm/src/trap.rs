@@ -141,7 +141,7 @@ impl StoreCore {
 
     fn set_pending(&mut self, code: u64, what: Pending) {
         self.pending = Some(what);
-        self.context.get_mut().pending = code;
+        self.context_mut().pending = code;
     }
 
     /// Whether the activation that is being left is one of a guest that was killed. Of the last one it is decided already, as
@@ -196,8 +196,8 @@ impl StoreCore {
 
     /// The end of every activation that did not return. A panic of the host goes on from here.
     #[cold]
-    pub(crate) fn leave(&mut self) -> Exit {
-        self.context.get_mut().pending = pending::NONE;
+    pub fn leave(&mut self) -> Exit {
+        self.context_mut().pending = pending::NONE;
         match self.pending.take() {
             Some(
                 Pending::Trap { stack, .. } | Pending::Error { stack, .. } | Pending::Exception { stack, .. },
@@ -231,7 +231,7 @@ pub(crate) unsafe extern "C" fn on_fault(context: VmPtr<StoreContext>) {
     // SAFETY: the caller's promise; the guest runs under an exclusive borrow of its store, which its host
     // gets back here as it would in a host function (STORE-EXCLUSIVE, STORE-PINNED).
     let core = unsafe { StoreCore::of_context(context).as_mut() };
-    let noted = core.context.get_mut();
+    let noted = core.context_mut();
     let trap = Trap::from_code(noted.trap_code as u8).unwrap_or(Trap::UnreachableCodeReached);
     let address = Some(noted.trap_address).filter(|address| *address != 0);
     let start = Start::At { pc: noted.trap_pc, fp: noted.trap_fp };

@@ -18,13 +18,14 @@
 //! Under Stacked Borrows and Tree Borrows a listed provenance is good for as long as the pointer that was exposed is. So there are
 //! two kinds of memory behind a `VmPtr`:
 //!
-//! - **Mappings** and boxes that are kept as raw pointers (`ContextBox`). The pointer that was exposed is the root: no
+//! - **Mappings**, and cells that are only ever reached by raw pointers (`ContextCell`). The pointer that was exposed is the root: no
 //!   reference is older than it, and it is valid until the memory goes. References are made of the number each time, for
 //!   as long as the store (or the mapping) is borrowed, and none is held while generated code runs.
 //! - **The store itself** (`StoreInner<T>`), which its owner reaches through a box and references. A pointer that is derived
 //!   from such a reference becomes invalid when that reference, or an older one, is used again. So the store is exposed
 //!   anew for each activation, after the last use of the reference and directly before generated code is entered
-//!   (`StoreInner::prepare`); what generated code calls gets it back with `StoreCore::of_context`, and keeps to ONE-BORROW.
+//!   (`StoreInner::enter`, `TypedFunc::call_direct`); what generated code calls gets it back with `StoreCore::of_context`, and keeps
+//!   to ONE-BORROW.
 //!
 //! What is only ever shared (`Watched`, `OnDemand`, `HostFunc`, atomics) may be exposed at any time: using a shared reference
 //! does not invalidate another one.

@@ -1,12 +1,12 @@
 //! Walks the guest frames of a store by frame pointers, from the innermost out through every activation.
 
+use crate::activation::Waiting;
 use crate::code_table::{self, LoadedCode};
 use crate::host::HostCallee;
 use crate::invariants::read_guest_stack;
 use crate::running::{Found, OnStack};
 use crate::store::StoreCore;
 use crate::sys::returned_address;
-use belljar_abi::activation;
 use belljar_core::CodeOffset;
 use std::any::Any;
 use std::collections::HashMap;
@@ -210,7 +210,7 @@ pub(crate) enum Start {
 pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize, usize) -> ControlFlow<()>) {
     // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
     let (mut entry, mut at) = unsafe {
-        let context = core.context.get();
+        let context = core.context();
         ((*context).entry_fp, ((*context).exit_pc, (*context).exit_fp))
     };
     if let Start::At { pc, fp } = start {
@@ -227,10 +227,8 @@ pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize, 
             (pc, fp) = unsafe { (read_guest_stack(fp + 8), read_guest_stack(fp)) };
         }
         // SAFETY: ACTIVATION-RECORD: `entry` is the entry stub's frame of a live activation.
-        unsafe {
-            let record = |offset| read_guest_stack(entry.wrapping_add_signed(offset));
-            at = (record(activation::PREVIOUS_EXIT_PC), record(activation::PREVIOUS_EXIT_FP));
-            entry = record(activation::PREVIOUS_ENTRY_FP);
-        }
+        let Some(waiting) = (unsafe { Waiting::before(entry) }) else { return };
+        at = (waiting.exit_pc, waiting.exit_fp);
+        entry = waiting.entry;
     }
 }

@@ -6,6 +6,7 @@
 //! A thread that runs a store is asked by a signal, and walks its own stack in the handler ([`crate::running`]).
 
 use crate::code_table;
+use crate::context_cell::ContextCell;
 use crate::guest_thread::GuestThread;
 use crate::kill::{KillReason, Reached};
 use crate::running::{Doing, Found, OnStack, leave_guest, walk};
@@ -18,27 +19,31 @@ use belljar_abi::StoreContext;
 use belljar_core::InstanceId;
 use belljar_module::Module;
 use std::io;
+use std::mem::offset_of;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-/// What others know of a store that may be running. On lines of its own, as the store is.
+/// What others know of a store that may be running, and its context. On lines of its own, as the store is: what each call from the
+/// host touches is the first of them.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub struct Watched {
+    /// While the store's guest runs: address of the `Watched` of the store in whose host function it was entered, 0 if in none.
+    outer: AtomicUsize,
+    /// What host functions are to look at when they begin and end: [`KILLED`], [`NOTED`].
+    attention: AtomicU8,
+    /// The store's context.
+    context: ContextCell,
+    /// The thread that entered the store's guest last; null before the first time.
+    thread: AtomicPtr<GuestThread>,
     /// Tells it from others of the process, whatever becomes of the store.
     number: u64,
     /// What handles of the store name it by: another one each time that it goes back.
     store: AtomicU64,
     /// Tells the engines of a process apart.
     engine: usize,
-    /// The store's context.
-    context: VmPtr<StoreContext>,
-    /// The thread that entered the store's guest last; null before the first time.
-    thread: AtomicPtr<GuestThread>,
-    /// While the store's guest runs: address of the `Watched` of the store in whose host function it was entered, 0 if in none.
-    outer: AtomicUsize,
     /// Whether the store is still there. Held while somebody looks.
     is_alive: Mutex<bool>,
     host_call: HostCall,
@@ -54,20 +59,23 @@ pub struct Watched {
     instances: Mutex<Vec<Weak<Module>>>,
 }
 
+/// Of [`Watched::attention`]: the guest is to end.
+const KILLED: u8 = 1;
+/// Of [`Watched::attention`]: when host functions are called is noted.
+const NOTED: u8 = 2;
+
 /// When the innermost call of a host function began. Only noted once somebody wants to know, as clocks cost more than calls.
 #[derive(Debug, Default)]
 struct HostCall {
-    is_noted: AtomicBool,
     /// Frame pointer of the entry stub of the activation that called; 0 while the rest is being written.
     entry: AtomicUsize,
     since: AtomicU64,
 }
 
-/// Whether the guest that runs is to end.
+/// Why the guest that runs is to end, if it is ([`KILLED`]).
 #[derive(Debug, Default)]
 struct Kill {
-    is_wanted: AtomicBool,
-    /// Whether it was, and nothing of the store runs any more.
+    /// Whether it was killed, and nothing of the store runs any more.
     has_died: AtomicBool,
     reason: Mutex<Option<KillReason>>,
     /// What the guest's thread waits with, while it does.
@@ -111,15 +119,16 @@ const ATTEMPTS: usize = 8;
 
 impl Watched {
     /// Of a store with this id and context, of an engine that this address tells from others.
-    pub(crate) fn new(id: StoreId, engine: usize, context: VmPtr<StoreContext>) -> Arc<Self> {
+    pub(crate) fn new(id: StoreId, engine: usize, context: StoreContext) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
             number: NEXT.fetch_add(1, Relaxed),
             store: AtomicU64::new(id.number()),
             engine,
-            context,
+            context: ContextCell::new(context),
             thread: AtomicPtr::default(),
             outer: AtomicUsize::new(NOT_RUNNING),
+            attention: AtomicU8::new(0),
             is_alive: Mutex::new(true),
             host_call: HostCall::default(),
             kill: Kill::default(),
@@ -225,11 +234,27 @@ impl Watched {
     /// From now on it is noted when host functions are called, for [`Sighting::in_host_for`]. A call costs some nanoseconds
     /// more then.
     pub fn note_host_calls(&self) {
-        self.host_call.is_noted.store(true, Relaxed);
+        self.attention.fetch_or(NOTED, Relaxed);
+    }
+
+    /// As [`Watched::enter`], for a thread that is in no guest and was the last one to enter this one, where nobody has wanted the
+    /// run killed that it left. The address of the store's context.
+    #[inline]
+    pub(crate) fn enter_again(&self, thread: &'static GuestThread) -> usize {
+        self.outer.store(0, Release);
+        let subject = self.subject();
+        thread.set_current(subject);
+        subject
+    }
+
+    /// As [`Watched::leave`], after [`Watched::enter_again`], with what [`GuestThread::idle`] said.
+    #[inline]
+    pub(crate) fn leave_again(&self, thread: &'static GuestThread, idle: usize) {
+        thread.set_idle(idle);
+        self.outer.store(NOT_RUNNING, Release);
     }
 
     /// Notes that the current thread enters the store's guest, which is not running.
-    #[inline]
     pub(crate) fn enter(&self, thread: &'static GuestThread) {
         if self.is_killed() {
             self.forgive();
@@ -240,10 +265,12 @@ impl Watched {
     }
 
     /// Notes that the current thread has left the store's guest.
-    #[inline]
     pub(crate) fn leave(&self) {
         if let Some(thread) = self.thread() {
-            thread.set_current(self.outer.load(Relaxed));
+            match self.outer.load(Relaxed) {
+                0 => thread.set_idle(thread.idle()),
+                outer => thread.set_current(outer),
+            }
             self.outer.store(NOT_RUNNING, Release);
         }
     }
@@ -262,10 +289,22 @@ impl Watched {
         }
     }
 
-    /// The number by which a signal handler knows it ([`Watched::of_subject`]).
+    /// The number by which a signal handler knows it ([`Watched::of_subject`]): the address of the store's context.
     #[inline]
     fn subject(&self) -> usize {
-        VmPtr::expose(std::ptr::from_ref(self)).address()
+        VmPtr::expose(std::ptr::from_ref(self));
+        self.context().address()
+    }
+
+    /// What a store's context lies in.
+    ///
+    /// # Safety
+    ///
+    /// It is a context of a `Watched` that lives for `'a`.
+    #[inline]
+    pub(crate) unsafe fn around<'a>(context: VmPtr<StoreContext>) -> &'a Self {
+        // SAFETY: the caller's promise; it was exposed ([`Watched::subject`]), and is only ever shared.
+        unsafe { VmPtr::at(context.address() - offset_of!(Self, context)).as_ref() }
     }
 
     /// What a signal handler knows by a number.
@@ -275,12 +314,14 @@ impl Watched {
     /// The number is that of a `Watched` which lives for `'a`.
     #[inline]
     pub(crate) unsafe fn of_subject<'a>(subject: usize) -> &'a Self {
-        // SAFETY: the caller's promise; it is only ever shared.
-        unsafe { VmPtr::at(subject).as_ref() }
+        // SAFETY: the caller's promise.
+        unsafe { Self::around(VmPtr::at(subject)) }
     }
 
+    /// The store's context, for stubs, signal handlers and whoever holds the store.
+    #[inline]
     pub(crate) fn context(&self) -> VmPtr<StoreContext> {
-        self.context
+        VmPtr::expose(self.context.get())
     }
 
     /// Notes that the store is going. Waits for those who look.
@@ -376,38 +417,46 @@ impl Watched {
     }
 }
 
-/// What to put back when a host function ends.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OuterHostCall {
+/// When the innermost call of a host function began: nothing is known where `entry` is 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HostCallBegan {
     entry: usize,
     since: u64,
 }
 
 impl Watched {
+    /// Whether the beginnings and ends of host functions are to be noted.
+    #[inline]
+    pub(crate) fn notes_host_calls(&self) -> bool {
+        self.attention.load(Relaxed) & NOTED != 0
+    }
+
+    /// Whether a host function that ends has to look at anything: [`Watched::host_ends`], [`Watched::is_killed`].
+    #[inline]
+    pub(crate) fn wants_attention(&self) -> bool {
+        self.attention.load(Acquire) != 0
+    }
+
     /// Notes that the activation with this frame of the entry stub calls a host function.
-    #[inline]
-    pub(crate) fn host_begins(&self, entry: usize) -> Option<OuterHostCall> {
-        if self.host_call.is_noted.load(Relaxed) { Some(self.note_host_call(entry)) } else { None }
-    }
-
     #[cold]
-    fn note_host_call(&self, entry: usize) -> OuterHostCall {
-        let call = &self.host_call;
-        let outer = OuterHostCall { entry: call.entry.load(Relaxed), since: call.since.load(Relaxed) };
-        self.set_host_call(OuterHostCall { entry, since: coarse_time() });
-        outer
+    pub(crate) fn host_begins(&self, entry: usize) {
+        self.set_host_call(HostCallBegan { entry, since: coarse_time() });
     }
 
-    /// Notes that the host function ends.
-    #[inline]
-    pub(crate) fn host_ends(&self, outer: Option<OuterHostCall>) {
-        if let Some(outer) = outer {
-            self.set_host_call(outer);
-        }
+    /// Notes that the host function ends that began last.
+    #[cold]
+    pub(crate) fn host_ends(&self) {
+        self.set_host_call(HostCallBegan::default());
+    }
+
+    /// What is noted of the host function that calls a guest now. [`Watched::set_host_call`] puts it back.
+    pub(crate) fn host_call(&self) -> HostCallBegan {
+        let call = &self.host_call;
+        HostCallBegan { entry: call.entry.load(Relaxed), since: call.since.load(Relaxed) }
     }
 
     // ORDER: a signal handler of this thread may look in between.
-    fn set_host_call(&self, to: OuterHostCall) {
+    pub(crate) fn set_host_call(&self, to: HostCallBegan) {
         self.host_call.entry.store(0, Release);
         self.host_call.since.store(to.since, Release);
         self.host_call.entry.store(to.entry, Release);
@@ -422,7 +471,7 @@ impl Watched {
     /// Whether the guest is to end.
     #[inline]
     pub fn is_killed(&self) -> bool {
-        self.kill.is_wanted.load(Acquire)
+        self.attention.load(Acquire) & KILLED != 0
     }
 
     /// Notes that the guest is to end, if it runs.
@@ -432,14 +481,14 @@ impl Watched {
             return false;
         }
         first.get_or_insert(reason);
-        self.kill.is_wanted.store(true, Release);
+        self.attention.fetch_or(KILLED, Release);
         true
     }
 
     /// Takes note that the guest has ended for good. Why it was to.
     pub(crate) fn take_kill(&self) -> Option<KillReason> {
         let mut reason = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
-        self.kill.is_wanted.store(false, Release);
+        self.attention.fetch_and(!KILLED, Release);
         reason.take()
     }
 
@@ -466,7 +515,7 @@ impl Watched {
             // ORDER: whoever holds the lock kills the one that was, which does not run any more, or the one that is.
             let mut reason = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
             self.store.store(store.number(), Relaxed);
-            self.kill.is_wanted.store(false, Release);
+            self.attention.store(if notes_calls { NOTED } else { 0 }, Release);
             *reason = None;
         }
         self.kill.has_died.store(false, Release);
@@ -476,8 +525,7 @@ impl Watched {
             self.is_labelled.store(false, Relaxed);
         }
         self.made_at.store(coarse_time(), Release);
-        self.host_call.is_noted.store(notes_calls, Relaxed);
-        self.set_host_call(OuterHostCall { entry: 0, since: 0 });
+        self.set_host_call(HostCallBegan::default());
         // As if none had ever entered: nobody is to wait for a thread that has nothing to do with the store any more.
         self.thread.store(std::ptr::null_mut(), Release);
     }
@@ -538,7 +586,7 @@ impl Watched {
     pub unsafe fn frames_of(&self, context: &SignalContext, mut visit: impl FnMut(usize)) {
         // SAFETY: the caller's promise.
         unsafe {
-            walk(self.context, Registers::of(context), |found| {
+            walk(self.context(), Registers::of(context), |found| {
                 if let OnStack::Frame(address) = found.get() {
                     visit(address);
                 }
@@ -575,7 +623,7 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Sign
     }
     if request == Request::Leave {
         // SAFETY: the store is alive while somebody asks, and this thread runs it if any does.
-        let found = match unsafe { leave_guest(watched.context, context) } {
+        let found = match unsafe { leave_guest(watched.context(), context) } {
             Reached::Idle => IDLE,
             Reached::Leaves => LEAVES,
             Reached::InHost => IN_HOST,
@@ -586,7 +634,7 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Sign
     }
     // SAFETY: the store is alive while somebody looks, and this thread runs it if any does.
     let walked = unsafe {
-        walk(watched.context, registers, |found| {
+        walk(watched.context(), registers, |found| {
             let i = answer.count.load(Relaxed);
             if let Some(place) = answer.found_on_stack.get(i) {
                 place.store(found.0, Relaxed);

@@ -60,7 +60,7 @@ impl StoreMut<'_> {
 
     /// What code does at the start of a loop: beyond the deadline the embedder decides.
     fn ask_about_epoch(&mut self) -> anyhow::Result<()> {
-        let deadline = self.context.get_mut().epoch_deadline;
+        let deadline = self.context_mut().epoch_deadline;
         if self.runtime.epoch() < deadline || self.move_epoch_deadline()? {
             return Ok(());
         }

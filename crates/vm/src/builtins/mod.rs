@@ -78,7 +78,7 @@ unsafe fn run<R: Copy>(
         Ok(Err(Failure::Error(error))) => store.raise_error(error),
         Err(payload) => store.raise_panic(payload),
     }
-    let context = store.context.get();
+    let context = store.context();
     // SAFETY: the guest called us through a builtin stub, and what `f` held is dropped.
     unsafe { leave_activation(context) }
 }

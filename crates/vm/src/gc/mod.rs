@@ -21,7 +21,7 @@ mod stats;
 
 pub(crate) use checkpoint::GcCheckpoint;
 pub(crate) use heap::GcHeap;
-pub(crate) use roots::Roots;
+pub(crate) use roots::{OuterRun, Roots};
 pub use roots::{OwnedRoot, RootScope, ScopedRoot};
 pub(crate) use shape::Shapes;
 pub use stats::GcStats;

@@ -2,7 +2,7 @@
 
 use crate::code_table;
 use crate::interrupt::{Interrupt, STRIDE};
-use crate::store::StoreCore;
+use crate::store::{NOT_READY, StoreCore};
 use crate::vm_ptr::VmPtr;
 use crate::walk::{self, Start};
 use std::ops::ControlFlow;
@@ -14,6 +14,8 @@ use std::sync::{Arc, Weak};
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
     scoped: Vec<ScopedEntry>,
+    /// How many of them were there when the innermost run of the guest began. Host functions that it calls end with no more.
+    kept: usize,
     /// How many scopes have ended: so many that it never begins anew.
     generation: u64,
     owned: Vec<Option<OwnedEntry>>,
@@ -46,6 +48,10 @@ pub struct OwnedRoot {
     index: u32,
     alive: Arc<()>,
 }
+
+/// How many references are kept of the run of the guest around the one that begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OuterRun(usize);
 
 /// The start of a scope: what was rooted before it stays.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +102,37 @@ impl Roots {
         }
     }
 
+    /// Notes that a run begins. What [`Roots::end_run`] is to be told.
+    #[inline]
+    pub(crate) fn begin_run(&mut self) -> OuterRun {
+        OuterRun(std::mem::replace(&mut self.kept, self.scoped.len()))
+    }
+
+    /// Notes that the run has ended.
+    #[inline]
+    pub(crate) fn end_run(&mut self, outer: OuterRun) {
+        self.kept = outer.0;
+    }
+
+    /// Whether [`Roots::leave_host`] has nothing to do.
+    #[inline]
+    pub(crate) fn is_left(&self) -> bool {
+        self.scoped.len() == self.kept
+    }
+
+    /// Ends the scope of a host function that a guest called: its handles mean nothing any more.
+    pub(crate) fn leave_host(&mut self) {
+        if !self.is_left() {
+            self.forget(RootScope(self.kept));
+        }
+    }
+
+    /// Whether no scope is left.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.scoped.is_empty()
+    }
+
     #[cold]
     fn forget(&mut self, scope: RootScope) {
         self.scoped.truncate(scope.0);
@@ -127,6 +164,7 @@ impl Roots {
 impl StoreCore {
     /// Keeps a reference for the host until the current scope ends.
     pub(crate) fn root(&mut self, reference: u32) -> ScopedRoot {
+        self.ready = NOT_READY;
         self.roots.push(reference)
     }
 

@@ -40,8 +40,8 @@ pub(crate) use signals::{install as install_signal_handlers, redirect};
 pub(crate) use stack::stack_floor;
 pub use stack::thread_id;
 pub(crate) use stubs::{
-    InStub, builtin_table_address, enter_address, exit_address, in_stub, leave_activation, resume,
-    returned_address,
+    Arguments, Entry, InStub, Returned, builtin_table_address, enter, exit_address, in_stub,
+    leave_activation, resume, returned_address,
 };
 pub use watching::SignalContext;
 pub(crate) use watching::{Answer, FRAMES, Questions, Registers, Request, ask, questions};

@@ -7,6 +7,7 @@
 //! The handler takes no lock, allocates nothing and touches no thread-local: it looks the instruction up in
 //! the code table, finds the activation by walking frame pointers, and changes where the thread goes on.
 
+use crate::activation::store_of;
 use crate::code_table;
 use crate::fault_place::FaultPlace;
 use crate::invariants::{read_guest_stack, write_guest_stack};
@@ -18,7 +19,7 @@ use crate::sys::stubs::{builtin_table, fault_address, returned_address};
 use crate::sys::watching::{self, leave_signal, watch_signal};
 use crate::sys::write_watch::note_write;
 use crate::vm_ptr::VmPtr;
-use belljar_abi::{StoreContext, activation};
+use belljar_abi::StoreContext;
 use belljar_core::Trap;
 use std::cell::UnsafeCell;
 use std::io;
@@ -300,8 +301,7 @@ fn store_context_of(mut fp: usize) -> VmPtr<StoreContext> {
         let (caller, pc) = unsafe { (read_guest_stack(fp), read_guest_stack(fp + 8)) };
         if pc == returned_address() {
             // SAFETY: ACTIVATION-RECORD: the caller is the entry stub, whose record names its store.
-            let store = unsafe { read_guest_stack(caller.wrapping_add_signed(activation::STORE_CONTEXT)) };
-            return VmPtr::at(store);
+            return unsafe { store_of(caller) };
         }
         fp = caller;
     }

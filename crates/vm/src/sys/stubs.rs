@@ -2,21 +2,21 @@
 //!
 //! | stub | called by | does |
 //! |---|---|---|
-//! | `enter` | the host | saves its registers, leaves an activation record, calls the guest |
-//! | `returned` | falls through from `enter`; jumped to by `leave` | takes the record away, returns to the host |
+//! | `enter` | the host | saves what registers the compiler cannot, leaves an activation record, calls the guest |
+//! | `enter_nested` | the host, in a host function of the store | the same, and notes the activation that waits |
+//! | `returned` | falls through from both; jumped to by `leave` | takes the record away, returns to the host |
 //! | `leave` | the host, when what the guest called has failed | cuts the stack back to the entry frame, goes to `returned` |
 //! | `exit` | guest code calling a host function | notes the caller, goes on in the native function |
 //! | `builtin_*` | guest code calling the runtime | the same for a builtin |
 //! | `resume` | the host, when a guest's frame catches what was thrown | cuts the stack back to that frame, goes on in it |
 //! | `fault` | the signal handler, by changing where the thread goes on | records the trap, leaves |
 //!
-//! Every end of a guest run, whatever its cause, passes `returned`. Registers on entry to `enter`: the
-//! context in `rdi`, the guest's arguments after it exactly as the guest convention wants them. Results pass
-//! through untouched: `returned` uses only `r10`, `r11` and the registers that it restores.
+//! Every end of a guest run, whatever its cause, passes `returned`. [`enter`] alone calls the entry stubs, and says what is in which
+//! register. Results pass through untouched: `returned` uses only `r10`, `r11` and the registers that it restores.
 
 use crate::vm_ptr::VmPtr;
 use belljar_abi::{Builtin, CONTEXT_DISTANCE, ConstHeader, FuncObject, StoreContext, activation, builtins};
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
 
 /// Symbols carry the crate's version, so that two versions can be linked into one program.
 macro_rules! symbol {
@@ -40,7 +40,10 @@ std::arch::global_asm!(
     ".text",
     ".balign 16",
     concat!(".globl ", symbol!("enter")),
+    concat!(".globl ", symbol!("enter_nested")),
     concat!(".globl ", symbol!("returned")),
+    concat!(".globl ", symbol!("returned_nested")),
+    concat!(".globl ", symbol!("left_nested")),
     concat!(".globl ", symbol!("leave")),
     concat!(".globl ", symbol!("exit")),
     concat!(".globl ", symbol!("resume")),
@@ -51,24 +54,34 @@ std::arch::global_asm!(
     concat!(".globl ", symbol!("resumed")),
     concat!(".globl ", symbol!("resume_end")),
     concat!(".globl ", symbol!("exit_end")),
+    // rdi: the context, r10: the code, rax: the store context; arguments as the guest convention wants them.
     concat!(symbol!("enter"), ":"),
     "push rbp",
     "mov rbp, rsp",
     "push rbx",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "mov rax, [rdi + {store_context}]",
-    "mov r10, [rax + {entry_fp}]",
     "push rax",
-    "push r10",
-    "push qword ptr [rax + {exit_fp}]",
-    "push qword ptr [rax + {exit_pc}]",
-    "push qword ptr [rax + {exit_callee}]",
-    "test r10, r10",
-    "jnz 2f",
-    // Outermost: the guest may use `stack_size` bytes from here, but nothing below the floor.
+    "cmp rsp, [rax + {entry_sp}]",
+    "jne 2f",
+    "4:",
+    // From here on the activation is this one, and has no frame yet.
+    "mov [rax + {entry_fp}], rbp",
+    concat!(symbol!("entered"), ":"),
+    // It has not called the host yet.
+    "mov qword ptr [rax + {exit_fp}], 0",
+    "call r10",
+    concat!(symbol!("returned"), ":"),
+    "mov r11, [rbp + {record_context}]",
+    "test r11b, {nested}",
+    "jnz 3f",
+    // From here on there is none.
+    "mov qword ptr [r11 + {entry_fp}], 0",
+    concat!(symbol!("left"), ":"),
+    "mov rbx, [rbp - 8]",
+    "leave",
+    "ret",
+    // The guest may use `stack_size` bytes from here, but nothing below the floor.
+    "2:",
+    "mov [rax + {entry_sp}], rsp",
     "mov r11, rsp",
     "sub r11, [rax + {stack_size}]",
     // More than there are addresses: all that the thread has.
@@ -76,18 +89,23 @@ std::arch::global_asm!(
     "cmp r11, [rax + {stack_floor}]",
     "cmovb r11, [rax + {stack_floor}]",
     "mov [rax + {stack_limit}], r11",
-    "2:",
-    // From here on the activation is this one, and has no frame yet.
-    "mov [rax + {entry_fp}], rbp",
-    concat!(symbol!("entered"), ":"),
-    // It has not called the host yet.
-    concat!("lea r10, [rip + ", symbol!("returned"), "]"),
-    "mov [rax + {exit_pc}], r10",
-    "mov [rax + {exit_fp}], rbp",
-    "mov qword ptr [rax + {exit_callee}], 0",
-    "call qword ptr [rax + {entry_code}]",
-    concat!(symbol!("returned"), ":"),
-    "mov r11, [rbp + {record_context}]",
+    "jmp 4b",
+    // As `enter`, within another activation of the store.
+    ".balign 16",
+    concat!(symbol!("enter_nested"), ":"),
+    "push rbp",
+    "mov rbp, rsp",
+    "push rbx",
+    "lea r11, [rax + {nested}]",
+    "push r11",
+    "push qword ptr [rax + {entry_fp}]",
+    "push qword ptr [rax + {exit_fp}]",
+    "push qword ptr [rax + {exit_pc}]",
+    "push qword ptr [rax + {exit_callee}]",
+    "jmp 4b",
+    concat!(symbol!("returned_nested"), ":"),
+    "3:",
+    "sub r11, {nested}",
     "mov r10, [rbp + {record_exit}]",
     "mov [r11 + {exit_fp}], r10",
     "mov r10, [rbp + {record_pc}]",
@@ -97,14 +115,8 @@ std::arch::global_asm!(
     "mov r10, [rbp + {record_entry}]",
     // From here on it is the one before.
     "mov [r11 + {entry_fp}], r10",
-    concat!(symbol!("left"), ":"),
-    "mov r15, [rbp - 40]",
-    "mov r14, [rbp - 32]",
-    "mov r13, [rbp - 24]",
-    "mov r12, [rbp - 16]",
-    "mov rbx, [rbp - 8]",
-    "leave",
-    "ret",
+    concat!(symbol!("left_nested"), ":"),
+    concat!("jmp ", symbol!("left")),
     // rdi: the store context, with something pending.
     ".balign 16",
     concat!(symbol!("leave"), ":"),
@@ -137,15 +149,15 @@ std::arch::global_asm!(
     "call {on_fault}",
     "mov rdi, r12",
     concat!("jmp ", symbol!("leave")),
-    store_context = const STORE_CONTEXT,
     entry_fp = const offset_of!(StoreContext, entry_fp),
     exit_fp = const offset_of!(StoreContext, exit_fp),
     exit_pc = const offset_of!(StoreContext, exit_pc),
     exit_callee = const offset_of!(StoreContext, exit_callee),
-    entry_code = const offset_of!(StoreContext, entry_code),
+    entry_sp = const offset_of!(StoreContext, entry_sp),
     stack_size = const offset_of!(StoreContext, stack_size),
     stack_floor = const offset_of!(StoreContext, stack_floor),
     stack_limit = const offset_of!(StoreContext, stack_limit),
+    nested = const activation::NESTED,
     record_context = const activation::STORE_CONTEXT,
     record_entry = const activation::PREVIOUS_ENTRY_FP,
     record_exit = const activation::PREVIOUS_EXIT_FP,
@@ -158,7 +170,13 @@ std::arch::global_asm!(
 
 unsafe extern "C" {
     #[link_name = symbol!("enter")]
-    fn enter();
+    fn enter_outermost();
+    #[link_name = symbol!("enter_nested")]
+    fn enter_nested();
+    #[link_name = symbol!("returned_nested")]
+    fn returned_nested();
+    #[link_name = symbol!("left_nested")]
+    fn left_nested();
     #[link_name = symbol!("entered")]
     fn entered();
     #[link_name = symbol!("returned")]
@@ -183,9 +201,91 @@ unsafe extern "C" {
     fn fault();
 }
 
-/// Address of the entry stub.
-pub(crate) fn enter_address() -> *const () {
-    enter as *const ()
+/// What guest code is entered with: values in the registers of the calling convention that guest and host share, each kind from
+/// the first on. What is in the others does not matter.
+#[derive(Clone, Copy, Debug)]
+pub struct Arguments {
+    /// After the context.
+    pub(crate) ints: [MaybeUninit<u64>; 5],
+    pub(crate) floats: [MaybeUninit<f64>; 8],
+}
+
+impl Arguments {
+    pub(crate) const NONE: Self =
+        Self { ints: [MaybeUninit::uninit(); 5], floats: [MaybeUninit::uninit(); 8] };
+}
+
+/// What is in the registers of a result when guest code returns: of the one or the other kind, if of any.
+#[derive(Clone, Copy, Debug)]
+pub struct Returned {
+    pub(crate) int: u64,
+    pub(crate) float: f64,
+}
+
+/// What to enter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// Address of the code.
+    pub(crate) code: usize,
+    /// The code's context.
+    pub(crate) context: usize,
+    /// Address of the store's context.
+    pub(crate) store_context: usize,
+}
+
+/// Calls guest code through an entry stub.
+///
+/// Guest functions keep none of the host's registers. Which of them are worth saving, the compiler knows that compiles the call;
+/// the stub saves the two that it cannot be told of.
+///
+/// # Safety
+///
+/// Code and context are those of an instance of the store, with parameters of the types of the arguments, and the store's context is
+/// prepared: it is held exclusively (STORE-EXCLUSIVE), and for `NESTED` one of its activations waits for the caller, else none.
+#[inline(always)]
+pub(crate) unsafe fn enter<const NESTED: bool>(entry: Entry, arguments: Arguments) -> Returned {
+    let Entry { code, context, store_context } = entry;
+    let Arguments { ints: [i1, i2, i3, i4, i5], floats: [f1, f2, f3, f4, f5, f6, f7, f8] } = arguments;
+    let (int, float);
+    macro_rules! call {
+        ($stub:path) => {
+            // SAFETY: the caller's promise; all that guest code changes is an output or clobbered, but for `rbp` and `rbx`,
+            // which the stub restores (ACTIVATION-RECORD).
+            unsafe {
+                std::arch::asm!(
+                    "call {stub}",
+                    stub = sym $stub,
+                    inlateout("rdi") context => _,
+                    inlateout("rsi") i1 => _,
+                    inlateout("rdx") i2 => _,
+                    inlateout("rcx") i3 => _,
+                    inlateout("r8") i4 => _,
+                    inlateout("r9") i5 => _,
+                    inlateout("r10") code => _,
+                    inlateout("rax") store_context => int,
+                    inlateout("xmm0") f1 => float,
+                    inlateout("xmm1") f2 => _,
+                    inlateout("xmm2") f3 => _,
+                    inlateout("xmm3") f4 => _,
+                    inlateout("xmm4") f5 => _,
+                    inlateout("xmm5") f6 => _,
+                    inlateout("xmm6") f7 => _,
+                    inlateout("xmm7") f8 => _,
+                    out("r12") _,
+                    out("r13") _,
+                    out("r14") _,
+                    out("r15") _,
+                    clobber_abi("C"),
+                )
+            }
+        };
+    }
+    if NESTED {
+        call!(enter_nested)
+    } else {
+        call!(enter_outermost)
+    }
+    Returned { int, float }
 }
 
 /// The return address that every entry stub's callee sees: the end of a run of guest frames.
@@ -246,7 +346,7 @@ pub(crate) fn in_stub(pc: usize) -> Option<InStub> {
     let address = |label: unsafe extern "C" fn()| label as *const () as usize;
     let leave = leave as *const () as usize;
     let within = |start: usize, end: usize| (start..end).contains(&pc);
-    if within(address(entered), address(left)) {
+    if within(address(entered), address(left)) || within(address(returned_nested), address(left_nested)) {
         Some(InStub::NoFrame)
     } else if within(leave, address(leave_end)) {
         Some(InStub::Leaving)

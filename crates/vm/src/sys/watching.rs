@@ -170,7 +170,7 @@ impl Drop for Taken {
 ///
 /// # Safety
 ///
-/// `subject` is the address of a `Watched`, which lives until this returns.
+/// `subject` is the number of a `Watched`, which lives until this returns.
 pub(crate) unsafe fn ask<R>(
     thread: i32,
     subject: usize,

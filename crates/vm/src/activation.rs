@@ -1,0 +1,49 @@
+//! Activation records, as the entry stubs leave them ([`belljar_abi::activation`]). All of it is async-signal-safe.
+
+use crate::invariants::read_guest_stack;
+use crate::vm_ptr::VmPtr;
+use belljar_abi::{StoreContext, activation};
+
+/// An activation that waits in a host function for another one of its store, which has the record of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    /// The frame pointer of its entry stub.
+    pub(crate) entry: usize,
+    /// What the stub noted by which it went to the host: as in [`StoreContext`].
+    pub(crate) exit_fp: usize,
+    pub(crate) exit_pc: usize,
+    pub(crate) exit_callee: usize,
+}
+
+impl Waiting {
+    /// What waits for the activation with this frame of the entry stub; `None` if it is the store's outermost.
+    ///
+    /// # Safety
+    ///
+    /// It is that of a live activation on this thread (ACTIVATION-RECORD).
+    #[inline]
+    pub(crate) unsafe fn before(entry: usize) -> Option<Self> {
+        // SAFETY: the caller's promise; the rest of the record is there where the first word says so.
+        unsafe {
+            let record = |offset| read_guest_stack(entry.wrapping_add_signed(offset));
+            (record(activation::STORE_CONTEXT) & activation::NESTED != 0).then(|| Self {
+                entry: record(activation::PREVIOUS_ENTRY_FP),
+                exit_fp: record(activation::PREVIOUS_EXIT_FP),
+                exit_pc: record(activation::PREVIOUS_EXIT_PC),
+                exit_callee: record(activation::PREVIOUS_EXIT_CALLEE),
+            })
+        }
+    }
+}
+
+/// The context of the store that the activation with this frame of the entry stub is of.
+///
+/// # Safety
+///
+/// As [`Waiting::before`].
+#[inline]
+pub(crate) unsafe fn store_of(entry: usize) -> VmPtr<StoreContext> {
+    // SAFETY: the caller's promise.
+    let record = unsafe { read_guest_stack(entry.wrapping_add_signed(activation::STORE_CONTEXT)) };
+    VmPtr::at(record & !activation::NESTED)
+}
