@@ -72,6 +72,7 @@ impl StoreCore {
     }
 
     /// Prepares for entering guest code. What [`StoreCore::end_run`] is to be told.
+    #[inline]
     fn begin_run(&mut self) -> OuterActivation {
         let roots = self.roots.begin_run();
         if self.is_running() {
@@ -96,6 +97,7 @@ impl StoreCore {
     }
 
     /// Notes that guest code has been left, and tells whether it has returned.
+    #[inline]
     pub(crate) fn end_run(&mut self, outer: OuterActivation) -> bool {
         self.roots.end_run(outer.roots);
         let has_returned = self.context_mut().pending == pending::NONE;
@@ -161,6 +163,7 @@ impl<T: 'static> StoreInner<T> {
     ///
     /// Code and context are those of an instance of this store (or the context is its bridge), with parameters of the types of the
     /// arguments.
+    #[inline]
     pub(crate) unsafe fn enter(
         &mut self,
         code: usize,
@@ -317,7 +320,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
     /// # Panics
     ///
     /// If `store` is not the function's own; and with the payload of a panic in a host function.
-    #[inline(never)]
+    #[inline]
     pub fn call<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
         assert!(
             self.store == store.core().id,

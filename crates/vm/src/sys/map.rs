@@ -40,9 +40,10 @@ impl Protection {
     }
 }
 
-/// Bytes of a page of the host.
-pub(crate) fn page_size() -> usize {
-    rustix::param::page_size()
+/// Bytes of a page of the host. This processor has pages of one size that programs can be told of.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const fn page_size() -> usize {
+    4096
 }
 
 /// A range of address space that this value alone owns, unmapped on drop. Offsets and lengths are in bytes
