@@ -163,7 +163,8 @@ impl<T: 'static> StoreInner<T> {
     ///
     /// Code and context are those of an instance of this store (or the context is its bridge), with parameters of the types of the
     /// arguments.
-    #[inline]
+    // What it is given and returns are registers, and no structures in memory.
+    #[inline(always)]
     pub(crate) unsafe fn enter(
         &mut self,
         code: usize,
