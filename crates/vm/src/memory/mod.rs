@@ -177,22 +177,25 @@ impl LinearMemory {
     /// Ranges, in order, outside of which all bytes are zero: pages that were written, and the image.
     pub(crate) fn in_use(&self) -> Vec<Range<usize>> {
         let (base, slot) = (self.base(), self.slot());
-        let image =
-            slot.image().map_or(0..0, |image| image.range().start..image.range().end.min(self.length));
         let mut ranges: Vec<Range<usize>> = Vec::new();
         let scanned = written_pages(base..base + self.length.next_multiple_of(page_size()), |range| {
-            let range = range.start - base..(range.end - base).min(self.length);
-            // Of what lies in the image, all counts.
-            ranges.push(range.start..range.end.min(image.start.max(range.start)));
-            ranges.push(range.start.max(image.end).min(range.end)..range.end);
+            ranges.push(range.start - base..(range.end - base).min(self.length));
             true
         });
         if scanned.is_err() {
             return std::iter::once(0..self.length).collect();
         }
-        ranges.push(image);
+        let runs = slot.image().map_or(&[][..], |image| image.runs());
+        ranges.extend(runs.iter().map(|run| run.start..run.end.min(self.length)));
         ranges.retain(|range| range.start < range.end);
         ranges.sort_by_key(|range| range.start);
+        ranges.dedup_by(|next, range| {
+            let joins = next.start <= range.end;
+            if joins {
+                range.end = range.end.max(next.end);
+            }
+            joins
+        });
         ranges
     }
 

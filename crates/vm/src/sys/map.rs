@@ -213,8 +213,14 @@ impl Mapping {
         unsafe { Ok(rustix::mm::madvise(self.at(offset, length), length, Advice::LinuxDontNeed)?) }
     }
 
-    /// Replaces a range by a private copy-on-write view of a file from its start.
-    pub(crate) fn map_file(&mut self, offset: usize, length: usize, file: &OwnedFd) -> io::Result<()> {
+    /// Replaces a range by a private copy-on-write view of a file from the byte `from` on, a multiple of the page size.
+    pub(crate) fn map_file(
+        &mut self,
+        offset: usize,
+        length: usize,
+        file: &OwnedFd,
+        from: usize,
+    ) -> io::Result<()> {
         // SAFETY: MAP_FIXED replaces pages inside this mapping only, which `self` owns exclusively
         // (OWNED-MAPPING).
         unsafe {
@@ -224,7 +230,7 @@ impl Mapping {
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
                 file.as_fd(),
-                0,
+                from as u64,
             )?;
         }
         Ok(())
