@@ -157,29 +157,34 @@ fn pieces_of(runs: &[Range<usize>]) -> Vec<Range<usize>> {
     joined.collect()
 }
 
-/// Mappings that images may cost beyond one for each memory, all together: a process has 65,530 by default, and others need them too.
+/// Mappings that memories may cost beyond the few that each needs, all together: a process has 65,530 by default, and others need
+/// them too.
 const MAPPINGS: usize = 8192;
 
-/// Mappings beyond one that they cost now.
+/// Those that they cost now.
 static SPENT: AtomicUsize = AtomicUsize::new(0);
 
-/// Mappings that one memory has because its image lies there in pieces.
+/// Mappings that a memory has for the sake of speed.
 #[derive(Debug)]
-pub(super) struct PieceMappings(usize);
+pub(super) struct ExtraMappings(usize);
 
-impl PieceMappings {
-    /// Those that an image in so many pieces costs, where they may be had.
-    pub(super) fn of(pieces: usize) -> Option<Self> {
-        let mappings = 2 * pieces.saturating_sub(1);
-        if SPENT.fetch_add(mappings, Relaxed) + mappings > MAPPINGS {
-            SPENT.fetch_sub(mappings, Relaxed);
+impl ExtraMappings {
+    /// So many, where they may be had.
+    pub(super) fn take(count: usize) -> Option<Self> {
+        if SPENT.fetch_add(count, Relaxed) + count > MAPPINGS {
+            SPENT.fetch_sub(count, Relaxed);
             return None;
         }
-        Some(Self(mappings))
+        Some(Self(count))
+    }
+
+    /// Those that an image in so many pieces costs.
+    pub(super) fn of_pieces(pieces: usize) -> Option<Self> {
+        Self::take(2 * pieces.saturating_sub(1))
     }
 }
 
-impl Drop for PieceMappings {
+impl Drop for ExtraMappings {
     fn drop(&mut self) {
         SPENT.fetch_sub(self.0, Relaxed);
     }

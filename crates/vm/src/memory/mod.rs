@@ -3,6 +3,7 @@
 //! In: a type and perhaps an image. Out: bytes. Never: a decision whether growth is allowed; that is the
 //! store's and its limiter's.
 
+mod habits;
 mod image;
 mod slot;
 
@@ -16,6 +17,7 @@ use crate::sys::{Mapping, Protection, page_size, written_pages};
 use crate::vm_ptr::VmPtr;
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
 use belljar_core::MemoryType;
+use habits::Habits;
 use slot::Slot;
 use std::io;
 use std::ops::Range;
@@ -65,6 +67,7 @@ pub(crate) struct MemoryCheckpoint {
     /// Its contents; none if all were zero.
     image: Option<Arc<MemoryImage>>,
     length: usize,
+    habits: Arc<Habits>,
 }
 
 impl MemoryCheckpoint {
@@ -124,6 +127,7 @@ impl LinearMemory {
             slot.unsettle()?;
         }
         slot.prepare(length, image)?;
+        slot.follow_nobody();
         let touched = false;
         Ok(Self { slot: Some(slot), length, ty, reserved, touched, pool: pool.clone() })
     }
@@ -206,9 +210,11 @@ impl LinearMemory {
     /// Where there is no room for a copy, or no mapping of it: the memory is as it was.
     pub(crate) fn checkpoint(&mut self) -> io::Result<MemoryCheckpoint> {
         let length = self.length;
+        let habits = Arc::new(Habits::default());
         let in_use = self.in_use();
         let (Some(first), Some(last)) = (in_use.first(), in_use.last()) else {
-            return Ok(MemoryCheckpoint { image: None, length });
+            self.slot.as_mut().expect("present until drop").follow(&habits);
+            return Ok(MemoryCheckpoint { image: None, length, habits });
         };
         let start = first.start / page_size() * page_size();
         let end = last.end.next_multiple_of(page_size());
@@ -218,8 +224,10 @@ impl LinearMemory {
             (range.start - start, unsafe { VmPtr::at(base + range.start).slice(range.len()) })
         });
         let image = Arc::new(MemoryImage::new("belljar-checkpoint", start..end, parts)?);
-        self.slot.as_mut().expect("present until drop").replace_image(&image)?;
-        Ok(MemoryCheckpoint { image: Some(image), length })
+        let slot = self.slot.as_mut().expect("present until drop");
+        slot.replace_image(&image)?;
+        slot.follow(&habits);
+        Ok(MemoryCheckpoint { image: Some(image), length, habits })
     }
 
     /// Makes it again what it was.
@@ -237,6 +245,7 @@ impl LinearMemory {
             slot.relocate(movable(&self.ty, to.length, to.length)?)?;
         }
         slot.prepare(to.length, to.image.as_ref())?;
+        slot.follow(&to.habits);
         self.length = to.length;
         self.touched = false;
         Ok(())

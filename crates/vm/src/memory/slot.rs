@@ -4,10 +4,14 @@
 //! has been the same for a while the memory is [`Settled`]: the rest is write-protected, and nobody is asked any more.
 
 use super::RESERVATION;
-use super::image::{MemoryImage, PieceMappings};
+use super::habits::{Habits, LargePages};
+use super::image::{ExtraMappings, MemoryImage};
 use crate::checkpoint::first_written;
 use crate::settled::{Calm, Settled};
-use crate::sys::{Mapping, Protection, page_size, written_pages};
+use crate::sys::{
+    LARGE_PAGE, LargePageMode, Mapping, Protection, free_large_pages_go_to_the_host, large_page_mode,
+    page_size, written_pages,
+};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -24,7 +28,7 @@ pub(super) struct Slot {
     accessible: usize,
     image: Option<Arc<MemoryImage>>,
     /// Where the image is mapped in several pieces.
-    in_pieces: Option<PieceMappings>,
+    in_pieces: Option<ExtraMappings>,
     /// Whether an image could be mapped only in part: then nobody knows any more what is there.
     is_torn: bool,
     /// How often it was made clean since [`Slot::thin`], and after how often it is time for that.
@@ -34,6 +38,14 @@ pub(super) struct Slot {
     keeps: usize,
     /// How many of them are kept to see whether they are written again.
     on_trial: OnTrial,
+    /// How guests like the one that it holds have used theirs; none for memories that do not go back.
+    habits: Option<Arc<Habits>>,
+    /// Whether large pages were asked for, or refused, below [`SMALL_PAGES`] and beyond.
+    large_pages: [Option<bool>; 2],
+    /// Whether a reset has given pages back, since it holds such a memory.
+    has_given_back: bool,
+    /// Where what was asked for differs.
+    border: Option<ExtraMappings>,
 }
 
 /// Clean reservations, kept because making one costs more than all else of an instantiation.
@@ -58,6 +70,10 @@ const TRIAL: u32 = 4;
 
 /// Bytes that all memories together keep on trial. Those that have proved to be written again and again do not count.
 const MOST_ON_TRIAL: usize = 512 << 20;
+
+/// Where in a memory that goes back large pages begin, unless its guests are known to write here and there. One write to such a page
+/// makes 2 MiB, and cleaning it overwrites 2 MiB: that small guests should never have.
+const SMALL_PAGES: usize = 2 << 20;
 
 /// Bytes of written pages that are not worth a look.
 const FEW_BYTES: usize = 64 << 10;
@@ -133,6 +149,10 @@ impl Slot {
             thin_after: THINNING,
             keeps: KEPT_BYTES,
             on_trial: OnTrial::default(),
+            habits: None,
+            large_pages: [None; 2],
+            has_given_back: false,
+            border: None,
         }
     }
 
@@ -171,6 +191,9 @@ impl Slot {
         if length > self.accessible {
             self.mapping.protect(self.accessible, length - self.accessible, Protection::ReadWrite)?;
             self.accessible = length;
+            if length > SMALL_PAGES {
+                self.ask_for_pages();
+            }
         }
         Ok(())
     }
@@ -195,7 +218,67 @@ impl Slot {
             }
         }
         self.mapping = to;
+        self.large_pages = [None; 2];
         Ok(())
+    }
+
+    /// It holds a memory that goes back and whose guests are like others.
+    #[inline]
+    pub(super) fn follow(&mut self, habits: &Arc<Habits>) {
+        if !self.habits.as_ref().is_some_and(|own| Arc::ptr_eq(own, habits)) {
+            self.keeps = self.keeps.max(habits.kept());
+            self.habits = Some(habits.clone());
+            self.ask_for_pages();
+        }
+    }
+
+    /// It holds a memory of which nothing is known.
+    pub(super) fn follow_nobody(&mut self) {
+        self.habits = None;
+        self.ask_for_pages();
+    }
+
+    /// Asks for large or small pages: a wish.
+    fn ask_for_pages(&mut self) {
+        let by_default = match large_page_mode() {
+            LargePageMode::Never => return,
+            LargePageMode::OnRequest => false,
+            LargePageMode::Always => true,
+        };
+        let known = self.habits.as_ref().map(|habits| habits.large_pages());
+        let mut wanted = match known {
+            _ if self.room() < RESERVATION => return,
+            None => [by_default; 2],
+            Some(LargePages::Sparse) => [false; 2],
+            Some(known) => {
+                // Where they come from the host, only those that come back again and again, and so soon that it has not got them yet.
+                let are_near =
+                    !free_large_pages_go_to_the_host() || known == LargePages::Filled && self.has_given_back;
+                [false, are_near && self.accessible > SMALL_PAGES]
+            }
+        };
+        let had = self.large_pages[1] == Some(true);
+        if wanted[0] == wanted[1] {
+            self.border = None;
+        } else if self.border.is_none() {
+            self.border = ExtraMappings::take(1);
+            wanted[1] &= self.border.is_some();
+        }
+        if wanted[1] && !had && known == Some(LargePages::Unknown) {
+            // To be looked at once it has been used.
+            (self.cleaned, self.thin_after) = (0, 1);
+        }
+        let is_new = [0, 1].map(|at| wanted[at] != self.large_pages[at].unwrap_or(by_default));
+        let (near, far) = (0..SMALL_PAGES, SMALL_PAGES..self.room());
+        // One mapping where that is enough.
+        if wanted[0] == wanted[1] && is_new == [true; 2] {
+            self.mapping.prefer_large_pages(near.start..far.end, wanted[0]);
+        } else {
+            for (range, at) in [(near, 0), (far, 1)].into_iter().filter(|(_, at)| is_new[*at]) {
+                self.mapping.prefer_large_pages(range, wanted[at]);
+            }
+        }
+        self.large_pages = wanted.map(Some);
     }
 
     /// From clean to: `length` bytes accessible, `image` mapped.
@@ -238,7 +321,7 @@ impl Slot {
         let whole = image.range();
         // A memory that moves has its image in one piece, which moves as one.
         let is_reservation = self.room() >= RESERVATION;
-        let in_pieces = is_reservation.then(|| PieceMappings::of(image.pieces().len())).flatten();
+        let in_pieces = is_reservation.then(|| ExtraMappings::of_pieces(image.pieces().len())).flatten();
         let pieces = if in_pieces.is_some() { image.pieces() } else { std::slice::from_ref(&whole) };
         for piece in pieces {
             self.mapping.map_file(piece.start, piece.len(), image.file(), piece.start - whole.start)?;
@@ -286,6 +369,8 @@ impl Slot {
     /// Back to clean, for guests that may be others: what those before wrote to so often is given back.
     pub(super) fn clean_for_pool(&mut self, is_touched: bool) -> io::Result<()> {
         self.check_whole()?;
+        self.habits = None;
+        self.has_given_back = false;
         let has_much = self.keeps > KEPT_BYTES;
         if has_much {
             self.unsettle()?;
@@ -353,6 +438,8 @@ impl Slot {
             (Ok(()), Some(offset)) => {
                 // Where nothing is to be had on trial, twice as much as has been kept before is.
                 self.keeps = (2 * self.keeps).min(most);
+                self.has_given_back = true;
+                self.ask_for_pages();
                 self.mapping.discard(offset, self.accessible - offset)
             }
             (Err(_), _) => self.mapping.discard(start, self.accessible - start),
@@ -410,8 +497,22 @@ impl Slot {
         }
         let mut same: Vec<Range<usize>> = Vec::new();
         let mut changed = 0;
+        // Large pages, or room for such, and what was changed there.
+        let (mut last_large, mut large, mut large_changed) = (0..0, 0, 0);
         for page in written.into_iter().flat_map(|range| range.step_by(page_size())) {
-            if self.is_initial(page) {
+            let is_same = self.is_initial(page);
+            if !last_large.contains(&page) {
+                let start = (base + page) / LARGE_PAGE * LARGE_PAGE;
+                // Of such that would lie here in part there are none.
+                if start >= base + SMALL_PAGES && start + LARGE_PAGE <= base + self.accessible {
+                    last_large = start - base..start - base + LARGE_PAGE;
+                    large += LARGE_PAGE;
+                }
+            }
+            if last_large.contains(&page) && !is_same {
+                large_changed += page_size();
+            }
+            if is_same {
                 match same.last_mut() {
                     Some(last) if last.end == page => last.end += page_size(),
                     _ => same.push(page..page + page_size()),
@@ -424,6 +525,20 @@ impl Slot {
         self.on_trial.end();
         if !same.is_empty() {
             self.unsettle()?;
+        }
+        if let Some(habits) = &self.habits {
+            habits.set_kept(changed.min(MOST_KEPT));
+            if large > 0 {
+                let filled = 2 * large_changed >= large;
+                habits.set_large_pages(if filled { LargePages::Filled } else { LargePages::Sparse });
+                if !filled && self.large_pages[1] == Some(true) {
+                    self.unsettle()?;
+                    self.ask_for_pages();
+                    // Whole: of a large page no part is free before all of it is.
+                    same.retain(|range| range.start < SMALL_PAGES);
+                    self.mapping.discard(SMALL_PAGES, self.accessible - SMALL_PAGES)?;
+                }
+            }
         }
         same.into_iter().try_for_each(|range| self.mapping.discard(range.start, range.len()))
     }

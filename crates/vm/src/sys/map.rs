@@ -69,11 +69,12 @@ impl Mapping {
         Ok(Self { base: VmPtr::expose(base).address(), length })
     }
 
-    /// Asks for few large pages instead of many small ones behind a mapping that will be written from end to end. A wish:
-    /// it may be refused, and nothing but time depends on it.
-    pub(crate) fn prefer_large_pages(&mut self) {
-        // SAFETY: the range is this mapping, which `self` owns exclusively (OWNED-MAPPING); contents stay.
-        let _ = unsafe { rustix::mm::madvise(self.at(0, self.length), self.length, Advice::LinuxHugepage) };
+    /// Asks for few large pages instead of many small ones behind a range, or for small ones. A wish: it may be refused, and nothing
+    /// but time and resident memory depends on it.
+    pub(crate) fn prefer_large_pages(&mut self, range: Range<usize>, large: bool) {
+        let advice = if large { Advice::LinuxHugepage } else { Advice::LinuxNoHugepage };
+        // SAFETY: the range is inside this mapping, which `self` owns exclusively (OWNED-MAPPING); contents stay.
+        let _ = unsafe { rustix::mm::madvise(self.at(range.start, range.len()), range.len(), advice) };
     }
 
     /// Address of its first byte.
