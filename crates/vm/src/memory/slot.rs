@@ -175,6 +175,12 @@ impl Slot {
         self.settled.is_some()
     }
 
+    /// Whether it may have large pages.
+    #[cfg(test)]
+    pub(super) fn asked_for_large_pages(&self) -> bool {
+        self.large_pages[1] == Some(true)
+    }
+
     /// Has all its accessible pages written to by whoever likes, the kernel included.
     pub(super) fn unsettle(&mut self) -> io::Result<()> {
         let Some(settled) = &self.settled else { return Ok(()) };

@@ -33,6 +33,10 @@ pub(crate) fn large_page_mode() -> LargePageMode {
 /// to write to one waits for the host, which may take a hundred times as long as otherwise; small pages are mostly such as were in
 /// use just before.
 pub(crate) fn free_large_pages_go_to_the_host() -> bool {
+    if cfg!(test) {
+        // So that tests have large pages on such machines, too.
+        return false;
+    }
     static GO: OnceLock<bool> = OnceLock::new();
     *GO.get_or_init(|| {
         // The size from which on they go, as a power of two of small pages. Without a host that takes them it is greater than any.
