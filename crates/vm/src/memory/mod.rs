@@ -225,7 +225,7 @@ impl LinearMemory {
         });
         let image = Arc::new(MemoryImage::new("belljar-checkpoint", start..end, parts)?);
         let slot = self.slot.as_mut().expect("present until drop");
-        slot.replace_image(&image)?;
+        slot.replace_image(&image).inspect_err(|_| self.touched = true)?;
         slot.follow(&habits);
         Ok(MemoryCheckpoint { image: Some(image), length, habits })
     }
@@ -238,7 +238,7 @@ impl LinearMemory {
     pub(crate) fn rewind(&mut self, to: &MemoryCheckpoint) -> io::Result<()> {
         let slot = self.slot.as_mut().expect("present until drop");
         if self.touched {
-            slot.clean()?;
+            slot.clean(to.length, &self.pool.trials)?;
         }
         // In a store that was made like another, one of the host's may have grown there.
         if !self.reserved && footprint(&self.ty, to.length)? > slot.room() {

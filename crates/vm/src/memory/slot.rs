@@ -52,6 +52,7 @@ pub(super) struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct MemoryPool {
     slots: Mutex<Vec<Slot>>,
+    pub(super) trials: Arc<Trials>,
 }
 
 /// Bytes of written pages that any memory keeps resident.
@@ -68,8 +69,8 @@ pub(super) const THINNING: u32 = 64;
 /// back would have cost had it been needed again.
 const TRIAL: u32 = 4;
 
-/// Bytes that all memories together keep on trial. Those that have proved to be written again and again do not count.
-const MOST_ON_TRIAL: usize = 512 << 20;
+/// Bytes that all memories of an engine together keep on trial. Those that have proved to be written again and again do not count.
+const MOST_ON_TRIAL: usize = 128 << 20;
 
 /// Where in a memory that goes back large pages begin, unless its guests are known to write here and there. One write to such a page
 /// makes 2 MiB, and cleaning it overwrites 2 MiB: that small guests should never have.
@@ -83,24 +84,35 @@ const POOL_SLOTS: usize = 64;
 
 /// Bytes that a memory keeps beyond what it is known to write to again and again.
 #[derive(Debug, Default)]
-struct OnTrial(usize);
+struct OnTrial {
+    bytes: usize,
+    /// Where they are counted.
+    trials: Option<Arc<Trials>>,
+}
 
-/// Those of all memories.
-static ON_TRIAL: AtomicUsize = AtomicUsize::new(0);
+/// Those of all memories of an engine.
+#[derive(Debug, Default)]
+pub(super) struct Trials(AtomicUsize);
 
 impl OnTrial {
     /// As many more of so many as there may be.
-    fn more(&mut self, wanted: usize) -> usize {
-        let before = ON_TRIAL.fetch_add(wanted, Relaxed);
+    fn more(&mut self, wanted: usize, trials: &Arc<Trials>) -> usize {
+        if wanted == 0 {
+            return 0;
+        }
+        let before = trials.0.fetch_add(wanted, Relaxed);
         let had = wanted.min(MOST_ON_TRIAL.saturating_sub(before));
-        ON_TRIAL.fetch_sub(wanted - had, Relaxed);
-        self.0 += had;
+        trials.0.fetch_sub(wanted - had, Relaxed);
+        self.bytes += had;
+        self.trials = Some(trials.clone());
         had
     }
 
     /// The trial is over.
     fn end(&mut self) {
-        ON_TRIAL.fetch_sub(std::mem::take(&mut self.0), Relaxed);
+        if let Some(trials) = self.trials.take() {
+            trials.0.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+        }
     }
 }
 
@@ -295,8 +307,8 @@ impl Slot {
             _ => false,
         };
         let whole = length.next_multiple_of(page_size());
-        self.check_whole()?;
         if !same {
+            self.check_whole()?;
             // Another guest's.
             self.calm = Calm::default();
         }
@@ -383,21 +395,35 @@ impl Slot {
             self.keep_few();
         }
         if is_touched || has_much {
-            self.clean_within(KEPT_BYTES)?;
+            self.clean(0, &Arc::default())?;
+            self.keep_few();
         }
         Ok(())
     }
 
     /// Back to clean: what was written is gone, for good. Written pages are overwritten in place, so that the
     /// next guest does not fault them in again; of many, the rest is given back to the machine.
-    pub(super) fn clean(&mut self) -> io::Result<()> {
-        self.clean_within(MOST_KEPT)
+    ///
+    /// Of the first `lasting` bytes, which every guest has from the beginning, many may be kept on trial. What a guest got by growth
+    /// the next one may never have.
+    #[inline]
+    pub(super) fn clean(&mut self, lasting: usize, trials: &Arc<Trials>) -> io::Result<()> {
+        self.cleaned += 1;
+        // What most resets find.
+        if self.cleaned < self.thin_after
+            && let Some(settled) = &self.settled
+            && settled.length() == self.accessible
+            && !settled.is_broken()
+        {
+            settled.written().iter().for_each(|range| self.restore(range.clone()));
+            return Ok(());
+        }
+        self.clean_anything(lasting, trials)
     }
 
-    /// The same. `most`: bytes of written pages that may stay.
-    fn clean_within(&mut self, most: usize) -> io::Result<()> {
+    /// The same, whatever there is.
+    fn clean_anything(&mut self, lasting: usize, trials: &Arc<Trials>) -> io::Result<()> {
         self.check_whole()?;
-        self.cleaned += 1;
         if self.cleaned >= self.thin_after {
             self.thin()?;
         }
@@ -419,11 +445,12 @@ impl Slot {
         let mut on_trial = std::mem::take(&mut self.on_trial);
         let mut beyond = None;
         let scanned = written_pages(base + start..base + self.accessible, |range| {
-            let wanted = kept + range.len();
-            if wanted > keeps {
-                keeps += on_trial.more(wanted.min(most).saturating_sub(keeps));
+            let offset = range.start - base;
+            if kept + range.len() > keeps {
+                let wanted = kept + lasting.saturating_sub(offset).min(range.len());
+                keeps += on_trial.more(wanted.min(MOST_KEPT).saturating_sub(keeps), trials);
             }
-            let (offset, length) = (range.start - base, range.len().min(keeps - kept));
+            let length = range.len().min(keeps - kept);
             self.restore(offset..offset + length);
             kept += length;
             if length < range.len() {
@@ -443,7 +470,7 @@ impl Slot {
             (Ok(()), None) => Ok(()),
             (Ok(()), Some(offset)) => {
                 // Where nothing is to be had on trial, twice as much as has been kept before is.
-                self.keeps = (2 * self.keeps).min(most);
+                self.keeps = (2 * self.keeps).min(MOST_KEPT);
                 self.has_given_back = true;
                 self.ask_for_pages();
                 self.mapping.discard(offset, self.accessible - offset)
