@@ -83,13 +83,20 @@ impl MemoryCheckpoint {
 
     /// Where it differs from the memory that has these bytes, if anywhere.
     pub(crate) fn first_difference(&self, now: &[u8]) -> Option<usize> {
-        let (start, contents) =
-            self.image.as_ref().map_or((0, &[][..]), |image| (image.range().start, image.bytes()));
-        let end = (start + contents.len()).min(now.len());
-        let contents = &contents[..end - start];
-        first_written(&now[..start])
-            .or_else(|| first_difference(&now[start..end], contents).map(|at| start + at))
-            .or_else(|| first_written(&now[end..]).map(|at| end + at))
+        let range = self.image.as_ref().map_or(0..0, |image| image.range());
+        let (start, end) = (range.start.min(now.len()), range.end.min(now.len()));
+        let mut found = first_written(&now[..start]);
+        if let Some(image) = &self.image {
+            image.divide(start..end, |part, contents| {
+                let now = &now[part.clone()];
+                let differs = || match contents {
+                    Some(contents) => first_difference(now, contents),
+                    None => first_written(now),
+                };
+                found = found.or_else(|| differs().map(|at| part.start + at));
+            });
+        }
+        found.or_else(|| first_written(&now[end..]).map(|at| end + at))
     }
 }
 
