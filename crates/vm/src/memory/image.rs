@@ -7,7 +7,7 @@ use belljar_module::MemoryImages;
 use rustix::fd::OwnedFd;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// The initial contents of a memory, shared by all its instances copy-on-write.
 #[derive(Debug)]
@@ -159,19 +159,19 @@ fn pieces_of(runs: &[Range<usize>]) -> Vec<Range<usize>> {
 
 /// Mappings that memories may cost beyond the few that each needs, all together: a process has 65,530 by default, and others need
 /// them too.
-const MAPPINGS: usize = 8192;
+const MAPPINGS: u32 = 8192;
 
 /// Those that they cost now.
-static SPENT: AtomicUsize = AtomicUsize::new(0);
+static SPENT: AtomicU32 = AtomicU32::new(0);
 
 /// Mappings that a memory has for the sake of speed.
 #[derive(Debug)]
-pub(super) struct ExtraMappings(usize);
+pub(super) struct ExtraMappings(u32);
 
 impl ExtraMappings {
     /// So many, where they may be had.
-    pub(super) fn take(count: usize) -> Option<Self> {
-        if SPENT.fetch_add(count, Relaxed) + count > MAPPINGS {
+    pub(super) fn take(count: u32) -> Option<Self> {
+        if SPENT.fetch_add(count, Relaxed).saturating_add(count) > MAPPINGS {
             SPENT.fetch_sub(count, Relaxed);
             return None;
         }
@@ -180,7 +180,7 @@ impl ExtraMappings {
 
     /// Those that an image in so many pieces costs.
     pub(super) fn of_pieces(pieces: usize) -> Option<Self> {
-        Self::take(2 * pieces.saturating_sub(1))
+        Self::take(2 * (pieces.clamp(1, PIECES) as u32 - 1))
     }
 }
 

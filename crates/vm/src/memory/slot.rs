@@ -34,6 +34,12 @@ pub(super) struct Slot {
     /// How often it was made clean since [`Slot::thin`], and after how often it is time for that.
     cleaned: u32,
     thin_after: u32,
+    resident: Box<Resident>,
+}
+
+/// What of a memory stays resident, and in what pages.
+#[derive(Debug)]
+struct Resident {
     /// Bytes of written pages that stay resident: more where so many are written again and again, or may be.
     keeps: usize,
     /// How many of them are kept to see whether they are written again.
@@ -44,6 +50,8 @@ pub(super) struct Slot {
     large_pages: [Option<bool>; 2],
     /// Whether a reset has given pages back, since it holds such a memory.
     has_given_back: bool,
+    /// The most bytes that were found written at once.
+    most_written: usize,
     /// Where what was asked for differs.
     border: Option<ExtraMappings>,
 }
@@ -159,12 +167,15 @@ impl Slot {
             is_torn: false,
             cleaned: 0,
             thin_after: THINNING,
-            keeps: KEPT_BYTES,
-            on_trial: OnTrial::default(),
-            habits: None,
-            large_pages: [None; 2],
-            has_given_back: false,
-            border: None,
+            resident: Box::new(Resident {
+                keeps: KEPT_BYTES,
+                on_trial: OnTrial::default(),
+                habits: None,
+                large_pages: [None; 2],
+                has_given_back: false,
+                most_written: 0,
+                border: None,
+            }),
         }
     }
 
@@ -190,7 +201,7 @@ impl Slot {
     /// Whether it may have large pages.
     #[cfg(test)]
     pub(super) fn asked_for_large_pages(&self) -> bool {
-        self.large_pages[1] == Some(true)
+        self.resident.large_pages[1] == Some(true)
     }
 
     /// Has all its accessible pages written to by whoever likes, the kernel included.
@@ -236,23 +247,23 @@ impl Slot {
             }
         }
         self.mapping = to;
-        self.large_pages = [None; 2];
+        self.resident.large_pages = [None; 2];
         Ok(())
     }
 
     /// It holds a memory that goes back and whose guests are like others.
     #[inline]
     pub(super) fn follow(&mut self, habits: &Arc<Habits>) {
-        if !self.habits.as_ref().is_some_and(|own| Arc::ptr_eq(own, habits)) {
-            self.keeps = self.keeps.max(habits.kept());
-            self.habits = Some(habits.clone());
+        if !self.resident.habits.as_ref().is_some_and(|own| Arc::ptr_eq(own, habits)) {
+            self.resident.keeps = self.resident.keeps.max(habits.kept());
+            self.resident.habits = Some(habits.clone());
             self.ask_for_pages();
         }
     }
 
     /// It holds a memory of which nothing is known.
     pub(super) fn follow_nobody(&mut self) {
-        self.habits = None;
+        self.resident.habits = None;
         self.ask_for_pages();
     }
 
@@ -263,40 +274,40 @@ impl Slot {
             LargePageMode::OnRequest => false,
             LargePageMode::Always => true,
         };
-        let known = self.habits.as_ref().map(|habits| habits.large_pages());
+        let known = self.resident.habits.as_ref().map(|habits| habits.large_pages());
         let mut wanted = match known {
             _ if self.room() < RESERVATION => return,
             None => [by_default; 2],
             Some(LargePages::Sparse) => [false; 2],
             Some(known) => {
                 // Where they come from the host, only those that come back again and again, and so soon that it has not got them yet.
-                let are_near =
-                    !free_large_pages_go_to_the_host() || known == LargePages::Filled && self.has_given_back;
+                let are_near = !free_large_pages_go_to_the_host()
+                    || known == LargePages::Filled && self.resident.has_given_back;
                 [false, are_near && self.accessible > SMALL_PAGES]
             }
         };
-        let had = self.large_pages[1] == Some(true);
+        let had = self.resident.large_pages[1] == Some(true);
         if wanted[0] == wanted[1] {
-            self.border = None;
-        } else if self.border.is_none() {
-            self.border = ExtraMappings::take(1);
-            wanted[1] &= self.border.is_some();
+            self.resident.border = None;
+        } else if self.resident.border.is_none() {
+            self.resident.border = ExtraMappings::take(1);
+            wanted[1] &= self.resident.border.is_some();
         }
         if wanted[1] && !had && known == Some(LargePages::Unknown) {
             // To be looked at once it has been used.
             (self.cleaned, self.thin_after) = (0, 1);
         }
-        let is_new = [0, 1].map(|at| wanted[at] != self.large_pages[at].unwrap_or(by_default));
+        let is_new = [0, 1].map(|at| wanted[at] != self.resident.large_pages[at].unwrap_or(by_default));
         let (near, far) = (0..SMALL_PAGES, SMALL_PAGES..self.room());
         // One mapping where that is enough.
-        if wanted[0] == wanted[1] && is_new == [true; 2] {
+        if wanted[0] == wanted[1] && is_new != [false; 2] {
             self.mapping.prefer_large_pages(near.start..far.end, wanted[0]);
         } else {
             for (range, at) in [(near, 0), (far, 1)].into_iter().filter(|(_, at)| is_new[*at]) {
                 self.mapping.prefer_large_pages(range, wanted[at]);
             }
         }
-        self.large_pages = wanted.map(Some);
+        self.resident.large_pages = wanted.map(Some);
     }
 
     /// From clean to: `length` bytes accessible, `image` mapped.
@@ -387,9 +398,10 @@ impl Slot {
     /// Back to clean, for guests that may be others: what those before wrote to so often is given back.
     pub(super) fn clean_for_pool(&mut self, is_touched: bool) -> io::Result<()> {
         self.check_whole()?;
-        self.habits = None;
-        self.has_given_back = false;
-        let has_much = self.keeps > KEPT_BYTES;
+        self.resident.habits = None;
+        self.resident.has_given_back = false;
+        self.resident.most_written = 0;
+        let has_much = self.resident.keeps > KEPT_BYTES;
         if has_much {
             self.unsettle()?;
             self.keep_few();
@@ -441,8 +453,8 @@ impl Slot {
             return Ok(());
         }
         let base = self.mapping.base();
-        let (mut kept, mut keeps) = (0, self.keeps);
-        let mut on_trial = std::mem::take(&mut self.on_trial);
+        let (mut kept, mut keeps) = (0, self.resident.keeps);
+        let mut on_trial = std::mem::take(&mut self.resident.on_trial);
         let mut beyond = None;
         let scanned = written_pages(base + start..base + self.accessible, |range| {
             let offset = range.start - base;
@@ -458,10 +470,19 @@ impl Slot {
             }
             beyond.is_none()
         });
-        self.on_trial = on_trial;
-        if keeps > self.keeps {
-            self.keeps = keeps;
+        self.resident.on_trial = on_trial;
+        if keeps > self.resident.keeps {
+            self.resident.keeps = keeps;
             (self.cleaned, self.thin_after) = (0, TRIAL);
+        }
+        if kept >= self.resident.most_written + LARGE_PAGE {
+            self.resident.most_written = kept;
+            let unknown = |habits: &Arc<Habits>| habits.large_pages() == LargePages::Unknown;
+            if self.resident.large_pages[1] == Some(true)
+                && self.resident.habits.as_ref().is_some_and(unknown)
+            {
+                (self.cleaned, self.thin_after) = (0, 1);
+            }
         }
         match (scanned, beyond) {
             (Ok(()), None) if start == 0 && self.calm.is_settled_after(kept, self.accessible) => {
@@ -470,8 +491,8 @@ impl Slot {
             (Ok(()), None) => Ok(()),
             (Ok(()), Some(offset)) => {
                 // Where nothing is to be had on trial, twice as much as has been kept before is.
-                self.keeps = (2 * self.keeps).min(MOST_KEPT);
-                self.has_given_back = true;
+                self.resident.keeps = (2 * self.resident.keeps).min(MOST_KEPT);
+                self.resident.has_given_back = true;
                 self.ask_for_pages();
                 self.mapping.discard(offset, self.accessible - offset)
             }
@@ -481,8 +502,8 @@ impl Slot {
 
     /// Begins anew with what any memory keeps.
     fn keep_few(&mut self) {
-        self.keeps = KEPT_BYTES;
-        self.on_trial.end();
+        self.resident.keeps = KEPT_BYTES;
+        self.resident.on_trial.end();
         (self.cleaned, self.thin_after) = (0, THINNING);
     }
 
@@ -554,17 +575,17 @@ impl Slot {
                 changed += page_size();
             }
         }
-        self.keeps = self.keeps.min((2 * changed).max(KEPT_BYTES));
-        self.on_trial.end();
+        self.resident.keeps = self.resident.keeps.min((2 * changed).max(KEPT_BYTES));
+        self.resident.on_trial.end();
         if !same.is_empty() {
             self.unsettle()?;
         }
-        if let Some(habits) = &self.habits {
+        if let Some(habits) = &self.resident.habits {
             habits.set_kept(changed.min(MOST_KEPT));
             if large > 0 {
                 let filled = 2 * large_changed >= large;
                 habits.set_large_pages(if filled { LargePages::Filled } else { LargePages::Sparse });
-                if !filled && self.large_pages[1] == Some(true) {
+                if !filled && self.resident.large_pages[1] == Some(true) {
                     self.unsettle()?;
                     self.ask_for_pages();
                     // Whole: of a large page no part is free before all of it is.

@@ -330,6 +330,26 @@ fn guests_that_write_here_and_there_get_small_pages() {
 }
 
 #[test]
+fn guests_that_write_here_and_there_later_get_small_pages_then() {
+    let pool = Arc::new(MemoryPool::default());
+    let length = 64 << 20;
+    let (mut memory, was) = at_three_places(&pool, length);
+    for _ in 0..100 {
+        write(&mut memory, 5000);
+        memory.rewind(&was).unwrap();
+    }
+    if !crate::sys::tells_written_pages() {
+        return eprintln!("skipped: the kernel does not tell which pages were written");
+    }
+    for _ in 0..3 {
+        (0..length).step_by(1 << 20).for_each(|at| write(&mut memory, at + 5000));
+        memory.rewind(&was).unwrap();
+        assert_is(&memory, &was);
+    }
+    assert!(!memory.slot().asked_for_large_pages());
+}
+
+#[test]
 fn guests_that_fill_large_pages_go_on_having_them() {
     let pool = Arc::new(MemoryPool::default());
     let length = 32 << 20;
