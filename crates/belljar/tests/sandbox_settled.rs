@@ -246,3 +246,53 @@ fn tables_settle_and_are_disturbed() {
         assert_eq!(count(&mut sandbox), 1);
     }
 }
+
+/// Guests that write to much: with contents at both ends and in the middle, from the beginning or after growth.
+#[test]
+fn whatever_much_is_written_is_wiped() {
+    let wat = r#"(module (memory (export "memory") 512 1024)
+        (data (i32.const 0) "begin") (data (i32.const 9000000) "middle") (data (i32.const 33554400) "end")
+        (func (export "init") (i32.store (i32.const 20000000) (i32.const 5)))
+        (func (export "fill") (param i32 i32) (result i32)
+            (memory.fill (local.get 0) (i32.const 9) (local.get 1)) (memory.size))
+        (func (export "scatter") (param i32 i32) (result i32) (local $at i32)
+            (loop (i32.store (local.get $at) (i32.const 7))
+                (br_if 0 (i32.lt_u (local.tee $at (i32.add (local.get $at) (local.get 0))) (local.get 1))))
+            (i32.load (i32.const 0)))
+        (func (export "grow") (param i32 i32) (result i32)
+            (drop (memory.grow (local.get 0)))
+            (memory.fill (i32.const 1000000) (i32.const 9) (local.get 1)) (memory.size))
+        (func (export "clear") (param i32 i32) (result i32)
+            (memory.fill (local.get 0) (i32.const 0) (local.get 1)) (i32.load (i32.const 0))))"#;
+    let engine = Engine::default();
+    let module = Module::new(&engine, wat).unwrap();
+    let pre = Linker::<()>::new(&engine).instantiate_pre(&module).unwrap();
+    let template = SandboxTemplate::new(pre, || Ok(())).init("init").verify(true);
+    let mut sandbox = template.build().unwrap();
+    let fresh = bytes(&mut sandbox);
+    let acts = [
+        ("fill", (0, 33_554_432)),
+        ("scatter", (1 << 20, 33_554_432)),
+        ("fill", (100, 12 << 20)),
+        ("clear", (0, 33_554_432)),
+        ("grow", (200, 44_000_000)),
+        ("scatter", (131_072, 4 << 20)),
+    ];
+    // Each again and again, then all in turn; and in a world that learns of the others'.
+    let many = acts.into_iter().flat_map(|act| std::iter::repeat_n(act, 6)).chain(acts).chain(acts);
+    for (act, arguments) in many {
+        sandbox.call::<(i32, i32), i32>(act, arguments).unwrap();
+    }
+    assert!(bytes(&mut sandbox) == fresh);
+    let mut session = sandbox.session().unwrap();
+    let mut other = template.build().unwrap();
+    session.call::<(i32, i32), i32>("fill", (0, 33_554_432)).unwrap();
+    assert!(bytes(&mut other) == fresh);
+    for (act, arguments) in acts {
+        other.call::<(i32, i32), i32>(act, arguments).unwrap();
+    }
+    assert!(bytes(&mut other) == fresh);
+    drop(session);
+    assert!(bytes(&mut sandbox) == fresh);
+    assert!(engine.problems().is_empty(), "{:?}", engine.problems());
+}

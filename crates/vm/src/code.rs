@@ -24,7 +24,7 @@ impl PrivateCopy {
         let room = length.max(1).checked_next_multiple_of(page_size()).ok_or(io::ErrorKind::OutOfMemory)?;
         let mut mapping = Mapping::new(room, Protection::ReadWrite)?;
         if room >= LARGE {
-            mapping.prefer_large_pages();
+            mapping.prefer_large_pages(0..mapping.length(), true);
         }
         Ok(Self { mapping, length })
     }

@@ -3,6 +3,7 @@
 //! In: a type and perhaps an image. Out: bytes. Never: a decision whether growth is allowed; that is the
 //! store's and its limiter's.
 
+mod habits;
 mod image;
 mod slot;
 
@@ -16,6 +17,7 @@ use crate::sys::{Mapping, Protection, page_size, written_pages};
 use crate::vm_ptr::VmPtr;
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
 use belljar_core::MemoryType;
+use habits::Habits;
 use slot::Slot;
 use std::io;
 use std::ops::Range;
@@ -65,6 +67,7 @@ pub(crate) struct MemoryCheckpoint {
     /// Its contents; none if all were zero.
     image: Option<Arc<MemoryImage>>,
     length: usize,
+    habits: Arc<Habits>,
 }
 
 impl MemoryCheckpoint {
@@ -80,13 +83,20 @@ impl MemoryCheckpoint {
 
     /// Where it differs from the memory that has these bytes, if anywhere.
     pub(crate) fn first_difference(&self, now: &[u8]) -> Option<usize> {
-        let (start, contents) =
-            self.image.as_ref().map_or((0, &[][..]), |image| (image.range().start, image.bytes()));
-        let end = (start + contents.len()).min(now.len());
-        let contents = &contents[..end - start];
-        first_written(&now[..start])
-            .or_else(|| first_difference(&now[start..end], contents).map(|at| start + at))
-            .or_else(|| first_written(&now[end..]).map(|at| end + at))
+        let range = self.image.as_ref().map_or(0..0, |image| image.range());
+        let (start, end) = (range.start.min(now.len()), range.end.min(now.len()));
+        let mut found = first_written(&now[..start]);
+        if let Some(image) = &self.image {
+            image.divide(start..end, |part, contents| {
+                let now = &now[part.clone()];
+                let differs = || match contents {
+                    Some(contents) => first_difference(now, contents),
+                    None => first_written(now),
+                };
+                found = found.or_else(|| differs().map(|at| part.start + at));
+            });
+        }
+        found.or_else(|| first_written(&now[end..]).map(|at| end + at))
     }
 }
 
@@ -124,6 +134,7 @@ impl LinearMemory {
             slot.unsettle()?;
         }
         slot.prepare(length, image)?;
+        slot.follow_nobody();
         let touched = false;
         Ok(Self { slot: Some(slot), length, ty, reserved, touched, pool: pool.clone() })
     }
@@ -177,22 +188,25 @@ impl LinearMemory {
     /// Ranges, in order, outside of which all bytes are zero: pages that were written, and the image.
     pub(crate) fn in_use(&self) -> Vec<Range<usize>> {
         let (base, slot) = (self.base(), self.slot());
-        let image =
-            slot.image().map_or(0..0, |image| image.range().start..image.range().end.min(self.length));
         let mut ranges: Vec<Range<usize>> = Vec::new();
         let scanned = written_pages(base..base + self.length.next_multiple_of(page_size()), |range| {
-            let range = range.start - base..(range.end - base).min(self.length);
-            // Of what lies in the image, all counts.
-            ranges.push(range.start..range.end.min(image.start.max(range.start)));
-            ranges.push(range.start.max(image.end).min(range.end)..range.end);
+            ranges.push(range.start - base..(range.end - base).min(self.length));
             true
         });
         if scanned.is_err() {
             return std::iter::once(0..self.length).collect();
         }
-        ranges.push(image);
+        let runs = slot.image().map_or(&[][..], |image| image.runs());
+        ranges.extend(runs.iter().map(|run| run.start..run.end.min(self.length)));
         ranges.retain(|range| range.start < range.end);
         ranges.sort_by_key(|range| range.start);
+        ranges.dedup_by(|next, range| {
+            let joins = next.start <= range.end;
+            if joins {
+                range.end = range.end.max(next.end);
+            }
+            joins
+        });
         ranges
     }
 
@@ -203,9 +217,11 @@ impl LinearMemory {
     /// Where there is no room for a copy, or no mapping of it: the memory is as it was.
     pub(crate) fn checkpoint(&mut self) -> io::Result<MemoryCheckpoint> {
         let length = self.length;
+        let habits = Arc::new(Habits::default());
         let in_use = self.in_use();
         let (Some(first), Some(last)) = (in_use.first(), in_use.last()) else {
-            return Ok(MemoryCheckpoint { image: None, length });
+            self.slot.as_mut().expect("present until drop").follow(&habits);
+            return Ok(MemoryCheckpoint { image: None, length, habits });
         };
         let start = first.start / page_size() * page_size();
         let end = last.end.next_multiple_of(page_size());
@@ -215,8 +231,10 @@ impl LinearMemory {
             (range.start - start, unsafe { VmPtr::at(base + range.start).slice(range.len()) })
         });
         let image = Arc::new(MemoryImage::new("belljar-checkpoint", start..end, parts)?);
-        self.slot.as_mut().expect("present until drop").replace_image(&image)?;
-        Ok(MemoryCheckpoint { image: Some(image), length })
+        let slot = self.slot.as_mut().expect("present until drop");
+        slot.replace_image(&image).inspect_err(|_| self.touched = true)?;
+        slot.follow(&habits);
+        Ok(MemoryCheckpoint { image: Some(image), length, habits })
     }
 
     /// Makes it again what it was.
@@ -227,13 +245,14 @@ impl LinearMemory {
     pub(crate) fn rewind(&mut self, to: &MemoryCheckpoint) -> io::Result<()> {
         let slot = self.slot.as_mut().expect("present until drop");
         if self.touched {
-            slot.clean()?;
+            slot.clean(to.length, &self.pool.trials)?;
         }
         // In a store that was made like another, one of the host's may have grown there.
         if !self.reserved && footprint(&self.ty, to.length)? > slot.room() {
             slot.relocate(movable(&self.ty, to.length, to.length)?)?;
         }
         slot.prepare(to.length, to.image.as_ref())?;
+        slot.follow(&to.habits);
         self.length = to.length;
         self.touched = false;
         Ok(())

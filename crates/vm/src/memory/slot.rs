@@ -3,12 +3,18 @@
 //! Pages that were written are anonymous ones, which stay so: the kernel lists them, and they are overwritten in place. Where the list
 //! has been the same for a while the memory is [`Settled`]: the rest is write-protected, and nobody is asked any more.
 
-use super::image::MemoryImage;
+use super::RESERVATION;
+use super::habits::{Habits, LargePages};
+use super::image::{ExtraMappings, MemoryImage};
 use crate::checkpoint::first_written;
 use crate::settled::{Calm, Settled};
-use crate::sys::{Mapping, Protection, page_size, written_pages};
+use crate::sys::{
+    LARGE_PAGE, LargePageMode, Mapping, Protection, free_large_pages_go_to_the_host, large_page_mode,
+    page_size, written_pages,
+};
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// Address space that held a memory and is kept for another.
@@ -21,33 +27,108 @@ pub(super) struct Slot {
     /// Bytes from the start that may be read, and written unless it is settled; beyond, everything faults.
     accessible: usize,
     image: Option<Arc<MemoryImage>>,
-    /// How often it was made clean, for [`Slot::thin`].
+    /// Where the image is mapped in several pieces.
+    in_pieces: Option<ExtraMappings>,
+    /// Whether an image could be mapped only in part: then nobody knows any more what is there.
+    is_torn: bool,
+    /// How often it was made clean since [`Slot::thin`], and after how often it is time for that.
     cleaned: u32,
-    /// Bytes of written pages that stay resident: more where so many are written again and again.
+    thin_after: u32,
+    resident: Box<Resident>,
+}
+
+/// What of a memory stays resident, and in what pages.
+#[derive(Debug)]
+struct Resident {
+    /// Bytes of written pages that stay resident: more where so many are written again and again, or may be.
     keeps: usize,
+    /// How many of them are kept to see whether they are written again.
+    on_trial: OnTrial,
+    /// How guests like the one that it holds have used theirs; none for memories that do not go back.
+    habits: Option<Arc<Habits>>,
+    /// Whether large pages were asked for, or refused, below [`SMALL_PAGES`] and beyond.
+    large_pages: [Option<bool>; 2],
+    /// Whether a reset has given pages back, since it holds such a memory.
+    has_given_back: bool,
+    /// The most bytes that were found written at once.
+    most_written: usize,
+    /// Where what was asked for differs.
+    border: Option<ExtraMappings>,
 }
 
 /// Clean reservations, kept because making one costs more than all else of an instantiation.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryPool {
     slots: Mutex<Vec<Slot>>,
+    pub(super) trials: Arc<Trials>,
 }
 
 /// Bytes of written pages that any memory keeps resident.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// Bytes of them that a memory keeps whose guests write to so many each time: to give them back and to have them come anew takes four
-/// times as long as to overwrite them.
+/// Bytes of them that a memory keeps whose guests write to so many each time.
 const MOST_KEPT: usize = 128 << 20;
 
 /// So often a memory is looked at for pages that nobody writes to any more.
 pub(super) const THINNING: u32 = 64;
+
+/// The same, for a memory that has just begun to keep more than [`KEPT_BYTES`]. To give a page back and to have it come anew takes at
+/// least four times as long as to overwrite it, on all machines; so that to overwrite it in vain so often costs no more than giving it
+/// back would have cost had it been needed again.
+const TRIAL: u32 = 4;
+
+/// Bytes that all memories of an engine together keep on trial. Those that have proved to be written again and again do not count.
+const MOST_ON_TRIAL: usize = 128 << 20;
+
+/// Where in a memory that goes back large pages begin, unless its guests are known to write here and there. One write to such a page
+/// makes 2 MiB, and cleaning it overwrites 2 MiB: that small guests should never have.
+const SMALL_PAGES: usize = 2 << 20;
 
 /// Bytes of written pages that are not worth a look.
 const FEW_BYTES: usize = 64 << 10;
 
 /// Reservations that a pool keeps at most.
 const POOL_SLOTS: usize = 64;
+
+/// Bytes that a memory keeps beyond what it is known to write to again and again.
+#[derive(Debug, Default)]
+struct OnTrial {
+    bytes: usize,
+    /// Where they are counted.
+    trials: Option<Arc<Trials>>,
+}
+
+/// Those of all memories of an engine.
+#[derive(Debug, Default)]
+pub(super) struct Trials(AtomicUsize);
+
+impl OnTrial {
+    /// As many more of so many as there may be.
+    fn more(&mut self, wanted: usize, trials: &Arc<Trials>) -> usize {
+        if wanted == 0 {
+            return 0;
+        }
+        let before = trials.0.fetch_add(wanted, Relaxed);
+        let had = wanted.min(MOST_ON_TRIAL.saturating_sub(before));
+        trials.0.fetch_sub(wanted - had, Relaxed);
+        self.bytes += had;
+        self.trials = Some(trials.clone());
+        had
+    }
+
+    /// The trial is over.
+    fn end(&mut self) {
+        if let Some(trials) = self.trials.take() {
+            trials.0.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+        }
+    }
+}
+
+impl Drop for OnTrial {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
 
 impl MemoryPool {
     /// A clean reservation, if possible one that has this image mapped.
@@ -76,7 +157,26 @@ impl Slot {
     /// Nothing of it is accessible yet.
     pub(super) fn new(mapping: Mapping) -> Self {
         let calm = Calm::default();
-        Self { settled: None, calm, mapping, accessible: 0, image: None, cleaned: 0, keeps: KEPT_BYTES }
+        Self {
+            settled: None,
+            calm,
+            mapping,
+            accessible: 0,
+            image: None,
+            in_pieces: None,
+            is_torn: false,
+            cleaned: 0,
+            thin_after: THINNING,
+            resident: Box::new(Resident {
+                keeps: KEPT_BYTES,
+                on_trial: OnTrial::default(),
+                habits: None,
+                large_pages: [None; 2],
+                has_given_back: false,
+                most_written: 0,
+                border: None,
+            }),
+        }
     }
 
     pub(super) fn base(&self) -> usize {
@@ -98,6 +198,12 @@ impl Slot {
         self.settled.is_some()
     }
 
+    /// Whether it may have large pages.
+    #[cfg(test)]
+    pub(super) fn asked_for_large_pages(&self) -> bool {
+        self.resident.large_pages[1] == Some(true)
+    }
+
     /// Has all its accessible pages written to by whoever likes, the kernel included.
     pub(super) fn unsettle(&mut self) -> io::Result<()> {
         let Some(settled) = &self.settled else { return Ok(()) };
@@ -114,6 +220,9 @@ impl Slot {
         if length > self.accessible {
             self.mapping.protect(self.accessible, length - self.accessible, Protection::ReadWrite)?;
             self.accessible = length;
+            if length > SMALL_PAGES {
+                self.ask_for_pages();
+            }
         }
         Ok(())
     }
@@ -124,6 +233,7 @@ impl Slot {
         // First, since nothing may fail once a part has moved.
         to.protect(0, self.accessible, Protection::ReadWrite)?;
         let image = self.image.as_ref().map_or(0..0, |image| image.range());
+        debug_assert!(self.in_pieces.is_none(), "a reservation does not move");
         // The kernel moves pages of one kind at a time.
         for range in [0..image.start, image.clone(), image.end..self.accessible] {
             if self.mapping.move_pages(&mut to, range.clone()).is_err() {
@@ -137,7 +247,67 @@ impl Slot {
             }
         }
         self.mapping = to;
+        self.resident.large_pages = [None; 2];
         Ok(())
+    }
+
+    /// It holds a memory that goes back and whose guests are like others.
+    #[inline]
+    pub(super) fn follow(&mut self, habits: &Arc<Habits>) {
+        if !self.resident.habits.as_ref().is_some_and(|own| Arc::ptr_eq(own, habits)) {
+            self.resident.keeps = self.resident.keeps.max(habits.kept());
+            self.resident.habits = Some(habits.clone());
+            self.ask_for_pages();
+        }
+    }
+
+    /// It holds a memory of which nothing is known.
+    pub(super) fn follow_nobody(&mut self) {
+        self.resident.habits = None;
+        self.ask_for_pages();
+    }
+
+    /// Asks for large or small pages: a wish.
+    fn ask_for_pages(&mut self) {
+        let by_default = match large_page_mode() {
+            LargePageMode::Never => return,
+            LargePageMode::OnRequest => false,
+            LargePageMode::Always => true,
+        };
+        let known = self.resident.habits.as_ref().map(|habits| habits.large_pages());
+        let mut wanted = match known {
+            _ if self.room() < RESERVATION => return,
+            None => [by_default; 2],
+            Some(LargePages::Sparse) => [false; 2],
+            Some(known) => {
+                // Where they come from the host, only those that come back again and again, and so soon that it has not got them yet.
+                let are_near = !free_large_pages_go_to_the_host()
+                    || known == LargePages::Filled && self.resident.has_given_back;
+                [false, are_near && self.accessible > SMALL_PAGES]
+            }
+        };
+        let had = self.resident.large_pages[1] == Some(true);
+        if wanted[0] == wanted[1] {
+            self.resident.border = None;
+        } else if self.resident.border.is_none() {
+            self.resident.border = ExtraMappings::take(1);
+            wanted[1] &= self.resident.border.is_some();
+        }
+        if wanted[1] && !had && known == Some(LargePages::Unknown) {
+            // To be looked at once it has been used.
+            (self.cleaned, self.thin_after) = (0, 1);
+        }
+        let is_new = [0, 1].map(|at| wanted[at] != self.resident.large_pages[at].unwrap_or(by_default));
+        let (near, far) = (0..SMALL_PAGES, SMALL_PAGES..self.room());
+        // One mapping where that is enough.
+        if wanted[0] == wanted[1] && is_new != [false; 2] {
+            self.mapping.prefer_large_pages(near.start..far.end, wanted[0]);
+        } else {
+            for (range, at) in [(near, 0), (far, 1)].into_iter().filter(|(_, at)| is_new[*at]) {
+                self.mapping.prefer_large_pages(range, wanted[at]);
+            }
+        }
+        self.resident.large_pages = wanted.map(Some);
     }
 
     /// From clean to: `length` bytes accessible, `image` mapped.
@@ -149,6 +319,7 @@ impl Slot {
         };
         let whole = length.next_multiple_of(page_size());
         if !same {
+            self.check_whole()?;
             // Another guest's.
             self.calm = Calm::default();
         }
@@ -161,6 +332,7 @@ impl Slot {
             self.mapping.map_zero(start, end - start, accessible)?;
             // Not before: what it says is what is mapped.
             self.image = None;
+            self.in_pieces = None;
         }
         self.make_accessible(length)?;
         if whole < self.accessible {
@@ -168,26 +340,51 @@ impl Slot {
             self.accessible = whole;
         }
         if !same && let Some(new) = image {
-            self.mapping.map_file(new.range().start, new.range().len(), new.file())?;
-            self.image = Some(new.clone());
+            self.map_image(new, None)?;
         }
         Ok(())
+    }
+
+    /// Maps an image where all reads as it does there, or is fresh. `replaced`: all of that is mapped anew.
+    fn map_image(&mut self, image: &Arc<MemoryImage>, replaced: Option<Range<usize>>) -> io::Result<()> {
+        let whole = image.range();
+        // A memory that moves has its image in one piece, which moves as one.
+        let is_reservation = self.room() >= RESERVATION;
+        let in_pieces = is_reservation.then(|| ExtraMappings::of_pieces(image.pieces().len())).flatten();
+        let pieces = if in_pieces.is_some() { image.pieces() } else { std::slice::from_ref(&whole) };
+        for piece in pieces {
+            self.mapping.map_file(piece.start, piece.len(), image.file(), piece.start - whole.start)?;
+            self.is_torn = true;
+        }
+        if let Some(replaced) = replaced {
+            let starts = std::iter::once(replaced.start).chain(pieces.iter().map(|piece| piece.end));
+            let ends = pieces.iter().map(|piece| piece.start).chain(std::iter::once(replaced.end));
+            for (start, end) in starts.zip(ends) {
+                self.mapping.map_zero(start, end.saturating_sub(start), Protection::ReadWrite)?;
+                self.is_torn = true;
+            }
+        }
+        self.is_torn = false;
+        self.image = Some(image.clone());
+        self.in_pieces = in_pieces;
+        Ok(())
+    }
+
+    /// # Errors
+    ///
+    /// Where an image was mapped in part.
+    fn check_whole(&self) -> io::Result<()> {
+        if self.is_torn { Err(io::Error::other("an image was mapped in part")) } else { Ok(()) }
     }
 
     /// Maps an image of what is there, in place of what is there.
     pub(super) fn replace_image(&mut self, image: &Arc<MemoryImage>) -> io::Result<()> {
         self.unsettle()?;
         self.calm = Calm::default();
-        // What the old image has beyond the new one is zero: pages of its own, or its pages as they are.
+        // What lies outside of the new image's pieces is zero: an old image's, or pages of zeros.
         let new = image.range();
-        self.mapping.map_file(new.start, new.len(), image.file())?;
-        if let Some(old) = self.image.replace(image.clone()) {
-            let Range { start, end } = old.range();
-            for range in [start..new.start.clamp(start, end), new.end.clamp(start, end)..end] {
-                self.mapping.map_zero(range.start, range.len(), Protection::ReadWrite)?;
-            }
-        }
-        Ok(())
+        let old = self.image.as_ref().map_or(new.clone(), |old| old.range());
+        self.map_image(image, Some(new.start.min(old.start)..new.end.max(old.end)))
     }
 
     /// Unmaps an image that nobody else will ever want: the file goes with it.
@@ -200,29 +397,52 @@ impl Slot {
 
     /// Back to clean, for guests that may be others: what those before wrote to so often is given back.
     pub(super) fn clean_for_pool(&mut self, is_touched: bool) -> io::Result<()> {
-        let has_much = self.keeps > KEPT_BYTES;
+        self.check_whole()?;
+        self.resident.habits = None;
+        self.resident.has_given_back = false;
+        self.resident.most_written = 0;
+        let has_much = self.resident.keeps > KEPT_BYTES;
         if has_much {
             self.unsettle()?;
-            self.keeps = KEPT_BYTES;
+            self.keep_few();
         }
         if is_touched || has_much {
-            self.clean()?;
-            self.keeps = KEPT_BYTES;
+            self.clean(0, &Arc::default())?;
+            self.keep_few();
         }
         Ok(())
     }
 
     /// Back to clean: what was written is gone, for good. Written pages are overwritten in place, so that the
     /// next guest does not fault them in again; of many, the rest is given back to the machine.
-    pub(super) fn clean(&mut self) -> io::Result<()> {
-        self.cleaned = self.cleaned.wrapping_add(1);
-        if self.cleaned.is_multiple_of(THINNING) {
+    ///
+    /// Of the first `lasting` bytes, which every guest has from the beginning, many may be kept on trial. What a guest got by growth
+    /// the next one may never have.
+    #[inline]
+    pub(super) fn clean(&mut self, lasting: usize, trials: &Arc<Trials>) -> io::Result<()> {
+        self.cleaned += 1;
+        // What most resets find.
+        if self.cleaned < self.thin_after
+            && let Some(settled) = &self.settled
+            && settled.length() == self.accessible
+            && !settled.is_broken()
+        {
+            settled.written().iter().for_each(|range| self.restore(range.clone()));
+            return Ok(());
+        }
+        self.clean_anything(lasting, trials)
+    }
+
+    /// The same, whatever there is.
+    fn clean_anything(&mut self, lasting: usize, trials: &Arc<Trials>) -> io::Result<()> {
+        self.check_whole()?;
+        if self.cleaned >= self.thin_after {
             self.thin()?;
         }
         let mut start = 0;
         if let Some(settled) = &self.settled {
             if !settled.is_broken() {
-                settled.written().iter().for_each(|range| self.restore(range.start, range.len()));
+                settled.written().iter().for_each(|range| self.restore(range.clone()));
                 start = settled.length();
             } else {
                 self.unsettle()?;
@@ -233,28 +453,58 @@ impl Slot {
             return Ok(());
         }
         let base = self.mapping.base();
-        let mut kept = 0;
+        let (mut kept, mut keeps) = (0, self.resident.keeps);
+        let mut on_trial = std::mem::take(&mut self.resident.on_trial);
         let mut beyond = None;
         let scanned = written_pages(base + start..base + self.accessible, |range| {
-            kept += range.len();
-            if kept > self.keeps {
-                beyond = Some(range.start - base);
-                return false;
+            let offset = range.start - base;
+            if kept + range.len() > keeps {
+                let wanted = kept + lasting.saturating_sub(offset).min(range.len());
+                keeps += on_trial.more(wanted.min(MOST_KEPT).saturating_sub(keeps), trials);
             }
-            self.restore(range.start - base, range.len());
-            true
+            let length = range.len().min(keeps - kept);
+            self.restore(offset..offset + length);
+            kept += length;
+            if length < range.len() {
+                beyond = Some(offset + length);
+            }
+            beyond.is_none()
         });
+        self.resident.on_trial = on_trial;
+        if keeps > self.resident.keeps {
+            self.resident.keeps = keeps;
+            (self.cleaned, self.thin_after) = (0, TRIAL);
+        }
+        if kept >= self.resident.most_written + LARGE_PAGE {
+            self.resident.most_written = kept;
+            let unknown = |habits: &Arc<Habits>| habits.large_pages() == LargePages::Unknown;
+            if self.resident.large_pages[1] == Some(true)
+                && self.resident.habits.as_ref().is_some_and(unknown)
+            {
+                (self.cleaned, self.thin_after) = (0, 1);
+            }
+        }
         match (scanned, beyond) {
             (Ok(()), None) if start == 0 && self.calm.is_settled_after(kept, self.accessible) => {
                 self.settle()
             }
             (Ok(()), None) => Ok(()),
             (Ok(()), Some(offset)) => {
-                self.keeps = (2 * self.keeps).min(MOST_KEPT);
+                // Where nothing is to be had on trial, twice as much as has been kept before is.
+                self.resident.keeps = (2 * self.resident.keeps).min(MOST_KEPT);
+                self.resident.has_given_back = true;
+                self.ask_for_pages();
                 self.mapping.discard(offset, self.accessible - offset)
             }
             (Err(_), _) => self.mapping.discard(start, self.accessible - start),
         }
+    }
+
+    /// Begins anew with what any memory keeps.
+    fn keep_few(&mut self) {
+        self.resident.keeps = KEPT_BYTES;
+        self.resident.on_trial.end();
+        (self.cleaned, self.thin_after) = (0, THINNING);
     }
 
     /// Write-protects everything but the pages that are overwritten each time.
@@ -287,6 +537,7 @@ impl Slot {
     ///
     /// Those of the kernel.
     fn thin(&mut self) -> io::Result<()> {
+        (self.cleaned, self.thin_after) = (0, self.thin_after.saturating_mul(4).min(THINNING));
         let base = self.mapping.base();
         let mut written = Vec::new();
         let scanned = written_pages(base..base + self.accessible, |range| {
@@ -295,13 +546,27 @@ impl Slot {
         });
         // Where the kernel does not tell, all pages are given back each time.
         if scanned.is_err() || written.iter().map(Range::len).sum::<usize>() <= FEW_BYTES {
-            self.keeps = KEPT_BYTES;
+            self.keep_few();
             return Ok(());
         }
         let mut same: Vec<Range<usize>> = Vec::new();
         let mut changed = 0;
+        // Large pages, or room for such, and what was changed there.
+        let (mut last_large, mut large, mut large_changed) = (0..0, 0, 0);
         for page in written.into_iter().flat_map(|range| range.step_by(page_size())) {
-            if self.is_initial(page) {
+            let is_same = self.is_initial(page);
+            if !last_large.contains(&page) {
+                let start = (base + page) / LARGE_PAGE * LARGE_PAGE;
+                // Of such that would lie here in part there are none.
+                if start >= base + SMALL_PAGES && start + LARGE_PAGE <= base + self.accessible {
+                    last_large = start - base..start - base + LARGE_PAGE;
+                    large += LARGE_PAGE;
+                }
+            }
+            if last_large.contains(&page) && !is_same {
+                large_changed += page_size();
+            }
+            if is_same {
                 match same.last_mut() {
                     Some(last) if last.end == page => last.end += page_size(),
                     _ => same.push(page..page + page_size()),
@@ -310,9 +575,24 @@ impl Slot {
                 changed += page_size();
             }
         }
-        self.keeps = self.keeps.min((2 * changed).max(KEPT_BYTES));
+        self.resident.keeps = self.resident.keeps.min((2 * changed).max(KEPT_BYTES));
+        self.resident.on_trial.end();
         if !same.is_empty() {
             self.unsettle()?;
+        }
+        if let Some(habits) = &self.resident.habits {
+            habits.set_kept(changed.min(MOST_KEPT));
+            if large > 0 {
+                let filled = 2 * large_changed >= large;
+                habits.set_large_pages(if filled { LargePages::Filled } else { LargePages::Sparse });
+                if !filled && self.resident.large_pages[1] == Some(true) {
+                    self.unsettle()?;
+                    self.ask_for_pages();
+                    // Whole: of a large page no part is free before all of it is.
+                    same.retain(|range| range.start < SMALL_PAGES);
+                    self.mapping.discard(SMALL_PAGES, self.accessible - SMALL_PAGES)?;
+                }
+            }
         }
         same.into_iter().try_for_each(|range| self.mapping.discard(range.start, range.len()))
     }
@@ -321,32 +601,35 @@ impl Slot {
     fn is_initial(&self, page: usize) -> bool {
         // SAFETY: the page is accessible memory of this slot (IN-BOUNDS), which no store uses now.
         let now = unsafe { self.mapping.bytes(page..page + page_size()) };
-        match self.image.as_ref().filter(|image| image.range().contains(&page)) {
-            Some(image) => now == &image.bytes()[page - image.range().start..][..page_size()],
-            None => first_written(now).is_none(),
+        let mut same = true;
+        self.divide(page..page + page_size(), |_, contents| {
+            same = contents.map_or_else(|| first_written(now).is_none(), |contents| now == contents);
+        });
+        same
+    }
+
+    /// Divides a range of whole pages into what has contents initially and what is zero.
+    #[inline]
+    fn divide(&self, range: Range<usize>, mut visit: impl FnMut(Range<usize>, Option<&[u8]>)) {
+        match &self.image {
+            Some(image) => image.divide(range, visit),
+            None if !range.is_empty() => visit(range, None),
+            None => {}
         }
     }
 
     /// Writes a range's initial contents over it.
-    fn restore(&self, offset: usize, length: usize) {
-        let end = offset + length;
-        let image = self.image.as_ref().map_or(end..end, |image| image.range());
-        let (low, high) = (image.start.clamp(offset, end), image.end.clamp(offset, end));
-        // SAFETY: the range is accessible memory of this slot (IN-BOUNDS), which no store uses now; the image is another
-        // mapping (OWNED-MAPPING).
-        unsafe {
-            // To write nothing to a page that cannot be written takes a processor longer than to write a page.
-            if offset < low {
-                self.mapping.fill(offset..low, 0);
+    #[inline]
+    fn restore(&self, range: Range<usize>) {
+        self.divide(range, |part, contents| {
+            // SAFETY: the range is accessible memory of this slot (IN-BOUNDS), which no store uses now; the image is another
+            // mapping (OWNED-MAPPING).
+            unsafe {
+                match contents {
+                    Some(contents) => self.mapping.write(part.start, contents),
+                    None => self.mapping.fill(part, 0),
+                }
             }
-            if let Some(contents) = &self.image
-                && low < high
-            {
-                self.mapping.write(low, &contents.bytes()[low - image.start..high - image.start]);
-            }
-            if high < end {
-                self.mapping.fill(high..end, 0);
-            }
-        }
+        });
     }
 }

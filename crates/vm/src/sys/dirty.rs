@@ -180,4 +180,42 @@ mod tests {
         }
         assert_eq!(found(&mapping), [0, 10, 12, 512, 599]);
     }
+
+    #[test]
+    fn large_pages_that_were_only_read_were_not_written() {
+        const LARGE: usize = 2 << 20;
+        if !tells_written_pages() {
+            return eprintln!("skipped: the kernel does not tell which pages were written");
+        }
+        let mut mapping = Mapping::new(8 * LARGE, Protection::ReadWrite).unwrap();
+        mapping.prefer_large_pages(0..8 * LARGE, true);
+        let base = mapping.base();
+        let first = base.next_multiple_of(LARGE) - base;
+        let written = |mapping: &Mapping| {
+            let mut found = Vec::new();
+            written_pages(base..base + mapping.length(), |range| {
+                found.push(range.start - base - first..range.end - base - first);
+                true
+            })
+            .unwrap();
+            found
+        };
+        for i in 0..6 {
+            // SAFETY: inside the mapping just made, which this test alone uses.
+            let byte = unsafe { mapping.bytes(first + i * LARGE..first + i * LARGE + 1)[0] };
+            assert_eq!(byte, 0);
+        }
+        assert_eq!(written(&mapping), []);
+        // SAFETY: as above.
+        unsafe { mapping.fill(first + LARGE + 5000..first + LARGE + 5001, 7) };
+        let found = written(&mapping);
+        // Where there are no large pages it is a small one.
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains(&(LARGE + 5000)) && found[0].start >= LARGE && found[0].end <= 2 * LARGE,
+            "{found:?}"
+        );
+        mapping.discard(first + LARGE, LARGE).unwrap();
+        assert_eq!(written(&mapping), []);
+    }
 }

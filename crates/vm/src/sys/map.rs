@@ -70,11 +70,12 @@ impl Mapping {
         Ok(Self { base: VmPtr::expose(base).address(), length })
     }
 
-    /// Asks for few large pages instead of many small ones behind a mapping that will be written from end to end. A wish:
-    /// it may be refused, and nothing but time depends on it.
-    pub(crate) fn prefer_large_pages(&mut self) {
-        // SAFETY: the range is this mapping, which `self` owns exclusively (OWNED-MAPPING); contents stay.
-        let _ = unsafe { rustix::mm::madvise(self.at(0, self.length), self.length, Advice::LinuxHugepage) };
+    /// Asks for few large pages instead of many small ones behind a range, or for small ones. A wish: it may be refused, and nothing
+    /// but time and resident memory depends on it.
+    pub(crate) fn prefer_large_pages(&mut self, range: Range<usize>, large: bool) {
+        let advice = if large { Advice::LinuxHugepage } else { Advice::LinuxNoHugepage };
+        // SAFETY: the range is inside this mapping, which `self` owns exclusively (OWNED-MAPPING); contents stay.
+        let _ = unsafe { rustix::mm::madvise(self.at(range.start, range.len()), range.len(), advice) };
     }
 
     /// Address of its first byte.
@@ -214,8 +215,14 @@ impl Mapping {
         unsafe { Ok(rustix::mm::madvise(self.at(offset, length), length, Advice::LinuxDontNeed)?) }
     }
 
-    /// Replaces a range by a private copy-on-write view of a file from its start.
-    pub(crate) fn map_file(&mut self, offset: usize, length: usize, file: &OwnedFd) -> io::Result<()> {
+    /// Replaces a range by a private copy-on-write view of a file from the byte `from` on, a multiple of the page size.
+    pub(crate) fn map_file(
+        &mut self,
+        offset: usize,
+        length: usize,
+        file: &OwnedFd,
+        from: usize,
+    ) -> io::Result<()> {
         // SAFETY: MAP_FIXED replaces pages inside this mapping only, which `self` owns exclusively
         // (OWNED-MAPPING).
         unsafe {
@@ -225,7 +232,7 @@ impl Mapping {
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
                 file.as_fd(),
-                0,
+                from as u64,
             )?;
         }
         Ok(())
