@@ -73,7 +73,7 @@ const MOST_KEPT: usize = 128 << 20;
 pub(super) const THINNING: u32 = 64;
 
 /// The same, for a memory that has just begun to keep more than [`KEPT_BYTES`]. To give a page back and to have it come anew takes at
-/// least four times as long as to overwrite it, on all machines; so that to overwrite it in vain so often costs no more than giving it
+/// least four times as long as to overwrite it on the machines that were measured; so that to overwrite it in vain so often costs no more than giving it
 /// back would have cost had it been needed again.
 const TRIAL: u32 = 4;
 
