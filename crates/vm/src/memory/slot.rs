@@ -73,7 +73,7 @@ const MOST_KEPT: usize = 128 << 20;
 pub(super) const THINNING: u32 = 64;
 
 /// The same, for a memory that has just begun to keep more than [`KEPT_BYTES`]. To give a page back and to have it come anew takes at
-/// least four times as long as to overwrite it, on all machines; so that to overwrite it in vain so often costs no more than giving it
+/// least four times as long as to overwrite it on the machines that were measured; so that to overwrite it in vain so often costs no more than giving it
 /// back would have cost had it been needed again.
 const TRIAL: u32 = 4;
 
@@ -477,11 +477,8 @@ impl Slot {
         }
         if kept >= self.resident.most_written + LARGE_PAGE {
             self.resident.most_written = kept;
-            let unknown = |habits: &Arc<Habits>| habits.large_pages() == LargePages::Unknown;
-            if self.resident.large_pages[1] == Some(true)
-                && self.resident.habits.as_ref().is_some_and(unknown)
-            {
-                (self.cleaned, self.thin_after) = (0, 1);
+            if self.resident.large_pages[1] == Some(true) || beyond.is_some() {
+                self.look_for_large_pages();
             }
         }
         match (scanned, beyond) {
@@ -497,6 +494,14 @@ impl Slot {
                 self.mapping.discard(offset, self.accessible - offset)
             }
             (Err(_), _) => self.mapping.discard(start, self.accessible - start),
+        }
+    }
+
+    /// Has the next reset find out whether guests fill large pages, unless that is known.
+    fn look_for_large_pages(&mut self) {
+        let unknown = |habits: &Arc<Habits>| habits.large_pages() == LargePages::Unknown;
+        if self.resident.habits.as_ref().is_some_and(unknown) {
+            (self.cleaned, self.thin_after) = (0, 1);
         }
     }
 
