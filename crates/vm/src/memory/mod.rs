@@ -245,7 +245,7 @@ impl LinearMemory {
     pub(crate) fn rewind(&mut self, to: &MemoryCheckpoint) -> io::Result<()> {
         let slot = self.slot.as_mut().expect("present until drop");
         if self.touched {
-            slot.clean(to.length, &self.pool.trials)?;
+            slot.clean(to.length, &self.pool.accounts)?;
         }
         // In a store that was made like another, one of the host's may have grown there.
         if !self.reserved && footprint(&self.ty, to.length)? > slot.room() {

@@ -10,7 +10,7 @@ use crate::checkpoint::first_written;
 use crate::settled::{Calm, Settled};
 use crate::sys::{
     LARGE_PAGE, LargePageMode, Mapping, Protection, free_large_pages_go_to_the_host, large_page_mode,
-    page_size, written_pages,
+    machine_memory, page_size, written_pages,
 };
 use std::io;
 use std::ops::Range;
@@ -43,7 +43,9 @@ struct Resident {
     /// Bytes of written pages that stay resident: more where so many are written again and again, or may be.
     keeps: usize,
     /// How many of them are kept to see whether they are written again.
-    on_trial: OnTrial,
+    on_trial: Share,
+    /// How many more than [`MOST_KEPT`] may be.
+    beyond: Share,
     /// How guests like the one that it holds have used theirs; none for memories that do not go back.
     habits: Option<Arc<Habits>>,
     /// Whether large pages were asked for, or refused, below [`SMALL_PAGES`] and beyond.
@@ -60,7 +62,7 @@ struct Resident {
 #[derive(Debug, Default)]
 pub(crate) struct MemoryPool {
     slots: Mutex<Vec<Slot>>,
-    pub(super) trials: Arc<Trials>,
+    pub(super) accounts: Accounts,
 }
 
 /// Bytes of written pages that any memory keeps resident.
@@ -68,6 +70,14 @@ const KEPT_BYTES: usize = 4 << 20;
 
 /// Bytes of them that a memory keeps whose guests write to so many each time.
 const MOST_KEPT: usize = 128 << 20;
+
+/// The same, as long as there is memory for what exceeds [`MOST_KEPT`] ([`most_beyond`]).
+const MOST_KEPT_BEYOND: usize = 1 << 30;
+
+/// Bytes by which all memories of an engine together may exceed [`MOST_KEPT`] each: an eighth of what the process may have.
+fn most_beyond() -> usize {
+    machine_memory() / 8
+}
 
 /// So often a memory is looked at for pages that nobody writes to any more.
 pub(super) const THINNING: u32 = 64;
@@ -90,47 +100,93 @@ const FEW_BYTES: usize = 64 << 10;
 /// Reservations that a pool keeps at most.
 const POOL_SLOTS: usize = 64;
 
-/// Bytes that a memory keeps beyond what it is known to write to again and again.
-#[derive(Debug, Default)]
-struct OnTrial {
-    bytes: usize,
-    /// Where they are counted.
-    trials: Option<Arc<Trials>>,
+/// What memories of an engine keep that there is a bound for of all together.
+#[derive(Clone, Debug)]
+pub(super) struct Accounts {
+    /// Bytes kept beyond what is known to be written again and again.
+    trials: Arc<Account>,
+    /// Bytes beyond [`MOST_KEPT`].
+    beyond: Arc<Account>,
 }
 
-/// Those of all memories of an engine.
-#[derive(Debug, Default)]
-pub(super) struct Trials(AtomicUsize);
+impl Default for Accounts {
+    fn default() -> Self {
+        let account = |most| Arc::new(Account { used: AtomicUsize::new(0), most });
+        Self { trials: account(|| MOST_ON_TRIAL), beyond: account(most_beyond) }
+    }
+}
 
-impl OnTrial {
+#[derive(Debug)]
+struct Account {
+    used: AtomicUsize,
+    /// Asked for when it is needed, as to find out takes files.
+    most: fn() -> usize,
+}
+
+/// What one memory has of an account.
+#[derive(Debug, Default)]
+struct Share {
+    bytes: usize,
+    of: Option<Arc<Account>>,
+}
+
+impl Share {
     /// As many more of so many as there may be.
-    fn more(&mut self, wanted: usize, trials: &Arc<Trials>) -> usize {
+    fn more(&mut self, wanted: usize, account: &Arc<Account>) -> usize {
         if wanted == 0 {
             return 0;
         }
-        let before = trials.0.fetch_add(wanted, Relaxed);
-        let had = wanted.min(MOST_ON_TRIAL.saturating_sub(before));
-        trials.0.fetch_sub(wanted - had, Relaxed);
+        let before = account.used.fetch_add(wanted, Relaxed);
+        let had = wanted.min((account.most)().saturating_sub(before));
+        account.used.fetch_sub(wanted - had, Relaxed);
         self.bytes += had;
-        self.trials = Some(trials.clone());
+        self.of = Some(account.clone());
         had
     }
 
-    /// The trial is over.
-    fn end(&mut self) {
-        if let Some(trials) = self.trials.take() {
-            trials.0.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+    /// No more than this.
+    fn at_most(&mut self, bytes: usize) {
+        if let Some(account) = &self.of {
+            account.used.fetch_sub(self.bytes.saturating_sub(bytes), Relaxed);
+            self.bytes = self.bytes.min(bytes);
         }
+    }
+
+    fn end(&mut self) {
+        self.at_most(0);
+        self.of = None;
     }
 }
 
-impl Drop for OnTrial {
+impl Drop for Share {
     fn drop(&mut self) {
         self.end();
     }
 }
 
+impl Resident {
+    /// As many of so many bytes as may be kept.
+    fn as_many_as(&mut self, wanted: usize, beyond: &Arc<Account>) -> usize {
+        let excess = wanted.min(MOST_KEPT_BEYOND).saturating_sub(MOST_KEPT);
+        self.beyond.more(excess.saturating_sub(self.beyond.bytes), beyond);
+        wanted.min(MOST_KEPT) + self.beyond.bytes.min(excess)
+    }
+}
+
 impl MemoryPool {
+    /// One with another bound than [`most_beyond`].
+    #[cfg(test)]
+    pub(super) fn with_beyond(most: fn() -> usize) -> Self {
+        let beyond = Arc::new(Account { used: AtomicUsize::new(0), most });
+        Self { slots: Mutex::default(), accounts: Accounts { beyond, ..Accounts::default() } }
+    }
+
+    /// Bytes that are kept beyond [`MOST_KEPT`].
+    #[cfg(test)]
+    pub(super) fn kept_beyond(&self) -> usize {
+        self.accounts.beyond.used.load(Relaxed)
+    }
+
     /// A clean reservation, if possible one that has this image mapped.
     pub(super) fn take(&self, image: Option<&Arc<MemoryImage>>) -> Option<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(|e| e.into_inner());
@@ -169,7 +225,8 @@ impl Slot {
             thin_after: THINNING,
             resident: Box::new(Resident {
                 keeps: KEPT_BYTES,
-                on_trial: OnTrial::default(),
+                on_trial: Share::default(),
+                beyond: Share::default(),
                 habits: None,
                 large_pages: [None; 2],
                 has_given_back: false,
@@ -407,7 +464,7 @@ impl Slot {
             self.keep_few();
         }
         if is_touched || has_much {
-            self.clean(0, &Arc::default())?;
+            self.clean(0, &Accounts::default())?;
             self.keep_few();
         }
         Ok(())
@@ -419,7 +476,7 @@ impl Slot {
     /// Of the first `lasting` bytes, which every guest has from the beginning, many may be kept on trial. What a guest got by growth
     /// the next one may never have.
     #[inline]
-    pub(super) fn clean(&mut self, lasting: usize, trials: &Arc<Trials>) -> io::Result<()> {
+    pub(super) fn clean(&mut self, lasting: usize, accounts: &Accounts) -> io::Result<()> {
         self.cleaned += 1;
         // What most resets find.
         if self.cleaned < self.thin_after
@@ -430,11 +487,11 @@ impl Slot {
             settled.written().iter().for_each(|range| self.restore(range.clone()));
             return Ok(());
         }
-        self.clean_anything(lasting, trials)
+        self.clean_anything(lasting, accounts)
     }
 
     /// The same, whatever there is.
-    fn clean_anything(&mut self, lasting: usize, trials: &Arc<Trials>) -> io::Result<()> {
+    fn clean_anything(&mut self, lasting: usize, accounts: &Accounts) -> io::Result<()> {
         self.check_whole()?;
         if self.cleaned >= self.thin_after {
             self.thin()?;
@@ -460,7 +517,7 @@ impl Slot {
             let offset = range.start - base;
             if kept + range.len() > keeps {
                 let wanted = kept + lasting.saturating_sub(offset).min(range.len());
-                keeps += on_trial.more(wanted.min(MOST_KEPT).saturating_sub(keeps), trials);
+                keeps += on_trial.more(wanted.min(MOST_KEPT).saturating_sub(keeps), &accounts.trials);
             }
             let length = range.len().min(keeps - kept);
             self.restore(offset..offset + length);
@@ -488,7 +545,8 @@ impl Slot {
             (Ok(()), None) => Ok(()),
             (Ok(()), Some(offset)) => {
                 // Where nothing is to be had on trial, twice as much as has been kept before is.
-                self.resident.keeps = (2 * self.resident.keeps).min(MOST_KEPT);
+                let wanted = (2 * self.resident.keeps).min(self.accessible);
+                self.resident.keeps = self.resident.as_many_as(wanted, &accounts.beyond);
                 self.resident.has_given_back = true;
                 self.ask_for_pages();
                 self.mapping.discard(offset, self.accessible - offset)
@@ -509,6 +567,7 @@ impl Slot {
     fn keep_few(&mut self) {
         self.resident.keeps = KEPT_BYTES;
         self.resident.on_trial.end();
+        self.resident.beyond.end();
         (self.cleaned, self.thin_after) = (0, THINNING);
     }
 
@@ -582,6 +641,7 @@ impl Slot {
         }
         self.resident.keeps = self.resident.keeps.min((2 * changed).max(KEPT_BYTES));
         self.resident.on_trial.end();
+        self.resident.beyond.at_most(self.resident.keeps.saturating_sub(MOST_KEPT));
         if !same.is_empty() {
             self.unsettle()?;
         }
