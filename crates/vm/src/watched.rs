@@ -30,7 +30,7 @@ use std::time::Duration;
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Watched {
-    /// While the store's guest runs: address of the `Watched` of the store in whose host function it was entered, 0 if in none.
+    /// While the store's guest runs: [`Watched::subject`] of the store in whose host function it was entered, 0 if in none.
     outer: AtomicUsize,
     /// What host functions are to look at when they begin and end: [`KILLED`], [`NOTED`].
     attention: AtomicU8,
@@ -281,7 +281,7 @@ impl Watched {
         unsafe { self.thread.load(Acquire).as_ref() }
     }
 
-    /// Address of the `Watched` of the store in whose host function this one was entered; 0 if in none.
+    /// [`Watched::subject`] of the store in whose host function this one was entered; 0 if in none.
     pub(crate) fn outer(&self) -> usize {
         match self.outer.load(Relaxed) {
             NOT_RUNNING => 0,
