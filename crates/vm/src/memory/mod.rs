@@ -3,6 +3,7 @@
 //! In: a type and perhaps an image. Out: bytes. Never: a decision whether growth is allowed; that is the
 //! store's and its limiter's.
 
+mod accounts;
 mod habits;
 mod image;
 mod slot;

@@ -4,17 +4,17 @@
 //! has been the same for a while the memory is [`Settled`]: the rest is write-protected, and nobody is asked any more.
 
 use super::RESERVATION;
+use super::accounts::{Account, Accounts, Share};
 use super::habits::{Habits, LargePages};
 use super::image::{ExtraMappings, MemoryImage};
 use crate::checkpoint::first_written;
 use crate::settled::{Calm, Settled};
 use crate::sys::{
     LARGE_PAGE, LargePageMode, Mapping, Protection, free_large_pages_go_to_the_host, large_page_mode,
-    machine_memory, page_size, written_pages,
+    page_size, written_pages,
 };
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// Address space that held a memory and is kept for another.
@@ -71,13 +71,8 @@ const KEPT_BYTES: usize = 4 << 20;
 /// Bytes of them that a memory keeps whose guests write to so many each time.
 const MOST_KEPT: usize = 128 << 20;
 
-/// The same, as long as there is memory for what exceeds [`MOST_KEPT`] ([`most_beyond`]).
+/// The same, as long as there is memory for what exceeds [`MOST_KEPT`] ([`Accounts`]).
 const MOST_KEPT_BEYOND: usize = 1 << 30;
-
-/// Bytes by which all memories of an engine together may exceed [`MOST_KEPT`] each: an eighth of what the process may have.
-fn most_beyond() -> usize {
-    machine_memory() / 8
-}
 
 /// So often a memory is looked at for pages that nobody writes to any more.
 pub(super) const THINNING: u32 = 64;
@@ -86,9 +81,6 @@ pub(super) const THINNING: u32 = 64;
 /// least four times as long as to overwrite it on the machines that were measured; so that to overwrite it in vain so often costs no more than giving it
 /// back would have cost had it been needed again.
 const TRIAL: u32 = 4;
-
-/// Bytes that all memories of an engine together keep on trial. Those that have proved to be written again and again do not count.
-const MOST_ON_TRIAL: usize = 128 << 20;
 
 /// Where in a memory that goes back large pages begin, unless its guests are known to write here and there. One write to such a page
 /// makes 2 MiB, and cleaning it overwrites 2 MiB: that small guests should never have.
@@ -100,70 +92,6 @@ const FEW_BYTES: usize = 64 << 10;
 /// Reservations that a pool keeps at most.
 const POOL_SLOTS: usize = 64;
 
-/// What memories of an engine keep that there is a bound for of all together.
-#[derive(Clone, Debug)]
-pub(super) struct Accounts {
-    /// Bytes kept beyond what is known to be written again and again.
-    trials: Arc<Account>,
-    /// Bytes beyond [`MOST_KEPT`].
-    beyond: Arc<Account>,
-}
-
-impl Default for Accounts {
-    fn default() -> Self {
-        let account = |most| Arc::new(Account { used: AtomicUsize::new(0), most });
-        Self { trials: account(|| MOST_ON_TRIAL), beyond: account(most_beyond) }
-    }
-}
-
-#[derive(Debug)]
-struct Account {
-    used: AtomicUsize,
-    /// Asked for when it is needed, as to find out takes files.
-    most: fn() -> usize,
-}
-
-/// What one memory has of an account.
-#[derive(Debug, Default)]
-struct Share {
-    bytes: usize,
-    of: Option<Arc<Account>>,
-}
-
-impl Share {
-    /// As many more of so many as there may be.
-    fn more(&mut self, wanted: usize, account: &Arc<Account>) -> usize {
-        if wanted == 0 {
-            return 0;
-        }
-        let before = account.used.fetch_add(wanted, Relaxed);
-        let had = wanted.min((account.most)().saturating_sub(before));
-        account.used.fetch_sub(wanted - had, Relaxed);
-        self.bytes += had;
-        self.of = Some(account.clone());
-        had
-    }
-
-    /// No more than this.
-    fn at_most(&mut self, bytes: usize) {
-        if let Some(account) = &self.of {
-            account.used.fetch_sub(self.bytes.saturating_sub(bytes), Relaxed);
-            self.bytes = self.bytes.min(bytes);
-        }
-    }
-
-    fn end(&mut self) {
-        self.at_most(0);
-        self.of = None;
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
 impl Resident {
     /// As many of so many bytes as may be kept.
     fn as_many_as(&mut self, wanted: usize, beyond: &Arc<Account>) -> usize {
@@ -174,17 +102,17 @@ impl Resident {
 }
 
 impl MemoryPool {
-    /// One with another bound than [`most_beyond`].
+    /// One with another bound than the machine's memory gives.
     #[cfg(test)]
     pub(super) fn with_beyond(most: fn() -> usize) -> Self {
-        let beyond = Arc::new(Account { used: AtomicUsize::new(0), most });
+        let beyond = Account::new(most);
         Self { slots: Mutex::default(), accounts: Accounts { beyond, ..Accounts::default() } }
     }
 
     /// Bytes that are kept beyond [`MOST_KEPT`].
     #[cfg(test)]
     pub(super) fn kept_beyond(&self) -> usize {
-        self.accounts.beyond.used.load(Relaxed)
+        self.accounts.beyond.used()
     }
 
     /// A clean reservation, if possible one that has this image mapped.
