@@ -1,4 +1,4 @@
-//! Notes which sources this is built of.
+//! ModuleMetadata which sources this is built of.
 
 fn main() -> std::io::Result<()> {
     belljar_fingerprint::write()

@@ -194,9 +194,9 @@ pub struct FuncRange {
     pub start: CodeOffset,
     /// Bytes of code.
     pub length: u32,
-    /// Where its rows in [`Artifact::inlined`] begin.
+    /// Where its rows in [`LinkedCode::inlined`] begin.
     pub inlined: u32,
-    /// Where its bytes in [`Artifact::positions`] begin.
+    /// Where its bytes in [`LinkedCode::positions`] begin.
     pub positions: u32,
 }
 
@@ -209,7 +209,7 @@ impl FuncRange {
 
 /// A module's linked code with its tables: position independent, nothing left to fill in.
 #[derive(Clone, Debug, Default)]
-pub struct Artifact {
+pub struct LinkedCode {
     /// Code, then read-only data.
     pub text: Vec<u8>,
     /// Defined functions in index order; their places ascend.
@@ -231,7 +231,7 @@ pub struct Artifact {
     pub handlers: Vec<HandlerRow>,
 }
 
-impl Artifact {
+impl LinkedCode {
     /// Its tables.
     pub fn tables(&self) -> CodeTables<'_> {
         CodeTables {
@@ -247,16 +247,16 @@ impl Artifact {
     }
 }
 
-/// The tables that come with a text: those of an [`Artifact`], or of an [`crate::Image`].
+/// The tables that come with a text: those of an [`LinkedCode`], or of an [`crate::Image`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CodeTables<'a> {
     /// Defined functions in index order; their places ascend.
     pub funcs: &'a [FuncRange],
-    /// Where accesses outside a memory are possible: [`Artifact::accesses`].
+    /// Where accesses outside a memory are possible: [`LinkedCode::accesses`].
     pub accesses: &'a [u8],
     /// All other trap sites, ascending.
     pub traps: &'a [TrapSite],
-    /// Positions of all functions: [`Artifact::positions`].
+    /// Positions of all functions: [`LinkedCode::positions`].
     pub positions: &'a [u8],
     /// Inlined positions of all functions.
     pub inlined: &'a [InlinedPos],
@@ -366,7 +366,7 @@ mod tests {
         let second = positions.len() as u32;
         let inlined = SourcePos(SourcePos::INLINED + 1);
         write_positions(&[PosRow { offset: CodeOffset(1), pos: inlined }], &mut positions);
-        let artifact = Artifact {
+        let artifact = LinkedCode {
             text: vec![0; 32],
             funcs: vec![
                 FuncRange { start: CodeOffset(0), length: 10, inlined: 0, positions: 0 },
@@ -379,7 +379,7 @@ mod tests {
                 InlinedPos { pc: WasmPc(7), caller: SourcePos(200) },
                 InlinedPos { pc: WasmPc(8), caller: SourcePos(SourcePos::INLINED) },
             ],
-            ..Artifact::default()
+            ..LinkedCode::default()
         };
         let artifact = artifact.tables();
         assert_eq!(artifact.positions_at(CodeOffset(5)), [WasmPc(100)]);

@@ -9,7 +9,7 @@
 //! each [`Part`] lies, and for which runtime the code was made: it alone is looked at before anything else is. Nothing
 //! in an image is an address, and every table is an array of rows that are used where they lie.
 
-use crate::{Artifact, CodeTables};
+use crate::{CodeTables, LinkedCode};
 use std::fmt;
 use std::ops::Range;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
@@ -75,7 +75,7 @@ parts! {
     /// Settings that the code was made with, as lines of text.
     Settings = ".belljar.settings";
     /// What validation found out about the module.
-    Notes = ".belljar.notes";
+    Metadata = ".belljar.metadata";
     /// The module's binary, or what of it is needed once code is made.
     Binary = ".belljar.wasm";
     /// Initial contents of the module's memories, in whole pages. The notes say where in which memory they belong.
@@ -263,7 +263,7 @@ pub struct ImageWriter {
 
 impl ImageWriter {
     /// Begins an image with an artifact's code and tables, and text that says what it was made with.
-    pub fn new(artifact: &Artifact, settings: &str) -> Self {
+    pub fn new(artifact: &LinkedCode, settings: &str) -> Self {
         let mut header = ImageHeader::new_zeroed();
         header.magic = IMAGE_MAGIC;
         header.format = IMAGE_FORMAT;
@@ -344,12 +344,12 @@ mod tests {
     use crate::{FuncRange, TrapSite};
     use belljar_core::{CodeOffset, Trap};
 
-    fn artifact() -> Artifact {
-        Artifact {
+    fn artifact() -> LinkedCode {
+        LinkedCode {
             text: vec![0x90; 5000],
             funcs: vec![FuncRange { start: CodeOffset(0), length: 10, inlined: 0, positions: 0 }],
             traps: vec![TrapSite::new(CodeOffset(3), Trap::IntegerOverflow)],
-            ..Artifact::default()
+            ..LinkedCode::default()
         }
     }
 

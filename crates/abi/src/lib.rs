@@ -55,7 +55,7 @@ pub const MAX_TYPES: usize = 1_000_000;
 /// Bytes of a row of the engine's table of types, whose rows lie in the order of [`belljar_core::TypeId`]: entry `n`
 /// of a row, 32 bits, is the type `n` levels below the outermost of those that the type was declared below, or
 /// the type itself; all ones beyond. The specification's limit on depth is 63.
-pub const TYPE_LINE_SIZE: usize = 64 * 4;
+pub const TYPE_DISPLAY_SIZE: usize = 64 * 4;
 
 /// Tells agreements between compiled code and runtime apart: digests of the sources of this crate and of
 /// belljar-core.

@@ -14,7 +14,7 @@ pub struct ConstHeader {
     pub builtins: usize,
     /// Address that references to garbage-collected objects are offsets from; 0 where the store has no heap.
     pub gc_base: usize,
-    /// Address of the engine's table of types ([`crate::TYPE_LINE_SIZE`]); 0 where it is empty.
+    /// Address of the engine's table of types ([`crate::TYPE_DISPLAY_SIZE`]); 0 where it is empty.
     pub type_lines: usize,
     /// Which instance of the store this is.
     pub instance: u32,

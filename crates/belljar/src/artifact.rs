@@ -6,7 +6,7 @@
 //! **Invariant:** what a file is taken for is what it was sealed as ([`Identity`]): the cache's entry under the key that it was
 //! found by; a module or a snapshot as its contents are.
 
-use crate::build::{Terms, build};
+use crate::build::{BuildOptions, build};
 use crate::{Engine, Result};
 use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{
@@ -110,33 +110,38 @@ impl<'a> ArtifactOptions<'a> {
 }
 
 /// A module with its code in memory.
-pub(crate) struct Obtained {
+pub(crate) struct LoadedArtifact {
     pub(crate) module: Arc<Module>,
     pub(crate) image: Arc<CodeImage>,
     pub(crate) origin: Origin,
 }
 
 /// The module of a binary: out of the engine's cache if it is there, otherwise compiled, and put there.
-pub(crate) fn obtain(engine: &Engine, compiler: &Compiler, wasm: Bytes, terms: &Terms) -> Result<Obtained> {
-    let Some(cache) = engine.cache() else { return build(engine, compiler, wasm, terms) };
+pub(crate) fn load_or_compile(
+    engine: &Engine,
+    compiler: &Compiler,
+    wasm: Bytes,
+    options: &BuildOptions,
+) -> Result<LoadedArtifact> {
+    let Some(cache) = engine.cache() else { return build(engine, compiler, wasm, options) };
     let key = Key(compiler.key(&wasm));
     if let Some(entry) = cache.find(&key) {
         match cached(engine, compiler, &entry, wasm.clone()) {
-            Ok(obtained) => return Ok(obtained),
+            Ok(loaded) => return Ok(loaded),
             Err(error) => {
-                engine.note(format!("the cache's entry {key} was not used, and is replaced: {error:#}"))
+                engine.warn(format!("the cache's entry {key} was not used, and is replaced: {error:#}"))
             }
         }
     }
-    let obtained = build(engine, compiler, wasm, terms)?;
-    if let Err(error) = keep(engine, &obtained, key) {
-        engine.note(format!("the compiled module could not be kept in the cache: {error:#}"));
+    let loaded = build(engine, compiler, wasm, options)?;
+    if let Err(error) = keep(engine, &loaded, key) {
+        engine.warn(format!("the compiled module could not be kept in the cache: {error:#}"));
     }
-    Ok(obtained)
+    Ok(loaded)
 }
 
 /// The module of a cache's entry and of the binary that it is the code of.
-fn cached(engine: &Engine, compiler: &Compiler, entry: &Entry, wasm: Bytes) -> Result<Obtained> {
+fn cached(engine: &Engine, compiler: &Compiler, entry: &Entry, wasm: Bytes) -> Result<LoadedArtifact> {
     check_seal_alone(engine, entry)?;
     let copy = PrivateCopy::read(&entry.file, entry.length)?;
     let image = Image::new(&copy).map_err(ArtifactError::from)?;
@@ -146,7 +151,7 @@ fn cached(engine: &Engine, compiler: &Compiler, entry: &Entry, wasm: Bytes) -> R
     check(&copy, entry.identity(), engine.trust()).map_err(ArtifactError::from)?;
     let image = load(engine, compiler, copy)?;
     let module = describe(compiler, &image, Binary::new(wasm))?;
-    Ok(Obtained { module, image, origin: Origin::Cache })
+    Ok(LoadedArtifact { module, image, origin: Origin::Cache })
 }
 
 /// Whether somebody who is trusted vouches for the entry's length and digests. A file can claim any length, and should not be given
@@ -201,15 +206,15 @@ pub(crate) fn identity_of(image: Image<'_>) -> Identity {
 fn describe(compiler: &Compiler, image: &Arc<CodeImage>, binary: Binary) -> Result<Arc<Module>> {
     let view = Image::new(image.bytes())?;
     let part = |part| image.share(view.range(part));
-    let (notes, memory) = (part(Part::Notes), part(Part::Memory));
-    Ok(Arc::new(Module::from_notes(binary, compiler.features, notes, memory)?))
+    let (metadata, memory) = (part(Part::Metadata), part(Part::Memory));
+    Ok(Arc::new(Module::from_metadata(binary, compiler.features, metadata, memory)?))
 }
 
 /// Puts a compiled module into the cache.
-fn keep(engine: &Engine, obtained: &Obtained, key: Key) -> Result<()> {
+fn keep(engine: &Engine, loaded: &LoadedArtifact, key: Key) -> Result<()> {
     let Some(cache) = engine.cache() else { return Ok(()) };
-    let image = Image::new(obtained.image.bytes())?;
-    let mut file = object_file(image, &obtained.module, key.0, Keep::Nothing, &[], seal_bytes);
+    let image = Image::new(loaded.image.bytes())?;
+    let mut file = object_file(image, &loaded.module, key.0, Keep::Nothing, &[], seal_bytes);
     seal_native_code(&mut file, Identity::entry(key), engine.trust().user.as_ref(), None)?;
     cache.insert(&key, &file)?;
     Ok(())
@@ -247,7 +252,7 @@ pub(crate) fn serialize(
 const NO_KEY: [u8; 32] = [0; 32];
 
 /// The module of an artifact in a file.
-pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<Obtained> {
+pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<LoadedArtifact> {
     let length = file.metadata()?.len();
     if length > LONGEST_UNTRUSTED {
         trusted_seal(engine, file, length)?;
@@ -255,9 +260,9 @@ pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<Obtained>
     // What is loaded on demand is executable at once.
     if length >= ON_DEMAND_BYTES
         && engine.config().processor.is_none()
-        && let Some(obtained) = load_on_demand(engine, file)
+        && let Some(loaded) = load_on_demand(engine, file)
     {
-        return Ok(obtained);
+        return Ok(loaded);
     }
     deserialize(engine, PrivateCopy::read(file, length)?)
 }
@@ -272,7 +277,7 @@ const ON_DEMAND_BYTES: u64 = 1 << 20;
 
 /// The module of an artifact, of which no more is read and checked than is needed. `None` where that is not possible; why,
 /// reading all of it tells.
-fn load_on_demand(engine: &Engine, file: &File) -> Option<Obtained> {
+fn load_on_demand(engine: &Engine, file: &File) -> Option<LoadedArtifact> {
     let file = LeasedFile::new(file).ok()?;
     let contents = SealedBlocks::contents_of(file.length())?;
     let seal = file.read(contents..file.length()).ok()?;
@@ -296,11 +301,11 @@ fn load_on_demand(engine: &Engine, file: &File) -> Option<Obtained> {
         image.load_part(module.data_bytes(segment)).ok()?;
     }
     // What was read of the binary just now may have been zeros.
-    (!image.is_damaged()).then_some(Obtained { module, image, origin: Origin::Artifact(by) })
+    (!image.is_damaged()).then_some(LoadedArtifact { module, image, origin: Origin::Artifact(by) })
 }
 
 /// The module of an artifact.
-pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<Obtained> {
+pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<LoadedArtifact> {
     let compiler = engine.compiler();
     match accept(engine, compiler, &copy) {
         Ok(by) => {
@@ -308,14 +313,14 @@ pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<Obtained
             let range = Image::new(image.bytes())?.range(Part::Binary);
             let binary = Binary::from_bytes(&image.share(range)).ok_or(ArtifactError::NoModule)?;
             let module = describe(compiler, &image, binary)?;
-            Ok(Obtained { module, image, origin: Origin::Artifact(by) })
+            Ok(LoadedArtifact { module, image, origin: Origin::Artifact(by) })
         }
         Err(refusal) => match embedded(&copy) {
             // A snapshot is of the code that it was taken with.
             None => Err(refusal.into()),
             Some(wasm) => {
-                let obtained = obtain(engine, compiler, wasm, &Terms::of(engine))?;
-                Ok(Obtained { origin: Origin::CompiledAgain(refusal), ..obtained })
+                let loaded = load_or_compile(engine, compiler, wasm, &BuildOptions::of(engine))?;
+                Ok(LoadedArtifact { origin: Origin::CompiledAgain(refusal), ..loaded })
             }
         },
     }

@@ -1,10 +1,10 @@
 //! Compiling a module, within what it may take.
 //!
-//! In: a binary and [`Terms`]. Out: the module with its code, or why it was ended. Never: a caller that waits long after the time is
+//! In: a binary and [`BuildOptions`]. Out: the module with its code, or why it was ended. Never: a caller that waits long after the time is
 //! over: where there is a limit of time or somebody who may cancel, the work is another thread's, and what is left of it when it is
 //! given up ends by itself.
 
-use crate::artifact::{Obtained, Origin, load};
+use crate::artifact::{LoadedArtifact, Origin, load};
 use crate::progress::Reporter;
 use crate::{Engine, Result, refusal};
 use anyhow::Context;
@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 
 /// What a compilation may take, and who may end it.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct BuildOptions {
     pub(crate) limits: CompileLimits,
     pub(crate) cancel: Option<CompileCancel>,
 }
 
-impl Terms {
+impl BuildOptions {
     /// Those of an engine.
     pub(crate) fn of(engine: &Engine) -> Self {
         Self { limits: engine.config().compile_limits.clone(), cancel: None }
@@ -39,10 +39,15 @@ impl Terms {
 const STEP: Duration = Duration::from_millis(10);
 
 /// Compiles a binary.
-pub(crate) fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes, terms: &Terms) -> Result<Obtained> {
-    let cancel = terms.cancel.clone().unwrap_or_default();
-    let budget = Arc::new(Budget::new(terms.limits.clone(), cancel, wasm.len() as u64));
-    if terms.cancel.is_none() && terms.wall().is_none() {
+pub(crate) fn build(
+    engine: &Engine,
+    compiler: &Compiler,
+    wasm: Bytes,
+    options: &BuildOptions,
+) -> Result<LoadedArtifact> {
+    let cancel = options.cancel.clone().unwrap_or_default();
+    let budget = Arc::new(Budget::new(options.limits.clone(), cancel, wasm.len() as u64));
+    if options.cancel.is_none() && options.wall().is_none() {
         return build_here(engine, compiler, wasm, &budget);
     }
     let (send, receive) = channel();
@@ -57,7 +62,7 @@ pub(crate) fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes, terms: &T
         // No thread can be had: the budget is looked at on the way all the same.
         Err(_) => return build_here(engine, compiler, wasm, &budget),
     };
-    let end = terms.wall().and_then(|time| Instant::now().checked_add(time));
+    let end = options.wall().and_then(|time| Instant::now().checked_add(time));
     loop {
         let left = end.map_or(STEP, |end| end.saturating_duration_since(Instant::now()));
         match receive.recv_timeout(left.min(STEP)) {
@@ -68,7 +73,7 @@ pub(crate) fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes, terms: &T
             },
             Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(unboxed(budget.time_is_over())),
             Err(RecvTimeoutError::Timeout) => {
-                if terms.cancel.as_ref().is_some_and(CompileCancel::is_cancelled) {
+                if options.cancel.as_ref().is_some_and(CompileCancel::is_cancelled) {
                     return Err(unboxed(budget.end().unwrap_or(CompileError::Cancelled)));
                 }
             }
@@ -76,7 +81,7 @@ pub(crate) fn build(engine: &Engine, compiler: &Compiler, wasm: Bytes, terms: &T
     }
 }
 
-fn build_here(engine: &Engine, compiler: &Compiler, wasm: Bytes, budget: &Budget) -> Result<Obtained> {
+fn build_here(engine: &Engine, compiler: &Compiler, wasm: Bytes, budget: &Budget) -> Result<LoadedArtifact> {
     let reporter = engine.config().compile_progress.as_ref().map(Reporter::new);
     let observer = reporter.as_ref().map_or(&() as &dyn BuildObserver, |reporter| reporter);
     let (module, image) = compiler.build(wasm.clone(), observer, budget).map_err(|error| match error {
@@ -84,7 +89,11 @@ fn build_here(engine: &Engine, compiler: &Compiler, wasm: Bytes, budget: &Budget
         BuildError::Compile(error) => unboxed(error),
     })?;
     let copy = PrivateCopy::of(&image).context("the machine has no room for the module's code")?;
-    Ok(Obtained { module: Arc::new(module), image: load(engine, compiler, copy)?, origin: Origin::Compiled })
+    Ok(LoadedArtifact {
+        module: Arc::new(module),
+        image: load(engine, compiler, copy)?,
+        origin: Origin::Compiled,
+    })
 }
 
 /// What is found in an error as what it is.

@@ -1,6 +1,6 @@
-//! A module that is compiled with terms of its own.
+//! A module that is compiled with options of its own.
 
-use crate::build::Terms;
+use crate::build::BuildOptions;
 use crate::module::to_binary;
 use crate::{CompileCancel, CompileLimits, Engine, Module, OutsideText, Result};
 use anyhow::{Context, bail};
@@ -37,14 +37,14 @@ use std::path::Path;
 #[derive(Clone, Debug)]
 pub struct CodeBuilder<'a> {
     engine: &'a Engine,
-    terms: Terms,
+    options: BuildOptions,
     wasm: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> CodeBuilder<'a> {
     /// With the limits of the engine.
     pub fn new(engine: &'a Engine) -> Self {
-        Self { engine, terms: Terms::of(engine), wasm: None }
+        Self { engine, options: BuildOptions::of(engine), wasm: None }
     }
 
     /// A binary is to be compiled. `path` is for messages.
@@ -92,14 +92,14 @@ impl<'a> CodeBuilder<'a> {
 
     /// What the compilation may take, in place of what the engine says.
     pub fn limits(&mut self, limits: CompileLimits) -> &mut Self {
-        self.terms.limits = limits;
+        self.options.limits = limits;
         self
     }
 
     /// Who may end it. It has ended within some 20 ms of [`CompileCancel::cancel`]; functions that were being compiled are finished in
     /// the background, and thrown away.
     pub fn cancel(&mut self, cancel: &CompileCancel) -> &mut Self {
-        self.terms.cancel = Some(cancel.clone());
+        self.options.cancel = Some(cancel.clone());
         self
     }
 
@@ -112,7 +112,7 @@ impl<'a> CodeBuilder<'a> {
     pub fn compile_module(&self) -> Result<Module> {
         let wasm =
             self.wasm.as_deref().context("there is nothing to compile: `wasm_binary` gives it a module")?;
-        Module::of_binary(self.engine, bytes::Bytes::copy_from_slice(wasm), &self.terms)
+        Module::of_binary(self.engine, bytes::Bytes::copy_from_slice(wasm), &self.options)
     }
 }
 

@@ -313,8 +313,8 @@ impl Config {
 
     /// Whether every function is compiled as only those are that are too large for the usual settings: for tests, since
     /// results are the same. Default: no.
-    pub fn compile_as_giants(&mut self, enable: bool) -> &mut Self {
-        self.tunables.giants = enable;
+    pub fn compile_as_huge(&mut self, enable: bool) -> &mut Self {
+        self.tunables.huge_functions = enable;
         self
     }
 

@@ -204,8 +204,8 @@ impl Engine {
         let variable = |name: &str| std::env::var_os(name);
         let user = state_directory(variable).map_err(Error::from).and_then(|at| Ok(UserKey::of(&at)?));
         let keys = config_directory(variable).map_err(Error::from).and_then(|at| Ok(TrustedKeys::load(&at)?));
-        let user = user.map_err(|error| self.note(format!("this user has no key: {error:#}"))).ok();
-        let keys = keys.map_err(|error| self.note(format!("no key is trusted: {error:#}")));
+        let user = user.map_err(|error| self.warn(format!("this user has no key: {error:#}"))).ok();
+        let keys = keys.map_err(|error| self.warn(format!("no key is trusted: {error:#}")));
         Trust { user, keys: keys.unwrap_or_default() }
     }
 
@@ -215,8 +215,8 @@ impl Engine {
         self.inner.problems.take()
     }
 
-    pub(crate) fn note(&self, problem: String) {
-        self.inner.problems.note(problem);
+    pub(crate) fn warn(&self, problem: String) {
+        self.inner.problems.warn(problem);
     }
 
     /// How a profiler is told of code.

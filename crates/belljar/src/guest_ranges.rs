@@ -41,7 +41,7 @@ impl GuestRanges {
     #[inline]
     pub(crate) fn are_checked(core: &StoreCore) -> bool {
         let is_checked = |ranges: &Self| ranges.checks;
-        core.notes().is_some_and(|notes| notes.downcast_ref().is_some_and(is_checked))
+        core.extension().is_some_and(|extension| extension.downcast_ref().is_some_and(is_checked))
     }
 
     /// The ranges of a memory.
@@ -51,11 +51,11 @@ impl GuestRanges {
 
     fn of_mut(core: &mut StoreCore) -> &mut Self {
         let store = core.id();
-        let notes = core.notes_mut();
-        if notes.as_ref().is_none_or(|notes| !notes.is::<Self>()) {
-            *notes = Some(Box::new(Self { store, checks: false, memories: BTreeMap::new() }));
+        let extension = core.extension_mut();
+        if extension.as_ref().is_none_or(|extension| !extension.is::<Self>()) {
+            *extension = Some(Box::new(Self { store, checks: false, memories: BTreeMap::new() }));
         }
-        let ranges = notes.as_mut().and_then(|notes| notes.downcast_mut::<Self>());
+        let ranges = extension.as_mut().and_then(|extension| extension.downcast_mut::<Self>());
         let ranges = ranges.expect("what was just put there");
         if ranges.store != store {
             // It has gone back since.

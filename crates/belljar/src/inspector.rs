@@ -3,7 +3,7 @@
 use crate::{Instance, Result, WasmBacktrace};
 use anyhow::Context;
 use belljar_abi::Builtin;
-use belljar_vm::{Doing, HostCallee, Sighting, StoreId, Watched};
+use belljar_vm::{HostCallee, StackSnapshot, StoreId, StoreMonitor, ThreadState};
 use belljar_watch::{FrameInfo, PrintedName};
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// that runs the guest is asked by a signal, wherever it is, walks its own stack, and goes on.
 #[derive(Clone)]
 pub struct Inspector {
-    watched: Arc<Watched>,
+    watched: Arc<StoreMonitor>,
     /// A sandbox is another store after each session, and this handle is one session's.
     store: StoreId,
 }
@@ -127,7 +127,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    fn new(watched: &Watched, store: StoreId, sighting: &Sighting) -> Self {
+    fn new(watched: &StoreMonitor, store: StoreId, sighting: &StackSnapshot) -> Self {
         let mut frames: Vec<FrameInfo> = Vec::new();
         let mut host_calls = Vec::new();
         let mut omitted = sighting.stack.omitted();
@@ -153,9 +153,9 @@ impl Stack {
             store: store.number(),
             label: watched.label(),
             state: match sighting.doing {
-                Doing::Idle => GuestState::Idle,
-                Doing::Guest => GuestState::InGuest,
-                Doing::Host => GuestState::InHost,
+                ThreadState::Idle => GuestState::Idle,
+                ThreadState::Guest => GuestState::InGuest,
+                ThreadState::Host => GuestState::InHost,
             },
             thread: sighting.thread.and_then(|thread| u32::try_from(thread).ok()),
             in_host_for: sighting.in_host_for,
@@ -251,20 +251,20 @@ impl fmt::Display for Stack {
 }
 
 impl Inspector {
-    pub(crate) fn of(watched: Arc<Watched>) -> Self {
+    pub(crate) fn of(watched: Arc<StoreMonitor>) -> Self {
         let store = watched.store();
         watched.note_host_calls();
         Self { watched, store }
     }
 
     #[doc(hidden)]
-    pub fn watched(&self) -> &Arc<Watched> {
+    pub fn watched(&self) -> &Arc<StoreMonitor> {
         &self.watched
     }
 
     /// The thread that runs the guest, by its number in the kernel; `None` if none does.
     pub(crate) fn thread(&self) -> Option<i32> {
-        self.of_this_store(Watched::thread_id)
+        self.of_this_store(StoreMonitor::thread_id)
     }
 
     /// The store's number: no two stores of a process have the same, nor have two sessions of a sandbox.
@@ -279,7 +279,7 @@ impl Inspector {
 
     /// What the store is called: see [`crate::Store::set_label`]. `None` where the session is over, too.
     pub fn label(&self) -> Option<Arc<str>> {
-        self.of_this_store(Watched::label)
+        self.of_this_store(StoreMonitor::label)
     }
 
     /// Bytes of the store's linear memories and of its garbage-collected heap; 0 where the session is over.
@@ -299,12 +299,12 @@ impl Inspector {
     /// Where the store is gone or the session over, or its thread did not answer within `timeout`: it blocks signals, or has
     /// not got to run.
     pub fn capture(&self, timeout: Duration) -> Result<Stack> {
-        let read = |sighting: Sighting| Stack::new(&self.watched, self.store, &sighting);
+        let read = |sighting: StackSnapshot| Stack::new(&self.watched, self.store, &sighting);
         self.watched.look(self.store, timeout, read).context("could not look at the guest")
     }
 
     /// Asks what others know of the store; `None` where it is another one now.
-    fn of_this_store<R>(&self, ask: impl FnOnce(&Watched) -> Option<R>) -> Option<R> {
+    fn of_this_store<R>(&self, ask: impl FnOnce(&StoreMonitor) -> Option<R>) -> Option<R> {
         // ORDER: the id is the first that changes, so that what was told before this look is of this store.
         ask(&self.watched).filter(|_| self.watched.store() == self.store)
     }

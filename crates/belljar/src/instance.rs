@@ -229,9 +229,9 @@ fn begin_at_snapshot<T: 'static>(
     imports: &[ImportValue<'_>],
 ) -> Result<Instance> {
     let code = module.code();
-    let id = match belljar_vm::thaw(store, code, imports, code.code_image()) {
+    let id = match belljar_vm::restore_instance(store, code, imports, code.code_image()) {
         Err(error) if error.is::<NeedsChecks>() => {
-            belljar_vm::thaw(store, &module.checked_code()?, imports, code.code_image())
+            belljar_vm::restore_instance(store, &module.checked_code()?, imports, code.code_image())
         }
         made => made,
     };

@@ -3,7 +3,7 @@
 use crate::Result;
 use anyhow::Context;
 pub use belljar_vm::KillReason;
-use belljar_vm::{StoreId, Watched};
+use belljar_vm::{StoreId, StoreMonitor};
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct KillHandle {
-    watched: Arc<Watched>,
+    watched: Arc<StoreMonitor>,
     /// A sandbox is another store after each session, and this handle is one session's.
     store: StoreId,
 }
@@ -38,7 +38,7 @@ impl fmt::Debug for KillHandle {
 }
 
 impl KillHandle {
-    pub(crate) fn of(watched: Arc<Watched>) -> Self {
+    pub(crate) fn of(watched: Arc<StoreMonitor>) -> Self {
         Self { store: watched.store(), watched }
     }
 

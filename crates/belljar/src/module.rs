@@ -1,8 +1,8 @@
 //! Modules: validated, compiled, shareable.
 
-use crate::artifact::{self, ArtifactOptions, Obtained, Origin};
+use crate::artifact::{self, ArtifactOptions, LoadedArtifact, Origin};
 use crate::artifact_info::ArtifactInfo;
-use crate::build::{self, Terms};
+use crate::build::{self, BuildOptions};
 use crate::profiling;
 use crate::start_problem::{self, StartProblem};
 use crate::types::{ExportType, ExternType, ImportType, shown};
@@ -62,15 +62,15 @@ impl Module {
     ///
     /// As [`Module::new`].
     pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
-        Self::of_binary(engine, Bytes::copy_from_slice(binary), &Terms::of(engine))
+        Self::of_binary(engine, Bytes::copy_from_slice(binary), &BuildOptions::of(engine))
     }
 
-    pub(crate) fn of_binary(engine: &Engine, binary: Bytes, terms: &Terms) -> Result<Self> {
-        Self::of(engine, artifact::obtain(engine, engine.compiler(), binary, terms)?)
+    pub(crate) fn of_binary(engine: &Engine, binary: Bytes, options: &BuildOptions) -> Result<Self> {
+        Self::of(engine, artifact::load_or_compile(engine, engine.compiler(), binary, options)?)
     }
 
-    fn of(engine: &Engine, obtained: Obtained) -> Result<Self> {
-        let Obtained { module, image, origin } = obtained;
+    fn of(engine: &Engine, loaded: LoadedArtifact) -> Result<Self> {
+        let LoadedArtifact { module, image, origin } = loaded;
         let code = profiling::load(engine, module.clone(), image, engine.reserves_memory())?;
         let inner =
             Inner { engine: engine.clone(), described: module, code, origin, checked: OnceLock::new() };
@@ -83,7 +83,7 @@ impl Module {
     ///
     /// As [`Module::new`].
     pub fn from_bytes(engine: &Engine, binary: impl Into<Bytes>) -> Result<Self> {
-        Self::of_binary(engine, binary.into(), &Terms::of(engine))
+        Self::of_binary(engine, binary.into(), &BuildOptions::of(engine))
     }
 
     /// Reads a file whole, as [`Module::from_bytes`] takes it. Of a large file this is faster than [`std::fs::read`], as it
@@ -133,7 +133,7 @@ impl Module {
             Cow::Owned(binary) => binary.into(),
             Cow::Borrowed(_) => bytes,
         };
-        Self::of_binary(engine, binary, &Terms::of(engine))
+        Self::of_binary(engine, binary, &BuildOptions::of(engine))
             .with_context(|| format!("could not compile {}", OutsideText::new(path)))
     }
 
@@ -338,8 +338,8 @@ impl Module {
         let compiler = engine.compiler();
         let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
         let compiler = Compiler { tunables, ..compiler.clone() };
-        let Obtained { module, image, .. } =
-            artifact::obtain(engine, &compiler, binary.clone(), &Terms::of(engine))?;
+        let LoadedArtifact { module, image, .. } =
+            artifact::load_or_compile(engine, &compiler, binary.clone(), &BuildOptions::of(engine))?;
         let code = profiling::load(engine, module, image, false)?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }

@@ -91,7 +91,7 @@ impl Profiler {
         let (profile, problem) =
             ended.map_err(|_| anyhow::anyhow!("the profiler's thread has panicked: a bug in belljar"))?;
         if let (Some(problem), Some(engine)) = (problem, Engine::upgrade(&self.engine)) {
-            engine.note(format!("a profile lacks threads that could not be sampled: {problem}"));
+            engine.warn(format!("a profile lacks threads that could not be sampled: {problem}"));
         }
         Ok(profile)
     }

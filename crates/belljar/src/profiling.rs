@@ -61,7 +61,7 @@ impl ProfilerFeed {
 
     fn note(&self, told: Result<()>) {
         if let Err(error) = told {
-            self.problems.note(format!("perf was not told the names of functions: {error:#}"));
+            self.problems.warn(format!("perf was not told the names of functions: {error:#}"));
         }
     }
 }

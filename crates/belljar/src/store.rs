@@ -58,6 +58,11 @@ impl<T: 'static> Store<T> {
     ///
     /// Where the process has no address space left for it.
     pub fn try_new(engine: &Engine, data: T) -> Result<Self> {
+        Self::with_data(engine, Some(data))
+    }
+
+    /// A new store, whose data may follow later: see [`Store::replace_data`].
+    pub(crate) fn with_data(engine: &Engine, data: Option<T>) -> Result<Self> {
         let mut inner = StoreInner::new(engine.runtime(), data)?;
         if engine.config().host_write_check {
             GuestRanges::check_writes(inner.core_mut());
@@ -144,7 +149,7 @@ impl<T: 'static> Store<T> {
     /// host values (`externref`), a memory that others share; where the store has not just one instance; where there is no key to
     /// seal it with.
     pub fn snapshot(&mut self, note: &[u8], options: crate::ArtifactOptions<'_>) -> Result<Vec<u8>> {
-        let state = self.inner.erased().freeze(note)?;
+        let state = self.inner.erased().serialize_instance(note)?;
         let core = self.inner.core();
         let code = core.instance_module(InstanceId(0));
         crate::artifact::serialize(&self.engine, code.module(), code.code_image(), &state, options)
@@ -162,6 +167,11 @@ impl<T: 'static> Store<T> {
 
     pub(crate) fn restart_epochs(&mut self, of: &belljar_vm::Checkpoint) {
         self.inner.core_mut().restart_epochs(of);
+    }
+
+    /// Gives the store its embedder's data; returns the data that it had. Nothing may use a store without data.
+    pub(crate) fn replace_data(&mut self, data: Option<T>) -> Option<T> {
+        self.inner.replace_data(data)
     }
 
     pub(crate) fn core(&self) -> &StoreCore {
@@ -273,14 +283,13 @@ impl<T: 'static> Store<T> {
         self.inner.core().refused().map(|refusal| refusal.into_error())
     }
 
-    /// Limits of time and fuel are those of all calls together, up to [`Store::end_deadline`].
-    #[doc(hidden)]
-    pub fn begin_deadline(&mut self) {
+    /// From here to [`Store::end_session`], limits of time and fuel apply to all calls together.
+    pub(crate) fn begin_session(&mut self) {
         self.inner.core_mut().begin_session();
     }
 
-    #[doc(hidden)]
-    pub fn end_deadline(&mut self) {
+    /// See [`Store::begin_session`].
+    pub(crate) fn end_session(&mut self) {
         self.inner.core_mut().end_session();
     }
 

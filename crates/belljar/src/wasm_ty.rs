@@ -6,8 +6,8 @@ use crate::{
 };
 use belljar_core::HeapType;
 use belljar_vm::{
-    AbiParams, AbiResult, AbiTy, Narrow, One, RawAny, RawExn, RawExtern, RawFunc, RawVector, RefKind,
-    StoreCore,
+    AbiParams, AbiResult, AbiTy, One, RawAny, RawExn, RawExtern, RawFunc, RawVector, RefKind, StoreCore,
+    TypedRef,
 };
 
 mod sealed {
@@ -87,8 +87,8 @@ macro_rules! narrow_ty {
     ($($kind:ident, $raw:ident $nullable:literal $ty:ty,
         ($into:pat, $store:ident) => $to:expr, ($from:pat, $from_store:ident) => $back:expr;)*) => {
         wasm_ty! {$(
-            $ty, Narrow<$raw, $kind, $nullable>,
-            ($into, $store) => { let raw: Result<$raw> = $to; raw.map(Narrow::new) },
+            $ty, TypedRef<$raw, $kind, $nullable>,
+            ($into, $store) => { let raw: Result<$raw> = $to; raw.map(TypedRef::new) },
             (v, $from_store) => { let $from = v.raw(); $back };
         )*}
     };

@@ -77,7 +77,7 @@ struct State {
 }
 
 #[derive(Default)]
-struct Kennel {
+struct WatchdogThread {
     jobs: BTreeMap<(Instant, u64), Arc<Job>>,
     last_id: u64,
     /// The thread that waits, if there is one.
@@ -86,7 +86,7 @@ struct Kennel {
     process: u32,
 }
 
-static KENNEL: Mutex<Option<Kennel>> = Mutex::new(None);
+static KENNEL: Mutex<Option<WatchdogThread>> = Mutex::new(None);
 static CHANGED: Condvar = Condvar::new();
 
 /// How long a watchdog waits for the guest's thread to answer.
@@ -94,15 +94,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// CPU time is compared at least this often, and at most that.
 const CPU_STEPS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 
-fn kennel() -> MutexGuard<'static, Option<Kennel>> {
-    let mut kennel = KENNEL.lock().unwrap_or_else(PoisonError::into_inner);
+fn watchdog_thread() -> MutexGuard<'static, Option<WatchdogThread>> {
+    let mut watchdog_thread = KENNEL.lock().unwrap_or_else(PoisonError::into_inner);
     let process = process_generation();
-    if let Some(inherited) = kennel.take_if(|kennel| kennel.process != process) {
+    if let Some(inherited) = watchdog_thread.take_if(|watchdog_thread| watchdog_thread.process != process) {
         // What its callbacks hold is the parent's.
         std::mem::forget(inherited);
     }
-    kennel.get_or_insert_with(|| Kennel { process, ..Kennel::default() });
-    kennel
+    watchdog_thread.get_or_insert_with(|| WatchdogThread { process, ..WatchdogThread::default() });
+    watchdog_thread
 }
 
 impl fmt::Debug for Watchdog {
@@ -155,9 +155,9 @@ impl Watchdog {
             process: process_generation(),
         });
         static HELD: Once = Once::new();
-        HELD.call_once(|| hold_while_forking(|| Box::new(kennel())));
-        let mut kennel = kennel();
-        let all = kennel.get_or_insert_default();
+        HELD.call_once(|| hold_while_forking(|| Box::new(watchdog_thread())));
+        let mut watchdog_thread = watchdog_thread();
+        let all = watchdog_thread.get_or_insert_default();
         all.last_id += 1;
         let id = all.last_id;
         if all.waits.is_none() {
@@ -185,10 +185,10 @@ impl Drop for Watchdog {
             // In a forked child there is no thread that would call back, or be waited for.
             return;
         }
-        let mut all = kennel();
-        let waits = all.as_mut().and_then(|kennel| {
-            kennel.jobs.retain(|(_, id), _| *id != self.id);
-            kennel.waits
+        let mut all = watchdog_thread();
+        let waits = all.as_mut().and_then(|watchdog_thread| {
+            watchdog_thread.jobs.retain(|(_, id), _| *id != self.id);
+            watchdog_thread.waits
         });
         CHANGED.notify_all();
         drop(all);
@@ -202,11 +202,11 @@ impl Drop for Watchdog {
 
 /// Waits for the next watchdog, until there are none.
 fn wait() {
-    let mut all = kennel();
+    let mut all = watchdog_thread();
     loop {
-        let Some(kennel) = all.as_mut() else { return };
-        let Some((&(due, id), job)) = kennel.jobs.first_key_value() else {
-            kennel.waits = None;
+        let Some(watchdog_thread) = all.as_mut() else { return };
+        let Some((&(due, id), job)) = watchdog_thread.jobs.first_key_value() else {
+            watchdog_thread.waits = None;
             return;
         };
         let left = due.saturating_duration_since(Instant::now());
@@ -215,14 +215,14 @@ fn wait() {
             continue;
         }
         let job = job.clone();
-        kennel.jobs.remove(&(due, id));
+        watchdog_thread.jobs.remove(&(due, id));
         drop(all);
         let next = job.run();
-        all = self::kennel();
-        if let (Some(next), Some(kennel)) = (next, all.as_mut())
+        all = self::watchdog_thread();
+        if let (Some(next), Some(watchdog_thread)) = (next, all.as_mut())
             && !job.is_dropped.load(Relaxed)
         {
-            kennel.jobs.insert((next, id), job);
+            watchdog_thread.jobs.insert((next, id), job);
         }
     }
 }

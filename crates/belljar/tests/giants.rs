@@ -23,7 +23,7 @@ fn check(shape: fn(usize) -> (String, i32), small: usize, large: usize) {
     for giants in [false, true] {
         let (wat, expected) = shape(small);
         let mut config = Config::new();
-        let result = run(config.compile_as_giants(giants), &wat);
+        let result = run(config.compile_as_huge(giants), &wat);
         assert_eq!(result.unwrap(), expected, "{small}, as giants: {giants}");
     }
     let (wat, expected) = shape(large);
@@ -308,7 +308,7 @@ fn many_references() {
         let (wat, expected) = shape(size, rounds);
         for stress in [false, true] {
             let mut config = Config::new();
-            config.gc_stress(stress).compile_as_giants(giants);
+            config.gc_stress(stress).compile_as_huge(giants);
             assert_eq!(
                 run(&config, &wat).unwrap(),
                 expected,

@@ -177,7 +177,7 @@ fn code_that_is_damaged_is_not_run() {
 
 #[test]
 fn what_the_runtime_relies_on_is_checked_at_once() {
-    for name in [".belljar.header", ".belljar.funcs", ".belljar.settings", ".belljar.notes"] {
+    for name in [".belljar.header", ".belljar.funcs", ".belljar.settings", ".belljar.metadata"] {
         let file = with_change_at(section(name).start + 1);
         let error = Module::deserialize_file(&ENGINE, &file).unwrap_err();
         assert!(error.downcast_ref::<ArtifactError>().is_some(), "{name}: {error}");

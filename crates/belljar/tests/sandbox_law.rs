@@ -120,7 +120,7 @@ fn worlds() -> Vec<World> {
         world(&|_| (), None, false),
         world(
             &|config| {
-                config.compile_as_giants(true);
+                config.compile_as_huge(true);
             },
             Some(300_000),
             false,

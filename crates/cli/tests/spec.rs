@@ -228,7 +228,7 @@ fn as_giants() {
     for stress in [false, true] {
         let mut config = Config::new();
         config.wasm_release(WasmRelease::V3).wasm_threads(true).wasm_wide_arithmetic(true).gc_stress(stress);
-        config.wasm_legacy_exceptions(true).compile_as_giants(true);
+        config.wasm_legacy_exceptions(true).compile_as_huge(true);
         all_pass(&config, spec(SpecVersion::V3), 20_000);
         all_pass(&config, proposal(Proposal::GC), 784);
         all_pass(&config, proposal(Proposal::ExceptionHandling), 105);
@@ -240,10 +240,10 @@ fn as_giants() {
         }
     }
     let mut config = only_2_0();
-    config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true).compile_as_giants(true);
+    config.wasm_memory64(true).wasm_multi_memory(true).wasm_custom_page_sizes(true).compile_as_huge(true);
     config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true).wasm_threads(true);
     for reserve in [true, false] {
         folder_passes(config.memory_reservation(reserve), "tests/scripts", 212);
     }
-    folder_passes(only_2_0().compile_as_giants(true), "../optimize/tests/scripts", 500);
+    folder_passes(only_2_0().compile_as_huge(true), "../optimize/tests/scripts", 500);
 }

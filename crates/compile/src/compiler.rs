@@ -56,7 +56,7 @@ impl Compiler {
             canonical_nans,
             deterministic_relaxed_simd,
             branch_hints,
-            giants,
+            huge_functions,
         } = *tunables;
         let target = tier.target();
         let sources = [belljar_module::FINGERPRINT, crate::FINGERPRINT, tier.fingerprint()];
@@ -81,7 +81,7 @@ impl Compiler {
             ("canonical NaNs", bit(canonical_nans)),
             ("deterministic relaxed SIMD", bit(deterministic_relaxed_simd)),
             ("branch hints", bit(branch_hints)),
-            ("all as giants", bit(giants)),
+            ("all as huge_functions", bit(huge_functions)),
         ];
         let mut text = String::new();
         for (name, value) in lines {

@@ -5,7 +5,7 @@
 
 use belljar_abi::{IMAGE_HEADER_START, Image, ImageHeader, ImageWriter, Part, PartRange};
 use belljar_core::{DefinedFuncIndex, OutsideText};
-use belljar_module::{Module, Notes};
+use belljar_module::{Module, ModuleMetadata};
 use object::elf;
 use object::endian::{LittleEndian as LE, U16, U32, U64};
 use object::pod::{bytes_of, bytes_of_slice};
@@ -36,7 +36,7 @@ pub fn object_file(
     writer.set_key(key);
     let images = module.memory_images();
     writer.add(Part::Memory, images.bytes());
-    writer.add(Part::Notes, Notes::of(module, &images).as_bytes());
+    writer.add(Part::Metadata, ModuleMetadata::of(module, &images).as_bytes());
     match keep {
         Keep::Nothing => {}
         Keep::WithoutCode => writer.add(Part::Binary, &module.lean_binary(&images).to_bytes()),

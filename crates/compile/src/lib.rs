@@ -1,6 +1,6 @@
 //! From a described module to linked code.
 //!
-//! In: a [`belljar_module::Module`], a [`Tier`] and [`Tunables`]. Out: a [`belljar_abi::Artifact`], position
+//! In: a [`belljar_module::Module`], a [`Tier`] and [`Tunables`]. Out: a [`belljar_abi::LinkedCode`], position
 //! independent, with nothing left to fill in. Never: knowledge of how code is loaded or run, or `unsafe`.
 
 mod budget;

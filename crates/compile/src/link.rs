@@ -2,7 +2,7 @@
 
 use crate::{Budget, BuildObserver, CompileError, CompileStage, ModulePlan, Tier};
 use belljar_abi::{
-    Artifact, CompiledFunction, FuncRange, HandlerRow, ReadOnlyEntry, RelocTarget, StackMapRow, TrapSite,
+    CompiledFunction, FuncRange, HandlerRow, LinkedCode, ReadOnlyEntry, RelocTarget, StackMapRow, TrapSite,
     write_positions,
 };
 use belljar_core::{CodeOffset, DefinedFuncIndex, Trap};
@@ -19,7 +19,7 @@ pub fn compile(
     tier: &dyn Tier,
     observer: &dyn BuildObserver,
     budget: &Budget,
-) -> Result<Artifact, CompileError> {
+) -> Result<LinkedCode, CompileError> {
     let count = plan.module.defined_funcs();
     let one = |i: usize| match i.checked_sub(count) {
         None => function(plan, tier, observer, budget, DefinedFuncIndex::new(i)),
@@ -73,10 +73,10 @@ pub(crate) fn code_bytes(module: &Module) -> u64 {
 }
 
 /// Bytes of a body that takes some hundred megabytes to compile.
-const GIANT_BYTES: usize = 512 << 10;
+const HUGE_BYTES: usize = 512 << 10;
 
 /// How many such functions compile at once, however many threads there are.
-const GIANTS_AT_ONCE: usize = 4;
+const HUGE_AT_ONCE: usize = 4;
 
 /// Largest functions first, so that no thread is left with a giant when the others are done. Of giants only few at
 /// once, for the memory that they take.
@@ -89,17 +89,24 @@ fn compile_in_parallel(
     let size = |i: usize| if i < count { plan.module.body(DefinedFuncIndex::new(i)).len() } else { 0 };
     let mut order: Vec<usize> = (0..all).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(size(i)));
-    let giants = order.partition_point(|&i| size(i) >= GIANT_BYTES);
-    let (giants, others) = order.split_at(giants);
+    let huge_functions = order.partition_point(|&i| size(i) >= HUGE_BYTES);
+    let (huge_functions, others) = order.split_at(huge_functions);
     let done = |&i: &usize| (i, one(i));
-    let lane = |first: usize| giants.iter().skip(first).step_by(GIANTS_AT_ONCE).map(done).collect::<Vec<_>>();
-    let (giants, others): (Vec<_>, Vec<_>) = belljar_parallel::run(|| {
+    let lane =
+        |first: usize| huge_functions.iter().skip(first).step_by(HUGE_AT_ONCE).map(done).collect::<Vec<_>>();
+    let (huge_functions, others): (Vec<_>, Vec<_>) = belljar_parallel::run(|| {
         rayon::join(
-            || (0..GIANTS_AT_ONCE.min(giants.len())).into_par_iter().with_max_len(1).map(lane).collect(),
+            || {
+                (0..HUGE_AT_ONCE.min(huge_functions.len()))
+                    .into_par_iter()
+                    .with_max_len(1)
+                    .map(lane)
+                    .collect()
+            },
             || others.par_iter().with_max_len(1).map(done).collect(),
         )
     });
-    let mut done: Vec<_> = giants.into_iter().flatten().chain(others).collect();
+    let mut done: Vec<_> = huge_functions.into_iter().flatten().chain(others).collect();
     done.sort_unstable_by_key(|(i, _)| *i);
     done.into_iter().map(|(_, piece)| piece).collect()
 }
@@ -111,15 +118,15 @@ const ENTRY_SIZE: usize = size_of::<ReadOnlyEntry>();
 /// The text under construction.
 struct Linker<'a> {
     plan: &'a ModulePlan<'a>,
-    artifact: Artifact,
+    artifact: LinkedCode,
     thunks: Vec<u32>,
     tables: Vec<u32>,
 }
 
 /// Puts pieces and read-only tables into a text of `limit` bytes at most.
-fn link(plan: &ModulePlan<'_>, pieces: &[CompiledFunction], limit: u64) -> Result<Artifact, CompileError> {
+fn link(plan: &ModulePlan<'_>, pieces: &[CompiledFunction], limit: u64) -> Result<LinkedCode, CompileError> {
     let count = plan.module.defined_funcs();
-    let mut linker = Linker { plan, artifact: Artifact::default(), thunks: Vec::new(), tables: Vec::new() };
+    let mut linker = Linker { plan, artifact: LinkedCode::default(), thunks: Vec::new(), tables: Vec::new() };
     let code: usize = pieces.iter().map(|p| p.code.len() + p.align as usize).sum();
     let tables: usize = plan
         .read_only_tables

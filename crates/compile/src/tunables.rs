@@ -29,7 +29,7 @@ pub struct Tunables {
     pub branch_hints: bool,
     /// Compile every function as functions are compiled that are too large for the usual settings. For tests: results
     /// are the same.
-    pub giants: bool,
+    pub huge_functions: bool,
 }
 
 impl Default for Tunables {
@@ -42,7 +42,7 @@ impl Default for Tunables {
             canonical_nans: false,
             deterministic_relaxed_simd: false,
             branch_hints: true,
-            giants: false,
+            huge_functions: false,
         }
     }
 }

@@ -79,7 +79,7 @@ impl Describer {
             directory: Directory::default(),
             layout,
             names: OnceLock::new(),
-            noted: None,
+            restored: None,
         };
         Self { module, funcs: Vec::new(), bodies: Vec::new(), elems: Vec::new() }
     }
@@ -94,7 +94,7 @@ impl Describer {
     }
 
     /// The module as far as the sections say that were seen. What else there is, somebody has noted.
-    pub(crate) fn noted(self) -> Module {
+    pub(crate) fn restored(self) -> Module {
         self.module
     }
 

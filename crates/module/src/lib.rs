@@ -11,9 +11,9 @@ mod error;
 mod facts;
 mod memory_images;
 mod memory_op;
+mod metadata;
 mod module;
 mod names;
-mod notes;
 mod rows;
 mod validate;
 mod wasm_types;
@@ -25,11 +25,11 @@ pub use error::ModuleError;
 pub use facts::{FuncFacts, TableUse};
 pub use memory_images::{ImagePiece, MemoryImages};
 pub use memory_op::MemoryOp;
+pub use metadata::ModuleMetadata;
 pub use module::{
     ActiveData, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode,
 };
 pub use names::Names;
-pub use notes::Notes;
 pub use validate::{CheckError, StopCheck, check, validate, validate_until_stopped};
 pub use wasm_types::{heap_type, ref_type, val_type};
 pub use wasmparser::{FunctionBody, WasmFeatures};

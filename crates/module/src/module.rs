@@ -1,7 +1,7 @@
 //! A described module: everything in a binary but the instructions, with its bytes.
 
 use crate::branch_hints::{self, BranchHints};
-use crate::notes::Notes;
+use crate::metadata::ModuleMetadata;
 use crate::rows::Rows;
 use crate::{Binary, ConstExpr, FuncFacts, MemoryImages, Names, TableUse};
 use belljar_abi::{FIXED_ELEMENTS, LayoutCounts, VmLayout};
@@ -181,7 +181,7 @@ pub(crate) type Directory = [Range<usize>; SECTIONS.len()];
 /// The ids of these sections, in the order that they have in a binary.
 pub(crate) const SECTIONS: [u8; 7] = [1, 2, 4, 5, 13, 6, 7];
 
-/// A valid module and its bytes. Made by [`crate::validate`], or from [`crate::Notes`] of an earlier validation.
+/// A valid module and its bytes. Made by [`crate::validate`], or from [`crate::ModuleMetadata`] of an earlier validation.
 #[derive(Debug)]
 pub struct Module {
     pub(crate) binary: Binary,
@@ -223,13 +223,13 @@ pub struct Module {
     pub(crate) directory: Directory,
     pub(crate) layout: VmLayout,
     pub(crate) names: OnceLock<Names>,
-    pub(crate) noted: Option<Noted>,
+    pub(crate) restored: Option<RestoredModule>,
 }
 
 /// What a module was described from besides its binary.
 #[derive(Debug)]
-pub(crate) struct Noted {
-    pub(crate) notes: Notes,
+pub(crate) struct RestoredModule {
+    pub(crate) metadata: ModuleMetadata,
     pub(crate) images: MemoryImages,
 }
 
@@ -481,7 +481,7 @@ impl Module {
 
     /// Initial contents of memories that were made before, when the module was compiled.
     pub fn known_images(&self) -> Option<&MemoryImages> {
-        self.noted.as_ref().map(|noted| &noted.images)
+        self.restored.as_ref().map(|restored| &restored.images)
     }
 
     /// Initial contents of memories. Where they are not known, each call makes them.

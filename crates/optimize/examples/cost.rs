@@ -24,7 +24,7 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM3
 const SHOWN: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let tunables = Tunables { giants: std::env::var_os("GIANTS").is_some(), ..Tunables::default() };
+    let tunables = Tunables { huge_functions: std::env::var_os("GIANTS").is_some(), ..Tunables::default() };
     let optimizer = Optimizer::new()?;
     for path in std::env::args().skip(1) {
         let module = validate(wat::parse_file(&path)?.into(), FEATURES)?;

@@ -1,7 +1,7 @@
 //! One defined function, from its body to code.
 
 use crate::failure::Failure;
-use crate::harvest::harvest;
+use crate::finalize::finalize;
 use crate::isa::{Isas, Settings};
 use crate::translate::translate;
 use crate::workspace::Workspace;
@@ -21,8 +21,8 @@ pub(crate) fn function(
     let started = Instant::now();
     let translated = translate(workspace, isas, plan, func, budget)?;
     budget.times.translation += started.elapsed();
-    let effort = translated.extent.effort(plan);
+    let opt_level = translated.extent.opt_level(plan);
     let start = SourcePos(plan.module.body(func).start as u32);
-    let settings = Settings { canonical_nans: plan.tunables.canonical_nans, effort };
-    harvest(workspace, isas, settings, start, translated, budget)
+    let settings = Settings { canonical_nans: plan.tunables.canonical_nans, opt_level };
+    finalize(workspace, isas, settings, start, translated, budget)
 }

@@ -28,19 +28,19 @@ const REQUIRED: &[&str] = &["has_sse3", "has_ssse3", "has_sse41"];
 /// How much work a function is worth. Nothing but speed depends on it: frames, calling convention and tables are the
 /// same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Effort {
+pub(crate) enum OptLevel {
     /// The middle end, and registers by backtracking.
-    Full,
+    Speed,
     /// What takes time linear in the function's size, whatever its shape: no middle end, and registers in one pass.
-    Giant,
+    LinearTime,
 }
 
-impl Effort {
+impl OptLevel {
     /// CPU time that a function of so many instructions, values and operands takes at least, from Cranelift's form on.
     pub(crate) fn foreseen(self, written_out: u64) -> Duration {
         let each = match self {
-            Self::Full => FULL_TIME,
-            Self::Giant => GIANT_TIME,
+            Self::Speed => FULL_TIME,
+            Self::LinearTime => GIANT_TIME,
         };
         each.saturating_mul(u32::try_from(written_out).unwrap_or(u32::MAX))
     }
@@ -48,15 +48,15 @@ impl Effort {
     /// CPU time that giving out registers takes at least for what is alive.
     pub(crate) fn foreseen_for(self, alive: u64) -> Duration {
         match self {
-            Self::Full => Duration::from_nanos(alive.saturating_mul(ALIVE_NANOS)),
-            Self::Giant => Duration::ZERO,
+            Self::Speed => Duration::from_nanos(alive.saturating_mul(ALIVE_NANOS)),
+            Self::LinearTime => Duration::ZERO,
         }
     }
 
     const fn flags(self) -> [(&'static str, &'static str); 2] {
         match self {
-            Self::Full => [("opt_level", "speed"), ("regalloc_algorithm", "backtracking")],
-            Self::Giant => [("opt_level", "none"), ("regalloc_algorithm", "single_pass")],
+            Self::Speed => [("opt_level", "speed"), ("regalloc_algorithm", "backtracking")],
+            Self::LinearTime => [("opt_level", "none"), ("regalloc_algorithm", "single_pass")],
         }
     }
 }
@@ -65,7 +65,7 @@ impl Effort {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) canonical_nans: bool,
-    pub(crate) effort: Effort,
+    pub(crate) opt_level: OptLevel,
 }
 
 /// A machine: with NaNs as the processor makes them or with canonical ones, and for each effort.
@@ -77,7 +77,7 @@ pub(crate) struct Isas {
     plain: OwnedTargetIsa,
     canonical_nans: OwnedTargetIsa,
     /// Giants are rare: these are made for the first.
-    giant: [OnceLock<Option<OwnedTargetIsa>>; 2],
+    huge: [OnceLock<Option<OwnedTargetIsa>>; 2],
 }
 
 impl Isas {
@@ -90,15 +90,16 @@ impl Isas {
     }
 
     fn new(processor: Option<String>) -> Result<Self, CompileError> {
-        let full = |nans| machine(processor.as_deref(), nans, Effort::Full);
+        let full = |nans| machine(processor.as_deref(), nans, OptLevel::Speed);
         let (plain, canonical_nans) = (full(false)?, full(true)?);
-        Ok(Self { processor, host: None, plain, canonical_nans, giant: Default::default() })
+        Ok(Self { processor, host: None, plain, canonical_nans, huge: Default::default() })
     }
 
     /// What the processor has that this runs on; nothing where it cannot be told.
     pub(crate) fn host_features(&self) -> Vec<&'static str> {
         let features_of = |processor: Option<&str>| {
-            machine(processor, false, Effort::Full).map_or_else(|_| Vec::new(), |isa| target(&*isa).features)
+            machine(processor, false, OptLevel::Speed)
+                .map_or_else(|_| Vec::new(), |isa| target(&*isa).features)
         };
         let mut features = features_of(None);
         if let Some(host) = &self.host {
@@ -113,11 +114,11 @@ impl Isas {
         self.host = Some(name.into());
     }
 
-    pub(crate) fn get(&self, canonical_nans: bool, effort: Effort) -> &dyn TargetIsa {
-        if effort == Effort::Giant {
-            let slot = &self.giant[usize::from(canonical_nans)];
+    pub(crate) fn get(&self, canonical_nans: bool, opt_level: OptLevel) -> &dyn TargetIsa {
+        if opt_level == OptLevel::LinearTime {
+            let slot = &self.huge[usize::from(canonical_nans)];
             if let Some(isa) =
-                slot.get_or_init(|| machine(self.processor.as_deref(), canonical_nans, effort).ok())
+                slot.get_or_init(|| machine(self.processor.as_deref(), canonical_nans, opt_level).ok())
             {
                 return &**isa;
             }
@@ -129,14 +130,14 @@ impl Isas {
 fn machine(
     processor: Option<&str>,
     canonical_nans: bool,
-    effort: Effort,
+    opt_level: OptLevel,
 ) -> Result<OwnedTargetIsa, CompileError> {
     let unsupported = |why: String| {
         CompileError::Unsupported(format!("the optimizing tier cannot compile for this machine: {why}"))
     };
     let mut flags = settings::builder();
     let canonical_nans = [("enable_nan_canonicalization", if canonical_nans { "true" } else { "false" })];
-    for (name, value) in FLAGS.iter().chain(&effort.flags()).chain(&canonical_nans) {
+    for (name, value) in FLAGS.iter().chain(&opt_level.flags()).chain(&canonical_nans) {
         flags.set(name, value).map_err(|e| unsupported(format!("setting {name}: {e}")))?;
     }
     let builder = match processor {

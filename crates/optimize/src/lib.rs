@@ -10,13 +10,13 @@
 //! ```
 
 mod failure;
+mod finalize;
 mod function;
-mod giant;
-mod harvest;
+mod huge;
 mod isa;
+mod late_opts;
 mod memo;
 mod name;
-mod polish;
 mod pressure;
 mod region;
 mod signature;
@@ -31,7 +31,7 @@ use belljar_abi::CompiledFunction;
 use belljar_compile::{CompileError, FunctionBudget, ModulePlan, Target, Tier, TrampolineKind};
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
 use failure::Failure;
-use isa::{Effort, Isas};
+use isa::{Isas, OptLevel};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use workspace::{Workspace, WorkspacePool};
 
@@ -99,7 +99,7 @@ impl Tier for Optimizer {
     }
 
     fn target(&self) -> Target {
-        isa::target(self.isas.get(false, Effort::Full))
+        isa::target(self.isas.get(false, OptLevel::Speed))
     }
 
     fn host_features(&self) -> Vec<&'static str> {

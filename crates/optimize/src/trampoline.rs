@@ -1,8 +1,8 @@
 //! Code between a buffer of values and the guest calling convention, and thunks for imports.
 
 use crate::failure::Failure;
-use crate::harvest::harvest;
-use crate::isa::{Effort, Isas, Settings};
+use crate::finalize::finalize;
+use crate::isa::{Isas, OptLevel, Settings};
 use crate::region::{self, Region, Regions};
 use crate::signature::{self, ADDRESS, value_type};
 use crate::translate::Translated;
@@ -78,11 +78,11 @@ fn build(
     builder.seal_block(entry);
     let mut params = builder.block_params(entry).to_vec();
     body(&mut builder, &mut params);
-    builder.finalize(isas.get(canonical_nans, Effort::Full).frontend_config());
+    builder.finalize(isas.get(canonical_nans, OptLevel::Speed).frontend_config());
     let budget = Budget::unlimited();
     let mut budget = budget.function(FuncIndex(0), 0)?;
-    let settings = Settings { canonical_nans, effort: Effort::Full };
-    harvest(workspace, isas, settings, SourcePos::NONE, Translated::default(), &mut budget)
+    let settings = Settings { canonical_nans, opt_level: OptLevel::Speed };
+    finalize(workspace, isas, settings, SourcePos::NONE, Translated::default(), &mut budget)
 }
 
 /// `(context, callee context, code, values)`: calls `code` with parameters from `values`, and stores the results

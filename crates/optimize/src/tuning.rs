@@ -90,23 +90,23 @@ pub(crate) const POOLED_VALUES: usize = 500_000;
 /// Instructions, before the middle end, above which a function is a giant. The most in Ruby, CPython, SQLite, gofmt and
 /// ripgrep is 85,000. Up to here the backtracking allocator's time grows with the power 1.2 of the size, and beyond
 /// with 1.5.
-pub(crate) const GIANT_INSTRUCTIONS: usize = 300_000;
+pub(crate) const HUGE_INSTRUCTIONS: usize = 300_000;
 
 /// Blocks, before the middle end, above which a function is a giant, for the same reason. The most in those programs is
 /// about 10,000.
-pub(crate) const GIANT_BLOCKS: usize = 30_000;
+pub(crate) const HUGE_BLOCKS: usize = 30_000;
 
 /// Values on the stack above which a function is a giant. The backtracking allocator's time grows with the square of
 /// what is alive at once: 2,500 values take 0.1 s, 25,000 take 11 s.
-pub(crate) const GIANT_HEIGHT: usize = 2_000;
+pub(crate) const HUGE_HEIGHT: usize = 2_000;
 
 /// Loops around one another above which a function is a giant. The middle end's time grows with the fourth power of
 /// their number: 500 take 0.08 s, 1,000 take 1.7 s. The most in those programs is 8.
-pub(crate) const GIANT_LOOPS: u32 = 64;
+pub(crate) const HUGE_LOOPS: u32 = 64;
 
-/// Instructions, values and operands above which a function is a giant: what [`GIANT_INSTRUCTIONS`] is for functions whose calls and
+/// Instructions, values and operands above which a function is a giant: what [`HUGE_INSTRUCTIONS`] is for functions whose calls and
 /// branches carry many values.
-pub(crate) const GIANT_WRITTEN_OUT: usize = 900_000;
+pub(crate) const HUGE_WRITTEN_OUT: usize = 900_000;
 
 /// What is alive, summed over a function (see [`crate::pressure`]), above which registers are given out in one pass where nothing is
 /// done more than once. The backtracking allocator takes 5 to 17 ns for each: 88 million take half a second. The most in
@@ -140,7 +140,7 @@ pub(crate) const MANY_LOCALS_BLOCKS: u64 = 1_000_000;
 /// Locals above which [`MANY_LOCALS_BLOCKS`] holds: twice what those programs have.
 pub(crate) const MANY_LOCALS: u64 = 400;
 
-/// Locals above which they lie in the frame, whatever the blocks: all may be alive at once, see [`GIANT_HEIGHT`]. The most
+/// Locals above which they lie in the frame, whatever the blocks: all may be alive at once, see [`HUGE_HEIGHT`]. The most
 /// in those programs is 189.
 pub(crate) const FRAME_LOCALS: u64 = 2_000;
 

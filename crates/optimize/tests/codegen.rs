@@ -1,7 +1,7 @@
 //! What the code looks like where its shape is the point. Sizes leave room for other choices of registers, but
 //! none for what should be gone.
 
-use belljar_abi::Artifact;
+use belljar_abi::LinkedCode;
 use belljar_compile::{Budget, ModulePlan, Tunables, compile};
 use belljar_module::{EntityIndex, Module, WasmFeatures, validate};
 use belljar_optimize::Optimizer;
@@ -18,7 +18,7 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM2
 
 struct Compiled {
     module: Module,
-    artifact: Artifact,
+    artifact: LinkedCode,
 }
 
 impl Compiled {

@@ -55,7 +55,7 @@ fn large_programs() {
 
 #[test]
 #[ignore = "minutes without optimization"]
-fn giants() {
+fn huge_functions() {
     compiles("programs/cpython312-p1/python.wasm");
     compiles("programs/compile-only/ruby.wasm");
 }

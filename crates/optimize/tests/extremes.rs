@@ -1,12 +1,12 @@
 //! Modules at the edge of what validation lets through compile, in reasonable time and without deep recursion.
 
-use belljar_abi::Artifact;
+use belljar_abi::LinkedCode;
 use belljar_compile::{Budget, ModulePlan, Tunables, compile};
 use belljar_core::CodeOffset;
 use belljar_module::{WasmFeatures, validate};
 use belljar_optimize::Optimizer;
 
-fn compiled(wat: &str) -> Artifact {
+fn compiled(wat: &str) -> LinkedCode {
     let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM2).unwrap();
     let artifact = compile(
         &ModulePlan::new(&module, Tunables::default()),

@@ -3,7 +3,7 @@
 //! Up to five integers and eight floats travel in registers, results singly; all else in a buffer.
 
 use crate::gc::{OwnedRoot, ScopedRoot};
-use crate::host::HostShim;
+use crate::host::HostClosure;
 use crate::store::StoreCore;
 use crate::sys::{Arguments, Returned};
 use belljar_core::{RawVal, RefType, ValType};
@@ -156,7 +156,7 @@ pub trait AbiParams: sealed::Sealed + Copy + 'static {
     fn into_arguments(self) -> Arguments;
     /// Address of the native function that a host function with these parameters has.
     #[doc(hidden)]
-    fn native<T: 'static, R: AbiResult, F: HostShim<T, Self, R>>() -> usize;
+    fn native<T: 'static, R: AbiResult, F: HostClosure<T, Self, R>>() -> usize;
 }
 
 macro_rules! abi_params {
@@ -197,7 +197,7 @@ macro_rules! abi_params {
                 arguments
             }
 
-            fn native<T: 'static, R: AbiResult, F: HostShim<T, Self, R>>() -> usize {
+            fn native<T: 'static, R: AbiResult, F: HostClosure<T, Self, R>>() -> usize {
                 /// # Safety
                 ///
                 /// Called by the exit stub with a host function's object, whose data is an `F`, from guest
@@ -209,7 +209,7 @@ macro_rules! abi_params {
                 where
                     T: 'static,
                     R: AbiResult,
-                    F: HostShim<T, ($($name,)*), R>,
+                    F: HostClosure<T, ($($name,)*), R>,
                     $($name: AbiTy,)*
                 {
                     // SAFETY: the caller's promise.

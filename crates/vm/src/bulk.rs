@@ -2,11 +2,11 @@
 
 use crate::code::CodeImage;
 use crate::fault::{Fault, FaultAddress, SegmentPart};
+use crate::growth_limiter::GrowthLimiter;
 use crate::interrupt::{STRIDE, strides};
 use crate::memory::{LinearMemory, MemoryImage};
 use crate::on_demand::Damaged;
 use crate::quota::Limit;
-use crate::referee::Referee;
 use crate::shared_memory::SharedMemory;
 use crate::store::StoreCore;
 use crate::store_memory::{AnyMemory, StoreMemory};
@@ -26,24 +26,24 @@ impl StoreCore {
         ty: MemoryType,
         image: Option<&Arc<MemoryImage>>,
         length: Option<usize>,
-        referee: &mut Referee<'_>,
+        growth_limiter: &mut GrowthLimiter<'_>,
         reserve: bool,
     ) -> anyhow::Result<usize> {
-        referee.check_count(Limit::Memories, self.memories.len())?;
+        growth_limiter.check_count(Limit::Memories, self.memories.len())?;
         if !ty.is_shared() {
-            referee.check_own_memories(self.own_memories())?;
+            growth_limiter.check_own_memories(self.own_memories())?;
         }
         let minimum = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok());
         let length = length.or(minimum).context("the memory is larger than any machine's")?;
         let (pages, size) = (length as u64 / ty.page_size(), ByteCount(length as u64));
         let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
-        let limiter = if ty.is_shared() { Some(referee.limiter_of_shared()) } else { referee.limiter() };
+        let limiter =
+            if ty.is_shared() { Some(growth_limiter.limiter_of_shared()) } else { growth_limiter.limiter() };
         if let Some(limiter) = limiter
             && !limiter.memory_growing(0, length, maximum)?
         {
-            return Err(
-                referee.error(|| format!("a memory of {pages} pages ({size}) exceeds the store's limit"))
-            );
+            return Err(growth_limiter
+                .error(|| format!("a memory of {pages} pages ({size}) exceeds the store's limit")));
         }
         if ty.is_shared() {
             let memory = SharedMemory::with_image(&self.runtime, ty, image, reserve)?;
@@ -136,12 +136,12 @@ impl StoreCore {
         &mut self,
         memory: usize,
         delta: u64,
-        referee: &mut Referee<'_>,
+        growth_limiter: &mut GrowthLimiter<'_>,
     ) -> anyhow::Result<Option<u64>> {
         let old = match &mut self.memories[memory].memory {
-            AnyMemory::Own(memory) => memory.grow(delta, referee.limiter())?,
+            AnyMemory::Own(memory) => memory.grow(delta, growth_limiter.limiter())?,
             AnyMemory::Shared(memory) => {
-                return memory.clone().grow(delta, Some(referee.limiter_of_shared()));
+                return memory.clone().grow(delta, Some(growth_limiter.limiter_of_shared()));
             }
         };
         if old.is_some() {

@@ -10,10 +10,10 @@ use crate::gc::OuterRun;
 use crate::guest_thread::GuestThread;
 use crate::runtime::Direction;
 use crate::store::{NOT_READY, StoreCore, StoreId, StoreInner};
+use crate::store_monitor::HostCallBegan;
 use crate::sys::{Arguments, Entry, Returned, builtin_table_address, enter};
 use crate::trap::Exit;
 use crate::vm_ptr::VmPtr;
-use crate::watched::HostCallBegan;
 use belljar_abi::{ConstHeader, FuncObject, pending};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId};
 use std::marker::PhantomData;
@@ -380,7 +380,7 @@ fn enter_slots<T: 'static>(
     let context = match callee.is_host {
         false => callee.context,
         true if core.is_stack_used_up() => return Err(Exit::of_trap(Trap::StackOverflow)),
-        true => core.bridge().map_err(plain)?,
+        true => core.host_caller_context().map_err(plain)?,
     };
     let mut arguments = Arguments::NONE;
     let values = VmPtr::expose(values).address();
@@ -408,8 +408,8 @@ pub enum DirectCall<R> {
 
 impl StoreCore {
     /// A context that belongs to no instance: where host functions are called from without a guest.
-    fn bridge(&mut self) -> anyhow::Result<usize> {
-        if let Some(address) = self.bridge {
+    fn host_caller_context(&mut self) -> anyhow::Result<usize> {
+        if let Some(address) = self.host_caller_context {
             return Ok(address);
         }
         let at = self
@@ -430,7 +430,7 @@ impl StoreCore {
         // SAFETY: the block was just allocated for it (IN-BOUNDS).
         unsafe { VmPtr::at(address).write(header) };
         let context = self.region.state_base() + at;
-        self.bridge = Some(context);
+        self.host_caller_context = Some(context);
         Ok(context)
     }
 }

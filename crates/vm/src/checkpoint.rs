@@ -88,7 +88,7 @@ impl Skeleton {
             && places(store).eq(self.places.iter().copied())
     }
 
-    fn bridge(&self) -> Option<usize> {
+    fn host_caller_context(&self) -> Option<usize> {
         self.places[1].checked_sub(1)
     }
 }
@@ -100,7 +100,7 @@ pub(crate) fn places(store: &StoreCore) -> impl Iterator<Item = usize> {
     let def = move |memory: &StoreMemory| {
         memory.memory.shared().map_or(memory.def.address().wrapping_sub(consts), |_| 0)
     };
-    [store.region.blocks(), store.bridge.map_or(0, |context| context - state + 1)]
+    [store.region.blocks(), store.host_caller_context.map_or(0, |context| context - state + 1)]
         .into_iter()
         .chain(store.instances.iter().map(move |instance| instance.context() - state))
         .chain(store.memories.iter().map(def))
@@ -118,7 +118,7 @@ impl Checkpoint {
 
 /// What the embedder gave the store since.
 #[derive(Default)]
-struct Gone {
+struct Discarded {
     host_funcs: Vec<Arc<HostFunc>>,
     values: Externs,
 }
@@ -189,7 +189,7 @@ impl StoreCore {
         }
         self.is_noted = true;
         self.checkpoints = vec![self.noted(from.number)];
-        self.put_back(from, &mut Gone::default())?;
+        self.put_back(from, &mut Discarded::default())?;
         Ok(true)
     }
 
@@ -208,7 +208,7 @@ impl StoreCore {
             self.watched.note_label();
             self.checkpoints.truncate(place + 1);
         }
-        let mut gone = Gone::default();
+        let mut gone = Discarded::default();
         let skeleton = &to.skeleton;
         let takes_away = self.host_funcs.len() > skeleton.host_funcs.len()
             || self.instances.len() > skeleton.modules.len();
@@ -238,7 +238,7 @@ impl StoreCore {
     }
 
     /// The last of `checkpoints` is the one to go to.
-    fn put_back(&mut self, to: &Checkpoint, gone: &mut Gone) -> anyhow::Result<()> {
+    fn put_back(&mut self, to: &Checkpoint, gone: &mut Discarded) -> anyhow::Result<()> {
         let skeleton = &to.skeleton;
         // Their numbers are given to others then.
         let types_go =
@@ -284,7 +284,8 @@ impl StoreCore {
         if self.host_types.len() != to.host_types.len() {
             self.host_types.clone_from(&to.host_types);
         }
-        self.bridge = skeleton.bridge().map(|offset| self.region.state_base() + offset);
+        self.host_caller_context =
+            skeleton.host_caller_context().map(|offset| self.region.state_base() + offset);
         for memory in 0..self.memories.len() {
             self.publish_memory(memory);
         }
@@ -299,14 +300,14 @@ impl StoreCore {
         self.note_special();
         let group = self.checkpoints.last().and_then(|noted| noted.group.as_ref());
         if self.limit_group().map(Arc::as_ptr) == group.map(Arc::as_ptr) {
-            self.settle_group();
+            self.commit_group();
         } else {
             self.set_limit_group(group.cloned());
         }
         let label = self.checkpoints.last().and_then(|noted| noted.label.as_ref());
-        self.watched.revive(self.id, to.segments.len(), label, self.runtime.notes_host_calls());
+        self.watched.reset(self.id, to.segments.len(), label, self.runtime.notes_host_calls());
         self.note_memory();
-        self.settle_memory();
+        self.commit_memory();
         self.refused = None;
         Ok(())
     }

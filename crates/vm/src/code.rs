@@ -338,7 +338,7 @@ const RELIED_ON: &[Part] = &[
     Part::StackSlots,
     Part::Handlers,
     Part::Settings,
-    Part::Notes,
+    Part::Metadata,
 ];
 
 /// The pages that hold an image's text.

@@ -3,7 +3,7 @@
 use belljar_abi::StoreContext;
 use std::cell::UnsafeCell;
 
-/// A store's context, inside of what others may hold of the store ([`crate::watched::Watched`]): both are touched by each call, and lie
+/// A store's context, inside of what others may hold of the store ([`crate::store_monitor::StoreMonitor`]): both are touched by each call, and lie
 /// on the same lines.
 ///
 /// Stubs and generated code reach it by its address while its store does. Whoever holds the store alone is the only one who

@@ -53,7 +53,7 @@ impl<T: 'static> StoreInner<T> {
             "a shared memory belongs to no store: make it with SharedMemory::new"
         );
         ty.check().context("a memory of this type cannot be made")?;
-        self.limited(|core, referee| core.push_memory(ty, None, None, referee, true))
+        self.limited(|core, growth_limiter| core.push_memory(ty, None, None, growth_limiter, true))
     }
 
     /// Grows a memory by pages; the old size in pages, `None` where it may not or cannot.
@@ -62,7 +62,7 @@ impl<T: 'static> StoreInner<T> {
     ///
     /// What the limiter returns.
     pub fn memory_grow(&mut self, memory: usize, delta: u64) -> anyhow::Result<Option<u64>> {
-        self.limited(|core, referee| core.grow_memory(memory, delta, referee))
+        self.limited(|core, growth_limiter| core.grow_memory(memory, delta, growth_limiter))
     }
 
     /// A new table of the host, filled with `init`.
@@ -74,7 +74,7 @@ impl<T: 'static> StoreInner<T> {
         ty.check().context("a table of this type cannot be made")?;
         self.core().check_type(&init, ValType::Ref(ty.element()), "the table")?;
         let init = init.to_slot().u32();
-        self.limited(|core, referee| core.push_table(ty, init, None, None, referee))
+        self.limited(|core, growth_limiter| core.push_table(ty, init, None, None, growth_limiter))
     }
 
     /// Grows a table; the old size, `None` where it may not or cannot.
@@ -86,7 +86,7 @@ impl<T: 'static> StoreInner<T> {
         let element = ValType::Ref(self.core().table_type(table).element());
         self.core().check_type(&init, element, "the table")?;
         let init = init.to_slot().u32();
-        self.limited(|core, referee| core.grow_table(table, delta, init, referee))
+        self.limited(|core, growth_limiter| core.grow_table(table, delta, init, growth_limiter))
     }
 }
 

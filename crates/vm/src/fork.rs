@@ -7,13 +7,13 @@
 //! Locks that are held for moments are taken before the fork, so that the child finds what they guard in order. Locks of
 //! stores are not: whoever forks sees to it that no other thread uses an engine meanwhile.
 
-use crate::deadline::{self, TimerGuard};
 use crate::guest_thread::{self, GuestThread, GuestThreads};
 use crate::kill::{self, ReaperGuard};
 use crate::on_demand::{self, KeeperGuard};
+use crate::run_limits::{self, TimerGuard};
 use crate::sampling::{self, SessionGuard};
+use crate::store_monitor;
 use crate::sys::{self, Questions};
-use crate::watched;
 use std::any::Any;
 use std::cell::RefCell;
 use std::io;
@@ -61,7 +61,7 @@ extern "C" fn prepare() {
         threads: guest_thread::all(),
         questions: sys::questions(),
         reaper: kill::reaper(),
-        timer: deadline::timer(),
+        timer: run_limits::timer(),
         keeper: on_demand::keeper(),
         sampling: sampling::current(),
     };
@@ -93,7 +93,7 @@ fn end_what_runs(thread: &GuestThread) {
     let mut subject = thread.current();
     while subject != 0 {
         // SAFETY: the thread runs this store's guest, which keeps it alive.
-        let watched = unsafe { watched::Watched::of_subject(subject) };
+        let watched = unsafe { store_monitor::StoreMonitor::of_subject(subject) };
         let why = "the process was forked while the guest ran: it goes on in the parent alone";
         watched.want_killed(why.into(), None);
         subject = watched.outer();

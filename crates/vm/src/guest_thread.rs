@@ -18,7 +18,7 @@ pub(crate) struct GuestThread {
     idle: AtomicUsize,
     /// The lowest address that guest code may use on its stack; 1 where it cannot be found out.
     stack_floor: AtomicUsize,
-    /// By which number signal handlers know the store that it entered last and has not left ([`crate::watched::Watched::of_subject`]),
+    /// By which number signal handlers know the store that it entered last and has not left ([`crate::store_monitor::StoreMonitor::of_subject`]),
     /// which is even; or what `idle` says.
     current: AtomicUsize,
 }

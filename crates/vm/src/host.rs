@@ -4,10 +4,10 @@ use crate::abi_types::{AbiParams, AbiResult, RawExn, Value};
 use crate::exception::{Thrown, throw};
 use crate::runtime::{Direction, Runtime};
 use crate::store::{StoreCore, StoreInner};
+use crate::store_monitor::StoreMonitor;
 use crate::sys::{exit_address, leave_activation};
 use crate::types::TypeSet;
 use crate::vm_ptr::VmPtr;
-use crate::watched::Watched;
 use belljar_abi::{Builtin, FuncObject};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId, ValType};
 use std::any::Any;
@@ -16,12 +16,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 /// What a typed host function does: a closure over the store, the instance that imported it, and parameters.
-pub trait HostShim<T, P, R>:
+pub trait HostClosure<T, P, R>:
     Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> anyhow::Result<R> + Send + Sync + 'static
 {
 }
 
-impl<T, P, R, F> HostShim<T, P, R> for F where
+impl<T, P, R, F> HostClosure<T, P, R> for F where
     F: Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> anyhow::Result<R> + Send + Sync + 'static
 {
 }
@@ -98,7 +98,7 @@ impl HostFunc {
     /// # Errors
     ///
     /// Where the engine has no room for another type.
-    pub fn typed<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, P, R>>(
+    pub fn typed<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
         runtime: &Arc<Runtime>,
         f: F,
     ) -> anyhow::Result<Arc<Self>> {
@@ -239,9 +239,9 @@ impl StoreCore {
 ///
 /// As [`callee`], but that the store may be referred to.
 #[inline]
-unsafe fn watched_of<'a>(object: *const FuncObject) -> &'a Watched {
+unsafe fn monitor_of<'a>(object: *const FuncObject) -> &'a StoreMonitor {
     // SAFETY: the caller's promise; the context is that of a store that is alive.
-    unsafe { Watched::around(VmPtr::at((*object).store_context)) }
+    unsafe { StoreMonitor::around(VmPtr::at((*object).store_context)) }
 }
 
 /// The store and the closure of a host function that is being called.
@@ -269,13 +269,13 @@ unsafe fn callee<'a, T: 'static, D>(
 ///
 /// As [`callee`], with an `F` as data.
 #[inline]
-pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, P, R>>(
+pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
     object: *const FuncObject,
     params: P,
 ) -> R::Native {
     // SAFETY: the caller's promise. What is rare goes another way, so that this one needs none of the registers that are to be kept.
     unsafe {
-        let watched = watched_of(object);
+        let watched = monitor_of(object);
         if watched.notes_host_calls() {
             return run_noted::<T, P, R, F>(object, params);
         }
@@ -296,7 +296,7 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, 
 /// As [`callee`], with an `F` as data.
 #[cold]
 #[inline(never)]
-unsafe fn run_noted<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, P, R>>(
+unsafe fn run_noted<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
     object: *const FuncObject,
     params: P,
 ) -> R::Native {
@@ -402,7 +402,7 @@ fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, F
 /// # Safety
 ///
 /// As [`callee`], with an `F` as data; `values` has room for parameters and for results.
-unsafe extern "C" fn native_buffer<T: 'static, P: AbiParams, R: AbiResult, F: HostShim<T, P, R>>(
+unsafe extern "C" fn native_buffer<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
     object: *const FuncObject,
     values: *mut RawVal,
 ) {

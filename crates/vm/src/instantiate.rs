@@ -4,6 +4,7 @@
 //! its active segments copied and its start function run. Never: a slot written before its type was checked.
 
 use crate::checkpoint::Checkpoint;
+use crate::growth_limiter::GrowthLimiter;
 use crate::host::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
 use crate::interrupt::{STRIDE, strides};
@@ -11,7 +12,6 @@ use crate::loaded::{LoadedModule, SharedImages};
 use crate::memory::MemoryImage;
 use crate::on_demand::Damaged;
 use crate::quota::Limit;
-use crate::referee::Referee;
 use crate::shared_memory::SharedMemory;
 use crate::store::{StoreCore, StoreGlobal, StoreInner};
 use crate::store_mut::StoreMut;
@@ -53,7 +53,7 @@ pub fn instantiate<T: 'static>(
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let images = module.images();
     let contents = Contents::Module(images);
-    let builder = store.limited(|core, referee| core.build(module, imports, contents, referee));
+    let builder = store.limited(|core, growth_limiter| core.build(module, imports, contents, growth_limiter));
     let builder = builder.map_err(plain)?;
     let id = builder.id;
     store.core_mut().link(&builder, imports).map_err(plain)?;
@@ -95,7 +95,8 @@ pub fn link_only<T: 'static>(
     imports: &[ImportValue<'_>],
     like: &Checkpoint,
 ) -> anyhow::Result<InstanceId> {
-    let builder = store.limited(|core, referee| core.build(module, imports, Contents::Of(like), referee))?;
+    let builder = store
+        .limited(|core, growth_limiter| core.build(module, imports, Contents::Of(like), growth_limiter))?;
     store.core_mut().link(&builder, imports)?;
     Ok(builder.id)
 }
@@ -110,8 +111,9 @@ pub(crate) fn link_fresh<T: 'static>(
     module: &Arc<LoadedModule>,
     imports: &[ImportValue<'_>],
 ) -> anyhow::Result<InstanceId> {
-    let builder =
-        store.limited(|core, referee| core.build(module, imports, Contents::Module(None), referee))?;
+    let builder = store.limited(|core, growth_limiter| {
+        core.build(module, imports, Contents::Module(None), growth_limiter)
+    })?;
     store.core_mut().link(&builder, imports)?;
     Ok(builder.id)
 }
@@ -167,11 +169,11 @@ impl StoreCore {
         module: &'m Arc<LoadedModule>,
         imports: &[ImportValue<'_>],
         contents: Contents<'m>,
-        referee: &mut Referee<'_>,
+        growth_limiter: &mut GrowthLimiter<'_>,
     ) -> anyhow::Result<Builder<'m>> {
         anyhow::ensure!(module.is_of(&self.runtime), "the module belongs to another engine than the store");
         module.code_image().check_runs_here()?;
-        referee.check_count(Limit::Instances, self.instances.len())?;
+        growth_limiter.check_count(Limit::Instances, self.instances.len())?;
         let described = module.module();
         anyhow::ensure!(
             imports.len() == described.imports().len(),
@@ -207,7 +209,7 @@ impl StoreCore {
         for (i, sig) in module.sigs().iter().enumerate() {
             builder.write(layout.type_id(TypeIndex::new(i)), *sig);
         }
-        let spaces = self.entities(&builder, imports, referee)?;
+        let spaces = self.entities(&builder, imports, growth_limiter)?;
         self.instances.push(Instance::new(module.clone(), builder.context, spaces));
         self.watched.add_instance(described);
         Ok(builder)
@@ -218,7 +220,7 @@ impl StoreCore {
         &mut self,
         builder: &Builder<'_>,
         imports: &[ImportValue<'_>],
-        referee: &mut Referee<'_>,
+        growth_limiter: &mut GrowthLimiter<'_>,
     ) -> anyhow::Result<Spaces> {
         let described = builder.described();
         let layout = described.layout();
@@ -250,7 +252,7 @@ impl StoreCore {
         let reserve = builder.module.reserves();
         for i in memories.len()..described.memories().len() {
             let (image, length) = builder.contents.of_memory(MemoryIndex::new(i), self.memories.len());
-            let made = self.push_memory(described.memories()[i], image, length, referee, reserve)?;
+            let made = self.push_memory(described.memories()[i], image, length, growth_limiter, reserve)?;
             if builder.module.needs_reserved(MemoryIndex::new(i)) && !self.memory_is_reserved(made) {
                 self.memories.pop();
                 return Err(NeedsChecks.into());
@@ -272,7 +274,7 @@ impl StoreCore {
             };
             let header = builder.context + layout.table_header(table) as usize;
             let ty = described.tables()[i].map(&mut resolve);
-            let made = self.push_table(ty, 0, Some(header), place, referee)?;
+            let made = self.push_table(ty, 0, Some(header), place, growth_limiter)?;
             tables.push(made as u32);
         }
         for i in globals.len()..described.globals().len() {

@@ -5,7 +5,7 @@
 //! Nobody who kills has to hit a moment.
 
 use crate::store::StoreCore;
-use crate::watched::Watched;
+use crate::store_monitor::StoreMonitor;
 use belljar_core::Trap;
 use std::cell::Cell;
 use std::ops::Range;
@@ -47,7 +47,7 @@ impl StoreCore {
 
 /// Tells a collection to give up, as the guest that it is done for is to end.
 pub(crate) struct Interrupt {
-    watched: Option<Arc<Watched>>,
+    watched: Option<Arc<StoreMonitor>>,
     /// Bytes until the next look.
     left: Cell<u32>,
     is_due: Cell<bool>,

@@ -1,6 +1,6 @@
 //! Killing a guest: its thread leaves it, at whatever instruction it is.
 //!
-//! In: a store's [`Watched`], and a reason. Out: the run ends with [`crate::Exit::Killed`]. Never: touches the host in the
+//! In: a store's [`StoreMonitor`], and a reason. Out: the run ends with [`crate::Exit::Killed`]. Never: touches the host in the
 //! middle of something, or needs anything of the guest's code.
 //!
 //! The thread is asked by the signal that looks. In guest code the handler has it go on in the `fault` stub. In the host the
@@ -10,7 +10,7 @@
 //! A guest that was killed was in the middle of something, and its store with it: nothing runs in it any more.
 
 use crate::store::StoreId;
-use crate::watched::Watched;
+use crate::store_monitor::StoreMonitor;
 use belljar_core::OutsideText;
 use std::fmt;
 use std::io;
@@ -70,7 +70,7 @@ const REAPER_PATIENCE: Duration = Duration::from_millis(5);
 /// The reaper's longest wait before it asks a thread again that did not answer.
 const LONGEST_STEP: Duration = Duration::from_millis(500);
 
-impl Watched {
+impl StoreMonitor {
     /// Has the store's guest killed, if it runs. `false` if it does not, or the store has gone back to a checkpoint and is not this one
     /// any more. The thread has left the guest when this returns, or
     /// will as soon as it returns to it from the host.
@@ -82,13 +82,13 @@ impl Watched {
         if !self.want_killed(reason, store) {
             return Ok(false);
         }
-        self.pursue(PATIENCE)
+        self.interrupt_until_exit(PATIENCE)
     }
 
     /// Has a guest leave that is to end. A thread that does not answer within `patience` is left to the reaper.
-    pub(crate) fn pursue(self: &Arc<Self>, patience: Duration) -> io::Result<bool> {
+    pub(crate) fn interrupt_until_exit(self: &Arc<Self>, patience: Duration) -> io::Result<bool> {
         for _ in 0..TRIES {
-            match self.press(patience) {
+            match self.interrupt_once(patience) {
                 Ok(Reached::Leaves) => return Ok(true),
                 // Its run has ended, of this or by itself, or has just begun.
                 Ok(Reached::Idle) if self.thread_id().is_none() || !self.is_killed() => {
@@ -114,7 +114,7 @@ impl Watched {
         while Instant::now() < end {
             std::thread::sleep(step);
             step = (step * 2).min(STEPS.1);
-            match self.press(PATIENCE) {
+            match self.interrupt_once(PATIENCE) {
                 Ok(Reached::Leaves) => return Ok(true),
                 Ok(Reached::Idle) => return Ok(self.has_died()),
                 Ok(Reached::InHost | Reached::Between) => {}
@@ -130,25 +130,25 @@ impl Watched {
 /// Guests of [`kill_all`] that are asked at the same time. Less than there can be questions, so that others can ask, too.
 const AT_ONCE: usize = 8;
 
-/// Has the guests of several stores killed, as [`Watched::kill`] does. How many were running.
+/// Has the guests of several stores killed, as [`StoreMonitor::kill`] does. How many were running.
 ///
 /// All are to end before any is waited for: those that look for themselves leave at once, and where many threads wait for a
 /// processor, one that does not answer yet does not keep the others running.
-pub fn kill_all(stores: &[Arc<Watched>], reason: &KillReason) -> usize {
+pub fn kill_all(stores: &[Arc<StoreMonitor>], reason: &KillReason) -> usize {
     let all: Vec<_> = stores.iter().filter(|store| store.want_killed(reason.clone(), None)).collect();
     let next = AtomicUsize::new(0);
-    let pursue = || {
+    let interrupt_until_exit = || {
         while let Some(store) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
             // What has gone meanwhile need not be killed.
-            let _ = store.pursue(PATIENCE);
+            let _ = store.interrupt_until_exit(PATIENCE);
         }
     };
     std::thread::scope(|scope| {
         for _ in 1..all.len().min(AT_ONCE) {
             // Where no thread can be had, this one does it all.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, pursue);
+            let _ = std::thread::Builder::new().spawn_scoped(scope, interrupt_until_exit);
         }
-        pursue();
+        interrupt_until_exit();
     });
     all.len()
 }
@@ -157,7 +157,7 @@ pub fn kill_all(stores: &[Arc<Watched>], reason: &KillReason) -> usize {
 struct Job {
     due: Instant,
     step: Duration,
-    watched: Weak<Watched>,
+    watched: Weak<StoreMonitor>,
 }
 
 #[derive(Default)]
@@ -183,7 +183,7 @@ pub(crate) fn reaper() -> ReaperGuard {
 }
 
 /// Has the reaper see to it that a guest ends.
-fn reap(watched: Weak<Watched>) -> io::Result<()> {
+fn reap(watched: Weak<StoreMonitor>) -> io::Result<()> {
     let mut reaper = reaper();
     if !reaper.is_running {
         std::thread::Builder::new().name("belljar-reaper".into()).spawn(run)?;
@@ -210,7 +210,7 @@ fn run() {
         let mut job = all.jobs.swap_remove(first);
         drop(all);
         let guest = job.watched.upgrade().filter(|guest| guest.is_killed());
-        let reached = guest.map(|guest| guest.press(REAPER_PATIENCE));
+        let reached = guest.map(|guest| guest.interrupt_once(REAPER_PATIENCE));
         all = reaper();
         let longest = match reached {
             None | Some(Ok(Reached::Leaves | Reached::Idle)) => continue,

@@ -120,7 +120,7 @@ impl StoreCore {
     /// Counts what it uses together with what the other stores of a group do from now on; `None`: for itself.
     pub fn set_limit_group(&mut self, group: Option<Arc<LimitGroup>>) {
         self.group = group.map(|group| GroupShare { group, counted: Amounts::default() });
-        self.settle_group();
+        self.commit_group();
     }
 
     /// The group that it belongs to.
@@ -144,11 +144,11 @@ impl StoreCore {
         if let (Some(share), Some(reservation)) = (&mut self.group, reservation) {
             share.take_over(reservation);
         }
-        self.settle_group();
+        self.commit_group();
     }
 
     /// Makes what is counted of it in its group what it uses.
-    pub(crate) fn settle_group(&mut self) {
+    pub(crate) fn commit_group(&mut self) {
         if self.group.is_none() {
             return;
         }

@@ -1,11 +1,11 @@
 //! The parts of a store's region that guests write to, and how they go back.
 //!
 //! Most of such a part is tables, which few guests write to once they run: what does not change from one reset to the next is
-//! write-protected after some time ([`Settled`]), and no longer looked at.
+//! write-protected after some time ([`WriteProtected`]), and no longer looked at.
 
 use crate::checkpoint::{first_difference, first_written};
-use crate::settled::{Calm, Settled};
 use crate::sys::{Mapping, Protection, page_size};
+use crate::write_protected::{WriteProtected, WriteStability};
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
@@ -56,8 +56,8 @@ impl AreaCheckpoint {
 pub(crate) struct Area {
     /// Offset in the region, in whole pages.
     start: usize,
-    settled: Option<Settled>,
-    calm: Calm,
+    write_protected: Option<WriteProtected>,
+    stability: WriteStability,
     /// The checkpoint that it went back to last, and pages that have differed from it since.
     last: u64,
     written: BTreeSet<usize>,
@@ -65,7 +65,13 @@ pub(crate) struct Area {
 
 impl Area {
     pub(crate) fn new(start: usize) -> Self {
-        Self { start, settled: None, calm: Calm::default(), last: 0, written: BTreeSet::new() }
+        Self {
+            start,
+            write_protected: None,
+            stability: WriteStability::default(),
+            last: 0,
+            written: BTreeSet::new(),
+        }
     }
 
     /// A range of it.
@@ -89,9 +95,9 @@ impl Area {
     /// As [`Area::bytes`], for all pieces.
     pub(crate) unsafe fn rewind(&mut self, mapping: &mut Mapping, to: &AreaCheckpoint) -> io::Result<()> {
         if self.last != to.number {
-            self.unsettle(mapping)?;
+            self.unprotect(mapping)?;
             self.written.clear();
-            (self.last, self.calm) = (to.number, Calm::default());
+            (self.last, self.stability) = (to.number, WriteStability::default());
         }
         let length = to.length();
         if length <= FEW_BYTES {
@@ -99,12 +105,19 @@ impl Area {
             unsafe { self.put(mapping, to, 0..length) };
             return Ok(());
         }
-        if let Some(settled) = self.settled.take_if(|settled| settled.is_broken()) {
-            self.written.extend(settled.first_written().map(|at| at / page_size() * page_size()));
-            self.calm.disturb();
+        if let Some(write_protected) =
+            self.write_protected.take_if(|write_protected| write_protected.is_broken())
+        {
+            self.written.extend(write_protected.first_written().map(|at| at / page_size() * page_size()));
+            self.stability.disturb();
         }
-        if let Some(settled) = &self.settled {
-            for range in settled.written().iter().cloned().chain(std::iter::once(settled.length()..length)) {
+        if let Some(write_protected) = &self.write_protected {
+            for range in write_protected
+                .written()
+                .iter()
+                .cloned()
+                .chain(std::iter::once(write_protected.length()..length))
+            {
                 // SAFETY: the caller's promise.
                 unsafe { self.put(mapping, to, range) };
             }
@@ -122,35 +135,37 @@ impl Area {
                 unsafe { self.put(mapping, to, range) };
             }
         }
-        if self.calm.is_settled_after(self.written.len(), length) {
-            self.settle(mapping, length / page_size() * page_size())?;
+        if self.stability.is_stable_after(self.written.len(), length) {
+            self.protect_unwritten(mapping, length / page_size() * page_size())?;
         }
         Ok(())
     }
 
     /// Write-protects the first `length` bytes but for the pages that have differed.
-    fn settle(&mut self, mapping: &mut Mapping, length: usize) -> io::Result<()> {
+    fn protect_unwritten(&mut self, mapping: &mut Mapping, length: usize) -> io::Result<()> {
         let written = self.written.range(..length).map(|page| *page..page + page_size()).collect();
-        let Some(settled) = Settled::new(mapping.base() + self.start, length, written) else {
-            self.calm.disturb();
+        let Some(write_protected) = WriteProtected::new(mapping.base() + self.start, length, written) else {
+            self.stability.disturb();
             return Ok(());
         };
-        for range in settled.protected() {
+        for range in write_protected.protected() {
             if mapping.protect(self.start + range.start, range.len(), Protection::Read).is_err() {
-                self.calm.disturb();
+                self.stability.disturb();
                 return mapping.protect(self.start, length, Protection::ReadWrite);
             }
         }
-        self.settled = Some(settled);
+        self.write_protected = Some(write_protected);
         Ok(())
     }
 
     /// Has all of it written to without a fault.
-    pub(crate) fn unsettle(&mut self, mapping: &mut Mapping) -> io::Result<()> {
-        if let Some(settled) = self.settled.take_if(|settled| !settled.is_broken()) {
-            mapping.protect(self.start, settled.length(), Protection::ReadWrite)?;
+    pub(crate) fn unprotect(&mut self, mapping: &mut Mapping) -> io::Result<()> {
+        if let Some(write_protected) =
+            self.write_protected.take_if(|write_protected| !write_protected.is_broken())
+        {
+            mapping.protect(self.start, write_protected.length(), Protection::ReadWrite)?;
         }
-        self.settled = None;
+        self.write_protected = None;
         Ok(())
     }
 

@@ -3,11 +3,11 @@
 use crate::memory::MemoryPool;
 use crate::quota::{EngineLimit, EngineLimitExceeded, EngineQuota};
 use crate::store::StoreId;
+use crate::store_monitor::StoreMonitor;
 use crate::store_region::RegionPool;
 use crate::sys;
 use crate::trampolines::TrampolineAreas;
 use crate::types::TypeRegistry;
-use crate::watched::Watched;
 use anyhow::Context;
 use belljar_abi::{CompiledFunction, StoreContext};
 use belljar_core::{EngineType, FuncType, HeapType, SubType, TypeId, TypeRef, ValType};
@@ -59,8 +59,8 @@ pub struct Runtime {
     memory_used: AtomicU64,
     /// Stores whose guests run.
     calls: AtomicU64,
-    /// All stores, by [`Watched::number`].
-    stores: Mutex<BTreeMap<u64, Arc<Watched>>>,
+    /// All stores, by [`StoreMonitor::number`].
+    stores: Mutex<BTreeMap<u64, Arc<StoreMonitor>>>,
     /// Whether all stores are to note when host functions are called.
     notes_host_calls: AtomicBool,
     source: Box<dyn TrampolineSource>,
@@ -147,7 +147,7 @@ impl Runtime {
         match self.memory_used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(_) => Ok(()),
             Err(used) => {
-                let stores = self.watched_stores().values().filter(|store| store.memory() > 0).count();
+                let stores = self.monitored_stores().values().filter(|store| store.memory() > 0).count();
                 let limit = EngineLimit::Memory;
                 Err(EngineLimitExceeded { limit, wanted: bytes, used, stores, allowed })
             }
@@ -253,30 +253,30 @@ impl Runtime {
     }
 
     /// Enters a store with this number and context.
-    pub(crate) fn watch_store(&self, id: StoreId, context: StoreContext) -> Arc<Watched> {
-        let watched = Watched::new(id, self.number(), context);
+    pub(crate) fn watch_store(&self, id: StoreId, context: StoreContext) -> Arc<StoreMonitor> {
+        let watched = StoreMonitor::new(id, self.number(), context);
         if self.notes_host_calls() {
             watched.note_host_calls();
         }
-        self.watched_stores().insert(watched.number(), watched.clone());
+        self.monitored_stores().insert(watched.number(), watched.clone());
         watched
     }
 
     /// Forgets a store that is being put away.
-    pub(crate) fn forget_store(&self, watched: &Watched) {
-        self.watched_stores().remove(&watched.number());
+    pub(crate) fn forget_store(&self, watched: &StoreMonitor) {
+        self.monitored_stores().remove(&watched.number());
     }
 
-    fn watched_stores(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Watched>>> {
+    fn monitored_stores(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<StoreMonitor>>> {
         self.stores.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// All its stores, the oldest first.
-    pub fn stores(&self) -> Vec<Arc<Watched>> {
-        self.watched_stores().values().cloned().collect()
+    pub fn stores(&self) -> Vec<Arc<StoreMonitor>> {
+        self.monitored_stores().values().cloned().collect()
     }
 
-    /// What tells it from other engines in [`Watched::engine`].
+    /// What tells it from other engines in [`StoreMonitor::engine`].
     pub fn number(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -286,10 +286,10 @@ impl Runtime {
         self.notes_host_calls.load(Ordering::SeqCst)
     }
 
-    /// From now on all its stores note when host functions are called ([`Watched::note_host_calls`]).
+    /// From now on all its stores note when host functions are called ([`StoreMonitor::note_host_calls`]).
     pub fn note_host_calls(&self) {
         self.notes_host_calls.store(true, Ordering::SeqCst);
-        self.watched_stores().values().for_each(|watched| watched.note_host_calls());
+        self.monitored_stores().values().for_each(|watched| watched.note_host_calls());
     }
 
     /// Moves the epoch on by one. Async-signal-safe.

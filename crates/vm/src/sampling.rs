@@ -12,11 +12,11 @@
 
 use crate::guest_thread::{self, GuestThread};
 use crate::published::Published;
-use crate::running::{Doing, walk};
 use crate::sample_ring::Ring;
+use crate::signal_walk::{ThreadState, walk};
+use crate::store_monitor::StoreMonitor;
 use crate::sys::{CpuTimer, Registers, monotonic_time, thread_cpu_time, thread_id};
 use crate::walk::{LiveStack, RawFrame};
-use crate::watched::Watched;
 use std::any::Any;
 use std::collections::HashMap;
 use std::io;
@@ -33,12 +33,12 @@ pub struct Sample {
     pub weight: Duration,
     /// The thread, by its number in the kernel.
     pub thread: i32,
-    /// The store whose guest it ran ([`Watched::id`]); where several are on its stack, the innermost.
+    /// The store whose guest it ran ([`StoreMonitor::id`]); where several are on its stack, the innermost.
     pub store: u64,
-    /// That store's engine ([`Watched::engine`]).
+    /// That store's engine ([`StoreMonitor::engine`]).
     pub engine: usize,
     /// What it did with that guest.
-    pub doing: Doing,
+    pub doing: ThreadState,
     /// The stack, with those of the other stores.
     pub stack: LiveStack,
 }
@@ -283,7 +283,7 @@ impl Session {
                     thread: sampled.id,
                     store: noted.store,
                     engine: noted.engine,
-                    doing: if noted.in_guest { Doing::Guest } else { Doing::Host },
+                    doing: if noted.in_guest { ThreadState::Guest } else { ThreadState::Host },
                     stack,
                 });
             }
@@ -313,10 +313,10 @@ impl Row {
         while at != 0 {
             // SAFETY: the thread runs this store, or is just entering or leaving it, under a borrow of it; so are those in whose
             // host functions it does so.
-            let watched = unsafe { Watched::of_subject(at) };
+            let watched = unsafe { StoreMonitor::of_subject(at) };
             // SAFETY: as above.
             let found = unsafe { walk(watched.context(), registers, |found| note.push(found)) };
-            if innermost.is_none() && found.doing != Doing::Idle {
+            if innermost.is_none() && found.doing != ThreadState::Idle {
                 innermost = Some((watched, found.doing));
             }
             at = watched.outer();
@@ -328,7 +328,7 @@ impl Row {
             used,
             watched.id(),
             watched.engine() as u64,
-            u64::from(doing == Doing::Guest),
+            u64::from(doing == ThreadState::Guest),
         ]);
     }
 }

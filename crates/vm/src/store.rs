@@ -1,9 +1,9 @@
 //! A store: everything that one group of guests can reach, owned by one value.
 
 use crate::checkpoint::Checkpoint;
-use crate::deadline::Rules;
 use crate::externs::Externs;
 use crate::gc::{Gc, Roots};
+use crate::growth_limiter::GrowthLimiter;
 use crate::guest_thread::NEVER_ENTERED;
 use crate::host::HostFunc;
 use crate::instance::Instance;
@@ -11,17 +11,17 @@ use crate::kill::KillReason;
 use crate::limit_group::{GroupShare, LimitGroup};
 use crate::limits::ResourceLimiter;
 use crate::quota::{Quota, Refusal};
-use crate::referee::Referee;
+use crate::run_limits::RunLimits;
 use crate::runtime::Runtime;
 use crate::sampling;
 use crate::scratch::Scratch;
 use crate::store_memory::StoreMemory;
+use crate::store_monitor::StoreMonitor;
 use crate::store_region::StoreRegion;
 use crate::table::Table;
 use crate::trap::Pending;
 use crate::types::TypeSet;
 use crate::vm_ptr::VmPtr;
-use crate::watched::Watched;
 use anyhow::Context;
 use belljar_abi::gc::{INDEX, header, is_traced};
 use belljar_abi::{FuncObject, StoreContext};
@@ -85,7 +85,7 @@ pub(crate) const NOT_READY: u64 = u64::MAX;
 /// A store without its embedder's data.
 pub struct StoreCore {
     /// What other threads may hold to look at its guest; and its context.
-    pub(crate) watched: Arc<Watched>,
+    pub(crate) watched: Arc<StoreMonitor>,
     /// The number of its id, if nothing has to be looked at before the next run but [`StoreCore::ready_thread`]: it has no rules, was
     /// not killed, and the host holds no references whose scope has not ended. [`NOT_READY`] otherwise.
     pub(crate) ready: u64,
@@ -118,13 +118,13 @@ pub struct StoreCore {
     /// Whether there is a [`Checkpoint`] of it.
     pub(crate) is_noted: bool,
     /// Context that belongs to no instance, made when first needed.
-    pub(crate) bridge: Option<usize>,
+    pub(crate) host_caller_context: Option<usize>,
     /// Why its guest was killed, if it was: it was in the middle of something, and nothing of it runs any more.
     pub(crate) killed: Option<KillReason>,
     /// Whether it was killed or has rules: a run looks at this alone.
     pub(crate) is_special: bool,
     /// What is done at the beginning and end of each run, if anything is.
-    pub(crate) rules: Option<Box<Rules>>,
+    pub(crate) run_limits: Option<Box<RunLimits>>,
     /// What it may have, if that is limited.
     pub(crate) quota: Option<Arc<Quota>>,
     /// Its part of what the stores of its guest use together, if they are counted so.
@@ -140,7 +140,7 @@ pub struct StoreCore {
     /// Memory for host functions.
     pub(crate) scratch: Scratch,
     /// What whoever uses this crate keeps with the store.
-    pub(crate) notes: Option<Box<dyn Any + Send + Sync>>,
+    pub(crate) extension: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) hooks: Hooks,
 }
 
@@ -171,19 +171,23 @@ pub(crate) struct Hooks {
 }
 
 /// Something that grows a part of the store, with whoever decides about that.
-pub(crate) type Growth<'a> = dyn FnMut(&mut StoreCore, &mut Referee<'_>) -> anyhow::Result<()> + 'a;
+pub(crate) type Growth<'a> = dyn FnMut(&mut StoreCore, &mut GrowthLimiter<'_>) -> anyhow::Result<()> + 'a;
 
 /// A limiter, borrowed from the embedder's data.
 pub type Limiter<'a> = &'a mut dyn ResourceLimiter;
 type LimiterAccess<T> = Box<dyn FnMut(&mut T) -> Limiter<'_> + Send + Sync>;
 type EpochCallback<T> = Box<dyn FnMut(&mut StoreInner<T>) -> anyhow::Result<u64> + Send + Sync>;
 
+/// Why the data is there: only idle sandboxes have none, and nobody can use those.
+const DATA: &str = "a store that is in use has its data";
+
 /// A store with its embedder's data. Always boxed, on lines of its own: threads that run stores side by side do not meet.
 #[repr(C, align(128))]
 pub struct StoreInner<T> {
     // First, so that its address is the whole's: `Hooks` depend on it.
     core: StoreCore,
-    data: T,
+    /// `None` while a sandbox is idle: then nothing of the embedder's is in it.
+    data: Option<T>,
     limiter: Setting<LimiterAccess<T>>,
     epoch: Setting<EpochCallback<T>>,
 }
@@ -217,7 +221,7 @@ impl<T: 'static> StoreInner<T> {
     /// # Errors
     ///
     /// Where there is no address space for its region.
-    pub fn new(runtime: &Arc<Runtime>, data: T) -> anyhow::Result<Box<Self>> {
+    pub fn new(runtime: &Arc<Runtime>, data: Option<T>) -> anyhow::Result<Box<Self>> {
         let hooks = Hooks {
             data_type: std::any::TypeId::of::<T>(),
             with_limiter: with_limiter::<T>,
@@ -243,22 +247,27 @@ impl<T: 'static> StoreInner<T> {
 
     /// The embedder's data.
     pub fn data(&self) -> &T {
-        &self.data
+        self.data.as_ref().expect(DATA)
     }
 
     /// The embedder's data.
     pub fn data_mut(&mut self) -> &mut T {
-        &mut self.data
+        self.data.as_mut().expect(DATA)
+    }
+
+    /// Gives the store its embedder's data; returns the data that it had.
+    pub fn replace_data(&mut self, data: Option<T>) -> Option<T> {
+        std::mem::replace(&mut self.data, data)
     }
 
     /// The store and the embedder's data at once.
     pub fn split(&mut self) -> (&mut StoreCore, &mut T) {
-        (&mut self.core, &mut self.data)
+        (&mut self.core, self.data.as_mut().expect(DATA))
     }
 
     /// The embedder's data, and the end of everything else.
     pub fn into_data(self) -> T {
-        self.data
+        self.data.expect(DATA)
     }
 
     /// Sets who decides about growth.
@@ -284,11 +293,11 @@ impl<T: 'static> StoreInner<T> {
     }
 
     /// Runs `f` with the store and whoever decides about growth.
-    pub(crate) fn limited<R>(&mut self, f: impl FnOnce(&mut StoreCore, &mut Referee<'_>) -> R) -> R {
-        let limiter = self.limiter.now.as_mut().map(|access| access(&mut self.data));
-        let mut referee = Referee::new(&self.core, limiter);
-        let done = f(&mut self.core, &mut referee);
-        self.core.settle(referee);
+    pub(crate) fn limited<R>(&mut self, f: impl FnOnce(&mut StoreCore, &mut GrowthLimiter<'_>) -> R) -> R {
+        let limiter = self.limiter.now.as_mut().zip(self.data.as_mut()).map(|(access, data)| access(data));
+        let mut growth_limiter = GrowthLimiter::new(&self.core, limiter);
+        let done = f(&mut self.core, &mut growth_limiter);
+        self.core.commit(growth_limiter);
         done
     }
 }
@@ -347,7 +356,7 @@ impl StoreCore {
             ready: NOT_READY,
             last_thread: NEVER_ENTERED,
             is_special: false,
-            rules: None,
+            run_limits: None,
             quota: None,
             group: None,
             refused: None,
@@ -371,15 +380,15 @@ impl StoreCore {
             pending: None,
             ran: false,
             is_noted: false,
-            bridge: None,
+            host_caller_context: None,
             checkpoints: Vec::new(),
             fuel_reserve: 0,
             scratch: Scratch::default(),
-            notes: None,
+            extension: None,
             hooks,
         };
         core.write_null_object();
-        core.set_rules(&Quota::UNLIMITED);
+        core.set_run_limits(&Quota::UNLIMITED);
         Ok(core)
     }
 
@@ -402,7 +411,7 @@ impl StoreCore {
     }
 
     /// What other threads may hold to look at its guest.
-    pub fn watched(&self) -> &Arc<Watched> {
+    pub fn watched(&self) -> &Arc<StoreMonitor> {
         &self.watched
     }
 
@@ -414,13 +423,13 @@ impl StoreCore {
     /// What whoever uses this crate keeps with the store: nothing, until something is put there. It stays when the store goes
     /// back to a checkpoint.
     #[inline]
-    pub fn notes(&self) -> Option<&(dyn Any + Send + Sync)> {
-        self.notes.as_deref()
+    pub fn extension(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.extension.as_deref()
     }
 
-    /// As [`StoreCore::notes`], to be written.
-    pub fn notes_mut(&mut self) -> &mut Option<Box<dyn Any + Send + Sync>> {
-        &mut self.notes
+    /// As [`StoreCore::extension`], to be written.
+    pub fn extension_mut(&mut self) -> &mut Option<Box<dyn Any + Send + Sync>> {
+        &mut self.extension
     }
 
     /// Tells those who watch how large its memories are now.

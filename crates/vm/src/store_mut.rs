@@ -7,7 +7,7 @@
 //! whole store's address and borrows from it anew each time, and not of [`StoreCore`], whose `&mut self` would still be
 //! live beside the borrow that they get (ONE-BORROW).
 
-use crate::referee::Referee;
+use crate::growth_limiter::GrowthLimiter;
 use crate::store::{StoreCore, StoreInner};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -37,13 +37,13 @@ impl<'a> StoreMut<'a> {
     /// Those of `f`.
     pub(crate) fn limited<R>(
         &mut self,
-        f: impl FnOnce(&mut StoreCore, &mut Referee<'_>) -> anyhow::Result<R>,
+        f: impl FnOnce(&mut StoreCore, &mut GrowthLimiter<'_>) -> anyhow::Result<R>,
     ) -> anyhow::Result<R> {
         let with_limiter = self.hooks.with_limiter;
         let (mut f, mut result) = (Some(f), None);
-        let mut once = |store: &mut StoreCore, referee: &mut Referee<'_>| {
+        let mut once = |store: &mut StoreCore, growth_limiter: &mut GrowthLimiter<'_>| {
             if let Some(f) = f.take() {
-                result = Some(f(store, referee)?);
+                result = Some(f(store, growth_limiter)?);
             }
             Ok(())
         };

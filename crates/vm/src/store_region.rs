@@ -8,8 +8,8 @@
 //!
 //! A block of constants at offset `x` belongs to the context at `CONTEXT_DISTANCE + x`.
 
-use crate::frozen::{Reader, Writer};
 use crate::region_area::{Area, AreaCheckpoint};
+use crate::snapshot::{Reader, Writer};
 use crate::sys::{Mapping, Protection, page_size};
 use anyhow::ensure;
 use belljar_abi::{CONTEXT_DISTANCE, FuncObject};
@@ -336,7 +336,7 @@ impl StoreRegion {
     /// Makes every byte that was handed out zero again.
     fn clean(&mut self) -> io::Result<()> {
         let mapping = self.mapping.as_mut().expect("present until drop");
-        self.areas.iter_mut().try_for_each(|area| area.unsettle(mapping))?;
+        self.areas.iter_mut().try_for_each(|area| area.unprotect(mapping))?;
         let used = [
             (0, self.next_block),
             (CONTEXT_DISTANCE, self.next_block),

@@ -1,8 +1,8 @@
 //! Tables: 32-bit elements in the store's region, which guest code reads and writes in place.
 
+use crate::growth_limiter::GrowthLimiter;
 use crate::interrupt::{STRIDE, strides};
 use crate::quota::Limit;
-use crate::referee::Referee;
 use crate::store::StoreCore;
 use crate::vm_ptr::VmPtr;
 use belljar_abi::GuestTable;
@@ -44,14 +44,16 @@ impl StoreCore {
         init: u32,
         header: Option<usize>,
         place: Option<u32>,
-        referee: &mut Referee<'_>,
+        growth_limiter: &mut GrowthLimiter<'_>,
     ) -> anyhow::Result<usize> {
-        referee.check_count(Limit::Tables, self.tables.len())?;
+        growth_limiter.check_count(Limit::Tables, self.tables.len())?;
         let count = ty.minimum();
-        if let Some(limiter) = referee.limiter()
+        if let Some(limiter) = growth_limiter.limiter()
             && !limiter.table_growing(0, count as usize, ty.maximum().map(|m| m as usize))?
         {
-            return Err(referee.error(|| format!("a table of {count} elements exceeds the store's limit")));
+            return Err(
+                growth_limiter.error(|| format!("a table of {count} elements exceeds the store's limit"))
+            );
         }
         anyhow::ensure!(
             count <= TABLE_LIMIT,
@@ -120,13 +122,13 @@ impl StoreCore {
         table: usize,
         delta: u64,
         init: u32,
-        referee: &mut Referee<'_>,
+        growth_limiter: &mut GrowthLimiter<'_>,
     ) -> anyhow::Result<Option<u32>> {
         let old = self.guest_table(table);
         let ty = self.tables[table].ty;
         let desired = u64::from(old.length).saturating_add(delta);
         let maximum = ty.maximum().unwrap_or(u64::from(u32::MAX));
-        if let Some(limiter) = referee.limiter() {
+        if let Some(limiter) = growth_limiter.limiter() {
             if desired > maximum {
                 limiter.table_grow_failed(anyhow::anyhow!("the table's maximum is {maximum} elements"))?;
                 return Ok(None);

@@ -3,12 +3,12 @@
 //! Types come in recursion groups. A group is the same as another if its types are, where a type of the group
 //! itself counts by its place in it and any other by its id. A registered type has its *line*: the types that it was
 //! declared below, outermost first, itself last. Lines lie in a table that guest code reads
-//! ([`belljar_abi::TYPE_LINE_SIZE`]), so that a cast costs one comparison however deep the types are.
+//! ([`belljar_abi::TYPE_DISPLAY_SIZE`]), so that a cast costs one comparison however deep the types are.
 
 use crate::sys::{Mapping, Protection};
 use crate::trampolines::TypeTrampolines;
 use anyhow::Context;
-use belljar_abi::{MAX_TYPES, TYPE_LINE_SIZE};
+use belljar_abi::{MAX_TYPES, TYPE_DISPLAY_SIZE};
 use belljar_core::{CompositeType, DefinedTypes, FuncType, HeapType, SubType, TypeId, TypeIndex, TypeRef};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -211,7 +211,7 @@ impl Inner {
         }
         let has_lines = key.iter().any(|ty| !ty.is_final || !matches!(ty.composite, CompositeType::Func(_)));
         if has_lines && self.lines.is_none() {
-            let mapping = Mapping::new(MAX_TYPES * TYPE_LINE_SIZE, Protection::ReadWrite);
+            let mapping = Mapping::new(MAX_TYPES * TYPE_DISPLAY_SIZE, Protection::ReadWrite);
             self.lines = Some(mapping.context("no address space for the engine's types")?);
             let known: Vec<_> = self.rows.iter().flatten().map(|row| row.line.clone()).collect();
             known.iter().for_each(|line| self.write_line(line));
@@ -268,12 +268,12 @@ impl Inner {
     /// Writes the row of the last type of a line.
     fn write_line(&mut self, line: &[TypeId]) {
         let (Some(lines), Some(id)) = (&self.lines, line.last()) else { return };
-        let mut row = [u32::MAX; TYPE_LINE_SIZE / 4];
+        let mut row = [u32::MAX; TYPE_DISPLAY_SIZE / 4];
         row.iter_mut().zip(line).for_each(|(slot, id)| *slot = id.0);
-        let at = id.index() * TYPE_LINE_SIZE;
+        let at = id.index() * TYPE_DISPLAY_SIZE;
         // SAFETY: the mapping is writable and the registry's (OWNED-MAPPING), and rows are aligned in it; no code reads the
         // row of an id that nobody was given yet.
-        unsafe { lines.range(at..at + TYPE_LINE_SIZE).cast().write(row) };
+        unsafe { lines.range(at..at + TYPE_DISPLAY_SIZE).cast().write(row) };
     }
 
     /// One user of a group less. What nobody uses goes away, and with it its use of others: one after the other, as a module's types

@@ -27,7 +27,7 @@
 //!   (`StoreInner::enter`, `TypedFunc::call_direct`); what generated code calls gets it back with `StoreCore::of_context`, and keeps
 //!   to ONE-BORROW.
 //!
-//! What is only ever shared (`Watched`, `OnDemand`, `HostFunc`, atomics) may be exposed at any time: using a shared reference
+//! What is only ever shared (`StoreMonitor`, `OnDemand`, `HostFunc`, atomics) may be exposed at any time: using a shared reference
 //! does not invalidate another one.
 //!
 //! All of this is for the compiler. A `VmPtr` is one word, and none of its functions does anything at run time that a plain pointer

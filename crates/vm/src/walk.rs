@@ -4,7 +4,7 @@ use crate::activation::Waiting;
 use crate::code_table::{self, LoadedCode};
 use crate::host::HostCallee;
 use crate::invariants::read_guest_stack;
-use crate::running::{Found, OnStack};
+use crate::signal_walk::{Found, StackEntry};
 use crate::store::StoreCore;
 use crate::sys::returned_address;
 use belljar_core::CodeOffset;
@@ -169,8 +169,8 @@ impl LiveStack {
         };
         for found in found {
             match found.get() {
-                OnStack::Frame(address) => live.stack.frames.extend(frame(address)),
-                OnStack::HostCall(callee) => {
+                StackEntry::Frame(address) => live.stack.frames.extend(frame(address)),
+                StackEntry::HostCall(callee) => {
                     // SAFETY: the caller's promise.
                     let callee = unsafe { HostCallee::noted(callee) };
                     let by = live.stack.frames.len();

@@ -3,7 +3,7 @@
 //!
 //! The machine code is written by hand, as a faulty compiler might emit it.
 
-use belljar_abi::{Artifact, CompiledFunction, FuncRange, ImageWriter, TrapSite};
+use belljar_abi::{CompiledFunction, FuncRange, ImageWriter, LinkedCode, TrapSite};
 use belljar_core::{CodeOffset, FuncType, Trap};
 use belljar_module::{WasmFeatures, validate};
 use belljar_vm::{
@@ -41,8 +41,8 @@ const FUNCTIONS: [(&str, &[u8], Trap); 5] = [
     ("spin", &[0xeb, 0xfe], Trap::MemoryOutOfBounds),
 ];
 
-fn artifact() -> Artifact {
-    let mut artifact = Artifact::default();
+fn artifact() -> LinkedCode {
+    let mut artifact = LinkedCode::default();
     for (_, instruction, trap) in FUNCTIONS {
         artifact.text.resize(artifact.text.len().next_multiple_of(16), 0xcc);
         let start = artifact.text.len() as u32;
@@ -78,7 +78,7 @@ impl Guest {
         let image = ImageWriter::new(&artifact(), "").finish();
         let image = CodeImage::new(PrivateCopy::of(&image).unwrap()).unwrap();
         let loaded = LoadedModule::new(&runtime, module, image, true).unwrap();
-        let mut store = StoreInner::new(&runtime, ()).unwrap();
+        let mut store = StoreInner::new(&runtime, Some(())).unwrap();
         let instance = instantiate(&mut store, &loaded, &[]).unwrap();
         Self { store, instance }
     }

@@ -5,7 +5,7 @@
 //! what the instruction did to the stack, and compares that with what the walk finds.
 
 use belljar::{Caller, Engine, Error, Linker, Module, Store, Trap, TypedFunc};
-use belljar_vm::{Watched, function_at};
+use belljar_vm::{StoreMonitor, function_at};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ const PROGRAM: &str = include_str!("../../belljar/tests/calls.wat");
 
 /// What the handler knows. It alone uses it while instructions are stepped.
 struct Steps {
-    watched: Option<Arc<Watched>>,
+    watched: Option<Arc<StoreMonitor>>,
     /// Starts of the functions that were entered, and 0 for each way in from the host. Outermost first.
     stack: [usize; 1024],
     height: usize,

@@ -25,7 +25,7 @@ pub fn engine(mode: Mode) -> &'static Engine {
             .consume_fuel(!mode.counts_steps)
             .memory_reservation(mode.reserved)
             .gc_stress(mode.gc_stress)
-            .compile_as_giants(mode.giants)
+            .compile_as_huge(mode.giants)
             .cranelift_nan_canonicalization(mode.canonical_nans)
             .relaxed_simd_deterministic(true)
             .max_wasm_stack(crate::STACK);

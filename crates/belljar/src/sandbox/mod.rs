@@ -1,36 +1,36 @@
-//! Sandboxes: a guest whose every call begins in the same, clean world.
+//! Sandboxes: guests that are reset after every call.
 //!
-//! In: a module with its imports, and a closure that makes the host's state. Out: results of calls, each of which began where the
-//! one before had begun. Never: a call that sees anything of another, however that ended.
+//! In: a module with its imports, and a closure that makes the host's state. Out: the results of calls, which all start from the
+//! same state. Never: a call that sees anything of an earlier one, however that ended.
 //!
 //! ```text
-//! SandboxTemplate ── Recipe ── the first World runs its beginning; others adopt its Checkpoint
-//!       │                                       │
-//!    Sandbox, SandboxPool ── Worlds ── take ─▶ Session: calls ─▶ reset ─▶ give
+//! SandboxTemplate ── InstanceFactory: the first SandboxInstance runs the initialization, others adopt its Checkpoint
+//!       │                   │
+//! Sandbox, SandboxPool ── InstancePool::take ─▶ SandboxInstance::begin ─▶ Session: calls ─▶ InstancePool::give ─▶ reset
 //! ```
 
+mod instance_factory;
+mod instance_pool;
 mod pool;
-mod recipe;
+mod sandbox_instance;
 mod stacks;
 mod template;
-mod world;
-mod worlds;
 
 pub use pool::{Burst, PoolConfig, PoolExhausted, PoolStatistics, SandboxPool};
+pub use sandbox_instance::SandboxDiscarded;
 pub use template::SandboxTemplate;
-pub use world::SandboxDiscarded;
 
 use crate::{Instance, KillHandle, KillReason, Result, Store, WasmParams, WasmResults};
+use instance_pool::InstancePool;
+use sandbox_instance::SandboxInstance;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use world::World;
-use worlds::Worlds;
 
-/// Whom to kill: who is in the sandbox now.
-type Inside = Mutex<Option<KillHandle>>;
+/// The kill handle of the session that is going on.
+type CurrentSession = Mutex<Option<KillHandle>>;
 
-/// A guest whose every call begins in the same, clean world.
+/// A guest that is reset after every call: each call starts from the same state.
 ///
 /// ```
 /// use belljar::{Engine, Linker, Module, SandboxTemplate};
@@ -53,10 +53,10 @@ type Inside = Mutex<Option<KillHandle>>;
 /// # Ok::<(), belljar::Error>(())
 /// ```
 ///
-/// While nobody calls it, it has nothing of its own: its world is any of the clean ones of its template.
+/// An idle sandbox owns no instance. Each call or session takes a reset instance of the template and gives it back.
 pub struct Sandbox<T: 'static> {
-    worlds: Arc<Worlds<T>>,
-    inside: Option<Arc<Inside>>,
+    instances: Arc<InstancePool<T>>,
+    current: Option<Arc<CurrentSession>>,
 }
 
 impl<T: 'static> fmt::Debug for Sandbox<T> {
@@ -66,39 +66,40 @@ impl<T: 'static> fmt::Debug for Sandbox<T> {
 }
 
 impl<T: 'static> Sandbox<T> {
-    fn of(worlds: Arc<Worlds<T>>) -> Self {
-        Self { worlds, inside: None }
+    fn of(instances: Arc<InstancePool<T>>) -> Self {
+        Self { instances, current: None }
     }
 
-    /// Calls an export, and makes the sandbox again what it was, however that ends.
+    /// Calls an export, then resets the sandbox, however the call ended.
     ///
     /// # Errors
     ///
-    /// How the run ended if not by returning; that there is no such export.
+    /// Returns an error if the guest did not return (a trap, a kill, an exhausted limit, an error of a host function), if there is
+    /// no such export, or as [`Sandbox::session`] does.
     pub fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, params: P) -> Result<R> {
         self.session()?.call_once(export, params)
     }
 
-    /// Several calls that see what the ones before did, up to when the session is dropped.
+    /// Begins a session: several calls, each of which sees what the earlier ones did. Dropping the session resets the sandbox.
     ///
     /// # Errors
     ///
-    /// Where a new world was needed and could not be made.
+    /// Returns an error if a new instance was needed and could not be created, or if the host's state could not be made.
     pub fn session(&mut self) -> Result<Session<'_, T>> {
-        let world = self.worlds.take(Duration::MAX).unwrap_or_else(|| anyhow::bail!("no world"))?;
-        Ok(Session::new(&self.worlds, world, self.inside.as_deref(), None))
+        let instance = self.instances.take(Duration::MAX).unwrap_or_else(|| anyhow::bail!("no instance"))?;
+        Ok(Session::new(&self.instances, instance, self.current.as_deref()))
     }
 
-    /// A handle for other threads, to end the call or session that is going on.
+    /// Returns a handle with which other threads can end the current call or session.
     pub fn kill_handle(&mut self) -> SandboxKillHandle {
-        SandboxKillHandle { inside: self.inside.get_or_insert_default().clone() }
+        SandboxKillHandle { current: self.current.get_or_insert_default().clone() }
     }
 }
 
-/// A handle to end what is going on in a sandbox, from any thread. Cheap to clone; it does not keep the sandbox.
+/// Ends the current call or session of a sandbox, from any thread. It is cheap to clone and does not keep the sandbox alive.
 #[derive(Clone)]
 pub struct SandboxKillHandle {
-    inside: Arc<Inside>,
+    current: Arc<CurrentSession>,
 }
 
 impl fmt::Debug for SandboxKillHandle {
@@ -108,25 +109,24 @@ impl fmt::Debug for SandboxKillHandle {
 }
 
 impl SandboxKillHandle {
-    /// Ends the run that is going on, as [`KillHandle::kill`] does; `false` if there is none.
+    /// Ends the current run, as [`KillHandle::kill`] does. Returns `false` if nothing runs.
     ///
     /// # Errors
     ///
     /// As [`KillHandle::kill`].
     pub fn kill(&self, reason: impl Into<KillReason>) -> Result<bool> {
-        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // It means this session, and none that may follow in its place.
-        inside.map_or(Ok(false), |inside| inside.kill(reason))
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // This handle is of one session: it does nothing to a session that follows.
+        current.map_or(Ok(false), |handle| handle.kill(reason))
     }
 }
 
-/// Calls of a sandbox that see what the ones before did. When it is dropped, the sandbox is again what it was.
+/// Several calls of a sandbox, each of which sees what the earlier ones did. Dropping the session resets the sandbox.
 pub struct Session<'a, T: 'static> {
-    worlds: &'a Worlds<T>,
-    /// Taken only at the end.
-    world: Option<Box<World<T>>>,
-    inside: Option<&'a Inside>,
-    pool: Option<&'a SandboxPool<T>>,
+    instances: &'a InstancePool<T>,
+    /// `None` once the session has ended.
+    inner: Option<Box<SandboxInstance<T>>>,
+    current: Option<&'a CurrentSession>,
 }
 
 impl<T: 'static> fmt::Debug for Session<'_, T> {
@@ -137,34 +137,37 @@ impl<T: 'static> fmt::Debug for Session<'_, T> {
 
 impl<'a, T: 'static> Session<'a, T> {
     fn new(
-        worlds: &'a Worlds<T>,
-        mut world: Box<World<T>>,
-        inside: Option<&'a Inside>,
-        pool: Option<&'a SandboxPool<T>>,
+        instances: &'a InstancePool<T>,
+        instance: Box<SandboxInstance<T>>,
+        current: Option<&'a CurrentSession>,
     ) -> Self {
-        world.store.begin_deadline();
-        if let Some(inside) = inside {
-            *inside.lock().unwrap_or_else(PoisonError::into_inner) = Some(world.store.kill_handle());
+        if let Some(current) = current {
+            *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(instance.store.kill_handle());
         }
-        Self { worlds, world: Some(world), inside, pool }
+        Self { instances, inner: Some(instance), current }
     }
 
-    fn world(&self) -> &World<T> {
-        self.world.as_ref().expect("present until the end")
+    fn inner(&self) -> &SandboxInstance<T> {
+        self.inner.as_ref().expect("present until the session ends")
+    }
+
+    fn inner_mut(&mut self) -> &mut SandboxInstance<T> {
+        self.inner.as_mut().expect("present until the session ends")
     }
 
     /// Calls an export.
     ///
     /// # Errors
     ///
-    /// How the run ended if not by returning; that there is no such export.
+    /// Returns an error if the guest did not return (a trap, a kill, an exhausted limit, an error of a host function), or if there
+    /// is no such export.
     pub fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, params: P) -> Result<R> {
-        let world = self.world.as_mut().expect("present until the end");
-        let func = world.func::<P, R>(export)?;
-        func.call(&mut world.store, params)
+        let instance = self.inner_mut();
+        let func = instance.func::<P, R>(export)?;
+        func.call(&mut instance.store, params)
     }
 
-    /// One call, and the end of the session.
+    /// Makes the only call of a session, and ends the session.
     fn call_once<P: WasmParams, R: WasmResults>(mut self, export: &str, params: P) -> Result<R> {
         let result = self.call(export, params);
         match (result, self.end()) {
@@ -173,32 +176,28 @@ impl<'a, T: 'static> Session<'a, T> {
         }
     }
 
-    /// The sandbox's instance, for this session.
+    /// The sandbox's instance. It is valid until the session ends.
     pub fn instance(&self) -> Instance {
-        self.world().instance()
+        self.inner().instance()
     }
 
-    /// The store, to be used with the instance.
+    /// The store, to be used with [`Session::instance`].
     pub fn store(&mut self) -> &mut Store<T> {
-        &mut self.world.as_mut().expect("present until the end").store
+        &mut self.inner_mut().store
     }
 
-    /// A handle for other threads, to end this session's run. It means nothing once the session is over.
+    /// Returns a handle with which other threads can end this session's run. It has no effect once the session has ended.
     pub fn kill_handle(&self) -> KillHandle {
-        self.world().store.kill_handle()
+        self.inner().store.kill_handle()
     }
 
-    /// Makes the sandbox clean. What went wrong with that, if anything: then it was discarded.
+    /// Ends the session and gives the instance back. Tells why the instance was discarded, if it could not be reset.
     fn end(&mut self) -> Option<SandboxDiscarded> {
-        let world = self.world.take()?;
-        if let Some(inside) = self.inside {
-            *inside.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let instance = self.inner.take()?;
+        if let Some(current) = self.current {
+            *current.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
-        let discarded = self.worlds.give(world);
-        if let Some(pool) = self.pool {
-            pool.shrink_now_and_then();
-        }
-        discarded
+        self.instances.give(instance)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sandboxes for many threads at once.
 
-use super::worlds::{Room, Worlds};
+use super::instance_pool::{Capacity, Expiry, InstancePool};
 use super::{SandboxTemplate, Session};
 use crate::{Result, WasmParams, WasmResults};
 use std::fmt;
@@ -136,23 +136,27 @@ impl std::error::Error for PoolExhausted {}
 /// # Ok::<(), belljar::Error>(())
 /// ```
 pub struct SandboxPool<T: 'static> {
-    worlds: Worlds<T>,
+    instances: InstancePool<T>,
     config: PoolConfig,
 }
 
 impl<T: 'static> fmt::Debug for SandboxPool<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let statistics = self.worlds.statistics();
+        let statistics = self.instances.statistics();
         f.debug_struct("SandboxPool").field("config", &self.config).field("statistics", &statistics).finish()
     }
 }
 
 impl<T: 'static> SandboxPool<T> {
     pub(super) fn new(template: &SandboxTemplate<T>, config: PoolConfig) -> Result<Self> {
-        let worlds = Worlds::new(template.recipe().clone(), Room { most: config.most, kept: config.most });
+        let instances = InstancePool::new(
+            template.factory().clone(),
+            Capacity { most: config.most, kept: config.most },
+            Some(Expiry { idle_timeout: config.idle_timeout, least: config.least }),
+        );
         // One at least, so that what is wrong is told here.
-        worlds.warm(config.least.clamp(1, config.most))?;
-        Ok(Self { worlds, config })
+        instances.warm(config.least.clamp(1, config.most))?;
+        Ok(Self { instances, config })
     }
 
     /// Calls an export of a clean sandbox, which is wiped however that ends.
@@ -174,23 +178,19 @@ impl<T: 'static> SandboxPool<T> {
             Burst::Wait(time) => time,
             Burst::Refuse => Duration::ZERO,
         };
-        match self.worlds.take(patience) {
-            Some(world) => Ok(Session::new(&self.worlds, world?, None, Some(self))),
+        match self.instances.take(patience) {
+            Some(instance) => Ok(Session::new(&self.instances, instance?, None)),
             None => Err(PoolExhausted { most: self.config.most, burst: self.config.burst }.into()),
         }
     }
 
     /// What it has done so far.
     pub fn statistics(&self) -> PoolStatistics {
-        self.worlds.statistics()
+        self.instances.statistics()
     }
 
     /// Lets all sandboxes go that nobody uses, but for [`PoolConfig::min_sandboxes`].
     pub fn shrink(&self) {
-        self.worlds.shrink(self.config.least);
-    }
-
-    pub(super) fn shrink_now_and_then(&self) {
-        self.worlds.shrink_after(self.config.idle_timeout, self.config.least);
+        self.instances.shrink(self.config.least);
     }
 }

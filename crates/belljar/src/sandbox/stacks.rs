@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// How many values there may be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct Capacity {
     pub(super) most: usize,
     /// Idle ones that a stack keeps.
     pub(super) kept: usize,
@@ -28,7 +28,7 @@ pub(super) struct Room {
 
 /// Idle values, and room for more.
 pub(super) struct Stacks<W> {
-    room: Room,
+    capacity: Capacity,
     stacks: Box<[Stack<W>]>,
     /// Values that there are.
     made: AtomicUsize,
@@ -52,7 +52,8 @@ struct Stack<W> {
 pub(super) struct Idle<W> {
     /// The first few beside the lock: a line fewer to fetch, and none that another stack has a part of.
     values: SmallVec<[W; 4]>,
-    pub(super) sessions: u64,
+    /// A stack may count sessions that another uncounts: only the sum of all stacks means something.
+    sessions: u64,
     /// The fewest since the stack was last looked at: so many were not needed.
     fewest: usize,
     looked: Instant,
@@ -64,7 +65,7 @@ const GIVEN: usize = 256;
 /// What whoever needs a value finds.
 pub(super) enum Found<'a, W> {
     Idle(W),
-    Room(Reservation<'a, W>),
+    Capacity(Reservation<'a, W>),
 }
 
 /// A value fewer, when it is dropped.
@@ -92,11 +93,11 @@ impl<W> Drop for Reservation<'_, W> {
 
 impl<W> Stacks<W> {
     /// `count` stacks, a power of two.
-    pub(super) fn new(room: Room, count: usize) -> Self {
+    pub(super) fn new(capacity: Capacity, count: usize) -> Self {
         let idle = || Idle { values: SmallVec::new(), sessions: 0, fewest: 0, looked: Instant::now() };
         let stack = |_| Stack { idle: Mutex::new(idle()), given: AtomicUsize::new(0) };
         Self {
-            room,
+            capacity,
             stacks: (0..count).map(stack).collect(),
             made: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
@@ -132,14 +133,26 @@ impl<W> Stacks<W> {
             let mut idle = self.stack(number);
             let value = idle.values.pop()?;
             idle.fewest = idle.fewest.min(idle.values.len());
-            idle.sessions += 1;
+            idle.sessions = idle.sessions.wrapping_add(1);
             Some(value)
         })
     }
 
-    /// Room for one more value, if there may be one.
+    /// Counts a session whose value was not idle.
+    pub(super) fn count_session(&self, group: usize) {
+        let mut idle = self.stack(group);
+        idle.sessions = idle.sessions.wrapping_add(1);
+    }
+
+    /// Takes back the count of a session that took an idle value and could not begin.
+    pub(super) fn uncount_session(&self, group: usize) {
+        let mut idle = self.stack(group);
+        idle.sessions = idle.sessions.wrapping_sub(1);
+    }
+
+    /// Capacity for one more value, if there may be one.
     pub(super) fn reserve(&self) -> Option<Reservation<'_, W>> {
-        let one_more = |made: usize| (made < self.room.most).then_some(made + 1);
+        let one_more = |made: usize| (made < self.capacity.most).then_some(made + 1);
         let before = self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         self.most.fetch_max(before + 1, Ordering::Relaxed);
         Some(Reservation(self))
@@ -148,7 +161,7 @@ impl<W> Stacks<W> {
     /// An idle value, or room for another.
     #[inline]
     pub(super) fn find(&self, group: usize) -> Option<Found<'_, W>> {
-        self.idle(group).map(Found::Idle).or_else(|| self.reserve().map(Found::Room))
+        self.idle(group).map(Found::Idle).or_else(|| self.reserve().map(Found::Capacity))
     }
 
     /// As [`Stacks::find`], once there is something to be found, for as long as `left` says; without an end if that is `None`.
@@ -175,7 +188,7 @@ impl<W> Stacks<W> {
     pub(super) fn put(&self, group: usize, value: W) -> Option<W> {
         let stack = self.of(group);
         let mut idle = stack.lock();
-        if idle.values.len() >= self.room.kept {
+        if idle.values.len() >= self.capacity.kept {
             return Some(value);
         }
         idle.values.push(value);
@@ -236,6 +249,6 @@ impl<W> Stacks<W> {
             let stack = self.stack(number);
             (stack.values.len(), stack.sessions)
         };
-        (0..self.stacks.len()).map(of).fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
+        (0..self.stacks.len()).map(of).fold((0, 0), |(a, b), (c, d)| (a + c, b.wrapping_add(d)))
     }
 }

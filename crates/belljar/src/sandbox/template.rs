@@ -1,7 +1,7 @@
 //! What sandboxes are made from.
 
-use super::recipe::Recipe;
-use super::worlds::{Room, Worlds};
+use super::instance_factory::InstanceFactory;
+use super::instance_pool::{Capacity, InstancePool};
 use super::{Sandbox, SandboxPool};
 use crate::instance::InstancePre;
 use crate::{Limits, PoolConfig, Result, Store};
@@ -13,55 +13,55 @@ use std::sync::Arc;
 /// The module is instantiated and initialized once. What that leaves behind is shared by all sandboxes of the template, which
 /// begin there without running anything.
 pub struct SandboxTemplate<T: 'static> {
-    recipe: Arc<Recipe<T>>,
+    factory: Arc<InstanceFactory<T>>,
     /// Of the sandboxes that were built one by one.
-    worlds: Arc<Worlds<T>>,
+    instances: Arc<InstancePool<T>>,
 }
 
 impl<T: 'static> Clone for SandboxTemplate<T> {
     fn clone(&self) -> Self {
-        Self { recipe: self.recipe.clone(), worlds: self.worlds.clone() }
+        Self { factory: self.factory.clone(), instances: self.instances.clone() }
     }
 }
 
 impl<T: 'static> fmt::Debug for SandboxTemplate<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SandboxTemplate").field("module", self.recipe.pre.module()).finish_non_exhaustive()
+        f.debug_struct("SandboxTemplate").field("module", self.factory.pre.module()).finish_non_exhaustive()
     }
 }
 
 /// Sandboxes that are built one by one are as many as there are; of their worlds these are kept when nobody is in them.
-const KEPT_WORLDS: usize = 64;
+const KEPT_INSTANCES: usize = 64;
 
 impl<T: 'static> SandboxTemplate<T> {
     /// Sandboxes of this module, whose host state `make_data` makes for each call or session.
     pub fn new(pre: InstancePre<T>, make_data: impl Fn() -> Result<T> + Send + Sync + 'static) -> Self {
-        Self::of(Recipe::new(pre, Arc::new(make_data)))
+        Self::of(InstanceFactory::new(pre, Arc::new(make_data)))
     }
 
-    fn of(recipe: Recipe<T>) -> Self {
-        let recipe = Arc::new(recipe);
-        let room = Room { most: usize::MAX, kept: KEPT_WORLDS };
-        Self { worlds: Arc::new(Worlds::new(recipe.clone(), room)), recipe }
+    fn of(factory: InstanceFactory<T>) -> Self {
+        let factory = Arc::new(factory);
+        let capacity = Capacity { most: usize::MAX, kept: KEPT_INSTANCES };
+        Self { instances: Arc::new(InstancePool::new(factory.clone(), capacity, None)), factory }
     }
 
     /// Another template, which differs in something.
-    fn with(self, change: impl FnOnce(&mut Recipe<T>)) -> Self {
-        let mut recipe = Recipe::clone(&self.recipe);
-        change(&mut recipe);
-        Self::of(recipe)
+    fn with(self, change: impl FnOnce(&mut InstanceFactory<T>)) -> Self {
+        let mut factory = InstanceFactory::clone(&self.factory);
+        change(&mut factory);
+        Self::of(factory)
     }
 
     /// Does something with each new store, before the module is instantiated in it: sets limits, for instance. It is to do the same
     /// each time.
     pub fn prepare(self, prepare: impl Fn(&mut Store<T>) -> Result<()> + Send + Sync + 'static) -> Self {
-        self.with(|recipe| recipe.prepare = Some(Arc::new(prepare)))
+        self.with(|factory| factory.prepare = Some(Arc::new(prepare)))
     }
 
     /// Calls an export without parameters and results, once. What it leaves behind in the guest is where calls begin. The host's
     /// state that it used is not kept.
     pub fn init(self, export: &str) -> Self {
-        self.with(|recipe| recipe.init = Some(export.into()))
+        self.with(|factory| factory.init = Some(export.into()))
     }
 
     /// What each sandbox may have. Time and fuel are those of a call, or of a session as a whole; while a sandbox is made, of each
@@ -81,13 +81,13 @@ impl<T: 'static> SandboxTemplate<T> {
     /// # Ok::<(), belljar::Error>(())
     /// ```
     pub fn limits(self, limits: Limits) -> Self {
-        self.with(|recipe| recipe.limits = limits)
+        self.with(|factory| factory.limits = limits)
     }
 
     /// Whether each sandbox that was made clean is compared, byte by byte, with what it was. One that differs is discarded, and
     /// [`Engine::problems`](crate::Engine::problems) tells. It takes as long as reading all its memory.
     pub fn verify(self, yes: bool) -> Self {
-        self.with(|recipe| recipe.verify = yes)
+        self.with(|factory| factory.verify = yes)
     }
 
     /// A sandbox. It takes a hundred bytes while nobody calls it.
@@ -98,8 +98,8 @@ impl<T: 'static> SandboxTemplate<T> {
     /// store, or has a memory that others share.
     pub fn build(&self) -> Result<Sandbox<T>> {
         // So that what is wrong is told here.
-        self.worlds.warm(1)?;
-        Ok(Sandbox::of(self.worlds.clone()))
+        self.instances.warm(1)?;
+        Ok(Sandbox::of(self.instances.clone()))
     }
 
     /// A pool of sandboxes for many threads.
@@ -111,7 +111,7 @@ impl<T: 'static> SandboxTemplate<T> {
         SandboxPool::new(self, config)
     }
 
-    pub(super) fn recipe(&self) -> &Arc<Recipe<T>> {
-        &self.recipe
+    pub(super) fn factory(&self) -> &Arc<InstanceFactory<T>> {
+        &self.factory
     }
 }

@@ -7,22 +7,22 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
-use stacks::{Found, Room, Stacks};
+use stacks::{Capacity, Found, Stacks};
 
 /// A sandbox. The checker refuses it to two threads at a time.
-struct World {
+struct SandboxInstance {
     uses: UnsafeCell<()>,
     alive: Arc<AtomicUsize>,
 }
 
-impl Drop for World {
+impl Drop for SandboxInstance {
     fn drop(&mut self) {
         self.alive.fetch_sub(1, Relaxed);
     }
 }
 
 struct Pool {
-    stacks: Stacks<World>,
+    stacks: Stacks<SandboxInstance>,
     most: usize,
     alive: Arc<AtomicUsize>,
 }
@@ -30,34 +30,34 @@ struct Pool {
 impl Pool {
     fn new(most: usize, kept: usize) -> Arc<Self> {
         let alive = Arc::new(AtomicUsize::new(0));
-        Arc::new(Self { stacks: Stacks::new(Room { most, kept }, 2), most, alive })
+        Arc::new(Self { stacks: Stacks::new(Capacity { most, kept }, 2), most, alive })
     }
 
-    fn take(&self, group: usize) -> World {
+    fn take(&self, group: usize) -> SandboxInstance {
         let found = self.stacks.find(group).or_else(|| self.stacks.wait(group, || None));
         match found.expect("nobody waits in vain") {
-            Found::Idle(world) => world,
-            Found::Room(room) => {
+            Found::Idle(instance) => instance,
+            Found::Capacity(room) => {
                 assert!(self.alive.fetch_add(1, Relaxed) < self.most, "more than there may be");
                 room.keep();
-                World { uses: UnsafeCell::new(()), alive: self.alive.clone() }
+                SandboxInstance { uses: UnsafeCell::new(()), alive: self.alive.clone() }
             }
         }
     }
 
-    fn give(&self, group: usize, world: World) {
-        if let Some(world) = self.stacks.put(group, world) {
-            self.stacks.discard(world);
+    fn give(&self, group: usize, instance: SandboxInstance) {
+        if let Some(instance) = self.stacks.put(group, instance) {
+            self.stacks.discard(instance);
         }
         self.stacks.wake();
     }
 
     fn session(&self, group: usize, is_lost: bool) {
-        let world = self.take(group);
-        world.uses.with_mut(|_| ());
+        let instance = self.take(group);
+        instance.uses.with_mut(|_| ());
         match is_lost {
-            true => self.stacks.discard(world),
-            false => self.give(group, world),
+            true => self.stacks.discard(instance),
+            false => self.give(group, instance),
         }
     }
 }

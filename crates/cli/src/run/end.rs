@@ -20,27 +20,27 @@ const PATIENCE_FOR_READERS: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(50);
 
 /// Whether other processes can look.
-enum Sight {
+enum InspectionState {
     NotYet,
     Open(Inspection),
     /// The program has ended.
     Over,
 }
 
-static SIGHT: Mutex<Sight> = Mutex::new(Sight::NotYet);
+static SIGHT: Mutex<InspectionState> = Mutex::new(InspectionState::NotYet);
 
 /// Lets other processes look, up to the end. That they cannot is no reason not to run.
 pub(super) fn let_others_look(engine: &Engine) {
     let mut sight = SIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-    if matches!(*sight, Sight::NotYet)
+    if matches!(*sight, InspectionState::NotYet)
         && let Ok(inspection) = engine.serve_inspection()
     {
-        *sight = Sight::Open(inspection);
+        *sight = InspectionState::Open(inspection);
     }
 }
 
 /// From here on this thread alone tells how the program ended.
-pub(super) fn claim() {
+pub(super) fn begin_exit() {
     std::mem::forget(END.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
@@ -48,7 +48,7 @@ pub(super) fn claim() {
 pub(super) fn finish() {
     profile::finish();
     let mut sight = SIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Sight::Open(inspection) = std::mem::replace(&mut *sight, Sight::Over) {
+    if let InspectionState::Open(inspection) = std::mem::replace(&mut *sight, InspectionState::Over) {
         inspection.end(PATIENCE);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 const DELAY: Duration = Duration::from_millis(20);
 
 /// Lets it in, a moment from now. Where there is no thread for it, the program runs all the same.
-pub(super) fn let_in(engine: &Engine) {
+pub(super) fn start_background_services(engine: &Engine) {
     let engine = engine.clone();
     let _ = std::thread::Builder::new().name("outside".into()).spawn(move || {
         std::thread::sleep(DELAY);

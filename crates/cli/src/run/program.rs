@@ -139,7 +139,7 @@ impl RunOptions {
             MemoryBudget::new(self.limit(Limit::Memory).map(ByteSize), self.option_of(Limit::Memory));
         let common = self.common(&program, &memory)?;
         let mut store = self.store(&program, Guest { wasi, memory, common })?;
-        outside::let_in(&program.engine);
+        outside::start_background_services(&program.engine);
         if let Some(file) = &self.profile {
             profile::start(&program.engine, self.file(), self.profile_frequency, file)?;
         }
@@ -152,7 +152,7 @@ impl RunOptions {
         }
         let started = self.instantiate(&program, &mut store);
         let ended = started.and_then(|instance| Ok(program.call(&mut store, instance)?));
-        end::claim();
+        end::begin_exit();
         let code = self.tell_end(ended, &store);
         end::finish();
         // The process ends now, and takes all this with it faster than it can be put away.

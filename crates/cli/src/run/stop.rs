@@ -63,7 +63,7 @@ fn stop(engine: &Engine, reason: KillReason, names: &StopNames) -> ! {
     std::thread::sleep(half);
     let (code, message) = outcome(&Killed::from(reason), names);
     end::insist(code as u8);
-    end::claim();
+    end::begin_exit();
     complain(&format!("error: {message}, while it was in a host function that does not return"));
     end::finish();
     std::process::exit(code as i32);

@@ -122,7 +122,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, store: &Store<Guest>) -> Result<(
 
 /// What a thread's end that is no return means for the program.
 fn end_process(options: &RunOptions, error: &Error, store: &Store<Guest>) -> ! {
-    end::claim();
+    end::begin_exit();
     let outcome = Outcome::of_error(error, options);
     if error.is::<Killed>() {
         end::insist(outcome.code);

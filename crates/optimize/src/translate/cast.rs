@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::region::Region;
 use crate::trap_code;
 use belljar_abi::gc::header;
-use belljar_abi::{FuncObject, TYPE_LINE_SIZE};
+use belljar_abi::{FuncObject, TYPE_DISPLAY_SIZE};
 use belljar_core::{HeapType, RefType, Trap, TypeIndex, TypeRef};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
@@ -188,7 +188,7 @@ impl<'a> Translator<'a> {
     pub(super) fn is_below(&mut self, found: Value, ty: TypeIndex) -> Value {
         let lines = self.type_lines();
         let row = self.widen(found);
-        let row = self.b.ins().ishl_imm_u(row, i64::from(TYPE_LINE_SIZE.trailing_zeros()));
+        let row = self.b.ins().ishl_imm_u(row, i64::from(TYPE_DISPLAY_SIZE.trailing_zeros()));
         let line = self.b.ins().iadd(lines, row);
         let flags = self.regions.trusted(self.b.func, Region::TYPE_LINE);
         let at_depth = self.b.ins().load(types::I32, flags, line, self.module.type_depth(ty) as i32 * 4);

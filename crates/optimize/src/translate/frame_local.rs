@@ -1,4 +1,4 @@
-//! Locals that lie in the frame, of functions that have too many to be values: see [`crate::giant`].
+//! Locals that lie in the frame, of functions that have too many to be values: see [`crate::huge`].
 //!
 //! ```text
 //!   references, 4 bytes each │ others, each at a multiple of its size
@@ -8,7 +8,7 @@
 //! call's stack map stands for all of them.
 
 use super::translator::Translator;
-use crate::giant::FrameLocal;
+use crate::huge::FrameLocal;
 use crate::region::Region;
 use crate::signature::ADDRESS;
 use cranelift_codegen::ir::{

@@ -48,8 +48,8 @@ pub(crate) use frame_local::{MARK, REFERENCE};
 pub(crate) use scratch::Scratch;
 
 use crate::failure::Failure;
-use crate::giant::{frame_locals, takes_callees};
-use crate::isa::{Effort, Isas};
+use crate::huge::{frame_locals, takes_callees};
+use crate::isa::{Isas, OptLevel};
 use crate::signature;
 use crate::workspace::Workspace;
 use belljar_compile::{FunctionBudget, ModulePlan};
@@ -75,7 +75,7 @@ pub(crate) fn translate(
     clif.signature = signature::guest(module.func_type(module.func_index(func)));
     let builder = FunctionBuilder::new(clif, &mut workspace.builder);
     let mut translator = Translator::new(builder, plan, &mut workspace.scratch, func);
-    let isa = isas.get(plan.tunables.canonical_nans, Effort::Full);
+    let isa = isas.get(plan.tunables.canonical_nans, OptLevel::Speed);
     translator.native_fma = isa.has_native_fma();
     translator.inlines = takes_callees(plan, func);
     if let Some(locals) = frame_locals(plan, func)? {

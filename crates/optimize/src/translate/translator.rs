@@ -6,7 +6,7 @@ use super::frame_local::FrameLocals;
 use super::known::Known;
 use super::slot::Slots;
 use crate::failure::Failure;
-use crate::giant::Extent;
+use crate::huge::Extent;
 use crate::region::Regions;
 use crate::tuning::LEAF_VALUES;
 use belljar_abi::{InlinedPos, SourcePos};

@@ -96,7 +96,7 @@ fn table_of(instance: &Instance, table: u32) -> usize {
 pub(crate) unsafe extern "C" fn memory_grow(context: usize, memory: u32, delta: u64) -> u64 {
     let grow = |store: &mut StoreMut<'_>, instance: InstanceId| {
         let memory = store.instance(instance).memory(MemoryIndex(memory));
-        let old = store.limited(|store, referee| store.grow_memory(memory, delta, referee))?;
+        let old = store.limited(|store, growth_limiter| store.grow_memory(memory, delta, growth_limiter))?;
         Ok(old.unwrap_or(CANNOT))
     };
     // SAFETY: the caller's promise.
@@ -169,7 +169,8 @@ pub(crate) unsafe extern "C" fn data_drop(context: usize, segment: u32) {
 pub(crate) unsafe extern "C" fn table_grow(context: usize, table: u32, delta: u64, value: u32) -> u64 {
     let grow = |store: &mut StoreMut<'_>, instance: InstanceId| {
         let table = table_of(store.instance(instance), table);
-        let old = store.limited(|store, referee| store.grow_table(table, delta, value, referee))?;
+        let old =
+            store.limited(|store, growth_limiter| store.grow_table(table, delta, value, growth_limiter))?;
         Ok(old.map_or(CANNOT, u64::from))
     };
     // SAFETY: the caller's promise.

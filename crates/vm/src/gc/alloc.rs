@@ -256,8 +256,8 @@ impl StoreMut<'_> {
     /// Asks the limiter whether the heap may reach `end`.
     fn ask_for(&mut self, end: u32) -> anyhow::Result<bool> {
         let current = self.gc()?.heap.old_limit;
-        self.limited(|store, referee| {
-            let allowed = match referee.limiter() {
+        self.limited(|store, growth_limiter| {
+            let allowed = match growth_limiter.limiter() {
                 Some(limiter) => limiter.gc_heap_growing(current as usize, end as usize)?,
                 None => true,
             };

@@ -4,7 +4,7 @@ use super::heap::OLD;
 use super::{Gc, GcStats};
 use crate::checkpoint::first_difference;
 use crate::externs::Externs;
-use crate::frozen::{Reader, Writer};
+use crate::snapshot::{Reader, Writer};
 use crate::store::StoreCore;
 use anyhow::{Context, ensure};
 use belljar_abi::gc::{ALIGN, NURSERY, header};

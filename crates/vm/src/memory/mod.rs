@@ -4,7 +4,7 @@
 //! store's and its limiter's.
 
 mod accounts;
-mod habits;
+mod history;
 mod image;
 mod slot;
 
@@ -18,7 +18,7 @@ use crate::sys::{Mapping, Protection, page_size, written_pages};
 use crate::vm_ptr::VmPtr;
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
 use belljar_core::MemoryType;
-use habits::Habits;
+use history::MemoryHistory;
 use slot::Slot;
 use std::io;
 use std::ops::Range;
@@ -68,7 +68,7 @@ pub(crate) struct MemoryCheckpoint {
     /// Its contents; none if all were zero.
     image: Option<Arc<MemoryImage>>,
     length: usize,
-    habits: Arc<Habits>,
+    history: Arc<MemoryHistory>,
 }
 
 impl MemoryCheckpoint {
@@ -132,7 +132,7 @@ impl LinearMemory {
         };
         if ty.is_shared() {
             // By several threads at once, and by the kernel.
-            slot.unsettle()?;
+            slot.unprotect()?;
         }
         slot.prepare(length, image)?;
         slot.follow_nobody();
@@ -218,11 +218,11 @@ impl LinearMemory {
     /// Where there is no room for a copy, or no mapping of it: the memory is as it was.
     pub(crate) fn checkpoint(&mut self) -> io::Result<MemoryCheckpoint> {
         let length = self.length;
-        let habits = Arc::new(Habits::default());
+        let history = Arc::new(MemoryHistory::default());
         let in_use = self.in_use();
         let (Some(first), Some(last)) = (in_use.first(), in_use.last()) else {
-            self.slot.as_mut().expect("present until drop").follow(&habits);
-            return Ok(MemoryCheckpoint { image: None, length, habits });
+            self.slot.as_mut().expect("present until drop").follow(&history);
+            return Ok(MemoryCheckpoint { image: None, length, history });
         };
         let start = first.start / page_size() * page_size();
         let end = last.end.next_multiple_of(page_size());
@@ -234,8 +234,8 @@ impl LinearMemory {
         let image = Arc::new(MemoryImage::new("belljar-checkpoint", start..end, parts)?);
         let slot = self.slot.as_mut().expect("present until drop");
         slot.replace_image(&image).inspect_err(|_| self.touched = true)?;
-        slot.follow(&habits);
-        Ok(MemoryCheckpoint { image: Some(image), length, habits })
+        slot.follow(&history);
+        Ok(MemoryCheckpoint { image: Some(image), length, history })
     }
 
     /// Makes it again what it was.
@@ -253,7 +253,7 @@ impl LinearMemory {
             slot.relocate(movable(&self.ty, to.length, to.length)?)?;
         }
         slot.prepare(to.length, to.image.as_ref())?;
-        slot.follow(&to.habits);
+        slot.follow(&to.history);
         self.length = to.length;
         self.touched = false;
         Ok(())

@@ -1,18 +1,18 @@
 //! Address space that memories lie in, one after the other, and how it is made clean in between.
 //!
 //! Pages that were written are anonymous ones, which stay so: the kernel lists them, and they are overwritten in place. Where the list
-//! has been the same for a while the memory is [`Settled`]: the rest is write-protected, and nobody is asked any more.
+//! has been the same for a while the memory is [`WriteProtected`]: the rest is write-protected, and nobody is asked any more.
 
 use super::RESERVATION;
 use super::accounts::{Account, Accounts, Share};
-use super::habits::{Habits, LargePages};
+use super::history::{LargePages, MemoryHistory};
 use super::image::{ExtraMappings, MemoryImage};
 use crate::checkpoint::first_written;
-use crate::settled::{Calm, Settled};
 use crate::sys::{
     LARGE_PAGE, LargePageMode, Mapping, Protection, free_large_pages_go_to_the_host, large_page_mode,
     page_size, written_pages,
 };
+use crate::write_protected::{WriteProtected, WriteStability};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug)]
 pub(super) struct Slot {
     /// Before the mapping, so that nothing is watched that is no longer there.
-    settled: Option<Settled>,
-    calm: Calm,
+    write_protected: Option<WriteProtected>,
+    stability: WriteStability,
     mapping: Mapping,
     /// Bytes from the start that may be read, and written unless it is settled; beyond, everything faults.
     accessible: usize,
@@ -31,7 +31,7 @@ pub(super) struct Slot {
     in_pieces: Option<ExtraMappings>,
     /// Whether an image could be mapped only in part: then nobody knows any more what is there.
     is_torn: bool,
-    /// How often it was made clean since [`Slot::thin`], and after how often it is time for that.
+    /// How often it was made clean since [`Slot::trim`], and after how often it is time for that.
     cleaned: u32,
     thin_after: u32,
     resident: Box<Resident>,
@@ -47,7 +47,7 @@ struct Resident {
     /// How many more than [`MOST_KEPT`] may be.
     beyond: Share,
     /// How guests like the one that it holds have used theirs; none for memories that do not go back.
-    habits: Option<Arc<Habits>>,
+    history: Option<Arc<MemoryHistory>>,
     /// Whether large pages were asked for, or refused, below [`SMALL_PAGES`] and beyond.
     large_pages: [Option<bool>; 2],
     /// Whether a reset has given pages back, since it holds such a memory.
@@ -140,10 +140,10 @@ impl MemoryPool {
 impl Slot {
     /// Nothing of it is accessible yet.
     pub(super) fn new(mapping: Mapping) -> Self {
-        let calm = Calm::default();
+        let stability = WriteStability::default();
         Self {
-            settled: None,
-            calm,
+            write_protected: None,
+            stability,
             mapping,
             accessible: 0,
             image: None,
@@ -155,7 +155,7 @@ impl Slot {
                 keeps: KEPT_BYTES,
                 on_trial: Share::default(),
                 beyond: Share::default(),
-                habits: None,
+                history: None,
                 large_pages: [None; 2],
                 has_given_back: false,
                 most_written: 0,
@@ -179,8 +179,8 @@ impl Slot {
 
     /// Whether all but a few of its pages are protected, or were until somebody wrote to them.
     #[cfg(test)]
-    pub(super) fn is_settled(&self) -> bool {
-        self.settled.is_some()
+    pub(super) fn is_write_protected(&self) -> bool {
+        self.write_protected.is_some()
     }
 
     /// Whether it may have large pages.
@@ -190,12 +190,12 @@ impl Slot {
     }
 
     /// Has all its accessible pages written to by whoever likes, the kernel included.
-    pub(super) fn unsettle(&mut self) -> io::Result<()> {
-        let Some(settled) = &self.settled else { return Ok(()) };
-        if !settled.is_broken() {
-            self.mapping.protect(0, settled.length(), Protection::ReadWrite)?;
+    pub(super) fn unprotect(&mut self) -> io::Result<()> {
+        let Some(write_protected) = &self.write_protected else { return Ok(()) };
+        if !write_protected.is_broken() {
+            self.mapping.protect(0, write_protected.length(), Protection::ReadWrite)?;
         }
-        self.settled = None;
+        self.write_protected = None;
         Ok(())
     }
 
@@ -214,7 +214,7 @@ impl Slot {
 
     /// Moves the memory to a larger mapping.
     pub(super) fn relocate(&mut self, mut to: Mapping) -> io::Result<()> {
-        self.unsettle()?;
+        self.unprotect()?;
         // First, since nothing may fail once a part has moved.
         to.protect(0, self.accessible, Protection::ReadWrite)?;
         let image = self.image.as_ref().map_or(0..0, |image| image.range());
@@ -238,17 +238,17 @@ impl Slot {
 
     /// It holds a memory that goes back and whose guests are like others.
     #[inline]
-    pub(super) fn follow(&mut self, habits: &Arc<Habits>) {
-        if !self.resident.habits.as_ref().is_some_and(|own| Arc::ptr_eq(own, habits)) {
-            self.resident.keeps = self.resident.keeps.max(habits.kept());
-            self.resident.habits = Some(habits.clone());
+    pub(super) fn follow(&mut self, history: &Arc<MemoryHistory>) {
+        if !self.resident.history.as_ref().is_some_and(|own| Arc::ptr_eq(own, history)) {
+            self.resident.keeps = self.resident.keeps.max(history.kept());
+            self.resident.history = Some(history.clone());
             self.ask_for_pages();
         }
     }
 
     /// It holds a memory of which nothing is known.
     pub(super) fn follow_nobody(&mut self) {
-        self.resident.habits = None;
+        self.resident.history = None;
         self.ask_for_pages();
     }
 
@@ -259,7 +259,7 @@ impl Slot {
             LargePageMode::OnRequest => false,
             LargePageMode::Always => true,
         };
-        let known = self.resident.habits.as_ref().map(|habits| habits.large_pages());
+        let known = self.resident.history.as_ref().map(|history| history.large_pages());
         let mut wanted = match known {
             _ if self.room() < RESERVATION => return,
             None => [by_default; 2],
@@ -306,10 +306,12 @@ impl Slot {
         if !same {
             self.check_whole()?;
             // Another guest's.
-            self.calm = Calm::default();
+            self.stability = WriteStability::default();
         }
-        if !same || self.settled.as_ref().is_some_and(|settled| whole < settled.length()) {
-            self.unsettle()?;
+        if !same
+            || self.write_protected.as_ref().is_some_and(|write_protected| whole < write_protected.length())
+        {
+            self.unprotect()?;
         }
         if !same && let Some(old) = &self.image {
             let Range { start, end } = old.range();
@@ -364,8 +366,8 @@ impl Slot {
 
     /// Maps an image of what is there, in place of what is there.
     pub(super) fn replace_image(&mut self, image: &Arc<MemoryImage>) -> io::Result<()> {
-        self.unsettle()?;
-        self.calm = Calm::default();
+        self.unprotect()?;
+        self.stability = WriteStability::default();
         // What lies outside of the new image's pieces is zero: an old image's, or pages of zeros.
         let new = image.range();
         let old = self.image.as_ref().map_or(new.clone(), |old| old.range());
@@ -383,12 +385,12 @@ impl Slot {
     /// Back to clean, for guests that may be others: what those before wrote to so often is given back.
     pub(super) fn clean_for_pool(&mut self, is_touched: bool) -> io::Result<()> {
         self.check_whole()?;
-        self.resident.habits = None;
+        self.resident.history = None;
         self.resident.has_given_back = false;
         self.resident.most_written = 0;
         let has_much = self.resident.keeps > KEPT_BYTES;
         if has_much {
-            self.unsettle()?;
+            self.unprotect()?;
             self.keep_few();
         }
         if is_touched || has_much {
@@ -408,11 +410,11 @@ impl Slot {
         self.cleaned += 1;
         // What most resets find.
         if self.cleaned < self.thin_after
-            && let Some(settled) = &self.settled
-            && settled.length() == self.accessible
-            && !settled.is_broken()
+            && let Some(write_protected) = &self.write_protected
+            && write_protected.length() == self.accessible
+            && !write_protected.is_broken()
         {
-            settled.written().iter().for_each(|range| self.restore(range.clone()));
+            write_protected.written().iter().for_each(|range| self.restore(range.clone()));
             return Ok(());
         }
         self.clean_anything(lasting, accounts)
@@ -422,16 +424,16 @@ impl Slot {
     fn clean_anything(&mut self, lasting: usize, accounts: &Accounts) -> io::Result<()> {
         self.check_whole()?;
         if self.cleaned >= self.thin_after {
-            self.thin()?;
+            self.trim()?;
         }
         let mut start = 0;
-        if let Some(settled) = &self.settled {
-            if !settled.is_broken() {
-                settled.written().iter().for_each(|range| self.restore(range.clone()));
-                start = settled.length();
+        if let Some(write_protected) = &self.write_protected {
+            if !write_protected.is_broken() {
+                write_protected.written().iter().for_each(|range| self.restore(range.clone()));
+                start = write_protected.length();
             } else {
-                self.unsettle()?;
-                self.calm.disturb();
+                self.unprotect()?;
+                self.stability.disturb();
             }
         }
         if start == self.accessible {
@@ -467,8 +469,8 @@ impl Slot {
             }
         }
         match (scanned, beyond) {
-            (Ok(()), None) if start == 0 && self.calm.is_settled_after(kept, self.accessible) => {
-                self.settle()
+            (Ok(()), None) if start == 0 && self.stability.is_stable_after(kept, self.accessible) => {
+                self.protect_unwritten()
             }
             (Ok(()), None) => Ok(()),
             (Ok(()), Some(offset)) => {
@@ -485,8 +487,8 @@ impl Slot {
 
     /// Has the next reset find out whether guests fill large pages, unless that is known.
     fn look_for_large_pages(&mut self) {
-        let unknown = |habits: &Arc<Habits>| habits.large_pages() == LargePages::Unknown;
-        if self.resident.habits.as_ref().is_some_and(unknown) {
+        let unknown = |history: &Arc<MemoryHistory>| history.large_pages() == LargePages::Unknown;
+        if self.resident.history.as_ref().is_some_and(unknown) {
             (self.cleaned, self.thin_after) = (0, 1);
         }
     }
@@ -500,25 +502,25 @@ impl Slot {
     }
 
     /// Write-protects everything but the pages that are overwritten each time.
-    fn settle(&mut self) -> io::Result<()> {
+    fn protect_unwritten(&mut self) -> io::Result<()> {
         let base = self.mapping.base();
         let mut written = Vec::new();
         written_pages(base..base + self.accessible, |range| {
             written.push(range.start - base..range.end - base);
             true
         })?;
-        let Some(settled) = Settled::new(base, self.accessible, written) else {
-            self.calm.disturb();
+        let Some(write_protected) = WriteProtected::new(base, self.accessible, written) else {
+            self.stability.disturb();
             return Ok(());
         };
-        for range in settled.protected() {
+        for range in write_protected.protected() {
             if let Err(error) = self.mapping.protect(range.start, range.len(), Protection::Read) {
                 // Too many mappings: then all stays as it was.
-                self.calm.disturb();
+                self.stability.disturb();
                 return self.mapping.protect(0, self.accessible, Protection::ReadWrite).map_err(|_| error);
             }
         }
-        self.settled = Some(settled);
+        self.write_protected = Some(write_protected);
         Ok(())
     }
 
@@ -528,7 +530,7 @@ impl Slot {
     /// # Errors
     ///
     /// Those of the kernel.
-    fn thin(&mut self) -> io::Result<()> {
+    fn trim(&mut self) -> io::Result<()> {
         (self.cleaned, self.thin_after) = (0, self.thin_after.saturating_mul(4).min(THINNING));
         let base = self.mapping.base();
         let mut written = Vec::new();
@@ -571,15 +573,15 @@ impl Slot {
         self.resident.on_trial.end();
         self.resident.beyond.at_most(self.resident.keeps.saturating_sub(MOST_KEPT));
         if !same.is_empty() {
-            self.unsettle()?;
+            self.unprotect()?;
         }
-        if let Some(habits) = &self.resident.habits {
-            habits.set_kept(changed.min(MOST_KEPT));
+        if let Some(history) = &self.resident.history {
+            history.set_kept(changed.min(MOST_KEPT));
             if large > 0 {
                 let filled = 2 * large_changed >= large;
-                habits.set_large_pages(if filled { LargePages::Filled } else { LargePages::Sparse });
+                history.set_large_pages(if filled { LargePages::Filled } else { LargePages::Sparse });
                 if !filled && self.resident.large_pages[1] == Some(true) {
-                    self.unsettle()?;
+                    self.unprotect()?;
                     self.ask_for_pages();
                     // Whole: of a large page no part is free before all of it is.
                     same.retain(|range| range.start < SMALL_PAGES);

@@ -74,7 +74,7 @@ fn much_that_is_written_each_time_stays_until_others_come() {
         };
         assert_eq!(kept, much, "round {round}");
     }
-    assert!(memory.slot().is_settled());
+    assert!(memory.slot().is_write_protected());
     let base = memory.base();
     drop(memory);
     let other = LinearMemory::new(MemoryType::new(512, None), length, None, true, &pool).unwrap();
@@ -96,7 +96,11 @@ fn read(memory: &LinearMemory, at: usize) -> u8 {
 
 /// A memory of so many bytes whose guest writes at one place again and again, and what it starts as. Nothing where the kernel does not
 /// tell which pages are written.
-fn settled(pool: &Arc<MemoryPool>, length: usize, at: usize) -> Option<(LinearMemory, MemoryCheckpoint)> {
+fn write_protected(
+    pool: &Arc<MemoryPool>,
+    length: usize,
+    at: usize,
+) -> Option<(LinearMemory, MemoryCheckpoint)> {
     crate::sys::install_signal_handlers().unwrap();
     let ty = MemoryType::new((length >> 16) as u32, None);
     let mut memory = LinearMemory::new(ty, length, None, true, pool).unwrap();
@@ -106,8 +110,8 @@ fn settled(pool: &Arc<MemoryPool>, length: usize, at: usize) -> Option<(LinearMe
         write(&mut memory, at);
         memory.rewind(&was).unwrap();
     }
-    if !memory.slot().is_settled() {
-        assert!(!crate::sys::tells_written_pages(), "it was calm for long, and is not settled");
+    if !memory.slot().is_write_protected() {
+        assert!(!crate::sys::tells_written_pages(), "it was stability for long, and is not write_protected");
         eprintln!("skipped: the kernel does not tell which pages were written");
         return None;
     }
@@ -117,14 +121,14 @@ fn settled(pool: &Arc<MemoryPool>, length: usize, at: usize) -> Option<(LinearMe
 #[test]
 fn what_is_written_elsewhere_in_a_settled_memory_is_wiped() {
     let pool = Arc::new(MemoryPool::default());
-    let Some((mut memory, was)) = settled(&pool, 4 << 16, 70_000) else { return };
+    let Some((mut memory, was)) = write_protected(&pool, 4 << 16, 70_000) else { return };
     for at in [0, 5000, 70_001, 200_000, (4 << 16) - 1] {
         write(&mut memory, at);
         assert_eq!(read(&memory, at), 7);
     }
-    assert!(memory.slot().is_settled(), "until somebody looks");
+    assert!(memory.slot().is_write_protected(), "until somebody looks");
     memory.rewind(&was).unwrap();
-    assert!(!memory.slot().is_settled());
+    assert!(!memory.slot().is_write_protected());
     let bytes: Vec<u8> = (0..4 << 16).map(|at| read(&memory, at)).collect();
     assert_eq!(was.first_difference(&bytes), None);
     // More patience is needed now, and then it is settled again.
@@ -132,19 +136,19 @@ fn what_is_written_elsewhere_in_a_settled_memory_is_wiped() {
         write(&mut memory, 200_000);
         memory.rewind(&was).unwrap();
     }
-    assert!(memory.slot().is_settled());
+    assert!(memory.slot().is_write_protected());
 }
 
 #[test]
 fn a_settled_memory_grows_and_shrinks() {
     let pool = Arc::new(MemoryPool::default());
-    let Some((mut memory, was)) = settled(&pool, 1 << 16, 20_000) else { return };
+    let Some((mut memory, was)) = write_protected(&pool, 1 << 16, 20_000) else { return };
     for _ in 0..3 {
         memory.grow_to(3 << 16).unwrap();
         write(&mut memory, 20_000);
         write(&mut memory, 150_000);
         memory.rewind(&was).unwrap();
-        assert!(memory.slot().is_settled(), "what grew is no part of it");
+        assert!(memory.slot().is_write_protected(), "what grew is no part of it");
         memory.grow_to(3 << 16).unwrap();
         assert_eq!((read(&memory, 20_000), read(&memory, 150_000)), (0, 0));
         memory.rewind(&was).unwrap();
@@ -155,7 +159,7 @@ fn a_settled_memory_grows_and_shrinks() {
 fn the_kernel_writes_to_what_was_prepared() {
     let pool = Arc::new(MemoryPool::default());
     for length in [1, 20_000, 300_000] {
-        let Some((mut memory, was)) = settled(&pool, 8 << 16, 70_000) else { return };
+        let Some((mut memory, was)) = write_protected(&pool, 8 << 16, 70_000) else { return };
         memory.fill_fresh(100_000..100_000 + length, |bytes| {
             let zeros = std::fs::File::open("/dev/zero").unwrap();
             assert_eq!(
@@ -173,7 +177,7 @@ fn the_kernel_writes_to_what_was_prepared() {
 #[test]
 fn a_settled_memory_is_taken_by_another_store() {
     let pool = Arc::new(MemoryPool::default());
-    let Some((memory, was)) = settled(&pool, 4 << 16, 70_000) else { return };
+    let Some((memory, was)) = write_protected(&pool, 4 << 16, 70_000) else { return };
     let base = memory.base();
     drop(memory);
     let mut other = LinearMemory::new(MemoryType::new(1, None), 1 << 16, None, true, &pool).unwrap();

@@ -1,13 +1,13 @@
 //! The signal with which a thread is asked where its guest is.
 //!
 //! The asking side fills in a [`Slot`], sends the thread a real-time signal that names it, and waits. The handler answers with
-//! what [`crate::watched`] finds. It takes no lock, allocates nothing and touches no thread-local. Whose a slot is says its
+//! what [`crate::store_monitor`] finds. It takes no lock, allocates nothing and touches no thread-local. Whose a slot is says its
 //! [`Question`]: what was given up by the one side is never touched by the other.
 //!
 //! Timers of CPU time send the same signal ([`crate::sampling`]).
 
 use super::question::{Question, Round};
-use crate::{sampling, watched};
+use crate::{sampling, store_monitor};
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -66,7 +66,7 @@ pub(crate) fn leave_signal() -> libc::c_int {
 pub(crate) struct Slot {
     /// Whose turn it is.
     question: Question,
-    /// Address of what is asked about: a [`crate::watched::Watched`], alive until the question is answered or given up.
+    /// Address of what is asked about: a [`crate::store_monitor::StoreMonitor`], alive until the question is answered or given up.
     pub(crate) subject: AtomicUsize,
     /// A [`Request`].
     request: AtomicU32,
@@ -90,7 +90,7 @@ pub(crate) struct Answer {
     pub(crate) host_since: AtomicU64,
     /// All of it, also what is not in `found_on_stack`.
     pub(crate) count: AtomicUsize,
-    /// What is on the stack ([`crate::running::Found`]), innermost first.
+    /// What is on the stack ([`crate::signal_walk::Found`]), innermost first.
     pub(crate) found_on_stack: [AtomicU64; FRAMES],
 }
 
@@ -170,7 +170,7 @@ impl Drop for Taken {
 ///
 /// # Safety
 ///
-/// `subject` is the number of a `Watched`, which lives until this returns.
+/// `subject` is the number of a `StoreMonitor`, which lives until this returns.
 pub(crate) unsafe fn ask<R>(
     thread: i32,
     subject: usize,
@@ -295,7 +295,7 @@ fn answer(info: &libc::siginfo_t, context: &mut SignalContext) -> bool {
     let request =
         if slot.request.load(Relaxed) == Request::Leave as u32 { Request::Leave } else { Request::Look };
     // SAFETY: the subject lives until the question is answered: whoever asks waits, now that the answer has begun.
-    unsafe { watched::answer(slot.subject.load(Relaxed), request, context, &slot.answer) };
+    unsafe { store_monitor::answer(slot.subject.load(Relaxed), request, context, &slot.answer) };
     slot.question.end_answer(round);
     true
 }

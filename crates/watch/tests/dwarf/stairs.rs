@@ -19,7 +19,7 @@ trait Sized: MetaSized {}
 #[lang = "copy"]
 trait Copy {}
 impl Copy for i32 {}
-#[lang = "freeze"]
+#[lang = "serialize_instance"]
 auto trait Freeze {}
 #[lang = "sub"]
 trait Sub<Right = Self> {

@@ -33,21 +33,21 @@ use std::sync::Arc;
 const GRAIN: usize = 4096;
 
 /// What a snapshot says of the store that it was taken of.
-pub(crate) struct Frozen<'a> {
+pub(crate) struct InstanceSnapshot<'a> {
     /// For whoever took it.
     note: &'a [u8],
     /// How many memories the store had, and where everything lay: [`places`].
     memory_count: usize,
     places: Vec<u32>,
     region: RegionCheckpoint,
-    memories: Vec<FrozenMemory>,
+    memories: Vec<MemorySnapshot>,
     gc: Option<GcCheckpoint>,
     segments: Vec<Option<Box<[u32]>>>,
     /// Where contents of memories begin.
     head: usize,
 }
 
-struct FrozenMemory {
+struct MemorySnapshot {
     length: usize,
     /// Where in the memory contents lie, one after the other behind the head.
     pieces: Vec<Range<usize>>,
@@ -79,7 +79,7 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
         described.tags().len(),
     ];
     ensure!(
-        now == own && store.bridge.is_none(),
+        now == own && store.host_caller_context.is_none(),
         "the host has made things in the store that the module did not, or has called its own functions through it"
     );
     let is_exact = |i: usize| {
@@ -103,7 +103,7 @@ impl StoreMut<'_> {
     /// # Errors
     ///
     /// Where the store holds what means something in this process alone, which is named; and as [`StoreMut::checkpoint`].
-    pub fn freeze(&mut self, note: &[u8]) -> anyhow::Result<Vec<u8>> {
+    pub fn serialize_instance(&mut self, note: &[u8]) -> anyhow::Result<Vec<u8>> {
         let [instance] = &*self.instances else {
             bail!("a snapshot is of one instance, and the store has {}", self.instances.len());
         };
@@ -131,7 +131,7 @@ impl StoreMut<'_> {
             let bytes = self.memory_data(number);
             let pieces = pieces(bytes);
             pieces.iter().for_each(|piece| contents.extend_from_slice(&bytes[piece.clone()]));
-            memories.push(FrozenMemory { length: bytes.len(), pieces });
+            memories.push(MemorySnapshot { length: bytes.len(), pieces });
         }
         let mut head = Writer::default();
         head.bytes(note);
@@ -207,7 +207,7 @@ pub fn snapshot_note(image: &CodeImage) -> anyhow::Result<Option<Vec<u8>>> {
 ///
 /// As [`crate::instantiate`]; where the store has other things than the one that the snapshot was taken of; where the snapshot is
 /// damaged. The store is of no use then.
-pub fn thaw<T: 'static>(
+pub fn restore_instance<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Arc<LoadedModule>,
     imports: &[ImportValue<'_>],
@@ -235,7 +235,7 @@ fn put<T: 'static>(
     module: &LoadedModule,
     image: &CodeImage,
     bytes: &[u8],
-    frozen: Frozen<'_>,
+    frozen: InstanceSnapshot<'_>,
 ) -> anyhow::Result<()> {
     let core = store.core();
     check_own(core, module)?;
@@ -270,16 +270,16 @@ fn put<T: 'static>(
         let (size, maximum) =
             (store.core().table_size(table) as usize, store.core().table_type(table).maximum());
         let maximum = maximum.map(|most| most as usize);
-        let allowed = store.limited(|_, referee| {
+        let allowed = store.limited(|_, growth_limiter| {
             // Its elements are counted already.
-            referee.limiter().map_or(Ok(true), |limiter| limiter.table_growing(size, size, maximum))
+            growth_limiter.limiter().map_or(Ok(true), |limiter| limiter.table_growing(size, size, maximum))
         })?;
         ensure!(allowed, "the snapshot has {size} elements in table {table}, and may not");
     }
     if let Some(gc) = &frozen.gc {
         store.core_mut().gc_base()?;
         let granted = gc.granted();
-        let allowed = store.limited(|_, referee| match referee.limiter() {
+        let allowed = store.limited(|_, growth_limiter| match growth_limiter.limiter() {
             Some(limiter) if granted > 0 => limiter.gc_heap_growing(0, granted),
             _ => Ok(true),
         })?;
@@ -287,7 +287,7 @@ fn put<T: 'static>(
         let core = store.core_mut();
         ensure!(gc.fits(core.gc()?), DAMAGED);
         core.rewind_gc(gc);
-        core.settle_group();
+        core.commit_group();
         let types = module.sigs();
         core.gc()?.rename(|index| types.get(index).copied()).context(DAMAGED)?;
     }
@@ -304,7 +304,7 @@ fn damaged(_: Damaged) -> anyhow::Error {
     anyhow::Error::msg(DAMAGED)
 }
 
-fn read<'a>(image: &CodeImage, bytes: &'a [u8]) -> anyhow::Result<Frozen<'a>> {
+fn read<'a>(image: &CodeImage, bytes: &'a [u8]) -> anyhow::Result<InstanceSnapshot<'a>> {
     let start = bytes.get(..8).context(DAMAGED)?;
     image.load_part(start).map_err(damaged)?;
     let head = Reader(start).number().and_then(|length| usize::try_from(length).ok()).context(DAMAGED)?;
@@ -313,7 +313,7 @@ fn read<'a>(image: &CodeImage, bytes: &'a [u8]) -> anyhow::Result<Frozen<'a>> {
     parse(head).context(DAMAGED)
 }
 
-fn parse(head: &[u8]) -> Option<Frozen<'_>> {
+fn parse(head: &[u8]) -> Option<InstanceSnapshot<'_>> {
     let mut reader = Reader(head.get(8..)?);
     let note = reader.bytes()?;
     let memory_count = reader.size()?;
@@ -323,7 +323,7 @@ fn parse(head: &[u8]) -> Option<Frozen<'_>> {
     for _ in 0..memory_count {
         let length = reader.size()?;
         let pieces = reader.size()?;
-        let mut memory = FrozenMemory { length, pieces: Vec::new() };
+        let mut memory = MemorySnapshot { length, pieces: Vec::new() };
         let mut last = 0;
         for _ in 0..pieces {
             let start = reader.size()?;
@@ -346,7 +346,7 @@ fn parse(head: &[u8]) -> Option<Frozen<'_>> {
         let words = reader.words()?;
         segments.push(is_there.then(|| words.into()));
     }
-    reader.0.is_empty().then_some(Frozen {
+    reader.0.is_empty().then_some(InstanceSnapshot {
         note,
         memory_count,
         places,

@@ -30,7 +30,7 @@ pub struct Usage {
 }
 
 /// Decides about growth, once.
-pub(crate) struct Referee<'a> {
+pub(crate) struct GrowthLimiter<'a> {
     quota: Option<Arc<Quota>>,
     used: Usage,
     /// Only where it counts together with other stores.
@@ -45,7 +45,7 @@ pub(crate) struct Referee<'a> {
     is_shared: bool,
 }
 
-impl<'a> Referee<'a> {
+impl<'a> GrowthLimiter<'a> {
     pub(crate) fn new(store: &StoreCore, limiter: Option<Limiter<'a>>) -> Self {
         let quota = store.quota.clone();
         let used = quota.as_ref().map(|_| store.usage()).unwrap_or_default();
@@ -130,7 +130,7 @@ impl<'a> Referee<'a> {
         self.quota.as_ref()?.exceeded(limit, wanted).map(Refusal::Store)
     }
 
-    /// As [`Referee::exceeded_alone`], with what the other stores of its group have.
+    /// As [`GrowthLimiter::exceeded_alone`], with what the other stores of its group have.
     fn exceeded(&mut self, limit: Limit, wanted: u64) -> Option<Refusal> {
         if let Some(alone) = self.exceeded_alone(limit, wanted) {
             return Some(alone);
@@ -150,7 +150,7 @@ impl<'a> Referee<'a> {
     }
 }
 
-impl Drop for Referee<'_> {
+impl Drop for GrowthLimiter<'_> {
     fn drop(&mut self) {
         if let Some(engine) = self.engine.as_ref().filter(|_| self.taken > 0) {
             engine.give_back_memory(self.taken);
@@ -158,7 +158,7 @@ impl Drop for Referee<'_> {
     }
 }
 
-impl ResourceLimiter for Referee<'_> {
+impl ResourceLimiter for GrowthLimiter<'_> {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -248,7 +248,7 @@ impl StoreCore {
         let all = quota.as_deref().unwrap_or(&Quota::UNLIMITED);
         let stack = all.get(Limit::Stack).and_then(|bytes| usize::try_from(bytes).ok());
         self.context_mut().stack_size = stack.unwrap_or(usize::MAX).min(self.runtime.stack_size);
-        self.set_rules(all);
+        self.set_run_limits(all);
         self.quota = quota;
     }
 
@@ -268,16 +268,16 @@ impl StoreCore {
     }
 
     /// Takes note of what was decided about growth.
-    pub(crate) fn settle(&mut self, mut referee: Referee<'_>) {
-        self.refused = referee.refused().or(self.refused);
-        self.taken += referee.hand_over();
-        self.keep_reserved(referee.group.take());
-        drop(referee);
-        self.settle_memory();
+    pub(crate) fn commit(&mut self, mut growth_limiter: GrowthLimiter<'_>) {
+        self.refused = growth_limiter.refused().or(self.refused);
+        self.taken += growth_limiter.hand_over();
+        self.keep_reserved(growth_limiter.group.take());
+        drop(growth_limiter);
+        self.commit_memory();
     }
 
     /// Makes what it has taken of its engine's quota what it uses. After memories became larger without being asked, or smaller.
-    pub(crate) fn settle_memory(&mut self) {
+    pub(crate) fn commit_memory(&mut self) {
         if !self.runtime.limits_memory() {
             return;
         }

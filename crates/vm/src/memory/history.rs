@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 /// What is known of them. Nothing but time and resident memory depends on it.
 #[derive(Debug, Default)]
-pub(crate) struct Habits {
+pub(crate) struct MemoryHistory {
     /// Bytes that have been written again and again.
     kept: AtomicUsize,
     large: AtomicU8,
@@ -22,7 +22,7 @@ pub(super) enum LargePages {
     Sparse,
 }
 
-impl Habits {
+impl MemoryHistory {
     pub(super) fn kept(&self) -> usize {
         self.kept.load(Relaxed)
     }

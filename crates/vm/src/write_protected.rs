@@ -17,22 +17,22 @@ const RANGES: usize = 64;
 
 /// How long it has been calm: whether cleaning finds the same pages written each time.
 #[derive(Debug)]
-pub(crate) struct Calm {
+pub(crate) struct WriteStability {
     /// What was found last: bytes written, and bytes there. Pages only become more, so that a sum stands for them all.
     last: (usize, usize),
     times: u32,
     patience: u32,
 }
 
-impl Default for Calm {
+impl Default for WriteStability {
     fn default() -> Self {
         Self { last: (0, 0), times: 0, patience: PATIENCE }
     }
 }
 
-impl Calm {
+impl WriteStability {
     /// Whether so many bytes written of so many have been found often enough.
-    pub(crate) fn is_settled_after(&mut self, written: usize, accessible: usize) -> bool {
+    pub(crate) fn is_stable_after(&mut self, written: usize, accessible: usize) -> bool {
         let same = self.last == (written, accessible);
         self.last = (written, accessible);
         self.times = if same { self.times.saturating_add(1) } else { 0 };
@@ -48,7 +48,7 @@ impl Calm {
 
 /// What may be written to in a memory of which all else is write-protected, and watched.
 #[derive(Debug)]
-pub(crate) struct Settled {
+pub(crate) struct WriteProtected {
     base: usize,
     written: Vec<Range<usize>>,
     /// Bytes from the start that this is about.
@@ -56,7 +56,7 @@ pub(crate) struct Settled {
     watch: WriteWatch,
 }
 
-impl Settled {
+impl WriteProtected {
     /// Watches the first `length` bytes of the memory at `base`, but for these ranges of whole pages, in order. Nothing where that
     /// takes too many mappings.
     pub(crate) fn new(base: usize, length: usize, written: Vec<Range<usize>>) -> Option<Self> {

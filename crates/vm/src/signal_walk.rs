@@ -25,7 +25,7 @@ use belljar_core::Trap;
 
 /// What a thread did that runs a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Doing {
+pub enum ThreadState {
     /// No guest code of the store was running, or waiting for the host.
     Idle,
     /// It executed guest code.
@@ -43,7 +43,7 @@ pub(crate) struct Found(pub(crate) u64);
 
 /// What a [`Found`] is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum OnStack {
+pub(crate) enum StackEntry {
     /// A guest frame: an address within the instruction that it is at. Frames of trampolines are among them, which are nobody's
     /// functions.
     Frame(usize),
@@ -63,10 +63,10 @@ impl Found {
         Self(callee as u64 | HOST_CALL)
     }
 
-    pub(crate) fn get(self) -> OnStack {
+    pub(crate) fn get(self) -> StackEntry {
         match self.0 & HOST_CALL {
-            0 => OnStack::Frame(self.0 as usize),
-            _ => OnStack::HostCall((self.0 & !HOST_CALL) as usize),
+            0 => StackEntry::Frame(self.0 as usize),
+            _ => StackEntry::HostCall((self.0 & !HOST_CALL) as usize),
         }
     }
 }
@@ -74,7 +74,7 @@ impl Found {
 /// What a walk found beside the stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walked {
-    pub(crate) doing: Doing,
+    pub(crate) doing: ThreadState,
     /// Frame pointer of the entry stub of the innermost activation.
     pub(crate) entry: usize,
 }
@@ -102,7 +102,7 @@ pub(crate) unsafe fn walk(
     };
     let (mut entry, exit_pc, exit_fp, exit_callee) = noted;
     if entry == 0 {
-        return Walked { doing: Doing::Idle, entry };
+        return Walked { doing: ThreadState::Idle, entry };
     }
     // Of an activation that has not called the host yet, what is noted is an older one's.
     let exit_callee = if exit_fp == 0 { 0 } else { exit_callee };
@@ -135,8 +135,8 @@ pub(crate) unsafe fn walk(
     // SAFETY: GUEST-FRAMES: as above. A guest of another store may run in a host function of this one's.
     let here = here.filter(|(_, to, frame)| unsafe { outermost(*to, *frame) } == entry);
     let in_guest =
-        here.and_then(|(first, ..)| first).is_some_and(|first| matches!(first.get(), OnStack::Frame(_)));
-    let walked = Walked { doing: if in_guest { Doing::Guest } else { Doing::Host }, entry };
+        here.and_then(|(first, ..)| first).is_some_and(|first| matches!(first.get(), StackEntry::Frame(_)));
+    let walked = Walked { doing: if in_guest { ThreadState::Guest } else { ThreadState::Host }, entry };
     let called = |callee: usize| (callee != 0).then(|| Found::host_call(callee));
     let (mut first, mut to, mut frame) = here.unwrap_or_else(|| (called(exit_callee), exit_pc, exit_fp));
     loop {

@@ -22,7 +22,7 @@ use cranelift_codegen::Context;
 
 /// Runs all passes; whether any changed an instruction. The function has been optimized, and its control flow and
 /// dominator tree are computed; they stay as they are.
-pub(crate) fn polish(context: &mut Context) -> bool {
+pub(crate) fn late_opts(context: &mut Context) -> bool {
     let changed = rewrite(context);
     positions::fill(&mut context.func);
     positions::keep(&mut context.func);

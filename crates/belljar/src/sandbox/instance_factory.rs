@@ -1,6 +1,6 @@
 //! How a world comes to be: by running its beginning once, and by copying it from then on.
 
-use super::world::World;
+use super::sandbox_instance::SandboxInstance;
 use crate::instance::InstancePre;
 use crate::linker::Definition;
 use crate::{Limits, Result, Store};
@@ -13,7 +13,7 @@ pub(super) type MakeData<T> = Arc<dyn Fn() -> Result<T> + Send + Sync>;
 pub(super) type Prepare<T> = Arc<dyn Fn(&mut Store<T>) -> Result<()> + Send + Sync>;
 
 /// How worlds are made.
-pub(super) struct Recipe<T: 'static> {
+pub(super) struct InstanceFactory<T: 'static> {
     pub(super) pre: InstancePre<T>,
     pub(super) make_data: MakeData<T>,
     pub(super) prepare: Option<Prepare<T>>,
@@ -35,7 +35,7 @@ enum Origin {
 }
 
 /// The same, whose first world is still to be made.
-impl<T: 'static> Clone for Recipe<T> {
+impl<T: 'static> Clone for InstanceFactory<T> {
     fn clone(&self) -> Self {
         let Self { pre, make_data, prepare, init, limits, verify, origin: _ } = self;
         Self {
@@ -50,7 +50,7 @@ impl<T: 'static> Clone for Recipe<T> {
     }
 }
 
-impl<T: 'static> Recipe<T> {
+impl<T: 'static> InstanceFactory<T> {
     pub(super) fn new(pre: InstancePre<T>, make_data: MakeData<T>) -> Self {
         let (prepare, init, limits, verify) = (None, None, Limits::unlimited(), false);
         Self { pre, make_data, prepare, init, limits, verify, origin: Mutex::new(Origin::Unknown) }
@@ -68,9 +68,10 @@ impl<T: 'static> Recipe<T> {
         made.context("the host's state could not be made")
     }
 
-    /// A store with nothing but what the embedder puts into it.
-    fn store(&self) -> Result<Store<T>> {
-        let mut store = Store::try_new(self.engine(), self.data()?)?;
+    /// Creates a store, with data if the embedder or the guest will use it before the first session.
+    fn store(&self, with_data: bool) -> Result<Store<T>> {
+        let data = with_data.then(|| self.data()).transpose()?;
+        let mut store = Store::with_data(self.engine(), data)?;
         store.set_limits(self.limits.clone())?;
         if let Some(prepare) = &self.prepare {
             prepare(&mut store)?;
@@ -79,7 +80,7 @@ impl<T: 'static> Recipe<T> {
     }
 
     /// A clean world.
-    pub(super) fn world(&self) -> Result<Box<World<T>>> {
+    pub(super) fn instance(&self) -> Result<Box<SandboxInstance<T>>> {
         let is_of_a_store = |item: &Definition| matches!(item, Definition::Extern(_));
         anyhow::ensure!(
             !self.pre.items.iter().any(is_of_a_store),
@@ -87,17 +88,17 @@ impl<T: 'static> Recipe<T> {
         );
         let origin = self.origin().clone();
         if let Origin::Shared(start) = &origin {
-            if let Some(world) = self.copy(start)? {
-                return Ok(world);
+            if let Some(instance) = self.copy(start)? {
+                return Ok(instance);
             }
             *self.origin() = Origin::Own;
         }
-        let world = self.run()?;
+        let instance = self.run()?;
         let mut origin = self.origin();
         if let Origin::Unknown = *origin {
-            *origin = Origin::Shared(world.start.clone());
+            *origin = Origin::Shared(instance.start.clone());
         }
-        Ok(world)
+        Ok(instance)
     }
 
     fn origin(&self) -> MutexGuard<'_, Origin> {
@@ -105,34 +106,32 @@ impl<T: 'static> Recipe<T> {
     }
 
     /// A world whose beginning has just been run.
-    fn run(&self) -> Result<Box<World<T>>> {
-        let mut store = self.store()?;
+    fn run(&self) -> Result<Box<SandboxInstance<T>>> {
+        let mut store = self.store(true)?;
         let instance = self.pre.instantiate(&mut store)?;
         if let Some(init) = &self.init {
             instance.get_typed_func::<(), ()>(&mut store, init)?.call(&mut store, ())?;
         }
         let start = Arc::new(store.checkpoint()?);
-        // The first session begins as those that follow: with a store that went back, whose handles of before are refused, and
-        // with a state of the host's that nothing has seen.
+        // The first session begins like all others: in a store that was reset, which refuses handles from before, and with data
+        // that no other run has seen.
         store.rewind(&start)?;
-        *store.data_mut() = self.data()?;
+        store.replace_data(None);
         if !belljar_vm::tells_written_pages() {
-            self.engine().note(String::from(
+            self.engine().warn(String::from(
                 "the kernel does not tell which pages were written (PAGEMAP_SCAN, Linux 6.7): sandboxes give all their memory back \
                  after each call, which takes longer",
             ));
         }
-        Ok(World::new(store, start, instance.number()))
+        Ok(SandboxInstance::new(store, start, instance.number()))
     }
 
     /// A world that begins where another did; `None` where that is not possible.
-    fn copy(&self, start: &Arc<Checkpoint>) -> Result<Option<Box<World<T>>>> {
-        let mut store = self.store()?;
+    fn copy(&self, start: &Arc<Checkpoint>) -> Result<Option<Box<SandboxInstance<T>>>> {
+        let mut store = self.store(self.prepare.is_some())?;
         let instance = self.pre.link_only(&mut store, start)?;
         let is_like = store.adopt(start)?;
-        if is_like && self.prepare.is_some() {
-            *store.data_mut() = self.data()?;
-        }
-        Ok(is_like.then(|| World::new(store, start.clone(), instance.number())))
+        store.replace_data(None);
+        Ok(is_like.then(|| SandboxInstance::new(store, start.clone(), instance.number())))
     }
 }

@@ -12,8 +12,8 @@ use crate::error::ModuleError;
 use crate::facts::TableUse;
 use crate::memory_images::{ImagePiece, MemoryImages};
 use crate::module::{
-    ActiveData, Body, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Module, Noted, PassiveData, Place,
-    SECTIONS, SegmentMode,
+    ActiveData, Body, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Module, PassiveData, Place,
+    RestoredModule, SECTIONS, SegmentMode,
 };
 use crate::rows::Rows;
 use belljar_core::{CompositeType, DataIndex, FuncIndex, MemoryIndex, TableIndex, TypeIndex};
@@ -25,7 +25,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// What validation found out about a module, as bytes: a `Head`, then arrays in the order of `Rest`.
 #[derive(Clone, Debug)]
-pub struct Notes(Bytes);
+pub struct ModuleMetadata(Bytes);
 
 /// A flag: [`Module::uses_heap`].
 const USES_HEAP: u32 = 1;
@@ -129,11 +129,11 @@ struct PieceRow {
     length: U64,
 }
 
-impl Notes {
+impl ModuleMetadata {
     /// The notes about a module with these images of its memories, which are [`Module::memory_images`].
     pub fn of(module: &Module, images: &MemoryImages) -> Self {
-        if let Some(noted) = &module.noted {
-            return noted.notes.clone();
+        if let Some(restored) = &module.restored {
+            return restored.metadata.clone();
         }
         let count = |length: usize| U32::new(length as u32);
         let custom_sections: Vec<_> = module.custom_sections.iter().map(custom_row).collect();
@@ -245,13 +245,13 @@ impl Module {
     /// # Errors
     ///
     /// Where the notes are not those of such a module: that is an error of whoever kept them.
-    pub fn from_notes(
+    pub fn from_metadata(
         binary: Binary,
         features: WasmFeatures,
-        notes: Bytes,
+        metadata: Bytes,
         images: Bytes,
     ) -> Result<Self, ModuleError> {
-        let (head, rest) = Rest::read(&notes).ok_or(ModuleError::WrongNotes)?;
+        let (head, rest) = Rest::read(&metadata).ok_or(ModuleError::WrongNotes)?;
         let source = Source { binary: &binary, features };
         let mut describer = Describer::new(binary.clone());
         for (id, place) in SECTIONS.into_iter().zip(head.directory) {
@@ -260,7 +260,7 @@ impl Module {
                 describer.payload(section(id, reader)?)?;
             }
         }
-        let mut module = describer.noted();
+        let mut module = describer.restored();
         let pieces = rest.pieces.iter().map(PieceRow::piece).collect::<Option<_>>();
         let images = pieces.and_then(|pieces| MemoryImages::of_pieces(images, pieces, &module));
         let images = images.ok_or(ModuleError::WrongNotes)?;
@@ -269,7 +269,7 @@ impl Module {
             return Err(ModuleError::WrongNotes);
         }
         module.set_layout()?;
-        module.noted = Some(Noted { notes: Notes(notes), images });
+        module.restored = Some(RestoredModule { metadata: ModuleMetadata(metadata), images });
         Ok(module)
     }
 }
@@ -319,9 +319,9 @@ impl PieceRow {
 }
 
 impl Rest {
-    fn read(notes: &Bytes) -> Option<(&Head, Self)> {
-        let (head, _) = Head::ref_from_prefix(notes).ok()?;
-        let mut rest = notes.slice(size_of::<Head>()..);
+    fn read(metadata: &Bytes) -> Option<(&Head, Self)> {
+        let (head, _) = Head::ref_from_prefix(metadata).ok()?;
+        let mut rest = metadata.slice(size_of::<Head>()..);
         let arrays = Self {
             custom_sections: Rows::take(&mut rest, head.custom_sections.get())?,
             types: Rows::take(&mut rest, head.types.get())?,
@@ -496,20 +496,24 @@ mod tests {
         validate(wat::parse_str(wat).unwrap().into(), FEATURES).unwrap()
     }
 
-    fn from_notes(binary: Binary, notes: &Notes, images: &MemoryImages) -> Result<Module, ModuleError> {
-        Module::from_notes(binary, FEATURES, notes.0.clone(), images.bytes().clone())
+    fn from_metadata(
+        binary: Binary,
+        metadata: &ModuleMetadata,
+        images: &MemoryImages,
+    ) -> Result<Module, ModuleError> {
+        Module::from_metadata(binary, FEATURES, metadata.0.clone(), images.bytes().clone())
     }
 
     #[test]
     fn a_module_is_described_again_with_and_without_its_code() {
         let first = module(WAT);
         let images = first.memory_images();
-        let notes = Notes::of(&first, &images);
+        let metadata = ModuleMetadata::of(&first, &images);
         let holed = first.lean_binary(&images);
         assert!(holed.whole().is_none());
         for binary in [first.binary().clone(), holed] {
             let has_code = binary.whole().is_some();
-            let again = from_notes(binary, &notes, &images).unwrap();
+            let again = from_metadata(binary, &metadata, &images).unwrap();
             assert_eq!(again.layout(), first.layout());
             assert_eq!(again.types(), first.types());
             assert_eq!(again.canonical_types, first.canonical_types);
@@ -540,7 +544,7 @@ mod tests {
         let kept: usize = lean.parts().iter().map(|(_, bytes)| bytes.len()).sum();
         assert!(kept < 200, "{kept}");
         for binary in [lean.clone(), first.binary().clone()] {
-            let again = from_notes(binary, &Notes::of(&first, &images), &images).unwrap();
+            let again = from_metadata(binary, &ModuleMetadata::of(&first, &images), &images).unwrap();
             assert_eq!((again.data_count(), again.layout()), (5, first.layout()));
             assert_eq!(
                 again.passive_data().chain(again.active_data().iter().map(|d| d.index)).collect::<Vec<_>>(),
@@ -552,8 +556,8 @@ mod tests {
             assert_eq!(again.known_images().unwrap().bytes(), images.bytes());
             // Once more from what is known now.
             assert_eq!(
-                Notes::of(&again, &again.memory_images()).as_bytes(),
-                Notes::of(&first, &images).as_bytes()
+                ModuleMetadata::of(&again, &again.memory_images()).as_bytes(),
+                ModuleMetadata::of(&first, &images).as_bytes()
             );
             assert_eq!(again.lean_binary(&again.memory_images()).parts(), lean.parts());
         }
@@ -568,7 +572,8 @@ mod tests {
                 (elem $sum (table $t) (offset (i32.add (i32.const 1) (i32.const 2))) func $f) (elem (table $x) (i32.const 0) externref))"#,
         );
         let images = first.memory_images();
-        let again = from_notes(first.lean_binary(&images), &Notes::of(&first, &images), &images).unwrap();
+        let again =
+            from_metadata(first.lean_binary(&images), &ModuleMetadata::of(&first, &images), &images).unwrap();
         let shown = |m: &Module| -> Vec<String> {
             let place = |mode: &SegmentMode<TableIndex>| match mode {
                 SegmentMode::Active(table, offset) => format!("{table:?} {:?}", offset.as_number()),
@@ -586,7 +591,9 @@ mod tests {
         for count in [0, 1, 2, 200] {
             let first = module(&format!("(module {})", "(func)".repeat(count)));
             let images = first.memory_images();
-            let again = from_notes(first.lean_binary(&images), &Notes::of(&first, &images), &images).unwrap();
+            let again =
+                from_metadata(first.lean_binary(&images), &ModuleMetadata::of(&first, &images), &images)
+                    .unwrap();
             assert_eq!((again.defined_funcs(), &*again.bodies), (count, &*first.bodies));
         }
     }
@@ -595,10 +602,10 @@ mod tests {
     fn notes_of_another_module_are_refused() {
         let (first, other) = (module(WAT), module("(module (func))"));
         let images = first.memory_images();
-        let (mine, others) = (Notes::of(&first, &images), Notes::of(&other, &images));
+        let (mine, others) = (ModuleMetadata::of(&first, &images), ModuleMetadata::of(&other, &images));
         let truncated = mine.0.slice(..mine.0.len() - 4);
-        for notes in [others.0, truncated, Bytes::new(), Bytes::from_static(&[255; 400])] {
-            assert!(from_notes(first.binary().clone(), &Notes(notes), &images).is_err());
+        for metadata in [others.0, truncated, Bytes::new(), Bytes::from_static(&[255; 400])] {
+            assert!(from_metadata(first.binary().clone(), &ModuleMetadata(metadata), &images).is_err());
         }
     }
 
@@ -613,19 +620,19 @@ mod tests {
         let images = first.memory_images();
         assert!(!images.pieces().is_empty());
         let binary = first.lean_binary(&images);
-        let notes = Notes::of(&first, &images);
+        let metadata = ModuleMetadata::of(&first, &images);
         let mut refused = 0;
-        for at in 0..notes.0.len() {
+        for at in 0..metadata.0.len() {
             for change in [1, 0x80, 0xff] {
-                let mut bytes = notes.0.to_vec();
+                let mut bytes = metadata.0.to_vec();
                 bytes[at] ^= change;
-                match from_notes(binary.clone(), &Notes(bytes.into()), &images) {
+                match from_metadata(binary.clone(), &ModuleMetadata(bytes.into()), &images) {
                     Ok(module) => look_at_all(&module),
                     Err(_) => refused += 1,
                 }
             }
         }
-        assert!(refused > notes.0.len());
+        assert!(refused > metadata.0.len());
     }
 
     fn look_at_all(m: &Module) {

@@ -1,9 +1,9 @@
 //! From Cranelift's result to a [`CompiledFunction`].
 
 use crate::failure::Failure;
-use crate::isa::{Effort, Isas, Settings};
+use crate::isa::{Isas, OptLevel, Settings};
+use crate::late_opts::{keep_positions, late_opts, prepare};
 use crate::name;
-use crate::polish::{keep_positions, polish, prepare};
 use crate::pressure::area;
 use crate::stack_maps::stack_maps;
 use crate::translate::Translated;
@@ -23,33 +23,33 @@ use std::time::Instant;
 
 /// Runs Cranelift over the function in the workspace, and the polishing passes between its halves. Code before
 /// the first positioned instruction belongs to `start`. Neither half can be ended: whether there is time for it is asked before.
-pub(crate) fn harvest(
+pub(crate) fn finalize(
     workspace: &mut Workspace,
     isas: &Isas,
-    Settings { canonical_nans, effort }: Settings,
+    Settings { canonical_nans, opt_level }: Settings,
     start: SourcePos,
     translated: Translated,
     budget: &mut FunctionBudget<'_>,
 ) -> Result<CompiledFunction, Failure> {
     let (written_out, has_loops) = (translated.extent.written_out as u64, translated.extent.loops > 0);
-    budget.look(effort.foreseen(written_out))?;
-    let isa = isas.get(canonical_nans, effort);
+    budget.look(opt_level.foreseen(written_out))?;
+    let isa = isas.get(canonical_nans, opt_level);
     let Workspace { context, control, registers, .. } = workspace;
     let started = Instant::now();
     prepare(context);
     context.optimize(isa, control)?;
-    if effort == Effort::Giant {
+    if opt_level == OptLevel::LinearTime {
         keep_positions(context);
-    } else if polish(context) {
+    } else if late_opts(context) {
         context.func.dfg.resolve_all_aliases();
         context.verify_if(isa)?;
     }
     let optimized = Instant::now();
-    let alive = alive(context, effort, written_out);
-    let effort = registers_by(effort, alive, has_loops);
+    let alive = alive(context, opt_level, written_out);
+    let opt_level = registers_by(opt_level, alive, has_loops);
     budget.times.optimization += optimized - started;
-    budget.look(effort.foreseen(written_out) / 2 + effort.foreseen_for(alive))?;
-    let isa = isas.get(canonical_nans, effort);
+    budget.look(opt_level.foreseen(written_out) / 2 + opt_level.foreseen_for(alive))?;
+    let isa = isas.get(canonical_nans, opt_level);
     let stencil = isa.compile_function(&context.func, &context.domtree, registers, false, control)?;
     let code = stencil.apply_params(&context.func.params);
     let (stack_maps, stack_slots) = stack_maps(&code, translated.frame_references);
@@ -72,8 +72,8 @@ pub(crate) fn harvest(
 }
 
 /// What is alive, summed over the function, where that is worth knowing: more than the most that is allowed is told as such.
-fn alive(context: &Context, effort: Effort, written_out: u64) -> u64 {
-    match effort == Effort::Full && written_out > CROWDED_WRITTEN_OUT {
+fn alive(context: &Context, opt_level: OptLevel, written_out: u64) -> u64 {
+    match opt_level == OptLevel::Speed && written_out > CROWDED_WRITTEN_OUT {
         true => area(&context.func, &context.cfg, CROWDED_LOOPS_AREA),
         false => 0,
     }
@@ -81,10 +81,10 @@ fn alive(context: &Context, effort: Effort, written_out: u64) -> u64 {
 
 /// How registers are given out: in one pass where backtracking would take long, even though the middle end did not. What is alive
 /// at once is known only now: it makes values of what lay in the frame, and moves what it finds twice.
-fn registers_by(effort: Effort, alive: u64, has_loops: bool) -> Effort {
+fn registers_by(opt_level: OptLevel, alive: u64, has_loops: bool) -> OptLevel {
     match alive > if has_loops { CROWDED_LOOPS_AREA } else { CROWDED_AREA } {
-        true => Effort::Giant,
-        false => effort,
+        true => OptLevel::LinearTime,
+        false => opt_level,
     }
 }
 

@@ -15,12 +15,12 @@ pub trait RefKind: 'static {
 ///
 /// Who makes one vouches that the reference is of that type, which guests and checked handles do.
 #[repr(transparent)]
-pub struct Narrow<R, K, const NULLABLE: bool> {
+pub struct TypedRef<R, K, const NULLABLE: bool> {
     raw: R,
     kind: PhantomData<fn() -> K>,
 }
 
-impl<R, K, const NULLABLE: bool> Narrow<R, K, NULLABLE> {
+impl<R, K, const NULLABLE: bool> TypedRef<R, K, NULLABLE> {
     /// A reference that is of the type of `K`.
     pub fn new(raw: R) -> Self {
         Self { raw, kind: PhantomData }
@@ -32,29 +32,29 @@ impl<R, K, const NULLABLE: bool> Narrow<R, K, NULLABLE> {
     }
 }
 
-impl<R: Copy, K, const NULLABLE: bool> Clone for Narrow<R, K, NULLABLE> {
+impl<R: Copy, K, const NULLABLE: bool> Clone for TypedRef<R, K, NULLABLE> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<R: Copy, K, const NULLABLE: bool> Copy for Narrow<R, K, NULLABLE> {}
+impl<R: Copy, K, const NULLABLE: bool> Copy for TypedRef<R, K, NULLABLE> {}
 
-impl<R: Default, K, const NULLABLE: bool> Default for Narrow<R, K, NULLABLE> {
+impl<R: Default, K, const NULLABLE: bool> Default for TypedRef<R, K, NULLABLE> {
     fn default() -> Self {
         Self::new(R::default())
     }
 }
 
-impl<R: fmt::Debug, K, const NULLABLE: bool> fmt::Debug for Narrow<R, K, NULLABLE> {
+impl<R: fmt::Debug, K, const NULLABLE: bool> fmt::Debug for TypedRef<R, K, NULLABLE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.raw.fmt(f)
     }
 }
 
-impl<R: AbiTy, K: RefKind, const NULLABLE: bool> sealed::Sealed for Narrow<R, K, NULLABLE> {}
+impl<R: AbiTy, K: RefKind, const NULLABLE: bool> sealed::Sealed for TypedRef<R, K, NULLABLE> {}
 
-impl<R: AbiTy, K: RefKind, const NULLABLE: bool> AbiTy for Narrow<R, K, NULLABLE> {
+impl<R: AbiTy, K: RefKind, const NULLABLE: bool> AbiTy for TypedRef<R, K, NULLABLE> {
     const TY: ValType = ValType::Ref(RefType::new(NULLABLE, K::HEAP));
     const FITS: bool = R::FITS;
 

@@ -1,16 +1,16 @@
 //! Looking at the guest of a running store from another thread, at whatever instruction it is.
 //!
-//! In: a store's [`Watched`], which any thread may hold. Out: a [`Sighting`], the guest frames that were on its stack at one
+//! In: a store's [`StoreMonitor`], which any thread may hold. Out: a [`StackSnapshot`], the guest frames that were on its stack at one
 //! moment. Never: stops the guest for longer than the walk, changes anything of it, or needs anything of its code.
 //!
-//! A thread that runs a store is asked by a signal, and walks its own stack in the handler ([`crate::running`]).
+//! A thread that runs a store is asked by a signal, and walks its own stack in the handler ([`crate::signal_walk`]).
 
 use crate::code_table;
 use crate::context_cell::ContextCell;
 use crate::guest_thread::GuestThread;
 use crate::kill::{KillReason, Reached};
-use crate::running::{Doing, Found, OnStack, leave_guest, walk};
 use crate::sampling;
+use crate::signal_walk::{Found, StackEntry, ThreadState, leave_guest, walk};
 use crate::store::StoreId;
 use crate::sys::{self, Answer, FRAMES, Registers, Request, SignalContext, coarse_time, thread_id};
 use crate::vm_ptr::VmPtr;
@@ -29,8 +29,8 @@ use std::time::Duration;
 /// host touches is the first of them.
 #[derive(Debug)]
 #[repr(C, align(128))]
-pub struct Watched {
-    /// While the store's guest runs: [`Watched::subject`] of the store in whose host function it was entered, 0 if in none.
+pub struct StoreMonitor {
+    /// While the store's guest runs: [`StoreMonitor::subject`] of the store in whose host function it was entered, 0 if in none.
     outer: AtomicUsize,
     /// What host functions are to look at when they begin and end: [`KILLED`], [`NOTED`].
     attention: AtomicU8,
@@ -59,9 +59,9 @@ pub struct Watched {
     instances: Mutex<Vec<Weak<Module>>>,
 }
 
-/// Of [`Watched::attention`]: the guest is to end.
+/// Of [`StoreMonitor::attention`]: the guest is to end.
 const KILLED: u8 = 1;
-/// Of [`Watched::attention`]: when host functions are called is noted.
+/// Of [`StoreMonitor::attention`]: when host functions are called is noted.
 const NOTED: u8 = 2;
 
 /// When the innermost call of a host function began. Only noted once somebody wants to know, as clocks cost more than calls.
@@ -84,9 +84,9 @@ struct Kill {
 
 /// What a guest was about at one moment.
 #[derive(Clone, Debug)]
-pub struct Sighting {
+pub struct StackSnapshot {
     /// What the thread did.
-    pub doing: Doing,
+    pub doing: ThreadState,
     /// Its stack.
     pub stack: LiveStack,
     /// For how long it has been in the host function that it is in, where that is known.
@@ -95,13 +95,13 @@ pub struct Sighting {
     pub thread: Option<i32>,
 }
 
-impl Sighting {
+impl StackSnapshot {
     fn idle() -> Self {
-        Self { doing: Doing::Idle, stack: LiveStack::default(), in_host_for: None, thread: None }
+        Self { doing: ThreadState::Idle, stack: LiveStack::default(), in_host_for: None, thread: None }
     }
 }
 
-/// [`Watched::outer`] of a store whose guest does not run.
+/// [`StoreMonitor::outer`] of a store whose guest does not run.
 const NOT_RUNNING: usize = usize::MAX;
 
 const IDLE: u32 = 0;
@@ -117,7 +117,7 @@ const BETWEEN: u32 = 5;
 /// How often a store is followed from thread to thread.
 const ATTEMPTS: usize = 8;
 
-impl Watched {
+impl StoreMonitor {
     /// Of a store with this id and context, of an engine that this address tells from others.
     pub(crate) fn new(id: StoreId, engine: usize, context: StoreContext) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -231,13 +231,13 @@ impl Watched {
         take()
     }
 
-    /// From now on it is noted when host functions are called, for [`Sighting::in_host_for`]. A call costs some nanoseconds
+    /// From now on it is noted when host functions are called, for [`StackSnapshot::in_host_for`]. A call costs some nanoseconds
     /// more then.
     pub fn note_host_calls(&self) {
         self.attention.fetch_or(NOTED, Relaxed);
     }
 
-    /// As [`Watched::enter`], for a thread that is in no guest and was the last one to enter this one, where nobody has wanted the
+    /// As [`StoreMonitor::enter`], for a thread that is in no guest and was the last one to enter this one, where nobody has wanted the
     /// run killed that it left. The address of the store's context.
     #[inline]
     pub(crate) fn enter_again(&self, thread: &'static GuestThread) -> usize {
@@ -247,7 +247,7 @@ impl Watched {
         subject
     }
 
-    /// As [`Watched::leave`], after [`Watched::enter_again`], with what [`GuestThread::idle`] said.
+    /// As [`StoreMonitor::leave`], after [`StoreMonitor::enter_again`], with what [`GuestThread::idle`] said.
     #[inline]
     pub(crate) fn leave_again(&self, thread: &'static GuestThread, idle: usize) {
         thread.set_idle(idle);
@@ -257,7 +257,7 @@ impl Watched {
     /// Notes that the current thread enters the store's guest, which is not running.
     pub(crate) fn enter(&self, thread: &'static GuestThread) {
         if self.is_killed() {
-            self.forgive();
+            self.cancel_kill();
         }
         self.outer.store(thread.current(), Release);
         self.thread.store(std::ptr::from_ref(thread).cast_mut(), Release);
@@ -281,7 +281,7 @@ impl Watched {
         unsafe { self.thread.load(Acquire).as_ref() }
     }
 
-    /// [`Watched::subject`] of the store in whose host function this one was entered; 0 if in none.
+    /// [`StoreMonitor::subject`] of the store in whose host function this one was entered; 0 if in none.
     pub(crate) fn outer(&self) -> usize {
         match self.outer.load(Relaxed) {
             NOT_RUNNING => 0,
@@ -289,7 +289,7 @@ impl Watched {
         }
     }
 
-    /// The number by which a signal handler knows it ([`Watched::of_subject`]): the address of the store's context.
+    /// The number by which a signal handler knows it ([`StoreMonitor::of_subject`]): the address of the store's context.
     #[inline]
     fn subject(&self) -> usize {
         VmPtr::expose(std::ptr::from_ref(self));
@@ -300,10 +300,10 @@ impl Watched {
     ///
     /// # Safety
     ///
-    /// It is a context of a `Watched` that lives for `'a`.
+    /// It is a context of a `StoreMonitor` that lives for `'a`.
     #[inline]
     pub(crate) unsafe fn around<'a>(context: VmPtr<StoreContext>) -> &'a Self {
-        // SAFETY: the caller's promise; it was exposed ([`Watched::subject`]), and is only ever shared.
+        // SAFETY: the caller's promise; it was exposed ([`StoreMonitor::subject`]), and is only ever shared.
         unsafe { VmPtr::at(context.address() - offset_of!(Self, context)).as_ref() }
     }
 
@@ -311,7 +311,7 @@ impl Watched {
     ///
     /// # Safety
     ///
-    /// The number is that of a `Watched` which lives for `'a`.
+    /// The number is that of a `StoreMonitor` which lives for `'a`.
     #[inline]
     pub(crate) unsafe fn of_subject<'a>(subject: usize) -> &'a Self {
         // SAFETY: the caller's promise.
@@ -339,7 +339,7 @@ impl Watched {
         &self,
         store: StoreId,
         timeout: Duration,
-        read: impl FnOnce(Sighting) -> R,
+        read: impl FnOnce(StackSnapshot) -> R,
     ) -> io::Result<R> {
         let is_alive = self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
         if !*is_alive {
@@ -372,11 +372,11 @@ impl Watched {
         !is_alive || self.store() != store
     }
 
-    fn sight(&self, timeout: Duration) -> io::Result<Sighting> {
+    fn sight(&self, timeout: Duration) -> io::Result<StackSnapshot> {
         for _ in 0..ATTEMPTS {
             let thread = self.thread().map_or(0, GuestThread::id);
             if thread == 0 {
-                return Ok(Sighting::idle());
+                return Ok(StackSnapshot::idle());
             }
             let subject = self.subject();
             // SAFETY: `self` is borrowed until the answer is there.
@@ -389,7 +389,7 @@ impl Watched {
                 // The thread has ended.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     if self.thread().is_some_and(|now| now.id() == thread) {
-                        return Ok(Sighting::idle());
+                        return Ok(StackSnapshot::idle());
                     }
                 }
                 Err(error) => return Err(error),
@@ -399,11 +399,11 @@ impl Watched {
     }
 
     /// The store is alive, and with it all code that its frames can be in (CODE-ALIVE).
-    fn read(&self, answer: &Answer, thread: i32) -> Option<Sighting> {
+    fn read(&self, answer: &Answer, thread: i32) -> Option<StackSnapshot> {
         let doing = match answer.found.load(Relaxed) {
-            IDLE => return Some(Sighting::idle()),
-            IN_GUEST => Doing::Guest,
-            IN_HOST => Doing::Host,
+            IDLE => return Some(StackSnapshot::idle()),
+            IN_GUEST => ThreadState::Guest,
+            IN_HOST => ThreadState::Host,
             _ => return None,
         };
         let count = answer.count.load(Relaxed);
@@ -413,7 +413,7 @@ impl Watched {
         let stack = unsafe { LiveStack::of(found, count - kept, RawFrame::at) };
         let since = answer.host_since.load(Relaxed);
         let in_host_for = (since > 0).then(|| Duration::from_nanos(coarse_time().saturating_sub(since)));
-        Some(Sighting { doing, stack, in_host_for, thread: Some(thread) })
+        Some(StackSnapshot { doing, stack, in_host_for, thread: Some(thread) })
     }
 }
 
@@ -424,14 +424,14 @@ pub(crate) struct HostCallBegan {
     since: u64,
 }
 
-impl Watched {
+impl StoreMonitor {
     /// Whether the beginnings and ends of host functions are to be noted.
     #[inline]
     pub(crate) fn notes_host_calls(&self) -> bool {
         self.attention.load(Relaxed) & NOTED != 0
     }
 
-    /// Whether a host function that ends has to look at anything: [`Watched::host_ends`], [`Watched::is_killed`].
+    /// Whether a host function that ends has to look at anything: [`StoreMonitor::host_ends`], [`StoreMonitor::is_killed`].
     #[inline]
     pub(crate) fn wants_attention(&self) -> bool {
         self.attention.load(Acquire) != 0
@@ -449,7 +449,7 @@ impl Watched {
         self.set_host_call(HostCallBegan::default());
     }
 
-    /// What is noted of the host function that calls a guest now. [`Watched::set_host_call`] puts it back.
+    /// What is noted of the host function that calls a guest now. [`StoreMonitor::set_host_call`] puts it back.
     pub(crate) fn host_call(&self) -> HostCallBegan {
         let call = &self.host_call;
         HostCallBegan { entry: call.entry.load(Relaxed), since: call.since.load(Relaxed) }
@@ -504,7 +504,7 @@ impl Watched {
 
     /// Takes note that the store is again what it was, with its first instances and its label, and under another id. What others
     /// found out about the one before, and what it was asked to note for them, ends with it.
-    pub(crate) fn revive(
+    pub(crate) fn reset(
         &self,
         store: StoreId,
         instances: usize,
@@ -537,7 +537,7 @@ impl Watched {
 
     /// A run that has ended by itself in the meantime is not killed, nor is the next one in its stead.
     #[cold]
-    fn forgive(&self) {
+    fn cancel_kill(&self) {
         self.take_kill();
     }
 
@@ -547,7 +547,7 @@ impl Watched {
     }
 
     /// Asks the guest's thread to leave it, and wakes it if it waits.
-    pub(crate) fn press(&self, timeout: Duration) -> io::Result<Reached> {
+    pub(crate) fn interrupt_once(&self, timeout: Duration) -> io::Result<Reached> {
         let is_alive = self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
         if !*is_alive {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the store is gone"));
@@ -587,7 +587,7 @@ impl Watched {
         // SAFETY: the caller's promise.
         unsafe {
             walk(self.context(), Registers::of(context), |found| {
-                if let OnStack::Frame(address) = found.get() {
+                if let StackEntry::Frame(address) = found.get() {
                     visit(address);
                 }
             })
@@ -605,11 +605,11 @@ pub fn function_at(address: usize) -> Option<std::ops::Range<usize>> {
 ///
 /// # Safety
 ///
-/// `subject` is the number of a [`Watched`] that is alive.
+/// `subject` is the number of a [`StoreMonitor`] that is alive.
 pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut SignalContext, answer: &Answer) {
     let registers = Registers::of(context);
     // SAFETY: the caller's promise.
-    let watched = unsafe { Watched::of_subject(subject) };
+    let watched = unsafe { StoreMonitor::of_subject(subject) };
     answer.count.store(0, Relaxed);
     answer.host_since.store(0, Relaxed);
     if watched.thread().is_none_or(|thread| thread.id() != thread_id()) {
@@ -643,9 +643,9 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Sign
         })
     };
     let found = match walked.doing {
-        Doing::Idle => IDLE,
-        Doing::Guest => IN_GUEST,
-        Doing::Host => {
+        ThreadState::Idle => IDLE,
+        ThreadState::Guest => IN_GUEST,
+        ThreadState::Host => {
             answer.host_since.store(watched.host_since(walked.entry), Relaxed);
             IN_HOST
         }

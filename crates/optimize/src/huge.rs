@@ -7,16 +7,16 @@
 //! |---|---|---|
 //! | registers in one pass | what is alive, summed over the code, after the middle end | as it says |
 //! | locals lie in the frame | locals × blocks, locals, references × calls | no SSA construction, no block parameters, one stack map for all calls |
-//! | [`Effort::Giant`] | instructions, blocks, values on the stack, loops around one another | no middle end, registers in one pass |
+//! | [`OptLevel::LinearTime`] | instructions, blocks, values on the stack, loops around one another | no middle end, registers in one pass |
 //!
 //! What is decided depends on nothing but the module, so that the same module always becomes the same code.
 
 use crate::failure::Failure;
-use crate::isa::Effort;
+use crate::isa::OptLevel;
 use crate::signature::parsed_type;
 use crate::tuning::{
-    FRAME_LOCALS, FRAME_LOCALS_BLOCKS, FRAME_REFERENCES_CALLS, GIANT_BLOCKS, GIANT_HEIGHT,
-    GIANT_INSTRUCTIONS, GIANT_LOOPS, GIANT_WRITTEN_OUT, MANY_LOCALS, MANY_LOCALS_BLOCKS,
+    FRAME_LOCALS, FRAME_LOCALS_BLOCKS, FRAME_REFERENCES_CALLS, HUGE_BLOCKS, HUGE_HEIGHT, HUGE_INSTRUCTIONS,
+    HUGE_LOOPS, HUGE_WRITTEN_OUT, MANY_LOCALS, MANY_LOCALS_BLOCKS,
 };
 use belljar_abi::gc;
 use belljar_compile::ModulePlan;
@@ -38,20 +38,20 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    pub(crate) fn effort(&self, plan: &ModulePlan<'_>) -> Effort {
-        let is_giant = plan.tunables.giants
-            || self.instructions > GIANT_INSTRUCTIONS
-            || self.written_out > GIANT_WRITTEN_OUT
-            || self.blocks > GIANT_BLOCKS
-            || self.height > GIANT_HEIGHT
-            || self.loops > GIANT_LOOPS;
-        if is_giant { Effort::Giant } else { Effort::Full }
+    pub(crate) fn opt_level(&self, plan: &ModulePlan<'_>) -> OptLevel {
+        let is_huge = plan.tunables.huge_functions
+            || self.instructions > HUGE_INSTRUCTIONS
+            || self.written_out > HUGE_WRITTEN_OUT
+            || self.blocks > HUGE_BLOCKS
+            || self.height > HUGE_HEIGHT
+            || self.loops > HUGE_LOOPS;
+        if is_huge { OptLevel::LinearTime } else { OptLevel::Speed }
     }
 }
 
 /// Whether callees may be inlined into a function: not where that may make a giant of it, or the giant larger.
 pub(crate) fn takes_callees(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> bool {
-    plan.tunables.inlining && plan.module.facts(func).operators as usize <= GIANT_INSTRUCTIONS / 2
+    plan.tunables.inlining && plan.module.facts(func).operators as usize <= HUGE_INSTRUCTIONS / 2
 }
 
 /// A local of a function whose locals lie in the frame.
@@ -72,7 +72,7 @@ pub(crate) fn frame_locals(
     let facts = plan.module.facts(func);
     let params = plan.module.func_type(plan.module.func_index(func)).params().len();
     let locals = u64::from(facts.locals) + params as u64;
-    let may = plan.tunables.giants
+    let may = plan.tunables.huge_functions
         || locals > FRAME_LOCALS
         || locals * u64::from(facts.operators) > MANY_LOCALS_BLOCKS
         || (plan.module.uses_heap() && locals * u64::from(facts.calls) > FRAME_REFERENCES_CALLS);
@@ -83,7 +83,7 @@ pub(crate) fn frame_locals(
     let blocks = survey(plan, func, &mut locals)?;
     let count = locals.len() as u64;
     let references = locals.iter().filter(|local| local.traced).count() as u64;
-    let lie_there = plan.tunables.giants
+    let lie_there = plan.tunables.huge_functions
         || count * blocks > FRAME_LOCALS_BLOCKS
         || (count > MANY_LOCALS && count * blocks > MANY_LOCALS_BLOCKS)
         || count > FRAME_LOCALS
@@ -145,14 +145,14 @@ mod tests {
     use belljar_module::{WasmFeatures, validate};
 
     /// How the first function of a module is compiled: what effort it is worth, and whether its locals lie in the frame.
-    fn settings(wat: &str) -> (Effort, bool) {
+    fn settings(wat: &str) -> (OptLevel, bool) {
         let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap();
         let plan = ModulePlan::new(&module, Tunables::default());
         let (func, isas) = (DefinedFuncIndex::new(0), Isas::for_host().unwrap());
         let budget = Budget::unlimited();
         let mut budget = budget.function(plan.module.func_index(func), 0).unwrap();
         let extent = translate(&mut Workspace::new(), &isas, &plan, func, &mut budget).unwrap().extent;
-        (extent.effort(&plan), frame_locals(&plan, func).unwrap().is_some())
+        (extent.opt_level(&plan), frame_locals(&plan, func).unwrap().is_some())
     }
 
     fn func(locals: usize, body: &str) -> String {
@@ -167,27 +167,27 @@ mod tests {
             "(if (local.get 1) (then (local.set 2 (i32.mul (local.get 2) (local.get 3)))))".repeat(6_000);
         let loops = format!("{} {}", "loop ".repeat(10), "end ".repeat(10));
         let stack = format!("{} {}", "local.get 0 ".repeat(60), "drop ".repeat(60));
-        assert_eq!(settings(&func(190, &(ifs + &loops + &stack))), (Effort::Full, false));
+        assert_eq!(settings(&func(190, &(ifs + &loops + &stack))), (OptLevel::Speed, false));
     }
 
     #[test]
     fn each_way_to_be_a_giant_is_noticed() {
-        let straight = "(local.set 0 (i32.mul (local.get 0) (local.get 0)))".repeat(GIANT_INSTRUCTIONS + 1);
-        let ifs = "(if (local.get 0) (then nop))".repeat(GIANT_BLOCKS / 2 + 1);
-        let depth = GIANT_LOOPS as usize + 1;
+        let straight = "(local.set 0 (i32.mul (local.get 0) (local.get 0)))".repeat(HUGE_INSTRUCTIONS + 1);
+        let ifs = "(if (local.get 0) (then nop))".repeat(HUGE_BLOCKS / 2 + 1);
+        let depth = HUGE_LOOPS as usize + 1;
         let loops = format!("{} {}", "loop ".repeat(depth), "end ".repeat(depth));
-        let values = GIANT_HEIGHT + 1;
+        let values = HUGE_HEIGHT + 1;
         let stack = format!("{} {}", "local.get 0 ".repeat(values), "drop ".repeat(values));
         // As many blocks, whose branches pass few values each, or many.
         let wide = |values: usize| {
             let values_of = |what: &str| what.repeat(values);
             let block = format!("(block (param{0}) (result{0}) local.get 0 br_if 0) ", values_of(" i32"));
-            values_of("local.get 0 ") + &block.repeat(GIANT_BLOCKS / 2 - 10) + &values_of("drop ")
+            values_of("local.get 0 ") + &block.repeat(HUGE_BLOCKS / 2 - 10) + &values_of("drop ")
         };
-        assert_eq!(settings(&func(0, &wide(8))), (Effort::Full, false));
+        assert_eq!(settings(&func(0, &wide(8))), (OptLevel::Speed, false));
         let wide = wide(32);
         for body in [straight, ifs, loops, stack, wide] {
-            assert_eq!(settings(&func(0, &body)), (Effort::Giant, false), "{}", &body[..40]);
+            assert_eq!(settings(&func(0, &body)), (OptLevel::LinearTime, false), "{}", &body[..40]);
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
             (references(101), true),
             (references(90), false),
         ] {
-            assert_eq!(settings(&wat), (Effort::Full, lie_there), "{}", &wat[..wat.len().min(300)]);
+            assert_eq!(settings(&wat), (OptLevel::Speed, lie_there), "{}", &wat[..wat.len().min(300)]);
         }
     }
 }

@@ -14,10 +14,10 @@ use crate::kill::KillReason;
 use crate::quota::{Limit, Quota};
 use crate::runtime::Runtime;
 use crate::store::{NOT_READY, StoreCore};
+use crate::store_monitor::StoreMonitor;
 use crate::sys::{generation, thread_cpu_time};
 use crate::trap::Exit;
 use crate::walk::RawStack;
-use crate::watched::Watched;
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// What a store does at the beginning and end of each run.
-pub(crate) struct Rules {
+pub(crate) struct RunLimits {
     fuel: Option<u64>,
     counts_calls: bool,
     deadline: Option<Arc<Deadline>>,
@@ -34,12 +34,12 @@ pub(crate) struct Rules {
 
 /// The right to run a guest, up to its end.
 #[derive(Default)]
-pub(crate) struct Permit {
+pub(crate) struct RunGuard {
     deadline: Option<Arc<Deadline>>,
     engine: Option<Arc<Runtime>>,
 }
 
-impl Drop for Permit {
+impl Drop for RunGuard {
     fn drop(&mut self) {
         if let Some(deadline) = &self.deadline {
             deadline.end_run();
@@ -51,23 +51,23 @@ impl Drop for Permit {
 }
 
 impl StoreCore {
-    pub(crate) fn set_rules(&mut self, quota: &Quota) {
+    pub(crate) fn set_run_limits(&mut self, quota: &Quota) {
         let (wall, cpu) = (quota.time(Limit::Wall), quota.time(Limit::Cpu));
         let has_deadline = wall.is_some() || cpu.is_some();
-        let rules = Rules {
+        let run_limits = RunLimits {
             fuel: quota.get(Limit::Fuel),
             counts_calls: self.runtime.limits_calls(),
             deadline: has_deadline.then(|| Deadline::new(self.watched.clone(), wall, cpu)),
             in_session: false,
         };
-        let has_rules = has_deadline || rules.counts_calls || rules.fuel.is_some();
-        self.rules = has_rules.then(|| Box::new(rules));
+        let has_rules = has_deadline || run_limits.counts_calls || run_limits.fuel.is_some();
+        self.run_limits = has_rules.then(|| Box::new(run_limits));
         self.note_special();
     }
 
     /// Notes whether a run begins with more than itself, or not at all. After every change of what that depends on.
     pub(crate) fn note_special(&mut self) {
-        self.is_special = self.killed.is_some() || self.rules.is_some();
+        self.is_special = self.killed.is_some() || self.run_limits.is_some();
         self.ready = NOT_READY;
     }
 
@@ -76,19 +76,19 @@ impl StoreCore {
     /// # Errors
     ///
     /// Where it was killed, or a limit says no.
-    pub(crate) fn permit(&mut self) -> Result<Permit, Exit> {
+    pub(crate) fn permit(&mut self) -> Result<RunGuard, Exit> {
         self.check_usable()?;
-        let mut permit = Permit::default();
+        let mut permit = RunGuard::default();
         if self.is_running() {
             return Ok(permit);
         }
-        let Some(rules) = &self.rules else { return Ok(permit) };
+        let Some(run_limits) = &self.run_limits else { return Ok(permit) };
         let refused = |error: anyhow::Error| Exit::Error { error, stack: RawStack::default() };
-        if rules.counts_calls {
+        if run_limits.counts_calls {
             self.runtime.begin_call().map_err(|full| refused(full.into()))?;
             permit.engine = Some(self.runtime.clone());
         }
-        if let Some(deadline) = &rules.deadline {
+        if let Some(deadline) = &run_limits.deadline {
             if let Err(reason) = deadline.begin_run().map_err(refused)? {
                 self.killed = Some(reason.clone());
                 self.note_special();
@@ -96,7 +96,7 @@ impl StoreCore {
             }
             permit.deadline = Some(deadline.clone());
         }
-        if let (Some(fuel), false) = (rules.fuel, rules.in_session) {
+        if let (Some(fuel), false) = (run_limits.fuel, run_limits.in_session) {
             self.set_fuel(fuel);
         }
         Ok(permit)
@@ -105,21 +105,21 @@ impl StoreCore {
     /// From now on limits of time and fuel are those of all runs together, up to the session's end. Time between runs counts, but
     /// for CPU time.
     pub fn begin_session(&mut self) {
-        let Some(rules) = &mut self.rules else { return };
-        rules.in_session = true;
-        if let Some(deadline) = &rules.deadline {
+        let Some(run_limits) = &mut self.run_limits else { return };
+        run_limits.in_session = true;
+        if let Some(deadline) = &run_limits.deadline {
             deadline.begin_session();
         }
-        if let Some(fuel) = rules.fuel {
+        if let Some(fuel) = run_limits.fuel {
             self.set_fuel(fuel);
         }
     }
 
     /// Limits are again those of each run.
     pub fn end_session(&mut self) {
-        let Some(rules) = &mut self.rules else { return };
-        rules.in_session = false;
-        if let Some(deadline) = &rules.deadline {
+        let Some(run_limits) = &mut self.run_limits else { return };
+        run_limits.in_session = false;
+        if let Some(deadline) = &run_limits.deadline {
             deadline.end_session();
         }
     }
@@ -129,7 +129,7 @@ impl StoreCore {
 pub(crate) struct Deadline {
     /// Its place in the queue is told from others at the same time by this.
     id: u64,
-    watched: Arc<Watched>,
+    watched: Arc<StoreMonitor>,
     wall: Option<Duration>,
     cpu: Option<Duration>,
     state: Mutex<State>,
@@ -165,7 +165,7 @@ const AGAIN: Duration = Duration::from_micros(100);
 const PATIENCE: Duration = Duration::from_millis(5);
 
 impl Deadline {
-    fn new(watched: Arc<Watched>, wall: Option<Duration>, cpu: Option<Duration>) -> Arc<Self> {
+    fn new(watched: Arc<StoreMonitor>, wall: Option<Duration>, cpu: Option<Duration>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self { id, watched, wall, cpu, state: Mutex::default() })
@@ -301,7 +301,7 @@ impl Deadline {
         drop(state);
         if is_wanted {
             // That there is no thread to see to a guest in the host is nothing that the timer could help.
-            let _ = self.watched.pursue(PATIENCE);
+            let _ = self.watched.interrupt_until_exit(PATIENCE);
         }
     }
 }
