@@ -8,7 +8,7 @@ use belljar_cache::{Cache, Trust, TrustedKeys, UserKey, config_directory, state_
 use belljar_compile::{Compiler, MemoryAccess, Tier, TrampolineKind, Tunables};
 use belljar_core::FuncType;
 use belljar_optimize::Optimizer;
-use belljar_vm::{Direction, Runtime, TrampolineSource};
+use belljar_vm::{Runtime, TrampolineSource};
 use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -39,19 +39,15 @@ struct Trampolines {
 }
 
 impl TrampolineSource for Trampolines {
-    fn trampoline(&self, direction: Direction, ty: &FuncType) -> Result<CompiledFunction> {
+    fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> Result<CompiledFunction> {
         if let Some(why) = &self.foreign {
             anyhow::bail!("the engine's code cannot be run here: {why}");
         }
-        let kind = match direction {
-            Direction::Entry => TrampolineKind::ArrayEntry,
-            Direction::Exit => TrampolineKind::ArrayExit,
-        };
         Ok(self.tier.trampoline(kind, ty)?)
     }
 
-    fn loaded(&self, direction: Direction, ty: &FuncType, address: usize, code: &[u8]) {
-        self.profiler.tell_trampoline(direction, ty, address, code);
+    fn loaded(&self, kind: TrampolineKind, ty: &FuncType, address: usize, code: &[u8]) {
+        self.profiler.tell_trampoline(kind, ty, address, code);
     }
 }
 

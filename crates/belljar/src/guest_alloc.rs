@@ -151,7 +151,7 @@ impl GuestAlloc {
     }
 
     fn of(core: &mut StoreCore, exports: Exports) -> Self {
-        let store_number = core.watched().number();
+        let store_number = core.monitor().number();
         let store = core.id();
         let found = &mut GuestRanges::of_memory(core, exports.memory).allocators;
         if let Some(known) = found.iter().find(|known| known.exports.is_same(&exports)) {
@@ -324,7 +324,7 @@ impl Inner {
         if self.store == core.id() {
             return Ok(());
         }
-        match self.store_number == core.watched().number() {
+        match self.store_number == core.monitor().number() {
             true => bail!(
                 "this {what} was made before the sandbox was wiped: its memory is not the host's any more. Find the allocator anew \
                  in each session"

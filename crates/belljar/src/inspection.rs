@@ -114,9 +114,9 @@ impl Subject for Guests {
         let stores = engine.runtime().stores();
         // What is meant is whose number that is now: of a sandbox, the session that is going on, and no later one.
         let of_number =
-            stores.iter().map(|watched| (watched, watched.store())).filter(|(_, s)| s.number() == id);
+            stores.iter().map(|monitor| (monitor, monitor.store())).filter(|(_, s)| s.number() == id);
         of_number
-            .filter(|(watched, store)| watched.kill(reason.into(), Some(*store)).unwrap_or(false))
+            .filter(|(monitor, store)| monitor.kill(reason.into(), Some(*store)).unwrap_or(false))
             .count()
     }
 }

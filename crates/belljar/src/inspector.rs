@@ -16,7 +16,7 @@ use std::time::Duration;
 /// that runs the guest is asked by a signal, wherever it is, walks its own stack, and goes on.
 #[derive(Clone)]
 pub struct Inspector {
-    watched: Arc<StoreMonitor>,
+    monitor: Arc<StoreMonitor>,
     /// A sandbox is another store after each session, and this handle is one session's.
     store: StoreId,
 }
@@ -127,7 +127,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    fn new(watched: &StoreMonitor, store: StoreId, sighting: &StackSnapshot) -> Self {
+    fn new(monitor: &StoreMonitor, store: StoreId, sighting: &StackSnapshot) -> Self {
         let mut frames: Vec<FrameInfo> = Vec::new();
         let mut host_calls = Vec::new();
         let mut omitted = sighting.stack.omitted();
@@ -146,12 +146,12 @@ impl Stack {
         }
         host_calls.extend(calls.map(|call| StackHostCall { by: frames.len(), callee: call.callee.clone() }));
         let instance = |frame: &FrameInfo| {
-            let id = watched.instance_of(frame.wasm_module())?;
+            let id = monitor.instance_of(frame.wasm_module())?;
             Some(Instance::from_id(store, id))
         };
         Self {
             store: store.number(),
-            label: watched.label(),
+            label: monitor.label(),
             state: match sighting.doing {
                 ThreadState::Idle => GuestState::Idle,
                 ThreadState::Guest => GuestState::InGuest,
@@ -251,15 +251,15 @@ impl fmt::Display for Stack {
 }
 
 impl Inspector {
-    pub(crate) fn of(watched: Arc<StoreMonitor>) -> Self {
-        let store = watched.store();
-        watched.note_host_calls();
-        Self { watched, store }
+    pub(crate) fn of(monitor: Arc<StoreMonitor>) -> Self {
+        let store = monitor.store();
+        monitor.note_host_calls();
+        Self { monitor, store }
     }
 
     #[doc(hidden)]
-    pub fn watched(&self) -> &Arc<StoreMonitor> {
-        &self.watched
+    pub fn monitor(&self) -> &Arc<StoreMonitor> {
+        &self.monitor
     }
 
     /// The thread that runs the guest, by its number in the kernel; `None` if none does.
@@ -274,7 +274,7 @@ impl Inspector {
 
     /// Whether the store is gone, or the session of a sandbox over that it was made in.
     pub fn is_over(&self) -> bool {
-        self.watched.is_over(self.store)
+        self.monitor.is_over(self.store)
     }
 
     /// What the store is called: see [`crate::Store::set_label`]. `None` where the session is over, too.
@@ -284,12 +284,12 @@ impl Inspector {
 
     /// Bytes of the store's linear memories and of its garbage-collected heap; 0 where the session is over.
     pub fn memory_size(&self) -> u64 {
-        self.of_this_store(|watched| Some(watched.memory())).unwrap_or_default()
+        self.of_this_store(|monitor| Some(monitor.memory())).unwrap_or_default()
     }
 
     /// How long the store has been there; of a sandbox, since it was made clean for the session. 0 where the session is over.
     pub fn age(&self) -> Duration {
-        self.of_this_store(|watched| Some(watched.age())).unwrap_or_default()
+        self.of_this_store(|monitor| Some(monitor.age())).unwrap_or_default()
     }
 
     /// Takes the guest's stack as it is now. The guest loses some microseconds.
@@ -299,14 +299,14 @@ impl Inspector {
     /// Where the store is gone or the session over, or its thread did not answer within `timeout`: it blocks signals, or has
     /// not got to run.
     pub fn capture(&self, timeout: Duration) -> Result<Stack> {
-        let read = |sighting: StackSnapshot| Stack::new(&self.watched, self.store, &sighting);
-        self.watched.look(self.store, timeout, read).context("could not look at the guest")
+        let read = |sighting: StackSnapshot| Stack::new(&self.monitor, self.store, &sighting);
+        self.monitor.look(self.store, timeout, read).context("could not look at the guest")
     }
 
     /// Asks what others know of the store; `None` where it is another one now.
     fn of_this_store<R>(&self, ask: impl FnOnce(&StoreMonitor) -> Option<R>) -> Option<R> {
         // ORDER: the id is the first that changes, so that what was told before this look is of this store.
-        ask(&self.watched).filter(|_| self.watched.store() == self.store)
+        ask(&self.monitor).filter(|_| self.monitor.store() == self.store)
     }
 }
 

@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct KillHandle {
-    watched: Arc<StoreMonitor>,
+    monitor: Arc<StoreMonitor>,
     /// A sandbox is another store after each session, and this handle is one session's.
     store: StoreId,
 }
@@ -38,8 +38,8 @@ impl fmt::Debug for KillHandle {
 }
 
 impl KillHandle {
-    pub(crate) fn of(watched: Arc<StoreMonitor>) -> Self {
-        Self { store: watched.store(), watched }
+    pub(crate) fn of(monitor: Arc<StoreMonitor>) -> Self {
+        Self { store: monitor.store(), monitor }
     }
 
     /// The store's number: see [`crate::Inspector::store_id`].
@@ -50,7 +50,7 @@ impl KillHandle {
     /// Whether the run that is going on is to end: host functions that wait for long can ask. Their waits in the kernel are
     /// interrupted (`ErrorKind::Interrupted`) when the guest is killed.
     pub fn is_killed(&self) -> bool {
-        self.watched.store() == self.store && self.watched.is_killed()
+        self.monitor.store() == self.store && self.monitor.is_killed()
     }
 
     /// Ends the run that is going on in the store, at whatever instruction it is. `false` if there is none: then nothing is done.
@@ -69,7 +69,7 @@ impl KillHandle {
     /// Where the store is gone. Where no thread can be had to see to it, and the guest's thread does not answer for a second or stays in
     /// the host for as long.
     pub fn kill(&self, reason: impl Into<KillReason>) -> Result<bool> {
-        self.watched.kill(reason.into(), Some(self.store)).context("could not kill the guest")
+        self.monitor.kill(reason.into(), Some(self.store)).context("could not kill the guest")
     }
 }
 

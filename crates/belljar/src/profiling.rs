@@ -2,9 +2,10 @@
 
 use crate::problems::Problems;
 use crate::{Engine, Result};
+use belljar_abi::TrampolineKind;
 use belljar_core::FuncType;
 use belljar_module::Module;
-use belljar_vm::{CodeImage, Direction, LoadedModule, append_jit_dump, append_perf_map};
+use belljar_vm::{CodeImage, LoadedModule, append_jit_dump, append_perf_map};
 use belljar_watch::{functions, functions_with_lines, perf_map, trampoline};
 use std::sync::Arc;
 
@@ -50,8 +51,8 @@ impl ProfilerFeed {
     }
 
     /// Tells it a trampoline.
-    pub(crate) fn tell_trampoline(&self, direction: Direction, ty: &FuncType, address: usize, code: &[u8]) {
-        let piece = || [trampoline(direction, ty, address, code)];
+    pub(crate) fn tell_trampoline(&self, kind: TrampolineKind, ty: &FuncType, address: usize, code: &[u8]) {
+        let piece = || [trampoline(kind, ty, address, code)];
         self.note(match self.strategy {
             ProfilingStrategy::None => Ok(()),
             ProfilingStrategy::PerfMap => append_perf_map(&perf_map(piece())),

@@ -102,12 +102,12 @@ impl<T: 'static> Store<T> {
     /// # Ok::<(), belljar::Error>(())
     /// ```
     pub fn inspector(&self) -> Inspector {
-        Inspector::of(self.inner.core().watched().clone())
+        Inspector::of(self.inner.core().monitor().clone())
     }
 
     /// A handle for other threads, to end the store's guest while it runs.
     pub fn kill_handle(&self) -> KillHandle {
-        KillHandle::of(self.inner.core().watched().clone())
+        KillHandle::of(self.inner.core().monitor().clone())
     }
 
     /// Why the store's guest was killed, if it was: then nothing runs in the store any more.
@@ -195,7 +195,7 @@ impl<T: 'static> Store<T> {
     /// Says what the store is called where people look at it: in [`Stack::label`](crate::Stack::label), by `belljar ps`. Without,
     /// it is the name of its first module. In a session of a sandbox it lasts until the session is over.
     pub fn set_label(&mut self, label: &str) {
-        self.inner.core().watched().set_label(Some(label.into()));
+        self.inner.core().monitor().set_label(Some(label.into()));
     }
 
     /// The embedder's data.
@@ -442,12 +442,12 @@ impl<T: 'static> Caller<'_, T> {
 
     /// A handle to end the guest that called. Host functions that wait for long ask it whether they are to go on.
     pub fn kill_handle(&self) -> KillHandle {
-        KillHandle::of(self.store.0.core().watched().clone())
+        KillHandle::of(self.store.0.core().monitor().clone())
     }
 
     /// The store's number: see [`Inspector::store_id`].
     pub fn store_id(&self) -> u64 {
-        self.store.0.core().watched().id()
+        self.store.0.core().monitor().id()
     }
 
     /// Lends the host function memory for the time of a closure: for what a guest says the length of, so that [`Limits::scratch`]

@@ -14,6 +14,7 @@ mod plan;
 mod tier;
 mod tunables;
 
+pub use belljar_abi::TrampolineKind;
 pub use budget::{Budget, CompileCancel, FunctionBudget, Work};
 pub use compiler::{BuildError, Compiler};
 pub use elf::{Keep, object_file};
@@ -22,7 +23,7 @@ pub use limits::{CompileLimit, CompileLimitExceeded, CompileLimits, FunctionCost
 pub use link::compile;
 pub use observer::{BuildObserver, CompileStage, CompileTimes};
 pub use plan::{ModulePlan, ReadOnlyContents, ReadOnlyTable};
-pub use tier::{Target, Tier, TrampolineKind};
+pub use tier::{Target, Tier};
 pub use tunables::{MemoryAccess, Tunables};
 
 /// Tells builds apart: a digest of this crate's sources.

@@ -1,21 +1,8 @@
 //! What a compiler must offer to be a tier.
 
 use crate::{CompileError, FunctionBudget, ModulePlan};
-use belljar_abi::CompiledFunction;
+use belljar_abi::{CompiledFunction, TrampolineKind};
 use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
-
-/// Code between a buffer of values and the guest calling convention. Both kinds keep the frame discipline.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum TrampolineKind {
-    /// A guest function `(context, callee_context, code, values)`: loads the parameters from 16-byte slots at
-    /// `values`, calls `code` with `callee_context` and them, and stores the results over them. The entry
-    /// stub calls it; `context` is for the stub alone.
-    ArrayEntry,
-    /// The code of a host function of this type: stores the parameters to 16-byte slots, calls the exit stub
-    /// of its [`belljar_abi::FuncObject`] with the object and the slots' address in the native convention,
-    /// and loads the results from the slots.
-    ArrayExit,
-}
 
 /// The machine that code is for.
 #[derive(Clone, PartialEq, Eq, Debug)]

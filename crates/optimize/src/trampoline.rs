@@ -26,16 +26,14 @@ pub(crate) fn trampoline(
     ty: &FuncType,
 ) -> Result<CompiledFunction, Failure> {
     match kind {
-        TrampolineKind::ArrayEntry => {
+        TrampolineKind::Entry => {
             build(workspace, isas, canonical_nans, signature::guest_addresses(4), |b, params| {
                 array_entry(b, params, ty)
             })
         }
-        TrampolineKind::ArrayExit => {
-            build(workspace, isas, canonical_nans, signature::guest(ty), |b, params| {
-                array_exit(b, params, ty)
-            })
-        }
+        TrampolineKind::Exit => build(workspace, isas, canonical_nans, signature::guest(ty), |b, params| {
+            array_exit(b, params, ty)
+        }),
     }
 }
 

@@ -44,7 +44,7 @@ fn compile_all(tests: impl Iterator<Item = TestFile<'static>>, at_least: usize) 
                 }
             }
             for ty in module.types().iter().filter_map(|ty| ty.composite.as_func()) {
-                for kind in [TrampolineKind::ArrayEntry, TrampolineKind::ArrayExit] {
+                for kind in [TrampolineKind::Entry, TrampolineKind::Exit] {
                     optimizer.trampoline(kind, ty).unwrap();
                 }
             }

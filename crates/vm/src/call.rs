@@ -8,13 +8,13 @@ use crate::abi_types::{AbiParams, AbiResult, Value};
 use crate::checkpoint::Checkpoint;
 use crate::gc::OuterRun;
 use crate::guest_thread::GuestThread;
-use crate::runtime::Direction;
-use crate::store::{NOT_READY, StoreCore, StoreId, StoreInner};
+use crate::store::{NOT_READY, StoreCore, StoreInner};
+use crate::store_id::StoreId;
 use crate::store_monitor::HostCallBegan;
 use crate::sys::{Arguments, Entry, Returned, builtin_table_address, enter};
 use crate::trap::Exit;
 use crate::vm_ptr::VmPtr;
-use belljar_abi::{ConstHeader, FuncObject, pending};
+use belljar_abi::{ConstHeader, FuncObject, TrampolineKind, pending};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -76,14 +76,14 @@ impl StoreCore {
     fn begin_run(&mut self) -> OuterActivation {
         let roots = self.roots.begin_run();
         if self.is_running() {
-            return OuterActivation { roots, host_call: Some(self.watched.host_call()) };
+            return OuterActivation { roots, host_call: Some(self.monitor.host_call()) };
         }
         self.ran = true;
         let thread = GuestThread::this();
         let context = self.context_mut();
         context.stack_floor = thread.stack_floor();
         context.entry_sp = 0;
-        self.watched.enter(thread);
+        self.monitor.enter(thread);
         self.last_thread = thread.idle();
         self.ready = if !self.is_special && self.roots.is_bare() { self.id.number() } else { NOT_READY };
         OuterActivation { roots, host_call: None }
@@ -93,7 +93,7 @@ impl StoreCore {
     /// nobody has wanted the run killed that it left.
     #[inline]
     fn ready_thread(&self) -> Option<&'static GuestThread> {
-        GuestThread::if_idle(self.last_thread).filter(|_| !self.watched.is_killed())
+        GuestThread::if_idle(self.last_thread).filter(|_| !self.monitor.is_killed())
     }
 
     /// Notes that guest code has been left, and tells whether it has returned.
@@ -102,12 +102,12 @@ impl StoreCore {
         self.roots.end_run(outer.roots);
         let has_returned = self.context_mut().pending == pending::NONE;
         match outer.host_call {
-            Some(began) => self.watched.set_host_call(began),
+            Some(began) => self.monitor.set_host_call(began),
             None => {
                 if !has_returned {
                     self.note_death();
                 }
-                self.watched.leave();
+                self.monitor.leave();
             }
         }
         has_returned
@@ -117,8 +117,8 @@ impl StoreCore {
     // ORDER: whoever kills looks whether it has died once it does not run any more.
     #[cold]
     pub(crate) fn note_death(&self) {
-        if self.watched.is_killed() {
-            self.watched.set_died();
+        if self.monitor.is_killed() {
+            self.monitor.set_died();
         }
     }
 
@@ -295,7 +295,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
             return DirectCall::NotNow;
         }
         let Some(thread) = store.core().ready_thread() else { return DirectCall::NotNow };
-        let store_context = store.core().watched.enter_again(thread);
+        let store_context = store.core().monitor.enter_again(thread);
         let entry = Entry { code: self.code, context: self.context, store_context };
         let arguments = params.into_arguments();
         // ONE-BORROW: as in `StoreInner::enter`, whose number is still the same.
@@ -308,7 +308,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
         if is_pending {
             core.note_death();
         }
-        core.watched.leave_again(thread, core.last_thread);
+        core.monitor.leave_again(thread, core.last_thread);
         if is_pending { DirectCall::Left } else { DirectCall::Returned(R::from_returned(returned)) }
     }
 
@@ -375,7 +375,7 @@ fn enter_slots<T: 'static>(
     let values = std::ptr::from_mut(slots).cast::<RawVal>();
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let ty = core.func_sig(func);
-    let trampoline = core.runtime.trampoline(Direction::Entry, ty).map_err(plain)?;
+    let trampoline = core.runtime.trampoline(TrampolineKind::Entry, ty).map_err(plain)?;
     // A host function, too, is called through the stubs: the same entry, the same exit. Guest code looks at the stack itself.
     let context = match callee.is_host {
         false => callee.context,

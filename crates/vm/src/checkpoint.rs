@@ -19,7 +19,8 @@ use crate::instance::Instance;
 use crate::loaded::LoadedModule;
 use crate::memory::MemoryCheckpoint;
 use crate::quota::Quota;
-use crate::store::{NOT_READY, Noted, StoreCore, StoreId};
+use crate::store::{NOT_READY, Noted, StoreCore};
+use crate::store_id::StoreId;
 use crate::store_memory::{AnyMemory, StoreMemory};
 use crate::store_mut::StoreMut;
 use crate::store_region::RegionCheckpoint;
@@ -205,7 +206,7 @@ impl StoreCore {
         let place = place.context("the store cannot go there: it never was, or went back further since")?;
         ensure!(!self.is_running(), "the guest runs: a store can go back only when nothing does");
         if place + 1 < self.checkpoints.len() {
-            self.watched.note_label();
+            self.monitor.note_label();
             self.checkpoints.truncate(place + 1);
         }
         let mut gone = Discarded::default();
@@ -213,8 +214,8 @@ impl StoreCore {
         let takes_away = self.host_funcs.len() > skeleton.host_funcs.len()
             || self.instances.len() > skeleton.modules.len();
         let done = if takes_away {
-            let watched = self.watched.clone();
-            watched.taking_away(|| self.put_back(to, &mut gone))
+            let monitor = self.monitor.clone();
+            monitor.taking_away(|| self.put_back(to, &mut gone))
         } else {
             self.put_back(to, &mut gone)
         };
@@ -234,7 +235,7 @@ impl StoreCore {
     }
 
     fn noted(&self, number: u64) -> Noted {
-        Noted { number, label: self.watched.own_label(), group: self.limit_group().cloned() }
+        Noted { number, label: self.monitor.own_label(), group: self.limit_group().cloned() }
     }
 
     /// The last of `checkpoints` is the one to go to.
@@ -305,7 +306,7 @@ impl StoreCore {
             self.set_limit_group(group.cloned());
         }
         let label = self.checkpoints.last().and_then(|noted| noted.label.as_ref());
-        self.watched.reset(self.id, to.segments.len(), label, self.runtime.notes_host_calls());
+        self.monitor.reset(self.id, to.segments.len(), label, self.runtime.notes_host_calls());
         self.note_memory();
         self.commit_memory();
         self.refused = None;
@@ -349,22 +350,4 @@ impl StoreCore {
         ensure!(self.killed.is_none() && self.pending.is_none(), "something of the run before is pending");
         Ok(())
     }
-}
-
-/// The first byte that is not zero.
-pub(crate) fn first_written(bytes: &[u8]) -> Option<usize> {
-    // Whole pages are compared many times faster than bytes are looked at.
-    const ZEROS: [u8; 4096] = [0; 4096];
-    let piece = bytes.chunks(ZEROS.len()).position(|piece| piece != &ZEROS[..piece.len()])?;
-    let start = piece * ZEROS.len();
-    bytes[start..].iter().position(|byte| *byte != 0).map(|at| start + at)
-}
-
-/// The first place where bytes differ.
-pub(crate) fn first_difference(now: &[u8], was: &[u8]) -> Option<usize> {
-    if now == was {
-        return None;
-    }
-    let same = now.iter().zip(was).take_while(|(a, b)| a == b).count();
-    Some(same)
 }

@@ -8,7 +8,8 @@ use crate::abi_types::RawExn;
 use crate::code_table;
 use crate::gc::OwnedRoot;
 use crate::invariants::read_guest_stack;
-use crate::store::{StoreCore, StoreId};
+use crate::store::StoreCore;
+use crate::store_id::StoreId;
 use crate::sys::{leave_activation, resume, returned_address};
 use belljar_core::Trap;
 use std::fmt;
@@ -75,7 +76,7 @@ impl StoreCore {
 /// and the guest's has anything left to drop: those frames are cut off.
 pub(crate) unsafe fn throw(store: &mut StoreCore, exception: RawExn) -> ! {
     // A guest that was killed catches nothing.
-    if store.watched.is_killed() {
+    if store.monitor.is_killed() {
         store.raise_trap(Trap::Interrupt);
         // SAFETY: the caller's promise.
         unsafe { leave_activation(store.context()) }

@@ -93,9 +93,9 @@ fn end_what_runs(thread: &GuestThread) {
     let mut subject = thread.current();
     while subject != 0 {
         // SAFETY: the thread runs this store's guest, which keeps it alive.
-        let watched = unsafe { store_monitor::StoreMonitor::of_subject(subject) };
+        let monitor = unsafe { store_monitor::StoreMonitor::of_subject(subject) };
         let why = "the process was forked while the guest ran: it goes on in the parent alone";
-        watched.want_killed(why.into(), None);
-        subject = watched.outer();
+        monitor.want_killed(why.into(), None);
+        subject = monitor.outer();
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::abi_types::{AbiParams, AbiResult, RawExn, Value};
 use crate::exception::{Thrown, throw};
-use crate::runtime::{Direction, Runtime};
+use crate::runtime::Runtime;
 use crate::store::{StoreCore, StoreInner};
 use crate::store_monitor::StoreMonitor;
 use crate::sys::{exit_address, leave_activation};
 use crate::types::TypeSet;
 use crate::vm_ptr::VmPtr;
-use belljar_abi::{Builtin, FuncObject};
+use belljar_abi::{Builtin, FuncObject, TrampolineKind};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId, ValType};
 use std::any::Any;
 use std::mem::offset_of;
@@ -194,7 +194,7 @@ impl StoreCore {
         );
         let code = match func.buffered {
             false => exit_address(),
-            true => self.runtime.trampoline(Direction::Exit, func.sig())?,
+            true => self.runtime.trampoline(TrampolineKind::Exit, func.sig())?,
         };
         let at = self
             .region
@@ -226,10 +226,10 @@ impl StoreCore {
     /// What the end of a host function asks for that somebody looks at, or whose guest was killed: it tells whether it was.
     #[cold]
     fn end_host_call(&self) -> bool {
-        if self.watched.notes_host_calls() {
-            self.watched.host_ends();
+        if self.monitor.notes_host_calls() {
+            self.monitor.host_ends();
         }
-        self.watched.is_killed()
+        self.monitor.is_killed()
     }
 }
 
@@ -275,13 +275,13 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<
 ) -> R::Native {
     // SAFETY: the caller's promise. What is rare goes another way, so that this one needs none of the registers that are to be kept.
     unsafe {
-        let watched = monitor_of(object);
-        if watched.notes_host_calls() {
+        let monitor = monitor_of(object);
+        if monitor.notes_host_calls() {
             return run_noted::<T, P, R, F>(object, params);
         }
         let (store, importer, f) = callee::<T, F>(object);
         match catch_unwind(AssertUnwindSafe(|| f(store, importer, params))) {
-            Ok(Ok(result)) if store.core().roots.is_left() && !watched.wants_attention() => {
+            Ok(Ok(result)) if store.core().roots.is_left() && !monitor.wants_attention() => {
                 result.into_native()
             }
             ended => finish(store, ended),
@@ -304,7 +304,7 @@ unsafe fn run_noted<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P,
     unsafe {
         let (store, importer, f) = callee::<T, F>(object);
         let core = store.core();
-        core.watched.host_begins(core.entry_fp());
+        core.monitor.host_begins(core.entry_fp());
         let ended = catch_unwind(AssertUnwindSafe(|| f(store, importer, params)));
         finish(store, ended)
     }
@@ -361,8 +361,8 @@ fn guard<T: 'static, R>(
     f: impl FnOnce(&mut StoreInner<T>) -> anyhow::Result<R>,
 ) -> Result<R, Failure> {
     let core = store.core();
-    if core.watched.notes_host_calls() {
-        core.watched.host_begins(core.entry_fp());
+    if core.monitor.notes_host_calls() {
+        core.monitor.host_begins(core.entry_fp());
     }
     let ended = catch_unwind(AssertUnwindSafe(|| f(store)));
     end(store, ended)
@@ -373,7 +373,7 @@ fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, F
     let core = store.core_mut();
     // What the closure rooted ends with it.
     core.roots.leave_host();
-    let is_killed = core.watched.wants_attention() && core.end_host_call();
+    let is_killed = core.monitor.wants_attention() && core.end_host_call();
     match ended {
         Ok(Ok(_)) if is_killed => {
             store.core_mut().raise_trap(Trap::Interrupt);
@@ -384,7 +384,7 @@ fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, F
             let core = store.core_mut();
             let thrown = error.downcast_ref::<Thrown>().and_then(|thrown| core.kept_exception(thrown));
             // A guest that was killed catches nothing.
-            if let Some(exception) = thrown.filter(|_| !core.watched.is_killed()) {
+            if let Some(exception) = thrown.filter(|_| !core.monitor.is_killed()) {
                 return Err(Failure::Thrown(exception));
             }
             core.raise_error(error);

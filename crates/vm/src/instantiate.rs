@@ -211,7 +211,7 @@ impl StoreCore {
         }
         let spaces = self.entities(&builder, imports, growth_limiter)?;
         self.instances.push(Instance::new(module.clone(), builder.context, spaces));
-        self.watched.add_instance(described);
+        self.monitor.add_instance(described);
         Ok(builder)
     }
 

@@ -32,7 +32,7 @@ impl StoreCore {
     /// [`Trap::Interrupt`] where a guest of the store waits for the caller, and is to end.
     #[inline]
     pub fn check_interrupt(&self) -> Result<(), Trap> {
-        match self.is_running() && self.watched.is_killed() {
+        match self.is_running() && self.monitor.is_killed() {
             true => Err(Trap::Interrupt),
             false => Ok(()),
         }
@@ -40,14 +40,14 @@ impl StoreCore {
 
     /// What a collection looks at on its way.
     pub(crate) fn interrupt(&self) -> Interrupt {
-        let watched = self.is_running().then(|| self.watched.clone());
-        Interrupt { watched, left: Cell::new(STRIDE as u32), is_due: Cell::new(false) }
+        let monitor = self.is_running().then(|| self.monitor.clone());
+        Interrupt { monitor, left: Cell::new(STRIDE as u32), is_due: Cell::new(false) }
     }
 }
 
 /// Tells a collection to give up, as the guest that it is done for is to end.
 pub(crate) struct Interrupt {
-    watched: Option<Arc<StoreMonitor>>,
+    monitor: Option<Arc<StoreMonitor>>,
     /// Bytes until the next look.
     left: Cell<u32>,
     is_due: Cell<bool>,
@@ -67,7 +67,7 @@ impl Interrupt {
     #[cold]
     fn look(&self) {
         self.left.set(STRIDE as u32);
-        if self.watched.as_ref().is_some_and(|watched| watched.is_killed()) {
+        if self.monitor.as_ref().is_some_and(|monitor| monitor.is_killed()) {
             self.is_due.set(true);
         }
     }

@@ -9,7 +9,7 @@
 //!
 //! A guest that was killed was in the middle of something, and its store with it: nothing runs in it any more.
 
-use crate::store::StoreId;
+use crate::store_id::StoreId;
 use crate::store_monitor::StoreMonitor;
 use belljar_core::OutsideText;
 use std::fmt;
@@ -157,7 +157,7 @@ pub fn kill_all(stores: &[Arc<StoreMonitor>], reason: &KillReason) -> usize {
 struct Job {
     due: Instant,
     step: Duration,
-    watched: Weak<StoreMonitor>,
+    monitor: Weak<StoreMonitor>,
 }
 
 #[derive(Default)]
@@ -183,13 +183,13 @@ pub(crate) fn reaper() -> ReaperGuard {
 }
 
 /// Has the reaper see to it that a guest ends.
-fn reap(watched: Weak<StoreMonitor>) -> io::Result<()> {
+fn reap(monitor: Weak<StoreMonitor>) -> io::Result<()> {
     let mut reaper = reaper();
     if !reaper.is_running {
         std::thread::Builder::new().name("belljar-reaper".into()).spawn(run)?;
         reaper.is_running = true;
     }
-    reaper.jobs.push(Job { due: Instant::now() + STEPS.0, step: STEPS.0, watched });
+    reaper.jobs.push(Job { due: Instant::now() + STEPS.0, step: STEPS.0, monitor });
     MORE.notify_one();
     Ok(())
 }
@@ -209,7 +209,7 @@ fn run() {
         }
         let mut job = all.jobs.swap_remove(first);
         drop(all);
-        let guest = job.watched.upgrade().filter(|guest| guest.is_killed());
+        let guest = job.monitor.upgrade().filter(|guest| guest.is_killed());
         let reached = guest.map(|guest| guest.interrupt_once(REAPER_PATIENCE));
         all = reaper();
         let longest = match reached {

@@ -3,7 +3,7 @@
 //! Most of such a part is tables, which few guests write to once they run: what does not change from one reset to the next is
 //! write-protected after some time ([`WriteProtected`]), and no longer looked at.
 
-use crate::checkpoint::{first_difference, first_written};
+use crate::byte_scan::{first_difference, first_written};
 use crate::sys::{Mapping, Protection, page_size};
 use crate::write_protected::{WriteProtected, WriteStability};
 use std::collections::BTreeSet;

@@ -57,7 +57,7 @@ impl StoreCore {
         let run_limits = RunLimits {
             fuel: quota.get(Limit::Fuel),
             counts_calls: self.runtime.limits_calls(),
-            deadline: has_deadline.then(|| Deadline::new(self.watched.clone(), wall, cpu)),
+            deadline: has_deadline.then(|| Deadline::new(self.monitor.clone(), wall, cpu)),
             in_session: false,
         };
         let has_rules = has_deadline || run_limits.counts_calls || run_limits.fuel.is_some();
@@ -129,7 +129,7 @@ impl StoreCore {
 pub(crate) struct Deadline {
     /// Its place in the queue is told from others at the same time by this.
     id: u64,
-    watched: Arc<StoreMonitor>,
+    monitor: Arc<StoreMonitor>,
     wall: Option<Duration>,
     cpu: Option<Duration>,
     state: Mutex<State>,
@@ -165,10 +165,10 @@ const AGAIN: Duration = Duration::from_micros(100);
 const PATIENCE: Duration = Duration::from_millis(5);
 
 impl Deadline {
-    fn new(watched: Arc<StoreMonitor>, wall: Option<Duration>, cpu: Option<Duration>) -> Arc<Self> {
+    fn new(monitor: Arc<StoreMonitor>, wall: Option<Duration>, cpu: Option<Duration>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { id, watched, wall, cpu, state: Mutex::default() })
+        Arc::new(Self { id, monitor, wall, cpu, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -294,14 +294,14 @@ impl Deadline {
             Verdict::Nothing => return,
         };
         // Under the lock: the run that this is for has not ended.
-        let is_wanted = self.watched.want_killed(reason, None);
+        let is_wanted = self.monitor.want_killed(reason, None);
         if !is_wanted {
             let _ = self.queue(&mut state, Instant::now() + AGAIN);
         }
         drop(state);
         if is_wanted {
             // That there is no thread to see to a guest in the host is nothing that the timer could help.
-            let _ = self.watched.interrupt_until_exit(PATIENCE);
+            let _ = self.monitor.interrupt_until_exit(PATIENCE);
         }
     }
 }

@@ -2,27 +2,18 @@
 
 use crate::memory::MemoryPool;
 use crate::quota::{EngineLimit, EngineLimitExceeded, EngineQuota};
-use crate::store::StoreId;
+use crate::store_id::StoreId;
 use crate::store_monitor::StoreMonitor;
 use crate::store_region::RegionPool;
 use crate::sys;
 use crate::trampolines::TrampolineAreas;
 use crate::types::TypeRegistry;
 use anyhow::Context;
-use belljar_abi::{CompiledFunction, StoreContext};
+use belljar_abi::{CompiledFunction, StoreContext, TrampolineKind};
 use belljar_core::{EngineType, FuncType, HeapType, SubType, TypeId, TypeRef, ValType};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-
-/// Which way a trampoline leads.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Direction {
-    /// From a buffer of values into a guest function.
-    Entry,
-    /// From guest code to a native function that takes a buffer of values.
-    Exit,
-}
 
 /// Makes trampolines when a signature does not fit the registers. An engine's compiler is one.
 pub trait TrampolineSource: Send + Sync {
@@ -31,11 +22,11 @@ pub trait TrampolineSource: Send + Sync {
     /// # Errors
     ///
     /// Where the compiler refuses the signature.
-    fn trampoline(&self, direction: Direction, ty: &FuncType) -> anyhow::Result<CompiledFunction>;
+    fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> anyhow::Result<CompiledFunction>;
 
     /// Is told of a trampoline when its code is in memory, before anybody runs it.
-    fn loaded(&self, direction: Direction, ty: &FuncType, address: usize, code: &[u8]) {
-        let _ = (direction, ty, address, code);
+    fn loaded(&self, kind: TrampolineKind, ty: &FuncType, address: usize, code: &[u8]) {
+        let _ = (kind, ty, address, code);
     }
 }
 
@@ -254,17 +245,17 @@ impl Runtime {
 
     /// Enters a store with this number and context.
     pub(crate) fn watch_store(&self, id: StoreId, context: StoreContext) -> Arc<StoreMonitor> {
-        let watched = StoreMonitor::new(id, self.number(), context);
+        let monitor = StoreMonitor::new(id, self.number(), context);
         if self.notes_host_calls() {
-            watched.note_host_calls();
+            monitor.note_host_calls();
         }
-        self.monitored_stores().insert(watched.number(), watched.clone());
-        watched
+        self.monitored_stores().insert(monitor.number(), monitor.clone());
+        monitor
     }
 
     /// Forgets a store that is being put away.
-    pub(crate) fn forget_store(&self, watched: &StoreMonitor) {
-        self.monitored_stores().remove(&watched.number());
+    pub(crate) fn forget_store(&self, monitor: &StoreMonitor) {
+        self.monitored_stores().remove(&monitor.number());
     }
 
     fn monitored_stores(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<StoreMonitor>>> {
@@ -289,7 +280,7 @@ impl Runtime {
     /// From now on all its stores note when host functions are called ([`StoreMonitor::note_host_calls`]).
     pub fn note_host_calls(&self) {
         self.notes_host_calls.store(true, Ordering::SeqCst);
-        self.monitored_stores().values().for_each(|watched| watched.note_host_calls());
+        self.monitored_stores().values().for_each(|monitor| monitor.note_host_calls());
     }
 
     /// Moves the epoch on by one. Async-signal-safe.
@@ -307,18 +298,18 @@ impl Runtime {
     /// # Errors
     ///
     /// Where the compiler refuses the signature, or there is no memory.
-    pub(crate) fn trampoline(&self, direction: Direction, ty: TypeId) -> anyhow::Result<usize> {
+    pub(crate) fn trampoline(&self, kind: TrampolineKind, ty: TypeId) -> anyhow::Result<usize> {
         const UNKNOWN: &str = "belljar bug: a function whose type nobody knows";
         let (known, trampolines) = self.types.trampolines(ty).context(UNKNOWN)?;
         let func = known.composite.as_func().context(UNKNOWN)?;
         let compile = || {
-            let compiled = self.source.trampoline(direction, func)?;
+            let compiled = self.source.trampoline(kind, func)?;
             let is_plain = compiled.traps.is_empty() && compiled.relocs.is_empty();
             anyhow::ensure!(is_plain, "belljar bug: a trampoline that traps, or refers to something");
             Ok(compiled.code)
         };
-        trampolines.get_or_make(direction, &self.trampolines, compile, |address, code| {
-            self.source.loaded(direction, func, address, code);
+        trampolines.get_or_make(kind, &self.trampolines, compile, |address, code| {
+            self.source.loaded(kind, func, address, code);
         })
     }
 }

@@ -313,21 +313,21 @@ impl Row {
         while at != 0 {
             // SAFETY: the thread runs this store, or is just entering or leaving it, under a borrow of it; so are those in whose
             // host functions it does so.
-            let watched = unsafe { StoreMonitor::of_subject(at) };
+            let monitor = unsafe { StoreMonitor::of_subject(at) };
             // SAFETY: as above.
-            let found = unsafe { walk(watched.context(), registers, |found| note.push(found)) };
+            let found = unsafe { walk(monitor.context(), registers, |found| note.push(found)) };
             if innermost.is_none() && found.doing != ThreadState::Idle {
-                innermost = Some((watched, found.doing));
+                innermost = Some((monitor, found.doing));
             }
-            at = watched.outer();
+            at = monitor.outer();
         }
         // A thread that runs no guest is none of a guest's profile.
-        let Some((watched, doing)) = innermost else { return };
+        let Some((monitor, doing)) = innermost else { return };
         note.finish([
             monotonic_time().saturating_sub(self.began),
             used,
-            watched.id(),
-            watched.engine() as u64,
+            monitor.id(),
+            monitor.engine() as u64,
             u64::from(doing == ThreadState::Guest),
         ]);
     }

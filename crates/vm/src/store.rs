@@ -15,6 +15,7 @@ use crate::run_limits::RunLimits;
 use crate::runtime::Runtime;
 use crate::sampling;
 use crate::scratch::Scratch;
+use crate::store_id::StoreId;
 use crate::store_memory::StoreMemory;
 use crate::store_monitor::StoreMonitor;
 use crate::store_region::StoreRegion;
@@ -27,47 +28,10 @@ use belljar_abi::gc::{INDEX, header, is_traced};
 use belljar_abi::{FuncObject, StoreContext};
 use belljar_core::{FuncRefId, GlobalType, InstanceId, RawVal, TypeId, ValType};
 use std::any::Any;
-use std::cell::Cell;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Which store of the process a handle belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct StoreId(u64);
-
-impl StoreId {
-    /// One that no store has had. Threads take them in blocks, so that they do not meet each time that a store goes back.
-    pub(crate) fn next() -> Self {
-        const BLOCK: u64 = 1 << 10;
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        thread_local! {
-            static LEFT: Cell<Range<u64>> = const { Cell::new(0..0) };
-        }
-        let own = LEFT.try_with(|left| {
-            let mut range = left.take();
-            if range.is_empty() {
-                let start = NEXT.fetch_add(BLOCK, Ordering::Relaxed);
-                range = start..start + BLOCK;
-            }
-            let id = range.start;
-            left.set(id + 1..range.end);
-            id
-        });
-        Self(own.unwrap_or_else(|_| NEXT.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    pub(crate) fn of_number(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The number.
-    pub fn number(self) -> u64 {
-        self.0
-    }
-}
+use std::sync::atomic::AtomicU64;
 
 /// A global of a store.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +49,7 @@ pub(crate) const NOT_READY: u64 = u64::MAX;
 /// A store without its embedder's data.
 pub struct StoreCore {
     /// What other threads may hold to look at its guest; and its context.
-    pub(crate) watched: Arc<StoreMonitor>,
+    pub(crate) monitor: Arc<StoreMonitor>,
     /// The number of its id, if nothing has to be looked at before the next run but [`StoreCore::ready_thread`]: it has no rules, was
     /// not killed, and the host holds no references whose scope has not ended. [`NOT_READY`] otherwise.
     pub(crate) ready: u64,
@@ -352,7 +316,7 @@ impl StoreCore {
         };
         let id = StoreId::next();
         let mut core = Self {
-            watched: runtime.watch_store(id, context),
+            monitor: runtime.watch_store(id, context),
             ready: NOT_READY,
             last_thread: NEVER_ENTERED,
             is_special: false,
@@ -411,8 +375,8 @@ impl StoreCore {
     }
 
     /// What other threads may hold to look at its guest.
-    pub fn watched(&self) -> &Arc<StoreMonitor> {
-        &self.watched
+    pub fn monitor(&self) -> &Arc<StoreMonitor> {
+        &self.monitor
     }
 
     /// Which store this is.
@@ -436,7 +400,7 @@ impl StoreCore {
     pub(crate) fn note_memory(&self) {
         let memories: u64 = self.memories.iter().map(|m| m.memory.length() as u64).sum();
         let objects = self.gc.as_ref().map_or(0, |gc| gc.heap.size());
-        self.watched.set_memory(memories + objects);
+        self.monitor.set_memory(memories + objects);
     }
 
     /// What it shares with the other stores of its engine.
@@ -447,19 +411,19 @@ impl StoreCore {
     /// The store context.
     #[inline]
     pub(crate) fn context(&self) -> *mut StoreContext {
-        self.watched.context().as_ptr()
+        self.monitor.context().as_ptr()
     }
 
     /// The store context, while no guest code runs.
     #[inline]
     pub(crate) fn context_mut(&mut self) -> &mut StoreContext {
         // SAFETY: STORE-EXCLUSIVE: whoever holds the store by `&mut` is the only one to touch its context.
-        unsafe { self.watched.context().as_mut() }
+        unsafe { self.monitor.context().as_mut() }
     }
 
     /// Address of the store context.
     pub(crate) fn context_address(&self) -> usize {
-        self.watched.context().address()
+        self.monitor.context().address()
     }
 
     /// Whether guest code of this store is running below the caller.
@@ -533,8 +497,8 @@ impl StoreCore {
 impl Drop for StoreCore {
     fn drop(&mut self) {
         sampling::drain();
-        self.runtime.forget_store(&self.watched);
-        self.watched.end();
+        self.runtime.forget_store(&self.monitor);
+        self.monitor.end();
         self.runtime.give_back_memory(self.taken);
         if self.ran {
             self.memories.iter_mut().for_each(|m| m.memory.touch());

@@ -11,7 +11,7 @@ use crate::guest_thread::GuestThread;
 use crate::kill::{KillReason, Reached};
 use crate::sampling;
 use crate::signal_walk::{Found, StackEntry, ThreadState, leave_guest, walk};
-use crate::store::StoreId;
+use crate::store_id::StoreId;
 use crate::sys::{self, Answer, FRAMES, Registers, Request, SignalContext, coarse_time, thread_id};
 use crate::vm_ptr::VmPtr;
 use crate::walk::{LiveStack, RawFrame};
@@ -609,21 +609,21 @@ pub fn function_at(address: usize) -> Option<std::ops::Range<usize>> {
 pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut SignalContext, answer: &Answer) {
     let registers = Registers::of(context);
     // SAFETY: the caller's promise.
-    let watched = unsafe { StoreMonitor::of_subject(subject) };
+    let monitor = unsafe { StoreMonitor::of_subject(subject) };
     answer.count.store(0, Relaxed);
     answer.host_since.store(0, Relaxed);
-    if watched.thread().is_none_or(|thread| thread.id() != thread_id()) {
+    if monitor.thread().is_none_or(|thread| thread.id() != thread_id()) {
         answer.found.store(ELSEWHERE, Relaxed);
         return;
     }
-    if request == Request::Leave && !watched.is_killed() {
+    if request == Request::Leave && !monitor.is_killed() {
         // The run that was to end has ended by itself, and perhaps another has begun since.
         answer.found.store(IDLE, Relaxed);
         return;
     }
     if request == Request::Leave {
         // SAFETY: the store is alive while somebody asks, and this thread runs it if any does.
-        let found = match unsafe { leave_guest(watched.context(), context) } {
+        let found = match unsafe { leave_guest(monitor.context(), context) } {
             Reached::Idle => IDLE,
             Reached::Leaves => LEAVES,
             Reached::InHost => IN_HOST,
@@ -634,7 +634,7 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Sign
     }
     // SAFETY: the store is alive while somebody looks, and this thread runs it if any does.
     let walked = unsafe {
-        walk(watched.context(), registers, |found| {
+        walk(monitor.context(), registers, |found| {
             let i = answer.count.load(Relaxed);
             if let Some(place) = answer.found_on_stack.get(i) {
                 place.store(found.0, Relaxed);
@@ -646,7 +646,7 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Sign
         ThreadState::Idle => IDLE,
         ThreadState::Guest => IN_GUEST,
         ThreadState::Host => {
-            answer.host_since.store(watched.host_since(walked.entry), Relaxed);
+            answer.host_since.store(monitor.host_since(walked.entry), Relaxed);
             IN_HOST
         }
     };

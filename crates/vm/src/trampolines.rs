@@ -5,9 +5,9 @@
 //! of its own, because a page that was ever executable is never written again.
 
 use crate::code_table::{self, RegisteredText};
-use crate::runtime::Direction;
 use crate::sys::{Mapping, Protection, page_size};
 use anyhow::Context;
+use belljar_abi::TrampolineKind;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -113,12 +113,12 @@ impl TypeTrampolines {
     /// Those of `compile`, and where there is no memory for it.
     pub(crate) fn get_or_make(
         &self,
-        direction: Direction,
+        kind: TrampolineKind,
         areas: &TrampolineAreas,
         compile: impl FnOnce() -> anyhow::Result<Vec<u8>>,
         loaded: impl FnOnce(usize, &[u8]),
     ) -> anyhow::Result<usize> {
-        let own = &self.0[direction as usize];
+        let own = &self.0[kind as usize];
         if let Some(made) = own.made.get() {
             return Ok(made.address);
         }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     impl TrampolineSource for Source {
-        fn trampoline(&self, _: Direction, _: &FuncType) -> anyhow::Result<CompiledFunction> {
+        fn trampoline(&self, _: TrampolineKind, _: &FuncType) -> anyhow::Result<CompiledFunction> {
             self.made.fetch_add(1, Ordering::Relaxed);
             if let Some(meeting) = &self.meeting {
                 meeting.wait();
@@ -192,7 +192,7 @@ mod tests {
         const COUNT: usize = 20_000;
         let (runtime, made) = runtime(150, None);
         let types: Vec<_> = (0..COUNT).map(|i| runtime.types.register_func(&ty(i)).unwrap()).collect();
-        let address = |i: usize| runtime.trampoline(Direction::Exit, types[i].ids()[0]).unwrap();
+        let address = |i: usize| runtime.trampoline(TrampolineKind::Exit, types[i].ids()[0]).unwrap();
         let addresses: Vec<_> = (0..COUNT).map(address).collect();
         assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), COUNT);
         assert_eq!(
@@ -218,8 +218,8 @@ mod tests {
     fn a_trampoline_may_be_larger_than_an_area() {
         let (runtime, _) = runtime(AREA_SIZE + 1, None);
         let types = runtime.types.register_func(&ty(5)).unwrap();
-        let entry = runtime.trampoline(Direction::Entry, types.ids()[0]).unwrap();
-        let exit = runtime.trampoline(Direction::Exit, types.ids()[0]).unwrap();
+        let entry = runtime.trampoline(TrampolineKind::Entry, types.ids()[0]).unwrap();
+        let exit = runtime.trampoline(TrampolineKind::Exit, types.ids()[0]).unwrap();
         assert_ne!(entry, exit);
         assert_eq!(
             code_table::with_text(entry + AREA_SIZE, |text, base| text[entry - base + AREA_SIZE]),
@@ -234,7 +234,7 @@ mod tests {
         let types = [7, 8].map(|i| runtime.types.register_func(&ty(i)).unwrap());
         std::thread::scope(|scope| {
             for types in &types {
-                scope.spawn(|| runtime.trampoline(Direction::Entry, types.ids()[0]).unwrap());
+                scope.spawn(|| runtime.trampoline(TrampolineKind::Entry, types.ids()[0]).unwrap());
             }
         });
         assert_eq!(made.load(Ordering::Relaxed), 2);
@@ -245,7 +245,7 @@ mod tests {
         let (runtime, made) = runtime(10, None);
         let types = runtime.types.register_func(&ty(9)).unwrap();
         let seen = std::thread::scope(|scope| {
-            let get = || runtime.trampoline(Direction::Entry, types.ids()[0]).unwrap();
+            let get = || runtime.trampoline(TrampolineKind::Entry, types.ids()[0]).unwrap();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(get)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect::<BTreeSet<_>>()
         });

@@ -148,15 +148,15 @@ impl StoreCore {
     /// whoever kills has been told.
     pub(crate) fn is_dying(&self) -> bool {
         match self.is_running() {
-            true => self.watched.is_killed(),
-            false => self.watched.has_died(),
+            true => self.monitor.is_killed(),
+            false => self.monitor.has_died(),
         }
     }
 
     /// The end of an activation whose guest was killed. Those around it are to end too.
     pub(crate) fn die(&mut self, stack: RawStack) -> Exit {
         let is_last = self.entry_fp() == 0;
-        let reason = if is_last { self.watched.take_kill() } else { self.watched.kill_reason() };
+        let reason = if is_last { self.monitor.take_kill() } else { self.monitor.kill_reason() };
         // Nobody takes it away in between.
         let reason = reason.unwrap_or_else(|| "it was killed".into());
         self.killed.get_or_insert(reason.clone());

@@ -13,7 +13,7 @@ const PROGRAM: &str = include_str!("../../belljar/tests/calls.wat");
 
 /// What the handler knows. It alone uses it while instructions are stepped.
 struct Steps {
-    watched: Option<Arc<StoreMonitor>>,
+    monitor: Option<Arc<StoreMonitor>>,
     /// Starts of the functions that were entered, and 0 for each way in from the host. Outermost first.
     stack: [usize; 1024],
     height: usize,
@@ -31,7 +31,7 @@ struct Shared(UnsafeCell<Steps>);
 unsafe impl Sync for Shared {}
 
 static STEPS: Shared = Shared(UnsafeCell::new(Steps {
-    watched: None,
+    monitor: None,
     stack: [0; 1024],
     height: 0,
     last: 0,
@@ -123,10 +123,10 @@ unsafe extern "C" fn on_step(_: libc::c_int, _: *mut libc::siginfo_t, context: *
     steps.last = pc;
     let mut found = [0; 1024];
     let mut count = 0;
-    let watched = steps.watched.as_ref().expect("set before the first step");
+    let monitor = steps.monitor.as_ref().expect("set before the first step");
     // SAFETY: the store is alive, and this thread runs it.
     unsafe {
-        watched.frames_of(context, |at| {
+        monitor.frames_of(context, |at| {
             if let Some(function) = function_at(at) {
                 found[count] = function.start;
                 count += 1;
@@ -193,7 +193,7 @@ fn the_stack_is_right_at_every_instruction() {
     let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
     let expected = run.call(&mut store, 4).unwrap();
     // SAFETY: nothing is stepped yet.
-    unsafe { (*STEPS.0.get()).watched = Some(store.inspector().watched().clone()) };
+    unsafe { (*STEPS.0.get()).monitor = Some(store.inspector().monitor().clone()) };
     let result = step(&run, &mut store, 4).unwrap();
     // SAFETY: nothing is stepped any more.
     let steps = unsafe { &*STEPS.0.get() };

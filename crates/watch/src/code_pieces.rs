@@ -4,7 +4,7 @@ use crate::frame_info::FrameInfo;
 use crate::printed_name::PrintedName;
 use crate::symbol_cache;
 use belljar_core::{DefinedFuncIndex, FuncType};
-use belljar_vm::{CodeLine, CodePiece, Direction, LoadedModule};
+use belljar_vm::{CodeLine, CodePiece, LoadedModule, TrampolineKind};
 use std::sync::Arc;
 
 /// The functions of a module, without lines. Names are those of backtraces, `module!function`, and none of them has a line
@@ -27,12 +27,12 @@ pub fn functions_with_lines(loaded: &LoadedModule) -> impl Iterator<Item = CodeP
 }
 
 /// A trampoline: code of no module.
-pub fn trampoline<'a>(direction: Direction, ty: &FuncType, address: usize, code: &'a [u8]) -> CodePiece<'a> {
-    let direction = match direction {
-        Direction::Entry => "entry",
-        Direction::Exit => "exit",
+pub fn trampoline<'a>(kind: TrampolineKind, ty: &FuncType, address: usize, code: &'a [u8]) -> CodePiece<'a> {
+    let kind = match kind {
+        TrampolineKind::Entry => "entry",
+        TrampolineKind::Exit => "exit",
     };
-    let name = format!("belljar trampoline [{direction}] {ty}");
+    let name = format!("belljar trampoline [{kind}] {ty}");
     CodePiece { name, address, code, lines: Vec::new() }
 }
 

@@ -46,14 +46,14 @@ impl StoreMut<'_> {
     ) -> Result<u32, Failure> {
         let memory = self.check_atomic(id, memory, address, size)?;
         let memory = memory.shared().ok_or(Trap::ExpectedSharedMemory)?.clone();
-        let watched = self.watched.clone();
+        let monitor = self.monitor.clone();
         let counts_epochs = self.runtime.counts_epochs;
-        let mut ask = || match watched.is_killed() {
+        let mut ask = || match monitor.is_killed() {
             true => Err(Trap::Interrupt.into()),
             false if counts_epochs => self.ask_about_epoch(),
             false => Ok(()),
         };
-        let wakes = |wakes| watched.set_waits(wakes);
+        let wakes = |wakes| monitor.set_waits(wakes);
         let interruption = Interruption { ask: &mut ask, now_and_then: counts_epochs, wakes: &wakes };
         Ok(wait(&memory, Some(interruption))? as u32)
     }

@@ -72,7 +72,7 @@ unsafe fn run<R: Copy>(
     let (mut store, instance) = unsafe { running(context) };
     match catch_unwind(AssertUnwindSafe(|| f(&mut store, instance))) {
         // Whoever killed the guest while it was here could not make it leave.
-        Ok(Ok(_)) if store.watched.is_killed() => store.raise_trap(Trap::Interrupt),
+        Ok(Ok(_)) if store.monitor.is_killed() => store.raise_trap(Trap::Interrupt),
         Ok(Ok(result)) => return result,
         Ok(Err(Failure::Trap(found))) => store.raise_trap(found),
         Ok(Err(Failure::Error(error))) => store.raise_error(error),

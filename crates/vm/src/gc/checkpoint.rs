@@ -2,7 +2,7 @@
 
 use super::heap::OLD;
 use super::{Gc, GcStats};
-use crate::checkpoint::first_difference;
+use crate::byte_scan::first_difference;
 use crate::externs::Externs;
 use crate::snapshot::{Reader, Writer};
 use crate::store::StoreCore;

@@ -1,6 +1,6 @@
 //! Contents that memories start with, mapped copy-on-write.
 
-use crate::checkpoint::first_written;
+use crate::byte_scan::first_written;
 use crate::sys::{Mapping, anonymous_file, page_size};
 use belljar_core::MemoryIndex;
 use belljar_module::MemoryImages;

@@ -11,7 +11,7 @@ mod slot;
 pub(crate) use image::MemoryImage;
 pub(crate) use slot::MemoryPool;
 
-use crate::checkpoint::{first_difference, first_written};
+use crate::byte_scan::{first_difference, first_written};
 use crate::fault_place::MemorySpace;
 use crate::limits::ResourceLimiter;
 use crate::sys::{Mapping, Protection, page_size, written_pages};

@@ -7,7 +7,7 @@ use super::RESERVATION;
 use super::accounts::{Account, Accounts, Share};
 use super::history::{LargePages, MemoryHistory};
 use super::image::{ExtraMappings, MemoryImage};
-use crate::checkpoint::first_written;
+use crate::byte_scan::first_written;
 use crate::sys::{
     LARGE_PAGE, LargePageMode, Mapping, Protection, free_large_pages_go_to_the_host, large_page_mode,
     page_size, written_pages,

@@ -84,7 +84,7 @@ pub(crate) enum Request {
 
 /// What the handler found.
 pub(crate) struct Answer {
-    /// One of [`watched`]'s states.
+    /// One of [`monitor`]'s states.
     pub(crate) found: AtomicU32,
     /// When it called the host function that it is in, by the clock of [`super::coarse_time`]; 0 where that is not known.
     pub(crate) host_since: AtomicU64,

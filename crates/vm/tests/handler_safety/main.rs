@@ -353,7 +353,7 @@ const SEEN: &[&str] = &[
     "sys::signals::handler",
     "sys::watching::take",
     "sys::watching::answer",
-    "watched::answer",
+    "monitor::answer",
     "running::walk",
     "running::caller",
     "running::outermost",
