@@ -284,7 +284,7 @@ fn load_on_demand(engine: &Engine, file: &File) -> Option<LoadedArtifact> {
     let sealed = SealedBlocks::check(&seal, contents, engine.trust()).ok()?;
     let (by, identity) = (sealed.trusted_by(), sealed.identity());
     let holds = Box::new(move |index, block: &[u8]| sealed.holds(index, block));
-    let source = OnDemand::new(file, contents, BLOCK_BYTES, holds).ok()?;
+    let source = OnDemand::new(file, contents, BLOCK_BYTES, holds, engine.runtime().signals()).ok()?;
     let image = CodeImage::on_demand(source).ok()?;
     let compiler = engine.compiler();
     let view = Image::new(image.bytes()).ok()?;

@@ -4,8 +4,8 @@
 
 use crate::gc::{OwnedRoot, ScopedRoot};
 use crate::host::HostClosure;
+use crate::machine::{Arguments, Returned};
 use crate::store::StoreCore;
-use crate::sys::{Arguments, Returned};
 use belljar_core::{RawVal, RefType, ValType};
 
 /// A function reference of one store, as its guests hold it; 0 is null.

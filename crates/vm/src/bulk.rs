@@ -1,6 +1,7 @@
 //! Linear memories as the store handles them: bytes for the host, bulk operations and growth for the guest.
 
 use crate::code::CodeImage;
+use crate::exit::Found;
 use crate::fault::{Fault, FaultAddress, SegmentPart};
 use crate::growth_limiter::GrowthLimiter;
 use crate::interrupt::{STRIDE, strides};
@@ -11,7 +12,6 @@ use crate::shared_memory::SharedMemory;
 use crate::store::StoreCore;
 use crate::store_memory::{AnyMemory, StoreMemory};
 use crate::sys::write_anywhere;
-use crate::trap::Found;
 use crate::vm_ptr::VmPtr;
 use anyhow::Context;
 use belljar_abi::MemoryDef;

@@ -5,14 +5,17 @@
 //! [`StoreInner::enter`] is for all others.
 
 use crate::abi_types::{AbiParams, AbiResult, Value};
+use crate::builtins;
 use crate::checkpoint::Checkpoint;
+use crate::exit::Exit;
 use crate::gc::OuterRun;
 use crate::guest_thread::GuestThread;
-use crate::store::{NOT_READY, StoreCore, StoreInner};
+use crate::machine::{Arguments, Entry, Returned, enter};
+use crate::store::{NOT_READY, StoreCore};
 use crate::store_id::StoreId;
+use crate::store_inner::StoreInner;
 use crate::store_monitor::HostCallBegan;
-use crate::sys::{Arguments, Entry, Returned, builtin_table_address, enter};
-use crate::trap::Exit;
+use crate::thread_registration::this_thread;
 use crate::vm_ptr::VmPtr;
 use belljar_abi::{ConstHeader, FuncObject, TrampolineKind, pending};
 use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId};
@@ -79,7 +82,7 @@ impl StoreCore {
             return OuterActivation { roots, host_call: Some(self.monitor.host_call()) };
         }
         self.ran = true;
-        let thread = GuestThread::this();
+        let thread = this_thread();
         let context = self.context_mut();
         context.stack_floor = thread.stack_floor();
         context.entry_sp = 0;
@@ -136,7 +139,7 @@ impl StoreCore {
         let here = 0_u8;
         match self.is_running() {
             true => self.stack_for_guests() == 0,
-            false => std::ptr::from_ref(&here).addr() < GuestThread::this().stack_floor(),
+            false => std::ptr::from_ref(&here).addr() < this_thread().stack_floor(),
         }
     }
 }
@@ -420,7 +423,7 @@ impl StoreCore {
             store_context: self.context_address(),
             const_base: self.region.const_base(),
             text_base: 0,
-            builtins: builtin_table_address(),
+            builtins: builtins::stubs_address(),
             gc_base: 0,
             type_lines: 0,
             instance: FuncObject::NO_INSTANCE,

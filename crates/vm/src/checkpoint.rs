@@ -14,13 +14,15 @@
 
 use crate::externs::Externs;
 use crate::gc::GcCheckpoint;
-use crate::host::HostFunc;
+use crate::host_func::HostFunc;
 use crate::instance::Instance;
 use crate::loaded::LoadedModule;
 use crate::memory::MemoryCheckpoint;
 use crate::quota::Quota;
+use crate::sampling;
 use crate::store::{NOT_READY, Noted, StoreCore};
 use crate::store_id::StoreId;
+use crate::store_inner::StoreInner;
 use crate::store_memory::{AnyMemory, StoreMemory};
 use crate::store_mut::StoreMut;
 use crate::store_region::RegionCheckpoint;
@@ -215,7 +217,10 @@ impl StoreCore {
             || self.instances.len() > skeleton.modules.len();
         let done = if takes_away {
             let monitor = self.monitor.clone();
-            monitor.taking_away(|| self.put_back(to, &mut gone))
+            monitor.taking_away(|| {
+                sampling::drain();
+                self.put_back(to, &mut gone)
+            })
         } else {
             self.put_back(to, &mut gone)
         };
@@ -348,6 +353,19 @@ impl StoreCore {
         }
         ensure!(self.fuel() == was.fuel, "it has {} of fuel, and had {}", self.fuel(), was.fuel);
         ensure!(self.killed.is_none() && self.pending.is_none(), "something of the run before is pending");
+        Ok(())
+    }
+}
+
+impl<T: 'static> StoreInner<T> {
+    /// Resets the store to a checkpoint, and sets who decides about growth and epochs to what it was then.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`StoreCore::rewind`].
+    pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
+        self.core_mut().rewind(to)?;
+        self.restore_callbacks();
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use crate::code::CodeImage;
 use crate::on_demand::Damaged;
 use crate::published::Published;
-use crate::trampolines::TrampolineText;
+use crate::trampoline_text::TrampolineText;
 use belljar_abi::{CodeTables, StackSlots};
 use belljar_core::{CodeOffset, Trap};
 use std::ops::Range;

@@ -1,7 +1,8 @@
 //! Tables, memories and globals as the host makes and uses them: types and limits checked, nothing raw.
 
 use crate::abi_types::Value;
-use crate::store::{StoreCore, StoreInner};
+use crate::store::StoreCore;
+use crate::store_inner::StoreInner;
 use anyhow::Context;
 use belljar_core::{
     FuncRefId, GlobalType, HeapType, MemoryType, Mutability, RawVal, RefType, TableType, Trap, TypeRef,

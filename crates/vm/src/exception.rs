@@ -6,29 +6,11 @@
 
 use crate::abi_types::RawExn;
 use crate::code_table;
-use crate::gc::OwnedRoot;
 use crate::invariants::read_guest_stack;
+use crate::machine::{leave_activation, resume, returned_address};
 use crate::store::StoreCore;
-use crate::store_id::StoreId;
-use crate::sys::{leave_activation, resume, returned_address};
+use crate::thrown::Thrown;
 use belljar_core::Trap;
-use std::fmt;
-
-/// An exception that no guest has caught, kept alive. As a host function's error it is thrown in the guest that called
-/// the function.
-#[derive(Clone, Debug)]
-pub struct Thrown {
-    store: StoreId,
-    root: OwnedRoot,
-}
-
-impl fmt::Display for Thrown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an exception was thrown that nothing caught")
-    }
-}
-
-impl std::error::Error for Thrown {}
 
 /// A frame that catches what a call in it throws.
 struct Landing {

@@ -9,11 +9,11 @@
 
 use crate::guest_thread::{self, GuestThread, GuestThreads};
 use crate::kill::{self, ReaperGuard};
+use crate::machine::{self, Questions};
 use crate::on_demand::{self, KeeperGuard};
 use crate::run_limits::{self, TimerGuard};
 use crate::sampling::{self, SessionGuard};
-use crate::store_monitor;
-use crate::sys::{self, Questions};
+use crate::{store_monitor, sys};
 use std::any::Any;
 use std::cell::RefCell;
 use std::io;
@@ -59,7 +59,7 @@ extern "C" fn prepare() {
     let held = Held {
         _others: holders.iter().map(|hold| hold()).collect(),
         threads: guest_thread::all(),
-        questions: sys::questions(),
+        questions: machine::questions(),
         reaper: kill::reaper(),
         timer: run_limits::timer(),
         keeper: on_demand::keeper(),

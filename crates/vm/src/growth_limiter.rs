@@ -8,8 +8,6 @@ use crate::limit_group::Reservation;
 use crate::limits::ResourceLimiter;
 use crate::quota::{EngineLimitExceeded, Limit, LimitExceeded, Quota, Refusal};
 use crate::runtime::Runtime;
-use crate::store::{Limiter, StoreCore};
-use crate::store_memory::AnyMemory;
 use std::sync::Arc;
 
 /// What a store uses now.
@@ -34,7 +32,7 @@ pub(crate) struct GrowthLimiter<'a> {
     quota: Option<Arc<Quota>>,
     used: Usage,
     /// Only where it counts together with other stores.
-    group: Option<Reservation>,
+    pub(crate) group: Option<Reservation>,
     /// Only where it has a quota.
     engine: Option<Arc<Runtime>>,
     /// Bytes of the engine's quota that were taken for growth that is being decided.
@@ -46,11 +44,14 @@ pub(crate) struct GrowthLimiter<'a> {
 }
 
 impl<'a> GrowthLimiter<'a> {
-    pub(crate) fn new(store: &StoreCore, limiter: Option<Limiter<'a>>) -> Self {
-        let quota = store.quota.clone();
-        let used = quota.as_ref().map(|_| store.usage()).unwrap_or_default();
-        let engine = store.runtime.limits_memory().then(|| store.runtime.clone());
-        let group = store.reservation();
+    /// `used`: what the store uses now, if it has a quota. `engine`: if its engine has a limit on memory.
+    pub(crate) fn new(
+        quota: Option<Arc<Quota>>,
+        used: Usage,
+        engine: Option<Arc<Runtime>>,
+        group: Option<Reservation>,
+        limiter: Option<Limiter<'a>>,
+    ) -> Self {
         Self { quota, used, group, engine, taken: 0, limiter, refused: None, is_shared: false }
     }
 
@@ -225,73 +226,5 @@ impl ResourceLimiter for GrowthLimiter<'_> {
     }
 }
 
-impl StoreCore {
-    /// What it uses now.
-    pub fn usage(&self) -> Usage {
-        Usage {
-            memory: self.memories.iter().map(|m| m.memory.length() as u64).sum(),
-            table_elements: (0..self.tables.len()).map(|table| u64::from(self.table_size(table))).sum(),
-            gc_heap: self.gc.as_ref().map_or(0, |gc| gc.heap.size()),
-            instances: self.instances.len() as u64,
-            tables: self.tables.len() as u64,
-            memories: self.memories.len() as u64,
-        }
-    }
-
-    /// Says what it may have from now on.
-    pub fn set_quota(&mut self, quota: Quota) {
-        self.keep_quota((quota != Quota::UNLIMITED).then(|| Arc::new(quota)));
-    }
-
-    /// As [`StoreCore::set_quota`].
-    pub(crate) fn keep_quota(&mut self, quota: Option<Arc<Quota>>) {
-        let all = quota.as_deref().unwrap_or(&Quota::UNLIMITED);
-        let stack = all.get(Limit::Stack).and_then(|bytes| usize::try_from(bytes).ok());
-        self.context_mut().stack_size = stack.unwrap_or(usize::MAX).min(self.runtime.stack_size);
-        self.set_run_limits(all);
-        self.quota = quota;
-    }
-
-    /// What it may have.
-    pub fn quota(&self) -> Option<&Quota> {
-        self.quota.as_deref()
-    }
-
-    /// The growth that was refused last, by its quota or its engine's.
-    pub fn refused(&self) -> Option<Refusal> {
-        self.refused
-    }
-
-    /// Forgets what was refused.
-    pub fn forget_refusal(&mut self) {
-        self.refused = None;
-    }
-
-    /// Takes note of what was decided about growth.
-    pub(crate) fn commit(&mut self, mut growth_limiter: GrowthLimiter<'_>) {
-        self.refused = growth_limiter.refused().or(self.refused);
-        self.taken += growth_limiter.hand_over();
-        self.keep_reserved(growth_limiter.group.take());
-        drop(growth_limiter);
-        self.commit_memory();
-    }
-
-    /// Makes what it has taken of its engine's quota what it uses. After memories became larger without being asked, or smaller.
-    pub(crate) fn commit_memory(&mut self) {
-        if !self.runtime.limits_memory() {
-            return;
-        }
-        let own = |memory: &AnyMemory| match memory {
-            AnyMemory::Own(memory) => memory.length() as u64,
-            AnyMemory::Shared(_) => 0,
-        };
-        let memories: u64 = self.memories.iter().map(|m| own(&m.memory)).sum();
-        let used = memories + self.gc.as_ref().map_or(0, |gc| gc.granted());
-        if used > self.taken {
-            self.runtime.take_memory_unasked(used - self.taken);
-        } else {
-            self.runtime.give_back_memory(self.taken - used);
-        }
-        self.taken = used;
-    }
-}
+/// A limiter, borrowed from the embedder's data.
+pub type Limiter<'a> = &'a mut dyn ResourceLimiter;

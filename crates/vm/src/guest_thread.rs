@@ -3,9 +3,8 @@
 //! A thread gets a record when it first enters a guest, and gives it back when it ends. Records are never freed, as signal
 //! handlers and other threads look at them.
 
-use crate::sampling;
-use crate::sys::{stack_floor, thread_id};
-use std::cell::{Cell, OnceCell};
+use crate::sys::thread_id;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
 
@@ -34,7 +33,6 @@ static ALL: Mutex<GuestThreads> = Mutex::new(GuestThreads { running: Vec::new(),
 
 thread_local! {
     static THIS: Cell<&'static GuestThread> = const { Cell::new(&NOBODY) };
-    static END: OnceCell<End> = const { OnceCell::new() };
 }
 
 /// [`GuestThread::idle`] of no thread.
@@ -49,20 +47,6 @@ static NOBODY: GuestThread = GuestThread {
     stack_floor: AtomicUsize::new(1),
     current: AtomicUsize::new(NO_THREAD),
 };
-
-/// Gives a thread's record back when the thread ends.
-struct End(&'static GuestThread);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        THIS.set(&NOBODY);
-        let mut all = all();
-        sampling::thread_ends(self.0);
-        all.running.retain(|thread| !std::ptr::eq(*thread, self.0));
-        self.0.id.store(0, Release);
-        all.unused.push(self.0);
-    }
-}
 
 /// All records. While they are held, no thread begins or ends to run guests.
 pub(crate) fn all() -> MutexGuard<'static, GuestThreads> {
@@ -83,14 +67,36 @@ pub(crate) fn only_this_is_left(all: &mut GuestThreads) -> Option<&'static Guest
     this
 }
 
-impl GuestThread {
-    /// The current thread's record.
-    pub(crate) fn this() -> &'static Self {
-        Self::known().unwrap_or_else(Self::first)
+impl GuestThreads {
+    /// Takes a record for the current thread, which has none.
+    pub(crate) fn add_this(&mut self, stack_floor: usize) -> &'static GuestThread {
+        let this = self.unused.pop().unwrap_or_else(|| Box::leak(Box::default()));
+        this.stack_floor.store(stack_floor, Relaxed);
+        static NEXT: AtomicUsize = AtomicUsize::new(NEVER_ENTERED + 2);
+        this.idle.store(NEXT.fetch_add(2, Relaxed), Relaxed);
+        this.current.store(this.idle(), Relaxed);
+        this.id.store(thread_id(), Release);
+        THIS.set(this);
+        self.running.push(this);
+        this
     }
 
+    /// Gives back the record of a thread that ends.
+    pub(crate) fn remove(&mut self, ended: &'static GuestThread) {
+        self.running.retain(|thread| !std::ptr::eq(*thread, ended));
+        ended.id.store(0, Release);
+        self.unused.push(ended);
+    }
+}
+
+/// From now on the current thread, which ends, has no record.
+pub(crate) fn forget_this() {
+    THIS.set(&NOBODY);
+}
+
+impl GuestThread {
     /// The current thread's record, if it has one yet.
-    fn known() -> Option<&'static Self> {
+    pub(crate) fn known() -> Option<&'static Self> {
         let this = THIS.get();
         (this.idle() != NO_THREAD).then_some(this)
     }
@@ -100,23 +106,6 @@ impl GuestThread {
     pub(crate) fn if_idle(idle: usize) -> Option<&'static Self> {
         let this = THIS.get();
         (this.current.load(Relaxed) == idle).then_some(this)
-    }
-
-    #[cold]
-    fn first() -> &'static Self {
-        let mut all = all();
-        let this = all.unused.pop().unwrap_or_else(|| Box::leak(Box::default()));
-        this.stack_floor.store(stack_floor(), Relaxed);
-        static NEXT: AtomicUsize = AtomicUsize::new(NEVER_ENTERED + 2);
-        this.idle.store(NEXT.fetch_add(2, Relaxed), Relaxed);
-        this.current.store(this.idle(), Relaxed);
-        this.id.store(thread_id(), Release);
-        THIS.set(this);
-        // Of a thread that is ending already nothing is given back.
-        let _ = END.try_with(|end| end.set(End(this)));
-        all.running.push(this);
-        sampling::thread_begins(this);
-        this
     }
 
     /// Its number in the kernel; 0 when it has ended.

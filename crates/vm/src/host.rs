@@ -1,19 +1,20 @@
 //! Host functions: closures of the embedder as guest code calls them.
 
 use crate::abi_types::{AbiParams, AbiResult, RawExn, Value};
-use crate::exception::{Thrown, throw};
+use crate::exception::throw;
+use crate::host_func::HostFunc;
+use crate::machine::{exit_address, leave_activation};
 use crate::runtime::Runtime;
-use crate::store::{StoreCore, StoreInner};
+use crate::store::StoreCore;
+use crate::store_inner::StoreInner;
 use crate::store_monitor::StoreMonitor;
-use crate::sys::{exit_address, leave_activation};
-use crate::types::TypeSet;
+use crate::thrown::Thrown;
 use crate::vm_ptr::VmPtr;
-use belljar_abi::{Builtin, FuncObject, TrampolineKind};
-use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId, ValType};
-use std::any::Any;
+use belljar_abi::{FuncObject, TrampolineKind};
+use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, ValType};
 use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// What a typed host function does: a closure over the store, the instance that imported it, and parameters.
 pub trait HostClosure<T, P, R>:
@@ -24,72 +25,6 @@ pub trait HostClosure<T, P, R>:
 impl<T, P, R, F> HostClosure<T, P, R> for F where
     F: Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> anyhow::Result<R> + Send + Sync + 'static
 {
-}
-
-/// What a host function is called by those who import it.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct HostName {
-    /// The name of the module that it is imported from.
-    pub module: Arc<str>,
-    /// The name that it has there.
-    pub name: Arc<str>,
-}
-
-/// What a guest called that is no guest code.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum HostCallee {
-    /// A function of the embedder's, and its name if it has one.
-    Function(Option<HostName>),
-    /// A function of the runtime.
-    Builtin(Builtin),
-}
-
-impl HostCallee {
-    /// The callee that a stub noted ([`belljar_abi::StoreContext::exit_callee`]).
-    ///
-    /// # Safety
-    ///
-    /// A stub of a store that is alive noted it, or it is odd.
-    pub(crate) unsafe fn noted(callee: usize) -> Option<Self> {
-        if callee == 0 {
-            return None;
-        }
-        if callee % 2 == 1 {
-            return Builtin::of_exit_callee(callee).map(Self::Builtin);
-        }
-        // SAFETY: the caller's promise: it is the address of a host function's object, which its store never changes, and the
-        // store keeps the host function (HOST-DATA).
-        let host = unsafe {
-            let object = VmPtr::<FuncObject>::at(callee).as_ref();
-            VmPtr::<HostFunc>::at(object.host_func).as_ref()
-        };
-        Some(Self::Function(host.name.get().cloned()))
-    }
-}
-
-/// A host function, not yet in a store. Any number of stores with data of its type may use it.
-pub struct HostFunc {
-    ty: FuncType,
-    types: TypeSet,
-    runtime: std::sync::Weak<Runtime>,
-    /// Address of the native function that the exit stub calls.
-    native: usize,
-    /// Whether it takes its arguments in a buffer.
-    buffered: bool,
-    /// `std::any::TypeId` of the data of the stores that it is for.
-    store_type: std::any::TypeId,
-    /// What it is called by those who import it.
-    pub(crate) name: OnceLock<HostName>,
-    /// Address of the closure, inside `_closure`.
-    data: usize,
-    // Not a `Box`: moving one would invalidate the address that guest code has of its contents ([`crate::vm_ptr`]).
-    _closure: Arc<dyn Any + Send + Sync>,
-}
-
-impl std::fmt::Debug for HostFunc {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HostFunc").field("ty", &self.ty).finish_non_exhaustive()
-    }
 }
 
 impl HostFunc {
@@ -104,10 +39,17 @@ impl HostFunc {
     ) -> anyhow::Result<Arc<Self>> {
         let ty = FuncType::new(P::TYPES.iter().copied(), R::TYPES.iter().copied());
         if const { P::FITS && R::FITS } {
-            return Self::make(runtime, ty, P::native::<T, R, F>(), false, std::any::TypeId::of::<T>(), f);
+            return Self::register(
+                runtime,
+                ty,
+                P::native::<T, R, F>(),
+                false,
+                std::any::TypeId::of::<T>(),
+                f,
+            );
         }
         let native = native_buffer::<T, P, R, F> as *const () as usize;
-        Self::make(runtime, ty, native, true, std::any::TypeId::of::<T>(), f)
+        Self::register(runtime, ty, native, true, std::any::TypeId::of::<T>(), f)
     }
 
     /// A function whose type is known at run time. `f` gets the parameters, and results set to zero or null
@@ -125,10 +67,10 @@ impl HostFunc {
     {
         let native = native_dynamic::<T> as *const () as usize;
         let dynamic = Dynamic::<T> { ty: ty.clone(), f: Box::new(f) };
-        Self::make(runtime, ty, native, true, std::any::TypeId::of::<T>(), dynamic)
+        Self::register(runtime, ty, native, true, std::any::TypeId::of::<T>(), dynamic)
     }
 
-    fn make<D: Send + Sync + 'static>(
+    fn register<D: Send + Sync + 'static>(
         runtime: &Arc<Runtime>,
         ty: FuncType,
         native: usize,
@@ -137,39 +79,12 @@ impl HostFunc {
         closure: D,
     ) -> anyhow::Result<Arc<Self>> {
         let types = runtime.types.register_func(&ty)?;
-        let closure = Arc::new(closure);
-        let data = VmPtr::expose(Arc::as_ptr(&closure)).address();
-        Ok(Arc::new(Self {
-            ty,
-            types,
-            runtime: Arc::downgrade(runtime),
-            native,
-            buffered,
-            store_type,
-            name: OnceLock::new(),
-            data,
-            _closure: closure,
-        }))
-    }
-
-    /// Says what it is called by those who import it, if nobody has yet.
-    pub fn set_name(&self, module: &str, name: &str) {
-        self.name.get_or_init(|| HostName { module: module.into(), name: name.into() });
-    }
-
-    /// Its type.
-    pub fn ty(&self) -> &FuncType {
-        &self.ty
-    }
-
-    /// The canonical id of its type.
-    pub(crate) fn sig(&self) -> TypeId {
-        self.types.ids()[0]
+        Ok(Self::new(runtime.engine_number(), types, ty, native, buffered, store_type, closure))
     }
 
     /// Whether it belongs to this engine.
-    pub fn is_of(&self, runtime: &Arc<Runtime>) -> bool {
-        std::ptr::eq(self.runtime.as_ptr(), Arc::as_ptr(runtime))
+    pub fn is_of(&self, runtime: &Runtime) -> bool {
+        self.engine() == runtime.engine_number()
     }
 }
 

@@ -4,9 +4,9 @@
 //! Never: work that limits do not hold for, or that nobody can end. It lies in an activation without guest frames, so that whoever
 //! kills, looks or counts finds a run like any other, and [`StoreCore::check_interrupt`] ends it.
 
-use crate::store::StoreInner;
-use crate::sys::Arguments;
-use crate::trap::Exit;
+use crate::exit::Exit;
+use crate::machine::Arguments;
+use crate::store_inner::StoreInner;
 use crate::vm_ptr::VmPtr;
 use belljar_core::{InstanceId, Trap};
 use std::any::Any;

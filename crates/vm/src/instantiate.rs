@@ -3,9 +3,11 @@
 //! In: a module and what its imports are satisfied with. Out: an instance whose every slot is written, with
 //! its active segments copied and its start function run. Never: a slot written before its type was checked.
 
+use crate::builtins;
 use crate::checkpoint::Checkpoint;
+use crate::exit::{Exit, Found};
 use crate::growth_limiter::GrowthLimiter;
-use crate::host::HostFunc;
+use crate::host_func::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
 use crate::interrupt::{STRIDE, strides};
 use crate::loaded::{LoadedModule, SharedImages};
@@ -13,10 +15,9 @@ use crate::memory::MemoryImage;
 use crate::on_demand::Damaged;
 use crate::quota::Limit;
 use crate::shared_memory::SharedMemory;
-use crate::store::{StoreCore, StoreGlobal, StoreInner};
+use crate::store::{StoreCore, StoreGlobal};
+use crate::store_inner::StoreInner;
 use crate::store_mut::StoreMut;
-use crate::sys::builtin_table_address;
-use crate::trap::{Exit, Found};
 use crate::vm_ptr::VmPtr;
 use anyhow::Context;
 use belljar_abi::{ConstHeader, FuncObject, MemoryRef, TablePlace, VmLayout};
@@ -199,7 +200,7 @@ impl StoreCore {
                 store_context: self.context_address(),
                 const_base: self.region.const_base(),
                 text_base: module.text_base(),
-                builtins: builtin_table_address(),
+                builtins: builtins::stubs_address(),
                 gc_base,
                 type_lines: self.runtime.types.lines(),
                 instance: id.0,

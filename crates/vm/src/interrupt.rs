@@ -4,9 +4,7 @@
 //! builtin looks when it returns ([`crate::builtins`]), and whatever may take long looks on its way, after each [`STRIDE`].
 //! Nobody who kills has to hit a moment.
 
-use crate::store::StoreCore;
 use crate::store_monitor::StoreMonitor;
-use belljar_core::Trap;
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,27 +22,6 @@ pub(crate) fn strides(length: usize, stride: usize, backward: bool) -> impl Iter
     })
 }
 
-impl StoreCore {
-    /// Refuses to go on with something long for a guest that is to end.
-    ///
-    /// # Errors
-    ///
-    /// [`Trap::Interrupt`] where a guest of the store waits for the caller, and is to end.
-    #[inline]
-    pub fn check_interrupt(&self) -> Result<(), Trap> {
-        match self.is_running() && self.monitor.is_killed() {
-            true => Err(Trap::Interrupt),
-            false => Ok(()),
-        }
-    }
-
-    /// What a collection looks at on its way.
-    pub(crate) fn interrupt(&self) -> Interrupt {
-        let monitor = self.is_running().then(|| self.monitor.clone());
-        Interrupt { monitor, left: Cell::new(STRIDE as u32), is_due: Cell::new(false) }
-    }
-}
-
 /// Tells a collection to give up, as the guest that it is done for is to end.
 pub(crate) struct Interrupt {
     monitor: Option<Arc<StoreMonitor>>,
@@ -54,6 +31,11 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
+    /// For the guest of a store, if one runs.
+    pub(crate) fn new(monitor: Option<Arc<StoreMonitor>>) -> Self {
+        Self { monitor, left: Cell::new(STRIDE as u32), is_due: Cell::new(false) }
+    }
+
     /// Takes note that this many bytes were looked at or moved. Whether to give up: once it says so, it goes on saying so.
     #[inline]
     pub(crate) fn after(&self, bytes: u32) -> bool {

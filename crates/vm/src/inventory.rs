@@ -1,9 +1,10 @@
 //! What a store holds, for whoever describes a guest that has stopped.
 
 use crate::loaded::LoadedModule;
+use crate::recorded_stack::{RawFrame, RawStack};
 use crate::store::StoreCore;
 use crate::store_memory::AnyMemory;
-use crate::walk::{RawFrame, RawStack, Start};
+use crate::walk::Start;
 use belljar_core::InstanceId;
 use std::iter;
 use std::ops::Range;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 impl StoreCore {
     /// The guest frames below the caller; none if no guest is waiting for it.
     pub fn guest_stack(&self) -> RawStack {
-        RawStack::capture(self, Start::AtExit)
+        self.record_stack(Start::AtExit)
     }
 
     /// The instances that a frame may belong to, in order. Code does not say whose instance it runs for: the answer is certain

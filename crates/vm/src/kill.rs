@@ -9,64 +9,27 @@
 //!
 //! A guest that was killed was in the middle of something, and its store with it: nothing runs in it any more.
 
+use crate::kill_reason::KillReason;
+use crate::machine::Reached;
 use crate::store_id::StoreId;
 use crate::store_monitor::StoreMonitor;
-use belljar_core::OutsideText;
-use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// Why a guest was killed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum KillReason {
-    /// The host wanted it, and says why.
-    Host(Arc<str>),
-    /// It has run for this long.
-    WallTime(Duration),
-    /// It has used this much CPU time.
-    CpuTime(Duration),
-}
-
-impl fmt::Display for KillReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(why) => OutsideText::new(&**why).fmt(f),
-            Self::WallTime(time) => write!(f, "it ran for longer than {time:?}"),
-            Self::CpuTime(time) => write!(f, "it used more than {time:?} of CPU time"),
-        }
-    }
-}
-
-impl<S: Into<Arc<str>>> From<S> for KillReason {
-    fn from(why: S) -> Self {
-        Self::Host(why.into())
-    }
-}
-
-/// What became of a try to reach a guest's thread.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Reached {
-    /// It leaves.
-    Leaves,
-    /// It runs no guest of the store any more.
-    Idle,
-    /// It is in the host.
-    InHost,
-    /// It is between guest and host.
-    Between,
-}
-
 /// How long a thread may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Tries at once, while the thread is between guest and host.
 const TRIES: usize = 100;
+
 /// How long the reaper waits after the first try, and at most.
 const STEPS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(20));
+
 /// How long the reaper waits for one thread's answer while others are due. One that does not answer in time is asked again.
 const REAPER_PATIENCE: Duration = Duration::from_millis(5);
+
 /// The reaper's longest wait before it asks a thread again that did not answer.
 const LONGEST_STEP: Duration = Duration::from_millis(500);
 
@@ -174,6 +137,7 @@ impl Reaper {
 }
 
 static REAPER: Mutex<Reaper> = Mutex::new(Reaper { jobs: Vec::new(), is_running: false });
+
 static MORE: Condvar = Condvar::new();
 
 pub(crate) type ReaperGuard = MutexGuard<'static, Reaper>;

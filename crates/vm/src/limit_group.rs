@@ -9,13 +9,11 @@
 //! ```
 
 use crate::quota::Limit;
-use crate::store::StoreCore;
-use crate::store_memory::AnyMemory;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What is counted together. Memories are those that a store has for itself: one that several share is nobody's alone.
-const COUNTED: [Limit; 5] =
+pub(crate) const COUNTED: [Limit; 5] =
     [Limit::TableElements, Limit::GcHeap, Limit::Instances, Limit::Tables, Limit::Memories];
 
 /// A number for each of them.
@@ -60,8 +58,18 @@ pub(crate) struct GroupShare {
 }
 
 impl GroupShare {
+    /// The share of a store that uses nothing yet.
+    pub(crate) fn new(group: Arc<LimitGroup>) -> Self {
+        Self { group, counted: Amounts::default() }
+    }
+
+    /// A reservation for growth that is about to be decided.
+    pub(crate) fn reservation(&self) -> Reservation {
+        Reservation { group: self.group.clone(), counted: self.counted, taken: Amounts::default() }
+    }
+
     /// Has what was reserved from now on. The sum stays as it is, so that nobody is refused, or admitted, in between.
-    fn take_over(&mut self, mut reservation: Reservation) {
+    pub(crate) fn take_over(&mut self, mut reservation: Reservation) {
         if !Arc::ptr_eq(&self.group, &reservation.group) {
             return;
         }
@@ -70,7 +78,7 @@ impl GroupShare {
         }
     }
 
-    fn set(&mut self, now: Amounts) {
+    pub(crate) fn set(&mut self, now: Amounts) {
         for (place, now) in now.into_iter().enumerate() {
             let before = std::mem::replace(&mut self.counted[place], now);
             self.group.change(place, before, now);
@@ -112,57 +120,6 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         for (place, taken) in self.taken.iter().enumerate() {
             self.group.change(place, *taken, 0);
-        }
-    }
-}
-
-impl StoreCore {
-    /// Counts what it uses together with what the other stores of a group do from now on; `None`: for itself.
-    pub fn set_limit_group(&mut self, group: Option<Arc<LimitGroup>>) {
-        self.group = group.map(|group| GroupShare { group, counted: Amounts::default() });
-        self.commit_group();
-    }
-
-    /// The group that it belongs to.
-    pub(crate) fn limit_group(&self) -> Option<&Arc<LimitGroup>> {
-        self.group.as_ref().map(|share| &share.group)
-    }
-
-    /// For growth that is to be decided.
-    pub(crate) fn reservation(&self) -> Option<Reservation> {
-        let GroupShare { group, counted } = self.group.as_ref()?;
-        Some(Reservation { group: group.clone(), counted: *counted, taken: Amounts::default() })
-    }
-
-    /// How many memories are its own.
-    pub(crate) fn own_memories(&self) -> u64 {
-        self.memories.iter().filter(|m| matches!(m.memory, AnyMemory::Own(_))).count() as u64
-    }
-
-    /// Takes note of what was decided about growth.
-    pub(crate) fn keep_reserved(&mut self, reservation: Option<Reservation>) {
-        if let (Some(share), Some(reservation)) = (&mut self.group, reservation) {
-            share.take_over(reservation);
-        }
-        self.commit_group();
-    }
-
-    /// Makes what is counted of it in its group what it uses.
-    pub(crate) fn commit_group(&mut self) {
-        if self.group.is_none() {
-            return;
-        }
-        let usage = self.usage();
-        let now = COUNTED.map(|limit| match limit {
-            Limit::TableElements => usage.table_elements,
-            Limit::GcHeap => self.gc.as_ref().map_or(0, |gc| gc.granted()),
-            Limit::Instances => usage.instances,
-            Limit::Tables => usage.tables,
-            Limit::Memories => self.own_memories(),
-            _ => 0,
-        });
-        if let Some(share) = &mut self.group {
-            share.set(now);
         }
     }
 }

@@ -16,16 +16,15 @@
 mod block_states;
 
 use crate::published::Published;
-use crate::sys::{LeasedFile, Mapping, Protection, install_signal_handlers, page_size, populate};
+use crate::sys::{LeasedFile, Mapping, Protection, SignalsHandled, page_size, populate};
 use crate::vm_ptr::VmPtr;
 use block_states::{BlockState, BlockStates};
-use std::fmt;
-use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 /// How long a file is kept, and whoever wants to write to it made to wait for a moment.
 const KEPT: Duration = Duration::from_secs(1);
@@ -79,16 +78,22 @@ impl fmt::Debug for OnDemand {
 }
 
 impl OnDemand {
-    /// The first `length` bytes of a file, in blocks of a size that is a multiple of that of pages.
+    /// The first `length` bytes of a file, in blocks of a size that is a multiple of that of pages. `signals`: blocks are loaded by our
+    /// signal handler.
     ///
     /// # Errors
     ///
     /// Where there is no address space for them.
-    pub fn new(file: LeasedFile, length: usize, block: usize, holds: BlockCheck) -> io::Result<Arc<Self>> {
+    pub fn new(
+        file: LeasedFile,
+        length: usize,
+        block: usize,
+        holds: BlockCheck,
+        _signals: SignalsHandled,
+    ) -> io::Result<Arc<Self>> {
         if !block.is_multiple_of(page_size()) || length > file.length() || length == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        install_signal_handlers()?;
         let room = length.next_multiple_of(page_size());
         let source = Arc::new(Self {
             place: Mapping::new(room, Protection::None)?,
@@ -444,7 +449,10 @@ mod tests {
             }
         };
         let holds = move |i: usize, block: &[u8]| expected.chunks(BLOCK).nth(i) == Some(block);
-        Some(OnDemand::new(file, LENGTH, BLOCK, Box::new(holds)).unwrap())
+        Some(
+            OnDemand::new(file, LENGTH, BLOCK, Box::new(holds), crate::startup::handle_signals().unwrap())
+                .unwrap(),
+        )
     }
 
     fn loaded(source: &OnDemand) -> usize {
@@ -559,7 +567,14 @@ mod tests {
                 }
                 expected.chunks(BLOCK).nth(i) == Some(block)
             };
-            let source = OnDemand::new(file, LENGTH, BLOCK, Box::new(holds)).unwrap();
+            let source = OnDemand::new(
+                file,
+                LENGTH,
+                BLOCK,
+                Box::new(holds),
+                crate::startup::handle_signals().unwrap(),
+            )
+            .unwrap();
             std::thread::scope(|scope| {
                 let mut copy = vec![0; BLOCK];
                 let copied = scope.spawn(|| {

@@ -9,15 +9,11 @@
 //!
 //! **Invariant:** a deadline kills under the lock that its run ends under. So whoever has ended a run is not killed for it.
 
-use crate::guest_thread::GuestThread;
-use crate::kill::KillReason;
-use crate::quota::{Limit, Quota};
+use crate::kill_reason::KillReason;
 use crate::runtime::Runtime;
-use crate::store::{NOT_READY, StoreCore};
 use crate::store_monitor::StoreMonitor;
 use crate::sys::{generation, thread_cpu_time};
-use crate::trap::Exit;
-use crate::walk::RawStack;
+use crate::thread_registration::this_thread;
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,17 +22,17 @@ use std::time::{Duration, Instant};
 
 /// What a store does at the beginning and end of each run.
 pub(crate) struct RunLimits {
-    fuel: Option<u64>,
-    counts_calls: bool,
-    deadline: Option<Arc<Deadline>>,
-    in_session: bool,
+    pub(crate) fuel: Option<u64>,
+    pub(crate) counts_calls: bool,
+    pub(crate) deadline: Option<Arc<Deadline>>,
+    pub(crate) in_session: bool,
 }
 
 /// The right to run a guest, up to its end.
 #[derive(Default)]
 pub(crate) struct RunGuard {
-    deadline: Option<Arc<Deadline>>,
-    engine: Option<Arc<Runtime>>,
+    pub(crate) deadline: Option<Arc<Deadline>>,
+    pub(crate) engine: Option<Arc<Runtime>>,
 }
 
 impl Drop for RunGuard {
@@ -46,81 +42,6 @@ impl Drop for RunGuard {
         }
         if let Some(engine) = &self.engine {
             engine.end_call();
-        }
-    }
-}
-
-impl StoreCore {
-    pub(crate) fn set_run_limits(&mut self, quota: &Quota) {
-        let (wall, cpu) = (quota.time(Limit::Wall), quota.time(Limit::Cpu));
-        let has_deadline = wall.is_some() || cpu.is_some();
-        let run_limits = RunLimits {
-            fuel: quota.get(Limit::Fuel),
-            counts_calls: self.runtime.limits_calls(),
-            deadline: has_deadline.then(|| Deadline::new(self.monitor.clone(), wall, cpu)),
-            in_session: false,
-        };
-        let has_rules = has_deadline || run_limits.counts_calls || run_limits.fuel.is_some();
-        self.run_limits = has_rules.then(|| Box::new(run_limits));
-        self.note_special();
-    }
-
-    /// Notes whether a run begins with more than itself, or not at all. After every change of what that depends on.
-    pub(crate) fn note_special(&mut self) {
-        self.is_special = self.killed.is_some() || self.run_limits.is_some();
-        self.ready = NOT_READY;
-    }
-
-    /// The right to run a guest. Of runs within others nothing is asked.
-    ///
-    /// # Errors
-    ///
-    /// Where it was killed, or a limit says no.
-    pub(crate) fn permit(&mut self) -> Result<RunGuard, Exit> {
-        self.check_usable()?;
-        let mut permit = RunGuard::default();
-        if self.is_running() {
-            return Ok(permit);
-        }
-        let Some(run_limits) = &self.run_limits else { return Ok(permit) };
-        let refused = |error: anyhow::Error| Exit::Error { error, stack: RawStack::default() };
-        if run_limits.counts_calls {
-            self.runtime.begin_call().map_err(|full| refused(full.into()))?;
-            permit.engine = Some(self.runtime.clone());
-        }
-        if let Some(deadline) = &run_limits.deadline {
-            if let Err(reason) = deadline.begin_run().map_err(refused)? {
-                self.killed = Some(reason.clone());
-                self.note_special();
-                return Err(Exit::Killed { reason, stack: RawStack::default() });
-            }
-            permit.deadline = Some(deadline.clone());
-        }
-        if let (Some(fuel), false) = (run_limits.fuel, run_limits.in_session) {
-            self.set_fuel(fuel);
-        }
-        Ok(permit)
-    }
-
-    /// From now on limits of time and fuel are those of all runs together, up to the session's end. Time between runs counts, but
-    /// for CPU time.
-    pub fn begin_session(&mut self) {
-        let Some(run_limits) = &mut self.run_limits else { return };
-        run_limits.in_session = true;
-        if let Some(deadline) = &run_limits.deadline {
-            deadline.begin_session();
-        }
-        if let Some(fuel) = run_limits.fuel {
-            self.set_fuel(fuel);
-        }
-    }
-
-    /// Limits are again those of each run.
-    pub fn end_session(&mut self) {
-        let Some(run_limits) = &mut self.run_limits else { return };
-        run_limits.in_session = false;
-        if let Some(deadline) = &run_limits.deadline {
-            deadline.end_session();
         }
     }
 }
@@ -159,13 +80,19 @@ enum Verdict {
 
 /// CPU time is looked at again after this at least: who waits with little of it left is looked at all the time.
 const CPU_STEP: Duration = Duration::from_millis(1);
+
 /// When the timer looks again at a run whose time is over before it has entered the guest.
 const AGAIN: Duration = Duration::from_micros(100);
+
 /// How long the timer waits for a thread that is to leave, as others wait for it. After that the reaper does.
 const PATIENCE: Duration = Duration::from_millis(5);
 
 impl Deadline {
-    fn new(monitor: Arc<StoreMonitor>, wall: Option<Duration>, cpu: Option<Duration>) -> Arc<Self> {
+    pub(crate) fn new(
+        monitor: Arc<StoreMonitor>,
+        wall: Option<Duration>,
+        cpu: Option<Duration>,
+    ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self { id, monitor, wall, cpu, state: Mutex::default() })
@@ -180,8 +107,8 @@ impl Deadline {
     /// # Errors
     ///
     /// Where there is no timer.
-    fn begin_run(self: &Arc<Self>) -> anyhow::Result<Result<(), KillReason>> {
-        let thread = GuestThread::this().id();
+    pub(crate) fn begin_run(self: &Arc<Self>) -> anyhow::Result<Result<(), KillReason>> {
+        let thread = this_thread().id();
         let used = self.cpu.and_then(|_| thread_cpu_time(thread)).unwrap_or_default();
         let mut state = self.state();
         let now = Instant::now();
@@ -219,13 +146,13 @@ impl Deadline {
         }
     }
 
-    fn begin_session(&self) {
+    pub(crate) fn begin_session(&self) {
         let mut state = self.state();
         state.in_session = true;
         self.start(&mut state, Instant::now());
     }
 
-    fn end_session(&self) {
+    pub(crate) fn end_session(&self) {
         let mut state = self.state();
         state.in_session = false;
         state.end = None;
@@ -321,6 +248,7 @@ pub(crate) struct Timer {
 }
 
 static TIMER: Mutex<Timer> = Mutex::new(Timer { queue: BTreeMap::new(), is_running: false });
+
 /// Notified when another deadline is the first.
 static EARLIER: Condvar = Condvar::new();
 

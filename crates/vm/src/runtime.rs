@@ -5,7 +5,7 @@ use crate::quota::{EngineLimit, EngineLimitExceeded, EngineQuota};
 use crate::store_id::StoreId;
 use crate::store_monitor::StoreMonitor;
 use crate::store_region::RegionPool;
-use crate::sys;
+use crate::sys::SignalsHandled;
 use crate::trampolines::TrampolineAreas;
 use crate::types::TypeRegistry;
 use anyhow::Context;
@@ -56,6 +56,7 @@ pub struct Runtime {
     notes_host_calls: AtomicBool,
     source: Box<dyn TrampolineSource>,
     trampolines: TrampolineAreas,
+    signals: SignalsHandled,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -65,28 +66,19 @@ impl std::fmt::Debug for Runtime {
 }
 
 impl Runtime {
-    /// What an engine's stores share. `stack_size`: bytes of native stack for guest code. `gc_stress`: collect garbage
-    /// at every allocation. `counts_epochs`: code is interrupted at its store's deadline. `dumps_cores`: recorded stacks are
-    /// as long as core dumps show them. `quota`: what all its stores may have together.
-    ///
-    /// # Errors
-    ///
-    /// Where signal handlers cannot be installed.
-    pub fn new(
+    /// The part of [`Runtime::new`] that makes the value.
+    pub(crate) fn with(
         stack_size: usize,
         gc_stress: bool,
         counts_epochs: bool,
         dumps_cores: bool,
         quota: EngineQuota,
         source: Box<dyn TrampolineSource>,
-    ) -> anyhow::Result<Arc<Self>> {
-        sys::install_signal_handlers()
-            .context("could not install the handlers that turn faults into traps")?;
-        sys::survive_limit().context("could not have writes beyond a limit fail")?;
-        crate::fork::install().context("could not prepare for forks of the process")?;
+        signals: SignalsHandled,
+    ) -> Arc<Self> {
         // Far from all numbers: an engine takes milliseconds to make.
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             types: Arc::default(),
             memories: Arc::default(),
@@ -103,7 +95,18 @@ impl Runtime {
             notes_host_calls: AtomicBool::new(false),
             source,
             trampolines: TrampolineAreas::default(),
-        }))
+            signals,
+        })
+    }
+
+    /// Proof that our signal handlers are installed.
+    pub fn signals(&self) -> SignalsHandled {
+        self.signals
+    }
+
+    /// The number that tells it from the other engines of the process.
+    pub(crate) fn engine_number(&self) -> u32 {
+        self.number
     }
 
     /// Bytes of native stack that guest code may use.

@@ -1,6 +1,6 @@
 //! Where a thread's signal handler leaves samples for whoever drains them: one writes, one reads, and neither waits.
 
-use crate::signal_walk::Found;
+use crate::machine::Found;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 
 /// Words of a thread's ring: room for some ten thousand samples. Pages that are not used take no memory.

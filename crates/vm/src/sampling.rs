@@ -11,12 +11,12 @@
 //! drains all rings first: what a sample shows was kept by a store that was running.
 
 use crate::guest_thread::{self, GuestThread};
+use crate::machine::{ProgramState, ThreadState, walk};
 use crate::published::Published;
+use crate::recorded_stack::{LiveStack, RawFrame};
 use crate::sample_ring::Ring;
-use crate::signal_walk::{ThreadState, walk};
 use crate::store_monitor::StoreMonitor;
-use crate::sys::{CpuTimer, Registers, monotonic_time, thread_cpu_time, thread_id};
-use crate::walk::{LiveStack, RawFrame};
+use crate::sys::{CpuTimer, monotonic_time, thread_cpu_time, thread_id};
 use std::any::Any;
 use std::collections::HashMap;
 use std::io;
@@ -294,18 +294,18 @@ impl Session {
 
 /// Takes a sample of the current thread, if it is sampled, in the handler of its timer's signal. `missed`: how often the
 /// timer would have fired in the meantime. Async-signal-safe.
-pub(crate) fn sample(registers: Registers, missed: u64) {
+pub(crate) fn sample(state: ProgramState, missed: u64) {
     let id = thread_id();
     ROWS.read(|rows| {
         if let Ok(i) = rows.binary_search_by_key(&id, |row| row.id) {
-            rows[i].sample(registers, missed);
+            rows[i].sample(state, missed);
             rows[i].timer.go_on();
         }
     });
 }
 
 impl Row {
-    fn sample(&self, registers: Registers, missed: u64) {
+    fn sample(&self, state: ProgramState, missed: u64) {
         let used = self.timer.used(missed);
         let mut note = self.ring.begin();
         let mut innermost = None;
@@ -315,7 +315,7 @@ impl Row {
             // host functions it does so.
             let monitor = unsafe { StoreMonitor::of_subject(at) };
             // SAFETY: as above.
-            let found = unsafe { walk(monitor.context(), registers, |found| note.push(found)) };
+            let found = unsafe { walk(monitor.context(), state, |found| note.push(found)) };
             if innermost.is_none() && found.doing != ThreadState::Idle {
                 innermost = Some((monitor, found.doing));
             }

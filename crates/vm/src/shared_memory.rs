@@ -3,8 +3,8 @@
 //! In: a type. Out: a handle that anyone may clone and take to other threads. Never: a reference to bytes; other
 //! threads write them at any time, so that they are copied, or read and written atomically.
 
-use crate::fault_place::MemorySpace;
 use crate::limits::ResourceLimiter;
+use crate::machine::MemorySpace;
 use crate::memory::{LinearMemory, MemoryImage};
 use crate::parking::{Interruption, ParkingLot, WaitResult};
 use crate::runtime::Runtime;

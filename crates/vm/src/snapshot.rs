@@ -15,11 +15,13 @@
 use crate::checkpoint::places;
 use crate::code::CodeImage;
 use crate::gc::GcCheckpoint;
-use crate::host::{HostFunc, HostName};
+use crate::host_func::{HostFunc, HostName};
 use crate::instantiate::{ImportValue, link_fresh};
 use crate::loaded::LoadedModule;
 use crate::on_demand::Damaged;
-use crate::store::{StoreCore, StoreInner};
+use crate::snapshot_bytes::{Reader, Writer};
+use crate::store::StoreCore;
+use crate::store_inner::StoreInner;
 use crate::store_memory::AnyMemory;
 use crate::store_mut::StoreMut;
 use crate::store_region::RegionCheckpoint;
@@ -356,57 +358,4 @@ fn parse(head: &[u8]) -> Option<InstanceSnapshot<'_>> {
         segments,
         head: head.len(),
     })
-}
-
-/// Writes numbers and bytes one after the other.
-#[derive(Default)]
-pub(crate) struct Writer(Vec<u8>);
-
-impl Writer {
-    pub(crate) fn number(&mut self, number: u64) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
-    pub(crate) fn words(&mut self, words: &[u32]) {
-        self.number(words.len() as u64);
-        words.iter().for_each(|word| self.0.extend_from_slice(&word.to_le_bytes()));
-    }
-}
-
-/// Reads what a [`Writer`] wrote.
-pub(crate) struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    pub(crate) fn number(&mut self) -> Option<u64> {
-        let (number, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u64::from_le_bytes(*number))
-    }
-
-    /// A number that fits the machine.
-    pub(crate) fn size(&mut self) -> Option<usize> {
-        usize::try_from(self.number()?).ok()
-    }
-
-    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.size()?;
-        self.take(length)
-    }
-
-    pub(crate) fn words(&mut self) -> Option<Vec<u32>> {
-        let bytes = self.size()?.checked_mul(4)?;
-        let words = self.take(bytes)?.as_chunks::<4>().0;
-        Some(words.iter().map(|word| u32::from_le_bytes(*word)).collect())
-    }
 }

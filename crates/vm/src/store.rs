@@ -1,34 +1,32 @@
 //! A store: everything that one group of guests can reach, owned by one value.
 
-use crate::checkpoint::Checkpoint;
+use crate::exit::Pending;
 use crate::externs::Externs;
 use crate::gc::{Gc, Roots};
 use crate::growth_limiter::GrowthLimiter;
 use crate::guest_thread::NEVER_ENTERED;
-use crate::host::HostFunc;
+use crate::host_func::HostFunc;
 use crate::instance::Instance;
-use crate::kill::KillReason;
+use crate::interrupt::Interrupt;
+use crate::kill_reason::KillReason;
 use crate::limit_group::{GroupShare, LimitGroup};
-use crate::limits::ResourceLimiter;
 use crate::quota::{Quota, Refusal};
 use crate::run_limits::RunLimits;
 use crate::runtime::Runtime;
 use crate::sampling;
-use crate::scratch::Scratch;
+use crate::scratch::{Borrowed, Scratch};
 use crate::store_id::StoreId;
 use crate::store_memory::StoreMemory;
 use crate::store_monitor::StoreMonitor;
 use crate::store_region::StoreRegion;
 use crate::table::Table;
-use crate::trap::Pending;
 use crate::types::TypeSet;
 use crate::vm_ptr::VmPtr;
 use anyhow::Context;
 use belljar_abi::gc::{INDEX, header, is_traced};
 use belljar_abi::{FuncObject, StoreContext};
-use belljar_core::{FuncRefId, GlobalType, InstanceId, RawVal, TypeId, ValType};
+use belljar_core::{FuncRefId, GlobalType, InstanceId, RawVal, Trap, TypeId, ValType};
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -137,162 +135,8 @@ pub(crate) struct Hooks {
 /// Something that grows a part of the store, with whoever decides about that.
 pub(crate) type Growth<'a> = dyn FnMut(&mut StoreCore, &mut GrowthLimiter<'_>) -> anyhow::Result<()> + 'a;
 
-/// A limiter, borrowed from the embedder's data.
-pub type Limiter<'a> = &'a mut dyn ResourceLimiter;
-type LimiterAccess<T> = Box<dyn FnMut(&mut T) -> Limiter<'_> + Send + Sync>;
-type EpochCallback<T> = Box<dyn FnMut(&mut StoreInner<T>) -> anyhow::Result<u64> + Send + Sync>;
-
-/// Why the data is there: only idle sandboxes have none, and nobody can use those.
-const DATA: &str = "a store that is in use has its data";
-
-/// A store with its embedder's data. Always boxed, on lines of its own: threads that run stores side by side do not meet.
-#[repr(C, align(128))]
-pub struct StoreInner<T> {
-    // First, so that its address is the whole's: `Hooks` depend on it.
-    core: StoreCore,
-    /// `None` while a sandbox is idle: then nothing of the embedder's is in it.
-    data: Option<T>,
-    limiter: Setting<LimiterAccess<T>>,
-    epoch: Setting<EpochCallback<T>>,
-}
-
-/// What the embedder set, and what it was before it was set anew since the store was noted.
-struct Setting<V> {
-    now: Option<V>,
-    before: Option<Option<V>>,
-}
-
-impl<V> Setting<V> {
-    const NONE: Self = Self { now: None, before: None };
-
-    fn set(&mut self, value: Option<V>, is_noted: bool) {
-        let old = std::mem::replace(&mut self.now, value);
-        if is_noted && self.before.is_none() {
-            self.before = Some(old);
-        }
-    }
-
-    fn go_back(&mut self) {
-        if let Some(before) = self.before.take() {
-            self.now = before;
-        }
-    }
-}
-
-impl<T: 'static> StoreInner<T> {
-    /// A new, empty store.
-    ///
-    /// # Errors
-    ///
-    /// Where there is no address space for its region.
-    pub fn new(runtime: &Arc<Runtime>, data: Option<T>) -> anyhow::Result<Box<Self>> {
-        let hooks = Hooks {
-            data_type: std::any::TypeId::of::<T>(),
-            with_limiter: with_limiter::<T>,
-            new_epoch: new_epoch::<T>,
-        };
-        Ok(Box::new(Self {
-            core: StoreCore::new(runtime, hooks)?,
-            data,
-            limiter: Setting::NONE,
-            epoch: Setting::NONE,
-        }))
-    }
-
-    /// The store without its data.
-    pub fn core(&self) -> &StoreCore {
-        &self.core
-    }
-
-    /// The store without its data.
-    pub fn core_mut(&mut self) -> &mut StoreCore {
-        &mut self.core
-    }
-
-    /// The embedder's data.
-    pub fn data(&self) -> &T {
-        self.data.as_ref().expect(DATA)
-    }
-
-    /// The embedder's data.
-    pub fn data_mut(&mut self) -> &mut T {
-        self.data.as_mut().expect(DATA)
-    }
-
-    /// Gives the store its embedder's data; returns the data that it had.
-    pub fn replace_data(&mut self, data: Option<T>) -> Option<T> {
-        std::mem::replace(&mut self.data, data)
-    }
-
-    /// The store and the embedder's data at once.
-    pub fn split(&mut self) -> (&mut StoreCore, &mut T) {
-        (&mut self.core, self.data.as_mut().expect(DATA))
-    }
-
-    /// The embedder's data, and the end of everything else.
-    pub fn into_data(self) -> T {
-        self.data.expect(DATA)
-    }
-
-    /// Sets who decides about growth.
-    pub fn set_limiter(&mut self, limiter: impl FnMut(&mut T) -> Limiter<'_> + Send + Sync + 'static) {
-        self.limiter.set(Some(Box::new(limiter)), self.core.is_noted);
-    }
-
-    /// Sets what happens at the epoch deadline: a closure that says by how much it moves, or a trap.
-    pub fn set_epoch_callback(&mut self, callback: Option<EpochCallback<T>>) {
-        self.epoch.set(callback, self.core.is_noted);
-    }
-
-    /// As [`StoreCore::rewind`], and who decides about growth and epochs is again who did.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`StoreCore::rewind`].
-    pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
-        self.core.rewind(to)?;
-        self.limiter.go_back();
-        self.epoch.go_back();
-        Ok(())
-    }
-
-    /// Runs `f` with the store and whoever decides about growth.
-    pub(crate) fn limited<R>(&mut self, f: impl FnOnce(&mut StoreCore, &mut GrowthLimiter<'_>) -> R) -> R {
-        let limiter = self.limiter.now.as_mut().zip(self.data.as_mut()).map(|(access, data)| access(data));
-        let mut growth_limiter = GrowthLimiter::new(&self.core, limiter);
-        let done = f(&mut self.core, &mut growth_limiter);
-        self.core.commit(growth_limiter);
-        done
-    }
-}
-
-/// # Safety
-///
-/// `store` is the address of a `StoreInner<T>`, from which nothing is borrowed (ONE-BORROW).
-unsafe fn with_limiter<T: 'static>(store: NonNull<StoreCore>, f: &mut Growth<'_>) -> anyhow::Result<()> {
-    // SAFETY: the core is the first field of a `repr(C)` struct, and the caller holds the whole.
-    let store = unsafe { store.cast::<StoreInner<T>>().as_mut() };
-    store.limited(f)
-}
-
-/// # Safety
-///
-/// As [`with_limiter`].
-unsafe fn new_epoch<T: 'static>(store: NonNull<StoreCore>) -> anyhow::Result<Option<u64>> {
-    // SAFETY: as in `with_limiter`.
-    let store = unsafe { store.cast::<StoreInner<T>>().as_mut() };
-    // Taken out while it runs, since it gets the store itself.
-    let Some(mut callback) = store.epoch.now.take() else { return Ok(None) };
-    let decided = catch_unwind(AssertUnwindSafe(|| callback(store)));
-    // Also after a panic: the next run is asked about as this one was.
-    if store.epoch.now.is_none() {
-        store.epoch.now = Some(callback);
-    }
-    decided.unwrap_or_else(|panic| resume_unwind(panic)).map(Some)
-}
-
 impl StoreCore {
-    fn new(runtime: &Arc<Runtime>, hooks: Hooks) -> anyhow::Result<Self> {
+    pub(crate) fn new(runtime: &Arc<Runtime>, hooks: Hooks) -> anyhow::Result<Self> {
         let region = StoreRegion::new(&runtime.regions).context("no address space for a store's region")?;
         let epoch_counter: *const AtomicU64 = &*runtime.epoch;
         let context = StoreContext {
@@ -408,6 +252,20 @@ impl StoreCore {
         &self.runtime
     }
 
+    /// Lends host functions `length` bytes, which are zero.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the quota does not allow it, or the machine has no memory.
+    pub fn borrow_scratch(&mut self, length: usize) -> anyhow::Result<Borrowed> {
+        self.scratch.borrow(length, self.quota.as_deref())
+    }
+
+    /// Takes bytes back.
+    pub fn return_scratch(&mut self, bytes: Borrowed) {
+        self.scratch.take_back(bytes);
+    }
+
     /// The store context.
     #[inline]
     pub(crate) fn context(&self) -> *mut StoreContext {
@@ -503,5 +361,25 @@ impl Drop for StoreCore {
         if self.ran {
             self.memories.iter_mut().for_each(|m| m.memory.touch());
         }
+    }
+}
+
+impl StoreCore {
+    /// Refuses to go on with something long for a guest that is to end.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::Interrupt`] where a guest of the store waits for the caller, and is to end.
+    #[inline]
+    pub fn check_interrupt(&self) -> Result<(), Trap> {
+        match self.is_running() && self.monitor.is_killed() {
+            true => Err(Trap::Interrupt),
+            false => Ok(()),
+        }
+    }
+
+    /// What a collection looks at on its way.
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        Interrupt::new(self.is_running().then(|| self.monitor.clone()))
     }
 }

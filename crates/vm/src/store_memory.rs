@@ -1,6 +1,6 @@
 //! Memories as a store has them: its own, and those that it shares with others.
 
-use crate::fault_place::MemorySpace;
+use crate::machine::MemorySpace;
 use crate::memory::LinearMemory;
 use crate::shared_memory::SharedMemory;
 use crate::vm_ptr::VmPtr;

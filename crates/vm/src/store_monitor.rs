@@ -8,13 +8,14 @@
 use crate::code_table;
 use crate::context_cell::ContextCell;
 use crate::guest_thread::GuestThread;
-use crate::kill::{KillReason, Reached};
-use crate::sampling;
-use crate::signal_walk::{Found, StackEntry, ThreadState, leave_guest, walk};
+use crate::kill_reason::KillReason;
+use crate::machine::{
+    self, Answer, Context, FRAMES, Found, Reached, Request, StackEntry, ThreadState, leave_guest, walk,
+};
+use crate::recorded_stack::{LiveStack, RawFrame};
 use crate::store_id::StoreId;
-use crate::sys::{self, Answer, FRAMES, Registers, Request, SignalContext, coarse_time, thread_id};
+use crate::sys::{coarse_time, thread_id};
 use crate::vm_ptr::VmPtr;
-use crate::walk::{LiveStack, RawFrame};
 use belljar_abi::StoreContext;
 use belljar_core::InstanceId;
 use belljar_module::Module;
@@ -223,11 +224,10 @@ impl StoreMonitor {
         StoreId::of_number(self.store.load(Relaxed))
     }
 
-    /// Does something that takes away what the store's stack may name: host functions, modules. Waits for those who look, and has
-    /// samples named before.
+    /// Takes away what stacks of the store may name, host functions and modules, while no other thread looks at its stack. The caller
+    /// has drained the samples that may name them.
     pub(crate) fn taking_away<R>(&self, take: impl FnOnce() -> R) -> R {
         let _nobody_looks = self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
-        sampling::drain();
         take()
     }
 
@@ -381,7 +381,7 @@ impl StoreMonitor {
             let subject = self.subject();
             // SAFETY: `self` is borrowed until the answer is there.
             let answer = unsafe {
-                sys::ask(thread, subject, Request::Look, timeout, |answer| self.read(answer, thread))
+                machine::ask(thread, subject, Request::Look, timeout, |answer| self.read(answer, thread))
             };
             match answer {
                 Ok(Some(sighting)) => return Ok(sighting),
@@ -564,7 +564,7 @@ impl StoreMonitor {
             _ => Reached::Between,
         };
         // SAFETY: `self` is borrowed until the answer is there.
-        let reached = match unsafe { sys::ask(thread, subject, Request::Leave, timeout, read) } {
+        let reached = match unsafe { machine::ask(thread, subject, Request::Leave, timeout, read) } {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Reached::Idle,
             reached => reached?,
         };
@@ -583,10 +583,10 @@ impl StoreMonitor {
     /// # Safety
     ///
     /// The store is alive, and no other thread runs it.
-    pub unsafe fn frames_of(&self, context: &SignalContext, mut visit: impl FnMut(usize)) {
+    pub unsafe fn frames_of(&self, context: &Context, mut visit: impl FnMut(usize)) {
         // SAFETY: the caller's promise.
         unsafe {
-            walk(self.context(), Registers::of(context), |found| {
+            walk(self.context(), context.state(), |found| {
                 if let StackEntry::Frame(address) = found.get() {
                     visit(address);
                 }
@@ -606,8 +606,8 @@ pub fn function_at(address: usize) -> Option<std::ops::Range<usize>> {
 /// # Safety
 ///
 /// `subject` is the number of a [`StoreMonitor`] that is alive.
-pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut SignalContext, answer: &Answer) {
-    let registers = Registers::of(context);
+pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Context, answer: &Answer) {
+    let state = context.state();
     // SAFETY: the caller's promise.
     let monitor = unsafe { StoreMonitor::of_subject(subject) };
     answer.count.store(0, Relaxed);
@@ -634,7 +634,7 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Sign
     }
     // SAFETY: the store is alive while somebody looks, and this thread runs it if any does.
     let walked = unsafe {
-        walk(monitor.context(), registers, |found| {
+        walk(monitor.context(), state, |found| {
             let i = answer.count.load(Relaxed);
             if let Some(place) = answer.found_on_stack.get(i) {
                 place.store(found.0, Relaxed);

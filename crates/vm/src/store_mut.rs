@@ -8,7 +8,8 @@
 //! live beside the borrow that they get (ONE-BORROW).
 
 use crate::growth_limiter::GrowthLimiter;
-use crate::store::{StoreCore, StoreInner};
+use crate::store::StoreCore;
+use crate::store_inner::StoreInner;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;

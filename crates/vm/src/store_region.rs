@@ -9,7 +9,7 @@
 //! A block of constants at offset `x` belongs to the context at `CONTEXT_DISTANCE + x`.
 
 use crate::region_area::{Area, AreaCheckpoint};
-use crate::snapshot::{Reader, Writer};
+use crate::snapshot_bytes::{Reader, Writer};
 use crate::sys::{Mapping, Protection, page_size};
 use anyhow::ensure;
 use belljar_abi::{CONTEXT_DISTANCE, FuncObject};

@@ -7,8 +7,8 @@ use belljar_abi::{CompiledFunction, FuncRange, ImageWriter, LinkedCode, TrapSite
 use belljar_core::{CodeOffset, FuncType, Trap};
 use belljar_module::{WasmFeatures, validate};
 use belljar_vm::{
-    CodeImage, Direction, Entity, Exit, LoadedModule, PrivateCopy, Runtime, StoreInner, TrampolineSource,
-    TypedFunc, instantiate,
+    CodeImage, Entity, Exit, LoadedModule, PrivateCopy, Runtime, StoreInner, TrampolineKind,
+    TrampolineSource, TypedFunc, instantiate,
 };
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 struct NoTrampolines;
 
 impl TrampolineSource for NoTrampolines {
-    fn trampoline(&self, _: Direction, _: &FuncType) -> anyhow::Result<CompiledFunction> {
+    fn trampoline(&self, _: TrampolineKind, _: &FuncType) -> anyhow::Result<CompiledFunction> {
         anyhow::bail!("no compiler here")
     }
 }

@@ -2,14 +2,14 @@
 
 use belljar_abi::CompiledFunction;
 use belljar_core::FuncType;
-use belljar_vm::{Direction, Runtime, TrampolineSource};
+use belljar_vm::{Runtime, TrampolineKind, TrampolineSource};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
 struct NoTrampolines;
 
 impl TrampolineSource for NoTrampolines {
-    fn trampoline(&self, _: Direction, _: &FuncType) -> anyhow::Result<CompiledFunction> {
+    fn trampoline(&self, _: TrampolineKind, _: &FuncType) -> anyhow::Result<CompiledFunction> {
         anyhow::bail!("no compiler here")
     }
 }

@@ -5,7 +5,7 @@
 //! what the instruction did to the stack, and compares that with what the walk finds.
 
 use belljar::{Caller, Engine, Error, Linker, Module, Store, Trap, TypedFunc};
-use belljar_vm::{StoreMonitor, function_at};
+use belljar_vm::{SignalContext, StoreMonitor, function_at};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 
@@ -126,7 +126,7 @@ unsafe extern "C" fn on_step(_: libc::c_int, _: *mut libc::siginfo_t, context: *
     let monitor = steps.monitor.as_ref().expect("set before the first step");
     // SAFETY: the store is alive, and this thread runs it.
     unsafe {
-        monitor.frames_of(context, |at| {
+        monitor.frames_of(SignalContext::of(context), |at| {
             if let Some(function) = function_at(at) {
                 found[count] = function.start;
                 count += 1;

@@ -11,13 +11,13 @@ pub(crate) use gc::*;
 
 use crate::abi_types::RawExn;
 use crate::exception::throw;
+use crate::exit::{Found, plain_trap};
 use crate::instance::Instance;
+use crate::machine::{BuiltinStub, builtin_stub, builtin_symbol, leave_activation};
 use crate::store::StoreCore;
 use crate::store_mut::StoreMut;
-use crate::sys::leave_activation;
-use crate::trap::{Found, plain_trap};
 use crate::vm_ptr::VmPtr;
-use belljar_abi::{CONTEXT_DISTANCE, ConstHeader};
+use belljar_abi::{CONTEXT_DISTANCE, ConstHeader, builtins};
 use belljar_core::{DataIndex, ElemIndex, InstanceId, MemoryIndex, TableIndex, Trap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -274,4 +274,30 @@ pub(crate) unsafe extern "C" fn new_epoch(context: usize) {
     };
     // SAFETY: the caller's promise.
     unsafe { run(context, ask) }
+}
+
+macro_rules! stubs {
+    ($($(#[$doc:meta])* $variant:ident $name:ident($($arg:ident: $ty:ident),*) $(-> $ret:ident)?;)*) => {
+        $(builtin_stub!($variant $name crate::builtins::$name);)*
+
+        mod stub {
+            use super::builtin_symbol;
+            unsafe extern "C" {
+                $(
+                    #[link_name = builtin_symbol!($name)]
+                    pub(super) fn $name();
+                )*
+            }
+        }
+
+        /// The builtin stubs, in the order of [`belljar_abi::Builtin`].
+        pub(crate) static STUBS: &[BuiltinStub] = &[$(stub::$name),*];
+    };
+}
+
+builtins!(stubs);
+
+/// Where code finds the builtin stubs ([`belljar_abi::ConstHeader::builtins`]).
+pub(crate) fn stubs_address() -> usize {
+    VmPtr::expose(STUBS.as_ptr()).address()
 }

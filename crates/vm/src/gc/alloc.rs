@@ -1,6 +1,7 @@
 //! Making objects, and deciding when to collect.
 
-use super::heap::{LARGE, NURSERY_SIZE, OLD};
+use super::heap::LARGE;
+use super::spaces::{NURSERY_SIZE, OLD};
 use super::{Gc, GcHeap, GcStats, Shapes};
 use crate::quota::Refusal;
 use crate::store::StoreCore;

@@ -1,10 +1,10 @@
 //! Going back: the heap of objects, as it was after a collection.
 
-use super::heap::OLD;
+use super::spaces::OLD;
 use super::{Gc, GcStats};
 use crate::byte_scan::first_difference;
 use crate::externs::Externs;
-use crate::snapshot::{Reader, Writer};
+use crate::snapshot_bytes::{Reader, Writer};
 use crate::store::StoreCore;
 use anyhow::{Context, ensure};
 use belljar_abi::gc::{ALIGN, NURSERY, header};

@@ -5,96 +5,11 @@
 //! offset-vector idea of Kermany and Petrank's Compressor, PLDI 2006). So the collection needs a 64th of the old
 //! space beside it, and no second copy.
 
-use super::heap::{GcHeap, OLD};
+use super::heap::GcHeap;
 use super::shape::{Shape, Shapes};
+use super::spaces::OLD;
 use crate::interrupt::{Interrupt, STRIDE, strides};
-use belljar_abi::gc::{ALIGN, ELEMENTS, INDEX, LENGTH};
-
-/// Which parts of the old space are alive.
-#[derive(Debug, Default)]
-pub(super) struct Marks {
-    /// A bit for each [`ALIGN`] bytes.
-    bits: Vec<u64>,
-    /// For each word of bits, how many are set before it.
-    sums: Vec<u32>,
-    /// Objects of which the first bit is set and nothing else was done yet.
-    pending: Vec<u32>,
-}
-
-impl Marks {
-    fn clear(&mut self, bytes: u32) {
-        let words = (bytes / ALIGN).div_ceil(64) as usize;
-        self.bits.clear();
-        self.bits.resize(words, 0);
-        self.sums.clear();
-        // Left of a mark that was given up: by now they may be no objects.
-        self.pending.clear();
-    }
-
-    fn position(object: u32) -> (usize, u32) {
-        let bit = (object - OLD) / ALIGN;
-        ((bit / 64) as usize, bit % 64)
-    }
-
-    fn is_marked(&self, object: u32) -> bool {
-        let (word, bit) = Self::position(object);
-        self.bits[word] >> bit & 1 != 0
-    }
-
-    /// Sets an object's first bit. Returns whether it was clear.
-    #[inline]
-    fn set_first(&mut self, object: u32) -> bool {
-        let (word, bit) = Self::position(object);
-        let was_clear = self.bits[word] >> bit & 1 == 0;
-        self.bits[word] |= 1 << bit;
-        was_clear
-    }
-
-    /// Sets the bits of an object.
-    fn set(&mut self, object: u32, size: u32) {
-        let (mut word, bit) = Self::position(object);
-        let mut left = size / ALIGN;
-        let first = left.min(64 - bit);
-        self.bits[word] |= (u64::MAX >> (64 - first)) << bit;
-        left -= first;
-        while left > 0 {
-            word += 1;
-            let some = left.min(64);
-            self.bits[word] |= u64::MAX >> (64 - some);
-            left -= some;
-        }
-    }
-
-    /// Sums up, once all is marked. Returns the bytes that are alive.
-    fn sum(&mut self) -> u32 {
-        let mut sum = 0;
-        self.sums.reserve(self.bits.len());
-        for word in &self.bits {
-            self.sums.push(sum);
-            sum += word.count_ones();
-        }
-        sum * ALIGN
-    }
-
-    /// Where a marked object is going to lie.
-    #[inline]
-    fn destination(&self, object: u32) -> u32 {
-        let (word, bit) = Self::position(object);
-        let before = self.bits[word] & !(u64::MAX << bit);
-        OLD + (self.sums[word] + before.count_ones()) * ALIGN
-    }
-
-    /// The first marked object at or after an offset.
-    fn next(&self, from: u32) -> Option<u32> {
-        let (mut word, bit) = Self::position(from);
-        let mut bits = self.bits.get(word)? & (u64::MAX << bit);
-        while bits == 0 {
-            word += 1;
-            bits = *self.bits.get(word)?;
-        }
-        Some(OLD + (word as u32 * 64 + bits.trailing_zeros()) * ALIGN)
-    }
-}
+use belljar_abi::gc::{ELEMENTS, INDEX, LENGTH};
 
 /// What following a reference counts between two looks whether to give up, in bytes that are copied: as much as is copied while
 /// memory is waited for.

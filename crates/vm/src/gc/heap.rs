@@ -3,8 +3,9 @@
 //! In: requests for objects. Out: references. Never: a decision when to collect; that is the store's, which knows
 //! the roots. Layout: [`belljar_abi::gc`].
 
-use super::compact::Marks;
+use super::marks::Marks;
 use super::shape::Shape;
+use super::spaces::{NURSERY_SIZE, OLD};
 use super::stats::GcStats;
 use crate::sys::{Mapping, Protection, page_size, prefetch};
 use crate::vm_ptr::VmPtr;
@@ -13,10 +14,6 @@ use belljar_abi::gc::{
     LENGTH, NULL_PAGE, NURSERY,
 };
 use std::io;
-
-/// Bytes of the nursery. It fits the second-level cache of current processors beside what the guest works on; what
-/// survives a collection of it is copied in well below a millisecond.
-pub(crate) const NURSERY_SIZE: u32 = 512 << 10;
 
 /// Objects larger than this are made in the old space at once.
 pub(crate) const LARGE: u32 = NURSERY_SIZE / 4;
@@ -54,9 +51,6 @@ pub(crate) struct GcHeap {
     pub(super) marks: Marks,
     pub(super) stats: GcStats,
 }
-
-/// Where the old space begins.
-pub(super) const OLD: u32 = NURSERY + NURSERY_SIZE;
 
 impl GcHeap {
     /// An empty heap.

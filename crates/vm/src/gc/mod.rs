@@ -13,10 +13,13 @@ mod api;
 mod checkpoint;
 mod compact;
 mod heap;
+mod marks;
 mod objects;
+mod root_scan;
 mod roots;
 mod scavenge;
 mod shape;
+mod spaces;
 mod stats;
 
 pub(crate) use checkpoint::GcCheckpoint;

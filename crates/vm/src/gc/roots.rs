@@ -1,11 +1,5 @@
 //! Where references to objects lie outside the heap.
 
-use crate::code_table;
-use crate::interrupt::{Interrupt, STRIDE};
-use crate::store::{NOT_READY, StoreCore};
-use crate::vm_ptr::VmPtr;
-use crate::walk::{self, Start};
-use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
 
 /// References that the host holds: handles name them by their place here.
@@ -58,18 +52,18 @@ pub(crate) struct OuterRun(usize);
 pub struct RootScope(usize);
 
 impl Roots {
-    fn push(&mut self, reference: u32) -> ScopedRoot {
+    pub(super) fn push(&mut self, reference: u32) -> ScopedRoot {
         let generation = self.generation;
         self.scoped.push(ScopedEntry { reference, generation });
         ScopedRoot { index: self.scoped.len() as u32 - 1, generation }
     }
 
-    fn get(&self, root: ScopedRoot) -> Option<u32> {
+    pub(super) fn get(&self, root: ScopedRoot) -> Option<u32> {
         let entry = self.scoped.get(root.index as usize)?;
         (entry.generation == root.generation).then_some(entry.reference)
     }
 
-    fn own(&mut self, reference: u32) -> OwnedRoot {
+    pub(super) fn own(&mut self, reference: u32) -> OwnedRoot {
         let alive = Arc::new(());
         let entry = Some(OwnedEntry { reference, alive: Arc::downgrade(&alive) });
         let index = match self.free.pop() {
@@ -85,7 +79,7 @@ impl Roots {
         OwnedRoot { index, alive }
     }
 
-    fn get_owned(&self, root: &OwnedRoot) -> Option<u32> {
+    pub(super) fn get_owned(&self, root: &OwnedRoot) -> Option<u32> {
         let entry = self.owned.get(root.index as usize)?.as_ref()?;
         std::ptr::eq(entry.alive.as_ptr(), Arc::as_ptr(&root.alive)).then_some(entry.reference)
     }
@@ -146,7 +140,7 @@ impl Roots {
         self.free.clear();
     }
 
-    fn for_each(&mut self, visit: &mut dyn FnMut(&mut u32)) {
+    pub(super) fn for_each(&mut self, visit: &mut dyn FnMut(&mut u32)) {
         self.scoped.iter_mut().for_each(|entry| visit(&mut entry.reference));
         for (i, slot) in self.owned.iter_mut().enumerate() {
             match slot {
@@ -158,82 +152,6 @@ impl Roots {
                 None => {}
             }
         }
-    }
-}
-
-impl StoreCore {
-    /// Keeps a reference for the host until the current scope ends.
-    pub(crate) fn root(&mut self, reference: u32) -> ScopedRoot {
-        self.ready = NOT_READY;
-        self.roots.push(reference)
-    }
-
-    /// A kept reference; `None` once its scope has ended.
-    pub(crate) fn rooted(&self, root: ScopedRoot) -> Option<u32> {
-        self.roots.get(root)
-    }
-
-    /// Keeps a reference while the handle lives.
-    pub(crate) fn own_root(&mut self, reference: u32) -> OwnedRoot {
-        self.roots.own(reference)
-    }
-
-    /// A kept reference; `None` if the handle is of another store.
-    pub(crate) fn owned(&self, root: &OwnedRoot) -> Option<u32> {
-        self.roots.get_owned(root)
-    }
-
-    /// Begins a scope of handles.
-    #[inline]
-    pub fn enter_roots(&self) -> RootScope {
-        self.roots.scope()
-    }
-
-    /// Ends a scope of handles: those made since mean nothing any more.
-    #[inline]
-    pub fn leave_roots(&mut self, scope: RootScope) {
-        self.roots.leave(scope);
-    }
-
-    /// Visits every reference to an object outside the heap; fewer where the collection is to be given up.
-    pub(super) fn for_each_root(&mut self, interrupt: &Interrupt, visit: &mut dyn FnMut(&mut u32)) {
-        let visit_all = |references: &mut [u32], visit: &mut dyn FnMut(&mut u32)| {
-            for piece in references.chunks_mut(STRIDE / size_of::<u32>()) {
-                if interrupt.after(STRIDE as u32) {
-                    return;
-                }
-                piece.iter_mut().for_each(&mut *visit);
-            }
-        };
-        self.roots.for_each(visit);
-        self.for_each_frame_root(visit);
-        for global in self.globals.iter().filter(|global| global.traced) {
-            // SAFETY: a global's slot is aligned and lives as long as the store (STORE-PINNED), held exclusively.
-            unsafe { visit(global.slot.cast().as_mut()) };
-        }
-        for table in 0..self.tables.len() {
-            if self.tables[table].traced {
-                visit_all(self.elements_mut(table), visit);
-            }
-        }
-        for segment in self.instances.iter_mut().flat_map(|instance| instance.segments.iter_mut().flatten()) {
-            visit_all(segment, visit);
-        }
-    }
-
-    /// The slots of guest frames that compiled code has named. The guest waits in a call.
-    fn for_each_frame_root(&self, visit: &mut dyn FnMut(&mut u32)) {
-        walk::walk(self, Start::AtExit, |pc, fp| {
-            code_table::with_stack_map(pc, |slots| {
-                for distance in slots.iter().flat_map(|slots| slots.distances()) {
-                    let at = VmPtr::at(fp - distance as usize);
-                    // SAFETY: GUEST-FRAMES, STACK-MAPS: the slot lies in the frame, which waits for a call to
-                    // return, and holds a reference until then; nothing else refers to it.
-                    unsafe { visit(at.as_mut()) };
-                }
-            });
-            ControlFlow::Continue(())
-        });
     }
 }
 

@@ -1,8 +1,9 @@
 //! Collecting the nursery: what is alive in it moves to the old space (Cheney's algorithm, with the old space as
 //! to-space). Roots are the store's and the slots of dirty cards.
 
-use super::heap::{GcHeap, NURSERY_SIZE, OLD};
+use super::heap::GcHeap;
 use super::shape::{Shape, Shapes};
+use super::spaces::{NURSERY_SIZE, OLD};
 use crate::interrupt::Interrupt;
 use belljar_abi::gc::{ALIGN, CARD_SIZE, ELEMENTS, INDEX, LENGTH, NURSERY, header};
 

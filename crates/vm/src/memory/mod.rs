@@ -6,14 +6,16 @@
 mod accounts;
 mod history;
 mod image;
+mod reservation;
 mod slot;
 
 pub(crate) use image::MemoryImage;
+pub(crate) use reservation::RESERVATION;
 pub(crate) use slot::MemoryPool;
 
 use crate::byte_scan::{first_difference, first_written};
-use crate::fault_place::MemorySpace;
 use crate::limits::ResourceLimiter;
+use crate::machine::MemorySpace;
 use crate::sys::{Mapping, Protection, page_size, written_pages};
 use crate::vm_ptr::VmPtr;
 use belljar_abi::{GUARD_SIZE, can_be_reserved, is_guarded};
@@ -23,9 +25,6 @@ use slot::Slot;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Address space of a reserved 32-bit memory.
-pub(crate) const RESERVATION: usize = (4 << 30) + GUARD_SIZE as usize;
 
 /// Address space that other memories get to grow into, so that growth moves few of them.
 const GROWTH_ROOM: usize = 8 << 30;

@@ -3,10 +3,10 @@
 //! Pages that were written are anonymous ones, which stay so: the kernel lists them, and they are overwritten in place. Where the list
 //! has been the same for a while the memory is [`WriteProtected`]: the rest is write-protected, and nobody is asked any more.
 
-use super::RESERVATION;
 use super::accounts::{Account, Accounts, Share};
 use super::history::{LargePages, MemoryHistory};
 use super::image::{ExtraMappings, MemoryImage};
+use super::reservation::RESERVATION;
 use crate::byte_scan::first_written;
 use crate::sys::{
     LARGE_PAGE, LargePageMode, Mapping, Protection, free_large_pages_go_to_the_host, large_page_mode,

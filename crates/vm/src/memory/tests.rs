@@ -101,7 +101,7 @@ fn write_protected(
     length: usize,
     at: usize,
 ) -> Option<(LinearMemory, MemoryCheckpoint)> {
-    crate::sys::install_signal_handlers().unwrap();
+    crate::startup::handle_signals().unwrap();
     let ty = MemoryType::new((length >> 16) as u32, None);
     let mut memory = LinearMemory::new(ty, length, None, true, pool).unwrap();
     memory.fill_fresh(0..4, |bytes| bytes.fill(1));

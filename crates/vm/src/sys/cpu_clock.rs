@@ -1,6 +1,6 @@
 //! Clocks. CPU time of threads: reading it, and being told by a signal when more of it was used.
 
-use super::watching::watch_signal;
+use super::signals::look_signal;
 use rustix::time::ClockId;
 use std::io;
 use std::mem::MaybeUninit;
@@ -143,7 +143,7 @@ fn timer(thread: i32, interval: Duration) -> io::Result<libc::timer_t> {
     unsafe {
         let mut event = std::mem::zeroed::<libc::sigevent>();
         event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = watch_signal();
+        event.sigev_signo = look_signal();
         event.sigev_notify_thread_id = thread;
         let mut timer = std::ptr::null_mut();
         if libc::timer_create(clock_of(thread), &mut event, &mut timer) != 0 {
@@ -218,7 +218,7 @@ fn event(thread: i32, interval: Duration) -> io::Result<OwnedFd> {
         let fd = event.as_raw_fd();
         let owner = Owner { kind: OWNER_THREAD, id: thread };
         checked(libc::fcntl(fd, SET_OWNER, &raw const owner))?;
-        checked(libc::fcntl(fd, SET_SIGNAL, watch_signal()))?;
+        checked(libc::fcntl(fd, SET_SIGNAL, look_signal()))?;
         checked(libc::fcntl(fd, libc::F_SETFL, libc::O_ASYNC | libc::O_NONBLOCK))?;
         checked(libc::ioctl(fd, EVENT_REFRESH, 1))?;
         Ok(event)

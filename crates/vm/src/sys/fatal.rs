@@ -23,7 +23,7 @@ impl Write for Sentence {
 
 /// Writes a sentence to standard error, and ends the process by `SIGABRT`. Async-signal-safe, if the arguments are numbers and
 /// text.
-pub(super) fn end_process(why: fmt::Arguments<'_>) -> ! {
+pub(crate) fn end_process(why: fmt::Arguments<'_>) -> ! {
     let mut sentence = Sentence { bytes: [0; LONGEST], length: 0 };
     let _ = writeln!(sentence, "belljar: {why}");
     let mut rest = &sentence.bytes[..sentence.length];

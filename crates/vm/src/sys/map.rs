@@ -3,9 +3,8 @@
 use crate::vm_ptr::VmPtr;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
-use std::io;
 use std::ops::Range;
-use std::ptr;
+use std::{io, ptr};
 
 /// What may be done with pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

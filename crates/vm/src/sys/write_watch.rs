@@ -73,7 +73,7 @@ impl Drop for WriteWatch {
 
 /// If a write to this address was not possible because it is watched: makes the range writable and notes that. Whether the write can
 /// be tried again. Async-signal-safe.
-pub(super) fn note_write(address: usize) -> io::Result<bool> {
+pub(crate) fn note_write(address: usize) -> io::Result<bool> {
     let Some((slot, range, state)) = WATCHED.at(address) else { return Ok(false) };
     // It is the memory of whoever writes: nobody takes it away meanwhile.
     if state == WatchState::Armed {

@@ -16,7 +16,7 @@ mod write_watches;
 mod block_states;
 #[path = "../../src/published.rs"]
 mod published;
-#[path = "../../src/sys/question.rs"]
+#[path = "../../src/machine/question.rs"]
 mod question;
 #[path = "../../src/sys/watch_slots.rs"]
 mod watch_slots;

@@ -1,4 +1,4 @@
-//! Questions to signal handlers: `sys/question.rs`.
+//! Questions to signal handlers: `machine/question.rs`.
 
 use crate::question::{Question, Round};
 use crate::{model, model_with_preemptions};

@@ -7,18 +7,19 @@
 //!
 //! | the thread is in | the innermost guest frame |
 //! |---|---|
-//! | guest code | is found from the instruction itself ([`frame_at`]) |
+//! | guest code | is found from the instruction itself ([`Prologue`]) |
 //! | a stub, between guest and host | is the one that the stub has left, or is about to enter |
 //! | the host | is the one that called it, as the stub noted in the store context |
 //!
 //! **Invariant:** what the stubs note is true at each of their instructions: an activation is the innermost (`entry_fp`) from the
 //! instruction on that follows its record's completion, until the notes of the one before are back.
 
-use crate::activation::Waiting;
+use super::activation::Waiting;
+use super::faults::redirect;
+use super::handlers::handlers;
+use super::processor::{Context, InStub, ProgramState, Prologue, REACH, returned_address};
 use crate::code_table;
-use crate::invariants::{read_guest_stack, write_guest_stack};
-use crate::kill::Reached;
-use crate::sys::{Frame, InStub, Registers, SignalContext, frame_at, in_stub, redirect, returned_address};
+use crate::invariants::read_guest_stack;
 use crate::vm_ptr::VmPtr;
 use belljar_abi::StoreContext;
 use belljar_core::Trap;
@@ -34,8 +35,18 @@ pub enum ThreadState {
     Host,
 }
 
-/// Bytes of code that [`frame_at`] looks at.
-const REACH: usize = 24;
+/// What became of a try to reach a guest's thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reached {
+    /// It leaves.
+    Leaves,
+    /// It runs no guest of the store any more.
+    Idle,
+    /// It is in the host.
+    InHost,
+    /// It is between guest and host.
+    Between,
+}
 
 /// Something on a stack, as a walk finds it: a number, as it is to be kept by signal handlers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +97,7 @@ pub(crate) struct Walked {
 /// `context` is that of a store that is alive, and no other thread runs the store.
 pub(crate) unsafe fn walk(
     context: VmPtr<StoreContext>,
-    registers: Registers,
+    state: ProgramState,
     mut visit: impl FnMut(Found),
 ) -> Walked {
     let fields = context.as_ptr().cast_const();
@@ -106,29 +117,24 @@ pub(crate) unsafe fn walk(
     }
     // Of an activation that has not called the host yet, what is noted is an older one's.
     let exit_callee = if exit_fp == 0 { 0 } else { exit_callee };
-    let Registers { pc, sp, fp, .. } = registers;
-    // Where the innermost guest code of this thread is, if it is just there: what comes before it on the stack; where it returns
-    // to; and the frame pointer of the frame that it returns to.
-    let here = match in_stub(pc) {
-        Some(InStub::NoFrame) => Some((None, returned_address(), fp)),
-        Some(InStub::Leaving) if registers.rdi == context.address() => {
+    // If this thread is in guest code, or in a stub: what comes before the next guest frame on the stack, the address that frame
+    // continues at, and its frame pointer.
+    let here = match in_stub(&state) {
+        Some(InStub::NoFrame { entry }) => Some((None, returned_address(), entry)),
+        Some(InStub::Leaving { store_context }) if store_context == context.address() => {
             Some((None, returned_address(), entry))
         }
-        Some(InStub::Leaving) => None,
-        Some(InStub::Exit) => {
+        Some(InStub::Leaving { .. }) => None,
+        Some(InStub::Exit { callee }) => {
             // SAFETY: GUEST-FRAMES: a guest has called the stub, which has pushed nothing.
-            Some((Some(Found::host_call(registers.rdi)), unsafe { read_guest_stack(sp) }, fp))
+            Some((Some(Found::host_call(callee)), unsafe { state.return_address() }, state.fp))
         }
-        Some(InStub::BuiltinExit(builtin)) => {
-            // SAFETY: as above.
-            Some((Some(Found::host_call(builtin.exit_callee())), unsafe { read_guest_stack(sp) }, fp))
-        }
-        // The stub goes to the handler.
-        Some(InStub::Resumed) => Some((None, registers.rcx + 1, registers.rsi)),
-        None if code_table::is_code(pc) => {
+        // A handler is no return address: of those the byte before is taken.
+        Some(InStub::Resumed { pc, fp }) => Some((None, pc + 1, fp)),
+        None if code_table::is_code(state.pc) => {
             // SAFETY: GUEST-FRAMES: the thread executes this code.
-            let (to, frame) = unsafe { caller(pc, sp, fp) };
-            Some((Some(Found::frame(pc)), to, frame))
+            let (to, frame) = unsafe { state.caller(prologue_at(state.pc)) };
+            Some((Some(Found::frame(state.pc)), to, frame))
         }
         None => None,
     };
@@ -158,45 +164,40 @@ pub(crate) unsafe fn walk(
     }
 }
 
-/// Has the thread leave the innermost activation of a store, if it executes guest code of that, by changing where it goes on.
-/// Async-signal-safe.
+/// Makes the thread leave the innermost activation of a store, if it executes guest code of that activation, by changing where it
+/// continues. Async-signal-safe.
 ///
 /// # Safety
 ///
 /// As [`walk`], with the context that this thread's signal handler was given.
-pub(crate) unsafe fn leave_guest(context: VmPtr<StoreContext>, signal: &mut SignalContext) -> Reached {
+pub(crate) unsafe fn leave_guest(context: VmPtr<StoreContext>, thread: &mut Context) -> Reached {
     // SAFETY: the caller's promise; the thread itself was interrupted.
     let entry = unsafe { (&raw const (*context.as_ptr()).entry_fp).read_volatile() };
     if entry == 0 {
         return Reached::Idle;
     }
-    let Registers { pc, sp, fp, .. } = Registers::of(signal);
-    if in_stub(pc).is_some() {
+    let state = thread.state();
+    if in_stub(&state).is_some() {
         return Reached::Between;
     }
-    if !code_table::is_code(pc) {
+    if !code_table::is_code(state.pc) {
         return Reached::InHost;
     }
-    // SAFETY: GUEST-FRAMES: the thread executes this code, of the one store or of another's guest in its host function.
+    let prologue = prologue_at(state.pc);
+    // SAFETY: GUEST-FRAMES: the thread executes this code, of this store or of another store's guest in its host function.
     unsafe {
-        let (to, frame) = caller(pc, sp, fp);
+        let (to, frame) = state.caller(prologue);
         if outermost(to, frame) != entry {
             return Reached::InHost;
         }
-        // Below the stack pointer it is free: what is missing of the function's frame is made.
-        let complete = match frame_of(pc) {
-            Frame::Complete => fp,
-            Frame::Pushed => sp,
-            Frame::None => {
-                let made = sp - size_of::<usize>();
-                write_guest_stack(made, fp);
-                made
-            }
-        };
-        Registers::set_frame(signal, complete, sp.min(complete));
+        thread.complete_frame(prologue);
     }
-    redirect(Trap::Interrupt, 0, signal);
+    redirect(Trap::Interrupt, 0, thread);
     Reached::Leaves
+}
+
+fn in_stub(state: &ProgramState) -> Option<InStub> {
+    InStub::of(state, handlers()?.builtin_stubs)
 }
 
 /// The frame pointer of the entry stub of the activation that guest code belongs to which returns to this address and frame.
@@ -212,35 +213,19 @@ unsafe fn outermost(mut to: usize, mut frame: usize) -> usize {
     frame
 }
 
-/// Where the function returns to that this thread executes, and its caller's frame pointer.
-///
-/// # Safety
-///
-/// The registers are those of a thread that executes guest code.
-unsafe fn caller(pc: usize, sp: usize, fp: usize) -> (usize, usize) {
-    // SAFETY: GUEST-FRAMES, and what `frame_at` says of it.
-    unsafe {
-        match frame_of(pc) {
-            Frame::None => (read_guest_stack(sp), fp),
-            Frame::Pushed => (read_guest_stack(sp + 8), read_guest_stack(sp)),
-            Frame::Complete => (read_guest_stack(fp + 8), read_guest_stack(fp)),
-        }
-    }
-}
-
-/// How far the frame of the function is that this thread executes.
-fn frame_of(pc: usize) -> Frame {
+/// The state of the frame of the function that this thread executes.
+fn prologue_at(pc: usize) -> Prologue {
     let function = code_table::function_at(pc);
-    // Where code is loaded on demand, the next instruction may not be there yet. To read it would load it, on the stack of the
-    // signal handler, which is too small for that. It is mostly a function's first.
+    // Where code is loaded on demand, the next instruction may be missing. Reading it would load it, on the stack of the signal
+    // handler, which is too small for that. Mostly it is a function's first instruction.
     if function.as_ref().is_some_and(|function| function.start == pc) {
-        return Frame::None;
+        return Prologue::NoFrame;
     }
-    let frame = code_table::with_text(pc, |text, base| {
-        // Of a function all is there; of other code what is executed next.
+    let prologue = code_table::with_text(pc, |text, base| {
+        // All of a function is there; of other code, what is executed next.
         let end = function.as_ref().map_or(pc + REACH, |function| function.end) - base;
         let function = function.as_ref().map(|function| function.start - base..function.end - base);
-        frame_at(&text[..end.min(text.len())], pc - base, function)
+        Prologue::at(&text[..end.min(text.len())], pc - base, function)
     });
-    frame.unwrap_or(Frame::Complete)
+    prologue.unwrap_or(Prologue::Complete)
 }

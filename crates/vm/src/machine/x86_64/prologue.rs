@@ -7,14 +7,14 @@
 
 use std::ops::Range;
 
-/// Where a function's return address and its caller's frame pointer are.
+/// How far a function has made its frame: where its return address and its caller's frame pointer are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Frame {
-    /// At the stack pointer lies the return address; `rbp` is the caller's.
-    None,
-    /// At the stack pointer lies the caller's `rbp`, above it the return address.
+pub(crate) enum Prologue {
+    /// The frame is not made yet, or gone already: the return address lies at the stack pointer, and `rbp` is the caller's.
+    NoFrame,
+    /// The caller's `rbp` lies at the stack pointer, the return address above it.
     Pushed,
-    /// At `rbp` lies the caller's, above it the return address.
+    /// The caller's `rbp` lies at `rbp`, the return address above it.
     Complete,
 }
 
@@ -24,19 +24,24 @@ const RET: u8 = 0xc3;
 const RET_AND_POP: u8 = 0xc2;
 const JUMP: u8 = 0xe9;
 
-/// How far the function is that the instruction at `at` of `code` belongs to. `function`: its place in `code`, if it is known.
-pub(crate) fn frame_at(code: &[u8], at: usize, function: Option<Range<usize>>) -> Frame {
-    let next = code.get(at..).unwrap_or_default();
-    if next.first() == Some(&PUSH_RBP) {
-        return Frame::None;
-    }
-    if next.starts_with(&MOV_RBP_RSP) {
-        let is_second = at.checked_sub(1).is_some_and(|before| code[before] == PUSH_RBP);
-        return if is_second { Frame::Pushed } else { Frame::Complete };
-    }
-    match is_past_frame(code, at, function.as_ref()) {
-        true => Frame::None,
-        false => Frame::Complete,
+/// Bytes of code, from an instruction on, that [`Prologue::at`] reads where it is not known where the function ends.
+pub(crate) const REACH: usize = 24;
+
+impl Prologue {
+    /// The state of the frame at the instruction at `at` of `code`. `function`: the range of its function in `code`, if it is known.
+    pub(crate) fn at(code: &[u8], at: usize, function: Option<Range<usize>>) -> Self {
+        let next = code.get(at..).unwrap_or_default();
+        if next.first() == Some(&PUSH_RBP) {
+            return Self::NoFrame;
+        }
+        if next.starts_with(&MOV_RBP_RSP) {
+            let is_second = at.checked_sub(1).is_some_and(|before| code[before] == PUSH_RBP);
+            return if is_second { Self::Pushed } else { Self::Complete };
+        }
+        match is_past_frame(code, at, function.as_ref()) {
+            true => Self::NoFrame,
+            false => Self::Complete,
+        }
     }
 }
 
@@ -119,7 +124,7 @@ mod tests {
     use super::*;
 
     /// A function behind another byte, at each of its instructions.
-    fn frames(instructions: &[&[u8]]) -> Vec<Frame> {
+    fn frames(instructions: &[&[u8]]) -> Vec<Prologue> {
         let mut code = vec![0x90];
         let starts: Vec<usize> = instructions
             .iter()
@@ -130,12 +135,12 @@ mod tests {
             .collect();
         let function = 1..code.len();
         code.extend([0xcc; 16]);
-        starts.iter().map(|at| frame_at(&code, *at, Some(function.clone()))).collect()
+        starts.iter().map(|at| Prologue::at(&code, *at, Some(function.clone()))).collect()
     }
 
     #[test]
     fn a_function_that_returns() {
-        use Frame::{Complete, None, Pushed};
+        use Prologue::{Complete, NoFrame, Pushed};
         let function: &[&[u8]] = &[
             &[0x55],
             &[0x48, 0x89, 0xe5],
@@ -147,15 +152,15 @@ mod tests {
             &[0x5d],                         // pop rbp
             &[0xc3],
         ];
-        let expected = [None, Pushed, Complete, Complete, Complete, Complete, Complete, Complete, None];
+        let expected = [NoFrame, Pushed, Complete, Complete, Complete, Complete, Complete, Complete, NoFrame];
         assert_eq!(frames(function), expected);
         let pops: &[&[u8]] = &[&[0x5d], &[0xc2, 0x20, 0]];
-        assert_eq!(frames(pops), [Complete, None]);
+        assert_eq!(frames(pops), [Complete, NoFrame]);
     }
 
     #[test]
     fn a_function_that_ends_in_a_call() {
-        use Frame::{Complete, None, Pushed};
+        use Prologue::{Complete, NoFrame, Pushed};
         let shrinking: &[&[u8]] = &[
             &[0x55],
             &[0x48, 0x89, 0xe5],
@@ -166,10 +171,10 @@ mod tests {
             &[0x48, 0x83, 0xc4, 0x20],       // add rsp, 32
             &[0x41, 0xff, 0xe2],             // jmp r10
         ];
-        let expected = [None, Pushed, Complete, Complete, None, None, None, None];
+        let expected = [NoFrame, Pushed, Complete, Complete, NoFrame, NoFrame, NoFrame, NoFrame];
         assert_eq!(frames(shrinking), expected);
         // Another function, itself, and a place within.
-        for (target, expected) in [(1000, None), (-6, None), (-5, Complete), (2, Complete)] {
+        for (target, expected) in [(1000, NoFrame), (-6, NoFrame), (-5, Complete), (2, Complete)] {
             let jump: &[&[u8]] = &[&[0x5d], &[0xe9], &i32::to_le_bytes(target), &[0x90; 20]];
             assert_eq!(frames(jump)[1], expected, "{target}");
         }
@@ -179,6 +184,6 @@ mod tests {
     fn a_table_of_jumps() {
         let function: &[&[u8]] =
             &[&[0x4c, 0x01, 0xc9], &[0xff, 0xe1], &[0x49, 0x03, 0xca], &[0x41, 0xff, 0xe2]];
-        assert_eq!(frames(function), [Frame::Complete; 4]);
+        assert_eq!(frames(function), [Prologue::Complete; 4]);
     }
 }

@@ -14,9 +14,10 @@
 //! Every end of a guest run, whatever its cause, passes `returned`. [`enter`] alone calls the entry stubs, and says what is in which
 //! register. Results pass through untouched: `returned` uses only `r10`, `r11` and the registers that it restores.
 
-use crate::vm_ptr::VmPtr;
-use belljar_abi::{Builtin, CONTEXT_DISTANCE, ConstHeader, FuncObject, StoreContext, activation, builtins};
+use super::ProgramState;
+use belljar_abi::{Builtin, CONTEXT_DISTANCE, ConstHeader, FuncObject, StoreContext, activation};
 use std::mem::{MaybeUninit, offset_of};
+use std::sync::atomic::AtomicUsize;
 
 /// Symbols carry the crate's version, so that two versions can be linked into one program.
 macro_rules! symbol {
@@ -34,7 +35,11 @@ macro_rules! symbol {
     };
 }
 
-const STORE_CONTEXT: isize = offset_of!(ConstHeader, store_context) as isize - CONTEXT_DISTANCE as isize;
+/// What the `fault` stub calls: [`Handlers::on_fault`](crate::machine::Handlers). Set before any guest code runs.
+pub(in crate::machine) static ON_FAULT: AtomicUsize = AtomicUsize::new(0);
+
+pub(crate) const STORE_CONTEXT: isize =
+    offset_of!(ConstHeader, store_context) as isize - CONTEXT_DISTANCE as isize;
 
 std::arch::global_asm!(
     ".text",
@@ -146,7 +151,7 @@ std::arch::global_asm!(
     ".balign 16",
     concat!(symbol!("fault"), ":"),
     "mov r12, rdi",
-    "call {on_fault}",
+    "call qword ptr [rip + {on_fault}]",
     "mov rdi, r12",
     concat!("jmp ", symbol!("leave")),
     entry_fp = const offset_of!(StoreContext, entry_fp),
@@ -165,7 +170,7 @@ std::arch::global_asm!(
     record_callee = const activation::PREVIOUS_EXIT_CALLEE,
     object_context = const offset_of!(FuncObject, store_context),
     object_native = const offset_of!(FuncObject, native),
-    on_fault = sym crate::trap::on_fault,
+    on_fault = sym ON_FAULT,
 );
 
 unsafe extern "C" {
@@ -322,93 +327,81 @@ pub(crate) unsafe fn resume(sp: usize, fp: usize, payload: u32, code: usize) -> 
     unsafe { resume_in(sp, fp, payload, code) }
 }
 
-/// What a thread is about that is in a stub.
+/// What a thread is doing that is in a stub.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum InStub {
-    /// The activation whose entry stub's frame is the current one has no guest frame, or none any more.
-    NoFrame,
-    /// The same is true of the innermost activation of the store whose context is in `rdi`.
-    Leaving,
-    /// A guest function has called a host function, whose object is in `rdi`: it goes on at the address on top of the stack.
-    Exit,
-    /// The same of a builtin.
-    BuiltinExit(Builtin),
-    /// A guest function goes on at a handler: see [`resume`] for what is in which register.
-    Resumed,
+    /// The activation with this frame of the entry stub has no guest frame, or none any more.
+    NoFrame { entry: usize },
+    /// The innermost activation of the store with the context at this address has no guest frame any more.
+    Leaving { store_context: usize },
+    /// A guest function has called the host: the callee as in [`StoreContext::exit_callee`]. It continues at
+    /// [`ProgramState::return_address`], with the frame pointer as it is.
+    Exit { callee: usize },
+    /// A guest function continues at a handler, with this frame pointer.
+    Resumed { pc: usize, fp: usize },
 }
 
-/// Bytes of a stub of a builtin.
+/// The most bytes of a builtin's stub.
 const BUILTIN_STUB: usize = 32;
 
-/// What a thread is about that is at this instruction, if that is in a stub, and not one where the thread still is, or is
-/// again, in the host. Async-signal-safe once [`builtin_table`] has been called.
-pub(crate) fn in_stub(pc: usize) -> Option<InStub> {
-    let address = |label: unsafe extern "C" fn()| label as *const () as usize;
-    let leave = leave as *const () as usize;
-    let within = |start: usize, end: usize| (start..end).contains(&pc);
-    if within(address(entered), address(left)) || within(address(returned_nested), address(left_nested)) {
-        Some(InStub::NoFrame)
-    } else if within(leave, address(leave_end)) {
-        Some(InStub::Leaving)
-    } else if within(address(exit), address(exit_end)) {
-        Some(InStub::Exit)
-    } else if let Some(i) = builtin_table().iter().position(|stub| within(*stub, stub + BUILTIN_STUB)) {
-        Some(InStub::BuiltinExit(Builtin::ROWS[i].builtin))
-    } else if within(address(resumed), address(resume_end)) {
-        Some(InStub::Resumed)
-    } else {
-        None
+impl InStub {
+    /// The stub that a thread is in, unless the thread is in the host at this instruction of it. Async-signal-safe.
+    pub(crate) fn of(state: &ProgramState, builtins: &[BuiltinStub]) -> Option<Self> {
+        let pc = state.pc;
+        let address = |label: unsafe extern "C" fn()| label as *const () as usize;
+        let leave = leave as *const () as usize;
+        let within = |start: usize, end: usize| (start..end).contains(&pc);
+        if within(address(entered), address(left)) || within(address(returned_nested), address(left_nested)) {
+            Some(Self::NoFrame { entry: state.fp })
+        } else if within(leave, address(leave_end)) {
+            Some(Self::Leaving { store_context: state.rdi })
+        } else if within(address(exit), address(exit_end)) {
+            Some(Self::Exit { callee: state.rdi })
+        } else if let Some(i) =
+            builtins.iter().position(|stub| within(address(*stub), address(*stub) + BUILTIN_STUB))
+        {
+            Some(Self::Exit { callee: Builtin::ROWS[i].builtin.exit_callee() })
+        } else if within(address(resumed), address(resume_end)) {
+            Some(Self::Resumed { pc: state.rcx, fp: state.rsi })
+        } else {
+            None
+        }
     }
 }
 
 /// Where the signal handler sends a thread whose guest faulted.
-pub(super) fn fault_address() -> usize {
+pub(in crate::machine) fn fault_address() -> usize {
     fault as *const () as usize
 }
 
-macro_rules! builtin_stubs {
-    ($($(#[$doc:meta])* $variant:ident $name:ident($($arg:ident: $ty:ident),*) $(-> $ret:ident)?;)*) => {
-        $(
-            std::arch::global_asm!(
-                ".balign 16",
-                concat!(".globl ", builtin_symbol!($name)),
-                concat!(builtin_symbol!($name), ":"),
-                "mov r11, [rdi + {store_context}]",
-                "mov rax, [rsp]",
-                "mov [r11 + {exit_fp}], rbp",
-                "mov [r11 + {exit_pc}], rax",
-                "mov qword ptr [r11 + {exit_callee}], {callee}",
-                "jmp {native}",
-                store_context = const STORE_CONTEXT,
-                exit_fp = const offset_of!(StoreContext, exit_fp),
-                exit_pc = const offset_of!(StoreContext, exit_pc),
-                exit_callee = const offset_of!(StoreContext, exit_callee),
-                callee = const Builtin::$variant.exit_callee(),
-                native = sym crate::builtins::$name,
-            );
-        )*
+/// A builtin's stub. Guest code calls it in the guest convention.
+pub(crate) type BuiltinStub = unsafe extern "C" fn();
 
-        /// Addresses of the builtin stubs, in the order of [`belljar_abi::Builtin`]. Code reads them
-        /// ([`builtin_table_address`]).
-        pub(crate) fn builtin_table() -> &'static [usize] {
-            use std::sync::OnceLock;
-            unsafe extern "C" {
-                $(
-                    #[link_name = builtin_symbol!($name)]
-                    fn $name();
-                )*
-            }
-            static TABLE: OnceLock<Box<[usize]>> = OnceLock::new();
-            TABLE.get_or_init(|| Box::new([$($name as *const () as usize),*]))
-        }
+/// Defines the stub of one builtin: it notes its caller and continues in the native function.
+macro_rules! builtin_stub {
+    ($variant:ident $name:ident $native:path) => {
+        std::arch::global_asm!(
+            ".balign 16",
+            concat!(".globl ", $crate::machine::builtin_symbol!($name)),
+            concat!($crate::machine::builtin_symbol!($name), ":"),
+            "mov r11, [rdi + {store_context}]",
+            "mov rax, [rsp]",
+            "mov [r11 + {exit_fp}], rbp",
+            "mov [r11 + {exit_pc}], rax",
+            "mov qword ptr [r11 + {exit_callee}], {callee}",
+            "jmp {native}",
+            store_context = const $crate::machine::STORE_CONTEXT,
+            exit_fp = const std::mem::offset_of!(belljar_abi::StoreContext, exit_fp),
+            exit_pc = const std::mem::offset_of!(belljar_abi::StoreContext, exit_pc),
+            exit_callee = const std::mem::offset_of!(belljar_abi::StoreContext, exit_callee),
+            callee = const belljar_abi::Builtin::$variant.exit_callee(),
+            native = sym $native,
+        );
     };
 }
+pub(crate) use builtin_stub;
 
-/// Where code finds the builtin stubs ([`belljar_abi::ConstHeader::builtins`]).
-pub(crate) fn builtin_table_address() -> usize {
-    VmPtr::expose(builtin_table().as_ptr()).address()
-}
-
+/// The symbol of a builtin's stub.
 macro_rules! builtin_symbol {
     ($name:ident) => {
         concat!(
@@ -423,5 +416,4 @@ macro_rules! builtin_symbol {
         )
     };
 }
-
-builtins!(builtin_stubs);
+pub(crate) use builtin_symbol;

@@ -5,8 +5,6 @@
 //! Code without bounds checks relies on faults in two places: in the address space behind a memory's accessible bytes, and in the page
 //! that null references point to. A fault anywhere else is an error of the compiler or the machine, not of the guest.
 
-use crate::store::StoreCore;
-use belljar_abi::gc::NULL_PAGE;
 use belljar_core::Trap;
 use std::ops::Range;
 
@@ -37,7 +35,7 @@ pub(crate) struct MemorySpace {
 
 impl FaultPlace {
     /// Where an address lies.
-    fn of(
+    pub(crate) fn of(
         address: usize,
         memories: impl IntoIterator<Item = MemorySpace>,
         null_page: Option<Range<usize>>,
@@ -59,14 +57,6 @@ impl FaultPlace {
             (trap, self),
             (Trap::MemoryOutOfBounds, Self::OutsideMemory) | (Trap::NullReference, Self::NullPage)
         )
-    }
-}
-
-impl StoreCore {
-    /// Where an access of the store's guest faulted. Async-signal-safe.
-    pub(crate) fn fault_place(&self, address: usize) -> FaultPlace {
-        let null_page = self.gc.as_ref().map(|gc| gc.heap.base()..gc.heap.base() + NULL_PAGE as usize);
-        FaultPlace::of(address, self.memories.iter().map(|memory| memory.memory.space()), null_page)
     }
 }
 

@@ -1,0 +1,110 @@
+//! How a run of guest code ends when it does not return.
+//!
+//! In: why the guest is left, recorded as [`Pending`] while its frames are still there. Out: an [`Exit`], which the caller gets.
+
+use crate::fault::Fault;
+use crate::kill_reason::KillReason;
+use crate::recorded_stack::RawStack;
+use crate::thrown::Thrown;
+use belljar_core::Trap;
+use std::any::Any;
+
+/// Why an activation is being left.
+pub(crate) enum Pending {
+    Trap { found: Found, address: Option<usize>, stack: RawStack },
+    Error { error: anyhow::Error, stack: RawStack },
+    Exception { thrown: Thrown, stack: RawStack },
+    Panic(Box<dyn Any + Send>),
+}
+
+/// A trap, and what the runtime knew of the access when it found it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) trap: Trap,
+    pub(crate) fault: Option<Fault>,
+}
+
+impl From<Trap> for Found {
+    fn from(trap: Trap) -> Self {
+        Self { trap, fault: None }
+    }
+}
+
+impl Found {
+    /// How something ended that the runtime did while no guest was running.
+    pub(crate) fn into_exit(self) -> Exit {
+        Exit::Trap { trap: self.trap, fault: self.fault, stack: RawStack::default() }
+    }
+}
+
+impl From<Fault> for Found {
+    fn from(fault: Fault) -> Self {
+        Self { trap: Trap::MemoryOutOfBounds, fault: Some(fault) }
+    }
+}
+
+/// How a run of guest code ended, when it did not return.
+#[derive(Debug)]
+pub enum Exit {
+    /// A trap.
+    Trap {
+        /// Which.
+        trap: Trap,
+        /// The access, if the trap is about one.
+        fault: Option<Fault>,
+        /// The guest's stack at the trap.
+        stack: RawStack,
+    },
+    /// A host function returned an error.
+    Error {
+        /// The error.
+        error: anyhow::Error,
+        /// The guest's stack at the call.
+        stack: RawStack,
+    },
+    /// An exception that no frame of the run has caught.
+    Exception {
+        /// The exception.
+        thrown: Thrown,
+        /// The guest's stack where it was thrown last.
+        stack: RawStack,
+    },
+    /// It was killed, and its store with it.
+    Killed {
+        /// Why.
+        reason: KillReason,
+        /// The guest's stack where it was.
+        stack: RawStack,
+    },
+}
+
+impl Exit {
+    /// The guest's stack.
+    pub(crate) fn into_stack(self) -> RawStack {
+        match self {
+            Self::Trap { stack, .. }
+            | Self::Error { stack, .. }
+            | Self::Exception { stack, .. }
+            | Self::Killed { stack, .. } => stack,
+        }
+    }
+
+    /// A trap without a guest's stack: none is running.
+    pub(crate) fn of_trap(trap: Trap) -> Self {
+        Self::Trap { trap, fault: None, stack: RawStack::default() }
+    }
+
+    /// The end of something that the runtime did while no guest was running.
+    pub(crate) fn of_error(error: anyhow::Error) -> Self {
+        match plain_trap(&error) {
+            Some(trap) => Self::of_trap(trap),
+            None => Self::Error { error, stack: RawStack::default() },
+        }
+    }
+}
+
+/// The trap that an error is, if nothing was added to it.
+pub(crate) fn plain_trap(error: &anyhow::Error) -> Option<Trap> {
+    let alone = error.chain().nth(1).is_none();
+    error.downcast_ref::<Trap>().copied().filter(|_| alone)
+}

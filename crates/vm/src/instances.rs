@@ -1,0 +1,363 @@
+//! The instances of a store: their index spaces, exports, segments and constants.
+
+use crate::gc::ScopedRoot;
+use crate::instance::Entity;
+use crate::interrupt::strides;
+use crate::loaded::LoadedModule;
+use crate::store::{StoreCore, StoreGlobal};
+use crate::store_mut::StoreMut;
+use crate::tables::range;
+use crate::vm_ptr::VmPtr;
+use anyhow::Context;
+use belljar_abi::{CONTEXT_DISTANCE, FuncObject, GLOBAL_SIZE};
+use belljar_core::{
+    DataIndex, ElemIndex, ExternType, FuncIndex, FuncRefId, FuncType, GlobalType, InstanceId, RawVal, TagId,
+    TagType,
+};
+use belljar_module::{ConstExpr, ConstOp, ElemItems, EntityIndex};
+use std::sync::Arc;
+
+/// Items of element segments that are made between two looks whether the guest is to end. A constant expression that makes
+/// an object takes some 100 ns.
+const ITEMS: usize = 4096;
+
+/// A value of a constant expression on its way.
+enum Operand {
+    Plain(RawVal),
+    Object(ScopedRoot),
+}
+
+/// The stack of a constant expression. Validation bounds it.
+#[derive(Default)]
+struct Operands(Vec<Operand>);
+
+impl Operands {
+    fn pop(&mut self, store: &StoreCore) -> RawVal {
+        match self.0.pop() {
+            Some(Operand::Plain(value)) => value,
+            Some(Operand::Object(root)) => RawVal::from_u32(store.rooted(root).unwrap_or(0)),
+            None => RawVal::default(),
+        }
+    }
+}
+
+impl StoreCore {
+    /// The type of something of the store; of tables and memories with their present size as minimum.
+    pub fn entity_type(&self, entity: Entity) -> ExternType {
+        match entity {
+            Entity::Func(f) => ExternType::Func(self.func_type(f)),
+            Entity::Table(t) => ExternType::Table(self.tables[t].ty),
+            Entity::Memory(m) => ExternType::Memory(self.memory_type(m)),
+            Entity::Global(g) => ExternType::Global(self.globals[g].ty),
+            Entity::Tag(t) => ExternType::Tag(TagType::new(self.tag_type(t))),
+        }
+    }
+
+    /// The type of a tag: its parameters are the payload.
+    pub fn tag_type(&self, tag: TagId) -> FuncType {
+        let ty = self.runtime.types.func_type(self.tags[tag.index()]);
+        ty.unwrap_or_else(|| FuncType::new([], []))
+    }
+
+    /// A reference to a function of an instance. The function is one whose reference may be taken.
+    pub(crate) fn instance_func(&self, id: InstanceId, func: FuncIndex) -> FuncRefId {
+        let escaping = self.instance(id).module.module().escaping(func);
+        self.func_object_ref(id, escaping.expect("references are taken of escaping functions only"))
+    }
+
+    /// A reference to the `nth` of an instance's functions whose references may be taken.
+    fn func_object_ref(&self, id: InstanceId, nth: u32) -> FuncRefId {
+        let instance = self.instance(id);
+        let address = instance.context.wrapping_add_signed(instance.layout().func_object(nth) as isize);
+        FuncRefId((address - self.region.const_base()) as u32)
+    }
+
+    fn dropped(&self, id: InstanceId, offset: i32) -> VmPtr<u8> {
+        VmPtr::at(self.instance(id).context + offset as usize)
+    }
+
+    pub(crate) fn is_data_dropped(&self, id: InstanceId, segment: DataIndex) -> bool {
+        let at = self.dropped(id, self.instance(id).layout().dropped_data(segment.0));
+        // SAFETY: the layout keeps a byte for each segment (IN-BOUNDS).
+        unsafe { at.read() != 0 }
+    }
+
+    pub(crate) fn is_elem_dropped(&self, id: InstanceId, segment: ElemIndex) -> bool {
+        let at = self.dropped(id, self.instance(id).layout().dropped_elem(segment.0));
+        // SAFETY: as above.
+        unsafe { at.read() != 0 }
+    }
+
+    pub(crate) fn drop_data(&mut self, id: InstanceId, segment: DataIndex) {
+        let at = self.dropped(id, self.instance(id).layout().dropped_data(segment.0));
+        // SAFETY: as above, with the store held exclusively.
+        unsafe { at.write(1) };
+    }
+
+    /// Notes that all data segments are dropped but these.
+    pub(crate) fn drop_data_but(&mut self, id: InstanceId, kept: impl Iterator<Item = DataIndex>) {
+        let count = self.instance(id).module.module().data_count();
+        if count == 0 {
+            return;
+        }
+        let at = self.dropped(id, self.instance(id).layout().dropped_data(0));
+        // SAFETY: as above, with the store held exclusively; the bytes of all segments lie side by side.
+        unsafe { at.slice_mut(count).fill(1) };
+        for segment in kept {
+            // SAFETY: as above.
+            unsafe { at.byte_add(segment.index()).write(0) };
+        }
+    }
+
+    pub(crate) fn drop_elem(&mut self, id: InstanceId, segment: ElemIndex) {
+        let at = self.dropped(id, self.instance(id).layout().dropped_elem(segment.0));
+        // SAFETY: as above, with the store held exclusively.
+        unsafe { at.write(1) };
+        if let Some(items) = self.instances[id.index()].segments.get_mut(segment.index()) {
+            *items = None;
+        }
+    }
+
+    /// The module of an instance.
+    pub fn instance_module(&self, id: InstanceId) -> &Arc<LoadedModule> {
+        self.instance(id).module()
+    }
+
+    /// What an instance calls by this index.
+    pub fn instance_entity(&self, id: InstanceId, entity: EntityIndex) -> Entity {
+        let instance = self.instance(id);
+        match entity {
+            EntityIndex::Func(f) => Entity::Func(self.instance_func(id, f)),
+            EntityIndex::Table(t) => Entity::Table(instance.table(t)),
+            EntityIndex::Memory(m) => Entity::Memory(instance.memory(m)),
+            EntityIndex::Global(g) => Entity::Global(instance.global(g)),
+            EntityIndex::Tag(t) => Entity::Tag(instance.tag(t)),
+        }
+    }
+
+    /// An export of an instance.
+    pub fn instance_export(&self, id: InstanceId, name: &str) -> Option<Entity> {
+        let export = self.instance(id).module.module().export(name)?;
+        Some(self.instance_entity(id, export.entity))
+    }
+
+    /// A new tag of the host, for exceptions with the parameters of a function type as payload.
+    ///
+    /// # Errors
+    ///
+    /// Where the function type has results, or the engine has no room for another type.
+    pub fn new_tag(&mut self, ty: &FuncType) -> anyhow::Result<TagId> {
+        anyhow::ensure!(ty.results().is_empty(), "the type of a tag has no results, and {ty} was given");
+        let types = self.runtime.types.register_func(ty)?;
+        self.tags.push(types.ids()[0]);
+        self.host_types.push(Arc::new(types));
+        Ok(TagId::new(self.tags.len() - 1))
+    }
+
+    /// A new global of the host.
+    ///
+    /// # Errors
+    ///
+    /// Where the store is full.
+    pub(crate) fn push_global(&mut self, ty: GlobalType, value: RawVal) -> anyhow::Result<usize> {
+        let at = self.region.table_space(GLOBAL_SIZE as usize);
+        let at = at.context("the store is full: no room for another global")? as usize;
+        let slot = VmPtr::at(self.region.state_base() + at);
+        self.globals.push(StoreGlobal { ty, slot, traced: self.is_traced(ty.content()) });
+        let global = self.globals.len() - 1;
+        self.write_global(global, value);
+        Ok(global)
+    }
+
+    pub(crate) fn global_value(&self, global: usize) -> RawVal {
+        // SAFETY: a global's slot is 16 bytes, aligned, and lives as long as the store (STORE-PINNED).
+        unsafe { self.globals[global].slot.read() }
+    }
+
+    pub(crate) fn write_global(&mut self, global: usize, value: RawVal) {
+        // SAFETY: as above, with the store held exclusively.
+        unsafe { self.globals[global].slot.write(value) };
+    }
+
+    /// A global's type.
+    pub fn global_type(&self, global: usize) -> GlobalType {
+        self.globals[global].ty
+    }
+}
+
+const _: () = assert!(CONTEXT_DISTANCE.is_multiple_of(65536));
+
+impl StoreMut<'_> {
+    /// The value of a constant expression in an instance.
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no room for what the expression makes.
+    pub(crate) fn evaluate(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
+        if let [ConstOp::Value(value)] = *expr.ops() {
+            return Ok(value);
+        }
+        let scope = self.enter_roots();
+        let value = self.evaluate_in_scope(id, expr);
+        self.leave_roots(scope);
+        value
+    }
+
+    /// Objects made on the way are rooted: making the next may move them.
+    fn evaluate_in_scope(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
+        let mut stack = Operands::default();
+        for op in expr.ops() {
+            self.check_interrupt()?;
+            let value = match *op {
+                ConstOp::Value(v) => v,
+                ConstOp::GlobalGet(g) => {
+                    let global = self.instance(id).global(g);
+                    let value = self.global_value(global);
+                    if self.globals[global].traced {
+                        let root = self.root(value.u32());
+                        stack.0.push(Operand::Object(root));
+                        continue;
+                    }
+                    value
+                }
+                ConstOp::RefFunc(f) => RawVal::from_u32(self.instance_func(id, f).0),
+                ConstOp::RefNull => RawVal::default(),
+                ConstOp::I32(arithmetic) => {
+                    let (b, a) = (stack.pop(self), stack.pop(self));
+                    RawVal::from_u32(arithmetic.apply(a.u64(), b.u64()) as u32)
+                }
+                ConstOp::I64(arithmetic) => {
+                    let (b, a) = (stack.pop(self), stack.pop(self));
+                    RawVal::from_u64(arithmetic.apply(a.u64(), b.u64()))
+                }
+                ConstOp::RefI31 => RawVal::from_u32(stack.pop(self).u32() << 1 | 1),
+                ConstOp::Convert => continue,
+                ConstOp::StructNew(_)
+                | ConstOp::StructNewDefault(_)
+                | ConstOp::ArrayNew(_)
+                | ConstOp::ArrayNewDefault(_)
+                | ConstOp::ArrayNewFixed(..) => {
+                    let object = self.evaluate_object(id, *op, &mut stack)?;
+                    let root = self.root(object);
+                    stack.0.push(Operand::Object(root));
+                    continue;
+                }
+            };
+            stack.0.push(Operand::Plain(value));
+        }
+        Ok(stack.pop(self))
+    }
+
+    fn evaluate_object(&mut self, id: InstanceId, op: ConstOp, stack: &mut Operands) -> anyhow::Result<u32> {
+        let type_id = |store: &StoreCore, ty| store.instance(id).module.sig(ty);
+        match op {
+            ConstOp::StructNew(ty) | ConstOp::StructNewDefault(ty) => {
+                let ty = type_id(self, ty);
+                let object = self.new_struct(ty)?;
+                if matches!(op, ConstOp::StructNew(_)) {
+                    for field in (0..self.field_count(ty)).rev() {
+                        let value = stack.pop(self);
+                        self.write_field(object, field, value)?;
+                    }
+                }
+                Ok(object)
+            }
+            ConstOp::ArrayNewFixed(ty, length) => {
+                let array = self.gc_alloc_array(type_id(self, ty), length)?;
+                for i in (0..length).rev() {
+                    let value = stack.pop(self);
+                    self.write_element(array, i, value)?;
+                }
+                Ok(array)
+            }
+            ConstOp::ArrayNew(ty) | ConstOp::ArrayNewDefault(ty) => {
+                let length = stack.pop(self).u32();
+                let array = self.gc_alloc_array(type_id(self, ty), length)?;
+                if matches!(op, ConstOp::ArrayNew(_)) {
+                    let value = stack.pop(self);
+                    for piece in strides(length as usize, ITEMS, false) {
+                        self.check_interrupt()?;
+                        for i in piece {
+                            self.write_element(array, i as u32, value)?;
+                        }
+                    }
+                }
+                Ok(array)
+            }
+            _ => anyhow::bail!("belljar bug: {op:?} makes no object"),
+        }
+    }
+
+    /// Evaluates the element segments that make objects, once and for all.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreMut::evaluate`].
+    pub(crate) fn evaluate_segments(&mut self, id: InstanceId) -> anyhow::Result<()> {
+        let module = self.instance(id).module().clone();
+        for (i, elem) in module.module().elems().iter().enumerate() {
+            let ElemItems::Exprs(exprs) = &elem.items else { continue };
+            if !exprs.iter().any(ConstExpr::makes_objects) {
+                continue;
+            }
+            let segments = &mut self.instances[id.index()].segments;
+            segments.resize_with(segments.len().max(i + 1), || None);
+            segments[i] = Some(vec![0; exprs.len()].into());
+            for (nth, expr) in exprs.iter().enumerate() {
+                let value = self.evaluate(id, expr)?.u32();
+                if let Some(items) = &mut self.instances[id.index()].segments[i] {
+                    items[nth] = value;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A range of an element segment's items, of which there are none once it was dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Trap::TableOutOfBounds`] where the segment is too short; and as [`StoreMut::evaluate`].
+    pub(crate) fn elem_items(
+        &mut self,
+        id: InstanceId,
+        segment: ElemIndex,
+        start: u32,
+        length: u32,
+    ) -> anyhow::Result<Vec<u32>> {
+        let of = |count: usize| range(start.into(), length.into(), count);
+        if self.is_elem_dropped(id, segment) {
+            return Ok(of(0).map(|_| Vec::new())?);
+        }
+        if let Some(Some(items)) = self.instance(id).segments.get(segment.index()) {
+            return Ok(items[of(items.len())?].to_vec());
+        }
+        let module = self.instance(id).module().clone();
+        let items = &module.module().elems()[segment.index()].items;
+        let wanted = of(items.len())?;
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut made = Vec::with_capacity(wanted.len());
+        let first = match items {
+            ElemItems::Funcs(_) => self.func_object_ref(id, 0).0,
+            ElemItems::Exprs(_) => 0,
+        };
+        for piece in strides(wanted.len(), ITEMS, false) {
+            self.check_interrupt()?;
+            let piece = wanted.start + piece.start..wanted.start + piece.end;
+            match items {
+                ElemItems::Funcs(funcs) => {
+                    let places = funcs.places().skip(piece.start).take(piece.len());
+                    made.extend(places.map(|place| first + place * FuncObject::GUEST_SIZE as u32));
+                }
+                ElemItems::Exprs(exprs) => {
+                    for expr in &exprs[piece] {
+                        made.push(self.evaluate(id, expr)?.u32());
+                    }
+                }
+            }
+        }
+        Ok(made)
+    }
+}

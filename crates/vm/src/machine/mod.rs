@@ -1,0 +1,43 @@
+//! Everything that depends on the processor, and what happens in signal handlers: the ways into guest code and out of it, faults,
+//! and walks of the stack of an interrupted guest.
+//!
+//! In: [`Handlers`], which the layers above hand down once. Out: guest code runs, and what goes wrong in it arrives at a handler.
+//! Never: knowledge of stores. A store is a [`StoreContext`](belljar_abi::StoreContext) here.
+//!
+//! ```text
+//! x86_64/   stubs, Context, ProgramState, Prologue        one folder for each processor
+//! faults        a fault of guest code      ─▶ Handlers::fault_place ─▶ the `fault` stub ─▶ Handlers::on_fault
+//! questions     a question of another thread ─▶ Handlers::answer
+//!               a timer                      ─▶ Handlers::sample
+//! signal_walk   where the guest of an interrupted thread is
+//! ```
+
+mod activation;
+mod fault_place;
+mod faults;
+mod handlers;
+mod question;
+mod questions;
+mod signal_walk;
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+#[cfg(target_arch = "x86_64")]
+use x86_64 as processor;
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("belljar runs on x86-64 only: another processor needs a folder beside `machine/x86_64`");
+
+pub(crate) use activation::Waiting;
+pub(crate) use fault_place::{FaultPlace, MemorySpace};
+pub(crate) use faults::install;
+pub(crate) use handlers::Handlers;
+pub use processor::Context;
+pub(crate) use processor::{Arguments, Returned};
+pub(crate) use processor::{
+    BuiltinStub, Entry, ProgramState, STORE_CONTEXT, builtin_stub, builtin_symbol, enter, exit_address,
+    leave_activation, resume, returned_address,
+};
+pub(crate) use questions::{Answer, FRAMES, Questions, Request, ask, questions};
+pub use signal_walk::ThreadState;
+pub(crate) use signal_walk::{Found, Reached, StackEntry, leave_guest, walk};

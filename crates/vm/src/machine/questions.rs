@@ -1,0 +1,180 @@
+//! Questions to the signal handler of another thread: where its guest is, or to leave its guest.
+//!
+//! The asking side fills in a [`Slot`], sends the thread a real-time signal that names the slot, and waits. The handler of that thread
+//! answers ([`Handlers::answer`]). It takes no lock, allocates nothing and touches no thread-local. A [`Question`] says which side
+//! owns the slot: neither side touches a slot that it has given up.
+
+use super::handlers::Handlers;
+use super::processor::Context;
+use super::question::{Question, Round};
+use crate::sys::{Signal, leave_signal, look_signal, queue_signal};
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// Frames and host calls that an answer holds at most: the innermost.
+pub(crate) const FRAMES: usize = 256;
+
+/// A question and its answer.
+pub(crate) struct Slot {
+    /// Whose turn it is.
+    question: Question,
+    /// Address of what is asked about: the number that the answering side knows it by, alive until the question is answered or given up.
+    pub(crate) subject: AtomicUsize,
+    /// A [`Request`].
+    request: AtomicU32,
+    pub(crate) answer: Answer,
+}
+
+/// What a thread is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Request {
+    /// To tell where its guest is.
+    Look = 0,
+    /// To leave its guest.
+    Leave = 1,
+}
+
+/// What the handler found.
+pub(crate) struct Answer {
+    /// One of [`monitor`]'s states.
+    pub(crate) found: AtomicU32,
+    /// When it called the host function that it is in, by the clock of [`crate::sys::coarse_time`]; 0 where that is not known.
+    pub(crate) host_since: AtomicU64,
+    /// All of it, also what is not in `found_on_stack`.
+    pub(crate) count: AtomicUsize,
+    /// What is on the stack ([`super::Found`]), innermost first.
+    pub(crate) found_on_stack: [AtomicU64; FRAMES],
+}
+
+/// How long whoever asks looks for the answer without sleeping: most threads that run answer sooner.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// Questions that can be open at once.
+const SLOTS: usize = 16;
+
+static ALL: [Slot; SLOTS] = [const {
+    Slot {
+        question: Question::new(),
+        subject: AtomicUsize::new(0),
+        request: AtomicU32::new(0),
+        answer: Answer {
+            found: AtomicU32::new(0),
+            host_since: AtomicU64::new(0),
+            count: AtomicUsize::new(0),
+            found_on_stack: [const { AtomicU64::new(0) }; FRAMES],
+        },
+    }
+}; SLOTS];
+
+/// Slots that nobody uses.
+static UNUSED: Mutex<Option<Vec<usize>>> = Mutex::new(None);
+static MORE_UNUSED: Condvar = Condvar::new();
+
+/// Slots that nobody uses, while nobody can take or give back one.
+pub(crate) struct Questions(MutexGuard<'static, Option<Vec<usize>>>);
+
+pub(crate) fn questions() -> Questions {
+    Questions(UNUSED.lock().unwrap_or_else(|e| e.into_inner()))
+}
+
+impl Questions {
+    /// In a forked child, where nobody who asked or was to answer is left.
+    pub(crate) fn forget_all(&mut self) {
+        for slot in &ALL {
+            slot.question.forget();
+        }
+        *self.0 = Some((0..SLOTS).collect());
+    }
+}
+
+/// A slot that the caller alone uses.
+struct Taken(usize);
+
+impl Taken {
+    fn new(until: Instant) -> io::Result<Self> {
+        let mut unused = UNUSED.lock().unwrap_or_else(|e| e.into_inner());
+        loop {
+            if let Some(i) = unused.get_or_insert_with(|| (0..SLOTS).collect()).pop() {
+                return Ok(Self(i));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            unused = MORE_UNUSED.wait_timeout(unused, left).unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut unused = UNUSED.lock().unwrap_or_else(|e| e.into_inner());
+        unused.get_or_insert_default().push(self.0);
+        MORE_UNUSED.notify_one();
+    }
+}
+
+/// Asks a thread about the subject at an address, and hands the answer to `read`.
+///
+/// # Errors
+///
+/// `TimedOut` where the thread does not answer in time; `NotFound` where there is none of this number.
+///
+/// # Safety
+///
+/// `subject` is the number of a `StoreMonitor`, which lives until this returns.
+pub(crate) unsafe fn ask<R>(
+    thread: i32,
+    subject: usize,
+    request: Request,
+    timeout: Duration,
+    read: impl FnOnce(&Answer) -> R,
+) -> io::Result<R> {
+    let until = Instant::now() + timeout;
+    let taken = Taken::new(until)?;
+    let slot = &ALL[taken.0];
+    slot.subject.store(subject, Relaxed);
+    slot.request.store(request as u32, Relaxed);
+    let round = slot.question.ask();
+    let signal = match request {
+        Request::Look => look_signal(),
+        Request::Leave => leave_signal(),
+    };
+    if let Err(error) = queue_signal(thread, signal, value_of(taken.0, round)) {
+        // Nobody else knows of the question.
+        slot.question.end(round);
+        return Err(error);
+    }
+    // To be woken costs the thread that answers more than all else.
+    let patience = Instant::now() + SPIN;
+    while !slot.question.is_answered(round) && Instant::now() < patience {
+        std::hint::spin_loop();
+    }
+    let is_answered = slot.question.wait(round, || until.saturating_duration_since(Instant::now()));
+    let answer = is_answered.then(|| read(&slot.answer));
+    slot.question.end(round);
+    answer.ok_or_else(|| io::ErrorKind::TimedOut.into())
+}
+
+/// The value that goes with a question's signal.
+fn value_of(slot: usize, round: Round) -> u64 {
+    u64::from(round.0) << 32 | slot as u64
+}
+
+/// Answers, if the signal is a question of ours that was not given up; `false` if it is not ours. Async-signal-safe.
+pub(super) fn answer(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) -> bool {
+    let Some(value) = signal.value() else { return false };
+    let Some(slot) = ALL.get(value as u32 as usize) else { return false };
+    let round = Round((value >> 32) as u32);
+    if !slot.question.begin_answer(round) {
+        return true;
+    }
+    let request =
+        if slot.request.load(Relaxed) == Request::Leave as u32 { Request::Leave } else { Request::Look };
+    // SAFETY: the subject lives until the question is answered: the asking side waits, now that the answer has begun.
+    unsafe { (handlers.answer)(slot.subject.load(Relaxed), request, context, &slot.answer) };
+    slot.question.end_answer(round);
+    true
+}

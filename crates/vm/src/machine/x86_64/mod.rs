@@ -1,0 +1,17 @@
+//! x86-64, System V: stubs, registers of interrupted threads, and the beginnings and ends of functions.
+
+mod context;
+mod prologue;
+mod stack_switch;
+mod stubs;
+
+pub use context::Context;
+pub(crate) use context::{Access, ProgramState};
+pub(crate) use prologue::{Prologue, REACH};
+pub(crate) use stack_switch::on_stack;
+pub(crate) use stubs::{Arguments, Returned};
+pub(crate) use stubs::{
+    BuiltinStub, Entry, InStub, STORE_CONTEXT, builtin_stub, builtin_symbol, enter, exit_address,
+    leave_activation, resume, returned_address,
+};
+pub(in crate::machine) use stubs::{ON_FAULT, fault_address};

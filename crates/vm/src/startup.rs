@@ -1,0 +1,47 @@
+//! What the first engine of a process sets up: signal handlers, and the preparation of forks.
+
+use crate::machine::{self, Handlers};
+use crate::quota::EngineQuota;
+use crate::runtime::{Runtime, TrampolineSource};
+use crate::sys::{self, SignalsHandled};
+use crate::{builtins, fault_report, fork, sampling, store_monitor, trap};
+use anyhow::Context;
+use std::io;
+use std::sync::Arc;
+
+static HANDLERS: Handlers = Handlers {
+    builtin_stubs: builtins::STUBS,
+    fault_place: fault_report::fault_place,
+    on_fault: trap::on_fault,
+    sample: sampling::sample,
+    answer: store_monitor::answer,
+};
+
+/// Installs the signal handlers, once in a process.
+pub(crate) fn handle_signals() -> io::Result<SignalsHandled> {
+    machine::install(&HANDLERS)
+}
+
+impl Runtime {
+    /// Creates what the stores of an engine share. `stack_size`: bytes of native stack for guest code. `gc_stress`: collect garbage at
+    /// every allocation. `counts_epochs`: code is interrupted at its store's deadline. `dumps_cores`: recorded stacks are as long as
+    /// core dumps show them. `quota`: what all stores may have together.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if signal handlers cannot be installed, or forks cannot be prepared.
+    pub fn new(
+        stack_size: usize,
+        gc_stress: bool,
+        counts_epochs: bool,
+        dumps_cores: bool,
+        quota: EngineQuota,
+        source: Box<dyn TrampolineSource>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let signals =
+            handle_signals().context("could not install the handlers that turn faults into traps")?;
+        sys::survive_limit().context("could not have writes beyond a limit fail")?;
+        fork::install().context("could not prepare for forks of the process")?;
+        Ok(Self::with(stack_size, gc_stress, counts_epochs, dumps_cores, quota, source, signals))
+    }
+}

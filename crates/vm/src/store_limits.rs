@@ -1,0 +1,214 @@
+//! The limits of a store: what it uses, what it may use, and how growth and runs are counted.
+
+use crate::exit::Exit;
+use crate::growth_limiter::{GrowthLimiter, Limiter, Usage};
+use crate::limit_group::{COUNTED, GroupShare, LimitGroup, Reservation};
+use crate::quota::{Limit, Quota, Refusal};
+use crate::recorded_stack::RawStack;
+use crate::run_limits::{Deadline, RunGuard, RunLimits};
+use crate::store::{NOT_READY, StoreCore};
+use crate::store_memory::AnyMemory;
+use std::sync::Arc;
+
+impl StoreCore {
+    /// Who decides about growth of the store: its quota, its engine's, its group's, and the embedder's limiter.
+    pub(crate) fn growth_limiter<'a>(&self, limiter: Option<Limiter<'a>>) -> GrowthLimiter<'a> {
+        let used = self.quota.as_ref().map(|_| self.usage()).unwrap_or_default();
+        let engine = self.runtime.limits_memory().then(|| self.runtime.clone());
+        GrowthLimiter::new(self.quota.clone(), used, engine, self.reservation(), limiter)
+    }
+
+    /// Counts what it uses together with what the other stores of a group do from now on; `None`: for itself.
+    pub fn set_limit_group(&mut self, group: Option<Arc<LimitGroup>>) {
+        self.group = group.map(|group| GroupShare::new(group));
+        self.commit_group();
+    }
+
+    /// The group that it belongs to.
+    pub(crate) fn limit_group(&self) -> Option<&Arc<LimitGroup>> {
+        self.group.as_ref().map(|share| &share.group)
+    }
+
+    /// For growth that is to be decided.
+    pub(crate) fn reservation(&self) -> Option<Reservation> {
+        Some(self.group.as_ref()?.reservation())
+    }
+
+    /// How many memories are its own.
+    pub(crate) fn own_memories(&self) -> u64 {
+        self.memories.iter().filter(|m| matches!(m.memory, AnyMemory::Own(_))).count() as u64
+    }
+
+    /// Takes note of what was decided about growth.
+    pub(crate) fn keep_reserved(&mut self, reservation: Option<Reservation>) {
+        if let (Some(share), Some(reservation)) = (&mut self.group, reservation) {
+            share.take_over(reservation);
+        }
+        self.commit_group();
+    }
+
+    /// Makes what is counted of it in its group what it uses.
+    pub(crate) fn commit_group(&mut self) {
+        if self.group.is_none() {
+            return;
+        }
+        let usage = self.usage();
+        let now = COUNTED.map(|limit| match limit {
+            Limit::TableElements => usage.table_elements,
+            Limit::GcHeap => self.gc.as_ref().map_or(0, |gc| gc.granted()),
+            Limit::Instances => usage.instances,
+            Limit::Tables => usage.tables,
+            Limit::Memories => self.own_memories(),
+            _ => 0,
+        });
+        if let Some(share) = &mut self.group {
+            share.set(now);
+        }
+    }
+}
+
+impl StoreCore {
+    /// What it uses now.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            memory: self.memories.iter().map(|m| m.memory.length() as u64).sum(),
+            table_elements: (0..self.tables.len()).map(|table| u64::from(self.table_size(table))).sum(),
+            gc_heap: self.gc.as_ref().map_or(0, |gc| gc.heap.size()),
+            instances: self.instances.len() as u64,
+            tables: self.tables.len() as u64,
+            memories: self.memories.len() as u64,
+        }
+    }
+
+    /// Says what it may have from now on.
+    pub fn set_quota(&mut self, quota: Quota) {
+        self.keep_quota((quota != Quota::UNLIMITED).then(|| Arc::new(quota)));
+    }
+
+    /// As [`StoreCore::set_quota`].
+    pub(crate) fn keep_quota(&mut self, quota: Option<Arc<Quota>>) {
+        let all = quota.as_deref().unwrap_or(&Quota::UNLIMITED);
+        let stack = all.get(Limit::Stack).and_then(|bytes| usize::try_from(bytes).ok());
+        self.context_mut().stack_size = stack.unwrap_or(usize::MAX).min(self.runtime.stack_size);
+        self.set_run_limits(all);
+        self.quota = quota;
+    }
+
+    /// What it may have.
+    pub fn quota(&self) -> Option<&Quota> {
+        self.quota.as_deref()
+    }
+
+    /// The growth that was refused last, by its quota or its engine's.
+    pub fn refused(&self) -> Option<Refusal> {
+        self.refused
+    }
+
+    /// Forgets what was refused.
+    pub fn forget_refusal(&mut self) {
+        self.refused = None;
+    }
+
+    /// Takes note of what was decided about growth.
+    pub(crate) fn commit(&mut self, mut growth_limiter: GrowthLimiter<'_>) {
+        self.refused = growth_limiter.refused().or(self.refused);
+        self.taken += growth_limiter.hand_over();
+        self.keep_reserved(growth_limiter.group.take());
+        drop(growth_limiter);
+        self.commit_memory();
+    }
+
+    /// Makes what it has taken of its engine's quota what it uses. After memories became larger without being asked, or smaller.
+    pub(crate) fn commit_memory(&mut self) {
+        if !self.runtime.limits_memory() {
+            return;
+        }
+        let own = |memory: &AnyMemory| match memory {
+            AnyMemory::Own(memory) => memory.length() as u64,
+            AnyMemory::Shared(_) => 0,
+        };
+        let memories: u64 = self.memories.iter().map(|m| own(&m.memory)).sum();
+        let used = memories + self.gc.as_ref().map_or(0, |gc| gc.granted());
+        if used > self.taken {
+            self.runtime.take_memory_unasked(used - self.taken);
+        } else {
+            self.runtime.give_back_memory(self.taken - used);
+        }
+        self.taken = used;
+    }
+}
+
+impl StoreCore {
+    pub(crate) fn set_run_limits(&mut self, quota: &Quota) {
+        let (wall, cpu) = (quota.time(Limit::Wall), quota.time(Limit::Cpu));
+        let has_deadline = wall.is_some() || cpu.is_some();
+        let run_limits = RunLimits {
+            fuel: quota.get(Limit::Fuel),
+            counts_calls: self.runtime.limits_calls(),
+            deadline: has_deadline.then(|| Deadline::new(self.monitor.clone(), wall, cpu)),
+            in_session: false,
+        };
+        let has_rules = has_deadline || run_limits.counts_calls || run_limits.fuel.is_some();
+        self.run_limits = has_rules.then(|| Box::new(run_limits));
+        self.note_special();
+    }
+
+    /// Notes whether a run begins with more than itself, or not at all. After every change of what that depends on.
+    pub(crate) fn note_special(&mut self) {
+        self.is_special = self.killed.is_some() || self.run_limits.is_some();
+        self.ready = NOT_READY;
+    }
+
+    /// The right to run a guest. Of runs within others nothing is asked.
+    ///
+    /// # Errors
+    ///
+    /// Where it was killed, or a limit says no.
+    pub(crate) fn permit(&mut self) -> Result<RunGuard, Exit> {
+        self.check_usable()?;
+        let mut permit = RunGuard::default();
+        if self.is_running() {
+            return Ok(permit);
+        }
+        let Some(run_limits) = &self.run_limits else { return Ok(permit) };
+        let refused = |error: anyhow::Error| Exit::Error { error, stack: RawStack::default() };
+        if run_limits.counts_calls {
+            self.runtime.begin_call().map_err(|full| refused(full.into()))?;
+            permit.engine = Some(self.runtime.clone());
+        }
+        if let Some(deadline) = &run_limits.deadline {
+            if let Err(reason) = deadline.begin_run().map_err(refused)? {
+                self.killed = Some(reason.clone());
+                self.note_special();
+                return Err(Exit::Killed { reason, stack: RawStack::default() });
+            }
+            permit.deadline = Some(deadline.clone());
+        }
+        if let (Some(fuel), false) = (run_limits.fuel, run_limits.in_session) {
+            self.set_fuel(fuel);
+        }
+        Ok(permit)
+    }
+
+    /// From now on limits of time and fuel are those of all runs together, up to the session's end. Time between runs counts, but
+    /// for CPU time.
+    pub fn begin_session(&mut self) {
+        let Some(run_limits) = &mut self.run_limits else { return };
+        run_limits.in_session = true;
+        if let Some(deadline) = &run_limits.deadline {
+            deadline.begin_session();
+        }
+        if let Some(fuel) = run_limits.fuel {
+            self.set_fuel(fuel);
+        }
+    }
+
+    /// Limits are again those of each run.
+    pub fn end_session(&mut self) {
+        let Some(run_limits) = &mut self.run_limits else { return };
+        run_limits.in_session = false;
+        if let Some(deadline) = &run_limits.deadline {
+            deadline.end_session();
+        }
+    }
+}

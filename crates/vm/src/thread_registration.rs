@@ -1,0 +1,37 @@
+//! When threads get their [`GuestThread`] record, and give it back.
+
+use crate::guest_thread::{self, GuestThread};
+use crate::sampling;
+use crate::sys::stack_floor;
+use std::cell::OnceCell;
+
+thread_local! {
+    static END: OnceCell<End> = const { OnceCell::new() };
+}
+
+/// Gives a thread's record back when the thread ends.
+struct End(&'static GuestThread);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        guest_thread::forget_this();
+        let mut all = guest_thread::all();
+        sampling::thread_ends(self.0);
+        all.remove(self.0);
+    }
+}
+
+/// The current thread's record.
+pub(crate) fn this_thread() -> &'static GuestThread {
+    GuestThread::known().unwrap_or_else(register)
+}
+
+#[cold]
+fn register() -> &'static GuestThread {
+    let mut all = guest_thread::all();
+    let this = all.add_this(stack_floor());
+    // A thread that is ending already does not give its record back.
+    let _ = END.try_with(|end| end.set(End(this)));
+    sampling::thread_begins(this);
+    this
+}
