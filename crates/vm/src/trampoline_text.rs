@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Fills the rest of a trampoline's pages: an instruction that traps.
-const FILLER: u8 = 0xcc;
+pub(crate) const FILLER: u8 = 0xcc;
 
 /// The text of an area. It grows, and nothing that is there ever changes.
 #[derive(Debug)]

@@ -90,10 +90,12 @@ mod tests {
     use super::*;
     use crate::Runtime;
     use crate::runtime::TrampolineSource;
+    use crate::trampoline_text::FILLER;
     use belljar_abi::CompiledFunction;
     use belljar_core::{FuncType, ValType};
     use std::collections::BTreeSet;
     use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Makes code that is as long as is said, and counts how often.
     struct Source {
