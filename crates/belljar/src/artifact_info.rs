@@ -1,6 +1,7 @@
 //! What an artifact says of itself, for people.
 
-use crate::artifact::{ArtifactError, LONGEST_UNTRUSTED, identity_of};
+use crate::artifact::deserialize::LONGEST_UNTRUSTED;
+use crate::artifact::{ArtifactError, identity_of};
 use crate::{Engine, Result};
 use belljar_abi::{Image, ImageError, Part};
 use belljar_cache::{Identity, SealInfo, TrustedBy, seal_of};
@@ -132,6 +133,6 @@ impl ArtifactInfo {
     ///
     /// Where it cannot; the error says why.
     pub fn trusted_by(&self, engine: &Engine) -> Result<TrustedBy, ArtifactError> {
-        crate::artifact::accept(engine, engine.compiler(), &self.copy)
+        crate::artifact::deserialize::accept(engine, engine.compiler(), &self.copy)
     }
 }

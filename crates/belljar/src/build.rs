@@ -4,7 +4,8 @@
 //! over: where there is a limit of time or somebody who may cancel, the work is another thread's, and what is left of it when it is
 //! given up ends by itself.
 
-use crate::artifact::{LoadedArtifact, Origin, load};
+use crate::artifact::{LoadedArtifact, Origin};
+use crate::load::load_code;
 use crate::progress::Reporter;
 use crate::{Engine, Result, refusal};
 use anyhow::Context;
@@ -91,7 +92,7 @@ fn build_here(engine: &Engine, compiler: &Compiler, wasm: Bytes, budget: &Budget
     let copy = PrivateCopy::of(&image).context("the machine has no room for the module's code")?;
     Ok(LoadedArtifact {
         module: Arc::new(module),
-        image: load(engine, compiler, copy)?,
+        image: load_code(engine, compiler, copy)?,
         origin: Origin::Compiled,
     })
 }

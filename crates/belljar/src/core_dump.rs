@@ -15,7 +15,7 @@
 
 mod contents;
 
-use crate::store::check_store;
+use crate::context::check_store;
 use crate::{AsContext, FrameInfo, Global, Instance, Memory, SharedMemory};
 use belljar_core::{InstanceId, Mutability};
 use belljar_module::Module;

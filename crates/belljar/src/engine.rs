@@ -2,16 +2,14 @@
 
 use crate::problems::Problems;
 use crate::profiling::ProfilerFeed;
-use crate::{Config, Error, GuestState, Inspector, KillReason, Result, Stack};
+use crate::{Config, Error, KillReason, Result};
 use belljar_abi::CompiledFunction;
 use belljar_cache::{Cache, Trust, TrustedKeys, UserKey, config_directory, state_directory};
 use belljar_compile::{Compiler, MemoryAccess, Tier, TrampolineKind, Tunables};
 use belljar_core::FuncType;
 use belljar_optimize::Optimizer;
 use belljar_vm::{Runtime, TrampolineSource};
-use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
 
 /// A compiler with its settings, and what the stores that run its code share. Cheap to clone.
 ///
@@ -111,40 +109,6 @@ impl Engine {
     /// from signal handlers.
     pub fn increment_epoch(&self) {
         self.inner.runtime.increment_epoch();
-    }
-
-    /// Handles to look at its stores, the oldest first.
-    pub fn inspectors(&self) -> Vec<Inspector> {
-        self.inner.runtime.stores().into_iter().map(Inspector::of).collect()
-    }
-
-    /// The stacks of its stores whose guests are running, or waiting for the host; those of stores that began first come first.
-    /// A store whose thread does not answer within `timeout`, all stores together, is told of by an error.
-    ///
-    /// ```
-    /// # use belljar::Engine;
-    /// # use std::time::Duration;
-    /// # let engine = Engine::default();
-    /// for stack in engine.stacks(Duration::from_secs(1)) {
-    ///     match stack {
-    ///         Ok(stack) => println!("{}: {stack}", stack.label().unwrap_or("a store")),
-    ///         Err(error) => println!("{error:#}"),
-    ///     }
-    /// }
-    /// ```
-    pub fn stacks(&self, timeout: Duration) -> Vec<Result<Stack>> {
-        let end = Instant::now() + timeout;
-        let left = || end.saturating_duration_since(Instant::now());
-        let running = self.inspectors().into_iter().filter(|inspector| inspector.thread().is_some());
-        let stacks = running.map(|inspector| inspector.capture(left()));
-        // It has come back, or is gone, since.
-        let is_over = |stack: &Result<Stack>| match stack {
-            Ok(stack) => stack.state() == GuestState::Idle,
-            Err(error) => {
-                error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::NotFound)
-            }
-        };
-        stacks.filter(|stack| !is_over(stack)).collect()
     }
 
     /// Kills the guests of all its stores, as [`crate::KillHandle::kill`] does. How many were running.

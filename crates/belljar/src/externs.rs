@@ -1,5 +1,6 @@
 //! Things that are imported and exported: one enum over the kinds.
 
+use crate::context::Caller;
 use crate::{AsContext, ExternType, Func, Global, Memory, SharedMemory, Table, Tag};
 use belljar_vm::{Entity, ImportValue, StoreCore, StoreId};
 
@@ -109,7 +110,7 @@ impl Extern {
     #[track_caller]
     pub(crate) fn check_store(&self, core: &StoreCore, what: &str) {
         if let Some(store) = self.store() {
-            crate::store::check_store(store, core, what);
+            crate::context::check_store(store, core, what);
         }
     }
 }
@@ -160,5 +161,15 @@ impl<'instance> Export<'instance> {
     /// The tag, if it is one.
     pub fn into_tag(self) -> Option<Tag> {
         self.item.into_tag()
+    }
+}
+
+impl<T: 'static> Caller<'_, T> {
+    /// An export of the instance that imported the function. `None` too if the function reached the guest
+    /// otherwise, as a reference that the host handed out.
+    pub fn get_export(&mut self, name: &str) -> Option<Extern> {
+        let core = self.store.0.core();
+        let entity = core.instance_export(self.instance?, name)?;
+        Some(Extern::from_entity(core, entity))
     }
 }

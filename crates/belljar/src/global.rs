@@ -1,6 +1,6 @@
 //! Globals as the host reads and writes them.
 
-use crate::store::check_store;
+use crate::context::check_store;
 use crate::{AsContext, AsContextMut, GlobalType, Result, Val};
 use belljar_vm::StoreId;
 

@@ -5,7 +5,8 @@
 
 mod exports;
 
-use crate::guest_buf::{GuestAddress, GuestBuf, Held};
+use crate::free_queue::{FreeQueue, Held};
+use crate::guest_buf::{GuestAddress, GuestBuf};
 use crate::guest_ranges::GuestRanges;
 use crate::{AsContextMut, Caller, Func, Instance, Result, StoreContextMut, Val};
 use anyhow::{Context, bail, ensure};
@@ -13,7 +14,7 @@ use belljar_core::{ByteCount, OutsideText, PageCount, WASM_PAGE_SIZE};
 use belljar_vm::{StoreCore, StoreId};
 use exports::{AllocTakes, Exports};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use zerocopy::{Immutable, IntoBytes};
 
 /// The allocator of a guest. The host asks it for memory, and writes there: not to addresses of its own choice, where the guest
@@ -64,7 +65,7 @@ pub(crate) struct Inner {
     store_number: u64,
     exports: Exports,
     /// What was dropped, and is to be freed.
-    dropped: Mutex<Vec<Held>>,
+    dropped: Arc<FreeQueue>,
 }
 
 impl fmt::Debug for GuestAlloc {
@@ -153,13 +154,8 @@ impl GuestAlloc {
     fn of(core: &mut StoreCore, exports: Exports) -> Self {
         let store_number = core.monitor().number();
         let store = core.id();
-        let found = &mut GuestRanges::of_memory(core, exports.memory).allocators;
-        if let Some(known) = found.iter().find(|known| known.exports.is_same(&exports)) {
-            return Self::from_inner(known);
-        }
-        let inner = Arc::new(Inner { store, store_number, exports, dropped: Mutex::default() });
-        found.push(inner.clone());
-        Self { inner }
+        let dropped = GuestRanges::of_memory(core, exports.memory).free_queue(exports.key());
+        Self { inner: Arc::new(Inner { store, store_number, exports, dropped }) }
     }
 
     pub(crate) fn from_inner(inner: &Arc<Inner>) -> Self {
@@ -311,7 +307,7 @@ impl GuestAlloc {
 impl Inner {
     /// What was dropped.
     pub(crate) fn dropped(&self) -> MutexGuard<'_, Vec<Held>> {
-        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+        self.dropped.lock()
     }
 
     /// The memory, by its number in the store.

@@ -3,6 +3,7 @@
 //! In: a range that [`crate::GuestAlloc`] has checked. Out: reads, writes, and the range given back, once. Never: an access outside
 //! of it; a call of the guest by a destructor.
 
+use crate::free_queue::Held;
 use crate::guest_alloc::Inner;
 use crate::{
     AsContext, AsContextMut, GuestAlloc, Memory, MemoryAccessError, Result, StoreContext, StoreContextMut,
@@ -13,21 +14,6 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
-
-/// What the guest's allocator gave, and will get back.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Held {
-    pub(crate) base: u64,
-    pub(crate) size: u64,
-    pub(crate) align: u64,
-}
-
-impl Held {
-    /// The addresses.
-    pub(crate) fn range(self) -> Range<u64> {
-        self.base..self.base + self.size
-    }
-}
 
 mod sealed {
     pub trait Sealed {}

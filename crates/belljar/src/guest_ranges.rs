@@ -3,8 +3,9 @@
 //! In: allocations of a guest's that the host owns, and ranges that the embedder declares. Out: whether ranges overlap, and what of
 //! a write nobody has handed out. Kept with the store; once that has gone back, nothing of before counts.
 
-use crate::guest_alloc::Inner;
+use crate::free_queue::FreeQueue;
 use crate::guest_layout::GuestLayout;
+use belljar_core::FuncRefId;
 use belljar_vm::{StoreCore, StoreId};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -25,8 +26,8 @@ pub(crate) struct MemoryRanges {
     owned: BTreeMap<u64, u64>,
     /// Ranges that the embedder declared, none of which touch: start, and end.
     declared: BTreeMap<u64, u64>,
-    /// The allocators that the host has found. Who finds one again shares it, and what was dropped.
-    pub(crate) allocators: Vec<Arc<Inner>>,
+    /// The queues of the allocators that the host has found: an allocator that is found again shares its queue.
+    free_queues: Vec<(AllocatorKey, Arc<FreeQueue>)>,
     /// The memory's layouts, and how many instances the store had then.
     layouts: Option<(usize, Arc<[GuestLayout]>)>,
 }
@@ -66,7 +67,20 @@ impl GuestRanges {
     }
 }
 
+/// The functions of an allocator: the one that allocates, and the one that frees.
+pub(crate) type AllocatorKey = (FuncRefId, Option<FuncRefId>);
+
 impl MemoryRanges {
+    /// The queue of an allocator of this memory.
+    pub(crate) fn free_queue(&mut self, allocator: AllocatorKey) -> Arc<FreeQueue> {
+        if let Some((_, queue)) = self.free_queues.iter().find(|(known, _)| *known == allocator) {
+            return queue.clone();
+        }
+        let queue = Arc::new(FreeQueue::default());
+        self.free_queues.push((allocator, queue.clone()));
+        queue
+    }
+
     /// The allocation of the host's that overlaps a range, if there is one.
     pub(crate) fn overlapping(&self, range: &Range<u64>) -> Option<Range<u64>> {
         let (start, end) = self.owned.range(..range.end).next_back()?;

@@ -1,13 +1,16 @@
 //! Looking at a running guest from another thread.
 
+use crate::engine::Engine;
+use crate::store::Store;
 use crate::{Instance, Result, WasmBacktrace};
 use anyhow::Context;
 use belljar_abi::Builtin;
 use belljar_vm::{HostCallee, StackSnapshot, StoreId, StoreMonitor, ThreadState};
 use belljar_watch::{FrameInfo, PrintedName};
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A handle to look at a store's guest while it runs. Cheap to clone; it does not keep the store.
 ///
@@ -315,4 +318,77 @@ pub(crate) fn import_called_by(frame: &FrameInfo) -> Option<belljar_vm::HostName
     let pc = belljar_core::WasmPc(u32::try_from(frame.module_offset()?).ok()?);
     let import = frame.wasm_module().import_called_at(pc)?;
     Some(belljar_vm::HostName { module: (*import.module).into(), name: (*import.name).into() })
+}
+
+impl<T: 'static> Store<T> {
+    /// A handle for other threads, to look at the store's guest while it runs. In a session of a sandbox it is the session's, and sees
+    /// nothing of those that follow.
+    ///
+    /// ```
+    /// use belljar::{Engine, GuestState, Instance, Module, Store};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::default();
+    /// let module = Module::new(
+    ///     &engine,
+    ///     r#"(module
+    ///         (global $stop (mut i32) (i32.const 0))
+    ///         (func $spin (loop (br_if 0 (i32.eqz (global.get $stop)))))
+    ///         (func (export "run") (call $spin)))"#,
+    /// )?;
+    /// let mut store = Store::new(&engine, ());
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// let run = instance.get_typed_func::<(), ()>(&mut store, "run")?;
+    /// let inspector = store.inspector();
+    /// assert_eq!(inspector.capture(Duration::from_secs(1))?.state(), GuestState::Idle);
+    ///
+    /// std::thread::spawn(move || run.call(&mut store, ()));
+    /// let stack = loop {
+    ///     let stack = inspector.capture(Duration::from_secs(1))?;
+    ///     if stack.state() == GuestState::InGuest {
+    ///         break stack;
+    ///     }
+    /// };
+    /// assert_eq!(stack.backtrace().frames().last().unwrap().func_index(), 1);
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    pub fn inspector(&self) -> Inspector {
+        Inspector::of(self.inner.core().monitor().clone())
+    }
+}
+
+impl Engine {
+    /// Handles to look at its stores, the oldest first.
+    pub fn inspectors(&self) -> Vec<Inspector> {
+        self.runtime().stores().into_iter().map(Inspector::of).collect()
+    }
+
+    /// The stacks of its stores whose guests are running, or waiting for the host; those of stores that began first come first.
+    /// A store whose thread does not answer within `timeout`, all stores together, is told of by an error.
+    ///
+    /// ```
+    /// # use belljar::Engine;
+    /// # use std::time::Duration;
+    /// # let engine = Engine::default();
+    /// for stack in engine.stacks(Duration::from_secs(1)) {
+    ///     match stack {
+    ///         Ok(stack) => println!("{}: {stack}", stack.label().unwrap_or("a store")),
+    ///         Err(error) => println!("{error:#}"),
+    ///     }
+    /// }
+    /// ```
+    pub fn stacks(&self, timeout: Duration) -> Vec<Result<Stack>> {
+        let end = Instant::now() + timeout;
+        let left = || end.saturating_duration_since(Instant::now());
+        let running = self.inspectors().into_iter().filter(|inspector| inspector.thread().is_some());
+        let stacks = running.map(|inspector| inspector.capture(left()));
+        // It has come back, or is gone, since.
+        let is_over = |stack: &Result<Stack>| match stack {
+            Ok(stack) => stack.state() == GuestState::Idle,
+            Err(error) => {
+                error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::NotFound)
+            }
+        };
+        stacks.filter(|stack| !is_over(stack)).collect()
+    }
 }

@@ -51,13 +51,16 @@ mod artifact_info;
 mod build;
 mod code_builder;
 mod config;
+mod context;
 mod core_dump;
+mod definition;
 mod engine;
-mod error;
 mod exception;
 mod externs;
 mod fault_hint;
+mod free_queue;
 mod func;
+mod func_call;
 mod global;
 mod guest_alloc;
 mod guest_buf;
@@ -68,10 +71,14 @@ mod import_clues;
 mod inspection;
 mod inspector;
 mod instance;
+mod instance_exports;
+mod instantiate;
 mod kill;
 mod limits;
 mod linker;
+mod load;
 mod memory;
+mod memory_fault;
 mod module;
 mod object_types;
 mod problems;
@@ -80,14 +87,18 @@ mod profiling;
 mod progress;
 mod refs;
 mod refusal;
+mod result;
+mod run_error;
 mod sandbox;
 mod shared_memory;
+mod snapshot;
 mod start_problem;
 mod store;
 mod sync;
 mod table;
 mod tag;
 mod types;
+mod v128;
 mod values;
 mod wasm_ty;
 mod watchdog;
@@ -111,19 +122,21 @@ pub use belljar_vm::GcStats;
 pub use belljar_watch::{DebugInfoMismatch, FrameInfo, FrameSymbol, WasmBacktrace};
 pub use code_builder::CodeBuilder;
 pub use config::{Config, DisabledFeatures, WasmRelease};
+pub use context::{AsContext, AsContextMut, Caller, StoreContext, StoreContextMut};
 pub use core_dump::WasmCoreDump;
 pub use engine::Engine;
-pub use error::{Error, MemoryFault, Result};
 pub use exception::ThrownException;
 pub use externs::{Export, Extern};
-pub use func::{Func, IntoFunc, TypedFunc};
+pub use func::Func;
+pub use func_call::{IntoFunc, TypedFunc};
 pub use global::Global;
 pub use guest_alloc::GuestAlloc;
 pub use guest_buf::{GuestAddress, GuestBuf};
 pub use import_clues::{ImportClue, ImportClues};
 pub use inspection::Inspection;
 pub use inspector::{GuestState, Inspector, Stack, StackHostCall};
-pub use instance::{Instance, InstancePre};
+pub use instance::Instance;
+pub use instantiate::InstancePre;
 pub use kill::{KillHandle, KillReason, Killed};
 pub use limits::{
     EngineLimitExceeded, Limit, LimitExceeded, LimitGroup, LimitUnit, Limits, ResourceLimiter, ResourceUsage,
@@ -131,6 +144,7 @@ pub use limits::{
 };
 pub use linker::{Linker, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
+pub use memory_fault::MemoryFault;
 pub use module::Module;
 pub use object_types::{ArrayType, Finality, StructType};
 pub use profiler::Profiler;
@@ -141,13 +155,14 @@ pub use refs::{
     StructRef, StructRefPre,
 };
 pub use refusal::UnsupportedProposals;
+pub use result::{Error, Result};
 pub use sandbox::{
     Burst, PoolConfig, PoolExhausted, PoolStatistics, Sandbox, SandboxDiscarded, SandboxKillHandle,
     SandboxPool, SandboxTemplate, Session,
 };
 pub use shared_memory::{SharedData, SharedMemory, WaitResult};
 pub use start_problem::StartProblem;
-pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut, UpdateDeadline};
+pub use store::{Store, UpdateDeadline};
 pub use table::Table;
 pub use tag::Tag;
 pub use types::{
@@ -155,7 +170,8 @@ pub use types::{
     MemoryTypeBuilder, MemoryTypeError, Mutability, RefType, StorageType, TableType, TableTypeError, TagType,
     ValType,
 };
-pub use values::{Ref, V128, Val};
+pub use v128::V128;
+pub use values::{Ref, Val};
 pub use wasm_ty::{WasmParams, WasmResults, WasmRet, WasmTy};
 pub use watchdog::{Watchdog, WatchdogAction};
 /// What the types of [`GuestBuf`]'s slices are described with.

@@ -1,13 +1,13 @@
 //! Linkers: definitions by name, from which modules get their imports.
 
-use crate::func::dynamic;
+use crate::definition::Definition;
+use crate::func_call::dynamic;
 use crate::{
     AsContext, AsContextMut, Caller, Engine, Error, Extern, ExternType, Func, FuncType, ImportClue,
     ImportClues, Instance, InstancePre, IntoFunc, Module, Result, Trap, Val, ValType,
 };
 use anyhow::Context;
 use belljar_core::OutsideText;
-use belljar_vm::HostFunc;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -35,13 +35,6 @@ pub struct Linker<T: 'static> {
     definitions: HashMap<Arc<str>, HashMap<Arc<str>, Definition>>,
     allow_shadowing: bool,
     data: PhantomData<fn() -> T>,
-}
-
-/// What a name stands for.
-#[derive(Clone)]
-pub(crate) enum Definition {
-    Host(Arc<HostFunc>),
-    Extern(Extern),
 }
 
 impl<T: 'static> Clone for Linker<T> {

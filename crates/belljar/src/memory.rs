@@ -1,8 +1,8 @@
 //! Linear memories as the host reads, writes and grows them.
 
+use crate::context::check_store;
 use crate::guest_ranges::GuestRanges;
 use crate::host_write::Refused;
-use crate::store::check_store;
 use crate::{AsContext, AsContextMut, MemoryType, Result, StoreContext, StoreContextMut};
 use belljar_vm::StoreId;
 use std::fmt;

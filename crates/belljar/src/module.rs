@@ -1,12 +1,11 @@
 //! Modules: validated, compiled, shareable.
 
-use crate::artifact::{self, ArtifactOptions, LoadedArtifact, Origin};
+use crate::artifact::{ArtifactOptions, LoadedArtifact, Origin, cache, deserialize, serialize};
 use crate::artifact_info::ArtifactInfo;
 use crate::build::{self, BuildOptions};
-use crate::profiling;
 use crate::start_problem::{self, StartProblem};
 use crate::types::{ExportType, ExternType, ImportType, shown};
-use crate::{Engine, Result, refusal};
+use crate::{Engine, Result, load, refusal};
 use anyhow::Context;
 use belljar_compile::{Budget, CompileCancel, CompileLimit, Compiler, MemoryAccess, Tunables};
 use belljar_core::OutsideText;
@@ -66,12 +65,12 @@ impl Module {
     }
 
     pub(crate) fn of_binary(engine: &Engine, binary: Bytes, options: &BuildOptions) -> Result<Self> {
-        Self::of(engine, artifact::load_or_compile(engine, engine.compiler(), binary, options)?)
+        Self::of(engine, cache::load_or_compile(engine, engine.compiler(), binary, options)?)
     }
 
     fn of(engine: &Engine, loaded: LoadedArtifact) -> Result<Self> {
         let LoadedArtifact { module, image, origin } = loaded;
-        let code = profiling::load(engine, module.clone(), image, engine.reserves_memory())?;
+        let code = load::load_module(engine, module.clone(), image, engine.reserves_memory())?;
         let inner =
             Inner { engine: engine.clone(), described: module, code, origin, checked: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
@@ -176,7 +175,7 @@ impl Module {
     /// As there, unless a key is given to sign with; and where the module's wasm is to be embedded and is not known.
     pub fn serialize_with(&self, options: ArtifactOptions<'_>) -> Result<Vec<u8>> {
         let Inner { engine, described, code, .. } = &*self.inner;
-        artifact::serialize(
+        serialize::serialize(
             engine,
             described,
             code.code_image(),
@@ -195,7 +194,7 @@ impl Module {
     /// Where the artifact cannot be used, as an [`crate::ArtifactError`] that says why.
     pub fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let copy = PrivateCopy::of(bytes.as_ref()).context("there is no memory for the compiled module")?;
-        Self::of(engine, artifact::deserialize(engine, copy)?)
+        Self::of(engine, deserialize::deserialize(engine, copy)?)
     }
 
     /// As [`Module::deserialize`], from a file. Once this has returned, whatever happens to the file makes no difference.
@@ -216,7 +215,7 @@ impl Module {
     ///
     /// As there.
     pub fn deserialize_open_file(engine: &Engine, file: &File) -> Result<Self> {
-        Self::of(engine, artifact::deserialize_file(engine, file)?)
+        Self::of(engine, deserialize::deserialize_file(engine, file)?)
     }
 
     /// Whether it was loaded from a snapshot ([`crate::Store::snapshot`]): then an instance does not begin anew, but where the one was
@@ -339,8 +338,8 @@ impl Module {
         let tunables = Tunables { memory_access: MemoryAccess::Checked, ..compiler.tunables };
         let compiler = Compiler { tunables, ..compiler.clone() };
         let LoadedArtifact { module, image, .. } =
-            artifact::load_or_compile(engine, &compiler, binary.clone(), &BuildOptions::of(engine))?;
-        let code = profiling::load(engine, module, image, false)?;
+            cache::load_or_compile(engine, &compiler, binary.clone(), &BuildOptions::of(engine))?;
+        let code = load::load_module(engine, module, image, false)?;
         Ok(self.inner.checked.get_or_init(|| code).clone())
     }
 }

@@ -1,11 +1,10 @@
 //! What profilers are told of code.
 
+use crate::Result;
 use crate::problems::Problems;
-use crate::{Engine, Result};
 use belljar_abi::TrampolineKind;
 use belljar_core::FuncType;
-use belljar_module::Module;
-use belljar_vm::{CodeImage, LoadedModule, append_jit_dump, append_perf_map};
+use belljar_vm::{LoadedModule, append_jit_dump, append_perf_map};
 use belljar_watch::{functions, functions_with_lines, perf_map, trampoline};
 use std::sync::Arc;
 
@@ -42,7 +41,7 @@ impl ProfilerFeed {
     }
 
     /// Tells it the functions of a module.
-    fn tell_module(&self, loaded: &LoadedModule) {
+    pub(crate) fn tell_module(&self, loaded: &LoadedModule) {
         self.note(match self.strategy {
             ProfilingStrategy::None => Ok(()),
             ProfilingStrategy::PerfMap => append_perf_map(&perf_map(functions(loaded))),
@@ -72,16 +71,4 @@ fn dump(loaded: &LoadedModule) -> Result<()> {
     // Code that is not what was sealed is not what will run.
     image.load_part(image.text())?;
     append_jit_dump(functions_with_lines(loaded))
-}
-
-/// Brings a module together with its code, and tells the profiler. `reserved`: as [`LoadedModule::new`] has it.
-pub(crate) fn load(
-    engine: &Engine,
-    module: Arc<Module>,
-    image: Arc<CodeImage>,
-    reserved: bool,
-) -> Result<Arc<LoadedModule>> {
-    let loaded = LoadedModule::new(engine.runtime(), module, image, reserved)?;
-    engine.profiler_feed().tell_module(&loaded);
-    Ok(loaded)
 }

@@ -1,36 +1,19 @@
 //! Stores, and the borrowed forms of them that functions take.
 
+use crate::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use crate::guest_ranges::GuestRanges;
-use crate::{
-    Engine, Error, Extern, Inspector, KillHandle, KillReason, Limit, LimitGroup, Limits, ResourceUsage,
-    Result,
-};
-use belljar_core::InstanceId;
-use belljar_vm::{Limiter, StoreCore, StoreId, StoreInner};
+use crate::{Engine, Error, KillHandle, KillReason, Limit, LimitGroup, Limits, ResourceUsage, Result};
+use belljar_vm::{Limiter, StoreCore, StoreInner};
 use std::fmt;
-use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Everything that a group of instances can reach, with data of the embedder's.
 ///
 /// Handles ([`crate::Func`], [`crate::Memory`], …) are numbers that mean something in the store that they
 /// came from; with another they are refused. Dropping the store ends everything in it.
 pub struct Store<T: 'static> {
-    inner: Box<StoreInner<T>>,
-    engine: Engine,
+    pub(crate) inner: Box<StoreInner<T>>,
+    pub(crate) engine: Engine,
 }
-
-/// A borrowed store.
-pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreInner<T>);
-
-/// A mutably borrowed store.
-///
-/// It stays on its thread, and so does a [`Caller`]: the store's guest may be waiting there for a host function, and one guest does
-/// not run on two threads. A [`Store`] may go to another thread between its runs.
-pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreInner<T>, OfThisThread);
-
-/// Is not [`Send`].
-type OfThisThread = PhantomData<*const ()>;
 
 /// What a store's epoch callback decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,41 +53,6 @@ impl<T: 'static> Store<T> {
         Ok(Self { inner, engine: engine.clone() })
     }
 
-    /// A handle for other threads, to look at the store's guest while it runs. In a session of a sandbox it is the session's, and sees
-    /// nothing of those that follow.
-    ///
-    /// ```
-    /// use belljar::{Engine, GuestState, Instance, Module, Store};
-    /// use std::time::Duration;
-    ///
-    /// let engine = Engine::default();
-    /// let module = Module::new(
-    ///     &engine,
-    ///     r#"(module
-    ///         (global $stop (mut i32) (i32.const 0))
-    ///         (func $spin (loop (br_if 0 (i32.eqz (global.get $stop)))))
-    ///         (func (export "run") (call $spin)))"#,
-    /// )?;
-    /// let mut store = Store::new(&engine, ());
-    /// let instance = Instance::new(&mut store, &module, &[])?;
-    /// let run = instance.get_typed_func::<(), ()>(&mut store, "run")?;
-    /// let inspector = store.inspector();
-    /// assert_eq!(inspector.capture(Duration::from_secs(1))?.state(), GuestState::Idle);
-    ///
-    /// std::thread::spawn(move || run.call(&mut store, ()));
-    /// let stack = loop {
-    ///     let stack = inspector.capture(Duration::from_secs(1))?;
-    ///     if stack.state() == GuestState::InGuest {
-    ///         break stack;
-    ///     }
-    /// };
-    /// assert_eq!(stack.backtrace().frames().last().unwrap().func_index(), 1);
-    /// # Ok::<(), belljar::Error>(())
-    /// ```
-    pub fn inspector(&self) -> Inspector {
-        Inspector::of(self.inner.core().monitor().clone())
-    }
-
     /// A handle for other threads, to end the store's guest while it runs.
     pub fn kill_handle(&self) -> KillHandle {
         KillHandle::of(self.inner.core().monitor().clone())
@@ -113,46 +61,6 @@ impl<T: 'static> Store<T> {
     /// Why the store's guest was killed, if it was: then nothing runs in the store any more.
     pub fn killed(&self) -> Option<&KillReason> {
         self.inner.core().killed()
-    }
-
-    /// The store's only instance with all its state, as an artifact: a module that begins there when it is loaded and instantiated,
-    /// in this process or another. Memories, globals, tables, dropped segments and objects of the garbage-collected heap are in it;
-    /// the embedder's data, fuel and limits are not. `note` is kept with it: [`Module::snapshot_note`](crate::Module::snapshot_note).
-    ///
-    /// It is sealed as [`Module::serialize`](crate::Module::serialize) says, and loading it is safe for the same reasons. The store
-    /// that it is loaded into is to offer the same imports, in their meaning: what the guest knows of the host it still knows.
-    ///
-    /// ```
-    /// use belljar::{ArtifactOptions, Config, Engine, Instance, Module, Store, Trust, UserKey};
-    /// # fn main() -> Result<(), belljar::Error> {
-    /// let mut config = Config::new();
-    /// config.trust(Trust { user: Some(UserKey::from_bytes([7; 32])), ..Trust::default() });
-    /// let engine = Engine::new(&config)?;
-    /// let wat = r#"(module (memory 1) (func (export "warm_up") (i32.store (i32.const 0) (i32.const 42)))
-    ///     (func (export "get") (result i32) (i32.load (i32.const 0))))"#;
-    /// let mut store = Store::new(&engine, ());
-    /// let instance = Instance::new(&mut store, &Module::new(&engine, wat)?, &[])?;
-    /// instance.get_typed_func::<(), ()>(&mut store, "warm_up")?.call(&mut store, ())?;
-    /// let snapshot = store.snapshot(b"warm", ArtifactOptions::new())?;
-    ///
-    /// let module = Module::deserialize(&engine, &snapshot)?;
-    /// assert_eq!(module.snapshot_note()?.as_deref(), Some(&b"warm"[..]));
-    /// let mut store = Store::new(&engine, ());
-    /// let instance = Instance::new(&mut store, &module, &[])?;
-    /// assert_eq!(instance.get_typed_func::<(), i32>(&mut store, "get")?.call(&mut store, ())?, 42);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Where the guest runs, was killed, or holds what means something in this process alone: host functions that it did not import,
-    /// host values (`externref`), a memory that others share; where the store has not just one instance; where there is no key to
-    /// seal it with.
-    pub fn snapshot(&mut self, note: &[u8], options: crate::ArtifactOptions<'_>) -> Result<Vec<u8>> {
-        let state = self.inner.erased().serialize_instance(note)?;
-        let core = self.inner.core();
-        let code = core.instance_module(InstanceId(0));
-        crate::artifact::serialize(&self.engine, code.module(), code.code_image(), &state, options)
     }
 
     #[doc(hidden)]
@@ -185,11 +93,6 @@ impl<T: 'static> Store<T> {
 
     pub(crate) fn verify(&self, was: &belljar_vm::Checkpoint) -> Result<()> {
         self.inner.core().verify(was)
-    }
-
-    #[doc(hidden)]
-    pub fn instance(&self, number: u32) -> crate::Instance {
-        crate::Instance::from_id(self.inner.core().id(), belljar_core::InstanceId(number))
     }
 
     /// Says what the store is called where people look at it: in [`Stack::label`](crate::Stack::label), by `belljar ps`. Without,
@@ -388,152 +291,6 @@ impl<T: fmt::Debug + 'static> fmt::Debug for Store<T> {
     }
 }
 
-impl<T: 'static> StoreContext<'_, T> {
-    /// The embedder's data.
-    pub fn data(&self) -> &T {
-        self.0.data()
-    }
-}
-
-impl<'a, T: 'static> StoreContextMut<'a, T> {
-    pub(crate) fn new(store: &'a mut StoreInner<T>) -> Self {
-        Self(store, PhantomData)
-    }
-
-    /// The embedder's data.
-    pub fn data(&self) -> &T {
-        self.0.data()
-    }
-
-    /// The embedder's data.
-    pub fn data_mut(&mut self) -> &mut T {
-        self.0.data_mut()
-    }
-
-    /// Fuel left; 0 where the engine does not count.
-    pub fn fuel(&self) -> u64 {
-        self.0.core().fuel()
-    }
-
-    /// Sets the fuel left.
-    pub fn set_fuel(&mut self, fuel: u64) {
-        self.0.core_mut().set_fuel(fuel);
-    }
-}
-
-/// The host function's view of who called it: the store, and the instance that imported the function.
-///
-/// It borrows the store for the call and cannot outlive it.
-pub struct Caller<'a, T: 'static> {
-    pub(crate) store: StoreContextMut<'a, T>,
-    pub(crate) instance: Option<InstanceId>,
-}
-
-impl<T: 'static> Caller<'_, T> {
-    /// The embedder's data.
-    pub fn data(&self) -> &T {
-        self.store.data()
-    }
-
-    /// The embedder's data.
-    pub fn data_mut(&mut self) -> &mut T {
-        self.store.data_mut()
-    }
-
-    /// A handle to end the guest that called. Host functions that wait for long ask it whether they are to go on.
-    pub fn kill_handle(&self) -> KillHandle {
-        KillHandle::of(self.store.0.core().monitor().clone())
-    }
-
-    /// The store's number: see [`Inspector::store_id`].
-    pub fn store_id(&self) -> u64 {
-        self.store.0.core().monitor().id()
-    }
-
-    /// Lends the host function memory for the time of a closure: for what a guest says the length of, so that [`Limits::scratch`]
-    /// holds for it, which other memory of the host knows nothing of. It is zero, and wiped afterwards.
-    ///
-    /// ```
-    /// use belljar::{Caller, Engine, Error, Instance, LimitExceeded, Limits, Linker, Module, Store};
-    /// let engine = Engine::default();
-    /// let wat = r#"(module (import "host" "sum" (func $sum (param i32 i32) (result i32)))
-    ///     (memory (export "memory") 1) (data (i32.const 8) "\01\02\03")
-    ///     (func (export "run") (param i32) (result i32) (call $sum (i32.const 8) (local.get 0))))"#;
-    /// let mut linker = Linker::new(&engine);
-    /// linker.func_wrap("host", "sum", |mut caller: Caller<'_, ()>, at: u32, length: u32| -> Result<u32, Error> {
-    ///     caller.with_scratch(length as usize, |caller, bytes| {
-    ///         let memory = caller.get_export("memory").and_then(|export| export.into_memory());
-    ///         memory.ok_or_else(|| Error::msg("no memory"))?.read(&*caller, at as usize, bytes)?;
-    ///         Ok(bytes.iter().map(|byte| u32::from(*byte)).sum())
-    ///     })
-    /// })?;
-    /// let mut store = Store::new(&engine, ());
-    /// store.set_limits(Limits::default().scratch(1000))?;
-    /// let instance = linker.instantiate(&mut store, &Module::new(&engine, wat)?)?;
-    /// let run = instance.get_typed_func::<u32, u32>(&mut store, "run")?;
-    /// assert_eq!(run.call(&mut store, 3)?, 6);
-    /// let error = run.call(&mut store, 1_000_000).unwrap_err();
-    /// assert!(error.is::<LimitExceeded>());
-    /// # Ok::<(), Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Where the limit does not allow it or the machine has no room; and the closure's own.
-    pub fn with_scratch<R>(
-        &mut self,
-        length: usize,
-        work: impl FnOnce(&mut Self, &mut [u8]) -> Result<R>,
-    ) -> Result<R> {
-        let mut borrowed = self.store.0.core_mut().borrow_scratch(length)?;
-        let done = catch_unwind(AssertUnwindSafe(|| work(self, borrowed.bytes())));
-        self.store.0.core_mut().return_scratch(borrowed);
-        done.unwrap_or_else(|panic| resume_unwind(panic))
-    }
-
-    /// An export of the instance that imported the function. `None` too if the function reached the guest
-    /// otherwise, as a reference that the host handed out.
-    pub fn get_export(&mut self, name: &str) -> Option<Extern> {
-        let core = self.store.0.core();
-        let entity = core.instance_export(self.instance?, name)?;
-        Some(Extern::from_entity(core, entity))
-    }
-
-    /// Fuel left.
-    ///
-    /// # Errors
-    ///
-    /// None now; the signature is that of [`Store::get_fuel`].
-    pub fn get_fuel(&self) -> Result<u64> {
-        Ok(self.store.fuel())
-    }
-
-    /// Sets the fuel left.
-    ///
-    /// # Errors
-    ///
-    /// None now; the signature is that of [`Store::set_fuel`].
-    pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
-        self.store.set_fuel(fuel);
-        Ok(())
-    }
-}
-
-/// Whatever lends a store.
-pub trait AsContext {
-    /// The embedder's data.
-    type Data: 'static;
-
-    /// The store.
-    fn as_context(&self) -> StoreContext<'_, Self::Data>;
-}
-
-/// Whatever lends a store mutably.
-pub trait AsContextMut: AsContext {
-    /// The store.
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
-}
-
 impl<T: 'static> AsContext for Store<T> {
     type Data = T;
     fn as_context(&self) -> StoreContext<'_, T> {
@@ -545,90 +302,4 @@ impl<T: 'static> AsContextMut for Store<T> {
     fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
         StoreContextMut::new(&mut self.inner)
     }
-}
-
-impl<T: 'static> AsContext for StoreContext<'_, T> {
-    type Data = T;
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext(self.0)
-    }
-}
-
-impl<T: 'static> AsContext for StoreContextMut<'_, T> {
-    type Data = T;
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext(self.0)
-    }
-}
-
-impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut::new(self.0)
-    }
-}
-
-impl<T: 'static> AsContext for Caller<'_, T> {
-    type Data = T;
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext(self.store.0)
-    }
-}
-
-impl<T: 'static> AsContextMut for Caller<'_, T> {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut::new(self.store.0)
-    }
-}
-
-impl<C: AsContext> AsContext for &C {
-    type Data = C::Data;
-    fn as_context(&self) -> StoreContext<'_, C::Data> {
-        C::as_context(self)
-    }
-}
-
-impl<C: AsContext> AsContext for &mut C {
-    type Data = C::Data;
-    fn as_context(&self) -> StoreContext<'_, C::Data> {
-        C::as_context(self)
-    }
-}
-
-impl<C: AsContextMut> AsContextMut for &mut C {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, C::Data> {
-        C::as_context_mut(self)
-    }
-}
-
-impl<'a, C: AsContext> From<&'a C> for StoreContext<'a, C::Data> {
-    fn from(context: &'a C) -> Self {
-        C::as_context(context)
-    }
-}
-
-impl<'a, C: AsContext> From<&'a mut C> for StoreContext<'a, C::Data> {
-    fn from(context: &'a mut C) -> Self {
-        C::as_context(context)
-    }
-}
-
-impl<'a, C: AsContextMut> From<&'a mut C> for StoreContextMut<'a, C::Data> {
-    fn from(context: &'a mut C) -> Self {
-        C::as_context_mut(context)
-    }
-}
-
-/// Holds a handle against the store that it is used with.
-#[inline]
-#[track_caller]
-pub(crate) fn check_store(handle: StoreId, store: &StoreCore, what: &str) {
-    if handle != store.id() {
-        wrong_store(what);
-    }
-}
-
-#[cold]
-#[track_caller]
-fn wrong_store(what: &str) -> ! {
-    panic!("a {what} was used with a store that it does not belong to")
 }

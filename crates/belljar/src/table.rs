@@ -1,6 +1,6 @@
 //! Tables as the host reads, writes and grows them.
 
-use crate::store::check_store;
+use crate::context::check_store;
 use crate::{AsContext, AsContextMut, Ref, Result, TableType, Val};
 use belljar_vm::{StoreCore, StoreId, Value};
 

@@ -1,6 +1,6 @@
 //! Tags: what tells one kind of exception from another.
 
-use crate::store::check_store;
+use crate::context::check_store;
 use crate::{AsContext, AsContextMut, Result, TagType};
 use belljar_core::TagId;
 use belljar_vm::StoreId;

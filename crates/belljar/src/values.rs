@@ -1,40 +1,11 @@
 //! Values with their types, and references.
 
-use crate::refs::GcRef;
+use crate::refs::{handle, raw};
+use crate::v128::V128;
 use crate::{
     AnyRef, ArrayRef, AsContext, ExnRef, ExternRef, Func, HeapType, Result, Rooted, StructRef, ValType,
 };
 use belljar_vm::{StoreCore, Value};
-use std::fmt;
-
-/// A 128-bit vector.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct V128(u128);
-
-impl V128 {
-    /// The vector as an integer; lane 0 is in the lowest bits.
-    pub const fn as_u128(self) -> u128 {
-        self.0
-    }
-}
-
-impl From<u128> for V128 {
-    fn from(bits: u128) -> Self {
-        Self(bits)
-    }
-}
-
-impl From<V128> for u128 {
-    fn from(v: V128) -> Self {
-        v.0
-    }
-}
-
-impl fmt::Debug for V128 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "V128({:#034x})", self.0)
-    }
-}
 
 /// A reference value.
 #[derive(Clone, Copy, Debug)]
@@ -181,7 +152,7 @@ impl Val {
             ValType::I64 => Self::I64(0),
             ValType::F32 => Self::F32(0),
             ValType::F64 => Self::F64(0),
-            ValType::V128 => Self::V128(V128(0)),
+            ValType::V128 => Self::V128(V128::from(0)),
             ValType::Ref(r) if !r.is_nullable() => return None,
             ValType::Ref(r) => match r.heap_type() {
                 HeapType::Func | HeapType::NoFunc => Self::FuncRef(None),
@@ -210,7 +181,7 @@ impl Val {
             Self::I64(v) => Value::I64(v),
             Self::F32(v) => Value::F32(v),
             Self::F64(v) => Value::F64(v),
-            Self::V128(v) => Value::V128(v.0),
+            Self::V128(v) => Value::V128(v.as_u128()),
             Self::FuncRef(f) => Value::Func(Func::to_raw(f, store)?),
             Self::ExternRef(e) => Value::Extern(raw(e, store)?),
             Self::AnyRef(a) => Value::Any(raw(a, store)?),
@@ -224,26 +195,13 @@ impl Val {
             Value::I64(v) => Self::I64(v),
             Value::F32(v) => Self::F32(v),
             Value::F64(v) => Self::F64(v),
-            Value::V128(v) => Self::V128(V128(v)),
+            Value::V128(v) => Self::V128(V128::from(v)),
             Value::Func(f) => Self::FuncRef(Func::from_raw(f, store)),
             Value::Extern(e) => Self::ExternRef(handle(e, store)),
             Value::Any(a) => Self::AnyRef(handle(a, store)),
             Value::Exn(e) => Self::ExnRef(handle(e, store)),
         }
     }
-}
-
-/// What a handle, or null, is to a guest.
-pub(crate) fn raw<T: GcRef<Raw: Default>>(handle: Option<Rooted<T>>, store: &StoreCore) -> Result<T::Raw> {
-    handle.map_or_else(|| Ok(T::Raw::default()), |handle| handle.raw(store))
-}
-
-/// A handle of what a guest holds; `None` for null.
-pub(crate) fn handle<T: GcRef<Raw: Default + PartialEq>>(
-    raw: T::Raw,
-    store: &mut StoreCore,
-) -> Option<Rooted<T>> {
-    (raw != T::Raw::default()).then(|| Rooted::new(store, raw))
 }
 
 macro_rules! from {

@@ -1,6 +1,6 @@
 //! Rust types as wasm types: what typed functions and host closures are generic over.
 
-use crate::values::{handle, raw};
+use crate::refs::{handle, raw};
 use crate::{
     AnyRef, ArrayRef, EqRef, ExnRef, ExternRef, Func, I31, Result, Rooted, StructRef, V128, ValType,
 };

@@ -2,6 +2,7 @@
 //!
 //! In: an instance, perhaps names. Out: [`Exports`], whose signatures are checked. Never: a call.
 
+use crate::guest_ranges::AllocatorKey;
 use crate::{Func, Instance, Result};
 use anyhow::{Context, bail, ensure};
 use belljar_core::{FuncRefId, FuncType, OutsideText, ValType};
@@ -63,9 +64,8 @@ const LISTED: usize = 12;
 
 impl Exports {
     /// Whether two are the same functions.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        let free = |exports: &Self| exports.free.as_ref().map(|free| free.func);
-        self.memory == other.memory && self.alloc.func == other.alloc.func && free(self) == free(other)
+    pub(super) fn key(&self) -> AllocatorKey {
+        (self.alloc.func.id(), self.free.as_ref().map(|free| free.func.id()))
     }
 
     /// The allocator that has one of the usual names.

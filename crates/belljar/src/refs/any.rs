@@ -1,6 +1,7 @@
 //! References to what guests make: objects and small integers.
 
-use super::{ArrayRef, ExternRef, Rooted, StructRef};
+use super::kinds::{AnyRef, ArrayRef, EqRef, ExternRef, StructRef};
+use super::rooted::Rooted;
 use crate::{AsContext, AsContextMut, HeapType, Result};
 use belljar_vm::{RawAny, StoreCore};
 
@@ -48,14 +49,6 @@ impl I31 {
         store.small_integer(raw).map(Self)
     }
 }
-
-/// Anything that guests make: a struct, an array, a small integer; or a host value that was made internal.
-#[derive(Debug)]
-pub enum AnyRef {}
-
-/// What `ref.eq` compares: a struct, an array or a small integer.
-#[derive(Debug)]
-pub enum EqRef {}
 
 impl AnyRef {
     /// A reference to a small integer.

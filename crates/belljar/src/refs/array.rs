@@ -1,26 +1,9 @@
 //! Arrays.
 
-use super::{AnyRef, EqRef, Rooted};
+use super::kinds::{AnyRef, ArrayRef, EqRef};
+use super::rooted::Rooted;
 use crate::{ArrayType, AsContext, AsContextMut, Result, Val};
 use anyhow::Context;
-
-/// An array on the heap.
-///
-/// ```
-/// use belljar::*;
-/// let mut config = Config::new();
-/// config.wasm_function_references(true).wasm_gc(true);
-/// let engine = Engine::new(&config)?;
-/// let mut store = Store::new(&engine, ());
-/// let bytes = ArrayType::new(&engine, FieldType::new(Mutability::Var, StorageType::I8))?;
-/// let text = ArrayRef::new(&mut store, &ArrayRefPre::new(&bytes), &Val::I32(b'.'.into()), 3)?;
-/// text.set(&mut store, 1, Val::I32(b'!'.into()))?;
-/// assert_eq!(text.len(&store)?, 3);
-/// assert_eq!(text.get(&mut store, 1)?.unwrap_i32(), 33);
-/// # Ok::<(), belljar::Error>(())
-/// ```
-#[derive(Debug)]
-pub enum ArrayRef {}
 
 /// What arrays of a type are made with.
 #[derive(Clone, Debug)]

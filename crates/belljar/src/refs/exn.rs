@@ -1,25 +1,9 @@
 //! Exceptions.
 
-use super::Rooted;
+use super::kinds::ExnRef;
+use super::rooted::Rooted;
 use crate::{AsContext, AsContextMut, Result, Tag, Val};
 use anyhow::Context;
-
-/// An exception that a guest or the host has made: a tag, and values of the tag's parameter types.
-///
-/// ```
-/// use belljar::*;
-/// let mut config = Config::new();
-/// config.wasm_exceptions(true);
-/// let engine = Engine::new(&config)?;
-/// let mut store = Store::new(&engine, ());
-/// let tag = Tag::new(&mut store, &TagType::new(FuncType::new(&engine, [ValType::I32], [])))?;
-/// let exception = ExnRef::new(&mut store, &tag, &[Val::I32(7)])?;
-/// assert_eq!(exception.tag(&store)?, tag);
-/// assert_eq!(exception.field(&mut store, 0)?.unwrap_i32(), 7);
-/// # Ok::<(), belljar::Error>(())
-/// ```
-#[derive(Debug)]
-pub enum ExnRef {}
 
 impl ExnRef {
     /// Makes an exception. [`crate::Store::throw`] makes an error of it that guests can catch.
@@ -34,7 +18,7 @@ impl ExnRef {
     pub fn new(mut store: impl AsContextMut, tag: &Tag, fields: &[Val]) -> Result<Rooted<Self>> {
         let store = store.as_context_mut().0;
         let core = store.core();
-        crate::store::check_store(tag.store(), core, "Tag");
+        crate::context::check_store(tag.store(), core, "Tag");
         let values = fields.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
         let raw = store.erased().make_exception(tag.id(), &values)?;
         Ok(Rooted::new(store.core_mut(), raw))

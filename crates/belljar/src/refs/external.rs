@@ -1,32 +1,11 @@
 //! References to values of the host.
 
-use super::{AnyRef, Rooted};
+use super::kinds::{AnyRef, ExternRef};
+use super::rooted::Rooted;
 use crate::{AsContextMut, Result, StoreContext};
 use belljar_vm::StoreCore;
 use std::any::Any;
 use std::sync::Arc;
-
-/// A reference to a value of the host, which guests pass around and cannot look into. Null is an
-/// `Option::None` of it.
-///
-/// ```
-/// use belljar::{Engine, ExternRef, Instance, Module, Rooted, Store};
-/// let engine = Engine::default();
-/// let module = Module::new(
-///     &engine,
-///     r#"(module (func (export "id") (param externref) (result externref) local.get 0))"#,
-/// )?;
-/// let mut store = Store::new(&engine, ());
-/// let instance = Instance::new(&mut store, &module, &[])?;
-/// type Name = Option<Rooted<ExternRef>>;
-/// let id = instance.get_typed_func::<Name, Name>(&mut store, "id")?;
-/// let name = ExternRef::new(&mut store, String::from("jar"))?;
-/// let back = id.call(&mut store, Some(name))?.unwrap();
-/// assert_eq!(back.data(&store)?.unwrap().downcast_ref::<String>().unwrap(), "jar");
-/// # Ok::<(), belljar::Error>(())
-/// ```
-#[derive(Debug)]
-pub enum ExternRef {}
 
 impl ExternRef {
     /// Hands a value to the store, which drops it when neither a guest nor a handle can reach it any more.

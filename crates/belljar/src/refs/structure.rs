@@ -1,26 +1,9 @@
 //! Structs.
 
-use super::{AnyRef, EqRef, Rooted};
+use super::kinds::{AnyRef, EqRef, StructRef};
+use super::rooted::Rooted;
 use crate::{AsContext, AsContextMut, Result, StructType, Val};
 use anyhow::Context;
-
-/// A struct on the heap.
-///
-/// ```
-/// use belljar::*;
-/// let mut config = Config::new();
-/// config.wasm_function_references(true).wasm_gc(true);
-/// let engine = Engine::new(&config)?;
-/// let mut store = Store::new(&engine, ());
-/// let field = FieldType::new(Mutability::Var, StorageType::Val(ValType::I32));
-/// let ty = StructType::new(&engine, [field, field])?;
-/// let point = StructRef::new(&mut store, &StructRefPre::new(&ty), &[Val::I32(3), Val::I32(4)])?;
-/// point.set_field(&mut store, 0, Val::I32(5))?;
-/// assert_eq!(point.field(&mut store, 0)?.unwrap_i32(), 5);
-/// # Ok::<(), belljar::Error>(())
-/// ```
-#[derive(Debug)]
-pub enum StructRef {}
 
 /// What structs of a type are made with.
 #[derive(Clone, Debug)]

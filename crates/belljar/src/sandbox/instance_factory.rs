@@ -1,8 +1,8 @@
 //! How a world comes to be: by running its beginning once, and by copying it from then on.
 
 use super::sandbox_instance::SandboxInstance;
-use crate::instance::InstancePre;
-use crate::linker::Definition;
+use crate::definition::Definition;
+use crate::instantiate::InstancePre;
 use crate::{Limits, Result, Store};
 use anyhow::Context;
 use belljar_vm::Checkpoint;

@@ -1,9 +1,12 @@
 //! Sandboxes for many threads at once.
 
+use super::Session;
+use super::instance_factory::InstanceFactory;
 use super::instance_pool::{Capacity, Expiry, InstancePool};
-use super::{SandboxTemplate, Session};
+use super::statistics::PoolStatistics;
 use crate::{Result, WasmParams, WasmResults};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many sandboxes a [`SandboxPool`] may have, and what happens when all are in use.
@@ -69,28 +72,6 @@ impl PoolConfig {
     }
 }
 
-/// What a [`SandboxPool`] has done so far.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[non_exhaustive]
-pub struct PoolStatistics {
-    /// Sandboxes that there are now.
-    pub sandboxes: usize,
-    /// Of them, those that nobody uses.
-    pub idle: usize,
-    /// The most that there were at once.
-    pub most_sandboxes: usize,
-    /// Sessions and calls that got a sandbox.
-    pub sessions: u64,
-    /// Sandboxes that were made.
-    pub created: u64,
-    /// Sandboxes that could not be made clean, and were discarded.
-    pub discarded: u64,
-    /// Who had to wait for one.
-    pub waited: u64,
-    /// Who was refused.
-    pub refused: u64,
-}
-
 /// All sandboxes of a pool are in use. In an [`Error`](crate::Error) of [`SandboxPool::call`] and [`SandboxPool::session`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PoolExhausted {
@@ -148,9 +129,9 @@ impl<T: 'static> fmt::Debug for SandboxPool<T> {
 }
 
 impl<T: 'static> SandboxPool<T> {
-    pub(super) fn new(template: &SandboxTemplate<T>, config: PoolConfig) -> Result<Self> {
+    pub(super) fn new(factory: Arc<InstanceFactory<T>>, config: PoolConfig) -> Result<Self> {
         let instances = InstancePool::new(
-            template.factory().clone(),
+            factory,
             Capacity { most: config.most, kept: config.most },
             Some(Expiry { idle_timeout: config.idle_timeout, least: config.least }),
         );

@@ -3,7 +3,7 @@
 use super::instance_factory::InstanceFactory;
 use super::instance_pool::{Capacity, InstancePool};
 use super::{Sandbox, SandboxPool};
-use crate::instance::InstancePre;
+use crate::instantiate::InstancePre;
 use crate::{Limits, PoolConfig, Result, Store};
 use std::fmt;
 use std::sync::Arc;
@@ -108,10 +108,6 @@ impl<T: 'static> SandboxTemplate<T> {
     ///
     /// As [`SandboxTemplate::build`].
     pub fn pool(&self, config: PoolConfig) -> Result<SandboxPool<T>> {
-        SandboxPool::new(self, config)
-    }
-
-    pub(super) fn factory(&self) -> &Arc<InstanceFactory<T>> {
-        &self.factory
+        SandboxPool::new(self.factory.clone(), config)
     }
 }

@@ -1,0 +1,72 @@
+//! Compiled modules in the engine's cache.
+
+use crate::artifact::{ArtifactError, LoadedArtifact, Origin, describe, identity_of, trusted_seal};
+use crate::build::{BuildOptions, build};
+use crate::load::load_code;
+use crate::{Engine, Result};
+use belljar_abi::Image;
+use belljar_cache::{BLOCK_BYTES, Entry, Identity, Key, check, seal_bytes, seal_native_code};
+use belljar_compile::{Compiler, Keep, object_file};
+use belljar_module::Binary;
+use belljar_vm::PrivateCopy;
+use bytes::Bytes;
+
+/// The module of a binary: out of the engine's cache if it is there, otherwise compiled, and put there.
+pub(crate) fn load_or_compile(
+    engine: &Engine,
+    compiler: &Compiler,
+    wasm: Bytes,
+    options: &BuildOptions,
+) -> Result<LoadedArtifact> {
+    let Some(cache) = engine.cache() else { return build(engine, compiler, wasm, options) };
+    let key = Key(compiler.key(&wasm));
+    if let Some(entry) = cache.find(&key) {
+        match cached(engine, compiler, &entry, wasm.clone()) {
+            Ok(loaded) => return Ok(loaded),
+            Err(error) => {
+                engine.warn(format!("the cache's entry {key} was not used, and is replaced: {error:#}"))
+            }
+        }
+    }
+    let loaded = build(engine, compiler, wasm, options)?;
+    if let Err(error) = keep(engine, &loaded, key) {
+        engine.warn(format!("the compiled module could not be kept in the cache: {error:#}"));
+    }
+    Ok(loaded)
+}
+
+/// The module of a cache's entry and of the binary that it is the code of.
+fn cached(engine: &Engine, compiler: &Compiler, entry: &Entry, wasm: Bytes) -> Result<LoadedArtifact> {
+    check_seal_alone(engine, entry)?;
+    let copy = PrivateCopy::read(&entry.file, entry.length)?;
+    let image = Image::new(&copy).map_err(ArtifactError::from)?;
+    if identity_of(image) != entry.identity() {
+        return Err(ArtifactError::OtherKey.into());
+    }
+    check(&copy, entry.identity(), engine.trust()).map_err(ArtifactError::from)?;
+    let image = load_code(engine, compiler, copy)?;
+    let module = describe(compiler, &image, Binary::new(wasm))?;
+    Ok(LoadedArtifact { module, image, origin: Origin::Cache })
+}
+
+/// Whether somebody who is trusted vouches for the entry's length and digests. A file can claim any length, and should not be given
+/// that much memory before; the contents are checked when they are there.
+fn check_seal_alone(engine: &Engine, entry: &Entry) -> Result<()> {
+    if entry.length <= BLOCK_BYTES as u64 {
+        return Ok(());
+    }
+    match trusted_seal(engine, &entry.file, entry.length)?.identity() == entry.identity() {
+        true => Ok(()),
+        false => Err(ArtifactError::OtherKey.into()),
+    }
+}
+
+/// Puts a compiled module into the cache.
+fn keep(engine: &Engine, loaded: &LoadedArtifact, key: Key) -> Result<()> {
+    let Some(cache) = engine.cache() else { return Ok(()) };
+    let image = Image::new(loaded.image.bytes())?;
+    let mut file = object_file(image, &loaded.module, key.0, Keep::Nothing, &[], seal_bytes);
+    seal_native_code(&mut file, Identity::entry(key), engine.trust().user.as_ref(), None)?;
+    cache.insert(&key, &file)?;
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Reading artifacts: whole, or block by block as they are needed.
+
+use super::cache::load_or_compile;
+use crate::artifact::{ArtifactError, LoadedArtifact, Origin, describe, identity_of, trusted_seal};
+use crate::build::BuildOptions;
+use crate::load::load_code;
+use crate::{Engine, Result};
+use belljar_abi::{Image, Part};
+use belljar_cache::{ArtifactKind, BLOCK_BYTES, SealedBlocks, TrustedBy, check, seal_of};
+use belljar_compile::Compiler;
+use belljar_module::Binary;
+use belljar_vm::{CodeImage, LeasedFile, OnDemand, PrivateCopy};
+use bytes::Bytes;
+use std::fs::File;
+
+/// The module of an artifact in a file.
+pub(crate) fn deserialize_file(engine: &Engine, file: &File) -> Result<LoadedArtifact> {
+    let length = file.metadata()?.len();
+    if length > LONGEST_UNTRUSTED {
+        trusted_seal(engine, file, length)?;
+    }
+    // What is loaded on demand is executable at once.
+    if length >= ON_DEMAND_BYTES
+        && engine.config().processor.is_none()
+        && let Some(loaded) = load_on_demand(engine, file)
+    {
+        return Ok(loaded);
+    }
+    deserialize(engine, PrivateCopy::read(file, length)?)
+}
+
+/// A file of more bytes is read only if somebody who is trusted vouches for its length: it may be a few bytes on the disk that claim
+/// to be terabytes. Of shorter ones nobody need be trusted, as they may hold wasm that is compiled again, or be told apart from
+/// artifacts.
+pub(crate) const LONGEST_UNTRUSTED: u64 = 1 << 30;
+
+/// Files smaller than this are read and checked whole: that takes no longer than to prepare for less.
+const ON_DEMAND_BYTES: u64 = 1 << 20;
+
+/// The module of an artifact, of which no more is read and checked than is needed. `None` where that is not possible; why,
+/// reading all of it tells.
+fn load_on_demand(engine: &Engine, file: &File) -> Option<LoadedArtifact> {
+    let file = LeasedFile::new(file).ok()?;
+    let contents = SealedBlocks::contents_of(file.length())?;
+    let seal = file.read(contents..file.length()).ok()?;
+    let sealed = SealedBlocks::check(&seal, contents, engine.trust()).ok()?;
+    let (by, identity) = (sealed.trusted_by(), sealed.identity());
+    let holds = Box::new(move |index, block: &[u8]| sealed.holds(index, block));
+    let source = OnDemand::new(file, contents, BLOCK_BYTES, holds, engine.runtime().signals()).ok()?;
+    let image = CodeImage::on_demand(source).ok()?;
+    let compiler = engine.compiler();
+    let view = Image::new(image.bytes()).ok()?;
+    if identity_of(view) != identity {
+        return None;
+    }
+    if compiler.refuses(&String::from_utf8_lossy(view.part(Part::Settings))).is_some() {
+        return None;
+    }
+    let module =
+        describe(compiler, &image, Binary::from_bytes(&image.share(view.range(Part::Binary)))?).ok()?;
+    let active = module.active_data().iter().map(|data| data.index);
+    for segment in module.passive_data().chain(active) {
+        image.load_part(module.data_bytes(segment)).ok()?;
+    }
+    // What was read of the binary just now may have been zeros.
+    (!image.is_damaged()).then_some(LoadedArtifact { module, image, origin: Origin::Artifact(by) })
+}
+
+/// The module of an artifact.
+pub(crate) fn deserialize(engine: &Engine, copy: PrivateCopy) -> Result<LoadedArtifact> {
+    let compiler = engine.compiler();
+    match accept(engine, compiler, &copy) {
+        Ok(by) => {
+            let image = load_code(engine, compiler, copy)?;
+            let range = Image::new(image.bytes())?.range(Part::Binary);
+            let binary = Binary::from_bytes(&image.share(range)).ok_or(ArtifactError::NoModule)?;
+            let module = describe(compiler, &image, binary)?;
+            Ok(LoadedArtifact { module, image, origin: Origin::Artifact(by) })
+        }
+        Err(refusal) => match embedded(&copy) {
+            // A snapshot is of the code that it was taken with.
+            None => Err(refusal.into()),
+            Some(wasm) => {
+                let loaded = load_or_compile(engine, compiler, wasm, &BuildOptions::of(engine))?;
+                Ok(LoadedArtifact { origin: Origin::CompiledAgain(refusal), ..loaded })
+            }
+        },
+    }
+}
+
+/// Whether the engine may use an artifact's code.
+pub(crate) fn accept(
+    engine: &Engine,
+    compiler: &Compiler,
+    artifact: &[u8],
+) -> Result<TrustedBy, ArtifactError> {
+    let image = Image::new(artifact)?;
+    if let Some(difference) = compiler.refuses(&String::from_utf8_lossy(image.part(Part::Settings))) {
+        return Err(ArtifactError::Settings(difference));
+    }
+    let identity = identity_of(image);
+    if identity.kind == ArtifactKind::CacheEntry {
+        return Err(ArtifactError::NoModule);
+    }
+    Ok(check(artifact, identity, engine.trust())?)
+}
+
+/// The wasm that an artifact holds, if the artifact is whole, whoever made it.
+fn embedded(artifact: &[u8]) -> Option<Bytes> {
+    let binary = Image::part_of_any(artifact, Part::Binary)?;
+    if !Image::part_of_any(artifact, Part::Snapshot)?.is_empty() {
+        return None;
+    }
+    seal_of(artifact).ok()?;
+    Binary::from_bytes(&Bytes::copy_from_slice(binary))?.whole().cloned()
+}

@@ -1,0 +1,40 @@
+//! Writing artifacts.
+
+use crate::artifact::ArtifactOptions;
+use crate::{Engine, Result};
+use belljar_abi::Image;
+use belljar_cache::{ArtifactKind, Identity, Key, seal_bytes, seal_native_code};
+use belljar_compile::{Keep, object_file};
+use belljar_module::Module;
+use belljar_vm::CodeImage;
+
+/// A module's artifact, with a snapshot of an instance if there is one.
+pub(crate) fn serialize(
+    engine: &Engine,
+    module: &Module,
+    image: &CodeImage,
+    snapshot: &[u8],
+    options: ArtifactOptions<'_>,
+) -> Result<Vec<u8>> {
+    let keep = if options.embed_source { Keep::All } else { Keep::WithoutCode };
+    let whole = module.binary().whole();
+    anyhow::ensure!(
+        whole.is_some() || !options.embed_source,
+        "the module was deserialized from an artifact without its wasm, so there is none to embed"
+    );
+    image.load(0..image.bytes().len())?;
+    let view = Image::new(image.bytes())?;
+    // Code that was loaded keeps its key: another compiler than this engine's may have made it.
+    let key = match (view.header().key, whole) {
+        (NO_KEY, Some(wasm)) => engine.compiler().key(wasm),
+        (key, _) => key,
+    };
+    let mut file = object_file(view, module, key, keep, snapshot, seal_bytes);
+    let kind = if snapshot.is_empty() { ArtifactKind::Module } else { ArtifactKind::Snapshot };
+    let identity = Identity { kind, key: Key(key) };
+    seal_native_code(&mut file, identity, engine.trust().user.as_ref(), options.signing_key)?;
+    Ok(file)
+}
+
+/// The key of an image that was never a file.
+const NO_KEY: [u8; 32] = [0; 32];

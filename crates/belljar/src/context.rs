@@ -1,0 +1,243 @@
+//! How functions borrow a store: contexts, and the caller of a host function.
+
+use crate::{KillHandle, Result};
+use belljar_core::InstanceId;
+use belljar_vm::{StoreCore, StoreId, StoreInner};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// A borrowed store.
+pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreInner<T>);
+
+/// A mutably borrowed store.
+///
+/// It stays on its thread, and so does a [`Caller`]: the store's guest may be waiting there for a host function, and one guest does
+/// not run on two threads. A [`Store`] may go to another thread between its runs.
+pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreInner<T>, OfThisThread);
+
+/// Is not [`Send`].
+type OfThisThread = PhantomData<*const ()>;
+
+impl<T: 'static> StoreContext<'_, T> {
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        self.0.data()
+    }
+}
+
+impl<'a, T: 'static> StoreContextMut<'a, T> {
+    pub(crate) fn new(store: &'a mut StoreInner<T>) -> Self {
+        Self(store, PhantomData)
+    }
+
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        self.0.data()
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        self.0.data_mut()
+    }
+
+    /// Fuel left; 0 where the engine does not count.
+    pub fn fuel(&self) -> u64 {
+        self.0.core().fuel()
+    }
+
+    /// Sets the fuel left.
+    pub fn set_fuel(&mut self, fuel: u64) {
+        self.0.core_mut().set_fuel(fuel);
+    }
+}
+
+/// The host function's view of who called it: the store, and the instance that imported the function.
+///
+/// It borrows the store for the call and cannot outlive it.
+pub struct Caller<'a, T: 'static> {
+    pub(crate) store: StoreContextMut<'a, T>,
+    pub(crate) instance: Option<InstanceId>,
+}
+
+impl<T: 'static> Caller<'_, T> {
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        self.store.data()
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        self.store.data_mut()
+    }
+
+    /// A handle to end the guest that called. Host functions that wait for long ask it whether they are to go on.
+    pub fn kill_handle(&self) -> KillHandle {
+        KillHandle::of(self.store.0.core().monitor().clone())
+    }
+
+    /// The store's number: see [`Inspector::store_id`].
+    pub fn store_id(&self) -> u64 {
+        self.store.0.core().monitor().id()
+    }
+
+    /// Lends the host function memory for the time of a closure: for what a guest says the length of, so that [`Limits::scratch`]
+    /// holds for it, which other memory of the host knows nothing of. It is zero, and wiped afterwards.
+    ///
+    /// ```
+    /// use belljar::{Caller, Engine, Error, Instance, LimitExceeded, Limits, Linker, Module, Store};
+    /// let engine = Engine::default();
+    /// let wat = r#"(module (import "host" "sum" (func $sum (param i32 i32) (result i32)))
+    ///     (memory (export "memory") 1) (data (i32.const 8) "\01\02\03")
+    ///     (func (export "run") (param i32) (result i32) (call $sum (i32.const 8) (local.get 0))))"#;
+    /// let mut linker = Linker::new(&engine);
+    /// linker.func_wrap("host", "sum", |mut caller: Caller<'_, ()>, at: u32, length: u32| -> Result<u32, Error> {
+    ///     caller.with_scratch(length as usize, |caller, bytes| {
+    ///         let memory = caller.get_export("memory").and_then(|export| export.into_memory());
+    ///         memory.ok_or_else(|| Error::msg("no memory"))?.read(&*caller, at as usize, bytes)?;
+    ///         Ok(bytes.iter().map(|byte| u32::from(*byte)).sum())
+    ///     })
+    /// })?;
+    /// let mut store = Store::new(&engine, ());
+    /// store.set_limits(Limits::default().scratch(1000))?;
+    /// let instance = linker.instantiate(&mut store, &Module::new(&engine, wat)?)?;
+    /// let run = instance.get_typed_func::<u32, u32>(&mut store, "run")?;
+    /// assert_eq!(run.call(&mut store, 3)?, 6);
+    /// let error = run.call(&mut store, 1_000_000).unwrap_err();
+    /// assert!(error.is::<LimitExceeded>());
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where the limit does not allow it or the machine has no room; and the closure's own.
+    pub fn with_scratch<R>(
+        &mut self,
+        length: usize,
+        work: impl FnOnce(&mut Self, &mut [u8]) -> Result<R>,
+    ) -> Result<R> {
+        let mut borrowed = self.store.0.core_mut().borrow_scratch(length)?;
+        let done = catch_unwind(AssertUnwindSafe(|| work(self, borrowed.bytes())));
+        self.store.0.core_mut().return_scratch(borrowed);
+        done.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Fuel left.
+    ///
+    /// # Errors
+    ///
+    /// None now; the signature is that of [`Store::get_fuel`].
+    pub fn get_fuel(&self) -> Result<u64> {
+        Ok(self.store.fuel())
+    }
+
+    /// Sets the fuel left.
+    ///
+    /// # Errors
+    ///
+    /// None now; the signature is that of [`Store::set_fuel`].
+    pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
+        self.store.set_fuel(fuel);
+        Ok(())
+    }
+}
+
+/// Whatever lends a store.
+pub trait AsContext {
+    /// The embedder's data.
+    type Data: 'static;
+
+    /// The store.
+    fn as_context(&self) -> StoreContext<'_, Self::Data>;
+}
+
+/// Whatever lends a store mutably.
+pub trait AsContextMut: AsContext {
+    /// The store.
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
+}
+
+impl<T: 'static> AsContext for StoreContext<'_, T> {
+    type Data = T;
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.0)
+    }
+}
+
+impl<T: 'static> AsContext for StoreContextMut<'_, T> {
+    type Data = T;
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.0)
+    }
+}
+
+impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut::new(self.0)
+    }
+}
+
+impl<T: 'static> AsContext for Caller<'_, T> {
+    type Data = T;
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.store.0)
+    }
+}
+
+impl<T: 'static> AsContextMut for Caller<'_, T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut::new(self.store.0)
+    }
+}
+
+impl<C: AsContext> AsContext for &C {
+    type Data = C::Data;
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+
+impl<C: AsContext> AsContext for &mut C {
+    type Data = C::Data;
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+
+impl<C: AsContextMut> AsContextMut for &mut C {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, C::Data> {
+        C::as_context_mut(self)
+    }
+}
+
+impl<'a, C: AsContext> From<&'a C> for StoreContext<'a, C::Data> {
+    fn from(context: &'a C) -> Self {
+        C::as_context(context)
+    }
+}
+
+impl<'a, C: AsContext> From<&'a mut C> for StoreContext<'a, C::Data> {
+    fn from(context: &'a mut C) -> Self {
+        C::as_context(context)
+    }
+}
+
+impl<'a, C: AsContextMut> From<&'a mut C> for StoreContextMut<'a, C::Data> {
+    fn from(context: &'a mut C) -> Self {
+        C::as_context_mut(context)
+    }
+}
+
+/// Holds a handle against the store that it is used with.
+#[inline]
+#[track_caller]
+pub(crate) fn check_store(handle: StoreId, store: &StoreCore, what: &str) {
+    if handle != store.id() {
+        wrong_store(what);
+    }
+}
+
+#[cold]
+#[track_caller]
+fn wrong_store(what: &str) -> ! {
+    panic!("a {what} was used with a store that it does not belong to")
+}

@@ -1,0 +1,267 @@
+//! Creating functions of the host, and calling functions.
+
+use crate::context::check_store;
+use crate::exception::to_runtime;
+use crate::func::Func;
+use crate::run_error::from_exit;
+use crate::wasm_ty::for_each_arity;
+use crate::{
+    AsContext, AsContextMut, Caller, FuncType, Result, StoreContextMut, Val, WasmParams, WasmResults,
+    WasmRet, WasmTy,
+};
+use belljar_core::InstanceId;
+use belljar_vm::{Checkpoint, DirectCall, HostFunc, StoreCore, StoreInner, Value};
+use std::sync::Arc;
+
+/// What [`Func::new`] and [`Func::wrap`] panic for want of.
+const ROOM: &str = "room in the store for a host function";
+
+/// A function whose Rust types were checked once, so that calls need no look at it.
+pub struct TypedFunc<Params: WasmParams, Results: WasmResults> {
+    inner: belljar_vm::TypedFunc<Params::Abi, Results::ResultAbi>,
+}
+
+impl<P: WasmParams, R: WasmResults> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: WasmParams, R: WasmResults> std::fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl<P: WasmParams, R: WasmResults> Copy for TypedFunc<P, R> {}
+
+impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    /// The same function, of what was there at a checkpoint, in a store that has been there; `None` of other stores.
+    pub(crate) fn since<T: 'static>(self, store: &crate::Store<T>, checkpoint: &Checkpoint) -> Option<Self> {
+        Some(Self { inner: self.inner.since(store.core(), checkpoint)? })
+    }
+
+    /// Calls it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Func::call`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Func::call`].
+    // What is inlined is small, and saves registers once rather than in each call of a loop.
+    #[inline(always)]
+    pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
+        let store = store.as_context_mut().0;
+        let params = params.into_abi(store.core())?;
+        match self.inner.call_direct(store, params) {
+            DirectCall::Returned(results) => Ok(R::from_result(results, store.core_mut())),
+            DirectCall::Left => Err(Self::error(store)),
+            DirectCall::NotNow => self.call_after_a_look(store, params),
+        }
+    }
+
+    #[inline(never)]
+    fn call_after_a_look<T: 'static>(&self, store: &mut StoreInner<T>, params: P::Abi) -> Result<R> {
+        if self.inner.narrows() {
+            self.inner.check(store.core(), &params)?;
+        }
+        match self.inner.call(store, params) {
+            Ok(results) => Ok(R::from_result(results, store.core_mut())),
+            Err(exit) => Err(from_exit(exit, store.core())),
+        }
+    }
+
+    /// Of a direct call that did not return.
+    #[cold]
+    #[inline(never)]
+    fn error<T: 'static>(store: &mut StoreInner<T>) -> crate::Error {
+        let exit = store.core_mut().leave();
+        from_exit(exit, store.core())
+    }
+
+    /// The function without its Rust types.
+    pub fn func(&self) -> Func {
+        Func::from_id(self.inner.store(), self.inner.func())
+    }
+}
+
+/// A closure that can be a host function: over [`WasmTy`]s, up to 16, perhaps with a [`Caller`] first,
+/// returning a [`WasmRet`].
+pub trait IntoFunc<T: 'static, Params, Results>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Result<Arc<HostFunc>>;
+}
+
+macro_rules! into_func {
+    ($($name:ident)*) => {
+        #[allow(non_snake_case, unused_variables)]
+        impl<T: 'static, F, $($name: WasmTy,)* R: WasmRet> IntoFunc<T, ($($name,)*), R> for F
+        where
+            F: Fn($($name),*) -> R + Send + Sync + 'static,
+        {
+            fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Result<Arc<HostFunc>> {
+                let f = move |_: Caller<'_, T>, $($name: $name),*| self($($name),*);
+                f.into_host_func(runtime)
+            }
+        }
+
+        #[allow(non_snake_case, unused_variables)]
+        impl<T: 'static, F, $($name: WasmTy,)* R: WasmRet> IntoFunc<T, (Caller<'_, T>, $($name,)*), R> for F
+        where
+            F: Fn(Caller<'_, T>, $($name),*) -> R + Send + Sync + 'static,
+        {
+            fn into_host_func(self, runtime: &Arc<belljar_vm::Runtime>) -> Result<Arc<HostFunc>> {
+                HostFunc::typed::<T, _, <R::Results as WasmResults>::ResultAbi, _>(
+                    runtime,
+                    move |store: &mut StoreInner<T>, instance: Option<InstanceId>, params: ($($name::Abi,)*)| {
+                        let ($($name,)*) = params;
+                        $(let $name = <$name as WasmTy>::from_abi($name, store.core_mut());)*
+                        let caller = Caller { store: StoreContextMut::new(&mut *store), instance };
+                        let results = self(caller, $($name),*).into_results();
+                        let results = results.map_err(|error| to_runtime(error, store.core()))?;
+                        results.into_result(store.core())
+                    },
+                )
+            }
+        }
+    };
+}
+
+for_each_arity!(into_func);
+
+/// A host function whose type is known at run time.
+pub(crate) fn dynamic<T: 'static>(
+    runtime: &Arc<belljar_vm::Runtime>,
+    ty: FuncType,
+    func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+) -> Result<Arc<HostFunc>> {
+    let run = move |store: &mut StoreInner<T>,
+                    instance: Option<InstanceId>,
+                    params: &[Value],
+                    results: &mut [Value]|
+          -> Result<()> {
+        let core = store.core_mut();
+        let params: Vec<Val> = params.iter().map(|v| Val::from_value(*v, core)).collect();
+        let mut out: Vec<Val> = results.iter().map(|v| Val::from_value(*v, core)).collect();
+        let ended = func(Caller { store: StoreContextMut::new(&mut *store), instance }, &params, &mut out);
+        ended.map_err(|error| to_runtime(error, store.core()))?;
+        for (result, value) in results.iter_mut().zip(out) {
+            *result = value.to_value(store.core())?;
+        }
+        Ok(())
+    };
+    let ty = runtime.own_types(|mut own| ty.0.map(&mut own))?;
+    HostFunc::dynamic::<T, _>(runtime, ty, run)
+}
+
+impl Func {
+    /// A function of the host whose type is known at run time. `func` gets the parameters, and results that
+    /// are zero or null and of which it must replace each by a value of its type.
+    ///
+    /// # Panics
+    ///
+    /// Where the store is full, the type refers to one of another engine, or the engine compiles for another processor.
+    pub fn new<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let store = store.as_context_mut();
+        let host = dynamic(store.0.core().runtime(), ty, func);
+        let host = host.unwrap_or_else(|error| panic!("no function can be made: {error:#}"));
+        Self::enter(store.0.core_mut(), &host)
+    }
+
+    /// A function of the host from a closure over [`WasmTy`]s, up to 16, perhaps with a [`Caller`] first.
+    ///
+    /// ```
+    /// use belljar::{Caller, Engine, Func, Store};
+    /// let engine = Engine::default();
+    /// let mut store = Store::new(&engine, 0_u32);
+    /// let add = Func::wrap(&mut store, |mut caller: Caller<'_, u32>, a: i32, b: i32| {
+    ///     *caller.data_mut() += 1;
+    ///     a + b
+    /// });
+    /// assert_eq!(add.typed::<(i32, i32), i32>(&store)?.call(&mut store, (2, 3))?, 5);
+    /// assert_eq!(*store.data(), 1);
+    /// # Ok::<(), belljar::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where the store is full.
+    pub fn wrap<T: 'static, Params, Results>(
+        mut store: impl AsContextMut<Data = T>,
+        func: impl IntoFunc<T, Params, Results>,
+    ) -> Self {
+        let store = store.as_context_mut();
+        let host = func.into_host_func(store.0.core().runtime()).expect(ROOM);
+        Self::enter(store.0.core_mut(), &host)
+    }
+
+    fn enter(store: &mut StoreCore, host: &Arc<HostFunc>) -> Self {
+        let id = store.new_host_func(host, None).expect(ROOM);
+        Self::from_id(store.id(), id)
+    }
+
+    /// Calls it. `results` is overwritten.
+    ///
+    /// # Errors
+    ///
+    /// Where parameters or the length of `results` do not fit its type, a value belongs to another store, or
+    /// the guest does not return: a [`crate::Trap`], an error of a host function.
+    ///
+    /// # Panics
+    ///
+    /// If the function belongs to another store; and with a panic of a host function.
+    pub fn call(&self, mut store: impl AsContextMut, params: &[Val], results: &mut [Val]) -> Result<()> {
+        let store = store.as_context_mut();
+        let core = store.0.core();
+        check_store(self.store(), core, "Func");
+        let expected = core.func_type(self.id()).results().len();
+        anyhow::ensure!(
+            results.len() == expected,
+            "the function has {expected} results, and room for {} was given",
+            results.len()
+        );
+        let params = params.iter().map(|v| v.to_value(core)).collect::<Result<Vec<_>>>()?;
+        let mut out = Vec::new();
+        let called = belljar_vm::call_values(store.0, self.id(), &params, &mut out);
+        called.map_err(|exit| from_exit(exit, store.0.core()))?;
+        let core = store.0.core_mut();
+        for (result, value) in results.iter_mut().zip(out) {
+            *result = Val::from_value(value, core);
+        }
+        Ok(())
+    }
+
+    /// The function with Rust types, for fast calls.
+    ///
+    /// Where it takes references to a narrower type than the Rust type says (`(ref $point)` and
+    /// `Option<`[`Rooted`](crate::Rooted)`<`[`AnyRef`](crate::AnyRef)`>>`), each call looks whether the reference
+    /// is of it. Results may be of a narrower type.
+    ///
+    /// # Errors
+    ///
+    /// Where its type does not fit.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another store.
+    pub fn typed<Params: WasmParams, Results: WasmResults>(
+        &self,
+        store: impl AsContext,
+    ) -> Result<TypedFunc<Params, Results>> {
+        let core = store.as_context().0.core();
+        check_store(self.store(), core, "Func");
+        belljar_vm::TypedFunc::new(core, self.id()).map(|inner| TypedFunc { inner }).map_err(|found| {
+            let wanted = belljar_core::FuncType::new(
+                <Params::Abi as belljar_vm::AbiParams>::TYPES.iter().copied(),
+                <Results::ResultAbi as belljar_vm::AbiResult>::TYPES.iter().copied(),
+            );
+            anyhow::anyhow!("type mismatch: the function has type {found}, and {wanted} was asked for")
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! Instantiating modules.
+
+use crate::definition::Definition;
+use crate::instance::Instance;
+use crate::run_error::from_exit;
+use crate::{AsContextMut, Extern, Module, Result, Store};
+use belljar_vm::{Checkpoint, Exit, ImportValue, NeedsChecks, StoreCore, StoreInner};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// A module whose imports a [`crate::Linker`] has found and checked: instantiation needs no names.
+pub struct InstancePre<T: 'static> {
+    pub(crate) module: Module,
+    pub(crate) items: Arc<[Definition]>,
+    pub(crate) data: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: 'static> Clone for InstancePre<T> {
+    fn clone(&self) -> Self {
+        Self { module: self.module.clone(), items: self.items.clone(), data: std::marker::PhantomData }
+    }
+}
+
+impl<T: 'static> std::fmt::Debug for InstancePre<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InstancePre").field("module", &self.module).finish_non_exhaustive()
+    }
+}
+
+impl<T: 'static> InstancePre<T> {
+    /// The module.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Makes an instance and runs its start function.
+    ///
+    /// # Errors
+    ///
+    /// As [`Instance::new`].
+    ///
+    /// # Panics
+    ///
+    /// If an import was defined with something of another store.
+    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
+        let store = store.as_context_mut();
+        instantiate(store.0, &self.module, &self.imports(store.0.core()))
+    }
+
+    fn imports<'a>(&'a self, core: &StoreCore) -> SmallVec<[ImportValue<'a>; 16]> {
+        let import = |item: &'a Definition| match item {
+            Definition::Host(func) => ImportValue::Host(func),
+            Definition::Extern(item) => {
+                item.check_store(core, "definition of a Linker");
+                item.as_import()
+            }
+        };
+        self.items.iter().map(import).collect()
+    }
+
+    /// Makes an instance whose values are to be adopted. Nothing runs.
+    pub(crate) fn link_only(&self, store: &mut Store<T>, like: &Checkpoint) -> Result<Instance> {
+        let store = store.as_context_mut();
+        let imports = self.imports(store.0.core());
+        let made = match belljar_vm::link_only(store.0, self.module.code(), &imports, like) {
+            Err(error) if error.is::<NeedsChecks>() => {
+                belljar_vm::link_only(store.0, &self.module.checked_code()?, &imports, like)
+            }
+            made => made,
+        };
+        Ok(Instance::from_id(store.0.core().id(), made?))
+    }
+}
+
+fn instantiate<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Module,
+    imports: &[ImportValue<'_>],
+) -> Result<Instance> {
+    if module.has_snapshot() {
+        return begin_at_snapshot(store, module, imports);
+    }
+    let made = match belljar_vm::instantiate(store, module.code(), imports) {
+        Err(Exit::Error { error, .. }) if error.is::<NeedsChecks>() => {
+            belljar_vm::instantiate(store, &module.checked_code()?, imports)
+        }
+        made => made,
+    };
+    let id = made.map_err(|exit| from_exit(exit, store.core()))?;
+    Ok(Instance::from_id(store.core().id(), id))
+}
+
+/// An instance that begins where another was when it was kept.
+fn begin_at_snapshot<T: 'static>(
+    store: &mut StoreInner<T>,
+    module: &Module,
+    imports: &[ImportValue<'_>],
+) -> Result<Instance> {
+    let code = module.code();
+    let id = match belljar_vm::restore_instance(store, code, imports, code.code_image()) {
+        Err(error) if error.is::<NeedsChecks>() => {
+            belljar_vm::restore_instance(store, &module.checked_code()?, imports, code.code_image())
+        }
+        made => made,
+    };
+    Ok(Instance::from_id(store.core().id(), id?))
+}
+
+impl Instance {
+    /// Instantiates a module with these imports, in the order of [`Module::imports`], and runs its start
+    /// function. A [`crate::Linker`] finds imports by name.
+    ///
+    /// # Errors
+    ///
+    /// Where imports are missing, too many or of other types; a limit of the store is reached; an active
+    /// segment does not fit (a [`crate::Trap`]); or the start function does not return.
+    ///
+    /// # Panics
+    ///
+    /// If an import belongs to another store.
+    pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Self> {
+        let store = store.as_context_mut();
+        for import in imports {
+            import.check_store(store.0.core(), "import");
+        }
+        let imports: SmallVec<[ImportValue<'_>; 16]> = imports.iter().map(Extern::as_import).collect();
+        instantiate(store.0, module, &imports)
+    }
+}

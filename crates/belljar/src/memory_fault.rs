@@ -1,0 +1,111 @@
+use crate::fault_hint::FaultHint;
+use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
+use belljar_vm::{Fault, FaultAddress, SegmentPart};
+use std::fmt;
+
+/// The memory access that trapped. In an [`Error`] beside [`crate::Trap::MemoryOutOfBounds`], whose message its
+/// own continues:
+///
+/// ```
+/// # fn main() -> belljar::Result<()> {
+/// use belljar::{Engine, Instance, MemoryFault, Module, Store};
+/// let engine = Engine::default();
+/// let wat = r#"(module (memory 17) (func (export "f") (drop (i32.load (i32.const 0x41414141)))))"#;
+/// let module = Module::new(&engine, wat)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let error = instance.get_typed_func::<(), ()>(&mut store, "f")?.call(&mut store, ()).unwrap_err();
+/// let fault = error.downcast_ref::<MemoryFault>().unwrap();
+/// let expected = "4 bytes at 0x41414141, memory 0 is 17 pages (1088 KiB); \
+///     the address reads as the text \"AAAA\": was text written over a pointer?";
+/// assert_eq!(fault.to_string(), expected);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The last clause is there where an address far outside looks like something: text, what debug allocators fill memory with, a negative
+/// number, or a guest's stack that was used up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemoryFault {
+    pub(crate) fault: Fault,
+    pub(crate) hint: Option<FaultHint>,
+}
+
+impl MemoryFault {
+    /// The address at which the access began; `None` where only the result of a comparison is left of it. Of a
+    /// load or store at or across the memory's end, the end: the machine does not say where it began.
+    pub fn address(&self) -> Option<u64> {
+        match self.fault.address {
+            FaultAddress::Start(address) | FaultAddress::End(address) => Some(address),
+            FaultAddress::Unknown => None,
+        }
+    }
+
+    /// How many bytes were to be read or written, where that is known.
+    pub fn access_size(&self) -> Option<u64> {
+        self.fault.length
+    }
+
+    /// The memory's size in bytes at that time.
+    pub fn memory_size(&self) -> u64 {
+        self.fault.memory_size
+    }
+
+    /// The memory's index in the module of the innermost function, or the one that was being instantiated, where
+    /// it is known.
+    pub fn memory_index(&self) -> Option<u32> {
+        self.fault.memory.map(|memory| memory.0)
+    }
+
+    /// The index of the data segment that was being copied, by `memory.init` or at instantiation. If the bytes do
+    /// not lie within the segment, that was the reason for the trap.
+    pub fn data_segment(&self) -> Option<u32> {
+        self.fault.source.map(|source| source.segment.0)
+    }
+
+    /// The part of a data segment that was to be copied, if the segment does not have it.
+    fn missing_source(&self) -> Option<SegmentPart> {
+        let length = self.fault.length?;
+        self.fault.source.filter(|source| source.start.saturating_add(length) > source.size)
+    }
+
+    fn write_access(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(length) = self.fault.length {
+            write!(f, "{} ", ByteCount(length))?;
+        }
+        if let Some(segment) = self.data_segment() {
+            write!(f, "of data segment {segment} ")?;
+        }
+        match self.fault.address {
+            FaultAddress::Start(address) => write!(f, "at {address:#x}"),
+            FaultAddress::End(address) => write!(f, "at or across the end at {address:#x}"),
+            FaultAddress::Unknown => f.write_str("at an unknown address"),
+        }
+    }
+}
+
+impl fmt::Display for MemoryFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(SegmentPart { segment, start, size }) = self.missing_source() {
+            let length = ByteCount(self.fault.length.unwrap_or_default());
+            write!(f, "{length} at {start:#x} of data segment {}, which ", segment.0)?;
+            return match size {
+                0 => f.write_str("is dropped or empty"),
+                size => write!(f, "has {}", ByteCount(size)),
+            };
+        }
+        self.write_access(f)?;
+        match self.memory_index() {
+            Some(index) => write!(f, ", memory {index}")?,
+            None => f.write_str(", the memory")?,
+        }
+        let size = self.memory_size();
+        write!(f, " is {} ({})", PageCount(size / WASM_PAGE_SIZE), ByteCount(size))?;
+        match self.hint {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for MemoryFault {}

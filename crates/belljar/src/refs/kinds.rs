@@ -1,0 +1,119 @@
+//! The kinds of references to objects.
+
+use super::rooted::GcRef;
+use belljar_vm::{OwnedRoot, ScopedRoot, StoreCore};
+
+macro_rules! gc_refs {
+    ($($name:ident $raw:ident $root:ident $rooted:ident $own:ident $owned:ident;)*) => {$(
+        impl super::rooted::sealed::Sealed for $name {}
+
+        impl GcRef for $name {
+            type Raw = belljar_vm::$raw;
+            const NAME: &'static str = stringify!($name);
+            fn root(store: &mut StoreCore, raw: Self::Raw) -> ScopedRoot {
+                store.$root(raw)
+            }
+            fn rooted(store: &StoreCore, root: ScopedRoot) -> Option<Self::Raw> {
+                store.$rooted(root)
+            }
+            fn own(store: &mut StoreCore, raw: Self::Raw) -> OwnedRoot {
+                store.$own(raw)
+            }
+            fn owned(store: &StoreCore, root: &OwnedRoot) -> Option<Self::Raw> {
+                store.$owned(root)
+            }
+        }
+    )*};
+}
+
+gc_refs! {
+    AnyRef RawAny root_any rooted_any own_any owned_any;
+    EqRef RawAny root_any rooted_any own_any owned_any;
+    StructRef RawAny root_any rooted_any own_any owned_any;
+    ArrayRef RawAny root_any rooted_any own_any owned_any;
+    ExternRef RawExtern root_extern rooted_extern own_extern owned_extern;
+    ExnRef RawExn root_exn rooted_exn own_exn owned_exn;
+}
+
+/// Anything that guests make: a struct, an array, a small integer; or a host value that was made internal.
+#[derive(Debug)]
+pub enum AnyRef {}
+
+/// What `ref.eq` compares: a struct, an array or a small integer.
+#[derive(Debug)]
+pub enum EqRef {}
+
+/// An array on the heap.
+///
+/// ```
+/// use belljar::*;
+/// let mut config = Config::new();
+/// config.wasm_function_references(true).wasm_gc(true);
+/// let engine = Engine::new(&config)?;
+/// let mut store = Store::new(&engine, ());
+/// let bytes = ArrayType::new(&engine, FieldType::new(Mutability::Var, StorageType::I8))?;
+/// let text = ArrayRef::new(&mut store, &ArrayRefPre::new(&bytes), &Val::I32(b'.'.into()), 3)?;
+/// text.set(&mut store, 1, Val::I32(b'!'.into()))?;
+/// assert_eq!(text.len(&store)?, 3);
+/// assert_eq!(text.get(&mut store, 1)?.unwrap_i32(), 33);
+/// # Ok::<(), belljar::Error>(())
+/// ```
+#[derive(Debug)]
+pub enum ArrayRef {}
+
+/// A struct on the heap.
+///
+/// ```
+/// use belljar::*;
+/// let mut config = Config::new();
+/// config.wasm_function_references(true).wasm_gc(true);
+/// let engine = Engine::new(&config)?;
+/// let mut store = Store::new(&engine, ());
+/// let field = FieldType::new(Mutability::Var, StorageType::Val(ValType::I32));
+/// let ty = StructType::new(&engine, [field, field])?;
+/// let point = StructRef::new(&mut store, &StructRefPre::new(&ty), &[Val::I32(3), Val::I32(4)])?;
+/// point.set_field(&mut store, 0, Val::I32(5))?;
+/// assert_eq!(point.field(&mut store, 0)?.unwrap_i32(), 5);
+/// # Ok::<(), belljar::Error>(())
+/// ```
+#[derive(Debug)]
+pub enum StructRef {}
+
+/// An exception that a guest or the host has made: a tag, and values of the tag's parameter types.
+///
+/// ```
+/// use belljar::*;
+/// let mut config = Config::new();
+/// config.wasm_exceptions(true);
+/// let engine = Engine::new(&config)?;
+/// let mut store = Store::new(&engine, ());
+/// let tag = Tag::new(&mut store, &TagType::new(FuncType::new(&engine, [ValType::I32], [])))?;
+/// let exception = ExnRef::new(&mut store, &tag, &[Val::I32(7)])?;
+/// assert_eq!(exception.tag(&store)?, tag);
+/// assert_eq!(exception.field(&mut store, 0)?.unwrap_i32(), 7);
+/// # Ok::<(), belljar::Error>(())
+/// ```
+#[derive(Debug)]
+pub enum ExnRef {}
+
+/// A reference to a value of the host, which guests pass around and cannot look into. Null is an
+/// `Option::None` of it.
+///
+/// ```
+/// use belljar::{Engine, ExternRef, Instance, Module, Rooted, Store};
+/// let engine = Engine::default();
+/// let module = Module::new(
+///     &engine,
+///     r#"(module (func (export "id") (param externref) (result externref) local.get 0))"#,
+/// )?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// type Name = Option<Rooted<ExternRef>>;
+/// let id = instance.get_typed_func::<Name, Name>(&mut store, "id")?;
+/// let name = ExternRef::new(&mut store, String::from("jar"))?;
+/// let back = id.call(&mut store, Some(name))?.unwrap();
+/// assert_eq!(back.data(&store)?.unwrap().downcast_ref::<String>().unwrap(), "jar");
+/// # Ok::<(), belljar::Error>(())
+/// ```
+#[derive(Debug)]
+pub enum ExternRef {}

@@ -1,0 +1,25 @@
+//! The error and result types of the crate.
+
+/// Any error of belljar or of a host function.
+///
+/// What a guest's run ended with can be taken out of it: a [`crate::Trap`], a [`WasmBacktrace`], a [`WasmCoreDump`] if the
+/// engine makes them, the host function's own error, or `I32Exit` of the WASI crate:
+///
+/// ```
+/// # fn main() -> belljar::Result<()> {
+/// use belljar::{Engine, Instance, Module, Store, Trap, WasmBacktrace};
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module (func (export "f") unreachable))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let f = instance.get_typed_func::<(), ()>(&mut store, "f")?;
+/// let error = f.call(&mut store, ()).unwrap_err();
+/// assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::UnreachableCodeReached));
+/// assert_eq!(error.downcast_ref::<WasmBacktrace>().unwrap().frames().len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+pub use anyhow::Error;
+
+/// A `Result` with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,90 @@
+//! What the embedder gets for a run that did not return: an [`Error`] with a trap, a backtrace, and what else is known.
+
+use crate::fault_hint::FaultHint;
+use crate::memory_fault::MemoryFault;
+use crate::{
+    Error, KillReason, Killed, Limit, LimitExceeded, ThrownException, Trap, WasmBacktrace, WasmCoreDump,
+};
+use belljar_core::ByteCount;
+use belljar_vm::{Exit, RawStack, StoreCore};
+use std::time::Duration;
+
+/// What the embedder gets for a run that did not return.
+#[cold]
+pub(crate) fn from_exit(exit: Exit, core: &StoreCore) -> Error {
+    let exceeded = exceeded_by(&exit, core);
+    let error = match exit {
+        Exit::Trap { trap, fault, stack } => {
+            let error = match fault {
+                Some(fault) => {
+                    let hint = FaultHint::of(&fault, &stack, core);
+                    Error::new(trap).context(MemoryFault { fault, hint })
+                }
+                // Of all that interrupts a guest, this alone is a trap of its own code.
+                None if trap == Trap::Interrupt => Error::new(trap).context("the epoch deadline passed"),
+                None => Error::new(trap),
+            };
+            let error = match trap == Trap::StackOverflow && !core.is_running() {
+                true => told_of_small_stack(error, core),
+                false => error,
+            };
+            with_stack(error, &stack, core)
+        }
+        Exit::Error { error, stack } => with_stack(error, &stack, core),
+        Exit::Killed { reason, stack } => {
+            with_stack(Error::new(crate::Trap::Interrupt).context(Killed::new(reason)), &stack, core)
+        }
+        Exit::Exception { thrown, stack } => with_stack(ThrownException::new(thrown).into(), &stack, core),
+    };
+    match exceeded {
+        Some(exceeded) if !error.is::<LimitExceeded>() => error.context(exceeded),
+        _ => error,
+    }
+}
+
+/// Less native stack than this was the thread's fault, and not the guest's, that has overflowed it.
+const LITTLE_STACK: usize = 32 << 10;
+
+fn told_of_small_stack(error: Error, core: &StoreCore) -> Error {
+    let had = core.stack_for_guests();
+    if had >= LITTLE_STACK.min(core.runtime().stack_size()) {
+        return error;
+    }
+    error.context(format!(
+        "the thread that called the guest had {} of stack left for it, as 128 KiB are kept for the host: call guests on a thread \
+         with more (std::thread::Builder::stack_size)",
+        ByteCount(had as u64)
+    ))
+}
+
+/// The limit of the store that ended a run, if it was one that the guest cannot be told of.
+fn exceeded_by(exit: &Exit, core: &StoreCore) -> Option<LimitExceeded> {
+    let quota = core.quota()?;
+    let is = |limit: Limit, time: &Duration| quota.get(limit).map(Duration::from_nanos) == Some(*time);
+    let engines_stack = core.runtime().stack_size() as u64;
+    let limit = match exit {
+        Exit::Trap { trap: Trap::OutOfFuel, .. } => Limit::Fuel,
+        Exit::Trap { trap: Trap::StackOverflow, .. } if quota.get(Limit::Stack)? <= engines_stack => {
+            Limit::Stack
+        }
+        Exit::Killed { reason: KillReason::WallTime(time), .. } if is(Limit::Wall, time) => Limit::Wall,
+        Exit::Killed { reason: KillReason::CpuTime(time), .. } if is(Limit::Cpu, time) => Limit::Cpu,
+        _ => return None,
+    };
+    quota.used_up(limit)
+}
+
+/// Adds the guest's stack, and a core dump if one is wanted, unless a deeper run's are there already.
+fn with_stack(error: Error, stack: &RawStack, core: &StoreCore) -> Error {
+    let is_known = error.is::<WasmBacktrace>() || error.is::<WasmCoreDump>();
+    let no_guest_ran = stack.frames().is_empty();
+    // Segments trap before there is a stack.
+    if is_known || no_guest_ran && !error.is::<Trap>() {
+        return error;
+    }
+    let error = match core.runtime().dumps_cores() {
+        true => error.context(WasmCoreDump::new(core, stack)),
+        false => error,
+    };
+    if no_guest_ran { error } else { error.context(WasmBacktrace::new(stack)) }
+}
