@@ -8,7 +8,7 @@ use crate::{Engine, Result};
 use anyhow::Context;
 use belljar_core::CodeOffset;
 use belljar_profile::{FrameId, Profile, ProfileBuilder, ProfileFrame};
-use belljar_vm::{HostCallee, HostName, LoadedCode, RawFrame, Sample, Sampler, Samples, process_generation};
+use belljar_vm::{CodeChunk, HostCallee, HostName, RawFrame, Sample, Sampler, Samples, process_generation};
 use belljar_watch::{FrameInfo, PrintedName};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -135,7 +135,7 @@ struct Names {
     builder: ProfileBuilder,
     in_code: HashMap<(usize, CodeOffset), Arc<[FrameId]>>,
     /// Keep the addresses above from being used again, not what is there.
-    codes: HashMap<usize, Weak<LoadedCode>>,
+    codes: HashMap<usize, Weak<CodeChunk>>,
     host_calls: HashMap<HostCallee, FrameId>,
     omitted: Option<FrameId>,
     /// The stack of the sample that is being added.

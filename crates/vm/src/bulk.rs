@@ -1,7 +1,7 @@
 //! Linear memories as the store handles them: bytes for the host, bulk operations and growth for the guest.
 
 use crate::code::CodeImage;
-use crate::exit::Found;
+use crate::exit::RaisedTrap;
 use crate::fault::{Fault, FaultAddress, SegmentPart};
 use crate::growth_limiter::GrowthLimiter;
 use crate::interrupt::{STRIDE, strides};
@@ -18,6 +18,15 @@ use belljar_abi::MemoryDef;
 use belljar_core::{ByteCount, DataIndex, InstanceId, MemoryIndex, MemoryType};
 use std::ops::Range;
 use std::sync::Arc;
+
+/// A place in a memory of an instance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoryPlace {
+    pub(crate) instance: InstanceId,
+    pub(crate) memory: MemoryIndex,
+    /// Offset in bytes.
+    pub(crate) start: u64,
+}
 
 impl StoreCore {
     /// A new memory of its type's minimum size, or of `length` bytes if it has grown already where it comes from.
@@ -191,7 +200,7 @@ impl StoreCore {
         dst: u64,
         value: u8,
         length: u64,
-    ) -> Result<(), Found> {
+    ) -> Result<(), RaisedTrap> {
         let (memory, range) = self.memory_range(id, memory, dst, length)?;
         let target = self.bytes_mut(memory, &range);
         for piece in strides(range.len(), STRIDE, false) {
@@ -203,16 +212,15 @@ impl StoreCore {
         Ok(())
     }
 
-    pub(crate) fn copy_memory(
+    /// Copies bytes from one memory to another, or within one. The memories may be of different instances of the store.
+    pub(crate) fn copy_between(
         &mut self,
-        id: InstanceId,
-        [dst_memory, src_memory]: [MemoryIndex; 2],
-        dst: u64,
-        src: u64,
+        to: MemoryPlace,
+        from: MemoryPlace,
         length: u64,
-    ) -> Result<(), Found> {
-        let (src_memory, from) = self.memory_range(id, src_memory, src, length)?;
-        let (dst_memory, to) = self.memory_range(id, dst_memory, dst, length)?;
+    ) -> Result<(), RaisedTrap> {
+        let (src_memory, from) = self.memory_range(from.instance, from.memory, from.start, length)?;
+        let (dst_memory, to) = self.memory_range(to.instance, to.memory, to.start, length)?;
         let source = self.bytes_mut(src_memory, &from).cast_const();
         let target = self.bytes_mut(dst_memory, &to);
         // Where the ranges overlap, no piece may overwrite one that is still to be read.
@@ -259,7 +267,7 @@ impl StoreCore {
         dst: u64,
         src: u32,
         length: u32,
-    ) -> Result<(), Found> {
+    ) -> Result<(), RaisedTrap> {
         let (src, length) = (u64::from(src), u64::from(length));
         let module = self.instance(id).module().clone();
         let bytes: &[u8] = match self.is_data_dropped(id, segment) {

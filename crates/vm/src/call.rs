@@ -83,9 +83,7 @@ impl StoreCore {
         }
         self.ran = true;
         let thread = this_thread();
-        let context = self.context_mut();
-        context.stack_floor = thread.stack_floor();
-        context.entry_sp = 0;
+        thread.stack().prepare(self.context_mut());
         self.monitor.enter(thread);
         self.last_thread = thread.idle();
         self.ready = if !self.is_special && self.roots.is_bare() { self.id.number() } else { NOT_READY };
@@ -139,7 +137,7 @@ impl StoreCore {
         let here = 0_u8;
         match self.is_running() {
             true => self.stack_for_guests() == 0,
-            false => std::ptr::from_ref(&here).addr() < this_thread().stack_floor(),
+            false => this_thread().stack().is_used_up(std::ptr::from_ref(&here).addr()),
         }
     }
 }

@@ -5,18 +5,21 @@ use crate::on_demand::Damaged;
 use crate::published::Published;
 use crate::trampoline_text::TrampolineText;
 use belljar_abi::{CodeTables, StackSlots};
-use belljar_core::{CodeOffset, Trap};
+use belljar_core::{CodeOffset, DefinedFuncIndex, Trap};
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-/// A module's code as the table knows it.
+/// Some functions of a module as machine code, in one run of addresses. A module can have several chunks, each with functions of its
+/// own.
 #[derive(Debug)]
-pub struct LoadedCode {
+pub struct CodeChunk {
     image: Arc<CodeImage>,
+    /// The function that the first row of [`CodeTables::funcs`] is about; the others follow in the order of their indices.
+    first: DefinedFuncIndex,
     owner: std::sync::OnceLock<Weak<dyn std::any::Any + Send + Sync>>,
 }
 
-impl LoadedCode {
+impl CodeChunk {
     /// Address of the first byte of the text.
     pub(crate) fn base(&self) -> usize {
         self.image.base()
@@ -25,6 +28,18 @@ impl LoadedCode {
     /// Positions, traps and functions of the text.
     pub fn tables(&self) -> CodeTables<'_> {
         self.image.tables()
+    }
+
+    /// The function whose code holds an offset.
+    pub(crate) fn func_at(&self, offset: CodeOffset) -> Option<DefinedFuncIndex> {
+        let row = self.tables().func_at(offset)?;
+        Some(DefinedFuncIndex::new(self.first.index() + row.index()))
+    }
+
+    /// Address of a function's code; `None` if the chunk does not have it.
+    pub(crate) fn func_address(&self, func: DefinedFuncIndex) -> Option<usize> {
+        let row = func.index().checked_sub(self.first.index())?;
+        Some(self.base() + self.tables().funcs.get(row)?.start.0 as usize)
     }
 
     /// The image that it is.
@@ -53,13 +68,13 @@ struct Row {
 /// What lies there.
 #[derive(Clone)]
 enum RowCode {
-    Module(Arc<LoadedCode>),
+    Module(Arc<CodeChunk>),
     /// It has no functions of its own: walkers pass it by.
     Trampolines(Arc<TrampolineText>),
 }
 
 impl Row {
-    fn module(&self) -> Option<&Arc<LoadedCode>> {
+    fn module(&self) -> Option<&Arc<CodeChunk>> {
         match &self.code {
             RowCode::Module(code) => Some(code),
             RowCode::Trampolines(_) => None,
@@ -91,16 +106,6 @@ pub(crate) fn trap_at(pc: usize, with_stack: impl FnOnce(&mut dyn FnMut())) -> O
         }
     })
 }
-
-/// Whether there is an instruction of ours at this address that does nothing but trap. Async-signal-safe, where the thread has just
-/// executed it.
-pub(crate) fn is_trap_instruction(pc: usize) -> bool {
-    with_text(pc, |text, base| text.get(pc - base..).is_some_and(|code| code.starts_with(&UD2)))
-        .unwrap_or(false)
-}
-
-/// `ud2` (x86-64).
-const UD2: [u8; 2] = [0x0f, 0x0b];
 
 /// Addresses of the function that this address belongs to; `None` where it is no code of ours. Async-signal-safe.
 pub(crate) fn function_at(pc: usize) -> Option<Range<usize>> {
@@ -154,25 +159,25 @@ pub(crate) fn with_handlers<R>(search: impl FnOnce(&mut dyn FnMut(usize) -> Opti
 }
 
 /// The module's code at this address, and the offset in it. Not for signal handlers: it counts a reference.
-pub(crate) fn code_at(pc: usize) -> Option<(Arc<LoadedCode>, CodeOffset)> {
+pub(crate) fn code_at(pc: usize) -> Option<(Arc<CodeChunk>, CodeOffset)> {
     with_row(pc, |row| Some((row.module()?.clone(), CodeOffset((pc - row.start) as u32))))
 }
 
 /// Keeps a row in the table while it lives.
 #[derive(Debug)]
-pub(crate) struct Registered(Arc<LoadedCode>);
+pub(crate) struct Registered(Arc<CodeChunk>);
 
 impl std::ops::Deref for Registered {
-    type Target = Arc<LoadedCode>;
-    fn deref(&self) -> &Arc<LoadedCode> {
+    type Target = Arc<CodeChunk>;
+    fn deref(&self) -> &Arc<CodeChunk> {
         &self.0
     }
 }
 
-/// Enters code into the table.
-pub(crate) fn register(image: Arc<CodeImage>) -> Registered {
+/// Enters a chunk of a module's code into the table. `first`: its first function.
+pub(crate) fn register(image: Arc<CodeImage>, first: DefinedFuncIndex) -> Registered {
     let Range { start, end } = image.addresses();
-    let code = Arc::new(LoadedCode { image, owner: std::sync::OnceLock::new() });
+    let code = Arc::new(CodeChunk { image, first, owner: std::sync::OnceLock::new() });
     enter(Row { start, end, code: RowCode::Module(code.clone()) });
     Registered(code)
 }

@@ -11,7 +11,7 @@ use std::any::Any;
 
 /// Why an activation is being left.
 pub(crate) enum Pending {
-    Trap { found: Found, address: Option<usize>, stack: RawStack },
+    Trap { found: RaisedTrap, address: Option<usize>, stack: RawStack },
     Error { error: anyhow::Error, stack: RawStack },
     Exception { thrown: Thrown, stack: RawStack },
     Panic(Box<dyn Any + Send>),
@@ -19,25 +19,25 @@ pub(crate) enum Pending {
 
 /// A trap, and what the runtime knew of the access when it found it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
+pub(crate) struct RaisedTrap {
     pub(crate) trap: Trap,
     pub(crate) fault: Option<Fault>,
 }
 
-impl From<Trap> for Found {
+impl From<Trap> for RaisedTrap {
     fn from(trap: Trap) -> Self {
         Self { trap, fault: None }
     }
 }
 
-impl Found {
+impl RaisedTrap {
     /// How something ended that the runtime did while no guest was running.
     pub(crate) fn into_exit(self) -> Exit {
         Exit::Trap { trap: self.trap, fault: self.fault, stack: RawStack::default() }
     }
 }
 
-impl From<Fault> for Found {
+impl From<Fault> for RaisedTrap {
     fn from(fault: Fault) -> Self {
         Self { trap: Trap::MemoryOutOfBounds, fault: Some(fault) }
     }

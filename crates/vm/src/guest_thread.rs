@@ -3,6 +3,7 @@
 //! A thread gets a record when it first enters a guest, and gives it back when it ends. Records are never freed, as signal
 //! handlers and other threads look at them.
 
+use crate::machine::NativeStack;
 use crate::sys::thread_id;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::*};
@@ -69,9 +70,9 @@ pub(crate) fn only_this_is_left(all: &mut GuestThreads) -> Option<&'static Guest
 
 impl GuestThreads {
     /// Takes a record for the current thread, which has none.
-    pub(crate) fn add_this(&mut self, stack_floor: usize) -> &'static GuestThread {
+    pub(crate) fn add_this(&mut self, stack: NativeStack) -> &'static GuestThread {
         let this = self.unused.pop().unwrap_or_else(|| Box::leak(Box::default()));
-        this.stack_floor.store(stack_floor, Relaxed);
+        this.stack_floor.store(stack.floor(), Relaxed);
         static NEXT: AtomicUsize = AtomicUsize::new(NEVER_ENTERED + 2);
         this.idle.store(NEXT.fetch_add(2, Relaxed), Relaxed);
         this.current.store(this.idle(), Relaxed);
@@ -119,10 +120,10 @@ impl GuestThread {
         self.idle.load(Relaxed)
     }
 
-    /// The lowest address that guest code may use on its stack.
+    /// Its stack.
     #[inline]
-    pub(crate) fn stack_floor(&self) -> usize {
-        self.stack_floor.load(Relaxed)
+    pub(crate) fn stack(&self) -> NativeStack {
+        NativeStack::above(self.stack_floor.load(Relaxed))
     }
 
     /// The number of the store whose guest it entered last and has not left; 0 if there is none.

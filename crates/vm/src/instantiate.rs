@@ -5,7 +5,7 @@
 
 use crate::builtins;
 use crate::checkpoint::Checkpoint;
-use crate::exit::{Exit, Found};
+use crate::exit::{Exit, RaisedTrap};
 use crate::growth_limiter::GrowthLimiter;
 use crate::host_func::HostFunc;
 use crate::instance::{Entity, Instance, Spaces};
@@ -470,7 +470,7 @@ impl StoreMut<'_> {
             self.check_interrupt().map_err(Exit::of_trap)?;
             let start = self.evaluate(id, &data.offset).map_err(Exit::of_error)?.u64();
             let length = data.bytes.len() as u32;
-            self.init_memory(id, data.memory, data.index, start, 0, length).map_err(Found::into_exit)?;
+            self.init_memory(id, data.memory, data.index, start, 0, length).map_err(RaisedTrap::into_exit)?;
             self.drop_data(id, data.index);
         }
         self.drop_data_but(id, described.passive_data());

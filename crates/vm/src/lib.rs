@@ -86,7 +86,7 @@ pub use belljar_abi::TrampolineKind;
 pub use call::{DirectCall, TypedFunc, call_values};
 pub use checkpoint::Checkpoint;
 pub use code::{CodeImage, PrivateCopy};
-pub use code_table::LoadedCode;
+pub use code_table::CodeChunk;
 pub use exit::Exit;
 pub use fault::{Fault, FaultAddress, SegmentPart};
 pub use fork::hold_while_forking;

@@ -6,7 +6,7 @@ use crate::memory::MemoryImage;
 use crate::runtime::Runtime;
 use crate::types::TypeSet;
 use belljar_abi::can_be_reserved;
-use belljar_core::{ExternType, MemoryIndex, TypeId, TypeIndex, TypeRef};
+use belljar_core::{DefinedFuncIndex, ExternType, MemoryIndex, TypeId, TypeIndex, TypeRef};
 use belljar_module::{EntityIndex, Module};
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -39,7 +39,8 @@ impl SharedImages {
 #[derive(Debug)]
 pub struct LoadedModule {
     module: Arc<Module>,
-    code: Registered,
+    /// Its code. All of it is in one chunk, as it is compiled as a whole.
+    chunks: [Registered; 1],
     types: TypeSet,
     runtime: Weak<Runtime>,
     needs_reserved_memory: bool,
@@ -61,10 +62,10 @@ impl LoadedModule {
         needs_reserved_memory: bool,
     ) -> anyhow::Result<Arc<Self>> {
         let types = runtime.types.register(module.types(), module.rec_groups())?;
-        let code = code_table::register(image);
+        let chunks = [code_table::register(image, DefinedFuncIndex::new(0))];
         let loaded = Arc::new(Self {
             module,
-            code,
+            chunks,
             types,
             runtime: Arc::downgrade(runtime),
             needs_reserved_memory,
@@ -72,7 +73,7 @@ impl LoadedModule {
             images: OnceLock::new(),
         });
         let owner: Arc<dyn Any + Send + Sync> = loaded.clone();
-        loaded.code.set_owner(Arc::downgrade(&owner));
+        loaded.chunks.iter().for_each(|chunk| chunk.set_owner(Arc::downgrade(&owner)));
         Ok(loaded)
     }
 
@@ -81,9 +82,9 @@ impl LoadedModule {
         &self.module
     }
 
-    /// Its code.
+    /// The image that it was loaded from.
     pub fn code_image(&self) -> &Arc<CodeImage> {
-        self.code.image()
+        self.chunks[0].image()
     }
 
     /// Whether it belongs to this engine.
@@ -101,14 +102,19 @@ impl LoadedModule {
         self.needs_reserved_memory && can_be_reserved(&self.module.memories()[memory.index()])
     }
 
-    /// Address of its text.
+    /// Address of the text of its image, which read-only tables refer to.
     pub(crate) fn text_base(&self) -> usize {
-        self.code.base()
+        self.chunks[0].base()
     }
 
-    /// Address of a defined function's code.
-    pub(crate) fn func_address(&self, func: belljar_core::DefinedFuncIndex) -> usize {
-        self.code.base() + self.code.tables().funcs[func.index()].start.0 as usize
+    /// Address of a defined function's code. Objects and import slots get it when they are made.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the module has no such function.
+    pub(crate) fn func_address(&self, func: DefinedFuncIndex) -> usize {
+        let address = self.chunks.iter().find_map(|chunk| chunk.func_address(func));
+        address.expect("every function of a module has code")
     }
 
     /// Canonical ids of its types.

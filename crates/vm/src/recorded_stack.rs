@@ -2,10 +2,10 @@
 //!
 //! In: addresses, as walks find them. Out: [`RawStack`] and [`LiveStack`]. Never: a look at a stack itself.
 
-use crate::code_table::{self, LoadedCode};
+use crate::code_table::{self, CodeChunk};
 use crate::host_func::HostCallee;
-use crate::machine::{Found, StackEntry};
-use belljar_core::CodeOffset;
+use crate::machine::{StackEntry, StackWord};
+use belljar_core::{CodeOffset, DefinedFuncIndex};
 use std::any::Any;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// A frame of guest code.
 #[derive(Clone, Debug)]
 pub struct RawFrame {
-    code: Arc<LoadedCode>,
+    code: Arc<CodeChunk>,
     /// An offset inside the instruction that the frame is at: of the call, for all but the innermost.
     offset: CodeOffset,
 }
@@ -23,13 +23,18 @@ impl RawFrame {
     /// The frame of the function that has the instruction at this address; `None` where there is no function.
     pub(crate) fn at(address: usize) -> Option<Self> {
         let (code, offset) = code_table::code_at(address)?;
-        code.tables().func_at(offset)?;
+        code.func_at(offset)?;
         Some(Self { code, offset })
     }
 
     /// The module's tables.
-    pub fn code(&self) -> &Arc<LoadedCode> {
+    pub fn code(&self) -> &Arc<CodeChunk> {
         &self.code
+    }
+
+    /// The function that the code is of.
+    pub fn func(&self) -> Option<DefinedFuncIndex> {
+        self.code.func_at(self.offset)
     }
 
     /// Where in its text the frame is.
@@ -159,7 +164,7 @@ impl LiveStack {
     ///
     /// The stores are alive that it was found on the stack of.
     pub(crate) unsafe fn of(
-        found: impl Iterator<Item = Found>,
+        found: impl Iterator<Item = StackWord>,
         omitted: usize,
         mut frame: impl FnMut(usize) -> Option<RawFrame>,
     ) -> Self {

@@ -1,6 +1,6 @@
 //! Where a thread's signal handler leaves samples for whoever drains them: one writes, one reads, and neither waits.
 
-use crate::machine::Found;
+use crate::machine::StackWord;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 
 /// Words of a thread's ring: room for some ten thousand samples. Pages that are not used take no memory.
@@ -29,7 +29,7 @@ pub(crate) struct Noted {
     pub(crate) store: u64,
     pub(crate) engine: usize,
     pub(crate) in_guest: bool,
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<StackWord>,
     pub(crate) omitted: usize,
 }
 
@@ -81,7 +81,7 @@ impl Ring {
             store: word(4),
             engine: word(5) as usize,
             in_guest: word(6) != 0,
-            found: (0..kept).map(|i| Found(word(HEADER + i))).collect(),
+            found: (0..kept).map(|i| StackWord(word(HEADER + i))).collect(),
         };
         self.read.store(start + HEADER + kept, Release);
         Some(noted)
@@ -89,7 +89,7 @@ impl Ring {
 }
 
 impl Note<'_> {
-    pub(crate) fn push(&mut self, found: Found) {
+    pub(crate) fn push(&mut self, found: StackWord) {
         if self.kept == FRAMES || HEADER + self.kept >= self.room {
             self.omitted += 1;
             return;
@@ -124,12 +124,12 @@ mod tests {
         for round in 0..WORDS / 10 {
             let mut note = ring.begin();
             let frames = round % 90;
-            (0..frames).for_each(|i| note.push(Found((round + i) as u64)));
+            (0..frames).for_each(|i| note.push(StackWord((round + i) as u64)));
             note.finish([round as u64, 1, 2, 3, 1]);
             put += 1;
             if round % 2 == 0 {
                 let noted = ring.pop(ring.written()).unwrap();
-                let frames = (0..noted.found.len()).map(|i| Found(noted.time + i as u64));
+                let frames = (0..noted.found.len()).map(|i| StackWord(noted.time + i as u64));
                 assert_eq!(noted.found, frames.collect::<Vec<_>>());
                 assert_eq!((noted.found.len(), noted.omitted), (noted.time as usize % 90, 0));
                 taken += 1;
@@ -146,7 +146,7 @@ mod tests {
     fn of_a_deep_stack_the_innermost_frames_are_kept() {
         let ring = Ring::new();
         let mut note = ring.begin();
-        (0..FRAMES + 5).for_each(|i| note.push(Found(i as u64)));
+        (0..FRAMES + 5).for_each(|i| note.push(StackWord(i as u64)));
         note.finish([0; NOTED]);
         let noted = ring.pop(ring.written()).unwrap();
         assert_eq!(

@@ -10,7 +10,7 @@ use crate::context_cell::ContextCell;
 use crate::guest_thread::GuestThread;
 use crate::kill_reason::KillReason;
 use crate::machine::{
-    self, Answer, Context, FRAMES, Found, Reached, Request, StackEntry, ThreadState, leave_guest, walk,
+    self, Answer, Context, FRAMES, Reached, Request, StackEntry, StackWord, ThreadState, leave_guest, walk,
 };
 use crate::recorded_stack::{LiveStack, RawFrame};
 use crate::store_id::StoreId;
@@ -408,7 +408,7 @@ impl StoreMonitor {
         };
         let count = answer.count.load(Relaxed);
         let kept = count.min(FRAMES);
-        let found = answer.found_on_stack[..kept].iter().map(|found| Found(found.load(Relaxed)));
+        let found = answer.found_on_stack[..kept].iter().map(|found| StackWord(found.load(Relaxed)));
         // SAFETY: the store is alive while somebody looks.
         let stack = unsafe { LiveStack::of(found, count - kept, RawFrame::at) };
         let since = answer.host_since.load(Relaxed);

@@ -1,6 +1,7 @@
 //! When threads get their [`GuestThread`] record, and give it back.
 
 use crate::guest_thread::{self, GuestThread};
+use crate::machine::NativeStack;
 use crate::sampling;
 use crate::sys::stack_floor;
 use std::cell::OnceCell;
@@ -29,7 +30,7 @@ pub(crate) fn this_thread() -> &'static GuestThread {
 #[cold]
 fn register() -> &'static GuestThread {
     let mut all = guest_thread::all();
-    let this = all.add_this(stack_floor());
+    let this = all.add_this(NativeStack::above(stack_floor()));
     // A thread that is ending already does not give its record back.
     let _ = END.try_with(|end| end.set(End(this)));
     sampling::thread_begins(this);

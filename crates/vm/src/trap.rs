@@ -4,7 +4,7 @@
 //! be recorded; then a stub leaves the activation, and [`leave`] turns the note into an [`Exit`].
 
 use crate::abi_types::RawExn;
-use crate::exit::{Exit, Found, Pending};
+use crate::exit::{Exit, Pending, RaisedTrap};
 use crate::kill_reason::KillReason;
 use crate::recorded_stack::RawStack;
 use crate::store::StoreCore;
@@ -16,7 +16,7 @@ use std::any::Any;
 
 impl StoreCore {
     /// Notes a trap found by the runtime while the guest waits in the exit stub.
-    pub(crate) fn raise_trap(&mut self, found: impl Into<Found>) {
+    pub(crate) fn raise_trap(&mut self, found: impl Into<RaisedTrap>) {
         let stack = self.record_stack(Start::AtExit);
         self.set_pending(pending::TRAP, Pending::Trap { found: found.into(), address: None, stack });
     }
@@ -102,7 +102,7 @@ impl StoreCore {
             Some(
                 Pending::Trap { stack, .. } | Pending::Error { stack, .. } | Pending::Exception { stack, .. },
             ) if self.is_dying() => self.die(stack),
-            Some(Pending::Trap { found: Found { trap, fault }, address, stack }) => {
+            Some(Pending::Trap { found: RaisedTrap { trap, fault }, address, stack }) => {
                 let is_access = trap == Trap::MemoryOutOfBounds;
                 let described = || if is_access { self.describe_fault(address, &stack) } else { None };
                 Exit::Trap { trap, fault: fault.or_else(described), stack }

@@ -4,6 +4,7 @@ use crate::invariants::read_guest_stack;
 use crate::machine::{Waiting, returned_address};
 use crate::recorded_stack::RawStack;
 use crate::store::StoreCore;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 /// Frames that a recorded stack keeps for a core dump: all of a stack of usual size.
@@ -18,8 +19,21 @@ pub(crate) enum Start {
     AtExit,
 }
 
-/// Calls `visit` with the program counter and frame pointer of every guest frame, innermost first, until it breaks off.
-pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize, usize) -> ControlFlow<()>) {
+/// A frame of a guest function, as a walk finds it on a stack.
+pub(crate) enum GuestFrame {
+    /// A frame of machine code.
+    Native {
+        /// The address that it continues at; of the innermost frame, the address that it is at.
+        pc: usize,
+        fp: usize,
+    },
+    /// A frame of an interpreter, which this build does not have.
+    #[expect(dead_code, reason = "an interpreter will make them")]
+    Interpreted(Infallible),
+}
+
+/// Calls `visit` with every guest frame, innermost first, until it breaks off.
+pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(GuestFrame) -> ControlFlow<()>) {
     // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
     let (mut entry, mut at) = unsafe {
         let context = core.context();
@@ -32,7 +46,7 @@ pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(usize, 
         let (mut pc, mut fp) = at;
         // An activation that never called out has no frames below an exit.
         while fp != 0 && pc != returned_address() {
-            if visit(pc, fp).is_break() {
+            if visit(GuestFrame::Native { pc, fp }).is_break() {
                 return;
             }
             // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a guest frame.
@@ -50,6 +64,11 @@ impl StoreCore {
     pub(crate) fn record_stack(&self, start: Start) -> RawStack {
         let kept = if self.runtime.dumps_cores { FRAMES_DUMPED } else { RawStack::FRAMES_KEPT };
         let is_exact = matches!(start, Start::At { .. });
-        RawStack::record(kept, is_exact, |visit| walk(self, start, |pc, _| visit(pc)))
+        RawStack::record(kept, is_exact, |visit| {
+            walk(self, start, |frame| match frame {
+                GuestFrame::Native { pc, .. } => visit(pc),
+                GuestFrame::Interpreted(never) => match never {},
+            });
+        })
     }
 }

@@ -10,8 +10,9 @@ pub(crate) use atomic::*;
 pub(crate) use gc::*;
 
 use crate::abi_types::RawExn;
+use crate::bulk::MemoryPlace;
 use crate::exception::throw;
-use crate::exit::{Found, plain_trap};
+use crate::exit::{RaisedTrap, plain_trap};
 use crate::instance::Instance;
 use crate::machine::{BuiltinStub, builtin_stub, builtin_symbol, leave_activation};
 use crate::store::StoreCore;
@@ -24,11 +25,11 @@ use std::ptr::NonNull;
 
 /// Why a builtin does not return.
 enum Failure {
-    Trap(Found),
+    Trap(RaisedTrap),
     Error(anyhow::Error),
 }
 
-impl<F: Into<Found>> From<F> for Failure {
+impl<F: Into<RaisedTrap>> From<F> for Failure {
     fn from(found: F) -> Self {
         Self::Trap(found.into())
     }
@@ -115,8 +116,9 @@ pub(crate) unsafe extern "C" fn memory_copy(
     length: u64,
 ) {
     let copy = |store: &mut StoreMut<'_>, instance: InstanceId| {
-        let memories = [MemoryIndex(dst_memory), MemoryIndex(src_memory)];
-        Ok(store.copy_memory(instance, memories, dst, src, length)?)
+        let to = MemoryPlace { instance, memory: MemoryIndex(dst_memory), start: dst };
+        let from = MemoryPlace { instance, memory: MemoryIndex(src_memory), start: src };
+        Ok(store.copy_between(to, from, length)?)
     };
     // SAFETY: the caller's promise.
     unsafe { run(context, copy) }

@@ -5,7 +5,7 @@ use crate::code_table;
 use crate::interrupt::{Interrupt, STRIDE};
 use crate::store::{NOT_READY, StoreCore};
 use crate::vm_ptr::VmPtr;
-use crate::walk::{self, Start};
+use crate::walk::{self, GuestFrame, Start};
 use std::ops::ControlFlow;
 
 impl StoreCore {
@@ -70,7 +70,11 @@ impl StoreCore {
 
     /// The slots of guest frames that compiled code has named. The guest waits in a call.
     fn for_each_frame_root(&self, visit: &mut dyn FnMut(&mut u32)) {
-        walk::walk(self, Start::AtExit, |pc, fp| {
+        walk::walk(self, Start::AtExit, |frame| {
+            let (pc, fp) = match frame {
+                GuestFrame::Native { pc, fp } => (pc, fp),
+                GuestFrame::Interpreted(never) => match never {},
+            };
             code_table::with_stack_map(pc, |slots| {
                 for distance in slots.iter().flat_map(|slots| slots.distances()) {
                     let at = VmPtr::at(fp - distance as usize);

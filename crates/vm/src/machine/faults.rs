@@ -11,7 +11,9 @@
 use super::activation::store_of;
 use super::fault_place::FaultPlace;
 use super::handlers::{self, Handlers, handlers};
-use super::processor::{Access, Context, Prologue, fault_address, on_stack, returned_address};
+use super::processor::{
+    Access, Context, Prologue, TRAP_INSTRUCTION, fault_address, on_stack, returned_address,
+};
 use super::questions;
 use crate::code_table;
 use crate::invariants::read_guest_stack;
@@ -161,7 +163,7 @@ fn take_as_trap(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) 
         return true;
     }
     let address = match signal.kind() {
-        SignalKind::Illegal if code_table::is_trap_instruction(state.pc) => 0,
+        SignalKind::Illegal if is_trap_instruction(state.pc) => 0,
         SignalKind::Arithmetic if matches!(trap, Trap::IntegerDivisionByZero | Trap::IntegerOverflow) => 0,
         SignalKind::Memory | SignalKind::Bus => {
             let address = signal.address();
@@ -178,6 +180,14 @@ fn take_as_trap(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) 
     };
     redirect(trap, address, context);
     true
+}
+
+/// Whether the instruction of guest code that the thread has just executed does nothing but trap.
+fn is_trap_instruction(pc: usize) -> bool {
+    code_table::with_text(pc, |text, base| {
+        text.get(pc - base..).is_some_and(|code| code.starts_with(&TRAP_INSTRUCTION))
+    })
+    .unwrap_or(false)
 }
 
 /// Aborts the process because guest code made an access that it should never make.

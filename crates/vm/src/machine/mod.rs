@@ -16,6 +16,7 @@ mod activation;
 mod fault_place;
 mod faults;
 mod handlers;
+mod native_stack;
 mod question;
 mod questions;
 mod signal_walk;
@@ -32,6 +33,7 @@ pub(crate) use activation::Waiting;
 pub(crate) use fault_place::{FaultPlace, MemorySpace};
 pub(crate) use faults::install;
 pub(crate) use handlers::Handlers;
+pub(crate) use native_stack::NativeStack;
 pub use processor::Context;
 pub(crate) use processor::{Arguments, Returned};
 pub(crate) use processor::{
@@ -40,4 +42,4 @@ pub(crate) use processor::{
 };
 pub(crate) use questions::{Answer, FRAMES, Questions, Request, ask, questions};
 pub use signal_walk::ThreadState;
-pub(crate) use signal_walk::{Found, Reached, StackEntry, leave_guest, walk};
+pub(crate) use signal_walk::{Reached, StackEntry, StackWord, leave_guest, walk};

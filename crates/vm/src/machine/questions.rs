@@ -44,7 +44,7 @@ pub(crate) struct Answer {
     pub(crate) host_since: AtomicU64,
     /// All of it, also what is not in `found_on_stack`.
     pub(crate) count: AtomicUsize,
-    /// What is on the stack ([`super::Found`]), innermost first.
+    /// What is on the stack ([`super::StackWord`]), innermost first.
     pub(crate) found_on_stack: [AtomicU64; FRAMES],
 }
 

@@ -50,9 +50,9 @@ pub(crate) enum Reached {
 
 /// Something on a stack, as a walk finds it: a number, as it is to be kept by signal handlers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Found(pub(crate) u64);
+pub(crate) struct StackWord(pub(crate) u64);
 
-/// What a [`Found`] is.
+/// What a [`StackWord`] is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum StackEntry {
     /// A guest frame: an address within the instruction that it is at. Frames of trampolines are among them, which are nobody's
@@ -65,7 +65,7 @@ pub(crate) enum StackEntry {
 /// No address of code or of an object has this bit.
 const HOST_CALL: u64 = 1 << 63;
 
-impl Found {
+impl StackWord {
     fn frame(address: usize) -> Self {
         Self(address as u64)
     }
@@ -98,7 +98,7 @@ pub(crate) struct Walked {
 pub(crate) unsafe fn walk(
     context: VmPtr<StoreContext>,
     state: ProgramState,
-    mut visit: impl FnMut(Found),
+    mut visit: impl FnMut(StackWord),
 ) -> Walked {
     let fields = context.as_ptr().cast_const();
     // SAFETY: the caller's promise; the thread itself was interrupted, and each field is a word.
@@ -127,14 +127,14 @@ pub(crate) unsafe fn walk(
         Some(InStub::Leaving { .. }) => None,
         Some(InStub::Exit { callee }) => {
             // SAFETY: GUEST-FRAMES: a guest has called the stub, which has pushed nothing.
-            Some((Some(Found::host_call(callee)), unsafe { state.return_address() }, state.fp))
+            Some((Some(StackWord::host_call(callee)), unsafe { state.return_address() }, state.fp))
         }
         // A handler is no return address: of those the byte before is taken.
         Some(InStub::Resumed { pc, fp }) => Some((None, pc + 1, fp)),
         None if code_table::is_code(state.pc) => {
             // SAFETY: GUEST-FRAMES: the thread executes this code.
             let (to, frame) = unsafe { state.caller(prologue_at(state.pc)) };
-            Some((Some(Found::frame(state.pc)), to, frame))
+            Some((Some(StackWord::frame(state.pc)), to, frame))
         }
         None => None,
     };
@@ -143,7 +143,7 @@ pub(crate) unsafe fn walk(
     let in_guest =
         here.and_then(|(first, ..)| first).is_some_and(|first| matches!(first.get(), StackEntry::Frame(_)));
     let walked = Walked { doing: if in_guest { ThreadState::Guest } else { ThreadState::Host }, entry };
-    let called = |callee: usize| (callee != 0).then(|| Found::host_call(callee));
+    let called = |callee: usize| (callee != 0).then(|| StackWord::host_call(callee));
     let (mut first, mut to, mut frame) = here.unwrap_or_else(|| (called(exit_callee), exit_pc, exit_fp));
     loop {
         first.into_iter().for_each(&mut visit);
@@ -151,7 +151,7 @@ pub(crate) unsafe fn walk(
         // Where the embedder's own signal handler interrupted guest code, what was noted of the last call of the host may be
         // overwritten by now: such a chain ends where it leaves the activation.
         while to != returned_address() && inner < frame && frame < entry {
-            visit(Found::frame(to.wrapping_sub(1)));
+            visit(StackWord::frame(to.wrapping_sub(1)));
             inner = frame;
             // SAFETY: GUEST-FRAMES: it is the frame pointer of a guest frame, or at least an address on the stack of the
             // activation.

@@ -7,7 +7,7 @@ mod stubs;
 
 pub use context::Context;
 pub(crate) use context::{Access, ProgramState};
-pub(crate) use prologue::{Prologue, REACH};
+pub(crate) use prologue::{Prologue, REACH, TRAP_INSTRUCTION};
 pub(crate) use stack_switch::on_stack;
 pub(crate) use stubs::{Arguments, Returned};
 pub(crate) use stubs::{

@@ -18,6 +18,9 @@ pub(crate) enum Prologue {
     Complete,
 }
 
+/// `ud2`: the instruction that code traps with.
+pub(crate) const TRAP_INSTRUCTION: [u8; 2] = [0x0f, 0x0b];
+
 const PUSH_RBP: u8 = 0x55;
 const MOV_RBP_RSP: [u8; 3] = [0x48, 0x89, 0xe5];
 const RET: u8 = 0xc3;
