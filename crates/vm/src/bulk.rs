@@ -38,7 +38,7 @@ impl StoreCore {
         growth_limiter: &mut GrowthLimiter<'_>,
         reserve: bool,
     ) -> anyhow::Result<usize> {
-        growth_limiter.check_count(Limit::Memories, self.memories.len())?;
+        growth_limiter.check_count(Limit::Memories, self.entities.memories.len())?;
         if !ty.is_shared() {
             growth_limiter.check_own_memories(self.own_memories())?;
         }
@@ -63,9 +63,9 @@ impl StoreCore {
         let at = self.region.block(size_of::<MemoryDef>(), 0);
         let at = at.context("the store is full: no room for another memory")?;
         let def = VmPtr::at(self.region.const_base() + at);
-        self.memories.push(StoreMemory { memory: AnyMemory::Own(memory), def });
+        self.entities.memories.push(StoreMemory { memory: AnyMemory::Own(memory), def });
         self.note_memory();
-        let memory = self.memories.len() - 1;
+        let memory = self.entities.memories.len() - 1;
         self.publish_memory(memory);
         Ok(memory)
     }
@@ -73,9 +73,9 @@ impl StoreCore {
     /// Enters a shared memory into the store; its number there.
     fn push_shared(&mut self, memory: SharedMemory) -> usize {
         let def = memory.def();
-        self.memories.push(StoreMemory { memory: AnyMemory::Shared(memory), def });
+        self.entities.memories.push(StoreMemory { memory: AnyMemory::Shared(memory), def });
         self.note_memory();
-        self.memories.len() - 1
+        self.entities.memories.len() - 1
     }
 
     /// The number of a shared memory in the store, which it is entered into once.
@@ -89,17 +89,17 @@ impl StoreCore {
             "the shared memory belongs to another engine than the store"
         );
         let same = |m: &StoreMemory| m.memory.shared().is_some_and(|m| SharedMemory::same(m, memory));
-        Ok(self.memories.iter().position(same).unwrap_or_else(|| self.push_shared(memory.clone())))
+        Ok(self.entities.memories.iter().position(same).unwrap_or_else(|| self.push_shared(memory.clone())))
     }
 
     /// A memory of the store that others share, if it is one.
     pub fn shared_memory(&self, memory: usize) -> Option<&SharedMemory> {
-        self.memories[memory].memory.shared()
+        self.entities.memories[memory].memory.shared()
     }
 
     /// Writes the place and size of a memory of this store alone to where code reads them.
     pub(crate) fn publish_memory(&mut self, memory: usize) {
-        let StoreMemory { memory, def } = &self.memories[memory];
+        let StoreMemory { memory, def } = &self.entities.memories[memory];
         let value = MemoryDef { base: memory.base(), length: memory.length() };
         // SAFETY: the definition lies in the store's constants (IN-BOUNDS, STORE-PINNED), held exclusively.
         unsafe { def.write(value) };
@@ -107,17 +107,17 @@ impl StoreCore {
 
     /// A memory's type.
     pub fn memory_type(&self, memory: usize) -> MemoryType {
-        self.memories[memory].memory.ty()
+        self.entities.memories[memory].memory.ty()
     }
 
     /// Whether the memory's whole address range is reserved, so that code needs no checks.
     pub fn memory_is_reserved(&self, memory: usize) -> bool {
-        self.memories[memory].memory.is_reserved()
+        self.entities.memories[memory].memory.is_reserved()
     }
 
     /// A memory's bytes; none of a memory that other stores share.
     pub fn memory_data(&self, memory: usize) -> &[u8] {
-        let AnyMemory::Own(memory) = &self.memories[memory].memory else { return &[] };
+        let AnyMemory::Own(memory) = &self.entities.memories[memory].memory else { return &[] };
         // SAFETY: that many bytes are accessible and initialised (pages start as zero), and no guest runs
         // while the store is borrowed (STORE-EXCLUSIVE).
         unsafe { VmPtr::at(memory.base()).slice(memory.length()) }
@@ -134,7 +134,7 @@ impl StoreCore {
     /// [`prepare_for_kernel`](crate::prepare_for_kernel); none of a memory that other
     /// stores share.
     pub fn memory_copy_mut(&mut self, memory: usize) -> &mut [u8] {
-        let AnyMemory::Own(memory) = &mut self.memories[memory].memory else { return &mut [] };
+        let AnyMemory::Own(memory) = &mut self.entities.memories[memory].memory else { return &mut [] };
         memory.touch();
         // SAFETY: as in `memory_data`, with the store held exclusively.
         unsafe { VmPtr::at(memory.base()).slice_mut(memory.length()) }
@@ -147,7 +147,7 @@ impl StoreCore {
         delta: u64,
         growth_limiter: &mut GrowthLimiter<'_>,
     ) -> anyhow::Result<Option<u64>> {
-        let old = match &mut self.memories[memory].memory {
+        let old = match &mut self.entities.memories[memory].memory {
             AnyMemory::Own(memory) => memory.grow(delta, growth_limiter.limiter())?,
             AnyMemory::Shared(memory) => {
                 return memory.clone().grow(delta, Some(growth_limiter.limiter_of_shared()));
@@ -169,7 +169,7 @@ impl StoreCore {
         length: u64,
     ) -> Result<(usize, Range<usize>), Fault> {
         let number = self.instance(id).memory(memory);
-        let size = self.memories[number].memory.length() as u64;
+        let size = self.entities.memories[number].memory.length() as u64;
         match start.checked_add(length) {
             Some(end) if end <= size => Ok((number, start as usize..end as usize)),
             _ => Err(self.bulk_fault(id, memory, start, length)),
@@ -178,7 +178,7 @@ impl StoreCore {
 
     /// Address of a range that was checked, to be written.
     fn bytes_mut(&mut self, memory: usize, range: &Range<usize>) -> *mut u8 {
-        let memory = &mut self.memories[memory].memory;
+        let memory = &mut self.entities.memories[memory].memory;
         memory.touch();
         VmPtr::at(memory.base() + range.start).as_ptr()
     }
@@ -186,7 +186,7 @@ impl StoreCore {
     fn bulk_fault(&self, id: InstanceId, memory: MemoryIndex, start: u64, length: u64) -> Fault {
         Fault {
             memory: Some(memory),
-            memory_size: self.memories[self.instance(id).memory(memory)].memory.length() as u64,
+            memory_size: self.entities.memories[self.instance(id).memory(memory)].memory.length() as u64,
             address: FaultAddress::Start(start),
             length: Some(length),
             source: None,
@@ -242,7 +242,7 @@ impl StoreCore {
         bytes: &[u8],
     ) -> Result<(), Damaged> {
         let number = self.instance(id).memory(memory);
-        let memory = &mut self.memories[number].memory;
+        let memory = &mut self.entities.memories[number].memory;
         // The last page may be longer than the memory, whose pages can be smaller; there it is zero.
         let start = usize::try_from(at).map_or(memory.length(), |at| at.min(memory.length()));
         let bytes = &bytes[..bytes.len().min(memory.length() - start)];

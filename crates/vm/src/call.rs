@@ -77,7 +77,7 @@ impl StoreCore {
     /// Prepares for entering guest code. What [`StoreCore::end_run`] is to be told.
     #[inline]
     fn begin_run(&mut self) -> OuterActivation {
-        let roots = self.roots.begin_run();
+        let roots = self.heap.roots.begin_run();
         if self.is_running() {
             return OuterActivation { roots, host_call: Some(self.monitor.host_call()) };
         }
@@ -86,7 +86,7 @@ impl StoreCore {
         thread.stack().prepare(self.context_mut());
         self.monitor.enter(thread);
         self.last_thread = thread.idle();
-        self.ready = if !self.is_special && self.roots.is_bare() { self.id.number() } else { NOT_READY };
+        self.ready = if !self.is_special && self.heap.roots.is_bare() { self.id.number() } else { NOT_READY };
         OuterActivation { roots, host_call: None }
     }
 
@@ -100,7 +100,7 @@ impl StoreCore {
     /// Notes that guest code has been left, and tells whether it has returned.
     #[inline]
     pub(crate) fn end_run(&mut self, outer: OuterActivation) -> bool {
-        self.roots.end_run(outer.roots);
+        self.heap.roots.end_run(outer.roots);
         let has_returned = self.context_mut().pending == pending::NONE;
         match outer.host_call {
             Some(began) => self.monitor.set_host_call(began),
@@ -410,7 +410,7 @@ pub enum DirectCall<R> {
 impl StoreCore {
     /// A context that belongs to no instance: where host functions are called from without a guest.
     fn host_caller_context(&mut self) -> anyhow::Result<usize> {
-        if let Some(address) = self.host_caller_context {
+        if let Some(address) = self.host.host_caller_context {
             return Ok(address);
         }
         let at = self
@@ -431,7 +431,7 @@ impl StoreCore {
         // SAFETY: the block was just allocated for it (IN-BOUNDS).
         unsafe { VmPtr::at(address).write(header) };
         let context = self.region.state_base() + at;
-        self.host_caller_context = Some(context);
+        self.host.host_caller_context = Some(context);
         Ok(context)
     }
 }

@@ -69,25 +69,34 @@ pub(crate) struct Skeleton {
 impl Skeleton {
     fn of(store: &StoreCore) -> Self {
         Self {
-            modules: store.instances.iter().map(|instance| instance.module().clone()).collect(),
-            memories: store.memories.iter().map(|memory| memory.memory.ty()).collect(),
-            tables: store.tables.iter().map(|table| table.ty).collect(),
-            globals: store.globals.iter().map(|global| global.ty).collect(),
-            tags: store.tags.clone(),
-            host_funcs: store.host_funcs.iter().map(|func| func.sig()).collect(),
+            modules: store.entities.instances.iter().map(|instance| instance.module().clone()).collect(),
+            memories: store.entities.memories.iter().map(|memory| memory.memory.ty()).collect(),
+            tables: store.entities.tables.iter().map(|table| table.ty).collect(),
+            globals: store.entities.globals.iter().map(|global| global.ty).collect(),
+            tags: store.entities.tags.clone(),
+            host_funcs: store.entities.host_funcs.iter().map(|func| func.sig()).collect(),
             places: places(store).collect(),
         }
     }
 
     fn is_of(&self, store: &StoreCore) -> bool {
         let same = |module: &Arc<LoadedModule>, instance: &Instance| Arc::ptr_eq(module, instance.module());
-        self.modules.len() == store.instances.len()
-            && self.modules.iter().zip(&store.instances).all(|(module, instance)| same(module, instance))
-            && store.memories.iter().map(|memory| memory.memory.ty()).eq(self.memories.iter().copied())
-            && store.tables.iter().map(|table| table.ty).eq(self.tables.iter().copied())
-            && store.globals.iter().map(|global| global.ty).eq(self.globals.iter().copied())
-            && store.tags == self.tags
-            && store.host_funcs.iter().map(|func| func.sig()).eq(self.host_funcs.iter().copied())
+        self.modules.len() == store.entities.instances.len()
+            && self
+                .modules
+                .iter()
+                .zip(&store.entities.instances)
+                .all(|(module, instance)| same(module, instance))
+            && store
+                .entities
+                .memories
+                .iter()
+                .map(|memory| memory.memory.ty())
+                .eq(self.memories.iter().copied())
+            && store.entities.tables.iter().map(|table| table.ty).eq(self.tables.iter().copied())
+            && store.entities.globals.iter().map(|global| global.ty).eq(self.globals.iter().copied())
+            && store.entities.tags == self.tags
+            && store.entities.host_funcs.iter().map(|func| func.sig()).eq(self.host_funcs.iter().copied())
             && places(store).eq(self.places.iter().copied())
     }
 
@@ -103,13 +112,13 @@ pub(crate) fn places(store: &StoreCore) -> impl Iterator<Item = usize> {
     let def = move |memory: &StoreMemory| {
         memory.memory.shared().map_or(memory.def.address().wrapping_sub(consts), |_| 0)
     };
-    [store.region.blocks(), store.host_caller_context.map_or(0, |context| context - state + 1)]
+    [store.region.blocks(), store.host.host_caller_context.map_or(0, |context| context - state + 1)]
         .into_iter()
-        .chain(store.instances.iter().map(move |instance| instance.context() - state))
-        .chain(store.memories.iter().map(def))
-        .chain(store.tables.iter().map(move |table| table.header.address() - state))
-        .chain(store.globals.iter().map(move |global| global.slot.address().wrapping_sub(state)))
-        .chain(store.host_objects.iter().map(|func| func.0 as usize))
+        .chain(store.entities.instances.iter().map(move |instance| instance.context() - state))
+        .chain(store.entities.memories.iter().map(def))
+        .chain(store.entities.tables.iter().map(move |table| table.header.address() - state))
+        .chain(store.entities.globals.iter().map(move |global| global.slot.address().wrapping_sub(state)))
+        .chain(store.entities.host_objects.iter().map(|func| func.0 as usize))
 }
 
 impl Checkpoint {
@@ -145,8 +154,8 @@ impl StoreMut<'_> {
 impl StoreCore {
     /// Notes what the store is now, all of whose objects lie in the old space.
     fn note(&mut self) -> anyhow::Result<Checkpoint> {
-        let mut memories = Vec::with_capacity(self.memories.len());
-        for (i, memory) in self.memories.iter_mut().enumerate() {
+        let mut memories = Vec::with_capacity(self.entities.memories.len());
+        for (i, memory) in self.entities.memories.iter_mut().enumerate() {
             let AnyMemory::Own(memory) = &mut memory.memory else {
                 anyhow::bail!("memory {i} of the store is shared with others: it cannot be put back");
             };
@@ -165,11 +174,11 @@ impl StoreCore {
             skeleton: Skeleton::of(self),
             region: self.region.checkpoint(),
             memories,
-            gc: self.gc.as_ref().map(|gc| gc.checkpoint(&self.externs)),
-            segments: self.instances.iter().map(|instance| instance.segments.clone()).collect(),
-            host_types: self.host_types.clone(),
+            gc: self.heap.gc.as_ref().map(|gc| gc.checkpoint(&self.entities.externs)),
+            segments: self.entities.instances.iter().map(|instance| instance.segments.clone()).collect(),
+            host_types: self.entities.host_types.clone(),
             fuel: self.fuel(),
-            quota: self.quota.clone(),
+            quota: self.limits.quota.clone(),
             epoch_left: self.context_mut().epoch_deadline.saturating_sub(self.runtime.epoch()),
         })
     }
@@ -213,8 +222,8 @@ impl StoreCore {
         }
         let mut gone = Discarded::default();
         let skeleton = &to.skeleton;
-        let takes_away = self.host_funcs.len() > skeleton.host_funcs.len()
-            || self.instances.len() > skeleton.modules.len();
+        let takes_away = self.entities.host_funcs.len() > skeleton.host_funcs.len()
+            || self.entities.instances.len() > skeleton.modules.len();
         let done = if takes_away {
             let monitor = self.monitor.clone();
             monitor.taking_away(|| {
@@ -247,30 +256,30 @@ impl StoreCore {
     fn put_back(&mut self, to: &Checkpoint, gone: &mut Discarded) -> anyhow::Result<()> {
         let skeleton = &to.skeleton;
         // Their numbers are given to others then.
-        let types_go =
-            self.instances.len() > skeleton.modules.len() || self.host_types.len() > to.host_types.len();
+        let types_go = self.entities.instances.len() > skeleton.modules.len()
+            || self.entities.host_types.len() > to.host_types.len();
         self.id = StoreId::next();
         self.pending = None;
-        self.roots.end_all();
-        self.instances.truncate(to.segments.len());
-        for (instance, segments) in self.instances.iter_mut().zip(&to.segments) {
+        self.heap.roots.end_all();
+        self.entities.instances.truncate(to.segments.len());
+        for (instance, segments) in self.entities.instances.iter_mut().zip(&to.segments) {
             instance.segments.clone_from(segments);
         }
-        self.memories.truncate(to.memories.len());
+        self.entities.memories.truncate(to.memories.len());
         for (i, memory) in to.memories.iter().enumerate() {
-            let AnyMemory::Own(own) = &mut self.memories[i].memory else { continue };
+            let AnyMemory::Own(own) = &mut self.entities.memories[i].memory else { continue };
             if self.ran {
                 own.touch();
             }
             own.rewind(memory).with_context(|| format!("memory {i} could not be put back"))?;
         }
         self.set_untouched();
-        self.tables.truncate(skeleton.tables.len());
-        self.globals.truncate(skeleton.globals.len());
-        self.tags.truncate(skeleton.tags.len());
+        self.entities.tables.truncate(skeleton.tables.len());
+        self.entities.globals.truncate(skeleton.globals.len());
+        self.entities.tags.truncate(skeleton.tags.len());
         self.region.rewind(&to.region)?;
-        if let Some(gc) = self.abandoned.take() {
-            self.gc = Some(*gc);
+        if let Some(gc) = self.heap.abandoned.take() {
+            self.heap.gc = Some(*gc);
         }
         match &to.gc {
             Some(gc) => {
@@ -280,29 +289,29 @@ impl StoreCore {
                 }
             }
             None => {
-                self.gc = None;
-                gone.values = std::mem::take(&mut self.externs);
+                self.heap.gc = None;
+                gone.values = std::mem::take(&mut self.entities.externs);
             }
         }
         // After the region, whose objects name them.
-        gone.host_funcs = self.host_funcs.split_off(skeleton.host_funcs.len());
-        self.host_objects.truncate(skeleton.host_funcs.len());
-        if self.host_types.len() != to.host_types.len() {
-            self.host_types.clone_from(&to.host_types);
+        gone.host_funcs = self.entities.host_funcs.split_off(skeleton.host_funcs.len());
+        self.entities.host_objects.truncate(skeleton.host_funcs.len());
+        if self.entities.host_types.len() != to.host_types.len() {
+            self.entities.host_types.clone_from(&to.host_types);
         }
-        self.host_caller_context =
+        self.host.host_caller_context =
             skeleton.host_caller_context().map(|offset| self.region.state_base() + offset);
-        for memory in 0..self.memories.len() {
+        for memory in 0..self.entities.memories.len() {
             self.publish_memory(memory);
         }
         self.set_fuel(to.fuel);
-        if self.quota.as_ref().map(Arc::as_ptr) != to.quota.as_ref().map(Arc::as_ptr) {
+        if self.limits.quota.as_ref().map(Arc::as_ptr) != to.quota.as_ref().map(Arc::as_ptr) {
             self.keep_quota(to.quota.clone());
         }
         self.restart_epochs(to);
         self.context_mut().pending = pending::NONE;
         self.killed = None;
-        self.scratch = Default::default();
+        self.host.scratch = Default::default();
         self.note_special();
         let group = self.checkpoints.last().and_then(|noted| noted.group.as_ref());
         if self.limit_group().map(Arc::as_ptr) == group.map(Arc::as_ptr) {
@@ -314,7 +323,7 @@ impl StoreCore {
         self.monitor.reset(self.id, to.segments.len(), label, self.runtime.notes_host_calls());
         self.note_memory();
         self.commit_memory();
-        self.refused = None;
+        self.limits.refused = None;
         Ok(())
     }
 
@@ -343,10 +352,10 @@ impl StoreCore {
                 anyhow::bail!("memory {i} differs from {at:#x} on");
             }
         }
-        let instances = self.instances.iter().map(|instance| &instance.segments);
+        let instances = self.entities.instances.iter().map(|instance| &instance.segments);
         ensure!(instances.eq(&was.segments), "its element segments differ");
         self.region.verify(&was.region)?;
-        match (&self.gc, &was.gc) {
+        match (&self.heap.gc, &was.gc) {
             (Some(gc), Some(was)) => gc.verify(was)?,
             (None, None) => {}
             _ => anyhow::bail!("it has a heap of objects, and had none, or the other way round"),

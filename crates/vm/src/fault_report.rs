@@ -34,15 +34,15 @@ impl StoreCore {
 
     /// The offset of an address in the memory whose reservation holds it, and that memory's size.
     fn reserved_memory_at(&self, address: usize) -> Option<(u64, u64)> {
-        let memory = &self.memories.iter().find(|m| m.memory.holds(address))?.memory;
+        let memory = &self.entities.memories.iter().find(|m| m.memory.holds(address))?.memory;
         Some(((address - memory.base()) as u64, memory.length() as u64))
     }
 
     /// The size of a memory as the code of a module sees it. Code does not say whose instance it runs for: where
     /// the store has several and their memories differ, the answer is not known.
     fn size_of_memory(&self, loaded: &Arc<LoadedModule>, memory: MemoryIndex) -> Option<u64> {
-        let instances = self.instances.iter().filter(|i| Arc::ptr_eq(i.module(), loaded));
-        let mut sizes = instances.map(|i| self.memories[i.memory(memory)].memory.length() as u64);
+        let instances = self.entities.instances.iter().filter(|i| Arc::ptr_eq(i.module(), loaded));
+        let mut sizes = instances.map(|i| self.entities.memories[i.memory(memory)].memory.length() as u64);
         let first = sizes.next()?;
         sizes.all(|size| size == first).then_some(first)
     }
@@ -56,8 +56,8 @@ impl StoreCore {
 pub(crate) unsafe fn fault_place(context: VmPtr<StoreContext>, address: usize) -> FaultPlace {
     // SAFETY: the caller's promise.
     let core = unsafe { StoreCore::of_context(context).as_ref() };
-    let null_page = core.gc.as_ref().map(|gc| gc.heap.base()..gc.heap.base() + NULL_PAGE as usize);
-    FaultPlace::of(address, core.memories.iter().map(|memory| memory.memory.space()), null_page)
+    let null_page = core.heap.gc.as_ref().map(|gc| gc.heap.base()..gc.heap.base() + NULL_PAGE as usize);
+    FaultPlace::of(address, core.entities.memories.iter().map(|memory| memory.memory.space()), null_page)
 }
 
 /// The module and the position of a frame's instruction.

@@ -104,7 +104,7 @@ impl StoreCore {
             "the host function belongs to another engine than the store"
         );
         anyhow::ensure!(
-            func.store_type == self.hooks.data_type,
+            func.store_type == self.host.hooks.data_type,
             "the host function was made for stores with data of another type"
         );
         let code = match func.buffered {
@@ -122,7 +122,7 @@ impl StoreCore {
             sig: func.sig().0,
             func_index: FuncObject::HOST,
             instance: importer.map_or(FuncObject::NO_INSTANCE, |i| i.0),
-            host: self.host_funcs.len() as u32,
+            host: self.entities.host_funcs.len() as u32,
             store_context: self.context_address(),
             native: func.native,
             data: func.data,
@@ -131,8 +131,8 @@ impl StoreCore {
         };
         // SAFETY: the block was just allocated for it (IN-BOUNDS); the store keeps the function (HOST-DATA).
         unsafe { VmPtr::at(address).write(object) };
-        self.host_funcs.push(func.clone());
-        self.host_objects.push(FuncRefId(at as u32));
+        self.entities.host_funcs.push(func.clone());
+        self.entities.host_objects.push(FuncRefId(at as u32));
         Ok(FuncRefId(at as u32))
     }
 }
@@ -196,7 +196,7 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<
         }
         let (store, importer, f) = callee::<T, F>(object);
         match catch_unwind(AssertUnwindSafe(|| f(store, importer, params))) {
-            Ok(Ok(result)) if store.core().roots.is_left() && !monitor.wants_attention() => {
+            Ok(Ok(result)) if store.core().heap.roots.is_left() && !monitor.wants_attention() => {
                 result.into_native()
             }
             ended => finish(store, ended),
@@ -287,7 +287,7 @@ fn guard<T: 'static, R>(
 fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, Failure> {
     let core = store.core_mut();
     // What the closure rooted ends with it.
-    core.roots.leave_host();
+    core.heap.roots.leave_host();
     let is_killed = core.monitor.wants_attention() && core.end_host_call();
     match ended {
         Ok(Ok(_)) if is_killed => {

@@ -46,16 +46,16 @@ impl StoreCore {
     pub fn entity_type(&self, entity: Entity) -> ExternType {
         match entity {
             Entity::Func(f) => ExternType::Func(self.func_type(f)),
-            Entity::Table(t) => ExternType::Table(self.tables[t].ty),
+            Entity::Table(t) => ExternType::Table(self.entities.tables[t].ty),
             Entity::Memory(m) => ExternType::Memory(self.memory_type(m)),
-            Entity::Global(g) => ExternType::Global(self.globals[g].ty),
+            Entity::Global(g) => ExternType::Global(self.entities.globals[g].ty),
             Entity::Tag(t) => ExternType::Tag(TagType::new(self.tag_type(t))),
         }
     }
 
     /// The type of a tag: its parameters are the payload.
     pub fn tag_type(&self, tag: TagId) -> FuncType {
-        let ty = self.runtime.types.func_type(self.tags[tag.index()]);
+        let ty = self.runtime.types.func_type(self.entities.tags[tag.index()]);
         ty.unwrap_or_else(|| FuncType::new([], []))
     }
 
@@ -113,7 +113,7 @@ impl StoreCore {
         let at = self.dropped(id, self.instance(id).layout().dropped_elem(segment.0));
         // SAFETY: as above, with the store held exclusively.
         unsafe { at.write(1) };
-        if let Some(items) = self.instances[id.index()].segments.get_mut(segment.index()) {
+        if let Some(items) = self.entities.instances[id.index()].segments.get_mut(segment.index()) {
             *items = None;
         }
     }
@@ -149,9 +149,9 @@ impl StoreCore {
     pub fn new_tag(&mut self, ty: &FuncType) -> anyhow::Result<TagId> {
         anyhow::ensure!(ty.results().is_empty(), "the type of a tag has no results, and {ty} was given");
         let types = self.runtime.types.register_func(ty)?;
-        self.tags.push(types.ids()[0]);
-        self.host_types.push(Arc::new(types));
-        Ok(TagId::new(self.tags.len() - 1))
+        self.entities.tags.push(types.ids()[0]);
+        self.entities.host_types.push(Arc::new(types));
+        Ok(TagId::new(self.entities.tags.len() - 1))
     }
 
     /// A new global of the host.
@@ -163,25 +163,25 @@ impl StoreCore {
         let at = self.region.table_space(GLOBAL_SIZE as usize);
         let at = at.context("the store is full: no room for another global")? as usize;
         let slot = VmPtr::at(self.region.state_base() + at);
-        self.globals.push(StoreGlobal { ty, slot, traced: self.is_traced(ty.content()) });
-        let global = self.globals.len() - 1;
+        self.entities.globals.push(StoreGlobal { ty, slot, traced: self.is_traced(ty.content()) });
+        let global = self.entities.globals.len() - 1;
         self.write_global(global, value);
         Ok(global)
     }
 
     pub(crate) fn global_value(&self, global: usize) -> RawVal {
         // SAFETY: a global's slot is 16 bytes, aligned, and lives as long as the store (STORE-PINNED).
-        unsafe { self.globals[global].slot.read() }
+        unsafe { self.entities.globals[global].slot.read() }
     }
 
     pub(crate) fn write_global(&mut self, global: usize, value: RawVal) {
         // SAFETY: as above, with the store held exclusively.
-        unsafe { self.globals[global].slot.write(value) };
+        unsafe { self.entities.globals[global].slot.write(value) };
     }
 
     /// A global's type.
     pub fn global_type(&self, global: usize) -> GlobalType {
-        self.globals[global].ty
+        self.entities.globals[global].ty
     }
 }
 
@@ -213,7 +213,7 @@ impl StoreMut<'_> {
                 ConstOp::GlobalGet(g) => {
                     let global = self.instance(id).global(g);
                     let value = self.global_value(global);
-                    if self.globals[global].traced {
+                    if self.entities.globals[global].traced {
                         let root = self.root(value.u32());
                         stack.0.push(Operand::Object(root));
                         continue;
@@ -300,12 +300,12 @@ impl StoreMut<'_> {
             if !exprs.iter().any(ConstExpr::makes_objects) {
                 continue;
             }
-            let segments = &mut self.instances[id.index()].segments;
+            let segments = &mut self.entities.instances[id.index()].segments;
             segments.resize_with(segments.len().max(i + 1), || None);
             segments[i] = Some(vec![0; exprs.len()].into());
             for (nth, expr) in exprs.iter().enumerate() {
                 let value = self.evaluate(id, expr)?.u32();
-                if let Some(items) = &mut self.instances[id.index()].segments[i] {
+                if let Some(items) = &mut self.entities.instances[id.index()].segments[i] {
                     items[nth] = value;
                 }
             }

@@ -174,7 +174,7 @@ impl StoreCore {
     ) -> anyhow::Result<Builder<'m>> {
         anyhow::ensure!(module.is_of(&self.runtime), "the module belongs to another engine than the store");
         module.code_image().check_runs_here()?;
-        growth_limiter.check_count(Limit::Instances, self.instances.len())?;
+        growth_limiter.check_count(Limit::Instances, self.entities.instances.len())?;
         let described = module.module();
         anyhow::ensure!(
             imports.len() == described.imports().len(),
@@ -191,7 +191,7 @@ impl StoreCore {
             .region
             .block(layout.const_size(), layout.state_size())
             .context("the store is full: no room for another instance")?;
-        let id = InstanceId::new(self.instances.len());
+        let id = InstanceId::new(self.entities.instances.len());
         let context = self.region.state_base() + block;
         let builder = Builder { module, id, context, contents };
         builder.write(
@@ -211,7 +211,7 @@ impl StoreCore {
             builder.write(layout.type_id(TypeIndex::new(i)), *sig);
         }
         let spaces = self.entities(&builder, imports, growth_limiter)?;
-        self.instances.push(Instance::new(module.clone(), builder.context, spaces));
+        self.entities.instances.push(Instance::new(module.clone(), builder.context, spaces));
         self.monitor.add_instance(described);
         Ok(builder)
     }
@@ -237,13 +237,13 @@ impl StoreCore {
                 ImportValue::Entity(Entity::Table(i)) => {
                     let slot = layout.table(TableIndex::new(tables.len()));
                     if let TablePlace::Imported(offset) = slot {
-                        builder.write(offset, self.tables[*i].header.address());
+                        builder.write(offset, self.entities.tables[*i].header.address());
                     }
                     tables.push(*i as u32);
                 }
                 ImportValue::Entity(Entity::Global(i)) => {
                     let offset = layout.imported_global(GlobalIndex::new(globals.len()));
-                    builder.write(offset, self.globals[*i].slot.address());
+                    builder.write(offset, self.entities.globals[*i].slot.address());
                     globals.push(*i as u32);
                 }
                 ImportValue::Entity(Entity::Tag(tag)) => tags.push(*tag),
@@ -252,16 +252,17 @@ impl StoreCore {
         }
         let reserve = builder.module.reserves();
         for i in memories.len()..described.memories().len() {
-            let (image, length) = builder.contents.of_memory(MemoryIndex::new(i), self.memories.len());
+            let (image, length) =
+                builder.contents.of_memory(MemoryIndex::new(i), self.entities.memories.len());
             let made = self.push_memory(described.memories()[i], image, length, growth_limiter, reserve)?;
             if builder.module.needs_reserved(MemoryIndex::new(i)) && !self.memory_is_reserved(made) {
-                self.memories.pop();
+                self.entities.memories.pop();
                 return Err(NeedsChecks.into());
             }
             memories.push(made as u32);
         }
         for (i, memory) in memories.iter().enumerate() {
-            let memory = &self.memories[*memory as usize];
+            let memory = &self.entities.memories[*memory as usize];
             let value = MemoryRef { base: memory.memory.base(), def: memory.def.address() };
             builder.write(layout.memory(MemoryIndex::new(i)), value);
         }
@@ -282,12 +283,12 @@ impl StoreCore {
             let slot = builder.context + layout.defined_global(GlobalIndex::new(i)) as usize;
             let ty = described.globals()[i].map(&mut resolve);
             let traced = self.is_traced(ty.content());
-            self.globals.push(StoreGlobal { ty, slot: VmPtr::at(slot), traced });
-            globals.push(self.globals.len() as u32 - 1);
+            self.entities.globals.push(StoreGlobal { ty, slot: VmPtr::at(slot), traced });
+            globals.push(self.entities.globals.len() as u32 - 1);
         }
         for ty in &described.tags()[tags.len()..] {
-            self.tags.push(builder.module.sig(*ty));
-            tags.push(TagId::new(self.tags.len() - 1));
+            self.entities.tags.push(builder.module.sig(*ty));
+            tags.push(TagId::new(self.entities.tags.len() - 1));
         }
         for (i, tag) in tags.iter().enumerate() {
             builder.write(layout.tag_id(TagIndex::new(i)), *tag);
@@ -363,14 +364,14 @@ impl StoreCore {
             }
             (EntityIndex::Table(i), ImportValue::Entity(Entity::Table(t))) => {
                 let want = described.tables()[i.index()].map(&mut module.resolve());
-                let have = self.tables[*t].ty;
+                let have = self.entities.tables[*t].ty;
                 let size = u64::from(self.table_size(*t));
                 want.element() == have.element()
                     && want.is_64() == have.is_64()
                     && limits_fit(want.minimum(), want.maximum(), size, have.maximum())
             }
             (EntityIndex::Memory(i), ImportValue::Entity(Entity::Memory(m))) => {
-                let memory = &self.memories[*m].memory;
+                let memory = &self.entities.memories[*m].memory;
                 memory_fits(module, i, memory.ty(), memory.length(), memory.is_reserved())?
             }
             (EntityIndex::Memory(i), ImportValue::Shared(memory)) => {
@@ -378,10 +379,10 @@ impl StoreCore {
             }
             (EntityIndex::Global(i), ImportValue::Entity(Entity::Global(g))) => {
                 let want = described.globals()[i.index()].map(&mut module.resolve());
-                self.globals[*g].ty.matches(&want, &**types)
+                self.entities.globals[*g].ty.matches(&want, &**types)
             }
             (EntityIndex::Tag(i), ImportValue::Entity(Entity::Tag(t))) => {
-                self.tags[t.index()] == module.sig(described.tags()[i.index()])
+                self.entities.tags[t.index()] == module.sig(described.tags()[i.index()])
             }
             _ => false,
         };

@@ -22,7 +22,7 @@ impl StoreCore {
         let loaded = frame.module().and_then(|owner| owner.downcast::<LoadedModule>().ok());
         let same =
             move |module: &Arc<LoadedModule>| loaded.as_ref().is_some_and(|it| Arc::ptr_eq(it, module));
-        let numbered = self.instances.iter().enumerate();
+        let numbered = self.entities.instances.iter().enumerate();
         numbered.filter(move |(_, i)| same(i.module())).map(|(i, _)| InstanceId::new(i))
     }
 
@@ -38,23 +38,23 @@ impl StoreCore {
 
     /// Number of memories, shared ones included.
     pub fn memory_count(&self) -> usize {
-        self.memories.len()
+        self.entities.memories.len()
     }
 
     /// Number of globals, the host's included.
     pub fn global_count(&self) -> usize {
-        self.globals.len()
+        self.entities.globals.len()
     }
 
     /// A memory's size in bytes. That of a shared memory may be larger by now.
     pub fn memory_size(&self, memory: usize) -> usize {
-        self.memories[memory].memory.length()
+        self.entities.memories[memory].memory.length()
     }
 
     /// The ranges of a memory, in order, outside of which all bytes are zero. Where the kernel does not say which pages were
     /// written, and of shared memories, it is the whole.
     pub fn memory_in_use(&self, memory: usize) -> Vec<Range<usize>> {
-        match &self.memories[memory].memory {
+        match &self.entities.memories[memory].memory {
             AnyMemory::Own(memory) => memory.in_use(),
             AnyMemory::Shared(memory) => iter::once(0..memory.length()).collect(),
         }

@@ -67,13 +67,18 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
         );
     }
     let foreign: Vec<_> =
-        store.host_funcs.iter().skip(described.imported_funcs()).map(|func| told(func)).collect();
+        store.entities.host_funcs.iter().skip(described.imported_funcs()).map(|func| told(func)).collect();
     ensure!(
         foreign.is_empty(),
         "the guest may hold host functions that it did not import, which cannot be kept: {}",
         foreign.join(", ")
     );
-    let now = [store.memories.len(), store.tables.len(), store.globals.len(), store.tags.len()];
+    let now = [
+        store.entities.memories.len(),
+        store.entities.tables.len(),
+        store.entities.globals.len(),
+        store.entities.tags.len(),
+    ];
     let own = [
         described.memories().len(),
         described.tables().len(),
@@ -81,12 +86,12 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
         described.tags().len(),
     ];
     ensure!(
-        now == own && store.host_caller_context.is_none(),
+        now == own && store.host.host_caller_context.is_none(),
         "the host has made things in the store that the module did not, or has called its own functions through it"
     );
     let is_exact = |i: usize| {
         let wanted = module.sig(described.type_of_func(FuncIndex::new(i)));
-        store.host_funcs.get(i).is_some_and(|func| func.sig() == wanted)
+        store.entities.host_funcs.get(i).is_some_and(|func| func.sig() == wanted)
     };
     ensure!(
         (0..described.imported_funcs()).all(is_exact),
@@ -106,14 +111,14 @@ impl StoreMut<'_> {
     ///
     /// Where the store holds what means something in this process alone, which is named; and as [`StoreMut::checkpoint`].
     pub fn serialize_instance(&mut self, note: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let [instance] = &*self.instances else {
-            bail!("a snapshot is of one instance, and the store has {}", self.instances.len());
+        let [instance] = &*self.entities.instances else {
+            bail!("a snapshot is of one instance, and the store has {}", self.entities.instances.len());
         };
         let module = instance.module().clone();
         check_own(self, &module)?;
         let was = self.checkpoint()?;
         let types = module.sigs();
-        let gc = match (&self.gc, &was.gc) {
+        let gc = match (&self.heap.gc, &was.gc) {
             (Some(gc), Some(was)) => {
                 ensure!(
                     was.is_without_host_values(),
@@ -129,7 +134,7 @@ impl StoreMut<'_> {
         };
         let mut contents = Vec::new();
         let mut memories = Vec::new();
-        for number in 0..self.memories.len() {
+        for number in 0..self.entities.memories.len() {
             let bytes = self.memory_data(number);
             let pieces = pieces(bytes);
             pieces.iter().for_each(|piece| contents.extend_from_slice(&bytes[piece.clone()]));
@@ -137,7 +142,7 @@ impl StoreMut<'_> {
         }
         let mut head = Writer::default();
         head.bytes(note);
-        head.number(self.memories.len() as u64);
+        head.number(self.entities.memories.len() as u64);
         head.words(&places_of(self));
         was.region.write(&mut head);
         for memory in &memories {
@@ -152,7 +157,7 @@ impl StoreMut<'_> {
         if let Some(gc) = &gc {
             gc.write(&mut head);
         }
-        let segments = &self.instances[0].segments;
+        let segments = &self.entities.instances[0].segments;
         head.number(segments.len() as u64);
         for segment in segments {
             head.number(u64::from(segment.is_some()));
@@ -246,7 +251,7 @@ fn put<T: 'static>(
         "the store has other things than the one that the snapshot was taken of, or has them elsewhere: make it with nothing but the \
          module's imports, and link those as they were linked then"
     );
-    ensure!(core.memories.len() == frozen.memory_count, DAMAGED);
+    ensure!(core.entities.memories.len() == frozen.memory_count, DAMAGED);
     let mut at = frozen.head;
     for (number, memory) in frozen.memories.iter().enumerate() {
         let page = store.core().memory_type(number).page_size();
@@ -254,7 +259,7 @@ fn put<T: 'static>(
         let more = memory.length.checked_sub(now).context(DAMAGED)? as u64 / page;
         let grown = more == 0 || store.memory_grow(number, more)?.is_some();
         ensure!(grown, "the snapshot has {} bytes in memory {number}, and may not", memory.length);
-        let AnyMemory::Own(own) = &mut store.core_mut().memories[number].memory else {
+        let AnyMemory::Own(own) = &mut store.core_mut().entities.memories[number].memory else {
             bail!("memory {number} is shared with others");
         };
         ensure!(own.length() == memory.length, DAMAGED);
@@ -268,7 +273,7 @@ fn put<T: 'static>(
     let core = store.core_mut();
     ensure!(frozen.region.fits(&core.region), "the snapshot's tables are larger than this machine allows");
     core.region.rewind(&frozen.region)?;
-    for table in 0..core.tables.len() {
+    for table in 0..core.entities.tables.len() {
         let (size, maximum) =
             (store.core().table_size(table) as usize, store.core().table_type(table).maximum());
         let maximum = maximum.map(|most| most as usize);
@@ -294,8 +299,8 @@ fn put<T: 'static>(
         core.gc()?.rename(|index| types.get(index).copied()).context(DAMAGED)?;
     }
     let core = store.core_mut();
-    core.instances[id.index()].segments = frozen.segments;
-    (0..core.memories.len()).for_each(|memory| core.publish_memory(memory));
+    core.entities.instances[id.index()].segments = frozen.segments;
+    (0..core.entities.memories.len()).for_each(|memory| core.publish_memory(memory));
     core.note_memory();
     Ok(())
 }

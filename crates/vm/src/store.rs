@@ -46,9 +46,9 @@ pub(crate) const NOT_READY: u64 = u64::MAX;
 
 /// A store without its embedder's data.
 pub struct StoreCore {
-    /// What other threads may hold to look at its guest; and its context.
+    /// The part of the store that other threads may hold, with the store's context.
     pub(crate) monitor: Arc<StoreMonitor>,
-    /// The number of its id, if nothing has to be looked at before the next run but [`StoreCore::ready_thread`]: it has no rules, was
+    /// The number of its id, if the next run needs no preparation on the thread of the last one: the store has no run limits, was
     /// not killed, and the host holds no references whose scope has not ended. [`NOT_READY`] otherwise.
     pub(crate) ready: u64,
     /// [`GuestThread::idle`](crate::guest_thread::GuestThread::idle) of the thread that entered the guest last.
@@ -56,6 +56,27 @@ pub struct StoreCore {
     pub(crate) id: StoreId,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) region: StoreRegion,
+    pub(crate) entities: Entities,
+    pub(crate) heap: StoreHeap,
+    pub(crate) limits: Limits,
+    pub(crate) host: HostSide,
+    /// Why the innermost activation is being left.
+    pub(crate) pending: Option<Pending>,
+    /// Whether guest code ran, so that any memory may have been written. Set by the first run alone: see `ready`.
+    pub(crate) ran: bool,
+    /// Whether a checkpoint of it was taken.
+    pub(crate) is_noted: bool,
+    /// Why its guest was killed, if it was. Nothing runs in the store any more.
+    pub(crate) killed: Option<KillReason>,
+    /// Whether it was killed or has run limits: a run tests this alone.
+    pub(crate) is_special: bool,
+    /// The checkpoints that it can be reset to.
+    pub(crate) checkpoints: Vec<Noted>,
+}
+
+/// What modules and the host have put into a store, each kind numbered from 0.
+#[derive(Default)]
+pub(crate) struct Entities {
     pub(crate) instances: Vec<Instance>,
     pub(crate) memories: Vec<StoreMemory>,
     pub(crate) tables: Vec<Table>,
@@ -65,43 +86,46 @@ pub struct StoreCore {
     pub(crate) host_funcs: Vec<Arc<HostFunc>>,
     /// Their objects.
     pub(crate) host_objects: Vec<FuncRefId>,
-    /// Types that the host made things of, which no module may use.
+    /// Types of what the host created. No module may use them.
     pub(crate) host_types: Vec<Arc<TypeSet>>,
     pub(crate) externs: Externs,
-    /// The garbage-collected heap, made when first needed.
+}
+
+/// The objects of a store's guests, and the host's references to them.
+#[derive(Default)]
+pub(crate) struct StoreHeap {
+    /// The garbage-collected heap, created when it is first needed.
     pub(crate) gc: Option<Gc>,
-    /// The heap, where a collection was given up in the middle of it: until the store goes back to a checkpoint.
+    /// The heap, if a collection was given up in the middle. It is kept until the store is reset.
     pub(crate) abandoned: Option<Box<Gc>>,
-    /// References to its objects that the host holds.
+    /// References that the host holds.
     pub(crate) roots: Roots,
-    pub(crate) pending: Option<Pending>,
-    /// Whether guest code ran, so that any memory may have been written. Set by the first run alone: see `ready`.
-    pub(crate) ran: bool,
-    /// Whether there is a [`Checkpoint`] of it.
-    pub(crate) is_noted: bool,
-    /// Context that belongs to no instance, made when first needed.
-    pub(crate) host_caller_context: Option<usize>,
-    /// Why its guest was killed, if it was: it was in the middle of something, and nothing of it runs any more.
-    pub(crate) killed: Option<KillReason>,
-    /// Whether it was killed or has rules: a run looks at this alone.
-    pub(crate) is_special: bool,
+}
+
+/// What a store may have, and what of that it has taken.
+#[derive(Default)]
+pub(crate) struct Limits {
     /// What is done at the beginning and end of each run, if anything is.
     pub(crate) run_limits: Option<Box<RunLimits>>,
     /// What it may have, if that is limited.
     pub(crate) quota: Option<Arc<Quota>>,
-    /// Its part of what the stores of its guest use together, if they are counted so.
+    /// Its part of what the stores of its group use together, if it has a group.
     pub(crate) group: Option<GroupShare>,
     /// The growth that its quota or its engine's refused last.
     pub(crate) refused: Option<Refusal>,
-    /// Bytes that it has taken of its engine's quota, where that has a limit.
+    /// Bytes that it has taken of its engine's quota, if that has a limit.
     pub(crate) taken: u64,
-    /// Where it can go back to.
-    pub(crate) checkpoints: Vec<Noted>,
     /// Fuel beyond what the counter in the context can hold.
     pub(crate) fuel_reserve: u64,
+}
+
+/// What the host keeps with a store.
+pub(crate) struct HostSide {
+    /// A context that belongs to no instance, created when it is first needed.
+    pub(crate) host_caller_context: Option<usize>,
     /// Memory for host functions.
     pub(crate) scratch: Scratch,
-    /// What whoever uses this crate keeps with the store.
+    /// A value of the embedding layer.
     pub(crate) extension: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) hooks: Hooks,
 }
@@ -164,36 +188,18 @@ impl StoreCore {
             ready: NOT_READY,
             last_thread: NEVER_ENTERED,
             is_special: false,
-            run_limits: None,
-            quota: None,
-            group: None,
-            refused: None,
-            taken: 0,
             killed: None,
             id,
             runtime: runtime.clone(),
             region,
-            instances: Vec::new(),
-            memories: Vec::new(),
-            tables: Vec::new(),
-            globals: Vec::new(),
-            tags: Vec::new(),
-            host_funcs: Vec::new(),
-            host_objects: Vec::new(),
-            host_types: Vec::new(),
-            externs: Externs::default(),
-            gc: None,
-            abandoned: None,
-            roots: Roots::default(),
+            entities: Entities::default(),
+            heap: StoreHeap::default(),
+            limits: Limits::default(),
+            host: HostSide { host_caller_context: None, scratch: Scratch::default(), extension: None, hooks },
             pending: None,
             ran: false,
             is_noted: false,
-            host_caller_context: None,
             checkpoints: Vec::new(),
-            fuel_reserve: 0,
-            scratch: Scratch::default(),
-            extension: None,
-            hooks,
         };
         core.write_null_object();
         core.set_run_limits(&Quota::UNLIMITED);
@@ -232,18 +238,18 @@ impl StoreCore {
     /// back to a checkpoint.
     #[inline]
     pub fn extension(&self) -> Option<&(dyn Any + Send + Sync)> {
-        self.extension.as_deref()
+        self.host.extension.as_deref()
     }
 
     /// As [`StoreCore::extension`], to be written.
     pub fn extension_mut(&mut self) -> &mut Option<Box<dyn Any + Send + Sync>> {
-        &mut self.extension
+        &mut self.host.extension
     }
 
     /// Tells those who watch how large its memories are now.
     pub(crate) fn note_memory(&self) {
-        let memories: u64 = self.memories.iter().map(|m| m.memory.length() as u64).sum();
-        let objects = self.gc.as_ref().map_or(0, |gc| gc.heap.size());
+        let memories: u64 = self.entities.memories.iter().map(|m| m.memory.length() as u64).sum();
+        let objects = self.heap.gc.as_ref().map_or(0, |gc| gc.heap.size());
         self.monitor.set_memory(memories + objects);
     }
 
@@ -258,12 +264,12 @@ impl StoreCore {
     ///
     /// Returns an error if the quota does not allow it, or the machine has no memory.
     pub fn borrow_scratch(&mut self, length: usize) -> anyhow::Result<Borrowed> {
-        self.scratch.borrow(length, self.quota.as_deref())
+        self.host.scratch.borrow(length, self.limits.quota.as_deref())
     }
 
     /// Takes bytes back.
     pub fn return_scratch(&mut self, bytes: Borrowed) {
-        self.scratch.take_back(bytes);
+        self.host.scratch.take_back(bytes);
     }
 
     /// The store context.
@@ -300,25 +306,25 @@ impl StoreCore {
     pub fn fuel(&self) -> u64 {
         // SAFETY: STORE-EXCLUSIVE.
         let counter = unsafe { (*self.context()).fuel };
-        self.fuel_reserve.saturating_add(counter.min(0).unsigned_abs())
+        self.limits.fuel_reserve.saturating_add(counter.min(0).unsigned_abs())
     }
 
     /// Sets the fuel left.
     pub fn set_fuel(&mut self, fuel: u64) {
         let now = fuel.min(i64::MAX as u64);
-        self.fuel_reserve = fuel - now;
+        self.limits.fuel_reserve = fuel - now;
         self.context_mut().fuel = -(now as i64);
     }
 
     /// Moves fuel from the reserve to the counter; `false` if there is none.
     pub(crate) fn refill_fuel(&mut self) -> bool {
-        let reserve = self.fuel_reserve;
+        let reserve = self.limits.fuel_reserve;
         if reserve == 0 {
             return false;
         }
         let counter = self.context_mut().fuel;
         let more = reserve.min(i64::MAX as u64);
-        self.fuel_reserve = reserve - more;
+        self.limits.fuel_reserve = reserve - more;
         self.context_mut().fuel = counter - more as i64;
         true
     }
@@ -331,11 +337,11 @@ impl StoreCore {
 
     /// Number of instances.
     pub fn instance_count(&self) -> usize {
-        self.instances.len()
+        self.entities.instances.len()
     }
 
     pub(crate) fn instance(&self, id: InstanceId) -> &Instance {
-        &self.instances[id.index()]
+        &self.entities.instances[id.index()]
     }
 
     /// The host value of a reference; `None` for null, and for what a guest made itself.
@@ -343,7 +349,7 @@ impl StoreCore {
         if reference.0 == 0 || reference.0 & 1 != 0 || self.object_header(reference.0) & header::EXTERN == 0 {
             return None;
         }
-        self.externs.get(self.gc.as_ref()?.heap.word(reference.0 + INDEX))
+        self.entities.externs.get(self.heap.gc.as_ref()?.heap.word(reference.0 + INDEX))
     }
 
     /// Whether values of a type may refer to objects of the heap.
@@ -357,9 +363,9 @@ impl Drop for StoreCore {
         sampling::drain();
         self.runtime.forget_store(&self.monitor);
         self.monitor.end();
-        self.runtime.give_back_memory(self.taken);
+        self.runtime.give_back_memory(self.limits.taken);
         if self.ran {
-            self.memories.iter_mut().for_each(|m| m.memory.touch());
+            self.entities.memories.iter_mut().for_each(|m| m.memory.touch());
         }
     }
 }

@@ -13,35 +13,35 @@ use std::sync::Arc;
 impl StoreCore {
     /// Who decides about growth of the store: its quota, its engine's, its group's, and the embedder's limiter.
     pub(crate) fn growth_limiter<'a>(&self, limiter: Option<Limiter<'a>>) -> GrowthLimiter<'a> {
-        let used = self.quota.as_ref().map(|_| self.usage()).unwrap_or_default();
+        let used = self.limits.quota.as_ref().map(|_| self.usage()).unwrap_or_default();
         let engine = self.runtime.limits_memory().then(|| self.runtime.clone());
-        GrowthLimiter::new(self.quota.clone(), used, engine, self.reservation(), limiter)
+        GrowthLimiter::new(self.limits.quota.clone(), used, engine, self.reservation(), limiter)
     }
 
     /// Counts what it uses together with what the other stores of a group do from now on; `None`: for itself.
     pub fn set_limit_group(&mut self, group: Option<Arc<LimitGroup>>) {
-        self.group = group.map(|group| GroupShare::new(group));
+        self.limits.group = group.map(|group| GroupShare::new(group));
         self.commit_group();
     }
 
     /// The group that it belongs to.
     pub(crate) fn limit_group(&self) -> Option<&Arc<LimitGroup>> {
-        self.group.as_ref().map(|share| &share.group)
+        self.limits.group.as_ref().map(|share| &share.group)
     }
 
     /// For growth that is to be decided.
     pub(crate) fn reservation(&self) -> Option<Reservation> {
-        Some(self.group.as_ref()?.reservation())
+        Some(self.limits.group.as_ref()?.reservation())
     }
 
     /// How many memories are its own.
     pub(crate) fn own_memories(&self) -> u64 {
-        self.memories.iter().filter(|m| matches!(m.memory, AnyMemory::Own(_))).count() as u64
+        self.entities.memories.iter().filter(|m| matches!(m.memory, AnyMemory::Own(_))).count() as u64
     }
 
     /// Takes note of what was decided about growth.
     pub(crate) fn keep_reserved(&mut self, reservation: Option<Reservation>) {
-        if let (Some(share), Some(reservation)) = (&mut self.group, reservation) {
+        if let (Some(share), Some(reservation)) = (&mut self.limits.group, reservation) {
             share.take_over(reservation);
         }
         self.commit_group();
@@ -49,19 +49,19 @@ impl StoreCore {
 
     /// Makes what is counted of it in its group what it uses.
     pub(crate) fn commit_group(&mut self) {
-        if self.group.is_none() {
+        if self.limits.group.is_none() {
             return;
         }
         let usage = self.usage();
         let now = COUNTED.map(|limit| match limit {
             Limit::TableElements => usage.table_elements,
-            Limit::GcHeap => self.gc.as_ref().map_or(0, |gc| gc.granted()),
+            Limit::GcHeap => self.heap.gc.as_ref().map_or(0, |gc| gc.granted()),
             Limit::Instances => usage.instances,
             Limit::Tables => usage.tables,
             Limit::Memories => self.own_memories(),
             _ => 0,
         });
-        if let Some(share) = &mut self.group {
+        if let Some(share) = &mut self.limits.group {
             share.set(now);
         }
     }
@@ -71,12 +71,14 @@ impl StoreCore {
     /// What it uses now.
     pub fn usage(&self) -> Usage {
         Usage {
-            memory: self.memories.iter().map(|m| m.memory.length() as u64).sum(),
-            table_elements: (0..self.tables.len()).map(|table| u64::from(self.table_size(table))).sum(),
-            gc_heap: self.gc.as_ref().map_or(0, |gc| gc.heap.size()),
-            instances: self.instances.len() as u64,
-            tables: self.tables.len() as u64,
-            memories: self.memories.len() as u64,
+            memory: self.entities.memories.iter().map(|m| m.memory.length() as u64).sum(),
+            table_elements: (0..self.entities.tables.len())
+                .map(|table| u64::from(self.table_size(table)))
+                .sum(),
+            gc_heap: self.heap.gc.as_ref().map_or(0, |gc| gc.heap.size()),
+            instances: self.entities.instances.len() as u64,
+            tables: self.entities.tables.len() as u64,
+            memories: self.entities.memories.len() as u64,
         }
     }
 
@@ -91,28 +93,28 @@ impl StoreCore {
         let stack = all.get(Limit::Stack).and_then(|bytes| usize::try_from(bytes).ok());
         self.context_mut().stack_size = stack.unwrap_or(usize::MAX).min(self.runtime.stack_size);
         self.set_run_limits(all);
-        self.quota = quota;
+        self.limits.quota = quota;
     }
 
     /// What it may have.
     pub fn quota(&self) -> Option<&Quota> {
-        self.quota.as_deref()
+        self.limits.quota.as_deref()
     }
 
     /// The growth that was refused last, by its quota or its engine's.
     pub fn refused(&self) -> Option<Refusal> {
-        self.refused
+        self.limits.refused
     }
 
     /// Forgets what was refused.
     pub fn forget_refusal(&mut self) {
-        self.refused = None;
+        self.limits.refused = None;
     }
 
     /// Takes note of what was decided about growth.
     pub(crate) fn commit(&mut self, mut growth_limiter: GrowthLimiter<'_>) {
-        self.refused = growth_limiter.refused().or(self.refused);
-        self.taken += growth_limiter.hand_over();
+        self.limits.refused = growth_limiter.refused().or(self.limits.refused);
+        self.limits.taken += growth_limiter.hand_over();
         self.keep_reserved(growth_limiter.group.take());
         drop(growth_limiter);
         self.commit_memory();
@@ -127,14 +129,14 @@ impl StoreCore {
             AnyMemory::Own(memory) => memory.length() as u64,
             AnyMemory::Shared(_) => 0,
         };
-        let memories: u64 = self.memories.iter().map(|m| own(&m.memory)).sum();
-        let used = memories + self.gc.as_ref().map_or(0, |gc| gc.granted());
-        if used > self.taken {
-            self.runtime.take_memory_unasked(used - self.taken);
+        let memories: u64 = self.entities.memories.iter().map(|m| own(&m.memory)).sum();
+        let used = memories + self.heap.gc.as_ref().map_or(0, |gc| gc.granted());
+        if used > self.limits.taken {
+            self.runtime.take_memory_unasked(used - self.limits.taken);
         } else {
-            self.runtime.give_back_memory(self.taken - used);
+            self.runtime.give_back_memory(self.limits.taken - used);
         }
-        self.taken = used;
+        self.limits.taken = used;
     }
 }
 
@@ -149,13 +151,13 @@ impl StoreCore {
             in_session: false,
         };
         let has_rules = has_deadline || run_limits.counts_calls || run_limits.fuel.is_some();
-        self.run_limits = has_rules.then(|| Box::new(run_limits));
+        self.limits.run_limits = has_rules.then(|| Box::new(run_limits));
         self.note_special();
     }
 
     /// Notes whether a run begins with more than itself, or not at all. After every change of what that depends on.
     pub(crate) fn note_special(&mut self) {
-        self.is_special = self.killed.is_some() || self.run_limits.is_some();
+        self.is_special = self.killed.is_some() || self.limits.run_limits.is_some();
         self.ready = NOT_READY;
     }
 
@@ -170,7 +172,7 @@ impl StoreCore {
         if self.is_running() {
             return Ok(permit);
         }
-        let Some(run_limits) = &self.run_limits else { return Ok(permit) };
+        let Some(run_limits) = &self.limits.run_limits else { return Ok(permit) };
         let refused = |error: anyhow::Error| Exit::Error { error, stack: RawStack::default() };
         if run_limits.counts_calls {
             self.runtime.begin_call().map_err(|full| refused(full.into()))?;
@@ -193,7 +195,7 @@ impl StoreCore {
     /// From now on limits of time and fuel are those of all runs together, up to the session's end. Time between runs counts, but
     /// for CPU time.
     pub fn begin_session(&mut self) {
-        let Some(run_limits) = &mut self.run_limits else { return };
+        let Some(run_limits) = &mut self.limits.run_limits else { return };
         run_limits.in_session = true;
         if let Some(deadline) = &run_limits.deadline {
             deadline.begin_session();
@@ -205,7 +207,7 @@ impl StoreCore {
 
     /// Limits are again those of each run.
     pub fn end_session(&mut self) {
-        let Some(run_limits) = &mut self.run_limits else { return };
+        let Some(run_limits) = &mut self.limits.run_limits else { return };
         run_limits.in_session = false;
         if let Some(deadline) = &run_limits.deadline {
             deadline.end_session();

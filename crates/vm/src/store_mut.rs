@@ -40,7 +40,7 @@ impl<'a> StoreMut<'a> {
         &mut self,
         f: impl FnOnce(&mut StoreCore, &mut GrowthLimiter<'_>) -> anyhow::Result<R>,
     ) -> anyhow::Result<R> {
-        let with_limiter = self.hooks.with_limiter;
+        let with_limiter = self.host.hooks.with_limiter;
         let (mut f, mut result) = (Some(f), None);
         let mut once = |store: &mut StoreCore, growth_limiter: &mut GrowthLimiter<'_>| {
             if let Some(f) = f.take() {
@@ -59,7 +59,7 @@ impl<'a> StoreMut<'a> {
     ///
     /// Those of the embedder's callback.
     pub(crate) fn move_epoch_deadline(&mut self) -> anyhow::Result<bool> {
-        let new_epoch = self.hooks.new_epoch;
+        let new_epoch = self.host.hooks.new_epoch;
         // SAFETY: as in `limited`.
         let Some(delta) = unsafe { new_epoch(self.store) }? else { return Ok(false) };
         self.set_epoch_deadline(delta);

@@ -15,12 +15,12 @@ impl StoreCore {
     fn guest_table(&self, table: usize) -> GuestTable {
         // SAFETY: a table's header lives as long as the store (STORE-PINNED); nobody writes it while the
         // store is borrowed (STORE-EXCLUSIVE).
-        unsafe { self.tables[table].header.read() }
+        unsafe { self.entities.tables[table].header.read() }
     }
 
     fn set_guest_table(&mut self, table: usize, value: GuestTable) {
         // SAFETY: as in `guest_table`, with the store held exclusively.
-        unsafe { self.tables[table].header.write(value) };
+        unsafe { self.entities.tables[table].header.write(value) };
     }
 
     /// A new table of its type's minimum size. `header`: where its header is to be, else one is allocated.
@@ -32,7 +32,7 @@ impl StoreCore {
         place: Option<u32>,
         growth_limiter: &mut GrowthLimiter<'_>,
     ) -> anyhow::Result<usize> {
-        growth_limiter.check_count(Limit::Tables, self.tables.len())?;
+        growth_limiter.check_count(Limit::Tables, self.entities.tables.len())?;
         let count = ty.minimum();
         if let Some(limiter) = growth_limiter.limiter()
             && !limiter.table_growing(0, count as usize, ty.maximum().map(|m| m as usize))?
@@ -63,8 +63,8 @@ impl StoreCore {
             }
         };
         let traced = self.is_traced(ty.element().into());
-        self.tables.push(Table { ty, header: VmPtr::at(header), traced });
-        let table = self.tables.len() - 1;
+        self.entities.tables.push(Table { ty, header: VmPtr::at(header), traced });
+        let table = self.entities.tables.len() - 1;
         self.set_guest_table(table, GuestTable { offset, length: count as u32 });
         if init != 0 {
             self.elements_mut(table).fill(init);
@@ -79,7 +79,7 @@ impl StoreCore {
 
     /// A table's type.
     pub fn table_type(&self, table: usize) -> TableType {
-        self.tables[table].ty
+        self.entities.tables[table].ty
     }
 
     /// Where the elements at an offset of the region lie.
@@ -111,7 +111,7 @@ impl StoreCore {
         growth_limiter: &mut GrowthLimiter<'_>,
     ) -> anyhow::Result<Option<u32>> {
         let old = self.guest_table(table);
-        let ty = self.tables[table].ty;
+        let ty = self.entities.tables[table].ty;
         let desired = u64::from(old.length).saturating_add(delta);
         let maximum = ty.maximum().unwrap_or(u64::from(u32::MAX));
         if let Some(limiter) = growth_limiter.limiter() {

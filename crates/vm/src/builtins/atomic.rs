@@ -21,7 +21,7 @@ impl StoreCore {
         if !address.is_multiple_of(size) {
             return Err(Trap::UnalignedAtomic.into());
         }
-        let any = &self.memories[self.instance(id).memory(memory)].memory;
+        let any = &self.entities.memories[self.instance(id).memory(memory)].memory;
         let memory_size = any.length() as u64;
         match address.checked_add(size) {
             Some(end) if end <= memory_size => Ok(any),

@@ -28,21 +28,21 @@ impl StoreCore {
     /// Where there is no address space for it.
     #[inline]
     pub(crate) fn gc(&mut self) -> anyhow::Result<&mut Gc> {
-        if self.gc.is_none() {
+        if self.heap.gc.is_none() {
             self.make_gc()?;
         }
-        Ok(self.gc.as_mut().expect("just made"))
+        Ok(self.heap.gc.as_mut().expect("just made"))
     }
 
     #[cold]
     fn make_gc(&mut self) -> anyhow::Result<()> {
         anyhow::ensure!(
-            self.abandoned.is_none(),
+            self.heap.abandoned.is_none(),
             "the guest was killed while its objects were being collected: nothing can be done with objects of the store any more"
         );
         let heap = GcHeap::new(self.runtime.gc_stress);
         let heap = heap.context("no address space for the store's garbage-collected heap")?;
-        self.gc = Some(Gc { heap, shapes: Shapes::new(&self.runtime.types), granted: 0 });
+        self.heap.gc = Some(Gc { heap, shapes: Shapes::new(&self.runtime.types), granted: 0 });
         Ok(())
     }
 
@@ -60,9 +60,9 @@ impl StoreCore {
         let dropped = self.is_data_dropped(instance, segment);
         let bytes: &[u8] = match dropped {
             true => &[],
-            false => self.instances[instance.index()].module().module().data_bytes(segment),
+            false => self.entities.instances[instance.index()].module().module().data_bytes(segment),
         };
-        Ok((self.gc.as_mut().expect("just made"), bytes))
+        Ok((self.heap.gc.as_mut().expect("just made"), bytes))
     }
 
     /// Address of the heap's base.
@@ -147,7 +147,7 @@ impl StoreMut<'_> {
     /// As [`StoreMut::gc_alloc`].
     pub(crate) fn gc_alloc_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<u32> {
         let at = self.gc_alloc(header::EXTERN, ELEMENTS)?;
-        let index = self.externs.insert(value);
+        let index = self.entities.externs.insert(value);
         let heap = &mut self.gc()?.heap;
         heap.set_word(at + INDEX, index);
         heap.young_externs.push(at);
@@ -166,7 +166,7 @@ impl StoreMut<'_> {
             );
         }
         self.ask_first()?;
-        let Some(mut gc) = self.gc.take() else { return Ok(()) };
+        let Some(mut gc) = self.heap.gc.take() else { return Ok(()) };
         let start = Instant::now();
         gc.shapes.prepare();
         let interrupt = self.interrupt();
@@ -181,7 +181,7 @@ impl StoreMut<'_> {
             let pause = start.elapsed();
             stats.minor_pause += pause;
             stats.longest_minor_pause = stats.longest_minor_pause.max(pause);
-            self.gc = Some(gc);
+            self.heap.gc = Some(gc);
             self.note_memory();
             self.drop_externs(dead);
             return Ok(());
@@ -204,7 +204,7 @@ impl StoreMut<'_> {
         let stats = &mut gc.heap.stats;
         stats.major_pause += pause;
         stats.longest_major_pause = stats.longest_major_pause.max(pause);
-        self.gc = Some(gc);
+        self.heap.gc = Some(gc);
         self.note_memory();
         self.drop_externs(dead);
         if wanted > self.gc()?.heap.old_limit {
@@ -223,10 +223,10 @@ impl StoreMut<'_> {
         }
         let end = heap.old_end();
         // Of something else, perhaps.
-        let before = self.refused.take();
+        let before = self.limits.refused.take();
         let allowed = needed <= end && self.ask_for(needed)?;
-        let why = self.refused;
-        self.refused = why.or(before);
+        let why = self.limits.refused;
+        self.limits.refused = why.or(before);
         if allowed {
             return Ok(());
         }
@@ -245,7 +245,7 @@ impl StoreMut<'_> {
 
     /// Asks the limiter, once, for what the old space may fill at first.
     fn ask_first(&mut self) -> anyhow::Result<()> {
-        let Some(gc) = &mut self.gc else { return Ok(()) };
+        let Some(gc) = &mut self.heap.gc else { return Ok(()) };
         if gc.granted == 0 {
             let wanted = std::mem::replace(&mut gc.heap.old_limit, OLD);
             gc.granted = OLD;
@@ -286,20 +286,21 @@ impl StoreCore {
     /// them until the store goes back to a checkpoint.
     #[cold]
     fn abandon(&mut self, gc: Gc, dead: Vec<u32>) -> anyhow::Error {
-        self.abandoned = Some(Box::new(gc));
+        self.heap.abandoned = Some(Box::new(gc));
         self.drop_externs(dead);
         Trap::Interrupt.into()
     }
 
     /// Host values that no guest can reach any more. What their destructors do comes last, when all is in order.
     fn drop_externs(&mut self, dead: Vec<u32>) {
-        let values: Vec<_> = dead.into_iter().filter_map(|index| self.externs.remove(index)).collect();
+        let values: Vec<_> =
+            dead.into_iter().filter_map(|index| self.entities.externs.remove(index)).collect();
         drop(values);
     }
 
     /// What the collector has done so far; all zero where there is no heap yet.
     pub fn gc_stats(&self) -> GcStats {
-        let Some(gc) = &self.gc else { return GcStats::default() };
+        let Some(gc) = &self.heap.gc else { return GcStats::default() };
         let mut stats = gc.heap.stats;
         stats.old_bytes = u64::from(gc.heap.old_top - OLD);
         stats.allocated_bytes += u64::from(gc.heap.nursery_top() - belljar_abi::gc::NURSERY);

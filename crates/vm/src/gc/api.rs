@@ -76,12 +76,12 @@ impl StoreCore {
     /// The payload of a tag's exceptions, as fields.
     fn payload_fields(&self, tag: TagId) -> Vec<FieldType> {
         let params = |ty: FuncType| ty.params().iter().map(|ty| field_of(*ty)).collect();
-        self.runtime.types.func_type(self.tags[tag.index()]).map_or_else(Vec::new, params)
+        self.runtime.types.func_type(self.entities.tags[tag.index()]).map_or_else(Vec::new, params)
     }
 
     /// The tag of an exception, which is not null.
     pub fn exception_tag(&self, exception: RawExn) -> TagId {
-        TagId(self.gc.as_ref().map_or(0, |gc| gc.heap.word(exception.0 + TAG)))
+        TagId(self.heap.gc.as_ref().map_or(0, |gc| gc.heap.word(exception.0 + TAG)))
     }
 
     /// What an exception carries, which is not null.
@@ -91,7 +91,7 @@ impl StoreCore {
     /// Where the store has no heap.
     pub fn exception_values(&mut self, exception: RawExn) -> anyhow::Result<Vec<Value>> {
         let tag = self.exception_tag(exception);
-        let ty = self.tags[tag.index()];
+        let ty = self.entities.tags[tag.index()];
         let layout =
             self.gc()?.shapes.fields(ty).context("belljar bug: a tag without a function type")?.clone();
         let fields = self.payload_fields(tag);
@@ -266,7 +266,7 @@ impl StoreMut<'_> {
         values: &[Value],
     ) -> anyhow::Result<RawExn> {
         let values = self.root_values(values);
-        let ty = self.tags[tag.index()];
+        let ty = self.entities.tags[tag.index()];
         let layout =
             self.gc()?.shapes.fields(ty).context("belljar bug: a tag without a function type")?.clone();
         let exception = self.gc_alloc(ty.0 | header::EXN, layout.size)?;

@@ -155,7 +155,7 @@ impl Gc {
 impl StoreCore {
     /// Makes the heap again what it was. What guests made since is gone, and its room cleared. The host's values up to now.
     pub(crate) fn rewind_gc(&mut self, to: &GcCheckpoint) -> Externs {
-        if let Some(gc) = &mut self.gc {
+        if let Some(gc) = &mut self.heap.gc {
             let heap = &mut gc.heap;
             let used = heap.old_top.max(heap.old_reached);
             // What a collection moved lies where it was, until something else is made there.
@@ -178,6 +178,6 @@ impl StoreCore {
             heap.stats = to.stats;
             gc.granted = to.granted;
         }
-        std::mem::replace(&mut self.externs, to.externs.clone())
+        std::mem::replace(&mut self.entities.externs, to.externs.clone())
     }
 }

@@ -16,18 +16,18 @@ impl StoreCore {
         if reference == 0 || reference & 1 != 0 {
             return None;
         }
-        let head = self.gc.as_ref()?.heap.word(reference);
+        let head = self.heap.gc.as_ref()?.heap.word(reference);
         (head & (header::EXTERN | header::EXN) == 0).then_some(TypeId(head & header::TYPE))
     }
 
     /// The header of an object: not null, no small integer.
     pub(crate) fn object_header(&self, reference: u32) -> u32 {
-        self.gc.as_ref().map_or(0, |gc| gc.heap.word(reference))
+        self.heap.gc.as_ref().map_or(0, |gc| gc.heap.word(reference))
     }
 
     /// The length of an array.
     pub(crate) fn array_length(&self, array: u32) -> u32 {
-        self.gc.as_ref().map_or(0, |gc| gc.heap.word(array + LENGTH))
+        self.heap.gc.as_ref().map_or(0, |gc| gc.heap.word(array + LENGTH))
     }
 
     fn struct_fields(&self, ty: TypeId) -> Vec<FieldType> {
@@ -96,7 +96,7 @@ impl StoreCore {
 
     /// Reads a value of an object; small ones are zero-extended.
     pub(crate) fn read_slot(&self, slot: u32, storage: StorageType) -> RawVal {
-        let Some(gc) = &self.gc else { return RawVal::default() };
+        let Some(gc) = &self.heap.gc else { return RawVal::default() };
         let mut bytes = [0; 16];
         let size = storage.size();
         bytes[..size as usize].copy_from_slice(gc.heap.bytes(slot, size));
@@ -105,7 +105,7 @@ impl StoreCore {
 
     /// Writes a value of an object.
     pub(crate) fn write_slot(&mut self, slot: u32, storage: StorageType, value: RawVal) {
-        let Some(gc) = &mut self.gc else { return };
+        let Some(gc) = &mut self.heap.gc else { return };
         let size = storage.size();
         gc.heap.bytes_mut(slot, size).copy_from_slice(&value.v128().to_le_bytes()[..size as usize]);
         if matches!(storage, StorageType::Val(ValType::Ref(_))) {

@@ -12,34 +12,34 @@ impl StoreCore {
     /// Keeps a reference for the host until the current scope ends.
     pub(crate) fn root(&mut self, reference: u32) -> ScopedRoot {
         self.ready = NOT_READY;
-        self.roots.push(reference)
+        self.heap.roots.push(reference)
     }
 
     /// A kept reference; `None` once its scope has ended.
     pub(crate) fn rooted(&self, root: ScopedRoot) -> Option<u32> {
-        self.roots.get(root)
+        self.heap.roots.get(root)
     }
 
     /// Keeps a reference while the handle lives.
     pub(crate) fn own_root(&mut self, reference: u32) -> OwnedRoot {
-        self.roots.own(reference)
+        self.heap.roots.own(reference)
     }
 
     /// A kept reference; `None` if the handle is of another store.
     pub(crate) fn owned(&self, root: &OwnedRoot) -> Option<u32> {
-        self.roots.get_owned(root)
+        self.heap.roots.get_owned(root)
     }
 
     /// Begins a scope of handles.
     #[inline]
     pub fn enter_roots(&self) -> RootScope {
-        self.roots.scope()
+        self.heap.roots.scope()
     }
 
     /// Ends a scope of handles: those made since mean nothing any more.
     #[inline]
     pub fn leave_roots(&mut self, scope: RootScope) {
-        self.roots.leave(scope);
+        self.heap.roots.leave(scope);
     }
 
     /// Visits every reference to an object outside the heap; fewer where the collection is to be given up.
@@ -52,18 +52,20 @@ impl StoreCore {
                 piece.iter_mut().for_each(&mut *visit);
             }
         };
-        self.roots.for_each(visit);
+        self.heap.roots.for_each(visit);
         self.for_each_frame_root(visit);
-        for global in self.globals.iter().filter(|global| global.traced) {
+        for global in self.entities.globals.iter().filter(|global| global.traced) {
             // SAFETY: a global's slot is aligned and lives as long as the store (STORE-PINNED), held exclusively.
             unsafe { visit(global.slot.cast().as_mut()) };
         }
-        for table in 0..self.tables.len() {
-            if self.tables[table].traced {
+        for table in 0..self.entities.tables.len() {
+            if self.entities.tables[table].traced {
                 visit_all(self.elements_mut(table), visit);
             }
         }
-        for segment in self.instances.iter_mut().flat_map(|instance| instance.segments.iter_mut().flatten()) {
+        for segment in
+            self.entities.instances.iter_mut().flat_map(|instance| instance.segments.iter_mut().flatten())
+        {
             visit_all(segment, visit);
         }
     }
