@@ -1,3 +1,5 @@
+//! The memory access that trapped, as the embedder and its users see it.
+
 use crate::fault_hint::FaultHint;
 use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
 use belljar_vm::{Fault, FaultAddress, SegmentPart};

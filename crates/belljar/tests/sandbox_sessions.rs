@@ -162,8 +162,7 @@ impl Drop for Panics {
     }
 }
 
-const DISCARDED: &str =
-    "a sandbox could not be made clean, and was discarded: a destructor of the host panicked";
+const DISCARDED: &str = "a sandbox could not be reset and was discarded: a destructor of the host panicked";
 
 #[test]
 fn a_destructor_that_panics_leaves_nothing_either() {
@@ -223,7 +222,8 @@ fn every_discarded_sandbox_is_told() {
             }
         }));
         assert_eq!(ended.is_err(), is_panicking);
-        let told = "a sandbox could not be made clean, and was discarded: the destructor of the host's state panicked";
+        let told =
+            "a sandbox could not be reset and was discarded: the destructor of the host's state panicked";
         assert_eq!(engine.problems(), [told]);
         sandbox.call::<(), ()>("f", ()).unwrap();
         assert!(engine.problems().is_empty());
@@ -429,7 +429,7 @@ fn whoever_waits_for_a_world_that_cannot_be_made_holds_nobody() {
         while pool.statistics().waited < 3 {
             std::thread::yield_now();
         }
-        // It cannot be made clean, nor another one be made.
+        // Each of them takes the instance, cannot make its state, and gives the instance back.
         fails.store(1, SeqCst);
         drop(taken);
         for told in waiting.map(|thread| thread.join().unwrap()) {

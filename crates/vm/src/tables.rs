@@ -1,3 +1,5 @@
+//! The tables of a store: reading, writing, growing, and the operations on ranges of elements.
+
 use crate::growth_limiter::GrowthLimiter;
 use crate::interrupt::{STRIDE, strides};
 use crate::quota::Limit;

@@ -12,7 +12,7 @@ pub struct PoolStatistics {
     pub sessions: u64,
     /// Sandboxes that were made.
     pub created: u64,
-    /// Sandboxes that could not be made clean, and were discarded.
+    /// Sandboxes that could not be reset and were discarded.
     pub discarded: u64,
     /// Who had to wait for one.
     pub waited: u64,

@@ -1,5 +1,9 @@
-//! The house keeps its shape: who may stand on whom, and that ARCHITECTURE.md speaks of what exists.
+//! Checks the architecture: which crate may depend on which, which files may import each other, where unsafe code, system calls and
+//! assembly may be, and that ARCHITECTURE.md names what exists.
 
+mod imports;
+
+use imports::Imports;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -91,16 +95,101 @@ fn architecture_names_what_exists() {
 }
 
 #[test]
-fn unsafe_lives_in_the_vm_and_system_calls_in_sys() {
+fn unsafe_system_calls_and_assembly_have_their_places() {
     for (path, text) in all_sources() {
-        let in_vm = path.components().any(|c| c.as_os_str() == "vm");
-        let in_sys = in_vm && path.components().any(|c| c.as_os_str() == "sys");
+        let is_in = |folder: &str| path.components().any(|c| c.as_os_str() == folder);
+        let in_vm = is_in("vm");
+        let (in_sys, in_processor) = (in_vm && is_in("sys"), in_vm && is_in("machine") && is_in("x86_64"));
+        let in_machine = in_vm && is_in("machine");
         let lines = || text.lines().filter(|l| !l.trim_start().starts_with("//"));
         let uses = |what: &str| lines().any(|l| l.contains(what));
         assert!(in_vm || !uses("unsafe {"), "{} has an unsafe block", path.display());
         assert!(in_vm || !uses("unsafe fn"), "{} has an unsafe fn", path.display());
-        assert!(in_sys || !uses("global_asm!"), "{} holds assembly", path.display());
-        assert!(in_sys || !uses("libc::"), "{} makes system calls", path.display());
+        assert!(in_processor || !uses("asm!("), "{} holds assembly", path.display());
+        assert!(in_processor || !uses("gregs"), "{} knows the processor's registers", path.display());
+        assert!(in_sys || in_machine || !uses("libc::"), "{} makes system calls", path.display());
+        // Types that the kernel hands to signal handlers are all that `machine` has of libc.
+        let types = ["libc::c_int", "libc::c_void", "libc::siginfo_t", "libc::ucontext_t", "libc::REG_"];
+        let calls =
+            |line: &str| types.iter().fold(line.to_string(), |l, ty| l.replace(ty, "")).contains("libc::");
+        assert!(in_sys || !in_machine || !lines().any(calls), "{} makes system calls", path.display());
+    }
+}
+
+/// Files of `vm` that import nothing of the crate above them, from the bottom up: what they may import.
+const LAYERS: &[(&str, &[&str])] = &[
+    // Calls of the operating system. `jit_dump.rs` is the format of a file.
+    ("sys", &["sys", "vm_ptr.rs", "invariants.rs", "sync.rs", "jit_dump.rs"]),
+    // What depends on the processor, and signal handlers: above the code table, below stores.
+    (
+        "machine",
+        &[
+            "machine",
+            "sys",
+            "vm_ptr.rs",
+            "invariants.rs",
+            "sync.rs",
+            "code_table.rs",
+            "on_demand.rs",
+            "published.rs",
+        ],
+    ),
+];
+
+#[test]
+fn the_lower_layers_of_the_vm_import_nothing_from_above() {
+    let base = root().join("crates/vm/src");
+    let imports = Imports::of(&base.join("lib.rs"));
+    for (layer, allowed) in LAYERS {
+        for (file, targets) in imports.edges() {
+            if !file.starts_with(base.join(layer)) {
+                continue;
+            }
+            for (target, names) in targets {
+                let is_allowed = allowed.iter().any(|place| target.starts_with(base.join(place)));
+                assert!(is_allowed, "{} imports {names:?} of {}", file.display(), target.display());
+            }
+        }
+    }
+}
+
+/// A circle of more files than this is a part of the program that can only be understood as a whole.
+const LARGEST_CIRCLE: usize = 4;
+
+/// The circles of files that import each other, and why each stays.
+const CIRCLES: &[(&str, &[&str])] = &[
+    // A parameter's type gives the native function that reads it, which calls the host function.
+    ("vm", &["abi_types.rs", "host.rs"]),
+    // An allocator makes buffers, and a buffer names its allocator.
+    ("belljar", &["guest_alloc.rs", "guest_buf.rs"]),
+];
+
+#[test]
+fn circles_of_files_are_small_and_known() {
+    for (name, _) in MAY_USE {
+        let base = root().join("crates").join(name).join("src");
+        let circles = Imports::of(&base.join("lib.rs")).circles();
+        let mut found = BTreeSet::new();
+        for circle in circles {
+            let files: Vec<String> = circle
+                .iter()
+                .map(|file| file.strip_prefix(&base).expect("in the crate").to_str().expect("plain").into())
+                .collect();
+            assert!(
+                files.len() <= LARGEST_CIRCLE,
+                "files of {name} import each other in a circle: {files:?}"
+            );
+            found.insert(files);
+        }
+        let known: BTreeSet<Vec<String>> = CIRCLES
+            .iter()
+            .filter(|(of, _)| of == name)
+            .map(|(_, files)| files.iter().map(|file| file.to_string()).collect())
+            .collect();
+        assert_eq!(
+            found, known,
+            "the circles of {name} changed: cut them, or name them here with the reason"
+        );
     }
 }
 
@@ -134,11 +223,11 @@ fn one_type_decides_what_is_escaped() {
     }
 }
 
-/// Past this many lines a file wants rooms of its own.
+/// A longer file should be split.
 const LONGEST_FILE: usize = 900;
 
 #[test]
-fn no_file_is_a_giant() {
+fn no_file_is_too_long() {
     for (path, text) in all_sources() {
         let lines = text.lines().count();
         assert!(lines <= LONGEST_FILE, "{} has {lines} lines", path.display());
