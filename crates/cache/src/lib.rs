@@ -39,7 +39,6 @@
 mod access;
 mod blocks;
 mod dirs;
-mod error;
 mod hex;
 mod identity;
 mod key;
@@ -55,13 +54,14 @@ pub use blocks::BLOCK_BYTES;
 pub use dirs::{
     CACHE_VARIABLE, CacheChoice, NoDirectory, cache_directory, config_directory, state_directory,
 };
-pub use error::{CacheError, KeyError, KeyTextError, SealError};
 pub use hex::HexError;
 pub use identity::{ArtifactKind, Identity};
 pub use key::Key;
 pub use keys::{
-    Fingerprint, KeyFiles, NamedKey, PublicKey, SigningKey, TRUSTED_KEYS_FILE, Trust, TrustedKeys,
-    USER_KEY_FILE, UserKey,
+    Fingerprint, KeyError, KeyFiles, KeyTextError, NamedKey, PublicKey, SigningKey, TRUSTED_KEYS_FILE, Trust,
+    TrustedBy, TrustedKeys, USER_KEY_FILE, UserKey,
 };
-pub use seal::{SEAL_BYTES, SealInfo, SealedBlocks, TrustedBy, check, seal_bytes, seal_native_code, seal_of};
-pub use store::{Cache, CacheConfig, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Misplaced, Stats};
+pub use seal::{SEAL_BYTES, SealError, SealInfo, SealedBlocks, check, seal_bytes, seal_native_code, seal_of};
+pub use store::{
+    Cache, CacheConfig, CacheError, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Misplaced, Stats,
+};

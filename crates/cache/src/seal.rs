@@ -33,46 +33,24 @@
 //! RFC 8032, with the stricter checks of `verify_strict`, so that nobody can make a key that fits any
 //! message.
 
-use crate::blocks::{
-    BLOCK_BYTES, DIGEST_BYTES, block_digest, contents_before_digests, digests_of, whole_digest,
-};
-use crate::error::SealError;
-use crate::identity::{ArtifactKind, Identity};
-use crate::key::Key;
-use crate::keys::{PublicKey, SigningKey, Trust, UserKey};
+mod record;
+mod seal_error;
+mod sealed_blocks;
+mod size;
 
-/// How many bytes at an artifact's end say who made it. Digests of blocks come before them: see [`seal_bytes`].
-pub const SEAL_BYTES: usize = 256;
+use crate::blocks::{BLOCK_BYTES, DIGEST_BYTES, block_digest, contents_before_digests, whole_digest};
+use crate::identity::Identity;
+use crate::keys::{PublicKey, SigningKey, Trust, TrustedBy, UserKey};
+use record::{HAS_MAC, HAS_SIGNATURE, SealRecord};
 
-/// How many bytes a seal of contents of a length takes, digests of blocks included.
-pub fn seal_bytes(contents: usize) -> usize {
-    digests_of(contents) * DIGEST_BYTES + SEAL_BYTES
-}
+pub use seal_error::SealError;
+pub use sealed_blocks::SealedBlocks;
+pub use size::{SEAL_BYTES, seal_bytes};
 
 /// Hashing on all cores pays off from about this many bytes on. One core takes 1.3 ms for them; starting
 /// rayon's threads, for which a program that only loads code has no other use, takes 0.7 ms while the cores
 /// are busy.
 const PARALLEL_BYTES: usize = 8 << 20;
-
-/// The last byte is in no text, so that no text has a seal.
-const MAGIC: [u8; 8] = *b"belljar\x1a";
-const VERSION: u32 = 3;
-const HAS_MAC: u32 = 1;
-const HAS_SIGNATURE: u32 = 2;
-
-/// What makes a mac no mac of anything else that the user's key may come to be used for.
-const MAC_DOMAIN: &[u8] = b"belljar artifact seal: mac of a user\0";
-/// What makes a signature no signature of anything else that a signing key may come to be used for.
-const SIGNATURE_DOMAIN: &[u8] = b"belljar artifact seal: signature\0";
-
-/// Whose word an artifact is trusted on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TrustedBy {
-    /// This user made it.
-    User,
-    /// It is signed with this trusted key.
-    Key(PublicKey),
-}
 
 /// What a seal says, which is not to say that anybody trusts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +107,7 @@ pub fn seal_native_code(
         *digest = block_digest(i, block(contents, i));
     }
     let flag = |present, flag| if present { flag } else { 0 };
-    let mut seal = Seal {
+    let mut seal = SealRecord {
         flags: flag(user.is_some(), HAS_MAC) | flag(signer.is_some(), HAS_SIGNATURE),
         identity,
         digest: *digest(contents).as_bytes(),
@@ -161,92 +139,6 @@ pub fn check(artifact: &[u8], expected: Identity, trust: &Trust) -> Result<Trust
     seal.trusted_as(expected, signer, trust)
 }
 
-/// The seal of an artifact that is trusted, with which its blocks are checked one by one, as they are needed.
-///
-/// ```
-/// use belljar_cache::{
-///     ArtifactKind, BLOCK_BYTES, Identity, Key, SealedBlocks, Trust, TrustedBy, UserKey, seal_native_code, seal_bytes,
-/// };
-///
-/// let user = UserKey::from_bytes([7; 32]);
-/// let module = Identity { kind: ArtifactKind::Module, key: Key([1; 32]) };
-/// let contents = 2 * BLOCK_BYTES + 5;
-/// let mut artifact = vec![0x90; contents + seal_bytes(contents)];
-/// seal_native_code(&mut artifact, module, Some(&user), None)?;
-///
-/// let trust = Trust { user: Some(user), ..Trust::default() };
-/// let sealed = SealedBlocks::check(&artifact[contents..], contents, &trust)?;
-/// assert_eq!((sealed.trusted_by(), sealed.identity()), (TrustedBy::User, module));
-/// assert!(sealed.holds(0, &artifact[..BLOCK_BYTES]));
-/// assert!(!sealed.holds(1, &[0; BLOCK_BYTES]));
-/// assert!(sealed.holds(2, &[0x90; 5]));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct SealedBlocks {
-    contents: usize,
-    digests: Box<[[u8; DIGEST_BYTES]]>,
-    identity: Identity,
-    trusted_by: TrustedBy,
-}
-
-impl SealedBlocks {
-    /// How many bytes of a sealed artifact of a length are its contents; `None` where no artifact has that length, or only
-    /// one that is a single block.
-    pub fn contents_of(artifact: usize) -> Option<usize> {
-        contents_before_digests(artifact.checked_sub(SEAL_BYTES)?).filter(|contents| *contents > BLOCK_BYTES)
-    }
-
-    /// Checks the last [`SEAL_BYTES`] alone: whether somebody who is trusted vouches for anything at all. A long file's
-    /// digests need not be read before.
-    ///
-    /// # Errors
-    /// As [`SealedBlocks::check`].
-    pub fn check_end(end: &[u8; SEAL_BYTES], trust: &Trust) -> Result<TrustedBy, SealError> {
-        let seal = Seal::from_bytes(end)?;
-        seal.trusted_by(seal.signer()?, trust)
-    }
-
-    /// Checks a seal, of which blocks' digests are a part, but not the `contents` bytes that it is for: those are to be
-    /// asked for with [`SealedBlocks::holds`]. What they are is not known before they are read: whoever uses them compares it
-    /// with [`SealedBlocks::identity`].
-    ///
-    /// # Errors
-    /// As [`check`], except that it may be anything.
-    pub fn check(seal: &[u8], contents: usize, trust: &Trust) -> Result<Self, SealError> {
-        let Some((digests, end)) = seal.split_last_chunk::<SEAL_BYTES>() else {
-            return Err(SealError::TooShort { bytes: seal.len() });
-        };
-        let read = Seal::from_bytes(end)?;
-        let (digests, rest) = digests.as_chunks::<DIGEST_BYTES>();
-        if digests.is_empty() || !rest.is_empty() || digests.len() != digests_of(contents) {
-            return Err(SealError::Damaged);
-        }
-        if whole_digest(digests) != blake3::Hash::from_bytes(read.digest) {
-            return Err(SealError::Damaged);
-        }
-        let trusted_by = read.trusted_by(read.signer()?, trust)?;
-        Ok(Self { contents, digests: digests.into(), identity: read.identity, trusted_by })
-    }
-
-    /// Whether a block is the one that was sealed. Takes no lock and allocates nothing.
-    pub fn holds(&self, index: usize, bytes: &[u8]) -> bool {
-        let length = self.contents.saturating_sub(index * BLOCK_BYTES).min(BLOCK_BYTES);
-        bytes.len() == length
-            && self.digests.get(index).is_some_and(|digest| block_digest(index, bytes) == *digest)
-    }
-
-    /// What they were sealed as.
-    pub fn identity(&self) -> Identity {
-        self.identity
-    }
-
-    /// Whose word they are trusted on.
-    pub fn trusted_by(&self) -> TrustedBy {
-        self.trusted_by
-    }
-}
-
 /// What the seal of an artifact says. This trusts nobody: it is for showing, [`check`] is for running.
 ///
 /// # Errors
@@ -257,11 +149,11 @@ pub fn seal_of(artifact: &[u8]) -> Result<SealInfo, SealError> {
 }
 
 /// The seal of an artifact, if the artifact is what was sealed and signed, and who signed it.
-fn whole_seal(artifact: &[u8]) -> Result<(Seal, Option<PublicKey>), SealError> {
+fn whole_seal(artifact: &[u8]) -> Result<(SealRecord, Option<PublicKey>), SealError> {
     let Some((before, end)) = artifact.split_last_chunk::<SEAL_BYTES>() else {
         return Err(SealError::TooShort { bytes: artifact.len() });
     };
-    let seal = Seal::from_bytes(end)?;
+    let seal = SealRecord::from_bytes(end)?;
     let contents = contents_before_digests(before.len()).ok_or(SealError::Damaged)?;
     let (contents, digests) = before.split_at(contents);
     let (digests, _) = digests.as_chunks::<DIGEST_BYTES>();
@@ -284,149 +176,4 @@ fn digest(contents: &[u8]) -> blake3::Hash {
 fn block(contents: &[u8], index: usize) -> &[u8] {
     let start = index * BLOCK_BYTES;
     &contents[start..contents.len().min(start + BLOCK_BYTES)]
-}
-
-/// The parts of a seal that can differ.
-struct Seal {
-    flags: u32,
-    identity: Identity,
-    digest: [u8; 32],
-    mac: [u8; 32],
-    signer: [u8; 32],
-    signature: [u8; 64],
-}
-
-impl Seal {
-    const MAC_AT: usize = 96;
-    const SIGNER_AT: usize = 128;
-
-    fn has(&self, flag: u32) -> bool {
-        self.flags & flag != 0
-    }
-
-    fn to_bytes(&self) -> [u8; SEAL_BYTES] {
-        let mut bytes = [0; SEAL_BYTES];
-        let parts: [&[u8]; 10] = [
-            &MAGIC,
-            &VERSION.to_le_bytes(),
-            &self.flags.to_le_bytes(),
-            &self.identity.kind.number().to_le_bytes(),
-            &[0; 12],
-            &self.identity.key.0,
-            &self.digest,
-            &self.mac,
-            &self.signer,
-            &self.signature,
-        ];
-        let mut rest = bytes.as_mut_slice();
-        for part in parts {
-            let (place, after) = rest.split_at_mut(part.len());
-            place.copy_from_slice(part);
-            rest = after;
-        }
-        bytes
-    }
-
-    /// Reads a seal that `to_bytes` could have written, and no other.
-    fn from_bytes(bytes: &[u8; SEAL_BYTES]) -> Result<Seal, SealError> {
-        let mut rest = bytes.as_slice();
-        if take(&mut rest) != MAGIC {
-            return Err(SealError::NotSealed);
-        }
-        let version = u32::from_le_bytes(take(&mut rest));
-        if version != VERSION {
-            return Err(SealError::UnknownVersion { found: version, known: VERSION });
-        }
-        let refused = |what| Err(SealError::NotCanonical { what });
-        let flags = u32::from_le_bytes(take(&mut rest));
-        let Some(kind) = ArtifactKind::of_number(u32::from_le_bytes(take(&mut rest))) else {
-            return refused("its kind is none that is ever written");
-        };
-        if take::<12>(&mut rest) != [0; 12] {
-            return refused("its reserved bytes are not zero");
-        }
-        let seal = Seal {
-            flags,
-            identity: Identity { kind, key: Key(take(&mut rest)) },
-            digest: take(&mut rest),
-            mac: take(&mut rest),
-            signer: take(&mut rest),
-            signature: take(&mut rest),
-        };
-        let is_zero = |bytes: &[u8]| bytes.iter().all(|b| *b == 0);
-        if seal.flags == 0 || seal.flags & !(HAS_MAC | HAS_SIGNATURE) != 0 {
-            return refused("its flags are none that are ever written");
-        }
-        if !seal.has(HAS_MAC) && !is_zero(&seal.mac) {
-            return refused("it has no mac, yet the mac's bytes are not zero");
-        }
-        let is_signed_by_nobody = is_zero(&seal.signer) && is_zero(&seal.signature);
-        if !seal.has(HAS_SIGNATURE) && !is_signed_by_nobody {
-            return refused("it has no signature, yet the signature's bytes are not zero");
-        }
-        if !is_zero(rest) {
-            return refused("its reserved bytes are not zero");
-        }
-        Ok(seal)
-    }
-
-    /// Who signed it, if anybody did.
-    fn signer(&self) -> Result<Option<PublicKey>, SealError> {
-        if !self.has(HAS_SIGNATURE) {
-            return Ok(None);
-        }
-        let signer = PublicKey::from_bytes(self.signer).map_err(|_| SealError::BadSignature)?;
-        match signer.has_signed(&self.under_signature(), &self.signature) {
-            true => Ok(Some(signer)),
-            false => Err(SealError::BadSignature),
-        }
-    }
-
-    /// Whose word it is trusted on, once its digest is known to be the artifact's.
-    fn trusted_by(&self, signer: Option<PublicKey>, trust: &Trust) -> Result<TrustedBy, SealError> {
-        if let Some(user) = &trust.user
-            && self.has(HAS_MAC)
-            // Comparing hashes takes the same time wherever they differ.
-            && user.mac(&self.under_mac()) == blake3::Hash::from_bytes(self.mac)
-        {
-            return Ok(TrustedBy::User);
-        }
-        match signer {
-            Some(key) if trust.keys.contains(&key) => Ok(TrustedBy::Key(key)),
-            signer => Err(SealError::Untrusted { signer }),
-        }
-    }
-
-    /// As [`Seal::trusted_by`], if it was made for what is expected.
-    fn trusted_as(
-        &self,
-        expected: Identity,
-        signer: Option<PublicKey>,
-        trust: &Trust,
-    ) -> Result<TrustedBy, SealError> {
-        let by = self.trusted_by(signer, trust)?;
-        match self.identity == expected {
-            true => Ok(by),
-            false => Err(SealError::OtherIdentity { expected, found: self.identity }),
-        }
-    }
-
-    fn under_mac(&self) -> Vec<u8> {
-        [MAC_DOMAIN, &self.to_bytes()[..Self::MAC_AT]].concat()
-    }
-
-    fn under_signature(&self) -> Vec<u8> {
-        [SIGNATURE_DOMAIN, &self.to_bytes()[..Self::SIGNER_AT]].concat()
-    }
-}
-
-/// The next `N` bytes; zeros where a seal's fixed size has none, which its layout rules out.
-fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
-    match bytes.split_first_chunk() {
-        Some((part, rest)) => {
-            *bytes = rest;
-            *part
-        }
-        None => [0; N],
-    }
 }

@@ -14,14 +14,13 @@ use belljar_core::OutsideText;
 use ed25519_dalek::Signer;
 use rustix::fs::OFlags;
 
+use super::key_error::{KeyError, io_error, malformed, refused};
+use super::key_file::{open, read_text};
+use super::key_text_error::KeyTextError;
+use super::public_key::PublicKey;
 use super::text::{parse_seed, print_seed};
-use super::{NamedKey, PublicKey, io_error, malformed, open, read_up_to, refused};
-use crate::error::{KeyError, KeyTextError};
 use crate::new_file::{NewFile, directory_of, sync_directory};
 use crate::{access, random};
-
-/// A key's text has some ninety bytes and a name; a file that has more is something else.
-const LONGEST_TEXT: u64 = 4096;
 
 /// A secret key: who has it can sign artifacts that everybody runs who trusts its public half.
 ///
@@ -64,8 +63,8 @@ impl SigningKey {
         let advice = format!("run `chmod 600 {path_shown}`, and make a new key if somebody may have read it");
         access::is_regular(&found).map_err(refused(path, "name the file that ends in .key"))?;
         access::nobody_else_reads(&found).map_err(refused(path, &advice))?;
-        let text = read_up_to(file, LONGEST_TEXT).map_err(io_error("read", path))?;
-        text_of(&text).parse().map_err(malformed(path, None))
+        let text = read_text(file).map_err(io_error("read", path))?;
+        text.parse().map_err(malformed(path, None))
     }
 
     /// The half that others may have.
@@ -108,23 +107,6 @@ impl SigningKey {
     }
 }
 
-impl NamedKey {
-    /// Reads a public file, `NAME.pub`.
-    ///
-    /// # Errors
-    /// [`KeyError::Malformed`] if it holds no public key; [`KeyError::Io`] if it cannot be read.
-    pub fn read(path: &Path) -> Result<NamedKey, KeyError> {
-        let file = open(path, OFlags::empty()).map_err(io_error("open", path))?;
-        let text = read_up_to(file, LONGEST_TEXT).map_err(io_error("read", path))?;
-        text_of(&text).parse().map_err(malformed(path, None))
-    }
-}
-
-/// Bytes as text, for a parser that refuses what is no text.
-fn text_of(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 /// Appends to a path. Unlike `with_extension` this keeps `v1.2` whole.
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
@@ -159,6 +141,7 @@ mod tests {
 
     use super::*;
     use crate::hex;
+    use crate::keys::NamedKey;
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777

@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use belljar_core::OutsideText;
 use rustix::fs::OFlags;
 
-use super::{NamedKey, PublicKey, io_error, malformed, open, read_up_to, refused};
+use super::key_error::{KeyError, io_error, malformed, refused};
+use super::key_file::{open, read_up_to};
+use super::named_key::NamedKey;
+use super::public_key::PublicKey;
 use crate::access;
-use crate::error::KeyError;
 use crate::new_file::{NewFile, directory_of};
 use crate::path_owners::{Doubt, check_path};
 use crate::private_directory::make_private_directory;

@@ -14,8 +14,8 @@ use std::path::Path;
 use belljar_core::OutsideText;
 use rustix::fs::OFlags;
 
-use super::{io_error, open, read_up_to, refused};
-use crate::error::KeyError;
+use super::key_error::{KeyError, io_error, refused};
+use super::key_file::{open, read_up_to};
 use crate::new_file::{NewFile, sync_directory};
 use crate::private_directory::make_private_directory;
 use crate::{access, random};

@@ -1,0 +1,81 @@
+//! Public keys and their fingerprints.
+
+use super::key_text_error::KeyTextError;
+use crate::hex;
+use ed25519_dalek::{Signature, VerifyingKey};
+use std::fmt;
+
+/// The public half of a [`SigningKey`](crate::SigningKey): who has it can tell what the other half signed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PublicKey([u8; 32]);
+
+impl PublicKey {
+    /// The key with these bytes, encoded as RFC 8032 says.
+    ///
+    /// # Errors
+    /// [`KeyTextError::NotAPoint`] if there is no such key, or if it is one of the few for which signatures
+    /// prove nothing.
+    pub fn from_bytes(bytes: [u8; 32]) -> Result<PublicKey, KeyTextError> {
+        match VerifyingKey::from_bytes(&bytes) {
+            Ok(key) if !key.is_weak() => Ok(PublicKey(bytes)),
+            _ => Err(KeyTextError::NotAPoint),
+        }
+    }
+
+    /// The public half of a signing key, which is never one of those that [`PublicKey::from_bytes`] refuses.
+    pub(super) fn of_signer(bytes: [u8; 32]) -> PublicKey {
+        PublicKey(bytes)
+    }
+
+    /// The key's bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// What people compare keys by.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(&self.0).as_bytes();
+        Fingerprint([a, b, c, d, e, f, g, h])
+    }
+
+    /// Whether `signature` is by this key and of `message`.
+    pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        VerifyingKey::from_bytes(&self.0)
+            .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", hex::encode(&self.0))
+    }
+}
+
+/// The first 8 bytes of a public key's BLAKE3, printed as 16 digits.
+///
+/// This is for people. Whether a key is trusted is decided by all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fingerprint([u8; 8]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_prove_nothing_are_refused() {
+        // The neutral element, a point of order four, and no point at all (RFC 8032, section 5.1.3).
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let mut no_point = [0; 32];
+        no_point[0] = 2;
+        for bytes in [neutral, [0; 32], no_point] {
+            assert_eq!(PublicKey::from_bytes(bytes), Err(KeyTextError::NotAPoint));
+        }
+    }
+}

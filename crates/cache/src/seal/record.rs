@@ -1,0 +1,167 @@
+//! The last bytes of a sealed artifact: their layout, and whom they are trusted by.
+
+use super::seal_error::SealError;
+use super::size::SEAL_BYTES;
+use crate::identity::{ArtifactKind, Identity};
+use crate::key::Key;
+use crate::keys::{PublicKey, Trust, TrustedBy};
+
+/// The last byte is in no text, so that no text has a seal.
+const MAGIC: [u8; 8] = *b"belljar\x1a";
+const VERSION: u32 = 3;
+pub(super) const HAS_MAC: u32 = 1;
+pub(super) const HAS_SIGNATURE: u32 = 2;
+
+/// What makes a mac no mac of anything else that the user's key may come to be used for.
+const MAC_DOMAIN: &[u8] = b"belljar artifact seal: mac of a user\0";
+/// What makes a signature no signature of anything else that a signing key may come to be used for.
+const SIGNATURE_DOMAIN: &[u8] = b"belljar artifact seal: signature\0";
+
+/// The parts of a seal that can differ.
+pub(super) struct SealRecord {
+    pub(super) flags: u32,
+    pub(super) identity: Identity,
+    pub(super) digest: [u8; 32],
+    pub(super) mac: [u8; 32],
+    pub(super) signer: [u8; 32],
+    pub(super) signature: [u8; 64],
+}
+
+impl SealRecord {
+    const MAC_AT: usize = 96;
+    const SIGNER_AT: usize = 128;
+
+    pub(super) fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub(super) fn to_bytes(&self) -> [u8; SEAL_BYTES] {
+        let mut bytes = [0; SEAL_BYTES];
+        let parts: [&[u8]; 10] = [
+            &MAGIC,
+            &VERSION.to_le_bytes(),
+            &self.flags.to_le_bytes(),
+            &self.identity.kind.number().to_le_bytes(),
+            &[0; 12],
+            &self.identity.key.0,
+            &self.digest,
+            &self.mac,
+            &self.signer,
+            &self.signature,
+        ];
+        let mut rest = bytes.as_mut_slice();
+        for part in parts {
+            let (place, after) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = after;
+        }
+        bytes
+    }
+
+    /// Reads a seal that `to_bytes` could have written, and no other.
+    pub(super) fn from_bytes(bytes: &[u8; SEAL_BYTES]) -> Result<Self, SealError> {
+        let mut rest = bytes.as_slice();
+        if take(&mut rest) != MAGIC {
+            return Err(SealError::NotSealed);
+        }
+        let version = u32::from_le_bytes(take(&mut rest));
+        if version != VERSION {
+            return Err(SealError::UnknownVersion { found: version, known: VERSION });
+        }
+        let refused = |what| Err(SealError::NotCanonical { what });
+        let flags = u32::from_le_bytes(take(&mut rest));
+        let Some(kind) = ArtifactKind::of_number(u32::from_le_bytes(take(&mut rest))) else {
+            return refused("its kind is none that is ever written");
+        };
+        if take::<12>(&mut rest) != [0; 12] {
+            return refused("its reserved bytes are not zero");
+        }
+        let seal = Self {
+            flags,
+            identity: Identity { kind, key: Key(take(&mut rest)) },
+            digest: take(&mut rest),
+            mac: take(&mut rest),
+            signer: take(&mut rest),
+            signature: take(&mut rest),
+        };
+        let is_zero = |bytes: &[u8]| bytes.iter().all(|b| *b == 0);
+        if seal.flags == 0 || seal.flags & !(HAS_MAC | HAS_SIGNATURE) != 0 {
+            return refused("its flags are none that are ever written");
+        }
+        if !seal.has(HAS_MAC) && !is_zero(&seal.mac) {
+            return refused("it has no mac, yet the mac's bytes are not zero");
+        }
+        let is_signed_by_nobody = is_zero(&seal.signer) && is_zero(&seal.signature);
+        if !seal.has(HAS_SIGNATURE) && !is_signed_by_nobody {
+            return refused("it has no signature, yet the signature's bytes are not zero");
+        }
+        if !is_zero(rest) {
+            return refused("its reserved bytes are not zero");
+        }
+        Ok(seal)
+    }
+
+    /// Who signed it, if anybody did.
+    pub(super) fn signer(&self) -> Result<Option<PublicKey>, SealError> {
+        if !self.has(HAS_SIGNATURE) {
+            return Ok(None);
+        }
+        let signer = PublicKey::from_bytes(self.signer).map_err(|_| SealError::BadSignature)?;
+        match signer.has_signed(&self.under_signature(), &self.signature) {
+            true => Ok(Some(signer)),
+            false => Err(SealError::BadSignature),
+        }
+    }
+
+    /// Whose word it is trusted on, once its digest is known to be the artifact's.
+    pub(super) fn trusted_by(
+        &self,
+        signer: Option<PublicKey>,
+        trust: &Trust,
+    ) -> Result<TrustedBy, SealError> {
+        if let Some(user) = &trust.user
+            && self.has(HAS_MAC)
+            // Comparing hashes takes the same time wherever they differ.
+            && user.mac(&self.under_mac()) == blake3::Hash::from_bytes(self.mac)
+        {
+            return Ok(TrustedBy::User);
+        }
+        match signer {
+            Some(key) if trust.keys.contains(&key) => Ok(TrustedBy::Key(key)),
+            signer => Err(SealError::Untrusted { signer }),
+        }
+    }
+
+    /// As [`SealRecord::trusted_by`], if it was made for what is expected.
+    pub(super) fn trusted_as(
+        &self,
+        expected: Identity,
+        signer: Option<PublicKey>,
+        trust: &Trust,
+    ) -> Result<TrustedBy, SealError> {
+        let by = self.trusted_by(signer, trust)?;
+        match self.identity == expected {
+            true => Ok(by),
+            false => Err(SealError::OtherIdentity { expected, found: self.identity }),
+        }
+    }
+
+    pub(super) fn under_mac(&self) -> Vec<u8> {
+        [MAC_DOMAIN, &self.to_bytes()[..Self::MAC_AT]].concat()
+    }
+
+    pub(super) fn under_signature(&self) -> Vec<u8> {
+        [SIGNATURE_DOMAIN, &self.to_bytes()[..Self::SIGNER_AT]].concat()
+    }
+}
+
+/// The next `N` bytes; zeros where a seal's fixed size has none, which its layout rules out.
+fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+    match bytes.split_first_chunk() {
+        Some((part, rest)) => {
+            *bytes = rest;
+            *part
+        }
+        None => [0; N],
+    }
+}

@@ -1,0 +1,96 @@
+//! A checked seal whose blocks are checked one by one.
+
+use super::record::SealRecord;
+use super::seal_error::SealError;
+use super::size::SEAL_BYTES;
+use crate::blocks::{
+    BLOCK_BYTES, DIGEST_BYTES, block_digest, contents_before_digests, digests_of, whole_digest,
+};
+use crate::identity::Identity;
+use crate::keys::{Trust, TrustedBy};
+
+/// The seal of an artifact that is trusted, with which its blocks are checked one by one, as they are needed.
+///
+/// ```
+/// use belljar_cache::{
+///     ArtifactKind, BLOCK_BYTES, Identity, Key, SealedBlocks, Trust, TrustedBy, UserKey, seal_native_code, seal_bytes,
+/// };
+///
+/// let user = UserKey::from_bytes([7; 32]);
+/// let module = Identity { kind: ArtifactKind::Module, key: Key([1; 32]) };
+/// let contents = 2 * BLOCK_BYTES + 5;
+/// let mut artifact = vec![0x90; contents + seal_bytes(contents)];
+/// seal_native_code(&mut artifact, module, Some(&user), None)?;
+///
+/// let trust = Trust { user: Some(user), ..Trust::default() };
+/// let sealed = SealedBlocks::check(&artifact[contents..], contents, &trust)?;
+/// assert_eq!((sealed.trusted_by(), sealed.identity()), (TrustedBy::User, module));
+/// assert!(sealed.holds(0, &artifact[..BLOCK_BYTES]));
+/// assert!(!sealed.holds(1, &[0; BLOCK_BYTES]));
+/// assert!(sealed.holds(2, &[0x90; 5]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SealedBlocks {
+    contents: usize,
+    digests: Box<[[u8; DIGEST_BYTES]]>,
+    identity: Identity,
+    trusted_by: TrustedBy,
+}
+
+impl SealedBlocks {
+    /// How many bytes of a sealed artifact of a length are its contents; `None` where no artifact has that length, or only
+    /// one that is a single block.
+    pub fn contents_of(artifact: usize) -> Option<usize> {
+        contents_before_digests(artifact.checked_sub(SEAL_BYTES)?).filter(|contents| *contents > BLOCK_BYTES)
+    }
+
+    /// Checks the last [`SEAL_BYTES`] alone: whether somebody who is trusted vouches for anything at all. A long file's
+    /// digests need not be read before.
+    ///
+    /// # Errors
+    /// As [`SealedBlocks::check`].
+    pub fn check_end(end: &[u8; SEAL_BYTES], trust: &Trust) -> Result<TrustedBy, SealError> {
+        let seal = SealRecord::from_bytes(end)?;
+        seal.trusted_by(seal.signer()?, trust)
+    }
+
+    /// Checks a seal, of which blocks' digests are a part, but not the `contents` bytes that it is for: those are to be
+    /// asked for with [`SealedBlocks::holds`]. What they are is not known before they are read: whoever uses them compares it
+    /// with [`SealedBlocks::identity`].
+    ///
+    /// # Errors
+    /// As [`check`], except that it may be anything.
+    pub fn check(seal: &[u8], contents: usize, trust: &Trust) -> Result<Self, SealError> {
+        let Some((digests, end)) = seal.split_last_chunk::<SEAL_BYTES>() else {
+            return Err(SealError::TooShort { bytes: seal.len() });
+        };
+        let read = SealRecord::from_bytes(end)?;
+        let (digests, rest) = digests.as_chunks::<DIGEST_BYTES>();
+        if digests.is_empty() || !rest.is_empty() || digests.len() != digests_of(contents) {
+            return Err(SealError::Damaged);
+        }
+        if whole_digest(digests) != blake3::Hash::from_bytes(read.digest) {
+            return Err(SealError::Damaged);
+        }
+        let trusted_by = read.trusted_by(read.signer()?, trust)?;
+        Ok(Self { contents, digests: digests.into(), identity: read.identity, trusted_by })
+    }
+
+    /// Whether a block is the one that was sealed. Takes no lock and allocates nothing.
+    pub fn holds(&self, index: usize, bytes: &[u8]) -> bool {
+        let length = self.contents.saturating_sub(index * BLOCK_BYTES).min(BLOCK_BYTES);
+        bytes.len() == length
+            && self.digests.get(index).is_some_and(|digest| block_digest(index, bytes) == *digest)
+    }
+
+    /// What they were sealed as.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Whose word they are trusted on.
+    pub fn trusted_by(&self) -> TrustedBy {
+        self.trusted_by
+    }
+}

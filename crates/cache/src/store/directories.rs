@@ -1,0 +1,103 @@
+//! The two directories of a cache: made where they are missing, and refused where other users can change them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use belljar_core::OutsideText;
+
+use super::cache_error::{CacheError, io_error};
+use crate::access;
+use crate::path_owners::{Doubt, check_path};
+use crate::private_directory::make_private_directory;
+
+/// Where entries are. Another layout of files would get another name, and both could be used side by side.
+const LAYOUT: &str = "v1";
+
+/// The directory that a cache was given, and the one in it that holds the entries.
+#[derive(Clone, Debug)]
+pub(super) struct CacheDirectories {
+    top: PathBuf,
+    /// Where entries are.
+    pub(super) entries: PathBuf,
+}
+
+impl CacheDirectories {
+    /// Opens both, and makes them where they are missing. Directories that cannot be written to can be opened.
+    ///
+    /// # Errors
+    /// As [`Cache::open`](super::Cache::open).
+    pub(super) fn open(top: PathBuf) -> Result<Self, CacheError> {
+        let entries = top.join(LAYOUT);
+        let directories = Self { top, entries };
+        directories.prepare_top()?;
+        // If this fails because nothing can be written, insertions will say so.
+        let _ = make_private_directory(&directories.entries);
+        directories.check(&directories.entries)?;
+        Ok(directories)
+    }
+
+    /// The directory that the cache was given.
+    pub(super) fn top(&self) -> &Path {
+        &self.top
+    }
+
+    /// Makes both directories where they are missing, and looks whether they are ours.
+    pub(super) fn prepare(&self) -> Result<(), CacheError> {
+        self.prepare_top()?;
+        make_private_directory(&self.entries).map_err(io_error("make", &self.entries))?;
+        self.check(&self.entries)
+    }
+
+    fn prepare_top(&self) -> Result<(), CacheError> {
+        let directory = &self.top;
+        // Before anything is made there, and again when all of it exists.
+        self.check_parents()?;
+        let made = make_private_directory(directory);
+        if fs::metadata(directory).is_err() {
+            made.map_err(io_error("make", directory))?;
+        }
+        self.check(directory)?;
+        self.check_parents()
+    }
+
+    /// Whether somebody else can put another directory in the cache's place.
+    fn check_parents(&self) -> Result<(), CacheError> {
+        match check_path(&self.top) {
+            Ok(()) => Ok(()),
+            Err(Doubt::Others { path, why }) => {
+                let why = format!("{why}; or name a directory elsewhere in BELLJAR_CACHE");
+                Err(CacheError::NotPrivate { path, why })
+            }
+            Err(Doubt::Io { path, error }) => Err(io_error("examine", &path)(error)),
+        }
+    }
+
+    /// Whether nobody else can put files into a directory of the cache, if it is there.
+    fn check(&self, directory: &Path) -> Result<(), CacheError> {
+        let path = directory.to_path_buf();
+        // The cache itself may be a link, as the user likes it. What is in it, nobody but us has made.
+        let found = match directory == self.entries {
+            true => fs::symlink_metadata(directory),
+            false => fs::metadata(directory),
+        };
+        match found {
+            Ok(found) if !found.is_dir() => {
+                let found = access::file_or_what(&found).err().unwrap_or("a file");
+                Err(CacheError::NotADirectory { path, found })
+            }
+            Ok(found) => {
+                let own = "name a directory of your own in BELLJAR_CACHE";
+                let chmod = format!("run `chmod go-w {}`, or {own}", OutsideText::new(&path));
+                access::is_ours(&found)
+                    .map_err(|why| format!("{why}: {own}"))
+                    .and_then(|()| {
+                        access::nobody_else_writes(&found).map_err(|why| format!("{why}: {chmod}"))
+                    })
+                    .map_err(|why| CacheError::NotPrivate { path, why })
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(io_error("examine", directory)(e)),
+        }
+    }
+}
