@@ -15,7 +15,7 @@ use crate::stack::StackOptions;
 use crate::top::TopOptions;
 use crate::validate::ValidateOptions;
 use crate::wast::WastOptions;
-use clap::{Args, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 
 const EXAMPLES: &str = "\
@@ -111,7 +111,7 @@ impl CommandLine {
             Command::Profile(options) => options.execute(),
             Command::Cache(options) => options.execute(),
             Command::Key(options) => options.execute(),
-            Command::Completion(options) => options.execute(),
+            Command::Completion(options) => options.execute(&mut Self::command()),
         }
     }
 }
@@ -126,7 +126,6 @@ fn means_run(first: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn read(args: &[&str]) -> String {
         let line = CommandLine::read(["belljar"].iter().chain(args).map(OsString::from));
