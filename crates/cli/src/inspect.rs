@@ -1,19 +1,10 @@
 //! `belljar inspect`: a module's file in, what is in it out. Never: running or validating it.
 
 mod artifact;
-mod custom;
-mod description;
-mod encoding;
-mod entities;
-#[cfg(test)]
-mod feature_tests;
-mod features;
-pub(crate) mod interface;
-mod layout;
-mod passive;
-pub(crate) mod reader;
 mod text;
 
+use crate::binary::description::Kind;
+use crate::binary::reader;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, OrFail};
 use crate::module_file::ModuleFile;
@@ -21,7 +12,6 @@ use crate::output::{print, print_json};
 use artifact::ArtifactDescription;
 use belljar::{ArtifactInfo, Config, Engine};
 use clap::Args;
-use description::Kind;
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Imports that nobody provides: looked for before anything is compiled, and told with what they suggest.
 
-use crate::inspect::interface::{Exports, Imports, custom_section_names};
+use crate::binary::interface::{Exports, Imports, custom_section_names};
 use crate::module_file::ModuleFile;
 use anyhow::Error;
 use belljar::{FuncType, ImportClue, ImportClues, Linker, OutsideText, UnknownImportError, ValType};

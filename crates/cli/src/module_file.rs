@@ -173,7 +173,7 @@ impl ModuleFile {
             return self.refuse(error);
         }
         // It may be invalid for no other reason than that the validator knows another version of the proposal.
-        match crate::inspect::reader::unsupported_features(&self.bytes) {
+        match crate::binary::reader::unsupported_features(&self.bytes) {
             features if features.is_empty() => self.refuse(error),
             features => {
                 let proposals = if features.len() == 1 { "proposal" } else { "proposals" };

@@ -8,35 +8,35 @@ use std::collections::BTreeMap;
 
 /// Everything that could be read.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Description {
-    pub(super) file: String,
-    pub(super) size: u64,
-    pub(super) kind: Kind,
+pub(crate) struct Description {
+    pub(crate) file: String,
+    pub(crate) size: u64,
+    pub(crate) kind: Kind,
     /// The name that the name section gives it.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Why reading stopped, or what was skipped, if not all is well.
-    pub(super) error: Option<Problem>,
-    pub(super) sections: Vec<Section>,
-    pub(super) imports: Vec<Import>,
-    pub(super) exports: Vec<Export>,
-    pub(super) functions: Functions,
-    pub(super) memories: Vec<Memory>,
-    pub(super) layout: Option<Layout>,
-    pub(super) data: Vec<DataSegment>,
-    pub(super) tables: Vec<Table>,
-    pub(super) globals: usize,
-    pub(super) element_segments: usize,
-    pub(super) features: Vec<UsedFeature>,
+    pub(crate) error: Option<Problem>,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) imports: Vec<Import>,
+    pub(crate) exports: Vec<Export>,
+    pub(crate) functions: Functions,
+    pub(crate) memories: Vec<Memory>,
+    pub(crate) layout: Option<Layout>,
+    pub(crate) data: Vec<DataSegment>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) globals: usize,
+    pub(crate) element_segments: usize,
+    pub(crate) features: Vec<UsedFeature>,
     /// By field: `language`, `processed-by`, `sdk`; each with its names and versions.
-    pub(super) producers: BTreeMap<String, Vec<Producer>>,
+    pub(crate) producers: BTreeMap<String, Vec<Producer>>,
     /// What the compiler wrote into `target_features`.
-    pub(super) target_features: Vec<String>,
-    pub(super) debug: Debug,
+    pub(crate) target_features: Vec<String>,
+    pub(crate) debug: Debug,
 }
 
 impl Description {
     /// Adds proposals that could not be read.
-    pub(super) fn add_unsupported(&mut self, proposals: Option<&UnsupportedProposals>) {
+    pub(crate) fn add_unsupported(&mut self, proposals: Option<&UnsupportedProposals>) {
         for name in proposals.into_iter().flat_map(UnsupportedProposals::names) {
             if self.features.iter().all(|feature| feature.name != *name) {
                 self.features.push(UsedFeature { name, supported: false });
@@ -48,7 +48,7 @@ impl Description {
 /// What the bytes are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Nothing that starts like wasm.
     #[default]
     Unknown,
@@ -57,117 +57,117 @@ pub(super) enum Kind {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Problem {
-    pub(super) offset: u64,
-    pub(super) message: String,
+pub(crate) struct Problem {
+    pub(crate) offset: u64,
+    pub(crate) message: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Section {
-    pub(super) name: String,
-    pub(super) offset: u64,
-    pub(super) size: u64,
+pub(crate) struct Section {
+    pub(crate) name: String,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
     /// Entries, where it is a list.
-    pub(super) count: Option<u32>,
+    pub(crate) count: Option<u32>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Import {
-    pub(super) module: String,
-    pub(super) name: String,
+pub(crate) struct Import {
+    pub(crate) module: String,
+    pub(crate) name: String,
     #[serde(rename = "type")]
-    pub(super) ty: String,
+    pub(crate) ty: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Export {
-    pub(super) name: String,
+pub(crate) struct Export {
+    pub(crate) name: String,
     #[serde(rename = "type")]
-    pub(super) ty: String,
-    pub(super) index: u32,
+    pub(crate) ty: String,
+    pub(crate) index: u32,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Functions {
-    pub(super) imported: usize,
-    pub(super) defined: usize,
+pub(crate) struct Functions {
+    pub(crate) imported: usize,
+    pub(crate) defined: usize,
     /// Index of the start function.
-    pub(super) start: Option<u32>,
-    pub(super) largest_body: u64,
+    pub(crate) start: Option<u32>,
+    pub(crate) largest_body: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     #[serde(rename = "type")]
-    pub(super) ty: String,
-    pub(super) minimum_bytes: u64,
-    pub(super) maximum_bytes: Option<u64>,
+    pub(crate) ty: String,
+    pub(crate) minimum_bytes: u64,
+    pub(crate) maximum_bytes: Option<u64>,
     /// `module::name`, if it is imported.
-    pub(super) imported: Option<String>,
-    pub(super) exported: Vec<String>,
+    pub(crate) imported: Option<String>,
+    pub(crate) exported: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Table {
+pub(crate) struct Table {
     #[serde(rename = "type")]
-    pub(super) ty: String,
-    pub(super) imported: Option<String>,
-    pub(super) exported: Vec<String>,
+    pub(crate) ty: String,
+    pub(crate) imported: Option<String>,
+    pub(crate) exported: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct DataSegment {
+pub(crate) struct DataSegment {
     /// The memory that it goes to; of a passive one, where code copies all of it to one constant address.
-    pub(super) memory: Option<u32>,
+    pub(crate) memory: Option<u32>,
     /// Where it goes, if that is one constant.
-    pub(super) address: Option<u64>,
-    pub(super) passive: bool,
-    pub(super) size: u64,
+    pub(crate) address: Option<u64>,
+    pub(crate) passive: bool,
+    pub(crate) size: u64,
 }
 
 /// How the first memory is divided, as far as the linker left traces of it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Layout {
-    pub(super) symbols: Vec<Symbol>,
-    pub(super) regions: Vec<Region>,
+pub(crate) struct Layout {
+    pub(crate) symbols: Vec<Symbol>,
+    pub(crate) regions: Vec<Region>,
 }
 
 /// A global of the linker's that holds an address.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Symbol {
-    pub(super) name: String,
-    pub(super) address: u64,
+pub(crate) struct Symbol {
+    pub(crate) name: String,
+    pub(crate) address: u64,
     /// Whether nothing names it and only its place and type suggest what it is.
-    pub(super) guessed: bool,
+    pub(crate) guessed: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub(super) struct Region {
-    pub(super) what: &'static str,
-    pub(super) start: u64,
+pub(crate) struct Region {
+    pub(crate) what: &'static str,
+    pub(crate) start: u64,
     /// `None` for the rest of the memory.
-    pub(super) end: Option<u64>,
+    pub(crate) end: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct UsedFeature {
-    pub(super) name: &'static str,
-    pub(super) supported: bool,
+pub(crate) struct UsedFeature {
+    pub(crate) name: &'static str,
+    pub(crate) supported: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Producer {
-    pub(super) name: String,
-    pub(super) version: String,
+pub(crate) struct Producer {
+    pub(crate) name: String,
+    pub(crate) version: String,
 }
 
 /// What is there for backtraces and debuggers.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Debug {
+pub(crate) struct Debug {
     /// Functions that the name section names; `None` without such a section.
-    pub(super) named_functions: Option<usize>,
+    pub(crate) named_functions: Option<usize>,
     /// Sizes of the DWARF sections.
-    pub(super) dwarf: BTreeMap<String, u64>,
+    pub(crate) dwarf: BTreeMap<String, u64>,
     /// Where DWARF or a source map is kept instead.
-    pub(super) external: Option<String>,
+    pub(crate) external: Option<String>,
 }

@@ -90,7 +90,7 @@ impl PassiveData {
 
 #[cfg(test)]
 mod tests {
-    use crate::inspect::reader::describe;
+    use crate::binary::reader::describe;
 
     /// The addresses of a module's segments, and its regions.
     #[track_caller]

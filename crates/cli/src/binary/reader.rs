@@ -35,7 +35,7 @@ struct Reader<'a> {
 }
 
 /// Describes what is in a file.
-pub(super) fn describe(bytes: &[u8]) -> Description {
+pub(crate) fn describe(bytes: &[u8]) -> Description {
     let mut reader = Reader { bytes, ..Reader::default() };
     reader.out.size = bytes.len() as u64;
     for payload in Parser::new(0).parse_all(bytes) {

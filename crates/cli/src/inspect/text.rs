@@ -1,6 +1,6 @@
 //! A description as a person reads it.
 
-use super::description::{DataSegment, Description, Kind, Layout};
+use crate::binary::description::{DataSegment, Description, Kind, Layout};
 use crate::byte_size::ByteSize;
 use belljar::OutsideText;
 use std::fmt::{self, Display};

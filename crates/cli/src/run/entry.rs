@@ -1,6 +1,6 @@
 //! Which function of a module a run calls.
 
-use crate::inspect::interface;
+use crate::binary::interface;
 use belljar::{ExternType, Module, OutsideText};
 use wasmparser::ExternalKind;
 
