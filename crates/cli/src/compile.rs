@@ -89,7 +89,7 @@ impl CompileOptions {
     ///
     /// Where it is no valid module, or the artifact cannot be made or written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
-        if limit_list::tell_keys(&self.limits)? {
+        if limit_list::print_keys(&self.limits)? {
             return Ok(ExitCode::Success as u8);
         }
         let mut clock = Clock::start();

@@ -157,7 +157,7 @@ pub(crate) fn option_of_compile(limit: CompileLimit) -> String {
 /// # Errors
 ///
 /// Where they cannot be printed.
-pub(crate) fn tell_keys(lists: &[LimitList]) -> Result<bool, Failure> {
+pub(crate) fn print_keys(lists: &[LimitList]) -> Result<bool, Failure> {
     let wanted = lists.contains(&LimitList::Help);
     if wanted {
         print(&help())?;

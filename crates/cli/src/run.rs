@@ -1,20 +1,24 @@
 //! `belljar run`: a program's file in, its exit code out.
 
 mod argument;
+mod background;
 mod backtrace;
 mod core_dump;
 mod dir_grant;
 mod end;
 mod entry;
 mod env_var;
+mod execute;
+mod guest;
 mod limits;
 mod memory_budget;
 mod options;
 mod outcome;
-mod outside;
 mod preload;
 mod profile;
 mod program;
+mod shared_memory;
+mod start;
 mod stop;
 mod threads;
 

@@ -13,6 +13,6 @@ pub(super) fn start_background_services(engine: &Engine) {
     let _ = std::thread::Builder::new().name("outside".into()).spawn(move || {
         std::thread::sleep(DELAY);
         stop::on_interrupt(&engine);
-        end::let_others_look(&engine);
+        end::serve_inspection(&engine);
     });
 }

@@ -1,6 +1,6 @@
 //! `--coredump`: where the state of a guest goes that did not end well.
 
-use super::program::Guest;
+use super::guest::Guest;
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};

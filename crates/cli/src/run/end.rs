@@ -27,15 +27,15 @@ enum InspectionState {
     Over,
 }
 
-static SIGHT: Mutex<InspectionState> = Mutex::new(InspectionState::NotYet);
+static INSPECTION: Mutex<InspectionState> = Mutex::new(InspectionState::NotYet);
 
 /// Lets other processes look, up to the end. That they cannot is no reason not to run.
-pub(super) fn let_others_look(engine: &Engine) {
-    let mut sight = SIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-    if matches!(*sight, InspectionState::NotYet)
+pub(super) fn serve_inspection(engine: &Engine) {
+    let mut state = INSPECTION.lock().unwrap_or_else(PoisonError::into_inner);
+    if matches!(*state, InspectionState::NotYet)
         && let Ok(inspection) = engine.serve_inspection()
     {
-        *sight = InspectionState::Open(inspection);
+        *state = InspectionState::Open(inspection);
     }
 }
 
@@ -47,15 +47,15 @@ pub(super) fn begin_exit() {
 /// After the end has been told: what was recorded of the run is written now, and nobody can look any more.
 pub(super) fn finish() {
     profile::finish();
-    let mut sight = SIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let InspectionState::Open(inspection) = std::mem::replace(&mut *sight, InspectionState::Over) {
+    let mut state = INSPECTION.lock().unwrap_or_else(PoisonError::into_inner);
+    if let InspectionState::Open(inspection) = std::mem::replace(&mut *state, InspectionState::Over) {
         inspection.end(PATIENCE);
     }
 }
 
 /// The program has to end now: its time is over, or somebody killed it. If nobody reads why, or takes a profile or core dump from a
 /// FIFO, it ends all the same, with this code. What is written to files is waited for.
-pub(super) fn insist(code: u8) {
+pub(super) fn exit_despite_blocked_output(code: u8) {
     // Where there is no thread for it, it ends when somebody reads.
     let _ = std::thread::Builder::new().name("end".into()).spawn(move || {
         while unread_for() < PATIENCE_FOR_READERS {

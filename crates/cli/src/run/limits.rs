@@ -3,8 +3,8 @@
 //! In: `KEY=VALUE` with commas between. Out: [`Limits`], and what is told of those that were reached. Never: a limit that is told by
 //! another name than the one that it was given by.
 
+use super::guest::Guest;
 use super::options::RunOptions;
-use super::program::Guest;
 use crate::failure::Failure;
 use crate::limit_list::{self, Key, listed};
 use crate::output::complain;
@@ -19,8 +19,8 @@ impl RunOptions {
     /// # Errors
     ///
     /// Where they cannot be printed.
-    pub(super) fn tell_limits(&self) -> Result<bool, Failure> {
-        limit_list::tell_keys(&self.limits)
+    pub(super) fn print_limit_keys(&self) -> Result<bool, Failure> {
+        limit_list::print_keys(&self.limits)
     }
 
     /// What an option of its own says about something.
@@ -109,7 +109,7 @@ pub(super) fn refused_growth(store: &Store<Guest>) -> Option<String> {
 }
 
 /// Tells what WASI refused the guest: whatever it made of that, what it did is not all that it wanted to do.
-pub(super) fn tell_wasi(wasi: &WasiCtx) {
+pub(super) fn report_wasi_limits(wasi: &WasiCtx) {
     for exceeded in wasi.limits_exceeded() {
         complain(&format!("note: {}", describe(&exceeded)));
     }

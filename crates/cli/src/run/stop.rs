@@ -62,7 +62,7 @@ fn stop(engine: &Engine, reason: KillReason, names: &StopNames) -> ! {
     killed();
     std::thread::sleep(half);
     let (code, message) = outcome(&Killed::from(reason), names);
-    end::insist(code as u8);
+    end::exit_despite_blocked_output(code as u8);
     end::begin_exit();
     complain(&format!("error: {message}, while it was in a host function that does not return"));
     end::finish();
