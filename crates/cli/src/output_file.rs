@@ -11,10 +11,12 @@
 //! way before it is whole, or a device or FIFO replaced by a file.
 
 mod draft;
+mod readers;
 
 use crate::output::noting_the_time;
 use belljar::OutsideText;
 use draft::Draft;
+pub(crate) use readers::Readers;
 use rustix::fs::{Access, CWD, Mode, OFlags, XattrFlags, access, fsetxattr, getxattr, openat};
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
@@ -24,15 +26,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-
-/// Who may read a new file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Readers {
-    /// Whoever may read other files that this user makes, or could read the file that is replaced.
-    Usual,
-    /// This user alone, whatever was there.
-    Owner,
-}
 
 /// What is said where a file could not be written.
 pub(crate) fn cannot_write(path: &Path) -> String {

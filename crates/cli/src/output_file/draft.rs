@@ -1,7 +1,7 @@
 //! A file on its way: without a name where the file system can do that, so that nothing is left of it whatever happens to the
 //! process, and otherwise under a name that nobody can guess.
 
-use super::Readers;
+use super::readers::Readers;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
