@@ -21,44 +21,44 @@ fn our_uid() -> u32 {
 }
 
 /// Whether it is a regular file of this user.
-pub(crate) fn is_our_file(found: &Metadata) -> bool {
+pub(crate) fn is_own_file(found: &Metadata) -> bool {
     found.is_file() && found.uid() == our_uid()
 }
 
 /// It belongs to this user or root.
-pub(crate) fn is_ours_or_roots(found: &Metadata) -> Result<(), String> {
-    if found.uid() == ROOT { Ok(()) } else { is_ours(found) }
+pub(crate) fn require_own_or_root(found: &Metadata) -> Result<(), String> {
+    if found.uid() == ROOT { Ok(()) } else { require_own(found) }
 }
 
 /// Neither group nor others can replace what is in the directory and does not belong to them.
-pub(crate) fn nobody_else_moves(found: &Metadata) -> Result<(), String> {
-    if found.mode() & STICKY != 0 { Ok(()) } else { nobody_else_writes(found) }
+pub(crate) fn require_not_movable_by_others(found: &Metadata) -> Result<(), String> {
+    if found.mode() & STICKY != 0 { Ok(()) } else { require_not_writable_by_others(found) }
 }
 
 /// Neither group nor others can read or write the file.
-pub(crate) fn nobody_else_reads(found: &Metadata) -> Result<(), String> {
-    mode_lacks(found, OTHERS_ANY, "read or change")
+pub(crate) fn require_not_readable_by_others(found: &Metadata) -> Result<(), String> {
+    require_mode_without(found, OTHERS_ANY, "read or change")
 }
 
 /// Nobody but this user and root can write the file.
-pub(crate) fn only_we_or_root_write(found: &Metadata) -> Result<(), String> {
-    is_regular(found)?;
-    is_ours_or_roots(found)?;
-    nobody_else_writes(found)
+pub(crate) fn require_writable_by_owner_only(found: &Metadata) -> Result<(), String> {
+    require_regular(found)?;
+    require_own_or_root(found)?;
+    require_not_writable_by_others(found)
 }
 
 /// Neither group nor others can change the file, or what is in the directory.
-pub(crate) fn nobody_else_writes(found: &Metadata) -> Result<(), String> {
-    mode_lacks(found, OTHERS_WRITE, "change")
+pub(crate) fn require_not_writable_by_others(found: &Metadata) -> Result<(), String> {
+    require_mode_without(found, OTHERS_WRITE, "change")
 }
 
 /// It is a regular file.
-pub(crate) fn is_regular(found: &Metadata) -> Result<(), String> {
-    file_or_what(found).map_err(|what| format!("expected a regular file, found {what}"))
+pub(crate) fn require_regular(found: &Metadata) -> Result<(), String> {
+    check_regular(found).map_err(|what| format!("expected a regular file, found {what}"))
 }
 
 /// It is a regular file; if not, what it is.
-pub(crate) fn file_or_what(found: &Metadata) -> Result<(), &'static str> {
+pub(crate) fn check_regular(found: &Metadata) -> Result<(), &'static str> {
     match found.file_type() {
         kind if kind.is_file() => Ok(()),
         kind if kind.is_dir() => Err("a directory"),
@@ -70,7 +70,7 @@ pub(crate) fn file_or_what(found: &Metadata) -> Result<(), &'static str> {
 }
 
 /// It belongs to this user.
-pub(crate) fn is_ours(found: &Metadata) -> Result<(), String> {
+pub(crate) fn require_own(found: &Metadata) -> Result<(), String> {
     let (theirs, ours) = (found.uid(), our_uid());
     if theirs == ours {
         return Ok(());
@@ -78,7 +78,7 @@ pub(crate) fn is_ours(found: &Metadata) -> Result<(), String> {
     Err(format!("it belongs to user {theirs}, and this process runs as user {ours}"))
 }
 
-fn mode_lacks(found: &Metadata, bits: u32, verb: &str) -> Result<(), String> {
+fn require_mode_without(found: &Metadata, bits: u32, verb: &str) -> Result<(), String> {
     let mode = found.mode() & 0o7777;
     if mode & bits == 0 {
         return Ok(());

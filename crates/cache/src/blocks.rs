@@ -16,7 +16,7 @@ pub const BLOCK_BYTES: usize = 64 << 10;
 pub(crate) const DIGEST_BYTES: usize = 32;
 
 /// How many digests tell of contents of a length: none of what is a single block, whose digest is the whole's.
-pub(crate) fn digests_of(contents: usize) -> usize {
+pub(crate) fn digest_count(contents: usize) -> usize {
     match contents.div_ceil(BLOCK_BYTES) {
         1 => 0,
         blocks => blocks,
@@ -25,12 +25,12 @@ pub(crate) fn digests_of(contents: usize) -> usize {
 
 /// The length of contents that lie in front of their digests, from the length of both; `None` where no contents make up
 /// such a length.
-pub(crate) fn contents_before_digests(both: usize) -> Option<usize> {
+pub(crate) fn contents_length(both: usize) -> Option<usize> {
     if both <= BLOCK_BYTES {
         return Some(both);
     }
     let contents = both - both.div_ceil(BLOCK_BYTES + DIGEST_BYTES) * DIGEST_BYTES;
-    (contents + digests_of(contents) * DIGEST_BYTES == both).then_some(contents)
+    (contents + digest_count(contents) * DIGEST_BYTES == both).then_some(contents)
 }
 
 /// The digest of one block of several.
@@ -39,7 +39,7 @@ pub(crate) fn block_digest(index: usize, block: &[u8]) -> ChainingValue {
 }
 
 /// The digest of the whole that blocks with these digests are; there are two at least.
-pub(crate) fn whole_digest(digests: &[ChainingValue]) -> Hash {
+pub(crate) fn root_digest(digests: &[ChainingValue]) -> Hash {
     let (left, right) = halves(digests);
     merge_subtrees_root(&subtree_digest(left), &subtree_digest(right), Mode::Hash)
 }
@@ -74,25 +74,25 @@ mod tests {
                     .enumerate()
                     .map(|(i, block)| block_digest(i, block))
                     .collect();
-                assert_eq!(digests.len(), digests_of(length));
-                assert_eq!(whole_digest(&digests), blake3::hash(&contents), "{length}");
+                assert_eq!(digests.len(), digest_count(length));
+                assert_eq!(root_digest(&digests), blake3::hash(&contents), "{length}");
             }
         }
     }
 
     #[test]
     fn the_length_of_contents_is_found_again() {
-        let both = |contents: usize| contents + digests_of(contents) * DIGEST_BYTES;
+        let both = |contents: usize| contents + digest_count(contents) * DIGEST_BYTES;
         let mut lengths = vec![0, 1, 2];
         for blocks in 1..70 {
             lengths.extend((0..5).map(|i| blocks * BLOCK_BYTES + i - 2));
         }
         for contents in &lengths {
-            assert_eq!(contents_before_digests(both(*contents)), Some(*contents));
+            assert_eq!(contents_length(both(*contents)), Some(*contents));
         }
         // One more block makes both longer by more than one byte: lengths between are nobody's.
-        assert_eq!(contents_before_digests(BLOCK_BYTES + 1), None);
-        assert_eq!(contents_before_digests(both(BLOCK_BYTES + 1) - 1), None);
-        assert_eq!(contents_before_digests(both(2 * BLOCK_BYTES) + 1), None);
+        assert_eq!(contents_length(BLOCK_BYTES + 1), None);
+        assert_eq!(contents_length(both(BLOCK_BYTES + 1) - 1), None);
+        assert_eq!(contents_length(both(2 * BLOCK_BYTES) + 1), None);
     }
 }

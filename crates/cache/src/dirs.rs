@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The name of our directory below the user's.
-const OURS: &str = "belljar";
+const DIRECTORY_NAME: &str = "belljar";
 
 /// The variable that says where the cache is, or that there is none; see [`CacheChoice`].
 pub const CACHE_VARIABLE: &str = "BELLJAR_CACHE";
@@ -36,26 +36,28 @@ impl fmt::Display for NoDirectory {
 impl std::error::Error for NoDirectory {}
 
 /// A directory of the specification.
-struct Kind {
+struct XdgDirectory {
     purpose: &'static str,
     variable: &'static str,
     /// Where it is below the home directory if the variable does not say.
     below_home: &'static str,
 }
 
-const CACHE: Kind = Kind { purpose: "the cache", variable: "XDG_CACHE_HOME", below_home: ".cache" };
-const STATE: Kind =
-    Kind { purpose: "this user's key", variable: "XDG_STATE_HOME", below_home: ".local/state" };
-const CONFIG: Kind = Kind { purpose: "trusted keys", variable: "XDG_CONFIG_HOME", below_home: ".config" };
+const CACHE: XdgDirectory =
+    XdgDirectory { purpose: "the cache", variable: "XDG_CACHE_HOME", below_home: ".cache" };
+const STATE: XdgDirectory =
+    XdgDirectory { purpose: "this user's key", variable: "XDG_STATE_HOME", below_home: ".local/state" };
+const CONFIG: XdgDirectory =
+    XdgDirectory { purpose: "trusted keys", variable: "XDG_CONFIG_HOME", below_home: ".config" };
 
-impl Kind {
+impl XdgDirectory {
     fn find(&self, variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, NoDirectory> {
         // "All paths set in these environment variables must be absolute. If an implementation encounters a
         // relative path […] it should consider the path invalid and ignore it." An empty one is relative.
         let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute(self.variable)
             .or_else(|| absolute("HOME").map(|home| home.join(self.below_home)))
-            .map(|base| base.join(OURS))
+            .map(|base| base.join(DIRECTORY_NAME))
             .ok_or(NoDirectory { purpose: self.purpose, variable: self.variable })
     }
 }

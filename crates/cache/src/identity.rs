@@ -29,7 +29,7 @@ impl ArtifactKind {
     }
 
     /// The kind that a number in a seal stands for.
-    pub(crate) fn of_number(number: u32) -> Option<Self> {
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.number() == number)
     }
 }
@@ -75,10 +75,10 @@ mod tests {
     #[test]
     fn numbers_stand_for_one_kind_each() {
         for kind in ArtifactKind::ALL {
-            assert_eq!(ArtifactKind::of_number(kind.number()), Some(kind));
+            assert_eq!(ArtifactKind::from_number(kind.number()), Some(kind));
         }
-        assert_eq!(ArtifactKind::of_number(0), None);
-        assert_eq!(ArtifactKind::of_number(4), None);
+        assert_eq!(ArtifactKind::from_number(0), None);
+        assert_eq!(ArtifactKind::from_number(4), None);
     }
 
     #[test]

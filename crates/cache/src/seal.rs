@@ -38,7 +38,7 @@ mod seal_error;
 mod sealed_blocks;
 mod size;
 
-use crate::blocks::{BLOCK_BYTES, DIGEST_BYTES, block_digest, contents_before_digests, whole_digest};
+use crate::blocks::{BLOCK_BYTES, DIGEST_BYTES, block_digest, contents_length, root_digest};
 use crate::identity::Identity;
 use crate::keys::{PublicKey, SigningKey, Trust, TrustedBy, UserKey};
 use record::{HAS_MAC, HAS_SIGNATURE, SealRecord};
@@ -101,7 +101,7 @@ pub fn seal_native_code(
     let Some((before, end)) = artifact.split_last_chunk_mut::<SEAL_BYTES>() else {
         return Err(SealError::TooShort { bytes });
     };
-    let contents = contents_before_digests(before.len()).ok_or(SealError::NoRoom { bytes })?;
+    let contents = contents_length(before.len()).ok_or(SealError::NoRoom { bytes })?;
     let (contents, digests) = before.split_at_mut(contents);
     for (i, digest) in digests.as_chunks_mut::<DIGEST_BYTES>().0.iter_mut().enumerate() {
         *digest = block_digest(i, block(contents, i));
@@ -116,11 +116,11 @@ pub fn seal_native_code(
         signature: [0; 64],
     };
     if let Some(user) = user {
-        seal.mac = *user.mac(&seal.under_mac()).as_bytes();
+        seal.mac = *user.mac(&seal.mac_message()).as_bytes();
     }
     if let Some(signer) = signer {
         seal.signer = *signer.public().as_bytes();
-        seal.signature = signer.sign(&seal.under_signature());
+        seal.signature = signer.sign(&seal.signature_message());
     }
     *end = seal.to_bytes();
     Ok(())
@@ -135,8 +135,8 @@ pub fn seal_native_code(
 /// [`SealError::Untrusted`] if the seal is whole and made by somebody else; [`SealError::OtherIdentity`] if it was made by
 /// somebody who is trusted, for something else; the other variants if it is not whole, or not there.
 pub fn check(artifact: &[u8], expected: Identity, trust: &Trust) -> Result<TrustedBy, SealError> {
-    let (seal, signer) = whole_seal(artifact)?;
-    seal.trusted_as(expected, signer, trust)
+    let (seal, signer) = read_seal(artifact)?;
+    seal.trusted_for(expected, signer, trust)
 }
 
 /// What the seal of an artifact says. This trusts nobody: it is for showing, [`check`] is for running.
@@ -144,21 +144,21 @@ pub fn check(artifact: &[u8], expected: Identity, trust: &Trust) -> Result<Trust
 /// # Errors
 /// As [`check`], except that the seal may be made by anybody, for anything.
 pub fn seal_of(artifact: &[u8]) -> Result<SealInfo, SealError> {
-    let (seal, signer) = whole_seal(artifact)?;
+    let (seal, signer) = read_seal(artifact)?;
     Ok(SealInfo { identity: seal.identity, digest: seal.digest, mac: seal.has(HAS_MAC), signer })
 }
 
 /// The seal of an artifact, if the artifact is what was sealed and signed, and who signed it.
-fn whole_seal(artifact: &[u8]) -> Result<(SealRecord, Option<PublicKey>), SealError> {
+fn read_seal(artifact: &[u8]) -> Result<(SealRecord, Option<PublicKey>), SealError> {
     let Some((before, end)) = artifact.split_last_chunk::<SEAL_BYTES>() else {
         return Err(SealError::TooShort { bytes: artifact.len() });
     };
     let seal = SealRecord::from_bytes(end)?;
-    let contents = contents_before_digests(before.len()).ok_or(SealError::Damaged)?;
+    let contents = contents_length(before.len()).ok_or(SealError::Damaged)?;
     let (contents, digests) = before.split_at(contents);
     let (digests, _) = digests.as_chunks::<DIGEST_BYTES>();
     let expected = blake3::Hash::from_bytes(seal.digest);
-    if digest(contents) != expected || (!digests.is_empty() && whole_digest(digests) != expected) {
+    if digest(contents) != expected || (!digests.is_empty() && root_digest(digests) != expected) {
         return Err(SealError::Damaged);
     }
     let signer = seal.signer()?;

@@ -34,7 +34,7 @@ use crate::new_file::NewFile;
 use cache_error::io_error;
 use directories::CacheDirectories;
 use remove::remove;
-use scan::{Found, Kind, scan};
+use scan::{ScannedFile, ScannedKind, scan};
 
 pub use cache_error::CacheError;
 pub use config::{CacheConfig, DEFAULT_SIZE_LIMIT};
@@ -44,20 +44,20 @@ pub use stats::Stats;
 
 /// An entry's use is noted when the last one was noted this long ago: who runs a module a thousand times a
 /// second does not write a thousand times, and the order of eviction needs no more.
-const USE_GRAIN: Duration = Duration::from_secs(60 * 60);
+const USE_TIME_RESOLUTION: Duration = Duration::from_secs(60 * 60);
 
 /// A temporary file is removed when it is this old. Nobody writes one file for an hour: whoever began was
 /// killed.
-const TEMPORARY_LIFE: Duration = Duration::from_secs(60 * 60);
+const TEMPORARY_MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// When all is to be removed, so are temporary files that were not written to for this long. One that is
 /// still needed is written again; all the same, those that are being written should not be disturbed without
 /// need.
-const TEMPORARY_REST: Duration = Duration::from_secs(60);
+const TEMPORARY_MIN_AGE_TO_CLEAR: Duration = Duration::from_secs(60);
 
 /// When a cache is over its limit, one part of this many is made free, so that not every insertion has to
 /// remove.
-const FREED: u64 = 10;
+const EVICTED_FRACTION: u64 = 10;
 
 /// Artifacts by key on disk.
 #[derive(Clone, Debug)]
@@ -107,11 +107,12 @@ impl Cache {
         let file = OpenOptions::new().read(true).custom_flags(flags).open(self.path_of(key)).ok()?;
         let found = file.metadata().ok()?;
         // Whoever reads it takes memory for all of it, and nobody has put so much here.
-        if !access::is_our_file(&found) || found.len() > self.size_limit {
+        if !access::is_own_file(&found) || found.len() > self.size_limit {
             return None;
         }
         // A time in the future has no age, and is set right as well.
-        let is_recent = found.modified().is_ok_and(|t| t.elapsed().is_ok_and(|age| age < USE_GRAIN));
+        let is_recent =
+            found.modified().is_ok_and(|t| t.elapsed().is_ok_and(|age| age < USE_TIME_RESOLUTION));
         if !is_recent {
             // Who cannot note it has found the entry all the same.
             let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
@@ -182,9 +183,11 @@ impl Cache {
     /// [`CacheError::Io`] if the directory cannot be read or a file in it cannot be removed; others may be
     /// gone then.
     pub fn clear(&self) -> Result<Stats, CacheError> {
-        let mut removed = self.no_stats();
+        let mut removed = self.empty_stats();
         for found in self.scan()? {
-            if matches!(found.kind, Kind::Temporary) && !found.is_older_than(TEMPORARY_REST) {
+            if matches!(found.kind, ScannedKind::Temporary)
+                && !found.is_older_than(TEMPORARY_MIN_AGE_TO_CLEAR)
+            {
                 continue;
             }
             if remove(&found.path).map_err(io_error("remove", &found.path))? {
@@ -199,7 +202,7 @@ impl Cache {
     /// # Errors
     /// [`CacheError::Io`] if the directory cannot be read.
     pub fn stats(&self) -> Result<Stats, CacheError> {
-        let mut stats = self.no_stats();
+        let mut stats = self.empty_stats();
         self.scan()?.iter().for_each(|found| stats.add(found));
         Ok(stats)
     }
@@ -213,8 +216,10 @@ impl Cache {
             .scan()?
             .iter()
             .filter_map(|found| match found.kind {
-                Kind::Entry(key) => Some(EntryInfo { key, length: found.length, last_use: found.last_use }),
-                Kind::Temporary | Kind::Misplaced(_) => None,
+                ScannedKind::Entry(key) => {
+                    Some(EntryInfo { key, length: found.length, last_use: found.last_use })
+                }
+                ScannedKind::Temporary | ScannedKind::Misplaced(_) => None,
             })
             .collect();
         entries.sort_by_key(|entry| (entry.last_use, entry.key));
@@ -227,7 +232,7 @@ impl Cache {
     /// [`CacheError::Io`] if the directory cannot be read.
     pub fn misplaced(&self) -> Result<Vec<Misplaced>, CacheError> {
         let all = self.scan()?.into_iter().filter_map(|found| match found.kind {
-            Kind::Misplaced(what) => Some(Misplaced { path: found.path, what }),
+            ScannedKind::Misplaced(what) => Some(Misplaced { path: found.path, what }),
             _ => None,
         });
         let mut all: Vec<_> = all.collect();
@@ -235,7 +240,7 @@ impl Cache {
         Ok(all)
     }
 
-    fn no_stats(&self) -> Stats {
+    fn empty_stats(&self) -> Stats {
         Stats { size_limit: self.size_limit, ..Stats::default() }
     }
 
@@ -243,7 +248,7 @@ impl Cache {
         self.directories.entries.join(format!("{key}{ENTRY_SUFFIX}"))
     }
 
-    fn scan(&self) -> Result<Vec<Found>, CacheError> {
+    fn scan(&self) -> Result<Vec<ScannedFile>, CacheError> {
         scan(&self.directories.entries).map_err(io_error("read", &self.directories.entries))
     }
 
@@ -260,20 +265,20 @@ impl Cache {
         let mut bytes = 0_u64;
         for found in self.scan()? {
             match found.kind {
-                Kind::Entry(key) => {
+                ScannedKind::Entry(key) => {
                     bytes = bytes.saturating_add(found.length);
                     entries.push((found.last_use, key, found));
                 }
-                Kind::Temporary if found.is_older_than(TEMPORARY_LIFE) => {
+                ScannedKind::Temporary if found.is_older_than(TEMPORARY_MAX_AGE) => {
                     remove(&found.path).map_err(io_error("remove", &found.path))?;
                 }
-                Kind::Temporary | Kind::Misplaced(_) => {}
+                ScannedKind::Temporary | ScannedKind::Misplaced(_) => {}
             }
         }
         if bytes <= self.size_limit {
             return Ok(());
         }
-        let enough = self.size_limit - self.size_limit / FREED;
+        let enough = self.size_limit - self.size_limit / EVICTED_FRACTION;
         entries.sort_by_key(|(last_use, key, _)| (*last_use, *key));
         for (_, _, found) in entries.iter().filter(|(_, key, _)| key != kept) {
             if bytes <= enough {

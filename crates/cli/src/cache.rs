@@ -2,7 +2,7 @@
 
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::output::print;
 use crate::progress::{Meter, with_progress};
 use anyhow::{Context, Error, anyhow};
@@ -49,7 +49,7 @@ impl CacheOptions {
     ///
     /// Where there is no cache, or it cannot be read.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
-        let cache = Cache::of_user().or_fail(ExitCode::CannotStart)?;
+        let cache = Cache::of_user().with_exit_code(ExitCode::CannotStart)?;
         let Some(cache) = cache else {
             return Err(Failure::new(
                 ExitCode::CannotStart,
@@ -58,11 +58,11 @@ impl CacheOptions {
         };
         match self.action {
             Action::Stats => {
-                let stats = cache.stats().or_fail(ExitCode::Unreadable)?;
-                print(&shown(&cache, &stats))?;
+                let stats = cache.stats().with_exit_code(ExitCode::Unreadable)?;
+                print(&format_stats(&cache, &stats))?;
             }
             Action::Clear => {
-                let removed = cache.clear().or_fail(ExitCode::Unwritable)?;
+                let removed = cache.clear().with_exit_code(ExitCode::Unwritable)?;
                 let others = match removed.misplaced {
                     0 => String::new(),
                     1 => ", and 1 thing that is no file".into(),
@@ -78,7 +78,7 @@ impl CacheOptions {
     }
 }
 
-fn shown(cache: &Cache, stats: &Stats) -> String {
+fn format_stats(cache: &Cache, stats: &Stats) -> String {
     format!(
         "directory  {}\nmodules    {}\nsize       {} of at most {}\n",
         OutsideText::new(cache.directory()),
@@ -90,7 +90,7 @@ fn shown(cache: &Cache, stats: &Stats) -> String {
 
 /// Checks all entries, removes what is damaged or out of place. Returns the exit code.
 fn verify(cache: &Cache) -> Result<u8, Failure> {
-    let entries: Vec<_> = cache.entries().or_fail(ExitCode::Unreadable)?.collect();
+    let entries: Vec<_> = cache.entries().with_exit_code(ExitCode::Unreadable)?.collect();
     let bad = with_progress(
         || format!("checking {} modules", entries.len()),
         &Meter::default(),
@@ -102,12 +102,12 @@ fn verify(cache: &Cache) -> Result<u8, Failure> {
         },
     );
     for (key, error) in &bad {
-        let removed = cache.remove(key).or_fail(ExitCode::Unwritable)?;
+        let removed = cache.remove(key).with_exit_code(ExitCode::Unwritable)?;
         tell(&key.to_string(), &format!("{error:#}"), removed)?;
     }
-    let misplaced = cache.misplaced().or_fail(ExitCode::Unreadable)?;
+    let misplaced = cache.misplaced().with_exit_code(ExitCode::Unreadable)?;
     for found in &misplaced {
-        let removed = cache.remove_misplaced(found).or_fail(ExitCode::Unwritable)?;
+        let removed = cache.remove_misplaced(found).with_exit_code(ExitCode::Unwritable)?;
         let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = name.strip_suffix(ENTRY_SUFFIX).unwrap_or(&name);
         tell(name, &format!("expected a file, found {}", found.what), removed)?;

@@ -2,12 +2,12 @@
 
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::limit_list::{self, LimitList};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
 use crate::output_file::{Readers, cannot_write, check, check_other_than, write};
-use crate::progress::{Meter, Reading, with_progress};
+use crate::progress::{Meter, MeterReading, with_progress};
 use crate::proposals::Proposals;
 use crate::user_cache;
 use anyhow::{Context, Error};
@@ -92,11 +92,12 @@ impl CompileOptions {
         if limit_list::print_keys(&self.limits)? {
             return Ok(ExitCode::Success as u8);
         }
-        let mut clock = Clock::start();
+        let mut timer = PhaseTimer::start();
         let output = self.output.clone().unwrap_or_else(|| self.file.with_extension("elf"));
-        let key = self.sign.as_deref().map(SigningKey::read).transpose().or_fail(ExitCode::Unreadable)?;
+        let key =
+            self.sign.as_deref().map(SigningKey::read).transpose().with_exit_code(ExitCode::Unreadable)?;
         let (engine, meter) = self.engine()?;
-        clock.note("preparation");
+        timer.record("preparation");
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
         if file.artifact().is_some() {
             return Err(Failure::usage(format!("{} is compiled already", OutsideText::new(&self.file))));
@@ -104,27 +105,27 @@ impl CompileOptions {
         check_other_than(&output, &self.file)
             .and_then(|()| check(&output))
             .with_context(|| cannot_write(&output))
-            .or_fail(ExitCode::Unwritable)?;
-        clock.note("reading");
+            .with_exit_code(ExitCode::Unwritable)?;
+        timer.record("reading");
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))
             .map_err(|failure| limit_list::explain(failure, &self.file, limit_list::option_of_compile))?;
-        file.tell_start_problems(&module.start_problems());
-        clock.note_stages(&meter.read());
-        clock.note("loading");
+        file.report_start_problems(&module.start_problems());
+        timer.record_stages(&meter.read());
+        timer.record("loading");
         let mut options = ArtifactOptions::new().embed_source(self.embed_source);
         if let Some(key) = &key {
             options = options.sign(key);
         }
         let artifact = module.serialize_with(options);
-        user_cache::tell_problems(&engine);
-        let artifact = artifact.or_fail(ExitCode::CannotStart)?;
-        clock.note("assembly and sealing");
+        user_cache::report_problems(&engine);
+        let artifact = artifact.with_exit_code(ExitCode::CannotStart)?;
+        timer.record("assembly and sealing");
         write(&output, Readers::Usual, |out| out.write_all(&artifact))
             .with_context(|| cannot_write(&output))
-            .or_fail(ExitCode::Unwritable)?;
-        clock.note("writing");
+            .with_exit_code(ExitCode::Unwritable)?;
+        timer.record("writing");
         if self.explain {
-            print(&explain(&artifact, &clock)?)?;
+            print(&explain(&artifact, &timer)?)?;
         } else if !self.is_named(&output) {
             complain(&format!("wrote {} ({})", OutsideText::new(&output), ByteSize(artifact.len() as u64)));
         }
@@ -145,12 +146,12 @@ impl CompileOptions {
             config.target_processor(target);
         }
         let meter = Meter::of(&mut config);
-        Ok((Engine::new(&config).or_fail(ExitCode::Usage)?, meter))
+        Ok((Engine::new(&config).with_exit_code(ExitCode::Usage)?, meter))
     }
 }
 
-fn explain(artifact: &[u8], clock: &Clock) -> Result<String, Failure> {
-    let info = describe(artifact).or_fail(ExitCode::Unwritable)?;
+fn explain(artifact: &[u8], timer: &PhaseTimer) -> Result<String, Failure> {
+    let info = describe(artifact).with_exit_code(ExitCode::Unwritable)?;
     let mut text = String::new();
     let mut line = |name: &str, value: String| writeln!(text, "{name:<28}{value:>12}");
     let mut told = line("functions", info.functions().unwrap_or_default().to_string());
@@ -158,11 +159,11 @@ fn explain(artifact: &[u8], clock: &Clock) -> Result<String, Failure> {
     for (name, size) in info.sections() {
         told = told.and(line(&format!("  {name}"), ByteSize(size).to_string()));
     }
-    for (phase, time) in &clock.phases {
+    for (phase, time) in &timer.phases {
         told = told.and(line(phase, milliseconds(*time)));
     }
-    told = told.and(line("total", milliseconds(clock.last - clock.start)));
-    told.or_fail(ExitCode::Bug)?;
+    told = told.and(line("total", milliseconds(timer.last - timer.start)));
+    told.with_exit_code(ExitCode::Bug)?;
     Ok(text)
 }
 
@@ -178,42 +179,42 @@ fn milliseconds(time: Duration) -> String {
 }
 
 /// How long each phase took. Together they are all the time from the start to the last note.
-struct Clock {
+struct PhaseTimer {
     start: Instant,
     last: Instant,
     /// Those whose names begin with a space are parts of the one before, summed over threads.
     phases: Vec<(&'static str, Duration)>,
 }
 
-impl Clock {
+impl PhaseTimer {
     fn start() -> Self {
         let now = Instant::now();
         Self { start: now, last: now, phases: Vec::new() }
     }
 
     /// What was done since the last note.
-    fn note(&mut self, phase: &'static str) {
-        self.note_until(phase, Instant::now());
+    fn record(&mut self, phase: &'static str) {
+        self.record_until(phase, Instant::now());
     }
 
-    fn note_until(&mut self, phase: &'static str, end: Instant) {
+    fn record_until(&mut self, phase: &'static str, end: Instant) {
         self.phases.push((phase, end - self.last));
         self.last = end;
     }
 
     /// What was done up to the beginning of the last stage of a compilation.
-    fn note_stages(&mut self, reading: &Reading) {
+    fn record_stages(&mut self, reading: &MeterReading) {
         for (stage, begin) in &reading.stages {
             match stage {
-                CompileStage::Compilation => self.note_until("validation", *begin),
+                CompileStage::Compilation => self.record_until("validation", *begin),
                 CompileStage::Linking => {
-                    self.note_until("compilation", *begin);
+                    self.record_until("compilation", *begin);
                     let times = reading.times;
                     self.phases.push(("  translation, all threads", times.translation));
                     self.phases.push(("  optimization, all threads", times.optimization));
                     self.phases.push(("  generation, all threads", times.generation));
                 }
-                CompileStage::Finished => self.note_until("linking", *begin),
+                CompileStage::Finished => self.record_until("linking", *begin),
                 _ => {}
             }
         }

@@ -49,13 +49,13 @@ pub(crate) fn chain(error: &Error) -> String {
 }
 
 /// Attaches an exit code to an error.
-pub(crate) trait OrFail<T> {
+pub(crate) trait WithExitCode<T> {
     /// The value, or a failure with this code.
-    fn or_fail(self, code: ExitCode) -> Result<T, Failure>;
+    fn with_exit_code(self, code: ExitCode) -> Result<T, Failure>;
 }
 
-impl<T, E: Into<Error>> OrFail<T> for Result<T, E> {
-    fn or_fail(self, code: ExitCode) -> Result<T, Failure> {
+impl<T, E: Into<Error>> WithExitCode<T> for Result<T, E> {
+    fn with_exit_code(self, code: ExitCode) -> Result<T, Failure> {
         self.map_err(|e| Failure::new(code, e))
     }
 }

@@ -6,7 +6,7 @@ mod text;
 use crate::binary::description::Kind;
 use crate::binary::reader;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::module_file::ModuleFile;
 use crate::output::{print, print_json};
 use artifact::ArtifactDescription;
@@ -52,7 +52,7 @@ impl InspectOptions {
         }
         let mut description = reader::describe(file.bytes());
         if description.error.is_some() {
-            let refused = file.validate(&Engine::new(&Config::new()).or_fail(ExitCode::CannotStart)?);
+            let refused = file.validate(&Engine::new(&Config::new()).with_exit_code(ExitCode::CannotStart)?);
             match refused {
                 // The same words as everywhere.
                 Err(failure) if description.kind == Kind::Unknown => return Err(failure),

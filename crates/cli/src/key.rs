@@ -1,7 +1,7 @@
 //! `belljar key`: keys that sign artifacts, and keys that are trusted.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::output::print;
 use belljar::{NamedKey, OutsideText, SigningKey, TrustedKeys};
 use belljar_cache::{TRUSTED_KEYS_FILE, config_directory};
@@ -52,11 +52,12 @@ impl KeyOptions {
     ///
     /// Where a key or the list cannot be read or written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
-        let directory = || config_directory(|name| std::env::var_os(name)).or_fail(ExitCode::CannotStart);
+        let directory =
+            || config_directory(|name| std::env::var_os(name)).with_exit_code(ExitCode::CannotStart);
         match &self.action {
             Action::New { name } => {
-                let key = SigningKey::generate().or_fail(ExitCode::CannotStart)?;
-                let files = key.write_new(name).or_fail(ExitCode::Unwritable)?;
+                let key = SigningKey::generate().with_exit_code(ExitCode::CannotStart)?;
+                let files = key.write_new(name).with_exit_code(ExitCode::Unwritable)?;
                 print(&format!(
                     "secret key   {}\npublic key   {}\nfingerprint  {}\n",
                     OutsideText::new(&files.secret),
@@ -65,16 +66,16 @@ impl KeyOptions {
                 ))?;
             }
             Action::List => {
-                let keys = TrustedKeys::load(&directory()?).or_fail(ExitCode::Unreadable)?;
+                let keys = TrustedKeys::load(&directory()?).with_exit_code(ExitCode::Unreadable)?;
                 let lines = keys
                     .iter()
                     .map(|key| format!("{}  {}\n", key.key().fingerprint(), OutsideText::new(key.name())));
                 print(&lines.collect::<String>())?;
             }
             Action::Trust { file } => {
-                let key = NamedKey::read(file).or_fail(ExitCode::Unreadable)?;
+                let key = NamedKey::read(file).with_exit_code(ExitCode::Unreadable)?;
                 let directory = directory()?;
-                let is_new = TrustedKeys::add(&directory, &key).or_fail(ExitCode::Unwritable)?;
+                let is_new = TrustedKeys::add(&directory, &key).with_exit_code(ExitCode::Unwritable)?;
                 let list = directory.join(TRUSTED_KEYS_FILE);
                 print(&match is_new {
                     true => format!(

@@ -121,7 +121,7 @@ impl FromStr for LimitList {
 }
 
 /// What `--limits` says of something, later ones before earlier ones.
-pub(crate) fn listed(lists: &[LimitList], key: Key) -> Option<u64> {
+pub(crate) fn last_amount(lists: &[LimitList], key: Key) -> Option<u64> {
     let lists = lists.iter().filter_map(|list| match list {
         LimitList::Amounts(all) => Some(all),
         LimitList::Help => None,
@@ -132,7 +132,7 @@ pub(crate) fn listed(lists: &[LimitList], key: Key) -> Option<u64> {
 /// What a compilation may take.
 pub(crate) fn compile_limits(lists: &[LimitList]) -> CompileLimits {
     CompileLimit::ALL.iter().fold(CompileLimits::unlimited(), |limits, limit| {
-        limits.with(*limit, listed(lists, Key::Compile(*limit)))
+        limits.with(*limit, last_amount(lists, Key::Compile(*limit)))
     })
 }
 

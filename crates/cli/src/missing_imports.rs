@@ -9,10 +9,10 @@ use std::fmt::Write;
 use wasmparser::{Import, TypeRef};
 
 /// Imports that are listed, unless all are wanted.
-const LISTED: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// Characters of a name or type that are shown, unless all are wanted: some modules import texts, by their names.
-const SHOWN: usize = 100;
+const MAX_CHARS: usize = 100;
 
 /// Why a module cannot be instantiated.
 pub(crate) enum ImportProblem {
@@ -46,7 +46,7 @@ struct MissingImport {
 }
 
 /// What a module can import before it is compiled.
-pub(crate) struct Provided<'a, T: 'static> {
+pub(crate) struct AvailableImports<'a, T: 'static> {
     /// Functions of the host.
     linker: &'a Linker<T>,
     /// Whether shared memories are made as they are wanted.
@@ -55,7 +55,7 @@ pub(crate) struct Provided<'a, T: 'static> {
     exports: HashMap<&'a str, Option<HashSet<&'a str>>>,
 }
 
-impl<'a, T> Provided<'a, T> {
+impl<'a, T> AvailableImports<'a, T> {
     /// What a host provides; with `shared_memories`, also memories as they are wanted.
     pub(crate) fn new(linker: &'a Linker<T>, shared_memories: bool) -> Self {
         Self { linker, shared_memories, exports: HashMap::new() }
@@ -159,7 +159,7 @@ impl MissingImports {
             n => format!("{n} imports are missing:"),
         };
         text.push_str(&self.list(all));
-        if let Some(hint) = self.any_hint() {
+        if let Some(hint) = self.hint_for_option() {
             let _ = write!(text, "\nHint: {hint}.");
         }
         text
@@ -182,28 +182,29 @@ impl MissingImports {
             modules[place].1.push(import);
         }
         let shown = |text: &str| if all { OutsideText::new(text).to_string() } else { shorten(text) };
-        let shares = shares(&modules.iter().map(|(_, imports)| imports.len()).collect::<Vec<_>>(), all);
+        let lines_per_module =
+            lines_per_module(&modules.iter().map(|(_, imports)| imports.len()).collect::<Vec<_>>(), all);
         let mut text = String::new();
-        for ((module, imports), share) in modules.iter().zip(&shares) {
+        for ((module, imports), lines) in modules.iter().zip(&lines_per_module) {
             let _ = write!(text, "\n    from `{}` ({}):", shown(module), imports.len());
-            for import in &imports[..*share] {
+            for import in &imports[..*lines] {
                 let _ = write!(text, "\n        {}: {}", shown(&import.name), shown(&import.ty));
             }
-            if *share < imports.len() {
-                let _ = write!(text, "\n        … and {} more", imports.len() - share);
+            if *lines < imports.len() {
+                let _ = write!(text, "\n        … and {} more", imports.len() - lines);
             }
         }
-        if modules.len() > shares.len() {
-            let _ = write!(text, "\n    … and from {} more modules", modules.len() - shares.len());
+        if modules.len() > lines_per_module.len() {
+            let _ = write!(text, "\n    … and from {} more modules", modules.len() - lines_per_module.len());
         }
-        if shares.iter().sum::<usize>() < self.imports.len() {
+        if lines_per_module.iter().sum::<usize>() < self.imports.len() {
             text.push_str("\n    (--all-imports lists all)");
         }
         text
     }
 
     /// What the module was made for, or what this program has an option for.
-    fn any_hint(&self) -> Option<String> {
+    fn hint_for_option(&self) -> Option<String> {
         let any = |fits: fn(&MissingImport) -> bool| self.imports.iter().any(fits);
         if any(|i| i.name == "thread-spawn" && i.module.starts_with("wasi")) {
             return Some("this program starts threads (wasi-threads): run it with --threads".into());
@@ -235,28 +236,28 @@ impl From<&UnknownImportError> for MissingImports {
 
 /// How many imports of each module are listed, of modules that have so many: one of each, then one more of each, as far as there
 /// are lines. Modules at the end may be left out.
-fn shares(counts: &[usize], all: bool) -> Vec<usize> {
+fn lines_per_module(counts: &[usize], all: bool) -> Vec<usize> {
     if all {
         return counts.to_vec();
     }
-    let counts = &counts[..counts.len().min(LISTED)];
-    let mut shares = vec![0; counts.len()];
-    let mut left = LISTED.min(counts.iter().sum());
+    let counts = &counts[..counts.len().min(MAX_LISTED)];
+    let mut lines_per_module = vec![0; counts.len()];
+    let mut left = MAX_LISTED.min(counts.iter().sum());
     while left > 0 {
-        for (share, count) in shares.iter_mut().zip(counts) {
-            if left > 0 && *share < *count {
-                *share += 1;
+        for (lines, count) in lines_per_module.iter_mut().zip(counts) {
+            if left > 0 && *lines < *count {
+                *lines += 1;
                 left -= 1;
             }
         }
     }
-    shares
+    lines_per_module
 }
 
 /// The beginning of a text from outside.
 fn shorten(text: &str) -> String {
     let mut shown = String::new();
-    let mut left = SHOWN;
+    let mut left = MAX_CHARS;
     for character in text.chars() {
         let printed = OutsideText::new(character.encode_utf8(&mut [0; 4])).to_string();
         match left.checked_sub(printed.chars().count()) {
@@ -274,19 +275,19 @@ mod tests {
 
     #[test]
     fn lines_are_shared_among_modules() {
-        assert_eq!(shares(&[3, 2], false), [3, 2]);
-        assert_eq!(shares(&[40, 2, 0], false), [18, 2, 0]);
-        assert_eq!(shares(&[40, 40, 40], false), [7, 7, 6]);
-        assert_eq!(shares(&[2; 30], false), [1; LISTED]);
-        assert_eq!(shares(&[40, 1], true), [40, 1]);
-        assert!(shares(&[], false).is_empty());
+        assert_eq!(lines_per_module(&[3, 2], false), [3, 2]);
+        assert_eq!(lines_per_module(&[40, 2, 0], false), [18, 2, 0]);
+        assert_eq!(lines_per_module(&[40, 40, 40], false), [7, 7, 6]);
+        assert_eq!(lines_per_module(&[2; 30], false), [1; MAX_LISTED]);
+        assert_eq!(lines_per_module(&[40, 1], true), [40, 1]);
+        assert!(lines_per_module(&[], false).is_empty());
     }
 
     #[test]
     fn long_names_are_cut_at_characters() {
         assert_eq!(shorten("short"), "short");
-        assert_eq!(shorten(&"ä".repeat(SHOWN)), "ä".repeat(SHOWN));
-        assert_eq!(shorten(&"ä".repeat(SHOWN + 1)), "ä".repeat(SHOWN) + "…");
-        assert_eq!(shorten(&"\u{1b}".repeat(SHOWN)), r"\u{1b}".repeat(SHOWN / 6) + "…");
+        assert_eq!(shorten(&"ä".repeat(MAX_CHARS)), "ä".repeat(MAX_CHARS));
+        assert_eq!(shorten(&"ä".repeat(MAX_CHARS + 1)), "ä".repeat(MAX_CHARS) + "…");
+        assert_eq!(shorten(&"\u{1b}".repeat(MAX_CHARS)), r"\u{1b}".repeat(MAX_CHARS / 6) + "…");
     }
 }

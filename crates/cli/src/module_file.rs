@@ -2,7 +2,7 @@
 
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::file_kind;
 use crate::output::complain;
 use anyhow::{Context, Error, anyhow};
@@ -37,7 +37,7 @@ impl ModuleFile {
     ///
     /// Where it cannot be read, is a directory, or is too large to be a module.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        match read(path).or_fail(ExitCode::Unreadable)? {
+        match read(path).with_exit_code(ExitCode::Unreadable)? {
             Contents::Bytes(bytes) => Ok(Self { path: path.into(), bytes, artifact: None }),
             Contents::Artifact(file) => {
                 Ok(Self { path: path.into(), bytes: Bytes::new(), artifact: Some(file) })
@@ -136,7 +136,7 @@ impl ModuleFile {
     }
 
     /// Warns of what makes every start of a valid module fail: of the first that a start would meet, and how many follow.
-    pub(crate) fn tell_start_problems(&self, problems: &[StartProblem]) {
+    pub(crate) fn report_start_problems(&self, problems: &[StartProblem]) {
         let [first, rest @ ..] = problems else { return };
         let more = match rest.len() {
             0 => String::new(),

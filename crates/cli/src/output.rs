@@ -2,7 +2,7 @@
 //! away ends the program, quietly.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use anyhow::Error;
 use belljar::OutsideText;
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 ///
 /// As [`print`].
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).or_fail(ExitCode::Bug)?;
+    let text = serde_json::to_string_pretty(value).with_exit_code(ExitCode::Bug)?;
     print_commands(&format!("{}\n", OutsideText::new(&text).json()))
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 ///
 /// As [`print`].
 pub(crate) fn print_commands(text: &str) -> Result<(), Failure> {
-    let written = noting_the_time(|| {
+    let written = timed_write(|| {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush())
     });
@@ -56,14 +56,14 @@ pub(crate) fn print_commands(text: &str) -> Result<(), Failure> {
 /// Writes a line to standard error, escaped as [`print`] does. That it cannot be written is told nobody.
 pub(crate) fn complain(text: &str) {
     let line = format!("{}\n", OutsideText::new(text).lines());
-    let _ = noting_the_time(|| io::stderr().lock().write_all(line.as_bytes()));
+    let _ = timed_write(|| io::stderr().lock().write_all(line.as_bytes()));
 }
 
 /// The threads that are writing, and since when.
 static WRITERS: Mutex<Vec<(ThreadId, Instant)>> = Mutex::new(Vec::new());
 
-/// Does what takes as long as somebody takes to read it. [`unread_for`] tells how long that is.
-pub(crate) fn noting_the_time<R>(write: impl FnOnce() -> R) -> R {
+/// Does what takes as long as somebody takes to read it. [`longest_blocked_write`] tells how long that is.
+pub(crate) fn timed_write<R>(write: impl FnOnce() -> R) -> R {
     let writers = || WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
     let this = thread::current().id();
     writers().push((this, Instant::now()));
@@ -73,7 +73,7 @@ pub(crate) fn noting_the_time<R>(write: impl FnOnce() -> R) -> R {
 }
 
 /// For how long the write has been going on that has taken longest: nobody may be reading.
-pub(crate) fn unread_for() -> Duration {
+pub(crate) fn longest_blocked_write() -> Duration {
     let writers = WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
     writers.iter().map(|(_, since)| since.elapsed()).max().unwrap_or_default()
 }

@@ -13,7 +13,7 @@
 mod draft;
 mod readers;
 
-use crate::output::noting_the_time;
+use crate::output::timed_write;
 use belljar::OutsideText;
 use draft::Draft;
 pub(crate) use readers::Readers;
@@ -33,7 +33,7 @@ pub(crate) fn cannot_write(path: &Path) -> String {
 }
 
 /// Links that are followed. The kernel's limit.
-const LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// Refuses a file that could not be written, before time is spent on what is to be in it. Changes nothing.
 ///
@@ -86,12 +86,12 @@ pub(crate) fn write<R>(
             draft.publish(&name)?;
             Ok(written)
         }
-        Destination::Open(file) => fill(Awaited(file), contents),
+        Destination::Open(file) => fill(TimedFile(file), contents),
         Destination::Special => {
-            let mut target = Late { path, file: None };
+            let mut target = LazyFile { path, file: None };
             let written = fill(&mut target, contents)?;
             // Who reads from a FIFO waits for its end even if nothing comes.
-            noting_the_time(|| target.open().map(drop))?;
+            timed_write(|| target.open().map(drop))?;
             Ok(written)
         }
     }
@@ -102,15 +102,15 @@ fn fill<R>(
     target: impl Write,
     contents: impl FnOnce(&mut dyn Write) -> io::Result<R>,
 ) -> io::Result<(R, u64)> {
-    let mut out = BufWriter::with_capacity(1 << 16, Counted { target, bytes: 0 });
+    let mut out = BufWriter::with_capacity(1 << 16, CountingWriter { target, bytes: 0 });
     let written = contents(&mut out).and_then(|result| out.flush().map(|()| result));
-    let (Counted { bytes, .. }, _) = out.into_parts();
+    let (CountingWriter { bytes, .. }, _) = out.into_parts();
     Ok((written?, bytes))
 }
 
 /// Gives a new file the owner, permissions and access list of the one that it replaces. Only root can give files away, so the owner is
 /// a wish.
-fn keep_access(new: &File, old: &Old) -> io::Result<()> {
+fn keep_access(new: &File, old: &ReplacedFile) -> io::Result<()> {
     let now = new.metadata()?;
     if (now.uid(), now.gid()) != old.owner {
         let (user, group) = old.owner;
@@ -124,12 +124,12 @@ fn keep_access(new: &File, old: &Old) -> io::Result<()> {
 const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
 /// The longest attribute that the kernel has.
-const LONGEST_ATTRIBUTE: usize = 1 << 16;
+const MAX_ATTRIBUTE_BYTES: usize = 1 << 16;
 
 /// Gives a new file the access list of the one that it replaces, if it has one: without it the group's permissions mean something
 /// else.
 fn keep_access_list(new: &File, old: &Path) -> io::Result<()> {
-    let mut list = vec![0; LONGEST_ATTRIBUTE];
+    let mut list = vec![0; MAX_ATTRIBUTE_BYTES];
     match getxattr(old, ACCESS_LIST, &mut list) {
         Ok(length) => Ok(fsetxattr(new, ACCESS_LIST, &list[..length], XattrFlags::empty())?),
         // It has none, its file system knows none, or it is gone.
@@ -139,7 +139,7 @@ fn keep_access_list(new: &File, old: &Path) -> io::Result<()> {
 }
 
 /// A file that is to be replaced, and whose it is.
-struct Old {
+struct ReplacedFile {
     path: PathBuf,
     owner: (u32, u32),
     mode: u32,
@@ -148,7 +148,7 @@ struct Old {
 /// What a path leads to.
 enum Destination {
     /// A name in a directory, which nothing has or a regular file.
-    Name { directory: OwnedFd, name: OsString, old: Option<Old> },
+    Name { directory: OwnedFd, name: OsString, old: Option<ReplacedFile> },
     /// Something that this process has open.
     Open(File),
     /// A device, FIFO or socket.
@@ -168,7 +168,11 @@ impl Destination {
                 let path = fs::canonicalize(path)?;
                 Self::in_directory(
                     &path,
-                    Some(Old { path: path.clone(), owner: (found.uid(), found.gid()), mode: found.mode() }),
+                    Some(ReplacedFile {
+                        path: path.clone(),
+                        owner: (found.uid(), found.gid()),
+                        mode: found.mode(),
+                    }),
                 )
             }
             Ok(_) => Ok(Self::Special),
@@ -179,7 +183,7 @@ impl Destination {
         }
     }
 
-    fn in_directory(path: &Path, old: Option<Old>) -> io::Result<Self> {
+    fn in_directory(path: &Path, old: Option<ReplacedFile>) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::NotFound)?;
         if path.as_os_str().as_bytes().ends_with(b"/") {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -202,7 +206,7 @@ fn next_link(path: &Path) -> Option<PathBuf> {
 /// The name that the last of a chain of links says, which nothing has.
 fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     let mut end = path.to_path_buf();
-    for _ in 0..LINKS {
+    for _ in 0..MAX_LINKS {
         match next_link(&end) {
             Some(next) => end = next,
             None => return Ok(end),
@@ -215,7 +219,7 @@ fn end_of_links(path: &Path) -> io::Result<PathBuf> {
 fn own_descriptor(path: &Path) -> Option<u32> {
     let tables = ["/proc/self/fd", "/proc/thread-self/fd"].map(|table| fs::canonicalize(table).ok());
     let mut path = path.to_path_buf();
-    for _ in 0..LINKS {
+    for _ in 0..MAX_LINKS {
         let directory = fs::canonicalize(directory_of(&path)).ok();
         if directory.is_some() && tables.contains(&directory) {
             return path.file_name().and_then(OsStr::to_str)?.parse().ok();
@@ -247,12 +251,12 @@ fn is_read_only(number: u32) -> bool {
 }
 
 /// A device or FIFO, opened when there is something to write.
-struct Late<'a> {
+struct LazyFile<'a> {
     path: &'a Path,
     file: Option<File>,
 }
 
-impl Late<'_> {
+impl LazyFile<'_> {
     fn open(&mut self) -> io::Result<&mut File> {
         match &mut self.file {
             Some(file) => Ok(file),
@@ -261,9 +265,9 @@ impl Late<'_> {
     }
 }
 
-impl Write for Late<'_> {
+impl Write for LazyFile<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        noting_the_time(|| self.open()?.write(bytes))
+        timed_write(|| self.open()?.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -272,11 +276,11 @@ impl Write for Late<'_> {
 }
 
 /// What somebody may have to read before more can be written.
-struct Awaited(File);
+struct TimedFile(File);
 
-impl Write for Awaited {
+impl Write for TimedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        noting_the_time(|| self.0.write(bytes))
+        timed_write(|| self.0.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -285,12 +289,12 @@ impl Write for Awaited {
 }
 
 /// Counts what gets through.
-struct Counted<W> {
+struct CountingWriter<W> {
     target: W,
     bytes: u64,
 }
 
-impl<W: Write> Write for Counted<W> {
+impl<W: Write> Write for CountingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.target.write(bytes)?;
         self.bytes += written as u64;

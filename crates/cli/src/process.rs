@@ -46,25 +46,25 @@ fn print_panics_escaped() {
 }
 
 /// The stack that the program needs, the guest's own among it.
-const STACK: u64 = 4 << 20;
+const REQUIRED_STACK: u64 = 4 << 20;
 
 /// The stack of the thread that the program goes on with where its first one has less.
-const OWN_STACK: usize = 8 << 20;
+const MAIN_THREAD_STACK: usize = 8 << 20;
 
 /// The whole program. Never returns a panic, and says why it ends when that is not success.
 pub fn main() -> std::process::ExitCode {
     print_panics_escaped();
     // `ulimit -s` may leave the first thread less than the compiler takes.
-    if getrlimit(Resource::Stack).current.is_some_and(|bytes| bytes < STACK) {
-        let thread = std::thread::Builder::new().name("main".into()).stack_size(OWN_STACK);
-        if let Ok(program) = thread.spawn(whole_program) {
+    if getrlimit(Resource::Stack).current.is_some_and(|bytes| bytes < REQUIRED_STACK) {
+        let thread = std::thread::Builder::new().name("main".into()).stack_size(MAIN_THREAD_STACK);
+        if let Ok(program) = thread.spawn(run_program) {
             return program.join().unwrap_or_else(|_| ExitCode::Bug.into());
         }
     }
-    whole_program()
+    run_program()
 }
 
-fn whole_program() -> std::process::ExitCode {
+fn run_program() -> std::process::ExitCode {
     let line = match CommandLine::read(std::env::args_os()) {
         Ok(line) => line,
         Err(error) => {

@@ -7,13 +7,13 @@ use std::fmt;
 use std::time::Duration;
 
 /// Characters of a function's name that are shown in a line.
-const LONGEST_NAME: usize = 48;
+const MAX_NAME_CHARS: usize = 48;
 
 /// Characters of a sentence, a label or a module's name.
-const LONGEST_TEXT: usize = 100;
+const MAX_TEXT_CHARS: usize = 100;
 
 /// A text of another process, cut to what a line has room for.
-fn short(text: &str, longest: usize) -> String {
+fn truncate(text: &str, longest: usize) -> String {
     OutsideText::new(text).cut(longest).to_string()
 }
 
@@ -87,7 +87,9 @@ impl Line<'_> {
             format!("{:.1}", process.cpu.as_secs_f64()),
             of_store(|store| ByteSize(store.memory_bytes).to_string()),
             of_store(state),
-            of_store(|store| label(store).map_or_else(|| NONE.into(), |label| short(label, LONGEST_TEXT))),
+            of_store(|store| {
+                label(store).map_or_else(|| NONE.into(), |label| truncate(label, MAX_TEXT_CHARS))
+            }),
         ]
     }
 }
@@ -130,8 +132,8 @@ pub(crate) fn state(store: &StoreReport) -> String {
         },
         StoreState::Host { function, runtime, since, .. } => {
             let place = match (function, runtime) {
-                (Some(function), _) => format!("in host call {}", short(function, LONGEST_NAME)),
-                (None, Some(work)) => format!("in the runtime ({})", short(work, LONGEST_NAME)),
+                (Some(function), _) => format!("in host call {}", truncate(function, MAX_NAME_CHARS)),
+                (None, Some(work)) => format!("in the runtime ({})", truncate(work, MAX_NAME_CHARS)),
                 (None, None) => "in the host".into(),
             };
             match since {
@@ -139,7 +141,7 @@ pub(crate) fn state(store: &StoreReport) -> String {
                 None => place,
             }
         }
-        StoreState::Unknown { reason } => format!("unknown: {}", short(reason, LONGEST_TEXT)),
+        StoreState::Unknown { reason } => format!("unknown: {}", truncate(reason, MAX_TEXT_CHARS)),
         _ => "unknown".into(),
     }
 }
@@ -148,7 +150,7 @@ pub(crate) fn state(store: &StoreReport) -> String {
 fn function(frame: &FrameReport) -> String {
     let symbol = frame.symbols.first().and_then(|symbol| symbol.name.as_deref());
     match symbol.or(frame.func_name.as_deref()) {
-        Some(name) => short(name, LONGEST_NAME),
+        Some(name) => truncate(name, MAX_NAME_CHARS),
         None => format!("function {}", frame.func_index),
     }
 }

@@ -1,7 +1,7 @@
 //! Looking at all processes that let us: their reports in, and who did not answer.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use anyhow::Error;
 use belljar::OutsideText;
 use belljar_inspect::{AskError, Detail, Process, ProcessReport, processes};
@@ -9,15 +9,15 @@ use std::thread;
 
 /// What there was to see at one moment.
 #[derive(Default)]
-pub(crate) struct Looks {
+pub(crate) struct PollResult {
     /// Those that answered, by their numbers.
     pub(crate) reports: Vec<ProcessReport>,
     /// Those that are there and did not.
-    pub(crate) silent: Vec<SilentProcess>,
+    pub(crate) unresponsive: Vec<UnresponsiveProcess>,
 }
 
 /// A process that did not answer.
-pub(crate) struct SilentProcess {
+pub(crate) struct UnresponsiveProcess {
     pub(crate) pid: u32,
     pub(crate) error: AskError,
 }
@@ -27,8 +27,8 @@ pub(crate) struct SilentProcess {
 /// # Errors
 ///
 /// Where the directory of sockets cannot be trusted or read.
-pub(crate) fn look(wanted: impl Fn(u32) -> bool) -> Result<Looks, Failure> {
-    let mut found = processes().or_fail(ExitCode::Unreadable)?;
+pub(crate) fn poll_processes(wanted: impl Fn(u32) -> bool) -> Result<PollResult, Failure> {
+    let mut found = processes().with_exit_code(ExitCode::Unreadable)?;
     found.retain(|process| wanted(process.pid()));
     let ask = |process: &Process| process.ask_stores(Detail::Innermost);
     let answers: Vec<_> = thread::scope(|scope| {
@@ -40,16 +40,16 @@ pub(crate) fn look(wanted: impl Fn(u32) -> bool) -> Result<Looks, Failure> {
         };
         threads.into_iter().map(end).collect()
     });
-    let mut looks = Looks::default();
+    let mut polled = PollResult::default();
     for (process, answer) in found.iter().zip(answers) {
         match answer {
-            Ok(report) => looks.reports.push(report),
+            Ok(report) => polled.reports.push(report),
             // It ended meanwhile.
             Err(AskError::NoProcess { .. }) => {}
-            Err(error) => looks.silent.push(SilentProcess { pid: process.pid(), error }),
+            Err(error) => polled.unresponsive.push(UnresponsiveProcess { pid: process.pid(), error }),
         }
     }
-    Ok(looks)
+    Ok(polled)
 }
 
 /// A process that could not be asked.

@@ -1,7 +1,7 @@
 //! `belljar profile`: where the guests of a process spend their time.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::output::complain;
 use crate::output_file::{self, Readers, cannot_write, check};
 use crate::processes::{failure, process_id};
@@ -76,7 +76,9 @@ impl ProfileOptions {
     /// Where it cannot be asked, or the file not be written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let format = format_of(&self.output)?;
-        check(&self.output).with_context(|| cannot_write(&self.output)).or_fail(ExitCode::Unwritable)?;
+        check(&self.output)
+            .with_context(|| cannot_write(&self.output))
+            .with_exit_code(ExitCode::Unwritable)?;
         let process = Process::find(self.pid).map_err(|error| failure(&error))?;
         let wanted = ProfileRequest::new(self.duration.0, self.interval());
         let message = || format!("recording process {} for {}", self.pid, self.duration);
@@ -85,10 +87,10 @@ impl ProfileOptions {
         for (i, profile) in profiles.iter().enumerate() {
             let path = numbered(&self.output, i + 1);
             // Another belljar may have recorded it.
-            let profile: Profile = serde_json::from_slice(profile).or_fail(ExitCode::Unreadable)?;
+            let profile: Profile = serde_json::from_slice(profile).with_exit_code(ExitCode::Unreadable)?;
             write(&profile, format, &path)
                 .with_context(|| cannot_write(&path))
-                .or_fail(ExitCode::Unwritable)?;
+                .with_exit_code(ExitCode::Unwritable)?;
             if i > 0 {
                 complain(&format!("note: the profile of another engine is in {}", OutsideText::new(&path)));
             }

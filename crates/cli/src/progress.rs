@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Quiet for this long, so that what is quick stays silent.
-const PATIENCE: Duration = Duration::from_millis(500);
+const SHOW_AFTER: Duration = Duration::from_millis(500);
 
 /// Between two pictures.
-const FRAME: Duration = Duration::from_millis(100);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How far the compilation is that began last. Clones are the same meter; one that nobody sets is for work of which it is
 /// not known how long it takes.
 #[derive(Clone, Default)]
-pub(crate) struct Meter(Arc<Mutex<Reading>>);
+pub(crate) struct Meter(Arc<Mutex<MeterReading>>);
 
 /// What a meter shows.
 #[derive(Clone, Default)]
-pub(crate) struct Reading {
+pub(crate) struct MeterReading {
     done: u64,
     total: u64,
     /// When each stage began.
@@ -42,7 +42,7 @@ impl Meter {
     fn set(&self, progress: Progress) {
         let mut reading = self.lock();
         if progress.stage == CompileStage::Validation {
-            *reading = Reading::default();
+            *reading = MeterReading::default();
         }
         if reading.stages.last().is_none_or(|(stage, _)| *stage != progress.stage) {
             reading.stages.push((progress.stage, Instant::now()));
@@ -51,11 +51,11 @@ impl Meter {
     }
 
     /// What it shows now.
-    pub(crate) fn read(&self) -> Reading {
+    pub(crate) fn read(&self) -> MeterReading {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Reading> {
+    fn lock(&self) -> MutexGuard<'_, MeterReading> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,7 +71,7 @@ pub(crate) fn with_progress<R>(
         return work();
     }
     // It shows the work before this one.
-    *meter.lock() = Reading::default();
+    *meter.lock() = MeterReading::default();
     let (message, meter) = (message(), meter.clone());
     let (done, is_done) = mpsc::channel::<()>();
     // Where there is no thread to show it, the work is done all the same.
@@ -86,32 +86,32 @@ pub(crate) fn with_progress<R>(
 
 /// Shows the meter until the sender is dropped.
 fn show(message: String, meter: &Meter, is_done: &Receiver<()>) {
-    if is_done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
+    if is_done.recv_timeout(SHOW_AFTER) != Err(RecvTimeoutError::Timeout) {
         return;
     }
-    let mut sign = Sign::new(ProgressDrawTarget::stderr(), message);
+    let mut display = ProgressDisplay::new(ProgressDrawTarget::stderr(), message);
     loop {
-        sign.draw(&meter.read());
-        if is_done.recv_timeout(FRAME) != Err(RecvTimeoutError::Timeout) {
+        display.draw(&meter.read());
+        if is_done.recv_timeout(REDRAW_INTERVAL) != Err(RecvTimeoutError::Timeout) {
             break;
         }
     }
-    sign.erase();
+    display.erase();
 }
 
 /// What is on the terminal.
-struct Sign {
+struct ProgressDisplay {
     line: ProgressBar,
     is_bar: bool,
 }
 
-impl Sign {
+impl ProgressDisplay {
     fn new(target: ProgressDrawTarget, message: String) -> Self {
-        let line = ProgressBar::with_draw_target(None, target).with_elapsed(PATIENCE).with_message(message);
+        let line = ProgressBar::with_draw_target(None, target).with_elapsed(SHOW_AFTER).with_message(message);
         Self { line: line.with_style(style("{spinner} {msg} ({elapsed})")), is_bar: false }
     }
 
-    fn draw(&mut self, reading: &Reading) {
+    fn draw(&mut self, reading: &MeterReading) {
         if reading.total == 0 {
             return self.line.tick();
         }
@@ -188,17 +188,17 @@ mod tests {
     fn a_spinner_becomes_a_bar_and_goes_away() {
         let line = Line::default();
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(line.clone()), 255);
-        let mut sign = Sign::new(target, "compiling a.wasm".into());
+        let mut display = ProgressDisplay::new(target, "compiling a.wasm".into());
         let mut draw = |done, total| {
-            sign.draw(&Reading { done, total, ..Reading::default() });
-            sign.line.force_draw();
+            display.draw(&MeterReading { done, total, ..MeterReading::default() });
+            display.line.force_draw();
             line.shown()
         };
         assert!(draw(0, 0).ends_with(" compiling a.wasm"), "{}", line.shown());
         let half = format!("compiling a.wasm [{}>{}]  50 %", "=".repeat(15), " ".repeat(14));
         assert_eq!(draw(500, 1000), half);
         assert_eq!(draw(1000, 1000), format!("compiling a.wasm [{}] 100 %", "=".repeat(30)));
-        sign.erase();
+        display.erase();
         assert_eq!(line.shown(), "");
     }
 

@@ -4,7 +4,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::{complain, print, print_json};
 use crate::process_table::Table;
-use crate::processes::{failure, look};
+use crate::processes::{failure, poll_processes};
 use clap::Args;
 
 const EXAMPLES: &str = "\
@@ -33,15 +33,15 @@ impl PsOptions {
     ///
     /// Where it is not known which processes there are.
     pub(crate) fn execute(self) -> Result<u8, Failure> {
-        let looks = look(|_| true)?;
-        for silent in &looks.silent {
+        let polled = poll_processes(|_| true)?;
+        for silent in &polled.unresponsive {
             complain(&format!("note: {}", failure(&silent.error)));
         }
         if self.json {
-            print_json(&looks.reports)?;
-        } else if !looks.reports.is_empty() {
-            print(&Table::of(&looks.reports).to_string())?;
-        } else if looks.silent.is_empty() {
+            print_json(&polled.reports)?;
+        } else if !polled.reports.is_empty() {
+            print(&Table::of(&polled.reports).to_string())?;
+        } else if polled.unresponsive.is_empty() {
             complain("note: no running program was found that lets this user look at its guests");
         }
         Ok(ExitCode::Success as u8)

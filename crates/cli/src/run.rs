@@ -26,4 +26,4 @@ pub(crate) use dir_grant::DirGrant;
 pub(crate) use env_var::EnvVar;
 pub(crate) use memory_budget::MemoryBudget;
 pub(crate) use options::RunOptions;
-pub(crate) use outcome::of_guest as outcome_of;
+pub(crate) use outcome::of_guest_error as outcome_of;

@@ -2,8 +2,8 @@
 
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
-use crate::missing_imports::{ImportProblem, Provided};
+use crate::failure::{Failure, WithExitCode};
+use crate::missing_imports::{AvailableImports, ImportProblem};
 use crate::module_file::ModuleFile;
 use crate::output::complain;
 use crate::output_file::{Readers, cannot_write, check, check_other_than, write};
@@ -162,39 +162,40 @@ impl SnapshotOptions {
     /// Where the file is no valid module, cannot be started, or its state cannot be kept or written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let output = self.output.clone().unwrap_or_else(|| self.file.with_extension("snapshot"));
-        let key = self.sign.as_deref().map(SigningKey::read).transpose().or_fail(ExitCode::Unreadable)?;
+        let key =
+            self.sign.as_deref().map(SigningKey::read).transpose().with_exit_code(ExitCode::Unreadable)?;
         let wasi = self.wasi()?;
         let (engine, meter) = self.engine()?;
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
         check_other_than(&output, &self.file)
             .and_then(|()| check(&output))
             .with_context(|| cannot_write(&output))
-            .or_fail(ExitCode::Unwritable)?;
-        Provided::new(&linker(&engine).or_fail(ExitCode::Bug)?, false)
+            .with_exit_code(ExitCode::Unwritable)?;
+        AvailableImports::new(&linker(&engine).with_exit_code(ExitCode::Bug)?, false)
             .check(&file)
             .map_err(|problem| self.refuse(problem))?;
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
-        user_cache::tell_problems(&engine);
+        user_cache::report_problems(&engine);
         if module.has_snapshot() {
             return Err(Failure::usage(format!("{} is a snapshot already", OutsideText::new(&self.file))));
         }
         self.check_invoke(&module)?;
         let guest = Guest { wasi, memory: MemoryBudget::new(self.max_memory, "--max-memory".into()) };
-        let mut store = Store::try_new(&engine, guest).or_fail(ExitCode::CannotStart)?;
+        let mut store = Store::try_new(&engine, guest).with_exit_code(ExitCode::CannotStart)?;
         let store = &mut store;
         store.limiter(|guest| &mut guest.memory);
         let work = || format!("initializing {}", OutsideText::new(&self.name()));
         let started = with_progress(work, &Meter::default(), || self.initialize(store, &module));
         if let Err(error) = started {
-            return self.tell_failure(&error, store);
+            return self.report_failure(&error, store);
         }
-        let kept = self.keep(store, key.as_ref());
+        let kept = self.serialize_state(store, key.as_ref());
         let kept =
             kept.with_context(|| format!("could not keep the state of {}", OutsideText::new(&self.file)));
-        let snapshot = kept.or_fail(ExitCode::CannotStart)?;
+        let snapshot = kept.with_exit_code(ExitCode::CannotStart)?;
         write(&output, Readers::Usual, |out| out.write_all(&snapshot))
             .with_context(|| cannot_write(&output))
-            .or_fail(ExitCode::Unwritable)?;
+            .with_exit_code(ExitCode::Unwritable)?;
         if self.output.is_none() {
             complain(&format!("wrote {} ({})", OutsideText::new(&output), ByteSize(snapshot.len() as u64)));
         }
@@ -222,7 +223,7 @@ impl SnapshotOptions {
         self.proposals.apply(&mut config);
         config.consume_fuel(self.with_fuel).deterministic(self.deterministic).cache(user_cache::open());
         let meter = Meter::of(&mut config);
-        Ok((Engine::new(&config).or_fail(ExitCode::CannotStart)?, meter))
+        Ok((Engine::new(&config).with_exit_code(ExitCode::CannotStart)?, meter))
     }
 
     /// Refuses what cannot be called before anything is.
@@ -257,7 +258,7 @@ impl SnapshotOptions {
         Ok(())
     }
 
-    fn keep(&self, store: &mut Store<Guest>, key: Option<&SigningKey>) -> Result<Vec<u8>, Error> {
+    fn serialize_state(&self, store: &mut Store<Guest>, key: Option<&SigningKey>) -> Result<Vec<u8>, Error> {
         let descriptors = store.data().wasi.save_descriptors();
         let descriptors =
             descriptors.context("the initialization leaves something open that a later run cannot have")?;
@@ -286,7 +287,7 @@ impl SnapshotOptions {
     }
 
     /// Tells why the initialization did not return.
-    fn tell_failure(&self, error: &Error, store: &Store<Guest>) -> Result<u8, Failure> {
+    fn report_failure(&self, error: &Error, store: &Store<Guest>) -> Result<u8, Failure> {
         if let Some(missing) = error.downcast_ref::<UnknownImportError>() {
             return Err(self.refuse(ImportProblem::Missing(missing.into())));
         }

@@ -20,10 +20,10 @@ The guests go on: each loses the time that it takes to walk its stack.
 Exit codes: 0, or 66 if there is no such process, or it cannot be looked at.";
 
 /// Lines of frames printed at most without --all; a run of the same frame is one.
-const LINES: usize = 40;
+const MAX_LINES: usize = 40;
 
 /// Characters of names in a store's line.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_CHARS: usize = 100;
 
 /// Show the stacks of a running program's guests.
 #[derive(Args, Clone, Copy, Debug)]
@@ -95,7 +95,7 @@ impl fmt::Display for Stacks<'_> {
                 writeln!(f)?;
             }
             write_title(store, f)?;
-            write_frames(store, if self.all { usize::MAX } else { LINES }, f)?;
+            write_frames(store, if self.all { usize::MAX } else { MAX_LINES }, f)?;
         }
         Ok(())
     }
@@ -105,11 +105,11 @@ impl fmt::Display for Stacks<'_> {
 fn write_title(store: &StoreReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "store {} (", store.id)?;
     if let Some(label) = label(store) {
-        write!(f, "{}, ", OutsideText::new(label).cut(LONGEST_NAME))?;
+        write!(f, "{}, ", OutsideText::new(label).cut(MAX_NAME_CHARS))?;
     }
     write!(f, "{} old)", span(store.age))?;
     if let Some(thread) = &store.thread {
-        write!(f, ", thread {} ({})", OutsideText::new(&thread.name).cut(LONGEST_NAME), thread.id)?;
+        write!(f, ", thread {} ({})", OutsideText::new(&thread.name).cut(MAX_NAME_CHARS), thread.id)?;
     }
     writeln!(f, ": {}", state(store))
 }

@@ -1,20 +1,20 @@
 //! `belljar top`: what running guests do, and how much of the processors they take, again and again.
 
+mod cpu_times;
 mod screen;
-mod shares;
 
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::output::print;
 use crate::process_table::Table;
-use crate::processes::{Looks, look};
+use crate::processes::{PollResult, poll_processes};
 use crate::time_span::TimeSpan;
 use belljar::OutsideText;
 use belljar_inspect::{ProcessReport, StoreState};
 use clap::Args;
+use cpu_times::CpuTimes;
 use screen::Screen;
-use shares::Shares;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -32,10 +32,10 @@ by the process. Where standard input or output is no terminal, tables are printe
 Exit codes: 0, or 66 if the directory of the programs' sockets cannot be used.";
 
 /// The first table comes after this time, however long it is between the others.
-const FIRST: Duration = Duration::from_millis(250);
+const FIRST_DELAY: Duration = Duration::from_millis(250);
 
 /// For how long a process that does not answer is left alone: it holds up all others.
-const REST: Duration = Duration::from_secs(10);
+const BACK_OFF: Duration = Duration::from_secs(10);
 
 /// Watch what running programs do.
 #[derive(Args, Clone, Copy, Debug)]
@@ -75,15 +75,15 @@ impl TopOptions {
 
     /// Shows tables on the terminal, one in place of the other.
     fn show(self) -> Result<(), Failure> {
-        let screen = Screen::enter().or_fail(ExitCode::Unwritable)?;
-        let mut watcher = Watcher::new()?;
-        let mut is_over = screen.wait(self.delay.0.min(FIRST)).or_fail(ExitCode::Unreadable)?;
+        let screen = Screen::enter().with_exit_code(ExitCode::Unwritable)?;
+        let mut poller = Poller::new()?;
+        let mut is_over = screen.wait(self.delay.0.min(FIRST_DELAY)).with_exit_code(ExitCode::Unreadable)?;
         let mut left = self.iterations;
         while !is_over && left != Some(0) {
-            screen.draw(&watcher.look()?)?;
+            screen.draw(&poller.poll()?)?;
             left = left.map(|n| n - 1);
             if left != Some(0) {
-                is_over = screen.wait(self.delay.0).or_fail(ExitCode::Unreadable)?;
+                is_over = screen.wait(self.delay.0).with_exit_code(ExitCode::Unreadable)?;
             }
         }
         Ok(())
@@ -91,10 +91,10 @@ impl TopOptions {
 
     /// Prints tables.
     fn write(self) -> Result<(), Failure> {
-        let mut watcher = Watcher::new()?;
+        let mut poller = Poller::new()?;
         for i in 0..self.iterations.unwrap_or(1) {
-            thread::sleep(if i == 0 { self.delay.0.min(FIRST) } else { self.delay.0 });
-            let picture = watcher.look()?;
+            thread::sleep(if i == 0 { self.delay.0.min(FIRST_DELAY) } else { self.delay.0 });
+            let picture = poller.poll()?;
             print(&if i == 0 { picture } else { format!("\n{picture}") })?;
         }
         Ok(())
@@ -102,41 +102,43 @@ impl TopOptions {
 }
 
 /// Looks again and again.
-struct Watcher {
-    before: Shares,
+struct Poller {
+    before: CpuTimes,
     /// Until when those that did not answer are left alone.
-    resting: HashMap<u32, Instant>,
+    backed_off: HashMap<u32, Instant>,
 }
 
-impl Watcher {
+impl Poller {
     /// Takes the first look, which is not shown.
     fn new() -> Result<Self, Failure> {
-        let looks = look(|_| true)?;
-        let mut watcher = Self { before: Shares::of(&looks.reports), resting: HashMap::new() };
-        watcher.rest(&looks);
-        Ok(watcher)
+        let polled = poll_processes(|_| true)?;
+        let mut poller = Self { before: CpuTimes::of(&polled.reports), backed_off: HashMap::new() };
+        poller.back_off(&polled);
+        Ok(poller)
     }
 
     /// What is to be seen since the last look.
-    fn look(&mut self) -> Result<String, Failure> {
+    fn poll(&mut self) -> Result<String, Failure> {
         let now = Instant::now();
-        self.resting.retain(|_, until| *until > now);
-        let looks = look(|pid| !self.resting.contains_key(&pid))?;
-        self.rest(&looks);
-        let shares = Shares::of(&looks.reports);
-        let table = Table::with_shares(&looks.reports, |process, store| {
-            shares.since(&self.before, process, store) * 100.0
+        self.backed_off.retain(|_, until| *until > now);
+        let polled = poll_processes(|pid| !self.backed_off.contains_key(&pid))?;
+        self.back_off(&polled);
+        let times = CpuTimes::of(&polled.reports);
+        let table = Table::with_shares(&polled.reports, |process, store| {
+            times.share_since(&self.before, process, store) * 100.0
         });
         // A sum of nothing would be -0.
-        let total =
-            looks.reports.iter().fold(0.0, |sum, process| sum + shares.since(&self.before, process, None));
-        self.before = shares;
-        Ok(format!("{}\n\n{table}", title(&looks.reports, self.resting.len(), total * 100.0)))
+        let total = polled
+            .reports
+            .iter()
+            .fold(0.0, |sum, process| sum + times.share_since(&self.before, process, None));
+        self.before = times;
+        Ok(format!("{}\n\n{table}", title(&polled.reports, self.backed_off.len(), total * 100.0)))
     }
 
-    fn rest(&mut self, looks: &Looks) {
-        let until = Instant::now() + REST;
-        self.resting.extend(looks.silent.iter().map(|silent| (silent.pid, until)));
+    fn back_off(&mut self, polled: &PollResult) {
+        let until = Instant::now() + BACK_OFF;
+        self.backed_off.extend(polled.unresponsive.iter().map(|silent| (silent.pid, until)));
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn open() -> Option<Cache> {
 }
 
 /// Says what went wrong with the cache meanwhile.
-pub(crate) fn tell_problems(engine: &Engine) {
+pub(crate) fn report_problems(engine: &Engine) {
     for problem in engine.problems() {
         complain(&format!("note: {problem}"));
     }

@@ -1,7 +1,7 @@
 //! `belljar validate`: whether files are modules that the engine accepts.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
 use crate::proposals::Proposals;
@@ -44,14 +44,14 @@ impl ValidateOptions {
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
-        let engine = Engine::new(&config).or_fail(ExitCode::CannotStart)?;
+        let engine = Engine::new(&config).with_exit_code(ExitCode::CannotStart)?;
         let mut code = ExitCode::Success as u8;
         for file in &self.files {
             match check(&engine, file) {
                 Ok(_) if self.quiet => {}
                 Ok((module, problems)) => {
                     print(&format!("{}: valid\n", OutsideText::new(file)))?;
-                    module.tell_start_problems(&problems);
+                    module.report_start_problems(&problems);
                 }
                 Err(failure) => {
                     complain(&format!("error: {failure}"));

@@ -6,7 +6,7 @@
 use crate::directory::RuntimeDirectory;
 use crate::error::AskError;
 use crate::line::{read_line, write_line};
-use crate::message::{Answer, Question};
+use crate::message::{Request, Response};
 use crate::peer::{Peer, ROOT, our_uid};
 use crate::report::ProcessReport;
 use crate::subject::{Detail, ProfileRequest};
@@ -24,16 +24,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long a process may take to take a connection. Only one that is stopped, or asked by very many, lets others wait.
-const PATIENCE_TO_CONNECT: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long an answer may take of which a list of processes is made.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The same for stacks: those of many stores with debugging information take a while.
-const PATIENCE_FOR_STACKS: Duration = Duration::from_secs(20);
+const STACKS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a profile may take beyond its duration: to be gathered, named and sent.
-const PATIENCE_FOR_PROFILES: Duration = Duration::from_secs(60);
+const PROFILE_OVERHEAD: Duration = Duration::from_secs(60);
 
 /// A process that lets others look at its guests.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Process {
                 Ok(true) => match Self::reachable(directory, pid) {
                     Ok(process) => return Ok(process),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => problem = problem.or(Some(AskError::Silent { pid, error })),
+                    Err(error) => problem = problem.or(Some(AskError::NoResponse { pid, error })),
                 },
                 Ok(false) => {}
                 Err(error) if place == 0 => problem = Some(AskError::Directory(error)),
@@ -111,7 +111,7 @@ impl Process {
         }
         match owner_of(pid) {
             None => Err(AskError::NoProcess { pid }),
-            Some(uid) if our_uid() != ROOT && uid != our_uid() => Err(AskError::Foreign { pid, uid }),
+            Some(uid) if our_uid() != ROOT && uid != our_uid() => Err(AskError::OtherUser { pid, uid }),
             Some(_) => Err(problem.unwrap_or(AskError::NotServed { pid })),
         }
     }
@@ -156,11 +156,11 @@ impl Process {
     ///
     /// Where it does not answer properly and in time.
     pub fn ask_stores(&self, detail: Detail) -> Result<ProcessReport, AskError> {
-        let patience = match detail {
-            Detail::Innermost => PATIENCE,
-            Detail::Stacks { .. } => PATIENCE_FOR_STACKS,
+        let timeout = match detail {
+            Detail::Innermost => LIST_TIMEOUT,
+            Detail::Stacks { .. } => STACKS_TIMEOUT,
         };
-        let line = self.ask(&Question::Stores { detail }, patience)?;
+        let line = self.ask(&Request::Stores { detail }, timeout)?;
         let report: ProcessReport = self.read(&line)?;
         // Its own opinion of its number is that of its namespace, if not a lie.
         Ok(ProcessReport { pid: self.pid, ..report })
@@ -173,8 +173,8 @@ impl Process {
     ///
     /// Where it does not answer properly and in time.
     pub fn profiles(&self, wanted: &ProfileRequest) -> Result<Vec<Vec<u8>>, AskError> {
-        let patience = wanted.duration.saturating_add(PATIENCE_FOR_PROFILES);
-        let line = self.ask(&Question::Profile(wanted.clone()), patience)?;
+        let timeout = wanted.duration.saturating_add(PROFILE_OVERHEAD);
+        let line = self.ask(&Request::Profile(wanted.clone()), timeout)?;
         let profiles: Vec<&RawValue> = self.read(&line)?;
         Ok(profiles.into_iter().map(|profile| profile.get().as_bytes().to_vec()).collect())
     }
@@ -185,32 +185,32 @@ impl Process {
     ///
     /// Where it does not answer properly and in time.
     pub fn kill(&self, store: Option<u64>, reason: &str) -> Result<usize, AskError> {
-        let line = self.ask(&Question::Kill { store, reason: reason.into() }, PATIENCE_FOR_STACKS)?;
+        let line = self.ask(&Request::Kill { store, reason: reason.into() }, STACKS_TIMEOUT)?;
         self.read(&line)
     }
 
     /// The line that it answers.
-    fn ask(&self, question: &Question, patience: Duration) -> Result<Vec<u8>, AskError> {
+    fn ask(&self, question: &Request, timeout: Duration) -> Result<Vec<u8>, AskError> {
         let pid = self.pid;
-        let silent = |error: io::Error| AskError::Silent { pid, error };
+        let no_response = |error: io::Error| AskError::NoResponse { pid, error };
         let stream = connect(&self.socket).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if !exists(pid) => {
                 AskError::NoProcess { pid }
             }
-            _ => silent(error),
+            _ => no_response(error),
         })?;
         let expected = Peer { pid, uid: self.owner };
         if Peer::of(&stream).ok() != Some(expected) {
-            return Err(AskError::Impostor { pid });
+            return Err(AskError::WrongPeer { pid });
         }
-        let line = question.to_line().map_err(|error| silent(error.into()))?;
+        let line = question.to_line().map_err(|error| no_response(error.into()))?;
         // The clock of a process that lives for centuries is no reason to fail.
-        let until = Instant::now().checked_add(patience).unwrap_or_else(|| Instant::now() + PATIENCE);
-        let written = write_line(&stream, &line, until);
+        let deadline = Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + LIST_TIMEOUT);
+        let written = write_line(&stream, &line, deadline);
         // It may have said why before it heard the question.
-        match read_line(&stream, question.longest_answer(), until) {
+        match read_line(&stream, question.max_response_bytes(), deadline) {
             Ok(Some(answer)) => Ok(answer),
-            read => Err(silent(match (written, read) {
+            read => Err(no_response(match (written, read) {
                 (Err(error), _) | (Ok(()), Err(error)) => error,
                 _ => io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"),
             })),
@@ -219,9 +219,9 @@ impl Process {
 
     fn read<'a, T: Deserialize<'a>>(&self, line: &'a [u8]) -> Result<T, AskError> {
         match serde_json::from_slice(line) {
-            Ok(Answer::Ok(answer)) => Ok(answer),
-            Ok(Answer::Error(reason)) => Err(AskError::Refused { pid: self.pid, reason }),
-            Err(error) => Err(AskError::Garbled { pid: self.pid, problem: error.to_string() }),
+            Ok(Response::Ok(answer)) => Ok(answer),
+            Ok(Response::Error(reason)) => Err(AskError::Refused { pid: self.pid, reason }),
+            Err(error) => Err(AskError::InvalidResponse { pid: self.pid, problem: error.to_string() }),
         }
     }
 }
@@ -234,7 +234,7 @@ impl Process {
 pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE_TO_CONNECT))?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(CONNECT_TIMEOUT))?;
     rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address))?;
     Ok(socket.into())
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub const RUNTIME_DIRECTORY_VARIABLE: &str = "BELLJAR_RUNTIME_DIR";
 
 /// Bytes that the path of a socket may have: `sun_path` of `unix(7)`, without its last zero.
-const LONGEST_PATH: usize = 107;
+const MAX_SOCKET_PATH: usize = 107;
 
 /// Bits of a mode that let group and others do anything.
 const OTHERS_ANY: u32 = 0o077;
@@ -92,9 +92,10 @@ impl RuntimeDirectory {
         all.push(Self::in_tmp());
         if our_uid() == crate::peer::ROOT {
             all.extend(
-                numbered("/run/user", "").map(|(path, owner)| Self { path: path.join("belljar"), owner }),
+                user_directories("/run/user", "")
+                    .map(|(path, owner)| Self { path: path.join("belljar"), owner }),
             );
-            all.extend(numbered("/tmp", "belljar-").map(|(path, owner)| Self { path, owner }));
+            all.extend(user_directories("/tmp", "belljar-").map(|(path, owner)| Self { path, owner }));
         }
         let mut seen = std::collections::HashSet::new();
         all.retain(|directory| seen.insert(directory.path.clone()));
@@ -178,11 +179,11 @@ impl RuntimeDirectory {
     pub(crate) fn socket(&self, pid: u32) -> io::Result<PathBuf> {
         let path = self.path.join(format!("{pid}.sock"));
         match path.as_os_str().len() {
-            0..=LONGEST_PATH => Ok(path),
+            0..=MAX_SOCKET_PATH => Ok(path),
             bytes => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!(
-                    "expected the path of a socket to have at most {LONGEST_PATH} bytes, {} has {bytes}: name another directory \
+                    "expected the path of a socket to have at most {MAX_SOCKET_PATH} bytes, {} has {bytes}: name another directory \
                      in {RUNTIME_DIRECTORY_VARIABLE}",
                     OutsideText::new(&path)
                 ),
@@ -222,7 +223,7 @@ fn number(digits: &[u8]) -> Option<u32> {
 }
 
 /// What is in a folder and named after a user, with its user.
-fn numbered(folder: &str, prefix: &str) -> impl Iterator<Item = (PathBuf, u32)> {
+fn user_directories(folder: &str, prefix: &str) -> impl Iterator<Item = (PathBuf, u32)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(move |entry| {
         let name = entry.file_name();
@@ -317,8 +318,8 @@ mod tests {
     #[test]
     fn a_long_path_is_told() {
         let directory = |bytes: usize| RuntimeDirectory::at(format!("/{}", "x".repeat(bytes - 1)));
-        assert!(directory(LONGEST_PATH - "/12.sock".len()).socket(12).is_ok());
-        let told = directory(LONGEST_PATH - "/12.sock".len() + 1).socket(12).unwrap_err().to_string();
+        assert!(directory(MAX_SOCKET_PATH - "/12.sock".len()).socket(12).is_ok());
+        let told = directory(MAX_SOCKET_PATH - "/12.sock".len() + 1).socket(12).unwrap_err().to_string();
         assert!(told.contains("at most 107 bytes") && told.contains("has 108"), "{told}");
     }
 }

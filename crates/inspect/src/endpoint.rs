@@ -11,10 +11,10 @@
 use crate::client;
 use crate::directory::RuntimeDirectory;
 use crate::line::has_hung_up;
-use crate::message::{Answer, Question};
+use crate::message::{Request, Response};
+use crate::process_info;
 use crate::report::StoreReport;
 use crate::subject::{Detail, ProfileRequest, Subject};
-use crate::vitals;
 use belljar_core::OutsideText;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use serde_json::value::RawValue;
@@ -30,7 +30,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Sockets in the directory from which on those of dead processes are looked for: nobody may ever list them.
-const MANY: usize = 100;
+const STALE_CHECK_THRESHOLD: usize = 100;
 
 /// What a process shows of itself.
 pub(crate) struct Endpoint {
@@ -39,10 +39,10 @@ pub(crate) struct Endpoint {
     /// Becomes readable when it ends. Forks share it.
     end: OwnedFd,
     /// Is readable while there are answers to be sent.
-    answer_is_there: OwnedFd,
+    response_ready: OwnedFd,
     state: Mutex<State>,
     /// Signalled when no question is being answered any more.
-    answered: Condvar,
+    no_requests_pending: Condvar,
 }
 
 #[derive(Default)]
@@ -50,9 +50,9 @@ struct State {
     subjects: Vec<(u64, Weak<dyn Subject>)>,
     next_number: u64,
     /// Questions that are being answered, or whose answers are on their way.
-    answering: usize,
+    pending: usize,
     /// Answers to be sent, by the numbers of connections.
-    answers: Vec<(u64, Vec<u8>)>,
+    responses: Vec<(u64, Vec<u8>)>,
     has_ended: bool,
     socket: Option<PathBuf>,
     problem: Option<String>,
@@ -69,9 +69,9 @@ impl Endpoint {
         let endpoint = Arc::new(Self {
             pid: std::process::id(),
             end: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            answer_is_there: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            response_ready: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             state: Mutex::new(State { subjects: vec![(0, subject)], next_number: 1, ..State::default() }),
-            answered: Condvar::new(),
+            no_requests_pending: Condvar::new(),
         });
         let listening = endpoint.clone();
         thread::Builder::new()
@@ -82,7 +82,7 @@ impl Endpoint {
 
     /// Takes one more subject in; `None` if it has ended, or is another process's.
     pub(crate) fn add(&self, subject: &Weak<dyn Subject>) -> Option<u64> {
-        if !self.is_ours() {
+        if !self.is_own_process() {
             return None;
         }
         let mut state = self.lock();
@@ -97,7 +97,7 @@ impl Endpoint {
 
     /// Lets a subject go; with the last one the endpoint ends.
     pub(crate) fn remove(&self, number: u64) {
-        if !self.is_ours() {
+        if !self.is_own_process() {
             return;
         }
         let mut state = self.lock();
@@ -115,11 +115,11 @@ impl Endpoint {
     }
 
     /// Waits until no question is being answered.
-    pub(crate) fn wait_for_answers(&self, patience: Duration) {
+    pub(crate) fn wait_for_responses(&self, patience: Duration) {
         // In a fork nobody answers any more.
-        if self.is_ours() {
-            let is_busy = |state: &mut State| state.answering > 0;
-            drop(self.answered.wait_timeout_while(self.lock(), patience, is_busy));
+        if self.is_own_process() {
+            let is_busy = |state: &mut State| state.pending > 0;
+            drop(self.no_requests_pending.wait_timeout_while(self.lock(), patience, is_busy));
         }
     }
 
@@ -131,7 +131,7 @@ impl Endpoint {
         self.lock().problem.clone()
     }
 
-    fn is_ours(&self) -> bool {
+    fn is_own_process(&self) -> bool {
         self.pid == std::process::id()
     }
 
@@ -150,8 +150,8 @@ impl Endpoint {
         serve: fn(Arc<Self>, UnixListener),
     ) {
         self.wait_for_end(delay);
-        let Some((listener, directory)) = self.open(directory) else { return };
-        if directory.pids().is_ok_and(|pids| pids.len() > MANY) {
+        let Some((listener, directory)) = self.bind_socket(directory) else { return };
+        if directory.pids().is_ok_and(|pids| pids.len() > STALE_CHECK_THRESHOLD) {
             client::remove_stale(&directory);
         }
         serve(self, listener);
@@ -163,34 +163,34 @@ impl Endpoint {
     }
 
     /// Is readable while there are answers to be sent.
-    pub(crate) fn answer_is_there(&self) -> &OwnedFd {
-        &self.answer_is_there
+    pub(crate) fn response_ready(&self) -> &OwnedFd {
+        &self.response_ready
     }
 
     /// Has an answer sent.
-    pub(crate) fn give_answer(&self, connection: u64, line: Vec<u8>) {
-        self.lock().answers.push((connection, line));
+    pub(crate) fn queue_response(&self, connection: u64, line: Vec<u8>) {
+        self.lock().responses.push((connection, line));
         // A counter of few answers takes one more.
-        let _ = rustix::io::write(&self.answer_is_there, &1_u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.response_ready, &1_u64.to_ne_bytes());
     }
 
     /// The answers to be sent.
-    pub(crate) fn take_answers(&self) -> Vec<(u64, Vec<u8>)> {
+    pub(crate) fn take_responses(&self) -> Vec<(u64, Vec<u8>)> {
         // Where there are none, there is nothing to read.
-        let _ = rustix::io::read(&self.answer_is_there, &mut [0; 8]);
-        std::mem::take(&mut self.lock().answers)
+        let _ = rustix::io::read(&self.response_ready, &mut [0; 8]);
+        std::mem::take(&mut self.lock().responses)
     }
 
     /// Notes how many questions are being answered, or are yet to be.
-    pub(crate) fn set_answering(&self, count: usize) {
-        self.lock().answering = count;
+    pub(crate) fn set_pending(&self, count: usize) {
+        self.lock().pending = count;
         if count == 0 {
-            self.answered.notify_all();
+            self.no_requests_pending.notify_all();
         }
     }
 
     /// Makes the socket, unless it has ended meanwhile. What goes wrong is kept.
-    fn open(
+    fn bind_socket(
         &self,
         directory: impl FnOnce() -> io::Result<RuntimeDirectory>,
     ) -> Option<(UnixListener, RuntimeDirectory)> {
@@ -224,22 +224,22 @@ impl Endpoint {
 
     /// The line that answers a question, or why there is none.
     pub(crate) fn answer(&self, line: &[u8], stream: &UnixStream) -> Result<Vec<u8>, String> {
-        let reply = catch_unwind(AssertUnwindSafe(|| self.reply(line, stream)));
-        reply.unwrap_or_else(|_| Err("a bug: it panicked when it looked at itself".into()))
+        let handled = catch_unwind(AssertUnwindSafe(|| self.handle(line, stream)));
+        handled.unwrap_or_else(|_| Err("a bug: it panicked when it looked at itself".into()))
     }
 
-    fn reply(&self, line: &[u8], stream: &UnixStream) -> Result<Vec<u8>, String> {
-        let line = match Question::of_line(line)? {
-            Question::Stores { detail } => {
-                serde_json::to_vec(&Answer::Ok(vitals::report(self.stores(detail))))
+    fn handle(&self, line: &[u8], stream: &UnixStream) -> Result<Vec<u8>, String> {
+        let line = match Request::of_line(line)? {
+            Request::Stores { detail } => {
+                serde_json::to_vec(&Response::Ok(process_info::report(self.stores(detail))))
             }
-            Question::Profile(wanted) => {
-                let go_on = || !has_hung_up(stream) && !self.has_ended();
-                serde_json::to_vec(&Answer::Ok(self.profiles(&wanted, &go_on)?))
+            Request::Profile(wanted) => {
+                let keep_recording = || !has_hung_up(stream) && !self.has_ended();
+                serde_json::to_vec(&Response::Ok(self.profiles(&wanted, &keep_recording)?))
             }
-            Question::Kill { store, reason } => {
+            Request::Kill { store, reason } => {
                 let killed: usize = self.subjects().iter().map(|subject| subject.kill(store, &reason)).sum();
-                serde_json::to_vec(&Answer::Ok(killed))
+                serde_json::to_vec(&Response::Ok(killed))
             }
         };
         line.map_err(|error| format!("the answer cannot be written as JSON: {error}"))
@@ -260,11 +260,12 @@ impl Endpoint {
     fn profiles(
         &self,
         wanted: &ProfileRequest,
-        go_on: &(dyn Fn() -> bool + Sync),
+        keep_recording: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Box<RawValue>>, String> {
         let subjects = self.subjects();
         let record = |subject: &Arc<dyn Subject>| {
-            let recorded = subject.profile(wanted, &|| go_on()).map_err(|error| format!("{error:#}"));
+            let recorded =
+                subject.profile(wanted, &|| keep_recording()).map_err(|error| format!("{error:#}"));
             recorded.and_then(raw_json)
         };
         let recorded: Vec<Result<_, String>> = match &*subjects {

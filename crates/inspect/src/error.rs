@@ -14,7 +14,7 @@ pub enum AskError {
         pid: u32,
     },
     /// It is another user's.
-    Foreign {
+    OtherUser {
         /// Its number.
         pid: u32,
         /// Whose it is.
@@ -26,19 +26,19 @@ pub enum AskError {
         pid: u32,
     },
     /// What answers is not the process that the socket is named after, or is in a pid namespace that cannot be seen from here.
-    Impostor {
+    WrongPeer {
         /// The number that was asked for.
         pid: u32,
     },
     /// It did not answer, or not in time.
-    Silent {
+    NoResponse {
         /// Its number.
         pid: u32,
         /// What happened to the conversation.
         error: io::Error,
     },
     /// It answered something that is no answer.
-    Garbled {
+    InvalidResponse {
         /// Its number.
         pid: u32,
         /// What is wrong with it.
@@ -59,7 +59,7 @@ impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoProcess { pid } => write!(f, "there is no process {pid}"),
-            Self::Foreign { pid, uid } => write!(
+            Self::OtherUser { pid, uid } => write!(
                 f,
                 "process {pid} belongs to user {uid}: only that user and root can look at its guests"
             ),
@@ -68,14 +68,14 @@ impl fmt::Display for AskError {
                 "process {pid} lets nobody look at its guests: it is no belljar program, or an embedder that did not ask for it, \
                  or it has another BELLJAR_RUNTIME_DIR"
             ),
-            Self::Impostor { pid } => {
+            Self::WrongPeer { pid } => {
                 write!(
                     f,
                     "what answers for process {pid} is another process, or one that a container hides: it was not asked anything"
                 )
             }
-            Self::Silent { pid, error } => write!(f, "process {pid} does not answer: {error}"),
-            Self::Garbled { pid, problem } => {
+            Self::NoResponse { pid, error } => write!(f, "process {pid} does not answer: {error}"),
+            Self::InvalidResponse { pid, problem } => {
                 write!(f, "process {pid} gave no proper answer: {}", OutsideText::new(problem))
             }
             Self::Refused { pid, reason } => {
@@ -89,7 +89,7 @@ impl fmt::Display for AskError {
 impl std::error::Error for AskError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Silent { error, .. } => Some(error),
+            Self::NoResponse { error, .. } => Some(error),
             Self::Directory(error) => error.source(),
             _ => None,
         }

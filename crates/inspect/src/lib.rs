@@ -21,12 +21,12 @@ mod event_loop;
 mod line;
 mod message;
 mod peer;
+mod process_info;
 mod report;
 mod server;
 mod subject;
 #[cfg(test)]
 mod tests;
-mod vitals;
 
 pub use client::{Process, processes, processes_in};
 pub use directory::{RUNTIME_DIRECTORY_VARIABLE, RuntimeDirectory};

@@ -8,27 +8,27 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// Bytes that are read at once.
-const CHUNK: usize = 64 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// Reads up to the first line end, which is not returned. `None` if the other side has nothing to say.
 ///
 /// # Errors
 ///
-/// Where the line is longer than `limit`, is not complete at `until`, or ends in the middle.
+/// Where the line is longer than `limit`, is not complete at `deadline`, or ends in the middle.
 pub(crate) fn read_line(
     mut stream: &UnixStream,
     limit: usize,
-    until: Instant,
+    deadline: Instant,
 ) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    let mut chunk = vec![0; CHUNK.min(limit + 1)];
+    let mut chunk = vec![0; CHUNK_BYTES.min(limit + 1)];
     loop {
-        stream.set_read_timeout(Some(remaining(until)?))?;
+        stream.set_read_timeout(Some(time_left(deadline)?))?;
         let read = match stream.read(&mut chunk) {
             Ok(0) if line.is_empty() => return Ok(None),
             Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the line has no end")),
             Ok(n) => &chunk[..n],
-            Err(error) if may_go_on(&error) => continue,
+            Err(error) if is_retryable(&error) => continue,
             Err(error) => return Err(error),
         };
         let end = read.iter().position(|byte| *byte == b'\n');
@@ -48,14 +48,14 @@ pub(crate) fn read_line(
 /// # Errors
 ///
 /// Where the other side does not take it until then.
-pub(crate) fn write_line(stream: &UnixStream, line: &[u8], until: Instant) -> io::Result<()> {
+pub(crate) fn write_line(stream: &UnixStream, line: &[u8], deadline: Instant) -> io::Result<()> {
     for mut rest in [line, b"\n"] {
         while !rest.is_empty() {
-            stream.set_write_timeout(Some(remaining(until)?))?;
+            stream.set_write_timeout(Some(time_left(deadline)?))?;
             // A process that handles SIGPIPE, or dies of it, is told by the error alone.
             match send(stream, rest, SendFlags::NOSIGNAL).map_err(io::Error::from) {
                 Ok(n) => rest = &rest[n..],
-                Err(error) if may_go_on(&error) => {}
+                Err(error) if is_retryable(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -71,12 +71,12 @@ pub(crate) fn has_hung_up(stream: &UnixStream) -> bool {
 }
 
 /// An interrupted call, or one that timed out: of which the clock decides.
-fn may_go_on(error: &io::Error) -> bool {
+fn is_retryable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
-fn remaining(until: Instant) -> io::Result<Duration> {
-    match until.checked_duration_since(Instant::now()) {
+fn time_left(deadline: Instant) -> io::Result<Duration> {
+    match deadline.checked_duration_since(Instant::now()) {
         Some(time) if !time.is_zero() => Ok(time),
         _ => Err(io::Error::new(io::ErrorKind::TimedOut, "the other side takes too long")),
     }

@@ -123,7 +123,7 @@ impl Served {
     pub fn end(self, patience: Duration) {
         let endpoint = self.endpoint.clone();
         drop(self);
-        endpoint.wait_for_answers(patience);
+        endpoint.wait_for_responses(patience);
     }
 
     #[cfg(test)]

@@ -11,13 +11,13 @@ pub trait Subject: Send + Sync {
     /// Its stores.
     fn stores(&self, detail: Detail) -> Vec<StoreReport>;
 
-    /// Records a profile of its guests, for as long as is wanted or until `go_on` says no: then nobody waits for it any more.
+    /// Records a profile of its guests, for as long as is wanted or until `keep_recording` says no: then nobody waits for it any more.
     /// What it returns is JSON, of whatever shape.
     ///
     /// # Errors
     ///
     /// Where nothing can be recorded.
-    fn profile(&self, wanted: &ProfileRequest, go_on: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>>;
+    fn profile(&self, wanted: &ProfileRequest, keep_recording: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>>;
 
     /// Kills the guest of a store, by its number, or of all stores. How many were running.
     fn kill(&self, store: Option<u64>, reason: &str) -> usize;

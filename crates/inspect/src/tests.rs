@@ -1,8 +1,8 @@
 //! Both sides in one process, each test in a directory of its own.
 
-use crate::event_loop::{MOST_AT_ONCE, MOST_CONNECTIONS};
+use crate::event_loop::{MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS};
 use crate::line::{read_line, write_line};
-use crate::message::LONGEST_IN_LIST;
+use crate::message::MAX_LISTED_RESPONSE_BYTES;
 use crate::*;
 use serde_json::Value;
 use std::fs;
@@ -258,7 +258,10 @@ fn sockets_of_dead_processes_are_removed() {
         Err(AskError::NoProcess { pid: 2_000_000_000 })
     ));
     let told = Process::find_in(&[scene.directory()], 1).unwrap_err();
-    assert!(matches!(told, AskError::Silent { pid: 1, .. } | AskError::Foreign { pid: 1, .. }), "{told}");
+    assert!(
+        matches!(told, AskError::NoResponse { pid: 1, .. } | AskError::OtherUser { pid: 1, .. }),
+        "{told}"
+    );
 }
 
 #[test]
@@ -326,7 +329,7 @@ fn wait_for_data(stream: &UnixStream) {
 
 #[test]
 fn half_sent_questions_hold_nobody() {
-    for count in [1, MOST_AT_ONCE, MOST_CONNECTIONS, 100, 300] {
+    for count in [1, MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS, 100, 300] {
         let scene = Scene::new(Fake::new(1));
         let halves: Vec<_> = (0..count)
             .map(|i| {
@@ -340,11 +343,11 @@ fn half_sent_questions_hold_nobody() {
             is_answered_at_once(&scene);
         }
         // The oldest were closed to make room, and told so.
-        let closed = count.saturating_sub(MOST_CONNECTIONS);
+        let closed = count.saturating_sub(MAX_CONNECTIONS);
         for stream in &halves[..closed] {
             assert!(error(&answer(stream)).contains("others were waiting"));
         }
-        if count == MOST_AT_ONCE {
+        if count == MAX_CONCURRENT_REQUESTS {
             for stream in &halves {
                 assert!(error(&answer(stream)).contains("takes too long"));
             }
@@ -355,7 +358,7 @@ fn half_sent_questions_hold_nobody() {
 #[test]
 fn who_sends_a_question_byte_by_byte_holds_nobody() {
     let scene = Scene::new(Fake::new(1));
-    let slow: Vec<_> = (0..2 * MOST_AT_ONCE).map(|_| scene.connect()).collect();
+    let slow: Vec<_> = (0..2 * MAX_CONCURRENT_REQUESTS).map(|_| scene.connect()).collect();
     for byte in b"{\"version\":1,\"ask\":\"stores\",\"detail\":\"innermost\"}" {
         slow.iter().for_each(|mut stream| stream.write_all(&[*byte]).unwrap());
         is_answered_at_once(&scene);
@@ -373,7 +376,7 @@ fn who_does_not_read_the_answer_holds_nobody() {
     fake.profile = Ok(format!("\"{}\"", "x".repeat(1 << 20)).into_bytes());
     let scene = Scene::new(fake);
     let question = br#"{"version":1,"ask":"profile","duration_ns":0,"interval_ns":1}"#;
-    for count in [MOST_AT_ONCE, MOST_CONNECTIONS + 10] {
+    for count in [MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS + 10] {
         let slow: Vec<_> = (0..count)
             .map(|_| {
                 let stream = scene.connect();
@@ -394,7 +397,7 @@ fn who_does_not_read_the_answer_holds_nobody() {
 #[test]
 fn only_so_many_are_answered_at_once_and_the_others_wait_in_line() {
     let mut fake = Fake::new(1);
-    fake.behaviour = Behaviour::Waits(Barrier::new(MOST_AT_ONCE + 1));
+    fake.behaviour = Behaviour::Waits(Barrier::new(MAX_CONCURRENT_REQUESTS + 1));
     let scene = Scene::new(fake);
     let question = br#"{"version":1,"ask":"stores","detail":"innermost"}"#;
     let ask = || {
@@ -402,17 +405,17 @@ fn only_so_many_are_answered_at_once_and_the_others_wait_in_line() {
         write_line(&stream, question, Instant::now() + LONG).unwrap();
         stream
     };
-    let asked: Vec<_> = (0..2 * MOST_AT_ONCE).map(|_| ask()).collect();
+    let asked: Vec<_> = (0..2 * MAX_CONCURRENT_REQUESTS).map(|_| ask()).collect();
     let Behaviour::Waits(barrier) = &scene.fake.behaviour else { unreachable!() };
-    for half in asked.chunks(MOST_AT_ONCE) {
+    for half in asked.chunks(MAX_CONCURRENT_REQUESTS) {
         barrier.wait();
         for stream in half {
             assert_eq!(answer(stream)["ok"]["stores"][0]["id"], 1);
         }
     }
     // Those that nobody has time for are told so.
-    let asked: Vec<_> = (0..=MOST_AT_ONCE).map(|_| ask()).collect();
-    assert!(error(&answer(&asked[MOST_AT_ONCE])).contains("too many others"));
+    let asked: Vec<_> = (0..=MAX_CONCURRENT_REQUESTS).map(|_| ask()).collect();
+    assert!(error(&answer(&asked[MAX_CONCURRENT_REQUESTS])).contains("too many others"));
     barrier.wait();
 }
 
@@ -424,7 +427,7 @@ fn who_has_asked_is_not_given_up_for_others() {
     let asks = scene.connect();
     write_line(&asks, br#"{"version":1,"ask":"stores","detail":"innermost"}"#, Instant::now() + LONG)
         .unwrap();
-    let halves: Vec<_> = (0..2 * MOST_CONNECTIONS).map(|_| scene.connect()).collect();
+    let halves: Vec<_> = (0..2 * MAX_CONNECTIONS).map(|_| scene.connect()).collect();
     assert!(error(&answer(&halves[0])).contains("others were waiting"));
     let Behaviour::Waits(barrier) = &scene.fake.behaviour else { unreachable!() };
     barrier.wait();
@@ -471,7 +474,7 @@ fn a_panic_is_an_error_for_whoever_asked() {
     let mut fake = Fake::new(1);
     fake.behaviour = Behaviour::Panics;
     let scene = Scene::new(fake);
-    for _ in 0..2 * MOST_AT_ONCE {
+    for _ in 0..2 * MAX_CONCURRENT_REQUESTS {
         let told = scene.process().ask_stores(Detail::Innermost).unwrap_err();
         assert!(told.to_string().contains("panicked"), "{told}");
     }
@@ -561,8 +564,8 @@ fn client_told(answer: &'static [u8]) -> AskError {
 
 #[test]
 fn hostile_answers_are_errors() {
-    assert!(matches!(client_told(b""), AskError::Silent { .. }));
-    assert!(matches!(client_told(b"{\"ok\":"), AskError::Silent { .. }));
+    assert!(matches!(client_told(b""), AskError::NoResponse { .. }));
+    assert!(matches!(client_told(b"{\"ok\":"), AskError::NoResponse { .. }));
     let garbage: [&[u8]; 6] = [
         b"\n",
         b"{\"ok\":{}}\n",
@@ -572,12 +575,12 @@ fn hostile_answers_are_errors() {
         b"{\"neither\":1}\n",
     ];
     for answer in garbage {
-        assert!(matches!(client_told(answer), AskError::Garbled { .. }));
+        assert!(matches!(client_told(answer), AskError::InvalidResponse { .. }));
     }
     let deep: Vec<u8> = [b"{\"ok\":".to_vec(), vec![b'['; 100_000], b"\n".to_vec()].concat();
-    assert!(matches!(client_told(deep.leak()), AskError::Garbled { .. }));
+    assert!(matches!(client_told(deep.leak()), AskError::InvalidResponse { .. }));
     // Endless ones, of which each process that is listed could send one.
-    let told = client_told(vec![b' '; LONGEST_IN_LIST + 1].leak()).to_string();
+    let told = client_told(vec![b' '; MAX_LISTED_RESPONSE_BYTES + 1].leak()).to_string();
     assert!(told.contains("expected a line of at most 16777216 bytes"), "{told}");
     let told = client_told(b"{\"error\":\"not today\"}\n").to_string();
     assert!(told.ends_with("does not tell: not today"), "{told}");
@@ -590,7 +593,7 @@ fn a_process_that_is_not_the_names_is_asked_nothing() {
     let socket = scene.directory().socket(1).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
     let process = Process::find_in(&[scene.directory()], 1).unwrap();
-    assert!(matches!(process.ask_stores(Detail::Innermost), Err(AskError::Impostor { pid: 1 })));
+    assert!(matches!(process.ask_stores(Detail::Innermost), Err(AskError::WrongPeer { pid: 1 })));
     for _ in 0..2 {
         let (stream, _) = listener.accept().unwrap();
         assert_eq!(read_line(&stream, 100, Instant::now() + LONG).unwrap(), None);

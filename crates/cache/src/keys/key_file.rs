@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 /// A key's text has some ninety bytes and a name; a file that has more is something else.
-const LONGEST_TEXT: u64 = 4096;
+const MAX_TEXT_BYTES: u64 = 4096;
 
 /// Opens a file to read. A pipe that somebody put there does not make this wait for a writer.
 pub(super) fn open(path: &Path, flags: OFlags) -> io::Result<File> {
@@ -25,6 +25,6 @@ pub(super) fn read_up_to(file: File, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Reads the text of a key, for a parser that refuses what is no text.
 pub(super) fn read_text(file: File) -> io::Result<String> {
-    let bytes = read_up_to(file, LONGEST_TEXT)?;
+    let bytes = read_up_to(file, MAX_TEXT_BYTES)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -39,7 +39,7 @@ impl PublicKey {
     }
 
     /// Whether `signature` is by this key and of `message`.
-    pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         VerifyingKey::from_bytes(&self.0)
             .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
     }

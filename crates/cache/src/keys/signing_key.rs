@@ -61,8 +61,8 @@ impl SigningKey {
         let found = file.metadata().map_err(io_error("examine", path))?;
         let path_shown = OutsideText::new(path);
         let advice = format!("run `chmod 600 {path_shown}`, and make a new key if somebody may have read it");
-        access::is_regular(&found).map_err(refused(path, "name the file that ends in .key"))?;
-        access::nobody_else_reads(&found).map_err(refused(path, &advice))?;
+        access::require_regular(&found).map_err(refused(path, "name the file that ends in .key"))?;
+        access::require_not_readable_by_others(&found).map_err(refused(path, &advice))?;
         let text = read_text(file).map_err(io_error("read", path))?;
         text.parse().map_err(malformed(path, None))
     }
@@ -161,8 +161,8 @@ mod tests {
             "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b\
              d25bf5f0595bbe24655141438e7a100b"
         );
-        assert!(key.public().has_signed(b"", &key.sign(b"")));
-        assert!(!key.public().has_signed(b"x", &key.sign(b"")));
+        assert!(key.public().verifies(b"", &key.sign(b"")));
+        assert!(!key.public().verifies(b"x", &key.sign(b"")));
     }
 
     #[test]

@@ -9,18 +9,18 @@ use super::key_text_error::KeyTextError;
 use crate::hex;
 
 /// A form of text that holds 32 bytes.
-pub(super) struct Form {
+pub(super) struct KeyFormat {
     kind: &'static str,
     shown: &'static str,
 }
 
 const VERSION: &str = "v1";
-const SIGNING: Form =
-    Form { kind: "belljar-signing-key", shown: "belljar-signing-key v1 <64 hexadecimal digits>" };
-pub(super) const PUBLIC: Form =
-    Form { kind: "belljar-public-key", shown: "belljar-public-key v1 <64 hexadecimal digits> <name>" };
+const SIGNING: KeyFormat =
+    KeyFormat { kind: "belljar-signing-key", shown: "belljar-signing-key v1 <64 hexadecimal digits>" };
+pub(super) const PUBLIC: KeyFormat =
+    KeyFormat { kind: "belljar-public-key", shown: "belljar-public-key v1 <64 hexadecimal digits> <name>" };
 
-impl Form {
+impl KeyFormat {
     /// The bytes in `text`, and what follows them.
     pub(super) fn parse<'a>(&self, text: &'a str) -> Result<([u8; 32], &'a str), KeyTextError> {
         let (kind, rest) = first_word(text);

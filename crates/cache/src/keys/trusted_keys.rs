@@ -18,26 +18,26 @@ use super::named_key::NamedKey;
 use super::public_key::PublicKey;
 use crate::access;
 use crate::new_file::{NewFile, directory_of};
-use crate::path_owners::{Doubt, check_path};
+use crate::path_owners::{PathError, check_path};
 use crate::private_directory::make_private_directory;
 
 /// The name of the file that lists trusted keys.
 pub const TRUSTED_KEYS_FILE: &str = "trusted-keys";
 
 /// More is no list that a person keeps: some ten thousand keys.
-const LONGEST_LIST: u64 = 1 << 20;
+const MAX_LIST_BYTES: u64 = 1 << 20;
 
 /// How long to wait while another process changes the list, which takes it milliseconds.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes the lock of a directory, unless somebody holds it for too long.
-fn lock_within(directory: &File, patience: Duration) -> io::Result<()> {
+fn lock_with_timeout(directory: &File, patience: Duration) -> io::Result<()> {
     let end = Instant::now() + patience;
     loop {
         match directory.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOCK_PATIENCE / 500),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOCK_TIMEOUT / 500),
             Err(TryLockError::WouldBlock) => {
                 let why = format!(
                     "another process has held its lock for {patience:?}: try again when it has ended"
@@ -73,15 +73,15 @@ impl TrustedKeys {
     /// As [`TrustedKeys::load`], also where there is no list yet; [`KeyError::Io`] if it cannot be written, and then it is what
     /// it was.
     pub fn add(directory: &Path, key: &NamedKey) -> Result<bool, KeyError> {
-        only_we_decide(directory)?;
+        check_path_owners(directory)?;
         make_private_directory(directory).map_err(io_error("make the directory", directory))?;
         // Two that add at once would otherwise both start from the same list, and one would be lost. The lock
         // goes with the file handle.
         let lock = File::open(directory).map_err(io_error("open", directory))?;
-        lock_within(&lock, LOCK_PATIENCE).map_err(io_error("lock", directory))?;
+        lock_with_timeout(&lock, LOCK_TIMEOUT).map_err(io_error("lock", directory))?;
         let path = list_path(directory)?;
         // Also where there is none yet: what nobody would read must not be written.
-        nobody_else_replaces(&directory.join(TRUSTED_KEYS_FILE))?;
+        check_not_replaceable(&directory.join(TRUSTED_KEYS_FILE))?;
         let mut text = read_list(&path)?;
         if TrustedKeys::parse(&path, &text)?.contains(&key.key()) {
             return Ok(false);
@@ -145,11 +145,11 @@ fn read_list(path: &Path) -> Result<Vec<u8>, KeyError> {
     let found = file.metadata().map_err(io_error("examine", path))?;
     let advice =
         format!("read it, then make it yours: `chown $USER {0}; chmod go-w {0}`", OutsideText::new(path));
-    access::only_we_or_root_write(&found).map_err(refused(path, &advice))?;
-    nobody_else_replaces(path)?;
-    let text = read_up_to(file, LONGEST_LIST).map_err(io_error("read", path))?;
-    if text.len() as u64 > LONGEST_LIST {
-        let why = format!("expected a list of at most {LONGEST_LIST} bytes, found {} bytes", found.len());
+    access::require_writable_by_owner_only(&found).map_err(refused(path, &advice))?;
+    check_not_replaceable(path)?;
+    let text = read_up_to(file, MAX_LIST_BYTES).map_err(io_error("read", path))?;
+    if text.len() as u64 > MAX_LIST_BYTES {
+        let why = format!("expected a list of at most {MAX_LIST_BYTES} bytes, found {} bytes", found.len());
         return Err(refused(path, "remove what is not needed")(why));
     }
     Ok(text)
@@ -157,8 +157,8 @@ fn read_list(path: &Path) -> Result<Vec<u8>, KeyError> {
 
 /// Refuses a list that others could put another in the place of: one of this user's that means something else, which a
 /// directory that others can write may get as a hard link or by renaming.
-fn nobody_else_replaces(path: &Path) -> Result<(), KeyError> {
-    only_we_decide(path)?;
+fn check_not_replaceable(path: &Path) -> Result<(), KeyError> {
+    check_path_owners(path)?;
     let real = match fs::canonicalize(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
         real => real.map_err(io_error("find", path))?,
@@ -166,15 +166,15 @@ fn nobody_else_replaces(path: &Path) -> Result<(), KeyError> {
     for place in [directory_of(path), directory_of(&real)] {
         let found = fs::metadata(place).map_err(io_error("examine", place))?;
         let advice = format!("run `chmod go-w {}`", OutsideText::new(place));
-        access::nobody_else_writes(&found).map_err(refused(place, &advice))?;
+        access::require_not_writable_by_others(&found).map_err(refused(place, &advice))?;
     }
     Ok(())
 }
 
-fn only_we_decide(path: &Path) -> Result<(), KeyError> {
+fn check_path_owners(path: &Path) -> Result<(), KeyError> {
     check_path(path).map_err(|doubt| match doubt {
-        Doubt::Others { path, why } => KeyError::Refused { path, why },
-        Doubt::Io { path, error } => io_error("examine", &path)(error),
+        PathError::ControlledByOthers { path, why } => KeyError::Refused { path, why },
+        PathError::Io { path, error } => io_error("examine", &path)(error),
     })
 }
 
@@ -233,12 +233,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let open = || File::open(dir.path()).unwrap();
         let (held, wanted) = (open(), open());
-        lock_within(&held, Duration::ZERO).unwrap();
-        let error = lock_within(&wanted, Duration::from_millis(20)).unwrap_err();
+        lock_with_timeout(&held, Duration::ZERO).unwrap();
+        let error = lock_with_timeout(&wanted, Duration::from_millis(20)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(error.to_string().contains("another process has held its lock for 20ms"), "{error}");
         drop(held);
-        lock_within(&wanted, Duration::ZERO).unwrap();
+        lock_with_timeout(&wanted, Duration::ZERO).unwrap();
     }
 
     #[test]
@@ -320,9 +320,9 @@ mod tests {
     #[test]
     fn a_list_of_any_length_is_not_read() {
         let dir = tempfile::tempdir().unwrap();
-        list(dir.path(), vec![b'#'; LONGEST_LIST as usize]);
+        list(dir.path(), vec![b'#'; MAX_LIST_BYTES as usize]);
         TrustedKeys::load(dir.path()).unwrap();
-        list(dir.path(), vec![b'#'; LONGEST_LIST as usize + 1]);
+        list(dir.path(), vec![b'#'; MAX_LIST_BYTES as usize + 1]);
         assert!(matches!(TrustedKeys::load(dir.path()), Err(KeyError::Refused { .. })));
     }
 

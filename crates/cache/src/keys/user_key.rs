@@ -28,11 +28,11 @@ const KEY_BYTES: usize = 32;
 /// How often a key that vanishes between being made and being read is made again.
 const ATTEMPTS: usize = 3;
 
-const REMOVE: &str =
+const REMOVE_KEY: &str =
     "remove it, and a new key is made; artifacts sealed with this one are then compiled again";
 
 /// Not to remove it: under `sudo` it may well be the key of who is sitting there.
-const OWN: &str = "run as that user, or name a directory of your own in XDG_STATE_HOME";
+const RUN_AS_OWNER: &str = "run as that user, or name a directory of your own in XDG_STATE_HOME";
 
 /// A user's secret key. **Whoever has it can have any native code executed** by this user's runs: it seals artifacts that they
 /// load without another look ([`seal_native_code`](crate::seal_native_code)), with safe functions alone. Rust's rules end
@@ -76,23 +76,23 @@ impl UserKey {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             // Opening a link fails, as it should, but does not say why.
             Err(e) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
-                return Err(refused(path, REMOVE)(format!(
+                return Err(refused(path, REMOVE_KEY)(format!(
                     "expected a regular file, found a symbolic link ({e})"
                 )));
             }
             Err(e) => return Err(io_error("open", path)(e)),
         };
         let found = file.metadata().map_err(io_error("examine", path))?;
-        access::is_regular(&found).map_err(refused(path, REMOVE))?;
-        access::is_ours(&found).map_err(refused(path, OWN))?;
-        access::nobody_else_reads(&found).map_err(refused(path, REMOVE))?;
-        only_we_write(directory)?;
+        access::require_regular(&found).map_err(refused(path, REMOVE_KEY))?;
+        access::require_own(&found).map_err(refused(path, RUN_AS_OWNER))?;
+        access::require_not_readable_by_others(&found).map_err(refused(path, REMOVE_KEY))?;
+        check_directory(directory)?;
         let bytes = read_up_to(file, KEY_BYTES as u64).map_err(io_error("read", path))?;
         match bytes.try_into() {
             Ok(bytes) => Ok(Some(UserKey(bytes))),
             Err(_) => {
                 let why = format!("expected a key of {KEY_BYTES} bytes, found {} bytes", found.len());
-                Err(refused(path, REMOVE)(why))
+                Err(refused(path, REMOVE_KEY)(why))
             }
         }
     }
@@ -101,7 +101,7 @@ impl UserKey {
     fn make(directory: &Path, path: &Path) -> Result<(), KeyError> {
         make_private_directory(directory).map_err(io_error("make the directory", directory))?;
         // Or it would be in the way of the user whose directory it is.
-        only_we_write(directory)?;
+        check_directory(directory)?;
         let bytes: [u8; KEY_BYTES] = random::bytes().map_err(KeyError::Random)?;
         let new =
             NewFile::write(directory, 0o600, &bytes).map_err(io_error("write a key into", directory))?;
@@ -115,11 +115,11 @@ impl UserKey {
 
 /// Refuses a directory that is not ours alone. Who can replace the file in it can choose among all files of this user's that have the
 /// right length.
-fn only_we_write(directory: &Path) -> Result<(), KeyError> {
+fn check_directory(directory: &Path) -> Result<(), KeyError> {
     let found = fs::metadata(directory).map_err(io_error("examine", directory))?;
-    access::is_ours(&found).map_err(refused(directory, OWN))?;
+    access::require_own(&found).map_err(refused(directory, RUN_AS_OWNER))?;
     let advice = format!("run `chmod go-w {}`", OutsideText::new(directory));
-    access::nobody_else_writes(&found).map_err(refused(directory, &advice))
+    access::require_not_writable_by_others(&found).map_err(refused(directory, &advice))
 }
 
 impl fmt::Debug for UserKey {

@@ -70,7 +70,7 @@ impl SealRecord {
         }
         let refused = |what| Err(SealError::NotCanonical { what });
         let flags = u32::from_le_bytes(take(&mut rest));
-        let Some(kind) = ArtifactKind::of_number(u32::from_le_bytes(take(&mut rest))) else {
+        let Some(kind) = ArtifactKind::from_number(u32::from_le_bytes(take(&mut rest))) else {
             return refused("its kind is none that is ever written");
         };
         if take::<12>(&mut rest) != [0; 12] {
@@ -107,7 +107,7 @@ impl SealRecord {
             return Ok(None);
         }
         let signer = PublicKey::from_bytes(self.signer).map_err(|_| SealError::BadSignature)?;
-        match signer.has_signed(&self.under_signature(), &self.signature) {
+        match signer.verifies(&self.signature_message(), &self.signature) {
             true => Ok(Some(signer)),
             false => Err(SealError::BadSignature),
         }
@@ -122,7 +122,7 @@ impl SealRecord {
         if let Some(user) = &trust.user
             && self.has(HAS_MAC)
             // Comparing hashes takes the same time wherever they differ.
-            && user.mac(&self.under_mac()) == blake3::Hash::from_bytes(self.mac)
+            && user.mac(&self.mac_message()) == blake3::Hash::from_bytes(self.mac)
         {
             return Ok(TrustedBy::User);
         }
@@ -133,7 +133,7 @@ impl SealRecord {
     }
 
     /// As [`SealRecord::trusted_by`], if it was made for what is expected.
-    pub(super) fn trusted_as(
+    pub(super) fn trusted_for(
         &self,
         expected: Identity,
         signer: Option<PublicKey>,
@@ -146,11 +146,11 @@ impl SealRecord {
         }
     }
 
-    pub(super) fn under_mac(&self) -> Vec<u8> {
+    pub(super) fn mac_message(&self) -> Vec<u8> {
         [MAC_DOMAIN, &self.to_bytes()[..Self::MAC_AT]].concat()
     }
 
-    pub(super) fn under_signature(&self) -> Vec<u8> {
+    pub(super) fn signature_message(&self) -> Vec<u8> {
         [SIGNATURE_DOMAIN, &self.to_bytes()[..Self::SIGNER_AT]].concat()
     }
 }

@@ -3,9 +3,7 @@
 use super::record::SealRecord;
 use super::seal_error::SealError;
 use super::size::SEAL_BYTES;
-use crate::blocks::{
-    BLOCK_BYTES, DIGEST_BYTES, block_digest, contents_before_digests, digests_of, whole_digest,
-};
+use crate::blocks::{BLOCK_BYTES, DIGEST_BYTES, block_digest, contents_length, digest_count, root_digest};
 use crate::identity::Identity;
 use crate::keys::{Trust, TrustedBy};
 
@@ -42,7 +40,7 @@ impl SealedBlocks {
     /// How many bytes of a sealed artifact of a length are its contents; `None` where no artifact has that length, or only
     /// one that is a single block.
     pub fn contents_of(artifact: usize) -> Option<usize> {
-        contents_before_digests(artifact.checked_sub(SEAL_BYTES)?).filter(|contents| *contents > BLOCK_BYTES)
+        contents_length(artifact.checked_sub(SEAL_BYTES)?).filter(|contents| *contents > BLOCK_BYTES)
     }
 
     /// Checks the last [`SEAL_BYTES`] alone: whether somebody who is trusted vouches for anything at all. A long file's
@@ -67,10 +65,10 @@ impl SealedBlocks {
         };
         let read = SealRecord::from_bytes(end)?;
         let (digests, rest) = digests.as_chunks::<DIGEST_BYTES>();
-        if digests.is_empty() || !rest.is_empty() || digests.len() != digests_of(contents) {
+        if digests.is_empty() || !rest.is_empty() || digests.len() != digest_count(contents) {
             return Err(SealError::Damaged);
         }
-        if whole_digest(digests) != blake3::Hash::from_bytes(read.digest) {
+        if root_digest(digests) != blake3::Hash::from_bytes(read.digest) {
             return Err(SealError::Damaged);
         }
         let trusted_by = read.trusted_by(read.signer()?, trust)?;

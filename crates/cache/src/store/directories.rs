@@ -8,7 +8,7 @@ use belljar_core::OutsideText;
 
 use super::cache_error::{CacheError, io_error};
 use crate::access;
-use crate::path_owners::{Doubt, check_path};
+use crate::path_owners::{PathError, check_path};
 use crate::private_directory::make_private_directory;
 
 /// Where entries are. Another layout of files would get another name, and both could be used side by side.
@@ -65,11 +65,11 @@ impl CacheDirectories {
     fn check_parents(&self) -> Result<(), CacheError> {
         match check_path(&self.top) {
             Ok(()) => Ok(()),
-            Err(Doubt::Others { path, why }) => {
+            Err(PathError::ControlledByOthers { path, why }) => {
                 let why = format!("{why}; or name a directory elsewhere in BELLJAR_CACHE");
                 Err(CacheError::NotPrivate { path, why })
             }
-            Err(Doubt::Io { path, error }) => Err(io_error("examine", &path)(error)),
+            Err(PathError::Io { path, error }) => Err(io_error("examine", &path)(error)),
         }
     }
 
@@ -83,16 +83,17 @@ impl CacheDirectories {
         };
         match found {
             Ok(found) if !found.is_dir() => {
-                let found = access::file_or_what(&found).err().unwrap_or("a file");
+                let found = access::check_regular(&found).err().unwrap_or("a file");
                 Err(CacheError::NotADirectory { path, found })
             }
             Ok(found) => {
                 let own = "name a directory of your own in BELLJAR_CACHE";
                 let chmod = format!("run `chmod go-w {}`, or {own}", OutsideText::new(&path));
-                access::is_ours(&found)
+                access::require_own(&found)
                     .map_err(|why| format!("{why}: {own}"))
                     .and_then(|()| {
-                        access::nobody_else_writes(&found).map_err(|why| format!("{why}: {chmod}"))
+                        access::require_not_writable_by_others(&found)
+                            .map_err(|why| format!("{why}: {chmod}"))
                     })
                     .map_err(|why| CacheError::NotPrivate { path, why })
             }

@@ -68,7 +68,7 @@ fn empty(directory: &OwnedFd, to: &Path) -> io::Result<Vec<PathBuf>> {
         }
         match unlinkat(directory, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(Errno::ISDIR | Errno::PERM) => moved.push(move_out(directory.as_fd(), name, to)?),
+            Err(Errno::ISDIR | Errno::PERM) => moved.push(move_directory(directory.as_fd(), name, to)?),
             Err(e) => return Err(e.into()),
         }
     }
@@ -76,7 +76,7 @@ fn empty(directory: &OwnedFd, to: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Moves a directory; where a file system is mounted on it, the kernel refuses.
-fn move_out(from: impl AsFd, name: &CStr, to: &Path) -> io::Result<PathBuf> {
+fn move_directory(from: impl AsFd, name: &CStr, to: &Path) -> io::Result<PathBuf> {
     let target = to.join(temporary_name()?);
     renameat(from, name, CWD, &target)?;
     Ok(target)

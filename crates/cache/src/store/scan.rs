@@ -16,7 +16,7 @@ use crate::new_file::TEMPORARY_PREFIX;
 pub const ENTRY_SUFFIX: &str = ".artifact";
 
 /// What something in the directory is.
-pub(super) enum Kind {
+pub(super) enum ScannedKind {
     Entry(Key),
     /// A file that is being written, or was when its writer was killed.
     Temporary,
@@ -25,8 +25,8 @@ pub(super) enum Kind {
 }
 
 /// Something under a name of ours.
-pub(super) struct Found {
-    pub(super) kind: Kind,
+pub(super) struct ScannedFile {
+    pub(super) kind: ScannedKind,
     pub(super) path: PathBuf,
     /// Bytes; 0 of what is no file.
     pub(super) length: u64,
@@ -34,8 +34,8 @@ pub(super) struct Found {
     pub(super) last_use: SystemTime,
 }
 
-impl Found {
-    fn of(entry: &DirEntry) -> io::Result<Option<Found>> {
+impl ScannedFile {
+    fn of(entry: &DirEntry) -> io::Result<Option<ScannedFile>> {
         let name = entry.file_name();
         let kind = match name.to_str().and_then(kind_of) {
             Some(kind) => kind,
@@ -43,11 +43,11 @@ impl Found {
         };
         // Of the name itself, not of what a link points to.
         let found = entry.metadata()?;
-        let (kind, length) = match access::file_or_what(&found) {
+        let (kind, length) = match access::check_regular(&found) {
             Ok(()) => (kind, found.len()),
-            Err(what) => (Kind::Misplaced(what), 0),
+            Err(what) => (ScannedKind::Misplaced(what), 0),
         };
-        Ok(Some(Found { kind, path: entry.path(), length, last_use: found.modified()? }))
+        Ok(Some(ScannedFile { kind, path: entry.path(), length, last_use: found.modified()? }))
     }
 
     /// Whether nobody has written to it for so long.
@@ -56,15 +56,15 @@ impl Found {
     }
 }
 
-fn kind_of(name: &str) -> Option<Kind> {
+fn kind_of(name: &str) -> Option<ScannedKind> {
     if name.starts_with(TEMPORARY_PREFIX) {
-        return Some(Kind::Temporary);
+        return Some(ScannedKind::Temporary);
     }
-    name.strip_suffix(ENTRY_SUFFIX)?.parse().ok().map(Kind::Entry)
+    name.strip_suffix(ENTRY_SUFFIX)?.parse().ok().map(ScannedKind::Entry)
 }
 
 /// All that has a name of ours in `directory`; nothing where it is missing.
-pub(super) fn scan(directory: &Path) -> io::Result<Vec<Found>> {
+pub(super) fn scan(directory: &Path) -> io::Result<Vec<ScannedFile>> {
     let listing = match fs::read_dir(directory) {
         Ok(listing) => listing,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -72,7 +72,7 @@ pub(super) fn scan(directory: &Path) -> io::Result<Vec<Found>> {
     };
     let mut all = Vec::new();
     for entry in listing {
-        match Found::of(&entry?) {
+        match ScannedFile::of(&entry?) {
             Ok(found) => all.extend(found),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),

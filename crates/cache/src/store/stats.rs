@@ -1,6 +1,6 @@
 //! What a cache holds, in figures.
 
-use super::scan::{Found, Kind};
+use super::scan::{ScannedFile, ScannedKind};
 use std::time::SystemTime;
 
 /// What a cache holds.
@@ -25,14 +25,14 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(super) fn add(&mut self, found: &Found) {
+    pub(super) fn add(&mut self, found: &ScannedFile) {
         match found.kind {
-            Kind::Temporary => {
+            ScannedKind::Temporary => {
                 self.temporary_files += 1;
                 self.temporary_bytes = self.temporary_bytes.saturating_add(found.length);
             }
-            Kind::Misplaced(_) => self.misplaced += 1,
-            Kind::Entry(_) => {
+            ScannedKind::Misplaced(_) => self.misplaced += 1,
+            ScannedKind::Entry(_) => {
                 self.entries += 1;
                 // Files with holes can claim any length.
                 self.bytes = self.bytes.saturating_add(found.length);

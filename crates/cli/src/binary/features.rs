@@ -9,7 +9,7 @@ use wasmparser::{
 
 /// Where a feature stands in the specification.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Edition {
+pub(super) enum SpecStatus {
     /// Part of version 2.0.
     V2,
     /// Part of version 3.0.
@@ -19,7 +19,7 @@ pub(super) enum Edition {
 }
 
 macro_rules! features {
-    ($($variant:ident $name:literal $edition:ident;)*) => {
+    ($($variant:ident $name:literal $status:ident;)*) => {
         /// A feature beyond WebAssembly 1.0.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
         pub(super) enum Feature {
@@ -37,9 +37,9 @@ macro_rules! features {
                 }
             }
 
-            fn edition(self) -> Edition {
+            fn status(self) -> SpecStatus {
                 match self {
-                    $(Self::$variant => Edition::$edition,)*
+                    $(Self::$variant => SpecStatus::$status,)*
                 }
             }
         }
@@ -84,7 +84,7 @@ impl Feature {
             Self::WideArithmetic,
             Self::CompactImports,
         ];
-        self.edition() != Edition::Proposal || decided.contains(&self)
+        self.status() != SpecStatus::Proposal || decided.contains(&self)
     }
 }
 
@@ -117,7 +117,7 @@ mod group {
 /// What an operator's operand needs, whatever the operator.
 trait Operand {
     /// Notes it; `bytes` are those of all of the operator's operands.
-    fn note(&self, _bytes: &[u8], _out: &mut FeatureSet) {}
+    fn add_features(&self, _bytes: &[u8], _out: &mut FeatureSet) {}
 }
 
 macro_rules! plain_operands {
@@ -128,7 +128,7 @@ macro_rules! plain_operands {
 plain_operands!(u8, u32, i32, i64, Ieee32, Ieee64, V128, [u8; 16], BrTable<'_>, ResumeTable);
 
 impl Operand for BlockType {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         match self {
             BlockType::FuncType(_) => out.insert(Feature::MultiValue),
             BlockType::Type(ty) => out.val_type(*ty),
@@ -138,37 +138,37 @@ impl Operand for BlockType {
 }
 
 impl Operand for TryTable {
-    fn note(&self, bytes: &[u8], out: &mut FeatureSet) {
-        self.ty.note(bytes, out);
+    fn add_features(&self, bytes: &[u8], out: &mut FeatureSet) {
+        self.ty.add_features(bytes, out);
     }
 }
 
 impl Operand for ValType {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         out.val_type(*self);
     }
 }
 
 impl Operand for Vec<ValType> {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         self.iter().for_each(|ty| out.val_type(*ty));
     }
 }
 
 impl Operand for RefType {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         out.ref_type(*self);
     }
 }
 
 impl Operand for HeapType {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         out.heap_type(*self);
     }
 }
 
 impl Operand for Ordering {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         if matches!(self, Ordering::AcqRel) {
             out.insert(Feature::AcquireRelease);
         }
@@ -177,7 +177,7 @@ impl Operand for Ordering {
 
 // It is always the first.
 impl Operand for MemArg {
-    fn note(&self, bytes: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, bytes: &[u8], out: &mut FeatureSet) {
         if encoding::names_memory(bytes) {
             out.insert(Feature::MultiMemory);
         }
@@ -190,21 +190,21 @@ impl Operand for MemArg {
     }
 }
 
-macro_rules! define_note_operator {
+macro_rules! define_add_operator_features {
     ($(@$group:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
         /// Notes what an operator needs by itself, and what its operands need.
-        fn note_operator(op: &Operator<'_>, bytes: &[u8], out: &mut FeatureSet) {
+        fn add_operator_features(op: &Operator<'_>, bytes: &[u8], out: &mut FeatureSet) {
             match op {
                 $(Operator::$op $({ $($arg),* })? => {
                     group::$group.into_iter().for_each(|feature| out.insert(feature));
-                    $($($arg.note(bytes, out);)*)?
+                    $($($arg.add_features(bytes, out);)*)?
                 })*
                 _ => {}
             }
         }
     };
 }
-wasmparser::for_each_operator!(define_note_operator);
+wasmparser::for_each_operator!(define_add_operator_features);
 
 /// A set of features.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -223,7 +223,7 @@ impl FeatureSet {
     /// An operator, with the bytes that encode it.
     pub(super) fn operator(&mut self, op: &Operator<'_>, bytes: &[u8]) {
         let operands = encoding::operands(bytes);
-        note_operator(op, operands, self);
+        add_operator_features(op, operands, self);
         if let Operator::RefTestNonNull { .. } | Operator::RefCastNonNull { .. } = op {
             self.insert(Feature::FunctionReferences);
         }
@@ -239,7 +239,7 @@ impl FeatureSet {
     pub(super) fn const_expr(&mut self, expr: &ConstExpr<'_>, imported: u32) -> wasmparser::Result<()> {
         for op in expr.get_operators_reader() {
             let op = op?;
-            note_operator(&op, &[], self);
+            add_operator_features(&op, &[], self);
             match op {
                 Operator::I32Add
                 | Operator::I32Sub

@@ -6,7 +6,7 @@ use belljar::OutsideText;
 use std::fmt::{self, Display};
 
 /// Entries of one list that are printed at most.
-const LISTED: usize = 60;
+const MAX_LISTED: usize = 60;
 
 /// The text of `belljar inspect`.
 pub(super) struct Text<'a>(pub(super) &'a Description);
@@ -159,7 +159,7 @@ fn list(f: &mut fmt::Formatter<'_>, title: &str, entries: Vec<(String, String)>)
         return Ok(());
     }
     writeln!(f, "\n{title} ({})", entries.len())?;
-    let shown = &entries[..entries.len().min(LISTED)];
+    let shown = &entries[..entries.len().min(MAX_LISTED)];
     // One name of excessive length should not push all types out of sight.
     let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(50);
     for (name, ty) in shown {
@@ -205,7 +205,7 @@ fn write_data(f: &mut fmt::Formatter<'_>, title: &str, segments: &[&DataSegment]
     }
     let total = ByteSize(segments.iter().map(|s| s.size).sum());
     writeln!(f, "  {title}: {}, {total}", segments.len())?;
-    for segment in segments.iter().take(LISTED / 4) {
+    for segment in segments.iter().take(MAX_LISTED / 4) {
         let size = ByteSize(segment.size);
         match (segment.address, segment.passive) {
             (Some(address), _) => writeln!(f, "    {address:#010x}  {size}")?,
@@ -213,7 +213,7 @@ fn write_data(f: &mut fmt::Formatter<'_>, title: &str, segments: &[&DataSegment]
             (None, false) => writeln!(f, "    at a place computed at the start, {size}")?,
         }
     }
-    match segments.len().saturating_sub(LISTED / 4) {
+    match segments.len().saturating_sub(MAX_LISTED / 4) {
         0 => Ok(()),
         n => writeln!(f, "    … and {n} more, which --json lists"),
     }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// Names that are tried. Somebody who has one of them already has guessed 128 bits, or made the directory's file system.
-const TRIES: usize = 3;
+const MAX_TRIES: usize = 3;
 
 /// A new file in a directory. Gone when it is dropped.
 pub(super) struct Draft<'a> {
@@ -43,7 +43,7 @@ impl<'a> Draft<'a> {
     /// A file under a name that nothing had.
     fn named(directory: &'a OwnedFd, readers: Readers) -> io::Result<Self> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-        let (name, file) = unused(|name| openat(directory, name, flags, mode(readers)))?;
+        let (name, file) = with_unused_name(|name| openat(directory, name, flags, mode(readers)))?;
         Ok(Self { file: file.into(), directory, name: Some(name) })
     }
 
@@ -59,7 +59,7 @@ impl<'a> Draft<'a> {
             None => {
                 let open = format!("/proc/self/fd/{}", self.file.as_fd().as_raw_fd());
                 let link = |name: &str| linkat(CWD, &open, self.directory, name, AtFlags::SYMLINK_FOLLOW);
-                unused(link)?.0
+                with_unused_name(link)?.0
             }
         };
         let renamed = renameat(self.directory, &draft, self.directory, name);
@@ -88,9 +88,9 @@ fn mode(readers: Readers) -> Mode {
 }
 
 /// Makes something under a name that nothing has.
-fn unused<T>(make: impl Fn(&str) -> rustix::io::Result<T>) -> io::Result<(String, T)> {
-    for _ in 0..TRIES {
-        let name = unguessable()?;
+fn with_unused_name<T>(make: impl Fn(&str) -> rustix::io::Result<T>) -> io::Result<(String, T)> {
+    for _ in 0..MAX_TRIES {
+        let name = random_name()?;
         match make(&name) {
             Ok(made) => return Ok((name, made)),
             Err(Errno::EXIST) => {}
@@ -100,7 +100,7 @@ fn unused<T>(make: impl Fn(&str) -> rustix::io::Result<T>) -> io::Result<(String
     Err(Errno::EXIST.into())
 }
 
-fn unguessable() -> io::Result<String> {
+fn random_name() -> io::Result<String> {
     let mut random = [0; 16];
     let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     if filled < random.len() {
@@ -152,11 +152,11 @@ mod tests {
     #[test]
     fn a_name_that_is_taken_is_not_used() {
         let taken = std::cell::Cell::new(0);
-        let found = unused(|name| {
+        let found = with_unused_name(|name| {
             taken.set(taken.get() + 1);
-            if taken.get() < TRIES { Err(Errno::EXIST) } else { Ok(name.len()) }
+            if taken.get() < MAX_TRIES { Err(Errno::EXIST) } else { Ok(name.len()) }
         });
         assert_eq!(found.unwrap().1, ".belljar-".len() + 32);
-        assert!(unused(|_| Err::<(), _>(Errno::EXIST)).is_err());
+        assert!(with_unused_name(|_| Err::<(), _>(Errno::EXIST)).is_err());
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn start_background_services(engine: &Engine) {
     let engine = engine.clone();
     let _ = std::thread::Builder::new().name("outside".into()).spawn(move || {
         std::thread::sleep(DELAY);
-        stop::on_interrupt(&engine);
+        stop::kill_on_interrupt(&engine);
         end::serve_inspection(&engine);
     });
 }

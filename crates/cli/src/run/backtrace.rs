@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Lines of frames printed at most; a run of the same frame is one.
-const LINES: usize = 40;
+const MAX_LINES: usize = 40;
 
 /// How much of a stack is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -25,21 +25,21 @@ impl Backtrace {
     pub(super) fn of(self, stack: &WasmBacktrace) -> String {
         match self {
             Self::Full => format!("\n{stack}"),
-            Self::Short => format!("\n{}", Short(stack)),
+            Self::Short => format!("\n{}", FoldedBacktrace(stack)),
             Self::Off => String::new(),
         }
     }
 }
 
 /// Prints a backtrace folded and cut, without a line end.
-struct Short<'a>(&'a WasmBacktrace);
+struct FoldedBacktrace<'a>(&'a WasmBacktrace);
 
-impl fmt::Display for Short<'_> {
+impl fmt::Display for FoldedBacktrace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("wasm backtrace:")?;
         let frames = self.0.frames();
         let (mut at, mut mismatch) = (0, None);
-        for _ in 0..LINES {
+        for _ in 0..MAX_LINES {
             let Some(frame) = frames.get(at) else { break };
             mismatch = mismatch.or_else(|| frame.debug_info_mismatch());
             write!(f, "\n  {at:>3}: {frame}")?;

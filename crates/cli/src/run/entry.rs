@@ -111,7 +111,7 @@ impl Exports for interface::Exports<'_> {
 /// # Errors
 ///
 /// As there.
-pub(super) fn expect(binary: &[u8], invoke: Option<&str>) -> Result<(), String> {
+pub(super) fn check_binary(binary: &[u8], invoke: Option<&str>) -> Result<(), String> {
     let exports = interface::Exports::read(binary);
     let is_entry = |name: &str| match invoke {
         Some(wanted) => name == wanted,
@@ -138,10 +138,12 @@ fn find_in(module: &impl Exports, invoke: Option<&str>) -> Result<Entry, String>
         let shown = OutsideText::new(name);
         return match module.get(name) {
             Some(Export::Func { .. }) => Ok(Entry::Invoke(name.into())),
-            Some(other) => {
-                Err(format!("`{shown}` is a {}, not a function. {}", other.describe(), functions(module)))
-            }
-            None => Err(format!("nothing named `{shown}` is exported. {}", functions(module))),
+            Some(other) => Err(format!(
+                "`{shown}` is a {}, not a function. {}",
+                other.describe(),
+                list_functions(module)
+            )),
+            None => Err(format!("nothing named `{shown}` is exported. {}", list_functions(module))),
         };
     }
     let is_entry = |name: &&&'static str| module.get(name).is_some_and(|export| export.takes_nothing());
@@ -152,14 +154,14 @@ fn find_in(module: &impl Exports, invoke: Option<&str>) -> Result<Entry, String>
         Some(other) => Err(format!(
             "its export `_start` is a {}, and a program's is a function without parameters and results. {}",
             other.describe(),
-            functions(module)
+            list_functions(module)
         )),
         None if module.get(INITIALIZE).is_some() => Err(format!(
             "it exports `_initialize` and no `_start`, so it is a library, not a program. {}",
-            functions(module)
+            list_functions(module)
         )),
         None if module.has_start_function() => Ok(Entry::StartFunction),
-        None => Err(format!("it exports no `_start`, so it is not a program. {}", functions(module))),
+        None => Err(format!("it exports no `_start`, so it is not a program. {}", list_functions(module))),
     }
 }
 
@@ -185,10 +187,10 @@ pub(super) fn initialization(module: &Module, entry: &Entry) -> Result<Option<&'
 }
 
 /// Names listed at most.
-const LISTED: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// What could be called instead.
-fn functions(module: &impl Exports) -> String {
+fn list_functions(module: &impl Exports) -> String {
     let all = module.functions();
     let others: Vec<_> = all.iter().filter(|(name, _)| name != INITIALIZE).collect();
     if others.is_empty() && !all.is_empty() {
@@ -201,8 +203,8 @@ fn functions(module: &impl Exports) -> String {
         "" => format!("\n    \"\": {ty}"),
         name => format!("\n    {}: {ty}", OutsideText::new(name)),
     };
-    let listed: String = others.iter().take(LISTED).map(line).collect();
-    let more = match others.len().saturating_sub(LISTED) {
+    let listed: String = others.iter().take(MAX_LISTED).map(line).collect();
+    let more = match others.len().saturating_sub(MAX_LISTED) {
         0 => String::new(),
         n => format!("\n    … and {n} more, which `belljar inspect` lists"),
     };

@@ -7,12 +7,12 @@ use super::outcome::Outcome;
 use super::program::Program;
 use super::shared_memory::shared_memory_imports;
 use super::start::{HOST_STACK, RunError};
-use super::stop::StopNames;
+use super::stop::TimeLimitOptions;
 use super::threads::Spawner;
 use super::{argument, background, end, limits, profile, stop};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::output::{complain, print};
 use crate::output_file::{cannot_write, check};
 use crate::profile::format_of;
@@ -39,7 +39,7 @@ impl RunOptions {
         if let Some(file) = &self.profile {
             format_of(file)?;
             let cannot = || format!("{} for --profile", cannot_write(file));
-            check(file).with_context(cannot).or_fail(ExitCode::Unwritable)?;
+            check(file).with_context(cannot).with_exit_code(ExitCode::Unwritable)?;
         }
         let Some(stack) = self.limit(Limit::Stack).map(ByteSize) else { return self.run(wasi) };
         let option = self.option_of(Limit::Stack);
@@ -79,12 +79,13 @@ impl RunOptions {
         if let Some(file) = &self.profile {
             profile::start(&program.engine, self.file(), self.profile_frequency, file)?;
         }
-        let names = StopNames::of(self);
+        let names = TimeLimitOptions::of(self);
         if let Some(time) = self.time_limit(Limit::Wall) {
-            stop::after(&program.engine, time, names.clone()).or_fail(ExitCode::CannotStart)?;
+            stop::start_timeout(&program.engine, time, names.clone())
+                .with_exit_code(ExitCode::CannotStart)?;
         }
         if let Some(time) = self.time_limit(Limit::Cpu) {
-            stop::after_cpu(&program.engine, time, names).or_fail(ExitCode::CannotStart)?;
+            stop::start_cpu_timeout(&program.engine, time, names).with_exit_code(ExitCode::CannotStart)?;
         }
         let started = self.instantiate(&program, &mut store);
         let ended = started.and_then(|instance| Ok(program.call(&mut store, instance)?));

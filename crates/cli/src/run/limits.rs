@@ -6,7 +6,7 @@
 use super::guest::Guest;
 use super::options::RunOptions;
 use crate::failure::Failure;
-use crate::limit_list::{self, Key, listed};
+use crate::limit_list::{self, Key, last_amount};
 use crate::output::complain;
 use crate::time_span::TimeSpan;
 use belljar::{CompileLimit, CompileLimits, Limit, LimitExceeded, Limits, Store};
@@ -40,7 +40,7 @@ impl RunOptions {
     pub(super) fn limit(&self, limit: Limit) -> Option<u64> {
         match self.own_option(limit) {
             Some((_, amount)) => Some(amount),
-            None => listed(&self.limits, Key::Run(limit)),
+            None => last_amount(&self.limits, Key::Run(limit)),
         }
     }
 
@@ -79,7 +79,7 @@ impl RunOptions {
 
     /// By which option something of a compilation is limited.
     fn option_of_compile(&self, limit: CompileLimit) -> String {
-        match (listed(&self.limits, Key::Compile(limit)), self.own_option(Limit::Wall)) {
+        match (last_amount(&self.limits, Key::Compile(limit)), self.own_option(Limit::Wall)) {
             (None, Some((option, _))) if limit == CompileLimit::Wall => option.into(),
             _ => limit_list::option_of_compile(limit),
         }

@@ -2,7 +2,7 @@
 
 use super::backtrace::Backtrace;
 use super::options::RunOptions;
-use super::stop::{self, StopNames};
+use super::stop::{self, TimeLimitOptions};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use anyhow::Error;
@@ -31,7 +31,7 @@ impl Outcome {
         }
         let trap = error.downcast_ref::<Trap>().copied();
         let (code, headline) = match (trap, error.downcast_ref::<Killed>()) {
-            (_, Some(killed)) => stop::outcome(killed, &StopNames::of(options)),
+            (_, Some(killed)) => stop::kill_outcome(killed, &TimeLimitOptions::of(options)),
             (Some(Trap::OutOfFuel), _) => {
                 let option = options.option_of(Limit::Fuel);
                 (ExitCode::Trap, format!("the guest was stopped: its {option} is used up"))
@@ -61,7 +61,7 @@ fn fault_of(error: &Error) -> String {
 }
 
 /// Whether a part of an error's chain is what was noted in the error, and not just something that reads the same: it lies in it.
-fn holds<N>(part: &(dyn std::error::Error + 'static), note: Option<&N>) -> bool {
+fn is_part_of<N>(part: &(dyn std::error::Error + 'static), note: Option<&N>) -> bool {
     let start = std::ptr::from_ref(part).addr();
     note.is_some_and(|note| (start..start + size_of_val(part)).contains(&std::ptr::from_ref(note).addr()))
 }
@@ -69,16 +69,16 @@ fn holds<N>(part: &(dyn std::error::Error + 'static), note: Option<&N>) -> bool 
 /// The headline, what else is known, and what is wanted of the guest's stack.
 fn describe(error: &Error, headline: String, shown: Backtrace) -> String {
     // What the headline says, or the end of the text; of a limit, the note says it in the words of the command line.
-    let is_told = |part: &(dyn std::error::Error + 'static)| {
-        holds(part, error.downcast_ref::<LimitExceeded>())
-            || holds(part, error.downcast_ref::<WasmBacktrace>())
-            || holds(part, error.downcast_ref::<Trap>())
-            || holds(part, error.downcast_ref::<MemoryFault>())
-            || holds(part, error.downcast_ref::<ThrownException>())
-            || holds(part, error.downcast_ref::<WasmCoreDump>())
-            || holds(part, error.downcast_ref::<Killed>())
+    let is_shown_elsewhere = |part: &(dyn std::error::Error + 'static)| {
+        is_part_of(part, error.downcast_ref::<LimitExceeded>())
+            || is_part_of(part, error.downcast_ref::<WasmBacktrace>())
+            || is_part_of(part, error.downcast_ref::<Trap>())
+            || is_part_of(part, error.downcast_ref::<MemoryFault>())
+            || is_part_of(part, error.downcast_ref::<ThrownException>())
+            || is_part_of(part, error.downcast_ref::<WasmCoreDump>())
+            || is_part_of(part, error.downcast_ref::<Killed>())
     };
-    let mut details = error.chain().filter(|part| !is_told(*part)).map(ToString::to_string);
+    let mut details = error.chain().filter(|part| !is_shown_elsewhere(*part)).map(ToString::to_string);
     let mut text = headline;
     if let Some(first) = details.next() {
         let rest = details.map(|d| format!(": {d}")).collect::<String>();
@@ -91,7 +91,7 @@ fn describe(error: &Error, headline: String, shown: Backtrace) -> String {
 }
 
 /// How a run that no options go with ended, in words, and the exit code.
-pub(crate) fn of_guest(error: &Error) -> (u8, String) {
+pub(crate) fn of_guest_error(error: &Error) -> (u8, String) {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return (exit.status(), format!("it exited with code {}", exit.0));
     }
@@ -104,7 +104,7 @@ pub(crate) fn of_guest(error: &Error) -> (u8, String) {
 }
 
 /// Whether instantiation failed in the guest's own code, not before it ran.
-pub(super) fn is_guests(error: &Error) -> bool {
+pub(super) fn is_guest_error(error: &Error) -> bool {
     error.is::<Trap>()
         || error.is::<ThrownException>()
         || error.is::<I32Exit>()

@@ -6,8 +6,8 @@ use super::guest::Guest;
 use super::options::RunOptions;
 use super::preload::Preload;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
-use crate::missing_imports::{ImportProblem, Provided};
+use crate::failure::{Failure, WithExitCode};
+use crate::missing_imports::{AvailableImports, ImportProblem};
 use crate::module_file::ModuleFile;
 use crate::output::complain;
 use crate::progress::{Meter, with_progress};
@@ -58,7 +58,7 @@ impl RunOptions {
         let compiled =
             |(name, file): &(&str, ModuleFile)| Ok((name.to_string(), self.compile(&engine, file, &meter)?));
         let preloads = preloads.iter().map(compiled).collect::<Result<_, Failure>>()?;
-        user_cache::tell_problems(&engine);
+        user_cache::report_problems(&engine);
         Ok(Program { engine, module, note, initialization, entry, arguments, preloads, linker })
     }
 
@@ -66,12 +66,12 @@ impl RunOptions {
     fn linker(&self, engine: &Engine) -> Result<Linker<Guest>, Failure> {
         let mut linker = Linker::new(engine);
         belljar_wasi::p1::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.wasi)
-            .or_fail(ExitCode::Bug)?;
+            .with_exit_code(ExitCode::Bug)?;
         if self.threads {
             belljar_wasi::threads::add_to_linker(&mut linker, |guest: &mut Guest| {
                 Some(&guest.thread_group.as_ref()?.threads)
             })
-            .or_fail(ExitCode::Bug)?;
+            .with_exit_code(ExitCode::Bug)?;
         }
         Ok(linker)
     }
@@ -83,7 +83,7 @@ impl RunOptions {
         preloads: &[(&str, ModuleFile)],
         file: &ModuleFile,
     ) -> Result<(), Failure> {
-        let mut provided = Provided::new(linker, self.threads);
+        let mut provided = AvailableImports::new(linker, self.threads);
         for (name, preload) in preloads {
             provided.check(preload).map_err(|problem| {
                 let error = Error::msg(problem.describe(self.all_imports));
@@ -102,7 +102,7 @@ impl RunOptions {
         if file.artifact().is_some() {
             return Ok(());
         }
-        entry::expect(file.bytes(), self.invoke.as_deref()).or_else(|why| {
+        entry::check_binary(file.bytes(), self.invoke.as_deref()).or_else(|why| {
             // What makes it invalid is told first.
             file.validate(engine)?;
             Err(self.cannot_start(Error::msg(why)))
@@ -126,13 +126,16 @@ impl RunOptions {
             perf.apply(&mut config);
         }
         let meter = Meter::of(&mut config);
-        Ok((Engine::new(&config).or_fail(ExitCode::CannotStart)?, meter))
+        Ok((Engine::new(&config).with_exit_code(ExitCode::CannotStart)?, meter))
     }
 
     fn arguments(&self, module: &Module, name: &str) -> Result<Vec<Val>, Failure> {
         let ty = module.get_export(name);
-        let ty =
-            ty.as_ref().and_then(|ty| ty.func()).context("the entry is a function").or_fail(ExitCode::Bug)?;
+        let ty = ty
+            .as_ref()
+            .and_then(|ty| ty.func())
+            .context("the entry is a function")
+            .with_exit_code(ExitCode::Bug)?;
         argument::parse_all(name, ty, &self.args()?).map_err(Failure::usage)
     }
 

@@ -7,7 +7,7 @@ use super::outcome;
 use super::program::Program;
 use super::shared_memory;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::missing_imports::MissingImports;
 use anyhow::Error;
 use belljar::{Instance, Limit, LimitExceeded, OutsideText, Store, UnknownImportError};
@@ -36,9 +36,9 @@ impl RunOptions {
     ///
     /// Where the machine has no room for one.
     pub(super) fn store(&self, program: &Program, guest: Guest) -> Result<Store<Guest>, Failure> {
-        let mut store = Store::try_new(&program.engine, guest).or_fail(ExitCode::CannotStart)?;
+        let mut store = Store::try_new(&program.engine, guest).with_exit_code(ExitCode::CannotStart)?;
         store.limiter(|guest| &mut guest.memory);
-        store.set_limits(self.store_limits()).or_fail(ExitCode::Bug)?;
+        store.set_limits(self.store_limits()).with_exit_code(ExitCode::Bug)?;
         if let Some(limits) = store.data().thread_group.as_ref().map(|group| group.limits.clone()) {
             store.set_limit_group(&limits);
         }
@@ -46,7 +46,7 @@ impl RunOptions {
         // Who looks later may want to know since when a call has been going on that begins now.
         drop(store.inspector());
         if let Some(fuel) = self.limit(Limit::Fuel) {
-            store.set_fuel(fuel).or_fail(ExitCode::Bug)?;
+            store.set_fuel(fuel).with_exit_code(ExitCode::Bug)?;
         }
         Ok(store)
     }
@@ -68,7 +68,7 @@ impl RunOptions {
         let mut linker = program.linker.clone();
         if let Some(group) = &store.data().thread_group {
             shared_memory::define(&mut linker, store, &group.memories)
-                .or_fail(ExitCode::Bug)
+                .with_exit_code(ExitCode::Bug)
                 .map_err(RunError::Refused)?;
         }
         for (name, module) in &program.preloads {
@@ -87,7 +87,7 @@ impl RunOptions {
     }
 
     fn not_started(&self, error: Error, store: &Store<Guest>) -> RunError {
-        if outcome::is_guests(&error) {
+        if outcome::is_guest_error(&error) {
             return RunError::Guest(error);
         }
         let error = match (error.downcast_ref::<UnknownImportError>(), store.data().memory.refusal()) {

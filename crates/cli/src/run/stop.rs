@@ -15,19 +15,19 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_millis(200);
 
 /// How often the CPU time is compared with what is allowed, at least and at most.
-const STEPS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+const CPU_POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 
 /// The reason of Ctrl-C.
 const INTERRUPTED: &str = "Ctrl-C";
 
 /// The options that limit time.
 #[derive(Clone, Default, Debug)]
-pub(super) struct StopNames {
+pub(super) struct TimeLimitOptions {
     wall: String,
     cpu: String,
 }
 
-impl StopNames {
+impl TimeLimitOptions {
     /// Those that were used.
     pub(super) fn of(options: &RunOptions) -> Self {
         Self { wall: options.option_of(Limit::Wall), cpu: options.option_of(Limit::Cpu) }
@@ -35,7 +35,7 @@ impl StopNames {
 }
 
 /// What is told of a guest that was killed, and the exit code.
-pub(super) fn outcome(killed: &Killed, names: &StopNames) -> (ExitCode, String) {
+pub(super) fn kill_outcome(killed: &Killed, names: &TimeLimitOptions) -> (ExitCode, String) {
     match killed.reason() {
         KillReason::WallTime(time) => (
             ExitCode::Timeout,
@@ -53,7 +53,7 @@ pub(super) fn outcome(killed: &Killed, names: &StopNames) -> (ExitCode, String) 
 }
 
 /// Kills all guests of the program, and ends the process if they do not end.
-fn stop(engine: &Engine, reason: KillReason, names: &StopNames) -> ! {
+fn kill_and_exit(engine: &Engine, reason: KillReason, names: &TimeLimitOptions) -> ! {
     let killed = || engine.kill_all(reason.clone());
     killed();
     // Threads may have been about to begin.
@@ -61,7 +61,7 @@ fn stop(engine: &Engine, reason: KillReason, names: &StopNames) -> ! {
     std::thread::sleep(half);
     killed();
     std::thread::sleep(half);
-    let (code, message) = outcome(&Killed::from(reason), names);
+    let (code, message) = kill_outcome(&Killed::from(reason), names);
     end::exit_despite_blocked_output(code as u8);
     end::begin_exit();
     complain(&format!("error: {message}, while it was in a host function that does not return"));
@@ -69,7 +69,7 @@ fn stop(engine: &Engine, reason: KillReason, names: &StopNames) -> ! {
     std::process::exit(code as i32);
 }
 
-fn start(name: &str, watch: impl FnOnce() + Send + 'static) -> Result<()> {
+fn spawn(name: &str, watch: impl FnOnce() + Send + 'static) -> Result<()> {
     let started = std::thread::Builder::new().name(name.into()).spawn(watch);
     started.with_context(|| format!("could not start the thread for --{name}"))?;
     Ok(())
@@ -80,27 +80,27 @@ fn start(name: &str, watch: impl FnOnce() + Send + 'static) -> Result<()> {
 /// # Errors
 ///
 /// Where no thread can be started, as in the other functions here.
-pub(super) fn after(engine: &Engine, time: TimeSpan, names: StopNames) -> Result<()> {
+pub(super) fn start_timeout(engine: &Engine, time: TimeSpan, names: TimeLimitOptions) -> Result<()> {
     let engine = engine.clone();
-    start("timeout", move || {
+    spawn("timeout", move || {
         std::thread::sleep(time.0);
-        stop(&engine, KillReason::WallTime(time.0), &names)
+        kill_and_exit(&engine, KillReason::WallTime(time.0), &names)
     })
 }
 
 /// Starts the clock of `--cpu-timeout`: the CPU time of all threads counts, from now on.
-pub(super) fn after_cpu(engine: &Engine, time: TimeSpan, names: StopNames) -> Result<()> {
+pub(super) fn start_cpu_timeout(engine: &Engine, time: TimeSpan, names: TimeLimitOptions) -> Result<()> {
     let engine = engine.clone();
-    start("cpu-timeout", move || {
+    spawn("cpu-timeout", move || {
         let base = cpu_time();
         let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         loop {
             let left = time.0.saturating_sub(cpu_time().saturating_sub(base));
             if left.is_zero() {
-                stop(&engine, KillReason::CpuTime(time.0), &names);
+                kill_and_exit(&engine, KillReason::CpuTime(time.0), &names);
             }
             // No sooner can it be used up.
-            std::thread::sleep((left / processors).clamp(STEPS.0, STEPS.1));
+            std::thread::sleep((left / processors).clamp(CPU_POLL_INTERVALS.0, CPU_POLL_INTERVALS.1));
         }
     })
 }
@@ -112,7 +112,7 @@ fn cpu_time() -> Duration {
 }
 
 /// From now on Ctrl-C kills the guest. The second one ends the process.
-pub(super) fn on_interrupt(engine: &Engine) {
+pub(super) fn kill_on_interrupt(engine: &Engine) {
     let engine = engine.clone();
     let mut is_first = true;
     // Where that is not possible, Ctrl-C ends the process at once. Who started the program may have had it ignored.
@@ -122,7 +122,7 @@ pub(super) fn on_interrupt(engine: &Engine) {
         }
         let engine = engine.clone();
         let stopped = std::thread::Builder::new()
-            .spawn(move || stop(&engine, INTERRUPTED.into(), &StopNames::default()));
+            .spawn(move || kill_and_exit(&engine, INTERRUPTED.into(), &TimeLimitOptions::default()));
         if stopped.is_err() {
             std::process::exit(ExitCode::Interrupted as i32);
         }

@@ -19,7 +19,7 @@ const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[m";
 
 /// Lines of a terminal that does not say how many it has.
-const USUAL_HEIGHT: usize = 24;
+const DEFAULT_HEIGHT: usize = 24;
 
 /// Ctrl-C and Ctrl-D, which reach us as bytes: so that what they stop is not the process before it has cleaned up.
 const CTRL_C: u8 = 3;
@@ -46,9 +46,9 @@ impl Screen {
     pub(super) fn draw(&self, picture: &str) -> Result<(), Failure> {
         let height = match tcgetwinsize(io::stdout()) {
             Ok(size) if size.ws_row > 0 => size.ws_row.into(),
-            _ => USUAL_HEIGHT,
+            _ => DEFAULT_HEIGHT,
         };
-        print_commands(&drawn(picture, height))
+        print_commands(&render(picture, height))
     }
 
     /// Waits, and sees whether somebody wants to leave. Any other key ends the waiting.
@@ -67,7 +67,7 @@ impl Screen {
             }
             let mut keys = [0; 64];
             match rustix::io::read(io::stdin(), &mut keys) {
-                Ok(n) => return Ok(wants_to_leave(&keys[..n])),
+                Ok(n) => return Ok(is_quit(&keys[..n])),
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 // The terminal is gone.
                 Err(Errno::IO) => return Ok(true),
@@ -86,12 +86,12 @@ impl Drop for Screen {
 }
 
 /// Nothing at all is the end of the input.
-fn wants_to_leave(keys: &[u8]) -> bool {
+fn is_quit(keys: &[u8]) -> bool {
     keys.is_empty() || keys.iter().any(|key| matches!(*key, b'q' | b'Q' | CTRL_C | CTRL_D))
 }
 
 /// What makes a terminal of so many lines show a picture, in place of the one before. Of the picture it obeys nothing.
-fn drawn(picture: &str, height: usize) -> String {
+fn render(picture: &str, height: usize) -> String {
     let mut text = String::from(HOME);
     for (i, line) in picture.lines().take(height).enumerate() {
         if i > 0 {
@@ -110,19 +110,19 @@ mod tests {
 
     #[test]
     fn a_picture_is_cut_at_the_last_line() {
-        let text = drawn("title\n\nPID\n1\n2\n3\n", 4);
+        let text = render("title\n\nPID\n1\n2\n3\n", 4);
         assert_eq!(text, "\x1b[Htitle\x1b[K\r\n\x1b[K\r\n\x1b[1mPID\x1b[m\x1b[K\r\n1\x1b[K\x1b[J");
     }
 
     #[test]
     fn a_picture_gives_the_terminal_no_orders() {
-        let text = drawn("a\x1b[2J\u{202e}", 4);
+        let text = render("a\x1b[2J\u{202e}", 4);
         assert_eq!(text, "\x1b[Ha\\u{1b}[2J\\u{202e}\x1b[K\x1b[J");
     }
 
     #[test]
     fn keys_that_end_it() {
-        assert!([&b"q"[..], b"xQ", b"\x03", b"\x04", b""].into_iter().all(wants_to_leave));
-        assert!(!wants_to_leave(b" \r\x1b[A"));
+        assert!([&b"q"[..], b"xQ", b"\x03", b"\x04", b""].into_iter().all(is_quit));
+        assert!(!is_quit(b" \r\x1b[A"));
     }
 }

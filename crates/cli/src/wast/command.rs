@@ -1,9 +1,10 @@
 //! `belljar wast`: scripts in, failing directives and the count out.
 
-use super::files::read_script;
-use super::{Report, find_scripts, run_script};
+use super::files::{find_scripts, read_script};
+use super::report::Report;
+use super::script::run_script;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::output::print;
 use crate::proposals::Proposals;
 use belljar::{Config, Engine, OutsideText};
@@ -50,17 +51,17 @@ impl WastOptions {
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let mut scripts = Vec::new();
         for path in &self.paths {
-            scripts.extend(find_scripts(path).or_fail(ExitCode::Unreadable)?);
+            scripts.extend(find_scripts(path).with_exit_code(ExitCode::Unreadable)?);
         }
         let mut config = Config::new();
         self.proposals.apply(&mut config);
         config.gc_stress(self.gc_stress);
-        let engine = Engine::new(&config).or_fail(ExitCode::CannotStart)?;
+        let engine = Engine::new(&config).with_exit_code(ExitCode::CannotStart)?;
         let bar = progress_bar(scripts.len());
         let mut total = Report::default();
         for script in &scripts {
             bar.set_message(OutsideText::new(script).to_string());
-            let text = read_script(script).or_fail(ExitCode::Unreadable)?;
+            let text = read_script(script).with_exit_code(ExitCode::Unreadable)?;
             let report = run_script(&engine, script, &text);
             if !self.quiet {
                 let lines: String = report.failures.iter().map(|f| format!("{f}\n")).collect();

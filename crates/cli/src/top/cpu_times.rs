@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Processor times at one look.
-pub(super) struct Shares {
+pub(super) struct CpuTimes {
     at: Instant,
     processes: HashMap<u32, Duration>,
     /// By process, store and thread.
     threads: HashMap<(u32, u64, u32), Duration>,
 }
 
-impl Shares {
+impl CpuTimes {
     /// As they are told now.
     pub(super) fn of(reports: &[ProcessReport]) -> Self {
         let threads = reports.iter().flat_map(|process| {
@@ -31,7 +31,12 @@ impl Shares {
     /// The share of one processor that a store used since then; without one, its process. Where a process has one store, all that
     /// the process did is the store's. Of several stores each has what its thread used, and nothing when it was idle at either look, or
     /// is a session of a sandbox that has begun since.
-    pub(super) fn since(&self, then: &Self, process: &ProcessReport, store: Option<&StoreReport>) -> f64 {
+    pub(super) fn share_since(
+        &self,
+        then: &Self,
+        process: &ProcessReport,
+        store: Option<&StoreReport>,
+    ) -> f64 {
         let used = match store {
             Some(store) if process.stores.len() > 1 => store.thread.as_ref().and_then(|thread| {
                 let key = (process.pid, store.id, thread.id);
@@ -69,11 +74,11 @@ mod tests {
 
     /// The shares of a process and its stores after a second.
     fn shares(before: &[ProcessReport], after: &ProcessReport) -> Vec<f64> {
-        let then = Shares::of(before);
-        let mut now = Shares::of(std::slice::from_ref(after));
+        let then = CpuTimes::of(before);
+        let mut now = CpuTimes::of(std::slice::from_ref(after));
         now.at = then.at + Duration::from_secs(1);
         let stores = after.stores.iter().map(Some);
-        [None].into_iter().chain(stores).map(|store| now.since(&then, after, store)).collect()
+        [None].into_iter().chain(stores).map(|store| now.share_since(&then, after, store)).collect()
     }
 
     #[test]
