@@ -1,63 +1,64 @@
-//! Who else can reach a file or directory, told from its metadata.
+//! Checks, from a file's or directory's metadata, who else can access it.
 //!
-//! Each function gives `Ok`, or the middle of a sentence that says what is wrong; the caller adds the path
-//! and what to do. POSIX access lists are not read: the group bits of a file that has one show the most that
-//! it grants to anybody.
+//! Each `require_` function returns `Ok`, or a clause that says what is wrong; the caller adds the path and the advice.
+//! POSIX access lists are not read: the group bits of a file with an access list show the most that the list grants to
+//! anyone.
 
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-/// Bits of a mode that let group and others write.
+/// Mode bits that let the group and other users write.
 const OTHERS_WRITE: u32 = 0o022;
-/// Bits of a mode that let group and others do anything.
+/// Mode bits that grant the group and other users any access.
 const OTHERS_ANY: u32 = 0o077;
-/// In a directory with this bit only its owner, a file's owner and root remove or rename the file.
+/// The sticky bit: in such a directory only the directory's owner, the file's owner and root can remove or rename a
+/// file.
 const STICKY: u32 = 0o1000;
 const ROOT: u32 = 0;
 
-/// The user that this process makes files as.
+/// Returns the effective user id, which owns the files that this process creates.
 fn our_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Whether it is a regular file of this user.
+/// Returns whether the file is a regular file of this user.
 pub(crate) fn is_own_file(found: &Metadata) -> bool {
     found.is_file() && found.uid() == our_uid()
 }
 
-/// It belongs to this user or root.
+/// Requires that the file belongs to this user or root.
 pub(crate) fn require_own_or_root(found: &Metadata) -> Result<(), String> {
     if found.uid() == ROOT { Ok(()) } else { require_own(found) }
 }
 
-/// Neither group nor others can replace what is in the directory and does not belong to them.
+/// Requires that neither the group nor other users can replace entries of the directory that do not belong to them.
 pub(crate) fn require_not_movable_by_others(found: &Metadata) -> Result<(), String> {
     if found.mode() & STICKY != 0 { Ok(()) } else { require_not_writable_by_others(found) }
 }
 
-/// Neither group nor others can read or write the file.
+/// Requires that neither the group nor other users can read or write the file.
 pub(crate) fn require_not_readable_by_others(found: &Metadata) -> Result<(), String> {
     require_mode_without(found, OTHERS_ANY, "read or change")
 }
 
-/// Nobody but this user and root can write the file.
+/// Requires that only this user and root can write the file.
 pub(crate) fn require_writable_by_owner_only(found: &Metadata) -> Result<(), String> {
     require_regular(found)?;
     require_own_or_root(found)?;
     require_not_writable_by_others(found)
 }
 
-/// Neither group nor others can change the file, or what is in the directory.
+/// Requires that neither the group nor other users can change the file, or the entries of the directory.
 pub(crate) fn require_not_writable_by_others(found: &Metadata) -> Result<(), String> {
     require_mode_without(found, OTHERS_WRITE, "change")
 }
 
-/// It is a regular file.
+/// Requires a regular file.
 pub(crate) fn require_regular(found: &Metadata) -> Result<(), String> {
     check_regular(found).map_err(|what| format!("expected a regular file, found {what}"))
 }
 
-/// It is a regular file; if not, what it is.
+/// Returns `Ok` for a regular file, otherwise what the file is.
 pub(crate) fn check_regular(found: &Metadata) -> Result<(), &'static str> {
     match found.file_type() {
         kind if kind.is_file() => Ok(()),
@@ -69,7 +70,7 @@ pub(crate) fn check_regular(found: &Metadata) -> Result<(), &'static str> {
     }
 }
 
-/// It belongs to this user.
+/// Requires that the file belongs to this user.
 pub(crate) fn require_own(found: &Metadata) -> Result<(), String> {
     let (theirs, ours) = (found.uid(), our_uid());
     if theirs == ours {

@@ -1,11 +1,12 @@
-//! Who makes artifacts, and who is believed.
+//! Keys that seal artifacts, and keys that are trusted.
 //!
-//! **Keys are where the promise of safe code ends.** Whoever has a secret key can seal native code that nobody compiled, and whoever
-//! trusts it executes that. No function without a key can.
+//! **The guarantee that only compiled code runs depends on these keys.** The holder of a secret key can seal native
+//! code that no compiler produced, and a process that trusts the key executes it. No function can do that without a
+//! key.
 //!
-//! A [`UserKey`] is a secret between runs of one user on one machine. A [`SigningKey`] vouches for artifacts
-//! to everybody who has its [`PublicKey`] among the [`TrustedKeys`]. Never: a secret in an error, a log or a
-//! `Debug`.
+//! A [`UserKey`] is a secret shared by all runs of one user on one machine. A [`SigningKey`] vouches for artifacts to
+//! every user who lists its [`PublicKey`] among their [`TrustedKeys`]. A secret never appears in an error, a log or a
+//! `Debug` output.
 
 mod key_error;
 mod key_file;

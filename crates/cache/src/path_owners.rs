@@ -1,10 +1,10 @@
-//! Who else decides where a path leads.
+//! Which other users control where a path leads.
 //!
-//! In: a path. Out: the first directory or link on the way that another user could change so that the path leads elsewhere,
-//! and why. The rule is that of `StrictModes` of OpenSSH's sshd(8) with one difference: every directory from the root on must
-//! be owned by this user or root, and be writable by nobody else; but in a directory with the sticky bit, such as `/tmp`, others can
-//! only make what is not there, and move nothing that is ours. Links are followed as the kernel follows them, and the
-//! directories that links are in count as well.
+//! In: a path. Out: the first directory or symbolic link along it that another user could change so that the path leads
+//! elsewhere, and why. The rule is that of `StrictModes` in OpenSSH's sshd(8): every directory from the root on must be
+//! owned by this user or root and be writable by no one else. There is one difference: in a directory with the sticky
+//! bit, such as `/tmp`, other users can create new names, but cannot move files of this user, so it is accepted. Links
+//! are followed as the kernel follows them, and the directories that contain links are checked as well.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -16,15 +16,15 @@ use belljar_core::OutsideText;
 
 use crate::access;
 
-/// As many links as the kernel follows.
+/// The number of links that the kernel follows.
 const MAX_LINKS: usize = 40;
 
-/// Why a path is not used.
+/// The reason why a path is rejected.
 #[derive(Debug)]
 pub(crate) enum PathError {
     /// Another user could make it lead elsewhere.
     ControlledByOthers { path: PathBuf, why: String },
-    /// It could not be looked at.
+    /// It could not be examined.
     Io { path: PathBuf, error: io::Error },
 }
 
@@ -38,7 +38,7 @@ impl From<PathError> for io::Error {
     }
 }
 
-/// Whether only this user and root decide where a path leads. What does not exist yet decides nothing.
+/// Checks that only this user and root control where a path leads. Components that do not exist yet are ignored.
 pub(crate) fn check_path(path: &Path) -> Result<(), PathError> {
     walk(path, |path, found| {
         check_owner(path, found)?;
@@ -48,8 +48,8 @@ pub(crate) fn check_path(path: &Path) -> Result<(), PathError> {
     })
 }
 
-/// Whether all directories and links on the way belong to this user or root: who makes something there makes nothing in the
-/// place of somebody else.
+/// Checks that all directories and links along a path belong to this user or root, so that creating something there
+/// does not create it in another user's place.
 pub(crate) fn check_owners(path: &Path) -> Result<(), PathError> {
     walk(path, check_owner)
 }
@@ -58,7 +58,7 @@ fn check_owner(path: &Path, found: &Metadata) -> Result<(), PathError> {
     access::require_own_or_root(found).map_err(|why| PathError::ControlledByOthers { path: path.into(), why })
 }
 
-/// Goes the way of the kernel, and looks at each directory.
+/// Resolves a path as the kernel does, and checks each directory along it.
 fn walk(
     path: &Path,
     check_directory: impl Fn(&Path, &Metadata) -> Result<(), PathError>,
@@ -83,7 +83,7 @@ fn walk(
         };
         if found.is_symlink() {
             links += 1;
-            // Where they go round in circles, opening the path tells.
+            // A loop of links is reported when the path is opened.
             if links > MAX_LINKS {
                 return Ok(());
             }
@@ -103,7 +103,7 @@ fn walk(
     Ok(())
 }
 
-/// Puts the components of a path before those that are left.
+/// Puts the components of a path in front of those left to resolve.
 fn push(left: &mut VecDeque<OsString>, path: &Path) {
     for component in path.components().rev() {
         match component {
@@ -123,7 +123,7 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// The path that is doubted, below the directory.
+    /// Returns the path that is rejected, relative to the directory.
     fn rejected(dir: &Path, path: &str) -> Option<PathBuf> {
         match check_path(&dir.join(path)) {
             Ok(()) => None,
