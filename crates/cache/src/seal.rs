@@ -1,8 +1,8 @@
-//! The seal at the end of an artifact: what it is, a digest of all before it, and who vouches for both.
+//! The seal at the end of an artifact: what the artifact is, a digest of its contents, and who vouches for both.
 //!
-//! In: an artifact's bytes, its [`Identity`] and the keys. Out: bytes with a seal, or who made the seal that is there; of a
-//! part of the bytes, whether it is what was sealed. Never: says that bytes are trusted without having read every one of them,
-//! or as something that they were not sealed as.
+//! In: an artifact's bytes, its [`Identity`] and keys. Out: sealed bytes, or who made an existing seal; for a block of
+//! the bytes, whether it is the one that was sealed. Bytes are never reported as trusted before every one of them has
+//! been read, or as anything other than what they were sealed as.
 //!
 //! ```text
 //! artifact │ contents │ digests of blocks, 32 bytes each │ the last 256 bytes, numbers in little endian │
@@ -21,16 +21,16 @@
 //!    224     32  zero
 //! ```
 //!
-//! Contents of more than one block of [`BLOCK_BYTES`] have a digest for each: those are nodes of the tree that BLAKE3 is,
-//! and the whole's digest follows from them. A part that is absent is zero. **Invariant:** a change of any byte of a sealed
-//! artifact is refused. Contents and blocks' digests are covered by the digest; flags, kind, key and digest by the mac and
-//! the signature; the mac by
-//! itself if it is what gives trust, else by the signature; signer and signature by the rule that a signature
-//! that is present must be right, whoever is trusted; the rest has only one allowed value.
-//! **Invariant:** whoever checks says what the bytes must be, and gets no other kind and no other key's.
+//! Contents of more than one block of [`BLOCK_BYTES`] have a digest for each block: these are nodes of the BLAKE3 tree,
+//! and the digest of the whole follows from them. Absent parts are zero. **Invariant:** a change of any byte of a
+//! sealed artifact is detected. The contents and the blocks' digests are covered by the digest; flags, kind, key and
+//! digest by the mac and the signature; the mac by itself if it is the reason for trust, otherwise by the signature;
+//! signer and signature by the rule that a signature that is present must be valid, whoever is trusted; all other bytes
+//! have only one allowed value. **Invariant:** the caller of a check says what the bytes must be, and never gets
+//! another kind or another key's artifact.
 //!
-//! BLAKE3: O'Connor, Aumasson, Neves, Wilcox-O'Hearn, *BLAKE3: one function, fast everywhere*, 2020. Ed25519:
-//! RFC 8032, with the stricter checks of `verify_strict`, so that nobody can make a key that fits any
+//! BLAKE3: O'Connor, Aumasson, Neves, Wilcox-O'Hearn, *BLAKE3: one function, fast everywhere*, 2020. Ed25519: RFC 8032,
+//! with the stricter checks of `verify_strict`, so that no one can construct a key whose signature is valid for any
 //! message.
 
 mod record;
@@ -47,26 +47,25 @@ pub use seal_error::SealError;
 pub use sealed_blocks::SealedBlocks;
 pub use size::{SEAL_BYTES, seal_bytes};
 
-/// Hashing on all cores pays off from about this many bytes on. One core takes 1.3 ms for them; starting
-/// rayon's threads, for which a program that only loads code has no other use, takes 0.7 ms while the cores
-/// are busy.
+/// The size from which hashing on all cores pays off. One core takes 1.3 ms for this many bytes; starting rayon's
+/// threads, which a program that only loads code does not need otherwise, takes 0.7 ms while the cores are busy.
 const PARALLEL_BYTES: usize = 8 << 20;
 
-/// What a seal says, which is not to say that anybody trusts it.
+/// The contents of a seal. They do not imply that the artifact is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealInfo {
     /// What the artifact was sealed as.
     pub identity: Identity,
-    /// BLAKE3 of the contents, as `b3sum` prints it for that part.
+    /// The BLAKE3 digest of the contents, as `b3sum` prints it for that part.
     pub digest: [u8; 32],
-    /// Whether some user vouches for it. Only that user's key tells whether this is true.
+    /// Whether the seal has a user's mac. Only that user's key can verify it.
     pub mac: bool,
-    /// Who signed it. The signature is right.
+    /// The key that signed it. The signature has been verified.
     pub signer: Option<PublicKey>,
 }
 
-/// Writes a seal over the last bytes: as many as [`seal_bytes`] says of what is before them. It says that they are what
-/// `identity` says.
+/// Writes a seal for `identity` over the last bytes of the artifact: as many as [`seal_bytes`] returns for the bytes
+/// before them.
 ///
 /// ```
 /// use belljar_cache::{ArtifactKind, Identity, Key, SEAL_BYTES, SigningKey, Trust, TrustedBy, check, seal_native_code};
@@ -86,8 +85,8 @@ pub struct SealInfo {
 /// ```
 ///
 /// # Errors
-/// [`SealError::TooShort`] if there are fewer bytes than that; [`SealError::NoRoom`] if no contents have a seal that makes up
-/// that many; [`SealError::NoKey`] without any key.
+/// Returns [`SealError::TooShort`] if there is no room for a seal, [`SealError::NoRoom`] if no contents have a seal that makes up
+/// this total, and [`SealError::NoKey`] if neither key is given.
 pub fn seal_native_code(
     artifact: &mut [u8],
     identity: Identity,
@@ -126,29 +125,30 @@ pub fn seal_native_code(
     Ok(())
 }
 
-/// Checks every byte of an artifact and its seal, and says who vouches for it: for its being what `expected` says.
+/// Checks every byte of an artifact and its seal. Returns who vouches that the artifact is what `expected` says.
 ///
-/// The answer is about these bytes: they must be ones that nobody can change afterwards, such as a sealed
-/// copy in memory, not a mapped file.
+/// The answer holds for these bytes, so they must be immutable afterwards: a sealed copy in memory, for example, not a
+/// mapped file.
 ///
 /// # Errors
-/// [`SealError::Untrusted`] if the seal is whole and made by somebody else; [`SealError::OtherIdentity`] if it was made by
-/// somebody who is trusted, for something else; the other variants if it is not whole, or not there.
+/// Returns [`SealError::Untrusted`] if the seal is intact but not made with a trusted key, [`SealError::OtherIdentity`] if a trusted
+/// key sealed it as something else, and the other variants if the seal is damaged or missing.
 pub fn check(artifact: &[u8], expected: Identity, trust: &Trust) -> Result<TrustedBy, SealError> {
     let (seal, signer) = read_seal(artifact)?;
     seal.trusted_for(expected, signer, trust)
 }
 
-/// What the seal of an artifact says. This trusts nobody: it is for showing, [`check`] is for running.
+/// Returns the contents of an artifact's seal for display. This checks no trust: use [`check`] before executing an
+/// artifact.
 ///
 /// # Errors
-/// As [`check`], except that the seal may be made by anybody, for anything.
+/// Returns the errors of [`check`], except that any signer and any identity are accepted.
 pub fn seal_of(artifact: &[u8]) -> Result<SealInfo, SealError> {
     let (seal, signer) = read_seal(artifact)?;
     Ok(SealInfo { identity: seal.identity, digest: seal.digest, mac: seal.has(HAS_MAC), signer })
 }
 
-/// The seal of an artifact, if the artifact is what was sealed and signed, and who signed it.
+/// Reads the seal of an artifact and verifies the digest and the signature. Returns the seal and its signer.
 fn read_seal(artifact: &[u8]) -> Result<(SealRecord, Option<PublicKey>), SealError> {
     let Some((before, end)) = artifact.split_last_chunk::<SEAL_BYTES>() else {
         return Err(SealError::TooShort { bytes: artifact.len() });
@@ -172,7 +172,7 @@ fn digest(contents: &[u8]) -> blake3::Hash {
     belljar_parallel::run(|| blake3::Hasher::new().update_rayon(contents).finalize())
 }
 
-/// A block of contents that have it.
+/// Returns one block of the contents.
 fn block(contents: &[u8], index: usize) -> &[u8] {
     let start = index * BLOCK_BYTES;
     &contents[start..contents.len().min(start + BLOCK_BYTES)]

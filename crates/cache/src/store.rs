@@ -1,14 +1,13 @@
-//! Files by key below one directory, for any number of processes at once.
+//! A directory of files by key, for any number of processes at once.
 //!
 //! ```text
-//! <directory>/v1/<64 digits>.artifact        an entry, whole from the moment it has this name
-//! <directory>/v1/.tmp-<process>-<n>-<random>  one on its way, or given up by a process that was killed
+//! <directory>/v1/<64 digits>.artifact        an entry, complete from the moment it has this name
+//! <directory>/v1/.tmp-<process>-<n>-<random>  a file being written, or left by a process that was killed
 //! ```
 //!
-//! There is no index and no lock: an entry is there if its file is, was last used when its file says it was
-//! modified, and whoever has opened one keeps it though it be replaced or removed. Processes wait for each
-//! other no longer than a rename takes. **Invariant:** a file's contents never change once it has an entry's
-//! name.
+//! There is no index and no lock. An entry exists if its file exists; the file's modification time is the time of its
+//! last use; a process that has opened an entry can read it even after it is replaced or removed. Processes never block
+//! each other for longer than a rename. **Invariant:** a file's contents never change once it has an entry's name.
 
 mod cache_error;
 mod config;
@@ -42,24 +41,21 @@ pub use entry::{Entry, EntryInfo, Misplaced};
 pub use scan::ENTRY_SUFFIX;
 pub use stats::Stats;
 
-/// An entry's use is noted when the last one was noted this long ago: who runs a module a thousand times a
-/// second does not write a thousand times, and the order of eviction needs no more.
+/// The resolution of last-use times. A use is recorded only if the previous record is this old: running a module a
+/// thousand times a second must not write a thousand times, and eviction needs no finer order.
 const USE_TIME_RESOLUTION: Duration = Duration::from_secs(60 * 60);
 
-/// A temporary file is removed when it is this old. Nobody writes one file for an hour: whoever began was
-/// killed.
+/// Temporary files of this age are removed. No file takes an hour to write, so the process that started it was killed.
 const TEMPORARY_MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// When all is to be removed, so are temporary files that were not written to for this long. One that is
-/// still needed is written again; all the same, those that are being written should not be disturbed without
-/// need.
+/// `clear` also removes temporary files that have not been written to for this long. Removing a file that is still
+/// being written is harmless, as it is written again, but is avoided.
 const TEMPORARY_MIN_AGE_TO_CLEAR: Duration = Duration::from_secs(60);
 
-/// When a cache is over its limit, one part of this many is made free, so that not every insertion has to
-/// remove.
+/// When a cache exceeds its limit, one part in this many is freed, so that not every insertion evicts.
 const EVICTED_FRACTION: u64 = 10;
 
-/// Artifacts by key on disk.
+/// A cache of artifacts on disk, by key.
 #[derive(Clone, Debug)]
 pub struct Cache {
     directories: CacheDirectories,
@@ -67,82 +63,81 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The user's cache: where `BELLJAR_CACHE` says, `None` if it says `off`, otherwise where the XDG Base Directory
-    /// Specification says.
+    /// Opens the user's cache: the directory in `BELLJAR_CACHE`, `None` if that is `off`, otherwise the directory that
+    /// the XDG Base Directory Specification defines.
     ///
     /// # Errors
-    /// As [`Cache::open`], and if neither that nor the user's home is known.
+    /// Returns the errors of [`Cache::open`], and an error if no directory is known.
     pub fn of_user() -> Result<Option<Cache>, CacheError> {
         let variable = |name: &str| std::env::var_os(name);
         let directory = CacheChoice::of(variable).directory(variable).map_err(CacheError::NoDirectory)?;
         directory.map(|directory| Cache::open(CacheConfig::at(directory))).transpose()
     }
 
-    /// Opens a cache, and makes its directory if it is missing. One that cannot be written to can be opened
+    /// Opens a cache, and creates its directory if it is missing. A cache that cannot be written to can still be opened
     /// and searched.
     ///
     /// # Errors
-    /// [`CacheError::NotPrivate`] if others can put files into the directory or another directory in its place,
-    /// [`CacheError::NotADirectory`]
-    /// if it is none, [`CacheError::Io`] if it can be neither found nor made.
+    /// Returns [`CacheError::NotPrivate`] if other users can put files into the directory or replace it,
+    /// [`CacheError::NotADirectory`] if it is not a directory, and [`CacheError::Io`] if it can be neither found nor created.
     pub fn open(config: CacheConfig) -> Result<Cache, CacheError> {
         let directories = CacheDirectories::open(config.directory)?;
         Ok(Cache { directories, size_limit: config.size_limit })
     }
 
-    /// Where the cache is.
+    /// Returns the cache's directory.
     pub fn directory(&self) -> &Path {
         self.directories.top()
     }
 
-    /// How many bytes all entries together may have.
+    /// Returns how many bytes all entries together may have.
     pub fn size_limit(&self) -> u64 {
         self.size_limit
     }
 
-    /// The entry of a key. Whatever is wrong with it, there is then none: what is larger than the cache may be, for instance.
+    /// Returns the entry of a key. An entry with any problem counts as missing: for example, one that is larger than
+    /// the size limit.
     pub fn find(&self, key: &Key) -> Option<Entry> {
-        // A link could lead anywhere, and a pipe would wait for a writer.
+        // A link could lead anywhere, and opening a pipe would wait for a writer.
         let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits().cast_signed();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(self.path_of(key)).ok()?;
         let found = file.metadata().ok()?;
-        // Whoever reads it takes memory for all of it, and nobody has put so much here.
+        // The caller allocates memory for the whole file, and no insertion writes so much.
         if !access::is_own_file(&found) || found.len() > self.size_limit {
             return None;
         }
-        // A time in the future has no age, and is set right as well.
+        // A time in the future has no age, and is corrected as well.
         let is_recent =
             found.modified().is_ok_and(|t| t.elapsed().is_ok_and(|age| age < USE_TIME_RESOLUTION));
         if !is_recent {
-            // Who cannot note it has found the entry all the same.
+            // A failure to record the use does not matter: the entry has been found.
             let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
         }
         Some(Entry { key: *key, file, length: found.len() })
     }
 
-    /// Keeps an artifact under a key, in place of what was there, and makes room if the cache is full:
-    /// entries go that were not used for the longest time.
+    /// Stores an artifact under a key, replacing an existing entry, and evicts the least recently used entries if the
+    /// cache is full.
     ///
-    /// After a power failure the entry may be missing, but not be damaged: the file is on the disk before it
-    /// has its name, while the name itself is not waited for.
+    /// After a power failure the entry may be missing, but never damaged: the file is synced before it gets its name,
+    /// while the name itself is not synced.
     ///
     /// # Errors
-    /// [`CacheError::TooLarge`] if the artifact alone is larger than the cache may be;
-    /// [`CacheError::NotPrivate`] and [`CacheError::NotADirectory`] if the directory is no longer what it
-    /// was; [`CacheError::Io`] if it could not be written, or if room could not be made. In the last case the
-    /// entry is there.
+    /// Returns [`CacheError::TooLarge`] if the artifact alone exceeds the size limit, [`CacheError::NotPrivate`] or
+    /// [`CacheError::NotADirectory`] if the directory no longer qualifies, and [`CacheError::Io`] if writing or eviction fails. If only
+    /// eviction fails, the entry exists.
     pub fn insert(&self, key: &Key, artifact: &[u8]) -> Result<(), CacheError> {
         let bytes = artifact.len() as u64;
         if bytes > self.size_limit {
             return Err(CacheError::TooLarge { bytes, limit: self.size_limit });
         }
         match self.write(key, artifact) {
-            // Somebody emptied or removed the directory meanwhile: it is made again, once.
+            // Another process emptied or removed the directory: create it again, once.
             Err(CacheError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
                 self.directories.prepare()?;
                 self.write(key, artifact)?;
             }
-            // A directory has its name, which no file can be put in the place of.
+            // A directory has this name, which a file cannot replace.
             Err(CacheError::Io { error, .. }) if error.kind() == io::ErrorKind::IsADirectory => {
                 self.remove(key)?;
                 self.write(key, artifact)?;
@@ -152,21 +147,21 @@ impl Cache {
         self.evict(key)
     }
 
-    /// Removes the entry of a key, or whatever has its name; gives whether there was one.
+    /// Removes the entry of a key, or whatever has its name. Returns whether there was one.
     ///
     /// # Errors
-    /// [`CacheError::Io`] if it is still there.
+    /// Returns [`CacheError::Io`] if it could not be removed.
     pub fn remove(&self, key: &Key) -> Result<bool, CacheError> {
         let path = self.path_of(key);
         remove(&path).map_err(io_error("remove", &path))
     }
 
-    /// Removes something that has a name of the cache's; gives whether it was still there.
+    /// Removes something that is not a file but has a cache file's name. Returns whether it still existed.
     ///
     /// # Errors
-    /// [`CacheError::Io`] if it still is: a file system is mounted there, for instance.
+    /// Returns [`CacheError::Io`] if it could not be removed, for example because a file system is mounted there.
     pub fn remove_misplaced(&self, misplaced: &Misplaced) -> Result<bool, CacheError> {
-        // Of the caller's path only the name counts.
+        // Only the name is used of the caller's path.
         let Some(name) = misplaced.path.file_name() else { return Ok(false) };
         let path = self.directories.entries.join(name);
         match self.scan()?.iter().any(|found| found.path == path) {
@@ -175,13 +170,12 @@ impl Cache {
         }
     }
 
-    /// Removes all entries, whatever else has an entry's name, and temporary files that were not written to for a minute,
-    /// and gives what was removed. Links are removed and not followed, and of directories nothing is removed that is not in
-    /// the cache.
+    /// Removes all entries, everything else with an entry's name, and temporary files that have not been written to for
+    /// a minute. Returns what was removed. Links are removed, not followed, and nothing outside the cache is removed.
     ///
     /// # Errors
-    /// [`CacheError::Io`] if the directory cannot be read or a file in it cannot be removed; others may be
-    /// gone then.
+    /// Returns [`CacheError::Io`] if the directory cannot be read or a file in it cannot be removed; others may already have been
+    /// removed.
     pub fn clear(&self) -> Result<Stats, CacheError> {
         let mut removed = self.empty_stats();
         for found in self.scan()? {
@@ -197,20 +191,20 @@ impl Cache {
         Ok(removed)
     }
 
-    /// What the cache holds.
+    /// Returns what the cache holds.
     ///
     /// # Errors
-    /// [`CacheError::Io`] if the directory cannot be read.
+    /// Returns [`CacheError::Io`] if the directory cannot be read.
     pub fn stats(&self) -> Result<Stats, CacheError> {
         let mut stats = self.empty_stats();
         self.scan()?.iter().for_each(|found| stats.add(found));
         Ok(stats)
     }
 
-    /// All entries, the one first that was not used for the longest time.
+    /// Returns all entries, least recently used first.
     ///
     /// # Errors
-    /// [`CacheError::Io`] if the directory cannot be read.
+    /// Returns [`CacheError::Io`] if the directory cannot be read.
     pub fn entries(&self) -> Result<impl Iterator<Item = EntryInfo> + use<>, CacheError> {
         let mut entries: Vec<EntryInfo> = self
             .scan()?
@@ -226,10 +220,10 @@ impl Cache {
         Ok(entries.into_iter())
     }
 
-    /// What has the name of an entry or temporary file and is none, by name.
+    /// Returns everything that has the name of an entry or temporary file but is not a file, sorted by path.
     ///
     /// # Errors
-    /// [`CacheError::Io`] if the directory cannot be read.
+    /// Returns [`CacheError::Io`] if the directory cannot be read.
     pub fn misplaced(&self) -> Result<Vec<Misplaced>, CacheError> {
         let all = self.scan()?.into_iter().filter_map(|found| match found.kind {
             ScannedKind::Misplaced(what) => Some(Misplaced { path: found.path, what }),
@@ -259,7 +253,7 @@ impl Cache {
             .map_err(io_error("write", &path))
     }
 
-    /// Makes room, but not by removing the entry of `kept`; and removes what killed processes left.
+    /// Evicts entries, but never that of `kept`, and removes temporary files that killed processes left.
     fn evict(&self, kept: &Key) -> Result<(), CacheError> {
         let mut entries = Vec::new();
         let mut bytes = 0_u64;
@@ -284,7 +278,7 @@ impl Cache {
             if bytes <= enough {
                 break;
             }
-            // If another process was faster, the bytes are gone as well.
+            // If another process removed it first, the bytes are free as well.
             remove(&found.path).map_err(io_error("remove", &found.path))?;
             bytes = bytes.saturating_sub(found.length);
         }

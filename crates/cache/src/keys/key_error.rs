@@ -1,4 +1,4 @@
-//! The error of reading or making a key, and the closures that make one.
+//! The error of reading or creating a key, and functions that construct it.
 
 use super::key_text_error::KeyTextError;
 use belljar_core::OutsideText;
@@ -6,40 +6,40 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why there is no key.
+/// The reason why there is no key.
 #[derive(Debug)]
 pub enum KeyError {
-    /// The operating system says no.
+    /// The operating system reported an error.
     Io {
-        /// What was to be done, as in "could not … it".
+        /// What was attempted, as in "could not … it".
         action: &'static str,
-        /// With which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         error: io::Error,
     },
-    /// A file or directory that others can reach, or that is no such thing.
+    /// A file or directory that other users can access, or that is of the wrong kind.
     Refused {
-        /// Which.
+        /// The file or directory.
         path: PathBuf,
         /// What is wrong with it, and what to do.
         why: String,
     },
-    /// A file does not hold what it should.
+    /// The contents of a file are malformed.
     Malformed {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// The line, from 1, in a file of many.
+        /// The line, counted from 1, in a file of several keys.
         line: Option<usize>,
-        /// What is wrong there.
+        /// What is wrong with the text.
         error: KeyTextError,
     },
-    /// A new key would take the place of a file.
+    /// A new key would overwrite a file.
     Exists {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// The operating system gives no random bytes.
+    /// The operating system provided no random bytes.
     Random(io::Error),
 }
 
@@ -74,19 +74,19 @@ impl std::error::Error for KeyError {
     }
 }
 
-/// Makes a closure that says what could not be done with `path`.
+/// Returns a closure that makes the error of an action that failed on `path`.
 pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
     let path = path.to_path_buf();
     move |error| KeyError::Io { action, path, error }
 }
 
-/// Makes a closure that says why `path` is not used, and what to do.
+/// Returns a closure that makes the error of a `path` that is not used for a reason, with advice.
 pub(super) fn refused(path: &Path, advice: &str) -> impl FnOnce(String) -> KeyError {
     let (path, advice) = (path.to_path_buf(), advice.to_string());
     move |why| KeyError::Refused { path, why: format!("{why}: {advice}") }
 }
 
-/// Makes a closure that says what is wrong with the text in `path`.
+/// Returns a closure that makes the error of malformed text in `path`.
 pub(super) fn malformed(path: &Path, line: Option<usize>) -> impl FnOnce(KeyTextError) -> KeyError {
     let path = path.to_path_buf();
     move |error| KeyError::Malformed { path, line, error }

@@ -3,28 +3,28 @@
 use crate::hex::HexError;
 use std::fmt;
 
-/// Why a text is not a key.
+/// The reason why a text is not a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyTextError {
     /// It does not have the form of a key.
     NotAKey {
-        /// The form expected.
+        /// The expected form.
         form: &'static str,
     },
-    /// It is the secret half of a key, and the public half is wanted.
+    /// It is a secret key where a public key is expected.
     Secret,
-    /// It is the public half of a key, and the secret half is wanted.
+    /// It is a public key where a secret key is expected.
     Public,
-    /// It is a key of a version that is not known.
+    /// The version of its format is unknown.
     UnknownVersion {
-        /// The form expected.
+        /// The expected form.
         form: &'static str,
     },
     /// The digits are wrong.
     Hex(HexError),
-    /// The digits are no Ed25519 public key, or one that proves nothing.
+    /// The digits are not an Ed25519 public key, or one of the weak keys whose signatures prove nothing.
     NotAPoint,
-    /// Something follows the key that is no name of one line.
+    /// Text follows the key that is not a one-line name.
     Name,
 }
 

@@ -1,4 +1,4 @@
-//! Public keys with names, as `.pub` files and the list of trusted keys hold them.
+//! Public keys with names, as in `.pub` files and the list of trusted keys.
 
 use super::key_error::{KeyError, io_error, malformed};
 use super::key_file::{open, read_text};
@@ -11,8 +11,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-/// A public key and the name that it goes by. Its text is the line of a `.pub` file and of the list of
-/// trusted keys.
+/// A public key with a name. Its text form is a line of a `.pub` file and of the list of trusted keys.
 ///
 /// ```
 /// use belljar_cache::{KeyTextError, NamedKey, SigningKey};
@@ -31,13 +30,13 @@ pub struct NamedKey {
 }
 
 impl NamedKey {
-    /// A key with a name. Space around the name is dropped; it may be empty.
+    /// Creates a key with a name. White space around the name is removed; the name may be empty.
     ///
     /// # Errors
-    /// [`KeyTextError::Name`] if the name has characters without a glyph, such as the end of a line: see [`OutsideText`].
+    /// Returns [`KeyTextError::Name`] if the name has unprintable characters, such as a line end: see [`OutsideText`].
     pub fn new(key: PublicKey, name: &str) -> Result<NamedKey, KeyTextError> {
         let name = name.trim();
-        // Names are printed on terminals, and written to lists of one line each.
+        // Names are printed on terminals, and stored one per line.
         if !name.chars().all(OutsideText::prints_as_itself) {
             return Err(KeyTextError::Name);
         }
@@ -47,19 +46,19 @@ impl NamedKey {
     /// Reads a public file, `NAME.pub`.
     ///
     /// # Errors
-    /// [`KeyError::Malformed`] if it holds no public key; [`KeyError::Io`] if it cannot be read.
+    /// Returns [`KeyError::Malformed`] if it holds no public key, and [`KeyError::Io`] if it cannot be read.
     pub fn read(path: &Path) -> Result<NamedKey, KeyError> {
         let file = open(path, OFlags::empty()).map_err(io_error("open", path))?;
         let text = read_text(file).map_err(io_error("read", path))?;
         text.parse().map_err(malformed(path, None))
     }
 
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> PublicKey {
         self.key
     }
 
-    /// The name; nobody vouches for it.
+    /// Returns the name. The name is not authenticated.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -82,10 +81,10 @@ impl FromStr for NamedKey {
 }
 
 impl PublicKey {
-    /// The key with a name that tells people whose it is.
+    /// Adds a name that tells people whose key this is.
     ///
     /// # Errors
-    /// As [`NamedKey::new`].
+    /// Returns the errors of [`NamedKey::new`].
     pub fn named(self, name: &str) -> Result<NamedKey, KeyTextError> {
         NamedKey::new(self, name)
     }

@@ -5,16 +5,15 @@ use crate::hex;
 use ed25519_dalek::{Signature, VerifyingKey};
 use std::fmt;
 
-/// The public half of a [`SigningKey`](crate::SigningKey): who has it can tell what the other half signed.
+/// The public half of a [`SigningKey`](crate::SigningKey), which verifies signatures made with the secret half.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
-    /// The key with these bytes, encoded as RFC 8032 says.
+    /// Creates a key from its bytes, encoded as in RFC 8032.
     ///
     /// # Errors
-    /// [`KeyTextError::NotAPoint`] if there is no such key, or if it is one of the few for which signatures
-    /// prove nothing.
+    /// Returns [`KeyTextError::NotAPoint`] if the bytes are not a key, or one of the weak keys whose signatures prove nothing.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<PublicKey, KeyTextError> {
         match VerifyingKey::from_bytes(&bytes) {
             Ok(key) if !key.is_weak() => Ok(PublicKey(bytes)),
@@ -22,23 +21,23 @@ impl PublicKey {
         }
     }
 
-    /// The public half of a signing key, which is never one of those that [`PublicKey::from_bytes`] refuses.
+    /// Creates the public half of a signing key, which is never a key that [`PublicKey::from_bytes`] rejects.
     pub(super) fn of_signer(bytes: [u8; 32]) -> PublicKey {
         PublicKey(bytes)
     }
 
-    /// The key's bytes.
+    /// Returns the key's bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// What people compare keys by.
+    /// Returns the fingerprint by which people compare keys.
     pub fn fingerprint(&self) -> Fingerprint {
         let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(&self.0).as_bytes();
         Fingerprint([a, b, c, d, e, f, g, h])
     }
 
-    /// Whether `signature` is by this key and of `message`.
+    /// Returns whether `signature` is a signature of `message` by this key.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         VerifyingKey::from_bytes(&self.0)
             .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
@@ -51,9 +50,9 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// The first 8 bytes of a public key's BLAKE3, printed as 16 digits.
+/// The first 8 bytes of a public key's BLAKE3 digest, printed as 16 digits.
 ///
-/// This is for people. Whether a key is trusted is decided by all of it.
+/// Fingerprints are for people; trust decisions always compare whole keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fingerprint([u8; 8]);
 

@@ -1,4 +1,4 @@
-//! Public keys, and keys as text.
+//! The text forms of keys.
 //!
 //! ```text
 //! belljar-signing-key v1 <64 digits>
@@ -8,7 +8,7 @@
 use super::key_text_error::KeyTextError;
 use crate::hex;
 
-/// A form of text that holds 32 bytes.
+/// A text form that holds 32 bytes.
 pub(super) struct KeyFormat {
     kind: &'static str,
     shown: &'static str,
@@ -21,7 +21,7 @@ pub(super) const PUBLIC: KeyFormat =
     KeyFormat { kind: "belljar-public-key", shown: "belljar-public-key v1 <64 hexadecimal digits> <name>" };
 
 impl KeyFormat {
-    /// The bytes in `text`, and what follows them.
+    /// Parses `text`. Returns the bytes, and the text that follows them.
     pub(super) fn parse<'a>(&self, text: &'a str) -> Result<([u8; 32], &'a str), KeyTextError> {
         let (kind, rest) = first_word(text);
         if kind != self.kind {
@@ -47,7 +47,7 @@ impl KeyFormat {
     }
 }
 
-/// The text up to the first white space, and what follows that.
+/// Splits off the text up to the first white space.
 fn first_word(text: &str) -> (&str, &str) {
     let text = text.trim();
     match text.find(char::is_whitespace) {
@@ -56,13 +56,13 @@ fn first_word(text: &str) -> (&str, &str) {
     }
 }
 
-/// The seed in the text of a signing key.
+/// Parses the text of a signing key. Returns its seed.
 pub(super) fn parse_seed(text: &str) -> Result<[u8; 32], KeyTextError> {
     let (seed, rest) = SIGNING.parse(text)?;
     if rest.is_empty() { Ok(seed) } else { Err(KeyTextError::Name) }
 }
 
-/// The text of a signing key.
+/// Returns the text of a signing key.
 pub(super) fn print_seed(seed: &[u8; 32]) -> String {
     SIGNING.print(seed)
 }

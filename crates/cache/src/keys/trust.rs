@@ -1,22 +1,22 @@
-//! Which keys a process trusts, and by which of them an artifact is trusted.
+//! The keys that a process trusts, and the one that made an artifact trusted.
 
 use super::public_key::PublicKey;
 use super::trusted_keys::TrustedKeys;
 use super::user_key::UserKey;
 
-/// Whom this process believes: whose native code it executes, whatever that is.
+/// The keys that this process trusts: it executes any native code that they sealed.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// This user, if the key is known.
+    /// The key of this user, if it is known.
     pub user: Option<UserKey>,
-    /// The holders of these keys.
+    /// The trusted signing keys.
     pub keys: TrustedKeys,
 }
 
-/// Whose word an artifact is trusted on.
+/// The key that made an artifact trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrustedBy {
-    /// This user made it.
+    /// It was sealed with this user's key.
     User,
     /// It is signed with this trusted key.
     Key(PublicKey),

@@ -1,6 +1,6 @@
-//! The secret by which a user's runs know each other's artifacts.
+//! The secret key by which a user's runs recognize each other's artifacts.
 //!
-//! It is made on first use. Many processes may do that at once, and all end with the same key:
+//! The first use creates it. If several processes do so at once, all end up with the same key:
 //!
 //! ```text
 //! read user.key ── absent ──▶ write .tmp-… ──▶ link it to user.key ── taken ──▶ read user.key
@@ -25,28 +25,29 @@ pub const USER_KEY_FILE: &str = "user.key";
 
 const KEY_BYTES: usize = 32;
 
-/// How often a key that vanishes between being made and being read is made again.
+/// How often to retry if the key disappears between being created and being read.
 const ATTEMPTS: usize = 3;
 
 const REMOVE_KEY: &str =
     "remove it, and a new key is made; artifacts sealed with this one are then compiled again";
 
-/// Not to remove it: under `sudo` it may well be the key of who is sitting there.
+/// The advice is not to remove the file: under `sudo`, it is probably the key of the user who called `sudo`.
 const RUN_AS_OWNER: &str = "run as that user, or name a directory of your own in XDG_STATE_HOME";
 
-/// A user's secret key. **Whoever has it can have any native code executed** by this user's runs: it seals artifacts that they
-/// load without another look ([`seal_native_code`](crate::seal_native_code)), with safe functions alone. Rust's rules end
-/// here, as they end at a debugger: give the key to nothing but belljar.
+/// A user's secret key. **Anyone who has it can make this user's runs execute arbitrary native code**: it seals
+/// artifacts that they load without further checks ([`seal_native_code`](crate::seal_native_code)), using safe
+/// functions alone. Rust's safety guarantees end here, as they do at a debugger: give the key to no program but
+/// belljar.
 #[derive(Clone)]
 pub struct UserKey([u8; KEY_BYTES]);
 
 impl UserKey {
-    /// The key in `directory`, [usually](crate::state_directory) the user's state directory. The first use
-    /// makes it, and the directory.
+    /// Returns the key in `directory`, [usually](crate::state_directory) the user's state directory. The first call
+    /// creates the key and the directory.
     ///
     /// # Errors
-    /// [`KeyError::Refused`] if others can read or replace the key, or the file is no key; [`KeyError::Io`]
-    /// and [`KeyError::Random`] if the operating system does not give what is needed.
+    /// Returns [`KeyError::Refused`] if other users can read or replace the key, or if the file is not a key, and [`KeyError::Io`] or
+    /// [`KeyError::Random`] if the operating system reports an error.
     pub fn of(directory: &Path) -> Result<UserKey, KeyError> {
         let path = directory.join(USER_KEY_FILE);
         for _ in 0..ATTEMPTS {
@@ -59,22 +60,23 @@ impl UserKey {
         Err(refused(&path, "keep other programs from removing it")(why))
     }
 
-    /// A key that is kept elsewhere. The bytes must be random: who guesses them can forge artifacts.
+    /// Creates a key from bytes that are stored elsewhere. The bytes must be random: anyone who guesses them can forge
+    /// artifacts.
     pub fn from_bytes(bytes: [u8; 32]) -> UserKey {
         UserKey(bytes)
     }
 
-    /// BLAKE3 of `message`, keyed.
+    /// Returns the keyed BLAKE3 digest of `message`.
     pub(crate) fn mac(&self, message: &[u8]) -> blake3::Hash {
         blake3::keyed_hash(&self.0, message)
     }
 
-    /// The key in a file, or `None` if there is no file.
+    /// Reads the key from a file; `None` if there is no file.
     fn load(directory: &Path, path: &Path) -> Result<Option<UserKey>, KeyError> {
         let file = match open(path, OFlags::NOFOLLOW) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // Opening a link fails, as it should, but does not say why.
+            // Opening a symbolic link fails, as intended, but the error does not say why.
             Err(e) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
                 return Err(refused(path, REMOVE_KEY)(format!(
                     "expected a regular file, found a symbolic link ({e})"
@@ -97,10 +99,10 @@ impl UserKey {
         }
     }
 
-    /// Makes a key, unless another process is faster.
+    /// Creates a key, unless another process creates one first.
     fn make(directory: &Path, path: &Path) -> Result<(), KeyError> {
         make_private_directory(directory).map_err(io_error("make the directory", directory))?;
-        // Or it would be in the way of the user whose directory it is.
+        // Creating a key here would get in the way of the user who owns the directory.
         check_directory(directory)?;
         let bytes: [u8; KEY_BYTES] = random::bytes().map_err(KeyError::Random)?;
         let new =
@@ -113,8 +115,8 @@ impl UserKey {
     }
 }
 
-/// Refuses a directory that is not ours alone. Who can replace the file in it can choose among all files of this user's that have the
-/// right length.
+/// Refuses a directory that other users can write. Anyone who can replace the key file could substitute any other file
+/// of this user with the right length.
 fn check_directory(directory: &Path) -> Result<(), KeyError> {
     let found = fs::metadata(directory).map_err(io_error("examine", directory))?;
     access::require_own(&found).map_err(refused(directory, RUN_AS_OWNER))?;

@@ -1,4 +1,4 @@
-//! The last bytes of a sealed artifact: their layout, and whom they are trusted by.
+//! The last 256 bytes of a sealed artifact: their layout, and which key makes them trusted.
 
 use super::seal_error::SealError;
 use super::size::SEAL_BYTES;
@@ -6,18 +6,18 @@ use crate::identity::{ArtifactKind, Identity};
 use crate::key::Key;
 use crate::keys::{PublicKey, Trust, TrustedBy};
 
-/// The last byte is in no text, so that no text has a seal.
+/// The last byte occurs in no text, so that no text looks sealed.
 const MAGIC: [u8; 8] = *b"belljar\x1a";
 const VERSION: u32 = 3;
 pub(super) const HAS_MAC: u32 = 1;
 pub(super) const HAS_SIGNATURE: u32 = 2;
 
-/// What makes a mac no mac of anything else that the user's key may come to be used for.
+/// Domain separation: a mac in a seal cannot be confused with any other use of the user's key.
 const MAC_DOMAIN: &[u8] = b"belljar artifact seal: mac of a user\0";
-/// What makes a signature no signature of anything else that a signing key may come to be used for.
+/// Domain separation: a signature in a seal cannot be confused with any other use of a signing key.
 const SIGNATURE_DOMAIN: &[u8] = b"belljar artifact seal: signature\0";
 
-/// The parts of a seal that can differ.
+/// The variable parts of a seal.
 pub(super) struct SealRecord {
     pub(super) flags: u32,
     pub(super) identity: Identity,
@@ -58,7 +58,7 @@ impl SealRecord {
         bytes
     }
 
-    /// Reads a seal that `to_bytes` could have written, and no other.
+    /// Parses a seal, accepting only bytes that `to_bytes` could have written.
     pub(super) fn from_bytes(bytes: &[u8; SEAL_BYTES]) -> Result<Self, SealError> {
         let mut rest = bytes.as_slice();
         if take(&mut rest) != MAGIC {
@@ -71,7 +71,7 @@ impl SealRecord {
         let refused = |what| Err(SealError::NotCanonical { what });
         let flags = u32::from_le_bytes(take(&mut rest));
         let Some(kind) = ArtifactKind::from_number(u32::from_le_bytes(take(&mut rest))) else {
-            return refused("its kind is none that is ever written");
+            return refused("its kind is unknown");
         };
         if take::<12>(&mut rest) != [0; 12] {
             return refused("its reserved bytes are not zero");
@@ -86,7 +86,7 @@ impl SealRecord {
         };
         let is_zero = |bytes: &[u8]| bytes.iter().all(|b| *b == 0);
         if seal.flags == 0 || seal.flags & !(HAS_MAC | HAS_SIGNATURE) != 0 {
-            return refused("its flags are none that are ever written");
+            return refused("its flags are invalid");
         }
         if !seal.has(HAS_MAC) && !is_zero(&seal.mac) {
             return refused("it has no mac, yet the mac's bytes are not zero");
@@ -101,7 +101,7 @@ impl SealRecord {
         Ok(seal)
     }
 
-    /// Who signed it, if anybody did.
+    /// Verifies the signature. Returns the key that signed the seal, if it is signed.
     pub(super) fn signer(&self) -> Result<Option<PublicKey>, SealError> {
         if !self.has(HAS_SIGNATURE) {
             return Ok(None);
@@ -113,7 +113,7 @@ impl SealRecord {
         }
     }
 
-    /// Whose word it is trusted on, once its digest is known to be the artifact's.
+    /// Returns which key makes the seal trusted. The digest must already have been verified.
     pub(super) fn trusted_by(
         &self,
         signer: Option<PublicKey>,
@@ -121,7 +121,7 @@ impl SealRecord {
     ) -> Result<TrustedBy, SealError> {
         if let Some(user) = &trust.user
             && self.has(HAS_MAC)
-            // Comparing hashes takes the same time wherever they differ.
+            // Comparing `Hash`es takes constant time.
             && user.mac(&self.mac_message()) == blake3::Hash::from_bytes(self.mac)
         {
             return Ok(TrustedBy::User);
@@ -132,7 +132,7 @@ impl SealRecord {
         }
     }
 
-    /// As [`SealRecord::trusted_by`], if it was made for what is expected.
+    /// Returns [`SealRecord::trusted_by`] if the seal was made for the expected identity.
     pub(super) fn trusted_for(
         &self,
         expected: Identity,
@@ -155,7 +155,7 @@ impl SealRecord {
     }
 }
 
-/// The next `N` bytes; zeros where a seal's fixed size has none, which its layout rules out.
+/// Splits off the next `N` bytes. Returns zeros if there are fewer, which the fixed layout rules out.
 fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     match bytes.split_first_chunk() {
         Some((part, rest)) => {

@@ -5,50 +5,50 @@ use crate::identity::Identity;
 use crate::keys::PublicKey;
 use std::fmt;
 
-/// Why an artifact is not trusted, or could not be sealed.
+/// The reason why an artifact is not trusted, or could not be sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SealError {
-    /// There is no room for a seal.
+    /// It is too short to have a seal.
     TooShort {
-        /// Bytes found.
+        /// The number of bytes found.
         bytes: usize,
     },
-    /// There is no seal at the end.
+    /// It has no seal at its end.
     NotSealed,
-    /// The seal has a layout that this version does not know.
+    /// The seal's layout is unknown to this version.
     UnknownVersion {
-        /// The layout's number found.
+        /// The layout's number.
         found: u32,
-        /// The number known.
+        /// The known layout.
         known: u32,
     },
-    /// The seal's bytes are none that sealing writes.
+    /// The seal has bytes that sealing never writes.
     NotCanonical {
         /// What is wrong with them.
         what: &'static str,
     },
-    /// The artifact is not the one that was sealed.
+    /// The artifact does not match its seal.
     Damaged,
-    /// The seal names a signer who did not sign this.
+    /// The signature is not by the key that the seal names.
     BadSignature,
-    /// Neither this user nor the holder of a trusted key made the seal.
+    /// Neither this user's key nor a trusted key made the seal.
     Untrusted {
-        /// Who signed it, if anybody did.
+        /// The key that signed it, if it is signed.
         signer: Option<PublicKey>,
     },
-    /// It is whole and trusted, but not what was looked for.
+    /// It is intact and trusted, but not the expected artifact.
     OtherIdentity {
-        /// What was looked for.
+        /// The expected identity.
         expected: Identity,
-        /// What it was sealed as.
+        /// The identity that it was sealed as.
         found: Identity,
     },
-    /// Sealing was asked for over bytes of which the seal would not be as many as are left for it.
+    /// The bytes to seal do not leave exactly as much room as their seal takes.
     NoRoom {
-        /// Bytes of contents and seal.
+        /// The number of bytes of contents and seal.
         bytes: usize,
     },
-    /// Sealing was asked for with neither a user's key nor a signing key.
+    /// Neither a user's key nor a signing key was given to seal with.
     NoKey,
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for SealError {
             ),
             Self::NoRoom { bytes } => write!(
                 f,
-                "{bytes} bytes are no artifact with room for a seal: append as many to its contents as `seal_bytes` says"
+                "{bytes} bytes are not an artifact with room for a seal: append as many bytes to its contents as `seal_bytes` says"
             ),
             Self::NotSealed => write!(
                 f,
@@ -85,7 +85,7 @@ impl fmt::Display for SealError {
                  artifact again from where it was made",
             ),
             Self::Untrusted { signer: None } => f.write_str(
-                "the artifact was sealed by another user or on another machine, and nobody signed it: \
+                "the artifact was sealed by another user or on another machine, and it is not signed: \
                  compile it here, or have it signed with a key that you trust",
             ),
             Self::Untrusted { signer: Some(key) } => write!(

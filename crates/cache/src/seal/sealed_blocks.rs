@@ -1,4 +1,4 @@
-//! A checked seal whose blocks are checked one by one.
+//! A verified seal whose blocks are checked one by one.
 
 use super::record::SealRecord;
 use super::seal_error::SealError;
@@ -7,7 +7,7 @@ use crate::blocks::{BLOCK_BYTES, DIGEST_BYTES, block_digest, contents_length, di
 use crate::identity::Identity;
 use crate::keys::{Trust, TrustedBy};
 
-/// The seal of an artifact that is trusted, with which its blocks are checked one by one, as they are needed.
+/// The seal of a trusted artifact, with which its blocks are checked one by one as they are needed.
 ///
 /// ```
 /// use belljar_cache::{
@@ -37,28 +37,28 @@ pub struct SealedBlocks {
 }
 
 impl SealedBlocks {
-    /// How many bytes of a sealed artifact of a length are its contents; `None` where no artifact has that length, or only
-    /// one that is a single block.
+    /// Returns how many bytes of a sealed artifact of this length are contents; `None` if no artifact has this length,
+    /// or if its contents are a single block.
     pub fn contents_of(artifact: usize) -> Option<usize> {
         contents_length(artifact.checked_sub(SEAL_BYTES)?).filter(|contents| *contents > BLOCK_BYTES)
     }
 
-    /// Checks the last [`SEAL_BYTES`] alone: whether somebody who is trusted vouches for anything at all. A long file's
-    /// digests need not be read before.
+    /// Checks the last [`SEAL_BYTES`] alone: whether a trusted key vouches for anything at all. This avoids reading the
+    /// digests of a long file that is not trusted.
     ///
     /// # Errors
-    /// As [`SealedBlocks::check`].
+    /// Returns the errors of [`SealedBlocks::check`].
     pub fn check_end(end: &[u8; SEAL_BYTES], trust: &Trust) -> Result<TrustedBy, SealError> {
         let seal = SealRecord::from_bytes(end)?;
         seal.trusted_by(seal.signer()?, trust)
     }
 
-    /// Checks a seal, of which blocks' digests are a part, but not the `contents` bytes that it is for: those are to be
-    /// asked for with [`SealedBlocks::holds`]. What they are is not known before they are read: whoever uses them compares it
-    /// with [`SealedBlocks::identity`].
+    /// Checks a seal, including the digests of the blocks, but not the `contents` bytes that it covers:
+    /// [`SealedBlocks::holds`] checks those. The caller must compare what the artifact turns out to be with
+    /// [`SealedBlocks::identity`].
     ///
     /// # Errors
-    /// As [`check`], except that it may be anything.
+    /// Returns the errors of [`check`](super::check), except that any identity is accepted.
     pub fn check(seal: &[u8], contents: usize, trust: &Trust) -> Result<Self, SealError> {
         let Some((digests, end)) = seal.split_last_chunk::<SEAL_BYTES>() else {
             return Err(SealError::TooShort { bytes: seal.len() });
@@ -75,19 +75,19 @@ impl SealedBlocks {
         Ok(Self { contents, digests: digests.into(), identity: read.identity, trusted_by })
     }
 
-    /// Whether a block is the one that was sealed. Takes no lock and allocates nothing.
+    /// Returns whether a block is the one that was sealed. Takes no lock and allocates nothing.
     pub fn holds(&self, index: usize, bytes: &[u8]) -> bool {
         let length = self.contents.saturating_sub(index * BLOCK_BYTES).min(BLOCK_BYTES);
         bytes.len() == length
             && self.digests.get(index).is_some_and(|digest| block_digest(index, bytes) == *digest)
     }
 
-    /// What they were sealed as.
+    /// Returns what the blocks were sealed as.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Whose word they are trusted on.
+    /// Returns which key makes them trusted.
     pub fn trusted_by(&self) -> TrustedBy {
         self.trusted_by
     }

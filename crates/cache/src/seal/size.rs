@@ -2,10 +2,10 @@
 
 use crate::blocks::{DIGEST_BYTES, digest_count};
 
-/// How many bytes at an artifact's end say who made it. Digests of blocks come before them: see [`seal_bytes`].
+/// Bytes of the fixed part at an artifact's end. The digests of blocks come before it: see [`seal_bytes`].
 pub const SEAL_BYTES: usize = 256;
 
-/// How many bytes a seal of contents of a length takes, digests of blocks included.
+/// Returns how many bytes the seal of contents of this length takes, including the digests of blocks.
 pub fn seal_bytes(contents: usize) -> usize {
     digest_count(contents) * DIGEST_BYTES + SEAL_BYTES
 }

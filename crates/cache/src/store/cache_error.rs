@@ -6,39 +6,39 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the cache did not do what it should. The caller can always go on without it.
+/// The reason why a cache operation failed. The caller can always continue without the cache.
 #[derive(Debug)]
 pub enum CacheError {
-    /// The operating system says no.
+    /// The operating system reported an error.
     Io {
-        /// What was to be done, as in "could not … it".
+        /// What was attempted, as in "could not … it".
         action: &'static str,
-        /// With which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         error: io::Error,
     },
-    /// Something that is no directory is where the cache should be.
+    /// The path of the cache is not a directory.
     NotADirectory {
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// What it is instead: `a file`, `a symbolic link`, …
         found: &'static str,
     },
-    /// Others could put files into the cache.
+    /// Other users could put files into the cache.
     NotPrivate {
         /// The directory.
         path: PathBuf,
-        /// Whose it is or what its mode allows, and what to do.
+        /// Its owner or mode, and what to do.
         why: String,
     },
-    /// It is not known where the user's cache is.
+    /// The location of the user's cache is unknown.
     NoDirectory(NoDirectory),
-    /// An artifact alone is larger than all of the cache may be.
+    /// The artifact alone exceeds the cache's size limit.
     TooLarge {
-        /// The artifact's bytes.
+        /// The artifact's size in bytes.
         bytes: u64,
-        /// What the cache may hold, in bytes.
+        /// The size limit in bytes.
         limit: u64,
     },
 }
@@ -61,7 +61,7 @@ impl fmt::Display for CacheError {
             Self::NoDirectory(error) => error.fmt(f),
             Self::TooLarge { bytes, limit } => write!(
                 f,
-                "an artifact of {bytes} bytes is not kept: the whole cache may have {limit} bytes: raise \
+                "an artifact of {bytes} bytes is not cached: the whole cache may have {limit} bytes: raise \
                  its limit"
             ),
         }
@@ -77,7 +77,7 @@ impl std::error::Error for CacheError {
     }
 }
 
-/// Makes a closure that says what could not be done with `path`.
+/// Returns a closure that makes the error of an action that failed on `path`.
 pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CacheError {
     let path = path.to_path_buf();
     move |error| CacheError::Io { action, path, error }

@@ -1,4 +1,4 @@
-//! The two directories of a cache: made where they are missing, and refused where other users can change them.
+//! The two directories of a cache: created if missing, and refused if other users can change them.
 
 use std::fs;
 use std::io;
@@ -11,38 +11,38 @@ use crate::access;
 use crate::path_owners::{PathError, check_path};
 use crate::private_directory::make_private_directory;
 
-/// Where entries are. Another layout of files would get another name, and both could be used side by side.
+/// The subdirectory of entries. A different layout would get a different name, so both could coexist.
 const LAYOUT: &str = "v1";
 
-/// The directory that a cache was given, and the one in it that holds the entries.
+/// A cache's directory, and the subdirectory that holds the entries.
 #[derive(Clone, Debug)]
 pub(super) struct CacheDirectories {
     top: PathBuf,
-    /// Where entries are.
+    /// The subdirectory of entries.
     pub(super) entries: PathBuf,
 }
 
 impl CacheDirectories {
-    /// Opens both, and makes them where they are missing. Directories that cannot be written to can be opened.
+    /// Opens both directories, creating them if they are missing. Read-only directories can be opened.
     ///
     /// # Errors
-    /// As [`Cache::open`](super::Cache::open).
+    /// Returns the errors of [`Cache::open`](super::Cache::open).
     pub(super) fn open(top: PathBuf) -> Result<Self, CacheError> {
         let entries = top.join(LAYOUT);
         let directories = Self { top, entries };
         directories.prepare_top()?;
-        // If this fails because nothing can be written, insertions will say so.
+        // If nothing can be written, insertions report it.
         let _ = make_private_directory(&directories.entries);
         directories.check(&directories.entries)?;
         Ok(directories)
     }
 
-    /// The directory that the cache was given.
+    /// Returns the cache's directory.
     pub(super) fn top(&self) -> &Path {
         &self.top
     }
 
-    /// Makes both directories where they are missing, and looks whether they are ours.
+    /// Creates both directories if they are missing, and checks that they belong to this user alone.
     pub(super) fn prepare(&self) -> Result<(), CacheError> {
         self.prepare_top()?;
         make_private_directory(&self.entries).map_err(io_error("make", &self.entries))?;
@@ -51,7 +51,7 @@ impl CacheDirectories {
 
     fn prepare_top(&self) -> Result<(), CacheError> {
         let directory = &self.top;
-        // Before anything is made there, and again when all of it exists.
+        // Before anything is created there, and again once all of it exists.
         self.check_parents()?;
         let made = make_private_directory(directory);
         if fs::metadata(directory).is_err() {
@@ -61,7 +61,7 @@ impl CacheDirectories {
         self.check_parents()
     }
 
-    /// Whether somebody else can put another directory in the cache's place.
+    /// Checks that no other user can put another directory in the cache's place.
     fn check_parents(&self) -> Result<(), CacheError> {
         match check_path(&self.top) {
             Ok(()) => Ok(()),
@@ -73,10 +73,10 @@ impl CacheDirectories {
         }
     }
 
-    /// Whether nobody else can put files into a directory of the cache, if it is there.
+    /// Checks that no other user can put files into a directory of the cache, if it exists.
     fn check(&self, directory: &Path) -> Result<(), CacheError> {
         let path = directory.to_path_buf();
-        // The cache itself may be a link, as the user likes it. What is in it, nobody but us has made.
+        // The cache's directory may be a symbolic link, as the user chooses. The subdirectory is created by this crate.
         let found = match directory == self.entries {
             true => fs::symlink_metadata(directory),
             false => fs::metadata(directory),

@@ -6,41 +6,41 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// A file that was found under a key. Whether it is what was once written under that key is for [`check`](crate::check),
-/// which is to be asked for [`Entry::identity`].
+/// A file found under a key. The caller must verify with [`check`](crate::check), for [`Entry::identity`], that it is
+/// what was stored.
 #[derive(Debug)]
 pub struct Entry {
-    /// What it was found by.
+    /// The key that it was found under.
     pub key: Key,
-    /// Open to read, at its start. It stays readable whatever becomes of the cache.
+    /// The file, open for reading at its start. It stays readable whatever happens to the cache.
     pub file: File,
-    /// Its bytes.
+    /// The size in bytes.
     pub length: u64,
 }
 
 impl Entry {
-    /// What it must have been sealed as.
+    /// Returns what the entry must be sealed as.
     pub fn identity(&self) -> Identity {
         Identity::entry(self.key)
     }
 }
 
-/// Something that has a name of the cache's, and is no file. It is never found, and a new entry takes its place.
+/// Something that is not a file but has a cache file's name. It is never found, and a new entry replaces it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Misplaced {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// What it is: `a directory`, `a symbolic link`, …
     pub what: &'static str,
 }
 
-/// What is known of an entry without opening it.
+/// What is known about an entry without opening it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryInfo {
-    /// What it is found by.
+    /// The key that it is found under.
     pub key: Key,
-    /// Its bytes.
+    /// The size in bytes.
     pub length: u64,
-    /// When it was last used, to the hour.
+    /// The time of its last use, to the hour.
     pub last_use: SystemTime,
 }

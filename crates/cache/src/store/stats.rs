@@ -1,26 +1,26 @@
-//! What a cache holds, in figures.
+//! Totals of what a cache holds.
 
 use super::scan::{ScannedFile, ScannedKind};
 use std::time::SystemTime;
 
-/// What a cache holds.
+/// Totals of what a cache holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// How many entries.
+    /// The number of entries.
     pub entries: u64,
-    /// How many bytes they have together.
+    /// The total size of all entries in bytes.
     pub bytes: u64,
-    /// How many files are being written, or were left by processes that were killed.
+    /// The number of files that are being written, or that killed processes left.
     pub temporary_files: u64,
-    /// How many bytes these have together.
+    /// The total size of those files in bytes.
     pub temporary_bytes: u64,
-    /// How many things have the name of such a file and are none: directories, links and the like.
+    /// The number of things with a cache file's name that are not files: directories, links and the like.
     pub misplaced: u64,
-    /// How many bytes the entries may have.
+    /// The size limit of all entries together, in bytes.
     pub size_limit: u64,
-    /// When the entry was last used that has been left alone for the longest time, to the hour.
+    /// The last use of the least recently used entry, to the hour.
     pub oldest_use: Option<SystemTime>,
-    /// When any entry was last used, to the hour.
+    /// The last use of the most recently used entry, to the hour.
     pub newest_use: Option<SystemTime>,
 }
 
@@ -34,7 +34,7 @@ impl Stats {
             ScannedKind::Misplaced(_) => self.misplaced += 1,
             ScannedKind::Entry(_) => {
                 self.entries += 1;
-                // Files with holes can claim any length.
+                // Sparse files can claim any length.
                 self.bytes = self.bytes.saturating_add(found.length);
                 let time = found.last_use;
                 self.oldest_use = Some(self.oldest_use.map_or(time, |t| t.min(time)));
