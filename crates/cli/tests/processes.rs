@@ -196,7 +196,7 @@ fn why_there_is_no_profile_is_told() {
         assert_eq!(output.status.code(), Some(66));
         String::from_utf8(output.stderr).unwrap()
     };
-    let refused = format!("error: process {} does not tell: \\u{{1b}}[2Jno samples in ", pid());
+    let refused = format!("error: process {} refused: \\u{{1b}}[2Jno samples in ", pid());
     assert_eq!(told(&[]), format!("{refused}10s at 1ms\n"));
     assert_eq!(told(&["-d", "1m", "--frequency", "100"]), format!("{refused}60s at 10ms\n"));
     assert_eq!(told(&["--interval", "5ms"]), format!("{refused}10s at 5ms\n"));
@@ -210,7 +210,10 @@ fn a_process_that_lets_nobody_look_is_told_from_none() {
     other.kill().unwrap();
     other.wait().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(66) && told.contains("lets nobody look at its guests"), "{told}");
+    assert!(
+        output.status.code() == Some(66) && told.contains("offers no inspection of its guests"),
+        "{told}"
+    );
 }
 
 #[test]

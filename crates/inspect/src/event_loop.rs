@@ -1,8 +1,9 @@
-//! The thread that serves the socket: it accepts connections, reads questions, has them answered by threads, and sends answers,
-//! and never waits for any one of those who ask.
+//! The thread that serves the socket: it accepts connections, reads requests, hands them to threads, and sends
+//! responses. It never blocks on a single client.
 //!
-//! In: a listener, and an [`Endpoint`] that knows the answers. **Invariant:** the number of connections is bounded; where there is no
-//! room for one more, the one is closed that has kept everybody waiting for longest, so that nobody can close the socket to others.
+//! In: a listener, and an [`Endpoint`] that computes the responses. **Invariant:** the number of connections is
+//! bounded; if there is no room for a new one, the connection that has kept the process waiting for longest is closed,
+//! so that no client can block the socket for others.
 
 use crate::connection::{Connection, EvictionClass, refusal};
 use crate::endpoint::Endpoint;
@@ -15,31 +16,31 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Questions that are answered at once, by a thread each. Who asks is a person with a few terminals.
+/// Requests handled at once, each by a thread. A client is typically a person with a few terminals.
 pub(crate) const MAX_CONCURRENT_REQUESTS: usize = 8;
 
-/// Connections at once, those included that have not asked yet and those whose answers are being read.
+/// Open connections, including those without a request yet and those whose response is being read.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
 
-/// Connections that are accepted before those that are there have their turn.
+/// Connections accepted before existing connections get a turn.
 const MAX_ACCEPTS_PER_TURN: usize = 16;
 
-/// How long to wait when connections cannot be accepted, for want of file descriptors mostly.
+/// How long to back off when connections cannot be accepted, mostly for lack of file descriptors.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves until the endpoint has ended and those who had asked by then have their answers.
+/// Serves until the endpoint has ended and every request received by then is answered.
 pub(crate) struct EventLoop {
     endpoint: Arc<Endpoint>,
-    /// `None` once it has ended.
+    /// `None` once the endpoint has ended.
     listener: Option<UnixListener>,
-    /// By their numbers: the oldest first.
+    /// By number, so the oldest is first.
     connections: BTreeMap<u64, Connection>,
     next_number: u64,
-    /// Until when nothing is accepted.
+    /// Until when no connection is accepted.
     accept_paused_until: Option<Instant>,
 }
 
-/// What there is to be done.
+/// What poll reported.
 #[derive(Default)]
 struct Ready {
     has_ended: bool,
@@ -65,7 +66,7 @@ impl EventLoop {
             for (number, connection) in &mut self.connections {
                 connection.advance(ready.connections.contains(number), now);
             }
-            // Whoever has asked before somebody new came is not given up for them.
+            // Existing connections are advanced first, so that a complete request is not evicted for a new connection.
             if ready.may_accept {
                 self.accept();
             }
@@ -86,7 +87,7 @@ impl EventLoop {
         self.accept_paused_until = self.accept_paused_until.filter(|deadline| *deadline > now);
         let mut numbers = Vec::new();
         let mut fds = vec![PollFd::new(self.endpoint.response_ready(), PollFlags::IN)];
-        // Once it has ended, that is no news.
+        // Once the endpoint has ended, its eventfd stays readable.
         if let Some(listener) = &self.listener {
             fds.push(PollFd::new(self.endpoint.end(), PollFlags::IN));
             let accepts = self.accept_paused_until.is_none() && self.has_room();
@@ -103,12 +104,12 @@ impl EventLoop {
         let untils =
             self.connections.values().filter_map(Connection::deadline).chain(self.accept_paused_until);
         let left = untils.min().map(|deadline| deadline.saturating_duration_since(now));
-        // Rounded up, so that what is waited for is over.
+        // Rounded up, so that the deadline has passed after the wait.
         let left = left.map(|left| left + Duration::from_millis(1));
         match poll(&mut fds, left.and_then(|left| Timespec::try_from(left).ok()).as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ready::default(),
-            // There is no memory for a moment.
+            // A temporary lack of memory.
             Err(_) => {
                 thread::sleep(RETRY_DELAY);
                 return Ready::default();
@@ -143,7 +144,7 @@ impl EventLoop {
         }
     }
 
-    /// Takes somebody in, if they may ask.
+    /// Adds a connection if the peer is permitted.
     fn admit(&mut self, stream: UnixStream) {
         if !Peer::of(&stream).is_ok_and(|peer| peer.may_ask(our_uid())) {
             return;
@@ -152,20 +153,20 @@ impl EventLoop {
         if self.connections.len() >= MAX_CONNECTIONS {
             self.make_room();
         }
-        // Most have asked by now.
+        // Most clients have sent their request by now.
         connection.advance(true, Instant::now());
         self.connections.insert(self.next_number, connection);
         self.next_number += 1;
     }
 
-    /// Whether one more can be taken in, perhaps in place of another. If all have asked, they have their answers soon: meanwhile
-    /// those who come wait in the kernel's queue.
+    /// Returns whether there is room for one more connection, possibly by evicting another. If all have sent requests,
+    /// these are answered soon; meanwhile new connections wait in the kernel's queue.
     fn has_room(&self) -> bool {
         self.connections.len() < MAX_CONNECTIONS
             || self.connections.values().any(|connection| connection.eviction_class().is_some())
     }
 
-    /// Closes the connection that is given up most readily, the oldest of several.
+    /// Closes the first connection to be evicted, the oldest of several.
     fn make_room(&mut self) {
         let idle = |(number, connection): (&u64, &Connection)| Some((connection.eviction_class()?, *number));
         let idle = self.connections.iter().filter_map(idle);
@@ -175,11 +176,11 @@ impl EventLoop {
         if let Some(mut connection) = self.connections.remove(&number)
             && connection.eviction_class() == Some(EvictionClass::Reading)
         {
-            connection.refuse("the question did not arrive, and others were waiting: try again");
+            connection.refuse("the request did not arrive, and others were waiting: try again");
         }
     }
 
-    /// Has as many questions answered as may be at once, those first that came first.
+    /// Starts handling as many queued requests as allowed, oldest first.
     fn start_requests(&mut self) {
         let answering = self.connections.values().filter(|connection| connection.is_answering()).count();
         let asked = self.connections.iter_mut().filter(|(_, connection)| connection.is_queued());
@@ -192,16 +193,16 @@ impl EventLoop {
                 endpoint.queue_response(number, answer.unwrap_or_default());
             };
             if let Err(error) = thread.spawn(answer) {
-                connection.refuse(&format!("it could not start a thread to answer: {error}"));
+                connection.refuse(&format!("could not start a thread to answer: {error}"));
             }
         }
     }
 
-    /// Nobody is accepted any more: those who have not asked yet are late.
+    /// Stops accepting, and closes connections without a complete request.
     fn end(&mut self) {
         for connection in self.connections.values_mut() {
             match connection.is_busy() {
-                true if connection.is_queued() => connection.refuse("the process is about to end"),
+                true if connection.is_queued() => connection.refuse("the process is about to exit"),
                 true => {}
                 false => connection.close(),
             }

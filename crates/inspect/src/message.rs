@@ -1,4 +1,4 @@
-//! The protocol: one line of JSON as a question, one as the answer.
+//! The protocol: the request is one line of JSON, the response is another.
 //!
 //! ```text
 //! {"version":1,"ask":"stores","detail":"innermost"}
@@ -13,19 +13,20 @@
 use crate::subject::{Detail, ProfileRequest};
 use serde::{Deserialize, Serialize};
 
-/// The version of the protocol. One that is not the same is refused, so whatever else changes may change its number.
+/// The protocol version. Any other version is refused, so a new version may change everything else.
 pub(crate) const VERSION: u32 = 1;
 
-/// Bytes that a question may have.
+/// The maximum size of a request.
 pub(crate) const MAX_REQUEST_BYTES: usize = 64 << 10;
 
-/// Bytes that an answer may have.
+/// The maximum size of a response.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 256 << 20;
 
-/// Bytes that an answer may have of which a list of processes is made, all of which are asked at once: tens of thousands of stores.
+/// The maximum size of a response in a list of processes, which are all requested at once: enough for tens of thousands
+/// of stores.
 pub(crate) const MAX_LISTED_RESPONSE_BYTES: usize = 16 << 20;
 
-/// What is asked.
+/// A request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub(crate) enum Request {
@@ -47,14 +48,14 @@ struct VersionedRequest<'a> {
     question: &'a Request,
 }
 
-/// All that is certain of a question in another version.
+/// The only field that requests of every version have.
 #[derive(Deserialize)]
 struct VersionHeader {
     version: u32,
 }
 
 impl Request {
-    /// Bytes that its answer may have.
+    /// Returns the maximum size of the response.
     pub(crate) fn max_response_bytes(&self) -> usize {
         match self {
             Self::Stores { detail: Detail::Innermost } | Self::Kill { .. } => MAX_LISTED_RESPONSE_BYTES,
@@ -62,18 +63,18 @@ impl Request {
         }
     }
 
-    /// As a line.
+    /// Serializes the request to a line.
     pub(crate) fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(&VersionedRequest { version: VERSION, question: self })
     }
 
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Errors
     ///
-    /// A sentence for whoever asked.
+    /// Returns a sentence for the client.
     pub(crate) fn of_line(line: &[u8]) -> Result<Self, String> {
-        let unreadable = |error: serde_json::Error| format!("the question cannot be read: {error}");
+        let unreadable = |error: serde_json::Error| format!("the request cannot be read: {error}");
         let head: VersionHeader = serde_json::from_slice(line).map_err(unreadable)?;
         if head.version != VERSION {
             return Err(format!(
@@ -87,7 +88,7 @@ impl Request {
     }
 }
 
-/// What is answered.
+/// A response.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Response<T> {
