@@ -1,13 +1,13 @@
-//! What reaches a run from outside: other processes look at it, Ctrl-C stops it.
+//! Services of a run that start after it: inspection by other processes, and Ctrl-C.
 
 use super::{end, stop};
 use belljar::Engine;
 use std::time::Duration;
 
-/// How long a program runs before that. One that has ended by then does not pay for it, and no person has noticed it.
+/// The delay before they start. A program that ends earlier saves the cost, and ends before a person could use them.
 const DELAY: Duration = Duration::from_millis(20);
 
-/// Lets it in, a moment from now. Where there is no thread for it, the program runs all the same.
+/// Starts the services after a delay. If no thread can be started, the program runs without them.
 pub(super) fn start_background_services(engine: &Engine) {
     let engine = engine.clone();
     let _ = std::thread::Builder::new().name("outside".into()).spawn(move || {

@@ -26,7 +26,7 @@ impl RunOptions {
     ///
     /// # Errors
     ///
-    /// Where it could not be started.
+    /// Returns an error if it cannot be started.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         if self.print_limit_keys()? {
             return Ok(ExitCode::Success as u8);
@@ -48,7 +48,7 @@ impl RunOptions {
         std::thread::scope(|scope| {
             let guest = std::thread::Builder::new().name("guest".into()).stack_size(size);
             let guest = guest.spawn_scoped(scope, || self.run(wasi)).map_err(|_| too_large())?;
-            // A panic goes on as if there were no thread.
+            // Propagates a panic as if there were no thread.
             guest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
@@ -92,12 +92,12 @@ impl RunOptions {
         end::begin_exit();
         let code = self.report_end(ended, &store);
         end::finish();
-        // The process ends now, and takes all this with it faster than it can be put away.
+        // The process exits now, which frees all this faster than dropping it would.
         std::mem::forget((store, program));
         code
     }
 
-    /// Prints the results, or why there are none. Returns the exit code.
+    /// Prints the results, or the reason why there are none. Returns the exit code.
     fn report_end(&self, ended: Result<Vec<Val>, RunError>, store: &Store<Guest>) -> Result<u8, Failure> {
         let (outcome, error) = match ended {
             Ok(results) => {

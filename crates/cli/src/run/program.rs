@@ -1,4 +1,4 @@
-//! From options to a [`Program`]: files read, imports checked, modules compiled.
+//! Prepares a [`Program`] from options: reads files, checks imports, compiles modules.
 
 use super::argument;
 use super::entry::{self, Entry};
@@ -16,19 +16,19 @@ use crate::user_cache;
 use anyhow::{Context, Error};
 use belljar::{Config, Engine, Instance, Limit, Linker, Module, Origin, OutsideText, Store, Val};
 
-/// Everything that is ready before the guest's first instruction.
+/// A program that is ready to be started.
 pub(super) struct Program {
     pub(super) engine: Engine,
     pub(super) module: Module,
-    /// How the snapshot was taken, if it is one.
+    /// How the snapshot was taken, if it is a snapshot.
     pub(super) note: Option<SnapshotNote>,
-    /// What is called before the entry.
+    /// The function to call before the entry.
     initialization: Option<&'static str>,
     entry: Entry,
     /// The arguments of `--invoke`.
     arguments: Vec<Val>,
     pub(super) preloads: Vec<(String, Module)>,
-    /// What the host provides.
+    /// The host functions.
     pub(super) linker: Linker<Guest>,
 }
 
@@ -62,7 +62,7 @@ impl RunOptions {
         Ok(Program { engine, module, note, initialization, entry, arguments, preloads, linker })
     }
 
-    /// What the host provides to every thread alike.
+    /// Defines the host functions, which are the same for all threads.
     fn linker(&self, engine: &Engine) -> Result<Linker<Guest>, Failure> {
         let mut linker = Linker::new(engine);
         belljar_wasi::p1::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.wasi)
@@ -76,7 +76,7 @@ impl RunOptions {
         Ok(linker)
     }
 
-    /// Looks for the imports of the program, and of the modules that it is linked with, before anything is compiled.
+    /// Checks the imports of the program, and of the modules to be linked with it, before compiling anything.
     fn check_imports(
         &self,
         linker: &Linker<Guest>,
@@ -97,13 +97,13 @@ impl RunOptions {
         provided.check(file).map_err(told)
     }
 
-    /// Looks for what is to be called before anything is compiled.
+    /// Checks that the function to call exists, before compiling anything.
     fn check_entry(&self, engine: &Engine, file: &ModuleFile) -> Result<(), Failure> {
         if file.artifact().is_some() {
             return Ok(());
         }
         entry::check_binary(file.bytes(), self.invoke.as_deref()).or_else(|why| {
-            // What makes it invalid is told first.
+            // If the module is invalid, report that instead.
             file.validate(engine)?;
             Err(self.cannot_start(Error::msg(why)))
         })
@@ -146,7 +146,7 @@ impl RunOptions {
 }
 
 impl Program {
-    /// Calls what is to be called first, and the entry. Returns the results that are to be printed.
+    /// Calls the initialization and the entry. Returns the results to print.
     pub(super) fn call(&self, store: &mut Store<Guest>, instance: Instance) -> Result<Vec<Val>, Error> {
         if let Some(name) = self.initialization {
             call(store, instance, name, &[])?;
@@ -170,7 +170,7 @@ fn call(store: &mut Store<Guest>, instance: Instance, name: &str, args: &[Val]) 
 fn compile(engine: &Engine, file: &ModuleFile, meter: &Meter) -> Result<Module, Failure> {
     let module = with_progress(|| file.describe_work(), meter, || file.compile(engine))?;
     if let Origin::CompiledAgain(why) = module.origin() {
-        complain(&format!("note: {} was compiled again: {why}", OutsideText::new(file.path())));
+        complain(&format!("note: {} was recompiled: {why}", OutsideText::new(file.path())));
     }
     Ok(module)
 }

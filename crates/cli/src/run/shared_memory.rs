@@ -4,18 +4,18 @@ use crate::byte_size::ByteSize;
 use anyhow::Result;
 use belljar::{Engine, ExternType, Linker, Module, OutsideText, ResourceLimiter, SharedMemory, Store};
 
-/// A memory that the program imports, and all its threads with it.
+/// A shared memory that all threads of the program import.
 pub(super) struct SharedMemoryImport {
     module: String,
     name: String,
     memory: SharedMemory,
 }
 
-/// Makes the shared memories that a program imports, but for those of a module that `--preload` names.
+/// Creates the shared memories that a program imports, except those exported by `--preload` modules.
 ///
 /// # Errors
 ///
-/// Where the budget or the machine says no.
+/// Returns an error if the budget or the system refuses one.
 pub(super) fn shared_memory_imports(
     engine: &Engine,
     program: &Module,
@@ -45,11 +45,11 @@ pub(super) fn shared_memory_imports(
     Ok(memories)
 }
 
-/// Adds the memories of all threads to a linker.
+/// Defines the memories in a linker.
 ///
 /// # Errors
 ///
-/// Where a name is defined already.
+/// Returns an error if a name is already defined.
 pub(super) fn define<T: 'static>(
     linker: &mut Linker<T>,
     store: &Store<T>,

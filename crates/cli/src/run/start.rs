@@ -1,4 +1,5 @@
-//! A prepared [`Program`] in a store: created with its limits, instantiated, and dumped if it fails. Each thread does this.
+//! Starts a prepared [`Program`] in a store, once for each thread: creates the store, instantiates, and dumps core on
+//! failure.
 
 use super::guest::Guest;
 use super::limits;
@@ -12,11 +13,11 @@ use crate::missing_imports::MissingImports;
 use anyhow::Error;
 use belljar::{Instance, Limit, LimitExceeded, OutsideText, Store, UnknownImportError};
 
-/// Why a run did not return.
+/// The reason why a run did not return.
 pub(super) enum RunError {
-    /// It never began.
+    /// It was not started.
     Refused(Failure),
-    /// The guest ended it: an exit, a trap, an error of a host function.
+    /// The guest ended it: by an exit, a trap, or the error of a host function.
     Guest(Error),
 }
 
@@ -26,15 +27,15 @@ impl From<Error> for RunError {
     }
 }
 
-/// Native stack for the host functions under a guest, beside the guest's own.
+/// Native stack for the host functions that the guest calls, in addition to the guest's own.
 pub(super) const HOST_STACK: u64 = 1 << 20;
 
 impl RunOptions {
-    /// A store for a thread of the guest, with its limits.
+    /// Creates the store of a thread, with its limits.
     ///
     /// # Errors
     ///
-    /// Where the machine has no room for one.
+    /// Returns an error if there is not enough memory.
     pub(super) fn store(&self, program: &Program, guest: Guest) -> Result<Store<Guest>, Failure> {
         let mut store = Store::try_new(&program.engine, guest).with_exit_code(ExitCode::CannotStart)?;
         store.limiter(|guest| &mut guest.memory);
@@ -43,7 +44,7 @@ impl RunOptions {
             store.set_limit_group(&limits);
         }
         store.set_label(&self.argv0());
-        // Who looks later may want to know since when a call has been going on that begins now.
+        // From now on, the times of calls are recorded, so that inspection can say how long one has been going on.
         drop(store.inspector());
         if let Some(fuel) = self.limit(Limit::Fuel) {
             store.set_fuel(fuel).with_exit_code(ExitCode::Bug)?;
@@ -51,11 +52,11 @@ impl RunOptions {
         Ok(store)
     }
 
-    /// Instantiates the program and what it is linked with.
+    /// Instantiates the program and the modules that it is linked with.
     ///
     /// # Errors
     ///
-    /// Where imports are missing or a limit is reached, and where a start function does not return.
+    /// Returns an error if imports are missing, a limit is reached, or a start function does not return.
     pub(super) fn instantiate(
         &self,
         program: &Program,
@@ -101,7 +102,7 @@ impl RunOptions {
         RunError::Refused(self.cannot_start(error))
     }
 
-    /// Writes a core dump of a guest that failed, if one is wanted.
+    /// Writes a core dump of a guest that failed, if the options ask for one.
     pub(super) fn dump_core(&self, error: &Error, store: &Store<Guest>) {
         if let Some(file) = &self.coredump {
             file.write_after(error, store, self.file());

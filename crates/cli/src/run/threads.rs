@@ -1,4 +1,4 @@
-//! `--threads`: more stores for one guest, each on a thread of its own.
+//! `--threads`: starts threads of the guest, each with its own store.
 
 use super::end;
 use super::guest::Guest;
@@ -20,12 +20,13 @@ pub(super) struct Spawner {
 }
 
 impl Spawner {
-    /// The threads of a program: none yet.
+    /// Returns the thread group of a program, without any threads yet.
     pub(super) fn threads(options: &RunOptions, program: &Arc<Program>) -> Threads<Guest> {
         let default = ThreadLimits::default();
         let wanted =
             options.max_threads.map_or(default.threads, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        // As many as have instances, so that the guest is told of one that cannot be had, instead of being ended by its start.
+        // Limited by the number of instances, so that spawning fails with an error, instead of the start of a thread
+        // ending the program.
         let each = 1 + program.preloads.len() as u64;
         let most = options.limit(Limit::Instances).map_or(u64::MAX, |all| (all / each).saturating_sub(1));
         let threads = wanted.min(usize::try_from(most).unwrap_or(usize::MAX));
@@ -58,7 +59,7 @@ impl ThreadHost for Spawner {
     fn ended(&self, _thread: u32, _outcome: Result<()>) {}
 }
 
-/// What a thread's end that is no return means for the program.
+/// Ends the process because a thread failed.
 fn end_process(options: &RunOptions, error: &Error, store: &Store<Guest>) -> ! {
     end::begin_exit();
     let outcome = Outcome::of_error(error, options);
