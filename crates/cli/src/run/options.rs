@@ -27,20 +27,20 @@ Examples:
   belljar run --env LANG=C --env HOME tool.wasm    LANG as given, HOME as it is here
   belljar run --invoke add math.wat 2 0x28         calls one function, prints 42
   belljar run --max-memory 64M --timeout 10s tool.wasm
-  belljar run --limits untrusted tool.wasm         limits all; `--limits help` says to what
+  belljar run --limits untrusted tool.wasm         sets all limits; `--limits help` shows them
   belljar run --threads --max-threads 8 tool.wasm  may start eight threads
   belljar run --backtrace full tool.wasm           shows more of a deep stack if it traps
-  belljar run --coredump core.%p tool.wasm         leaves a file for debuggers if it traps
+  belljar run --coredump core.%p tool.wasm         writes a file for debuggers if it traps
   belljar run --profile flame.svg tool.wasm        shows where its time went
   perf record belljar run --perf map tool.wasm     and `perf report` names the guest's functions
 
 Exit codes:
-  the guest's own, if it ends by itself (its low eight bits; 1 where these are 0 and the code is not)
-  134  it trapped, used up its fuel, or a host function failed (128 + SIGABRT)
-  124  it was stopped by --timeout, --cpu-timeout, or the like of --limits (as timeout(1))
+  the guest's own, if it ends by itself (its low eight bits, or 1 if these are 0 but the code is not)
+  134  it trapped or used up its fuel, or a host function failed (128 + SIGABRT)
+  124  it was stopped by --timeout, --cpu-timeout, or a time limit of --limits (as timeout(1))
   130  it was stopped by Ctrl-C          137  it was killed by `belljar kill`
-  2    the command line makes no sense
-  65   a file is no valid module      66  a file or directory cannot be read
+  2    the command line is invalid
+  65   a file is not a valid module      66  a file or directory cannot be read
   69   the module cannot be started: missing imports, no `_start`, over a limit
   74   the FILE of --coredump or --profile could not be written";
 
@@ -83,7 +83,7 @@ pub(crate) struct RunOptions {
     /// Limit all memories together to SIZE bytes: 65536, 64K, 16M, 2G [default: no limit]
     ///
     /// Growth beyond it fails as the specification says: `memory.grow` returns -1. Without a limit, a
-    /// guest can grow each of its memories to the maximum that it declares, 4 GiB if it declares none.
+    /// guest can grow each of its memories to the maximum that it declares, if any.
     #[arg(verbatim_doc_comment, long, value_name = "SIZE")]
     pub(super) max_memory: Option<ByteSize>,
 
@@ -96,16 +96,16 @@ pub(crate) struct RunOptions {
 
     /// Stop the guest after about N instructions [default: no limit]
     ///
-    /// Every instruction counts 1, even memory.fill and calls of host functions. The count is checked
-    /// when a function is called and at each iteration of a loop, so the guest may overshoot by what
-    /// is left, without loops and calls, of the functions that it is in. Stops at the same place in
-    /// every run, but slows the guest down; to stop a guest that hangs, --timeout costs nothing.
+    /// An instruction counts 1 whatever it does, even memory.fill; those that only structure the code
+    /// are free. The count is checked when a function is called and at each iteration of a loop, so
+    /// the guest may overshoot by what is left, without loops and calls, of the functions that it is
+    /// in. Counting slows the guest down: if you only want to stop a guest that hangs, use --timeout.
     #[arg(verbatim_doc_comment, long, value_name = "N", value_parser = whole_number)]
     pub(super) fuel: Option<u64>,
 
     /// Stop the guest after this time: 250ms, 10s, 2m [default: no limit]
     ///
-    /// Counts elapsed time from instantiation on; compilation has the same time again for itself.
+    /// Counts elapsed time from instantiation on. The same limit applies separately to compilation.
     /// Stops the guest at any instruction, without slowing it down. For programs that wait for input,
     /// --cpu-timeout may be what you want.
     #[arg(verbatim_doc_comment, long, value_name = "TIME")]
@@ -154,10 +154,10 @@ pub(crate) struct RunOptions {
     #[arg(long)]
     pub(super) all_imports: bool,
 
-    /// Tell perf the names of the guest's functions [default: they have none there]
+    /// Let perf(1) see the names of the guest's functions [default: perf shows addresses]
     ///
-    /// Use it when recording with perf(1). It costs time for each module that is loaded, and the files
-    /// stay until you remove them.
+    /// Needed only while recording with perf: it slows down loading of modules, and leaves files that you
+    /// have to remove.
     #[arg(verbatim_doc_comment, long, value_name = "HOW")]
     pub(super) perf: Option<Perf>,
 
