@@ -1,4 +1,4 @@
-//! A wasm binary described without running or validating it: sections, imports, exports, features, producers.
+//! Describes a wasm binary without running or validating it: sections, imports, exports, features, producers.
 
 pub(crate) mod description;
 pub(crate) mod interface;

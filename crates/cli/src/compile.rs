@@ -1,4 +1,4 @@
-//! `belljar compile`: a module's file in, an artifact out.
+//! `belljar compile`: compiles a module to an artifact.
 
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
@@ -22,59 +22,77 @@ use std::time::{Duration, Instant};
 
 const EXAMPLES: &str = "\
 Examples:
-  belljar compile tool.wasm                       makes tool.elf, which `belljar run tool.elf` starts at once
-  belljar compile --target x86-64-v3 tool.wasm    for other machines, too
-  belljar compile --sign release.key tool.wasm    for whoever trusts this key: see `belljar help key`
-  belljar compile --embed-source tool.wasm        can be compiled again where its code cannot be used
+  belljar compile tool.wasm                       creates tool.elf, which `belljar run tool.elf` starts at once
+  belljar compile --target x86-64-v3 tool.wasm    for other machines as well
+  belljar compile --sign release.key tool.wasm    for users who trust this key: see `belljar help key`
+  belljar compile --embed-source tool.wasm        can be recompiled where its code cannot be used
 
-An artifact is believed only by the user who made it, on this machine, unless it is signed.
+An artifact is trusted only by the user who made it, on this machine, unless it is signed.
 Exit codes: 0, or 65 if the module is not valid, 66 if it cannot be read, 69 if there is no key, 74 if the artifact
-cannot be written, 124 if it took longer than --limits says.";
+cannot be written, 124 if a time limit of --limits was reached.";
 
 /// Compile a module ahead of time.
 ///
-/// The artifact is an ELF file, which objdump and readelf understand, too.
+/// The artifact is an ELF file, which objdump and readelf understand as well. Not needed just to
+/// start a module quickly on this machine: `belljar run` caches what it compiles.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct CompileOptions {
     /// The module, in binary (.wasm) or text format (.wat)
     #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
 
-    /// Where to write the artifact [default: FILE with the ending .elf]
+    /// Where to write the artifact [default: FILE with the extension .elf]
     #[arg(short, long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
     output: Option<PathBuf>,
 
-    /// Compile for this processor: x86-64, x86-64-v2, x86-64-v3, or a model [default: that of this machine]
-    #[arg(long, value_name = "CPU")]
+    /// Compile for this processor [default: that of this machine]
+    ///
+    /// CPU is x86-64, x86-64-v2, x86-64-v3, or the name of a model. Code for an older processor runs
+    /// on more machines, but may be slower. Needed only if the artifact is to run on other machines.
+    #[arg(verbatim_doc_comment, long, value_name = "CPU")]
     target: Option<String>,
 
-    /// Sign the artifact with a key that `belljar key new` made
-    #[arg(long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
+    /// Sign the artifact with a key that `belljar key new` made [default: not signed]
+    ///
+    /// Without a signature, an artifact is trusted only by the user who made it, on this machine. Users
+    /// who trust the key can run a signed one.
+    #[arg(verbatim_doc_comment, long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
     sign: Option<PathBuf>,
 
-    /// Put all of the wasm into the artifact
-    #[arg(long)]
+    /// Include the complete wasm binary in the artifact
+    ///
+    /// It is then recompiled where its code cannot be used, for example by another version of belljar.
+    /// Makes the artifact larger; leave it out if you do not want to distribute the wasm.
+    #[arg(verbatim_doc_comment, long)]
     embed_source: bool,
 
-    /// Let the artifact be run with --fuel
-    #[arg(long)]
+    /// Make it possible to run the artifact with --fuel
+    ///
+    /// Counting slows the code down, whether or not --fuel is used.
+    #[arg(verbatim_doc_comment, long)]
     with_fuel: bool,
 
-    /// Let hosts interrupt the artifact's code by epochs (`Config::epoch_interruption`); --timeout needs nothing
-    #[arg(long)]
+    /// Let hosts interrupt the artifact's code by epochs (`Config::epoch_interruption`)
+    ///
+    /// Slows the code down. Not needed for --timeout, which stops any code.
+    #[arg(verbatim_doc_comment, long)]
     with_epochs: bool,
 
-    /// Let the artifact be run with --deterministic
-    #[arg(long)]
+    /// Make it possible to run the artifact with --deterministic
+    ///
+    /// Slows float arithmetic down.
+    #[arg(verbatim_doc_comment, long)]
     deterministic: bool,
 
-    /// Limit what the compilation may take: `help` lists the keys, of which those that begin with compile- count; `untrusted` takes
-    /// a default for each
-    #[arg(long, value_name = "KEY=VALUE,...")]
+    /// Limit the compilation [default: no limits]
+    ///
+    /// `help` lists the keys; those that begin with compile- have an effect here. `untrusted` sets a
+    /// default for each, suitable for untrusted modules. Can be given several times.
+    #[arg(verbatim_doc_comment, long, value_name = "KEY=VALUE,...")]
     limits: Vec<LimitList>,
 
-    /// Print how many functions there are, the sizes of sections, and what took how long
+    /// Print the number of functions, the sizes of sections, and the time of each phase
     #[arg(long)]
     explain: bool,
 
@@ -87,7 +105,7 @@ impl CompileOptions {
     ///
     /// # Errors
     ///
-    /// Where it is no valid module, or the artifact cannot be made or written.
+    /// Returns an error if the file is not a valid module, or if the artifact cannot be created or written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         if limit_list::print_keys(&self.limits)? {
             return Ok(ExitCode::Success as u8);
@@ -132,7 +150,7 @@ impl CompileOptions {
         Ok(ExitCode::Success as u8)
     }
 
-    /// Whether the user knows the artifact's name, having given it.
+    /// Returns whether the user gave the artifact's name.
     fn is_named(&self, output: &Path) -> bool {
         self.output.as_deref() == Some(output)
     }
@@ -167,7 +185,7 @@ fn explain(artifact: &[u8], timer: &PhaseTimer) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// What is to be known of an artifact. The file that it was written to may be one that cannot be read.
+/// Reads the properties of an artifact. The output file may not be readable, so this uses a copy in memory.
 fn describe(artifact: &[u8]) -> Result<ArtifactInfo, Error> {
     let mut file = File::from(memfd_create("artifact", MemfdFlags::CLOEXEC)?);
     file.write_all(artifact)?;
@@ -178,11 +196,11 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
-/// How long each phase took. Together they are all the time from the start to the last note.
+/// Measures the time of each phase. Together, the phases are the whole time from the start to the last record.
 struct PhaseTimer {
     start: Instant,
     last: Instant,
-    /// Those whose names begin with a space are parts of the one before, summed over threads.
+    /// A name that begins with a space is a part of the phase before, summed over threads.
     phases: Vec<(&'static str, Duration)>,
 }
 
@@ -192,7 +210,7 @@ impl PhaseTimer {
         Self { start: now, last: now, phases: Vec::new() }
     }
 
-    /// What was done since the last note.
+    /// Records a phase that ends now.
     fn record(&mut self, phase: &'static str) {
         self.record_until(phase, Instant::now());
     }
@@ -202,7 +220,7 @@ impl PhaseTimer {
         self.last = end;
     }
 
-    /// What was done up to the beginning of the last stage of a compilation.
+    /// Records the phases of a compilation from the times when its stages began.
     fn record_stages(&mut self, reading: &MeterReading) {
         for (stage, begin) in &reading.stages {
             match stage {

@@ -1,4 +1,4 @@
-//! `belljar completion`: what a shell needs to complete our command lines.
+//! `belljar completion`: prints a shell's completion script for this command line.
 
 use crate::failure::Failure;
 use crate::output::print_commands;
@@ -11,11 +11,11 @@ Examples:
   belljar completion zsh > ~/.zfunc/_belljar       with ~/.zfunc in $fpath
   belljar completion fish > ~/.config/fish/completions/belljar.fish";
 
-/// Print the completion script of a shell.
+/// Print the completion script for a shell.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CompletionOptions {
-    /// The shell
+    /// The shell to complete for
     shell: Shell,
 }
 
@@ -24,7 +24,7 @@ impl CompletionOptions {
     ///
     /// # Errors
     ///
-    /// Where standard output cannot be written.
+    /// Returns an error if standard output cannot be written.
     pub(crate) fn execute(&self, program: &mut Command) -> Result<u8, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, program, "belljar", &mut script);

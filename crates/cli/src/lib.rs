@@ -1,5 +1,4 @@
-//! The `belljar` program as a library, so that tests can use its parts. It holds nothing worth embedding: that
-//! is the crate `belljar`.
+//! The `belljar` program as a library, so that tests can use its parts. To embed belljar, use the crate `belljar`.
 
 mod binary;
 mod byte_size;

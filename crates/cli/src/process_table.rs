@@ -1,4 +1,4 @@
-//! Stores of running processes as lines of a table.
+//! A table of the stores of running processes.
 
 use crate::byte_size::ByteSize;
 use belljar::OutsideText;
@@ -6,21 +6,21 @@ use belljar_inspect::{FrameReport, ProcessReport, StoreReport, StoreState};
 use std::fmt;
 use std::time::Duration;
 
-/// Characters of a function's name that are shown in a line.
+/// The most characters of a function's name to show.
 const MAX_NAME_CHARS: usize = 48;
 
-/// Characters of a sentence, a label or a module's name.
+/// The most characters of a sentence, a label or a module's name.
 const MAX_TEXT_CHARS: usize = 100;
 
-/// A text of another process, cut to what a line has room for.
+/// Escapes and truncates a text of another process.
 fn truncate(text: &str, longest: usize) -> String {
     OutsideText::new(text).cut(longest).to_string()
 }
 
-/// What stands for nothing.
+/// Stands for a missing value.
 const NONE: &str = "-";
 
-/// Columns: their titles, and whether they are numbers, which stand at the right.
+/// Column titles, and whether a column holds numbers, which are right-aligned.
 type Columns<const N: usize> = [(&'static str, bool); N];
 
 const PS: Columns<6> =
@@ -36,14 +36,14 @@ const TOP: Columns<7> = [
     ("MODULE", false),
 ];
 
-/// Lines of text in columns.
+/// Rows of text in columns.
 pub(crate) struct Table<const N: usize> {
     columns: Columns<N>,
     rows: Vec<[String; N]>,
 }
 
 impl Table<6> {
-    /// A line for each store of each process.
+    /// Creates a table with a row for each store of each process.
     pub(crate) fn of(reports: &[ProcessReport]) -> Self {
         let rows = reports.iter().flat_map(|process| lines(process).map(move |line| line.cells(process)));
         Self { columns: PS, rows: rows.collect() }
@@ -51,7 +51,8 @@ impl Table<6> {
 }
 
 impl Table<7> {
-    /// The same with shares of processors, in percent, in their order. The share is of a store, or of a process without one.
+    /// Creates a table with CPU shares in percent, sorted by them. The share is that of a store, or of a process
+    /// without stores.
     pub(crate) fn with_shares(
         reports: &[ProcessReport],
         share: impl Fn(&ProcessReport, Option<&StoreReport>) -> f64,
@@ -64,13 +65,13 @@ impl Table<7> {
                 rows.push((share, [pid, time, cpu, format!("{share:.1}"), memory, state, module]));
             }
         }
-        // Where shares are equal, by process and store.
+        // Stable: rows with equal shares stay sorted by process and store.
         rows.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         Self { columns: TOP, rows: rows.into_iter().map(|(_, cells)| cells).collect() }
     }
 }
 
-/// A store, or a process that has none.
+/// A row: a store, or a process without stores.
 struct Line<'a>(Option<&'a StoreReport>);
 
 fn lines(process: &ProcessReport) -> impl Iterator<Item = Line<'_>> {
@@ -117,12 +118,12 @@ impl<const N: usize> fmt::Display for Table<N> {
     }
 }
 
-/// What the embedder calls a store, or the module that it executes.
+/// Returns the label that the embedder set, or the name of the running module.
 pub(crate) fn label(store: &StoreReport) -> Option<&str> {
     store.label.as_deref().or_else(|| store.frames.first()?.module.as_deref())
 }
 
-/// What a store's guest is about, in a few words on one line.
+/// Describes what a store's guest is doing, on one line.
 pub(crate) fn state(store: &StoreReport) -> String {
     match &store.state {
         StoreState::Idle => "idle".into(),
@@ -146,7 +147,7 @@ pub(crate) fn state(store: &StoreReport) -> String {
     }
 }
 
-/// The name of the function that a frame is in: the innermost one.
+/// Returns the name of the innermost function of a frame.
 fn function(frame: &FrameReport) -> String {
     let symbol = frame.symbols.first().and_then(|symbol| symbol.name.as_deref());
     match symbol.or(frame.func_name.as_deref()) {
@@ -155,7 +156,7 @@ fn function(frame: &FrameReport) -> String {
     }
 }
 
-/// A length of time as a clock shows it: `2:03`, `1:02:03`.
+/// Formats a duration as on a clock: `2:03`, `1:02:03`.
 pub(crate) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -165,7 +166,7 @@ pub(crate) fn clock(time: Duration) -> String {
     }
 }
 
-/// A length of time in a sentence: `12.3 s`, and from a minute on as a clock shows it.
+/// Formats a duration for a sentence: `12.3 s`, from one minute on as on a clock.
 pub(crate) fn span(time: Duration) -> String {
     match time.as_secs() {
         0..60 => format!("{:.1} s", time.as_secs_f64()),

@@ -1,5 +1,5 @@
-//! What a terminal shows while something takes long: a bar where it is known how much there is to do, otherwise a
-//! spinner. Erased at the end, and never shown where standard error is no terminal.
+//! Shows progress on the terminal during long work: a bar if the amount of work is known, otherwise a spinner. It is
+//! erased at the end, and never shown if standard error is not a terminal.
 
 use belljar::{CompileStage, CompileTimes, Config, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -8,30 +8,30 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Quiet for this long, so that what is quick stays silent.
+/// How long to wait before showing progress, so that short work shows none.
 const SHOW_AFTER: Duration = Duration::from_millis(500);
 
-/// Between two pictures.
+/// The time between redraws.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How far the compilation is that began last. Clones are the same meter; one that nobody sets is for work of which it is
-/// not known how long it takes.
+/// The progress of the latest compilation. Clones share it. A meter that is never set stands for work of unknown
+/// length.
 #[derive(Clone, Default)]
 pub(crate) struct Meter(Arc<Mutex<MeterReading>>);
 
-/// What a meter shows.
+/// The state of a meter.
 #[derive(Clone, Default)]
 pub(crate) struct MeterReading {
     done: u64,
     total: u64,
-    /// When each stage began.
+    /// The times when the stages began.
     pub(crate) stages: Vec<(CompileStage, Instant)>,
-    /// What functions took, summed over threads.
+    /// The time spent on functions, summed over threads.
     pub(crate) times: CompileTimes,
 }
 
 impl Meter {
-    /// A meter of what engines with this configuration compile.
+    /// Creates a meter for compilations with this configuration.
     pub(crate) fn of(config: &mut Config) -> Self {
         let meter = Self::default();
         let told = meter.clone();
@@ -50,7 +50,7 @@ impl Meter {
         (reading.done, reading.total, reading.times) = (progress.done, progress.total, progress.times);
     }
 
-    /// What it shows now.
+    /// Returns the current state.
     pub(crate) fn read(&self) -> MeterReading {
         self.lock().clone()
     }
@@ -60,8 +60,7 @@ impl Meter {
     }
 }
 
-/// Runs `work`, and shows `message` and the meter on standard error while it lasts longer than half a second and that is a
-/// terminal.
+/// Runs `work`. If it takes longer than half a second and standard error is a terminal, shows `message` and the meter.
 pub(crate) fn with_progress<R>(
     message: impl FnOnce() -> String,
     meter: &Meter,
@@ -70,11 +69,11 @@ pub(crate) fn with_progress<R>(
     if !std::io::stderr().is_terminal() {
         return work();
     }
-    // It shows the work before this one.
+    // Clears the state of previous work.
     *meter.lock() = MeterReading::default();
     let (message, meter) = (message(), meter.clone());
     let (done, is_done) = mpsc::channel::<()>();
-    // Where there is no thread to show it, the work is done all the same.
+    // If no thread can be started, the work is done without showing progress.
     let thread = std::thread::Builder::new().spawn(move || show(message, &meter, &is_done));
     let result = work();
     drop(done);
@@ -99,7 +98,7 @@ fn show(message: String, meter: &Meter, is_done: &Receiver<()>) {
     display.erase();
 }
 
-/// What is on the terminal.
+/// The line on the terminal.
 struct ProgressDisplay {
     line: ProgressBar,
     is_bar: bool,
@@ -141,12 +140,12 @@ mod tests {
     use indicatif::TermLike;
     use std::io;
 
-    /// A terminal of one line.
+    /// A terminal with one line.
     #[derive(Clone, Default, Debug)]
     struct Line(Arc<Mutex<String>>);
 
     impl Line {
-        /// What is on it, without the time.
+        /// Returns its text, without the time.
         fn shown(&self) -> String {
             self.0.lock().unwrap().split(" (").next().unwrap().to_string()
         }

@@ -170,7 +170,7 @@ fn what_is_no_file_is_told_by_verify_and_cleared() {
     user.entry_of("m.wat", &[]);
     put();
     let cleared = user.told(&["cache", "clear"]);
-    assert_eq!(cleared, "removed 0 modules, 0 bytes, and 2 things that are no files\n");
+    assert_eq!(cleared, "removed 0 modules, 0 bytes, and 2 things that are not files\n");
     assert_eq!(user.entries(), [] as [PathBuf; 0]);
     assert!(precious.join("sub/file").exists());
 
@@ -223,7 +223,7 @@ fn a_cache_or_a_list_of_keys_that_others_could_replace_is_not_used() {
     let run = user.belljar(&["run", "--invoke", "f", "m.wat"]);
     assert_eq!((text(&run.stdout), run.status.code()), ("1\n".into(), Some(0)));
     let told = text(&run.stderr);
-    assert!(told.contains("working without a cache") && told.contains("chmod go-w"), "{told}");
+    assert!(told.contains("continuing without a cache") && told.contains("chmod go-w"), "{told}");
     assert_eq!(user.belljar(&["cache", "verify"]).status.code(), Some(69));
     set_mode("c", 0o755);
     assert_eq!(user.told(&["cache", "verify"]), "0 good, 0 damaged\n");

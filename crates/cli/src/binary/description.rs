@@ -1,20 +1,20 @@
-//! What there is to tell about a module, in the shape in which it is printed as JSON.
+//! The description of a module, in the shape in which it is printed as JSON.
 //!
-//! Offsets and sizes are bytes of the file; addresses are bytes of a memory.
+//! Offsets and sizes are in bytes of the file, addresses in bytes of a memory.
 
 use belljar::UnsupportedProposals;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Everything that could be read.
+/// Everything that could be read from a module.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Description {
     pub(crate) file: String,
     pub(crate) size: u64,
     pub(crate) kind: Kind,
-    /// The name that the name section gives it.
+    /// The module's name in the name section.
     pub(crate) name: Option<String>,
-    /// Why reading stopped, or what was skipped, if not all is well.
+    /// Why reading stopped, or what was skipped, if there was a problem.
     pub(crate) error: Option<Problem>,
     pub(crate) sections: Vec<Section>,
     pub(crate) imports: Vec<Import>,
@@ -27,15 +27,15 @@ pub(crate) struct Description {
     pub(crate) globals: usize,
     pub(crate) element_segments: usize,
     pub(crate) features: Vec<UsedFeature>,
-    /// By field: `language`, `processed-by`, `sdk`; each with its names and versions.
+    /// The producers by field: `language`, `processed-by`, `sdk`.
     pub(crate) producers: BTreeMap<String, Vec<Producer>>,
-    /// What the compiler wrote into `target_features`.
+    /// The features in the `target_features` section.
     pub(crate) target_features: Vec<String>,
     pub(crate) debug: Debug,
 }
 
 impl Description {
-    /// Adds proposals that could not be read.
+    /// Adds proposals that the parser does not support.
     pub(crate) fn add_unsupported(&mut self, proposals: Option<&UnsupportedProposals>) {
         for name in proposals.into_iter().flat_map(UnsupportedProposals::names) {
             if self.features.iter().all(|feature| feature.name != *name) {
@@ -45,11 +45,11 @@ impl Description {
     }
 }
 
-/// What the bytes are.
+/// The kind of binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
-    /// Nothing that starts like wasm.
+    /// Not a wasm binary.
     #[default]
     Unknown,
     Module,
@@ -67,7 +67,7 @@ pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) offset: u64,
     pub(crate) size: u64,
-    /// Entries, where it is a list.
+    /// The number of entries, if it is a list.
     pub(crate) count: Option<u32>,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Export {
 pub(crate) struct Functions {
     pub(crate) imported: usize,
     pub(crate) defined: usize,
-    /// Index of the start function.
+    /// The index of the start function.
     pub(crate) start: Option<u32>,
     pub(crate) largest_body: u64,
 }
@@ -117,27 +117,27 @@ pub(crate) struct Table {
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct DataSegment {
-    /// The memory that it goes to; of a passive one, where code copies all of it to one constant address.
+    /// The memory it is copied to; for a passive segment, if code copies all of it to one constant address.
     pub(crate) memory: Option<u32>,
-    /// Where it goes, if that is one constant.
+    /// The address it is copied to, if it is constant.
     pub(crate) address: Option<u64>,
     pub(crate) passive: bool,
     pub(crate) size: u64,
 }
 
-/// How the first memory is divided, as far as the linker left traces of it.
+/// How the first memory is divided, as far as the linker's traces show.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Layout {
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) regions: Vec<Region>,
 }
 
-/// A global of the linker's that holds an address.
+/// A linker-defined global that holds an address.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Symbol {
     pub(crate) name: String,
     pub(crate) address: u64,
-    /// Whether nothing names it and only its place and type suggest what it is.
+    /// Whether it has no name, so that its meaning was guessed from its position and type.
     pub(crate) guessed: bool,
 }
 
@@ -161,13 +161,13 @@ pub(crate) struct Producer {
     pub(crate) version: String,
 }
 
-/// What is there for backtraces and debuggers.
+/// Debugging information.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Debug {
-    /// Functions that the name section names; `None` without such a section.
+    /// The number of functions named in the name section; `None` without such a section.
     pub(crate) named_functions: Option<usize>,
-    /// Sizes of the DWARF sections.
+    /// The sizes of the DWARF sections.
     pub(crate) dwarf: BTreeMap<String, u64>,
-    /// Where DWARF or a source map is kept instead.
+    /// Where external DWARF or a source map is stored.
     pub(crate) external: Option<String>,
 }

@@ -1,14 +1,14 @@
-//! A description as a person reads it.
+//! A module's description as text.
 
 use crate::binary::description::{DataSegment, Description, Kind, Layout};
 use crate::byte_size::ByteSize;
 use belljar::OutsideText;
 use std::fmt::{self, Display};
 
-/// Entries of one list that are printed at most.
+/// The most entries of a list to print.
 const MAX_LISTED: usize = 60;
 
-/// The text of `belljar inspect`.
+/// Formats the text of `belljar inspect`.
 pub(super) struct Text<'a>(pub(super) &'a Description);
 
 impl Display for Text<'_> {
@@ -153,14 +153,14 @@ impl Text<'_> {
     }
 }
 
-/// A titled list of names with types, aligned.
+/// Writes a titled, aligned list of names with types.
 fn list(f: &mut fmt::Formatter<'_>, title: &str, entries: Vec<(String, String)>) -> fmt::Result {
     if entries.is_empty() {
         return Ok(());
     }
     writeln!(f, "\n{title} ({})", entries.len())?;
     let shown = &entries[..entries.len().min(MAX_LISTED)];
-    // One name of excessive length should not push all types out of sight.
+    // A single very long name must not push all types out of view.
     let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(50);
     for (name, ty) in shown {
         writeln!(f, "  {name:width$}  {ty}")?;
@@ -219,7 +219,7 @@ fn write_data(f: &mut fmt::Formatter<'_>, title: &str, segments: &[&DataSegment]
     }
 }
 
-/// A name from the module.
+/// Escapes a name from the module.
 fn printable(name: &str) -> String {
     OutsideText::new(name).to_string()
 }

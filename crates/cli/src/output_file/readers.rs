@@ -3,8 +3,8 @@
 /// Who may read a new file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Readers {
-    /// Whoever may read other files that this user makes, or could read the file that is replaced.
+    /// Everyone who may read new files of this user, or could read the replaced file.
     Usual,
-    /// This user alone, whatever was there.
+    /// Only this user, regardless of the replaced file.
     Owner,
 }
