@@ -79,7 +79,7 @@ enum Release {
 pub(crate) struct Proposals {
     /// Allow only the features of a release of the specification
     ///
-    /// [default: 3.0, and the features standardized since]
+    /// [default: 3.0, and the proposals adopted since]
     ///
     /// Use it to check that a module runs in older engines.
     #[arg(verbatim_doc_comment, long, value_name = "RELEASE")]
