@@ -1,4 +1,4 @@
-//! The cache as people see it: what is put under an entry's name is taken for nothing that it is not.
+//! The cache as users see it: a file under an entry's name is never accepted as anything that it is not.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -7,12 +7,12 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// A user with directories of their own.
+/// A user with their own directories.
 struct User {
     home: TempDir,
 }
 
-/// Its `f` gives 1, and after `warm` 666.
+/// Its `f` returns 1, and 666 after `warm`.
 const MODULE: &str = r#"(module (global $g (mut i32) (i32.const 1))
     (func (export "warm") (global.set $g (i32.const 666)))
     (func (export "f") (result i32) (global.get $g)))"#;
@@ -39,7 +39,7 @@ impl User {
         command.current_dir(self.home.path()).stdin(Stdio::null()).args(arguments).output().unwrap()
     }
 
-    /// What a command prints that succeeds.
+    /// Runs a command that must succeed. Returns its output.
     fn told(&self, arguments: &[&str]) -> String {
         let output = self.belljar(arguments);
         let (out, err) = (text(&output.stdout), text(&output.stderr));
@@ -47,7 +47,7 @@ impl User {
         out
     }
 
-    /// The cache's entries.
+    /// Returns the cache's entries.
     fn entries(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path("c/belljar/v1")).unwrap();
         let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -55,7 +55,7 @@ impl User {
         entries
     }
 
-    /// The entry that running a module makes.
+    /// Runs a module. Returns the cache entry that this creates.
     fn entry_of(&self, module: &str, options: &[&str]) -> PathBuf {
         let before = self.entries_or_none();
         self.told(&[&["run"], options, &["--invoke", "f", module]].concat());
@@ -106,7 +106,7 @@ fn a_snapshot_over_its_modules_entry_is_not_taken_for_it() {
     assert_eq!(user.told(&["cache", "verify"]), "1 good, 0 damaged\n");
 }
 
-/// Every kind of sealed file over every other's name: what is found under the cache's names is only ever that entry.
+/// Every kind of sealed file under every other's name: a file found in the cache is only ever accepted as that entry.
 #[test]
 fn no_sealed_file_is_taken_for_another() {
     let user = User::new();
@@ -133,7 +133,7 @@ fn no_sealed_file_is_taken_for_another() {
         assert_eq!(text(&run.stdout), "1\n", "{name}: {}", text(&run.stderr));
         assert!(fs::read(&entry).unwrap() == right, "{name}");
     }
-    // An entry stands for nothing by itself.
+    // An entry is useless without its source.
     let alone = user.belljar(&["run", "--invoke", "f", "entry"]);
     assert_eq!(alone.status.code(), Some(65));
     assert!(text(&alone.stderr).contains("is an entry of a cache"), "{}", text(&alone.stderr));
@@ -174,14 +174,14 @@ fn what_is_no_file_is_told_by_verify_and_cleared() {
     assert_eq!(user.entries(), [] as [PathBuf; 0]);
     assert!(precious.join("sub/file").exists());
 
-    // A run puts its module in the place of whatever is there.
+    // A run replaces whatever has the entry's name.
     user.entry_of("m.wat", &[]);
     put();
     assert_eq!(user.told(&["run", "--invoke", "f", "m.wat"]), "1\n");
     assert!(entry.is_file());
 }
 
-/// A file with holes can claim any length: no memory is taken for what nobody vouches for.
+/// A sparse file can claim any length: no memory is allocated for an unverified size.
 #[test]
 fn an_entry_of_enormous_length_is_a_miss() {
     let user = User::new();
@@ -191,7 +191,7 @@ fn an_entry_of_enormous_length_is_a_miss() {
     grow(1 << 30);
     let output = user.belljar(&["run", "--invoke", "f", "m.wat"]);
     assert_eq!(text(&output.stdout), "1\n");
-    // All of it was never read, or something else would be wrong with it first.
+    // The file was not read as a whole, or another error would come first.
     assert!(text(&output.stderr).contains("expected a seal in the last 256 bytes"), "{output:?}");
     grow(1 << 40);
     assert_eq!(user.told(&["run", "--invoke", "f", "m.wat"]), "1\n");
@@ -229,7 +229,7 @@ fn a_cache_or_a_list_of_keys_that_others_could_replace_is_not_used() {
     assert_eq!(user.told(&["cache", "verify"]), "0 good, 0 damaged\n");
 }
 
-/// As where root runs with somebody's `HOME`: what it cannot use is not made, and is in nobody's way.
+/// As when root runs with another user's `HOME`: nothing is created that this user could not use.
 #[test]
 fn nothing_is_made_below_the_directories_of_another_user() {
     let user = User::new();
@@ -241,7 +241,7 @@ fn nothing_is_made_below_the_directories_of_another_user() {
         }
     }
     user.told(&["key", "new", "ada"]);
-    // One that exists is of no more use than one that is missing.
+    // An existing directory is no more usable than a missing one.
     for made_by_its_owner in [false, true] {
         if made_by_its_owner {
             fs::create_dir(user.path("s/belljar")).unwrap();

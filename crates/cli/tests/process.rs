@@ -1,4 +1,4 @@
-//! The program as a process: what cannot be written as a transcript.
+//! Tests of the program as a process that cannot be written as transcripts.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -44,7 +44,7 @@ fn standard_input_is_the_guests() {
     assert_eq!(output.stdout, std::fs::read(dir.join("sample.html")).unwrap());
 }
 
-/// The first thread of a process has what `ulimit -s` says, which is less than the compiler takes.
+/// The main thread has the stack of `ulimit -s`, which is less than the compiler needs.
 #[test]
 fn a_small_stack_of_the_process_is_enough() {
     let program = workspace().join("programs/markdown/markdown.wasm");
@@ -76,7 +76,8 @@ fn frames_of_a_very_deep_stack_are_not_all_counted() {
     );
 }
 
-/// What a compiler made is told with its lines, and what `wasm-opt` of npm made of it without, and why.
+/// A compiler's output is shown with lines; the output of npm's `wasm-opt` for it is shown without, and with the
+/// reason.
 #[test]
 fn lines_of_other_code_are_not_told() {
     let dir = workspace().join("crates/watch/tests/dwarf");
@@ -119,7 +120,7 @@ fn endless_recursion_is_a_trap_and_its_backtrace_is_short() {
     }
 }
 
-/// Replaces `{mark}` by the line of the source that ends in `// mark`.
+/// Replaces `{mark}` with the line of the source that ends in `// mark`.
 fn with_lines_of(source: &str, text: &str) -> String {
     let marks = source.lines().enumerate().filter_map(|(i, line)| Some((i + 1, line.split_once("// ")?.1)));
     marks.fold(text.into(), |text, (line, mark)| text.replace(&format!("{{{mark}}}"), &line.to_string()))
@@ -182,7 +183,7 @@ fn lines_of_a_text_are_exact_in_large_modules_too() {
     assert_eq!(places, ["20004:14", "20007:6"], "{told}");
 }
 
-/// Of each call belljar inlines the next one, so that a frame of the machine's stack has two functions.
+/// belljar inlines every other call, so that a machine frame has two functions.
 const DEEP: &str = "(module $deep
 (memory 0)
 (func $down (export \"down\") (param i32)
@@ -210,7 +211,7 @@ fn a_full_backtrace_has_every_frame_that_was_kept() {
         text
     };
     assert_eq!(run(299), expected(300));
-    // 256 frames of the machine's stack are kept, and what is left is counted by functions as well.
+    // 256 machine frames are recorded; the rest is counted by functions as well.
     let told = run(999);
     let kept = told.matches("deep!down").count();
     assert!((256..=512).contains(&kept), "{told}");
@@ -219,7 +220,7 @@ fn a_full_backtrace_has_every_frame_that_was_kept() {
 
 #[test]
 fn a_larger_stack_lets_a_guest_go_deeper() {
-    // Each level holds a value over the call, so that there is a frame.
+    // Each level keeps a value across the call, so that there is a frame.
     let text = "(module
         (func $down (param i32) (result i32)
             (if (result i32) (local.get 0)
@@ -262,7 +263,7 @@ fn phases_of_a_compilation_make_up_its_time() {
     assert_eq!(names, expected, "{told}");
     let sum: f64 = phases.iter().filter(|(name, _)| !name.starts_with(' ')).map(|(_, time)| time).sum();
     let total = phases.last().unwrap().1;
-    // Each is rounded to a tenth.
+    // Each number is rounded to a tenth.
     assert!((sum - 2.0 * total).abs() < 0.05 * phases.len() as f64, "{told}");
 }
 
@@ -296,7 +297,7 @@ fn perf_gets_code_and_names_from_a_dump() {
         let dump = std::fs::read(dump).unwrap();
         let number = |at: usize| u32::from_ne_bytes(dump[at..at + 4].try_into().unwrap());
         assert_eq!(number(0), 0x4A69_5444);
-        // Kind and size of each record, from the header to the end of the file.
+        // The kind and size of each record, from the header to the end of the file.
         let mut at = number(8) as usize;
         let mut kinds = Vec::new();
         while at < dump.len() {
@@ -318,7 +319,7 @@ fn a_map_that_cannot_be_written_is_a_note() {
     let program = workspace().join("programs/markdown/markdown.wasm");
     let mut command = Command::new("sh");
     command.stdin(Stdio::null()).env("BELLJAR_CACHE", "off");
-    // The program gets the shell's number.
+    // The program gets the shell's process id.
     command.args(["-c", "ln -s \"$0\" /tmp/perf-$$.map && exec \"$1\" --perf map \"$2\""]);
     let guest = command.arg(&precious).arg(env!("CARGO_BIN_EXE_belljar")).arg(program);
     let guest = guest.stderr(Stdio::piped()).spawn().unwrap();
@@ -347,7 +348,7 @@ fn a_reader_that_goes_away_is_no_panic() {
 fn a_file_too_large_for_a_module_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("huge.wasm");
-    // A hole takes no space on the disk.
+    // A sparse file takes no space on disk.
     std::fs::File::create(&path).unwrap().set_len(3 << 30).unwrap();
     for subcommand in ["run", "inspect", "validate"] {
         let output = belljar().arg(subcommand).arg(&path).output().unwrap();

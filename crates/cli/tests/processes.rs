@@ -1,4 +1,4 @@
-//! The commands that look at running programs. The program is this test, and tells what it likes.
+//! The subcommands that inspect running programs. The program is this test, which reports made-up data.
 
 use belljar_inspect::{
     Delay, Detail, FrameReport, ProfileRequest, RuntimeDirectory, Served, StoreReport, StoreState, Subject,
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Stores that are made up, and the frames that were wanted of them.
+/// Made-up stores; records the details requested.
 struct Guests {
     stores: Vec<StoreReport>,
     asked: Mutex<Vec<Detail>>,
@@ -62,7 +62,7 @@ impl Scene {
         command.current_dir(self.home.path()).args(args).output().unwrap()
     }
 
-    /// What is printed, with this process's number as PID.
+    /// Runs a command. Returns its output, with this process's id replaced by PID.
     fn told(&self, args: &[&str]) -> String {
         let output = self.belljar(args);
         let text = |bytes| String::from_utf8_lossy(bytes).replace(&std::process::id().to_string(), "PID");
@@ -220,7 +220,7 @@ fn a_process_that_lets_nobody_look_is_told_from_none() {
 fn a_stopped_process_holds_nobody_up_and_is_mentioned() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
-    // It has a socket, and answers nobody.
+    // It has a socket, but does not respond.
     let home = tempfile::tempdir().unwrap();
     std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let _listener = UnixListener::bind(home.path().join(format!("{}.sock", pid()))).unwrap();

@@ -1,4 +1,4 @@
-//! Processes that tell hostile things: this one, as the protocol allows and as it does not, and guests of `belljar run`.
+//! Processes that report hostile texts: this one, both within and outside the protocol, and guests of `belljar run`.
 
 use crate::scene::{EVIL, Scene, assert_harmless, assert_output, export, file, text_file, words};
 use belljar_inspect::{
@@ -46,7 +46,7 @@ impl Subject for Liar {
     }
 }
 
-/// Lets this process be looked at in a scene, and returns its number.
+/// Makes this process inspectable in a scene. Returns its id.
 fn serve(scene: &Scene) -> String {
     let subject: Arc<dyn Subject> = Arc::new(Liar);
     let directory = RuntimeDirectory::at(scene.path("runtime"));
@@ -55,7 +55,7 @@ fn serve(scene: &Scene) -> String {
         assert_eq!(served.problem(), None);
         std::thread::sleep(Duration::from_millis(1));
     }
-    // Until the test's process ends.
+    // Kept until the test process ends.
     std::mem::forget((subject, served));
     std::process::id().to_string()
 }
@@ -101,7 +101,7 @@ pub(crate) fn profile(scene: &Scene) -> Vec<Vec<OsString>> {
     ]
 }
 
-/// A program with hostile names is looked at, profiled and killed for a hostile reason.
+/// A program with hostile names is inspected, profiled, and killed for a hostile reason.
 #[test]
 fn a_running_guest_is_told_harmlessly() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-;; Where exceptions go: through inlined bodies, past hosts and tail calls, with values that live across the throw.
+;; Where exceptions propagate: through inlined bodies, across hosts and tail calls, with values live across the throw.
 
 (module $tags
   (tag (export "a") (param i32))
@@ -236,7 +236,7 @@
 (assert_exception (invoke "uncaught-far"))
 (assert_exception (invoke "not-mine"))
 
-;; Without tags of its own, a module catches what others throw.
+;; A module without tags of its own catches exceptions of others.
 (module
   (import "far" "throw-e" (func $throw-e))
   (func (export "all") (result i32)

@@ -1,5 +1,5 @@
-;; Locals begin with zero in each round of a body that calls itself last, and parameters keep what they were given, whatever lies beside
-;; them: also where all lie in the frame and are cleared sixteen bytes at a time.
+;; Locals are zero again in each iteration of a body that tail-calls itself, and parameters keep their arguments, whatever is next to
+;; them: also if all are in the frame and are cleared sixteen bytes at a time.
 (module
   (func $mixed (export "mixed") (param i32 i64 externref v128 f32 i32) (result i64)
     (local i32 f64 v128 i32 i64 externref funcref f32 i32 i32 i32 v128 i64 i32 f64 externref i32)

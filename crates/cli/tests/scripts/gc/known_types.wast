@@ -1,5 +1,5 @@
-;; Casts of values whose type says something already, by each way that a value comes to a cast: what was left out must not have
-;; been needed.
+;; Casts of values whose static type already implies something, for each way in which a value gets to a cast: a check that was omitted
+;; must not have been needed.
 (module
   (type $a (sub (struct (field i32))))
   (type $b (sub $a (struct (field i32) (field i32))))

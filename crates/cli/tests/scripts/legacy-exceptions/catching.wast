@@ -1,4 +1,4 @@
-;; The older instructions.
+;; The legacy instructions.
 
 (module $far
   (tag $e (export "e") (param i32))

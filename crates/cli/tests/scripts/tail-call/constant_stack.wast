@@ -1,4 +1,4 @@
-;; A million tail calls take no stack, whatever is called and wherever the call was inlined.
+;; A million tail calls use no stack, whatever is called and wherever the call was inlined.
 
 (module $host
   (func (export "id") (param i32) (result i32) (local.get 0))
@@ -114,7 +114,7 @@
 (assert_return (invoke "host" (i32.const 1)))
 (assert_trap (invoke "stops" (i32.const 1000)) "unreachable")
 
-;; Imports behind a table that never changes.
+;; Imports called through a table that never changes.
 (module
   (type $many (func (param i32) (result i32 i64 f32 f64 i32 i64 f32 f64 i32 i32 i64)))
   (import "host" "many" (func $many (type $many)))
