@@ -11,7 +11,7 @@
     (func (export "wait") (result i32)
       (i32.atomic.store (i32.const 4) (i32.const 1))
       (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
-  ;; Notified, or the value had changed before it came to wait.
+  ;; Notified, or the value changed before it could wait.
   (assert_return (invoke "wait") (either (i32.const 0) (i32.const 1))))
 
 (thread $counts (shared (module $Mem))
