@@ -242,9 +242,9 @@ fn nothing_is_taken_for_anything_else() {
         }
     }
     let (entry, snapshot) = (identities[0], identities[5]);
-    let told = SealError::OtherIdentity { expected: entry, found: snapshot }.to_string();
+    let message = SealError::OtherIdentity { expected: entry, found: snapshot }.to_string();
     assert_eq!(
-        told,
+        message,
         "the artifact is something else: expected an entry of a cache with the key 0606060606060606…, found a snapshot with \
          the key 0707070707070707…: make it again"
     );

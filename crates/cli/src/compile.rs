@@ -172,16 +172,16 @@ fn explain(artifact: &[u8], timer: &PhaseTimer) -> Result<String, Failure> {
     let info = describe(artifact).with_exit_code(ExitCode::Unwritable)?;
     let mut text = String::new();
     let mut line = |name: &str, value: String| writeln!(text, "{name:<28}{value:>12}");
-    let mut told = line("functions", info.functions().unwrap_or_default().to_string());
-    told = told.and(line("artifact", ByteSize(info.size()).to_string()));
+    let mut written = line("functions", info.functions().unwrap_or_default().to_string());
+    written = written.and(line("artifact", ByteSize(info.size()).to_string()));
     for (name, size) in info.sections() {
-        told = told.and(line(&format!("  {name}"), ByteSize(size).to_string()));
+        written = written.and(line(&format!("  {name}"), ByteSize(size).to_string()));
     }
     for (phase, time) in &timer.phases {
-        told = told.and(line(phase, milliseconds(*time)));
+        written = written.and(line(phase, milliseconds(*time)));
     }
-    told = told.and(line("total", milliseconds(timer.last - timer.start)));
-    told.with_exit_code(ExitCode::Bug)?;
+    written = written.and(line("total", milliseconds(timer.last - timer.start)));
+    written.with_exit_code(ExitCode::Bug)?;
     Ok(text)
 }
 

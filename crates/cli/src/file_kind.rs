@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn other_text_is_quoted_as_far_as_it_is_harmless() {
-        let told = describe(b"\x1b[2Jred\nmore", Path::new("a.wasm")).unwrap();
-        assert!(told.contains(r"it begins with `\u{1b}[2Jred` "), "{told}");
-        let told = describe("ä".repeat(100).as_bytes(), Path::new("a.wasm")).unwrap();
-        assert!(told.contains(&format!("`{}` ", "ä".repeat(SHOWN))), "{told}");
+        let message = describe(b"\x1b[2Jred\nmore", Path::new("a.wasm")).unwrap();
+        assert!(message.contains(r"it begins with `\u{1b}[2Jred` "), "{message}");
+        let message = describe("ä".repeat(100).as_bytes(), Path::new("a.wasm")).unwrap();
+        assert!(message.contains(&format!("`{}` ", "ä".repeat(SHOWN))), "{message}");
     }
 }

@@ -143,8 +143,8 @@ pub(crate) fn explain(failure: Failure, file: &Path, option_of: impl Fn(CompileL
         CompileLimit::Cpu | CompileLimit::Wall => ExitCode::Timeout,
         _ => failure.code,
     };
-    let told = format!("{} ({})", exceeded.sentence(), option_of(exceeded.limit()));
-    Failure::new(code, Error::msg(told).context(format!("could not compile {}", OutsideText::new(file))))
+    let message = format!("{} ({})", exceeded.sentence(), option_of(exceeded.limit()));
+    Failure::new(code, Error::msg(message).context(format!("could not compile {}", OutsideText::new(file))))
 }
 
 /// Returns the option that sets a limit of compilation.

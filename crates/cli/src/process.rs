@@ -38,11 +38,11 @@ fn print_usage(mut error: clap::Error) -> io::Result<()> {
 fn print_panics_escaped() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();
-        let told = match backtrace.status() {
+        let message = match backtrace.status() {
             BacktraceStatus::Captured => format!("{panic}\n{backtrace}"),
             _ => panic.to_string(),
         };
-        complain(&told);
+        complain(&message);
     }));
 }
 

@@ -81,7 +81,8 @@ fn lines(process: &ProcessReport) -> impl Iterator<Item = Line<'_>> {
 
 impl Line<'_> {
     fn cells(&self, process: &ProcessReport) -> [String; 6] {
-        let of_store = |tell: fn(&StoreReport) -> String| self.0.map_or_else(|| NONE.into(), tell);
+        let of_store =
+            |format_cell: fn(&StoreReport) -> String| self.0.map_or_else(|| NONE.into(), format_cell);
         [
             process.pid.to_string(),
             clock(process.uptime),
@@ -198,18 +199,18 @@ mod tests {
             runtime: None,
             since,
         };
-        let told = |state: StoreState| super::state(&store(1, state));
-        assert_eq!(told(StoreState::Idle), "idle");
-        assert_eq!(told(StoreState::Guest), "running");
+        let message = |state: StoreState| super::state(&store(1, state));
+        assert_eq!(message(StoreState::Idle), "idle");
+        assert_eq!(message(StoreState::Guest), "running");
         let time = Some(Duration::from_millis(12_345));
-        assert_eq!(told(host(Some("env::wait"), time)), "in host call env::wait for 12.3 s");
-        assert_eq!(told(host(None, Some(Duration::from_secs(125)))), "in the host for 2:05");
+        assert_eq!(message(host(Some("env::wait"), time)), "in host call env::wait for 12.3 s");
+        assert_eq!(message(host(None, Some(Duration::from_secs(125)))), "in the host for 2:05");
         let runtime = Some("memory.fill".into());
         assert_eq!(
-            told(StoreState::Host { function: None, runtime, since: None }),
+            message(StoreState::Host { function: None, runtime, since: None }),
             "in the runtime (memory.fill)"
         );
-        assert_eq!(told(StoreState::Unknown { reason: "it\nhides".into() }), "unknown: it\\nhides");
+        assert_eq!(message(StoreState::Unknown { reason: "it\nhides".into() }), "unknown: it\\nhides");
         let mut running = store(1, StoreState::Guest);
         running.frames = vec![FrameReport::new(3, "")];
         assert_eq!(super::state(&running), "running function 3");
@@ -243,7 +244,10 @@ mod tests {
 
     #[test]
     fn times_are_told_as_clocks_do() {
-        let told = |seconds| clock(Duration::from_secs(seconds));
-        assert_eq!([told(0), told(61), told(3600), told(360_000)], ["0:00", "1:01", "1:00:00", "100:00:00"]);
+        let message = |seconds| clock(Duration::from_secs(seconds));
+        assert_eq!(
+            [message(0), message(61), message(3600), message(360_000)],
+            ["0:00", "1:01", "1:00:00", "100:00:00"]
+        );
     }
 }

@@ -34,8 +34,8 @@ impl Meter {
     /// Creates a meter for compilations with this configuration.
     pub(crate) fn of(config: &mut Config) -> Self {
         let meter = Self::default();
-        let told = meter.clone();
-        config.compile_progress(move |progress| told.set(progress));
+        let updated = meter.clone();
+        config.compile_progress(move |progress| updated.set(progress));
         meter
     }
 

@@ -341,8 +341,8 @@ mod tests {
             SnapshotNote { invoked: Some("load".into()), dirs: vec!["/lib".into()], descriptors: None };
         let grants = |all: &[&str]| all.iter().map(|grant| grant.parse().unwrap()).collect::<Vec<DirGrant>>();
         note.check_dirs(&grants(&["elsewhere::/lib:ro"])).unwrap();
-        let told = note.check_dirs(&grants(&["a", "b"])).unwrap_err();
-        assert!(told.ends_with("expected --dir HOST::/lib, found a, b"), "{told}");
+        let error = note.check_dirs(&grants(&["a", "b"])).unwrap_err();
+        assert!(error.ends_with("expected --dir HOST::/lib, found a, b"), "{error}");
         assert!(note.check_dirs(&[]).unwrap_err().ends_with("found none"));
         // No guest code has run that could have stored them.
         SnapshotNote { invoked: None, dirs: Vec::new(), descriptors: None }

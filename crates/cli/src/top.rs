@@ -184,8 +184,8 @@ mod tests {
         let process = json!({"pid": 1, "version": "", "uptime_ns": 0, "cpu_ns": 0, "command": [],
             "stores": [store("idle"), store("guest")]});
         let reports: Vec<ProcessReport> = serde_json::from_value(json!([process])).unwrap();
-        let told = title(&reports, 2, 99.96);
-        assert!(told.starts_with(
+        let message = title(&reports, 2, 99.96);
+        assert!(message.starts_with(
             "1 process, 2 stores, 1 running; 100.0 % CPU, 2 MiB; 2 processes without an answer; load "
         ));
         assert!(

@@ -105,12 +105,12 @@ impl Scene {
     }
 }
 
-fn told(output: &Output) -> String {
+fn message(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn assert_code(output: &Output, expected: i32) {
-    assert_eq!(output.status.code(), Some(expected), "{}", told(output));
+    assert_eq!(output.status.code(), Some(expected), "{}", message(output));
 }
 
 fn mode(path: &Path) -> u32 {
@@ -171,7 +171,7 @@ fn a_fifo_that_nobody_reads_does_not_outlive_a_timeout() {
         command.args(["run", "--timeout", "50ms", option, "out.txt", "spin.wat"]);
         let output = command.output().unwrap();
         assert_code(&output, 124);
-        assert!(told(&output).starts_with("error: the guest was stopped: "), "{}", told(&output));
+        assert!(message(&output).starts_with("error: the guest was stopped: "), "{}", message(&output));
     }
 }
 
@@ -244,7 +244,7 @@ fn a_full_device_is_an_error() {
         symlink(&full, scene.path(&name)).unwrap();
         let output = scene.command(writer, &name).output().unwrap();
         assert_code(&output, writer.codes.1);
-        assert!(told(&output).contains("No space left on device"), "{}", told(&output));
+        assert!(message(&output).contains("No space left on device"), "{}", message(&output));
         assert!(fs::metadata(&full).unwrap().file_type().is_char_device());
     }
 }
@@ -300,11 +300,11 @@ fn what_cannot_be_written_is_told_before_the_work() {
             let output = command.output().unwrap();
             assert_code(&output, 74);
             assert!(
-                told(&output).starts_with(&format!("error: could not write {file}")),
+                message(&output).starts_with(&format!("error: could not write {file}")),
                 "{}",
-                told(&output)
+                message(&output)
             );
-            assert_eq!(told(&output).lines().count(), 1, "{}", told(&output));
+            assert_eq!(message(&output).lines().count(), 1, "{}", message(&output));
         }
     }
     if rustix::process::geteuid().is_root() {
@@ -317,7 +317,7 @@ fn what_cannot_be_written_is_told_before_the_work() {
         for file in ["closed/out.txt", "guest.txt"] {
             let output = scene.command(writer, file).output().unwrap();
             assert_code(&output, 74);
-            assert!(told(&output).contains("Permission denied"), "{}", told(&output));
+            assert!(message(&output).contains("Permission denied"), "{}", message(&output));
         }
     }
 }
@@ -326,7 +326,7 @@ fn what_cannot_be_written_is_told_before_the_work() {
 fn an_old_file_survives_what_goes_wrong() {
     let scene = Scene::new();
     let survives = |name: &str, output: &Output| {
-        assert_eq!(fs::read(scene.path(name)).unwrap(), OLD, "{}", told(output));
+        assert_eq!(fs::read(scene.path(name)).unwrap(), OLD, "{}", message(output));
         assert!(scene.is_clean("."));
     };
     for writer in &WRITERS {
@@ -345,7 +345,7 @@ fn an_old_file_survives_what_goes_wrong() {
         // The write exceeds the process's limit: an error if the signal is ignored, otherwise the end of the process.
         let output = scene.shell("trap '' XFSZ; ulimit -f 1; exec \"$@\"", writer, &name);
         assert_code(&output, writer.codes.1);
-        assert!(told(&output).contains("File too large"), "{}", told(&output));
+        assert!(message(&output).contains("File too large"), "{}", message(&output));
         survives(&name, &output);
         let output = scene.shell("ulimit -c 0; ulimit -f 1; exec \"$@\"", writer, &name);
         survives(&name, &output);
@@ -380,7 +380,7 @@ fn a_full_disk_is_an_error_and_the_old_file_stays() {
         let is_clean = scene.is_clean("disk");
         Command::new("umount").arg(&disk).status().unwrap();
         assert_code(&output, writer.codes.1);
-        assert!(told(&output).contains("No space left on device"), "{}", told(&output));
+        assert!(message(&output).contains("No space left on device"), "{}", message(&output));
         assert_eq!(left.unwrap(), [7; 4096]);
         assert!(is_clean);
     }
@@ -411,7 +411,7 @@ fn what_the_process_has_open_goes_on_where_it_is() {
         fs::write(scene.path("log"), OLD).unwrap();
         let output = scene.shell(script, compiler, file);
         assert_code(&output, 74);
-        assert!(told(&output).contains("open for reading only"), "{}", told(&output));
+        assert!(message(&output).contains("open for reading only"), "{}", message(&output));
         assert_eq!(fs::read(scene.path("log")).unwrap(), OLD);
     }
 }
@@ -431,7 +431,7 @@ fn a_module_does_not_become_its_own_artifact() {
     ] {
         let output = scene.belljar().args(line).output().unwrap();
         assert_code(&output, 74);
-        assert!(told(&output).contains("it is the file that was read"), "{}", told(&output));
+        assert!(message(&output).contains("it is the file that was read"), "{}", message(&output));
     }
     for name in ["text.elf", "guest.wat"] {
         assert_eq!(fs::read_to_string(scene.path(name)).unwrap(), GUEST);

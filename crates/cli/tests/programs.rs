@@ -72,9 +72,9 @@ fn run(case: &Value, root: &Path) -> Result<(), String> {
         .output()
         .unwrap();
     let expected = &case["expect"];
-    let told = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     if output.status.code().map(i64::from) != expected["exit"].as_i64() {
-        return Err(format!("{}, expected exit code {}: {told}", output.status, expected["exit"]));
+        return Err(format!("{}, expected exit code {}: {message}", output.status, expected["exit"]));
     }
     for (name, found) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
         if let Some(file) = expected[name].as_str()

@@ -261,8 +261,8 @@ fn time_limits_and_interrupts_end_guests_wherever_they_are() {
     for (wat, place) in [(SPIN, "spin"), (reader, "main"), (waiter, "main")] {
         let (code, text) = end_of(Running::start(wat, &["--timeout", "300ms"]));
         assert_eq!(code, Some(124), "{text}");
-        let told = "error: the guest was stopped: --timeout 300ms has expired\n";
-        assert!(text.starts_with(told) && text.contains(place), "{text}");
+        let message = "error: the guest was stopped: --timeout 300ms has expired\n";
+        assert!(text.starts_with(message) && text.contains(place), "{text}");
         assert!(!text.contains("does not return"), "{text}");
     }
     let (code, text) = end_of(Running::start(SPIN, &["--cpu-timeout", "100ms", "--timeout", "50s"]));

@@ -279,16 +279,16 @@ mod tests {
         fs::set_permissions(home.path().join("real"), fs::Permissions::from_mode(0o700)).unwrap();
         symlink(home.path().join("real"), &link).unwrap();
         fs::write(&file, "").unwrap();
-        let told = |path: &Path| {
+        let message = |path: &Path| {
             let directory = RuntimeDirectory::at(path);
-            let told = directory.make().unwrap_err().to_string();
-            assert_eq!(directory.pids().unwrap_err().to_string(), told);
-            assert!(told.contains("or name another one in BELLJAR_RUNTIME_DIR"), "{told}");
-            told
+            let message = directory.make().unwrap_err().to_string();
+            assert_eq!(directory.pids().unwrap_err().to_string(), message);
+            assert!(message.contains("or name another one in BELLJAR_RUNTIME_DIR"), "{message}");
+            message
         };
-        assert!(told(&open).contains("other users can enter it (mode 0750"));
-        assert!(told(&link).contains("symbolic link"));
-        assert!(told(&file).contains("not a directory"));
+        assert!(message(&open).contains("other users can enter it (mode 0750"));
+        assert!(message(&link).contains("symbolic link"));
+        assert!(message(&file).contains("not a directory"));
     }
 
     #[test]
@@ -320,7 +320,7 @@ mod tests {
     fn a_long_path_is_told() {
         let directory = |bytes: usize| RuntimeDirectory::at(format!("/{}", "x".repeat(bytes - 1)));
         assert!(directory(MAX_SOCKET_PATH - "/12.sock".len()).socket(12).is_ok());
-        let told = directory(MAX_SOCKET_PATH - "/12.sock".len() + 1).socket(12).unwrap_err().to_string();
-        assert!(told.contains("at most 107 bytes") && told.contains("has 108"), "{told}");
+        let message = directory(MAX_SOCKET_PATH - "/12.sock".len() + 1).socket(12).unwrap_err().to_string();
+        assert!(message.contains("at most 107 bytes") && message.contains("has 108"), "{message}");
     }
 }

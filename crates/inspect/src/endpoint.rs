@@ -320,15 +320,15 @@ fn bind(directory: &RuntimeDirectory, path: &Path) -> io::Result<UnixListener> {
         }
         bound => bound,
     };
-    let tell = |error: io::Error| {
+    let with_path = |error: io::Error| {
         io::Error::new(error.kind(), format!("could not make the socket {}: {error}", OutsideText::new(path)))
     };
-    let listener = listener.map_err(tell)?;
+    let listener = listener.map_err(with_path)?;
     // Until here the directory's permissions keep other users out.
     let ready = fs::set_permissions(path, Permissions::from_mode(0o600));
     ready.and_then(|()| listener.set_nonblocking(true)).map_err(|error| {
         let _ = fs::remove_file(path);
-        tell(error)
+        with_path(error)
     })?;
     Ok(listener)
 }

@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn another_version_is_told_both() {
-        let told = Request::of_line(br#"{"version":9,"ask":"something","newer":[]}"#).unwrap_err();
-        assert!(told.contains("version 1 ") && told.contains("version 9"), "{told}");
+        let message = Request::of_line(br#"{"version":9,"ask":"something","newer":[]}"#).unwrap_err();
+        assert!(message.contains("version 1 ") && message.contains("version 9"), "{message}");
     }
 
     #[test]

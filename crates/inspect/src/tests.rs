@@ -120,7 +120,7 @@ impl Scene {
     }
 
     /// Sends a line. Returns the response as JSON.
-    fn told(&self, line: &[u8]) -> Value {
+    fn request(&self, line: &[u8]) -> Value {
         let stream = self.connect();
         let _ = write_line(&stream, line, Instant::now() + LONG);
         answer(&stream)
@@ -168,8 +168,8 @@ fn a_directory_that_cannot_be_trusted_is_a_problem_that_is_told() {
     let directory = RuntimeDirectory::at(home.path().join("link"));
     let served = serve_in(directory.clone(), weak(&fake), Delay::NONE).unwrap();
     wait_until(|| served.problem().is_some());
-    let told = served.problem().unwrap();
-    assert!(told.contains("symbolic link") && served.socket().is_none(), "{told}");
+    let printed = served.problem().unwrap();
+    assert!(printed.contains("symbolic link") && served.socket().is_none(), "{printed}");
     assert!(matches!(Process::find_in(&[directory], std::process::id()), Err(AskError::Directory(_))));
     assert_eq!(fs::read_dir(home.path().join("real")).unwrap().count(), 0);
 }
@@ -257,10 +257,10 @@ fn sockets_of_dead_processes_are_removed() {
         Process::find_in(&[scene.directory()], 2_000_000_000),
         Err(AskError::NoProcess { pid: 2_000_000_000 })
     ));
-    let told = Process::find_in(&[scene.directory()], 1).unwrap_err();
+    let printed = Process::find_in(&[scene.directory()], 1).unwrap_err();
     assert!(
-        matches!(told, AskError::NoResponse { pid: 1, .. } | AskError::OtherUser { pid: 1, .. }),
-        "{told}"
+        matches!(printed, AskError::NoResponse { pid: 1, .. } | AskError::OtherUser { pid: 1, .. }),
+        "{printed}"
     );
 }
 
@@ -299,11 +299,11 @@ fn a_socket_left_by_a_dead_namesake_is_replaced_and_a_living_ones_is_not() {
 fn garbage_is_answered_with_an_error() {
     let scene = Scene::new(Fake::new(1));
     for garbage in [&b"GET / HTTP/1.1\r"[..], b"", b"{}", &[0xff; 100], &[b'['; 60_000], b"{\"version\":1}"] {
-        assert!(error(&scene.told(garbage)).contains("cannot be read"));
+        assert!(error(&scene.request(garbage)).contains("cannot be read"));
     }
-    let newer = scene.told(br#"{"version":2,"ask":"anything"}"#);
+    let newer = scene.request(br#"{"version":2,"ask":"anything"}"#);
     assert!(error(&newer).contains("version 1 ") && error(&newer).contains("version 2"), "{newer}");
-    assert!(error(&scene.told(&[b' '; 70_000])).contains("at most 65536 bytes"));
+    assert!(error(&scene.request(&[b' '; 70_000])).contains("at most 65536 bytes"));
     // It still works.
     assert_eq!(scene.process().ask_stores(Detail::Innermost).unwrap().stores.len(), 1);
 }
@@ -314,7 +314,7 @@ fn is_answered_at_once(scene: &Scene) {
     let question = br#"{"version":1,"ask":"stores","detail":"innermost"}"#;
     let asks_quickly = |_: i32| {
         let begin = Instant::now();
-        assert_eq!(scene.told(question)["ok"]["stores"][0]["id"], 1);
+        assert_eq!(scene.request(question)["ok"]["stores"][0]["id"], 1);
         begin.elapsed() < Duration::from_secs(4)
     };
     assert!((0..5).any(asks_quickly));
@@ -475,8 +475,8 @@ fn a_panic_is_an_error_for_whoever_asked() {
     fake.behaviour = Behaviour::Panics;
     let scene = Scene::new(fake);
     for _ in 0..2 * MAX_CONCURRENT_REQUESTS {
-        let told = scene.process().ask_stores(Detail::Innermost).unwrap_err();
-        assert!(told.to_string().contains("panicked"), "{told}");
+        let printed = scene.process().ask_stores(Detail::Innermost).unwrap_err();
+        assert!(printed.to_string().contains("panicked"), "{printed}");
     }
 }
 
@@ -510,14 +510,14 @@ fn profiles_are_carried_as_they_are() {
 
 #[test]
 fn a_profile_that_fails_or_is_no_json_is_an_error() {
-    let told = |profile: anyhow::Result<Vec<u8>, &'static str>| {
+    let printed = |profile: anyhow::Result<Vec<u8>, &'static str>| {
         let mut fake = Fake::new(1);
         fake.profile = profile;
         Scene::new(fake).process().profiles(&short()).unwrap_err().to_string()
     };
-    assert!(told(Err("nothing runs")).ends_with("refused: nothing runs"));
-    assert!(told(Ok(b"{\"half\":".to_vec())).contains("not JSON"));
-    assert!(told(Ok(vec![0xff])).contains("not JSON"));
+    assert!(printed(Err("nothing runs")).ends_with("refused: nothing runs"));
+    assert!(printed(Ok(b"{\"half\":".to_vec())).contains("not JSON"));
+    assert!(printed(Ok(vec![0xff])).contains("not JSON"));
 }
 
 #[test]
@@ -541,11 +541,11 @@ fn a_profile_ends_when_the_subject_leaves() {
     });
     wait_until(|| scene.fake.is_recording.load(Ordering::Relaxed));
     drop(scene.served);
-    assert_eq!(asking.join().unwrap().len(), 1, "what was recorded is told");
+    assert_eq!(asking.join().unwrap().len(), 1, "the recorded part is sent");
 }
 
 /// Runs a server that responds with these bytes to any request. Returns the client's error.
-fn client_told(answer: &'static [u8]) -> AskError {
+fn client_error(answer: &'static [u8]) -> AskError {
     let home = tempfile::tempdir().unwrap();
     let directory = RuntimeDirectory::at(home.path().join("belljar"));
     directory.make().unwrap();
@@ -564,8 +564,8 @@ fn client_told(answer: &'static [u8]) -> AskError {
 
 #[test]
 fn hostile_answers_are_errors() {
-    assert!(matches!(client_told(b""), AskError::NoResponse { .. }));
-    assert!(matches!(client_told(b"{\"ok\":"), AskError::NoResponse { .. }));
+    assert!(matches!(client_error(b""), AskError::NoResponse { .. }));
+    assert!(matches!(client_error(b"{\"ok\":"), AskError::NoResponse { .. }));
     let garbage: [&[u8]; 6] = [
         b"\n",
         b"{\"ok\":{}}\n",
@@ -575,15 +575,15 @@ fn hostile_answers_are_errors() {
         b"{\"neither\":1}\n",
     ];
     for answer in garbage {
-        assert!(matches!(client_told(answer), AskError::InvalidResponse { .. }));
+        assert!(matches!(client_error(answer), AskError::InvalidResponse { .. }));
     }
     let deep: Vec<u8> = [b"{\"ok\":".to_vec(), vec![b'['; 100_000], b"\n".to_vec()].concat();
-    assert!(matches!(client_told(deep.leak()), AskError::InvalidResponse { .. }));
+    assert!(matches!(client_error(deep.leak()), AskError::InvalidResponse { .. }));
     // Endless responses, which each listed process could send.
-    let told = client_told(vec![b' '; MAX_LISTED_RESPONSE_BYTES + 1].leak()).to_string();
-    assert!(told.contains("expected a line of at most 16777216 bytes"), "{told}");
-    let told = client_told(b"{\"error\":\"not today\"}\n").to_string();
-    assert!(told.ends_with("refused: not today"), "{told}");
+    let printed = client_error(vec![b' '; MAX_LISTED_RESPONSE_BYTES + 1].leak()).to_string();
+    assert!(printed.contains("expected a line of at most 16777216 bytes"), "{printed}");
+    let printed = client_error(b"{\"error\":\"not today\"}\n").to_string();
+    assert!(printed.ends_with("refused: not today"), "{printed}");
 }
 
 #[test]

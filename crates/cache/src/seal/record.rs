@@ -91,8 +91,8 @@ impl SealRecord {
         if !seal.has(HAS_MAC) && !is_zero(&seal.mac) {
             return refused("it has no mac, yet the mac's bytes are not zero");
         }
-        let is_signed_by_nobody = is_zero(&seal.signer) && is_zero(&seal.signature);
-        if !seal.has(HAS_SIGNATURE) && !is_signed_by_nobody {
+        let is_unsigned = is_zero(&seal.signer) && is_zero(&seal.signature);
+        if !seal.has(HAS_SIGNATURE) && !is_unsigned {
             return refused("it has no signature, yet the signature's bytes are not zero");
         }
         if !is_zero(rest) {

@@ -162,16 +162,16 @@ fn modules_of_the_suites_need_what_is_told() {
             if !seen.insert(binary.clone()) || Module::validate(&all, &binary).is_err() {
                 continue;
             }
-            let told: BTreeSet<_> = describe(&binary).features.iter().map(|f| f.name).collect();
-            let valid = Module::validate(engines.with(told.clone()), &binary);
-            assert!(valid.is_ok(), "{}: {told:?}: {:?}", script.name(), valid.unwrap_err());
-            for name in &told {
-                let mut others = told.clone();
+            let reported: BTreeSet<_> = describe(&binary).features.iter().map(|f| f.name).collect();
+            let valid = Module::validate(engines.with(reported.clone()), &binary);
+            assert!(valid.is_ok(), "{}: {reported:?}: {:?}", script.name(), valid.unwrap_err());
+            for name in &reported {
+                let mut others = reported.clone();
                 others.remove(name);
                 let valid = Module::validate(engines.with(others), &binary);
                 // Types of function-references are also types of gc.
-                let is_part = *name == "function-references" && told.contains("gc");
-                assert!(valid.is_err() || is_part, "{}: {name} of {told:?}", script.name());
+                let is_part = *name == "function-references" && reported.contains("gc");
+                assert!(valid.is_err() || is_part, "{}: {name} of {reported:?}", script.name());
             }
             checked += 1;
         }

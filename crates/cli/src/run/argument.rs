@@ -177,26 +177,26 @@ mod tests {
 
     #[test]
     fn a_float_that_is_too_large_is_told_apart_from_what_is_none() {
-        let told = |ty, text: &str| {
+        let message = |ty, text: &str| {
             let params = FuncType::new(&belljar::Engine::default(), [ty], []);
             parse_all("f", &params, &[text.into()]).unwrap_err()
         };
         for text in ["1e39", "-1e39", "340282356779733661637539395458142568448", "0x1p128", "1_0e38"] {
-            let told = told(ValType::F32, text);
-            assert!(told.contains("up to 3.4028235e38: this one is too large, found"), "{told}");
+            let message = message(ValType::F32, text);
+            assert!(message.contains("up to 3.4028235e38: this one is too large, found"), "{message}");
         }
-        assert!(told(ValType::F64, "1e309").contains("this one is too large"));
-        assert!(told(ValType::F32, "nan:0x800000").contains("payload is from 0x1 to 0x7fffff"));
-        assert!(told(ValType::F64, "nan:0x0").contains("payload is from 0x1 to 0xfffffffffffff"));
+        assert!(message(ValType::F64, "1e309").contains("this one is too large"));
+        assert!(message(ValType::F32, "nan:0x800000").contains("payload is from 0x1 to 0x7fffff"));
+        assert!(message(ValType::F64, "nan:0x0").contains("payload is from 0x1 to 0xfffffffffffff"));
         for text in ["1e", "one", "1 2", "", "1e39 ", "(1)", "0x"] {
-            let told = told(ValType::F32, text);
-            assert!(told.contains("expected a number such as 1.5"), "{told}");
+            let message = message(ValType::F32, text);
+            assert!(message.contains("expected a number such as 1.5"), "{message}");
         }
         assert_eq!(
             round_trip(ValType::F32, "3.4028235e38").as_deref(),
             Some("340282350000000000000000000000000000000")
         );
-        assert!(told(ValType::I32, "1e39").contains("expected an integer"));
+        assert!(message(ValType::I32, "1e39").contains("expected an integer"));
     }
 
     #[test]

@@ -123,8 +123,8 @@ mod tests {
         let plain = Error::new(trap);
         assert_eq!(describe(&plain, headline(), Backtrace::Short), "headline");
         let noted = anyhow::anyhow!("the disk is full").context("a file was not written").context(trap);
-        let told = "headline\na file was not written: the disk is full";
-        assert_eq!(describe(&noted, headline(), Backtrace::Short), told);
+        let expected = "headline\na file was not written: the disk is full";
+        assert_eq!(describe(&noted, headline(), Backtrace::Short), expected);
         // An error that only reads like the trap is shown.
         let alike = anyhow::anyhow!(trap.to_string()).context("the host's own").context(trap);
         assert_eq!(

@@ -93,8 +93,9 @@ impl RunOptions {
             })?;
             provided.add_exports(name, preload);
         }
-        let told = |problem: ImportProblem| self.cannot_start(Error::msg(problem.describe(self.all_imports)));
-        provided.check(file).map_err(told)
+        let cannot_start =
+            |problem: ImportProblem| self.cannot_start(Error::msg(problem.describe(self.all_imports)));
+        provided.check(file).map_err(cannot_start)
     }
 
     /// Checks that the function to call exists, before compiling anything.
