@@ -211,7 +211,7 @@ impl Session {
     }
 
     fn assert_return(&mut self, exec: WastExecute<'_>, expected: &[WastRet<'_>]) -> Result<()> {
-        let found = self.execute(exec).map_err(|e| e.context("expected results, and it failed"))?;
+        let found = self.execute(exec).map_err(|e| e.context("expected results, but it failed"))?;
         let fits = found.len() == expected.len()
             && expected.iter().zip(&found).all(|(e, v)| matches(&mut self.store, e, v));
         ensure!(fits, "expected {}, found {}", list(expected.iter().map(pattern::show)), self.show(&found));
@@ -224,7 +224,7 @@ impl Session {
             Err(error) => error,
         };
         let Some(trap) = error.downcast_ref::<Trap>() else {
-            return Err(error.context(format!("expected the trap `{message}`, and it failed otherwise")));
+            return Err(error.context(format!("expected the trap `{message}`, but it failed otherwise")));
         };
         // As in the reference interpreter, either text may be a prefix of the other.
         let found = trap.row().spec;
@@ -237,14 +237,14 @@ impl Session {
         match self.execute(exec) {
             Ok(values) => bail!("expected an exception, but it returned {}", self.show(&values)),
             Err(error) if error.is::<ThrownException>() => Ok(()),
-            Err(error) => Err(error.context("expected an exception, and it failed otherwise")),
+            Err(error) => Err(error.context("expected an exception, but it failed otherwise")),
         }
     }
 
     fn assert_refused(&self, mut module: QuoteWat<'_>, what: &str, message: &str) -> Result<()> {
         let Ok(binary) = module.encode() else { return Ok(()) };
         let accepted = Module::validate(&self.engine, &binary).is_ok();
-        ensure!(!accepted, "expected the module to be {what} ({message}), and it was accepted");
+        ensure!(!accepted, "expected the module to be {what} ({message}), but it was accepted");
         Ok(())
     }
 
@@ -253,7 +253,7 @@ impl Session {
         match self.instantiate(&module) {
             Err(Refused::Link(_)) => Ok(()),
             Err(other) => Err(Error::from(other).context(format!("expected a link error ({message})"))),
-            Ok(_) => bail!("expected a link error ({message}), and the module was instantiated"),
+            Ok(_) => bail!("expected a link error ({message}), but the module was instantiated"),
         }
     }
 
