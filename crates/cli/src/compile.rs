@@ -31,7 +31,7 @@ An artifact is trusted only by the user who made it, on this machine, unless it 
 Exit codes: 0, or 65 if the module is not valid, 66 if it cannot be read, 69 if there is no key, 74 if the artifact
 cannot be written, 124 if a time limit of --limits was reached.";
 
-/// Compile a module ahead of time.
+/// Compile a module ahead of time
 ///
 /// The artifact is an ELF file, which objdump and readelf understand as well. Not needed just to
 /// start a module quickly on this machine: `belljar run` caches what it compiles.

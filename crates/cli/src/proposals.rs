@@ -77,9 +77,7 @@ enum Release {
 /// The features enabled and disabled on the command line.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Proposals {
-    /// Allow only the features of a release of the specification
-    ///
-    /// [default: 3.0, and the proposals adopted since]
+    /// Allow only the features of this release [default: 3.0, and the proposals adopted since]
     ///
     /// Use it to check that a module runs in older engines.
     #[arg(verbatim_doc_comment, long, value_name = "RELEASE")]

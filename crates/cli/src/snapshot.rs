@@ -31,7 +31,7 @@ A snapshot is trusted like an artifact of `belljar compile`: only by the user wh
 Exit codes: 0; 65 if the module is not valid, 66 if something cannot be read, 69 if the module cannot be started or its state
 cannot be saved, 74 if the snapshot cannot be written; 134 if the initialization trapped.";
 
-/// Run a program's initialization once, and save the resulting state.
+/// Run a program's initialization once, and save the resulting state
 ///
 /// The result is an artifact: `belljar run` starts it where the initialization ended, with all
 /// memories, globals, tables and objects. Worthwhile for programs with a slow initialization; to

@@ -16,7 +16,7 @@ Examples:
 
 Exit codes: 0 if all are valid, 65 if one is not, 66 if one cannot be read.";
 
-/// Check that files are valid modules, without compiling them.
+/// Check that files are valid modules, without compiling them
 ///
 /// Also warns if a valid module can never be started, because of a table of more than 10,000,000
 /// elements or a segment that does not fit.

@@ -44,7 +44,7 @@ Exit codes:
   69   the module cannot be started: missing imports, no `_start`, over a limit
   74   the FILE of --coredump or --profile could not be written";
 
-/// Run a program.
+/// Run a program
 ///
 /// FILE is a module in binary (.wasm) or text format (.wat), or an artifact of `belljar compile` or
 /// `belljar snapshot`. A program made for WASI 0.1 gets its arguments and the three standard streams;
