@@ -24,7 +24,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 ///
-/// Returns the errors of [`print`].
+/// Returns the errors of [`print()`].
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).with_exit_code(ExitCode::Bug)?;
     print_commands(&format!("{}\n", OutsideText::new(&text).json()))
@@ -34,7 +34,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 ///
 /// # Errors
 ///
-/// Returns the errors of [`print`].
+/// Returns the errors of [`print()`].
 pub(crate) fn print_commands(text: &str) -> Result<(), Failure> {
     let written = timed_write(|| {
         let mut out = io::stdout().lock();
@@ -52,7 +52,7 @@ pub(crate) fn print_commands(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes a line to standard error, escaped as by [`print`]. Write errors are ignored.
+/// Writes a line to standard error, escaped as by [`print()`]. Write errors are ignored.
 pub(crate) fn complain(text: &str) {
     let line = format!("{}\n", OutsideText::new(text).lines());
     let _ = timed_write(|| io::stderr().lock().write_all(line.as_bytes()));
