@@ -1,64 +1,65 @@
-//! Who else can reach a file or directory, told from its metadata.
+//! Checks, from a file's or directory's metadata, who else can access it.
 //!
-//! Each function gives `Ok`, or the middle of a sentence that says what is wrong; the caller adds the path
-//! and what to do. POSIX access lists are not read: the group bits of a file that has one show the most that
-//! it grants to anybody.
+//! Each `require_` function returns `Ok`, or a clause that says what is wrong; the caller adds the path and the advice.
+//! POSIX access lists are not read: the group bits of a file with an access list show the most that the list grants to
+//! anyone.
 
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-/// Bits of a mode that let group and others write.
+/// Mode bits that let the group and other users write.
 const OTHERS_WRITE: u32 = 0o022;
-/// Bits of a mode that let group and others do anything.
+/// Mode bits that grant the group and other users any access.
 const OTHERS_ANY: u32 = 0o077;
-/// In a directory with this bit only its owner, a file's owner and root remove or rename the file.
+/// The sticky bit: in such a directory only the directory's owner, the file's owner and root can remove or rename a
+/// file.
 const STICKY: u32 = 0o1000;
 const ROOT: u32 = 0;
 
-/// The user that this process makes files as.
+/// Returns the effective user id, which owns the files that this process creates.
 fn our_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Whether it is a regular file of this user.
-pub(crate) fn is_our_file(found: &Metadata) -> bool {
+/// Returns whether the file is a regular file of this user.
+pub(crate) fn is_own_file(found: &Metadata) -> bool {
     found.is_file() && found.uid() == our_uid()
 }
 
-/// It belongs to this user or root.
-pub(crate) fn is_ours_or_roots(found: &Metadata) -> Result<(), String> {
-    if found.uid() == ROOT { Ok(()) } else { is_ours(found) }
+/// Requires that the file belongs to this user or root.
+pub(crate) fn require_own_or_root(found: &Metadata) -> Result<(), String> {
+    if found.uid() == ROOT { Ok(()) } else { require_own(found) }
 }
 
-/// Neither group nor others can replace what is in the directory and does not belong to them.
-pub(crate) fn nobody_else_moves(found: &Metadata) -> Result<(), String> {
-    if found.mode() & STICKY != 0 { Ok(()) } else { nobody_else_writes(found) }
+/// Requires that neither the group nor other users can replace entries of the directory that do not belong to them.
+pub(crate) fn require_not_movable_by_others(found: &Metadata) -> Result<(), String> {
+    if found.mode() & STICKY != 0 { Ok(()) } else { require_not_writable_by_others(found) }
 }
 
-/// Neither group nor others can read or write the file.
-pub(crate) fn nobody_else_reads(found: &Metadata) -> Result<(), String> {
-    mode_lacks(found, OTHERS_ANY, "read or change")
+/// Requires that neither the group nor other users can read or write the file.
+pub(crate) fn require_not_readable_by_others(found: &Metadata) -> Result<(), String> {
+    require_mode_without(found, OTHERS_ANY, "read or change")
 }
 
-/// Nobody but this user and root can write the file.
-pub(crate) fn only_we_or_root_write(found: &Metadata) -> Result<(), String> {
-    is_regular(found)?;
-    is_ours_or_roots(found)?;
-    nobody_else_writes(found)
+/// Requires that only this user and root can write the file.
+pub(crate) fn require_writable_by_owner_only(found: &Metadata) -> Result<(), String> {
+    require_regular(found)?;
+    require_own_or_root(found)?;
+    require_not_writable_by_others(found)
 }
 
-/// Neither group nor others can change the file, or what is in the directory.
-pub(crate) fn nobody_else_writes(found: &Metadata) -> Result<(), String> {
-    mode_lacks(found, OTHERS_WRITE, "change")
+/// Requires that neither the group nor other users can change the file, or the entries of the directory.
+pub(crate) fn require_not_writable_by_others(found: &Metadata) -> Result<(), String> {
+    require_mode_without(found, OTHERS_WRITE, "change")
 }
 
-/// It is a regular file.
-pub(crate) fn is_regular(found: &Metadata) -> Result<(), String> {
-    file_or_what(found).map_err(|what| format!("expected a regular file, found {what}"))
+/// Requires a regular file.
+pub(crate) fn require_regular(found: &Metadata) -> Result<(), String> {
+    check_regular(found).map_err(|what| format!("expected a regular file, found {what}"))
 }
 
-/// It is a regular file; if not, what it is.
-pub(crate) fn file_or_what(found: &Metadata) -> Result<(), &'static str> {
+/// Returns `Ok` for a regular file, otherwise what the file is.
+pub(crate) fn check_regular(found: &Metadata) -> Result<(), &'static str> {
     match found.file_type() {
         kind if kind.is_file() => Ok(()),
         kind if kind.is_dir() => Err("a directory"),
@@ -69,8 +70,8 @@ pub(crate) fn file_or_what(found: &Metadata) -> Result<(), &'static str> {
     }
 }
 
-/// It belongs to this user.
-pub(crate) fn is_ours(found: &Metadata) -> Result<(), String> {
+/// Requires that the file belongs to this user.
+pub(crate) fn require_own(found: &Metadata) -> Result<(), String> {
     let (theirs, ours) = (found.uid(), our_uid());
     if theirs == ours {
         return Ok(());
@@ -78,7 +79,7 @@ pub(crate) fn is_ours(found: &Metadata) -> Result<(), String> {
     Err(format!("it belongs to user {theirs}, and this process runs as user {ours}"))
 }
 
-fn mode_lacks(found: &Metadata, bits: u32, verb: &str) -> Result<(), String> {
+fn require_mode_without(found: &Metadata, bits: u32, verb: &str) -> Result<(), String> {
     let mode = found.mode() & 0o7777;
     if mode & bits == 0 {
         return Ok(());

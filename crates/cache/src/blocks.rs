@@ -1,45 +1,46 @@
-//! The tree of a BLAKE3 digest, cut at blocks of equal size: with it, a part of an artifact is checked alone.
+//! A BLAKE3 digest as a tree over blocks of equal size, with which one block of an artifact is checked alone.
 //!
-//! In: contents, or the digests of their blocks. Out: digests, and whether some block is the one that was sealed. Never:
-//! allocates or fails while it checks a block, so that a signal handler can have one checked.
+//! In: contents, or the digests of their blocks. Out: digests, and whether a block is the one that was sealed. Checking
+//! a block never allocates or fails, so a signal handler can do it.
 //!
-//! The digest of a block is what BLAKE3 calls the chaining value of a subtree, and so the digests of all blocks make up
-//! the digest of the whole (BLAKE3 paper, section 2.1). Nothing but the whole's has to be vouched for.
+//! The digest of a block is what BLAKE3 calls the chaining value of a subtree, so the digests of all blocks determine
+//! the digest of the whole (BLAKE3 paper, section 2.1). Only the root digest has to be authenticated.
 
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use blake3::{Hash, Hasher};
 
-/// Bytes of a block. Whoever needs one byte reads and hashes so many: fewer would cost more for each, in faults and calls.
+/// Bytes of a block. Reading one byte means reading and hashing a whole block; smaller blocks would cost more per byte,
+/// in page faults and system calls.
 pub const BLOCK_BYTES: usize = 64 << 10;
 
 /// Bytes of a block's digest.
 pub(crate) const DIGEST_BYTES: usize = 32;
 
-/// How many digests tell of contents of a length: none of what is a single block, whose digest is the whole's.
-pub(crate) fn digests_of(contents: usize) -> usize {
+/// Returns how many block digests go with contents of a length: 0 for a single block, whose digest is the root digest.
+pub(crate) fn digest_count(contents: usize) -> usize {
     match contents.div_ceil(BLOCK_BYTES) {
         1 => 0,
         blocks => blocks,
     }
 }
 
-/// The length of contents that lie in front of their digests, from the length of both; `None` where no contents make up
-/// such a length.
-pub(crate) fn contents_before_digests(both: usize) -> Option<usize> {
+/// Returns the length of contents that are followed by their digests, given the length of both; `None` if no contents
+/// have that total.
+pub(crate) fn contents_length(both: usize) -> Option<usize> {
     if both <= BLOCK_BYTES {
         return Some(both);
     }
     let contents = both - both.div_ceil(BLOCK_BYTES + DIGEST_BYTES) * DIGEST_BYTES;
-    (contents + digests_of(contents) * DIGEST_BYTES == both).then_some(contents)
+    (contents + digest_count(contents) * DIGEST_BYTES == both).then_some(contents)
 }
 
-/// The digest of one block of several.
+/// Returns the digest of one block of several.
 pub(crate) fn block_digest(index: usize, block: &[u8]) -> ChainingValue {
     Hasher::new().set_input_offset((index * BLOCK_BYTES) as u64).update(block).finalize_non_root()
 }
 
-/// The digest of the whole that blocks with these digests are; there are two at least.
-pub(crate) fn whole_digest(digests: &[ChainingValue]) -> Hash {
+/// Returns the digest of the whole, given the digests of its blocks. There must be at least two.
+pub(crate) fn root_digest(digests: &[ChainingValue]) -> Hash {
     let (left, right) = halves(digests);
     merge_subtrees_root(&subtree_digest(left), &subtree_digest(right), Mode::Hash)
 }
@@ -54,7 +55,7 @@ fn subtree_digest(digests: &[ChainingValue]) -> ChainingValue {
     }
 }
 
-/// The left subtree is the largest whole one that leaves something to the right.
+/// Splits the digests of a subtree: the left half is the largest complete subtree that leaves something to the right.
 fn halves(digests: &[ChainingValue]) -> (&[ChainingValue], &[ChainingValue]) {
     digests.split_at(digests.len().next_power_of_two() / 2)
 }
@@ -74,25 +75,25 @@ mod tests {
                     .enumerate()
                     .map(|(i, block)| block_digest(i, block))
                     .collect();
-                assert_eq!(digests.len(), digests_of(length));
-                assert_eq!(whole_digest(&digests), blake3::hash(&contents), "{length}");
+                assert_eq!(digests.len(), digest_count(length));
+                assert_eq!(root_digest(&digests), blake3::hash(&contents), "{length}");
             }
         }
     }
 
     #[test]
     fn the_length_of_contents_is_found_again() {
-        let both = |contents: usize| contents + digests_of(contents) * DIGEST_BYTES;
+        let both = |contents: usize| contents + digest_count(contents) * DIGEST_BYTES;
         let mut lengths = vec![0, 1, 2];
         for blocks in 1..70 {
             lengths.extend((0..5).map(|i| blocks * BLOCK_BYTES + i - 2));
         }
         for contents in &lengths {
-            assert_eq!(contents_before_digests(both(*contents)), Some(*contents));
+            assert_eq!(contents_length(both(*contents)), Some(*contents));
         }
-        // One more block makes both longer by more than one byte: lengths between are nobody's.
-        assert_eq!(contents_before_digests(BLOCK_BYTES + 1), None);
-        assert_eq!(contents_before_digests(both(BLOCK_BYTES + 1) - 1), None);
-        assert_eq!(contents_before_digests(both(2 * BLOCK_BYTES) + 1), None);
+        // One more block makes the total longer by more than one byte, so no contents have the totals in between.
+        assert_eq!(contents_length(BLOCK_BYTES + 1), None);
+        assert_eq!(contents_length(both(BLOCK_BYTES + 1) - 1), None);
+        assert_eq!(contents_length(both(2 * BLOCK_BYTES) + 1), None);
     }
 }

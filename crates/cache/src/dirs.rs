@@ -1,19 +1,19 @@
-//! Where a user's files belong, by the XDG Base Directory Specification, version 0.8.
+//! The user's directories, by the XDG Base Directory Specification, version 0.8.
 //!
-//! In: a way to look environment variables up, so that nothing here depends on the process. Out: paths.
-//! Nothing is made or touched.
+//! In: a function that looks up environment variables, so that nothing here depends on the process. Out: paths. No
+//! directory is created or accessed.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-/// The name of our directory below the user's.
-const OURS: &str = "belljar";
+/// The name of belljar's directory below the user's.
+const DIRECTORY_NAME: &str = "belljar";
 
-/// The variable that says where the cache is, or that there is none; see [`CacheChoice`].
+/// The variable that names the cache directory, or disables the cache; see [`CacheChoice`].
 pub const CACHE_VARIABLE: &str = "BELLJAR_CACHE";
 
-/// Neither variable that would tell where a directory is holds an absolute path.
+/// The error if neither variable that could name a directory holds an absolute path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoDirectory {
     /// What the directory is for.
@@ -35,32 +35,34 @@ impl fmt::Display for NoDirectory {
 
 impl std::error::Error for NoDirectory {}
 
-/// A directory of the specification.
-struct Kind {
+/// A base directory of the specification.
+struct XdgDirectory {
     purpose: &'static str,
     variable: &'static str,
-    /// Where it is below the home directory if the variable does not say.
+    /// The path below the home directory if the variable is unset.
     below_home: &'static str,
 }
 
-const CACHE: Kind = Kind { purpose: "the cache", variable: "XDG_CACHE_HOME", below_home: ".cache" };
-const STATE: Kind =
-    Kind { purpose: "this user's key", variable: "XDG_STATE_HOME", below_home: ".local/state" };
-const CONFIG: Kind = Kind { purpose: "trusted keys", variable: "XDG_CONFIG_HOME", below_home: ".config" };
+const CACHE: XdgDirectory =
+    XdgDirectory { purpose: "the cache", variable: "XDG_CACHE_HOME", below_home: ".cache" };
+const STATE: XdgDirectory =
+    XdgDirectory { purpose: "this user's key", variable: "XDG_STATE_HOME", below_home: ".local/state" };
+const CONFIG: XdgDirectory =
+    XdgDirectory { purpose: "trusted keys", variable: "XDG_CONFIG_HOME", below_home: ".config" };
 
-impl Kind {
+impl XdgDirectory {
     fn find(&self, variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, NoDirectory> {
         // "All paths set in these environment variables must be absolute. If an implementation encounters a
         // relative path […] it should consider the path invalid and ignore it." An empty one is relative.
         let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute(self.variable)
             .or_else(|| absolute("HOME").map(|home| home.join(self.below_home)))
-            .map(|base| base.join(OURS))
+            .map(|base| base.join(DIRECTORY_NAME))
             .ok_or(NoDirectory { purpose: self.purpose, variable: self.variable })
     }
 }
 
-/// Where artifacts are kept: `$XDG_CACHE_HOME/belljar` or `~/.cache/belljar`.
+/// Returns where artifacts are cached: `$XDG_CACHE_HOME/belljar` or `~/.cache/belljar`.
 ///
 /// ```
 /// use belljar_cache::cache_directory;
@@ -71,44 +73,44 @@ impl Kind {
 /// ```
 ///
 /// # Errors
-/// If neither variable holds an absolute path.
+/// Returns an error if neither variable holds an absolute path.
 pub fn cache_directory(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, NoDirectory> {
     CACHE.find(variable)
 }
 
-/// Where [`UserKey::of`](crate::UserKey::of) keeps the user's key: `$XDG_STATE_HOME/belljar` or
+/// Returns where [`UserKey::of`](crate::UserKey::of) keeps the user's key: `$XDG_STATE_HOME/belljar` or
 /// `~/.local/state/belljar`.
 ///
 /// # Errors
-/// If neither variable holds an absolute path.
+/// Returns an error if neither variable holds an absolute path.
 pub fn state_directory(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, NoDirectory> {
     STATE.find(variable)
 }
 
-/// Where [`TrustedKeys::load`](crate::TrustedKeys::load) looks: `$XDG_CONFIG_HOME/belljar` or
+/// Returns where [`TrustedKeys::load`](crate::TrustedKeys::load) looks: `$XDG_CONFIG_HOME/belljar` or
 /// `~/.config/belljar`.
 ///
 /// # Errors
-/// If neither variable holds an absolute path.
+/// Returns an error if neither variable holds an absolute path.
 pub fn config_directory(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, NoDirectory> {
     CONFIG.find(variable)
 }
 
-/// What the user says about the cache.
+/// The user's choice of a cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CacheChoice {
-    /// Nothing: it is in its usual place.
+    /// The cache is in its default directory.
     #[default]
     Default,
-    /// There shall be none.
+    /// There is no cache.
     Off,
-    /// It is in this directory.
+    /// The cache is in this directory.
     At(PathBuf),
 }
 
 impl CacheChoice {
-    /// What `BELLJAR_CACHE` says: `off`, or a directory (`./off` for one of that name). Unset and empty say
-    /// nothing.
+    /// Reads the choice from `BELLJAR_CACHE`: `off`, or a directory (write `./off` for a directory of that name). An
+    /// unset or empty variable means the default.
     pub fn of(variable: impl Fn(&str) -> Option<OsString>) -> CacheChoice {
         match variable(CACHE_VARIABLE) {
             None => Self::Default,
@@ -118,10 +120,10 @@ impl CacheChoice {
         }
     }
 
-    /// The directory that is meant, or `None` if there shall be no cache.
+    /// Returns the chosen directory, or `None` if there is no cache.
     ///
     /// # Errors
-    /// If the usual place is meant and not known; see [`cache_directory`].
+    /// Returns an error if the default directory is chosen and not known; see [`cache_directory`].
     pub fn directory(
         self,
         variable: impl Fn(&str) -> Option<OsString>,

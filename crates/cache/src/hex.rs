@@ -1,10 +1,11 @@
-//! Bytes as text: two digits a byte, lower case only, so that equal bytes have one text.
+//! Bytes as hexadecimal text: two digits a byte, lower case only, so that equal bytes have exactly one text.
 //!
-//! File names and keys are written like this. Errors name a place and no character: the text may be a secret.
+//! File names and keys are written this way. Errors give the position of a character, never the character itself: the
+//! text may be a secret.
 
 use std::fmt;
 
-/// Why a text is not the hexadecimal form of so many bytes.
+/// The error of decoding a text that is not the hexadecimal form of the expected number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HexError {
     /// It is too short or too long.
@@ -14,9 +15,9 @@ pub enum HexError {
         /// Characters found.
         found: usize,
     },
-    /// A character is no digit of 0-9 or a-f.
+    /// A character is not one of the digits 0-9 and a-f.
     Digit {
-        /// Which one, from 1.
+        /// The character's position, counted from 1.
         position: usize,
     },
 }
@@ -41,13 +42,13 @@ impl std::error::Error for HexError {}
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// The text of `bytes`.
+/// Returns the hexadecimal text of `bytes`.
 pub(crate) fn encode(bytes: &[u8]) -> String {
     let digit = |n: u8| char::from(DIGITS[usize::from(n)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// The `N` bytes that `text` stands for.
+/// Decodes `text` to `N` bytes.
 pub(crate) fn decode<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     let found = text.chars().count();
     if found != 2 * N {

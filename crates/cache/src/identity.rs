@@ -3,13 +3,13 @@
 use crate::key::Key;
 use std::fmt;
 
-/// What an artifact is sealed as. No kind is ever taken for another.
+/// The kind that an artifact is sealed as. An artifact of one kind is never accepted as another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ArtifactKind {
-    /// An entry of a cache: of use only to whoever has the source that its key was made of.
+    /// A cache entry: useful only to a process that has the source from which the key was computed.
     CacheEntry,
-    /// A compiled module that stands alone.
+    /// A compiled module that can be used without its source.
     Module,
     /// A compiled module with the state of one of its instances.
     Snapshot,
@@ -19,7 +19,7 @@ impl ArtifactKind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::CacheEntry, Self::Module, Self::Snapshot];
 
-    /// The number that stands for it in a seal.
+    /// Returns the kind's number in a seal.
     pub(crate) fn number(self) -> u32 {
         match self {
             Self::CacheEntry => 1,
@@ -28,13 +28,13 @@ impl ArtifactKind {
         }
     }
 
-    /// The kind that a number in a seal stands for.
-    pub(crate) fn of_number(number: u32) -> Option<Self> {
+    /// Returns the kind with this number in a seal.
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.number() == number)
     }
 }
 
-/// With its article, as sentences have it.
+/// Prints the kind with its article, for use in a sentence.
 impl fmt::Display for ArtifactKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -45,23 +45,23 @@ impl fmt::Display for ArtifactKind {
     }
 }
 
-/// What an artifact is sealed as, and looked for as: both have to agree.
+/// What an artifact is sealed as and looked up as: kind and key must both match.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Identity {
-    /// What it is.
+    /// The kind.
     pub kind: ArtifactKind,
-    /// What it depends on.
+    /// The digest of everything that the artifact depends on.
     pub key: Key,
 }
 
 impl Identity {
-    /// That of a cache's entry under a key.
+    /// Returns the identity of the cache entry under a key.
     pub fn entry(key: Key) -> Self {
         Self { kind: ArtifactKind::CacheEntry, key }
     }
 }
 
-/// `a snapshot with the key 0123456789abcdef…`: the first digits of a key tell two of them apart.
+/// Prints `a snapshot with the key 0123456789abcdef…`: the first digits are enough to tell keys apart.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} with the key {:.16}…", self.kind, self.key.to_string())
@@ -75,10 +75,10 @@ mod tests {
     #[test]
     fn numbers_stand_for_one_kind_each() {
         for kind in ArtifactKind::ALL {
-            assert_eq!(ArtifactKind::of_number(kind.number()), Some(kind));
+            assert_eq!(ArtifactKind::from_number(kind.number()), Some(kind));
         }
-        assert_eq!(ArtifactKind::of_number(0), None);
-        assert_eq!(ArtifactKind::of_number(4), None);
+        assert_eq!(ArtifactKind::from_number(0), None);
+        assert_eq!(ArtifactKind::from_number(4), None);
     }
 
     #[test]

@@ -1,13 +1,14 @@
-//! What an artifact is found by.
+//! The key that an artifact is looked up by.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::hex::{self, HexError};
 
-/// What an artifact is found by: a digest of everything that it depends on, made by the caller.
+/// The key that an artifact is looked up by: a digest, computed by the caller, of everything that the artifact depends
+/// on.
 ///
-/// Its text is 64 digits, lower case.
+/// Its text form is 64 hexadecimal digits, lower case.
 ///
 /// ```
 /// use belljar_cache::Key;

@@ -1,13 +1,14 @@
-//! Artifacts by key on disk: sealed, verified, evicted.
+//! An on-disk cache of artifacts, looked up by key: sealed, verified, evicted.
 //!
-//! In: the bytes of finished native code, and a [`Key`] that stands for everything the code depends on. Out:
-//! the same bytes, or a miss. A [`seal_native_code`] at the end of the bytes says what they are ([`Identity`]) and who made
-//! them; [`check`] believes it only if they are what was looked for, and if that was this user ([`UserKey`]) or the
-//! holder of a [`SigningKey`] whose public half is among the [`TrustedKeys`]. A [`Cache`] keeps files by key below one directory, for any number of processes at once.
+//! In: the bytes of finished native code, and a [`Key`] that stands for everything the code depends on. Out: the same
+//! bytes, or a miss. A seal at the end of the bytes ([`seal_native_code`]) says what they are ([`Identity`]) and who
+//! sealed them. [`check`] accepts a seal only if the bytes are what the caller expects, and if the seal was made by
+//! this user ([`UserKey`]) or by the holder of a [`SigningKey`] whose public half is among the [`TrustedKeys`]. A
+//! [`Cache`] stores files by key in one directory, which any number of processes can use at once.
 //!
-//! Never: looks into an artifact or knows what it is for; waits for another process; lets a half-written file
-//! be found; uses `unsafe`; panics on what it finds on disk. Each failure is a value, and none is a reason to
-//! stop: the caller compiles, and goes on without a cache.
+//! This crate never interprets an artifact, waits for another process, exposes a partially written file, uses `unsafe`,
+//! or panics because of what it finds on disk. Every failure is a value, and no failure is fatal: the caller compiles
+//! and continues without a cache.
 //!
 //! ```
 //! use std::io::Read;
@@ -39,7 +40,6 @@
 mod access;
 mod blocks;
 mod dirs;
-mod error;
 mod hex;
 mod identity;
 mod key;
@@ -55,13 +55,14 @@ pub use blocks::BLOCK_BYTES;
 pub use dirs::{
     CACHE_VARIABLE, CacheChoice, NoDirectory, cache_directory, config_directory, state_directory,
 };
-pub use error::{CacheError, KeyError, KeyTextError, SealError};
 pub use hex::HexError;
 pub use identity::{ArtifactKind, Identity};
 pub use key::Key;
 pub use keys::{
-    Fingerprint, KeyFiles, NamedKey, PublicKey, SigningKey, TRUSTED_KEYS_FILE, Trust, TrustedKeys,
-    USER_KEY_FILE, UserKey,
+    Fingerprint, KeyError, KeyFiles, KeyTextError, NamedKey, PublicKey, SigningKey, TRUSTED_KEYS_FILE, Trust,
+    TrustedBy, TrustedKeys, USER_KEY_FILE, UserKey,
 };
-pub use seal::{SEAL_BYTES, SealInfo, SealedBlocks, TrustedBy, check, seal_bytes, seal_native_code, seal_of};
-pub use store::{Cache, CacheConfig, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Misplaced, Stats};
+pub use seal::{SEAL_BYTES, SealError, SealInfo, SealedBlocks, check, seal_bytes, seal_native_code, seal_of};
+pub use store::{
+    Cache, CacheConfig, CacheError, DEFAULT_SIZE_LIMIT, ENTRY_SUFFIX, Entry, EntryInfo, Misplaced, Stats,
+};

@@ -1,12 +1,12 @@
-//! A file on its way: written under a temporary name, complete and on the disk before it gets its real one.
+//! A new file: written under a temporary name, complete and synced before it gets its final name.
 //!
 //! ```text
 //! NewFile::write ──▶ .tmp-…, synced ──▶ publish: a new name, or an error if the name is taken
-//!                                   └─▶ replace: the name, whoever had it
+//!                                   └─▶ replace: the name, in place of an existing file
 //! ```
 //!
-//! Both are single steps of the file system: whoever opens the name sees nothing, the old file or the whole
-//! new one. A `NewFile` that is dropped on the way takes its temporary file with it.
+//! Both are atomic operations of the file system: a process that opens the name sees no file, the old file or the
+//! complete new one. Dropping an unnamed `NewFile` removes its temporary file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{hex, random};
 
-/// How names of temporary files start. What a killed process left is found by it.
+/// The prefix of temporary file names, by which files that a killed process left are found.
 pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// A complete file under a temporary name.
@@ -26,27 +26,27 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    /// Writes `contents` to a file in `directory` with these mode bits, less the process's mask.
+    /// Writes `contents` to a file in `directory` with these mode bits, less the process's umask.
     pub(crate) fn write(directory: &Path, mode: u32, contents: &[u8]) -> io::Result<NewFile> {
         let path = directory.join(temporary_name()?);
-        // `create_new` also refuses to follow a link that somebody put there.
+        // `create_new` also refuses to follow a symbolic link planted under this name.
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
         let new = NewFile { path, renamed: false };
         file.write_all(contents)?;
-        // Without this a file could, after a power failure, have its name and not its contents.
+        // Without this, a power failure could leave the file with its name but without its contents.
         file.sync_all()?;
         Ok(new)
     }
 
-    /// Gives the file a name that nothing has yet.
+    /// Gives the file a name that does not exist yet.
     ///
     /// # Errors
-    /// `AlreadyExists` if something has it, and then that stays.
+    /// Returns `AlreadyExists` if the name exists; the existing file is left unchanged.
     pub(crate) fn publish(self, name: &Path) -> io::Result<()> {
         fs::hard_link(&self.path, name)
     }
 
-    /// Gives the file a name, and takes it from whatever had it.
+    /// Gives the file a name, atomically replacing any existing file of that name.
     pub(crate) fn replace(mut self, name: &Path) -> io::Result<()> {
         fs::rename(&self.path, name)?;
         self.renamed = true;
@@ -57,14 +57,14 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.renamed {
-            // What cannot be removed now is removed as an old temporary file later.
+            // If this fails, the file is removed later, as an old temporary file.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// A name that no other file has. The number makes it differ in this process, the process id tells people
-/// whose it was, the random part makes it differ between machines and containers that share the directory.
+/// Returns a unique file name. The counter makes it unique within this process, the process id tells people which
+/// process wrote it, and the random part makes it unique between machines and containers that share the directory.
 pub(crate) fn temporary_name() -> io::Result<String> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -72,12 +72,12 @@ pub(crate) fn temporary_name() -> io::Result<String> {
     Ok(format!("{TEMPORARY_PREFIX}{}-{number}-{random}", std::process::id()))
 }
 
-/// Waits until the names in a directory are on the disk.
+/// Waits until the entries of a directory are on disk.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// The directory that a file's name is in.
+/// Returns the directory that contains the file.
 pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

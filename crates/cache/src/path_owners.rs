@@ -1,10 +1,10 @@
-//! Who else decides where a path leads.
+//! Which other users control where a path leads.
 //!
-//! In: a path. Out: the first directory or link on the way that another user could change so that the path leads elsewhere,
-//! and why. The rule is that of `StrictModes` of OpenSSH's sshd(8) with one difference: every directory from the root on must
-//! be owned by this user or root, and be writable by nobody else; but in a directory with the sticky bit, such as `/tmp`, others can
-//! only make what is not there, and move nothing that is ours. Links are followed as the kernel follows them, and the
-//! directories that links are in count as well.
+//! In: a path. Out: the first directory or symbolic link along it that another user could change so that the path leads
+//! elsewhere, and why. The rule is that of `StrictModes` in OpenSSH's sshd(8): every directory from the root on must be
+//! owned by this user or root and be writable by no one else. There is one difference: in a directory with the sticky
+//! bit, such as `/tmp`, other users can create new names, but cannot move files of this user, so it is accepted. Links
+//! are followed as the kernel follows them, and the directories that contain links are checked as well.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -16,55 +16,59 @@ use belljar_core::OutsideText;
 
 use crate::access;
 
-/// As many links as the kernel follows.
-const MOST_LINKS: usize = 40;
+/// The number of links that the kernel follows.
+const MAX_LINKS: usize = 40;
 
-/// Why a path is not used.
+/// The reason why a path is rejected.
 #[derive(Debug)]
-pub(crate) enum Doubt {
+pub(crate) enum PathError {
     /// Another user could make it lead elsewhere.
-    Others { path: PathBuf, why: String },
-    /// It could not be looked at.
+    ControlledByOthers { path: PathBuf, why: String },
+    /// It could not be examined.
     Io { path: PathBuf, error: io::Error },
 }
 
-impl From<Doubt> for io::Error {
-    fn from(doubt: Doubt) -> Self {
+impl From<PathError> for io::Error {
+    fn from(doubt: PathError) -> Self {
         let (kind, path, why) = match doubt {
-            Doubt::Others { path, why } => (io::ErrorKind::PermissionDenied, path, why),
-            Doubt::Io { path, error } => (error.kind(), path, error.to_string()),
+            PathError::ControlledByOthers { path, why } => (io::ErrorKind::PermissionDenied, path, why),
+            PathError::Io { path, error } => (error.kind(), path, error.to_string()),
         };
         Self::new(kind, format!("{}: {why}", OutsideText::new(&path)))
     }
 }
 
-/// Whether only this user and root decide where a path leads. What does not exist yet decides nothing.
-pub(crate) fn check_path(path: &Path) -> Result<(), Doubt> {
+/// Checks that only this user and root control where a path leads. Components that do not exist yet are ignored.
+pub(crate) fn check_path(path: &Path) -> Result<(), PathError> {
     walk(path, |path, found| {
         check_owner(path, found)?;
         let advice = |why| format!("{why}: run `chmod go-w {}`", OutsideText::new(path));
-        access::nobody_else_moves(found).map_err(|why| Doubt::Others { path: path.into(), why: advice(why) })
+        access::require_not_movable_by_others(found)
+            .map_err(|why| PathError::ControlledByOthers { path: path.into(), why: advice(why) })
     })
 }
 
-/// Whether all directories and links on the way belong to this user or root: who makes something there makes nothing in the
-/// place of somebody else.
-pub(crate) fn check_owners(path: &Path) -> Result<(), Doubt> {
+/// Checks that all directories and links along a path belong to this user or root, so that creating something there
+/// does not create it in another user's place.
+pub(crate) fn check_owners(path: &Path) -> Result<(), PathError> {
     walk(path, check_owner)
 }
 
-fn check_owner(path: &Path, found: &Metadata) -> Result<(), Doubt> {
-    access::is_ours_or_roots(found).map_err(|why| Doubt::Others { path: path.into(), why })
+fn check_owner(path: &Path, found: &Metadata) -> Result<(), PathError> {
+    access::require_own_or_root(found).map_err(|why| PathError::ControlledByOthers { path: path.into(), why })
 }
 
-/// Goes the way of the kernel, and looks at each directory.
-fn walk(path: &Path, check_directory: impl Fn(&Path, &Metadata) -> Result<(), Doubt>) -> Result<(), Doubt> {
-    let absolute = std::path::absolute(path).map_err(|error| Doubt::Io { path: path.into(), error })?;
+/// Resolves a path as the kernel does, and checks each directory along it.
+fn walk(
+    path: &Path,
+    check_directory: impl Fn(&Path, &Metadata) -> Result<(), PathError>,
+) -> Result<(), PathError> {
+    let absolute = std::path::absolute(path).map_err(|error| PathError::Io { path: path.into(), error })?;
     let mut left: VecDeque<OsString> = VecDeque::new();
     push(&mut left, &absolute);
     let mut at = PathBuf::from("/");
     let mut links = 0;
-    let root = fs::metadata(&at).map_err(|error| Doubt::Io { path: at.clone(), error })?;
+    let root = fs::metadata(&at).map_err(|error| PathError::Io { path: at.clone(), error })?;
     check_directory(&at, &root)?;
     while let Some(name) = left.pop_front() {
         if name == ".." {
@@ -75,16 +79,16 @@ fn walk(path: &Path, check_directory: impl Fn(&Path, &Metadata) -> Result<(), Do
         let found = match fs::symlink_metadata(&next) {
             Ok(found) => found,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Doubt::Io { path: next, error }),
+            Err(error) => return Err(PathError::Io { path: next, error }),
         };
         if found.is_symlink() {
             links += 1;
-            // Where they go round in circles, opening the path tells.
-            if links > MOST_LINKS {
+            // A loop of links is reported when the path is opened.
+            if links > MAX_LINKS {
                 return Ok(());
             }
             check_owner(&next, &found)?;
-            let target = fs::read_link(&next).map_err(|error| Doubt::Io { path: next, error })?;
+            let target = fs::read_link(&next).map_err(|error| PathError::Io { path: next, error })?;
             if target.is_absolute() {
                 at = PathBuf::from("/");
             }
@@ -99,7 +103,7 @@ fn walk(path: &Path, check_directory: impl Fn(&Path, &Metadata) -> Result<(), Do
     Ok(())
 }
 
-/// Puts the components of a path before those that are left.
+/// Puts the components of a path in front of those left to resolve.
 fn push(left: &mut VecDeque<OsString>, path: &Path) {
     for component in path.components().rev() {
         match component {
@@ -119,12 +123,12 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// The path that is doubted, below the directory.
-    fn doubted(dir: &Path, path: &str) -> Option<PathBuf> {
+    /// Returns the path that is rejected, relative to the directory.
+    fn rejected(dir: &Path, path: &str) -> Option<PathBuf> {
         match check_path(&dir.join(path)) {
             Ok(()) => None,
-            Err(Doubt::Others { path, .. }) => Some(path.strip_prefix(dir).unwrap().into()),
-            Err(Doubt::Io { path, error }) => panic!("{}: {error}", OutsideText::new(&path)),
+            Err(PathError::ControlledByOthers { path, .. }) => Some(path.strip_prefix(dir).unwrap().into()),
+            Err(PathError::Io { path, error }) => panic!("{}: {error}", OutsideText::new(&path)),
         }
     }
 
@@ -139,18 +143,18 @@ mod tests {
         symlink("circle", dir.join("links/circle")).unwrap();
         let ways = ["a/b/c", "links/relative/c", "links/absolute/b/c", "a/b/../b/c", "a/b/c/missing/below"];
         for way in ways {
-            assert_eq!(doubted(dir, way), None, "{way}");
+            assert_eq!(rejected(dir, way), None, "{way}");
         }
-        assert_eq!(doubted(dir, "links/circle/x"), None);
+        assert_eq!(rejected(dir, "links/circle/x"), None);
         set_mode(&dir.join("a/b"), 0o770);
         for way in ways {
-            assert_eq!(doubted(dir, way), Some("a/b".into()), "{way}");
+            assert_eq!(rejected(dir, way), Some("a/b".into()), "{way}");
         }
         set_mode(&dir.join("a/b"), 0o1777);
         set_mode(&dir.join("links"), 0o757);
         for way in ways {
             let expected = way.starts_with("links").then(|| "links".into());
-            assert_eq!(doubted(dir, way), expected, "{way}");
+            assert_eq!(rejected(dir, way), expected, "{way}");
         }
     }
 }

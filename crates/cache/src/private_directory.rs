@@ -1,4 +1,4 @@
-//! Directories that this user alone can enter.
+//! Directories that only this user can enter.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -7,9 +7,9 @@ use std::path::Path;
 
 use crate::path_owners::check_owners;
 
-/// Makes a directory that only this user can enter, and, as usual, what is missing above it. One that exists
-/// stays as it is. Nothing is made in a directory of another user: a program that root runs with somebody's `HOME` would leave there
-/// what that user cannot use.
+/// Creates a directory that only this user can enter, and missing parents with the usual permissions. An existing
+/// directory is left unchanged. Nothing is created in a directory of another user: a program that root runs with
+/// another user's `HOME` would leave files there that this user cannot use.
 pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Ok(());
@@ -21,7 +21,7 @@ pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
         fs::create_dir_all(parent)?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
-        // What it is instead of a directory is for the caller to find out.
+        // The caller finds out whether it is a directory.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
     }

@@ -1,7 +1,7 @@
-//! Many processes on one cache, some of which are killed in the middle of what they do.
+//! Many processes that share one cache, some of which are killed in the middle of an operation.
 //!
-//! The test binary starts itself again, with the one test that is named below and a task in the environment.
-//! `BELLJAR_LONG_TESTS=1` kills a thousand processes instead of sixty.
+//! The test binary starts itself again, with the test named below and a task in the environment. `BELLJAR_LONG_TESTS=1`
+//! kills a thousand processes instead of sixty.
 
 use std::collections::HashSet;
 use std::env;
@@ -20,14 +20,14 @@ const SEED: &str = "BELLJAR_CACHE_TEST_SEED";
 /// Small enough that entries are evicted all the time.
 const SIZE_LIMIT: u64 = 4 << 20;
 const LONGEST: u64 = 256 << 10;
-/// So few that entries are replaced all the time.
+/// Few enough that entries are replaced all the time.
 const KEYS: u64 = 40;
 
 fn open(directory: &Path) -> Cache {
     Cache::open(CacheConfig { directory: directory.to_path_buf(), size_limit: SIZE_LIMIT }).unwrap()
 }
 
-/// Numbers that differ between seeds and are the same for the same one.
+/// Returns a generator of pseudorandom numbers, determined by the seed.
 fn numbers(seed: u64) -> impl FnMut() -> u64 {
     let mut reader = blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof();
     move || {
@@ -41,8 +41,8 @@ fn key(n: u64) -> Key {
     Key(*blake3::hash(&n.to_le_bytes()).as_bytes())
 }
 
-/// What a writer puts under a key: its first eight bytes say which variant it is, and all others follow from
-/// that.
+/// Returns the contents that a writer stores under a key: the first eight bytes are the variant, which determines all
+/// others.
 fn contents(key: Key, variant: u64) -> Vec<u8> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&key.0).update(&variant.to_le_bytes());
@@ -53,7 +53,7 @@ fn contents(key: Key, variant: u64) -> Vec<u8> {
     bytes
 }
 
-/// Reads whatever is found under a key, and looks at every byte of it.
+/// Reads the entry of a key, if there is one, and checks every byte of it.
 fn look(cache: &Cache, key: Key) -> bool {
     let Some(mut entry) = cache.find(&key) else { return false };
     let mut found = Vec::new();
@@ -76,7 +76,7 @@ fn start(task: &str, directory: &Path, seed: u64) -> Child {
         .unwrap()
 }
 
-/// What the child does. Started as a test by itself it has no task.
+/// The child's task. Without one in the environment the test does nothing.
 #[test]
 fn a_child_does_its_task() {
     let Ok(task) = env::var(TASK) else { return };
@@ -136,13 +136,13 @@ fn whoever_is_killed_leaves_whole_entries() {
     for seed in 0..killed_processes() {
         let mut child = start("insert until killed", dir.path(), seed);
         std::thread::sleep(Duration::from_micros(5_000 + next() % 40_000));
-        // The signal is SIGKILL.
+        // This sends SIGKILL.
         child.kill().unwrap();
         child.wait().unwrap();
         for n in 0..KEYS {
             hits += u64::from(look(&cache, key(n)));
         }
-        // Whoever was cut off before making room left more than the limit; whoever inserts next makes it.
+        // A process killed before it evicted leaves the cache over its limit; the next insertion evicts.
         let key = key(next() % KEYS);
         cache.insert(&key, &contents(key, next())).unwrap();
         let stats = cache.stats().unwrap();
@@ -151,7 +151,7 @@ fn whoever_is_killed_leaves_whole_entries() {
     }
     assert!(hits > 0, "no entry was ever found");
     eprintln!("{hits} entries looked at, {left} temporary files left");
-    // What was left goes with an insertion when it is old.
+    // Once they are old, the next insertion removes the files that were left.
     let entries = dir.path().join("v1");
     let names = || std::fs::read_dir(&entries).unwrap().map(|entry| entry.unwrap().path());
     for path in names() {

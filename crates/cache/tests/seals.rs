@@ -1,4 +1,4 @@
-//! Seals: every change of a byte is refused, and only the right keys give trust.
+//! Seals: a change of any byte is refused, and only the right keys are trusted.
 
 use belljar_cache::{
     ArtifactKind, BLOCK_BYTES, Identity, Key, PublicKey, SEAL_BYTES, SealError, SealedBlocks, SigningKey,
@@ -19,7 +19,7 @@ fn trusting(keys: &[&SigningKey]) -> TrustedKeys {
     keys.iter().map(|key| key.public().named("somebody").unwrap()).collect()
 }
 
-/// What everything is sealed as where nothing else is said.
+/// The identity that artifacts are sealed as unless a test says otherwise.
 const MODULE: Identity = Identity { kind: ArtifactKind::Module, key: Key([6; 32]) };
 
 fn sealed(contents: &[u8], user: Option<&UserKey>, signer: Option<&SigningKey>) -> Vec<u8> {
@@ -42,7 +42,7 @@ fn check(artifact: &[u8], trust: &Trust) -> Result<TrustedBy, SealError> {
     belljar_cache::check(artifact, MODULE, trust)
 }
 
-/// The seals that there are, with what each is trusted by under both keys.
+/// Returns artifacts with each kind of seal, and by which key each is trusted if both are.
 fn kinds() -> [(Vec<u8>, TrustedBy); 3] {
     let (user, signer) = (user(), signer());
     [
@@ -59,7 +59,7 @@ fn what_was_sealed_is_trusted() {
         assert_eq!(check(&artifact, &trust), Ok(by));
         assert_eq!(&artifact[..CONTENTS.len()], CONTENTS);
     }
-    // Also an artifact of nothing, and one that is hashed in parallel.
+    // Also an empty artifact, and one large enough to be hashed in parallel.
     for contents in [Vec::new(), vec![0x5a; (8 << 20) + 13]] {
         let artifact = sealed(&contents, Some(&user()), None);
         assert_eq!(check(&artifact, &trust), Ok(TrustedBy::User));
@@ -79,7 +79,7 @@ fn a_change_of_any_byte_is_refused() {
         for at in 0..artifact.len() {
             for change in 1..=u8::MAX {
                 changed[at] = artifact[at] ^ change;
-                // One key that trusts as much as all of them leaves the least to find the change by.
+                // Trusting a single key leaves the fewest other ways to detect the change.
                 let trusts: &[&Trust] = match change {
                     1 | 0x80 | 0xff => &[&everybody, &only_user, &only_signer, &stranger_and_signer],
                     _ => &[&everybody],
@@ -94,7 +94,7 @@ fn a_change_of_any_byte_is_refused() {
     }
 }
 
-/// Contents of four blocks, the last of them short, and their length.
+/// Returns contents of four blocks, the last of them short, and their length.
 fn several_blocks() -> (Vec<u8>, usize) {
     let contents: Vec<u8> = (0..3 * BLOCK_BYTES + 100).map(|i| (i % 251) as u8).collect();
     (sealed(&contents, Some(&user()), Some(&signer())), contents.len())
@@ -123,7 +123,7 @@ fn each_block_is_the_one_that_was_sealed_or_refused() {
     assert!(!sealed.holds(4, &[]) && !sealed.holds(usize::MAX / BLOCK_BYTES, &[]));
 }
 
-/// 100,000 changes of a large artifact, of one byte each.
+/// 100,000 changes of a large artifact, one byte each.
 #[test]
 fn a_change_of_a_large_artifact_is_refused() {
     let trust = Trust { user: Some(user()), ..Trust::default() };
@@ -213,7 +213,7 @@ fn the_right_key_is_needed() {
     assert_eq!(check(&by_user, &foreign), Err(SealError::Untrusted { signer: None }));
 }
 
-/// All kinds under two keys: each is taken for itself, and for nothing else, whoever made it.
+/// All kinds under two keys: each is accepted as itself and as nothing else, whoever made it.
 #[test]
 fn nothing_is_taken_for_anything_else() {
     let (user, signer) = (user(), signer());
@@ -235,16 +235,16 @@ fn nothing_is_taken_for_anything_else() {
                     let (expected, found) = (*expected, *found);
                     assert_eq!(checked, Err(SealError::OtherIdentity { expected, found }));
                 }
-                // Whoever is not trusted is not believed about that either.
+                // The identity of an untrusted artifact is not reported either.
                 let nobody = belljar_cache::check(&artifact, *expected, &Trust::default());
                 assert!(matches!(nobody, Err(SealError::Untrusted { .. })));
             }
         }
     }
     let (entry, snapshot) = (identities[0], identities[5]);
-    let told = SealError::OtherIdentity { expected: entry, found: snapshot }.to_string();
+    let message = SealError::OtherIdentity { expected: entry, found: snapshot }.to_string();
     assert_eq!(
-        told,
+        message,
         "the artifact is something else: expected an entry of a cache with the key 0606060606060606…, found a snapshot with \
          the key 0707070707070707…: make it again"
     );
@@ -269,8 +269,7 @@ fn a_part_of_a_seal_cannot_be_taken_away() {
 
 #[test]
 fn a_key_that_fits_any_message_signs_nothing() {
-    // The neutral element as the key, and a signature that the plain equation of RFC 8032 accepts: R neutral,
-    // S zero.
+    // The key is the neutral element, with a signature that the plain equation of RFC 8032 accepts: R neutral, S zero.
     let mut artifact = sealed(CONTENTS, None, Some(&signer()));
     let start = artifact.len() - SEAL_BYTES;
     artifact[start + 128..start + 224].fill(0);
@@ -302,7 +301,7 @@ fn errors_tell_what_is_wrong() {
     for at in [32, 63, 96] {
         assert_eq!(with(start + at, 0), SealError::Untrusted { signer: None }, "byte {at}");
     }
-    // A kind that there is, too, is under the seal.
+    // A different valid kind is detected by the mac as well.
     assert_eq!(with(start + 16, 1), SealError::Untrusted { signer: None });
     assert!(matches!(with(artifact.len() - 1, 1), SealError::NotCanonical { .. }));
     let [_, (mut by_signer, _), _] = kinds();
@@ -350,7 +349,7 @@ fn what_a_seal_says_can_be_read_without_trust() {
     assert_eq!(seal_of(&forged), Err(SealError::BadSignature));
 }
 
-/// The seal as its documentation says, put together by hand. It must only change together with its version.
+/// Builds the seal by hand, as its documentation describes it. This must change only together with the version.
 #[test]
 fn the_layout_is_as_documented() {
     use ed25519_dalek::Signer;

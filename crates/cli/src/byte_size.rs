@@ -1,4 +1,4 @@
-//! Sizes in bytes, as people write and read them.
+//! Sizes in bytes, parsed and printed in human-readable form.
 
 use belljar::OutsideText;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct ByteSize(pub(crate) u64);
 
-/// Units from the largest, each with its power of two. `K` is 1024 everywhere.
+/// Units, largest first, with their powers of two. `K` is always 1024.
 const UNITS: [(&str, u32); 4] = [("T", 40), ("G", 30), ("M", 20), ("K", 10)];
 
 impl FromStr for ByteSize {
@@ -33,7 +33,7 @@ impl FromStr for ByteSize {
     }
 }
 
-/// With a unit: exactly where the size is a whole number of it, otherwise with one decimal.
+/// Prints the size with its largest unit: exactly if it is a multiple of the unit, otherwise with one decimal.
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, power) in UNITS {

@@ -1,8 +1,8 @@
-//! `belljar cache`: what the user's cache holds, and how it is emptied and checked.
+//! `belljar cache`: shows, empties and verifies the user's cache.
 
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::output::print;
 use crate::progress::{Meter, with_progress};
 use anyhow::{Context, Error, anyhow};
@@ -12,17 +12,17 @@ use clap::{Args, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
-  belljar cache stats                    how many compiled modules there are, and how large
-  belljar cache verify                   check every one of them, and remove what is damaged or no compiled module
+  belljar cache stats                    the number of compiled modules and their size
+  belljar cache verify                   check all of them, and remove what is damaged or misplaced
   belljar cache clear
   BELLJAR_CACHE=off belljar tool.wasm    a run without the cache
   BELLJAR_CACHE=/var/cache/me belljar tool.wasm
 
-Modules that `belljar run` compiles are kept, so that the next start need not compile. What is used least goes first when
-the cache is full (2 GiB). Whatever is in it is checked before it is used: nothing in it can do harm.
-Exit codes: 0, or 65 if `verify` found something damaged or out of place, 69 if there is no cache.";
+Modules that `belljar run` compiles are cached, so that the next start need not compile them. When the cache is full (2 GiB),
+the least recently used modules are evicted. Every entry is checked before it is used, so no entry can do harm.
+Exit codes: 0, or 65 if `verify` found something damaged or misplaced, 69 if there is no cache.";
 
-/// Look at the cache of compiled modules, empty or check it.
+/// Show, verify or empty the cache of compiled modules.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CacheOptions {
@@ -32,24 +32,24 @@ pub(crate) struct CacheOptions {
 
 #[derive(Subcommand, Clone, Copy, Debug)]
 enum Action {
-    /// Print what it holds
+    /// Print how many modules it holds, and their size
     Stats,
-    /// Remove all of it
+    /// Remove all modules; they are compiled again when they are next run
     Clear,
     /// Print its directory
     Path,
-    /// Check all of it, and remove what is damaged or out of place
+    /// Check every module, and remove those that are damaged or misplaced
     Verify,
 }
 
 impl CacheOptions {
-    /// Does what is asked. Returns the exit code.
+    /// Executes the subcommand. Returns the exit code.
     ///
     /// # Errors
     ///
-    /// Where there is no cache, or it cannot be read.
+    /// Returns an error if there is no cache, or if it cannot be read.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
-        let cache = Cache::of_user().or_fail(ExitCode::CannotStart)?;
+        let cache = Cache::of_user().with_exit_code(ExitCode::CannotStart)?;
         let Some(cache) = cache else {
             return Err(Failure::new(
                 ExitCode::CannotStart,
@@ -58,15 +58,15 @@ impl CacheOptions {
         };
         match self.action {
             Action::Stats => {
-                let stats = cache.stats().or_fail(ExitCode::Unreadable)?;
-                print(&shown(&cache, &stats))?;
+                let stats = cache.stats().with_exit_code(ExitCode::Unreadable)?;
+                print(&format_stats(&cache, &stats))?;
             }
             Action::Clear => {
-                let removed = cache.clear().or_fail(ExitCode::Unwritable)?;
+                let removed = cache.clear().with_exit_code(ExitCode::Unwritable)?;
                 let others = match removed.misplaced {
                     0 => String::new(),
-                    1 => ", and 1 thing that is no file".into(),
-                    n => format!(", and {n} things that are no files"),
+                    1 => ", and 1 thing that is not a file".into(),
+                    n => format!(", and {n} things that are not files"),
                 };
                 let (entries, size) = (removed.entries, ByteSize(removed.bytes));
                 print(&format!("removed {entries} modules, {size}{others}\n"))?;
@@ -78,7 +78,7 @@ impl CacheOptions {
     }
 }
 
-fn shown(cache: &Cache, stats: &Stats) -> String {
+fn format_stats(cache: &Cache, stats: &Stats) -> String {
     format!(
         "directory  {}\nmodules    {}\nsize       {} of at most {}\n",
         OutsideText::new(cache.directory()),
@@ -88,9 +88,9 @@ fn shown(cache: &Cache, stats: &Stats) -> String {
     )
 }
 
-/// Checks all entries, removes what is damaged or out of place. Returns the exit code.
+/// Verifies all entries, and removes those that are damaged or misplaced. Returns the exit code.
 fn verify(cache: &Cache) -> Result<u8, Failure> {
-    let entries: Vec<_> = cache.entries().or_fail(ExitCode::Unreadable)?.collect();
+    let entries: Vec<_> = cache.entries().with_exit_code(ExitCode::Unreadable)?.collect();
     let bad = with_progress(
         || format!("checking {} modules", entries.len()),
         &Meter::default(),
@@ -102,22 +102,22 @@ fn verify(cache: &Cache) -> Result<u8, Failure> {
         },
     );
     for (key, error) in &bad {
-        let removed = cache.remove(key).or_fail(ExitCode::Unwritable)?;
-        tell(&key.to_string(), &format!("{error:#}"), removed)?;
+        let removed = cache.remove(key).with_exit_code(ExitCode::Unwritable)?;
+        report_problem(&key.to_string(), &format!("{error:#}"), removed)?;
     }
-    let misplaced = cache.misplaced().or_fail(ExitCode::Unreadable)?;
+    let misplaced = cache.misplaced().with_exit_code(ExitCode::Unreadable)?;
     for found in &misplaced {
-        let removed = cache.remove_misplaced(found).or_fail(ExitCode::Unwritable)?;
+        let removed = cache.remove_misplaced(found).with_exit_code(ExitCode::Unwritable)?;
         let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = name.strip_suffix(ENTRY_SUFFIX).unwrap_or(&name);
-        tell(name, &format!("expected a file, found {}", found.what), removed)?;
+        report_problem(name, &format!("expected a file, found {}", found.what), removed)?;
     }
     let count = bad.len() + misplaced.len();
     print(&format!("{} good, {count} damaged\n", entries.len() - bad.len()))?;
     Ok(if count == 0 { ExitCode::Success } else { ExitCode::BadModule } as u8)
 }
 
-fn tell(name: &str, what: &str, removed: bool) -> Result<(), Failure> {
+fn report_problem(name: &str, what: &str, removed: bool) -> Result<(), Failure> {
     print(&format!("{name}: {what}{}\n", if removed { ": removed" } else { "" }))
 }
 
@@ -129,7 +129,7 @@ fn check(cache: &Cache, found: &EntryInfo) -> Result<(), Error> {
     let entry = cache.find(&found.key).context("it cannot be read")?;
     let info = ArtifactInfo::read(&entry.file)?;
     let sealed = match info.seal() {
-        // What is for another release is of no use here, and no damage either.
+        // An entry of another release is useless here, but not damaged.
         Err(ArtifactError::Seal(SealError::UnknownVersion { .. })) => return Ok(()),
         sealed => sealed?.identity,
     };

@@ -1,4 +1,4 @@
-//! The command line: subcommands, and `belljar FILE` as short for `belljar run FILE`.
+//! The command line: subcommands, and `belljar FILE` as a shorthand for `belljar run FILE`.
 
 use crate::cache::CacheOptions;
 use crate::compile::CompileOptions;
@@ -15,7 +15,7 @@ use crate::stack::StackOptions;
 use crate::top::TopOptions;
 use crate::validate::ValidateOptions;
 use crate::wast::WastOptions;
-use clap::{Args, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 
 const EXAMPLES: &str = "\
@@ -25,17 +25,17 @@ Examples:
   belljar compile tool.wasm            compile it ahead of time, to tool.elf
   belljar inspect tool.wasm            show what is in it
   belljar validate *.wasm              check that modules are valid
-  belljar ps                           list running programs, and what they do
-  belljar stack 4711                   show where one of them is
+  belljar ps                           list running programs and what they are doing
+  belljar stack 4711                   show the stacks of one of them
   belljar help run                     all options of a subcommand, with examples";
 
-/// What the program is called, whatever its file is.
+/// The program's name in messages, whatever its file is called.
 const NAME: &str = "belljar";
 
-/// The subcommand that is meant where none is named.
+/// The default subcommand.
 const RUN: &str = "run";
 
-/// A WebAssembly runtime whose guests can always be seen, stopped and wiped.
+/// A WebAssembly runtime whose guests can always be inspected, stopped and reset.
 #[derive(Parser, Clone, Debug)]
 #[command(name = NAME, version, after_help = EXAMPLES, arg_required_else_help = true)]
 #[command(override_usage = "belljar [RUN OPTIONS] FILE [ARGS]...\n       belljar <COMMAND> ...")]
@@ -63,13 +63,13 @@ enum Command {
 }
 
 impl CommandLine {
-    /// Reads the arguments of a process, its own name first.
+    /// Parses the arguments of a process, including its own name.
     ///
     /// # Errors
     ///
-    /// Clap's, which holds help and version too.
+    /// Returns clap's errors, which include help and version output.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        // Clap would print in its usage what the program was called as.
+        // Without this, clap would print the name of the executable in its usage.
         let mut args: Vec<OsString> = [NAME.into()].into_iter().chain(args.into_iter().skip(1)).collect();
         if args.get(1).is_some_and(|first| means_run(first)) {
             args.insert(1, RUN.into());
@@ -81,8 +81,8 @@ impl CommandLine {
         }
     }
 
-    /// The same where the first argument is `run`. Of all subcommands only that one is described to clap: the other descriptions would take
-    /// longer to make than a small program runs.
+    /// Parses a command line whose first argument is `run`. Describes only that subcommand to clap: building the
+    /// descriptions of all others would take longer than running a small program.
     fn read_run(args: Vec<OsString>) -> Result<Self, clap::Error> {
         let run = RunOptions::augment_args(clap::Command::new(RUN));
         let mut line = clap::Command::new(NAME).subcommand(run);
@@ -91,11 +91,11 @@ impl CommandLine {
         Ok(Self { command })
     }
 
-    /// Does what the command line says. Returns the exit code.
+    /// Executes the subcommand. Returns the exit code.
     ///
     /// # Errors
     ///
-    /// What went wrong, with its exit code.
+    /// Returns an error with its exit code.
     pub fn execute(&self) -> Result<u8, Failure> {
         match &self.command {
             Command::Run(options) => options.execute(),
@@ -111,12 +111,12 @@ impl CommandLine {
             Command::Profile(options) => options.execute(),
             Command::Cache(options) => options.execute(),
             Command::Key(options) => options.execute(),
-            Command::Completion(options) => options.execute(),
+            Command::Completion(options) => options.execute(&mut Self::command()),
         }
     }
 }
 
-/// Whether the first argument is a file or an option of `run`.
+/// Returns whether the first argument is a file or an option of `run`.
 fn means_run(first: &OsStr) -> bool {
     let known = ["help", "-h", "--help", "-V", "--version"];
     let Some(first) = first.to_str() else { return true };
@@ -126,7 +126,6 @@ fn means_run(first: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn read(args: &[&str]) -> String {
         let line = CommandLine::read(["belljar"].iter().chain(args).map(OsString::from));
@@ -149,7 +148,7 @@ mod tests {
         assert_eq!(read(&[]), "DisplayHelpOnMissingArgumentOrSubcommand");
     }
 
-    /// What is read of `run` alone is the same, and so is what is wrong with it.
+    /// Parsing `run` alone gives the same results and the same errors.
     #[test]
     fn run_is_read_as_among_all_subcommands() {
         for args in [

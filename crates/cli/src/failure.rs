@@ -1,25 +1,25 @@
-//! Why the program ends without success, and how that is told.
+//! Errors of the program with their exit codes.
 
 use crate::exit_code::ExitCode;
 use anyhow::Error;
 use std::fmt;
 
-/// An error with the exit code that stands for it.
+/// An error and its exit code.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
     pub code: ExitCode,
-    /// What to tell.
+    /// The error.
     pub error: Error,
 }
 
 impl Failure {
-    /// An error of one kind.
+    /// Creates a failure.
     pub(crate) fn new(code: ExitCode, error: impl Into<Error>) -> Self {
         Self { code, error: error.into() }
     }
 
-    /// The command line asks for something that cannot be.
+    /// Creates a failure for an invalid command line.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
         Self::new(ExitCode::Usage, Error::msg(message.to_string()))
     }
@@ -31,8 +31,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error and its causes as one text: `what: why: why`. Causes that the text so far says already are left
-/// out; one of several lines (a syntax error with its picture) comes last in any case.
+/// Joins an error and its causes to one text: `what: why: why`. Causes that the text already contains are left out.
+/// Multi-line causes, such as syntax errors with source excerpts, are always last in a chain.
 pub(crate) fn chain(error: &Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -48,14 +48,14 @@ pub(crate) fn chain(error: &Error) -> String {
     text
 }
 
-/// Attaches an exit code to an error.
-pub(crate) trait OrFail<T> {
-    /// The value, or a failure with this code.
-    fn or_fail(self, code: ExitCode) -> Result<T, Failure>;
+/// Adds an exit code to an error.
+pub(crate) trait WithExitCode<T> {
+    /// Converts an error to a failure with this code.
+    fn with_exit_code(self, code: ExitCode) -> Result<T, Failure>;
 }
 
-impl<T, E: Into<Error>> OrFail<T> for Result<T, E> {
-    fn or_fail(self, code: ExitCode) -> Result<T, Failure> {
+impl<T, E: Into<Error>> WithExitCode<T> for Result<T, E> {
+    fn with_exit_code(self, code: ExitCode) -> Result<T, Failure> {
         self.map_err(|e| Failure::new(code, e))
     }
 }

@@ -1,32 +1,30 @@
-//! What a file is that is no module, from how it begins: somebody gave the archive, the page or the pointer instead of what is in it.
+//! Recognizes files that are not modules by their first bytes, such as an archive, an HTML page or a pointer in place
+//! of the module.
 
 use belljar::OutsideText;
 use std::path::Path;
 
-/// How files of other kinds begin, and what to say of them.
+/// The first bytes of other kinds of files, and what to say about them.
 const KINDS: &[(&[u8], &str)] = &[
     (b"\x1f\x8b", "it is compressed with gzip: `gunzip` unpacks it"),
     (b"\x28\xb5\x2f\xfd", "it is compressed with Zstandard: `zstd -d` unpacks it"),
     (b"\xfd7zXZ\0", "it is compressed with xz: `unxz` unpacks it"),
     (b"BZh", "it is compressed with bzip2: `bunzip2` unpacks it"),
     (b"\x04\x22\x4d\x18", "it is compressed with LZ4: `lz4 -d` unpacks it"),
-    (b"PK\x03\x04", "it is a ZIP archive: take the module out of it"),
-    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive: take the module out of it"),
+    (b"PK\x03\x04", "it is a ZIP archive: extract the module from it"),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive: extract the module from it"),
     (b"!<arch>\n", "it is an archive of object files: link it to a module with wasm-ld"),
-    (b"BC\xc0\xde", "it is LLVM bitcode: make a module of it with clang --target=wasm32-wasip1"),
+    (b"BC\xc0\xde", "it is LLVM bitcode: compile it to a module with clang --target=wasm32-wasip1"),
     (
         b"\x7fELF",
-        "it is an ELF file; those that `belljar compile` made are read from files alone, not from pipes",
+        "it is an ELF file; artifacts of `belljar compile` can be read only from files, not from pipes",
     ),
     (b"MZ", "it is a program or library for Windows, or of .NET"),
     (b"\xcf\xfa\xed\xfe", "it is a program or library for macOS"),
     (b"\xca\xfe\xba\xbe", "it is a class of Java, or a program for macOS"),
     (b"\xff\xfe", "it is text in UTF-16: the text format is UTF-8"),
     (b"\xfe\xff", "it is text in UTF-16: the text format is UTF-8"),
-    (
-        b"version https://git-lfs",
-        "it is what Git LFS keeps in place of the file: `git lfs pull` fetches that",
-    ),
+    (b"version https://git-lfs", "it is a Git LFS pointer: `git lfs pull` fetches the file"),
     (b"AGFzb", "it is a module in base64: `base64 -d` unpacks it"),
     (
         b"data:application/wasm",
@@ -37,16 +35,17 @@ const KINDS: &[(&[u8], &str)] = &[
     (b"[", "it looks like JSON"),
 ];
 
-/// Where a tar archive says that it is one.
+/// Where a tar archive has its magic bytes.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
-/// How a wasm binary starts.
+/// The first bytes of a wasm binary.
 const WASM: &[u8] = b"\0asm";
 
-/// Characters of a text that are shown.
+/// The most characters of a text to show.
 const SHOWN: usize = 40;
 
-/// What a file is, in a sentence; `None` if it may be a binary or the text format of a module, or nobody knows.
+/// Describes a file that is not a module, as a sentence; `None` if it may be a module in binary or text format, or is
+/// unknown.
 pub(crate) fn describe(bytes: &[u8], path: &Path) -> Option<String> {
     if bytes.starts_with(WASM) {
         return None;
@@ -55,12 +54,12 @@ pub(crate) fn describe(bytes: &[u8], path: &Path) -> Option<String> {
         return Some((*what).into());
     }
     if bytes.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1)) {
-        return Some("it is a tar archive: take the module out of it".into());
+        return Some("it is a tar archive: extract the module from it".into());
     }
     let extension = path.extension().unwrap_or_default();
     match std::str::from_utf8(bytes) {
         Ok(text) if extension != "wat" && extension != "wast" => describe_text(text),
-        // It has no mark of its own.
+        // Brotli has no magic bytes.
         Err(_) if extension == "br" => Some("it is compressed with Brotli: `brotli -d` unpacks it".into()),
         _ => None,
     }
@@ -74,7 +73,7 @@ fn describe_text(text: &str) -> Option<String> {
     let start: String = text.lines().next().unwrap_or_default().chars().take(SHOWN).collect();
     let lowercase = start.to_ascii_lowercase();
     if lowercase.starts_with("<!doctype html") || lowercase.starts_with("<html") {
-        return Some("it is an HTML page, perhaps what a server answered in place of the file".into());
+        return Some("it is an HTML page, perhaps the answer of a server instead of the file".into());
     }
     let start = OutsideText::new(start.trim_end());
     Some(format!("it is text, but not WebAssembly's text format: it begins with `{start}` instead of `(`"))
@@ -97,7 +96,7 @@ mod tests {
             check(bytes, "a.wasm", None);
         }
         check(b"(module)", "a", None);
-        // Its author wants to know where the error is.
+        // For a `.wat` file, the position of the syntax error is more useful.
         check(b"module", "a.wat", None);
     }
 
@@ -108,18 +107,18 @@ mod tests {
         }
         let mut tar = vec![b'a'; 600];
         tar[257..262].copy_from_slice(b"ustar");
-        check(&tar, "a.wasm", Some("it is a tar archive: take the module out of it"));
+        check(&tar, "a.wasm", Some("it is a tar archive: extract the module from it"));
         check(b"\x8b\x05\x80", "a.wasm.br", Some("it is compressed with Brotli: `brotli -d` unpacks it"));
-        let page = "it is an HTML page, perhaps what a server answered in place of the file";
+        let page = "it is an HTML page, perhaps the answer of a server instead of the file";
         check(b"\xef\xbb\xbf\n<!DOCTYPE html>", "a.wasm", Some(page));
         check(b"<HTML>", "a.wasm", Some(page));
     }
 
     #[test]
     fn other_text_is_quoted_as_far_as_it_is_harmless() {
-        let told = describe(b"\x1b[2Jred\nmore", Path::new("a.wasm")).unwrap();
-        assert!(told.contains(r"it begins with `\u{1b}[2Jred` "), "{told}");
-        let told = describe("ä".repeat(100).as_bytes(), Path::new("a.wasm")).unwrap();
-        assert!(told.contains(&format!("`{}` ", "ä".repeat(SHOWN))), "{told}");
+        let message = describe(b"\x1b[2Jred\nmore", Path::new("a.wasm")).unwrap();
+        assert!(message.contains(r"it begins with `\u{1b}[2Jred` "), "{message}");
+        let message = describe("ä".repeat(100).as_bytes(), Path::new("a.wasm")).unwrap();
+        assert!(message.contains(&format!("`{}` ", "ä".repeat(SHOWN))), "{message}");
     }
 }

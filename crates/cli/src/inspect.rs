@@ -1,27 +1,17 @@
-//! `belljar inspect`: a module's file in, what is in it out. Never: running or validating it.
+//! `belljar inspect`: describes a module's file without running or validating it.
 
 mod artifact;
-mod custom;
-mod description;
-mod encoding;
-mod entities;
-#[cfg(test)]
-mod feature_tests;
-mod features;
-pub(crate) mod interface;
-mod layout;
-mod passive;
-pub(crate) mod reader;
 mod text;
 
+use crate::binary::description::Kind;
+use crate::binary::reader;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::module_file::ModuleFile;
 use crate::output::{print, print_json};
 use artifact::ArtifactDescription;
 use belljar::{ArtifactInfo, Config, Engine};
 use clap::Args;
-use description::Kind;
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -29,21 +19,21 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   belljar inspect tool.wasm
-  belljar inspect tool.elf               what `belljar compile` made
+  belljar inspect tool.elf               an artifact of `belljar compile`
   belljar inspect tool.wasm --json | jq '.imports[].name'
 
-A file that is broken, or that uses features which belljar does not have, is described as far as it can be
-read; the first problem is named. Exit codes: 0, or 65 if there was a problem, 66 if the file cannot be read.";
+A file that is broken, or uses features that belljar does not support, is described as far as it can be
+read, with the first problem. Exit codes: 0, or 65 if there was a problem, 66 if the file cannot be read.";
 
-/// Show what is in a module: sections, imports, exports, memory layout, features, producers.
+/// Show the contents of a module: sections, imports, exports, memory layout, features, producers.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InspectOptions {
-    /// The module, in binary (.wasm) or text format (.wat), or compiled
+    /// The module, in binary (.wasm) or text format (.wat), or an artifact
     #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
 
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -53,7 +43,7 @@ impl InspectOptions {
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read, or its text not be parsed.
+    /// Returns an error if the file cannot be read, or if its text cannot be parsed.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let file = ModuleFile::read(&self.file)?.into_binary()?;
         if let Some(artifact) = file.artifact() {
@@ -62,9 +52,9 @@ impl InspectOptions {
         }
         let mut description = reader::describe(file.bytes());
         if description.error.is_some() {
-            let refused = file.validate(&Engine::new(&Config::new()).or_fail(ExitCode::CannotStart)?);
+            let refused = file.validate(&Engine::new(&Config::new()).with_exit_code(ExitCode::CannotStart)?);
             match refused {
-                // The same words as everywhere.
+                // The same message as in the other subcommands.
                 Err(failure) if description.kind == Kind::Unknown => return Err(failure),
                 Err(failure) => description.add_unsupported(failure.error.downcast_ref()),
                 Ok(_) => {}

@@ -1,7 +1,7 @@
-//! `belljar key`: keys that sign artifacts, and keys that are trusted.
+//! `belljar key`: creates signing keys, and manages trusted keys.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::output::print;
 use belljar::{NamedKey, OutsideText, SigningKey, TrustedKeys};
 use belljar_cache::{TRUSTED_KEYS_FILE, config_directory};
@@ -10,16 +10,16 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  belljar key new release                       makes release.key (secret) and release.pub
-  belljar compile --sign release.key tool.wasm  whoever trusts release.pub can run tool.elf
+  belljar key new release                       creates release.key (secret) and release.pub
+  belljar compile --sign release.key tool.wasm  users who trust release.pub can run tool.elf
   belljar key trust release.pub
   belljar key list
 
-Trusted keys are lines of the file trusted-keys in the user's configuration directory; remove a line to trust a key no longer.
-Whoever has a trusted key can make native code that your belljar runs: trust keys as you would trust programs.
+Trusted keys are lines of the file trusted-keys in the user's configuration directory; remove a line to revoke trust.
+The owner of a trusted key can make native code that your belljar runs: trust a key only as you would trust a program.
 Exit codes: 0, or 66 if a key cannot be read, 74 if one cannot be written.";
 
-/// Make keys to sign artifacts with, and say whose artifacts are trusted.
+/// Create keys that sign artifacts, and choose which keys to trust.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct KeyOptions {
@@ -29,15 +29,15 @@ pub(crate) struct KeyOptions {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Action {
-    /// Make a key: NAME.key, which is to be kept secret, and NAME.pub for those who shall trust it
+    /// Create a key: NAME.key, to be kept secret, and NAME.pub, for those who are to trust it
     New {
-        /// The key's name, or a path that ends in it
+        /// The key's name, or a path that ends with it
         #[arg(value_hint = clap::ValueHint::FilePath)]
         name: PathBuf,
     },
-    /// List the keys that are trusted
+    /// List the trusted keys
     List,
-    /// Trust the artifacts that a key signed
+    /// Trust all artifacts signed with a key
     Trust {
         /// The public key, NAME.pub
         #[arg(value_hint = clap::ValueHint::FilePath)]
@@ -46,17 +46,18 @@ enum Action {
 }
 
 impl KeyOptions {
-    /// Does what is asked. Returns the exit code.
+    /// Executes the subcommand. Returns the exit code.
     ///
     /// # Errors
     ///
-    /// Where a key or the list cannot be read or written.
+    /// Returns an error if a key or the list cannot be read or written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
-        let directory = || config_directory(|name| std::env::var_os(name)).or_fail(ExitCode::CannotStart);
+        let directory =
+            || config_directory(|name| std::env::var_os(name)).with_exit_code(ExitCode::CannotStart);
         match &self.action {
             Action::New { name } => {
-                let key = SigningKey::generate().or_fail(ExitCode::CannotStart)?;
-                let files = key.write_new(name).or_fail(ExitCode::Unwritable)?;
+                let key = SigningKey::generate().with_exit_code(ExitCode::CannotStart)?;
+                let files = key.write_new(name).with_exit_code(ExitCode::Unwritable)?;
                 print(&format!(
                     "secret key   {}\npublic key   {}\nfingerprint  {}\n",
                     OutsideText::new(&files.secret),
@@ -65,16 +66,16 @@ impl KeyOptions {
                 ))?;
             }
             Action::List => {
-                let keys = TrustedKeys::load(&directory()?).or_fail(ExitCode::Unreadable)?;
+                let keys = TrustedKeys::load(&directory()?).with_exit_code(ExitCode::Unreadable)?;
                 let lines = keys
                     .iter()
                     .map(|key| format!("{}  {}\n", key.key().fingerprint(), OutsideText::new(key.name())));
                 print(&lines.collect::<String>())?;
             }
             Action::Trust { file } => {
-                let key = NamedKey::read(file).or_fail(ExitCode::Unreadable)?;
+                let key = NamedKey::read(file).with_exit_code(ExitCode::Unreadable)?;
                 let directory = directory()?;
-                let is_new = TrustedKeys::add(&directory, &key).or_fail(ExitCode::Unwritable)?;
+                let is_new = TrustedKeys::add(&directory, &key).with_exit_code(ExitCode::Unwritable)?;
                 let list = directory.join(TRUSTED_KEYS_FILE);
                 print(&match is_new {
                     true => format!(

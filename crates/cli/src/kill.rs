@@ -1,4 +1,4 @@
-//! `belljar kill`: ends the guests of a process.
+//! `belljar kill`: kills the guests of a process.
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -11,51 +11,51 @@ const EXAMPLES: &str = "\
 Examples:
   belljar kill 4711                      `belljar ps` lists the processes
   belljar kill 4711 --store 3            one of several guests, by its number in `belljar stack`
-  belljar kill 4711 --reason \"hangs\"    what its host is told
+  belljar kill 4711 --reason \"hangs\"    the reason that its host gets
 
-A program of `belljar run` tells where it was, and ends with exit code 137. Of a program that embeds belljar, guests end, and the host
-goes on. Guests that are in the host end when they would go on.
-Exit codes: 0, or 66 if there is no such process, or it cannot be reached, or nothing runs in it.";
+A program of `belljar run` prints where it was, and ends with exit code 137. In a program that embeds belljar, the guests end and
+the host continues. A guest that has called a host function ends when that returns.
+Exit codes: 0, or 66 if there is no such process, if it cannot be reached, or if nothing is running in it.";
 
-/// What a host is told if nothing else is said.
+/// The default reason.
 const REASON: &str = "by `belljar kill`";
 
-/// End the guests of a running program.
+/// Kill the guests of a running program.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct KillOptions {
-    /// The process
+    /// The process id, as `belljar ps` lists it
     #[arg(value_parser = process_id)]
     pid: u32,
 
-    /// Only the guest of the store with this number
+    /// Kill only the guest of the store with this number [default: all guests]
     #[arg(long, value_name = "N")]
     store: Option<u64>,
 
-    /// Why
+    /// The reason, which the host of the guests gets to know
     #[arg(long, value_name = "TEXT", default_value = REASON)]
     reason: String,
 }
 
 impl KillOptions {
-    /// Has the guests killed. Returns the exit code.
+    /// Kills the guests. Returns the exit code.
     ///
     /// # Errors
     ///
-    /// Where the process cannot be asked, or nothing runs.
+    /// Returns an error if the process cannot be reached, or if nothing is running in it.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let process = Process::find(self.pid).map_err(|error| failure(&error))?;
         let killed = process.kill(self.store, &self.reason).map_err(|error| failure(&error))?;
         match (killed, self.store) {
             (0, Some(store)) => {
                 let why = format!(
-                    "nothing runs in store {store} of process {}: `belljar stack` lists what does",
+                    "nothing is running in store {store} of process {}: `belljar stack` lists the running stores",
                     self.pid
                 );
                 Err(Failure::new(ExitCode::Unreadable, anyhow::Error::msg(why)))
             }
             (0, None) => {
-                let why = format!("nothing runs in process {}", self.pid);
+                let why = format!("nothing is running in process {}", self.pid);
                 Err(Failure::new(ExitCode::Unreadable, anyhow::Error::msg(why)))
             }
             (1, _) => Ok(ExitCode::Success as u8),

@@ -1,6 +1,6 @@
-//! The `belljar` program as a library, so that tests can use its parts. It holds nothing worth embedding: that
-//! is the crate `belljar`.
+//! The `belljar` program as a library, so that tests can use its parts. To embed belljar, use the crate `belljar`.
 
+mod binary;
 mod byte_size;
 mod cache;
 mod command_line;

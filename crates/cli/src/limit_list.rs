@@ -1,4 +1,4 @@
-//! `--limits` as text: `KEY=VALUE` with commas between in, amounts out.
+//! Parses `--limits`: `KEY=VALUE` pairs, separated by commas.
 
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
@@ -11,21 +11,21 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-/// One `--limits`.
+/// The value of one `--limits` option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LimitList {
-    /// All keys are to be told.
+    /// Asks for the list of keys.
     Help,
-    /// What it sets, in order.
+    /// The limits that it sets, in order.
     Amounts(Vec<(Key, Option<u64>)>),
 }
 
-/// What can be limited.
+/// A resource that can be limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// What the guest has while it runs.
+    /// A resource of the running guest.
     Run(Limit),
-    /// What its compilation takes.
+    /// A resource of its compilation.
     Compile(CompileLimit),
 }
 
@@ -57,7 +57,7 @@ impl Key {
     }
 }
 
-/// What it is called on the command line.
+/// Prints the key's name on the command line.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -67,9 +67,9 @@ impl fmt::Display for Key {
     }
 }
 
-/// The value that takes all defaults.
+/// The value that sets all defaults.
 const UNTRUSTED: &str = "untrusted";
-/// The value that takes a limit away.
+/// The amount that removes a limit.
 const NONE: &str = "none";
 
 fn amount(limit: Key, text: &str) -> Result<Option<u64>, String> {
@@ -120,8 +120,8 @@ impl FromStr for LimitList {
     }
 }
 
-/// What `--limits` says of something, later ones before earlier ones.
-pub(crate) fn listed(lists: &[LimitList], key: Key) -> Option<u64> {
+/// Returns the last amount that `--limits` sets for a key.
+pub(crate) fn last_amount(lists: &[LimitList], key: Key) -> Option<u64> {
     let lists = lists.iter().filter_map(|list| match list {
         LimitList::Amounts(all) => Some(all),
         LimitList::Help => None,
@@ -129,35 +129,35 @@ pub(crate) fn listed(lists: &[LimitList], key: Key) -> Option<u64> {
     lists.flatten().rfind(|(of, _)| *of == key).and_then(|(_, amount)| *amount)
 }
 
-/// What a compilation may take.
+/// Returns the limits of compilation.
 pub(crate) fn compile_limits(lists: &[LimitList]) -> CompileLimits {
     CompileLimit::ALL.iter().fold(CompileLimits::unlimited(), |limits, limit| {
-        limits.with(*limit, listed(lists, Key::Compile(*limit)))
+        limits.with(*limit, last_amount(lists, Key::Compile(*limit)))
     })
 }
 
-/// A compilation that was ended for a limit, as the command line has it.
+/// Phrases the failure of a compilation that exceeded a limit in terms of the command line.
 pub(crate) fn explain(failure: Failure, file: &Path, option_of: impl Fn(CompileLimit) -> String) -> Failure {
     let Some(exceeded) = failure.error.downcast_ref::<CompileLimitExceeded>() else { return failure };
     let code = match exceeded.limit() {
         CompileLimit::Cpu | CompileLimit::Wall => ExitCode::Timeout,
         _ => failure.code,
     };
-    let told = format!("{} ({})", exceeded.sentence(), option_of(exceeded.limit()));
-    Failure::new(code, Error::msg(told).context(format!("could not compile {}", OutsideText::new(file))))
+    let message = format!("{} ({})", exceeded.sentence(), option_of(exceeded.limit()));
+    Failure::new(code, Error::msg(message).context(format!("could not compile {}", OutsideText::new(file))))
 }
 
-/// The option that sets a limit of compilation.
+/// Returns the option that sets a limit of compilation.
 pub(crate) fn option_of_compile(limit: CompileLimit) -> String {
     format!("--limits {}=…", Key::Compile(limit))
 }
 
-/// Prints the keys, if that is what is wanted.
+/// Prints the keys if one of the options asks for them. Returns whether it did.
 ///
 /// # Errors
 ///
-/// Where they cannot be printed.
-pub(crate) fn tell_keys(lists: &[LimitList]) -> Result<bool, Failure> {
+/// Returns an error if they cannot be printed.
+pub(crate) fn print_keys(lists: &[LimitList]) -> Result<bool, Failure> {
     let wanted = lists.contains(&LimitList::Help);
     if wanted {
         print(&help())?;
@@ -165,7 +165,7 @@ pub(crate) fn tell_keys(lists: &[LimitList]) -> Result<bool, Failure> {
     Ok(wanted)
 }
 
-/// What `--limits help` prints.
+/// Returns the text that `--limits help` prints.
 fn help() -> String {
     let mut text = format!("{:<23}{:<12}LIMITS\n", "KEY", "UNTRUSTED");
     for limit in Key::all() {
@@ -173,11 +173,11 @@ fn help() -> String {
         text.push_str(&format!("{:<23}{default:<12}{}\n", limit.to_string(), limit.meaning()));
     }
     text.push_str(
-        "\nSizes are written as 65536, 64K, 16M or 2G, times as 250ms, 10s or 2m, other amounts as whole numbers; `none` is no\n\
-         limit. `--limits untrusted` sets all to the amounts shown, and what follows it changes some of them:\n\
-         --limits untrusted,memory=1G,wall=none. Without this option the stack may have 1M, descriptors are 1024, and\n\
-         nothing else is limited. Compilation is not limited either, but ends with --timeout, which holds for it and then for the\n\
-         run.\n",
+        "\nSizes are written as 65536, 64K, 16M or 2G, times as 250ms, 10s or 2m, other amounts as whole numbers; `none` removes\n\
+         a limit. `--limits untrusted` sets all limits to the amounts shown; later keys override some of them:\n\
+         --limits untrusted,memory=1G,wall=none. Without this option, the stack is limited to 1M and descriptors to 1024, and\n\
+         nothing else is limited. Compilation is not limited either, except that --timeout applies to it, and separately to\n\
+         the run.\n",
     );
     text
 }

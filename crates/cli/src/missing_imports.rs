@@ -1,6 +1,6 @@
-//! Imports that nobody provides: looked for before anything is compiled, and told with what they suggest.
+//! Checks for missing imports before compiling, and reports them with hints.
 
-use crate::inspect::interface::{Exports, Imports, custom_section_names};
+use crate::binary::interface::{Exports, Imports, custom_section_names};
 use crate::module_file::ModuleFile;
 use anyhow::Error;
 use belljar::{FuncType, ImportClue, ImportClues, Linker, OutsideText, UnknownImportError, ValType};
@@ -8,22 +8,23 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use wasmparser::{Import, TypeRef};
 
-/// Imports that are listed, unless all are wanted.
-const LISTED: usize = 20;
+/// The most imports to list without `--all-imports`.
+const MAX_LISTED: usize = 20;
 
-/// Characters of a name or type that are shown, unless all are wanted: some modules import texts, by their names.
-const SHOWN: usize = 100;
+/// The most characters of a name or type to show without `--all-imports`: some modules have whole texts as import
+/// names.
+const MAX_CHARS: usize = 100;
 
-/// Why a module cannot be instantiated.
+/// The reason why a module cannot be instantiated.
 pub(crate) enum ImportProblem {
     /// Imports are missing.
     Missing(MissingImports),
-    /// One has another type than what is there; this says which.
+    /// One has another type than its definition; the error says which.
     Incompatible(Error),
 }
 
 impl ImportProblem {
-    /// As [`MissingImports::describe`]; the other in any case.
+    /// Describes the problem; `all` is that of [`MissingImports::describe`].
     pub(crate) fn describe(&self, all: bool) -> String {
         match self {
             Self::Missing(missing) => missing.describe(all),
@@ -32,10 +33,10 @@ impl ImportProblem {
     }
 }
 
-/// Imports that nobody provides.
+/// Imports that are not defined.
 pub(crate) struct MissingImports {
     imports: Vec<MissingImport>,
-    /// What the module was made for.
+    /// A hint about what the module was made for.
     hint: Option<&'static str>,
 }
 
@@ -45,23 +46,24 @@ struct MissingImport {
     ty: String,
 }
 
-/// What a module can import before it is compiled.
-pub(crate) struct Provided<'a, T: 'static> {
-    /// Functions of the host.
+/// What a module can import, known before anything is compiled.
+pub(crate) struct AvailableImports<'a, T: 'static> {
+    /// Host functions.
     linker: &'a Linker<T>,
-    /// Whether shared memories are made as they are wanted.
+    /// Whether imported shared memories are created on demand.
     shared_memories: bool,
-    /// What modules export, by the name that it is imported from; `None` where that is not known before they are loaded.
+    /// Exports of other modules, by the module name they are imported from; `None` if they are known only once the
+    /// module is loaded.
     exports: HashMap<&'a str, Option<HashSet<&'a str>>>,
 }
 
-impl<'a, T> Provided<'a, T> {
-    /// What a host provides; with `shared_memories`, also memories as they are wanted.
+impl<'a, T> AvailableImports<'a, T> {
+    /// Creates the set of host definitions; `shared_memories` adds any shared memory.
     pub(crate) fn new(linker: &'a Linker<T>, shared_memories: bool) -> Self {
         Self { linker, shared_memories, exports: HashMap::new() }
     }
 
-    /// What a module exports can be imported from then on.
+    /// Adds the exports of a module.
     pub(crate) fn add_exports(&mut self, name: &'a str, file: &'a ModuleFile) {
         let all = self.exports.entry(name).or_insert_with(|| Some(HashSet::new()));
         match file.artifact() {
@@ -72,12 +74,11 @@ impl<'a, T> Provided<'a, T> {
         }
     }
 
-    /// Looks whether a module's imports are provided. Says nothing of a file that is compiled already, or that is no valid module:
-    /// whoever loads it does.
+    /// Checks the imports of a module. Accepts artifacts and invalid modules, which are checked when they are loaded.
     ///
     /// # Errors
     ///
-    /// What is missing, or has another type.
+    /// Returns the imports that are missing, or that have another type.
     pub(crate) fn check(&self, file: &ModuleFile) -> Result<(), ImportProblem> {
         let imports = Imports::read(file.bytes());
         let missing: Vec<_> = imports.iter().filter(|import| !self.has(import)).collect();
@@ -89,7 +90,7 @@ impl<'a, T> Provided<'a, T> {
             false => Some(ImportProblem::Missing(MissingImports::of(&imports, &missing, file.bytes()))),
         };
         match problem {
-            // What makes it invalid is told first.
+            // If the module is invalid, that is reported instead.
             Some(problem) if file.validate(self.linker.engine()).is_ok() => Err(problem),
             _ => Ok(()),
         }
@@ -106,7 +107,8 @@ impl<'a, T> Provided<'a, T> {
         names.is_some_and(|names| names.as_ref().is_none_or(|names| names.contains(import.name)))
     }
 
-    /// Holds functions against those of the host. Others are compared when they exist.
+    /// Compares the type of a function import with that of the host function. Other imports are checked at
+    /// instantiation.
     fn check_type(&self, imports: &Imports<'_>, import: &Import<'_>) -> Result<(), Error> {
         if self.is_exported(import) || !self.linker.defines(import.module, import.name) {
             return Ok(());
@@ -123,7 +125,7 @@ impl<'a, T> Provided<'a, T> {
     }
 }
 
-/// The same type for the engine, if it is no reference.
+/// Converts a type for the engine, unless it is a reference type.
 fn number(ty: &wasmparser::ValType) -> Option<ValType> {
     match ty {
         wasmparser::ValType::I32 => Some(ValType::I32),
@@ -152,25 +154,25 @@ impl MissingImports {
         Self { imports: missing.iter().map(own).collect(), hint }
     }
 
-    /// All of them, or the first, with a hint.
+    /// Lists all missing imports, or the first ones, with a hint.
     pub(crate) fn describe(&self, all: bool) -> String {
         let mut text = match self.imports.len() {
             1 => String::from("an import is missing:"),
             n => format!("{n} imports are missing:"),
         };
         text.push_str(&self.list(all));
-        if let Some(hint) = self.any_hint() {
+        if let Some(hint) = self.hint_for_option() {
             let _ = write!(text, "\nHint: {hint}.");
         }
         text
     }
 
-    /// What the module was made for.
+    /// Returns what the module was made for, if it is known.
     pub(crate) fn made_for(&self) -> Option<&'static str> {
         self.hint
     }
 
-    /// One line for each, below one for each module.
+    /// Lists the imports, one per line, grouped by module.
     pub(crate) fn list(&self, all: bool) -> String {
         let mut modules: Vec<(&str, Vec<&MissingImport>)> = Vec::new();
         let mut places = HashMap::new();
@@ -182,28 +184,29 @@ impl MissingImports {
             modules[place].1.push(import);
         }
         let shown = |text: &str| if all { OutsideText::new(text).to_string() } else { shorten(text) };
-        let shares = shares(&modules.iter().map(|(_, imports)| imports.len()).collect::<Vec<_>>(), all);
+        let lines_per_module =
+            lines_per_module(&modules.iter().map(|(_, imports)| imports.len()).collect::<Vec<_>>(), all);
         let mut text = String::new();
-        for ((module, imports), share) in modules.iter().zip(&shares) {
+        for ((module, imports), lines) in modules.iter().zip(&lines_per_module) {
             let _ = write!(text, "\n    from `{}` ({}):", shown(module), imports.len());
-            for import in &imports[..*share] {
+            for import in &imports[..*lines] {
                 let _ = write!(text, "\n        {}: {}", shown(&import.name), shown(&import.ty));
             }
-            if *share < imports.len() {
-                let _ = write!(text, "\n        … and {} more", imports.len() - share);
+            if *lines < imports.len() {
+                let _ = write!(text, "\n        … and {} more", imports.len() - lines);
             }
         }
-        if modules.len() > shares.len() {
-            let _ = write!(text, "\n    … and from {} more modules", modules.len() - shares.len());
+        if modules.len() > lines_per_module.len() {
+            let _ = write!(text, "\n    … and from {} more modules", modules.len() - lines_per_module.len());
         }
-        if shares.iter().sum::<usize>() < self.imports.len() {
+        if lines_per_module.iter().sum::<usize>() < self.imports.len() {
             text.push_str("\n    (--all-imports lists all)");
         }
         text
     }
 
-    /// What the module was made for, or what this program has an option for.
-    fn any_hint(&self) -> Option<String> {
+    /// Returns a hint about what the module was made for, or an option that may help.
+    fn hint_for_option(&self) -> Option<String> {
         let any = |fits: fn(&MissingImport) -> bool| self.imports.iter().any(fits);
         if any(|i| i.name == "thread-spawn" && i.module.starts_with("wasi")) {
             return Some("this program starts threads (wasi-threads): run it with --threads".into());
@@ -213,7 +216,7 @@ impl MissingImports {
         }
         if any(|i| i.module == "wasi_snapshot_preview1" || i.module == "wasi_unstable") {
             return Some(
-                "this version of WASI has no such function: the module was built against another one".into(),
+                "this version of WASI has no such function: the module was built for another version".into(),
             );
         }
         let module = self.imports.iter().map(|i| &i.module).find(|m| !m.is_empty() && !m.contains('='))?;
@@ -233,30 +236,30 @@ impl From<&UnknownImportError> for MissingImports {
     }
 }
 
-/// How many imports of each module are listed, of modules that have so many: one of each, then one more of each, as far as there
-/// are lines. Modules at the end may be left out.
-fn shares(counts: &[usize], all: bool) -> Vec<usize> {
+/// Distributes the lines among modules with these numbers of imports: one for each module, then one more for each,
+/// until no line is left. Modules at the end may get none.
+fn lines_per_module(counts: &[usize], all: bool) -> Vec<usize> {
     if all {
         return counts.to_vec();
     }
-    let counts = &counts[..counts.len().min(LISTED)];
-    let mut shares = vec![0; counts.len()];
-    let mut left = LISTED.min(counts.iter().sum());
+    let counts = &counts[..counts.len().min(MAX_LISTED)];
+    let mut lines_per_module = vec![0; counts.len()];
+    let mut left = MAX_LISTED.min(counts.iter().sum());
     while left > 0 {
-        for (share, count) in shares.iter_mut().zip(counts) {
-            if left > 0 && *share < *count {
-                *share += 1;
+        for (lines, count) in lines_per_module.iter_mut().zip(counts) {
+            if left > 0 && *lines < *count {
+                *lines += 1;
                 left -= 1;
             }
         }
     }
-    shares
+    lines_per_module
 }
 
-/// The beginning of a text from outside.
+/// Returns the beginning of an untrusted text.
 fn shorten(text: &str) -> String {
     let mut shown = String::new();
-    let mut left = SHOWN;
+    let mut left = MAX_CHARS;
     for character in text.chars() {
         let printed = OutsideText::new(character.encode_utf8(&mut [0; 4])).to_string();
         match left.checked_sub(printed.chars().count()) {
@@ -274,19 +277,19 @@ mod tests {
 
     #[test]
     fn lines_are_shared_among_modules() {
-        assert_eq!(shares(&[3, 2], false), [3, 2]);
-        assert_eq!(shares(&[40, 2, 0], false), [18, 2, 0]);
-        assert_eq!(shares(&[40, 40, 40], false), [7, 7, 6]);
-        assert_eq!(shares(&[2; 30], false), [1; LISTED]);
-        assert_eq!(shares(&[40, 1], true), [40, 1]);
-        assert!(shares(&[], false).is_empty());
+        assert_eq!(lines_per_module(&[3, 2], false), [3, 2]);
+        assert_eq!(lines_per_module(&[40, 2, 0], false), [18, 2, 0]);
+        assert_eq!(lines_per_module(&[40, 40, 40], false), [7, 7, 6]);
+        assert_eq!(lines_per_module(&[2; 30], false), [1; MAX_LISTED]);
+        assert_eq!(lines_per_module(&[40, 1], true), [40, 1]);
+        assert!(lines_per_module(&[], false).is_empty());
     }
 
     #[test]
     fn long_names_are_cut_at_characters() {
         assert_eq!(shorten("short"), "short");
-        assert_eq!(shorten(&"ä".repeat(SHOWN)), "ä".repeat(SHOWN));
-        assert_eq!(shorten(&"ä".repeat(SHOWN + 1)), "ä".repeat(SHOWN) + "…");
-        assert_eq!(shorten(&"\u{1b}".repeat(SHOWN)), r"\u{1b}".repeat(SHOWN / 6) + "…");
+        assert_eq!(shorten(&"ä".repeat(MAX_CHARS)), "ä".repeat(MAX_CHARS));
+        assert_eq!(shorten(&"ä".repeat(MAX_CHARS + 1)), "ä".repeat(MAX_CHARS) + "…");
+        assert_eq!(shorten(&"\u{1b}".repeat(MAX_CHARS)), r"\u{1b}".repeat(MAX_CHARS / 6) + "…");
     }
 }

@@ -1,8 +1,8 @@
-//! A module as a file: the path in, a wasm binary out, whatever the file holds refused with a reason.
+//! Reads a module's file as a wasm binary, or refuses it with a reason.
 
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::file_kind;
 use crate::output::complain;
 use anyhow::{Context, Error, anyhow};
@@ -15,18 +15,18 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use wasmparser::{Chunk, Parser, Payload};
 
-/// The largest file that is read. The same limit as the web's.
+/// The largest file to read: the limit of the web platform.
 pub(crate) const MAX_BYTES: u64 = 1 << 30;
 
-/// How a wasm binary starts.
+/// The first bytes of a wasm binary.
 const MAGIC: &[u8] = b"\0asm";
 
 /// The contents of a module's file.
 pub(crate) struct ModuleFile {
     path: PathBuf,
-    /// A wasm binary or text; of an artifact, nothing.
+    /// A wasm binary or text; empty for an artifact.
     bytes: Bytes,
-    /// An artifact, which is not read before its private copy is made.
+    /// An artifact; it is read only when its private copy is made.
     artifact: Option<File>,
 }
 
@@ -35,9 +35,9 @@ impl ModuleFile {
     ///
     /// # Errors
     ///
-    /// Where it cannot be read, is a directory, or is too large to be a module.
+    /// Returns an error if it cannot be read, is a directory, or is too large to be a module.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        match read(path).or_fail(ExitCode::Unreadable)? {
+        match read(path).with_exit_code(ExitCode::Unreadable)? {
             Contents::Bytes(bytes) => Ok(Self { path: path.into(), bytes, artifact: None }),
             Contents::Artifact(file) => {
                 Ok(Self { path: path.into(), bytes: Bytes::new(), artifact: Some(file) })
@@ -49,17 +49,17 @@ impl ModuleFile {
         }
     }
 
-    /// The file's name.
+    /// Returns the path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The artifact that the file is, if it is one.
+    /// Returns the artifact, if the file is one.
     pub(crate) fn artifact(&self) -> Option<&File> {
         self.artifact.as_ref()
     }
 
-    /// What is being done while it is compiled.
+    /// Describes the work of compiling or loading it.
     pub(crate) fn describe_work(&self) -> String {
         let name = OutsideText::new(self.path.file_name().unwrap_or_default());
         match self.artifact {
@@ -68,25 +68,25 @@ impl ModuleFile {
         }
     }
 
-    /// The contents, as they are; nothing of an artifact.
+    /// Returns the contents; empty for an artifact.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The contents as a binary: text is translated, what nobody knows is left to be refused by validation.
+    /// Converts the contents to a binary, if they are text. Unknown contents are left for validation to refuse.
     ///
     /// # Errors
     ///
-    /// Where text has a syntax error, which is shown with its line, and where it is a file of another kind.
+    /// Returns an error if the text has a syntax error, or if the file is of another kind.
     pub(crate) fn into_binary(self) -> Result<Self, Failure> {
         self.translated(&mut wat::Parser::new())
     }
 
-    /// As [`ModuleFile::into_binary`]; what was text knows its own lines, for backtraces.
+    /// Converts like [`ModuleFile::into_binary`], and adds line information for backtraces.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the errors of [`ModuleFile::into_binary`].
     pub(crate) fn into_binary_with_lines(self) -> Result<Self, Failure> {
         self.translated(wat::Parser::new().generate_dwarf(wat::GenerateDwarf::Lines))
     }
@@ -112,7 +112,7 @@ impl ModuleFile {
     ///
     /// # Errors
     ///
-    /// Where it is no valid module, or no artifact that can be used here.
+    /// Returns an error if it is not a valid module, or not an artifact that can be used here.
     pub(crate) fn compile(&self, engine: &Engine) -> Result<Module, Failure> {
         match &self.artifact {
             Some(file) => {
@@ -122,11 +122,11 @@ impl ModuleFile {
         }
     }
 
-    /// Checks a binary without compiling it. Returns what in it makes every start fail.
+    /// Validates a binary without compiling it. Returns the problems that make every start fail.
     ///
     /// # Errors
     ///
-    /// As [`ModuleFile::compile`].
+    /// Returns the errors of [`ModuleFile::compile`].
     pub(crate) fn validate(&self, engine: &Engine) -> Result<Vec<StartProblem>, Failure> {
         if let Some(file) = &self.artifact {
             let artifact = "it is a compiled module: `belljar inspect` describes it";
@@ -135,34 +135,34 @@ impl ModuleFile {
         Module::validate_to_start(engine, &self.bytes).map_err(|error| self.refuse_binary(error))
     }
 
-    /// Warns of what makes every start of a valid module fail: of the first that a start would meet, and how many follow.
-    pub(crate) fn tell_start_problems(&self, problems: &[StartProblem]) {
+    /// Warns about problems that make every start of a valid module fail: shows the first and counts the others.
+    pub(crate) fn report_start_problems(&self, problems: &[StartProblem]) {
         let [first, rest @ ..] = problems else { return };
         let more = match rest.len() {
             0 => String::new(),
-            n => format!("; and {n} more of the kind"),
+            n => format!("; and {n} more such problems"),
         };
         let path = OutsideText::new(&self.path);
-        complain(&format!("note: {path} is valid and cannot be started: {first}{more}"));
+        complain(&format!("note: {path} is valid, but cannot be started: {first}{more}"));
     }
 
     fn is_text(&self) -> bool {
-        // No text starts with a zero byte, and so do all binaries.
+        // All binaries start with a zero byte, and no text does.
         !self.bytes.starts_with(&MAGIC[..1])
             && !self.bytes.is_empty()
             && std::str::from_utf8(&self.bytes).is_ok()
     }
 
-    /// The refusal of what begins as an artifact does.
+    /// Returns the failure for a file that starts like an artifact.
     pub(crate) fn refuse_artifact(&self, error: Error) -> Failure {
         self.refuse(self.artifact.as_ref().and_then(describe_elf).map_or(error, Error::msg))
     }
 
-    /// A binary's refusal, with a hint where the reason is a feature that is yet to come.
+    /// Returns the failure for a binary, with a hint if it uses a feature that is not supported yet.
     fn refuse_binary(&self, mut error: Error) -> Failure {
         if is_cut_off(&self.bytes) {
             let size = ByteSize(self.bytes.len() as u64);
-            error = error.context(format!("the file seems to be cut off after {size}"));
+            error = error.context(format!("the file seems to be truncated after {size}"));
         }
         if let Some(disabled) = error.downcast_ref::<DisabledFeatures>() {
             let switches: Vec<_> = disabled.names().map(|name| format!("--enable {name}")).collect();
@@ -172,8 +172,8 @@ impl ModuleFile {
         if error.is::<UnsupportedProposals>() {
             return self.refuse(error);
         }
-        // It may be invalid for no other reason than that the validator knows another version of the proposal.
-        match crate::inspect::reader::unsupported_features(&self.bytes) {
+        // It may be invalid only because the validator implements another version of the proposal.
+        match crate::binary::reader::unsupported_features(&self.bytes) {
             features if features.is_empty() => self.refuse(error),
             features => {
                 let proposals = if features.len() == 1 { "proposal" } else { "proposals" };
@@ -190,13 +190,13 @@ impl ModuleFile {
     }
 }
 
-/// What an ELF file is, if it is no artifact.
+/// Describes an ELF file that is not an artifact.
 fn describe_elf(file: &File) -> Option<&'static str> {
-    let what = "it is an ELF file of native code, and not one that `belljar compile` made";
+    let what = "it is an ELF file of native code that `belljar compile` did not make";
     ArtifactInfo::read(file).is_err().then_some(what)
 }
 
-/// Whether a binary ends in the middle of a section, or before one that it needs.
+/// Returns whether a binary ends in the middle of a section, or before a section that it needs.
 fn is_cut_off(mut bytes: &[u8]) -> bool {
     if !bytes.starts_with(MAGIC) {
         return false;
@@ -204,7 +204,7 @@ fn is_cut_off(mut bytes: &[u8]) -> bool {
     let mut parser = Parser::new(0);
     loop {
         match parser.parse(bytes, false) {
-            // Between two sections that may be the end.
+            // Between two sections, the end is possible.
             Ok(Chunk::NeedMoreData(_)) => return parser.parse(bytes, true).is_err(),
             Ok(Chunk::Parsed { payload: Payload::End(_), .. }) | Err(_) => return false,
             Ok(Chunk::Parsed { consumed, .. }) => bytes = &bytes[consumed..],
@@ -216,7 +216,7 @@ fn refuse(path: &Path, error: Error) -> Failure {
     Failure::new(ExitCode::BadModule, error.context(format!("could not load {}", OutsideText::new(path))))
 }
 
-/// What a file holds.
+/// The contents of a file.
 enum Contents {
     Bytes(Bytes),
     Artifact(File),
@@ -228,7 +228,7 @@ fn read(path: &Path) -> Result<Contents, Error> {
     let file = File::open(path).with_context(cannot)?;
     let meta = file.metadata().with_context(cannot)?;
     if meta.is_dir() {
-        return Err(anyhow!("it is a directory, and a .wasm or .wat file is needed").context(cannot()));
+        return Err(anyhow!("it is a directory, expected a .wasm or .wat file").context(cannot()));
     }
     if meta.len() > MAX_BYTES {
         return Ok(Contents::TooLarge);
@@ -239,7 +239,7 @@ fn read(path: &Path) -> Result<Contents, Error> {
         }
         return Ok(Contents::Bytes(Module::read_file(&file).with_context(cannot)?));
     }
-    // Pipes and devices do not tell their size.
+    // Pipes and devices do not report a size.
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).with_context(cannot)?;
     Ok(if bytes.len() as u64 <= MAX_BYTES { Contents::Bytes(bytes.into()) } else { Contents::TooLarge })
@@ -249,7 +249,7 @@ fn read(path: &Path) -> Result<Contents, Error> {
 mod tests {
     use super::*;
 
-    /// Ids of sections.
+    /// Section ids.
     const FUNCTIONS: u8 = 3;
     const CODE: u8 = 10;
 
@@ -259,7 +259,7 @@ mod tests {
             r#"(module (memory 1) (func (result i32) i32.const 1) (func) (data (i32.const 0) "hello"))"#;
         let whole = wat::parse_str(wat).unwrap();
         assert!(!is_cut_off(&whole));
-        // Where a section ends it may be whole, and so may the header; but functions need their code.
+        // A file that ends after the header or a section may be complete, unless it lacks the code of its functions.
         let (mut ends, mut code) = (vec![8], 0..0);
         for payload in Parser::new(0).parse_all(&whole) {
             match payload.unwrap().as_section() {
@@ -275,7 +275,7 @@ mod tests {
         }
     }
 
-    /// A body that ends too early in a file that is whole.
+    /// A body that ends too early, in a complete file.
     #[test]
     fn an_unexpected_end_inside_is_none_of_the_file() {
         let mut bytes = wat::parse_str("(module (func (block (nop))))").unwrap();

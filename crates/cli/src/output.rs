@@ -1,8 +1,8 @@
-//! The program's own standard output and standard error: nothing gets to a terminal that it would obey, and a reader that goes
-//! away ends the program, quietly.
+//! Standard output and standard error: nothing untrusted is printed unescaped, and a closed pipe ends the program
+//! quietly.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use anyhow::Error;
 use belljar::OutsideText;
 use serde::Serialize;
@@ -11,33 +11,32 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-/// Writes a text to standard output. Its line ends are ours; names within it have been escaped already, and what was forgotten
-/// is escaped here.
+/// Writes a text to standard output. Names in it are already escaped; this escapes, again, everything but line ends.
 ///
 /// # Errors
 ///
-/// With the code for a broken pipe, or for other failures of writing.
+/// Returns a failure with the code for a broken pipe, or for other write errors.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     print_commands(&OutsideText::new(text).lines().to_cow())
 }
 
-/// Writes JSON to standard output, a line for each value.
+/// Writes a value to standard output as JSON, with a final line end.
 ///
 /// # Errors
 ///
-/// As [`print`].
+/// Returns the errors of [`print()`].
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).or_fail(ExitCode::Bug)?;
+    let text = serde_json::to_string_pretty(value).with_exit_code(ExitCode::Bug)?;
     print_commands(&format!("{}\n", OutsideText::new(&text).json()))
 }
 
-/// Writes what a terminal or shell is to obey, as it is: nothing in it may come from outside.
+/// Writes text for a terminal or shell unescaped. It must not contain anything untrusted.
 ///
 /// # Errors
 ///
-/// As [`print`].
+/// Returns the errors of [`print()`].
 pub(crate) fn print_commands(text: &str) -> Result<(), Failure> {
-    let written = noting_the_time(|| {
+    let written = timed_write(|| {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush())
     });
@@ -53,17 +52,18 @@ pub(crate) fn print_commands(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes a line to standard error, escaped as [`print`] does. That it cannot be written is told nobody.
+/// Writes a line to standard error, escaped as by [`print()`]. Write errors are ignored.
 pub(crate) fn complain(text: &str) {
     let line = format!("{}\n", OutsideText::new(text).lines());
-    let _ = noting_the_time(|| io::stderr().lock().write_all(line.as_bytes()));
+    let _ = timed_write(|| io::stderr().lock().write_all(line.as_bytes()));
 }
 
-/// The threads that are writing, and since when.
+/// The threads that are writing, with the times when they started.
 static WRITERS: Mutex<Vec<(ThreadId, Instant)>> = Mutex::new(Vec::new());
 
-/// Does what takes as long as somebody takes to read it. [`unread_for`] tells how long that is.
-pub(crate) fn noting_the_time<R>(write: impl FnOnce() -> R) -> R {
+/// Performs a write that may block until a reader reads; [`longest_blocked_write`] measures how long it has been going
+/// on.
+pub(crate) fn timed_write<R>(write: impl FnOnce() -> R) -> R {
     let writers = || WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
     let this = thread::current().id();
     writers().push((this, Instant::now()));
@@ -72,8 +72,8 @@ pub(crate) fn noting_the_time<R>(write: impl FnOnce() -> R) -> R {
     written
 }
 
-/// For how long the write has been going on that has taken longest: nobody may be reading.
-pub(crate) fn unread_for() -> Duration {
+/// Returns how long the oldest of the current writes has been going on. If it is long, the reader may not be reading.
+pub(crate) fn longest_blocked_write() -> Duration {
     let writers = WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
     writers.iter().map(|(_, since)| since.elapsed()).max().unwrap_or_default()
 }

@@ -1,20 +1,22 @@
-//! Files that the program writes for its user: artifacts, snapshots, profiles, core dumps.
+//! Output files for the user: artifacts, snapshots, profiles, core dumps.
 //!
 //! ```text
-//! absent, a regular file ─▶ Draft without a name ─▶ synced ─▶ the name, in one step
-//! device, FIFO           ─▶ opened at the first byte, written through
-//! /dev/stdout, /dev/fd/N ─▶ what is open there goes on where it is
-//! a symbolic link        ─▶ stays, and the same holds for what it leads to
+//! absent, a regular file ─▶ Draft without a name ─▶ synced ─▶ the name, atomically
+//! device, FIFO           ─▶ opened at the first byte, written directly
+//! /dev/stdout, /dev/fd/N ─▶ the open file is continued at its position
+//! a symbolic link        ─▶ is kept; its target is treated as above
 //! ```
 //!
-//! Whatever fails, an old file is as it was, and no draft is left. Never: a file that somebody else can have opened or put in the
-//! way before it is whole, or a device or FIFO replaced by a file.
+//! On failure, an existing file is unchanged and no draft is left. Another process can never open an incomplete file or
+//! put one in the way, and a device or FIFO is never replaced by a file.
 
 mod draft;
+mod readers;
 
-use crate::output::noting_the_time;
+use crate::output::timed_write;
 use belljar::OutsideText;
 use draft::Draft;
+pub(crate) use readers::Readers;
 use rustix::fs::{Access, CWD, Mode, OFlags, XattrFlags, access, fsetxattr, getxattr, openat};
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
@@ -25,28 +27,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Who may read a new file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Readers {
-    /// Whoever may read other files that this user makes, or could read the file that is replaced.
-    Usual,
-    /// This user alone, whatever was there.
-    Owner,
-}
-
-/// What is said where a file could not be written.
+/// Returns the message for a file that could not be written.
 pub(crate) fn cannot_write(path: &Path) -> String {
     format!("could not write {}", OutsideText::new(path))
 }
 
-/// Links that are followed. The kernel's limit.
-const LINKS: usize = 40;
+/// The number of links to follow: the kernel's limit.
+const MAX_LINKS: usize = 40;
 
-/// Refuses a file that could not be written, before time is spent on what is to be in it. Changes nothing.
+/// Refuses a file that could not be written, before time is spent on its contents. Changes nothing.
 ///
 /// # Errors
 ///
-/// Where its directory does not exist or takes no files, it is a directory itself, or it may not be written.
+/// Returns an error if its directory does not exist or is not writable, if it is itself a directory, or if it is not
+/// writable.
 pub(crate) fn check(path: &Path) -> io::Result<()> {
     match Destination::find(path)? {
         Destination::Name { directory, .. } => Draft::new(&directory, Readers::Owner).map(drop),
@@ -55,11 +49,11 @@ pub(crate) fn check(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Refuses a file that is to be made of itself, by whatever names.
+/// Refuses an output file that is the input file, under whatever names.
 ///
 /// # Errors
 ///
-/// Where `path` is the file `source`.
+/// Returns an error if `path` is the file `source`.
 pub(crate) fn check_other_than(path: &Path, source: &Path) -> io::Result<()> {
     let is_same = |one: &Metadata, other: &Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
     match (fs::metadata(path), fs::metadata(source)) {
@@ -71,13 +65,14 @@ pub(crate) fn check_other_than(path: &Path, source: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes a file: all that `contents` writes, or nothing. Returns its result, and the number of bytes.
+/// Writes a file: everything that `contents` writes, or nothing. Returns the result of `contents` and the number of
+/// bytes.
 ///
-/// A device, FIFO or open descriptor has got what was written before an error.
+/// A device, FIFO or open descriptor keeps the bytes written before an error.
 ///
 /// # Errors
 ///
-/// Those of `contents`, and where the file cannot be written.
+/// Returns the errors of `contents`, and an error if the file cannot be written.
 pub(crate) fn write<R>(
     path: &Path,
     readers: Readers,
@@ -93,31 +88,31 @@ pub(crate) fn write<R>(
             draft.publish(&name)?;
             Ok(written)
         }
-        Destination::Open(file) => fill(Awaited(file), contents),
+        Destination::Open(file) => fill(TimedFile(file), contents),
         Destination::Special => {
-            let mut target = Late { path, file: None };
+            let mut target = LazyFile { path, file: None };
             let written = fill(&mut target, contents)?;
-            // Who reads from a FIFO waits for its end even if nothing comes.
-            noting_the_time(|| target.open().map(drop))?;
+            // A reader of a FIFO waits for its end even if nothing is written.
+            timed_write(|| target.open().map(drop))?;
             Ok(written)
         }
     }
 }
 
-/// Writes everything in large pieces. What is still held back at an error is not written.
+/// Writes in large pieces. After an error, buffered bytes are not written.
 fn fill<R>(
     target: impl Write,
     contents: impl FnOnce(&mut dyn Write) -> io::Result<R>,
 ) -> io::Result<(R, u64)> {
-    let mut out = BufWriter::with_capacity(1 << 16, Counted { target, bytes: 0 });
+    let mut out = BufWriter::with_capacity(1 << 16, CountingWriter { target, bytes: 0 });
     let written = contents(&mut out).and_then(|result| out.flush().map(|()| result));
-    let (Counted { bytes, .. }, _) = out.into_parts();
+    let (CountingWriter { bytes, .. }, _) = out.into_parts();
     Ok((written?, bytes))
 }
 
-/// Gives a new file the owner, permissions and access list of the one that it replaces. Only root can give files away, so the owner is
-/// a wish.
-fn keep_access(new: &File, old: &Old) -> io::Result<()> {
+/// Gives a new file the owner, permissions and access list of the file that it replaces. Only root can change the
+/// owner, so that may fail.
+fn keep_access(new: &File, old: &ReplacedFile) -> io::Result<()> {
     let now = new.metadata()?;
     if (now.uid(), now.gid()) != old.owner {
         let (user, group) = old.owner;
@@ -127,36 +122,36 @@ fn keep_access(new: &File, old: &Old) -> io::Result<()> {
     keep_access_list(new, &old.path)
 }
 
-/// The attribute that holds a file's access list.
+/// The extended attribute that holds a file's access list.
 const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
-/// The longest attribute that the kernel has.
-const LONGEST_ATTRIBUTE: usize = 1 << 16;
+/// The kernel's limit for an attribute.
+const MAX_ATTRIBUTE_BYTES: usize = 1 << 16;
 
-/// Gives a new file the access list of the one that it replaces, if it has one: without it the group's permissions mean something
-/// else.
+/// Copies the access list of the replaced file, if there is one: without it, the group permissions have another
+/// meaning.
 fn keep_access_list(new: &File, old: &Path) -> io::Result<()> {
-    let mut list = vec![0; LONGEST_ATTRIBUTE];
+    let mut list = vec![0; MAX_ATTRIBUTE_BYTES];
     match getxattr(old, ACCESS_LIST, &mut list) {
         Ok(length) => Ok(fsetxattr(new, ACCESS_LIST, &list[..length], XattrFlags::empty())?),
-        // It has none, its file system knows none, or it is gone.
+        // It has none, its file system does not support them, or it no longer exists.
         Err(Errno::NODATA | Errno::NOTSUP | Errno::NOSYS | Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// A file that is to be replaced, and whose it is.
-struct Old {
+/// The path, owner and mode of a file to be replaced.
+struct ReplacedFile {
     path: PathBuf,
     owner: (u32, u32),
     mode: u32,
 }
 
-/// What a path leads to.
+/// What a path refers to.
 enum Destination {
-    /// A name in a directory, which nothing has or a regular file.
-    Name { directory: OwnedFd, name: OsString, old: Option<Old> },
-    /// Something that this process has open.
+    /// A name in a directory, which is free or that of a regular file.
+    Name { directory: OwnedFd, name: OsString, old: Option<ReplacedFile> },
+    /// A file that this process has open.
     Open(File),
     /// A device, FIFO or socket.
     Special,
@@ -170,12 +165,16 @@ impl Destination {
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             Ok(found) if found.is_file() => {
-                // Another file could take its place even so, against the wish of whoever made it unwritable.
+                // A rename could replace the file anyway, but its owner made it read-only.
                 access(path, Access::WRITE_OK)?;
                 let path = fs::canonicalize(path)?;
                 Self::in_directory(
                     &path,
-                    Some(Old { path: path.clone(), owner: (found.uid(), found.gid()), mode: found.mode() }),
+                    Some(ReplacedFile {
+                        path: path.clone(),
+                        owner: (found.uid(), found.gid()),
+                        mode: found.mode(),
+                    }),
                 )
             }
             Ok(_) => Ok(Self::Special),
@@ -186,7 +185,7 @@ impl Destination {
         }
     }
 
-    fn in_directory(path: &Path, old: Option<Old>) -> io::Result<Self> {
+    fn in_directory(path: &Path, old: Option<ReplacedFile>) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::NotFound)?;
         if path.as_os_str().as_bytes().ends_with(b"/") {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -201,15 +200,15 @@ fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Where a link leads next, if the path is one.
+/// Returns the target of a link; `None` if the path is not a link.
 fn next_link(path: &Path) -> Option<PathBuf> {
     Some(directory_of(path).join(fs::read_link(path).ok()?))
 }
 
-/// The name that the last of a chain of links says, which nothing has.
+/// Follows a chain of links. Returns the last target, which does not exist.
 fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     let mut end = path.to_path_buf();
-    for _ in 0..LINKS {
+    for _ in 0..MAX_LINKS {
         match next_link(&end) {
             Some(next) => end = next,
             None => return Ok(end),
@@ -218,11 +217,12 @@ fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     Err(Errno::LOOP.into())
 }
 
-/// The number of the descriptor of this process that a path like `/dev/stdout` or `/dev/fd/3` stands for, perhaps through links.
+/// Returns the number of this process's descriptor that a path like `/dev/stdout` or `/dev/fd/3` refers to, possibly
+/// through links.
 fn own_descriptor(path: &Path) -> Option<u32> {
     let tables = ["/proc/self/fd", "/proc/thread-self/fd"].map(|table| fs::canonicalize(table).ok());
     let mut path = path.to_path_buf();
-    for _ in 0..LINKS {
+    for _ in 0..MAX_LINKS {
         let directory = fs::canonicalize(directory_of(&path)).ok();
         if directory.is_some() && tables.contains(&directory) {
             return path.file_name().and_then(OsStr::to_str)?.parse().ok();
@@ -232,8 +232,8 @@ fn own_descriptor(path: &Path) -> Option<u32> {
     None
 }
 
-/// A descriptor's own copy of what is open: the position in it is the same. Where that cannot be had, another one that writes at the
-/// end.
+/// Duplicates a descriptor, so that the file position is shared. For descriptors other than 1 and 2, opens the file
+/// again in append mode.
 fn open_descriptor(number: u32) -> io::Result<File> {
     if is_read_only(number) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is open for reading only"));
@@ -245,7 +245,7 @@ fn open_descriptor(number: u32) -> io::Result<File> {
     }
 }
 
-/// Whether whoever opened a descriptor wanted nothing written there. Without /proc, writing tells.
+/// Returns whether a descriptor was opened for reading only. Without /proc, the write will fail.
 fn is_read_only(number: u32) -> bool {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
     let flags =
@@ -253,13 +253,13 @@ fn is_read_only(number: u32) -> bool {
     flags.is_some_and(|flags| OFlags::from_bits_retain(flags) & OFlags::ACCMODE == OFlags::RDONLY)
 }
 
-/// A device or FIFO, opened when there is something to write.
-struct Late<'a> {
+/// A device or FIFO that is opened at the first write.
+struct LazyFile<'a> {
     path: &'a Path,
     file: Option<File>,
 }
 
-impl Late<'_> {
+impl LazyFile<'_> {
     fn open(&mut self) -> io::Result<&mut File> {
         match &mut self.file {
             Some(file) => Ok(file),
@@ -268,9 +268,9 @@ impl Late<'_> {
     }
 }
 
-impl Write for Late<'_> {
+impl Write for LazyFile<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        noting_the_time(|| self.open()?.write(bytes))
+        timed_write(|| self.open()?.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -278,12 +278,12 @@ impl Write for Late<'_> {
     }
 }
 
-/// What somebody may have to read before more can be written.
-struct Awaited(File);
+/// A file whose writes may block until a reader reads.
+struct TimedFile(File);
 
-impl Write for Awaited {
+impl Write for TimedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        noting_the_time(|| self.0.write(bytes))
+        timed_write(|| self.0.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -291,13 +291,13 @@ impl Write for Awaited {
     }
 }
 
-/// Counts what gets through.
-struct Counted<W> {
+/// Counts the bytes that are written.
+struct CountingWriter<W> {
     target: W,
     bytes: u64,
 }
 
-impl<W: Write> Write for Counted<W> {
+impl<W: Write> Write for CountingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.target.write(bytes)?;
         self.bytes += written as u64;

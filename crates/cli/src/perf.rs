@@ -1,19 +1,19 @@
-//! `--perf`: how perf is told the names of guest functions.
+//! `--perf`: reports the names of guest functions to perf.
 
 use belljar::{Config, ProfilingStrategy};
 use clap::ValueEnum;
 
-/// A way to tell perf.
+/// How to report names to perf.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Perf {
-    /// The file /tmp/perf-PID.map, which `perf report` reads
+    /// Write /tmp/perf-PID.map, which `perf report` reads
     Map,
-    /// The file jit-PID.dump, which `perf inject --jit` reads: code and lines as well
+    /// Write jit-PID.dump, which `perf inject --jit` reads: includes code and lines
     Jitdump,
 }
 
 impl Perf {
-    /// Asks for it.
+    /// Applies the choice to a configuration.
     pub(crate) fn apply(self, config: &mut Config) {
         config.profiler(match self {
             Self::Map => ProfilingStrategy::PerfMap,

@@ -1,4 +1,4 @@
-//! The process: arguments in, exit code out, whatever happens in between.
+//! The process: parses arguments, executes a subcommand, and returns an exit code.
 
 use crate::command_line::CommandLine;
 use crate::exit_code::ExitCode;
@@ -11,10 +11,11 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Prints help, which is all ours, or what is wrong with the command line, which quotes it.
+/// Prints help, or a usage error. Help is trusted; usage errors quote arguments, so they are escaped.
 fn print_usage(mut error: clap::Error) -> io::Result<()> {
     let shown = |text: &String| OutsideText::new(text).to_string();
-    // Clap's advice quotes arguments, too, between its own colours. They go with whatever a terminal would obey.
+    // Clap's advice quotes arguments as well, with its own colors. Escaping removes both the colors and the control
+    // characters.
     let plain = |text: &StyledStr| StyledStr::from(shown(&text.to_string()));
     let context: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
     for (kind, value) in context {
@@ -22,7 +23,7 @@ fn print_usage(mut error: clap::Error) -> io::Result<()> {
             ContextValue::String(text) => ContextValue::String(shown(&text)),
             ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(shown).collect()),
             ContextValue::StyledStrs(texts) => ContextValue::StyledStrs(texts.iter().map(plain).collect()),
-            // The usage of a subcommand is ours, and has several lines.
+            // The usage of a subcommand is trusted, and has several lines.
             ContextValue::StyledStr(text) if kind != ContextKind::Usage => {
                 ContextValue::StyledStr(plain(&text))
             }
@@ -33,43 +34,43 @@ fn print_usage(mut error: clap::Error) -> io::Result<()> {
     error.print()
 }
 
-/// A panic's message can quote a guest.
+/// Escapes panic messages, which can quote a guest.
 fn print_panics_escaped() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();
-        let told = match backtrace.status() {
+        let message = match backtrace.status() {
             BacktraceStatus::Captured => format!("{panic}\n{backtrace}"),
             _ => panic.to_string(),
         };
-        complain(&told);
+        complain(&message);
     }));
 }
 
-/// The stack that the program needs, the guest's own among it.
-const STACK: u64 = 4 << 20;
+/// The stack that the program needs, including the guest's.
+const REQUIRED_STACK: u64 = 4 << 20;
 
-/// The stack of the thread that the program goes on with where its first one has less.
-const OWN_STACK: usize = 8 << 20;
+/// The stack of the thread to continue on if the main thread has less.
+const MAIN_THREAD_STACK: usize = 8 << 20;
 
-/// The whole program. Never returns a panic, and says why it ends when that is not success.
+/// Runs the whole program. Never propagates a panic; every failure is reported.
 pub fn main() -> std::process::ExitCode {
     print_panics_escaped();
-    // `ulimit -s` may leave the first thread less than the compiler takes.
-    if getrlimit(Resource::Stack).current.is_some_and(|bytes| bytes < STACK) {
-        let thread = std::thread::Builder::new().name("main".into()).stack_size(OWN_STACK);
-        if let Ok(program) = thread.spawn(whole_program) {
+    // `ulimit -s` may limit the main thread to less stack than the compiler needs.
+    if getrlimit(Resource::Stack).current.is_some_and(|bytes| bytes < REQUIRED_STACK) {
+        let thread = std::thread::Builder::new().name("main".into()).stack_size(MAIN_THREAD_STACK);
+        if let Ok(program) = thread.spawn(run_program) {
             return program.join().unwrap_or_else(|_| ExitCode::Bug.into());
         }
     }
-    whole_program()
+    run_program()
 }
 
-fn whole_program() -> std::process::ExitCode {
+fn run_program() -> std::process::ExitCode {
     let line = match CommandLine::read(std::env::args_os()) {
         Ok(line) => line,
         Err(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(ExitCode::Usage as u8);
-            // A reader that went away is none of clap's business either.
+            // A failure to print, such as a broken pipe, is ignored here as well.
             let _ = print_usage(error);
             return code.into();
         }
@@ -82,7 +83,7 @@ fn whole_program() -> std::process::ExitCode {
             }
             failure.code.into()
         }
-        // The panic's own message is on standard error already.
+        // The panic hook has already printed the message.
         Err(_) => {
             complain(
                 "error: this is a bug in belljar: please report it with the module and the command line",

@@ -1,4 +1,4 @@
-//! Stores of running processes as lines of a table.
+//! A table of the stores of running processes.
 
 use crate::byte_size::ByteSize;
 use belljar::OutsideText;
@@ -6,21 +6,21 @@ use belljar_inspect::{FrameReport, ProcessReport, StoreReport, StoreState};
 use std::fmt;
 use std::time::Duration;
 
-/// Characters of a function's name that are shown in a line.
-const LONGEST_NAME: usize = 48;
+/// The most characters of a function's name to show.
+const MAX_NAME_CHARS: usize = 48;
 
-/// Characters of a sentence, a label or a module's name.
-const LONGEST_TEXT: usize = 100;
+/// The most characters of a sentence, a label or a module's name.
+const MAX_TEXT_CHARS: usize = 100;
 
-/// A text of another process, cut to what a line has room for.
-fn short(text: &str, longest: usize) -> String {
+/// Escapes and truncates a text of another process.
+fn truncate(text: &str, longest: usize) -> String {
     OutsideText::new(text).cut(longest).to_string()
 }
 
-/// What stands for nothing.
+/// Stands for a missing value.
 const NONE: &str = "-";
 
-/// Columns: their titles, and whether they are numbers, which stand at the right.
+/// Column titles, and whether a column holds numbers, which are right-aligned.
 type Columns<const N: usize> = [(&'static str, bool); N];
 
 const PS: Columns<6> =
@@ -36,14 +36,14 @@ const TOP: Columns<7> = [
     ("MODULE", false),
 ];
 
-/// Lines of text in columns.
+/// Rows of text in columns.
 pub(crate) struct Table<const N: usize> {
     columns: Columns<N>,
     rows: Vec<[String; N]>,
 }
 
 impl Table<6> {
-    /// A line for each store of each process.
+    /// Creates a table with a row for each store of each process.
     pub(crate) fn of(reports: &[ProcessReport]) -> Self {
         let rows = reports.iter().flat_map(|process| lines(process).map(move |line| line.cells(process)));
         Self { columns: PS, rows: rows.collect() }
@@ -51,7 +51,8 @@ impl Table<6> {
 }
 
 impl Table<7> {
-    /// The same with shares of processors, in percent, in their order. The share is of a store, or of a process without one.
+    /// Creates a table with CPU shares in percent, sorted by them. The share is that of a store, or of a process
+    /// without stores.
     pub(crate) fn with_shares(
         reports: &[ProcessReport],
         share: impl Fn(&ProcessReport, Option<&StoreReport>) -> f64,
@@ -64,13 +65,13 @@ impl Table<7> {
                 rows.push((share, [pid, time, cpu, format!("{share:.1}"), memory, state, module]));
             }
         }
-        // Where shares are equal, by process and store.
+        // Stable: rows with equal shares stay sorted by process and store.
         rows.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         Self { columns: TOP, rows: rows.into_iter().map(|(_, cells)| cells).collect() }
     }
 }
 
-/// A store, or a process that has none.
+/// A row: a store, or a process without stores.
 struct Line<'a>(Option<&'a StoreReport>);
 
 fn lines(process: &ProcessReport) -> impl Iterator<Item = Line<'_>> {
@@ -80,14 +81,17 @@ fn lines(process: &ProcessReport) -> impl Iterator<Item = Line<'_>> {
 
 impl Line<'_> {
     fn cells(&self, process: &ProcessReport) -> [String; 6] {
-        let of_store = |tell: fn(&StoreReport) -> String| self.0.map_or_else(|| NONE.into(), tell);
+        let of_store =
+            |format_cell: fn(&StoreReport) -> String| self.0.map_or_else(|| NONE.into(), format_cell);
         [
             process.pid.to_string(),
             clock(process.uptime),
             format!("{:.1}", process.cpu.as_secs_f64()),
             of_store(|store| ByteSize(store.memory_bytes).to_string()),
             of_store(state),
-            of_store(|store| label(store).map_or_else(|| NONE.into(), |label| short(label, LONGEST_TEXT))),
+            of_store(|store| {
+                label(store).map_or_else(|| NONE.into(), |label| truncate(label, MAX_TEXT_CHARS))
+            }),
         ]
     }
 }
@@ -115,12 +119,12 @@ impl<const N: usize> fmt::Display for Table<N> {
     }
 }
 
-/// What the embedder calls a store, or the module that it executes.
+/// Returns the label that the embedder set, or the name of the running module.
 pub(crate) fn label(store: &StoreReport) -> Option<&str> {
     store.label.as_deref().or_else(|| store.frames.first()?.module.as_deref())
 }
 
-/// What a store's guest is about, in a few words on one line.
+/// Describes what a store's guest is doing, on one line.
 pub(crate) fn state(store: &StoreReport) -> String {
     match &store.state {
         StoreState::Idle => "idle".into(),
@@ -130,8 +134,8 @@ pub(crate) fn state(store: &StoreReport) -> String {
         },
         StoreState::Host { function, runtime, since, .. } => {
             let place = match (function, runtime) {
-                (Some(function), _) => format!("in host call {}", short(function, LONGEST_NAME)),
-                (None, Some(work)) => format!("in the runtime ({})", short(work, LONGEST_NAME)),
+                (Some(function), _) => format!("in host call {}", truncate(function, MAX_NAME_CHARS)),
+                (None, Some(work)) => format!("in the runtime ({})", truncate(work, MAX_NAME_CHARS)),
                 (None, None) => "in the host".into(),
             };
             match since {
@@ -139,21 +143,21 @@ pub(crate) fn state(store: &StoreReport) -> String {
                 None => place,
             }
         }
-        StoreState::Unknown { reason } => format!("unknown: {}", short(reason, LONGEST_TEXT)),
+        StoreState::Unknown { reason } => format!("unknown: {}", truncate(reason, MAX_TEXT_CHARS)),
         _ => "unknown".into(),
     }
 }
 
-/// The name of the function that a frame is in: the innermost one.
+/// Returns the name of the innermost function of a frame.
 fn function(frame: &FrameReport) -> String {
     let symbol = frame.symbols.first().and_then(|symbol| symbol.name.as_deref());
     match symbol.or(frame.func_name.as_deref()) {
-        Some(name) => short(name, LONGEST_NAME),
+        Some(name) => truncate(name, MAX_NAME_CHARS),
         None => format!("function {}", frame.func_index),
     }
 }
 
-/// A length of time as a clock shows it: `2:03`, `1:02:03`.
+/// Formats a duration as on a clock: `2:03`, `1:02:03`.
 pub(crate) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -163,7 +167,7 @@ pub(crate) fn clock(time: Duration) -> String {
     }
 }
 
-/// A length of time in a sentence: `12.3 s`, and from a minute on as a clock shows it.
+/// Formats a duration for a sentence: `12.3 s`, from one minute on as on a clock.
 pub(crate) fn span(time: Duration) -> String {
     match time.as_secs() {
         0..60 => format!("{:.1} s", time.as_secs_f64()),
@@ -195,18 +199,18 @@ mod tests {
             runtime: None,
             since,
         };
-        let told = |state: StoreState| super::state(&store(1, state));
-        assert_eq!(told(StoreState::Idle), "idle");
-        assert_eq!(told(StoreState::Guest), "running");
+        let message = |state: StoreState| super::state(&store(1, state));
+        assert_eq!(message(StoreState::Idle), "idle");
+        assert_eq!(message(StoreState::Guest), "running");
         let time = Some(Duration::from_millis(12_345));
-        assert_eq!(told(host(Some("env::wait"), time)), "in host call env::wait for 12.3 s");
-        assert_eq!(told(host(None, Some(Duration::from_secs(125)))), "in the host for 2:05");
+        assert_eq!(message(host(Some("env::wait"), time)), "in host call env::wait for 12.3 s");
+        assert_eq!(message(host(None, Some(Duration::from_secs(125)))), "in the host for 2:05");
         let runtime = Some("memory.fill".into());
         assert_eq!(
-            told(StoreState::Host { function: None, runtime, since: None }),
+            message(StoreState::Host { function: None, runtime, since: None }),
             "in the runtime (memory.fill)"
         );
-        assert_eq!(told(StoreState::Unknown { reason: "it\nhides".into() }), "unknown: it\\nhides");
+        assert_eq!(message(StoreState::Unknown { reason: "it\nhides".into() }), "unknown: it\\nhides");
         let mut running = store(1, StoreState::Guest);
         running.frames = vec![FrameReport::new(3, "")];
         assert_eq!(super::state(&running), "running function 3");
@@ -240,7 +244,10 @@ mod tests {
 
     #[test]
     fn times_are_told_as_clocks_do() {
-        let told = |seconds| clock(Duration::from_secs(seconds));
-        assert_eq!([told(0), told(61), told(3600), told(360_000)], ["0:00", "1:01", "1:00:00", "100:00:00"]);
+        let message = |seconds| clock(Duration::from_secs(seconds));
+        assert_eq!(
+            [message(0), message(61), message(3600), message(360_000)],
+            ["0:00", "1:01", "1:00:00", "100:00:00"]
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! `belljar profile`: where the guests of a process spend their time.
+//! `belljar profile`: records where the guests of a process spend their time.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::output::complain;
 use crate::output_file::{self, Readers, cannot_write, check};
 use crate::processes::{failure, process_id};
@@ -22,21 +22,21 @@ Examples:
   belljar profile 4711 --frequency 100 -o profile.json
   belljar profile 4711 --interval 5ms -o profile.json
 
-The guests go on: each loses the time that it takes to walk its stack, at each sample.
-The end of OUT says what is written: .svg (flame graph), .json (Firefox Profiler), .pb.gz (pprof), .txt (collapsed stacks).
-Exit codes: 0, or 66 if there is no such process, or it cannot be looked at, 74 if OUT cannot be written.";
+The guests keep running: each is interrupted at every sample while its stack is walked.
+The name of OUT determines the format: .svg (flame graph), .json (Firefox Profiler), .pb.gz (pprof), .txt (collapsed stacks).
+Exit codes: 0, or 66 if there is no such process, or if it cannot be inspected, 74 if OUT cannot be written.";
 
-/// Samples a second, if nothing else is asked for.
+/// The default sampling rate, in samples per second.
 const FREQUENCY: u32 = 1000;
 
-/// More often than this nobody wakes up.
+/// The highest sampling rate: no system wakes up more often.
 const HIGHEST_FREQUENCY: i64 = 100_000;
 
-/// Record where a running program's guests spend their time.
+/// Record where the guests of a running program spend their time.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ProfileOptions {
-    /// The process
+    /// The process id, as `belljar ps` lists it
     #[arg(value_parser = process_id)]
     pid: u32,
 
@@ -45,20 +45,25 @@ pub(crate) struct ProfileOptions {
     duration: TimeSpan,
 
     /// Take HZ samples a second [default: 1000]
-    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=HIGHEST_FREQUENCY))]
+    ///
+    /// Each sample interrupts every running guest while its stack is walked, so use a lower rate where
+    /// that matters.
+    #[arg(verbatim_doc_comment, long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=HIGHEST_FREQUENCY))]
     frequency: Option<u32>,
 
-    /// Take a sample each TIME: 1ms, 250ms
+    /// Take a sample every TIME, 1ms or 250ms, instead of giving a rate
     #[arg(long, value_name = "TIME", value_parser = some_time, conflicts_with = "frequency")]
     interval: Option<TimeSpan>,
 
-    /// The file to write, whose name's end says in which format. If the program has several engines, each is a file of its own:
-    /// the second one's name gets `-2`
-    #[arg(short, long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
+    /// The file to write; its name determines the format
+    ///
+    /// .svg is a flame graph, .json for the Firefox Profiler, .pb.gz for pprof, .txt collapsed stacks.
+    /// If the program has several engines, each gets a file of its own: OUT, OUT-2, ...
+    #[arg(verbatim_doc_comment, short, long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
     output: PathBuf,
 }
 
-/// Reads a time that is not zero.
+/// Parses a duration other than zero.
 fn some_time(text: &str) -> Result<TimeSpan, String> {
     match text.parse()? {
         TimeSpan(Duration::ZERO) => {
@@ -69,14 +74,16 @@ fn some_time(text: &str) -> Result<TimeSpan, String> {
 }
 
 impl ProfileOptions {
-    /// Has the process record itself. Returns the exit code.
+    /// Requests a recording of the process and writes it. Returns the exit code.
     ///
     /// # Errors
     ///
-    /// Where it cannot be asked, or the file not be written.
+    /// Returns an error if the process cannot be reached, or if the file cannot be written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let format = format_of(&self.output)?;
-        check(&self.output).with_context(|| cannot_write(&self.output)).or_fail(ExitCode::Unwritable)?;
+        check(&self.output)
+            .with_context(|| cannot_write(&self.output))
+            .with_exit_code(ExitCode::Unwritable)?;
         let process = Process::find(self.pid).map_err(|error| failure(&error))?;
         let wanted = ProfileRequest::new(self.duration.0, self.interval());
         let message = || format!("recording process {} for {}", self.pid, self.duration);
@@ -84,11 +91,11 @@ impl ProfileOptions {
         let profiles = profiles.map_err(|error| failure(&error))?;
         for (i, profile) in profiles.iter().enumerate() {
             let path = numbered(&self.output, i + 1);
-            // Another belljar may have recorded it.
-            let profile: Profile = serde_json::from_slice(profile).or_fail(ExitCode::Unreadable)?;
+            // Another version of belljar may have recorded it.
+            let profile: Profile = serde_json::from_slice(profile).with_exit_code(ExitCode::Unreadable)?;
             write(&profile, format, &path)
                 .with_context(|| cannot_write(&path))
-                .or_fail(ExitCode::Unwritable)?;
+                .with_exit_code(ExitCode::Unwritable)?;
             if i > 0 {
                 complain(&format!("note: the profile of another engine is in {}", OutsideText::new(&path)));
             }
@@ -104,7 +111,7 @@ impl ProfileOptions {
     }
 }
 
-/// The name of a file of several: `out.json`, `out-2.json`, …
+/// Returns the name of one of several files: `out.json`, `out-2.json`, …
 fn numbered(path: &Path, number: usize) -> PathBuf {
     let Some(stem) = path.file_stem().filter(|_| number > 1) else { return path.into() };
     let mut name = stem.to_owned();
@@ -116,11 +123,11 @@ fn numbered(path: &Path, number: usize) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The format that a file's name asks for.
+/// Returns the format of a file name.
 ///
 /// # Errors
 ///
-/// Which names there are.
+/// Returns an error that lists the supported names.
 pub(crate) fn format_of(path: &Path) -> Result<ProfileFormat, Failure> {
     let format = ProfileFormat::of_path(path).map_err(Failure::usage)?;
     format.ensure_supported().map_err(Failure::usage)?;
@@ -131,7 +138,7 @@ pub(crate) fn format_of(path: &Path) -> Result<ProfileFormat, Failure> {
 ///
 /// # Errors
 ///
-/// Where the file cannot be written.
+/// Returns an error if the file cannot be written.
 pub(crate) fn write(profile: &Profile, format: ProfileFormat, path: &Path) -> io::Result<()> {
     output_file::write(path, Readers::Usual, |mut out| profile.write_to(format, &mut out)).map(drop)
 }

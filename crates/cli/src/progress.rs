@@ -1,5 +1,5 @@
-//! What a terminal shows while something takes long: a bar where it is known how much there is to do, otherwise a
-//! spinner. Erased at the end, and never shown where standard error is no terminal.
+//! Shows progress on the terminal during long work: a bar if the amount of work is known, otherwise a spinner. It is
+//! erased at the end, and never shown if standard error is not a terminal.
 
 use belljar::{CompileStage, CompileTimes, Config, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -8,41 +8,41 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Quiet for this long, so that what is quick stays silent.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait before showing progress, so that short work shows none.
+const SHOW_AFTER: Duration = Duration::from_millis(500);
 
-/// Between two pictures.
-const FRAME: Duration = Duration::from_millis(100);
+/// The time between redraws.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How far the compilation is that began last. Clones are the same meter; one that nobody sets is for work of which it is
-/// not known how long it takes.
+/// The progress of the latest compilation. Clones share it. A meter that is never set stands for work of unknown
+/// length.
 #[derive(Clone, Default)]
-pub(crate) struct Meter(Arc<Mutex<Reading>>);
+pub(crate) struct Meter(Arc<Mutex<MeterReading>>);
 
-/// What a meter shows.
+/// The state of a meter.
 #[derive(Clone, Default)]
-pub(crate) struct Reading {
+pub(crate) struct MeterReading {
     done: u64,
     total: u64,
-    /// When each stage began.
+    /// The times when the stages began.
     pub(crate) stages: Vec<(CompileStage, Instant)>,
-    /// What functions took, summed over threads.
+    /// The time spent on functions, summed over threads.
     pub(crate) times: CompileTimes,
 }
 
 impl Meter {
-    /// A meter of what engines with this configuration compile.
+    /// Creates a meter for compilations with this configuration.
     pub(crate) fn of(config: &mut Config) -> Self {
         let meter = Self::default();
-        let told = meter.clone();
-        config.compile_progress(move |progress| told.set(progress));
+        let updated = meter.clone();
+        config.compile_progress(move |progress| updated.set(progress));
         meter
     }
 
     fn set(&self, progress: Progress) {
         let mut reading = self.lock();
         if progress.stage == CompileStage::Validation {
-            *reading = Reading::default();
+            *reading = MeterReading::default();
         }
         if reading.stages.last().is_none_or(|(stage, _)| *stage != progress.stage) {
             reading.stages.push((progress.stage, Instant::now()));
@@ -50,18 +50,17 @@ impl Meter {
         (reading.done, reading.total, reading.times) = (progress.done, progress.total, progress.times);
     }
 
-    /// What it shows now.
-    pub(crate) fn read(&self) -> Reading {
+    /// Returns the current state.
+    pub(crate) fn read(&self) -> MeterReading {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Reading> {
+    fn lock(&self) -> MutexGuard<'_, MeterReading> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Runs `work`, and shows `message` and the meter on standard error while it lasts longer than half a second and that is a
-/// terminal.
+/// Runs `work`. If it takes longer than half a second and standard error is a terminal, shows `message` and the meter.
 pub(crate) fn with_progress<R>(
     message: impl FnOnce() -> String,
     meter: &Meter,
@@ -70,11 +69,11 @@ pub(crate) fn with_progress<R>(
     if !std::io::stderr().is_terminal() {
         return work();
     }
-    // It shows the work before this one.
-    *meter.lock() = Reading::default();
+    // Clears the state of previous work.
+    *meter.lock() = MeterReading::default();
     let (message, meter) = (message(), meter.clone());
     let (done, is_done) = mpsc::channel::<()>();
-    // Where there is no thread to show it, the work is done all the same.
+    // If no thread can be started, the work is done without showing progress.
     let thread = std::thread::Builder::new().spawn(move || show(message, &meter, &is_done));
     let result = work();
     drop(done);
@@ -86,32 +85,32 @@ pub(crate) fn with_progress<R>(
 
 /// Shows the meter until the sender is dropped.
 fn show(message: String, meter: &Meter, is_done: &Receiver<()>) {
-    if is_done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
+    if is_done.recv_timeout(SHOW_AFTER) != Err(RecvTimeoutError::Timeout) {
         return;
     }
-    let mut sign = Sign::new(ProgressDrawTarget::stderr(), message);
+    let mut display = ProgressDisplay::new(ProgressDrawTarget::stderr(), message);
     loop {
-        sign.draw(&meter.read());
-        if is_done.recv_timeout(FRAME) != Err(RecvTimeoutError::Timeout) {
+        display.draw(&meter.read());
+        if is_done.recv_timeout(REDRAW_INTERVAL) != Err(RecvTimeoutError::Timeout) {
             break;
         }
     }
-    sign.erase();
+    display.erase();
 }
 
-/// What is on the terminal.
-struct Sign {
+/// The line on the terminal.
+struct ProgressDisplay {
     line: ProgressBar,
     is_bar: bool,
 }
 
-impl Sign {
+impl ProgressDisplay {
     fn new(target: ProgressDrawTarget, message: String) -> Self {
-        let line = ProgressBar::with_draw_target(None, target).with_elapsed(PATIENCE).with_message(message);
+        let line = ProgressBar::with_draw_target(None, target).with_elapsed(SHOW_AFTER).with_message(message);
         Self { line: line.with_style(style("{spinner} {msg} ({elapsed})")), is_bar: false }
     }
 
-    fn draw(&mut self, reading: &Reading) {
+    fn draw(&mut self, reading: &MeterReading) {
         if reading.total == 0 {
             return self.line.tick();
         }
@@ -141,12 +140,12 @@ mod tests {
     use indicatif::TermLike;
     use std::io;
 
-    /// A terminal of one line.
+    /// A terminal with one line.
     #[derive(Clone, Default, Debug)]
     struct Line(Arc<Mutex<String>>);
 
     impl Line {
-        /// What is on it, without the time.
+        /// Returns its text, without the time.
         fn shown(&self) -> String {
             self.0.lock().unwrap().split(" (").next().unwrap().to_string()
         }
@@ -188,17 +187,17 @@ mod tests {
     fn a_spinner_becomes_a_bar_and_goes_away() {
         let line = Line::default();
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(line.clone()), 255);
-        let mut sign = Sign::new(target, "compiling a.wasm".into());
+        let mut display = ProgressDisplay::new(target, "compiling a.wasm".into());
         let mut draw = |done, total| {
-            sign.draw(&Reading { done, total, ..Reading::default() });
-            sign.line.force_draw();
+            display.draw(&MeterReading { done, total, ..MeterReading::default() });
+            display.line.force_draw();
             line.shown()
         };
         assert!(draw(0, 0).ends_with(" compiling a.wasm"), "{}", line.shown());
         let half = format!("compiling a.wasm [{}>{}]  50 %", "=".repeat(15), " ".repeat(14));
         assert_eq!(draw(500, 1000), half);
         assert_eq!(draw(1000, 1000), format!("compiling a.wasm [{}] 100 %", "=".repeat(30)));
-        sign.erase();
+        display.erase();
         assert_eq!(line.shown(), "");
     }
 

@@ -1,18 +1,18 @@
-//! `--enable` and `--disable`: the features that modules may use.
+//! `--wasm`, `--enable` and `--disable`: the features that modules may use.
 
 use belljar::{Config, WasmRelease};
 use clap::{Args, ValueEnum};
 
 macro_rules! proposals {
     ($($(#[$doc:meta])* $variant:ident $name:literal $method:ident;)*) => {
-        /// A feature with a switch.
+        /// A feature that can be switched on and off.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
         pub(crate) enum Proposal {
             $($(#[$doc])* #[value(name = $name)] $variant,)*
         }
 
         impl Proposal {
-            /// Lets modules use it, or forbids it.
+            /// Enables or disables the feature in a configuration.
             pub(crate) fn switch(self, config: &mut Config, on: bool) {
                 match self {
                     $(Self::$variant => config.$method(on),)*
@@ -25,23 +25,23 @@ macro_rules! proposals {
 proposals! {
     /// Sign extension of small integers
     SignExtension "sign-extension" wasm_sign_extension;
-    /// Conversions of floats that do not trap
+    /// Float-to-int conversions that saturate instead of trapping
     NontrappingFloatToInt "nontrapping-float-to-int" wasm_nontrapping_float_to_int;
     /// 128-bit vectors
     Simd "simd" wasm_simd;
     /// Bulk operations, passive segments
     BulkMemory "bulk-memory" wasm_bulk_memory;
-    /// `externref`, several tables
+    /// `externref`, multiple tables
     ReferenceTypes "reference-types" wasm_reference_types;
-    /// Several results
+    /// Multiple results
     MultiValue "multi-value" wasm_multi_value;
-    /// Several memories
+    /// Multiple memories
     MultiMemory "multi-memory" wasm_multi_memory;
     /// `return_call`
     TailCall "tail-call" wasm_tail_call;
     /// Exceptions
     Exceptions "exceptions" wasm_exceptions;
-    /// The older exception instructions
+    /// The legacy exception instructions
     LegacyExceptions "legacy-exceptions" wasm_legacy_exceptions;
     /// Typed function references
     FunctionReferences "function-references" wasm_function_references;
@@ -57,9 +57,9 @@ proposals! {
     Threads "threads" wasm_threads;
     /// 128-bit arithmetic
     WideArithmetic "wide-arithmetic" wasm_wide_arithmetic;
-    /// Memories with pages of one byte
+    /// Memories with a page size of one byte
     CustomPageSizes "custom-page-sizes" wasm_custom_page_sizes;
-    /// Import sections that name a module or a type once for many imports
+    /// Import sections that name a module or a type once for multiple imports
     CompactImports "compact-imports" wasm_compact_imports;
 }
 
@@ -74,24 +74,28 @@ enum Release {
     V3,
 }
 
-/// What a command line switches on and off.
+/// The features enabled and disabled on the command line.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Proposals {
-    /// Let modules use just what a release of the specification has [default: 3.0, and what is decided beyond it]
-    #[arg(long, value_name = "RELEASE")]
+    /// Allow only the features of this release [default: 3.0, and the proposals adopted since]
+    ///
+    /// Use it to check that a module runs in older engines.
+    #[arg(verbatim_doc_comment, long, value_name = "RELEASE")]
     wasm: Option<Release>,
 
-    /// Let modules use features, whatever the release: see the list of --disable
+    /// Allow these features in addition to the release: see --disable for the list
     #[arg(long, value_name = "FEATURE,...", value_delimiter = ',', hide_possible_values = true)]
     enable: Vec<Proposal>,
 
-    /// Refuse modules that use any of these features; separated by commas, or each with its own --disable
-    #[arg(long, value_name = "FEATURE,...", value_delimiter = ',')]
+    /// Refuse modules that use any of these features [default: none are refused]
+    ///
+    /// Separate features with commas, or give the option several times.
+    #[arg(verbatim_doc_comment, long, value_name = "FEATURE,...", value_delimiter = ',')]
     disable: Vec<Proposal>,
 }
 
 impl Proposals {
-    /// Sets the switches.
+    /// Applies the choices to a configuration.
     pub(crate) fn apply(&self, config: &mut Config) {
         if let Some(release) = self.wasm {
             config.wasm_release(match release {

@@ -1,20 +1,24 @@
 //! `belljar run`: a program's file in, its exit code out.
 
 mod argument;
+mod background;
 mod backtrace;
 mod core_dump;
 mod dir_grant;
 mod end;
 mod entry;
 mod env_var;
+mod execute;
+mod guest;
 mod limits;
 mod memory_budget;
 mod options;
 mod outcome;
-mod outside;
 mod preload;
 mod profile;
 mod program;
+mod shared_memory;
+mod start;
 mod stop;
 mod threads;
 
@@ -22,4 +26,4 @@ pub(crate) use dir_grant::DirGrant;
 pub(crate) use env_var::EnvVar;
 pub(crate) use memory_budget::MemoryBudget;
 pub(crate) use options::RunOptions;
-pub(crate) use outcome::of_guest as outcome_of;
+pub(crate) use outcome::of_guest_error as outcome_of;

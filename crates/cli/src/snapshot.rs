@@ -1,9 +1,9 @@
-//! `belljar snapshot`: runs a program's initialization, and keeps what it leaves behind as an artifact that begins there.
+//! `belljar snapshot`: runs a program's initialization and saves the resulting state as an artifact.
 
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
-use crate::missing_imports::{ImportProblem, Provided};
+use crate::failure::{Failure, WithExitCode};
+use crate::missing_imports::{AvailableImports, ImportProblem};
 use crate::module_file::ModuleFile;
 use crate::output::complain;
 use crate::output_file::{Readers, cannot_write, check, check_other_than, write};
@@ -23,82 +23,98 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  belljar snapshot tool.wasm                          makes tool.snapshot, in which the module is instantiated already
-  belljar snapshot --invoke warm_up -o warm tool.wasm calls warm_up; `belljar run warm` begins after it
-  belljar snapshot --dir lib --invoke load tool.wasm  the initialization may read this directory; the run needs it, too
+  belljar snapshot tool.wasm                          creates tool.snapshot, with the module already instantiated
+  belljar snapshot --invoke warm_up -o warm tool.wasm calls warm_up; `belljar run warm` continues after it
+  belljar snapshot --dir lib --invoke load tool.wasm  the initialization may read this directory; runs need it as well
 
-A snapshot is believed like an artifact of `belljar compile`: only by the user who made it, unless it is signed.
-Exit codes: 0; 65 if the module is not valid, 66 if something cannot be read, 69 if the module cannot be started, or its state cannot
-be kept, 74 if the snapshot cannot be written; 134 if the initialization trapped.";
+A snapshot is trusted like an artifact of `belljar compile`: only by the user who made it, unless it is signed.
+Exit codes: 0; 65 if the module is not valid, 66 if something cannot be read, 69 if the module cannot be started or its state
+cannot be saved, 74 if the snapshot cannot be written; 134 if the initialization trapped.";
 
-/// Run a program's initialization once, and keep what it leaves behind.
+/// Run a program's initialization once, and save the resulting state
 ///
-/// The result is an artifact: `belljar run` starts it where the initialization ended, with all memories, globals, tables and objects.
+/// The result is an artifact: `belljar run` starts it where the initialization ended, with all
+/// memories, globals, tables and objects. Worthwhile for programs with a slow initialization; to
+/// avoid only the compilation, `belljar compile` is enough.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct SnapshotOptions {
     /// The module, in binary (.wasm) or text format (.wat), or an artifact of it
     #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
 
-    /// Where to write the snapshot [default: FILE with the ending .snapshot]
+    /// Where to write the snapshot [default: FILE with the extension .snapshot]
     #[arg(short, long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
     output: Option<PathBuf>,
 
-    /// Call this exported function, which has no parameters; `_initialize` before it, if there is one
-    #[arg(long, value_name = "FUNC")]
+    /// Call this exported function, which has no parameters [default: only instantiate the module]
+    ///
+    /// `_initialize` is called before it, if exported.
+    #[arg(verbatim_doc_comment, long, value_name = "FUNC")]
     invoke: Option<String>,
 
-    /// Let the initialization use the directory HOST, under the name GUEST (default: the same); `:ro` to read only
-    #[arg(long, value_name = "HOST[::GUEST][:ro]")]
+    /// Let the initialization use the directory HOST under the name GUEST [default: no directory]
+    ///
+    /// GUEST defaults to HOST as written; append `:ro` for read-only access. Runs of the snapshot must
+    /// grant directories with the same names, in the same order. Can be given several times.
+    #[arg(verbatim_doc_comment, long, value_name = "HOST[::GUEST][:ro]")]
     dir: Vec<DirGrant>,
 
-    /// Set an environment variable; without a value, pass on the one that is set here
-    #[arg(long, value_name = "NAME[=VALUE]")]
+    /// Set an environment variable of the initialization [default: none are set]
+    ///
+    /// Without a value, passes on the variable of that name from belljar's own environment. The guest
+    /// may store values in the snapshot: do not pass secrets. Can be given several times.
+    #[arg(verbatim_doc_comment, long, value_name = "NAME[=VALUE]")]
     env: Vec<EnvVar>,
 
-    /// All memories together may have SIZE bytes: 65536, 64K, 16M, 2G
+    /// Limit all memories together to SIZE bytes: 65536, 64K, 16M, 2G [default: no limit]
     #[arg(long, value_name = "SIZE")]
     max_memory: Option<ByteSize>,
 
-    /// If imports are missing, list all of them, and not just 20
+    /// List all missing imports, instead of the first 20
     #[arg(long)]
     all_imports: bool,
 
-    /// Sign the snapshot with a key that `belljar key new` made
-    #[arg(long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
+    /// Sign the snapshot with a key that `belljar key new` made [default: not signed]
+    ///
+    /// Without a signature, a snapshot is trusted only by the user who made it, on this machine.
+    #[arg(verbatim_doc_comment, long, value_name = "KEY", value_hint = clap::ValueHint::FilePath)]
     sign: Option<PathBuf>,
 
-    /// Let the snapshot be run with --fuel
-    #[arg(long)]
+    /// Make it possible to run the snapshot with --fuel
+    ///
+    /// Counting slows the code down, whether or not --fuel is used.
+    #[arg(verbatim_doc_comment, long)]
     with_fuel: bool,
 
-    /// Let the snapshot be run with --deterministic
-    #[arg(long)]
+    /// Make it possible to run the snapshot with --deterministic
+    ///
+    /// Slows float arithmetic down.
+    #[arg(verbatim_doc_comment, long)]
     deterministic: bool,
 
     #[command(flatten)]
     proposals: Proposals,
 }
 
-/// What is to be known of a snapshot when it is run.
+/// The metadata that a run needs of a snapshot.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct SnapshotNote {
-    /// What was called, if anything was.
+    /// The function that was called, if any.
     invoked: Option<String>,
-    /// The guest's names of the directories that it was given, in their order: it may remember them.
+    /// The guest's names of the directories that it was given, in order. The guest may have stored them.
     dirs: Vec<String>,
-    /// What it has open, if that is not what it was given.
+    /// The guest's open descriptors, if they differ from those it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     descriptors: Option<SavedDescriptors>,
 }
 
 impl SnapshotNote {
-    /// The note of a module's snapshot, if it has one.
+    /// Reads the metadata of a module's snapshot, if it is a snapshot.
     ///
     /// # Errors
     ///
-    /// Where it is damaged, or was not made by this program.
+    /// Returns an error if the metadata is damaged, or was not written by this program.
     pub(crate) fn of(module: &Module) -> Result<Option<Self>, Error> {
         let Some(note) = module.snapshot_note()? else { return Ok(None) };
         let note = serde_json::from_slice(&note);
@@ -106,27 +122,27 @@ impl SnapshotNote {
             .context("the snapshot was not made by `belljar snapshot`: it does not say how it is to be run")
     }
 
-    /// Whether the guest's code has run.
+    /// Returns whether code of the guest has run.
     pub(crate) fn has_run(&self) -> bool {
         self.invoked.is_some()
     }
 
-    /// Gives a guest the descriptors that its initialization left open.
+    /// Restores the descriptors that the initialization left open.
     ///
     /// # Errors
     ///
-    /// What is no longer there, or may not be opened in this run.
+    /// Returns an error that names a file that no longer exists, or that this run may not open.
     pub(crate) fn restore_descriptors(&self, wasi: &WasiCtx) -> Result<(), Error> {
         let Some(descriptors) = &self.descriptors else { return Ok(()) };
         let restored = wasi.restore_descriptors(descriptors);
         restored.context("the snapshot has files open that this run cannot give it")
     }
 
-    /// Refuses directories that are not those that the guest may remember.
+    /// Refuses directories that differ from those that the guest may have stored.
     ///
     /// # Errors
     ///
-    /// What the guest was given.
+    /// Returns an error that says which directories the guest was given.
     pub(crate) fn check_dirs(&self, granted: &[DirGrant]) -> Result<(), String> {
         let granted: Vec<&str> = granted.iter().map(DirGrant::guest).collect();
         let Some(invoked) = self.invoked.as_ref().filter(|_| granted != self.dirs) else { return Ok(()) };
@@ -155,46 +171,48 @@ struct Guest {
 }
 
 impl SnapshotOptions {
-    /// Makes the snapshot. Returns the exit code.
+    /// Creates the snapshot. Returns the exit code.
     ///
     /// # Errors
     ///
-    /// Where the file is no valid module, cannot be started, or its state cannot be kept or written.
+    /// Returns an error if the file is not a valid module or cannot be started, or if its state cannot be saved or
+    /// written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let output = self.output.clone().unwrap_or_else(|| self.file.with_extension("snapshot"));
-        let key = self.sign.as_deref().map(SigningKey::read).transpose().or_fail(ExitCode::Unreadable)?;
+        let key =
+            self.sign.as_deref().map(SigningKey::read).transpose().with_exit_code(ExitCode::Unreadable)?;
         let wasi = self.wasi()?;
         let (engine, meter) = self.engine()?;
         let file = ModuleFile::read(&self.file)?.into_binary_with_lines()?;
         check_other_than(&output, &self.file)
             .and_then(|()| check(&output))
             .with_context(|| cannot_write(&output))
-            .or_fail(ExitCode::Unwritable)?;
-        Provided::new(&linker(&engine).or_fail(ExitCode::Bug)?, false)
+            .with_exit_code(ExitCode::Unwritable)?;
+        AvailableImports::new(&linker(&engine).with_exit_code(ExitCode::Bug)?, false)
             .check(&file)
             .map_err(|problem| self.refuse(problem))?;
         let module = with_progress(|| file.describe_work(), &meter, || file.compile(&engine))?;
-        user_cache::tell_problems(&engine);
+        user_cache::report_problems(&engine);
         if module.has_snapshot() {
             return Err(Failure::usage(format!("{} is a snapshot already", OutsideText::new(&self.file))));
         }
         self.check_invoke(&module)?;
         let guest = Guest { wasi, memory: MemoryBudget::new(self.max_memory, "--max-memory".into()) };
-        let mut store = Store::try_new(&engine, guest).or_fail(ExitCode::CannotStart)?;
+        let mut store = Store::try_new(&engine, guest).with_exit_code(ExitCode::CannotStart)?;
         let store = &mut store;
         store.limiter(|guest| &mut guest.memory);
         let work = || format!("initializing {}", OutsideText::new(&self.name()));
         let started = with_progress(work, &Meter::default(), || self.initialize(store, &module));
         if let Err(error) = started {
-            return self.tell_failure(&error, store);
+            return self.report_failure(&error, store);
         }
-        let kept = self.keep(store, key.as_ref());
+        let kept = self.serialize_state(store, key.as_ref());
         let kept =
-            kept.with_context(|| format!("could not keep the state of {}", OutsideText::new(&self.file)));
-        let snapshot = kept.or_fail(ExitCode::CannotStart)?;
+            kept.with_context(|| format!("could not save the state of {}", OutsideText::new(&self.file)));
+        let snapshot = kept.with_exit_code(ExitCode::CannotStart)?;
         write(&output, Readers::Usual, |out| out.write_all(&snapshot))
             .with_context(|| cannot_write(&output))
-            .or_fail(ExitCode::Unwritable)?;
+            .with_exit_code(ExitCode::Unwritable)?;
         if self.output.is_none() {
             complain(&format!("wrote {} ({})", OutsideText::new(&output), ByteSize(snapshot.len() as u64)));
         }
@@ -222,20 +240,20 @@ impl SnapshotOptions {
         self.proposals.apply(&mut config);
         config.consume_fuel(self.with_fuel).deterministic(self.deterministic).cache(user_cache::open());
         let meter = Meter::of(&mut config);
-        Ok((Engine::new(&config).or_fail(ExitCode::CannotStart)?, meter))
+        Ok((Engine::new(&config).with_exit_code(ExitCode::CannotStart)?, meter))
     }
 
-    /// Refuses what cannot be called before anything is.
+    /// Checks the function to call before anything is called.
     fn check_invoke(&self, module: &Module) -> Result<(), Failure> {
         let Some(name) = &self.invoke else { return Ok(()) };
         let shown = OutsideText::new(name);
         let problem = match module.get_export(name) {
             Some(ExternType::Func(ty)) if ty.params().len() + ty.results().len() == 0 => return Ok(()),
             Some(ExternType::Func(ty)) => {
-                format!("`{shown}` is a function {ty}, and an initialization has no parameters and results")
+                format!("`{shown}` is a function {ty}, but an initialization has no parameters or results")
             }
-            Some(_) => format!("`{shown}` is no function"),
-            None => format!("nothing named `{shown}` is exported: `belljar inspect` lists what is"),
+            Some(_) => format!("`{shown}` is not a function"),
+            None => format!("nothing named `{shown}` is exported: `belljar inspect` lists the exports"),
         };
         let problem =
             Error::msg(problem).context(format!("could not start {}", OutsideText::new(&self.file)));
@@ -257,10 +275,10 @@ impl SnapshotOptions {
         Ok(())
     }
 
-    fn keep(&self, store: &mut Store<Guest>, key: Option<&SigningKey>) -> Result<Vec<u8>, Error> {
+    fn serialize_state(&self, store: &mut Store<Guest>, key: Option<&SigningKey>) -> Result<Vec<u8>, Error> {
         let descriptors = store.data().wasi.save_descriptors();
-        let descriptors =
-            descriptors.context("the initialization leaves something open that a later run cannot have")?;
+        let descriptors = descriptors
+            .context("the initialization leaves something open that a later run cannot restore")?;
         let descriptors = Some(descriptors).filter(|descriptors| !descriptors.are_as_given());
         let dirs = self.dir.iter().map(|dir| dir.guest().into()).collect();
         let note = SnapshotNote { invoked: self.invoke.clone(), dirs, descriptors };
@@ -271,11 +289,11 @@ impl SnapshotOptions {
         store.snapshot(&serde_json::to_vec(&note)?, options)
     }
 
-    /// The refusal of a module for what it imports.
+    /// Returns the failure for a module with unsuitable imports.
     fn refuse(&self, problem: ImportProblem) -> Failure {
         let error = match problem {
             ImportProblem::Missing(missing) => Error::msg(format!(
-                "a snapshot is of one module with functions of WASI alone, and this one wants:{}{}",
+                "a snapshot supports a single module that imports only WASI functions, but this one imports:{}{}",
                 missing.list(self.all_imports),
                 missing.made_for().map_or_else(String::new, |hint| format!("\nHint: {hint}."))
             )),
@@ -285,8 +303,8 @@ impl SnapshotOptions {
         Failure::new(ExitCode::CannotStart, error)
     }
 
-    /// Tells why the initialization did not return.
-    fn tell_failure(&self, error: &Error, store: &Store<Guest>) -> Result<u8, Failure> {
+    /// Reports why the initialization did not return.
+    fn report_failure(&self, error: &Error, store: &Store<Guest>) -> Result<u8, Failure> {
         if let Some(missing) = error.downcast_ref::<UnknownImportError>() {
             return Err(self.refuse(ImportProblem::Missing(missing.into())));
         }
@@ -302,7 +320,7 @@ impl SnapshotOptions {
     }
 }
 
-/// What the host provides.
+/// Defines the host functions.
 fn linker(engine: &Engine) -> Result<Linker<Guest>, Error> {
     let mut linker = Linker::new(engine);
     belljar_wasi::p1::add_to_linker(&mut linker, |guest: &mut Guest| &mut guest.wasi)?;
@@ -323,10 +341,10 @@ mod tests {
             SnapshotNote { invoked: Some("load".into()), dirs: vec!["/lib".into()], descriptors: None };
         let grants = |all: &[&str]| all.iter().map(|grant| grant.parse().unwrap()).collect::<Vec<DirGrant>>();
         note.check_dirs(&grants(&["elsewhere::/lib:ro"])).unwrap();
-        let told = note.check_dirs(&grants(&["a", "b"])).unwrap_err();
-        assert!(told.ends_with("expected --dir HOST::/lib, found a, b"), "{told}");
+        let error = note.check_dirs(&grants(&["a", "b"])).unwrap_err();
+        assert!(error.ends_with("expected --dir HOST::/lib, found a, b"), "{error}");
         assert!(note.check_dirs(&[]).unwrap_err().ends_with("found none"));
-        // Nothing has run that could remember them.
+        // No guest code has run that could have stored them.
         SnapshotNote { invoked: None, dirs: Vec::new(), descriptors: None }
             .check_dirs(&grants(&["a"]))
             .unwrap();

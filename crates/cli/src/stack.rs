@@ -1,4 +1,4 @@
-//! `belljar stack`: where the guests of a process are.
+//! `belljar stack`: shows the stacks of a process's guests.
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -13,41 +13,41 @@ use std::fmt;
 const EXAMPLES: &str = "\
 Examples:
   belljar stack 4711                     `belljar ps` lists the processes
-  belljar stack 4711 --all               idle stores too, and stacks to their end
+  belljar stack 4711 --all               idle stores as well, and complete stacks
   belljar stack 4711 --json | jq '.stores[].frames[0].func_name'
 
-The guests go on: each loses the time that it takes to walk its stack.
-Exit codes: 0, or 66 if there is no such process, or it cannot be looked at.";
+The guests keep running: each is interrupted while its stack is walked.
+Exit codes: 0, or 66 if there is no such process, or if it cannot be inspected.";
 
-/// Lines of frames printed at most without --all; a run of the same frame is one.
-const LINES: usize = 40;
+/// The most lines of frames to print without --all; repetitions of the same frame count as one.
+const MAX_LINES: usize = 40;
 
-/// Characters of names in a store's line.
-const LONGEST_NAME: usize = 100;
+/// The most characters of a name in a store's title line.
+const MAX_NAME_CHARS: usize = 100;
 
 /// Show the stacks of a running program's guests.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct StackOptions {
-    /// The process
+    /// The process id, as `belljar ps` lists it
     #[arg(value_parser = process_id)]
     pid: u32,
 
-    /// Show idle stores too, and all frames instead of the innermost 40
+    /// Show idle stores as well, and all frames instead of the innermost 40
     #[arg(long)]
     all: bool,
 
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
 
 impl StackOptions {
-    /// Looks at the process. Returns the exit code.
+    /// Shows the process. Returns the exit code.
     ///
     /// # Errors
     ///
-    /// Where it cannot be looked at.
+    /// Returns an error if it cannot be inspected.
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         let detail = Detail::Stacks { all_frames: self.all };
         let process = Process::find(self.pid).map_err(|error| failure(&error))?;
@@ -69,19 +69,19 @@ fn nothing_runs(report: &ProcessReport) -> String {
     let pid = report.pid;
     match report.stores.len() {
         0 => format!("process {pid} has no stores"),
-        1 => format!("nothing runs in process {pid}: --all shows its idle store"),
-        n => format!("nothing runs in process {pid}: --all shows its {n} idle stores"),
+        1 => format!("nothing is running in process {pid}: --all shows its idle store"),
+        n => format!("nothing is running in process {pid}: --all shows its {n} idle stores"),
     }
 }
 
-/// The stacks of a process as text.
+/// Formats the stacks of a process.
 struct Stacks<'a> {
     report: &'a ProcessReport,
     all: bool,
 }
 
 impl<'a> Stacks<'a> {
-    /// Those that are shown.
+    /// Returns the stores to show.
     fn stores(&self) -> impl Iterator<Item = &'a StoreReport> {
         let all = self.all;
         self.report.stores.iter().filter(move |store| all || store.state != StoreState::Idle)
@@ -95,21 +95,21 @@ impl fmt::Display for Stacks<'_> {
                 writeln!(f)?;
             }
             write_title(store, f)?;
-            write_frames(store, if self.all { usize::MAX } else { LINES }, f)?;
+            write_frames(store, if self.all { usize::MAX } else { MAX_LINES }, f)?;
         }
         Ok(())
     }
 }
 
-/// `store 1 (tool.wasm, 12.3 s old), thread main (4711): running sort_array`
+/// Writes `store 1 (tool.wasm, 12.3 s old), thread main (4711): running sort_array`.
 fn write_title(store: &StoreReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "store {} (", store.id)?;
     if let Some(label) = label(store) {
-        write!(f, "{}, ", OutsideText::new(label).cut(LONGEST_NAME))?;
+        write!(f, "{}, ", OutsideText::new(label).cut(MAX_NAME_CHARS))?;
     }
     write!(f, "{} old)", span(store.age))?;
     if let Some(thread) = &store.thread {
-        write!(f, ", thread {} ({})", OutsideText::new(&thread.name).cut(LONGEST_NAME), thread.id)?;
+        write!(f, ", thread {} ({})", OutsideText::new(&thread.name).cut(MAX_NAME_CHARS), thread.id)?;
     }
     writeln!(f, ": {}", state(store))
 }
@@ -138,8 +138,8 @@ fn write_frames(store: &StoreReport, lines: usize, f: &mut fmt::Formatter<'_>) -
     }
 }
 
-/// A frame as its process tells it: the function, inlined ones, and places. However these lines begin, none of them looks like a
-/// frame of its own.
+/// Writes a frame as its process reported it: the function, inlined functions, and positions. Whatever these untrusted
+/// lines contain, none can look like a separate frame.
 fn write_frame(at: usize, text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (i, line) in text.split('\n').enumerate() {
         let line = line.trim_start();
@@ -154,7 +154,7 @@ fn write_frame(at: usize, text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result
     Ok(())
 }
 
-/// The same instruction, as far as can be told.
+/// Returns whether both frames are at the same instruction, as far as known.
 fn is_same(a: &FrameReport, b: &FrameReport) -> bool {
     a.func_index == b.func_index
         && a.module_offset == b.module_offset

@@ -1,15 +1,15 @@
-//! Lengths of time, as people write and read them.
+//! Durations, parsed and printed in human-readable form.
 
 use belljar::OutsideText;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A length of time: `250ms`, `10s`, `1.5m`, `2h`; without a unit, seconds.
+/// A duration: `250ms`, `10s`, `1.5m`, `2h`; without a unit, seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TimeSpan(pub(crate) Duration);
 
-/// Units with their seconds; `ms` before `m` and `s`, of which it ends or starts.
+/// Units in seconds. `ms` precedes `m` and `s`, which are its prefix and suffix.
 const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
 
 impl FromStr for TimeSpan {

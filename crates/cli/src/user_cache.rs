@@ -1,18 +1,18 @@
-//! The user's cache, which is on unless `BELLJAR_CACHE` says otherwise. Whatever is wrong with it, programs run.
+//! The user's cache, enabled unless `BELLJAR_CACHE` disables it. Problems with it never prevent a run.
 
 use crate::output::complain;
 use belljar::{Cache, Engine};
 
-/// The user's cache; where it cannot be used, that is said.
+/// Opens the user's cache, or reports why it cannot be used.
 pub(crate) fn open() -> Option<Cache> {
     Cache::of_user().unwrap_or_else(|error| {
-        complain(&format!("note: working without a cache: {error}"));
+        complain(&format!("note: continuing without a cache: {error}"));
         None
     })
 }
 
-/// Says what went wrong with the cache meanwhile.
-pub(crate) fn tell_problems(engine: &Engine) {
+/// Reports problems with the cache since it was opened.
+pub(crate) fn report_problems(engine: &Engine) {
     for problem in engine.problems() {
         complain(&format!("note: {problem}"));
     }

@@ -1,7 +1,7 @@
-//! `belljar validate`: whether files are modules that the engine accepts.
+//! `belljar validate`: checks whether the engine accepts files as modules.
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::module_file::ModuleFile;
 use crate::output::{complain, print};
 use crate::proposals::Proposals;
@@ -16,18 +16,18 @@ Examples:
 
 Exit codes: 0 if all are valid, 65 if one is not, 66 if one cannot be read.";
 
-/// Check that files are valid modules, without compiling them.
+/// Check that files are valid modules, without compiling them
 ///
-/// A note warns of what in a valid module makes every start fail: a table of more than 10,000,000 elements, a segment that
-/// does not fit.
+/// Also warns if a valid module can never be started, because of a table of more than 10,000,000
+/// elements or a segment that does not fit.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct ValidateOptions {
-    /// Modules, in binary (.wasm) or text format (.wat)
+    /// The modules, in binary (.wasm) or text format (.wat)
     #[arg(required = true, value_hint = clap::ValueHint::FilePath)]
     files: Vec<PathBuf>,
 
-    /// Say nothing about files that are valid
+    /// Print nothing about valid files
     #[arg(short, long)]
     quiet: bool,
 
@@ -36,22 +36,22 @@ pub(crate) struct ValidateOptions {
 }
 
 impl ValidateOptions {
-    /// Checks every file. Returns the exit code of the worst.
+    /// Checks every file. Returns the highest-priority exit code.
     ///
     /// # Errors
     ///
-    /// Where standard output cannot be written.
+    /// Returns an error if standard output cannot be written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let mut config = Config::new();
         self.proposals.apply(&mut config);
-        let engine = Engine::new(&config).or_fail(ExitCode::CannotStart)?;
+        let engine = Engine::new(&config).with_exit_code(ExitCode::CannotStart)?;
         let mut code = ExitCode::Success as u8;
         for file in &self.files {
             match check(&engine, file) {
                 Ok(_) if self.quiet => {}
                 Ok((module, problems)) => {
                     print(&format!("{}: valid\n", OutsideText::new(file)))?;
-                    module.tell_start_problems(&problems);
+                    module.report_start_problems(&problems);
                 }
                 Err(failure) => {
                     complain(&format!("error: {failure}"));

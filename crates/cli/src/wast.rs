@@ -1,7 +1,7 @@
-//! Spec scripts (`.wast`): a file's text in, a [`Report`] out.
+//! Runs spec scripts (`.wast`): from a file's text to a [`Report`].
 //!
-//! Every directive counts as passed or failed; none is skipped. Each script has a store of its own, so that one
-//! cannot disturb another, and a panic fails the script that it happened in, not the run.
+//! Every directive counts as passed or failed; none is skipped. Each script has its own store, so that scripts cannot
+//! affect each other. A panic fails only its script, not the run.
 
 mod command;
 mod directive;

@@ -1,4 +1,4 @@
-//! Transcripts: each file in `tests/cases` holds files and commands, and what the commands print.
+//! Transcripts: each file in `tests/cases` contains files and commands, and the commands' output.
 //!
 //! ```text
 //! What this shows, in a sentence.
@@ -17,8 +17,8 @@
 //! exit 66                        unless it is 0
 //! ```
 //!
-//! Commands run in a directory that holds the files. A word may be quoted, `< FILE` gives standard input, and
-//! `NAME=VALUE` before the command sets a variable. `BLESS=1 cargo test` writes what is printed into the files.
+//! Commands run in a directory with the files. A word can be quoted, `< FILE` redirects standard input, and
+//! `NAME=VALUE` before the command sets a variable. `BLESS=1 cargo test` updates the expected output in the files.
 
 mod transcript;
 

@@ -1,5 +1,5 @@
-//! Every subcommand is fed modules all of whose names are hostile, from files with hostile names, with hostile arguments, and looks at
-//! processes that tell hostile things. Nothing of that reaches a terminal or a file otherwise than escaped.
+//! Runs every subcommand on modules in which all names are hostile, from files with hostile names, with hostile
+//! arguments, and on processes that report hostile texts. None of this may reach a terminal or a file unescaped.
 
 #[path = "hostile_names/processes.rs"]
 mod processes;
@@ -17,10 +17,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
-/// Command lines of a subcommand.
+/// Returns command lines of a subcommand.
 type Lines = fn(&Scene) -> Vec<Vec<OsString>>;
 
-/// Subcommands, and what they are fed; all of these run in a directory of their own.
+/// The subcommands, with their command lines. Each runs in a directory of its own.
 const ROWS: [(&str, Lines); 20] = [
     ("run", run),
     ("compile", compile),
@@ -161,7 +161,7 @@ fn snapshot(_: &Scene) -> Vec<Vec<OsString>> {
 
 fn inspect(scene: &Scene) -> Vec<Vec<OsString>> {
     scene.command(&words([&"compile", &file(".wat")])).output().unwrap();
-    // The settings of an artifact are text, and nobody has vouched for them before the seal is checked.
+    // An artifact's settings are text, which is untrusted until the seal is checked.
     let mut artifact = fs::read(scene.path(file(".elf"))).unwrap();
     let settings =
         artifact.windows(12).position(|w| w == b"processor = ").expect("the settings name the processor")
@@ -196,14 +196,14 @@ fn cache(action: &str) -> Vec<Vec<OsString>> {
     vec![words([&"cache", &action]), words([&"cache", &action, &EVIL])]
 }
 
-/// Options that a subcommand does not have, some of them much like one that it has: clap gives advice.
+/// Options that a subcommand does not have, some of them similar to one that it has, so that clap suggests that one.
 fn unknown_options(subcommand: &str) -> Vec<Vec<OsString>> {
     let options = [format!("--{EVIL}"), format!("-{EVIL}"), format!("--hel{EVIL}"), format!("--help={EVIL}")];
     let line = |option: &String| subcommand.split(' ').chain([option.as_str()]).map(OsString::from).collect();
     options.iter().map(line).collect()
 }
 
-/// The subcommands that there are, with those of their own.
+/// Returns all subcommands, including nested ones.
 fn subcommands() -> BTreeSet<String> {
     let mut command = CommandLine::command();
     command.build();
@@ -226,7 +226,7 @@ fn every_subcommand_has_a_row() {
     assert_eq!(rows, subcommands(), "a subcommand is missing from the table, or from the program");
 }
 
-/// Runs a command line, and holds what it prints and writes against what may be.
+/// Runs a command line, and checks what it prints and writes.
 fn feed(scene: &Scene, words: &[OsString]) -> String {
     let what = format!("{words:?}");
     let mut command = scene.command(words);
@@ -240,7 +240,7 @@ fn feed(scene: &Scene, words: &[OsString]) -> String {
     let map = format!("/tmp/perf-{}.map", child.id());
     let output = child.wait_with_output().unwrap();
     if words[0] == "completion" && output.status.success() {
-        // What a shell is to read is all ours.
+        // Shell scripts are not untrusted.
         return String::new();
     }
     assert_output(&what, &output);
@@ -304,7 +304,7 @@ fn nothing_hostile_is_printed_of_the_environment() {
     for path in [&open_to_all, &open_to_all.join("belljar")] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
     }
-    // A file where a directory is wanted, one that is not there, one that others can write, and a path that is not absolute.
+    // A file instead of a directory, a missing path, a directory that others can write, and a relative path.
     for value in [scene.path(file(".wat")), scene.path(EVIL).join(EVIL), open_to_all, EVIL.into()] {
         for line in &lines {
             let mut command = scene.command(line);
@@ -322,21 +322,21 @@ fn nothing_hostile_is_printed_of_the_environment() {
     assert!(printed.contains(r"\u{1b}[2J\u{7f}"), "{printed}");
 }
 
-/// What a file that a subcommand wrote may hold.
+/// What an output file may contain.
 enum Holds {
     /// Text for people.
     Text,
-    /// The same; the lines of a picture are indented with tabs.
+    /// Text in which the lines of a source excerpt are indented with tabs.
     Picture,
-    /// JSON, in which names are as they print.
+    /// JSON, with names escaped as when printed.
     Json,
-    /// Bytes for a program, without names as they were.
+    /// Binary data for a program, without unescaped names.
     Bytes,
-    /// The module or the guest's state, as they are: what debuggers and engines read.
+    /// The module or the guest's state, unchanged, for debuggers and engines.
     Module,
 }
 
-/// How names of files end, and what they hold.
+/// The endings of file names, and the contents of such files.
 const FILES: [(&str, Holds); 11] = [
     (".svg", Holds::Picture),
     (".json", Holds::Json),

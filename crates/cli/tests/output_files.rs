@@ -1,4 +1,4 @@
-//! Files that subcommands write: whatever is in the place of one, and whatever fails.
+//! Output files of all subcommands: whatever already has the name, and whatever fails.
 
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, getxattr, makedev, mknodat, setxattr};
 use std::fs::{self, File, OpenOptions};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 /// A subcommand that writes a file.
 struct Writer {
-    /// How the file's name has to end.
+    /// The required ending of the file name.
     ending: &'static str,
-    /// The words before the file and after it.
+    /// The words before and after the file.
     words: (&'static [&'static str], &'static [&'static str]),
-    /// The exit code, whether the file was written or could not be. A guest's own end goes before.
+    /// The exit codes if the file was and was not written. A guest's own exit code takes precedence.
     codes: (i32, i32),
-    /// Whether a file that existed keeps its permissions, or becomes one for this user alone.
+    /// Whether an existing file keeps its permissions, or becomes private to this user.
     keeps_mode: bool,
 }
 
@@ -50,7 +50,7 @@ const GUEST: &str = "(module
 
 const OLD: &[u8] = b"what was there before";
 
-/// A directory with a guest, and a place for the file.
+/// A directory with a guest, and a path for the output file.
 struct Scene {
     dir: tempfile::TempDir,
 }
@@ -59,7 +59,7 @@ impl Scene {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("guest.wat"), GUEST).unwrap();
-        // Valid as text, and refused by the compiler's first look.
+        // Valid text, but rejected by the validator.
         fs::write(dir.path().join("invalid.wat"), "(module (func (result i32)))").unwrap();
         Self { dir }
     }
@@ -96,7 +96,7 @@ impl Scene {
         shell.output().unwrap()
     }
 
-    /// No draft was left.
+    /// Checks that no draft is left.
     fn is_clean(&self, folder: &str) -> bool {
         fs::read_dir(self.path(folder)).unwrap().all(|entry| {
             let name = entry.unwrap().file_name().into_string().unwrap();
@@ -105,12 +105,12 @@ impl Scene {
     }
 }
 
-fn told(output: &Output) -> String {
+fn message(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn assert_code(output: &Output, expected: i32) {
-    assert_eq!(output.status.code(), Some(expected), "{}", told(output));
+    assert_eq!(output.status.code(), Some(expected), "{}", message(output));
 }
 
 fn mode(path: &Path) -> u32 {
@@ -135,7 +135,7 @@ fn a_file_is_new_or_takes_the_old_ones_place() {
         assert_code(&scene.command(writer, &name).output().unwrap(), writer.codes.0);
         assert_ne!(fs::read(&path).unwrap(), OLD);
         assert_eq!(mode(&path), if writer.keeps_mode { 0o640 } else { 0o600 });
-        // Whoever has the old one open still reads that.
+        // A process that has the old file open still reads the old contents.
         assert_eq!(std::io::read_to_string(before).unwrap().as_bytes(), OLD);
         assert!(scene.is_clean("."));
     }
@@ -159,7 +159,7 @@ fn a_fifo_is_written_through() {
     }
 }
 
-/// A guest that is out of time ends with its program, whoever was to read what it leaves.
+/// A guest that exceeds its time limit ends with its program, even if nobody reads what it writes.
 #[test]
 fn a_fifo_that_nobody_reads_does_not_outlive_a_timeout() {
     for option in ["--coredump", "--profile"] {
@@ -171,11 +171,11 @@ fn a_fifo_that_nobody_reads_does_not_outlive_a_timeout() {
         command.args(["run", "--timeout", "50ms", option, "out.txt", "spin.wat"]);
         let output = command.output().unwrap();
         assert_code(&output, 124);
-        assert!(told(&output).starts_with("error: the guest was stopped: "), "{}", told(&output));
+        assert!(message(&output).starts_with("error: the guest was stopped: "), "{}", message(&output));
     }
 }
 
-/// What a named user may do is in a file's access list, and its permissions mean something else without it.
+/// The permissions of named users are in a file's access list, which also changes the meaning of the group bits.
 #[test]
 fn a_file_that_is_replaced_keeps_its_access_list() {
     /// Version 2; owner, a user, group, mask, others; each with a tag, permissions and an id.
@@ -206,7 +206,8 @@ fn a_file_that_is_replaced_keeps_its_access_list() {
     assert_eq!(kept[..length], list());
 }
 
-/// A device of our own, so that a mistake does not cost the machine its own; that one where nobody could replace it.
+/// Creates a device of the test's own, so that a bug does not cost the machine its device; or uses the system's if it
+/// cannot be replaced.
 fn device(scene: &Scene, minor: u32, machines: &str) -> Option<PathBuf> {
     let path = scene.path("device");
     let made = mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o600), makedev(1, minor));
@@ -243,7 +244,7 @@ fn a_full_device_is_an_error() {
         symlink(&full, scene.path(&name)).unwrap();
         let output = scene.command(writer, &name).output().unwrap();
         assert_code(&output, writer.codes.1);
-        assert!(told(&output).contains("No space left on device"), "{}", told(&output));
+        assert!(message(&output).contains("No space left on device"), "{}", message(&output));
         assert!(fs::metadata(&full).unwrap().file_type().is_char_device());
     }
 }
@@ -255,7 +256,7 @@ fn a_symbolic_link_stays_and_leads_to_the_file() {
         let name = scene.output(writer);
         fs::create_dir(scene.path("elsewhere")).unwrap();
         let target = scene.path("elsewhere/real");
-        // Relative to where the link is, and through another one.
+        // Relative to the link's directory, and through another link.
         symlink("elsewhere/link", scene.path(&name)).unwrap();
         symlink("real", scene.path("elsewhere/link")).unwrap();
         for _ in ["dangling", "to a file"] {
@@ -288,22 +289,22 @@ fn what_cannot_be_written_is_told_before_the_work() {
     fs::create_dir(scene.path("folder.txt")).unwrap();
     fs::write(scene.path("guest.txt"), OLD).unwrap();
     symlink("loop.txt", scene.path("loop.txt")).unwrap();
-    // No directory takes files where root may not make any.
+    // A directory in which not even root can create files.
     for file in
         ["folder.txt", "missing/out.txt", "guest.txt/out.txt", "new.txt/", "/proc/out.txt", "loop.txt"]
     {
         for writer in &WRITERS {
             let mut command = scene.belljar();
-            // The module is not valid, which is found out later.
+            // The module is invalid, which would be found out later.
             command.args(writer.words.0).arg(file).arg("invalid.wat");
             let output = command.output().unwrap();
             assert_code(&output, 74);
             assert!(
-                told(&output).starts_with(&format!("error: could not write {file}")),
+                message(&output).starts_with(&format!("error: could not write {file}")),
                 "{}",
-                told(&output)
+                message(&output)
             );
-            assert_eq!(told(&output).lines().count(), 1, "{}", told(&output));
+            assert_eq!(message(&output).lines().count(), 1, "{}", message(&output));
         }
     }
     if rustix::process::geteuid().is_root() {
@@ -316,7 +317,7 @@ fn what_cannot_be_written_is_told_before_the_work() {
         for file in ["closed/out.txt", "guest.txt"] {
             let output = scene.command(writer, file).output().unwrap();
             assert_code(&output, 74);
-            assert!(told(&output).contains("Permission denied"), "{}", told(&output));
+            assert!(message(&output).contains("Permission denied"), "{}", message(&output));
         }
     }
 }
@@ -325,31 +326,31 @@ fn what_cannot_be_written_is_told_before_the_work() {
 fn an_old_file_survives_what_goes_wrong() {
     let scene = Scene::new();
     let survives = |name: &str, output: &Output| {
-        assert_eq!(fs::read(scene.path(name)).unwrap(), OLD, "{}", told(output));
+        assert_eq!(fs::read(scene.path(name)).unwrap(), OLD, "{}", message(output));
         assert!(scene.is_clean("."));
     };
     for writer in &WRITERS {
         let name = scene.output(writer);
         fs::write(scene.path(&name), OLD).unwrap();
-        // What is to be written cannot be made.
+        // The contents cannot be produced.
         let mut command = scene.belljar();
         command.args(writer.words.0).args([&*name, "invalid.wat"]);
         let output = command.output().unwrap();
         assert_code(&output, 65);
         survives(&name, &output);
     }
-    // A snapshot needs files in memory, which the limit holds for as well, and a profile is small.
+    // A snapshot needs files in memory, to which the limit applies as well, and a profile is small.
     for writer in [&WRITERS[0], &WRITERS[2]] {
         let name = scene.output(writer);
-        // The process may not write so much: an error where the signal is ignored, and the end of the process where it is not.
+        // The write exceeds the process's limit: an error if the signal is ignored, otherwise the end of the process.
         let output = scene.shell("trap '' XFSZ; ulimit -f 1; exec \"$@\"", writer, &name);
         assert_code(&output, writer.codes.1);
-        assert!(told(&output).contains("File too large"), "{}", told(&output));
+        assert!(message(&output).contains("File too large"), "{}", message(&output));
         survives(&name, &output);
         let output = scene.shell("ulimit -c 0; ulimit -f 1; exec \"$@\"", writer, &name);
         survives(&name, &output);
     }
-    // A guest that does not fail leaves no core dump, and the one of before alone.
+    // A guest that does not fail writes no core dump, and leaves an existing one unchanged.
     let dumper = &WRITERS[2];
     let mut command = scene.belljar();
     command.args(dumper.words.0).args(["out.core", "--invoke", "work", "guest.wat"]);
@@ -372,14 +373,14 @@ fn a_full_disk_is_an_error_and_the_old_file_stays() {
             return println!("skipped: no file system can be mounted here");
         }
         let name = format!("disk/{}", scene.output(writer));
-        // All the room that there is.
+        // Uses up all space.
         fs::write(scene.path(&name), [7; 4096]).unwrap();
         let output = scene.command(writer, &name).output().unwrap();
         let left = fs::read(scene.path(&name));
         let is_clean = scene.is_clean("disk");
         Command::new("umount").arg(&disk).status().unwrap();
         assert_code(&output, writer.codes.1);
-        assert!(told(&output).contains("No space left on device"), "{}", told(&output));
+        assert!(message(&output).contains("No space left on device"), "{}", message(&output));
         assert_eq!(left.unwrap(), [7; 4096]);
         assert!(is_clean);
     }
@@ -405,12 +406,12 @@ fn what_the_process_has_open_goes_on_where_it_is() {
     }
     let output = scene.command(compiler, "/dev/fd/99").output().unwrap();
     assert_code(&output, 74);
-    // What is open for reading is not opened once more to be written.
+    // A file that is open for reading is not reopened for writing.
     for (script, file) in [("exec \"$@\" 3< log", "/dev/fd/3"), ("exec \"$@\" 1< log", "/dev/stdout")] {
         fs::write(scene.path("log"), OLD).unwrap();
         let output = scene.shell(script, compiler, file);
         assert_code(&output, 74);
-        assert!(told(&output).contains("open for reading only"), "{}", told(&output));
+        assert!(message(&output).contains("open for reading only"), "{}", message(&output));
         assert_eq!(fs::read(scene.path("log")).unwrap(), OLD);
     }
 }
@@ -418,7 +419,7 @@ fn what_the_process_has_open_goes_on_where_it_is() {
 #[test]
 fn a_module_does_not_become_its_own_artifact() {
     let scene = Scene::new();
-    // Where no other name is given, one that ends in `.elf` is the artifact's.
+    // Without another name, the artifact's name ends in `.elf`.
     fs::write(scene.path("text.elf"), GUEST).unwrap();
     symlink("guest.wat", scene.path("link")).unwrap();
     fs::hard_link(scene.path("guest.wat"), scene.path("hard")).unwrap();
@@ -430,14 +431,14 @@ fn a_module_does_not_become_its_own_artifact() {
     ] {
         let output = scene.belljar().args(line).output().unwrap();
         assert_code(&output, 74);
-        assert!(told(&output).contains("it is the file that was read"), "{}", told(&output));
+        assert!(message(&output).contains("it is the file that was read"), "{}", message(&output));
     }
     for name in ["text.elf", "guest.wat"] {
         assert_eq!(fs::read_to_string(scene.path(name)).unwrap(), GUEST);
     }
 }
 
-/// `belljar profile` has no row above, as it needs a program that runs.
+/// `belljar profile` is not in the table above, as it needs a running program.
 #[test]
 fn a_profile_of_another_process_is_written_alike() {
     let scene = Scene::new();

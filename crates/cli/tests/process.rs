@@ -1,4 +1,4 @@
-//! The program as a process: what cannot be written as a transcript.
+//! Tests of the program as a process that cannot be written as transcripts.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -44,7 +44,7 @@ fn standard_input_is_the_guests() {
     assert_eq!(output.stdout, std::fs::read(dir.join("sample.html")).unwrap());
 }
 
-/// The first thread of a process has what `ulimit -s` says, which is less than the compiler takes.
+/// The main thread has the stack of `ulimit -s`, which is less than the compiler needs.
 #[test]
 fn a_small_stack_of_the_process_is_enough() {
     let program = workspace().join("programs/markdown/markdown.wasm");
@@ -59,16 +59,16 @@ fn a_small_stack_of_the_process_is_enough() {
 #[test]
 fn frames_of_a_very_deep_stack_are_not_all_counted() {
     let text = "(module (func $down (export \"_start\") (call $down)))";
-    let told = |stack: &str| {
+    let message = |stack: &str| {
         let output = run(text, &["--max-stack", stack]);
         assert_eq!(output.status.code(), Some(134));
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let deep = told("64M");
+    let deep = message("64M");
     let count =
         deep.lines().last().and_then(|line| line.strip_prefix("  … over ")?.strip_suffix(" more frames"));
     assert!(count.and_then(|count| count.parse::<u32>().ok()) > Some(130_000), "{deep}");
-    let shallow = told("64K");
+    let shallow = message("64K");
     let last = shallow.lines().last().unwrap();
     assert!(
         last.starts_with("  … ") && last.ends_with(" more frames") && !last.contains("over"),
@@ -76,11 +76,12 @@ fn frames_of_a_very_deep_stack_are_not_all_counted() {
     );
 }
 
-/// What a compiler made is told with its lines, and what `wasm-opt` of npm made of it without, and why.
+/// A compiler's output is shown with lines; the output of npm's `wasm-opt` for it is shown without, and with the
+/// reason.
 #[test]
 fn lines_of_other_code_are_not_told() {
     let dir = workspace().join("crates/watch/tests/dwarf");
-    let told = |options: &[&str], file: &str| {
+    let message = |options: &[&str], file: &str| {
         let words = ["run", "--invoke", "first"];
         let output =
             belljar().current_dir(&dir).args(words).args(options).args([file, "1000"]).output().unwrap();
@@ -88,7 +89,7 @@ fn lines_of_other_code_are_not_told() {
         String::from_utf8(output.stderr).unwrap()
     };
     for options in [&["--backtrace", "short"], &["--backtrace", "full"]] {
-        let (right, other) = (told(options, "moved.wasm"), told(options, "moved.opt.wasm"));
+        let (right, other) = (message(options, "moved.wasm"), message(options, "moved.opt.wasm"));
         assert!(right.contains("moved.wasm!fails\n                    at ./moved.cpp:"), "{right}");
         assert!(!right.contains("note: "), "{right}");
         assert!(
@@ -98,7 +99,7 @@ fn lines_of_other_code_are_not_told() {
         assert!(!other.contains("moved.cpp"), "{other}");
         assert_eq!(other.matches("\nnote: lines of moved.wasm are left out where").count(), 1, "{other}");
     }
-    assert!(!told(&["--backtrace", "off"], "moved.opt.wasm").contains("note: "));
+    assert!(!message(&["--backtrace", "off"], "moved.opt.wasm").contains("note: "));
 }
 
 #[test]
@@ -106,20 +107,20 @@ fn endless_recursion_is_a_trap_and_its_backtrace_is_short() {
     let text = "(module (func $down (export \"_start\") (call $down)))";
     for options in [&[][..], &["--max-stack", "64M"], &["--max-stack", "64K"]] {
         let output = run(text, options);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(134), "{told}");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(134), "{message}");
         let limit = match options {
             [option, "64M"] => format!(": {option} allows 64 MiB"),
             [option, _] => format!(": {option} allows 64 KiB"),
             _ => String::new(),
         };
         let first = format!("error: the guest trapped: call stack exhausted{limit}\n");
-        assert!(told.starts_with(&first), "{told}");
-        assert!(told.contains("times the same") && told.lines().count() < 20, "{told}");
+        assert!(message.starts_with(&first), "{message}");
+        assert!(message.contains("times the same") && message.lines().count() < 20, "{message}");
     }
 }
 
-/// Replaces `{mark}` by the line of the source that ends in `// mark`.
+/// Replaces `{mark}` with the line of the source that ends in `// mark`.
 fn with_lines_of(source: &str, text: &str) -> String {
     let marks = source.lines().enumerate().filter_map(|(i, line)| Some((i + 1, line.split_once("// ")?.1)));
     marks.fold(text.into(), |text, (line, mark)| text.replace(&format!("{{{mark}}}"), &line.to_string()))
@@ -176,13 +177,13 @@ fn lines_of_a_text_are_exact_in_large_modules_too() {
     (call $divide (i32.const 1))))"
     );
     let output = run(&text, &[]);
-    let told = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     let places: Vec<_> =
-        told.lines().filter_map(|line| line.split_once("guest.wat:")).map(|(_, at)| at).collect();
-    assert_eq!(places, ["20004:14", "20007:6"], "{told}");
+        message.lines().filter_map(|line| line.split_once("guest.wat:")).map(|(_, at)| at).collect();
+    assert_eq!(places, ["20004:14", "20007:6"], "{message}");
 }
 
-/// Of each call belljar inlines the next one, so that a frame of the machine's stack has two functions.
+/// belljar inlines every other call, so that a machine frame has two functions.
 const DEEP: &str = "(module $deep
 (memory 0)
 (func $down (export \"down\") (param i32)
@@ -210,16 +211,16 @@ fn a_full_backtrace_has_every_frame_that_was_kept() {
         text
     };
     assert_eq!(run(299), expected(300));
-    // 256 frames of the machine's stack are kept, and what is left is counted by functions as well.
-    let told = run(999);
-    let kept = told.matches("deep!down").count();
-    assert!((256..=512).contains(&kept), "{told}");
-    assert_eq!(told, expected(kept) + &format!("  … {} more frames\n", 1000 - kept));
+    // 256 machine frames are recorded; the rest is counted by functions as well.
+    let message = run(999);
+    let kept = message.matches("deep!down").count();
+    assert!((256..=512).contains(&kept), "{message}");
+    assert_eq!(message, expected(kept) + &format!("  … {} more frames\n", 1000 - kept));
 }
 
 #[test]
 fn a_larger_stack_lets_a_guest_go_deeper() {
-    // Each level holds a value over the call, so that there is a frame.
+    // Each level keeps a value across the call, so that there is a frame.
     let text = "(module
         (func $down (param i32) (result i32)
             (if (result i32) (local.get 0)
@@ -237,9 +238,9 @@ fn phases_of_a_compilation_make_up_its_time() {
     command.env("XDG_STATE_HOME", dir.path()).arg("compile").arg("--explain").arg("-o");
     let program = workspace().join("programs/markdown/markdown.wasm");
     let output = command.arg(dir.path().join("out.elf")).arg(program).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""), "{told}");
-    let phases: Vec<(&str, f64)> = told
+    let message = String::from_utf8_lossy(&output.stdout);
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""), "{message}");
+    let phases: Vec<(&str, f64)> = message
         .lines()
         .filter_map(|line| line.strip_suffix(" ms")?.rsplit_once("  "))
         .map(|(name, time)| (name.trim_end(), time.trim().parse().unwrap()))
@@ -259,11 +260,11 @@ fn phases_of_a_compilation_make_up_its_time() {
         "writing",
         "total",
     ];
-    assert_eq!(names, expected, "{told}");
+    assert_eq!(names, expected, "{message}");
     let sum: f64 = phases.iter().filter(|(name, _)| !name.starts_with(' ')).map(|(_, time)| time).sum();
     let total = phases.last().unwrap().1;
-    // Each is rounded to a tenth.
-    assert!((sum - 2.0 * total).abs() < 0.05 * phases.len() as f64, "{told}");
+    // Each number is rounded to a tenth.
+    assert!((sum - 2.0 * total).abs() < 0.05 * phases.len() as f64, "{message}");
 }
 
 #[test]
@@ -296,7 +297,7 @@ fn perf_gets_code_and_names_from_a_dump() {
         let dump = std::fs::read(dump).unwrap();
         let number = |at: usize| u32::from_ne_bytes(dump[at..at + 4].try_into().unwrap());
         assert_eq!(number(0), 0x4A69_5444);
-        // Kind and size of each record, from the header to the end of the file.
+        // The kind and size of each record, from the header to the end of the file.
         let mut at = number(8) as usize;
         let mut kinds = Vec::new();
         while at < dump.len() {
@@ -318,7 +319,7 @@ fn a_map_that_cannot_be_written_is_a_note() {
     let program = workspace().join("programs/markdown/markdown.wasm");
     let mut command = Command::new("sh");
     command.stdin(Stdio::null()).env("BELLJAR_CACHE", "off");
-    // The program gets the shell's number.
+    // The program gets the shell's process id.
     command.args(["-c", "ln -s \"$0\" /tmp/perf-$$.map && exec \"$1\" --perf map \"$2\""]);
     let guest = command.arg(&precious).arg(env!("CARGO_BIN_EXE_belljar")).arg(program);
     let guest = guest.stderr(Stdio::piped()).spawn().unwrap();
@@ -347,12 +348,12 @@ fn a_reader_that_goes_away_is_no_panic() {
 fn a_file_too_large_for_a_module_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("huge.wasm");
-    // A hole takes no space on the disk.
+    // A sparse file takes no space on disk.
     std::fs::File::create(&path).unwrap().set_len(3 << 30).unwrap();
     for subcommand in ["run", "inspect", "validate"] {
         let output = belljar().arg(subcommand).arg(&path).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(told.contains("too large: a module may have at most 1 GiB"), "{told}");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.contains("too large: a module may have at most 1 GiB"), "{message}");
         assert_eq!(output.status.code(), Some(65));
     }
 }
@@ -405,11 +406,11 @@ fn a_core_dump_has_the_process_number_and_is_its_users_alone() {
     let guest = command.stderr(Stdio::piped()).spawn().unwrap();
     let name = format!("core.{}", guest.id());
     let output = guest.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(134), "{told}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(134), "{message}");
     let dump = std::fs::read(dir.path().join(&name)).unwrap();
     let last = format!("note: core dump in {name} ({} bytes)", dump.len());
-    assert_eq!(told.lines().last(), Some(&*last), "{told}");
+    assert_eq!(message.lines().last(), Some(&*last), "{message}");
     wasmparser::validate(&dump).unwrap();
     assert!(dump.len() < 200 && dump.windows(4).any(|bytes| bytes == [4, 3, 2, 1]));
     let mode = std::fs::metadata(dir.path().join(&name)).unwrap().permissions().mode();
@@ -434,9 +435,9 @@ fn a_thread_that_traps_leaves_a_core_dump() {
     let mut command = belljar();
     command.args(["run", "--threads", "--coredump"]).arg(&core).arg(dir.path().join("guest.wat"));
     let output = command.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(134), "{told}");
-    assert_eq!(told.matches("note: core dump in").count(), 1, "{told}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(134), "{message}");
+    assert_eq!(message.matches("note: core dump in").count(), 1, "{message}");
     let dump = std::fs::read(core).unwrap();
     wasmparser::validate(&dump).unwrap();
     assert!(dump.windows(4).any(|bytes| bytes == [4, 3, 2, 1]));

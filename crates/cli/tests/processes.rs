@@ -1,4 +1,4 @@
-//! The commands that look at running programs. The program is this test, and tells what it likes.
+//! The subcommands that inspect running programs. The program is this test, which reports made-up data.
 
 use belljar_inspect::{
     Delay, Detail, FrameReport, ProfileRequest, RuntimeDirectory, Served, StoreReport, StoreState, Subject,
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Stores that are made up, and the frames that were wanted of them.
+/// Made-up stores; records the details requested.
 struct Guests {
     stores: Vec<StoreReport>,
     asked: Mutex<Vec<Detail>>,
@@ -62,8 +62,8 @@ impl Scene {
         command.current_dir(self.home.path()).args(args).output().unwrap()
     }
 
-    /// What is printed, with this process's number as PID.
-    fn told(&self, args: &[&str]) -> String {
+    /// Runs a command. Returns its output, with this process's id replaced by PID.
+    fn message(&self, args: &[&str]) -> String {
         let output = self.belljar(args);
         let text = |bytes| String::from_utf8_lossy(bytes).replace(&std::process::id().to_string(), "PID");
         assert_eq!((output.status.code(), &*text(&output.stderr)), (Some(0), ""), "{args:?}");
@@ -104,22 +104,24 @@ fn all() -> Vec<StoreReport> {
 
 #[test]
 fn ps_has_a_line_for_each_store() {
-    let told = Scene::new(all()).told(&["ps"]);
+    let message = Scene::new(all()).message(&["ps"]);
     let cells = |line: &str| line.split("  ").map(|cell| cell.trim().to_string()).collect::<Vec<_>>();
-    let lines: Vec<Vec<String>> =
-        told.lines().map(|line| cells(line).into_iter().filter(|cell| !cell.is_empty()).collect()).collect();
+    let lines: Vec<Vec<String>> = message
+        .lines()
+        .map(|line| cells(line).into_iter().filter(|cell| !cell.is_empty()).collect())
+        .collect();
     assert_eq!(lines[0], ["PID", "TIME", "CPU", "MEMORY", "STATE", "MODULE"]);
     let ends: Vec<&[String]> = lines[1..].iter().map(|line| &line[3..]).collect();
     assert_eq!(ends[0], ["1 MiB", "running sort_array", "sort.wasm"]);
     assert_eq!(ends[1], ["64 KiB", "in host call wasi_snapshot_preview1::fd_read for 12.3 s", "-"]);
     assert_eq!(ends[2], ["0 bytes", "idle", "-"]);
-    assert!(lines[1..].iter().all(|line| line[0] == "PID" && line[1].starts_with("0:")), "{told}");
+    assert!(lines[1..].iter().all(|line| line[0] == "PID" && line[1].starts_with("0:")), "{message}");
 }
 
 #[test]
 fn a_process_without_stores_is_listed() {
     let scene = Scene::new(Vec::new());
-    assert!(scene.told(&["ps"]).ends_with("  -  -      -\n"));
+    assert!(scene.message(&["ps"]).ends_with("  -  -      -\n"));
     let output = scene.belljar(&["stack", &pid()]);
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stderr).ends_with("has no stores\n"));
@@ -128,7 +130,7 @@ fn a_process_without_stores_is_listed() {
 #[test]
 fn json_is_what_the_process_said() {
     let scene = Scene::new(all());
-    let ps: Value = serde_json::from_str(&scene.told(&["ps", "--json"]).replace("PID", "7")).unwrap();
+    let ps: Value = serde_json::from_str(&scene.message(&["ps", "--json"]).replace("PID", "7")).unwrap();
     assert_eq!(ps[0]["pid"], 7);
     assert_eq!(ps[0]["stores"][1]["for_ns"], 12_345_000_000_u64);
     let text = scene.belljar(&["stack", &pid(), "--json"]).stdout;
@@ -150,9 +152,9 @@ store 2 (0.0 s old): in host call wasi_snapshot_preview1::fd_read for 12.3 s
        … and 99 times the same
   … 7 more frames
 ";
-    assert_eq!(scene.told(&["stack", &pid()]), expected);
+    assert_eq!(scene.message(&["stack", &pid()]), expected);
     let all = format!("{expected}\nstore 3 (0.0 s old): idle\n");
-    assert_eq!(scene.told(&["stack", &pid(), "--all"]), all);
+    assert_eq!(scene.message(&["stack", &pid(), "--all"]), all);
     let asked = [false, true].map(|all_frames| Detail::Stacks { all_frames });
     assert_eq!(*scene.guests.asked.lock().unwrap(), asked);
 }
@@ -162,9 +164,12 @@ fn deep_stacks_are_whole_with_all() {
     let mut store = busy();
     store.frames = (0..60).map(|i| FrameReport::new(i, format!("frame {i}"))).collect();
     let scene = Scene::new(vec![store]);
-    let told = scene.told(&["stack", &pid()]);
-    assert!(told.contains("   39: frame 39\n  … 20 more frames\n") && !told.contains("frame 40"), "{told}");
-    assert!(scene.told(&["stack", &pid(), "--all"]).ends_with("   59: frame 59\n"));
+    let message = scene.message(&["stack", &pid()]);
+    assert!(
+        message.contains("   39: frame 39\n  … 20 more frames\n") && !message.contains("frame 40"),
+        "{message}"
+    );
+    assert!(scene.message(&["stack", &pid(), "--all"]).ends_with("   59: frame 59\n"));
 }
 
 #[test]
@@ -173,17 +178,17 @@ fn idle_stores_are_mentioned() {
         Scene::new(vec![StoreReport::new(1, StoreState::Idle), StoreReport::new(2, StoreState::Idle)]);
     let output = scene.belljar(&["stack", &pid()]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.ends_with("--all shows its 2 idle stores\n"), "{told}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.ends_with("--all shows its 2 idle stores\n"), "{message}");
 }
 
 #[test]
 fn top_prints_as_many_tables_as_are_wanted() {
     let scene = Scene::new(all());
-    let one = scene.told(&["top"]);
+    let one = scene.message(&["top"]);
     assert!(one.starts_with("1 process, 3 stores, 2 running; "), "{one}");
     assert_eq!(one.lines().count(), 6, "{one}");
-    let three = scene.told(&["top", "-d", "20ms", "-n", "3"]);
+    let three = scene.message(&["top", "-d", "20ms", "-n", "3"]);
     assert_eq!(three.matches("CPU%").count(), 3, "{three}");
     assert!(!three.contains('\u{1b}'), "{three}");
 }
@@ -191,15 +196,15 @@ fn top_prints_as_many_tables_as_are_wanted() {
 #[test]
 fn why_there_is_no_profile_is_told() {
     let scene = Scene::new(all());
-    let told = |args: &[&str]| {
+    let message = |args: &[&str]| {
         let output = scene.belljar(&[&["profile", &pid(), "-o", "out.json"], args].concat());
         assert_eq!(output.status.code(), Some(66));
         String::from_utf8(output.stderr).unwrap()
     };
-    let refused = format!("error: process {} does not tell: \\u{{1b}}[2Jno samples in ", pid());
-    assert_eq!(told(&[]), format!("{refused}10s at 1ms\n"));
-    assert_eq!(told(&["-d", "1m", "--frequency", "100"]), format!("{refused}60s at 10ms\n"));
-    assert_eq!(told(&["--interval", "5ms"]), format!("{refused}10s at 5ms\n"));
+    let refused = format!("error: process {} refused: \\u{{1b}}[2Jno samples in ", pid());
+    assert_eq!(message(&[]), format!("{refused}10s at 1ms\n"));
+    assert_eq!(message(&["-d", "1m", "--frequency", "100"]), format!("{refused}60s at 10ms\n"));
+    assert_eq!(message(&["--interval", "5ms"]), format!("{refused}10s at 5ms\n"));
 }
 
 #[test]
@@ -209,15 +214,18 @@ fn a_process_that_lets_nobody_look_is_told_from_none() {
     let output = scene.belljar(&["stack", &other.id().to_string()]);
     other.kill().unwrap();
     other.wait().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(66) && told.contains("lets nobody look at its guests"), "{told}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(66) && message.contains("offers no inspection of its guests"),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_stopped_process_holds_nobody_up_and_is_mentioned() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
-    // It has a socket, and answers nobody.
+    // It has a socket, but does not respond.
     let home = tempfile::tempdir().unwrap();
     std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let _listener = UnixListener::bind(home.path().join(format!("{}.sock", pid()))).unwrap();

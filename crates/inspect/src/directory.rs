@@ -1,7 +1,7 @@
-//! Where the sockets of a user's processes are: one directory that nobody else can enter, in it `PID.sock` for each process.
+//! The runtime directory: a directory that only its user can enter, with a socket `PID.sock` for each process.
 //!
-//! In: environment variables, or a path. Out: a directory that was checked. Never: using one that somebody else could have
-//! put something into.
+//! In: environment variables, or a path. Out: a checked directory. A directory in which another user could have put
+//! anything is never used.
 
 use crate::peer::our_uid;
 use belljar_core::OutsideText;
@@ -12,35 +12,35 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The variable that names the directory itself, instead of where it usually is.
+/// The variable that overrides the runtime directory.
 pub const RUNTIME_DIRECTORY_VARIABLE: &str = "BELLJAR_RUNTIME_DIR";
 
-/// Bytes that the path of a socket may have: `sun_path` of `unix(7)`, without its last zero.
-const LONGEST_PATH: usize = 107;
+/// The longest socket path: `sun_path` of `unix(7)`, without the terminating zero.
+const MAX_SOCKET_PATH: usize = 107;
 
-/// Bits of a mode that let group and others do anything.
+/// Mode bits that grant the group and other users any access.
 const OTHERS_ANY: u32 = 0o077;
 
-/// The directory that holds the sockets of one user's processes.
+/// The directory of the sockets of one user's processes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RuntimeDirectory {
     path: PathBuf,
-    /// Whose it must be.
+    /// The user who must own it.
     owner: u32,
 }
 
 impl RuntimeDirectory {
-    /// A directory of this process's user. It is made when a socket is to be put there.
+    /// Returns the directory at a path, for this process's user. It is created when a socket is put there.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), owner: our_uid() }
     }
 
-    /// Where this process's socket belongs: what `BELLJAR_RUNTIME_DIR` names, otherwise `$XDG_RUNTIME_DIR/belljar`, and where
-    /// there is no such variable or directory of this user, `/tmp/belljar-UID`.
+    /// Returns the directory for this process's socket: `BELLJAR_RUNTIME_DIR`, otherwise `$XDG_RUNTIME_DIR/belljar`, or
+    /// `/tmp/belljar-UID` if there is no such variable or the directory does not belong to this user.
     ///
     /// # Errors
     ///
-    /// Where `BELLJAR_RUNTIME_DIR` is no absolute path.
+    /// Returns an error if `BELLJAR_RUNTIME_DIR` is not an absolute path.
     pub fn of_process() -> io::Result<Self> {
         Self::choose(|name| std::env::var_os(name))
     }
@@ -57,7 +57,7 @@ impl RuntimeDirectory {
         })
     }
 
-    /// What `BELLJAR_RUNTIME_DIR` names. Empty is unset.
+    /// Returns the directory in `BELLJAR_RUNTIME_DIR`. An empty variable counts as unset.
     fn named(variable: impl Fn(&str) -> Option<OsString>) -> io::Result<Option<Self>> {
         match variable(RUNTIME_DIRECTORY_VARIABLE).filter(|text| !text.is_empty()).map(PathBuf::from) {
             None => Ok(None),
@@ -76,12 +76,13 @@ impl RuntimeDirectory {
         Self::at(format!("/tmp/belljar-{}", our_uid()))
     }
 
-    /// Every directory that may hold sockets which this user can reach, its own one first: a process started by a service may lack
-    /// the variable that a terminal has. For root, those of all users. What `BELLJAR_RUNTIME_DIR` names is the only one.
+    /// Returns every directory that may hold sockets accessible to this user, its own first: a process started by a
+    /// service may lack the variable that a terminal session has. For root, includes those of all users. If
+    /// `BELLJAR_RUNTIME_DIR` is set, it is the only one.
     ///
     /// # Errors
     ///
-    /// Where `BELLJAR_RUNTIME_DIR` is no absolute path.
+    /// Returns an error if `BELLJAR_RUNTIME_DIR` is not an absolute path.
     pub(crate) fn all() -> io::Result<Vec<Self>> {
         let variable = |name: &str| std::env::var_os(name);
         if let Some(named) = Self::named(variable)? {
@@ -92,30 +93,31 @@ impl RuntimeDirectory {
         all.push(Self::in_tmp());
         if our_uid() == crate::peer::ROOT {
             all.extend(
-                numbered("/run/user", "").map(|(path, owner)| Self { path: path.join("belljar"), owner }),
+                user_directories("/run/user", "")
+                    .map(|(path, owner)| Self { path: path.join("belljar"), owner }),
             );
-            all.extend(numbered("/tmp", "belljar-").map(|(path, owner)| Self { path, owner }));
+            all.extend(user_directories("/tmp", "belljar-").map(|(path, owner)| Self { path, owner }));
         }
         let mut seen = std::collections::HashSet::new();
         all.retain(|directory| seen.insert(directory.path.clone()));
         Ok(all)
     }
 
-    /// Its path.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whose it is.
+    /// Returns the user who must own it.
     pub(crate) fn owner(&self) -> u32 {
         self.owner
     }
 
-    /// Makes it if it is missing.
+    /// Creates the directory if it is missing.
     ///
     /// # Errors
     ///
-    /// Where that cannot be, or what is there cannot be trusted.
+    /// Returns an error if it cannot be created, or if the existing directory cannot be trusted.
     pub(crate) fn make(&self) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -130,11 +132,11 @@ impl RuntimeDirectory {
         }
     }
 
-    /// Whether it exists.
+    /// Returns whether the directory exists.
     ///
     /// # Errors
     ///
-    /// Where what is there cannot be trusted.
+    /// Returns an error if what exists cannot be trusted.
     pub(crate) fn exists(&self) -> io::Result<bool> {
         let found = match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -153,13 +155,13 @@ impl RuntimeDirectory {
         })
     }
 
-    /// What is found there, without following a link: it must keep all but its owner out.
+    /// Checks the metadata, read without following a link: the directory must exclude all users but its owner.
     fn check(&self, found: &Metadata) -> Result<(), String> {
         if found.is_symlink() {
             return Err("it is a symbolic link".into());
         }
         if !found.is_dir() {
-            return Err("it is no directory".into());
+            return Err("it is not a directory".into());
         }
         if found.uid() != self.owner {
             return Err(format!("it belongs to user {}, not to user {}", found.uid(), self.owner));
@@ -170,19 +172,19 @@ impl RuntimeDirectory {
         }
     }
 
-    /// Where the socket of a process is.
+    /// Returns the path of a process's socket.
     ///
     /// # Errors
     ///
-    /// Where no socket can have such a long path.
+    /// Returns an error if the path is too long for a socket.
     pub(crate) fn socket(&self, pid: u32) -> io::Result<PathBuf> {
         let path = self.path.join(format!("{pid}.sock"));
         match path.as_os_str().len() {
-            0..=LONGEST_PATH => Ok(path),
+            0..=MAX_SOCKET_PATH => Ok(path),
             bytes => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!(
-                    "expected the path of a socket to have at most {LONGEST_PATH} bytes, {} has {bytes}: name another directory \
+                    "expected the path of a socket to have at most {MAX_SOCKET_PATH} bytes, {} has {bytes}: name another directory \
                      in {RUNTIME_DIRECTORY_VARIABLE}",
                     OutsideText::new(&path)
                 ),
@@ -190,16 +192,16 @@ impl RuntimeDirectory {
         }
     }
 
-    /// Whether this is a socket that the directory's owner made.
+    /// Returns whether the path is a socket that the directory's owner created.
     pub(crate) fn has_socket(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket() && m.uid() == self.owner)
     }
 
-    /// The processes that have a socket here, alive or not.
+    /// Returns the processes that have a socket here, alive or not.
     ///
     /// # Errors
     ///
-    /// Where the directory cannot be trusted or read. One that does not exist is empty.
+    /// Returns an error if the directory cannot be trusted or read. A missing directory is empty.
     pub(crate) fn pids(&self) -> io::Result<Vec<u32>> {
         if !self.exists()? {
             return Ok(Vec::new());
@@ -209,20 +211,20 @@ impl RuntimeDirectory {
     }
 }
 
-/// The process that a socket's name stands for: `PID.sock`, as it is written.
+/// Returns the process id in a socket's name, `PID.sock`.
 fn pid_of(name: &OsStr) -> Option<u32> {
     number(name.as_bytes().strip_suffix(b".sock")?)
 }
 
-/// A number as it is printed, without signs or zeros in front.
+/// Parses a decimal number without sign or leading zeros.
 fn number(digits: &[u8]) -> Option<u32> {
     let digits = std::str::from_utf8(digits).ok()?;
     let number: u32 = digits.parse().ok()?;
     (number.to_string() == digits).then_some(number)
 }
 
-/// What is in a folder and named after a user, with its user.
-fn numbered(folder: &str, prefix: &str) -> impl Iterator<Item = (PathBuf, u32)> {
+/// Returns the entries of a folder that are named after a user id, with that id.
+fn user_directories(folder: &str, prefix: &str) -> impl Iterator<Item = (PathBuf, u32)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(move |entry| {
         let name = entry.file_name();
@@ -277,16 +279,16 @@ mod tests {
         fs::set_permissions(home.path().join("real"), fs::Permissions::from_mode(0o700)).unwrap();
         symlink(home.path().join("real"), &link).unwrap();
         fs::write(&file, "").unwrap();
-        let told = |path: &Path| {
+        let message = |path: &Path| {
             let directory = RuntimeDirectory::at(path);
-            let told = directory.make().unwrap_err().to_string();
-            assert_eq!(directory.pids().unwrap_err().to_string(), told);
-            assert!(told.contains("or name another one in BELLJAR_RUNTIME_DIR"), "{told}");
-            told
+            let message = directory.make().unwrap_err().to_string();
+            assert_eq!(directory.pids().unwrap_err().to_string(), message);
+            assert!(message.contains("or name another one in BELLJAR_RUNTIME_DIR"), "{message}");
+            message
         };
-        assert!(told(&open).contains("other users can enter it (mode 0750"));
-        assert!(told(&link).contains("symbolic link"));
-        assert!(told(&file).contains("no directory"));
+        assert!(message(&open).contains("other users can enter it (mode 0750"));
+        assert!(message(&link).contains("symbolic link"));
+        assert!(message(&file).contains("not a directory"));
     }
 
     #[test]
@@ -296,7 +298,7 @@ mod tests {
         let directory = RuntimeDirectory { path: path.clone(), owner: our_uid() + 1 };
         fs::create_dir(&path).unwrap();
         assert!(directory.make().unwrap_err().to_string().contains("it belongs to user"));
-        // Only root can make one that really is somebody else's.
+        // Only root can create a directory that belongs to another user.
         if chown(&path, Some(our_uid() + 1), None).is_ok() {
             assert!(
                 RuntimeDirectory::at(&path).make().unwrap_err().to_string().contains("it belongs to user")
@@ -317,8 +319,8 @@ mod tests {
     #[test]
     fn a_long_path_is_told() {
         let directory = |bytes: usize| RuntimeDirectory::at(format!("/{}", "x".repeat(bytes - 1)));
-        assert!(directory(LONGEST_PATH - "/12.sock".len()).socket(12).is_ok());
-        let told = directory(LONGEST_PATH - "/12.sock".len() + 1).socket(12).unwrap_err().to_string();
-        assert!(told.contains("at most 107 bytes") && told.contains("has 108"), "{told}");
+        assert!(directory(MAX_SOCKET_PATH - "/12.sock".len()).socket(12).is_ok());
+        let message = directory(MAX_SOCKET_PATH - "/12.sock".len() + 1).socket(12).unwrap_err().to_string();
+        assert!(message.contains("at most 107 bytes") && message.contains("has 108"), "{message}");
     }
 }

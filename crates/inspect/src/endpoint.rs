@@ -1,20 +1,20 @@
-//! What a process shows of itself: its subjects, the socket by which others ask, and the answers.
+//! The endpoint of a process: its subjects, the socket that clients connect to, and the responses.
 //!
 //! ```text
-//! start ─▶ waits ─▶ bound ─▶ serves, one thread for each question ─▶ ended: the socket is gone
-//!            └────────┴──── the last subject left, or the socket cannot be had ──┘
+//! start ─▶ waits ─▶ bound ─▶ serves, one thread for each request ─▶ ended: the socket is removed
+//!            └────────┴──── the last subject left, or the socket cannot be created ──┘
 //! ```
 //!
-//! **Invariant:** the socket is bound and removed under the lock, and never bound after the end: so it is gone for certain when the
-//! last subject has left.
+//! **Invariant:** the socket is bound and removed under the lock, and never bound after the end: so it is removed for
+//! certain once the last subject has left.
 
 use crate::client;
 use crate::directory::RuntimeDirectory;
 use crate::line::has_hung_up;
-use crate::message::{Answer, Question};
+use crate::message::{Request, Response};
+use crate::process_info;
 use crate::report::StoreReport;
 use crate::subject::{Detail, ProfileRequest, Subject};
-use crate::vitals;
 use belljar_core::OutsideText;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use serde_json::value::RawValue;
@@ -29,37 +29,37 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-/// Sockets in the directory from which on those of dead processes are looked for: nobody may ever list them.
-const MANY: usize = 100;
+/// The number of sockets in the directory from which stale ones are removed at start: nothing else may ever list them.
+const STALE_CHECK_THRESHOLD: usize = 100;
 
-/// What a process shows of itself.
+/// The endpoint of a process.
 pub(crate) struct Endpoint {
-    /// The process that made it. Its forks have it in memory, and must keep their hands off.
+    /// The process that created it. Forks inherit the memory, but must not act on it.
     pid: u32,
-    /// Becomes readable when it ends. Forks share it.
+    /// Becomes readable when the endpoint ends. Forks share it.
     end: OwnedFd,
-    /// Is readable while there are answers to be sent.
-    answer_is_there: OwnedFd,
+    /// Readable while there are responses to send.
+    response_ready: OwnedFd,
     state: Mutex<State>,
-    /// Signalled when no question is being answered any more.
-    answered: Condvar,
+    /// Signalled when no request is pending.
+    no_requests_pending: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     subjects: Vec<(u64, Weak<dyn Subject>)>,
     next_number: u64,
-    /// Questions that are being answered, or whose answers are on their way.
-    answering: usize,
-    /// Answers to be sent, by the numbers of connections.
-    answers: Vec<(u64, Vec<u8>)>,
+    /// The number of requests being handled, or whose responses are being sent.
+    pending: usize,
+    /// Responses to send, with the numbers of their connections.
+    responses: Vec<(u64, Vec<u8>)>,
     has_ended: bool,
     socket: Option<PathBuf>,
     problem: Option<String>,
 }
 
 impl Endpoint {
-    /// Starts the thread, which calls `serve` with the listener. Returns the number that the subject leaves with.
+    /// Starts the thread, which calls `serve` with the listener. Returns the number by which the subject is removed.
     pub(crate) fn start(
         directory: impl FnOnce() -> io::Result<RuntimeDirectory> + Send + 'static,
         subject: Weak<dyn Subject>,
@@ -69,9 +69,9 @@ impl Endpoint {
         let endpoint = Arc::new(Self {
             pid: std::process::id(),
             end: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            answer_is_there: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            response_ready: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             state: Mutex::new(State { subjects: vec![(0, subject)], next_number: 1, ..State::default() }),
-            answered: Condvar::new(),
+            no_requests_pending: Condvar::new(),
         });
         let listening = endpoint.clone();
         thread::Builder::new()
@@ -80,9 +80,9 @@ impl Endpoint {
         Ok((endpoint, 0))
     }
 
-    /// Takes one more subject in; `None` if it has ended, or is another process's.
+    /// Adds a subject. Returns `None` if the endpoint has ended, or belongs to another process.
     pub(crate) fn add(&self, subject: &Weak<dyn Subject>) -> Option<u64> {
-        if !self.is_ours() {
+        if !self.is_own_process() {
             return None;
         }
         let mut state = self.lock();
@@ -95,9 +95,9 @@ impl Endpoint {
         Some(number)
     }
 
-    /// Lets a subject go; with the last one the endpoint ends.
+    /// Removes a subject. Removing the last one ends the endpoint.
     pub(crate) fn remove(&self, number: u64) {
-        if !self.is_ours() {
+        if !self.is_own_process() {
             return;
         }
         let mut state = self.lock();
@@ -107,19 +107,19 @@ impl Endpoint {
         }
         state.has_ended = true;
         if let Some(socket) = state.socket.take() {
-            // If somebody else has removed it, all the better.
+            // If the socket has already been removed, there is nothing to do.
             let _ = fs::remove_file(socket);
         }
-        // A counter at 0 takes it.
+        // A write of 1 to an eventfd at 0 cannot fail.
         let _ = rustix::io::write(&self.end, &1_u64.to_ne_bytes());
     }
 
-    /// Waits until no question is being answered.
-    pub(crate) fn wait_for_answers(&self, patience: Duration) {
-        // In a fork nobody answers any more.
-        if self.is_ours() {
-            let is_busy = |state: &mut State| state.answering > 0;
-            drop(self.answered.wait_timeout_while(self.lock(), patience, is_busy));
+    /// Waits until no request is pending.
+    pub(crate) fn wait_for_responses(&self, patience: Duration) {
+        // A fork has no thread that answers.
+        if self.is_own_process() {
+            let is_busy = |state: &mut State| state.pending > 0;
+            drop(self.no_requests_pending.wait_timeout_while(self.lock(), patience, is_busy));
         }
     }
 
@@ -131,7 +131,7 @@ impl Endpoint {
         self.lock().problem.clone()
     }
 
-    fn is_ours(&self) -> bool {
+    fn is_own_process(&self) -> bool {
         self.pid == std::process::id()
     }
 
@@ -150,47 +150,47 @@ impl Endpoint {
         serve: fn(Arc<Self>, UnixListener),
     ) {
         self.wait_for_end(delay);
-        let Some((listener, directory)) = self.open(directory) else { return };
-        if directory.pids().is_ok_and(|pids| pids.len() > MANY) {
+        let Some((listener, directory)) = self.bind_socket(directory) else { return };
+        if directory.pids().is_ok_and(|pids| pids.len() > STALE_CHECK_THRESHOLD) {
             client::remove_stale(&directory);
         }
         serve(self, listener);
     }
 
-    /// Becomes readable when it ends.
+    /// Returns the eventfd that becomes readable when the endpoint ends.
     pub(crate) fn end(&self) -> &OwnedFd {
         &self.end
     }
 
-    /// Is readable while there are answers to be sent.
-    pub(crate) fn answer_is_there(&self) -> &OwnedFd {
-        &self.answer_is_there
+    /// Returns the eventfd that is readable while there are responses to send.
+    pub(crate) fn response_ready(&self) -> &OwnedFd {
+        &self.response_ready
     }
 
-    /// Has an answer sent.
-    pub(crate) fn give_answer(&self, connection: u64, line: Vec<u8>) {
-        self.lock().answers.push((connection, line));
-        // A counter of few answers takes one more.
-        let _ = rustix::io::write(&self.answer_is_there, &1_u64.to_ne_bytes());
+    /// Queues a response for the event loop to send.
+    pub(crate) fn queue_response(&self, connection: u64, line: Vec<u8>) {
+        self.lock().responses.push((connection, line));
+        // The eventfd's counter is far from overflowing.
+        let _ = rustix::io::write(&self.response_ready, &1_u64.to_ne_bytes());
     }
 
-    /// The answers to be sent.
-    pub(crate) fn take_answers(&self) -> Vec<(u64, Vec<u8>)> {
-        // Where there are none, there is nothing to read.
-        let _ = rustix::io::read(&self.answer_is_there, &mut [0; 8]);
-        std::mem::take(&mut self.lock().answers)
+    /// Takes the responses to send.
+    pub(crate) fn take_responses(&self) -> Vec<(u64, Vec<u8>)> {
+        // If there are none, the read fails, which is fine.
+        let _ = rustix::io::read(&self.response_ready, &mut [0; 8]);
+        std::mem::take(&mut self.lock().responses)
     }
 
-    /// Notes how many questions are being answered, or are yet to be.
-    pub(crate) fn set_answering(&self, count: usize) {
-        self.lock().answering = count;
+    /// Records how many requests are pending.
+    pub(crate) fn set_pending(&self, count: usize) {
+        self.lock().pending = count;
         if count == 0 {
-            self.answered.notify_all();
+            self.no_requests_pending.notify_all();
         }
     }
 
-    /// Makes the socket, unless it has ended meanwhile. What goes wrong is kept.
-    fn open(
+    /// Creates the socket, unless the endpoint has ended meanwhile. Stores the problem if that fails.
+    fn bind_socket(
         &self,
         directory: impl FnOnce() -> io::Result<RuntimeDirectory>,
     ) -> Option<(UnixListener, RuntimeDirectory)> {
@@ -210,42 +210,42 @@ impl Endpoint {
             }
             Err(error) => {
                 state.problem =
-                    Some(format!("other processes cannot look at the guests of this one: {error}"));
+                    Some(format!("other processes cannot inspect the guests of this one: {error}"));
                 None
             }
         }
     }
 
-    /// Returns early if it ends.
+    /// Waits for a time, or until the endpoint ends.
     fn wait_for_end(&self, time: Duration) {
-        // A time that the clock cannot hold is for ever.
+        // A time that does not fit a timespec means forever.
         let _ = poll(&mut [PollFd::new(&self.end, PollFlags::IN)], Timespec::try_from(time).ok().as_ref());
     }
 
-    /// The line that answers a question, or why there is none.
+    /// Returns the line that answers a request, or the reason why there is none.
     pub(crate) fn answer(&self, line: &[u8], stream: &UnixStream) -> Result<Vec<u8>, String> {
-        let reply = catch_unwind(AssertUnwindSafe(|| self.reply(line, stream)));
-        reply.unwrap_or_else(|_| Err("a bug: it panicked when it looked at itself".into()))
+        let handled = catch_unwind(AssertUnwindSafe(|| self.handle(line, stream)));
+        handled.unwrap_or_else(|_| Err("a bug: it panicked while it handled the request".into()))
     }
 
-    fn reply(&self, line: &[u8], stream: &UnixStream) -> Result<Vec<u8>, String> {
-        let line = match Question::of_line(line)? {
-            Question::Stores { detail } => {
-                serde_json::to_vec(&Answer::Ok(vitals::report(self.stores(detail))))
+    fn handle(&self, line: &[u8], stream: &UnixStream) -> Result<Vec<u8>, String> {
+        let line = match Request::of_line(line)? {
+            Request::Stores { detail } => {
+                serde_json::to_vec(&Response::Ok(process_info::report(self.stores(detail))))
             }
-            Question::Profile(wanted) => {
-                let go_on = || !has_hung_up(stream) && !self.has_ended();
-                serde_json::to_vec(&Answer::Ok(self.profiles(&wanted, &go_on)?))
+            Request::Profile(wanted) => {
+                let keep_recording = || !has_hung_up(stream) && !self.has_ended();
+                serde_json::to_vec(&Response::Ok(self.profiles(&wanted, &keep_recording)?))
             }
-            Question::Kill { store, reason } => {
+            Request::Kill { store, reason } => {
                 let killed: usize = self.subjects().iter().map(|subject| subject.kill(store, &reason)).sum();
-                serde_json::to_vec(&Answer::Ok(killed))
+                serde_json::to_vec(&Response::Ok(killed))
             }
         };
-        line.map_err(|error| format!("the answer cannot be written as JSON: {error}"))
+        line.map_err(|error| format!("the response cannot be written as JSON: {error}"))
     }
 
-    /// Those that are still there.
+    /// Returns the subjects that are still alive.
     fn subjects(&self) -> Vec<Arc<dyn Subject>> {
         self.lock().subjects.iter().filter_map(|(_, subject)| subject.upgrade()).collect()
     }
@@ -256,15 +256,16 @@ impl Endpoint {
         stores
     }
 
-    /// Profiles of all subjects, recorded at the same time. Those that have none are left out, unless nobody has one.
+    /// Records profiles of all subjects concurrently. Subjects without one are left out, unless none has one.
     fn profiles(
         &self,
         wanted: &ProfileRequest,
-        go_on: &(dyn Fn() -> bool + Sync),
+        keep_recording: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Box<RawValue>>, String> {
         let subjects = self.subjects();
         let record = |subject: &Arc<dyn Subject>| {
-            let recorded = subject.profile(wanted, &|| go_on()).map_err(|error| format!("{error:#}"));
+            let recorded =
+                subject.profile(wanted, &|| keep_recording()).map_err(|error| format!("{error:#}"));
             recorded.and_then(raw_json)
         };
         let recorded: Vec<Result<_, String>> = match &*subjects {
@@ -296,17 +297,17 @@ impl Endpoint {
     }
 }
 
-/// JSON that is passed on, on one line: between its values a line end is as good as a space, and within texts there is none.
+/// Puts JSON on one line: between values a line end is equivalent to a space, and strings contain none.
 fn raw_json(mut json: Vec<u8>) -> Result<Box<RawValue>, String> {
     for byte in json.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
         *byte = b' ';
     }
     let text = String::from_utf8(json).map_err(|error| error.to_string());
     let checked = text.and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string()));
-    checked.map_err(|problem| format!("a bug: its profile is no JSON: {problem}"))
+    checked.map_err(|problem| format!("a bug: its profile is not JSON: {problem}"))
 }
 
-/// Makes the socket of this process, in place of one that a dead process of the same number left.
+/// Binds this process's socket, replacing one that a dead process with the same id left.
 fn bind(directory: &RuntimeDirectory, path: &Path) -> io::Result<UnixListener> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && directory.has_socket(path) => {
@@ -319,15 +320,15 @@ fn bind(directory: &RuntimeDirectory, path: &Path) -> io::Result<UnixListener> {
         }
         bound => bound,
     };
-    let tell = |error: io::Error| {
+    let with_path = |error: io::Error| {
         io::Error::new(error.kind(), format!("could not make the socket {}: {error}", OutsideText::new(path)))
     };
-    let listener = listener.map_err(tell)?;
-    // Until here the directory keeps others out.
+    let listener = listener.map_err(with_path)?;
+    // Until here the directory's permissions keep other users out.
     let ready = fs::set_permissions(path, Permissions::from_mode(0o600));
     ready.and_then(|()| listener.set_nonblocking(true)).map_err(|error| {
         let _ = fs::remove_file(path);
-        tell(error)
+        with_path(error)
     })?;
     Ok(listener)
 }

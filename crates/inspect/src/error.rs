@@ -1,57 +1,58 @@
-//! Why a process cannot be asked.
+//! Errors of a client.
 
 use belljar_core::OutsideText;
 use std::fmt;
 use std::io;
 
-/// Why a process did not tell what it was asked.
+/// The reason why a process did not provide what was requested.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AskError {
     /// There is no such process.
     NoProcess {
-        /// The number that was asked for.
+        /// The process id that was requested.
         pid: u32,
     },
-    /// It is another user's.
-    Foreign {
-        /// Its number.
+    /// The process belongs to another user.
+    OtherUser {
+        /// The process id.
         pid: u32,
-        /// Whose it is.
+        /// The user.
         uid: u32,
     },
-    /// It has no socket: it is no belljar program, or one that does not let others look.
+    /// The process has no socket: it is not a belljar program, or one that does not serve inspection.
     NotServed {
-        /// Its number.
+        /// The process id.
         pid: u32,
     },
-    /// What answers is not the process that the socket is named after, or is in a pid namespace that cannot be seen from here.
-    Impostor {
-        /// The number that was asked for.
+    /// The socket is served by another process than the one it is named after, or by one in a pid namespace that is not
+    /// visible from here.
+    WrongPeer {
+        /// The process id that was requested.
         pid: u32,
     },
-    /// It did not answer, or not in time.
-    Silent {
-        /// Its number.
+    /// There was no response, or none in time.
+    NoResponse {
+        /// The process id.
         pid: u32,
-        /// What happened to the conversation.
+        /// The error of the connection.
         error: io::Error,
     },
-    /// It answered something that is no answer.
-    Garbled {
-        /// Its number.
+    /// The response is malformed.
+    InvalidResponse {
+        /// The process id.
         pid: u32,
         /// What is wrong with it.
         problem: String,
     },
-    /// It said why it does not tell. The text comes from that process, as it is; printed as an error it is escaped.
+    /// The process refused the request. The reason is unescaped text from that process; printing the error escapes it.
     Refused {
-        /// Its number.
+        /// The process id.
         pid: u32,
-        /// Its sentence.
+        /// The reason, as a sentence.
         reason: String,
     },
-    /// Where sockets are cannot be looked at.
+    /// The directory of sockets cannot be read.
     Directory(io::Error),
 }
 
@@ -59,27 +60,27 @@ impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoProcess { pid } => write!(f, "there is no process {pid}"),
-            Self::Foreign { pid, uid } => write!(
+            Self::OtherUser { pid, uid } => write!(
                 f,
-                "process {pid} belongs to user {uid}: only that user and root can look at its guests"
+                "process {pid} belongs to user {uid}: only that user and root can inspect its guests"
             ),
             Self::NotServed { pid } => write!(
                 f,
-                "process {pid} lets nobody look at its guests: it is no belljar program, or an embedder that did not ask for it, \
+                "process {pid} offers no inspection of its guests: it is not a belljar program, or an embedder that does not serve inspection, \
                  or it has another BELLJAR_RUNTIME_DIR"
             ),
-            Self::Impostor { pid } => {
+            Self::WrongPeer { pid } => {
                 write!(
                     f,
-                    "what answers for process {pid} is another process, or one that a container hides: it was not asked anything"
+                    "the socket of process {pid} is served by another process, or by one that a container hides: nothing was requested of it"
                 )
             }
-            Self::Silent { pid, error } => write!(f, "process {pid} does not answer: {error}"),
-            Self::Garbled { pid, problem } => {
-                write!(f, "process {pid} gave no proper answer: {}", OutsideText::new(problem))
+            Self::NoResponse { pid, error } => write!(f, "process {pid} does not answer: {error}"),
+            Self::InvalidResponse { pid, problem } => {
+                write!(f, "process {pid} sent an invalid response: {}", OutsideText::new(problem))
             }
             Self::Refused { pid, reason } => {
-                write!(f, "process {pid} does not tell: {}", OutsideText::new(reason))
+                write!(f, "process {pid} refused: {}", OutsideText::new(reason))
             }
             Self::Directory(error) => error.fmt(f),
         }
@@ -89,7 +90,7 @@ impl fmt::Display for AskError {
 impl std::error::Error for AskError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Silent { error, .. } => Some(error),
+            Self::NoResponse { error, .. } => Some(error),
             Self::Directory(error) => error.source(),
             _ => None,
         }

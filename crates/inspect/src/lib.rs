@@ -1,16 +1,17 @@
-//! What the guests of a process are doing, told to other processes of the same user.
+//! Reports what the guests of a process are doing to other processes of the same user.
 //!
-//! In: a [`Subject`], which knows the stores of a process. Out: a socket in the user's runtime directory ([`serve`]), and on the
-//! other side of it [`Process`], which asks and gives [`ProcessReport`]s. Never: knowing wasm, looking at a guest itself, or
-//! believing the other side. Profiles are carried as JSON that nothing here reads.
+//! In: a [`Subject`], which knows the stores of a process. Out: a socket in the user's runtime directory ([`serve`]),
+//! and on the other side a [`Process`], which requests [`ProcessReport`]s. This crate knows nothing about wasm, never
+//! examines a guest itself, and treats input from the other side as untrusted. Profiles are passed on as uninterpreted
+//! JSON.
 //!
 //! ```text
 //! Subject ◀── Endpoint, a thread ◀── PID.sock ◀── Process::ask_stores
 //!    └─ StoreReport… ─▶ ProcessReport ── a line of JSON ─▶ ProcessReport
 //! ```
 //!
-//! Whoever is neither the user that the process runs as nor root learns nothing: the directory lets only its user in, the socket
-//! as well, and the kernel says who has connected.
+//! Only the user that the process runs as, and root, have access: the permissions of the directory and the socket
+//! exclude other users, and the kernel reports the credentials of the peer.
 
 mod client;
 mod connection;
@@ -21,12 +22,12 @@ mod event_loop;
 mod line;
 mod message;
 mod peer;
+mod process_info;
 mod report;
 mod server;
 mod subject;
 #[cfg(test)]
 mod tests;
-mod vitals;
 
 pub use client::{Process, processes, processes_in};
 pub use directory::{RUNTIME_DIRECTORY_VARIABLE, RuntimeDirectory};

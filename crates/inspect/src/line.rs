@@ -1,5 +1,5 @@
-//! A line of bytes through a socket, of a bounded length and in a bounded time: a side that is slow, silent or endless holds the
-//! other for so long and no longer.
+//! Reading and writing one line of bytes over a socket, with bounds on length and time: a slow, silent or endless peer
+//! cannot block the other side for longer.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SendFlags, send};
@@ -7,28 +7,28 @@ use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// Bytes that are read at once.
-const CHUNK: usize = 64 << 10;
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 64 << 10;
 
-/// Reads up to the first line end, which is not returned. `None` if the other side has nothing to say.
+/// Reads up to the first line end, which is not returned. Returns `None` if the peer sent nothing.
 ///
 /// # Errors
 ///
-/// Where the line is longer than `limit`, is not complete at `until`, or ends in the middle.
+/// Returns an error if the line is longer than `limit`, incomplete at `deadline`, or cut off.
 pub(crate) fn read_line(
     mut stream: &UnixStream,
     limit: usize,
-    until: Instant,
+    deadline: Instant,
 ) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    let mut chunk = vec![0; CHUNK.min(limit + 1)];
+    let mut chunk = vec![0; CHUNK_BYTES.min(limit + 1)];
     loop {
-        stream.set_read_timeout(Some(remaining(until)?))?;
+        stream.set_read_timeout(Some(time_left(deadline)?))?;
         let read = match stream.read(&mut chunk) {
             Ok(0) if line.is_empty() => return Ok(None),
             Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the line has no end")),
             Ok(n) => &chunk[..n],
-            Err(error) if may_go_on(&error) => continue,
+            Err(error) if is_retryable(&error) => continue,
             Err(error) => return Err(error),
         };
         let end = read.iter().position(|byte| *byte == b'\n');
@@ -43,19 +43,19 @@ pub(crate) fn read_line(
     }
 }
 
-/// Writes a line, which has no line end in it.
+/// Writes a line, which must not contain a line end.
 ///
 /// # Errors
 ///
-/// Where the other side does not take it until then.
-pub(crate) fn write_line(stream: &UnixStream, line: &[u8], until: Instant) -> io::Result<()> {
+/// Returns an error if the peer does not read it by the deadline.
+pub(crate) fn write_line(stream: &UnixStream, line: &[u8], deadline: Instant) -> io::Result<()> {
     for mut rest in [line, b"\n"] {
         while !rest.is_empty() {
-            stream.set_write_timeout(Some(remaining(until)?))?;
-            // A process that handles SIGPIPE, or dies of it, is told by the error alone.
+            stream.set_write_timeout(Some(time_left(deadline)?))?;
+            // Without NOSIGNAL, the process could get a SIGPIPE that it handles or dies of.
             match send(stream, rest, SendFlags::NOSIGNAL).map_err(io::Error::from) {
                 Ok(n) => rest = &rest[n..],
-                Err(error) if may_go_on(&error) => {}
+                Err(error) if is_retryable(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -63,20 +63,20 @@ pub(crate) fn write_line(stream: &UnixStream, line: &[u8], until: Instant) -> io
     Ok(())
 }
 
-/// Whether nobody is at the other end any more. One that has only said all that it has to say is still there.
+/// Returns whether the peer has closed the connection. A peer that only shut down its sending side has not.
 pub(crate) fn has_hung_up(stream: &UnixStream) -> bool {
     let mut look = [PollFd::new(stream, PollFlags::empty())];
     let now = Timespec::default();
     poll(&mut look, Some(&now)).is_ok() && look[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
-/// An interrupted call, or one that timed out: of which the clock decides.
-fn may_go_on(error: &io::Error) -> bool {
+/// Returns whether a call was interrupted or timed out, so that the deadline decides.
+fn is_retryable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
-fn remaining(until: Instant) -> io::Result<Duration> {
-    match until.checked_duration_since(Instant::now()) {
+fn time_left(deadline: Instant) -> io::Result<Duration> {
+    match deadline.checked_duration_since(Instant::now()) {
         Some(time) if !time.is_zero() => Ok(time),
         _ => Err(io::Error::new(io::ErrorKind::TimedOut, "the other side takes too long")),
     }

@@ -1,4 +1,4 @@
-//! The protocol: one line of JSON as a question, one as the answer.
+//! The protocol: the request is one line of JSON, the response is another.
 //!
 //! ```text
 //! {"version":1,"ask":"stores","detail":"innermost"}
@@ -13,22 +13,23 @@
 use crate::subject::{Detail, ProfileRequest};
 use serde::{Deserialize, Serialize};
 
-/// The version of the protocol. One that is not the same is refused, so whatever else changes may change its number.
+/// The protocol version. Any other version is refused, so a new version may change everything else.
 pub(crate) const VERSION: u32 = 1;
 
-/// Bytes that a question may have.
-pub(crate) const LONGEST_QUESTION: usize = 64 << 10;
+/// The maximum size of a request.
+pub(crate) const MAX_REQUEST_BYTES: usize = 64 << 10;
 
-/// Bytes that an answer may have.
-pub(crate) const LONGEST_ANSWER: usize = 256 << 20;
+/// The maximum size of a response.
+pub(crate) const MAX_RESPONSE_BYTES: usize = 256 << 20;
 
-/// Bytes that an answer may have of which a list of processes is made, all of which are asked at once: tens of thousands of stores.
-pub(crate) const LONGEST_IN_LIST: usize = 16 << 20;
+/// The maximum size of a response in a list of processes, which are all requested at once: enough for tens of thousands
+/// of stores.
+pub(crate) const MAX_LISTED_RESPONSE_BYTES: usize = 16 << 20;
 
-/// What is asked.
+/// A request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
-pub(crate) enum Question {
+pub(crate) enum Request {
     Stores {
         detail: Detail,
     },
@@ -41,40 +42,40 @@ pub(crate) enum Question {
 }
 
 #[derive(Serialize)]
-struct Asked<'a> {
+struct VersionedRequest<'a> {
     version: u32,
     #[serde(flatten)]
-    question: &'a Question,
+    question: &'a Request,
 }
 
-/// All that is certain of a question in another version.
+/// The only field that requests of every version have.
 #[derive(Deserialize)]
-struct Head {
+struct VersionHeader {
     version: u32,
 }
 
-impl Question {
-    /// Bytes that its answer may have.
-    pub(crate) fn longest_answer(&self) -> usize {
+impl Request {
+    /// Returns the maximum size of the response.
+    pub(crate) fn max_response_bytes(&self) -> usize {
         match self {
-            Self::Stores { detail: Detail::Innermost } | Self::Kill { .. } => LONGEST_IN_LIST,
-            Self::Stores { .. } | Self::Profile(_) => LONGEST_ANSWER,
+            Self::Stores { detail: Detail::Innermost } | Self::Kill { .. } => MAX_LISTED_RESPONSE_BYTES,
+            Self::Stores { .. } | Self::Profile(_) => MAX_RESPONSE_BYTES,
         }
     }
 
-    /// As a line.
+    /// Serializes the request to a line.
     pub(crate) fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&Asked { version: VERSION, question: self })
+        serde_json::to_vec(&VersionedRequest { version: VERSION, question: self })
     }
 
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Errors
     ///
-    /// A sentence for whoever asked.
+    /// Returns a sentence for the client.
     pub(crate) fn of_line(line: &[u8]) -> Result<Self, String> {
-        let unreadable = |error: serde_json::Error| format!("the question cannot be read: {error}");
-        let head: Head = serde_json::from_slice(line).map_err(unreadable)?;
+        let unreadable = |error: serde_json::Error| format!("the request cannot be read: {error}");
+        let head: VersionHeader = serde_json::from_slice(line).map_err(unreadable)?;
         if head.version != VERSION {
             return Err(format!(
                 "the process speaks version {VERSION} of the protocol (it has belljar {}), and was asked in version {}: use \
@@ -87,10 +88,10 @@ impl Question {
     }
 }
 
-/// What is answered.
+/// A response.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Answer<T> {
+pub(crate) enum Response<T> {
     Ok(T),
     Error(String),
 }
@@ -102,12 +103,12 @@ mod tests {
 
     #[test]
     fn questions_look_as_documented() {
-        let line = |question: Question| {
+        let line = |question: Request| {
             let line = question.to_line().unwrap();
-            assert_eq!(Question::of_line(&line), Ok(question));
+            assert_eq!(Request::of_line(&line), Ok(question));
             String::from_utf8(line).unwrap()
         };
-        let stores = |detail| line(Question::Stores { detail });
+        let stores = |detail| line(Request::Stores { detail });
         assert_eq!(stores(Detail::Innermost), r#"{"version":1,"ask":"stores","detail":"innermost"}"#);
         assert_eq!(
             stores(Detail::Stacks { all_frames: true }),
@@ -115,18 +116,18 @@ mod tests {
         );
         let wanted = ProfileRequest::new(Duration::from_secs(10), Duration::from_millis(1));
         assert_eq!(
-            line(Question::Profile(wanted)),
+            line(Request::Profile(wanted)),
             r#"{"version":1,"ask":"profile","duration_ns":10000000000,"interval_ns":1000000}"#
         );
-        let kill = |store| line(Question::Kill { store, reason: "enough".into() });
+        let kill = |store| line(Request::Kill { store, reason: "enough".into() });
         assert_eq!(kill(Some(3)), r#"{"version":1,"ask":"kill","store":3,"reason":"enough"}"#);
         assert_eq!(kill(None), r#"{"version":1,"ask":"kill","reason":"enough"}"#);
     }
 
     #[test]
     fn another_version_is_told_both() {
-        let told = Question::of_line(br#"{"version":9,"ask":"something","newer":[]}"#).unwrap_err();
-        assert!(told.contains("version 1 ") && told.contains("version 9"), "{told}");
+        let message = Request::of_line(br#"{"version":9,"ask":"something","newer":[]}"#).unwrap_err();
+        assert!(message.contains("version 1 ") && message.contains("version 9"), "{message}");
     }
 
     #[test]
@@ -145,12 +146,12 @@ mod tests {
             &version,
         ];
         for case in cases {
-            assert!(Question::of_line(case.as_bytes()).is_err(), "{case}");
+            assert!(Request::of_line(case.as_bytes()).is_err(), "{case}");
         }
-        assert!(Question::of_line(&[0xff, 0xfe]).is_err());
-        assert!(Question::of_line(br#"{"version":1,"ask":"stores","detail":"everything"}"#).is_err());
+        assert!(Request::of_line(&[0xff, 0xfe]).is_err());
+        assert!(Request::of_line(br#"{"version":1,"ask":"stores","detail":"everything"}"#).is_err());
         assert!(
-            Question::of_line(br#"{"version":1,"ask":"profile","duration_ns":-1,"interval_ns":1}"#).is_err()
+            Request::of_line(br#"{"version":1,"ask":"profile","duration_ns":-1,"interval_ns":1}"#).is_err()
         );
     }
 }

@@ -1,11 +1,11 @@
-//! Who is at the other end of a socket.
+//! The process at the other end of a socket.
 
 use std::io;
 use std::os::unix::net::UnixStream;
 
 pub(crate) const ROOT: u32 = 0;
 
-/// A process that a socket is connected with.
+/// The process at the other end of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Peer {
     pub(crate) pid: u32,
@@ -13,24 +13,25 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// As the kernel noted when it connected, or began to listen.
+    /// Returns the peer as the kernel recorded it when it connected, or began to listen.
     ///
     /// # Errors
     ///
-    /// Also where the other process has no number here, being in a pid namespace that cannot be seen from this one. The kernel
-    /// calls it 0, which `rustix` has no value for. So such a peer is nobody, and gets what nobody gets.
+    /// Returns an error if the credentials cannot be read, including when the peer is in a pid namespace that is not
+    /// visible from this one. The kernel reports such a process as 0, which `rustix` cannot represent. Such a peer is
+    /// denied access.
     pub(crate) fn of(stream: &UnixStream) -> io::Result<Self> {
         let found = rustix::net::sockopt::socket_peercred(stream)?;
         Ok(Self { pid: found.pid.as_raw_pid().cast_unsigned(), uid: found.uid.as_raw() })
     }
 
-    /// Whether it may look at a process of this user.
+    /// Returns whether the peer may inspect a process of this user.
     pub(crate) fn may_ask(self, user: u32) -> bool {
         self.uid == user || self.uid == ROOT
     }
 }
 
-/// The user that this process acts as.
+/// Returns the effective user id of this process.
 pub(crate) fn our_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }

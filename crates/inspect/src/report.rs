@@ -1,6 +1,6 @@
-//! What is told of a process, its stores and their stacks: the JSON of the protocol, and of `belljar ps --json`.
+//! Reports of a process, its stores and their stacks: the JSON of the protocol, and of `belljar ps --json`.
 //!
-//! Times are whole nanoseconds there, in fields that end in `_ns`.
+//! Times are whole nanoseconds in JSON, in fields that end in `_ns`.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -11,17 +11,17 @@ use std::time::Duration;
 pub struct ProcessReport {
     /// Its process id.
     pub pid: u32,
-    /// The version of belljar in it.
+    /// Its version of belljar.
     pub version: String,
-    /// Since it was started.
+    /// The time since it started.
     #[serde(rename = "uptime_ns", with = "nanoseconds")]
     pub uptime: Duration,
-    /// Processor time of all its threads so far.
+    /// The CPU time of all its threads so far.
     #[serde(rename = "cpu_ns", with = "nanoseconds")]
     pub cpu: Duration,
     /// Its command line.
     pub command: Vec<String>,
-    /// Its stores, by their numbers.
+    /// Its stores, sorted by id.
     pub stores: Vec<StoreReport>,
 }
 
@@ -29,28 +29,28 @@ pub struct ProcessReport {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StoreReport {
-    /// Its number in its process.
+    /// Its id, unique in the process.
     pub id: u64,
-    /// What the embedder calls it, or the name of its first module.
+    /// The label that the embedder set, or the name of the first module.
     pub label: Option<String>,
-    /// What its guest is about.
+    /// What its guest is doing.
     #[serde(flatten)]
     pub state: StoreState,
     /// The thread that runs its guest; `None` if it is idle.
     pub thread: Option<ThreadReport>,
-    /// Since it was made.
+    /// The time since it was created.
     #[serde(rename = "age_ns", with = "nanoseconds")]
     pub age: Duration,
-    /// Of all its linear memories and its garbage-collected heap.
+    /// The size of all its linear memories and its garbage-collected heap.
     pub memory_bytes: u64,
     /// Its stack, innermost frame first.
     pub frames: Vec<FrameReport>,
-    /// How many outer frames there are that are not in `frames`.
+    /// The number of outer frames left out of `frames`.
     pub omitted: usize,
 }
 
 impl StoreReport {
-    /// A store in this state, of which nothing else is known yet.
+    /// Creates the report of a store in this state, with all other fields empty.
     pub fn new(id: u64, state: StoreState) -> Self {
         Self {
             id,
@@ -65,29 +65,29 @@ impl StoreReport {
     }
 }
 
-/// What a store's guest is about.
+/// What a store's guest is doing.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoreState {
-    /// No guest code runs, or waits for the host.
+    /// No guest code is running or waiting for the host.
     Idle,
     /// It executes guest code.
     Guest,
-    /// It is in the host.
+    /// It has called the host.
     Host {
-        /// The import that it called, as `module::name`; `None` in the runtime, or where nothing tells.
+        /// The import that it called, as `module::name`; `None` in the runtime, or if unknown.
         function: Option<String>,
-        /// What the runtime does for it, if it called no function of the embedder's: mostly an instruction's name.
+        /// What the runtime does for it if no host function was called: usually the name of an instruction.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         runtime: Option<String>,
-        /// For how long, where that is known.
+        /// For how long, if known.
         #[serde(rename = "for_ns", with = "nanoseconds::optional", default)]
         since: Option<Duration>,
     },
-    /// It could not be looked at.
+    /// The state could not be determined.
     Unknown {
-        /// Why not.
+        /// The reason.
         reason: String,
     },
 }
@@ -96,17 +96,17 @@ pub enum StoreState {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ThreadReport {
-    /// Its thread id, as the kernel counts.
+    /// Its thread id, as the kernel numbers threads.
     pub id: u32,
     /// Its name.
     pub name: String,
-    /// Its processor time so far, the guest's and everything else's.
+    /// Its CPU time so far, including time outside the guest.
     #[serde(rename = "cpu_ns", with = "nanoseconds")]
     pub cpu: Duration,
 }
 
 impl ThreadReport {
-    /// A thread and its processor time.
+    /// Creates the report of a thread.
     pub fn new(id: u32, name: impl Into<String>, cpu: Duration) -> Self {
         Self { id, name: name.into(), cpu }
     }
@@ -118,25 +118,25 @@ impl ThreadReport {
 pub struct FrameReport {
     /// The module's name.
     pub module: Option<String>,
-    /// The function's index in its module, imports counted.
+    /// The function's index in its module, counting imports.
     pub func_index: u32,
     /// The function's name, demangled.
     pub func_name: Option<String>,
     /// Byte offset of the instruction in the module's binary.
     pub module_offset: Option<u64>,
-    /// What debugging information says of the position: the innermost function that the guest's compiler inlined there first,
-    /// the function itself last.
+    /// Debugging information for the position: first the innermost function that the guest's compiler inlined there,
+    /// last the function itself.
     pub symbols: Vec<SymbolReport>,
-    /// The lines that a backtrace of belljar has for it, without its number.
+    /// The frame's lines in a belljar backtrace, without the frame number.
     pub text: String,
-    /// Calls of the host that it waits for and in which the frame before this one was entered, as sentences have them: `the host
-    /// function a::b`.
+    /// Host calls that this frame waits for, in which the previous frame was entered, phrased for use in a sentence:
+    /// `the host function a::b`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_calls: Vec<String>,
 }
 
 impl FrameReport {
-    /// A frame of this function, and its lines of a backtrace.
+    /// Creates a frame of this function with its lines in a backtrace.
     pub fn new(func_index: u32, text: impl Into<String>) -> Self {
         Self {
             module: None,
@@ -150,7 +150,7 @@ impl FrameReport {
     }
 }
 
-/// What debugging information says of a position.
+/// Debugging information for a position.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SymbolReport {
@@ -164,7 +164,7 @@ pub struct SymbolReport {
     pub column: Option<u32>,
 }
 
-/// Lengths of time as whole nanoseconds; 584 years stand for all that are longer.
+/// Durations as whole nanoseconds. Durations over 584 years saturate.
 pub(crate) mod nanoseconds {
     use serde::{Deserialize, Deserializer, Serializer};
     use std::time::Duration;
@@ -181,7 +181,7 @@ pub(crate) mod nanoseconds {
         u64::deserialize(from).map(Duration::from_nanos)
     }
 
-    /// The same where a time may be unknown.
+    /// The same for optional durations.
     pub(crate) mod optional {
         use super::{Deserialize, Deserializer, Duration, Serializer, of};
 

@@ -1,4 +1,4 @@
-//! The side that is looked at. A process has one endpoint, whoever of it wants to be seen.
+//! The server. A process has one endpoint, shared by all subjects in it.
 
 use crate::directory::RuntimeDirectory;
 use crate::endpoint::Endpoint;
@@ -9,29 +9,31 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// How long a process waits before it makes its socket. A program that has ended by then never makes one, and does not pay for it.
+/// How long a process waits before it creates its socket. A program that ends earlier never creates one and saves the
+/// cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Delay(pub Duration);
 
 impl Delay {
-    /// None: the socket is there as soon as may be.
+    /// No delay: the socket is created as soon as possible.
     pub const NONE: Self = Self(Duration::ZERO);
 }
 
-/// 20 ms: what a small program takes, and no person notices.
+/// 20 ms: the run time of a small program, and too short for people to notice.
 impl Default for Delay {
     fn default() -> Self {
         Self(Duration::from_millis(20))
     }
 }
 
-/// The endpoint of this process. Of one that has ended nothing is left but this.
+/// The endpoint of this process. After it has ended, only this reference is left.
 static ENDPOINT: Mutex<Option<Arc<Endpoint>>> = Mutex::new(None);
 
-/// Lets other processes of this user, and root, look at a subject, as long as the returned value lives.
+/// Lets other processes of this user, and root, inspect a subject for as long as the returned value lives.
 ///
-/// The first call starts a thread, `belljar-inspect`, which makes the socket after a delay; the calls after it share both, and the
-/// delay. It costs as much as starting a thread. Whether there is a socket is told by [`Served::problem`] and [`Served::socket`].
+/// The first call starts a thread, `belljar-inspect`, which creates the socket after a delay; later calls share both,
+/// and the delay of the first. The cost is that of starting a thread. [`Served::problem`] and [`Served::socket`] tell
+/// whether there is a socket.
 ///
 /// ```
 /// use belljar_inspect::{Delay, Detail, ProfileRequest, StoreReport, StoreState, Subject, serve};
@@ -60,7 +62,7 @@ static ENDPOINT: Mutex<Option<Arc<Endpoint>>> = Mutex::new(None);
 ///
 /// # Errors
 ///
-/// Where no thread can be had.
+/// Returns an error if the thread cannot be started.
 pub fn serve(subject: Weak<dyn Subject>, delay: Delay) -> io::Result<Served> {
     let mut endpoint = ENDPOINT.lock().unwrap_or_else(PoisonError::into_inner);
     let shared = endpoint.as_ref().and_then(|endpoint| Some((endpoint.clone(), endpoint.add(&subject)?)));
@@ -72,11 +74,11 @@ pub fn serve(subject: Weak<dyn Subject>, delay: Delay) -> io::Result<Served> {
     Ok(served)
 }
 
-/// The same through a socket in this directory, and with an endpoint of its own.
+/// Serves a subject through a socket in this directory, with an endpoint of its own.
 ///
 /// # Errors
 ///
-/// Where no thread can be had.
+/// Returns an error if the thread cannot be started.
 pub fn serve_in(directory: RuntimeDirectory, subject: Weak<dyn Subject>, delay: Delay) -> io::Result<Served> {
     start(|| Ok(directory), subject, delay)
 }
@@ -91,11 +93,11 @@ fn start(
     Ok(Served { endpoint, number })
 }
 
-/// A subject that others can look at. The last one that is dropped removes the socket and ends the thread; answers that are
-/// under way are given, profiles end early.
+/// A subject that other processes can inspect. Dropping the last one removes the socket and ends the thread; pending
+/// responses are sent, and profiles end early.
 ///
-/// In a process that was forked from the one that it was made in, it does nothing: the socket is the parent's.
-#[must_use = "nobody can look any more once it is dropped"]
+/// In a fork of the process that created it, it does nothing: the socket belongs to the parent.
+#[must_use = "dropping it ends the inspection"]
 pub struct Served {
     endpoint: Arc<Endpoint>,
     number: u64,
@@ -108,22 +110,22 @@ impl std::fmt::Debug for Served {
 }
 
 impl Served {
-    /// The path of the socket, once there is one.
+    /// Returns the path of the socket, once it exists.
     pub fn socket(&self) -> Option<PathBuf> {
         self.endpoint.socket()
     }
 
-    /// Why there is no socket, if something went wrong with it.
+    /// Returns why there is no socket, if creating it failed.
     pub fn problem(&self) -> Option<String> {
         self.endpoint.problem()
     }
 
-    /// Lets the subject go as if it were dropped, and waits until those who asked have their answers, but no longer than this: for
-    /// a process that is about to exit.
+    /// Drops the subject and waits until pending requests are answered, but no longer than `patience`: for a process
+    /// that is about to exit.
     pub fn end(self, patience: Duration) {
         let endpoint = self.endpoint.clone();
         drop(self);
-        endpoint.wait_for_answers(patience);
+        endpoint.wait_for_responses(patience);
     }
 
     #[cfg(test)]

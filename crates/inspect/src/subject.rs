@@ -1,55 +1,55 @@
-//! What can be looked at.
+//! What can be inspected.
 
 use crate::report::{StoreReport, nanoseconds};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Whoever knows stores of this process, and what their guests do.
+/// A provider of information about stores of this process and their guests.
 ///
-/// Questions come from threads of their own, several at once.
+/// Requests are handled on threads of the endpoint, several at once.
 pub trait Subject: Send + Sync {
-    /// Its stores.
+    /// Returns reports of its stores.
     fn stores(&self, detail: Detail) -> Vec<StoreReport>;
 
-    /// Records a profile of its guests, for as long as is wanted or until `go_on` says no: then nobody waits for it any more.
-    /// What it returns is JSON, of whatever shape.
+    /// Records a profile of its guests, for the requested duration or until `keep_recording` returns false because no
+    /// client waits for it any more. The result is JSON of any shape.
     ///
     /// # Errors
     ///
-    /// Where nothing can be recorded.
-    fn profile(&self, wanted: &ProfileRequest, go_on: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>>;
+    /// Returns an error if nothing can be recorded.
+    fn profile(&self, wanted: &ProfileRequest, keep_recording: &dyn Fn() -> bool) -> anyhow::Result<Vec<u8>>;
 
-    /// Kills the guest of a store, by its number, or of all stores. How many were running.
+    /// Kills the guest of a store, by its id, or of all stores. Returns how many were running.
     fn kill(&self, store: Option<u64>, reason: &str) -> usize;
 }
 
-/// How much is wanted of each store.
+/// How much detail of each store to report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Detail {
-    /// The innermost frame, for those who list stores.
+    /// The innermost frame, for lists of stores.
     Innermost,
     /// Stacks.
     Stacks {
-        /// Every frame that there is, not just as many as one likes to read.
+        /// Every frame, instead of as many as people usually read.
         all_frames: bool,
     },
 }
 
-/// What profile is wanted.
+/// A request for a profile.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProfileRequest {
-    /// How long is recorded.
+    /// The duration of the recording.
     #[serde(rename = "duration_ns", with = "nanoseconds")]
     pub duration: Duration,
-    /// Between two samples.
+    /// The time between two samples.
     #[serde(rename = "interval_ns", with = "nanoseconds")]
     pub interval: Duration,
 }
 
 impl ProfileRequest {
-    /// A profile of this length with a sample at each interval.
+    /// Creates a request for a profile of this duration with this sampling interval.
     pub fn new(duration: Duration, interval: Duration) -> Self {
         Self { duration, interval }
     }

@@ -1,8 +1,8 @@
-//! Both sides in one process, each test in a directory of its own.
+//! Client and server in one process, each test in its own directory.
 
-use crate::event_loop::{MOST_AT_ONCE, MOST_CONNECTIONS};
+use crate::event_loop::{MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS};
 use crate::line::{read_line, write_line};
-use crate::message::LONGEST_IN_LIST;
+use crate::message::MAX_LISTED_RESPONSE_BYTES;
 use crate::*;
 use serde_json::Value;
 use std::fs;
@@ -18,9 +18,9 @@ use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// What a fake subject does when it is asked.
+/// What a fake subject does on a request.
 enum Behaviour {
-    /// Tells of one store.
+    /// Reports one store.
     Tells,
     /// Waits for another thread first.
     Waits(Barrier),
@@ -73,7 +73,7 @@ impl Subject for Fake {
     }
 }
 
-/// A subject that is served, in a directory of its own.
+/// A served subject in its own directory.
 struct Scene {
     home: TempDir,
     fake: Arc<Fake>,
@@ -119,8 +119,8 @@ impl Scene {
         UnixStream::connect(self.socket()).unwrap()
     }
 
-    /// What is answered to a line, as JSON.
-    fn told(&self, line: &[u8]) -> Value {
+    /// Sends a line. Returns the response as JSON.
+    fn request(&self, line: &[u8]) -> Value {
         let stream = self.connect();
         let _ = write_line(&stream, line, Instant::now() + LONG);
         answer(&stream)
@@ -168,8 +168,8 @@ fn a_directory_that_cannot_be_trusted_is_a_problem_that_is_told() {
     let directory = RuntimeDirectory::at(home.path().join("link"));
     let served = serve_in(directory.clone(), weak(&fake), Delay::NONE).unwrap();
     wait_until(|| served.problem().is_some());
-    let told = served.problem().unwrap();
-    assert!(told.contains("symbolic link") && served.socket().is_none(), "{told}");
+    let printed = served.problem().unwrap();
+    assert!(printed.contains("symbolic link") && served.socket().is_none(), "{printed}");
     assert!(matches!(Process::find_in(&[directory], std::process::id()), Err(AskError::Directory(_))));
     assert_eq!(fs::read_dir(home.path().join("real")).unwrap().count(), 0);
 }
@@ -205,7 +205,7 @@ fn a_short_program_never_makes_a_socket() {
     let served = serve_in(directory.clone(), weak(&fake), Delay(LONG)).unwrap();
     assert!(served.socket().is_none() && served.problem().is_none());
     drop(served);
-    // The thread has ended early, as it holds the endpoint, which holds the subject.
+    // The thread has ended early: it holds the endpoint, which holds the subject.
     wait_until(|| Arc::weak_count(&fake) == 0);
     assert!(!directory.path().exists());
 }
@@ -213,14 +213,14 @@ fn a_short_program_never_makes_a_socket() {
 #[test]
 fn a_process_has_one_endpoint() {
     let fakes = [Arc::new(Fake::new(1)), Arc::new(Fake::new(2))];
-    // Nothing is made within the delay, wherever it would be.
+    // Within the delay nothing is created, in whatever directory.
     let [one, two] = fakes.each_ref().map(|fake| serve(weak(fake), Delay(LONG)).unwrap());
     let threads = || {
         let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
         let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
         names.filter(|name| name.trim_end() == "belljar-inspect").count()
     };
-    // The thread gives itself its name.
+    // The thread sets its own name.
     let end = Instant::now() + LONG;
     while threads() == 0 {
         assert!(Instant::now() < end, "no thread of the endpoint's");
@@ -230,7 +230,7 @@ fn a_process_has_one_endpoint() {
     assert_eq!(Arc::weak_count(&fakes[0]), 0);
     assert_eq!(Arc::weak_count(&fakes[1]), 1);
     drop(two);
-    // After the end another one begins.
+    // After the end, a new endpoint is started.
     let again = serve(weak(&fakes[0]), Delay(LONG)).unwrap();
     assert_eq!(Arc::weak_count(&fakes[0]), 1);
     drop(again);
@@ -244,7 +244,7 @@ fn sockets_of_dead_processes_are_removed() {
         drop(UnixListener::bind(&path).unwrap());
         path
     };
-    // The first two are beyond what the kernel gives; process 1 is alive, though it does not listen here.
+    // The kernel never assigns the first two ids; process 1 is alive, though it does not listen here.
     let (gone, living) = ([dead(2_000_000_000), dead(u32::MAX)], dead(1));
     let other = scene.directory().path().join("notes");
     fs::write(&other, "").unwrap();
@@ -257,8 +257,11 @@ fn sockets_of_dead_processes_are_removed() {
         Process::find_in(&[scene.directory()], 2_000_000_000),
         Err(AskError::NoProcess { pid: 2_000_000_000 })
     ));
-    let told = Process::find_in(&[scene.directory()], 1).unwrap_err();
-    assert!(matches!(told, AskError::Silent { pid: 1, .. } | AskError::Foreign { pid: 1, .. }), "{told}");
+    let printed = Process::find_in(&[scene.directory()], 1).unwrap_err();
+    assert!(
+        matches!(printed, AskError::NoResponse { pid: 1, .. } | AskError::OtherUser { pid: 1, .. }),
+        "{printed}"
+    );
 }
 
 #[test]
@@ -289,35 +292,35 @@ fn a_socket_left_by_a_dead_namesake_is_replaced_and_a_living_ones_is_not() {
     wait_until(|| second.problem().is_some());
     assert!(second.problem().unwrap().contains("the socket of another process"));
     drop(second);
-    assert!(first.socket().unwrap().exists(), "what it did not make it does not remove");
+    assert!(first.socket().unwrap().exists(), "it removes only its own socket");
 }
 
 #[test]
 fn garbage_is_answered_with_an_error() {
     let scene = Scene::new(Fake::new(1));
     for garbage in [&b"GET / HTTP/1.1\r"[..], b"", b"{}", &[0xff; 100], &[b'['; 60_000], b"{\"version\":1}"] {
-        assert!(error(&scene.told(garbage)).contains("cannot be read"));
+        assert!(error(&scene.request(garbage)).contains("cannot be read"));
     }
-    let newer = scene.told(br#"{"version":2,"ask":"anything"}"#);
+    let newer = scene.request(br#"{"version":2,"ask":"anything"}"#);
     assert!(error(&newer).contains("version 1 ") && error(&newer).contains("version 2"), "{newer}");
-    assert!(error(&scene.told(&[b' '; 70_000])).contains("at most 65536 bytes"));
-    // It is none the worse for it.
+    assert!(error(&scene.request(&[b' '; 70_000])).contains("at most 65536 bytes"));
+    // It still works.
     assert_eq!(scene.process().ask_stores(Detail::Innermost).unwrap().stores.len(), 1);
 }
 
-/// Somebody asks while others hold the socket as they like. Whoever has to wait for one of those waits for five seconds at least;
-/// of a machine that is busy it takes more than one try to tell.
+/// Sends a request while other clients occupy the socket. Waiting for one of them would take at least five seconds; on
+/// a busy machine, several tries are needed to tell.
 fn is_answered_at_once(scene: &Scene) {
     let question = br#"{"version":1,"ask":"stores","detail":"innermost"}"#;
     let asks_quickly = |_: i32| {
         let begin = Instant::now();
-        assert_eq!(scene.told(question)["ok"]["stores"][0]["id"], 1);
+        assert_eq!(scene.request(question)["ok"]["stores"][0]["id"], 1);
         begin.elapsed() < Duration::from_secs(4)
     };
     assert!((0..5).any(asks_quickly));
 }
 
-/// Waits until there is something to be read.
+/// Waits until there is something to read.
 fn wait_for_data(stream: &UnixStream) {
     let time = rustix::event::Timespec::try_from(LONG).unwrap();
     let mut look = [rustix::event::PollFd::new(stream, rustix::event::PollFlags::IN)];
@@ -326,12 +329,12 @@ fn wait_for_data(stream: &UnixStream) {
 
 #[test]
 fn half_sent_questions_hold_nobody() {
-    for count in [1, MOST_AT_ONCE, MOST_CONNECTIONS, 100, 300] {
+    for count in [1, MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS, 100, 300] {
         let scene = Scene::new(Fake::new(1));
         let halves: Vec<_> = (0..count)
             .map(|i| {
                 let stream = scene.connect();
-                // Some have said nothing.
+                // Some have sent nothing.
                 (&stream).write_all(&b"{\"version\""[..i % 11]).unwrap();
                 stream
             })
@@ -339,12 +342,12 @@ fn half_sent_questions_hold_nobody() {
         for _ in 0..3 {
             is_answered_at_once(&scene);
         }
-        // The oldest were closed to make room, and told so.
-        let closed = count.saturating_sub(MOST_CONNECTIONS);
+        // The oldest were closed to make room, with that reason.
+        let closed = count.saturating_sub(MAX_CONNECTIONS);
         for stream in &halves[..closed] {
             assert!(error(&answer(stream)).contains("others were waiting"));
         }
-        if count == MOST_AT_ONCE {
+        if count == MAX_CONCURRENT_REQUESTS {
             for stream in &halves {
                 assert!(error(&answer(stream)).contains("takes too long"));
             }
@@ -355,7 +358,7 @@ fn half_sent_questions_hold_nobody() {
 #[test]
 fn who_sends_a_question_byte_by_byte_holds_nobody() {
     let scene = Scene::new(Fake::new(1));
-    let slow: Vec<_> = (0..2 * MOST_AT_ONCE).map(|_| scene.connect()).collect();
+    let slow: Vec<_> = (0..2 * MAX_CONCURRENT_REQUESTS).map(|_| scene.connect()).collect();
     for byte in b"{\"version\":1,\"ask\":\"stores\",\"detail\":\"innermost\"}" {
         slow.iter().for_each(|mut stream| stream.write_all(&[*byte]).unwrap());
         is_answered_at_once(&scene);
@@ -369,11 +372,11 @@ fn who_sends_a_question_byte_by_byte_holds_nobody() {
 #[test]
 fn who_does_not_read_the_answer_holds_nobody() {
     let mut fake = Fake::new(1);
-    // Larger than what a socket holds.
+    // Larger than a socket buffer.
     fake.profile = Ok(format!("\"{}\"", "x".repeat(1 << 20)).into_bytes());
     let scene = Scene::new(fake);
     let question = br#"{"version":1,"ask":"profile","duration_ns":0,"interval_ns":1}"#;
-    for count in [MOST_AT_ONCE, MOST_CONNECTIONS + 10] {
+    for count in [MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS + 10] {
         let slow: Vec<_> = (0..count)
             .map(|_| {
                 let stream = scene.connect();
@@ -385,7 +388,7 @@ fn who_does_not_read_the_answer_holds_nobody() {
         for _ in 0..3 {
             is_answered_at_once(&scene);
         }
-        // One that reads after all gets all of it.
+        // A client that reads late still gets the whole response.
         let last = read_line(slow.last().unwrap(), 8 << 20, Instant::now() + LONG).unwrap().unwrap();
         assert!(last.len() > 1 << 20 && last.starts_with(b"{\"ok\""));
     }
@@ -394,7 +397,7 @@ fn who_does_not_read_the_answer_holds_nobody() {
 #[test]
 fn only_so_many_are_answered_at_once_and_the_others_wait_in_line() {
     let mut fake = Fake::new(1);
-    fake.behaviour = Behaviour::Waits(Barrier::new(MOST_AT_ONCE + 1));
+    fake.behaviour = Behaviour::Waits(Barrier::new(MAX_CONCURRENT_REQUESTS + 1));
     let scene = Scene::new(fake);
     let question = br#"{"version":1,"ask":"stores","detail":"innermost"}"#;
     let ask = || {
@@ -402,17 +405,17 @@ fn only_so_many_are_answered_at_once_and_the_others_wait_in_line() {
         write_line(&stream, question, Instant::now() + LONG).unwrap();
         stream
     };
-    let asked: Vec<_> = (0..2 * MOST_AT_ONCE).map(|_| ask()).collect();
+    let asked: Vec<_> = (0..2 * MAX_CONCURRENT_REQUESTS).map(|_| ask()).collect();
     let Behaviour::Waits(barrier) = &scene.fake.behaviour else { unreachable!() };
-    for half in asked.chunks(MOST_AT_ONCE) {
+    for half in asked.chunks(MAX_CONCURRENT_REQUESTS) {
         barrier.wait();
         for stream in half {
             assert_eq!(answer(stream)["ok"]["stores"][0]["id"], 1);
         }
     }
-    // Those that nobody has time for are told so.
-    let asked: Vec<_> = (0..=MOST_AT_ONCE).map(|_| ask()).collect();
-    assert!(error(&answer(&asked[MOST_AT_ONCE])).contains("too many others"));
+    // Requests that get no thread in time are refused.
+    let asked: Vec<_> = (0..=MAX_CONCURRENT_REQUESTS).map(|_| ask()).collect();
+    assert!(error(&answer(&asked[MAX_CONCURRENT_REQUESTS])).contains("too many requests"));
     barrier.wait();
 }
 
@@ -424,7 +427,7 @@ fn who_has_asked_is_not_given_up_for_others() {
     let asks = scene.connect();
     write_line(&asks, br#"{"version":1,"ask":"stores","detail":"innermost"}"#, Instant::now() + LONG)
         .unwrap();
-    let halves: Vec<_> = (0..2 * MOST_CONNECTIONS).map(|_| scene.connect()).collect();
+    let halves: Vec<_> = (0..2 * MAX_CONNECTIONS).map(|_| scene.connect()).collect();
     assert!(error(&answer(&halves[0])).contains("others were waiting"));
     let Behaviour::Waits(barrier) = &scene.fake.behaviour else { unreachable!() };
     barrier.wait();
@@ -443,7 +446,7 @@ fn a_process_that_exits_can_wait_for_answers_under_way() {
     let Behaviour::Waits(barrier) = &fake.behaviour else { unreachable!() };
     barrier.wait();
     served.end(LONG);
-    // It has been written: nothing is waited for.
+    // The response has been sent, so there is no waiting.
     stream.set_nonblocking(true).unwrap();
     assert_eq!(answer(&stream)["ok"]["stores"][0]["id"], 1);
 }
@@ -471,9 +474,9 @@ fn a_panic_is_an_error_for_whoever_asked() {
     let mut fake = Fake::new(1);
     fake.behaviour = Behaviour::Panics;
     let scene = Scene::new(fake);
-    for _ in 0..2 * MOST_AT_ONCE {
-        let told = scene.process().ask_stores(Detail::Innermost).unwrap_err();
-        assert!(told.to_string().contains("panicked"), "{told}");
+    for _ in 0..2 * MAX_CONCURRENT_REQUESTS {
+        let printed = scene.process().ask_stores(Detail::Innermost).unwrap_err();
+        assert!(printed.to_string().contains("panicked"), "{printed}");
     }
 }
 
@@ -507,14 +510,14 @@ fn profiles_are_carried_as_they_are() {
 
 #[test]
 fn a_profile_that_fails_or_is_no_json_is_an_error() {
-    let told = |profile: anyhow::Result<Vec<u8>, &'static str>| {
+    let printed = |profile: anyhow::Result<Vec<u8>, &'static str>| {
         let mut fake = Fake::new(1);
         fake.profile = profile;
         Scene::new(fake).process().profiles(&short()).unwrap_err().to_string()
     };
-    assert!(told(Err("nothing runs")).ends_with("does not tell: nothing runs"));
-    assert!(told(Ok(b"{\"half\":".to_vec())).contains("no JSON"));
-    assert!(told(Ok(vec![0xff])).contains("no JSON"));
+    assert!(printed(Err("nothing runs")).ends_with("refused: nothing runs"));
+    assert!(printed(Ok(b"{\"half\":".to_vec())).contains("not JSON"));
+    assert!(printed(Ok(vec![0xff])).contains("not JSON"));
 }
 
 #[test]
@@ -538,11 +541,11 @@ fn a_profile_ends_when_the_subject_leaves() {
     });
     wait_until(|| scene.fake.is_recording.load(Ordering::Relaxed));
     drop(scene.served);
-    assert_eq!(asking.join().unwrap().len(), 1, "what was recorded is told");
+    assert_eq!(asking.join().unwrap().len(), 1, "the recorded part is sent");
 }
 
-/// A server that answers whatever is asked with these bytes. Returns what a client makes of it.
-fn client_told(answer: &'static [u8]) -> AskError {
+/// Runs a server that responds with these bytes to any request. Returns the client's error.
+fn client_error(answer: &'static [u8]) -> AskError {
     let home = tempfile::tempdir().unwrap();
     let directory = RuntimeDirectory::at(home.path().join("belljar"));
     directory.make().unwrap();
@@ -561,8 +564,8 @@ fn client_told(answer: &'static [u8]) -> AskError {
 
 #[test]
 fn hostile_answers_are_errors() {
-    assert!(matches!(client_told(b""), AskError::Silent { .. }));
-    assert!(matches!(client_told(b"{\"ok\":"), AskError::Silent { .. }));
+    assert!(matches!(client_error(b""), AskError::NoResponse { .. }));
+    assert!(matches!(client_error(b"{\"ok\":"), AskError::NoResponse { .. }));
     let garbage: [&[u8]; 6] = [
         b"\n",
         b"{\"ok\":{}}\n",
@@ -572,25 +575,25 @@ fn hostile_answers_are_errors() {
         b"{\"neither\":1}\n",
     ];
     for answer in garbage {
-        assert!(matches!(client_told(answer), AskError::Garbled { .. }));
+        assert!(matches!(client_error(answer), AskError::InvalidResponse { .. }));
     }
     let deep: Vec<u8> = [b"{\"ok\":".to_vec(), vec![b'['; 100_000], b"\n".to_vec()].concat();
-    assert!(matches!(client_told(deep.leak()), AskError::Garbled { .. }));
-    // Endless ones, of which each process that is listed could send one.
-    let told = client_told(vec![b' '; LONGEST_IN_LIST + 1].leak()).to_string();
-    assert!(told.contains("expected a line of at most 16777216 bytes"), "{told}");
-    let told = client_told(b"{\"error\":\"not today\"}\n").to_string();
-    assert!(told.ends_with("does not tell: not today"), "{told}");
+    assert!(matches!(client_error(deep.leak()), AskError::InvalidResponse { .. }));
+    // Endless responses, which each listed process could send.
+    let printed = client_error(vec![b' '; MAX_LISTED_RESPONSE_BYTES + 1].leak()).to_string();
+    assert!(printed.contains("expected a line of at most 16777216 bytes"), "{printed}");
+    let printed = client_error(b"{\"error\":\"not today\"}\n").to_string();
+    assert!(printed.ends_with("refused: not today"), "{printed}");
 }
 
 #[test]
 fn a_process_that_is_not_the_names_is_asked_nothing() {
     let scene = Scene::new(Fake::new(1));
-    // Alive, and it does not listen: this process does, under its name.
+    // A live process that does not listen: this process listens under its name.
     let socket = scene.directory().socket(1).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
     let process = Process::find_in(&[scene.directory()], 1).unwrap();
-    assert!(matches!(process.ask_stores(Detail::Innermost), Err(AskError::Impostor { pid: 1 })));
+    assert!(matches!(process.ask_stores(Detail::Innermost), Err(AskError::WrongPeer { pid: 1 })));
     for _ in 0..2 {
         let (stream, _) = listener.accept().unwrap();
         assert_eq!(read_line(&stream, 100, Instant::now() + LONG).unwrap(), None);

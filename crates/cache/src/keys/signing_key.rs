@@ -1,7 +1,7 @@
-//! The secret by which somebody vouches for artifacts to others.
+//! Secret keys that sign artifacts for other users.
 //!
-//! A key is two files: `NAME.key`, to be kept, and `NAME.pub`, to be given away. Ed25519 as in RFC 8032; the
-//! secret file holds the seed of its section 5.1.5.
+//! A key is two files: `NAME.key`, which stays secret, and `NAME.pub`, which is distributed. Keys and signatures are
+//! Ed25519 as in RFC 8032; the secret file holds the seed of section 5.1.5.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -14,18 +14,17 @@ use belljar_core::OutsideText;
 use ed25519_dalek::Signer;
 use rustix::fs::OFlags;
 
+use super::key_error::{KeyError, io_error, malformed, refused};
+use super::key_file::{open, read_text};
+use super::key_text_error::KeyTextError;
+use super::public_key::PublicKey;
 use super::text::{parse_seed, print_seed};
-use super::{NamedKey, PublicKey, io_error, malformed, open, read_up_to, refused};
-use crate::error::{KeyError, KeyTextError};
 use crate::new_file::{NewFile, directory_of, sync_directory};
 use crate::{access, random};
 
-/// A key's text has some ninety bytes and a name; a file that has more is something else.
-const LONGEST_TEXT: u64 = 4096;
-
-/// A secret key: who has it can sign artifacts that everybody runs who trusts its public half.
+/// A secret key. Its holder can sign artifacts that run wherever its public half is trusted.
 ///
-/// Its text, for [`FromStr`], is what [`SigningKey::write_new`] writes into the secret file.
+/// Its text form, read by [`FromStr`], is what [`SigningKey::write_new`] writes to the secret file.
 #[derive(Clone)]
 pub struct SigningKey(ed25519_dalek::SigningKey);
 
@@ -39,47 +38,47 @@ pub struct KeyFiles {
 }
 
 impl SigningKey {
-    /// A new key.
+    /// Generates a new key.
     ///
     /// # Errors
-    /// [`KeyError::Random`] if the operating system gives no random bytes.
+    /// Returns [`KeyError::Random`] if the operating system provides no random bytes.
     pub fn generate() -> Result<SigningKey, KeyError> {
         random::bytes().map(SigningKey::from_seed).map_err(KeyError::Random)
     }
 
-    /// The key that belongs to a seed, which must be random.
+    /// Creates the key of a seed, which must be random.
     pub fn from_seed(seed: [u8; 32]) -> SigningKey {
         SigningKey(ed25519_dalek::SigningKey::from_bytes(&seed))
     }
 
-    /// Reads a secret file.
+    /// Reads a secret key file.
     ///
     /// # Errors
-    /// [`KeyError::Refused`] if others can read the file; [`KeyError::Malformed`] if it holds no secret key;
+    /// Returns [`KeyError::Refused`] if other users can read the file, [`KeyError::Malformed`] if it holds no secret key, and
     /// [`KeyError::Io`] if it cannot be read.
     pub fn read(path: &Path) -> Result<SigningKey, KeyError> {
         let file = open(path, OFlags::empty()).map_err(io_error("open", path))?;
         let found = file.metadata().map_err(io_error("examine", path))?;
         let path_shown = OutsideText::new(path);
         let advice = format!("run `chmod 600 {path_shown}`, and make a new key if somebody may have read it");
-        access::is_regular(&found).map_err(refused(path, "name the file that ends in .key"))?;
-        access::nobody_else_reads(&found).map_err(refused(path, &advice))?;
-        let text = read_up_to(file, LONGEST_TEXT).map_err(io_error("read", path))?;
-        text_of(&text).parse().map_err(malformed(path, None))
+        access::require_regular(&found).map_err(refused(path, "name the file that ends in .key"))?;
+        access::require_not_readable_by_others(&found).map_err(refused(path, &advice))?;
+        let text = read_text(file).map_err(io_error("read", path))?;
+        text.parse().map_err(malformed(path, None))
     }
 
-    /// The half that others may have.
+    /// Returns the public half.
     pub fn public(&self) -> PublicKey {
         PublicKey::of_signer(self.0.verifying_key().to_bytes())
     }
 
-    /// Writes both halves to new files: `stem` with `.key` and with `.pub` appended. The key's name is the
-    /// last part of `stem`.
+    /// Writes both halves to new files: `stem` with `.key` and with `.pub` appended. The key's name is the last
+    /// component of `stem`.
     ///
     /// # Errors
-    /// [`KeyError::Exists`] if there is one of these files; [`KeyError::Malformed`] if the name has control
-    /// characters, [`KeyError::Refused`] if there is none; [`KeyError::Io`] if a file cannot be made. If only
-    /// one of the files can be made, neither is left.
+    /// Returns [`KeyError::Exists`] if one of these files exists, [`KeyError::Malformed`] if the name has control characters,
+    /// [`KeyError::Refused`] if `stem` has no name, and [`KeyError::Io`] if a file cannot be created. If only one of the files can be
+    /// created, it is removed.
     pub fn write_new(&self, stem: &Path) -> Result<KeyFiles, KeyError> {
         let Some(name) = stem.file_name().map(OsStr::to_string_lossy) else {
             return Err(refused(stem, "choose a name")("expected a path that ends in a name".to_string()));
@@ -94,7 +93,7 @@ impl SigningKey {
         let public = write(0o644, format!("{named}\n"))?;
         publish(secret, &files.secret)?;
         if let Err(e) = publish(public, &files.public) {
-            // We made it a moment ago; a half without the other is of no use.
+            // One half is useless without the other, and this call created it.
             let _ = fs::remove_file(&files.secret);
             return Err(e);
         }
@@ -102,30 +101,13 @@ impl SigningKey {
         Ok(files)
     }
 
-    /// An Ed25519 signature of `message`.
+    /// Returns an Ed25519 signature of `message`.
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
     }
 }
 
-impl NamedKey {
-    /// Reads a public file, `NAME.pub`.
-    ///
-    /// # Errors
-    /// [`KeyError::Malformed`] if it holds no public key; [`KeyError::Io`] if it cannot be read.
-    pub fn read(path: &Path) -> Result<NamedKey, KeyError> {
-        let file = open(path, OFlags::empty()).map_err(io_error("open", path))?;
-        let text = read_up_to(file, LONGEST_TEXT).map_err(io_error("read", path))?;
-        text_of(&text).parse().map_err(malformed(path, None))
-    }
-}
-
-/// Bytes as text, for a parser that refuses what is no text.
-fn text_of(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Appends to a path. Unlike `with_extension` this keeps `v1.2` whole.
+/// Appends to a path. Unlike `with_extension` this keeps all of `v1.2`.
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
@@ -159,6 +141,7 @@ mod tests {
 
     use super::*;
     use crate::hex;
+    use crate::keys::NamedKey;
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -178,8 +161,8 @@ mod tests {
             "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b\
              d25bf5f0595bbe24655141438e7a100b"
         );
-        assert!(key.public().has_signed(b"", &key.sign(b"")));
-        assert!(!key.public().has_signed(b"x", &key.sign(b"")));
+        assert!(key.public().verifies(b"", &key.sign(b"")));
+        assert!(!key.public().verifies(b"x", &key.sign(b"")));
     }
 
     #[test]

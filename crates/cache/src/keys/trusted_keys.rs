@@ -1,7 +1,7 @@
-//! The list of public keys whose holders are believed: `trusted-keys` in the user's configuration.
+//! The list of trusted public keys: `trusted-keys` in the user's configuration directory.
 //!
-//! One key a line, as in `.pub` files; empty lines and what follows a `#` at a line's start are for people.
-//! The file is edited by hand or by [`TrustedKeys::add`], which keeps all of it that it does not add to.
+//! The list has one key per line, in the form of `.pub` files. Empty lines, and lines that start with `#`, are ignored.
+//! The file is edited by hand or by [`TrustedKeys::add`], which preserves the existing text.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -12,30 +12,32 @@ use std::time::{Duration, Instant};
 use belljar_core::OutsideText;
 use rustix::fs::OFlags;
 
-use super::{NamedKey, PublicKey, io_error, malformed, open, read_up_to, refused};
+use super::key_error::{KeyError, io_error, malformed, refused};
+use super::key_file::{open, read_up_to};
+use super::named_key::NamedKey;
+use super::public_key::PublicKey;
 use crate::access;
-use crate::error::KeyError;
 use crate::new_file::{NewFile, directory_of};
-use crate::path_owners::{Doubt, check_path};
+use crate::path_owners::{PathError, check_path};
 use crate::private_directory::make_private_directory;
 
 /// The name of the file that lists trusted keys.
 pub const TRUSTED_KEYS_FILE: &str = "trusted-keys";
 
-/// More is no list that a person keeps: some ten thousand keys.
-const LONGEST_LIST: u64 = 1 << 20;
+/// The largest list, some ten thousand keys: more than any person maintains.
+const MAX_LIST_BYTES: u64 = 1 << 20;
 
-/// How long to wait while another process changes the list, which takes it milliseconds.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for another process that changes the list, which takes milliseconds.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes the lock of a directory, unless somebody holds it for too long.
-fn lock_within(directory: &File, patience: Duration) -> io::Result<()> {
+/// Locks a directory, or fails if another process holds the lock for too long.
+fn lock_with_timeout(directory: &File, patience: Duration) -> io::Result<()> {
     let end = Instant::now() + patience;
     loop {
         match directory.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOCK_PATIENCE / 500),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOCK_TIMEOUT / 500),
             Err(TryLockError::WouldBlock) => {
                 let why = format!(
                     "another process has held its lock for {patience:?}: try again when it has ended"
@@ -46,40 +48,40 @@ fn lock_within(directory: &File, patience: Duration) -> io::Result<()> {
     }
 }
 
-/// The keys whose holders are believed. None, unless somebody says so.
+/// The trusted keys. By default none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedKeys {
     keys: Vec<NamedKey>,
 }
 
 impl TrustedKeys {
-    /// Reads the list in `directory`, [usually](crate::config_directory) the user's configuration. Where
-    /// there is no file, nobody is trusted.
+    /// Reads the list in `directory`, [usually](crate::config_directory) the user's configuration directory. If there
+    /// is no file, no key is trusted.
     ///
     /// # Errors
-    /// [`KeyError::Refused`] if others can change the file or put another in its place; [`KeyError::Malformed`] with the number of a line
-    /// that is no key; [`KeyError::Io`] if it cannot be read.
+    /// Returns [`KeyError::Refused`] if other users can change or replace the file, [`KeyError::Malformed`] with the line number if a
+    /// line is not a key, and [`KeyError::Io`] if the file cannot be read.
     pub fn load(directory: &Path) -> Result<TrustedKeys, KeyError> {
         let path = directory.join(TRUSTED_KEYS_FILE);
         TrustedKeys::parse(&path, &read_list(&path)?)
     }
 
-    /// Adds a key to the list in `directory`, and makes both where they are missing. Gives whether the key is
-    /// new: one that is on the list stays there as it is.
+    /// Adds a key to the list in `directory`, creating both if they are missing. Returns whether the key is new: an
+    /// entry that is already on the list stays unchanged.
     ///
     /// # Errors
-    /// As [`TrustedKeys::load`], also where there is no list yet; [`KeyError::Io`] if it cannot be written, and then it is what
-    /// it was.
+    /// Returns the errors of [`TrustedKeys::load`], even if there is no list yet, and [`KeyError::Io`] if the list cannot be written;
+    /// the list is then unchanged.
     pub fn add(directory: &Path, key: &NamedKey) -> Result<bool, KeyError> {
-        only_we_decide(directory)?;
+        check_path_owners(directory)?;
         make_private_directory(directory).map_err(io_error("make the directory", directory))?;
-        // Two that add at once would otherwise both start from the same list, and one would be lost. The lock
-        // goes with the file handle.
+        // Without the lock, two concurrent additions would start from the same list, and one would be lost. Closing the
+        // file handle releases the lock.
         let lock = File::open(directory).map_err(io_error("open", directory))?;
-        lock_within(&lock, LOCK_PATIENCE).map_err(io_error("lock", directory))?;
+        lock_with_timeout(&lock, LOCK_TIMEOUT).map_err(io_error("lock", directory))?;
         let path = list_path(directory)?;
-        // Also where there is none yet: what nobody would read must not be written.
-        nobody_else_replaces(&directory.join(TRUSTED_KEYS_FILE))?;
+        // Checked even if there is no list yet: a list that would later be refused must not be written.
+        check_not_replaceable(&directory.join(TRUSTED_KEYS_FILE))?;
         let mut text = read_list(&path)?;
         if TrustedKeys::parse(&path, &text)?.contains(&key.key()) {
             return Ok(false);
@@ -99,18 +101,18 @@ impl TrustedKeys {
         self.get(key).is_some()
     }
 
-    /// The entry of `key`.
+    /// Returns the entry of `key`.
     pub fn get(&self, key: &PublicKey) -> Option<&NamedKey> {
         self.keys.iter().find(|named| named.key() == *key)
     }
 
-    /// All keys, in the list's order.
+    /// Returns all keys, in the order of the list.
     pub fn iter(&self) -> impl Iterator<Item = &NamedKey> {
         self.keys.iter()
     }
 
     fn parse(path: &Path, text: &[u8]) -> Result<TrustedKeys, KeyError> {
-        // What is no text becomes a character that no key has; in comments and names it does no harm.
+        // Invalid UTF-8 becomes a character that no key contains; in comments and names it does no harm.
         let text = String::from_utf8_lossy(text);
         let lines = text.lines().map(str::trim).enumerate();
         lines
@@ -120,7 +122,7 @@ impl TrustedKeys {
     }
 }
 
-/// Of a key that is there twice, the first stays.
+/// If a key appears twice, the first entry is kept.
 impl FromIterator<NamedKey> for TrustedKeys {
     fn from_iter<I: IntoIterator<Item = NamedKey>>(keys: I) -> Self {
         let mut trusted = TrustedKeys::default();
@@ -133,7 +135,7 @@ impl FromIterator<NamedKey> for TrustedKeys {
     }
 }
 
-/// The bytes of the list; none where there is no file.
+/// Reads the list; it is empty if there is no file.
 fn read_list(path: &Path) -> Result<Vec<u8>, KeyError> {
     let file = match open(path, OFlags::empty()) {
         Ok(file) => file,
@@ -143,20 +145,20 @@ fn read_list(path: &Path) -> Result<Vec<u8>, KeyError> {
     let found = file.metadata().map_err(io_error("examine", path))?;
     let advice =
         format!("read it, then make it yours: `chown $USER {0}; chmod go-w {0}`", OutsideText::new(path));
-    access::only_we_or_root_write(&found).map_err(refused(path, &advice))?;
-    nobody_else_replaces(path)?;
-    let text = read_up_to(file, LONGEST_LIST).map_err(io_error("read", path))?;
-    if text.len() as u64 > LONGEST_LIST {
-        let why = format!("expected a list of at most {LONGEST_LIST} bytes, found {} bytes", found.len());
+    access::require_writable_by_owner_only(&found).map_err(refused(path, &advice))?;
+    check_not_replaceable(path)?;
+    let text = read_up_to(file, MAX_LIST_BYTES).map_err(io_error("read", path))?;
+    if text.len() as u64 > MAX_LIST_BYTES {
+        let why = format!("expected a list of at most {MAX_LIST_BYTES} bytes, found {} bytes", found.len());
         return Err(refused(path, "remove what is not needed")(why));
     }
     Ok(text)
 }
 
-/// Refuses a list that others could put another in the place of: one of this user's that means something else, which a
-/// directory that others can write may get as a hard link or by renaming.
-fn nobody_else_replaces(path: &Path) -> Result<(), KeyError> {
-    only_we_decide(path)?;
+/// Refuses a list that other users could replace, by hard-linking or renaming another file of this user to its name in
+/// a directory that they can write.
+fn check_not_replaceable(path: &Path) -> Result<(), KeyError> {
+    check_path_owners(path)?;
     let real = match fs::canonicalize(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
         real => real.map_err(io_error("find", path))?,
@@ -164,19 +166,20 @@ fn nobody_else_replaces(path: &Path) -> Result<(), KeyError> {
     for place in [directory_of(path), directory_of(&real)] {
         let found = fs::metadata(place).map_err(io_error("examine", place))?;
         let advice = format!("run `chmod go-w {}`", OutsideText::new(place));
-        access::nobody_else_writes(&found).map_err(refused(place, &advice))?;
+        access::require_not_writable_by_others(&found).map_err(refused(place, &advice))?;
     }
     Ok(())
 }
 
-fn only_we_decide(path: &Path) -> Result<(), KeyError> {
+fn check_path_owners(path: &Path) -> Result<(), KeyError> {
     check_path(path).map_err(|doubt| match doubt {
-        Doubt::Others { path, why } => KeyError::Refused { path, why },
-        Doubt::Io { path, error } => io_error("examine", &path)(error),
+        PathError::ControlledByOthers { path, why } => KeyError::Refused { path, why },
+        PathError::Io { path, error } => io_error("examine", &path)(error),
     })
 }
 
-/// Where the list really is. If it is a link, say into a directory of dotfiles, the link stays one.
+/// Returns the real path of the list. If the list is a symbolic link, for example into a directory of dotfiles, the
+/// link is preserved.
 fn list_path(directory: &Path) -> Result<PathBuf, KeyError> {
     let path = directory.join(TRUSTED_KEYS_FILE);
     match fs::canonicalize(&path) {
@@ -231,12 +234,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let open = || File::open(dir.path()).unwrap();
         let (held, wanted) = (open(), open());
-        lock_within(&held, Duration::ZERO).unwrap();
-        let error = lock_within(&wanted, Duration::from_millis(20)).unwrap_err();
+        lock_with_timeout(&held, Duration::ZERO).unwrap();
+        let error = lock_with_timeout(&wanted, Duration::from_millis(20)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(error.to_string().contains("another process has held its lock for 20ms"), "{error}");
         drop(held);
-        lock_within(&wanted, Duration::ZERO).unwrap();
+        lock_with_timeout(&wanted, Duration::ZERO).unwrap();
     }
 
     #[test]
@@ -247,7 +250,7 @@ mod tests {
             let error = TrustedKeys::load(dir.path()).unwrap_err();
             assert!(matches!(&error, KeyError::Malformed { line: Some(3), .. }), "{error}");
             assert!(error.to_string().contains("trusted-keys, line 3: "), "{error}");
-            // Nothing is added to a list that is not understood.
+            // Nothing is added to a malformed list.
             assert!(TrustedKeys::add(dir.path(), &key(2, "grace")).is_err());
         }
     }
@@ -304,7 +307,7 @@ mod tests {
             refused(&config, mode);
         }
         refused(config.parent().unwrap(), 0o775);
-        // In one like /tmp, others can move nothing that is ours.
+        // In a sticky directory such as /tmp, other users cannot move this user's files.
         set_mode(config.parent().unwrap(), 0o1777);
         TrustedKeys::load(&config).unwrap();
         set_mode(config.parent().unwrap(), 0o755);
@@ -318,9 +321,9 @@ mod tests {
     #[test]
     fn a_list_of_any_length_is_not_read() {
         let dir = tempfile::tempdir().unwrap();
-        list(dir.path(), vec![b'#'; LONGEST_LIST as usize]);
+        list(dir.path(), vec![b'#'; MAX_LIST_BYTES as usize]);
         TrustedKeys::load(dir.path()).unwrap();
-        list(dir.path(), vec![b'#'; LONGEST_LIST as usize + 1]);
+        list(dir.path(), vec![b'#'; MAX_LIST_BYTES as usize + 1]);
         assert!(matches!(TrustedKeys::load(dir.path()), Err(KeyError::Refused { .. })));
     }
 

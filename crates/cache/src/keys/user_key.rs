@@ -1,6 +1,6 @@
-//! The secret by which a user's runs know each other's artifacts.
+//! The secret key by which a user's runs recognize each other's artifacts.
 //!
-//! It is made on first use. Many processes may do that at once, and all end with the same key:
+//! The first use creates it. If several processes do so at once, all end up with the same key:
 //!
 //! ```text
 //! read user.key ── absent ──▶ write .tmp-… ──▶ link it to user.key ── taken ──▶ read user.key
@@ -14,8 +14,8 @@ use std::path::Path;
 use belljar_core::OutsideText;
 use rustix::fs::OFlags;
 
-use super::{io_error, open, read_up_to, refused};
-use crate::error::KeyError;
+use super::key_error::{KeyError, io_error, refused};
+use super::key_file::{open, read_up_to};
 use crate::new_file::{NewFile, sync_directory};
 use crate::private_directory::make_private_directory;
 use crate::{access, random};
@@ -25,28 +25,29 @@ pub const USER_KEY_FILE: &str = "user.key";
 
 const KEY_BYTES: usize = 32;
 
-/// How often a key that vanishes between being made and being read is made again.
+/// How often to retry if the key disappears between being created and being read.
 const ATTEMPTS: usize = 3;
 
-const REMOVE: &str =
+const REMOVE_KEY: &str =
     "remove it, and a new key is made; artifacts sealed with this one are then compiled again";
 
-/// Not to remove it: under `sudo` it may well be the key of who is sitting there.
-const OWN: &str = "run as that user, or name a directory of your own in XDG_STATE_HOME";
+/// The advice is not to remove the file: under `sudo`, it is probably the key of the user who called `sudo`.
+const RUN_AS_OWNER: &str = "run as that user, or name a directory of your own in XDG_STATE_HOME";
 
-/// A user's secret key. **Whoever has it can have any native code executed** by this user's runs: it seals artifacts that they
-/// load without another look ([`seal_native_code`](crate::seal_native_code)), with safe functions alone. Rust's rules end
-/// here, as they end at a debugger: give the key to nothing but belljar.
+/// A user's secret key. **Anyone who has it can make this user's runs execute arbitrary native code**: it seals
+/// artifacts that they load without further checks ([`seal_native_code`](crate::seal_native_code)), using safe
+/// functions alone. Rust's safety guarantees end here, as they do at a debugger: give the key to no program but
+/// belljar.
 #[derive(Clone)]
 pub struct UserKey([u8; KEY_BYTES]);
 
 impl UserKey {
-    /// The key in `directory`, [usually](crate::state_directory) the user's state directory. The first use
-    /// makes it, and the directory.
+    /// Returns the key in `directory`, [usually](crate::state_directory) the user's state directory. The first call
+    /// creates the key and the directory.
     ///
     /// # Errors
-    /// [`KeyError::Refused`] if others can read or replace the key, or the file is no key; [`KeyError::Io`]
-    /// and [`KeyError::Random`] if the operating system does not give what is needed.
+    /// Returns [`KeyError::Refused`] if other users can read or replace the key, or if the file is not a key, and [`KeyError::Io`] or
+    /// [`KeyError::Random`] if the operating system reports an error.
     pub fn of(directory: &Path) -> Result<UserKey, KeyError> {
         let path = directory.join(USER_KEY_FILE);
         for _ in 0..ATTEMPTS {
@@ -59,49 +60,50 @@ impl UserKey {
         Err(refused(&path, "keep other programs from removing it")(why))
     }
 
-    /// A key that is kept elsewhere. The bytes must be random: who guesses them can forge artifacts.
+    /// Creates a key from bytes that are stored elsewhere. The bytes must be random: anyone who guesses them can forge
+    /// artifacts.
     pub fn from_bytes(bytes: [u8; 32]) -> UserKey {
         UserKey(bytes)
     }
 
-    /// BLAKE3 of `message`, keyed.
+    /// Returns the keyed BLAKE3 digest of `message`.
     pub(crate) fn mac(&self, message: &[u8]) -> blake3::Hash {
         blake3::keyed_hash(&self.0, message)
     }
 
-    /// The key in a file, or `None` if there is no file.
+    /// Reads the key from a file; `None` if there is no file.
     fn load(directory: &Path, path: &Path) -> Result<Option<UserKey>, KeyError> {
         let file = match open(path, OFlags::NOFOLLOW) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // Opening a link fails, as it should, but does not say why.
+            // Opening a symbolic link fails, as intended, but the error does not say why.
             Err(e) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
-                return Err(refused(path, REMOVE)(format!(
+                return Err(refused(path, REMOVE_KEY)(format!(
                     "expected a regular file, found a symbolic link ({e})"
                 )));
             }
             Err(e) => return Err(io_error("open", path)(e)),
         };
         let found = file.metadata().map_err(io_error("examine", path))?;
-        access::is_regular(&found).map_err(refused(path, REMOVE))?;
-        access::is_ours(&found).map_err(refused(path, OWN))?;
-        access::nobody_else_reads(&found).map_err(refused(path, REMOVE))?;
-        only_we_write(directory)?;
+        access::require_regular(&found).map_err(refused(path, REMOVE_KEY))?;
+        access::require_own(&found).map_err(refused(path, RUN_AS_OWNER))?;
+        access::require_not_readable_by_others(&found).map_err(refused(path, REMOVE_KEY))?;
+        check_directory(directory)?;
         let bytes = read_up_to(file, KEY_BYTES as u64).map_err(io_error("read", path))?;
         match bytes.try_into() {
             Ok(bytes) => Ok(Some(UserKey(bytes))),
             Err(_) => {
                 let why = format!("expected a key of {KEY_BYTES} bytes, found {} bytes", found.len());
-                Err(refused(path, REMOVE)(why))
+                Err(refused(path, REMOVE_KEY)(why))
             }
         }
     }
 
-    /// Makes a key, unless another process is faster.
+    /// Creates a key, unless another process creates one first.
     fn make(directory: &Path, path: &Path) -> Result<(), KeyError> {
         make_private_directory(directory).map_err(io_error("make the directory", directory))?;
-        // Or it would be in the way of the user whose directory it is.
-        only_we_write(directory)?;
+        // Creating a key here would get in the way of the user who owns the directory.
+        check_directory(directory)?;
         let bytes: [u8; KEY_BYTES] = random::bytes().map_err(KeyError::Random)?;
         let new =
             NewFile::write(directory, 0o600, &bytes).map_err(io_error("write a key into", directory))?;
@@ -113,13 +115,13 @@ impl UserKey {
     }
 }
 
-/// Refuses a directory that is not ours alone. Who can replace the file in it can choose among all files of this user's that have the
-/// right length.
-fn only_we_write(directory: &Path) -> Result<(), KeyError> {
+/// Refuses a directory that other users can write. Anyone who can replace the key file could substitute any other file
+/// of this user with the right length.
+fn check_directory(directory: &Path) -> Result<(), KeyError> {
     let found = fs::metadata(directory).map_err(io_error("examine", directory))?;
-    access::is_ours(&found).map_err(refused(directory, OWN))?;
+    access::require_own(&found).map_err(refused(directory, RUN_AS_OWNER))?;
     let advice = format!("run `chmod go-w {}`", OutsideText::new(directory));
-    access::nobody_else_writes(&found).map_err(refused(directory, &advice))
+    access::require_not_writable_by_others(&found).map_err(refused(directory, &advice))
 }
 
 impl fmt::Debug for UserKey {

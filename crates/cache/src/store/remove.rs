@@ -1,9 +1,9 @@
 //! Removing whatever has a name in the cache, without ever leaving the cache.
 //!
-//! Where an entry should be, somebody may have put a directory with anything in it. What is removed are names in
-//! directories that were opened without following links; a mount is never entered, as it can be neither removed
-//! nor moved. Directories within directories are first moved beside the outermost one, so that neither their depth nor
-//! their number takes stack or descriptors.
+//! In place of an entry there may be a directory with arbitrary contents. Only names in directories that were opened
+//! without following links are removed; a mount point is never entered, as it can be neither removed nor moved. Nested
+//! directories are first moved next to the outermost one, so that neither their depth nor their number consumes stack
+//! or descriptors.
 
 use std::ffi::CStr;
 use std::io;
@@ -15,12 +15,12 @@ use rustix::io::Errno;
 
 use crate::new_file::temporary_name;
 
-/// Removes a file, link, pipe, socket or directory with all that is in it; gives whether it was there.
+/// Removes a file, link, pipe, socket, or directory with all its contents. Returns whether it existed.
 pub(super) fn remove(path: &Path) -> io::Result<bool> {
     match unlinkat(CWD, path, AtFlags::empty()) {
         Ok(()) => Ok(true),
         Err(Errno::NOENT) => Ok(false),
-        // Linux says the one, POSIX the other.
+        // Linux reports the former, POSIX specifies the latter.
         Err(Errno::ISDIR | Errno::PERM) => remove_directory(path),
         Err(e) => Err(e.into()),
     }
@@ -32,7 +32,7 @@ fn remove_directory(path: &Path) -> io::Result<bool> {
     while let Some(next) = left.last().cloned() {
         let directory = match open_directory(&next) {
             Ok(directory) => directory,
-            // Another process is at it as well.
+            // Another process is removing it as well.
             Err(Errno::NOENT) => {
                 left.pop();
                 continue;
@@ -57,7 +57,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, flags, Mode::empty())
 }
 
-/// Removes what is in a directory, and moves the directories in it into `to`. Where those are now.
+/// Removes the contents of a directory, and moves its subdirectories into `to`. Returns their new paths.
 fn empty(directory: &OwnedFd, to: &Path) -> io::Result<Vec<PathBuf>> {
     let mut moved = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -68,15 +68,15 @@ fn empty(directory: &OwnedFd, to: &Path) -> io::Result<Vec<PathBuf>> {
         }
         match unlinkat(directory, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(Errno::ISDIR | Errno::PERM) => moved.push(move_out(directory.as_fd(), name, to)?),
+            Err(Errno::ISDIR | Errno::PERM) => moved.push(move_directory(directory.as_fd(), name, to)?),
             Err(e) => return Err(e.into()),
         }
     }
     Ok(moved)
 }
 
-/// Moves a directory; where a file system is mounted on it, the kernel refuses.
-fn move_out(from: impl AsFd, name: &CStr, to: &Path) -> io::Result<PathBuf> {
+/// Moves a directory. The kernel refuses to move a mount point.
+fn move_directory(from: impl AsFd, name: &CStr, to: &Path) -> io::Result<PathBuf> {
     let target = to.join(temporary_name()?);
     renameat(from, name, CWD, &target)?;
     Ok(target)

@@ -1,7 +1,7 @@
-//! What is in the directory of entries, told from names and metadata.
+//! A scan of the directory of entries, by names and metadata.
 //!
-//! Only what has a name that we give is seen: anything else was put there by somebody, and is let be. A
-//! file that another process removes meanwhile is not there.
+//! Only names that the cache assigns are considered; other files are left alone. A file that another process removes
+//! during the scan is skipped.
 
 use std::fs::{self, DirEntry};
 use std::io;
@@ -12,59 +12,59 @@ use crate::access;
 use crate::key::Key;
 use crate::new_file::TEMPORARY_PREFIX;
 
-/// How names of entries end. What the files are for is the caller's affair.
+/// The suffix of entry names. What the files are for is up to the caller.
 pub const ENTRY_SUFFIX: &str = ".artifact";
 
-/// What something in the directory is.
-pub(super) enum Kind {
+/// The kind of a directory entry.
+pub(super) enum ScannedKind {
     Entry(Key),
-    /// A file that is being written, or was when its writer was killed.
+    /// A file that is being written, or whose writer was killed.
     Temporary,
-    /// It has the name of an entry or temporary file, and is no file: what it is instead.
+    /// It has the name of an entry or temporary file, but is not a file; this says what it is.
     Misplaced(&'static str),
 }
 
-/// Something under a name of ours.
-pub(super) struct Found {
-    pub(super) kind: Kind,
+/// A directory entry with a name that the cache assigns.
+pub(super) struct ScannedFile {
+    pub(super) kind: ScannedKind,
     pub(super) path: PathBuf,
-    /// Bytes; 0 of what is no file.
+    /// The size in bytes; 0 if it is not a file.
     pub(super) length: u64,
-    /// When it was last used, or, if it is temporary, written to.
+    /// The time of its last use; for temporary files, of the last write.
     pub(super) last_use: SystemTime,
 }
 
-impl Found {
-    fn of(entry: &DirEntry) -> io::Result<Option<Found>> {
+impl ScannedFile {
+    fn of(entry: &DirEntry) -> io::Result<Option<ScannedFile>> {
         let name = entry.file_name();
         let kind = match name.to_str().and_then(kind_of) {
             Some(kind) => kind,
             None => return Ok(None),
         };
-        // Of the name itself, not of what a link points to.
+        // The metadata of the name itself, not of a link's target.
         let found = entry.metadata()?;
-        let (kind, length) = match access::file_or_what(&found) {
+        let (kind, length) = match access::check_regular(&found) {
             Ok(()) => (kind, found.len()),
-            Err(what) => (Kind::Misplaced(what), 0),
+            Err(what) => (ScannedKind::Misplaced(what), 0),
         };
-        Ok(Some(Found { kind, path: entry.path(), length, last_use: found.modified()? }))
+        Ok(Some(ScannedFile { kind, path: entry.path(), length, last_use: found.modified()? }))
     }
 
-    /// Whether nobody has written to it for so long.
+    /// Returns whether the last write is longer ago than `limit`.
     pub(super) fn is_older_than(&self, limit: Duration) -> bool {
         self.last_use.elapsed().is_ok_and(|age| age > limit)
     }
 }
 
-fn kind_of(name: &str) -> Option<Kind> {
+fn kind_of(name: &str) -> Option<ScannedKind> {
     if name.starts_with(TEMPORARY_PREFIX) {
-        return Some(Kind::Temporary);
+        return Some(ScannedKind::Temporary);
     }
-    name.strip_suffix(ENTRY_SUFFIX)?.parse().ok().map(Kind::Entry)
+    name.strip_suffix(ENTRY_SUFFIX)?.parse().ok().map(ScannedKind::Entry)
 }
 
-/// All that has a name of ours in `directory`; nothing where it is missing.
-pub(super) fn scan(directory: &Path) -> io::Result<Vec<Found>> {
+/// Returns all directory entries in `directory` with names that the cache assigns; none if it does not exist.
+pub(super) fn scan(directory: &Path) -> io::Result<Vec<ScannedFile>> {
     let listing = match fs::read_dir(directory) {
         Ok(listing) => listing,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -72,7 +72,7 @@ pub(super) fn scan(directory: &Path) -> io::Result<Vec<Found>> {
     };
     let mut all = Vec::new();
     for entry in listing {
-        match Found::of(&entry?) {
+        match ScannedFile::of(&entry?) {
             Ok(found) => all.extend(found),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),

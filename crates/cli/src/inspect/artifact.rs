@@ -1,4 +1,4 @@
-//! A compiled module, as text or as JSON.
+//! An artifact's description, as text or as JSON.
 
 use crate::byte_size::ByteSize;
 use belljar::{ArtifactInfo, Config, Engine, HeldWasm, OutsideText, TrustedBy};
@@ -6,7 +6,7 @@ use belljar_cache::ArtifactKind;
 use serde::Serialize;
 use std::fmt;
 
-/// What is told of an artifact.
+/// The description of an artifact.
 #[derive(Serialize, Debug)]
 pub(crate) struct ArtifactDescription {
     file: String,
@@ -18,9 +18,9 @@ pub(crate) struct ArtifactDescription {
     sections: Vec<(&'static str, u64)>,
     /// The fingerprint of the key that signed it.
     signed_by: Option<String>,
-    /// Whether the seal is whole, whoever made it; what is wrong otherwise.
+    /// Whether the seal is intact, whoever made it; otherwise what is wrong.
     seal: Result<(), String>,
-    /// Who vouches for it here; why it cannot be used otherwise.
+    /// Who vouches for it here; otherwise why it cannot be used.
     usable: Result<String, String>,
 }
 
@@ -59,7 +59,7 @@ impl ArtifactDescription {
         }
     }
 
-    /// Whether it is what was sealed.
+    /// Returns whether the seal is intact.
     pub(crate) fn is_whole(&self) -> bool {
         self.seal.is_ok()
     }
@@ -85,7 +85,7 @@ impl fmt::Display for ArtifactDescription {
         }
         writeln!(f, "\nmade with")?;
         for (name, value) in &self.settings {
-            // Nobody has vouched for the file yet.
+            // The file may be untrusted.
             writeln!(f, "  {} = {}", OutsideText::new(name), OutsideText::new(value))?;
         }
         writeln!(f, "\nsections")?;

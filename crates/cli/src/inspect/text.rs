@@ -1,14 +1,14 @@
-//! A description as a person reads it.
+//! A module's description as text.
 
-use super::description::{DataSegment, Description, Kind, Layout};
+use crate::binary::description::{DataSegment, Description, Kind, Layout};
 use crate::byte_size::ByteSize;
 use belljar::OutsideText;
 use std::fmt::{self, Display};
 
-/// Entries of one list that are printed at most.
-const LISTED: usize = 60;
+/// The most entries of a list to print.
+const MAX_LISTED: usize = 60;
 
-/// The text of `belljar inspect`.
+/// Formats the text of `belljar inspect`.
 pub(super) struct Text<'a>(pub(super) &'a Description);
 
 impl Display for Text<'_> {
@@ -153,14 +153,14 @@ impl Text<'_> {
     }
 }
 
-/// A titled list of names with types, aligned.
+/// Writes a titled, aligned list of names with types.
 fn list(f: &mut fmt::Formatter<'_>, title: &str, entries: Vec<(String, String)>) -> fmt::Result {
     if entries.is_empty() {
         return Ok(());
     }
     writeln!(f, "\n{title} ({})", entries.len())?;
-    let shown = &entries[..entries.len().min(LISTED)];
-    // One name of excessive length should not push all types out of sight.
+    let shown = &entries[..entries.len().min(MAX_LISTED)];
+    // A single very long name must not push all types out of view.
     let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(50);
     for (name, ty) in shown {
         writeln!(f, "  {name:width$}  {ty}")?;
@@ -205,7 +205,7 @@ fn write_data(f: &mut fmt::Formatter<'_>, title: &str, segments: &[&DataSegment]
     }
     let total = ByteSize(segments.iter().map(|s| s.size).sum());
     writeln!(f, "  {title}: {}, {total}", segments.len())?;
-    for segment in segments.iter().take(LISTED / 4) {
+    for segment in segments.iter().take(MAX_LISTED / 4) {
         let size = ByteSize(segment.size);
         match (segment.address, segment.passive) {
             (Some(address), _) => writeln!(f, "    {address:#010x}  {size}")?,
@@ -213,13 +213,13 @@ fn write_data(f: &mut fmt::Formatter<'_>, title: &str, segments: &[&DataSegment]
             (None, false) => writeln!(f, "    at a place computed at the start, {size}")?,
         }
     }
-    match segments.len().saturating_sub(LISTED / 4) {
+    match segments.len().saturating_sub(MAX_LISTED / 4) {
         0 => Ok(()),
         n => writeln!(f, "    … and {n} more, which --json lists"),
     }
 }
 
-/// A name from the module.
+/// Escapes a name from the module.
 fn printable(name: &str) -> String {
     OutsideText::new(name).to_string()
 }

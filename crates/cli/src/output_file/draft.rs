@@ -1,7 +1,7 @@
-//! A file on its way: without a name where the file system can do that, so that nothing is left of it whatever happens to the
-//! process, and otherwise under a name that nobody can guess.
+//! A file that is not complete yet: without a name if the file system supports that, so that nothing is left of it even
+//! if the process is killed, otherwise with an unpredictable name.
 
-use super::Readers;
+use super::readers::Readers;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -10,10 +10,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// Names that are tried. Somebody who has one of them already has guessed 128 bits, or made the directory's file system.
-const TRIES: usize = 3;
+/// How many names to try. If one is taken, another process guessed 128 bits, or controls the file system.
+const MAX_TRIES: usize = 3;
 
-/// A new file in a directory. Gone when it is dropped.
+/// A new file in a directory. Dropping it removes the file.
 pub(super) struct Draft<'a> {
     file: File,
     directory: &'a OwnedFd,
@@ -30,7 +30,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// A file without a name. It gets one through its entry below /proc.
+    /// Creates a file without a name. It gets one through its entry in /proc.
     fn nameless(directory: &'a OwnedFd, readers: Readers) -> rustix::io::Result<Self> {
         if !Path::new("/proc/self/fd").exists() {
             return Err(Errno::OPNOTSUPP);
@@ -40,10 +40,10 @@ impl<'a> Draft<'a> {
         Ok(Self { file: file.into(), directory, name: None })
     }
 
-    /// A file under a name that nothing had.
+    /// Creates a file with a new, unpredictable name.
     fn named(directory: &'a OwnedFd, readers: Readers) -> io::Result<Self> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-        let (name, file) = unused(|name| openat(directory, name, flags, mode(readers)))?;
+        let (name, file) = with_unused_name(|name| openat(directory, name, flags, mode(readers)))?;
         Ok(Self { file: file.into(), directory, name: Some(name) })
     }
 
@@ -51,7 +51,7 @@ impl<'a> Draft<'a> {
         &self.file
     }
 
-    /// Gives the file its name, and takes that from whatever had it, in one step. Its contents are on the disk before.
+    /// Syncs the file and gives it its name, atomically replacing an existing file.
     pub(super) fn publish(mut self, name: &OsStr) -> io::Result<()> {
         self.file.sync_all()?;
         let draft = match self.name.take() {
@@ -59,7 +59,7 @@ impl<'a> Draft<'a> {
             None => {
                 let open = format!("/proc/self/fd/{}", self.file.as_fd().as_raw_fd());
                 let link = |name: &str| linkat(CWD, &open, self.directory, name, AtFlags::SYMLINK_FOLLOW);
-                unused(link)?.0
+                with_unused_name(link)?.0
             }
         };
         let renamed = renameat(self.directory, &draft, self.directory, name);
@@ -73,13 +73,13 @@ impl<'a> Draft<'a> {
 impl Drop for Draft<'_> {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
-            // That it cannot be removed is told nobody: something else has failed, which is.
+            // Another error is being reported already.
             let _ = unlinkat(self.directory, name, AtFlags::empty());
         }
     }
 }
 
-/// Permissions of a new file, less the process's mask.
+/// Returns the mode of a new file, before the umask is applied.
 fn mode(readers: Readers) -> Mode {
     Mode::from_raw_mode(match readers {
         Readers::Usual => 0o666,
@@ -87,10 +87,10 @@ fn mode(readers: Readers) -> Mode {
     })
 }
 
-/// Makes something under a name that nothing has.
-fn unused<T>(make: impl Fn(&str) -> rustix::io::Result<T>) -> io::Result<(String, T)> {
-    for _ in 0..TRIES {
-        let name = unguessable()?;
+/// Calls `make` with unused names until one is free.
+fn with_unused_name<T>(make: impl Fn(&str) -> rustix::io::Result<T>) -> io::Result<(String, T)> {
+    for _ in 0..MAX_TRIES {
+        let name = random_name()?;
         match make(&name) {
             Ok(made) => return Ok((name, made)),
             Err(Errno::EXIST) => {}
@@ -100,7 +100,7 @@ fn unused<T>(make: impl Fn(&str) -> rustix::io::Result<T>) -> io::Result<(String
     Err(Errno::EXIST.into())
 }
 
-fn unguessable() -> io::Result<String> {
+fn random_name() -> io::Result<String> {
     let mut random = [0; 16];
     let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     if filled < random.len() {
@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(fs::read(dir.path().join("out")).unwrap(), b"new");
             let mode = fs::metadata(dir.path().join("out")).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
-            // A directory cannot be replaced, and the draft does not stay.
+            // A directory cannot be replaced, and the draft is removed.
             fs::create_dir(dir.path().join("folder")).unwrap();
             assert!(make(&directory).publish(OsStr::new("folder")).is_err());
             fs::remove_dir(dir.path().join("folder")).unwrap();
@@ -152,11 +152,11 @@ mod tests {
     #[test]
     fn a_name_that_is_taken_is_not_used() {
         let taken = std::cell::Cell::new(0);
-        let found = unused(|name| {
+        let found = with_unused_name(|name| {
             taken.set(taken.get() + 1);
-            if taken.get() < TRIES { Err(Errno::EXIST) } else { Ok(name.len()) }
+            if taken.get() < MAX_TRIES { Err(Errno::EXIST) } else { Ok(name.len()) }
         });
         assert_eq!(found.unwrap().1, ".belljar-".len() + 32);
-        assert!(unused(|_| Err::<(), _>(Errno::EXIST)).is_err());
+        assert!(with_unused_name(|_| Err::<(), _>(Errno::EXIST)).is_err());
     }
 }

@@ -1,15 +1,15 @@
-//! `--invoke`: arguments from the command line to values, results to text.
+//! `--invoke`: parses arguments from the command line to values, and prints results.
 
 use belljar::{FuncType, OutsideText, RefType, V128, Val, ValType};
 use wast::lexer::{Lexer, TokenKind};
 use wast::parser::{Parse, ParseBuffer};
 use wast::token::{F32, F64};
 
-/// The arguments of a call, each of its parameter's type.
+/// Parses the arguments of a call by the types of its parameters.
 ///
 /// # Errors
 ///
-/// A sentence that names the argument that does not fit.
+/// Returns a sentence that names the argument that does not fit.
 pub(super) fn parse_all(name: &str, ty: &FuncType, texts: &[String]) -> Result<Vec<Val>, String> {
     let name = OutsideText::new(name);
     if ty.params().len() != texts.len() {
@@ -49,13 +49,13 @@ fn parse(ty: ValType, text: &str) -> Option<Val> {
     })
 }
 
-/// A number as the text format writes it: decimal, hexadecimal, signed, with `_` between digits.
+/// Parses a number as in the text format: decimal, hexadecimal, signed, with `_` between digits.
 fn token<T: for<'a> Parse<'a>>(text: &str) -> Option<T> {
     let buffer = ParseBuffer::new(text).ok()?;
     wast::parser::parse::<T>(&buffer).ok()
 }
 
-/// What is expected instead of a float that is written as it should be, and that its type cannot hold.
+/// Returns what to expect instead of a float that is well-formed but not representable in its type.
 fn too_large(ty: ValType, text: &str) -> Option<&'static str> {
     if !matches!(ty, ValType::F32 | ValType::F64) {
         return None;
@@ -72,7 +72,7 @@ fn too_large(ty: ValType, text: &str) -> Option<&'static str> {
     })
 }
 
-/// The kind of the one token that a text is.
+/// Returns the kind of the token if the text is a single token.
 fn one_token(text: &str) -> Option<TokenKind> {
     let (lexer, mut position) = (Lexer::new(text), 0);
     let token = lexer.parse(&mut position).ok()??;
@@ -81,7 +81,7 @@ fn one_token(text: &str) -> Option<TokenKind> {
 
 fn vector(text: &str) -> Option<u128> {
     let digits = text.strip_prefix("0x")?.replace('_', "");
-    // A sign would be accepted otherwise.
+    // `from_str_radix` would accept a sign.
     digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u128::from_str_radix(&digits, 16).ok())?
 }
 
@@ -95,7 +95,7 @@ fn expected(ty: ValType) -> &'static str {
     }
 }
 
-/// A result, as it could be given as an argument.
+/// Prints a result in the form in which it could be given as an argument.
 pub(super) fn show(value: &Val) -> String {
     match value {
         Val::I32(v) => v.to_string(),
@@ -118,8 +118,8 @@ pub(super) fn show(value: &Val) -> String {
     }
 }
 
-/// A NaN as the text format has it, with its sign, and its payload unless it is the canonical one. `digits`: those of the mantissa,
-/// the one that is not written included.
+/// Prints a NaN as in the text format: with its sign, and with its payload unless that is the canonical one. `digits`
+/// is the number of digits of the mantissa, including the implicit one.
 fn nan(bits: u64, width: u32, digits: u32) -> String {
     let stored = digits - 1;
     let (payload, canonical) = (bits & ((1 << stored) - 1), 1 << (stored - 1));
@@ -177,26 +177,26 @@ mod tests {
 
     #[test]
     fn a_float_that_is_too_large_is_told_apart_from_what_is_none() {
-        let told = |ty, text: &str| {
+        let message = |ty, text: &str| {
             let params = FuncType::new(&belljar::Engine::default(), [ty], []);
             parse_all("f", &params, &[text.into()]).unwrap_err()
         };
         for text in ["1e39", "-1e39", "340282356779733661637539395458142568448", "0x1p128", "1_0e38"] {
-            let told = told(ValType::F32, text);
-            assert!(told.contains("up to 3.4028235e38: this one is too large, found"), "{told}");
+            let message = message(ValType::F32, text);
+            assert!(message.contains("up to 3.4028235e38: this one is too large, found"), "{message}");
         }
-        assert!(told(ValType::F64, "1e309").contains("this one is too large"));
-        assert!(told(ValType::F32, "nan:0x800000").contains("payload is from 0x1 to 0x7fffff"));
-        assert!(told(ValType::F64, "nan:0x0").contains("payload is from 0x1 to 0xfffffffffffff"));
+        assert!(message(ValType::F64, "1e309").contains("this one is too large"));
+        assert!(message(ValType::F32, "nan:0x800000").contains("payload is from 0x1 to 0x7fffff"));
+        assert!(message(ValType::F64, "nan:0x0").contains("payload is from 0x1 to 0xfffffffffffff"));
         for text in ["1e", "one", "1 2", "", "1e39 ", "(1)", "0x"] {
-            let told = told(ValType::F32, text);
-            assert!(told.contains("expected a number such as 1.5"), "{told}");
+            let message = message(ValType::F32, text);
+            assert!(message.contains("expected a number such as 1.5"), "{message}");
         }
         assert_eq!(
             round_trip(ValType::F32, "3.4028235e38").as_deref(),
             Some("340282350000000000000000000000000000000")
         );
-        assert!(told(ValType::I32, "1e39").contains("expected an integer"));
+        assert!(message(ValType::I32, "1e39").contains("expected an integer"));
     }
 
     #[test]

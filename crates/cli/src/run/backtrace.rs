@@ -1,45 +1,45 @@
-//! A guest's stack on a terminal: as the engine prints it, or with recursion folded and the rest cut, so that
-//! what matters stays in sight.
+//! Prints a guest's stack: as the engine does, or with recursion folded and the number of lines limited, so that the
+//! essential part stays visible.
 
 use belljar::{FrameInfo, WasmBacktrace};
 use clap::ValueEnum;
 use std::fmt;
 use std::sync::Arc;
 
-/// Lines of frames printed at most; a run of the same frame is one.
-const LINES: usize = 40;
+/// The most lines of frames to print; repetitions of the same frame count as one.
+const MAX_LINES: usize = 40;
 
 /// How much of a stack is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Backtrace {
-    /// Every frame that the engine kept
+    /// Every frame that the engine recorded
     Full,
-    /// Calls of the same function from the same place once, and 40 lines of frames at most
+    /// Fold repeated calls from the same place, and print at most 40 lines of frames
     Short,
-    /// Nothing
+    /// No backtrace
     Off,
 }
 
 impl Backtrace {
-    /// The text that follows an error message: a stack after a line break, or nothing.
+    /// Returns the text that follows an error message: a line break and a stack, or nothing.
     pub(super) fn of(self, stack: &WasmBacktrace) -> String {
         match self {
             Self::Full => format!("\n{stack}"),
-            Self::Short => format!("\n{}", Short(stack)),
+            Self::Short => format!("\n{}", FoldedBacktrace(stack)),
             Self::Off => String::new(),
         }
     }
 }
 
-/// Prints a backtrace folded and cut, without a line end.
-struct Short<'a>(&'a WasmBacktrace);
+/// Prints a folded backtrace of limited length, without a final line end.
+struct FoldedBacktrace<'a>(&'a WasmBacktrace);
 
-impl fmt::Display for Short<'_> {
+impl fmt::Display for FoldedBacktrace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("wasm backtrace:")?;
         let frames = self.0.frames();
         let (mut at, mut mismatch) = (0, None);
-        for _ in 0..LINES {
+        for _ in 0..MAX_LINES {
             let Some(frame) = frames.get(at) else { break };
             mismatch = mismatch.or_else(|| frame.debug_info_mismatch());
             write!(f, "\n  {at:>3}: {frame}")?;
@@ -56,7 +56,7 @@ impl fmt::Display for Short<'_> {
     }
 }
 
-/// The same instruction of the same module.
+/// Returns whether both frames are at the same instruction of the same module.
 fn is_same(a: &FrameInfo, b: &FrameInfo) -> bool {
     Arc::ptr_eq(a.wasm_module(), b.wasm_module())
         && a.func_index() == b.func_index()

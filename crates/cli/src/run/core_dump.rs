@@ -1,6 +1,6 @@
-//! `--coredump`: where the state of a guest goes that did not end well.
+//! `--coredump`: writes the state of a guest that failed to a file.
 
-use super::program::Guest;
+use super::guest::Guest;
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
@@ -13,13 +13,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// The file that a core dump is to be written to.
+/// The file to write a core dump to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct CoreDumpFile {
     path: PathBuf,
 }
 
-/// With this process's number in place of each `%p`.
+/// Replaces each `%p` with the id of this process.
 impl From<OsString> for CoreDumpFile {
     fn from(text: OsString) -> Self {
         let number = std::process::id().to_string();
@@ -46,13 +46,13 @@ impl CoreDumpFile {
     ///
     /// # Errors
     ///
-    /// Where its directory does not exist or takes no files, or it is a directory itself.
+    /// Returns an error if its directory does not exist or is not writable, or if it is itself a directory.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let cannot = || format!("{} for --coredump", cannot_write(&self.path));
         check(&self.path).with_context(cannot).map_err(|error| Failure::new(ExitCode::Unwritable, error))
     }
 
-    /// Writes what is known of the guest, if the error is one that it failed with, and says so.
+    /// Writes a core dump if the error is a failure of the guest, and reports it.
     pub(super) fn write_after(&self, error: &Error, store: &Store<Guest>, program: &Path) {
         let Some(dump) = error.downcast_ref::<WasmCoreDump>().filter(|_| !error.is::<I32Exit>()) else {
             return;
@@ -62,16 +62,16 @@ impl CoreDumpFile {
                 complain(&format!("note: core dump in {} ({size})", OutsideText::new(&self.path)))
             }
             Ok((size, left_out)) => complain(&format!(
-                "note: core dump in {} ({size}); there was no room for {} of memory",
+                "note: core dump in {} ({size}); {} of memory did not fit",
                 OutsideText::new(&self.path),
                 ByteSize(left_out)
             )),
-            Err(error) => complain(&format!("note: there is no core dump: {}", chain(&error))),
+            Err(error) => complain(&format!("note: no core dump was written: {}", chain(&error))),
         }
     }
 
-    /// Writes the file, for this user alone: memories may hold what others must not see. Returns its size, and how many bytes of
-    /// memories it had no room for.
+    /// Writes the file, readable only by this user: memories may hold secrets. Returns its size, and how many bytes of
+    /// memories were left out.
     fn write(&self, dump: &WasmCoreDump, store: &Store<Guest>, program: &Path) -> Result<(ByteSize, u64)> {
         let name = program.to_string_lossy();
         let written = write(&self.path, Readers::Owner, |mut out| dump.write_to(store, &name, &mut out));

@@ -1,4 +1,4 @@
-//! `--dir`: a directory of the host that the guest may use.
+//! `--dir`: a host directory that the guest may use.
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -35,16 +35,16 @@ impl FromStr for DirGrant {
 }
 
 impl DirGrant {
-    /// The guest's name for it.
+    /// Returns the guest's name for the directory.
     pub(crate) fn guest(&self) -> &str {
         &self.guest
     }
 
-    /// Opens the directory and gives it to the guest.
+    /// Opens the directory and adds it to the guest's preopened directories.
     ///
     /// # Errors
     ///
-    /// Where it cannot be opened.
+    /// Returns an error if it cannot be opened.
     pub(crate) fn grant(&self, builder: &mut WasiCtxBuilder) -> Result<(), Failure> {
         let (dirs, files) = match self.read_only {
             true => (DirPerms::READ, FilePerms::READ),

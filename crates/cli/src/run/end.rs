@@ -1,65 +1,65 @@
-//! Which thread tells how the program ended: the first whose end it is.
+//! The end of a run: one thread reports it, and recordings are completed.
 
 use super::profile;
-use crate::output::unread_for;
+use crate::output::longest_blocked_write;
 use belljar::{Engine, Inspection};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Held by the thread whose end is the program's, and never given back: others that end at the same time, or wait for the guest
-/// to do so, have nothing to tell.
-static END: Mutex<()> = Mutex::new(());
+/// Taken by the thread that reports the end, and never released: other threads that end at the same time, or wait for
+/// the guest to end, report nothing.
+static EXIT_LOCK: Mutex<()> = Mutex::new(());
 
-/// How long those who asked about the program may keep it from exiting: whoever killed it is to be told so.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long inspection requests may delay the exit: `belljar kill` must get its answer.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long those who do not read what is told of the end may keep a program from ending that has to.
-const PATIENCE_FOR_READERS: Duration = Duration::from_secs(1);
+/// How long a blocked reader of standard output or error may delay an exit that must happen.
+const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often they are looked after.
-const STEP: Duration = Duration::from_millis(50);
+/// How often to check for blocked writes.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Whether other processes can look.
+/// The state of inspection by other processes.
 enum InspectionState {
-    NotYet,
+    NotStarted,
     Open(Inspection),
-    /// The program has ended.
-    Over,
+    /// The program is exiting.
+    Ended,
 }
 
-static SIGHT: Mutex<InspectionState> = Mutex::new(InspectionState::NotYet);
+static INSPECTION: Mutex<InspectionState> = Mutex::new(InspectionState::NotStarted);
 
-/// Lets other processes look, up to the end. That they cannot is no reason not to run.
-pub(super) fn let_others_look(engine: &Engine) {
-    let mut sight = SIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-    if matches!(*sight, InspectionState::NotYet)
+/// Starts serving inspection until the end. A failure is ignored: the program runs without it.
+pub(super) fn serve_inspection(engine: &Engine) {
+    let mut state = INSPECTION.lock().unwrap_or_else(PoisonError::into_inner);
+    if matches!(*state, InspectionState::NotStarted)
         && let Ok(inspection) = engine.serve_inspection()
     {
-        *sight = InspectionState::Open(inspection);
+        *state = InspectionState::Open(inspection);
     }
 }
 
-/// From here on this thread alone tells how the program ended.
+/// Makes this thread the only one that reports how the program ended. Blocks forever if another thread does so already.
 pub(super) fn begin_exit() {
-    std::mem::forget(END.lock().unwrap_or_else(PoisonError::into_inner));
+    std::mem::forget(EXIT_LOCK.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// After the end has been told: what was recorded of the run is written now, and nobody can look any more.
+/// Completes a run whose end has been reported: writes the profile, and stops serving inspection.
 pub(super) fn finish() {
     profile::finish();
-    let mut sight = SIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let InspectionState::Open(inspection) = std::mem::replace(&mut *sight, InspectionState::Over) {
-        inspection.end(PATIENCE);
+    let mut state = INSPECTION.lock().unwrap_or_else(PoisonError::into_inner);
+    if let InspectionState::Open(inspection) = std::mem::replace(&mut *state, InspectionState::Ended) {
+        inspection.end(CLIENT_TIMEOUT);
     }
 }
 
-/// The program has to end now: its time is over, or somebody killed it. If nobody reads why, or takes a profile or core dump from a
-/// FIFO, it ends all the same, with this code. What is written to files is waited for.
-pub(super) fn insist(code: u8) {
-    // Where there is no thread for it, it ends when somebody reads.
+/// Ensures that a program that must end, because its time is over or it was killed, exits with this code even if nobody
+/// reads its messages, or its profile or core dump from a FIFO. Writes to files are waited for.
+pub(super) fn exit_despite_blocked_output(code: u8) {
+    // If the thread cannot be started, the program ends once its output is read.
     let _ = std::thread::Builder::new().name("end".into()).spawn(move || {
-        while unread_for() < PATIENCE_FOR_READERS {
-            std::thread::sleep(STEP);
+        while longest_blocked_write() < READER_TIMEOUT {
+            std::thread::sleep(POLL_INTERVAL);
         }
         std::process::exit(code.into());
     });

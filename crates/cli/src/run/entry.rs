@@ -1,46 +1,46 @@
-//! Which function of a module a run calls.
+//! Selection of the function that a run calls.
 
-use crate::inspect::interface;
+use crate::binary::interface;
 use belljar::{ExternType, Module, OutsideText};
 use wasmparser::ExternalKind;
 
 /// What a run does after instantiation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Entry {
-    /// Calls a program's entry: one of [`ENTRIES`].
+    /// Calls a program's entry, one of [`ENTRIES`].
     Program(&'static str),
     /// Calls this function with arguments from the command line.
     Invoke(String),
-    /// Nothing: the module's start function is all there is.
+    /// Calls nothing: the module consists of its start function.
     StartFunction,
 }
 
-/// The exports that make a module a program, in the order in which they are looked for. The first is the default export, by whose
-/// name some compilers and Wasmtime's `Linker::get_default` know it.
+/// The exports that make a module a program, in order of preference. The first is the default export, which some
+/// compilers and Wasmtime's `Linker::get_default` use.
 const ENTRIES: [&str; 2] = ["", "_start"];
 
-/// What a run wants to know of a module's exports: of a compiled module, or of a binary before it is compiled.
+/// The exports of a module, either compiled or still a binary.
 trait Exports {
     fn get(&self, name: &str) -> Option<Export>;
 
-    /// The names and types of those that are functions.
+    /// Returns the names and types of exported functions.
     fn functions(&self) -> Vec<(String, String)>;
 
     fn has_start_function(&self) -> bool;
 }
 
-/// What an export is.
+/// An export.
 enum Export {
     Func {
         ty: String,
         takes_nothing: bool,
     },
-    /// In a word.
+    /// Its kind, as a noun.
     Other(&'static str),
 }
 
 impl Export {
-    /// Whether it is a function without parameters and results.
+    /// Returns whether it is a function without parameters and results.
     fn takes_nothing(&self) -> bool {
         matches!(self, Self::Func { takes_nothing: true, .. })
     }
@@ -105,13 +105,13 @@ impl Exports for interface::Exports<'_> {
     }
 }
 
-/// Finds the entry of a binary that is yet to be compiled, as [`find`] does. Where there is an export of a right name, that is
-/// enough: its type is looked at later.
+/// Checks that a binary has an entry, as [`find`] does for a compiled module. An export with the right name is enough
+/// here: its type is checked later.
 ///
 /// # Errors
 ///
-/// As there.
-pub(super) fn expect(binary: &[u8], invoke: Option<&str>) -> Result<(), String> {
+/// Returns the errors of [`find`].
+pub(super) fn check_binary(binary: &[u8], invoke: Option<&str>) -> Result<(), String> {
     let exports = interface::Exports::read(binary);
     let is_entry = |name: &str| match invoke {
         Some(wanted) => name == wanted,
@@ -124,11 +124,11 @@ pub(super) fn expect(binary: &[u8], invoke: Option<&str>) -> Result<(), String> 
     }
 }
 
-/// Finds it among a module's exports.
+/// Finds the entry among a module's exports.
 ///
 /// # Errors
 ///
-/// A text that says what there is instead.
+/// Returns a text that says what the module exports instead.
 pub(super) fn find(module: &Module, invoke: Option<&str>) -> Result<Entry, String> {
     find_in(module, invoke)
 }
@@ -138,10 +138,12 @@ fn find_in(module: &impl Exports, invoke: Option<&str>) -> Result<Entry, String>
         let shown = OutsideText::new(name);
         return match module.get(name) {
             Some(Export::Func { .. }) => Ok(Entry::Invoke(name.into())),
-            Some(other) => {
-                Err(format!("`{shown}` is a {}, not a function. {}", other.describe(), functions(module)))
-            }
-            None => Err(format!("nothing named `{shown}` is exported. {}", functions(module))),
+            Some(other) => Err(format!(
+                "`{shown}` is a {}, not a function. {}",
+                other.describe(),
+                list_functions(module)
+            )),
+            None => Err(format!("nothing named `{shown}` is exported. {}", list_functions(module))),
         };
     }
     let is_entry = |name: &&&'static str| module.get(name).is_some_and(|export| export.takes_nothing());
@@ -150,27 +152,28 @@ fn find_in(module: &impl Exports, invoke: Option<&str>) -> Result<Entry, String>
     }
     match module.get("_start") {
         Some(other) => Err(format!(
-            "its export `_start` is a {}, and a program's is a function without parameters and results. {}",
+            "its export `_start` is a {}, but the entry of a program is a function without parameters and results. {}",
             other.describe(),
-            functions(module)
+            list_functions(module)
         )),
         None if module.get(INITIALIZE).is_some() => Err(format!(
-            "it exports `_initialize` and no `_start`, so it is a library, not a program. {}",
-            functions(module)
+            "it exports `_initialize` but no `_start`, so it is a library, not a program. {}",
+            list_functions(module)
         )),
         None if module.has_start_function() => Ok(Entry::StartFunction),
-        None => Err(format!("it exports no `_start`, so it is not a program. {}", functions(module))),
+        None => Err(format!("it exports no `_start`, so it is not a program. {}", list_functions(module))),
     }
 }
 
-/// The export that is to be called before any other: that of a library, by WASI's rules; a program may have one, too.
+/// The export that is called before any other: the initialization of a library in WASI, which programs may have as
+/// well.
 const INITIALIZE: &str = "_initialize";
 
-/// What is to be called before the entry, if anything is.
+/// Returns the function to call before the entry, if there is one.
 ///
 /// # Errors
 ///
-/// A text that says why it cannot be called.
+/// Returns a text that says why it cannot be called.
 pub(super) fn initialization(module: &Module, entry: &Entry) -> Result<Option<&'static str>, String> {
     if matches!(entry, Entry::Invoke(name) if name == INITIALIZE) {
         return Ok(None);
@@ -178,21 +181,21 @@ pub(super) fn initialization(module: &Module, entry: &Entry) -> Result<Option<&'
     match module.get(INITIALIZE) {
         Some(export) if export.takes_nothing() => Ok(Some(INITIALIZE)),
         Some(Export::Func { ty, .. }) => Err(format!(
-            "its export `_initialize` is a function {ty}, and must have neither parameters nor results"
+            "its export `_initialize` is a function {ty}, but must have neither parameters nor results"
         )),
         _ => Ok(None),
     }
 }
 
-/// Names listed at most.
-const LISTED: usize = 20;
+/// The most names to list.
+const MAX_LISTED: usize = 20;
 
-/// What could be called instead.
-fn functions(module: &impl Exports) -> String {
+/// Lists the functions that could be called instead.
+fn list_functions(module: &impl Exports) -> String {
     let all = module.functions();
     let others: Vec<_> = all.iter().filter(|(name, _)| name != INITIALIZE).collect();
     if others.is_empty() && !all.is_empty() {
-        return "It exports no other function: --invoke _initialize calls that one".into();
+        return "It exports no other function: --invoke _initialize calls this one".into();
     }
     if others.is_empty() {
         return "It exports no function that could be called".into();
@@ -201,8 +204,8 @@ fn functions(module: &impl Exports) -> String {
         "" => format!("\n    \"\": {ty}"),
         name => format!("\n    {}: {ty}", OutsideText::new(name)),
     };
-    let listed: String = others.iter().take(LISTED).map(line).collect();
-    let more = match others.len().saturating_sub(LISTED) {
+    let listed: String = others.iter().take(MAX_LISTED).map(line).collect();
+    let more = match others.len().saturating_sub(MAX_LISTED) {
         0 => String::new(),
         n => format!("\n    … and {n} more, which `belljar inspect` lists"),
     };

@@ -3,7 +3,7 @@
 use belljar::OutsideText;
 use std::str::FromStr;
 
-/// `K=V`, or `K` alone for the value that belljar itself was started with.
+/// `NAME=VALUE`, or `NAME` alone for the value in belljar's own environment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct EnvVar {
     /// The name.
@@ -23,7 +23,7 @@ impl FromStr for EnvVar {
                 Err(_) => {
                     let text = OutsideText::new(text);
                     return Err(format!(
-                        "there is no variable `{text}` here to pass on: set it, or give a value as `{text}=…`"
+                        "there is no environment variable `{text}` to pass on: set it, or give a value as `{text}=…`"
                     ));
                 }
             },

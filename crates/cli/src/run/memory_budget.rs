@@ -1,14 +1,14 @@
-//! `--max-memory`, or `--limits memory=…`: what all memories of a run may take together.
+//! `--max-memory`, or `--limits memory=…`: the budget of all memories of a run.
 
 use crate::byte_size::ByteSize;
 use belljar::{ResourceLimiter, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts the memory that was granted, and remembers the first growth that was not. Clones count together.
+/// Counts the memory that was granted, and records the first growth that was refused. Clones share the count.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryBudget {
     limit: u64,
-    /// The option that gave it.
+    /// The option that set the limit.
     option: Arc<str>,
     spent: Arc<Mutex<Spent>>,
 }
@@ -19,7 +19,7 @@ struct Spent {
     refused: Option<Refusal>,
 }
 
-/// A growth that the limit forbade.
+/// A growth that exceeded the limit.
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
     wanted: u64,
@@ -27,7 +27,7 @@ struct Refusal {
 }
 
 impl MemoryBudget {
-    /// A budget; without a limit everything is granted.
+    /// Creates a budget. Without a limit, everything is granted.
     pub(crate) fn new(limit: Option<ByteSize>, option: String) -> Self {
         Self { limit: limit.map_or(u64::MAX, |l| l.0), option: option.into(), spent: Arc::default() }
     }
@@ -36,11 +36,11 @@ impl MemoryBudget {
         self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was refused first, as a sentence.
+    /// Describes the first refused growth.
     pub(crate) fn refusal(&self) -> Option<String> {
         let Refusal { wanted, had } = self.spent().refused?;
         Some(format!(
-            "{} {} does not allow {}: the guest had {} and wanted {} more",
+            "{} {} does not allow {}: the guest had {} and requested {} more",
             self.option,
             ByteSize(self.limit),
             ByteSize(had + wanted),

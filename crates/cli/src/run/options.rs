@@ -27,118 +27,170 @@ Examples:
   belljar run --env LANG=C --env HOME tool.wasm    LANG as given, HOME as it is here
   belljar run --invoke add math.wat 2 0x28         calls one function, prints 42
   belljar run --max-memory 64M --timeout 10s tool.wasm
-  belljar run --limits untrusted tool.wasm         limits all; `--limits help` says to what
+  belljar run --limits untrusted tool.wasm         sets all limits; `--limits help` shows them
   belljar run --threads --max-threads 8 tool.wasm  may start eight threads
   belljar run --backtrace full tool.wasm           shows more of a deep stack if it traps
-  belljar run --coredump core.%p tool.wasm         leaves a file for debuggers if it traps
+  belljar run --coredump core.%p tool.wasm         writes a file for debuggers if it traps
   belljar run --profile flame.svg tool.wasm        shows where its time went
   perf record belljar run --perf map tool.wasm     and `perf report` names the guest's functions
 
 Exit codes:
-  the guest's own, if it ends by itself (its low eight bits; 1 where these are 0 and the code is not)
-  134  it trapped, used up its fuel, or a host function failed (128 + SIGABRT)
-  124  it was stopped by --timeout, --cpu-timeout, or the like of --limits (as timeout(1))
+  the guest's own, if it ends by itself (its low eight bits, or 1 if these are 0 but the code is not)
+  134  it trapped or used up its fuel, or a host function failed (128 + SIGABRT)
+  124  it was stopped by --timeout, --cpu-timeout, or a time limit of --limits (as timeout(1))
   130  it was stopped by Ctrl-C          137  it was killed by `belljar kill`
-  2    the command line makes no sense
-  65   a file is no valid module      66  a file or directory cannot be read
+  2    the command line is invalid
+  65   a file is not a valid module      66  a file or directory cannot be read
   69   the module cannot be started: missing imports, no `_start`, over a limit
   74   the FILE of --coredump or --profile could not be written";
 
-/// Run a program.
+/// Run a program
 ///
-/// FILE is a module in binary (.wasm) or text format (.wat). A program made for WASI 0.1 gets its arguments
-/// and the three standard streams, and nothing else unless an option grants it.
+/// FILE is a module in binary (.wasm) or text format (.wat), or an artifact of `belljar compile` or
+/// `belljar snapshot`. A program made for WASI 0.1 gets its arguments and the three standard streams;
+/// it has access to nothing else unless an option grants it.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES, override_usage = "belljar run [OPTIONS] <FILE> [ARGS]...")]
+#[command(verbatim_doc_comment, after_help = EXAMPLES, override_usage = "belljar run [OPTIONS] <FILE> [ARGS]...")]
 pub(crate) struct RunOptions {
-    /// Let the guest use the directory HOST, under the name GUEST (default: the same); `:ro` to read only
-    #[arg(long, value_name = "HOST[::GUEST][:ro]")]
+    /// Let the guest use the directory HOST under the name GUEST [default: no directory]
+    ///
+    /// GUEST defaults to HOST as written. The guest can read and write everything below HOST, but
+    /// nothing outside of it. Append `:ro` for read-only access, which is enough for input files.
+    /// Can be given several times.
+    #[arg(verbatim_doc_comment, long, value_name = "HOST[::GUEST][:ro]")]
     pub(super) dir: Vec<DirGrant>,
 
-    /// Set an environment variable; without a value, pass on the one that is set here
-    #[arg(long, value_name = "NAME[=VALUE]")]
+    /// Set an environment variable of the guest [default: none are set]
+    ///
+    /// Without a value, passes on the variable of that name from belljar's own environment. Do not
+    /// pass on variables with secrets to programs that you do not trust. Can be given several times.
+    #[arg(verbatim_doc_comment, long, value_name = "NAME[=VALUE]")]
     pub(super) env: Vec<EnvVar>,
 
-    /// The program's own name, its first argument [default: the name of FILE]
-    #[arg(long, value_name = "NAME")]
+    /// Set the program's own name, its first argument [default: the name of FILE]
+    ///
+    /// Useful for programs that behave differently under different names.
+    #[arg(verbatim_doc_comment, long, value_name = "NAME")]
     pub(super) argv0: Option<String>,
 
-    /// Call this exported function instead of `_start`; ARGS are its arguments, and results are printed
-    #[arg(long, value_name = "FUNC")]
+    /// Call this exported function instead of the program's entry, and print its results
+    ///
+    /// ARGS are parsed as its arguments, by the types of its parameters. Without this option the
+    /// default export or `_start` is called. `_initialize` is called first in any case, if exported.
+    #[arg(verbatim_doc_comment, long, value_name = "FUNC")]
     pub(super) invoke: Option<String>,
 
-    /// All memories together may have SIZE bytes: 65536, 64K, 16M, 2G
-    #[arg(long, value_name = "SIZE")]
+    /// Limit all memories together to SIZE bytes: 65536, 64K, 16M, 2G [default: no limit]
+    ///
+    /// Growth beyond it fails as the specification says: `memory.grow` returns -1. Without a limit, a
+    /// guest can grow each of its memories to the maximum that it declares, if any.
+    #[arg(verbatim_doc_comment, long, value_name = "SIZE")]
     pub(super) max_memory: Option<ByteSize>,
 
-    /// The guest's calls may take SIZE bytes of stack [default: 1M]
-    #[arg(long, value_name = "SIZE")]
+    /// Limit the stack of the guest's calls to SIZE bytes [default: 1M]
+    ///
+    /// A deeper stack is a trap. Raise it for deeply recursive programs only: every thread of the
+    /// guest reserves this much.
+    #[arg(verbatim_doc_comment, long, value_name = "SIZE")]
     pub(super) max_stack: Option<ByteSize>,
 
-    /// Stop the guest after about N instructions: it is looked at when a loop begins a round or a function is called, so it may
-    /// overshoot by what is left of the functions that it is in, without loops and calls. Any instruction counts 1, memory.fill too
-    #[arg(long, value_name = "N", value_parser = whole_number)]
+    /// Stop the guest after about N instructions [default: no limit]
+    ///
+    /// An instruction counts 1 whatever it does, even memory.fill; those that only structure the code
+    /// are free. The count is checked when a function is called and at each iteration of a loop, so
+    /// the guest may overshoot by what is left, without loops and calls, of the functions that it is
+    /// in. Counting slows the guest down: if you only want to stop a guest that hangs, use --timeout.
+    #[arg(verbatim_doc_comment, long, value_name = "N", value_parser = whole_number)]
     pub(super) fuel: Option<u64>,
 
-    /// Stop the guest after this time, compilation not counted: 250ms, 10s, 2m
-    #[arg(long, value_name = "TIME")]
+    /// Stop the guest after this time: 250ms, 10s, 2m [default: no limit]
+    ///
+    /// Counts elapsed time from instantiation on. The same limit applies separately to compilation.
+    /// Stops the guest at any instruction, without slowing it down. For programs that wait for input,
+    /// --cpu-timeout may be what you want.
+    #[arg(verbatim_doc_comment, long, value_name = "TIME")]
     pub(super) timeout: Option<TimeSpan>,
 
-    /// Stop the guest when all its threads together have used this much CPU time
-    #[arg(long, value_name = "TIME")]
+    /// Stop the guest when its threads have used this much CPU time together [default: no limit]
+    ///
+    /// A guest that waits uses none, so this alone does not stop a guest that waits forever.
+    #[arg(verbatim_doc_comment, long, value_name = "TIME")]
     pub(super) cpu_timeout: Option<TimeSpan>,
 
-    /// Limit what the guest may have: `help` lists the keys, `untrusted` takes a default for each
-    #[arg(long, value_name = "KEY=VALUE,...")]
+    /// Limit the guest's resources by name, see --limits help
+    ///
+    /// `help` lists the keys, `untrusted` sets a default for each that is suitable for untrusted code,
+    /// `KEY=none` removes a limit. Dedicated options such as --max-memory take precedence.
+    #[arg(verbatim_doc_comment, long, value_name = "KEY=VALUE,...")]
     pub(super) limits: Vec<LimitList>,
 
-    /// Let the program start threads (wasi-threads)
-    #[arg(long)]
+    /// Let the program start threads (wasi-threads) [default: it cannot]
+    ///
+    /// Needed by programs that import `wasi::thread-spawn`. Their shared memories are created for them.
+    #[arg(verbatim_doc_comment, long)]
     pub(super) threads: bool,
 
-    /// The program may have N threads at once beside its first [default: 256]
-    #[arg(long, value_name = "N", value_parser = whole_number, requires = "threads")]
+    /// Limit the program to N threads at once beside its first [default: 256]
+    ///
+    /// Starting more fails with an error that the program can handle.
+    #[arg(verbatim_doc_comment, long, value_name = "N", value_parser = whole_number, requires = "threads")]
     pub(super) max_threads: Option<u64>,
 
-    /// Compute the same on every machine: canonical NaNs, relaxed vector instructions with one result
-    #[arg(long)]
+    /// Make results the same on every machine
+    ///
+    /// NaNs are canonical, and relaxed vector instructions have a single result. Without this option
+    /// these may differ between processors. Slows float arithmetic down.
+    #[arg(verbatim_doc_comment, long)]
     pub(super) deterministic: bool,
 
-    /// Let the module import the exports of the module in FILE, as from the module NAME
-    #[arg(long, value_name = "NAME=FILE")]
+    /// Let the module import the exports of the module in FILE from the module name NAME
+    ///
+    /// Can be given several times: modules are linked in order, so later ones can import from earlier
+    /// ones. Not needed for imports of WASI.
+    #[arg(verbatim_doc_comment, long, value_name = "NAME=FILE")]
     pub(super) preload: Vec<Preload>,
 
-    /// If imports are missing, list all of them, and not just 20
+    /// List all missing imports, instead of the first 20
     #[arg(long)]
     pub(super) all_imports: bool,
 
-    /// Tell perf the names of the guest's functions
-    #[arg(long, value_name = "HOW")]
+    /// Let perf(1) see the names of the guest's functions [default: perf shows addresses]
+    ///
+    /// Needed only while recording with perf: it slows down loading of modules, and leaves files that you
+    /// have to remove.
+    #[arg(verbatim_doc_comment, long, value_name = "HOW")]
     pub(super) perf: Option<Perf>,
 
-    /// Record where the guest spends CPU time, and write that to FILE when it ends: .svg (flame graph), .json (Firefox
-    /// Profiler), .pb.gz (pprof), .txt (collapsed stacks)
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    /// Record where the guest spends CPU time, and write it to FILE at exit
+    ///
+    /// The file name determines the format: .svg (flame graph), .json (Firefox Profiler), .pb.gz
+    /// (pprof), .txt (collapsed stacks). The guest's code is the same with and without this option.
+    #[arg(verbatim_doc_comment, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(super) profile: Option<PathBuf>,
 
-    /// Take HZ samples a second for --profile. Above 1000 they are exact, and cost more
-    #[arg(long, value_name = "HZ", default_value_t = 1000, requires = "profile")]
+    /// Take HZ samples a second for --profile
+    ///
+    /// Rates above 1000 are exact, but cost more.
+    #[arg(verbatim_doc_comment, long, value_name = "HZ", default_value_t = 1000, requires = "profile")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) profile_frequency: u32,
 
-    /// If the guest fails, show this much of its stack
+    /// How much of the guest's stack to show if it fails
     #[arg(long, value_name = "HOW", default_value = "short")]
     pub(super) backtrace: Backtrace,
 
-    /// If the guest fails, write a core dump to FILE; `%p` in it becomes the process id
-    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(CoreDumpFile::from))]
+    /// Write a core dump to FILE if the guest fails [default: no core dump]
+    ///
+    /// `%p` in FILE becomes the process id. The file is readable only by you, but contains all
+    /// memories of the guest: do not share it if they may hold secrets.
+    #[arg(verbatim_doc_comment, long, value_name = "FILE", value_parser = OsStringValueParser::new().map(CoreDumpFile::from))]
     #[arg(value_hint = clap::ValueHint::FilePath)]
     pub(super) coredump: Option<CoreDumpFile>,
 
     #[command(flatten)]
     pub(super) proposals: Proposals,
 
-    /// The module, and what the program gets as arguments
+    /// The module, and the arguments of the program
     #[arg(value_names = ["FILE", "ARGS"], required_unless_present = "limits", num_args = 1..)]
     #[arg(trailing_var_arg = true)]
     #[arg(allow_hyphen_values = true, value_hint = clap::ValueHint::FilePath)]
@@ -151,16 +203,16 @@ fn whole_number(text: &str) -> Result<u64, String> {
 }
 
 impl RunOptions {
-    /// The module's file.
+    /// Returns the path of the module.
     pub(super) fn file(&self) -> &Path {
         Path::new(self.file_and_args.first().map_or(OsStr::new(""), |f| f))
     }
 
-    /// Refuses what stands where the file should and cannot be meant as one.
+    /// Refuses a FILE that cannot be meant as one.
     ///
     /// # Errors
     ///
-    /// What it was taken for.
+    /// Returns an error that says what it was taken for.
     pub(super) fn check_file(&self) -> Result<(), Failure> {
         let file = self.file();
         if self.file_and_args.is_empty() {
@@ -179,11 +231,11 @@ impl RunOptions {
         Ok(())
     }
 
-    /// What follows the file, as text.
+    /// Returns the arguments after the file as text.
     ///
     /// # Errors
     ///
-    /// Where it is no UTF-8.
+    /// Returns an error if one is not UTF-8.
     pub(super) fn args(&self) -> Result<Vec<String>, Failure> {
         let texts = self.file_and_args.iter().skip(1).enumerate().map(|(i, arg)| match arg.to_str() {
             Some(text) => Ok(text.to_string()),
@@ -196,7 +248,7 @@ impl RunOptions {
         texts.collect()
     }
 
-    /// The program's name, as it sees it.
+    /// Returns the program's own name, its first argument.
     pub(super) fn argv0(&self) -> String {
         let name = || self.file().file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.argv0.clone().unwrap_or_else(name)

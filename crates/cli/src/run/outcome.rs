@@ -1,8 +1,8 @@
-//! How a guest's run ended, as exit code and text.
+//! The outcome of a run as an exit code and a message.
 
 use super::backtrace::Backtrace;
 use super::options::RunOptions;
-use super::stop::{self, StopNames};
+use super::stop::{self, TimeLimitOptions};
 use crate::byte_size::ByteSize;
 use crate::exit_code::ExitCode;
 use anyhow::Error;
@@ -11,12 +11,12 @@ use belljar::{
 };
 use belljar_wasi::I32Exit;
 
-/// The end of a run.
+/// The outcome of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Outcome {
     /// The exit code of the process.
     pub(super) code: u8,
-    /// What is told on standard error; the first line without `error: `.
+    /// The message for standard error, without the `error: ` in front.
     pub(super) message: Option<String>,
 }
 
@@ -24,14 +24,14 @@ impl Outcome {
     /// The guest returned.
     pub(super) const RETURNED: Self = Self { code: ExitCode::Success as u8, message: None };
 
-    /// The guest's run ended with an error: an exit, a trap, or a host function's.
+    /// Returns the outcome of a run that ended with an error: an exit, a trap, or the error of a host function.
     pub(super) fn of_error(error: &Error, options: &RunOptions) -> Self {
         if let Some(exit) = error.downcast_ref::<I32Exit>() {
             return Self { code: exit.status(), message: None };
         }
         let trap = error.downcast_ref::<Trap>().copied();
         let (code, headline) = match (trap, error.downcast_ref::<Killed>()) {
-            (_, Some(killed)) => stop::outcome(killed, &StopNames::of(options)),
+            (_, Some(killed)) => stop::kill_outcome(killed, &TimeLimitOptions::of(options)),
             (Some(Trap::OutOfFuel), _) => {
                 let option = options.option_of(Limit::Fuel);
                 (ExitCode::Trap, format!("the guest was stopped: its {option} is used up"))
@@ -41,44 +41,45 @@ impl Outcome {
             }
             (Some(trap), _) => (ExitCode::Trap, format!("the guest trapped: {trap}{}", fault_of(error))),
             (None, _) if error.is::<ThrownException>() => {
-                (ExitCode::Trap, "the guest threw an exception that nothing caught".into())
+                (ExitCode::Trap, "the guest threw an exception that was not caught".into())
             }
-            (None, _) => (ExitCode::Trap, String::from("a function of the host failed under the guest")),
+            (None, _) => (ExitCode::Trap, String::from("a host function called by the guest failed")),
         };
         Self { code: code as u8, message: Some(describe(error, headline, options.backtrace)) }
     }
 }
 
-/// What the trap's message goes on with if the stack was limited.
+/// Returns what to append to the message of a stack overflow if the stack was limited.
 fn stack_of(options: &RunOptions) -> String {
     let limit = options.limit(Limit::Stack).map(ByteSize);
     limit.map(|size| format!(": {} allows {size}", options.option_of(Limit::Stack))).unwrap_or_default()
 }
 
-/// What the trap's message goes on with if it was about a memory.
+/// Returns what to append to the message of a trap caused by a memory access.
 fn fault_of(error: &Error) -> String {
     error.downcast_ref::<MemoryFault>().map(|fault| format!(": {fault}")).unwrap_or_default()
 }
 
-/// Whether a part of an error's chain is what was noted in the error, and not just something that reads the same: it lies in it.
-fn holds<N>(part: &(dyn std::error::Error + 'static), note: Option<&N>) -> bool {
+/// Returns whether a part of an error's chain is this context, and not just an error with the same text: the context
+/// then lies inside it.
+fn is_part_of<N>(part: &(dyn std::error::Error + 'static), note: Option<&N>) -> bool {
     let start = std::ptr::from_ref(part).addr();
     note.is_some_and(|note| (start..start + size_of_val(part)).contains(&std::ptr::from_ref(note).addr()))
 }
 
-/// The headline, what else is known, and what is wanted of the guest's stack.
+/// Returns the headline, followed by further causes and the guest's stack.
 fn describe(error: &Error, headline: String, shown: Backtrace) -> String {
-    // What the headline says, or the end of the text; of a limit, the note says it in the words of the command line.
-    let is_told = |part: &(dyn std::error::Error + 'static)| {
-        holds(part, error.downcast_ref::<LimitExceeded>())
-            || holds(part, error.downcast_ref::<WasmBacktrace>())
-            || holds(part, error.downcast_ref::<Trap>())
-            || holds(part, error.downcast_ref::<MemoryFault>())
-            || holds(part, error.downcast_ref::<ThrownException>())
-            || holds(part, error.downcast_ref::<WasmCoreDump>())
-            || holds(part, error.downcast_ref::<Killed>())
+    // The headline or the end of the text shows these; for a limit, a note does, in terms of the command line.
+    let is_shown_elsewhere = |part: &(dyn std::error::Error + 'static)| {
+        is_part_of(part, error.downcast_ref::<LimitExceeded>())
+            || is_part_of(part, error.downcast_ref::<WasmBacktrace>())
+            || is_part_of(part, error.downcast_ref::<Trap>())
+            || is_part_of(part, error.downcast_ref::<MemoryFault>())
+            || is_part_of(part, error.downcast_ref::<ThrownException>())
+            || is_part_of(part, error.downcast_ref::<WasmCoreDump>())
+            || is_part_of(part, error.downcast_ref::<Killed>())
     };
-    let mut details = error.chain().filter(|part| !is_told(*part)).map(ToString::to_string);
+    let mut details = error.chain().filter(|part| !is_shown_elsewhere(*part)).map(ToString::to_string);
     let mut text = headline;
     if let Some(first) = details.next() {
         let rest = details.map(|d| format!(": {d}")).collect::<String>();
@@ -90,21 +91,21 @@ fn describe(error: &Error, headline: String, shown: Backtrace) -> String {
     text
 }
 
-/// How a run that no options go with ended, in words, and the exit code.
-pub(crate) fn of_guest(error: &Error) -> (u8, String) {
+/// Returns the exit code and description of a failed run that has no options.
+pub(crate) fn of_guest_error(error: &Error) -> (u8, String) {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return (exit.status(), format!("it exited with code {}", exit.0));
     }
     let trap = error.downcast_ref::<Trap>().copied();
     let headline = match trap {
         Some(trap) => format!("the guest trapped: {trap}{}", fault_of(error)),
-        None => String::from("a function of the host failed under the guest"),
+        None => String::from("a host function called by the guest failed"),
     };
     (ExitCode::Trap as u8, describe(error, headline, Backtrace::Short))
 }
 
-/// Whether instantiation failed in the guest's own code, not before it ran.
-pub(super) fn is_guests(error: &Error) -> bool {
+/// Returns whether instantiation failed in the guest's own code rather than before it ran.
+pub(super) fn is_guest_error(error: &Error) -> bool {
     error.is::<Trap>()
         || error.is::<ThrownException>()
         || error.is::<I32Exit>()
@@ -122,9 +123,9 @@ mod tests {
         let plain = Error::new(trap);
         assert_eq!(describe(&plain, headline(), Backtrace::Short), "headline");
         let noted = anyhow::anyhow!("the disk is full").context("a file was not written").context(trap);
-        let told = "headline\na file was not written: the disk is full";
-        assert_eq!(describe(&noted, headline(), Backtrace::Short), told);
-        // What reads like the trap and is none is said.
+        let expected = "headline\na file was not written: the disk is full";
+        assert_eq!(describe(&noted, headline(), Backtrace::Short), expected);
+        // An error that only reads like the trap is shown.
         let alike = anyhow::anyhow!(trap.to_string()).context("the host's own").context(trap);
         assert_eq!(
             describe(&alike, headline(), Backtrace::Short),

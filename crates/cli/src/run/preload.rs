@@ -9,18 +9,18 @@ use std::str::FromStr;
 /// `NAME=FILE`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Preload {
-    /// The module name under which it is imported.
+    /// The module name from which it is imported.
     pub(super) name: String,
-    /// Its file.
+    /// The path of the module.
     pub(super) file: PathBuf,
 }
 
 impl Preload {
-    /// Its name, and its contents as a binary.
+    /// Reads the module as a binary. Returns it with its name.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read, or is none of a module.
+    /// Returns an error if the file cannot be read, or is not a module.
     pub(super) fn read(&self) -> Result<(&str, ModuleFile), Failure> {
         Ok((&self.name, ModuleFile::read(&self.file)?.into_binary_with_lines()?))
     }

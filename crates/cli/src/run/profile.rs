@@ -1,4 +1,4 @@
-//! `--profile`: a profile of the whole run, written when it ends, however it does.
+//! `--profile`: a profile of the whole run, written when it ends for whatever reason.
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The profile that is being recorded.
+/// The profile being recorded.
 static RECORDING: Mutex<Option<Recording>> = Mutex::new(None);
 
 struct Recording {
@@ -18,11 +18,11 @@ struct Recording {
     file: PathBuf,
 }
 
-/// Starts to record, with so many samples in each second of CPU time.
+/// Starts recording, with this many samples per second of CPU time.
 ///
 /// # Errors
 ///
-/// Where the file's name says nothing of a format, and where the machine gives no timers.
+/// Returns an error if the file name does not determine a format, or if timers are not available.
 pub(super) fn start(engine: &Engine, program: &Path, frequency: u32, file: &Path) -> Result<(), Failure> {
     let format = format_of(file)?;
     let title = program.file_name().unwrap_or_default().to_string_lossy();
@@ -33,18 +33,18 @@ pub(super) fn start(engine: &Engine, program: &Path, frequency: u32, file: &Path
     Ok(())
 }
 
-/// Writes the profile, if one was being recorded. That it cannot be written does not change how the program ends.
+/// Writes the profile if one is being recorded. A failure does not change the program's exit code.
 pub(super) fn finish() {
     let recording = RECORDING.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(Recording { profiler, format, file }) = recording else { return };
     let name = OutsideText::new(&file);
     let profile = match profiler.finish() {
         Ok(profile) => profile,
-        Err(error) => return complain(&format!("note: there is no profile: {error:#}")),
+        Err(error) => return complain(&format!("note: no profile was written: {error:#}")),
     };
     if let Err(error) = write(&profile, format, &file) {
         complain(&format!("note: the profile could not be written to {name}: {error}"));
     } else if profile.sample_count() == 0 {
-        complain(&format!("note: the guest used so little time that its profile, {name}, is empty"));
+        complain(&format!("note: the guest used so little CPU time that its profile, {name}, is empty"));
     }
 }

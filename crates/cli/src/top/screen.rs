@@ -1,4 +1,4 @@
-//! The terminal while it shows pictures: taken, drawn on, and given back as it was.
+//! A full-screen display on the terminal, which is restored at the end.
 
 use crate::failure::Failure;
 use crate::output::print_commands;
@@ -9,7 +9,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwins
 use std::io;
 use std::time::{Duration, Instant};
 
-/// The other screen, without a cursor, and without lines that go on in the next.
+/// Switches to the alternate screen, hides the cursor, and disables line wrap.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 const HOME: &str = "\x1b[H";
@@ -18,20 +18,21 @@ const CLEAR_BELOW: &str = "\x1b[J";
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[m";
 
-/// Lines of a terminal that does not say how many it has.
-const USUAL_HEIGHT: usize = 24;
+/// The height to assume if the terminal does not report one.
+const DEFAULT_HEIGHT: usize = 24;
 
-/// Ctrl-C and Ctrl-D, which reach us as bytes: so that what they stop is not the process before it has cleaned up.
+/// Ctrl-C and Ctrl-D, which arrive as bytes because signals are disabled: the terminal must be restored before the
+/// process ends.
 const CTRL_C: u8 = 3;
 const CTRL_D: u8 = 4;
 
-/// The terminal of standard input and output. Given back when this is dropped.
+/// The terminal of standard input and output. Dropping it restores the terminal.
 pub(super) struct Screen {
     before: Termios,
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Switches the terminal to full-screen mode.
     pub(super) fn enter() -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let screen = Self { before };
@@ -42,34 +43,34 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Shows a picture: a title, an empty line and a table. What does not fit is left out.
+    /// Shows a title, an empty line and a table. Lines that do not fit are left out.
     pub(super) fn draw(&self, picture: &str) -> Result<(), Failure> {
         let height = match tcgetwinsize(io::stdout()) {
             Ok(size) if size.ws_row > 0 => size.ws_row.into(),
-            _ => USUAL_HEIGHT,
+            _ => DEFAULT_HEIGHT,
         };
-        print_commands(&drawn(picture, height))
+        print_commands(&render(picture, height))
     }
 
-    /// Waits, and sees whether somebody wants to leave. Any other key ends the waiting.
+    /// Waits for a time or a key. Returns whether the user wants to quit.
     pub(super) fn wait(&self, time: Duration) -> io::Result<bool> {
         let until = Instant::now().checked_add(time);
         loop {
-            // What is too long for the clock is for ever.
+            // A time that the clock cannot represent means forever.
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let left = left.and_then(|time| Timespec::try_from(time).ok());
             match poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], left.as_ref()) {
                 Ok(0) => return Ok(false),
                 Ok(_) => {}
-                // The window has another size, for instance.
+                // For example because the window was resized.
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             }
             let mut keys = [0; 64];
             match rustix::io::read(io::stdin(), &mut keys) {
-                Ok(n) => return Ok(wants_to_leave(&keys[..n])),
+                Ok(n) => return Ok(is_quit(&keys[..n])),
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                // The terminal is gone.
+                // The terminal has been closed.
                 Err(Errno::IO) => return Ok(true),
                 Err(error) => return Err(error.into()),
             }
@@ -79,25 +80,25 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // If the terminal is gone, there is nothing to give back.
+        // If the terminal has been closed, there is nothing to restore.
         let _ = print_commands(LEAVE);
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }
 
-/// Nothing at all is the end of the input.
-fn wants_to_leave(keys: &[u8]) -> bool {
+/// An empty read is the end of the input.
+fn is_quit(keys: &[u8]) -> bool {
     keys.is_empty() || keys.iter().any(|key| matches!(*key, b'q' | b'Q' | CTRL_C | CTRL_D))
 }
 
-/// What makes a terminal of so many lines show a picture, in place of the one before. Of the picture it obeys nothing.
-fn drawn(picture: &str, height: usize) -> String {
+/// Returns the commands that replace the contents of a terminal of this height with `picture`, whose text is escaped.
+fn render(picture: &str, height: usize) -> String {
     let mut text = String::from(HOME);
     for (i, line) in picture.lines().take(height).enumerate() {
         if i > 0 {
             text.push_str("\r\n");
         }
-        // The table's titles.
+        // The column titles of the table.
         let (on, off) = if i == 2 { (BOLD, PLAIN) } else { ("", "") };
         text.extend([on, &*OutsideText::new(line).to_cow(), off, CLEAR_LINE]);
     }
@@ -110,19 +111,19 @@ mod tests {
 
     #[test]
     fn a_picture_is_cut_at_the_last_line() {
-        let text = drawn("title\n\nPID\n1\n2\n3\n", 4);
+        let text = render("title\n\nPID\n1\n2\n3\n", 4);
         assert_eq!(text, "\x1b[Htitle\x1b[K\r\n\x1b[K\r\n\x1b[1mPID\x1b[m\x1b[K\r\n1\x1b[K\x1b[J");
     }
 
     #[test]
     fn a_picture_gives_the_terminal_no_orders() {
-        let text = drawn("a\x1b[2J\u{202e}", 4);
+        let text = render("a\x1b[2J\u{202e}", 4);
         assert_eq!(text, "\x1b[Ha\\u{1b}[2J\\u{202e}\x1b[K\x1b[J");
     }
 
     #[test]
     fn keys_that_end_it() {
-        assert!([&b"q"[..], b"xQ", b"\x03", b"\x04", b""].into_iter().all(wants_to_leave));
-        assert!(!wants_to_leave(b" \r\x1b[A"));
+        assert!([&b"q"[..], b"xQ", b"\x03", b"\x04", b""].into_iter().all(is_quit));
+        assert!(!is_quit(b" \r\x1b[A"));
     }
 }

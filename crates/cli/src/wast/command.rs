@@ -1,9 +1,10 @@
-//! `belljar wast`: scripts in, failing directives and the count out.
+//! `belljar wast`: runs scripts, and prints failed directives and totals.
 
-use super::files::read_script;
-use super::{Report, find_scripts, run_script};
+use super::files::{find_scripts, read_script};
+use super::report::Report;
+use super::script::run_script;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, WithExitCode};
 use crate::output::print;
 use crate::proposals::Proposals;
 use belljar::{Config, Engine, OutsideText};
@@ -15,25 +16,25 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   belljar wast spec/test/core/i32.wast
-  belljar wast spec/test/core                      all scripts in the folder and its subfolders
-  belljar wast --quiet spec/test/core              the last line only
+  belljar wast spec/test/core                      all scripts in the directory and its subdirectories
+  belljar wast --quiet spec/test/core              only the last line
 
-Each script has a store of its own, with the module `spectest` to import from. A failing directive is printed
+Each script has its own store, and can import the module `spectest`. A failed directive is printed
 as file:line: message. Exit codes: 0 if all passed, 1 if one failed, 66 if a file cannot be read.";
 
 /// Run scripts of the specification's test suite.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct WastOptions {
-    /// Scripts, or folders of them
+    /// Scripts, or directories of scripts
     #[arg(required = true, value_hint = clap::ValueHint::AnyPath)]
     paths: Vec<PathBuf>,
 
-    /// Print only the number of directives that passed and failed
+    /// Print only the numbers of passed and failed directives
     #[arg(short, long)]
     quiet: bool,
 
-    /// Collect garbage whenever an object is made: what forgets a reference fails soon
+    /// Collect garbage at every allocation, to find missing roots early; very slow
     #[arg(long)]
     gc_stress: bool,
 
@@ -46,21 +47,21 @@ impl WastOptions {
     ///
     /// # Errors
     ///
-    /// Where a file cannot be read or standard output not be written.
+    /// Returns an error if a file cannot be read, or if standard output cannot be written.
     pub(crate) fn execute(&self) -> Result<u8, Failure> {
         let mut scripts = Vec::new();
         for path in &self.paths {
-            scripts.extend(find_scripts(path).or_fail(ExitCode::Unreadable)?);
+            scripts.extend(find_scripts(path).with_exit_code(ExitCode::Unreadable)?);
         }
         let mut config = Config::new();
         self.proposals.apply(&mut config);
         config.gc_stress(self.gc_stress);
-        let engine = Engine::new(&config).or_fail(ExitCode::CannotStart)?;
+        let engine = Engine::new(&config).with_exit_code(ExitCode::CannotStart)?;
         let bar = progress_bar(scripts.len());
         let mut total = Report::default();
         for script in &scripts {
             bar.set_message(OutsideText::new(script).to_string());
-            let text = read_script(script).or_fail(ExitCode::Unreadable)?;
+            let text = read_script(script).with_exit_code(ExitCode::Unreadable)?;
             let report = run_script(&engine, script, &text);
             if !self.quiet {
                 let lines: String = report.failures.iter().map(|f| format!("{f}\n")).collect();
@@ -75,7 +76,7 @@ impl WastOptions {
     }
 }
 
-/// On a terminal; hidden elsewhere.
+/// Creates a progress bar, which is hidden if standard error is not a terminal.
 fn progress_bar(scripts: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

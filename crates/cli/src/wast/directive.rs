@@ -1,4 +1,4 @@
-//! What each directive of a script asks, done with the engine.
+//! Executes the directives of a script with the engine.
 
 use super::pattern::{self, matches};
 use super::spectest;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use wast::token::Id;
 use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
 
-/// A script's state: its store, and what its directives named.
+/// The state of a script: its store, and the names that its directives defined.
 pub(super) struct Session {
     engine: Engine,
     store: Store<()>,
@@ -18,17 +18,17 @@ pub(super) struct Session {
     instances: HashMap<String, Instance>,
     latest_definition: Option<Module>,
     definitions: HashMap<String, Module>,
-    /// What modules of the script that started this thread share with it.
+    /// The shared memories of modules that the starting script shares with this thread.
     shared: HashMap<String, Vec<(String, SharedMemory)>>,
 }
 
-/// How far a module came before it failed.
+/// The stage in which a module failed.
 enum Refused {
-    /// Its text or binary is malformed, or it is not valid.
+    /// It is malformed or invalid.
     Module(Error),
-    /// Its imports are missing or of other types.
+    /// Its imports are missing or have other types.
     Link(Error),
-    /// Its segments or start function trapped.
+    /// A segment or its start function trapped.
     Trap(Trap),
 }
 
@@ -58,8 +58,7 @@ impl Session {
         })
     }
 
-    /// The state of a thread: a store of its own, which shares with this one the shared memories that a module
-    /// exports.
+    /// Creates the session of a thread: its own store, which shares the shared memories that a module exports.
     pub(super) fn thread(&mut self, shared_module: Option<Id<'_>>) -> Result<Self> {
         let mut session = Self::new(&self.engine)?;
         if let Some(id) = shared_module {
@@ -83,7 +82,7 @@ impl Session {
         Ok(())
     }
 
-    /// Does what a directive asks. An error says how the outcome differs from what the directive expects.
+    /// Executes a directive. The error says how the outcome differs from the expected one.
     pub(super) fn run(&mut self, directive: WastDirective<'_>) -> Result<()> {
         match directive {
             WastDirective::Module(mut module) => self.module(&mut module),
@@ -120,7 +119,7 @@ impl Session {
     }
 
     fn module(&mut self, module: &mut QuoteWat<'_>) -> Result<()> {
-        // A module that fails leaves none behind that later directives would take for it.
+        // After a module fails, later directives must not use the one before it.
         self.current = None;
         let name = module.name();
         let module = self.define(module)?;
@@ -212,7 +211,7 @@ impl Session {
     }
 
     fn assert_return(&mut self, exec: WastExecute<'_>, expected: &[WastRet<'_>]) -> Result<()> {
-        let found = self.execute(exec).map_err(|e| e.context("expected results, and it failed"))?;
+        let found = self.execute(exec).map_err(|e| e.context("expected results, but it failed"))?;
         let fits = found.len() == expected.len()
             && expected.iter().zip(&found).all(|(e, v)| matches(&mut self.store, e, v));
         ensure!(fits, "expected {}, found {}", list(expected.iter().map(pattern::show)), self.show(&found));
@@ -221,31 +220,31 @@ impl Session {
 
     fn assert_trap(&mut self, outcome: Result<Vec<Val>>, message: &str) -> Result<()> {
         let error = match outcome {
-            Ok(values) => bail!("expected the trap `{message}`, and it returned {}", self.show(&values)),
+            Ok(values) => bail!("expected the trap `{message}`, but it returned {}", self.show(&values)),
             Err(error) => error,
         };
         let Some(trap) = error.downcast_ref::<Trap>() else {
-            return Err(error.context(format!("expected the trap `{message}`, and it failed otherwise")));
+            return Err(error.context(format!("expected the trap `{message}`, but it failed otherwise")));
         };
-        // As in the reference interpreter, either text may go on where the other ends.
+        // As in the reference interpreter, either text may be a prefix of the other.
         let found = trap.row().spec;
         let same = found.starts_with(message) || message.starts_with(found) || is_null_trap(*trap, message);
-        ensure!(same, "expected the trap `{message}`, and it trapped with `{found}`");
+        ensure!(same, "expected the trap `{message}`, but it trapped with `{found}`");
         Ok(())
     }
 
     fn assert_exception(&mut self, exec: WastExecute<'_>) -> Result<()> {
         match self.execute(exec) {
-            Ok(values) => bail!("expected an exception, and it returned {}", self.show(&values)),
+            Ok(values) => bail!("expected an exception, but it returned {}", self.show(&values)),
             Err(error) if error.is::<ThrownException>() => Ok(()),
-            Err(error) => Err(error.context("expected an exception, and it failed otherwise")),
+            Err(error) => Err(error.context("expected an exception, but it failed otherwise")),
         }
     }
 
     fn assert_refused(&self, mut module: QuoteWat<'_>, what: &str, message: &str) -> Result<()> {
         let Ok(binary) = module.encode() else { return Ok(()) };
         let accepted = Module::validate(&self.engine, &binary).is_ok();
-        ensure!(!accepted, "expected the module to be {what} ({message}), and it was accepted");
+        ensure!(!accepted, "expected the module to be {what} ({message}), but it was accepted");
         Ok(())
     }
 
@@ -254,7 +253,7 @@ impl Session {
         match self.instantiate(&module) {
             Err(Refused::Link(_)) => Ok(()),
             Err(other) => Err(Error::from(other).context(format!("expected a link error ({message})"))),
-            Ok(_) => bail!("expected a link error ({message}), and the module was instantiated"),
+            Ok(_) => bail!("expected a link error ({message}), but the module was instantiated"),
         }
     }
 
@@ -268,14 +267,14 @@ fn list(shown: impl Iterator<Item = String>) -> String {
     if shown.is_empty() { "nothing".into() } else { shown.join(" ") }
 }
 
-/// The directives of a script's text.
+/// Parses the directives of a script.
 pub(super) fn parse<'a>(
     buffer: &'a wast::parser::ParseBuffer<'a>,
 ) -> Result<Vec<WastDirective<'a>>, wast::Error> {
     wast::parser::parse::<Wast<'a>>(buffer).map(|script| script.directives)
 }
 
-/// Whether a script expects a trap for null, whatever it calls what null was given for.
+/// Returns whether the expected message is that of a null trap, whatever it calls the null reference.
 fn is_null_trap(trap: Trap, message: &str) -> bool {
     trap == Trap::NullReference && message.starts_with("null ") && message.ends_with(" reference")
 }

@@ -1,4 +1,4 @@
-//! Which scripts a path stands for, and what is in them.
+//! Finds and reads scripts.
 
 use crate::byte_size::ByteSize;
 use crate::module_file::MAX_BYTES;
@@ -8,12 +8,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The `.wast` files that a path stands for: itself, if it is a file (whatever its name), or all in a folder
-/// and its subfolders, sorted.
+/// Returns the scripts of a path: the file itself, whatever its name, or all `.wast` files in a directory and its
+/// subdirectories, sorted.
 ///
 /// # Errors
 ///
-/// Where something cannot be read, or a folder holds no script.
+/// Returns an error if something cannot be read, or if a directory has no scripts.
 pub fn find_scripts(path: &Path) -> Result<Vec<PathBuf>> {
     let meta =
         std::fs::metadata(path).with_context(|| format!("could not read {}", OutsideText::new(path)))?;
@@ -26,7 +26,7 @@ pub fn find_scripts(path: &Path) -> Result<Vec<PathBuf>> {
         let cannot = || format!("could not list {}", OutsideText::new(&folder));
         for entry in std::fs::read_dir(&folder).with_context(cannot)? {
             let entry = entry.with_context(cannot)?;
-            // The entry's own type: links to folders are not followed, so that loops end.
+            // The type of the entry itself: links to directories are not followed, which avoids loops.
             if entry.file_type().with_context(cannot)?.is_dir() {
                 folders.push(entry.path());
             } else if entry.path().extension().is_some_and(|e| e == "wast") {
@@ -43,14 +43,14 @@ pub fn find_scripts(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(scripts)
 }
 
-/// The text of a script. What is no UTF-8 in it is replaced.
+/// Reads a script. Invalid UTF-8 is replaced.
 ///
 /// # Errors
 ///
-/// Where it cannot be read, or is larger than a module may be.
+/// Returns an error if it cannot be read, or is larger than the limit for modules.
 pub(crate) fn read_script(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
-    // Pipes and devices do not tell their size.
+    // Pipes and devices do not report a size.
     let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
     let read = read.map_err(anyhow::Error::from).and_then(|read| {
         let limit = ByteSize(MAX_BYTES);

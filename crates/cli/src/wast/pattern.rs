@@ -1,4 +1,4 @@
-//! Results of scripts: patterns that a value matches or does not.
+//! Expected results of scripts: patterns that a value matches or not.
 
 use super::value::{Heap, HostValue, heap, host_value};
 use belljar::{ExternRef, Store, V128, Val};
@@ -6,7 +6,7 @@ use wast::WastRet;
 use wast::core::{NanPattern, V128Pattern, WastRetCore};
 use wast::token::{F32, F64};
 
-/// Whether a result is what the script expects.
+/// Returns whether a result matches the script's expectation.
 pub(super) fn matches(store: &mut Store<()>, expected: &WastRet<'_>, found: &Val) -> bool {
     match expected {
         WastRet::Core(expected) => matches_core(store, expected, found),
@@ -41,7 +41,7 @@ fn matches_core(store: &mut Store<()>, expected: &WastRetCore<'_>, found: &Val) 
     }
 }
 
-/// Whether a value is a null of a hierarchy, or of `any_hierarchy`.
+/// Returns whether a value is a null of a hierarchy, or of any with `any_hierarchy`.
 fn is_null_of(wanted: Option<Heap>, any_hierarchy: bool, found: &Val) -> bool {
     let found = match found {
         Val::FuncRef(None) => Heap::Func,
@@ -53,7 +53,7 @@ fn is_null_of(wanted: Option<Heap>, any_hierarchy: bool, found: &Val) -> bool {
     any_hierarchy || wanted == Some(found)
 }
 
-/// A pattern as the script writes it, numbers as our values are shown.
+/// Formats a pattern as in a script, with numbers formatted like values.
 pub(super) fn show(expected: &WastRet<'_>) -> String {
     match expected {
         WastRet::Core(expected) => show_core(expected),
@@ -107,7 +107,7 @@ fn show_v128(pattern: &V128Pattern) -> String {
     }
 }
 
-/// A NaN is canonical if its payload is the top bit alone, arithmetic if it has at least that; of either sign.
+/// A NaN is canonical if its payload is the top bit alone, arithmetic if the top bit is set; the sign does not matter.
 fn f32_matches(expected: &NanPattern<F32>, found: u32) -> bool {
     match expected {
         NanPattern::CanonicalNan => found & 0x7fff_ffff == 0x7fc0_0000,

@@ -1,4 +1,4 @@
-//! What came of a script.
+//! The result of a script.
 
 use belljar::OutsideText;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub struct Failure {
     /// The script.
     pub file: PathBuf,
-    /// Line of the directive, from 1.
+    /// The line of the directive, counted from 1.
     pub line: usize,
     /// What was expected and what was found.
     pub message: String,
@@ -21,19 +21,19 @@ impl fmt::Display for Failure {
     }
 }
 
-/// How many directives passed, and those that failed. Printed, it is the line `N passed, M failed`.
+/// The number of directives that passed, and the failed ones. Printed as `N passed, M failed`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Report {
-    /// Directives that did what they should.
+    /// Directives with the expected outcome.
     pub passed: usize,
-    /// Directives that did not, or could not be run since an earlier one panicked.
+    /// Directives with another outcome, or not run because an earlier one panicked.
     pub failed: usize,
-    /// The failures that have something to say; in order.
+    /// The failures with a message, in order.
     pub failures: Vec<Failure>,
 }
 
 impl Report {
-    /// Adds another script's report.
+    /// Adds the report of another script.
     pub fn merge(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;

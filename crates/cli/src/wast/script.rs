@@ -1,4 +1,4 @@
-//! One script from text to report.
+//! Runs a script, from text to report.
 
 use super::directive::{Session, parse};
 use super::report::{Failure, Report};
@@ -13,14 +13,14 @@ use wast::lexer::Lexer;
 use wast::parser::ParseBuffer;
 use wast::{WastDirective, WastThread};
 
-/// Runs a script. `file` is the name under which failures are reported.
+/// Runs a script. `file` is the name used to report failures.
 ///
-/// After a panic the engine's state is not trusted: the directives that follow count as failed.
+/// After a panic, the engine's state is not trusted: all later directives count as failed.
 pub fn run_script(engine: &Engine, file: &Path, text: &str) -> Report {
     let mut report = Report::default();
     let fail = |line, message| Failure { file: file.to_path_buf(), line, message };
     let mut lexer = Lexer::new(text);
-    // Some scripts test exactly such characters.
+    // Some scripts test exactly these characters.
     lexer.allow_confusing_unicode(true);
     let buffer = match ParseBuffer::new_with_lexer(lexer) {
         Ok(buffer) => buffer,
@@ -56,19 +56,19 @@ pub fn run_script(engine: &Engine, file: &Path, text: &str) -> Report {
     })
 }
 
-/// Runs directives, of a script or of one of its threads.
+/// Runs the directives of a script or of one of its threads.
 struct Runner<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     file: &'env Path,
     text: &'env str,
     session: Session,
-    /// Threads that were started and not yet waited for.
+    /// Threads that were started and not joined yet.
     threads: HashMap<String, ScopedJoinHandle<'scope, Report>>,
     report: Report,
 }
 
 impl<'scope, 'env: 'scope> Runner<'scope, 'env> {
-    /// Whether all could be run: nothing panicked.
+    /// Runs directives. Returns false if one panicked.
     fn run(&mut self, directives: Vec<WastDirective<'env>>) -> bool {
         let mut left = directives.len();
         for directive in directives {
@@ -100,7 +100,7 @@ impl<'scope, 'env: 'scope> Runner<'scope, 'env> {
         }
     }
 
-    /// Starts a thread with a session of its own.
+    /// Starts a thread with its own session.
     fn start(&mut self, thread: WastThread<'env>) -> anyhow::Result<()> {
         let session = self.session.thread(thread.shared_module)?;
         let (scope, file, text) = (self.scope, self.file, self.text);
@@ -117,11 +117,11 @@ impl<'scope, 'env: 'scope> Runner<'scope, 'env> {
         Ok(())
     }
 
-    /// Waits for the end of a thread, whose report becomes part of this one.
+    /// Joins a thread, and merges its report into this one.
     fn wait(&mut self, name: &str) -> anyhow::Result<()> {
         let thread =
             self.threads.remove(name).with_context(|| format!("there is no thread named ${name}"))?;
-        // A panic goes on as if there were no thread.
+        // Propagates a panic as if there were no thread.
         let report = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         self.report.merge(report);
         Ok(())
@@ -133,7 +133,7 @@ fn syntax_error(error: &wast::Error, text: &str, fail: impl Fn(usize, String) ->
     fail(line, format!("not a spec script: {}", error.message()))
 }
 
-/// An error with its causes.
+/// Formats an error with its causes on one line.
 fn one_line(error: &Error) -> String {
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     let mut causes: Vec<String> = Vec::new();
@@ -142,7 +142,7 @@ fn one_line(error: &Error) -> String {
         if Some(&cause) == backtrace.as_ref() {
             continue;
         }
-        // Syntax errors of quoted modules carry a picture after their first line.
+        // Syntax errors of quoted modules have a source excerpt after their first line.
         causes.push(cause.lines().next().unwrap_or_default().into());
     }
     causes.join(": ")

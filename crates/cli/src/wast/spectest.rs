@@ -1,4 +1,4 @@
-//! The `spectest` module that scripts import from: the reference interpreter's values and functions.
+//! The `spectest` module that scripts import: the reference interpreter's values and functions.
 
 use anyhow::Result;
 use belljar::{
@@ -8,7 +8,7 @@ use belljar::{
 
 const MODULE: &str = "spectest";
 
-/// A linker that defines `spectest`. Its functions take their arguments and print nothing.
+/// Creates a linker that defines `spectest`. Its functions take their arguments and print nothing.
 pub(super) fn linker(engine: &Engine, store: &mut Store<()>) -> Result<Linker<()>> {
     let mut linker = Linker::new(engine);
     linker.allow_shadowing(true);

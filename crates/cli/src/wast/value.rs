@@ -1,15 +1,15 @@
-//! Values of scripts, as the engine takes and gives them.
+//! Conversion of values between scripts and the engine.
 
 use anyhow::{Result, bail};
 use belljar::{AnyRef, ExternRef, Rooted, Store, V128, Val};
 use wast::WastArg;
 use wast::core::{AbstractHeapType, HeapType, WastArgCore};
 
-/// What a script's `ref.extern N` holds.
+/// The host value of a script's `ref.extern N`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct HostValue(pub(super) u32);
 
-/// An argument as the engine takes it.
+/// Converts an argument for the engine.
 pub(super) fn argument(store: &mut Store<()>, arg: &WastArg<'_>) -> Result<Val> {
     let WastArg::Core(arg) = arg else { bail!("arguments of components are not supported") };
     Ok(match arg {
@@ -33,14 +33,14 @@ pub(super) fn argument(store: &mut Store<()>, arg: &WastArg<'_>) -> Result<Val> 
     })
 }
 
-/// The hierarchy that a heap type belongs to.
+/// The type hierarchy of a heap type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Heap {
     /// Functions.
     Func,
-    /// Values of the host.
+    /// Host values.
     Extern,
-    /// What guests make.
+    /// Objects of guests.
     Any,
     /// Exceptions.
     Exn,
@@ -63,12 +63,12 @@ pub(super) fn heap(ty: &HeapType<'_>) -> Option<Heap> {
     })
 }
 
-/// What a value of the host that a script made holds.
+/// Returns the number in a host value that a script made.
 pub(super) fn host_value(store: &Store<()>, value: Rooted<ExternRef>) -> Option<HostValue> {
     value.data(store).ok()??.downcast_ref().copied()
 }
 
-/// A value as a script would write it; NaNs and vectors by their bits.
+/// Formats a value as in a script, NaNs and vectors by their bits.
 pub(super) fn show(store: &mut Store<()>, value: &Val) -> String {
     match value {
         Val::I32(v) => format!("(i32.const {v})"),

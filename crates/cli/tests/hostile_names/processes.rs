@@ -1,4 +1,4 @@
-//! Processes that tell hostile things: this one, as the protocol allows and as it does not, and guests of `belljar run`.
+//! Processes that report hostile texts: this one, both within and outside the protocol, and guests of `belljar run`.
 
 use crate::scene::{EVIL, Scene, assert_harmless, assert_output, export, file, text_file, words};
 use belljar_inspect::{
@@ -46,7 +46,7 @@ impl Subject for Liar {
     }
 }
 
-/// Lets this process be looked at in a scene, and returns its number.
+/// Makes this process inspectable in a scene. Returns its id.
 fn serve(scene: &Scene) -> String {
     let subject: Arc<dyn Subject> = Arc::new(Liar);
     let directory = RuntimeDirectory::at(scene.path("runtime"));
@@ -55,7 +55,7 @@ fn serve(scene: &Scene) -> String {
         assert_eq!(served.problem(), None);
         std::thread::sleep(Duration::from_millis(1));
     }
-    // Until the test's process ends.
+    // Kept until the test process ends.
     std::mem::forget((subject, served));
     std::process::id().to_string()
 }
@@ -101,7 +101,7 @@ pub(crate) fn profile(scene: &Scene) -> Vec<Vec<OsString>> {
     ]
 }
 
-/// A program with hostile names is looked at, profiled and killed for a hostile reason.
+/// A program with hostile names is inspected, profiled, and killed for a hostile reason.
 #[test]
 fn a_running_guest_is_told_harmlessly() {
     let scene = Scene::new();
@@ -110,12 +110,12 @@ fn a_running_guest_is_told_harmlessly() {
     let guest = guest.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = guest.id().to_string();
     let end = Instant::now() + Duration::from_secs(60);
-    let told = |line: &[OsString]| {
+    let message = |line: &[OsString]| {
         let output = scene.command(line).output().unwrap();
         assert_output(&format!("{line:?}"), &output);
         String::from_utf8(output.stdout).unwrap()
     };
-    while !told(&words([&"stack", &pid])).contains(r"spin") {
+    while !message(&words([&"stack", &pid])).contains(r"spin") {
         assert!(Instant::now() < end, "the guest does not run");
     }
     for line in [
@@ -125,17 +125,17 @@ fn a_running_guest_is_told_harmlessly() {
         &["stack", "--json", &pid],
         &["stack", "--all", &pid],
     ] {
-        let printed = told(&line.iter().map(OsString::from).collect::<Vec<_>>());
+        let printed = message(&line.iter().map(OsString::from).collect::<Vec<_>>());
         let is_escaped = printed.contains(r"\u{1b}[2J\u{7f}") || printed.contains(r"\u001b[2J\u007f");
         assert!(is_escaped, "{line:?}: {printed}");
     }
     for ending in [".svg", ".json", ".txt"] {
-        told(&words([&"profile", &pid, &"-d", &"50ms", &"-o", &file(ending)]));
+        message(&words([&"profile", &pid, &"-d", &"50ms", &"-o", &file(ending)]));
         let written = std::fs::read(scene.path(file(ending))).unwrap();
         let no_tabs: Vec<u8> = written.iter().map(|byte| if *byte == b'\t' { b' ' } else { *byte }).collect();
         assert_harmless(ending, &no_tabs);
     }
-    told(&words([&"kill", &pid, &"--reason", &EVIL]));
+    message(&words([&"kill", &pid, &"--reason", &EVIL]));
     let output = guest.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(137));
     assert_output("the guest that was killed", &output);

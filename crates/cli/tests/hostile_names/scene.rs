@@ -1,4 +1,4 @@
-//! A directory whose files have hostile names and hold hostile names, and what may be printed about them.
+//! A directory with files that have hostile names and contain hostile names, and checks of what is printed about them.
 
 use belljar::OutsideText;
 use std::ffi::{OsStr, OsString};
@@ -8,28 +8,28 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// What a terminal obeys, what reorders or hides text, and a line that would look like ours.
+/// Characters that control a terminal, reorder or hide text, and a line that looks like a message of belljar.
 pub(crate) const EVIL: &str = "\u{1b}[2J\u{7f}\u{9b}\u{85}\r\t\u{8}\u{202e}\u{2066}\u{61c}\u{200f}\u{200b}\u{2060}\u{feff}\u{ad}\u{fe0f}\
     \u{2028}\u{e0041}\nFORGED";
 
-/// What a module is that this test feeds.
+/// The kind of a test module.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// It can be started.
     Sound,
-    /// It has imports that nobody provides.
+    /// Imports are missing.
     Lacking,
-    /// It is not valid.
+    /// It is invalid.
     Invalid,
 }
 
-/// A string of the text format.
+/// Quotes a string for the text format.
 pub(crate) fn quoted(text: &str) -> String {
     let escaped: String = text.chars().map(|c| format!("\\u{{{:x}}}", c as u32)).collect();
     format!("\"{escaped}\"")
 }
 
-/// Bytes of a binary, as a string of the text format: texts with their lengths before them.
+/// Encodes parts of a binary as a string of the text format; each part is preceded by its length.
 fn binary(parts: &[&[u8]]) -> String {
     let bytes: Vec<u8> = parts.concat();
     format!("\"{}\"", bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>())
@@ -41,12 +41,12 @@ fn counted(text: &str) -> Vec<u8> {
     [&[length], text.as_bytes()].concat()
 }
 
-/// An exported function's name.
+/// Returns the name of an exported function.
 pub(crate) fn export(what: &str) -> String {
     format!("{EVIL}{what}")
 }
 
-/// A module in which everything that can have a name has a hostile one.
+/// Returns a module in which everything that can have a name has a hostile one.
 pub(crate) fn module(kind: Kind) -> String {
     let id = |what: &str| format!("${}", quoted(&export(what)));
     let name = |what: &str| quoted(&export(what));
@@ -120,7 +120,7 @@ pub(crate) struct Scene {
     pub(crate) home: TempDir,
 }
 
-/// A file name that is no text either.
+/// Returns a file name that is not UTF-8.
 pub(crate) fn file(ending: &str) -> OsString {
     let mut name = OsString::from(EVIL);
     name.push(OsStr::from_bytes(b"\xff"));
@@ -128,7 +128,7 @@ pub(crate) fn file(ending: &str) -> OsString {
     name
 }
 
-/// A file name that is a text.
+/// Returns a file name that is UTF-8.
 pub(crate) fn text_file() -> OsString {
     format!("{EVIL}-text.wat").into()
 }
@@ -138,7 +138,7 @@ impl Scene {
         let home = tempfile::tempdir().unwrap();
         let write = |ending: &str, text: String| fs::write(home.path().join(file(ending)), text).unwrap();
         write(".wat", module(Kind::Sound));
-        // Debug information of a text has its file's name, if that is a text itself.
+        // Debug information contains the name of the text file, if that is UTF-8.
         fs::write(home.path().join(text_file()), module(Kind::Sound)).unwrap();
         write("-lacking.wat", module(Kind::Lacking));
         write("-invalid.wat", module(Kind::Invalid));
@@ -176,7 +176,7 @@ impl Scene {
     }
 }
 
-/// Holds what a command printed against what may be printed.
+/// Checks the output of a command.
 pub(crate) fn assert_output(what: &str, output: &Output) {
     assert_harmless(&format!("standard output of {what}"), &output.stdout);
     assert_harmless(&format!("standard error of {what}"), &output.stderr);
@@ -184,7 +184,7 @@ pub(crate) fn assert_output(what: &str, output: &Output) {
     assert!(output.status.code().is_some_and(|code| code != 70) && !panicked, "{what}: {output:?}");
 }
 
-/// Nothing in a text does anything, and no line of it is a name's.
+/// Checks that nothing in a text is unescaped, and that no name makes up a line.
 pub(crate) fn assert_harmless(what: &str, bytes: &[u8]) {
     let text = std::str::from_utf8(bytes).unwrap_or_else(|_| panic!("{what} is not UTF-8: {bytes:?}"));
     let is_odd =
@@ -195,13 +195,13 @@ pub(crate) fn assert_harmless(what: &str, bytes: &[u8]) {
     assert_eq!(forged, None, "{what}:\n{text}");
 }
 
-/// Nothing in a binary file is a name as it was.
+/// Checks that no name is unescaped in a binary file.
 pub(crate) fn assert_holds_no_name(what: &str, bytes: &[u8]) {
     let start = &EVIL.as_bytes()[..4];
     assert!(!bytes.windows(start.len()).any(|window| window == start), "{what}");
 }
 
-/// Words of a command line.
+/// Collects the words of a command line.
 pub(crate) fn words<const N: usize>(words: [&dyn AsRef<OsStr>; N]) -> Vec<OsString> {
     words.iter().map(|word| OsString::from_vec(word.as_ref().as_bytes().to_vec())).collect()
 }

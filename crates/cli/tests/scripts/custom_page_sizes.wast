@@ -1,4 +1,4 @@
-;; Memories with pages of one byte end where they say, not where a page of the machine does.
+;; Memories with one-byte pages end at their own size, not at the end of a machine page.
 
 (module
   (memory 10 70000 (pagesize 1))
@@ -51,7 +51,7 @@
 
 (assert_trap (module (memory 3 (pagesize 1)) (data (i32.const 2) "ab")) "out of bounds memory access")
 
-;; The number of pages is one that an address can hold.
+;; The number of pages must be addressable.
 (module
   (memory 0 (pagesize 1))
   (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))

@@ -1,4 +1,4 @@
-;; 64-bit memories: sums that would overflow are outside, and bulk instructions check all 64 bits.
+;; 64-bit memories: sums that overflow are out of bounds, and bulk instructions check all 64 bits.
 
 (module
   (memory i64 1)
@@ -78,7 +78,7 @@
 (assert_return (invoke "load" (i64.const 65536)) (i64.const 0))
 (assert_return (invoke "load" (i64.const 65528)) (i64.const 0x3534333231300707))
 
-;; Beyond 4 GiB, and beyond the address space that the memory gets at first.
+;; Beyond 4 GiB, and beyond the address space that is reserved at first.
 (assert_return (invoke "grow" (i64.const 0x3_0000)) (i64.const 2))
 (assert_return (invoke "load" (i64.const 0x3_0001_fff8)) (i64.const 0))
 (assert_trap (invoke "load" (i64.const 0x3_0001_fff9)) "out of bounds memory access")
@@ -90,7 +90,7 @@
 (assert_return (invoke "load far" (i64.const 0xfe000000)) (i64.const 0x0707070707070707))
 (assert_return (invoke "size") (i64.const 0x3_0002))
 
-;; An active segment outside.
+;; An active segment out of bounds.
 (assert_trap (module (memory i64 1) (data (i64.const 0x1_0000_0000) "a")) "out of bounds memory access")
 (assert_trap (module (memory i64 1) (data (i64.const -1) "ab")) "out of bounds memory access")
 

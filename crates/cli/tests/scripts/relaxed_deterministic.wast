@@ -1,4 +1,4 @@
-;; Relaxed vector instructions in the deterministic profile: where the specification leaves a choice, the first.
+;; Relaxed vector instructions in the deterministic profile: the first of the results that the specification allows.
 
 (module
   (func (export "swizzle") (param v128 v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 1)))
@@ -27,7 +27,7 @@
   (invoke "swizzle" (v128.const i8x16 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
     (v128.const i8x16 0 15 16 17 31 32 127 128 255 1 1 1 1 1 1 1))
   (v128.const i8x16 1 16 0 0 0 0 0 0 0 2 2 2 2 2 2 2))
-;; With one rounding: 2^-46.
+;; Rounded once: 2^-46.
 (assert_return
   (invoke "madd" (v128.const f32x4 0x1.000002p0 0 0 0) (v128.const f32x4 0x1.000002p0 0 0 0)
     (v128.const f32x4 -0x1.000004p0 0 0 0))

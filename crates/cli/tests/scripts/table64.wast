@@ -1,4 +1,4 @@
-;; Tables with 64-bit indices: an index whose low half alone lies inside is outside.
+;; Tables with 64-bit indices: an index is out of bounds even if its low half alone is within bounds.
 
 (module
   (type $t (func (result i32)))
@@ -59,7 +59,7 @@
 (assert_return (invoke "copy from small" (i64.const 4) (i32.const 0) (i32.const 1)))
 (assert_trap (invoke "call" (i64.const 4)) "uninitialized element")
 
-;; A table that nothing writes is read-only data, with nulls and without, with one type and with several.
+;; A table that is never written is read-only data: with and without nulls, with one type and with several.
 (module
   (type $t (func (result i32)))
   (type $u (func (result i64)))
@@ -91,7 +91,7 @@
 (assert_return (invoke "constant") (i32.const 2))
 (assert_trap (invoke "wrapped") "undefined element")
 
-;; Widths are part of the type.
+;; The index width is part of the type.
 (module (import "spectest" "table64" (table i64 10 funcref)))
 (assert_unlinkable (module (import "spectest" "table64" (table 10 funcref))) "incompatible import type")
 (assert_unlinkable (module (import "spectest" "table" (table i64 10 funcref))) "incompatible import type")

@@ -1,9 +1,9 @@
-;; Threads on one shared memory: waiting, waking, growth, and where accesses trap.
+;; Threads on one shared memory: waiting, waking, growth, and traps of accesses.
 
 (module $Mem
   (memory (export "memory") 1 4 shared))
 
-;; A thread waits until the script's own store has notified it.
+;; A thread waits until the script's own store notifies it.
 (thread $waits (shared (module $Mem))
   (register "mem" $Mem)
   (module
@@ -11,7 +11,7 @@
     (func (export "wait") (result i32)
       (i32.atomic.store (i32.const 4) (i32.const 1))
       (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
-  ;; Notified, or the value had changed before it came to wait.
+  ;; Notified, or the value changed before it could wait.
   (assert_return (invoke "wait") (either (i32.const 0) (i32.const 1))))
 
 (thread $counts (shared (module $Mem))
@@ -46,7 +46,7 @@
 (wait $counts)
 (assert_return (invoke "counted") (i64.const 200000))
 
-;; What one thread has grown, another sees.
+;; Growth by one thread is visible to another.
 (thread $grows (shared (module $Mem))
   (register "mem" $Mem)
   (module
@@ -74,7 +74,7 @@
 (assert_return (invoke "get" (i32.const 0x20090)) (i32.const 0x55555555))
 (assert_trap (invoke "fill" (i32.const 0x2ff00) (i32.const 0) (i32.const 0x101)) "out of bounds memory access")
 
-;; A memory that a module defines itself, with data large and small.
+;; A memory that a module defines itself, with large and small data segments.
 (module
   (memory (export "memory") 1 1 shared)
   (data (i32.const 8) "\01\02\03\04")
@@ -98,7 +98,7 @@
 (assert_trap (invoke "notify" (i32.const 65532)) "out of bounds memory access")
 (assert_trap (invoke "notify" (i32.const 2)) "unaligned atomic")
 
-;; Atomic accesses of a memory that is not shared.
+;; Atomic accesses to a memory that is not shared.
 (module
   (memory 1)
   (func (export "add") (param i32 i32) (result i32) (i32.atomic.rmw8.add_u (local.get 0) (local.get 1)))

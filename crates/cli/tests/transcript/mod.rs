@@ -1,13 +1,13 @@
-//! Files and commands of a transcript, and how they are run.
+//! Transcripts: files and commands, and how to run them.
 
 use std::fmt::Write;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A transcript in parts; each part keeps its text, so that what is not run is written back unchanged.
+/// A parsed transcript. Each part keeps its text, so that parts that are not run are written back unchanged.
 pub(crate) struct Transcript<'a> {
-    /// Before the first part.
+    /// The text before the first part.
     preamble: &'a str,
     parts: Vec<Part<'a>>,
 }
@@ -20,7 +20,7 @@ struct Part<'a> {
 const MARK: &str = "=== ";
 
 impl<'a> Transcript<'a> {
-    /// Divides a text at its titles.
+    /// Splits a text at its titles.
     pub(crate) fn parse(text: &'a str) -> Result<Self, String> {
         let mut starts: Vec<usize> = text.match_indices("\n=== ").map(|(at, _)| at + 1).collect();
         if text.starts_with(MARK) {
@@ -36,7 +36,7 @@ impl<'a> Transcript<'a> {
         Ok(Self { preamble, parts: parts.collect() })
     }
 
-    /// Writes the files, runs the commands, and returns the transcript with what they printed.
+    /// Writes the files and runs the commands. Returns the transcript with the actual output.
     pub(crate) fn replay(&self, program: &Path) -> String {
         let dir = tempfile::tempdir().unwrap();
         let mut found = self.preamble.to_string();
@@ -76,15 +76,15 @@ impl Part<'_> {
     }
 }
 
-/// What a command prints, as a part's text.
+/// Runs a command. Returns its output in the form of a part.
 fn run(program: &Path, dir: &Path, line: &str) -> String {
     let mut words = words(line).into_iter().peekable();
     let mut command = Command::new(program);
     command.current_dir(dir).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
-    // What one run leaves behind must not change what the next prints.
+    // Runs must not affect each other.
     command.env("BELLJAR_CACHE", "off").env("HOME", dir);
     command.env("XDG_STATE_HOME", dir.join("state")).env("XDG_CONFIG_HOME", dir.join("config"));
-    // Programs that run meanwhile are none of a transcript's business.
+    // Other programs that are running must not affect a transcript.
     command.env("BELLJAR_RUNTIME_DIR", dir.join("runtime"));
     while let Some((name, value)) = words.peek().and_then(|w| w.split_once('=')) {
         command.env(name, value);
@@ -118,7 +118,7 @@ fn run(program: &Path, dir: &Path, line: &str) -> String {
     text + "\n"
 }
 
-/// Words between spaces; quotes of either kind keep spaces and each other.
+/// Splits a line at spaces; quotes of either kind protect spaces and each other.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -138,7 +138,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// The lines that differ, with the first one's neighbours.
+/// Returns the lines that differ, with the context of the first.
 pub(crate) fn difference(expected: &str, found: &str) -> String {
     let (expected, found): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
     let same = expected.iter().zip(&found).take_while(|(a, b)| a == b).count();

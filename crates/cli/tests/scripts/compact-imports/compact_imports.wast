@@ -1,4 +1,4 @@
-;; Import sections that write the name of a module, or a type, once for several imports: all else is as if each stood alone.
+;; Import sections that state a module name, or a type, once for several imports: equivalent to separate imports.
 
 (module $lib
   (global (export "one") i32 (i32.const 1))
@@ -10,7 +10,7 @@
   (func (export "sub") (param i32 i32) (result i32) (i32.sub (local.get 0) (local.get 1))))
 (register "lib")
 
-;; Items of several types, and several of one type. Indices go on from group to group.
+;; Items of several types, and several items of one type. Indices continue from group to group.
 (module
   (import "spectest" "global_i32" (global $single i32))
   (import "lib"
@@ -35,13 +35,13 @@
 (assert_return (invoke "named" (i32.const 7) (i32.const 3)) (i32.const 7))
 (assert_return (invoke "store"))
 
-;; Groups of nothing, of both kinds.
+;; Empty groups, of both kinds.
 (module binary
   "\00asm" "\01\00\00\00"
   "\01\04\01\60\00\00"                          ;; a type
   "\02\0d\02" "\01a\00\7f\00" "\01a\00\7e\00\00\00")
 
-;; Linking looks at each.
+;; Linking checks each import.
 (assert_unlinkable
   (module (import "lib" (item "one" (global i32)) (item "three" (global i32))))
   "unknown import")
@@ -49,21 +49,21 @@
   (module (import "lib" (item "one") (item "add") (global i32)))
   "incompatible import type")
 
-;; The marks are marks only behind an empty name.
+;; The group markers are markers only after an empty name.
 (assert_malformed
   (module binary "\00asm" "\01\00\00\00" "\01\04\01\60\00\00" "\02\08\01" "\01a\01b\7f\00\00")
   "malformed import kind")
 (assert_malformed
   (module binary "\00asm" "\01\00\00\00" "\01\04\01\60\00\00" "\02\07\01" "\01a\00\7d\00\00")
   "malformed import kind")
-;; An item is missing, and one is of no kind that there is.
+;; An item is missing, or has an unknown kind.
 (assert_malformed
   (module binary "\00asm" "\01\00\00\00" "\01\04\01\60\00\00" "\02\09\01" "\01a\00\7f\02\01f\00")
   "unexpected end")
 (assert_malformed
   (module binary "\00asm" "\01\00\00\00" "\01\04\01\60\00\00" "\02\0a\01" "\01a\00\7f\01\01f\7e\00")
   "malformed import kind")
-;; The type of a group is one of the module.
+;; The type of a group must exist in the module.
 (assert_invalid
   (module binary "\00asm" "\01\00\00\00" "\02\0a\01" "\01a\00\7e\00\05\01\01f")
   "unknown type")

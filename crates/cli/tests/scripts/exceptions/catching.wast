@@ -1,4 +1,4 @@
-;; Where exceptions go: through inlined bodies, past hosts and tail calls, with values that live across the throw.
+;; Where exceptions propagate: through inlined bodies, across hosts and tail calls, with values live across the throw.
 
 (module $tags
   (tag (export "a") (param i32))
@@ -58,7 +58,7 @@
         (unreachable))
       (drop) (i32.const -1)))
 
-  ;; The nearest handler that wants it, in the order of clauses.
+  ;; The innermost matching handler, in the order of clauses.
   (func (export "order") (param i32) (result i32)
     (block $all
       (block $own (result i32)
@@ -77,7 +77,7 @@
       (return))
     (i32.const 103))
 
-  ;; Locals as they were when the call was made; the stack below the try.
+  ;; Locals have the values at the call; the stack below the try is kept.
   (func (export "locals") (param $n i32) (result i32)
     (local $x i32) (local $r externref)
     (local.set $x (i32.const 1))
@@ -93,7 +93,7 @@
         (local.set $x (i32.const 9))))
     (i32.add (local.get $x)))
 
-  ;; References live across calls that throw, while others are made.
+  ;; References live across throwing calls, while other objects are allocated.
   (func (export "references") (param $r externref) (result externref exnref)
     (local $i i32) (local $x exnref)
     (loop $again
@@ -170,7 +170,7 @@
     (i32.const 9))
   (func $overflow (export "overflow") (block $h (try_table (catch_all $h) (call $overflow))) (call $overflow))
 
-  ;; A tail call leaves the handlers of its function, and takes those around an inlined one along.
+  ;; A tail call leaves the handlers of its own function, but stays within those around an inlined body.
   (func $leaves (param i32)
     (block $h (try_table (catch_all $h) (return_call $throw-own (local.get 0)))))
   (func (export "tail") (param i32) (result i32)
@@ -190,7 +190,7 @@
     (return_call $counts (i32.sub (local.get 0) (i32.const 1))))
   (func (export "counts") (param i32) (result i32) (global.set $g (i32.const 0)) (call $counts (local.get 0)))
 
-  ;; More results than registers, of a call that may throw.
+  ;; A call that may throw and has more results than registers.
   (func (export "many") (param i32) (result i32)
     (block $h (result i32)
       (try_table (catch $own $h)
@@ -236,7 +236,7 @@
 (assert_exception (invoke "uncaught-far"))
 (assert_exception (invoke "not-mine"))
 
-;; Without tags of its own, a module catches what others throw.
+;; A module without tags of its own catches exceptions of others.
 (module
   (import "far" "throw-e" (func $throw-e))
   (func (export "all") (result i32)

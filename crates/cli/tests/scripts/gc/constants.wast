@@ -1,4 +1,4 @@
-;; Constants that refer to objects, on the stack and in locals while calls and allocations move what they refer to.
+;; Constants that refer to objects, on the stack and in locals, while calls and allocations move these objects.
 (module
   (type $n (struct (field i32)))
   (type $pair (struct (field (ref null $n)) (field (ref null $n))))

@@ -1,5 +1,5 @@
-;; Locals begin with zero in each round of a body that calls itself last, and parameters keep what they were given, whatever lies beside
-;; them: also where all lie in the frame and are cleared sixteen bytes at a time.
+;; Locals are zero again in each iteration of a body that tail-calls itself, and parameters keep their arguments, whatever is next to
+;; them: also if all are in the frame and are cleared sixteen bytes at a time.
 (module
   (func $mixed (export "mixed") (param i32 i64 externref v128 f32 i32) (result i64)
     (local i32 f64 v128 i32 i64 externref funcref f32 i32 i32 i32 v128 i64 i32 f64 externref i32)
@@ -9,7 +9,7 @@
     (i64.add (i64x2.extract_lane 0 (local.get 3)))
     (i64.add (i64.extend_i32_s (i32.eqz (ref.is_null (local.get 2)))))
     (i64.add (i64.extend_i32_s (local.get 15)))
-    ;; Locals: nothing is added where all are zero.
+    ;; Locals: nothing is added if all are zero.
     (i64.add (i64.extend_i32_s (local.get 6)))
     (i64.add (i64.trunc_f64_s (local.get 7)))
     (i64.add (i64x2.extract_lane 1 (local.get 8)))
@@ -27,7 +27,7 @@
     (i64.add (i64.extend_i32_s (i32.eqz (ref.is_null (local.get 21)))))
     (i64.add (i64.extend_i32_s (local.get 22))))
 
-  ;; Counts the locals that are not zero in any round, each of which leaves them so.
+  ;; Counts the locals that are not zero at the start of any iteration; each iteration leaves them nonzero.
   (func $rounds (export "rounds") (param i32 i64) (result i64)
     (local i32 v128 i64 externref f64 i32)
     (if (i32.eqz (local.get 0)) (then (return (local.get 1))))

@@ -1,5 +1,5 @@
-;; Casts of values whose type says something already, by each way that a value comes to a cast: what was left out must not have
-;; been needed.
+;; Casts of values whose static type already implies something, for each way in which a value gets to a cast: a check that was omitted
+;; must not have been needed.
 (module
   (type $a (sub (struct (field i32))))
   (type $b (sub $a (struct (field i32) (field i32))))
@@ -52,7 +52,7 @@
     (global.set $g (call $make (local.get 0)))
     (ref.test (ref $a) (global.get $g)) (ref.test (ref null $b) (global.get $g)))
   (func (export "block") (param i32) (result i32 i32) (local (ref null $a))
-    ;; What the block's last operator leaves is narrow, and what the branch brings is not.
+    ;; The result of the block's last operator has a narrow type, the branch's value does not.
     (block $out (result anyref)
       (drop (br_if $out (call $make (local.get 0)) (i32.const 1)))
       (local.get 1))
@@ -64,7 +64,7 @@
   (func (export "select") (param i32) (result i32 i32) (local (ref null $a))
     (ref.test (ref $a) (select (result anyref) (call $make (local.get 0)) (local.get 1) (i32.const 1)))
     (ref.test (ref null $b) (select (result anyref) (call $make (local.get 0)) (local.get 1) (i32.const 1))))
-  ;; One value, of which more is known on one way than on the other.
+  ;; A value whose type is known better on one path than on the other.
   (func (export "ways") (param i32) (result i32 i32) (local $w anyref) (local $n (ref null $a))
     (local.set $w (call $make (local.get 0)))
     (if (result i32) (ref.test (ref $a) (local.get $w))

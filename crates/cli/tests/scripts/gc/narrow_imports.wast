@@ -1,4 +1,4 @@
-;; A table that never changes, with functions of types that have subtypes: what an import is declared as is not all that it may be.
+;; A table that never changes, with functions of types that have subtypes: an import may have a more specific type than declared.
 (module $m
   (rec (type $above (sub (func (result i32)))) (type $below (sub final $above (func (result i32)))))
   (func (export "above") (type $above) (i32.const 1))
@@ -21,7 +21,7 @@
 (assert_trap (invoke "below" (i32.const 2)) "uninitialized element")
 (assert_trap (invoke "below" (i32.const 3)) "undefined element")
 (assert_return (invoke "constant") (i32.const 2))
-;; With functions of its own, types that nothing is declared below, and one that something is.
+;; With the module's own functions, whose types have no subtypes or one.
 (module
   (rec (type $open (sub (func (result i32)))) (type $above (sub (func (result i32)))) (type $below (sub $above (func (result i32)))))
   (type $other (func (param i32)))

@@ -1,4 +1,4 @@
-;; The older instructions.
+;; The legacy instructions.
 
 (module $far
   (tag $e (export "e") (param i32))
@@ -26,7 +26,7 @@
       catch $own (i32.add (i32.const 2))
       catch_all (i32.const 3) end)
 
-  ;; What no clause wants goes on.
+  ;; An exception that no clause matches propagates.
   (func (export "not-mine") (param i32) (result i32)
     try (result i32)
         try (result i32)
@@ -56,7 +56,7 @@
       catch $own end
     (i32.add))
 
-  ;; A clause is not inside of its own try.
+  ;; A clause is outside its own try.
   (func (export "throw-in-clause") (param i32) (result i32)
     try (result i32)
         try (result i32)
@@ -149,7 +149,7 @@
       (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
     (local.get $sum))
 
-  ;; Both generations in one function.
+  ;; Legacy and new instructions in one function.
   (func (export "mixed") (param i32) (result i32)
     (block $h (result i32)
       (try_table (catch $e $h)

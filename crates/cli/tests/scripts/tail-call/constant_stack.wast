@@ -1,4 +1,4 @@
-;; A million tail calls take no stack, whatever is called and wherever the call was inlined.
+;; A million tail calls use no stack, whatever is called and wherever the call was inlined.
 
 (module $host
   (func (export "id") (param i32) (result i32) (local.get 0))
@@ -28,7 +28,7 @@
         (i32.sub (local.get 0) (i32.const 1)) (i64.add (local.get 1) (i64.extend_i32_u (local.get 0)))))
       (else (local.get 1))))
 
-  ;; Arguments take each other's places.
+  ;; Arguments are permuted.
   (func $swap (export "swap") (param i32 i32 i32) (result i32)
     (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
     (return_call $swap (i32.sub (local.get 0) (i32.const 1)) (local.get 2) (local.get 1)))
@@ -58,7 +58,7 @@
   (func (export "by-ref") (param i32) (result i64)
     (return_call_ref $step (local.get 0) (i64.const 0) (ref.func $by-ref)))
 
-  ;; Eleven results go through memory that belongs to the first caller.
+  ;; Eleven results are returned through memory of the first caller.
   (func $many-down (export "many") (type $many)
     (if (local.get 0) (then (return_call $many-up (i32.sub (local.get 0) (i32.const 1)))))
     (return_call $many-import (i32.const 1)))
@@ -78,7 +78,7 @@
   (func (export "wide") (param i32) (result i64)
     (return_call $narrow (local.get 0) (i64.const 0)))
 
-  ;; A small function that calls last is inlined into callers that do not.
+  ;; A small function with a tail call is inlined into callers without one.
   (func $hop (param i32) (result i32) (return_call $hop-2 (local.get 0)))
   (func $hop-2 (param i32) (result i32) (return_call $id (i32.add (local.get 0) (i32.const 1))))
   (func $down (param i32) (result i32)
@@ -114,7 +114,7 @@
 (assert_return (invoke "host" (i32.const 1)))
 (assert_trap (invoke "stops" (i32.const 1000)) "unreachable")
 
-;; Imports behind a table that never changes.
+;; Imports called through a table that never changes.
 (module
   (type $many (func (param i32) (result i32 i64 f32 f64 i32 i64 f32 f64 i32 i32 i64)))
   (import "host" "many" (func $many (type $many)))

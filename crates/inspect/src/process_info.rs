@@ -1,11 +1,11 @@
-//! What a process knows of itself.
+//! Facts that a process reports about itself.
 
 use crate::report::{ProcessReport, StoreReport};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::time::Duration;
 
-/// Tells of this process and these stores.
+/// Creates the report of this process with these stores.
 pub(crate) fn report(stores: Vec<StoreReport>) -> ProcessReport {
     ProcessReport {
         pid: std::process::id(),
@@ -18,11 +18,11 @@ pub(crate) fn report(stores: Vec<StoreReport>) -> ProcessReport {
 }
 
 fn time(clock: ClockId) -> Duration {
-    // Negative times are none of these clocks'.
+    // These clocks are never negative.
     Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }
 
-/// Since the process was started; `None` where there is no `/proc`.
+/// Returns the time since the process started; `None` without `/proc`.
 fn uptime() -> Option<Duration> {
     let started = start_in_ticks(&fs::read_to_string("/proc/self/stat").ok()?)?;
     let ticks = rustix::param::clock_ticks_per_second().max(1);
@@ -30,8 +30,8 @@ fn uptime() -> Option<Duration> {
     Some(time(ClockId::Boottime).saturating_sub(started))
 }
 
-/// Field 22 of `/proc/PID/stat` (proc(5)): when the process started, in ticks since the machine did. Field 2 is the program's name
-/// in parentheses, and may hold any character, so that one counts from the last parenthesis.
+/// Returns field 22 of `/proc/PID/stat` (proc(5)): when the process started, in ticks since boot. Field 2 is the
+/// program's name in parentheses and may contain any character, so counting starts at the last parenthesis.
 fn start_in_ticks(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()

@@ -1,10 +1,9 @@
-//! What a binary imports and exports, read without a look at its code and without validating it. What cannot be read is left to
-//! those who validate it.
+//! The imports and exports of a binary, read without its code and without validation. Errors are left to the validator.
 
 use super::entities::{self, Entities};
 use wasmparser::{Export, FuncType, Import, Parser, Payload, RecGroup, TypeRef};
 
-/// What a binary imports.
+/// The imports of a binary.
 #[derive(Default)]
 pub(crate) struct Imports<'a> {
     imports: Vec<Import<'a>>,
@@ -12,7 +11,7 @@ pub(crate) struct Imports<'a> {
 }
 
 impl<'a> Imports<'a> {
-    /// Reads them; none, if there is something wrong with them.
+    /// Reads the imports; none if there is an error.
     pub(crate) fn read(bytes: &'a [u8]) -> Self {
         let mut found = Self::default();
         for payload in Parser::new(0).parse_all(bytes) {
@@ -43,17 +42,17 @@ impl<'a> Imports<'a> {
         Ok(true)
     }
 
-    /// All of them, in order.
+    /// Returns all imports in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Import<'a>> {
         self.imports.iter()
     }
 
-    /// The type of one, as text.
+    /// Formats the type of an import.
     pub(crate) fn type_text(&self, import: &Import<'_>) -> String {
         self.types.import(import.ty)
     }
 
-    /// The type of one that is a function.
+    /// Returns the type of a function import.
     pub(crate) fn func_type(&self, import: &Import<'_>) -> Option<&FuncType> {
         match import.ty {
             TypeRef::Func(index) | TypeRef::FuncExact(index) => self.types.func_type(index),
@@ -62,7 +61,7 @@ impl<'a> Imports<'a> {
     }
 }
 
-/// What a binary exports, and whether it has a start function.
+/// The exports of a binary, and whether it has a start function.
 #[derive(Default)]
 pub(crate) struct Exports<'a> {
     exports: Vec<Export<'a>>,
@@ -71,7 +70,7 @@ pub(crate) struct Exports<'a> {
 }
 
 impl<'a> Exports<'a> {
-    /// Reads them; none, if there is something wrong with them.
+    /// Reads the exports; none if there is an error.
     pub(crate) fn read(bytes: &'a [u8]) -> Self {
         let mut found = Self { bytes, ..Self::default() };
         for payload in Parser::new(0).parse_all(bytes) {
@@ -81,7 +80,7 @@ impl<'a> Exports<'a> {
                     Err(_) => return Self::default(),
                 },
                 Ok(Payload::StartSection { .. }) => found.has_start = true,
-                // They are behind both.
+                // These come after exports and the start function.
                 Ok(Payload::ElementSection(_) | Payload::CodeSectionStart { .. }) | Err(_) => break,
                 Ok(_) => {}
             }
@@ -89,17 +88,17 @@ impl<'a> Exports<'a> {
         found
     }
 
-    /// All of them, in order.
+    /// Returns all exports in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Export<'a>> {
         self.exports.iter()
     }
 
-    /// Whether a function runs when it is instantiated.
+    /// Returns whether there is a start function.
     pub(crate) fn has_start(&self) -> bool {
         self.has_start
     }
 
-    /// The types of what is exported, by indices: read when somebody asks, as there can be many.
+    /// Reads the types of all functions. This is done on demand, as there can be many.
     pub(crate) fn func_types(&self) -> FuncTypes {
         let mut types = Entities::default();
         for payload in Parser::new(0).parse_all(self.bytes) {
@@ -122,18 +121,18 @@ impl<'a> Exports<'a> {
     }
 }
 
-/// Types of functions.
+/// The types of functions by index.
 pub(crate) struct FuncTypes(Entities);
 
 impl FuncTypes {
-    /// That of the function of this index, and its text.
+    /// Returns the type of a function, and its text.
     pub(crate) fn get(&self, index: u32) -> Option<(&FuncType, String)> {
         let ty = self.0.func_type(*self.0.funcs.get(index as usize)?)?;
         Some((ty, entities::func(ty)))
     }
 }
 
-/// The names of a binary's custom sections.
+/// Returns the names of a binary's custom sections.
 pub(crate) fn custom_section_names(bytes: &[u8]) -> Vec<&str> {
     let sections = Parser::new(0).parse_all(bytes).map_while(Result::ok);
     let names = sections.filter_map(|payload| match payload {

@@ -1,22 +1,22 @@
-//! Where code puts passive data: a linker that makes data passive, as it does for programs with threads, writes code that copies
-//! it to constant addresses once, and that zeroes what has no segment.
+//! Addresses of passive data. A linker that makes data passive, as for programs with threads, generates code that
+//! copies it to constant addresses once, and zeroes ranges without a segment.
 
 use super::description::DataSegment;
 use std::collections::HashMap;
 use wasmparser::Operator;
 
-/// What was found so far, body after body.
+/// The state of the search, which goes through bodies in order.
 #[derive(Default)]
 pub(super) struct PassiveData {
-    /// The constants that were pushed last, without anything between them; at most three.
+    /// The constants just pushed, with no operator in between; at most three.
     constants: Vec<u64>,
     copies: Vec<Copied>,
     zeroed: Vec<Zeroed>,
-    /// How many copies and zeroed ranges there were when the body began.
+    /// The numbers of copies and zeroed ranges when the body began.
     at_start: (usize, usize),
 }
 
-/// A `memory.init` of constants.
+/// A `memory.init` with constant operands.
 struct Copied {
     segment: u32,
     memory: u32,
@@ -25,7 +25,7 @@ struct Copied {
     size: u64,
 }
 
-/// A `memory.fill` of constants.
+/// A `memory.fill` with constant operands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Zeroed {
     pub(super) memory: u32,
@@ -34,7 +34,7 @@ pub(super) struct Zeroed {
 }
 
 impl PassiveData {
-    /// The next operator of a body.
+    /// Processes the next operator of a body.
     pub(super) fn operator(&mut self, op: &Operator<'_>) {
         match *op {
             Operator::I32Const { value } => return self.push(value.cast_unsigned().into()),
@@ -61,7 +61,7 @@ impl PassiveData {
         self.constants.push(constant);
     }
 
-    /// The end of a body. Other functions than the one that copies data fill memory for other reasons.
+    /// Ends a body. Drops its fills unless it copies data: other functions fill memory for other reasons.
     pub(super) fn end_of_body(&mut self) {
         let (copies, zeroed) = self.at_start;
         if self.copies.len() == copies {
@@ -71,7 +71,8 @@ impl PassiveData {
         self.at_start = (self.copies.len(), self.zeroed.len());
     }
 
-    /// Gives those segments their addresses that are copied whole, in one place. Returns what is zeroed along with them.
+    /// Sets the addresses of segments that are copied whole to a single place. Returns the ranges zeroed along with
+    /// them.
     pub(super) fn place(&self, data: &mut [DataSegment]) -> &[Zeroed] {
         let mut copies: HashMap<usize, Vec<&Copied>> = HashMap::new();
         for copied in &self.copies {
@@ -90,9 +91,9 @@ impl PassiveData {
 
 #[cfg(test)]
 mod tests {
-    use crate::inspect::reader::describe;
+    use crate::binary::reader::describe;
 
-    /// The addresses of a module's segments, and its regions.
+    /// Checks the addresses of a module's segments and its regions.
     #[track_caller]
     fn check(wat: &str, addresses: &[Option<u64>], regions: &[(&str, u64, Option<u64>)]) {
         let found = describe(&wat::parse_str(wat).unwrap());
@@ -117,7 +118,7 @@ mod tests {
         );
     }
 
-    /// Nothing is known of where the stack ends, as the data may lie below it.
+    /// The end of the stack is unknown, since the data may be below it.
     #[test]
     fn passive_data_without_a_place_leaves_the_stack_unknown() {
         check(
@@ -133,7 +134,7 @@ mod tests {
         );
     }
 
-    /// A block for threads' own variables has no place of its own.
+    /// A block for thread-local variables has no fixed address.
     #[test]
     fn other_data_and_symbols_place_the_stack() {
         check(

@@ -1,5 +1,5 @@
-//! A binary in, its [`Description`] out. Nothing is validated: what is broken or too new for the engine is
-//! described as far as it can be read, and the first problem is noted.
+//! Reads a binary to a [`Description`]. Nothing is validated: a file that is broken, or too new for the engine, is
+//! described as far as it can be read, and the first problem is recorded.
 
 use super::custom;
 use super::description::{
@@ -15,10 +15,10 @@ use wasmparser::{
     Imports, Operator, Parser, Payload, TableInit, TypeRef,
 };
 
-/// What is gathered on the way.
+/// The state of reading.
 #[derive(Default)]
 struct Reader<'a> {
-    /// All of the file.
+    /// The whole file.
     bytes: &'a [u8],
     out: Description,
     entities: Entities,
@@ -30,16 +30,16 @@ struct Reader<'a> {
     globals: Vec<DefinedGlobal>,
     global_names: BTreeMap<u32, Vec<String>>,
     passive: PassiveData,
-    /// How many modules or components deep we are; the outermost is 1.
+    /// The nesting depth of modules and components; the outermost is 1.
     depth: u32,
 }
 
-/// Describes what is in a file.
-pub(super) fn describe(bytes: &[u8]) -> Description {
+/// Describes the contents of a file.
+pub(crate) fn describe(bytes: &[u8]) -> Description {
     let mut reader = Reader { bytes, ..Reader::default() };
     reader.out.size = bytes.len() as u64;
     for payload in Parser::new(0).parse_all(bytes) {
-        // An error of the parser itself ends the iteration; one inside a section only ends that section.
+        // An error of the parser itself ends the iteration; an error inside a section only ends that section.
         let read = payload.and_then(|payload| reader.payload(payload));
         if let Err(error) = read {
             reader.problem(&error);
@@ -48,7 +48,7 @@ pub(super) fn describe(bytes: &[u8]) -> Description {
     reader.finish()
 }
 
-/// The features that a binary uses and the engine does not have.
+/// Returns the features that a binary uses but the engine does not support.
 pub(crate) fn unsupported_features(bytes: &[u8]) -> Vec<&'static str> {
     let features = describe(bytes).features;
     features.iter().filter(|f| !f.supported).map(|f| f.name).collect()
@@ -340,7 +340,7 @@ impl Reader<'_> {
     }
 }
 
-/// The value of an expression that is one integer constant.
+/// Returns the value of an expression that is a single integer constant.
 fn constant(expr: &ConstExpr<'_>) -> Option<u64> {
     let mut ops = expr.get_operators_reader();
     let value = match ops.read().ok()? {
@@ -351,7 +351,7 @@ fn constant(expr: &ConstExpr<'_>) -> Option<u64> {
     matches!(ops.read().ok()?, Operator::End).then_some(value)
 }
 
-/// A section's name, and its number of entries where it is a list.
+/// Returns a section's name, and its number of entries if it is a list.
 fn section_name(payload: &Payload<'_>, id: u8) -> (String, Option<u32>) {
     let (name, count) = match payload {
         Payload::TypeSection(s) => ("type", Some(s.count())),
@@ -383,7 +383,7 @@ fn section_name(payload: &Payload<'_>, id: u8) -> (String, Option<u32>) {
     (name.into(), count)
 }
 
-/// The kind of a component's import or export, from the name of its variant.
+/// Returns the kind of a component's import or export, from the name of its variant.
 fn component_type(debug: &str) -> String {
     let end = debug.find(|c: char| !c.is_alphanumeric()).unwrap_or(debug.len());
     debug[..end].to_lowercase()

@@ -1,19 +1,19 @@
-//! How much of a processor stores and processes use: the difference of two looks.
+//! CPU usage of stores and processes, as the difference between two polls.
 
 use belljar_inspect::{ProcessReport, StoreReport};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Processor times at one look.
-pub(super) struct Shares {
+/// CPU times at one poll.
+pub(super) struct CpuTimes {
     at: Instant,
     processes: HashMap<u32, Duration>,
     /// By process, store and thread.
     threads: HashMap<(u32, u64, u32), Duration>,
 }
 
-impl Shares {
-    /// As they are told now.
+impl CpuTimes {
+    /// Records the times in these reports.
     pub(super) fn of(reports: &[ProcessReport]) -> Self {
         let threads = reports.iter().flat_map(|process| {
             process.stores.iter().filter_map(|store| {
@@ -28,10 +28,15 @@ impl Shares {
         }
     }
 
-    /// The share of one processor that a store used since then; without one, its process. Where a process has one store, all that
-    /// the process did is the store's. Of several stores each has what its thread used, and nothing when it was idle at either look, or
-    /// is a session of a sandbox that has begun since.
-    pub(super) fn since(&self, then: &Self, process: &ProcessReport, store: Option<&StoreReport>) -> f64 {
+    /// Returns the share of one CPU that a store has used since `then`, or its process if `store` is `None`. If a
+    /// process has a single store, everything that the process used counts for it. Of several stores, each counts what
+    /// its thread used: nothing if it was idle at either poll, or if it is a sandbox session that began in between.
+    pub(super) fn share_since(
+        &self,
+        then: &Self,
+        process: &ProcessReport,
+        store: Option<&StoreReport>,
+    ) -> f64 {
         let used = match store {
             Some(store) if process.stores.len() > 1 => store.thread.as_ref().and_then(|thread| {
                 let key = (process.pid, store.id, thread.id);
@@ -39,7 +44,7 @@ impl Shares {
             }),
             _ => {
                 let before = then.processes.get(&process.pid);
-                // It may have begun since.
+                // It may have started since.
                 Some(process.cpu.saturating_sub(before.copied().unwrap_or_default()))
             }
         };
@@ -67,19 +72,19 @@ mod tests {
         process
     }
 
-    /// The shares of a process and its stores after a second.
+    /// Returns the shares of a process and its stores after one second.
     fn shares(before: &[ProcessReport], after: &ProcessReport) -> Vec<f64> {
-        let then = Shares::of(before);
-        let mut now = Shares::of(std::slice::from_ref(after));
+        let then = CpuTimes::of(before);
+        let mut now = CpuTimes::of(std::slice::from_ref(after));
         now.at = then.at + Duration::from_secs(1);
         let stores = after.stores.iter().map(Some);
-        [None].into_iter().chain(stores).map(|store| now.since(&then, after, store)).collect()
+        [None].into_iter().chain(stores).map(|store| now.share_since(&then, after, store)).collect()
     }
 
     #[test]
     fn a_share_is_what_was_used_of_the_time() {
         assert_eq!(shares(&[process(1000, &[])], &process(1500, &[])), [0.5]);
-        // One store: helpers of the process are its own.
+        // With one store, the process's other threads count for it.
         assert_eq!(shares(&[process(1000, &[700])], &process(3000, &[800])), [2.0, 2.0]);
         assert_eq!(shares(&[process(1000, &[1, 2])], &process(2000, &[501, 252])), [1.0, 0.5, 0.25]);
     }
@@ -88,7 +93,7 @@ mod tests {
     fn what_was_not_there_before_is_no_surprise() {
         assert_eq!(shares(&[], &process(500, &[])), [0.5]);
         assert_eq!(shares(&[process(0, &[])], &process(500, &[900, 900])), [0.5, 0.0, 0.0]);
-        // Another process under the same number.
+        // A different process with the same id.
         assert_eq!(shares(&[process(900, &[])], &process(500, &[])), [0.0]);
     }
 }

@@ -1,4 +1,5 @@
-//! The table of features against the engine: small modules that need one feature each, and all modules of the specification's suites.
+//! Compares the table of features with the engine: by small modules that need one feature each, and by all modules of
+//! the specification's suites.
 
 use super::features::Feature;
 use super::reader::describe;
@@ -74,7 +75,7 @@ fn probes_are_found_and_the_engine_agrees_about_what_it_has() {
     }
 }
 
-/// Whatever is in a file, it is described, and validated or refused.
+/// Any file is described, and either validated or refused.
 #[test]
 fn what_is_broken_is_described() {
     let engine = Engine::default();
@@ -116,7 +117,7 @@ fn name(proposal: Proposal) -> String {
     proposal.to_possible_value().expect("it is on the command line").get_name().into()
 }
 
-/// Engines that have just some features beyond 1.0.
+/// Engines that support only some features beyond 1.0.
 #[derive(Default)]
 struct Engines(BTreeMap<BTreeSet<&'static str>, Engine>);
 
@@ -132,7 +133,7 @@ impl Engines {
     }
 }
 
-/// The binaries of a script's modules that are meant to be valid.
+/// Returns the binaries of the modules in a script that should be valid.
 fn modules(script: &TestFile<'_>) -> Vec<Vec<u8>> {
     let mut lexer = Lexer::new(script.raw());
     lexer.allow_confusing_unicode(true);
@@ -148,7 +149,7 @@ fn modules(script: &TestFile<'_>) -> Vec<Vec<u8>> {
     script.directives.into_iter().filter_map(binary).collect()
 }
 
-/// With the features that are told a module is valid, and without any one of them it is not.
+/// A module is valid with the features reported for it, and invalid without any one of them.
 #[test]
 fn modules_of_the_suites_need_what_is_told() {
     let all = Engine::default();
@@ -161,16 +162,16 @@ fn modules_of_the_suites_need_what_is_told() {
             if !seen.insert(binary.clone()) || Module::validate(&all, &binary).is_err() {
                 continue;
             }
-            let told: BTreeSet<_> = describe(&binary).features.iter().map(|f| f.name).collect();
-            let valid = Module::validate(engines.with(told.clone()), &binary);
-            assert!(valid.is_ok(), "{}: {told:?}: {:?}", script.name(), valid.unwrap_err());
-            for name in &told {
-                let mut others = told.clone();
+            let reported: BTreeSet<_> = describe(&binary).features.iter().map(|f| f.name).collect();
+            let valid = Module::validate(engines.with(reported.clone()), &binary);
+            assert!(valid.is_ok(), "{}: {reported:?}: {:?}", script.name(), valid.unwrap_err());
+            for name in &reported {
+                let mut others = reported.clone();
                 others.remove(name);
                 let valid = Module::validate(engines.with(others), &binary);
-                // The types of the one are also types of the other.
-                let is_part = *name == "function-references" && told.contains("gc");
-                assert!(valid.is_err() || is_part, "{}: {name} of {told:?}", script.name());
+                // Types of function-references are also types of gc.
+                let is_part = *name == "function-references" && reported.contains("gc");
+                assert!(valid.is_err() || is_part, "{}: {name} of {reported:?}", script.name());
             }
             checked += 1;
         }

@@ -4,7 +4,7 @@ use super::description::{Description, Producer};
 use std::collections::BTreeMap;
 use wasmparser::{BinaryReader, CustomSectionReader, KnownCustom, Name};
 
-/// Reads one into the description; names of globals go to `global_names`.
+/// Reads a custom section into the description. Names of globals are added to `global_names`.
 pub(super) fn read(
     section: &CustomSectionReader<'_>,
     out: &mut Description,

@@ -1,10 +1,10 @@
-//! The index spaces of a module, for printing the types of what it imports and exports.
+//! The index spaces of a module, for printing the types of imports and exports.
 
 use wasmparser::{
     CompositeInnerType, ExternalKind, FuncType, GlobalType, MemoryType, SubType, TableType, TypeRef, ValType,
 };
 
-/// Types by index, as far as they are known.
+/// Types by index, as far as known.
 #[derive(Default)]
 pub(super) struct Entities {
     types: Vec<Option<FuncType>>,
@@ -27,7 +27,7 @@ impl Entities {
         self.types.len() as u32
     }
 
-    /// Enters an import.
+    /// Adds an import.
     pub(super) fn push_import(&mut self, ty: TypeRef) {
         match ty {
             TypeRef::Func(i) | TypeRef::FuncExact(i) => self.funcs.push(i),
@@ -38,7 +38,7 @@ impl Entities {
         }
     }
 
-    /// The text of an import's type.
+    /// Formats an import's type.
     pub(super) fn import(&self, ty: TypeRef) -> String {
         match ty {
             TypeRef::Func(i) | TypeRef::FuncExact(i) => format!("func {}", self.func(i)),
@@ -49,12 +49,12 @@ impl Entities {
         }
     }
 
-    /// The function type of this index.
+    /// Returns the function type with this index.
     pub(super) fn func_type(&self, index: u32) -> Option<&FuncType> {
         self.types.get(index as usize)?.as_ref()
     }
 
-    /// The text of an export's type.
+    /// Formats an export's type.
     pub(super) fn export(&self, kind: ExternalKind, index: u32) -> String {
         let i = index as usize;
         let text = match kind {
@@ -77,7 +77,7 @@ impl Entities {
     }
 }
 
-/// `(i32, f64) -> i32`, as the engine prints it.
+/// Formats a function type as the engine does: `(i32, f64) -> i32`.
 pub(super) fn func(ty: &FuncType) -> String {
     let list = |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match ty.results() {

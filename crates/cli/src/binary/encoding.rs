@@ -1,17 +1,17 @@
-//! What the bytes of an operator tell that the operator does not: whether they are as WebAssembly 1.0 has them.
+//! Details of an operator's encoding that the parsed operator does not show: whether WebAssembly 1.0 would accept it.
 //!
-//! Indices of tables and memories were a zero byte in 1.0, and are LEB128 numbers since there can be several. A linker that
-//! pads them to five bytes makes a module that needs the newer encoding, although the index is 0.
+//! In 1.0, indices of tables and memories were a zero byte; since there can be several, they are LEB128 numbers. A
+//! linker that pads them to five bytes produces a module that needs the newer encoding, even if the index is 0.
 
 use wasmparser::Operator;
 
-/// The first of the bytes that begin an operator of two parts.
+/// The first prefix byte of operators with a two-part opcode.
 const FIRST_PREFIX: u8 = 0xfb;
 
-/// The bit of an access's alignment that says that the memory's index follows.
+/// The bit in an access's alignment that says that a memory index follows.
 const NAMES_MEMORY: u8 = 0x40;
 
-/// An operator's bytes without those that say which it is.
+/// Skips the opcode. Returns the bytes of the operands.
 pub(super) fn operands(bytes: &[u8]) -> &[u8] {
     match bytes {
         [prefix, rest @ ..] if *prefix >= FIRST_PREFIX => skip_number(rest),
@@ -20,12 +20,12 @@ pub(super) fn operands(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether a call names its table by more than a zero byte.
+/// Returns whether a call encodes its table index in more than a zero byte.
 pub(super) fn has_long_table_index(op: &Operator<'_>, operands: &[u8]) -> bool {
     matches!(op, Operator::CallIndirect { .. }) && skip_number(operands) != [0]
 }
 
-/// Whether an operator other than a load or store names its memory by more than a zero byte.
+/// Returns whether an operator other than a load or store encodes its memory index in more than a zero byte.
 pub(super) fn has_long_memory_index(op: &Operator<'_>, operands: &[u8]) -> bool {
     match op {
         Operator::MemorySize { .. } | Operator::MemoryGrow { .. } | Operator::MemoryFill { .. } => {
@@ -37,12 +37,12 @@ pub(super) fn has_long_memory_index(op: &Operator<'_>, operands: &[u8]) -> bool 
     }
 }
 
-/// Whether a load or store names its memory at all.
+/// Returns whether a load or store has a memory index.
 pub(super) fn names_memory(operands: &[u8]) -> bool {
     operands.first().is_some_and(|align| align & NAMES_MEMORY != 0)
 }
 
-/// Without a LEB128 number at their beginning.
+/// Skips a LEB128 number.
 fn skip_number(bytes: &[u8]) -> &[u8] {
     let length = bytes.iter().take_while(|byte| **byte >= 0x80).count() + 1;
     bytes.get(length..).unwrap_or_default()
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
     use wasmparser::{BinaryReader, OperatorsReader};
 
-    /// Whether the operator in these bytes has a long index of a table, and of a memory.
+    /// Returns whether the operator has a long table index, and a long memory index.
     fn long_indices(bytes: &[u8]) -> (bool, bool) {
         let op = OperatorsReader::new(BinaryReader::new(bytes, 0)).read().unwrap();
         (has_long_table_index(&op, operands(bytes)), has_long_memory_index(&op, operands(bytes)))

@@ -1,4 +1,4 @@
-//! The features beyond WebAssembly 1.0 that a module needs: one table, and what shows that each is needed.
+//! The features beyond WebAssembly 1.0 that a module needs: a table of features, and what in a module requires each.
 
 use super::encoding;
 use wasmparser::{
@@ -7,19 +7,19 @@ use wasmparser::{
     StorageType, SubType, TableType, TryTable, V128, ValType,
 };
 
-/// Where a feature stands in the specification.
+/// The status of a feature in the specification.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Edition {
+pub(super) enum SpecStatus {
     /// Part of version 2.0.
     V2,
     /// Part of version 3.0.
     V3,
-    /// A proposal, or given up.
+    /// A proposal, including abandoned ones.
     Proposal,
 }
 
 macro_rules! features {
-    ($($variant:ident $name:literal $edition:ident;)*) => {
+    ($($variant:ident $name:literal $status:ident;)*) => {
         /// A feature beyond WebAssembly 1.0.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
         pub(super) enum Feature {
@@ -27,19 +27,19 @@ macro_rules! features {
         }
 
         impl Feature {
-            /// All of them, in the order of the table.
+            /// All features, in the order of the table.
             pub(super) const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The name that its proposal goes by.
+            /// Returns the name of its proposal.
             pub(super) fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
             }
 
-            fn edition(self) -> Edition {
+            fn status(self) -> SpecStatus {
                 match self {
-                    $(Self::$variant => Edition::$edition,)*
+                    $(Self::$variant => SpecStatus::$status,)*
                 }
             }
         }
@@ -75,7 +75,7 @@ features! {
 }
 
 impl Feature {
-    /// Whether the engine has it. A test asks the engine.
+    /// Returns whether the engine supports it. A test compares this with the engine.
     pub(super) fn is_supported(self) -> bool {
         let decided = [
             Self::LegacyExceptions,
@@ -84,11 +84,11 @@ impl Feature {
             Self::WideArithmetic,
             Self::CompactImports,
         ];
-        self.edition() != Edition::Proposal || decided.contains(&self)
+        self.status() != SpecStatus::Proposal || decided.contains(&self)
     }
 }
 
-/// The feature that an operator of each group of `wasmparser`'s table needs.
+/// The feature that each group of operators in `wasmparser`'s table requires.
 #[allow(non_upper_case_globals)]
 mod group {
     use super::Feature;
@@ -114,10 +114,10 @@ mod group {
     pub(super) const custom_descriptors: Option<Feature> = Some(Feature::CustomDescriptors);
 }
 
-/// What an operator's operand needs, whatever the operator.
+/// The features that an operand requires, independent of the operator.
 trait Operand {
-    /// Notes it; `bytes` are those of all of the operator's operands.
-    fn note(&self, _bytes: &[u8], _out: &mut FeatureSet) {}
+    /// Adds the features to `out`; `bytes` are those of all operands of the operator.
+    fn add_features(&self, _bytes: &[u8], _out: &mut FeatureSet) {}
 }
 
 macro_rules! plain_operands {
@@ -128,7 +128,7 @@ macro_rules! plain_operands {
 plain_operands!(u8, u32, i32, i64, Ieee32, Ieee64, V128, [u8; 16], BrTable<'_>, ResumeTable);
 
 impl Operand for BlockType {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         match self {
             BlockType::FuncType(_) => out.insert(Feature::MultiValue),
             BlockType::Type(ty) => out.val_type(*ty),
@@ -138,46 +138,46 @@ impl Operand for BlockType {
 }
 
 impl Operand for TryTable {
-    fn note(&self, bytes: &[u8], out: &mut FeatureSet) {
-        self.ty.note(bytes, out);
+    fn add_features(&self, bytes: &[u8], out: &mut FeatureSet) {
+        self.ty.add_features(bytes, out);
     }
 }
 
 impl Operand for ValType {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         out.val_type(*self);
     }
 }
 
 impl Operand for Vec<ValType> {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         self.iter().for_each(|ty| out.val_type(*ty));
     }
 }
 
 impl Operand for RefType {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         out.ref_type(*self);
     }
 }
 
 impl Operand for HeapType {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         out.heap_type(*self);
     }
 }
 
 impl Operand for Ordering {
-    fn note(&self, _: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, _: &[u8], out: &mut FeatureSet) {
         if matches!(self, Ordering::AcqRel) {
             out.insert(Feature::AcquireRelease);
         }
     }
 }
 
-// It is always the first.
+// A `MemArg` is always the first operand.
 impl Operand for MemArg {
-    fn note(&self, bytes: &[u8], out: &mut FeatureSet) {
+    fn add_features(&self, bytes: &[u8], out: &mut FeatureSet) {
         if encoding::names_memory(bytes) {
             out.insert(Feature::MultiMemory);
         }
@@ -190,21 +190,21 @@ impl Operand for MemArg {
     }
 }
 
-macro_rules! define_note_operator {
+macro_rules! define_add_operator_features {
     ($(@$group:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
-        /// Notes what an operator needs by itself, and what its operands need.
-        fn note_operator(op: &Operator<'_>, bytes: &[u8], out: &mut FeatureSet) {
+        /// Adds the features that an operator and its operands require.
+        fn add_operator_features(op: &Operator<'_>, bytes: &[u8], out: &mut FeatureSet) {
             match op {
                 $(Operator::$op $({ $($arg),* })? => {
                     group::$group.into_iter().for_each(|feature| out.insert(feature));
-                    $($($arg.note(bytes, out);)*)?
+                    $($($arg.add_features(bytes, out);)*)?
                 })*
                 _ => {}
             }
         }
     };
 }
-wasmparser::for_each_operator!(define_note_operator);
+wasmparser::for_each_operator!(define_add_operator_features);
 
 /// A set of features.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -215,15 +215,15 @@ impl FeatureSet {
         self.0 |= 1 << feature as u32;
     }
 
-    /// In the order of the table.
+    /// Returns the features in the order of the table.
     pub(super) fn iter(&self) -> impl Iterator<Item = Feature> + '_ {
         Feature::ALL.iter().copied().filter(|f| self.0 & (1 << *f as u32) != 0)
     }
 
-    /// An operator, with the bytes that encode it.
+    /// Adds the features of an operator with this encoding.
     pub(super) fn operator(&mut self, op: &Operator<'_>, bytes: &[u8]) {
         let operands = encoding::operands(bytes);
-        note_operator(op, operands, self);
+        add_operator_features(op, operands, self);
         if let Operator::RefTestNonNull { .. } | Operator::RefCastNonNull { .. } = op {
             self.insert(Feature::FunctionReferences);
         }
@@ -235,11 +235,11 @@ impl FeatureSet {
         }
     }
 
-    /// A constant expression in a module with so many imported globals.
+    /// Adds the features of a constant expression in a module with this number of imported globals.
     pub(super) fn const_expr(&mut self, expr: &ConstExpr<'_>, imported: u32) -> wasmparser::Result<()> {
         for op in expr.get_operators_reader() {
             let op = op?;
-            note_operator(&op, &[], self);
+            add_operator_features(&op, &[], self);
             match op {
                 Operator::I32Add
                 | Operator::I32Sub
@@ -256,7 +256,7 @@ impl FeatureSet {
         Ok(())
     }
 
-    /// A group of types, the first of which has this index.
+    /// Adds the features of a recursion group whose first type has this index.
     pub(super) fn rec_group(&mut self, first: u32, group: &RecGroup) {
         if group.is_explicit_rec_group() || group.types().any(|ty| is_recursive(first, ty)) {
             self.insert(Feature::Gc);
@@ -305,7 +305,7 @@ impl FeatureSet {
         }
     }
 
-    /// A reference type used for anything but a table of functions.
+    /// Adds the features of a reference type used for anything but a table of functions.
     pub(super) fn ref_type(&mut self, ty: RefType) {
         self.heap_type(ty.heap_type());
         if !ty.is_nullable() {
@@ -314,7 +314,7 @@ impl FeatureSet {
     }
 
     fn heap_type(&mut self, ty: HeapType) {
-        // All of the later ones build on them.
+        // All later reference features build on this one.
         self.insert(Feature::ReferenceTypes);
         match ty {
             HeapType::Concrete(_) => self.insert(Feature::FunctionReferences),
@@ -365,7 +365,7 @@ impl FeatureSet {
     }
 }
 
-/// Whether a function type refers to its own group, whose first type has this index.
+/// Returns whether a function type refers to its own group, whose first type has this index.
 fn is_recursive(first: u32, ty: &SubType) -> bool {
     let CompositeInnerType::Func(func) = &ty.composite_type.inner else { return false };
     let refers = |ty: &ValType| match ty {

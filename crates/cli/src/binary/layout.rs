@@ -1,4 +1,4 @@
-//! How a linker divided a memory: stack, data and heap, from the globals and segments that it left.
+//! How a linker divided a memory into stack, data and heap, inferred from the module's globals and segments.
 //!
 //! ```text
 //!   stack first (the newer default)          data first
@@ -15,7 +15,7 @@ use super::passive::Zeroed;
 use std::collections::BTreeMap;
 use wasmparser::{GlobalType, ValType};
 
-/// Globals of linkers that hold addresses.
+/// Linker-defined globals that hold addresses.
 const SYMBOLS: &[&str] = &[
     "__stack_pointer",
     "__stack_low",
@@ -27,16 +27,16 @@ const SYMBOLS: &[&str] = &[
     "__tls_base",
 ];
 
-/// A global that the module defines, with what is known of it.
+/// A global that the module defines.
 pub(super) struct DefinedGlobal {
     pub(super) index: u32,
     pub(super) ty: GlobalType,
-    /// Its initial value, where that is an integer constant.
+    /// Its initial value, if it is an integer constant.
     pub(super) value: Option<u64>,
 }
 
-/// The layout, or `None` where nothing is known. `names` are those of exports and of the name section; `zeroed` belongs to the
-/// data, too.
+/// Returns the layout; `None` if nothing is known. `names` are those of exports and of the name section; `zeroed`
+/// ranges count as data.
 pub(super) fn of(
     globals: &[DefinedGlobal],
     names: &BTreeMap<u32, Vec<String>>,
@@ -56,8 +56,7 @@ fn symbols(globals: &[DefinedGlobal], names: &BTreeMap<u32, Vec<String>>) -> Vec
             symbols.push(Symbol { name: (*known).into(), address, guessed: false });
         }
     }
-    // Linkers make the stack pointer the first global of the module, and nothing else that is mutable starts
-    // with an address.
+    // Linkers define the stack pointer as the first global, and no other mutable global starts with an address.
     let unnamed = symbols.iter().all(|s| s.name != SYMBOLS[0]);
     if unnamed
         && let Some(first) = globals.first()
@@ -76,7 +75,7 @@ fn regions(symbols: &[Symbol], data: &[DataSegment], zeroed: &[Zeroed]) -> Vec<R
     let symbol = |name: &str| symbols.iter().find(|s| s.name == name).map(|s| s.address);
     let placed = || data.iter().filter(|d| d.memory == Some(0)).filter_map(|d| Some((d.address?, d.size)));
     let data_start = symbol("__global_base").or(placed().map(|(start, _)| start).min());
-    // Zeroed data has no segment, and `__data_end` counts it.
+    // Zeroed data has no segment, but `__data_end` includes it.
     let ends = placed().chain(zeroed.iter().filter(|z| z.memory == 0).map(|z| (z.address, z.size)));
     let data_end =
         symbol("__data_end").into_iter().chain(ends.map(|(start, size)| start.saturating_add(size))).max();
