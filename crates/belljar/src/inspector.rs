@@ -130,12 +130,12 @@ pub struct Stack {
 }
 
 impl Stack {
-    fn new(monitor: &StoreMonitor, store: StoreId, sighting: &StackSnapshot) -> Self {
+    fn new(monitor: &StoreMonitor, store: StoreId, snapshot: &StackSnapshot) -> Self {
         let mut frames: Vec<FrameInfo> = Vec::new();
         let mut host_calls = Vec::new();
-        let mut omitted = sighting.stack.omitted();
-        let mut calls = sighting.stack.host_calls().iter().peekable();
-        for (i, frame) in sighting.stack.frames().iter().enumerate() {
+        let mut omitted = snapshot.stack.omitted();
+        let mut calls = snapshot.stack.host_calls().iter().peekable();
+        for (i, frame) in snapshot.stack.frames().iter().enumerate() {
             let functions = FrameInfo::of_frame(frame).unwrap_or_default();
             omitted += usize::from(functions.is_empty());
             while let Some(call) = calls.next_if(|call| call.by <= i) {
@@ -155,13 +155,13 @@ impl Stack {
         Self {
             store: store.number(),
             label: monitor.label(),
-            state: match sighting.doing {
+            state: match snapshot.doing {
                 ThreadState::Idle => GuestState::Idle,
                 ThreadState::Guest => GuestState::InGuest,
                 ThreadState::Host => GuestState::InHost,
             },
-            thread: sighting.thread.and_then(|thread| u32::try_from(thread).ok()),
-            in_host_for: sighting.in_host_for,
+            thread: snapshot.thread.and_then(|thread| u32::try_from(thread).ok()),
+            in_host_for: snapshot.in_host_for,
             host_calls,
             instances: frames.iter().map(instance).collect(),
             backtrace: WasmBacktrace::of_frames(frames, omitted),
@@ -302,7 +302,7 @@ impl Inspector {
     /// Where the store is gone or the session over, or its thread did not answer within `timeout`: it blocks signals, or has
     /// not got to run.
     pub fn capture(&self, timeout: Duration) -> Result<Stack> {
-        let read = |sighting: StackSnapshot| Stack::new(&self.monitor, self.store, &sighting);
+        let read = |snapshot: StackSnapshot| Stack::new(&self.monitor, self.store, &snapshot);
         self.monitor.look(self.store, timeout, read).context("could not look at the guest")
     }
 

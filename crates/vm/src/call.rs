@@ -106,7 +106,7 @@ impl StoreCore {
             Some(began) => self.monitor.set_host_call(began),
             None => {
                 if !has_returned {
-                    self.note_death();
+                    self.record_death();
                 }
                 self.monitor.leave();
             }
@@ -117,9 +117,9 @@ impl StoreCore {
     /// Takes note that a guest which was killed has been left, and nothing of the store runs any more.
     // ORDER: whoever kills looks whether it has died once it does not run any more.
     #[cold]
-    pub(crate) fn note_death(&self) {
+    pub(crate) fn record_death(&self) {
         if self.monitor.is_killed() {
-            self.monitor.set_died();
+            self.monitor.set_dead();
         }
     }
 
@@ -307,7 +307,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
         let core = store.core_mut();
         let is_pending = core.context_mut().pending != pending::NONE;
         if is_pending {
-            core.note_death();
+            core.record_death();
         }
         core.monitor.leave_again(thread, core.last_thread);
         if is_pending { DirectCall::Left } else { DirectCall::Returned(R::from_returned(returned)) }

@@ -20,7 +20,7 @@ use crate::loaded::LoadedModule;
 use crate::memory::MemoryCheckpoint;
 use crate::quota::Quota;
 use crate::sampling;
-use crate::store::{NOT_READY, Noted, StoreCore};
+use crate::store::{NOT_READY, CheckpointRecord, StoreCore};
 use crate::store_id::StoreId;
 use crate::store_inner::StoreInner;
 use crate::store_memory::{AnyMemory, StoreMemory};
@@ -165,7 +165,7 @@ impl StoreCore {
             memories.push(memory.checkpoint().with_context(|| format!("no room to note memory {i}"))?);
         }
         self.set_untouched();
-        self.is_noted = true;
+        self.has_checkpoint = true;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
         self.checkpoints.push(self.noted(number));
@@ -199,7 +199,7 @@ impl StoreCore {
         if from.gc.is_some() {
             self.gc_base()?;
         }
-        self.is_noted = true;
+        self.has_checkpoint = true;
         self.checkpoints = vec![self.noted(from.number)];
         self.put_back(from, &mut Discarded::default())?;
         Ok(true)
@@ -248,8 +248,8 @@ impl StoreCore {
         self.set_epoch_deadline(of.epoch_left);
     }
 
-    fn noted(&self, number: u64) -> Noted {
-        Noted { number, label: self.monitor.own_label(), group: self.limit_group().cloned() }
+    fn noted(&self, number: u64) -> CheckpointRecord {
+        CheckpointRecord { number, label: self.monitor.own_label(), group: self.limit_group().cloned() }
     }
 
     /// The last of `checkpoints` is the one to go to.
@@ -312,7 +312,7 @@ impl StoreCore {
         self.context_mut().pending = pending::NONE;
         self.killed = None;
         self.host.scratch = Default::default();
-        self.note_special();
+        self.update_is_special();
         let group = self.checkpoints.last().and_then(|noted| noted.group.as_ref());
         if self.limit_group().map(Arc::as_ptr) == group.map(Arc::as_ptr) {
             self.commit_group();

@@ -13,7 +13,7 @@ use crate::thrown::Thrown;
 use belljar_core::Trap;
 
 /// A frame that catches what a call in it throws.
-struct Landing {
+struct CatchSite {
     code: usize,
     sp: usize,
     fp: usize,
@@ -31,7 +31,7 @@ impl StoreCore {
     }
 
     /// The innermost frame of the running activation that catches something, from the frame on that waits for the host.
-    fn landing(&self) -> Option<Landing> {
+    fn catch_site(&self) -> Option<CatchSite> {
         // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
         let (mut pc, mut fp) = unsafe {
             let context = self.context();
@@ -40,7 +40,7 @@ impl StoreCore {
         code_table::with_handlers(|handler| {
             while fp != 0 && pc != returned_address() {
                 if let Some((code, frame_size)) = handler(pc) {
-                    return Some(Landing { code, sp: fp - frame_size as usize, fp });
+                    return Some(CatchSite { code, sp: fp - frame_size as usize, fp });
                 }
                 // SAFETY: GUEST-FRAMES: `fp` is the frame pointer of a guest frame.
                 (pc, fp) = unsafe { (read_guest_stack(fp + 8), read_guest_stack(fp)) };
@@ -63,10 +63,10 @@ pub(crate) unsafe fn throw(store: &mut StoreCore, exception: RawExn) -> ! {
         // SAFETY: the caller's promise.
         unsafe { leave_activation(store.context()) }
     }
-    match store.landing() {
+    match store.catch_site() {
         // SAFETY: the caller's promise; HANDLERS: the frame waits for the call that is unwound, and its code expects
         // this stack and frame pointer there.
-        Some(Landing { code, sp, fp }) => unsafe { resume(sp, fp, exception.0, code) },
+        Some(CatchSite { code, sp, fp }) => unsafe { resume(sp, fp, exception.0, code) },
         None => {
             store.raise_exception(exception);
             // SAFETY: the caller's promise.

@@ -20,7 +20,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What is locked while the process forks, in the order in which it is taken.
-struct Held {
+struct HeldLocks {
     _others: Vec<Box<dyn Any>>,
     threads: MutexGuard<'static, GuestThreads>,
     questions: Questions,
@@ -31,17 +31,17 @@ struct Held {
 }
 
 /// Takes a lock, which is held while the result lives.
-type Hold = fn() -> Box<dyn Any>;
+type LockHook = fn() -> Box<dyn Any>;
 
-static HOLDERS: Mutex<Vec<Hold>> = Mutex::new(Vec::new());
+static HOLDERS: Mutex<Vec<LockHook>> = Mutex::new(Vec::new());
 
 /// Has a lock of another crate's taken before each fork and given back after it, in parent and child.
-pub fn hold_while_forking(hold: Hold) {
+pub fn hold_while_forking(hold: LockHook) {
     HOLDERS.lock().unwrap_or_else(PoisonError::into_inner).push(hold);
 }
 
 thread_local! {
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<HeldLocks>> = const { RefCell::new(None) };
 }
 
 /// Has forks prepared, once in a process.
@@ -56,7 +56,7 @@ pub(crate) fn install() -> io::Result<()> {
 
 extern "C" fn prepare() {
     let holders = HOLDERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let held = Held {
+    let held = HeldLocks {
         _others: holders.iter().map(|hold| hold()).collect(),
         threads: guest_thread::all(),
         questions: machine::questions(),

@@ -41,11 +41,11 @@ impl<T: 'static> StoreInner<T> {
         let core = self.core_mut();
         match ended {
             Err(payload) => {
-                core.die_of_panic();
+                core.end_killed_by_panic();
                 resume_unwind(payload)
             }
-            Ok(result) if core.is_dying() => {
-                Err(core.die(result.err().map(Exit::into_stack).unwrap_or_default()))
+            Ok(result) if core.is_being_killed() => {
+                Err(core.end_killed(result.err().map(Exit::into_stack).unwrap_or_default()))
             }
             Ok(result) => result,
         }
@@ -68,7 +68,7 @@ impl<T: 'static> StoreInner<T> {
         let core = self.core_mut();
         // Whether it returned is not known here: what it did says how it ended.
         if outer.is_none() {
-            core.note_death();
+            core.record_death();
         }
         core.end_run(outer);
         work.ended.unwrap_or_else(|| Ok(Err(Exit::of_trap(Trap::Interrupt))))

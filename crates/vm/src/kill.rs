@@ -55,7 +55,7 @@ impl StoreMonitor {
                 Ok(Reached::Leaves) => return Ok(true),
                 // Its run has ended, of this or by itself, or has just begun.
                 Ok(Reached::Idle) if self.thread_id().is_none() || !self.is_killed() => {
-                    return Ok(self.has_died());
+                    return Ok(self.is_dead());
                 }
                 Ok(Reached::InHost) => break,
                 Ok(Reached::Idle | Reached::Between) => std::thread::yield_now(),
@@ -79,7 +79,7 @@ impl StoreMonitor {
             step = (step * 2).min(STEPS.1);
             match self.interrupt_once(PATIENCE) {
                 Ok(Reached::Leaves) => return Ok(true),
-                Ok(Reached::Idle) => return Ok(self.has_died()),
+                Ok(Reached::Idle) => return Ok(self.is_dead()),
                 Ok(Reached::InHost | Reached::Between) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                 Err(error) => return Err(error),

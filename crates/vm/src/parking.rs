@@ -50,7 +50,7 @@ struct Waiter {
 }
 
 /// A waiter's place in its queue, given up when the wait ends in whatever way.
-struct Place<'a> {
+struct QueueEntry<'a> {
     lot: &'a ParkingLot,
     address: u64,
     waiter: Arc<Waiter>,
@@ -81,7 +81,7 @@ impl ParkingLot {
         }
         let waiter = Arc::<Waiter>::default();
         queues.entry(address).or_default().push_back(waiter.clone());
-        let place = Place { lot: self, address, waiter };
+        let place = QueueEntry { lot: self, address, waiter };
         let _woken =
             interruption.as_ref().map(|interruption| Wakeable::new(interruption.wakes, &place.waiter));
         loop {
@@ -134,7 +134,7 @@ impl Drop for Wakeable<'_> {
     }
 }
 
-impl Place<'_> {
+impl QueueEntry<'_> {
     /// Lets the lock go until there may be something to see.
     fn sleep<'q>(
         &self,
@@ -167,7 +167,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
         // Only an interruption leaves it in its queue, and has let the lock go.
         if !self.waiter.notified.load(Ordering::Relaxed) {

@@ -109,7 +109,7 @@ impl Area {
             self.write_protected.take_if(|write_protected| write_protected.is_broken())
         {
             self.written.extend(write_protected.first_written().map(|at| at / page_size() * page_size()));
-            self.stability.disturb();
+            self.stability.reset();
         }
         if let Some(write_protected) = &self.write_protected {
             for range in write_protected
@@ -145,12 +145,12 @@ impl Area {
     fn protect_unwritten(&mut self, mapping: &mut Mapping, length: usize) -> io::Result<()> {
         let written = self.written.range(..length).map(|page| *page..page + page_size()).collect();
         let Some(write_protected) = WriteProtected::new(mapping.base() + self.start, length, written) else {
-            self.stability.disturb();
+            self.stability.reset();
             return Ok(());
         };
         for range in write_protected.protected() {
             if mapping.protect(self.start + range.start, range.len(), Protection::Read).is_err() {
-                self.stability.disturb();
+                self.stability.reset();
                 return mapping.protect(self.start, length, Protection::ReadWrite);
             }
         }

@@ -70,7 +70,7 @@ struct State {
 }
 
 /// What the timer finds.
-enum Verdict {
+enum TimerFinding {
     Over(KillReason),
     /// It is to look again.
     Until(Instant),
@@ -117,14 +117,14 @@ impl Deadline {
         }
         state.runs = Some((thread, used));
         let next = match self.verdict(&state, now, used) {
-            Verdict::Over(reason) if state.in_session => {
+            TimerFinding::Over(reason) if state.in_session => {
                 state.runs = None;
                 return Ok(Err(reason));
             }
             // A run that has no time at all begins nevertheless.
-            Verdict::Over(_) => now,
-            Verdict::Until(next) => next,
-            Verdict::Nothing => return Ok(Ok(())),
+            TimerFinding::Over(_) => now,
+            TimerFinding::Until(next) => next,
+            TimerFinding::Nothing => return Ok(Ok(())),
         };
         let queued = self.queue(&mut state, next);
         if queued.is_err() {
@@ -165,21 +165,21 @@ impl Deadline {
     }
 
     /// `used`: the thread's CPU time now.
-    fn verdict(&self, state: &State, now: Instant, used: Duration) -> Verdict {
-        let Some((_, before)) = state.runs else { return Verdict::Nothing };
+    fn verdict(&self, state: &State, now: Instant, used: Duration) -> TimerFinding {
+        let Some((_, before)) = state.runs else { return TimerFinding::Nothing };
         if let (Some(end), Some(wall)) = (state.end, self.wall)
             && end <= now
         {
-            return Verdict::Over(KillReason::WallTime(wall));
+            return TimerFinding::Over(KillReason::WallTime(wall));
         }
-        let Some(cpu) = self.cpu else { return state.end.map_or(Verdict::Nothing, Verdict::Until) };
+        let Some(cpu) = self.cpu else { return state.end.map_or(TimerFinding::Nothing, TimerFinding::Until) };
         let left = cpu.saturating_sub(state.cpu_used).saturating_sub(used.saturating_sub(before));
         if left.is_zero() {
-            return Verdict::Over(KillReason::CpuTime(cpu));
+            return TimerFinding::Over(KillReason::CpuTime(cpu));
         }
         // No sooner can it be used up.
         let used_up = now.checked_add(left.max(CPU_STEP));
-        state.end.into_iter().chain(used_up).min().map_or(Verdict::Nothing, Verdict::Until)
+        state.end.into_iter().chain(used_up).min().map_or(TimerFinding::Nothing, TimerFinding::Until)
     }
 
     /// Has the timer look at `at`, or before.
@@ -212,13 +212,13 @@ impl Deadline {
         let thread = state.runs.map(|(thread, _)| thread).filter(|_| self.cpu.is_some());
         let used = thread.and_then(thread_cpu_time).unwrap_or_default();
         let reason = match self.verdict(&state, Instant::now(), used) {
-            Verdict::Over(reason) => reason,
-            Verdict::Until(next) => {
+            TimerFinding::Over(reason) => reason,
+            TimerFinding::Until(next) => {
                 // The timer runs: it is the one who calls this.
                 let _ = self.queue(&mut state, next);
                 return;
             }
-            Verdict::Nothing => return,
+            TimerFinding::Nothing => return,
         };
         // Under the lock: the run that this is for has not ended.
         let is_wanted = self.monitor.want_killed(reason, None);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 const WORDS: usize = 1 << 19;
 /// Frames of a sample that are kept: the innermost.
 const FRAMES: usize = 1024;
-/// Words of a sample before its frames: how many frames are kept and how many were omitted, and what [`Note::finish`] is given.
+/// Words of a sample before its frames: how many frames are kept and how many were omitted, and what [`SampleWriter::finish`] is given.
 const HEADER: usize = 2 + NOTED;
 const NOTED: usize = 5;
 
@@ -23,7 +23,7 @@ pub(crate) struct Ring {
 }
 
 /// A sample as it lies in a ring.
-pub(crate) struct Noted {
+pub(crate) struct RingSample {
     pub(crate) time: u64,
     pub(crate) weight: u64,
     pub(crate) store: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Noted {
 }
 
 /// A sample that is being written.
-pub(crate) struct Note<'a> {
+pub(crate) struct SampleWriter<'a> {
     ring: &'a Ring,
     start: usize,
     room: usize,
@@ -55,10 +55,10 @@ impl Ring {
         &self.words[at % WORDS]
     }
 
-    pub(crate) fn begin(&self) -> Note<'_> {
+    pub(crate) fn begin(&self) -> SampleWriter<'_> {
         let start = self.written.load(Relaxed);
         let room = WORDS - (start - self.read.load(Acquire));
-        Note { ring: self, start, room, kept: 0, omitted: 0 }
+        SampleWriter { ring: self, start, room, kept: 0, omitted: 0 }
     }
 
     /// What has been written, to be given to [`Ring::pop`].
@@ -67,14 +67,14 @@ impl Ring {
     }
 
     /// The next sample, if it was written before `end`: who writes may be faster than who reads.
-    pub(crate) fn pop(&self, end: usize) -> Option<Noted> {
+    pub(crate) fn pop(&self, end: usize) -> Option<RingSample> {
         let start = self.read.load(Relaxed);
         if start >= end {
             return None;
         }
         let word = |i: usize| self.word(start + i).load(Relaxed);
         let kept = word(0) as usize;
-        let noted = Noted {
+        let noted = RingSample {
             omitted: word(1) as usize,
             time: word(2),
             weight: word(3),
@@ -88,7 +88,7 @@ impl Ring {
     }
 }
 
-impl Note<'_> {
+impl SampleWriter<'_> {
     pub(crate) fn push(&mut self, found: StackWord) {
         if self.kept == FRAMES || HEADER + self.kept >= self.room {
             self.omitted += 1;

@@ -65,13 +65,13 @@ pub struct StoreCore {
     /// Whether guest code ran, so that any memory may have been written. Set by the first run alone: see `ready`.
     pub(crate) ran: bool,
     /// Whether a checkpoint of it was taken.
-    pub(crate) is_noted: bool,
+    pub(crate) has_checkpoint: bool,
     /// Why its guest was killed, if it was. Nothing runs in the store any more.
     pub(crate) killed: Option<KillReason>,
     /// Whether it was killed or has run limits: a run tests this alone.
     pub(crate) is_special: bool,
     /// The checkpoints that it can be reset to.
-    pub(crate) checkpoints: Vec<Noted>,
+    pub(crate) checkpoints: Vec<CheckpointRecord>,
 }
 
 /// What modules and the host have put into a store, each kind numbered from 0.
@@ -132,7 +132,7 @@ pub(crate) struct HostSide {
 
 /// A checkpoint that a store can go back to, and what of the store it does not hold, as other stores begin there too.
 #[derive(Debug)]
-pub(crate) struct Noted {
+pub(crate) struct CheckpointRecord {
     /// The checkpoint's number.
     pub(crate) number: u64,
     /// What people called the store.
@@ -198,7 +198,7 @@ impl StoreCore {
             host: HostSide { host_caller_context: None, scratch: Scratch::default(), extension: None, hooks },
             pending: None,
             ran: false,
-            is_noted: false,
+            has_checkpoint: false,
             checkpoints: Vec::new(),
         };
         core.write_null_object();

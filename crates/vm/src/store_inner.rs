@@ -34,9 +34,9 @@ struct Setting<V> {
 impl<V> Setting<V> {
     const NONE: Self = Self { now: None, before: None };
 
-    fn set(&mut self, value: Option<V>, is_noted: bool) {
+    fn set(&mut self, value: Option<V>, has_checkpoint: bool) {
         let old = std::mem::replace(&mut self.now, value);
-        if is_noted && self.before.is_none() {
+        if has_checkpoint && self.before.is_none() {
             self.before = Some(old);
         }
     }
@@ -105,12 +105,12 @@ impl<T: 'static> StoreInner<T> {
 
     /// Sets who decides about growth.
     pub fn set_limiter(&mut self, limiter: impl FnMut(&mut T) -> Limiter<'_> + Send + Sync + 'static) {
-        self.limiter.set(Some(Box::new(limiter)), self.core.is_noted);
+        self.limiter.set(Some(Box::new(limiter)), self.core.has_checkpoint);
     }
 
     /// Sets what happens at the epoch deadline: a closure that says by how much it moves, or a trap.
     pub fn set_epoch_callback(&mut self, callback: Option<EpochCallback<T>>) {
-        self.epoch.set(callback, self.core.is_noted);
+        self.epoch.set(callback, self.core.has_checkpoint);
     }
 
     /// Sets who decides about growth and epochs to what it was when the store's checkpoint was taken.

@@ -152,11 +152,11 @@ impl StoreCore {
         };
         let has_rules = has_deadline || run_limits.counts_calls || run_limits.fuel.is_some();
         self.limits.run_limits = has_rules.then(|| Box::new(run_limits));
-        self.note_special();
+        self.update_is_special();
     }
 
     /// Notes whether a run begins with more than itself, or not at all. After every change of what that depends on.
-    pub(crate) fn note_special(&mut self) {
+    pub(crate) fn update_is_special(&mut self) {
         self.is_special = self.killed.is_some() || self.limits.run_limits.is_some();
         self.ready = NOT_READY;
     }
@@ -181,7 +181,7 @@ impl StoreCore {
         if let Some(deadline) = &run_limits.deadline {
             if let Err(reason) = deadline.begin_run().map_err(refused)? {
                 self.killed = Some(reason.clone());
-                self.note_special();
+                self.update_is_special();
                 return Err(Exit::Killed { reason, stack: RawStack::default() });
             }
             permit.deadline = Some(deadline.clone());

@@ -77,7 +77,7 @@ struct HostCall {
 #[derive(Debug, Default)]
 struct Kill {
     /// Whether it was killed, and nothing of the store runs any more.
-    has_died: AtomicBool,
+    is_dead: AtomicBool,
     reason: Mutex<Option<KillReason>>,
     /// What the guest's thread waits with, while it does.
     waits: Mutex<Option<Arc<Condvar>>>,
@@ -346,10 +346,10 @@ impl StoreMonitor {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the store is gone"));
         }
         self.check(store)?;
-        let sighting = self.sight(timeout);
+        let snapshot = self.sight(timeout);
         // ORDER: a store that goes back changes its id before anything else here, so that all that was seen is of this one.
         self.check(store)?;
-        let read = sighting.map(read)?;
+        let read = snapshot.map(read)?;
         self.check(store)?;
         Ok(read)
     }
@@ -384,7 +384,7 @@ impl StoreMonitor {
                 machine::ask(thread, subject, Request::Look, timeout, |answer| self.read(answer, thread))
             };
             match answer {
-                Ok(Some(sighting)) => return Ok(sighting),
+                Ok(Some(snapshot)) => return Ok(snapshot),
                 Ok(None) => {}
                 // The thread has ended.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -493,13 +493,13 @@ impl StoreMonitor {
     }
 
     /// Whether the guest was killed, and nothing of the store runs any more.
-    pub(crate) fn has_died(&self) -> bool {
-        self.kill.has_died.load(Acquire)
+    pub(crate) fn is_dead(&self) -> bool {
+        self.kill.is_dead.load(Acquire)
     }
 
     /// Takes note that nothing of the store runs any more.
-    pub(crate) fn set_died(&self) {
-        self.kill.has_died.store(true, Release);
+    pub(crate) fn set_dead(&self) {
+        self.kill.is_dead.store(true, Release);
     }
 
     /// Takes note that the store is again what it was, with its first instances and its label, and under another id. What others
@@ -518,7 +518,7 @@ impl StoreMonitor {
             self.attention.store(if notes_calls { NOTED } else { 0 }, Release);
             *reason = None;
         }
-        self.kill.has_died.store(false, Release);
+        self.kill.is_dead.store(false, Release);
         self.instances().truncate(instances);
         if self.is_labelled.load(Relaxed) {
             self.set_label(label.cloned());

@@ -46,28 +46,28 @@ impl StoreCore {
 
     /// Whether the activation that is being left is one of a guest that was killed. Of the last one it is decided already, as
     /// whoever kills has been told.
-    pub(crate) fn is_dying(&self) -> bool {
+    pub(crate) fn is_being_killed(&self) -> bool {
         match self.is_running() {
             true => self.monitor.is_killed(),
-            false => self.monitor.has_died(),
+            false => self.monitor.is_dead(),
         }
     }
 
     /// The end of an activation whose guest was killed. Those around it are to end too.
-    pub(crate) fn die(&mut self, stack: RawStack) -> Exit {
+    pub(crate) fn end_killed(&mut self, stack: RawStack) -> Exit {
         let is_last = self.entry_fp() == 0;
         let reason = if is_last { self.monitor.take_kill() } else { self.monitor.kill_reason() };
         // Nobody takes it away in between.
         let reason = reason.unwrap_or_else(|| "it was killed".into());
         self.killed.get_or_insert(reason.clone());
-        self.note_special();
+        self.update_is_special();
         Exit::Killed { reason, stack }
     }
 
     /// The end of an activation in which the host panicked. Whoever killed its guest meanwhile was told that it ends.
-    pub(crate) fn die_of_panic(&mut self) {
-        if self.is_dying() {
-            self.die(RawStack::default());
+    pub(crate) fn end_killed_by_panic(&mut self) {
+        if self.is_being_killed() {
+            self.end_killed(RawStack::default());
         }
     }
 
@@ -86,7 +86,7 @@ impl StoreCore {
     /// Has nothing run or be collected any more.
     pub(crate) fn give_up(&mut self, why: &str) {
         self.killed = Some(why.into());
-        self.note_special();
+        self.update_is_special();
     }
 
     /// Why the store's guest was killed, if it was.
@@ -101,7 +101,7 @@ impl StoreCore {
         match self.pending.take() {
             Some(
                 Pending::Trap { stack, .. } | Pending::Error { stack, .. } | Pending::Exception { stack, .. },
-            ) if self.is_dying() => self.die(stack),
+            ) if self.is_being_killed() => self.end_killed(stack),
             Some(Pending::Trap { found: RaisedTrap { trap, fault }, address, stack }) => {
                 let is_access = trap == Trap::MemoryOutOfBounds;
                 let described = || if is_access { self.describe_fault(address, &stack) } else { None };
@@ -110,7 +110,7 @@ impl StoreCore {
             Some(Pending::Error { error, stack }) => Exit::Error { error, stack },
             Some(Pending::Exception { thrown, stack }) => Exit::Exception { thrown, stack },
             Some(Pending::Panic(payload)) => {
-                self.die_of_panic();
+                self.end_killed_by_panic();
                 std::panic::resume_unwind(payload)
             }
             None => Exit::Error {

@@ -40,7 +40,7 @@ impl WriteStability {
     }
 
     /// It was not: something else was written, or it could not be protected.
-    pub(crate) fn disturb(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.times = 0;
         self.patience = self.patience.saturating_mul(4).min(MOST_PATIENCE);
     }

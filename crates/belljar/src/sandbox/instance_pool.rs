@@ -10,7 +10,7 @@
 
 use super::instance_factory::InstanceFactory;
 use super::sandbox_instance::{SandboxDiscarded, SandboxInstance};
-use super::stacks::{Found, Reservation, Stacks};
+use super::stacks::{Available, Reservation, Stacks};
 use crate::{PoolStatistics, Result};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -89,7 +89,7 @@ impl<T: 'static> InstancePool<T> {
     }
 
     /// [`Stacks::wait`] with a timeout.
-    fn wait(&self, patience: Duration) -> Option<Found<'_, Box<SandboxInstance<T>>>> {
+    fn wait(&self, patience: Duration) -> Option<Available<'_, Box<SandboxInstance<T>>>> {
         self.waited.fetch_add(1, Ordering::Relaxed);
         // A time that the clock cannot represent is no limit.
         let until = Instant::now().checked_add(patience);
@@ -105,14 +105,14 @@ impl<T: 'static> InstancePool<T> {
         };
         // No lock is held here: the embedder's closures may take long, and may use the pool.
         match found {
-            Some(Found::Idle(instance)) => {
+            Some(Available::Idle(instance)) => {
                 let begun = self.begin(instance);
                 if begun.is_err() {
                     self.stacks.uncount_session(group());
                 }
                 Some(begun)
             }
-            Some(Found::Capacity(reservation)) => {
+            Some(Available::Capacity(reservation)) => {
                 let begun = self.create(reservation).and_then(|instance| self.begin(instance));
                 if begun.is_ok() {
                     self.stacks.count_session(group());

@@ -63,7 +63,7 @@ pub(super) struct Idle<W> {
 const GIVEN: usize = 256;
 
 /// What whoever needs a value finds.
-pub(super) enum Found<'a, W> {
+pub(super) enum Available<'a, W> {
     Idle(W),
     Capacity(Reservation<'a, W>),
 }
@@ -160,12 +160,12 @@ impl<W> Stacks<W> {
 
     /// An idle value, or room for another.
     #[inline]
-    pub(super) fn find(&self, group: usize) -> Option<Found<'_, W>> {
-        self.idle(group).map(Found::Idle).or_else(|| self.reserve().map(Found::Capacity))
+    pub(super) fn find(&self, group: usize) -> Option<Available<'_, W>> {
+        self.idle(group).map(Available::Idle).or_else(|| self.reserve().map(Available::Capacity))
     }
 
     /// As [`Stacks::find`], once there is something to be found, for as long as `left` says; without an end if that is `None`.
-    pub(super) fn wait(&self, group: usize, left: impl Fn() -> Option<Duration>) -> Option<Found<'_, W>> {
+    pub(super) fn wait(&self, group: usize, left: impl Fn() -> Option<Duration>) -> Option<Available<'_, W>> {
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let found = loop {

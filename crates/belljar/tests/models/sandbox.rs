@@ -7,7 +7,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
-use stacks::{Capacity, Found, Stacks};
+use stacks::{Capacity, Available, Stacks};
 
 /// A sandbox. The checker refuses it to two threads at a time.
 struct SandboxInstance {
@@ -36,8 +36,8 @@ impl Pool {
     fn take(&self, group: usize) -> SandboxInstance {
         let found = self.stacks.find(group).or_else(|| self.stacks.wait(group, || None));
         match found.expect("nobody waits in vain") {
-            Found::Idle(instance) => instance,
-            Found::Capacity(room) => {
+            Available::Idle(instance) => instance,
+            Available::Capacity(room) => {
                 assert!(self.alive.fetch_add(1, Relaxed) < self.most, "more than there may be");
                 room.keep();
                 SandboxInstance { uses: UnsafeCell::new(()), alive: self.alive.clone() }

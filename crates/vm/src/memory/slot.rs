@@ -433,7 +433,7 @@ impl Slot {
                 start = write_protected.length();
             } else {
                 self.unprotect()?;
-                self.stability.disturb();
+                self.stability.reset();
             }
         }
         if start == self.accessible {
@@ -510,13 +510,13 @@ impl Slot {
             true
         })?;
         let Some(write_protected) = WriteProtected::new(base, self.accessible, written) else {
-            self.stability.disturb();
+            self.stability.reset();
             return Ok(());
         };
         for range in write_protected.protected() {
             if let Err(error) = self.mapping.protect(range.start, range.len(), Protection::Read) {
                 // Too many mappings: then all stays as it was.
-                self.stability.disturb();
+                self.stability.reset();
                 return self.mapping.protect(0, self.accessible, Protection::ReadWrite).map_err(|_| error);
             }
         }
