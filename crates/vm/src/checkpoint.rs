@@ -20,7 +20,7 @@ use crate::loaded::LoadedModule;
 use crate::memory::MemoryCheckpoint;
 use crate::quota::Quota;
 use crate::sampling;
-use crate::store::{NOT_READY, CheckpointRecord, StoreCore};
+use crate::store::{CheckpointRecord, NOT_READY, StoreCore};
 use crate::store_id::StoreId;
 use crate::store_inner::StoreInner;
 use crate::store_memory::{AnyMemory, StoreMemory};

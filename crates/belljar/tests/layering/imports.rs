@@ -34,7 +34,7 @@ struct Module {
 }
 
 /// The imports of a crate's files.
-pub struct Imports {
+pub(crate) struct Imports {
     modules: BTreeMap<ModulePath, Module>,
 }
 
@@ -128,7 +128,7 @@ fn leaves(tree: &syn::UseTree, above: &[String], out: &mut Vec<(Option<String>, 
 
 impl Imports {
     /// Reads the crate whose root module is in `root`.
-    pub fn of(root: &Path) -> Self {
+    pub(crate) fn of(root: &Path) -> Self {
         let mut imports = Self { modules: BTreeMap::new() };
         imports.read_file(root, Vec::new());
         imports
@@ -237,7 +237,7 @@ impl Imports {
     }
 
     /// For each file the files that it imports from, with the names.
-    pub fn edges(&self) -> BTreeMap<&Path, BTreeMap<PathBuf, BTreeSet<String>>> {
+    pub(crate) fn edges(&self) -> BTreeMap<&Path, BTreeMap<PathBuf, BTreeSet<String>>> {
         let mut edges: BTreeMap<&Path, BTreeMap<PathBuf, BTreeSet<String>>> = BTreeMap::new();
         for (path, module) in &self.modules {
             let out = edges.entry(&module.file).or_default();
@@ -251,7 +251,7 @@ impl Imports {
     }
 
     /// Sets of two or more files that reach each other by imports, the largest first.
-    pub fn circles(&self) -> Vec<BTreeSet<PathBuf>> {
+    pub(crate) fn circles(&self) -> Vec<BTreeSet<PathBuf>> {
         let edges = self.edges();
         let reach: BTreeMap<&Path, BTreeSet<&Path>> = edges
             .keys()

@@ -7,7 +7,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
-use stacks::{Capacity, Available, Stacks};
+use stacks::{Available, Capacity, Stacks};
 
 /// A sandbox. The checker refuses it to two threads at a time.
 struct SandboxInstance {
