@@ -4,11 +4,9 @@ use crate::binary::Binary;
 use crate::const_expr::{ConstExpr, ConstOp};
 use crate::error::ModuleError;
 use crate::facts::{FuncFacts, TableUse};
-use crate::module::{
-    ActiveData, Body, Directory, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module,
-    PassiveData, Place, SECTIONS, SegmentMode,
-};
+use crate::module::{Body, Directory, EntityIndex, Export, Import, Module, Origin, SECTIONS};
 use crate::rows::Rows;
+use crate::segments::{ActiveData, BinaryRange, ElemFuncs, ElemItems, ElemSegment, PassiveData, SegmentMode};
 use crate::wasm_types::{global_type, memory_type, sub_type, table_type};
 use belljar_abi::{LayoutCounts, VmLayout};
 use belljar_core::{
@@ -72,14 +70,13 @@ impl Describer {
             data_section: 0..0,
             code_section: 0..0,
             bodies: Rows::default(),
-            facts: Vec::new(),
             table_uses: Vec::new(),
             escaping: Rows::default(),
             custom_sections: Vec::new(),
             directory: Directory::default(),
             layout,
             names: OnceLock::new(),
-            restored: None,
+            origin: Origin::Validated(Vec::new()),
         };
         Self { module, funcs: Vec::new(), bodies: Vec::new(), elems: Vec::new() }
     }
@@ -184,7 +181,7 @@ impl Describer {
                         None if data.data.is_empty() => {}
                         None => passive.push(PassiveData {
                             index: U32::new(index.0),
-                            bytes: Place::of(&data_bytes(&data)),
+                            bytes: BinaryRange::of(&data_bytes(&data)),
                         }),
                     }
                 }
@@ -247,7 +244,7 @@ impl Describer {
             interned if interned.len() == m.types.len() => interned,
             _ => first_alike(&m.types),
         };
-        m.facts = facts;
+        m.origin = Origin::Validated(facts);
         m.table_uses = table_uses;
         m.uses_heap = looks_into_objects || has_objects(&m);
         m.funcs = self.funcs.into_iter().collect();

@@ -9,12 +9,14 @@ mod const_expr;
 mod describe;
 mod error;
 mod facts;
+mod image_builder;
 mod memory_images;
 mod memory_op;
 mod metadata;
 mod module;
 mod names;
 mod rows;
+mod segments;
 mod validate;
 mod wasm_types;
 
@@ -26,10 +28,9 @@ pub use facts::{FuncFacts, TableUse};
 pub use memory_images::{ImagePiece, MemoryImages};
 pub use memory_op::MemoryOp;
 pub use metadata::ModuleMetadata;
-pub use module::{
-    ActiveData, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode,
-};
+pub use module::{EntityIndex, Export, Import, Module};
 pub use names::Names;
+pub use segments::{ActiveData, ElemFuncs, ElemItems, ElemSegment, SegmentMode};
 pub use validate::{CheckError, StopCheck, check, validate, validate_until_stopped};
 pub use wasm_types::{heap_type, ref_type, val_type};
 pub use wasmparser::{FunctionBody, WasmFeatures};

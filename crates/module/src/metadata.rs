@@ -11,11 +11,9 @@ use crate::describe::{Describer, active_data, elem_segment, for_each_reference, 
 use crate::error::ModuleError;
 use crate::facts::TableUse;
 use crate::memory_images::{ImagePiece, MemoryImages};
-use crate::module::{
-    ActiveData, Body, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Module, PassiveData, Place,
-    RestoredModule, SECTIONS, SegmentMode,
-};
+use crate::module::{Body, EntityIndex, Module, Origin, SECTIONS};
 use crate::rows::Rows;
+use crate::segments::{ActiveData, BinaryRange, ElemFuncs, ElemItems, ElemSegment, PassiveData, SegmentMode};
 use belljar_core::{CompositeType, DataIndex, FuncIndex, MemoryIndex, TableIndex, TypeIndex};
 use bytes::Bytes;
 use std::ops::Range;
@@ -56,10 +54,10 @@ struct Head {
     bodies: U32,
     items: U32,
     names: U32,
-    code_section: Place,
-    data_section: Place,
+    code_section: BinaryRange,
+    data_section: BinaryRange,
     /// As [`crate::module::Directory`].
-    directory: [Place; SECTIONS.len()],
+    directory: [BinaryRange; SECTIONS.len()],
 }
 
 /// What follows the head.
@@ -90,7 +88,7 @@ struct Rest {
 #[repr(C)]
 struct CustomRow {
     name_length: U32,
-    contents: Place,
+    contents: BinaryRange,
 }
 
 /// An element segment of functions, at a constant place if it is active; or where another one lies in the binary.
@@ -103,7 +101,7 @@ struct ElemRow {
     offset: U64,
     /// How many of the items are its.
     length: U32,
-    place: Place,
+    place: BinaryRange,
 }
 
 const PASSIVE: u32 = 0;
@@ -116,7 +114,7 @@ const IN_BINARY: u32 = 3;
 #[repr(C)]
 struct ActiveRow {
     index: U32,
-    place: Place,
+    place: BinaryRange,
 }
 
 /// An [`ImagePiece`].
@@ -132,8 +130,8 @@ struct PieceRow {
 impl ModuleMetadata {
     /// The notes about a module with these images of its memories, which are [`Module::memory_images`].
     pub fn of(module: &Module, images: &MemoryImages) -> Self {
-        if let Some(restored) = &module.restored {
-            return restored.metadata.clone();
+        if let Origin::Restored { metadata, .. } = &module.origin {
+            return Self(metadata.clone());
         }
         let count = |length: usize| U32::new(length as u32);
         let custom_sections: Vec<_> = module.custom_sections.iter().map(custom_row).collect();
@@ -162,9 +160,9 @@ impl ModuleMetadata {
             bodies: count(module.bodies.len()),
             items: count(items.len()),
             names: count(names.len()),
-            code_section: Place::of(&module.code_section),
-            data_section: Place::of(&module.data_section),
-            directory: module.directory.each_ref().map(Place::of),
+            code_section: BinaryRange::of(&module.code_section),
+            data_section: BinaryRange::of(&module.data_section),
+            directory: module.directory.each_ref().map(BinaryRange::of),
         };
         let parts: [&[u8]; 13] = [
             head.as_bytes(),
@@ -191,7 +189,7 @@ impl ModuleMetadata {
 }
 
 fn custom_row((name, contents): &(Box<str>, Range<usize>)) -> CustomRow {
-    CustomRow { name_length: U32::new(name.len() as u32), contents: Place::of(contents) }
+    CustomRow { name_length: U32::new(name.len() as u32), contents: BinaryRange::of(contents) }
 }
 
 fn table_row(used: &TableUse) -> U32 {
@@ -220,12 +218,12 @@ fn elem_row(elem: &ElemSegment) -> ElemRow {
         table: U32::new(table),
         offset: U64::new(offset),
         length: U32::new(simple_funcs(elem).map_or(0, ElemFuncs::len) as u32),
-        place: Place::of(&elem.range),
+        place: BinaryRange::of(&elem.range),
     }
 }
 
 fn active_row(data: &ActiveData) -> ActiveRow {
-    ActiveRow { index: U32::new(data.index.0), place: Place::of(&(data.start..data.bytes.end)) }
+    ActiveRow { index: U32::new(data.index.0), place: BinaryRange::of(&(data.start..data.bytes.end)) }
 }
 
 fn piece_row(piece: &ImagePiece) -> PieceRow {
@@ -262,14 +260,15 @@ impl Module {
         }
         let mut module = describer.restored();
         let pieces = rest.pieces.iter().map(PieceRow::piece).collect::<Option<_>>();
-        let images = pieces.and_then(|pieces| MemoryImages::of_pieces(images, pieces, &module));
+        let (memories, imported) = (&module.memories, module.imported_memories);
+        let images = pieces.and_then(|pieces| MemoryImages::of_pieces(images, pieces, memories, imported));
         let images = images.ok_or(ModuleError::WrongNotes)?;
         rest.describe(head, &source, &mut module)?;
         if !is_consistent(&module) {
             return Err(ModuleError::WrongNotes);
         }
         module.set_layout()?;
-        module.restored = Some(RestoredModule { metadata: ModuleMetadata(metadata), images });
+        module.origin = Origin::Restored { metadata, images };
         Ok(module)
     }
 }
@@ -281,14 +280,14 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn reader(&self, place: Place) -> Option<BinaryReader<'a>> {
+    fn reader(&self, place: BinaryRange) -> Option<BinaryReader<'a>> {
         let Range { start, end } = place.range();
         let bytes = if start == end { &[] } else { self.binary.get(start..end)? };
         Some(BinaryReader::new_features(bytes, start as u64, self.features))
     }
 
     /// What lies at a place, and fills it.
-    fn read<T: FromReader<'a>>(&self, place: Place) -> Result<T, ModuleError> {
+    fn read<T: FromReader<'a>>(&self, place: BinaryRange) -> Result<T, ModuleError> {
         let mut reader = self.reader(place).ok_or(ModuleError::WrongNotes)?;
         let read = reader.read()?;
         if reader.eof() { Ok(read) } else { Err(ModuleError::WrongNotes) }

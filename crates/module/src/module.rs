@@ -1,8 +1,8 @@
 //! A described module: everything in a binary but the instructions, with its bytes.
 
 use crate::branch_hints::{self, BranchHints};
-use crate::metadata::ModuleMetadata;
 use crate::rows::Rows;
+use crate::segments::{ActiveData, ElemSegment, PassiveData};
 use crate::{Binary, ConstExpr, FuncFacts, MemoryImages, Names, TableUse};
 use belljar_abi::{FIXED_ELEMENTS, LayoutCounts, VmLayout};
 use belljar_core::{
@@ -10,6 +10,7 @@ use belljar_core::{
     GlobalType, HeapType, MemoryIndex, MemoryType, SubType, TableIndex, TableType, TagIndex, TagType,
     TypeIndex, TypeRef, WasmPc,
 };
+use bytes::Bytes;
 use std::iter::once;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -50,114 +51,6 @@ pub struct Export {
     pub name: Box<str>,
     /// What it exports.
     pub entity: EntityIndex,
-}
-
-/// When a segment is used.
-#[derive(Clone, PartialEq, Debug)]
-pub enum SegmentMode<I> {
-    /// Copied at instantiation, to this place.
-    Active(I, ConstExpr),
-    /// Only by instructions.
-    Passive,
-    /// Never: it only declares functions whose references are taken.
-    Declared,
-}
-
-/// A data segment that is copied at instantiation.
-#[derive(Clone, Debug)]
-pub struct ActiveData {
-    /// Which segment it is.
-    pub index: DataIndex,
-    /// Into which memory.
-    pub memory: MemoryIndex,
-    /// Where to.
-    pub offset: ConstExpr,
-    /// Its bytes, as a range of the binary.
-    pub bytes: Range<usize>,
-    /// Where in the binary what is said of it begins.
-    pub(crate) start: usize,
-}
-
-/// A data segment that only instructions use.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(crate) struct PassiveData {
-    pub(crate) index: U32,
-    pub(crate) bytes: Place,
-}
-
-/// A range of the binary.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(crate) struct Place {
-    start: U32,
-    end: U32,
-}
-
-impl Place {
-    pub(crate) fn of(range: &Range<usize>) -> Self {
-        Self { start: U32::new(range.start as u32), end: U32::new(range.end as u32) }
-    }
-
-    pub(crate) fn range(self) -> Range<usize> {
-        self.start.get() as usize..self.end.get() as usize
-    }
-}
-
-/// The items of an element segment.
-#[derive(Clone, Debug)]
-pub enum ElemItems {
-    /// Functions.
-    Funcs(ElemFuncs),
-    /// Expressions.
-    Exprs(Box<[ConstExpr]>),
-}
-
-impl ElemItems {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Funcs(f) => f.len(),
-            Self::Exprs(e) => e.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Functions in an element segment.
-#[derive(Clone, Debug)]
-pub struct ElemFuncs(pub(crate) Rows<U32>);
-
-impl ElemFuncs {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// For each its place among the functions whose reference may be taken ([`Module::escaping_func`]).
-    pub fn places(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
-        self.0.iter().map(|place| place.get())
-    }
-}
-
-/// An element segment.
-#[derive(Clone, Debug)]
-pub struct ElemSegment {
-    /// When it is used.
-    pub mode: SegmentMode<TableIndex>,
-    /// Its items.
-    pub items: ElemItems,
-    /// Where it lies in the binary.
-    pub(crate) range: Range<usize>,
 }
 
 /// Where a function's body lies in the binary.
@@ -215,7 +108,6 @@ pub struct Module {
     pub(crate) data_section: Range<usize>,
     pub(crate) code_section: Range<usize>,
     pub(crate) bodies: Rows<Body>,
-    pub(crate) facts: Vec<FuncFacts>,
     pub(crate) table_uses: Vec<TableUse>,
     /// Ascending.
     pub(crate) escaping: Rows<U32>,
@@ -223,14 +115,16 @@ pub struct Module {
     pub(crate) directory: Directory,
     pub(crate) layout: VmLayout,
     pub(crate) names: OnceLock<Names>,
-    pub(crate) restored: Option<RestoredModule>,
+    pub(crate) origin: Origin,
 }
 
-/// What a module was described from besides its binary.
+/// Where the description of a module comes from, with what only that source knows.
 #[derive(Debug)]
-pub(crate) struct RestoredModule {
-    pub(crate) metadata: ModuleMetadata,
-    pub(crate) images: MemoryImages,
+pub(crate) enum Origin {
+    /// Validation of the binary: facts about each defined function.
+    Validated(Vec<FuncFacts>),
+    /// Metadata of an earlier validation, and the images of memories that came with it.
+    Restored { metadata: Bytes, images: MemoryImages },
 }
 
 impl Module {
@@ -375,8 +269,15 @@ impl Module {
     }
 
     /// What validation noted about a defined function.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the module was restored from metadata, which has no facts about functions.
     pub fn facts(&self, func: DefinedFuncIndex) -> &FuncFacts {
-        &self.facts[func.index()]
+        match &self.origin {
+            Origin::Validated(facts) => &facts[func.index()],
+            Origin::Restored { .. } => panic!("only a validated module has facts about its functions"),
+        }
     }
 
     /// The tables, imports first.
@@ -481,12 +382,10 @@ impl Module {
 
     /// Initial contents of memories that were made before, when the module was compiled.
     pub fn known_images(&self) -> Option<&MemoryImages> {
-        self.restored.as_ref().map(|restored| &restored.images)
-    }
-
-    /// Initial contents of memories. Where they are not known, each call makes them.
-    pub fn memory_images(&self) -> MemoryImages {
-        self.known_images().cloned().unwrap_or_else(|| MemoryImages::of(self))
+        match &self.origin {
+            Origin::Validated(_) => None,
+            Origin::Restored { images, .. } => Some(images),
+        }
     }
 
     /// The place of a function among those whose reference may be taken: exports, elements, `ref.func`.
