@@ -1,61 +1,14 @@
 //! A body that is being read: the function's own or an inlined callee's.
 
-use super::control::Frame;
-use super::known::Known;
+use super::state::{Activation, Frame, Known, Place};
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::signature::{parsed_type, value_type};
 use belljar_abi::SourcePos;
 use belljar_core::{DefinedFuncIndex, ValType};
-use cranelift_codegen::ir::{Block, SourceLoc, Type, types};
+use cranelift_codegen::ir::{SourceLoc, Type, types};
 use cranelift_frontend::Variable;
 use wasmparser::OperatorsReader;
-
-/// A body that is being read.
-pub(super) struct Activation<'a> {
-    pub(super) reader: OperatorsReader<'a>,
-    pub(super) func: DefinedFuncIndex,
-    /// Position of the call that it returns to: the one that it replaces, or, if that is a last one, the one that the body with
-    /// it replaces. None: the function's caller's.
-    pub(super) call: SourcePos,
-    /// Where its locals begin.
-    pub(super) first_local: usize,
-    /// Its body's place in the control stack.
-    pub(super) frame: usize,
-    /// Where the body begins anew when it calls itself where it would return otherwise.
-    pub(super) header: Option<Block>,
-    /// What it replaces, as seen from the function that is compiled.
-    pub(super) place: Place,
-}
-
-/// Where a body that is being read stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
-    /// It is the function's own, or replaces a call that the function ends with: what it returns, the function
-    /// returns.
-    Last,
-    /// It replaces a call.
-    Inside,
-    /// It replaces a call that another inlined body ends with.
-    LastInside,
-}
-
-/// Variables for the locals of inlined callees, by type. A callee's variables are all defined where it
-/// begins and mean nothing where it has ended, so that the next one may have them: the builder keeps a map of
-/// all blocks for each variable.
-#[derive(Default)]
-pub(super) struct LocalPool {
-    free: [Vec<Variable>; 6],
-    /// Types of the variables in use, beside the locals.
-    types: Vec<u8>,
-}
-
-impl LocalPool {
-    pub(super) fn clear(&mut self) {
-        self.free.iter_mut().for_each(Vec::clear);
-        self.types.clear();
-    }
-}
 
 /// The class of variables that the collector must know of.
 const TRACED: u8 = 5;

@@ -1,31 +1,14 @@
 //! Calls: of functions known by index, and of code that was looked up.
 
-use super::activation::Place;
-use super::handler::HandlerId;
+use super::state::{Callee, HandlerId, Place, Target};
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::name;
 use crate::signature;
 use crate::signature::ADDRESS;
 use belljar_abi::RelocTarget;
-use belljar_core::{DefinedFuncIndex, FuncIndex, TypeIndex};
-use cranelift_codegen::ir::{ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, SigRef, Value};
-
-/// What a call leads to, its checks made.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Callee {
-    /// A function of the module.
-    Known(FuncIndex),
-    /// Code of a type, and the context that it takes.
-    Code { ty: TypeIndex, code: Value, context: Value },
-}
-
-/// What a call instruction names.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Target {
-    Func(FuncRef),
-    Code(SigRef, Value),
-}
+use belljar_core::{DefinedFuncIndex, TypeIndex};
+use cranelift_codegen::ir::{ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, SigRef};
 
 impl Translator<'_> {
     /// Calls with the topmost values.

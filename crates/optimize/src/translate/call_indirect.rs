@@ -5,7 +5,7 @@
 //! function becomes a direct call. Where the table has a null, an index outside is replaced by that null's, so
 //! that one comparison finds all three errors; a cold block tells them apart.
 
-use super::call::Callee;
+use super::state::Callee;
 use super::translator::Translator;
 use crate::region::Region;
 use crate::signature::ADDRESS;

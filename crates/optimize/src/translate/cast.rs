@@ -3,7 +3,7 @@
 //! What an object is stands in its header: the canonical id of its type, and its kind. A type that nothing is below is
 //! told by one comparison; others by one more, with the entry of the object's type line at the wanted type's depth.
 
-use super::known::Known;
+use super::state::Known;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::region::Region;

@@ -3,78 +3,12 @@
 //! A frame's exit block is made when something first branches to it. A block that nothing leaves early, and
 //! the body of an inlined callee without an early return, make no CLIF block at all.
 
-use super::activation::Place;
-use super::handler::HandlerId;
-use super::legacy_exception::Caught;
+use super::state::{Frame, FrameKind, FrameType, Otherwise, Place};
 use super::translator::Translator;
 use crate::signature::{parsed_type, value_type};
 use belljar_core::{TypeIndex, ValType};
-use cranelift_codegen::ir::{Block, Inst, InstBuilder, Type};
+use cranelift_codegen::ir::{Block, InstBuilder};
 use wasmparser::{BlockType, Operator};
-
-/// What a frame is, with what only this kind needs.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum FrameKind {
-    /// `block`, or an `if` past its `else`.
-    Block,
-    /// `loop`: branches go to its start.
-    Loop {
-        /// Where branches go.
-        header: Block,
-    },
-    /// `if` before its `else`.
-    If(Otherwise),
-    /// `try_table`.
-    TryTable(HandlerId),
-    /// `try` before its first `catch`.
-    Try(HandlerId),
-    /// `try` from its first `catch` on.
-    Catch(Caught),
-    /// A whole body: branches to it return.
-    Body,
-}
-
-/// Where an `if` goes when its condition is false.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Otherwise {
-    /// To the exit, unless an `else` turns up: then this branch is redirected.
-    Exit(Inst),
-    /// To this block, which starts with the saved parameters of the `if`.
-    Block(Block),
-}
-
-/// An open block.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
-    pub(super) kind: FrameKind,
-    ty: FrameType,
-    /// Values on the stack below its parameters.
-    pub(super) height: usize,
-    /// Where exceptions go that are thrown inside; `None`: out of the function.
-    pub(super) handler: Option<HandlerId>,
-    /// Where execution goes on behind it, if something branches there.
-    exit: Option<Block>,
-    /// Whether something does that is not said to be unlikely.
-    warm: bool,
-}
-
-/// Parameters and results of a frame.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum FrameType {
-    Empty,
-    /// One result, and whether the collector must know of it.
-    One(Type, bool),
-    Func(TypeIndex),
-    /// The results of this type; the parameters have become locals.
-    Results(TypeIndex),
-}
-
-impl Frame {
-    pub(super) fn body(results: TypeIndex, height: usize, handler: Option<HandlerId>) -> Self {
-        let ty = FrameType::Results(results);
-        Self { kind: FrameKind::Body, ty, height, handler, exit: None, warm: false }
-    }
-}
 
 impl<'a> Translator<'a> {
     pub(super) fn control(&mut self, op: &Operator<'_>) -> bool {

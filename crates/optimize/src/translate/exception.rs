@@ -3,9 +3,8 @@
 //! An exception is an object of the heap. One that is thrown where the same function catches it, after inlining, is a
 //! branch, and is not even made unless the clause asks for it.
 
-use super::control::FrameKind;
-use super::handler::{Clause, HandlerId};
 use super::object::Extension;
+use super::state::{Clause, FrameKind, HandlerId};
 use super::translator::Translator;
 use crate::region::Region;
 use crate::tuning::CATCH_SEARCH;

@@ -7,6 +7,7 @@
 //! All references lie next to each other and hold something valid from the function's start on, so that one mark in each
 //! call's stack map stands for all of them.
 
+use super::state::{FrameLocals, FrameOffset};
 use super::translator::Translator;
 use crate::huge::FrameLocal;
 use crate::region::Region;
@@ -24,22 +25,6 @@ const WIDE: i32 = 16;
 /// The type that the mark for all references has in stack maps; no reference has it.
 pub(crate) const MARK: Type = types::I64;
 
-/// Where the locals of the function that is compiled lie.
-pub(super) struct FrameLocals {
-    slot: StackSlot,
-    /// Of each local that is used.
-    places: Vec<Option<Place>>,
-    /// References at the slot's beginning.
-    references: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    offset: i32,
-    ty: Type,
-    traced: bool,
-}
-
 impl Translator<'_> {
     /// Makes room for locals in the frame.
     pub(super) fn place_locals(&mut self, locals: &[FrameLocal]) {
@@ -50,7 +35,7 @@ impl Translator<'_> {
                 locals.iter().zip(&mut places).filter(|(local, _)| local.used && wanted(local))
             {
                 end = u32::next_multiple_of(end, local.ty.bytes());
-                *place = Some(Place { offset: end as i32, ty: local.ty, traced: local.traced });
+                *place = Some(FrameOffset { offset: end as i32, ty: local.ty, traced: local.traced });
                 end += local.ty.bytes();
             }
             end
@@ -90,7 +75,7 @@ impl Translator<'_> {
         }
     }
 
-    fn place_of(&self, local: usize) -> Option<(StackSlot, Place)> {
+    fn place_of(&self, local: usize) -> Option<(StackSlot, FrameOffset)> {
         let locals = self.frame_locals.as_ref()?;
         Some((locals.slot, locals.places[local]?))
     }

@@ -3,45 +3,15 @@
 //! Whatever is thrown inside a `try`, by a call or by an instruction, goes to the one block of its handler, which looks
 //! at the exception's tag. A call inside becomes one with two ways on; that costs nothing where it returns.
 
-use super::call::Target;
+use super::state::{Handler, HandlerId, Target};
 use super::translator::Translator;
 use belljar_abi::Builtin;
-use belljar_core::{TagIndex, Trap, TypeIndex};
+use belljar_core::{Trap, TypeIndex};
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, ExceptionTable, ExceptionTableData, ExceptionTableItem, InstBuilder, SigRef,
     Value, types,
 };
 use std::ops::Range;
-
-/// One of [`super::Scratch::handlers`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct HandlerId(u32);
-
-/// What a `try` does with what is thrown inside it.
-#[derive(Clone, Debug)]
-pub(super) struct Handler {
-    /// Where it looks at the exception, its only parameter.
-    pub(super) block: Block,
-    /// Whether anything goes there.
-    pub(super) used: bool,
-    /// The handler around it.
-    pub(super) outer: Option<HandlerId>,
-    /// Its frame's place in the control stack.
-    pub(super) frame: usize,
-    /// Its clauses, where it is that of a `try_table`.
-    pub(super) clauses: Option<Range<usize>>,
-}
-
-/// A clause of a `try_table`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clause {
-    /// What it catches; `None`: all.
-    pub(super) tag: Option<TagIndex>,
-    /// Whether the exception itself goes along.
-    pub(super) with_ref: bool,
-    /// Where to, as seen from outside of the `try_table`.
-    pub(super) label: u32,
-}
 
 impl Translator<'_> {
     /// Where an exception goes that is thrown here.

@@ -3,7 +3,7 @@
 //! The decision is made where the call is translated, from what validation noted about the callee. It depends
 //! on nothing but the module and `tuning`, so that the same module always becomes the same code.
 
-use super::activation::Place;
+use super::state::Place;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::tuning::{

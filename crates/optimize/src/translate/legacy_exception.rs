@@ -2,21 +2,10 @@
 //!
 //! Each `catch` continues where the one before it did not match; the first in the handler's block.
 
-use super::control::{FrameKind, FrameType};
-use super::handler::HandlerId;
+use super::state::{Caught, FrameKind, FrameType, HandlerId};
 use super::translator::Translator;
 use belljar_core::TagIndex;
-use cranelift_codegen::ir::{Block, Value};
 use wasmparser::BlockType;
-
-/// A `try` from its first `catch` on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Caught {
-    /// What was thrown; `None` if nothing can be.
-    exception: Option<Value>,
-    /// Where an exception goes on that none has caught so far.
-    next: Option<Block>,
-}
 
 impl Translator<'_> {
     pub(super) fn open_try(&mut self, ty: BlockType) {

@@ -38,6 +38,7 @@ mod simd_arithmetic;
 mod simd_memory;
 mod slot;
 mod stack;
+mod state;
 mod table;
 mod tail_call;
 mod traced;

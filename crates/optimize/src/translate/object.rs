@@ -1,7 +1,6 @@
 //! Instructions on structs, arrays, small integers and references: which file has which.
 
-use super::call::Callee;
-use super::known::Known;
+use super::state::{Callee, Known};
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::region::Region;

@@ -1,7 +1,7 @@
 //! Structs.
 
-use super::known::Known;
 use super::object::Extension;
+use super::state::Known;
 use super::translator::Translator;
 use crate::region::Region;
 use belljar_abi::gc::FIELDS;

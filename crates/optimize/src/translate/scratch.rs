@@ -1,9 +1,6 @@
 //! The translator's own reusable memory.
 
-use super::activation::LocalPool;
-use super::control::Frame;
-use super::handler::{Clause, Handler};
-use super::known::Known;
+use super::state::{Clause, Frame, Handler, Known, LocalPool};
 use crate::memo::Memo;
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, FuncRef, SigRef, Value};

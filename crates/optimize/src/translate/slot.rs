@@ -12,20 +12,6 @@ use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use std::mem::offset_of;
 
-/// The constants that one function has loaded so far.
-#[derive(Default)]
-pub(super) struct Slots {
-    store_context: Option<Value>,
-    const_base: Option<Value>,
-    text_base: Option<Value>,
-    builtins: Option<Value>,
-    gc_base: Option<Value>,
-    type_lines: Option<Value>,
-    /// Base and definition of memory 0; others are loaded at each use.
-    memory_base: Option<Value>,
-    memory_def: Option<Value>,
-}
-
 macro_rules! header_slots {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*

@@ -8,8 +8,7 @@
 //!
 //! A callee's body that stands for such a call calls last what it calls last: the stack stays as deep as it is.
 
-use super::activation::Place;
-use super::call::{Callee, Target};
+use super::state::{Callee, Place, Target};
 use super::translator::Translator;
 use crate::failure::Failure;
 use belljar_core::{DefinedFuncIndex, FuncIndex};

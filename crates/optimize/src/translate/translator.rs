@@ -1,10 +1,7 @@
 //! The state of one function's translation, and the loop over its operators.
 
 use super::Scratch;
-use super::activation::{Activation, Place};
-use super::frame_local::FrameLocals;
-use super::known::Known;
-use super::slot::Slots;
+use super::state::{Activation, FrameLocals, Known, Place, Slots};
 use crate::failure::Failure;
 use crate::huge::Extent;
 use crate::region::Regions;
