@@ -21,6 +21,7 @@ mod pressure;
 mod region;
 mod signature;
 mod stack_maps;
+mod tables;
 mod trampoline;
 mod translate;
 mod trap_code;

@@ -1,6 +1,6 @@
 //! Memory that a thread reuses from function to function: most of what compilation would allocate.
 
-use crate::translate::Scratch;
+use crate::translate::scratch::Scratch;
 use crate::tuning::{POOLED_VALUES, POOLED_WORKSPACES};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;

@@ -31,7 +31,7 @@ mod object_array;
 mod object_struct;
 mod reference;
 mod relaxed;
-mod scratch;
+pub(crate) mod scratch;
 mod short_copy;
 mod simd;
 mod simd_arithmetic;
@@ -46,7 +46,6 @@ mod translator;
 mod wide;
 
 pub(crate) use frame_local::{MARK, REFERENCE};
-pub(crate) use scratch::Scratch;
 
 use crate::failure::Failure;
 use crate::huge::{frame_locals, takes_callees};

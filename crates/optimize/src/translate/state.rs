@@ -118,7 +118,7 @@ impl Frame {
     }
 }
 
-/// One of [`super::Scratch::handlers`].
+/// One of [`super::scratch::Scratch::handlers`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct HandlerId(pub(super) u32);
 

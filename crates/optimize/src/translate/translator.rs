@@ -1,6 +1,6 @@
 //! The state of one function's translation, and the loop over its operators.
 
-use super::Scratch;
+use super::scratch::Scratch;
 use super::state::{Activation, FrameLocals, Known, Place, Slots};
 use crate::failure::Failure;
 use crate::huge::Extent;
