@@ -1,45 +1,8 @@
 //! What comes with code: positions, traps, relocations, and the linked whole.
 
-use crate::{position_at, position_rows};
+use crate::positions::{InlinedPos, PosRow, SourcePos, position_at, position_rows};
 use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex, Trap, WasmPc};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-/// Where an instruction comes from: a wasm offset, or an inlined call's numbered position.
-///
-/// Below [`SourcePos::INLINED`] it is a byte offset in the wasm binary. From there on it counts rows of the
-/// function's [`InlinedPos`] table.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-#[repr(transparent)]
-pub struct SourcePos(pub u32);
-
-impl SourcePos {
-    /// The first number that names an inlined position.
-    pub const INLINED: u32 = 1 << 31;
-    /// No position is known.
-    pub const NONE: SourcePos = SourcePos(u32::MAX);
-}
-
-/// An instruction of an inlined function: its own position, and that of the call that was replaced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct InlinedPos {
-    /// Position in the wasm binary.
-    pub pc: WasmPc,
-    /// Position of the call, which may be inlined itself.
-    pub caller: SourcePos,
-}
-
-/// From this code offset on (up to the next row), instructions come from `pos`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct PosRow {
-    /// Offset in the text.
-    pub offset: CodeOffset,
-    /// Where the code there comes from.
-    pub pos: SourcePos,
-}
 
 /// A fault or illegal instruction at this offset is this trap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]

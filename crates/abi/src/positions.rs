@@ -4,8 +4,45 @@
 //! For each row two numbers in LEB128: the distance of its code from the row before, and the distance of its position from
 //! the last position of the same kind, signed, with the kind as its lowest bit. So most rows have two bytes.
 
-use crate::{PosRow, SourcePos};
-use belljar_core::CodeOffset;
+use belljar_core::{CodeOffset, WasmPc};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Where an instruction comes from: a wasm offset, or an inlined call's numbered position.
+///
+/// Below [`SourcePos::INLINED`] it is a byte offset in the wasm binary. From there on it counts rows of the
+/// function's [`InlinedPos`] table.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
+pub struct SourcePos(pub u32);
+
+impl SourcePos {
+    /// The first number that names an inlined position.
+    pub const INLINED: u32 = 1 << 31;
+    /// No position is known.
+    pub const NONE: SourcePos = SourcePos(u32::MAX);
+}
+
+/// An instruction of an inlined function: its own position, and that of the call that was replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct InlinedPos {
+    /// Position in the wasm binary.
+    pub pc: WasmPc,
+    /// Position of the call, which may be inlined itself.
+    pub caller: SourcePos,
+}
+
+/// From this code offset on (up to the next row), instructions come from `pos`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct PosRow {
+    /// Offset in the text.
+    pub offset: CodeOffset,
+    /// Where the code there comes from.
+    pub pos: SourcePos,
+}
 
 /// Writes a function's rows. Their offsets ascend and count from the function's start; rows that say what the row before
 /// said are left out.
