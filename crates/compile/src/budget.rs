@@ -132,7 +132,7 @@ impl Budget {
         let cost = FunctionCost { index, bytes, written_out: 0, cpu: Duration::ZERO };
         let mut function =
             FunctionBudget { work: self.work(), cost, reserved: 0, times: CompileTimes::default() };
-        function.look(Duration::ZERO)?;
+        function.charge(Duration::ZERO)?;
         Ok(function)
     }
 
@@ -165,11 +165,11 @@ impl Work<'_> {
     /// # Errors
     ///
     /// Where the compilation is over: by this, or since another thread found that.
-    pub fn look(&mut self, foreseen: Duration) -> Result<(), CompileError> {
-        self.look_at(foreseen, None)
+    pub fn charge(&mut self, expected: Duration) -> Result<(), CompileError> {
+        self.charge_for(expected, None)
     }
 
-    fn look_at(&mut self, foreseen: Duration, function: Option<FunctionCost>) -> Result<(), CompileError> {
+    fn charge_for(&mut self, expected: Duration, function: Option<FunctionCost>) -> Result<(), CompileError> {
         let budget = self.budget;
         if let Some(end) = budget.end.get() {
             return Err(end.clone());
@@ -183,11 +183,11 @@ impl Work<'_> {
         *since = now;
         self.own += spent;
         budget.used_cpu.fetch_add(spent.as_nanos() as u64, Relaxed);
-        if budget.used_cpu().saturating_add(foreseen) <= allowed {
+        if budget.used_cpu().saturating_add(expected) <= allowed {
             return Ok(());
         }
         let cost =
-            function.map(|cost| budget.note(FunctionCost { cpu: self.own.saturating_add(foreseen), ..cost }));
+            function.map(|cost| budget.note(FunctionCost { cpu: self.own.saturating_add(expected), ..cost }));
         let (limit, allowed) = (CompileLimit::Cpu, allowed.as_nanos() as u64);
         Err(budget.end_with(CompileLimitExceeded { limit, wanted: None, allowed, function: cost }.into()))
     }
@@ -205,13 +205,13 @@ pub struct FunctionBudget<'a> {
 }
 
 impl FunctionBudget<'_> {
-    /// As [`Work::look`].
+    /// As [`Work::charge`].
     ///
     /// # Errors
     ///
     /// As there.
-    pub fn look(&mut self, foreseen: Duration) -> Result<(), CompileError> {
-        self.work.look_at(foreseen, Some(self.cost))
+    pub fn charge(&mut self, expected: Duration) -> Result<(), CompileError> {
+        self.work.charge_for(expected, Some(self.cost))
     }
 
     /// What the function was when it was last asked for: instructions, values and operands.
@@ -224,11 +224,11 @@ impl FunctionBudget<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Work::look`]; where there is too little memory for it; and [`CompileError::Crowded`].
+    /// As [`Work::charge`]; where there is too little memory for it; and [`CompileError::Crowded`].
     pub fn grown_to(&mut self, written_out: u64) -> Result<u64, CompileError> {
         let budget = self.work.budget;
         self.cost.written_out = written_out;
-        self.look(Duration::ZERO)?;
+        self.charge(Duration::ZERO)?;
         let bytes = written_out * BYTES_WRITTEN_OUT;
         budget.check(CompileLimit::Memory, bytes, Some(self.cost))?;
         if let Some(limit) = budget.limits.get(CompileLimit::Memory) {
@@ -249,7 +249,7 @@ impl Drop for FunctionBudget<'_> {
         budget.memory.fetch_sub(self.reserved, Relaxed);
         if self.work.since.is_some() {
             // Whether there is time for others, they find out.
-            let _ = self.work.look_at(Duration::ZERO, Some(self.cost));
+            let _ = self.work.charge_for(Duration::ZERO, Some(self.cost));
             budget.note(FunctionCost { cpu: self.work.own, ..self.cost });
         }
     }
@@ -264,7 +264,7 @@ impl StopCheck for Budget {
         let mut work = self.work();
         Box::new(move |steps| {
             let steps = u32::try_from(steps).unwrap_or(u32::MAX);
-            work.look(STEP.saturating_mul(steps)).is_ok()
+            work.charge(STEP.saturating_mul(steps)).is_ok()
         })
     }
 }
@@ -312,12 +312,12 @@ mod tests {
         let limits = CompileLimits::unlimited().cpu(Duration::from_secs(50));
         let budget = Budget::new(limits.cpu_per_mib(Duration::from_secs(50)), CompileCancel::new(), 1 << 20);
         let mut function = budget.function(FuncIndex(7), 10).unwrap();
-        function.look(Duration::from_secs(90)).unwrap();
-        let exceeded = limit(function.look(Duration::from_secs(101)).unwrap_err());
+        function.charge(Duration::from_secs(90)).unwrap();
+        let exceeded = limit(function.charge(Duration::from_secs(101)).unwrap_err());
         assert_eq!((exceeded.limit(), exceeded.allowed()), (CompileLimit::Cpu, 100_000_000_000));
         assert_eq!(exceeded.function().map(|f| f.index), Some(FuncIndex(7)));
         let other = Budget::new(CompileLimits::unlimited().cpu(Duration::MAX), CompileCancel::new(), 1);
-        let ended = other.function(FuncIndex(7), 10).unwrap().look(Duration::MAX);
+        let ended = other.function(FuncIndex(7), 10).unwrap().charge(Duration::MAX);
         assert_eq!(limit(ended.unwrap_err()).limit(), CompileLimit::Cpu);
     }
 
@@ -326,9 +326,9 @@ mod tests {
         let cancel = CompileCancel::new();
         let budget = Budget::new(CompileLimits::unlimited(), cancel.clone(), 0);
         let mut work = budget.work();
-        work.look(Duration::MAX).unwrap();
+        work.charge(Duration::MAX).unwrap();
         cancel.clone().cancel();
-        assert_eq!(work.look(Duration::ZERO), Err(CompileError::Cancelled));
+        assert_eq!(work.charge(Duration::ZERO), Err(CompileError::Cancelled));
         assert_eq!(budget.end(), Some(CompileError::Cancelled));
     }
 }

@@ -81,7 +81,7 @@ impl Compiler {
             ("canonical NaNs", bit(canonical_nans)),
             ("deterministic relaxed SIMD", bit(deterministic_relaxed_simd)),
             ("branch hints", bit(branch_hints)),
-            ("all as huge_functions", bit(huge_functions)),
+            ("all as huge functions", bit(huge_functions)),
         ];
         let mut text = String::new();
         for (name, value) in lines {

@@ -89,8 +89,8 @@ fn compile_in_parallel(
     let size = |i: usize| if i < count { plan.module.body(DefinedFuncIndex::new(i)).len() } else { 0 };
     let mut order: Vec<usize> = (0..all).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(size(i)));
-    let huge_functions = order.partition_point(|&i| size(i) >= HUGE_BYTES);
-    let (huge_functions, others) = order.split_at(huge_functions);
+    let huge_count = order.partition_point(|&i| size(i) >= HUGE_BYTES);
+    let (huge_functions, others) = order.split_at(huge_count);
     let done = |&i: &usize| (i, one(i));
     let lane =
         |first: usize| huge_functions.iter().skip(first).step_by(HUGE_AT_ONCE).map(done).collect::<Vec<_>>();

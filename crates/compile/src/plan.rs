@@ -16,7 +16,7 @@ pub struct ReadOnlyTable {
     /// Elements that are not null.
     functions: u32,
     /// Whether some may be of a narrower type than the module says: imports of a type that others may be declared below.
-    may_be_narrower: bool,
+    may_have_subtypes: bool,
     /// For each type, by its canonical number: how many elements are of it, and the first of them.
     by_type: HashMap<TypeIndex, (u32, (u32, FuncIndex))>,
 }
@@ -39,7 +39,7 @@ pub struct ReadOnlyContents {
 impl ReadOnlyTable {
     /// Looks through the elements once, whatever number of calls there are.
     fn new(module: &Module, elements: Vec<Option<FuncIndex>>) -> Self {
-        let (mut null, mut functions, mut may_be_narrower) = (None, 0, false);
+        let (mut null, mut functions, mut may_have_subtypes) = (None, 0, false);
         let mut by_type = HashMap::new();
         for (i, element) in (0..).zip(&elements) {
             let Some(func) = *element else {
@@ -48,10 +48,10 @@ impl ReadOnlyTable {
             };
             functions += 1;
             let ty = module.canonical_type(module.type_of_func(func));
-            may_be_narrower |= module.defined_func(func).is_none() && !module.is_final(ty);
+            may_have_subtypes |= module.defined_func(func).is_none() && !module.is_final(ty);
             by_type.entry(ty).or_insert((0, (i, func))).0 += 1;
         }
-        Self { elements, null, functions, may_be_narrower, by_type }
+        Self { elements, null, functions, may_have_subtypes, by_type }
     }
 
     /// What it holds for a call of a type, given by its canonical number.
@@ -83,7 +83,7 @@ pub struct ModulePlan<'a> {
     pub branch_hints: BranchHints,
     objects: Vec<ObjectPlan>,
     /// For each type, by its canonical number, whether the module declares others below it; empty where it does for none.
-    extended: Vec<bool>,
+    has_subtypes: Vec<bool>,
 }
 
 /// How objects of a type of the module lie and are told.
@@ -112,15 +112,15 @@ impl<'a> ModulePlan<'a> {
             true => module.types().iter().map(|ty| object_plan(module, &ty.composite)).collect(),
             false => Vec::new(),
         };
-        let extended = extended(module);
-        Self { module, tunables, read_only_tables, thunks, branch_hints, objects, extended }
+        let has_subtypes = has_subtypes(module);
+        Self { module, tunables, read_only_tables, thunks, branch_hints, objects, has_subtypes }
     }
 
     /// The contents of a table, if they never change and what may be called there as a function of type `ty` is of that very type.
     pub fn read_only_table(&self, table: TableIndex, ty: TypeIndex) -> Option<&ReadOnlyTable> {
         let contents = self.read_only_tables[table.index()].as_ref()?;
-        let is_extended = || self.extended.get(self.module.canonical_type(ty).index()) == Some(&true);
-        (!contents.may_be_narrower && !is_extended()).then_some(contents)
+        let is_extended = || self.has_subtypes.get(self.module.canonical_type(ty).index()) == Some(&true);
+        (!contents.may_have_subtypes && !is_extended()).then_some(contents)
     }
 
     /// A defined function's body.
@@ -171,15 +171,15 @@ impl<'a> ModulePlan<'a> {
     }
 }
 
-fn extended(module: &Module) -> Vec<bool> {
-    let mut extended = Vec::new();
+fn has_subtypes(module: &Module) -> Vec<bool> {
+    let mut has_subtypes = Vec::new();
     for ty in module.types() {
         if let Some(TypeRef::Index(above)) = ty.supertype {
-            extended.resize(module.types().len(), false);
-            extended[module.canonical_type(above).index()] = true;
+            has_subtypes.resize(module.types().len(), false);
+            has_subtypes[module.canonical_type(above).index()] = true;
         }
     }
-    extended
+    has_subtypes
 }
 
 fn object_plan(module: &Module, ty: &CompositeType) -> ObjectPlan {

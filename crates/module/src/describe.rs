@@ -4,7 +4,7 @@ use crate::binary::Binary;
 use crate::const_expr::{ConstExpr, ConstOp};
 use crate::error::ModuleError;
 use crate::facts::{FuncFacts, TableUse};
-use crate::module::{Body, Directory, EntityIndex, Export, Import, Module, Origin, SECTIONS};
+use crate::module::{BodyRange, Directory, EntityIndex, Export, Import, Module, Origin, SECTIONS};
 use crate::rows::Rows;
 use crate::segments::{ActiveData, BinaryRange, ElemFuncs, ElemItems, ElemSegment, PassiveData, SegmentMode};
 use crate::wasm_types::{global_type, memory_type, sub_type, table_type};
@@ -22,7 +22,7 @@ pub(crate) struct Describer {
     module: Module,
     /// The type of each function.
     funcs: Vec<U32>,
-    bodies: Vec<Body>,
+    bodies: Vec<BodyRange>,
     elems: Vec<Elem>,
 }
 
@@ -87,7 +87,7 @@ impl Describer {
 
     pub(crate) fn body(&mut self, range: Range<u64>) {
         let length = (range.end - range.start) as u32;
-        self.bodies.push(Body { start: U32::new(range.start as u32), length: U32::new(length) });
+        self.bodies.push(BodyRange { start: U32::new(range.start as u32), length: U32::new(length) });
     }
 
     /// The module as far as the sections say that were seen. What else there is, somebody has noted.
@@ -237,7 +237,7 @@ impl Describer {
         facts: Vec<FuncFacts>,
         table_uses: Vec<TableUse>,
         canonical_types: Vec<TypeIndex>,
-        looks_into_objects: bool,
+        inspects_objects: bool,
     ) -> Result<Module, ModuleError> {
         let mut m = self.module;
         m.canonical_types = match canonical_types {
@@ -246,7 +246,7 @@ impl Describer {
         };
         m.origin = Origin::Validated(facts);
         m.table_uses = table_uses;
-        m.uses_heap = looks_into_objects || has_objects(&m);
+        m.uses_heap = inspects_objects || has_objects(&m);
         m.funcs = self.funcs.into_iter().collect();
         m.bodies = self.bodies.into_iter().collect();
         let mut escaping: Vec<FuncIndex> = Vec::new();
@@ -254,7 +254,9 @@ impl Describer {
         for elem in &self.elems {
             match &elem.items {
                 Items::Funcs(funcs) => escaping.extend_from_slice(funcs),
-                Items::Exprs(exprs) => exprs.iter().for_each(|e| of_expr(e, &mut |func| escaping.push(func))),
+                Items::Exprs(exprs) => {
+                    exprs.iter().for_each(|e| for_each_func(e, &mut |func| escaping.push(func)))
+                }
             }
         }
         escaping.sort_unstable();
@@ -319,11 +321,11 @@ pub(crate) fn for_each_reference(m: &Module, mut f: impl FnMut(FuncIndex)) {
         }
     }
     m.start.into_iter().for_each(&mut f);
-    m.global_inits.iter().chain(&m.table_inits).for_each(|expr| of_expr(expr, &mut f));
+    m.global_inits.iter().chain(&m.table_inits).for_each(|expr| for_each_func(expr, &mut f));
 }
 
 /// Calls `f` for every function that an expression refers to.
-pub(crate) fn of_expr(expr: &ConstExpr, f: &mut impl FnMut(FuncIndex)) {
+pub(crate) fn for_each_func(expr: &ConstExpr, f: &mut impl FnMut(FuncIndex)) {
     for op in expr.ops() {
         if let ConstOp::RefFunc(func) = op {
             f(*func);

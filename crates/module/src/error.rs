@@ -30,7 +30,7 @@ pub enum ModuleError {
     /// The [`crate::StopCheck`] ended validation.
     Stopped,
     /// What was noted about the module at an earlier validation does not fit it.
-    WrongNotes,
+    WrongMetadata,
 }
 
 impl From<wasmparser::BinaryReaderError> for ModuleError {
@@ -57,7 +57,7 @@ impl fmt::Display for ModuleError {
                 write!(f, "invalid wasm module: {message} (at byte {offset:#x})")
             }
             Self::Stopped => f.write_str("validation was ended"),
-            Self::WrongNotes => {
+            Self::WrongMetadata => {
                 f.write_str("what a compiled module says of its binary does not fit the binary")
             }
             Self::TooLarge { what } => write!(f, "the module is too large: {what}"),

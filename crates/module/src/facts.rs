@@ -18,9 +18,9 @@ pub struct FuncFacts {
     /// Whether it has a loop.
     pub has_loop: bool,
     /// Whether it calls itself where it would return otherwise.
-    pub calls_itself_last: bool,
+    pub tail_calls_itself: bool,
     /// Whether it looks into objects whatever their type.
-    pub looks_into_objects: bool,
+    pub inspects_objects: bool,
 }
 
 /// What the module's code does to one table.

@@ -10,7 +10,7 @@ use std::ops::Range;
 /// Images worth less than this are not made: a page and a mapping cost more than these few bytes.
 const IMAGE_MINIMUM: usize = 16 << 10;
 /// A segment costs as much as so many bytes.
-const SEGMENT_WORTH: usize = 256;
+const SEGMENT_COST: usize = 256;
 /// From so many zeros on a memory's image has two pieces.
 const PIECE_GAP: usize = 4 * IMAGE_PAGE;
 /// Images with more zeros than this between their segments are not made.
@@ -26,7 +26,7 @@ impl Module {
 /// The images of a module whose data segments are all known.
 fn build(module: &Module) -> MemoryImages {
     let mut images = ImageBuilder::default();
-    if !can_be_seen_half_done(module) {
+    if !partial_init_is_observable(module) {
         for memory in module.imported_memories()..module.memories().len() {
             images.add(module, MemoryIndex::new(memory));
         }
@@ -36,7 +36,7 @@ fn build(module: &Module) -> MemoryImages {
 
 /// Whether somebody may see an instance whose segments were not all copied: a function of it is in another's table
 /// already when a segment turns out not to fit. Then it matters what the segments before that one did.
-fn can_be_seen_half_done(module: &Module) -> bool {
+fn partial_init_is_observable(module: &Module) -> bool {
     let fits = |offset: Option<u64>, length: usize, room: Option<u64>| {
         let end = offset.and_then(|offset| offset.checked_add(length as u64));
         end.zip(room).is_some_and(|(end, room)| end <= room)
@@ -78,7 +78,7 @@ impl ImageBuilder {
             parts.push((start, bytes));
         }
         let bytes: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
-        if bytes == 0 || bytes + SEGMENT_WORTH * parts.len() < IMAGE_MINIMUM {
+        if bytes == 0 || bytes + SEGMENT_COST * parts.len() < IMAGE_MINIMUM {
             return None;
         }
         let ranges = pages(&parts);

@@ -7,11 +7,11 @@
 
 use crate::binary::Binary;
 use crate::const_expr::{ConstExpr, ConstOp};
-use crate::describe::{Describer, active_data, elem_segment, for_each_reference, of_expr};
+use crate::describe::{Describer, active_data, elem_segment, for_each_func, for_each_reference};
 use crate::error::ModuleError;
 use crate::facts::TableUse;
 use crate::memory_images::{ImagePiece, MemoryImages};
-use crate::module::{Body, EntityIndex, Module, Origin, SECTIONS};
+use crate::module::{BodyRange, EntityIndex, Module, Origin, SECTIONS};
 use crate::rows::Rows;
 use crate::segments::{ActiveData, BinaryRange, ElemFuncs, ElemItems, ElemSegment, PassiveData, SegmentMode};
 use belljar_core::{CompositeType, DataIndex, FuncIndex, MemoryIndex, TableIndex, TypeIndex};
@@ -76,7 +76,7 @@ struct Rest {
     escaping: Rows<U32>,
     /// The type of each function.
     funcs: Rows<U32>,
-    bodies: Rows<Body>,
+    bodies: Rows<BodyRange>,
     /// Items of the element segments that are functions: their places among those that escape.
     items: Rows<U32>,
     /// Names of custom sections, one behind the other.
@@ -249,11 +249,11 @@ impl Module {
         metadata: Bytes,
         images: Bytes,
     ) -> Result<Self, ModuleError> {
-        let (head, rest) = Rest::read(&metadata).ok_or(ModuleError::WrongNotes)?;
+        let (head, rest) = Rest::read(&metadata).ok_or(ModuleError::WrongMetadata)?;
         let source = Source { binary: &binary, features };
         let mut describer = Describer::new(binary.clone());
         for (id, place) in SECTIONS.into_iter().zip(head.directory) {
-            let reader = source.reader(place).ok_or(ModuleError::WrongNotes)?;
+            let reader = source.reader(place).ok_or(ModuleError::WrongMetadata)?;
             if !place.range().is_empty() {
                 describer.payload(section(id, reader)?)?;
             }
@@ -262,10 +262,10 @@ impl Module {
         let pieces = rest.pieces.iter().map(PieceRow::piece).collect::<Option<_>>();
         let (memories, imported) = (&module.memories, module.imported_memories);
         let images = pieces.and_then(|pieces| MemoryImages::of_pieces(images, pieces, memories, imported));
-        let images = images.ok_or(ModuleError::WrongNotes)?;
+        let images = images.ok_or(ModuleError::WrongMetadata)?;
         rest.describe(head, &source, &mut module)?;
         if !is_consistent(&module) {
-            return Err(ModuleError::WrongNotes);
+            return Err(ModuleError::WrongMetadata);
         }
         module.set_layout()?;
         module.origin = Origin::Restored { metadata, images };
@@ -288,9 +288,9 @@ impl<'a> Source<'a> {
 
     /// What lies at a place, and fills it.
     fn read<T: FromReader<'a>>(&self, place: BinaryRange) -> Result<T, ModuleError> {
-        let mut reader = self.reader(place).ok_or(ModuleError::WrongNotes)?;
+        let mut reader = self.reader(place).ok_or(ModuleError::WrongMetadata)?;
         let read = reader.read()?;
-        if reader.eof() { Ok(read) } else { Err(ModuleError::WrongNotes) }
+        if reader.eof() { Ok(read) } else { Err(ModuleError::WrongMetadata) }
     }
 }
 
@@ -304,7 +304,7 @@ fn section(id: u8, reader: BinaryReader<'_>) -> Result<Payload<'_>, ModuleError>
         6 => Payload::GlobalSection(SectionLimited::new(reader)?),
         7 => Payload::ExportSection(SectionLimited::new(reader)?),
         13 => Payload::TagSection(SectionLimited::new(reader)?),
-        _ => return Err(ModuleError::WrongNotes),
+        _ => return Err(ModuleError::WrongMetadata),
     })
 }
 
@@ -354,7 +354,7 @@ impl Rest {
         m.code_section = head.code_section.range();
         m.data_section = head.data_section.range();
         m.data_count = head.data_segments.get();
-        m.custom_sections = self.custom_sections().ok_or(ModuleError::WrongNotes)?;
+        m.custom_sections = self.custom_sections().ok_or(ModuleError::WrongMetadata)?;
         m.elems = self.elems(source, m)?;
         m.passive_data = self.passive_data.clone();
         m.active_data = self.active_data.iter().map(|row| row.segment(source)).collect::<Result<_, _>>()?;
@@ -381,10 +381,10 @@ impl Rest {
                 }
                 _ => {
                     let elem = elem_segment(source.read(row.place)?)?;
-                    return elem.numbered(m).ok_or(ModuleError::WrongNotes);
+                    return elem.numbered(m).ok_or(ModuleError::WrongMetadata);
                 }
             };
-            let funcs = items.take_first(row.length.get()).ok_or(ModuleError::WrongNotes)?;
+            let funcs = items.take_first(row.length.get()).ok_or(ModuleError::WrongMetadata)?;
             Ok(ElemSegment { mode, items: ElemItems::Funcs(ElemFuncs(funcs)), range: row.place.range() })
         };
         self.elems.iter().map(elem).collect()
@@ -394,7 +394,7 @@ impl Rest {
 impl ActiveRow {
     fn segment(&self, source: &Source<'_>) -> Result<ActiveData, ModuleError> {
         let segment = active_data(DataIndex(self.index.get()), &source.read(self.place)?)?;
-        segment.ok_or(ModuleError::WrongNotes)
+        segment.ok_or(ModuleError::WrongMetadata)
     }
 }
 
@@ -428,10 +428,10 @@ fn is_consistent(m: &Module) -> bool {
         && m.escaping.is_sorted_by(|a, b| a.get() < b.get())
         && m.escaping.last().is_none_or(|last| (last.get() as usize) < m.funcs.len())
         && references_are_known
-        && m.global_inits.iter().chain(&m.table_inits).all(|expr| expr_is_known(expr, m))
-        && m.elems.iter().all(|elem| elem_is_known(elem, m))
+        && m.global_inits.iter().chain(&m.table_inits).all(|expr| expr_is_consistent(expr, m))
+        && m.elems.iter().all(|elem| elem_is_consistent(elem, m))
         && m.active_data.is_sorted_by(|a, b| a.index < b.index)
-        && m.active_data.iter().all(|data| data_is_known(data, m) && is_kept(&data.bytes))
+        && m.active_data.iter().all(|data| data_is_consistent(data, m) && is_kept(&data.bytes))
         && m.passive_data.is_sorted_by(|a, b| a.index.get() < b.index.get())
         && m.passive_data.last().is_none_or(|last| last.index.get() < m.data_count)
         && m.passive_data.iter().all(|data| is_kept(&data.bytes.range()))
@@ -443,9 +443,9 @@ fn all_below(numbers: &[U32], limit: usize) -> bool {
     numbers.is_empty() || (numbers.iter().fold(0, |most, number| number.get().max(most)) as usize) < limit
 }
 
-fn expr_is_known(expr: &ConstExpr, m: &Module) -> bool {
+fn expr_is_consistent(expr: &ConstExpr, m: &Module) -> bool {
     let mut functions_are_known = true;
-    of_expr(expr, &mut |func| functions_are_known &= m.escaping(func).is_some());
+    for_each_func(expr, &mut |func| functions_are_known &= m.escaping(func).is_some());
     functions_are_known
         && expr.ops().iter().all(|op| match op {
             ConstOp::GlobalGet(global) => global.index() < m.globals.len(),
@@ -458,20 +458,22 @@ fn expr_is_known(expr: &ConstExpr, m: &Module) -> bool {
         })
 }
 
-fn elem_is_known(elem: &ElemSegment, m: &Module) -> bool {
+fn elem_is_consistent(elem: &ElemSegment, m: &Module) -> bool {
     let mode_is_known = match &elem.mode {
-        SegmentMode::Active(table, offset) => table.index() < m.tables.len() && expr_is_known(offset, m),
+        SegmentMode::Active(table, offset) => table.index() < m.tables.len() && expr_is_consistent(offset, m),
         _ => true,
     };
     mode_is_known
         && match &elem.items {
             ElemItems::Funcs(funcs) => all_below(&funcs.0, m.escaping.len()),
-            ElemItems::Exprs(exprs) => exprs.iter().all(|expr| expr_is_known(expr, m)),
+            ElemItems::Exprs(exprs) => exprs.iter().all(|expr| expr_is_consistent(expr, m)),
         }
 }
 
-fn data_is_known(data: &ActiveData, m: &Module) -> bool {
-    data.index.0 < m.data_count && data.memory.index() < m.memories.len() && expr_is_known(&data.offset, m)
+fn data_is_consistent(data: &ActiveData, m: &Module) -> bool {
+    data.index.0 < m.data_count
+        && data.memory.index() < m.memories.len()
+        && expr_is_consistent(&data.offset, m)
 }
 
 #[cfg(test)]

@@ -56,12 +56,12 @@ pub struct Export {
 /// Where a function's body lies in the binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(crate) struct Body {
+pub(crate) struct BodyRange {
     pub(crate) start: U32,
     pub(crate) length: U32,
 }
 
-impl Body {
+impl BodyRange {
     fn range(self) -> Range<usize> {
         self.start.get() as usize..self.start.get() as usize + self.length.get() as usize
     }
@@ -107,7 +107,7 @@ pub struct Module {
     pub(crate) data_count: u32,
     pub(crate) data_section: Range<usize>,
     pub(crate) code_section: Range<usize>,
-    pub(crate) bodies: Rows<Body>,
+    pub(crate) bodies: Rows<BodyRange>,
     pub(crate) table_uses: Vec<TableUse>,
     /// Ascending.
     pub(crate) escaping: Rows<U32>,

@@ -69,8 +69,8 @@ pub fn validate_until_stopped(
     }
     let tables = describer.table_count();
     let (facts, uses) = check_bodies(&bodies, tables, stop_check)?;
-    let looks_into_objects = facts.iter().any(|facts| facts.looks_into_objects);
-    describer.finish(facts, uses, canonical_types, looks_into_objects)
+    let inspects_objects = facts.iter().any(|facts| facts.inspects_objects);
+    describer.finish(facts, uses, canonical_types, inspects_objects)
 }
 
 /// Why a binary was not found to be valid.
@@ -265,14 +265,14 @@ fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUs
     facts.operators += 1;
     match *op {
         Operator::Loop { .. } => facts.has_loop = true,
-        Operator::AnyConvertExtern => facts.looks_into_objects = true,
+        Operator::AnyConvertExtern => facts.inspects_objects = true,
         Operator::RefTestNonNull { .. }
         | Operator::RefTestNullable { .. }
         | Operator::RefCastNonNull { .. }
         | Operator::RefCastNullable { .. }
         | Operator::BrOnCast { .. }
         | Operator::BrOnCastFail { .. } => {
-            facts.looks_into_objects = true;
+            facts.inspects_objects = true;
             facts.casts += 1;
         }
         Operator::StructNew { .. }
@@ -289,7 +289,7 @@ fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUs
         }
         Operator::ReturnCall { function_index } => {
             facts.calls += 1;
-            facts.calls_itself_last |= function_index == func;
+            facts.tail_calls_itself |= function_index == func;
         }
         Operator::TableSet { table }
         | Operator::TableFill { table }

@@ -4,7 +4,7 @@
 //! cargo run --release -p belljar-optimize --example cost -- module.wasm…
 //! ```
 //!
-//! With `GIANTS=1` in the environment, all are compiled as giants.
+//! With `HUGE=1` in the environment, all are compiled as giants.
 
 use belljar_compile::{Budget, ModulePlan, Tier, Tunables};
 use belljar_core::DefinedFuncIndex;
@@ -24,7 +24,7 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM3
 const SHOWN: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let tunables = Tunables { huge_functions: std::env::var_os("GIANTS").is_some(), ..Tunables::default() };
+    let tunables = Tunables { huge_functions: std::env::var_os("HUGE").is_some(), ..Tunables::default() };
     let optimizer = Optimizer::new()?;
     for path in std::env::args().skip(1) {
         let module = validate(wat::parse_file(&path)?.into(), FEATURES)?;

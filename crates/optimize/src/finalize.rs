@@ -3,10 +3,10 @@
 use crate::failure::Failure;
 use crate::isa::{Isas, OptLevel, Settings};
 use crate::late_opts::{keep_positions, late_opts, prepare};
-use crate::pressure::area;
+use crate::pressure::live_range_sum;
 use crate::tables::compiled_function;
 use crate::translate::Translated;
-use crate::tuning::{CROWDED_AREA, CROWDED_LOOPS_AREA, CROWDED_WRITTEN_OUT};
+use crate::tuning::{LIVE_RANGES_MIN_SIZE, MAX_LIVE_RANGES, MAX_LIVE_RANGES_LOOPS};
 use crate::workspace::Workspace;
 use belljar_abi::{CompiledFunction, SourcePos};
 use belljar_compile::FunctionBudget;
@@ -27,17 +27,17 @@ pub(crate) fn finalize(
     budget: &mut FunctionBudget<'_>,
 ) -> Result<CompiledFunction, Failure> {
     let Workspace { context, control, registers, .. } = workspace;
-    let (size, has_loops) = (translated.extent.written_out as u64, translated.extent.loops > 0);
+    let (written_out, has_loops) = (translated.size.written_out as u64, translated.size.loops > 0);
 
-    budget.look(opt_level.foreseen(size))?;
+    budget.charge(opt_level.min_time(written_out))?;
     let started = Instant::now();
     optimize(context, isas.get(canonical_nans, opt_level), control, opt_level)?;
     let optimized = Instant::now();
     budget.times.optimization += optimized - started;
 
-    let alive = alive(context, opt_level, size);
-    let opt_level = registers_by(opt_level, alive, has_loops);
-    budget.look(opt_level.foreseen(size) / 2 + opt_level.foreseen_for(alive))?;
+    let live_ranges = live_ranges(context, opt_level, written_out);
+    let opt_level = allocator_for(opt_level, live_ranges, has_loops);
+    budget.charge(opt_level.min_time(written_out) / 2 + opt_level.min_allocation_time(live_ranges))?;
     let isa = isas.get(canonical_nans, opt_level);
     let stencil = isa.compile_function(&context.func, &context.domtree, registers, false, control)?;
     let code = stencil.apply_params(&context.func.params);
@@ -66,17 +66,17 @@ fn optimize(
 }
 
 /// What is alive, summed over the function, where that is worth knowing: more than the most that is allowed is told as such.
-fn alive(context: &Context, opt_level: OptLevel, written_out: u64) -> u64 {
-    match opt_level == OptLevel::Speed && written_out > CROWDED_WRITTEN_OUT {
-        true => area(&context.func, &context.cfg, CROWDED_LOOPS_AREA),
+fn live_ranges(context: &Context, opt_level: OptLevel, written_out: u64) -> u64 {
+    match opt_level == OptLevel::Speed && written_out > LIVE_RANGES_MIN_SIZE {
+        true => live_range_sum(&context.func, &context.cfg, MAX_LIVE_RANGES_LOOPS),
         false => 0,
     }
 }
 
 /// How registers are given out: in one pass where backtracking would take long, even though the middle end did not. What is alive
 /// at once is known only now: it makes values of what lay in the frame, and moves what it finds twice.
-fn registers_by(opt_level: OptLevel, alive: u64, has_loops: bool) -> OptLevel {
-    match alive > if has_loops { CROWDED_LOOPS_AREA } else { CROWDED_AREA } {
+fn allocator_for(opt_level: OptLevel, live_ranges: u64, has_loops: bool) -> OptLevel {
+    match live_ranges > if has_loops { MAX_LIVE_RANGES_LOOPS } else { MAX_LIVE_RANGES } {
         true => OptLevel::LinearTime,
         false => opt_level,
     }

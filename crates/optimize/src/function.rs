@@ -21,7 +21,7 @@ pub(crate) fn function(
     let started = Instant::now();
     let translated = translate(workspace, isas, plan, func, budget)?;
     budget.times.translation += started.elapsed();
-    let opt_level = translated.extent.opt_level(plan);
+    let opt_level = translated.size.opt_level(plan);
     let start = SourcePos(plan.module.body(func).start as u32);
     let settings = Settings { canonical_nans: plan.tunables.canonical_nans, opt_level };
     finalize(workspace, isas, settings, start, translated, budget)

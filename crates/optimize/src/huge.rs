@@ -26,7 +26,7 @@ use wasmparser::Operator;
 
 /// What the translation of a function came to.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Extent {
+pub(crate) struct FunctionSize {
     pub(crate) instructions: usize,
     /// Instructions, values and operands.
     pub(crate) written_out: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Extent {
     pub(crate) loops: u32,
 }
 
-impl Extent {
+impl FunctionSize {
     pub(crate) fn opt_level(&self, plan: &ModulePlan<'_>) -> OptLevel {
         let is_huge = plan.tunables.huge_functions
             || self.instructions > HUGE_INSTRUCTIONS
@@ -50,7 +50,7 @@ impl Extent {
 }
 
 /// Whether callees may be inlined into a function: not where that may make a giant of it, or the giant larger.
-pub(crate) fn takes_callees(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> bool {
+pub(crate) fn may_inline_into(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> bool {
     plan.tunables.inlining && plan.module.facts(func).operators as usize <= HUGE_INSTRUCTIONS / 2
 }
 
@@ -151,8 +151,8 @@ mod tests {
         let (func, isas) = (DefinedFuncIndex::new(0), Isas::for_host().unwrap());
         let budget = Budget::unlimited();
         let mut budget = budget.function(plan.module.func_index(func), 0).unwrap();
-        let extent = translate(&mut Workspace::new(), &isas, &plan, func, &mut budget).unwrap().extent;
-        (extent.opt_level(&plan), frame_locals(&plan, func).unwrap().is_some())
+        let size = translate(&mut Workspace::new(), &isas, &plan, func, &mut budget).unwrap().size;
+        (size.opt_level(&plan), frame_locals(&plan, func).unwrap().is_some())
     }
 
     fn func(locals: usize, body: &str) -> String {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_be_a_giant_is_noticed() {
+    fn each_way_to_be_huge_is_noticed() {
         let straight = "(local.set 0 (i32.mul (local.get 0) (local.get 0)))".repeat(HUGE_INSTRUCTIONS + 1);
         let ifs = "(if (local.get 0) (then nop))".repeat(HUGE_BLOCKS / 2 + 1);
         let depth = HUGE_LOOPS as usize + 1;

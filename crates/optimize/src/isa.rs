@@ -1,6 +1,6 @@
 //! The target machine and the settings that code is made with.
 
-use crate::tuning::{ALIVE_NANOS, FULL_TIME, GIANT_TIME};
+use crate::tuning::{LINEAR_TIME, LIVE_RANGE_NANOS, SPEED_TIME};
 use belljar_compile::{CompileError, Target};
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -37,18 +37,18 @@ pub(crate) enum OptLevel {
 
 impl OptLevel {
     /// CPU time that a function of so many instructions, values and operands takes at least, from Cranelift's form on.
-    pub(crate) fn foreseen(self, written_out: u64) -> Duration {
+    pub(crate) fn min_time(self, written_out: u64) -> Duration {
         let each = match self {
-            Self::Speed => FULL_TIME,
-            Self::LinearTime => GIANT_TIME,
+            Self::Speed => SPEED_TIME,
+            Self::LinearTime => LINEAR_TIME,
         };
         each.saturating_mul(u32::try_from(written_out).unwrap_or(u32::MAX))
     }
 
     /// CPU time that giving out registers takes at least for what is alive.
-    pub(crate) fn foreseen_for(self, alive: u64) -> Duration {
+    pub(crate) fn min_allocation_time(self, live_ranges: u64) -> Duration {
         match self {
-            Self::Speed => Duration::from_nanos(alive.saturating_mul(ALIVE_NANOS)),
+            Self::Speed => Duration::from_nanos(live_ranges.saturating_mul(LIVE_RANGE_NANOS)),
             Self::LinearTime => Duration::ZERO,
         }
     }
@@ -110,7 +110,7 @@ impl Isas {
     }
 
     /// Takes the host for a processor of this name, which may have less than it, and no more.
-    pub(crate) fn take_host_for(&mut self, name: &str) {
+    pub(crate) fn assume_host(&mut self, name: &str) {
         self.host = Some(name.into());
     }
 

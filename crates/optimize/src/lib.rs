@@ -12,10 +12,10 @@
 mod failure;
 mod finalize;
 mod function;
+mod generation_map;
 mod huge;
 mod isa;
 mod late_opts;
-mod memo;
 mod name;
 mod pressure;
 mod region;
@@ -68,7 +68,7 @@ impl Optimizer {
     /// executed that could not be.
     #[must_use]
     pub fn on_host(mut self, name: &str) -> Self {
-        self.isas.take_host_for(name);
+        self.isas.assume_host(name);
         self
     }
 

@@ -15,26 +15,26 @@ use cranelift_codegen::ir::{Block, Function, Value};
 /// Where something lies: a block, and how much code of the block is before it. An instruction is as long as it has operands and
 /// results, for each of a call's is moved.
 #[derive(Clone, Copy)]
-struct Place {
+struct ProgramPoint {
     block: Block,
     at: u32,
 }
 
 /// What is alive, summed over the function: of more than `limit`, something above that.
-pub(crate) fn area(func: &Function, cfg: &ControlFlowGraph, limit: u64) -> u64 {
-    Lives::of(func).area(cfg, limit)
+pub(crate) fn live_range_sum(func: &Function, cfg: &ControlFlowGraph, limit: u64) -> u64 {
+    LiveRanges::of(func).live_range_sum(cfg, limit)
 }
 
 /// Definitions and uses of all values.
-struct Lives {
+struct LiveRanges {
     /// Of each value that is defined.
-    defs: Vec<Option<Place>>,
+    defs: Vec<Option<ProgramPoint>>,
     /// Sorted by value.
-    uses: Vec<(Value, Place)>,
+    uses: Vec<(Value, ProgramPoint)>,
     lengths: SecondaryMap<Block, u32>,
 }
 
-impl Lives {
+impl LiveRanges {
     fn of(func: &Function) -> Self {
         let dfg = &func.dfg;
         let mut defs = vec![None; dfg.num_values()];
@@ -43,17 +43,18 @@ impl Lives {
         for block in func.layout.blocks() {
             let mut at = 0;
             for param in dfg.block_params(block) {
-                defs[param.index()] = Some(Place { block, at });
+                defs[param.index()] = Some(ProgramPoint { block, at });
                 at += 1;
             }
             for inst in func.layout.block_insts(block) {
                 let before = uses.len();
                 uses.extend(
-                    dfg.inst_values(inst).map(|value| (dfg.resolve_aliases(value), Place { block, at })),
+                    dfg.inst_values(inst)
+                        .map(|value| (dfg.resolve_aliases(value), ProgramPoint { block, at })),
                 );
                 at += 1 + (uses.len() - before) as u32;
                 for result in dfg.inst_results(inst) {
-                    defs[result.index()] = Some(Place { block, at });
+                    defs[result.index()] = Some(ProgramPoint { block, at });
                     at += 1;
                 }
             }
@@ -63,8 +64,8 @@ impl Lives {
         Self { defs, uses, lengths }
     }
 
-    fn area(&self, cfg: &ControlFlowGraph, limit: u64) -> u64 {
-        let mut area = 0_u64;
+    fn live_range_sum(&self, cfg: &ControlFlowGraph, limit: u64) -> u64 {
+        let mut sum = 0_u64;
         // The last value that was found alive at a block's end.
         let mut seen: SecondaryMap<Block, Option<Value>> = SecondaryMap::new();
         let mut open = Vec::new();
@@ -75,9 +76,9 @@ impl Lives {
             for of_block in uses.chunk_by(|(_, a), (_, b)| a.block == b.block) {
                 let last = of_block[of_block.len() - 1].1;
                 if last.block == def.block && last.at >= def.at {
-                    area += u64::from(last.at - def.at);
+                    sum += u64::from(last.at - def.at);
                 } else {
-                    area += u64::from(last.at);
+                    sum += u64::from(last.at);
                     open.push(last.block);
                 }
             }
@@ -88,21 +89,21 @@ impl Lives {
                     }
                     seen[pred.block] = Some(value);
                     if pred.block == def.block {
-                        area += u64::from(self.lengths[pred.block] - def.at);
+                        sum += u64::from(self.lengths[pred.block] - def.at);
                     } else {
-                        area += u64::from(self.lengths[pred.block]);
+                        sum += u64::from(self.lengths[pred.block]);
                         open.push(pred.block);
                     }
                 }
-                if area > limit {
-                    return area;
+                if sum > limit {
+                    return sum;
                 }
             }
-            if area > limit {
-                return area;
+            if sum > limit {
+                return sum;
             }
         }
-        area
+        sum
     }
 }
 
@@ -117,7 +118,7 @@ mod tests {
     use belljar_module::{WasmFeatures, validate};
 
     /// The area of a function of one parameter.
-    fn area(body: &str) -> u64 {
+    fn live_range_sum(body: &str) -> u64 {
         let wat = format!("(module (memory 1) (func (param i32) (local i32) {body}))");
         let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap();
         let plan = ModulePlan::new(&module, Tunables::default());
@@ -128,16 +129,17 @@ mod tests {
         translate(&mut workspace, &isas, &plan, func, &mut budget).unwrap();
         let func = &workspace.context.func;
         let cfg = ControlFlowGraph::with_function(func);
-        let exact = super::area(func, &cfg, u64::MAX);
-        assert!(super::area(func, &cfg, exact / 2) > exact / 2);
+        let exact = super::live_range_sum(func, &cfg, u64::MAX);
+        assert!(super::live_range_sum(func, &cfg, exact / 2) > exact / 2);
         exact
     }
 
     #[test]
     fn what_is_alive_at_once_counts_and_what_comes_and_goes_does_not() {
         let loads = |count: usize| "(i32.load (local.get 0))".repeat(count);
-        let alive = |count| area(&format!("{} {} drop", loads(count), "i32.add ".repeat(count - 1)));
-        let one_by_one = |count| area(&"(drop (i32.load (local.get 0)))".repeat(count));
+        let alive =
+            |count| live_range_sum(&format!("{} {} drop", loads(count), "i32.add ".repeat(count - 1)));
+        let one_by_one = |count| live_range_sum(&"(drop (i32.load (local.get 0)))".repeat(count));
         // Twice as many take four times as much, or twice.
         let (small, large) = (alive(500), alive(1000));
         assert!((39..41).contains(&(large * 10 / small)), "{small} {large}");
@@ -154,9 +156,9 @@ mod tests {
         let pop = "drop ".repeat(values);
         let used = "i32.add ".repeat(values - 1);
         // Values that nothing uses are not alive, wherever they lie on the stack.
-        let dead = area(&format!("{push} {} {pop}", blocks(50)));
+        let dead = live_range_sum(&format!("{push} {} {pop}", blocks(50)));
         let [one, two, three] =
-            [50, 100, 150].map(|count| area(&format!("{push} {} {used} drop", blocks(count))));
+            [50, 100, 150].map(|count| live_range_sum(&format!("{push} {} {used} drop", blocks(count))));
         assert!(one > dead + 50 * values as u64, "{dead} {one}");
         assert!((9..11).contains(&((three - two) * 10 / (two - one))), "{one} {two} {three}");
     }
@@ -166,7 +168,7 @@ mod tests {
         let round = "(drop (i32.load (local.get 0)))".repeat(200);
         let before = "(local.set 1 (i32.load (local.get 0)))";
         let inside = |first: &str| {
-            area(&format!("{before} (loop {first} {round} (br_if 0 (i32.load (local.get 0))))"))
+            live_range_sum(&format!("{before} (loop {first} {round} (br_if 0 (i32.load (local.get 0))))"))
         };
         assert!(inside("(drop (i32.load (local.get 1)))") > inside("") + 200);
     }

@@ -46,7 +46,7 @@ impl Region {
     /// Cards.
     pub(crate) const CARD: Self = Self(Self::NURSERY.0 + 3);
     /// The table of types. It never changes, but a load from it must not come before what it depends on was checked.
-    pub(crate) const TYPE_LINE: Self = Self(Self::NURSERY.0 + 4);
+    pub(crate) const TYPE_DISPLAY: Self = Self(Self::NURSERY.0 + 4);
     /// Locals that lie in the frame.
     pub(crate) const LOCAL: Self = Self(Self::NURSERY.0 + 5);
     const COUNT: usize = Self::LOCAL.0 as usize + 1;

@@ -111,22 +111,22 @@ pub(crate) const HUGE_WRITTEN_OUT: usize = 900_000;
 /// What is alive, summed over a function (see [`crate::pressure`]), above which registers are given out in one pass where nothing is
 /// done more than once. The backtracking allocator takes 5 to 17 ns for each: 88 million take half a second. The most in
 /// CPython, gofmt, ripgrep and SQLite is 4 million.
-pub(crate) const CROWDED_AREA: u64 = 20_000_000;
+pub(crate) const MAX_LIVE_RANGES: u64 = 20_000_000;
 
 /// The same for a function with loops, where it pays to look for the best registers. Ruby's interpreter, which no other function of
 /// those programs comes near, has 260 million.
-pub(crate) const CROWDED_LOOPS_AREA: u64 = 400_000_000;
+pub(crate) const MAX_LIVE_RANGES_LOOPS: u64 = 400_000_000;
 
 /// Nanoseconds of CPU time that the backtracking allocator takes at least for each.
-pub(crate) const ALIVE_NANOS: u64 = 4;
+pub(crate) const LIVE_RANGE_NANOS: u64 = 4;
 
 /// Instructions, values and operands up to which nothing is that crowded.
-pub(crate) const CROWDED_WRITTEN_OUT: u64 = 6_000;
+pub(crate) const LIVE_RANGES_MIN_SIZE: u64 = 6_000;
 
 /// CPU time for each instruction, value and operand, with each effort: half of what usual code takes on a processor of 2023, so that
 /// little is refused that would fit. What a function is foreseen to take is asked for before it is begun.
-pub(crate) const FULL_TIME: Duration = Duration::from_nanos(400);
-pub(crate) const GIANT_TIME: Duration = Duration::from_nanos(250);
+pub(crate) const SPEED_TIME: Duration = Duration::from_nanos(400);
+pub(crate) const LINEAR_TIME: Duration = Duration::from_nanos(250);
 
 /// Locals times blocks above which locals lie in the frame instead of being values: the function builder keeps a table of
 /// this size, and in loops there may be as many block parameters. The most in those programs is 1.5 million, in
@@ -159,7 +159,7 @@ pub(crate) const HOISTED_CONSTANTS: usize = 4;
 pub(crate) const HOIST_LOOP_INSTRUCTIONS: usize = 250;
 
 /// Steps looked at for each back edge.
-pub(crate) const STEPS: usize = 12;
+pub(crate) const INDUCTION_UPDATES: usize = 12;
 
 /// Instructions looked at before a back edge's branch.
-pub(crate) const STEP_DISTANCE: usize = 250;
+pub(crate) const SINK_DISTANCE: usize = 250;

@@ -13,17 +13,17 @@ use std::time::Duration;
 
 /// Where the work of a process is done.
 #[derive(Clone)]
-enum Place {
+enum Workers {
     /// In rayon's global pool, which is this process's.
     Global,
     /// In a pool of our own, as the global one is another process's.
     Own(Arc<ThreadPool>),
     /// On the thread that has the work: no other can be had.
-    Here,
+    CallingThread,
 }
 
 /// The place, and the process whose it is.
-static PLACE: Mutex<Option<(u32, Place)>> = Mutex::new(None);
+static WORKERS: Mutex<Option<(u32, Workers)>> = Mutex::new(None);
 
 /// Does work that uses rayon (`join`, `par_iter`, …).
 ///
@@ -36,42 +36,42 @@ static PLACE: Mutex<Option<(u32, Place)>> = Mutex::new(None);
 ///
 /// With the work's own panic.
 pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    match place() {
-        Place::Global => work(),
-        Place::Own(pool) => pool.install(work),
-        Place::Here => run_here(work),
+    match workers() {
+        Workers::Global => work(),
+        Workers::Own(pool) => pool.install(work),
+        Workers::CallingThread => run_on_this_thread(work),
     }
 }
 
-fn place() -> Place {
+fn workers() -> Workers {
     let process = std::process::id();
-    let mut known = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
     match &*known {
-        Some((of, place)) if *of == process => place.clone(),
+        Some((of, workers)) if *of == process => workers.clone(),
         before => {
-            let place = if before.is_none() { first_place() } else { further_place() };
-            *known = Some((process, place.clone()));
-            place
+            let workers = if before.is_none() { first_workers() } else { workers_after_fork() };
+            *known = Some((process, workers.clone()));
+            workers
         }
     }
 }
 
-fn first_place() -> Place {
+fn first_workers() -> Workers {
     match ThreadPoolBuilder::new().build_global() {
-        Ok(()) => Place::Global,
+        Ok(()) => Workers::Global,
         // Somebody else has begun to use it already; a failure to start threads has a source.
-        Err(error) if error.source().is_none() => Place::Global,
-        Err(_) => Place::Here,
+        Err(error) if error.source().is_none() => Workers::Global,
+        Err(_) => Workers::CallingThread,
     }
 }
 
 /// In a forked child.
-fn further_place() -> Place {
-    ThreadPoolBuilder::new().build().map_or(Place::Here, |pool| Place::Own(Arc::new(pool)))
+fn workers_after_fork() -> Workers {
+    ThreadPoolBuilder::new().build().map_or(Workers::CallingThread, |pool| Workers::Own(Arc::new(pool)))
 }
 
 /// Does work on this thread, which becomes the only one of a pool.
-fn run_here<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+fn run_on_this_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     // Once it is in a pool, it stays there, as long as it lives.
     if rayon::current_thread_index().is_some() {
         return work();
@@ -101,12 +101,12 @@ mod tests {
     fn work_is_done_where_no_thread_can_be_had() {
         let sum = || (1..=1000_u64).into_par_iter().sum::<u64>();
         std::thread::spawn(move || {
-            assert_eq!(run_here(sum), 500_500);
+            assert_eq!(run_on_this_thread(sum), 500_500);
             // Again, by the same thread, and by others.
-            assert_eq!(run_here(sum), 500_500);
-            assert_eq!(std::thread::spawn(move || run_here(sum)).join().unwrap(), 500_500);
-            assert!(std::panic::catch_unwind(|| run_here(|| panic!("the work's own"))).is_err());
-            assert_eq!(run_here(sum), 500_500);
+            assert_eq!(run_on_this_thread(sum), 500_500);
+            assert_eq!(std::thread::spawn(move || run_on_this_thread(sum)).join().unwrap(), 500_500);
+            assert!(std::panic::catch_unwind(|| run_on_this_thread(|| panic!("the work's own"))).is_err());
+            assert_eq!(run_on_this_thread(sum), 500_500);
         })
         .join()
         .unwrap();
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn another_process_gets_a_pool_of_its_own() {
-        let Place::Own(pool) = further_place() else { panic!("threads can be had here") };
+        let Workers::Own(pool) = workers_after_fork() else { panic!("threads can be had here") };
         assert_eq!(pool.install(|| (1..=1000_u64).into_par_iter().sum::<u64>()), 500_500);
         assert_eq!(run(|| (1..=10).into_par_iter().sum::<i32>()), 55);
     }

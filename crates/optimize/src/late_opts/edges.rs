@@ -50,7 +50,7 @@ pub(super) fn argument(func: &Function, branch: Inst, index: usize, param: usize
 }
 
 /// The instruction that makes a value; `None` for a parameter.
-pub(super) fn maker(func: &Function, value: Value) -> Option<Inst> {
+pub(super) fn defining_inst(func: &Function, value: Value) -> Option<Inst> {
     match func.dfg.value_def(func.dfg.resolve_aliases(value)) {
         ValueDef::Result(inst, _) => Some(inst),
         _ => None,
@@ -59,7 +59,7 @@ pub(super) fn maker(func: &Function, value: Value) -> Option<Inst> {
 
 /// The bits of an integer constant, zero-extended.
 pub(super) fn integer(func: &Function, value: Value) -> Option<u64> {
-    match func.dfg.insts[maker(func, value)?] {
+    match func.dfg.insts[defining_inst(func, value)?] {
         InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => {
             let unused = 64 - func.dfg.value_type(value).bits().min(64);
             Some((imm.bits() as u64) << unused >> unused)

@@ -4,7 +4,7 @@
 //! selector what the upper half of its register holds. Carried as 64 bits it needs that only where it is made,
 //! and there it is free: 32-bit arithmetic and loads clear the upper half.
 
-use super::edges::{BackEdge, argument, maker};
+use super::edges::{BackEdge, argument, defining_inst};
 use super::loads::{extension, load, replace};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::entity::SecondaryMap;
@@ -64,7 +64,7 @@ fn is_free(func: &Function, edges: &[BackEdge], index: usize, param: Value) -> b
 }
 
 fn clears_upper_half(func: &Function, value: Value) -> bool {
-    let Some(inst) = maker(func, value) else { return false };
+    let Some(inst) = defining_inst(func, value) else { return false };
     match func.dfg.insts[inst].opcode() {
         Opcode::Iadd
         | Opcode::Isub
@@ -79,7 +79,7 @@ fn clears_upper_half(func: &Function, value: Value) -> bool {
         // A load that has been widened.
         Opcode::Ireduce => {
             let wide = func.dfg.inst_args(inst)[0];
-            maker(func, wide).is_some_and(|load| func.dfg.insts[load].opcode() == Opcode::Uload32)
+            defining_inst(func, wide).is_some_and(|load| func.dfg.insts[load].opcode() == Opcode::Uload32)
         }
         _ => false,
     }

@@ -4,7 +4,7 @@
 //! where the loaded value is zero-extended, to be an address, it adds a move. Here such a load becomes one that
 //! says what it does.
 
-use super::edges::maker;
+use super::edges::defining_inst;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Value, types};
 
@@ -43,11 +43,11 @@ pub(super) fn extension(func: &Function, inst: Inst) -> Option<Value> {
 
 /// The zero-extended value of a 32-bit load: the load is made wide if it is not yet.
 pub(super) fn load(func: &mut Function, narrow: Value) -> Option<Value> {
-    let inst = maker(func, narrow)?;
+    let inst = defining_inst(func, narrow)?;
     match func.dfg.insts[inst] {
         InstructionData::Unary { opcode: Opcode::Ireduce, arg } => {
             let wide = func.dfg.resolve_aliases(arg);
-            let load = maker(func, wide)?;
+            let load = defining_inst(func, wide)?;
             (func.dfg.insts[load].opcode() == Opcode::Uload32).then_some(wide)
         }
         InstructionData::Load { opcode: Opcode::Load, flags, arg, offset }

@@ -6,17 +6,17 @@
 //! before instruction selection, change no result, and leave alone what they do not recognise.
 //!
 //! ```text
-//!   optimize (middle end) ─▶ arithmetic ─▶ loads ─▶ constants ─▶ steps ─▶ indices ─▶ positions ─▶ select
+//!   optimize (middle end) ─▶ arithmetic ─▶ loads ─▶ constants ─▶ induction ─▶ indices ─▶ positions ─▶ select
 //! ```
 
 mod arithmetic;
 mod constants;
 mod edges;
 mod indices;
+mod induction;
 mod loads;
 mod positions;
 mod product;
-mod steps;
 
 use cranelift_codegen::Context;
 
@@ -24,19 +24,19 @@ use cranelift_codegen::Context;
 /// dominator tree are computed; they stay as they are.
 pub(crate) fn late_opts(context: &mut Context) -> bool {
     let changed = rewrite(context);
-    positions::fill(&mut context.func);
-    positions::keep(&mut context.func);
+    positions::fill_missing(&mut context.func);
+    positions::move_to_users(&mut context.func);
     changed
 }
 
 /// What must be done before the middle end.
 pub(crate) fn prepare(context: &mut Context) {
-    positions::lend_to_branches(&mut context.func);
+    positions::give_branches_trap_positions(&mut context.func);
 }
 
 /// What must be done where nothing is polished. The function has been through no middle end.
 pub(crate) fn keep_positions(context: &mut Context) {
-    positions::keep(&mut context.func);
+    positions::move_to_users(&mut context.func);
 }
 
 fn rewrite(context: &mut Context) -> bool {
@@ -49,7 +49,7 @@ fn rewrite(context: &mut Context) -> bool {
     changed |= constants::hoist(&mut context.func, &context.domtree, &context.loop_analysis);
     let edges = edges::back_edges(&context.func, &context.loop_analysis);
     for edge in &edges {
-        changed |= steps::postpone(&mut context.func, edge);
+        changed |= induction::sink(&mut context.func, edge);
     }
     changed | indices::widen(&mut context.func, &context.cfg, &context.loop_analysis, &edges)
 }

@@ -12,11 +12,11 @@
 //! that only calculates nothing would tell which function, inlined or not, spends the time. Each gets the position of what
 //! follows it in its block, which it was put there for.
 
-use super::edges::maker;
+use super::edges::defining_inst;
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode};
 
 /// Gives instructions without a position that of the next one in their block that has one.
-pub(super) fn fill(func: &mut Function) {
+pub(super) fn fill_missing(func: &mut Function) {
     let mut next_block = func.layout.entry_block();
     while let Some(block) = next_block {
         next_block = func.layout.next_block(block);
@@ -34,7 +34,7 @@ pub(super) fn fill(func: &mut Function) {
 }
 
 /// Gives the positions of loads to what they may become part of.
-pub(super) fn keep(func: &mut Function) {
+pub(super) fn move_to_users(func: &mut Function) {
     let mut next_block = func.layout.entry_block();
     while let Some(block) = next_block {
         next_block = func.layout.next_block(block);
@@ -50,7 +50,7 @@ pub(super) fn keep(func: &mut Function) {
 }
 
 /// Gives branches to blocks that only trap the positions of those traps.
-pub(super) fn lend_to_branches(func: &mut Function) {
+pub(super) fn give_branches_trap_positions(func: &mut Function) {
     let mut next_block = func.layout.entry_block();
     while let Some(block) = next_block {
         next_block = func.layout.next_block(block);
@@ -90,7 +90,7 @@ fn operand(func: &Function, inst: Inst, block: Block) -> Option<Inst> {
 /// The last load of a block among what makes an instruction's operands. Only the last can sink: loads do not
 /// pass one another.
 fn latest_load(func: &Function, inst: Inst, block: Block, depth: u32) -> Option<Inst> {
-    let makers = func.dfg.inst_args(inst).iter().filter_map(|arg| maker(func, *arg));
+    let makers = func.dfg.inst_args(inst).iter().filter_map(|arg| defining_inst(func, *arg));
     makers
         .filter(|from| func.layout.inst_block(*from) == Some(block))
         .filter_map(|from| match func.dfg.insts[from].memflags() {

@@ -13,7 +13,7 @@
 //! Here `upper` becomes `umulhi x, y` and `lower` becomes `imul x, y`. What is left without a use is not
 //! selected.
 
-use super::edges::{integer, maker};
+use super::edges::{defining_inst, integer};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Value, types};
 
@@ -35,7 +35,7 @@ pub(super) fn lower_half(func: &mut Function, inst: Inst) -> Option<Value> {
 
 /// Both operands of an instruction, in both orders.
 fn either(func: &Function, value: Value, opcode: Opcode) -> Option<[(Value, Value); 2]> {
-    let inst = maker(func, value)?;
+    let inst = defining_inst(func, value)?;
     match func.dfg.insts[inst] {
         InstructionData::Binary { opcode: found, args } if found == opcode => {
             let [x, y] = args.map(|v| func.dfg.resolve_aliases(v));

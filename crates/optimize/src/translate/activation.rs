@@ -1,6 +1,6 @@
 //! A body that is being read: the function's own or an inlined callee's.
 
-use super::state::{Activation, Frame, Known, Place};
+use super::state::{Activation, CallPosition, Frame, RefInfo};
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::signature::{parsed_type, value_type};
@@ -24,10 +24,10 @@ fn class(ty: Type, traced: bool) -> u8 {
     }
 }
 
-fn known(ty: ValType) -> Known {
+fn known(ty: ValType) -> RefInfo {
     match ty {
-        ValType::Ref(ty) => Known::of(ty),
-        _ => Known::NOTHING,
+        ValType::Ref(ty) => RefInfo::of(ty),
+        _ => RefInfo::UNKNOWN,
     }
 }
 
@@ -46,7 +46,11 @@ impl<'a> Translator<'a> {
     }
 
     /// Starts reading a function's body. Its arguments are the topmost values of the stack.
-    pub(super) fn enter(&mut self, func: DefinedFuncIndex, place: Place) -> Result<(), Failure> {
+    pub(super) fn enter(
+        &mut self,
+        func: DefinedFuncIndex,
+        call_position: CallPosition,
+    ) -> Result<(), Failure> {
         let index = self.module.func_index(func);
         let first_local = self.s.locals.len();
         let params = self.module.func_type(index).params();
@@ -54,7 +58,7 @@ impl<'a> Translator<'a> {
         for (i, ty) in params.iter().enumerate() {
             let value = self.s.stack[height + i];
             let value = self.canonical(value);
-            self.s.known_locals.push(known(*ty));
+            self.s.local_infos.push(known(*ty));
             if self.frame_locals.is_some() {
                 self.store_local(i, value);
                 continue;
@@ -64,21 +68,21 @@ impl<'a> Translator<'a> {
             self.b.def_var(variable, value);
         }
         self.s.stack.truncate(height);
-        let header = self.module.facts(func).calls_itself_last.then(|| self.start_tail_loop());
+        let header = self.module.facts(func).tail_calls_itself.then(|| self.start_tail_loop());
         let reader = self.read_locals(func, params.len())?;
         let results = self.module.type_of_func(index);
-        let handler = match place {
-            Place::Inside => self.handler(),
+        let handler = match call_position {
+            CallPosition::NonTail => self.handler(),
             // What calls it has left its own handlers.
-            Place::Last | Place::LastInside => self.body_handler(),
+            CallPosition::Tail | CallPosition::TailOfInlined => self.body_handler(),
         };
         self.s.control.push(Frame::body(results, height, handler));
         let frame = self.s.control.len() - 1;
-        let call = match place {
-            Place::Inside => self.position,
-            Place::Last | Place::LastInside => self.returns_to(),
+        let call = match call_position {
+            CallPosition::NonTail => self.position,
+            CallPosition::Tail | CallPosition::TailOfInlined => self.returns_to(),
         };
-        self.activations.push(Activation { reader, func, call, first_local, frame, header, place });
+        self.activations.push(Activation { reader, func, call, first_local, frame, header, call_position });
         if header.is_some() || self.activations.len() == 1 {
             self.check_limits();
         }
@@ -91,8 +95,8 @@ impl<'a> Translator<'a> {
         for _ in 0..locals.get_count() {
             let (count, ty) = locals.read()?;
             let traced = self.is_parsed_traced(ty);
-            let known = belljar_module::val_type(ty).map_or(Known::NOTHING, known);
-            self.s.known_locals.extend(std::iter::repeat_n(known, count as usize));
+            let known = belljar_module::val_type(ty).map_or(RefInfo::UNKNOWN, known);
+            self.s.local_infos.extend(std::iter::repeat_n(known, count as usize));
             if self.frame_locals.is_some() {
                 continue;
             }
@@ -132,12 +136,12 @@ impl<'a> Translator<'a> {
     }
 
     /// Stops reading the innermost body, at its end. Where it stood.
-    pub(super) fn leave(&mut self) -> Place {
-        let Some(activation) = self.activations.pop() else { return Place::Last };
+    pub(super) fn leave(&mut self) -> CallPosition {
+        let Some(activation) = self.activations.pop() else { return CallPosition::Tail };
         if let Some(header) = activation.header {
             self.end_tail_loop(header);
         }
-        self.s.known_locals.truncate(activation.first_local);
+        self.s.local_infos.truncate(activation.first_local);
         let pool = &mut self.s.pool;
         for (variable, class) in
             self.s.locals.drain(activation.first_local..).zip(pool.types.drain(activation.first_local..))
@@ -147,7 +151,7 @@ impl<'a> Translator<'a> {
         self.s.parsers.push(activation.reader.into_allocations());
         self.position = activation.call;
         self.b.set_srcloc(SourceLoc::new(self.position.0));
-        activation.place
+        activation.call_position
     }
 
     /// Whether the innermost body is an inlined callee's.

@@ -3,7 +3,7 @@
 //! An address that is no multiple of the access's size traps before one that is outside the memory. Results of
 //! accesses narrower than their type are extended with zeros.
 
-use super::memory_access::Place;
+use super::memory_access::AccessAddress;
 use super::translator::Translator;
 use crate::trap_code;
 use belljar_abi::Builtin;
@@ -90,20 +90,20 @@ impl Translator<'_> {
     }
 
     fn atomic_load(&mut self, ty: Type, access: Type, arg: &MemArg) {
-        let (place, address) = self.atomic_place(access, arg);
+        let (place, address) = self.atomic_address(access, arg);
         let value = self.b.ins().atomic_load(access, place.flags, address);
         self.push_extended(ty, value);
     }
 
     fn atomic_store(&mut self, access: Type, arg: &MemArg) {
         let value = self.pop_part(access);
-        let (place, address) = self.atomic_place(access, arg);
+        let (place, address) = self.atomic_address(access, arg);
         self.b.ins().atomic_store(place.flags, value, address);
     }
 
     fn atomic_rmw(&mut self, op: AtomicRmwOp, ty: Type, access: Type, arg: &MemArg) {
         let operand = self.pop_part(access);
-        let (place, address) = self.atomic_place(access, arg);
+        let (place, address) = self.atomic_address(access, arg);
         let old = self.b.ins().atomic_rmw(access, place.flags, op, address, operand);
         self.push_extended(ty, old);
     }
@@ -112,7 +112,7 @@ impl Translator<'_> {
     fn atomic_cas(&mut self, ty: Type, access: Type, arg: &MemArg) {
         let replacement = self.pop_part(access);
         let expected = self.pop_part(access);
-        let (place, address) = self.atomic_place(access, arg);
+        let (place, address) = self.atomic_address(access, arg);
         let old = self.b.ins().atomic_cas(place.flags, address, expected, replacement);
         self.push_extended(ty, old);
     }
@@ -130,7 +130,7 @@ impl Translator<'_> {
 
     /// The place of an aligned access at the topmost value, and its address with the offset in it: atomic accesses
     /// of CLIF have none.
-    fn atomic_place(&mut self, access: Type, arg: &MemArg) -> (Place, Value) {
+    fn atomic_address(&mut self, access: Type, arg: &MemArg) -> (AccessAddress, Value) {
         let mask = u64::from(access.bytes()) - 1;
         if mask != 0 {
             let index = *self.s.stack.last().expect("validation bounds the stack");
@@ -140,7 +140,7 @@ impl Translator<'_> {
             let rest = self.b.ins().band_imm_u(low, mask as i64);
             self.b.ins().trapnz(rest, trap_code::encode(Trap::UnalignedAtomic));
         }
-        let place = self.place(arg, access.bytes());
+        let place = self.access_address(arg, access.bytes());
         let address = match place.offset {
             0 => place.address,
             offset => self.b.ins().iadd_imm_s(place.address, i64::from(offset)),

@@ -170,7 +170,7 @@ impl Translator<'_> {
     fn table_of_edges(&mut self, targets: &BrTable<'_>, default: u32) {
         self.s.edges.clear();
         self.s.jump_table.clear();
-        self.s.edge_of_depth.forget();
+        self.s.edge_of_depth.clear();
         for depth in depths(targets, default) {
             let known = self.s.edge_of_depth.get(depth as usize).and_then(|edge| edge.expand());
             let edge = known.unwrap_or_else(|| {

@@ -1,6 +1,6 @@
 //! Calls: of functions known by index, and of code that was looked up.
 
-use super::state::{Callee, HandlerId, Place, Target};
+use super::state::{CallPosition, CallTarget, Callee, HandlerId};
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::name;
@@ -17,7 +17,7 @@ impl Translator<'_> {
             && let Some(defined) = self.module.defined_func(func)
             && self.is_worth_inlining(defined)
         {
-            return self.inline(defined, Place::Inside);
+            return self.inline(defined, CallPosition::NonTail);
         }
         self.call_out(callee, self.handler());
         Ok(())
@@ -30,29 +30,31 @@ impl Translator<'_> {
             return self.try_call(target, ty, handler);
         }
         let call = match target {
-            Target::Func(func) => self.b.ins().call(func, &self.s.call_args),
-            Target::Code(signature, code) => self.b.ins().call_indirect(signature, code, &self.s.call_args),
+            CallTarget::Func(func) => self.b.ins().call(func, &self.s.call_args),
+            CallTarget::Code(signature, code) => {
+                self.b.ins().call_indirect(signature, code, &self.s.call_args)
+            }
         };
         self.after_call(call, ty);
     }
 
     /// Collects the arguments of a call; what it names, and the callee's type.
-    pub(super) fn before_call(&mut self, callee: Callee) -> (Target, TypeIndex) {
+    pub(super) fn before_call(&mut self, callee: Callee) -> (CallTarget, TypeIndex) {
         let (target, ty, context) = match callee {
             Callee::Known(func) => {
                 let ty = self.module.type_of_func(func);
                 match self.module.defined_func(func) {
-                    Some(defined) => (Target::Func(self.import_func(defined, ty)), ty, self.context),
+                    Some(defined) => (CallTarget::Func(self.import_func(defined, ty)), ty, self.context),
                     None => {
                         let slot = self.module.layout().imported_func(func);
                         let code = self.load_constant(ADDRESS, self.context, slot);
                         let slot = slot + size_of::<usize>() as i32;
                         let context = self.load_constant(ADDRESS, self.context, slot);
-                        (Target::Code(self.import_type(ty), code), ty, context)
+                        (CallTarget::Code(self.import_type(ty), code), ty, context)
                     }
                 }
             }
-            Callee::Code { ty, code, context } => (Target::Code(self.import_type(ty), code), ty, context),
+            Callee::Code { ty, code, context } => (CallTarget::Code(self.import_type(ty), code), ty, context),
         };
         self.flush_fuel();
         self.calls = true;
@@ -80,7 +82,7 @@ impl Translator<'_> {
         self.s.stack.truncate(height);
         self.s.stack.extend_from_slice(self.b.inst_results(call));
         if let Some(last) = ty.results().last() {
-            self.leaves(*last);
+            self.note_result(*last);
         }
         for (i, result) in ty.results().iter().enumerate() {
             let value = self.s.stack[height + i];

@@ -3,7 +3,7 @@
 //! A frame's exit block is made when something first branches to it. A block that nothing leaves early, and
 //! the body of an inlined callee without an early return, make no CLIF block at all.
 
-use super::state::{Frame, FrameKind, FrameType, Otherwise, Place};
+use super::state::{CallPosition, ElseTarget, Frame, FrameKind, FrameType};
 use super::translator::Translator;
 use crate::signature::{parsed_type, value_type};
 use belljar_core::{TypeIndex, ValType};
@@ -16,7 +16,7 @@ impl<'a> Translator<'a> {
             Operator::Block { blockty } => self.open(FrameKind::Block, self.frame_type(blockty)),
             Operator::Loop { blockty } => self.open_loop(self.frame_type(blockty)),
             Operator::If { blockty } => self.open_if(self.frame_type(blockty)),
-            Operator::Else => self.otherwise(),
+            Operator::Else => self.start_else(),
             Operator::End => self.end(),
             _ => return false,
         }
@@ -72,7 +72,7 @@ impl<'a> Translator<'a> {
         if params == 0 && self.result_count(ty) == 0 {
             let exit = self.b.create_block();
             let branch = self.b.ins().brif(condition, then, &[], exit, &[]);
-            self.open(FrameKind::If(Otherwise::Exit(branch)), ty);
+            self.open(FrameKind::If(ElseTarget::Exit(branch)), ty);
             self.frame(0).exit = Some(exit);
             self.frame(0).warm = true;
         } else {
@@ -82,7 +82,7 @@ impl<'a> Translator<'a> {
             }
             self.b.ins().brif(condition, then, &[], other, &[]);
             self.b.seal_block(other);
-            self.open(FrameKind::If(Otherwise::Block(other)), ty);
+            self.open(FrameKind::If(ElseTarget::Block(other)), ty);
             let from = self.s.stack.len() - params;
             self.s.saved.extend_from_slice(&self.s.stack[from..]);
         }
@@ -91,16 +91,16 @@ impl<'a> Translator<'a> {
     }
 
     /// `else`, reached or not.
-    pub(super) fn otherwise(&mut self) {
+    pub(super) fn start_else(&mut self) {
         if self.reachable {
             self.leave_frame();
         }
         let frame = *self.frame(0);
-        let FrameKind::If(otherwise) = frame.kind else { return };
+        let FrameKind::If(target) = frame.kind else { return };
         self.frame(0).kind = FrameKind::Block;
         self.s.stack.truncate(frame.height);
-        let start = match otherwise {
-            Otherwise::Exit(branch) => {
+        let start = match target {
+            ElseTarget::Exit(branch) => {
                 let start = self.b.create_block();
                 if let Some(exit) = frame.exit {
                     self.b.change_jump_destination(branch, exit, start);
@@ -108,7 +108,7 @@ impl<'a> Translator<'a> {
                 self.b.seal_block(start);
                 start
             }
-            Otherwise::Block(start) => {
+            ElseTarget::Block(start) => {
                 self.restore_params(frame.ty);
                 start
             }
@@ -124,9 +124,9 @@ impl<'a> Translator<'a> {
 
     /// `end`, reached or not.
     pub(super) fn end(&mut self) {
-        if let FrameKind::If(Otherwise::Block(_)) = self.frame(0).kind {
+        if let FrameKind::If(ElseTarget::Block(_)) = self.frame(0).kind {
             // No `else`: its results are its parameters.
-            self.otherwise();
+            self.start_else();
         }
         self.end_handlers();
         let frame = *self.frame(0);
@@ -152,8 +152,8 @@ impl<'a> Translator<'a> {
             self.s.stack.truncate(frame.height);
         }
         if let FrameKind::Body = frame.kind {
-            let place = self.leave();
-            if self.reachable && place != Place::Inside {
+            let call_position = self.leave();
+            if self.reachable && call_position != CallPosition::NonTail {
                 self.return_();
             }
         }

@@ -27,12 +27,12 @@ pub(crate) const MARK: Type = types::I64;
 
 impl Translator<'_> {
     /// Makes room for locals in the frame.
-    pub(super) fn place_locals(&mut self, locals: &[FrameLocal]) {
-        let mut places = vec![None; locals.len()];
+    pub(super) fn assign_frame_offsets(&mut self, locals: &[FrameLocal]) {
+        let mut offsets = vec![None; locals.len()];
         let mut end = 0;
-        let mut place = |wanted: fn(&FrameLocal) -> bool| {
+        let mut assign = |wanted: fn(&FrameLocal) -> bool| {
             for (local, place) in
-                locals.iter().zip(&mut places).filter(|(local, _)| local.used && wanted(local))
+                locals.iter().zip(&mut offsets).filter(|(local, _)| local.used && wanted(local))
             {
                 end = u32::next_multiple_of(end, local.ty.bytes());
                 *place = Some(FrameOffset { offset: end as i32, ty: local.ty, traced: local.traced });
@@ -40,20 +40,20 @@ impl Translator<'_> {
             }
             end
         };
-        let references = place(|local| local.traced) / REFERENCE;
-        let size = place(|local| !local.traced);
+        let references = assign(|local| local.traced) / REFERENCE;
+        let size = assign(|local| !local.traced);
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size.max(1), 4);
         let slot = self.b.create_sized_stack_slot(data);
-        self.frame_locals = Some(FrameLocals { slot, places, references });
+        self.frame_locals = Some(FrameLocals { slot, offsets, references });
     }
 
     /// Gives locals that are no parameters the value that they start with: sixteen bytes at a time, as there may be thousands.
     pub(super) fn clear_frame_locals(&mut self, params: usize) {
-        let Some(FrameLocals { slot, places, .. }) = &self.frame_locals else { return };
+        let Some(FrameLocals { slot, offsets, .. }) = &self.frame_locals else { return };
         let slot = *slot;
         // Of each kind, they lie behind the parameters.
         let range = |traced: bool| {
-            let of_kind = || places[params..].iter().flatten().filter(|place| place.traced == traced);
+            let of_kind = || offsets[params..].iter().flatten().filter(|place| place.traced == traced);
             let start = of_kind().map(|place| place.offset).min();
             start.zip(of_kind().map(|place| place.offset + place.ty.bytes() as i32).max())
         };
@@ -75,14 +75,14 @@ impl Translator<'_> {
         }
     }
 
-    fn place_of(&self, local: usize) -> Option<(StackSlot, FrameOffset)> {
+    fn frame_offset(&self, local: usize) -> Option<(StackSlot, FrameOffset)> {
         let locals = self.frame_locals.as_ref()?;
-        Some((locals.slot, locals.places[local]?))
+        Some((locals.slot, locals.offsets[local]?))
     }
 
     /// The value of a local that lies in the frame.
     pub(super) fn load_local(&mut self, local: usize) -> Option<Value> {
-        let (slot, place) = self.place_of(local)?;
+        let (slot, place) = self.frame_offset(local)?;
         let flags = self.regions.trusted(self.b.func, Region::LOCAL);
         let address = self.b.ins().stack_addr(ADDRESS, slot, 0);
         let value = self.b.ins().load(place.ty, flags, address, place.offset);
@@ -91,7 +91,7 @@ impl Translator<'_> {
     }
 
     pub(super) fn store_local(&mut self, local: usize, value: Value) {
-        let Some((slot, place)) = self.place_of(local) else { return };
+        let Some((slot, place)) = self.frame_offset(local) else { return };
         let flags = self.regions.trusted(self.b.func, Region::LOCAL);
         let address = self.b.ins().stack_addr(ADDRESS, slot, 0);
         self.b.ins().store(flags, value, address, place.offset);

@@ -16,7 +16,7 @@ impl<'a> Translator<'a> {
         match *op {
             Operator::GlobalGet { global_index } => {
                 let value = self.global(GlobalIndex(global_index))?;
-                self.leaves(self.module.globals()[global_index as usize].content());
+                self.note_result(self.module.globals()[global_index as usize].content());
                 self.push(value);
             }
             Operator::GlobalSet { global_index } => self.global_set(GlobalIndex(global_index)),

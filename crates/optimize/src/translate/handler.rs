@@ -3,7 +3,7 @@
 //! Whatever is thrown inside a `try`, by a call or by an instruction, goes to the one block of its handler, which looks
 //! at the exception's tag. A call inside becomes one with two ways on; that costs nothing where it returns.
 
-use super::state::{Handler, HandlerId, Target};
+use super::state::{CallTarget, Handler, HandlerId};
 use super::translator::Translator;
 use belljar_abi::Builtin;
 use belljar_core::{Trap, TypeIndex};
@@ -72,7 +72,7 @@ impl Translator<'_> {
     }
 
     /// Calls with the arguments that were collected. What it throws goes to the handler.
-    pub(super) fn try_call(&mut self, target: Target, ty: TypeIndex, handler: HandlerId) {
+    pub(super) fn try_call(&mut self, target: CallTarget, ty: TypeIndex, handler: HandlerId) {
         let (normal, thrown) = (self.b.create_block(), self.b.create_block());
         let results = self.module.func_type_at(ty).results();
         for result in results {
@@ -81,12 +81,12 @@ impl Translator<'_> {
         let word = self.b.append_block_param(thrown, types::I64);
         self.b.set_cold_block(thrown);
         match target {
-            Target::Func(func) => {
+            CallTarget::Func(func) => {
                 let signature = self.b.func.dfg.ext_funcs[func].signature;
                 let table = self.exception_table(signature, normal, results.len(), thrown);
                 self.b.ins().try_call(func, &self.s.call_args, table);
             }
-            Target::Code(signature, code) => {
+            CallTarget::Code(signature, code) => {
                 let table = self.exception_table(signature, normal, results.len(), thrown);
                 self.b.ins().try_call_indirect(code, &self.s.call_args, table);
             }

@@ -3,7 +3,7 @@
 //! The decision is made where the call is translated, from what validation noted about the callee. It depends
 //! on nothing but the module and `tuning`, so that the same module always becomes the same code.
 
-use super::state::Place;
+use super::state::CallPosition;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::tuning::{
@@ -19,7 +19,7 @@ impl Translator<'_> {
         if !self.inlines || self.activations.len() > INLINE_DEPTH {
             return false;
         }
-        let (facts, size) = (self.module.facts(callee), self.size(callee));
+        let (facts, size) = (self.module.facts(callee), self.weighted_size(callee));
         !facts.ends_unreachable
             && size <= self.size_limit(callee)
             && facts.locals <= INLINE_LOCALS
@@ -28,7 +28,7 @@ impl Translator<'_> {
     }
 
     /// Operators of a function, with those that become a lot of code counted as so many.
-    fn size(&self, func: DefinedFuncIndex) -> u32 {
+    fn weighted_size(&self, func: DefinedFuncIndex) -> u32 {
         let facts = self.module.facts(func);
         let more = |count: u32, size: u32| count.saturating_mul(size - 1);
         facts
@@ -41,7 +41,7 @@ impl Translator<'_> {
     fn size_limit(&self, callee: DefinedFuncIndex) -> u32 {
         let repeated = self.loops > 0 || callee == self.func;
         match self.module.facts(callee).calls {
-            _ if !repeated && self.of_many() => INLINE_ONCE_OF_MANY,
+            _ if !repeated && self.has_many_functions() => INLINE_ONCE_OF_MANY,
             _ if !repeated => INLINE_ONCE,
             0 => INLINE_LEAF_IN_LOOP,
             _ => INLINE_IN_LOOP,
@@ -50,13 +50,13 @@ impl Translator<'_> {
 
     /// Size that this function may gain.
     fn growth_limit(&self) -> u32 {
-        let own = u64::from(self.size(self.func));
-        let base = if self.of_many() { INLINE_GROWTH_BASE_OF_MANY } else { INLINE_GROWTH_BASE };
+        let own = u64::from(self.weighted_size(self.func));
+        let base = if self.has_many_functions() { INLINE_GROWTH_BASE_OF_MANY } else { INLINE_GROWTH_BASE };
         base + (own * u64::from(INLINE_GROWTH_PERCENT) / 100) as u32
     }
 
     /// Whether the module has so many functions that their size matters more than a call.
-    fn of_many(&self) -> bool {
+    fn has_many_functions(&self) -> bool {
         self.module.defined_funcs() > MANY_FUNCTIONS
     }
 
@@ -72,8 +72,12 @@ impl Translator<'_> {
         self.local_count(callee).is_ok_and(|count| count <= INLINE_SELF_LOCALS)
     }
 
-    pub(super) fn inline(&mut self, callee: DefinedFuncIndex, place: Place) -> Result<(), Failure> {
-        self.growth += self.size(callee);
-        self.enter(callee, place)
+    pub(super) fn inline(
+        &mut self,
+        callee: DefinedFuncIndex,
+        call_position: CallPosition,
+    ) -> Result<(), Failure> {
+        self.growth += self.weighted_size(callee);
+        self.enter(callee, call_position)
     }
 }

@@ -22,7 +22,7 @@ use wasmparser::{MemArg, MemArgTarget};
 
 /// Where an access goes: flags, address, and constant offset from it.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct AccessAddress {
     pub(super) flags: MemFlagsData,
     pub(super) address: Value,
     pub(super) offset: i32,
@@ -30,7 +30,7 @@ pub(super) struct Place {
 
 impl Translator<'_> {
     /// The place of an access of `size` bytes at the topmost value.
-    pub(super) fn place(&mut self, arg: &MemArg, size: u32) -> Place {
+    pub(super) fn access_address(&mut self, arg: &MemArg, size: u32) -> AccessAddress {
         let index = self.pop();
         let memory = match arg.target {
             MemArgTarget::Memory(memory) => MemoryIndex(memory),
@@ -38,7 +38,7 @@ impl Translator<'_> {
             MemArgTarget::Array(_) => MemoryIndex(0),
         };
         let index = self.widen(index);
-        self.place_at(memory, index, arg.offset, u64::from(size))
+        self.access_address_at(memory, index, arg.offset, u64::from(size))
     }
 
     fn memory_type(&self, memory: MemoryIndex) -> MemoryType {
@@ -46,7 +46,13 @@ impl Translator<'_> {
     }
 
     /// The place of an access of `size` bytes at a 64-bit index.
-    fn place_at(&mut self, memory: MemoryIndex, index: Value, offset: u64, size: u64) -> Place {
+    fn access_address_at(
+        &mut self,
+        memory: MemoryIndex,
+        index: Value,
+        offset: u64,
+        size: u64,
+    ) -> AccessAddress {
         // No memory reaches the last address, so that no end beyond it is taken for one inside.
         let end = offset.saturating_add(size);
         let index = match self.plan.memory_access(memory) {
@@ -54,10 +60,12 @@ impl Translator<'_> {
             _ if self.is_always_inside(memory, index, end) => index,
             _ => self.check_bounds(memory, index, end),
         };
-        let place = self.checked_place(memory, index);
+        let place = self.address_at(memory, index);
         match i32::try_from(offset) {
-            Ok(offset) => Place { offset, ..place },
-            Err(_) => Place { address: self.b.ins().iadd_imm_s(place.address, offset as i64), ..place },
+            Ok(offset) => AccessAddress { offset, ..place },
+            Err(_) => {
+                AccessAddress { address: self.b.ins().iadd_imm_s(place.address, offset as i64), ..place }
+            }
         }
     }
 
@@ -69,10 +77,10 @@ impl Translator<'_> {
     }
 
     /// The place at a 64-bit index that needs no check.
-    pub(super) fn checked_place(&mut self, memory: MemoryIndex, index: Value) -> Place {
+    pub(super) fn address_at(&mut self, memory: MemoryIndex, index: Value) -> AccessAddress {
         let base = self.current_base(memory);
         let address = self.b.ins().iadd(base, index);
-        Place { flags: self.heap_flags(memory), address, offset: 0 }
+        AccessAddress { flags: self.heap_flags(memory), address, offset: 0 }
     }
 
     /// Traps unless the `end` bytes from `index` on lie within the memory, or sees to it that the access does. The

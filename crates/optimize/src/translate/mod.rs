@@ -19,7 +19,6 @@ mod frame_local;
 mod global;
 mod handler;
 mod inlining;
-mod known;
 mod legacy_exception;
 mod memory;
 mod memory_access;
@@ -29,6 +28,7 @@ mod object;
 mod object_alloc;
 mod object_array;
 mod object_struct;
+mod ref_info;
 mod reference;
 mod relaxed;
 pub(crate) mod scratch;
@@ -48,7 +48,7 @@ mod wide;
 pub(crate) use frame_local::{MARK, REFERENCE};
 
 use crate::failure::Failure;
-use crate::huge::{frame_locals, takes_callees};
+use crate::huge::{frame_locals, may_inline_into};
 use crate::isa::{Isas, OptLevel};
 use crate::signature;
 use crate::workspace::Workspace;
@@ -77,9 +77,9 @@ pub(crate) fn translate(
     let mut translator = Translator::new(builder, plan, &mut workspace.scratch, func);
     let isa = isas.get(plan.tunables.canonical_nans, OptLevel::Speed);
     translator.native_fma = isa.has_native_fma();
-    translator.inlines = takes_callees(plan, func);
+    translator.inlines = may_inline_into(plan, func);
     if let Some(locals) = frame_locals(plan, func)? {
-        translator.place_locals(&locals);
+        translator.assign_frame_offsets(&locals);
         translator.inlines = false;
     }
     translator.run(budget)?;

@@ -1,6 +1,6 @@
 //! Instructions on structs, arrays, small integers and references: which file has which.
 
-use super::state::{Callee, Known};
+use super::state::{Callee, RefInfo};
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::region::Region;
@@ -35,10 +35,10 @@ impl<'a> Translator<'a> {
             }
             Operator::RefAsNonNull => {
                 let value = self.pop();
-                if self.known.null {
+                if self.operand_info.may_be_null {
                     self.trap_if_null(value);
                 }
-                self.left = Known { null: false, ..self.known };
+                self.result_info = RefInfo { may_be_null: false, ..self.operand_info };
                 self.push(value);
             }
             Operator::RefI31 => {

@@ -68,8 +68,8 @@ impl Translator<'_> {
         self.b.ins().store(flags, length, address, LENGTH as i32);
     }
 
-    /// Takes `size` bytes from the nursery, or what `otherwise` calls gives.
-    fn bump(&mut self, size: Value, otherwise: impl FnOnce(&mut Self) -> Option<Value>) -> Value {
+    /// Takes `size` bytes from the nursery, or what `slow_path` returns.
+    fn bump(&mut self, size: Value, slow_path: impl FnOnce(&mut Self) -> Option<Value>) -> Value {
         // What is counted so far would be charged on one of the two ways only.
         self.flush_fuel();
         let base = self.gc_base();
@@ -91,7 +91,7 @@ impl Translator<'_> {
         self.b.ins().store(flags, next, base, TOP);
         self.b.ins().jump(done, &[BlockArg::from(top)]);
         self.b.switch_to_block(slow);
-        let made = otherwise(self).expect("what makes an object returns it");
+        let made = slow_path(self).expect("what makes an object returns it");
         let made = self.b.ins().ireduce(types::I32, made);
         self.b.ins().jump(done, &[BlockArg::from(made)]);
         self.b.seal_block(done);

@@ -210,7 +210,7 @@ impl<'a> Translator<'a> {
         let address = self.b.ins().iadd(base, offset);
         let flags = self.element_flags(storage);
         let value = self.load_storage(storage, extension, flags, address, ELEMENTS as i32);
-        self.leaves_stored(storage);
+        self.note_stored_result(storage);
         self.push(value);
     }
 

@@ -1,7 +1,7 @@
 //! Structs.
 
 use super::object::Extension;
-use super::state::Known;
+use super::state::RefInfo;
 use super::translator::Translator;
 use crate::region::Region;
 use belljar_abi::gc::FIELDS;
@@ -54,7 +54,7 @@ impl<'a> Translator<'a> {
             self.store_storage(storage, flags, value, address, offset as i32);
         }
         self.s.stack.truncate(height);
-        self.left = Known::OBJECT;
+        self.result_info = RefInfo::OBJECT;
         self.push(object);
     }
 
@@ -70,7 +70,7 @@ impl<'a> Translator<'a> {
             self.b.ins().store(flags, zero, address, at as i32);
             at += bytes;
         }
-        self.left = Known::OBJECT;
+        self.result_info = RefInfo::OBJECT;
         self.push(object);
     }
 
@@ -80,7 +80,7 @@ impl<'a> Translator<'a> {
         let flags = self.object_flags(object, Region::field(offset), offset);
         let address = self.object_address(object);
         let value = self.load_storage(storage, extension, flags, address, offset as i32);
-        self.leaves_stored(storage);
+        self.note_stored_result(storage);
         self.push(value);
     }
 

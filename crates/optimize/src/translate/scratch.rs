@@ -1,7 +1,7 @@
 //! The translator's own reusable memory.
 
-use super::state::{Clause, Frame, Handler, Known, LocalPool};
-use crate::memo::Memo;
+use super::state::{Clause, Frame, Handler, LocalPool, RefInfo};
+use crate::generation_map::GenerationMap;
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, FuncRef, SigRef, Value};
 use cranelift_frontend::Variable;
@@ -17,7 +17,7 @@ pub(crate) struct Scratch {
     /// The locals of all activations, outermost first.
     pub(super) locals: Vec<Variable>,
     /// What is known of them, as far as they hold references.
-    pub(super) known_locals: Vec<Known>,
+    pub(super) local_infos: Vec<RefInfo>,
     /// Handlers of the function.
     pub(super) handlers: Vec<Handler>,
     /// Clauses of all `try_table`s of the function.
@@ -37,13 +37,13 @@ pub(crate) struct Scratch {
     /// Distinct targets of the jump table that is being made: relative depth and block on the edge.
     pub(super) edges: Vec<(u32, Block)>,
     /// The edge of each relative depth.
-    pub(super) edge_of_depth: Memo<PackedOption<Block>>,
+    pub(super) edge_of_depth: GenerationMap<PackedOption<Block>>,
     /// Signatures imported so far, by type index.
-    pub(super) signatures: Memo<PackedOption<SigRef>>,
+    pub(super) signatures: GenerationMap<PackedOption<SigRef>>,
     /// Functions imported so far, by defined function index.
-    pub(super) funcs: Memo<PackedOption<FuncRef>>,
+    pub(super) funcs: GenerationMap<PackedOption<FuncRef>>,
     /// Values that were read from constants which refer to objects: the global, and the safepoints that came before.
-    pub(super) constants: Memo<(u32, u32)>,
+    pub(super) constants: GenerationMap<(u32, u32)>,
     /// Parser memory.
     pub(super) parsers: Vec<OperatorsReaderAllocations>,
 }
@@ -54,13 +54,13 @@ impl Scratch {
         self.stack.clear();
         self.control.clear();
         self.locals.clear();
-        self.known_locals.clear();
+        self.local_infos.clear();
         self.saved.clear();
         self.handlers.clear();
         self.clauses.clear();
         self.pool.clear();
-        self.signatures.forget();
-        self.funcs.forget();
-        self.constants.forget();
+        self.signatures.clear();
+        self.funcs.clear();
+        self.constants.clear();
     }
 }

@@ -129,7 +129,7 @@ impl Translator<'_> {
                 self.b.use_var(variable)
             }
         };
-        self.left = self.known_local(index);
+        self.result_info = self.local_info(index);
         self.push(value);
     }
 

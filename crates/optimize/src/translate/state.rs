@@ -22,19 +22,19 @@ pub(super) struct Activation<'a> {
     /// Where the body begins anew when it calls itself where it would return otherwise.
     pub(super) header: Option<Block>,
     /// What it replaces, as seen from the function that is compiled.
-    pub(super) place: Place,
+    pub(super) call_position: CallPosition,
 }
 
 /// Where a body that is being read stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub(super) enum CallPosition {
     /// It is the function's own, or replaces a call that the function ends with: what it returns, the function
     /// returns.
-    Last,
+    Tail,
     /// It replaces a call.
-    Inside,
+    NonTail,
     /// It replaces a call that another inlined body ends with.
-    LastInside,
+    TailOfInlined,
 }
 
 /// Variables for the locals of inlined callees, by type. A callee's variables are all defined where it
@@ -65,7 +65,7 @@ pub(super) enum FrameKind {
         header: Block,
     },
     /// `if` before its `else`.
-    If(Otherwise),
+    If(ElseTarget),
     /// `try_table`.
     TryTable(HandlerId),
     /// `try` before its first `catch`.
@@ -78,7 +78,7 @@ pub(super) enum FrameKind {
 
 /// Where an `if` goes when its condition is false.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Otherwise {
+pub(super) enum ElseTarget {
     /// To the exit, unless an `else` turns up: then this branch is redirected.
     Exit(Inst),
     /// To this block, which starts with the saved parameters of the `if`.
@@ -168,7 +168,7 @@ pub(super) enum Callee {
 
 /// What a call instruction names.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Target {
+pub(super) enum CallTarget {
     Func(FuncRef),
     Code(SigRef, Value),
 }
@@ -177,7 +177,7 @@ pub(super) enum Target {
 pub(super) struct FrameLocals {
     pub(super) slot: StackSlot,
     /// Of each local that is used.
-    pub(super) places: Vec<Option<FrameOffset>>,
+    pub(super) offsets: Vec<Option<FrameOffset>>,
     /// References at the slot's beginning.
     pub(super) references: u32,
 }
@@ -191,29 +191,32 @@ pub(super) struct FrameOffset {
 
 /// What a reference may be besides an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Known {
-    pub(super) null: bool,
-    pub(super) small: bool,
+pub(super) struct RefInfo {
+    pub(super) may_be_null: bool,
+    pub(super) may_be_i31: bool,
 }
 
-impl Known {
+impl RefInfo {
     /// What is known where nothing is.
-    pub(super) const NOTHING: Self = Self { null: true, small: true };
+    pub(super) const UNKNOWN: Self = Self { may_be_null: true, may_be_i31: true };
     /// What was just made.
-    pub(super) const OBJECT: Self = Self { null: false, small: false };
+    pub(super) const OBJECT: Self = Self { may_be_null: false, may_be_i31: false };
 
     /// What a type says. (Of a function reference it says too much, which nobody asks for.)
     pub(super) fn of(ty: RefType) -> Self {
-        let small = !matches!(
+        let may_be_i31 = !matches!(
             ty.heap_type(),
             HeapType::Struct | HeapType::Array | HeapType::None | HeapType::Defined(TypeRef::Index(_))
         );
-        Self { null: ty.is_nullable(), small }
+        Self { may_be_null: ty.is_nullable(), may_be_i31 }
     }
 
     /// What both say.
     pub(super) fn and(self, other: Self) -> Self {
-        Self { null: self.null && other.null, small: self.small && other.small }
+        Self {
+            may_be_null: self.may_be_null && other.may_be_null,
+            may_be_i31: self.may_be_i31 && other.may_be_i31,
+        }
     }
 }
 

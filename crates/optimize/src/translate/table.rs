@@ -14,7 +14,7 @@ impl Translator<'_> {
         let value = self.load_element(TableIndex(table), index, Trap::TableOutOfBounds);
         let element = self.module.tables()[table as usize].element();
         self.track_if(self.is_traced(element.into()), value);
-        self.leaves(element.into());
+        self.note_result(element.into());
         self.push(value);
     }
 

@@ -8,7 +8,7 @@
 //!
 //! A callee's body that stands for such a call calls last what it calls last: the stack stays as deep as it is.
 
-use super::state::{Callee, Place, Target};
+use super::state::{CallPosition, CallTarget, Callee};
 use super::translator::Translator;
 use crate::failure::Failure;
 use belljar_core::{DefinedFuncIndex, FuncIndex};
@@ -35,7 +35,7 @@ impl Translator<'_> {
 
     /// Calls with the topmost values, and returns what the callee returns.
     pub(super) fn return_call(&mut self, callee: Callee) -> Result<(), Failure> {
-        let place = self.activations[self.activations.len() - 1].place;
+        let call_position = self.activations[self.activations.len() - 1].call_position;
         if let Callee::Known(func) = callee
             && let Some(defined) = self.module.defined_func(func)
         {
@@ -43,11 +43,15 @@ impl Translator<'_> {
                 return Ok(());
             }
             if self.is_worth_inlining(defined) {
-                let place = if place == Place::Last { Place::Last } else { Place::LastInside };
-                return self.inline(defined, place);
+                let call_position = if call_position == CallPosition::Tail {
+                    CallPosition::Tail
+                } else {
+                    CallPosition::TailOfInlined
+                };
+                return self.inline(defined, call_position);
             }
         }
-        if place == Place::Last {
+        if call_position == CallPosition::Tail {
             self.jump_out(callee);
         } else {
             // The body's own handlers are left with it.
@@ -64,8 +68,8 @@ impl Translator<'_> {
         let (target, _) = self.before_call(callee);
         let args = &self.s.call_args;
         match target {
-            Target::Func(func) => self.b.ins().return_call(func, args),
-            Target::Code(signature, code) => self.b.ins().return_call_indirect(signature, code, args),
+            CallTarget::Func(func) => self.b.ins().return_call(func, args),
+            CallTarget::Code(signature, code) => self.b.ins().return_call_indirect(signature, code, args),
         };
         self.reachable = false;
     }
@@ -89,7 +93,7 @@ impl Translator<'_> {
                 self.reachable = false;
                 return true;
             }
-            if activation.place == Place::Inside || i == 0 {
+            if activation.call_position == CallPosition::NonTail || i == 0 {
                 return false;
             }
         }

@@ -1,9 +1,9 @@
 //! The state of one function's translation, and the loop over its operators.
 
 use super::scratch::Scratch;
-use super::state::{Activation, FrameLocals, Known, Place, Slots};
+use super::state::{Activation, CallPosition, FrameLocals, RefInfo, Slots};
 use crate::failure::Failure;
-use crate::huge::Extent;
+use crate::huge::FunctionSize;
 use crate::region::Regions;
 use crate::tuning::LEAF_VALUES;
 use belljar_abi::{InlinedPos, SourcePos};
@@ -32,9 +32,9 @@ pub(super) struct Translator<'a> {
     pub(super) regions: Regions,
     pub(super) slots: Slots,
     /// What is known of the topmost value where the operator at hand begins.
-    pub(super) known: Known,
+    pub(super) operand_info: RefInfo,
     /// And where it ends.
-    pub(super) left: Known,
+    pub(super) result_info: RefInfo,
     /// Whether the operator at hand can be reached. Operators that cannot are skipped.
     pub(super) reachable: bool,
     /// Blocks opened since the code became unreachable.
@@ -64,7 +64,7 @@ pub(super) struct Translator<'a> {
     pub(super) inlines: bool,
     /// The function's locals, where they are no values. Then nothing is inlined.
     pub(super) frame_locals: Option<FrameLocals>,
-    pub(super) extent: Extent,
+    pub(super) size: FunctionSize,
     /// Values that calls, branches and their targets pass, and references that calls keep.
     pub(super) operands: u64,
 }
@@ -73,7 +73,7 @@ pub(super) struct Translator<'a> {
 #[derive(Default)]
 pub(crate) struct Translated {
     pub(crate) inlined: Vec<InlinedPos>,
-    pub(crate) extent: Extent,
+    pub(crate) size: FunctionSize,
     /// References in the frame that every stack map names by one mark.
     pub(crate) frame_references: u32,
 }
@@ -104,8 +104,8 @@ impl<'a> Translator<'a> {
             context,
             regions: Regions::default(),
             slots: Slots::default(),
-            known: Known::NOTHING,
-            left: Known::NOTHING,
+            operand_info: RefInfo::UNKNOWN,
+            result_info: RefInfo::UNKNOWN,
             reachable: true,
             skipped: 0,
             position: SourcePos::NONE,
@@ -121,7 +121,7 @@ impl<'a> Translator<'a> {
             native_fma: false,
             inlines: false,
             frame_locals: None,
-            extent: Extent::default(),
+            size: FunctionSize::default(),
             operands: 0,
         }
     }
@@ -131,7 +131,7 @@ impl<'a> Translator<'a> {
         let mut enough = budget.grown_to(0)?;
         self.position = SourcePos(self.module.body(self.func).start as u32);
         self.vectors = self.has_vector_params();
-        self.enter(self.func, Place::Last)?;
+        self.enter(self.func, CallPosition::Tail)?;
         loop {
             if self.operands + self.b.func.dfg.num_values() as u64 > enough {
                 enough = budget.grown_to(self.written_out())?;
@@ -174,7 +174,7 @@ impl<'a> Translator<'a> {
             Operator::Delegate { relative_depth } => self.delegate(*relative_depth as usize),
             Operator::Catch { tag_index } if self.skipped == 0 => self.catch(Some(TagIndex(*tag_index))),
             Operator::CatchAll if self.skipped == 0 => self.catch(None),
-            Operator::Else if self.skipped == 0 => self.otherwise(),
+            Operator::Else if self.skipped == 0 => self.start_else(),
             _ => {}
         }
     }
@@ -197,9 +197,9 @@ impl<'a> Translator<'a> {
 
     fn operator(&mut self, op: &Operator<'a>) -> Result<(), Failure> {
         self.charge(op);
-        self.known = std::mem::replace(&mut self.left, Known::NOTHING);
-        self.extent.height = self.extent.height.max(self.s.stack.len());
-        self.extent.loops = self.extent.loops.max(self.loops);
+        self.operand_info = std::mem::replace(&mut self.result_info, RefInfo::UNKNOWN);
+        self.size.height = self.size.height.max(self.s.stack.len());
+        self.size.loops = self.size.loops.max(self.loops);
         match *op {
             Operator::LocalGet { local_index } => self.local_get(local_index),
             Operator::LocalSet { local_index } => self.local_set(local_index),
@@ -235,11 +235,11 @@ impl<'a> Translator<'a> {
             self.check_stack();
         }
         let frame_references = self.mark_references();
-        self.extent.instructions = self.b.func.dfg.num_insts();
-        self.extent.blocks = self.b.func.dfg.num_blocks();
-        self.extent.written_out = self.written_out() as usize;
+        self.size.instructions = self.b.func.dfg.num_insts();
+        self.size.blocks = self.b.func.dfg.num_blocks();
+        self.size.written_out = self.written_out() as usize;
         self.b.finalize(isa.frontend_config());
-        Translated { inlined: self.inlined, extent: self.extent, frame_references }
+        Translated { inlined: self.inlined, size: self.size, frame_references }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Steps of counters, moved behind the last use of what they step.
+//! Steps of counters, moved behind the last use of what they update.
 //!
 //! ```text
 //!   next = iadd i, 1              …uses of i
@@ -9,56 +9,68 @@
 //! `i` and `next` then share a register, and the branch goes straight back to the loop's header. The middle end
 //! makes the comparison on the left out of that on the right, because it saves an operand.
 
-use super::edges::{BackEdge, arguments, maker};
-use crate::tuning::{STEP_DISTANCE, STEPS};
+use super::edges::{BackEdge, arguments, defining_inst};
+use crate::tuning::{INDUCTION_UPDATES, SINK_DISTANCE};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Imm64;
 use cranelift_codegen::ir::{BlockArg, Function, Inst, InstBuilder, InstructionData, Opcode, Type, Value};
 
 /// An instruction that makes a header's parameter of the next round from that of this one.
-struct Step {
+struct Update {
     inst: Inst,
     param: Value,
     next: Value,
     /// Whether something between it and the branch uses the next value: then it stays.
-    needed: bool,
+    next_used: bool,
     /// Whether something between it and the branch uses the parameter: then moving it gains a register.
-    late: bool,
+    param_used: bool,
     /// Whether the walk back from the branch has passed it.
-    passed: bool,
+    visited: bool,
 }
 
 /// Moves the steps that one back edge passes to the end of its block; whether there may have been any.
-pub(super) fn postpone(func: &mut Function, edge: &BackEdge) -> bool {
-    let mut steps = steps(func, edge);
-    if steps.is_empty() {
+pub(super) fn sink(func: &mut Function, edge: &BackEdge) -> bool {
+    let mut updates = updates(func, edge);
+    if updates.is_empty() {
         return false;
     }
-    compare_next(func, edge, &steps);
+    compare_next(func, edge, &updates);
     let anchor = anchor(func, edge);
-    walk_back(func, anchor, &mut steps);
-    for step in steps.iter().filter(|s| s.passed && s.late && !s.needed) {
-        func.layout.remove_inst(step.inst);
-        func.layout.insert_inst(step.inst, anchor);
+    walk_back(func, anchor, &mut updates);
+    for update in updates.iter().filter(|s| s.visited && s.param_used && !s.next_used) {
+        func.layout.remove_inst(update.inst);
+        func.layout.insert_inst(update.inst, anchor);
     }
     true
 }
 
-fn steps(func: &Function, edge: &BackEdge) -> Vec<Step> {
+fn updates(func: &Function, edge: &BackEdge) -> Vec<Update> {
     let params = func.dfg.block_params(edge.header);
-    let step = |(&param, next): (&Value, BlockArg)| {
+    let update = |(&param, next): (&Value, BlockArg)| {
         let next = func.dfg.resolve_aliases(next.as_value()?);
-        let inst = maker(func, next)?;
+        let inst = defining_inst(func, next)?;
         let here = func.layout.inst_block(inst) == Some(edge.block);
-        let steps = is_step(func.dfg.insts[inst].opcode()) && uses(func, inst, param);
-        (here && steps).then_some(Step { inst, param, next, needed: false, late: false, passed: false })
+        let is_one = is_update(func.dfg.insts[inst].opcode()) && uses(func, inst, param);
+        (here && is_one).then_some(Update {
+            inst,
+            param,
+            next,
+            next_used: false,
+            param_used: false,
+            visited: false,
+        })
     };
-    params.iter().zip(arguments(func, edge.branch, edge.index)).filter_map(step).take(STEPS).collect()
+    params
+        .iter()
+        .zip(arguments(func, edge.branch, edge.index))
+        .filter_map(update)
+        .take(INDUCTION_UPDATES)
+        .collect()
 }
 
 /// Pure instructions that a counter is stepped by. Their place within a block changes nothing.
-fn is_step(opcode: Opcode) -> bool {
+fn is_update(opcode: Opcode) -> bool {
     matches!(
         opcode,
         Opcode::Iadd
@@ -79,13 +91,13 @@ fn uses(func: &Function, inst: Inst, value: Value) -> bool {
 }
 
 /// Makes the branch compare the next value, where it compares this round's with a constant.
-fn compare_next(func: &mut Function, edge: &BackEdge, steps: &[Step]) {
+fn compare_next(func: &mut Function, edge: &BackEdge, updates: &[Update]) {
     let Some((condition, value, limit)) = comparison(func, edge.branch) else { return };
-    let Some(step) = steps.iter().find(|s| s.param == value) else { return };
-    let Some(distance) = distance(func, step) else { return };
+    let Some(update) = updates.iter().find(|s| s.param == value) else { return };
+    let Some(distance) = distance(func, update) else { return };
     let ty = func.dfg.value_type(value);
     let limit = truncated(ty, limit.wrapping_add(distance));
-    let (next, srcloc) = (step.next, func.srcloc(edge.branch));
+    let (next, srcloc) = (update.next, func.srcloc(edge.branch));
     let mut cursor = FuncCursor::new(func).at_inst(edge.branch).with_srcloc(srcloc);
     let limit = cursor.ins().iconst(ty, limit);
     let compared = cursor.ins().icmp(condition, next, limit);
@@ -95,7 +107,8 @@ fn compare_next(func: &mut Function, edge: &BackEdge, steps: &[Step]) {
 /// The equality of a value and a constant that a branch depends on.
 fn comparison(func: &Function, branch: Inst) -> Option<(IntCC, Value, i64)> {
     let InstructionData::Brif { arg, .. } = func.dfg.insts[branch] else { return None };
-    let InstructionData::IntCompare { cond, args: [x, y], .. } = func.dfg.insts[maker(func, arg)?] else {
+    let InstructionData::IntCompare { cond, args: [x, y], .. } = func.dfg.insts[defining_inst(func, arg)?]
+    else {
         return None;
     };
     let equality = matches!(cond, IntCC::Equal | IntCC::NotEqual);
@@ -103,15 +116,15 @@ fn comparison(func: &Function, branch: Inst) -> Option<(IntCC, Value, i64)> {
 }
 
 /// What a step adds, if it adds a constant.
-fn distance(func: &Function, step: &Step) -> Option<i64> {
-    let InstructionData::Binary { opcode: Opcode::Iadd, args: [x, y] } = func.dfg.insts[step.inst] else {
+fn distance(func: &Function, update: &Update) -> Option<i64> {
+    let InstructionData::Binary { opcode: Opcode::Iadd, args: [x, y] } = func.dfg.insts[update.inst] else {
         return None;
     };
-    if func.dfg.resolve_aliases(x) == step.param { integer(func, y) } else { integer(func, x) }
+    if func.dfg.resolve_aliases(x) == update.param { integer(func, y) } else { integer(func, x) }
 }
 
 fn integer(func: &Function, value: Value) -> Option<i64> {
-    match func.dfg.insts[maker(func, value)?] {
+    match func.dfg.insts[defining_inst(func, value)?] {
         InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => Some(imm.bits()),
         _ => None,
     }
@@ -127,7 +140,7 @@ fn truncated(ty: Type, value: i64) -> Imm64 {
 fn anchor(func: &mut Function, edge: &BackEdge) -> Inst {
     let InstructionData::Brif { arg, .. } = func.dfg.insts[edge.branch] else { return edge.branch };
     let condition = func.dfg.resolve_aliases(arg);
-    let Some(inst) = maker(func, condition) else { return edge.branch };
+    let Some(inst) = defining_inst(func, condition) else { return edge.branch };
     let compares = matches!(func.dfg.insts[inst].opcode(), Opcode::Icmp | Opcode::Fcmp);
     if !compares || func.layout.inst_block(inst) != Some(edge.block) {
         return edge.branch;
@@ -145,21 +158,21 @@ fn anchor(func: &mut Function, edge: &BackEdge) -> Inst {
 }
 
 /// Looks at what lies between each step and the anchor.
-fn walk_back(func: &Function, anchor: Inst, steps: &mut [Step]) {
+fn walk_back(func: &Function, anchor: Inst, updates: &mut [Update]) {
     let mut current = func.layout.prev_inst(anchor);
-    for _ in 0..STEP_DISTANCE {
+    for _ in 0..SINK_DISTANCE {
         let Some(inst) = current else { return };
-        for step in steps.iter_mut().filter(|s| s.inst == inst) {
-            step.passed = true;
+        for update in updates.iter_mut().filter(|s| s.inst == inst) {
+            update.visited = true;
         }
         for arg in func.dfg.inst_args(inst) {
             let arg = func.dfg.resolve_aliases(*arg);
-            for step in steps.iter_mut().filter(|s| !s.passed) {
-                step.needed |= arg == step.next;
-                step.late |= arg == step.param;
+            for update in updates.iter_mut().filter(|s| !s.visited) {
+                update.next_used |= arg == update.next;
+                update.param_used |= arg == update.param;
             }
         }
-        if steps.iter().all(|s| s.passed) {
+        if updates.iter().all(|s| s.visited) {
             return;
         }
         current = func.layout.prev_inst(inst);
