@@ -1,4 +1,4 @@
-//! Collects the sections of a binary into a [`Module`]. The validator has seen each payload before.
+//! Collects the sections of a binary into a [`Module`]. The validator has accepted each payload before.
 
 use crate::binary::Binary;
 use crate::const_expr::{ConstExpr, ConstOp};
@@ -26,7 +26,7 @@ pub(crate) struct Describer {
     elems: Vec<Elem>,
 }
 
-/// An element segment whose functions are not numbered yet.
+/// An element segment whose functions are not yet numbered by their position among the escaping functions.
 pub(crate) struct Elem {
     mode: SegmentMode<TableIndex>,
     items: Items,
@@ -90,7 +90,7 @@ impl Describer {
         self.bodies.push(BodyRange { start: U32::new(range.start as u32), length: U32::new(length) });
     }
 
-    /// The module as far as the sections say that were seen. What else there is, somebody has noted.
+    /// Returns the module as far as the sections so far describe it. The caller adds the rest from metadata.
     pub(crate) fn restored(self) -> Module {
         self.module
     }
@@ -230,8 +230,8 @@ impl Describer {
         Ok(())
     }
 
-    /// `canonical_types`: for each type, the smallest index of an equal one; empty where types do not refer to
-    /// each other, so that they are equal if they look it.
+    /// `canonical_types` maps each type to the smallest index of an equal type. It is empty if types do not refer to
+    /// each other; types are then equal if their definitions are.
     pub(crate) fn finish(
         self,
         facts: Vec<FuncFacts>,
@@ -270,7 +270,7 @@ impl Describer {
 }
 
 impl Module {
-    /// Lays its instances out, once all else is known.
+    /// Computes the layout of instances, once everything else is known.
     pub(crate) fn set_layout(&mut self) -> Result<(), ModuleError> {
         self.layout = VmLayout::new(self.layout_counts()).ok_or_else(|| ModuleError::TooLarge {
             what: format!(
@@ -288,7 +288,7 @@ impl Module {
 }
 
 impl Elem {
-    /// With its functions by their places among those whose references may be taken; `None` where one is not among them.
+    /// Replaces functions by their positions among the escaping functions. Returns `None` if one does not escape.
     pub(crate) fn numbered(self, m: &Module) -> Option<ElemSegment> {
         let place = |func: FuncIndex| m.escaping(func).map(U32::new);
         let items = match self.items {
@@ -306,14 +306,14 @@ fn has_objects(m: &Module) -> bool {
     !m.tags.is_empty() || m.types.iter().any(|ty| !matches!(ty.composite, CompositeType::Func(_)))
 }
 
-/// For each type, the smallest index of one that looks the same.
+/// Maps each type to the smallest index of a type with the same definition.
 fn first_alike(types: &[SubType]) -> Vec<TypeIndex> {
     let mut first = HashMap::new();
     types.iter().enumerate().map(|(i, ty)| *first.entry(ty).or_insert(TypeIndex::new(i))).collect()
 }
 
-/// Calls `f` for every function whose reference can be taken, repeats included, other than by element segments. What
-/// `ref.func` in code names must occur in one of these places too: the specification demands it.
+/// Calls `f` for every function whose reference can be taken other than by element segments, repeats included. The
+/// specification demands that a function named by `ref.func` in code also occurs in one of these places.
 pub(crate) fn for_each_reference(m: &Module, mut f: impl FnMut(FuncIndex)) {
     for export in &m.exports {
         if let EntityIndex::Func(func) = export.entity {
@@ -337,13 +337,13 @@ fn slice(range: Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
-/// Where a segment's bytes lie in the binary.
+/// Returns the range of a segment's bytes in the binary.
 fn data_bytes(data: &wasmparser::Data<'_>) -> Range<usize> {
     let end = data.range.end as usize;
     end - data.data.len()..end
 }
 
-/// A segment if it is active.
+/// Reads a data segment if it is active.
 pub(crate) fn active_data(
     index: DataIndex,
     data: &wasmparser::Data<'_>,

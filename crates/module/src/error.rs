@@ -1,12 +1,12 @@
-//! Why bytes are not a module.
+//! The reasons why bytes are not a module.
 
 use belljar_core::OutsideText;
 use std::fmt;
 
-/// Why bytes are not a module that can be run.
+/// The reason why bytes are not a module that can be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModuleError {
-    /// There is nothing in the input.
+    /// The input is empty.
     Empty,
     /// The input does not start like a wasm binary.
     NotWasm {
@@ -24,12 +24,12 @@ pub enum ModuleError {
     },
     /// The binary is valid but exceeds what this implementation holds.
     TooLarge {
-        /// What exceeds which limit.
+        /// The quantity that exceeds a limit, and the limit.
         what: String,
     },
-    /// The [`crate::StopCheck`] ended validation.
+    /// The [`crate::StopCheck`] stopped validation.
     Stopped,
-    /// What was noted about the module at an earlier validation does not fit it.
+    /// The metadata from an earlier validation does not fit the binary.
     WrongMetadata,
 }
 

@@ -1,4 +1,4 @@
-//! Makes initial contents of memories out of the active data segments, ahead of instantiation.
+//! Builds the initial contents of memories from the active data segments, ahead of instantiation.
 
 use crate::memory_images::{ImagePiece, MemoryImages};
 use crate::module::Module;
@@ -7,23 +7,23 @@ use belljar_abi::IMAGE_PAGE;
 use belljar_core::MemoryIndex;
 use std::ops::Range;
 
-/// Images worth less than this are not made: a page and a mapping cost more than these few bytes.
+/// Smaller images are not built: a page and a mapping cost more than copying these few bytes.
 const IMAGE_MINIMUM: usize = 16 << 10;
-/// A segment costs as much as so many bytes.
+/// The cost of a segment, in bytes.
 const SEGMENT_COST: usize = 256;
-/// From so many zeros on a memory's image has two pieces.
+/// A run of at least this many zeros splits a memory's image into two pieces.
 const PIECE_GAP: usize = 4 * IMAGE_PAGE;
-/// Images with more zeros than this between their segments are not made.
+/// An image with more zeros than this between its segments is not built.
 const IMAGE_HOLES: usize = 16 << 20;
 
 impl Module {
-    /// Initial contents of memories. Where they are not known, each call makes them.
+    /// Returns the initial contents of memories. If the module does not hold them, each call builds them.
     pub fn memory_images(&self) -> MemoryImages {
         self.known_images().cloned().unwrap_or_else(|| build(self))
     }
 }
 
-/// The images of a module whose data segments are all known.
+/// Builds the images of a module whose data segments are all present.
 fn build(module: &Module) -> MemoryImages {
     let mut images = ImageBuilder::default();
     if !partial_init_is_observable(module) {
@@ -34,8 +34,8 @@ fn build(module: &Module) -> MemoryImages {
     MemoryImages { bytes: images.bytes.into(), pieces: images.pieces.into() }
 }
 
-/// Whether somebody may see an instance whose segments were not all copied: a function of it is in another's table
-/// already when a segment turns out not to fit. Then it matters what the segments before that one did.
+/// Returns whether other instances can observe a partly initialized instance: one of its functions is already in
+/// another instance's table when a segment turns out not to fit. The effects of the earlier segments then matter.
 fn partial_init_is_observable(module: &Module) -> bool {
     let fits = |offset: Option<u64>, length: usize, room: Option<u64>| {
         let end = offset.and_then(|offset| offset.checked_add(length as u64));
@@ -57,7 +57,7 @@ fn partial_init_is_observable(module: &Module) -> bool {
             }))
 }
 
-/// ImageBuilder under construction.
+/// Images under construction.
 #[derive(Default)]
 struct ImageBuilder {
     bytes: Vec<u8>,
@@ -65,7 +65,8 @@ struct ImageBuilder {
 }
 
 impl ImageBuilder {
-    /// Adds a memory's image if its segments lie at constant places within its initial size, and it is worth it.
+    /// Adds a memory's image if its segments have constant offsets within the initial size and an image is worth its
+    /// cost.
     fn add(&mut self, module: &Module, memory: MemoryIndex) -> Option<()> {
         let initial = usize::try_from(module.memories()[memory.index()].minimum_bytes()?).ok()?;
         let mut parts: Vec<(usize, &[u8])> = Vec::new();
@@ -94,7 +95,7 @@ impl ImageBuilder {
             at = range.end;
             self.pieces.push(ImagePiece { memory, offset: pages.start as u64, range });
         }
-        // In their order: a later segment may lie on top of an earlier one.
+        // In order: a later segment may overlap an earlier one.
         for (start, part) in parts.into_iter().filter(|(_, part)| !part.is_empty()) {
             let of_part = ranges.partition_point(|pages| pages.start <= start) - 1;
             let at = self.pieces[first + of_part].range.start + (start - ranges[of_part].start);
@@ -104,7 +105,7 @@ impl ImageBuilder {
     }
 }
 
-/// The pages on which parts lie, with the gaps between them that are no loss.
+/// Returns the ranges of pages that the parts cover, merged across small gaps.
 fn pages(parts: &[(usize, &[u8])]) -> Vec<Range<usize>> {
     let page = |(start, part): &(usize, &[u8])| {
         start / IMAGE_PAGE * IMAGE_PAGE..(start + part.len()).next_multiple_of(IMAGE_PAGE)
@@ -132,7 +133,7 @@ mod tests {
         module.memory_images()
     }
 
-    /// A data segment of 20000 bytes.
+    /// Returns a data segment of 20,000 bytes.
     fn large(at: &str) -> String {
         format!("(data {at} \"{}\")", "x".repeat(20_000))
     }
@@ -180,7 +181,7 @@ mod tests {
         );
     }
 
-    /// A segment that does not fit ends instantiation when functions may be in a table of somebody else.
+    /// A segment that does not fit fails instantiation after functions may have been written to an imported table.
     #[test]
     fn what_may_be_seen_half_done_has_no_image() {
         let with = |elem: &str| {

@@ -1,4 +1,4 @@
-//! Initial contents of memories, made of the active data segments ahead of instantiation.
+//! Initial contents of memories, built from the active data segments ahead of instantiation.
 
 use crate::segments::ActiveData;
 use belljar_abi::IMAGE_PAGE;
@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// The initial contents of those memories of a module whose active segments are known to fit. Cheap to clone.
 ///
-/// Such segments are not needed any more: instantiation copies the pieces, and drops the segments.
+/// The segments in an image are no longer needed: instantiation copies the pieces and drops the segments.
 #[derive(Clone, Default, Debug)]
 pub struct MemoryImages {
     pub(crate) bytes: Bytes,
@@ -21,14 +21,14 @@ pub struct MemoryImages {
 pub struct ImagePiece {
     /// The memory.
     pub memory: MemoryIndex,
-    /// Where in the memory they begin: a multiple of [`IMAGE_PAGE`].
+    /// Offset in the memory, a multiple of [`IMAGE_PAGE`].
     pub offset: u64,
-    /// Where in [`MemoryImages::bytes`] they lie, from a multiple of [`IMAGE_PAGE`] to another.
+    /// Range in [`MemoryImages::bytes`]; both ends are multiples of [`IMAGE_PAGE`].
     pub range: Range<usize>,
 }
 
 impl MemoryImages {
-    /// Images that were made before. `None` if they are not those of such a module.
+    /// Restores images that were built earlier. Returns `None` if they do not fit the memories of the module.
     pub(crate) fn of_pieces(
         bytes: Bytes,
         pieces: Box<[ImagePiece]>,
@@ -46,29 +46,29 @@ impl MemoryImages {
         (in_order && pieces.iter().all(|piece| fits(piece).is_some())).then_some(Self { bytes, pieces })
     }
 
-    /// All pieces, one behind the other.
+    /// Returns the bytes of all pieces, concatenated.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The pieces.
+    /// Returns the pieces.
     pub fn pieces(&self) -> &[ImagePiece] {
         &self.pieces
     }
 
-    /// The pieces of a memory. None: its segments have to be copied.
+    /// Returns the pieces of a memory. If there are none, its segments have to be copied.
     pub fn of_memory(&self, memory: MemoryIndex) -> &[ImagePiece] {
         let start = self.pieces.partition_point(|piece| piece.memory < memory);
         let end = self.pieces.partition_point(|piece| piece.memory <= memory);
         &self.pieces[start..end]
     }
 
-    /// The bytes of a piece.
+    /// Returns the bytes of a piece.
     pub fn piece(&self, piece: &ImagePiece) -> &[u8] {
         &self.bytes[piece.range.clone()]
     }
 
-    /// Whether a segment is part of an image.
+    /// Returns whether a segment is part of an image.
     pub fn holds(&self, data: &ActiveData) -> bool {
         !self.of_memory(data.memory).is_empty()
     }

@@ -1,9 +1,9 @@
-//! What an earlier validation found out about a module, in a form from which it is described again at once: without its
-//! code, without validation, and without a look at those parts of the binary that are large.
+//! The results of an earlier validation, in a form from which a module is restored quickly: without its code, without
+//! validation, and without reading the large parts of the binary.
 //!
-//! What is small is read from its section, of which the place is noted. What is large (numbers for each function, items of
-//! element segments) lies in the notes as arrays, which are used where they are. Data segments that images of memories hold
-//! do not occur at all.
+//! Small sections are parsed again; the metadata records where they lie. Large data (numbers for each function, items
+//! of element segments) is stored as arrays that are used in place. Data segments that images of memories hold are
+//! omitted.
 
 use crate::binary::Binary;
 use crate::const_expr::{ConstExpr, ConstOp};
@@ -21,7 +21,7 @@ use wasmparser::{BinaryReader, FromReader, Payload, SectionLimited, WasmFeatures
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// What validation found out about a module, as bytes: a `Head`, then arrays in the order of `Rest`.
+/// The results of validation as bytes: a `Head`, then arrays in the order of `Rest`.
 #[derive(Clone, Debug)]
 pub struct ModuleMetadata(Bytes);
 
@@ -34,14 +34,14 @@ const CALLED: u32 = 4;
 /// [`Head::start`] of a module without one.
 const NO_START: u32 = u32::MAX;
 
-/// What notes begin with.
+/// The start of the metadata.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Head {
     flags: U32,
     start: U32,
     data_segments: U32,
-    /// How many rows each array of [`Rest`] has.
+    /// The number of rows in each array of [`Rest`].
     custom_sections: U32,
     types: U32,
     tables: U32,
@@ -56,30 +56,30 @@ struct Head {
     names: U32,
     code_section: BinaryRange,
     data_section: BinaryRange,
-    /// As [`crate::module::Directory`].
+    /// Ranges as in [`crate::module::Directory`].
     directory: [BinaryRange; SECTIONS.len()],
 }
 
-/// What follows the head.
+/// The arrays after the head.
 struct Rest {
     custom_sections: Rows<CustomRow>,
     /// The canonical type of each type.
     types: Rows<U32>,
-    /// What the code does to each table.
+    /// How the code uses each table.
     tables: Rows<U32>,
     elems: Rows<ElemRow>,
     /// Active segments that are not part of an image.
     active_data: Rows<ActiveRow>,
     passive_data: Rows<PassiveData>,
     pieces: Rows<PieceRow>,
-    /// [`Module::escaping`].
+    /// The functions of [`Module::escaping_funcs`].
     escaping: Rows<U32>,
     /// The type of each function.
     funcs: Rows<U32>,
     bodies: Rows<BodyRange>,
-    /// Items of the element segments that are functions: their places among those that escape.
+    /// The items of element segments that are functions: their positions among the escaping functions.
     items: Rows<U32>,
-    /// Names of custom sections, one behind the other.
+    /// The names of custom sections, concatenated.
     names: Rows<u8>,
 }
 
@@ -91,15 +91,15 @@ struct CustomRow {
     contents: BinaryRange,
 }
 
-/// An element segment of functions, at a constant place if it is active; or where another one lies in the binary.
+/// An element segment of functions, at a constant offset if active; or the range of any other segment in the binary.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct ElemRow {
-    /// Of these constants one.
+    /// One of the constants below.
     kind: U32,
     table: U32,
     offset: U64,
-    /// How many of the items are its.
+    /// The number of items that belong to this segment.
     length: U32,
     place: BinaryRange,
 }
@@ -109,7 +109,7 @@ const DECLARED: u32 = 1;
 const ACTIVE: u32 = 2;
 const IN_BINARY: u32 = 3;
 
-/// An active data segment, and where it lies in the binary.
+/// An active data segment and its range in the binary.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct ActiveRow {
@@ -128,7 +128,7 @@ struct PieceRow {
 }
 
 impl ModuleMetadata {
-    /// The notes about a module with these images of its memories, which are [`Module::memory_images`].
+    /// Serializes the metadata of a module whose images are `images`, as returned by [`Module::memory_images`].
     pub fn of(module: &Module, images: &MemoryImages) -> Self {
         if let Origin::Restored { metadata, .. } = &module.origin {
             return Self(metadata.clone());
@@ -182,7 +182,7 @@ impl ModuleMetadata {
         Self(parts.concat().into())
     }
 
-    /// Them as bytes.
+    /// Returns the metadata as bytes.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
@@ -197,7 +197,7 @@ fn table_row(used: &TableUse) -> U32 {
     U32::new(flag(used.written, WRITTEN) | flag(used.grown, GROWN) | flag(used.called, CALLED))
 }
 
-/// The functions of a segment that notes alone describe.
+/// Returns the functions of a segment that the metadata describes without the binary.
 fn simple_funcs(elem: &ElemSegment) -> Option<&ElemFuncs> {
     match (&elem.mode, &elem.items) {
         (_, ElemItems::Exprs(_)) => None,
@@ -236,13 +236,14 @@ fn piece_row(piece: &ImagePiece) -> PieceRow {
 }
 
 impl Module {
-    /// Describes a module again that was valid under `features`. Of its binary, code and data segments that `images` hold
-    /// may be missing. Nothing of the binary is looked at but small sections; code, contents of data segments and custom
-    /// sections are not, nor are `images`, which are [`MemoryImages::bytes`].
+    /// Restores a module that was valid under `features`. Code, and data segments that `images` hold, may be missing
+    /// from its binary. Only small sections of the binary are read: code, contents of data segments and custom sections
+    /// are not, nor is `images`, the bytes of [`MemoryImages::bytes`].
     ///
     /// # Errors
     ///
-    /// Where the notes are not those of such a module: that is an error of whoever kept them.
+    /// Returns an error if the metadata does not belong to such a module, which is a mistake of the caller that stored
+    /// it.
     pub fn from_metadata(
         binary: Binary,
         features: WasmFeatures,
@@ -273,7 +274,7 @@ impl Module {
     }
 }
 
-/// A binary, and how it is read.
+/// A binary and the features it is parsed with.
 struct Source<'a> {
     binary: &'a Binary,
     features: WasmFeatures,
@@ -286,7 +287,7 @@ impl<'a> Source<'a> {
         Some(BinaryReader::new_features(bytes, start as u64, self.features))
     }
 
-    /// What lies at a place, and fills it.
+    /// Reads the item that fills a range exactly.
     fn read<T: FromReader<'a>>(&self, place: BinaryRange) -> Result<T, ModuleError> {
         let mut reader = self.reader(place).ok_or(ModuleError::WrongMetadata)?;
         let read = reader.read()?;
@@ -294,7 +295,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A section of [`SECTIONS`].
+/// Creates the payload for a section of [`SECTIONS`].
 fn section(id: u8, reader: BinaryReader<'_>) -> Result<Payload<'_>, ModuleError> {
     Ok(match id {
         1 => Payload::TypeSection(SectionLimited::new(reader)?),
@@ -338,7 +339,7 @@ impl Rest {
         rest.is_empty().then_some((head, arrays))
     }
 
-    /// Adds what is noted to a module that has its small sections.
+    /// Adds the metadata to a module that has its small sections.
     fn describe(&self, head: &Head, source: &Source<'_>, m: &mut Module) -> Result<(), ModuleError> {
         let used = |flags: &U32| {
             let has = |flag| flags.get() & flag != 0;
@@ -398,8 +399,8 @@ impl ActiveRow {
     }
 }
 
-/// Whether notes fit the sections that the binary has, and no number in them leads outside. The sections by themselves are
-/// valid.
+/// Returns whether the metadata fits the sections of the binary and all its indices are in range. The sections
+/// themselves are valid.
 fn is_consistent(m: &Module) -> bool {
     let is_func = |ty: u32| {
         let ty = m.types.get(ty as usize);
@@ -438,7 +439,7 @@ fn is_consistent(m: &Module) -> bool {
         && m.custom_sections.iter().all(|(_, range)| is_kept(range))
 }
 
-/// Whether numbers are all below a limit. Without a way out at the first that is not, so that many are compared at once.
+/// Returns whether all numbers are below a limit. Has no early exit, so that the compiler can vectorize it.
 fn all_below(numbers: &[U32], limit: usize) -> bool {
     numbers.is_empty() || (numbers.iter().fold(0, |most, number| number.get().max(most)) as usize) < limit
 }
@@ -532,7 +533,7 @@ mod tests {
         }
     }
 
-    /// Data in an image is not part of the description any more, other segments are.
+    /// Data in an image is no longer part of the description; other segments are.
     #[test]
     fn data_of_images_may_be_missing() {
         let large = "x".repeat(20_000);
@@ -555,7 +556,7 @@ mod tests {
             assert_eq!([0, 1, 2, 3, 4].map(|i| again.data_bytes(DataIndex(i))), bytes);
             assert_eq!(again.custom_section("c"), Some(&b"custom"[..]));
             assert_eq!(again.known_images().unwrap().bytes(), images.bytes());
-            // Once more from what is known now.
+            // Serialize the restored module again.
             assert_eq!(
                 ModuleMetadata::of(&again, &again.memory_images()).as_bytes(),
                 ModuleMetadata::of(&first, &images).as_bytes()
@@ -586,7 +587,7 @@ mod tests {
         assert_eq!(again.escaping_func(2), FuncIndex(2));
     }
 
-    /// Nothing comes behind the code.
+    /// Nothing follows the code section.
     #[test]
     fn code_may_be_all_that_a_module_has() {
         for count in [0, 1, 2, 200] {
@@ -610,7 +611,7 @@ mod tests {
         }
     }
 
-    /// They are either refused, or say something else that can be.
+    /// Damaged metadata is either refused or describes a different module that is safe to use.
     #[test]
     fn damaged_notes_do_no_harm() {
         let data: String = (0..100).map(|i| format!("(data (i32.const {}) \"a\")", i * 9)).collect();

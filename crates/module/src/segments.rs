@@ -10,26 +10,26 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// When a segment is used.
 #[derive(Clone, PartialEq, Debug)]
 pub enum SegmentMode<I> {
-    /// Copied at instantiation, to this place.
+    /// It is copied at instantiation, to this offset.
     Active(I, ConstExpr),
-    /// Only by instructions.
+    /// Only instructions use it.
     Passive,
-    /// Never: it only declares functions whose references are taken.
+    /// It is never used: it only declares functions whose references are taken.
     Declared,
 }
 
 /// A data segment that is copied at instantiation.
 #[derive(Clone, Debug)]
 pub struct ActiveData {
-    /// Which segment it is.
+    /// Its index.
     pub index: DataIndex,
-    /// Into which memory.
+    /// The memory it is copied to.
     pub memory: MemoryIndex,
-    /// Where to.
+    /// The offset it is copied to.
     pub offset: ConstExpr,
     /// Its bytes, as a range of the binary.
     pub bytes: Range<usize>,
-    /// Where in the binary what is said of it begins.
+    /// Start of the segment's declaration in the binary.
     pub(crate) start: usize,
 }
 
@@ -69,7 +69,7 @@ pub enum ElemItems {
 }
 
 impl ElemItems {
-    /// How many there are.
+    /// Returns the number.
     pub fn len(&self) -> usize {
         match self {
             Self::Funcs(f) => f.len(),
@@ -77,7 +77,7 @@ impl ElemItems {
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -88,17 +88,17 @@ impl ElemItems {
 pub struct ElemFuncs(pub(crate) Rows<U32>);
 
 impl ElemFuncs {
-    /// How many there are.
+    /// Returns the number.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// For each its place among the functions whose reference may be taken ([`crate::Module::escaping_func`]).
+    /// Returns, for each function, its position among the escaping functions ([`crate::Module::escaping_func`]).
     pub fn places(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
         self.0.iter().map(|place| place.get())
     }
@@ -111,6 +111,6 @@ pub struct ElemSegment {
     pub mode: SegmentMode<TableIndex>,
     /// Its items.
     pub items: ElemItems,
-    /// Where it lies in the binary.
+    /// Its range in the binary.
     pub(crate) range: Range<usize>,
 }
