@@ -1,4 +1,4 @@
-//! From CLIF to machine code: the middle end, the late optimizations, instruction selection, register allocation.
+//! From CLIF to machine code: middle end, late optimizations, instruction selection, register allocation.
 
 use crate::failure::Failure;
 use crate::isa::{Isas, OptLevel, Settings};
@@ -65,7 +65,8 @@ fn optimize(
     Ok(())
 }
 
-/// What is alive, summed over the function, where that is worth knowing: more than the most that is allowed is told as such.
+/// Returns the sum of live ranges if the function is large enough for it to matter. Sums above the largest limit are
+/// not exact.
 fn live_ranges(context: &Context, opt_level: OptLevel, written_out: u64) -> u64 {
     match opt_level == OptLevel::Speed && written_out > LIVE_RANGES_MIN_SIZE {
         true => live_range_sum(&context.func, &context.cfg, MAX_LIVE_RANGES_LOOPS),
@@ -73,8 +74,8 @@ fn live_ranges(context: &Context, opt_level: OptLevel, written_out: u64) -> u64 
     }
 }
 
-/// How registers are given out: in one pass where backtracking would take long, even though the middle end did not. What is alive
-/// at once is known only now: it makes values of what lay in the frame, and moves what it finds twice.
+/// Chooses the register allocator: single-pass if backtracking would take too long, even though the middle end ran.
+/// Live ranges are known only now: the middle end turns stack slots into values and merges equal computations.
 fn allocator_for(opt_level: OptLevel, live_ranges: u64, has_loops: bool) -> OptLevel {
     match live_ranges > if has_loops { MAX_LIVE_RANGES_LOOPS } else { MAX_LIVE_RANGES } {
         true => OptLevel::LinearTime,

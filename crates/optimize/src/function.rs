@@ -1,4 +1,4 @@
-//! One defined function, from its body to code.
+//! Compiles one defined function, from its body to code.
 
 use crate::failure::Failure;
 use crate::finalize::finalize;
@@ -10,7 +10,7 @@ use belljar_compile::{FunctionBudget, ModulePlan};
 use belljar_core::DefinedFuncIndex;
 use std::time::Instant;
 
-/// Compiles one defined function, as far as `budget` goes.
+/// Compiles one defined function within `budget`.
 pub(crate) fn function(
     workspace: &mut Workspace,
     isas: &Isas,

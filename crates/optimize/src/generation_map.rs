@@ -1,7 +1,7 @@
-//! A map from small numbers that is emptied in constant time.
+//! A map with small integer keys that is cleared in constant time.
 
-/// Remembers a value for each index until [`GenerationMap::clear`]. A workspace keeps its memos from function to
-/// function, so that looking up what a function has imported already allocates nothing.
+/// Holds a value for each index until [`GenerationMap::clear`]. A workspace keeps its maps from function to function,
+/// so that looking up what a function has already imported allocates nothing.
 #[derive(Debug)]
 pub(crate) struct GenerationMap<T> {
     generation: u32,

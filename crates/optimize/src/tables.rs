@@ -1,4 +1,4 @@
-//! From Cranelift's result to a [`CompiledFunction`]: machine code and the tables that come with it.
+//! Converts Cranelift's result to a [`CompiledFunction`]: machine code and its tables.
 
 use crate::failure::Failure;
 use crate::name;
@@ -39,7 +39,7 @@ pub(crate) fn compiled_function(
     })
 }
 
-/// Every call that is to be caught has one handler, for whatever it throws.
+/// Each call with a handler has exactly one, for all exceptions.
 fn handlers(code: &CompiledCode) -> Result<Vec<HandlerRow>, Failure> {
     let mut rows = Vec::new();
     for site in code.buffer.call_sites() {
@@ -84,8 +84,8 @@ fn traps(code: &CompiledCode) -> Result<Vec<TrapSite>, Failure> {
     code.buffer.traps().iter().map(site).collect()
 }
 
-/// One row for each change of position. Code without one of its own (moves, constants) belongs to what
-/// precedes it.
+/// Creates one row for each change of position. Code without a position (moves, constants) belongs to the code before
+/// it.
 fn positions(code: &CompiledCode, start: SourcePos) -> Vec<PosRow> {
     let ranges = code.buffer.get_srclocs_sorted();
     let mut rows = Vec::with_capacity(ranges.len() + 1);
@@ -104,11 +104,11 @@ fn positions(code: &CompiledCode, start: SourcePos) -> Vec<PosRow> {
     rows
 }
 
-/// Bytes of the instruction that traps, `ud2`.
+/// The size in bytes of `ud2`, the instruction that traps.
 const UD2: u32 = 2;
 
-/// The prologue's stack check has no position, and its trap lies out of line, behind the last operator: it
-/// belongs to `start` all the same. Code behind it stays where it was.
+/// The prologue's stack check has no position, and its trap lies out of line behind the last operator. Assigns the trap
+/// to `start`; code behind it keeps its position.
 fn place_stack_checks(rows: &mut Vec<PosRow>, traps: &[TrapSite], start: SourcePos, length: u32) {
     for site in traps.iter().filter(|site| site.trap() == Some(Trap::StackOverflow)) {
         let next = rows.partition_point(|row| row.offset <= site.offset);
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_stack_check_belongs_to_the_start_and_what_follows_it_does_not() {
         let cases: [(Rows, Rows); 5] = [
-            // At the end of the code, as code behind it without a position of its own, before a row of its own.
+            // At the end of the code, before code without a position of its own, before a row of its own.
             (&[(0, 7), (10, 70)], &[(0, 7), (10, 70), (40, 7)]),
             (&[(0, 7), (10, 70), (50, 80)], &[(0, 7), (10, 70), (40, 7), (42, 70), (50, 80)]),
             (&[(0, 7), (10, 70), (42, 80)], &[(0, 7), (10, 70), (40, 7), (42, 80)]),

@@ -1,9 +1,9 @@
-//! Arithmetic that the processor has a shorter way for.
+//! Arithmetic for which the processor has a shorter form.
 //!
-//! * A multiplication by 3, 5 or 9 is one address computation, and by some other constants two cheap operations:
-//!   one or two cycles instead of three.
+//! * A multiplication by 3, 5 or 9 is one address computation, and by some other constants two cheap operations: one or
+//!   two cycles instead of three.
 //! * A mask of a zero-extended value is a zero-extended mask: the extension is then free.
-//! * The sum that makes the upper half of a 128-bit product out of 32-bit halves is one multiplication: see
+//! * The sum that computes the upper half of a 128-bit product from 32-bit halves is one multiplication: see
 //!   [`super::product`].
 
 use super::edges::{defining_inst, integer};
@@ -12,7 +12,7 @@ use super::product;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Type, Value, types};
 
-/// Rewrites what it recognises in the whole function; whether there was anything.
+/// Rewrites the patterns in the whole function. Returns whether there were any.
 pub(super) fn shorten(func: &mut Function) -> bool {
     let mut changed = false;
     let mut next_block = func.layout.entry_block();
@@ -30,7 +30,7 @@ pub(super) fn shorten(func: &mut Function) -> bool {
     changed
 }
 
-/// A cheaper value equal to an instruction's result, put before it.
+/// Inserts a cheaper value equal to an instruction's result before the instruction.
 fn shorter(func: &mut Function, inst: Inst) -> Option<Value> {
     let InstructionData::Binary { opcode, args: [x, y] } = func.dfg.insts[inst] else { return None };
     match opcode {
@@ -42,7 +42,7 @@ fn shorter(func: &mut Function, inst: Inst) -> Option<Value> {
     }
 }
 
-/// How a product with a constant is made of shifts and one addition.
+/// A product with a constant, as shifts and one addition or subtraction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ShiftAdd {
     /// `(x + (x << a)) << b`

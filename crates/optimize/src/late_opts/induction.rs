@@ -1,4 +1,4 @@
-//! Steps of counters, moved behind the last use of what they update.
+//! Sinks updates of induction variables below the last use of the old value.
 //!
 //! ```text
 //!   next = iadd i, 1              …uses of i
@@ -6,8 +6,8 @@
 //!   brif icmp ne i, 699           brif icmp ne next, 700
 //! ```
 //!
-//! `i` and `next` then share a register, and the branch goes straight back to the loop's header. The middle end
-//! makes the comparison on the left out of that on the right, because it saves an operand.
+//! `i` and `next` then share a register, and the branch jumps directly to the loop's header. The middle end turns the
+//! comparison on the right into the one on the left, because it saves an operand.
 
 use super::edges::{BackEdge, arguments, defining_inst};
 use crate::tuning::{INDUCTION_UPDATES, SINK_DISTANCE};
@@ -16,20 +16,21 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Imm64;
 use cranelift_codegen::ir::{BlockArg, Function, Inst, InstBuilder, InstructionData, Opcode, Type, Value};
 
-/// An instruction that makes a header's parameter of the next round from that of this one.
+/// An instruction that computes the next iteration's value of a header's parameter from the current one.
 struct Update {
     inst: Inst,
     param: Value,
     next: Value,
-    /// Whether something between it and the branch uses the next value: then it stays.
+    /// Whether an instruction between the update and the branch uses the next value: the update then stays.
     next_used: bool,
-    /// Whether something between it and the branch uses the parameter: then moving it gains a register.
+    /// Whether an instruction between the update and the branch uses the parameter: sinking the update then frees a
+    /// register.
     param_used: bool,
-    /// Whether the walk back from the branch has passed it.
+    /// Whether the backward scan from the branch has reached the update.
     visited: bool,
 }
 
-/// Moves the steps that one back edge passes to the end of its block; whether there may have been any.
+/// Sinks the updates that one back edge passes to the end of its block. Returns whether there may have been any.
 pub(super) fn sink(func: &mut Function, edge: &BackEdge) -> bool {
     let mut updates = updates(func, edge);
     if updates.is_empty() {
@@ -69,7 +70,7 @@ fn updates(func: &Function, edge: &BackEdge) -> Vec<Update> {
         .collect()
 }
 
-/// Pure instructions that a counter is stepped by. Their place within a block changes nothing.
+/// Pure instructions that update an induction variable. Their position within a block does not matter.
 fn is_update(opcode: Opcode) -> bool {
     matches!(
         opcode,
@@ -90,7 +91,7 @@ fn uses(func: &Function, inst: Inst, value: Value) -> bool {
     func.dfg.inst_args(inst).iter().any(|arg| func.dfg.resolve_aliases(*arg) == value)
 }
 
-/// Makes the branch compare the next value, where it compares this round's with a constant.
+/// Makes the branch compare the next value if it compares the current one with a constant.
 fn compare_next(func: &mut Function, edge: &BackEdge, updates: &[Update]) {
     let Some((condition, value, limit)) = comparison(func, edge.branch) else { return };
     let Some(update) = updates.iter().find(|s| s.param == value) else { return };
@@ -104,7 +105,7 @@ fn compare_next(func: &mut Function, edge: &BackEdge, updates: &[Update]) {
     func.dfg.inst_args_mut(edge.branch)[0] = compared;
 }
 
-/// The equality of a value and a constant that a branch depends on.
+/// Returns the comparison for equality with a constant that a branch depends on.
 fn comparison(func: &Function, branch: Inst) -> Option<(IntCC, Value, i64)> {
     let InstructionData::Brif { arg, .. } = func.dfg.insts[branch] else { return None };
     let InstructionData::IntCompare { cond, args: [x, y], .. } = func.dfg.insts[defining_inst(func, arg)?]
@@ -115,7 +116,7 @@ fn comparison(func: &Function, branch: Inst) -> Option<(IntCC, Value, i64)> {
     equality.then_some((cond, func.dfg.resolve_aliases(x), integer(func, y)?))
 }
 
-/// What a step adds, if it adds a constant.
+/// Returns the constant that an update adds, if it adds one.
 fn distance(func: &Function, update: &Update) -> Option<i64> {
     let InstructionData::Binary { opcode: Opcode::Iadd, args: [x, y] } = func.dfg.insts[update.inst] else {
         return None;
@@ -130,13 +131,14 @@ fn integer(func: &Function, value: Value) -> Option<i64> {
     }
 }
 
-/// A constant as CLIF holds it: zero-extended from its width.
+/// Returns a constant in CLIF's format: zero-extended from its width.
 fn truncated(ty: Type, value: i64) -> Imm64 {
     let unused = 64 - ty.bits().min(64);
     Imm64::new(((value as u64) << unused >> unused) as i64)
 }
 
-/// The instruction that steps are put before: the branch, or the comparison that is selected together with it.
+/// Returns the instruction before which updates are placed: the branch, or the comparison that is selected together
+/// with it.
 fn anchor(func: &mut Function, edge: &BackEdge) -> Inst {
     let InstructionData::Brif { arg, .. } = func.dfg.insts[edge.branch] else { return edge.branch };
     let condition = func.dfg.resolve_aliases(arg);
@@ -157,7 +159,7 @@ fn anchor(func: &mut Function, edge: &BackEdge) -> Inst {
     inst
 }
 
-/// Looks at what lies between each step and the anchor.
+/// Scans the instructions between each update and the anchor.
 fn walk_back(func: &Function, anchor: Inst, updates: &mut [Update]) {
     let mut current = func.layout.prev_inst(anchor);
     for _ in 0..SINK_DISTANCE {
