@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) const INLINE_ONCE: u32 = 20;
 
 /// The same in a module of more than [`MANY_FUNCTIONS`]: about the code size of a call alone, as the callee stays for
-/// other callers. Together with [`INLINE_GROWTH_BASE_OF_MANY`] this saves a seventh of the code of a Dart program.
+/// other callers. Together with [`INLINE_GROWTH_BASE_OF_MANY`] this accounts for a seventh of the code of a Dart program.
 pub(crate) const INLINE_ONCE_OF_MANY: u32 = 12;
 
 /// The same for a callee that is called from a loop. Calls clobber half of the registers, so that a call in a loop

@@ -1,4 +1,4 @@
-//! A body that is being read: the function's own or an inlined callee's.
+//! Activations: the bodies being translated, which are the function's own and those of inlined callees.
 
 use super::state::{Activation, CallPosition, Frame, RefInfo};
 use super::translator::Translator;
@@ -10,7 +10,7 @@ use cranelift_codegen::ir::{SourceLoc, Type, types};
 use cranelift_frontend::Variable;
 use wasmparser::OperatorsReader;
 
-/// The class of variables that the collector must know of.
+/// The class of variables that the collector must trace.
 const TRACED: u8 = 5;
 
 fn class(ty: Type, traced: bool) -> u8 {
@@ -37,7 +37,7 @@ impl<'a> Translator<'a> {
         self.s.locals[first + index as usize]
     }
 
-    /// Position of the call that the innermost body returns to.
+    /// Returns the position of the call that the innermost body returns to.
     pub(super) fn returns_to(&self) -> SourcePos {
         match self.activations.as_slice() {
             [] | [_] => SourcePos::NONE,
@@ -45,7 +45,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Starts reading a function's body. Its arguments are the topmost values of the stack.
+    /// Starts translating a function's body. Its arguments are the topmost values of the stack.
     pub(super) fn enter(
         &mut self,
         func: DefinedFuncIndex,
@@ -73,7 +73,7 @@ impl<'a> Translator<'a> {
         let results = self.module.type_of_func(index);
         let handler = match call_position {
             CallPosition::NonTail => self.handler(),
-            // What calls it has left its own handlers.
+            // A tail call leaves the caller's handlers.
             CallPosition::Tail | CallPosition::TailOfInlined => self.body_handler(),
         };
         self.s.control.push(Frame::body(results, height, handler));
@@ -111,7 +111,7 @@ impl<'a> Translator<'a> {
         Ok(OperatorsReader::new_with_allocs(locals.get_binary_reader(), memory))
     }
 
-    /// Parameters and locals of a function.
+    /// Returns the number of parameters and locals of a function.
     pub(super) fn local_count(&self, func: DefinedFuncIndex) -> Result<usize, Failure> {
         let mut count = self.module.func_type(self.module.func_index(func)).params().len();
         for declared in self.plan.body(func).get_locals_reader()? {
@@ -135,7 +135,7 @@ impl<'a> Translator<'a> {
         variable
     }
 
-    /// Stops reading the innermost body, at its end. Where it stood.
+    /// Ends the innermost body. Returns the position of the call that it replaced.
     pub(super) fn leave(&mut self) -> CallPosition {
         let Some(activation) = self.activations.pop() else { return CallPosition::Tail };
         if let Some(header) = activation.header {
@@ -154,7 +154,7 @@ impl<'a> Translator<'a> {
         activation.call_position
     }
 
-    /// Whether the innermost body is an inlined callee's.
+    /// Returns whether the innermost body is an inlined callee's.
     pub(super) fn is_inlined(&self) -> bool {
         self.activations.len() > 1
     }

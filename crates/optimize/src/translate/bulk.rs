@@ -1,4 +1,4 @@
-//! Bulk instructions on memories and tables. Short ones of constant length are done in place.
+//! Bulk instructions on memories and tables. Short ones of constant length are done inline.
 
 use super::memory_access::AccessAddress;
 use super::short_copy::MemoryCopy;
@@ -77,7 +77,7 @@ impl Translator<'_> {
 
     fn copy_constant(&mut self, copy: MemoryCopy, length: u64) {
         let (src, dst) = self.checked_addresses(copy);
-        // All is read before anything is written: the ranges may overlap.
+        // Everything is read before anything is written, because the ranges may overlap.
         let mut pieces = [None; (INLINE_BULK_BYTES / 16) as usize + 1];
         for ((ty, offset), piece) in chunks(length).zip(&mut pieces) {
             let value = self.b.ins().load(ty, src.flags, src.address, src.offset + offset);
@@ -106,7 +106,7 @@ impl Translator<'_> {
         }
     }
 
-    /// A value of `ty` whose every byte is the lowest of an `i32`.
+    /// Returns a value of `ty` in which every byte is the lowest byte of an `i32`.
     fn repeat(&mut self, value: Value, ty: Type) -> Value {
         match ty {
             types::I8 => self.b.ins().ireduce(types::I8, value),
@@ -124,8 +124,8 @@ impl Translator<'_> {
         }
     }
 
-    /// The place of a range that has been checked to lie within a memory, so that no part of it is written
-    /// before a trap.
+    /// Returns the address of a range after checking that all of it lies within a memory, so that a trap comes before
+    /// any write.
     fn checked_range(&mut self, memory: MemoryIndex, start: Value, length: u64) -> AccessAddress {
         let start = self.widen(start);
         let start = self.check_end(memory, start, length);
@@ -133,7 +133,7 @@ impl Translator<'_> {
     }
 }
 
-/// Pieces that cover a range, largest first, none reaching outside; the last may overlap the one before.
+/// Returns pieces that cover a range exactly, largest first. The last may overlap the one before.
 fn chunks(length: u64) -> impl Iterator<Item = (Type, i32)> {
     let ty = match length {
         16.. => types::I8X16,

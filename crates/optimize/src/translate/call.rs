@@ -1,4 +1,4 @@
-//! Calls: of functions known by index, and of code that was looked up.
+//! Calls of functions known by index, and of code addresses.
 
 use super::state::{CallPosition, CallTarget, Callee, HandlerId};
 use super::translator::Translator;
@@ -11,7 +11,7 @@ use belljar_core::{DefinedFuncIndex, TypeIndex};
 use cranelift_codegen::ir::{ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, SigRef};
 
 impl Translator<'_> {
-    /// Calls with the topmost values.
+    /// Calls with the topmost values as arguments.
     pub(super) fn call(&mut self, callee: Callee) -> Result<(), Failure> {
         if let Callee::Known(func) = callee
             && let Some(defined) = self.module.defined_func(func)
@@ -23,7 +23,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Calls with the topmost values what is not inlined. What it throws goes to the handler.
+    /// Calls without inlining, with the topmost values as arguments. Exceptions go to the handler.
     pub(super) fn call_out(&mut self, callee: Callee, handler: Option<HandlerId>) {
         let (target, ty) = self.before_call(callee);
         if let Some(handler) = handler {
@@ -38,7 +38,7 @@ impl Translator<'_> {
         self.after_call(call, ty);
     }
 
-    /// Collects the arguments of a call; what it names, and the callee's type.
+    /// Collects the arguments of a call. Returns its target and the callee's type.
     pub(super) fn before_call(&mut self, callee: Callee) -> (CallTarget, TypeIndex) {
         let (target, ty, context) = match callee {
             Callee::Known(func) => {
@@ -64,7 +64,7 @@ impl Translator<'_> {
         (target, ty)
     }
 
-    /// Takes the topmost values, without removing them, as arguments.
+    /// Copies the topmost values to the arguments, without popping them.
     pub(super) fn collect_call_args(&mut self, count: usize) {
         self.s.call_args.clear();
         self.operands += count as u64;
@@ -75,7 +75,7 @@ impl Translator<'_> {
         }
     }
 
-    /// Replaces the arguments of a call of a type by its results.
+    /// Replaces the arguments of a call by its results.
     fn after_call(&mut self, call: Inst, ty: TypeIndex) {
         let ty = self.module.func_type_at(ty);
         let height = self.s.stack.len() - ty.params().len();
@@ -90,7 +90,7 @@ impl Translator<'_> {
         }
     }
 
-    /// A signature, imported once for each function.
+    /// Returns a signature, which is imported once for each function.
     fn import_type(&mut self, ty: TypeIndex) -> SigRef {
         let canonical = self.module.canonical_type(ty).index();
         if let Some(known) = self.s.signatures.get(canonical).and_then(|s| s.expand()) {
@@ -103,7 +103,7 @@ impl Translator<'_> {
         signature
     }
 
-    /// A callee, imported once for each function.
+    /// Returns a callee, which is imported once for each function.
     fn import_func(&mut self, func: DefinedFuncIndex, ty: TypeIndex) -> FuncRef {
         if let Some(known) = self.s.funcs.get(func.index()).and_then(|f| f.expand()) {
             return known;
@@ -113,7 +113,7 @@ impl Translator<'_> {
         let callee = self.b.import_function(ExtFuncData {
             name: ExternalName::user(name),
             signature,
-            // In the same text, so that a call reaches it by a 32-bit distance.
+            // In the same text, so a call reaches it with a 32-bit distance.
             colocated: true,
             patchable: false,
         });

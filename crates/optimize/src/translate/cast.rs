@@ -1,7 +1,7 @@
 //! Tests and casts of references, and the branches on them.
 //!
-//! What an object is stands in its header: the canonical id of its type, and its kind. A type that nothing is below is
-//! told by one comparison; others by one more, with the entry of the object's type line at the wanted type's depth.
+//! An object's header holds the canonical id of its type, and its kind. One comparison decides for a final type. Other
+//! types take one more, with the entry of the object's supertype display at the wanted type's depth.
 
 use super::state::RefInfo;
 use super::translator::Translator;
@@ -68,7 +68,7 @@ impl<'a> Translator<'a> {
         self.push(value);
     }
 
-    /// Branches with the reference still on the stack if it is (or is not) of a type.
+    /// Branches with the reference still on the stack if it has a type, or if it does not.
     fn br_on_cast(&mut self, depth: u32, from: RefType, to: RefType, if_it_is: bool) {
         self.operand_info = self.operand_info.and(RefInfo::of(from));
         self.flush_fuel();
@@ -114,7 +114,7 @@ impl<'a> Translator<'a> {
         self.pop();
     }
 
-    /// Goes on in `yes` if a reference, of which something is known, is of a type, in `no` otherwise.
+    /// Branches to `yes` if a reference has a type, and to `no` otherwise. Uses the known facts about the reference.
     fn branch_on_type(&mut self, value: Value, to: RefType, yes: Block, no: Block) {
         let if_null = if to.is_nullable() { yes } else { no };
         match to.heap_type() {
@@ -179,12 +179,12 @@ impl<'a> Translator<'a> {
         self.b.ins().brif(below, yes, &[], no, &[]);
     }
 
-    /// The canonical id of a type of the module.
+    /// Returns the canonical id of a type of the module.
     pub(super) fn type_id(&mut self, ty: TypeIndex) -> Value {
         self.load_constant(types::I32, self.context, self.module.layout().type_id(ty))
     }
 
-    /// Whether the type with the canonical id `found` is `ty` or below it.
+    /// Returns whether the type with the canonical id `found` is `ty` or a subtype of it.
     pub(super) fn is_below(&mut self, found: Value, ty: TypeIndex) -> Value {
         let displays = self.type_lines();
         let row = self.widen(found);
@@ -196,7 +196,7 @@ impl<'a> Translator<'a> {
         self.b.ins().icmp(IntCC::Equal, at_depth, wanted)
     }
 
-    /// Goes to a block if a reference is null, and on otherwise.
+    /// Branches to a block if a reference is null, and continues otherwise.
     fn skip_null(&mut self, value: Value, if_null: Block) {
         if !self.operand_info.may_be_null {
             return;
@@ -207,7 +207,7 @@ impl<'a> Translator<'a> {
         self.b.switch_to_block(next);
     }
 
-    /// The header of an object, after null and small integers have gone their ways.
+    /// Returns the header of an object, after branching on null and small integers.
     fn head_of(&mut self, value: Value, if_null: Block, if_small: Block) -> Value {
         self.skip_null(value, if_null);
         if self.operand_info.may_be_i31 {

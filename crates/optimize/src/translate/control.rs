@@ -1,7 +1,7 @@
 //! Blocks, loops and conditionals: the control stack.
 //!
-//! A frame's exit block is made when something first branches to it. A block that nothing leaves early, and
-//! the body of an inlined callee without an early return, make no CLIF block at all.
+//! A frame's exit block is created when the first branch to it is translated. A block without branches to it, and the
+//! body of an inlined callee without an early return, create no CLIF block at all.
 
 use super::state::{CallPosition, ElseTarget, Frame, FrameKind, FrameType};
 use super::translator::Translator;
@@ -90,7 +90,7 @@ impl<'a> Translator<'a> {
         self.b.switch_to_block(then);
     }
 
-    /// `else`, reached or not.
+    /// Translates `else`, whether or not it is reachable.
     pub(super) fn start_else(&mut self) {
         if self.reachable {
             self.leave_frame();
@@ -122,10 +122,10 @@ impl<'a> Translator<'a> {
         self.s.stack.extend(self.s.saved.drain(from..));
     }
 
-    /// `end`, reached or not.
+    /// Translates `end`, whether or not it is reachable.
     pub(super) fn end(&mut self) {
         if let FrameKind::If(ElseTarget::Block(_)) = self.frame(0).kind {
-            // No `else`: its results are its parameters.
+            // Without an `else`, the results are the parameters.
             self.start_else();
         }
         self.end_handlers();
@@ -175,7 +175,7 @@ impl<'a> Translator<'a> {
         self.leave();
     }
 
-    /// Goes from the end of the innermost frame to its exit.
+    /// Jumps from the end of the innermost frame to its exit.
     pub(super) fn leave_frame(&mut self) {
         self.flush_fuel();
         let (exit, count) = self.exit(0);
@@ -183,26 +183,26 @@ impl<'a> Translator<'a> {
         self.reachable = false;
     }
 
-    /// Goes on in `block`, whose parameters become the stack above `height`.
+    /// Continues in `block`, whose parameters become the stack above `height`.
     pub(super) fn start_block(&mut self, block: Block, height: usize) {
         self.b.switch_to_block(block);
         self.s.stack.truncate(height);
         self.s.stack.extend_from_slice(self.b.func.dfg.block_params(block));
     }
 
-    /// The frame that `depth` others lie inside.
+    /// Returns the frame around `depth` others.
     pub(super) fn frame(&mut self, depth: usize) -> &mut Frame {
         let last = self.s.control.len() - 1;
         &mut self.s.control[last - depth]
     }
 
-    /// How many frames lie inside that of the innermost body.
+    /// Returns how many frames are nested in that of the innermost body.
     pub(super) fn body_depth(&self) -> usize {
         let body = self.activations.last().map_or(0, |activation| activation.frame);
         self.s.control.len() - 1 - body
     }
 
-    /// The exit of a frame and how many values it takes.
+    /// Returns the exit of a frame and how many values it takes.
     fn exit(&mut self, depth: usize) -> (Block, usize) {
         self.frame(depth).warm = true;
         let frame = *self.frame(depth);
@@ -231,7 +231,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// A parameter of a block that holds a value of a type.
+    /// Appends a block parameter for a value of a type.
     pub(super) fn append_param(&mut self, block: Block, ty: ValType) {
         let param = self.b.append_block_param(block, value_type(ty));
         self.track_if(self.is_traced(ty), param);
@@ -245,7 +245,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Where a branch to a frame goes and how many values it takes there.
+    /// Returns the target of a branch to a frame and how many values it takes.
     pub(super) fn target(&mut self, depth: usize) -> (Block, usize) {
         let frame = *self.frame(depth);
         match frame.kind {
@@ -255,9 +255,9 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// Hints about branches.
+/// Branch hints.
 impl Translator<'_> {
-    /// Whether the branch at hand is likely to be taken, where a hint says.
+    /// Returns whether a hint says that the current branch is likely to be taken.
     pub(super) fn likely(&self) -> Option<bool> {
         if self.plan.branch_hints.is_empty() {
             return None;
@@ -267,7 +267,7 @@ impl Translator<'_> {
         self.plan.branch_hints.likely(self.module.func_index(func), offset)
     }
 
-    /// As [`Translator::target`], of a branch that is seldom taken.
+    /// Returns the same as [`Translator::target`], for a branch that is rarely taken.
     pub(super) fn unlikely_target(&mut self, depth: usize) -> (Block, usize) {
         let warm = self.frame(depth).warm;
         let target = self.target(depth);

@@ -1,11 +1,11 @@
-//! Locals that lie in the frame, of functions that have too many to be values: see [`crate::huge`].
+//! Locals in the stack frame, for functions with too many locals to be SSA values: see [`crate::huge`].
 //!
 //! ```text
 //!   references, 4 bytes each │ others, each at a multiple of its size
 //! ```
 //!
-//! All references lie next to each other and hold something valid from the function's start on, so that one mark in each
-//! call's stack map stands for all of them.
+//! All references are adjacent and valid from the function's start on, so that one mark in each call's stack map stands
+//! for all of them.
 
 use super::state::{FrameLocals, FrameOffset};
 use super::translator::Translator;
@@ -19,14 +19,14 @@ use cranelift_codegen::ir::{
 /// Bytes of a reference.
 pub(crate) const REFERENCE: u32 = 4;
 
-/// Bytes of a vector. The slot lies at a multiple of it.
+/// Bytes of a vector, which is also the alignment of the slot.
 const WIDE: i32 = 16;
 
-/// The type that the mark for all references has in stack maps; no reference has it.
+/// The type of the mark for all references in stack maps; no reference has this type.
 pub(crate) const MARK: Type = types::I64;
 
 impl Translator<'_> {
-    /// Makes room for locals in the frame.
+    /// Assigns offsets in the frame to locals.
     pub(super) fn assign_frame_offsets(&mut self, locals: &[FrameLocal]) {
         let mut offsets = vec![None; locals.len()];
         let mut end = 0;
@@ -47,11 +47,11 @@ impl Translator<'_> {
         self.frame_locals = Some(FrameLocals { slot, offsets, references });
     }
 
-    /// Gives locals that are no parameters the value that they start with: sixteen bytes at a time, as there may be thousands.
+    /// Initializes the locals that are not parameters: sixteen bytes at a time, as there may be thousands.
     pub(super) fn clear_frame_locals(&mut self, params: usize) {
         let Some(FrameLocals { slot, offsets, .. }) = &self.frame_locals else { return };
         let slot = *slot;
-        // Of each kind, they lie behind the parameters.
+        // The locals of each kind follow the parameters of that kind.
         let range = |traced: bool| {
             let of_kind = || offsets[params..].iter().flatten().filter(|place| place.traced == traced);
             let start = of_kind().map(|place| place.offset).min();
@@ -80,7 +80,7 @@ impl Translator<'_> {
         Some((locals.slot, locals.offsets[local]?))
     }
 
-    /// The value of a local that lies in the frame.
+    /// Loads a local that lies in the frame.
     pub(super) fn load_local(&mut self, local: usize) -> Option<Value> {
         let (slot, place) = self.frame_offset(local)?;
         let flags = self.regions.trusted(self.b.func, Region::LOCAL);
@@ -97,7 +97,7 @@ impl Translator<'_> {
         self.b.ins().store(flags, value, address, place.offset);
     }
 
-    /// Has every call's stack map name the references in the frame; how many there are.
+    /// Adds the references in the frame to every call's stack map. Returns their number.
     pub(super) fn mark_references(&mut self) -> u32 {
         let Some(FrameLocals { slot, references, .. }) = self.frame_locals else { return 0 };
         if references == 0 {

@@ -1,4 +1,4 @@
-//! Globals, and the other instructions on state that is neither memory nor control.
+//! Globals, and dispatch to the other instructions on state other than memories and control.
 
 use super::translator::Translator;
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use wasmparser::Operator;
 
 impl<'a> Translator<'a> {
-    /// Instructions on globals, tables and references.
+    /// Translates instructions on globals, tables and references.
     pub(super) fn state(&mut self, op: &Operator<'a>) -> Result<bool, Failure> {
         match *op {
             Operator::GlobalGet { global_index } => {
@@ -57,7 +57,7 @@ impl<'a> Translator<'a> {
         self.vectors |= clif.is_vector();
         let (address, offset) = self.global_address(global);
         let traced = self.is_traced(ty.content());
-        // What a constant refers to may move, and the global then says where to.
+        // The collector may move the object that a constant refers to, and then updates the global.
         if constant && !traced {
             return self.load_constant(clif, address, offset);
         }
@@ -71,8 +71,9 @@ impl<'a> Translator<'a> {
         value
     }
 
-    /// A value that is about to be used. What was read from a constant before a call is read again: otherwise it would be kept in
-    /// the frame meanwhile, where the collector finds it, and be read from there. Generated code lists such values by the thousand.
+    /// Returns a value for use. If it was read from a constant global before a call, it is read again: otherwise it
+    /// would be kept in the frame across the call for the collector, and reloaded from there. Generated code uses
+    /// thousands of such values.
     pub(super) fn up_to_date(&mut self, value: Value) -> Value {
         match self.s.constants.get(value.as_u32() as usize) {
             Some((global, safepoints)) if safepoints != self.safepoints => {

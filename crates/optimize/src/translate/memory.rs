@@ -48,7 +48,7 @@ impl Translator<'_> {
         self.push(value);
     }
 
-    /// Loads `size` bytes and extends them as the opcode says.
+    /// Loads `size` bytes and extends them according to the opcode.
     fn load_part(&mut self, opcode: Opcode, ty: Type, size: u32, arg: &MemArg) {
         let place = self.access_address(arg, size);
         let flags = self.b.func.dfg.mem_flags.insert_unchecked(place.flags);
@@ -69,7 +69,7 @@ impl Translator<'_> {
         let ty = self.type_of(value);
         let place = self.access_address(arg, size);
         if let Some(bits) = self.constant(value) {
-            // In its own width, so that it is part of the instruction instead of a register.
+            // In its own width, so that it becomes an immediate instead of a register.
             let narrow = Type::int_with_byte_size(size as u16).expect("stores are one to eight bytes");
             let bits = bits & (u64::MAX >> (64 - 8 * size));
             let value = self.b.ins().iconst(narrow, bits as i64);

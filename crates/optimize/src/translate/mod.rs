@@ -1,8 +1,8 @@
-//! From a validated body to Cranelift's IR.
+//! Translates a validated body to CLIF.
 //!
-//! One loop reads operators; each group of operators has a file. Values of the wasm stack are CLIF values,
-//! locals are the builder's variables, labels are frames of the control stack. A call that is inlined pushes
-//! another *activation*: the loop goes on with the callee's operators on the same stacks.
+//! One loop reads operators, and each group of operators has a file. Values of the wasm stack are CLIF values, locals
+//! are the builder's variables, labels are frames of the control stack. An inlined call pushes another *activation*:
+//! the loop continues with the callee's operators on the same stacks.
 
 mod activation;
 mod atomic;
@@ -59,7 +59,7 @@ use cranelift_frontend::FunctionBuilder;
 pub(crate) use translator::Translated;
 use translator::Translator;
 
-/// Makes Cranelift's function of one defined function.
+/// Translates one defined function.
 pub(crate) fn translate(
     workspace: &mut Workspace,
     isas: &Isas,

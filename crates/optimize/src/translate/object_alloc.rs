@@ -1,4 +1,4 @@
-//! Making objects: in the nursery, by moving its top, while there is room.
+//! Allocation of objects: in the nursery by advancing its top while there is room.
 
 use super::translator::Translator;
 use crate::region::Region;
@@ -14,7 +14,7 @@ const TOP: i32 = CONTROL as i32 + offset_of!(HeapControl, top) as i32;
 const END: i32 = CONTROL as i32 + offset_of!(HeapControl, end) as i32;
 
 impl Translator<'_> {
-    /// What the header of objects of a type says.
+    /// Returns the header of objects of a type.
     pub(super) fn header_of(&mut self, ty: TypeIndex) -> Value {
         let id = self.load_constant(types::I32, self.context, self.module.layout().type_id(ty));
         match self.module.composite_type(ty) {
@@ -24,8 +24,8 @@ impl Translator<'_> {
         }
     }
 
-    /// Makes an object of a type and of constant size, and writes its header. The rest is for the caller to fill in
-    /// before anything is called.
+    /// Allocates an object of a type and of constant size, and writes its header. The caller must initialize the rest
+    /// before any call.
     pub(super) fn alloc(&mut self, ty: TypeIndex, size: u32) -> Value {
         let head = self.header_of(ty);
         let bytes = self.i32_const(size);
@@ -43,8 +43,8 @@ impl Translator<'_> {
         object
     }
 
-    /// Makes an array whose length is known at run time only, with its header and length. Its elements are whatever,
-    /// or zero. Returns it and its size in bytes.
+    /// Allocates an array of a length that is known only at run time, with its header and length. Its elements are
+    /// unspecified or zero. Returns the array and its size in bytes.
     pub(super) fn alloc_array(&mut self, ty: TypeIndex, length: Value) -> (Value, Value) {
         let layout = self.plan.array(ty);
         let count = self.widen(length);
@@ -68,9 +68,9 @@ impl Translator<'_> {
         self.b.ins().store(flags, length, address, LENGTH as i32);
     }
 
-    /// Takes `size` bytes from the nursery, or what `slow_path` returns.
+    /// Allocates `size` bytes in the nursery, or calls `slow_path` if it is full.
     fn bump(&mut self, size: Value, slow_path: impl FnOnce(&mut Self) -> Option<Value>) -> Value {
-        // What is counted so far would be charged on one of the two ways only.
+        // Fuel counted so far would otherwise be charged on only one of the two paths.
         self.flush_fuel();
         let base = self.gc_base();
         let flags = self.regions.trusted(self.b.func, Region::NURSERY);

@@ -1,7 +1,7 @@
-//! `memory.copy` of a length that turns out to be short.
+//! `memory.copy` with a length that is short at run time.
 //!
-//! Most copies that programs make are of a few bytes, and cost less than the call that would make them. Two
-//! overlapping pieces cover every length between one and two pieces' size:
+//! Most copies are of a few bytes and cost less than a call of the runtime. Two overlapping pieces cover every length
+//! between one and two times their size:
 //!
 //! ```text
 //!   length   pieces                        reads come before writes, so that
@@ -19,7 +19,7 @@ use belljar_core::{MemoryIndex, Trap};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, Type, Value, types};
 
-/// The longest copy made in place.
+/// The longest copy done inline.
 const LONGEST: i64 = 32;
 
 /// Sizes of pieces, largest first.
@@ -36,14 +36,14 @@ pub(super) struct MemoryCopy {
 }
 
 impl Translator<'_> {
-    /// Copies in place if the length is short, through the runtime otherwise.
+    /// Copies inline if the length is short, and through the runtime otherwise.
     pub(super) fn copy_short_or_call(&mut self, copy: MemoryCopy) {
         let (short, long, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         self.flush_fuel();
         let is_short = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, copy.length, LONGEST);
         self.b.ins().brif(is_short, short, &[], long, &[]);
         self.start_sealed(short);
-        // The runtime tells what was outside, so that nothing of it need be kept here.
+        // The runtime determines which range was out of bounds, so nothing needs to be kept for that here.
         let (outside_from, outside_to) = self.outside(copy);
         let inside = self.b.create_block();
         let outside = self.b.ins().bor(outside_from, outside_to);
@@ -82,7 +82,7 @@ impl Translator<'_> {
         self.b.switch_to_block(block);
     }
 
-    /// Copies the piece at the start and those at `others`, then goes on in `done`.
+    /// Copies the piece at the start and those at `others`, then jumps to `done`.
     fn copy_pieces(
         &mut self,
         ty: Type,
@@ -105,7 +105,7 @@ impl Translator<'_> {
         self.b.ins().jump(done, &[]);
     }
 
-    /// Source and destination. Traps unless both ranges lie within their memories.
+    /// Returns source and destination, after trapping unless both ranges lie within their memories.
     pub(super) fn checked_addresses(&mut self, copy: MemoryCopy) -> (AccessAddress, AccessAddress) {
         let (outside_from, outside_to) = self.outside(copy);
         let outside = self.b.ins().bor(outside_from, outside_to);
@@ -124,8 +124,8 @@ impl Translator<'_> {
         (self.address_at(copy.from, src), self.address_at(copy.to, dst))
     }
 
-    /// Whether each range, source and destination, reaches out of its memory: in one memory, whether the one that
-    /// begins later does.
+    /// Returns whether the source and the destination reach outside their memories. Within one memory, only the range
+    /// that starts later is checked.
     fn outside(&mut self, copy: MemoryCopy) -> (Value, Value) {
         if copy.to == copy.from {
             let later = self.b.ins().umax(copy.dst, copy.src);

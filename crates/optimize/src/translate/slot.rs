@@ -1,7 +1,7 @@
 //! Constants of the instance, loaded from its constant block.
 //!
-//! Each is loaded once, at the top of the entry block, where it is there for every use. The load is pure:
-//! the optimizer places it where the first use is, and nowhere if there is none.
+//! Each is loaded once, at the top of the entry block, where it dominates every use. The load is pure: the optimizer
+//! moves it to the first use, or removes it if there is none.
 
 use super::translator::Translator;
 use crate::region;
@@ -28,17 +28,17 @@ macro_rules! header_slots {
 
 impl Translator<'_> {
     header_slots! {
-        /// Address of the store context.
+        /// Returns the address of the store context.
         store_context;
-        /// Address that reference ids count from.
+        /// Returns the base address of reference ids.
         const_base;
-        /// Address of the module's text.
+        /// Returns the address of the module's text.
         text_base;
-        /// Address of the table of builtins.
+        /// Returns the address of the table of builtins.
         builtins;
-        /// Address that references to objects count from.
+        /// Returns the base address of references to objects.
         gc_base;
-        /// Address of the engine's table of types.
+        /// Returns the address of the engine's table of supertype displays.
         type_lines;
     }
 
@@ -47,7 +47,7 @@ impl Translator<'_> {
         cursor.ins().load(ADDRESS, region::constant(), self.context, offset)
     }
 
-    /// Address of byte 0 of a memory that never moves.
+    /// Returns the address of byte 0 of a memory that never moves.
     pub(super) fn memory_base(&mut self, memory: MemoryIndex) -> Value {
         let offset = self.module.layout().memory(memory) + offset_of!(MemoryRef, base) as i32;
         if memory.0 != 0 {
@@ -58,7 +58,7 @@ impl Translator<'_> {
         value
     }
 
-    /// Address of a memory's definition.
+    /// Returns the address of a memory's definition.
     pub(super) fn memory_def(&mut self, memory: MemoryIndex) -> Value {
         let offset = self.module.layout().memory(memory) + offset_of!(MemoryRef, def) as i32;
         if memory.0 != 0 {

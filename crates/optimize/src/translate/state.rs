@@ -1,5 +1,5 @@
-//! The data of a translation: the bodies being read, the frames of the control stack, exception handlers, locals, and constants
-//! of the instance. The other files of this folder hold the operations on them.
+//! The data of a translation: the bodies being translated, the frames of the control stack, exception handlers, locals,
+//! and constants of the instance. The other files of this folder hold the operations on them.
 
 use belljar_abi::SourcePos;
 use belljar_core::{DefinedFuncIndex, FuncIndex, HeapType, RefType, TagIndex, TypeIndex, TypeRef};
@@ -8,42 +8,40 @@ use cranelift_frontend::Variable;
 use std::ops::Range;
 use wasmparser::OperatorsReader;
 
-/// A body that is being read.
+/// A body that is being translated.
 pub(super) struct Activation<'a> {
     pub(super) reader: OperatorsReader<'a>,
     pub(super) func: DefinedFuncIndex,
-    /// Position of the call that it returns to: the one that it replaces, or, if that is a last one, the one that the body with
-    /// it replaces. None: the function's caller's.
+    /// Source position of the call that this body returns to. For an inlined tail call it is that of the enclosing
+    /// inlined call. `NONE` stands for the function's own caller.
     pub(super) call: SourcePos,
-    /// Where its locals begin.
+    /// Index of its first local.
     pub(super) first_local: usize,
-    /// Its body's place in the control stack.
+    /// Index of the body's frame in the control stack.
     pub(super) frame: usize,
-    /// Where the body begins anew when it calls itself where it would return otherwise.
+    /// The start of the body, to which it jumps when it tail-calls itself.
     pub(super) header: Option<Block>,
-    /// What it replaces, as seen from the function that is compiled.
+    /// The position of the call that it replaces.
     pub(super) call_position: CallPosition,
 }
 
-/// Where a body that is being read stands.
+/// The position of a body in the function that is compiled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum CallPosition {
-    /// It is the function's own, or replaces a call that the function ends with: what it returns, the function
-    /// returns.
+    /// It is the function's own body, or replaces a tail call of the function: the function returns its results.
     Tail,
-    /// It replaces a call.
+    /// It replaces a call that is not a tail call.
     NonTail,
-    /// It replaces a call that another inlined body ends with.
+    /// It replaces a tail call of another inlined body.
     TailOfInlined,
 }
 
-/// Variables for the locals of inlined callees, by type. A callee's variables are all defined where it
-/// begins and mean nothing where it has ended, so that the next one may have them: the builder keeps a map of
-/// all blocks for each variable.
+/// Variables for the locals of inlined callees, by type. A callee's variables are all defined at its start and are dead
+/// after its end, so the next callee reuses them: the builder keeps a map of all blocks for each variable.
 #[derive(Default)]
 pub(super) struct LocalPool {
     pub(super) free: [Vec<Variable>; 6],
-    /// Types of the variables in use, beside the locals.
+    /// Types of the variables in use, parallel to the locals.
     pub(super) types: Vec<u8>,
 }
 
@@ -54,14 +52,14 @@ impl LocalPool {
     }
 }
 
-/// What a frame is, with what only this kind needs.
+/// The kind of a frame, with the data that only this kind needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FrameKind {
     /// `block`, or an `if` past its `else`.
     Block,
     /// `loop`: branches go to its start.
     Loop {
-        /// Where branches go.
+        /// The target of branches.
         header: Block,
     },
     /// `if` before its `else`.
@@ -76,27 +74,27 @@ pub(super) enum FrameKind {
     Body,
 }
 
-/// Where an `if` goes when its condition is false.
+/// The target of an `if` whose condition is false.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ElseTarget {
-    /// To the exit, unless an `else` turns up: then this branch is redirected.
+    /// The exit. If there is an `else`, this branch is redirected to it.
     Exit(Inst),
-    /// To this block, which starts with the saved parameters of the `if`.
+    /// This block, which starts with the saved parameters of the `if`.
     Block(Block),
 }
 
-/// An open block.
+/// An open block of the control stack.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
     pub(super) kind: FrameKind,
     pub(super) ty: FrameType,
-    /// Values on the stack below its parameters.
+    /// Number of values on the stack below its parameters.
     pub(super) height: usize,
-    /// Where exceptions go that are thrown inside; `None`: out of the function.
+    /// The handler of exceptions thrown inside; `None` if they leave the function.
     pub(super) handler: Option<HandlerId>,
-    /// Where execution goes on behind it, if something branches there.
+    /// The block after the end of the frame, if something branches to it.
     pub(super) exit: Option<Block>,
-    /// Whether something does that is not said to be unlikely.
+    /// Whether a branch to the exit exists that is not hinted as unlikely.
     pub(super) warm: bool,
 }
 
@@ -104,7 +102,7 @@ pub(super) struct Frame {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FrameType {
     Empty,
-    /// One result, and whether the collector must know of it.
+    /// One result, and whether the collector must trace it.
     One(Type, bool),
     Func(TypeIndex),
     /// The results of this type; the parameters have become locals.
@@ -118,46 +116,46 @@ impl Frame {
     }
 }
 
-/// One of [`super::scratch::Scratch::handlers`].
+/// An index into [`super::scratch::Scratch::handlers`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct HandlerId(pub(super) u32);
 
-/// What a `try` does with what is thrown inside it.
+/// The handler of a `try`.
 #[derive(Clone, Debug)]
 pub(super) struct Handler {
-    /// Where it looks at the exception, its only parameter.
+    /// The block that checks the exception, its only parameter.
     pub(super) block: Block,
-    /// Whether anything goes there.
+    /// Whether anything jumps to it.
     pub(super) used: bool,
-    /// The handler around it.
+    /// The enclosing handler.
     pub(super) outer: Option<HandlerId>,
-    /// Its frame's place in the control stack.
+    /// Index of its frame in the control stack.
     pub(super) frame: usize,
-    /// Its clauses, where it is that of a `try_table`.
+    /// Its clauses, if it belongs to a `try_table`.
     pub(super) clauses: Option<Range<usize>>,
 }
 
 /// A clause of a `try_table`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clause {
-    /// What it catches; `None`: all.
+    /// The tag that it catches; `None` for all.
     pub(super) tag: Option<TagIndex>,
-    /// Whether the exception itself goes along.
+    /// Whether it passes on the exception itself.
     pub(super) with_ref: bool,
-    /// Where to, as seen from outside of the `try_table`.
+    /// The label that it branches to, relative to the outside of the `try_table`.
     pub(super) label: u32,
 }
 
 /// A `try` from its first `catch` on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caught {
-    /// What was thrown; `None` if nothing can be.
+    /// The exception; `None` if none can be thrown.
     pub(super) exception: Option<Value>,
-    /// Where an exception goes on that none has caught so far.
+    /// The block for exceptions that no clause has caught so far.
     pub(super) next: Option<Block>,
 }
 
-/// What a call leads to, its checks made.
+/// The callee of a call, after its checks.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Callee {
     /// A function of the module.
@@ -166,19 +164,19 @@ pub(super) enum Callee {
     Code { ty: TypeIndex, code: Value, context: Value },
 }
 
-/// What a call instruction names.
+/// The target of a call instruction.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CallTarget {
     Func(FuncRef),
     Code(SigRef, Value),
 }
 
-/// Where the locals of the function that is compiled lie.
+/// The positions in the frame of the locals of the function that is compiled.
 pub(super) struct FrameLocals {
     pub(super) slot: StackSlot,
-    /// Of each local that is used.
+    /// The offset of each local that is used.
     pub(super) offsets: Vec<Option<FrameOffset>>,
-    /// References at the slot's beginning.
+    /// The number of references at the start of the slot.
     pub(super) references: u32,
 }
 
@@ -189,7 +187,7 @@ pub(super) struct FrameOffset {
     pub(super) traced: bool,
 }
 
-/// What a reference may be besides an object.
+/// Facts about a reference: what it may be besides an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct RefInfo {
     pub(super) may_be_null: bool,
@@ -197,12 +195,13 @@ pub(super) struct RefInfo {
 }
 
 impl RefInfo {
-    /// What is known where nothing is.
+    /// Nothing is known.
     pub(super) const UNKNOWN: Self = Self { may_be_null: true, may_be_i31: true };
-    /// What was just made.
+    /// A newly allocated object.
     pub(super) const OBJECT: Self = Self { may_be_null: false, may_be_i31: false };
 
-    /// What a type says. (Of a function reference it says too much, which nobody asks for.)
+    /// Returns the facts that follow from a type. (For a function reference they are too strong, but nothing uses
+    /// them.)
     pub(super) fn of(ty: RefType) -> Self {
         let may_be_i31 = !matches!(
             ty.heap_type(),
@@ -211,7 +210,7 @@ impl RefInfo {
         Self { may_be_null: ty.is_nullable(), may_be_i31 }
     }
 
-    /// What both say.
+    /// Combines two sets of facts about the same reference.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             may_be_null: self.may_be_null && other.may_be_null,
@@ -220,7 +219,7 @@ impl RefInfo {
     }
 }
 
-/// The constants that one function has loaded so far.
+/// The instance constants that one function has loaded so far.
 #[derive(Default)]
 pub(super) struct Slots {
     pub(super) store_context: Option<Value>,
@@ -229,7 +228,7 @@ pub(super) struct Slots {
     pub(super) builtins: Option<Value>,
     pub(super) gc_base: Option<Value>,
     pub(super) type_lines: Option<Value>,
-    /// Base and definition of memory 0; others are loaded at each use.
+    /// Address and definition of memory 0; others are loaded at each use.
     pub(super) memory_base: Option<Value>,
     pub(super) memory_def: Option<Value>,
 }
