@@ -128,18 +128,18 @@ pub enum ImageError {
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnImage => f.write_str("this is no compiled module of belljar"),
+            Self::NotAnImage => f.write_str("this is not a compiled module of belljar"),
             Self::Format(found) => {
                 write!(
                     f,
-                    "the compiled module has format {found}, and this release reads format {IMAGE_FORMAT}"
+                    "the compiled module has format {found}, but this release reads format {IMAGE_FORMAT}"
                 )
             }
             Self::Abi => f.write_str(
-                "the compiled module was made by another release, whose code does not fit this runtime",
+                "the compiled module was made by another release, whose code cannot run in this one",
             ),
             Self::Part(part) => {
-                write!(f, "the section {} of the compiled module does not fit into it", part.section())
+                write!(f, "the section {} of the compiled module has a wrong position or size", part.section())
             }
         }
     }
@@ -322,7 +322,7 @@ impl ImageWriter {
     pub fn finish_with_header(mut self) -> (Vec<u8>, ImageHeader) {
         self.header
             .write_to_prefix(&mut self.bytes[IMAGE_HEADER_START..])
-            .expect("the image was begun with room for its header");
+            .expect("the image starts with space for its header");
         (self.bytes, self.header)
     }
 

@@ -86,7 +86,7 @@ impl Compiler {
         ];
         let mut text = String::new();
         for (name, value) in lines {
-            writeln!(text, "{name} = {value}").expect("strings take everything");
+            writeln!(text, "{name} = {value}").expect("writing to a string cannot fail");
         }
         text
     }
@@ -116,7 +116,7 @@ impl Compiler {
                     there.split(' ').filter(|f| !here.split(' ').any(|has| has == *f)).collect();
                 if !missing.is_empty() {
                     return Some(format!(
-                        "it needs a processor with {}, which this one has not",
+                        "it needs a processor with {}, which this one lacks",
                         OutsideText::new(&missing.join(", "))
                     ));
                 }
@@ -138,7 +138,7 @@ impl Compiler {
         let lacks: Vec<_> = needed.split_whitespace().filter(|feature| !has.contains(feature)).collect();
         (!lacks.is_empty()).then(|| {
             let lacks = lacks.join(", ");
-            format!("it needs a processor with {lacks}, which this one has not")
+            format!("it needs a processor with {lacks}, which this one lacks")
         })
     }
 

@@ -56,7 +56,7 @@ impl fmt::Display for CompileError {
             Self::Limit(exceeded) => exceeded.fmt(f),
             Self::Cancelled => f.write_str("the compilation was cancelled"),
             Self::Crowded => {
-                f.write_str("a function found no room beside others; this is a bug, please report it")
+                f.write_str("not enough memory for a function beside others; this is a bug, please report it")
             }
             Self::Unsupported(what) => OutsideText::new(what).fmt(f),
         }

@@ -231,7 +231,7 @@ impl CompileLimitExceeded {
         };
         match function {
             Some(function) if *limit == CompileLimit::Cpu => {
-                text.push_str(&format!("; the most of it goes to {function}"));
+                text.push_str(&format!("; most of it goes to {function}"));
             }
             Some(function) => text.push_str(&format!("; it is {function}")),
             None => {}
@@ -288,7 +288,7 @@ mod tests {
         };
         assert_eq!(
             exceeded.sentence(),
-            "compiling it takes more than the limit of 1s; the most of it goes to function 3 (900 bytes, 400000 values and \
+            "compiling it takes more than the limit of 1s; most of it goes to function 3 (900 bytes, 400000 values and \
              instructions when written out, 1.2s of CPU time)"
         );
     }

@@ -141,7 +141,7 @@ impl<'a> ModulePlan<'a> {
     pub fn fields(&self, ty: TypeIndex) -> &FieldLayout {
         match &self.objects[ty.index()] {
             ObjectPlan::Fields(layout) => layout,
-            ObjectPlan::Array(_) => panic!("validation has seen a struct type"),
+            ObjectPlan::Array(_) => panic!("validation checked that this is a struct type"),
         }
     }
 
@@ -154,7 +154,7 @@ impl<'a> ModulePlan<'a> {
     pub fn array(&self, ty: TypeIndex) -> ArrayLayout {
         match self.objects[ty.index()] {
             ObjectPlan::Array(layout) => layout,
-            ObjectPlan::Fields(_) => panic!("validation has seen an array type"),
+            ObjectPlan::Fields(_) => panic!("validation checked that this is an array type"),
         }
     }
 

@@ -263,7 +263,7 @@ impl Describer {
         escaping.dedup();
         m.escaping = escaping.into_iter().map(|func| U32::new(func.0)).collect();
         let elems: Option<Vec<_>> = self.elems.into_iter().map(|elem| elem.numbered(&m)).collect();
-        m.elems = elems.expect("all functions of elements were entered");
+        m.elems = elems.expect("all functions of element segments escape");
         m.set_layout()?;
         Ok(m)
     }
@@ -275,7 +275,7 @@ impl Module {
         self.layout = VmLayout::new(self.layout_counts()).ok_or_else(|| ModuleError::TooLarge {
             what: format!(
                 "{} functions whose references are taken, {} imports, {} globals and {} fixed tables need more \
-                 than half of the {} that all instances of a store may fill",
+                 than half of the {} that all instances of a store share",
                 self.escaping.len(),
                 self.imports.len(),
                 self.globals.len(),

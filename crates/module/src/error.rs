@@ -49,16 +49,16 @@ impl fmt::Display for ModuleError {
                 found.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
             ),
             Self::Component => f.write_str(
-                "this is a component, and a core module is needed: build for wasm32-wasip1, or take the \
-                 module out of the component with `wasm-tools component unbundle`",
+                "this is a component, but a core module is expected: build for wasm32-wasip1, or extract the \
+                 module with `wasm-tools component unbundle`",
             ),
             Self::Invalid { message, offset } => {
                 let message = OutsideText::new(message);
                 write!(f, "invalid wasm module: {message} (at byte {offset:#x})")
             }
-            Self::Stopped => f.write_str("validation was ended"),
+            Self::Stopped => f.write_str("validation was stopped"),
             Self::WrongMetadata => {
-                f.write_str("what a compiled module says of its binary does not fit the binary")
+                f.write_str("the metadata of the compiled module does not match its binary")
             }
             Self::TooLarge { what } => write!(f, "the module is too large: {what}"),
         }

@@ -159,7 +159,7 @@ impl Module {
     ///
     /// Panics if the type is not a function type. Validation rules this out for every type that the binary uses as one.
     pub fn func_type_at(&self, ty: TypeIndex) -> &FuncType {
-        self.types[ty.index()].composite.as_func().expect("validation has seen a function type")
+        self.types[ty.index()].composite.as_func().expect("validation checked that this is a function type")
     }
 
     /// Returns the imports, in the order of the binary.
@@ -260,7 +260,7 @@ impl Module {
 
     /// Returns bytes that are never left out.
     fn kept(&self, range: &Range<usize>) -> &[u8] {
-        self.binary.get(range.clone()).expect("what a description names was seen in the binary")
+        self.binary.get(range.clone()).expect("the description names only ranges of the binary")
     }
 
     /// Returns the contents of a custom section listed by [`Module::custom_sections`].

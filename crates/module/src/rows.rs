@@ -43,7 +43,7 @@ impl<T: FromBytes + Immutable + KnownLayout + Unaligned> Deref for Rows<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        <[T]>::ref_from_bytes(&self.bytes).expect("it was made of whole rows, which need no alignment")
+        <[T]>::ref_from_bytes(&self.bytes).expect("the bytes are whole rows, which need no alignment")
     }
 }
 

@@ -152,12 +152,12 @@ fn machine(
 fn by_name(name: &str) -> Result<isa::Builder, CompileError> {
     let unknown = || {
         CompileError::Unsupported(format!(
-            "no processor named `{name}` is known: expected x86-64, x86-64-v2, x86-64-v3, x86-64-v4, or the name of a model \
-             as compilers have it, such as haswell, skylake or znver4"
+            "unknown processor `{name}`: expected x86-64, x86-64-v2, x86-64-v3, x86-64-v4, or a model name that compilers use, \
+             such as haswell, skylake or znver4"
         ))
     };
     let mut builder = cranelift_native::builder_with_options(false)
-        .map_err(|e| CompileError::Unsupported(format!("this machine cannot be compiled for: {e}")))?;
+        .map_err(|e| CompileError::Unsupported(format!("cannot compile for this machine: {e}")))?;
     // Single features are settings as well; only presets are processors.
     let is_preset =
         builder.iter().any(|setting| setting.name == name && setting.kind == settings::SettingKind::Preset);
@@ -170,13 +170,13 @@ fn by_name(name: &str) -> Result<isa::Builder, CompileError> {
 
 fn check_level(isa: &dyn TargetIsa) -> Result<(), String> {
     if isa.name() != "x64" {
-        return Err(format!("its processor is {}, and only x86-64 is supported so far", isa.name()));
+        return Err(format!("its processor is {}, but only x86-64 is supported so far", isa.name()));
     }
     let present = features(isa);
     match REQUIRED.iter().find(|name| !present.contains(name)) {
         None => Ok(()),
         Some(name) => Err(format!(
-            "its processor lacks {}; every x86-64 processor since 2008 has it, so look at the virtual machine's \
+            "its processor lacks {}; every x86-64 processor since 2008 has it, so check the virtual machine's \
              processor model",
             name.trim_start_matches("has_")
         )),

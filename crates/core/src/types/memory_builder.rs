@@ -45,10 +45,10 @@ impl fmt::Display for MemoryTypeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PageSize(log2) => {
-                write!(f, "the size of pages is 2^0 or 2^16 bytes, and 2^{log2} was asked for")
+                write!(f, "expected pages of 2^0 or 2^16 bytes, found 2^{log2}")
             }
             Self::TooLarge { pages, limit } => {
-                write!(f, "addresses of this width reach {limit} pages, and {pages} were asked for")
+                write!(f, "addresses of this width reach {limit} pages, but {pages} were requested")
             }
             Self::Empty { minimum, maximum } => {
                 write!(f, "the minimum of {minimum} pages exceeds the maximum of {maximum}")

@@ -30,7 +30,7 @@ impl Translator<'_> {
         let head = self.header_of(ty);
         let bytes = self.i32_const(size);
         if size > INLINE_ALLOC_BYTES {
-            let wide = self.call_builtin(Builtin::GcAlloc, &[head, bytes]).expect("it has a result");
+            let wide = self.call_builtin(Builtin::GcAlloc, &[head, bytes]).expect("the builtin has a result");
             let object = self.b.ins().ireduce(types::I32, wide);
             self.track(object);
             return object;
@@ -91,7 +91,7 @@ impl Translator<'_> {
         self.b.ins().store(flags, next, base, TOP);
         self.b.ins().jump(done, &[BlockArg::from(top)]);
         self.b.switch_to_block(slow);
-        let made = slow_path(self).expect("what makes an object returns it");
+        let made = slow_path(self).expect("allocation builtins return the object");
         let made = self.b.ins().ireduce(types::I32, made);
         self.b.ins().jump(done, &[BlockArg::from(made)]);
         self.b.seal_block(done);

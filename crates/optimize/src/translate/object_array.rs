@@ -59,7 +59,7 @@ impl<'a> Translator<'a> {
     fn element_type(&self, ty: TypeIndex) -> StorageType {
         match self.module.composite_type(ty) {
             CompositeType::Array(ty) => ty.field_type().element_type(),
-            _ => panic!("validation has seen an array type"),
+            _ => panic!("validation checked that this is an array type"),
         }
     }
 
@@ -188,7 +188,7 @@ impl<'a> Translator<'a> {
     fn array_new_from(&mut self, builtin: Builtin, ty: u32, segment: u32) {
         let (src, length) = self.pop2();
         let (ty, segment) = (self.i32_const(ty), self.i32_const(segment));
-        let made = self.call_builtin(builtin, &[ty, segment, src, length]).expect("it has a result");
+        let made = self.call_builtin(builtin, &[ty, segment, src, length]).expect("the builtin has a result");
         let array = self.b.ins().ireduce(types::I32, made);
         self.track(array);
         self.push(array);

@@ -37,7 +37,7 @@ impl<'a> Translator<'a> {
         let offset = self.plan.fields(ty).offsets[field as usize];
         match self.module.composite_type(ty) {
             CompositeType::Struct(ty) => (offset, ty.fields()[field as usize].element_type()),
-            _ => panic!("validation has seen a struct type"),
+            _ => panic!("validation checked that this is a struct type"),
         }
     }
 
