@@ -139,7 +139,11 @@ impl fmt::Display for ImageError {
                 "the compiled module was made by another release, whose code cannot run in this one",
             ),
             Self::Part(part) => {
-                write!(f, "the section {} of the compiled module has a wrong position or size", part.section())
+                write!(
+                    f,
+                    "the section {} of the compiled module has a wrong position or size",
+                    part.section()
+                )
             }
         }
     }

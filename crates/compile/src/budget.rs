@@ -144,7 +144,7 @@ impl Budget {
     }
 
     /// Records the cost of a function. Returns the cost of the most expensive one so far.
-    fn note(&self, cost: FunctionCost) -> FunctionCost {
+    fn record(&self, cost: FunctionCost) -> FunctionCost {
         let mut costliest = self.costliest.lock().unwrap_or_else(PoisonError::into_inner);
         match *costliest {
             Some(costliest) if costliest.cpu >= cost.cpu => costliest,
@@ -189,8 +189,8 @@ impl Work<'_> {
         if budget.used_cpu().saturating_add(expected) <= allowed {
             return Ok(());
         }
-        let cost =
-            function.map(|cost| budget.note(FunctionCost { cpu: self.own.saturating_add(expected), ..cost }));
+        let cost = function
+            .map(|cost| budget.record(FunctionCost { cpu: self.own.saturating_add(expected), ..cost }));
         let (limit, allowed) = (CompileLimit::Cpu, allowed.as_nanos() as u64);
         Err(budget.end_with(CompileLimitExceeded { limit, wanted: None, allowed, function: cost }.into()))
     }
@@ -255,7 +255,7 @@ impl Drop for FunctionBudget<'_> {
         if self.work.since.is_some() {
             // Other functions check whether time is left for them.
             let _ = self.work.charge_for(Duration::ZERO, Some(self.cost));
-            budget.note(FunctionCost { cpu: self.work.own, ..self.cost });
+            budget.record(FunctionCost { cpu: self.work.own, ..self.cost });
         }
     }
 }
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_is_foreseen_is_not_spent() {
+    fn estimated_time_is_not_spent() {
         let limits = CompileLimits::unlimited().cpu(Duration::from_secs(50));
         let budget = Budget::new(limits.cpu_per_mib(Duration::from_secs(50)), CompileCancel::new(), 1 << 20);
         let mut function = budget.function(FuncIndex(7), 10).unwrap();
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_cancelled_stays_so() {
+    fn cancellation_is_permanent() {
         let cancel = CompileCancel::new();
         let budget = Budget::new(CompileLimits::unlimited(), cancel.clone(), 0);
         let mut work = budget.work();

@@ -406,8 +406,8 @@ fn is_consistent(m: &Module) -> bool {
         let ty = m.types.get(ty as usize);
         ty.is_some_and(|ty| matches!(ty.composite, CompositeType::Func(_)))
     };
-    let mut references_are_known = true;
-    for_each_reference(m, |func| references_are_known &= m.escaping(func).is_some());
+    let mut references_escape = true;
+    for_each_reference(m, |func| references_escape &= m.escaping(func).is_some());
     let entity_is_there = |entity: EntityIndex| match entity {
         EntityIndex::Func(i) => i.index() < m.funcs.len(),
         EntityIndex::Table(i) => i.index() < m.tables.len(),
@@ -428,7 +428,7 @@ fn is_consistent(m: &Module) -> bool {
         && m.exports.iter().all(|export| entity_is_there(export.entity))
         && m.escaping.is_sorted_by(|a, b| a.get() < b.get())
         && m.escaping.last().is_none_or(|last| (last.get() as usize) < m.funcs.len())
-        && references_are_known
+        && references_escape
         && m.global_inits.iter().chain(&m.table_inits).all(|expr| expr_is_consistent(expr, m))
         && m.elems.iter().all(|elem| elem_is_consistent(elem, m))
         && m.active_data.is_sorted_by(|a, b| a.index < b.index)
@@ -445,9 +445,9 @@ fn all_below(numbers: &[U32], limit: usize) -> bool {
 }
 
 fn expr_is_consistent(expr: &ConstExpr, m: &Module) -> bool {
-    let mut functions_are_known = true;
-    for_each_func(expr, &mut |func| functions_are_known &= m.escaping(func).is_some());
-    functions_are_known
+    let mut functions_escape = true;
+    for_each_func(expr, &mut |func| functions_escape &= m.escaping(func).is_some());
+    functions_escape
         && expr.ops().iter().all(|op| match op {
             ConstOp::GlobalGet(global) => global.index() < m.globals.len(),
             ConstOp::StructNew(ty)
@@ -460,11 +460,11 @@ fn expr_is_consistent(expr: &ConstExpr, m: &Module) -> bool {
 }
 
 fn elem_is_consistent(elem: &ElemSegment, m: &Module) -> bool {
-    let mode_is_known = match &elem.mode {
+    let mode_is_consistent = match &elem.mode {
         SegmentMode::Active(table, offset) => table.index() < m.tables.len() && expr_is_consistent(offset, m),
         _ => true,
     };
-    mode_is_known
+    mode_is_consistent
         && match &elem.items {
             ElemItems::Funcs(funcs) => all_below(&funcs.0, m.escaping.len()),
             ElemItems::Exprs(exprs) => exprs.iter().all(|expr| expr_is_consistent(expr, m)),
@@ -601,7 +601,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_of_another_module_are_refused() {
+    fn metadata_of_another_module_is_refused() {
         let (first, other) = (module(WAT), module("(module (func))"));
         let images = first.memory_images();
         let (mine, others) = (ModuleMetadata::of(&first, &images), ModuleMetadata::of(&other, &images));
@@ -613,7 +613,7 @@ mod tests {
 
     /// Damaged metadata is either refused or describes a different module that is safe to use.
     #[test]
-    fn damaged_notes_do_no_harm() {
+    fn damaged_metadata_does_no_harm() {
         let data: String = (0..100).map(|i| format!("(data (i32.const {}) \"a\")", i * 9)).collect();
         let first = module(&format!(
             r#"{} (func) (elem func 0) (global $c i32 (i32.const 0)) (elem (table 1) (global.get $c) func 1) (data "passive") {data} (@custom "c" "custom"))"#,
@@ -629,7 +629,7 @@ mod tests {
                 let mut bytes = metadata.0.to_vec();
                 bytes[at] ^= change;
                 match from_metadata(binary.clone(), &ModuleMetadata(bytes.into()), &images) {
-                    Ok(module) => look_at_all(&module),
+                    Ok(module) => read_everything(&module),
                     Err(_) => refused += 1,
                 }
             }
@@ -637,7 +637,7 @@ mod tests {
         assert!(refused > metadata.0.len());
     }
 
-    fn look_at_all(m: &Module) {
+    fn read_everything(m: &Module) {
         for func in 0..m.func_count() {
             let _ = (m.func_type(FuncIndex::new(func)), m.escaping(FuncIndex::new(func)));
         }

@@ -113,12 +113,12 @@ pub fn check(bytes: &[u8], features: WasmFeatures, stop_check: &dyn StopCheck) -
         }
     }
     let chunk = |bodies: &Bodies<'_>| -> Result<(), CheckError> {
-        let mut goes_on = stop_check.checker();
+        let mut may_continue = stop_check.checker();
         let mut allocations = FuncValidatorAllocations::default();
         for (func, body) in bodies {
             let func = FuncToValidate { resources: func.resources.clone(), ..*func };
-            allocations =
-                read_body(func.into_validator(allocations), body, &mut *goes_on, |_| ())?.into_allocations();
+            allocations = read_body(func.into_validator(allocations), body, &mut *may_continue, |_| ())?
+                .into_allocations();
         }
         Ok(())
     };
@@ -169,10 +169,10 @@ fn check_bodies(
         let mut allocations = FuncValidatorAllocations::default();
         let mut uses = vec![TableUse::default(); tables];
         let mut all = Vec::with_capacity(bodies.len());
-        let mut goes_on = stop_check.checker();
+        let mut may_continue = stop_check.checker();
         for (func, body) in bodies {
             let func = FuncToValidate { resources: func.resources.clone(), ..*func };
-            let (facts, a) = check_body(func, body, allocations, &mut uses, &mut *goes_on)?;
+            let (facts, a) = check_body(func, body, allocations, &mut uses, &mut *may_continue)?;
             allocations = a;
             all.push(facts);
         }
@@ -209,17 +209,17 @@ fn check_body(
     body: &FunctionBody<'_>,
     allocations: FuncValidatorAllocations,
     uses: &mut [TableUse],
-    goes_on: &mut dyn FnMut(u64) -> bool,
+    may_continue: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(FuncFacts, FuncValidatorAllocations), ModuleError> {
     let index = func.index;
     let mut facts = FuncFacts::default();
     let validator = func.into_validator(allocations);
     let mut before_is_unreachable = false;
-    let validator = read_body(validator, body, goes_on, |op| {
+    let validator = read_body(validator, body, may_continue, |op| {
         // Ends up as the value for the operator before the body's final `end`.
         facts.ends_unreachable = before_is_unreachable;
         before_is_unreachable = matches!(op, Operator::Unreachable);
-        note(op, index, &mut facts, uses);
+        record(op, index, &mut facts, uses);
     })?;
     facts.locals = validator.len_locals();
     Ok((facts, validator.into_allocations()))
@@ -229,16 +229,16 @@ fn check_body(
 fn read_body(
     mut validator: FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
-    goes_on: &mut dyn FnMut(u64) -> bool,
+    may_continue: &mut dyn FnMut(u64) -> bool,
     mut valid: impl FnMut(&Operator<'_>),
 ) -> Result<FuncValidator<ValidatorResources>, CheckError> {
-    if !goes_on(0) {
+    if !may_continue(0) {
         return Err(CheckError::Stopped);
     }
     let mut reader = body.get_binary_reader();
     validator.read_locals(&mut reader)?;
     let mut ops = wasmparser::OperatorsReader::new(reader);
-    let mut since_asked = 0;
+    let mut since_check = 0;
     while !ops.eof() {
         let (op, offset) = ops.read_with_offset()?;
         let steps = match &op {
@@ -248,10 +248,10 @@ fn read_body(
             }
             _ => 0,
         };
-        since_asked += 1;
-        if steps > LARGE_STEP || since_asked == STRIDE {
-            since_asked = 0;
-            if !goes_on(steps) {
+        since_check += 1;
+        if steps > LARGE_STEP || since_check == STRIDE {
+            since_check = 0;
+            if !may_continue(steps) {
                 return Err(CheckError::Stopped);
             }
         }
@@ -262,7 +262,7 @@ fn read_body(
     Ok(validator)
 }
 
-fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUse]) {
+fn record(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUse]) {
     facts.operators += 1;
     match *op {
         Operator::Loop { .. } => facts.has_loop = true,

@@ -73,23 +73,23 @@ pub(crate) fn frame_locals(
     let facts = plan.module.facts(func);
     let params = plan.module.func_type(plan.module.func_index(func)).params().len();
     let locals = u64::from(facts.locals) + params as u64;
-    let may = plan.tunables.huge_functions
+    let may_be_in_frame = plan.tunables.huge_functions
         || locals > FRAME_LOCALS
         || locals * u64::from(facts.operators) > MANY_LOCALS_BLOCKS
         || (plan.module.uses_heap() && locals * u64::from(facts.calls) > FRAME_REFERENCES_CALLS);
-    if !may {
+    if !may_be_in_frame {
         return Ok(None);
     }
     let mut locals = declared(plan, func)?;
     let blocks = survey(plan, func, &mut locals)?;
     let count = locals.len() as u64;
     let references = locals.iter().filter(|local| local.traced).count() as u64;
-    let lie_there = plan.tunables.huge_functions
+    let in_frame = plan.tunables.huge_functions
         || count * blocks > FRAME_LOCALS_BLOCKS
         || (count > MANY_LOCALS && count * blocks > MANY_LOCALS_BLOCKS)
         || count > FRAME_LOCALS
         || references * u64::from(facts.calls) > FRAME_REFERENCES_CALLS;
-    Ok(lie_there.then_some(locals))
+    Ok(in_frame.then_some(locals))
 }
 
 fn declared(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> Result<Vec<FrameLocal>, Failure> {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_gets_the_full_settings() {
+    fn usual_functions_get_the_full_settings() {
         // As large as the largest function of CPython in each respect.
         let ifs =
             "(if (local.get 1) (then (local.set 2 (i32.mul (local.get 2) (local.get 3)))))".repeat(6_000);
@@ -200,7 +200,7 @@ mod tests {
         let references =
             |count| func(0, &calls).replace("(local)", &format!("(local{})", " (ref null $s)".repeat(count)));
         let few = MANY_LOCALS as usize / 2;
-        for (wat, lie_there) in [
+        for (wat, in_frame) in [
             (func(FRAME_LOCALS as usize, "nop"), true),
             (func(MANY_LOCALS as usize, "nop"), false),
             (
@@ -212,7 +212,7 @@ mod tests {
             (references(101), true),
             (references(90), false),
         ] {
-            assert_eq!(settings(&wat), (OptLevel::Speed, lie_there), "{}", &wat[..wat.len().min(300)]);
+            assert_eq!(settings(&wat), (OptLevel::Speed, in_frame), "{}", &wat[..wat.len().min(300)]);
         }
     }
 }

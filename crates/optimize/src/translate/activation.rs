@@ -64,7 +64,7 @@ impl<'a> Translator<'a> {
                 continue;
             }
             let traced = self.is_traced(*ty);
-            let variable = self.declare(value_type(*ty), traced);
+            let variable = self.declare_local(value_type(*ty), traced);
             self.b.def_var(variable, value);
         }
         self.s.stack.truncate(height);
@@ -103,7 +103,7 @@ impl<'a> Translator<'a> {
             let ty = parsed_type(ty);
             let zero = self.zero(ty);
             for _ in 0..count {
-                let variable = self.declare(ty, traced);
+                let variable = self.declare_local(ty, traced);
                 self.b.def_var(variable, zero);
             }
         }
@@ -120,7 +120,7 @@ impl<'a> Translator<'a> {
         Ok(count)
     }
 
-    fn declare(&mut self, ty: Type, traced: bool) -> Variable {
+    fn declare_local(&mut self, ty: Type, traced: bool) -> Variable {
         let class = class(ty, traced);
         let free = self.s.pool.free[class as usize].pop();
         let variable = free.unwrap_or_else(|| {

@@ -19,13 +19,13 @@ impl Translator<'_> {
         {
             return self.inline(defined, CallPosition::NonTail);
         }
-        self.call_out(callee, self.handler());
+        self.emit_call(callee, self.handler());
         Ok(())
     }
 
     /// Calls without inlining, with the topmost values as arguments. Exceptions go to the handler.
-    pub(super) fn call_out(&mut self, callee: Callee, handler: Option<HandlerId>) {
-        let (target, ty) = self.before_call(callee);
+    pub(super) fn emit_call(&mut self, callee: Callee, handler: Option<HandlerId>) {
+        let (target, ty) = self.prepare_call(callee);
         if let Some(handler) = handler {
             return self.try_call(target, ty, handler);
         }
@@ -35,11 +35,11 @@ impl Translator<'_> {
                 self.b.ins().call_indirect(signature, code, &self.s.call_args)
             }
         };
-        self.after_call(call, ty);
+        self.finish_call(call, ty);
     }
 
     /// Collects the arguments of a call. Returns its target and the callee's type.
-    pub(super) fn before_call(&mut self, callee: Callee) -> (CallTarget, TypeIndex) {
+    pub(super) fn prepare_call(&mut self, callee: Callee) -> (CallTarget, TypeIndex) {
         let (target, ty, context) = match callee {
             Callee::Known(func) => {
                 let ty = self.module.type_of_func(func);
@@ -69,14 +69,14 @@ impl Translator<'_> {
         self.s.call_args.clear();
         self.operands += count as u64;
         for i in self.s.stack.len() - count..self.s.stack.len() {
-            let value = self.up_to_date(self.s.stack[i]);
+            let value = self.reload_if_stale(self.s.stack[i]);
             let value = self.canonical(value);
             self.s.call_args.push(value);
         }
     }
 
     /// Replaces the arguments of a call by its results.
-    fn after_call(&mut self, call: Inst, ty: TypeIndex) {
+    fn finish_call(&mut self, call: Inst, ty: TypeIndex) {
         let ty = self.module.func_type_at(ty);
         let height = self.s.stack.len() - ty.params().len();
         self.s.stack.truncate(height);

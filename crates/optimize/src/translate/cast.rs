@@ -170,10 +170,10 @@ impl<'a> Translator<'a> {
             self.b.ins().brif(same, yes, &[], no, &[]);
             return;
         }
-        let look = self.b.create_block();
-        self.b.ins().brif(same, yes, &[], look, &[]);
-        self.b.seal_block(look);
-        self.b.switch_to_block(look);
+        let compare_display = self.b.create_block();
+        self.b.ins().brif(same, yes, &[], compare_display, &[]);
+        self.b.seal_block(compare_display);
+        self.b.switch_to_block(compare_display);
         let found = if is_func { found } else { self.b.ins().band_imm_u(found, i64::from(header::TYPE)) };
         let below = self.is_below(found, ty);
         self.b.ins().brif(below, yes, &[], no, &[]);

@@ -126,11 +126,11 @@ impl Translator<'_> {
 
     fn throw(&mut self, tag: TagIndex) {
         let mut handler = self.handler();
-        let mut looked_at = 0;
+        let mut searched = 0;
         // Handlers that certainly catch it, or certainly do not, are resolved at compile time.
         while let Some(id) = handler {
-            looked_at += 1 + self.handler_at(id).clauses.as_ref().map_or(0, Range::len);
-            if looked_at > CATCH_SEARCH {
+            searched += 1 + self.handler_at(id).clauses.as_ref().map_or(0, Range::len);
+            if searched > CATCH_SEARCH {
                 break;
             }
             match self.catches(id, tag) {

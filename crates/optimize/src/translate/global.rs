@@ -74,7 +74,7 @@ impl<'a> Translator<'a> {
     /// Returns a value for use. If it was read from a constant global before a call, it is read again: otherwise it
     /// would be kept in the frame across the call for the collector, and reloaded from there. Generated code uses
     /// thousands of such values.
-    pub(super) fn up_to_date(&mut self, value: Value) -> Value {
+    pub(super) fn reload_if_stale(&mut self, value: Value) -> Value {
         match self.s.constants.get(value.as_u32() as usize) {
             Some((global, safepoints)) if safepoints != self.safepoints => {
                 self.load_global(GlobalIndex(global))

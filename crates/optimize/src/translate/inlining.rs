@@ -25,7 +25,7 @@ impl Translator<'_> {
             && size <= self.size_limit(callee)
             && facts.locals <= INLINE_LOCALS
             && self.growth.saturating_add(size) <= self.growth_limit()
-            && self.is_shallow(callee)
+            && self.may_nest(callee)
     }
 
     /// Returns the number of a function's operators, with a higher weight for those that become much code.
@@ -62,14 +62,14 @@ impl Translator<'_> {
     }
 
     /// Returns whether the callee is not already being inlined, or is recursive and may be unrolled once more.
-    fn is_shallow(&self, callee: DefinedFuncIndex) -> bool {
+    fn may_nest(&self, callee: DefinedFuncIndex) -> bool {
         let around = self.activations.iter().filter(|a| a.func == callee).count();
         let only_itself = self.activations.iter().all(|a| a.func == callee);
-        around == 0 || (only_itself && around <= INLINE_SELF && self.is_narrow(callee))
+        around == 0 || (only_itself && around <= INLINE_SELF && self.fits_registers_twice(callee))
     }
 
     /// Returns whether a function's values fit the registers twice, so that it may be inlined into itself.
-    fn is_narrow(&self, callee: DefinedFuncIndex) -> bool {
+    fn fits_registers_twice(&self, callee: DefinedFuncIndex) -> bool {
         self.local_count(callee).is_ok_and(|count| count <= INLINE_SELF_LOCALS)
     }
 

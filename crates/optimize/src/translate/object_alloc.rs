@@ -36,7 +36,7 @@ impl Translator<'_> {
             return object;
         }
         let size = self.i64_const(u64::from(size));
-        let object = self.bump(size, |t| t.call_builtin(Builtin::GcAlloc, &[head, bytes]));
+        let object = self.bump_allocate(size, |t| t.call_builtin(Builtin::GcAlloc, &[head, bytes]));
         let address = self.object_address(object);
         let flags = self.regions.trusted(self.b.func, Region::HEADER);
         self.b.ins().store(flags, head, address, 0);
@@ -53,7 +53,7 @@ impl Translator<'_> {
         let bytes = self.b.ins().iadd_imm_s(bytes, i64::from(ELEMENTS) + 7);
         let bytes = self.b.ins().band_imm_s(bytes, -8);
         let index = self.i32_const(ty.0);
-        let object = self.bump(bytes, |t| t.call_builtin(Builtin::GcAllocArray, &[index, length]));
+        let object = self.bump_allocate(bytes, |t| t.call_builtin(Builtin::GcAllocArray, &[index, length]));
         let head = self.header_of(ty);
         self.start_array(object, head, length);
         (object, bytes)
@@ -69,7 +69,7 @@ impl Translator<'_> {
     }
 
     /// Allocates `size` bytes in the nursery, or calls `slow_path` if it is full.
-    fn bump(&mut self, size: Value, slow_path: impl FnOnce(&mut Self) -> Option<Value>) -> Value {
+    fn bump_allocate(&mut self, size: Value, slow_path: impl FnOnce(&mut Self) -> Option<Value>) -> Value {
         // Fuel counted so far would otherwise be charged on only one of the two paths.
         self.flush_fuel();
         let base = self.gc_base();

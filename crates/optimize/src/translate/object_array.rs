@@ -177,7 +177,7 @@ impl<'a> Translator<'a> {
         let height = self.s.stack.len() - length as usize;
         let flags = self.element_flags(storage);
         for i in 0..length {
-            let value = self.up_to_date(self.s.stack[height + i as usize]);
+            let value = self.reload_if_stale(self.s.stack[height + i as usize]);
             let offset = ELEMENTS + i * storage.size();
             self.store_storage(storage, flags, value, address, offset as i32);
         }

@@ -50,7 +50,7 @@ impl<'a> Translator<'a> {
         for i in 0..count {
             let (offset, storage) = self.field(ty, i as u32);
             let flags = self.regions.trusted(self.b.func, Region::field(offset));
-            let value = self.up_to_date(self.s.stack[height + i]);
+            let value = self.reload_if_stale(self.s.stack[height + i]);
             self.store_storage(storage, flags, value, address, offset as i32);
         }
         self.s.stack.truncate(height);

@@ -131,7 +131,7 @@ impl Translator<'_> {
 
     fn relaxed_extreme(&mut self, ty: Type, condition: FloatCC) -> Value {
         if !self.is_deterministic() {
-            self.pseudo(ty, condition);
+            self.pseudo_min_max(ty, condition);
             return self.pop();
         }
         let (x, y) = self.pop2_lanes(ty);

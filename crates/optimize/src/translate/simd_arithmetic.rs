@@ -205,8 +205,8 @@ impl Translator<'_> {
             Operator::F32x4Div => binary!(self.fdiv, F32X4),
             Operator::F32x4Min => binary!(self.fmin, F32X4),
             Operator::F32x4Max => binary!(self.fmax, F32X4),
-            Operator::F32x4PMin => self.pseudo(F32X4, FloatCC::LessThan),
-            Operator::F32x4PMax => self.pseudo(F32X4, FloatCC::GreaterThan),
+            Operator::F32x4PMin => self.pseudo_min_max(F32X4, FloatCC::LessThan),
+            Operator::F32x4PMax => self.pseudo_min_max(F32X4, FloatCC::GreaterThan),
             Operator::F64x2Ceil => unary!(self.ceil, F64X2),
             Operator::F64x2Floor => unary!(self.floor, F64X2),
             Operator::F64x2Trunc => unary!(self.trunc, F64X2),
@@ -220,8 +220,8 @@ impl Translator<'_> {
             Operator::F64x2Div => binary!(self.fdiv, F64X2),
             Operator::F64x2Min => binary!(self.fmin, F64X2),
             Operator::F64x2Max => binary!(self.fmax, F64X2),
-            Operator::F64x2PMin => self.pseudo(F64X2, FloatCC::LessThan),
-            Operator::F64x2PMax => self.pseudo(F64X2, FloatCC::GreaterThan),
+            Operator::F64x2PMin => self.pseudo_min_max(F64X2, FloatCC::LessThan),
+            Operator::F64x2PMax => self.pseudo_min_max(F64X2, FloatCC::GreaterThan),
             _ => return false,
         }
         true
@@ -266,7 +266,7 @@ impl Translator<'_> {
     }
 
     /// Computes the minimum or maximum as C programs write it: the second value if it compares so with the first.
-    pub(super) fn pseudo(&mut self, ty: Type, condition: FloatCC) {
+    pub(super) fn pseudo_min_max(&mut self, ty: Type, condition: FloatCC) {
         let (x, y) = self.pop2_lanes(ty);
         let better = self.b.ins().fcmp(condition, y, x);
         let better: Value = self.lanes(ty, better);

@@ -13,7 +13,7 @@ impl Translator<'_> {
 
     pub(super) fn pop(&mut self) -> Value {
         let value = self.s.stack.pop().expect("validation bounds the stack");
-        self.up_to_date(value)
+        self.reload_if_stale(value)
     }
 
     /// Pops the two topmost values, the deeper one first.

@@ -39,7 +39,7 @@ impl Translator<'_> {
         if let Callee::Known(func) = callee
             && let Some(defined) = self.module.defined_func(func)
         {
-            if self.call_itself(defined) {
+            if self.jump_to_own_start(defined) {
                 return Ok(());
             }
             if self.is_worth_inlining(defined) {
@@ -52,20 +52,20 @@ impl Translator<'_> {
             }
         }
         if call_position == CallPosition::Tail {
-            self.jump_out(callee);
+            self.emit_tail_call(callee);
         } else {
             // A tail call leaves the body's own handlers.
             let handler = self.body_handler();
             // The body is not on the callee's stack either.
             self.b.set_srcloc(SourceLoc::new(self.returns_to().0));
-            self.call_out(callee, handler);
+            self.emit_call(callee, handler);
             self.return_();
         }
         Ok(())
     }
 
-    fn jump_out(&mut self, callee: Callee) {
-        let (target, _) = self.before_call(callee);
+    fn emit_tail_call(&mut self, callee: Callee) {
+        let (target, _) = self.prepare_call(callee);
         let args = &self.s.call_args;
         match target {
             CallTarget::Func(func) => self.b.ins().return_call(func, args),
@@ -76,7 +76,7 @@ impl Translator<'_> {
 
     /// Jumps to the start of a body that tail-calls itself, directly or through inlined tail calls. Returns whether
     /// there is one.
-    fn call_itself(&mut self, callee: DefinedFuncIndex) -> bool {
+    fn jump_to_own_start(&mut self, callee: DefinedFuncIndex) -> bool {
         for i in (0..self.activations.len()).rev() {
             let activation = &self.activations[i];
             if let (true, Some(header)) = (activation.func == callee, activation.header) {
