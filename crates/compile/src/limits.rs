@@ -17,9 +17,9 @@ define_limits! {
     ModuleSize "module_size" Bytes Some(128 << 20), "Bytes of the module";
     Functions "functions" Count Some(1_000_000), "Functions that the module defines";
     FunctionSize "function_size" Bytes Some(4 << 20), "Bytes of one function's body";
-    Cpu "cpu" Time Some(SECOND), "CPU time of all threads, beside what the module's size allows";
-    CpuPerMib "cpu_per_mib" Time Some(4 * SECOND), "CPU time for each MiB of the module, where that is limited";
-    Memory "memory" Bytes Some(192 << 20), "Memory of the functions that are compiled at once";
+    Cpu "cpu" Time Some(SECOND), "CPU time of all threads, on top of the allowance for the module's size";
+    CpuPerMib "cpu_per_mib" Time Some(4 * SECOND), "CPU time that each MiB of the module adds, if CPU time is limited";
+    Memory "memory" Bytes Some(192 << 20), "Memory of the functions that are compiled at the same time";
     Wall "wall" Time None, "Time from the beginning of the compilation to its end";
     }
 }

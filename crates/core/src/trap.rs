@@ -79,7 +79,7 @@ traps! {
     /// An import that `Linker::define_unknown_imports_as_traps` filled in.
     UnknownImport = "called an import that has no definition", "unknown import";
     /// A part of the compiled module that was loaded on demand does not match its seal.
-    ArtifactDamaged = "the compiled module is damaged: a part of it that is needed now is not what was sealed", "damaged";
+    ArtifactDamaged = "the compiled module is damaged: a part loaded on demand does not match its seal", "damaged";
 }
 
 impl Trap {
