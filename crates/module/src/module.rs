@@ -73,7 +73,7 @@ pub(crate) type Directory = [Range<usize>; SECTIONS.len()];
 /// The ids of these sections, in their order in a binary.
 pub(crate) const SECTIONS: [u8; 7] = [1, 2, 4, 5, 13, 6, 7];
 
-/// A valid module and its bytes. Created by [`crate::validate`], or from the [`crate::ModuleMetadata`] of an earlier
+/// A valid module and its bytes. Created by [`crate::validate()`], or from the [`crate::ModuleMetadata`] of an earlier
 /// validation.
 #[derive(Debug)]
 pub struct Module {
