@@ -1,4 +1,4 @@
-//! Notes which sources this is built of.
+//! Records which sources this crate is built from.
 
 fn main() -> std::io::Result<()> {
     belljar_fingerprint::write()

@@ -1,26 +1,27 @@
-//! The activation record: what the entry stub leaves on the native stack below its frame pointer.
+//! The activation record: the data that the entry stub leaves on the native stack below its frame pointer.
 //!
 //! ```text
 //!   fp + 8    return address into the host
 //!   fp        the host's rbp
 //!   fp − 8    the host's rbx
-//!   fp − 16   the store context; plus [`NESTED`] where another activation of this store waits for this one. Then only:
+//!   fp − 16   the store context; plus [`NESTED`] if another activation of this store waits for this one. Only then:
 //!   fp − 24   fp of the previous activation of this store
 //!   fp − 32   exit fp of the previous activation
 //!   fp − 40   exit pc of the previous activation
 //!   fp − 48   exit callee of the previous activation
 //! ```
 
-/// Offset from the entry frame pointer of the address of the [`crate::StoreContext`], which may have [`NESTED`] added.
+/// Offset of the address of the [`crate::StoreContext`] from the entry frame pointer. The address may have [`NESTED`]
+/// added.
 pub const STORE_CONTEXT: isize = -16;
-/// Offset from the entry frame pointer of the previous activation's entry frame pointer.
+/// Offset of the previous activation's entry frame pointer from the entry frame pointer.
 pub const PREVIOUS_ENTRY_FP: isize = -24;
-/// Offset from the entry frame pointer of the previous activation's exit frame pointer.
+/// Offset of the previous activation's exit frame pointer from the entry frame pointer.
 pub const PREVIOUS_EXIT_FP: isize = -32;
-/// Offset from the entry frame pointer of the previous activation's exit program counter.
+/// Offset of the previous activation's exit program counter from the entry frame pointer.
 pub const PREVIOUS_EXIT_PC: isize = -40;
-/// Offset from the entry frame pointer of the previous activation's exit callee.
+/// Offset of the previous activation's exit callee from the entry frame pointer.
 pub const PREVIOUS_EXIT_CALLEE: isize = -48;
 
-/// Added to the address of the context, which is even, in the record of an activation within another one.
+/// Added to the context's address, which is even, in the record of an activation nested in another one.
 pub const NESTED: usize = 1;

@@ -1,47 +1,10 @@
-//! What comes with code: positions, traps, relocations, and the linked whole.
+//! Compiled code and the tables that come with it: traps, relocations, stack maps, handlers, and the linked whole.
 
-use crate::{position_at, position_rows};
+use crate::positions::{InlinedPos, PosRow, SourcePos, position_at, position_rows};
 use belljar_core::{CodeOffset, DefinedFuncIndex, TableIndex, Trap, WasmPc};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Where an instruction comes from: a wasm offset, or an inlined call's numbered position.
-///
-/// Below [`SourcePos::INLINED`] it is a byte offset in the wasm binary. From there on it counts rows of the
-/// function's [`InlinedPos`] table.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-#[repr(transparent)]
-pub struct SourcePos(pub u32);
-
-impl SourcePos {
-    /// The first number that names an inlined position.
-    pub const INLINED: u32 = 1 << 31;
-    /// No position is known.
-    pub const NONE: SourcePos = SourcePos(u32::MAX);
-}
-
-/// An instruction of an inlined function: its own position, and that of the call that was replaced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct InlinedPos {
-    /// Position in the wasm binary.
-    pub pc: WasmPc,
-    /// Position of the call, which may be inlined itself.
-    pub caller: SourcePos,
-}
-
-/// From this code offset on (up to the next row), instructions come from `pos`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct PosRow {
-    /// Offset in the text.
-    pub offset: CodeOffset,
-    /// Where the code there comes from.
-    pub pos: SourcePos,
-}
-
-/// A fault or illegal instruction at this offset is this trap.
+/// Maps a fault or illegal instruction at an offset to its trap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct TrapSite {
@@ -52,40 +15,40 @@ pub struct TrapSite {
 }
 
 impl TrapSite {
-    /// The site of a trap.
+    /// Creates the site of a trap.
     pub const fn new(offset: CodeOffset, trap: Trap) -> Self {
         Self { offset, code: trap as u32 }
     }
 
-    /// What it means.
+    /// Returns the trap.
     pub fn trap(&self) -> Option<Trap> {
         Some(Trap::ROWS.get(self.code as usize)?.trap)
     }
 }
 
-/// What a relocation refers to.
+/// The target of a relocation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RelocTarget {
     /// A function of the same module.
     Func(DefinedFuncIndex),
-    /// The code of an imported function's thunk, which calls the import; by its place among the thunks.
+    /// The thunk of an imported function, which calls the import; by its position among the thunks.
     Thunk(u32),
     /// The read-only copy of a wasm table that never changes; see [`ReadOnlyEntry`].
     ReadOnlyTable(TableIndex),
 }
 
-/// An element of a read-only table, 8 bytes in the text: what `call_indirect` needs, without the objects.
+/// An element of a read-only table, 8 bytes in the text: the data that `call_indirect` needs, without function objects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
 pub struct ReadOnlyEntry {
-    /// Number of the function's type, canonical within the module; [`ReadOnlyEntry::NULL`] for null.
+    /// Index of the function's type, canonical within the module; [`ReadOnlyEntry::NULL`] for null.
     pub ty: u32,
-    /// Offset of its code in the text. It takes the caller's own context.
+    /// Offset of its code in the text. The code takes the caller's own context.
     pub code: u32,
 }
 
 impl ReadOnlyEntry {
-    /// The type number of a null element: no type has it.
+    /// The type index of a null element, which no type has.
     pub const NULL: u32 = u32::MAX;
 }
 
@@ -94,45 +57,45 @@ impl ReadOnlyEntry {
 pub struct Reloc {
     /// Offset of the four bytes from the function's start.
     pub offset: u32,
-    /// To what.
+    /// The target.
     pub target: RelocTarget,
     /// Added to the target's address.
     pub addend: i64,
 }
 
-/// The code of one function before it is linked. Offsets count from its own start.
+/// The code of one function before linking. Offsets are relative to its own start.
 #[derive(Clone, Debug, Default)]
 pub struct CompiledFunction {
     /// Machine code.
     pub code: Vec<u8>,
     /// Required alignment of its start.
     pub align: u32,
-    /// Holes to fill.
+    /// Relocations.
     pub relocs: Vec<Reloc>,
-    /// Where it may trap, ascending.
+    /// Sites that may trap, ascending.
     pub traps: Vec<TrapSite>,
-    /// Where its instructions come from, ascending.
+    /// Source positions of its instructions, ascending.
     pub positions: Vec<PosRow>,
     /// Rows for positions from [`SourcePos::INLINED`] on.
     pub inlined: Vec<InlinedPos>,
-    /// Where references to objects lie at calls, ascending.
+    /// Slots that hold references to objects at calls, ascending.
     pub stack_maps: Vec<StackMapRow>,
     /// Slots of all stack maps.
     pub stack_slots: Vec<StackSlots>,
-    /// Where exceptions go on that its calls throw, ascending.
+    /// Landing pads for exceptions that its calls throw, ascending.
     pub handlers: Vec<HandlerRow>,
 }
 
-/// Where an exception goes on that a call throws: with the exception's reference as the payload, the frame pointer
-/// that of the frame.
+/// The landing pad for exceptions that a call throws. It receives the exception's reference as the payload, and the
+/// frame pointer of its frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct HandlerRow {
     /// The call's return address, as an offset in the text.
     pub offset: CodeOffset,
-    /// Offset of the code that goes on.
+    /// Offset of the landing pad.
     pub handler: CodeOffset,
-    /// Bytes from the stack pointer that it expects to the frame pointer.
+    /// Distance in bytes from the stack pointer that the landing pad expects to the frame pointer.
     pub frame_size: u32,
 }
 
@@ -140,21 +103,21 @@ pub struct HandlerRow {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct StackSlots {
-    /// How far the first lies below the frame pointer, in bytes.
+    /// Distance in bytes of the first slot below the frame pointer.
     pub distance: u32,
-    /// How many there are.
+    /// The number of slots.
     pub count: u16,
-    /// By how much less the next one lies below it.
+    /// By how many bytes each further slot is closer to the frame pointer.
     pub step: u16,
 }
 
 impl StackSlots {
-    /// One slot.
+    /// Creates a row for one slot.
     pub const fn one(distance: u32) -> Self {
         Self { distance, count: 1, step: 0 }
     }
 
-    /// Appends a slot; whether it could. What comes next decides on the step.
+    /// Appends a slot if it continues the row. Returns whether it did. The second slot determines the step.
     pub fn append(&mut self, distance: u32) -> bool {
         let last = self.distance - u32::from(self.step) * u32::from(self.count - 1);
         let Some(step) = last.checked_sub(distance).and_then(|step| u16::try_from(step).ok()) else {
@@ -168,7 +131,7 @@ impl StackSlots {
         true
     }
 
-    /// How far each lies below the frame pointer.
+    /// Returns the distance of each slot below the frame pointer.
     pub fn distances(self) -> impl Iterator<Item = u32> {
         (0..u32::from(self.count)).map(move |i| self.distance.wrapping_sub(i * u32::from(self.step)))
     }
@@ -180,13 +143,13 @@ impl StackSlots {
 pub struct StackMapRow {
     /// The call's return address, as an offset in the text.
     pub offset: CodeOffset,
-    /// Where its slots begin among all slots.
+    /// Index of the first slot among all slots.
     pub first: u32,
-    /// How many there are.
+    /// The number of slots.
     pub count: u32,
 }
 
-/// A function's place in the text.
+/// The range of a function in the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FuncRange {
@@ -194,45 +157,46 @@ pub struct FuncRange {
     pub start: CodeOffset,
     /// Bytes of code.
     pub length: u32,
-    /// Where its rows in [`LinkedCode::inlined`] begin.
+    /// Index of the first of its rows in [`LinkedCode::inlined`].
     pub inlined: u32,
-    /// Where its bytes in [`LinkedCode::positions`] begin.
+    /// Index of the first of its bytes in [`LinkedCode::positions`].
     pub positions: u32,
 }
 
 impl FuncRange {
-    /// Whether `offset` lies in it.
+    /// Returns whether the range contains `offset`.
     pub fn contains(&self, offset: CodeOffset) -> bool {
         offset.0.wrapping_sub(self.start.0) < self.length
     }
 }
 
-/// A module's linked code with its tables: position independent, nothing left to fill in.
+/// A module's linked code with its tables. It is position independent and has no relocations left.
 #[derive(Clone, Debug, Default)]
 pub struct LinkedCode {
     /// Code, then read-only data.
     pub text: Vec<u8>,
-    /// Defined functions in index order; their places ascend.
+    /// Defined functions in index order; their ranges ascend.
     pub funcs: Vec<FuncRange>,
-    /// For each byte of text a bit, lowest first: whether an instruction begins there that may access outside a memory.
+    /// One bit for each byte of text, lowest first: whether an instruction that may access outside a memory starts
+    /// there.
     pub accesses: Vec<u8>,
     /// All other trap sites, ascending.
     pub traps: Vec<TrapSite>,
-    /// Positions of all functions, as [`crate::write_positions`] writes them; a function's begin at
+    /// Positions of all functions, as written by [`crate::write_positions`]. A function's positions start at
     /// [`FuncRange::positions`].
     pub positions: Vec<u8>,
-    /// Inlined positions of all functions; a function's begin at [`FuncRange::inlined`].
+    /// Inlined positions of all functions. A function's rows start at [`FuncRange::inlined`].
     pub inlined: Vec<InlinedPos>,
-    /// All stack maps, ascending. A call without references across it has none.
+    /// All stack maps, ascending. A call with no live references has none.
     pub stack_maps: Vec<StackMapRow>,
     /// Slots of all stack maps.
     pub stack_slots: Vec<StackSlots>,
-    /// Where exceptions go on, ascending. A call has none where the function catches nothing that it throws.
+    /// Landing pads, ascending. A call has none if the function catches nothing that it throws.
     pub handlers: Vec<HandlerRow>,
 }
 
 impl LinkedCode {
-    /// Its tables.
+    /// Returns the tables.
     pub fn tables(&self) -> CodeTables<'_> {
         CodeTables {
             funcs: &self.funcs,
@@ -247,12 +211,12 @@ impl LinkedCode {
     }
 }
 
-/// The tables that come with a text: those of an [`LinkedCode`], or of an [`crate::Image`].
+/// The tables of a text: those of a [`LinkedCode`] or of a [`crate::Image`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CodeTables<'a> {
-    /// Defined functions in index order; their places ascend.
+    /// Defined functions in index order; their ranges ascend.
     pub funcs: &'a [FuncRange],
-    /// Where accesses outside a memory are possible: [`LinkedCode::accesses`].
+    /// The instructions that may access outside a memory: [`LinkedCode::accesses`].
     pub accesses: &'a [u8],
     /// All other trap sites, ascending.
     pub traps: &'a [TrapSite],
@@ -264,23 +228,23 @@ pub struct CodeTables<'a> {
     pub stack_maps: &'a [StackMapRow],
     /// Slots of all stack maps.
     pub stack_slots: &'a [StackSlots],
-    /// Where exceptions go on, ascending.
+    /// Landing pads, ascending.
     pub handlers: &'a [HandlerRow],
 }
 
 impl<'a> CodeTables<'a> {
-    /// The defined function whose code holds `offset`.
+    /// Returns the defined function whose code contains `offset`.
     pub fn func_at(&self, offset: CodeOffset) -> Option<DefinedFuncIndex> {
         let i = self.funcs.partition_point(|f| f.start <= offset).checked_sub(1)?;
         self.funcs[i].contains(offset).then(|| DefinedFuncIndex::new(i))
     }
 
-    /// The place of the function whose code holds `offset`.
+    /// Returns the range of the function whose code contains `offset`.
     pub fn func_range_at(&self, offset: CodeOffset) -> Option<&'a FuncRange> {
         self.func_at(offset).map(|func| &self.funcs[func.index()])
     }
 
-    /// The slots that hold references to objects in the frame of a call that returns to `offset`.
+    /// Returns the slots that hold references to objects in the frame of a call that returns to `offset`.
     pub fn stack_map(&self, offset: CodeOffset) -> &'a [StackSlots] {
         let found = self.stack_maps.binary_search_by_key(&offset, |row| row.offset);
         let Ok(i) = found else { return &[] };
@@ -288,18 +252,18 @@ impl<'a> CodeTables<'a> {
         &self.stack_slots[row.first as usize..][..row.count as usize]
     }
 
-    /// Where an exception goes on that a call throws which returns to `offset`.
+    /// Returns the landing pad for exceptions thrown by the call that returns to `offset`.
     pub fn handler(&self, offset: CodeOffset) -> Option<&'a HandlerRow> {
         let i = self.handlers.binary_search_by_key(&offset, |row| row.offset).ok()?;
         Some(&self.handlers[i])
     }
 
-    /// The byte of [`CodeTables::accesses`] that tells of an offset.
+    /// Returns the index of the byte of [`CodeTables::accesses`] that covers an offset.
     pub fn access_byte(offset: CodeOffset) -> usize {
         offset.0 as usize / 8
     }
 
-    /// What a fault at exactly this offset means.
+    /// Returns the trap that a fault at exactly this offset means.
     pub fn trap_at(&self, offset: CodeOffset) -> Option<Trap> {
         let bits = self.accesses.get(Self::access_byte(offset)).copied().unwrap_or_default();
         if bits >> (offset.0 % 8) & 1 != 0 {
@@ -309,8 +273,8 @@ impl<'a> CodeTables<'a> {
         self.traps[i].trap()
     }
 
-    /// The chain of wasm positions that the instruction at `offset` comes from: the innermost inlined
-    /// function's first, the compiled function's own last. Empty where none is known.
+    /// Returns the chain of wasm positions of the instruction at `offset`: from that of the innermost inlined function
+    /// to that of the compiled function. The chain is empty if none is known.
     pub fn positions_at(&self, offset: CodeOffset) -> Vec<WasmPc> {
         let mut chain = Vec::new();
         let Some(func) = self.func_at(offset) else { return chain };
@@ -323,7 +287,7 @@ impl<'a> CodeTables<'a> {
                 break;
             }
             let at = range.inlined as usize + (pos.0 - SourcePos::INLINED) as usize;
-            // Positions are told as well as they are known: where the table is damaged, not at all.
+            // Positions are best effort: if the table is damaged, the chain ends.
             let Some(row) = self.inlined.get(at).filter(|_| chain.len() < self.inlined.len()) else { break };
             chain.push(row.pc);
             pos = row.caller;
@@ -331,21 +295,21 @@ impl<'a> CodeTables<'a> {
         chain
     }
 
-    /// Where the code of a function comes from, by ascending offset in the text: each position holds from there on until the
-    /// next. Of inlined code the position is in the function that was inlined; places without one are left out.
+    /// Returns the source positions of a function's code by ascending offset in the text; each holds up to the next
+    /// offset. For inlined code the position is in the inlined function. Code without a position is skipped.
     pub fn innermost_positions(&self, func: DefinedFuncIndex) -> impl Iterator<Item = (CodeOffset, WasmPc)> {
         let (range, inlined) = (self.funcs[func.index()], self.inlined);
         position_rows(self.rows_of(func)).filter_map(move |row| {
             let pc = match row.pos.0.checked_sub(SourcePos::INLINED) {
                 None => WasmPc(row.pos.0),
-                // Of `SourcePos::NONE` there is no row, nor of what damage makes of one.
+                // There is no row for `SourcePos::NONE`, or for an index from damaged data.
                 Some(i) => inlined.get((range.inlined as usize).checked_add(i as usize)?)?.pc,
             };
             Some((CodeOffset(range.start.0.checked_add(row.offset.0)?), pc))
         })
     }
 
-    /// A function's part of the positions.
+    /// Returns a function's part of the positions.
     fn rows_of(&self, func: DefinedFuncIndex) -> &'a [u8] {
         let start = self.funcs[func.index()].positions as usize;
         let next = self.funcs.get(func.index() + 1);

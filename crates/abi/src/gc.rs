@@ -1,12 +1,12 @@
-//! The garbage-collected heap, as guest code, host and collector agree on it.
+//! The layout of the garbage-collected heap, shared by guest code, host and collector.
 //!
-//! A store has one heap, a mapping of its own. References to its objects are 32-bit: 0 is null, an odd number is an
-//! `i31` (shifted left by one), any other is an offset from the heap's base, a multiple of [`ALIGN`].
+//! A store has at most one heap, in a mapping of its own. References to its objects are 32-bit: 0 is null, an odd
+//! number is an `i31` (shifted left by one), any other is an offset from the heap's base, a multiple of [`ALIGN`].
 //!
 //! ```text
 //! base − CARD_TABLE_SIZE        base        CONTROL       NURSERY             old space
-//! │ cards: a byte for each      │ faults:   │ HeapControl │ objects are       │ objects that lived
-//! │ CARD_SIZE bytes of the heap │ null      │             │ made here         │ through a collection
+//! │ cards: a byte for each      │ faults:   │ HeapControl │ objects are       │ objects that survived
+//! │ CARD_SIZE bytes of the heap │ null      │             │ allocated here    │ a collection
 //! ```
 //!
 //! # An object
@@ -18,39 +18,39 @@
 //! host value header │ index  │
 //! ```
 //!
-//! The header's low bits ([`header::TYPE`]) are the canonical id of the object's type (of an exception: of its tag's
-//! function type), the bits above say its kind. Objects take multiples of 8 bytes.
+//! The low bits of the header ([`header::TYPE`]) are the canonical id of the object's type (for an exception: of its
+//! tag's function type); the bits above are its kind. The size of an object is a multiple of 8 bytes.
 //!
 //! # What guest code does itself
 //!
-//! It makes an object of constant size by moving [`HeapControl::top`] while that stays at or below
-//! [`HeapControl::end`], and calls a builtin otherwise. After it stores a reference that may be an object's into an
-//! object that it did not make just now, it sets the card of the slot: the byte at
-//! `base − CARD_TABLE_SIZE + (slot >> CARD_SHIFT)`, where `slot` is the slot's offset from the base. A field of null
-//! faults, and the fault is [`belljar_core::Trap::NullReference`]; objects with fields beyond the page that faults
-//! are compared with null before.
+//! Guest code allocates an object of constant size by advancing [`HeapControl::top`] as long as it does not exceed
+//! [`HeapControl::end`], and otherwise calls a builtin. After it stores a reference that may be to an object into an
+//! object that it has not just allocated, it marks the card of the slot: the byte at `base − CARD_TABLE_SIZE + (slot >>
+//! CARD_SHIFT)`, where `slot` is the slot's offset from the base. An access to a field of null faults, and the fault
+//! becomes [`belljar_core::Trap::NullReference`]; for fields beyond the faulting page, code compares the reference with
+//! null first.
 
 use belljar_core::{ArrayType, DefinedTypes, FuncType, HeapType, StorageType, StructType, ValType};
 
-/// Objects lie at multiples of so many bytes, and take multiples of it.
+/// Alignment of objects in bytes. Their sizes are multiples of it.
 pub const ALIGN: u32 = 8;
 
-/// Bytes that references can reach.
+/// The address range of references in bytes.
 pub const HEAP_REACH: usize = 4 << 30;
 
-/// A card stands for 2 to this power bytes.
+/// Base-2 logarithm of [`CARD_SIZE`].
 pub const CARD_SHIFT: u32 = 7;
 
-/// Bytes that a card stands for.
+/// Bytes of the heap that one card covers.
 pub const CARD_SIZE: u32 = 1 << CARD_SHIFT;
 
-/// Bytes of the table of cards, which ends at the base.
+/// Bytes of the card table, which ends at the base.
 pub const CARD_TABLE_SIZE: usize = HEAP_REACH >> CARD_SHIFT;
 
-/// What a card holds whose part of the heap had a reference written to it. Zero otherwise.
+/// The value of a card that had a reference written to its part of the heap; other cards are zero.
 pub const CARD_DIRTY: u8 = 1;
 
-/// Bytes from the base on that fault.
+/// Bytes at the base that fault.
 pub const NULL_PAGE: u32 = 4096;
 
 /// Offset of the [`HeapControl`].
@@ -84,23 +84,24 @@ pub mod header {
     pub const EXTERN: u32 = 1 << 29;
     /// The object is an exception.
     pub const EXN: u32 = 1 << 30;
-    /// The object was moved: the other bits are its new offset divided by [`super::ALIGN`]. Only during a collection.
+    /// The object was moved: the other bits are its new offset divided by [`super::ALIGN`]. Occurs only during a
+    /// collection.
     pub const MOVED: u32 = 1 << 31;
-    /// The bits that say a kind; a struct has none of them.
+    /// The bits of the kind; a struct has none of them.
     pub const KIND: u32 = ARRAY | EXTERN | EXN;
 }
 
-/// Where guest code makes objects. Offsets from the heap's base.
+/// The allocation state that guest code uses. Offsets are relative to the heap's base.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct HeapControl {
-    /// Where the next object would lie.
+    /// Offset of the next object.
     pub top: u32,
-    /// Objects end here at the latest.
+    /// The end of the allocation area.
     pub end: u32,
 }
 
-/// Whether values of this type may refer to objects of the heap, so that the collector must know of them.
+/// Returns whether values of this type may refer to objects of the heap, so that the collector must trace them.
 pub fn is_traced(ty: ValType, types: &impl DefinedTypes) -> bool {
     match ty {
         ValType::Ref(ty) => ty.heap_type().top(types) != HeapType::Func,
@@ -108,24 +109,24 @@ pub fn is_traced(ty: ValType, types: &impl DefinedTypes) -> bool {
     }
 }
 
-/// Where each field of a struct, or each value of an exception's payload, lies in its object.
+/// The layout of a struct's fields, or of an exception's payload.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FieldLayout {
     /// Offset of each field from the object's start.
     pub offsets: Box<[u32]>,
-    /// Offsets of those that hold references to objects, ascending.
+    /// Offsets of the fields that hold references to objects, ascending.
     pub traced: Box<[u32]>,
     /// Bytes of the object, a multiple of [`ALIGN`].
     pub size: u32,
 }
 
 impl FieldLayout {
-    /// The layout of a struct.
+    /// Returns the layout of a struct.
     pub fn of_struct(ty: &StructType, types: &impl DefinedTypes) -> Self {
         Self::new(FIELDS, ty.fields().iter().map(|field| field.element_type()), types)
     }
 
-    /// The layout of an exception whose tag has this type.
+    /// Returns the layout of an exception whose tag has this type.
     pub fn of_exception(ty: &FuncType, types: &impl DefinedTypes) -> Self {
         Self::new(ELEMENTS, ty.params().iter().map(|ty| StorageType::Val(*ty)), types)
     }
@@ -146,7 +147,7 @@ impl FieldLayout {
     }
 }
 
-/// How an array's elements lie in its object.
+/// The layout of an array's elements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ArrayLayout {
     /// Bytes of an element.
@@ -156,14 +157,14 @@ pub struct ArrayLayout {
 }
 
 impl ArrayLayout {
-    /// The layout of an array.
+    /// Returns the layout of an array.
     pub fn new(ty: &ArrayType, types: &impl DefinedTypes) -> Self {
         let storage = ty.field_type().element_type();
         let traced = matches!(storage, StorageType::Val(ty) if is_traced(ty, types));
         Self { element_size: storage.size(), traced }
     }
 
-    /// Bytes of an array of so many elements; `None` where references could not reach its end.
+    /// Returns the size in bytes of an array of this length, or `None` if references could not reach its end.
     pub const fn size(&self, length: u32) -> Option<u32> {
         let bytes = ELEMENTS as u64 + length as u64 * self.element_size as u64;
         let bytes = bytes.next_multiple_of(ALIGN as u64);

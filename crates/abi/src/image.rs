@@ -1,13 +1,14 @@
-//! The image of a module's code: text and tables as one run of bytes, which a process maps as it lies in a file.
+//! The image of a module's code: text and tables in one run of bytes, which a process maps exactly as it lies in a
+//! file.
 //!
 //! ```text
 //!   0        64            │ pages                 │ pages
 //!   │ ELF    │ ImageHeader │ tables, other parts … │ text │ parts that only files have │ section headers │ seal
 //! ```
 //!
-//! The first 64 bytes are an ELF file's header: zero until a file is made of the image. The header behind it says where
-//! each [`Part`] lies, and for which runtime the code was made: it alone is looked at before anything else is. Nothing
-//! in an image is an address, and every table is an array of rows that are used where they lie.
+//! The first 64 bytes are for an ELF file's header and zero until a file is made of the image. The header behind it
+//! says where each [`Part`] lies and for which runtime the code was made; it is checked before anything else is read.
+//! An image contains no addresses, and every table is an array of rows that are used in place.
 
 use crate::{CodeTables, LinkedCode};
 use std::fmt;
@@ -17,22 +18,21 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 /// Bytes before the [`ImageHeader`]: an ELF file's header.
 pub const IMAGE_HEADER_START: usize = 64;
 
-/// What an [`ImageHeader`] begins with.
+/// The first bytes of an [`ImageHeader`].
 pub const IMAGE_MAGIC: [u8; 8] = *b"belljar\n";
 
-/// Changes whenever what is said here of images changes.
+/// The version of this format. Changes whenever the format of images changes.
 pub const IMAGE_FORMAT: u32 = 4;
 
-/// Text and what follows it, and initial contents of memories, begin at multiples of this: a page of the machines that the
-/// code is for.
+/// Alignment of the text, of the parts behind it, and of initial contents of memories: a page of the target machines.
 pub const IMAGE_PAGE: usize = 4096;
 
-/// Other parts begin at multiples of this.
+/// Alignment of the other parts.
 const ALIGN: usize = 16;
 
 macro_rules! parts {
     ($($(#[$doc:meta])* $name:ident = $section:literal;)*) => {
-        /// What an image consists of.
+        /// A part of an image.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[repr(usize)]
         pub enum Part {
@@ -40,10 +40,10 @@ macro_rules! parts {
         }
 
         impl Part {
-            /// All parts, in the order of their places in the header.
+            /// All parts, in the order of their ranges in the header.
             pub const ALL: &'static [Part] = &[$(Part::$name,)*];
 
-            /// The name of the ELF section that holds it.
+            /// Returns the name of the ELF section that holds the part.
             pub const fn section(self) -> &'static str {
                 match self {
                     $(Part::$name => $section,)*
@@ -72,29 +72,29 @@ parts! {
     StackSlots = ".belljar.stack_slots";
     /// [`CodeTables::handlers`].
     Handlers = ".belljar.handlers";
-    /// Settings that the code was made with, as lines of text.
+    /// Settings that the code was compiled with, as lines of text.
     Settings = ".belljar.settings";
-    /// What validation found out about the module.
+    /// The results of validation.
     Metadata = ".belljar.metadata";
-    /// The module's binary, or what of it is needed once code is made.
+    /// The module's binary, or the parts of it that are needed after compilation.
     Binary = ".belljar.wasm";
-    /// Initial contents of the module's memories, in whole pages. The notes say where in which memory they belong.
+    /// Initial contents of the module's memories, in whole pages. The metadata says where they belong.
     Memory = ".belljar.memory";
-    /// What an instance of the module was at one moment, if one is to begin there.
+    /// The saved state of an instance, if instances are to start from a snapshot.
     Snapshot = ".belljar.snapshot";
 }
 
-/// Where a part lies: bytes from the image's beginning.
+/// The range of a part, relative to the start of the image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct PartRange {
     /// Its first byte.
     pub start: u64,
-    /// How many.
+    /// Its size in bytes.
     pub length: u64,
 }
 
-/// What an image says of itself.
+/// The header of an image.
 #[derive(Clone, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ImageHeader {
@@ -104,42 +104,46 @@ pub struct ImageHeader {
     pub format: u32,
     /// Bytes of this header.
     pub size: u32,
-    /// Which agreement between code and runtime the code keeps: [`crate::FINGERPRINT`].
+    /// The version of the agreement between code and runtime: [`crate::FINGERPRINT`].
     pub abi: [[u8; 32]; 2],
-    /// What the code was made of: see the key of its settings and its module.
+    /// The key of the settings and the module that the code was compiled from.
     pub key: [u8; 32],
-    /// Places of all parts, in the order of [`Part::ALL`].
+    /// Ranges of all parts, in the order of [`Part::ALL`].
     pub parts: [PartRange; Part::ALL.len()],
 }
 
-/// Why bytes are no image that this runtime can use.
+/// The reason why bytes are not an image for this runtime.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ImageError {
-    /// They do not begin as an image does.
+    /// The bytes do not start like an image.
     NotAnImage,
-    /// The format is of another release.
+    /// The format belongs to another release.
     Format(u32),
-    /// The agreement between code and runtime is of another release.
+    /// The agreement between code and runtime belongs to another release.
     Abi,
-    /// A part lies outside, or is no whole number of rows.
+    /// A part lies outside the bytes, or is not a whole number of rows.
     Part(Part),
 }
 
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnImage => f.write_str("this is no compiled module of belljar"),
+            Self::NotAnImage => f.write_str("this is not a compiled module of belljar"),
             Self::Format(found) => {
                 write!(
                     f,
-                    "the compiled module has format {found}, and this release reads format {IMAGE_FORMAT}"
+                    "the compiled module has format {found}, but this release reads format {IMAGE_FORMAT}"
                 )
             }
             Self::Abi => f.write_str(
-                "the compiled module was made by another release, whose code does not fit this runtime",
+                "the compiled module was made by another release, whose code cannot run in this one",
             ),
             Self::Part(part) => {
-                write!(f, "the section {} of the compiled module does not fit into it", part.section())
+                write!(
+                    f,
+                    "the section {} of the compiled module has a wrong position or size",
+                    part.section()
+                )
             }
         }
     }
@@ -156,12 +160,12 @@ pub struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Looks at the header and takes the tables apart. The bytes must begin at a multiple of 16.
+    /// Checks the header and locates the tables. The bytes must start at a multiple of 16.
     ///
     /// # Errors
     ///
-    /// Where the bytes are no image for this runtime. Whether somebody changed them is another question, which a header
-    /// cannot answer.
+    /// Returns an error if the bytes are not an image for this runtime. This does not detect tampering: a header cannot
+    /// prove that the rest is unchanged.
     pub fn new(bytes: &'a [u8]) -> Result<Self, ImageError> {
         let header = header(bytes)?;
         if header.abi != crate::FINGERPRINT {
@@ -187,7 +191,7 @@ impl<'a> Image<'a> {
         Ok(Self { bytes, header, tables })
     }
 
-    /// A part of an image of this format, for whatever runtime it was made.
+    /// Returns a part of an image of this format, whatever runtime it was made for.
     pub fn part_of_any(bytes: &'a [u8], part: Part) -> Option<&'a [u8]> {
         let header = header(bytes).ok()?;
         slice(bytes, header, part).ok()
@@ -203,24 +207,24 @@ impl<'a> Image<'a> {
         self.tables
     }
 
-    /// The bytes of a part.
+    /// Returns the bytes of a part.
     pub fn part(&self, part: Part) -> &'a [u8] {
         slice(self.bytes, self.header, part).expect("the header was checked")
     }
 
-    /// Where a part lies.
+    /// Returns the range of a part.
     pub fn range(&self, part: Part) -> Range<usize> {
         range(self.header, part)
     }
 
-    /// The pages that hold the text.
+    /// Returns the range of the pages that hold the text.
     pub fn text_pages(&self) -> Range<usize> {
         let text = self.range(Part::Text);
         text.start..text.end.next_multiple_of(IMAGE_PAGE).min(self.bytes.len())
     }
 }
 
-/// The header of an image of this format.
+/// Returns the header of an image of this format.
 fn header(bytes: &[u8]) -> Result<&ImageHeader, ImageError> {
     let (header, _) = bytes
         .get(IMAGE_HEADER_START..)
@@ -230,7 +234,7 @@ fn header(bytes: &[u8]) -> Result<&ImageHeader, ImageError> {
     if header.format != IMAGE_FORMAT {
         return Err(ImageError::Format(header.format));
     }
-    // Between two releases the format may have changed and not have its number yet.
+    // Between two releases the format may have changed without a new version number.
     if header.size as usize != size_of::<ImageHeader>() {
         return Err(ImageError::Abi);
     }
@@ -254,7 +258,7 @@ fn rows<'a, T: FromBytes + Immutable + KnownLayout>(
     <[T]>::ref_from_bytes(slice(bytes, header, part)?).map_err(|_| ImageError::Part(part))
 }
 
-/// Makes an image.
+/// Writes an image.
 #[derive(Debug)]
 pub struct ImageWriter {
     bytes: Vec<u8>,
@@ -262,7 +266,7 @@ pub struct ImageWriter {
 }
 
 impl ImageWriter {
-    /// Begins an image with an artifact's code and tables, and text that says what it was made with.
+    /// Starts an image with linked code and its tables, and the settings that it was compiled with.
     pub fn new(artifact: &LinkedCode, settings: &str) -> Self {
         let mut header = ImageHeader::new_zeroed();
         header.magic = IMAGE_MAGIC;
@@ -293,7 +297,7 @@ impl ImageWriter {
         writer
     }
 
-    /// Begins with an image's text and what lies before it.
+    /// Starts an image with the text of another image and everything before it.
     pub fn of(image: Image<'_>) -> Self {
         let end = image.text_pages().end;
         let mut writer = Self { bytes: image.bytes[..end].to_vec(), header: image.header.clone() };
@@ -302,7 +306,7 @@ impl ImageWriter {
         writer
     }
 
-    /// Says what the code was made of.
+    /// Sets the key of the settings and the module that the code was compiled from.
     pub fn set_key(&mut self, key: [u8; 32]) {
         self.header.key = key;
     }
@@ -313,16 +317,16 @@ impl ImageWriter {
         self.put(part, bytes, align);
     }
 
-    /// The image.
+    /// Returns the image.
     pub fn finish(self) -> Vec<u8> {
         self.finish_with_header().0
     }
 
-    /// The image, and its header once more.
+    /// Returns the image and a copy of its header.
     pub fn finish_with_header(mut self) -> (Vec<u8>, ImageHeader) {
         self.header
             .write_to_prefix(&mut self.bytes[IMAGE_HEADER_START..])
-            .expect("the image was begun with room for its header");
+            .expect("the image starts with space for its header");
         (self.bytes, self.header)
     }
 
@@ -353,7 +357,7 @@ mod tests {
         }
     }
 
-    /// Bytes at an aligned address, as a mapping has it.
+    /// Bytes at an aligned address, like a mapping.
     #[repr(align(16))]
     struct Aligned<const N: usize>([u8; N]);
 

@@ -1,9 +1,9 @@
-//! Where each part of an instance lies, computed from counts alone.
+//! The layout of an instance, computed from counts alone.
 
 use crate::{CONTEXT_DISTANCE, ConstHeader, FuncObject, GuestTable, MemoryRef};
 use belljar_core::{FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TagIndex, TypeIndex};
 
-/// How many of everything a module has: all that its layout depends on.
+/// The counts of a module's parts, on which the layout depends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LayoutCounts {
     /// Entries of the type section.
@@ -16,7 +16,7 @@ pub struct LayoutCounts {
     pub memories: u32,
     /// Imported tables.
     pub imported_tables: u32,
-    /// For each defined table: its size if that never changes.
+    /// For each defined table, its size if that never changes.
     pub defined_tables: Vec<Option<u32>>,
     /// Imported globals.
     pub imported_globals: u32,
@@ -33,11 +33,11 @@ pub struct LayoutCounts {
 /// How code reaches a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TablePlace {
-    /// Constant slot at this offset from the context holds the address of its [`GuestTable`].
+    /// The constant slot at this offset from the context holds the address of its [`GuestTable`].
     Imported(i32),
     /// Its [`GuestTable`] lies at this offset from the context.
     Growable(i32),
-    /// Its elements lie at this offset from the context, and there are always `length` of them.
+    /// Its elements lie at this offset from the context, and their number never changes.
     Fixed {
         /// Offset of element 0 from the context.
         elements: i32,
@@ -46,7 +46,7 @@ pub enum TablePlace {
     },
 }
 
-/// Offsets from a context. Constants have negative ones.
+/// Offsets from a context. Constants have negative offsets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmLayout {
     counts: LayoutCounts,
@@ -66,16 +66,16 @@ pub struct VmLayout {
     globals: i32,
 }
 
-/// Bytes of a global's slot: a vector fits each.
+/// Bytes of a global's slot: enough for a vector.
 pub const GLOBAL_SIZE: u32 = 16;
 
-/// Elements that the fixed tables of a module may have in all. Further tables lie where those do that grow.
+/// The most elements that all fixed tables of a module may have together. Further tables are stored like growable ones.
 pub const FIXED_ELEMENTS: u32 = 4 << 20;
 
 /// Bytes of an imported function's slot: code address, then context.
 const IMPORTED_FUNC_SIZE: u32 = 16;
 
-/// Hands out consecutive places.
+/// Allocates consecutive ranges.
 struct Cursor(usize);
 
 impl Cursor {
@@ -88,8 +88,8 @@ impl Cursor {
 }
 
 impl VmLayout {
-    /// The layout of a module with these counts; `None` where it exceeds half of a store's region, which no module does
-    /// that validation accepts, as long as its fixed tables have at most [`FIXED_ELEMENTS`] in all.
+    /// Computes the layout of a module with these counts. Returns `None` if it exceeds half of a store's region. No
+    /// module that validation accepts does so if its fixed tables have at most [`FIXED_ELEMENTS`] elements in all.
     pub fn new(counts: LayoutCounts) -> Option<Self> {
         let mut consts = Cursor(size_of::<ConstHeader>());
         let below = |at: usize| at as i32 - CONTEXT_DISTANCE as i32;
@@ -147,84 +147,84 @@ impl VmLayout {
         })
     }
 
-    /// The counts that this layout was made from.
+    /// Returns the counts that this layout was computed from.
     pub fn counts(&self) -> &LayoutCounts {
         &self.counts
     }
 
-    /// Bytes of the constant block.
+    /// Returns the size of the constant block in bytes.
     pub fn const_size(&self) -> usize {
         self.const_size
     }
 
-    /// Bytes of the state block.
+    /// Returns the size of the state block in bytes.
     pub fn state_size(&self) -> usize {
         self.state_size
     }
 
-    /// Offset of a field of the [`ConstHeader`], given with `offset_of!`.
+    /// Returns the offset of a field of the [`ConstHeader`], given by `offset_of!`.
     pub const fn header(field: usize) -> i32 {
         field as i32 - CONTEXT_DISTANCE as i32
     }
 
-    /// Offset of an imported function's code address; its context follows 8 bytes on.
+    /// Returns the offset of an imported function's code address. Its context follows 8 bytes later.
     pub fn imported_func(&self, func: FuncIndex) -> i32 {
         debug_assert!(func.0 < self.counts.imported_funcs);
         self.imported_funcs + (func.0 * IMPORTED_FUNC_SIZE) as i32
     }
 
-    /// Offset of a memory's [`MemoryRef`].
+    /// Returns the offset of a memory's [`MemoryRef`].
     pub fn memory(&self, memory: MemoryIndex) -> i32 {
         debug_assert!(memory.0 < self.counts.memories);
         self.memories + (memory.index() * size_of::<MemoryRef>()) as i32
     }
 
-    /// How code reaches a table.
+    /// Returns how code reaches a table.
     pub fn table(&self, table: TableIndex) -> TablePlace {
         self.tables[table.index()]
     }
 
-    /// Offset of a defined table's [`GuestTable`]; a fixed table has one too, for those who import it.
+    /// Returns the offset of a defined table's [`GuestTable`]. A fixed table has one too, for instances that import it.
     pub fn table_header(&self, table: TableIndex) -> i32 {
         self.table_headers[table.index() - self.counts.imported_tables as usize]
     }
 
-    /// Offset of the slot that holds the address of an imported global.
+    /// Returns the offset of the slot that holds the address of an imported global.
     pub fn imported_global(&self, global: GlobalIndex) -> i32 {
         debug_assert!(global.0 < self.counts.imported_globals);
         self.imported_globals + global.0 as i32 * 8
     }
 
-    /// Offset of a defined global's value; `global` counts imports too.
+    /// Returns the offset of a defined global's value. `global` counts imports too.
     pub fn defined_global(&self, global: GlobalIndex) -> i32 {
         debug_assert!(global.0 >= self.counts.imported_globals);
         self.globals + ((global.0 - self.counts.imported_globals) * GLOBAL_SIZE) as i32
     }
 
-    /// Offset of the canonical id of a type.
+    /// Returns the offset of the canonical id of a type.
     pub fn type_id(&self, ty: TypeIndex) -> i32 {
         debug_assert!(ty.0 < self.counts.types);
         self.types + ty.0 as i32 * 4
     }
 
-    /// Offset of the store's id of a tag ([`belljar_core::TagId`]).
+    /// Returns the offset of the store's id of a tag ([`belljar_core::TagId`]).
     pub fn tag_id(&self, tag: TagIndex) -> i32 {
         debug_assert!(tag.0 < self.counts.tags);
         self.tags + tag.0 as i32 * 4
     }
 
-    /// Offset of the function object of the `nth` escaping function.
+    /// Returns the offset of the function object of the `nth` escaping function.
     pub fn func_object(&self, nth: u32) -> i32 {
         debug_assert!(nth < self.counts.escaping_funcs);
         self.escaping_funcs + nth as i32 * FuncObject::GUEST_SIZE as i32
     }
 
-    /// Offset of the byte that tells whether a data segment was dropped.
+    /// Returns the offset of the byte that says whether a data segment was dropped.
     pub fn dropped_data(&self, segment: u32) -> i32 {
         self.dropped_data + segment as i32
     }
 
-    /// Offset of the byte that tells whether an element segment was dropped.
+    /// Returns the offset of the byte that says whether an element segment was dropped.
     pub fn dropped_elem(&self, segment: u32) -> i32 {
         self.dropped_elem + segment as i32
     }
@@ -263,8 +263,8 @@ mod tests {
         assert!(elements + 40 <= layout.state_size() as i32);
     }
 
-    /// The counts of a module that reaches each limit of validation at once. (Types of imports may come to a million, and the
-    /// smallest counts twice.)
+    /// Returns the counts of a module that reaches every limit of validation at once. (Types of imports may add up to a
+    /// million, and the smallest counts twice.)
     fn largest() -> LayoutCounts {
         LayoutCounts {
             types: 1_000_000,
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn whatever_is_valid_fits() {
         let layout = VmLayout::new(largest()).unwrap();
-        // With a block for each import that is a function of the host.
+        // With a block for each import that is a host function.
         let host_funcs = 500_000 * size_of::<FuncObject>().next_multiple_of(64);
         assert!(layout.const_size() + host_funcs < CONTEXT_DISTANCE);
         let (last, end) = (layout.func_object(999_999), layout.const_size() as i32 - CONTEXT_DISTANCE as i32);

@@ -1,4 +1,4 @@
-//! Objects in the constant half of a store's region, and the one table header in the mutable half.
+//! Objects in the constant half of a store's region, and the table header in the mutable half.
 
 /// The start of an instance's constant block.
 #[derive(Debug)]
@@ -6,29 +6,27 @@
 pub struct ConstHeader {
     /// Address of the [`crate::StoreContext`].
     pub store_context: usize,
-    /// Address that [`belljar_core::FuncRefId`]s are offsets from.
+    /// Base address of [`belljar_core::FuncRefId`]s.
     pub const_base: usize,
     /// Address of the module's text.
     pub text_base: usize,
-    /// Address of the builtin functions' entry points, in the order of [`crate::Builtin`].
+    /// Address of the table of the builtin functions' entry points, in the order of [`crate::Builtin`].
     pub builtins: usize,
-    /// Address that references to garbage-collected objects are offsets from; 0 where the store has no heap.
+    /// Base address of references to garbage-collected objects; 0 if the store has no heap.
     pub gc_base: usize,
-    /// Address of the engine's table of types ([`crate::TYPE_DISPLAY_SIZE`]); 0 where it is empty.
-    pub type_lines: usize,
-    /// Which instance of the store this is.
+    /// Address of the engine's table of supertype displays ([`crate::TYPE_DISPLAY_SIZE`]); 0 if it is empty.
+    pub type_displays: usize,
+    /// Index of the instance in the store.
     pub instance: u32,
     /// Reserved, zero.
     pub reserved: u32,
 }
 
-/// What a function reference refers to. Aligned to 16 bytes.
+/// The target of a function reference. Aligned to 16 bytes.
 ///
-/// The object of a guest function ends after [`FuncObject::GUEST_SIZE`] bytes; the rest is a host
-/// function's.
+/// The object of a guest function ends after [`FuncObject::GUEST_SIZE`] bytes; only a host function has the rest.
 ///
-/// The object at id 0 is null: its signature equals no other, so that one comparison finds both a null
-/// and a mismatch.
+/// The object at id 0 is null: its signature equals no other, so one comparison detects both a null and a mismatch.
 #[derive(Debug)]
 #[repr(C, align(16))]
 pub struct FuncObject {
@@ -54,7 +52,7 @@ pub struct FuncObject {
     /// Host function: address of the exit stub, which takes this object and up to five more arguments in the
     /// native convention and calls `native` with the same.
     pub exit_stub: usize,
-    /// Host function: address of what the host knows of it.
+    /// Host function: address of the host's own data about it.
     pub host_func: usize,
 }
 
@@ -69,18 +67,18 @@ impl FuncObject {
     pub const NULL_SIG: u32 = u32::MAX;
 }
 
-/// A memory as a context refers to it, defined or imported.
+/// A context's reference to a memory, defined or imported.
 #[derive(Debug)]
 #[repr(C)]
 pub struct MemoryRef {
-    /// Address of byte 0. Constant for the life of the instance where the memory is reserved whole; a
-    /// memory that may move is reached through `def` instead.
+    /// Address of byte 0, constant for the life of the instance if the memory is reserved whole. A memory that may move
+    /// is reached through `def` instead.
     pub base: usize,
     /// Address of the [`MemoryDef`].
     pub def: usize,
 }
 
-/// A memory's current place and size.
+/// A memory's current address and size.
 #[derive(Debug)]
 #[repr(C)]
 pub struct MemoryDef {
@@ -90,7 +88,7 @@ pub struct MemoryDef {
     pub length: usize,
 }
 
-/// A table's current place and size, in guest-mutable state.
+/// A table's current position and size, in guest-mutable state.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct GuestTable {

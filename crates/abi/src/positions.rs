@@ -1,14 +1,51 @@
-//! Where the instructions of functions come from, written small: they are a third of all that comes with code otherwise,
-//! and are read only when a stack is shown.
+//! The source positions of instructions, compressed: they would otherwise be a third of all tables, and are read only
+//! when a stack is shown.
 //!
-//! For each row two numbers in LEB128: the distance of its code from the row before, and the distance of its position from
-//! the last position of the same kind, signed, with the kind as its lowest bit. So most rows have two bytes.
+//! Each row consists of two LEB128 numbers: the distance of its code from the previous row, and the signed distance of
+//! its position from the previous position of the same kind, with the kind in the lowest bit. Most rows take two bytes.
 
-use crate::{PosRow, SourcePos};
-use belljar_core::CodeOffset;
+use belljar_core::{CodeOffset, WasmPc};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Writes a function's rows. Their offsets ascend and count from the function's start; rows that say what the row before
-/// said are left out.
+/// The source of an instruction: a wasm offset, or the index of an inlined position.
+///
+/// Numbers below [`SourcePos::INLINED`] are byte offsets in the wasm binary. Numbers from there on are indices into the
+/// function's [`InlinedPos`] table.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
+pub struct SourcePos(pub u32);
+
+impl SourcePos {
+    /// The first number that denotes an inlined position.
+    pub const INLINED: u32 = 1 << 31;
+    /// An unknown position.
+    pub const NONE: SourcePos = SourcePos(u32::MAX);
+}
+
+/// The position of an instruction of an inlined function, and the position of the call that it replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct InlinedPos {
+    /// Position in the wasm binary.
+    pub pc: WasmPc,
+    /// Position of the call, which may be inlined itself.
+    pub caller: SourcePos,
+}
+
+/// The source position of the instructions from this code offset up to that of the next row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct PosRow {
+    /// Offset in the text.
+    pub offset: CodeOffset,
+    /// The source of the code there.
+    pub pos: SourcePos,
+}
+
+/// Writes a function's rows. Offsets ascend and are relative to the function's start. Rows with the same position as
+/// the row before are omitted.
 pub fn write_positions(rows: &[PosRow], out: &mut Vec<u8>) {
     let mut last = Last::default();
     let mut before = SourcePos::NONE;
@@ -19,17 +56,18 @@ pub fn write_positions(rows: &[PosRow], out: &mut Vec<u8>) {
         let slot = &mut last.values[inlined];
         let distance = i64::from(value) - i64::from(*slot);
         *slot = value;
-        // Zigzag: small numbers of either sign become small ones.
+        // Zigzag encoding: numbers close to zero of either sign become small.
         put(out, ((distance << 1) ^ (distance >> 63)) as u64 * 2 + inlined as u64);
     }
 }
 
-/// The position of the instruction at this offset from the function's start, among rows that [`write_positions`] wrote.
+/// Returns the position of the instruction at an offset from the function's start, from rows written by
+/// [`write_positions`].
 pub fn position_at(rows: &[u8], offset: CodeOffset) -> Option<SourcePos> {
     position_rows(rows).take_while(|row| row.offset <= offset).last().map(|row| row.pos)
 }
 
-/// The rows that [`write_positions`] wrote; of damaged ones those before the damage.
+/// Returns the rows written by [`write_positions`]. In damaged data, the rows before the damage are returned.
 pub fn position_rows(mut rows: &[u8]) -> impl Iterator<Item = PosRow> {
     let mut last = Last::default();
     std::iter::from_fn(move || {
@@ -48,11 +86,11 @@ pub fn position_rows(mut rows: &[u8]) -> impl Iterator<Item = PosRow> {
 #[derive(Default)]
 struct Last {
     offset: u32,
-    /// The last byte position, and the last row of inlined positions.
+    /// The last byte position, and the last inlined position.
     values: [u32; 2],
 }
 
-/// Whether a position is an inlined one, and its number among its kind.
+/// Returns whether a position is inlined, as an index, and its number among its kind.
 fn kind(pos: SourcePos) -> (usize, u32) {
     match pos.0.checked_sub(SourcePos::INLINED) {
         Some(row) => (1, row),

@@ -1,15 +1,17 @@
-//! The account of one compilation: what it has taken, and whether it may go on.
+//! The budget of one compilation: what it has used, and whether it may continue.
 //!
-//! In: limits, and what the threads that compile tell of their work. Out: a yes, or that it is over, which from then on every
-//! thread is told. Never: an effect on the code that is made, or a wait.
+//! In: limits, and reports of the compiling threads about their work. Out: permission to continue, or the reason why
+//! the compilation is over, which every thread receives from then on. Never: an effect on the generated code, or a
+//! wait.
 //!
 //! ```text
-//! Budget ── work() ──────▶ Work: CPU time of one thread, from look to look
+//! Budget ── work() ──────▶ Work: CPU time of one thread, measured from call to call of `charge`
 //!        └─ function() ──▶ FunctionBudget: a Work, and the memory that one function takes
 //! ```
 //!
-//! **Invariant:** whether a function has too little memory depends on that function and the limit alone: one that has no room beside
-//! others is [`CompileError::Crowded`], and compiled again when no others are.
+//! **Invariant:** whether a function exceeds the memory limit depends on that function and the limit alone. A function
+//! that does not fit beside others fails with [`CompileError::Crowded`] and is compiled again when no others are being
+//! compiled.
 
 use crate::limits::{CompileLimit, CompileLimitExceeded, CompileLimits, FunctionCost};
 use crate::{CompileError, CompileTimes};
@@ -20,52 +22,52 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// Ends compilations from another thread. Cheap to clone; what was cancelled stays so.
+/// Cancels compilations from another thread. Cheap to clone; cancellation is permanent.
 #[derive(Clone, Debug, Default)]
 pub struct CompileCancel(Arc<AtomicBool>);
 
 impl CompileCancel {
-    /// Of no compilation yet.
+    /// Creates a handle that belongs to no compilation yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends all compilations that were given this.
+    /// Cancels all compilations that were given this handle.
     pub fn cancel(&self) {
         self.0.store(true, Relaxed);
     }
 
-    /// Whether [`CompileCancel::cancel`] was called.
+    /// Returns whether [`CompileCancel::cancel`] was called.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Relaxed)
     }
 }
 
-/// Bytes of memory that compiling takes for each instruction, value and operand of a function when it is written out: measured as the
-/// process's peak, over functions of 170,000 to 3,600,000 of them, which take 35 to 270.
+/// Bytes of memory that compilation takes for each instruction, value and operand of a function's CLIF. Measured as the
+/// peak of the process: 35 to 270 bytes, for functions of 170,000 to 3,600,000 of them.
 const BYTES_WRITTEN_OUT: u64 = 200;
 
-/// What is written out between two looks.
+/// Instructions, values and operands between two calls of [`FunctionBudget::grown_to`].
 const STRIDE: u64 = 1 << 14;
 
-/// The account of one compilation. Shared by the threads that compile.
+/// The budget of one compilation, shared by the compiling threads.
 #[derive(Debug)]
 pub struct Budget {
     limits: CompileLimits,
-    /// How much CPU time there is in all.
+    /// The CPU time that is allowed in all.
     cpu: Option<Duration>,
     cancel: CompileCancel,
-    /// Nanoseconds of CPU time.
+    /// Nanoseconds of CPU time used.
     used_cpu: AtomicU64,
-    /// Bytes that functions in compilation take.
+    /// Bytes used by the functions being compiled.
     memory: AtomicU64,
     costliest: Mutex<Option<FunctionCost>>,
-    /// Why it is over.
+    /// The reason why the compilation is over.
     end: OnceLock<CompileError>,
 }
 
 impl Budget {
-    /// For a module of this many bytes.
+    /// Creates a budget for a module of this many bytes.
     pub fn new(limits: CompileLimits, cancel: CompileCancel, module_bytes: u64) -> Self {
         Self {
             cpu: limits.cpu_for(module_bytes),
@@ -78,16 +80,16 @@ impl Budget {
         }
     }
 
-    /// No limits.
+    /// Creates a budget without limits.
     pub fn unlimited() -> Self {
         Self::new(CompileLimits::unlimited(), CompileCancel::new(), 0)
     }
 
-    /// Whether something may be of this size.
+    /// Checks an amount against a limit.
     ///
     /// # Errors
     ///
-    /// Where it may not. Then the compilation is over.
+    /// Returns an error if the amount exceeds the limit. The compilation is then over.
     pub fn check(
         &self,
         limit: CompileLimit,
@@ -100,12 +102,13 @@ impl Budget {
         }
     }
 
-    /// Why it is over, if it is.
+    /// Returns the reason why the compilation is over, if it is.
     pub fn end(&self) -> Option<CompileError> {
         self.end.get().cloned()
     }
 
-    /// Whoever waits for it does so no longer. Why: the limit of time, unless it was over for something else.
+    /// Ends the compilation because the caller's wait timed out. Returns the reason: the time limit, unless the
+    /// compilation was already over for another reason.
     pub fn time_is_over(&self) -> CompileError {
         let allowed = self.limits.get(CompileLimit::Wall).unwrap_or_default();
         let costliest = *self.costliest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,22 +120,22 @@ impl Budget {
         self.end.get_or_init(|| why).clone()
     }
 
-    /// The work of this thread, from now on.
+    /// Starts measuring the work of this thread.
     pub fn work(&self) -> Work<'_> {
         let since = self.cpu.map(|_| thread_cpu_time());
         Work { budget: self, since, own: Duration::ZERO }
     }
 
-    /// The work of this thread on a function.
+    /// Starts measuring the work of this thread on a function.
     ///
     /// # Errors
     ///
-    /// Where the compilation is over.
+    /// Returns an error if the compilation is over.
     pub fn function(&self, index: FuncIndex, bytes: u64) -> Result<FunctionBudget<'_>, CompileError> {
         let cost = FunctionCost { index, bytes, written_out: 0, cpu: Duration::ZERO };
         let mut function =
             FunctionBudget { work: self.work(), cost, reserved: 0, times: CompileTimes::default() };
-        function.look(Duration::ZERO)?;
+        function.charge(Duration::ZERO)?;
         Ok(function)
     }
 
@@ -140,8 +143,8 @@ impl Budget {
         Duration::from_nanos(self.used_cpu.load(Relaxed))
     }
 
-    /// Notes what a function has taken; the one that took most of all.
-    fn note(&self, cost: FunctionCost) -> FunctionCost {
+    /// Records the cost of a function. Returns the cost of the most expensive one so far.
+    fn record(&self, cost: FunctionCost) -> FunctionCost {
         let mut costliest = self.costliest.lock().unwrap_or_else(PoisonError::into_inner);
         match *costliest {
             Some(costliest) if costliest.cpu >= cost.cpu => costliest,
@@ -150,26 +153,26 @@ impl Budget {
     }
 }
 
-/// What one thread does for a compilation.
+/// The work of one thread for a compilation.
 #[derive(Debug)]
 pub struct Work<'a> {
     budget: &'a Budget,
-    /// CPU time of the thread when it was last looked at; none where nobody wants to know.
+    /// The thread's CPU time at the last measurement; `None` if CPU time is not limited.
     since: Option<Duration>,
     own: Duration,
 }
 
 impl Work<'_> {
-    /// Adds the CPU time since the last look, and whether there is enough for what is to come.
+    /// Adds the CPU time since the last call, and checks that enough is left for the work ahead.
     ///
     /// # Errors
     ///
-    /// Where the compilation is over: by this, or since another thread found that.
-    pub fn look(&mut self, foreseen: Duration) -> Result<(), CompileError> {
-        self.look_at(foreseen, None)
+    /// Returns an error if the compilation is over, for this reason or because another thread ended it.
+    pub fn charge(&mut self, expected: Duration) -> Result<(), CompileError> {
+        self.charge_for(expected, None)
     }
 
-    fn look_at(&mut self, foreseen: Duration, function: Option<FunctionCost>) -> Result<(), CompileError> {
+    fn charge_for(&mut self, expected: Duration, function: Option<FunctionCost>) -> Result<(), CompileError> {
         let budget = self.budget;
         if let Some(end) = budget.end.get() {
             return Err(end.clone());
@@ -183,52 +186,54 @@ impl Work<'_> {
         *since = now;
         self.own += spent;
         budget.used_cpu.fetch_add(spent.as_nanos() as u64, Relaxed);
-        if budget.used_cpu().saturating_add(foreseen) <= allowed {
+        if budget.used_cpu().saturating_add(expected) <= allowed {
             return Ok(());
         }
-        let cost =
-            function.map(|cost| budget.note(FunctionCost { cpu: self.own.saturating_add(foreseen), ..cost }));
+        let cost = function
+            .map(|cost| budget.record(FunctionCost { cpu: self.own.saturating_add(expected), ..cost }));
         let (limit, allowed) = (CompileLimit::Cpu, allowed.as_nanos() as u64);
         Err(budget.end_with(CompileLimitExceeded { limit, wanted: None, allowed, function: cost }.into()))
     }
 }
 
-/// What one thread does for a function.
+/// The work of one thread on a function.
 #[derive(Debug)]
 pub struct FunctionBudget<'a> {
     work: Work<'a>,
     cost: FunctionCost,
-    /// Bytes that are counted for it.
+    /// Bytes reserved for the function.
     reserved: u64,
-    /// What its stages took.
+    /// The time that each stage took.
     pub times: CompileTimes,
 }
 
 impl FunctionBudget<'_> {
-    /// As [`Work::look`].
+    /// Does the same as [`Work::charge`].
     ///
     /// # Errors
     ///
-    /// As there.
-    pub fn look(&mut self, foreseen: Duration) -> Result<(), CompileError> {
-        self.work.look_at(foreseen, Some(self.cost))
+    /// Returns the errors of [`Work::charge`].
+    pub fn charge(&mut self, expected: Duration) -> Result<(), CompileError> {
+        self.work.charge_for(expected, Some(self.cost))
     }
 
-    /// What the function was when it was last asked for: instructions, values and operands.
+    /// Returns the size of the function's CLIF at the last call of [`FunctionBudget::grown_to`]: instructions, values
+    /// and operands.
     pub fn written_out(&self) -> u64 {
         self.cost.written_out
     }
 
-    /// The function has grown to this many instructions, values and operands. Returns how many there may be before this is to be
-    /// called again.
+    /// Reports that the function's CLIF has grown to this many instructions, values and operands. Returns the size at
+    /// which to call this again.
     ///
     /// # Errors
     ///
-    /// As [`Work::look`]; where there is too little memory for it; and [`CompileError::Crowded`].
+    /// Returns the errors of [`Work::charge`], an error if the function alone exceeds the memory limit, and
+    /// [`CompileError::Crowded`].
     pub fn grown_to(&mut self, written_out: u64) -> Result<u64, CompileError> {
         let budget = self.work.budget;
         self.cost.written_out = written_out;
-        self.look(Duration::ZERO)?;
+        self.charge(Duration::ZERO)?;
         let bytes = written_out * BYTES_WRITTEN_OUT;
         budget.check(CompileLimit::Memory, bytes, Some(self.cost))?;
         if let Some(limit) = budget.limits.get(CompileLimit::Memory) {
@@ -242,29 +247,29 @@ impl FunctionBudget<'_> {
     }
 }
 
-/// The function is done, or given up.
+/// Releases the memory of a function that is finished or abandoned.
 impl Drop for FunctionBudget<'_> {
     fn drop(&mut self) {
         let budget = self.work.budget;
         budget.memory.fetch_sub(self.reserved, Relaxed);
         if self.work.since.is_some() {
-            // Whether there is time for others, they find out.
-            let _ = self.work.look_at(Duration::ZERO, Some(self.cost));
-            budget.note(FunctionCost { cpu: self.work.own, ..self.cost });
+            // Other functions check whether time is left for them.
+            let _ = self.work.charge_for(Duration::ZERO, Some(self.cost));
+            budget.record(FunctionCost { cpu: self.work.own, ..self.cost });
         }
     }
 }
 
-/// CPU time of a step of validation: one value checked.
+/// CPU time of one step of validation: one value checked.
 const STEP: Duration = Duration::from_nanos(4);
 
-/// Validation is a part of the compilation.
+/// Validation counts as part of the compilation.
 impl StopCheck for Budget {
     fn checker(&self) -> Box<dyn FnMut(u64) -> bool + '_> {
         let mut work = self.work();
         Box::new(move |steps| {
             let steps = u32::try_from(steps).unwrap_or(u32::MAX);
-            work.look(STEP.saturating_mul(steps)).is_ok()
+            work.charge(STEP.saturating_mul(steps)).is_ok()
         })
     }
 }
@@ -303,32 +308,32 @@ mod tests {
             exceeded.function().map(|f| (f.index, f.bytes, f.written_out)),
             Some((FuncIndex(1), 20, 1001))
         );
-        // It is over for all, for the same reason.
+        // The compilation is over for all functions, for the same reason.
         assert_eq!(limit(budget.function(FuncIndex(2), 5).unwrap_err()), exceeded);
     }
 
     #[test]
-    fn time_that_is_foreseen_is_not_spent() {
+    fn estimated_time_is_not_spent() {
         let limits = CompileLimits::unlimited().cpu(Duration::from_secs(50));
         let budget = Budget::new(limits.cpu_per_mib(Duration::from_secs(50)), CompileCancel::new(), 1 << 20);
         let mut function = budget.function(FuncIndex(7), 10).unwrap();
-        function.look(Duration::from_secs(90)).unwrap();
-        let exceeded = limit(function.look(Duration::from_secs(101)).unwrap_err());
+        function.charge(Duration::from_secs(90)).unwrap();
+        let exceeded = limit(function.charge(Duration::from_secs(101)).unwrap_err());
         assert_eq!((exceeded.limit(), exceeded.allowed()), (CompileLimit::Cpu, 100_000_000_000));
         assert_eq!(exceeded.function().map(|f| f.index), Some(FuncIndex(7)));
         let other = Budget::new(CompileLimits::unlimited().cpu(Duration::MAX), CompileCancel::new(), 1);
-        let ended = other.function(FuncIndex(7), 10).unwrap().look(Duration::MAX);
+        let ended = other.function(FuncIndex(7), 10).unwrap().charge(Duration::MAX);
         assert_eq!(limit(ended.unwrap_err()).limit(), CompileLimit::Cpu);
     }
 
     #[test]
-    fn whoever_is_cancelled_stays_so() {
+    fn cancellation_is_permanent() {
         let cancel = CompileCancel::new();
         let budget = Budget::new(CompileLimits::unlimited(), cancel.clone(), 0);
         let mut work = budget.work();
-        work.look(Duration::MAX).unwrap();
+        work.charge(Duration::MAX).unwrap();
         cancel.clone().cancel();
-        assert_eq!(work.look(Duration::ZERO), Err(CompileError::Cancelled));
+        assert_eq!(work.charge(Duration::ZERO), Err(CompileError::Cancelled));
         assert_eq!(budget.end(), Some(CompileError::Cancelled));
     }
 }

@@ -1,4 +1,4 @@
-//! A compiler with all its settings: everything that shapes code besides the module, in one value.
+//! A compiler with all its settings: everything besides the module that affects code, in one value.
 
 use crate::{
     Budget, BuildObserver, CompileError, CompileLimit, CompileStage, FunctionCost, MemoryAccess, ModulePlan,
@@ -14,24 +14,25 @@ use std::time::Duration;
 
 /// A compiler with all its settings.
 ///
-/// What [`Compiler::build`] makes depends on the module and on this value alone, and [`Compiler::settings`] tells all of
-/// this value: so two builds whose settings and modules are the same give the same code, and [`Compiler::key`] names it.
+/// The output of [`Compiler::build`] depends on the module and on this value alone, and [`Compiler::settings`]
+/// describes all of this value. Two builds with equal settings and modules therefore produce the same code, and
+/// [`Compiler::key`] identifies it.
 #[derive(Clone)]
 pub struct Compiler {
-    /// What modules may use.
+    /// The features that modules may use.
     pub features: WasmFeatures,
-    /// What shapes the code.
+    /// Options that affect the code.
     pub tunables: Tunables,
-    /// What makes it.
+    /// The tier that generates the code.
     pub tier: Arc<dyn Tier>,
 }
 
-/// Why a module was not built.
+/// The reason why a module was not built.
 #[derive(Debug)]
 pub enum BuildError {
-    /// It is not valid.
+    /// The module is invalid.
     Module(ModuleError),
-    /// It exceeds what the compiler can hold.
+    /// The module could not be compiled.
     Compile(CompileError),
 }
 
@@ -41,11 +42,11 @@ impl From<CompileError> for BuildError {
     }
 }
 
-/// The setting whose value is a set: code for fewer processor features runs where there are more.
+/// The setting whose value is a set: code for fewer processor features runs where more are available.
 const PROCESSOR: &str = "processor";
 
 impl Compiler {
-    /// All that shapes code besides the module: a line `name = value` each.
+    /// Returns everything besides the module that affects code, as lines `name = value`.
     pub fn settings(&self) -> String {
         let Self { features, tunables, tier } = self;
         let Tunables {
@@ -81,21 +82,21 @@ impl Compiler {
             ("canonical NaNs", bit(canonical_nans)),
             ("deterministic relaxed SIMD", bit(deterministic_relaxed_simd)),
             ("branch hints", bit(branch_hints)),
-            ("all as huge_functions", bit(huge_functions)),
+            ("all as huge functions", bit(huge_functions)),
         ];
         let mut text = String::new();
         for (name, value) in lines {
-            writeln!(text, "{name} = {value}").expect("strings take everything");
+            writeln!(text, "{name} = {value}").expect("writing to a string cannot fail");
         }
         text
     }
 
-    /// Names the code that a build of a binary gives: a digest of the binary and of all settings (BLAKE3).
+    /// Returns a key that identifies the code of a binary: a digest of the binary and of all settings (BLAKE3).
     pub fn key(&self, wasm: &[u8]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("belljar 2026-11 key of a compiled module");
         let settings = self.settings();
         hasher.update(&(settings.len() as u64).to_le_bytes()).update(settings.as_bytes());
-        // Starting threads takes longer than they would save on a small module.
+        // For a small module, starting threads takes longer than they save.
         match wasm.len() < PARALLEL_HASHING {
             true => hasher.update(wasm),
             false => belljar_parallel::run(|| hasher.update_rayon(wasm)),
@@ -103,7 +104,8 @@ impl Compiler {
         hasher.finalize().into()
     }
 
-    /// Why code made with other settings cannot be used in place of this compiler's: the first setting that differs.
+    /// Returns the first setting that differs, as the reason why code compiled with other settings cannot replace this
+    /// compiler's.
     pub fn refuses(&self, settings: &str) -> Option<String> {
         let ours = self.settings();
         for line in ours.lines() {
@@ -114,7 +116,7 @@ impl Compiler {
                     there.split(' ').filter(|f| !here.split(' ').any(|has| has == *f)).collect();
                 if !missing.is_empty() {
                     return Some(format!(
-                        "it needs a processor with {}, which this one has not",
+                        "it needs a processor with {}, which this one lacks",
                         OutsideText::new(&missing.join(", "))
                     ));
                 }
@@ -129,23 +131,23 @@ impl Compiler {
             .then(|| "it was made with settings that this release does not know".into())
     }
 
-    /// What this machine's processor lacks of what code needs that was made with these settings.
+    /// Returns what this machine's processor lacks to run code that was compiled with these settings.
     pub fn lacking(&self, settings: &str) -> Option<String> {
         let has = self.tier.host_features();
         let needed = value(PROCESSOR, settings).unwrap_or_default();
         let lacks: Vec<_> = needed.split_whitespace().filter(|feature| !has.contains(feature)).collect();
         (!lacks.is_empty()).then(|| {
             let lacks = lacks.join(", ");
-            format!("it needs a processor with {lacks}, which this one has not")
+            format!("it needs a processor with {lacks}, which this one lacks")
         })
     }
 
-    /// Validates a binary and compiles it: the module, and the image of its code. The observer is told how far it is, and
-    /// has no say in what comes out.
+    /// Validates and compiles a binary. Returns the module and the image of its code. The observer is notified of
+    /// progress and has no influence on the result.
     ///
     /// # Errors
     ///
-    /// Where the binary is not valid, exceeds what the compiler can hold, or takes more than the budget.
+    /// Returns an error if the binary is invalid, exceeds what the compiler supports, or exceeds the budget.
     pub fn build(
         &self,
         wasm: Bytes,
@@ -155,18 +157,18 @@ impl Compiler {
         observer.begin(CompileStage::Validation, 0);
         budget.check(CompileLimit::ModuleSize, wasm.len() as u64, None)?;
         let module = belljar_module::validate_until_stopped(wasm, self.features, budget);
-        // What validation was ended for, it does not know.
+        // Validation does not know why the budget stopped it.
         let module =
             module.map_err(|error| budget.end().map_or(BuildError::Module(error), BuildError::Compile))?;
         let image = self.code(&module, observer, budget)?;
         Ok((module, image))
     }
 
-    /// Compiles a module that was valid with these features and whose code is there.
+    /// Compiles a module that was validated with these features and whose code is present.
     ///
     /// # Errors
     ///
-    /// Where it exceeds what the compiler can hold, or takes more than the budget.
+    /// Returns an error if the module exceeds what the compiler supports, or exceeds the budget.
     fn code(
         &self,
         module: &Module,
@@ -182,7 +184,7 @@ impl Compiler {
     }
 }
 
-/// Whether there may be so many functions, of such sizes.
+/// Checks the number of functions and the size of the largest.
 fn check_sizes(module: &Module, budget: &Budget) -> Result<(), CompileError> {
     budget.check(CompileLimit::Functions, module.defined_funcs() as u64, None)?;
     let size = |func: DefinedFuncIndex| module.body(func).len() as u64;
@@ -193,10 +195,10 @@ fn check_sizes(module: &Module, budget: &Budget) -> Result<(), CompileError> {
     budget.check(CompileLimit::FunctionSize, bytes, Some(cost))
 }
 
-/// The value of a setting.
+/// Returns the value of a setting.
 fn value<'a>(name: &str, settings: &'a str) -> Option<&'a str> {
     settings.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))
 }
 
-/// Bytes from which on several threads hash faster than one.
+/// From this size on, hashing on several threads is faster.
 const PARALLEL_HASHING: usize = 1 << 20;

@@ -1,7 +1,8 @@
-//! From an image of code to an ELF file that holds all of a module: what objdump, perf, gdb and readelf understand.
+//! Turns an image of code into an ELF file that holds a whole module and that objdump, perf, gdb and readelf
+//! understand.
 //!
-//! The image's bytes stay where they are; what only files have comes behind them: initial contents of memories, what
-//! validation noted, the binary (or what is needed of it), symbols, section headers, and at the very end room for a seal.
+//! The image's bytes stay where they are. The parts that only files have follow them: initial contents of memories,
+//! metadata, the binary (or the needed parts of it), symbols, section headers, and at the very end space for a seal.
 
 use belljar_abi::{IMAGE_HEADER_START, Image, ImageHeader, ImageWriter, Part, PartRange};
 use belljar_core::{DefinedFuncIndex, OutsideText};
@@ -14,16 +15,17 @@ use std::borrow::Cow;
 /// How much of the module's binary a file keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keep {
-    /// Nothing: whoever loads it has the binary.
+    /// Nothing: the program that loads the file has the binary.
     Nothing,
-    /// All but the code, and the data that images of memories hold.
+    /// Everything except the code and the data that images of memories hold.
     WithoutCode,
-    /// All, so that it can be compiled again.
+    /// Everything, so that the module can be compiled again.
     All,
 }
 
-/// Makes a file of a module and the image of its code. Its last bytes are zero, for a seal: `seal` says how many, from how
-/// many come before them. `snapshot`: where an instance is to begin, if not anew.
+/// Creates a file from a module and the image of its code. The file ends with zeros as space for a seal, whose size
+/// `seal` computes from the number of bytes before it. `snapshot` is the saved state to start instances from; it may be
+/// empty.
 pub fn object_file(
     image: Image<'_>,
     module: &Module,
@@ -55,7 +57,7 @@ struct File {
     names: Vec<u8>,
 }
 
-/// The number of the text's section: the first behind the null section.
+/// Index of the text section: the first after the null section.
 const TEXT: u16 = 1;
 
 impl File {
@@ -74,7 +76,7 @@ impl File {
         self.named(".belljar.header", elf::SHT_PROGBITS, whole);
         self.symbols(header.parts[Part::Text as usize].start, image, module);
         let programs = self.append(8, bytes_of_slice(&load_segments(header, image)));
-        // The last two sections: their own names are among the names.
+        // The last two sections, whose names must be in the section with the names.
         let name = self.name(".shstrtab");
         let seal_name = self.name(".belljar.seal");
         let names = std::mem::take(&mut self.names);
@@ -126,7 +128,7 @@ impl File {
         PartRange { start, length: bytes.len() as u64 }
     }
 
-    /// A symbol for each function.
+    /// Adds a symbol for each function.
     fn symbols(&mut self, text: u64, image: Image<'_>, module: &Module) {
         let mut strings = vec![0];
         let mut symbols = vec![symbol(0, 0, 0, 0)];
@@ -141,7 +143,7 @@ impl File {
         self.named(".symtab", elf::SHT_SYMTAB, place);
         let table = self.sections.last_mut().expect("it was just added");
         table.sh_link = U32::new(LE, strings_index);
-        // Symbols of this index on are not local.
+        // Symbols from this index on are not local.
         table.sh_info = U32::new(LE, symbols.len() as u32);
         table.sh_entsize = U64::new(LE, size_of::<elf::Sym64<LE>>() as u64);
         let place = self.append(1, &strings);
@@ -149,7 +151,8 @@ impl File {
     }
 }
 
-/// A function's name as the name section has it. Whoever lists symbols prints it: no terminal should obey it.
+/// Returns a function's name from the name section, escaped: tools that list symbols print it, and terminals must not
+/// interpret it.
 fn printed_name(module: &Module, func: DefinedFuncIndex) -> Cow<'_, str> {
     let func = module.func_index(func);
     let name = module.names().func(func).map(|name| OutsideText::new(name).to_cow());
@@ -183,7 +186,7 @@ fn symbol(name: u32, value: u64, size: u64, section: u16) -> elf::Sym64<LE> {
     }
 }
 
-/// What a loader would map: what lies before the text to be read, and the text to be executed.
+/// Returns the segments that a loader would map: everything before the text as readable, and the text as executable.
 fn load_segments(header: &ImageHeader, image: Image<'_>) -> [elf::ProgramHeader64<LE>; 2] {
     let text = header.parts[Part::Text as usize].start;
     let segment = |flags: u32, start: u64, length: u64| elf::ProgramHeader64 {
@@ -222,7 +225,7 @@ fn file_header(programs: u64, sections: u64, count: u16) -> elf::FileHeader64<LE
         e_phnum: U16::new(LE, 2),
         e_shentsize: U16::new(LE, size_of::<elf::SectionHeader64<LE>>() as u16),
         e_shnum: U16::new(LE, count),
-        // Behind the names of sections comes the seal.
+        // The seal follows the section with the names.
         e_shstrndx: U16::new(LE, count - 2),
     }
 }

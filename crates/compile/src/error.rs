@@ -1,45 +1,46 @@
-//! Why a valid module could not be compiled.
+//! The reasons why a valid module could not be compiled.
 
 use crate::CompileLimitExceeded;
 use belljar_core::OutsideText;
 use std::fmt;
 
-/// Why a valid module could not be compiled.
+/// The reason why a valid module could not be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CompileError {
     /// One function could not be compiled.
     Function {
         /// Its index in the module.
         index: u32,
-        /// What the tier says.
+        /// The tier's message.
         message: String,
     },
     /// A trampoline for this signature could not be compiled.
     Trampoline {
         /// The signature.
         signature: String,
-        /// What the tier says.
+        /// The tier's message.
         message: String,
     },
-    /// All the code and its read-only tables together exceed the reach of a 32-bit distance.
+    /// The code and its read-only tables together exceed the range of a 32-bit distance.
     TextTooLarge {
         /// Bytes of both.
         bytes: u64,
     },
-    /// It would take more than it may.
+    /// The compilation exceeded a limit.
     Limit(Box<CompileLimitExceeded>),
-    /// Somebody wanted it no more.
+    /// The compilation was cancelled.
     Cancelled,
-    /// There is no room for a function beside those that are being compiled: it is to be compiled again when they are done.
+    /// There is not enough memory for a function beside those being compiled. It must be compiled again when they are
+    /// finished.
     Crowded,
-    /// The machine lacks something the tier needs.
+    /// The machine lacks a feature that the tier needs.
     Unsupported(String),
 }
 
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // The tier's words may be those of a panic, which may quote anything.
+            // The tier's message may come from a panic, which may quote untrusted text.
             Self::Function { index, message } => {
                 write!(f, "could not compile function {index}: {}", OutsideText::new(message))
             }
@@ -55,7 +56,7 @@ impl fmt::Display for CompileError {
             Self::Limit(exceeded) => exceeded.fmt(f),
             Self::Cancelled => f.write_str("the compilation was cancelled"),
             Self::Crowded => {
-                f.write_str("a function found no room beside others; this is a bug, please report it")
+                f.write_str("not enough memory for a function beside others; this is a bug, please report it")
             }
             Self::Unsupported(what) => OutsideText::new(what).fmt(f),
         }

@@ -1,7 +1,7 @@
-//! From a described module to linked code.
+//! Compiles a described module to linked code.
 //!
 //! In: a [`belljar_module::Module`], a [`Tier`] and [`Tunables`]. Out: a [`belljar_abi::LinkedCode`], position
-//! independent, with nothing left to fill in. Never: knowledge of how code is loaded or run, or `unsafe`.
+//! independent and fully relocated. Never: knowledge of how code is loaded or run, or `unsafe`.
 
 mod budget;
 mod compiler;
@@ -26,5 +26,5 @@ pub use plan::{ModulePlan, ReadOnlyContents, ReadOnlyTable};
 pub use tier::{Target, Tier};
 pub use tunables::{MemoryAccess, Tunables};
 
-/// Tells builds apart: a digest of this crate's sources.
+/// A digest of this crate's sources, which tells builds apart.
 pub const FINGERPRINT: [u8; 32] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));

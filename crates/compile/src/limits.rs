@@ -1,7 +1,7 @@
-//! What a compilation may take, by name.
+//! The limits of a compilation.
 //!
-//! In: the embedder's numbers. Out: a yes, or an error that says which limit it was, what was wanted and by which function. Never:
-//! an effect on the code that is made.
+//! In: the embedder's numbers. Out: success, or an error that names the limit, the requested amount and the function.
+//! Never: an effect on the generated code.
 
 use belljar_core::{FuncIndex, define_limits};
 use std::fmt;
@@ -9,24 +9,25 @@ use std::time::Duration;
 
 const SECOND: u64 = 1_000_000_000;
 
-// The largest programs known (pandoc, Swift's compiler: 60 MB, 620,000 functions) fit; usual code takes 0.1 to 0.4 s a MiB.
+// The largest known programs (pandoc, Swift's compiler: 60 MB, 620,000 functions) fit; typical code takes 0.1 to 0.4 s
+// per MiB.
 define_limits! {
-    /// What can be limited of a compilation. Each has a method of the same name in [`CompileLimits`].
+    /// A quantity of a compilation that can be limited. Each has a method of the same name in [`CompileLimits`].
     pub enum CompileLimit {
     ModuleSize "module_size" Bytes Some(128 << 20), "Bytes of the module";
     Functions "functions" Count Some(1_000_000), "Functions that the module defines";
     FunctionSize "function_size" Bytes Some(4 << 20), "Bytes of one function's body";
-    Cpu "cpu" Time Some(SECOND), "CPU time of all threads, beside what the module's size allows";
-    CpuPerMib "cpu_per_mib" Time Some(4 * SECOND), "CPU time for each MiB of the module, where that is limited";
-    Memory "memory" Bytes Some(192 << 20), "Memory of the functions that are compiled at once";
+    Cpu "cpu" Time Some(SECOND), "CPU time of all threads, on top of the allowance for the module's size";
+    CpuPerMib "cpu_per_mib" Time Some(4 * SECOND), "CPU time that each MiB of the module adds, if CPU time is limited";
+    Memory "memory" Bytes Some(192 << 20), "Memory of the functions that are compiled at the same time";
     Wall "wall" Time None, "Time from the beginning of the compilation to its end";
     }
 }
 
-/// What the compilation of a module may take: [`Config::compile_limits`] and `CodeBuilder::limits` of the crate `belljar`.
+/// Limits for the compilation of a module: [`Config::compile_limits`] and `CodeBuilder::limits` of the crate `belljar`.
 ///
-/// [`CompileLimits::default`] is for code that nobody vouches for, [`CompileLimits::unlimited`] limits nothing. A module whose code
-/// is in the cache or in an artifact is not compiled, and so not limited by this.
+/// [`CompileLimits::default`] is for untrusted code, [`CompileLimits::unlimited`] sets no limits. A module whose code
+/// comes from the cache or from an artifact is not compiled, and so is not subject to these limits.
 ///
 /// [`Config::compile_limits`]: https://docs.rs/belljar/latest/belljar/struct.Config.html
 ///
@@ -45,7 +46,7 @@ pub struct CompileLimits {
 }
 
 impl Default for CompileLimits {
-    /// For code that nobody vouches for.
+    /// Limits for untrusted code.
     fn default() -> Self {
         let mut limits = Self::unlimited();
         for limit in CompileLimit::ALL {
@@ -72,71 +73,71 @@ fn nanoseconds(time: Duration) -> u64 {
 }
 
 impl CompileLimits {
-    /// Nothing is limited.
+    /// Sets no limits.
     pub const fn unlimited() -> Self {
         Self { amounts: [None; CompileLimit::ALL.len()] }
     }
 
-    /// Bytes of the module. Default: 128 MiB.
+    /// Limits the size of the module in bytes. Default: 128 MiB.
     #[must_use]
     pub fn module_size(self, bytes: u64) -> Self {
         self.with(CompileLimit::ModuleSize, Some(bytes))
     }
 
-    /// Functions that the module defines. Default: 1,000,000.
+    /// Limits the number of functions that the module defines. Default: 1,000,000.
     #[must_use]
     pub fn functions(self, count: u64) -> Self {
         self.with(CompileLimit::Functions, Some(count))
     }
 
-    /// Bytes of one function's body. Default: 4 MiB.
+    /// Limits the size of one function's body in bytes. Default: 4 MiB.
     #[must_use]
     pub fn function_size(self, bytes: u64) -> Self {
         self.with(CompileLimit::FunctionSize, Some(bytes))
     }
 
-    /// CPU time of all threads together, and [`CompileLimits::cpu_per_mib`] on top of it. A function that would take longer than what
-    /// is left, as far as can be foreseen, is not begun. Default: 1 s.
+    /// Limits the CPU time of all threads together; [`CompileLimits::cpu_per_mib`] is added to it. A function is not
+    /// started if the estimate of its CPU time exceeds what is left. Default: 1 s.
     #[must_use]
     pub fn cpu(self, time: Duration) -> Self {
         self.with(CompileLimit::Cpu, Some(nanoseconds(time)))
     }
 
-    /// CPU time for each MiB of the module, where CPU time is limited: what is compiled may take the longer the more it is. Default:
-    /// 4 s, ten times and more what usual code takes.
+    /// Sets the CPU time that is added for each MiB of the module, if CPU time is limited: larger modules may take
+    /// longer. Default: 4 s, at least ten times what typical code takes.
     #[must_use]
     pub fn cpu_per_mib(self, time: Duration) -> Self {
         self.with(CompileLimit::CpuPerMib, Some(nanoseconds(time)))
     }
 
-    /// Bytes of memory for the functions that are compiled at once, by the compiler's own account: what it counts is what a function
-    /// becomes when it is written out, its values and instructions. The module and its finished code are not among them; they are as
-    /// large as they are. Default: 192 MiB.
+    /// Limits the memory in bytes of the functions that are compiled at the same time, by the compiler's own estimate:
+    /// it counts the instructions and values that a function becomes when written out. The module and its finished code
+    /// are not counted. Default: 192 MiB.
     #[must_use]
     pub fn memory(self, bytes: u64) -> Self {
         self.with(CompileLimit::Memory, Some(bytes))
     }
 
-    /// Time from the beginning to the end. What has not ended by then is given up; the functions that are being compiled at that moment
-    /// are finished in the background, and no others are begun. Default: no limit.
+    /// Limits the time from the start to the end. A compilation that has not finished by then is abandoned: functions
+    /// that are being compiled at that moment finish in the background, and no others are started. Default: no limit.
     #[must_use]
     pub fn wall(self, time: Duration) -> Self {
         self.with(CompileLimit::Wall, Some(nanoseconds(time)))
     }
 
-    /// How much of something there may be, in its [`CompileLimit::unit`]; `None`: any.
+    /// Returns the amount that is allowed, in the limit's [`CompileLimit::unit`]; `None` means no limit.
     pub fn get(&self, limit: CompileLimit) -> Option<u64> {
         self.amounts[limit as usize]
     }
 
-    /// Says how much of something there may be, in its [`CompileLimit::unit`]; `None`: any.
+    /// Sets the amount that is allowed, in the limit's [`CompileLimit::unit`]; `None` means no limit.
     #[must_use]
     pub fn with(mut self, limit: CompileLimit, amount: Option<u64>) -> Self {
         self.amounts[limit as usize] = amount;
         self
     }
 
-    /// How much CPU time a module of a size may take.
+    /// Returns the CPU time that a module of this size may take.
     pub fn cpu_for(&self, module_bytes: u64) -> Option<Duration> {
         let per_mib = u128::from(self.get(CompileLimit::CpuPerMib).unwrap_or(0));
         let more = (per_mib * u128::from(module_bytes)) >> 20;
@@ -144,7 +145,7 @@ impl CompileLimits {
         Some(Duration::from_nanos(self.get(CompileLimit::Cpu)?).saturating_add(more))
     }
 
-    /// Whether `wanted` is more of something than there may be.
+    /// Checks an amount against a limit.
     pub(crate) fn check(&self, limit: CompileLimit, wanted: u64) -> Result<(), CompileLimitExceeded> {
         match self.get(limit) {
             Some(allowed) if wanted > allowed => {
@@ -155,16 +156,16 @@ impl CompileLimits {
     }
 }
 
-/// What a function takes to compile.
+/// The cost of compiling a function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FunctionCost {
     /// Its index in the module.
     pub index: FuncIndex,
     /// Bytes of its body.
     pub bytes: u64,
-    /// What it is when it is written out: instructions, values, and operands of calls and branches.
+    /// Its size when written out: instructions, values, and operands of calls and branches.
     pub written_out: u64,
-    /// CPU time that it took, or would take at least.
+    /// CPU time that it took, or the least that it would take.
     pub cpu: Duration,
 }
 
@@ -182,7 +183,7 @@ impl fmt::Display for FunctionCost {
     }
 }
 
-/// A compilation wanted more than its limit. In the error of whatever wanted the module.
+/// The error of a compilation that exceeded a limit. It is part of the error of the operation that needed the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CompileLimitExceeded {
     pub(crate) limit: CompileLimit,
@@ -192,27 +193,28 @@ pub struct CompileLimitExceeded {
 }
 
 impl CompileLimitExceeded {
-    /// Which limit it was.
+    /// Returns the limit.
     pub fn limit(&self) -> CompileLimit {
         self.limit
     }
 
-    /// How much was wanted, in [`CompileLimit::unit`]s, where that is known.
+    /// Returns the requested amount in [`CompileLimit::unit`]s, if it is known.
     pub fn wanted(&self) -> Option<u64> {
         self.wanted
     }
 
-    /// How much there may be, in [`CompileLimit::unit`]s: of CPU time, what the module's size allows included.
+    /// Returns the allowed amount in [`CompileLimit::unit`]s. For CPU time it includes the allowance for the module's
+    /// size.
     pub fn allowed(&self) -> u64 {
         self.allowed
     }
 
-    /// The function that took most, or that did not fit.
+    /// Returns the function that took most, or that did not fit.
     pub fn function(&self) -> Option<FunctionCost> {
         self.function
     }
 
-    /// What happened, in a sentence that does not say how to raise the limit.
+    /// Describes what happened, without saying how to raise the limit.
     pub fn sentence(&self) -> String {
         let Self { limit, wanted, allowed, function } = self;
         let allowed = limit.show(*allowed);
@@ -229,7 +231,7 @@ impl CompileLimitExceeded {
         };
         match function {
             Some(function) if *limit == CompileLimit::Cpu => {
-                text.push_str(&format!("; the most of it goes to {function}"));
+                text.push_str(&format!("; most of it goes to {function}"));
             }
             Some(function) => text.push_str(&format!("; it is {function}")),
             None => {}
@@ -286,7 +288,7 @@ mod tests {
         };
         assert_eq!(
             exceeded.sentence(),
-            "compiling it takes more than the limit of 1s; the most of it goes to function 3 (900 bytes, 400000 values and \
+            "compiling it takes more than the limit of 1s; most of it goes to function 3 (900 bytes, 400000 values and \
              instructions when written out, 1.2s of CPU time)"
         );
     }

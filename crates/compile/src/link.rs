@@ -1,4 +1,4 @@
-//! Compiles every function of a module in parallel and puts the pieces together.
+//! Compiles the functions of a module in parallel and links them.
 
 use crate::{Budget, BuildObserver, CompileError, CompileStage, ModulePlan, Tier};
 use belljar_abi::{
@@ -9,11 +9,12 @@ use belljar_core::{CodeOffset, DefinedFuncIndex, Trap};
 use belljar_module::Module;
 use rayon::prelude::*;
 
-/// Compiles all of a module, and tells `observer` how far it is.
+/// Compiles a module, and notifies `observer` of progress.
 ///
 /// # Errors
 ///
-/// Why `budget` is over; otherwise the first function, in index order, that the tier refuses.
+/// Returns the reason why `budget` is over, or otherwise the error of the first function, in index order, that the tier
+/// rejects.
 pub fn compile(
     plan: &ModulePlan<'_>,
     tier: &dyn Tier,
@@ -28,13 +29,13 @@ pub fn compile(
     let all = count + plan.thunks.len();
     let bytes = code_bytes(plan.module);
     observer.begin(CompileStage::Compilation, bytes);
-    // A thread pool costs more than a handful of small functions.
+    // A thread pool costs more than a few small functions.
     let mut pieces: Vec<Result<CompiledFunction, CompileError>> = match bytes < SERIAL_BYTES {
         true => (0..all).map(one).collect(),
         false => compile_in_parallel(plan, all, one),
     };
     for (i, piece) in pieces.iter_mut().enumerate() {
-        // Now there is room, or there never will be.
+        // No others are being compiled now, so the function fits now or never.
         if matches!(piece, Err(CompileError::Crowded)) {
             *piece = one(i);
         }
@@ -47,7 +48,7 @@ pub fn compile(
     link(plan, &pieces, TEXT_LIMIT)
 }
 
-/// Bytes of a text: whatever is in it reaches all else by a 32-bit distance.
+/// The largest size of a text: everything in it must be within a 32-bit distance.
 const TEXT_LIMIT: u64 = i32::MAX as u64;
 
 fn function(
@@ -64,22 +65,22 @@ fn function(
     Ok(piece)
 }
 
-/// Bytes of bodies below which one thread is faster than starting others.
+/// Below this total size of bodies, one thread is faster than starting others.
 const SERIAL_BYTES: u64 = 4096;
 
-/// Bytes of all bodies of a module.
+/// Returns the total size of a module's bodies in bytes.
 pub(crate) fn code_bytes(module: &Module) -> u64 {
     (0..module.defined_funcs()).map(|i| module.body(DefinedFuncIndex::new(i)).len() as u64).sum()
 }
 
-/// Bytes of a body that takes some hundred megabytes to compile.
+/// From this size on, compiling a body takes several hundred megabytes.
 const HUGE_BYTES: usize = 512 << 10;
 
-/// How many such functions compile at once, however many threads there are.
+/// How many such functions are compiled at the same time, whatever the number of threads.
 const HUGE_AT_ONCE: usize = 4;
 
-/// Largest functions first, so that no thread is left with a giant when the others are done. Of giants only few at
-/// once, for the memory that they take.
+/// Compiles the largest functions first, so that no thread is left with a huge function when the others are finished.
+/// Only a few huge functions are compiled at the same time, to limit memory.
 fn compile_in_parallel(
     plan: &ModulePlan<'_>,
     all: usize,
@@ -89,8 +90,8 @@ fn compile_in_parallel(
     let size = |i: usize| if i < count { plan.module.body(DefinedFuncIndex::new(i)).len() } else { 0 };
     let mut order: Vec<usize> = (0..all).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(size(i)));
-    let huge_functions = order.partition_point(|&i| size(i) >= HUGE_BYTES);
-    let (huge_functions, others) = order.split_at(huge_functions);
+    let huge_count = order.partition_point(|&i| size(i) >= HUGE_BYTES);
+    let (huge_functions, others) = order.split_at(huge_count);
     let done = |&i: &usize| (i, one(i));
     let lane =
         |first: usize| huge_functions.iter().skip(first).step_by(HUGE_AT_ONCE).map(done).collect::<Vec<_>>();
@@ -111,7 +112,7 @@ fn compile_in_parallel(
     done.into_iter().map(|(_, piece)| piece).collect()
 }
 
-/// Where read-only tables begin: at multiples of this.
+/// Alignment of read-only tables.
 const TABLE_ALIGN: usize = 16;
 const ENTRY_SIZE: usize = size_of::<ReadOnlyEntry>();
 
@@ -123,7 +124,7 @@ struct Linker<'a> {
     tables: Vec<u32>,
 }
 
-/// Puts pieces and read-only tables into a text of `limit` bytes at most.
+/// Links pieces and read-only tables into a text of at most `limit` bytes.
 fn link(plan: &ModulePlan<'_>, pieces: &[CompiledFunction], limit: u64) -> Result<LinkedCode, CompileError> {
     let count = plan.module.defined_funcs();
     let mut linker = Linker { plan, artifact: LinkedCode::default(), thunks: Vec::new(), tables: Vec::new() };
@@ -134,7 +135,7 @@ fn link(plan: &ModulePlan<'_>, pieces: &[CompiledFunction], limit: u64) -> Resul
         .flatten()
         .map(|table| TABLE_ALIGN + table.elements.len() * ENTRY_SIZE)
         .sum();
-    // First, since offsets in the text are 32 bits wide from here on.
+    // Checked first, because offsets in the text are 32 bits wide from here on.
     let bytes = code as u64 + tables as u64;
     if bytes > limit {
         return Err(CompileError::TextTooLarge { bytes });
@@ -156,7 +157,7 @@ fn link(plan: &ModulePlan<'_>, pieces: &[CompiledFunction], limit: u64) -> Resul
 }
 
 impl Linker<'_> {
-    /// Appends a piece and its tables; thunks have no entry among the functions.
+    /// Appends a piece and its tables. Thunks have no entry among the functions.
     fn place(&mut self, piece: &CompiledFunction) -> u32 {
         let artifact = &mut self.artifact;
         pad(&mut artifact.text, piece.align.max(1) as usize, 0xcc);
@@ -258,7 +259,7 @@ mod tests {
     use belljar_core::TableIndex;
     use belljar_module::{WasmFeatures, validate};
 
-    /// Two tables that are called through, one that is read alone, and one that nothing names.
+    /// Two tables that are called through, one that is only read, and one that is unused.
     const WAT: &str = r#"(module (type $t (func))
         (table $a 100 funcref) (table $read 1000 funcref) (table $unused 1000 funcref) (table $b 7 funcref)
         (func (call_indirect $a (type $t) (i32.const 0)) (drop (table.get $read (i32.const 0)))
@@ -269,7 +270,7 @@ mod tests {
         validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap()
     }
 
-    /// A function that names a table at its beginning.
+    /// Returns a function that starts with a reference to a table.
     fn piece(table: usize) -> CompiledFunction {
         let target = RelocTarget::ReadOnlyTable(TableIndex::new(table));
         let relocs = vec![Reloc { offset: 0, target, addend: -4 }];
@@ -285,7 +286,7 @@ mod tests {
         assert_eq!(lengths, [Some(100), None, None, Some(7)]);
         let artifact = link(&plan, &[piece(3)], TEXT_LIMIT).unwrap();
         assert_eq!(artifact.text.len(), 32 + 800 + 56);
-        // From the first byte to the last table, 4 less.
+        // From the first byte to the last table, minus 4.
         assert_eq!(artifact.text[..4], (32_i32 + 800 - 4).to_le_bytes());
     }
 

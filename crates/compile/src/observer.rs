@@ -1,41 +1,42 @@
-//! Who watches a build: how far it is, and what takes how long. Watching shapes no code.
+//! Observers of a build: progress, and the time that each stage takes. Observation does not affect code.
 
 use std::time::Duration;
 
-/// What is being done to make a module.
+/// A stage of a build.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum CompileStage {
-    /// The binary is read and checked. How much code there is shows at its end.
+    /// The binary is read and validated. The amount of code is known only at its end.
     Validation,
-    /// Functions are compiled, on all threads.
+    /// Functions are compiled on all threads.
     Compilation,
-    /// Their code is put together.
+    /// The code is linked.
     Linking,
-    /// All is done.
+    /// The build is finished.
     Finished,
 }
 
-/// Time spent on functions, summed over the threads that compile.
+/// Time spent on functions, summed over the compiling threads.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct CompileTimes {
-    /// From wasm to the compiler's own form; small functions are inlined here.
+    /// From wasm to the compiler's IR; small functions are inlined here.
     pub translation: Duration,
-    /// Passes over that form.
+    /// Passes over the IR.
     pub optimization: Duration,
-    /// From that form to machine code: instructions are selected, registers given out, bytes and tables written.
+    /// From the IR to machine code: instruction selection, register allocation, emission of code and tables.
     pub generation: Duration,
 }
 
-/// Who is told of a build, on the threads that compile: what it does is time that compilation takes.
+/// Receives the progress of a build, on the compiling threads: time spent in its methods is added to the compilation.
 ///
-/// `()` is told and does nothing.
+/// `()` ignores all notifications.
 pub trait BuildObserver: Send + Sync {
-    /// A stage begins; none goes on any more. `total`: bytes of all function bodies, zero while that is not known.
+    /// A stage begins, and the previous one has ended. `total` is the size of all function bodies in bytes, or zero
+    /// while that is unknown.
     fn begin(&self, stage: CompileStage, total: u64);
 
-    /// A function whose body has this many bytes was compiled in these times.
+    /// A function with a body of this many bytes was compiled in these times.
     fn compiled(&self, bytes: u64, times: CompileTimes);
 }
 

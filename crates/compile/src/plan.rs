@@ -1,4 +1,4 @@
-//! Decisions about a whole module that every function's code depends on.
+//! Decisions about a whole module that affect the code of every function.
 
 use crate::{MemoryAccess, Tunables};
 use belljar_abi::gc::{ArrayLayout, FieldLayout};
@@ -13,33 +13,33 @@ pub struct ReadOnlyTable {
     pub elements: Vec<Option<FuncIndex>>,
     /// The first element that is null.
     null: Option<u32>,
-    /// Elements that are not null.
+    /// The number of non-null elements.
     functions: u32,
-    /// Whether some may be of a narrower type than the module says: imports of a type that others may be declared below.
-    may_be_narrower: bool,
-    /// For each type, by its canonical number: how many elements are of it, and the first of them.
+    /// Whether some elements may have a subtype of their declared type: imports of a type that is not final.
+    may_have_subtypes: bool,
+    /// For each canonical type, the number of elements of that type and the first of them.
     by_type: HashMap<TypeIndex, (u32, (u32, FuncIndex))>,
 }
 
-/// What a read-only table holds, as a call of one type sees it.
+/// The contents of a read-only table from the view of a call with one type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReadOnlyContents {
-    /// Elements.
+    /// The number of elements.
     pub length: u32,
-    /// An element that is null.
+    /// A null element.
     pub null: Option<u32>,
-    /// Elements of the type that is called.
+    /// The number of elements of the called type.
     pub matching: u32,
-    /// The first of them.
+    /// The first of these.
     pub first: Option<(u32, FuncIndex)>,
-    /// Elements of other types.
+    /// The number of elements of other types.
     pub foreign: u32,
 }
 
 impl ReadOnlyTable {
-    /// Looks through the elements once, whatever number of calls there are.
+    /// Scans the elements once, however many calls there are.
     fn new(module: &Module, elements: Vec<Option<FuncIndex>>) -> Self {
-        let (mut null, mut functions, mut may_be_narrower) = (None, 0, false);
+        let (mut null, mut functions, mut may_have_subtypes) = (None, 0, false);
         let mut by_type = HashMap::new();
         for (i, element) in (0..).zip(&elements) {
             let Some(func) = *element else {
@@ -48,13 +48,13 @@ impl ReadOnlyTable {
             };
             functions += 1;
             let ty = module.canonical_type(module.type_of_func(func));
-            may_be_narrower |= module.defined_func(func).is_none() && !module.is_final(ty);
+            may_have_subtypes |= module.defined_func(func).is_none() && !module.is_final(ty);
             by_type.entry(ty).or_insert((0, (i, func))).0 += 1;
         }
-        Self { elements, null, functions, may_be_narrower, by_type }
+        Self { elements, null, functions, may_have_subtypes, by_type }
     }
 
-    /// What it holds for a call of a type, given by its canonical number.
+    /// Returns the contents for a call of a canonical type.
     pub fn contents(&self, wanted: TypeIndex) -> ReadOnlyContents {
         let found = self.by_type.get(&wanted);
         let matching = found.map_or(0, |(count, _)| *count);
@@ -73,20 +73,20 @@ impl ReadOnlyTable {
 pub struct ModulePlan<'a> {
     /// The module.
     pub module: &'a Module,
-    /// What shapes the code.
+    /// Options that affect the code.
     pub tunables: Tunables,
-    /// For each table, its contents where they never change.
+    /// For each table, its contents if they never change.
     pub read_only_tables: Vec<Option<ReadOnlyTable>>,
     /// Imports that need a thunk, in the order of their thunks.
     pub thunks: Vec<FuncIndex>,
-    /// Which way branches usually go, where the module says and is heeded.
+    /// The module's branch hints, if they are enabled.
     pub branch_hints: BranchHints,
     objects: Vec<ObjectPlan>,
-    /// For each type, by its canonical number, whether the module declares others below it; empty where it does for none.
-    extended: Vec<bool>,
+    /// For each canonical type, whether the module declares subtypes of it; empty if no type has any.
+    has_subtypes: Vec<bool>,
 }
 
-/// How objects of a type of the module lie and are told.
+/// The layout of the objects of a type.
 #[derive(Debug)]
 enum ObjectPlan {
     Fields(FieldLayout),
@@ -112,52 +112,54 @@ impl<'a> ModulePlan<'a> {
             true => module.types().iter().map(|ty| object_plan(module, &ty.composite)).collect(),
             false => Vec::new(),
         };
-        let extended = extended(module);
-        Self { module, tunables, read_only_tables, thunks, branch_hints, objects, extended }
+        let has_subtypes = has_subtypes(module);
+        Self { module, tunables, read_only_tables, thunks, branch_hints, objects, has_subtypes }
     }
 
-    /// The contents of a table, if they never change and what may be called there as a function of type `ty` is of that very type.
+    /// Returns the contents of a table if they never change and every element that may be called as type `ty` has
+    /// exactly that type.
     pub fn read_only_table(&self, table: TableIndex, ty: TypeIndex) -> Option<&ReadOnlyTable> {
         let contents = self.read_only_tables[table.index()].as_ref()?;
-        let is_extended = || self.extended.get(self.module.canonical_type(ty).index()) == Some(&true);
-        (!contents.may_be_narrower && !is_extended()).then_some(contents)
+        let is_extended = || self.has_subtypes.get(self.module.canonical_type(ty).index()) == Some(&true);
+        (!contents.may_have_subtypes && !is_extended()).then_some(contents)
     }
 
-    /// A defined function's body.
+    /// Returns a defined function's body.
     ///
     /// # Panics
     ///
-    /// If the module was kept without its code: there is nothing to plan then.
+    /// Panics if the module was kept without its code, in which case there is nothing to plan.
     pub fn body(&self, func: DefinedFuncIndex) -> FunctionBody<'a> {
         self.module.function_body(func).expect("modules are compiled from whole binaries")
     }
 
-    /// How structs of a type lie, or exceptions whose tag has it.
+    /// Returns the layout of structs of a type, or of exceptions whose tag has this type.
     ///
     /// # Panics
     ///
-    /// If it is an array type: validation has seen to it wherever the binary names one.
+    /// Panics if the type is an array type. Validation rules this out for every type that the binary uses as a struct.
     pub fn fields(&self, ty: TypeIndex) -> &FieldLayout {
         match &self.objects[ty.index()] {
             ObjectPlan::Fields(layout) => layout,
-            ObjectPlan::Array(_) => panic!("validation has seen a struct type"),
+            ObjectPlan::Array(_) => panic!("validation checked that this is a struct type"),
         }
     }
 
-    /// How arrays of a type lie.
+    /// Returns the layout of arrays of a type.
     ///
     /// # Panics
     ///
-    /// If it is no array type: validation has seen to it wherever the binary names one.
+    /// Panics if the type is not an array type. Validation rules this out for every type that the binary uses as an
+    /// array.
     pub fn array(&self, ty: TypeIndex) -> ArrayLayout {
         match self.objects[ty.index()] {
             ObjectPlan::Array(layout) => layout,
-            ObjectPlan::Fields(_) => panic!("validation has seen an array type"),
+            ObjectPlan::Fields(_) => panic!("validation checked that this is an array type"),
         }
     }
 
-    /// How accesses to a memory are kept inside: only where the whole of it can be reserved have the tunables a
-    /// say.
+    /// Returns how accesses to a memory are kept in bounds. The tunables decide only if the whole memory can be
+    /// reserved.
     pub fn memory_access(&self, memory: MemoryIndex) -> MemoryAccess {
         match belljar_abi::can_be_reserved(&self.module.memories()[memory.index()]) {
             true => self.tunables.memory_access,
@@ -165,21 +167,21 @@ impl<'a> ModulePlan<'a> {
         }
     }
 
-    /// The canonical number of a function's type within the module.
+    /// Returns the canonical index of a function's type within the module.
     pub fn canonical_type_of(&self, func: FuncIndex) -> TypeIndex {
         self.module.canonical_type(self.module.type_of_func(func))
     }
 }
 
-fn extended(module: &Module) -> Vec<bool> {
-    let mut extended = Vec::new();
+fn has_subtypes(module: &Module) -> Vec<bool> {
+    let mut has_subtypes = Vec::new();
     for ty in module.types() {
         if let Some(TypeRef::Index(above)) = ty.supertype {
-            extended.resize(module.types().len(), false);
-            extended[module.canonical_type(above).index()] = true;
+            has_subtypes.resize(module.types().len(), false);
+            has_subtypes[module.canonical_type(above).index()] = true;
         }
     }
-    extended
+    has_subtypes
 }
 
 fn object_plan(module: &Module, ty: &CompositeType) -> ObjectPlan {
@@ -190,11 +192,12 @@ fn object_plan(module: &Module, ty: &CompositeType) -> ObjectPlan {
     }
 }
 
-/// Elements of read-only tables that are worth a copy in the text, all together.
+/// The most elements of read-only tables that are copied into the text, for all tables together.
 const READ_ONLY_LIMIT: u64 = 1 << 20;
 
-/// The contents of a table that code calls through, if nothing can ever change them: it is seen by this module alone, no
-/// instruction writes it, and its segments lie at constant places inside it. `room`: elements that may be copied still.
+/// Returns the contents of a table that code calls through if nothing can change them: only this module sees it, no
+/// instruction writes it, and its segments have constant offsets within its bounds. `room` is the number of elements
+/// that may still be copied.
 fn read_only(module: &Module, table: TableIndex, room: &mut u64) -> Option<ReadOnlyTable> {
     let ty = module.tables()[table.index()];
     let used = module.table_use(table);

@@ -1,4 +1,4 @@
-//! What a compiler must offer to be a tier.
+//! The interface of a compiler tier.
 
 use crate::{CompileError, FunctionBudget, ModulePlan};
 use belljar_abi::{CompiledFunction, TrampolineKind};
@@ -9,34 +9,34 @@ use belljar_core::{DefinedFuncIndex, FuncIndex, FuncType};
 pub struct Target {
     /// Its triple.
     pub triple: String,
-    /// What the processor must have.
+    /// The processor features that the code needs.
     pub features: Vec<&'static str>,
 }
 
-/// A compiler. It keeps no state between functions, so that any number compile at once.
+/// A compiler. It keeps no state between functions, so any number of them can be compiled at the same time.
 ///
 /// Guest calling convention: the context of the callee (for a host function: its object) is the first
 /// argument, the wasm parameters follow. Integer and reference arguments take the native argument registers
 /// in order, floats and vectors the vector registers; a single result returns in the first register of its
 /// class. Every frame keeps the frame pointer.
 pub trait Tier: Send + Sync {
-    /// The tier's name and version: part of what identifies its code.
+    /// Returns the tier's name and version, which are part of the identity of its code.
     fn name(&self) -> &'static str;
 
-    /// Tells builds of the tier apart: a digest of its sources.
+    /// Returns a digest of the tier's sources, which tells its builds apart.
     fn fingerprint(&self) -> [u8; 32];
 
-    /// The machine that its code is for.
+    /// Returns the machine that its code is for.
     fn target(&self) -> Target;
 
-    /// What the processor has that this runs on, of the features that code may need.
+    /// Returns the features of the host's processor that code may need.
     fn host_features(&self) -> Vec<&'static str>;
 
-    /// Compiles one defined function. What it takes is told to `budget` on the way, so that it can be ended.
+    /// Compiles one defined function. Reports the work to `budget` on the way, which can end it.
     ///
     /// # Errors
     ///
-    /// Where the function exceeds what the compiler can hold, and those of [`FunctionBudget`].
+    /// Returns an error if the function exceeds what the compiler supports, and the errors of [`FunctionBudget`].
     fn function(
         &self,
         plan: &ModulePlan<'_>,
@@ -44,18 +44,18 @@ pub trait Tier: Send + Sync {
         budget: &mut FunctionBudget<'_>,
     ) -> Result<CompiledFunction, CompileError>;
 
-    /// Compiles a function with the type of an import that takes the importing instance's context and calls
-    /// the import. Read-only tables hold it where the table holds the import.
+    /// Compiles a function with the type of an import that takes the importing instance's context and calls the import.
+    /// It stands for the import in read-only tables.
     ///
     /// # Errors
     ///
-    /// As [`Tier::function`].
+    /// Returns the errors of [`Tier::function`].
     fn thunk(&self, plan: &ModulePlan<'_>, import: FuncIndex) -> Result<CompiledFunction, CompileError>;
 
     /// Compiles a trampoline for a signature.
     ///
     /// # Errors
     ///
-    /// As [`Tier::function`].
+    /// Returns the errors of [`Tier::function`].
     fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> Result<CompiledFunction, CompileError>;
 }

@@ -1,34 +1,32 @@
-//! Everything besides the module that shapes its code.
+//! Options besides the module that affect its code.
 
-/// How accesses to a memory are kept inside.
+/// How accesses to a memory are kept in bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MemoryAccess {
-    /// The memory is 4 GiB and a guard of address space, at an address that never changes; what is outside
-    /// faults.
+    /// The memory has 4 GiB and a guard of address space, at an address that never changes. Accesses outside it fault.
     Reserved,
-    /// The memory may be smaller than that and may move: every access is checked.
+    /// The memory may be smaller and may move: every access is checked.
     Checked,
 }
 
-/// Everything besides the module that shapes its code.
+/// Options besides the module that affect its code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tunables {
-    /// How accesses are kept inside memories that can be reserved whole; others are always checked.
+    /// How accesses are kept in bounds for memories that can be reserved whole; others are always checked.
     pub memory_access: MemoryAccess,
     /// Count fuel.
     pub consume_fuel: bool,
     /// Check the epoch at function entries and loops.
     pub epoch_interruption: bool,
-    /// Replace calls of small functions by their bodies.
+    /// Inline small functions.
     pub inlining: bool,
-    /// Give every NaN that an operation makes the canonical bits.
+    /// Give every NaN that an operation produces the canonical bits.
     pub canonical_nans: bool,
-    /// Relaxed vector instructions give what the specification's deterministic profile says.
+    /// Make relaxed vector instructions follow the specification's deterministic profile.
     pub deterministic_relaxed_simd: bool,
-    /// Heed the module's hints about branches.
+    /// Use the module's branch hints.
     pub branch_hints: bool,
-    /// Compile every function as functions are compiled that are too large for the usual settings. For tests: results
-    /// are the same.
+    /// Compile every function with the settings for huge functions. For tests: results are the same.
     pub huge_functions: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Coordinates. `…Index` numbers come from the wasm binary, `…Id` numbers are ours.
+//! Coordinates. `…Index` numbers come from the wasm binary, `…Id` numbers are assigned by belljar.
 //!
 //! Each is a newtype so that a function index can never be used where a table index is meant.
 
@@ -12,12 +12,12 @@ macro_rules! index {
         pub struct $name(pub u32);
 
         impl $name {
-            /// This coordinate as a position in a Rust slice.
+            /// Returns this coordinate as a position in a Rust slice.
             pub const fn index(self) -> usize {
                 self.0 as usize
             }
 
-            /// The coordinate of position `i`. Wasm binaries cannot hold more than `u32::MAX` of anything.
+            /// Creates the coordinate of position `i`. Wasm binaries cannot hold more than `u32::MAX` of anything.
             pub const fn new(i: usize) -> Self {
                 debug_assert!(i <= u32::MAX as usize);
                 Self(i as u32)
@@ -75,6 +75,6 @@ pub struct WasmPc(pub u32);
 #[repr(transparent)]
 pub struct CodeOffset(pub u32);
 
-/// An address in the host process, of compiled code. A number, not a pointer: nothing is read through it.
+/// An address of compiled code in the host process. It is a number, not a pointer: nothing is read through it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct HostPc(pub usize);

@@ -1,4 +1,4 @@
-//! Ids, types, values and traps that every other crate of belljar speaks of.
+//! Ids, types, values and traps that all other crates of belljar use.
 //!
 //! In: nothing. Out: plain data. Never: I/O, `unsafe`, or knowledge of how code is compiled or run.
 
@@ -18,5 +18,5 @@ pub use raw::RawVal;
 pub use trap::{Trap, TrapRow};
 pub use types::*;
 
-/// Tells builds apart: a digest of this crate's sources.
+/// A digest of this crate's sources, which tells builds apart.
 pub const FINGERPRINT: [u8; 32] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));

@@ -1,22 +1,22 @@
-//! Names of what can be limited, and what each is counted in.
+//! Units of limits, and the macro that defines an enum of limits.
 
 use crate::ByteCount;
 use std::time::Duration;
 
-/// What a limit is counted in.
+/// The unit of a limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum LimitUnit {
     /// Bytes.
     Bytes,
-    /// Things of a kind.
+    /// A number of items.
     Count,
     /// Nanoseconds.
     Time,
 }
 
 impl LimitUnit {
-    /// An amount, with its unit.
+    /// Formats an amount with its unit.
     pub fn show(self, amount: u64) -> String {
         match self {
             Self::Bytes => ByteCount(amount).to_string(),
@@ -26,7 +26,8 @@ impl LimitUnit {
     }
 }
 
-/// Defines an enum of limits: of each its name, the method's that sets it, its unit, the default, and what it limits in a few words.
+/// Defines an enum of limits. Each row holds the variant's name, the name of the method that sets the limit, its unit,
+/// its default, and a short description.
 #[macro_export]
 macro_rules! define_limits {
     ($(#[$doc:meta])* pub enum $Limit:ident {
@@ -43,37 +44,37 @@ macro_rules! define_limits {
         }
 
         impl $Limit {
-            /// All of them.
+            /// All limits.
             pub const ALL: &[$Limit] = &[$($Limit::$name),*];
 
-            /// What it is called, as the method that sets it.
+            /// Returns the name, which is also that of the method that sets the limit.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
                 }
             }
 
-            /// What it is counted in.
+            /// Returns the unit.
             pub fn unit(self) -> $crate::LimitUnit {
                 match self {
                     $(Self::$name => $crate::LimitUnit::$unit,)*
                 }
             }
 
-            /// An amount of it, with its unit.
+            /// Formats an amount with the limit's unit.
             pub fn show(self, amount: u64) -> String {
                 self.unit().show(amount)
             }
 
-            /// What it limits, in a few words.
+            /// Returns a short description of what is limited.
             pub fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$name => $meaning,)*
                 }
             }
 
-            /// What code that nobody vouches for gets: enough for most programs, and too little to harm a machine. `None`: no
-            /// limit.
+            /// Returns the default for untrusted code: enough for most programs, and too little to harm a machine.
+            /// `None` means no limit.
             pub fn default_amount(self) -> Option<u64> {
                 match self {
                     $(Self::$name => $default,)*

@@ -1,23 +1,23 @@
-//! Text that somebody else wrote, on its way to a reader.
+//! Untrusted text, escaped for printing.
 //!
-//! In: names in modules, file names, arguments, what other processes say, messages that quote any of it. Out: the same
-//! text, harmless to print. Terminals obey control characters, and bidirectional controls make one text look like
-//! another; neither ever gets through. This is the only place that decides which characters those are.
+//! In: names in modules, file names, arguments, output of other processes, and messages that quote any of these. Out:
+//! the same text, safe to print. Terminals obey control characters, and bidirectional controls make one text look like
+//! another; neither passes. This is the only place that decides which characters those are.
 //!
 //! | character | on a line of its own ([`OutsideText::new`]) | [`OutsideText::lines`] | [`OutsideText::json`] |
 //! |---|---|---|---|
-//! | line end, tab, carriage return | `\n`, `\t`, `\r` | the line end stays | stay, they lie between values |
-//! | other characters that have no glyph | `\u{1b}`, `\u{202e}` | the same | `\u001b`, `\u202e` |
-//! | bytes that are no UTF-8 | `\xff` | the same | U+FFFD |
+//! | line end, tab, carriage return | `\n`, `\t`, `\r` | the line end stays | stay, as they lie between values |
+//! | other characters without a glyph | `\u{1b}`, `\u{202e}` | the same | `\u001b`, `\u202e` |
+//! | bytes that are not UTF-8 | `\xff` | the same | U+FFFD |
 //!
-//! A backslash stays as it is, so what was escaped once is not escaped again. The result is for reading: two different
-//! texts can print alike, and nothing turns a printed text back.
+//! A backslash stays as it is, so text that was escaped once is not escaped again. The result is meant for reading: two
+//! different texts can print alike, and printed text cannot be converted back.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
 
-/// Text from outside, which prints only escaped.
+/// Text from outside, which is printed only in escaped form.
 ///
 /// Letters, digits, marks and signs of all scripts print as themselves.
 ///
@@ -35,7 +35,7 @@ use std::fmt::{self, Write};
 pub struct OutsideText<'a> {
     bytes: &'a [u8],
     form: Form,
-    /// Characters printed at most.
+    /// The most characters that are printed.
     longest: usize,
 }
 
@@ -47,23 +47,24 @@ enum Form {
 }
 
 impl<'a> OutsideText<'a> {
-    /// A string, a path or an argument, to be printed within a line.
+    /// Wraps a string, a path or an argument, to be printed within a line.
     pub fn new<S: AsRef<OsStr> + ?Sized>(text: &'a S) -> Self {
         Self::of_bytes(text.as_ref().as_encoded_bytes())
     }
 
-    /// Bytes that should be UTF-8, to be printed within a line.
+    /// Wraps bytes that should be UTF-8, to be printed within a line.
     pub const fn of_bytes(bytes: &'a [u8]) -> Self {
         Self { bytes, form: Form::Line, longest: usize::MAX }
     }
 
-    /// The same with its line ends: for a text of ours that has several lines and quotes what is not.
+    /// Returns the same text with its line ends kept: for a multi-line text of our own that quotes untrusted text.
     pub const fn lines(self) -> Self {
         Self { form: Form::Lines, ..self }
     }
 
-    /// A parser's message as it may be printed: a sentence, and perhaps under it the place, from a line ` --> ` on, with a
-    /// picture of the line that it is about. Only the line ends of those stay: the sentence can quote what has some.
+    /// Formats a parser's message: a sentence, optionally followed by a location that starts with a line ` --> ` and
+    /// shows the source line. Only the line ends of the location are kept, since the sentence can quote text that
+    /// contains some.
     pub fn of_diagnostic(message: &str) -> String {
         let place =
             message.rmatch_indices("\n").find(|(at, _)| message[at + 1..].trim_start().starts_with("--> "));
@@ -71,18 +72,19 @@ impl<'a> OutsideText<'a> {
         format!("{}{}", OutsideText::new(sentence), OutsideText::new(place).lines())
     }
 
-    /// The same as JSON, which it has to be already: all that is left to escape lies within its strings.
+    /// Returns the same text in the form for JSON. The text must already be JSON: only characters within its strings
+    /// remain to be escaped.
     pub const fn json(self) -> Self {
         Self { form: Form::Json, ..self }
     }
 
-    /// The same with `longest` characters at most, escapes included. What is cut ends with an ellipsis, and an escape is
-    /// never cut in two.
+    /// Returns the same text cut to `longest` characters, escapes included. A cut text ends with an ellipsis, and an
+    /// escape is never split.
     pub const fn cut(self, longest: usize) -> Self {
         Self { longest, ..self }
     }
 
-    /// As it prints: the text itself where nothing in it is escaped or cut.
+    /// Returns the printed form: the text itself if nothing is escaped or cut.
     pub fn to_cow(self) -> Cow<'a, str> {
         match std::str::from_utf8(self.bytes) {
             Ok(text) if self.longest == usize::MAX && text.chars().all(|c| self.keeps(c)) => {
@@ -92,11 +94,11 @@ impl<'a> OutsideText<'a> {
         }
     }
 
-    /// Whether a character is printed as itself: it has a glyph, or is a space, and does nothing else.
+    /// Returns whether a character is printed as itself: it has a glyph or is a space, and has no other effect.
     ///
-    /// What has none are control characters (C0, DEL, C1), and the characters that Unicode calls format characters,
-    /// separators of lines and paragraphs, or ignorable by default: bidirectional controls, characters of no width,
-    /// soft hyphens, variation selectors, tags, fillers.
+    /// The others are control characters (C0, DEL, C1), and the characters that Unicode calls format characters,
+    /// separators of lines and paragraphs, or ignorable by default: bidirectional controls, zero-width characters, soft
+    /// hyphens, variation selectors, tags, fillers.
     pub const fn prints_as_itself(c: char) -> bool {
         if c.is_ascii() {
             return !c.is_ascii_control();
@@ -121,7 +123,7 @@ impl<'a> OutsideText<'a> {
         )
     }
 
-    /// Whether this form leaves the character as it is.
+    /// Returns whether this form leaves the character as it is.
     fn keeps(self, c: char) -> bool {
         match self.form {
             _ if Self::prints_as_itself(c) => true,
@@ -168,25 +170,25 @@ impl fmt::Display for OutsideText<'_> {
             return self.write(f);
         }
         let mut text = Bounded::new(self.longest);
-        // An error says only that there is no more room.
+        // An error only means that the text is full.
         let _ = self.write(&mut text);
         f.pad(&text.finish())
     }
 }
 
-/// As it prints, in quotation marks.
+/// Prints the text in quotation marks.
 impl fmt::Debug for OutsideText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{self}\"")
     }
 }
 
-/// Text that takes so many characters.
+/// Text of a bounded number of characters.
 struct Bounded {
     text: String,
-    /// Characters that there is room for.
+    /// The number of characters that still fit.
     room: usize,
-    /// Where the text is cut if it turns out too long: behind it there is room for an ellipsis.
+    /// Where the text is cut if it turns out too long, leaving room for an ellipsis.
     end: usize,
     is_full: bool,
 }
@@ -204,7 +206,7 @@ impl Bounded {
         self.text
     }
 
-    /// Takes all of a piece or none of it.
+    /// Appends all of a piece or none of it.
     fn push(&mut self, piece: &str) -> fmt::Result {
         let length = piece.chars().count();
         if length > self.room {
@@ -229,7 +231,7 @@ impl Write for Bounded {
         self.push(c.encode_utf8(&mut [0; 4]))
     }
 
-    /// What is formatted is an escape.
+    /// Only escapes are formatted.
     fn write_fmt(&mut self, escape: fmt::Arguments<'_>) -> fmt::Result {
         self.push(&escape.to_string())
     }
@@ -281,7 +283,7 @@ mod tests {
         let print = |bytes| OutsideText::of_bytes(bytes).to_string();
         assert_eq!(print(b"a\xff\xc3b\xe2\x80"), r"a\xff\xc3b\xe2\x80");
         assert_eq!(OutsideText::of_bytes(b"\xff").to_cow(), r"\xff");
-        // Encoded surrogates and C1 as a byte of another encoding.
+        // Encoded surrogates, and a C1 character as a byte of another encoding.
         assert_eq!(print(b"\xed\xa0\x80\x9b"), r"\xed\xa0\x80\x9b");
         assert_eq!(OutsideText::of_bytes(b"\"\xff\"").json().to_string(), "\"\u{fffd}\"");
     }

@@ -1,11 +1,11 @@
-//! Amounts of memory: bytes and wasm pages, which must never be mixed up.
+//! Amounts of memory. Bytes and wasm pages have different types, so that they cannot be mixed up.
 
 use std::fmt;
 
 /// Bytes in a WebAssembly page of the default size.
 pub const WASM_PAGE_SIZE: u64 = 65536;
 
-/// A number of bytes. Prints as `1088 KiB` where that is exact, as bytes otherwise.
+/// A number of bytes. Prints as `1088 KiB` if that is exact, and as bytes otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct ByteCount(pub u64);
 
@@ -26,7 +26,7 @@ impl fmt::Display for ByteCount {
 pub struct PageCount(pub u64);
 
 impl PageCount {
-    /// The size of that many pages, or `None` where it does not fit 64 bits.
+    /// Returns the size of that many pages, or `None` if it does not fit 64 bits.
     pub const fn bytes(self) -> Option<ByteCount> {
         match self.0.checked_mul(WASM_PAGE_SIZE) {
             Some(n) => Some(ByteCount(n)),

@@ -1,6 +1,6 @@
-//! A value as it lies in a slot between host and guest: 16 bytes, no tag.
+//! A value in a slot between host and guest: 16 bytes without a tag.
 
-/// An untyped wasm value. What it means is known from the signature beside it.
+/// An untyped wasm value. Its type is known from the signature that goes with it.
 ///
 /// Integers and float bits are zero-extended; references are 32-bit ids ([`crate::FuncRefId`] or an index
 /// of the store's external references), never addresses.
@@ -37,12 +37,12 @@ impl RawVal {
         from_f64 f64 f64: |v| v.to_bits(), f64::from_bits;
     }
 
-    /// A slot that holds this vector.
+    /// Creates a slot that holds this vector.
     pub fn from_v128(v: u128) -> Self {
         Self { lo: v as u64, hi: (v >> 64) as u64 }
     }
 
-    /// The slot read as a vector.
+    /// Returns the slot read as a vector.
     pub fn v128(self) -> u128 {
         (self.hi as u128) << 64 | self.lo as u128
     }

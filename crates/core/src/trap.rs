@@ -1,6 +1,6 @@
-//! Traps: the ways a guest can stop that the specification, or the runtime, defines.
+//! Traps: the reasons for stopping a guest that the specification or the runtime defines.
 //!
-//! One row each; the enum, its codes, names and messages are all made from the rows.
+//! Each trap is one row; the enum, its codes, names and messages are generated from the rows.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use std::fmt;
 pub struct TrapRow {
     /// The trap.
     pub trap: Trap,
-    /// Its name, as the variant is spelled.
+    /// The name of the variant.
     pub name: &'static str,
-    /// What happened, in the words a person reads.
+    /// The message for users.
     pub message: &'static str,
-    /// The text that the specification's test scripts expect, where it differs from `message`.
+    /// The text that the specification's test scripts expect, if it differs from `message`.
     pub spec: &'static str,
 }
 
 macro_rules! traps {
     ($($(#[$doc:meta])* $name:ident = $message:literal, $spec:literal;)*) => {
-        /// Why a guest was stopped.
+        /// The reason why a guest was stopped.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[repr(u8)]
         #[non_exhaustive]
@@ -57,37 +57,38 @@ traps! {
     BadConversionToInteger = "invalid conversion to integer", "invalid conversion to integer";
     /// The `unreachable` instruction.
     UnreachableCodeReached = "wasm `unreachable` instruction executed", "unreachable";
-    /// The host ended the run: it killed the guest, its time was over, or the epoch deadline passed. The error says which.
+    /// The host stopped the run: it killed the guest, a time limit expired, or the epoch deadline passed. The error
+    /// says which.
     Interrupt = "interrupted by the host", "interrupt";
-    /// The fuel that was given is used up.
+    /// The fuel is used up.
     OutOfFuel = "all fuel consumed", "all fuel consumed";
-    /// A null reference where an object was needed.
+    /// A null reference where an object was expected.
     NullReference = "null reference", "null reference";
     /// An index outside an array, or a range of an array or segment.
     ArrayOutOfBounds = "array access out of bounds", "out of bounds array access";
     /// `ref.cast` of a reference to something else.
     CastFailure = "cast failure: the reference is of another type", "cast failure";
-    /// An array too large to be made.
+    /// An array that is too large to be created.
     AllocationTooLarge = "allocation size too large", "allocation size too large";
     /// The garbage-collected heap is full and may not grow.
     GcHeapExhausted = "garbage-collected heap exhausted", "garbage-collected heap exhausted";
-    /// An atomic access at an address that is no multiple of its size.
+    /// An atomic access at an address that is not a multiple of its size.
     UnalignedAtomic = "unaligned atomic access", "unaligned atomic";
-    /// `memory.atomic.wait` on a memory that is not shared.
+    /// `memory.atomic.wait` on an unshared memory.
     ExpectedSharedMemory = "atomic wait on a memory that is not shared", "expected shared memory";
     /// An import that `Linker::define_unknown_imports_as_traps` filled in.
     UnknownImport = "called an import that has no definition", "unknown import";
-    /// A part of the compiled module that was read only now is not what was sealed.
-    ArtifactDamaged = "the compiled module is damaged: a part of it that is needed now is not what was sealed", "damaged";
+    /// A part of the compiled module that was loaded on demand does not match its seal.
+    ArtifactDamaged = "the compiled module is damaged: a part loaded on demand does not match its seal", "damaged";
 }
 
 impl Trap {
-    /// The trap of this code, or `None` for a number outside the table.
+    /// Returns the trap with this code, or `None` for a number outside the table.
     pub fn from_code(code: u8) -> Option<Trap> {
         Self::ROWS.get(code as usize).map(|row| row.trap)
     }
 
-    /// The number by which compiled code and tables name this trap.
+    /// Returns the number that stands for this trap in compiled code and tables.
     pub const fn code(self) -> u8 {
         self as u8
     }

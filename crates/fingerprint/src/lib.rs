@@ -1,10 +1,12 @@
-//! For build scripts: a digest of the sources of a crate, which tells builds apart whose code differs.
+//! For build scripts: a digest of a crate's sources, which tells builds with different code apart.
 //!
-//! Compiled modules outlive the program that made them. A release number does not say whether the next program may use
-//! them: between two releases there are many builds. So every crate that shapes code holds a digest of its own sources.
+//! Compiled modules outlive the program that created them. The release number does not say whether another program may
+//! use them, as there are many builds between two releases. So every crate that affects generated code holds a digest
+//! of its own sources.
 //!
-//! In: the sources of the package whose build script this is. Out: `sources.rs` in the build's directory, 32 numbers to
-//! be included. Never: anything that is not in the package, so that a published package gives what its repository gave.
+//! In: the sources of the package whose build script calls this. Out: `sources.rs` in the build's output directory, 32
+//! numbers to include. Never: anything outside the package, so that a published package yields the same digest as its
+//! repository.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -13,7 +15,7 @@ use std::{env, fs, io};
 ///
 /// # Errors
 ///
-/// Where the sources cannot be read or the result cannot be written.
+/// Returns an error if the sources cannot be read or the result cannot be written.
 pub fn write() -> io::Result<()> {
     let directory = |name| env::var_os(name).map(PathBuf::from).ok_or(io::ErrorKind::NotFound);
     let package = directory("CARGO_MANIFEST_DIR")?;
@@ -22,7 +24,7 @@ pub fn write() -> io::Result<()> {
     fs::write(directory("OUT_DIR")?.join("sources.rs"), format!("{digest:?}"))
 }
 
-/// The digest of all files of a directory, with their names.
+/// Returns the digest of all files in a directory and their names.
 fn of_directory(directory: &Path) -> io::Result<[u8; 32]> {
     let mut files = Vec::new();
     list(directory, &mut files)?;

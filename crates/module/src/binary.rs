@@ -1,4 +1,4 @@
-//! The bytes of a module's binary, or those of its parts that were kept.
+//! The bytes of a module's binary, or of the parts that an artifact kept.
 
 use bytes::Bytes;
 use std::iter::once;
@@ -6,8 +6,8 @@ use std::ops::Range;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::U64;
 
-/// The bytes of a module's binary. An artifact may keep just what is needed once code is made: then bodies of functions are
-/// missing, and data segments. Cheap to clone.
+/// The bytes of a module's binary. An artifact may keep only what is needed after compilation: function bodies and data
+/// segments are then missing. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Binary {
     /// By ascending start; neighbours do not touch.
@@ -16,14 +16,14 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// A whole binary.
+    /// Wraps a whole binary.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self { length: bytes.len(), parts: vec![(0, bytes)] }
     }
 
-    /// Parts of a binary, each with its place in it, and the binary's length. `None` where they overlap, are not in
-    /// order or lie outside.
+    /// Creates a binary of the given length from parts and their offsets. Returns `None` if parts overlap, are out of
+    /// order or lie outside the binary.
     pub fn of_parts(parts: Vec<(usize, Bytes)>, length: usize) -> Option<Self> {
         let mut end = 0;
         for (start, bytes) in &parts {
@@ -35,17 +35,17 @@ impl Binary {
         (end <= length).then_some(Self { parts, length })
     }
 
-    /// Bytes of the whole binary, missing ones included.
+    /// Returns the length of the whole binary in bytes, including missing parts.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// The parts, with their places.
+    /// Returns the parts and their offsets.
     pub fn parts(&self) -> &[(usize, Bytes)] {
         &self.parts
     }
 
-    /// All of it, if nothing is missing.
+    /// Returns the whole binary if no part is missing.
     pub fn whole(&self) -> Option<&Bytes> {
         match &self.parts[..] {
             [(0, bytes)] if bytes.len() == self.length => Some(bytes),
@@ -53,14 +53,14 @@ impl Binary {
         }
     }
 
-    /// Some of its bytes; `None` where one of them is missing.
+    /// Returns a range of the bytes, or `None` if one of them is missing.
     pub fn get(&self, range: Range<usize>) -> Option<&[u8]> {
         let i = self.parts.partition_point(|(start, _)| *start <= range.start).checked_sub(1)?;
         let (start, bytes) = &self.parts[i];
         bytes.get(range.start - start..range.end.checked_sub(*start)?)
     }
 
-    /// The same as [`Binary::get`], as a value of its own.
+    /// Returns the same as [`Binary::get`], as shared bytes.
     pub fn share(&self, range: Range<usize>) -> Option<Bytes> {
         let i = self.parts.partition_point(|(start, _)| *start <= range.start).checked_sub(1)?;
         let (start, bytes) = &self.parts[i];
@@ -68,8 +68,8 @@ impl Binary {
         Some(bytes.slice(range.start - start..range.end - start))
     }
 
-    /// It as bytes: two 64-bit numbers, its length and how many parts there are; for each part two, its place and its
-    /// length; then the parts.
+    /// Serializes the binary: its length and the number of parts as 64-bit numbers, then offset and length of each
+    /// part, then the parts.
     pub fn to_bytes(&self) -> Vec<u8> {
         let heads = self.parts.iter().flat_map(|(start, bytes)| [*start, bytes.len()]);
         let words = [self.length, self.parts.len()].into_iter().chain(heads);
@@ -78,7 +78,7 @@ impl Binary {
         out
     }
 
-    /// What [`Binary::to_bytes`] made bytes of, which are shared. `None` if they are something else.
+    /// Reads what [`Binary::to_bytes`] wrote, sharing the bytes. Returns `None` if they are something else.
     pub fn from_bytes(bytes: &Bytes) -> Option<Self> {
         let ([length, count], rest) = <[U64; 2]>::read_from_prefix(bytes).ok()?;
         let count = usize::try_from(count.get()).ok()?;
@@ -94,7 +94,7 @@ impl Binary {
         Self::of_parts(parts, usize::try_from(length.get()).ok()?)
     }
 
-    /// The binary without some ranges of it, which are in order.
+    /// Returns the binary without some ranges, given in ascending order.
     pub fn without(&self, left_out: &[Range<usize>]) -> Self {
         let mut parts = Vec::new();
         for (start, bytes) in &self.parts {

@@ -1,16 +1,16 @@
-//! The custom section `metadata.code.branch_hint`: which way branches usually go.
+//! The custom section `metadata.code.branch_hint`: which branches are likely to be taken.
 
 use belljar_core::FuncIndex;
 use std::collections::HashMap;
 use wasmparser::{BinaryReader, BranchHintSectionReader};
 
-/// What the section is called.
+/// The name of the section.
 pub(crate) const SECTION: &str = "metadata.code.branch_hint";
 
-/// Hints for the branches of a module. From the first malformed one on there are none.
+/// Branch hints of a module. Reading stops at the first malformed hint.
 #[derive(Clone, Debug, Default)]
 pub struct BranchHints {
-    /// For each function the positions in its body with hints, ascending.
+    /// For each function, the offsets in its body that have hints, ascending.
     funcs: HashMap<FuncIndex, Vec<(u32, bool)>>,
 }
 
@@ -27,12 +27,12 @@ impl BranchHints {
         hints
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no hints.
     pub fn is_empty(&self) -> bool {
         self.funcs.is_empty()
     }
 
-    /// Whether the `if` or `br_if` so many bytes into a function's body is likely to be taken, where a hint says.
+    /// Returns the hint for the `if` or `br_if` at an offset in a function's body, if there is one.
     pub fn likely(&self, func: FuncIndex, offset: u32) -> Option<bool> {
         let positions = self.funcs.get(&func)?;
         let found = positions.binary_search_by_key(&offset, |(at, _)| *at).ok()?;

@@ -5,7 +5,7 @@ use belljar_core::{FuncIndex, GlobalIndex, RawVal, TypeIndex};
 use smallvec::{SmallVec, smallvec};
 use wasmparser::Operator;
 
-/// What a constant expression may calculate.
+/// The arithmetic that a constant expression may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arithmetic {
     /// Sum.
@@ -17,7 +17,7 @@ pub enum Arithmetic {
 }
 
 impl Arithmetic {
-    /// The result, modulo 2 to the 64th; of 32-bit operands the low half counts.
+    /// Returns the result modulo 2^64. Of 32-bit operands only the low half is significant.
     pub const fn apply(self, a: u64, b: u64) -> u64 {
         match self {
             Self::Add => a.wrapping_add(b),
@@ -27,7 +27,7 @@ impl Arithmetic {
     }
 }
 
-/// One step of a constant expression, on a stack of values.
+/// One operation of a constant expression, on a value stack.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum ConstOp {
     /// Pushes a number or vector.
@@ -38,55 +38,55 @@ pub enum ConstOp {
     RefFunc(FuncIndex),
     /// Pushes null.
     RefNull,
-    /// Pops two `i32` and pushes what they make.
+    /// Pops two `i32` values and pushes the result.
     I32(Arithmetic),
-    /// Pops two `i64` and pushes what they make.
+    /// Pops two `i64` values and pushes the result.
     I64(Arithmetic),
     /// Pops an `i32` and pushes it as an `i31`.
     RefI31,
-    /// Pops a struct's fields and pushes it.
+    /// Pops the fields of a struct and pushes the struct.
     StructNew(TypeIndex),
     /// Pushes a struct of zeros and nulls.
     StructNewDefault(TypeIndex),
-    /// Pops a value and a length, and pushes an array of it.
+    /// Pops a value and a length, and pushes an array that is filled with the value.
     ArrayNew(TypeIndex),
     /// Pops a length, and pushes an array of zeros or nulls.
     ArrayNewDefault(TypeIndex),
-    /// Pops so many elements and pushes an array of them.
+    /// Pops the given number of elements and pushes an array of them.
     ArrayNewFixed(TypeIndex, u32),
     /// Pops a reference and pushes it with a type of the other hierarchy: `extern.convert_any` and
-    /// `any.convert_extern`, which change nothing else.
+    /// `any.convert_extern`, which have no other effect.
     Convert,
 }
 
-/// A validated constant expression. The value that is left on the stack is its result.
+/// A validated constant expression. Its result is the value left on the stack.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ConstExpr {
     ops: SmallVec<[ConstOp; 1]>,
 }
 
 impl ConstExpr {
-    /// A null reference.
+    /// Returns an expression for a null reference.
     pub fn null() -> Self {
         Self { ops: smallvec![ConstOp::RefNull] }
     }
 
-    /// A reference to a function.
+    /// Returns an expression for a reference to a function.
     pub fn func(func: FuncIndex) -> Self {
         Self { ops: smallvec![ConstOp::RefFunc(func)] }
     }
 
-    /// A number.
+    /// Returns an expression for a number.
     pub(crate) fn number(value: u64) -> Self {
         Self { ops: smallvec![ConstOp::Value(RawVal::from_u64(value))] }
     }
 
-    /// Its steps, in order.
+    /// Returns the operations, in order.
     pub fn ops(&self) -> &[ConstOp] {
         &self.ops
     }
 
-    /// Its value as an unsigned number of 32 or 64 bits, where it depends on constants alone.
+    /// Returns the value as an unsigned 32-bit or 64-bit number, if it depends on constants alone.
     pub fn as_number(&self) -> Option<u64> {
         if let [ConstOp::Value(value)] = *self.ops {
             return Some(value.u64());
@@ -110,7 +110,7 @@ impl ConstExpr {
         stack.pop()
     }
 
-    /// Whether each evaluation makes new objects.
+    /// Returns whether each evaluation creates new objects.
     pub fn makes_objects(&self) -> bool {
         self.ops.iter().any(|op| {
             matches!(

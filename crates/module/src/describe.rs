@@ -1,14 +1,12 @@
-//! Collects the sections of a binary into a [`Module`]. The validator has seen each payload before.
+//! Collects the sections of a binary into a [`Module`]. The validator has accepted each payload before.
 
 use crate::binary::Binary;
 use crate::const_expr::{ConstExpr, ConstOp};
 use crate::error::ModuleError;
 use crate::facts::{FuncFacts, TableUse};
-use crate::module::{
-    ActiveData, Body, Directory, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module,
-    PassiveData, Place, SECTIONS, SegmentMode,
-};
+use crate::module::{BodyRange, Directory, EntityIndex, Export, Import, Module, Origin, SECTIONS};
 use crate::rows::Rows;
+use crate::segments::{ActiveData, BinaryRange, ElemFuncs, ElemItems, ElemSegment, PassiveData, SegmentMode};
 use crate::wasm_types::{global_type, memory_type, sub_type, table_type};
 use belljar_abi::{LayoutCounts, VmLayout};
 use belljar_core::{
@@ -24,11 +22,11 @@ pub(crate) struct Describer {
     module: Module,
     /// The type of each function.
     funcs: Vec<U32>,
-    bodies: Vec<Body>,
+    bodies: Vec<BodyRange>,
     elems: Vec<Elem>,
 }
 
-/// An element segment whose functions are not numbered yet.
+/// An element segment whose functions are not yet numbered by their position among the escaping functions.
 pub(crate) struct Elem {
     mode: SegmentMode<TableIndex>,
     items: Items,
@@ -72,14 +70,13 @@ impl Describer {
             data_section: 0..0,
             code_section: 0..0,
             bodies: Rows::default(),
-            facts: Vec::new(),
             table_uses: Vec::new(),
             escaping: Rows::default(),
             custom_sections: Vec::new(),
             directory: Directory::default(),
             layout,
             names: OnceLock::new(),
-            restored: None,
+            origin: Origin::Validated(Vec::new()),
         };
         Self { module, funcs: Vec::new(), bodies: Vec::new(), elems: Vec::new() }
     }
@@ -90,10 +87,10 @@ impl Describer {
 
     pub(crate) fn body(&mut self, range: Range<u64>) {
         let length = (range.end - range.start) as u32;
-        self.bodies.push(Body { start: U32::new(range.start as u32), length: U32::new(length) });
+        self.bodies.push(BodyRange { start: U32::new(range.start as u32), length: U32::new(length) });
     }
 
-    /// The module as far as the sections say that were seen. What else there is, somebody has noted.
+    /// Returns the module as far as the sections so far describe it. The caller adds the rest from metadata.
     pub(crate) fn restored(self) -> Module {
         self.module
     }
@@ -184,7 +181,7 @@ impl Describer {
                         None if data.data.is_empty() => {}
                         None => passive.push(PassiveData {
                             index: U32::new(index.0),
-                            bytes: Place::of(&data_bytes(&data)),
+                            bytes: BinaryRange::of(&data_bytes(&data)),
                         }),
                     }
                 }
@@ -233,23 +230,23 @@ impl Describer {
         Ok(())
     }
 
-    /// `canonical_types`: for each type, the smallest index of an equal one; empty where types do not refer to
-    /// each other, so that they are equal if they look it.
+    /// `canonical_types` maps each type to the smallest index of an equal type. It is empty if types do not refer to
+    /// each other; types are then equal if their definitions are.
     pub(crate) fn finish(
         self,
         facts: Vec<FuncFacts>,
         table_uses: Vec<TableUse>,
         canonical_types: Vec<TypeIndex>,
-        looks_into_objects: bool,
+        inspects_objects: bool,
     ) -> Result<Module, ModuleError> {
         let mut m = self.module;
         m.canonical_types = match canonical_types {
             interned if interned.len() == m.types.len() => interned,
             _ => first_alike(&m.types),
         };
-        m.facts = facts;
+        m.origin = Origin::Validated(facts);
         m.table_uses = table_uses;
-        m.uses_heap = looks_into_objects || has_objects(&m);
+        m.uses_heap = inspects_objects || has_objects(&m);
         m.funcs = self.funcs.into_iter().collect();
         m.bodies = self.bodies.into_iter().collect();
         let mut escaping: Vec<FuncIndex> = Vec::new();
@@ -257,26 +254,28 @@ impl Describer {
         for elem in &self.elems {
             match &elem.items {
                 Items::Funcs(funcs) => escaping.extend_from_slice(funcs),
-                Items::Exprs(exprs) => exprs.iter().for_each(|e| of_expr(e, &mut |func| escaping.push(func))),
+                Items::Exprs(exprs) => {
+                    exprs.iter().for_each(|e| for_each_func(e, &mut |func| escaping.push(func)))
+                }
             }
         }
         escaping.sort_unstable();
         escaping.dedup();
         m.escaping = escaping.into_iter().map(|func| U32::new(func.0)).collect();
         let elems: Option<Vec<_>> = self.elems.into_iter().map(|elem| elem.numbered(&m)).collect();
-        m.elems = elems.expect("all functions of elements were entered");
+        m.elems = elems.expect("all functions of element segments escape");
         m.set_layout()?;
         Ok(m)
     }
 }
 
 impl Module {
-    /// Lays its instances out, once all else is known.
+    /// Computes the layout of instances, once everything else is known.
     pub(crate) fn set_layout(&mut self) -> Result<(), ModuleError> {
         self.layout = VmLayout::new(self.layout_counts()).ok_or_else(|| ModuleError::TooLarge {
             what: format!(
                 "{} functions whose references are taken, {} imports, {} globals and {} fixed tables need more \
-                 than half of the {} that all instances of a store may fill",
+                 than half of the {} that all instances of a store share",
                 self.escaping.len(),
                 self.imports.len(),
                 self.globals.len(),
@@ -289,7 +288,7 @@ impl Module {
 }
 
 impl Elem {
-    /// With its functions by their places among those whose references may be taken; `None` where one is not among them.
+    /// Replaces functions by their positions among the escaping functions. Returns `None` if one does not escape.
     pub(crate) fn numbered(self, m: &Module) -> Option<ElemSegment> {
         let place = |func: FuncIndex| m.escaping(func).map(U32::new);
         let items = match self.items {
@@ -307,14 +306,14 @@ fn has_objects(m: &Module) -> bool {
     !m.tags.is_empty() || m.types.iter().any(|ty| !matches!(ty.composite, CompositeType::Func(_)))
 }
 
-/// For each type, the smallest index of one that looks the same.
+/// Maps each type to the smallest index of a type with the same definition.
 fn first_alike(types: &[SubType]) -> Vec<TypeIndex> {
     let mut first = HashMap::new();
     types.iter().enumerate().map(|(i, ty)| *first.entry(ty).or_insert(TypeIndex::new(i))).collect()
 }
 
-/// Calls `f` for every function whose reference can be taken, repeats included, other than by element segments. What
-/// `ref.func` in code names must occur in one of these places too: the specification demands it.
+/// Calls `f` for every function whose reference can be taken other than by element segments, repeats included. The
+/// specification demands that a function named by `ref.func` in code also occurs in one of these places.
 pub(crate) fn for_each_reference(m: &Module, mut f: impl FnMut(FuncIndex)) {
     for export in &m.exports {
         if let EntityIndex::Func(func) = export.entity {
@@ -322,11 +321,11 @@ pub(crate) fn for_each_reference(m: &Module, mut f: impl FnMut(FuncIndex)) {
         }
     }
     m.start.into_iter().for_each(&mut f);
-    m.global_inits.iter().chain(&m.table_inits).for_each(|expr| of_expr(expr, &mut f));
+    m.global_inits.iter().chain(&m.table_inits).for_each(|expr| for_each_func(expr, &mut f));
 }
 
 /// Calls `f` for every function that an expression refers to.
-pub(crate) fn of_expr(expr: &ConstExpr, f: &mut impl FnMut(FuncIndex)) {
+pub(crate) fn for_each_func(expr: &ConstExpr, f: &mut impl FnMut(FuncIndex)) {
     for op in expr.ops() {
         if let ConstOp::RefFunc(func) = op {
             f(*func);
@@ -338,13 +337,13 @@ fn slice(range: Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
-/// Where a segment's bytes lie in the binary.
+/// Returns the range of a segment's bytes in the binary.
 fn data_bytes(data: &wasmparser::Data<'_>) -> Range<usize> {
     let end = data.range.end as usize;
     end - data.data.len()..end
 }
 
-/// A segment if it is active.
+/// Reads a data segment if it is active.
 pub(crate) fn active_data(
     index: DataIndex,
     data: &wasmparser::Data<'_>,

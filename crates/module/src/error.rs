@@ -1,12 +1,12 @@
-//! Why bytes are not a module.
+//! The reasons why bytes are not a module.
 
 use belljar_core::OutsideText;
 use std::fmt;
 
-/// Why bytes are not a module that can be run.
+/// The reason why bytes are not a module that can be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModuleError {
-    /// There is nothing in the input.
+    /// The input is empty.
     Empty,
     /// The input does not start like a wasm binary.
     NotWasm {
@@ -24,13 +24,13 @@ pub enum ModuleError {
     },
     /// The binary is valid but exceeds what this implementation holds.
     TooLarge {
-        /// What exceeds which limit.
+        /// The quantity that exceeds a limit, and the limit.
         what: String,
     },
-    /// The [`crate::StopCheck`] ended validation.
+    /// The [`crate::StopCheck`] stopped validation.
     Stopped,
-    /// What was noted about the module at an earlier validation does not fit it.
-    WrongNotes,
+    /// The metadata from an earlier validation does not fit the binary.
+    WrongMetadata,
 }
 
 impl From<wasmparser::BinaryReaderError> for ModuleError {
@@ -49,16 +49,16 @@ impl fmt::Display for ModuleError {
                 found.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
             ),
             Self::Component => f.write_str(
-                "this is a component, and a core module is needed: build for wasm32-wasip1, or take the \
-                 module out of the component with `wasm-tools component unbundle`",
+                "this is a component, but a core module is expected: build for wasm32-wasip1, or extract the \
+                 module with `wasm-tools component unbundle`",
             ),
             Self::Invalid { message, offset } => {
                 let message = OutsideText::new(message);
                 write!(f, "invalid wasm module: {message} (at byte {offset:#x})")
             }
-            Self::Stopped => f.write_str("validation was ended"),
-            Self::WrongNotes => {
-                f.write_str("what a compiled module says of its binary does not fit the binary")
+            Self::Stopped => f.write_str("validation was stopped"),
+            Self::WrongMetadata => {
+                f.write_str("the metadata of the compiled module does not match its binary")
             }
             Self::TooLarge { what } => write!(f, "the module is too large: {what}"),
         }

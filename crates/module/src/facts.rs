@@ -1,6 +1,6 @@
-//! What validation notes about code on its way, so that compilation need not look twice.
+//! Facts that validation records about code, so that compilation need not scan it again.
 
-/// What is known of one function's body.
+/// Facts about one function's body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FuncFacts {
     /// Number of operators.
@@ -9,24 +9,24 @@ pub struct FuncFacts {
     pub locals: u32,
     /// Calls of any kind.
     pub calls: u32,
-    /// Instructions that make an object.
+    /// Instructions that create an object.
     pub allocations: u32,
-    /// Instructions that ask for the type of an object.
+    /// Instructions that test or cast the type of an object.
     pub casts: u32,
-    /// Whether it ends with `unreachable`, as functions do that report an error and do not return.
+    /// Whether the function ends with `unreachable`, as functions do that report an error and never return.
     pub ends_unreachable: bool,
     /// Whether it has a loop.
     pub has_loop: bool,
-    /// Whether it calls itself where it would return otherwise.
-    pub calls_itself_last: bool,
-    /// Whether it looks into objects whatever their type.
-    pub looks_into_objects: bool,
+    /// Whether the function tail-calls itself.
+    pub tail_calls_itself: bool,
+    /// Whether the function inspects objects of any type.
+    pub inspects_objects: bool,
 }
 
-/// What the module's code does to one table.
+/// How the module's code uses one table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableUse {
-    /// Some instruction may change its elements.
+    /// Some instruction may write its elements.
     pub written: bool,
     /// Some instruction may grow it.
     pub grown: bool,

@@ -1,7 +1,7 @@
-//! From the bytes of a wasm binary to a validated, described [`Module`].
+//! Turns the bytes of a wasm binary into a validated, described [`Module`].
 //!
-//! In: bytes, and which features are on. Out: a description that owns its bytes, so that later stages slice
-//! function bodies and segments out of it. Never: I/O, `unsafe`, or a decision about how code is made.
+//! In: bytes and the enabled features. Out: a description that owns its bytes, from which later stages slice function
+//! bodies and segments. Never: I/O, `unsafe`, or a decision about how code is compiled.
 
 mod binary;
 mod branch_hints;
@@ -9,12 +9,14 @@ mod const_expr;
 mod describe;
 mod error;
 mod facts;
+mod image_builder;
 mod memory_images;
 mod memory_op;
 mod metadata;
 mod module;
 mod names;
 mod rows;
+mod segments;
 mod validate;
 mod wasm_types;
 
@@ -26,13 +28,12 @@ pub use facts::{FuncFacts, TableUse};
 pub use memory_images::{ImagePiece, MemoryImages};
 pub use memory_op::MemoryOp;
 pub use metadata::ModuleMetadata;
-pub use module::{
-    ActiveData, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Export, Import, Module, SegmentMode,
-};
+pub use module::{EntityIndex, Export, Import, Module};
 pub use names::Names;
+pub use segments::{ActiveData, ElemFuncs, ElemItems, ElemSegment, SegmentMode};
 pub use validate::{CheckError, StopCheck, check, validate, validate_until_stopped};
 pub use wasm_types::{heap_type, ref_type, val_type};
 pub use wasmparser::{FunctionBody, WasmFeatures};
 
-/// Tells builds apart: a digest of this crate's sources.
+/// A digest of this crate's sources, which tells builds apart.
 pub const FINGERPRINT: [u8; 32] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));

@@ -1,19 +1,19 @@
-//! Initial contents of memories, made of the active data segments ahead of instantiation.
+//! Initial contents of memories, built from the active data segments ahead of instantiation.
 
-use crate::module::{ActiveData, ElemSegment, Module, SegmentMode};
+use crate::segments::ActiveData;
 use belljar_abi::IMAGE_PAGE;
-use belljar_core::MemoryIndex;
+use belljar_core::{MemoryIndex, MemoryType};
 use bytes::Bytes;
 use std::ops::Range;
 
 /// The initial contents of those memories of a module whose active segments are known to fit. Cheap to clone.
 ///
-/// Such segments are not needed any more: instantiation copies the pieces, and drops the segments.
+/// The segments in an image are no longer needed: instantiation copies the pieces and drops the segments.
 #[derive(Clone, Default, Debug)]
 pub struct MemoryImages {
-    bytes: Bytes,
+    pub(crate) bytes: Bytes,
     /// By memory, then by ascending offset.
-    pieces: Box<[ImagePiece]>,
+    pub(crate) pieces: Box<[ImagePiece]>,
 }
 
 /// Pages of a memory that do not start as zeros.
@@ -21,233 +21,55 @@ pub struct MemoryImages {
 pub struct ImagePiece {
     /// The memory.
     pub memory: MemoryIndex,
-    /// Where in the memory they begin: a multiple of [`IMAGE_PAGE`].
+    /// Offset in the memory, a multiple of [`IMAGE_PAGE`].
     pub offset: u64,
-    /// Where in [`MemoryImages::bytes`] they lie, from a multiple of [`IMAGE_PAGE`] to another.
+    /// Range in [`MemoryImages::bytes`]; both ends are multiples of [`IMAGE_PAGE`].
     pub range: Range<usize>,
 }
 
-/// Images worth less than this are not made: a page and a mapping cost more than these few bytes.
-const IMAGE_MINIMUM: usize = 16 << 10;
-/// A segment costs as much as so many bytes.
-const SEGMENT_WORTH: usize = 256;
-/// From so many zeros on a memory's image has two pieces.
-const PIECE_GAP: usize = 4 * IMAGE_PAGE;
-/// Images with more zeros than this between their segments are not made.
-const IMAGE_HOLES: usize = 16 << 20;
-
 impl MemoryImages {
-    /// The images of a module whose data segments are all known.
-    pub(crate) fn of(module: &Module) -> Self {
-        let mut images = Images::default();
-        if !can_be_seen_half_done(module) {
-            for memory in module.imported_memories()..module.memories().len() {
-                images.add(module, MemoryIndex::new(memory));
-            }
-        }
-        Self { bytes: images.bytes.into(), pieces: images.pieces.into() }
-    }
-
-    /// Images that were made before. `None` if they are not those of such a module.
-    pub(crate) fn of_pieces(bytes: Bytes, pieces: Box<[ImagePiece]>, module: &Module) -> Option<Self> {
+    /// Restores images that were built earlier. Returns `None` if they do not fit the memories of the module.
+    pub(crate) fn of_pieces(
+        bytes: Bytes,
+        pieces: Box<[ImagePiece]>,
+        memories: &[MemoryType],
+        imported_memories: usize,
+    ) -> Option<Self> {
         let fits = |piece: &ImagePiece| {
-            let memory = module.memories().get(piece.memory.index())?;
+            let memory = memories.get(piece.memory.index())?;
             let room = memory.minimum_bytes()?.checked_next_multiple_of(IMAGE_PAGE as u64)?;
             let end = piece.offset.checked_add(piece.range.len() as u64)?;
-            let is_defined = piece.memory.index() >= module.imported_memories();
+            let is_defined = piece.memory.index() >= imported_memories;
             (is_defined && end <= room && bytes.get(piece.range.clone()).is_some()).then_some(())
         };
         let in_order = pieces.is_sorted_by_key(|piece| (piece.memory, piece.offset));
         (in_order && pieces.iter().all(|piece| fits(piece).is_some())).then_some(Self { bytes, pieces })
     }
 
-    /// All pieces, one behind the other.
+    /// Returns the bytes of all pieces, concatenated.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The pieces.
+    /// Returns the pieces.
     pub fn pieces(&self) -> &[ImagePiece] {
         &self.pieces
     }
 
-    /// The pieces of a memory. None: its segments have to be copied.
+    /// Returns the pieces of a memory. If there are none, its segments have to be copied.
     pub fn of_memory(&self, memory: MemoryIndex) -> &[ImagePiece] {
         let start = self.pieces.partition_point(|piece| piece.memory < memory);
         let end = self.pieces.partition_point(|piece| piece.memory <= memory);
         &self.pieces[start..end]
     }
 
-    /// The bytes of a piece.
+    /// Returns the bytes of a piece.
     pub fn piece(&self, piece: &ImagePiece) -> &[u8] {
         &self.bytes[piece.range.clone()]
     }
 
-    /// Whether a segment is part of an image.
+    /// Returns whether a segment is part of an image.
     pub fn holds(&self, data: &ActiveData) -> bool {
         !self.of_memory(data.memory).is_empty()
-    }
-}
-
-/// Whether somebody may see an instance whose segments were not all copied: a function of it is in another's table
-/// already when a segment turns out not to fit. Then it matters what the segments before that one did.
-fn can_be_seen_half_done(module: &Module) -> bool {
-    let fits = |offset: Option<u64>, length: usize, room: Option<u64>| {
-        let end = offset.and_then(|offset| offset.checked_add(length as u64));
-        end.zip(room).is_some_and(|(end, room)| end <= room)
-    };
-    let escapes = |elem: &ElemSegment| matches!(elem.mode, SegmentMode::Active(table, _) if table.index() < module.imported_tables());
-    let elem_fits = |elem: &ElemSegment| match &elem.mode {
-        SegmentMode::Active(table, offset) => {
-            let room = module.tables()[table.index()].minimum();
-            fits(offset.as_number(), elem.items.len(), Some(room))
-        }
-        _ => true,
-    };
-    module.elems().iter().any(escapes)
-        && !(module.elems().iter().all(elem_fits)
-            && module.active_data().iter().all(|data| {
-                let room = module.memories()[data.memory.index()].minimum_bytes();
-                fits(data.offset.as_number(), data.bytes.len(), room)
-            }))
-}
-
-/// Images under construction.
-#[derive(Default)]
-struct Images {
-    bytes: Vec<u8>,
-    pieces: Vec<ImagePiece>,
-}
-
-impl Images {
-    /// Adds a memory's image if its segments lie at constant places within its initial size, and it is worth it.
-    fn add(&mut self, module: &Module, memory: MemoryIndex) -> Option<()> {
-        let initial = usize::try_from(module.memories()[memory.index()].minimum_bytes()?).ok()?;
-        let mut parts: Vec<(usize, &[u8])> = Vec::new();
-        for segment in module.active_data().iter().filter(|data| data.memory == memory) {
-            let start = usize::try_from(segment.offset.as_number()?).ok()?;
-            let bytes = module.data_bytes(segment.index);
-            if start.checked_add(bytes.len())? > initial {
-                return None;
-            }
-            parts.push((start, bytes));
-        }
-        let bytes: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
-        if bytes == 0 || bytes + SEGMENT_WORTH * parts.len() < IMAGE_MINIMUM {
-            return None;
-        }
-        let ranges = pages(&parts);
-        let size: usize = ranges.iter().map(Range::len).sum();
-        if size > bytes + IMAGE_HOLES {
-            return None;
-        }
-        let mut at = self.bytes.len();
-        self.bytes.resize(at + size, 0);
-        let first = self.pieces.len();
-        for pages in &ranges {
-            let range = at..at + pages.len();
-            at = range.end;
-            self.pieces.push(ImagePiece { memory, offset: pages.start as u64, range });
-        }
-        // In their order: a later segment may lie on top of an earlier one.
-        for (start, part) in parts.into_iter().filter(|(_, part)| !part.is_empty()) {
-            let of_part = ranges.partition_point(|pages| pages.start <= start) - 1;
-            let at = self.pieces[first + of_part].range.start + (start - ranges[of_part].start);
-            self.bytes[at..at + part.len()].copy_from_slice(part);
-        }
-        Some(())
-    }
-}
-
-/// The pages on which parts lie, with the gaps between them that are no loss.
-fn pages(parts: &[(usize, &[u8])]) -> Vec<Range<usize>> {
-    let page = |(start, part): &(usize, &[u8])| {
-        start / IMAGE_PAGE * IMAGE_PAGE..(start + part.len()).next_multiple_of(IMAGE_PAGE)
-    };
-    let mut all: Vec<_> = parts.iter().filter(|(_, part)| !part.is_empty()).map(page).collect();
-    all.sort_unstable_by_key(|pages| pages.start);
-    all.dedup_by(|next, pages| {
-        let joins = next.start < pages.end + PIECE_GAP;
-        if joins {
-            pages.end = pages.end.max(next.end);
-        }
-        joins
-    });
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::validate;
-    use wasmparser::WasmFeatures;
-
-    fn images(wat: &str) -> MemoryImages {
-        let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap();
-        module.memory_images()
-    }
-
-    /// A data segment of 20000 bytes.
-    fn large(at: &str) -> String {
-        format!("(data {at} \"{}\")", "x".repeat(20_000))
-    }
-
-    #[test]
-    fn later_segments_lie_on_top_and_gaps_divide() {
-        let found = images(&format!(
-            "(module (memory 40) {} (data (i32.const 5001) \"yy\") (data (i32.const 2000000) \"z\") (data (i32.const 9) \"\"))",
-            large("(i32.const 5000)")
-        ));
-        let [first, second] = found.pieces() else { panic!("{:?}", found.pieces()) };
-        assert_eq!((first.offset, first.range.clone()), (4096, 0..6 * 4096));
-        assert_eq!((second.offset, second.range.clone()), (488 * 4096, 6 * 4096..7 * 4096));
-        let bytes = found.piece(first);
-        assert_eq!(&bytes[902..908], b"\0\0xyyx");
-        assert_eq!(&bytes[904 + 19_999..][..2], b"x\0");
-        assert_eq!(found.piece(second)[2_000_000 % 4096], b'z');
-    }
-
-    #[test]
-    fn many_small_segments_are_worth_an_image() {
-        let segments = |count: usize| {
-            let all: String = (0..count).map(|i| format!("(data (i32.const {}) \"a\")", i * 2)).collect();
-            images(&format!("(module (memory 1) {all})")).pieces().len()
-        };
-        assert_eq!((segments(5), segments(1000)), (0, 1));
-    }
-
-    #[test]
-    fn what_may_not_fit_has_no_image() {
-        let at = |place: &str| format!("(module (memory $m 1) (memory $other 1) {})", large(place));
-        assert_eq!(images(&at("(i32.const 45536)")).pieces().len(), 1);
-        assert_eq!(images(&at("(i32.const 45537)")).pieces().len(), 0);
-        let [only] = &*images(&at("(memory 1) (i32.const 0)")).pieces else { panic!() };
-        assert_eq!(only.memory, MemoryIndex(1));
-        let imported =
-            |offset| format!("(module (import \"a\" \"g\" (global i32)) (memory 1) {})", large(offset));
-        assert_eq!(images(&imported("(global.get 0)")).pieces().len(), 0);
-        assert_eq!(images(&imported("(i32.const 0)")).pieces().len(), 1);
-        assert_eq!(
-            images(&format!("(module (import \"a\" \"m\" (memory 1)) {})", large("(i32.const 0)")))
-                .bytes()
-                .len(),
-            0
-        );
-    }
-
-    /// A segment that does not fit ends instantiation when functions may be in a table of somebody else.
-    #[test]
-    fn what_may_be_seen_half_done_has_no_image() {
-        let with = |elem: &str| {
-            let data = large("(i32.const 0)");
-            let module = format!(
-                "(module (import \"a\" \"t\" (table 4 funcref)) (table $own 4 funcref) (memory 1) (func $f) {elem} {data})"
-            );
-            images(&module).pieces().len()
-        };
-        assert_eq!(with("(elem (i32.const 3) $f)"), 1);
-        assert_eq!(with("(elem (i32.const 4) $f)"), 0);
-        assert_eq!(with("(elem (table $own) (i32.const 4) func $f)"), 1);
-        assert_eq!(with("(elem (i32.const 3) $f) (elem (table $own) (i32.const 4) func $f)"), 0);
     }
 }

@@ -1,7 +1,7 @@
-//! What an instruction does to a memory, or which import it calls, read from the binary when somebody asks.
+//! What an instruction does to a memory, or which import it calls, decoded from the binary on demand.
 //!
-//! In: a position that came with machine code. Out: what the one operator there says of it. Never: a
-//! walk through the body before it.
+//! In: a position that came with machine code. Out: the meaning of the operator there. Never: a scan of the body before
+//! it.
 
 use crate::{EntityIndex, Import, Module};
 use belljar_core::{FuncIndex, MemoryIndex, WasmPc};
@@ -17,7 +17,7 @@ pub enum MemoryOp {
         /// The bytes.
         size: u64,
     },
-    /// Writes this many bytes, perhaps after it has read them.
+    /// Writes this many bytes, possibly after reading them.
     Store {
         /// To this memory.
         memory: MemoryIndex,
@@ -26,13 +26,13 @@ pub enum MemoryOp {
     },
     /// Fills, copies or initializes a range whose length is an operand.
     Bulk {
-        /// The memory; `None` for a copy from one to another.
+        /// The memory; `None` for a copy between two memories.
         memory: Option<MemoryIndex>,
     },
 }
 
 impl MemoryOp {
-    /// The memory that it accesses, if it is one.
+    /// Returns the memory that is accessed, if it is a single one.
     pub fn memory(&self) -> Option<MemoryIndex> {
         match *self {
             Self::Load { memory, .. } | Self::Store { memory, .. } => Some(memory),
@@ -40,7 +40,7 @@ impl MemoryOp {
         }
     }
 
-    /// The bytes that it accesses, if that is always the same number.
+    /// Returns the size of the access in bytes, if it is constant.
     pub fn size(&self) -> Option<u64> {
         match *self {
             Self::Load { size, .. } | Self::Store { size, .. } => Some(size),
@@ -185,21 +185,20 @@ fn memory(arg: &MemArg) -> Option<MemoryIndex> {
     }
 }
 
-/// An access may be aligned to its size and no more, so that the largest alignment tells the size.
+/// Returns the access size. The largest alignment that an access may declare is its size.
 fn size(arg: &MemArg) -> u64 {
     1 << arg.max_align
 }
 
 impl Module {
-    /// What the instruction at this position does to a memory; `None` for one that accesses none, and for a
-    /// position outside all code. The position is taken to be that of an instruction: inside of one, anything
-    /// may be found.
+    /// Returns what the instruction at this position does to a memory, or `None` if it accesses none or the position is
+    /// outside all code. The position must be the start of an instruction; inside one, the result is arbitrary.
     pub fn memory_op_at(&self, pc: WasmPc) -> Option<MemoryOp> {
         MemoryOp::of(&self.operator_at(pc)?)
     }
 
-    /// The imported function that the instruction at this position calls by its index, if it is such a call. Positions are
-    /// taken as in [`Module::memory_op_at`].
+    /// Returns the imported function that the instruction at this position calls by index, if it is such a call. The
+    /// position is interpreted as in [`Module::memory_op_at`].
     pub fn import_called_at(&self, pc: WasmPc) -> Option<&Import> {
         let (Operator::Call { function_index } | Operator::ReturnCall { function_index }) =
             self.operator_at(pc)?
@@ -210,7 +209,7 @@ impl Module {
         self.imports().iter().find(|import| import.entity == called)
     }
 
-    /// The instruction at a position; `None` where the code is not kept.
+    /// Returns the instruction at a position, or `None` if the binary is kept without code.
     fn operator_at(&self, pc: WasmPc) -> Option<Operator<'_>> {
         let func = self.defined_func(self.func_at(pc)?)?;
         let code = self.function_body(func)?.get_operators_reader().ok()?;
@@ -228,7 +227,7 @@ mod tests {
     use crate::{WasmFeatures, validate};
     use belljar_core::DefinedFuncIndex;
 
-    /// What each instruction of a body does to a memory.
+    /// Returns what each instruction of a body does to a memory.
     fn ops(body: &str) -> Vec<Option<MemoryOp>> {
         let wat = format!(
             r#"(module (memory 1) (memory $m 1) (data $d "x") (func (local i64 v128) {body} unreachable))"#

@@ -1,21 +1,19 @@
-//! What an earlier validation found out about a module, in a form from which it is described again at once: without its
-//! code, without validation, and without a look at those parts of the binary that are large.
+//! The results of an earlier validation, in a form from which a module is restored quickly: without its code, without
+//! validation, and without reading the large parts of the binary.
 //!
-//! What is small is read from its section, of which the place is noted. What is large (numbers for each function, items of
-//! element segments) lies in the notes as arrays, which are used where they are. Data segments that images of memories hold
-//! do not occur at all.
+//! Small sections are parsed again; the metadata records where they lie. Large data (numbers for each function, items
+//! of element segments) is stored as arrays that are used in place. Data segments that images of memories hold are
+//! omitted.
 
 use crate::binary::Binary;
 use crate::const_expr::{ConstExpr, ConstOp};
-use crate::describe::{Describer, active_data, elem_segment, for_each_reference, of_expr};
+use crate::describe::{Describer, active_data, elem_segment, for_each_func, for_each_reference};
 use crate::error::ModuleError;
 use crate::facts::TableUse;
 use crate::memory_images::{ImagePiece, MemoryImages};
-use crate::module::{
-    ActiveData, Body, ElemFuncs, ElemItems, ElemSegment, EntityIndex, Module, PassiveData, Place,
-    RestoredModule, SECTIONS, SegmentMode,
-};
+use crate::module::{BodyRange, EntityIndex, Module, Origin, SECTIONS};
 use crate::rows::Rows;
+use crate::segments::{ActiveData, BinaryRange, ElemFuncs, ElemItems, ElemSegment, PassiveData, SegmentMode};
 use belljar_core::{CompositeType, DataIndex, FuncIndex, MemoryIndex, TableIndex, TypeIndex};
 use bytes::Bytes;
 use std::ops::Range;
@@ -23,7 +21,7 @@ use wasmparser::{BinaryReader, FromReader, Payload, SectionLimited, WasmFeatures
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// What validation found out about a module, as bytes: a `Head`, then arrays in the order of `Rest`.
+/// The results of validation as bytes: a `Head`, then arrays in the order of `Rest`.
 #[derive(Clone, Debug)]
 pub struct ModuleMetadata(Bytes);
 
@@ -36,14 +34,14 @@ const CALLED: u32 = 4;
 /// [`Head::start`] of a module without one.
 const NO_START: u32 = u32::MAX;
 
-/// What notes begin with.
+/// The start of the metadata.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Head {
     flags: U32,
     start: U32,
     data_segments: U32,
-    /// How many rows each array of [`Rest`] has.
+    /// The number of rows in each array of [`Rest`].
     custom_sections: U32,
     types: U32,
     tables: U32,
@@ -56,32 +54,32 @@ struct Head {
     bodies: U32,
     items: U32,
     names: U32,
-    code_section: Place,
-    data_section: Place,
-    /// As [`crate::module::Directory`].
-    directory: [Place; SECTIONS.len()],
+    code_section: BinaryRange,
+    data_section: BinaryRange,
+    /// Ranges as in [`crate::module::Directory`].
+    directory: [BinaryRange; SECTIONS.len()],
 }
 
-/// What follows the head.
+/// The arrays after the head.
 struct Rest {
     custom_sections: Rows<CustomRow>,
     /// The canonical type of each type.
     types: Rows<U32>,
-    /// What the code does to each table.
+    /// How the code uses each table.
     tables: Rows<U32>,
     elems: Rows<ElemRow>,
     /// Active segments that are not part of an image.
     active_data: Rows<ActiveRow>,
     passive_data: Rows<PassiveData>,
     pieces: Rows<PieceRow>,
-    /// [`Module::escaping`].
+    /// The functions of [`Module::escaping_funcs`].
     escaping: Rows<U32>,
     /// The type of each function.
     funcs: Rows<U32>,
-    bodies: Rows<Body>,
-    /// Items of the element segments that are functions: their places among those that escape.
+    bodies: Rows<BodyRange>,
+    /// The items of element segments that are functions: their positions among the escaping functions.
     items: Rows<U32>,
-    /// Names of custom sections, one behind the other.
+    /// The names of custom sections, concatenated.
     names: Rows<u8>,
 }
 
@@ -90,20 +88,20 @@ struct Rest {
 #[repr(C)]
 struct CustomRow {
     name_length: U32,
-    contents: Place,
+    contents: BinaryRange,
 }
 
-/// An element segment of functions, at a constant place if it is active; or where another one lies in the binary.
+/// An element segment of functions, at a constant offset if active; or the range of any other segment in the binary.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct ElemRow {
-    /// Of these constants one.
+    /// One of the constants below.
     kind: U32,
     table: U32,
     offset: U64,
-    /// How many of the items are its.
+    /// The number of items that belong to this segment.
     length: U32,
-    place: Place,
+    place: BinaryRange,
 }
 
 const PASSIVE: u32 = 0;
@@ -111,12 +109,12 @@ const DECLARED: u32 = 1;
 const ACTIVE: u32 = 2;
 const IN_BINARY: u32 = 3;
 
-/// An active data segment, and where it lies in the binary.
+/// An active data segment and its range in the binary.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct ActiveRow {
     index: U32,
-    place: Place,
+    place: BinaryRange,
 }
 
 /// An [`ImagePiece`].
@@ -130,10 +128,10 @@ struct PieceRow {
 }
 
 impl ModuleMetadata {
-    /// The notes about a module with these images of its memories, which are [`Module::memory_images`].
+    /// Serializes the metadata of a module whose images are `images`, as returned by [`Module::memory_images`].
     pub fn of(module: &Module, images: &MemoryImages) -> Self {
-        if let Some(restored) = &module.restored {
-            return restored.metadata.clone();
+        if let Origin::Restored { metadata, .. } = &module.origin {
+            return Self(metadata.clone());
         }
         let count = |length: usize| U32::new(length as u32);
         let custom_sections: Vec<_> = module.custom_sections.iter().map(custom_row).collect();
@@ -162,9 +160,9 @@ impl ModuleMetadata {
             bodies: count(module.bodies.len()),
             items: count(items.len()),
             names: count(names.len()),
-            code_section: Place::of(&module.code_section),
-            data_section: Place::of(&module.data_section),
-            directory: module.directory.each_ref().map(Place::of),
+            code_section: BinaryRange::of(&module.code_section),
+            data_section: BinaryRange::of(&module.data_section),
+            directory: module.directory.each_ref().map(BinaryRange::of),
         };
         let parts: [&[u8]; 13] = [
             head.as_bytes(),
@@ -184,14 +182,14 @@ impl ModuleMetadata {
         Self(parts.concat().into())
     }
 
-    /// Them as bytes.
+    /// Returns the metadata as bytes.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
 }
 
 fn custom_row((name, contents): &(Box<str>, Range<usize>)) -> CustomRow {
-    CustomRow { name_length: U32::new(name.len() as u32), contents: Place::of(contents) }
+    CustomRow { name_length: U32::new(name.len() as u32), contents: BinaryRange::of(contents) }
 }
 
 fn table_row(used: &TableUse) -> U32 {
@@ -199,7 +197,7 @@ fn table_row(used: &TableUse) -> U32 {
     U32::new(flag(used.written, WRITTEN) | flag(used.grown, GROWN) | flag(used.called, CALLED))
 }
 
-/// The functions of a segment that notes alone describe.
+/// Returns the functions of a segment that the metadata describes without the binary.
 fn simple_funcs(elem: &ElemSegment) -> Option<&ElemFuncs> {
     match (&elem.mode, &elem.items) {
         (_, ElemItems::Exprs(_)) => None,
@@ -220,12 +218,12 @@ fn elem_row(elem: &ElemSegment) -> ElemRow {
         table: U32::new(table),
         offset: U64::new(offset),
         length: U32::new(simple_funcs(elem).map_or(0, ElemFuncs::len) as u32),
-        place: Place::of(&elem.range),
+        place: BinaryRange::of(&elem.range),
     }
 }
 
 fn active_row(data: &ActiveData) -> ActiveRow {
-    ActiveRow { index: U32::new(data.index.0), place: Place::of(&(data.start..data.bytes.end)) }
+    ActiveRow { index: U32::new(data.index.0), place: BinaryRange::of(&(data.start..data.bytes.end)) }
 }
 
 fn piece_row(piece: &ImagePiece) -> PieceRow {
@@ -238,64 +236,66 @@ fn piece_row(piece: &ImagePiece) -> PieceRow {
 }
 
 impl Module {
-    /// Describes a module again that was valid under `features`. Of its binary, code and data segments that `images` hold
-    /// may be missing. Nothing of the binary is looked at but small sections; code, contents of data segments and custom
-    /// sections are not, nor are `images`, which are [`MemoryImages::bytes`].
+    /// Restores a module that was valid under `features`. Code, and data segments that `images` hold, may be missing
+    /// from its binary. Only small sections of the binary are read: code, contents of data segments and custom sections
+    /// are not, nor is `images`, the bytes of [`MemoryImages::bytes`].
     ///
     /// # Errors
     ///
-    /// Where the notes are not those of such a module: that is an error of whoever kept them.
+    /// Returns an error if the metadata does not belong to such a module, which is a mistake of the caller that stored
+    /// it.
     pub fn from_metadata(
         binary: Binary,
         features: WasmFeatures,
         metadata: Bytes,
         images: Bytes,
     ) -> Result<Self, ModuleError> {
-        let (head, rest) = Rest::read(&metadata).ok_or(ModuleError::WrongNotes)?;
+        let (head, rest) = Rest::read(&metadata).ok_or(ModuleError::WrongMetadata)?;
         let source = Source { binary: &binary, features };
         let mut describer = Describer::new(binary.clone());
         for (id, place) in SECTIONS.into_iter().zip(head.directory) {
-            let reader = source.reader(place).ok_or(ModuleError::WrongNotes)?;
+            let reader = source.reader(place).ok_or(ModuleError::WrongMetadata)?;
             if !place.range().is_empty() {
                 describer.payload(section(id, reader)?)?;
             }
         }
         let mut module = describer.restored();
         let pieces = rest.pieces.iter().map(PieceRow::piece).collect::<Option<_>>();
-        let images = pieces.and_then(|pieces| MemoryImages::of_pieces(images, pieces, &module));
-        let images = images.ok_or(ModuleError::WrongNotes)?;
+        let (memories, imported) = (&module.memories, module.imported_memories);
+        let images = pieces.and_then(|pieces| MemoryImages::of_pieces(images, pieces, memories, imported));
+        let images = images.ok_or(ModuleError::WrongMetadata)?;
         rest.describe(head, &source, &mut module)?;
         if !is_consistent(&module) {
-            return Err(ModuleError::WrongNotes);
+            return Err(ModuleError::WrongMetadata);
         }
         module.set_layout()?;
-        module.restored = Some(RestoredModule { metadata: ModuleMetadata(metadata), images });
+        module.origin = Origin::Restored { metadata, images };
         Ok(module)
     }
 }
 
-/// A binary, and how it is read.
+/// A binary and the features it is parsed with.
 struct Source<'a> {
     binary: &'a Binary,
     features: WasmFeatures,
 }
 
 impl<'a> Source<'a> {
-    fn reader(&self, place: Place) -> Option<BinaryReader<'a>> {
+    fn reader(&self, place: BinaryRange) -> Option<BinaryReader<'a>> {
         let Range { start, end } = place.range();
         let bytes = if start == end { &[] } else { self.binary.get(start..end)? };
         Some(BinaryReader::new_features(bytes, start as u64, self.features))
     }
 
-    /// What lies at a place, and fills it.
-    fn read<T: FromReader<'a>>(&self, place: Place) -> Result<T, ModuleError> {
-        let mut reader = self.reader(place).ok_or(ModuleError::WrongNotes)?;
+    /// Reads the item that fills a range exactly.
+    fn read<T: FromReader<'a>>(&self, place: BinaryRange) -> Result<T, ModuleError> {
+        let mut reader = self.reader(place).ok_or(ModuleError::WrongMetadata)?;
         let read = reader.read()?;
-        if reader.eof() { Ok(read) } else { Err(ModuleError::WrongNotes) }
+        if reader.eof() { Ok(read) } else { Err(ModuleError::WrongMetadata) }
     }
 }
 
-/// A section of [`SECTIONS`].
+/// Creates the payload for a section of [`SECTIONS`].
 fn section(id: u8, reader: BinaryReader<'_>) -> Result<Payload<'_>, ModuleError> {
     Ok(match id {
         1 => Payload::TypeSection(SectionLimited::new(reader)?),
@@ -305,7 +305,7 @@ fn section(id: u8, reader: BinaryReader<'_>) -> Result<Payload<'_>, ModuleError>
         6 => Payload::GlobalSection(SectionLimited::new(reader)?),
         7 => Payload::ExportSection(SectionLimited::new(reader)?),
         13 => Payload::TagSection(SectionLimited::new(reader)?),
-        _ => return Err(ModuleError::WrongNotes),
+        _ => return Err(ModuleError::WrongMetadata),
     })
 }
 
@@ -339,7 +339,7 @@ impl Rest {
         rest.is_empty().then_some((head, arrays))
     }
 
-    /// Adds what is noted to a module that has its small sections.
+    /// Adds the metadata to a module that has its small sections.
     fn describe(&self, head: &Head, source: &Source<'_>, m: &mut Module) -> Result<(), ModuleError> {
         let used = |flags: &U32| {
             let has = |flag| flags.get() & flag != 0;
@@ -355,7 +355,7 @@ impl Rest {
         m.code_section = head.code_section.range();
         m.data_section = head.data_section.range();
         m.data_count = head.data_segments.get();
-        m.custom_sections = self.custom_sections().ok_or(ModuleError::WrongNotes)?;
+        m.custom_sections = self.custom_sections().ok_or(ModuleError::WrongMetadata)?;
         m.elems = self.elems(source, m)?;
         m.passive_data = self.passive_data.clone();
         m.active_data = self.active_data.iter().map(|row| row.segment(source)).collect::<Result<_, _>>()?;
@@ -382,10 +382,10 @@ impl Rest {
                 }
                 _ => {
                     let elem = elem_segment(source.read(row.place)?)?;
-                    return elem.numbered(m).ok_or(ModuleError::WrongNotes);
+                    return elem.numbered(m).ok_or(ModuleError::WrongMetadata);
                 }
             };
-            let funcs = items.take_first(row.length.get()).ok_or(ModuleError::WrongNotes)?;
+            let funcs = items.take_first(row.length.get()).ok_or(ModuleError::WrongMetadata)?;
             Ok(ElemSegment { mode, items: ElemItems::Funcs(ElemFuncs(funcs)), range: row.place.range() })
         };
         self.elems.iter().map(elem).collect()
@@ -395,19 +395,19 @@ impl Rest {
 impl ActiveRow {
     fn segment(&self, source: &Source<'_>) -> Result<ActiveData, ModuleError> {
         let segment = active_data(DataIndex(self.index.get()), &source.read(self.place)?)?;
-        segment.ok_or(ModuleError::WrongNotes)
+        segment.ok_or(ModuleError::WrongMetadata)
     }
 }
 
-/// Whether notes fit the sections that the binary has, and no number in them leads outside. The sections by themselves are
-/// valid.
+/// Returns whether the metadata fits the sections of the binary and all its indices are in range. The sections
+/// themselves are valid.
 fn is_consistent(m: &Module) -> bool {
     let is_func = |ty: u32| {
         let ty = m.types.get(ty as usize);
         ty.is_some_and(|ty| matches!(ty.composite, CompositeType::Func(_)))
     };
-    let mut references_are_known = true;
-    for_each_reference(m, |func| references_are_known &= m.escaping(func).is_some());
+    let mut references_escape = true;
+    for_each_reference(m, |func| references_escape &= m.escaping(func).is_some());
     let entity_is_there = |entity: EntityIndex| match entity {
         EntityIndex::Func(i) => i.index() < m.funcs.len(),
         EntityIndex::Table(i) => i.index() < m.tables.len(),
@@ -428,26 +428,26 @@ fn is_consistent(m: &Module) -> bool {
         && m.exports.iter().all(|export| entity_is_there(export.entity))
         && m.escaping.is_sorted_by(|a, b| a.get() < b.get())
         && m.escaping.last().is_none_or(|last| (last.get() as usize) < m.funcs.len())
-        && references_are_known
-        && m.global_inits.iter().chain(&m.table_inits).all(|expr| expr_is_known(expr, m))
-        && m.elems.iter().all(|elem| elem_is_known(elem, m))
+        && references_escape
+        && m.global_inits.iter().chain(&m.table_inits).all(|expr| expr_is_consistent(expr, m))
+        && m.elems.iter().all(|elem| elem_is_consistent(elem, m))
         && m.active_data.is_sorted_by(|a, b| a.index < b.index)
-        && m.active_data.iter().all(|data| data_is_known(data, m) && is_kept(&data.bytes))
+        && m.active_data.iter().all(|data| data_is_consistent(data, m) && is_kept(&data.bytes))
         && m.passive_data.is_sorted_by(|a, b| a.index.get() < b.index.get())
         && m.passive_data.last().is_none_or(|last| last.index.get() < m.data_count)
         && m.passive_data.iter().all(|data| is_kept(&data.bytes.range()))
         && m.custom_sections.iter().all(|(_, range)| is_kept(range))
 }
 
-/// Whether numbers are all below a limit. Without a way out at the first that is not, so that many are compared at once.
+/// Returns whether all numbers are below a limit. Has no early exit, so that the compiler can vectorize it.
 fn all_below(numbers: &[U32], limit: usize) -> bool {
     numbers.is_empty() || (numbers.iter().fold(0, |most, number| number.get().max(most)) as usize) < limit
 }
 
-fn expr_is_known(expr: &ConstExpr, m: &Module) -> bool {
-    let mut functions_are_known = true;
-    of_expr(expr, &mut |func| functions_are_known &= m.escaping(func).is_some());
-    functions_are_known
+fn expr_is_consistent(expr: &ConstExpr, m: &Module) -> bool {
+    let mut functions_escape = true;
+    for_each_func(expr, &mut |func| functions_escape &= m.escaping(func).is_some());
+    functions_escape
         && expr.ops().iter().all(|op| match op {
             ConstOp::GlobalGet(global) => global.index() < m.globals.len(),
             ConstOp::StructNew(ty)
@@ -459,20 +459,22 @@ fn expr_is_known(expr: &ConstExpr, m: &Module) -> bool {
         })
 }
 
-fn elem_is_known(elem: &ElemSegment, m: &Module) -> bool {
-    let mode_is_known = match &elem.mode {
-        SegmentMode::Active(table, offset) => table.index() < m.tables.len() && expr_is_known(offset, m),
+fn elem_is_consistent(elem: &ElemSegment, m: &Module) -> bool {
+    let mode_is_consistent = match &elem.mode {
+        SegmentMode::Active(table, offset) => table.index() < m.tables.len() && expr_is_consistent(offset, m),
         _ => true,
     };
-    mode_is_known
+    mode_is_consistent
         && match &elem.items {
             ElemItems::Funcs(funcs) => all_below(&funcs.0, m.escaping.len()),
-            ElemItems::Exprs(exprs) => exprs.iter().all(|expr| expr_is_known(expr, m)),
+            ElemItems::Exprs(exprs) => exprs.iter().all(|expr| expr_is_consistent(expr, m)),
         }
 }
 
-fn data_is_known(data: &ActiveData, m: &Module) -> bool {
-    data.index.0 < m.data_count && data.memory.index() < m.memories.len() && expr_is_known(&data.offset, m)
+fn data_is_consistent(data: &ActiveData, m: &Module) -> bool {
+    data.index.0 < m.data_count
+        && data.memory.index() < m.memories.len()
+        && expr_is_consistent(&data.offset, m)
 }
 
 #[cfg(test)]
@@ -531,7 +533,7 @@ mod tests {
         }
     }
 
-    /// Data in an image is not part of the description any more, other segments are.
+    /// Data in an image is no longer part of the description; other segments are.
     #[test]
     fn data_of_images_may_be_missing() {
         let large = "x".repeat(20_000);
@@ -554,7 +556,7 @@ mod tests {
             assert_eq!([0, 1, 2, 3, 4].map(|i| again.data_bytes(DataIndex(i))), bytes);
             assert_eq!(again.custom_section("c"), Some(&b"custom"[..]));
             assert_eq!(again.known_images().unwrap().bytes(), images.bytes());
-            // Once more from what is known now.
+            // Serialize the restored module again.
             assert_eq!(
                 ModuleMetadata::of(&again, &again.memory_images()).as_bytes(),
                 ModuleMetadata::of(&first, &images).as_bytes()
@@ -585,7 +587,7 @@ mod tests {
         assert_eq!(again.escaping_func(2), FuncIndex(2));
     }
 
-    /// Nothing comes behind the code.
+    /// Nothing follows the code section.
     #[test]
     fn code_may_be_all_that_a_module_has() {
         for count in [0, 1, 2, 200] {
@@ -599,7 +601,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_of_another_module_are_refused() {
+    fn metadata_of_another_module_is_refused() {
         let (first, other) = (module(WAT), module("(module (func))"));
         let images = first.memory_images();
         let (mine, others) = (ModuleMetadata::of(&first, &images), ModuleMetadata::of(&other, &images));
@@ -609,9 +611,9 @@ mod tests {
         }
     }
 
-    /// They are either refused, or say something else that can be.
+    /// Damaged metadata is either refused or describes a different module that is safe to use.
     #[test]
-    fn damaged_notes_do_no_harm() {
+    fn damaged_metadata_does_no_harm() {
         let data: String = (0..100).map(|i| format!("(data (i32.const {}) \"a\")", i * 9)).collect();
         let first = module(&format!(
             r#"{} (func) (elem func 0) (global $c i32 (i32.const 0)) (elem (table 1) (global.get $c) func 1) (data "passive") {data} (@custom "c" "custom"))"#,
@@ -627,7 +629,7 @@ mod tests {
                 let mut bytes = metadata.0.to_vec();
                 bytes[at] ^= change;
                 match from_metadata(binary.clone(), &ModuleMetadata(bytes.into()), &images) {
-                    Ok(module) => look_at_all(&module),
+                    Ok(module) => read_everything(&module),
                     Err(_) => refused += 1,
                 }
             }
@@ -635,7 +637,7 @@ mod tests {
         assert!(refused > metadata.0.len());
     }
 
-    fn look_at_all(m: &Module) {
+    fn read_everything(m: &Module) {
         for func in 0..m.func_count() {
             let _ = (m.func_type(FuncIndex::new(func)), m.escaping(FuncIndex::new(func)));
         }

@@ -1,8 +1,8 @@
-//! A described module: everything in a binary but the instructions, with its bytes.
+//! A described module: the contents of a binary except the instructions, with its bytes.
 
 use crate::branch_hints::{self, BranchHints};
-use crate::metadata::ModuleMetadata;
 use crate::rows::Rows;
+use crate::segments::{ActiveData, ElemSegment, PassiveData};
 use crate::{Binary, ConstExpr, FuncFacts, MemoryImages, Names, TableUse};
 use belljar_abi::{FIXED_ELEMENTS, LayoutCounts, VmLayout};
 use belljar_core::{
@@ -10,6 +10,7 @@ use belljar_core::{
     GlobalType, HeapType, MemoryIndex, MemoryType, SubType, TableIndex, TableType, TagIndex, TagType,
     TypeIndex, TypeRef, WasmPc,
 };
+use bytes::Bytes;
 use std::iter::once;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -17,7 +18,7 @@ use wasmparser::{BinaryReader, FunctionBody};
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// Something that can be imported or exported, by its index.
+/// The index of an item that can be imported or exported.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EntityIndex {
     /// A function.
@@ -32,14 +33,14 @@ pub enum EntityIndex {
     Tag(TagIndex),
 }
 
-/// An import. Imports of one kind come in the order of that kind's index space.
+/// An import. The imports of one kind are in the order of that kind's index space.
 #[derive(Clone, Debug)]
 pub struct Import {
     /// The module name.
     pub module: Box<str>,
     /// The field name.
     pub name: Box<str>,
-    /// What it becomes in the module.
+    /// The imported item's index in the module.
     pub entity: EntityIndex,
 }
 
@@ -48,140 +49,32 @@ pub struct Import {
 pub struct Export {
     /// Its name.
     pub name: Box<str>,
-    /// What it exports.
+    /// The exported item.
     pub entity: EntityIndex,
 }
 
-/// When a segment is used.
-#[derive(Clone, PartialEq, Debug)]
-pub enum SegmentMode<I> {
-    /// Copied at instantiation, to this place.
-    Active(I, ConstExpr),
-    /// Only by instructions.
-    Passive,
-    /// Never: it only declares functions whose references are taken.
-    Declared,
-}
-
-/// A data segment that is copied at instantiation.
-#[derive(Clone, Debug)]
-pub struct ActiveData {
-    /// Which segment it is.
-    pub index: DataIndex,
-    /// Into which memory.
-    pub memory: MemoryIndex,
-    /// Where to.
-    pub offset: ConstExpr,
-    /// Its bytes, as a range of the binary.
-    pub bytes: Range<usize>,
-    /// Where in the binary what is said of it begins.
-    pub(crate) start: usize,
-}
-
-/// A data segment that only instructions use.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(crate) struct PassiveData {
-    pub(crate) index: U32,
-    pub(crate) bytes: Place,
-}
-
-/// A range of the binary.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(crate) struct Place {
-    start: U32,
-    end: U32,
-}
-
-impl Place {
-    pub(crate) fn of(range: &Range<usize>) -> Self {
-        Self { start: U32::new(range.start as u32), end: U32::new(range.end as u32) }
-    }
-
-    pub(crate) fn range(self) -> Range<usize> {
-        self.start.get() as usize..self.end.get() as usize
-    }
-}
-
-/// The items of an element segment.
-#[derive(Clone, Debug)]
-pub enum ElemItems {
-    /// Functions.
-    Funcs(ElemFuncs),
-    /// Expressions.
-    Exprs(Box<[ConstExpr]>),
-}
-
-impl ElemItems {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Funcs(f) => f.len(),
-            Self::Exprs(e) => e.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Functions in an element segment.
-#[derive(Clone, Debug)]
-pub struct ElemFuncs(pub(crate) Rows<U32>);
-
-impl ElemFuncs {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// For each its place among the functions whose reference may be taken ([`Module::escaping_func`]).
-    pub fn places(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
-        self.0.iter().map(|place| place.get())
-    }
-}
-
-/// An element segment.
-#[derive(Clone, Debug)]
-pub struct ElemSegment {
-    /// When it is used.
-    pub mode: SegmentMode<TableIndex>,
-    /// Its items.
-    pub items: ElemItems,
-    /// Where it lies in the binary.
-    pub(crate) range: Range<usize>,
-}
-
-/// Where a function's body lies in the binary.
+/// The range of a function's body in the binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(crate) struct Body {
+pub(crate) struct BodyRange {
     pub(crate) start: U32,
     pub(crate) length: U32,
 }
 
-impl Body {
+impl BodyRange {
     fn range(self) -> Range<usize> {
         self.start.get() as usize..self.start.get() as usize + self.length.get() as usize
     }
 }
 
-/// Ranges of the contents of the sections from which a module is described, in [`SECTIONS`]' order; empty where there is
-/// no such section.
+/// The ranges of the sections that describe a module, in the order of [`SECTIONS`]; empty for a missing section.
 pub(crate) type Directory = [Range<usize>; SECTIONS.len()];
 
-/// The ids of these sections, in the order that they have in a binary.
+/// The ids of these sections, in their order in a binary.
 pub(crate) const SECTIONS: [u8; 7] = [1, 2, 4, 5, 13, 6, 7];
 
-/// A valid module and its bytes. Made by [`crate::validate`], or from [`crate::ModuleMetadata`] of an earlier validation.
+/// A valid module and its bytes. Created by [`crate::validate()`], or from the [`crate::ModuleMetadata`] of an earlier
+/// validation.
 #[derive(Debug)]
 pub struct Module {
     pub(crate) binary: Binary,
@@ -190,7 +83,7 @@ pub struct Module {
     pub(crate) canonical_types: Vec<TypeIndex>,
     pub(crate) imports: Vec<Import>,
     pub(crate) exports: Vec<Export>,
-    /// Places of the exports, by name.
+    /// Positions in `exports`, sorted by name.
     pub(crate) exports_by_name: OnceLock<Box<[u32]>>,
     pub(crate) funcs: Rows<U32>,
     pub(crate) imported_funcs: usize,
@@ -207,15 +100,14 @@ pub struct Module {
     pub(crate) uses_heap: bool,
     pub(crate) start: Option<FuncIndex>,
     pub(crate) elems: Vec<ElemSegment>,
-    /// By ascending index. Those that are part of an image need not be there.
+    /// By ascending index. Segments that are part of an image may be missing.
     pub(crate) active_data: Vec<ActiveData>,
-    /// By ascending index. Empty ones are not there: it makes no difference whether they are dropped.
+    /// By ascending index, without empty segments: dropping those has no effect.
     pub(crate) passive_data: Rows<PassiveData>,
     pub(crate) data_count: u32,
     pub(crate) data_section: Range<usize>,
     pub(crate) code_section: Range<usize>,
-    pub(crate) bodies: Rows<Body>,
-    pub(crate) facts: Vec<FuncFacts>,
+    pub(crate) bodies: Rows<BodyRange>,
     pub(crate) table_uses: Vec<TableUse>,
     /// Ascending.
     pub(crate) escaping: Rows<U32>,
@@ -223,62 +115,64 @@ pub struct Module {
     pub(crate) directory: Directory,
     pub(crate) layout: VmLayout,
     pub(crate) names: OnceLock<Names>,
-    pub(crate) restored: Option<RestoredModule>,
+    pub(crate) origin: Origin,
 }
 
-/// What a module was described from besides its binary.
+/// The source of a module's description, with the data that only this source provides.
 #[derive(Debug)]
-pub(crate) struct RestoredModule {
-    pub(crate) metadata: ModuleMetadata,
-    pub(crate) images: MemoryImages,
+pub(crate) enum Origin {
+    /// Validation of the binary, with facts about each defined function.
+    Validated(Vec<FuncFacts>),
+    /// Metadata of an earlier validation, with the images of memories that came with it.
+    Restored { metadata: Bytes, images: MemoryImages },
 }
 
 impl Module {
-    /// The binary.
+    /// Returns the binary.
     pub fn binary(&self) -> &Binary {
         &self.binary
     }
 
-    /// Where the contents of the code section lie in the binary.
+    /// Returns the range of the code section's contents in the binary.
     pub fn code_section(&self) -> Range<usize> {
         self.code_section.clone()
     }
 
-    /// The type section. References to other types in it are indices.
+    /// Returns the type section, in which references to other types are indices.
     pub fn types(&self) -> &[SubType] {
         &self.types
     }
 
-    /// The recursion groups of the type section, as ranges of type indices.
+    /// Returns the recursion groups of the type section, as ranges of type indices.
     pub fn rec_groups(&self) -> &[Range<u32>] {
         &self.rec_groups
     }
 
-    /// The smallest index of a type that is equal to this one.
+    /// Returns the smallest index of a type equal to this one.
     pub fn canonical_type(&self, ty: TypeIndex) -> TypeIndex {
         self.canonical_types[ty.index()]
     }
 
-    /// A function type by its index.
+    /// Returns a function type by its index.
     ///
     /// # Panics
     ///
-    /// If the type is no function type: validation has seen to it wherever the binary names one.
+    /// Panics if the type is not a function type. Validation rules this out for every type that the binary uses as one.
     pub fn func_type_at(&self, ty: TypeIndex) -> &FuncType {
-        self.types[ty.index()].composite.as_func().expect("validation has seen a function type")
+        self.types[ty.index()].composite.as_func().expect("validation checked that this is a function type")
     }
 
-    /// The imports, in the order of the binary.
+    /// Returns the imports, in the order of the binary.
     pub fn imports(&self) -> &[Import] {
         &self.imports
     }
 
-    /// The exports, in the order of the binary.
+    /// Returns the exports, in the order of the binary.
     pub fn exports(&self) -> &[Export] {
         &self.exports
     }
 
-    /// The export of this name.
+    /// Returns the export with this name.
     pub fn export(&self, name: &str) -> Option<&Export> {
         let name_of = |i: &u32| &*self.exports[*i as usize].name;
         let by_name = self.exports_by_name.get_or_init(|| {
@@ -290,43 +184,43 @@ impl Module {
         Some(&self.exports[by_name[found] as usize])
     }
 
-    /// How many functions there are, imports included.
+    /// Returns the number of functions, imports included.
     pub fn func_count(&self) -> usize {
         self.funcs.len()
     }
 
-    /// The type index of a function.
+    /// Returns the type index of a function.
     pub fn type_of_func(&self, func: FuncIndex) -> TypeIndex {
         TypeIndex(self.funcs[func.index()].get())
     }
 
-    /// The type of a function.
+    /// Returns the type of a function.
     pub fn func_type(&self, func: FuncIndex) -> &FuncType {
         self.func_type_at(self.type_of_func(func))
     }
 
-    /// How many functions are imported.
+    /// Returns the number of imported functions.
     pub fn imported_funcs(&self) -> usize {
         self.imported_funcs
     }
 
-    /// How many functions the module defines.
+    /// Returns how many functions the module defines.
     pub fn defined_funcs(&self) -> usize {
         self.bodies.len()
     }
 
-    /// The number of a function among those defined here; `None` for an import.
+    /// Returns the index of a function among the defined functions, or `None` for an import.
     pub fn defined_func(&self, func: FuncIndex) -> Option<DefinedFuncIndex> {
         func.index().checked_sub(self.imported_funcs).map(DefinedFuncIndex::new)
     }
 
-    /// The index of a defined function.
+    /// Returns the index of a defined function.
     pub fn func_index(&self, func: DefinedFuncIndex) -> FuncIndex {
         FuncIndex::new(func.index() + self.imported_funcs)
     }
 
-    /// What of the binary is needed once code is made, and images of memories: neither bodies of functions nor the data
-    /// segments that the images hold.
+    /// Returns the parts of the binary that are needed besides code and images of memories: without function bodies and
+    /// without the data segments that the images hold.
     pub fn lean_binary(&self, images: &MemoryImages) -> Binary {
         let mut left_out = vec![self.code_section()];
         if !images.pieces().is_empty() {
@@ -346,131 +240,139 @@ impl Module {
         self.binary.without(&left_out)
     }
 
-    /// Where a defined function's body (locals, then code) lies in the binary.
+    /// Returns the range of a defined function's body (locals, then code) in the binary.
     pub fn body(&self, func: DefinedFuncIndex) -> Range<usize> {
         self.bodies[func.index()].range()
     }
 
-    /// The defined function whose body holds this byte of the binary.
+    /// Returns the defined function whose body contains this byte of the binary.
     pub fn func_at(&self, pc: WasmPc) -> Option<FuncIndex> {
         let i = self.bodies.partition_point(|b| b.start.get() <= pc.0).checked_sub(1)?;
         self.bodies[i].range().contains(&(pc.0 as usize)).then(|| self.func_index(DefinedFuncIndex::new(i)))
     }
 
-    /// A defined function's body; `None` where the binary was kept without code.
+    /// Returns a defined function's body, or `None` if the binary was kept without code.
     pub fn function_body(&self, func: DefinedFuncIndex) -> Option<FunctionBody<'_>> {
         let range = self.body(func);
         let start = range.start as u64;
         Some(FunctionBody::new(BinaryReader::new(self.binary.get(range)?, start)))
     }
 
-    /// Bytes that are never left out.
+    /// Returns bytes that are never left out.
     fn kept(&self, range: &Range<usize>) -> &[u8] {
-        self.binary.get(range.clone()).expect("what a description names was seen in the binary")
+        self.binary.get(range.clone()).expect("the description names only ranges of the binary")
     }
 
-    /// The contents of a custom section of [`Module::custom_sections`].
+    /// Returns the contents of a custom section listed by [`Module::custom_sections`].
     pub fn custom_section_bytes(&self, range: &Range<usize>) -> &[u8] {
         self.kept(range)
     }
 
-    /// What validation noted about a defined function.
+    /// Returns the facts that validation recorded about a defined function.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the module was restored from metadata, which has no facts about functions.
     pub fn facts(&self, func: DefinedFuncIndex) -> &FuncFacts {
-        &self.facts[func.index()]
+        match &self.origin {
+            Origin::Validated(facts) => &facts[func.index()],
+            Origin::Restored { .. } => panic!("only a validated module has facts about its functions"),
+        }
     }
 
-    /// The tables, imports first.
+    /// Returns the tables, imports first.
     pub fn tables(&self) -> &[TableType] {
         &self.tables
     }
 
-    /// The value that a defined table's elements start with.
+    /// Returns the initial value of a defined table's elements.
     pub fn table_init(&self, table: TableIndex) -> &ConstExpr {
         &self.table_inits[table.index() - self.imported_tables]
     }
 
-    /// How many tables are imported.
+    /// Returns the number of imported tables.
     pub fn imported_tables(&self) -> usize {
         self.imported_tables
     }
 
-    /// What the code does to a table.
+    /// Returns how the code uses a table.
     pub fn table_use(&self, table: TableIndex) -> TableUse {
         self.table_uses[table.index()]
     }
 
-    /// Whether a table is seen outside: imported or exported.
+    /// Returns whether a table is visible outside the module: imported or exported.
     pub fn table_is_shared(&self, table: TableIndex) -> bool {
         table.index() < self.imported_tables
             || self.exports.iter().any(|e| e.entity == EntityIndex::Table(table))
     }
 
-    /// The memories, imports first.
+    /// Returns the memories, imports first.
     pub fn memories(&self) -> &[MemoryType] {
         &self.memories
     }
 
-    /// How many memories are imported.
+    /// Returns the number of imported memories.
     pub fn imported_memories(&self) -> usize {
         self.imported_memories
     }
 
-    /// The globals, imports first.
+    /// Returns the globals, imports first.
     pub fn globals(&self) -> &[GlobalType] {
         &self.globals
     }
 
-    /// The value that a defined global starts with.
+    /// Returns the initial value of a defined global.
     pub fn global_init(&self, global: GlobalIndex) -> &ConstExpr {
         &self.global_inits[global.index() - self.imported_globals]
     }
 
-    /// How many globals are imported.
+    /// Returns the number of imported globals.
     pub fn imported_globals(&self) -> usize {
         self.imported_globals
     }
 
-    /// The type index of each tag, imports first.
+    /// Returns the type index of each tag, imports first.
     pub fn tags(&self) -> &[TypeIndex] {
         &self.tags
     }
 
-    /// The type of a tag: its parameters are the payload.
+    /// Returns the type of a tag, whose parameters are the payload.
     pub fn tag_type(&self, tag: TagIndex) -> &FuncType {
         self.func_type_at(self.tags[tag.index()])
     }
 
-    /// How many tags are imported.
+    /// Returns the number of imported tags.
     pub fn imported_tags(&self) -> usize {
         self.imported_tags
     }
 
-    /// The function to call at instantiation.
+    /// Returns the function that instantiation calls.
     pub fn start(&self) -> Option<FuncIndex> {
         self.start
     }
 
-    /// The element segments.
+    /// Returns the element segments.
     pub fn elems(&self) -> &[ElemSegment] {
         &self.elems
     }
 
-    /// The data segments that instantiation copies, by ascending index; without those that [`Module::known_images`] hold.
+    /// Returns the data segments that instantiation copies, by ascending index, without those held by
+    /// [`Module::known_images`].
     pub fn active_data(&self) -> &[ActiveData] {
         &self.active_data
     }
 
-    /// The data segments that only instructions use, other than empty ones, ascending.
+    /// Returns the non-empty data segments that only instructions use, ascending.
     pub fn passive_data(&self) -> impl ExactSizeIterator<Item = DataIndex> + '_ {
         self.passive_data.iter().map(|data| DataIndex(data.index.get()))
     }
 
-    /// How many data segments there are.
+    /// Returns the number of data segments.
     pub fn data_count(&self) -> usize {
         self.data_count as usize
     }
 
-    /// The bytes of a data segment; none of one that an image holds, which only ever counts as dropped.
+    /// Returns the bytes of a data segment. They are empty for a segment that an image holds, which counts as dropped.
     pub fn data_bytes(&self, segment: DataIndex) -> &[u8] {
         if let Ok(i) = self.passive_data.binary_search_by_key(&segment.0, |data| data.index.get()) {
             return self.kept(&self.passive_data[i].bytes.range());
@@ -479,58 +381,57 @@ impl Module {
         found.map_or(&[], |i| self.kept(&self.active_data[i].bytes))
     }
 
-    /// Initial contents of memories that were made before, when the module was compiled.
+    /// Returns the initial contents of memories that were built when the module was compiled.
     pub fn known_images(&self) -> Option<&MemoryImages> {
-        self.restored.as_ref().map(|restored| &restored.images)
+        match &self.origin {
+            Origin::Validated(_) => None,
+            Origin::Restored { images, .. } => Some(images),
+        }
     }
 
-    /// Initial contents of memories. Where they are not known, each call makes them.
-    pub fn memory_images(&self) -> MemoryImages {
-        self.known_images().cloned().unwrap_or_else(|| MemoryImages::of(self))
-    }
-
-    /// The place of a function among those whose reference may be taken: exports, elements, `ref.func`.
+    /// Returns the position of a function among the escaping functions: those whose reference may be taken by exports,
+    /// elements or `ref.func`.
     pub fn escaping(&self, func: FuncIndex) -> Option<u32> {
         self.escaping.binary_search_by_key(&func.0, |func| func.get()).ok().map(|place| place as u32)
     }
 
-    /// The function at a place among those whose reference may be taken.
+    /// Returns the escaping function at a position.
     pub fn escaping_func(&self, place: u32) -> FuncIndex {
         FuncIndex(self.escaping[place as usize].get())
     }
 
-    /// The functions whose reference may be taken, in the order of their objects: ascending.
+    /// Returns the escaping functions in the order of their objects, which is ascending.
     pub fn escaping_funcs(&self) -> impl ExactSizeIterator<Item = FuncIndex> + '_ {
         self.escaping.iter().map(|func| FuncIndex(func.get()))
     }
 
-    /// The custom sections: name, and range of the binary.
+    /// Returns the custom sections: their names and their ranges in the binary.
     pub fn custom_sections(&self) -> &[(Box<str>, Range<usize>)] {
         &self.custom_sections
     }
 
-    /// The contents of the first custom section of this name.
+    /// Returns the contents of the first custom section with this name.
     pub fn custom_section(&self, name: &str) -> Option<&[u8]> {
         let (_, range) = self.custom_sections.iter().find(|(n, _)| &**n == name)?;
         Some(self.kept(range))
     }
 
-    /// The hints about branches, read anew at each call.
+    /// Returns the branch hints. Each call parses them again.
     pub fn branch_hints(&self) -> BranchHints {
         BranchHints::read(self.custom_section(branch_hints::SECTION).unwrap_or_default())
     }
 
-    /// Where each part of an instance lies.
+    /// Returns the layout of instances.
     pub fn layout(&self) -> &VmLayout {
         &self.layout
     }
 
-    /// The name section, read at the first call.
+    /// Returns the name section, which the first call parses.
     pub fn names(&self) -> &Names {
         self.names.get_or_init(|| Names::read(self.custom_section("name").unwrap_or_default()))
     }
 
-    /// The type of something by its index.
+    /// Returns the type of an item by its index.
     pub fn entity_type(&self, entity: EntityIndex) -> ExternType {
         match entity {
             EntityIndex::Func(i) => ExternType::Func(self.func_type(i).clone()),
@@ -567,17 +468,17 @@ impl Module {
     }
 }
 
-/// Data that is not needed is kept where less than this lies between what is: the binary would have too many parts.
+/// Gaps of less than this between needed parts are kept: the binary would otherwise have too many parts.
 const GAP_MINIMUM: usize = 1024;
 
-/// Tables of up to this many elements live inside the instance's state where their size never changes.
+/// Tables of at most this many elements lie in the instance's state if their size never changes.
 const FIXED_TABLE_LIMIT: u32 = 1 << 20;
 
 impl DefinedTypes for Module {
     fn kind(&self, ty: TypeRef) -> HeapType {
         match ty {
             TypeRef::Index(i) => HeapType::of_composite(&self.types[i.index()].composite),
-            // A module's own types refer to each other by index only.
+            // A module's own types refer to each other by index alone.
             TypeRef::Rec(_) | TypeRef::Id(_) | TypeRef::Engine(_) => HeapType::Any,
         }
     }
@@ -596,18 +497,18 @@ impl DefinedTypes for Module {
 }
 
 impl Module {
-    /// Whether its code may look into objects of the garbage-collected heap: it has structs, arrays or tags, or
-    /// looks at types of objects. References to host values alone need no heap.
+    /// Returns whether the code may inspect objects of the garbage-collected heap: it has structs, arrays or tags, or
+    /// tests the types of objects. References to host values alone need no heap.
     pub fn uses_heap(&self) -> bool {
         self.uses_heap
     }
 
-    /// Whether a type has no declared subtypes and may have none.
+    /// Returns whether a type has no declared subtypes and may have none.
     pub fn is_final(&self, ty: TypeIndex) -> bool {
         self.types[ty.index()].is_final
     }
 
-    /// How many types a type was declared below.
+    /// Returns the number of supertypes of a type, direct and indirect.
     pub fn type_depth(&self, ty: TypeIndex) -> u32 {
         let mut depth = 0;
         let mut ty = ty;
@@ -618,7 +519,7 @@ impl Module {
         depth
     }
 
-    /// What a type is.
+    /// Returns the definition of a type.
     pub fn composite_type(&self, ty: TypeIndex) -> &CompositeType {
         &self.types[ty.index()].composite
     }

@@ -1,4 +1,4 @@
-//! The name section: what a person called things. Broken name sections are no error; names are then missing.
+//! The name section: names that the source program used. A malformed section is not an error; names are then missing.
 
 use belljar_core::{FuncIndex, GlobalIndex};
 use std::collections::HashMap;
@@ -35,12 +35,12 @@ impl Names {
         names
     }
 
-    /// The module's own name.
+    /// Returns the module's own name.
     pub fn module(&self) -> Option<&str> {
         self.module.as_deref()
     }
 
-    /// A function's name, as its compiler wrote it (mangled names stay mangled).
+    /// Returns a function's name as its compiler wrote it. Mangled names stay mangled.
     pub fn func(&self, func: FuncIndex) -> Option<&str> {
         self.funcs.get(&func).map(|n| &**n)
     }

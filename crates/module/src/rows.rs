@@ -1,11 +1,11 @@
-//! Arrays of rows that are used where they lie, in an artifact or in memory of their own.
+//! Arrays of rows that are used in place, in an artifact or in memory of their own.
 
 use bytes::Bytes;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// An array whose bytes may be part of something else. Cheap to clone.
+/// An array whose bytes may be part of a larger buffer. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows<T> {
     /// A whole number of rows.
@@ -14,13 +14,13 @@ pub(crate) struct Rows<T> {
 }
 
 impl<T: FromBytes + Immutable + KnownLayout + Unaligned> Rows<T> {
-    /// Takes the first `count` rows off some bytes. `None` if there are fewer.
+    /// Splits the first `count` rows off some bytes. Returns `None` if there are fewer.
     pub(crate) fn take(bytes: &mut Bytes, count: u32) -> Option<Self> {
         let size = (count as usize).checked_mul(size_of::<T>()).filter(|size| *size <= bytes.len())?;
         Some(Self { bytes: bytes.split_to(size), row: PhantomData })
     }
 
-    /// Takes its first `count` rows off it. `None` if there are fewer.
+    /// Splits off the first `count` rows. Returns `None` if there are fewer.
     pub(crate) fn take_first(&mut self, count: u32) -> Option<Self> {
         Self::take(&mut self.bytes, count)
     }
@@ -43,7 +43,7 @@ impl<T: FromBytes + Immutable + KnownLayout + Unaligned> Deref for Rows<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        <[T]>::ref_from_bytes(&self.bytes).expect("it was made of whole rows, which need no alignment")
+        <[T]>::ref_from_bytes(&self.bytes).expect("the bytes are whole rows, which need no alignment")
     }
 }
 

@@ -14,14 +14,14 @@ use wasmparser::{
     Parser, Payload, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
-/// Decides whether validation goes on.
+/// Decides whether validation continues.
 pub trait StopCheck: Sync {
-    /// Called by each thread when it begins to work. The thread calls the result from time to time, with the number of steps of the work
-    /// that comes next where that is much; `false` ends validation.
+    /// Called by each thread when it starts to validate. The thread calls the returned function from time to time, with
+    /// the number of steps of the work ahead if that is large; `false` stops validation.
     fn checker(&self) -> Box<dyn FnMut(u64) -> bool + '_>;
 }
 
-/// Validation always goes on.
+/// Never stops validation.
 impl StopCheck for () {
     fn checker(&self) -> Box<dyn FnMut(u64) -> bool + '_> {
         Box::new(|_| true)
@@ -32,16 +32,16 @@ impl StopCheck for () {
 ///
 /// # Errors
 ///
-/// Where the bytes are no valid core module under `features`.
+/// Returns an error if the bytes are not a valid core module under `features`.
 pub fn validate(bytes: Bytes, features: WasmFeatures) -> Result<Module, ModuleError> {
     validate_until_stopped(bytes, features, &())
 }
 
-/// As [`validate`], for as long as `stop_check` lets it go on.
+/// Validates a binary like [`validate`], until `stop_check` stops it.
 ///
 /// # Errors
 ///
-/// As there, and [`ModuleError::Stopped`].
+/// Returns the errors of [`validate`], and [`ModuleError::Stopped`].
 pub fn validate_until_stopped(
     bytes: Bytes,
     features: WasmFeatures,
@@ -52,7 +52,7 @@ pub fn validate_until_stopped(
     let mut describer = Describer::new(Binary::new(bytes.clone()));
     let mut bodies: Vec<(FuncToValidate<ValidatorResources>, FunctionBody<'_>)> = Vec::new();
     let mut parser = Parser::new(0);
-    // What a byte means can depend on the features: where one memory is allowed, its index is a zero byte.
+    // The meaning of a byte can depend on the features: if only one memory is allowed, its index is a zero byte.
     parser.set_features(features);
     let mut canonical_types = Vec::new();
     for payload in parser.parse_all(&bytes) {
@@ -69,16 +69,16 @@ pub fn validate_until_stopped(
     }
     let tables = describer.table_count();
     let (facts, uses) = check_bodies(&bodies, tables, stop_check)?;
-    let looks_into_objects = facts.iter().any(|facts| facts.looks_into_objects);
-    describer.finish(facts, uses, canonical_types, looks_into_objects)
+    let inspects_objects = facts.iter().any(|facts| facts.inspects_objects);
+    describer.finish(facts, uses, canonical_types, inspects_objects)
 }
 
-/// Why a binary was not found to be valid.
+/// The reason why a binary was not found to be valid.
 #[derive(Clone, Debug)]
 pub enum CheckError {
-    /// It is not; the validator's own error, which can tell the feature that is the reason.
+    /// The binary is invalid. This is the validator's own error, which can name the missing feature.
     Invalid(BinaryReaderError),
-    /// The [`StopCheck`] ended it.
+    /// The [`StopCheck`] stopped validation.
     Stopped,
 }
 
@@ -97,11 +97,11 @@ impl From<CheckError> for ModuleError {
     }
 }
 
-/// Looks whether a binary is valid under `features`, which may be more than [`validate`] can describe.
+/// Checks whether a binary is valid under `features`, which may be more than [`validate`] can describe.
 ///
 /// # Errors
 ///
-/// Where it is not, or that was not found out.
+/// Returns an error if the binary is invalid or the check was stopped.
 pub fn check(bytes: &[u8], features: WasmFeatures, stop_check: &dyn StopCheck) -> Result<(), CheckError> {
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
@@ -113,26 +113,26 @@ pub fn check(bytes: &[u8], features: WasmFeatures, stop_check: &dyn StopCheck) -
         }
     }
     let chunk = |bodies: &Bodies<'_>| -> Result<(), CheckError> {
-        let mut goes_on = stop_check.checker();
+        let mut may_continue = stop_check.checker();
         let mut allocations = FuncValidatorAllocations::default();
         for (func, body) in bodies {
             let func = FuncToValidate { resources: func.resources.clone(), ..*func };
-            allocations =
-                read_body(func.into_validator(allocations), body, &mut *goes_on, |_| ())?.into_allocations();
+            allocations = read_body(func.into_validator(allocations), body, &mut *may_continue, |_| ())?
+                .into_allocations();
         }
         Ok(())
     };
-    // In order, as there.
+    // In order, so that the first error of the binary is reported.
     let chunks = || bodies.par_chunks(CHUNK).map(chunk).collect::<Vec<_>>();
     belljar_parallel::run(chunks).into_iter().collect()
 }
 
-/// Whether the validator gives equal types one id: only if types can refer to each other.
+/// Returns whether the validator gives equal types one id, which it does only if types can refer to each other.
 fn types_are_interned(features: WasmFeatures) -> bool {
     features.intersects(WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES))
 }
 
-/// For each type, the smallest index of an equal one.
+/// Maps each type to the smallest index of an equal type.
 fn canonical(types: &wasmparser::types::Types) -> Vec<TypeIndex> {
     let types = types.as_ref();
     let mut first = HashMap::new();
@@ -157,7 +157,7 @@ fn check_magic(bytes: &[u8]) -> Result<(), ModuleError> {
 
 type Bodies<'a> = [(FuncToValidate<ValidatorResources>, FunctionBody<'a>)];
 
-/// Functions that one task validates: enough to outweigh handing it to a thread.
+/// Functions that one task validates: enough work to outweigh handing it to a thread.
 const CHUNK: usize = 64;
 
 fn check_bodies(
@@ -169,10 +169,10 @@ fn check_bodies(
         let mut allocations = FuncValidatorAllocations::default();
         let mut uses = vec![TableUse::default(); tables];
         let mut all = Vec::with_capacity(bodies.len());
-        let mut goes_on = stop_check.checker();
+        let mut may_continue = stop_check.checker();
         for (func, body) in bodies {
             let func = FuncToValidate { resources: func.resources.clone(), ..*func };
-            let (facts, a) = check_body(func, body, allocations, &mut uses, &mut *goes_on)?;
+            let (facts, a) = check_body(func, body, allocations, &mut uses, &mut *may_continue)?;
             allocations = a;
             all.push(facts);
         }
@@ -185,7 +185,7 @@ fn check_bodies(
     };
     let mut facts = Vec::with_capacity(bodies.len());
     let mut uses = vec![TableUse::default(); tables];
-    // In order, so that the error reported is the first of the binary however threads were scheduled.
+    // In order, so that the error reported is the first of the binary, however threads were scheduled.
     for part in parts {
         let (f, u) = part?;
         facts.extend(f);
@@ -194,13 +194,14 @@ fn check_bodies(
     Ok((facts, uses))
 }
 
-/// Operators after which the [`StopCheck`] is asked: each may take as long as its type has values, up to 2,000.
+/// Operators between two calls of the [`StopCheck`]. Each may take time proportional to the number of values in its
+/// type, up to 2,000.
 const STRIDE: u32 = 256;
 
-/// Values that a label takes at most.
+/// The most values that a label takes.
 const LABEL_VALUES: u32 = 1000;
 
-/// Steps of one operator from which on the [`StopCheck`] is asked before.
+/// The [`StopCheck`] is called before an operator with at least this many steps.
 const LARGE_STEP: u64 = 1 << 16;
 
 fn check_body(
@@ -208,49 +209,49 @@ fn check_body(
     body: &FunctionBody<'_>,
     allocations: FuncValidatorAllocations,
     uses: &mut [TableUse],
-    goes_on: &mut dyn FnMut(u64) -> bool,
+    may_continue: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(FuncFacts, FuncValidatorAllocations), ModuleError> {
     let index = func.index;
     let mut facts = FuncFacts::default();
     let validator = func.into_validator(allocations);
     let mut before_is_unreachable = false;
-    let validator = read_body(validator, body, goes_on, |op| {
-        // At last, of the one before the body's end.
+    let validator = read_body(validator, body, may_continue, |op| {
+        // Ends up as the value for the operator before the body's final `end`.
         facts.ends_unreachable = before_is_unreachable;
         before_is_unreachable = matches!(op, Operator::Unreachable);
-        note(op, index, &mut facts, uses);
+        record(op, index, &mut facts, uses);
     })?;
     facts.locals = validator.len_locals();
     Ok((facts, validator.into_allocations()))
 }
 
-/// Validates a body, and shows each operator that is valid.
+/// Validates a body and passes each valid operator to `valid`.
 fn read_body(
     mut validator: FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
-    goes_on: &mut dyn FnMut(u64) -> bool,
+    may_continue: &mut dyn FnMut(u64) -> bool,
     mut valid: impl FnMut(&Operator<'_>),
 ) -> Result<FuncValidator<ValidatorResources>, CheckError> {
-    if !goes_on(0) {
+    if !may_continue(0) {
         return Err(CheckError::Stopped);
     }
     let mut reader = body.get_binary_reader();
     validator.read_locals(&mut reader)?;
     let mut ops = wasmparser::OperatorsReader::new(reader);
-    let mut since_asked = 0;
+    let mut since_check = 0;
     while !ops.eof() {
         let (op, offset) = ops.read_with_offset()?;
         let steps = match &op {
-            // Each target's values are checked.
+            // The values of each target are checked.
             Operator::BrTable { targets } => {
                 u64::from(targets.len()) * u64::from(validator.operand_stack_height().min(LABEL_VALUES))
             }
             _ => 0,
         };
-        since_asked += 1;
-        if steps > LARGE_STEP || since_asked == STRIDE {
-            since_asked = 0;
-            if !goes_on(steps) {
+        since_check += 1;
+        if steps > LARGE_STEP || since_check == STRIDE {
+            since_check = 0;
+            if !may_continue(steps) {
                 return Err(CheckError::Stopped);
             }
         }
@@ -261,18 +262,18 @@ fn read_body(
     Ok(validator)
 }
 
-fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUse]) {
+fn record(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUse]) {
     facts.operators += 1;
     match *op {
         Operator::Loop { .. } => facts.has_loop = true,
-        Operator::AnyConvertExtern => facts.looks_into_objects = true,
+        Operator::AnyConvertExtern => facts.inspects_objects = true,
         Operator::RefTestNonNull { .. }
         | Operator::RefTestNullable { .. }
         | Operator::RefCastNonNull { .. }
         | Operator::RefCastNullable { .. }
         | Operator::BrOnCast { .. }
         | Operator::BrOnCastFail { .. } => {
-            facts.looks_into_objects = true;
+            facts.inspects_objects = true;
             facts.casts += 1;
         }
         Operator::StructNew { .. }
@@ -289,7 +290,7 @@ fn note(op: &Operator<'_>, func: u32, facts: &mut FuncFacts, uses: &mut [TableUs
         }
         Operator::ReturnCall { function_index } => {
             facts.calls += 1;
-            facts.calls_itself_last |= function_index == func;
+            facts.tail_calls_itself |= function_index == func;
         }
         Operator::TableSet { table }
         | Operator::TableFill { table }

@@ -1,4 +1,4 @@
-//! Types as the parser has them, as ours. References to defined types are indices of the module.
+//! Conversion of the parser's types to ours. References to defined types are indices in the module.
 
 use crate::error::ModuleError;
 use belljar_core::{
@@ -18,11 +18,11 @@ fn type_ref(index: UnpackedIndex) -> Result<TypeRef, ModuleError> {
     }
 }
 
-/// A heap type.
+/// Converts a heap type.
 ///
 /// # Errors
 ///
-/// Where it belongs to a proposal that no switch lets in.
+/// Returns an error if the type belongs to a proposal that belljar does not support.
 pub fn heap_type(ty: wasmparser::HeapType) -> Result<HeapType, ModuleError> {
     Ok(match ty {
         wasmparser::HeapType::Concrete(index) => HeapType::Defined(type_ref(index)?),
@@ -46,20 +46,20 @@ pub fn heap_type(ty: wasmparser::HeapType) -> Result<HeapType, ModuleError> {
     })
 }
 
-/// A reference type.
+/// Converts a reference type.
 ///
 /// # Errors
 ///
-/// As [`heap_type`].
+/// Returns the errors of [`heap_type`].
 pub fn ref_type(ty: wasmparser::RefType) -> Result<RefType, ModuleError> {
     Ok(RefType::new(ty.is_nullable(), heap_type(ty.heap_type())?))
 }
 
-/// A value type.
+/// Converts a value type.
 ///
 /// # Errors
 ///
-/// As [`heap_type`].
+/// Returns the errors of [`heap_type`].
 pub fn val_type(ty: wasmparser::ValType) -> Result<ValType, ModuleError> {
     Ok(match ty {
         wasmparser::ValType::I32 => ValType::I32,
@@ -114,7 +114,7 @@ pub(crate) fn table_type(ty: &wasmparser::TableType) -> Result<TableType, Module
     }
     Ok(match ty.table64 {
         true => TableType::new64(element, ty.initial, ty.maximum),
-        // Validation has held both against 32 bits.
+        // Validation has checked both against 32 bits.
         false => TableType::new(element, ty.initial as u32, ty.maximum.map(|m| m as u32)),
     })
 }

@@ -1,10 +1,10 @@
-//! Prints what the functions of modules that are the dearest to compile take, beside what they are when written out.
+//! Prints the functions of modules that take longest to compile, with their times and sizes.
 //!
 //! ```sh
 //! cargo run --release -p belljar-optimize --example cost -- module.wasm…
 //! ```
 //!
-//! With `GIANTS=1` in the environment, all are compiled as giants.
+//! With `HUGE=1` in the environment, compiles all functions with the settings for huge functions.
 
 use belljar_compile::{Budget, ModulePlan, Tier, Tunables};
 use belljar_core::DefinedFuncIndex;
@@ -13,18 +13,18 @@ use belljar_optimize::Optimizer;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-/// Whatever a module might use.
+/// All features that a module might use.
 const FEATURES: WasmFeatures = WasmFeatures::WASM3
     .union(WasmFeatures::LEGACY_EXCEPTIONS)
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::THREADS);
 
-/// Functions shown of a module.
+/// The number of functions printed for each module.
 const SHOWN: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let tunables = Tunables { huge_functions: std::env::var_os("GIANTS").is_some(), ..Tunables::default() };
+    let tunables = Tunables { huge_functions: std::env::var_os("HUGE").is_some(), ..Tunables::default() };
     let optimizer = Optimizer::new()?;
     for path in std::env::args().skip(1) {
         let module = validate(wat::parse_file(&path)?.into(), FEATURES)?;

@@ -1,24 +1,24 @@
-//! Prints the largest functions of modules, by what the settings for giants are chosen by.
+//! Prints the largest functions of modules, by the measures that decide on the settings for huge functions.
 //!
 //! ```sh
 //! cargo run --release -p belljar-optimize --example largest -- module.wasm…
 //! ```
 //!
-//! For each measure, the three functions of all modules with most of it; see `tuning` for where giants begin.
+//! Prints three functions for each measure; see `tuning` for the limits above which a function is huge.
 
 use belljar_core::DefinedFuncIndex;
 use belljar_module::{Module, WasmFeatures, validate};
 use std::error::Error;
 use wasmparser::Operator;
 
-/// Whatever a module might use.
+/// All features that a module might use.
 const FEATURES: WasmFeatures = WasmFeatures::WASM3
     .union(WasmFeatures::LEGACY_EXCEPTIONS)
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::THREADS);
 
-/// What is measured.
+/// The measures.
 const MEASURES: [&str; 6] =
     ["operators", "locals", "blocks", "locals × blocks", "references × calls", "loops around one another"];
 

@@ -5,8 +5,8 @@
 //! objdump -D -b binary -mi386:x86-64 -Mintel text.bin
 //! ```
 //!
-//! Prints how long compilation took. With a function, by name or index, writes only that one's code. With
-//! `FUNCTIONS=1` in the environment, prints where each function lies; with `NO_INLINING=1`, inlines nothing.
+//! Prints how long compilation took. With a function, by name or index, writes the code of that one alone. With
+//! `FUNCTIONS=1` in the environment, prints the range of each function; with `NO_INLINING=1`, inlines nothing.
 
 use belljar_compile::{Budget, ModulePlan, Tunables, compile};
 use belljar_core::{DefinedFuncIndex, FuncIndex};
@@ -15,7 +15,7 @@ use belljar_optimize::Optimizer;
 use std::error::Error;
 use std::time::Instant;
 
-/// Whatever a module might use.
+/// All features that a module might use.
 const FEATURES: WasmFeatures = WasmFeatures::WASM3
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)

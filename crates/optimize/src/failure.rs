@@ -1,15 +1,15 @@
-//! Why one function could not be compiled, before it is known which.
+//! The reason why a function could not be compiled, without naming the function.
 
 use belljar_compile::CompileError;
 use belljar_core::{FuncIndex, FuncType};
 use cranelift_codegen::CodegenError;
 use std::any::Any;
 
-/// Why one piece of code could not be compiled.
+/// The reason why a piece of code could not be compiled.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Message(String),
-    /// It is to take no more, whatever it is.
+    /// The compilation as a whole is over, for this reason.
     Ended(CompileError),
 }
 
@@ -42,7 +42,7 @@ impl Failure {
     }
 }
 
-/// From whoever keeps account of it.
+/// From the budget, which ends the compilation.
 impl From<CompileError> for Failure {
     fn from(why: CompileError) -> Self {
         Self::Ended(why)

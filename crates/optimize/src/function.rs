@@ -1,4 +1,4 @@
-//! One defined function, from its body to code.
+//! Compiles one defined function, from its body to code.
 
 use crate::failure::Failure;
 use crate::finalize::finalize;
@@ -10,7 +10,7 @@ use belljar_compile::{FunctionBudget, ModulePlan};
 use belljar_core::DefinedFuncIndex;
 use std::time::Instant;
 
-/// Compiles one defined function, as far as `budget` goes.
+/// Compiles one defined function within `budget`.
 pub(crate) fn function(
     workspace: &mut Workspace,
     isas: &Isas,
@@ -21,7 +21,7 @@ pub(crate) fn function(
     let started = Instant::now();
     let translated = translate(workspace, isas, plan, func, budget)?;
     budget.times.translation += started.elapsed();
-    let opt_level = translated.extent.opt_level(plan);
+    let opt_level = translated.size.opt_level(plan);
     let start = SourcePos(plan.module.body(func).start as u32);
     let settings = Settings { canonical_nans: plan.tunables.canonical_nans, opt_level };
     finalize(workspace, isas, settings, start, translated, budget)

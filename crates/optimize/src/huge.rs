@@ -1,15 +1,16 @@
-//! Functions that are too large for the usual settings, as generators make them.
+//! Huge functions, as code generators produce them, for which the usual settings take too long.
 //!
-//! Compilers take care of what people write; some of their algorithms grow with the square of what nobody writes. Three
-//! things are done about it, independently of each other, each where [`crate::tuning`] says that it pays:
+//! Compilers are designed for code that people write; some algorithms are quadratic in sizes that only generated code
+//! reaches. There are three countermeasures, independent of each other. Each is used where it pays according to
+//! [`crate::tuning`]:
 //!
-//! | | where | instead |
+//! | measure | criterion | effect |
 //! |---|---|---|
-//! | registers in one pass | what is alive, summed over the code, after the middle end | as it says |
-//! | locals lie in the frame | locals × blocks, locals, references × calls | no SSA construction, no block parameters, one stack map for all calls |
-//! | [`OptLevel::LinearTime`] | instructions, blocks, values on the stack, loops around one another | no middle end, registers in one pass |
+//! | single-pass register allocation | sum of live ranges after the middle end | no backtracking |
+//! | locals in the stack frame | locals × blocks, locals, references × calls | no SSA construction, no block parameters, one stack map for all calls |
+//! | [`OptLevel::LinearTime`] | instructions, blocks, values on the stack, loop nesting | no middle end, single-pass register allocation |
 //!
-//! What is decided depends on nothing but the module, so that the same module always becomes the same code.
+//! The decisions depend on the module alone, so that a module always compiles to the same code.
 
 use crate::failure::Failure;
 use crate::isa::OptLevel;
@@ -24,20 +25,20 @@ use belljar_core::DefinedFuncIndex;
 use cranelift_codegen::ir::Type;
 use wasmparser::Operator;
 
-/// What the translation of a function came to.
+/// The size of a translated function.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Extent {
+pub(crate) struct FunctionSize {
     pub(crate) instructions: usize,
     /// Instructions, values and operands.
     pub(crate) written_out: usize,
     pub(crate) blocks: usize,
-    /// Values on the stack at once.
+    /// The most values on the wasm stack at once.
     pub(crate) height: usize,
-    /// Loops around one another.
+    /// The deepest nesting of loops.
     pub(crate) loops: u32,
 }
 
-impl Extent {
+impl FunctionSize {
     pub(crate) fn opt_level(&self, plan: &ModulePlan<'_>) -> OptLevel {
         let is_huge = plan.tunables.huge_functions
             || self.instructions > HUGE_INSTRUCTIONS
@@ -49,22 +50,22 @@ impl Extent {
     }
 }
 
-/// Whether callees may be inlined into a function: not where that may make a giant of it, or the giant larger.
-pub(crate) fn takes_callees(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> bool {
+/// Returns whether callees may be inlined into a function: not if that could make it huge, or a huge function larger.
+pub(crate) fn may_inline_into(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> bool {
     plan.tunables.inlining && plan.module.facts(func).operators as usize <= HUGE_INSTRUCTIONS / 2
 }
 
-/// A local of a function whose locals lie in the frame.
+/// A local of a function whose locals lie in the stack frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FrameLocal {
     pub(crate) ty: Type,
-    /// Whether the collector must know of it.
+    /// Whether the collector must trace it.
     pub(crate) traced: bool,
     /// Whether any instruction names it.
     pub(crate) used: bool,
 }
 
-/// Parameters and locals of a function, if they are to lie in the frame.
+/// Returns the parameters and locals of a function if they are to lie in the stack frame.
 pub(crate) fn frame_locals(
     plan: &ModulePlan<'_>,
     func: DefinedFuncIndex,
@@ -72,23 +73,23 @@ pub(crate) fn frame_locals(
     let facts = plan.module.facts(func);
     let params = plan.module.func_type(plan.module.func_index(func)).params().len();
     let locals = u64::from(facts.locals) + params as u64;
-    let may = plan.tunables.huge_functions
+    let may_be_in_frame = plan.tunables.huge_functions
         || locals > FRAME_LOCALS
         || locals * u64::from(facts.operators) > MANY_LOCALS_BLOCKS
         || (plan.module.uses_heap() && locals * u64::from(facts.calls) > FRAME_REFERENCES_CALLS);
-    if !may {
+    if !may_be_in_frame {
         return Ok(None);
     }
     let mut locals = declared(plan, func)?;
     let blocks = survey(plan, func, &mut locals)?;
     let count = locals.len() as u64;
     let references = locals.iter().filter(|local| local.traced).count() as u64;
-    let lie_there = plan.tunables.huge_functions
+    let in_frame = plan.tunables.huge_functions
         || count * blocks > FRAME_LOCALS_BLOCKS
         || (count > MANY_LOCALS && count * blocks > MANY_LOCALS_BLOCKS)
         || count > FRAME_LOCALS
         || references * u64::from(facts.calls) > FRAME_REFERENCES_CALLS;
-    Ok(lie_there.then_some(locals))
+    Ok(in_frame.then_some(locals))
 }
 
 fn declared(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> Result<Vec<FrameLocal>, Failure> {
@@ -106,7 +107,7 @@ fn declared(plan: &ModulePlan<'_>, func: DefinedFuncIndex) -> Result<Vec<FrameLo
     Ok(locals)
 }
 
-/// Notes which locals are used, and counts the blocks and the branches between them.
+/// Marks the locals that are used, and counts the blocks and the branches between them.
 fn survey(plan: &ModulePlan<'_>, func: DefinedFuncIndex, locals: &mut [FrameLocal]) -> Result<u64, Failure> {
     let mut blocks = 1;
     for op in plan.body(func).get_operators_reader()? {
@@ -144,15 +145,16 @@ mod tests {
     use belljar_compile::{Budget, Tunables};
     use belljar_module::{WasmFeatures, validate};
 
-    /// How the first function of a module is compiled: what effort it is worth, and whether its locals lie in the frame.
+    /// Returns how the first function of a module is compiled: its optimization level, and whether its locals lie in
+    /// the frame.
     fn settings(wat: &str) -> (OptLevel, bool) {
         let module = validate(wat::parse_str(wat).unwrap().into(), WasmFeatures::WASM3).unwrap();
         let plan = ModulePlan::new(&module, Tunables::default());
         let (func, isas) = (DefinedFuncIndex::new(0), Isas::for_host().unwrap());
         let budget = Budget::unlimited();
         let mut budget = budget.function(plan.module.func_index(func), 0).unwrap();
-        let extent = translate(&mut Workspace::new(), &isas, &plan, func, &mut budget).unwrap().extent;
-        (extent.opt_level(&plan), frame_locals(&plan, func).unwrap().is_some())
+        let size = translate(&mut Workspace::new(), &isas, &plan, func, &mut budget).unwrap().size;
+        (size.opt_level(&plan), frame_locals(&plan, func).unwrap().is_some())
     }
 
     fn func(locals: usize, body: &str) -> String {
@@ -161,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_gets_the_full_settings() {
-        // As large as the largest function of CPython, in each respect.
+    fn usual_functions_get_the_full_settings() {
+        // As large as the largest function of CPython in each respect.
         let ifs =
             "(if (local.get 1) (then (local.set 2 (i32.mul (local.get 2) (local.get 3)))))".repeat(6_000);
         let loops = format!("{} {}", "loop ".repeat(10), "end ".repeat(10));
@@ -171,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_be_a_giant_is_noticed() {
+    fn each_way_to_be_huge_is_noticed() {
         let straight = "(local.set 0 (i32.mul (local.get 0) (local.get 0)))".repeat(HUGE_INSTRUCTIONS + 1);
         let ifs = "(if (local.get 0) (then nop))".repeat(HUGE_BLOCKS / 2 + 1);
         let depth = HUGE_LOOPS as usize + 1;
         let loops = format!("{} {}", "loop ".repeat(depth), "end ".repeat(depth));
         let values = HUGE_HEIGHT + 1;
         let stack = format!("{} {}", "local.get 0 ".repeat(values), "drop ".repeat(values));
-        // As many blocks, whose branches pass few values each, or many.
+        // The same number of blocks, with branches that pass few values each, or many.
         let wide = |values: usize| {
             let values_of = |what: &str| what.repeat(values);
             let block = format!("(block (param{0}) (result{0}) local.get 0 br_if 0) ", values_of(" i32"));
@@ -198,7 +200,7 @@ mod tests {
         let references =
             |count| func(0, &calls).replace("(local)", &format!("(local{})", " (ref null $s)".repeat(count)));
         let few = MANY_LOCALS as usize / 2;
-        for (wat, lie_there) in [
+        for (wat, in_frame) in [
             (func(FRAME_LOCALS as usize, "nop"), true),
             (func(MANY_LOCALS as usize, "nop"), false),
             (
@@ -210,7 +212,7 @@ mod tests {
             (references(101), true),
             (references(90), false),
         ] {
-            assert_eq!(settings(&wat), (OptLevel::Speed, lie_there), "{}", &wat[..wat.len().min(300)]);
+            assert_eq!(settings(&wat), (OptLevel::Speed, in_frame), "{}", &wat[..wat.len().min(300)]);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The target machine and the settings that code is made with.
+//! The target machine and the code generation settings.
 
-use crate::tuning::{ALIVE_NANOS, FULL_TIME, GIANT_TIME};
+use crate::tuning::{LINEAR_TIME, LIVE_RANGE_NANOS, SPEED_TIME};
 use belljar_compile::{CompileError, Target};
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -9,46 +9,45 @@ use std::time::Duration;
 
 /// The settings that differ from Cranelift's defaults.
 const FLAGS: &[(&str, &str)] = &[
-    // Every guest frame keeps the frame pointer: stacks are walked by it, and nothing else.
+    // Every guest frame keeps the frame pointer, which is the only means of stack walking.
     ("preserve_frame_pointers", "true"),
     ("unwind_info", "false"),
-    // Frames beyond the guard are impossible: the prologue compares with the stack limit.
+    // Frames cannot extend beyond the guard: the prologue compares with the stack limit.
     ("enable_probestack", "false"),
-    // All results beyond the result registers go through a hidden pointer.
+    // Results beyond the result registers are returned through a hidden pointer.
     ("enable_multi_ret_implicit_sret", "true"),
-    // Only Wasmtime's translator reads these two; ours has its own decisions in `tuning`.
+    // Only Wasmtime's translator reads these two; our translator decides by `tuning`.
     ("enable_heap_access_spectre_mitigation", "false"),
     ("enable_table_access_spectre_mitigation", "false"),
     ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
 ];
 
-/// Instruction sets without which Cranelift calls library functions that no one provides here.
+/// Instruction sets without which Cranelift calls library functions that do not exist here.
 const REQUIRED: &[&str] = &["has_sse3", "has_ssse3", "has_sse41"];
 
-/// How much work a function is worth. Nothing but speed depends on it: frames, calling convention and tables are the
-/// same.
+/// How much a function is optimized. This affects only speed: frames, calling convention and tables are the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum OptLevel {
-    /// The middle end, and registers by backtracking.
+    /// The middle end runs, and registers are allocated with backtracking.
     Speed,
-    /// What takes time linear in the function's size, whatever its shape: no middle end, and registers in one pass.
+    /// Only passes that take time linear in the function's size: no middle end, and single-pass register allocation.
     LinearTime,
 }
 
 impl OptLevel {
-    /// CPU time that a function of so many instructions, values and operands takes at least, from Cranelift's form on.
-    pub(crate) fn foreseen(self, written_out: u64) -> Duration {
+    /// Returns the least CPU time from CLIF on for a function of this many instructions, values and operands.
+    pub(crate) fn min_time(self, written_out: u64) -> Duration {
         let each = match self {
-            Self::Speed => FULL_TIME,
-            Self::LinearTime => GIANT_TIME,
+            Self::Speed => SPEED_TIME,
+            Self::LinearTime => LINEAR_TIME,
         };
         each.saturating_mul(u32::try_from(written_out).unwrap_or(u32::MAX))
     }
 
-    /// CPU time that giving out registers takes at least for what is alive.
-    pub(crate) fn foreseen_for(self, alive: u64) -> Duration {
+    /// Returns the least CPU time of register allocation for this sum of live ranges.
+    pub(crate) fn min_allocation_time(self, live_ranges: u64) -> Duration {
         match self {
-            Self::Speed => Duration::from_nanos(alive.saturating_mul(ALIVE_NANOS)),
+            Self::Speed => Duration::from_nanos(live_ranges.saturating_mul(LIVE_RANGE_NANOS)),
             Self::LinearTime => Duration::ZERO,
         }
     }
@@ -61,22 +60,22 @@ impl OptLevel {
     }
 }
 
-/// What shapes the code of a function beside the function.
+/// The settings besides the function itself that affect its code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) canonical_nans: bool,
     pub(crate) opt_level: OptLevel,
 }
 
-/// A machine: with NaNs as the processor makes them or with canonical ones, and for each effort.
+/// The target machine: with the processor's NaNs or with canonical ones, and for each optimization level.
 pub(crate) struct Isas {
-    /// The processor's name; none for the host's.
+    /// The target processor's name; `None` for the host's.
     processor: Option<String>,
-    /// What the host is taken for, as far as it has what that has.
+    /// The processor that the host is assumed to be, as far as the host has its features.
     host: Option<String>,
     plain: OwnedTargetIsa,
     canonical_nans: OwnedTargetIsa,
-    /// Giants are rare: these are made for the first.
+    /// Huge functions are rare: these are created for the first.
     huge: [OnceLock<Option<OwnedTargetIsa>>; 2],
 }
 
@@ -95,7 +94,7 @@ impl Isas {
         Ok(Self { processor, host: None, plain, canonical_nans, huge: Default::default() })
     }
 
-    /// What the processor has that this runs on; nothing where it cannot be told.
+    /// Returns the host's processor features; none if they cannot be determined.
     pub(crate) fn host_features(&self) -> Vec<&'static str> {
         let features_of = |processor: Option<&str>| {
             machine(processor, false, OptLevel::Speed)
@@ -109,8 +108,8 @@ impl Isas {
         features
     }
 
-    /// Takes the host for a processor of this name, which may have less than it, and no more.
-    pub(crate) fn take_host_for(&mut self, name: &str) {
+    /// Assumes that the host is a processor of this name. The host's features that it lacks are not used; it adds none.
+    pub(crate) fn assume_host(&mut self, name: &str) {
         self.host = Some(name.into());
     }
 
@@ -149,17 +148,17 @@ fn machine(
     Ok(isa)
 }
 
-/// The host's architecture, with what a processor of this name has.
+/// Creates a builder for the host's architecture with the features of a named processor.
 fn by_name(name: &str) -> Result<isa::Builder, CompileError> {
     let unknown = || {
         CompileError::Unsupported(format!(
-            "no processor named `{name}` is known: expected x86-64, x86-64-v2, x86-64-v3, x86-64-v4, or the name of a model \
-             as compilers have it, such as haswell, skylake or znver4"
+            "unknown processor `{name}`: expected x86-64, x86-64-v2, x86-64-v3, x86-64-v4, or a model name that compilers use, \
+             such as haswell, skylake or znver4"
         ))
     };
     let mut builder = cranelift_native::builder_with_options(false)
-        .map_err(|e| CompileError::Unsupported(format!("this machine cannot be compiled for: {e}")))?;
-    // Names of single features are settings as well; only presets are processors.
+        .map_err(|e| CompileError::Unsupported(format!("cannot compile for this machine: {e}")))?;
+    // Single features are settings as well; only presets are processors.
     let is_preset =
         builder.iter().any(|setting| setting.name == name && setting.kind == settings::SettingKind::Preset);
     if !is_preset {
@@ -171,25 +170,25 @@ fn by_name(name: &str) -> Result<isa::Builder, CompileError> {
 
 fn check_level(isa: &dyn TargetIsa) -> Result<(), String> {
     if isa.name() != "x64" {
-        return Err(format!("its processor is {}, and only x86-64 is supported so far", isa.name()));
+        return Err(format!("its processor is {}, but only x86-64 is supported so far", isa.name()));
     }
     let present = features(isa);
     match REQUIRED.iter().find(|name| !present.contains(name)) {
         None => Ok(()),
         Some(name) => Err(format!(
-            "its processor lacks {}; every x86-64 processor since 2008 has it, so look at the virtual machine's \
+            "its processor lacks {}; every x86-64 processor since 2008 has it, so check the virtual machine's \
              processor model",
             name.trim_start_matches("has_")
         )),
     }
 }
 
-/// The names of the processor features in use, in Cranelift's order.
+/// Returns the names of the enabled processor features, in Cranelift's order.
 fn features(isa: &dyn TargetIsa) -> Vec<&'static str> {
     isa.isa_flags().iter().filter(|f| f.as_bool() == Some(true)).map(|f| f.name).collect()
 }
 
-/// The machine that code is for.
+/// Returns the machine that the code is for.
 pub(crate) fn target(isa: &dyn TargetIsa) -> Target {
     let plain = |name: &'static str| name.strip_prefix("has_").unwrap_or(name);
     Target { triple: isa.triple().to_string(), features: features(isa).into_iter().map(plain).collect() }

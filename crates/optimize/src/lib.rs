@@ -1,26 +1,27 @@
-//! The optimizing tier: from validated function bodies to machine code, through Cranelift.
+//! The optimizing tier: compiles validated function bodies to machine code through Cranelift.
 //!
-//! In: a [`belljar_compile::ModulePlan`] and a function index. Out: a [`CompiledFunction`] with its
-//! relocations, trap sites and positions. Never: knowledge of how code is loaded or run, a second validation,
-//! or `unsafe`. No other crate names Cranelift.
+//! In: a [`belljar_compile::ModulePlan`] and a function index. Out: a [`CompiledFunction`] with its relocations, trap
+//! sites and positions. Never: knowledge of how code is loaded or run, a second validation, or `unsafe`. No other crate
+//! uses Cranelift.
 //!
 //! ```text
-//!   body ─▶ translate ─▶ optimize ─▶ polish ─▶ select, allocate ─▶ harvest ─▶ CompiledFunction
-//!           inlines      Cranelift   loops     Cranelift
+//!   body ─▶ translate ─▶ optimize ─▶ late_opts ─▶ select, allocate ─▶ tables ─▶ CompiledFunction
+//!           inlines      Cranelift   loops        Cranelift
 //! ```
 
 mod failure;
 mod finalize;
 mod function;
+mod generation_map;
 mod huge;
 mod isa;
 mod late_opts;
-mod memo;
 mod name;
 mod pressure;
 mod region;
 mod signature;
 mod stack_maps;
+mod tables;
 mod trampoline;
 mod translate;
 mod trap_code;
@@ -35,44 +36,43 @@ use isa::{Isas, OptLevel};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use workspace::{Workspace, WorkspacePool};
 
-/// What the tier is called. A test holds it against the release that is linked.
+/// The name of the tier. A test checks it against the linked release.
 const NAME: &str = "optimize (cranelift 0.135.0)";
 
-/// The optimizing tier for the machine it runs on.
+/// The optimizing tier.
 pub struct Optimizer {
     isas: Isas,
     pool: WorkspacePool,
 }
 
 impl Optimizer {
-    /// Looks at the host's processor and gets ready to compile for it.
+    /// Detects the host's processor and prepares to compile for it.
     ///
     /// # Errors
     ///
-    /// Where the processor lacks an instruction set that compiled code relies on.
+    /// Returns an error if the processor lacks an instruction set that compiled code relies on.
     pub fn new() -> Result<Self, CompileError> {
         Ok(Self { isas: Isas::for_host()?, pool: WorkspacePool::default() })
     }
 
-    /// Gets ready to compile for a processor by name.
+    /// Prepares to compile for a processor by name.
     ///
     /// # Errors
     ///
-    /// Where the name is not known, or the processor lacks an instruction set that compiled code relies on.
+    /// Returns an error if the name is unknown, or the processor lacks an instruction set that compiled code relies on.
     pub fn for_processor(name: &str) -> Result<Self, CompileError> {
         Ok(Self { isas: Isas::for_processor(name)?, pool: WorkspacePool::default() })
     }
 
-    /// The same, with the host taken for a processor of this name. What the host has not is not taken for there, so that no code is
-    /// executed that could not be.
+    /// Returns the same tier, assuming that the host is a processor of this name. Features that the host lacks are not
+    /// assumed, so that all code can be executed.
     #[must_use]
     pub fn on_host(mut self, name: &str) -> Self {
-        self.isas.take_host_for(name);
+        self.isas.assume_host(name);
         self
     }
 
-    /// Compiles in a workspace from the pool. A panic of the compiler is an error of this function; its
-    /// workspace is thrown away.
+    /// Compiles in a workspace from the pool. If the compiler panics, this returns an error and discards the workspace.
     fn compile(
         &self,
         work: impl FnOnce(&mut Workspace, &Isas) -> Result<CompiledFunction, Failure>,
@@ -80,7 +80,7 @@ impl Optimizer {
         let mut workspace = self.pool.take();
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut workspace, &self.isas)))
             .map_err(|payload| Failure::from_panic(&*payload))?;
-        // After an error the builder may be half way through a function; after a giant it holds far more memory than
+        // After an error the builder may hold a partial function; after a huge function it holds far more memory than
         // the next function needs.
         if result.is_ok() && workspace.is_worth_keeping() {
             self.pool.put(workspace);

@@ -1,4 +1,4 @@
-//! The names by which Cranelift's functions refer to what is linked later.
+//! External names in CLIF for targets that are linked later.
 
 use belljar_abi::RelocTarget;
 use belljar_core::{DefinedFuncIndex, TableIndex};
@@ -8,7 +8,7 @@ const FUNC: u32 = 0;
 const THUNK: u32 = 1;
 const READ_ONLY_TABLE: u32 = 2;
 
-/// The name of a target.
+/// Returns the name of a target.
 pub(crate) fn of(target: RelocTarget) -> UserExternalName {
     match target {
         RelocTarget::Func(f) => UserExternalName::new(FUNC, f.0),
@@ -17,7 +17,7 @@ pub(crate) fn of(target: RelocTarget) -> UserExternalName {
     }
 }
 
-/// What a name stands for.
+/// Returns the target of a name.
 pub(crate) fn target(name: &UserExternalName) -> RelocTarget {
     match name.namespace {
         FUNC => RelocTarget::Func(DefinedFuncIndex(name.index)),

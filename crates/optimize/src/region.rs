@@ -1,29 +1,29 @@
-//! Disjoint parts of memory, for Cranelift's alias analysis: a store to one part says nothing about another.
+//! Disjoint regions of memory for Cranelift's alias analysis: a store to one region does not affect another.
 
 use crate::trap_code;
 use belljar_core::{GlobalIndex, MemoryIndex, Trap};
 use cranelift_codegen::ir::{AliasRegion, AliasRegionData, Function, MemFlagsData};
 
-/// A part of memory that no access tagged with another part ever touches.
+/// A region of memory that no access with another region ever touches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Region(u32);
 
-/// Regions that defined globals are spread over: enough to keep the busy ones apart, few enough that
-/// merging their states costs nothing.
+/// Regions over which defined globals are distributed: enough to separate frequently used ones, few enough that merging
+/// their states costs nothing.
 const GLOBALS: u32 = 8;
-/// Regions that defined memories are spread over.
+/// Regions over which defined memories are distributed.
 const HEAPS: u32 = 4;
-/// Regions that fields of objects are spread over, by offset: those at different offsets never overlap.
+/// Regions over which fields of objects are distributed by offset: fields at different offsets never overlap.
 const FIELDS: u32 = 8;
 /// Regions of array elements, by size.
 const ELEMENTS: u32 = 5;
 
 impl Region {
-    /// Fields of the store context that change.
+    /// Mutable fields of the store context.
     pub(crate) const STORE: Self = Self(0);
-    /// Places and sizes of memories.
+    /// Addresses and sizes of memories.
     pub(crate) const MEMORY_DEF: Self = Self(1);
-    /// Places and sizes of tables.
+    /// Positions and sizes of tables.
     pub(crate) const TABLE_HEADER: Self = Self(2);
     /// Elements of tables.
     pub(crate) const TABLE_ELEMENT: Self = Self(3);
@@ -37,7 +37,7 @@ impl Region {
     const FIRST_GLOBAL: u32 = Self::FIRST_HEAP + HEAPS;
     const FIRST_FIELD: u32 = Self::FIRST_GLOBAL + GLOBALS;
     const FIRST_ELEMENT: u32 = Self::FIRST_FIELD + FIELDS;
-    /// Where objects are made.
+    /// The nursery's allocation state.
     pub(crate) const NURSERY: Self = Self(Self::FIRST_ELEMENT + ELEMENTS);
     /// Headers of objects.
     pub(crate) const HEADER: Self = Self(Self::NURSERY.0 + 1);
@@ -45,18 +45,19 @@ impl Region {
     pub(crate) const LENGTH: Self = Self(Self::NURSERY.0 + 2);
     /// Cards.
     pub(crate) const CARD: Self = Self(Self::NURSERY.0 + 3);
-    /// The table of types. It never changes, but a load from it must not come before what it depends on was checked.
-    pub(crate) const TYPE_LINE: Self = Self(Self::NURSERY.0 + 4);
-    /// Locals that lie in the frame.
+    /// The table of supertype displays. It never changes, but a load from it must not move before the checks that it
+    /// depends on.
+    pub(crate) const TYPE_DISPLAY: Self = Self(Self::NURSERY.0 + 4);
+    /// Locals in the stack frame.
     pub(crate) const LOCAL: Self = Self(Self::NURSERY.0 + 5);
     const COUNT: usize = Self::LOCAL.0 as usize + 1;
 
-    /// A field of a struct at this offset.
+    /// Returns the region of a struct's field at this offset.
     pub(crate) fn field(offset: u32) -> Self {
         Self(Self::FIRST_FIELD + offset / 4 % FIELDS)
     }
 
-    /// An element of an array, of this size in bytes.
+    /// Returns the region of array elements of this size in bytes.
     pub(crate) fn element(size: u32) -> Self {
         Self(Self::FIRST_ELEMENT + size.trailing_zeros().min(ELEMENTS - 1))
     }
@@ -111,17 +112,17 @@ impl Regions {
         })
     }
 
-    /// Flags of an access that cannot fault, to something that may change.
+    /// Returns the flags of an access to mutable data that cannot fault.
     pub(crate) fn trusted(&mut self, func: &mut Function, region: Region) -> MemFlagsData {
         MemFlagsData::trusted().with_alias_region(Some(self.get(func, region)))
     }
 
-    /// Flags of an access to an object that may be null, which traps.
+    /// Returns the flags of an access to an object that may be null, which traps.
     pub(crate) fn object(&mut self, func: &mut Function, region: Region) -> MemFlagsData {
         self.guest(func, region).with_trap_code(Some(trap_code::encode(Trap::NullReference)))
     }
 
-    /// Flags of an access of a guest to its memory: any alignment; a fault is a trap.
+    /// Returns the flags of a guest's access to its memory: any alignment; a fault is a trap.
     pub(crate) fn guest(&mut self, func: &mut Function, region: Region) -> MemFlagsData {
         MemFlagsData::new()
             .with_endianness(cranelift_codegen::ir::Endianness::Little)
@@ -129,7 +130,7 @@ impl Regions {
     }
 }
 
-/// Flags of a load of something that never changes while the function runs.
+/// Returns the flags of a load of data that does not change while the function runs.
 pub(crate) const fn constant() -> MemFlagsData {
     MemFlagsData::trusted().with_readonly().with_can_move()
 }

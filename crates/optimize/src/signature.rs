@@ -1,12 +1,12 @@
-//! wasm types as Cranelift types, and the signatures of the three kinds of callee.
+//! Cranelift types of wasm types, and the signatures of the three kinds of callee.
 
 use belljar_abi::{Builtin, BuiltinType};
 use belljar_core::{FuncType, ValType};
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, Type, types};
 use cranelift_codegen::isa::CallConv;
 
-/// Type of a value in locals, block parameters and calls. References are 32-bit ids, vectors sixteen bytes
-/// whatever their lanes.
+/// Returns the type of a value in locals, block parameters and calls. References are 32-bit ids; vectors are sixteen
+/// bytes, whatever their lanes.
 pub(crate) const fn value_type(ty: ValType) -> Type {
     match ty {
         ValType::I32 | ValType::Ref(_) => types::I32,
@@ -17,10 +17,10 @@ pub(crate) const fn value_type(ty: ValType) -> Type {
     }
 }
 
-/// Type of an address.
+/// The type of an address.
 pub(crate) const ADDRESS: Type = types::I64;
 
-/// Type of a wasm value as the parser names it.
+/// Returns the type of a wasm value from the parser's type.
 pub(crate) fn parsed_type(ty: wasmparser::ValType) -> Type {
     match ty {
         wasmparser::ValType::I32 | wasmparser::ValType::Ref(_) => types::I32,
@@ -31,7 +31,7 @@ pub(crate) fn parsed_type(ty: wasmparser::ValType) -> Type {
     }
 }
 
-/// A guest function: context, then parameters.
+/// Returns the signature of a guest function: context, then parameters.
 pub(crate) fn guest(ty: &FuncType) -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.reserve(ty.params().len() + 1);
@@ -41,7 +41,7 @@ pub(crate) fn guest(ty: &FuncType) -> Signature {
     signature
 }
 
-/// A guest function that takes addresses only and returns nothing.
+/// Returns the signature of a guest function that takes only addresses and returns nothing.
 pub(crate) fn guest_addresses(count: usize) -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.push(AbiParam::special(ADDRESS, ArgumentPurpose::VMContext));
@@ -49,14 +49,14 @@ pub(crate) fn guest_addresses(count: usize) -> Signature {
     signature
 }
 
-/// A native function that takes addresses only and returns nothing.
+/// Returns the signature of a native function that takes only addresses and returns nothing.
 pub(crate) fn native_addresses(count: usize) -> Signature {
     let mut signature = Signature::new(CallConv::SystemV);
     signature.params.extend((0..count).map(|_| AbiParam::new(ADDRESS)));
     signature
 }
 
-/// A builtin function.
+/// Returns the signature of a builtin function.
 pub(crate) fn builtin(builtin: Builtin) -> Signature {
     let clif = |t: BuiltinType| match t {
         BuiltinType::I32 => types::I32,

@@ -1,7 +1,8 @@
-//! Which slots of a frame hold references while a call runs.
+//! Stack maps: the slots of a frame that hold references during a call.
 //!
-//! Generated code evaluates lists of thousands of elements, each by a call, with what came before on the stack: its stack maps would
-//! grow with the square of the list's length. Slots at equal distances are one row, and calls with the same slots share their rows.
+//! Generated code evaluates lists of thousands of elements, each by a call, with the previous elements on the stack.
+//! Its stack maps would grow with the square of the list's length. Slots at equal distances are therefore one row, and
+//! calls with the same slots share rows.
 
 use crate::translate::{MARK, REFERENCE};
 use belljar_abi::{StackMapRow, StackSlots};
@@ -9,7 +10,7 @@ use belljar_core::CodeOffset;
 use cranelift_codegen::CompiledCode;
 use std::collections::HashMap;
 
-/// The stack maps of a function. A mark stands for all references that lie in the frame as locals.
+/// Returns the stack maps of a function. A mark stands for all references among the locals in the frame.
 pub(crate) fn stack_maps(code: &CompiledCode, frame_references: u32) -> (Vec<StackMapRow>, Vec<StackSlots>) {
     let mut rows = Vec::new();
     let mut slots = Vec::new();
@@ -18,7 +19,7 @@ pub(crate) fn stack_maps(code: &CompiledCode, frame_references: u32) -> (Vec<Sta
     for (offset, frame_size, map) in code.buffer.user_stack_maps() {
         live.clear();
         for (ty, sp_offset) in map.entries() {
-            // Cranelift counts from the stack pointer up; stacks are walked by the frame pointer.
+            // Cranelift's offsets are relative to the stack pointer; stack walking uses the frame pointer.
             let distance = frame_size - sp_offset;
             match ty {
                 MARK => append_locals(&mut live, distance, frame_references),
@@ -43,7 +44,7 @@ fn append(to: &mut Vec<StackSlots>, distance: u32) {
     }
 }
 
-/// Adds references that lie next to each other: at each call all of them, so that nothing is done for each.
+/// Adds adjacent references. They are the same at each call, so that nothing is done for each single one.
 fn append_locals(to: &mut Vec<StackSlots>, mut distance: u32, mut count: u32) {
     while count > 0 {
         let row = StackSlots { distance, count: count.min(u16::MAX.into()) as u16, step: REFERENCE as u16 };

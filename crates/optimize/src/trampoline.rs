@@ -1,4 +1,4 @@
-//! Code between a buffer of values and the guest calling convention, and thunks for imports.
+//! Trampolines between a buffer of values and the guest calling convention, and thunks for imports.
 
 use crate::failure::Failure;
 use crate::finalize::finalize;
@@ -52,7 +52,7 @@ pub(crate) fn thunk(
         let code = b.ins().load(ADDRESS, region::constant(), own, slot);
         params[0] = b.ins().load(ADDRESS, region::constant(), own, slot + size_of::<usize>() as i32);
         let callee = b.import_signature(signature::guest(ty));
-        // Leaves no frame behind, so that no stack walk ever meets a thunk.
+        // A tail call leaves no frame, so that stack walks never see a thunk.
         b.ins().return_call_indirect(callee, code, params);
     })
 }
@@ -83,8 +83,8 @@ fn build(
     finalize(workspace, isas, settings, SourcePos::NONE, Translated::default(), &mut budget)
 }
 
-/// `(context, callee context, code, values)`: calls `code` with parameters from `values`, and stores the results
-/// over them.
+/// `(context, callee context, code, values)`: calls `code` with parameters from `values`, and stores the results over
+/// them.
 fn array_entry(b: &mut FunctionBuilder<'_>, params: &[Value], ty: &FuncType) {
     let &[_, context, code, values] = params else { return };
     let mut args = vec![context];
@@ -100,7 +100,7 @@ fn array_entry(b: &mut FunctionBuilder<'_>, params: &[Value], ty: &FuncType) {
     b.ins().return_(&[]);
 }
 
-/// `(object, parameters…)`: calls the object's exit stub with a buffer of the parameters, which it replaces by
+/// `(object, parameters…)`: calls the object's exit stub with a buffer of the parameters, which the stub replaces by
 /// the results.
 fn array_exit(b: &mut FunctionBuilder<'_>, params: &[Value], ty: &FuncType) {
     let Some((&object, args)) = params.split_first() else { return };
@@ -133,7 +133,7 @@ fn load_slot(b: &mut FunctionBuilder<'_>, ty: ValType, values: Value, index: usi
     b.ins().load(value_type(ty), flags, values, slot_offset(index))
 }
 
-/// Stores a value as a [`RawVal`] has it: scalars zero-extended to 64 bits.
+/// Stores a value in the format of [`RawVal`]: scalars zero-extended to 64 bits.
 fn store_slot(b: &mut FunctionBuilder<'_>, ty: ValType, value: Value, values: Value, index: usize) {
     let bits = match ty {
         ValType::F32 => {

@@ -1,14 +1,14 @@
-//! Traps as Cranelift numbers them, and back.
+//! Conversion of traps to Cranelift's trap codes and back.
 
 use belljar_core::Trap;
 use cranelift_codegen::ir::TrapCode;
 
-/// The code for a trap. Zero is no code, so that ours begin at one.
+/// Returns the code of a trap. Codes start at one, as zero is not a valid code.
 pub(crate) const fn encode(trap: Trap) -> TrapCode {
     TrapCode::unwrap_user(trap.code() + 1)
 }
 
-/// What a code means; `None` for one that no instruction of ours carries.
+/// Returns the trap of a code, or `None` if no generated instruction has this code.
 pub(crate) fn decode(code: TrapCode) -> Option<Trap> {
     Some(match code {
         TrapCode::STACK_OVERFLOW => Trap::StackOverflow,

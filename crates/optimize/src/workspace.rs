@@ -1,13 +1,13 @@
-//! Memory that a thread reuses from function to function: most of what compilation would allocate.
+//! Memory that a thread reuses from function to function: most of what compilation would otherwise allocate.
 
-use crate::translate::Scratch;
+use crate::translate::scratch::Scratch;
 use crate::tuning::{POOLED_VALUES, POOLED_WORKSPACES};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_frontend::FunctionBuilderContext;
 use std::sync::{Mutex, PoisonError};
 
-/// All that compiling a function needs besides its inputs.
+/// The mutable state that compiling a function needs.
 pub(crate) struct Workspace {
     pub(crate) context: Context,
     pub(crate) builder: FunctionBuilderContext,
@@ -27,13 +27,13 @@ impl Workspace {
         }
     }
 
-    /// Whether what was compiled last was small enough for its memory to be of use to others.
+    /// Returns whether the last function was small enough for the workspace's memory to be useful to others.
     pub(crate) fn is_worth_keeping(&self) -> bool {
         self.context.func.dfg.num_values() <= POOLED_VALUES
     }
 }
 
-/// Workspaces that no thread uses at the moment.
+/// Workspaces that no thread is using.
 #[derive(Default)]
 pub(crate) struct WorkspacePool(Mutex<Vec<Box<Workspace>>>);
 

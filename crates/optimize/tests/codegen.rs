@@ -1,12 +1,12 @@
-//! What the code looks like where its shape is the point. Sizes leave room for other choices of registers, but
-//! none for what should be gone.
+//! Checks the shape of code where it matters. The size limits leave room for other register choices, but not for
+//! instructions that should be gone.
 
 use belljar_abi::LinkedCode;
 use belljar_compile::{Budget, ModulePlan, Tunables, compile};
 use belljar_module::{EntityIndex, Module, WasmFeatures, validate};
 use belljar_optimize::Optimizer;
 
-/// What the modules here use.
+/// The features that the modules here use.
 const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::RELAXED_SIMD)
@@ -34,7 +34,7 @@ impl Compiled {
         Self { module, artifact }
     }
 
-    /// The code of an exported function.
+    /// Returns the code of an exported function.
     fn code(&self, export: &str) -> &[u8] {
         let EntityIndex::Func(func) = self.module.export(export).unwrap().entity else { panic!() };
         let range = self.artifact.funcs[self.module.defined_func(func).unwrap().index()];
@@ -42,7 +42,7 @@ impl Compiled {
     }
 }
 
-/// How often a sequence of bytes occurs.
+/// Counts the occurrences of a byte sequence.
 fn count(code: &[u8], bytes: &[u8]) -> usize {
     code.windows(bytes.len()).filter(|w| *w == bytes).count()
 }
@@ -109,7 +109,7 @@ fn an_index_with_one_meaning_is_a_direct_call() {
                 (call_indirect (type $one) (local.get 0) (local.get 1))))"#,
     );
     assert!(compiled.code("constant").len() <= 16, "{:x?}", compiled.code("constant"));
-    // A comparison, the body, and the traps: nothing is called.
+    // A comparison, the body, and the traps, without a call.
     assert!(compiled.code("only one").len() <= 48, "{:x?}", compiled.code("only one"));
 }
 
@@ -136,7 +136,7 @@ fn wide_arithmetic_is_what_the_processor_has() {
                 (i64.mul_wide_u (local.get 0) (local.get 1))))"#,
     );
     for export in ["add", "sub", "mul_s", "mul_u"] {
-        // Two instructions, or one, between what every function has and some moves.
+        // One or two instructions, between the common part of every function and some moves.
         assert!(compiled.code(export).len() <= 24, "{export}: {:x?}", compiled.code(export));
     }
 }
@@ -149,11 +149,11 @@ fn accesses_through_a_64_bit_pointer_share_their_check() {
                 (i64.add (i64.load offset=8 (local.get 0)) (i64.load offset=16 (local.get 0))))
             (func (export "static") (result i64) (i64.load offset=65528 (i64.const 0))))"#,
     );
-    // One conditional move, and no trap but the accesses themselves.
+    // One conditional move, and no trap besides the accesses themselves.
     let shared = compiled.code("shared");
     assert_eq!(count(shared, &[0x0f, 0x42]), 1, "{shared:x?}");
     assert_eq!(count(shared, &[0x0f, 0x0b]), 0, "{shared:x?}");
-    // The first page is always there.
+    // The first page always exists.
     assert_eq!(count(compiled.code("static"), &[0x0f, 0x42]), 0, "{:x?}", compiled.code("static"));
 }
 
@@ -259,7 +259,7 @@ fn a_call_that_is_caught_has_its_handler_out_of_the_way() {
         let call = code.windows(2).position(|bytes| bytes[0] == 0xff && bytes[1] >> 3 == 0b11010).unwrap();
         code[call..].iter().position(|byte| *byte == 0xc3).unwrap()
     };
-    // The frame saves more registers; otherwise the way of a return is the same.
+    // The frame saves more registers; otherwise the path of a return is the same.
     let (a, b) = (after_call(caught.code("f")), after_call(not.code("f")));
     assert!(a <= b + 40, "{a} bytes from the call to the return, and {b} without a handler");
 }

@@ -1,11 +1,11 @@
-//! Real programs compile. They lie outside the repository; where they are absent, each test says so.
+//! Compiles real programs. They lie outside the repository; if one is absent, the test prints so.
 
 use belljar_compile::{Budget, ModulePlan, Tunables, compile};
 use belljar_module::{Module, WasmFeatures, validate};
 use belljar_optimize::Optimizer;
 use std::path::PathBuf;
 
-/// A program beside the repository, or `None` with a word to whoever reads the output.
+/// Returns a program beside the repository, or prints that it is absent and returns `None`.
 fn program(path: &str) -> Option<Module> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     match std::fs::read(root.join(path)) {

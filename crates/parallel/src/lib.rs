@@ -1,9 +1,11 @@
-//! Work on all processors, in whatever process and with whatever threads can be had.
+//! Runs parallel work in any process, with any number of available threads.
 //!
-//! In: work that uses rayon. Out: its result. Never: a wait for threads that are not there, or a panic because there are none.
+//! In: work that uses rayon. Out: its result. Never: a wait for threads that do not exist, or a panic because none can
+//! be started.
 //!
-//! rayon's global pool belongs to the process that first used it: in a forked child its threads do not exist, and whoever gave
-//! it work would wait for ever. And where no thread can be had (`RLIMIT_NPROC`, a container's limit), its first use panics.
+//! rayon's global pool belongs to the process that first used it. Its threads do not exist in a forked child, so work
+//! given to the pool there would wait forever. And if no thread can be started (`RLIMIT_NPROC`, a container's limit),
+//! the first use of the pool panics.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::time::{ClockId, clock_gettime};
@@ -11,21 +13,21 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Where the work of a process is done.
+/// The threads that do a process's work.
 #[derive(Clone)]
-enum Place {
-    /// In rayon's global pool, which is this process's.
+enum Workers {
+    /// rayon's global pool, which belongs to this process.
     Global,
-    /// In a pool of our own, as the global one is another process's.
+    /// A pool of our own, because the global one belongs to the parent process.
     Own(Arc<ThreadPool>),
-    /// On the thread that has the work: no other can be had.
-    Here,
+    /// The calling thread, because no other can be started.
+    CallingThread,
 }
 
-/// The place, and the process whose it is.
-static PLACE: Mutex<Option<(u32, Place)>> = Mutex::new(None);
+/// The workers, and the id of the process that they belong to.
+static WORKERS: Mutex<Option<(u32, Workers)>> = Mutex::new(None);
 
-/// Does work that uses rayon (`join`, `par_iter`, …).
+/// Runs work that uses rayon (`join`, `par_iter`, …).
 ///
 /// ```
 /// let (a, b) = belljar_parallel::run(|| rayon::join(|| 1 + 1, || 2 + 2));
@@ -34,45 +36,45 @@ static PLACE: Mutex<Option<(u32, Place)>> = Mutex::new(None);
 ///
 /// # Panics
 ///
-/// With the work's own panic.
+/// Panics if the work panics.
 pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    match place() {
-        Place::Global => work(),
-        Place::Own(pool) => pool.install(work),
-        Place::Here => run_here(work),
+    match workers() {
+        Workers::Global => work(),
+        Workers::Own(pool) => pool.install(work),
+        Workers::CallingThread => run_on_this_thread(work),
     }
 }
 
-fn place() -> Place {
+fn workers() -> Workers {
     let process = std::process::id();
-    let mut known = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
     match &*known {
-        Some((of, place)) if *of == process => place.clone(),
+        Some((of, workers)) if *of == process => workers.clone(),
         before => {
-            let place = if before.is_none() { first_place() } else { further_place() };
-            *known = Some((process, place.clone()));
-            place
+            let workers = if before.is_none() { first_workers() } else { workers_after_fork() };
+            *known = Some((process, workers.clone()));
+            workers
         }
     }
 }
 
-fn first_place() -> Place {
+fn first_workers() -> Workers {
     match ThreadPoolBuilder::new().build_global() {
-        Ok(()) => Place::Global,
-        // Somebody else has begun to use it already; a failure to start threads has a source.
-        Err(error) if error.source().is_none() => Place::Global,
-        Err(_) => Place::Here,
+        Ok(()) => Workers::Global,
+        // The pool was already in use by other code; a failure to start threads has a source.
+        Err(error) if error.source().is_none() => Workers::Global,
+        Err(_) => Workers::CallingThread,
     }
 }
 
-/// In a forked child.
-fn further_place() -> Place {
-    ThreadPoolBuilder::new().build().map_or(Place::Here, |pool| Place::Own(Arc::new(pool)))
+/// Starts a pool in a forked child.
+fn workers_after_fork() -> Workers {
+    ThreadPoolBuilder::new().build().map_or(Workers::CallingThread, |pool| Workers::Own(Arc::new(pool)))
 }
 
-/// Does work on this thread, which becomes the only one of a pool.
-fn run_here<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    // Once it is in a pool, it stays there, as long as it lives.
+/// Runs work on this thread, which becomes the only thread of a pool.
+fn run_on_this_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    // A thread that is in a pool stays in it for its lifetime.
     if rayon::current_thread_index().is_some() {
         return work();
     }
@@ -86,7 +88,7 @@ fn run_here<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     }
 }
 
-/// CPU time that this thread has used.
+/// Returns the CPU time that this thread has used.
 pub fn thread_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -101,12 +103,12 @@ mod tests {
     fn work_is_done_where_no_thread_can_be_had() {
         let sum = || (1..=1000_u64).into_par_iter().sum::<u64>();
         std::thread::spawn(move || {
-            assert_eq!(run_here(sum), 500_500);
-            // Again, by the same thread, and by others.
-            assert_eq!(run_here(sum), 500_500);
-            assert_eq!(std::thread::spawn(move || run_here(sum)).join().unwrap(), 500_500);
-            assert!(std::panic::catch_unwind(|| run_here(|| panic!("the work's own"))).is_err());
-            assert_eq!(run_here(sum), 500_500);
+            assert_eq!(run_on_this_thread(sum), 500_500);
+            // Again on the same thread, and on others.
+            assert_eq!(run_on_this_thread(sum), 500_500);
+            assert_eq!(std::thread::spawn(move || run_on_this_thread(sum)).join().unwrap(), 500_500);
+            assert!(std::panic::catch_unwind(|| run_on_this_thread(|| panic!("the work's own"))).is_err());
+            assert_eq!(run_on_this_thread(sum), 500_500);
         })
         .join()
         .unwrap();
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn another_process_gets_a_pool_of_its_own() {
-        let Place::Own(pool) = further_place() else { panic!("threads can be had here") };
+        let Workers::Own(pool) = workers_after_fork() else { panic!("threads can be had here") };
         assert_eq!(pool.install(|| (1..=1000_u64).into_par_iter().sum::<u64>()), 500_500);
         assert_eq!(run(|| (1..=10).into_par_iter().sum::<i32>()), 55);
     }

@@ -423,7 +423,7 @@ impl StoreCore {
             text_base: 0,
             builtins: builtins::stubs_address(),
             gc_base: 0,
-            type_lines: 0,
+            type_displays: 0,
             instance: FuncObject::NO_INSTANCE,
             reserved: 0,
         };

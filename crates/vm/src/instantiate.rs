@@ -202,7 +202,7 @@ impl StoreCore {
                 text_base: module.text_base(),
                 builtins: builtins::stubs_address(),
                 gc_base,
-                type_lines: self.runtime.types.lines(),
+                type_displays: self.runtime.types.lines(),
                 instance: id.0,
                 reserved: 0,
             },

@@ -11,7 +11,7 @@ pub struct FuncType {
 }
 
 impl FuncType {
-    /// A function type.
+    /// Creates a function type.
     pub fn new(
         params: impl IntoIterator<Item = ValType>,
         results: impl IntoIterator<Item = ValType>,
@@ -22,17 +22,17 @@ impl FuncType {
         Self { types: types.into(), params }
     }
 
-    /// The parameters, in order.
+    /// Returns the parameters, in order.
     pub fn params(&self) -> &[ValType] {
         &self.types[..self.params as usize]
     }
 
-    /// The results, in order.
+    /// Returns the results, in order.
     pub fn results(&self) -> &[ValType] {
         &self.types[self.params as usize..]
     }
 
-    /// The same type with every reference to a defined type replaced.
+    /// Returns the same type with every reference to a defined type replaced.
     #[must_use]
     pub fn map(&self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
         Self { types: self.types.iter().map(|ty| ty.map(f)).collect(), params: self.params }
@@ -57,16 +57,16 @@ impl fmt::Display for FuncType {
     }
 }
 
-/// Whether something may be written after it was made.
+/// Whether a global, field or element may be written after its creation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Mutability {
-    /// It keeps the value that it was made with.
+    /// It keeps its initial value.
     Const,
-    /// It may be written by guest and host.
+    /// Guest and host may write it.
     Var,
 }
 
-/// What a field or element holds.
+/// The type of a field or element.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum StorageType {
     /// The low 8 bits of an `i32`.
@@ -78,7 +78,7 @@ pub enum StorageType {
 }
 
 impl StorageType {
-    /// The type of the value that is read from it or written to it.
+    /// Returns the type of the value that is read from it or written to it.
     pub const fn unpack(&self) -> ValType {
         match self {
             Self::I8 | Self::I16 => ValType::I32,
@@ -86,7 +86,7 @@ impl StorageType {
         }
     }
 
-    /// Bytes that it takes. References are 32-bit ids.
+    /// Returns the size in bytes. References are 32-bit ids.
     pub const fn size(&self) -> u32 {
         match self {
             Self::I8 => 1,
@@ -116,22 +116,22 @@ pub struct FieldType {
 }
 
 impl FieldType {
-    /// A field type.
+    /// Creates a field type.
     pub const fn new(mutability: Mutability, storage: StorageType) -> Self {
         Self { storage, mutability }
     }
 
-    /// What it holds.
+    /// Returns the type of the contents.
     pub const fn element_type(&self) -> StorageType {
         self.storage
     }
 
-    /// Whether it may be written.
+    /// Returns whether it may be written.
     pub const fn mutability(&self) -> Mutability {
         self.mutability
     }
 
-    /// The same type with every reference to a defined type replaced.
+    /// Returns the same type with every reference to a defined type replaced.
     #[must_use]
     pub fn map(self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
         match self.storage {
@@ -157,12 +157,12 @@ pub struct StructType {
 }
 
 impl StructType {
-    /// A struct type.
+    /// Creates a struct type.
     pub fn new(fields: impl IntoIterator<Item = FieldType>) -> Self {
         Self { fields: fields.into_iter().collect() }
     }
 
-    /// Its fields.
+    /// Returns the fields.
     pub fn fields(&self) -> &[FieldType] {
         &self.fields
     }
@@ -175,18 +175,18 @@ pub struct ArrayType {
 }
 
 impl ArrayType {
-    /// An array type.
+    /// Creates an array type.
     pub const fn new(element: FieldType) -> Self {
         Self { element }
     }
 
-    /// The type of its elements.
+    /// Returns the type of its elements.
     pub const fn field_type(&self) -> FieldType {
         self.element
     }
 }
 
-/// What a defined type is.
+/// The definition of a type.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum CompositeType {
     /// A function type.
@@ -198,7 +198,7 @@ pub enum CompositeType {
 }
 
 impl CompositeType {
-    /// The function type, if it is one.
+    /// Returns the function type, if it is one.
     pub fn as_func(&self) -> Option<&FuncType> {
         match self {
             Self::Func(ty) => Some(ty),
@@ -206,7 +206,7 @@ impl CompositeType {
         }
     }
 
-    /// The same type with every reference to a defined type replaced.
+    /// Returns the same type with every reference to a defined type replaced.
     #[must_use]
     pub fn map(&self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
         match self {
@@ -236,28 +236,28 @@ impl fmt::Display for CompositeType {
 /// A defined type with its place in the subtype order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SubType {
-    /// Whether nothing may be declared a subtype of it.
+    /// Whether the type may have no subtypes.
     pub is_final: bool,
-    /// The type that it is declared a subtype of.
+    /// The declared supertype.
     pub supertype: Option<TypeRef>,
-    /// What it is.
+    /// The definition.
     pub composite: CompositeType,
 }
 
 impl SubType {
-    /// A type without declared sub- or supertypes: what a function type by itself is.
+    /// Creates a type without declared subtypes or supertypes: the meaning of a function type on its own.
     pub fn plain(composite: CompositeType) -> Self {
         Self { is_final: true, supertype: None, composite }
     }
 
-    /// The same type with every reference to a defined type replaced.
+    /// Returns the same type with every reference to a defined type replaced.
     #[must_use]
     pub fn map(&self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
         let supertype = self.supertype.map(&mut *f);
         Self { is_final: self.is_final, supertype, composite: self.composite.map(f) }
     }
 
-    /// Visits every reference to a defined type.
+    /// Calls `f` for every reference to a defined type.
     pub fn for_each_ref(&self, mut f: impl FnMut(TypeRef)) {
         let _ = self.map(&mut |ty| {
             f(ty);

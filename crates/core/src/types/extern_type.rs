@@ -1,4 +1,4 @@
-//! Types of what modules import and export.
+//! Types of imports and exports.
 
 use super::composite::{FuncType, Mutability};
 use super::val_type::{RefType, TypeRef, ValType};
@@ -12,22 +12,22 @@ pub struct GlobalType {
 }
 
 impl GlobalType {
-    /// A global type.
+    /// Creates a global type.
     pub const fn new(content: ValType, mutability: Mutability) -> Self {
         Self { content, mutability }
     }
 
-    /// The type of its value.
+    /// Returns the type of its value.
     pub const fn content(&self) -> ValType {
         self.content
     }
 
-    /// Whether it may be written.
+    /// Returns whether it may be written.
     pub const fn mutability(&self) -> Mutability {
         self.mutability
     }
 
-    /// The same type with every reference to a defined type replaced.
+    /// Returns the same type with every reference to a defined type replaced.
     #[must_use]
     pub fn map(self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
         Self { content: self.content.map(f), ..self }
@@ -53,7 +53,7 @@ pub struct TableType {
 }
 
 impl TableType {
-    /// A table type with 32-bit indices.
+    /// Creates a table type with 32-bit indices.
     pub const fn new(element: RefType, minimum: u32, maximum: Option<u32>) -> Self {
         let maximum = match maximum {
             Some(m) => Some(m as u64),
@@ -62,16 +62,17 @@ impl TableType {
         Self { element, minimum: minimum as u64, maximum, is_64: false }
     }
 
-    /// A table type with 64-bit indices.
+    /// Creates a table type with 64-bit indices.
     pub const fn new64(element: RefType, minimum: u64, maximum: Option<u64>) -> Self {
         Self { element, minimum, maximum, is_64: true }
     }
 
-    /// Refuses a type that no module could declare: its constructors take any numbers, and whatever makes a table asks this.
+    /// Checks that a module could declare this type. The constructors accept any numbers, so every function that
+    /// creates a table calls this.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// Returns an error if the minimum exceeds the maximum.
     pub fn check(&self) -> Result<(), TableTypeError> {
         match self.maximum {
             Some(maximum) if self.minimum > maximum => Err(TableTypeError { minimum: self.minimum, maximum }),
@@ -79,34 +80,34 @@ impl TableType {
         }
     }
 
-    /// The type of its elements.
+    /// Returns the type of its elements.
     pub const fn element(&self) -> RefType {
         self.element
     }
 
-    /// The size that it starts with.
+    /// Returns the initial size.
     pub const fn minimum(&self) -> u64 {
         self.minimum
     }
 
-    /// The size that it may grow to.
+    /// Returns the maximum size.
     pub const fn maximum(&self) -> Option<u64> {
         self.maximum
     }
 
-    /// Whether indices are 64 bits wide.
+    /// Returns whether indices are 64 bits wide.
     pub const fn is_64(&self) -> bool {
         self.is_64
     }
 
-    /// The same type with every reference to a defined type replaced.
+    /// Returns the same type with every reference to a defined type replaced.
     #[must_use]
     pub fn map(self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
         Self { element: self.element.map(f), ..self }
     }
 }
 
-/// Why there is no such table type: its minimum exceeds its maximum.
+/// The error for a table type whose minimum exceeds its maximum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TableTypeError {
     minimum: u64,
@@ -131,7 +132,7 @@ impl fmt::Display for TableType {
     }
 }
 
-/// The type of a memory. Sizes are in its own pages, of 64 KiB unless said otherwise.
+/// The type of a memory. Sizes are in its own pages, which have 64 KiB by default.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MemoryType {
     pub(super) minimum: u64,
@@ -142,7 +143,7 @@ pub struct MemoryType {
 }
 
 impl MemoryType {
-    /// A memory with 32-bit addresses.
+    /// Creates the type of a memory with 32-bit addresses.
     pub const fn new(minimum: u32, maximum: Option<u32>) -> Self {
         let maximum = match maximum {
             Some(m) => Some(m as u64),
@@ -151,76 +152,77 @@ impl MemoryType {
         Self { minimum: minimum as u64, maximum, is_64: false, is_shared: false, page_size_log2: 16 }
     }
 
-    /// A memory with 32-bit addresses. Small pages can be more than 32 bits count.
+    /// Creates the type of a memory with 32-bit addresses. The number of 1-byte pages can exceed 32 bits.
     pub const fn new32(minimum: u64, maximum: Option<u64>) -> Self {
         Self { minimum, maximum, is_64: false, is_shared: false, page_size_log2: 16 }
     }
 
-    /// A memory with 64-bit addresses.
+    /// Creates the type of a memory with 64-bit addresses.
     pub const fn new64(minimum: u64, maximum: Option<u64>) -> Self {
         Self { minimum, maximum, is_64: true, is_shared: false, page_size_log2: 16 }
     }
 
-    /// A memory with 32-bit addresses that several threads may use at once.
+    /// Creates the type of a memory with 32-bit addresses that is shared between threads.
     pub const fn shared(minimum: u32, maximum: u32) -> Self {
         Self { is_shared: true, ..Self::new(minimum, Some(maximum)) }
     }
 
-    /// The same memory, shared between threads or not.
+    /// Returns the same memory, shared between threads or not.
     #[must_use]
     pub const fn with_shared(self, is_shared: bool) -> Self {
         Self { is_shared, ..self }
     }
 
-    /// The same memory with pages of 2 to this power bytes: 0 or 16.
+    /// Returns the same memory with pages of 2 to this power bytes: 0 or 16.
     #[must_use]
     pub const fn with_page_size_log2(self, page_size_log2: u8) -> Self {
         Self { page_size_log2, ..self }
     }
 
-    /// The size that it starts with, in pages.
+    /// Returns the initial size in pages.
     pub const fn minimum(&self) -> u64 {
         self.minimum
     }
 
-    /// The size that it may grow to, in pages.
+    /// Returns the maximum size in pages.
     pub const fn maximum(&self) -> Option<u64> {
         self.maximum
     }
 
-    /// Whether addresses are 64 bits wide.
+    /// Returns whether addresses are 64 bits wide.
     pub const fn is_64(&self) -> bool {
         self.is_64
     }
 
-    /// Whether several threads may use it at once.
+    /// Returns whether the memory is shared between threads.
     pub const fn is_shared(&self) -> bool {
         self.is_shared
     }
 
-    /// Bytes of a page: 65536, or 1. Of another power of two, which no memory can have, whatever.
+    /// Returns the size of a page in bytes: 65536 or 1. The result is arbitrary for any other power of two, which no
+    /// memory can have.
     pub const fn page_size(&self) -> u64 {
         1_u64.wrapping_shl(self.page_size_log2 as u32)
     }
 
-    /// The power of two that the page size is.
+    /// Returns the base-2 logarithm of the page size.
     pub const fn page_size_log2(&self) -> u8 {
         self.page_size_log2
     }
 
-    /// The most pages that this type and its address width allow. An address can hold the number.
+    /// Returns the largest number of pages that this type and its address width allow. The number fits an address.
     pub fn page_limit(&self) -> u64 {
         let addresses: u128 = 1 << if self.is_64 { 64 } else { 32 };
         let pages = addresses.checked_shr(self.page_size_log2.into()).unwrap_or(0).min(addresses - 1);
         self.maximum.unwrap_or(u64::MAX).min(pages as u64)
     }
 
-    /// The bytes that it starts with; `None` where they do not fit 64 bits.
+    /// Returns the initial size in bytes, or `None` if it does not fit 64 bits.
     pub const fn minimum_bytes(&self) -> Option<u64> {
         self.bytes(self.minimum)
     }
 
-    /// The bytes of so many of its pages; `None` where that does not fit 64 bits.
+    /// Returns the size of that many of its pages in bytes, or `None` if it does not fit 64 bits.
     pub const fn bytes(&self, pages: u64) -> Option<u64> {
         pages.checked_mul(self.page_size())
     }
@@ -239,19 +241,19 @@ impl fmt::Display for MemoryType {
     }
 }
 
-/// The type of a tag: that of a function which takes an exception's payload and returns nothing.
+/// The type of a tag: a function type whose parameters are an exception's payload, without results.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct TagType {
     ty: FuncType,
 }
 
 impl TagType {
-    /// A tag for exceptions with this payload.
+    /// Creates the type of a tag for exceptions with this payload.
     pub const fn new(ty: FuncType) -> Self {
         Self { ty }
     }
 
-    /// The function type, whose parameters are the payload.
+    /// Returns the function type, whose parameters are the payload.
     pub const fn ty(&self) -> &FuncType {
         &self.ty
     }
@@ -279,7 +281,7 @@ pub enum ExternType {
 }
 
 impl ExternType {
-    /// The same type with every reference to a defined type replaced.
+    /// Returns the same type with every reference to a defined type replaced.
     #[must_use]
     pub fn map(&self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
         match self {

@@ -1,21 +1,22 @@
-//! Subtyping, by the specification's section on matching. Defined types are compared by whoever knows them.
+//! Subtyping, by the specification's section on matching. Defined types are compared by an implementation of
+//! [`DefinedTypes`].
 
 use super::composite::CompositeType;
 use super::extern_type::GlobalType;
 use super::val_type::{HeapType, RefType, TypeRef, ValType};
 use super::{FuncType, Mutability};
 
-/// Whoever knows defined types: what one is, and whether one was declared below another.
+/// Knowledge about defined types: their kinds, and which are declared subtypes of others.
 pub trait DefinedTypes {
-    /// The top of the hierarchy below which a type lies and its kind: `func`, `struct` or `array`.
+    /// Returns the abstract type directly above a defined type: `func`, `struct` or `array`.
     fn kind(&self, ty: TypeRef) -> HeapType;
 
-    /// Whether `a` is `b` or was declared, in any number of steps, a subtype of it.
+    /// Returns whether `a` is `b` or a direct or indirect declared subtype of it.
     fn is_subtype(&self, a: TypeRef, b: TypeRef) -> bool;
 }
 
 impl HeapType {
-    /// The abstract type just above or at a composite type.
+    /// Returns the abstract type directly above a composite type.
     pub const fn of_composite(ty: &CompositeType) -> Self {
         match ty {
             CompositeType::Func(_) => Self::Func,
@@ -24,7 +25,7 @@ impl HeapType {
         }
     }
 
-    /// The top of its hierarchy: `any`, `func`, `extern` or `exn`.
+    /// Returns the top of its hierarchy: `any`, `func`, `extern` or `exn`.
     pub fn top(self, types: &impl DefinedTypes) -> Self {
         match self {
             Self::Any | Self::Eq | Self::I31 | Self::Struct | Self::Array | Self::None => Self::Any,
@@ -35,7 +36,7 @@ impl HeapType {
         }
     }
 
-    /// Whether every value of this type is one of `other`.
+    /// Returns whether every value of this type is one of `other`.
     pub fn matches(self, other: Self, types: &impl DefinedTypes) -> bool {
         if self == other {
             return true;
@@ -54,14 +55,14 @@ impl HeapType {
 }
 
 impl RefType {
-    /// Whether every value of this type is one of `other`.
+    /// Returns whether every value of this type is one of `other`.
     pub fn matches(self, other: Self, types: &impl DefinedTypes) -> bool {
         (other.is_nullable() || !self.is_nullable()) && self.heap_type().matches(other.heap_type(), types)
     }
 }
 
 impl ValType {
-    /// Whether every value of this type is one of `other`.
+    /// Returns whether every value of this type is one of `other`.
     pub fn matches(self, other: Self, types: &impl DefinedTypes) -> bool {
         match (self, other) {
             (Self::Ref(a), Self::Ref(b)) => a.matches(b, types),
@@ -71,7 +72,7 @@ impl ValType {
 }
 
 impl FuncType {
-    /// Whether a function of this type may stand where one of `other` is wanted.
+    /// Returns whether a function of this type may be used where one of `other` is expected.
     pub fn matches(&self, other: &Self, types: &impl DefinedTypes) -> bool {
         let below = |a: &[ValType], b: &[ValType]| {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.matches(*b, types))
@@ -81,7 +82,7 @@ impl FuncType {
 }
 
 impl GlobalType {
-    /// Whether a global of this type may stand where one of `other` is wanted.
+    /// Returns whether a global of this type may be used where one of `other` is expected.
     pub fn matches(&self, other: &Self, types: &impl DefinedTypes) -> bool {
         self.mutability() == other.mutability()
             && match self.mutability() {

@@ -1,10 +1,10 @@
-//! A memory's type, piece by piece.
+//! A builder of memory types.
 
 use super::MemoryType;
 use std::fmt;
 
-/// Builds a [`MemoryType`]. Unless said otherwise: 32-bit addresses, pages of 64 KiB, from none on, without a
-/// maximum, not shared.
+/// Builds a [`MemoryType`]. Defaults: 32-bit addresses, pages of 64 KiB, a minimum of zero pages, no maximum, not
+/// shared.
 ///
 /// ```
 /// use belljar_core::MemoryType;
@@ -18,12 +18,12 @@ pub struct MemoryTypeBuilder {
     ty: MemoryType,
 }
 
-/// Why there is no such memory type.
+/// The reason why a memory type is invalid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MemoryTypeError {
-    /// Pages have 1 or 65536 bytes: the power of two that was asked for.
+    /// The requested page size, as a power of two. Only 2^0 and 2^16 bytes are allowed.
     PageSize(u8),
-    /// Addresses reach fewer pages than the minimum or the maximum.
+    /// The minimum or the maximum exceeds the pages that addresses reach.
     TooLarge {
         /// The larger of the two.
         pages: u64,
@@ -45,10 +45,10 @@ impl fmt::Display for MemoryTypeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PageSize(log2) => {
-                write!(f, "the size of pages is 2^0 or 2^16 bytes, and 2^{log2} was asked for")
+                write!(f, "expected pages of 2^0 or 2^16 bytes, found 2^{log2}")
             }
             Self::TooLarge { pages, limit } => {
-                write!(f, "addresses of this width reach {limit} pages, and {pages} were asked for")
+                write!(f, "addresses of this width reach {limit} pages, but {pages} were requested")
             }
             Self::Empty { minimum, maximum } => {
                 write!(f, "the minimum of {minimum} pages exceeds the maximum of {maximum}")
@@ -67,57 +67,58 @@ impl Default for MemoryTypeBuilder {
 }
 
 impl MemoryTypeBuilder {
-    /// The defaults.
+    /// Creates a builder with the defaults.
     pub const fn new() -> Self {
         Self { ty: MemoryType::new(0, None) }
     }
 
-    /// The size that it starts with, in pages.
+    /// Sets the initial size in pages.
     pub const fn min(&mut self, minimum: u64) -> &mut Self {
         self.ty.minimum = minimum;
         self
     }
 
-    /// The size that it may grow to, in pages.
+    /// Sets the maximum size in pages.
     pub const fn max(&mut self, maximum: Option<u64>) -> &mut Self {
         self.ty.maximum = maximum;
         self
     }
 
-    /// Whether addresses are 64 bits wide.
+    /// Sets whether addresses are 64 bits wide.
     pub const fn memory64(&mut self, is_64: bool) -> &mut Self {
         self.ty.is_64 = is_64;
         self
     }
 
-    /// Whether several threads may use it at once.
+    /// Sets whether the memory is shared between threads.
     pub const fn shared(&mut self, is_shared: bool) -> &mut Self {
         self.ty.is_shared = is_shared;
         self
     }
 
-    /// The power of two that the page size is: 0 or 16.
+    /// Sets the base-2 logarithm of the page size: 0 or 16.
     pub const fn page_size_log2(&mut self, page_size_log2: u8) -> &mut Self {
         self.ty.page_size_log2 = page_size_log2;
         self
     }
 
-    /// The type.
+    /// Builds the type.
     ///
     /// # Errors
     ///
-    /// Where no module could declare it.
+    /// Returns an error if no module could declare the type.
     pub fn build(&self) -> Result<MemoryType, MemoryTypeError> {
         self.ty.check().map(|()| self.ty)
     }
 }
 
 impl MemoryType {
-    /// Refuses a type that no module could declare: its constructors take any numbers, and whatever makes a memory asks this.
+    /// Checks that a module could declare this type. The constructors accept any numbers, so every function that
+    /// creates a memory calls this.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// Returns an error that says what is wrong with the type.
     pub fn check(&self) -> Result<(), MemoryTypeError> {
         let Self { minimum, maximum, page_size_log2, .. } = *self;
         if !matches!(page_size_log2, 0 | 16) {
@@ -135,7 +136,7 @@ impl MemoryType {
         }
     }
 
-    /// Builds a type piece by piece.
+    /// Creates a builder.
     pub const fn builder() -> MemoryTypeBuilder {
         MemoryTypeBuilder::new()
     }

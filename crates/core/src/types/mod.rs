@@ -1,7 +1,7 @@
 //! WebAssembly's types, independent of any engine.
 //!
-//! A defined type is referred to by a [`TypeRef`]: by its index while a module is described, by its canonical id
-//! once an engine knows it. The stages never mix them: what the runtime gets holds ids only.
+//! A [`TypeRef`] refers to a defined type: by index while a module is described, by canonical id once an engine has
+//! registered it. The stages never mix them: the runtime receives ids only.
 
 mod composite;
 mod extern_type;

@@ -3,20 +3,20 @@
 use crate::{TypeId, TypeIndex};
 use std::fmt;
 
-/// Which defined type is meant.
+/// A reference to a defined type.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum TypeRef {
     /// By its index in the module's type section.
     Index(TypeIndex),
-    /// By its place in the recursion group that refers to it.
+    /// By its position in the recursion group that refers to it.
     Rec(u32),
-    /// By its canonical id in the engine at hand.
+    /// By its canonical id in the current engine.
     Id(TypeId),
-    /// By the engine that handed it to its embedder, and its id there.
+    /// By the engine that gave it to the embedder, and its id there.
     Engine(EngineType),
 }
 
-/// A defined type as embedders hold it: it tells which engine it is of, so that no other takes it for one of its own.
+/// A defined type as embedders hold it. It names its engine, so that other engines reject it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct EngineType {
     /// The engine's number in the process.
@@ -35,13 +35,13 @@ impl fmt::Display for TypeRef {
     }
 }
 
-/// What a reference may refer to.
+/// The type of what a reference refers to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum HeapType {
-    /// Anything that guests make: structs, arrays, small integers; and host values made internal.
+    /// Any guest object (struct, array, small integer), or a host value converted to `any`.
     Any,
-    /// What `ref.eq` compares: structs, arrays, small integers.
+    /// The operands of `ref.eq`: structs, arrays, small integers.
     Eq,
     /// 31-bit integers.
     I31,
@@ -49,19 +49,19 @@ pub enum HeapType {
     Struct,
     /// Any array.
     Array,
-    /// Nothing: the type of the null that all subtypes of `any` have.
+    /// No object: the type of the null of all subtypes of `any`.
     None,
     /// Any function.
     Func,
-    /// Nothing: the type of the null function reference.
+    /// No object: the type of the null function reference.
     NoFunc,
-    /// Any host value; and guest values made external.
+    /// Any host value, or a guest value converted to `extern`.
     Extern,
-    /// Nothing: the type of the null external reference.
+    /// No object: the type of the null external reference.
     NoExtern,
     /// Any exception.
     Exn,
-    /// Nothing: the type of the null exception reference.
+    /// No object: the type of the null exception reference.
     NoExn,
     /// A defined function, struct or array type.
     Defined(TypeRef),
@@ -86,7 +86,7 @@ impl HeapType {
         })
     }
 
-    /// What the short form of a nullable reference to it is called.
+    /// Returns the short form of a nullable reference to this type.
     fn ref_name(&self) -> Option<&'static str> {
         Some(match self {
             Self::Any => "anyref",
@@ -128,22 +128,22 @@ impl RefType {
     pub const FUNCREF: Self = Self { nullable: true, heap: HeapType::Func };
     /// `externref`: a nullable reference to any host value.
     pub const EXTERNREF: Self = Self { nullable: true, heap: HeapType::Extern };
-    /// `anyref`: a nullable reference to anything that guests make.
+    /// `anyref`: a nullable reference to any value below `any`.
     pub const ANYREF: Self = Self { nullable: true, heap: HeapType::Any };
     /// `exnref`: a nullable reference to an exception.
     pub const EXNREF: Self = Self { nullable: true, heap: HeapType::Exn };
 
-    /// A reference type.
+    /// Creates a reference type.
     pub const fn new(nullable: bool, heap: HeapType) -> Self {
         Self { nullable, heap }
     }
 
-    /// Whether null is one of its values.
+    /// Returns whether the type includes null.
     pub const fn is_nullable(&self) -> bool {
         self.nullable
     }
 
-    /// What it refers to.
+    /// Returns the type of what it refers to.
     pub const fn heap_type(&self) -> HeapType {
         self.heap
     }
@@ -186,12 +186,12 @@ impl ValType {
     /// `exnref`.
     pub const EXNREF: Self = Self::Ref(RefType::EXNREF);
 
-    /// Whether this is a reference type.
+    /// Returns whether this is a reference type.
     pub const fn is_ref(&self) -> bool {
         matches!(self, Self::Ref(_))
     }
 
-    /// The reference type, if it is one.
+    /// Returns the reference type, if this is one.
     pub const fn as_ref(&self) -> Option<RefType> {
         match self {
             Self::Ref(ty) => Some(*ty),
@@ -199,12 +199,12 @@ impl ValType {
         }
     }
 
-    /// Whether values of this type travel in vector registers (floats and vectors).
+    /// Returns whether values of this type are passed in vector registers (floats and vectors).
     pub const fn is_float_or_vector(&self) -> bool {
         matches!(self, Self::F32 | Self::F64 | Self::V128)
     }
 
-    /// Whether it has a value to start with: a number's zero, a nullable reference's null.
+    /// Returns whether the type has a default value: zero for a number, null for a nullable reference.
     pub const fn is_defaultable(&self) -> bool {
         match self {
             Self::Ref(ty) => ty.nullable,
@@ -212,7 +212,7 @@ impl ValType {
         }
     }
 
-    /// The same type with every reference to a defined type replaced.
+    /// Returns the same type with every reference to a defined type replaced.
     #[must_use]
     pub fn map(self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
         match self {
@@ -223,7 +223,7 @@ impl ValType {
 }
 
 impl RefType {
-    /// As [`ValType::map`].
+    /// Returns the same type with every reference to a defined type replaced.
     #[must_use]
     pub fn map(self, f: &mut impl FnMut(TypeRef) -> TypeRef) -> Self {
         match self.heap {

@@ -1,8 +1,8 @@
 //! Float constants in loops.
 //!
-//! The selector makes a float constant out of an integer one, in two instructions, in each block that uses it:
-//! constants are cheap to make, and the middle end keeps none in a register. In a small loop that calls nothing
-//! there are vector registers enough to keep a few.
+//! Instruction selection creates a float constant from an integer one, with two instructions, in each block that uses
+//! it: constants are rematerialized, and the middle end keeps none in a register. A small loop without calls leaves
+//! enough vector registers to keep a few.
 
 use super::loads::replace;
 use crate::tuning::{HOIST_LOOP_INSTRUCTIONS, HOISTED_CONSTANTS};
@@ -11,17 +11,17 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData};
 use cranelift_codegen::loop_analysis::{Loop, LoopAnalysis};
 
-/// What is known of a loop's own blocks.
+/// Facts about a loop's own blocks.
 #[derive(Clone, Default)]
 struct Body {
     instructions: usize,
     calls: bool,
-    /// Loops lie inside it.
+    /// Whether the loop contains other loops.
     outer: bool,
     constants: Vec<Inst>,
 }
 
-/// Makes the float constants of small innermost loops before them; whether there were any.
+/// Hoists the float constants of small innermost loops. Returns whether there were any.
 pub(super) fn hoist(func: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis) -> bool {
     let mut changed = false;
     let mut bodies: SecondaryMap<Loop, Body> = SecondaryMap::new();
@@ -59,7 +59,7 @@ fn survey(func: &Function, block: Block, body: &mut Body) {
     }
 }
 
-/// Size and bits of a float constant.
+/// Returns size and bits of a float constant.
 fn bits(func: &Function, inst: Inst) -> Option<(u32, u64)> {
     match func.dfg.insts[inst] {
         InstructionData::UnaryIeee32 { imm, .. } => Some((4, u64::from(imm.bits()))),

@@ -1,10 +1,10 @@
-//! Loop variables that are addresses.
+//! Loop variables that are used as addresses.
 //!
-//! A 32-bit variable that a loop carries must be zero-extended at each use as an address: nothing tells the
-//! selector what the upper half of its register holds. Carried as 64 bits it needs that only where it is made,
-//! and there it is free: 32-bit arithmetic and loads clear the upper half.
+//! A 32-bit variable that a loop carries must be zero-extended at each use as an address, because instruction selection
+//! does not know the upper half of its register. As a 64-bit variable it needs the extension only where it is computed,
+//! which is free: 32-bit arithmetic and loads clear the upper half.
 
-use super::edges::{BackEdge, argument, maker};
+use super::edges::{BackEdge, argument, defining_inst};
 use super::loads::{extension, load, replace};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::entity::SecondaryMap;
@@ -12,7 +12,7 @@ use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, InstBuilder, Opcode, Value, ValueDef, types};
 use cranelift_codegen::loop_analysis::LoopAnalysis;
 
-/// Carries the loop variables that are zero-extended inside their loop as 64 bits; whether there were any.
+/// Widens the loop variables that are zero-extended inside their loop to 64 bits. Returns whether there were any.
 pub(super) fn widen(
     func: &mut Function,
     cfg: &ControlFlowGraph,
@@ -37,7 +37,7 @@ pub(super) fn widen(
     changed
 }
 
-/// The instructions inside loops that zero-extend each loop variable.
+/// Returns the instructions inside loops that zero-extend each loop variable.
 fn extensions(func: &Function, loops: &LoopAnalysis) -> SecondaryMap<Value, Vec<Inst>> {
     let mut found: SecondaryMap<Value, Vec<Inst>> = SecondaryMap::new();
     for block in func.layout.blocks() {
@@ -55,7 +55,7 @@ fn extensions(func: &Function, loops: &LoopAnalysis) -> SecondaryMap<Value, Vec<
     found
 }
 
-/// Whether the variable's value of the next round is zero-extended for free on every back edge of its loop.
+/// Returns whether the variable's next value is zero-extended for free on every back edge of its loop.
 fn is_free(func: &Function, edges: &[BackEdge], index: usize, param: Value) -> bool {
     edges.iter().all(|edge| {
         argument(func, edge.branch, edge.index, index)
@@ -64,7 +64,7 @@ fn is_free(func: &Function, edges: &[BackEdge], index: usize, param: Value) -> b
 }
 
 fn clears_upper_half(func: &Function, value: Value) -> bool {
-    let Some(inst) = maker(func, value) else { return false };
+    let Some(inst) = defining_inst(func, value) else { return false };
     match func.dfg.insts[inst].opcode() {
         Opcode::Iadd
         | Opcode::Isub
@@ -76,10 +76,10 @@ fn clears_upper_half(func: &Function, value: Value) -> bool {
         | Opcode::Ushr
         | Opcode::Iconst
         | Opcode::Load => true,
-        // A load that has been widened.
+        // A load that has already been widened.
         Opcode::Ireduce => {
             let wide = func.dfg.inst_args(inst)[0];
-            maker(func, wide).is_some_and(|load| func.dfg.insts[load].opcode() == Opcode::Uload32)
+            defining_inst(func, wide).is_some_and(|load| func.dfg.insts[load].opcode() == Opcode::Uload32)
         }
         _ => false,
     }

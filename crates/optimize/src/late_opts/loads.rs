@@ -1,14 +1,13 @@
-//! Loads of addresses.
+//! Loads whose value is used as an address.
 //!
-//! A 32-bit load clears the upper half of its register, but the instruction selector does not rely on that:
-//! where the loaded value is zero-extended, to be an address, it adds a move. Here such a load becomes one that
-//! says what it does.
+//! A 32-bit load clears the upper half of its register, but instruction selection does not rely on that: it adds a move
+//! where the loaded value is zero-extended to an address. This pass turns such a load into a zero-extending load.
 
-use super::edges::maker;
+use super::edges::defining_inst;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Value, types};
 
-/// Gives each 32-bit load whose value is zero-extended a 64-bit result; whether there was one.
+/// Gives each 32-bit load whose value is zero-extended a 64-bit result. Returns whether there was one.
 pub(super) fn widen(func: &mut Function) -> bool {
     let mut changed = false;
     let mut next_block = func.layout.entry_block();
@@ -28,7 +27,7 @@ pub(super) fn widen(func: &mut Function) -> bool {
     changed
 }
 
-/// The 32-bit value that an instruction zero-extends.
+/// Returns the 32-bit value that an instruction zero-extends.
 pub(super) fn extension(func: &Function, inst: Inst) -> Option<Value> {
     match func.dfg.insts[inst] {
         InstructionData::Unary { opcode: Opcode::Uextend, arg } => {
@@ -41,13 +40,13 @@ pub(super) fn extension(func: &Function, inst: Inst) -> Option<Value> {
     }
 }
 
-/// The zero-extended value of a 32-bit load: the load is made wide if it is not yet.
+/// Returns the zero-extended value of a 32-bit load, widening the load if it is not yet wide.
 pub(super) fn load(func: &mut Function, narrow: Value) -> Option<Value> {
-    let inst = maker(func, narrow)?;
+    let inst = defining_inst(func, narrow)?;
     match func.dfg.insts[inst] {
         InstructionData::Unary { opcode: Opcode::Ireduce, arg } => {
             let wide = func.dfg.resolve_aliases(arg);
-            let load = maker(func, wide)?;
+            let load = defining_inst(func, wide)?;
             (func.dfg.insts[load].opcode() == Opcode::Uload32).then_some(wide)
         }
         InstructionData::Load { opcode: Opcode::Load, flags, arg, offset }
@@ -65,7 +64,7 @@ pub(super) fn load(func: &mut Function, narrow: Value) -> Option<Value> {
     }
 }
 
-/// Removes an instruction whose result another value stands for.
+/// Removes an instruction and replaces its result by another value.
 pub(super) fn replace(func: &mut Function, inst: Inst, by: Value) {
     let result = func.dfg.first_result(inst);
     func.dfg.clear_results(inst);

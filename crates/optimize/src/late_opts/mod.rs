@@ -1,42 +1,42 @@
-//! What the middle end leaves on the table, taken before instructions are selected.
+//! Late optimizations, between the middle end and instruction selection.
 //!
-//! Cranelift's middle end floats pure instructions and puts each where it is first needed. That says nothing
-//! about registers: a counter is stepped before its last use, so that two values of it are alive at once and
-//! each round ends in a move and one more jump. These passes work on the function after the middle end and
-//! before instruction selection, change no result, and leave alone what they do not recognise.
+//! Cranelift's middle end places each pure instruction where it is first needed, without regard to registers: it
+//! updates an induction variable before its last use, so that two of its values are live at once and each iteration
+//! ends in a move and one more jump. These passes run after the middle end and before instruction selection, change no
+//! result, and leave unrecognised code alone.
 //!
 //! ```text
-//!   optimize (middle end) ─▶ arithmetic ─▶ loads ─▶ constants ─▶ steps ─▶ indices ─▶ positions ─▶ select
+//!   optimize (middle end) ─▶ arithmetic ─▶ loads ─▶ constants ─▶ induction ─▶ indices ─▶ positions ─▶ select
 //! ```
 
 mod arithmetic;
 mod constants;
 mod edges;
 mod indices;
+mod induction;
 mod loads;
 mod positions;
 mod product;
-mod steps;
 
 use cranelift_codegen::Context;
 
-/// Runs all passes; whether any changed an instruction. The function has been optimized, and its control flow and
-/// dominator tree are computed; they stay as they are.
+/// Runs all passes. Returns whether any changed an instruction. The function must have been optimized, with its control
+/// flow graph and dominator tree computed; both stay valid.
 pub(crate) fn late_opts(context: &mut Context) -> bool {
     let changed = rewrite(context);
-    positions::fill(&mut context.func);
-    positions::keep(&mut context.func);
+    positions::fill_missing(&mut context.func);
+    positions::move_to_users(&mut context.func);
     changed
 }
 
-/// What must be done before the middle end.
+/// Must run before the middle end.
 pub(crate) fn prepare(context: &mut Context) {
-    positions::lend_to_branches(&mut context.func);
+    positions::give_branches_trap_positions(&mut context.func);
 }
 
-/// What must be done where nothing is polished. The function has been through no middle end.
+/// Replaces the late optimizations for functions that skip the middle end.
 pub(crate) fn keep_positions(context: &mut Context) {
-    positions::keep(&mut context.func);
+    positions::move_to_users(&mut context.func);
 }
 
 fn rewrite(context: &mut Context) -> bool {
@@ -49,7 +49,7 @@ fn rewrite(context: &mut Context) -> bool {
     changed |= constants::hoist(&mut context.func, &context.domtree, &context.loop_analysis);
     let edges = edges::back_edges(&context.func, &context.loop_analysis);
     for edge in &edges {
-        changed |= steps::postpone(&mut context.func, edge);
+        changed |= induction::sink(&mut context.func, edge);
     }
     changed | indices::widen(&mut context.func, &context.cfg, &context.loop_analysis, &edges)
 }

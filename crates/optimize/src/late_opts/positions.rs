@@ -1,22 +1,22 @@
-//! Positions of loads that become operands, of traps that become part of a branch, and of what the middle end has made.
+//! Source positions of loads that become operands, of traps that become part of a branch, and of instructions added by
+//! the middle end.
 //!
-//! The instruction selector makes a load part of the instruction that uses its value (`add eax, [mem]`), and
-//! gives both the position of the latter: a fault would be told as one of an `i32.add`. An instruction that
-//! cannot trap has no need of its position, so it gets the load's.
+//! Instruction selection merges a load into the instruction that uses its value (`add eax, [mem]`), and gives both the
+//! position of the latter: a fault would be reported at an `i32.add`. An instruction that cannot trap does not need its
+//! own position, so it gets the load's.
 //!
-//! The middle end makes a conditional trap of a branch to a block that only traps, and gives it the branch's position: an
-//! `unreachable` behind an `if` would be told as one of the `if`. So the branch gets the trap's before.
+//! The middle end turns a branch to a block that only traps into a conditional trap with the branch's position: an
+//! `unreachable` behind an `if` would be reported at the `if`. The branch therefore gets the trap's position first.
+//!
+//! The middle end copies instructions that cannot trap to their uses and creates new ones, both without positions. In a
+//! loop that only computes, profiles could then not tell which function, inlined or not, spends the time. Each such
+//! instruction gets the position of the next one in its block, for which it was placed there.
 
-//!
-//! The middle end copies instructions that cannot trap to where they are used, and makes new ones, without a position: of a loop
-//! that only calculates nothing would tell which function, inlined or not, spends the time. Each gets the position of what
-//! follows it in its block, which it was put there for.
-
-use super::edges::maker;
+use super::edges::defining_inst;
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode};
 
-/// Gives instructions without a position that of the next one in their block that has one.
-pub(super) fn fill(func: &mut Function) {
+/// Gives each instruction without a position that of the next one in its block that has one.
+pub(super) fn fill_missing(func: &mut Function) {
     let mut next_block = func.layout.entry_block();
     while let Some(block) = next_block {
         next_block = func.layout.next_block(block);
@@ -33,8 +33,8 @@ pub(super) fn fill(func: &mut Function) {
     }
 }
 
-/// Gives the positions of loads to what they may become part of.
-pub(super) fn keep(func: &mut Function) {
+/// Gives the position of each load to the instruction that it may be merged into.
+pub(super) fn move_to_users(func: &mut Function) {
     let mut next_block = func.layout.entry_block();
     while let Some(block) = next_block {
         next_block = func.layout.next_block(block);
@@ -49,8 +49,8 @@ pub(super) fn keep(func: &mut Function) {
     }
 }
 
-/// Gives branches to blocks that only trap the positions of those traps.
-pub(super) fn lend_to_branches(func: &mut Function) {
+/// Gives each branch to a block that only traps the position of the trap.
+pub(super) fn give_branches_trap_positions(func: &mut Function) {
     let mut next_block = func.layout.entry_block();
     while let Some(block) = next_block {
         next_block = func.layout.next_block(block);
@@ -65,7 +65,7 @@ pub(super) fn lend_to_branches(func: &mut Function) {
     }
 }
 
-/// The trap that is all that a block does.
+/// Returns the trap of a block that does nothing else.
 fn only_trap(func: &Function, block: Block) -> Option<Inst> {
     let trap = func.layout.last_inst(block)?;
     let does_nothing = |inst: Inst| {
@@ -76,21 +76,21 @@ fn only_trap(func: &Function, block: Block) -> Option<Inst> {
     (func.dfg.insts[trap].opcode() == Opcode::Trap && { before }.all(does_nothing)).then_some(trap)
 }
 
-/// The load that may become part of an instruction.
+/// Returns the load that may be merged into an instruction.
 fn operand(func: &Function, inst: Inst, block: Block) -> Option<Inst> {
     let opcode = func.dfg.insts[inst].opcode();
     if opcode.can_trap() || opcode.can_store() || opcode.is_call() || opcode.is_return() {
         return None;
     }
-    // A comparison, and a mask in it, become part of the branch or choice that they decide.
+    // A comparison, and a mask in it, are merged into the branch or select that uses them.
     let depth = if opcode.is_branch() || opcode == Opcode::Select { 2 } else { 0 };
     latest_load(func, inst, block, depth)
 }
 
-/// The last load of a block among what makes an instruction's operands. Only the last can sink: loads do not
-/// pass one another.
+/// Returns the last load of a block among the definitions of an instruction's operands. Only the last can be merged:
+/// loads are not reordered.
 fn latest_load(func: &Function, inst: Inst, block: Block, depth: u32) -> Option<Inst> {
-    let makers = func.dfg.inst_args(inst).iter().filter_map(|arg| maker(func, *arg));
+    let makers = func.dfg.inst_args(inst).iter().filter_map(|arg| defining_inst(func, *arg));
     makers
         .filter(|from| func.layout.inst_block(*from) == Some(block))
         .filter_map(|from| match func.dfg.insts[from].memflags() {

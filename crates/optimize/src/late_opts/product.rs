@@ -1,6 +1,6 @@
 //! 128-bit products.
 //!
-//! WebAssembly 2.0 has no multiplication that gives the upper half, so that compilers make it of 32-bit halves:
+//! WebAssembly 2.0 has no multiplication that returns the upper half, so compilers compute it from 32-bit halves:
 //!
 //! ```text
 //!   x = b·2³² + a    y = d·2³² + c
@@ -10,32 +10,32 @@
 //!   lower = (u << 32) | (a·c & M)
 //! ```
 //!
-//! Here `upper` becomes `umulhi x, y` and `lower` becomes `imul x, y`. What is left without a use is not
-//! selected.
+//! This pass turns `upper` into `umulhi x, y` and `lower` into `imul x, y`. Instructions that are left without a use
+//! are not selected.
 
-use super::edges::{integer, maker};
+use super::edges::{defining_inst, integer};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Value, types};
 
 const LOW: u64 = 0xffff_ffff;
 
-/// `umulhi` where an addition ends the pattern of an upper half.
+/// Inserts `umulhi` if an addition completes the pattern of an upper half.
 pub(super) fn upper_half(func: &mut Function, inst: Inst) -> Option<Value> {
     let (x, y) = upper_factors(func, inst)?;
     let srcloc = func.srcloc(inst);
     Some(FuncCursor::new(func).at_inst(inst).with_srcloc(srcloc).ins().umulhi(x, y))
 }
 
-/// `imul` where a disjunction ends the pattern of a lower half.
+/// Inserts `imul` if a disjunction completes the pattern of a lower half.
 pub(super) fn lower_half(func: &mut Function, inst: Inst) -> Option<Value> {
     let (x, y) = lower_factors(func, inst)?;
     let srcloc = func.srcloc(inst);
     Some(FuncCursor::new(func).at_inst(inst).with_srcloc(srcloc).ins().imul(x, y))
 }
 
-/// Both operands of an instruction, in both orders.
+/// Returns the operands of an instruction in both orders.
 fn either(func: &Function, value: Value, opcode: Opcode) -> Option<[(Value, Value); 2]> {
-    let inst = maker(func, value)?;
+    let inst = defining_inst(func, value)?;
     match func.dfg.insts[inst] {
         InstructionData::Binary { opcode: found, args } if found == opcode => {
             let [x, y] = args.map(|v| func.dfg.resolve_aliases(v));
@@ -45,7 +45,7 @@ fn either(func: &Function, value: Value, opcode: Opcode) -> Option<[(Value, Valu
     }
 }
 
-/// What is shifted or masked by a constant.
+/// Returns the value that is shifted or masked by a constant.
 fn by_constant(func: &Function, value: Value, opcode: Opcode, constant: u64) -> Option<Value> {
     let [(x, y), _] = either(func, value, opcode)?;
     (integer(func, y)? == constant).then_some(x)
@@ -59,24 +59,24 @@ fn low(func: &Function, value: Value) -> Option<Value> {
     by_constant(func, value, Opcode::Band, LOW)
 }
 
-/// `v` such that the value is `v · w`, for a given `w`.
+/// Returns `v` such that the value is `v · w`, for a given `w`.
 fn cofactor(func: &Function, value: Value, of: impl Fn(Value) -> bool) -> Option<Value> {
     either(func, value, Opcode::Imul)?.into_iter().find(|(w, _)| of(*w)).map(|(_, v)| v)
 }
 
-/// `x` and `y` for a product of their low halves.
+/// Returns `x` and `y` for a product of their low halves.
 fn low_product(func: &Function, value: Value) -> Option<(Value, Value)> {
     let [(a, c), _] = either(func, value, Opcode::Imul)?;
     Some((low(func, a)?, low(func, c)?))
 }
 
-/// Whether a value is the product of the high half of one and the low half of the other.
+/// Returns whether a value is the product of the high half of one and the low half of the other.
 fn is_cross(func: &Function, value: Value, high_of: Value, low_of: Value) -> bool {
     cofactor(func, value, |v| high(func, v) == Some(high_of))
         .is_some_and(|other| low(func, other) == Some(low_of))
 }
 
-/// `x` and `y` if `t` is `(a·c >> 32)` plus a cross product, and `u` is its low half plus the other one.
+/// Returns `x` and `y` if `t` is `(a·c >> 32)` plus a cross product, and `u` is its low half plus the other one.
 fn middle(func: &Function, t: Value, u: Value) -> Option<(Value, Value)> {
     let sums = either(func, t, Opcode::Iadd)?;
     let (x, y, first) = sums.into_iter().find_map(|(carried, cross)| {
@@ -90,7 +90,7 @@ fn middle(func: &Function, t: Value, u: Value) -> Option<(Value, Value)> {
     (crosses(x, y) || crosses(y, x)).then_some((x, y))
 }
 
-/// The three terms of a sum of sums, as pairs of one term and the sum of the others.
+/// Returns the factors if the instruction is a sum of three terms that match, trying all orders.
 fn upper_factors(func: &Function, inst: Inst) -> Option<(Value, Value)> {
     let sum = func.dfg.first_result(inst);
     if func.dfg.value_type(sum) != types::I64 {
@@ -110,7 +110,7 @@ fn upper_factors(func: &Function, inst: Inst) -> Option<(Value, Value)> {
     None
 }
 
-/// `x` and `y` if the terms are the product of the high halves and two carries, in either order.
+/// Returns `x` and `y` if the terms are the product of the high halves and two carries, in either order.
 fn upper_terms(func: &Function, [product, one, other]: [Value; 3]) -> Option<(Value, Value)> {
     let (one, other) = (high(func, one)?, high(func, other)?);
     let (x, y) = middle(func, one, other).or_else(|| middle(func, other, one))?;

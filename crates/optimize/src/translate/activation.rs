@@ -1,63 +1,16 @@
-//! A body that is being read: the function's own or an inlined callee's.
+//! Activations: the bodies being translated, which are the function's own and those of inlined callees.
 
-use super::control::Frame;
-use super::known::Known;
+use super::state::{Activation, CallPosition, Frame, RefInfo};
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::signature::{parsed_type, value_type};
 use belljar_abi::SourcePos;
 use belljar_core::{DefinedFuncIndex, ValType};
-use cranelift_codegen::ir::{Block, SourceLoc, Type, types};
+use cranelift_codegen::ir::{SourceLoc, Type, types};
 use cranelift_frontend::Variable;
 use wasmparser::OperatorsReader;
 
-/// A body that is being read.
-pub(super) struct Activation<'a> {
-    pub(super) reader: OperatorsReader<'a>,
-    pub(super) func: DefinedFuncIndex,
-    /// Position of the call that it returns to: the one that it replaces, or, if that is a last one, the one that the body with
-    /// it replaces. None: the function's caller's.
-    pub(super) call: SourcePos,
-    /// Where its locals begin.
-    pub(super) first_local: usize,
-    /// Its body's place in the control stack.
-    pub(super) frame: usize,
-    /// Where the body begins anew when it calls itself where it would return otherwise.
-    pub(super) header: Option<Block>,
-    /// What it replaces, as seen from the function that is compiled.
-    pub(super) place: Place,
-}
-
-/// Where a body that is being read stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
-    /// It is the function's own, or replaces a call that the function ends with: what it returns, the function
-    /// returns.
-    Last,
-    /// It replaces a call.
-    Inside,
-    /// It replaces a call that another inlined body ends with.
-    LastInside,
-}
-
-/// Variables for the locals of inlined callees, by type. A callee's variables are all defined where it
-/// begins and mean nothing where it has ended, so that the next one may have them: the builder keeps a map of
-/// all blocks for each variable.
-#[derive(Default)]
-pub(super) struct LocalPool {
-    free: [Vec<Variable>; 6],
-    /// Types of the variables in use, beside the locals.
-    types: Vec<u8>,
-}
-
-impl LocalPool {
-    pub(super) fn clear(&mut self) {
-        self.free.iter_mut().for_each(Vec::clear);
-        self.types.clear();
-    }
-}
-
-/// The class of variables that the collector must know of.
+/// The class of variables that the collector must trace.
 const TRACED: u8 = 5;
 
 fn class(ty: Type, traced: bool) -> u8 {
@@ -71,10 +24,10 @@ fn class(ty: Type, traced: bool) -> u8 {
     }
 }
 
-fn known(ty: ValType) -> Known {
+fn known(ty: ValType) -> RefInfo {
     match ty {
-        ValType::Ref(ty) => Known::of(ty),
-        _ => Known::NOTHING,
+        ValType::Ref(ty) => RefInfo::of(ty),
+        _ => RefInfo::UNKNOWN,
     }
 }
 
@@ -84,7 +37,7 @@ impl<'a> Translator<'a> {
         self.s.locals[first + index as usize]
     }
 
-    /// Position of the call that the innermost body returns to.
+    /// Returns the position of the call that the innermost body returns to.
     pub(super) fn returns_to(&self) -> SourcePos {
         match self.activations.as_slice() {
             [] | [_] => SourcePos::NONE,
@@ -92,8 +45,12 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Starts reading a function's body. Its arguments are the topmost values of the stack.
-    pub(super) fn enter(&mut self, func: DefinedFuncIndex, place: Place) -> Result<(), Failure> {
+    /// Starts translating a function's body. Its arguments are the topmost values of the stack.
+    pub(super) fn enter(
+        &mut self,
+        func: DefinedFuncIndex,
+        call_position: CallPosition,
+    ) -> Result<(), Failure> {
         let index = self.module.func_index(func);
         let first_local = self.s.locals.len();
         let params = self.module.func_type(index).params();
@@ -101,31 +58,31 @@ impl<'a> Translator<'a> {
         for (i, ty) in params.iter().enumerate() {
             let value = self.s.stack[height + i];
             let value = self.canonical(value);
-            self.s.known_locals.push(known(*ty));
+            self.s.local_infos.push(known(*ty));
             if self.frame_locals.is_some() {
                 self.store_local(i, value);
                 continue;
             }
             let traced = self.is_traced(*ty);
-            let variable = self.declare(value_type(*ty), traced);
+            let variable = self.declare_local(value_type(*ty), traced);
             self.b.def_var(variable, value);
         }
         self.s.stack.truncate(height);
-        let header = self.module.facts(func).calls_itself_last.then(|| self.start_tail_loop());
+        let header = self.module.facts(func).tail_calls_itself.then(|| self.start_tail_loop());
         let reader = self.read_locals(func, params.len())?;
         let results = self.module.type_of_func(index);
-        let handler = match place {
-            Place::Inside => self.handler(),
-            // What calls it has left its own handlers.
-            Place::Last | Place::LastInside => self.body_handler(),
+        let handler = match call_position {
+            CallPosition::NonTail => self.handler(),
+            // A tail call leaves the caller's handlers.
+            CallPosition::Tail | CallPosition::TailOfInlined => self.body_handler(),
         };
         self.s.control.push(Frame::body(results, height, handler));
         let frame = self.s.control.len() - 1;
-        let call = match place {
-            Place::Inside => self.position,
-            Place::Last | Place::LastInside => self.returns_to(),
+        let call = match call_position {
+            CallPosition::NonTail => self.position,
+            CallPosition::Tail | CallPosition::TailOfInlined => self.returns_to(),
         };
-        self.activations.push(Activation { reader, func, call, first_local, frame, header, place });
+        self.activations.push(Activation { reader, func, call, first_local, frame, header, call_position });
         if header.is_some() || self.activations.len() == 1 {
             self.check_limits();
         }
@@ -138,15 +95,15 @@ impl<'a> Translator<'a> {
         for _ in 0..locals.get_count() {
             let (count, ty) = locals.read()?;
             let traced = self.is_parsed_traced(ty);
-            let known = belljar_module::val_type(ty).map_or(Known::NOTHING, known);
-            self.s.known_locals.extend(std::iter::repeat_n(known, count as usize));
+            let known = belljar_module::val_type(ty).map_or(RefInfo::UNKNOWN, known);
+            self.s.local_infos.extend(std::iter::repeat_n(known, count as usize));
             if self.frame_locals.is_some() {
                 continue;
             }
             let ty = parsed_type(ty);
             let zero = self.zero(ty);
             for _ in 0..count {
-                let variable = self.declare(ty, traced);
+                let variable = self.declare_local(ty, traced);
                 self.b.def_var(variable, zero);
             }
         }
@@ -154,7 +111,7 @@ impl<'a> Translator<'a> {
         Ok(OperatorsReader::new_with_allocs(locals.get_binary_reader(), memory))
     }
 
-    /// Parameters and locals of a function.
+    /// Returns the number of parameters and locals of a function.
     pub(super) fn local_count(&self, func: DefinedFuncIndex) -> Result<usize, Failure> {
         let mut count = self.module.func_type(self.module.func_index(func)).params().len();
         for declared in self.plan.body(func).get_locals_reader()? {
@@ -163,7 +120,7 @@ impl<'a> Translator<'a> {
         Ok(count)
     }
 
-    fn declare(&mut self, ty: Type, traced: bool) -> Variable {
+    fn declare_local(&mut self, ty: Type, traced: bool) -> Variable {
         let class = class(ty, traced);
         let free = self.s.pool.free[class as usize].pop();
         let variable = free.unwrap_or_else(|| {
@@ -178,13 +135,13 @@ impl<'a> Translator<'a> {
         variable
     }
 
-    /// Stops reading the innermost body, at its end. Where it stood.
-    pub(super) fn leave(&mut self) -> Place {
-        let Some(activation) = self.activations.pop() else { return Place::Last };
+    /// Ends the innermost body. Returns the position of the call that it replaced.
+    pub(super) fn leave(&mut self) -> CallPosition {
+        let Some(activation) = self.activations.pop() else { return CallPosition::Tail };
         if let Some(header) = activation.header {
             self.end_tail_loop(header);
         }
-        self.s.known_locals.truncate(activation.first_local);
+        self.s.local_infos.truncate(activation.first_local);
         let pool = &mut self.s.pool;
         for (variable, class) in
             self.s.locals.drain(activation.first_local..).zip(pool.types.drain(activation.first_local..))
@@ -194,10 +151,10 @@ impl<'a> Translator<'a> {
         self.s.parsers.push(activation.reader.into_allocations());
         self.position = activation.call;
         self.b.set_srcloc(SourceLoc::new(self.position.0));
-        activation.place
+        activation.call_position
     }
 
-    /// Whether the innermost body is an inlined callee's.
+    /// Returns whether the innermost body is an inlined callee's.
     pub(super) fn is_inlined(&self) -> bool {
         self.activations.len() > 1
     }

@@ -1,9 +1,9 @@
-//! Atomic instructions. All are sequentially consistent, on memories that are shared and on others.
+//! Atomic instructions. All are sequentially consistent, on shared and unshared memories.
 //!
-//! An address that is no multiple of the access's size traps before one that is outside the memory. Results of
-//! accesses narrower than their type are extended with zeros.
+//! An unaligned address traps before one outside the memory does. Results of accesses narrower than their type are
+//! zero-extended.
 
-use super::memory_access::Place;
+use super::memory_access::AccessAddress;
 use super::translator::Translator;
 use crate::trap_code;
 use belljar_abi::Builtin;
@@ -90,34 +90,34 @@ impl Translator<'_> {
     }
 
     fn atomic_load(&mut self, ty: Type, access: Type, arg: &MemArg) {
-        let (place, address) = self.atomic_place(access, arg);
+        let (place, address) = self.atomic_address(access, arg);
         let value = self.b.ins().atomic_load(access, place.flags, address);
         self.push_extended(ty, value);
     }
 
     fn atomic_store(&mut self, access: Type, arg: &MemArg) {
         let value = self.pop_part(access);
-        let (place, address) = self.atomic_place(access, arg);
+        let (place, address) = self.atomic_address(access, arg);
         self.b.ins().atomic_store(place.flags, value, address);
     }
 
     fn atomic_rmw(&mut self, op: AtomicRmwOp, ty: Type, access: Type, arg: &MemArg) {
         let operand = self.pop_part(access);
-        let (place, address) = self.atomic_place(access, arg);
+        let (place, address) = self.atomic_address(access, arg);
         let old = self.b.ins().atomic_rmw(access, place.flags, op, address, operand);
         self.push_extended(ty, old);
     }
 
-    /// Of the expected value, as of the replacement, only the bits that the access takes count.
+    /// Only the bits of the access size are significant in the expected value and in the replacement.
     fn atomic_cas(&mut self, ty: Type, access: Type, arg: &MemArg) {
         let replacement = self.pop_part(access);
         let expected = self.pop_part(access);
-        let (place, address) = self.atomic_place(access, arg);
+        let (place, address) = self.atomic_address(access, arg);
         let old = self.b.ins().atomic_cas(place.flags, address, expected, replacement);
         self.push_extended(ty, old);
     }
 
-    /// The low part of the topmost value that an access takes.
+    /// Pops the topmost value and returns the low part that an access takes.
     fn pop_part(&mut self, access: Type) -> Value {
         let value = self.pop();
         if self.type_of(value) == access { value } else { self.b.ins().ireduce(access, value) }
@@ -128,19 +128,19 @@ impl Translator<'_> {
         self.push(value);
     }
 
-    /// The place of an aligned access at the topmost value, and its address with the offset in it: atomic accesses
-    /// of CLIF have none.
-    fn atomic_place(&mut self, access: Type, arg: &MemArg) -> (Place, Value) {
+    /// Returns the target of an aligned access at the topmost value, and its address with the offset added: atomic
+    /// accesses in CLIF have no offset.
+    fn atomic_address(&mut self, access: Type, arg: &MemArg) -> (AccessAddress, Value) {
         let mask = u64::from(access.bytes()) - 1;
         if mask != 0 {
             let index = *self.s.stack.last().expect("validation bounds the stack");
             let index = self.widen(index);
-            // The high bits of the offset have no part in it.
+            // The high bits of the offset do not affect the alignment.
             let low = self.b.ins().iadd_imm_s(index, (arg.offset & mask) as i64);
             let rest = self.b.ins().band_imm_u(low, mask as i64);
             self.b.ins().trapnz(rest, trap_code::encode(Trap::UnalignedAtomic));
         }
-        let place = self.place(arg, access.bytes());
+        let place = self.access_address(arg, access.bytes());
         let address = match place.offset {
             0 => place.address,
             offset => self.b.ins().iadd_imm_s(place.address, i64::from(offset)),
@@ -162,13 +162,13 @@ impl Translator<'_> {
         self.s.stack.extend(woken);
     }
 
-    /// The memory and the 64-bit address, offset included, which the runtime checks.
+    /// Returns the memory's index and the 64-bit address, offset included. The runtime checks the bounds.
     fn operand_address(&mut self, arg: &MemArg) -> (Value, Value) {
         let index = self.pop();
         let index = self.widen(index);
         let memory = match arg.target {
             MemArgTarget::Memory(memory) => MemoryIndex(memory),
-            // Only memories are waited on, as validation has seen.
+            // Validation allows waiting only on memories.
             MemArgTarget::Array(_) => MemoryIndex(0),
         };
         let address = match (arg.offset, self.module.memories()[memory.index()].is_64()) {

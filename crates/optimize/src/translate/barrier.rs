@@ -1,5 +1,5 @@
-//! What happens beside the store of a reference into an object: the slot's card is marked, so that a collection of the
-//! nursery looks there.
+//! The write barrier: storing a reference into an object marks the slot's card, so that a collection of the nursery
+//! scans it.
 
 use super::translator::Translator;
 use crate::region::Region;
@@ -17,7 +17,7 @@ impl Translator<'_> {
         self.b.ins().store(flags, dirty, address, -(CARD_TABLE_SIZE as i32));
     }
 
-    /// Whether a reference that is stored may be to an object: a constant is null.
+    /// Returns whether a stored reference may be to an object: a constant is null.
     pub(super) fn may_be_object(&self, value: Value) -> bool {
         self.constant(value).is_none()
     }

@@ -60,7 +60,7 @@ impl Translator<'_> {
             if likely == Some(false) { self.unlikely_target(depth) } else { self.target(depth) };
         self.collect_block_args(count);
         let next = self.b.create_block();
-        // That a loop usually goes on does not make what comes after it rare.
+        // A likely backward branch does not make the code after the loop cold.
         if likely == Some(true) && !self.is_loop(depth) {
             self.b.set_cold_block(next);
         }
@@ -85,7 +85,7 @@ impl Translator<'_> {
         self.b.ins().return_(&self.s.call_args);
     }
 
-    /// Traps for sure.
+    /// Traps unconditionally.
     pub(super) fn trap(&mut self, trap: Trap) {
         self.flush_fuel();
         self.b.ins().trap(trap_code::encode(trap));
@@ -113,9 +113,9 @@ impl Translator<'_> {
         self.reachable = false;
     }
 
-    /// Whether the entries are so few runs of one target that comparing is faster than a table: a jump through
-    /// one takes seven instructions and is predicted no better. The runs are left in the scratch: a target, and the
-    /// index behind its last entry.
+    /// Returns whether the entries form so few runs of one target that comparisons are faster than a table: a jump
+    /// through a table takes seven instructions and is predicted no better. Leaves the runs in the scratch memory: each
+    /// is a target and the index after its last entry.
     fn runs(&mut self, targets: &BrTable<'_>, default: u32) -> bool {
         let runs = &mut self.s.runs;
         runs.clear();
@@ -156,7 +156,7 @@ impl Translator<'_> {
         self.reachable = false;
     }
 
-    /// A table whose entries name their targets.
+    /// Fills a jump table whose entries are the targets.
     fn direct_table(&mut self, targets: &BrTable<'_>, default: u32) {
         self.s.edges.clear();
         self.s.jump_table.clear();
@@ -166,11 +166,11 @@ impl Translator<'_> {
         }
     }
 
-    /// A table whose entries name blocks on the edges, one for each target.
+    /// Fills a jump table whose entries are blocks on the edges, one for each target.
     fn table_of_edges(&mut self, targets: &BrTable<'_>, default: u32) {
         self.s.edges.clear();
         self.s.jump_table.clear();
-        self.s.edge_of_depth.forget();
+        self.s.edge_of_depth.clear();
         for depth in depths(targets, default) {
             let known = self.s.edge_of_depth.get(depth as usize).and_then(|edge| edge.expand());
             let edge = known.unwrap_or_else(|| {
@@ -200,8 +200,8 @@ impl Translator<'_> {
     }
 }
 
-/// The default first, as a jump table has it.
+/// Returns the depths with the default first, as in a jump table.
 fn depths<'t>(targets: &'t BrTable<'_>, default: u32) -> impl Iterator<Item = u32> + 't {
-    // A validated table parses; a broken one would end here, and the missing entries take the default.
+    // A validated table parses; a malformed one would end here, and the missing entries would take the default.
     std::iter::once(default).chain(targets.targets().map_while(Result::ok))
 }

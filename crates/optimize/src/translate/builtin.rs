@@ -7,7 +7,7 @@ use belljar_abi::Builtin;
 use cranelift_codegen::ir::{InstBuilder, Value};
 
 impl Translator<'_> {
-    /// Calls a builtin with the context and these arguments; its result, if it has one.
+    /// Calls a builtin with the context and these arguments. Returns its result, if it has one.
     pub(super) fn call_builtin(&mut self, builtin: Builtin, args: &[Value]) -> Option<Value> {
         self.flush_fuel();
         self.calls = true;

@@ -1,7 +1,7 @@
-//! Bulk instructions on memories and tables. Short ones of constant length are done in place.
+//! Bulk instructions on memories and tables. Short ones of constant length are done inline.
 
-use super::memory_access::Place;
-use super::short_copy::Copy;
+use super::memory_access::AccessAddress;
+use super::short_copy::MemoryCopy;
 use super::translator::Translator;
 use crate::tuning::{INLINE_BULK_BYTES, SHORT_COPIES};
 use belljar_abi::Builtin;
@@ -64,7 +64,7 @@ impl Translator<'_> {
         let (dst, src, length) = self.pop3();
         let constant = self.constant(length);
         let (dst, src, length) = (self.widen(dst), self.widen(src), self.widen(length));
-        let copy = Copy { to: MemoryIndex(to), from: MemoryIndex(from), dst, src, length };
+        let copy = MemoryCopy { to: MemoryIndex(to), from: MemoryIndex(from), dst, src, length };
         match constant {
             Some(length) if length <= INLINE_BULK_BYTES => self.copy_constant(copy, length),
             None if self.copies < SHORT_COPIES => {
@@ -75,9 +75,9 @@ impl Translator<'_> {
         }
     }
 
-    fn copy_constant(&mut self, copy: Copy, length: u64) {
-        let (src, dst) = self.checked_places(copy);
-        // All is read before anything is written: the ranges may overlap.
+    fn copy_constant(&mut self, copy: MemoryCopy, length: u64) {
+        let (src, dst) = self.checked_addresses(copy);
+        // Everything is read before anything is written, because the ranges may overlap.
         let mut pieces = [None; (INLINE_BULK_BYTES / 16) as usize + 1];
         for ((ty, offset), piece) in chunks(length).zip(&mut pieces) {
             let value = self.b.ins().load(ty, src.flags, src.address, src.offset + offset);
@@ -106,7 +106,7 @@ impl Translator<'_> {
         }
     }
 
-    /// A value of `ty` whose every byte is the lowest of an `i32`.
+    /// Returns a value of `ty` in which every byte is the lowest byte of an `i32`.
     fn repeat(&mut self, value: Value, ty: Type) -> Value {
         match ty {
             types::I8 => self.b.ins().ireduce(types::I8, value),
@@ -124,16 +124,16 @@ impl Translator<'_> {
         }
     }
 
-    /// The place of a range that has been checked to lie within a memory, so that no part of it is written
-    /// before a trap.
-    fn checked_range(&mut self, memory: MemoryIndex, start: Value, length: u64) -> Place {
+    /// Returns the address of a range after checking that all of it lies within a memory, so that a trap comes before
+    /// any write.
+    fn checked_range(&mut self, memory: MemoryIndex, start: Value, length: u64) -> AccessAddress {
         let start = self.widen(start);
         let start = self.check_end(memory, start, length);
-        self.checked_place(memory, start)
+        self.address_at(memory, start)
     }
 }
 
-/// Pieces that cover a range, largest first, none reaching outside; the last may overlap the one before.
+/// Returns pieces that cover a range exactly, largest first. The last may overlap the one before.
 fn chunks(length: u64) -> impl Iterator<Item = (Type, i32)> {
     let ty = match length {
         16.. => types::I8X16,

@@ -1,75 +1,60 @@
-//! Calls: of functions known by index, and of code that was looked up.
+//! Calls of functions known by index, and of code addresses.
 
-use super::activation::Place;
-use super::handler::HandlerId;
+use super::state::{CallPosition, CallTarget, Callee, HandlerId};
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::name;
 use crate::signature;
 use crate::signature::ADDRESS;
 use belljar_abi::RelocTarget;
-use belljar_core::{DefinedFuncIndex, FuncIndex, TypeIndex};
-use cranelift_codegen::ir::{ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, SigRef, Value};
-
-/// What a call leads to, its checks made.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Callee {
-    /// A function of the module.
-    Known(FuncIndex),
-    /// Code of a type, and the context that it takes.
-    Code { ty: TypeIndex, code: Value, context: Value },
-}
-
-/// What a call instruction names.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Target {
-    Func(FuncRef),
-    Code(SigRef, Value),
-}
+use belljar_core::{DefinedFuncIndex, TypeIndex};
+use cranelift_codegen::ir::{ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, SigRef};
 
 impl Translator<'_> {
-    /// Calls with the topmost values.
+    /// Calls with the topmost values as arguments.
     pub(super) fn call(&mut self, callee: Callee) -> Result<(), Failure> {
         if let Callee::Known(func) = callee
             && let Some(defined) = self.module.defined_func(func)
             && self.is_worth_inlining(defined)
         {
-            return self.inline(defined, Place::Inside);
+            return self.inline(defined, CallPosition::NonTail);
         }
-        self.call_out(callee, self.handler());
+        self.emit_call(callee, self.handler());
         Ok(())
     }
 
-    /// Calls with the topmost values what is not inlined. What it throws goes to the handler.
-    pub(super) fn call_out(&mut self, callee: Callee, handler: Option<HandlerId>) {
-        let (target, ty) = self.before_call(callee);
+    /// Calls without inlining, with the topmost values as arguments. Exceptions go to the handler.
+    pub(super) fn emit_call(&mut self, callee: Callee, handler: Option<HandlerId>) {
+        let (target, ty) = self.prepare_call(callee);
         if let Some(handler) = handler {
             return self.try_call(target, ty, handler);
         }
         let call = match target {
-            Target::Func(func) => self.b.ins().call(func, &self.s.call_args),
-            Target::Code(signature, code) => self.b.ins().call_indirect(signature, code, &self.s.call_args),
+            CallTarget::Func(func) => self.b.ins().call(func, &self.s.call_args),
+            CallTarget::Code(signature, code) => {
+                self.b.ins().call_indirect(signature, code, &self.s.call_args)
+            }
         };
-        self.after_call(call, ty);
+        self.finish_call(call, ty);
     }
 
-    /// Collects the arguments of a call; what it names, and the callee's type.
-    pub(super) fn before_call(&mut self, callee: Callee) -> (Target, TypeIndex) {
+    /// Collects the arguments of a call. Returns its target and the callee's type.
+    pub(super) fn prepare_call(&mut self, callee: Callee) -> (CallTarget, TypeIndex) {
         let (target, ty, context) = match callee {
             Callee::Known(func) => {
                 let ty = self.module.type_of_func(func);
                 match self.module.defined_func(func) {
-                    Some(defined) => (Target::Func(self.import_func(defined, ty)), ty, self.context),
+                    Some(defined) => (CallTarget::Func(self.import_func(defined, ty)), ty, self.context),
                     None => {
                         let slot = self.module.layout().imported_func(func);
                         let code = self.load_constant(ADDRESS, self.context, slot);
                         let slot = slot + size_of::<usize>() as i32;
                         let context = self.load_constant(ADDRESS, self.context, slot);
-                        (Target::Code(self.import_type(ty), code), ty, context)
+                        (CallTarget::Code(self.import_type(ty), code), ty, context)
                     }
                 }
             }
-            Callee::Code { ty, code, context } => (Target::Code(self.import_type(ty), code), ty, context),
+            Callee::Code { ty, code, context } => (CallTarget::Code(self.import_type(ty), code), ty, context),
         };
         self.flush_fuel();
         self.calls = true;
@@ -79,25 +64,25 @@ impl Translator<'_> {
         (target, ty)
     }
 
-    /// Takes the topmost values, without removing them, as arguments.
+    /// Copies the topmost values to the arguments, without popping them.
     pub(super) fn collect_call_args(&mut self, count: usize) {
         self.s.call_args.clear();
         self.operands += count as u64;
         for i in self.s.stack.len() - count..self.s.stack.len() {
-            let value = self.up_to_date(self.s.stack[i]);
+            let value = self.reload_if_stale(self.s.stack[i]);
             let value = self.canonical(value);
             self.s.call_args.push(value);
         }
     }
 
-    /// Replaces the arguments of a call of a type by its results.
-    fn after_call(&mut self, call: Inst, ty: TypeIndex) {
+    /// Replaces the arguments of a call by its results.
+    fn finish_call(&mut self, call: Inst, ty: TypeIndex) {
         let ty = self.module.func_type_at(ty);
         let height = self.s.stack.len() - ty.params().len();
         self.s.stack.truncate(height);
         self.s.stack.extend_from_slice(self.b.inst_results(call));
         if let Some(last) = ty.results().last() {
-            self.leaves(*last);
+            self.note_result(*last);
         }
         for (i, result) in ty.results().iter().enumerate() {
             let value = self.s.stack[height + i];
@@ -105,7 +90,7 @@ impl Translator<'_> {
         }
     }
 
-    /// A signature, imported once for each function.
+    /// Returns a signature, which is imported once for each function.
     fn import_type(&mut self, ty: TypeIndex) -> SigRef {
         let canonical = self.module.canonical_type(ty).index();
         if let Some(known) = self.s.signatures.get(canonical).and_then(|s| s.expand()) {
@@ -118,7 +103,7 @@ impl Translator<'_> {
         signature
     }
 
-    /// A callee, imported once for each function.
+    /// Returns a callee, which is imported once for each function.
     fn import_func(&mut self, func: DefinedFuncIndex, ty: TypeIndex) -> FuncRef {
         if let Some(known) = self.s.funcs.get(func.index()).and_then(|f| f.expand()) {
             return known;
@@ -128,7 +113,7 @@ impl Translator<'_> {
         let callee = self.b.import_function(ExtFuncData {
             name: ExternalName::user(name),
             signature,
-            // In the same text, so that a call reaches it by a 32-bit distance.
+            // In the same text, so a call reaches it with a 32-bit distance.
             colocated: true,
             patchable: false,
         });

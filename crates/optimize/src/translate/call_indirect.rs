@@ -1,11 +1,11 @@
-//! `call_indirect`: through the text where the table never changes, through objects otherwise.
+//! `call_indirect`: through the text if the table never changes, through function objects otherwise.
 //!
-//! A table that never changes is known when code is made. What is compared then is only what is in doubt:
-//! a table without nulls and foreign types needs no check but its bounds, an index that can only mean one
-//! function becomes a direct call. Where the table has a null, an index outside is replaced by that null's, so
-//! that one comparison finds all three errors; a cold block tells them apart.
+//! The contents of a table that never changes are known at compile time, so only what is uncertain is checked. A table
+//! without nulls and without other types needs only a bounds check, and an index that can mean only one function
+//! becomes a direct call. If the table has a null, an out-of-bounds index is replaced by the null's index, so that one
+//! comparison detects all three errors; a cold block tells them apart.
 
-use super::call::Callee;
+use super::state::Callee;
 use super::translator::Translator;
 use crate::region::Region;
 use crate::signature::ADDRESS;
@@ -19,7 +19,7 @@ use cranelift_codegen::ir::{ExternalName, GlobalValueData, InstBuilder, Value, t
 use std::mem::offset_of;
 
 impl Translator<'_> {
-    /// What `call_indirect` calls: the element whose index is the topmost value.
+    /// Returns the callee of a `call_indirect`: the element whose index is the topmost value.
     pub(super) fn element_callee(&mut self, ty: u32, table: u32) -> Callee {
         let (ty, table) = (TypeIndex(ty), TableIndex(table));
         let index = self.pop();
@@ -60,7 +60,7 @@ impl Translator<'_> {
         Callee::Code { ty, code, context: self.context }
     }
 
-    /// Address of the entry at `index`, which is of the wanted type.
+    /// Returns the address of the entry at `index`, checked to have the wanted type.
     fn checked_entry(
         &mut self,
         wanted: TypeIndex,
@@ -95,7 +95,7 @@ impl Translator<'_> {
         entry
     }
 
-    /// Address of a read-only table's entry.
+    /// Returns the address of a read-only table's entry.
     fn entry(&mut self, table: TableIndex, index: Value) -> Value {
         let name = name::of(RelocTarget::ReadOnlyTable(table));
         let name = self.b.func.declare_imported_user_function(name);
@@ -111,7 +111,7 @@ impl Translator<'_> {
         self.b.ins().iadd(start, offset)
     }
 
-    /// For the processor that runs ahead of a bounds check: an index that is always inside.
+    /// Returns an index that is in bounds even if execution speculates past the bounds check.
     fn guard_index(&mut self, outside: Value, index: Value) -> Value {
         if !TABLE_INDEX_GUARD {
             return index;
@@ -121,7 +121,7 @@ impl Translator<'_> {
         self.b.ins().select_spectre_guard(outside, zero, index)
     }
 
-    /// Traps if `wrong`, for the reason that the element at `index` of a read-only table gives.
+    /// Traps if `wrong`, with the trap for the element at `index` of a read-only table.
     fn refuse_if(&mut self, wrong: Value, table: TableIndex, contents: &ReadOnlyContents, index: Value) {
         let next = self.start_refusal(wrong);
         let length = i64::from(contents.length);
@@ -138,7 +138,7 @@ impl Translator<'_> {
         self.b.switch_to_block(next);
     }
 
-    /// Goes on in a cold block if `wrong`; the block to go on in otherwise.
+    /// Continues in a cold block if `wrong`. Returns the block for the other case.
     fn start_refusal(&mut self, wrong: Value) -> cranelift_codegen::ir::Block {
         let (refusal, next) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(refusal);
@@ -178,14 +178,14 @@ impl Translator<'_> {
         Callee::Code { ty, code, context }
     }
 
-    /// An element of a table that may change.
+    /// Loads an element of a table that may change.
     pub(super) fn load_element(&mut self, table: TableIndex, index: Value, outside: Trap) -> Value {
         let (address, offset) = self.element_address(table, index, outside);
         let flags = self.regions.trusted(self.b.func, Region::TABLE_ELEMENT);
         self.b.ins().load(types::I32, flags, address, offset)
     }
 
-    /// Where an element lies, bounds checked.
+    /// Returns the address of an element after a bounds check.
     pub(super) fn element_address(&mut self, table: TableIndex, index: Value, trap: Trap) -> (Value, i32) {
         let length = self.table_length(table);
         let length = if self.type_of(index) == types::I64 { self.widen(length) } else { length };

@@ -1,9 +1,9 @@
 //! Tests and casts of references, and the branches on them.
 //!
-//! What an object is stands in its header: the canonical id of its type, and its kind. A type that nothing is below is
-//! told by one comparison; others by one more, with the entry of the object's type line at the wanted type's depth.
+//! An object's header holds the canonical id of its type, and its kind. One comparison decides for a final type. Other
+//! types take one more, with the entry of the object's supertype display at the wanted type's depth.
 
-use super::known::Known;
+use super::state::RefInfo;
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::region::Region;
@@ -64,13 +64,13 @@ impl<'a> Translator<'a> {
         self.b.ins().trap(trap_code::encode(Trap::CastFailure));
         self.b.seal_block(yes);
         self.b.switch_to_block(yes);
-        self.left = self.known.and(Known::of(to));
+        self.result_info = self.operand_info.and(RefInfo::of(to));
         self.push(value);
     }
 
-    /// Branches with the reference still on the stack if it is (or is not) of a type.
+    /// Branches with the reference still on the stack if it has a type, or if it does not.
     fn br_on_cast(&mut self, depth: u32, from: RefType, to: RefType, if_it_is: bool) {
-        self.known = self.known.and(Known::of(from));
+        self.operand_info = self.operand_info.and(RefInfo::of(from));
         self.flush_fuel();
         let value = *self.s.stack.last().expect("validation bounds the stack");
         let (taken, next) = (self.b.create_block(), self.b.create_block());
@@ -98,7 +98,7 @@ impl<'a> Translator<'a> {
         self.b.ins().brif(value, next, &[], target, &self.s.block_args);
         self.b.seal_block(next);
         self.b.switch_to_block(next);
-        self.left = Known { null: false, ..self.known };
+        self.result_info = RefInfo { may_be_null: false, ..self.operand_info };
         self.push(value);
     }
 
@@ -114,7 +114,7 @@ impl<'a> Translator<'a> {
         self.pop();
     }
 
-    /// Goes on in `yes` if a reference, of which something is known, is of a type, in `no` otherwise.
+    /// Branches to `yes` if a reference has a type, and to `no` otherwise. Uses the known facts about the reference.
     fn branch_on_type(&mut self, value: Value, to: RefType, yes: Block, no: Block) {
         let if_null = if to.is_nullable() { yes } else { no };
         match to.heap_type() {
@@ -170,35 +170,35 @@ impl<'a> Translator<'a> {
             self.b.ins().brif(same, yes, &[], no, &[]);
             return;
         }
-        let look = self.b.create_block();
-        self.b.ins().brif(same, yes, &[], look, &[]);
-        self.b.seal_block(look);
-        self.b.switch_to_block(look);
+        let compare_display = self.b.create_block();
+        self.b.ins().brif(same, yes, &[], compare_display, &[]);
+        self.b.seal_block(compare_display);
+        self.b.switch_to_block(compare_display);
         let found = if is_func { found } else { self.b.ins().band_imm_u(found, i64::from(header::TYPE)) };
         let below = self.is_below(found, ty);
         self.b.ins().brif(below, yes, &[], no, &[]);
     }
 
-    /// The canonical id of a type of the module.
+    /// Returns the canonical id of a type of the module.
     pub(super) fn type_id(&mut self, ty: TypeIndex) -> Value {
         self.load_constant(types::I32, self.context, self.module.layout().type_id(ty))
     }
 
-    /// Whether the type with the canonical id `found` is `ty` or below it.
+    /// Returns whether the type with the canonical id `found` is `ty` or a subtype of it.
     pub(super) fn is_below(&mut self, found: Value, ty: TypeIndex) -> Value {
-        let lines = self.type_lines();
+        let displays = self.type_displays();
         let row = self.widen(found);
         let row = self.b.ins().ishl_imm_u(row, i64::from(TYPE_DISPLAY_SIZE.trailing_zeros()));
-        let line = self.b.ins().iadd(lines, row);
-        let flags = self.regions.trusted(self.b.func, Region::TYPE_LINE);
-        let at_depth = self.b.ins().load(types::I32, flags, line, self.module.type_depth(ty) as i32 * 4);
+        let display = self.b.ins().iadd(displays, row);
+        let flags = self.regions.trusted(self.b.func, Region::TYPE_DISPLAY);
+        let at_depth = self.b.ins().load(types::I32, flags, display, self.module.type_depth(ty) as i32 * 4);
         let wanted = self.type_id(ty);
         self.b.ins().icmp(IntCC::Equal, at_depth, wanted)
     }
 
-    /// Goes to a block if a reference is null, and on otherwise.
+    /// Branches to a block if a reference is null, and continues otherwise.
     fn skip_null(&mut self, value: Value, if_null: Block) {
-        if !self.known.null {
+        if !self.operand_info.may_be_null {
             return;
         }
         let next = self.b.create_block();
@@ -207,10 +207,10 @@ impl<'a> Translator<'a> {
         self.b.switch_to_block(next);
     }
 
-    /// The header of an object, after null and small integers have gone their ways.
+    /// Returns the header of an object, after branching on null and small integers.
     fn head_of(&mut self, value: Value, if_null: Block, if_small: Block) -> Value {
         self.skip_null(value, if_null);
-        if self.known.small {
+        if self.operand_info.may_be_i31 {
             let next = self.b.create_block();
             let odd = self.b.ins().band_imm_u(value, 1);
             self.b.ins().brif(odd, if_small, &[], next, &[]);

@@ -1,80 +1,14 @@
 //! Blocks, loops and conditionals: the control stack.
 //!
-//! A frame's exit block is made when something first branches to it. A block that nothing leaves early, and
-//! the body of an inlined callee without an early return, make no CLIF block at all.
+//! A frame's exit block is created when the first branch to it is translated. A block without branches to it, and the
+//! body of an inlined callee without an early return, create no CLIF block at all.
 
-use super::activation::Place;
-use super::handler::HandlerId;
-use super::legacy_exception::Caught;
+use super::state::{CallPosition, ElseTarget, Frame, FrameKind, FrameType};
 use super::translator::Translator;
 use crate::signature::{parsed_type, value_type};
 use belljar_core::{TypeIndex, ValType};
-use cranelift_codegen::ir::{Block, Inst, InstBuilder, Type};
+use cranelift_codegen::ir::{Block, InstBuilder};
 use wasmparser::{BlockType, Operator};
-
-/// What a frame is, with what only this kind needs.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum FrameKind {
-    /// `block`, or an `if` past its `else`.
-    Block,
-    /// `loop`: branches go to its start.
-    Loop {
-        /// Where branches go.
-        header: Block,
-    },
-    /// `if` before its `else`.
-    If(Otherwise),
-    /// `try_table`.
-    TryTable(HandlerId),
-    /// `try` before its first `catch`.
-    Try(HandlerId),
-    /// `try` from its first `catch` on.
-    Catch(Caught),
-    /// A whole body: branches to it return.
-    Body,
-}
-
-/// Where an `if` goes when its condition is false.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Otherwise {
-    /// To the exit, unless an `else` turns up: then this branch is redirected.
-    Exit(Inst),
-    /// To this block, which starts with the saved parameters of the `if`.
-    Block(Block),
-}
-
-/// An open block.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
-    pub(super) kind: FrameKind,
-    ty: FrameType,
-    /// Values on the stack below its parameters.
-    pub(super) height: usize,
-    /// Where exceptions go that are thrown inside; `None`: out of the function.
-    pub(super) handler: Option<HandlerId>,
-    /// Where execution goes on behind it, if something branches there.
-    exit: Option<Block>,
-    /// Whether something does that is not said to be unlikely.
-    warm: bool,
-}
-
-/// Parameters and results of a frame.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum FrameType {
-    Empty,
-    /// One result, and whether the collector must know of it.
-    One(Type, bool),
-    Func(TypeIndex),
-    /// The results of this type; the parameters have become locals.
-    Results(TypeIndex),
-}
-
-impl Frame {
-    pub(super) fn body(results: TypeIndex, height: usize, handler: Option<HandlerId>) -> Self {
-        let ty = FrameType::Results(results);
-        Self { kind: FrameKind::Body, ty, height, handler, exit: None, warm: false }
-    }
-}
 
 impl<'a> Translator<'a> {
     pub(super) fn control(&mut self, op: &Operator<'_>) -> bool {
@@ -82,7 +16,7 @@ impl<'a> Translator<'a> {
             Operator::Block { blockty } => self.open(FrameKind::Block, self.frame_type(blockty)),
             Operator::Loop { blockty } => self.open_loop(self.frame_type(blockty)),
             Operator::If { blockty } => self.open_if(self.frame_type(blockty)),
-            Operator::Else => self.otherwise(),
+            Operator::Else => self.start_else(),
             Operator::End => self.end(),
             _ => return false,
         }
@@ -138,7 +72,7 @@ impl<'a> Translator<'a> {
         if params == 0 && self.result_count(ty) == 0 {
             let exit = self.b.create_block();
             let branch = self.b.ins().brif(condition, then, &[], exit, &[]);
-            self.open(FrameKind::If(Otherwise::Exit(branch)), ty);
+            self.open(FrameKind::If(ElseTarget::Exit(branch)), ty);
             self.frame(0).exit = Some(exit);
             self.frame(0).warm = true;
         } else {
@@ -148,7 +82,7 @@ impl<'a> Translator<'a> {
             }
             self.b.ins().brif(condition, then, &[], other, &[]);
             self.b.seal_block(other);
-            self.open(FrameKind::If(Otherwise::Block(other)), ty);
+            self.open(FrameKind::If(ElseTarget::Block(other)), ty);
             let from = self.s.stack.len() - params;
             self.s.saved.extend_from_slice(&self.s.stack[from..]);
         }
@@ -156,17 +90,17 @@ impl<'a> Translator<'a> {
         self.b.switch_to_block(then);
     }
 
-    /// `else`, reached or not.
-    pub(super) fn otherwise(&mut self) {
+    /// Translates `else`, whether or not it is reachable.
+    pub(super) fn start_else(&mut self) {
         if self.reachable {
             self.leave_frame();
         }
         let frame = *self.frame(0);
-        let FrameKind::If(otherwise) = frame.kind else { return };
+        let FrameKind::If(target) = frame.kind else { return };
         self.frame(0).kind = FrameKind::Block;
         self.s.stack.truncate(frame.height);
-        let start = match otherwise {
-            Otherwise::Exit(branch) => {
+        let start = match target {
+            ElseTarget::Exit(branch) => {
                 let start = self.b.create_block();
                 if let Some(exit) = frame.exit {
                     self.b.change_jump_destination(branch, exit, start);
@@ -174,7 +108,7 @@ impl<'a> Translator<'a> {
                 self.b.seal_block(start);
                 start
             }
-            Otherwise::Block(start) => {
+            ElseTarget::Block(start) => {
                 self.restore_params(frame.ty);
                 start
             }
@@ -188,11 +122,11 @@ impl<'a> Translator<'a> {
         self.s.stack.extend(self.s.saved.drain(from..));
     }
 
-    /// `end`, reached or not.
+    /// Translates `end`, whether or not it is reachable.
     pub(super) fn end(&mut self) {
-        if let FrameKind::If(Otherwise::Block(_)) = self.frame(0).kind {
-            // No `else`: its results are its parameters.
-            self.otherwise();
+        if let FrameKind::If(ElseTarget::Block(_)) = self.frame(0).kind {
+            // Without an `else`, the results are the parameters.
+            self.start_else();
         }
         self.end_handlers();
         let frame = *self.frame(0);
@@ -218,8 +152,8 @@ impl<'a> Translator<'a> {
             self.s.stack.truncate(frame.height);
         }
         if let FrameKind::Body = frame.kind {
-            let place = self.leave();
-            if self.reachable && place != Place::Inside {
+            let call_position = self.leave();
+            if self.reachable && call_position != CallPosition::NonTail {
                 self.return_();
             }
         }
@@ -241,7 +175,7 @@ impl<'a> Translator<'a> {
         self.leave();
     }
 
-    /// Goes from the end of the innermost frame to its exit.
+    /// Jumps from the end of the innermost frame to its exit.
     pub(super) fn leave_frame(&mut self) {
         self.flush_fuel();
         let (exit, count) = self.exit(0);
@@ -249,26 +183,26 @@ impl<'a> Translator<'a> {
         self.reachable = false;
     }
 
-    /// Goes on in `block`, whose parameters become the stack above `height`.
+    /// Continues in `block`, whose parameters become the stack above `height`.
     pub(super) fn start_block(&mut self, block: Block, height: usize) {
         self.b.switch_to_block(block);
         self.s.stack.truncate(height);
         self.s.stack.extend_from_slice(self.b.func.dfg.block_params(block));
     }
 
-    /// The frame that `depth` others lie inside.
+    /// Returns the frame around `depth` others.
     pub(super) fn frame(&mut self, depth: usize) -> &mut Frame {
         let last = self.s.control.len() - 1;
         &mut self.s.control[last - depth]
     }
 
-    /// How many frames lie inside that of the innermost body.
+    /// Returns how many frames are nested in that of the innermost body.
     pub(super) fn body_depth(&self) -> usize {
         let body = self.activations.last().map_or(0, |activation| activation.frame);
         self.s.control.len() - 1 - body
     }
 
-    /// The exit of a frame and how many values it takes.
+    /// Returns the exit of a frame and how many values it takes.
     fn exit(&mut self, depth: usize) -> (Block, usize) {
         self.frame(depth).warm = true;
         let frame = *self.frame(depth);
@@ -297,7 +231,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// A parameter of a block that holds a value of a type.
+    /// Appends a block parameter for a value of a type.
     pub(super) fn append_param(&mut self, block: Block, ty: ValType) {
         let param = self.b.append_block_param(block, value_type(ty));
         self.track_if(self.is_traced(ty), param);
@@ -311,7 +245,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Where a branch to a frame goes and how many values it takes there.
+    /// Returns the target of a branch to a frame and how many values it takes.
     pub(super) fn target(&mut self, depth: usize) -> (Block, usize) {
         let frame = *self.frame(depth);
         match frame.kind {
@@ -321,9 +255,9 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// Hints about branches.
+/// Branch hints.
 impl Translator<'_> {
-    /// Whether the branch at hand is likely to be taken, where a hint says.
+    /// Returns whether a hint says that the current branch is likely to be taken.
     pub(super) fn likely(&self) -> Option<bool> {
         if self.plan.branch_hints.is_empty() {
             return None;
@@ -333,7 +267,7 @@ impl Translator<'_> {
         self.plan.branch_hints.likely(self.module.func_index(func), offset)
     }
 
-    /// As [`Translator::target`], of a branch that is seldom taken.
+    /// Returns the same as [`Translator::target`], for a branch that is rarely taken.
     pub(super) fn unlikely_target(&mut self, depth: usize) -> (Block, usize) {
         let warm = self.frame(depth).warm;
         let target = self.target(depth);

@@ -1,11 +1,10 @@
 //! Exceptions: `throw`, `throw_ref` and `try_table`.
 //!
-//! An exception is an object of the heap. One that is thrown where the same function catches it, after inlining, is a
-//! branch, and is not even made unless the clause asks for it.
+//! An exception is a heap object. If the function catches it itself, possibly after inlining, throwing becomes a
+//! branch, and the exception is created only if the clause takes a reference to it.
 
-use super::control::FrameKind;
-use super::handler::{Clause, HandlerId};
 use super::object::Extension;
+use super::state::{Clause, FrameKind, HandlerId};
 use super::translator::Translator;
 use crate::region::Region;
 use crate::tuning::CATCH_SEARCH;
@@ -55,7 +54,7 @@ impl Translator<'_> {
         self.open_with(handler, ty);
     }
 
-    /// At the end of a `try_table`, reached or not: its clauses.
+    /// Translates the clauses at the end of a `try_table`, whether or not it is reachable.
     pub(super) fn end_try_table(&mut self, handler: HandlerId) {
         if self.handler_at(handler).used && self.reachable {
             self.leave_frame();
@@ -80,7 +79,7 @@ impl Translator<'_> {
             }
             self.br(label as usize + 1);
             self.s.stack.truncate(height);
-            // Nothing is left for the clauses behind one that catches all.
+            // Clauses after one that catches all are unreachable.
             let Some(next) = next else { return };
             self.b.switch_to_block(next);
         }
@@ -93,7 +92,7 @@ impl Translator<'_> {
         self.b.ins().load(types::I32, flags, address, TAG as i32)
     }
 
-    /// Goes on where a tag is the wanted one; the block where it is not.
+    /// Continues if the tag is the wanted one. Returns the block for the other case.
     fn start_match(&mut self, tag: Value, wanted: TagIndex) -> Block {
         let wanted = self.load_constant(types::I32, self.context, self.module.layout().tag_id(wanted));
         let same = self.b.ins().icmp(IntCC::Equal, tag, wanted);
@@ -106,13 +105,13 @@ impl Translator<'_> {
         next
     }
 
-    /// As [`Translator::start_match`], of an exception.
+    /// Does the same as [`Translator::start_match`], for an exception.
     pub(super) fn match_exception(&mut self, exception: Value, wanted: TagIndex) -> Block {
         let tag = self.tag_of(exception);
         self.start_match(tag, wanted)
     }
 
-    /// Pushes what an exception of this tag carries.
+    /// Pushes the payload of an exception with this tag.
     pub(super) fn push_payload(&mut self, exception: Value, tag: TagIndex) {
         let types = self.module.tag_type(tag).params();
         let layout = self.plan.fields(self.module.tags()[tag.index()]);
@@ -127,11 +126,11 @@ impl Translator<'_> {
 
     fn throw(&mut self, tag: TagIndex) {
         let mut handler = self.handler();
-        let mut looked_at = 0;
-        // What is known here to catch it, or not to, need not be asked.
+        let mut searched = 0;
+        // Handlers that certainly catch it, or certainly do not, are resolved at compile time.
         while let Some(id) = handler {
-            looked_at += 1 + self.handler_at(id).clauses.as_ref().map_or(0, Range::len);
-            if looked_at > CATCH_SEARCH {
+            searched += 1 + self.handler_at(id).clauses.as_ref().map_or(0, Range::len);
+            if searched > CATCH_SEARCH {
                 break;
             }
             match self.catches(id, tag) {
@@ -144,7 +143,7 @@ impl Translator<'_> {
         self.throw_to(exception, handler);
     }
 
-    /// Whether a handler catches an exception of a tag, as far as can be told without running.
+    /// Returns whether a handler catches exceptions of a tag, as far as is known at compile time.
     fn catches(&self, handler: HandlerId, tag: TagIndex) -> Catches {
         let Some(clauses) = &self.handler_at(handler).clauses else { return Catches::Perhaps };
         for clause in &self.s.clauses[clauses.clone()] {
@@ -176,7 +175,7 @@ impl Translator<'_> {
         self.br(self.s.control.len() - 1 - target);
     }
 
-    /// Makes an exception with the topmost values as payload, and takes them away.
+    /// Creates an exception with the topmost values as payload, and pops them.
     fn new_exception(&mut self, tag: TagIndex) -> Value {
         let exception = self.make_exception(tag);
         let count = self.module.tag_type(tag).params().len();
@@ -184,7 +183,7 @@ impl Translator<'_> {
         exception
     }
 
-    /// Makes an exception with the topmost values as payload.
+    /// Creates an exception with the topmost values as payload.
     fn make_exception(&mut self, tag: TagIndex) -> Value {
         let ty = self.module.tags()[tag.index()];
         let types = self.module.tag_type(tag).params();

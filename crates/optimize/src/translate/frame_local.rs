@@ -1,12 +1,13 @@
-//! Locals that lie in the frame, of functions that have too many to be values: see [`crate::huge`].
+//! Locals in the stack frame, for functions with too many locals to be SSA values: see [`crate::huge`].
 //!
 //! ```text
 //!   references, 4 bytes each │ others, each at a multiple of its size
 //! ```
 //!
-//! All references lie next to each other and hold something valid from the function's start on, so that one mark in each
-//! call's stack map stands for all of them.
+//! All references are adjacent and valid from the function's start on, so that one mark in each call's stack map stands
+//! for all of them.
 
+use super::state::{FrameLocals, FrameOffset};
 use super::translator::Translator;
 use crate::huge::FrameLocal;
 use crate::region::Region;
@@ -18,57 +19,41 @@ use cranelift_codegen::ir::{
 /// Bytes of a reference.
 pub(crate) const REFERENCE: u32 = 4;
 
-/// Bytes of a vector. The slot lies at a multiple of it.
+/// Bytes of a vector, which is also the alignment of the slot.
 const WIDE: i32 = 16;
 
-/// The type that the mark for all references has in stack maps; no reference has it.
+/// The type of the mark for all references in stack maps; no reference has this type.
 pub(crate) const MARK: Type = types::I64;
 
-/// Where the locals of the function that is compiled lie.
-pub(super) struct FrameLocals {
-    slot: StackSlot,
-    /// Of each local that is used.
-    places: Vec<Option<Place>>,
-    /// References at the slot's beginning.
-    references: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    offset: i32,
-    ty: Type,
-    traced: bool,
-}
-
 impl Translator<'_> {
-    /// Makes room for locals in the frame.
-    pub(super) fn place_locals(&mut self, locals: &[FrameLocal]) {
-        let mut places = vec![None; locals.len()];
+    /// Assigns offsets in the frame to locals.
+    pub(super) fn assign_frame_offsets(&mut self, locals: &[FrameLocal]) {
+        let mut offsets = vec![None; locals.len()];
         let mut end = 0;
-        let mut place = |wanted: fn(&FrameLocal) -> bool| {
+        let mut assign = |wanted: fn(&FrameLocal) -> bool| {
             for (local, place) in
-                locals.iter().zip(&mut places).filter(|(local, _)| local.used && wanted(local))
+                locals.iter().zip(&mut offsets).filter(|(local, _)| local.used && wanted(local))
             {
                 end = u32::next_multiple_of(end, local.ty.bytes());
-                *place = Some(Place { offset: end as i32, ty: local.ty, traced: local.traced });
+                *place = Some(FrameOffset { offset: end as i32, ty: local.ty, traced: local.traced });
                 end += local.ty.bytes();
             }
             end
         };
-        let references = place(|local| local.traced) / REFERENCE;
-        let size = place(|local| !local.traced);
+        let references = assign(|local| local.traced) / REFERENCE;
+        let size = assign(|local| !local.traced);
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size.max(1), 4);
         let slot = self.b.create_sized_stack_slot(data);
-        self.frame_locals = Some(FrameLocals { slot, places, references });
+        self.frame_locals = Some(FrameLocals { slot, offsets, references });
     }
 
-    /// Gives locals that are no parameters the value that they start with: sixteen bytes at a time, as there may be thousands.
+    /// Initializes the locals that are not parameters: sixteen bytes at a time, as there may be thousands.
     pub(super) fn clear_frame_locals(&mut self, params: usize) {
-        let Some(FrameLocals { slot, places, .. }) = &self.frame_locals else { return };
+        let Some(FrameLocals { slot, offsets, .. }) = &self.frame_locals else { return };
         let slot = *slot;
-        // Of each kind, they lie behind the parameters.
+        // The locals of each kind follow the parameters of that kind.
         let range = |traced: bool| {
-            let of_kind = || places[params..].iter().flatten().filter(|place| place.traced == traced);
+            let of_kind = || offsets[params..].iter().flatten().filter(|place| place.traced == traced);
             let start = of_kind().map(|place| place.offset).min();
             start.zip(of_kind().map(|place| place.offset + place.ty.bytes() as i32).max())
         };
@@ -90,14 +75,14 @@ impl Translator<'_> {
         }
     }
 
-    fn place_of(&self, local: usize) -> Option<(StackSlot, Place)> {
+    fn frame_offset(&self, local: usize) -> Option<(StackSlot, FrameOffset)> {
         let locals = self.frame_locals.as_ref()?;
-        Some((locals.slot, locals.places[local]?))
+        Some((locals.slot, locals.offsets[local]?))
     }
 
-    /// The value of a local that lies in the frame.
+    /// Loads a local that lies in the frame.
     pub(super) fn load_local(&mut self, local: usize) -> Option<Value> {
-        let (slot, place) = self.place_of(local)?;
+        let (slot, place) = self.frame_offset(local)?;
         let flags = self.regions.trusted(self.b.func, Region::LOCAL);
         let address = self.b.ins().stack_addr(ADDRESS, slot, 0);
         let value = self.b.ins().load(place.ty, flags, address, place.offset);
@@ -106,13 +91,13 @@ impl Translator<'_> {
     }
 
     pub(super) fn store_local(&mut self, local: usize, value: Value) {
-        let Some((slot, place)) = self.place_of(local) else { return };
+        let Some((slot, place)) = self.frame_offset(local) else { return };
         let flags = self.regions.trusted(self.b.func, Region::LOCAL);
         let address = self.b.ins().stack_addr(ADDRESS, slot, 0);
         self.b.ins().store(flags, value, address, place.offset);
     }
 
-    /// Has every call's stack map name the references in the frame; how many there are.
+    /// Adds the references in the frame to every call's stack map. Returns their number.
     pub(super) fn mark_references(&mut self) -> u32 {
         let Some(FrameLocals { slot, references, .. }) = self.frame_locals else { return 0 };
         if references == 0 {

@@ -1,4 +1,4 @@
-//! Globals, and the other instructions on state that is neither memory nor control.
+//! Globals, and dispatch to the other instructions on state other than memories and control.
 
 use super::translator::Translator;
 use crate::failure::Failure;
@@ -11,12 +11,12 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use wasmparser::Operator;
 
 impl<'a> Translator<'a> {
-    /// Instructions on globals, tables and references.
+    /// Translates instructions on globals, tables and references.
     pub(super) fn state(&mut self, op: &Operator<'a>) -> Result<bool, Failure> {
         match *op {
             Operator::GlobalGet { global_index } => {
                 let value = self.global(GlobalIndex(global_index))?;
-                self.leaves(self.module.globals()[global_index as usize].content());
+                self.note_result(self.module.globals()[global_index as usize].content());
                 self.push(value);
             }
             Operator::GlobalSet { global_index } => self.global_set(GlobalIndex(global_index)),
@@ -57,7 +57,7 @@ impl<'a> Translator<'a> {
         self.vectors |= clif.is_vector();
         let (address, offset) = self.global_address(global);
         let traced = self.is_traced(ty.content());
-        // What a constant refers to may move, and the global then says where to.
+        // The collector may move the object that a constant refers to, and then updates the global.
         if constant && !traced {
             return self.load_constant(clif, address, offset);
         }
@@ -71,9 +71,10 @@ impl<'a> Translator<'a> {
         value
     }
 
-    /// A value that is about to be used. What was read from a constant before a call is read again: otherwise it would be kept in
-    /// the frame meanwhile, where the collector finds it, and be read from there. Generated code lists such values by the thousand.
-    pub(super) fn up_to_date(&mut self, value: Value) -> Value {
+    /// Returns a value for use. If it was read from a constant global before a call, it is read again: otherwise it
+    /// would be kept in the frame across the call for the collector, and reloaded from there. Generated code uses
+    /// thousands of such values.
+    pub(super) fn reload_if_stale(&mut self, value: Value) -> Value {
         match self.s.constants.get(value.as_u32() as usize) {
             Some((global, safepoints)) if safepoints != self.safepoints => {
                 self.load_global(GlobalIndex(global))

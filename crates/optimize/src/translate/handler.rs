@@ -1,55 +1,25 @@
-//! Where exceptions go: the handlers of a function, and the calls that they stand around.
+//! Exception handlers of a function, and the calls inside them.
 //!
-//! Whatever is thrown inside a `try`, by a call or by an instruction, goes to the one block of its handler, which looks
-//! at the exception's tag. A call inside becomes one with two ways on; that costs nothing where it returns.
+//! Every exception thrown inside a `try`, by a call or by an instruction, goes to the one block of its handler, which
+//! checks the exception's tag. A call inside a `try` has two successors, which costs nothing if it returns.
 
-use super::call::Target;
+use super::state::{CallTarget, Handler, HandlerId};
 use super::translator::Translator;
 use belljar_abi::Builtin;
-use belljar_core::{TagIndex, Trap, TypeIndex};
+use belljar_core::{Trap, TypeIndex};
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, ExceptionTable, ExceptionTableData, ExceptionTableItem, InstBuilder, SigRef,
     Value, types,
 };
 use std::ops::Range;
 
-/// One of [`super::Scratch::handlers`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct HandlerId(u32);
-
-/// What a `try` does with what is thrown inside it.
-#[derive(Clone, Debug)]
-pub(super) struct Handler {
-    /// Where it looks at the exception, its only parameter.
-    pub(super) block: Block,
-    /// Whether anything goes there.
-    pub(super) used: bool,
-    /// The handler around it.
-    pub(super) outer: Option<HandlerId>,
-    /// Its frame's place in the control stack.
-    pub(super) frame: usize,
-    /// Its clauses, where it is that of a `try_table`.
-    pub(super) clauses: Option<Range<usize>>,
-}
-
-/// A clause of a `try_table`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clause {
-    /// What it catches; `None`: all.
-    pub(super) tag: Option<TagIndex>,
-    /// Whether the exception itself goes along.
-    pub(super) with_ref: bool,
-    /// Where to, as seen from outside of the `try_table`.
-    pub(super) label: u32,
-}
-
 impl Translator<'_> {
-    /// Where an exception goes that is thrown here.
+    /// Returns the handler for exceptions thrown here.
     pub(super) fn handler(&self) -> Option<HandlerId> {
         self.s.control.last().and_then(|frame| frame.handler)
     }
 
-    /// Where an exception goes that leaves the innermost body.
+    /// Returns the handler for exceptions that leave the innermost body.
     pub(super) fn body_handler(&mut self) -> Option<HandlerId> {
         if self.s.control.is_empty() {
             return None;
@@ -62,7 +32,7 @@ impl Translator<'_> {
         &self.s.handlers[id.0 as usize]
     }
 
-    /// A handler for the frame that is opened next.
+    /// Creates a handler for the frame that is opened next.
     pub(super) fn new_handler(&mut self, clauses: Option<Range<usize>>) -> HandlerId {
         let block = self.b.create_block();
         self.b.set_cold_block(block);
@@ -73,7 +43,7 @@ impl Translator<'_> {
         HandlerId(self.s.handlers.len() as u32 - 1)
     }
 
-    /// Starts the block of a handler if anything goes there: the exception.
+    /// Starts the block of a handler if the handler is used. Returns the exception.
     pub(super) fn start_handler(&mut self, id: HandlerId) -> Option<Value> {
         let Handler { block, used, .. } = *self.handler_at(id);
         if !used {
@@ -84,7 +54,7 @@ impl Translator<'_> {
         Some(self.b.block_params(block)[0])
     }
 
-    /// Gives an exception to a handler, or throws it out of the function.
+    /// Passes an exception to a handler, or throws it out of the function.
     pub(super) fn throw_to(&mut self, exception: Value, handler: Option<HandlerId>) {
         self.flush_fuel();
         match handler {
@@ -101,8 +71,8 @@ impl Translator<'_> {
         }
     }
 
-    /// Calls with the arguments that were collected. What it throws goes to the handler.
-    pub(super) fn try_call(&mut self, target: Target, ty: TypeIndex, handler: HandlerId) {
+    /// Calls with the collected arguments. Exceptions go to the handler.
+    pub(super) fn try_call(&mut self, target: CallTarget, ty: TypeIndex, handler: HandlerId) {
         let (normal, thrown) = (self.b.create_block(), self.b.create_block());
         let results = self.module.func_type_at(ty).results();
         for result in results {
@@ -111,19 +81,20 @@ impl Translator<'_> {
         let word = self.b.append_block_param(thrown, types::I64);
         self.b.set_cold_block(thrown);
         match target {
-            Target::Func(func) => {
+            CallTarget::Func(func) => {
                 let signature = self.b.func.dfg.ext_funcs[func].signature;
                 let table = self.exception_table(signature, normal, results.len(), thrown);
                 self.b.ins().try_call(func, &self.s.call_args, table);
             }
-            Target::Code(signature, code) => {
+            CallTarget::Code(signature, code) => {
                 let table = self.exception_table(signature, normal, results.len(), thrown);
                 self.b.ins().try_call_indirect(code, &self.s.call_args, table);
             }
         }
         self.b.seal_block(thrown);
         self.b.seal_block(normal);
-        // A block between, so that what else the handler needs is read after the call: the collector may have moved it.
+        // A block in between makes the other values that the handler needs be reloaded after the call: the collector
+        // may have moved their objects.
         self.b.switch_to_block(thrown);
         let exception = self.b.ins().ireduce(types::I32, word);
         self.throw_to(exception, Some(handler));

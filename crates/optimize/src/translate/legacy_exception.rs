@@ -1,22 +1,11 @@
-//! The older instructions: `try`, `catch`, `catch_all`, `delegate` and `rethrow`.
+//! The legacy exception instructions: `try`, `catch`, `catch_all`, `delegate` and `rethrow`.
 //!
-//! Each `catch` continues where the one before it did not match; the first in the handler's block.
+//! Each `catch` continues where the one before it did not match; the first starts in the handler's block.
 
-use super::control::{FrameKind, FrameType};
-use super::handler::HandlerId;
+use super::state::{Caught, FrameKind, FrameType, HandlerId};
 use super::translator::Translator;
 use belljar_core::TagIndex;
-use cranelift_codegen::ir::{Block, Value};
 use wasmparser::BlockType;
-
-/// A `try` from its first `catch` on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Caught {
-    /// What was thrown; `None` if nothing can be.
-    exception: Option<Value>,
-    /// Where an exception goes on that none has caught so far.
-    next: Option<Block>,
-}
 
 impl Translator<'_> {
     pub(super) fn open_try(&mut self, ty: BlockType) {
@@ -35,7 +24,7 @@ impl Translator<'_> {
         self.frame(0).handler = Some(handler);
     }
 
-    /// `catch` or `catch_all`, reached or not.
+    /// Translates `catch` or `catch_all`, whether or not it is reachable.
     pub(super) fn catch(&mut self, tag: Option<TagIndex>) {
         if self.reachable {
             self.leave_frame();
@@ -62,7 +51,7 @@ impl Translator<'_> {
         self.frame(0).kind = FrameKind::Catch(Caught { exception, next });
     }
 
-    /// At the end of a frame, reached or not: what becomes of exceptions that it has not caught.
+    /// Rethrows uncaught exceptions at the end of a frame, whether or not it is reachable.
     pub(super) fn end_handlers(&mut self) {
         let frame = *self.frame(0);
         let exception = match frame.kind {
@@ -82,7 +71,7 @@ impl Translator<'_> {
         }
     }
 
-    /// A `try` without a `catch` ends.
+    /// Ends a `try` without a `catch`.
     fn end_try(&mut self, handler: HandlerId, to: Option<HandlerId>) {
         if self.handler_at(handler).used && self.reachable {
             self.leave_frame();
@@ -92,11 +81,11 @@ impl Translator<'_> {
             self.throw_to(exception, to);
         }
         self.reachable = reachable;
-        // As an ordinary block from here on.
+        // It is an ordinary block from here on.
         self.frame(0).kind = FrameKind::Block;
     }
 
-    /// The end of a `try` whose exceptions go to the handler of a frame around it; reached or not.
+    /// Ends a `try` whose exceptions go to the handler of an enclosing frame, whether or not the end is reachable.
     pub(super) fn delegate(&mut self, depth: usize) {
         let to = self.frame(depth + 1).handler;
         if let FrameKind::Try(handler) = self.frame(0).kind {

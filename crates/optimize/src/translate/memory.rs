@@ -43,14 +43,14 @@ impl Translator<'_> {
     }
 
     pub(super) fn load(&mut self, ty: Type, arg: &MemArg) {
-        let place = self.place(arg, ty.bytes());
+        let place = self.access_address(arg, ty.bytes());
         let value = self.b.ins().load(ty, place.flags, place.address, place.offset);
         self.push(value);
     }
 
-    /// Loads `size` bytes and extends them as the opcode says.
+    /// Loads `size` bytes and extends them according to the opcode.
     fn load_part(&mut self, opcode: Opcode, ty: Type, size: u32, arg: &MemArg) {
-        let place = self.place(arg, size);
+        let place = self.access_address(arg, size);
         let flags = self.b.func.dfg.mem_flags.insert_unchecked(place.flags);
         let (load, dfg) = self.b.ins().Load(opcode, ty, flags, place.offset.into(), place.address);
         let value = dfg.first_result(load);
@@ -59,7 +59,7 @@ impl Translator<'_> {
 
     pub(super) fn store(&mut self, size: u32, arg: &MemArg) {
         let value = self.pop();
-        let place = self.place(arg, size);
+        let place = self.access_address(arg, size);
         self.b.ins().store(place.flags, value, place.address, place.offset);
     }
 
@@ -67,9 +67,9 @@ impl Translator<'_> {
     fn store_part(&mut self, opcode: Opcode, size: u32, arg: &MemArg) {
         let value = self.pop();
         let ty = self.type_of(value);
-        let place = self.place(arg, size);
+        let place = self.access_address(arg, size);
         if let Some(bits) = self.constant(value) {
-            // In its own width, so that it is part of the instruction instead of a register.
+            // In its own width, so that it becomes an immediate instead of a register.
             let narrow = Type::int_with_byte_size(size as u16).expect("stores are one to eight bytes");
             let bits = bits & (u64::MAX >> (64 - 8 * size));
             let value = self.b.ins().iconst(narrow, bits as i64);

@@ -1,11 +1,10 @@
-//! From a wasm address to one that code can use.
+//! Converts wasm addresses to host addresses, with bounds checks.
 //!
-//! A memory that is reserved whole has 4 GiB and a guard behind it that fault, so that an index needs no check
-//! while the constant offset and the size of the access together stay within the guard. A memory with 64-bit
-//! addresses has a guard behind its last byte: the smaller of index and length is used, which faults if it is the
-//! length. That needs no branch, leads the processor that runs ahead nowhere else, and serves all accesses through
-//! one pointer. Otherwise the end of the access is compared with the memory's length, in 64 bits; where the sum
-//! could overflow, that traps as well.
+//! A memory that is reserved whole has 4 GiB and a faulting guard behind it, so an index needs no check as long as the
+//! constant offset plus the size of the access stay within the guard. A memory with 64-bit addresses has a guard behind
+//! its last byte: the access uses the smaller of index and length, and faults if that is the length. This needs no
+//! branch, is safe under speculative execution, and shares one pointer among all accesses. Otherwise the end of the
+//! access is compared with the memory's length in 64 bits; if the sum can overflow, an overflow traps as well.
 
 use super::translator::Translator;
 use crate::region::Region;
@@ -20,63 +19,71 @@ use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use std::mem::offset_of;
 use wasmparser::{MemArg, MemArgTarget};
 
-/// Where an access goes: flags, address, and constant offset from it.
+/// The target of an access: flags, address, and constant offset from it.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct AccessAddress {
     pub(super) flags: MemFlagsData,
     pub(super) address: Value,
     pub(super) offset: i32,
 }
 
 impl Translator<'_> {
-    /// The place of an access of `size` bytes at the topmost value.
-    pub(super) fn place(&mut self, arg: &MemArg, size: u32) -> Place {
+    /// Returns the target of an access of `size` bytes at the topmost value.
+    pub(super) fn access_address(&mut self, arg: &MemArg, size: u32) -> AccessAddress {
         let index = self.pop();
         let memory = match arg.target {
             MemArgTarget::Memory(memory) => MemoryIndex(memory),
-            // Arrays come with the garbage collector, which validation does not let through yet.
+            // An atomic access to an array; validation does not allow these.
             MemArgTarget::Array(_) => MemoryIndex(0),
         };
         let index = self.widen(index);
-        self.place_at(memory, index, arg.offset, u64::from(size))
+        self.access_address_at(memory, index, arg.offset, u64::from(size))
     }
 
     fn memory_type(&self, memory: MemoryIndex) -> MemoryType {
         self.module.memories()[memory.index()]
     }
 
-    /// The place of an access of `size` bytes at a 64-bit index.
-    fn place_at(&mut self, memory: MemoryIndex, index: Value, offset: u64, size: u64) -> Place {
-        // No memory reaches the last address, so that no end beyond it is taken for one inside.
+    /// Returns the target of an access of `size` bytes at a 64-bit index.
+    fn access_address_at(
+        &mut self,
+        memory: MemoryIndex,
+        index: Value,
+        offset: u64,
+        size: u64,
+    ) -> AccessAddress {
+        // No memory contains the last address, so a saturated end is out of bounds too.
         let end = offset.saturating_add(size);
         let index = match self.plan.memory_access(memory) {
             MemoryAccess::Reserved if end <= GUARD_SIZE => index,
             _ if self.is_always_inside(memory, index, end) => index,
             _ => self.check_bounds(memory, index, end),
         };
-        let place = self.checked_place(memory, index);
+        let place = self.address_at(memory, index);
         match i32::try_from(offset) {
-            Ok(offset) => Place { offset, ..place },
-            Err(_) => Place { address: self.b.ins().iadd_imm_s(place.address, offset as i64), ..place },
+            Ok(offset) => AccessAddress { offset, ..place },
+            Err(_) => {
+                AccessAddress { address: self.b.ins().iadd_imm_s(place.address, offset as i64), ..place }
+            }
         }
     }
 
-    /// Whether a constant index lies within the size that the memory starts with: none ever shrinks.
+    /// Returns whether a constant index lies within the initial size of the memory, which never shrinks.
     fn is_always_inside(&self, memory: MemoryIndex, index: Value, end: u64) -> bool {
         let end = self.constant(index).and_then(|index| index.checked_add(end));
         let minimum = self.memory_type(memory).minimum_bytes();
         matches!((end, minimum), (Some(end), Some(minimum)) if end <= minimum)
     }
 
-    /// The place at a 64-bit index that needs no check.
-    pub(super) fn checked_place(&mut self, memory: MemoryIndex, index: Value) -> Place {
+    /// Returns the target at a 64-bit index that needs no check.
+    pub(super) fn address_at(&mut self, memory: MemoryIndex, index: Value) -> AccessAddress {
         let base = self.current_base(memory);
         let address = self.b.ins().iadd(base, index);
-        Place { flags: self.heap_flags(memory), address, offset: 0 }
+        AccessAddress { flags: self.heap_flags(memory), address, offset: 0 }
     }
 
-    /// Traps unless the `end` bytes from `index` on lie within the memory, or sees to it that the access does. The
-    /// index to use.
+    /// Makes an access to the `end` bytes from `index` on safe: it traps here, or faults later, if they are out of
+    /// bounds. Returns the index to use.
     fn check_bounds(&mut self, memory: MemoryIndex, index: Value, end: u64) -> Value {
         if is_guarded(&self.memory_type(memory)) && end <= GUARD_SIZE {
             let length = self.memory_length(memory);
@@ -85,7 +92,7 @@ impl Translator<'_> {
         self.check_end(memory, index, end)
     }
 
-    /// Traps unless the `end` bytes from `index` on lie within the memory. The index to use then.
+    /// Traps unless the `end` bytes from `index` on lie within the memory. Returns the index to use.
     pub(super) fn check_end(&mut self, memory: MemoryIndex, index: Value, end: u64) -> Value {
         let length = self.memory_length(memory);
         let end = match self.memory_type(memory).is_64() {
@@ -93,7 +100,7 @@ impl Translator<'_> {
                 let end = self.i64_const(end);
                 self.sum_or_trap(end, index)
             }
-            // Neither exceeds 33 bits.
+            // Both fit 33 bits.
             false => self.b.ins().iadd_imm_s(index, end as i64),
         };
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, length);
@@ -101,7 +108,7 @@ impl Translator<'_> {
         self.guard_index_of(memory, outside, index)
     }
 
-    /// Whether not all of `length` bytes from `start` on lie within the memory.
+    /// Returns whether any of `length` bytes from `start` on lies outside the memory.
     pub(super) fn range_is_outside(&mut self, memory: MemoryIndex, start: Value, length: Value) -> Value {
         let accessible = self.memory_length(memory);
         let end = self.b.ins().iadd(start, length);
@@ -117,7 +124,7 @@ impl Translator<'_> {
         self.b.ins().uadd_overflow_trap(x, y, trap_code::encode(Trap::MemoryOutOfBounds))
     }
 
-    /// For the processor that runs ahead of a bounds check: an index that is always inside.
+    /// Returns an index that is in bounds even if execution speculates past the bounds check.
     pub(super) fn guard_index_of(&mut self, memory: MemoryIndex, outside: Value, index: Value) -> Value {
         if !MEMORY_INDEX_GUARD || can_be_reserved(&self.memory_type(memory)) {
             return index;
@@ -138,12 +145,12 @@ impl Translator<'_> {
         }
     }
 
-    /// Accessible bytes, 64 bits.
+    /// Returns the number of accessible bytes, as 64 bits.
     pub(super) fn memory_length(&mut self, memory: MemoryIndex) -> Value {
         if !self.memory_type(memory).is_shared() {
             return self.load_def(memory, offset_of!(MemoryDef, length));
         }
-        // Another thread may write it: what was loaded before must not be used again.
+        // Another thread may write it, so an earlier load must not be reused.
         let def = self.memory_def(memory);
         let length = self.b.ins().iadd_imm_s(def, offset_of!(MemoryDef, length) as i64);
         let flags = self.regions.trusted(self.b.func, Region::MEMORY_DEF);

@@ -1,7 +1,7 @@
-//! Fuel, epochs and stack: what stops a guest that does not stop by itself.
+//! Fuel, epochs and stack limits, which stop guests that do not stop by themselves.
 //!
-//! Fuel is added up while operators are translated and charged to the store where control flow parts or
-//! meets, so that a straight run of operators costs one addition. It runs while the count is negative.
+//! Fuel is summed during translation and charged to the store where control flow splits or joins, so that a straight
+//! run of operators costs one addition. The guest runs while the count is negative.
 
 use super::translator::Translator;
 use crate::region::Region;
@@ -13,7 +13,7 @@ use std::mem::offset_of;
 use wasmparser::Operator;
 
 impl Translator<'_> {
-    /// Counts an operator. Those that make no code of their own are free.
+    /// Counts an operator. Operators that generate no code are free.
     pub(super) fn charge(&mut self, op: &Operator<'_>) {
         if !self.plan.tunables.consume_fuel {
             return;
@@ -36,7 +36,7 @@ impl Translator<'_> {
         };
     }
 
-    /// Charges what was counted so far.
+    /// Charges the fuel counted so far.
     pub(super) fn flush_fuel(&mut self) {
         let used = std::mem::take(&mut self.fuel);
         if used == 0 {
@@ -50,7 +50,7 @@ impl Translator<'_> {
         self.b.ins().store(flags, after, store, offset);
     }
 
-    /// At the start of a function or loop: gives the embedder the chance to stop it.
+    /// Checks fuel and epoch at the start of a function or loop, so that the embedder can stop the guest.
     pub(super) fn check_limits(&mut self) {
         if self.plan.tunables.consume_fuel {
             let store = self.store_context();
@@ -62,7 +62,7 @@ impl Translator<'_> {
         if self.plan.tunables.epoch_interruption {
             let store = self.store_context();
             let flags = self.regions.trusted(self.b.func, Region::STORE);
-            // The counter moves under the code's feet: neither flag lets the load be shared or moved.
+            // Other threads change the counter: neither flag allows the load to be reused or moved.
             let counter = self.load_constant(ADDRESS, store, offset_of!(StoreContext, epoch_counter) as i32);
             let now = self.b.ins().atomic_load(types::I64, flags, counter);
             let deadline =
@@ -84,7 +84,7 @@ impl Translator<'_> {
         self.b.switch_to_block(next);
     }
 
-    /// Has the prologue compare the stack pointer with the store's limit.
+    /// Makes the prologue compare the stack pointer with the store's limit.
     pub(super) fn check_stack(&mut self) {
         let constant = self.b.func.dfg.mem_flags.insert(crate::region::constant());
         let Ok(flags) = constant else { return };

@@ -1,8 +1,8 @@
-//! From a validated body to Cranelift's IR.
+//! Translates a validated body to CLIF.
 //!
-//! One loop reads operators; each group of operators has a file. Values of the wasm stack are CLIF values,
-//! locals are the builder's variables, labels are frames of the control stack. A call that is inlined pushes
-//! another *activation*: the loop goes on with the callee's operators on the same stacks.
+//! One loop reads operators, and each group of operators has a file. Values of the wasm stack are CLIF values, locals
+//! are the builder's variables, labels are frames of the control stack. An inlined call pushes another *activation*:
+//! the loop continues with the callee's operators on the same stacks.
 
 mod activation;
 mod atomic;
@@ -19,7 +19,6 @@ mod frame_local;
 mod global;
 mod handler;
 mod inlining;
-mod known;
 mod legacy_exception;
 mod memory;
 mod memory_access;
@@ -29,15 +28,17 @@ mod object;
 mod object_alloc;
 mod object_array;
 mod object_struct;
+mod ref_info;
 mod reference;
 mod relaxed;
-mod scratch;
+pub(crate) mod scratch;
 mod short_copy;
 mod simd;
 mod simd_arithmetic;
 mod simd_memory;
 mod slot;
 mod stack;
+mod state;
 mod table;
 mod tail_call;
 mod traced;
@@ -45,10 +46,9 @@ mod translator;
 mod wide;
 
 pub(crate) use frame_local::{MARK, REFERENCE};
-pub(crate) use scratch::Scratch;
 
 use crate::failure::Failure;
-use crate::huge::{frame_locals, takes_callees};
+use crate::huge::{frame_locals, may_inline_into};
 use crate::isa::{Isas, OptLevel};
 use crate::signature;
 use crate::workspace::Workspace;
@@ -59,7 +59,7 @@ use cranelift_frontend::FunctionBuilder;
 pub(crate) use translator::Translated;
 use translator::Translator;
 
-/// Makes Cranelift's function of one defined function.
+/// Translates one defined function.
 pub(crate) fn translate(
     workspace: &mut Workspace,
     isas: &Isas,
@@ -77,9 +77,9 @@ pub(crate) fn translate(
     let mut translator = Translator::new(builder, plan, &mut workspace.scratch, func);
     let isa = isas.get(plan.tunables.canonical_nans, OptLevel::Speed);
     translator.native_fma = isa.has_native_fma();
-    translator.inlines = takes_callees(plan, func);
+    translator.inlines = may_inline_into(plan, func);
     if let Some(locals) = frame_locals(plan, func)? {
-        translator.place_locals(&locals);
+        translator.assign_frame_offsets(&locals);
         translator.inlines = false;
     }
     translator.run(budget)?;

@@ -6,7 +6,7 @@ use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
 use wasmparser::Operator;
 
-/// Pops one value and pushes what an instruction makes of it.
+/// Pops one value and pushes the result of an instruction.
 macro_rules! unary {
     ($t:ident.$method:ident) => {{
         let x = $t.pop();
@@ -20,7 +20,7 @@ macro_rules! unary {
     }};
 }
 
-/// Pops two values and pushes what an instruction makes of them.
+/// Pops two values and pushes the result of an instruction.
 macro_rules! binary {
     ($t:ident.$method:ident) => {{
         let (x, y) = $t.pop2();
@@ -158,7 +158,7 @@ impl Translator<'_> {
         true
     }
 
-    /// Pushes a comparison's byte as the `i32` that wasm has.
+    /// Pushes a comparison's byte as an `i32`.
     pub(super) fn push_bool(&mut self, value: Value) {
         let value = self.b.ins().uextend(types::I32, value);
         self.push(value);

@@ -1,7 +1,6 @@
-//! Instructions on structs, arrays, small integers and references: which file has which.
+//! Instructions on structs, arrays, small integers and references, and dispatch to the files of each.
 
-use super::call::Callee;
-use super::known::Known;
+use super::state::{Callee, RefInfo};
 use super::translator::Translator;
 use crate::failure::Failure;
 use crate::region::Region;
@@ -15,14 +14,14 @@ use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Opcode, Value, types};
 use std::mem::offset_of;
 use wasmparser::Operator;
 
-/// How a small field is extended to an `i32`.
+/// The extension of a small field to an `i32`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extension {
-    /// It is a whole value.
+    /// None: it is a whole value.
     None,
-    /// With its sign.
+    /// Sign extension.
     Signed,
-    /// With zeros.
+    /// Zero extension.
     Unsigned,
 }
 
@@ -36,10 +35,10 @@ impl<'a> Translator<'a> {
             }
             Operator::RefAsNonNull => {
                 let value = self.pop();
-                if self.known.null {
+                if self.operand_info.may_be_null {
                     self.trap_if_null(value);
                 }
-                self.left = Known { null: false, ..self.known };
+                self.result_info = RefInfo { may_be_null: false, ..self.operand_info };
                 self.push(value);
             }
             Operator::RefI31 => {
@@ -60,21 +59,21 @@ impl<'a> Translator<'a> {
                 let value = self.b.ins().ushr_imm_u(value, 1);
                 self.push(value);
             }
-            // Both hierarchies have one representation.
+            // Both hierarchies have the same representation.
             Operator::AnyConvertExtern | Operator::ExternConvertAny => {}
             _ => return Ok(self.structs(op) || self.arrays(op) || self.casts(op)?),
         }
         Ok(true)
     }
 
-    /// What `call_ref` calls: the topmost value.
+    /// Returns the callee of a `call_ref`: the topmost value.
     pub(super) fn ref_callee(&mut self, ty: u32) -> Callee {
         let func = self.pop();
         let (code, context) = self.func_words(func);
         Callee::Code { ty: TypeIndex(ty), code, context }
     }
 
-    /// Code and context of a function reference, which is compared with null.
+    /// Returns code and context of a function reference, after a null check.
     pub(super) fn func_words(&mut self, func: Value) -> (Value, Value) {
         self.trap_if_null(func);
         let base = self.const_base();
@@ -88,15 +87,15 @@ impl<'a> Translator<'a> {
         self.b.ins().trapz(value, trap_code::encode(Trap::NullReference));
     }
 
-    /// Address of an object.
+    /// Returns the address of an object.
     pub(super) fn object_address(&mut self, object: Value) -> Value {
         let base = self.gc_base();
         let offset = self.widen(object);
         self.b.ins().iadd(base, offset)
     }
 
-    /// Flags of an access at a constant offset from an object that may be null: near the start it faults, further on
-    /// null is looked for.
+    /// Returns the flags of an access at a constant offset from an object that may be null. Near the start of the
+    /// object null faults; beyond that it is checked.
     pub(super) fn object_flags(&mut self, object: Value, region: Region, offset: u32) -> MemFlagsData {
         if offset + 16 > NULL_PAGE {
             self.trap_if_null(object);
@@ -105,7 +104,7 @@ impl<'a> Translator<'a> {
         self.regions.object(self.b.func, region)
     }
 
-    /// Reads what a field or element holds.
+    /// Loads a field or element.
     pub(super) fn load_storage(
         &mut self,
         storage: StorageType,
@@ -132,7 +131,7 @@ impl<'a> Translator<'a> {
         dfg.first_result(load)
     }
 
-    /// Writes what a field or element holds.
+    /// Stores a field or element.
     pub(super) fn store_storage(
         &mut self,
         storage: StorageType,
@@ -151,7 +150,7 @@ impl<'a> Translator<'a> {
         };
     }
 
-    /// Whether a field or element holds references that the collector must know of.
+    /// Returns whether a field or element holds references that the collector must trace.
     pub(super) fn is_storage_traced(&self, storage: StorageType) -> bool {
         matches!(storage, StorageType::Val(ty) if self.is_traced(ty))
     }

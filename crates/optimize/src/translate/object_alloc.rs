@@ -1,4 +1,4 @@
-//! Making objects: in the nursery, by moving its top, while there is room.
+//! Allocation of objects: in the nursery by advancing its top while there is room.
 
 use super::translator::Translator;
 use crate::region::Region;
@@ -14,7 +14,7 @@ const TOP: i32 = CONTROL as i32 + offset_of!(HeapControl, top) as i32;
 const END: i32 = CONTROL as i32 + offset_of!(HeapControl, end) as i32;
 
 impl Translator<'_> {
-    /// What the header of objects of a type says.
+    /// Returns the header of objects of a type.
     pub(super) fn header_of(&mut self, ty: TypeIndex) -> Value {
         let id = self.load_constant(types::I32, self.context, self.module.layout().type_id(ty));
         match self.module.composite_type(ty) {
@@ -24,27 +24,27 @@ impl Translator<'_> {
         }
     }
 
-    /// Makes an object of a type and of constant size, and writes its header. The rest is for the caller to fill in
-    /// before anything is called.
+    /// Allocates an object of a type and of constant size, and writes its header. The caller must initialize the rest
+    /// before any call.
     pub(super) fn alloc(&mut self, ty: TypeIndex, size: u32) -> Value {
         let head = self.header_of(ty);
         let bytes = self.i32_const(size);
         if size > INLINE_ALLOC_BYTES {
-            let wide = self.call_builtin(Builtin::GcAlloc, &[head, bytes]).expect("it has a result");
+            let wide = self.call_builtin(Builtin::GcAlloc, &[head, bytes]).expect("the builtin has a result");
             let object = self.b.ins().ireduce(types::I32, wide);
             self.track(object);
             return object;
         }
         let size = self.i64_const(u64::from(size));
-        let object = self.bump(size, |t| t.call_builtin(Builtin::GcAlloc, &[head, bytes]));
+        let object = self.bump_allocate(size, |t| t.call_builtin(Builtin::GcAlloc, &[head, bytes]));
         let address = self.object_address(object);
         let flags = self.regions.trusted(self.b.func, Region::HEADER);
         self.b.ins().store(flags, head, address, 0);
         object
     }
 
-    /// Makes an array whose length is known at run time only, with its header and length. Its elements are whatever,
-    /// or zero. Returns it and its size in bytes.
+    /// Allocates an array of a length that is known only at run time, with its header and length. Its elements are
+    /// unspecified or zero. Returns the array and its size in bytes.
     pub(super) fn alloc_array(&mut self, ty: TypeIndex, length: Value) -> (Value, Value) {
         let layout = self.plan.array(ty);
         let count = self.widen(length);
@@ -53,7 +53,7 @@ impl Translator<'_> {
         let bytes = self.b.ins().iadd_imm_s(bytes, i64::from(ELEMENTS) + 7);
         let bytes = self.b.ins().band_imm_s(bytes, -8);
         let index = self.i32_const(ty.0);
-        let object = self.bump(bytes, |t| t.call_builtin(Builtin::GcAllocArray, &[index, length]));
+        let object = self.bump_allocate(bytes, |t| t.call_builtin(Builtin::GcAllocArray, &[index, length]));
         let head = self.header_of(ty);
         self.start_array(object, head, length);
         (object, bytes)
@@ -68,9 +68,9 @@ impl Translator<'_> {
         self.b.ins().store(flags, length, address, LENGTH as i32);
     }
 
-    /// Takes `size` bytes from the nursery, or what `otherwise` calls gives.
-    fn bump(&mut self, size: Value, otherwise: impl FnOnce(&mut Self) -> Option<Value>) -> Value {
-        // What is counted so far would be charged on one of the two ways only.
+    /// Allocates `size` bytes in the nursery, or calls `slow_path` if it is full.
+    fn bump_allocate(&mut self, size: Value, slow_path: impl FnOnce(&mut Self) -> Option<Value>) -> Value {
+        // Fuel counted so far would otherwise be charged on only one of the two paths.
         self.flush_fuel();
         let base = self.gc_base();
         let flags = self.regions.trusted(self.b.func, Region::NURSERY);
@@ -91,7 +91,7 @@ impl Translator<'_> {
         self.b.ins().store(flags, next, base, TOP);
         self.b.ins().jump(done, &[BlockArg::from(top)]);
         self.b.switch_to_block(slow);
-        let made = otherwise(self).expect("what makes an object returns it");
+        let made = slow_path(self).expect("allocation builtins return the object");
         let made = self.b.ins().ireduce(types::I32, made);
         self.b.ins().jump(done, &[BlockArg::from(made)]);
         self.b.seal_block(done);

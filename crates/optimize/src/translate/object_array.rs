@@ -59,23 +59,23 @@ impl<'a> Translator<'a> {
     fn element_type(&self, ty: TypeIndex) -> StorageType {
         match self.module.composite_type(ty) {
             CompositeType::Array(ty) => ty.field_type().element_type(),
-            _ => panic!("validation has seen an array type"),
+            _ => panic!("validation checked that this is an array type"),
         }
     }
 
-    /// The length of an array that may be null, which traps.
+    /// Returns the length of an array that may be null, which traps.
     fn array_length(&mut self, array: Value) -> Value {
         let address = self.object_address(array);
         let flags = self.regions.object(self.b.func, Region::LENGTH);
         self.b.ins().load(types::I32, flags, address, LENGTH as i32)
     }
 
-    /// Flags of an access to an element that is there.
+    /// Returns the flags of an access to an element that exists.
     fn element_flags(&mut self, storage: StorageType) -> MemFlagsData {
         self.regions.trusted(self.b.func, Region::element(storage.size())).with_endianness(Endianness::Little)
     }
 
-    /// The 64-bit offset in the heap of an element, without that of the first.
+    /// Returns the 64-bit offset of an element in the heap, without the offset of element 0.
     fn element_offset(&mut self, array: Value, index: Value, storage: StorageType) -> Value {
         let (array, index) = (self.widen(array), self.widen(index));
         let distance = self.b.ins().ishl_imm_u(index, i64::from(storage.size().trailing_zeros()));
@@ -110,7 +110,7 @@ impl<'a> Translator<'a> {
         self.push(array);
     }
 
-    /// An element's value repeated over at least eight bytes, and the type of that.
+    /// Returns an element's value repeated over at least eight bytes, and the type of the result.
     fn repeated(&mut self, storage: StorageType, value: Value) -> (Type, Value) {
         let little = MemFlagsData::new().with_endianness(Endianness::Little);
         let times = |t: &mut Self, value: Value, pattern: u64, mask: Option<i64>| {
@@ -136,8 +136,8 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Writes a value all over the elements of an array that was just made. Its slots need no cards: it is young, or
-    /// all of its cards are marked.
+    /// Fills a newly allocated array with a value. Its slots need no write barrier: it is in the nursery, or all of its
+    /// cards are marked.
     fn fill_new(&mut self, array: Value, bytes: Value, piece: Type, value: Value) {
         let start = self.object_address(array);
         let end = self.b.ins().iadd(start, bytes);
@@ -149,7 +149,7 @@ impl<'a> Translator<'a> {
         });
     }
 
-    /// A loop over addresses from `first`, a step apart, up to before `end`.
+    /// Emits a loop over addresses from `first` up to but excluding `end`.
     fn for_each_address(&mut self, first: Value, end: Value, step: i64, body: impl FnOnce(&mut Self, Value)) {
         let (round, done) = (self.b.create_block(), self.b.create_block());
         let at = self.b.append_block_param(round, types::I64);
@@ -167,7 +167,7 @@ impl<'a> Translator<'a> {
 
     fn array_new_fixed(&mut self, ty: TypeIndex, length: u32) {
         let storage = self.element_type(ty);
-        // Validation bounds the length, so that this fits.
+        // Validation bounds the length, so this fits.
         let size = self.plan.array(ty).size(length).unwrap_or(u32::MAX);
         let array = self.alloc(ty, size);
         let address = self.object_address(array);
@@ -177,7 +177,7 @@ impl<'a> Translator<'a> {
         let height = self.s.stack.len() - length as usize;
         let flags = self.element_flags(storage);
         for i in 0..length {
-            let value = self.up_to_date(self.s.stack[height + i as usize]);
+            let value = self.reload_if_stale(self.s.stack[height + i as usize]);
             let offset = ELEMENTS + i * storage.size();
             self.store_storage(storage, flags, value, address, offset as i32);
         }
@@ -188,13 +188,13 @@ impl<'a> Translator<'a> {
     fn array_new_from(&mut self, builtin: Builtin, ty: u32, segment: u32) {
         let (src, length) = self.pop2();
         let (ty, segment) = (self.i32_const(ty), self.i32_const(segment));
-        let made = self.call_builtin(builtin, &[ty, segment, src, length]).expect("it has a result");
+        let made = self.call_builtin(builtin, &[ty, segment, src, length]).expect("the builtin has a result");
         let array = self.b.ins().ireduce(types::I32, made);
         self.track(array);
         self.push(array);
     }
 
-    /// Traps unless an index is inside an array that may be null.
+    /// Traps unless an index is in bounds of an array, which may be null.
     fn check_index(&mut self, array: Value, index: Value) {
         let length = self.array_length(array);
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
@@ -210,7 +210,7 @@ impl<'a> Translator<'a> {
         let address = self.b.ins().iadd(base, offset);
         let flags = self.element_flags(storage);
         let value = self.load_storage(storage, extension, flags, address, ELEMENTS as i32);
-        self.leaves_stored(storage);
+        self.note_stored_result(storage);
         self.push(value);
     }
 
@@ -260,7 +260,7 @@ impl<'a> Translator<'a> {
         let length = self.pop();
         let (from, src) = self.pop2();
         let (to, dst) = self.pop2();
-        // Null comes before bounds.
+        // Null is checked before the bounds.
         self.trap_if_null(to);
         self.trap_if_null(from);
         self.call_builtin(Builtin::ArrayCopy, &[to, dst, from, src, length]);

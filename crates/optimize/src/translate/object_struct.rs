@@ -1,7 +1,7 @@
 //! Structs.
 
-use super::known::Known;
 use super::object::Extension;
+use super::state::RefInfo;
 use super::translator::Translator;
 use crate::region::Region;
 use belljar_abi::gc::FIELDS;
@@ -37,7 +37,7 @@ impl<'a> Translator<'a> {
         let offset = self.plan.fields(ty).offsets[field as usize];
         match self.module.composite_type(ty) {
             CompositeType::Struct(ty) => (offset, ty.fields()[field as usize].element_type()),
-            _ => panic!("validation has seen a struct type"),
+            _ => panic!("validation checked that this is a struct type"),
         }
     }
 
@@ -50,11 +50,11 @@ impl<'a> Translator<'a> {
         for i in 0..count {
             let (offset, storage) = self.field(ty, i as u32);
             let flags = self.regions.trusted(self.b.func, Region::field(offset));
-            let value = self.up_to_date(self.s.stack[height + i]);
+            let value = self.reload_if_stale(self.s.stack[height + i]);
             self.store_storage(storage, flags, value, address, offset as i32);
         }
         self.s.stack.truncate(height);
-        self.left = Known::OBJECT;
+        self.result_info = RefInfo::OBJECT;
         self.push(object);
     }
 
@@ -70,7 +70,7 @@ impl<'a> Translator<'a> {
             self.b.ins().store(flags, zero, address, at as i32);
             at += bytes;
         }
-        self.left = Known::OBJECT;
+        self.result_info = RefInfo::OBJECT;
         self.push(object);
     }
 
@@ -80,7 +80,7 @@ impl<'a> Translator<'a> {
         let flags = self.object_flags(object, Region::field(offset), offset);
         let address = self.object_address(object);
         let value = self.load_storage(storage, extension, flags, address, offset as i32);
-        self.leaves_stored(storage);
+        self.note_stored_result(storage);
         self.push(value);
     }
 

@@ -19,7 +19,7 @@ impl Translator<'_> {
         self.push(null);
     }
 
-    /// The id of a function: how far its object lies from the constant base.
+    /// Returns the id of a function: the distance of its object from the constant base.
     pub(super) fn func_ref(&mut self, func: FuncIndex) -> Result<Value, Failure> {
         let nth = self.module.escaping(func).ok_or_else(|| {
             Failure::new(format!("function {} is referred to but not declared; this is a bug", func.0))

@@ -1,16 +1,16 @@
-//! Relaxed vector instructions: what the processor does best where the specification leaves a choice.
+//! Relaxed vector instructions: the fastest choice of the processor where the specification leaves one.
 //!
 //! | instruction | on x86-64 | deterministic |
 //! |---|---|---|
 //! | swizzle | an index from 16 to 127 counts modulo 16 | such an index gives zero |
-//! | madd, nmadd | one rounding where there is an instruction for it | two roundings |
-//! | min, max | the first operand where neither is less | as `min` and `max` |
-//! | laneselect | a lane's highest bit decides | each bit decides |
-//! | trunc | the smallest integer where none fits | the nearest integer, 0 for NaN |
+//! | madd, nmadd | one rounding if there is an instruction for it | two roundings |
+//! | min, max | the first operand if neither is less | as `min` and `max` |
+//! | laneselect | the highest bit of a lane decides | each bit decides |
+//! | trunc | the smallest integer if none fits | the nearest integer, 0 for NaN |
 //! | q15mulr | the smallest integer is its own square | the square saturates |
 //! | dot | bytes of the second operand are unsigned | they are signed |
 //!
-//! Each instruction makes the same choice for all lane types, as the specification wants it.
+//! Each instruction makes the same choice for all lane types, as the specification requires.
 
 use super::translator::Translator;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
@@ -98,7 +98,7 @@ impl Translator<'_> {
             true => self.b.ins().fcvt_to_sint_sat(I64X2, x),
             false => self.b.ins().x86_cvtt2dq(I64X2, x),
         };
-        // With these lanes from the start: both are one instruction only in this form.
+        // Created with these lanes: both are a single instruction only in this form.
         let zero = self.vconst(I64X2, [0; 16]);
         self.b.ins().snarrow(wide, zero)
     }
@@ -123,7 +123,7 @@ impl Translator<'_> {
         if ty != I16X8 {
             return self.b.ins().blendv(mask, x, y);
         }
-        // The processor selects by bytes, not by pairs of them.
+        // The processor selects by bytes, not by pairs of bytes.
         let mask = self.b.ins().sshr_imm_u(mask, 15);
         let [mask, x, y] = [mask, x, y].map(|v| self.lanes(I8X16, v));
         self.b.ins().blendv(mask, x, y)
@@ -131,7 +131,7 @@ impl Translator<'_> {
 
     fn relaxed_extreme(&mut self, ty: Type, condition: FloatCC) -> Value {
         if !self.is_deterministic() {
-            self.pseudo(ty, condition);
+            self.pseudo_min_max(ty, condition);
             return self.pop();
         }
         let (x, y) = self.pop2_lanes(ty);
@@ -141,7 +141,7 @@ impl Translator<'_> {
         }
     }
 
-    /// Multiplies bytes and adds neighbouring products; sums saturate.
+    /// Multiplies bytes and adds adjacent products; sums saturate.
     fn relaxed_dot(&mut self, x: Value, y: Value) -> Value {
         if !self.is_deterministic() {
             return self.b.ins().x86_pmaddubsw(x, y);
@@ -150,8 +150,8 @@ impl Translator<'_> {
         let (x_high, y_high) = (self.b.ins().swiden_high(x), self.b.ins().swiden_high(y));
         let (low, high) = (self.b.ins().imul(x_low, y_low), self.b.ins().imul(x_high, y_high));
         let sums = self.b.ins().iadd_pairwise(low, high);
-        // The smallest integer is what the one sum wraps to that is too large, and no other sum: one less is the
-        // largest.
+        // Only one sum is too large. It wraps to the smallest integer, which no other sum equals; subtracting one gives
+        // the largest.
         let smallest = self.vconst(I16X8, std::array::from_fn(|i| if i % 2 == 1 { 0x80 } else { 0 }));
         let wrapped = self.b.ins().icmp(IntCC::Equal, sums, smallest);
         self.b.ins().iadd(sums, wrapped)

@@ -1,10 +1,7 @@
-//! The translator's own reusable memory.
+//! The translator's reusable memory.
 
-use super::activation::LocalPool;
-use super::control::Frame;
-use super::handler::{Clause, Handler};
-use super::known::Known;
-use crate::memo::Memo;
+use super::state::{Clause, Frame, Handler, LocalPool, RefInfo};
+use crate::generation_map::GenerationMap;
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, FuncRef, SigRef, Value};
 use cranelift_frontend::Variable;
@@ -19,8 +16,8 @@ pub(crate) struct Scratch {
     pub(super) control: Vec<Frame>,
     /// The locals of all activations, outermost first.
     pub(super) locals: Vec<Variable>,
-    /// What is known of them, as far as they hold references.
-    pub(super) known_locals: Vec<Known>,
+    /// Facts about the locals, as far as they hold references.
+    pub(super) local_infos: Vec<RefInfo>,
     /// Handlers of the function.
     pub(super) handlers: Vec<Handler>,
     /// Clauses of all `try_table`s of the function.
@@ -29,41 +26,42 @@ pub(crate) struct Scratch {
     pub(super) saved: Vec<Value>,
     /// Variables that inlined callees no longer use.
     pub(super) pool: LocalPool,
-    /// Arguments of the branch that is being made.
+    /// Arguments of the branch under construction.
     pub(super) block_args: Vec<BlockArg>,
-    /// Arguments of the call that is being made.
+    /// Arguments of the call under construction.
     pub(super) call_args: Vec<Value>,
-    /// Entries of the jump table that is being made.
+    /// Entries of the jump table under construction.
     pub(super) jump_table: Vec<BlockCall>,
-    /// Runs of equal targets of the jump table that is being made: relative depth, and the index behind the run.
+    /// Runs of equal targets of the jump table under construction: relative depth, and the index after the run.
     pub(super) runs: Vec<(u32, u32)>,
-    /// Distinct targets of the jump table that is being made: relative depth and block on the edge.
+    /// Distinct targets of the jump table under construction: relative depth and block on the edge.
     pub(super) edges: Vec<(u32, Block)>,
     /// The edge of each relative depth.
-    pub(super) edge_of_depth: Memo<PackedOption<Block>>,
+    pub(super) edge_of_depth: GenerationMap<PackedOption<Block>>,
     /// Signatures imported so far, by type index.
-    pub(super) signatures: Memo<PackedOption<SigRef>>,
+    pub(super) signatures: GenerationMap<PackedOption<SigRef>>,
     /// Functions imported so far, by defined function index.
-    pub(super) funcs: Memo<PackedOption<FuncRef>>,
-    /// Values that were read from constants which refer to objects: the global, and the safepoints that came before.
-    pub(super) constants: Memo<(u32, u32)>,
-    /// Parser memory.
+    pub(super) funcs: GenerationMap<PackedOption<FuncRef>>,
+    /// Values read from constant globals that refer to objects: the global, and the number of safepoints before the
+    /// read.
+    pub(super) constants: GenerationMap<(u32, u32)>,
+    /// Allocations of the parser.
     pub(super) parsers: Vec<OperatorsReaderAllocations>,
 }
 
 impl Scratch {
-    /// Forgets everything of the last function.
+    /// Clears the data of the last function.
     pub(crate) fn clear(&mut self) {
         self.stack.clear();
         self.control.clear();
         self.locals.clear();
-        self.known_locals.clear();
+        self.local_infos.clear();
         self.saved.clear();
         self.handlers.clear();
         self.clauses.clear();
         self.pool.clear();
-        self.signatures.forget();
-        self.funcs.forget();
-        self.constants.forget();
+        self.signatures.clear();
+        self.funcs.clear();
+        self.constants.clear();
     }
 }

@@ -1,7 +1,7 @@
-//! `memory.copy` of a length that turns out to be short.
+//! `memory.copy` with a length that is short at run time.
 //!
-//! Most copies that programs make are of a few bytes, and cost less than the call that would make them. Two
-//! overlapping pieces cover every length between one and two pieces' size:
+//! Most copies are of a few bytes and cost less than a call of the runtime. Two overlapping pieces cover every length
+//! between one and two times their size:
 //!
 //! ```text
 //!   length   pieces                        reads come before writes, so that
@@ -11,7 +11,7 @@
 //!    1–3     first, middle, last byte
 //! ```
 
-use super::memory_access::Place;
+use super::memory_access::AccessAddress;
 use super::translator::Translator;
 use crate::trap_code;
 use belljar_abi::Builtin;
@@ -19,7 +19,7 @@ use belljar_core::{MemoryIndex, Trap};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, Type, Value, types};
 
-/// The longest copy made in place.
+/// The longest copy done inline.
 const LONGEST: i64 = 32;
 
 /// Sizes of pieces, largest first.
@@ -27,7 +27,7 @@ const PIECES: [(Type, i64); 3] = [(types::I8X16, 16), (types::I64, 8), (types::I
 
 /// A copy with 64-bit operands.
 #[derive(Clone, Copy)]
-pub(super) struct Copy {
+pub(super) struct MemoryCopy {
     pub(super) to: MemoryIndex,
     pub(super) from: MemoryIndex,
     pub(super) dst: Value,
@@ -36,20 +36,20 @@ pub(super) struct Copy {
 }
 
 impl Translator<'_> {
-    /// Copies in place if the length is short, through the runtime otherwise.
-    pub(super) fn copy_short_or_call(&mut self, copy: Copy) {
+    /// Copies inline if the length is short, and through the runtime otherwise.
+    pub(super) fn copy_short_or_call(&mut self, copy: MemoryCopy) {
         let (short, long, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         self.flush_fuel();
         let is_short = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, copy.length, LONGEST);
         self.b.ins().brif(is_short, short, &[], long, &[]);
         self.start_sealed(short);
-        // The runtime tells what was outside, so that nothing of it need be kept here.
+        // The runtime determines which range was out of bounds, so nothing needs to be kept for that here.
         let (outside_from, outside_to) = self.outside(copy);
         let inside = self.b.create_block();
         let outside = self.b.ins().bor(outside_from, outside_to);
         self.b.ins().brif(outside, long, &[], inside, &[]);
         self.start_sealed(inside);
-        let (src, dst) = self.places(copy, outside_from, outside_to);
+        let (src, dst) = self.addresses(copy, outside_from, outside_to);
         for (ty, size) in PIECES {
             let (piece, shorter) = (self.b.create_block(), self.b.create_block());
             let fits = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, copy.length, size);
@@ -72,7 +72,7 @@ impl Translator<'_> {
     }
 
     /// Copies through the runtime.
-    pub(super) fn call_copy(&mut self, copy: Copy) {
+    pub(super) fn call_copy(&mut self, copy: MemoryCopy) {
         let (to, from) = (self.i32_const(copy.to.0), self.i32_const(copy.from.0));
         self.call_builtin(Builtin::MemoryCopy, &[to, from, copy.dst, copy.src, copy.length]);
     }
@@ -82,8 +82,15 @@ impl Translator<'_> {
         self.b.switch_to_block(block);
     }
 
-    /// Copies the piece at the start and those at `others`, then goes on in `done`.
-    fn copy_pieces(&mut self, ty: Type, src: Place, dst: Place, others: &[Value], done: Block) {
+    /// Copies the piece at the start and those at `others`, then jumps to `done`.
+    fn copy_pieces(
+        &mut self,
+        ty: Type,
+        src: AccessAddress,
+        dst: AccessAddress,
+        others: &[Value],
+        done: Block,
+    ) {
         let first = self.b.ins().load(ty, src.flags, src.address, 0);
         let mut rest = [None; 2];
         for (at, slot) in others.iter().zip(&mut rest) {
@@ -98,23 +105,28 @@ impl Translator<'_> {
         self.b.ins().jump(done, &[]);
     }
 
-    /// Source and destination. Traps unless both ranges lie within their memories.
-    pub(super) fn checked_places(&mut self, copy: Copy) -> (Place, Place) {
+    /// Returns source and destination, after trapping unless both ranges lie within their memories.
+    pub(super) fn checked_addresses(&mut self, copy: MemoryCopy) -> (AccessAddress, AccessAddress) {
         let (outside_from, outside_to) = self.outside(copy);
         let outside = self.b.ins().bor(outside_from, outside_to);
         self.b.ins().trapnz(outside, trap_code::encode(Trap::MemoryOutOfBounds));
-        self.places(copy, outside_from, outside_to)
+        self.addresses(copy, outside_from, outside_to)
     }
 
-    fn places(&mut self, copy: Copy, outside_from: Value, outside_to: Value) -> (Place, Place) {
+    fn addresses(
+        &mut self,
+        copy: MemoryCopy,
+        outside_from: Value,
+        outside_to: Value,
+    ) -> (AccessAddress, AccessAddress) {
         let src = self.guard_index_of(copy.from, outside_from, copy.src);
         let dst = self.guard_index_of(copy.to, outside_to, copy.dst);
-        (self.checked_place(copy.from, src), self.checked_place(copy.to, dst))
+        (self.address_at(copy.from, src), self.address_at(copy.to, dst))
     }
 
-    /// Whether each range, source and destination, reaches out of its memory: in one memory, whether the one that
-    /// begins later does.
-    fn outside(&mut self, copy: Copy) -> (Value, Value) {
+    /// Returns whether the source and the destination reach outside their memories. Within one memory, only the range
+    /// that starts later is checked.
+    fn outside(&mut self, copy: MemoryCopy) -> (Value, Value) {
         if copy.to == copy.from {
             let later = self.b.ins().umax(copy.dst, copy.src);
             let outside = self.range_is_outside(copy.to, later, copy.length);

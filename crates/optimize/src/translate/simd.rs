@@ -69,7 +69,7 @@ impl Translator<'_> {
         true
     }
 
-    /// A scalar of the stack as a lane: the low bits of an `i32` where lanes are smaller.
+    /// Pops a scalar as a lane: the low bits of an `i32` for smaller lanes.
     fn pop_lane(&mut self, ty: Type) -> Value {
         let scalar = self.pop();
         match ty.lane_type() {

@@ -6,7 +6,7 @@ use cranelift_codegen::ir::types::{F32X4, F64X2, I8X16, I16X8, I32X4, I64X2};
 use cranelift_codegen::ir::{InstBuilder, Type, Value};
 use wasmparser::Operator;
 
-/// Pops one vector with lanes of a type and pushes what an instruction makes of it.
+/// Pops one vector with lanes of a type and pushes the result of an instruction.
 macro_rules! unary {
     ($t:ident.$method:ident, $ty:expr) => {{
         let x = $t.pop_lanes($ty);
@@ -20,7 +20,7 @@ macro_rules! unary {
     }};
 }
 
-/// Pops two vectors with lanes of a type and pushes what an instruction makes of them.
+/// Pops two vectors with lanes of a type and pushes the result of an instruction.
 macro_rules! binary {
     ($t:ident.$method:ident, $ty:expr) => {{
         let (x, y) = $t.pop2_lanes($ty);
@@ -29,7 +29,7 @@ macro_rules! binary {
     }};
 }
 
-/// Pops a shift distance and a vector; lanes shift by the distance modulo their width, in CLIF as in wasm.
+/// Pops a shift distance and a vector. Lanes shift by the distance modulo their width, in CLIF as in wasm.
 macro_rules! shift {
     ($t:ident.$method:ident, $ty:expr) => {{
         let distance = $t.pop();
@@ -39,7 +39,7 @@ macro_rules! shift {
     }};
 }
 
-/// Multiplies one half of the lanes, widened.
+/// Widens and multiplies one half of the lanes.
 macro_rules! extended_multiply {
     ($t:ident.$widen:ident, $ty:expr) => {{
         let (x, y) = $t.pop2_lanes($ty);
@@ -49,7 +49,7 @@ macro_rules! extended_multiply {
     }};
 }
 
-/// Adds neighbouring lanes, widened.
+/// Widens and adds adjacent lanes.
 macro_rules! extended_pairs {
     ($t:ident.$low:ident, $high:ident, $ty:expr) => {{
         let x = $t.pop_lanes($ty);
@@ -205,8 +205,8 @@ impl Translator<'_> {
             Operator::F32x4Div => binary!(self.fdiv, F32X4),
             Operator::F32x4Min => binary!(self.fmin, F32X4),
             Operator::F32x4Max => binary!(self.fmax, F32X4),
-            Operator::F32x4PMin => self.pseudo(F32X4, FloatCC::LessThan),
-            Operator::F32x4PMax => self.pseudo(F32X4, FloatCC::GreaterThan),
+            Operator::F32x4PMin => self.pseudo_min_max(F32X4, FloatCC::LessThan),
+            Operator::F32x4PMax => self.pseudo_min_max(F32X4, FloatCC::GreaterThan),
             Operator::F64x2Ceil => unary!(self.ceil, F64X2),
             Operator::F64x2Floor => unary!(self.floor, F64X2),
             Operator::F64x2Trunc => unary!(self.trunc, F64X2),
@@ -220,8 +220,8 @@ impl Translator<'_> {
             Operator::F64x2Div => binary!(self.fdiv, F64X2),
             Operator::F64x2Min => binary!(self.fmin, F64X2),
             Operator::F64x2Max => binary!(self.fmax, F64X2),
-            Operator::F64x2PMin => self.pseudo(F64X2, FloatCC::LessThan),
-            Operator::F64x2PMax => self.pseudo(F64X2, FloatCC::GreaterThan),
+            Operator::F64x2PMin => self.pseudo_min_max(F64X2, FloatCC::LessThan),
+            Operator::F64x2PMax => self.pseudo_min_max(F64X2, FloatCC::GreaterThan),
             _ => return false,
         }
         true
@@ -259,15 +259,14 @@ impl Translator<'_> {
         true
     }
 
-    /// Pushes zeroes, made with these lanes from the start: the narrowing of a conversion is one instruction only
-    /// in this form.
+    /// Pushes zeros with these lanes: the narrowing of a conversion is a single instruction only in this form.
     fn push_zero_lanes(&mut self, ty: Type) {
         let zero = self.vconst(ty, [0; 16]);
         self.push(zero);
     }
 
-    /// The minimum or maximum that C programs write: the second value if it compares so with the first.
-    pub(super) fn pseudo(&mut self, ty: Type, condition: FloatCC) {
+    /// Computes the minimum or maximum as C programs write it: the second value if it compares so with the first.
+    pub(super) fn pseudo_min_max(&mut self, ty: Type, condition: FloatCC) {
         let (x, y) = self.pop2_lanes(ty);
         let better = self.b.ins().fcmp(condition, y, x);
         let better: Value = self.lanes(ty, better);
@@ -275,7 +274,7 @@ impl Translator<'_> {
         self.push(value);
     }
 
-    /// Multiplies lanes and adds neighbouring products: one instruction, recognised in this form.
+    /// Multiplies lanes and adds adjacent products, in the form that is recognised as one instruction.
     fn dot(&mut self) {
         let (x, y) = self.pop2_lanes(I16X8);
         let (x_low, y_low) = (self.b.ins().swiden_low(x), self.b.ins().swiden_low(y));

@@ -8,7 +8,7 @@ use wasmparser::{MemArg, Operator};
 /// Loads eight bytes and widens each lane.
 macro_rules! load_widened {
     ($t:ident, $method:ident, $arg:ident) => {{
-        let place = $t.place($arg, 8);
+        let place = $t.access_address($arg, 8);
         let value = $t.b.ins().$method(place.flags, place.address, place.offset);
         $t.push(value);
     }};

@@ -1,7 +1,7 @@
 //! Constants of the instance, loaded from its constant block.
 //!
-//! Each is loaded once, at the top of the entry block, where it is there for every use. The load is pure:
-//! the optimizer places it where the first use is, and nowhere if there is none.
+//! Each is loaded once, at the top of the entry block, where it dominates every use. The load is pure: the optimizer
+//! moves it to the first use, or removes it if there is none.
 
 use super::translator::Translator;
 use crate::region;
@@ -11,20 +11,6 @@ use belljar_core::MemoryIndex;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use std::mem::offset_of;
-
-/// The constants that one function has loaded so far.
-#[derive(Default)]
-pub(super) struct Slots {
-    store_context: Option<Value>,
-    const_base: Option<Value>,
-    text_base: Option<Value>,
-    builtins: Option<Value>,
-    gc_base: Option<Value>,
-    type_lines: Option<Value>,
-    /// Base and definition of memory 0; others are loaded at each use.
-    memory_base: Option<Value>,
-    memory_def: Option<Value>,
-}
 
 macro_rules! header_slots {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -42,18 +28,18 @@ macro_rules! header_slots {
 
 impl Translator<'_> {
     header_slots! {
-        /// Address of the store context.
+        /// Returns the address of the store context.
         store_context;
-        /// Address that reference ids count from.
+        /// Returns the base address of reference ids.
         const_base;
-        /// Address of the module's text.
+        /// Returns the address of the module's text.
         text_base;
-        /// Address of the table of builtins.
+        /// Returns the address of the table of builtins.
         builtins;
-        /// Address that references to objects count from.
+        /// Returns the base address of references to objects.
         gc_base;
-        /// Address of the engine's table of types.
-        type_lines;
+        /// Returns the address of the engine's table of supertype displays.
+        type_displays;
     }
 
     fn load_at_entry(&mut self, offset: i32) -> Value {
@@ -61,7 +47,7 @@ impl Translator<'_> {
         cursor.ins().load(ADDRESS, region::constant(), self.context, offset)
     }
 
-    /// Address of byte 0 of a memory that never moves.
+    /// Returns the address of byte 0 of a memory that never moves.
     pub(super) fn memory_base(&mut self, memory: MemoryIndex) -> Value {
         let offset = self.module.layout().memory(memory) + offset_of!(MemoryRef, base) as i32;
         if memory.0 != 0 {
@@ -72,7 +58,7 @@ impl Translator<'_> {
         value
     }
 
-    /// Address of a memory's definition.
+    /// Returns the address of a memory's definition.
     pub(super) fn memory_def(&mut self, memory: MemoryIndex) -> Value {
         let offset = self.module.layout().memory(memory) + offset_of!(MemoryRef, def) as i32;
         if memory.0 != 0 {

@@ -13,16 +13,16 @@ impl Translator<'_> {
 
     pub(super) fn pop(&mut self) -> Value {
         let value = self.s.stack.pop().expect("validation bounds the stack");
-        self.up_to_date(value)
+        self.reload_if_stale(value)
     }
 
-    /// The two topmost values, the deeper one first.
+    /// Pops the two topmost values, the deeper one first.
     pub(super) fn pop2(&mut self) -> (Value, Value) {
         let y = self.pop();
         (self.pop(), y)
     }
 
-    /// The three topmost values, the deepest one first.
+    /// Pops the three topmost values, the deepest one first.
     pub(super) fn pop3(&mut self) -> (Value, Value, Value) {
         let z = self.pop();
         let (x, y) = self.pop2();
@@ -33,12 +33,12 @@ impl Translator<'_> {
         self.b.func.dfg.value_type(value)
     }
 
-    /// A value of a local, call or block parameter: vectors as sixteen bytes.
+    /// Returns a value in the form for locals, calls and block parameters: vectors as sixteen bytes.
     pub(super) fn canonical(&mut self, value: Value) -> Value {
         if self.vectors && self.type_of(value).is_vector() { self.lanes(types::I8X16, value) } else { value }
     }
 
-    /// A vector with lanes of another type.
+    /// Returns a vector with lanes of another type.
     pub(super) fn lanes(&mut self, ty: Type, value: Value) -> Value {
         if self.type_of(value) == ty {
             return value;
@@ -47,7 +47,7 @@ impl Translator<'_> {
         self.b.ins().bitcast(ty, flags, value)
     }
 
-    /// The topmost value as a condition: a comparison's one byte instead of the `i32` that wasm makes of it.
+    /// Pops the topmost value as a condition: a comparison's one byte instead of the `i32` that wasm makes of it.
     pub(super) fn pop_condition(&mut self) -> Value {
         let value = self.pop();
         let dfg = &self.b.func.dfg;
@@ -60,7 +60,7 @@ impl Translator<'_> {
         }
     }
 
-    /// The bits of an integer constant, zero-extended.
+    /// Returns the bits of an integer constant, zero-extended.
     pub(super) fn constant(&self, value: Value) -> Option<u64> {
         let dfg = &self.b.func.dfg;
         match dfg.value_def(value) {
@@ -80,7 +80,7 @@ impl Translator<'_> {
         self.b.ins().iconst(types::I64, value as i64)
     }
 
-    /// A 32-bit value as an unsigned 64-bit one; addresses of 64 bits are that already.
+    /// Zero-extends a 32-bit value to 64 bits. A 64-bit address stays as it is.
     pub(super) fn widen(&mut self, value: Value) -> Value {
         if self.type_of(value) == types::I64 {
             return value;
@@ -88,7 +88,7 @@ impl Translator<'_> {
         self.b.ins().uextend(types::I64, value)
     }
 
-    /// Pushes a 64-bit number as an address of a memory or table has it.
+    /// Pushes a 64-bit number with the address type of a memory or table.
     pub(super) fn push_address(&mut self, wide: Value, is_64: bool) {
         let value = if is_64 { wide } else { self.b.ins().ireduce(types::I32, wide) };
         self.push(value);
@@ -98,7 +98,7 @@ impl Translator<'_> {
         self.vconst(types::I8X16, bytes)
     }
 
-    /// A vector constant with lanes of this type.
+    /// Creates a vector constant with lanes of this type.
     pub(super) fn vconst(&mut self, ty: Type, bytes: [u8; 16]) -> Value {
         self.vectors = true;
         let data = ConstantData::from(bytes.as_slice());
@@ -106,7 +106,7 @@ impl Translator<'_> {
         self.b.ins().vconst(ty, constant)
     }
 
-    /// The value that locals start with.
+    /// Creates the initial value of a local.
     pub(super) fn zero(&mut self, ty: Type) -> Value {
         match ty {
             types::F32 => self.b.ins().f32const(Ieee32::with_bits(0)),
@@ -116,7 +116,7 @@ impl Translator<'_> {
         }
     }
 
-    /// Loads something that never changes while the function runs.
+    /// Loads data that does not change while the function runs.
     pub(super) fn load_constant(&mut self, ty: Type, address: Value, offset: i32) -> Value {
         self.b.ins().load(ty, region::constant(), address, offset)
     }
@@ -129,7 +129,7 @@ impl Translator<'_> {
                 self.b.use_var(variable)
             }
         };
-        self.left = self.known_local(index);
+        self.result_info = self.local_info(index);
         self.push(value);
     }
 

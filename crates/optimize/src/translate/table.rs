@@ -1,4 +1,4 @@
-//! Where tables are, and the instructions on single elements.
+//! Table addresses, and the instructions on single elements.
 
 use super::translator::Translator;
 use crate::region::Region;
@@ -14,7 +14,7 @@ impl Translator<'_> {
         let value = self.load_element(TableIndex(table), index, Trap::TableOutOfBounds);
         let element = self.module.tables()[table as usize].element();
         self.track_if(self.is_traced(element.into()), value);
-        self.leaves(element.into());
+        self.note_result(element.into());
         self.push(value);
     }
 
@@ -32,7 +32,7 @@ impl Translator<'_> {
         self.push(size);
     }
 
-    /// Number of elements, an `i32`.
+    /// Returns the number of elements as an `i32`.
     pub(super) fn table_length(&mut self, table: TableIndex) -> Value {
         if let TablePlace::Fixed { length, .. } = self.module.layout().table(table) {
             return self.i32_const(length);
@@ -40,7 +40,7 @@ impl Translator<'_> {
         self.load_header(table, offset_of!(GuestTable, length))
     }
 
-    /// Address and constant offset from it of element 0.
+    /// Returns the address of element 0 as an address and a constant offset.
     pub(super) fn table_start(&mut self, table: TableIndex) -> (Value, i32) {
         if let TablePlace::Fixed { elements, .. } = self.module.layout().table(table) {
             return (self.context, elements);
@@ -51,7 +51,7 @@ impl Translator<'_> {
         (self.b.ins().iadd(base, offset), CONTEXT_DISTANCE as i32)
     }
 
-    /// A field of a table's header.
+    /// Loads a field of a table's header.
     fn load_header(&mut self, table: TableIndex, field: usize) -> Value {
         let (header, offset) = match self.module.layout().table(table) {
             TablePlace::Imported(slot) => (self.load_constant(ADDRESS, self.context, slot), 0),

@@ -1,15 +1,14 @@
-//! Calls in place of a return: `return_call` and its like, which leave no frame behind.
+//! Tail calls: `return_call` and its variants, which leave no frame behind.
 //!
-//! | where | becomes |
+//! | tail call | becomes |
 //! |---|---|
-//! | a body calls itself last | new values for its locals, and a jump to its start |
-//! | the function's own body calls another last | a jump out of the frame, or the callee's body |
-//! | an inlined body calls another last | a call, or the callee's body; then the end of the inlined one |
+//! | of a body to itself | new values for its locals, and a jump to its start |
+//! | of the function's own body | a jump out of the frame, or the callee's body |
+//! | of an inlined body | a call, or the callee's body; then the end of the inlined body |
 //!
-//! A callee's body that stands for such a call calls last what it calls last: the stack stays as deep as it is.
+//! In an inlined body that replaces a tail call, tail calls stay tail calls, so the stack does not grow.
 
-use super::activation::Place;
-use super::call::{Callee, Target};
+use super::state::{CallPosition, CallTarget, Callee};
 use super::translator::Translator;
 use crate::failure::Failure;
 use belljar_core::{DefinedFuncIndex, FuncIndex};
@@ -17,7 +16,7 @@ use cranelift_codegen::ir::{Block, InstBuilder, SourceLoc};
 use wasmparser::Operator;
 
 impl Translator<'_> {
-    /// What an operator calls, if it calls a function, and whether it does so in place of a return.
+    /// Returns the callee of an operator that calls a function, and whether the call is a tail call.
     pub(super) fn callee(&mut self, op: &Operator<'_>) -> Option<(Callee, bool)> {
         Some(match *op {
             Operator::Call { function_index } => (Callee::Known(FuncIndex(function_index)), false),
@@ -34,45 +33,50 @@ impl Translator<'_> {
         })
     }
 
-    /// Calls with the topmost values, and returns what the callee returns.
+    /// Calls with the topmost values, and returns the callee's results.
     pub(super) fn return_call(&mut self, callee: Callee) -> Result<(), Failure> {
-        let place = self.activations[self.activations.len() - 1].place;
+        let call_position = self.activations[self.activations.len() - 1].call_position;
         if let Callee::Known(func) = callee
             && let Some(defined) = self.module.defined_func(func)
         {
-            if self.call_itself(defined) {
+            if self.jump_to_own_start(defined) {
                 return Ok(());
             }
             if self.is_worth_inlining(defined) {
-                let place = if place == Place::Last { Place::Last } else { Place::LastInside };
-                return self.inline(defined, place);
+                let call_position = if call_position == CallPosition::Tail {
+                    CallPosition::Tail
+                } else {
+                    CallPosition::TailOfInlined
+                };
+                return self.inline(defined, call_position);
             }
         }
-        if place == Place::Last {
-            self.jump_out(callee);
+        if call_position == CallPosition::Tail {
+            self.emit_tail_call(callee);
         } else {
-            // The body's own handlers are left with it.
+            // A tail call leaves the body's own handlers.
             let handler = self.body_handler();
-            // Nor is the body on the stack of who is called.
+            // The body is not on the callee's stack either.
             self.b.set_srcloc(SourceLoc::new(self.returns_to().0));
-            self.call_out(callee, handler);
+            self.emit_call(callee, handler);
             self.return_();
         }
         Ok(())
     }
 
-    fn jump_out(&mut self, callee: Callee) {
-        let (target, _) = self.before_call(callee);
+    fn emit_tail_call(&mut self, callee: Callee) {
+        let (target, _) = self.prepare_call(callee);
         let args = &self.s.call_args;
         match target {
-            Target::Func(func) => self.b.ins().return_call(func, args),
-            Target::Code(signature, code) => self.b.ins().return_call_indirect(signature, code, args),
+            CallTarget::Func(func) => self.b.ins().return_call(func, args),
+            CallTarget::Code(signature, code) => self.b.ins().return_call_indirect(signature, code, args),
         };
         self.reachable = false;
     }
 
-    /// Goes back to the start of a body that is being read and that the innermost one ends in. Whether there is one.
-    fn call_itself(&mut self, callee: DefinedFuncIndex) -> bool {
+    /// Jumps to the start of a body that tail-calls itself, directly or through inlined tail calls. Returns whether
+    /// there is one.
+    fn jump_to_own_start(&mut self, callee: DefinedFuncIndex) -> bool {
         for i in (0..self.activations.len()).rev() {
             let activation = &self.activations[i];
             if let (true, Some(header)) = (activation.func == callee, activation.header) {
@@ -90,14 +94,14 @@ impl Translator<'_> {
                 self.reachable = false;
                 return true;
             }
-            if activation.place == Place::Inside || i == 0 {
+            if activation.call_position == CallPosition::NonTail || i == 0 {
                 return false;
             }
         }
         false
     }
 
-    /// Opens the loop that a body is which calls itself last.
+    /// Opens the loop of a body that tail-calls itself.
     pub(super) fn start_tail_loop(&mut self) -> Block {
         self.flush_fuel();
         let header = self.b.create_block();

@@ -1,7 +1,7 @@
-//! Which values the collector must know of: references to objects, which move.
+//! Values that the collector must trace: references to objects, which it moves.
 //!
-//! Such a value is declared to the function builder. Where it lives across a call, the builder keeps it in a slot of the
-//! frame, names the slot in the call's stack map, and reads it again after the call.
+//! Such a value is declared to the function builder. If it is live across a call, the builder keeps it in a slot of the
+//! frame, lists the slot in the call's stack map, and reloads it after the call.
 
 use super::translator::Translator;
 use belljar_abi::gc;
@@ -14,7 +14,7 @@ impl Translator<'_> {
     }
 
     pub(super) fn is_parsed_traced(&self, ty: wasmparser::ValType) -> bool {
-        // Validation has let the type through, so that we have it too.
+        // Validation has accepted the type, so the conversion succeeds.
         ty.is_reference_type() && belljar_module::val_type(ty).is_ok_and(|ty| self.is_traced(ty))
     }
 

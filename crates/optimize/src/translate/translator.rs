@@ -1,12 +1,9 @@
-//! The state of one function's translation, and the loop over its operators.
+//! The translator of one function, with the loop over its operators.
 
-use super::Scratch;
-use super::activation::{Activation, Place};
-use super::frame_local::FrameLocals;
-use super::known::Known;
-use super::slot::Slots;
+use super::scratch::Scratch;
+use super::state::{Activation, CallPosition, FrameLocals, RefInfo, Slots};
 use crate::failure::Failure;
-use crate::huge::Extent;
+use crate::huge::FunctionSize;
 use crate::region::Regions;
 use crate::tuning::LEAF_VALUES;
 use belljar_abi::{InlinedPos, SourcePos};
@@ -18,7 +15,7 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilder;
 use wasmparser::Operator;
 
-/// One function's translation.
+/// The state of one function's translation.
 pub(super) struct Translator<'a> {
     pub(super) b: FunctionBuilder<'a>,
     pub(super) plan: &'a ModulePlan<'a>,
@@ -26,58 +23,58 @@ pub(super) struct Translator<'a> {
     pub(super) s: &'a mut Scratch,
     /// The function that is compiled.
     pub(super) func: DefinedFuncIndex,
-    /// The bodies that are being read: the function's own, then inlined callees.
+    /// The bodies being translated: the function's own, then inlined callees.
     pub(super) activations: Vec<Activation<'a>>,
-    /// The block that the function starts with. What is put at its top is there for every use.
+    /// The function's first block. Code at its top dominates every use.
     pub(super) entry: Block,
     /// The instance's context.
     pub(super) context: Value,
     pub(super) regions: Regions,
     pub(super) slots: Slots,
-    /// What is known of the topmost value where the operator at hand begins.
-    pub(super) known: Known,
-    /// And where it ends.
-    pub(super) left: Known,
-    /// Whether the operator at hand can be reached. Operators that cannot are skipped.
+    /// Facts about the topmost value before the current operator.
+    pub(super) operand_info: RefInfo,
+    /// Facts about the topmost value after the current operator.
+    pub(super) result_info: RefInfo,
+    /// Whether the current operator is reachable. Unreachable operators are skipped.
     pub(super) reachable: bool,
     /// Blocks opened since the code became unreachable.
     skipped: u32,
-    /// Where the operator at hand comes from.
+    /// Source position of the current operator.
     pub(super) position: SourcePos,
-    /// Where the operator at hand lies in the binary.
+    /// Offset of the current operator in the binary.
     pub(super) pc: WasmPc,
     pub(super) inlined: Vec<InlinedPos>,
-    /// Fuel used since it was last subtracted from the store's.
+    /// Fuel used since it was last charged to the store.
     pub(super) fuel: i64,
     /// Whether the function calls anything.
     pub(super) calls: bool,
-    /// Calls so far, at each of which the collector may move objects.
+    /// Number of calls so far, at each of which the collector may move objects.
     pub(super) safepoints: u32,
-    /// Loops around the operator at hand, in all activations.
+    /// Nesting of loops around the current operator, in all activations.
     pub(super) loops: u32,
-    /// Operators that inlining has added.
+    /// Number of operators that inlining has added.
     pub(super) growth: u32,
-    /// Copies of unknown length that are made in place where they turn out short.
+    /// Number of copies of unknown length with inline code for short lengths.
     pub(super) copies: u32,
-    /// Whether a vector was seen. Without one, none needs to be brought to its canonical type.
+    /// Whether any vector occurred. Otherwise no value needs conversion to its canonical type.
     pub(super) vectors: bool,
-    /// Whether the processor multiplies and adds with one rounding.
+    /// Whether the processor has a fused multiply-add.
     pub(super) native_fma: bool,
     /// Whether callees may be inlined.
     pub(super) inlines: bool,
-    /// The function's locals, where they are no values. Then nothing is inlined.
+    /// The function's locals, if they lie in the stack frame. Nothing is inlined then.
     pub(super) frame_locals: Option<FrameLocals>,
-    pub(super) extent: Extent,
-    /// Values that calls, branches and their targets pass, and references that calls keep.
+    pub(super) size: FunctionSize,
+    /// Number of values that calls, branches and their targets pass, and of references that calls keep.
     pub(super) operands: u64,
 }
 
-/// What besides Cranelift's function comes of a translation.
+/// The output of a translation besides the CLIF function.
 #[derive(Default)]
 pub(crate) struct Translated {
     pub(crate) inlined: Vec<InlinedPos>,
-    pub(crate) extent: Extent,
-    /// References in the frame that every stack map names by one mark.
+    pub(crate) size: FunctionSize,
+    /// Number of references in the frame that one mark in every stack map stands for.
     pub(crate) frame_references: u32,
 }
 
@@ -107,8 +104,8 @@ impl<'a> Translator<'a> {
             context,
             regions: Regions::default(),
             slots: Slots::default(),
-            known: Known::NOTHING,
-            left: Known::NOTHING,
+            operand_info: RefInfo::UNKNOWN,
+            result_info: RefInfo::UNKNOWN,
             reachable: true,
             skipped: 0,
             position: SourcePos::NONE,
@@ -124,17 +121,17 @@ impl<'a> Translator<'a> {
             native_fma: false,
             inlines: false,
             frame_locals: None,
-            extent: Extent::default(),
+            size: FunctionSize::default(),
             operands: 0,
         }
     }
 
-    /// Translates the whole body, as far as `budget` goes.
+    /// Translates the whole body within `budget`.
     pub(super) fn run(&mut self, budget: &mut FunctionBudget<'_>) -> Result<(), Failure> {
         let mut enough = budget.grown_to(0)?;
         self.position = SourcePos(self.module.body(self.func).start as u32);
         self.vectors = self.has_vector_params();
-        self.enter(self.func, Place::Last)?;
+        self.enter(self.func, CallPosition::Tail)?;
         loop {
             if self.operands + self.b.func.dfg.num_values() as u64 > enough {
                 enough = budget.grown_to(self.written_out())?;
@@ -153,7 +150,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Instructions, values and operands up to now.
+    /// Returns the number of instructions, values and operands so far.
     fn written_out(&self) -> u64 {
         let dfg = &self.b.func.dfg;
         self.operands + dfg.num_insts() as u64 + dfg.num_values() as u64
@@ -164,7 +161,7 @@ impl<'a> Translator<'a> {
         ty.params().contains(&belljar_core::ValType::V128)
     }
 
-    /// Follows the nesting of operators that are never reached.
+    /// Tracks the nesting of unreachable operators.
     fn skip(&mut self, op: &Operator<'_>) {
         match op {
             Operator::Block { .. }
@@ -177,13 +174,13 @@ impl<'a> Translator<'a> {
             Operator::Delegate { relative_depth } => self.delegate(*relative_depth as usize),
             Operator::Catch { tag_index } if self.skipped == 0 => self.catch(Some(TagIndex(*tag_index))),
             Operator::CatchAll if self.skipped == 0 => self.catch(None),
-            Operator::Else if self.skipped == 0 => self.otherwise(),
+            Operator::Else if self.skipped == 0 => self.start_else(),
             _ => {}
         }
     }
 
-    /// Gives the instructions to come the position of an operator. In an inlined callee each position is a
-    /// row of a table, so that operators which make no instruction of note keep the one before.
+    /// Sets the position of the following instructions to that of an operator. In an inlined callee each position is a
+    /// row of a table, so operators without significant instructions keep the previous one.
     fn locate(&mut self, op: &Operator<'_>, offset: u32) {
         self.pc = WasmPc(offset);
         self.position = match self.activations.as_slice() {
@@ -200,9 +197,9 @@ impl<'a> Translator<'a> {
 
     fn operator(&mut self, op: &Operator<'a>) -> Result<(), Failure> {
         self.charge(op);
-        self.known = std::mem::replace(&mut self.left, Known::NOTHING);
-        self.extent.height = self.extent.height.max(self.s.stack.len());
-        self.extent.loops = self.extent.loops.max(self.loops);
+        self.operand_info = std::mem::replace(&mut self.result_info, RefInfo::UNKNOWN);
+        self.size.height = self.size.height.max(self.s.stack.len());
+        self.size.loops = self.size.loops.max(self.loops);
         match *op {
             Operator::LocalGet { local_index } => self.local_get(local_index),
             Operator::LocalSet { local_index } => self.local_set(local_index),
@@ -231,22 +228,22 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// Ends the function, and decides whether it checks the stack.
+    /// Finishes the function, and decides whether it checks the stack.
     pub(super) fn finish(mut self, isa: &dyn TargetIsa) -> Translated {
         let small = self.b.func.dfg.num_values() <= LEAF_VALUES && self.frame_locals.is_none();
         if self.calls || !small {
             self.check_stack();
         }
         let frame_references = self.mark_references();
-        self.extent.instructions = self.b.func.dfg.num_insts();
-        self.extent.blocks = self.b.func.dfg.num_blocks();
-        self.extent.written_out = self.written_out() as usize;
+        self.size.instructions = self.b.func.dfg.num_insts();
+        self.size.blocks = self.b.func.dfg.num_blocks();
+        self.size.written_out = self.written_out() as usize;
         self.b.finalize(isa.frontend_config());
-        Translated { inlined: self.inlined, extent: self.extent, frame_references }
+        Translated { inlined: self.inlined, size: self.size, frame_references }
     }
 }
 
-/// Operators whose instructions, if any, neither trap nor call.
+/// Returns whether an operator's instructions, if any, neither trap nor call.
 fn is_silent(op: &Operator<'_>) -> bool {
     matches!(
         op,

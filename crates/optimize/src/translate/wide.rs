@@ -1,7 +1,7 @@
 //! Sums and products of 128 bits, on pairs of `i64`.
 //!
-//! CLIF has no carries between instructions, but its selector makes `add` and `adc` of a sum of two pairs, and one
-//! multiplication of a product of extended operands.
+//! CLIF has no carries between instructions, but instruction selection turns a sum of two pairs into `add` and `adc`,
+//! and a product of extended operands into one multiplication.
 
 use super::translator::Translator;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
@@ -36,7 +36,7 @@ impl Translator<'_> {
         true
     }
 
-    /// Pops two numbers of 128 bits, each a low and a high half, the deeper one first.
+    /// Pops two 128-bit numbers, each a low and a high half, the deeper one first.
     fn pop2_pairs(&mut self) -> (Value, Value) {
         let y = self.pop_pair();
         (self.pop_pair(), y)

@@ -1,4 +1,4 @@
-;; Callees that are replaced by their bodies: returns, traps, several results, recursion, loops.
+;; Inlined callees: returns, traps, several results, recursion, loops.
 (module
   (memory 1)
   (global $depth (mut i32) (i32.const 0))
@@ -20,7 +20,7 @@
     (drop) (drop)
     (i32.const 3) (i32.const 4))
   (func $locals (param i32) (result i32) (local i32)
-    ;; A local starts with zero at each call, in each round.
+    ;; A local is zero at each call, in each iteration.
     (local.set 1 (i32.add (local.get 1) (local.get 0)))
     (local.get 1))
   (func $load (param i32) (result i32) (i32.load (local.get 0)))

@@ -1,9 +1,9 @@
-;; Loops as compilers write them: counters, pointers, constants, and values that cross.
+;; Loops as compilers generate them: counters, pointers, constants, and values that are exchanged.
 (module
   (memory 1)
   (data (i32.const 0) "\01\00\00\00\02\00\00\00\03\00\00\00\04\00\00\00\05\00\00\00")
 
-  ;; The step comes before the comparison, and the old value is used after it.
+  ;; The update comes before the comparison, and the old value is used after it.
   (func (export "sum to") (param $n i32) (result i32) (local $i i32) (local $sum i32) (local $next i32)
     (loop $l
       (local.set $next (i32.add (local.get $i) (i32.const 1)))
@@ -18,7 +18,7 @@
       (br_if $l (i64.ne (local.tee $i (i64.add (local.get $i) (i64.const -3))) (i64.const -6))))
     (local.get $sum))
 
-  ;; A pointer that is stepped, and wraps at 2³².
+  ;; A pointer that is incremented, and wraps at 2³².
   (func (export "words") (param $p i32) (param $n i32) (result i32) (local $sum i32)
     (loop $l
       (local.set $sum (i32.add (local.get $sum) (i32.load (local.get $p))))
@@ -34,7 +34,7 @@
       (br_if $l (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 7))))
     (local.get $sum))
 
-  ;; A list: the loaded word is the next address. A value from 64 bits has something in its upper half.
+  ;; A list: the loaded word is the next address. A value from 64 bits has nonzero bits in its upper half.
   (func (export "chase") (param $from i64) (param $n i32) (result i32) (local $p i32)
     (local.set $p (i32.wrap_i64 (local.get $from)))
     (i32.store (i32.const 100) (i32.const 200))
@@ -51,7 +51,7 @@
       (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     (local.get $sum))
 
-  ;; Two values that change places in each round.
+  ;; Two values that are exchanged in each iteration.
   (func (export "fibonacci") (param $n i32) (result i64) (local $a i64) (local $b i64) (local $t i64)
     (local.set $b (i64.const 1))
     (loop $l

@@ -1,4 +1,4 @@
-;; Copies of every short length, to every side of the source, and what lies beyond the memory.
+;; Copies of every short length, in both directions, and copies that reach beyond the memory.
 (module
   (memory 1)
   (data (i32.const 100) "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -22,7 +22,7 @@
             (then (return (local.get $length))))
           (local.set $i (i32.add (local.get $i) (i32.const 1)))
           (br $bytes)))
-      ;; The byte behind is as it was.
+      ;; The byte after the copy is unchanged.
       (if (i32.ge_s (local.get $by) (i32.const 0))
         (then
           (if (i32.ne

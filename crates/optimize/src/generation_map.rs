@@ -1,20 +1,20 @@
-//! A map from small numbers that is emptied in constant time.
+//! A map with small integer keys that is cleared in constant time.
 
-/// Remembers a value for each index until [`Memo::forget`]. A workspace keeps its memos from function to
-/// function, so that looking up what a function has imported already allocates nothing.
+/// Holds a value for each index until [`GenerationMap::clear`]. A workspace keeps its maps from function to function,
+/// so that looking up what a function has already imported allocates nothing.
 #[derive(Debug)]
-pub(crate) struct Memo<T> {
+pub(crate) struct GenerationMap<T> {
     generation: u32,
     slots: Vec<(u32, T)>,
 }
 
-impl<T> Default for Memo<T> {
+impl<T> Default for GenerationMap<T> {
     fn default() -> Self {
         Self { generation: 1, slots: Vec::new() }
     }
 }
 
-impl<T: Copy + Default> Memo<T> {
+impl<T: Copy + Default> GenerationMap<T> {
     pub(crate) fn get(&self, index: usize) -> Option<T> {
         self.slots.get(index).filter(|(generation, _)| *generation == self.generation).map(|(_, v)| *v)
     }
@@ -26,7 +26,7 @@ impl<T: Copy + Default> Memo<T> {
         self.slots[index] = (self.generation, value);
     }
 
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.generation = self.generation.checked_add(1).unwrap_or_else(|| {
             self.slots.clear();
             1
@@ -39,12 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forgets_all_at_once() {
-        let mut memo = Memo::<u32>::default();
-        assert_eq!(memo.get(0), None);
-        memo.set(5, 7);
-        assert_eq!((memo.get(5), memo.get(4)), (Some(7), None));
-        memo.forget();
-        assert_eq!(memo.get(5), None);
+    fn clear_forgets_all_entries() {
+        let mut map = GenerationMap::<u32>::default();
+        assert_eq!(map.get(0), None);
+        map.set(5, 7);
+        assert_eq!((map.get(5), map.get(4)), (Some(7), None));
+        map.clear();
+        assert_eq!(map.get(5), None);
     }
 }
