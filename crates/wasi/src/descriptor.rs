@@ -4,25 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use bitflags::bitflags;
-
 use crate::dir::Dir;
+use crate::fd_flags::FdFlags;
 use crate::file::File;
 use crate::socket::Socket;
 use crate::stat::FileKind;
 use crate::stream::{InputStream, OutputStream};
-
-bitflags! {
-    /// Status flags of a descriptor, with the numbers of WASI 0.1's `fdflags`.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-    pub(crate) struct FdFlags: u16 {
-        const APPEND = 1;
-        const DSYNC = 2;
-        const NONBLOCK = 4;
-        const RSYNC = 8;
-        const SYNC = 16;
-    }
-}
 
 /// An open descriptor.
 pub(crate) enum Descriptor {

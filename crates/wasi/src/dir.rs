@@ -14,7 +14,7 @@ use cap_std::fs::{OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::descriptor::FdFlags;
+use crate::fd_flags::FdFlags;
 use crate::file::File;
 use crate::listing::{Listing, ListingBudget};
 use crate::perms::{DirPerms, FilePerms};

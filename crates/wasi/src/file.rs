@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use rustix::fs::{OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
-use crate::descriptor::FdFlags;
+use crate::fd_flags::FdFlags;
 use crate::perms::FilePerms;
 use crate::stat::{FileKind, FileStat, NewTime};
 

@@ -32,6 +32,7 @@ mod ctx;
 mod descriptor;
 mod dir;
 mod exit;
+mod fd_flags;
 mod file;
 mod listing;
 mod memory;

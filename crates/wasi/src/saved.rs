@@ -12,8 +12,9 @@ use rustix::fs::SeekFrom;
 use serde::{Deserialize, Serialize};
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, FdFlags};
+use crate::descriptor::Descriptor;
 use crate::dir::{OpenHow, Opened};
+use crate::fd_flags::FdFlags;
 use crate::file::File;
 use crate::stat::{FileKind, FileStat};
 use crate::table::{DescriptorTable, Origin, Slot};

@@ -14,7 +14,7 @@ use rustix::net::{
     recvmsg, sendmsg, shutdown,
 };
 
-use crate::descriptor::FdFlags;
+use crate::fd_flags::FdFlags;
 
 /// A listening or connected socket to give to a guest; made with `From` from the standard library's types.
 #[derive(Debug)]

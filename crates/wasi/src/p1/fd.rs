@@ -3,7 +3,8 @@
 use rustix::fs::Advice;
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, FdFlags};
+use crate::descriptor::Descriptor;
+use crate::fd_flags::FdFlags;
 use crate::memory::GuestMemory;
 use crate::p1::layout::{self, Version, check_flags};
 use crate::p1::rights::rights;

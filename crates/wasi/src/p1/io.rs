@@ -7,7 +7,8 @@ use rustix::fs::SeekFrom;
 use rustix::time::Timespec;
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, FdFlags};
+use crate::descriptor::Descriptor;
+use crate::fd_flags::FdFlags;
 use crate::memory::{GuestMemory, Iovecs};
 use crate::p1::layout::Version;
 use crate::p1::{Errno, Error, Result};

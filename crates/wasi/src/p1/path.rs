@@ -1,8 +1,9 @@
 //! Functions that take a path, relative to an open directory.
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, FdFlags};
+use crate::descriptor::Descriptor;
 use crate::dir::{Dir, OpenHow, Opened};
+use crate::fd_flags::FdFlags;
 use crate::memory::GuestMemory;
 use crate::p1::fd::new_times;
 use crate::p1::layout::{self, Version, check_flags, read_path};

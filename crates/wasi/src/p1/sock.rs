@@ -3,7 +3,8 @@
 use rustix::net::Shutdown;
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, FdFlags};
+use crate::descriptor::Descriptor;
+use crate::fd_flags::FdFlags;
 use crate::memory::GuestMemory;
 use crate::p1::io::{read_allowed, write_allowed};
 use crate::p1::layout::check_flags;
