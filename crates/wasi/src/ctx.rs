@@ -8,9 +8,9 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::allowance::Allowance;
-use crate::builder::Grants;
 use crate::clocks::{HostCpuClock, HostMonotonicClock, HostWallClock};
 use crate::descriptor::{Descriptor, Stream};
+use crate::grants::Grants;
 use crate::listing::ListingBudget;
 use crate::p1::{Errno, Error};
 use crate::random::HostRandom;

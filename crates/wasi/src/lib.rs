@@ -34,6 +34,7 @@ mod dir;
 mod exit;
 mod fd_flags;
 mod file;
+mod grants;
 mod listing;
 mod memory;
 pub mod p1;
