@@ -1,8 +1,8 @@
 //! A module's DWARF, opened.
 
+use crate::frame_symbol::FrameSymbol;
 use crate::section_reader::{SectionReader, Source};
 use crate::subprograms::{Fit, Subprograms, names_agree};
-use crate::symbol::FrameSymbol;
 use belljar_core::{CodeOffset, DefinedFuncIndex, WasmPc};
 use belljar_module::Module;
 use gimli::Reader;

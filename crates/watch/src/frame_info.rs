@@ -1,8 +1,9 @@
 //! A frame of a backtrace: one wasm function.
 
 use crate::dwarf::{Error, Found};
+use crate::frame_symbol::FrameSymbol;
 use crate::printed_name::PrintedName;
-use crate::symbol::{self, FrameSymbol};
+use crate::symbolize;
 use belljar_core::{FuncIndex, WasmPc};
 use belljar_module::Module;
 use belljar_vm::{LoadedModule, RawFrame};
@@ -101,7 +102,7 @@ impl FrameInfo {
     }
 
     fn found(&self) -> &Found {
-        self.found.get_or_init(|| self.pc.map(|pc| symbol::find(&self.module, pc)).unwrap_or_default())
+        self.found.get_or_init(|| self.pc.map(|pc| symbolize::find(&self.module, pc)).unwrap_or_default())
     }
 }
 

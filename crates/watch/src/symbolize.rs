@@ -1,42 +1,11 @@
 //! What debug information knows of one position.
 
 use crate::dwarf::{Found, Place};
+use crate::frame_symbol::FrameSymbol;
 use crate::symbol_cache;
 use belljar_core::WasmPc;
 use belljar_module::Module;
 use std::sync::Arc;
-
-/// A function of the source language at a frame. Where the guest's compiler inlined calls, a frame has
-/// several.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct FrameSymbol {
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) file: Option<Box<str>>,
-    pub(crate) line: Option<u32>,
-    pub(crate) column: Option<u32>,
-}
-
-impl FrameSymbol {
-    /// The function's name as its compiler wrote it. [`crate::PrintedName`] makes it readable.
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// The source file.
-    pub fn file(&self) -> Option<&str> {
-        self.file.as_deref()
-    }
-
-    /// The line, from 1.
-    pub fn line(&self) -> Option<u32> {
-        self.line
-    }
-
-    /// The column, from 1.
-    pub fn column(&self) -> Option<u32> {
-        self.column
-    }
-}
 
 /// The symbols of an instruction, by its position in the module's binary: the innermost inlined function
 /// first. Empty where the module's DWARF knows nothing of it, was made for other code, or there is none.
