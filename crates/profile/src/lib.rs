@@ -37,6 +37,7 @@ mod stacks;
 mod summary;
 #[cfg(test)]
 mod test_profiles;
+mod write;
 
 pub use builder::ProfileBuilder;
 pub use format::{ProfileFormat, UnknownProfileFormat};

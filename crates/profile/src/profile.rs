@@ -1,16 +1,9 @@
 //! Samples of what threads were doing, and what can be asked of them.
 
-#[cfg(feature = "flamegraph")]
-use crate::flame_graph;
-#[cfg(feature = "pprof")]
-use crate::pprof;
-use crate::profile_data::ProfileData;
+use crate::frame::ProfileFrame;
 use crate::sample_log::{Entry, SampleLog};
 use crate::stacks::{StackId, Stacks};
-use crate::{ProfileFormat, ProfileFrame, ProfileSummary, collapsed, firefox};
-use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io;
 use std::time::{Duration, SystemTime};
 
 /// Samples of what threads were doing, made by a [`ProfileBuilder`](crate::ProfileBuilder).
@@ -36,8 +29,7 @@ use std::time::{Duration, SystemTime};
 /// ```
 // INVARIANT: numbers lead somewhere, callers come before those whom they call, names are printed, the samples' weights
 // have a sum, and nothing is more than `limits` says.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "ProfileData<'static>")]
+#[derive(Clone, Debug)]
 pub struct Profile {
     pub(crate) title: String,
     pub(crate) started_at: SystemTime,
@@ -146,46 +138,6 @@ impl Profile {
     /// How many samples the sampler had no room for. They are in nothing else that a profile says.
     pub fn lost(&self) -> u64 {
         self.lost
-    }
-
-    /// The time of each function.
-    pub fn summary(&self) -> ProfileSummary {
-        ProfileSummary::new(self)
-    }
-
-    /// Writes the profile. Writes are large, a file needs no buffer.
-    ///
-    /// # Errors
-    /// Those of `out`, and [`ProfileFormat::ensure_supported`]'s.
-    ///
-    /// ```
-    /// use belljar_profile::{ProfileBuilder, ProfileFormat, ProfileFrame};
-    /// use std::time::Duration;
-    ///
-    /// let ms = Duration::from_millis;
-    /// let mut builder = ProfileBuilder::new("tool.wasm", ms(1));
-    /// builder.thread(1, "main");
-    /// let stack = ["inner", "outer"].map(|name| builder.frame(ProfileFrame::guest(name)));
-    /// builder.sample(ms(1), 1, ms(1), &stack);
-    ///
-    /// let mut text = Vec::new();
-    /// builder.finish().write_to(ProfileFormat::Collapsed, &mut text)?;
-    /// assert_eq!(text, b"main;outer;inner 1\n");
-    /// # Ok::<_, std::io::Error>(())
-    /// ```
-    pub fn write_to(&self, format: ProfileFormat, out: &mut impl io::Write) -> io::Result<()> {
-        let mut out = io::BufWriter::with_capacity(1 << 16, out as &mut dyn io::Write);
-        match format {
-            #[cfg(feature = "flamegraph")]
-            ProfileFormat::FlameGraph => flame_graph::write(self, &mut out),
-            ProfileFormat::Firefox => firefox::write(self, &mut out),
-            #[cfg(feature = "pprof")]
-            ProfileFormat::Pprof => pprof::write(self, &mut out),
-            ProfileFormat::Collapsed => collapsed::write(self, &mut out),
-            #[cfg(not(all(feature = "flamegraph", feature = "pprof")))]
-            missing => missing.ensure_supported(),
-        }?;
-        io::Write::flush(&mut out)
     }
 
     /// Samples by thread and stack: what most formats keep.

@@ -17,7 +17,8 @@ use crate::limits::{FRAMES, NODES, STACK_FRAMES, THREADS, printed};
 use crate::sample_log::{SampleLog, nanoseconds};
 use crate::stacks::{FrameId, Node, OWN_FRAMES, OWN_NODES, StackId, Stacks};
 use crate::{Profile, ProfileThread};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::{Duration, UNIX_EPOCH};
@@ -65,6 +66,12 @@ struct FrameData<'a> {
 impl Serialize for Profile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         ProfileData::from(self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Profile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ProfileData::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
     }
 }
 

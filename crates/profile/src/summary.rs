@@ -72,8 +72,15 @@ pub struct ProfileSummary {
     lost: u64,
 }
 
+impl Profile {
+    /// The time of each function.
+    pub fn summary(&self) -> ProfileSummary {
+        ProfileSummary::new(self)
+    }
+}
+
 impl ProfileSummary {
-    pub(crate) fn new(profile: &Profile) -> Self {
+    fn new(profile: &Profile) -> Self {
         // Frames that differ in their line are one function.
         let mut functions: IndexMap<_, FunctionTime> = IndexMap::new();
         let of_frame: Vec<usize> = profile
