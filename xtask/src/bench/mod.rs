@@ -34,6 +34,7 @@ use anyhow::Result;
 use binary::Binaries;
 use item::{Entry, Item};
 use machine::Machine;
+use options::WATCH;
 use place::Place;
 use record::{GroupRecord, ItemRecord};
 use table::Table;
@@ -55,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             groups::sandbox::facts(&binaries)?;
         }
     }
-    if options.has(watch::NAME) {
+    if options.has(WATCH) {
         failed += watch::run(options, &place, &machine, &binaries)?;
     }
     anyhow::ensure!(failed == 0, "{failed} items failed");

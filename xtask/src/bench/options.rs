@@ -2,11 +2,13 @@
 
 use super::contender::Contender;
 use super::group::{GROUPS, Group};
-use super::watch;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use regex::Regex;
 use std::path::{Path, PathBuf};
+
+/// The group that `watch` measures, whose items are no ratios.
+pub(crate) const WATCH: &str = "watch";
 
 /// What was asked for.
 #[derive(Args)]
@@ -39,7 +41,7 @@ pub(crate) struct Options {
 
 /// Of groups of ratios, and of the one that is of its own kind.
 fn names() -> impl Iterator<Item = &'static str> {
-    GROUPS.iter().map(|group| group.name).chain([watch::NAME])
+    GROUPS.iter().map(|group| group.name).chain([WATCH])
 }
 
 impl Options {

@@ -16,7 +16,7 @@ mod processes;
 
 use super::binary::Binaries;
 use super::machine::Machine;
-use super::options::Options;
+use super::options::{Options, WATCH};
 use super::place::Place;
 use super::process;
 use anyhow::{Context, Result};
@@ -25,9 +25,6 @@ use line::{Line, Outputs};
 use probes::{Entry, Probe};
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// What the group is called.
-pub(crate) const NAME: &str = "watch";
 
 const ROUNDS: usize = 5;
 const QUICK_ROUNDS: usize = 2;
@@ -55,7 +52,7 @@ pub(crate) fn run(
     binaries: &Binaries<'_>,
 ) -> Result<usize> {
     let mut record = Record {
-        group: NAME,
+        group: WATCH,
         quick: options.quick,
         machine: machine.clone(),
         tick: bench_runner::tick().as_nanos(),
