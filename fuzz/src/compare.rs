@@ -1,6 +1,7 @@
 //! The same calls in two engines: the same results, traps and exceptions, and the same state after each.
 
-use crate::generate::{Family, Generated, Mode, generate, lengthened};
+use crate::generate::{Family, Mode, generate, lengthened};
+use crate::generated::Generated;
 use arbitrary::Unstructured;
 use belljar::Trap;
 

@@ -1,5 +1,6 @@
 //! Bytes to modules: what a module may contain is its family's business, how much of it the input's.
 
+use crate::generated::Generated;
 use crate::prepare::prepare;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use wasm_smith::{Config, InstructionKinds};
@@ -54,24 +55,6 @@ impl Mode {
     /// How many there are.
     pub const COUNT: usize = 32;
 }
-
-/// A valid module.
-pub struct Generated {
-    pub wasm: Vec<u8>,
-    /// Functions, exported as `f0` and so on if the family is closed.
-    pub functions: u32,
-    /// Globals: `g0` and so on, without that of `STEPS`.
-    pub globals: u32,
-    /// Tables: `t0` and so on.
-    pub tables: u32,
-    /// Memories: `m0` and so on.
-    pub memories: u32,
-    /// Tags: `e0` and so on.
-    pub tags: u32,
-}
-
-/// The exported global of steps that are left, in a module that counts them.
-pub const STEPS: &str = "steps";
 
 /// Steps (calls and turns of loops) for each call of a module that counts them.
 pub const STEPS_PER_CALL: i32 = 1000;

@@ -16,11 +16,13 @@
 mod compare;
 mod engines;
 mod generate;
+mod generated;
 mod prepare;
 
 pub use compare::{Ended, Plain, Runner, compare};
 pub use engines::{Belljar, Wasmi, Wasmtime, engine, store};
-pub use generate::{Family, Generated, Mode, generate, lengthened};
+pub use generate::{Family, Mode, generate, lengthened};
+pub use generated::Generated;
 
 /// Fuel for each call: enough to get anywhere, too little to take long.
 pub const FUEL: u64 = 100_000;

@@ -1,6 +1,6 @@
 //! A generated module as it is run: everything exported, and no thread waits for another that is not there.
 
-use crate::generate::{Generated, STEPS};
+use crate::generated::{Generated, STEPS};
 use std::convert::Infallible;
 use wasm_encoder::reencode::{self, Error, Reencode};
 use wasm_encoder::{CodeSection, ExportKind, ExportSection, Instruction, Module, SectionId};

@@ -1,7 +1,8 @@
 //! belljar: an engine for each mode, and what its interface does in its own way.
 
 use crate::compare::Ended;
-use crate::generate::{Generated, Mode};
+use crate::generate::Mode;
+use crate::generated::Generated;
 use belljar::{
     ArrayRef, ArrayRefPre, ArrayType, AsContextMut, Config, Engine, Error, ExnRef, HeapType, Instance,
     Module, Rooted, SharedMemory, Store, StoreLimits, StoreLimitsBuilder, StructRef, StructRefPre,

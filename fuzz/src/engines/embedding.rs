@@ -7,7 +7,8 @@ use super::api::{
 };
 use super::{array_type, make_array, make_struct, null, refuel, shared_bytes, struct_type, thrown, trapped};
 use crate::compare::{ELEMENTS, Ended, Plain, Runner, bits};
-use crate::generate::{Generated, Mode, STEPS, STEPS_PER_CALL};
+use crate::generate::{Mode, STEPS_PER_CALL};
+use crate::generated::{Generated, STEPS};
 
 /// A store with one instance.
 pub struct Running {

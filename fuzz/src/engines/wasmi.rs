@@ -2,7 +2,8 @@
 
 use super::for_wasmi::for_wasmi;
 use crate::compare::{ELEMENTS, Ended, Plain, Runner, bits};
-use crate::generate::{Generated, Mode, STEPS, STEPS_PER_CALL};
+use crate::generate::{Mode, STEPS_PER_CALL};
+use crate::generated::{Generated, STEPS};
 use belljar::Trap;
 use std::sync::OnceLock;
 use wasmi::errors::{ErrorKind, InstantiationError};

@@ -2,7 +2,8 @@
 
 use super::for_wasmtime::for_wasmtime;
 use crate::compare::Ended;
-use crate::generate::{Generated, Mode};
+use crate::generate::Mode;
+use crate::generated::Generated;
 use std::sync::OnceLock;
 use wasmtime::{
     ArrayRef, ArrayRefPre, ArrayType, AsContextMut, Config, Engine, Error, ExnRef, GcHeapOutOfMemory,
