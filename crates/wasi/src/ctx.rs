@@ -7,7 +7,7 @@ use belljar::{KillHandle, Limit, LimitExceeded};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::allowance::Allowance;
+use crate::byte_quota::ByteQuota;
 use crate::clocks::{HostCpuClock, HostMonotonicClock, HostWallClock};
 use crate::descriptor::{Descriptor, Stream};
 use crate::grants::Grants;
@@ -33,8 +33,8 @@ struct Shared {
     interrupted: Box<dyn Fn() -> bool + Send + Sync>,
     table: Mutex<DescriptorTable>,
     listings: ListingBudget,
-    reading: Allowance,
-    writing: Allowance,
+    read_quota: ByteQuota,
+    write_quota: ByteQuota,
     exceeded: Mutex<Vec<LimitExceeded>>,
 }
 
@@ -61,8 +61,8 @@ impl WasiCtx {
                 interrupted: grants.interrupted,
                 table: Mutex::new(DescriptorTable::new(open, grants.max_descriptors)),
                 listings: ListingBudget::default(),
-                reading: Allowance::new(grants.max_bytes_read),
-                writing: Allowance::new(grants.max_bytes_written),
+                read_quota: ByteQuota::new(grants.max_bytes_read),
+                write_quota: ByteQuota::new(grants.max_bytes_written),
                 exceeded: Mutex::default(),
             }),
             kill: None,
@@ -81,7 +81,7 @@ impl WasiCtx {
         lock(&self.shared.exceeded).clone()
     }
 
-    fn note_exceeded(&self, exceeded: LimitExceeded) {
+    fn record_exceeded(&self, exceeded: LimitExceeded) {
         let mut all = lock(&self.shared.exceeded);
         if all.iter().all(|known| known.limit() != exceeded.limit()) {
             all.push(exceeded);
@@ -89,40 +89,40 @@ impl WasiCtx {
     }
 
     /// What is left of the bytes that the guest may read.
-    pub(crate) fn reading(&self) -> &Allowance {
-        &self.shared.reading
+    pub(crate) fn read_quota(&self) -> &ByteQuota {
+        &self.shared.read_quota
     }
 
     /// What is left of the bytes that the guest may write.
-    pub(crate) fn writing(&self) -> &Allowance {
-        &self.shared.writing
+    pub(crate) fn write_quota(&self) -> &ByteQuota {
+        &self.shared.write_quota
     }
 
     /// The guest has read all that it may.
-    pub(crate) fn has_read_all(&self) -> Errno {
-        self.note_exceeded(LimitExceeded::new(Limit::BytesRead, None, self.reading().total()));
+    pub(crate) fn read_quota_exceeded(&self) -> Errno {
+        self.record_exceeded(LimitExceeded::new(Limit::BytesRead, None, self.read_quota().total()));
         Errno::Io
     }
 
     /// The guest has written all that it may.
-    pub(crate) fn has_written_all(&self) -> Errno {
-        self.note_exceeded(LimitExceeded::new(Limit::BytesWritten, None, self.writing().total()));
+    pub(crate) fn write_quota_exceeded(&self) -> Errno {
+        self.record_exceeded(LimitExceeded::new(Limit::BytesWritten, None, self.write_quota().total()));
         Errno::Dquot
     }
 
     /// Whether another store called before, or none.
-    pub(crate) fn is_new_to(&self, store: u64) -> bool {
+    pub(crate) fn is_new_caller(&self, store: u64) -> bool {
         self.kill.as_ref().is_none_or(|kill| kill.store_id() != store)
     }
 
     /// Notes which store's guest calls, as whoever kills it wants calls that block to end.
-    pub(crate) fn called_by(&mut self, kill: KillHandle) {
+    pub(crate) fn set_caller(&mut self, kill: KillHandle) {
         self.kill = Some(kill);
     }
 
     /// Whether the embedder wants the guest to end. Whatever may take longer than a millisecond asks on its way, as a thread that
     /// is in the host is not made to leave it.
-    pub(crate) fn is_to_end(&self) -> bool {
+    pub(crate) fn must_end(&self) -> bool {
         self.kill.as_ref().is_some_and(KillHandle::is_killed) || (self.shared.interrupted)()
     }
 
@@ -165,7 +165,7 @@ impl WasiCtx {
     pub(crate) fn insert(&self, descriptor: Descriptor, origin: Origin) -> Result<u32, Errno> {
         let mut table = self.table();
         let limit = table.limit();
-        table.insert(descriptor, origin).ok_or_else(|| self.has_opened_all(limit))
+        table.insert(descriptor, origin).ok_or_else(|| self.descriptors_exceeded(limit))
     }
 
     /// An open descriptor, and how the guest came by it.
@@ -176,18 +176,18 @@ impl WasiCtx {
     /// Looks whether there is room for another descriptor, before something is done to have one.
     pub(crate) fn check_room(&self) -> Result<(), Errno> {
         let table = self.table();
-        if table.has_room() { Ok(()) } else { Err(self.has_opened_all(table.limit())) }
+        if table.has_room() { Ok(()) } else { Err(self.descriptors_exceeded(table.limit())) }
     }
 
-    fn has_opened_all(&self, limit: usize) -> Errno {
+    fn descriptors_exceeded(&self, limit: usize) -> Errno {
         let limit = limit as u64;
-        self.note_exceeded(LimitExceeded::new(Limit::Descriptors, Some(limit + 1), limit));
+        self.record_exceeded(LimitExceeded::new(Limit::Descriptors, Some(limit + 1), limit));
         Errno::Mfile
     }
 
     /// Refuses to go on with something long for a guest that is to end.
     pub(crate) fn check_interrupt(&self) -> Result<(), Error> {
-        match self.is_to_end() {
+        match self.must_end() {
             true => Err(Error::Trap("interrupted in the middle of a WASI call".into())),
             false => Ok(()),
         }
@@ -198,7 +198,7 @@ impl WasiCtx {
         loop {
             match call() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    if self.is_to_end() {
+                    if self.must_end() {
                         return Err(Error::Trap("interrupted while blocked in a WASI call".into()));
                     }
                 }

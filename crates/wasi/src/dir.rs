@@ -192,7 +192,7 @@ impl Dir {
         &self,
         restart: bool,
         budget: &ListingBudget,
-        is_to_end: &dyn Fn() -> bool,
+        must_end: &dyn Fn() -> bool,
     ) -> io::Result<Arc<Listing>> {
         self.need(DirPerms::READ)?;
         let mut kept = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,7 +200,7 @@ impl Dir {
             return Ok(listing.clone());
         }
         *kept = None;
-        let listing = Arc::new(Listing::of(&self.dir, self.stat()?.inode, budget, is_to_end)?);
+        let listing = Arc::new(Listing::of(&self.dir, self.stat()?.inode, budget, must_end)?);
         if listing.may_keep {
             *kept = Some(listing.clone());
         }

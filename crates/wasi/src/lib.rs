@@ -25,8 +25,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod allowance;
 mod builder;
+mod byte_quota;
 mod clocks;
 mod ctx;
 mod descriptor;

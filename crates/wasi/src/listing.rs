@@ -64,12 +64,12 @@ impl Listing {
     /// Lists the directory, whose own number is `inode`.
     ///
     /// # Errors
-    /// Those of the system; [`Errno::INTR`] as soon as `is_to_end`, which is asked on the way, says so.
+    /// Those of the system; [`Errno::INTR`] as soon as `must_end`, which is asked on the way, says so.
     pub(crate) fn of(
         dir: impl AsFd,
         inode: u64,
         budget: &ListingBudget,
-        is_to_end: &dyn Fn() -> bool,
+        must_end: &dyn Fn() -> bool,
     ) -> io::Result<Listing> {
         let dir = dir.as_fd();
         // The parent may lie outside the preopen: its number is the guest's business no more than its names.
@@ -100,14 +100,14 @@ impl Listing {
             }
             entries.push(entry);
             if entries.len() >= RUN {
-                check(is_to_end)?;
+                check(must_end)?;
                 runs.push(sorted_run(&mut entries));
             }
         }
         runs.push(sorted_run(&mut entries));
         let mut all = Vec::with_capacity(2 + runs.iter().map(Vec::len).sum::<usize>());
         all.extend(dots.map(|name| DirEntry { name: name.into(), inode, kind: FileKind::Directory }));
-        merge(runs, &mut all, is_to_end)?;
+        merge(runs, &mut all, must_end)?;
         let entries = all;
         Ok(Listing { entries, bytes, budget: budget.clone(), may_keep: budget.charge(bytes) })
     }
@@ -116,8 +116,8 @@ impl Listing {
 /// Names that are read or sorted between two looks whether the guest is to end: some 2 ms.
 const RUN: usize = 4096;
 
-fn check(is_to_end: &dyn Fn() -> bool) -> io::Result<()> {
-    if is_to_end() { Err(Errno::INTR.into()) } else { Ok(()) }
+fn check(must_end: &dyn Fn() -> bool) -> io::Result<()> {
+    if must_end() { Err(Errno::INTR.into()) } else { Ok(()) }
 }
 
 fn sorted_run(entries: &mut Vec<DirEntry>) -> Vec<DirEntry> {
@@ -131,7 +131,7 @@ fn sorted_run(entries: &mut Vec<DirEntry>) -> Vec<DirEntry> {
 fn merge(
     mut runs: Vec<Vec<DirEntry>>,
     into: &mut Vec<DirEntry>,
-    is_to_end: &dyn Fn() -> bool,
+    must_end: &dyn Fn() -> bool,
 ) -> io::Result<()> {
     let first = |run: &mut Vec<DirEntry>, number| run.pop().map(|entry| Reverse(Next(entry, number)));
     let mut next: BinaryHeap<_> =
@@ -140,7 +140,7 @@ fn merge(
         next.extend(first(&mut runs[number], number));
         into.push(entry);
         if into.len().is_multiple_of(RUN) {
-            check(is_to_end)?;
+            check(must_end)?;
         }
     }
     Ok(())

@@ -38,13 +38,13 @@ pub struct SavedDescriptors {
     /// How many the host had given.
     given: u32,
     /// By number.
-    descriptors: Vec<Option<Saved>>,
+    descriptors: Vec<Option<SavedDescriptor>>,
 }
 
 /// One descriptor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Saved {
+enum SavedDescriptor {
     /// The one that the host gave this number.
     Given { number: u32, flags: u16 },
     /// A file below the directory that the host gave this number.
@@ -56,7 +56,7 @@ enum Saved {
 impl SavedDescriptors {
     /// Whether they are those that the host gave, and nothing else.
     pub fn are_as_given(&self) -> bool {
-        let given = (0..self.given).map(|number| Some(Saved::Given { number, flags: 0 }));
+        let given = (0..self.given).map(|number| Some(SavedDescriptor::Given { number, flags: 0 }));
         self.descriptors.iter().cloned().eq(given)
     }
 }
@@ -139,7 +139,7 @@ impl WasiCtx {
             slots.push(slot);
         }
         for (saved, slot) in saved.descriptors.iter().zip(&slots) {
-            if let (Some(Saved::Given { flags, .. }), Some(slot)) = (saved, slot) {
+            if let (Some(SavedDescriptor::Given { flags, .. }), Some(slot)) = (saved, slot) {
                 let flags = FdFlags::from_bits_truncate(*flags);
                 match &*slot.descriptor {
                     Descriptor::Input(stream) => stream.set_flags(flags),
@@ -158,7 +158,7 @@ impl WasiCtx {
 }
 
 /// The descriptor as data, or what it is that cannot be had again.
-fn save(slot: &Slot, table: &DescriptorTable) -> Result<Saved, String> {
+fn save(slot: &Slot, table: &DescriptorTable) -> Result<SavedDescriptor, String> {
     let shown = match &slot.origin {
         Origin::Opened { path, .. } => OutsideText::new(&**path),
         Origin::Given(_) | Origin::Accepted => OutsideText::new(""),
@@ -170,7 +170,7 @@ fn save(slot: &Slot, table: &DescriptorTable) -> Result<Saved, String> {
                 Descriptor::Output(stream) => stream.flags(),
                 _ => FdFlags::empty(),
             };
-            Ok(Saved::Given { number: *number, flags: flags.bits() })
+            Ok(SavedDescriptor::Given { number: *number, flags: flags.bits() })
         }
         (Origin::Opened { preopen, path }, Descriptor::Dir(dir)) => {
             let again = table.preopen(*preopen).ok_or("below a directory that is none")?;
@@ -180,7 +180,7 @@ fn save(slot: &Slot, table: &DescriptorTable) -> Result<Saved, String> {
             if !same {
                 return Err(format!("the open directory `{shown}`, which is no longer there by that name"));
             }
-            Ok(Saved::Dir { preopen: *preopen, path: path.clone() })
+            Ok(SavedDescriptor::Dir { preopen: *preopen, path: path.clone() })
         }
         (Origin::Opened { preopen, path }, Descriptor::File(file)) => {
             if file.kind != FileKind::RegularFile {
@@ -196,7 +196,7 @@ fn save(slot: &Slot, table: &DescriptorTable) -> Result<Saved, String> {
                 .map_err(|error| format!("the open file `{shown}`, whose cursor is unknown: {error}"))?;
             let (read, write) = (file.readable, file.writable);
             let (preopen, path, flags) = (*preopen, path.clone(), file.flags().bits());
-            Ok(Saved::File { preopen, path, read, write, flags, offset })
+            Ok(SavedDescriptor::File { preopen, path, read, write, flags, offset })
         }
         (Origin::Opened { .. }, _) => Err(format!("`{shown}`, which is neither a file nor a directory")),
         (Origin::Accepted, _) => Err("a connection".into()),
@@ -209,7 +209,7 @@ fn is_same(one: io::Result<FileStat>, other: io::Result<FileStat>) -> bool {
 }
 
 /// The descriptor that data means.
-fn restore(saved: &Saved, fd: u32, table: &DescriptorTable) -> Result<Slot, DescriptorsError> {
+fn restore(saved: &SavedDescriptor, fd: u32, table: &DescriptorTable) -> Result<Slot, DescriptorsError> {
     let below = |preopen: u32| {
         table
             .preopen(preopen)
@@ -219,12 +219,12 @@ fn restore(saved: &Saved, fd: u32, table: &DescriptorTable) -> Result<Slot, Desc
         format!("descriptor {fd}, `{}`, cannot be opened again: {what}", OutsideText::new(path))
     };
     match saved {
-        Saved::Given { number, .. } => {
+        SavedDescriptor::Given { number, .. } => {
             let slot = table.slot(*number).filter(|slot| slot.origin == Origin::Given(*number));
             let gone = || format!("descriptor {fd} was number {number} of those given, and there is none");
             Ok(slot.cloned().ok_or_else(gone)?)
         }
-        Saved::Dir { preopen, path } => {
+        SavedDescriptor::Dir { preopen, path } => {
             let how = OpenHow { follow: true, directory: true, ..OpenHow::default() };
             let origin = Origin::Opened { preopen: *preopen, path: path.clone() };
             match below(*preopen)?.open(path, how) {
@@ -233,7 +233,7 @@ fn restore(saved: &Saved, fd: u32, table: &DescriptorTable) -> Result<Slot, Desc
                 Err(error) => Err(failed(path, &error).into()),
             }
         }
-        Saved::File { preopen, path, read, write, flags, offset } => {
+        SavedDescriptor::File { preopen, path, read, write, flags, offset } => {
             let flags = FdFlags::from_bits_truncate(*flags);
             let how = OpenHow { follow: true, read: *read, write: *write, flags, ..OpenHow::default() };
             let dir = below(*preopen)?;

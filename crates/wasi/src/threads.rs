@@ -152,7 +152,7 @@ struct Live {
 const ID_LIMIT: u32 = 1 << 29;
 
 /// Why there is no new thread.
-enum Refused {
+enum SpawnRefused {
     /// There are as many as there may be.
     Limit,
     /// The host has no store for it.
@@ -194,13 +194,13 @@ impl<T: Send + 'static> Threads<T> {
     }
 
     /// Starts a thread, which gets `arg`. Its id.
-    fn spawn(&self, spawner: &mut T, arg: i32) -> Result<u32, Refused> {
-        let place = Place::take(&self.inner)?;
-        let store = self.inner.host.store(spawner).map_err(|_| Refused::Store)?;
-        let id = place.id;
+    fn spawn(&self, spawner: &mut T, arg: i32) -> Result<u32, SpawnRefused> {
+        let slot = ThreadSlot::claim(&self.inner)?;
+        let store = self.inner.host.store(spawner).map_err(|_| SpawnRefused::Store)?;
+        let id = slot.id;
         let thread = std::thread::Builder::new().name(format!("guest thread {id}"));
-        let started = thread.stack_size(self.inner.limits.stack_size).spawn(move || place.run(store, arg));
-        started.map_err(|_: io::Error| Refused::Thread)?;
+        let started = thread.stack_size(self.inner.limits.stack_size).spawn(move || slot.run(store, arg));
+        started.map_err(|_: io::Error| SpawnRefused::Thread)?;
         Ok(id)
     }
 }
@@ -212,16 +212,16 @@ impl<T: 'static> Inner<T> {
 }
 
 /// The right to be one of the live threads.
-struct Place<T: 'static> {
+struct ThreadSlot<T: 'static> {
     threads: Arc<Inner<T>>,
     id: u32,
 }
 
-impl<T: Send + 'static> Place<T> {
-    fn take(threads: &Arc<Inner<T>>) -> Result<Self, Refused> {
+impl<T: Send + 'static> ThreadSlot<T> {
+    fn claim(threads: &Arc<Inner<T>>) -> Result<Self, SpawnRefused> {
         let mut live = threads.live();
         if live.ids.len() >= threads.limits.threads.min(ID_LIMIT as usize / 2) {
-            return Err(Refused::Limit);
+            return Err(SpawnRefused::Limit);
         }
         // Half of the ids are free at least.
         let id = loop {
@@ -254,7 +254,7 @@ impl<T: Send + 'static> Place<T> {
     }
 }
 
-impl<T: 'static> Drop for Place<T> {
+impl<T: 'static> Drop for ThreadSlot<T> {
     fn drop(&mut self) {
         self.threads.live().ids.remove(&self.id);
         self.threads.end.notify_all();

@@ -69,8 +69,9 @@ fn read(
     let list = memory.iovecs(iovs, iovs_len, || ctx.check_interrupt())?;
     let descriptor = ctx.descriptor(fd)?;
     // Whatever else is read from may have no more now, and would be waited for.
-    let goes_on = matches!(&*descriptor, Descriptor::File(file) if file.is_regular());
-    let count = read_allowed(ctx, memory, list, goes_on, |buffers, done| read(&descriptor, buffers, done))?;
+    let all_pieces = matches!(&*descriptor, Descriptor::File(file) if file.is_regular());
+    let count =
+        read_within_quota(ctx, memory, list, all_pieces, |buffers, done| read(&descriptor, buffers, done))?;
     memory.write_u32(nread, count.try_into().map_err(|_| Errno::Overflow)?)?;
     Ok(())
 }
@@ -79,21 +80,21 @@ fn read(
 ///
 /// # Errors
 /// Those of `read`; [`Errno::Io`] where the guest has read all that it may, and there is more.
-pub(crate) fn read_allowed(
+pub(crate) fn read_within_quota(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
     mut list: Iovecs,
-    goes_on: bool,
+    all_pieces: bool,
     mut read: impl FnMut(&mut [IoSliceMut<'_>], u64) -> Result<usize>,
 ) -> Result<usize> {
-    let Some(taken) = ctx.reading().take(&mut list) else {
+    let Some(reserved) = ctx.read_quota().reserve(&mut list) else {
         // That there is nothing more may be known.
         let count = read(&mut [IoSliceMut::new(&mut [0])], 0)?;
-        return if count == 0 { Ok(0) } else { Err(ctx.has_read_all().into()) };
+        return if count == 0 { Ok(0) } else { Err(ctx.read_quota_exceeded().into()) };
     };
     let count =
-        piecewise(ctx, list, goes_on, |piece, done| memory.scatter(piece, |buffers| read(buffers, done)))?;
-    taken.moved(count);
+        piecewise(ctx, list, all_pieces, |piece, done| memory.scatter(piece, |buffers| read(buffers, done)))?;
+    reserved.commit(count);
     Ok(count)
 }
 
@@ -102,11 +103,11 @@ pub(crate) fn read_allowed(
 const PIECE: usize = 1 << 20;
 
 /// Moves the bytes of a list piece by piece, with looks whether the guest is to end in between; the first piece only unless it
-/// `goes_on`. `step` is told how many bytes have been moved. What was moved before an error counts: the next call will meet it.
+/// `all_pieces`. `step` is told how many bytes have been moved. What was moved before an error counts: the next call will meet it.
 fn piecewise(
     ctx: &WasiCtx,
     mut list: Iovecs,
-    goes_on: bool,
+    all_pieces: bool,
     mut step: impl FnMut(&Iovecs, u64) -> Result<usize>,
 ) -> Result<usize> {
     let mut done = 0;
@@ -117,7 +118,7 @@ fn piecewise(
                 // The embedder's stream may say anything.
                 let count = count.min(wanted);
                 done += count;
-                if count < wanted || !goes_on || list.is_empty() {
+                if count < wanted || !all_pieces || list.is_empty() {
                     return Ok(done);
                 }
             }
@@ -149,20 +150,22 @@ fn first_piece(list: &mut Iovecs) -> (Iovecs, usize) {
 ///
 /// # Errors
 /// Those of `write`; [`Errno::Dquot`] where the guest has written all that it may.
-pub(crate) fn write_allowed(
+pub(crate) fn write_within_quota(
     ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     mut list: Iovecs,
     mut write: impl FnMut(&[IoSlice<'_>], u64) -> Result<usize>,
 ) -> Result<usize> {
-    let Some(taken) = ctx.writing().take(&mut list) else { return Err(ctx.has_written_all().into()) };
+    let Some(reserved) = ctx.write_quota().reserve(&mut list) else {
+        return Err(ctx.write_quota_exceeded().into());
+    };
     let count =
         piecewise(ctx, list, true, |piece, done| memory.gather(piece, |buffers| write(buffers, done)))?;
-    if taken.is_cut {
+    if reserved.is_cut {
         // A guest that does not look at the count is never told.
-        ctx.has_written_all();
+        ctx.write_quota_exceeded();
     }
-    taken.moved(count);
+    reserved.commit(count);
     Ok(count)
 }
 
@@ -221,7 +224,7 @@ fn write(
     memory.check(nwritten, 4)?;
     let list = memory.iovecs(iovs, iovs_len, || ctx.check_interrupt())?;
     let descriptor = ctx.descriptor(fd)?;
-    let count = write_allowed(ctx, memory, list, |buffers, done| write(&descriptor, buffers, done))?;
+    let count = write_within_quota(ctx, memory, list, |buffers, done| write(&descriptor, buffers, done))?;
     memory.write_u32(nwritten, count.try_into().map_err(|_| Errno::Overflow)?)?;
     Ok(())
 }

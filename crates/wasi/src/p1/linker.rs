@@ -50,9 +50,9 @@ fn call<T: 'static, R: WasmResult>(
     function: impl FnOnce(&WasiCtx, &mut GuestMemory<'_>) -> Result,
 ) -> belljar::Result<R> {
     let store = caller.store_id();
-    let handle = ctx(caller.data_mut()).is_new_to(store).then(|| caller.kill_handle());
+    let handle = ctx(caller.data_mut()).is_new_caller(store).then(|| caller.kill_handle());
     if let Some(handle) = handle {
-        ctx(caller.data_mut()).called_by(handle);
+        ctx(caller.data_mut()).set_caller(handle);
     }
     match caller.get_export("memory") {
         Some(Extern::Memory(memory)) => {

@@ -56,7 +56,7 @@ enum Wait {
 
 /// What happened to a subscription.
 #[derive(Clone, Copy)]
-struct Happened {
+struct Event {
     errno: Errno,
     bytes: u64,
     flags: u16,
@@ -168,7 +168,7 @@ fn descriptor_wait(ctx: &WasiCtx, fd: u32, tag: u8) -> Result<Wait, Errno> {
 }
 
 /// Waits and gives for each subscription whether it happened.
-fn wait(ctx: &WasiCtx, list: &[Subscription]) -> Result<Vec<Option<Happened>>> {
+fn wait(ctx: &WasiCtx, list: &[Subscription]) -> Result<Vec<Option<Event>>> {
     let mut fds = vec![];
     for subscription in list {
         if let Wait::Descriptor(descriptor) = &subscription.wait
@@ -240,34 +240,34 @@ fn collect(
     before: &[Option<u64>],
     advanced: u64,
     fds: &[PollFd<'_>],
-) -> Vec<Option<Happened>> {
+) -> Vec<Option<Event>> {
     let mut fds = fds.iter();
     let one = |(subscription, before): (&Subscription, &Option<u64>)| match &subscription.wait {
-        Wait::Failed(errno) => Some(Happened { errno: *errno, bytes: 0, flags: 0 }),
+        Wait::Failed(errno) => Some(Event { errno: *errno, bytes: 0, flags: 0 }),
         Wait::Descriptor(descriptor) => {
             let state = descriptor.poll_fd().and_then(|_| fds.next()).map(PollFd::revents);
             descriptor_event(descriptor, subscription.tag, state)
         }
         clock => {
             let past = remaining(ctx, clock) == Some(0) || before.is_some_and(|ns| ns <= advanced);
-            past.then_some(Happened { errno: Errno::Success, bytes: 0, flags: 0 })
+            past.then_some(Event { errno: Errno::Success, bytes: 0, flags: 0 })
         }
     };
     list.iter().zip(before).map(one).collect()
 }
 
 /// The event of a descriptor in this state; one without a state is always ready.
-fn descriptor_event(descriptor: &Descriptor, tag: u8, state: Option<PollFlags>) -> Option<Happened> {
+fn descriptor_event(descriptor: &Descriptor, tag: u8, state: Option<PollFlags>) -> Option<Event> {
     let state = match state {
         Some(state) if state.is_empty() => return None,
         Some(state) => state,
         None => PollFlags::empty(),
     };
     if state.contains(PollFlags::NVAL) {
-        return Some(Happened { errno: Errno::Badf, bytes: 0, flags: 0 });
+        return Some(Event { errno: Errno::Badf, bytes: 0, flags: 0 });
     }
     // Guests take zero bytes for "nothing to read", so what is ready has at least one (maybe the end).
     let bytes = if tag == TAG_FD_READ { descriptor.available().max(1) } else { 1 };
     let flags = if state.contains(PollFlags::HUP) { HANGUP } else { 0 };
-    Some(Happened { errno: Errno::Success, bytes, flags })
+    Some(Event { errno: Errno::Success, bytes, flags })
 }

@@ -31,7 +31,7 @@ pub fn fd_readdir(
     memory.check(buf, buf_len.into())?;
     memory.check(used, 4)?;
     let Descriptor::Dir(dir) = &*ctx.descriptor(fd)? else { return Err(Errno::Badf.into()) };
-    let entries = ctx.restart(|| dir.entries(cookie == 0, ctx.listings(), &|| ctx.is_to_end()))?;
+    let entries = ctx.restart(|| dir.entries(cookie == 0, ctx.listings(), &|| ctx.must_end()))?;
     let start = usize::try_from(cookie).unwrap_or(usize::MAX).min(entries.len());
     let mut written = 0;
     for (entry, next) in entries[start..].iter().zip(start as u64 + 1..) {

@@ -6,7 +6,7 @@ use crate::ctx::WasiCtx;
 use crate::descriptor::Descriptor;
 use crate::fd_flags::FdFlags;
 use crate::memory::GuestMemory;
-use crate::p1::io::{read_allowed, write_allowed};
+use crate::p1::io::{read_within_quota, write_within_quota};
 use crate::p1::layout::check_flags;
 use crate::p1::{Errno, Result};
 use crate::socket::Socket;
@@ -63,7 +63,7 @@ pub fn sock_recv(
     let descriptor = ctx.descriptor(fd)?;
     let socket = socket(&descriptor)?;
     let mut cut = false;
-    let count = read_allowed(ctx, memory, list, false, |buffers, _| {
+    let count = read_within_quota(ctx, memory, list, false, |buffers, _| {
         let received =
             ctx.restart(|| socket.receive(buffers, flags & RECV_PEEK != 0, flags & RECV_WAITALL != 0));
         received.map(|(count, truncated)| {
@@ -91,7 +91,7 @@ pub fn sock_send(
     let list = memory.iovecs(iovs, iovs_len, || ctx.check_interrupt())?;
     let descriptor = ctx.descriptor(fd)?;
     let socket = socket(&descriptor)?;
-    let count = write_allowed(ctx, memory, list, |buffers, _| ctx.restart(|| socket.send(buffers)))?;
+    let count = write_within_quota(ctx, memory, list, |buffers, _| ctx.restart(|| socket.send(buffers)))?;
     memory.write_u32(nwritten, count.try_into().map_err(|_| Errno::Overflow)?)?;
     Ok(())
 }

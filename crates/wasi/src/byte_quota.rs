@@ -9,23 +9,23 @@ use crate::memory::Iovecs;
 
 /// A number of bytes that calls use up.
 #[derive(Debug)]
-pub(crate) struct Allowance {
+pub(crate) struct ByteQuota {
     total: Option<u64>,
     used: AtomicU64,
 }
 
 /// Bytes that a call may move.
-pub(crate) struct Taken<'a> {
-    from: &'a Allowance,
+pub(crate) struct ReservedBytes<'a> {
+    from: &'a ByteQuota,
     bytes: u64,
     /// Whether the buffers held more.
     pub(crate) is_cut: bool,
 }
 
-impl Allowance {
+impl ByteQuota {
     /// So many bytes; `None`: any number.
-    pub(crate) fn new(total: Option<u64>) -> Allowance {
-        Allowance { total, used: AtomicU64::new(0) }
+    pub(crate) fn new(total: Option<u64>) -> ByteQuota {
+        ByteQuota { total, used: AtomicU64::new(0) }
     }
 
     /// So many bytes, of a total that somebody set.
@@ -34,8 +34,10 @@ impl Allowance {
     }
 
     /// Takes what the buffers hold, or cuts them to what is left. `None` where nothing is left, and something is wanted.
-    pub(crate) fn take(&self, list: &mut Iovecs) -> Option<Taken<'_>> {
-        let Some(total) = self.total else { return Some(Taken { from: self, bytes: 0, is_cut: false }) };
+    pub(crate) fn reserve(&self, list: &mut Iovecs) -> Option<ReservedBytes<'_>> {
+        let Some(total) = self.total else {
+            return Some(ReservedBytes { from: self, bytes: 0, is_cut: false });
+        };
         let wanted: u64 = list.iter().map(|range| range.len() as u64).sum();
         let after = |used: u64| used + wanted.min(total - used);
         let take = |used: u64| Some(after(used));
@@ -50,18 +52,18 @@ impl Allowance {
             left -= range.len();
         }
         list.retain(|range| range.start < range.end);
-        Some(Taken { from: self, bytes, is_cut: bytes < wanted })
+        Some(ReservedBytes { from: self, bytes, is_cut: bytes < wanted })
     }
 }
 
-impl Taken<'_> {
+impl ReservedBytes<'_> {
     /// The call has moved so many; the rest is given back. Without this, all is.
-    pub(crate) fn moved(mut self, count: usize) {
+    pub(crate) fn commit(mut self, count: usize) {
         self.bytes = self.bytes.saturating_sub(count as u64);
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for ReservedBytes<'_> {
     fn drop(&mut self) {
         if self.from.total.is_some() {
             self.from.used.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -73,21 +75,21 @@ impl Drop for Taken<'_> {
 mod tests {
     use super::*;
 
-    fn take(allowance: &Allowance, mut list: Iovecs, moved: usize) -> Option<Iovecs> {
-        allowance.take(&mut list)?.moved(moved);
+    fn take(quota: &ByteQuota, mut list: Iovecs, moved: usize) -> Option<Iovecs> {
+        quota.reserve(&mut list)?.commit(moved);
         Some(list)
     }
 
     #[test]
     fn buffers_are_cut_and_what_is_not_moved_is_given_back() {
-        let allowance = Allowance::new(Some(10));
+        let quota = ByteQuota::new(Some(10));
         let list = || Iovecs::from_vec(vec![0..4, 10..14, 20..24]);
-        assert_eq!(take(&allowance, list(), 0), Some(Iovecs::from_vec(vec![0..4, 10..14, 20..22])));
-        assert_eq!(take(&allowance, list(), 9), Some(Iovecs::from_vec(vec![0..4, 10..14, 20..22])));
-        drop(allowance.take(&mut list()));
-        assert_eq!(take(&allowance, list(), 1), Some(Iovecs::from_iter(std::iter::once(0..1))));
-        assert_eq!(take(&allowance, list(), 1), None);
-        assert_eq!(take(&allowance, Iovecs::new(), 0), Some(Iovecs::new()));
-        assert_eq!(take(&Allowance::new(None), list(), 12), Some(list()));
+        assert_eq!(take(&quota, list(), 0), Some(Iovecs::from_vec(vec![0..4, 10..14, 20..22])));
+        assert_eq!(take(&quota, list(), 9), Some(Iovecs::from_vec(vec![0..4, 10..14, 20..22])));
+        drop(quota.reserve(&mut list()));
+        assert_eq!(take(&quota, list(), 1), Some(Iovecs::from_iter(std::iter::once(0..1))));
+        assert_eq!(take(&quota, list(), 1), None);
+        assert_eq!(take(&quota, Iovecs::new(), 0), Some(Iovecs::new()));
+        assert_eq!(take(&ByteQuota::new(None), list(), 12), Some(list()));
     }
 }
