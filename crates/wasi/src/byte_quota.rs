@@ -1,39 +1,40 @@
-//! How many bytes a guest may read and write, and what of that is left.
+//! Limits on how many bytes a guest may read and write.
 //!
-//! In: lists of buffers. Out: the same, cut to what is left. Never: a byte more than was allowed, however many threads the guest has:
-//! what a call may move is taken before it, and what it has not moved is given back.
+//! In: lists of buffers. Out: the same lists, cut to the remaining quota. Never: more bytes than the limit, however
+//! many threads the guest has: each call reserves bytes before it moves them, and gives back what it did not move.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::Iovecs;
 
-/// A number of bytes that calls use up.
+/// A number of bytes that calls may use up.
 #[derive(Debug)]
 pub(crate) struct ByteQuota {
     total: Option<u64>,
     used: AtomicU64,
 }
 
-/// Bytes that a call may move.
+/// Bytes that are reserved for one call.
 pub(crate) struct ReservedBytes<'a> {
     from: &'a ByteQuota,
     bytes: u64,
-    /// Whether the buffers held more.
+    /// Whether the buffers were larger than the remaining quota.
     pub(crate) is_cut: bool,
 }
 
 impl ByteQuota {
-    /// So many bytes; `None`: any number.
+    /// Creates a quota of `total` bytes; `None` means no limit.
     pub(crate) fn new(total: Option<u64>) -> ByteQuota {
         ByteQuota { total, used: AtomicU64::new(0) }
     }
 
-    /// So many bytes, of a total that somebody set.
+    /// Returns the limit, or `u64::MAX` if there is none.
     pub(crate) fn total(&self) -> u64 {
         self.total.unwrap_or(u64::MAX)
     }
 
-    /// Takes what the buffers hold, or cuts them to what is left. `None` where nothing is left, and something is wanted.
+    /// Reserves the buffers' bytes, or cuts the buffers to the remaining quota. Returns `None` if nothing is left for a
+    /// nonempty list.
     pub(crate) fn reserve(&self, list: &mut Iovecs) -> Option<ReservedBytes<'_>> {
         let Some(total) = self.total else {
             return Some(ReservedBytes { from: self, bytes: 0, is_cut: false });
@@ -57,7 +58,7 @@ impl ByteQuota {
 }
 
 impl ReservedBytes<'_> {
-    /// The call has moved so many; the rest is given back. Without this, all is.
+    /// Keeps `count` bytes, which the call has moved, and gives back the rest. Without this call, all bytes are given back.
     pub(crate) fn commit(mut self, count: usize) {
         self.bytes = self.bytes.saturating_sub(count as u64);
     }

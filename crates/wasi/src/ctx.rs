@@ -1,6 +1,6 @@
-//! Everything one guest was given, and its open descriptors.
+//! Everything that one guest was granted, and its open descriptors.
 //!
-//! Handles made by [`WasiCtx::share`] are one guest's threads. The lock around the table is held for look-ups
+//! Handles created by [`WasiCtx::share`] belong to the threads of one guest. The lock on the table is held for look-ups
 //! only, never while a call blocks.
 
 use belljar::{KillHandle, Limit, LimitExceeded};
@@ -16,10 +16,10 @@ use crate::p1::{Errno, Error};
 use crate::random::HostRandom;
 use crate::table::{DescriptorTable, Origin, Slot};
 
-/// The state of one guest's WASI: made by [`WasiCtxBuilder`](crate::WasiCtxBuilder), used by [`p1`](crate::p1).
+/// The WASI state of one guest: created by [`WasiCtxBuilder`](crate::WasiCtxBuilder), used by [`p1`](crate::p1).
 pub struct WasiCtx {
     shared: Arc<Shared>,
-    /// Of the store that called last.
+    /// The kill handle of the store that called last.
     kill: Option<KillHandle>,
 }
 
@@ -69,14 +69,14 @@ impl WasiCtx {
         }
     }
 
-    /// Another handle to the same context, for another thread of the same guest: descriptors, arguments,
-    /// clocks and randomness are common to both.
+    /// Returns another handle to the same context, for another thread of the same guest: both share descriptors, arguments,
+    /// clocks and randomness.
     pub fn share(&self) -> WasiCtx {
         WasiCtx { shared: self.shared.clone(), kill: None }
     }
 
-    /// The limits that the guest was refused something for, each once, in the order in which that happened first: what it was told
-    /// with an errno. [`LimitExceeded`] says it in words.
+    /// Returns the limits that the guest has exceeded, each once, in the order of their first refusal. The guest itself
+    /// only saw an errno; [`LimitExceeded`] prints as a message.
     pub fn limits_exceeded(&self) -> Vec<LimitExceeded> {
         lock(&self.shared.exceeded).clone()
     }
@@ -88,40 +88,40 @@ impl WasiCtx {
         }
     }
 
-    /// What is left of the bytes that the guest may read.
+    /// Returns the quota of bytes that the guest may read.
     pub(crate) fn read_quota(&self) -> &ByteQuota {
         &self.shared.read_quota
     }
 
-    /// What is left of the bytes that the guest may write.
+    /// Returns the quota of bytes that the guest may write.
     pub(crate) fn write_quota(&self) -> &ByteQuota {
         &self.shared.write_quota
     }
 
-    /// The guest has read all that it may.
+    /// Records that the read quota is used up.
     pub(crate) fn read_quota_exceeded(&self) -> Errno {
         self.record_exceeded(LimitExceeded::new(Limit::BytesRead, None, self.read_quota().total()));
         Errno::Io
     }
 
-    /// The guest has written all that it may.
+    /// Records that the write quota is used up.
     pub(crate) fn write_quota_exceeded(&self) -> Errno {
         self.record_exceeded(LimitExceeded::new(Limit::BytesWritten, None, self.write_quota().total()));
         Errno::Dquot
     }
 
-    /// Whether another store called before, or none.
+    /// Returns whether the last caller was another store, or there was none.
     pub(crate) fn is_new_caller(&self, store: u64) -> bool {
         self.kill.as_ref().is_none_or(|kill| kill.store_id() != store)
     }
 
-    /// Notes which store's guest calls, as whoever kills it wants calls that block to end.
+    /// Records the kill handle of the calling store, so that a kill also ends blocking calls.
     pub(crate) fn set_caller(&mut self, kill: KillHandle) {
         self.kill = Some(kill);
     }
 
-    /// Whether the embedder wants the guest to end. Whatever may take longer than a millisecond asks on its way, as a thread that
-    /// is in the host is not made to leave it.
+    /// Returns whether the embedder wants the guest to end. Operations that may take longer than a millisecond check
+    /// this periodically, because a thread in the host cannot be interrupted from outside.
     pub(crate) fn must_end(&self) -> bool {
         self.kill.as_ref().is_some_and(KillHandle::is_killed) || (self.shared.interrupted)()
     }
@@ -168,12 +168,12 @@ impl WasiCtx {
         table.insert(descriptor, origin).ok_or_else(|| self.descriptors_exceeded(limit))
     }
 
-    /// An open descriptor, and how the guest came by it.
+    /// Returns an open descriptor and its origin.
     pub(crate) fn slot(&self, fd: u32) -> Result<Slot, Errno> {
         self.table().slot(fd).cloned().ok_or(Errno::Badf)
     }
 
-    /// Looks whether there is room for another descriptor, before something is done to have one.
+    /// Checks that there is room for another descriptor, before a call has side effects.
     pub(crate) fn check_room(&self) -> Result<(), Errno> {
         let table = self.table();
         if table.has_room() { Ok(()) } else { Err(self.descriptors_exceeded(table.limit())) }
@@ -185,7 +185,7 @@ impl WasiCtx {
         Errno::Mfile
     }
 
-    /// Refuses to go on with something long for a guest that is to end.
+    /// Returns an error if the guest must end; long operations call this periodically.
     pub(crate) fn check_interrupt(&self) -> Result<(), Error> {
         match self.must_end() {
             true => Err(Error::Trap("interrupted in the middle of a WASI call".into())),
@@ -193,7 +193,7 @@ impl WasiCtx {
         }
     }
 
-    /// Runs a system call until it is not cut short by a signal, unless the embedder wants the guest to end.
+    /// Repeats a system call while signals interrupt it, unless the embedder wants the guest to end.
     pub(crate) fn restart<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> Result<T, Error> {
         loop {
             match call() {

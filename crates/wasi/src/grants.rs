@@ -10,7 +10,7 @@ use crate::random::{HostRandom, SystemRandom};
 use crate::stdio::{Empty, Sink};
 use crate::stream::{InputStream, OutputStream};
 
-/// Descriptors a guest may have open if the embedder does not say.
+/// Default limit on a guest's open descriptors.
 const DEFAULT_MAX_DESCRIPTORS: usize = 1024;
 
 /// What a [`WasiCtx`](crate::WasiCtx) is created from. The default grants clocks and randomness only.

@@ -1,7 +1,8 @@
-//! A guest's descriptors as data, from which another context gets the same ones: those of a snapshot.
+//! A guest's descriptors as data, from which another context opens the same ones, as a snapshot needs.
 //!
-//! In: a context whose guest has opened and closed things. Out: which numbers are open, by which paths below which preopened
-//! directories, and where their cursors stand. Never: what is in the files, or a file that the new context's grants do not allow.
+//! In: a context whose guest has opened and closed descriptors. Out: which numbers are open, by which paths below which
+//! preopened directories, and where their cursors stand. Never: the contents of files, or a file that the new context's
+//! grants do not allow.
 
 use std::fmt;
 use std::io;
@@ -19,7 +20,7 @@ use crate::file::File;
 use crate::stat::{FileKind, FileStat};
 use crate::table::{DescriptorTable, Origin, Slot};
 
-/// A guest's open descriptors as data: made by [`WasiCtx::save_descriptors`], for [`WasiCtx::restore_descriptors`].
+/// A guest's open descriptors as data: created by [`WasiCtx::save_descriptors`], used by [`WasiCtx::restore_descriptors`].
 ///
 /// ```
 /// use belljar_wasi::{DirPerms, FilePerms, SavedDescriptors, WasiCtx, WasiCtxBuilder};
@@ -35,9 +36,9 @@ use crate::table::{DescriptorTable, Origin, Slot};
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SavedDescriptors {
-    /// How many the host had given.
+    /// How many descriptors the host had granted.
     given: u32,
-    /// By number.
+    /// The descriptors by number.
     descriptors: Vec<Option<SavedDescriptor>>,
 }
 
@@ -45,30 +46,30 @@ pub struct SavedDescriptors {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum SavedDescriptor {
-    /// The one that the host gave this number.
+    /// The descriptor that the host granted under this number.
     Given { number: u32, flags: u16 },
-    /// A file below the directory that the host gave this number.
+    /// A file below the directory that the host granted under this number.
     File { preopen: u32, path: Box<str>, read: bool, write: bool, flags: u16, offset: u64 },
     /// A directory below it.
     Dir { preopen: u32, path: Box<str> },
 }
 
 impl SavedDescriptors {
-    /// Whether they are those that the host gave, and nothing else.
+    /// Returns whether the descriptors are exactly those that the host granted.
     pub fn are_as_given(&self) -> bool {
         let given = (0..self.given).map(|number| Some(SavedDescriptor::Given { number, flags: 0 }));
         self.descriptors.iter().cloned().eq(given)
     }
 }
 
-/// Descriptors that cannot be saved or restored: what is wrong with each.
+/// The reasons why descriptors cannot be saved or restored.
 #[derive(Clone, Debug)]
 pub struct DescriptorsError {
     problems: Vec<String>,
 }
 
 impl DescriptorsError {
-    /// A phrase for each descriptor that is a problem.
+    /// Returns a phrase for each descriptor that is a problem.
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
@@ -89,12 +90,12 @@ impl From<String> for DescriptorsError {
 }
 
 impl WasiCtx {
-    /// What the guest has open now: what it was given, and what it opened below its preopened directories.
+    /// Returns what the guest has open now: what it was granted, and what it opened below its preopened directories.
     ///
     /// # Errors
     ///
-    /// All that cannot be had again, by number and name: files that are no longer where they were opened, pipes and devices,
-    /// connections.
+    /// Returns an error that lists every descriptor that cannot be reopened, by number and name: files that are no
+    /// longer where they were opened, pipes and devices, connections.
     pub fn save_descriptors(&self) -> Result<SavedDescriptors, DescriptorsError> {
         let table = self.table();
         let (mut descriptors, mut problems) = (Vec::new(), Vec::new());
@@ -115,13 +116,13 @@ impl WasiCtx {
         }
     }
 
-    /// Gives a guest that has not begun the descriptors that another one had: opens files and directories again by their paths, below
-    /// the directories that this one was given and with what it may do there, and sets cursors where they stood. Nothing is made, and
-    /// nothing is cut. What is in the files may be something else now.
+    /// Gives a guest that has not started the descriptors that another guest had: reopens files and directories by
+    /// their paths, below this guest's preopened directories and with its permissions, and sets their cursors. Nothing
+    /// is created or truncated. The contents of the files may have changed.
     ///
     /// # Errors
     ///
-    /// The first that cannot be had, by number and name: then nothing has changed.
+    /// Returns an error for the first descriptor that cannot be reopened, by number and name; nothing has changed then.
     pub fn restore_descriptors(&self, saved: &SavedDescriptors) -> Result<(), DescriptorsError> {
         let mut table = self.table();
         if saved.given != table.given() {
@@ -150,14 +151,14 @@ impl WasiCtx {
         }
         let now = table.with_slots(slots);
         let before = std::mem::replace(&mut *table, now);
-        // Closing may block, so it happens after the table's lock is gone.
+        // Closing may block, so it happens after the table's lock is released.
         drop(table);
         drop(before);
         Ok(())
     }
 }
 
-/// The descriptor as data, or what it is that cannot be had again.
+/// Converts a descriptor to data, or says why it cannot be reopened.
 fn save(slot: &Slot, table: &DescriptorTable) -> Result<SavedDescriptor, String> {
     let shown = match &slot.origin {
         Origin::Opened { path, .. } => OutsideText::new(&**path),
@@ -208,7 +209,7 @@ fn is_same(one: io::Result<FileStat>, other: io::Result<FileStat>) -> bool {
     matches!((one, other), (Ok(one), Ok(other)) if identity(one) == identity(other))
 }
 
-/// The descriptor that data means.
+/// Opens the descriptor that the data describes.
 fn restore(saved: &SavedDescriptor, fd: u32, table: &DescriptorTable) -> Result<Slot, DescriptorsError> {
     let below = |preopen: u32| {
         table
@@ -237,7 +238,7 @@ fn restore(saved: &SavedDescriptor, fd: u32, table: &DescriptorTable) -> Result<
             let flags = FdFlags::from_bits_truncate(*flags);
             let how = OpenHow { follow: true, read: *read, write: *write, flags, ..OpenHow::default() };
             let dir = below(*preopen)?;
-            // To open a pipe would wait for somebody at its other end.
+            // Opening a pipe would wait for a peer at its other end.
             let kind = dir.stat_at(path, true).map(|stat| stat.kind);
             let file = match kind {
                 Ok(FileKind::RegularFile) => dir.open(path, how),

@@ -102,8 +102,9 @@ pub(crate) fn read_within_quota(
 /// pages are touched for the first time.
 const PIECE: usize = 1 << 20;
 
-/// Moves the bytes of a list piece by piece, with looks whether the guest is to end in between; the first piece only unless it
-/// `all_pieces`. `step` is told how many bytes have been moved. What was moved before an error counts: the next call will meet it.
+/// Moves the bytes of a list piece by piece, with looks whether the guest is to end in between; the first piece only
+/// unless it `all_pieces`. `step` is told how many bytes have been moved. What was moved before an error counts: the
+/// next call will meet it.
 fn piecewise(
     ctx: &WasiCtx,
     mut list: Iovecs,
