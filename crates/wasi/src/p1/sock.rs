@@ -26,7 +26,7 @@ fn socket(descriptor: &Descriptor) -> Result<&Socket, Errno> {
     }
 }
 
-/// Accepts a connection and writes its new descriptor number. Of the flags only `NONBLOCK` is meant.
+/// Accepts a connection and writes its new descriptor number. Only the flag `NONBLOCK` is supported.
 pub fn sock_accept(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
@@ -44,7 +44,7 @@ pub fn sock_accept(
     Ok(())
 }
 
-/// Receives into the buffers; writes the count to `nread` and whether data was cut to `roflags`.
+/// Receives into the buffers; writes the count to `nread` and whether data was truncated to `roflags`.
 #[allow(clippy::too_many_arguments)] // WASI's own
 pub fn sock_recv(
     ctx: &WasiCtx,
@@ -76,7 +76,7 @@ pub fn sock_recv(
     Ok(())
 }
 
-/// Sends the buffers and writes the count. There are no flags yet.
+/// Sends the buffers and writes the count. No flags are defined yet.
 pub fn sock_send(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
@@ -96,7 +96,7 @@ pub fn sock_send(
     Ok(())
 }
 
-/// Ends receiving (bit 0 of `how`), sending (bit 1) or both.
+/// Shuts down receiving (bit 0 of `how`), sending (bit 1) or both.
 pub fn sock_shutdown(ctx: &WasiCtx, _memory: &mut GuestMemory<'_>, fd: u32, how: u32) -> Result {
     let how = match check_flags(how, SHUT_RD | SHUT_WR)? {
         SHUT_RD => Shutdown::Read,

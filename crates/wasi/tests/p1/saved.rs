@@ -1,4 +1,4 @@
-//! Descriptors that one guest left open, and another has from its beginning.
+//! Descriptors that one guest left open, restored for another guest before it starts.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ fn whole(dir: &TempDir) -> Guest {
     Guest::in_dir(dir, DirPerms::all(), FilePerms::all())
 }
 
-/// A guest of the same directory, with what another has open, by way of text as in a snapshot.
+/// Creates a guest of the same directory with another guest's descriptors, passed as text as in a snapshot.
 fn like(guest: &Guest, dir: &TempDir) -> Guest {
     let saved = serde_json::to_string(&guest.ctx.save_descriptors().unwrap()).unwrap();
     let saved: SavedDescriptors = serde_json::from_str(&saved).unwrap();
@@ -39,7 +39,7 @@ fn files_and_directories_are_open_again_where_they_were() {
     let log = guest.open(3, "log", CREAT | TRUNC, WRITE, APPEND).unwrap();
     assert_eq!(guest.read(text, 7).unwrap(), b"begin, ");
     guest.write(log, &[b"one "]).unwrap();
-    // What lies between is free.
+    // The numbers between them are free.
     guest.close(b).unwrap();
     assert!(!guest.ctx.save_descriptors().unwrap().are_as_given());
 
@@ -61,7 +61,7 @@ fn what_was_given_can_be_closed_moved_and_set() {
     guest.call(|ctx, memory| p1::fd_renumber(ctx, memory, file, 0)).unwrap();
     guest.call(|ctx, memory| p1::fd_renumber(ctx, memory, 2, 1)).unwrap();
     guest.call(|ctx, memory| p1::fd_fdstat_set_flags(ctx, memory, 1, NONBLOCK)).unwrap();
-    // The directory that the file is below.
+    // The directory that contains the file.
     guest.close(3).unwrap();
 
     let mut other = like(&guest, &dir);
