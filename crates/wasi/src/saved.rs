@@ -126,13 +126,20 @@ impl WasiCtx {
     pub fn restore_descriptors(&self, saved: &SavedDescriptors) -> Result<(), DescriptorsError> {
         let mut table = self.table();
         if saved.given != table.given() {
-            let problem =
-                format!("the guest was given {} descriptors, and now {}", saved.given, table.given());
+            let problem = format!(
+                "the saved guest was granted {} descriptors, this one {}",
+                saved.given,
+                table.given()
+            );
             return Err(problem.into());
         }
         let needed = saved.descriptors.len();
         if needed > table.limit() {
-            return Err(format!("the guest had {needed} descriptors, and may have {}", table.limit()).into());
+            return Err(format!(
+                "the saved guest had {needed} descriptors, this one may have {}",
+                table.limit()
+            )
+            .into());
         }
         let mut slots = Vec::with_capacity(needed);
         for (saved, fd) in saved.descriptors.iter().zip(0..) {
@@ -174,7 +181,7 @@ fn save(slot: &Slot, table: &DescriptorTable) -> Result<SavedDescriptor, String>
             Ok(SavedDescriptor::Given { number: *number, flags: flags.bits() })
         }
         (Origin::Opened { preopen, path }, Descriptor::Dir(dir)) => {
-            let again = table.preopen(*preopen).ok_or("below a directory that is none")?;
+            let again = table.preopen(*preopen).ok_or("below a descriptor that is not a directory")?;
             let how = OpenHow { follow: true, directory: true, ..OpenHow::default() };
             let same =
                 matches!(again.open(path, how), Ok(Opened::Dir(again)) if is_same(again.stat(), dir.stat()));
@@ -187,7 +194,7 @@ fn save(slot: &Slot, table: &DescriptorTable) -> Result<SavedDescriptor, String>
             if file.kind != FileKind::RegularFile {
                 return Err(format!("`{shown}`, which is a pipe or a device"));
             }
-            let again = table.preopen(*preopen).ok_or("below a directory that is none")?;
+            let again = table.preopen(*preopen).ok_or("below a descriptor that is not a directory")?;
             let same = is_same(again.stat_at(path, true), file.stat());
             if !same {
                 return Err(format!("the open file `{shown}`, which is no longer there by that name"));
@@ -214,7 +221,7 @@ fn restore(saved: &SavedDescriptor, fd: u32, table: &DescriptorTable) -> Result<
     let below = |preopen: u32| {
         table
             .preopen(preopen)
-            .ok_or_else(|| format!("descriptor {preopen}, which {fd} is below, is no directory"))
+            .ok_or_else(|| format!("descriptor {preopen}, which {fd} is below, is not a directory"))
     };
     let failed = |path: &str, what: &dyn fmt::Display| {
         format!("descriptor {fd}, `{}`, cannot be opened again: {what}", OutsideText::new(path))
@@ -222,7 +229,9 @@ fn restore(saved: &SavedDescriptor, fd: u32, table: &DescriptorTable) -> Result<
     match saved {
         SavedDescriptor::Given { number, .. } => {
             let slot = table.slot(*number).filter(|slot| slot.origin == Origin::Given(*number));
-            let gone = || format!("descriptor {fd} was number {number} of those given, and there is none");
+            let gone = || {
+                format!("descriptor {fd} was granted as number {number}, which this guest was not granted")
+            };
             Ok(slot.cloned().ok_or_else(gone)?)
         }
         SavedDescriptor::Dir { preopen, path } => {
@@ -230,7 +239,7 @@ fn restore(saved: &SavedDescriptor, fd: u32, table: &DescriptorTable) -> Result<
             let origin = Origin::Opened { preopen: *preopen, path: path.clone() };
             match below(*preopen)?.open(path, how) {
                 Ok(Opened::Dir(dir)) => Ok(Slot { descriptor: Arc::new(Descriptor::Dir(dir)), origin }),
-                Ok(Opened::File(_)) => Err(failed(path, &"it is no directory now").into()),
+                Ok(Opened::File(_)) => Err(failed(path, &"it is no longer a directory").into()),
                 Err(error) => Err(failed(path, &error).into()),
             }
         }
@@ -242,12 +251,12 @@ fn restore(saved: &SavedDescriptor, fd: u32, table: &DescriptorTable) -> Result<
             let kind = dir.stat_at(path, true).map(|stat| stat.kind);
             let file = match kind {
                 Ok(FileKind::RegularFile) => dir.open(path, how),
-                Ok(_) => return Err(failed(path, &"it is no regular file now").into()),
+                Ok(_) => return Err(failed(path, &"it is no longer a regular file").into()),
                 Err(error) => Err(error),
             };
             let opened = match file {
                 Ok(Opened::File(file)) => file.seek(SeekFrom::Start(*offset)).map(|_| file),
-                Ok(Opened::Dir(_)) => return Err(failed(path, &"it is a directory now").into()),
+                Ok(Opened::Dir(_)) => return Err(failed(path, &"it is now a directory").into()),
                 Err(error) => Err(error),
             };
             let file: File = opened.map_err(|error| failed(path, &error))?;

@@ -133,23 +133,26 @@ fn nothing_is_opened_that_the_new_context_does_not_allow() {
     let empty = tempfile::tempdir().unwrap();
     assert!(told(&whole(&empty)).starts_with("descriptor 4, `text`, cannot be opened again: No such file"));
     fs::create_dir(empty.path().join("text")).unwrap();
-    assert!(told(&whole(&empty)).ends_with("it is no regular file now"));
+    assert!(told(&whole(&empty)).ends_with("it is no longer a regular file"));
 
     assert_eq!(
         told(&Guest::new(WasiCtxBuilder::new().build())),
-        "the guest was given 4 descriptors, and now 3"
+        "the saved guest was granted 4 descriptors, this one 3"
     );
     let mut few = WasiCtxBuilder::new();
     few.preopened_dir(dir.path(), "/", DirPerms::all(), FilePerms::all()).unwrap().max_descriptors(4);
-    assert_eq!(told(&Guest::new(few.build())), "the guest had 5 descriptors, and may have 4");
+    assert_eq!(told(&Guest::new(few.build())), "the saved guest had 5 descriptors, this one may have 4");
 }
 
 #[test]
 fn data_that_nobody_saved_is_refused() {
     let (dir, _) = guest_with_dir();
     for (text, wanted) in [
-        (r#"{"given":4,"descriptors":[{"given":{"number":9,"flags":0}}]}"#, "descriptor 0 was number 9"),
-        (r#"{"given":4,"descriptors":[{"dir":{"preopen":1,"path":"a"}}]}"#, "is no directory"),
+        (
+            r#"{"given":4,"descriptors":[{"given":{"number":9,"flags":0}}]}"#,
+            "descriptor 0 was granted as number 9",
+        ),
+        (r#"{"given":4,"descriptors":[{"dir":{"preopen":1,"path":"a"}}]}"#, "is not a directory"),
         (r#"{"given":4,"descriptors":[{"dir":{"preopen":3,"path":"../.."}}]}"#, "cannot be opened again"),
         (r#"{"given":4,"descriptors":[{"dir":{"preopen":3,"path":"/etc"}}]}"#, "cannot be opened again"),
     ] {
