@@ -48,7 +48,7 @@ fn indexed(loaded: &LoadedModule) -> impl Iterator<Item = (DefinedFuncIndex, Cod
     })
 }
 
-/// The lines of a function. `steps`: as [`crate::dwarf::Dwarf::places`] has it.
+/// The lines of a function. `steps`: as [`crate::dwarf::Dwarf::for_each_location`] has it.
 fn lines(loaded: &LoadedModule, func: DefinedFuncIndex, steps: &mut Option<u64>) -> Vec<CodeLine> {
     let (image, mut lines) = (loaded.code_image(), Vec::<CodeLine>::new());
     let (tables, start) = (image.tables(), image.addresses().start);
@@ -56,13 +56,13 @@ fn lines(loaded: &LoadedModule, func: DefinedFuncIndex, steps: &mut Option<u64>)
     let mut last = (String::new(), Arc::<str>::from(""));
     let positions = tables.innermost_positions(func);
     symbol_cache::with_dwarf(loaded.module(), |dwarf| {
-        dwarf.places(steps, loaded.module(), positions, |offset, file, line, column| {
+        dwarf.for_each_location(steps, loaded.module(), positions, |offset, file, line, column| {
             if last.0 != file {
                 last = (file.into(), PrintedName(file).to_string().into());
             }
             let (address, file) = (start + offset.0 as usize, last.1.clone());
-            let is_news = lines.last().is_none_or(|l| (&l.file, l.line, l.column) != (&file, line, column));
-            if is_news {
+            let is_new = lines.last().is_none_or(|l| (&l.file, l.line, l.column) != (&file, line, column));
+            if is_new {
                 lines.push(CodeLine { address, file, line, column });
             }
         });

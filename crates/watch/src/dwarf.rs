@@ -2,7 +2,7 @@
 
 use crate::frame_symbol::FrameSymbol;
 use crate::section_reader::{SectionReader, Source};
-use crate::subprograms::{Fit, Subprograms, names_agree};
+use crate::subprograms::{SubprogramFit, Subprograms, names_agree};
 use belljar_core::{CodeOffset, DefinedFuncIndex, WasmPc};
 use belljar_module::Module;
 use gimli::Reader;
@@ -14,11 +14,11 @@ use std::sync::Arc;
 /// and a few of them twice.
 const STEPS_PER_BYTE: u64 = 4;
 /// Steps that a lookup may take in addition, so that small modules are not cut short.
-const STEPS_AT_LEAST: u64 = 1 << 20;
+const MIN_STEPS: u64 = 1 << 20;
 /// Inlined functions that one frame shows.
-const SYMBOLS_KEPT: usize = 64;
+const MAX_SYMBOLS: usize = 64;
 /// Inlined functions at one position that are read to find the one that they were inlined into.
-const FRAMES_READ: usize = 1 << 12;
+const MAX_FRAMES_READ: usize = 1 << 12;
 
 /// A module's debug information, ready for lookups.
 pub(crate) struct Dwarf {
@@ -32,14 +32,14 @@ pub(crate) struct Dwarf {
 }
 
 /// The function of a module that a position lies in.
-pub(crate) struct Place<'a> {
+pub(crate) struct EnclosingFunction<'a> {
     /// Its body's bytes in the binary.
     body: Range<usize>,
     /// Its name in the name section.
     name: Option<&'a str>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> EnclosingFunction<'a> {
     /// That of this position.
     pub(crate) fn of(module: &'a Module, pc: WasmPc) -> Self {
         let func = module.func_at(pc);
@@ -51,18 +51,18 @@ impl<'a> Place<'a> {
 
 /// What debug information says of a position.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct SymbolLookup {
     /// The symbols, innermost first; none where they cannot be right.
     pub(crate) symbols: Vec<FrameSymbol>,
     /// Why there are none, though something is said.
-    pub(crate) error: Option<Error>,
+    pub(crate) error: Option<LookupError>,
 }
 
 /// Why what debug information says of a position cannot be right.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Error {
+pub(crate) enum LookupError {
     /// It is said of a function that the linker left out.
-    LeftOut,
+    RemovedByLinker,
     /// It is said of other code: of the subprogram of this name, if it has one.
     OtherCode(Option<Box<str>>),
 }
@@ -94,8 +94,8 @@ impl Dwarf {
             size += range.len() as u64;
             Ok::<_, gimli::Error>(SectionReader::new(&source, range))
         });
-        let steps = STEPS_AT_LEAST + size * STEPS_PER_BYTE;
-        source.allow(steps);
+        let steps = MIN_STEPS + size * STEPS_PER_BYTE;
+        source.set_budget(steps);
         let dwarf = dwarf.ok()?;
         let displacement = displacement(&dwarf, module, code_start).unwrap_or(0);
         let start = code_start.checked_add(displacement)?;
@@ -110,9 +110,9 @@ impl Dwarf {
     }
 
     /// What is known of an instruction. Where the information is broken, what was found before.
-    pub(crate) fn find(&mut self, pc: WasmPc, place: &Place<'_>) -> Found {
-        self.source.allow(self.steps);
-        let found = self.find_paid(pc, place);
+    pub(crate) fn find(&mut self, pc: WasmPc, function: &EnclosingFunction<'_>) -> SymbolLookup {
+        self.source.set_budget(self.steps);
+        let found = self.find_within_budget(pc, function);
         if self.source.is_exhausted() {
             self.context = None;
         }
@@ -120,12 +120,12 @@ impl Dwarf {
     }
 
     /// The same, of what may be spent already.
-    fn find_paid(&mut self, pc: WasmPc, place: &Place<'_>) -> Found {
+    fn find_within_budget(&mut self, pc: WasmPc, function: &EnclosingFunction<'_>) -> SymbolLookup {
         let (Some(context), Some(address)) = (&self.context, pc.0.checked_sub(self.start)) else {
-            return Found::default();
+            return SymbolLookup::default();
         };
         let within = |at: usize| (at as u64).saturating_sub(self.start.into());
-        let body = within(place.body.start)..within(place.body.end);
+        let body = within(function.body.start)..within(function.body.end);
         let (mut address, mut frames) = (u64::from(address), frames(context, address.into()));
         // Some compilers know nothing of what comes before a function's first instruction, which is where stacks overflow.
         if frames.symbols.is_empty() {
@@ -135,47 +135,49 @@ impl Dwarf {
             }
         }
         let Some(Subprogram(name)) = frames.subprogram else {
-            return Found { symbols: frames.symbols, error: None };
+            return SymbolLookup { symbols: frames.symbols, error: None };
         };
         let unit = context.find_dwarf_and_unit(address).skip_all_loads();
-        let fit = unit.map_or(Fit::Nowhere, |unit| self.subprograms.fit(unit, address, &body));
-        let is_right = match (fit, place.name, name.as_deref()) {
-            (Fit::Nowhere, ..) => return Found { symbols: Vec::new(), error: Some(Error::LeftOut) },
+        let fit = unit.map_or(SubprogramFit::Missing, |unit| self.subprograms.fit(unit, address, &body));
+        let is_right = match (fit, function.name, name.as_deref()) {
+            (SubprogramFit::Missing, ..) => {
+                return SymbolLookup { symbols: Vec::new(), error: Some(LookupError::RemovedByLinker) };
+            }
             // With nothing else to go by, it has to be just there.
-            (_, None, _) | (_, _, None) => fit == Fit::Exact,
-            (_, Some(wasm), Some(dwarf)) => fit >= Fit::Begins && names_agree(wasm, dwarf),
+            (_, None, _) | (_, _, None) => fit == SubprogramFit::Exact,
+            (_, Some(wasm), Some(dwarf)) => fit >= SubprogramFit::SameStart && names_agree(wasm, dwarf),
         };
         match is_right {
-            true => Found { symbols: frames.symbols, error: None },
-            false => Found { symbols: Vec::new(), error: Some(Error::OtherCode(name)) },
+            true => SymbolLookup { symbols: frames.symbols, error: None },
+            false => SymbolLookup { symbols: Vec::new(), error: Some(LookupError::OtherCode(name)) },
         }
     }
 
     /// Calls `tell` with offset, file, line and column of those positions of which they are known; the column is 0 where it is
     /// not. `steps`: what may be spent on all calls together that are given it, at first `None`. Each part of the debug
     /// information is read once for all of them, so honest ones need no more than a lookup does.
-    pub(crate) fn places(
+    pub(crate) fn for_each_location(
         &mut self,
         steps: &mut Option<u64>,
         module: &Module,
         positions: impl Iterator<Item = (CodeOffset, WasmPc)>,
-        mut tell: impl FnMut(CodeOffset, &str, u32, u32),
+        mut report: impl FnMut(CodeOffset, &str, u32, u32),
     ) {
-        self.source.allow(steps.unwrap_or(self.steps));
+        self.source.set_budget(steps.unwrap_or(self.steps));
         // By function: whether there is something wrong. What was inlined is another function than the one that is asked about.
         let mut wrong = HashMap::new();
         for (offset, pc) in positions {
-            let is_wrong = *wrong
-                .entry(module.func_at(pc))
-                .or_insert_with(|| self.find_paid(pc, &Place::of(module, pc)).error.is_some());
+            let is_wrong = *wrong.entry(module.func_at(pc)).or_insert_with(|| {
+                self.find_within_budget(pc, &EnclosingFunction::of(module, pc)).error.is_some()
+            });
             let (Some(context), false) = (&self.context, is_wrong) else { continue };
             let Some(address) = pc.0.checked_sub(self.start) else { continue };
-            let Ok(Some(place)) = context.find_location(u64::from(address)) else { continue };
-            if let (Some(file), Some(line @ 1..)) = (place.file, place.line) {
-                tell(offset, file, line, place.column.unwrap_or(0));
+            let Ok(Some(location)) = context.find_location(u64::from(address)) else { continue };
+            if let (Some(file), Some(line @ 1..)) = (location.file, location.line) {
+                report(offset, file, line, location.column.unwrap_or(0));
             }
         }
-        *steps = Some(self.source.left());
+        *steps = Some(self.source.remaining());
         if self.source.is_exhausted() {
             self.context = None;
         }
@@ -199,9 +201,9 @@ fn displacement(dwarf: &gimli::Dwarf<SectionReader>, module: &Module, code_start
     }
     let gimli::AttributeValue::Addr(address) = first.attr_value(gimli::DW_AT_low_pc)? else { return None };
     let body = (module.defined_funcs() > 0).then(|| module.body(DefinedFuncIndex::new(0)))?;
-    let place = (body.start as u64).checked_sub(code_start.into())?;
+    let position = (body.start as u64).checked_sub(code_start.into())?;
     // A number of 32 bits has five bytes at most.
-    let missing = place.checked_sub(address).filter(|missing| *missing <= 5)?;
+    let missing = position.checked_sub(address).filter(|missing| *missing <= 5)?;
     (first.tag() == gimli::DW_TAG_subprogram).then_some(missing as u32)
 }
 
@@ -219,10 +221,10 @@ struct Subprogram(Option<Box<str>>);
 fn frames(context: &addr2line::Context<SectionReader>, address: u64) -> Frames {
     let mut found = Frames::default();
     if let Ok(mut frames) = context.find_frames(address).skip_all_loads() {
-        for _ in 0..FRAMES_READ {
+        for _ in 0..MAX_FRAMES_READ {
             let Ok(Some(frame)) = frames.next() else { break };
             found.subprogram = frame.function.as_ref().map(|function| Subprogram(name(function)));
-            if found.symbols.len() < SYMBOLS_KEPT {
+            if found.symbols.len() < MAX_SYMBOLS {
                 found.symbols.extend(symbol(&frame));
             }
         }

@@ -1,6 +1,6 @@
 //! A frame of a backtrace: one wasm function.
 
-use crate::dwarf::{Error, Found};
+use crate::dwarf::{LookupError, SymbolLookup};
 use crate::frame_symbol::FrameSymbol;
 use crate::printed_name::PrintedName;
 use crate::symbolize;
@@ -16,7 +16,7 @@ pub struct FrameInfo {
     module: Arc<Module>,
     func: FuncIndex,
     pc: Option<WasmPc>,
-    found: OnceLock<Found>,
+    lookup: OnceLock<SymbolLookup>,
 }
 
 impl FrameInfo {
@@ -24,7 +24,7 @@ impl FrameInfo {
     /// function.
     pub fn at(module: &Arc<Module>, pc: WasmPc) -> Option<Self> {
         let func = module.func_at(pc)?;
-        Some(Self { module: module.clone(), func, pc: Some(pc), found: OnceLock::new() })
+        Some(Self { module: module.clone(), func, pc: Some(pc), lookup: OnceLock::new() })
     }
 
     /// The functions of a frame of the machine's stack: those that belljar inlined there first, the function itself last. `None`
@@ -46,7 +46,7 @@ impl FrameInfo {
 
     /// The frame of a function, at an unknown position.
     pub(crate) fn somewhere_in(module: &Arc<Module>, func: FuncIndex) -> Self {
-        Self { module: module.clone(), func, pc: None, found: OnceLock::new() }
+        Self { module: module.clone(), func, pc: None, lookup: OnceLock::new() }
     }
 
     /// The module that the function belongs to.
@@ -92,17 +92,17 @@ impl FrameInfo {
     /// What the module's DWARF knows of the position: the innermost function that the guest's compiler
     /// inlined there first, the function itself last. Read at the first call.
     pub fn symbols(&self) -> &[FrameSymbol] {
-        &self.found().symbols
+        &self.lookup().symbols
     }
 
     /// What the module's DWARF says of the position, if it cannot be true and so is not among [`FrameInfo::symbols`].
     pub fn debug_info_mismatch(&self) -> Option<DebugInfoMismatch<'_>> {
-        let Some(Error::OtherCode(subprogram)) = &self.found().error else { return None };
+        let Some(LookupError::OtherCode(subprogram)) = &self.lookup().error else { return None };
         Some(DebugInfoMismatch { frame: self, subprogram: subprogram.as_deref() })
     }
 
-    fn found(&self) -> &Found {
-        self.found.get_or_init(|| self.pc.map(|pc| symbolize::find(&self.module, pc)).unwrap_or_default())
+    fn lookup(&self) -> &SymbolLookup {
+        self.lookup.get_or_init(|| self.pc.map(|pc| symbolize::find(&self.module, pc)).unwrap_or_default())
     }
 }
 
@@ -162,7 +162,7 @@ impl fmt::Display for FrameInfo {
                 None if i + 1 == symbols.len() => f.write_str(&self.wasm_name())?,
                 None => write!(f, "<inlined function>")?,
             }
-            write_place(symbol, f)?;
+            write_location(symbol, f)?;
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ impl FrameInfo {
     }
 }
 
-fn write_place(symbol: &FrameSymbol, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_location(symbol: &FrameSymbol, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(file) = symbol.file() else { return Ok(()) };
     write!(f, "\n                    at {}", PrintedName(file))?;
     let Some(line) = symbol.line() else { return Ok(()) };

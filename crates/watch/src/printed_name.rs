@@ -18,15 +18,15 @@ use std::fmt::{self, Write};
 pub struct PrintedName<'a>(pub &'a str);
 
 /// Bytes of a name that are printed.
-const LONGEST: usize = 1000;
+const MAX_BYTES: usize = 1000;
 /// Nesting that a C++ name may have. The demangler's default would need a large stack.
 const CPP_NESTING: u32 = 64;
 
 impl fmt::Display for PrintedName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut name = Bounded::default();
+        let mut name = BoundedText::default();
         if !demangle(self.0, &mut name) {
-            name = Bounded::default();
+            name = BoundedText::default();
             let _ = name.write_str(self.0);
         }
         write!(f, "{}", OutsideText::new(&name.text))?;
@@ -35,7 +35,7 @@ impl fmt::Display for PrintedName<'_> {
 }
 
 /// Whether `name` is mangled, and then its readable form has been written.
-fn demangle(name: &str, out: &mut Bounded) -> bool {
+fn demangle(name: &str, out: &mut BoundedText) -> bool {
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return write!(out, "{rust:#}").is_ok() || out.cut;
     }
@@ -50,14 +50,14 @@ fn demangle(name: &str, out: &mut Bounded) -> bool {
 
 /// Text that stops growing. A mangled name of a few bytes can stand for gigabytes.
 #[derive(Default)]
-struct Bounded {
+struct BoundedText {
     text: String,
     cut: bool,
 }
 
-impl Write for Bounded {
+impl Write for BoundedText {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        let room = s.floor_char_boundary(LONGEST - self.text.len());
+        let room = s.floor_char_boundary(MAX_BYTES - self.text.len());
         self.text.push_str(&s[..room]);
         self.cut |= room < s.len();
         if self.cut { Err(fmt::Error) } else { Ok(()) }
@@ -79,7 +79,7 @@ mod tests {
         }
         let printed = PrintedName(&bomb).to_string();
         assert!(printed.starts_with("f(p<int, int>, p<p<int, int>, p<int, int> >"), "{printed}");
-        assert!(printed.ends_with('…') && printed.len() < 2 * LONGEST);
+        assert!(printed.ends_with('…') && printed.len() < 2 * MAX_BYTES);
     }
 
     /// The Itanium C++ ABI has a letter for each basic type: `f` is `float` where a type is mangled, but no name of a function.
@@ -99,8 +99,8 @@ mod tests {
         for odd in ["", "_Z", "_ZN", "_R", "_RNvC0", "main", "naïve"] {
             assert_eq!(PrintedName(odd).to_string(), odd);
         }
-        assert_eq!(PrintedName(&"é".repeat(LONGEST)).to_string().chars().count(), LONGEST / 2 + 1);
+        assert_eq!(PrintedName(&"é".repeat(MAX_BYTES)).to_string().chars().count(), MAX_BYTES / 2 + 1);
         let deep = format!("_Z1f{}i", "P".repeat(100_000));
-        assert_eq!(PrintedName(&deep).to_string().len(), LONGEST + '…'.len_utf8());
+        assert_eq!(PrintedName(&deep).to_string().len(), MAX_BYTES + '…'.len_utf8());
     }
 }

@@ -14,29 +14,29 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 /// Subprograms that are looked at for an address: there is one, where nobody means mischief.
-const LOOKED_AT: usize = 64;
+const MAX_CANDIDATES: usize = 64;
 
 /// Subprograms of a unit that are kept: more than any has, and few enough that those of a malicious one do no harm.
-const KEPT: usize = 1 << 20;
+const MAX_SUBPROGRAMS: usize = 1 << 20;
 
 /// Bytes before a body that belong to it: its length.
-const LENGTH: u64 = 5;
+const MAX_LENGTH_PREFIX: u64 = 5;
 
 /// Addresses below this are in no function: the code section begins with the number of functions, and the length of the first.
-const FIRST: u64 = 2;
+const FIRST_FUNCTION: u64 = 2;
 
 /// Bytes of a body before its first instruction, which a subprogram may leave out: declarations of locals.
-const LOCALS: u64 = 16;
+const MAX_LOCALS: u64 = 16;
 
 /// How a subprogram lies where a function does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Fit {
+pub(crate) enum SubprogramFit {
     /// There is none at the address.
-    Nowhere,
+    Missing,
     /// None at the address begins where the function's body does, and lies within it.
-    Outside,
+    Mismatch,
     /// One does. It may end earlier: compilers leave out what follows a call that does not return.
-    Begins,
+    SameStart,
     /// One ends where the body does, too.
     Exact,
 }
@@ -51,22 +51,27 @@ pub(crate) struct Subprograms {
 impl Subprograms {
     /// None yet. `displacement`: by how much addresses are smaller than positions in the code section.
     pub(crate) fn new(displacement: u32) -> Self {
-        Self { units: HashMap::new(), first: FIRST.saturating_sub(displacement.into()) }
+        Self { units: HashMap::new(), first: FIRST_FUNCTION.saturating_sub(displacement.into()) }
     }
 
     /// How the subprogram of this unit that covers the address fits a function's body: of several, the best.
-    pub(crate) fn fit(&mut self, unit: UnitRef<'_, SectionReader>, address: u64, body: &Range<u64>) -> Fit {
+    pub(crate) fn fit(
+        &mut self,
+        unit: UnitRef<'_, SectionReader>,
+        address: u64,
+        body: &Range<u64>,
+    ) -> SubprogramFit {
         let ranges = self.units.entry(unit.header.offset()).or_insert_with(|| ranges_of(unit, self.first));
         let ranges = &ranges[..ranges.partition_point(|range| range.start <= address)];
-        let covering = ranges.iter().rev().take(LOOKED_AT).filter(|range| address < range.end);
-        let starts = body.start.saturating_sub(LENGTH)..=body.start + LOCALS;
+        let covering = ranges.iter().rev().take(MAX_CANDIDATES).filter(|range| address < range.end);
+        let starts = body.start.saturating_sub(MAX_LENGTH_PREFIX)..=body.start + MAX_LOCALS;
         let fit = |range: &Range<u64>| match range.end {
-            end if end > body.end || !starts.contains(&range.start) => Fit::Outside,
+            end if end > body.end || !starts.contains(&range.start) => SubprogramFit::Mismatch,
             // The last byte is the `end` of the body.
-            end if end + 1 >= body.end => Fit::Exact,
-            _ => Fit::Begins,
+            end if end + 1 >= body.end => SubprogramFit::Exact,
+            _ => SubprogramFit::SameStart,
         };
-        covering.map(fit).max().unwrap_or(Fit::Nowhere)
+        covering.map(fit).max().unwrap_or(SubprogramFit::Missing)
     }
 }
 
@@ -84,7 +89,7 @@ fn ranges_of(unit: UnitRef<'_, SectionReader>, first: u64) -> Vec<Range<u64>> {
 
 fn collect(unit: UnitRef<'_, SectionReader>, found: &mut Vec<Range<u64>>) -> gimli::Result<()> {
     let mut entries = unit.entries_raw(None)?;
-    while !entries.is_empty() && found.len() < KEPT {
+    while !entries.is_empty() && found.len() < MAX_SUBPROGRAMS {
         let Some(abbreviation) = entries.read_abbreviation()? else { continue };
         if abbreviation.tag() != gimli::DW_TAG_subprogram {
             entries.skip_attributes(abbreviation.attributes())?;
@@ -95,15 +100,15 @@ fn collect(unit: UnitRef<'_, SectionReader>, found: &mut Vec<Range<u64>>) -> gim
             let attribute = entries.read_attribute(*specification)?;
             match (attribute.name(), attribute.value()) {
                 (gimli::DW_AT_low_pc, value) => low = unit.attr_address(value)?,
-                (gimli::DW_AT_high_pc, AttributeValue::Udata(size)) => high = Some(High::Size(size)),
-                (gimli::DW_AT_high_pc, value) => high = unit.attr_address(value)?.map(High::Address),
+                (gimli::DW_AT_high_pc, AttributeValue::Udata(size)) => high = Some(HighPc::Size(size)),
+                (gimli::DW_AT_high_pc, value) => high = unit.attr_address(value)?.map(HighPc::Address),
                 (gimli::DW_AT_ranges, value) => add_ranges(unit, value, found)?,
                 _ => {}
             }
         }
         match (low, high) {
-            (Some(low), Some(High::Size(size))) => found.push(low..low.saturating_add(size)),
-            (Some(low), Some(High::Address(high))) => found.push(low..high),
+            (Some(low), Some(HighPc::Size(size))) => found.push(low..low.saturating_add(size)),
+            (Some(low), Some(HighPc::Address(high))) => found.push(low..high),
             _ => {}
         }
     }
@@ -111,7 +116,7 @@ fn collect(unit: UnitRef<'_, SectionReader>, found: &mut Vec<Range<u64>>) -> gim
 }
 
 /// How an entry says where it ends.
-enum High {
+enum HighPc {
     Size(u64),
     Address(u64),
 }
@@ -122,7 +127,7 @@ fn add_ranges(
     found: &mut Vec<Range<u64>>,
 ) -> gimli::Result<()> {
     let Some(mut ranges) = unit.attr_ranges(value)? else { return Ok(()) };
-    while let Some(range) = ranges.next()?.filter(|_| found.len() < KEPT) {
+    while let Some(range) = ranges.next()?.filter(|_| found.len() < MAX_SUBPROGRAMS) {
         found.push(range.begin..range.end);
     }
     Ok(())
@@ -135,48 +140,51 @@ pub(crate) fn names_agree(wasm: &str, dwarf: &str) -> bool {
     if wasm == dwarf {
         return true;
     }
-    let (wasm, dwarf) = (Name::of(wasm), Name::of(dwarf));
+    let (wasm, dwarf) = (FunctionName::of(wasm), FunctionName::of(dwarf));
     // An operator, or nothing but signs, says nothing.
-    let is_empty = wasm.own.is_empty() || dwarf.own.is_empty();
-    is_empty || wasm.stem() == dwarf.stem() || wasm.spells(&dwarf) || dwarf.spells(&wasm)
+    let is_empty = wasm.identifier.is_empty() || dwarf.identifier.is_empty();
+    is_empty
+        || wasm.stem() == dwarf.stem()
+        || wasm.is_mangled_form_of(&dwarf)
+        || dwarf.is_mangled_form_of(&wasm)
 }
 
 /// A name as it stands, and the identifier in it that is the function's own.
-struct Name<'a> {
+struct FunctionName<'a> {
     whole: &'a str,
-    own: String,
+    identifier: String,
 }
 
 /// What became of C's `main`, without its underscores.
-const MAINS: [&str; 4] = ["original_main", "main_void", "main_argc_argv", "main_argv_envp"];
+const MAIN_NAMES: [&str; 4] = ["original_main", "main_void", "main_argc_argv", "main_argv_envp"];
 
 /// How mangled names begin, of languages that may not be known here.
-const MANGLED: [&str; 5] = ["_Z", "_R", "_T", "$s", "$S"];
+const MANGLING_PREFIXES: [&str; 5] = ["_Z", "_R", "_T", "$s", "$S"];
 
 /// Identifiers shorter than this are part of too many others to tell anything.
-const TELLING: usize = 4;
+const MIN_IDENTIFIER: usize = 4;
 
-impl<'a> Name<'a> {
+impl<'a> FunctionName<'a> {
     fn of(whole: &'a str) -> Self {
-        Self { whole, own: own_identifier(&PrintedName(whole).to_string()) }
+        Self { whole, identifier: own_identifier(&PrintedName(whole).to_string()) }
     }
 
     /// The own identifier without what tells aliases and copies apart: underscores before it, and a number after it, which Binaryen
     /// gives to the second of a name (`pad_3886`).
     fn stem(&self) -> &str {
-        let own = self.own.trim_start_matches('_');
-        let without = own.trim_end_matches(|c: char| c.is_ascii_digit());
-        match without.strip_suffix('_').unwrap_or(own) {
-            "" => &self.own,
-            main if MAINS.contains(&main) => "main",
+        let identifier = self.identifier.trim_start_matches('_');
+        let without = identifier.trim_end_matches(|c: char| c.is_ascii_digit());
+        match without.strip_suffix('_').unwrap_or(identifier) {
+            "" => &self.identifier,
+            main if MAIN_NAMES.contains(&main) => "main",
             stem => stem,
         }
     }
 
     /// Whether this is a mangled name that the other's own identifier is part of.
-    fn spells(&self, other: &Self) -> bool {
-        let is_mangled = MANGLED.iter().any(|start| self.whole.starts_with(start));
-        is_mangled && other.own.len() >= TELLING && self.whole.contains(&other.own)
+    fn is_mangled_form_of(&self, other: &Self) -> bool {
+        let is_mangled = MANGLING_PREFIXES.iter().any(|start| self.whole.starts_with(start));
+        is_mangled && other.identifier.len() >= MIN_IDENTIFIER && self.whole.contains(&other.identifier)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What debug information knows of one position.
 
-use crate::dwarf::{Found, Place};
+use crate::dwarf::{EnclosingFunction, SymbolLookup};
 use crate::frame_symbol::FrameSymbol;
 use crate::symbol_cache;
 use belljar_core::WasmPc;
@@ -26,7 +26,7 @@ pub fn symbols_at(module: &Arc<Module>, pc: WasmPc) -> Vec<FrameSymbol> {
 }
 
 /// The symbols of an instruction, or what is wrong with them.
-pub(crate) fn find(module: &Arc<Module>, pc: WasmPc) -> Found {
-    let place = Place::of(module, pc);
-    symbol_cache::with_dwarf(module, |dwarf| dwarf.find(pc, &place)).unwrap_or_default()
+pub(crate) fn find(module: &Arc<Module>, pc: WasmPc) -> SymbolLookup {
+    let function = EnclosingFunction::of(module, pc);
+    symbol_cache::with_dwarf(module, |dwarf| dwarf.find(pc, &function)).unwrap_or_default()
 }
