@@ -1,6 +1,6 @@
 //! The name, file and line of a source function.
 
-/// A function of the source language at a frame. Where the guest's compiler inlined calls, a frame has
+/// A source function of a frame. If the guest's compiler inlined calls, a frame has
 /// several.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FrameSymbol {
@@ -11,22 +11,22 @@ pub struct FrameSymbol {
 }
 
 impl FrameSymbol {
-    /// The function's name as its compiler wrote it. [`crate::PrintedName`] makes it readable.
+    /// Returns the function's name as its compiler wrote it. [`crate::PrintedName`] makes it readable.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// The source file.
+    /// Returns the source file.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
     }
 
-    /// The line, from 1.
+    /// Returns the line, from 1.
     pub fn line(&self) -> Option<u32> {
         self.line
     }
 
-    /// The column, from 1.
+    /// Returns the column, from 1.
     pub fn column(&self) -> Option<u32> {
         self.column
     }

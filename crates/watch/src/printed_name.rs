@@ -1,11 +1,11 @@
-//! Names as people read them.
+//! Demangling and printing of names.
 
 use belljar_core::OutsideText;
 use std::fmt::{self, Write};
 
-/// Prints a name that a compiler wrote: Rust's and C++'s demangled, anything else as it is.
+/// Prints a name that a compiler wrote: Rust and C++ names demangled, all others unchanged.
 ///
-/// Names come from the guest's binary: they are printed as [`OutsideText`], and a long name is cut.
+/// Names come from the guest's binary, so they are printed as [`OutsideText`], and long names are cut.
 ///
 /// ```
 /// use belljar_watch::PrintedName;
@@ -17,9 +17,9 @@ use std::fmt::{self, Write};
 #[derive(Clone, Copy, Debug)]
 pub struct PrintedName<'a>(pub &'a str);
 
-/// Bytes of a name that are printed.
+/// The most bytes of a name that are printed.
 const MAX_BYTES: usize = 1000;
-/// Nesting that a C++ name may have. The demangler's default would need a large stack.
+/// The deepest nesting of a C++ name. The demangler's default would need a large stack.
 const CPP_NESTING: u32 = 64;
 
 impl fmt::Display for PrintedName<'_> {
@@ -34,7 +34,7 @@ impl fmt::Display for PrintedName<'_> {
     }
 }
 
-/// Whether `name` is mangled, and then its readable form has been written.
+/// Writes the readable form of `name` and returns true, if it is mangled.
 fn demangle(name: &str, out: &mut BoundedText) -> bool {
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return write!(out, "{rust:#}").is_ok() || out.cut;
@@ -48,7 +48,7 @@ fn demangle(name: &str, out: &mut BoundedText) -> bool {
     cpp.structured_demangle(out, &options).is_ok() || out.cut
 }
 
-/// Text that stops growing. A mangled name of a few bytes can stand for gigabytes.
+/// Text with a size limit: a mangled name of a few bytes can expand to gigabytes.
 #[derive(Default)]
 struct BoundedText {
     text: String,
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_for_gigabytes_is_cut() {
-        // Each parameter is a pair of two of the one before it.
+        // Each parameter is a pair of two of the previous one.
         let mut bomb = String::from("_Z1f1pIiiE");
         for i in 0..28 {
             let digit = char::from_digit(i, 36).unwrap().to_ascii_uppercase();
@@ -82,7 +82,8 @@ mod tests {
         assert!(printed.ends_with('…') && printed.len() < 2 * MAX_BYTES);
     }
 
-    /// The Itanium C++ ABI has a letter for each basic type: `f` is `float` where a type is mangled, but no name of a function.
+    /// The Itanium C++ ABI has a letter for each basic type: `f` means `float` in a mangled type, but is not a mangled
+    /// function name.
     #[test]
     fn names_of_one_letter_are_no_types() {
         for letter in (b'A'..=b'Z').chain(b'a'..=b'z').map(char::from) {

@@ -1,9 +1,9 @@
-//! How `gimli` reads a debug section: straight from the module's bytes, on a budget.
+//! Reads debug sections for `gimli`, directly from the module's bytes and within a budget.
 //!
 //! Debug information comes from the guest. It can be written so that following it takes quadratic time (a
-//! million entries that share one list of a million ranges), and no parser notices. Every step of any reader
-//! costs something here; when the budget is used up, all readers of the source report the end of their input,
-//! and so whatever loop they are in ends.
+//! million entries that share one list of a million ranges), which no parser notices. Therefore every reader step
+//! costs something; when the budget is used up, all readers of the source report the end of their input,
+//! which ends any loop over it.
 
 use bytes::Bytes;
 use gimli::{LittleEndian, Reader, ReaderOffsetId};
@@ -12,29 +12,29 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The bytes that all readers of a module share, and what they may still cost.
+/// The bytes that all readers of a module share, and their remaining budget.
 pub(crate) struct Source {
     bytes: Bytes,
     budget: AtomicU64,
 }
 
 impl Source {
-    /// A source over the part of a binary that holds the debug sections, with nothing to spend yet.
+    /// Creates a source for the part of a binary that holds the debug sections, with an empty budget.
     pub(crate) fn new(bytes: Bytes) -> Arc<Self> {
         Arc::new(Self { bytes, budget: AtomicU64::new(0) })
     }
 
-    /// Sets how many steps may be taken from here on.
+    /// Sets how many steps may be taken from now on.
     pub(crate) fn set_budget(&self, steps: u64) {
         self.budget.store(steps, Relaxed);
     }
 
-    /// How many steps may still be taken.
+    /// Returns how many steps may still be taken.
     pub(crate) fn remaining(&self) -> u64 {
         self.budget.load(Relaxed)
     }
 
-    /// Whether a reader was refused a step.
+    /// Returns whether the budget is used up.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.remaining() == 0
     }
@@ -49,7 +49,7 @@ pub(crate) struct SectionReader {
 }
 
 impl SectionReader {
-    /// Reads `range`, which lies in the source.
+    /// Creates a reader of `range`, which lies in the source.
     pub(crate) fn new(source: &Arc<Source>, range: std::ops::Range<usize>) -> Self {
         debug_assert!(range.start <= range.end && range.end <= source.bytes.len());
         Self { source: source.clone(), start: range.start, end: range.end }
@@ -63,14 +63,14 @@ impl SectionReader {
         gimli::Error::UnexpectedEof(self.offset_id())
     }
 
-    /// Pays for a step. Lookups of one module are serial, so that a plain load and store do.
+    /// Charges steps to the budget. Lookups of one module are serial, so a plain load and store suffice.
     fn charge(&self, steps: u64) -> gimli::Result<()> {
         let left = self.source.budget.load(Relaxed).saturating_sub(steps);
         self.source.budget.store(left, Relaxed);
         if left == 0 { Err(self.eof()) } else { Ok(()) }
     }
 
-    /// Pays for looking at a string or block, which may end up copied.
+    /// Charges for reading a string or block, which may be copied.
     fn charge_bytes(&self, bytes: usize) -> gimli::Result<()> {
         self.charge(1 + bytes as u64 / 4)
     }

@@ -1,7 +1,7 @@
-//! Prepared debug information of the modules that were asked about last.
+//! Caches the debug information of the modules that were looked up last.
 //!
-//! A backtrace has hundreds of positions, and a host may see many traps of one module: its DWARF is opened
-//! once. Entries do not keep their module alive, and those of dead modules go at the next call.
+//! A backtrace has hundreds of positions, and a host may see many traps of one module, so its DWARF is opened
+//! only once. Entries do not keep their module alive; those of dropped modules are removed at the next call.
 
 use crate::dwarf::Dwarf;
 use belljar_module::Module;
@@ -12,11 +12,11 @@ const CAPACITY: usize = 8;
 
 struct Entry {
     module: Weak<Module>,
-    /// `None`: the module has no debug information.
+    /// `None` if the module has no debug information.
     dwarf: Option<Arc<Mutex<Dwarf>>>,
 }
 
-/// The least recently used first.
+/// Ordered from the least to the most recently used.
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 /// Calls `read` with the module's debug information, if it has any.

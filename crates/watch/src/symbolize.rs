@@ -1,4 +1,4 @@
-//! What debug information knows of one position.
+//! Looks up the symbols of one position.
 
 use crate::dwarf::{EnclosingFunction, SymbolLookup};
 use crate::frame_symbol::FrameSymbol;
@@ -7,11 +7,11 @@ use belljar_core::WasmPc;
 use belljar_module::Module;
 use std::sync::Arc;
 
-/// The symbols of an instruction, by its position in the module's binary: the innermost inlined function
-/// first. Empty where the module's DWARF knows nothing of it, was made for other code, or there is none.
+/// Returns the symbols of an instruction, by its position in the module's binary: the innermost inlined function
+/// first. Empty if the module has no DWARF, or its DWARF does not cover the position or belongs to other code.
 ///
-/// The first call for a module reads its debug information; later ones find it prepared, for as long as the
-/// module lives and few others are asked about.
+/// The first call for a module reads its debug information; later calls reuse it, for as long as the
+/// module lives and few others are looked up.
 ///
 /// ```
 /// use belljar_core::WasmPc;
@@ -25,7 +25,7 @@ pub fn symbols_at(module: &Arc<Module>, pc: WasmPc) -> Vec<FrameSymbol> {
     find(module, pc).symbols
 }
 
-/// The symbols of an instruction, or what is wrong with them.
+/// Looks up an instruction: its symbols, or what is wrong with them.
 pub(crate) fn find(module: &Arc<Module>, pc: WasmPc) -> SymbolLookup {
     let function = EnclosingFunction::of(module, pc);
     symbol_cache::with_dwarf(module, |dwarf| dwarf.find(pc, &function)).unwrap_or_default()
