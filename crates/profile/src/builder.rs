@@ -1,7 +1,7 @@
 //! Makes a [`Profile`] of what a sampler sees.
 
 use crate::frame::ProfileFrame;
-use crate::limits::{STACK_FRAMES, THREADS, printed};
+use crate::limits::{MAX_STACK_FRAMES, MAX_THREADS, printed};
 use crate::sample_log::{Entry, SampleLog, nanoseconds};
 use crate::stacks::{FrameId, StackId, Stacks};
 use crate::{Profile, ProfileThread};
@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 /// The outermost frame of a stack that was too deep to be kept whole.
-const OMITTED: &str = "outer frames that were not kept";
+const OMITTED_OUTER_FRAMES: &str = "outer frames that were not kept";
 
 /// The thread that stands for all for which there is no room.
-const OTHER_THREADS: &str = "threads that were not kept";
+const OMITTED_THREADS: &str = "threads that were not kept";
 
 /// Collects samples.
 ///
@@ -73,7 +73,7 @@ impl ProfileBuilder {
     /// replaces an earlier one.
     pub fn thread(&mut self, id: u64, name: &str) {
         let index = self.thread_index(id);
-        if index + 1 < THREADS as u32 {
+        if index + 1 < MAX_THREADS as u32 {
             self.profile.threads[index as usize].name = printed(name);
         }
     }
@@ -83,9 +83,9 @@ impl ProfileBuilder {
         if let Some(&known) = self.thread_indices.get(&id) {
             return known;
         }
-        if threads.len() < THREADS {
-            let last = threads.len() + 1 == THREADS;
-            let name = if last { OTHER_THREADS.into() } else { format!("thread {id}") };
+        if threads.len() < MAX_THREADS {
+            let last = threads.len() + 1 == MAX_THREADS;
+            let name = if last { OMITTED_THREADS.into() } else { format!("thread {id}") };
             self.thread_indices.insert(id, threads.len() as u32);
             threads.push(ProfileThread { id, name });
         }
@@ -106,8 +106,8 @@ impl ProfileBuilder {
         let frames = self.profile.stacks.frames().len();
         assert!(stack.iter().all(|id| (id.0 as usize) < frames), "a frame of another profile");
         let thread = self.thread_index(thread);
-        let stack = match stack.len() > STACK_FRAMES {
-            true => self.cut(&stack[..STACK_FRAMES]),
+        let stack = match stack.len() > MAX_STACK_FRAMES {
+            true => self.cut(&stack[..MAX_STACK_FRAMES]),
             false => self.profile.stacks.stack(stack),
         };
         let profile = &mut self.profile;
@@ -121,7 +121,7 @@ impl ProfileBuilder {
     fn cut(&mut self, inner: &[FrameId]) -> StackId {
         let mut frames = inner.to_vec();
         let stacks = &mut self.profile.stacks;
-        frames[STACK_FRAMES - 1] = stacks.own_frame(OMITTED);
+        frames[MAX_STACK_FRAMES - 1] = stacks.placeholder_frame(OMITTED_OUTER_FRAMES);
         stacks.stack(&frames)
     }
 
@@ -146,8 +146,8 @@ mod tests {
         let mut builder = ProfileBuilder::new("", ms(1));
         let [inner, recursive, outer] =
             ["inner", "recursive", "outer"].map(|name| builder.frame(ProfileFrame::guest(name)));
-        let mut stack = vec![recursive; STACK_FRAMES];
-        (stack[0], stack[STACK_FRAMES - 1]) = (inner, outer);
+        let mut stack = vec![recursive; MAX_STACK_FRAMES];
+        (stack[0], stack[MAX_STACK_FRAMES - 1]) = (inner, outer);
         builder.sample(ms(1), 1, ms(1), &stack);
         stack.push(outer);
         builder.sample(ms(2), 1, ms(1), &stack);
@@ -159,20 +159,23 @@ mod tests {
                 (names.len(), names[0], names[names.len() - 1])
             })
             .collect();
-        assert_eq!(ends, [(STACK_FRAMES, "inner", "outer"), (STACK_FRAMES, "inner", OMITTED)]);
+        assert_eq!(
+            ends,
+            [(MAX_STACK_FRAMES, "inner", "outer"), (MAX_STACK_FRAMES, "inner", OMITTED_OUTER_FRAMES)]
+        );
     }
 
     #[test]
     fn there_is_an_end_to_new_threads() {
         let mut builder = ProfileBuilder::new("", ms(1));
-        for id in 0..THREADS as u64 + 9 {
+        for id in 0..MAX_THREADS as u64 + 9 {
             builder.thread(id, "t");
             builder.sample(ms(1), id, ms(1), &[]);
         }
         let profile = builder.finish();
-        assert_eq!(profile.threads().len(), THREADS);
-        assert_eq!(profile.threads()[THREADS - 2].name(), "t");
-        let others = profile.samples().filter(|sample| sample.thread().name() == OTHER_THREADS).count();
+        assert_eq!(profile.threads().len(), MAX_THREADS);
+        assert_eq!(profile.threads()[MAX_THREADS - 2].name(), "t");
+        let others = profile.samples().filter(|sample| sample.thread().name() == OMITTED_THREADS).count();
         assert_eq!(others, 10);
     }
 

@@ -14,13 +14,13 @@ use std::io::{self, Write};
 /// Writes a profile as collapsed stacks, ordered by thread.
 pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let labels = labels(profile);
-    let like = StacksThatReadAlike::new(profile, &labels);
+    let by_name = StacksByName::new(profile, &labels);
     let mut counts: IndexMap<(u32, StackId), u64> = IndexMap::new();
     for ((thread, stack), tally) in profile.tallies() {
-        *counts.entry((thread, like.first(stack))).or_default() += tally.samples;
+        *counts.entry((thread, by_name.first(stack))).or_default() += tally.samples;
     }
     for ((thread, stack), samples) in counts {
-        out.write_all(plain(profile.threads[thread as usize].name()).as_bytes())?;
+        out.write_all(sanitized(profile.threads[thread as usize].name()).as_bytes())?;
         let mut frames: Vec<FrameId> = profile.stacks.walk(stack).collect();
         frames.reverse();
         for FrameId(frame) in frames {
@@ -33,9 +33,9 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Stacks whose frames have the same names: they differ by lines of source code alone.
-struct StacksThatReadAlike(Vec<StackId>);
+struct StacksByName(Vec<StackId>);
 
-impl StacksThatReadAlike {
+impl StacksByName {
     fn new(profile: &Profile, labels: &[String]) -> Self {
         let stacks = &profile.stacks;
         let mut names: HashMap<&str, u32> = HashMap::new();
@@ -65,15 +65,15 @@ pub(crate) fn labels(profile: &Profile) -> Vec<String> {
     let first = modules.next();
     let several = modules.any(|module| Some(module) != first);
     let label = |frame: &ProfileFrame| match frame.module().filter(|_| several) {
-        Some(module) => plain(&format!("{module}!{}", frame.function())).into_owned(),
-        None => plain(frame.function()).into_owned(),
+        Some(module) => sanitized(&format!("{module}!{}", frame.function())).into_owned(),
+        None => sanitized(frame.function()).into_owned(),
     };
     profile.stacks.frames().map(label).collect()
 }
 
 /// A name without what ends names. Names hold no control characters any more, but there are other line breaks; and an
 /// empty name would be taken for none.
-pub(crate) fn plain(name: &str) -> Cow<'_, str> {
+pub(crate) fn sanitized(name: &str) -> Cow<'_, str> {
     if name.is_empty() {
         return "?".into();
     }

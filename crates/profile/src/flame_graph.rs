@@ -5,7 +5,7 @@
 //! that `flamegraph.pl` knows and does not show: whatever a name ends in, it is not taken for a count or for a mark.
 
 use crate::Profile;
-use crate::collapsed::{labels, plain};
+use crate::collapsed::{labels, sanitized};
 use crate::frame::{FrameKind, ProfileFrame};
 use crate::profile::Tally;
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
@@ -37,7 +37,7 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     };
     let mut palette = PaletteMap::default();
     let labels = marked_labels(profile, &mut palette);
-    let threads: Vec<String> = profile.threads.iter().map(|t| marked(&plain(t.name()), GUEST)).collect();
+    let threads: Vec<String> = profile.threads.iter().map(|t| marked(&sanitized(t.name()), GUEST)).collect();
     // What inferno draws below all others has no name.
     palette.insert("", ALL);
     for thread in &threads {

@@ -9,16 +9,16 @@ pub(crate) const LONGEST_NAME: usize = 1000;
 
 /// Frames of a stack. Each line of a collapsed profile, and the height of a flame graph, grow with it; what is deeper is
 /// recursion, and its inner frames are the ones that tell.
-pub(crate) const STACK_FRAMES: usize = 1 << 12;
+pub(crate) const MAX_STACK_FRAMES: usize = 1 << 12;
 
 /// Nodes of the tree of stacks, some 130 MB of them.
-pub(crate) const NODES: usize = 1 << 22;
+pub(crate) const MAX_NODES: usize = 1 << 22;
 
 /// Different frames, some 100 MB of them: a frame is a line of a program, of which large ones have a tenth of this.
-pub(crate) const FRAMES: usize = 1 << 20;
+pub(crate) const MAX_FRAMES: usize = 1 << 20;
 
 /// Threads. Most formats repeat something for each.
-pub(crate) const THREADS: usize = 1 << 16;
+pub(crate) const MAX_THREADS: usize = 1 << 16;
 
 /// A name as a profile keeps it. What was printed prints as itself, so profiles go through other processes unchanged.
 pub(crate) fn printed(name: &str) -> String {

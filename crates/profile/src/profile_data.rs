@@ -13,9 +13,9 @@
 //! a sentence. Never: a panic, or more memory than the text's length and `limits` account for.
 
 use crate::frame::{FrameKind, ProfileFrame};
-use crate::limits::{FRAMES, NODES, STACK_FRAMES, THREADS, printed};
+use crate::limits::{MAX_FRAMES, MAX_NODES, MAX_STACK_FRAMES, MAX_THREADS, printed};
 use crate::sample_log::{SampleLog, nanoseconds};
-use crate::stacks::{FrameId, Node, OWN_FRAMES, OWN_NODES, StackId, Stacks};
+use crate::stacks::{FrameId, Node, PLACEHOLDER_FRAMES, PLACEHOLDER_NODES, StackId, Stacks};
 use crate::{Profile, ProfileThread};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -126,8 +126,8 @@ impl TryFrom<ProfileData<'_>> for Profile {
         let started_at = UNIX_EPOCH.checked_add(Duration::from_nanos(data.started_at));
         let threads = threads(&data.threads)?;
         let mut stacks = Stacks::default();
-        enter_frames(&mut stacks, &data.frames)?;
-        enter_nodes(&mut stacks, &data.stacks)?;
+        insert_frames(&mut stacks, &data.frames)?;
+        insert_nodes(&mut stacks, &data.stacks)?;
         Ok(Self {
             title: printed(&data.title),
             started_at: started_at.ok_or("the profile's start is no time that this machine knows")?,
@@ -142,7 +142,7 @@ impl TryFrom<ProfileData<'_>> for Profile {
 }
 
 fn threads(rows: &[ThreadData<'_>]) -> Result<Vec<ProfileThread>, String> {
-    at_most("threads", rows.len(), THREADS)?;
+    check_count("threads", rows.len(), MAX_THREADS)?;
     let mut ids = HashSet::new();
     let thread = |(number, row): (usize, &ThreadData<'_>)| match ids.insert(row.id) {
         true => Ok(ProfileThread { id: row.id, name: printed(&row.name) }),
@@ -151,13 +151,13 @@ fn threads(rows: &[ThreadData<'_>]) -> Result<Vec<ProfileThread>, String> {
     rows.iter().enumerate().map(thread).collect()
 }
 
-fn enter_frames(stacks: &mut Stacks, rows: &[FrameData<'_>]) -> Result<(), String> {
-    at_most("frames", rows.len(), FRAMES + OWN_FRAMES)?;
+fn insert_frames(stacks: &mut Stacks, rows: &[FrameData<'_>]) -> Result<(), String> {
+    check_count("frames", rows.len(), MAX_FRAMES + PLACEHOLDER_FRAMES)?;
     for (number, row) in rows.iter().enumerate() {
         if row.line.is_some() && row.file.is_none() {
             return Err(format!("frame {number} has a line and no file"));
         }
-        let FrameId(entered) = stacks.enter_frame(row.into());
+        let FrameId(entered) = stacks.insert_frame(row.into());
         if entered as usize != number {
             return Err(format!("frame {number} is frame {entered} again"));
         }
@@ -165,8 +165,8 @@ fn enter_frames(stacks: &mut Stacks, rows: &[FrameData<'_>]) -> Result<(), Strin
     Ok(())
 }
 
-fn enter_nodes(stacks: &mut Stacks, rows: &[(u32, u32)]) -> Result<(), String> {
-    at_most("stacks", rows.len(), NODES + OWN_NODES)?;
+fn insert_nodes(stacks: &mut Stacks, rows: &[(u32, u32)]) -> Result<(), String> {
+    check_count("stacks", rows.len(), MAX_NODES + PLACEHOLDER_NODES)?;
     let frames = stacks.frames().len();
     let mut depths: Vec<u16> = Vec::with_capacity(rows.len());
     for (index, &(caller, frame)) in rows.iter().enumerate() {
@@ -185,11 +185,11 @@ fn enter_nodes(stacks: &mut Stacks, rows: &[(u32, u32)]) -> Result<(), String> {
                 ));
             }
         };
-        if usize::from(depth) > STACK_FRAMES {
-            return Err(format!("stack {number} has more than {STACK_FRAMES} frames"));
+        if usize::from(depth) > MAX_STACK_FRAMES {
+            return Err(format!("stack {number} has more than {MAX_STACK_FRAMES} frames"));
         }
         depths.push(depth);
-        let entered = stacks.enter(Node { caller, frame: FrameId(frame) });
+        let entered = stacks.insert(Node { caller, frame: FrameId(frame) });
         if entered.index() != Some(index) {
             return Err(format!("stack {number} is stack {} again", entered.number()));
         }
@@ -213,7 +213,7 @@ fn weight(samples: &SampleLog, threads: usize, stacks: usize) -> Result<u64, Str
     Ok(sum)
 }
 
-fn at_most(what: &str, found: usize, most: usize) -> Result<(), String> {
+fn check_count(what: &str, found: usize, most: usize) -> Result<(), String> {
     match found <= most {
         true => Ok(()),
         false => Err(format!("a profile has at most {most} {what}, this one has {found}")),
@@ -303,8 +303,8 @@ mod tests {
     fn what_cannot_be_is_refused() {
         let frame = json!({ "kind": "guest", "function": "f", "line": 3 });
         let again = serde_json::to_value(tool()).unwrap()["frames"][0].clone();
-        let deep: Vec<_> = (0..=STACK_FRAMES).map(|n| [n, 0]).collect();
-        let many: Vec<_> = (0..=THREADS).map(|id| json!({ "id": id, "name": "" })).collect();
+        let deep: Vec<_> = (0..=MAX_STACK_FRAMES).map(|n| [n, 0]).collect();
+        let many: Vec<_> = (0..=MAX_THREADS).map(|id| json!({ "id": id, "name": "" })).collect();
         let weights = json!([[0, u64::MAX, 0, 0], [0, 1, 0, 0]]);
         let cases = [
             ("/version", json!(2), "version 1 was expected, this one has version 2"),

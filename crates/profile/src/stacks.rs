@@ -4,7 +4,7 @@
 //! them, and a stack is one number. A node is entered after its caller, so callers have the lower numbers.
 
 use crate::frame::ProfileFrame;
-use crate::limits::{FRAMES, NODES};
+use crate::limits::{MAX_FRAMES, MAX_NODES};
 use indexmap::IndexSet;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -42,16 +42,16 @@ pub(crate) struct Node {
 }
 
 /// What a stack becomes that is new when there is room for no more.
-const NOT_KEPT: &str = "stacks that were not kept";
+const OMITTED_STACKS: &str = "stacks that were not kept";
 
 /// What a frame becomes that is new when there is room for no more.
-const OTHER_FRAMES: &str = "functions that were not kept";
+const OMITTED_FRAMES: &str = "functions that were not kept";
 
 /// Frames beyond the limit, which say what is missing.
-pub(crate) const OWN_FRAMES: usize = 3;
+pub(crate) const PLACEHOLDER_FRAMES: usize = 3;
 
 /// Nodes beyond the limit: the stack for those that were not kept.
-pub(crate) const OWN_NODES: usize = 1;
+pub(crate) const PLACEHOLDER_NODES: usize = 1;
 
 /// All frames and stacks of a profile.
 #[derive(Clone, Debug)]
@@ -69,8 +69,8 @@ impl Default for Stacks {
             frames: IndexSet::new(),
             nodes: IndexSet::new(),
             names: HashSet::new(),
-            nodes_kept: NODES,
-            frames_kept: FRAMES,
+            nodes_kept: MAX_NODES,
+            frames_kept: MAX_FRAMES,
         }
     }
 }
@@ -80,18 +80,18 @@ impl Stacks {
     pub(crate) fn frame(&mut self, frame: ProfileFrame) -> FrameId {
         match self.frames.get_index_of(&frame) {
             Some(known) => FrameId(known as u32),
-            None if self.frames.len() < self.frames_kept => self.enter_frame(frame),
-            None => self.own_frame(OTHER_FRAMES),
+            None if self.frames.len() < self.frames_kept => self.insert_frame(frame),
+            None => self.placeholder_frame(OMITTED_FRAMES),
         }
     }
 
     /// Enters a frame that says what is missing; for these there is room beyond the limit.
-    pub(crate) fn own_frame(&mut self, what: &str) -> FrameId {
-        self.enter_frame(ProfileFrame::runtime(what))
+    pub(crate) fn placeholder_frame(&mut self, what: &str) -> FrameId {
+        self.insert_frame(ProfileFrame::runtime(what))
     }
 
     /// Enters a frame whether there is room or not.
-    pub(crate) fn enter_frame(&mut self, mut frame: ProfileFrame) -> FrameId {
+    pub(crate) fn insert_frame(&mut self, mut frame: ProfileFrame) -> FrameId {
         frame.share_names(&mut self.names);
         FrameId(self.frames.insert_full(frame).0 as u32)
     }
@@ -103,10 +103,10 @@ impl Stacks {
             let node = Node { caller: stack, frame };
             stack = match self.nodes.get_index_of(&node) {
                 Some(known) => StackId(known as u32),
-                None if self.nodes.len() < self.nodes_kept => self.enter(node),
+                None if self.nodes.len() < self.nodes_kept => self.insert(node),
                 None => {
-                    let frame = self.own_frame(NOT_KEPT);
-                    return self.enter(Node { caller: StackId::EMPTY, frame });
+                    let frame = self.placeholder_frame(OMITTED_STACKS);
+                    return self.insert(Node { caller: StackId::EMPTY, frame });
                 }
             };
         }
@@ -114,7 +114,7 @@ impl Stacks {
     }
 
     /// Enters a node whether there is room or not.
-    pub(crate) fn enter(&mut self, node: Node) -> StackId {
+    pub(crate) fn insert(&mut self, node: Node) -> StackId {
         StackId(self.nodes.insert_full(node).0 as u32)
     }
 
@@ -176,14 +176,14 @@ mod tests {
         assert_eq!(stacks.stack(&[a, b, a]), known);
         assert_eq!(stacks.node_count(), 4);
         let names: Vec<_> = stacks.walk(first).map(|id| stacks.frame_at(id).function()).collect();
-        assert_eq!(names, [NOT_KEPT]);
+        assert_eq!(names, [OMITTED_STACKS]);
     }
 
     #[test]
     fn there_is_an_end_to_new_frames() {
         let mut stacks = Stacks { frames_kept: 2, ..Stacks::default() };
         let [a, _, c, d] = ["a", "b", "c", "d"].map(|name| stacks.frame(ProfileFrame::guest(name)));
-        assert_eq!((c, stacks.frame_at(c).function()), (d, OTHER_FRAMES));
+        assert_eq!((c, stacks.frame_at(c).function()), (d, OMITTED_FRAMES));
         assert_eq!(stacks.frame(ProfileFrame::guest("a")), a);
         assert_eq!(stacks.frames().len(), 3);
     }
