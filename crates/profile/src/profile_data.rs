@@ -130,7 +130,8 @@ impl TryFrom<ProfileData<'_>> for Profile {
         insert_nodes(&mut stacks, &data.stacks)?;
         Ok(Self {
             title: printed(&data.title),
-            started_at: started_at.ok_or("the profile's start is no time that this machine knows")?,
+            started_at: started_at
+                .ok_or("the profile's start is outside the range of this machine's clock")?,
             interval: Duration::from_nanos(data.interval),
             weight: weight(&data.samples, threads.len(), stacks.node_count())?,
             threads,
@@ -159,7 +160,7 @@ fn insert_frames(stacks: &mut Stacks, rows: &[FrameData<'_>]) -> Result<(), Stri
         }
         let FrameId(entered) = stacks.insert_frame(row.into());
         if entered as usize != number {
-            return Err(format!("frame {number} is frame {entered} again"));
+            return Err(format!("frame {number} repeats frame {entered}"));
         }
     }
     Ok(())
@@ -172,7 +173,7 @@ fn insert_nodes(stacks: &mut Stacks, rows: &[(u32, u32)]) -> Result<(), String> 
     for (index, &(caller, frame)) in rows.iter().enumerate() {
         let number = index + 1;
         if frame as usize >= frames {
-            return Err(format!("stack {number} has frame {frame}, of {frames}"));
+            return Err(format!("stack {number} refers to frame {frame}, but there are {frames}"));
         }
         let caller = StackId::of_number(caller);
         let depth = match caller.index() {
@@ -191,7 +192,7 @@ fn insert_nodes(stacks: &mut Stacks, rows: &[(u32, u32)]) -> Result<(), String> 
         depths.push(depth);
         let entered = stacks.insert(Node { caller, frame: FrameId(frame) });
         if entered.index() != Some(index) {
-            return Err(format!("stack {number} is stack {} again", entered.number()));
+            return Err(format!("stack {number} repeats stack {}", entered.number()));
         }
     }
     Ok(())
@@ -202,10 +203,16 @@ fn weight(samples: &SampleLog, threads: usize, stacks: usize) -> Result<u64, Str
     let mut sum = 0_u64;
     for (number, entry) in samples.iter().enumerate() {
         if entry.thread as usize >= threads {
-            return Err(format!("sample {number} is of thread {}, of {threads}", entry.thread));
+            return Err(format!(
+                "sample {number} refers to thread {}, but there are {threads}",
+                entry.thread
+            ));
         }
         if entry.stack.index().is_some_and(|index| index >= stacks) {
-            return Err(format!("sample {number} has stack {}, of {stacks}", entry.stack.number()));
+            return Err(format!(
+                "sample {number} refers to stack {}, but there are {stacks}",
+                entry.stack.number()
+            ));
         }
         let more = sum.checked_add(entry.weight);
         sum = more.ok_or("the samples stand for more CPU time than 64 bits of nanoseconds")?;
@@ -314,30 +321,30 @@ mod tests {
             ("/started_at", json!(1.5), "expected u64"),
             ("/interval", json!(1e30), "expected u64"),
             ("/lost", json!("1"), "expected u64"),
-            ("/threads", json!([]), "sample 0 is of thread 0, of 0"),
+            ("/threads", json!([]), "sample 0 refers to thread 0, but there are 0"),
             ("/threads", json!(many), "at most 65536 threads, this one has 65537"),
             ("/threads/1/id", json!(41), "thread 1 has the id 41 of an earlier one"),
             ("/threads/0", json!({ "id": 1 }), "missing field `name`"),
-            ("/frames", json!([]), "stack 1 has frame 0, of 0"),
+            ("/frames", json!([]), "stack 1 refers to frame 0, but there are 0"),
             ("/frames/0", frame, "frame 0 has a line and no file"),
-            ("/frames/1", again, "frame 1 is frame 0 again"),
+            ("/frames/1", again, "frame 1 repeats frame 0"),
             ("/frames/0/kind", json!("kernel"), "unknown variant `kernel`"),
             ("/frames/1/line", json!(1_u64 << 32), "expected u32"),
             ("/frames/0", json!({ "kind": "guest", "function": "f", "what": 1 }), "unknown field `what`"),
-            ("/stacks", json!([]), "sample 0 has stack 1, of 0"),
+            ("/stacks", json!([]), "sample 0 refers to stack 1, but there are 0"),
             ("/stacks", json!(deep), "stack 4097 has more than 4096 frames"),
             ("/stacks/0", json!([1, 0]), "stack 1 is called by 1, which is not before it"),
             ("/stacks/1", json!([6, 1]), "stack 2 is called by 6, which is not before it"),
             ("/stacks/1", json!([u32::MAX, 1]), "stack 2 is called by 4294967295, which is not before it"),
-            ("/stacks/1", json!([1, 6]), "stack 2 has frame 6, of 6"),
-            ("/stacks/3", json!([1, 1]), "stack 4 is stack 2 again"),
+            ("/stacks/1", json!([1, 6]), "stack 2 refers to frame 6, but there are 6"),
+            ("/stacks/3", json!([1, 1]), "stack 4 repeats stack 2"),
             ("/stacks/0", json!([0]), "invalid length 1"),
             ("/stacks/0", json!([0, 0, 0]), "expected"),
             ("/samples", json!(weights), "more CPU time than 64 bits"),
             ("/samples", json!({}), "expected samples: lists of time"),
-            ("/samples/2/2", json!(2), "sample 2 is of thread 2, of 2"),
-            ("/samples/2/3", json!(7), "sample 2 has stack 7, of 6"),
-            ("/samples/2/3", json!(u32::MAX), "sample 2 has stack 4294967295, of 6"),
+            ("/samples/2/2", json!(2), "sample 2 refers to thread 2, but there are 2"),
+            ("/samples/2/3", json!(7), "sample 2 refers to stack 7, but there are 6"),
+            ("/samples/2/3", json!(u32::MAX), "sample 2 refers to stack 4294967295, but there are 6"),
             ("/samples/2/0", json!(-5), "expected u64"),
         ];
         for (place, value, sentence) in cases {
