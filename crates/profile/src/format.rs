@@ -83,8 +83,8 @@ impl fmt::Display for UnknownProfileFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the name \"{}\" does not say which format the profile should have: it should end in .svg (flame graph), .json (Firefox Profiler), \
-             .pb, .pb.gz or .pprof (pprof), .txt, .collapsed or .folded (collapsed stacks)",
+            "the name \"{}\" does not say which format the profile should have: it should end in .svg (flame graph), \
+             .json (Firefox Profiler), .pb, .pb.gz or .pprof (pprof), .txt, .collapsed or .folded (collapsed stacks)",
             OutsideText::new(&*self.name)
         )
     }
