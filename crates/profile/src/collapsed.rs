@@ -1,7 +1,7 @@
 //! Collapsed stacks: `thread;outer;…;inner COUNT`, a line for each stack, the count in samples.
 //!
 //! The format of Brendan Gregg's FlameGraph (<https://github.com/brendangregg/FlameGraph>, "fold stacks"), which has
-//! no way to escape: a semicolon in a name becomes a colon, as its own converters have it.
+//! no escapes: a semicolon in a name becomes a colon, as in its own converters.
 
 use crate::Profile;
 use crate::frame::{FrameKind, ProfileFrame};
@@ -32,7 +32,7 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Stacks whose frames have the same names: they differ by lines of source code alone.
+/// Maps each stack to the first stack with the same names; such stacks differ only in source lines.
 struct StacksByName(Vec<StackId>);
 
 impl StacksByName {
@@ -41,7 +41,7 @@ impl StacksByName {
         let mut names: HashMap<&str, u32> = HashMap::new();
         let mut known: HashMap<(StackId, u32), StackId> = HashMap::new();
         let mut first: Vec<StackId> = Vec::with_capacity(stacks.node_count());
-        // ORDER: callers come before those whom they call.
+        // ORDER: callers come before their callees.
         for i in 0..stacks.node_count() {
             let node = stacks.node(i);
             let caller = node.caller.index().map_or(StackId::EMPTY, |caller| first[caller]);
@@ -52,13 +52,13 @@ impl StacksByName {
         Self(first)
     }
 
-    /// The first stack that reads like this one.
+    /// Returns the first stack with the same names.
     fn first(&self, stack: StackId) -> StackId {
         stack.index().map_or(stack, |i| self.0[i])
     }
 }
 
-/// What each frame is called where there is nothing but a name: with its module, if guest functions are of several.
+/// Returns a label for each frame: its name, with its module if guest functions belong to several.
 pub(crate) fn labels(profile: &Profile) -> Vec<String> {
     let is_guest = |frame: &&ProfileFrame| frame.kind() == FrameKind::Guest;
     let mut modules = profile.stacks.frames().filter(is_guest).map(ProfileFrame::module);
@@ -71,8 +71,8 @@ pub(crate) fn labels(profile: &Profile) -> Vec<String> {
     profile.stacks.frames().map(label).collect()
 }
 
-/// A name without what ends names. Names hold no control characters any more, but there are other line breaks; and an
-/// empty name would be taken for none.
+/// Replaces characters that end a name in this format. Names contain no control characters, but other line breaks are possible,
+/// and an empty name would look like no name.
 pub(crate) fn sanitized(name: &str) -> Cow<'_, str> {
     if name.is_empty() {
         return "?".into();

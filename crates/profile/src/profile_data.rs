@@ -1,6 +1,6 @@
-//! A profile as it is sent to another process: names once for each frame, and numbers.
+//! The serialized form of a profile: names once for each frame, and numbers.
 //!
-//! Times are nanoseconds: the start's since the Unix epoch, a sample's since the start. Rows refer to each other by number:
+//! Times are nanoseconds: the start counts from the Unix epoch, samples from the start. Rows refer to each other by number:
 //!
 //! ```text
 //! threads  { id, name }
@@ -9,8 +9,8 @@
 //! samples  [time, weight, thread, stack]  stack: a row of `stacks`, counted from 1; 0 is none
 //! ```
 //!
-//! In: whatever a peer sends. Out: a [`Profile`] of which everything is true that is true of one that was built here, or
-//! a sentence. Never: a panic, or more memory than the text's length and `limits` account for.
+//! In: untrusted data from a peer. Out: a [`Profile`] that fulfils the same invariants as one that was built here, or
+//! an error message. Never: a panic, or more memory than the text's length and `limits` account for.
 
 use crate::frame::{FrameKind, ProfileFrame};
 use crate::limits::{MAX_FRAMES, MAX_NODES, MAX_STACK_FRAMES, MAX_THREADS, printed};
@@ -23,10 +23,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Raised when what is sent changes.
+/// Incremented when the serialized form changes.
 const VERSION: u32 = 1;
 
-/// What is sent.
+/// The serialized form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProfileData<'a> {
@@ -112,7 +112,7 @@ impl<'a> From<&'a ProfileFrame> for FrameData<'a> {
     }
 }
 
-/// The error is a sentence.
+/// The error is a message for people.
 impl TryFrom<ProfileData<'_>> for Profile {
     type Error = String;
 
@@ -198,7 +198,7 @@ fn insert_nodes(stacks: &mut Stacks, rows: &[(u32, u32)]) -> Result<(), String> 
     Ok(())
 }
 
-/// The sum of all weights, once all samples are of threads and stacks that are there.
+/// Returns the sum of all weights, after checking that all samples refer to existing threads and stacks.
 fn weight(samples: &SampleLog, threads: usize, stacks: usize) -> Result<u64, String> {
     let mut sum = 0_u64;
     for (number, entry) in samples.iter().enumerate() {
@@ -256,7 +256,7 @@ mod tests {
         Profile::deserialize(json).map_err(|e| e.to_string())
     }
 
-    /// `tool` with something else at one place.
+    /// Returns `tool` with another value at one place.
     fn damaged(place: &str, value: Value) -> Value {
         let mut json = serde_json::to_value(tool()).unwrap();
         *json.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = value;
@@ -386,7 +386,7 @@ mod tests {
                     0 => text[at] = random(256) as u8,
                     1 => drop(text.remove(at)),
                     2 => text.insert(at, b"0123456789,[]{}\"-e\\\n"[random(20)]),
-                    // Text that is still JSON gets further.
+                    // Text that is still JSON gets past the parser.
                     _ => {
                         let next = text[at..].iter().position(digits).map_or(at, |n| at + n);
                         text[next] = b'0' + random(10) as u8;

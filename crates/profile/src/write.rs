@@ -10,10 +10,10 @@ use crate::{collapsed, firefox};
 use std::io;
 
 impl Profile {
-    /// Writes the profile. Writes are large, a file needs no buffer.
+    /// Writes the profile. Writes are large, so a file needs no buffer.
     ///
     /// # Errors
-    /// Those of `out`, and [`ProfileFormat::ensure_supported`]'s.
+    /// Returns the errors of `out`, and that of [`ProfileFormat::ensure_supported`].
     ///
     /// ```
     /// use belljar_profile::{ProfileBuilder, ProfileFormat, ProfileFrame};
