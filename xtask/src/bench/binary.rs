@@ -1,6 +1,6 @@
 //! The programs that are run, built when they are first needed.
 
-use super::place::Place;
+use super::directories::Directories;
 use super::ubench;
 use anyhow::{Context, Result, bail};
 use std::cell::RefCell;
@@ -47,13 +47,13 @@ impl Binary {
 
 /// The programs built so far. One that cannot be built is not tried again.
 pub(crate) struct Binaries<'a> {
-    place: &'a Place,
+    dirs: &'a Directories,
     built: RefCell<HashMap<Binary, Result<PathBuf, String>>>,
 }
 
 impl<'a> Binaries<'a> {
-    pub(crate) fn new(place: &'a Place) -> Self {
-        Self { place, built: RefCell::default() }
+    pub(crate) fn new(dirs: &'a Directories) -> Self {
+        Self { dirs, built: RefCell::default() }
     }
 
     /// Where the program is.
@@ -63,7 +63,7 @@ impl<'a> Binaries<'a> {
         }
         let built = match binary.cargo() {
             Some((name, subcommand, options)) => self.cargo_build(name, subcommand, options),
-            None => ubench::build_native(self.place),
+            None => ubench::build_native(self.dirs),
         };
         let built = built.map_err(|error| format!("{error:#}"));
         self.built.borrow_mut().insert(binary, built.clone());
@@ -73,7 +73,7 @@ impl<'a> Binaries<'a> {
     fn cargo_build(&self, name: &str, subcommand: &str, options: &[&str]) -> Result<PathBuf> {
         eprintln!("building {name}");
         let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-            .current_dir(&self.place.root)
+            .current_dir(&self.dirs.root)
             .args([subcommand, "--quiet", "--message-format", "json-render-diagnostics", "--bin", name])
             .args(options)
             .stderr(Stdio::inherit())

@@ -1,11 +1,11 @@
 //! The groups, one row each: what is measured, how often, and how belljar is to compare.
 
 use super::contender::Contender::{self, Native, Wasmi, Wasmtime};
+use super::directories::Directories;
 use super::groups::{
     calls, compile, deadline, exec, gc, giants, instantiate, native, restart, sandbox, start,
 };
 use super::item::Entry;
-use super::place::Place;
 use super::statistics::Estimate::{self, Best, Median};
 use anyhow::Result;
 
@@ -19,7 +19,7 @@ pub(crate) struct Group {
     /// How often an item is measured: at least, and at most, where the rounds do not agree.
     pub(crate) rounds: [usize; 2],
     pub(crate) quick_rounds: [usize; 2],
-    pub(crate) items: fn(&Place, &[Contender]) -> Result<Vec<Entry>>,
+    pub(crate) items: fn(&Directories, &[Contender]) -> Result<Vec<Entry>>,
 }
 
 /// belljar's time should be at most `ratio` of the rival's.

@@ -19,7 +19,7 @@ pub(crate) struct Item {
     pub(crate) name: String,
     /// How each does it, belljar first.
     pub(crate) attempts: Vec<Attempt>,
-    pub(crate) reading: Reading,
+    pub(crate) source: FigureSource,
     pub(crate) expected: Expected,
     /// What the process reads as standard input.
     pub(crate) stdin: String,
@@ -49,7 +49,7 @@ impl Attempt {
 
 /// Where the figure comes from.
 #[derive(Clone, Debug)]
-pub(crate) enum Reading {
+pub(crate) enum FigureSource {
     /// The whole process, seen from outside.
     Wall,
     /// A line that the contender's program prints.
@@ -72,13 +72,13 @@ impl Item {
         name: impl Into<String>,
         contenders: &[Contender],
         words: &[String],
-        reading: Reading,
+        source: FigureSource,
     ) -> Self {
         let attempt = |&contender: &Contender| Some(Attempt::new(contender, contender.runner()?, words));
         Self {
             name: name.into(),
             attempts: contenders.iter().filter_map(attempt).collect(),
-            reading,
+            source,
             expected: Expected::default(),
             stdin: String::new(),
             size: None,

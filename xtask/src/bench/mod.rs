@@ -13,13 +13,13 @@
 pub(crate) mod binary;
 mod compare;
 mod contender;
-mod giant;
+pub(crate) mod directories;
 mod group;
 mod groups;
+mod huge_functions;
 mod item;
 mod machine;
 mod options;
-pub(crate) mod place;
 mod process;
 mod record;
 mod rounds;
@@ -32,10 +32,10 @@ pub(crate) use options::Options;
 
 use anyhow::Result;
 use binary::Binaries;
+use directories::Directories;
 use item::{Entry, Item};
 use machine::Machine;
 use options::WATCH;
-use place::Place;
 use record::{GroupRecord, ItemRecord};
 use table::Table;
 
@@ -44,20 +44,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some((first, second)) = options.compared() {
         return compare::run(first, second);
     }
-    let place = Place::new(options.shared.as_deref(), options.out.as_deref())?;
-    let binaries = Binaries::new(&place);
+    let dirs = Directories::new(options.shared.as_deref(), options.out.as_deref())?;
+    let binaries = Binaries::new(&dirs);
     let machine = Machine::here();
     let mut failed = 0;
     for group in options.groups() {
-        let record = run_group(group, options, &place, &machine, &binaries)?;
-        record.write(&place)?;
+        let record = run_group(group, options, &dirs, &machine, &binaries)?;
+        record.write(&dirs)?;
         failed += record.failed.len();
         if group.name == groups::sandbox::NAME {
             groups::sandbox::facts(&binaries)?;
         }
     }
     if options.has(WATCH) {
-        failed += watch::run(options, &place, &machine, &binaries)?;
+        failed += watch::run(options, &dirs, &machine, &binaries)?;
     }
     anyhow::ensure!(failed == 0, "{failed} items failed");
     Ok(())
@@ -66,14 +66,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn run_group(
     group: &'static group::Group,
     options: &Options,
-    place: &Place,
+    dirs: &Directories,
     machine: &Machine,
     binaries: &Binaries<'_>,
 ) -> Result<GroupRecord> {
     let contenders = options.contenders(group);
     let mut record = GroupRecord::new(group, &contenders, machine.clone(), options.quick);
     let mut items = Vec::new();
-    for entry in (group.items)(place, &contenders)? {
+    for entry in (group.items)(dirs, &contenders)? {
         match entry {
             Entry::Item(item) if options.wants(&item.name) => items.push(item),
             Entry::Skipped { name, reason } if options.wants(&name) => record.skip(name, reason),

@@ -1,6 +1,6 @@
 //! One run of one contender.
 
-use super::item::{Attempt, Item, Reading};
+use super::item::{Attempt, FigureSource, Item};
 use anyhow::{Context, Result, ensure};
 use bench_runner::Figure;
 use std::fs::File;
@@ -23,7 +23,7 @@ pub(crate) fn run(item: &Item, attempt: &Attempt, program: &Path, quick: bool) -
         return Ok(Sample { time: f64::INFINITY, peak: None });
     };
     let peak = item.size.and_then(|_| Figure::Peak.read(&String::from_utf8_lossy(&output.stdout)));
-    Ok(Sample { time: read(&item.reading, &output, wall)?, peak })
+    Ok(Sample { time: read(&item.source, &output, wall)?, peak })
 }
 
 /// What an attempt prints, run in an empty directory, and how long it takes; nothing if it takes too long.
@@ -116,13 +116,13 @@ fn end_of(output: &[u8]) -> String {
     String::from_utf8_lossy(&output[start..]).trim().to_string()
 }
 
-fn read(reading: &Reading, output: &Output, wall: Duration) -> Result<f64> {
+fn read(source: &FigureSource, output: &Output, wall: Duration) -> Result<f64> {
     let text = [&output.stdout[..], b"\n", &output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    match reading {
-        Reading::Wall => Ok(wall.as_nanos() as f64),
-        Reading::Figure(figure) => figure.read(&text).with_context(|| format!("no line `{figure}: …`")),
-        Reading::Kernel(kernel) => kernel_time(kernel, &text).context("the kernel printed no time"),
+    match source {
+        FigureSource::Wall => Ok(wall.as_nanos() as f64),
+        FigureSource::Figure(figure) => figure.read(&text).with_context(|| format!("no line `{figure}: …`")),
+        FigureSource::Kernel(kernel) => kernel_time(kernel, &text).context("the kernel printed no time"),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Results, and the file that they are kept in.
 
 use super::contender::Contender;
+use super::directories::Directories;
 use super::group::Group;
 use super::item::Item;
 use super::machine::Machine;
-use super::place::Place;
 use super::process::Sample;
 use super::rounds::Samples;
 use super::statistics::{Estimate, geometric_mean, median};
@@ -121,11 +121,11 @@ impl GroupRecord {
     }
 
     /// Writes the group's file.
-    pub(crate) fn write(&self, place: &Place) -> Result<()> {
+    pub(crate) fn write(&self, dirs: &Directories) -> Result<()> {
         let mut json = serde_json::to_value(self)?;
         let means = self.contenders.iter().filter_map(|&c| Some((c.name(), self.mean(c)?)));
         json["means"] = serde_json::to_value(means.collect::<BTreeMap<_, _>>())?;
-        let path = place.results.join(format!("{}.json", self.group));
+        let path = dirs.results.join(format!("{}.json", self.group));
         let text = serde_json::to_string_pretty(&json)? + "\n";
         std::fs::write(&path, text).with_context(|| path.display().to_string())
     }

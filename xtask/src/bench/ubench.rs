@@ -1,6 +1,6 @@
 //! The kernels: one C program, compiled to wasm in several ways, and natively here.
 
-use super::place::Place;
+use super::directories::Directories;
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,25 +8,25 @@ use std::process::Command;
 const DIRECTORY: &str = "bench/ubench";
 
 /// The kernels' names, each with the line that it prints. The error says what is missing.
-pub(crate) fn kernels(place: &Place) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let path = place.shared(&format!("{DIRECTORY}/expected.stdout"))?;
+pub(crate) fn kernels(dirs: &Directories) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let path = dirs.shared(&format!("{DIRECTORY}/expected.stdout"))?;
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let kernel = |line: &str| Some((line.split_once(' ')?.0.to_string(), format!("{line}\n").into_bytes()));
     Ok(text.lines().filter_map(kernel).collect())
 }
 
 /// The program in one of its builds.
-pub(crate) fn wasm(place: &Place, build: &str) -> Result<PathBuf, String> {
-    place.shared(&format!("{DIRECTORY}/wasm/{build}.wasm"))
+pub(crate) fn wasm(dirs: &Directories, build: &str) -> Result<PathBuf, String> {
+    dirs.shared(&format!("{DIRECTORY}/wasm/{build}.wasm"))
 }
 
 /// Compiles the program natively, in a copy of its directory: by its own script, which knows clang and gcc;
 /// where that has neither, by `cc`.
-pub(crate) fn build_native(place: &Place) -> Result<PathBuf> {
-    let copy = place.out.join("ubench");
+pub(crate) fn build_native(dirs: &Directories) -> Result<PathBuf> {
+    let copy = dirs.out.join("ubench");
     std::fs::create_dir_all(copy.join("src"))?;
     for file in ["build.sh", "src/ubench.c"] {
-        let from = place.shared(&format!("{DIRECTORY}/{file}")).map_err(anyhow::Error::msg)?;
+        let from = dirs.shared(&format!("{DIRECTORY}/{file}")).map_err(anyhow::Error::msg)?;
         // Not a copy of its permissions: it may be read-only.
         std::fs::write(copy.join(file), std::fs::read(from)?)?;
     }

@@ -14,7 +14,7 @@ mod trial;
 pub(crate) mod usage;
 
 use crate::bench::binary::{Binaries, Binary};
-use crate::bench::place::Place;
+use crate::bench::directories::Directories;
 use crate::bench::statistics::geometric_mean;
 use crate::bench::table::time;
 use anyhow::{Context, Result, ensure};
@@ -24,7 +24,7 @@ use packages::Packages;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use trial::{Compared, Patience, Programs, Trial};
+use trial::{Comparison, Programs, TimeLimits, Trial};
 
 /// What was asked for.
 #[derive(Args)]
@@ -62,8 +62,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut packages = Packages::new(&options.cache.clone().unwrap_or_else(cache_directory))?;
     let programs = programs(options, &mut packages)?;
     println!("beside {}, medians of interleaved runs", trial::version(&programs.wasmtime)?);
-    let patience =
-        Patience { rounds: options.rounds.max(1), compilation: Duration::from_secs(options.limit) };
+    let limits =
+        TimeLimits { rounds: options.rounds.max(1), compilation: Duration::from_secs(options.limit) };
     let (mut compared, mut missing, mut failed) = (Vec::new(), Vec::new(), 0);
     for module in wanted {
         let file = match packages.file(module.package, module.file) {
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 continue;
             }
         };
-        match trial::run(module, &file, &programs, patience) {
+        match trial::run(module, &file, &programs, limits) {
             Ok(trial) => {
                 print(module, &file, &trial);
                 compared.extend(trial.compiled.map(|compared| (module.name, compared)));
@@ -113,7 +113,7 @@ fn programs(options: &Options, packages: &mut Packages) -> Result<Programs> {
     std::fs::set_permissions(&wasmtime, std::fs::Permissions::from_mode(0o755))?;
     let belljar = match &options.belljar {
         Some(program) => program.canonicalize().with_context(|| program.display().to_string())?,
-        None => Binaries::new(&Place::new(None, None)?).path(Binary::Belljar)?,
+        None => Binaries::new(&Directories::new(None, None)?).path(Binary::Belljar)?,
     };
     Ok(Programs { belljar, wasmtime })
 }
@@ -129,7 +129,7 @@ fn print(module: &Shipped, file: &Path, trial: &Trial) {
     if let Some(outline) = &trial.outline {
         println!("  {outline}");
     }
-    if let Some(Compared { ours, theirs, cpu, peak }) = &trial.compiled {
+    if let Some(Comparison { ours, theirs, cpu, peak }) = &trial.compiled {
         println!(
             "  compiled: {} CPU, {}; Wasmtime {}, {}; ratios {}, {}",
             time(ours.cpu),
@@ -146,7 +146,7 @@ fn print(module: &Shipped, file: &Path, trial: &Trial) {
     }
 }
 
-fn print_means(compared: &[(&str, Compared)]) {
+fn print_means(compared: &[(&str, Comparison)]) {
     let figures = [
         ("CPU time", compared.iter().filter_map(|(name, c)| Some((*name, c.cpu?))).collect::<Vec<_>>()),
         ("memory", compared.iter().filter_map(|(name, c)| Some((*name, c.peak?))).collect()),

@@ -16,7 +16,7 @@ pub(super) struct Programs {
 
 /// How long it goes on.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct TimeLimits {
     pub(super) rounds: usize,
     /// For one compilation.
     pub(super) compilation: Duration,
@@ -37,7 +37,7 @@ pub(super) struct Trial {
     /// Its entry and imports, unless it is refused or has things that `belljar inspect` does not know.
     pub(super) outline: Option<Outline>,
     /// Compilations by belljar and Wasmtime.
-    pub(super) compiled: Option<Compared>,
+    pub(super) compiled: Option<Comparison>,
     /// Why one of them has none.
     pub(super) problems: Vec<String>,
     /// What became of the run.
@@ -45,7 +45,7 @@ pub(super) struct Trial {
 }
 
 /// What two compilers used, medians of all rounds; and the ratios, medians of those of rounds.
-pub(super) struct Compared {
+pub(super) struct Comparison {
     pub(super) ours: Usage,
     pub(super) theirs: Option<Usage>,
     pub(super) cpu: Option<f64>,
@@ -53,22 +53,21 @@ pub(super) struct Compared {
 }
 
 /// Tries a module.
-pub(super) fn run(module: &Shipped, file: &Path, programs: &Programs, patience: Patience) -> Result<Trial> {
+pub(super) fn run(module: &Shipped, file: &Path, programs: &Programs, limits: TimeLimits) -> Result<Trial> {
     let directory = tempfile::tempdir()?;
-    let place = directory.path();
+    let dirs = directory.path();
     let mut trial = Trial { refusal: None, outline: None, compiled: None, problems: Vec::new(), run: None };
-    let validated =
-        measure(&programs.belljar, &["validate".into(), path(file)], place, patience.compilation)?;
+    let validated = measure(&programs.belljar, &["validate".into(), path(file)], dirs, limits.compilation)?;
     if !validated.output.status.success() {
         trial.refusal = Some(first_line(&validated.output.stderr).replace(&path(file), module.file));
         return Ok(trial);
     }
-    trial.outline = Outline::of(&programs.belljar, file, place).ok();
-    let own = place.join("module.elf");
-    let other = place.join("module.cwasm");
-    trial.compile(file, [&own, &other], programs, patience, place)?;
+    trial.outline = Outline::of(&programs.belljar, file, dirs).ok();
+    let own = dirs.join("module.elf");
+    let other = dirs.join("module.cwasm");
+    trial.compile(file, [&own, &other], programs, limits, dirs)?;
     if own.is_file() {
-        let told = run_both(module, [&own, &other], programs, place)?;
+        let told = run_both(module, [&own, &other], programs, dirs)?;
         trial.run = Some(told.replace(&path(&own), module.name).replace(&path(&other), module.name));
     }
     Ok(trial)
@@ -81,8 +80,8 @@ impl Trial {
         file: &Path,
         outputs: [&Path; 2],
         programs: &Programs,
-        patience: Patience,
-        place: &Path,
+        limits: TimeLimits,
+        dirs: &Path,
     ) -> Result<()> {
         let ours = vec!["compile".into(), "-o".into(), path(outputs[0]), path(file)];
         let mut theirs = vec!["compile".into(), "-o".into(), path(outputs[1])];
@@ -91,9 +90,9 @@ impl Trial {
         let contenders = [("belljar", &programs.belljar, ours), ("Wasmtime", &programs.wasmtime, theirs)];
         let mut samples: [Vec<Usage>; 2] = Default::default();
         let start = Instant::now();
-        for _ in 0..patience.rounds {
+        for _ in 0..limits.rounds {
             for (i, (name, program, words)) in contenders.iter().enumerate() {
-                let ended = measure(program, words, place, patience.compilation)?;
+                let ended = measure(program, words, dirs, limits.compilation)?;
                 match problem(&ended) {
                     None => samples[i].push(ended.usage),
                     Some(problem) => self.problems.push(format!("{name}: {problem}")),
@@ -106,7 +105,7 @@ impl Trial {
         let [ours, theirs] = samples;
         if let Some(own) = middle(&ours) {
             let (cpu, peak) = (ratio_of(&ours, &theirs, |u| u.cpu), ratio_of(&ours, &theirs, |u| u.peak));
-            self.compiled = Some(Compared { ours: own, theirs: middle(&theirs), cpu, peak });
+            self.compiled = Some(Comparison { ours: own, theirs: middle(&theirs), cpu, peak });
         }
         Ok(())
     }
@@ -142,12 +141,12 @@ fn cause(errors: &str) -> String {
 }
 
 /// Runs what both have compiled, and tells what came of it: what is missing, or whether both printed the same.
-fn run_both(module: &Shipped, [own, other]: [&Path; 2], programs: &Programs, place: &Path) -> Result<String> {
+fn run_both(module: &Shipped, [own, other]: [&Path; 2], programs: &Programs, dirs: &Path) -> Result<String> {
     let args = || module.args.iter().map(|arg| (*arg).to_owned());
     let words =
         ["run".into(), "--timeout".into(), "60s".into(), "--argv0".into(), module.name.into(), path(own)];
     let ours =
-        measure(&programs.belljar, &words.into_iter().chain(args()).collect::<Vec<_>>(), place, 2 * RUN)?;
+        measure(&programs.belljar, &words.into_iter().chain(args()).collect::<Vec<_>>(), dirs, 2 * RUN)?;
     let code = ours.output.status.code().unwrap_or(-1);
     if !other.is_file() || code == CANNOT_START {
         return Ok(describe(&ours));
@@ -156,7 +155,7 @@ fn run_both(module: &Shipped, [own, other]: [&Path; 2], programs: &Programs, pla
     words.extend(features());
     words.push(path(other));
     words.extend(args());
-    let theirs = measure(&programs.wasmtime, &words, place, RUN)?;
+    let theirs = measure(&programs.wasmtime, &words, dirs, RUN)?;
     let is_same = ours.output.stdout == theirs.output.stdout && ours.output.status == theirs.output.status;
     let verdict = match is_same {
         true => "as with Wasmtime".to_owned(),

@@ -3,8 +3,8 @@
 use super::{exec, start};
 use crate::bench::binary::Binary;
 use crate::bench::contender::Contender;
-use crate::bench::item::{Attempt, Entry, Item, Reading};
-use crate::bench::place::Place;
+use crate::bench::directories::Directories;
+use crate::bench::item::{Attempt, Entry, FigureSource, Item};
 use anyhow::{Context, Result};
 use bench_runner::Figure;
 use std::path::Path;
@@ -15,28 +15,29 @@ const PROGRAMS: [&str; 2] = ["python312-version", "ripgrep-count-p1"];
 /// Loaded, not run: it needs more than WASI to start.
 const RUBY: &str = "programs/compile-only/ruby.wasm";
 
-pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
-    let directory = place.out.join("restart");
+pub(crate) fn items(dirs: &Directories, contenders: &[Contender]) -> Result<Vec<Entry>> {
+    let directory = dirs.out.join("restart");
     let mut entries = Vec::new();
-    for way in [Way::Cached, Way::Ahead] {
+    for source in [CodeSource::Cached, CodeSource::Ahead] {
         for contender in contenders {
-            std::fs::create_dir_all(directory.join(way.name()).join(contender.name()))?;
+            std::fs::create_dir_all(directory.join(source.name()).join(contender.name()))?;
         }
-        let mut programs = start::hello(place, contenders)?;
-        programs.extend(exec::programs(place, contenders, &PROGRAMS)?);
+        let mut programs = start::hello(dirs, contenders)?;
+        programs.extend(exec::programs(dirs, contenders, &PROGRAMS)?);
         for entry in programs {
             entries.push(match entry {
-                Entry::Item(item) => Entry::Item(way.start(item, &directory)?),
+                Entry::Item(item) => Entry::Item(source.start(item, &directory)?),
                 skipped => skipped,
             });
         }
-        let name = format!("ruby, loaded, {}", way.name());
-        entries.push(match place.shared(RUBY) {
+        let name = format!("ruby, loaded, {}", source.name());
+        entries.push(match dirs.shared(RUBY) {
             Err(reason) => Entry::Skipped { name, reason },
             Ok(file) => {
                 let words = ["compile".into(), file.display().to_string()];
-                let mut item = Item::of_runners(name, contenders, &words, Reading::Figure(Figure::Compile));
-                item.attempts.iter_mut().for_each(|attempt| way.of_runner(attempt, &directory));
+                let mut item =
+                    Item::of_runners(name, contenders, &words, FigureSource::Figure(Figure::Compile));
+                item.attempts.iter_mut().for_each(|attempt| source.of_runner(attempt, &directory));
                 Entry::Item(item)
             }
         });
@@ -46,12 +47,12 @@ pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry
 
 /// Where code comes from.
 #[derive(Clone, Copy)]
-enum Way {
+enum CodeSource {
     Cached,
     Ahead,
 }
 
-impl Way {
+impl CodeSource {
     fn name(self) -> &'static str {
         match self {
             Self::Cached => "cached",
@@ -62,7 +63,7 @@ impl Way {
     /// The start of a program, from outside; of belljar, of the program that users run.
     fn start(self, mut item: Item, directory: &Path) -> Result<Item> {
         item.name = format!("{}, {}", item.name, self.name());
-        item.reading = Reading::Wall;
+        item.source = FigureSource::Wall;
         for attempt in &mut item.attempts {
             if attempt.contender != Contender::Belljar {
                 self.of_runner(attempt, directory);

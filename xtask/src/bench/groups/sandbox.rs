@@ -2,8 +2,8 @@
 
 use crate::bench::binary::{Binaries, Binary};
 use crate::bench::contender::Contender;
-use crate::bench::item::{Entry, Item, Reading};
-use crate::bench::place::Place;
+use crate::bench::directories::Directories;
+use crate::bench::item::{Entry, FigureSource, Item};
 use anyhow::{Context, Result};
 use bench_runner::Figure;
 use std::process::Command;
@@ -11,7 +11,7 @@ use std::process::Command;
 /// What the group is called.
 pub(crate) const NAME: &str = "sandbox";
 
-pub(crate) fn items(_: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
+pub(crate) fn items(_: &Directories, contenders: &[Contender]) -> Result<Vec<Entry>> {
     let figures = [
         ("small function", Figure::SandboxCall),
         ("32 dirty pages of 4 MiB", Figure::SandboxDirty),
@@ -27,7 +27,7 @@ pub(crate) fn items(_: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
     ];
     let item = |(name, figure): (&str, Figure)| {
         let words = ["sandbox".into(), figure.name().into()];
-        Entry::Item(Item::of_runners(name, contenders, &words, Reading::Figure(figure)))
+        Entry::Item(Item::of_runners(name, contenders, &words, FigureSource::Figure(figure)))
     };
     Ok(figures.map(item).into())
 }

@@ -15,9 +15,9 @@ mod probes;
 mod processes;
 
 use super::binary::Binaries;
+use super::directories::Directories;
 use super::machine::Machine;
 use super::options::{Options, WATCH};
-use super::place::Place;
 use super::process;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -47,7 +47,7 @@ struct Record {
 /// Measures the group. How many of its probes failed.
 pub(crate) fn run(
     options: &Options,
-    place: &Place,
+    dirs: &Directories,
     machine: &Machine,
     binaries: &Binaries<'_>,
 ) -> Result<usize> {
@@ -62,7 +62,7 @@ pub(crate) fn run(
         outputs: BTreeMap::new(),
     };
     let mut ready: Vec<Probe> = Vec::new();
-    for entry in probes::all(options, place)? {
+    for entry in probes::all(options, dirs)? {
         match entry {
             Entry::Probe(probe) if options.wants(&probe.item.name) => match probe.build(binaries) {
                 Ok(()) => ready.push(probe),
@@ -86,14 +86,14 @@ pub(crate) fn run(
     }
     if options.wants(processes::NAME) {
         sheet.progress.set_message(processes::NAME);
-        match processes::measure(options, place, binaries) {
+        match processes::measure(options, dirs, binaries) {
             Ok(Ok(lines)) => sheet.print(&mut record, lines),
             Ok(Err(reason)) => drop(record.skipped.insert(processes::NAME.into(), reason)),
             Err(error) => drop(record.failed.insert(processes::NAME.into(), format!("{error:#}"))),
         }
     }
     sheet.finish(&record);
-    let path = place.results.join("watch.json");
+    let path = dirs.results.join("watch.json");
     let text = serde_json::to_string_pretty(&record)? + "\n";
     std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     Ok(record.failed.len())

@@ -3,9 +3,9 @@
 use super::line::{Line, Outputs, Pairs, Unit};
 use crate::bench::binary::Binaries;
 use crate::bench::contender::Contender::{self, Belljar, Wasmtime};
-use crate::bench::item::{Item, Reading};
+use crate::bench::directories::Directories;
+use crate::bench::item::{FigureSource, Item};
 use crate::bench::options::Options;
-use crate::bench::place::Place;
 use anyhow::Result;
 use bench_runner::{Figure, watched_text};
 
@@ -50,7 +50,7 @@ work(10)";
 const LARGE: &str = "programs/ripgrep/rg-p1.wasm";
 
 struct Files<'a> {
-    place: &'a Place,
+    dirs: &'a Directories,
     contenders: [Contender; 2],
     has_rival: bool,
 }
@@ -58,13 +58,13 @@ struct Files<'a> {
 impl Files<'_> {
     /// A guest at the bottom of so many frames.
     fn kernel(&self, frames: u32) -> Result<Vec<String>> {
-        let file = self.place.out.join(format!("watched-{frames}.wasm"));
+        let file = self.dirs.out.join(format!("watched-{frames}.wasm"));
         std::fs::write(&file, wat::parse_str(watched_text(frames))?)?;
         Ok(vec![file.display().to_string()])
     }
 
     fn python(&self) -> Result<Vec<String>, String> {
-        let file = self.place.shared(PYTHON)?;
+        let file = self.dirs.shared(PYTHON)?;
         Ok(vec![file.display().to_string(), "-c".into(), SCRIPT.into()])
     }
 
@@ -79,9 +79,9 @@ impl Files<'_> {
         let has_rival = self.has_rival && what == "sampled";
         let contenders = if has_rival { &self.contenders[..] } else { &self.contenders[..1] };
         let words: Vec<_> = ["watch".into(), what.into()].into_iter().chain(words).collect();
-        let mut item = Item::of_runners(name, contenders, &words, Reading::Wall);
+        let mut item = Item::of_runners(name, contenders, &words, FigureSource::Wall);
         for attempt in &mut item.attempts {
-            let directory = self.place.out.join("watch");
+            let directory = self.dirs.out.join("watch");
             let cache = directory.join(attempt.contender.name());
             std::fs::create_dir_all(&cache)?;
             // What others can enter would not be used for sockets: it is made by who uses it.
@@ -94,8 +94,8 @@ impl Files<'_> {
 }
 
 /// All but what is asked of other processes.
-pub(super) fn all(options: &Options, place: &Place) -> Result<Vec<Entry>> {
-    let files = Files { place, contenders: [Belljar, Wasmtime], has_rival: options.has_rival(Wasmtime) };
+pub(super) fn all(options: &Options, dirs: &Directories) -> Result<Vec<Entry>> {
+    let files = Files { dirs, contenders: [Belljar, Wasmtime], has_rival: options.has_rival(Wasmtime) };
     let mut entries = Vec::new();
     let mut add = |name: &str, what: &str, words: Result<Vec<String>, String>, lines| -> Result<()> {
         entries.push(match words {
@@ -105,7 +105,7 @@ pub(super) fn all(options: &Options, place: &Place) -> Result<Vec<Entry>> {
         Ok(())
     };
     add("code of 30 frames", "code", Ok(files.kernel(30)?), code)?;
-    add("code of ripgrep", "code", place.shared(LARGE).map(|f| vec![f.display().to_string()]), code)?;
+    add("code of ripgrep", "code", dirs.shared(LARGE).map(|f| vec![f.display().to_string()]), code)?;
     add("1 kHz, 30 frames", "sampled", Ok(files.kernel(30)?), sampled)?;
     add("1 kHz, CPython", "sampled", files.python(), sampled)?;
     add("a capture every ms, 100 frames", "paced", Ok(files.kernel(100)?), captured)?;

@@ -3,8 +3,8 @@
 use super::line::{Line, Unit};
 use super::probes::PYTHON;
 use crate::bench::binary::{Binaries, Binary};
+use crate::bench::directories::Directories;
 use crate::bench::options::Options;
-use crate::bench::place::Place;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -40,10 +40,10 @@ impl Drop for Ended {
 /// Wall times of whole commands; or why they cannot be measured here.
 pub(super) fn measure(
     options: &Options,
-    place: &Place,
+    dirs: &Directories,
     binaries: &Binaries<'_>,
 ) -> Result<Result<Vec<Line>, String>> {
-    let python = match place.shared(PYTHON) {
+    let python = match dirs.shared(PYTHON) {
         Ok(python) => python,
         Err(reason) => return Ok(Err(reason)),
     };
@@ -51,12 +51,12 @@ pub(super) fn measure(
     let directory = tempfile::tempdir()?;
     // One that others can enter would not be used: it makes its own.
     let sockets = directory.path().join("sockets");
-    let mut run = command(&program, place, &sockets);
+    let mut run = command(&program, dirs, &sockets);
     run.arg("run").arg(&python).args(["-c", SCRIPT]).stdin(Stdio::null()).stdout(Stdio::null());
     let guest = Ended(run.spawn().context("the program does not start")?);
     let pid = guest.0.id().to_string();
     let start = Instant::now();
-    while !told(&program, place, &sockets, &["stack", &pid]).is_ok_and(|text| text.contains(" 0: ")) {
+    while !told(&program, dirs, &sockets, &["stack", &pid]).is_ok_and(|text| text.contains(" 0: ")) {
         if start.elapsed() > PATIENCE {
             bail!("the guest is not seen after {} s", PATIENCE.as_secs());
         }
@@ -68,7 +68,7 @@ pub(super) fn measure(
     for _ in 0..runs {
         for (words, took) in [&["stack", &pid][..], &["ps"]].iter().zip(&mut took) {
             let start = Instant::now();
-            told(&program, place, &sockets, words)?;
+            told(&program, dirs, &sockets, words)?;
             took.push(start.elapsed().as_nanos() as f64);
         }
     }
@@ -77,15 +77,15 @@ pub(super) fn measure(
     Ok(Ok(lines.map(|line| line.wanted(WANTED)).collect()))
 }
 
-fn command(program: &Path, place: &Place, sockets: &Path) -> Command {
+fn command(program: &Path, dirs: &Directories, sockets: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env("BELLJAR_RUNTIME_DIR", sockets).env("BELLJAR_CACHE", place.out.join("watch").join("cli"));
+    command.env("BELLJAR_RUNTIME_DIR", sockets).env("BELLJAR_CACHE", dirs.out.join("watch").join("cli"));
     command
 }
 
 /// What a command prints.
-fn told(program: &Path, place: &Place, sockets: &Path, words: &[&str]) -> Result<String> {
-    let output = command(program, place, sockets).args(words).stdin(Stdio::null()).output()?;
+fn told(program: &Path, dirs: &Directories, sockets: &Path, words: &[&str]) -> Result<String> {
+    let output = command(program, dirs, sockets).args(words).stdin(Stdio::null()).output()?;
     ensure!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
 /// Where things are.
-pub(crate) struct Place {
+pub(crate) struct Directories {
     /// The repository.
     pub(crate) root: PathBuf,
     /// The directory with large programs and kernels that are not in the repository.
@@ -15,7 +15,7 @@ pub(crate) struct Place {
     pub(crate) results: PathBuf,
 }
 
-impl Place {
+impl Directories {
     /// `shared`: where that directory is, if it is not beside the repository. `results`: where they go, if not with temporary files.
     pub(crate) fn new(shared: Option<&Path>, results: Option<&Path>) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the repository")?;
