@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask CHORE`.
+//! The project's development tasks: `cargo xtask TASK`.
 
 mod bench;
 mod shipped;
@@ -6,15 +6,15 @@ mod shipped;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// The project's own chores.
+/// The project's development tasks.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Chore {
-    /// Measures belljar beside its rivals, in the same minutes on the same machine.
+    /// Measures belljar and its rivals, in the same minutes on the same machine.
     Bench(bench::Options),
-    /// Compiles and runs modules that people ship, beside Wasmtime.
+    /// Compiles and runs published modules, compared with Wasmtime.
     Shipped(shipped::Options),
-    /// Runs a program and tells what it used: a part of `shipped`.
+    /// Runs a program and reports what it used: a part of `shipped`.
     #[command(hide = true, name = shipped::usage::CHORE)]
     UsageOf {
         /// Milliseconds, the program, its arguments.

@@ -1,14 +1,14 @@
 //! Ratios between belljar and its rivals.
 //!
 //! In: groups of items; an item is a task that every contender does. Out: a table on standard output, and
-//! `target/bench/GROUP.json`. Never: a test. A ratio over its target is shown, and fails nothing; an item that
-//! does not run, or gives a wrong answer, does.
+//! `target/bench/GROUP.json`. Never: a test. A ratio over its target is shown, but is not a failure; an item that
+//! does not run, or gives a wrong answer, is.
 //!
 //! ```text
 //! group ── items ──▶ rounds: A B A B … ──▶ ratio of medians or of the best, spread ──▶ geometric mean of the group
 //! ```
 //!
-//! Pairs are measured next to each other, so that what disturbs the machine for longer disturbs both.
+//! Pairs are measured next to each other, so that a longer disturbance affects both.
 
 pub(crate) mod binary;
 mod compare;
@@ -39,7 +39,7 @@ use options::WATCH;
 use record::{GroupRecord, ItemRecord};
 use table::Table;
 
-/// Runs the groups that were asked for.
+/// Runs the requested groups.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some((first, second)) = options.compared() {
         return compare::run(first, second);

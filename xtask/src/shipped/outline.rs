@@ -1,4 +1,4 @@
-//! What a module is, by its imports and exports: as `belljar inspect --json` lists them.
+//! What a module is, according to its imports and exports as `belljar inspect --json` lists them.
 
 use super::usage::measure;
 use anyhow::{Result, ensure};
@@ -8,10 +8,10 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-/// For one look.
+/// Time limit of one inspection.
 const LOOK: Duration = Duration::from_secs(120);
 
-/// Modules that are imported from, named at most.
+/// The most modules of imports that are named.
 const NAMED: usize = 4;
 
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// That of a file.
+    /// Reads that of a file.
     pub(super) fn of(belljar: &Path, file: &Path, directory: &Path) -> Result<Self> {
         let words = ["inspect".into(), "--json".into(), file.display().to_string()];
         let ended = measure(belljar, &words, directory, LOOK)?;
@@ -42,7 +42,7 @@ impl Outline {
         Ok(serde_json::from_slice(&ended.output.stdout)?)
     }
 
-    /// How a host begins with it.
+    /// Returns how a host starts it.
     fn entry(&self) -> &'static str {
         let has = |name: &str| {
             self.exports.iter().any(|export| export.name == name && export.ty == "func () -> ()")
@@ -56,7 +56,7 @@ impl Outline {
     }
 }
 
-/// The entry, and how many imports there are from which modules.
+/// Prints the entry, and how many imports there are from which modules.
 impl fmt::Display for Outline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut modules = BTreeMap::<&str, usize>::new();

@@ -1,7 +1,7 @@
-//! What a program uses: processor time and memory, as the kernel counts them.
+//! Measures what a program uses: processor time and memory, as the kernel counts them.
 //!
-//! The kernel adds up what children used that were waited for. So each program is a child of a process of its own, which runs nothing
-//! else: this chore itself, called with [`CHORE`].
+//! The kernel sums up what waited-for children used. So each program is a child of a separate process that runs nothing
+//! else: this program itself, called with [`CHORE`].
 
 use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -10,18 +10,18 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The chore that runs a program and tells what it used.
+/// The subcommand that runs a program and reports what it used.
 pub(crate) const CHORE: &str = "usage-of";
 
-/// The last line that the chore prints on standard error begins with this.
+/// The last line of this subcommand on standard error begins with this.
 const MARK: &str = "usage-of: ";
 
-/// What a program has used.
+/// The resources that a program used.
 #[derive(Clone, Copy, Serialize, Deserialize, Debug)]
 pub(super) struct Usage {
     /// Processor time of all threads, in nanoseconds.
     pub(super) cpu: f64,
-    /// The most memory that it had, in bytes. Less than 6 MB cannot be told apart, as the kernel counts what the process had before
+    /// Peak memory in bytes. Values below 6 MB cannot be distinguished, because the kernel counts what the process had before
     /// the program began.
     pub(super) peak: f64,
 }
@@ -34,7 +34,7 @@ pub(super) struct Ended {
     pub(super) is_late: bool,
 }
 
-/// Runs a program to its end, or for so long. Its standard input is empty.
+/// Runs a program to its end, or to the time limit. Its standard input is empty.
 pub(super) fn measure(program: &Path, words: &[String], directory: &Path, limit: Duration) -> Result<Ended> {
     let own = std::env::current_exe().context("this program has no file")?;
     let mut command = Command::new(own);
@@ -49,7 +49,7 @@ pub(super) fn measure(program: &Path, words: &[String], directory: &Path, limit:
     Ok(Ended { usage, output, is_late })
 }
 
-/// The chore itself: `MILLISECONDS PROGRAM WORDS…`.
+/// Runs this subcommand: `MILLISECONDS PROGRAM WORDS…`.
 pub(crate) fn tell(words: &[String]) -> Result<i32> {
     let [limit, program, words @ ..] = words else { anyhow::bail!("MILLISECONDS PROGRAM WORDS…") };
     let limit = Duration::from_millis(limit.parse()?);

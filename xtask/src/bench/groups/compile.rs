@@ -6,8 +6,8 @@ use crate::bench::item::{Entry, FigureSource, Item};
 use anyhow::Result;
 use bench_runner::Figure;
 
-/// A program, and how often it is compiled in one process, the last time counting. Once is what a
-/// command-line program sees; that is all that is affordable for the large ones.
+/// A program, and how often it is compiled in one process; the last time counts. Once is what a
+/// command-line program experiences, and is all that is affordable for the large ones.
 const PROGRAMS: [(&str, &str, &str); 5] = [
     ("ubench", "bench/ubench/wasm/ubench.wasm", "5"),
     ("ripgrep", "programs/ripgrep/rg-p1.wasm", "2"),

@@ -1,4 +1,4 @@
-//! What it costs a guest that it could be stopped when its time is up.
+//! The cost of a time limit to a guest.
 
 use crate::bench::contender::Contender;
 use crate::bench::directories::Directories;

@@ -1,4 +1,4 @@
-//! Code that runs: kernels one by one, and real programs.
+//! Running code: individual kernels, and real programs.
 
 use crate::bench::contender::Contender;
 use crate::bench::directories::Directories;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Programs to run, by their names in the list of cases.
 const PROGRAMS: [&str; 5] = ["sqlbench", "zbench", "python312-work", "ripgrep-p1", "ripgrep-count-p1"];
 
-/// A build of the kernels beside the plain one.
+/// A build of the kernels in addition to the plain one.
 struct Variant {
     name: &'static str,
     build: &'static str,
@@ -42,15 +42,15 @@ pub(crate) fn items(dirs: &Directories, contenders: &[Contender]) -> Result<Vec<
     Ok(entries)
 }
 
-/// A kernel that the program does not run by its name: it lists all kernels instead.
+/// An invalid kernel name: the program then lists all kernels.
 const UNREACHABLE: &str = "list";
 
-/// All kernels in their plain build.
+/// Returns all kernels in their plain build.
 pub(crate) fn kernels(dirs: &Directories, contenders: &[Contender]) -> Vec<Entry> {
     kernels_of(dirs, contenders, "ubench", |kernel| Some(kernel.to_string()))
 }
 
-/// The kernels that have a name in this build.
+/// Returns the kernels that have a name in this build.
 fn kernels_of(
     dirs: &Directories,
     contenders: &[Contender],
@@ -97,7 +97,7 @@ struct Expect {
     stdout: String,
 }
 
-/// Programs of the list of cases.
+/// Returns programs of the list of cases.
 pub(crate) fn programs(dirs: &Directories, contenders: &[Contender], ids: &[&str]) -> Result<Vec<Entry>> {
     let skip = |id: &str, reason| Entry::Skipped { name: id.into(), reason };
     let list = match dirs.shared("programs/cases.json") {
@@ -116,7 +116,7 @@ pub(crate) fn programs(dirs: &Directories, contenders: &[Contender], ids: &[&str
 fn program(dirs: &Directories, contenders: &[Contender], case: &Case) -> Result<Entry, String> {
     let mut words = vec!["run".to_string()];
     for (guest, host) in &case.dirs {
-        // A scratch directory is made for each run, where the process starts.
+        // A scratch directory is created for each run, in the current directory of the process.
         let host = match host.as_str() {
             SCRATCH => SCRATCH.into(),
             _ => dirs.shared(&format!("programs/{host}"))?.display().to_string(),

@@ -1,4 +1,4 @@
-//! Programs that live by objects, exceptions and tail calls.
+//! Programs that mainly use objects, exceptions and tail calls.
 
 use super::exec;
 use crate::bench::contender::Contender;
@@ -7,7 +7,7 @@ use crate::bench::item::{Entry, Expected, FigureSource, Item};
 use anyhow::Result;
 use bench_runner::Figure;
 
-/// Programs of our own, by what each prints.
+/// Our own programs, with their outputs.
 const PROGRAMS: [(&str, &str); 4] = [
     ("trees", include_str!("../../../programs/gc/trees.wat")),
     ("map", include_str!("../../../programs/gc/map.wat")),

@@ -1,4 +1,4 @@
-//! Compilation of generated functions, each in a process of its own, so that its memory can be told.
+//! Compilation of generated huge functions, each in a process of its own so that its memory can be measured.
 
 use crate::bench::contender::Contender;
 use crate::bench::directories::Directories;

@@ -1,4 +1,4 @@
-//! The distance to native code.
+//! Comparison with native code.
 
 use crate::bench::binary::Binary;
 use crate::bench::contender::Contender;
@@ -20,7 +20,7 @@ pub(crate) fn items(dirs: &Directories, contenders: &[Contender]) -> Result<Vec<
     exec::kernels(dirs, contenders).into_iter().map(|entry| beside_native(entry, &native)).collect()
 }
 
-/// The item with the native program beside it, unless that is another task: compilers do not agree on every last bit
+/// Adds the native program to an item, unless it does a different task: compilers do not agree on every last bit
 /// of floating point.
 fn beside_native(entry: Entry, native: &Path) -> Result<Entry> {
     let Entry::Item(mut item) = entry else { return Ok(entry) };

@@ -1,4 +1,4 @@
-//! The second start of programs: what was compiled is found in the engine's cache, or was compiled ahead of time.
+//! The second start of programs, with code from the engine's cache or compiled ahead of time.
 
 use super::{exec, start};
 use crate::bench::binary::Binary;
@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 use bench_runner::Figure;
 use std::path::Path;
 
-/// Programs that do little, so that starting them is most of it.
+/// Programs that do little, so that most of the time is their start.
 const PROGRAMS: [&str; 2] = ["python312-version", "ripgrep-count-p1"];
 
-/// Loaded, not run: it needs more than WASI to start.
+/// Loaded, but not run: it needs more than WASI to start.
 const RUBY: &str = "programs/compile-only/ruby.wasm";
 
 pub(crate) fn items(dirs: &Directories, contenders: &[Contender]) -> Result<Vec<Entry>> {
@@ -45,7 +45,7 @@ pub(crate) fn items(dirs: &Directories, contenders: &[Contender]) -> Result<Vec<
     Ok(entries)
 }
 
-/// Where code comes from.
+/// The source of the code.
 #[derive(Clone, Copy)]
 enum CodeSource {
     Cached,
@@ -60,7 +60,7 @@ impl CodeSource {
         }
     }
 
-    /// The start of a program, from outside; of belljar, of the program that users run.
+    /// Measures the start of a program from outside; for belljar, of the program that users run.
     fn start(self, mut item: Item, directory: &Path) -> Result<Item> {
         item.name = format!("{}, {}", item.name, self.name());
         item.source = FigureSource::Wall;
@@ -91,7 +91,7 @@ impl CodeSource {
         Ok(item)
     }
 
-    /// Of what understands the commands of `bench-runner`.
+    /// Sets up an attempt by the program that implements the commands of `bench-runner`.
     fn of_runner(self, attempt: &mut Attempt, directory: &Path) {
         let variable = match self {
             Self::Cached => "BENCH_CACHE",

@@ -1,4 +1,4 @@
-//! Calls in clean worlds, and what makes the next one clean.
+//! Calls in clean instances, including the reset for the next call.
 
 use crate::bench::binary::{Binaries, Binary};
 use crate::bench::contender::Contender;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use bench_runner::Figure;
 use std::process::Command;
 
-/// What the group is called.
+/// The name of the group.
 pub(crate) const NAME: &str = "sandbox";
 
 pub(crate) fn items(_: &Directories, contenders: &[Contender]) -> Result<Vec<Entry>> {
@@ -32,7 +32,7 @@ pub(crate) fn items(_: &Directories, contenders: &[Contender]) -> Result<Vec<Ent
     Ok(figures.map(item).into())
 }
 
-/// Prints what belljar tells of its sandboxes beside that, and what a bare signal takes, which kills have to be compared with.
+/// Prints further facts about belljar's sandboxes, and the cost of a bare signal, with which kills have to be compared.
 pub(crate) fn facts(binaries: &Binaries<'_>) -> Result<()> {
     let programs = [(Binary::BenchBelljar, &["sandbox", "facts"][..]), (Binary::BareSignal, &[])];
     for (binary, words) in programs {

@@ -25,7 +25,7 @@ pub(crate) fn items(dirs: &Directories, contenders: &[Contender]) -> Result<Vec<
     for entry in &mut entries {
         if let Entry::Item(item) = entry {
             item.source = FigureSource::Wall;
-            // What users start is belljar's own program.
+            // Users start belljar's own program.
             let ours = item.attempts.iter_mut().filter(|a| a.contender == Contender::Belljar);
             ours.for_each(|a| {
                 a.binary = Binary::Belljar;

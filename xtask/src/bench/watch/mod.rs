@@ -1,14 +1,14 @@
-//! What it costs a guest to be looked at: `cargo xtask bench watch`.
+//! Measures what inspection costs a guest: `cargo xtask bench watch`.
 //!
-//! In: probes, processes that do some work in turn without and with somebody looking. Out: a sheet of figures on standard output,
-//! each with what is wanted, and `target/bench/watch.json`. Never: a ratio of one program's time to another's, as the other groups
-//! are made of: the rival does the same beside it, and is a line of the sheet.
+//! In: probes, processes that do some work alternately without and with inspection. Out: a sheet of figures on standard
+//! output, each with its target, and `target/bench/watch.json`. Never: a ratio of one program's time to another's, as
+//! in the other groups: the rival does the same work, and has its own line in the sheet.
 //!
 //! ```text
 //! probe ── rounds: belljar, rival, … ──▶ pairs of each round ──▶ median of a round ──▶ median, lowest and highest of the rounds
 //! ```
 //!
-//! Guests' time is CPU time, for others may be using the machine.
+//! Guests' time is CPU time, because the machine may be busy with other work.
 
 mod line;
 mod probes;
@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 const ROUNDS: usize = 5;
 const QUICK_ROUNDS: usize = 2;
 
-/// What is known after all was measured.
+/// All results.
 #[derive(Serialize)]
 struct Record {
     group: &'static str,
@@ -40,11 +40,11 @@ struct Record {
     lines: Vec<Line>,
     skipped: BTreeMap<String, String>,
     failed: BTreeMap<String, String>,
-    /// What the processes printed, by probe and contender: a text for each round.
+    /// The outputs of the processes, by probe and contender: a text for each round.
     outputs: BTreeMap<String, Outputs>,
 }
 
-/// Measures the group. How many of its probes failed.
+/// Measures the group. Returns how many of its probes failed.
 pub(crate) fn run(
     options: &Options,
     dirs: &Directories,
@@ -119,7 +119,7 @@ fn measure(probe: &Probe, options: &Options, binaries: &Binaries<'_>, sheet: &Sh
     Ok(outputs)
 }
 
-/// The sheet on standard output, with a progress bar under it on a terminal.
+/// The sheet on standard output, with a progress bar below it on a terminal.
 struct Sheet {
     progress: ProgressBar,
 }

@@ -1,4 +1,4 @@
-//! `belljar stack` and `belljar ps` of a process that runs a guest.
+//! Measures `belljar stack` and `belljar ps` on a process that runs a guest.
 
 use super::line::{Line, Unit};
 use super::probes::PYTHON;
@@ -18,7 +18,7 @@ const QUICK_RUNS: usize = 3;
 const WANTED: f64 = 50e6;
 /// How long a large program may take to compile.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// From its first instruction to its loop.
+/// The time from its first instruction to its loop.
 const START: Duration = Duration::from_secs(1);
 
 const SCRIPT: &str = "\
@@ -27,7 +27,7 @@ def work(n):
     while True: sum(range(1000))
 work(20)";
 
-/// Ended when it is dropped.
+/// A process that is ended on drop.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -37,7 +37,7 @@ impl Drop for Ended {
     }
 }
 
-/// Wall times of whole commands; or why they cannot be measured here.
+/// Returns wall times of whole commands, or why they cannot be measured here.
 pub(super) fn measure(
     options: &Options,
     dirs: &Directories,
@@ -49,7 +49,7 @@ pub(super) fn measure(
     };
     let program = binaries.path(Binary::Belljar)?;
     let directory = tempfile::tempdir()?;
-    // One that others can enter would not be used: it makes its own.
+    // A directory that others can enter would not be used, so belljar creates it itself.
     let sockets = directory.path().join("sockets");
     let mut run = command(&program, dirs, &sockets);
     run.arg("run").arg(&python).args(["-c", SCRIPT]).stdin(Stdio::null()).stdout(Stdio::null());
@@ -83,7 +83,7 @@ fn command(program: &Path, dirs: &Directories, sockets: &Path) -> Command {
     command
 }
 
-/// What a command prints.
+/// Returns a command's output.
 fn told(program: &Path, dirs: &Directories, sockets: &Path, words: &[&str]) -> Result<String> {
     let output = command(program, dirs, sockets).args(words).stdin(Stdio::null()).output()?;
     ensure!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
