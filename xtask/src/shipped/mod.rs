@@ -62,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let wanted = wanted(options)?;
     let mut packages = Packages::new(&options.cache.clone().unwrap_or_else(cache_directory))?;
     let programs = programs(options, &mut packages)?;
-    println!("beside {}, medians of interleaved runs", trial::version(&programs.wasmtime)?);
+    println!("compared with {}, medians of interleaved runs", trial::version(&programs.wasmtime)?);
     let limits =
         TimeLimits { rounds: options.rounds.max(1), compilation: Duration::from_secs(options.limit) };
     let (mut compared, mut missing, mut failed) = (Vec::new(), Vec::new(), 0);

@@ -69,7 +69,7 @@ impl fmt::Display for Outline {
         }
         match modules.len().saturating_sub(NAMED) {
             0 => Ok(()),
-            n => write!(f, ", and of {n} modules more"),
+            n => write!(f, ", and {n} more modules"),
         }
     }
 }
@@ -97,8 +97,7 @@ mod tests {
         let import = |module: &str| format!(r#"{{"module": "{module}", "name": "f"}}"#);
         let imports = ["a", "b", "b", "c", "d", "e"].map(import).join(",");
         let told = outline(&format!(r#"{{"imports": [{imports}], "exports": []}}"#));
-        let expected =
-            r#"no entry; 6 imports: 2 of "b", 1 of "a", 1 of "c", 1 of "d", and of 1 modules more"#;
+        let expected = r#"no entry; 6 imports: 2 of "b", 1 of "a", 1 of "c", 1 of "d", and 1 more modules"#;
         assert_eq!(told, expected);
     }
 }

@@ -1,7 +1,7 @@
 //! Measures what a program uses: processor time and memory, as the kernel counts them.
 //!
 //! The kernel sums up what waited-for children used. So each program is a child of a separate process that runs nothing
-//! else: this program itself, called with [`CHORE`].
+//! else: this program itself, called with [`SUBCOMMAND`].
 
 use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// The subcommand that runs a program and reports what it used.
-pub(crate) const CHORE: &str = "usage-of";
+pub(crate) const SUBCOMMAND: &str = "usage-of";
 
 /// The last line of this subcommand on standard error begins with this.
 const MARK: &str = "usage-of: ";
@@ -36,14 +36,14 @@ pub(super) struct Ended {
 
 /// Runs a program to its end, or to the time limit. Its standard input is empty.
 pub(super) fn measure(program: &Path, words: &[String], directory: &Path, limit: Duration) -> Result<Ended> {
-    let own = std::env::current_exe().context("this program has no file")?;
+    let own = std::env::current_exe().context("the path of this program is unknown")?;
     let mut command = Command::new(own);
-    command.arg(CHORE).arg(limit.as_millis().to_string()).arg(program).args(words);
+    command.arg(SUBCOMMAND).arg(limit.as_millis().to_string()).arg(program).args(words);
     command.current_dir(directory).stdin(Stdio::null());
     command.env("BELLJAR_CACHE", "off").env_remove("RUST_BACKTRACE");
     let mut output = command.output()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let (errors, told) = text.rsplit_once(MARK).context("no usage was told")?;
+    let (errors, told) = text.rsplit_once(MARK).context("the program reported no usage")?;
     let (is_late, usage) = serde_json::from_str(told).context("the usage cannot be read")?;
     output.stderr = errors.into();
     Ok(Ended { usage, output, is_late })

@@ -62,7 +62,7 @@ impl Line {
     }
 
     pub(super) fn heading() -> String {
-        format!("{:58} {:>10}   {:25} {:>10}", "", "median", "lowest … highest round", "wanted")
+        format!("{:58} {:>10}   {:25} {:>10}", "", "median", "lowest … highest round", "target")
     }
 }
 

@@ -131,7 +131,7 @@ impl Sheet {
         progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let sheet = Self { progress };
         let tick = bench_runner::tick().as_millis();
-        sheet.say("\nwatch: what it costs a guest to be looked at; CPU time of its thread");
+        sheet.say("\nwatch: what inspection costs a guest; CPU time of its thread");
         sheet.say(&machine.to_string());
         sheet.say(&format!("the kernel's clock ticks every {tick} ms"));
         sheet.say(&Line::heading());

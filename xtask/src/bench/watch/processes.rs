@@ -17,7 +17,7 @@ const QUICK_RUNS: usize = 3;
 /// Nanoseconds of the whole command.
 const WANTED: f64 = 50e6;
 /// How long a large program may take to compile.
-const PATIENCE: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// The time from its first instruction to its loop.
 const START: Duration = Duration::from_secs(1);
 
@@ -57,8 +57,8 @@ pub(super) fn measure(
     let pid = guest.0.id().to_string();
     let start = Instant::now();
     while !told(&program, dirs, &sockets, &["stack", &pid]).is_ok_and(|text| text.contains(" 0: ")) {
-        if start.elapsed() > PATIENCE {
-            bail!("the guest is not seen after {} s", PATIENCE.as_secs());
+        if start.elapsed() > START_TIMEOUT {
+            bail!("the guest did not start within {} s", START_TIMEOUT.as_secs());
         }
         std::thread::sleep(Duration::from_millis(100));
     }
