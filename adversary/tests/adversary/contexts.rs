@@ -1,7 +1,7 @@
 //! Every function that takes a context, given things of store A and a context that lends now A and now B.
 
 use crate::Row;
-use crate::world::{Shifty, Things};
+use crate::store_pair::{Shifty, Things};
 use belljar::*;
 
 /// Whatever comes of it: what must be true afterwards is checked for all alike.
@@ -60,7 +60,7 @@ fn module(context: &mut Shifty<'_>) -> Module {
 }
 
 fn linker(context: &mut Shifty<'_>) -> Linker<i32> {
-    crate::world::linker(context.honest().engine())
+    crate::store_pair::linker(context.honest().engine())
 }
 
 fn struct_pre(things: &Things, context: &mut Shifty<'_>) -> StructRefPre {

@@ -1,7 +1,7 @@
 //! Safe code against the promise that no safe code can break anything: every trait that anybody can implement, implemented
 //! against its meaning, at every entry point that takes one. By table: an entry point without a row fails the test.
 //!
-//! After each attempt both stores of a [`world::World`] must work, and hold nothing of each other.
+//! After each attempt both stores of a [`store_pair::StorePair`] must work, and hold nothing of each other.
 
 #![forbid(unsafe_code)]
 
@@ -10,11 +10,11 @@ mod entry_points;
 mod others;
 #[path = "../../../crates/belljar/tests/sources/mod.rs"]
 mod sources;
+mod store_pair;
 mod wasi;
-mod world;
 
 use std::collections::BTreeSet;
-use world::{Shifty, Things, World};
+use store_pair::{Shifty, StorePair, Things};
 
 /// What is tried at an entry point.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ pub(crate) enum Row {
     /// With a context that lends now one store and now the other.
     Context(fn(&Things, &mut Shifty<'_>)),
     /// With whatever else.
-    World(fn(&mut World)),
+    Stores(fn(&mut StorePair)),
     /// Nothing, for this reason.
     Harmless(&'static str),
 }
@@ -56,13 +56,13 @@ fn nothing_that_is_tried_breaks_anything() {
         }
     }));
     for (name, row) in rows() {
-        let mut world = World::default();
+        let mut stores = StorePair::default();
         match row {
-            Row::Context(attack) => world.with_contexts(name, attack),
-            Row::World(attack) => attack(&mut world),
+            Row::Context(attack) => stores.with_contexts(name, attack),
+            Row::Stores(attack) => attack(&mut stores),
             Row::Harmless(why) => assert!(!why.is_empty()),
         }
-        world.check(name);
+        stores.check(name);
         println!("{name}: holds");
     }
 }

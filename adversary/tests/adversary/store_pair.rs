@@ -70,7 +70,7 @@ pub(crate) struct Things {
     pub dump: WasmCoreDump,
 }
 
-pub(crate) struct World {
+pub(crate) struct StorePair {
     pub engine: Engine,
     pub other_engine: Engine,
     pub module: Module,
@@ -131,13 +131,13 @@ fn things(store: &mut Store<Data>, linker: &Linker<Data>, module: &Module) -> Th
     }
 }
 
-impl Default for World {
+impl Default for StorePair {
     fn default() -> Self {
         Self::new(&engine())
     }
 }
 
-impl World {
+impl StorePair {
     /// Two stores of an engine.
     pub(crate) fn new(engine: &Engine) -> Self {
         let module = Module::new(engine, WAT).unwrap();
@@ -165,7 +165,7 @@ impl World {
             let mut context = Shifty { a: &mut self.a, b: &mut self.b, script: *script, asked: Cell::new(0) };
             let tried = catch_unwind(AssertUnwindSafe(|| attack(&self.of_a, &mut context)));
             if let Err(panic) = tried {
-                assert_is_a_sentence(name, &*panic);
+                assert_is_a_message(name, &*panic);
             }
             let after = self.state_of_b();
             assert!(before == after, "{name}, script {number}: store B has changed");
@@ -194,7 +194,7 @@ pub(crate) fn check_store(name: &str, store: &mut Store<Data>, instance: Instanc
 }
 
 /// What a panic of the library says: that a handle was used wrongly. Never what Rust says of an index or an unwrapped `None`.
-pub(crate) fn assert_is_a_sentence(name: &str, panic: &(dyn std::any::Any + Send)) {
+pub(crate) fn assert_is_a_message(name: &str, panic: &(dyn std::any::Any + Send)) {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("a panic without a message");
     let known = [
