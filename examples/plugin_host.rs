@@ -1,4 +1,4 @@
-//! A plugin host that survives ten hostile plugins, and shows that nothing of any of them is left.
+//! A plugin host that survives ten hostile plugins, and shows that none of them leaves anything behind.
 //!
 //! `cargo run -p belljar-examples --example plugin_host`
 
@@ -9,13 +9,13 @@ use belljar_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, p1};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// What the host keeps for each call.
+/// The host's state for each call.
 struct Host {
     wasi: WasiCtx,
     lines: Vec<String>,
 }
 
-/// Ten plugins in one module. Each first leaves its mark wherever it can: in memory, a global, a table, an object.
+/// Ten plugins in one module. Each first leaves a mark wherever it can: in memory, a global, a table, an object.
 const PLUGINS: &str = r#"(module $plugins
     (import "host" "log" (func $log (param i32 i32)))
     (import "host" "risky" (func $risky (param i32)))
@@ -66,7 +66,7 @@ const HOSTILE: [&str; 10] = [
     "panic of the host",
 ];
 
-/// How a plugin ended, in a line.
+/// Describes in a line how a plugin ended.
 fn describe(error: &Error) -> String {
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return format!("exited with code {code}");
@@ -109,7 +109,7 @@ fn main() -> Result<()> {
     let template = SandboxTemplate::new(linker.instantiate_pre(&module)?, host).limits(limits).verify(true);
     let mut sandbox = template.build()?;
 
-    // A panic of the host is no plugin's fault; it is shown below.
+    // A host panic is not a plugin's fault; it is shown below.
     std::panic::set_hook(Box::new(|_| ()));
     for plugin in HOSTILE {
         let mut session = sandbox.session()?;

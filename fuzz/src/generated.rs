@@ -5,7 +5,7 @@ pub struct Generated {
     pub wasm: Vec<u8>,
     /// Functions, exported as `f0` and so on if the family is closed.
     pub functions: u32,
-    /// Globals: `g0` and so on, without that of `STEPS`.
+    /// Globals: `g0` and so on, not counting that of `STEPS`.
     pub globals: u32,
     /// Tables: `t0` and so on.
     pub tables: u32,
@@ -15,5 +15,5 @@ pub struct Generated {
     pub tags: u32,
 }
 
-/// The exported global of steps that are left, in a module that counts them.
+/// The exported global with the remaining steps, in a module that counts them.
 pub const STEPS: &str = "steps";

@@ -1,4 +1,4 @@
-//! Closures, destructors, iterators and conversions of the adversary's, and things of another engine.
+//! Hostile closures, destructors, iterators and conversions, and handles of another engine.
 
 use crate::Row;
 use crate::store_pair::{Data, StorePair, WAT, assert_is_a_message, check_store, linker};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-/// Runs something that panics with one of the adversary's own.
+/// Runs something that panics with a payload of the adversary.
 fn expect_panic<R>(name: &str, f: impl FnOnce() -> R) {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(_) => panic!("{name}: a panic of the adversary's was swallowed"),
@@ -40,7 +40,7 @@ impl Drop for Bomb {
     }
 }
 
-/// An iterator that says how many there are, and is wrong, or panics in the middle.
+/// An iterator that reports a wrong length, or panics in the middle.
 struct Liar<T>(Vec<T>, bool);
 
 impl<T> Iterator for Liar<T> {
@@ -62,7 +62,7 @@ impl<T> ExactSizeIterator for Liar<T> {
     }
 }
 
-/// A text that is another each time, or panics.
+/// Text that differs on each call, or panics.
 struct Fickle(std::cell::Cell<u32>);
 
 impl AsRef<[u8]> for Fickle {
@@ -93,7 +93,7 @@ impl AsRef<std::path::Path> for Fickle {
     }
 }
 
-/// A reason whose conversion kills as well, and then panics.
+/// A reason whose conversion also kills, and then panics.
 struct Vengeful(KillHandle);
 
 impl From<Vengeful> for KillReason {
@@ -107,14 +107,14 @@ fn fickle() -> Fickle {
     Fickle(std::cell::Cell::new(0))
 }
 
-/// A limiter that says whatever, and panics now and then.
+/// A limiter with random answers that panics now and then.
 #[derive(Default)]
 struct Moody(u32);
 
 impl Moody {
     fn mood(&mut self) -> Result<bool> {
         self.0 += 1;
-        // The same three times, as an instance asks more than once.
+        // The same answer three times, because instantiation asks more than once.
         match self.0 / 3 % 4 {
             0 => Ok(true),
             1 => Err(Error::msg("the adversary's error")),
@@ -183,7 +183,7 @@ fn host_closures(pair: &mut StorePair) {
     let ty = |engine: &Engine, n: usize| {
         FuncType::new(engine, vec![ValType::I32; n], [ValType::Ref(RefType::FUNCREF)])
     };
-    // Results of another store, of other types, and fewer than there are.
+    // Results of another store, of other types, and too few of them.
     let foreign = Func::new(&mut *a, ty(&pair.engine, 0), move |_, _, results| {
         results[0] = Val::FuncRef(Some(of_b));
         Ok(())
@@ -196,7 +196,7 @@ fn host_closures(pair: &mut StorePair) {
     refused("a result of another type", wrong.call(&mut *a, &[Val::I32(1)], &mut [Val::I32(0)]));
     let foreign = Func::wrap(&mut *a, move || Some(of_b));
     refused("a typed result of another store", foreign.call(&mut *a, &[], &mut [Val::I32(0)]));
-    // Panics, and a caller that is forgotten, or used to call again, as deep as it goes.
+    // Panics, and a caller that is leaked, or used to call again, recursively without end.
     let panics = Func::wrap(&mut *a, |caller: Caller<'_, Data>| -> i32 {
         let _never_dropped = std::mem::ManuallyDrop::new(caller);
         panic!("the adversary's function")
@@ -215,7 +215,7 @@ fn host_closures(pair: &mut StorePair) {
     });
     assert!(again.call(&mut *a, &[Val::I32(1)], &mut [Val::I32(0)]).is_ok());
     assert!(again.call(&mut *a, &[Val::I32(0)], &mut [Val::I32(0)]).is_err());
-    // A closure whose destructor panics, in a store that goes.
+    // A closure whose destructor panics, in a store that is being dropped.
     let bomb = Bomb::new();
     let mut store = Store::new(&pair.engine, 0);
     Func::wrap(&mut store, move || {
@@ -267,7 +267,7 @@ fn epochs(pair: &mut StorePair) {
         *context.data_mut() += 1;
         match *context.data() % 4 {
             1 => panic!("the adversary's callback"),
-            // Into the guest again, which asks again.
+            // Calls the guest again, which calls back again.
             2 => f.call(&mut context, ()).map(|_| UpdateDeadline::Continue(1)),
             3 => Err(Error::msg("the adversary's error")),
             _ => Ok(UpdateDeadline::Continue(u64::MAX)),
@@ -291,7 +291,7 @@ fn progress(pair: &mut StorePair) {
     config.compile_progress(|_| panic!("the adversary's progress"));
     let engine = Engine::new(&config).unwrap();
     expect_panic("Config::compile_progress", || Module::new(&engine, &wat));
-    // One that compiles with the same engine meanwhile.
+    // A callback that compiles with the same engine meanwhile.
     let inner: Arc<std::sync::OnceLock<Engine>> = Arc::default();
     let (known, asked) = (inner.clone(), AtomicU32::new(0));
     config.compile_progress(move |_| {
@@ -311,11 +311,11 @@ fn progress(pair: &mut StorePair) {
     let _ = pair;
 }
 
-/// Types and things of another engine.
+/// Types and handles of another engine.
 fn foreign(pair: &mut StorePair) {
     let other = &pair.other_engine;
     let here = StructType::new(&pair.engine, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap();
-    // So that the number of the type means something here.
+    // So that the type's number is also valid here.
     for i in 0..5 {
         let fields = vec![FieldType::new(Mutability::Const, StorageType::I16); i];
         StructType::new(&pair.engine, fields).unwrap();
@@ -358,7 +358,7 @@ fn foreign(pair: &mut StorePair) {
     let shared = SharedMemory::new(other, MemoryType::shared(1, 2)).unwrap();
     let wants = Module::new(&pair.engine, r#"(module (import "m" "m" (memory 1 2 shared)))"#).unwrap();
     refused("a shared memory", Instance::new(&mut *a, &wants, &[shared.into()]));
-    // An engine that is gone.
+    // An engine that was dropped.
     let gone = {
         let engine = crate::store_pair::engine();
         StructType::new(&engine, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap()
@@ -371,7 +371,7 @@ fn foreign(pair: &mut StorePair) {
     assert_eq!(gone.fields().len(), 1);
 }
 
-/// Sizes that nothing can have.
+/// Impossible sizes.
 fn sizes(pair: &mut StorePair) {
     let a = &mut pair.a;
     let funcref = RefType::FUNCREF;
@@ -426,7 +426,7 @@ fn iterators(pair: &mut StorePair) {
     let fields = |panics| Liar(vec![FieldType::new(Mutability::Var, StorageType::I8); 3], panics);
     assert_eq!(StructType::new(&pair.engine, fields(false)).unwrap().fields().len(), 3);
     expect_panic("StructType::new", || StructType::new(&pair.engine, fields(true)));
-    // One that defines types meanwhile.
+    // An iterator that defines types meanwhile.
     let engine = pair.engine.clone();
     let nested = (0..3_usize).map(move |i| {
         StructType::new(&engine, vec![FieldType::new(Mutability::Var, StorageType::I16); i + 1]).unwrap();
@@ -436,7 +436,7 @@ fn iterators(pair: &mut StorePair) {
 }
 
 fn destructors(pair: &mut StorePair) {
-    // A host value that is found dead by a collection.
+    // A host value that a collection finds dead.
     expect_panic("a host value's destructor", || {
         let mut scope = RootScope::new(&mut pair.a);
         ExternRef::new(&mut scope, Bomb::new()).unwrap();
@@ -479,7 +479,7 @@ fn sources(pair: &mut StorePair) {
     refused("Module::deserialize_file", Module::deserialize_file(&pair.engine, fickle()));
     refused("Module::from_bytes", Module::from_bytes(&pair.engine, Vec::new()));
     refused("Module::from_bytes", Module::from_bytes(&pair.engine, vec![0; 100]));
-    // What it is given twice, and what it says of the second, changes nothing.
+    // The second registration, and what it returns, changes nothing.
     for _ in 0..3 {
         let mut builder = CodeBuilder::new(&pair.engine);
         let first = catch_unwind(AssertUnwindSafe(|| {
@@ -510,7 +510,7 @@ fn sandboxes(pair: &mut StorePair) {
     let pool = template.pool(PoolConfig::new().max_sandboxes(2)).unwrap();
     let good = (0..30).filter(|_| pool.call::<(), i32>("f0", ()).is_ok_and(|own| own == 1000)).count();
     assert!(good >= 10, "{good} of 30 calls were served");
-    // A beginning that puts another store in the place of its own, or fails in some other way.
+    // An initialization that replaces its store by another, or fails in some other way.
     let (other, tries) = (pair.other_engine.clone(), AtomicU32::new(0));
     let template = SandboxTemplate::new(pre.clone(), || Ok(1000)).prepare(move |store| {
         match tries.fetch_add(1, SeqCst) {
@@ -536,7 +536,7 @@ fn sandboxes(pair: &mut StorePair) {
             Err(panic) => assert_is_a_message("SandboxTemplate::prepare", &*panic),
         }
     }
-    // Sessions whose stores are swapped with each other's, and with a store of the host's.
+    // Sessions whose stores are swapped with each other's, and with a store of the host.
     let template = SandboxTemplate::new(pre, || Ok(1000)).verify(true);
     let (mut one, mut two) = (template.build().unwrap(), template.build().unwrap());
     for _ in 0..3 {
@@ -561,7 +561,7 @@ fn sandboxes(pair: &mut StorePair) {
         drop(second);
         assert_eq!(one.call::<(), i32>("f0", ()).unwrap(), 1000);
         assert_eq!(two.call::<(), i32>("f0", ()).unwrap(), 1000);
-        // Whatever lies in `pair.b` now is a store of the engine, if not the one that was there.
+        // What is in `pair.b` now is a store of the engine, but maybe not the original one.
         *pair = StorePair::new(&pair.engine);
     }
 }
@@ -585,7 +585,7 @@ fn watchdogs(pair: &mut StorePair) {
         drop(watchdog);
     }
     assert!(barked.load(SeqCst) >= 1);
-    // One that ends another in its callback, and makes a third.
+    // A watchdog that ends another in its callback, and creates a third.
     let third = Arc::new(std::sync::Mutex::new(None));
     let (slot, inspector) = (third.clone(), pair.a.inspector());
     let second =
@@ -659,7 +659,7 @@ pub(crate) const ROWS: &[(&str, Row)] = &[
     ("StructType::with_finality_and_supertype", Row::Stores(foreign)),
     ("Watchdog::cpu", Row::Stores(watchdogs)),
     ("Watchdog::wall", Row::Stores(watchdogs)),
-    // Not entry points by what they take, but by what is done in them.
+    // Entry points because of what they do, not because of what they take.
     ("also: host functions", Row::Stores(host_closures)),
     ("also: sizes that nothing can have", Row::Stores(sizes)),
     ("also: things of another engine", Row::Stores(foreign)),

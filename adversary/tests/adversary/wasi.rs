@@ -1,4 +1,4 @@
-//! Streams, clocks and sources of randomness of the adversary's, behind WASI.
+//! Hostile streams, clocks and sources of randomness, behind WASI.
 
 use crate::Row;
 use crate::store_pair::{StorePair, assert_is_a_message};
@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-/// Says something else each time, nothing of which is so.
+/// Reports something else each time, all of it wrong.
 #[derive(Default)]
 struct Liar(AtomicU32);
 
