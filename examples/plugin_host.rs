@@ -31,7 +31,7 @@ const PLUGINS: &str = r#"(module $plugins
         (global.set $list (struct.new $node (global.get $list)
             (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4)))
         (call $log (i32.const 64) (i32.const 6)))
-    ;; How many marks there are: none in a clean world.
+    ;; How many marks there are: none in a clean instance.
     (func (export "marks") (result i32) (local $at i32) (local $marks i32)
         (local.set $marks (i32.add (global.get $mark) (i32.eqz (ref.is_null (global.get $list)))))
         (local.set $marks (i32.add (local.get $marks) (i32.gt_u (memory.size) (i32.const 1))))
@@ -118,7 +118,7 @@ fn main() -> Result<()> {
         let ended = match ended {
             Ok(Ok(())) => "returned".into(),
             Ok(Err(error)) => describe(&error),
-            Err(_) => "the host panicked, and goes on".into(),
+            Err(_) => "the host panicked, and continues".into(),
         };
         drop(session);
         let marks: u32 = sandbox.call("marks", ())?;
