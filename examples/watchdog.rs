@@ -37,7 +37,9 @@ fn main() -> Result<()> {
         let _watchdog = Watchdog::cpu(store.inspector(), PATIENCE, move |stack| {
             match stack {
                 Ok(stack) => println!("the plugin has run for long. It is {stack}"),
-                Err(error) => println!("the plugin has run for long, and its stack cannot be captured: {error:#}"),
+                Err(error) => {
+                    println!("the plugin has run for long, and its stack cannot be captured: {error:#}")
+                }
             }
             match times.fetch_add(1, Relaxed) {
                 0..3 => WatchdogAction::Again,
