@@ -1,4 +1,4 @@
-//! Exceptions across the border: the host catches a guest's, and throws one that the guest catches.
+//! Exceptions between host and guest: the host catches a guest's exception, and throws one that the guest catches.
 //!
 //! `cargo run -p belljar-examples --example exceptions`
 
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     let shopping = instance.get_typed_func::<i32, i32>(&mut store, "shopping")?;
     println!("of ten articles, {} were sold out", shopping.call(&mut store, 10)?);
 
-    // What no guest catches is an error here: with its tag, and what it carries.
+    // An exception that no guest catches is an error here, with its tag and payload.
     let pay = instance.get_typed_func::<i32, ()>(&mut store, "pay")?;
     let error = pay.call(&mut store, 20).expect_err("it throws");
     let thrown = error.downcast_ref::<ThrownException>().expect("it throws an exception");

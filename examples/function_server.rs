@@ -1,4 +1,4 @@
-//! A function server: each HTTP request is a call of a guest in a clean sandbox of a pool. Without arguments it serves itself a
+//! A function server: each HTTP request is a call of a guest in a clean sandbox of a pool. Without arguments it sends itself a
 //! few requests and ends; with an address it serves until it is stopped.
 //!
 //! `cargo run -p belljar-examples --example function_server [127.0.0.1:8080]`
@@ -12,7 +12,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Turns the letters of its request around, and counts requests: there is never a second one in its world.
+/// Reverses the letters of its request, and counts requests: in its sandbox each is the first.
 const FUNCTION: &str = r#"(module $function
     (memory (export "memory") 1) (global $next (mut i32) (i32.const 4096)) (global $count (mut i32) (i32.const 0))
     (func (export "malloc") (param $size i32) (result i32) (local $at i32)
@@ -41,12 +41,12 @@ const FUNCTION: &str = r#"(module $function
             (br $swap)))
         (global.get $count)))"#;
 
-/// What a request may send.
+/// The largest request.
 const MOST: usize = 1 << 20;
-/// Threads that answer.
+/// Threads that serve requests.
 const THREADS: usize = 4;
 
-/// One call: the request goes into memory that the guest's allocator gives out.
+/// Makes one call: the request goes into memory from the guest's allocator.
 fn handle(pool: &SandboxPool<()>, request: &[u8]) -> Result<(u32, Vec<u8>)> {
     let mut session = pool.session()?;
     let instance = session.instance();
@@ -99,14 +99,14 @@ fn answer(pool: &SandboxPool<()>, stream: TcpStream) -> std::io::Result<()> {
     (&stream).write_all(&body)
 }
 
-/// Answers so many requests.
+/// Serves a number of requests.
 fn serve(pool: &SandboxPool<()>, listener: &TcpListener, requests: usize) {
     let taken = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while taken.fetch_add(1, Ordering::Relaxed) < requests {
-                    // Whoever has gone away needs no answer.
+                    // A client that has disconnected needs no answer.
                     let _ = listener.accept().and_then(|(stream, _)| answer(pool, stream));
                 }
             });

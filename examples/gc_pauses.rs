@@ -1,4 +1,4 @@
-//! How long collections stop a guest that has a million objects and replaces them all the time, and how much memory
+//! Measures how long collections pause a guest that has a million objects and constantly replaces them, and how much memory
 //! that takes.
 //!
 //! `cargo run --release -p belljar-examples --example gc_pauses`
@@ -68,7 +68,7 @@ fn mega(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// The most memory that the process had resident, in bytes.
+/// Returns the peak resident memory of the process in bytes.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,5 +1,5 @@
-//! A host that hands data to a guest and gets data back, in memory that the guest's own allocator gave for it; and what is said of
-//! a host that writes to address 0 instead.
+//! A host that passes data to a guest and gets data back, in memory from the guest's own allocator; and the error
+//! for a host that writes to address 0 instead.
 //!
 //! `cargo run -p belljar-examples --example guest_buffers`
 
@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     let instance = Instance::new(&mut store, &module, &[])?;
     let shout = instance.get_typed_func::<(u32, u32), (u32, u32)>(&mut store, "shout")?;
 
-    // The wrong way: what lies at address 0 is the guest's.
+    // The wrong way: the memory at address 0 belongs to the guest.
     let memory = instance.get_memory(&mut store, "memory").expect("a memory");
     let error = memory.write(&mut store, 0, b"hello").expect_err("the guest's stack is there");
     println!("{error}");
@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     let alloc = GuestAlloc::find(&mut store, instance)?;
     let text = alloc.alloc_bytes(&mut store, b"hello")?;
     let (at, length) = shout.call(&mut store, text.as_params()?)?;
-    // What the guest returned is the host's from now on, too.
+    // The host now owns what the guest returned.
     let reply = alloc.adopt(&mut store, at, length)?;
     println!("the guest says {}", String::from_utf8_lossy(reply.bytes(&store)?));
     text.free(&mut store)?;

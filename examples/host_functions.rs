@@ -1,10 +1,10 @@
-//! Host functions: closures over the store's data, memory of the caller, errors that come back as themselves.
+//! Host functions: closures over the store's data, access to the caller's memory, errors that the host gets back unchanged.
 //!
 //! `cargo run -p belljar-examples --example host_functions`
 
 use belljar::{Caller, Engine, Extern, Linker, Module, Result, Store, WasmBacktrace};
 
-/// What the host keeps for its guest.
+/// The host's state for its guest.
 #[derive(Default)]
 struct Host {
     lines: Vec<String>,

@@ -1,4 +1,4 @@
-//! Limits on code one did not write: memory, fuel, time.
+//! Limits on untrusted code: memory, fuel, time.
 //!
 //! `cargo run -p belljar-examples --example limits`
 
@@ -38,7 +38,7 @@ fn main() -> Result<()> {
     let error = instance.get_typed_func::<(), ()>(&mut fuelled, "spin")?.call(&mut fuelled, ());
     println!("with a million units of fuel: {:?}", error.expect_err("it spins").downcast_ref::<Trap>());
 
-    // Time: another thread moves the epoch on.
+    // Time: another thread increments the epoch.
     let engine = Engine::new(Config::new().epoch_interruption(true))?;
     let module = Module::new(&engine, GUEST)?;
     let mut timed = store(&engine);

@@ -1,4 +1,4 @@
-//! A host that makes and reads objects of a guest's heap.
+//! A host that creates and reads objects in a guest's heap.
 //!
 //! `cargo run -p belljar-examples --example objects`
 
@@ -22,7 +22,7 @@ fn main() -> Result<()> {
     let instance = Instance::new(&mut store, &module, &[])?;
     let birthday = instance.get_typed_func::<Option<Rooted<AnyRef>>, ()>(&mut store, "birthday")?;
 
-    // Types are the same if they are built the same: the guest's cast will find this to be its own.
+    // Structurally equal types are the same: the guest's cast accepts this one as its own.
     let name = ArrayType::new(&engine, FieldType::new(Mutability::Const, StorageType::I8))?;
     let fields = [
         FieldType::new(Mutability::Const, StorageType::Val(name.ref_type(false).into())),
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     let pet = StructRefPre::new(&StructType::new(&engine, fields)?);
 
     let kept = {
-        // What is made in a scope is forgotten at its end, but for what is owned.
+        // Handles created in a scope are released at its end, except owned ones.
         let mut scope = RootScope::new(&mut store);
         let letters: Vec<Val> = b"Jar".iter().map(|b| Val::I32((*b).into())).collect();
         let letters = ArrayRef::new_fixed(&mut scope, &ArrayRefPre::new(&name), &letters)?;

@@ -1,4 +1,4 @@
-//! A plugin host that survives ten hostile plugins, and shows that nothing of any of them is left.
+//! A plugin host that survives ten hostile plugins, and shows that none of them leaves anything behind.
 //!
 //! `cargo run -p belljar-examples --example plugin_host`
 
@@ -9,13 +9,13 @@ use belljar_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, p1};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// What the host keeps for each call.
+/// The host's state for each call.
 struct Host {
     wasi: WasiCtx,
     lines: Vec<String>,
 }
 
-/// Ten plugins in one module. Each first leaves its mark wherever it can: in memory, a global, a table, an object.
+/// Ten plugins in one module. Each first leaves a mark wherever it can: in memory, a global, a table, an object.
 const PLUGINS: &str = r#"(module $plugins
     (import "host" "log" (func $log (param i32 i32)))
     (import "host" "risky" (func $risky (param i32)))
@@ -31,7 +31,7 @@ const PLUGINS: &str = r#"(module $plugins
         (global.set $list (struct.new $node (global.get $list)
             (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4)))
         (call $log (i32.const 64) (i32.const 6)))
-    ;; How many marks there are: none in a clean world.
+    ;; How many marks there are: none in a clean instance.
     (func (export "marks") (result i32) (local $at i32) (local $marks i32)
         (local.set $marks (i32.add (global.get $mark) (i32.eqz (ref.is_null (global.get $list)))))
         (local.set $marks (i32.add (local.get $marks) (i32.gt_u (memory.size) (i32.const 1))))
@@ -66,7 +66,7 @@ const HOSTILE: [&str; 10] = [
     "panic of the host",
 ];
 
-/// How a plugin ended, in a line.
+/// Describes in a line how a plugin ended.
 fn describe(error: &Error) -> String {
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return format!("exited with code {code}");
@@ -109,7 +109,7 @@ fn main() -> Result<()> {
     let template = SandboxTemplate::new(linker.instantiate_pre(&module)?, host).limits(limits).verify(true);
     let mut sandbox = template.build()?;
 
-    // A panic of the host is no plugin's fault; it is shown below.
+    // A host panic is not a plugin's fault; it is shown below.
     std::panic::set_hook(Box::new(|_| ()));
     for plugin in HOSTILE {
         let mut session = sandbox.session()?;
@@ -118,7 +118,7 @@ fn main() -> Result<()> {
         let ended = match ended {
             Ok(Ok(())) => "returned".into(),
             Ok(Err(error)) => describe(&error),
-            Err(_) => "the host panicked, and goes on".into(),
+            Err(_) => "the host panicked, and continues".into(),
         };
         drop(session);
         let marks: u32 = sandbox.call("marks", ())?;

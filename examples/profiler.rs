@@ -1,4 +1,4 @@
-//! A host that finds out itself where its guests spend time: a table for the log, and a file for people.
+//! A host that profiles its own guests: a table for the log, and a file for people.
 
 use belljar::{Engine, Instance, Module, ProfileFormat, Profiler, Result, Store};
 use std::fs::File;

@@ -1,10 +1,10 @@
-//! Two threads of the host, each with a store of its own, on one shared memory.
+//! Two host threads, each with a store of its own, and one shared memory.
 //!
 //! `cargo run -p belljar-examples --example threads`
 
 use belljar::{Config, Engine, Linker, MemoryType, Module, Result, SharedMemory, Store};
 
-/// Adds the numbers up to a limit, from its own on in steps of two; tells the host when both are done.
+/// Adds up numbers to a limit, starting from its own number in steps of two; notifies the host when both are done.
 const GUEST: &str = r#"(module
     (import "host" "memory" (memory 1 1 shared))
     (func (export "sum") (param $number i32) (param $limit i32)
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
             let (engine, module, memory) = (&engine, &module, &memory);
             scope.spawn(move || sum(engine, module, memory, first))
         });
-        // The host waits as guests do: while the number of those who are done is what it has seen.
+        // The host waits as guests do: as long as the number of finished threads is the one that it last read.
         loop {
             let done = memory.data().load_u32(0)?;
             if done == 2 {

@@ -1,4 +1,4 @@
-//! A WASI program with given arguments and input, whose output the host keeps.
+//! A WASI program with given arguments and input, whose output the host captures.
 //!
 //! `cargo run -p belljar-examples --example wasi_capture`
 

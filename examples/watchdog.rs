@@ -1,4 +1,4 @@
-//! A host that runs plugins, and wants to know where one hangs: after a while it prints the plugin's stack, and lets it go on.
+//! A host that wants to know where a plugin hangs: after a while it prints the plugin's stack, and lets it continue.
 
 use belljar::{Engine, Linker, Module, Result, Store, Watchdog, WatchdogAction};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const PLUGIN: &str = r#"(module $factors
         (local.get $d))
     (func $run (export "run") (param $n i64) (call $log (call $smallest (local.get $n)))))"#;
 
-/// How long a plugin may run before somebody looks.
+/// How long a plugin may run before its stack is printed.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 fn main() -> Result<()> {
@@ -33,11 +33,13 @@ fn main() -> Result<()> {
     for n in [1_000_000_007 * 3, 2_147_483_647] {
         println!("\nfactors of {n}");
         let times = seen.clone();
-        // CPU time: a plugin that waits for the host is not its own fault.
+        // CPU time, because a plugin that waits for the host is not at fault.
         let _watchdog = Watchdog::cpu(store.inspector(), PATIENCE, move |stack| {
             match stack {
                 Ok(stack) => println!("the plugin has run for long. It is {stack}"),
-                Err(error) => println!("the plugin has run for long, and cannot be looked at: {error:#}"),
+                Err(error) => {
+                    println!("the plugin has run for long, and its stack cannot be captured: {error:#}")
+                }
             }
             match times.fetch_add(1, Relaxed) {
                 0..3 => WatchdogAction::Again,

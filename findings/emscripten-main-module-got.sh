@@ -1,7 +1,7 @@
 #!/bin/sh
-# A `dylink.0` section and imports from `GOT.func` do not make a side module: Emscripten's main modules have them, too.
+# A `dylink.0` section and imports from `GOT.func` do not imply a side module: Emscripten's main modules have them, too.
 #
-# One would say: a module with `dylink.0`, or with imports from `GOT.func`, is a side module, which a main program loads.
+# Expected: a module with `dylink.0`, or with imports from `GOT.func`, is a side module, which a main program loads.
 # Seen with npm @php-wasm/web-8-4 3.1.54 (PHP 8.4 as a program): its asyncify build has `dylink.0`, imports from `GOT.func`, and is
 # the main module: it exports `memory` and `__stack_pointer`, and does not import `env.__memory_base`. A side module (npm
 # tree-sitter-wasms 0.1.13) imports all three, so `env.__memory_base` is what tells them apart.

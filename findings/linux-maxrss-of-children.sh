@@ -1,10 +1,10 @@
 #!/bin/sh
-# The kernel counts a parent's memory as that of the program that it starts.
+# The kernel counts a parent's memory as that of the program that the parent starts.
 #
-# One would say: ru_maxrss of a child that ran `true` is what `true` needs, a megabyte or two.
+# Expected: ru_maxrss of a child that ran `true` is what `true` needs, a megabyte or two.
 # Seen with Linux 6.18: what the process had before it executed the program counts as well. After posix_spawn, as after vfork, that is
-# the parent's own memory, so a `true` that is started by a Python of 300 MB "had" more than 300 MB (wait4 and RUSAGE_CHILDREN). Whoever
-# measures peaks of memory has to start programs from a process that is small.
+# the parent's own memory, so a `true` started by a Python of 300 MB "had" more than 300 MB (wait4 and RUSAGE_CHILDREN). To
+# measure peak memory, start programs from a small process.
 # Needs python3.
 set -eu
 uname -sr

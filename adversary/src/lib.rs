@@ -1,1 +1,1 @@
-//! Safe code that tries to break belljar. All of it is in the tests.
+//! Safe code that tries to break belljar; see the tests.

@@ -1,5 +1,5 @@
-//! Bytes as an artifact: arbitrary ones are refused, and so is an artifact that was changed. What is sealed is not looked into:
-//! whoever has the key decides what native code does, and need not cheat.
+//! Bytes as an artifact: arbitrary bytes are refused, and so is a modified artifact. Sealed contents are not fuzzed:
+//! the owner of the key decides what the native code does, and need not cheat.
 #![no_main]
 
 use belljar::{Config, Engine, Module, Trust, UserKey};
@@ -17,7 +17,7 @@ fn user() -> UserKey {
     UserKey::from_bytes([3; 32])
 }
 
-/// An engine that believes this user, and an artifact that it made.
+/// An engine that trusts this user, and an artifact that it compiled.
 fn made() -> &'static (Engine, Vec<u8>) {
     static MADE: OnceLock<(Engine, Vec<u8>)> = OnceLock::new();
     MADE.get_or_init(|| {

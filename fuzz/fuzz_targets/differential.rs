@@ -1,4 +1,4 @@
-//! The same calls here and in wasmi: the same results, the same traps, the same state after.
+//! The same calls here and in wasmi must give the same results, the same traps, and the same final state.
 #![no_main]
 
 use belljar_fuzz::{Belljar, Family, Wasmi, compare};

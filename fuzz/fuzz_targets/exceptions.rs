@@ -1,4 +1,4 @@
-//! Exceptions and tail calls: as in Wasmtime.
+//! Exceptions and tail calls, compared with Wasmtime.
 #![no_main]
 
 use belljar_fuzz::{Family, against_wasmtime};

@@ -1,4 +1,5 @@
-//! Objects, casts and typed function references, with the collector at its worst for half of the inputs: as in Wasmtime.
+//! Objects, casts and typed function references, with a collection at each allocation for half of the inputs, compared
+//! with Wasmtime.
 #![no_main]
 
 use belljar_fuzz::{Family, against_wasmtime};

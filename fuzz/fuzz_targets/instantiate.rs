@@ -1,4 +1,4 @@
-//! A valid module with any imports: it compiles, instantiates (or not, with an error), and every export can
+//! A valid module with any imports: it compiles, instantiates (or fails with an error), and every export can
 //! be called.
 #![no_main]
 

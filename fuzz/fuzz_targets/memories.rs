@@ -1,4 +1,4 @@
-//! Several memories, 64-bit addresses, pages of one byte, wide arithmetic: as in Wasmtime.
+//! Several memories, 64-bit addresses, pages of one byte, and wide arithmetic, compared with Wasmtime.
 #![no_main]
 
 use belljar_fuzz::{Family, against_wasmtime};

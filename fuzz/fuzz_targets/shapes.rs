@@ -1,5 +1,5 @@
-//! Functions that are large in whatever way: compiling them takes time and memory by what they are when they are written out,
-//! whatever their shape. Needs no coverage to be of use: the input is a list of shapes and numbers.
+//! Large functions of any shape: compiling them takes time and memory in proportion to their size when written out,
+//! whatever their shape. Useful without coverage: the input is a list of shapes and numbers.
 #![no_main]
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -14,14 +14,15 @@ use wasm_encoder::{
 #[global_allocator]
 static PEAK: PeakAlloc = PeakAlloc;
 
-/// Instructions and values that a function may have when it is written out.
+/// The most instructions and values of a function when written out.
 const MOST: u64 = 150_000;
 
-/// What is allowed beside what goes with the size, and for each instruction and value: several times what an instrumented build takes.
+/// Cost that is allowed in addition to that for the size, and for each instruction and value: several times what an instrumented
+/// build takes.
 const TIME: (Duration, Duration) = (Duration::from_millis(300), Duration::from_micros(30));
 const MEMORY: (usize, usize) = (64 << 20, 3000);
 
-/// A way to be large. `count` of each; the values of the wide type lie on the stack before and after.
+/// A kind of largeness. There are `count` of each; the values of the wide type are on the stack before and after.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Shape {
     Calls,
@@ -55,7 +56,7 @@ impl<'a> Arbitrary<'a> for Sizes {
     }
 }
 
-/// The module of a function, and what it is when it is written out.
+/// The module of a function, and its size when written out.
 struct Writer {
     function: Function,
     width: u64,
@@ -63,7 +64,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// An instruction that moves so many values. `false` where the function is large enough.
+    /// Writes an instruction that moves the given number of values. Returns `false` if the function is large enough.
     fn put(&mut self, instruction: &Instruction<'_>, values: u64) -> bool {
         self.function.instruction(instruction);
         self.written_out += 2 + values;
@@ -123,7 +124,7 @@ impl Writer {
         }
     }
 
-    /// As often as that, or until the function is large enough.
+    /// Repeats this the given number of times, or until the function is large enough.
     fn repeat(&mut self, count: u32, mut step: impl FnMut(&mut Self, u32) -> bool) {
         for i in 0..count {
             if !step(self, i) {
@@ -132,13 +133,13 @@ impl Writer {
         }
     }
 
-    /// Instructions that belong together, whatever they make of the size.
+    /// Writes instructions that belong together, whatever size results.
     fn all(&mut self, instructions: &[Instruction<'_>], values: u64) -> bool {
         instructions.iter().fold(true, |_, instruction| self.put(instruction, values))
     }
 }
 
-/// As [`Writer::all`], where the rest has to follow.
+/// Like [`Writer::all`], for instructions that the rest depends on.
 fn whole(writer: &mut Writer, instructions: &[Instruction<'_>], values: u64) {
     writer.all(instructions, values);
 }
@@ -190,7 +191,7 @@ libfuzzer_sys::fuzz_target!(|sizes: Sizes| {
     let before = PEAK.current_usage();
     let mut builder = CodeBuilder::new(&engine);
     builder.wasm_binary(wasm, None).expect("the first");
-    // What takes longer ends with an error that names the function.
+    // A longer compilation ends with an error that names the function.
     builder.limits(CompileLimits::unlimited().cpu(base + each * units));
     if let Err(error) = builder.compile_module() {
         panic!("{error:#}, which is {written_out} written out");

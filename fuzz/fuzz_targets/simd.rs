@@ -1,4 +1,4 @@
-//! Vectors, and relaxed ones as the deterministic profile has them: as in Wasmtime.
+//! Vector instructions, with relaxed ones as in the deterministic profile, compared with Wasmtime.
 #![no_main]
 
 use belljar_fuzz::{Family, against_wasmtime};

@@ -1,4 +1,4 @@
-//! Shared memories and atomic instructions, on one thread: as in Wasmtime.
+//! Shared memories and atomic instructions, on one thread, compared with Wasmtime.
 #![no_main]
 
 use belljar_fuzz::{Family, against_wasmtime};

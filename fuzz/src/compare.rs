@@ -1,27 +1,28 @@
-//! The same calls in two engines: the same results, traps and exceptions, and the same state after each.
+//! Makes the same calls in two engines and compares results, traps and exceptions, and the state after each.
 
-use crate::generate::{Family, Generated, Mode, generate, lengthened};
+use crate::generate::{Family, Mode, generate, lengthened};
+use crate::generated::Generated;
 use arbitrary::Unstructured;
 use belljar::Trap;
 
-/// An engine with an instance of a module. Exports go by kind and index, as [`Generated`] says.
+/// An engine with an instance of a module. Exports are identified by kind and index, as in [`Generated`].
 pub trait Runner: Sized {
-    /// Compiles and instantiates, start function included; or how that ended.
+    /// Compiles and instantiates, including the start function; or returns how that ended.
     fn new(module: &Generated, mode: Mode) -> Result<Self, Ended>;
 
-    /// Calls a function with arguments made from the seed, the same in every engine; `None` if it takes something
-    /// that cannot be made.
+    /// Calls a function with arguments derived from the seed, the same in every engine; `None` if it takes a type of which no
+    /// value can be made.
     fn call(&mut self, function: u32, seed: u64) -> Option<Ended>;
 
     fn global(&mut self, global: u32) -> Plain;
 
-    /// A table's size, and its first [`ELEMENTS`].
+    /// Returns a table's size, and its first [`ELEMENTS`].
     fn table(&mut self, table: u32) -> (u64, Vec<Plain>);
 
     fn memory<R>(&mut self, memory: u32, look: impl FnOnce(&[u8]) -> R) -> R;
 }
 
-/// How many elements of a table are looked at.
+/// How many elements of a table are compared.
 pub const ELEMENTS: u64 = 20;
 
 /// How a call, or an instantiation, ended.
@@ -30,29 +31,29 @@ pub enum Ended {
     Returned(Vec<Plain>),
     Threw(Plain),
     Trapped(Trap),
-    /// Fuel, stack or memory was used up. What these amount to differs from engine to engine; what follows means
-    /// nothing.
+    /// Fuel, stack or memory was exhausted. The amounts differ between engines, so what follows cannot be
+    /// compared.
     Exhausted,
-    /// The engine cannot run the module at all, which is allowed to the other one only.
+    /// The engine cannot run the module at all, which only the other engine may do.
     Unsupported,
 }
 
 impl Ended {
-    /// A trap as all engines can tell it: not all of them know whether it was a call or another access that went
+    /// A trap, as far as all engines can distinguish it: not all of them know whether a call or another access went
     /// outside a table.
     pub fn trapped(trap: Trap) -> Self {
         match trap {
             Trap::OutOfFuel | Trap::StackOverflow => Self::Exhausted,
             Trap::GcHeapExhausted | Trap::AllocationTooLarge => Self::Exhausted,
             Trap::UndefinedElement => Self::Trapped(Trap::TableOutOfBounds),
-            // An access may be both, and engines look in their own order: Wasmtime's `notify` adds the offset first.
+            // An access may be both, and engines check in different orders: Wasmtime's `notify` adds the offset first.
             Trap::UnalignedAtomic => Self::Trapped(Trap::MemoryOutOfBounds),
             trap => Self::Trapped(trap),
         }
     }
 }
 
-/// A value as all engines can tell it: numbers by their bits, objects by what is in them, as deep as is affordable.
+/// A value, as far as all engines can compare it: numbers by their bits, objects by their contents, to an affordable depth.
 #[derive(Debug, PartialEq)]
 pub enum Plain {
     Bits32(u32),
@@ -64,24 +65,24 @@ pub enum Plain {
     Struct(Vec<Plain>),
     /// The length, and the first elements.
     Array(u32, Vec<Plain>),
-    /// A value of the host.
+    /// A host value.
     Host(u32),
     /// A guest's value as an external one.
     Extern(Box<Plain>),
     /// The tag's index among the exports, and the payload.
     Exception(Option<u32>, Vec<Plain>),
-    /// Too deep to be looked at.
+    /// Too deep to compare.
     Deep,
 }
 
-/// Some argument of a number type, the same for all engines.
+/// Returns an arbitrary argument of a number type, the same for all engines.
 pub fn bits(seed: u64, i: usize) -> u64 {
     const INTERESTING: [u64; 8] =
         [0, 1, u64::MAX, 0x8000_0000, 0x7fff_ffff, 1 << 63, 65535, 0x3ff0_0000_0000_0000];
     INTERESTING[(seed as usize).wrapping_add(i * 3) % INTERESTING.len()] ^ (seed >> 32)
 }
 
-/// Panics where the engines differ.
+/// Panics if the engines differ.
 pub fn compare<Ours: Runner, Theirs: Runner>(family: Family, bytes: &[u8]) {
     let bytes = lengthened(bytes);
     let mut u = Unstructured::new(&bytes);
@@ -121,7 +122,7 @@ fn same_state(module: &Generated, ours: &mut impl Runner, theirs: &mut impl Runn
     }
 }
 
-/// Where memories differ, if they do: their lengths, the address of the first byte that differs and both bytes.
+/// Returns where memories differ, if they do: their lengths, the address of the first different byte and both bytes.
 type Difference = (usize, usize, Option<(usize, u8, u8)>);
 
 fn difference(ours: &[u8], theirs: &[u8]) -> Option<Difference> {

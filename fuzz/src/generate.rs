@@ -1,19 +1,20 @@
-//! Bytes to modules: what a module may contain is its family's business, how much of it the input's.
+//! Generates modules from bytes: the family decides what a module may contain, the input how much.
 
+use crate::generated::Generated;
 use crate::prepare::prepare;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use wasm_smith::{Config, InstructionKinds};
 
-/// What a module is made of. All but `Imports` are closed: without imports, everything exported.
+/// The features that a module uses. All but `Imports` are closed: without imports, everything exported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Family {
-    /// WebAssembly 2.0 with NaNs made canonical by the module itself, for engines that cannot.
+    /// WebAssembly 2.0, with NaNs made canonical by the module itself, for engines that cannot do it.
     Release2,
     /// Structs, arrays, small integers, casts, typed function references.
     Gc,
     /// Exceptions and tail calls, with objects or without.
     Exceptions,
-    /// Vectors, relaxed ones too.
+    /// Vectors, including relaxed ones.
     Simd,
     /// Shared memories and atomic instructions, on one thread.
     Threads,
@@ -28,12 +29,12 @@ pub enum Family {
 pub struct Mode {
     /// Address space is reserved for memories, so that most accesses carry no checks.
     pub reserved: bool,
-    /// Garbage is collected whenever an object is made.
+    /// A collection runs at every allocation.
     pub gc_stress: bool,
-    /// The module counts its steps itself and stops where it did in any other engine. Otherwise the engines count
-    /// fuel, each in its own way, and the code is what a compiler would have made.
+    /// The module counts its own steps and stops where it did in any other engine. Otherwise each engine counts
+    /// fuel in its own way, and the code is what a compiler would have made.
     pub counts_steps: bool,
-    /// Everything is compiled as functions are that are too large for the usual settings.
+    /// Everything is compiled with the settings for huge functions.
     pub giants: bool,
     /// Engines make NaNs canonical.
     #[arbitrary(value = true)]
@@ -41,7 +42,7 @@ pub struct Mode {
 }
 
 impl Mode {
-    /// As a number below [`Mode::COUNT`].
+    /// Returns a number below [`Mode::COUNT`].
     pub fn index(self) -> usize {
         let bits = [self.reserved, self.gc_stress, self.counts_steps, self.giants, self.canonical_nans];
         bits.into_iter().fold(0, |index, bit| index << 1 | usize::from(bit))
@@ -51,36 +52,18 @@ impl Mode {
     pub const PLAIN: Self =
         Self { reserved: true, gc_stress: false, counts_steps: false, giants: false, canonical_nans: false };
 
-    /// How many there are.
+    /// The number of modes.
     pub const COUNT: usize = 32;
 }
 
-/// A valid module.
-pub struct Generated {
-    pub wasm: Vec<u8>,
-    /// Functions, exported as `f0` and so on if the family is closed.
-    pub functions: u32,
-    /// Globals: `g0` and so on, without that of `STEPS`.
-    pub globals: u32,
-    /// Tables: `t0` and so on.
-    pub tables: u32,
-    /// Memories: `m0` and so on.
-    pub memories: u32,
-    /// Tags: `e0` and so on.
-    pub tags: u32,
-}
-
-/// The exported global of steps that are left, in a module that counts them.
-pub const STEPS: &str = "steps";
-
-/// Steps (calls and turns of loops) for each call of a module that counts them.
+/// Steps (calls and loop iterations) for each call of a module that counts them.
 pub const STEPS_PER_CALL: i32 = 1000;
 
-/// A module of a family.
+/// Generates a module of a family.
 ///
 /// # Errors
 ///
-/// Where the input is used up before there is one.
+/// Returns an error if the input is used up before the module is complete.
 pub fn generate(u: &mut Unstructured<'_>, family: Family, counts_steps: bool) -> Result<Generated> {
     let config = config(u, family)?;
     let mut module = wasm_smith::Module::new(config, u)?;
@@ -89,8 +72,8 @@ pub fn generate(u: &mut Unstructured<'_>, family: Family, counts_steps: bool) ->
     Ok(prepare(&module.to_bytes(), family != Family::Imports, steps))
 }
 
-/// The input with as much again made of its first bytes, so that short inputs, which are what a fuzzer begins with,
-/// give whole modules as well.
+/// Extends the input with bytes derived from its first bytes, so that short inputs, which a fuzzer starts with,
+/// give complete modules as well.
 pub fn lengthened(bytes: &[u8]) -> Vec<u8> {
     const MADE: usize = 1536;
     let mut seed = [0; 8];
@@ -173,7 +156,7 @@ fn config(u: &mut Unstructured<'_>, family: Family) -> Result<Config> {
     Ok(config)
 }
 
-/// Small enough that an input takes milliseconds.
+/// Limits so small that an input takes milliseconds.
 fn limit(config: &mut Config) {
     config.min_memories = 0;
     config.max_memories = 1;
@@ -182,12 +165,12 @@ fn limit(config: &mut Config) {
     config.max_table_elements = 1000;
     config.max_tables = config.max_tables.min(4);
     config.max_funcs = config.max_funcs.min(12);
-    // What follows a trap is never run, so several short functions say more than one that is long.
+    // Nothing after a trap runs, so several short functions test more than one long one.
     config.max_instructions = config.max_instructions.min(60);
     config.limit_arrays_in_const_exprs = true;
 }
 
-/// Nothing that came after 2.0.
+/// Disables everything that came after 2.0.
 fn release_2(config: &mut Config) {
     config.canonicalize_nans = false;
     config.relaxed_simd_enabled = false;

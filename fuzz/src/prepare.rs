@@ -1,6 +1,6 @@
-//! A generated module as it is run: everything exported, and no thread waits for another that is not there.
+//! Prepares a generated module to run: exports everything, and removes waits for threads that do not exist.
 
-use crate::generate::{Generated, STEPS};
+use crate::generated::{Generated, STEPS};
 use std::convert::Infallible;
 use wasm_encoder::reencode::{self, Error, Reencode};
 use wasm_encoder::{CodeSection, ExportKind, ExportSection, Instruction, Module, SectionId};
@@ -54,7 +54,7 @@ fn exports(counts: &Generated, steps: Option<u32>) -> ExportSection {
 }
 
 struct Prepare {
-    /// Of everything; taken where its section belongs.
+    /// The exports of everything; taken where their section belongs.
     exports: Option<ExportSection>,
 }
 
@@ -76,7 +76,7 @@ impl Reencode for Prepare {
         Ok(())
     }
 
-    /// The generator exports the globals into which it puts what functions drop.
+    /// The generator exports the globals that receive what functions drop.
     fn parse_export_section(
         &mut self,
         exports: &mut ExportSection,
@@ -100,12 +100,12 @@ impl Reencode for Prepare {
             let instruction = self.parse_instruction(&mut operators)?;
             if matches!(instruction, Instruction::MemoryAtomicWait32(_) | Instruction::MemoryAtomicWait64(_))
             {
-                // The timeout: nobody would ever wake the thread.
+                // The timeout becomes zero: no thread would ever wake this one.
                 function.instruction(&Instruction::Drop).instruction(&Instruction::I64Const(0));
             }
             function.instruction(match instruction {
-                // One rounding or two: of what the specification allows, Wasmtime always takes the one, and belljar where
-                // results are to be the same everywhere takes the other.
+                // One rounding or two: the specification allows both. Wasmtime always rounds once, and belljar rounds twice in
+                // its deterministic mode.
                 Instruction::F32x4RelaxedMadd
                 | Instruction::F32x4RelaxedNmadd
                 | Instruction::F64x2RelaxedMadd

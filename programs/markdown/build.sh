@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")"
 python3 -m ziglang cc -target wasm32-wasi -O2 -Wall -Wextra -o markdown.wasm markdown.c
 
-# The C library's debugging information is 25 times the program. Names of functions stay, for backtraces.
+# The C library's debug information is 25 times the size of the program. Function names stay, for backtraces.
 python3 - markdown.wasm <<'EOF'
 import pathlib, sys
 

@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask CHORE`.
+//! The project's development tasks: `cargo xtask TASK`.
 
 mod bench;
 mod shipped;
@@ -6,16 +6,16 @@ mod shipped;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// The project's own chores.
+/// The project's development tasks.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
-enum Chore {
-    /// Measures belljar beside its rivals, in the same minutes on the same machine.
+enum Task {
+    /// Measures belljar and its rivals, in the same minutes on the same machine.
     Bench(bench::Options),
-    /// Compiles and runs modules that people ship, beside Wasmtime.
+    /// Compiles and runs published modules, compared with Wasmtime.
     Shipped(shipped::Options),
-    /// Runs a program and tells what it used: a part of `shipped`.
-    #[command(hide = true, name = shipped::usage::CHORE)]
+    /// Runs a program and reports what it used: a part of `shipped`.
+    #[command(hide = true, name = shipped::usage::SUBCOMMAND)]
     UsageOf {
         /// Milliseconds, the program, its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -24,10 +24,10 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Chore::parse() {
-        Chore::Bench(options) => bench::run(&options),
-        Chore::Shipped(options) => shipped::run(&options),
-        Chore::UsageOf { words } => match shipped::usage::tell(&words) {
+    let outcome = match Task::parse() {
+        Task::Bench(options) => bench::run(&options),
+        Task::Shipped(options) => shipped::run(&options),
+        Task::UsageOf { words } => match shipped::usage::tell(&words) {
             Ok(code) => std::process::exit(code),
             Err(error) => Err(error),
         },

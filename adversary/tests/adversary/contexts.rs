@@ -1,10 +1,10 @@
-//! Every function that takes a context, given things of store A and a context that lends now A and now B.
+//! Every function that takes a context, called with handles of store A and a context that alternates between A and B.
 
 use crate::Row;
-use crate::world::{Shifty, Things};
+use crate::store_pair::{Shifty, Things};
 use belljar::*;
 
-/// Whatever comes of it: what must be true afterwards is checked for all alike.
+/// Ignores the result: the same checks follow for all attacks.
 fn any<R>(_result: R) {}
 
 macro_rules! rows {
@@ -35,7 +35,7 @@ fn value(things: &Things, context: &mut Shifty<'_>) -> Rooted<ExternRef> {
     things.value.to_rooted(context.honest())
 }
 
-/// A buffer of store A, which is put back afterwards.
+/// A buffer of store A, which is restored afterwards.
 fn with_buffer<R>(
     things: &Things,
     context: &mut Shifty<'_>,
@@ -60,7 +60,7 @@ fn module(context: &mut Shifty<'_>) -> Module {
 }
 
 fn linker(context: &mut Shifty<'_>) -> Linker<i32> {
-    crate::world::linker(context.honest().engine())
+    crate::store_pair::linker(context.honest().engine())
 }
 
 fn struct_pre(things: &Things, context: &mut Shifty<'_>) -> StructRefPre {

@@ -1,4 +1,5 @@
-//! What a user of the libraries can call with something of their own: read from the sources, so that none is forgotten.
+//! Lists the functions to which a user of the libraries can pass a type of their own. Read from the sources, so that
+//! none is forgotten.
 
 use crate::sources::add_rust_files;
 use quote::ToTokens;
@@ -6,10 +7,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use syn::visit::{self, Visit};
 
-/// Folders of sources with a public interface.
+/// Source directories with a public interface.
 const CRATES: &[&str] = &["belljar", "wasi", "cache"];
 
-/// Traits that anybody can implement, and closures.
+/// Traits that users can implement, and closures.
 const OF_ANYBODY: &[&str] = &[
     "AsContext",
     "AsContextMut",
@@ -44,7 +45,7 @@ const OF_ANYBODY: &[&str] = &[
 struct Reader {
     /// What the crate exports.
     exported: BTreeSet<String>,
-    /// The type whose functions are read, and the bounds of its parameters.
+    /// The type whose functions are being read, and the bounds of its parameters.
     this: Option<(String, String)>,
     found: BTreeSet<String>,
 }
@@ -68,7 +69,7 @@ impl Reader {
         for input in signature.inputs.iter() {
             takes = format!("{takes} {}", text(input));
         }
-        // Parameters of the type count where a function takes one: a store's data, a scope's context.
+        // Parameters of the type count if a function takes one: a store's data, a scope's context.
         let of_type = words(bounds).filter(|word| word.len() == 1).any(|parameter| {
             signature
                 .inputs
@@ -95,7 +96,7 @@ impl<'ast> Visit<'ast> for Reader {
         if item.trait_.is_some() || !self.exported.contains(&last.ident.to_string()) {
             return;
         }
-        // `Rooted<StructRef>` is told from `Rooted<T>`; parameters are one letter long.
+        // Distinguishes `Rooted<StructRef>` from `Rooted<T>`; parameters have one letter.
         let parameter = text(&last.arguments).replace(' ', "");
         let is_concrete = words(&parameter).any(|word| word.len() > 1);
         let name = format!("{}{}", last.ident, if is_concrete { &*parameter } else { "" });
@@ -111,7 +112,7 @@ impl<'ast> Visit<'ast> for Reader {
     }
 }
 
-/// The names that a crate's `lib.rs` exports.
+/// Returns the names that a crate's `lib.rs` exports.
 fn exported(source: &str) -> BTreeSet<String> {
     let file = syn::parse_file(source).unwrap();
     let public = |item: &syn::Item| match item {
@@ -122,7 +123,7 @@ fn exported(source: &str) -> BTreeSet<String> {
     file.items.iter().map(public).flat_map(|t| words(&t).map(String::from).collect::<Vec<_>>()).collect()
 }
 
-/// Every entry point.
+/// Returns all entry points.
 pub(crate) fn all() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
     let mut found = BTreeSet::new();

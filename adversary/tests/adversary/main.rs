@@ -1,7 +1,7 @@
-//! Safe code against the promise that no safe code can break anything: every trait that anybody can implement, implemented
-//! against its meaning, at every entry point that takes one. By table: an entry point without a row fails the test.
+//! Tests the promise that safe code cannot break anything: every trait that users can implement is implemented
+//! incorrectly, at every entry point that takes one. The attacks are a table: an entry point without a row fails the test.
 //!
-//! After each attempt both stores of a [`world::World`] must work, and hold nothing of each other.
+//! After each attack both stores of a [`store_pair::StorePair`] must work, and contain nothing of each other.
 
 #![forbid(unsafe_code)]
 
@@ -10,20 +10,20 @@ mod entry_points;
 mod others;
 #[path = "../../../crates/belljar/tests/sources/mod.rs"]
 mod sources;
+mod store_pair;
 mod wasi;
-mod world;
 
 use std::collections::BTreeSet;
-use world::{Shifty, Things, World};
+use store_pair::{Shifty, StorePair, Things};
 
-/// What is tried at an entry point.
+/// The attack on an entry point.
 #[derive(Clone, Copy)]
 pub(crate) enum Row {
-    /// With a context that lends now one store and now the other.
+    /// With a context that alternates between the two stores.
     Context(fn(&Things, &mut Shifty<'_>)),
-    /// With whatever else.
-    World(fn(&mut World)),
-    /// Nothing, for this reason.
+    /// With any other type.
+    Stores(fn(&mut StorePair)),
+    /// No attack, for this reason.
     Harmless(&'static str),
 }
 
@@ -44,7 +44,7 @@ fn every_entry_point_has_a_row() {
 
 #[test]
 fn nothing_that_is_tried_breaks_anything() {
-    // What panics are about is asserted; their backtraces would be pages.
+    // The panic messages are asserted; their backtraces would fill pages.
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.to_string();
         let message = text.lines().nth(1).unwrap_or_default();
@@ -56,13 +56,13 @@ fn nothing_that_is_tried_breaks_anything() {
         }
     }));
     for (name, row) in rows() {
-        let mut world = World::default();
+        let mut stores = StorePair::default();
         match row {
-            Row::Context(attack) => world.with_contexts(name, attack),
-            Row::World(attack) => attack(&mut world),
+            Row::Context(attack) => stores.with_contexts(name, attack),
+            Row::Stores(attack) => attack(&mut stores),
             Row::Harmless(why) => assert!(!why.is_empty()),
         }
-        world.check(name);
+        stores.check(name);
         println!("{name}: holds");
     }
 }

@@ -1,18 +1,18 @@
-//! Closures, destructors, iterators and conversions of the adversary's, and things of another engine.
+//! Hostile closures, destructors, iterators and conversions, and handles of another engine.
 
 use crate::Row;
-use crate::world::{Data, WAT, World, assert_is_a_sentence, check_store, linker};
+use crate::store_pair::{Data, StorePair, WAT, assert_is_a_message, check_store, linker};
 use belljar::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-/// Runs something that panics with one of the adversary's own.
+/// Runs something that panics with a payload of the adversary.
 fn expect_panic<R>(name: &str, f: impl FnOnce() -> R) {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(_) => panic!("{name}: a panic of the adversary's was swallowed"),
-        Err(panic) => assert_is_a_sentence(name, &*panic),
+        Err(panic) => assert_is_a_message(name, &*panic),
     }
 }
 
@@ -40,7 +40,7 @@ impl Drop for Bomb {
     }
 }
 
-/// An iterator that says how many there are, and is wrong, or panics in the middle.
+/// An iterator that reports a wrong length, or panics in the middle.
 struct Liar<T>(Vec<T>, bool);
 
 impl<T> Iterator for Liar<T> {
@@ -62,7 +62,7 @@ impl<T> ExactSizeIterator for Liar<T> {
     }
 }
 
-/// A text that is another each time, or panics.
+/// Text that differs on each call, or panics.
 struct Fickle(std::cell::Cell<u32>);
 
 impl AsRef<[u8]> for Fickle {
@@ -93,7 +93,7 @@ impl AsRef<std::path::Path> for Fickle {
     }
 }
 
-/// A reason whose conversion kills as well, and then panics.
+/// A reason whose conversion also kills, and then panics.
 struct Vengeful(KillHandle);
 
 impl From<Vengeful> for KillReason {
@@ -107,14 +107,14 @@ fn fickle() -> Fickle {
     Fickle(std::cell::Cell::new(0))
 }
 
-/// A limiter that says whatever, and panics now and then.
+/// A limiter with random answers that panics now and then.
 #[derive(Default)]
 struct Moody(u32);
 
 impl Moody {
     fn mood(&mut self) -> Result<bool> {
         self.0 += 1;
-        // The same three times, as an instance asks more than once.
+        // The same answer three times, because instantiation asks more than once.
         match self.0 / 3 % 4 {
             0 => Ok(true),
             1 => Err(Error::msg("the adversary's error")),
@@ -142,18 +142,18 @@ impl ResourceLimiter for Moody {
     }
 }
 
-fn limiter(w: &mut World) {
-    let mut store = Store::new(&w.engine, Moody::default());
+fn limiter(pair: &mut StorePair) {
+    let mut store = Store::new(&pair.engine, Moody::default());
     store.limiter(|moody| moody);
     let grower = r#"(module (memory (export "m") 1) (table (export "t") 1 funcref)
         (type $big (array (mut i64)))
         (func (export "grow") (result i32) (memory.grow (i32.const 1)))
         (func (export "grow_table") (result i32) (table.grow (ref.null func) (i32.const 1)))
         (func (export "objects") (result i32) (drop (array.new_default $big (i32.const 2000000))) (i32.const 0)))"#;
-    let module = Module::new(&w.engine, grower).unwrap();
+    let module = Module::new(&pair.engine, grower).unwrap();
     let tried = |f: &mut dyn FnMut() -> Result<()>| {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-            assert_is_a_sentence("Store::limiter", &*panic);
+            assert_is_a_message("Store::limiter", &*panic);
         }
     };
     for _ in 0..8 {
@@ -177,26 +177,26 @@ fn limiter(w: &mut World) {
     }
 }
 
-fn host_closures(w: &mut World) {
-    let (a, f0) = (&mut w.a, w.of_a.func);
-    let of_b = w.of_b.func;
+fn host_closures(pair: &mut StorePair) {
+    let (a, f0) = (&mut pair.a, pair.of_a.func);
+    let of_b = pair.of_b.func;
     let ty = |engine: &Engine, n: usize| {
         FuncType::new(engine, vec![ValType::I32; n], [ValType::Ref(RefType::FUNCREF)])
     };
-    // Results of another store, of other types, and fewer than there are.
-    let foreign = Func::new(&mut *a, ty(&w.engine, 0), move |_, _, results| {
+    // Results of another store, of other types, and too few of them.
+    let foreign = Func::new(&mut *a, ty(&pair.engine, 0), move |_, _, results| {
         results[0] = Val::FuncRef(Some(of_b));
         Ok(())
     });
     refused("a result of another store", foreign.call(&mut *a, &[], &mut [Val::I32(0)]));
-    let wrong = Func::new(&mut *a, ty(&w.engine, 1), |_, _, results| {
+    let wrong = Func::new(&mut *a, ty(&pair.engine, 1), |_, _, results| {
         results[0] = Val::I64(3);
         Ok(())
     });
     refused("a result of another type", wrong.call(&mut *a, &[Val::I32(1)], &mut [Val::I32(0)]));
     let foreign = Func::wrap(&mut *a, move || Some(of_b));
     refused("a typed result of another store", foreign.call(&mut *a, &[], &mut [Val::I32(0)]));
-    // Panics, and a caller that is forgotten, or used to call again, as deep as it goes.
+    // Panics, and a caller that is leaked, or used to call again, recursively without end.
     let panics = Func::wrap(&mut *a, |caller: Caller<'_, Data>| -> i32 {
         let _never_dropped = std::mem::ManuallyDrop::new(caller);
         panic!("the adversary's function")
@@ -215,17 +215,17 @@ fn host_closures(w: &mut World) {
     });
     assert!(again.call(&mut *a, &[Val::I32(1)], &mut [Val::I32(0)]).is_ok());
     assert!(again.call(&mut *a, &[Val::I32(0)], &mut [Val::I32(0)]).is_err());
-    // A closure whose destructor panics, in a store that goes.
+    // A closure whose destructor panics, in a store that is being dropped.
     let bomb = Bomb::new();
-    let mut store = Store::new(&w.engine, 0);
+    let mut store = Store::new(&pair.engine, 0);
     Func::wrap(&mut store, move || {
         let _kept = &bomb;
     });
     expect_panic("the destructor of a host function", || drop(store));
 }
 
-fn scratch(w: &mut World) {
-    let mut linker = Linker::<Data>::new(&w.engine);
+fn scratch(pair: &mut StorePair) {
+    let mut linker = Linker::<Data>::new(&pair.engine);
     let work = |mut caller: Caller<'_, Data>, how: i32| -> Result<i32> {
         caller.with_scratch(100, |caller, outer| {
             outer.fill(1);
@@ -243,8 +243,8 @@ fn scratch(w: &mut World) {
     linker.func_wrap("host", "work", work).unwrap();
     let wat = r#"(module (import "host" "work" (func $work (param i32) (result i32)))
         (func (export "run") (param i32) (result i32) (call $work (local.get 0))))"#;
-    let mut store = Store::new(&w.engine, 0);
-    let instance = linker.instantiate(&mut store, &Module::new(&w.engine, wat).unwrap()).unwrap();
+    let mut store = Store::new(&pair.engine, 0);
+    let instance = linker.instantiate(&mut store, &Module::new(&pair.engine, wat).unwrap()).unwrap();
     let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
     for _ in 0..3 {
         expect_panic("Caller::with_scratch", || run.call(&mut store, 0));
@@ -254,7 +254,7 @@ fn scratch(w: &mut World) {
     }
 }
 
-fn epochs(w: &mut World) {
+fn epochs(pair: &mut StorePair) {
     let mut config = Config::new();
     config.epoch_interruption(true);
     let engine = Engine::new(&config).unwrap();
@@ -267,7 +267,7 @@ fn epochs(w: &mut World) {
         *context.data_mut() += 1;
         match *context.data() % 4 {
             1 => panic!("the adversary's callback"),
-            // Into the guest again, which asks again.
+            // Calls the guest again, which calls back again.
             2 => f.call(&mut context, ()).map(|_| UpdateDeadline::Continue(1)),
             3 => Err(Error::msg("the adversary's error")),
             _ => Ok(UpdateDeadline::Continue(u64::MAX)),
@@ -276,22 +276,22 @@ fn epochs(w: &mut World) {
     for _ in 0..8 {
         engine.increment_epoch();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| f.call(&mut store, ()))) {
-            assert_is_a_sentence("Store::epoch_deadline_callback", &*panic);
+            assert_is_a_message("Store::epoch_deadline_callback", &*panic);
         }
     }
     store.set_epoch_deadline(1000);
     assert_eq!(f.call(&mut store, ()).unwrap(), 1);
-    let _ = w;
+    let _ = pair;
 }
 
-fn progress(w: &mut World) {
+fn progress(pair: &mut StorePair) {
     let functions = "(func (result i32) (i32.const 1))".repeat(300);
     let wat = format!("(module {functions})");
     let mut config = Config::new();
     config.compile_progress(|_| panic!("the adversary's progress"));
     let engine = Engine::new(&config).unwrap();
     expect_panic("Config::compile_progress", || Module::new(&engine, &wat));
-    // One that compiles with the same engine meanwhile.
+    // A callback that compiles with the same engine meanwhile.
     let inner: Arc<std::sync::OnceLock<Engine>> = Arc::default();
     let (known, asked) = (inner.clone(), AtomicU32::new(0));
     config.compile_progress(move |_| {
@@ -308,59 +308,59 @@ fn progress(w: &mut World) {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(done.join().unwrap());
-    let _ = w;
+    let _ = pair;
 }
 
-/// Types and things of another engine.
-fn foreign(w: &mut World) {
-    let other = &w.other_engine;
-    let here = StructType::new(&w.engine, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap();
-    // So that the number of the type means something here.
+/// Types and handles of another engine.
+fn foreign(pair: &mut StorePair) {
+    let other = &pair.other_engine;
+    let here = StructType::new(&pair.engine, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap();
+    // So that the type's number is also valid here.
     for i in 0..5 {
         let fields = vec![FieldType::new(Mutability::Const, StorageType::I16); i];
-        StructType::new(&w.engine, fields).unwrap();
+        StructType::new(&pair.engine, fields).unwrap();
     }
     let point = StructType::new(other, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap();
     let array = ArrayType::new(other, FieldType::new(Mutability::Var, StorageType::I8)).unwrap();
     let foreign = ValType::Ref(point.ref_type(true));
     let field = FieldType::new(Mutability::Var, StorageType::Val(foreign));
-    let a = &mut w.a;
+    let a = &mut pair.a;
     assert_ne!(here, point);
     assert!(!here.matches(&point) && !point.matches(&here));
-    assert!(StructType::from_heap_type(&w.engine, point.heap_type()).is_none());
-    assert!(ArrayType::from_heap_type(&w.engine, array.heap_type()).is_none());
-    refused("StructType::new", StructType::new(&w.engine, [field]));
-    refused("ArrayType::new", ArrayType::new(&w.engine, field));
+    assert!(StructType::from_heap_type(&pair.engine, point.heap_type()).is_none());
+    assert!(ArrayType::from_heap_type(&pair.engine, array.heap_type()).is_none());
+    refused("StructType::new", StructType::new(&pair.engine, [field]));
+    refused("ArrayType::new", ArrayType::new(&pair.engine, field));
     refused(
         "StructType::with_finality_and_supertype",
-        StructType::with_finality_and_supertype(&w.engine, Finality::NonFinal, Some(&point), []),
+        StructType::with_finality_and_supertype(&pair.engine, Finality::NonFinal, Some(&point), []),
     );
     refused("Table::new", Table::new(&mut *a, TableType::new(point.ref_type(true), 1, None), Ref::Any(None)));
     refused(
         "Global::new",
         Global::new(&mut *a, GlobalType::new(foreign, Mutability::Var), Val::AnyRef(None)),
     );
-    let function = FuncType::new(&w.engine, [foreign], []);
+    let function = FuncType::new(&pair.engine, [foreign], []);
     refused("Tag::new", Tag::new(&mut *a, &TagType::new(function.clone())));
     expect_panic("Func::new", || Func::new(&mut *a, function.clone(), |_, _, _| Ok(())));
     refused(
         "Linker::func_new",
-        Linker::<Data>::new(&w.engine).func_new("m", "f", function, |_, _, _| Ok(())).map(drop),
+        Linker::<Data>::new(&pair.engine).func_new("m", "f", function, |_, _, _| Ok(())).map(drop),
     );
     refused("StructRef::new", StructRef::new(&mut *a, &StructRefPre::new(&point), &[Val::I32(1)]));
     refused("ArrayRef::new", ArrayRef::new(&mut *a, &ArrayRefPre::new(&array), &Val::I32(1), 3));
     let module = Module::new(other, WAT).unwrap();
-    let imports = [w.of_a.func.into()];
+    let imports = [pair.of_a.func.into()];
     refused("Instance::new", Instance::new(&mut *a, &module, &imports));
-    refused("Linker::instantiate", w.linker.instantiate(&mut *a, &module));
+    refused("Linker::instantiate", pair.linker.instantiate(&mut *a, &module));
     let pre = linker(other).instantiate_pre(&module).unwrap();
     refused("InstancePre::instantiate", pre.instantiate(&mut *a));
     let shared = SharedMemory::new(other, MemoryType::shared(1, 2)).unwrap();
-    let wants = Module::new(&w.engine, r#"(module (import "m" "m" (memory 1 2 shared)))"#).unwrap();
+    let wants = Module::new(&pair.engine, r#"(module (import "m" "m" (memory 1 2 shared)))"#).unwrap();
     refused("a shared memory", Instance::new(&mut *a, &wants, &[shared.into()]));
-    // An engine that is gone.
+    // An engine that was dropped.
     let gone = {
-        let engine = crate::world::engine();
+        let engine = crate::store_pair::engine();
         StructType::new(&engine, [FieldType::new(Mutability::Var, StorageType::I8)]).unwrap()
     };
     assert!(!gone.matches(&here) && !here.matches(&gone));
@@ -371,9 +371,9 @@ fn foreign(w: &mut World) {
     assert_eq!(gone.fields().len(), 1);
 }
 
-/// Sizes that nothing can have.
-fn sizes(w: &mut World) {
-    let a = &mut w.a;
+/// Impossible sizes.
+fn sizes(pair: &mut StorePair) {
+    let a = &mut pair.a;
     let funcref = RefType::FUNCREF;
     for ty in [
         MemoryType::new(5, Some(1)),
@@ -399,7 +399,7 @@ fn sizes(w: &mut World) {
         MemoryType::new(1, None).with_shared(true),
         MemoryType::new64(1, Some(u64::MAX)).with_shared(true),
     ] {
-        refused("SharedMemory::new", SharedMemory::new(&w.engine, ty));
+        refused("SharedMemory::new", SharedMemory::new(&pair.engine, ty));
     }
     for ty in [
         TableType::new(funcref, 5, Some(1)),
@@ -409,55 +409,55 @@ fn sizes(w: &mut World) {
     ] {
         refused("Table::new", Table::new(&mut *a, ty, Ref::Func(None)));
     }
-    refused("Table::grow", w.of_a.table.grow(&mut *a, u64::MAX, Ref::Func(None)));
-    refused("Memory::grow", w.of_a.memory.grow(&mut *a, u64::MAX));
-    assert!(w.of_a.memory.read(&*a, usize::MAX, &mut [0; 2]).is_err());
-    assert!(w.of_a.table.fill(&mut *a, u64::MAX, Ref::Func(None), u64::MAX).is_err());
-    assert!(w.of_a.table.get(&mut *a, u64::MAX).is_none());
-    refused("GuestAlloc::alloc", w.of_a.alloc.alloc(&mut *a, usize::MAX, 8));
-    refused("GuestAlloc::alloc", w.of_a.alloc.alloc(&mut *a, 8, 3));
-    refused("GuestAlloc::adopt", w.of_a.alloc.adopt(&mut *a, u64::MAX, u64::MAX));
+    refused("Table::grow", pair.of_a.table.grow(&mut *a, u64::MAX, Ref::Func(None)));
+    refused("Memory::grow", pair.of_a.memory.grow(&mut *a, u64::MAX));
+    assert!(pair.of_a.memory.read(&*a, usize::MAX, &mut [0; 2]).is_err());
+    assert!(pair.of_a.table.fill(&mut *a, u64::MAX, Ref::Func(None), u64::MAX).is_err());
+    assert!(pair.of_a.table.get(&mut *a, u64::MAX).is_none());
+    refused("GuestAlloc::alloc", pair.of_a.alloc.alloc(&mut *a, usize::MAX, 8));
+    refused("GuestAlloc::alloc", pair.of_a.alloc.alloc(&mut *a, 8, 3));
+    refused("GuestAlloc::adopt", pair.of_a.alloc.adopt(&mut *a, u64::MAX, u64::MAX));
 }
 
-fn iterators(w: &mut World) {
+fn iterators(pair: &mut StorePair) {
     let i32s = |panics| Liar(vec![ValType::I32; 3], panics);
-    assert_eq!(FuncType::new(&w.engine, i32s(false), i32s(false)).params().len(), 3);
-    expect_panic("FuncType::new", || FuncType::new(&w.engine, i32s(true), []));
+    assert_eq!(FuncType::new(&pair.engine, i32s(false), i32s(false)).params().len(), 3);
+    expect_panic("FuncType::new", || FuncType::new(&pair.engine, i32s(true), []));
     let fields = |panics| Liar(vec![FieldType::new(Mutability::Var, StorageType::I8); 3], panics);
-    assert_eq!(StructType::new(&w.engine, fields(false)).unwrap().fields().len(), 3);
-    expect_panic("StructType::new", || StructType::new(&w.engine, fields(true)));
-    // One that defines types meanwhile.
-    let engine = w.engine.clone();
+    assert_eq!(StructType::new(&pair.engine, fields(false)).unwrap().fields().len(), 3);
+    expect_panic("StructType::new", || StructType::new(&pair.engine, fields(true)));
+    // An iterator that defines types meanwhile.
+    let engine = pair.engine.clone();
     let nested = (0..3_usize).map(move |i| {
         StructType::new(&engine, vec![FieldType::new(Mutability::Var, StorageType::I16); i + 1]).unwrap();
         FieldType::new(Mutability::Const, StorageType::I8)
     });
-    assert_eq!(StructType::new(&w.engine, nested).unwrap().fields().len(), 3);
+    assert_eq!(StructType::new(&pair.engine, nested).unwrap().fields().len(), 3);
 }
 
-fn destructors(w: &mut World) {
-    // A host value that is found dead by a collection.
+fn destructors(pair: &mut StorePair) {
+    // A host value that a collection finds dead.
     expect_panic("a host value's destructor", || {
-        let mut scope = RootScope::new(&mut w.a);
+        let mut scope = RootScope::new(&mut pair.a);
         ExternRef::new(&mut scope, Bomb::new()).unwrap();
         drop(scope);
-        (0..2).for_each(|_| w.a.gc().unwrap());
+        (0..2).for_each(|_| pair.a.gc().unwrap());
     });
     // The embedder's data.
-    let store = Store::new(&w.engine, Bomb::new());
+    let store = Store::new(&pair.engine, Bomb::new());
     expect_panic("Store::new", || drop(store));
-    let store = Store::new(&w.engine, Bomb::new());
+    let store = Store::new(&pair.engine, Bomb::new());
     expect_panic("Store::into_data", || drop(store.into_data()));
-    let store = Store::try_new(&w.engine, Bomb::new()).unwrap();
+    let store = Store::try_new(&pair.engine, Bomb::new()).unwrap();
     expect_panic("Store::try_new", || drop(store));
 }
 
-fn kills(w: &mut World) {
-    let handle = w.a.kill_handle();
+fn kills(pair: &mut StorePair) {
+    let handle = pair.a.kill_handle();
     expect_panic("KillHandle::kill", || handle.kill(Vengeful(handle.clone())));
-    expect_panic("Engine::kill_all", || w.engine.kill_all(Vengeful(handle.clone())));
+    expect_panic("Engine::kill_all", || pair.engine.kill_all(Vengeful(handle.clone())));
     assert!(!handle.kill("nothing runs").unwrap());
-    let pre = w.linker.instantiate_pre(&w.module).unwrap();
+    let pre = pair.linker.instantiate_pre(&pair.module).unwrap();
     let mut sandbox = SandboxTemplate::new(pre, || Ok(1000)).build().unwrap();
     let in_sandbox = sandbox.kill_handle();
     assert!(!in_sandbox.kill("nobody is there").unwrap());
@@ -467,29 +467,29 @@ fn kills(w: &mut World) {
     assert!(sandbox.call::<(), i32>("f0", ()).is_ok());
 }
 
-fn sources(w: &mut World) {
+fn sources(pair: &mut StorePair) {
     let name = "a conversion";
     for _ in 0..3 {
-        let tried = catch_unwind(AssertUnwindSafe(|| Module::new(&w.engine, fickle()).is_ok()));
-        tried.err().iter().for_each(|panic| assert_is_a_sentence(name, &**panic));
-        let tried = catch_unwind(AssertUnwindSafe(|| Module::deserialize(&w.engine, fickle()).is_ok()));
-        tried.err().iter().for_each(|panic| assert_is_a_sentence(name, &**panic));
+        let tried = catch_unwind(AssertUnwindSafe(|| Module::new(&pair.engine, fickle()).is_ok()));
+        tried.err().iter().for_each(|panic| assert_is_a_message(name, &**panic));
+        let tried = catch_unwind(AssertUnwindSafe(|| Module::deserialize(&pair.engine, fickle()).is_ok()));
+        tried.err().iter().for_each(|panic| assert_is_a_message(name, &**panic));
     }
-    refused("Module::from_file", Module::from_file(&w.engine, fickle()));
-    refused("Module::deserialize_file", Module::deserialize_file(&w.engine, fickle()));
-    refused("Module::from_bytes", Module::from_bytes(&w.engine, Vec::new()));
-    refused("Module::from_bytes", Module::from_bytes(&w.engine, vec![0; 100]));
-    // What it is given twice, and what it says of the second, changes nothing.
+    refused("Module::from_file", Module::from_file(&pair.engine, fickle()));
+    refused("Module::deserialize_file", Module::deserialize_file(&pair.engine, fickle()));
+    refused("Module::from_bytes", Module::from_bytes(&pair.engine, Vec::new()));
+    refused("Module::from_bytes", Module::from_bytes(&pair.engine, vec![0; 100]));
+    // The second registration, and what it returns, changes nothing.
     for _ in 0..3 {
-        let mut builder = CodeBuilder::new(&w.engine);
+        let mut builder = CodeBuilder::new(&pair.engine);
         let first = catch_unwind(AssertUnwindSafe(|| {
             builder
                 .wasm_binary(AsRef::<[u8]>::as_ref(&fickle()).to_vec(), None)
                 .map(|builder| builder.compile_module().is_ok())
         }));
-        first.err().iter().for_each(|panic| assert_is_a_sentence("CodeBuilder::wasm_binary", &**panic));
+        first.err().iter().for_each(|panic| assert_is_a_message("CodeBuilder::wasm_binary", &**panic));
     }
-    let mut builder = CodeBuilder::new(&w.engine);
+    let mut builder = CodeBuilder::new(&pair.engine);
     builder.wasm_binary(&b"\0asm\x01\0\0\0"[..], None).unwrap();
     refused("CodeBuilder::wasm_binary", builder.wasm_binary(Vec::new(), None).map(drop));
     assert!(builder.compile_module().is_ok());
@@ -498,8 +498,8 @@ fn sources(w: &mut World) {
     }
 }
 
-fn sandboxes(w: &mut World) {
-    let pre = w.linker.instantiate_pre(&w.module).unwrap();
+fn sandboxes(pair: &mut StorePair) {
+    let pre = pair.linker.instantiate_pre(&pair.module).unwrap();
     let made = Arc::new(AtomicU32::new(0));
     let count = made.clone();
     let template = SandboxTemplate::new(pre.clone(), move || match count.fetch_add(1, SeqCst) % 5 {
@@ -510,8 +510,8 @@ fn sandboxes(w: &mut World) {
     let pool = template.pool(PoolConfig::new().max_sandboxes(2)).unwrap();
     let good = (0..30).filter(|_| pool.call::<(), i32>("f0", ()).is_ok_and(|own| own == 1000)).count();
     assert!(good >= 10, "{good} of 30 calls were served");
-    // A beginning that puts another store in the place of its own, or fails in some other way.
-    let (other, tries) = (w.other_engine.clone(), AtomicU32::new(0));
+    // An initialization that replaces its store by another, or fails in some other way.
+    let (other, tries) = (pair.other_engine.clone(), AtomicU32::new(0));
     let template = SandboxTemplate::new(pre.clone(), || Ok(1000)).prepare(move |store| {
         match tries.fetch_add(1, SeqCst) {
             0 => *store = Store::new(&other, 1000),
@@ -533,10 +533,10 @@ fn sandboxes(w: &mut World) {
         }));
         match tried {
             Ok(result) => assert!(result.is_none_or(|own| own == 1000)),
-            Err(panic) => assert_is_a_sentence("SandboxTemplate::prepare", &*panic),
+            Err(panic) => assert_is_a_message("SandboxTemplate::prepare", &*panic),
         }
     }
-    // Sessions whose stores are swapped with each other's, and with a store of the host's.
+    // Sessions whose stores are swapped with each other's, and with a store of the host.
     let template = SandboxTemplate::new(pre, || Ok(1000)).verify(true);
     let (mut one, mut two) = (template.build().unwrap(), template.build().unwrap());
     for _ in 0..3 {
@@ -544,29 +544,29 @@ fn sandboxes(w: &mut World) {
         let kept = first.instance();
         std::mem::swap(first.store(), second.store());
         let tried = catch_unwind(AssertUnwindSafe(|| first.call::<(), i32>("f0", ())));
-        tried.err().iter().for_each(|panic| assert_is_a_sentence("Session::call", &**panic));
-        std::mem::swap(second.store(), &mut w.b);
+        tried.err().iter().for_each(|panic| assert_is_a_message("Session::call", &**panic));
+        std::mem::swap(second.store(), &mut pair.b);
         let tried = catch_unwind(AssertUnwindSafe(|| second.call::<(), i32>("f0", ())));
-        tried.err().iter().for_each(|panic| assert_is_a_sentence("Session::call", &**panic));
-        let mut empty = Store::new(&w.engine, 1000);
+        tried.err().iter().for_each(|panic| assert_is_a_message("Session::call", &**panic));
+        let mut empty = Store::new(&pair.engine, 1000);
         std::mem::swap(second.store(), &mut empty);
         refused("Session::call", second.call::<(), i32>("f0", ()));
         let tried =
             catch_unwind(AssertUnwindSafe(|| second.instance().get_export(second.store(), "f0").is_some()));
-        tried.err().iter().for_each(|panic| assert_is_a_sentence("Session::instance", &**panic));
+        tried.err().iter().for_each(|panic| assert_is_a_message("Session::instance", &**panic));
         let tried = catch_unwind(AssertUnwindSafe(|| kept.get_export(second.store(), "f0").is_some()));
-        tried.err().iter().for_each(|panic| assert_is_a_sentence("an instance of before", &**panic));
-        std::mem::swap(&mut empty, &mut w.b);
+        tried.err().iter().for_each(|panic| assert_is_a_message("an instance of before", &**panic));
+        std::mem::swap(&mut empty, &mut pair.b);
         std::mem::forget(first);
         drop(second);
         assert_eq!(one.call::<(), i32>("f0", ()).unwrap(), 1000);
         assert_eq!(two.call::<(), i32>("f0", ()).unwrap(), 1000);
-        // Whatever lies in `w.b` now is a store of the engine, if not the one that was there.
-        *w = World::new(&w.engine);
+        // What is in `pair.b` now is a store of the engine, but maybe not the original one.
+        *pair = StorePair::new(&pair.engine);
     }
 }
 
-fn watchdogs(w: &mut World) {
+fn watchdogs(pair: &mut StorePair) {
     let barked = Arc::new(AtomicU32::new(0));
     for cpu in [false, true] {
         let count = barked.clone();
@@ -575,24 +575,24 @@ fn watchdogs(w: &mut World) {
             panic!("the adversary's callback")
         };
         let start = if cpu { Watchdog::cpu } else { Watchdog::wall };
-        let watchdog = start(w.a.inspector(), Duration::ZERO, callback).unwrap();
+        let watchdog = start(pair.a.inspector(), Duration::ZERO, callback).unwrap();
         let end = std::time::Instant::now() + Duration::from_secs(60);
         while barked.load(SeqCst) <= u32::from(cpu) && std::time::Instant::now() < end {
             std::thread::sleep(Duration::from_millis(1));
             // CPU time has to pass.
-            check_store("Watchdog", &mut w.a, w.of_a.instance);
+            check_store("Watchdog", &mut pair.a, pair.of_a.instance);
         }
         drop(watchdog);
     }
     assert!(barked.load(SeqCst) >= 1);
-    // One that ends another in its callback, and makes a third.
+    // A watchdog that ends another in its callback, and creates a third.
     let third = Arc::new(std::sync::Mutex::new(None));
-    let (slot, inspector) = (third.clone(), w.a.inspector());
+    let (slot, inspector) = (third.clone(), pair.a.inspector());
     let second =
-        Watchdog::wall(w.a.inspector(), Duration::from_secs(3600), |_| WatchdogAction::Again).unwrap();
+        Watchdog::wall(pair.a.inspector(), Duration::from_secs(3600), |_| WatchdogAction::Again).unwrap();
     let mut second = Some(second);
     let (done, is_done) = std::sync::mpsc::channel();
-    let _first = Watchdog::wall(w.a.inspector(), Duration::ZERO, move |_| {
+    let _first = Watchdog::wall(pair.a.inspector(), Duration::ZERO, move |_| {
         drop(second.take());
         let made = Watchdog::wall(inspector.clone(), Duration::from_secs(3600), |_| WatchdogAction::Stop);
         *slot.lock().unwrap() = made.ok();
@@ -604,9 +604,9 @@ fn watchdogs(w: &mut World) {
     assert!(third.lock().unwrap().take().is_some());
 }
 
-fn linkers(w: &mut World) {
-    let mut linker = Linker::<Data>::new(&w.engine);
-    let ty = FuncType::new(&w.engine, [], [ValType::I32]);
+fn linkers(pair: &mut StorePair) {
+    let mut linker = Linker::<Data>::new(&pair.engine);
+    let ty = FuncType::new(&pair.engine, [], [ValType::I32]);
     linker.func_new("m", "panics", ty.clone(), |_, _, _| panic!("the adversary's function")).unwrap();
     linker
         .func_new("m", "lies", ty, |_, _, results| {
@@ -619,48 +619,48 @@ fn linkers(w: &mut World) {
         let wat = format!(
             r#"(module (import "m" "{name}" (func $f (result i32))) (func (export "f") (result i32) (call $f)))"#
         );
-        let module = Module::new(&w.engine, wat).unwrap();
-        let instance = linker.instantiate(&mut w.a, &module).unwrap();
-        let f = instance.get_typed_func::<(), i32>(&mut w.a, "f").unwrap();
+        let module = Module::new(&pair.engine, wat).unwrap();
+        let instance = linker.instantiate(&mut pair.a, &module).unwrap();
+        let f = instance.get_typed_func::<(), i32>(&mut pair.a, "f").unwrap();
         match name {
-            "lies" => refused("Linker::func_new", f.call(&mut w.a, ())),
-            _ => expect_panic("Linker::func_wrap", || f.call(&mut w.a, ())),
+            "lies" => refused("Linker::func_new", f.call(&mut pair.a, ())),
+            _ => expect_panic("Linker::func_wrap", || f.call(&mut pair.a, ())),
         }
     }
 }
 
 pub(crate) const ROWS: &[(&str, Row)] = &[
-    ("Caller::with_scratch", Row::World(scratch)),
-    ("Config::compile_progress", Row::World(progress)),
-    ("Config::target_processor", Row::World(sources)),
-    ("Engine::kill_all", Row::World(kills)),
-    ("FuncType::new", Row::World(iterators)),
-    ("KillHandle::kill", Row::World(kills)),
-    ("Linker::func_new", Row::World(linkers)),
-    ("Linker::func_wrap", Row::World(linkers)),
-    ("CodeBuilder::wasm_binary", Row::World(sources)),
-    ("Module::deserialize", Row::World(sources)),
-    ("Module::deserialize_file", Row::World(sources)),
-    ("Module::from_bytes", Row::World(sources)),
-    ("Module::from_file", Row::World(sources)),
-    ("Module::new", Row::World(sources)),
-    ("Sandbox::call", Row::World(sandboxes)),
-    ("SandboxKillHandle::kill", Row::World(kills)),
-    ("SandboxPool::call", Row::World(sandboxes)),
-    ("SandboxTemplate::new", Row::World(sandboxes)),
-    ("SandboxTemplate::prepare", Row::World(sandboxes)),
-    ("Session::call", Row::World(sandboxes)),
-    ("Store::epoch_deadline_callback", Row::World(epochs)),
-    ("Store::into_data", Row::World(destructors)),
-    ("Store::limiter", Row::World(limiter)),
-    ("Store::new", Row::World(destructors)),
-    ("Store::try_new", Row::World(destructors)),
-    ("StructType::new", Row::World(iterators)),
-    ("StructType::with_finality_and_supertype", Row::World(foreign)),
-    ("Watchdog::cpu", Row::World(watchdogs)),
-    ("Watchdog::wall", Row::World(watchdogs)),
-    // Not entry points by what they take, but by what is done in them.
-    ("also: host functions", Row::World(host_closures)),
-    ("also: sizes that nothing can have", Row::World(sizes)),
-    ("also: things of another engine", Row::World(foreign)),
+    ("Caller::with_scratch", Row::Stores(scratch)),
+    ("Config::compile_progress", Row::Stores(progress)),
+    ("Config::target_processor", Row::Stores(sources)),
+    ("Engine::kill_all", Row::Stores(kills)),
+    ("FuncType::new", Row::Stores(iterators)),
+    ("KillHandle::kill", Row::Stores(kills)),
+    ("Linker::func_new", Row::Stores(linkers)),
+    ("Linker::func_wrap", Row::Stores(linkers)),
+    ("CodeBuilder::wasm_binary", Row::Stores(sources)),
+    ("Module::deserialize", Row::Stores(sources)),
+    ("Module::deserialize_file", Row::Stores(sources)),
+    ("Module::from_bytes", Row::Stores(sources)),
+    ("Module::from_file", Row::Stores(sources)),
+    ("Module::new", Row::Stores(sources)),
+    ("Sandbox::call", Row::Stores(sandboxes)),
+    ("SandboxKillHandle::kill", Row::Stores(kills)),
+    ("SandboxPool::call", Row::Stores(sandboxes)),
+    ("SandboxTemplate::new", Row::Stores(sandboxes)),
+    ("SandboxTemplate::prepare", Row::Stores(sandboxes)),
+    ("Session::call", Row::Stores(sandboxes)),
+    ("Store::epoch_deadline_callback", Row::Stores(epochs)),
+    ("Store::into_data", Row::Stores(destructors)),
+    ("Store::limiter", Row::Stores(limiter)),
+    ("Store::new", Row::Stores(destructors)),
+    ("Store::try_new", Row::Stores(destructors)),
+    ("StructType::new", Row::Stores(iterators)),
+    ("StructType::with_finality_and_supertype", Row::Stores(foreign)),
+    ("Watchdog::cpu", Row::Stores(watchdogs)),
+    ("Watchdog::wall", Row::Stores(watchdogs)),
+    // Entry points because of what they do, not because of what they take.
+    ("also: host functions", Row::Stores(host_closures)),
+    ("also: sizes that nothing can have", Row::Stores(sizes)),
+    ("also: things of another engine", Row::Stores(foreign)),
 ];

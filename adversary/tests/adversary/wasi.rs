@@ -1,7 +1,7 @@
-//! Streams, clocks and sources of randomness of the adversary's, behind WASI.
+//! Hostile streams, clocks and sources of randomness, behind WASI.
 
 use crate::Row;
-use crate::world::{World, assert_is_a_sentence};
+use crate::store_pair::{StorePair, assert_is_a_message};
 use belljar::{Linker, Module, Store};
 use belljar_wasi::*;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-/// Says something else each time, nothing of which is so.
+/// Reports something else each time, all of it wrong.
 #[derive(Default)]
 struct Liar(AtomicU32);
 
@@ -112,10 +112,10 @@ const WAT: &str = r#"(module
         (drop (call $poll (i32.const 2048) (i32.const 4096) (i32.const 1) (i32.const 32))) (i32.const 0))
     (func (export "strings") (result i32) (drop (call $args (i32.const 1024) (i32.const 2048))) (drop (call $environ (i32.const 1024) (i32.const 2048))) (i32.const 0)))"#;
 
-fn streams(w: &mut World) {
-    let mut linker: Linker<WasiCtx> = Linker::new(&w.engine);
+fn streams(pair: &mut StorePair) {
+    let mut linker: Linker<WasiCtx> = Linker::new(&pair.engine);
     p1::add_to_linker(&mut linker, |ctx| ctx).unwrap();
-    let module = Module::new(&w.engine, WAT).unwrap();
+    let module = Module::new(&pair.engine, WAT).unwrap();
     let asked = AtomicU32::new(0);
     let mut builder = WasiCtxBuilder::new();
     builder.stdin(Liar::default()).stdout(Liar::default()).stderr(Liar::default());
@@ -127,7 +127,7 @@ fn streams(w: &mut World) {
     });
     let name = String::from("\u{1b}[31m\n\0=\u{202e}");
     builder.arg(&name).args(&[&name, &name]).env(&name, &name).envs(&[(&name, &name)]);
-    let mut store = Store::new(&w.engine, builder.build());
+    let mut store = Store::new(&pair.engine, builder.build());
     let instance = linker.instantiate(&mut store, &module).unwrap();
     for export in ["read", "write", "random", "clocks", "poll", "strings"] {
         let f = instance.get_typed_func::<(), i32>(&mut store, export).unwrap();
@@ -135,13 +135,13 @@ fn streams(w: &mut World) {
             match catch_unwind(AssertUnwindSafe(|| f.call(&mut store, ()))) {
                 Ok(Ok(count)) => assert!((0..=128).contains(&count), "{export}: {count} bytes of 128"),
                 Ok(Err(_)) => {}
-                Err(panic) => assert_is_a_sentence(export, &*panic),
+                Err(panic) => assert_is_a_message(export, &*panic),
             }
         }
     }
 }
 
-fn grants(_: &mut World) {
+fn grants(_: &mut StorePair) {
     let folder = tempfile::tempdir().unwrap();
     let mut builder = WasiCtxBuilder::new();
     for (host, guest) in [("/nonexistent", "/"), ("", ""), ("/dev/null", "a")] {
@@ -156,21 +156,21 @@ const SAFE: &str =
     "takes paths and texts only, which are converted once; cli and wasi have tests of hostile ones";
 
 pub(crate) const ROWS: &[(&str, Row)] = &[
-    ("MemoryInputPipe::new", Row::World(grants)),
-    ("WasiCtxBuilder::arg", Row::World(streams)),
-    ("WasiCtxBuilder::args", Row::World(streams)),
-    ("WasiCtxBuilder::cpu_clock", Row::World(streams)),
-    ("WasiCtxBuilder::env", Row::World(streams)),
-    ("WasiCtxBuilder::envs", Row::World(streams)),
-    ("WasiCtxBuilder::interrupted", Row::World(streams)),
-    ("WasiCtxBuilder::monotonic_clock", Row::World(streams)),
-    ("WasiCtxBuilder::preopened_dir", Row::World(grants)),
+    ("MemoryInputPipe::new", Row::Stores(grants)),
+    ("WasiCtxBuilder::arg", Row::Stores(streams)),
+    ("WasiCtxBuilder::args", Row::Stores(streams)),
+    ("WasiCtxBuilder::cpu_clock", Row::Stores(streams)),
+    ("WasiCtxBuilder::env", Row::Stores(streams)),
+    ("WasiCtxBuilder::envs", Row::Stores(streams)),
+    ("WasiCtxBuilder::interrupted", Row::Stores(streams)),
+    ("WasiCtxBuilder::monotonic_clock", Row::Stores(streams)),
+    ("WasiCtxBuilder::preopened_dir", Row::Stores(grants)),
     ("WasiCtxBuilder::preopened_socket", Row::Harmless("takes sockets that the host has opened")),
-    ("WasiCtxBuilder::secure_random", Row::World(streams)),
-    ("WasiCtxBuilder::stderr", Row::World(streams)),
-    ("WasiCtxBuilder::stdin", Row::World(streams)),
-    ("WasiCtxBuilder::stdout", Row::World(streams)),
-    ("WasiCtxBuilder::wall_clock", Row::World(streams)),
+    ("WasiCtxBuilder::secure_random", Row::Stores(streams)),
+    ("WasiCtxBuilder::stderr", Row::Stores(streams)),
+    ("WasiCtxBuilder::stdin", Row::Stores(streams)),
+    ("WasiCtxBuilder::stdout", Row::Stores(streams)),
+    ("WasiCtxBuilder::wall_clock", Row::Stores(streams)),
     ("CacheChoice::directory", Row::Harmless(SAFE)),
     ("CacheChoice::of", Row::Harmless(SAFE)),
     ("CacheConfig::at", Row::Harmless(SAFE)),

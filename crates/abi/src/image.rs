@@ -22,7 +22,7 @@ pub const IMAGE_HEADER_START: usize = 64;
 pub const IMAGE_MAGIC: [u8; 8] = *b"belljar\n";
 
 /// The version of this format. Changes whenever the format of images changes.
-pub const IMAGE_FORMAT: u32 = 4;
+pub const IMAGE_FORMAT: u32 = 5;
 
 /// Alignment of the text, of the parts behind it, and of initial contents of memories: a page of the target machines.
 pub const IMAGE_PAGE: usize = 4096;
@@ -94,7 +94,10 @@ pub struct PartRange {
     pub length: u64,
 }
 
-/// The header of an image.
+/// Where the parts of a module lie in an image, in the order of [`Part::ALL`].
+pub type PartDirectory = [PartRange; Part::ALL.len()];
+
+/// The header of an image. If the image holds several modules, the directories of all modules but the first follow it.
 #[derive(Clone, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ImageHeader {
@@ -108,8 +111,12 @@ pub struct ImageHeader {
     pub abi: [[u8; 32]; 2],
     /// The key of the settings and the module that the code was compiled from.
     pub key: [u8; 32],
-    /// Ranges of all parts, in the order of [`Part::ALL`].
-    pub parts: [PartRange; Part::ALL.len()],
+    /// How many modules the image holds.
+    pub modules: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The directory of the first module.
+    pub parts: PartDirectory,
 }
 
 /// The reason why bytes are not an image for this runtime.
@@ -121,6 +128,8 @@ pub enum ImageError {
     Format(u32),
     /// The agreement between code and runtime belongs to another release.
     Abi,
+    /// The image holds this many modules, which is not what the caller expects, or more than the bytes have directories for.
+    Modules(u32),
     /// A part lies outside the bytes, or is not a whole number of rows.
     Part(Part),
 }
@@ -138,6 +147,9 @@ impl fmt::Display for ImageError {
             Self::Abi => f.write_str(
                 "the compiled module was made by another release, whose code cannot run in this one",
             ),
+            Self::Modules(found) => {
+                write!(f, "the compiled module holds {found} modules, but one whole module was expected")
+            }
             Self::Part(part) => {
                 write!(
                     f,
@@ -151,50 +163,70 @@ impl fmt::Display for ImageError {
 
 impl std::error::Error for ImageError {}
 
-/// A view of an image whose header has been checked.
+/// A view of a module in an image whose header has been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
     bytes: &'a [u8],
     header: &'a ImageHeader,
+    directory: &'a PartDirectory,
     tables: CodeTables<'a>,
 }
 
 impl<'a> Image<'a> {
-    /// Checks the header and locates the tables. The bytes must start at a multiple of 16.
+    /// Checks the header of an image of one module and locates the tables. The bytes must start at a multiple of 16.
     ///
     /// # Errors
     ///
-    /// Returns an error if the bytes are not an image for this runtime. This does not detect tampering: a header cannot
-    /// prove that the rest is unchanged.
+    /// Returns an error if the bytes are not an image of one module for this runtime. This does not detect tampering: a header
+    /// cannot prove that the rest is unchanged.
     pub fn new(bytes: &'a [u8]) -> Result<Self, ImageError> {
-        let header = header(bytes)?;
-        if header.abi != crate::FINGERPRINT {
-            return Err(ImageError::Abi);
+        let header = header_for_this_runtime(bytes)?;
+        match header.modules {
+            1 => Self::of_module(bytes, header, &header.parts),
+            count => Err(ImageError::Modules(count)),
         }
+    }
+
+    /// Checks the header of an image of any number of modules, and returns a view of each module. As [`Image::new`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the bytes are not an image for this runtime.
+    pub fn modules(bytes: &'a [u8]) -> Result<Vec<Self>, ImageError> {
+        let header = header_for_this_runtime(bytes)?;
+        let (first, others) = (std::slice::from_ref(&header.parts), other_directories(bytes, header)?);
+        first.iter().chain(others).map(|directory| Self::of_module(bytes, header, directory)).collect()
+    }
+
+    fn of_module(
+        bytes: &'a [u8],
+        header: &'a ImageHeader,
+        directory: &'a PartDirectory,
+    ) -> Result<Self, ImageError> {
         for part in Part::ALL {
-            slice(bytes, header, *part)?;
+            slice(bytes, directory, *part)?;
         }
-        let text = header.parts[Part::Text as usize];
+        let text = directory[Part::Text as usize];
         if !text.start.is_multiple_of(IMAGE_PAGE as u64) {
             return Err(ImageError::Part(Part::Text));
         }
         let tables = CodeTables {
-            funcs: rows(bytes, header, Part::Funcs)?,
-            accesses: slice(bytes, header, Part::Accesses)?,
-            traps: rows(bytes, header, Part::Traps)?,
-            positions: slice(bytes, header, Part::Positions)?,
-            inlined: rows(bytes, header, Part::Inlined)?,
-            stack_maps: rows(bytes, header, Part::StackMaps)?,
-            stack_slots: rows(bytes, header, Part::StackSlots)?,
-            handlers: rows(bytes, header, Part::Handlers)?,
+            funcs: rows(bytes, directory, Part::Funcs)?,
+            accesses: slice(bytes, directory, Part::Accesses)?,
+            traps: rows(bytes, directory, Part::Traps)?,
+            positions: slice(bytes, directory, Part::Positions)?,
+            inlined: rows(bytes, directory, Part::Inlined)?,
+            stack_maps: rows(bytes, directory, Part::StackMaps)?,
+            stack_slots: rows(bytes, directory, Part::StackSlots)?,
+            handlers: rows(bytes, directory, Part::Handlers)?,
         };
-        Ok(Self { bytes, header, tables })
+        Ok(Self { bytes, header, directory, tables })
     }
 
     /// Returns a part of an image of this format, whatever runtime it was made for.
     pub fn part_of_any(bytes: &'a [u8], part: Part) -> Option<&'a [u8]> {
         let header = header(bytes).ok()?;
-        slice(bytes, header, part).ok()
+        slice(bytes, &header.parts, part).ok()
     }
 
     /// Its header.
@@ -209,12 +241,12 @@ impl<'a> Image<'a> {
 
     /// Returns the bytes of a part.
     pub fn part(&self, part: Part) -> &'a [u8] {
-        slice(self.bytes, self.header, part).expect("the header was checked")
+        slice(self.bytes, self.directory, part).expect("the header was checked")
     }
 
     /// Returns the range of a part.
     pub fn range(&self, part: Part) -> Range<usize> {
-        range(self.header, part)
+        range(self.directory, part)
     }
 
     /// Returns the range of the pages that hold the text.
@@ -222,6 +254,25 @@ impl<'a> Image<'a> {
         let text = self.range(Part::Text);
         text.start..text.end.next_multiple_of(IMAGE_PAGE).min(self.bytes.len())
     }
+}
+
+/// Returns the header of an image of this format that was made for this runtime.
+fn header_for_this_runtime(bytes: &[u8]) -> Result<&ImageHeader, ImageError> {
+    let header = header(bytes)?;
+    match header.abi == crate::FINGERPRINT {
+        true => Ok(header),
+        false => Err(ImageError::Abi),
+    }
+}
+
+/// Returns the directories of all modules of an image but the first.
+fn other_directories<'a>(bytes: &'a [u8], header: &ImageHeader) -> Result<&'a [PartDirectory], ImageError> {
+    let wrong = ImageError::Modules(header.modules);
+    let count = (header.modules as usize).checked_sub(1).ok_or(wrong.clone())?;
+    let rest = &bytes[IMAGE_HEADER_START + size_of::<ImageHeader>()..];
+    let length = count.checked_mul(size_of::<PartDirectory>()).ok_or(wrong.clone())?;
+    let directories = rest.get(..length).ok_or(wrong.clone())?;
+    <[PartDirectory]>::ref_from_bytes(directories).map_err(|_| wrong)
 }
 
 /// Returns the header of an image of this format.
@@ -241,21 +292,21 @@ fn header(bytes: &[u8]) -> Result<&ImageHeader, ImageError> {
     Ok(header)
 }
 
-fn range(header: &ImageHeader, part: Part) -> Range<usize> {
-    let PartRange { start, length } = header.parts[part as usize];
+fn range(directory: &PartDirectory, part: Part) -> Range<usize> {
+    let PartRange { start, length } = directory[part as usize];
     start as usize..start.saturating_add(length) as usize
 }
 
-fn slice<'a>(bytes: &'a [u8], header: &ImageHeader, part: Part) -> Result<&'a [u8], ImageError> {
-    bytes.get(range(header, part)).ok_or(ImageError::Part(part))
+fn slice<'a>(bytes: &'a [u8], directory: &PartDirectory, part: Part) -> Result<&'a [u8], ImageError> {
+    bytes.get(range(directory, part)).ok_or(ImageError::Part(part))
 }
 
 fn rows<'a, T: FromBytes + Immutable + KnownLayout>(
     bytes: &'a [u8],
-    header: &ImageHeader,
+    directory: &PartDirectory,
     part: Part,
 ) -> Result<&'a [T], ImageError> {
-    <[T]>::ref_from_bytes(slice(bytes, header, part)?).map_err(|_| ImageError::Part(part))
+    <[T]>::ref_from_bytes(slice(bytes, directory, part)?).map_err(|_| ImageError::Part(part))
 }
 
 /// Writes an image.
@@ -263,44 +314,55 @@ fn rows<'a, T: FromBytes + Immutable + KnownLayout>(
 pub struct ImageWriter {
     bytes: Vec<u8>,
     header: ImageHeader,
+    /// The directories of all modules but the first.
+    others: Vec<PartDirectory>,
 }
 
 impl ImageWriter {
-    /// Starts an image with linked code and its tables, and the settings that it was compiled with.
-    pub fn new(artifact: &LinkedCode, settings: &str) -> Self {
+    /// Starts the image of one module with its linked code and tables, and the settings that it was compiled with.
+    pub fn new(code: &LinkedCode, settings: &str) -> Self {
+        Self::of_modules(&[code], settings)
+    }
+
+    /// Starts the image of several modules, which were compiled with the same settings.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no module.
+    pub fn of_modules(modules: &[&LinkedCode], settings: &str) -> Self {
         let mut header = ImageHeader::new_zeroed();
         header.magic = IMAGE_MAGIC;
         header.format = IMAGE_FORMAT;
         header.size = size_of::<ImageHeader>() as u32;
         header.abi = crate::FINGERPRINT;
-        let tables = artifact.tables();
-        let parts: [(Part, &[u8]); 9] = [
-            (Part::Funcs, tables.funcs.as_bytes()),
-            (Part::Accesses, tables.accesses),
-            (Part::Traps, tables.traps.as_bytes()),
-            (Part::Positions, tables.positions),
-            (Part::Inlined, tables.inlined.as_bytes()),
-            (Part::StackMaps, tables.stack_maps.as_bytes()),
-            (Part::StackSlots, tables.stack_slots.as_bytes()),
-            (Part::Handlers, tables.handlers.as_bytes()),
-            (Part::Settings, settings.as_bytes()),
-        ];
-        let size: usize = parts.iter().map(|(_, bytes)| bytes.len() + ALIGN).sum();
-        let mut bytes = Vec::with_capacity(size + artifact.text.len() + 4 * IMAGE_PAGE);
-        bytes.resize(IMAGE_HEADER_START + size_of::<ImageHeader>(), 0);
-        let mut writer = Self { bytes, header };
-        for (part, bytes) in parts {
-            writer.put(part, bytes, ALIGN);
+        header.modules = modules.len() as u32;
+        let others =
+            vec![PartDirectory::new_zeroed(); modules.len().checked_sub(1).expect("at least one module")];
+        let mut writer = Self { bytes: Vec::new(), header, others };
+        let parts =
+            |code: &LinkedCode| writer_parts(code.tables(), settings).map(|(_, part)| part.len() + ALIGN);
+        let size = |code: &LinkedCode| parts(code).iter().sum::<usize>() + code.text.len() + IMAGE_PAGE;
+        let directories = writer.others.len() * size_of::<PartDirectory>();
+        let start = IMAGE_HEADER_START + size_of::<ImageHeader>() + directories;
+        writer.bytes.reserve(start + modules.iter().map(|code| size(code)).sum::<usize>() + 3 * IMAGE_PAGE);
+        writer.bytes.resize(start, 0);
+        for (module, code) in modules.iter().enumerate() {
+            for (part, bytes) in writer_parts(code.tables(), settings) {
+                writer.put(module, part, bytes, ALIGN);
+            }
         }
-        writer.put(Part::Text, &artifact.text, IMAGE_PAGE);
+        for (module, code) in modules.iter().enumerate() {
+            writer.put(module, Part::Text, &code.text, IMAGE_PAGE);
+        }
         writer.pad(IMAGE_PAGE);
         writer
     }
 
-    /// Starts an image with the text of another image and everything before it.
+    /// Starts an image with the text of another image of one module and everything before it.
     pub fn of(image: Image<'_>) -> Self {
         let end = image.text_pages().end;
-        let mut writer = Self { bytes: image.bytes[..end].to_vec(), header: image.header.clone() };
+        let mut writer =
+            Self { bytes: image.bytes[..end].to_vec(), header: image.header.clone(), others: Vec::new() };
         writer.header.parts.iter_mut().filter(|part| part.start >= end as u64).for_each(PartRange::zero);
         writer.pad(IMAGE_PAGE);
         writer
@@ -311,10 +373,19 @@ impl ImageWriter {
         self.header.key = key;
     }
 
-    /// Adds a part.
+    /// Adds a part to the first module.
     pub fn add(&mut self, part: Part, bytes: &[u8]) {
+        self.add_to(0, part, bytes);
+    }
+
+    /// Adds a part to a module.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such module.
+    pub fn add_to(&mut self, module: usize, part: Part, bytes: &[u8]) {
         let align = if part == Part::Memory && !bytes.is_empty() { IMAGE_PAGE } else { ALIGN };
-        self.put(part, bytes, align);
+        self.put(module, part, bytes, align);
     }
 
     /// Returns the image.
@@ -327,19 +398,41 @@ impl ImageWriter {
         self.header
             .write_to_prefix(&mut self.bytes[IMAGE_HEADER_START..])
             .expect("the image starts with space for its header");
+        self.others
+            .write_to_prefix(&mut self.bytes[IMAGE_HEADER_START + size_of::<ImageHeader>()..])
+            .expect("the image starts with space for its directories");
         (self.bytes, self.header)
     }
 
-    fn put(&mut self, part: Part, bytes: &[u8], align: usize) {
+    fn put(&mut self, module: usize, part: Part, bytes: &[u8], align: usize) {
         self.pad(align);
         let start = self.bytes.len() as u64;
-        self.header.parts[part as usize] = PartRange { start, length: bytes.len() as u64 };
+        let directory = match module.checked_sub(1) {
+            None => &mut self.header.parts,
+            Some(other) => &mut self.others[other],
+        };
+        directory[part as usize] = PartRange { start, length: bytes.len() as u64 };
         self.bytes.extend_from_slice(bytes);
     }
 
     fn pad(&mut self, align: usize) {
         self.bytes.resize(self.bytes.len().next_multiple_of(align), 0);
     }
+}
+
+/// The parts of a module that lie before the text.
+fn writer_parts<'a>(tables: CodeTables<'a>, settings: &'a str) -> [(Part, &'a [u8]); 9] {
+    [
+        (Part::Funcs, tables.funcs.as_bytes()),
+        (Part::Accesses, tables.accesses),
+        (Part::Traps, tables.traps.as_bytes()),
+        (Part::Positions, tables.positions),
+        (Part::Inlined, tables.inlined.as_bytes()),
+        (Part::StackMaps, tables.stack_maps.as_bytes()),
+        (Part::StackSlots, tables.stack_slots.as_bytes()),
+        (Part::Handlers, tables.handlers.as_bytes()),
+        (Part::Settings, settings.as_bytes()),
+    ]
 }
 
 #[cfg(test)]
@@ -361,8 +454,8 @@ mod tests {
     #[repr(align(16))]
     struct Aligned<const N: usize>([u8; N]);
 
-    fn aligned(bytes: &[u8]) -> Box<Aligned<{ 5 * IMAGE_PAGE }>> {
-        let mut aligned = Box::new(Aligned([0; 5 * IMAGE_PAGE]));
+    fn aligned(bytes: &[u8]) -> Box<Aligned<{ 8 * IMAGE_PAGE }>> {
+        let mut aligned = Box::new(Aligned([0; 8 * IMAGE_PAGE]));
         aligned.0[..bytes.len()].copy_from_slice(bytes);
         aligned
     }
@@ -407,5 +500,33 @@ mod tests {
         assert_eq!(change(part(Part::Traps), &[255; 8]), ImageError::Part(Part::Traps));
         assert_eq!(change(part(Part::Funcs) + 8, &[13]), ImageError::Part(Part::Funcs));
         assert_eq!(change(part(Part::Text), &[1]), ImageError::Part(Part::Text));
+    }
+
+    #[test]
+    fn several_modules_lie_in_one_image() {
+        let (first, mut second) = (artifact(), artifact());
+        second.text.push(0x90);
+        let mut writer = ImageWriter::of_modules(&[&first, &second], "a = b\n");
+        writer.add(Part::Binary, b"first");
+        writer.add_to(1, Part::Binary, b"second");
+        let bytes = aligned(&writer.finish());
+        assert_eq!(Image::new(&bytes.0).unwrap_err(), ImageError::Modules(2));
+        let modules = Image::modules(&bytes.0).unwrap();
+        let of = |part: Part| modules.iter().map(|module| module.part(part)).collect::<Vec<_>>();
+        assert_eq!(of(Part::Text), [&first.text[..], &second.text]);
+        assert_eq!(of(Part::Binary), [&b"first"[..], b"second"]);
+        assert_eq!(of(Part::Settings), [b"a = b\n"; 2]);
+        assert!(modules[0].text_pages().end <= modules[1].text_pages().start);
+        assert_eq!(modules[1].tables().funcs, second.funcs);
+        // An image of one module is one of several, too.
+        let bytes = aligned(&ImageWriter::new(&first, "").finish());
+        assert_eq!(Image::modules(&bytes.0).unwrap().len(), 1);
+        for count in [0_u32, u32::MAX] {
+            let mut changed = aligned(&bytes.0);
+            let at = IMAGE_HEADER_START + std::mem::offset_of!(ImageHeader, modules);
+            changed.0[at..at + 4].copy_from_slice(&count.to_le_bytes());
+            assert_eq!(Image::new(&changed.0).unwrap_err(), ImageError::Modules(count));
+            assert_eq!(Image::modules(&changed.0).unwrap_err(), ImageError::Modules(count));
+        }
     }
 }

@@ -1,27 +1,27 @@
-//! Makes a [`Profile`] of what a sampler sees.
+//! Builds a [`Profile`] from a sampler's samples.
 
 use crate::frame::ProfileFrame;
-use crate::limits::{STACK_FRAMES, THREADS, printed};
+use crate::limits::{MAX_STACK_FRAMES, MAX_THREADS, printed};
 use crate::sample_log::{Entry, SampleLog, nanoseconds};
 use crate::stacks::{FrameId, StackId, Stacks};
 use crate::{Profile, ProfileThread};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-/// The outermost frame of a stack that was too deep to be kept whole.
-const OMITTED: &str = "outer frames that were not kept";
+/// Placeholder for the outermost frames of a stack that is too deep to be kept whole.
+const OMITTED_OUTER_FRAMES: &str = "outer frames that were not kept";
 
-/// The thread that stands for all for which there is no room.
-const OTHER_THREADS: &str = "threads that were not kept";
+/// Placeholder for all threads beyond the limit.
+const OMITTED_THREADS: &str = "threads that were not kept";
 
 /// Collects samples.
 ///
-/// A sampler enters each thread once, makes [`FrameId`]s of what it finds on a stack, and hands both to
-/// [`Self::sample`]. Looking up what a frame is called is the sampler's work, and so is remembering it.
+/// A sampler registers each thread once, creates [`FrameId`]s for the frames of a stack, and passes both to
+/// [`Self::sample`]. The sampler itself looks up and caches the names of frames.
 ///
 /// A sample takes about nine bytes, that is 32 MB for an hour at 1 kHz. A stack takes some 30 bytes for each inner
-/// frame in which it differs from all before it; four million of those are kept, and samples of stacks that are new after
-/// that are counted together. So is what exceeds a million frames or 65536 threads. Of a stack of more than 4096 frames the
+/// frame in which it differs from all earlier ones; four million of those are kept, and samples of later new stacks are
+/// counted together. So are samples beyond a million frames or 65536 threads. Of a stack of more than 4096 frames the
 /// innermost are kept.
 ///
 /// ```
@@ -47,7 +47,7 @@ pub struct ProfileBuilder {
 }
 
 impl ProfileBuilder {
-    /// A profile that begins now, of what the title names. `interval` is the CPU time between two samples of a
+    /// Creates a profile that begins now. The title names what is profiled; `interval` is the CPU time between two samples of a
     /// thread.
     pub fn new(title: &str, interval: Duration) -> Self {
         let profile = Profile {
@@ -63,17 +63,17 @@ impl ProfileBuilder {
         Self { profile, thread_indices: HashMap::new() }
     }
 
-    /// Says when the profile began, which is what times of samples count from.
+    /// Sets when the profile began; times of samples count from then.
     pub fn started_at(mut self, time: SystemTime) -> Self {
         self.profile.started_at = time;
         self
     }
 
-    /// Names a thread: the operating system's id, or any other number that tells threads apart. A later name
+    /// Names a thread, identified by the operating system's id or any other unique number. A later name
     /// replaces an earlier one.
     pub fn thread(&mut self, id: u64, name: &str) {
         let index = self.thread_index(id);
-        if index + 1 < THREADS as u32 {
+        if index + 1 < MAX_THREADS as u32 {
             self.profile.threads[index as usize].name = printed(name);
         }
     }
@@ -83,45 +83,45 @@ impl ProfileBuilder {
         if let Some(&known) = self.thread_indices.get(&id) {
             return known;
         }
-        if threads.len() < THREADS {
-            let last = threads.len() + 1 == THREADS;
-            let name = if last { OTHER_THREADS.into() } else { format!("thread {id}") };
+        if threads.len() < MAX_THREADS {
+            let last = threads.len() + 1 == MAX_THREADS;
+            let name = if last { OMITTED_THREADS.into() } else { format!("thread {id}") };
             self.thread_indices.insert(id, threads.len() as u32);
             threads.push(ProfileThread { id, name });
         }
         threads.len() as u32 - 1
     }
 
-    /// Enters a frame; equal ones get the same id.
+    /// Adds a frame; equal frames get the same id.
     pub fn frame(&mut self, frame: ProfileFrame) -> FrameId {
         self.profile.stacks.frame(frame)
     }
 
-    /// Records what a thread was found doing `time` after the start. `weight` is the CPU time that the sample stands for:
+    /// Records a sample of a thread, `time` after the start. `weight` is the CPU time that the sample stands for:
     /// what the thread used since its last sample. The stack has its innermost frame first, and may be empty.
     ///
     /// # Panics
-    /// If a frame is of another builder.
+    /// Panics if a frame belongs to another builder.
     pub fn sample(&mut self, time: Duration, thread: u64, weight: Duration, stack: &[FrameId]) {
         let frames = self.profile.stacks.frames().len();
         assert!(stack.iter().all(|id| (id.0 as usize) < frames), "a frame of another profile");
         let thread = self.thread_index(thread);
-        let stack = match stack.len() > STACK_FRAMES {
-            true => self.cut(&stack[..STACK_FRAMES]),
+        let stack = match stack.len() > MAX_STACK_FRAMES {
+            true => self.cut(&stack[..MAX_STACK_FRAMES]),
             false => self.profile.stacks.stack(stack),
         };
         let profile = &mut self.profile;
-        // A broken clock may say anything: all weights together are a number of 64 bits.
+        // A broken clock may return anything; the sum of all weights must fit 64 bits.
         let weight = nanoseconds(weight).min(u64::MAX - profile.weight);
         profile.samples.push(Entry { time: nanoseconds(time), weight, thread, stack });
         profile.weight += weight;
     }
 
-    /// The stack that stands for a deeper one, of which these are the innermost frames.
+    /// Returns a stack that consists of a placeholder and these innermost frames of a deeper one.
     fn cut(&mut self, inner: &[FrameId]) -> StackId {
         let mut frames = inner.to_vec();
         let stacks = &mut self.profile.stacks;
-        frames[STACK_FRAMES - 1] = stacks.own_frame(OMITTED);
+        frames[MAX_STACK_FRAMES - 1] = stacks.placeholder_frame(OMITTED_OUTER_FRAMES);
         stacks.stack(&frames)
     }
 
@@ -130,7 +130,7 @@ impl ProfileBuilder {
         self.profile.lost = self.profile.lost.saturating_add(samples);
     }
 
-    /// The profile.
+    /// Returns the finished profile.
     pub fn finish(self) -> Profile {
         self.profile
     }
@@ -146,8 +146,8 @@ mod tests {
         let mut builder = ProfileBuilder::new("", ms(1));
         let [inner, recursive, outer] =
             ["inner", "recursive", "outer"].map(|name| builder.frame(ProfileFrame::guest(name)));
-        let mut stack = vec![recursive; STACK_FRAMES];
-        (stack[0], stack[STACK_FRAMES - 1]) = (inner, outer);
+        let mut stack = vec![recursive; MAX_STACK_FRAMES];
+        (stack[0], stack[MAX_STACK_FRAMES - 1]) = (inner, outer);
         builder.sample(ms(1), 1, ms(1), &stack);
         stack.push(outer);
         builder.sample(ms(2), 1, ms(1), &stack);
@@ -159,20 +159,23 @@ mod tests {
                 (names.len(), names[0], names[names.len() - 1])
             })
             .collect();
-        assert_eq!(ends, [(STACK_FRAMES, "inner", "outer"), (STACK_FRAMES, "inner", OMITTED)]);
+        assert_eq!(
+            ends,
+            [(MAX_STACK_FRAMES, "inner", "outer"), (MAX_STACK_FRAMES, "inner", OMITTED_OUTER_FRAMES)]
+        );
     }
 
     #[test]
     fn there_is_an_end_to_new_threads() {
         let mut builder = ProfileBuilder::new("", ms(1));
-        for id in 0..THREADS as u64 + 9 {
+        for id in 0..MAX_THREADS as u64 + 9 {
             builder.thread(id, "t");
             builder.sample(ms(1), id, ms(1), &[]);
         }
         let profile = builder.finish();
-        assert_eq!(profile.threads().len(), THREADS);
-        assert_eq!(profile.threads()[THREADS - 2].name(), "t");
-        let others = profile.samples().filter(|sample| sample.thread().name() == OTHER_THREADS).count();
+        assert_eq!(profile.threads().len(), MAX_THREADS);
+        assert_eq!(profile.threads()[MAX_THREADS - 2].name(), "t");
+        let others = profile.samples().filter(|sample| sample.thread().name() == OMITTED_THREADS).count();
         assert_eq!(others, 10);
     }
 

@@ -1,7 +1,7 @@
 //! Collapsed stacks: `thread;outer;…;inner COUNT`, a line for each stack, the count in samples.
 //!
 //! The format of Brendan Gregg's FlameGraph (<https://github.com/brendangregg/FlameGraph>, "fold stacks"), which has
-//! no way to escape: a semicolon in a name becomes a colon, as its own converters have it.
+//! no escapes: a semicolon in a name becomes a colon, as in its own converters.
 
 use crate::Profile;
 use crate::frame::{FrameKind, ProfileFrame};
@@ -14,13 +14,13 @@ use std::io::{self, Write};
 /// Writes a profile as collapsed stacks, ordered by thread.
 pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let labels = labels(profile);
-    let like = StacksThatReadAlike::new(profile, &labels);
+    let by_name = StacksByName::new(profile, &labels);
     let mut counts: IndexMap<(u32, StackId), u64> = IndexMap::new();
     for ((thread, stack), tally) in profile.tallies() {
-        *counts.entry((thread, like.first(stack))).or_default() += tally.samples;
+        *counts.entry((thread, by_name.first(stack))).or_default() += tally.samples;
     }
     for ((thread, stack), samples) in counts {
-        out.write_all(plain(profile.threads[thread as usize].name()).as_bytes())?;
+        out.write_all(sanitized(profile.threads[thread as usize].name()).as_bytes())?;
         let mut frames: Vec<FrameId> = profile.stacks.walk(stack).collect();
         frames.reverse();
         for FrameId(frame) in frames {
@@ -32,16 +32,16 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Stacks whose frames have the same names: they differ by lines of source code alone.
-struct StacksThatReadAlike(Vec<StackId>);
+/// Maps each stack to the first stack with the same names; such stacks differ only in source lines.
+struct StacksByName(Vec<StackId>);
 
-impl StacksThatReadAlike {
+impl StacksByName {
     fn new(profile: &Profile, labels: &[String]) -> Self {
         let stacks = &profile.stacks;
         let mut names: HashMap<&str, u32> = HashMap::new();
         let mut known: HashMap<(StackId, u32), StackId> = HashMap::new();
         let mut first: Vec<StackId> = Vec::with_capacity(stacks.node_count());
-        // ORDER: callers come before those whom they call.
+        // ORDER: callers come before their callees.
         for i in 0..stacks.node_count() {
             let node = stacks.node(i);
             let caller = node.caller.index().map_or(StackId::EMPTY, |caller| first[caller]);
@@ -52,28 +52,28 @@ impl StacksThatReadAlike {
         Self(first)
     }
 
-    /// The first stack that reads like this one.
+    /// Returns the first stack with the same names.
     fn first(&self, stack: StackId) -> StackId {
         stack.index().map_or(stack, |i| self.0[i])
     }
 }
 
-/// What each frame is called where there is nothing but a name: with its module, if guest functions are of several.
+/// Returns a label for each frame: its name, with its module if guest functions belong to several.
 pub(crate) fn labels(profile: &Profile) -> Vec<String> {
     let is_guest = |frame: &&ProfileFrame| frame.kind() == FrameKind::Guest;
     let mut modules = profile.stacks.frames().filter(is_guest).map(ProfileFrame::module);
     let first = modules.next();
     let several = modules.any(|module| Some(module) != first);
     let label = |frame: &ProfileFrame| match frame.module().filter(|_| several) {
-        Some(module) => plain(&format!("{module}!{}", frame.function())).into_owned(),
-        None => plain(frame.function()).into_owned(),
+        Some(module) => sanitized(&format!("{module}!{}", frame.function())).into_owned(),
+        None => sanitized(frame.function()).into_owned(),
     };
     profile.stacks.frames().map(label).collect()
 }
 
-/// A name without what ends names. Names hold no control characters any more, but there are other line breaks; and an
-/// empty name would be taken for none.
-pub(crate) fn plain(name: &str) -> Cow<'_, str> {
+/// Replaces characters that end a name in this format. Names contain no control characters, but other line breaks are possible,
+/// and an empty name would look like no name.
+pub(crate) fn sanitized(name: &str) -> Cow<'_, str> {
     if name.is_empty() {
         return "?".into();
     }

@@ -1,8 +1,8 @@
 //! The Firefox Profiler's "processed profile format", for <https://profiler.firefox.com>.
 //!
 //! Source: <https://github.com/firefox-devtools/profiler/tree/main/docs-developer> and its `src/types/profile.js`, in
-//! version 55; the profiler brings older versions up to date. Tables are columns of equal length that refer to each
-//! other by row; each thread has its own. Times are milliseconds, unless they say otherwise.
+//! version 55; the profiler converts older versions. Tables are columns of equal length that refer to each
+//! other by row; each thread has its own. Times are milliseconds unless stated otherwise.
 
 use crate::frame::{FrameKind, ProfileFrame};
 use crate::sample_log::{Entry, nanoseconds};
@@ -17,14 +17,14 @@ use std::time::UNIX_EPOCH;
 
 const VERSION: u32 = 55;
 
-/// Names and colours of categories. There has to be a grey one.
+/// Names and colours of categories. The profiler requires a grey one.
 const CATEGORIES: [(&str, &str); 4] =
     [("Other", "grey"), ("Guest", "orange"), ("Host", "blue"), ("Runtime", "green")];
 
 /// The second subcategory of guest functions.
 const INLINED: u32 = 1;
 
-/// Rows of the resource table are libraries.
+/// The type of rows of the resource table: library.
 const LIBRARY: u32 = 1;
 
 /// Writes a profile for the Firefox Profiler.
@@ -62,7 +62,7 @@ fn meta(profile: &Profile) -> Value {
         "categories": CATEGORIES.map(category),
         "debug": false,
         "extensions": { "length": 0, "baseURL": [], "id": [], "name": [] },
-        // Zero would be divided by.
+        // Zero would cause a division by zero.
         "interval": ms(nanoseconds(profile.interval).max(1000)),
         "markerSchema": [],
         "pausedRanges": [],
@@ -159,7 +159,7 @@ struct Functions {
     is_js: Vec<bool>,
     #[serde(rename = "relevantForJS")]
     relevant_for_js: Vec<bool>,
-    /// -1: none.
+    /// -1 means none.
     resource: Vec<i64>,
     file_name: Vec<Option<u32>>,
     line_number: Vec<()>,
@@ -217,7 +217,7 @@ impl<'a> Thread<'a> {
 }
 
 impl Samples {
-    /// `rows` are those of stacks in the stack table.
+    /// `rows` maps stacks to rows of the stack table.
     fn new(entries: &[Entry], rows: &BTreeMap<usize, u32>) -> Self {
         let mut last = 0;
         Self {
@@ -232,10 +232,10 @@ impl Samples {
 }
 
 impl StackTable {
-    /// The stacks of a thread. Gives the row of each of its nodes too, and the frames that the table's rows refer to.
+    /// Builds the stack table of a thread. Also returns the row of each of its nodes, and the frames that the rows refer to.
     fn new(profile: &Profile, entries: &[Entry]) -> (Self, BTreeMap<usize, u32>, IndexSet<FrameId>) {
         let stacks = &profile.stacks;
-        // Not an array of all nodes: there may be many threads.
+        // Not an array of all nodes, because there may be many threads.
         let mut rows = BTreeMap::new();
         for entry in entries {
             let mut next: StackId = entry.stack;
@@ -247,7 +247,7 @@ impl StackTable {
         }
         let mut table = Self::default();
         let mut frames = IndexSet::new();
-        // ORDER: callers come before those whom they call.
+        // ORDER: callers come before their callees.
         for (row, number) in rows.values_mut().enumerate() {
             *number = row as u32;
         }
@@ -274,7 +274,7 @@ impl Resources {
     }
 }
 
-/// What a thread's frames refer to.
+/// The tables that a thread's frames refer to.
 struct Tables<'a, 'm> {
     strings: IndexSet<&'a str>,
     modules: &'m mut IndexSet<&'a str>,
@@ -330,7 +330,7 @@ impl<'a> Tables<'a, '_> {
     }
 }
 
-/// A row of [`CATEGORIES`].
+/// Returns the row of [`CATEGORIES`].
 fn category(kind: FrameKind) -> u32 {
     match kind {
         FrameKind::Guest => 1,
@@ -352,7 +352,7 @@ mod tests {
         file
     }
 
-    /// All columns of a table are as long as the table says, and all references lead somewhere.
+    /// Checks that all columns of a table have the length that the table states, and that all references are valid.
     fn check(file: &Value, thread: &Value) {
         let length = |table: &Value| table["length"].as_u64().unwrap();
         for table in ["frameTable", "funcTable", "resourceTable", "samples", "stackTable", "markers"] {
@@ -380,7 +380,7 @@ mod tests {
         }
     }
 
-    /// `category function file:line` of a sample's frames, innermost first.
+    /// Returns `category function file:line` of a sample's frames, innermost first.
     fn stack(file: &Value, thread: usize, sample: usize) -> Vec<String> {
         let thread = &file["threads"][thread];
         let cell = |table: &str, column: &str, row: &Value| {

@@ -1,11 +1,11 @@
-//! A flame graph: one SVG file that shows where CPU time went, and in which one can zoom and search.
+//! A flame graph: one SVG file that shows where CPU time went, with zoom and search.
 //!
 //! `inferno` draws it (a port of Brendan Gregg's `flamegraph.pl`, <https://www.brendangregg.com/flamegraphs.html>), from
-//! lines of frames. What a frame is, is in its colour. Lines cannot be escaped, so each frame ends in one of the marks
-//! that `flamegraph.pl` knows and does not show: whatever a name ends in, it is not taken for a count or for a mark.
+//! lines of frames. The colour shows the kind of a frame. Lines have no escapes, so each frame ends in one of the marks
+//! that `flamegraph.pl` knows and hides: the end of a name is then never taken for a count or a mark.
 
 use crate::Profile;
-use crate::collapsed::{labels, plain};
+use crate::collapsed::{labels, sanitized};
 use crate::frame::{FrameKind, ProfileFrame};
 use crate::profile::Tally;
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
@@ -13,32 +13,32 @@ use inferno::flamegraph::{Options, TextTruncateDirection, from_lines};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// Marks of frames, "just in time", "inlined", "kernel" and "waker" in `flamegraph.pl`.
+/// Marks of frames; in `flamegraph.pl` they mean "just in time", "inlined", "kernel" and "waker".
 const GUEST: &str = "_[j]";
 const INLINED: &str = "_[i]";
 const HOST: &str = "_[k]";
 const RUNTIME: &str = "_[w]";
 
-/// The colour of everything.
+/// The colour of the root.
 const ALL: Color = rgb(220, 220, 220);
 /// The colour of threads.
 const THREAD: Color = rgb(200, 200, 200);
 
-/// From here on, times are in milliseconds.
+/// From this total on, times are in milliseconds.
 const MILLISECONDS_FROM: u64 = 10_000_000_000;
 
-/// Writes a profile as a flame graph. One without samples is a picture that says so.
+/// Writes a profile as a flame graph. A profile without samples becomes a picture that says so.
 pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let tallies = profile.tallies();
     let weight = |tally: &Tally| match profile.weight {
         0 => tally.samples,
-        // inferno adds to it.
+        // inferno adds entries to it.
         _ => tally.weight.min(u64::MAX / 2 / tallies.len() as u64),
     };
     let mut palette = PaletteMap::default();
     let labels = marked_labels(profile, &mut palette);
-    let threads: Vec<String> = profile.threads.iter().map(|t| marked(&plain(t.name()), GUEST)).collect();
-    // What inferno draws below all others has no name.
+    let threads: Vec<String> = profile.threads.iter().map(|t| marked(&sanitized(t.name()), GUEST)).collect();
+    // inferno's root box has no name.
     palette.insert("", ALL);
     for thread in &threads {
         palette.insert(thread, THREAD);
@@ -48,7 +48,7 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         let mut frames: Vec<_> = profile.stacks.walk(stack).collect();
         frames.reverse();
         let mut line = String::new();
-        // A single thread would be one more box without news, unless it has nothing else.
+        // A box for a single thread would add nothing, unless it is the only box.
         if threads.len() > 1 || frames.is_empty() {
             line.push_str(&threads[thread as usize]);
         }
@@ -84,11 +84,11 @@ fn options<'a>(profile: &Profile) -> Options<'a> {
     options
 }
 
-/// How much was seen, and what the colours mean.
+/// Returns the subtitle: the number of samples, and what the colours mean.
 fn subtitle(profile: &Profile) -> String {
     let (count, plural) = (profile.sample_count(), if profile.sample_count() == 1 { "" } else { "s" });
     let mut text = format!("{} in {count} sample{plural}", time(profile.weight));
-    // What was reached, which may be less often than what was aimed at.
+    // The interval that was achieved, which may be longer than the requested one.
     match profile.weight.checked_div(count as u64) {
         Some(interval @ 1..) if count > 1 => text += &format!(", one every {}", time(interval)),
         _ => {}
@@ -96,11 +96,11 @@ fn subtitle(profile: &Profile) -> String {
     if profile.lost > 0 {
         text += &format!("; {} lost", profile.lost);
     }
-    // A picture is 170 characters wide.
+    // The picture is 170 characters wide.
     text + ". Guest functions are orange, inlined ones yellow, the host's blue, belljar's own work green."
 }
 
-/// A time as people read it.
+/// Formats a time for people.
 fn time(nanoseconds: u64) -> String {
     let n = nanoseconds as f64;
     match nanoseconds {
@@ -111,7 +111,7 @@ fn time(nanoseconds: u64) -> String {
     }
 }
 
-/// Names and marks of all frames; enters their colours.
+/// Returns names and marks of all frames, and adds their colours to the palette.
 fn marked_labels(profile: &Profile, palette: &mut PaletteMap) -> Vec<String> {
     let label = |(frame, label): (&ProfileFrame, String)| {
         let mark = match frame.kind() {
@@ -127,7 +127,7 @@ fn marked_labels(profile: &Profile, palette: &mut PaletteMap) -> Vec<String> {
     profile.stacks.frames().zip(labels(profile)).map(label).collect()
 }
 
-/// A name with its mark. Lines that begin with spaces or a number sign are not what they seem.
+/// Returns a name with its mark. Lines that begin with spaces or a number sign have a special meaning, so these are replaced.
 fn marked(name: &str, mark: &str) -> String {
     let name = svg_text(name.trim_start());
     match name.strip_prefix("# ") {
@@ -136,9 +136,9 @@ fn marked(name: &str, mark: &str) -> String {
     }
 }
 
-/// The colour of a kind of frame, a shade of it for each name, so that neighbours can be told apart.
+/// Returns the colour of a kind of frame, with a shade for each name so that neighbours can be distinguished.
 fn color(mark: &str, name: &str) -> Color {
-    // Not a hash of the standard library's: the same name has the same shade in all pictures, of all releases.
+    // Not a hash of the standard library: a name has the same shade in all pictures, in all releases.
     let shade = name.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 40;
     let shade = shade as u8;
     match mark {
@@ -153,7 +153,7 @@ const fn rgb(r: u8, g: u8, b: u8) -> Color {
     Color { r, g, b }
 }
 
-/// Text without the characters that XML 1.0 forbids (<https://www.w3.org/TR/xml/#charsets>), as far as names still have
+/// Replaces characters that XML 1.0 forbids (<https://www.w3.org/TR/xml/#charsets>), as far as names still contain
 /// them.
 fn svg_text(name: &str) -> String {
     name.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
@@ -170,7 +170,7 @@ mod tests {
         String::from_utf8(written(profile, ProfileFormat::FlameGraph)).unwrap()
     }
 
-    /// Tooltips of the boxes, and their colours.
+    /// Returns the tooltips of the boxes, and their colours.
     fn boxes(svg: &str) -> Vec<(String, String)> {
         let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
         let document = Document::parse_with_options(svg, options).unwrap();

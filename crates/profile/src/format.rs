@@ -1,25 +1,25 @@
-//! The files that a profile can be.
+//! The file formats of a profile.
 
 use belljar_core::OutsideText;
 use std::path::Path;
 use std::{fmt, io};
 
-/// A format of profiles. docs/watching.md says what each is good for.
+/// A format of profiles. docs/watching.md describes what each is good for.
 ///
-/// All formats are there in all builds; [`Self::ensure_supported`] tells whether this one can write them.
+/// All builds know all formats; [`Self::ensure_supported`] checks whether this build can write one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ProfileFormat {
-    /// A picture that opens in any browser: a flame graph, an SVG file. Needs the feature `flamegraph`.
+    /// A flame graph, an SVG picture that opens in any browser. Needs the feature `flamegraph`.
     FlameGraph,
     /// JSON for <https://profiler.firefox.com>, with every sample.
     Firefox,
-    /// What `pprof` and services that collect profiles read. Needs the feature `pprof`, which is on by default.
+    /// The input of `pprof` and of services that collect profiles. Needs the feature `pprof`, which is on by default.
     Pprof,
     /// A line of text for each stack.
     Collapsed,
 }
 
-/// Extensions, and what they mean.
+/// File name extensions and their formats.
 const EXTENSIONS: [(&str, ProfileFormat); 8] = [
     (".svg", ProfileFormat::FlameGraph),
     (".json", ProfileFormat::Firefox),
@@ -35,11 +35,11 @@ impl ProfileFormat {
     /// All formats.
     pub const ALL: [Self; 4] = [Self::FlameGraph, Self::Firefox, Self::Pprof, Self::Collapsed];
 
-    /// The format that a file of this name should have: `.svg`, `.json` (Firefox), `.pb`, `.pb.gz`, `.pprof` (pprof),
-    /// `.txt`, `.collapsed`, `.folded` (collapsed stacks), in small or capital letters.
+    /// Returns the format for a file name: `.svg`, `.json` (Firefox), `.pb`, `.pb.gz`, `.pprof` (pprof),
+    /// `.txt`, `.collapsed`, `.folded` (collapsed stacks), in lower or upper case.
     ///
     /// # Errors
-    /// The name ends in none of these.
+    /// Returns an error if the name ends in none of these.
     ///
     /// ```
     /// use belljar_profile::ProfileFormat;
@@ -55,10 +55,10 @@ impl ProfileFormat {
         found.map(|(_, format)| *format).ok_or_else(|| UnknownProfileFormat { name: name.into() })
     }
 
-    /// Whether this build can write the format: to be asked before a profile is made.
+    /// Checks whether this build can write the format. Call this before recording a profile.
     ///
     /// # Errors
-    /// Of kind [`io::ErrorKind::Unsupported`], and names the cargo feature that is off.
+    /// Returns an error of kind [`io::ErrorKind::Unsupported`] that names the disabled cargo feature.
     pub fn ensure_supported(self) -> io::Result<()> {
         let (what, feature) = match self {
             Self::FlameGraph if !cfg!(feature = "flamegraph") => ("flame graphs", "flamegraph"),
@@ -73,7 +73,7 @@ impl ProfileFormat {
     }
 }
 
-/// A file name that says nothing of a profile's format.
+/// A file name that does not identify a profile's format.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnknownProfileFormat {
     name: Box<str>,
@@ -83,8 +83,8 @@ impl fmt::Display for UnknownProfileFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "which kind of profile should \"{}\" be? Its name should end in .svg (flame graph), .json (Firefox Profiler), \
-             .pb, .pb.gz or .pprof (pprof), .txt, .collapsed or .folded (collapsed stacks)",
+            "the name \"{}\" does not say which format the profile should have: it should end in .svg (flame graph), \
+             .json (Firefox Profiler), .pb, .pb.gz or .pprof (pprof), .txt, .collapsed or .folded (collapsed stacks)",
             OutsideText::new(&*self.name)
         )
     }

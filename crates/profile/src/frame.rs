@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Whose code a frame runs.
+/// The kind of code that a frame runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FrameKind {
     /// A function of a wasm module.
     Guest,
-    /// A function that the host gave the guest: WASI, the embedder's own.
+    /// A function that the host gave the guest: WASI, or the embedder's own.
     Host,
-    /// Work that belljar does for the guest: collecting garbage, growing a memory.
+    /// Work that belljar does for the guest: garbage collection, growing a memory.
     Runtime,
 }
 
@@ -28,11 +28,11 @@ impl FrameKind {
     }
 }
 
-/// A function on a stack, and where in it the thread was.
+/// A function on a stack, and the thread's position in it.
 ///
-/// Names are given as people should read them, demangled if need be. They may come from a hostile module: characters
-/// without a glyph are escaped ([`belljar_core::OutsideText`]), and names are cut at 1000 characters. An XML or JSON writer has to escape them still.
-///
+/// Names are passed in readable form, demangled if needed. They may come from a hostile module: characters
+/// without a glyph are escaped ([`belljar_core::OutsideText`]), and names are cut after 1000 characters. XML and JSON
+/// writers must still escape them.
 /// ```
 /// use belljar_profile::{FrameKind, ProfileFrame};
 ///
@@ -52,17 +52,17 @@ pub struct ProfileFrame {
 }
 
 impl ProfileFrame {
-    /// A function of a wasm module, by its readable name.
+    /// Creates a frame of a wasm function, by its readable name.
     pub fn guest(function: &str) -> Self {
         Self::new(FrameKind::Guest, function)
     }
 
-    /// A function of the host, like `wasi_snapshot_preview1.fd_write`.
+    /// Creates a frame of a host function, such as `wasi_snapshot_preview1.fd_write`.
     pub fn host(function: &str) -> Self {
         Self::new(FrameKind::Host, function)
     }
 
-    /// Work of belljar's own, like `garbage collection`.
+    /// Creates a frame of belljar's own work, such as `garbage collection`.
     pub fn runtime(work: &str) -> Self {
         Self::new(FrameKind::Runtime, work)
     }
@@ -72,56 +72,56 @@ impl ProfileFrame {
         Self { kind, function, module: None, file: None, line: None, inlined: false }
     }
 
-    /// The frame, in a module of this name.
+    /// Sets the name of the frame's module.
     pub fn in_module(mut self, module: &str) -> Self {
         self.module = Some(printed(module).into());
         self
     }
 
-    /// The frame, at a line (from 1) of a source file.
+    /// Sets the frame's source file and line (from 1).
     pub fn at(mut self, file: &str, line: Option<u32>) -> Self {
         self.file = Some(printed(file).into());
         self.line = line;
         self
     }
 
-    /// The frame, of a function that was inlined into the next outer one.
+    /// Marks the frame as inlined into the next outer one.
     pub fn inlined(mut self) -> Self {
         self.inlined = true;
         self
     }
 
-    /// Whose code it is.
+    /// Returns the kind of code.
     pub fn kind(&self) -> FrameKind {
         self.kind
     }
 
-    /// The function's printed name.
+    /// Returns the function's printed name.
     pub fn function(&self) -> &str {
         &self.function
     }
 
-    /// The name of its module.
+    /// Returns the name of its module.
     pub fn module(&self) -> Option<&str> {
         self.module.as_deref()
     }
 
-    /// The source file.
+    /// Returns the source file.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
     }
 
-    /// The line in the source file, from 1.
+    /// Returns the line in the source file, from 1.
     pub fn line(&self) -> Option<u32> {
         self.line
     }
 
-    /// Whether the function was inlined into the next outer frame: by the guest's compiler or by belljar.
+    /// Returns whether the function was inlined into the next outer frame, by the guest's compiler or by belljar.
     pub fn is_inlined(&self) -> bool {
         self.inlined
     }
 
-    /// Makes equal names one allocation.
+    /// Makes equal names share one allocation.
     pub(crate) fn share_names(&mut self, names: &mut HashSet<Arc<str>>) {
         let all = [Some(&mut self.function), self.module.as_mut(), self.file.as_mut()];
         for name in all.into_iter().flatten() {

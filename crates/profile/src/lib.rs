@@ -1,10 +1,10 @@
-//! Where guests spend their time: samples of stacks, and the files that people look at them in.
+//! Profiles of guests: samples of stacks, and the file formats to view them in.
 //!
-//! In: from whoever stops threads and looks ([`ProfileBuilder`]), now and then, a thread's stack and the CPU time that
-//! it stands for. Out: a [`Profile`], which can be asked ([`Profile::summary`]), written ([`ProfileFormat`]) or sent
+//! In: a sampler ([`ProfileBuilder`]) periodically adds a thread's stack and the CPU time that
+//! it stands for. Out: a [`Profile`], which can be queried ([`Profile::summary`]), written ([`ProfileFormat`]) or sent
 //! to another process (it is `Serialize` and `Deserialize`).
-//! Never: stopping a guest, measuring time, or knowing what wasm is. Names and lines are what it is told; they may be
-//! anything, and so may a profile that another process sent.
+//! Never: stops a guest, measures time, or knows about wasm. Names and lines are passed in and are untrusted,
+//! and so is a profile from another process.
 //!
 //! ```text
 //! ProfileFrame (guest, host, runtime) ──▶ FrameId ─┐
@@ -37,6 +37,7 @@ mod stacks;
 mod summary;
 #[cfg(test)]
 mod test_profiles;
+mod write;
 
 pub use builder::ProfileBuilder;
 pub use format::{ProfileFormat, UnknownProfileFormat};

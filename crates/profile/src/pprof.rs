@@ -1,8 +1,8 @@
 //! pprof's format: messages of `profile.proto`, compressed.
 //!
-//! Source: <https://github.com/google/pprof/blob/main/proto/profile.proto>, which also says that a profile in a file is
-//! compressed with gzip. Samples with the same stack are one; a location is a function with all that is inlined there; a
-//! mapping is a module. Host and runtime have mappings of their own, named as the kernel names its own: in brackets.
+//! Source: <https://github.com/google/pprof/blob/main/proto/profile.proto>, which also requires that a profile in a file
+//! is compressed with gzip. Samples with the same stack are merged; a location is a function with everything inlined into it; a
+//! mapping is a module. Host and runtime have mappings of their own, named in brackets as the kernel names its own.
 
 use crate::Profile;
 use crate::frame::{FrameKind, ProfileFrame};
@@ -157,7 +157,7 @@ fn encode(profile: &Profile) -> message::Profile {
     }
 }
 
-/// What messages refer to by number. Ids count from 1, strings from 0, which is the empty one.
+/// The tables that messages refer to by number. Ids count from 1, strings from 0, which is the empty one.
 struct Tables<'a> {
     profile: &'a Profile,
     strings: IndexSet<String>,
@@ -194,7 +194,7 @@ impl<'a> Tables<'a> {
         message::Sample { location_id, value, label: vec![name, id] }
     }
 
-    /// The location of inlined frames and the one that they were inlined into.
+    /// Returns the location of inlined frames and the frame that contains them.
     fn location(&mut self, group: &[FrameId]) -> u64 {
         if let Some(known) = self.locations.get(group) {
             return known.id;
@@ -218,7 +218,7 @@ impl<'a> Tables<'a> {
         message::Line { function_id, line: frame.line().unwrap_or_default().into() }
     }
 
-    /// Says that names and lines are known, so that nobody looks for the file.
+    /// Declares that names and lines are known, so that pprof does not look for the file.
     fn mapping(&mut self, frame: &ProfileFrame) -> u64 {
         let filename = match (frame.kind(), frame.module()) {
             (FrameKind::Guest, Some(module)) => self.string(module),
@@ -237,7 +237,7 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// The format's numbers are signed.
+/// Converts to the signed numbers of the format.
 fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
@@ -259,7 +259,7 @@ mod tests {
         decoded
     }
 
-    /// What pprof itself checks when it opens a profile: all references lead somewhere.
+    /// Checks what pprof itself checks when it opens a profile: all references are valid.
     fn check(p: &message::Profile) {
         assert_eq!(p.string_table[0], "");
         let ids = |ids: Vec<u64>| assert!(ids.iter().enumerate().all(|(i, &id)| id == i as u64 + 1));
@@ -277,7 +277,7 @@ mod tests {
         }
     }
 
-    /// Functions and lines of a sample, innermost first, `+` behind those that were inlined.
+    /// Returns functions and lines of a sample, innermost first, with a `+` after inlined ones.
     fn stack(p: &message::Profile, sample: &message::Sample) -> Vec<String> {
         let text = |i: i64| &p.string_table[i as usize];
         let mut out = Vec::new();

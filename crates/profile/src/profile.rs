@@ -1,23 +1,16 @@
-//! Samples of what threads were doing, and what can be asked of them.
+//! A profile: samples of what threads were doing.
 
-#[cfg(feature = "flamegraph")]
-use crate::flame_graph;
-#[cfg(feature = "pprof")]
-use crate::pprof;
-use crate::profile_data::ProfileData;
+use crate::frame::ProfileFrame;
 use crate::sample_log::{Entry, SampleLog};
 use crate::stacks::{StackId, Stacks};
-use crate::{ProfileFormat, ProfileFrame, ProfileSummary, collapsed, firefox};
-use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io;
 use std::time::{Duration, SystemTime};
 
-/// Samples of what threads were doing, made by a [`ProfileBuilder`](crate::ProfileBuilder).
+/// Samples of what threads were doing, created by a [`ProfileBuilder`](crate::ProfileBuilder).
 ///
 /// A profile can be sent to another process: it serializes as numbers and names, with times in whole nanoseconds.
-/// Whatever is read is checked, and refused with a sentence that says why; only the version of belljar that wrote a
-/// profile is sure to read it.
+/// Input is checked, and refused with an error that says why. Only the version of belljar that wrote a
+/// profile is guaranteed to read it.
 ///
 /// ```
 /// use belljar_profile::{Profile, ProfileBuilder, ProfileFrame};
@@ -34,10 +27,9 @@ use std::time::{Duration, SystemTime};
 /// assert!(serde_json::from_str::<Profile>(&json.replace("[0,0]", "[0,5]")).is_err());
 /// # Ok::<_, serde_json::Error>(())
 /// ```
-// INVARIANT: numbers lead somewhere, callers come before those whom they call, names are printed, the samples' weights
-// have a sum, and nothing is more than `limits` says.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "ProfileData<'static>")]
+// INVARIANT: all references are valid, callers come before their callees, names are printed, the sum of the samples' weights
+// does not overflow, and nothing exceeds the `limits`.
+#[derive(Clone, Debug)]
 pub struct Profile {
     pub(crate) title: String,
     pub(crate) started_at: SystemTime,
@@ -45,7 +37,7 @@ pub struct Profile {
     pub(crate) threads: Vec<ProfileThread>,
     pub(crate) stacks: Stacks,
     pub(crate) samples: SampleLog,
-    /// Nanoseconds, of all samples.
+    /// The sum over all samples, in nanoseconds.
     pub(crate) weight: u64,
     pub(crate) lost: u64,
 }
@@ -58,18 +50,18 @@ pub struct ProfileThread {
 }
 
 impl ProfileThread {
-    /// The number by which the sampler knows it.
+    /// Returns the number that identifies the thread for the sampler.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// Its printed name.
+    /// Returns its printed name.
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// What a thread was found doing at one time.
+/// What a thread was doing at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct ProfileSample<'a> {
     profile: &'a Profile,
@@ -77,29 +69,29 @@ pub struct ProfileSample<'a> {
 }
 
 impl<'a> ProfileSample<'a> {
-    /// When, from the start of the profile.
+    /// Returns the time since the start of the profile.
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.entry.time)
     }
 
-    /// Which thread.
+    /// Returns the thread.
     pub fn thread(&self) -> &'a ProfileThread {
         &self.profile.threads[self.entry.thread as usize]
     }
 
-    /// The CPU time that the sample stands for.
+    /// Returns the CPU time that the sample stands for.
     pub fn weight(&self) -> Duration {
         Duration::from_nanos(self.entry.weight)
     }
 
-    /// The frames of the stack, innermost first.
+    /// Returns the frames of the stack, innermost first.
     pub fn stack(&self) -> impl Iterator<Item = &'a ProfileFrame> {
         let stacks = &self.profile.stacks;
         stacks.walk(self.entry.stack).map(|id| stacks.frame_at(id))
     }
 }
 
-/// Samples of one thread with the same stack.
+/// The sum of a thread's samples with the same stack.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Tally {
     pub(crate) samples: u64,
@@ -108,87 +100,47 @@ pub(crate) struct Tally {
 }
 
 impl Profile {
-    /// What was profiled.
+    /// Returns the name of what was profiled.
     pub fn title(&self) -> &str {
         &self.title
     }
 
-    /// When the profile began.
+    /// Returns when the profile began.
     pub fn started_at(&self) -> SystemTime {
         self.started_at
     }
 
-    /// The CPU time between two samples of a thread that the sampler aimed at.
+    /// Returns the requested CPU time between two samples of a thread.
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// The threads that were named or sampled.
+    /// Returns the threads that were named or sampled.
     pub fn threads(&self) -> &[ProfileThread] {
         &self.threads
     }
 
-    /// How many samples there are.
+    /// Returns how many samples there are.
     pub fn sample_count(&self) -> usize {
         self.samples.len()
     }
 
-    /// The samples, in the order in which they were recorded.
+    /// Returns the samples, in the order in which they were recorded.
     pub fn samples(&self) -> impl Iterator<Item = ProfileSample<'_>> {
         self.samples.iter().map(|entry| ProfileSample { profile: self, entry })
     }
 
-    /// The CPU time that all samples stand for.
+    /// Returns the CPU time that all samples stand for.
     pub fn total_weight(&self) -> Duration {
         Duration::from_nanos(self.weight)
     }
 
-    /// How many samples the sampler had no room for. They are in nothing else that a profile says.
+    /// Returns how many samples the sampler had no room for. No other figure of the profile includes them.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// The time of each function.
-    pub fn summary(&self) -> ProfileSummary {
-        ProfileSummary::new(self)
-    }
-
-    /// Writes the profile. Writes are large, a file needs no buffer.
-    ///
-    /// # Errors
-    /// Those of `out`, and [`ProfileFormat::ensure_supported`]'s.
-    ///
-    /// ```
-    /// use belljar_profile::{ProfileBuilder, ProfileFormat, ProfileFrame};
-    /// use std::time::Duration;
-    ///
-    /// let ms = Duration::from_millis;
-    /// let mut builder = ProfileBuilder::new("tool.wasm", ms(1));
-    /// builder.thread(1, "main");
-    /// let stack = ["inner", "outer"].map(|name| builder.frame(ProfileFrame::guest(name)));
-    /// builder.sample(ms(1), 1, ms(1), &stack);
-    ///
-    /// let mut text = Vec::new();
-    /// builder.finish().write_to(ProfileFormat::Collapsed, &mut text)?;
-    /// assert_eq!(text, b"main;outer;inner 1\n");
-    /// # Ok::<_, std::io::Error>(())
-    /// ```
-    pub fn write_to(&self, format: ProfileFormat, out: &mut impl io::Write) -> io::Result<()> {
-        let mut out = io::BufWriter::with_capacity(1 << 16, out as &mut dyn io::Write);
-        match format {
-            #[cfg(feature = "flamegraph")]
-            ProfileFormat::FlameGraph => flame_graph::write(self, &mut out),
-            ProfileFormat::Firefox => firefox::write(self, &mut out),
-            #[cfg(feature = "pprof")]
-            ProfileFormat::Pprof => pprof::write(self, &mut out),
-            ProfileFormat::Collapsed => collapsed::write(self, &mut out),
-            #[cfg(not(all(feature = "flamegraph", feature = "pprof")))]
-            missing => missing.ensure_supported(),
-        }?;
-        io::Write::flush(&mut out)
-    }
-
-    /// Samples by thread and stack: what most formats keep.
+    /// Returns the samples summed by thread and stack, as most formats need them.
     pub(crate) fn tallies(&self) -> BTreeMap<(u32, StackId), Tally> {
         let mut tallies: BTreeMap<_, Tally> = BTreeMap::new();
         for entry in self.samples.iter() {

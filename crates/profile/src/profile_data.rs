@@ -1,6 +1,6 @@
-//! A profile as it is sent to another process: names once for each frame, and numbers.
+//! The serialized form of a profile: names once for each frame, and numbers.
 //!
-//! Times are nanoseconds: the start's since the Unix epoch, a sample's since the start. Rows refer to each other by number:
+//! Times are nanoseconds: the start counts from the Unix epoch, samples from the start. Rows refer to each other by number:
 //!
 //! ```text
 //! threads  { id, name }
@@ -9,23 +9,24 @@
 //! samples  [time, weight, thread, stack]  stack: a row of `stacks`, counted from 1; 0 is none
 //! ```
 //!
-//! In: whatever a peer sends. Out: a [`Profile`] of which everything is true that is true of one that was built here, or
-//! a sentence. Never: a panic, or more memory than the text's length and `limits` account for.
+//! In: untrusted data from a peer. Out: a [`Profile`] that fulfils the same invariants as one that was built here, or
+//! an error message. Never: a panic, or more memory than the text's length and `limits` account for.
 
 use crate::frame::{FrameKind, ProfileFrame};
-use crate::limits::{FRAMES, NODES, STACK_FRAMES, THREADS, printed};
+use crate::limits::{MAX_FRAMES, MAX_NODES, MAX_STACK_FRAMES, MAX_THREADS, printed};
 use crate::sample_log::{SampleLog, nanoseconds};
-use crate::stacks::{FrameId, Node, OWN_FRAMES, OWN_NODES, StackId, Stacks};
+use crate::stacks::{FrameId, Node, PLACEHOLDER_FRAMES, PLACEHOLDER_NODES, StackId, Stacks};
 use crate::{Profile, ProfileThread};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Raised when what is sent changes.
+/// Incremented when the serialized form changes.
 const VERSION: u32 = 1;
 
-/// What is sent.
+/// The serialized form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProfileData<'a> {
@@ -68,6 +69,12 @@ impl Serialize for Profile {
     }
 }
 
+impl<'de> Deserialize<'de> for Profile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ProfileData::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
+    }
+}
+
 impl<'a> From<&'a Profile> for ProfileData<'a> {
     fn from(profile: &'a Profile) -> Self {
         let stacks = &profile.stacks;
@@ -105,7 +112,7 @@ impl<'a> From<&'a ProfileFrame> for FrameData<'a> {
     }
 }
 
-/// The error is a sentence.
+/// The error is a message for people.
 impl TryFrom<ProfileData<'_>> for Profile {
     type Error = String;
 
@@ -119,11 +126,12 @@ impl TryFrom<ProfileData<'_>> for Profile {
         let started_at = UNIX_EPOCH.checked_add(Duration::from_nanos(data.started_at));
         let threads = threads(&data.threads)?;
         let mut stacks = Stacks::default();
-        enter_frames(&mut stacks, &data.frames)?;
-        enter_nodes(&mut stacks, &data.stacks)?;
+        insert_frames(&mut stacks, &data.frames)?;
+        insert_nodes(&mut stacks, &data.stacks)?;
         Ok(Self {
             title: printed(&data.title),
-            started_at: started_at.ok_or("the profile's start is no time that this machine knows")?,
+            started_at: started_at
+                .ok_or("the profile's start is outside the range of this machine's clock")?,
             interval: Duration::from_nanos(data.interval),
             weight: weight(&data.samples, threads.len(), stacks.node_count())?,
             threads,
@@ -135,7 +143,7 @@ impl TryFrom<ProfileData<'_>> for Profile {
 }
 
 fn threads(rows: &[ThreadData<'_>]) -> Result<Vec<ProfileThread>, String> {
-    at_most("threads", rows.len(), THREADS)?;
+    check_count("threads", rows.len(), MAX_THREADS)?;
     let mut ids = HashSet::new();
     let thread = |(number, row): (usize, &ThreadData<'_>)| match ids.insert(row.id) {
         true => Ok(ProfileThread { id: row.id, name: printed(&row.name) }),
@@ -144,28 +152,28 @@ fn threads(rows: &[ThreadData<'_>]) -> Result<Vec<ProfileThread>, String> {
     rows.iter().enumerate().map(thread).collect()
 }
 
-fn enter_frames(stacks: &mut Stacks, rows: &[FrameData<'_>]) -> Result<(), String> {
-    at_most("frames", rows.len(), FRAMES + OWN_FRAMES)?;
+fn insert_frames(stacks: &mut Stacks, rows: &[FrameData<'_>]) -> Result<(), String> {
+    check_count("frames", rows.len(), MAX_FRAMES + PLACEHOLDER_FRAMES)?;
     for (number, row) in rows.iter().enumerate() {
         if row.line.is_some() && row.file.is_none() {
             return Err(format!("frame {number} has a line and no file"));
         }
-        let FrameId(entered) = stacks.enter_frame(row.into());
+        let FrameId(entered) = stacks.insert_frame(row.into());
         if entered as usize != number {
-            return Err(format!("frame {number} is frame {entered} again"));
+            return Err(format!("frame {number} repeats frame {entered}"));
         }
     }
     Ok(())
 }
 
-fn enter_nodes(stacks: &mut Stacks, rows: &[(u32, u32)]) -> Result<(), String> {
-    at_most("stacks", rows.len(), NODES + OWN_NODES)?;
+fn insert_nodes(stacks: &mut Stacks, rows: &[(u32, u32)]) -> Result<(), String> {
+    check_count("stacks", rows.len(), MAX_NODES + PLACEHOLDER_NODES)?;
     let frames = stacks.frames().len();
     let mut depths: Vec<u16> = Vec::with_capacity(rows.len());
     for (index, &(caller, frame)) in rows.iter().enumerate() {
         let number = index + 1;
         if frame as usize >= frames {
-            return Err(format!("stack {number} has frame {frame}, of {frames}"));
+            return Err(format!("stack {number} refers to frame {frame}, but there are {frames}"));
         }
         let caller = StackId::of_number(caller);
         let depth = match caller.index() {
@@ -178,27 +186,33 @@ fn enter_nodes(stacks: &mut Stacks, rows: &[(u32, u32)]) -> Result<(), String> {
                 ));
             }
         };
-        if usize::from(depth) > STACK_FRAMES {
-            return Err(format!("stack {number} has more than {STACK_FRAMES} frames"));
+        if usize::from(depth) > MAX_STACK_FRAMES {
+            return Err(format!("stack {number} has more than {MAX_STACK_FRAMES} frames"));
         }
         depths.push(depth);
-        let entered = stacks.enter(Node { caller, frame: FrameId(frame) });
+        let entered = stacks.insert(Node { caller, frame: FrameId(frame) });
         if entered.index() != Some(index) {
-            return Err(format!("stack {number} is stack {} again", entered.number()));
+            return Err(format!("stack {number} repeats stack {}", entered.number()));
         }
     }
     Ok(())
 }
 
-/// The sum of all weights, once all samples are of threads and stacks that are there.
+/// Returns the sum of all weights, after checking that all samples refer to existing threads and stacks.
 fn weight(samples: &SampleLog, threads: usize, stacks: usize) -> Result<u64, String> {
     let mut sum = 0_u64;
     for (number, entry) in samples.iter().enumerate() {
         if entry.thread as usize >= threads {
-            return Err(format!("sample {number} is of thread {}, of {threads}", entry.thread));
+            return Err(format!(
+                "sample {number} refers to thread {}, but there are {threads}",
+                entry.thread
+            ));
         }
         if entry.stack.index().is_some_and(|index| index >= stacks) {
-            return Err(format!("sample {number} has stack {}, of {stacks}", entry.stack.number()));
+            return Err(format!(
+                "sample {number} refers to stack {}, but there are {stacks}",
+                entry.stack.number()
+            ));
         }
         let more = sum.checked_add(entry.weight);
         sum = more.ok_or("the samples stand for more CPU time than 64 bits of nanoseconds")?;
@@ -206,7 +220,7 @@ fn weight(samples: &SampleLog, threads: usize, stacks: usize) -> Result<u64, Str
     Ok(sum)
 }
 
-fn at_most(what: &str, found: usize, most: usize) -> Result<(), String> {
+fn check_count(what: &str, found: usize, most: usize) -> Result<(), String> {
     match found <= most {
         true => Ok(()),
         false => Err(format!("a profile has at most {most} {what}, this one has {found}")),
@@ -242,7 +256,7 @@ mod tests {
         Profile::deserialize(json).map_err(|e| e.to_string())
     }
 
-    /// `tool` with something else at one place.
+    /// Returns `tool` with another value at one place.
     fn damaged(place: &str, value: Value) -> Value {
         let mut json = serde_json::to_value(tool()).unwrap();
         *json.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = value;
@@ -296,8 +310,8 @@ mod tests {
     fn what_cannot_be_is_refused() {
         let frame = json!({ "kind": "guest", "function": "f", "line": 3 });
         let again = serde_json::to_value(tool()).unwrap()["frames"][0].clone();
-        let deep: Vec<_> = (0..=STACK_FRAMES).map(|n| [n, 0]).collect();
-        let many: Vec<_> = (0..=THREADS).map(|id| json!({ "id": id, "name": "" })).collect();
+        let deep: Vec<_> = (0..=MAX_STACK_FRAMES).map(|n| [n, 0]).collect();
+        let many: Vec<_> = (0..=MAX_THREADS).map(|id| json!({ "id": id, "name": "" })).collect();
         let weights = json!([[0, u64::MAX, 0, 0], [0, 1, 0, 0]]);
         let cases = [
             ("/version", json!(2), "version 1 was expected, this one has version 2"),
@@ -307,30 +321,30 @@ mod tests {
             ("/started_at", json!(1.5), "expected u64"),
             ("/interval", json!(1e30), "expected u64"),
             ("/lost", json!("1"), "expected u64"),
-            ("/threads", json!([]), "sample 0 is of thread 0, of 0"),
+            ("/threads", json!([]), "sample 0 refers to thread 0, but there are 0"),
             ("/threads", json!(many), "at most 65536 threads, this one has 65537"),
             ("/threads/1/id", json!(41), "thread 1 has the id 41 of an earlier one"),
             ("/threads/0", json!({ "id": 1 }), "missing field `name`"),
-            ("/frames", json!([]), "stack 1 has frame 0, of 0"),
+            ("/frames", json!([]), "stack 1 refers to frame 0, but there are 0"),
             ("/frames/0", frame, "frame 0 has a line and no file"),
-            ("/frames/1", again, "frame 1 is frame 0 again"),
+            ("/frames/1", again, "frame 1 repeats frame 0"),
             ("/frames/0/kind", json!("kernel"), "unknown variant `kernel`"),
             ("/frames/1/line", json!(1_u64 << 32), "expected u32"),
             ("/frames/0", json!({ "kind": "guest", "function": "f", "what": 1 }), "unknown field `what`"),
-            ("/stacks", json!([]), "sample 0 has stack 1, of 0"),
+            ("/stacks", json!([]), "sample 0 refers to stack 1, but there are 0"),
             ("/stacks", json!(deep), "stack 4097 has more than 4096 frames"),
             ("/stacks/0", json!([1, 0]), "stack 1 is called by 1, which is not before it"),
             ("/stacks/1", json!([6, 1]), "stack 2 is called by 6, which is not before it"),
             ("/stacks/1", json!([u32::MAX, 1]), "stack 2 is called by 4294967295, which is not before it"),
-            ("/stacks/1", json!([1, 6]), "stack 2 has frame 6, of 6"),
-            ("/stacks/3", json!([1, 1]), "stack 4 is stack 2 again"),
+            ("/stacks/1", json!([1, 6]), "stack 2 refers to frame 6, but there are 6"),
+            ("/stacks/3", json!([1, 1]), "stack 4 repeats stack 2"),
             ("/stacks/0", json!([0]), "invalid length 1"),
             ("/stacks/0", json!([0, 0, 0]), "expected"),
             ("/samples", json!(weights), "more CPU time than 64 bits"),
             ("/samples", json!({}), "expected samples: lists of time"),
-            ("/samples/2/2", json!(2), "sample 2 is of thread 2, of 2"),
-            ("/samples/2/3", json!(7), "sample 2 has stack 7, of 6"),
-            ("/samples/2/3", json!(u32::MAX), "sample 2 has stack 4294967295, of 6"),
+            ("/samples/2/2", json!(2), "sample 2 refers to thread 2, but there are 2"),
+            ("/samples/2/3", json!(7), "sample 2 refers to stack 7, but there are 6"),
+            ("/samples/2/3", json!(u32::MAX), "sample 2 refers to stack 4294967295, but there are 6"),
             ("/samples/2/0", json!(-5), "expected u64"),
         ];
         for (place, value, sentence) in cases {
@@ -372,7 +386,7 @@ mod tests {
                     0 => text[at] = random(256) as u8,
                     1 => drop(text.remove(at)),
                     2 => text.insert(at, b"0123456789,[]{}\"-e\\\n"[random(20)]),
-                    // Text that is still JSON gets further.
+                    // Text that is still JSON gets past the parser.
                     _ => {
                         let next = text[at..].iter().position(digits).map_or(at, |n| at + n);
                         text[next] = b'0' + random(10) as u8;

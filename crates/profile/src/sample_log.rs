@@ -1,4 +1,4 @@
-//! Samples, packed: four numbers each, of as many bytes as they need (LEB128), times as distances.
+//! Packed samples: four numbers each in a variable-length encoding (LEB128), times as differences.
 
 use crate::stacks::StackId;
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -32,7 +32,7 @@ impl SampleLog {
         let distance = entry.time.wrapping_sub(self.time) as i64;
         self.time = entry.time;
         self.length += 1;
-        // Samples of several threads may come a little out of order: small negative numbers are short, too.
+        // Samples of several threads may be slightly out of order: small negative numbers are short, too.
         self.put(((distance << 1) ^ (distance >> 63)) as u64);
         self.put(u64::from(entry.thread));
         self.put(entry.weight);
@@ -47,7 +47,7 @@ impl SampleLog {
         self.bytes.push(n as u8);
     }
 
-    /// How many samples there are.
+    /// Returns how many samples there are.
     pub(crate) fn len(&self) -> usize {
         self.length
     }
@@ -57,7 +57,7 @@ impl SampleLog {
     }
 }
 
-/// A duration, or the longest that there is: 584 years.
+/// Returns the duration in nanoseconds, at most 584 years.
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -97,7 +97,7 @@ impl Iterator for Iter<'_> {
     }
 }
 
-/// A sample in a [`SampleLog`] that is sent: time, weight, thread, and the stack's number from 1, or 0 for the empty one.
+/// A serialized sample of a [`SampleLog`]: time, weight, thread, and the stack's number from 1, or 0 for the empty stack.
 type Row = (u64, u64, u32, u32);
 
 impl Serialize for SampleLog {
@@ -106,7 +106,7 @@ impl Serialize for SampleLog {
     }
 }
 
-/// Packs samples as they come. What threads and stacks there are is not known here.
+/// Packs samples as they are read. Their threads and stacks are checked later.
 impl<'de> Deserialize<'de> for SampleLog {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Rows;

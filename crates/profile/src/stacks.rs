@@ -1,15 +1,15 @@
-//! Frames and stacks, each kept once.
+//! Frames and stacks, each stored once.
 //!
-//! Stacks are a tree: a node is a frame and the node of its caller, so that stacks with the same outer frames share
-//! them, and a stack is one number. A node is entered after its caller, so callers have the lower numbers.
+//! Stacks form a tree: a node is a frame and the node of its caller, so that stacks with the same outer frames share
+//! them, and a stack is one number. A node is inserted after its caller, so callers have the lower numbers.
 
 use crate::frame::ProfileFrame;
-use crate::limits::{FRAMES, NODES};
+use crate::limits::{MAX_FRAMES, MAX_NODES};
 use indexmap::IndexSet;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// A frame that a [`crate::ProfileBuilder`] has entered.
+/// A frame that was added to a [`crate::ProfileBuilder`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FrameId(pub(crate) u32);
 
@@ -24,7 +24,7 @@ impl StackId {
         (self != Self::EMPTY).then_some(self.0 as usize)
     }
 
-    /// Counts from 1; 0 is the empty stack. Small, where it is kept and sent.
+    /// Returns the number in serialized form: from 1, and 0 for the empty stack.
     pub(crate) fn number(self) -> u32 {
         self.0.wrapping_add(1)
     }
@@ -41,17 +41,17 @@ pub(crate) struct Node {
     pub(crate) frame: FrameId,
 }
 
-/// What a stack becomes that is new when there is room for no more.
-const NOT_KEPT: &str = "stacks that were not kept";
+/// Placeholder for new stacks beyond the limit.
+const OMITTED_STACKS: &str = "stacks that were not kept";
 
-/// What a frame becomes that is new when there is room for no more.
-const OTHER_FRAMES: &str = "functions that were not kept";
+/// Placeholder for new frames beyond the limit.
+const OMITTED_FRAMES: &str = "functions that were not kept";
 
-/// Frames beyond the limit, which say what is missing.
-pub(crate) const OWN_FRAMES: usize = 3;
+/// Room for placeholder frames beyond the limit.
+pub(crate) const PLACEHOLDER_FRAMES: usize = 3;
 
-/// Nodes beyond the limit: the stack for those that were not kept.
-pub(crate) const OWN_NODES: usize = 1;
+/// Room for placeholder nodes beyond the limit: the stack for omitted stacks.
+pub(crate) const PLACEHOLDER_NODES: usize = 1;
 
 /// All frames and stacks of a profile.
 #[derive(Clone, Debug)]
@@ -69,56 +69,56 @@ impl Default for Stacks {
             frames: IndexSet::new(),
             nodes: IndexSet::new(),
             names: HashSet::new(),
-            nodes_kept: NODES,
-            frames_kept: FRAMES,
+            nodes_kept: MAX_NODES,
+            frames_kept: MAX_FRAMES,
         }
     }
 }
 
 impl Stacks {
-    /// Enters a frame.
+    /// Adds a frame, or returns the placeholder if there is no room.
     pub(crate) fn frame(&mut self, frame: ProfileFrame) -> FrameId {
         match self.frames.get_index_of(&frame) {
             Some(known) => FrameId(known as u32),
-            None if self.frames.len() < self.frames_kept => self.enter_frame(frame),
-            None => self.own_frame(OTHER_FRAMES),
+            None if self.frames.len() < self.frames_kept => self.insert_frame(frame),
+            None => self.placeholder_frame(OMITTED_FRAMES),
         }
     }
 
-    /// Enters a frame that says what is missing; for these there is room beyond the limit.
-    pub(crate) fn own_frame(&mut self, what: &str) -> FrameId {
-        self.enter_frame(ProfileFrame::runtime(what))
+    /// Adds a placeholder frame, for which there is room beyond the limit.
+    pub(crate) fn placeholder_frame(&mut self, what: &str) -> FrameId {
+        self.insert_frame(ProfileFrame::runtime(what))
     }
 
-    /// Enters a frame whether there is room or not.
-    pub(crate) fn enter_frame(&mut self, mut frame: ProfileFrame) -> FrameId {
+    /// Adds a frame regardless of the limit.
+    pub(crate) fn insert_frame(&mut self, mut frame: ProfileFrame) -> FrameId {
         frame.share_names(&mut self.names);
         FrameId(self.frames.insert_full(frame).0 as u32)
     }
 
-    /// Enters a stack, given innermost frame first.
+    /// Adds a stack, given innermost frame first.
     pub(crate) fn stack(&mut self, frames: &[FrameId]) -> StackId {
         let mut stack = StackId::EMPTY;
         for &frame in frames.iter().rev() {
             let node = Node { caller: stack, frame };
             stack = match self.nodes.get_index_of(&node) {
                 Some(known) => StackId(known as u32),
-                None if self.nodes.len() < self.nodes_kept => self.enter(node),
+                None if self.nodes.len() < self.nodes_kept => self.insert(node),
                 None => {
-                    let frame = self.own_frame(NOT_KEPT);
-                    return self.enter(Node { caller: StackId::EMPTY, frame });
+                    let frame = self.placeholder_frame(OMITTED_STACKS);
+                    return self.insert(Node { caller: StackId::EMPTY, frame });
                 }
             };
         }
         stack
     }
 
-    /// Enters a node whether there is room or not.
-    pub(crate) fn enter(&mut self, node: Node) -> StackId {
+    /// Adds a node regardless of the limit.
+    pub(crate) fn insert(&mut self, node: Node) -> StackId {
         StackId(self.nodes.insert_full(node).0 as u32)
     }
 
-    /// All frames, by id.
+    /// Returns all frames, by id.
     pub(crate) fn frames(&self) -> impl ExactSizeIterator<Item = &ProfileFrame> {
         self.frames.iter()
     }
@@ -127,7 +127,7 @@ impl Stacks {
         &self.frames[id.0 as usize]
     }
 
-    /// How many nodes there are; every [`StackId`] but the empty one is below.
+    /// Returns the number of nodes; every [`StackId`] but the empty one is below it.
     pub(crate) fn node_count(&self) -> usize {
         self.nodes.len()
     }
@@ -136,7 +136,7 @@ impl Stacks {
         self.nodes[index]
     }
 
-    /// The frames of a stack, innermost first.
+    /// Returns the frames of a stack, innermost first.
     pub(crate) fn walk(&self, stack: StackId) -> impl Iterator<Item = FrameId> {
         let first = stack.index().map(|i| self.nodes[i]);
         std::iter::successors(first, |node| node.caller.index().map(|i| self.nodes[i])).map(|node| node.frame)
@@ -176,14 +176,14 @@ mod tests {
         assert_eq!(stacks.stack(&[a, b, a]), known);
         assert_eq!(stacks.node_count(), 4);
         let names: Vec<_> = stacks.walk(first).map(|id| stacks.frame_at(id).function()).collect();
-        assert_eq!(names, [NOT_KEPT]);
+        assert_eq!(names, [OMITTED_STACKS]);
     }
 
     #[test]
     fn there_is_an_end_to_new_frames() {
         let mut stacks = Stacks { frames_kept: 2, ..Stacks::default() };
         let [a, _, c, d] = ["a", "b", "c", "d"].map(|name| stacks.frame(ProfileFrame::guest(name)));
-        assert_eq!((c, stacks.frame_at(c).function()), (d, OTHER_FRAMES));
+        assert_eq!((c, stacks.frame_at(c).function()), (d, OMITTED_FRAMES));
         assert_eq!(stacks.frame(ProfileFrame::guest("a")), a);
         assert_eq!(stacks.frames().len(), 3);
     }

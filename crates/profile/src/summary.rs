@@ -1,4 +1,4 @@
-//! The time of each function, as a table.
+//! A table of the time of each function.
 
 use crate::Profile;
 use crate::frame::{FrameKind, ProfileFrame};
@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use std::fmt;
 use std::time::Duration;
 
-/// The time that one function took, whatever called it.
+/// The time that one function took, for all its callers together.
 #[derive(Clone, Debug)]
 pub struct FunctionTime {
     frame: ProfileFrame,
@@ -18,45 +18,45 @@ pub struct FunctionTime {
 }
 
 impl FunctionTime {
-    /// Whose code it is.
+    /// Returns the kind of code.
     pub fn kind(&self) -> FrameKind {
         self.frame.kind()
     }
 
-    /// The function's printed name.
+    /// Returns the function's printed name.
     pub fn function(&self) -> &str {
         self.frame.function()
     }
 
-    /// The name of its module.
+    /// Returns the name of its module.
     pub fn module(&self) -> Option<&str> {
         self.frame.module()
     }
 
-    /// CPU time in the function itself.
+    /// Returns the CPU time in the function itself.
     pub fn self_time(&self) -> Duration {
         Duration::from_nanos(self.self_time)
     }
 
-    /// CPU time in the function and in what it called. A function that calls itself is counted once.
+    /// Returns the CPU time in the function and its callees. A recursive function is counted once.
     pub fn total_time(&self) -> Duration {
         Duration::from_nanos(self.total_time)
     }
 
-    /// Samples in which the function was innermost.
+    /// Returns the number of samples in which the function was innermost.
     pub fn self_samples(&self) -> u64 {
         self.self_samples
     }
 
-    /// Samples in which the function was on the stack.
+    /// Returns the number of samples in which the function was on the stack.
     pub fn total_samples(&self) -> u64 {
         self.total_samples
     }
 }
 
-/// The time of each function, those that took most themselves first.
+/// The time of each function, sorted by time in the function itself.
 ///
-/// An inlined function is a function like any other here. Printed, it looks like this, and `{:.10}` prints ten functions:
+/// An inlined function counts as a function of its own. It prints as follows, and `{:.10}` prints ten functions:
 ///
 /// ```text
 ///     self              total             function
@@ -72,9 +72,16 @@ pub struct ProfileSummary {
     lost: u64,
 }
 
+impl Profile {
+    /// Returns the time of each function.
+    pub fn summary(&self) -> ProfileSummary {
+        ProfileSummary::new(self)
+    }
+}
+
 impl ProfileSummary {
-    pub(crate) fn new(profile: &Profile) -> Self {
-        // Frames that differ in their line are one function.
+    fn new(profile: &Profile) -> Self {
+        // Frames that differ only in their line are one function.
         let mut functions: IndexMap<_, FunctionTime> = IndexMap::new();
         let of_frame: Vec<usize> = profile
             .stacks
@@ -107,12 +114,12 @@ impl ProfileSummary {
         Self { functions, total: profile.weight, lost: profile.lost }
     }
 
-    /// The functions, those that took most themselves first.
+    /// Returns the functions, sorted by time in the function itself.
     pub fn functions(&self) -> &[FunctionTime] {
         &self.functions
     }
 
-    /// The first function of this printed name.
+    /// Returns the first function of this printed name.
     pub fn function(&self, name: &str) -> Option<&FunctionTime> {
         self.functions.iter().find(|f| f.function() == name)
     }

@@ -1,4 +1,4 @@
-//! Profiles that tests of several formats write.
+//! Profiles for the tests of several formats.
 
 use crate::{Profile, ProfileBuilder, ProfileFormat, ProfileFrame};
 use std::time::{Duration, UNIX_EPOCH};

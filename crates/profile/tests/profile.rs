@@ -1,11 +1,11 @@
-//! What a sampler puts in comes out again.
+//! Checks that all formats contain what a sampler recorded.
 
 use belljar_profile::{FrameKind, Profile, ProfileBuilder, ProfileFormat, ProfileFrame};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// One sample: a trap in an inlined function, called from `area_of`, during a call of the host's.
+/// One sample: a trap in an inlined function, called from `area_of`, during a host call.
 fn shapes() -> Profile {
     let guest =
         |name, line| ProfileFrame::guest(name).in_module("shapes.wasm").at("./shapes.cpp", Some(line));
@@ -79,7 +79,7 @@ fn errors_of_the_file_are_errors() {
     }
 }
 
-/// Prints a profile in all formats to files, to be looked at:
+/// Prints a profile in all formats to files, for inspection by hand:
 /// `cargo test -p belljar-profile --all-features --test profile -- --ignored`.
 #[test]
 #[ignore = "writes files for people"]

@@ -1,4 +1,4 @@
-//! What a guest is granted, collected before it runs. A fresh builder grants nothing but clocks and
+//! Collects what a guest is granted before it runs. A fresh builder grants nothing but clocks and
 //! randomness.
 
 use std::io;
@@ -9,22 +9,18 @@ use std::sync::Arc;
 
 use belljar::{Limit, Limits};
 
-use crate::clocks::{
-    HostCpuClock, HostMonotonicClock, HostWallClock, SystemCpuClock, SystemMonotonicClock, SystemWallClock,
-};
+use crate::clocks::{HostCpuClock, HostMonotonicClock, HostWallClock};
 use crate::ctx::WasiCtx;
 use crate::descriptor::Descriptor;
 use crate::dir::Dir;
+use crate::grants::Grants;
 use crate::perms::{DirPerms, FilePerms};
-use crate::random::{HostRandom, SystemRandom};
+use crate::random::HostRandom;
 use crate::socket::PreopenSocket;
-use crate::stdio::{self, Empty, Sink};
+use crate::stdio;
 use crate::stream::{InputStream, OutputStream};
 
-/// Descriptors a guest may have open if the embedder does not say.
-const DEFAULT_MAX_DESCRIPTORS: usize = 1024;
-
-/// Collects what a guest is granted and makes a [`WasiCtx`] of it.
+/// Collects what a guest is granted, and creates a [`WasiCtx`] from it.
 ///
 /// ```
 /// use belljar_wasi::{DirPerms, FilePerms, MemoryOutputPipe, WasiCtxBuilder};
@@ -42,44 +38,6 @@ pub struct WasiCtxBuilder {
     grants: Grants,
 }
 
-pub(crate) struct Grants {
-    pub(crate) args: Vec<Vec<u8>>,
-    pub(crate) env: Vec<Vec<u8>>,
-    pub(crate) stdin: Arc<dyn InputStream>,
-    pub(crate) stdout: Arc<dyn OutputStream>,
-    pub(crate) stderr: Arc<dyn OutputStream>,
-    pub(crate) preopens: Vec<Descriptor>,
-    pub(crate) wall_clock: Box<dyn HostWallClock>,
-    pub(crate) monotonic_clock: Box<dyn HostMonotonicClock>,
-    pub(crate) cpu_clock: Box<dyn HostCpuClock>,
-    pub(crate) random: Box<dyn HostRandom>,
-    pub(crate) interrupted: Box<dyn Fn() -> bool + Send + Sync>,
-    pub(crate) max_descriptors: usize,
-    pub(crate) max_bytes_read: Option<u64>,
-    pub(crate) max_bytes_written: Option<u64>,
-}
-
-impl Default for Grants {
-    fn default() -> Grants {
-        Grants {
-            args: vec![],
-            env: vec![],
-            stdin: Arc::new(Empty),
-            stdout: Arc::new(Sink),
-            stderr: Arc::new(Sink),
-            preopens: vec![],
-            wall_clock: Box::new(SystemWallClock),
-            monotonic_clock: Box::new(SystemMonotonicClock::new()),
-            cpu_clock: Box::new(SystemCpuClock),
-            random: Box::new(SystemRandom),
-            interrupted: Box::new(|| false),
-            max_descriptors: DEFAULT_MAX_DESCRIPTORS,
-            max_bytes_read: None,
-            max_bytes_written: None,
-        }
-    }
-}
-
 impl Default for WasiCtxBuilder {
     fn default() -> WasiCtxBuilder {
         WasiCtxBuilder::new()
@@ -87,12 +45,12 @@ impl Default for WasiCtxBuilder {
 }
 
 impl WasiCtxBuilder {
-    /// No arguments, variables, directories or sockets; empty input; output goes nowhere.
+    /// Creates a builder that grants no arguments, variables, directories or sockets; input is empty and output is discarded.
     pub fn new() -> WasiCtxBuilder {
         WasiCtxBuilder { grants: Grants::default() }
     }
 
-    /// Adds one argument. The first one is the program's name, by custom.
+    /// Adds one argument. By convention, the first one is the program's name.
     pub fn arg(&mut self, arg: impl AsRef<str>) -> &mut Self {
         self.grants.args.push(arg.as_ref().into());
         self
@@ -104,7 +62,7 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// Adds the process's own arguments, its name included.
+    /// Adds the process's own arguments, including its name.
     pub fn inherit_args(&mut self) -> &mut Self {
         self.grants.args.extend(std::env::args_os().map(OsStringExt::into_vec));
         self
@@ -135,51 +93,51 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// What the guest reads as standard input.
+    /// Sets the guest's standard input.
     pub fn stdin(&mut self, stdin: impl InputStream + 'static) -> &mut Self {
         self.grants.stdin = Arc::new(stdin);
         self
     }
 
-    /// Where the guest's standard output goes.
+    /// Sets the guest's standard output.
     pub fn stdout(&mut self, stdout: impl OutputStream + 'static) -> &mut Self {
         self.grants.stdout = Arc::new(stdout);
         self
     }
 
-    /// Where the guest's standard error goes.
+    /// Sets the guest's standard error.
     pub fn stderr(&mut self, stderr: impl OutputStream + 'static) -> &mut Self {
         self.grants.stderr = Arc::new(stderr);
         self
     }
 
-    /// The guest reads the process's standard input.
+    /// Lets the guest read the process's standard input.
     pub fn inherit_stdin(&mut self) -> &mut Self {
         self.stdin(stdio::stdin())
     }
 
-    /// The guest writes to the process's standard output.
+    /// Lets the guest write to the process's standard output.
     pub fn inherit_stdout(&mut self) -> &mut Self {
         self.stdout(stdio::stdout())
     }
 
-    /// The guest writes to the process's standard error.
+    /// Lets the guest write to the process's standard error.
     pub fn inherit_stderr(&mut self) -> &mut Self {
         self.stderr(stdio::stderr())
     }
 
-    /// The guest uses all three of the process's standard streams.
+    /// Lets the guest use all three of the process's standard streams.
     pub fn inherit_stdio(&mut self) -> &mut Self {
         self.inherit_stdin().inherit_stdout().inherit_stderr()
     }
 
-    /// Opens the host's directory and gives it to the guest under the name `guest_path`, as the next number
+    /// Opens a directory of the host and gives it to the guest under the name `guest_path`, with the next number
     /// from 3 on.
     ///
     /// Without [`DirPerms::MUTATE`] and [`FilePerms::WRITE`] it is read-only.
     ///
     /// # Errors
-    /// If the directory cannot be opened.
+    /// Returns an error if the directory cannot be opened.
     pub fn preopened_dir(
         &mut self,
         host_path: impl AsRef<Path>,
@@ -192,7 +150,7 @@ impl WasiCtxBuilder {
         Ok(self)
     }
 
-    /// Gives the guest a listening or connected stream socket, as the next number from 3 on.
+    /// Gives the guest a listening or connected stream socket, with the next number from 3 on.
     ///
     /// ```
     /// # use belljar_wasi::WasiCtxBuilder;
@@ -205,7 +163,7 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// Replaces the time of day.
+    /// Replaces the wall clock.
     pub fn wall_clock(&mut self, clock: impl HostWallClock + 'static) -> &mut Self {
         self.grants.wall_clock = Box::new(clock);
         self
@@ -217,7 +175,7 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// Replaces the processor-time clocks.
+    /// Replaces the CPU-time clocks.
     pub fn cpu_clock(&mut self, clock: impl HostCpuClock + 'static) -> &mut Self {
         self.grants.cpu_clock = Box::new(clock);
         self
@@ -229,24 +187,25 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// How many descriptors the guest may have open, its preopens and standard streams included. A guest that
-    /// wants more gets the error "too many open files". Default: 1024.
+    /// Sets how many descriptors the guest may have open, including its preopens and standard streams. Beyond that
+    /// the guest gets the error "too many open files". Default: 1024.
     ///
-    /// Each open file is one of the host's descriptors too, of which a process often has no more than 1024.
+    /// Each open file also uses one of the host's descriptors, and a process often may have only 1024.
     pub fn max_descriptors(&mut self, limit: usize) -> &mut Self {
         self.grants.max_descriptors = limit;
         self
     }
 
-    /// How many bytes the guest may read, from files, sockets and standard input together. A guest that wants more gets an "input or
-    /// output error" (`EIO`), but for the end of a file, which it is told. Default: no limit.
+    /// Sets how many bytes the guest may read, from files, sockets and standard input together. Beyond that the guest
+    /// gets an "input or output error" (`EIO`); the end of a file is still reported. Default: no limit.
     pub fn max_bytes_read(&mut self, limit: u64) -> &mut Self {
         self.grants.max_bytes_read = Some(limit);
         self
     }
 
-    /// How many bytes the guest may write, to files, sockets, standard output and error together. A call that goes beyond writes what
-    /// is left; the next gets the error "disk quota exceeded" (`EDQUOT`). Default: no limit.
+    /// Sets how many bytes the guest may write, to files, sockets, standard output and error together. A call that
+    /// exceeds the limit writes what is left; the next call gets the error "disk quota exceeded" (`EDQUOT`). Default:
+    /// no limit.
     ///
     /// ```
     /// use belljar_wasi::{GuestMemory, MemoryOutputPipe, WasiCtxBuilder, p1::{self, Errno}};
@@ -267,8 +226,8 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// What of a guest's limits WASI is about: [`Limits::descriptors`], [`Limits::bytes_read`], [`Limits::bytes_written`]. What they leave
-    /// open stays as it is here.
+    /// Applies those of a guest's limits that WASI enforces: [`Limits::descriptors`], [`Limits::bytes_read`],
+    /// [`Limits::bytes_written`]. Limits that are not set leave the builder's settings unchanged.
     pub fn limits(&mut self, limits: &Limits) -> &mut Self {
         if let Some(count) = limits.get(Limit::Descriptors) {
             self.max_descriptors(usize::try_from(count).unwrap_or(usize::MAX));
@@ -282,19 +241,19 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// Asked whenever a signal cuts a blocking call short: true ends the guest with a trap, false lets the call
-    /// go on. By default calls go on.
+    /// Sets a function that is called whenever a signal interrupts a blocking call: true ends the guest with a trap,
+    /// false restarts the call. By default calls are restarted.
     pub fn interrupted(&mut self, check: impl Fn() -> bool + Send + Sync + 'static) -> &mut Self {
         self.grants.interrupted = Box::new(check);
         self
     }
 
-    /// Makes the context. The builder is as new afterwards.
+    /// Creates the context and resets the builder.
     pub fn build(&mut self) -> WasiCtx {
         WasiCtx::new(mem::take(&mut self.grants))
     }
 
-    /// The same as [`build`](WasiCtxBuilder::build), by the name it has elsewhere.
+    /// The same as [`build`](WasiCtxBuilder::build), under Wasmtime's name.
     pub fn build_p1(&mut self) -> WasiCtx {
         self.build()
     }

@@ -1,45 +1,45 @@
-//! The clocks a guest can read, replaceable by the embedder.
+//! The clocks that a guest can read, replaceable by the embedder.
 //!
 //! In: nothing, or the embedder's own clocks. Out: nanoseconds. Never: decides how long a call waits; that
-//! is `poll_oneoff`, which asks these clocks.
+//! is up to `poll_oneoff`, which reads these clocks.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
-/// Time of day, since 1970-01-01 00:00 UTC.
+/// The time of day, since 1970-01-01 00:00 UTC.
 pub trait HostWallClock: Send + Sync {
-    /// The smallest step.
+    /// Returns the resolution.
     fn resolution(&self) -> Duration;
-    /// The time since the epoch.
+    /// Returns the time since the epoch.
     fn now(&self) -> Duration;
 }
 
-/// A clock that never goes backwards, in nanoseconds from any starting point.
+/// A clock that never goes backwards, in nanoseconds since an arbitrary point.
 pub trait HostMonotonicClock: Send + Sync {
-    /// The smallest step in nanoseconds.
+    /// Returns the resolution in nanoseconds.
     fn resolution(&self) -> u64;
-    /// The time in nanoseconds.
+    /// Returns the time in nanoseconds.
     fn now(&self) -> u64;
-    /// Called when the guest waits for `by` and nothing else it waits for has happened. A virtual clock moves
-    /// itself forward and gives true, and no real time passes; a real clock gives false.
+    /// Called when the guest waits for `by` and no other event of the same wait has occurred. A virtual clock advances
+    /// itself and returns true, and no real time passes; a real clock returns false.
     fn advance(&self, by: Duration) -> bool {
         let _ = by;
         false
     }
 }
 
-/// Processor time used, in nanoseconds.
+/// CPU time used, in nanoseconds.
 pub trait HostCpuClock: Send + Sync {
-    /// The smallest step in nanoseconds.
+    /// Returns the resolution in nanoseconds.
     fn resolution(&self) -> u64;
-    /// Time used by all threads of the process.
+    /// Returns the time used by all threads of the process.
     fn process(&self) -> u64;
-    /// Time used by the calling thread.
+    /// Returns the time used by the calling thread.
     fn thread(&self) -> u64;
 }
 
-/// The operating system's time of day.
+/// The operating system's wall clock.
 pub(crate) struct SystemWallClock;
 
 impl HostWallClock for SystemWallClock {
@@ -52,7 +52,7 @@ impl HostWallClock for SystemWallClock {
     }
 }
 
-/// The operating system's monotonic clock, from the making of the context on: the host's uptime stays hidden.
+/// The operating system's monotonic clock, counted from the creation of the context, so that the host's uptime stays hidden.
 pub(crate) struct SystemMonotonicClock {
     start: Instant,
 }
@@ -73,7 +73,7 @@ impl HostMonotonicClock for SystemMonotonicClock {
     }
 }
 
-/// The operating system's processor-time clocks.
+/// The operating system's CPU-time clocks.
 pub(crate) struct SystemCpuClock;
 
 impl HostCpuClock for SystemCpuClock {

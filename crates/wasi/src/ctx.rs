@@ -1,25 +1,25 @@
-//! Everything one guest was given, and its open descriptors.
+//! Everything that one guest was granted, and its open descriptors.
 //!
-//! Handles made by [`WasiCtx::share`] are one guest's threads. The lock around the table is held for look-ups
+//! Handles created by [`WasiCtx::share`] belong to the threads of one guest. The lock on the table is held for look-ups
 //! only, never while a call blocks.
 
 use belljar::{KillHandle, Limit, LimitExceeded};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::allowance::Allowance;
-use crate::builder::Grants;
+use crate::byte_quota::ByteQuota;
 use crate::clocks::{HostCpuClock, HostMonotonicClock, HostWallClock};
 use crate::descriptor::{Descriptor, Stream};
+use crate::grants::Grants;
 use crate::listing::ListingBudget;
 use crate::p1::{Errno, Error};
 use crate::random::HostRandom;
 use crate::table::{DescriptorTable, Origin, Slot};
 
-/// The state of one guest's WASI: made by [`WasiCtxBuilder`](crate::WasiCtxBuilder), used by [`p1`](crate::p1).
+/// The WASI state of one guest: created by [`WasiCtxBuilder`](crate::WasiCtxBuilder), used by [`p1`](crate::p1).
 pub struct WasiCtx {
     shared: Arc<Shared>,
-    /// Of the store that called last.
+    /// The kill handle of the store that called last.
     kill: Option<KillHandle>,
 }
 
@@ -33,8 +33,8 @@ struct Shared {
     interrupted: Box<dyn Fn() -> bool + Send + Sync>,
     table: Mutex<DescriptorTable>,
     listings: ListingBudget,
-    reading: Allowance,
-    writing: Allowance,
+    read_quota: ByteQuota,
+    write_quota: ByteQuota,
     exceeded: Mutex<Vec<LimitExceeded>>,
 }
 
@@ -61,68 +61,68 @@ impl WasiCtx {
                 interrupted: grants.interrupted,
                 table: Mutex::new(DescriptorTable::new(open, grants.max_descriptors)),
                 listings: ListingBudget::default(),
-                reading: Allowance::new(grants.max_bytes_read),
-                writing: Allowance::new(grants.max_bytes_written),
+                read_quota: ByteQuota::new(grants.max_bytes_read),
+                write_quota: ByteQuota::new(grants.max_bytes_written),
                 exceeded: Mutex::default(),
             }),
             kill: None,
         }
     }
 
-    /// Another handle to the same context, for another thread of the same guest: descriptors, arguments,
-    /// clocks and randomness are common to both.
+    /// Returns another handle to the same context, for another thread of the same guest: both share descriptors, arguments,
+    /// clocks and randomness.
     pub fn share(&self) -> WasiCtx {
         WasiCtx { shared: self.shared.clone(), kill: None }
     }
 
-    /// The limits that the guest was refused something for, each once, in the order in which that happened first: what it was told
-    /// with an errno. [`LimitExceeded`] says it in words.
+    /// Returns the limits that the guest has exceeded, each once, in the order of their first refusal. The guest itself
+    /// only saw an errno; [`LimitExceeded`] prints as a message.
     pub fn limits_exceeded(&self) -> Vec<LimitExceeded> {
         lock(&self.shared.exceeded).clone()
     }
 
-    fn note_exceeded(&self, exceeded: LimitExceeded) {
+    fn record_exceeded(&self, exceeded: LimitExceeded) {
         let mut all = lock(&self.shared.exceeded);
         if all.iter().all(|known| known.limit() != exceeded.limit()) {
             all.push(exceeded);
         }
     }
 
-    /// What is left of the bytes that the guest may read.
-    pub(crate) fn reading(&self) -> &Allowance {
-        &self.shared.reading
+    /// Returns the quota of bytes that the guest may read.
+    pub(crate) fn read_quota(&self) -> &ByteQuota {
+        &self.shared.read_quota
     }
 
-    /// What is left of the bytes that the guest may write.
-    pub(crate) fn writing(&self) -> &Allowance {
-        &self.shared.writing
+    /// Returns the quota of bytes that the guest may write.
+    pub(crate) fn write_quota(&self) -> &ByteQuota {
+        &self.shared.write_quota
     }
 
-    /// The guest has read all that it may.
-    pub(crate) fn has_read_all(&self) -> Errno {
-        self.note_exceeded(LimitExceeded::new(Limit::BytesRead, None, self.reading().total()));
+    /// Records that the read quota is used up.
+    pub(crate) fn read_quota_exceeded(&self) -> Errno {
+        self.record_exceeded(LimitExceeded::new(Limit::BytesRead, None, self.read_quota().total()));
         Errno::Io
     }
 
-    /// The guest has written all that it may.
-    pub(crate) fn has_written_all(&self) -> Errno {
-        self.note_exceeded(LimitExceeded::new(Limit::BytesWritten, None, self.writing().total()));
+    /// Records that the write quota is used up.
+    pub(crate) fn write_quota_exceeded(&self) -> Errno {
+        self.record_exceeded(LimitExceeded::new(Limit::BytesWritten, None, self.write_quota().total()));
         Errno::Dquot
     }
 
-    /// Whether another store called before, or none.
-    pub(crate) fn is_new_to(&self, store: u64) -> bool {
+    /// Returns whether the last caller was another store, or there was none.
+    pub(crate) fn is_new_caller(&self, store: u64) -> bool {
         self.kill.as_ref().is_none_or(|kill| kill.store_id() != store)
     }
 
-    /// Notes which store's guest calls, as whoever kills it wants calls that block to end.
-    pub(crate) fn called_by(&mut self, kill: KillHandle) {
+    /// Records the kill handle of the calling store, so that a kill also ends blocking calls.
+    pub(crate) fn set_caller(&mut self, kill: KillHandle) {
         self.kill = Some(kill);
     }
 
-    /// Whether the embedder wants the guest to end. Whatever may take longer than a millisecond asks on its way, as a thread that
-    /// is in the host is not made to leave it.
-    pub(crate) fn is_to_end(&self) -> bool {
+    /// Returns whether the embedder wants the guest to end. Operations that may take longer than a millisecond check
+    /// this periodically, because a thread in the host cannot be interrupted from outside.
+    pub(crate) fn must_end(&self) -> bool {
         self.kill.as_ref().is_some_and(KillHandle::is_killed) || (self.shared.interrupted)()
     }
 
@@ -165,40 +165,40 @@ impl WasiCtx {
     pub(crate) fn insert(&self, descriptor: Descriptor, origin: Origin) -> Result<u32, Errno> {
         let mut table = self.table();
         let limit = table.limit();
-        table.insert(descriptor, origin).ok_or_else(|| self.has_opened_all(limit))
+        table.insert(descriptor, origin).ok_or_else(|| self.descriptors_exceeded(limit))
     }
 
-    /// An open descriptor, and how the guest came by it.
+    /// Returns an open descriptor and its origin.
     pub(crate) fn slot(&self, fd: u32) -> Result<Slot, Errno> {
         self.table().slot(fd).cloned().ok_or(Errno::Badf)
     }
 
-    /// Looks whether there is room for another descriptor, before something is done to have one.
+    /// Checks that there is room for another descriptor, before a call has side effects.
     pub(crate) fn check_room(&self) -> Result<(), Errno> {
         let table = self.table();
-        if table.has_room() { Ok(()) } else { Err(self.has_opened_all(table.limit())) }
+        if table.has_room() { Ok(()) } else { Err(self.descriptors_exceeded(table.limit())) }
     }
 
-    fn has_opened_all(&self, limit: usize) -> Errno {
+    fn descriptors_exceeded(&self, limit: usize) -> Errno {
         let limit = limit as u64;
-        self.note_exceeded(LimitExceeded::new(Limit::Descriptors, Some(limit + 1), limit));
+        self.record_exceeded(LimitExceeded::new(Limit::Descriptors, Some(limit + 1), limit));
         Errno::Mfile
     }
 
-    /// Refuses to go on with something long for a guest that is to end.
+    /// Returns an error if the guest must end; long operations call this periodically.
     pub(crate) fn check_interrupt(&self) -> Result<(), Error> {
-        match self.is_to_end() {
+        match self.must_end() {
             true => Err(Error::Trap("interrupted in the middle of a WASI call".into())),
             false => Ok(()),
         }
     }
 
-    /// Runs a system call until it is not cut short by a signal, unless the embedder wants the guest to end.
+    /// Repeats a system call while signals interrupt it, unless the embedder wants the guest to end.
     pub(crate) fn restart<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> Result<T, Error> {
         loop {
             match call() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    if self.is_to_end() {
+                    if self.must_end() {
                         return Err(Error::Trap("interrupted while blocked in a WASI call".into()));
                     }
                 }

@@ -1,28 +1,15 @@
-//! What a guest's descriptor number stands for.
+//! What a guest's descriptor number refers to.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use bitflags::bitflags;
-
 use crate::dir::Dir;
+use crate::fd_flags::FdFlags;
 use crate::file::File;
 use crate::socket::Socket;
 use crate::stat::FileKind;
 use crate::stream::{InputStream, OutputStream};
-
-bitflags! {
-    /// Status flags of a descriptor, with the numbers of WASI 0.1's `fdflags`.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-    pub(crate) struct FdFlags: u16 {
-        const APPEND = 1;
-        const DSYNC = 2;
-        const NONBLOCK = 4;
-        const RSYNC = 8;
-        const SYNC = 16;
-    }
-}
 
 /// An open descriptor.
 pub(crate) enum Descriptor {
@@ -34,7 +21,7 @@ pub(crate) enum Descriptor {
 }
 
 /// A standard stream and the flags that this guest set on it. The host's descriptor may be shared with other
-/// programs, so its own flags are left alone.
+/// programs, so its own flags are not changed.
 pub(crate) struct Stream<T: ?Sized> {
     pub(crate) stream: Arc<T>,
     flags: AtomicU16,
@@ -55,7 +42,7 @@ impl<T: ?Sized> Stream<T> {
 }
 
 impl Descriptor {
-    /// What to wait on before a call that might block; `None` if none does.
+    /// Returns what to wait on before a call that might block; `None` if no call blocks.
     pub(crate) fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Descriptor::Input(input) => input.stream.poll_fd(),
@@ -66,7 +53,7 @@ impl Descriptor {
         }
     }
 
-    /// How many bytes a read would give now, as far as known.
+    /// Returns how many bytes a read would return now, as far as known.
     pub(crate) fn available(&self) -> u64 {
         match self {
             Descriptor::Input(input) => input.stream.available(),

@@ -1,8 +1,8 @@
 //! An open directory: the only way from a guest's path to a file.
 //!
 //! In: a directory handle with permissions, and relative paths from the guest. Out: open files and
-//! directories, metadata, listings, or the host's error. Never: follows anything out of the directory; that
-//! is `cap-std`'s work, and no function here hands a guest's path to anything else.
+//! directories, metadata, listings, or the host's error. Never: follows a path out of the directory. `cap-std`
+//! ensures this, and nothing here passes a guest's path to anything else.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ use cap_std::fs::{OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::descriptor::FdFlags;
+use crate::fd_flags::FdFlags;
 use crate::file::File;
 use crate::listing::{Listing, ListingBudget};
 use crate::perms::{DirPerms, FilePerms};
@@ -25,7 +25,7 @@ pub(crate) struct Dir {
     dir: cap_std::fs::Dir,
     dir_perms: DirPerms,
     file_perms: FilePerms,
-    /// The guest's name for it, if it is a preopen.
+    /// The guest's name for the directory, if it is a preopen.
     pub(crate) preopen: Option<Box<str>>,
     listing: Mutex<Option<Arc<Listing>>>,
 }
@@ -43,14 +43,14 @@ pub(crate) struct OpenHow {
     pub(crate) flags: FdFlags,
 }
 
-/// What a path turned out to be.
+/// What a path refers to.
 pub(crate) enum Opened {
     Dir(Dir),
     File(File),
 }
 
 impl Dir {
-    /// Opens a directory of the host, by the embedder's authority.
+    /// Opens a directory of the host for the embedder.
     pub(crate) fn preopen(
         host: &Path,
         guest: &str,
@@ -71,7 +71,7 @@ impl Dir {
         if how.directory && (how.create || how.exclusive || how.truncate) {
             return Err(Errno::INVAL.into());
         }
-        // Creating and truncating need a writable descriptor, whatever the guest asked for.
+        // Creating and truncating need a writable descriptor, whatever the guest requested.
         let write = how.write || how.create || how.truncate;
         let read = how.read || !write;
         if how.create {
@@ -111,7 +111,7 @@ impl Dir {
 
     pub(crate) fn stat_at(&self, path: &str, follow: bool) -> io::Result<FileStat> {
         self.need(DirPerms::READ)?;
-        // A path that ends in a slash means a directory, so a link before it is followed in any case.
+        // A path that ends in a slash means a directory, so a final link is followed in any case.
         let follow = follow || path.ends_with('/') || path.ends_with("/.");
         let data = if follow { self.dir.metadata(path)? } else { self.dir.symlink_metadata(path)? };
         Ok(data.into())
@@ -140,7 +140,7 @@ impl Dir {
 
     pub(crate) fn remove_dir(&self, path: &str) -> io::Result<()> {
         self.need(DirPerms::MUTATE)?;
-        // As on the host, a slash at the end is not an empty name in the directory.
+        // As on the host, a trailing slash is not an empty name in the directory.
         match path.trim_end_matches('/') {
             "" => self.dir.remove_dir(path),
             path => self.dir.remove_dir(path),
@@ -162,7 +162,7 @@ impl Dir {
         self.dir.hard_link(from, &to_dir.dir, to)
     }
 
-    /// A file must not come, by moving, under permissions that are wider than those it had.
+    /// Checks that renaming a file does not put it under permissions wider than those it had.
     fn need_move(&self, to_dir: &Dir) -> io::Result<()> {
         self.need(DirPerms::MUTATE)?;
         to_dir.need(DirPerms::MUTATE)?;
@@ -172,27 +172,27 @@ impl Dir {
         Ok(())
     }
 
-    /// Makes a link to `target`, which must be relative.
+    /// Creates a symbolic link to `target`, which must be relative.
     pub(crate) fn symlink(&self, target: &str, path: &str) -> io::Result<()> {
         self.need(DirPerms::MUTATE)?;
         self.dir.symlink(target, path)
     }
 
-    /// The target of a link; one that is absolute is refused.
+    /// Returns the target of a link; an absolute one is refused.
     pub(crate) fn read_link(&self, path: &str) -> io::Result<Vec<u8>> {
         self.need(DirPerms::READ)?;
         Ok(self.dir.read_link(path)?.into_os_string().into_encoded_bytes())
     }
 
-    /// The names in the directory.
+    /// Returns the names in the directory.
     ///
-    /// The list is taken anew when `restart` is set and kept until then, so that positions in it stay right
-    /// while the guest creates and removes what it lists.
+    /// The list is read again when `restart` is set and kept until then, so that positions in it stay valid
+    /// while the guest creates and removes entries.
     pub(crate) fn entries(
         &self,
         restart: bool,
         budget: &ListingBudget,
-        is_to_end: &dyn Fn() -> bool,
+        must_end: &dyn Fn() -> bool,
     ) -> io::Result<Arc<Listing>> {
         self.need(DirPerms::READ)?;
         let mut kept = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,14 +200,14 @@ impl Dir {
             return Ok(listing.clone());
         }
         *kept = None;
-        let listing = Arc::new(Listing::of(&self.dir, self.stat()?.inode, budget, is_to_end)?);
+        let listing = Arc::new(Listing::of(&self.dir, self.stat()?.inode, budget, must_end)?);
         if listing.may_keep {
             *kept = Some(listing.clone());
         }
         Ok(listing)
     }
 
-    /// Lets go of the list: the guest has read it to its end.
+    /// Drops the list, because the guest has read it to its end.
     pub(crate) fn forget_entries(&self) {
         *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -1,16 +1,16 @@
-//! The guest's own end: `proc_exit`.
+//! The guest's own exit: `proc_exit`.
 
 use std::fmt;
 
-/// The guest called `proc_exit` with this code. Not a failure: the embedder decides what the code means.
+/// The guest called `proc_exit` with this code. This is not a failure: the embedder decides what the code means.
 ///
-/// The code is the guest's 32 bits unchanged. A process has eight for it: [`I32Exit::status`].
+/// The code is the guest's 32 bits unchanged. A process has only eight: [`I32Exit::status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct I32Exit(pub i32);
 
 impl I32Exit {
-    /// The exit status of a process that passes the guest's code on: its low eight bits, as for any native program,
-    /// but 1 where these are zero and the code is not. Whoever asks only whether a program succeeded gets the right answer.
+    /// Returns the exit status of a process that passes the guest's code on: its low eight bits, as for any native program,
+    /// but 1 if these are zero and the code is not. A nonzero code therefore never looks like success.
     ///
     /// ```
     /// use belljar_wasi::I32Exit;

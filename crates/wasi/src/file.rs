@@ -1,7 +1,7 @@
 //! An open file below a preopen: a regular file, device or pipe.
 //!
-//! The host's own file offset and status flags are the guest's, so that seeking, appending and reading from
-//! several threads mean what they mean on the host. Nothing else holds the host's descriptor.
+//! The guest uses the host's own file offset and status flags, so that seeking, appending and reading from
+//! several threads behave as on the host. Nothing else holds the host's descriptor.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use rustix::fs::{OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
-use crate::descriptor::FdFlags;
+use crate::fd_flags::FdFlags;
 use crate::perms::FilePerms;
 use crate::stat::{FileKind, FileStat, NewTime};
 
@@ -44,7 +44,7 @@ impl File {
         FdFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
     }
 
-    /// Sets `APPEND` and `NONBLOCK`; the others stay as they were when the file was opened.
+    /// Sets `APPEND` and `NONBLOCK`; the other flags stay as they were when the file was opened.
     pub(crate) fn set_flags(&self, flags: FdFlags) -> io::Result<()> {
         let mut host = rustix::fs::fcntl_getfl(&self.file)?;
         host.set(OFlags::APPEND, flags.contains(FdFlags::APPEND));
@@ -115,7 +115,7 @@ impl File {
         Ok(rustix::fs::fdatasync(&self.file)?)
     }
 
-    /// How many bytes a read would give now, as far as known.
+    /// Returns how many bytes a read would return now, as far as known.
     pub(crate) fn available(&self) -> u64 {
         if self.kind != FileKind::RegularFile {
             return rustix::io::ioctl_fionread(&self.file).unwrap_or(0);

@@ -1,12 +1,12 @@
 //! WASI for the belljar WebAssembly runtime.
 //!
-//! In: what the embedder grants (arguments, streams, directories, sockets, clocks, randomness), gathered by
+//! In: what the embedder grants (arguments, streams, directories, sockets, clocks, randomness), collected by
 //! [`WasiCtxBuilder`]. Out: a [`WasiCtx`], on which the functions of [`p1`] (WASI 0.1, "preview 1", with its
 //! predecessor `wasi_unstable`) work, given the guest's memory as [`GuestMemory`]; and the threads of wasi-threads ([`threads`]).
 //!
-//! Never: a path, symbolic link or race that leads a guest out of its preopened directories (each look-up is
-//! `openat2` beneath a directory handle, or a walk by handles where the kernel lacks it, by `cap-std`);
-//! a panic on anything the guest passes; an allocation whose size the guest picks without a limit.
+//! Never: a path, symbolic link or race that leads a guest out of its preopened directories (`cap-std` does each look-up with
+//! `openat2` beneath a directory handle, or walks by handles where the kernel lacks it);
+//! a panic on any input of the guest; an allocation without a limit whose size the guest chooses.
 //!
 //! ```
 //! use belljar_wasi::{GuestMemory, MemoryOutputPipe, WasiCtxBuilder, p1};
@@ -25,14 +25,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod allowance;
 mod builder;
+mod byte_quota;
 mod clocks;
 mod ctx;
 mod descriptor;
 mod dir;
 mod exit;
+mod fd_flags;
 mod file;
+mod grants;
 mod listing;
 mod memory;
 pub mod p1;

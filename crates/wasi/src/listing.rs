@@ -1,7 +1,7 @@
-//! The names in a directory, taken at one moment, and how much host memory such lists may hold.
+//! The names in a directory at one moment, and a budget for the host memory of such lists.
 //!
-//! A guest decides how many names there are and how many lists it keeps half read, so all lists of a context
-//! together have a budget. A list beyond it is not kept, and a single one larger than it is refused.
+//! A guest decides how many names there are and how many lists it leaves half read, so all lists of a context
+//! share one budget. A list that exceeds the rest of the budget is not kept, and one larger than the whole budget is refused.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -33,7 +33,7 @@ impl DirEntry {
     }
 }
 
-/// Host memory taken by the lists of one context. Clones are the same account.
+/// Host memory used by the lists of one context. Clones share the budget.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ListingBudget {
     used: Arc<AtomicUsize>,
@@ -50,13 +50,13 @@ impl ListingBudget {
     }
 }
 
-/// The names in a directory: `.` and `..` first, the others sorted, so that runs can be repeated.
+/// The names in a directory: `.` and `..` first, the others sorted, so that runs are reproducible.
 #[derive(Debug)]
 pub(crate) struct Listing {
     entries: Vec<DirEntry>,
     bytes: usize,
     budget: ListingBudget,
-    /// Whether it fits the budget, so that it may be kept.
+    /// Whether the list fits the budget and may be kept.
     pub(crate) may_keep: bool,
 }
 
@@ -64,20 +64,20 @@ impl Listing {
     /// Lists the directory, whose own number is `inode`.
     ///
     /// # Errors
-    /// Those of the system; [`Errno::INTR`] as soon as `is_to_end`, which is asked on the way, says so.
+    /// Returns the system's errors, and [`Errno::INTR`] as soon as `must_end` returns true, which is checked periodically.
     pub(crate) fn of(
         dir: impl AsFd,
         inode: u64,
         budget: &ListingBudget,
-        is_to_end: &dyn Fn() -> bool,
+        must_end: &dyn Fn() -> bool,
     ) -> io::Result<Listing> {
         let dir = dir.as_fd();
-        // The parent may lie outside the preopen: its number is the guest's business no more than its names.
+        // The parent may lie outside the preopen: its inode number must stay hidden, as its names do.
         let dots = [b".".as_slice(), b".."];
         let mut entries: Vec<DirEntry> = Vec::new();
         let mut bytes = 0;
         let mut runs = Vec::new();
-        // The handle of a preopen is good for look-ups only, so listing needs one of its own.
+        // The handle of a preopen only allows look-ups, so listing needs a handle of its own.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let own = rustix::fs::openat(dir, c".", flags, Mode::empty())?;
         for entry in rustix::fs::Dir::new(own)? {
@@ -87,7 +87,7 @@ impl Listing {
                 continue;
             }
             let mut kind = FileKind::from(entry.file_type());
-            // Some file systems do not say; and a name that went in the meantime stays unknown.
+            // Some file systems do not report the kind, and a name may have been removed meanwhile: the kind stays unknown.
             if entry.file_type() == rustix::fs::FileType::Unknown
                 && let Ok(stat) = rustix::fs::statat(dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
             {
@@ -100,38 +100,38 @@ impl Listing {
             }
             entries.push(entry);
             if entries.len() >= RUN {
-                check(is_to_end)?;
+                check(must_end)?;
                 runs.push(sorted_run(&mut entries));
             }
         }
         runs.push(sorted_run(&mut entries));
         let mut all = Vec::with_capacity(2 + runs.iter().map(Vec::len).sum::<usize>());
         all.extend(dots.map(|name| DirEntry { name: name.into(), inode, kind: FileKind::Directory }));
-        merge(runs, &mut all, is_to_end)?;
+        merge(runs, &mut all, must_end)?;
         let entries = all;
         Ok(Listing { entries, bytes, budget: budget.clone(), may_keep: budget.charge(bytes) })
     }
 }
 
-/// Names that are read or sorted between two looks whether the guest is to end: some 2 ms.
+/// Names that are read or sorted between two checks whether the guest must end: some 2 ms.
 const RUN: usize = 4096;
 
-fn check(is_to_end: &dyn Fn() -> bool) -> io::Result<()> {
-    if is_to_end() { Err(Errno::INTR.into()) } else { Ok(()) }
+fn check(must_end: &dyn Fn() -> bool) -> io::Result<()> {
+    if must_end() { Err(Errno::INTR.into()) } else { Ok(()) }
 }
 
 fn sorted_run(entries: &mut Vec<DirEntry>) -> Vec<DirEntry> {
     let mut run = std::mem::take(entries);
-    // Backwards, as a merge takes from the end.
+    // In reverse order, because the merge takes entries from the end.
     run.sort_unstable_by(|a, b| b.name.cmp(&a.name));
     run
 }
 
-/// Merges runs, each of which is sorted backwards.
+/// Merges runs, each of which is sorted in reverse.
 fn merge(
     mut runs: Vec<Vec<DirEntry>>,
     into: &mut Vec<DirEntry>,
-    is_to_end: &dyn Fn() -> bool,
+    must_end: &dyn Fn() -> bool,
 ) -> io::Result<()> {
     let first = |run: &mut Vec<DirEntry>, number| run.pop().map(|entry| Reverse(Next(entry, number)));
     let mut next: BinaryHeap<_> =
@@ -140,13 +140,13 @@ fn merge(
         next.extend(first(&mut runs[number], number));
         into.push(entry);
         if into.len().is_multiple_of(RUN) {
-            check(is_to_end)?;
+            check(must_end)?;
         }
     }
     Ok(())
 }
 
-/// The first entry left of a run, by name.
+/// Returns the first remaining entry of a run, by name.
 struct Next(DirEntry, usize);
 
 impl Ord for Next {

@@ -1,6 +1,6 @@
 //! The guest's linear memory as the WASI functions see it.
 //!
-//! In: a mutable byte slice, or anything that can copy bytes in and out of a memory shared by threads.
+//! In: a mutable byte slice, or a type that can copy bytes in and out of a memory shared by threads.
 //! Out: integers, strings, byte copies and scatter/gather lists, each checked against the memory's size.
 //! Never: panics on a guest's address, allocates more than a fixed amount for a guest's length, keeps a
 //! reference to the memory after the call.
@@ -12,14 +12,14 @@ use std::ops::Range;
 use belljar::Memory;
 use smallvec::SmallVec;
 
-/// The most buffers one scatter/gather call hands to the system (Linux's `IOV_MAX`); the rest of a longer
+/// The most buffers that one scatter/gather call passes to the system (Linux's `IOV_MAX`); the rest of a longer
 /// list is left to the guest's next call, as with any short read or write.
 const MAX_IOVECS: usize = 1024;
 
-/// Pairs of a list that are read between two looks: some 100 µs.
+/// Pairs of a list that are read between two checks whether the guest must end: some 100 µs.
 const IOVECS_BETWEEN_LOOKS: u32 = 1 << 14;
 
-/// The most bytes one call moves: what Linux itself moves at most, so that every count fits an `i32`.
+/// The most bytes that one call moves: Linux's own maximum, so that every count fits an `i32`.
 const MAX_TRANSFER: usize = 0x7fff_f000;
 
 /// Bounce buffer for memories that cannot be borrowed as a slice.
@@ -48,23 +48,23 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// A memory that other threads may write at any time, so that it can only be copied from and to.
+/// A memory that other threads may write at any time, so that bytes can only be copied in and out.
 ///
-/// Offsets and lengths have been checked by [`GuestMemory`] against [`SharedBytes::len`] before a call.
+/// [`GuestMemory`] has checked offsets and lengths against [`SharedBytes::len`] before each call.
 pub trait SharedBytes {
-    /// Current size in bytes; it may grow, never shrink.
+    /// Returns the current size in bytes; it may grow, never shrink.
     fn len(&self) -> usize;
     /// Copies the bytes from `at` on into `out`.
     fn read(&self, at: usize, out: &mut [u8]);
     /// Copies `bytes` into the memory from `at` on.
     fn write(&self, at: usize, bytes: &[u8]);
-    /// Whether the memory has no bytes at all.
+    /// Returns whether the memory has no bytes at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Checked access to one guest's 32-bit linear memory for the length of a call.
+/// Checked access to one guest's 32-bit linear memory for the duration of a call.
 ///
 /// ```
 /// use belljar_wasi::GuestMemory;
@@ -103,17 +103,17 @@ macro_rules! integers {
 }
 
 impl<'a> GuestMemory<'a> {
-    /// The memory of a guest that nothing else touches during the call.
+    /// Wraps the memory of a guest that nothing else accesses during the call.
     pub fn new(bytes: &'a mut [u8]) -> GuestMemory<'a> {
         GuestMemory { bytes: Bytes::Own(bytes) }
     }
 
-    /// A memory shared by threads: data passes through a bounded host buffer.
+    /// Wraps a memory shared by threads: data passes through a bounded host buffer.
     pub fn shared(bytes: &'a dyn SharedBytes) -> GuestMemory<'a> {
         GuestMemory { bytes: Bytes::Shared(bytes) }
     }
 
-    /// Size in bytes.
+    /// Returns the size in bytes.
     pub fn size(&self) -> usize {
         match &self.bytes {
             Bytes::Own(bytes) => bytes.len(),
@@ -128,7 +128,7 @@ impl<'a> GuestMemory<'a> {
         read_u64, write_u64, u64;
     }
 
-    /// Checks that `len` bytes from `at` on exist and gives their range.
+    /// Checks that `len` bytes from `at` on exist, and returns their range.
     pub fn check(&self, at: u32, len: u64) -> Result<Range<usize>, Fault> {
         let size = self.size();
         let fault = Fault { at: at.into(), len, size: size as u64 };
@@ -198,8 +198,8 @@ impl<'a> GuestMemory<'a> {
         }
     }
 
-    /// Reads a list of `count` (address, length) pairs and checks every buffer that will be used. A list of empty buffers may be as
-    /// long as the memory: `look` says on the way whether to go on.
+    /// Reads a list of `count` (address, length) pairs and checks every buffer that will be used. A list of empty
+    /// buffers may be as long as the memory, so `look` is called periodically and may end the call.
     pub(crate) fn iovecs<E: From<Fault>>(
         &self,
         at: u32,
@@ -228,7 +228,7 @@ impl<'a> GuestMemory<'a> {
         Ok(list)
     }
 
-    /// Hands the buffers to `write`, all at once where the memory can be borrowed, and gives its count.
+    /// Passes the buffers to `write`, all at once if the memory can be borrowed, and returns its count.
     pub(crate) fn gather<E>(
         &self,
         list: &Iovecs,
@@ -253,7 +253,7 @@ impl<'a> GuestMemory<'a> {
         }
     }
 
-    /// Lets `read` fill the buffers, all at once where they can be borrowed apart, and gives its count.
+    /// Lets `read` fill the buffers, all at once if they can be borrowed separately, and returns its count.
     pub(crate) fn scatter<E>(
         &mut self,
         list: &Iovecs,
@@ -286,7 +286,7 @@ fn bounce_size(list: &[Range<usize>]) -> usize {
     list.iter().map(Range::len).sum::<usize>().min(MAX_BOUNCE)
 }
 
-/// Splits the memory into the disjoint buffers of the list. Where buffers overlap, only the first is filled:
+/// Splits the memory into the disjoint buffers of the list. If buffers overlap, only the first is filled:
 /// a short read, which every guest must expect.
 fn scatter_many<E>(
     bytes: &mut [u8],

@@ -1,9 +1,9 @@
-//! What a preopened directory allows, beyond what the host's file system allows.
+//! Permissions of a preopened directory, in addition to those of the host's file system.
 
 use bitflags::bitflags;
 
 bitflags! {
-    /// What may be done with the directories below a preopen.
+    /// What a guest may do with the directories below a preopen.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct DirPerms: u8 {
         /// List directories, look up names, read metadata and links.
@@ -14,7 +14,7 @@ bitflags! {
 }
 
 bitflags! {
-    /// What may be done with the files below a preopen.
+    /// What a guest may do with the files below a preopen.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct FilePerms: u8 {
         /// Read a file's bytes.

@@ -1,4 +1,4 @@
-//! Streams in the host's memory: input given beforehand, output captured.
+//! Streams in the host's memory: input provided in advance, output captured.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An input stream that reads bytes given beforehand, then ends. Clones share the position.
+/// An input stream that returns bytes provided in advance, then ends. Clones share the position.
 #[derive(Debug, Clone)]
 pub struct MemoryInputPipe {
     bytes: Arc<[u8]>,
@@ -19,12 +19,12 @@ pub struct MemoryInputPipe {
 }
 
 impl MemoryInputPipe {
-    /// A stream of these bytes.
+    /// Creates a stream of these bytes.
     pub fn new(bytes: impl AsRef<[u8]>) -> MemoryInputPipe {
         MemoryInputPipe { bytes: bytes.as_ref().into(), position: Arc::default() }
     }
 
-    /// Whether the guest has read everything.
+    /// Returns whether the guest has read everything.
     pub fn is_empty(&self) -> bool {
         self.available() == 0
     }
@@ -48,7 +48,7 @@ impl InputStream for MemoryInputPipe {
     }
 }
 
-/// An output stream that keeps what is written, up to a limit. Clones share the contents.
+/// An output stream that captures output, up to a limit. Clones share the contents.
 ///
 /// ```
 /// use belljar_wasi::{MemoryOutputPipe, WasiCtxBuilder};
@@ -65,17 +65,17 @@ pub struct MemoryOutputPipe {
 }
 
 impl MemoryOutputPipe {
-    /// A stream that keeps at most `capacity` bytes; writing past them fails with "no space left".
+    /// Creates a stream that keeps at most `capacity` bytes; writing more fails with "no space left".
     pub fn new(capacity: usize) -> MemoryOutputPipe {
         MemoryOutputPipe { capacity, bytes: Arc::default() }
     }
 
-    /// A copy of everything written so far.
+    /// Returns a copy of everything written so far.
     pub fn contents(&self) -> Vec<u8> {
         lock(&self.bytes).clone()
     }
 
-    /// Everything written so far if no other clone is left (the context is gone), else `None`.
+    /// Returns everything written so far if no other clone is left (the context is gone), else `None`.
     pub fn try_into_inner(self) -> Option<Vec<u8>> {
         Arc::into_inner(self.bytes).map(|bytes| bytes.into_inner().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,4 +1,4 @@
-//! Where a guest's random bytes come from, replaceable by the embedder.
+//! The source of a guest's random bytes, replaceable by the embedder.
 
 use std::io;
 
@@ -9,7 +9,7 @@ pub trait HostRandom: Send {
     /// Fills all of `bytes`.
     ///
     /// # Errors
-    /// An error reaches the guest as its errno; `Interrupted` makes the call start over.
+    /// An error reaches the guest as its errno; `Interrupted` restarts the call.
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()>;
 }
 
@@ -26,7 +26,7 @@ impl HostRandom for SystemRandom {
     }
 }
 
-/// Bytes that look random and are the same for the same seed, for reproducible runs. Not for secrets.
+/// Random-looking bytes that are the same for the same seed, for reproducible runs. Not for secrets.
 ///
 /// The generator is SplitMix64 (Steele, Lea, Flood: *Fast Splittable Pseudorandom Number Generators*, 2014).
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub struct SeededRandom {
 }
 
 impl SeededRandom {
-    /// A generator at the start of the sequence that belongs to `seed`.
+    /// Creates a generator at the start of the sequence for `seed`.
     pub fn new(seed: u64) -> SeededRandom {
         SeededRandom { state: seed, left: 0, word: [0; 8] }
     }
@@ -79,7 +79,7 @@ mod tests {
         random.fill(a).unwrap();
         random.fill(b).unwrap();
         assert_eq!(whole, pieces);
-        // First output of SplitMix64 for seed 5 differs from that of seed 6.
+        // The first output of SplitMix64 for seed 5 differs from that of seed 6.
         let mut other = [0; 21];
         SeededRandom::new(6).fill(&mut other).unwrap();
         assert_ne!(whole, other);

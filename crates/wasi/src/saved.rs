@@ -1,7 +1,8 @@
-//! A guest's descriptors as data, from which another context gets the same ones: those of a snapshot.
+//! A guest's descriptors as data, from which another context opens the same ones, as a snapshot needs.
 //!
-//! In: a context whose guest has opened and closed things. Out: which numbers are open, by which paths below which preopened
-//! directories, and where their cursors stand. Never: what is in the files, or a file that the new context's grants do not allow.
+//! In: a context whose guest has opened and closed descriptors. Out: which numbers are open, by which paths below which
+//! preopened directories, and where their cursors stand. Never: the contents of files, or a file that the new context's
+//! grants do not allow.
 
 use std::fmt;
 use std::io;
@@ -12,13 +13,14 @@ use rustix::fs::SeekFrom;
 use serde::{Deserialize, Serialize};
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, FdFlags};
+use crate::descriptor::Descriptor;
 use crate::dir::{OpenHow, Opened};
+use crate::fd_flags::FdFlags;
 use crate::file::File;
 use crate::stat::{FileKind, FileStat};
 use crate::table::{DescriptorTable, Origin, Slot};
 
-/// A guest's open descriptors as data: made by [`WasiCtx::save_descriptors`], for [`WasiCtx::restore_descriptors`].
+/// A guest's open descriptors as data: created by [`WasiCtx::save_descriptors`], used by [`WasiCtx::restore_descriptors`].
 ///
 /// ```
 /// use belljar_wasi::{DirPerms, FilePerms, SavedDescriptors, WasiCtx, WasiCtxBuilder};
@@ -34,40 +36,40 @@ use crate::table::{DescriptorTable, Origin, Slot};
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SavedDescriptors {
-    /// How many the host had given.
+    /// How many descriptors the host had granted.
     given: u32,
-    /// By number.
-    descriptors: Vec<Option<Saved>>,
+    /// The descriptors by number.
+    descriptors: Vec<Option<SavedDescriptor>>,
 }
 
 /// One descriptor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Saved {
-    /// The one that the host gave this number.
+enum SavedDescriptor {
+    /// The descriptor that the host granted under this number.
     Given { number: u32, flags: u16 },
-    /// A file below the directory that the host gave this number.
+    /// A file below the directory that the host granted under this number.
     File { preopen: u32, path: Box<str>, read: bool, write: bool, flags: u16, offset: u64 },
     /// A directory below it.
     Dir { preopen: u32, path: Box<str> },
 }
 
 impl SavedDescriptors {
-    /// Whether they are those that the host gave, and nothing else.
+    /// Returns whether the descriptors are exactly those that the host granted.
     pub fn are_as_given(&self) -> bool {
-        let given = (0..self.given).map(|number| Some(Saved::Given { number, flags: 0 }));
+        let given = (0..self.given).map(|number| Some(SavedDescriptor::Given { number, flags: 0 }));
         self.descriptors.iter().cloned().eq(given)
     }
 }
 
-/// Descriptors that cannot be saved or restored: what is wrong with each.
+/// The reasons why descriptors cannot be saved or restored.
 #[derive(Clone, Debug)]
 pub struct DescriptorsError {
     problems: Vec<String>,
 }
 
 impl DescriptorsError {
-    /// A phrase for each descriptor that is a problem.
+    /// Returns a phrase for each descriptor that is a problem.
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
@@ -88,12 +90,12 @@ impl From<String> for DescriptorsError {
 }
 
 impl WasiCtx {
-    /// What the guest has open now: what it was given, and what it opened below its preopened directories.
+    /// Returns what the guest has open now: what it was granted, and what it opened below its preopened directories.
     ///
     /// # Errors
     ///
-    /// All that cannot be had again, by number and name: files that are no longer where they were opened, pipes and devices,
-    /// connections.
+    /// Returns an error that lists every descriptor that cannot be reopened, by number and name: files that are no
+    /// longer where they were opened, pipes and devices, connections.
     pub fn save_descriptors(&self) -> Result<SavedDescriptors, DescriptorsError> {
         let table = self.table();
         let (mut descriptors, mut problems) = (Vec::new(), Vec::new());
@@ -114,23 +116,30 @@ impl WasiCtx {
         }
     }
 
-    /// Gives a guest that has not begun the descriptors that another one had: opens files and directories again by their paths, below
-    /// the directories that this one was given and with what it may do there, and sets cursors where they stood. Nothing is made, and
-    /// nothing is cut. What is in the files may be something else now.
+    /// Gives a guest that has not started the descriptors that another guest had: reopens files and directories by
+    /// their paths, below this guest's preopened directories and with its permissions, and sets their cursors. Nothing
+    /// is created or truncated. The contents of the files may have changed.
     ///
     /// # Errors
     ///
-    /// The first that cannot be had, by number and name: then nothing has changed.
+    /// Returns an error for the first descriptor that cannot be reopened, by number and name; nothing has changed then.
     pub fn restore_descriptors(&self, saved: &SavedDescriptors) -> Result<(), DescriptorsError> {
         let mut table = self.table();
         if saved.given != table.given() {
-            let problem =
-                format!("the guest was given {} descriptors, and now {}", saved.given, table.given());
+            let problem = format!(
+                "the saved guest was granted {} descriptors, this one {}",
+                saved.given,
+                table.given()
+            );
             return Err(problem.into());
         }
         let needed = saved.descriptors.len();
         if needed > table.limit() {
-            return Err(format!("the guest had {needed} descriptors, and may have {}", table.limit()).into());
+            return Err(format!(
+                "the saved guest had {needed} descriptors, this one may have {}",
+                table.limit()
+            )
+            .into());
         }
         let mut slots = Vec::with_capacity(needed);
         for (saved, fd) in saved.descriptors.iter().zip(0..) {
@@ -138,7 +147,7 @@ impl WasiCtx {
             slots.push(slot);
         }
         for (saved, slot) in saved.descriptors.iter().zip(&slots) {
-            if let (Some(Saved::Given { flags, .. }), Some(slot)) = (saved, slot) {
+            if let (Some(SavedDescriptor::Given { flags, .. }), Some(slot)) = (saved, slot) {
                 let flags = FdFlags::from_bits_truncate(*flags);
                 match &*slot.descriptor {
                     Descriptor::Input(stream) => stream.set_flags(flags),
@@ -149,15 +158,15 @@ impl WasiCtx {
         }
         let now = table.with_slots(slots);
         let before = std::mem::replace(&mut *table, now);
-        // Closing may block, so it happens after the table's lock is gone.
+        // Closing may block, so it happens after the table's lock is released.
         drop(table);
         drop(before);
         Ok(())
     }
 }
 
-/// The descriptor as data, or what it is that cannot be had again.
-fn save(slot: &Slot, table: &DescriptorTable) -> Result<Saved, String> {
+/// Converts a descriptor to data, or says why it cannot be reopened.
+fn save(slot: &Slot, table: &DescriptorTable) -> Result<SavedDescriptor, String> {
     let shown = match &slot.origin {
         Origin::Opened { path, .. } => OutsideText::new(&**path),
         Origin::Given(_) | Origin::Accepted => OutsideText::new(""),
@@ -169,23 +178,23 @@ fn save(slot: &Slot, table: &DescriptorTable) -> Result<Saved, String> {
                 Descriptor::Output(stream) => stream.flags(),
                 _ => FdFlags::empty(),
             };
-            Ok(Saved::Given { number: *number, flags: flags.bits() })
+            Ok(SavedDescriptor::Given { number: *number, flags: flags.bits() })
         }
         (Origin::Opened { preopen, path }, Descriptor::Dir(dir)) => {
-            let again = table.preopen(*preopen).ok_or("below a directory that is none")?;
+            let again = table.preopen(*preopen).ok_or("below a descriptor that is not a directory")?;
             let how = OpenHow { follow: true, directory: true, ..OpenHow::default() };
             let same =
                 matches!(again.open(path, how), Ok(Opened::Dir(again)) if is_same(again.stat(), dir.stat()));
             if !same {
                 return Err(format!("the open directory `{shown}`, which is no longer there by that name"));
             }
-            Ok(Saved::Dir { preopen: *preopen, path: path.clone() })
+            Ok(SavedDescriptor::Dir { preopen: *preopen, path: path.clone() })
         }
         (Origin::Opened { preopen, path }, Descriptor::File(file)) => {
             if file.kind != FileKind::RegularFile {
                 return Err(format!("`{shown}`, which is a pipe or a device"));
             }
-            let again = table.preopen(*preopen).ok_or("below a directory that is none")?;
+            let again = table.preopen(*preopen).ok_or("below a descriptor that is not a directory")?;
             let same = is_same(again.stat_at(path, true), file.stat());
             if !same {
                 return Err(format!("the open file `{shown}`, which is no longer there by that name"));
@@ -195,7 +204,7 @@ fn save(slot: &Slot, table: &DescriptorTable) -> Result<Saved, String> {
                 .map_err(|error| format!("the open file `{shown}`, whose cursor is unknown: {error}"))?;
             let (read, write) = (file.readable, file.writable);
             let (preopen, path, flags) = (*preopen, path.clone(), file.flags().bits());
-            Ok(Saved::File { preopen, path, read, write, flags, offset })
+            Ok(SavedDescriptor::File { preopen, path, read, write, flags, offset })
         }
         (Origin::Opened { .. }, _) => Err(format!("`{shown}`, which is neither a file nor a directory")),
         (Origin::Accepted, _) => Err("a connection".into()),
@@ -207,45 +216,47 @@ fn is_same(one: io::Result<FileStat>, other: io::Result<FileStat>) -> bool {
     matches!((one, other), (Ok(one), Ok(other)) if identity(one) == identity(other))
 }
 
-/// The descriptor that data means.
-fn restore(saved: &Saved, fd: u32, table: &DescriptorTable) -> Result<Slot, DescriptorsError> {
+/// Opens the descriptor that the data describes.
+fn restore(saved: &SavedDescriptor, fd: u32, table: &DescriptorTable) -> Result<Slot, DescriptorsError> {
     let below = |preopen: u32| {
         table
             .preopen(preopen)
-            .ok_or_else(|| format!("descriptor {preopen}, which {fd} is below, is no directory"))
+            .ok_or_else(|| format!("descriptor {preopen}, which {fd} is below, is not a directory"))
     };
     let failed = |path: &str, what: &dyn fmt::Display| {
         format!("descriptor {fd}, `{}`, cannot be opened again: {what}", OutsideText::new(path))
     };
     match saved {
-        Saved::Given { number, .. } => {
+        SavedDescriptor::Given { number, .. } => {
             let slot = table.slot(*number).filter(|slot| slot.origin == Origin::Given(*number));
-            let gone = || format!("descriptor {fd} was number {number} of those given, and there is none");
+            let gone = || {
+                format!("descriptor {fd} was granted as number {number}, which this guest was not granted")
+            };
             Ok(slot.cloned().ok_or_else(gone)?)
         }
-        Saved::Dir { preopen, path } => {
+        SavedDescriptor::Dir { preopen, path } => {
             let how = OpenHow { follow: true, directory: true, ..OpenHow::default() };
             let origin = Origin::Opened { preopen: *preopen, path: path.clone() };
             match below(*preopen)?.open(path, how) {
                 Ok(Opened::Dir(dir)) => Ok(Slot { descriptor: Arc::new(Descriptor::Dir(dir)), origin }),
-                Ok(Opened::File(_)) => Err(failed(path, &"it is no directory now").into()),
+                Ok(Opened::File(_)) => Err(failed(path, &"it is no longer a directory").into()),
                 Err(error) => Err(failed(path, &error).into()),
             }
         }
-        Saved::File { preopen, path, read, write, flags, offset } => {
+        SavedDescriptor::File { preopen, path, read, write, flags, offset } => {
             let flags = FdFlags::from_bits_truncate(*flags);
             let how = OpenHow { follow: true, read: *read, write: *write, flags, ..OpenHow::default() };
             let dir = below(*preopen)?;
-            // To open a pipe would wait for somebody at its other end.
+            // Opening a pipe would wait for a peer at its other end.
             let kind = dir.stat_at(path, true).map(|stat| stat.kind);
             let file = match kind {
                 Ok(FileKind::RegularFile) => dir.open(path, how),
-                Ok(_) => return Err(failed(path, &"it is no regular file now").into()),
+                Ok(_) => return Err(failed(path, &"it is no longer a regular file").into()),
                 Err(error) => Err(error),
             };
             let opened = match file {
                 Ok(Opened::File(file)) => file.seek(SeekFrom::Start(*offset)).map(|_| file),
-                Ok(Opened::Dir(_)) => return Err(failed(path, &"it is a directory now").into()),
+                Ok(Opened::Dir(_)) => return Err(failed(path, &"it is now a directory").into()),
                 Err(error) => Err(error),
             };
             let file: File = opened.map_err(|error| failed(path, &error))?;

@@ -1,4 +1,4 @@
-//! Stream sockets that the embedder hands to a guest, and those the guest accepts from them.
+//! Stream sockets that the embedder grants to a guest, and those that the guest accepts from them.
 //!
 //! Never: opens, binds or connects a socket; WASI 0.1 has no such function.
 
@@ -14,9 +14,9 @@ use rustix::net::{
     recvmsg, sendmsg, shutdown,
 };
 
-use crate::descriptor::FdFlags;
+use crate::fd_flags::FdFlags;
 
-/// A listening or connected socket to give to a guest; made with `From` from the standard library's types.
+/// A listening or connected socket to give to a guest, created with `From` from the standard library's types.
 #[derive(Debug)]
 pub struct PreopenSocket(pub(crate) Socket);
 
@@ -62,7 +62,7 @@ impl Socket {
         Ok(Socket { fd: accept_with(&self.fd, flags)?, listening: false })
     }
 
-    /// Gives the count and whether a datagram was cut short.
+    /// Returns the count and whether a datagram was truncated.
     pub(crate) fn receive(
         &self,
         buffers: &mut [IoSliceMut<'_>],
@@ -72,7 +72,7 @@ impl Socket {
         let mut flags = RecvFlags::empty();
         flags.set(RecvFlags::PEEK, peek);
         flags.set(RecvFlags::WAITALL, wait_all);
-        // No room for control messages: descriptors sent along are closed by the kernel.
+        // Without room for control messages, the kernel closes descriptors that were sent along.
         let mut space: [MaybeUninit<u8>; 0] = [];
         let message = recvmsg(&self.fd, buffers, &mut RecvAncillaryBuffer::new(&mut space), flags)?;
         Ok((message.bytes, message.flags.contains(rustix::net::ReturnFlags::TRUNC)))

@@ -1,4 +1,4 @@
-//! What a file is, in the host's words: its kind, identity, size and times.
+//! A file's kind, identity, size and times, as the host reports them.
 
 use cap_std::fs::MetadataExt;
 use rustix::fs::{FileType, Stat};
@@ -45,7 +45,7 @@ pub(crate) struct FileStat {
 }
 
 impl FileStat {
-    /// What is said of something that is not in a file system: a stream or socket.
+    /// Returns the attributes of something that is not in a file system: a stream or socket.
     pub(crate) fn of_stream(kind: FileKind) -> FileStat {
         FileStat { device: 0, inode: 0, kind, links: 0, size: 0, accessed: 0, modified: 0, changed: 0 }
     }
@@ -88,7 +88,7 @@ fn nanoseconds(seconds: i64, nanos: i64) -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(nanos).unwrap_or(0))
 }
 
-/// What to do with one of a file's times.
+/// How to change one of a file's times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NewTime {
     Keep,

@@ -1,14 +1,14 @@
-//! Ready-made streams: the process's own standard streams, files, and nothing at all.
+//! Ready-made streams: the process's own standard streams, files, and empty ones.
 //!
-//! All of them hand each call straight to the operating system: the guest's C library buffers already, and
-//! bytes that the guest has not asked for stay where they are.
+//! All of them pass each call straight to the operating system: the guest's C library buffers already, and
+//! bytes that the guest has not requested stay unread.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::{ioctl_fionread, readv, writev};
-// Not the standard library's, which come with buffers that nobody fills here.
+// Not the standard library's streams, whose buffers would stay unused here.
 use rustix::stdio;
 
 use crate::stream::{InputStream, OutputStream};
@@ -50,7 +50,7 @@ pub fn stdin() -> impl InputStream + 'static {
     Source(stdio::stdin())
 }
 
-/// The process's standard output, unbuffered. What the host itself has buffered is not flushed first.
+/// The process's standard output, unbuffered. The host's own buffered output is not flushed first.
 pub fn stdout() -> impl OutputStream + 'static {
     Target(stdio::stdout())
 }
@@ -64,7 +64,7 @@ pub fn stderr() -> impl OutputStream + 'static {
 pub struct InputFile(Source<File>);
 
 impl InputFile {
-    /// Takes the file; the guest reads on from where it stands.
+    /// Wraps the file; the guest reads from its current position on.
     pub fn new(file: File) -> InputFile {
         InputFile(Source(file))
     }
@@ -89,7 +89,7 @@ impl InputStream for InputFile {
 pub struct OutputFile(Target<File>);
 
 impl OutputFile {
-    /// Takes the file; the guest writes on from where it stands.
+    /// Wraps the file; the guest writes from its current position on.
     pub fn new(file: File) -> OutputFile {
         OutputFile(Target(file))
     }
@@ -117,7 +117,7 @@ impl InputStream for Empty {
     }
 }
 
-/// An output that takes everything and keeps nothing; the default standard output and error.
+/// An output that discards everything; the default standard output and error.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sink;
 

@@ -1,4 +1,4 @@
-//! The guest's descriptor numbers: lowest free number first, at most as many as the embedder allows.
+//! The guest's descriptor numbers: the lowest free number first, at most as many as the embedder allows.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,32 +12,32 @@ pub(crate) struct DescriptorTable {
     slots: Vec<Option<Slot>>,
     free: BTreeSet<u32>,
     limit: usize,
-    /// How many the host gave.
+    /// How many descriptors the host granted.
     given: u32,
     /// The directories among them, which the guest may close.
     preopens: Vec<(u32, Arc<Descriptor>)>,
 }
 
-/// An open descriptor, and how the guest came by it.
+/// An open descriptor and its origin.
 #[derive(Clone)]
 pub(crate) struct Slot {
     pub(crate) descriptor: Arc<Descriptor>,
     pub(crate) origin: Origin,
 }
 
-/// How a guest came by a descriptor.
+/// How a guest got a descriptor.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Origin {
-    /// The host gave it this number.
+    /// The host granted it under this number.
     Given(u32),
-    /// It opened this path below a directory that the host gave this number.
+    /// The guest opened this path below a directory that the host granted under this number.
     Opened { preopen: u32, path: Box<str> },
-    /// It accepted a connection.
+    /// The guest accepted a connection.
     Accepted,
 }
 
 impl Origin {
-    /// Of what is opened by a path below a directory of this origin.
+    /// Returns the origin of something that is opened by a path below a directory of this origin.
     pub(crate) fn below(&self, path: &str) -> Origin {
         match self {
             Origin::Given(preopen) => Origin::Opened { preopen: *preopen, path: path.into() },
@@ -50,7 +50,7 @@ impl Origin {
 }
 
 impl DescriptorTable {
-    /// A table of the host's own descriptors, which may then grow to `limit` numbers.
+    /// Creates a table of the host's own descriptors, which may grow to `limit` numbers.
     pub(crate) fn new(preopens: Vec<Descriptor>, limit: usize) -> DescriptorTable {
         let slots = preopens.into_iter().zip(0..);
         let slot =
@@ -65,13 +65,13 @@ impl DescriptorTable {
         DescriptorTable { slots, free: BTreeSet::new(), limit: limit.min(1 << 31), given, preopens }
     }
 
-    /// Another table with the same limit and these descriptors.
+    /// Returns another table with the same limit and these descriptors.
     pub(crate) fn with_slots(&self, slots: Vec<Option<Slot>>) -> DescriptorTable {
         let free = slots.iter().zip(0..).filter(|(slot, _)| slot.is_none()).map(|(_, fd)| fd).collect();
         DescriptorTable { slots, free, limit: self.limit, given: self.given, preopens: self.preopens.clone() }
     }
 
-    /// A directory that the host gave, by its number then.
+    /// Returns a directory that the host granted, by its original number.
     pub(crate) fn preopen(&self, number: u32) -> Option<&Dir> {
         let (_, descriptor) = self.preopens.iter().find(|(fd, _)| *fd == number)?;
         match &**descriptor {
@@ -80,12 +80,12 @@ impl DescriptorTable {
         }
     }
 
-    /// All of them by number, and the numbers below the last that are free.
+    /// Returns all slots by number, free numbers below the last included.
     pub(crate) fn slots(&self) -> &[Option<Slot>] {
         &self.slots
     }
 
-    /// How many descriptors the host gave.
+    /// Returns how many descriptors the host granted.
     pub(crate) fn given(&self) -> u32 {
         self.given
     }
@@ -94,22 +94,22 @@ impl DescriptorTable {
         Some(self.slot(fd)?.descriptor.clone())
     }
 
-    /// A descriptor, and how the guest came by it.
+    /// Returns a descriptor and its origin.
     pub(crate) fn slot(&self, fd: u32) -> Option<&Slot> {
         self.slots.get(fd as usize)?.as_ref()
     }
 
-    /// How many numbers there may be.
+    /// Returns how many numbers there may be.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Whether there is a number for another descriptor.
+    /// Returns whether there is a number for another descriptor.
     pub(crate) fn has_room(&self) -> bool {
         !self.free.is_empty() || self.slots.len() < self.limit
     }
 
-    /// Gives the descriptor the lowest free number, or `None` if the table is full.
+    /// Gives the descriptor the lowest free number, or returns `None` if the table is full.
     pub(crate) fn insert(&mut self, descriptor: Descriptor, origin: Origin) -> Option<u32> {
         let slot = Some(Slot { descriptor: Arc::new(descriptor), origin });
         if let Some(fd) = self.free.pop_first() {
@@ -130,7 +130,7 @@ impl DescriptorTable {
         Some(slot.descriptor)
     }
 
-    /// Moves `from` to the number `to`, both open, and gives what was there; `None` if one is not open.
+    /// Moves `from` to the number `to`, both open, and returns what was there; `None` if one is not open.
     pub(crate) fn renumber(&mut self, from: u32, to: u32) -> Option<Arc<Descriptor>> {
         let (moved, old) = (self.slot(from)?.clone(), self.get(to)?);
         if from != to {

@@ -1,14 +1,15 @@
 //! Threads of WASI 0.1 (wasi-threads): the import `wasi::thread-spawn`.
 //!
-//! In: a guest that asks for a thread, and a [`ThreadHost`] that says how stores and instances for it are made.
-//! Out: a thread of the host that calls the export `wasi_thread_start` of an instance of its own. What threads have
-//! in common is what the host gives to each: a [`SharedMemory`](belljar::SharedMemory) that all instances import,
-//! and a [`WasiCtx`](crate::WasiCtx) made with [`WasiCtx::share`](crate::WasiCtx::share). What their stores may have together is
-//! said by giving each the same limits and the same [`LimitGroup`](belljar::LimitGroup).
+//! In: a guest that requests a thread, and a [`ThreadHost`] that creates stores and instances for it. Out: a thread of
+//! the host that calls the export `wasi_thread_start` of an instance of its own. The host decides what threads share: a
+//! [`SharedMemory`](belljar::SharedMemory) that all instances import, and a [`WasiCtx`](crate::WasiCtx) made with
+//! [`WasiCtx::share`](crate::WasiCtx::share). To limit their stores together, give each the same limits and the same
+//! [`LimitGroup`](belljar::LimitGroup).
 //!
-//! Never: the decision what an end means. The first `proc_exit` or trap of any thread is the end of the whole guest,
-//! says wasi-threads: [`ThreadHost::ended`] hears of it. A command-line program exits then; others make their engine
-//! with `Config::epoch_interruption` and move the epoch, which interrupts those that run and those that wait.
+//! Never: decides what the end of a thread means. wasi-threads says that the first `proc_exit` or trap of any thread
+//! ends the whole guest; [`ThreadHost::ended`] is told of it. A command-line program exits then; other hosts create
+//! their engine with `Config::epoch_interruption` and increment the epoch, which interrupts running and waiting
+//! threads.
 //!
 //! ```
 //! use belljar::{Config, Engine, Instance, InstancePre, Linker, MemoryType, Module, Result, SharedMemory, Store};
@@ -77,43 +78,43 @@ use belljar::{AsContextMut, Caller, Error, Instance, Linker, Result, Store};
 
 use crate::p1::Errno;
 
-/// How the threads of a guest are made, and who hears of their ends.
+/// Creates the threads of a guest and is notified when they end.
 pub trait ThreadHost: Send + Sync + 'static {
-    /// What each store holds.
+    /// The data of each store.
     type Data: Send + 'static;
 
-    /// A store for another thread. Called on the thread that asks for it, with that one's data.
+    /// Creates a store for another thread. Called on the requesting thread, with that thread's data.
     ///
     /// # Errors
     ///
-    /// Where there is none: the guest is told that it cannot have a thread now.
+    /// If this returns an error, the guest is told that it cannot have a thread now.
     fn store(&self, spawner: &mut Self::Data) -> Result<Store<Self::Data>>;
 
-    /// An instance of the guest's module in such a store, with the memories that all share. Called on the new
+    /// Creates an instance of the guest's module in such a store, with the memories that all instances share. Called on the new
     /// thread.
     ///
     /// # Errors
     ///
-    /// Where there is none: that is the end of the thread.
+    /// If this returns an error, the thread ends.
     fn instantiate(&self, store: &mut Store<Self::Data>) -> Result<Instance>;
 
-    /// A thread has ended otherwise than by returning; its store is still there, to be looked at. [`ThreadHost::ended`] is called
-    /// next, on that thread, too.
+    /// Called on the thread when it has ended other than by returning. Its store still exists and may be inspected.
+    /// [`ThreadHost::ended`] is called next, also on that thread.
     fn failed(&self, thread: u32, store: &mut Store<Self::Data>, error: &Error) {
         let _ = (thread, store, error);
     }
 
-    /// A thread has ended: it returned, or called `proc_exit` ([`crate::I32Exit`]), trapped, or could not be
-    /// instantiated. Called on that thread.
+    /// Called on the thread when it has ended: it returned, called `proc_exit` ([`crate::I32Exit`]), trapped, or could not be
+    /// instantiated.
     fn ended(&self, thread: u32, outcome: Result<()>);
 }
 
-/// What threads may take.
+/// Limits on threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ThreadLimits {
-    /// How many there may be at once, beside the first. Default: 256.
+    /// The most threads at once, not counting the first. Default: 256.
     pub threads: usize,
-    /// Bytes of native stack for each: what `Config::max_wasm_stack` gives to guests, and more for host functions.
+    /// Bytes of native stack for each thread: what `Config::max_wasm_stack` grants to guests, and more for host functions.
     /// Default: 2 MiB.
     pub stack_size: usize,
 }
@@ -151,13 +152,13 @@ struct Live {
 /// Thread ids are positive and smaller than this.
 const ID_LIMIT: u32 = 1 << 29;
 
-/// Why there is no new thread.
-enum Refused {
-    /// There are as many as there may be.
+/// Why a thread was not created.
+enum SpawnRefused {
+    /// The limit on threads is reached.
     Limit,
-    /// The host has no store for it.
+    /// The host did not create a store.
     Store,
-    /// The machine has no thread.
+    /// The system could not create a thread.
     Thread,
 }
 
@@ -174,18 +175,18 @@ impl<T: 'static> fmt::Debug for Threads<T> {
 }
 
 impl<T: Send + 'static> Threads<T> {
-    /// No threads yet.
+    /// Creates a handle without threads.
     pub fn new(host: impl ThreadHost<Data = T>, limits: ThreadLimits) -> Self {
         let live = Mutex::new(Live { ids: HashSet::new(), next: 1 });
         Self { inner: Arc::new(Inner { host: Box::new(host), limits, live, end: Condvar::new() }) }
     }
 
-    /// How many there are now, beside the first.
+    /// Returns how many threads there are now, not counting the first.
     pub fn count(&self) -> usize {
         self.inner.live().ids.len()
     }
 
-    /// Waits until there are none.
+    /// Waits until all threads have ended.
     pub fn join(&self) {
         let mut live = self.inner.live();
         while !live.ids.is_empty() {
@@ -193,14 +194,14 @@ impl<T: Send + 'static> Threads<T> {
         }
     }
 
-    /// Starts a thread, which gets `arg`. Its id.
-    fn spawn(&self, spawner: &mut T, arg: i32) -> Result<u32, Refused> {
-        let place = Place::take(&self.inner)?;
-        let store = self.inner.host.store(spawner).map_err(|_| Refused::Store)?;
-        let id = place.id;
+    /// Starts a thread with the argument `arg`, and returns its id.
+    fn spawn(&self, spawner: &mut T, arg: i32) -> Result<u32, SpawnRefused> {
+        let slot = ThreadSlot::claim(&self.inner)?;
+        let store = self.inner.host.store(spawner).map_err(|_| SpawnRefused::Store)?;
+        let id = slot.id;
         let thread = std::thread::Builder::new().name(format!("guest thread {id}"));
-        let started = thread.stack_size(self.inner.limits.stack_size).spawn(move || place.run(store, arg));
-        started.map_err(|_: io::Error| Refused::Thread)?;
+        let started = thread.stack_size(self.inner.limits.stack_size).spawn(move || slot.run(store, arg));
+        started.map_err(|_: io::Error| SpawnRefused::Thread)?;
         Ok(id)
     }
 }
@@ -211,19 +212,19 @@ impl<T: 'static> Inner<T> {
     }
 }
 
-/// The right to be one of the live threads.
-struct Place<T: 'static> {
+/// A place among the live threads; dropping it frees the id.
+struct ThreadSlot<T: 'static> {
     threads: Arc<Inner<T>>,
     id: u32,
 }
 
-impl<T: Send + 'static> Place<T> {
-    fn take(threads: &Arc<Inner<T>>) -> Result<Self, Refused> {
+impl<T: Send + 'static> ThreadSlot<T> {
+    fn claim(threads: &Arc<Inner<T>>) -> Result<Self, SpawnRefused> {
         let mut live = threads.live();
         if live.ids.len() >= threads.limits.threads.min(ID_LIMIT as usize / 2) {
-            return Err(Refused::Limit);
+            return Err(SpawnRefused::Limit);
         }
-        // Half of the ids are free at least.
+        // At least half of the ids are free.
         let id = loop {
             let id = live.next;
             live.next = if id + 1 == ID_LIMIT { 1 } else { id + 1 };
@@ -235,10 +236,10 @@ impl<T: Send + 'static> Place<T> {
         Ok(Self { threads: threads.clone(), id })
     }
 
-    /// What the thread does, from beginning to end.
+    /// Runs the thread from beginning to end.
     fn run(self, mut store: Store<T>, arg: i32) {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.start(&mut store, arg)));
-        // The panic's own message has been told.
+        // The panic hook has already printed the message.
         let outcome = outcome.unwrap_or_else(|_| Err(Error::msg("a function of the host panicked")));
         if let Err(error) = &outcome {
             self.threads.host.failed(self.id, &mut store, error);
@@ -254,7 +255,7 @@ impl<T: Send + 'static> Place<T> {
     }
 }
 
-impl<T: 'static> Drop for Place<T> {
+impl<T: 'static> Drop for ThreadSlot<T> {
     fn drop(&mut self) {
         self.threads.live().ids.remove(&self.id);
         self.threads.end.notify_all();
@@ -263,12 +264,12 @@ impl<T: 'static> Drop for Place<T> {
 
 /// Defines `thread-spawn`, in the module `wasi` and in `wasi_snapshot_preview1`.
 ///
-/// `threads` finds the threads in the store's data; a guest without gets no thread, as one that has as many as it
-/// may: the function returns the negative of [`Errno::Again`].
+/// `threads` finds the threads in the store's data. A guest without any is refused like one that has reached its
+/// limit: the function returns the negative of [`Errno::Again`].
 ///
 /// # Errors
 ///
-/// If the linker already has the function and does not allow shadowing.
+/// Returns an error if the linker already has the function and does not allow shadowing.
 pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     threads: fn(&mut T) -> Option<&Threads<T>>,

@@ -1,4 +1,4 @@
-//! Guests that spend all their time in one function of WASI, killed at any moment: by table, so that each function has its row.
+//! Kills guests that spend all their time in one WASI function, at random moments. The table has a row for each function.
 //!
 //! With `BELLJAR_LONG_TESTS` each is killed 10,000 times, or as often as ten minutes allow.
 
@@ -17,16 +17,16 @@ use std::time::{Duration, Instant};
 
 /// How long a function may take.
 enum Takes {
-    /// Moments, whatever it is given: it is called with zeros.
+    /// A short time, whatever its arguments: it is called with zeros.
     Moments,
-    /// Long, if it is called like this.
+    /// A long time, if it is called like this.
     Long(&'static str),
     /// It ends the guest itself.
     End,
 }
 
-/// What `$call` is in the bodies: memory of 64 MiB, `$file` an open file of 64 MiB, `$dir` the folder with it and with 6,000
-/// other files, standard input a pipe in which there is never anything.
+/// The bodies of `$call` use: a memory of 64 MiB, `$file`, an open file of 64 MiB, `$dir`, the directory with it and with 6,000
+/// other files, and standard input, a pipe that stays empty.
 fn takes(function: &str) -> Takes {
     Takes::Long(match function {
         // 64 MiB, in one piece and in two.
@@ -106,7 +106,7 @@ fn wasm_type(ty: &ValueType) -> &'static str {
     }
 }
 
-/// A guest that does nothing else than to call this function.
+/// A guest that only calls this function.
 fn guest(function: &Signature) -> Option<String> {
     let mut wat = String::from("(module (import \"host\" \"runs\" (func $runs))\n");
     for Signature { name, params, returns, .. } in FUNCTIONS {
@@ -146,7 +146,7 @@ fn ctx(folder: &Path, input: std::fs::File) -> WasiCtx {
     builder.stdin(InputFile::new(input)).build()
 }
 
-/// Kills a guest so many times, or until the time is over: how often, and the longest time from a kill to its end.
+/// Kills a guest so many times, or until the time is over. Returns how often, and the longest time from a kill to its end.
 fn kill(name: &str, wat: &str, folder: &Path, tries: u32, time: Duration) -> (u32, Duration) {
     let engine = Engine::default();
     let module = Module::new(&engine, wat).unwrap_or_else(|e| panic!("{name}: {e:?}\n{wat}"));

@@ -1,4 +1,4 @@
-//! WASI functions that have the system write to a sandbox's memory where its guest has not written for long.
+//! WASI functions that make the kernel write to write-protected memory of a sandbox.
 
 use belljar::{Engine, Linker, Module, SandboxTemplate};
 use belljar_wasi::{InputFile, WasiCtx, WasiCtxBuilder, p1};

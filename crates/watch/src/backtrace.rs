@@ -1,11 +1,11 @@
-//! A guest's stack as people read it.
+//! Printing a guest's stack.
 
 use crate::frame_info::{DebugInfoMismatch, FrameInfo};
 use belljar_vm::RawStack;
 use std::fmt;
 use std::sync::Arc;
 
-/// The wasm functions on a guest's stack, the innermost first, those that belljar inlined included.
+/// The wasm functions on a guest's stack, innermost first, including those that belljar inlined.
 ///
 /// Printed, it looks like this:
 ///
@@ -23,10 +23,10 @@ pub struct WasmBacktrace {
 }
 
 impl WasmBacktrace {
-    /// Names the frames of a recorded stack. Debug information is left for when it is asked for.
+    /// Names the frames of a recorded stack. Debug information is read only when it is needed.
     pub fn new(stack: &RawStack) -> Self {
         let (frames, rest) = stack.frames().split_at(stack.frames().len().min(RawStack::FRAMES_KEPT));
-        // A core dump's stack is longer; frames next to each other are mostly alike.
+        // A core dump's stack is longer; neighbouring frames are mostly the same.
         let alike = rest.chunk_by(|a, b| Arc::ptr_eq(a.code(), b.code()) && a.offset() == b.offset());
         let functions: usize = alike.map(|frames| frames.len() * frames[0].function_count()).sum();
         let omitted = stack.omitted() + functions;
@@ -40,34 +40,35 @@ impl WasmBacktrace {
         backtrace
     }
 
-    /// A backtrace of these frames, and of some that were not kept.
+    /// Creates a backtrace of these frames, plus a number of omitted ones.
     pub fn of_frames(frames: Vec<FrameInfo>, omitted: usize) -> Self {
         Self { frames, omitted, is_counted: true }
     }
 
-    /// The frames, innermost first.
+    /// Returns the frames, innermost first.
     pub fn frames(&self) -> &[FrameInfo] {
         &self.frames
     }
 
-    /// The first of the frames whose debug information was made for other code, and what it says: why lines are missing.
+    /// Returns the mismatch of the first frame whose debug information belongs to other code, which explains why lines
+    /// are missing.
     pub fn debug_info_mismatch(&self) -> Option<DebugInfoMismatch<'_>> {
         self.frames.iter().find_map(FrameInfo::debug_info_mismatch)
     }
 
-    /// How many more functions a deep stack has, those that belljar inlined included: outer frames that were not kept. Frames
-    /// beyond the first 131,072 are not counted.
+    /// Returns how many more functions a deep stack has, including those that belljar inlined: outer frames that were
+    /// not kept. Frames beyond the first 131,072 are not counted.
     pub fn omitted(&self) -> usize {
         self.omitted
     }
 
-    /// Whether [`WasmBacktrace::omitted`] is all of them, and not only those that were counted.
+    /// Returns whether [`WasmBacktrace::omitted`] counts all omitted functions.
     pub fn is_counted(&self) -> bool {
         self.is_counted
     }
 
-    /// The last line of a printed backtrace, with a line break before it, if frames are missing: those that were not kept, and
-    /// `hidden` ones that were not printed.
+    /// Returns the last line of a printed backtrace, preceded by a line break, if frames are missing: those that were
+    /// not kept, and `hidden` ones that were not printed.
     pub fn last_line(&self, hidden: usize) -> String {
         match (self.omitted + hidden, self.is_counted) {
             (0, true) => String::new(),
@@ -78,7 +79,7 @@ impl WasmBacktrace {
     }
 }
 
-/// No frames.
+/// Creates a backtrace without frames.
 impl Default for WasmBacktrace {
     fn default() -> Self {
         Self::of_frames(Vec::new(), 0)

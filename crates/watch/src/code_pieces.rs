@@ -1,4 +1,4 @@
-//! Loaded code in pieces with names, for profilers.
+//! Named pieces of loaded code, for profilers.
 
 use crate::frame_info::FrameInfo;
 use crate::printed_name::PrintedName;
@@ -7,17 +7,17 @@ use belljar_core::{DefinedFuncIndex, FuncType};
 use belljar_vm::{CodeLine, CodePiece, LoadedModule, TrampolineKind};
 use std::sync::Arc;
 
-/// The functions of a module, without lines. Names are those of backtraces, `module!function`, and none of them has a line
-/// break. Neither debug information is read nor code.
+/// Returns the functions of a module, without lines. Names are those of backtraces, `module!function`, and contain no line
+/// breaks. Neither debug information nor code is read.
 pub fn functions(loaded: &LoadedModule) -> impl Iterator<Item = CodePiece<'_>> {
     indexed(loaded).map(|(_, piece)| piece)
 }
 
-/// The same as [`functions`], with lines where the module's debug information has them. Of code that belljar inlined, and
-/// of what the guest's compiler did, these are the lines of the innermost function.
+/// Like [`functions`], with lines where the module's debug information has them. For inlined code, whether inlined by
+/// belljar or by the guest's compiler, these are the lines of the innermost function.
 ///
-/// All debug information about code is read, which takes longer than everything else that is done for a module with its code
-/// compiled.
+/// This reads all debug information about code, which takes longer than all other processing of a module whose code is
+/// already compiled.
 pub fn functions_with_lines(loaded: &LoadedModule) -> impl Iterator<Item = CodePiece<'_>> {
     let mut steps = None;
     indexed(loaded).map(move |(func, piece)| {
@@ -26,7 +26,7 @@ pub fn functions_with_lines(loaded: &LoadedModule) -> impl Iterator<Item = CodeP
     })
 }
 
-/// A trampoline: code of no module.
+/// Returns a trampoline, which is code of no module.
 pub fn trampoline<'a>(kind: TrampolineKind, ty: &FuncType, address: usize, code: &'a [u8]) -> CodePiece<'a> {
     let kind = match kind {
         TrampolineKind::Entry => "entry",
@@ -48,26 +48,26 @@ fn indexed(loaded: &LoadedModule) -> impl Iterator<Item = (DefinedFuncIndex, Cod
     })
 }
 
-/// The lines of a function. `steps`: as [`crate::dwarf::Dwarf::places`] has it.
+/// Returns the lines of a function. For `steps`, see [`crate::dwarf::Dwarf::for_each_location`].
 fn lines(loaded: &LoadedModule, func: DefinedFuncIndex, steps: &mut Option<u64>) -> Vec<CodeLine> {
     let (image, mut lines) = (loaded.code_image(), Vec::<CodeLine>::new());
     let (tables, start) = (image.tables(), image.addresses().start);
-    // Most lines of a function are of the file of the line before.
+    // Most lines of a function are in the same file as the previous line.
     let mut last = (String::new(), Arc::<str>::from(""));
     let positions = tables.innermost_positions(func);
     symbol_cache::with_dwarf(loaded.module(), |dwarf| {
-        dwarf.places(steps, loaded.module(), positions, |offset, file, line, column| {
+        dwarf.for_each_location(steps, loaded.module(), positions, |offset, file, line, column| {
             if last.0 != file {
                 last = (file.into(), PrintedName(file).to_string().into());
             }
             let (address, file) = (start + offset.0 as usize, last.1.clone());
-            let is_news = lines.last().is_none_or(|l| (&l.file, l.line, l.column) != (&file, line, column));
-            if is_news {
+            let is_new = lines.last().is_none_or(|l| (&l.file, l.line, l.column) != (&file, line, column));
+            if is_new {
                 lines.push(CodeLine { address, file, line, column });
             }
         });
     });
-    // What a function does before, to make its frame, counts to its first line.
+    // The function's prologue counts as its first line.
     if let Some(first) = lines.first_mut() {
         first.address = start + tables.funcs[func.index()].start.0 as usize;
     }

@@ -1,8 +1,8 @@
-//! A module's DWARF, opened.
+//! Opening and querying a module's DWARF.
 
+use crate::frame_symbol::FrameSymbol;
 use crate::section_reader::{SectionReader, Source};
-use crate::subprograms::{Fit, Subprograms, names_agree};
-use crate::symbol::FrameSymbol;
+use crate::subprograms::{SubprogramFit, Subprograms, names_agree};
 use belljar_core::{CodeOffset, DefinedFuncIndex, WasmPc};
 use belljar_module::Module;
 use gimli::Reader;
@@ -10,37 +10,37 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Steps that one lookup may take, for each byte of debug information: an honest one reads each at most once,
-/// and a few of them twice.
+/// Reader steps that one lookup may take for each byte of debug information. A lookup in well-formed information reads
+/// each byte at most once, and a few of them twice.
 const STEPS_PER_BYTE: u64 = 4;
 /// Steps that a lookup may take in addition, so that small modules are not cut short.
-const STEPS_AT_LEAST: u64 = 1 << 20;
-/// Inlined functions that one frame shows.
-const SYMBOLS_KEPT: usize = 64;
-/// Inlined functions at one position that are read to find the one that they were inlined into.
-const FRAMES_READ: usize = 1 << 12;
+const MIN_STEPS: u64 = 1 << 20;
+/// The most inlined functions that one frame shows.
+const MAX_SYMBOLS: usize = 64;
+/// The most inlined functions at one position that are read to find the function that contains them.
+const MAX_FRAMES_READ: usize = 1 << 12;
 
 /// A module's debug information, ready for lookups.
 pub(crate) struct Dwarf {
-    /// `None` once a lookup cost too much: the next would too.
+    /// `None` once a lookup exceeded its budget, because the next one would too.
     context: Option<addr2line::Context<SectionReader>>,
     source: Arc<Source>,
-    /// The position that its addresses count from.
+    /// The position that addresses in the debug information count from.
     start: u32,
     steps: u64,
     subprograms: Subprograms,
 }
 
-/// The function of a module that a position lies in.
-pub(crate) struct Place<'a> {
-    /// Its body's bytes in the binary.
+/// The function of a module that contains a position.
+pub(crate) struct EnclosingFunction<'a> {
+    /// The range of its body in the binary.
     body: Range<usize>,
     /// Its name in the name section.
     name: Option<&'a str>,
 }
 
-impl<'a> Place<'a> {
-    /// That of this position.
+impl<'a> EnclosingFunction<'a> {
+    /// Returns the function that contains this position.
     pub(crate) fn of(module: &'a Module, pc: WasmPc) -> Self {
         let func = module.func_at(pc);
         let body = func.and_then(|func| module.defined_func(func)).map(|func| module.body(func));
@@ -49,26 +49,26 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What debug information says of a position.
+/// The result of looking up a position in debug information.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Found {
-    /// The symbols, innermost first; none where they cannot be right.
+pub(crate) struct SymbolLookup {
+    /// The symbols, innermost first; none if they cannot be right.
     pub(crate) symbols: Vec<FrameSymbol>,
-    /// Why there are none, though something is said.
-    pub(crate) error: Option<Error>,
+    /// Why there are no symbols, although the debug information has some.
+    pub(crate) error: Option<LookupError>,
 }
 
-/// Why what debug information says of a position cannot be right.
+/// Why the debug information for a position cannot be right.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Error {
-    /// It is said of a function that the linker left out.
-    LeftOut,
-    /// It is said of other code: of the subprogram of this name, if it has one.
+pub(crate) enum LookupError {
+    /// It describes a function that the linker removed.
+    RemovedByLinker,
+    /// It describes other code: the subprogram of this name, if it has one.
     OtherCode(Option<Box<str>>),
 }
 
 impl Dwarf {
-    /// Opens a module's debug information. `None` where it has none that can be used.
+    /// Opens a module's debug information. Returns `None` if it has none that can be used.
     pub(crate) fn open(module: &Module) -> Option<Self> {
         let range = |id: gimli::SectionId| {
             module
@@ -78,7 +78,7 @@ impl Dwarf {
                 .map(|(_, range)| range.clone())
         };
         let info = range(gimli::SectionId::DebugInfo).filter(|range| !range.is_empty())?;
-        // Where the binary was kept without code, all debug sections lie in one of its parts: behind the code.
+        // If the binary was kept without code, all debug sections lie in one of its parts, behind the code.
         let parts = module.binary().parts();
         let (start, bytes) =
             &parts[parts.partition_point(|(start, _)| *start <= info.start).checked_sub(1)?];
@@ -94,8 +94,8 @@ impl Dwarf {
             size += range.len() as u64;
             Ok::<_, gimli::Error>(SectionReader::new(&source, range))
         });
-        let steps = STEPS_AT_LEAST + size * STEPS_PER_BYTE;
-        source.allow(steps);
+        let steps = MIN_STEPS + size * STEPS_PER_BYTE;
+        source.set_budget(steps);
         let dwarf = dwarf.ok()?;
         let displacement = displacement(&dwarf, module, code_start).unwrap_or(0);
         let start = code_start.checked_add(displacement)?;
@@ -109,25 +109,25 @@ impl Dwarf {
         })
     }
 
-    /// What is known of an instruction. Where the information is broken, what was found before.
-    pub(crate) fn find(&mut self, pc: WasmPc, place: &Place<'_>) -> Found {
-        self.source.allow(self.steps);
-        let found = self.find_paid(pc, place);
+    /// Looks up an instruction. If the information is broken, returns what was found before the error.
+    pub(crate) fn find(&mut self, pc: WasmPc, function: &EnclosingFunction<'_>) -> SymbolLookup {
+        self.source.set_budget(self.steps);
+        let found = self.find_within_budget(pc, function);
         if self.source.is_exhausted() {
             self.context = None;
         }
         found
     }
 
-    /// The same, of what may be spent already.
-    fn find_paid(&mut self, pc: WasmPc, place: &Place<'_>) -> Found {
+    /// Like [`Self::find`], with the current budget.
+    fn find_within_budget(&mut self, pc: WasmPc, function: &EnclosingFunction<'_>) -> SymbolLookup {
         let (Some(context), Some(address)) = (&self.context, pc.0.checked_sub(self.start)) else {
-            return Found::default();
+            return SymbolLookup::default();
         };
         let within = |at: usize| (at as u64).saturating_sub(self.start.into());
-        let body = within(place.body.start)..within(place.body.end);
+        let body = within(function.body.start)..within(function.body.end);
         let (mut address, mut frames) = (u64::from(address), frames(context, address.into()));
-        // Some compilers know nothing of what comes before a function's first instruction, which is where stacks overflow.
+        // Some compilers emit no lines before a function's first instruction, which is where stacks overflow.
         if frames.symbols.is_empty() {
             let mut lines = context.find_location_range(address, body.end).into_iter().flatten();
             if let Some((first, ..)) = lines.next() {
@@ -135,56 +135,59 @@ impl Dwarf {
             }
         }
         let Some(Subprogram(name)) = frames.subprogram else {
-            return Found { symbols: frames.symbols, error: None };
+            return SymbolLookup { symbols: frames.symbols, error: None };
         };
         let unit = context.find_dwarf_and_unit(address).skip_all_loads();
-        let fit = unit.map_or(Fit::Nowhere, |unit| self.subprograms.fit(unit, address, &body));
-        let is_right = match (fit, place.name, name.as_deref()) {
-            (Fit::Nowhere, ..) => return Found { symbols: Vec::new(), error: Some(Error::LeftOut) },
-            // With nothing else to go by, it has to be just there.
-            (_, None, _) | (_, _, None) => fit == Fit::Exact,
-            (_, Some(wasm), Some(dwarf)) => fit >= Fit::Begins && names_agree(wasm, dwarf),
+        let fit = unit.map_or(SubprogramFit::Missing, |unit| self.subprograms.fit(unit, address, &body));
+        let is_right = match (fit, function.name, name.as_deref()) {
+            (SubprogramFit::Missing, ..) => {
+                return SymbolLookup { symbols: Vec::new(), error: Some(LookupError::RemovedByLinker) };
+            }
+            // Without two names to compare, the subprogram's range has to match exactly.
+            (_, None, _) | (_, _, None) => fit == SubprogramFit::Exact,
+            (_, Some(wasm), Some(dwarf)) => fit >= SubprogramFit::SameStart && names_agree(wasm, dwarf),
         };
         match is_right {
-            true => Found { symbols: frames.symbols, error: None },
-            false => Found { symbols: Vec::new(), error: Some(Error::OtherCode(name)) },
+            true => SymbolLookup { symbols: frames.symbols, error: None },
+            false => SymbolLookup { symbols: Vec::new(), error: Some(LookupError::OtherCode(name)) },
         }
     }
 
-    /// Calls `tell` with offset, file, line and column of those positions of which they are known; the column is 0 where it is
-    /// not. `steps`: what may be spent on all calls together that are given it, at first `None`. Each part of the debug
-    /// information is read once for all of them, so honest ones need no more than a lookup does.
-    pub(crate) fn places(
+    /// Calls `report` with offset, file, line and column of each position that has them; an unknown column is 0.
+    /// `steps` is the budget shared by all calls that are passed the same variable, initially `None`. Each part of the
+    /// debug information is read once for all of them, so well-formed information needs no more steps than one lookup.
+    pub(crate) fn for_each_location(
         &mut self,
         steps: &mut Option<u64>,
         module: &Module,
         positions: impl Iterator<Item = (CodeOffset, WasmPc)>,
-        mut tell: impl FnMut(CodeOffset, &str, u32, u32),
+        mut report: impl FnMut(CodeOffset, &str, u32, u32),
     ) {
-        self.source.allow(steps.unwrap_or(self.steps));
-        // By function: whether there is something wrong. What was inlined is another function than the one that is asked about.
+        self.source.set_budget(steps.unwrap_or(self.steps));
+        // By function: whether its debug information is wrong. Inlined code belongs to another function than the one
+        // that is looked up.
         let mut wrong = HashMap::new();
         for (offset, pc) in positions {
-            let is_wrong = *wrong
-                .entry(module.func_at(pc))
-                .or_insert_with(|| self.find_paid(pc, &Place::of(module, pc)).error.is_some());
+            let is_wrong = *wrong.entry(module.func_at(pc)).or_insert_with(|| {
+                self.find_within_budget(pc, &EnclosingFunction::of(module, pc)).error.is_some()
+            });
             let (Some(context), false) = (&self.context, is_wrong) else { continue };
             let Some(address) = pc.0.checked_sub(self.start) else { continue };
-            let Ok(Some(place)) = context.find_location(u64::from(address)) else { continue };
-            if let (Some(file), Some(line @ 1..)) = (place.file, place.line) {
-                tell(offset, file, line, place.column.unwrap_or(0));
+            let Ok(Some(location)) = context.find_location(u64::from(address)) else { continue };
+            if let (Some(file), Some(line @ 1..)) = (location.file, location.line) {
+                report(offset, file, line, location.column.unwrap_or(0));
             }
         }
-        *steps = Some(self.source.left());
+        *steps = Some(self.source.remaining());
         if self.source.is_exhausted() {
             self.context = None;
         }
     }
 }
 
-/// How much larger positions in the code section are than the addresses in debug information that `wast` made (263, and versions
-/// before it): it forgets the number of functions, which stands before them. Nothing for that of others, and of versions that
-/// do not forget it.
+/// Returns how much larger positions in the code section are than the addresses in debug information that `wast` made (263, and
+/// versions before it), which omits the number of functions that precedes them. `None` for other producers, and for versions that
+/// do not omit it.
 fn displacement(dwarf: &gimli::Dwarf<SectionReader>, module: &Module, code_start: u32) -> Option<u32> {
     let unit = dwarf.unit(dwarf.units().next().ok()??).ok()?;
     let mut entries = unit.entries();
@@ -192,37 +195,37 @@ fn displacement(dwarf: &gimli::Dwarf<SectionReader>, module: &Module, code_start
     if !dwarf.attr_string(&unit, producer).ok()?.to_slice().ok()?.starts_with(b"wast ") {
         return None;
     }
-    // Its functions are in their order, behind the types of their locals if these are told.
+    // wast emits functions in order, after the types of their locals if it emits those.
     let mut first = entries.next_dfs().ok()??;
     while first.tag() == gimli::DW_TAG_base_type {
         first = entries.next_dfs().ok()??;
     }
     let gimli::AttributeValue::Addr(address) = first.attr_value(gimli::DW_AT_low_pc)? else { return None };
     let body = (module.defined_funcs() > 0).then(|| module.body(DefinedFuncIndex::new(0)))?;
-    let place = (body.start as u64).checked_sub(code_start.into())?;
-    // A number of 32 bits has five bytes at most.
-    let missing = place.checked_sub(address).filter(|missing| *missing <= 5)?;
+    let position = (body.start as u64).checked_sub(code_start.into())?;
+    // A 32-bit number has at most five bytes.
+    let missing = position.checked_sub(address).filter(|missing| *missing <= 5)?;
     (first.tag() == gimli::DW_TAG_subprogram).then_some(missing as u32)
 }
 
-/// The functions of the source language at an address.
+/// The source functions at an address.
 #[derive(Default)]
 struct Frames {
     symbols: Vec<FrameSymbol>,
-    /// The outermost, if there is one.
+    /// The outermost function, if there is one.
     subprogram: Option<Subprogram>,
 }
 
-/// A function of the source language that was not inlined. Its name, if it has one.
+/// A source function that was not inlined, and its name if it has one.
 struct Subprogram(Option<Box<str>>);
 
 fn frames(context: &addr2line::Context<SectionReader>, address: u64) -> Frames {
     let mut found = Frames::default();
     if let Ok(mut frames) = context.find_frames(address).skip_all_loads() {
-        for _ in 0..FRAMES_READ {
+        for _ in 0..MAX_FRAMES_READ {
             let Ok(Some(frame)) = frames.next() else { break };
             found.subprogram = frame.function.as_ref().map(|function| Subprogram(name(function)));
-            if found.symbols.len() < SYMBOLS_KEPT {
+            if found.symbols.len() < MAX_SYMBOLS {
                 found.symbols.extend(symbol(&frame));
             }
         }
@@ -234,7 +237,7 @@ fn name(function: &addr2line::FunctionName<SectionReader>) -> Option<Box<str>> {
     function.raw_name().ok().map(|name| name.into())
 }
 
-/// `None` where nothing is known.
+/// Returns `None` if nothing is known.
 fn symbol(frame: &addr2line::Frame<'_, SectionReader>) -> Option<FrameSymbol> {
     let name = frame.function.as_ref().and_then(name);
     let location = frame.location.as_ref();

@@ -1,33 +1,34 @@
 //! A frame of a backtrace: one wasm function.
 
-use crate::dwarf::{Error, Found};
+use crate::dwarf::{LookupError, SymbolLookup};
+use crate::frame_symbol::FrameSymbol;
 use crate::printed_name::PrintedName;
-use crate::symbol::{self, FrameSymbol};
+use crate::symbolize;
 use belljar_core::{FuncIndex, WasmPc};
 use belljar_module::Module;
 use belljar_vm::{LoadedModule, RawFrame};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// A wasm function on the stack, and where in it the guest was.
+/// A wasm function on the stack, and the guest's position in it.
 #[derive(Clone)]
 pub struct FrameInfo {
     module: Arc<Module>,
     func: FuncIndex,
     pc: Option<WasmPc>,
-    found: OnceLock<Found>,
+    lookup: OnceLock<SymbolLookup>,
 }
 
 impl FrameInfo {
-    /// The frame of the instruction at this position of the module's binary; `None` where that is in no
+    /// Returns the frame of the instruction at this position of the module's binary, or `None` if the position is in no
     /// function.
     pub fn at(module: &Arc<Module>, pc: WasmPc) -> Option<Self> {
         let func = module.func_at(pc)?;
-        Some(Self { module: module.clone(), func, pc: Some(pc), found: OnceLock::new() })
+        Some(Self { module: module.clone(), func, pc: Some(pc), lookup: OnceLock::new() })
     }
 
-    /// The functions of a frame of the machine's stack: those that belljar inlined there first, the function itself last. `None`
-    /// where its module is no longer loaded.
+    /// Returns the functions of a machine frame: those that belljar inlined first, the function itself last. Returns `None`
+    /// if its module is no longer loaded.
     pub fn of_frame(frame: &RawFrame) -> Option<Vec<Self>> {
         let loaded = frame.module()?.downcast::<LoadedModule>().ok()?;
         let module = loaded.module();
@@ -35,7 +36,7 @@ impl FrameInfo {
         let positions = tables.positions_at(frame.offset());
         let functions: Vec<Self> = positions.into_iter().filter_map(|pc| Self::at(module, pc)).collect();
         if functions.is_empty() {
-            let func = tables.func_at(frame.offset());
+            let func = frame.func();
             return Some(
                 func.map(|f| Self::somewhere_in(module, module.func_index(f))).into_iter().collect(),
             );
@@ -43,72 +44,72 @@ impl FrameInfo {
         Some(functions)
     }
 
-    /// The frame of a function, at an unknown position.
+    /// Creates the frame of a function at an unknown position.
     pub(crate) fn somewhere_in(module: &Arc<Module>, func: FuncIndex) -> Self {
-        Self { module: module.clone(), func, pc: None, found: OnceLock::new() }
+        Self { module: module.clone(), func, pc: None, lookup: OnceLock::new() }
     }
 
-    /// The module that the function belongs to.
+    /// Returns the module that the function belongs to.
     pub fn wasm_module(&self) -> &Arc<Module> {
         &self.module
     }
 
-    /// The module's name in its name section.
+    /// Returns the module's name in its name section.
     pub fn module_name(&self) -> Option<&str> {
         self.module.names().module()
     }
 
-    /// The function's index in its module, imports counted.
+    /// Returns the function's index in its module, imports included.
     pub fn func_index(&self) -> u32 {
         self.func.0
     }
 
-    /// The function's name in the module's name section, as its compiler wrote it.
+    /// Returns the function's name in the module's name section, as its compiler wrote it.
     pub fn func_name(&self) -> Option<&str> {
         self.module.names().func(self.func)
     }
 
-    /// Byte offset of the instruction in the module's binary.
+    /// Returns the byte offset of the instruction in the module's binary.
     pub fn module_offset(&self) -> Option<usize> {
         self.pc.map(|pc| pc.0 as usize)
     }
 
-    /// Byte offset of the instruction in the function's body, its locals counted.
+    /// Returns the byte offset of the instruction in the function's body, including its locals.
     pub fn func_offset(&self) -> Option<usize> {
         let body = self.module.body(self.module.defined_func(self.func)?);
         self.module_offset()?.checked_sub(body.start)
     }
 
-    /// How many locals the function has, parameters first; parameters alone where the module was kept without its code.
+    /// Returns how many locals the function has, parameters first; only the parameters if the module was kept without its code.
     pub fn local_count(&self) -> u32 {
         let params = self.module.func_type(self.func).params().len() as u32;
         let body = self.module.defined_func(self.func).and_then(|func| self.module.function_body(func));
         let groups = body.and_then(|body| body.get_locals_reader().ok()).into_iter().flatten();
-        // The body was validated: together they are few.
+        // The body was validated, so there are few locals.
         groups.flatten().fold(params, |sum, (count, _)| sum.saturating_add(count))
     }
 
-    /// What the module's DWARF knows of the position: the innermost function that the guest's compiler
-    /// inlined there first, the function itself last. Read at the first call.
+    /// Returns the symbols that the module's DWARF has for the position: the innermost function that the guest's compiler
+    /// inlined first, the function itself last. Read at the first call.
     pub fn symbols(&self) -> &[FrameSymbol] {
-        &self.found().symbols
+        &self.lookup().symbols
     }
 
-    /// What the module's DWARF says of the position, if it cannot be true and so is not among [`FrameInfo::symbols`].
+    /// Returns what the module's DWARF has for the position if it cannot be right and so is not among [`FrameInfo::symbols`].
     pub fn debug_info_mismatch(&self) -> Option<DebugInfoMismatch<'_>> {
-        let Some(Error::OtherCode(subprogram)) = &self.found().error else { return None };
+        let Some(LookupError::OtherCode(subprogram)) = &self.lookup().error else { return None };
         Some(DebugInfoMismatch { frame: self, subprogram: subprogram.as_deref() })
     }
 
-    fn found(&self) -> &Found {
-        self.found.get_or_init(|| self.pc.map(|pc| symbol::find(&self.module, pc)).unwrap_or_default())
+    fn lookup(&self) -> &SymbolLookup {
+        self.lookup.get_or_init(|| self.pc.map(|pc| symbolize::find(&self.module, pc)).unwrap_or_default())
     }
 }
 
-/// Debug information that was made for other code than the module's: at a position it has another function than the module.
+/// Debug information that belongs to other code than the module's: at a position it has another function than the module.
 /// Some tools rewrite code and keep custom sections as they are.
 ///
-/// Printed, it is a sentence for whoever looks for the missing lines.
+/// It prints as a note that explains the missing lines.
 #[derive(Clone, Copy, Debug)]
 pub struct DebugInfoMismatch<'a> {
     frame: &'a FrameInfo,
@@ -116,7 +117,7 @@ pub struct DebugInfoMismatch<'a> {
 }
 
 impl DebugInfoMismatch<'_> {
-    /// The function that the debug information has there, as its compiler wrote it.
+    /// Returns the function that the debug information has there, as its compiler wrote it.
     pub fn subprogram(&self) -> Option<&str> {
         self.subprogram
     }
@@ -141,7 +142,7 @@ impl fmt::Display for DebugInfoMismatch<'_> {
     }
 }
 
-/// `0x1a3f - module!function`, and under it `at file:line:column` where that is known.
+/// Prints `0x1a3f - module!function`, and below it `at file:line:column` if that is known.
 impl fmt::Display for FrameInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(offset) = self.module_offset() {
@@ -161,7 +162,7 @@ impl fmt::Display for FrameInfo {
                 None if i + 1 == symbols.len() => f.write_str(&self.wasm_name())?,
                 None => write!(f, "<inlined function>")?,
             }
-            write_place(symbol, f)?;
+            write_location(symbol, f)?;
         }
         Ok(())
     }
@@ -176,7 +177,7 @@ impl FrameInfo {
     }
 }
 
-fn write_place(symbol: &FrameSymbol, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_location(symbol: &FrameSymbol, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(file) = symbol.file() else { return Ok(()) };
     write!(f, "\n                    at {}", PrintedName(file))?;
     let Some(line) = symbol.line() else { return Ok(()) };

@@ -1,29 +1,31 @@
-//! What a person gets to see of a guest: backtraces with names, files and lines.
+//! Symbolization of guests' stacks: backtraces with names, files and lines.
 //!
 //! In: a recorded stack ([`belljar_vm::RawStack`]), or a module and a position in it. Out: a
 //! [`WasmBacktrace`], one [`FrameInfo`] for each wasm function on the stack, each with its [`FrameSymbol`]s.
-//! Never: stopping the guest, or trusting it. Names and debug information come from the guest's module; they
-//! can be missing, wrong or malicious, and then symbols are missing, and no more.
+//! Never: stops the guest or trusts it. Names and debug information come from the guest's module; if they
+//! are missing, wrong or malicious, symbols are missing, and nothing else happens.
 //!
 //! ```text
-//! RawStack ── positions ──▶ FrameInfo ── DWARF, when first asked ──▶ FrameSymbol…
-//! LoadedModule ── functions ──▶ CodePiece… ──▶ what perf is told
+//! RawStack ── positions ──▶ FrameInfo ── DWARF, on first use ──▶ FrameSymbol…
+//! LoadedModule ── functions ──▶ CodePiece… ──▶ input of perf
 //! ```
 
 mod backtrace;
 mod code_pieces;
 mod dwarf;
 mod frame_info;
+mod frame_symbol;
 mod perf_map;
 mod printed_name;
 mod section_reader;
 mod subprograms;
-mod symbol;
 mod symbol_cache;
+mod symbolize;
 
 pub use backtrace::WasmBacktrace;
 pub use code_pieces::{functions, functions_with_lines, trampoline};
 pub use frame_info::{DebugInfoMismatch, FrameInfo};
+pub use frame_symbol::FrameSymbol;
 pub use perf_map::perf_map;
 pub use printed_name::PrintedName;
-pub use symbol::{FrameSymbol, symbols_at};
+pub use symbolize::symbols_at;

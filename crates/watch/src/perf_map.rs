@@ -1,9 +1,9 @@
-//! Code as `perf` wants to be told of it in `/tmp/perf-PID.map`.
+//! Code in the format of perf's `/tmp/perf-PID.map`.
 
 use belljar_vm::CodePiece;
 use std::fmt::Write;
 
-/// Where code lies and what it is called, a line `START SIZE NAME` for each piece, the numbers in hexadecimal: the format that
+/// Returns the addresses and names of code, a line `START SIZE NAME` for each piece with hexadecimal numbers: the format that
 /// `tools/perf/Documentation/jit-interface.txt` of the Linux kernel describes.
 pub fn perf_map<'a>(pieces: impl IntoIterator<Item = CodePiece<'a>>) -> String {
     let mut lines = String::new();

@@ -1,11 +1,11 @@
-//! Names as people read them.
+//! Demangling and printing of names.
 
 use belljar_core::OutsideText;
 use std::fmt::{self, Write};
 
-/// Prints a name that a compiler wrote: Rust's and C++'s demangled, anything else as it is.
+/// Prints a name that a compiler wrote: Rust and C++ names demangled, all others unchanged.
 ///
-/// Names come from the guest's binary: they are printed as [`OutsideText`], and a long name is cut.
+/// Names come from the guest's binary, so they are printed as [`OutsideText`], and long names are cut.
 ///
 /// ```
 /// use belljar_watch::PrintedName;
@@ -17,16 +17,16 @@ use std::fmt::{self, Write};
 #[derive(Clone, Copy, Debug)]
 pub struct PrintedName<'a>(pub &'a str);
 
-/// Bytes of a name that are printed.
-const LONGEST: usize = 1000;
-/// Nesting that a C++ name may have. The demangler's default would need a large stack.
+/// The most bytes of a name that are printed.
+const MAX_BYTES: usize = 1000;
+/// The deepest nesting of a C++ name. The demangler's default would need a large stack.
 const CPP_NESTING: u32 = 64;
 
 impl fmt::Display for PrintedName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut name = Bounded::default();
+        let mut name = BoundedText::default();
         if !demangle(self.0, &mut name) {
-            name = Bounded::default();
+            name = BoundedText::default();
             let _ = name.write_str(self.0);
         }
         write!(f, "{}", OutsideText::new(&name.text))?;
@@ -34,8 +34,8 @@ impl fmt::Display for PrintedName<'_> {
     }
 }
 
-/// Whether `name` is mangled, and then its readable form has been written.
-fn demangle(name: &str, out: &mut Bounded) -> bool {
+/// Writes the readable form of `name` and returns true, if it is mangled.
+fn demangle(name: &str, out: &mut BoundedText) -> bool {
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return write!(out, "{rust:#}").is_ok() || out.cut;
     }
@@ -48,16 +48,16 @@ fn demangle(name: &str, out: &mut Bounded) -> bool {
     cpp.structured_demangle(out, &options).is_ok() || out.cut
 }
 
-/// Text that stops growing. A mangled name of a few bytes can stand for gigabytes.
+/// Text with a size limit: a mangled name of a few bytes can expand to gigabytes.
 #[derive(Default)]
-struct Bounded {
+struct BoundedText {
     text: String,
     cut: bool,
 }
 
-impl Write for Bounded {
+impl Write for BoundedText {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        let room = s.floor_char_boundary(LONGEST - self.text.len());
+        let room = s.floor_char_boundary(MAX_BYTES - self.text.len());
         self.text.push_str(&s[..room]);
         self.cut |= room < s.len();
         if self.cut { Err(fmt::Error) } else { Ok(()) }
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_for_gigabytes_is_cut() {
-        // Each parameter is a pair of two of the one before it.
+        // Each parameter is a pair of two of the previous one.
         let mut bomb = String::from("_Z1f1pIiiE");
         for i in 0..28 {
             let digit = char::from_digit(i, 36).unwrap().to_ascii_uppercase();
@@ -79,10 +79,11 @@ mod tests {
         }
         let printed = PrintedName(&bomb).to_string();
         assert!(printed.starts_with("f(p<int, int>, p<p<int, int>, p<int, int> >"), "{printed}");
-        assert!(printed.ends_with('…') && printed.len() < 2 * LONGEST);
+        assert!(printed.ends_with('…') && printed.len() < 2 * MAX_BYTES);
     }
 
-    /// The Itanium C++ ABI has a letter for each basic type: `f` is `float` where a type is mangled, but no name of a function.
+    /// The Itanium C++ ABI has a letter for each basic type: `f` means `float` in a mangled type, but is not a mangled
+    /// function name.
     #[test]
     fn names_of_one_letter_are_no_types() {
         for letter in (b'A'..=b'Z').chain(b'a'..=b'z').map(char::from) {
@@ -99,8 +100,8 @@ mod tests {
         for odd in ["", "_Z", "_ZN", "_R", "_RNvC0", "main", "naïve"] {
             assert_eq!(PrintedName(odd).to_string(), odd);
         }
-        assert_eq!(PrintedName(&"é".repeat(LONGEST)).to_string().chars().count(), LONGEST / 2 + 1);
+        assert_eq!(PrintedName(&"é".repeat(MAX_BYTES)).to_string().chars().count(), MAX_BYTES / 2 + 1);
         let deep = format!("_Z1f{}i", "P".repeat(100_000));
-        assert_eq!(PrintedName(&deep).to_string().len(), LONGEST + '…'.len_utf8());
+        assert_eq!(PrintedName(&deep).to_string().len(), MAX_BYTES + '…'.len_utf8());
     }
 }

@@ -1,9 +1,9 @@
-//! How `gimli` reads a debug section: straight from the module's bytes, on a budget.
+//! Reads debug sections for `gimli`, directly from the module's bytes and within a budget.
 //!
 //! Debug information comes from the guest. It can be written so that following it takes quadratic time (a
-//! million entries that share one list of a million ranges), and no parser notices. Every step of any reader
-//! costs something here; when the budget is used up, all readers of the source report the end of their input,
-//! and so whatever loop they are in ends.
+//! million entries that share one list of a million ranges), which no parser notices. Therefore every reader step
+//! costs something; when the budget is used up, all readers of the source report the end of their input,
+//! which ends any loop over it.
 
 use bytes::Bytes;
 use gimli::{LittleEndian, Reader, ReaderOffsetId};
@@ -12,31 +12,31 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The bytes that all readers of a module share, and what they may still cost.
+/// The bytes that all readers of a module share, and their remaining budget.
 pub(crate) struct Source {
     bytes: Bytes,
     budget: AtomicU64,
 }
 
 impl Source {
-    /// A source over the part of a binary that holds the debug sections, with nothing to spend yet.
+    /// Creates a source for the part of a binary that holds the debug sections, with an empty budget.
     pub(crate) fn new(bytes: Bytes) -> Arc<Self> {
         Arc::new(Self { bytes, budget: AtomicU64::new(0) })
     }
 
-    /// Sets how many steps may be taken from here on.
-    pub(crate) fn allow(&self, steps: u64) {
+    /// Sets how many steps may be taken from now on.
+    pub(crate) fn set_budget(&self, steps: u64) {
         self.budget.store(steps, Relaxed);
     }
 
-    /// How many steps may still be taken.
-    pub(crate) fn left(&self) -> u64 {
+    /// Returns how many steps may still be taken.
+    pub(crate) fn remaining(&self) -> u64 {
         self.budget.load(Relaxed)
     }
 
-    /// Whether a reader was refused a step.
+    /// Returns whether the budget is used up.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.left() == 0
+        self.remaining() == 0
     }
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct SectionReader {
 }
 
 impl SectionReader {
-    /// Reads `range`, which lies in the source.
+    /// Creates a reader of `range`, which lies in the source.
     pub(crate) fn new(source: &Arc<Source>, range: std::ops::Range<usize>) -> Self {
         debug_assert!(range.start <= range.end && range.end <= source.bytes.len());
         Self { source: source.clone(), start: range.start, end: range.end }
@@ -63,16 +63,16 @@ impl SectionReader {
         gimli::Error::UnexpectedEof(self.offset_id())
     }
 
-    /// Pays for a step. Lookups of one module are serial, so that a plain load and store do.
-    fn pay(&self, steps: u64) -> gimli::Result<()> {
+    /// Charges steps to the budget. Lookups of one module are serial, so a plain load and store suffice.
+    fn charge(&self, steps: u64) -> gimli::Result<()> {
         let left = self.source.budget.load(Relaxed).saturating_sub(steps);
         self.source.budget.store(left, Relaxed);
         if left == 0 { Err(self.eof()) } else { Ok(()) }
     }
 
-    /// Pays for looking at a string or block, which may end up copied.
-    fn pay_bytes(&self, bytes: usize) -> gimli::Result<()> {
-        self.pay(1 + bytes as u64 / 4)
+    /// Charges for reading a string or block, which may be copied.
+    fn charge_bytes(&self, bytes: usize) -> gimli::Result<()> {
+        self.charge(1 + bytes as u64 / 4)
     }
 }
 
@@ -99,7 +99,7 @@ impl Reader for SectionReader {
     }
 
     fn truncate(&mut self, len: usize) -> gimli::Result<()> {
-        self.pay(1)?;
+        self.charge(1)?;
         if len > self.len() {
             return Err(self.eof());
         }
@@ -122,12 +122,12 @@ impl Reader for SectionReader {
 
     fn find(&self, byte: u8) -> gimli::Result<usize> {
         let found = self.bytes().iter().position(|&b| b == byte);
-        self.pay_bytes(found.unwrap_or(self.len()))?;
+        self.charge_bytes(found.unwrap_or(self.len()))?;
         found.ok_or_else(|| self.eof())
     }
 
     fn skip(&mut self, len: usize) -> gimli::Result<()> {
-        self.pay(1)?;
+        self.charge(1)?;
         if len > self.len() {
             return Err(self.eof());
         }
@@ -143,22 +143,22 @@ impl Reader for SectionReader {
     }
 
     fn to_slice(&self) -> gimli::Result<Cow<'_, [u8]>> {
-        self.pay_bytes(self.len())?;
+        self.charge_bytes(self.len())?;
         Ok(Cow::Borrowed(self.bytes()))
     }
 
     fn to_string(&self) -> gimli::Result<Cow<'_, str>> {
-        self.pay_bytes(self.len())?;
+        self.charge_bytes(self.len())?;
         std::str::from_utf8(self.bytes()).map(Cow::Borrowed).map_err(|_| gimli::Error::BadUtf8)
     }
 
     fn to_string_lossy(&self) -> gimli::Result<Cow<'_, str>> {
-        self.pay_bytes(self.len())?;
+        self.charge_bytes(self.len())?;
         Ok(String::from_utf8_lossy(self.bytes()))
     }
 
     fn read_slice(&mut self, buf: &mut [u8]) -> gimli::Result<()> {
-        self.pay(1)?;
+        self.charge(1)?;
         let len = buf.len();
         buf.copy_from_slice(self.bytes().get(..len).ok_or_else(|| self.eof())?);
         self.start += len;
@@ -172,7 +172,7 @@ mod tests {
 
     fn reader(bytes: &[u8], steps: u64) -> SectionReader {
         let source = Source::new(Bytes::copy_from_slice(bytes));
-        source.allow(steps);
+        source.set_budget(steps);
         SectionReader::new(&source, 0..bytes.len())
     }
 
@@ -198,7 +198,7 @@ mod tests {
         let steps = std::iter::from_fn(|| all.read_u8().ok()).count();
         assert_eq!(steps, 49);
         assert!(all.source.is_exhausted());
-        all.source.allow(2);
+        all.source.set_budget(2);
         assert!(all.read_u8().is_ok());
     }
 }

@@ -1,11 +1,12 @@
-//! Whether debug information was made for the code that a module has.
+//! Checks whether debug information belongs to a module's code.
 //!
-//! In: the DWARF of a module, a position, the function of the module that it lies in. Out: whether what DWARF says of the position can
-//! be true. Never: the names and lines themselves.
+//! In: the DWARF of a module, a position, the function of the module that contains it. Out: whether what DWARF has for
+//! the position can be right. Never: the names and lines themselves.
 //!
-//! Tools that rewrite code may keep custom sections as they are (`wasm-opt` without support for DWARF, which is the one that npm
-//! has). Then every address means something else, and lines that look right are of other functions. Two things tell: a subprogram
-//! of DWARF is a function of wasm, so it lies within one body; and both have the same name.
+//! Tools that rewrite code may keep custom sections unchanged (npm's `wasm-opt`, which is built without support for
+//! DWARF). Then every address refers to something else, and lines that look right belong to other functions. Two
+//! properties reveal this: a DWARF subprogram is a wasm function, so it lies within one body; and both have the same
+//! name.
 
 use crate::printed_name::PrintedName;
 use crate::section_reader::SectionReader;
@@ -13,35 +14,35 @@ use gimli::{AttributeValue, UnitRef};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Subprograms that are looked at for an address: there is one, where nobody means mischief.
-const LOOKED_AT: usize = 64;
+/// The most subprograms that are checked for an address: well-formed information has one.
+const MAX_CANDIDATES: usize = 64;
 
-/// Subprograms of a unit that are kept: more than any has, and few enough that those of a malicious one do no harm.
-const KEPT: usize = 1 << 20;
+/// The most subprograms of a unit that are kept: more than any real unit has, and few enough to bound a malicious one.
+const MAX_SUBPROGRAMS: usize = 1 << 20;
 
-/// Bytes before a body that belong to it: its length.
-const LENGTH: u64 = 5;
+/// The longest length field before a body, which belongs to the function.
+const MAX_LENGTH_PREFIX: u64 = 5;
 
-/// Addresses below this are in no function: the code section begins with the number of functions, and the length of the first.
-const FIRST: u64 = 2;
+/// Addresses below this are in no function: the code section begins with the number of functions and the length of the first.
+const FIRST_FUNCTION: u64 = 2;
 
-/// Bytes of a body before its first instruction, which a subprogram may leave out: declarations of locals.
-const LOCALS: u64 = 16;
+/// The most bytes before a body's first instruction that a subprogram may exclude: declarations of locals.
+const MAX_LOCALS: u64 = 16;
 
-/// How a subprogram lies where a function does.
+/// How well a subprogram matches a function's body.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Fit {
-    /// There is none at the address.
-    Nowhere,
-    /// None at the address begins where the function's body does, and lies within it.
-    Outside,
-    /// One does. It may end earlier: compilers leave out what follows a call that does not return.
-    Begins,
-    /// One ends where the body does, too.
+pub(crate) enum SubprogramFit {
+    /// No subprogram covers the address.
+    Missing,
+    /// No subprogram at the address begins where the function's body does and lies within it.
+    Mismatch,
+    /// A subprogram does. It may end earlier: compilers exclude what follows a call that does not return.
+    SameStart,
+    /// A subprogram begins and ends where the body does.
     Exact,
 }
 
-/// Where subprograms lie, of those units that were asked about.
+/// The address ranges of subprograms, for the units that were looked up so far.
 pub(crate) struct Subprograms {
     units: HashMap<gimli::UnitSectionOffset, Vec<Range<u64>>>,
     /// The lowest address that a function can have.
@@ -49,32 +50,38 @@ pub(crate) struct Subprograms {
 }
 
 impl Subprograms {
-    /// None yet. `displacement`: by how much addresses are smaller than positions in the code section.
+    /// Creates an empty cache. `displacement` is how much smaller addresses are than positions in the code section.
     pub(crate) fn new(displacement: u32) -> Self {
-        Self { units: HashMap::new(), first: FIRST.saturating_sub(displacement.into()) }
+        Self { units: HashMap::new(), first: FIRST_FUNCTION.saturating_sub(displacement.into()) }
     }
 
-    /// How the subprogram of this unit that covers the address fits a function's body: of several, the best.
-    pub(crate) fn fit(&mut self, unit: UnitRef<'_, SectionReader>, address: u64, body: &Range<u64>) -> Fit {
+    /// Returns how well the subprogram of this unit that covers the address matches a function's body: the best, if
+    /// there are several.
+    pub(crate) fn fit(
+        &mut self,
+        unit: UnitRef<'_, SectionReader>,
+        address: u64,
+        body: &Range<u64>,
+    ) -> SubprogramFit {
         let ranges = self.units.entry(unit.header.offset()).or_insert_with(|| ranges_of(unit, self.first));
         let ranges = &ranges[..ranges.partition_point(|range| range.start <= address)];
-        let covering = ranges.iter().rev().take(LOOKED_AT).filter(|range| address < range.end);
-        let starts = body.start.saturating_sub(LENGTH)..=body.start + LOCALS;
+        let covering = ranges.iter().rev().take(MAX_CANDIDATES).filter(|range| address < range.end);
+        let starts = body.start.saturating_sub(MAX_LENGTH_PREFIX)..=body.start + MAX_LOCALS;
         let fit = |range: &Range<u64>| match range.end {
-            end if end > body.end || !starts.contains(&range.start) => Fit::Outside,
+            end if end > body.end || !starts.contains(&range.start) => SubprogramFit::Mismatch,
             // The last byte is the `end` of the body.
-            end if end + 1 >= body.end => Fit::Exact,
-            _ => Fit::Begins,
+            end if end + 1 >= body.end => SubprogramFit::Exact,
+            _ => SubprogramFit::SameStart,
         };
-        covering.map(fit).max().unwrap_or(Fit::Nowhere)
+        covering.map(fit).max().unwrap_or(SubprogramFit::Missing)
     }
 }
 
-/// The addresses of all subprograms of a unit, in ascending order. A linker that leaves a function out puts a number in the place of
-/// its address that none has (a tombstone): 2^32 - 1 or 0.
+/// Returns the addresses of all subprograms of a unit, in ascending order. For a removed function, linkers write a tombstone, an
+/// address that no function has: 2^32 - 1 or 0.
 fn ranges_of(unit: UnitRef<'_, SectionReader>, first: u64) -> Vec<Range<u64>> {
     let mut ranges = Vec::new();
-    // What can be read before an error is what there is.
+    // After an error, the ranges read so far are used.
     let _ = collect(unit, &mut ranges);
     let is_tombstone = |start| start < first || unit.header.is_tombstone_address(start);
     ranges.retain(|range| range.start < range.end && !is_tombstone(range.start));
@@ -84,7 +91,7 @@ fn ranges_of(unit: UnitRef<'_, SectionReader>, first: u64) -> Vec<Range<u64>> {
 
 fn collect(unit: UnitRef<'_, SectionReader>, found: &mut Vec<Range<u64>>) -> gimli::Result<()> {
     let mut entries = unit.entries_raw(None)?;
-    while !entries.is_empty() && found.len() < KEPT {
+    while !entries.is_empty() && found.len() < MAX_SUBPROGRAMS {
         let Some(abbreviation) = entries.read_abbreviation()? else { continue };
         if abbreviation.tag() != gimli::DW_TAG_subprogram {
             entries.skip_attributes(abbreviation.attributes())?;
@@ -95,23 +102,23 @@ fn collect(unit: UnitRef<'_, SectionReader>, found: &mut Vec<Range<u64>>) -> gim
             let attribute = entries.read_attribute(*specification)?;
             match (attribute.name(), attribute.value()) {
                 (gimli::DW_AT_low_pc, value) => low = unit.attr_address(value)?,
-                (gimli::DW_AT_high_pc, AttributeValue::Udata(size)) => high = Some(High::Size(size)),
-                (gimli::DW_AT_high_pc, value) => high = unit.attr_address(value)?.map(High::Address),
+                (gimli::DW_AT_high_pc, AttributeValue::Udata(size)) => high = Some(HighPc::Size(size)),
+                (gimli::DW_AT_high_pc, value) => high = unit.attr_address(value)?.map(HighPc::Address),
                 (gimli::DW_AT_ranges, value) => add_ranges(unit, value, found)?,
                 _ => {}
             }
         }
         match (low, high) {
-            (Some(low), Some(High::Size(size))) => found.push(low..low.saturating_add(size)),
-            (Some(low), Some(High::Address(high))) => found.push(low..high),
+            (Some(low), Some(HighPc::Size(size))) => found.push(low..low.saturating_add(size)),
+            (Some(low), Some(HighPc::Address(high))) => found.push(low..high),
             _ => {}
         }
     }
     Ok(())
 }
 
-/// How an entry says where it ends.
-enum High {
+/// How an entry encodes its end.
+enum HighPc {
     Size(u64),
     Address(u64),
 }
@@ -122,71 +129,74 @@ fn add_ranges(
     found: &mut Vec<Range<u64>>,
 ) -> gimli::Result<()> {
     let Some(mut ranges) = unit.attr_ranges(value)? else { return Ok(()) };
-    while let Some(range) = ranges.next()?.filter(|_| found.len() < KEPT) {
+    while let Some(range) = ranges.next()?.filter(|_| found.len() < MAX_SUBPROGRAMS) {
         found.push(range.begin..range.end);
     }
     Ok(())
 }
 
-/// Whether a name of the name section and one of DWARF can be of one function. They need not be equal: linkers demangle, compilers
-/// rename `main`, append `.llvm.123` to copies or have `strchrnul` and `__strchrnul` for one function. So what counts is what is left of
-/// each without all that.
+/// Returns whether a name of the name section and one of DWARF can belong to one function. They need not be equal:
+/// linkers demangle, compilers rename `main`, append `.llvm.123` to copies or use `strchrnul` and `__strchrnul` for one
+/// function. So both are compared without these decorations.
 pub(crate) fn names_agree(wasm: &str, dwarf: &str) -> bool {
     if wasm == dwarf {
         return true;
     }
-    let (wasm, dwarf) = (Name::of(wasm), Name::of(dwarf));
-    // An operator, or nothing but signs, says nothing.
-    let is_empty = wasm.own.is_empty() || dwarf.own.is_empty();
-    is_empty || wasm.stem() == dwarf.stem() || wasm.spells(&dwarf) || dwarf.spells(&wasm)
+    let (wasm, dwarf) = (FunctionName::of(wasm), FunctionName::of(dwarf));
+    // An operator, or a name of symbols only, proves nothing.
+    let is_empty = wasm.identifier.is_empty() || dwarf.identifier.is_empty();
+    is_empty
+        || wasm.stem() == dwarf.stem()
+        || wasm.is_mangled_form_of(&dwarf)
+        || dwarf.is_mangled_form_of(&wasm)
 }
 
-/// A name as it stands, and the identifier in it that is the function's own.
-struct Name<'a> {
+/// A name, and the function's own identifier in it.
+struct FunctionName<'a> {
     whole: &'a str,
-    own: String,
+    identifier: String,
 }
 
-/// What became of C's `main`, without its underscores.
-const MAINS: [&str; 4] = ["original_main", "main_void", "main_argc_argv", "main_argv_envp"];
+/// What compilers turn C's `main` into, without underscores.
+const MAIN_NAMES: [&str; 4] = ["original_main", "main_void", "main_argc_argv", "main_argv_envp"];
 
-/// How mangled names begin, of languages that may not be known here.
-const MANGLED: [&str; 5] = ["_Z", "_R", "_T", "$s", "$S"];
+/// Prefixes of mangled names, also of languages that are not demangled here.
+const MANGLING_PREFIXES: [&str; 5] = ["_Z", "_R", "_T", "$s", "$S"];
 
-/// Identifiers shorter than this are part of too many others to tell anything.
-const TELLING: usize = 4;
+/// Shorter identifiers occur in too many other names to prove anything.
+const MIN_IDENTIFIER: usize = 4;
 
-impl<'a> Name<'a> {
+impl<'a> FunctionName<'a> {
     fn of(whole: &'a str) -> Self {
-        Self { whole, own: own_identifier(&PrintedName(whole).to_string()) }
+        Self { whole, identifier: own_identifier(&PrintedName(whole).to_string()) }
     }
 
-    /// The own identifier without what tells aliases and copies apart: underscores before it, and a number after it, which Binaryen
-    /// gives to the second of a name (`pad_3886`).
+    /// Returns the identifier without what distinguishes aliases and copies: leading underscores, and a trailing
+    /// number, which Binaryen appends to a duplicate name (`pad_3886`).
     fn stem(&self) -> &str {
-        let own = self.own.trim_start_matches('_');
-        let without = own.trim_end_matches(|c: char| c.is_ascii_digit());
-        match without.strip_suffix('_').unwrap_or(own) {
-            "" => &self.own,
-            main if MAINS.contains(&main) => "main",
+        let identifier = self.identifier.trim_start_matches('_');
+        let without = identifier.trim_end_matches(|c: char| c.is_ascii_digit());
+        match without.strip_suffix('_').unwrap_or(identifier) {
+            "" => &self.identifier,
+            main if MAIN_NAMES.contains(&main) => "main",
             stem => stem,
         }
     }
 
-    /// Whether this is a mangled name that the other's own identifier is part of.
-    fn spells(&self, other: &Self) -> bool {
-        let is_mangled = MANGLED.iter().any(|start| self.whole.starts_with(start));
-        is_mangled && other.own.len() >= TELLING && self.whole.contains(&other.own)
+    /// Returns whether this is a mangled name that contains the other's identifier.
+    fn is_mangled_form_of(&self, other: &Self) -> bool {
+        let is_mangled = MANGLING_PREFIXES.iter().any(|start| self.whole.starts_with(start));
+        is_mangled && other.identifier.len() >= MIN_IDENTIFIER && self.whole.contains(&other.identifier)
     }
 }
 
 /// What compilers append to the names of copies, before a number.
 const SUFFIXES: [&str; 6] = ["llvm", "constprop", "part", "isra", "cold", "specialized"];
 
-/// The function's own identifier in a readable name: `checked` of `shapes::Square<int>::checked(int) const`, `main` of `start.main`,
-/// `f` of `f.llvm.123`, and nothing of an operator.
+/// Returns the function's own identifier in a readable name: `checked` for `shapes::Square<int>::checked(int) const`, `main` for
+/// `start.main`, `f` for `f.llvm.123`, and an empty string for an operator.
 fn own_identifier(name: &str) -> String {
-    // The one place whose name has parentheses.
+    // The only scope whose name has parentheses.
     let name = name.replace("(anonymous namespace)", "_");
     let mut parts = parts(&name);
     while parts.len() > 1 && parts.last().is_some_and(|part| is_suffix(part)) {
@@ -204,7 +214,7 @@ fn is_suffix(part: &str) -> bool {
     part.is_empty() || SUFFIXES.contains(&part) || part.bytes().all(|b| b.is_ascii_digit()) || is_hash
 }
 
-/// The identifiers of a name up to its parameters, those of arguments of templates left out.
+/// Returns the identifiers of a name up to its parameters, without those in template arguments.
 fn parts(name: &str) -> Vec<String> {
     let (mut parts, mut depth, mut is_new) = (Vec::<String>::new(), 0_usize, true);
     for c in name.chars() {

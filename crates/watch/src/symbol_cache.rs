@@ -1,27 +1,27 @@
-//! Prepared debug information of the modules that were asked about last.
+//! Caches the debug information of the modules that were looked up last.
 //!
-//! A backtrace has hundreds of positions, and a host may see many traps of one module: its DWARF is opened
-//! once. Entries do not keep their module alive, and those of dead modules go at the next call.
+//! A backtrace has hundreds of positions, and a host may see many traps of one module, so its DWARF is opened
+//! only once. Entries do not keep their module alive; those of dropped modules are removed at the next call.
 
 use crate::dwarf::Dwarf;
 use belljar_module::Module;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Modules whose debug information is kept open. Its tables can be as large as the module.
-const KEPT: usize = 8;
+const CAPACITY: usize = 8;
 
 struct Entry {
     module: Weak<Module>,
-    /// `None`: the module has no debug information.
+    /// `None` if the module has no debug information.
     dwarf: Option<Arc<Mutex<Dwarf>>>,
 }
 
-/// The least recently used first.
+/// Ordered from the least to the most recently used.
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 /// Calls `read` with the module's debug information, if it has any.
 pub(crate) fn with_dwarf<R>(module: &Arc<Module>, read: impl FnOnce(&mut Dwarf) -> R) -> Option<R> {
-    let dwarf = find(module).unwrap_or_else(|| enter(module, Dwarf::open(module)))?;
+    let dwarf = find(module).unwrap_or_else(|| insert(module, Dwarf::open(module)))?;
     let mut dwarf = dwarf.lock().unwrap_or_else(PoisonError::into_inner);
     Some(read(&mut dwarf))
 }
@@ -36,10 +36,10 @@ fn find(module: &Arc<Module>) -> Option<Option<Arc<Mutex<Dwarf>>>> {
     Some(dwarf)
 }
 
-fn enter(module: &Arc<Module>, dwarf: Option<Dwarf>) -> Option<Arc<Mutex<Dwarf>>> {
+fn insert(module: &Arc<Module>, dwarf: Option<Dwarf>) -> Option<Arc<Mutex<Dwarf>>> {
     let dwarf = dwarf.map(|d| Arc::new(Mutex::new(d)));
     let mut entries = ENTRIES.lock().unwrap_or_else(PoisonError::into_inner);
-    if entries.len() == KEPT {
+    if entries.len() == CAPACITY {
         entries.remove(0);
     }
     entries.push(Entry { module: Arc::downgrade(module), dwarf: dwarf.clone() });

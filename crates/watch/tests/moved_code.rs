@@ -1,4 +1,4 @@
-//! Debug information that was made for other code than the module has: nothing of it is shown, and a note says why.
+//! Debug information that belongs to other code than the module's: none of it is shown, and a note says why.
 
 use belljar_core::{FuncIndex, WasmPc};
 use belljar_module::{Module, validate};
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use wasm_encoder::{CustomSection, NameMap, NameSection, RawSection};
 use wasmparser::{Operator, Parser, Payload};
 
-/// As the compiler made it.
+/// As the compiler wrote it.
 const BEFORE: &[u8] = include_bytes!("dwarf/moved.wasm");
-/// As `wasm-opt` left it: other code, and the same debug information.
+/// As `wasm-opt` wrote it: other code, and the same debug information.
 const AFTER: &[u8] = include_bytes!("dwarf/moved.opt.wasm");
 const SOURCE: &str = include_str!("dwarf/moved.cpp");
 
@@ -17,7 +17,7 @@ fn module(wasm: &[u8]) -> Arc<Module> {
     Arc::new(validate(wasm.to_vec().into(), Default::default()).unwrap())
 }
 
-/// Positions of all instructions, with the functions that they are in.
+/// Returns the positions of all instructions, with the functions that contain them.
 fn positions(wasm: &[u8]) -> Vec<(u32, WasmPc, bool)> {
     let bodies = Parser::new(0).parse_all(wasm).filter_map(|payload| match payload.unwrap() {
         Payload::CodeSectionEntry(body) => Some(body),
@@ -38,7 +38,7 @@ fn trap(wasm: &[u8]) -> WasmPc {
     positions(wasm).iter().find(|(.., is_trap)| *is_trap).unwrap().1
 }
 
-/// The same module with other names of functions, or with none.
+/// Returns the same module with other function names, or with none.
 fn renamed(wasm: &[u8], names: Option<&[&str]>) -> Vec<u8> {
     let mut module = wasm_encoder::Module::new();
     for payload in Parser::new(0).parse_all(wasm) {
@@ -60,7 +60,7 @@ fn renamed(wasm: &[u8], names: Option<&[&str]>) -> Vec<u8> {
     module.finish()
 }
 
-/// Which functions have symbols, and which have wrong ones.
+/// Returns which functions have symbols, and which have wrong ones.
 fn told(wasm: &[u8]) -> (Vec<u32>, Vec<u32>) {
     let module = module(wasm);
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
@@ -91,7 +91,7 @@ fn what_the_compiler_made_is_right() {
     let symbols = symbols_at(&module, trap(BEFORE));
     let line = 1 + SOURCE.lines().position(|line| line.ends_with("// trap")).unwrap() as u32;
     assert_eq!((symbols[0].file(), symbols[0].line()), (Some("./moved.cpp"), Some(line)));
-    // Without a name section there is nothing to disagree with.
+    // Without a name section there is nothing to compare with.
     assert_eq!(told(&renamed(BEFORE, None)), (vec![0, 1, 2, 3], vec![]));
 }
 
@@ -104,7 +104,7 @@ fn functions_that_moved_have_no_lines() {
         assert_eq!((right, wrong), (vec![], vec![0, 1, 2, 3]));
     }
     let module = module(AFTER);
-    // At the beginning of `fails` there was the end of another function, and at its trap another part of itself.
+    // Before, the start of `fails` was the end of another function, and its trap was at another of its own positions.
     let (_, start, _) = *positions(AFTER).iter().find(|(func, ..)| *func == 1).unwrap();
     let cases = [
         (start, "wasteful", "`wasteful` in the place of `fails`"),
@@ -142,8 +142,8 @@ fn names_that_disagree_are_reason_enough() {
     }
 }
 
-/// The linker left a function out: its address is 2^32 − 1, and it is at no position. Other tools write 0, from where it reaches over
-/// the first functions.
+/// The linker removed a function: its address is 2^32 − 1, and it matches no position. Other tools write 0, from where it extends
+/// over the first functions.
 #[test]
 fn functions_that_were_left_out_are_nowhere() {
     let intact = module(BEFORE);
@@ -159,11 +159,11 @@ fn functions_that_were_left_out_are_nowhere() {
             assert!(symbols.iter().all(|symbol| symbol.name() != Some("left_out")), "{pc:#x}");
         }
     }
-    // The others are where they were, and nothing is said to be wrong.
+    // The others are where they were, and no error is reported.
     assert_eq!(told(&at_zero), (vec![0, 1, 2, 3], vec![]));
 }
 
-/// `wast` forgets the number of functions in its addresses: those of the first function are the lowest that there can be.
+/// `wast` omits the number of functions in its addresses: those of the first function are the lowest that are possible.
 #[test]
 fn the_first_function_is_not_taken_for_one_that_was_left_out() {
     let wasm = include_bytes!("dwarf/typed.wasm");

@@ -13,13 +13,13 @@ fn module(wasm: &[u8]) -> Arc<Module> {
     Arc::new(validate(wasm.to_vec().into(), Default::default()).unwrap())
 }
 
-/// The line of the source that ends in `// mark`.
+/// Returns the line of the source that ends in `// mark`.
 fn line(mark: &str) -> u32 {
     let mark = format!("// {mark}");
     1 + SOURCE.lines().position(|l| l.ends_with(&mark)).unwrap() as u32
 }
 
-/// Positions of the instructions that `wanted` names.
+/// Returns the positions of the instructions that `wanted` names.
 fn positions(wasm: &[u8], wanted: fn(&Operator<'_>) -> bool) -> Vec<WasmPc> {
     let mut found = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {

@@ -1,7 +1,8 @@
-//! belljar: an engine for each mode, and what its interface does in its own way.
+//! belljar: an engine for each mode, and the parts of its interface that differ from Wasmtime's.
 
 use crate::compare::Ended;
-use crate::generate::{Generated, Mode};
+use crate::generate::Mode;
+use crate::generated::Generated;
 use belljar::{
     ArrayRef, ArrayRefPre, ArrayType, AsContextMut, Config, Engine, Error, ExnRef, HeapType, Instance,
     Module, Rooted, SharedMemory, Store, StoreLimits, StoreLimitsBuilder, StructRef, StructRefPre,
@@ -16,7 +17,7 @@ mod embedding;
 
 pub use embedding::Running as Belljar;
 
-/// An engine, one for all inputs of a mode.
+/// Returns an engine, shared by all inputs of a mode.
 pub fn engine(mode: Mode) -> &'static Engine {
     static ENGINES: [OnceLock<Engine>; Mode::COUNT] = [const { OnceLock::new() }; Mode::COUNT];
     ENGINES[mode.index()].get_or_init(|| {
@@ -33,7 +34,7 @@ pub fn engine(mode: Mode) -> &'static Engine {
     })
 }
 
-/// A store with limits, and fuel where it is counted.
+/// Creates a store with limits, and with fuel if it is counted.
 pub fn store(engine: &Engine) -> Store<StoreLimits> {
     let limits = StoreLimitsBuilder::new()
         .memory_size(crate::MEMORY_LIMIT)
@@ -42,7 +43,7 @@ pub fn store(engine: &Engine) -> Store<StoreLimits> {
         .build();
     let mut store = Store::new(engine, limits);
     store.limiter(|limits| limits);
-    // An engine that counts none says so.
+    // An engine that counts no fuel returns an error.
     let _ = store.set_fuel(crate::FUEL);
     store
 }
@@ -61,13 +62,13 @@ fn refuel(store: &mut Store<StoreLimits>) {
     let _ = store.set_fuel(crate::FUEL);
 }
 
-/// The exception that is the error.
+/// Returns the exception in the error.
 fn thrown(mut store: impl AsContextMut, error: &Error) -> Option<Rooted<ExnRef>> {
     let thrown = error.downcast_ref::<ThrownException>()?;
     Some(thrown.exception(&mut store).expect("it was thrown in this store"))
 }
 
-/// How a run ended that threw nothing.
+/// Returns how a run ended that threw nothing.
 fn trapped(error: &Error) -> Ended {
     match error.downcast_ref::<Trap>() {
         Some(trap) => Ended::trapped(*trap),

@@ -1,5 +1,5 @@
-//! `Runner` on the embedding interface that belljar and Wasmtime share, compiled against each: `super::api` is the
-//! crate, `super` also has what they do differently.
+//! `Runner` for the embedding interface that belljar and Wasmtime share, compiled against each: `super::api` is the
+//! crate, and `super` also contains the parts that differ.
 
 use super::api::{
     AnyRef, AsContextMut, Engine, Error, ExnRef, Extern, ExternRef, HeapType, I31, Instance, RootScope,
@@ -7,7 +7,8 @@ use super::api::{
 };
 use super::{array_type, make_array, make_struct, null, refuel, shared_bytes, struct_type, thrown, trapped};
 use crate::compare::{ELEMENTS, Ended, Plain, Runner, bits};
-use crate::generate::{Generated, Mode, STEPS, STEPS_PER_CALL};
+use crate::generate::{Mode, STEPS_PER_CALL};
+use crate::generated::{Generated, STEPS};
 
 /// A store with one instance.
 pub struct Running {
@@ -17,10 +18,10 @@ pub struct Running {
     counts_steps: bool,
 }
 
-/// How many values of an object, and of the objects in it, are looked at.
+/// How many values of an object, and of the objects in it, are compared.
 const VALUES: usize = 100;
 
-/// Objects in objects are looked at, and made, this deep.
+/// The depth to which nested objects are compared and created.
 const DEPTH: u32 = 4;
 
 impl Runner for Running {
@@ -80,7 +81,7 @@ impl Runner for Running {
     }
 }
 
-/// How a run ended that did not return.
+/// Returns how a run ended that did not return.
 pub fn ended(
     mut store: impl AsContextMut<Data = StoreLimits>,
     instance: Option<&Instance>,
@@ -96,13 +97,13 @@ pub fn ended(
     }
 }
 
-/// Makes arguments from seeds.
+/// Creates arguments from seeds.
 struct Maker {
     engine: Engine,
 }
 
 impl Maker {
-    /// A value of a type; `None` for what must not be null and cannot be made here.
+    /// Returns a value of a type; `None` for a non-null reference that cannot be created here.
     fn value(
         &self,
         store: &mut impl AsContextMut<Data = StoreLimits>,
@@ -157,12 +158,12 @@ impl Maker {
     }
 }
 
-/// Makes values plain.
+/// Converts values for comparison.
 struct Reader<'a> {
-    /// Knows the tags by name; none while it is made.
+    /// The tags by name; empty during construction.
     instance: Option<&'a Instance>,
     tags: u32,
-    /// So many values of objects may still be looked at.
+    /// How many further values of objects may be compared.
     left: usize,
 }
 

@@ -1,7 +1,7 @@
-//! A module as wasmi runs it correctly.
+//! Rewrites a module so that wasmi runs it correctly.
 //!
-//! wasmi 2.0.0 drops a comparison with zero (`i32.eqz` and the like) before a `select`, which then is to choose by what
-//! was compared. Where that is a local, it chooses by the comparison's register instead, which nothing has written:
+//! wasmi 2.0.0 drops a comparison with zero (`i32.eqz` and the like) before a `select`, which then should choose by the compared
+//! value. If that is a local, it chooses by the comparison's register instead, which was never written:
 //! `(select (i32.const 5) (i32.const 6) (i32.eqz (local.get 0)))` is 5 for every argument.
 
 use std::convert::Infallible;
@@ -9,7 +9,7 @@ use wasm_encoder::reencode::{Error, Reencode};
 use wasm_encoder::{CodeSection, Instruction, Module};
 use wasmparser::{FunctionBody, Parser};
 
-/// The same module with `i32.popcnt` before each `select`: zero stays zero and the rest stays other than zero, but
+/// Returns the same module with `i32.popcnt` before each `select`: zero stays zero and nonzero stays nonzero, but
 /// the comparison is no longer next to the `select`.
 pub fn for_wasmi(wasm: &[u8]) -> Vec<u8> {
     let mut module = Module::new();

@@ -1,4 +1,4 @@
-//! A module as Wasmtime computes what the specification says.
+//! Rewrites a module so that Wasmtime computes what the specification says.
 //!
 //! In the deterministic profile, `relaxed_madd` and `relaxed_nmadd` round twice (Numerics, "Relaxed Operations": all
 //! parameters are 0, and alternative 0 is the product, then the sum). Wasmtime 48 rounds once in its deterministic
@@ -9,7 +9,7 @@ use wasm_encoder::reencode::{Error, Reencode};
 use wasm_encoder::{CodeSection, Function, Instruction, Module, ValType};
 use wasmparser::{CompositeInnerType, FunctionBody, Parser, Payload};
 
-/// The same module with a product and a sum in place of each relaxed `madd`.
+/// Returns the same module with a product and a sum in place of each relaxed `madd`.
 pub fn for_wasmtime(wasm: &[u8]) -> Vec<u8> {
     let mut module = Module::new();
     let mut twice = Twice { params: params(wasm).into_iter() };
@@ -17,7 +17,7 @@ pub fn for_wasmtime(wasm: &[u8]) -> Vec<u8> {
     module.finish()
 }
 
-/// How many parameters each function has; a generated module that runs here imports none.
+/// The number of parameters of each function; a generated module that runs here imports none.
 fn params(wasm: &[u8]) -> Vec<u32> {
     let (mut types, mut functions) = (Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(wasm) {

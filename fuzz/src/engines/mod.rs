@@ -1,4 +1,4 @@
-//! The engines, each behind `Runner`.
+//! The engines, each as a `Runner`.
 
 mod belljar;
 mod for_wasmi;

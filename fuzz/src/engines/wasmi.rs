@@ -1,8 +1,9 @@
-//! wasmi: an interpreter, so that what compilers have in common is compared with something else.
+//! wasmi: an interpreter, to compare with something that shares nothing with compilers.
 
 use super::for_wasmi::for_wasmi;
 use crate::compare::{ELEMENTS, Ended, Plain, Runner, bits};
-use crate::generate::{Generated, Mode, STEPS, STEPS_PER_CALL};
+use crate::generate::{Mode, STEPS_PER_CALL};
+use crate::generated::{Generated, STEPS};
 use belljar::Trap;
 use std::sync::OnceLock;
 use wasmi::errors::{ErrorKind, InstantiationError};
@@ -80,7 +81,7 @@ impl Runner for Wasmi {
     }
 }
 
-/// As `embedding.rs` makes them, except that what is not made here is null there.
+/// Like those of `embedding.rs`, but null for types that are not created here.
 fn argument(store: &mut Store<StoreLimits>, ty: ValType, seed: u64) -> Val {
     match ty {
         ValType::I32 => Val::I32(seed as i32),

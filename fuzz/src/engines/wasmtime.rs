@@ -1,8 +1,9 @@
-//! Wasmtime: everything of 3.0 on, and what its interface does in its own way.
+//! Wasmtime: everything in 3.0, and the parts of its interface that differ from belljar's.
 
 use super::for_wasmtime::for_wasmtime;
 use crate::compare::Ended;
-use crate::generate::{Generated, Mode};
+use crate::generate::Mode;
+use crate::generated::Generated;
 use std::sync::OnceLock;
 use wasmtime::{
     ArrayRef, ArrayRefPre, ArrayType, AsContextMut, Config, Engine, Error, ExnRef, GcHeapOutOfMemory,
@@ -38,7 +39,7 @@ fn engine(mode: Mode) -> &'static Engine {
             .cranelift_nan_canonicalization(true)
             .consume_fuel(!mode.counts_steps)
             .max_wasm_stack(crate::STACK)
-            // What makes a module quick to compile and instantiate.
+            // Settings for quick compilation and instantiation.
             .cranelift_opt_level(OptLevel::None)
             .wasm_backtrace_max_frames(None)
             .memory_init_cow(false);
@@ -48,7 +49,7 @@ fn engine(mode: Mode) -> &'static Engine {
 
 fn instantiate(module: &Generated, mode: Mode) -> Result<(Store<StoreLimits>, Instance), Ended> {
     let engine = engine(mode);
-    // Wasmtime has limits of its own, on the sizes of types and frames.
+    // Wasmtime has its own limits on the sizes of types and frames.
     let module = Module::new(engine, for_wasmtime(&module.wasm)).map_err(|_| Ended::Unsupported)?;
     let limits =
         StoreLimitsBuilder::new().memory_size(crate::MEMORY_LIMIT).table_elements(crate::TABLE_LIMIT).build();
@@ -61,9 +62,9 @@ fn instantiate(module: &Generated, mode: Mode) -> Result<(Store<StoreLimits>, In
     }
 }
 
-/// Ten times as much as belljar gets: what counts is that belljar's ends first, if any does.
+/// Ten times as much as belljar gets, so that belljar's ends first, if any does.
 fn refuel(store: &mut Store<StoreLimits>) {
-    // An engine that counts none says so.
+    // An engine that counts no fuel returns an error.
     let _ = store.set_fuel(crate::FUEL * 10);
 }
 
@@ -127,6 +128,6 @@ fn make_array(
 }
 
 fn shared_bytes(memory: &SharedMemory) -> Vec<u8> {
-    // SAFETY: no other thread has this memory, and no guest runs while the host looks.
+    // SAFETY: no other thread has this memory, and no guest runs while the host reads it.
     memory.data().iter().map(|byte| unsafe { *byte.get() }).collect()
 }

@@ -1,4 +1,4 @@
-//! What a kill costs at least on a machine: a signal from one thread to another, whose handler does nothing but set a flag.
+//! The minimal cost of a kill on a machine: a signal from one thread to another, whose handler only sets a flag.
 #![allow(unsafe_code)]
 
 use anyhow::Result;
@@ -16,7 +16,7 @@ extern "C" fn tell(_: i32) {
 
 fn main() -> Result<()> {
     let action = SigAction::new(SigHandler::Handler(tell), SaFlags::SA_RESTART, SigSet::empty());
-    // SAFETY: the handler does nothing that a handler must not do.
+    // SAFETY: the handler only does what a signal handler may do.
     unsafe { sigaction(Signal::SIGUSR1, &action)? };
     let spins = pthread_self();
     let killer = || {

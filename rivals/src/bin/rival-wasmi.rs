@@ -1,4 +1,4 @@
-//! Wasmi under measurement, with its default settings: see `bench-runner`.
+//! The bench program of Wasmi, with its default settings: see `bench-runner`.
 
 use anyhow::Result;
 use bench_runner::{CALL_HOST, Ended, GUEST_ADD, Guest, Meter, Program};

@@ -1,4 +1,4 @@
-//! Wasmtime under measurement, with Cranelift and its default settings: see `bench-runner`.
+//! The bench program of Wasmtime, with Cranelift and its default settings: see `bench-runner`.
 
 use anyhow::Result;
 use bench_runner::{CALL_HOST, Clocks, Ended, GUEST_ADD, Guest, Meter, Pairs, Program, Turn};
@@ -31,7 +31,7 @@ impl bench_runner::Engine for Wasmtime {
         if !compiled.exists() {
             std::fs::write(compiled, Module::from_file(&self.0, wasm)?.serialize()?)?;
         }
-        // SAFETY: this process made the file, or one like it, and nobody changes it.
+        // SAFETY: this process or an earlier run of it made the file, and nothing changes it.
         unsafe { Ok(Module::deserialize_file(&self.0, compiled)?) }
     }
 
@@ -91,7 +91,7 @@ impl bench_runner::Engine for Wasmtime {
         best_of(guest, meter, first)
     }
 
-    /// Epochs are how Wasmtime stops guests at a low price.
+    /// Epochs are Wasmtime's inexpensive way to stop guests.
     fn stoppable(wasm: &[u8], export: &str, can_stop: bool, meter: &Meter) -> Result<f64> {
         let mut config = Config::new();
         config.epoch_interruption(can_stop);
@@ -140,20 +140,20 @@ fn config(cache: Option<PathBuf>) -> Result<Config> {
     Ok(config)
 }
 
-/// Settings of a pool.
+/// The settings of a pool.
 #[derive(Clone, Copy)]
 struct Pool {
-    /// Bytes of a memory that are kept and reset by copying, instead of being given back.
+    /// Bytes of a memory that are kept and reset by copying, instead of being returned to the kernel.
     kept: usize,
     /// Whether the kernel is asked which pages were written.
     scan: Enabled,
-    /// Whether a memory begins as a mapping of its contents, or has them copied.
+    /// Whether a memory is initialized by mapping its contents or by copying them.
     maps: bool,
 }
 
-/// What may be best for a memory: which of it is depends on the machine and on what the guest does.
+/// Candidate settings for a memory; the best one depends on the machine and on the guest.
 fn pools(memory: usize) -> Vec<Pool> {
-    // To keep little of a large memory is not worth the trial.
+    // Keeping little of a large memory is not worth trying.
     const LARGE: usize = 32 << 20;
     let mut kept = vec![64 << 10, 2 << 20, memory];
     kept.retain(|&kept| kept == memory || kept < memory && memory < LARGE);
@@ -167,7 +167,7 @@ fn pools(memory: usize) -> Vec<Pool> {
     [pools(true), pools(false)].concat()
 }
 
-/// Nanoseconds of what is measured, with the settings that are best for it: all are tried, the best two are measured.
+/// Returns the nanoseconds of a measurement with its best settings: all are tried, the best two are measured.
 fn best_of(guest: &Guest, meter: &Meter, measure: impl Fn(&Pool, &Meter) -> Result<f64>) -> Result<f64> {
     let mut tried = Vec::new();
     for pool in pools(guest.memory) {
@@ -178,7 +178,7 @@ fn best_of(guest: &Guest, meter: &Meter, measure: impl Fn(&Pool, &Meter) -> Resu
     measured.collect::<Result<Vec<_>>>().map(|figures| figures.into_iter().fold(f64::INFINITY, f64::min))
 }
 
-/// Nanoseconds of a call of a new instance, out of the best pool: Wasmtime's clean world.
+/// Returns the nanoseconds of a call of a new instance from the best pool, which is Wasmtime's clean instance.
 fn best(guest: &Guest, threads: usize, meter: &Meter) -> Result<f64> {
     best_of(guest, meter, |pool, meter| {
         let instances = Instances::new(pool, guest)?;
@@ -186,7 +186,7 @@ fn best(guest: &Guest, threads: usize, meter: &Meter) -> Result<f64> {
     })
 }
 
-/// A guest's instances, out of a pool of their own.
+/// A guest's instances, from a pool of their own.
 struct Instances<'a> {
     engine: Engine,
     pre: InstancePre<()>,
@@ -208,7 +208,7 @@ impl<'a> Instances<'a> {
         Ok(Self { engine, pre, guest })
     }
 
-    /// So many calls, each of a new instance.
+    /// Makes a number of calls, each of a new instance.
     fn call(&self, count: u32) -> Result<()> {
         for _ in 0..count {
             let mut store = Store::new(&self.engine, ());
@@ -223,7 +223,7 @@ impl<'a> Instances<'a> {
 /// A thousand times a second.
 const INTERVAL: Duration = Duration::from_millis(1);
 
-/// What a sampled store holds.
+/// The data of a sampled store.
 struct Sampled {
     wasi: WasiP1Ctx,
     profiler: Option<GuestProfiler>,
@@ -231,7 +231,7 @@ struct Sampled {
     samples: usize,
 }
 
-/// A program that is run again and again, with an engine that can sample or one that cannot.
+/// A program that runs repeatedly, with or without an engine that can sample.
 struct SampledGuest<'a> {
     engine: Engine,
     module: Module,
@@ -255,7 +255,7 @@ impl<'a> SampledGuest<'a> {
         Ok(Store::new(&self.engine, data))
     }
 
-    /// Runs it to its end. The CPU time of that, without making the instance.
+    /// Runs it to its end. Returns the CPU time of the run, without instantiation.
     fn run(&self, store: &mut Store<Sampled>) -> Result<Duration> {
         let instance = self.linker.instantiate(&mut *store, &self.module)?;
         let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
@@ -268,7 +268,7 @@ impl<'a> SampledGuest<'a> {
         }
     }
 
-    /// As its manual and its own program do it: a thread ends epochs, and where code finds that one has ended, it samples.
+    /// Works like its manual and its own program: a thread ends epochs, and code that notices the end takes a sample.
     fn run_sampled(&self) -> Result<Turn> {
         let clocks = Clocks::now();
         let mut store = self.store()?;

@@ -1,4 +1,4 @@
-//! The command line of an engine under measurement.
+//! The command line of a measured engine.
 
 use crate::{Effort, Engine, Figure, Guest, Meter, Pairs, Program, probe};
 use anyhow::{Context, Result};
@@ -6,20 +6,20 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Exit code when the engine, not the guest, has failed.
+/// Exit code if the engine fails, not the guest.
 const FAILED: i32 = 125;
 
 const USAGE: &str = "run [--dir HOST::GUEST] [--env K=V] [--argv0 NAME] FILE ARGS… | compile FILE [ROUNDS] \
                      | calls [FIGURE] | instantiate [FIGURE] | sandbox [FIGURE | facts] | deadline [FIGURE] \
                      | watch WHAT …";
 
-/// The main function of an engine's program. Ends the process.
+/// The main function of an engine's program. It ends the process.
 pub fn main<E: Engine>() -> ! {
     let code = command::<E>(std::env::args().skip(1)).unwrap_or_else(|error| {
         eprintln!("{error:#}");
         FAILED
     });
-    // As the engines' own programs do: memory is not given back piece by piece before the end.
+    // Like the engines' own programs, this skips freeing memory piece by piece at the end.
     std::process::exit(code)
 }
 
@@ -62,7 +62,7 @@ fn directory(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from)
 }
 
-/// A file's module, and how long it took from bytes (or from what was compiled ahead of time) to it.
+/// Loads a file's module. Returns it and how long that took, from bytes or from the ahead-of-time artifact.
 fn module<E: Engine>(engine: &E, file: &Path) -> Result<(E::Module, Duration)> {
     if let Some(directory) = directory("BENCH_AHEAD") {
         let compiled = directory.join(file.with_extension("compiled").file_name().context("which FILE?")?);
@@ -87,7 +87,7 @@ fn compile<E: Engine>(file: &Path, rounds: u32) -> Result<()> {
     Ok(())
 }
 
-/// The most memory that this process had resident so far, in bytes, where the system tells.
+/// Returns the peak resident memory of this process in bytes, if the system reports it.
 fn peak() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -95,7 +95,7 @@ fn peak() -> Option<f64> {
     Some(kilobytes * 1024.0)
 }
 
-/// Measures and prints a figure, unless only another was asked for.
+/// Measures and prints a figure, unless another one was requested.
 fn print(only: Option<&str>, figure: Figure, measure: impl FnOnce() -> Result<f64>) -> Result<()> {
     if only.is_none_or(|name| name == figure.name()) {
         println!("{}", figure.line(measure()?));
@@ -120,7 +120,7 @@ fn instantiate<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {
     figures.iter().try_for_each(|(figure, guest)| print(only, *figure, || E::instantiate(guest, meter)))
 }
 
-/// The first calls of an engine, of which the mean is taken: fewer than engines need to have learned what a guest does.
+/// The number of first calls of an engine whose mean is taken: fewer than engines need to learn a guest's behaviour.
 const FIRST: u32 = 8;
 
 fn sandbox<E: Engine>(meter: &Meter, only: Option<&str>) -> Result<()> {

@@ -1,15 +1,15 @@
-//! How figures travel from an engine's process to the one that compares them.
+//! The text form in which an engine's process passes figures to the bench.
 
 use std::fmt;
 
-/// What is measured, and in what line it is printed: `name: value`, nanoseconds unless the name says otherwise.
+/// A measured value and its output line: `name: value`, in nanoseconds unless the name says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Figure {
     /// A program from the call of `_start` to its end.
     Run,
     /// A module from bytes to something that can be instantiated.
     Compile,
-    /// The most memory that the process had resident, in bytes.
+    /// The peak resident memory of the process, in bytes.
     Peak,
     /// A call of a guest's function.
     HostToGuest,
@@ -17,62 +17,62 @@ pub enum Figure {
     GuestToHost,
     /// Store, instance, one call, drop.
     Instantiate,
-    /// The same, and the call writes to the memory's image.
+    /// The same, with a call that writes to the memory's image.
     InstantiateWrite,
-    /// A call in a clean world, and what makes the next one clean.
+    /// A call in a clean instance, including the reset for the next one.
     SandboxCall,
-    /// The same, and the call writes to 32 pages of a memory of 4 MiB.
+    /// The same, with a call that writes to 32 pages of a memory of 4 MiB.
     SandboxDirty,
-    /// The same, and the call writes to 1 MiB of a memory of 2.
+    /// The same, with a call that writes to 1 MiB of a memory of 2.
     Sandbox1,
-    /// The same, and the call writes to 4 MiB of a memory of 6.
+    /// The same, with a call that writes to 4 MiB of a memory of 6.
     Sandbox4,
-    /// The same, and the call writes to 12 MiB of a memory of 16.
+    /// The same, with a call that writes to 12 MiB of a memory of 16.
     Sandbox12,
-    /// The same, and the call writes to 64 MiB of a memory of 80.
+    /// The same, with a call that writes to 64 MiB of a memory of 80.
     Sandbox64,
-    /// The same, and the call writes to 256 MiB of a memory of 320.
+    /// The same, with a call that writes to 256 MiB of a memory of 320.
     Sandbox256,
-    /// The mean of the first calls that an engine makes, each of 32 pages of 4 MiB.
+    /// The mean of an engine's first calls, each writing to 32 pages of 4 MiB.
     SandboxFirst,
-    /// The same, each of 4 MiB of 6.
+    /// The same, each writing to 4 MiB of 6.
     SandboxFirst4,
-    /// The same, each of 64 MiB of 80.
+    /// The same, each writing to 64 MiB of 80.
     SandboxFirst64,
-    /// The same as the first on two threads at once: elapsed time for each call of both.
+    /// The first of these on two threads at once: elapsed time for each call of both.
     SandboxThreads,
-    /// A call of a function that sums 64 KiB up, byte by byte.
+    /// A call of a function that sums up 64 KiB, byte by byte.
     Endless,
-    /// The same, and the call would be ended when its time is up, which is far off.
+    /// The same, with a deadline that is far off.
     Stoppable,
-    /// Some work that nobody looks at: CPU time of its thread.
+    /// Some work without inspection: CPU time of its thread.
     Without,
-    /// The same work, looked at.
+    /// The same work with inspection.
     With,
-    /// How often it was looked at meanwhile: a number.
+    /// How often it was inspected meanwhile: a number.
     Looks,
     /// CPU time that other threads used meanwhile.
     Beside,
-    /// Frames of a stack that was seen: a number.
+    /// Frames of a captured stack: a number.
     Frames,
-    /// A look without names, as whoever looks sees it: the median.
+    /// A capture without names, as the requesting thread sees it: the median.
     Look,
-    /// The same: of a hundred, the slowest.
+    /// The same: the slowest of a hundred.
     LookTail,
-    /// A look with names.
+    /// A capture with names.
     Capture,
-    /// The same: of a hundred, the slowest.
+    /// The same: the slowest of a hundred.
     CaptureTail,
-    /// A look with names, files and lines, printed.
+    /// A capture with names, files and lines, printed.
     Print,
-    /// The same: of a hundred, the slowest.
+    /// The same: the slowest of a hundred.
     PrintTail,
     /// Compiled code, in bytes.
     Code,
 }
 
 impl Figure {
-    /// What stands before the colon.
+    /// Returns the name before the colon.
     pub fn name(self) -> &'static str {
         match self {
             Self::Run => "run-ns",
@@ -110,12 +110,12 @@ impl Figure {
         }
     }
 
-    /// The line to print.
+    /// Returns the line to print.
     pub fn line(self, value: f64) -> String {
         format!("{self}: {value:.2}")
     }
 
-    /// The value in the last such line of a process's output. A guest's own output may stand before it.
+    /// Returns the value in the last such line of a process's output, which may follow output of the guest.
     ///
     /// ```
     /// use bench_runner::Figure;
@@ -126,7 +126,7 @@ impl Figure {
         output.lines().rev().find_map(|line| self.value(line))
     }
 
-    /// The values in all such lines.
+    /// Returns the values in all such lines.
     ///
     /// ```
     /// use bench_runner::Figure;

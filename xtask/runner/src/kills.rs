@@ -1,8 +1,8 @@
-//! How long it takes until what another thread runs is over, after it was told to end.
+//! Measures how long a run on another thread takes to end after a kill.
 //!
-//! In: something that runs, and something that ends it. Out: for each time, the wall time and the CPU time of the thread that ran it. The
-//! difference is what it waited: for a processor, or asleep. Never: a judgement; what any signal costs on a machine is measured
-//! in the same way (`bare-signal`).
+//! In: a function that runs, and one that ends it. Out: for each kill, the wall time and the CPU time of the thread
+//! that ran it; the difference is the time it waited, for a processor or asleep. Never: a judgement. What any signal
+//! costs on a machine is measured in the same way (`bare-signal`).
 
 use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -13,29 +13,30 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug)]
 struct Kill {
     wall: Duration,
-    /// What the thread that ran it has used of a processor meanwhile.
+    /// CPU time that the running thread used meanwhile.
     cpu: Duration,
 }
 
-/// What has become of many kills.
+/// The results of many kills.
 #[derive(Clone, Debug, Default)]
 pub struct Kills {
     all: Vec<Kill>,
-    /// Kills that cannot be judged: the thread that kills lost its processor between its look at the clocks and the kill, or might have.
+    /// Kills that cannot be judged, because the killing thread was or may have been preempted between reading the
+    /// clocks and the kill.
     left_out: usize,
-    /// How long the killed thread has waited for a processor, over all: before kills, too.
+    /// How long the killed thread has waited for a processor in total, also before kills.
     delayed: Duration,
-    /// What the hypervisor took from all processors meanwhile.
+    /// CPU time that the hypervisor took from all processors meanwhile.
     stolen: Duration,
 }
 
 impl Kills {
-    /// Runs something on this thread, and ends it from another, so many times. `killer` is called before each run, and gives what
-    /// ends it; that says whether there was something to end.
+    /// Repeatedly runs something on this thread, and ends it from another. `killer` is called before each run, and
+    /// returns a function that ends it; that function returns whether there was something to end.
     ///
     /// # Errors
     ///
-    /// Those of `run`.
+    /// Returns the errors of `run`.
     pub fn measure<K: FnMut() -> bool + Send + 'static>(
         count: usize,
         mut killer: impl FnMut() -> K,
@@ -71,7 +72,7 @@ impl Kills {
         Ok(kills)
     }
 
-    /// Three lines about it.
+    /// Returns three lines about the results.
     pub fn tell(&self, what: &str, wanted: &str) -> String {
         let of = |figure: fn(&Kill) -> Duration| {
             let mut sorted: Vec<_> = self.all.iter().map(figure).collect();
@@ -101,16 +102,16 @@ impl Kills {
     }
 }
 
-/// The clock of a thread's CPU time, for others to read.
+/// The clock of a thread's CPU time, readable by other threads.
 #[derive(Clone, Copy)]
 struct ThreadClock(ClockId);
 
 impl ThreadClock {
-    /// This thread's.
+    /// Returns this thread's clock.
     fn own() -> Self {
         let thread = rustix::thread::gettid().as_raw_nonzero().get();
-        // As the kernel numbers clocks of threads (`MAKE_THREAD_CPUCLOCK` in include/linux/posix-timers_types.h): 4 says that it is a thread's,
-        // 2 that the scheduler counts.
+        // The kernel's numbering of thread clocks (`MAKE_THREAD_CPUCLOCK` in include/linux/posix-timers_types.h): 4
+        // means a thread's clock, 2 the scheduler's count.
         Self(ClockId::from_raw((!thread << 3) | 4 | 2))
     }
 
@@ -119,18 +120,18 @@ impl ThreadClock {
     }
 }
 
-/// How often this thread has lost its processor to another so far.
+/// Returns how often this thread has been preempted so far.
 fn times_preempted() -> Option<i64> {
     getrusage(UsageWho::RUSAGE_THREAD).ok().map(|usage| usage.involuntary_context_switches())
 }
 
-/// How long this thread has waited for a processor so far, where the kernel tells.
+/// Returns how long this thread has waited for a processor so far, if the kernel reports it.
 fn run_delay() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     Duration::from_nanos(text.split(' ').nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0))
 }
 
-/// What the hypervisor has taken from all processors so far.
+/// Returns the CPU time that the hypervisor has taken from all processors so far.
 fn stolen() -> Duration {
     let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
     Duration::from_millis(
@@ -138,7 +139,7 @@ fn stolen() -> Duration {
     )
 }
 
-/// The eighth figure of the first line (proc_stat(5)).
+/// Returns the eighth figure of the first line (proc_stat(5)).
 fn stolen_ticks(stat: &str) -> Option<u64> {
     stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().nth(7)?.parse().ok()
 }

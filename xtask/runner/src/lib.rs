@@ -1,7 +1,7 @@
-//! What every engine under measurement does in the same way.
+//! The common part of all measured engines.
 //!
 //! In: an [`Engine`], and a command line. Out: the guest's exit code, and figures as lines `name-ns: value`
-//! ([`Figure`]). Each engine is a program of a few lines that calls [`main`]; so all of them read the same
+//! ([`Figure`]). Each engine is a program of a few lines that calls [`main`], so all of them read the same
 //! options, measure the same modules and mean the same by a figure.
 //!
 //! ```text
@@ -9,14 +9,14 @@
 //! ENGINE compile FILE [ROUNDS]     a module in this process, ns each, and the memory at its peak
 //! ENGINE calls [FIGURE]            host to guest and guest to host, ns a call
 //! ENGINE instantiate [FIGURE]      instantiate, call an export, drop; ns
-//! ENGINE sandbox [FIGURE | facts]  a call in a clean world, and what makes the next one clean; ns
+//! ENGINE sandbox [FIGURE | facts]  a call in a clean instance, including the reset for the next one; ns
 //! ENGINE deadline [FIGURE]         a call of a function, and the same with a time limit that is far off; ns
-//! ENGINE watch WHAT …              without and with somebody looking, in turn; CPU time
+//! ENGINE watch WHAT …              without and with inspection, in turn; CPU time
 //! ```
 //!
 //! `run` prints its figures, to standard error, only with `BENCH_TIMES=1` in the environment. With `BENCH_CACHE=DIR` the
-//! engine uses its cache, there; with `BENCH_AHEAD=DIR` it loads what it compiled ahead of time to that directory, and does so
-//! if it has not.
+//! engine uses its cache in that directory; with `BENCH_AHEAD=DIR` it loads ahead-of-time artifacts from that directory, and
+//! creates missing ones.
 
 mod command;
 mod engine;

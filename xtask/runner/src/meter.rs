@@ -1,4 +1,4 @@
-//! Measures operations that are shorter than a clock can tell.
+//! Measures operations that are shorter than the clock's resolution.
 
 use anyhow::Result;
 use std::sync::Barrier;
@@ -7,28 +7,28 @@ use std::time::{Duration, Instant};
 /// How long to measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effort {
-    /// To see that it works.
+    /// To check that it works.
     Quick,
-    /// For figures that are kept.
+    /// For figures that are recorded.
     Full,
 }
 
-/// Runs batches of an operation and gives the time of one.
+/// Runs batches of an operation and computes the time of one operation.
 ///
-/// Batches are short, and of their times the lower quartile counts: on a machine that does something else meanwhile, some
-/// batches run undisturbed, while the mean, and even the median, tells more of the others.
+/// Batches are short, and the lower quartile of their times counts: on a busy machine some batches run undisturbed, while
+/// the mean, and even the median, reflects other load.
 #[derive(Clone, Copy, Debug)]
 pub struct Meter {
-    /// Operations before the first batch: more than engines need to have learned what a guest does.
+    /// Operations before the first batch: more than engines need to learn a guest's behaviour.
     warm_up: u32,
     batches: usize,
     batch: Duration,
-    /// Batches end after so long, but not before there are three of them: of operations that take longer than a batch.
+    /// Batches end after this time, but there are at least three; this matters for operations that take longer than a batch.
     limit: Duration,
 }
 
 impl Meter {
-    /// A meter that takes about 30 ms, or half a second.
+    /// Creates a meter that takes about 30 ms, or half a second.
     pub fn new(effort: Effort) -> Self {
         let (batches, batch, limit) = match effort {
             Effort::Quick => (25, Duration::from_millis(1), Duration::from_millis(300)),
@@ -37,17 +37,17 @@ impl Meter {
         Self { warm_up: 24, batches, batch, limit }
     }
 
-    /// A meter that tells roughly, to find out what deserves to be measured.
+    /// Creates a meter for rough figures, which decide what is worth measuring.
     #[must_use]
     pub fn rough(self) -> Self {
         Self { warm_up: 2, batches: 5, limit: Duration::ZERO, ..self }
     }
 
-    /// Nanoseconds of one operation. `run` does as many as it is told.
+    /// Returns the nanoseconds of one operation. `run` performs the given number of operations.
     ///
     /// # Errors
     ///
-    /// Those of `run`.
+    /// Returns the errors of `run`.
     pub fn measure(&self, mut run: impl FnMut(u32) -> Result<()>) -> Result<f64> {
         self.measure_timed(self.batch, |count| {
             let start = Instant::now();
@@ -56,15 +56,16 @@ impl Meter {
         })
     }
 
-    /// Nanoseconds of one operation where so many threads do it at once: elapsed time for each of all of them. `run` does as many as it is told.
+    /// Returns the nanoseconds of one operation on a number of threads at once: elapsed time for each of all
+    /// operations. `run` performs the given number of operations.
     ///
     /// # Errors
     ///
-    /// Those of `run`.
+    /// Returns the errors of `run`.
     pub fn measure_on(&self, threads: usize, run: impl Fn(u32) -> Result<()> + Sync) -> Result<f64> {
         match threads {
             1 => self.measure(run),
-            // Threads do not begin in the same moment: batches are long beside that.
+            // Threads do not start at the same moment, but batches are long compared with that.
             _ => self.measure_timed(self.batch * 5, |count| on_threads(threads, count, &run)),
         }
     }
@@ -78,12 +79,12 @@ impl Meter {
         self.quartile(|| timed(count).map(|took| took.as_nanos() as f64 / f64::from(count)))
     }
 
-    /// Nanoseconds of something that can be done only once, in a state that is made for it each time; what `run` leaves is
-    /// dropped when its time is taken.
+    /// Returns the nanoseconds of an operation that can be done only once, in a state that is created for it each time;
+    /// the result of `run` is dropped after the measurement.
     ///
     /// # Errors
     ///
-    /// Those of `make` and `run`.
+    /// Returns the errors of `make` and `run`.
     pub fn measure_fresh<S, R>(
         &self,
         mut make: impl FnMut() -> Result<S>,
@@ -99,7 +100,7 @@ impl Meter {
         })
     }
 
-    /// The lower quartile of as many figures as are wanted and there is time for.
+    /// Returns the lower quartile of as many figures as are requested and there is time for.
     fn quartile(&self, mut figure: impl FnMut() -> Result<f64>) -> Result<f64> {
         let start = Instant::now();
         let mut figures = Vec::with_capacity(self.batches);
@@ -111,7 +112,8 @@ impl Meter {
     }
 }
 
-/// Has threads do an operation so many times between them. How long it takes from the first one's begin to the last one's end.
+/// Distributes a number of operations over threads. Returns how long it takes from the first thread's start to the last
+/// one's end.
 fn on_threads(threads: usize, count: u32, run: impl Fn(u32) -> Result<()> + Sync) -> Result<Duration> {
     let each = count.div_ceil(threads as u32);
     let ready = Barrier::new(threads);

@@ -1,23 +1,23 @@
-//! The modules that calls and instantiation are measured with.
+//! The modules for measuring calls and instantiation.
 
 use std::fmt::Write;
 
 /// An export `(i32, i32) -> i32` that adds.
 pub const GUEST_ADD: &str = "guest_add";
-/// An export `(i32) -> i32` that calls the import `host.add` (`(i32, i32) -> i32`) so many times.
+/// An export `(i32) -> i32` that calls the import `host.add` (`(i32, i32) -> i32`) the given number of times.
 pub const CALL_HOST: &str = "call_host";
 
 /// An export `() -> i32` that returns a constant.
 pub const CONSTANT: &str = "constant";
 /// An export `() -> i32` that adds to a number in the memory's image.
 pub(crate) const COUNT: &str = "count";
-/// What it returns.
+/// Its result.
 pub(crate) const COUNTED: i32 = {
     let number =
         [image_byte(COUNTER), image_byte(COUNTER + 1), image_byte(COUNTER + 2), image_byte(COUNTER + 3)];
     i32::from_le_bytes(number) + 1
 };
-/// Where the number lies.
+/// The address of the number.
 const COUNTER: usize = 65536;
 
 const CALLS: &str = r#"(module
@@ -35,59 +35,59 @@ const CALLS: &str = r#"(module
 ///
 /// # Panics
 ///
-/// Never: its text is right.
+/// Never panics: its text is valid.
 pub fn calls() -> Vec<u8> {
     wat::parse_str(CALLS).expect("the module is right")
 }
 
 /// Bytes of the image that instances start with.
 const IMAGE: usize = 1 << 20;
-/// Bytes of the memory that has it.
+/// Bytes of the memory with that image.
 pub(crate) const IMAGE_MEMORY: usize = 17 << 16;
 
-/// An export `() -> i32` that adds one to a word of each of some pages, and returns one of them: 1 in a clean world.
+/// An export `() -> i32` that adds one to a word of some pages, and returns one of the words: 1 in a clean instance.
 pub const DIRTY: &str = "dirty";
 
-/// An export `() -> i32` that sums 64 KiB up, byte by byte.
+/// An export `() -> i32` that sums up 64 KiB, byte by byte.
 pub(crate) const SUM: &str = "sum";
 
 const MIB: usize = 1 << 20;
 
-/// A guest whose calls begin in clean worlds.
+/// A guest whose calls run in clean instances.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Guest {
     /// The binary.
     pub wasm: Vec<u8>,
-    /// Bytes of its memory.
+    /// The size of its memory in bytes.
     pub memory: usize,
-    /// What is called: no parameters, an `i32`.
+    /// The export to call: no parameters, an `i32` result.
     pub export: &'static str,
-    /// What it returns, always, if the worlds are clean.
+    /// Its result in a clean instance.
     pub returns: i32,
 }
 
 impl Guest {
-    /// A call that does nothing, beside a memory of 4 MiB.
+    /// A guest whose call does nothing, with a memory of 4 MiB.
     pub(crate) fn small() -> Self {
         Self { wasm: sandbox(), memory: 4 * MIB, export: CONSTANT, returns: 42 }
     }
 
-    /// A call that writes to 32 pages of it.
+    /// A guest whose call writes to 32 pages of it.
     pub(crate) fn scattered() -> Self {
         Self { wasm: sandbox(), memory: 4 * MIB, export: DIRTY, returns: 1 }
     }
 
-    /// A call that writes to every page of the first so many MiB of a memory of so many.
+    /// A guest whose call writes to every page of the first MiB of a memory, by the given sizes.
     pub(crate) fn dirty(written: usize, memory: usize) -> Self {
         let memory = memory * MIB;
         Self { wasm: dirty(memory, written * MIB, 4096), memory, export: DIRTY, returns: 1 }
     }
 
-    /// Whether a call's result shows that its world was clean.
+    /// Checks by a call's result that its instance was clean.
     ///
     /// # Errors
     ///
-    /// If it was not.
+    /// Returns an error if it was not.
     pub fn check(&self, result: i32) -> anyhow::Result<()> {
         anyhow::ensure!(
             result == self.returns,
@@ -98,12 +98,13 @@ impl Guest {
     }
 }
 
-/// The module for sandboxes: a memory of 4 MiB, [`CONSTANT`], [`DIRTY`] of each 32nd page of the host and one that sums 64 KiB up.
+/// The module for sandboxes: a memory of 4 MiB, [`CONSTANT`], [`DIRTY`] for each 32nd host page, and a function that
+/// sums up 64 KiB.
 pub fn sandbox() -> Vec<u8> {
     dirty(4 * MIB, 4 * MIB, 4 * MIB / 32)
 }
 
-/// A memory of so many bytes; [`DIRTY`] writes to its beginning, in steps.
+/// Creates a module with a memory of the given size; [`DIRTY`] writes to its beginning, in steps.
 fn dirty(memory: usize, end: usize, step: usize) -> Vec<u8> {
     let text = format!(
         r#"(module
@@ -127,7 +128,7 @@ fn dirty(memory: usize, end: usize, step: usize) -> Vec<u8> {
     wat::parse_str(text).expect("the module is right")
 }
 
-/// A byte of the image: no page of it is alike, and none is zero.
+/// Returns a byte of the image: no two pages are alike, and none is zero.
 const fn image_byte(at: usize) -> u8 {
     (at * 31 + (at >> 12)) as u8 | 1
 }

@@ -1,9 +1,9 @@
-//! A WASI command with what it is given.
+//! A WASI command and what it is granted.
 
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// A WASI command with what it is given, as on the command line of `belljar run`.
+/// A WASI command and what it is granted, as on the command line of `belljar run`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Program {
     /// Directories: on the host, and as the guest sees them.
@@ -21,7 +21,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// Where there is no file, or an option is none of these.
+    /// Returns an error if there is no file, or an option is none of these.
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
         let mut program = Self::default();
         let mut argv0 = None;

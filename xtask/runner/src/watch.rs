@@ -1,34 +1,34 @@
-//! What it costs a guest to be looked at: what all engines measure alike.
+//! Measures what inspection costs a guest, in the same way for all engines.
 //!
-//! In: some work that is done without and with somebody looking. Out: lines of [`Figure`]s, CPU time of the thread that does the
-//! work. Never: wall time, which on a busy machine says how busy it is.
+//! In: some work that is done without and with inspection. Out: lines of [`Figure`]s, CPU time of the thread that does the
+//! work. Never: wall time, which on a busy machine reflects other load.
 
 use crate::{Effort, Figure};
 use anyhow::Result;
 use rustix::time::{ClockId, clock_getres, clock_gettime};
 use std::time::{Duration, Instant};
 
-/// Does some work in turn without and with something.
+/// Does some work alternately without and with inspection.
 #[derive(Clone, Copy, Debug)]
 pub struct Pairs {
-    /// No more pairs are begun after this.
+    /// No more pairs are started after this time.
     enough: Duration,
     least: usize,
 }
 
-/// What doing the work once has given.
+/// The result of doing the work once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Turn {
-    /// CPU time of the thread that did it, in nanoseconds; of work that is a number of calls, for one.
+    /// CPU time of the thread that did it, in nanoseconds; if the work is a number of calls, for one call.
     pub ns: f64,
-    /// How often it was looked at.
+    /// How often it was inspected.
     pub looks: usize,
-    /// CPU time that other threads have used meanwhile.
+    /// CPU time that other threads used meanwhile.
     pub beside: Duration,
 }
 
 impl Pairs {
-    /// Pairs that take some seconds, or just show that it works.
+    /// Creates pairs that take some seconds, or a few that only check that it works.
     pub fn new(effort: Effort) -> Self {
         match effort {
             Effort::Quick => Self { enough: Duration::ZERO, least: 2 },
@@ -36,19 +36,19 @@ impl Pairs {
         }
     }
 
-    /// Does the work again and again, and prints what it took. `turn` is told whether it is to be looked at.
+    /// Does the work repeatedly, and prints its times. `turn` gets whether to inspect the work.
     ///
     /// # Errors
     ///
-    /// Those of `turn`.
+    /// Returns the errors of `turn`.
     pub fn print(&self, mut turn: impl FnMut(bool) -> Result<Turn>) -> Result<()> {
-        // What is slow the first time is no pair.
+        // The first, slow run is not part of a pair.
         turn(false)?;
         turn(true)?;
         let start = Instant::now();
         let mut done = 0;
         while done < self.least || start.elapsed() < self.enough {
-            // Who is first changes: what a turn leaves behind is not always the other's.
+            // The order alternates, because a turn may leave something behind that affects the next.
             let first = done % 2 == 1;
             let mut turns = [Turn::default(); 2];
             for with in [first, !first] {
@@ -73,7 +73,7 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// What they show.
+    /// Reads the clocks.
     pub fn now() -> Self {
         let read = |clock| {
             let now = clock_gettime(clock);
@@ -82,27 +82,28 @@ impl Clocks {
         Self { own: read(ClockId::ThreadCPUTime), all: read(ClockId::ProcessCPUTime) }
     }
 
-    /// What this thread has used since then.
+    /// Returns what this thread has used since then.
     pub fn own(&self) -> Duration {
         Self::now().own - self.own
     }
 
-    /// What the others have used since then.
+    /// Returns what the others have used since then.
     pub fn beside(&self) -> Duration {
         let now = Self::now();
         (now.all - self.all).saturating_sub(now.own - self.own)
     }
 }
 
-/// The time between two ticks of the kernel's clock: so often it looks at timers of CPU time.
+/// Returns the time between two ticks of the kernel's clock, at which it checks timers of CPU time.
 pub fn tick() -> Duration {
     let tick = clock_getres(ClockId::MonotonicCoarse);
     Duration::new(tick.tv_sec as u64, tick.tv_nsec as u32)
 }
 
-/// The text of a WASI command that hashes for some ten milliseconds at the bottom of a stack of so many frames (two at least).
+/// Returns the text of a WASI command that hashes for some ten milliseconds at the bottom of a stack of the given
+/// number of frames (at least two).
 ///
-/// Calls go through a table that others can write, so that no compiler makes fewer frames of them.
+/// Calls go through a table that other code can write, so that no compiler merges frames.
 pub fn watched_text(frames: u32) -> String {
     let down = frames.saturating_sub(2).max(1);
     format!(

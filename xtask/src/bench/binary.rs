@@ -1,6 +1,6 @@
-//! The programs that are run, built when they are first needed.
+//! The measured programs, built on first use.
 
-use super::place::Place;
+use super::directories::Directories;
 use super::ubench;
 use anyhow::{Context, Result, bail};
 use std::cell::RefCell;
@@ -8,18 +8,18 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// A program that is run.
+/// A measured program.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Binary {
     /// The program that users run.
     Belljar,
     /// belljar with the commands of `bench-runner`.
     BenchBelljar,
-    /// Wasmtime with them.
+    /// Wasmtime with the same commands.
     RivalWasmtime,
-    /// Wasmi with them.
+    /// Wasmi with the same commands.
     RivalWasmi,
-    /// What a kill costs at least on a machine.
+    /// A program that measures the minimal cost of a kill on a machine.
     BareSignal,
     /// The kernels compiled natively.
     NativeUbench,
@@ -27,10 +27,10 @@ pub(crate) enum Binary {
 
 impl Binary {
     /// The target's name, and how cargo builds it: a subcommand, then its options. All are built alike: optimized
-    /// across crates, as programs are that are given to others.
+    /// across crates, like programs for distribution.
     fn cargo(self) -> Option<(&'static str, &'static str, &'static [&'static str])> {
         const RIVALS: &[&str] = &["--release", "--manifest-path", "rivals/Cargo.toml"];
-        // As the alias `cargo dist` has it, which takes no options.
+        // Like the alias `cargo dist`, which takes no options.
         const DIST: &[&str] =
             &["--profile", "dist", "--package", "belljar-cli", "--", "-C", "target-feature=+crt-static"];
         const OURS: &[&str] = &["--profile", "dist", "--package", "bench-runner", "--features", "belljar"];
@@ -45,25 +45,25 @@ impl Binary {
     }
 }
 
-/// The programs built so far. One that cannot be built is not tried again.
+/// The programs built so far. A failed build is not repeated.
 pub(crate) struct Binaries<'a> {
-    place: &'a Place,
+    dirs: &'a Directories,
     built: RefCell<HashMap<Binary, Result<PathBuf, String>>>,
 }
 
 impl<'a> Binaries<'a> {
-    pub(crate) fn new(place: &'a Place) -> Self {
-        Self { place, built: RefCell::default() }
+    pub(crate) fn new(dirs: &'a Directories) -> Self {
+        Self { dirs, built: RefCell::default() }
     }
 
-    /// Where the program is.
+    /// Returns the path of the program.
     pub(crate) fn path(&self, binary: Binary) -> Result<PathBuf> {
         if let Some(known) = self.built.borrow().get(&binary) {
             return known.clone().map_err(anyhow::Error::msg);
         }
         let built = match binary.cargo() {
             Some((name, subcommand, options)) => self.cargo_build(name, subcommand, options),
-            None => ubench::build_native(self.place),
+            None => ubench::build_native(self.dirs),
         };
         let built = built.map_err(|error| format!("{error:#}"));
         self.built.borrow_mut().insert(binary, built.clone());
@@ -73,7 +73,7 @@ impl<'a> Binaries<'a> {
     fn cargo_build(&self, name: &str, subcommand: &str, options: &[&str]) -> Result<PathBuf> {
         eprintln!("building {name}");
         let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-            .current_dir(&self.place.root)
+            .current_dir(&self.dirs.root)
             .args([subcommand, "--quiet", "--message-format", "json-render-diagnostics", "--bin", name])
             .args(options)
             .stderr(Stdio::inherit())

@@ -1,6 +1,6 @@
-//! Two runs beside each other: `cargo xtask bench --compare A B`.
+//! Compares two runs: `cargo xtask bench --compare A B`.
 //!
-//! In: files of results, or directories of them. Out: a table of both runs' ratios and how far they are apart. Never: a measurement.
+//! In: result files, or directories of them. Out: a table of both runs' ratios and how far they are apart. Never: a measurement.
 
 use super::group::GROUPS;
 use anyhow::{Context, Result, ensure};
@@ -38,7 +38,7 @@ pub(super) fn run(first: &Path, second: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The files to compare: two, or those of every group that both directories have.
+/// Returns the files to compare: two, or those of every group that both directories have.
 fn pairs(first: &Path, second: &Path) -> Vec<(PathBuf, PathBuf)> {
     if !first.is_dir() || !second.is_dir() {
         return vec![(first.into(), second.into())];
@@ -64,7 +64,7 @@ struct Row {
 }
 
 impl Row {
-    /// How much larger the second is, as a share of the first.
+    /// Returns how much larger the second is, as a share of the first.
     fn apart(&self) -> f64 {
         self.second / self.first - 1.0
     }
@@ -74,7 +74,7 @@ impl Row {
     }
 }
 
-/// What both files have ratios of.
+/// Returns the items whose ratios are in both files.
 fn rows(a: &Value, b: &Value) -> Vec<Row> {
     let items = |file: &Value| file["items"].as_array().cloned().unwrap_or_default();
     let of_item = |item: &Value| -> Option<Vec<Row>> {

@@ -1,10 +1,10 @@
-//! Who is measured.
+//! The measured engines.
 
 use super::binary::Binary;
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// Who is measured. The first of an item is belljar, and ratios are its time over another's.
+/// A measured engine. The first of an item is belljar, and ratios are its time over another's.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Contender {
@@ -26,7 +26,7 @@ impl Contender {
         }
     }
 
-    /// The program that understands the commands of `bench-runner`; `None` for native code, which needs none.
+    /// The program that implements the commands of `bench-runner`; `None` for native code, which needs none.
     pub(crate) fn runner(self) -> Option<Binary> {
         match self {
             Self::Belljar => Some(Binary::BenchBelljar),

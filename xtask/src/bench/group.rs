@@ -1,11 +1,11 @@
-//! The groups, one row each: what is measured, how often, and how belljar is to compare.
+//! The groups, one row each: what is measured, how often, and the target ratio.
 
 use super::contender::Contender::{self, Native, Wasmi, Wasmtime};
+use super::directories::Directories;
 use super::groups::{
     calls, compile, deadline, exec, gc, giants, instantiate, native, restart, sandbox, start,
 };
 use super::item::Entry;
-use super::place::Place;
 use super::statistics::Estimate::{self, Best, Median};
 use anyhow::Result;
 
@@ -16,10 +16,10 @@ pub(crate) struct Group {
     /// Rivals by default, with the ratio that belljar should not exceed.
     pub(crate) targets: &'static [Target],
     pub(crate) estimate: Estimate,
-    /// How often an item is measured: at least, and at most, where the rounds do not agree.
+    /// How often an item is measured: at least, and at most, if the rounds do not agree.
     pub(crate) rounds: [usize; 2],
     pub(crate) quick_rounds: [usize; 2],
-    pub(crate) items: fn(&Place, &[Contender]) -> Result<Vec<Entry>>,
+    pub(crate) items: fn(&Directories, &[Contender]) -> Result<Vec<Entry>>,
 }
 
 /// belljar's time should be at most `ratio` of the rival's.
@@ -42,7 +42,7 @@ pub(crate) static GROUPS: [Group; 13] = [
     Group {
         name: "native",
         about: "the same kernels compiled natively with -O3",
-        // What Wasmtime 48 has: 1 / 0.73.
+        // Wasmtime 48 has 1 / 0.73.
         targets: &[Target { rival: Native, ratio: 1.37 }],
         estimate: Median,
         rounds: [9, 9],
@@ -151,7 +151,7 @@ pub(crate) static GROUPS: [Group; 13] = [
 ];
 
 impl Group {
-    /// The ratio that belljar should not exceed against this rival, if one is set.
+    /// Returns the target ratio against this rival, if one is set.
     pub(crate) fn target(&self, rival: Contender) -> Option<f64> {
         self.targets.iter().find(|t| t.rival == rival).map(|t| t.ratio)
     }

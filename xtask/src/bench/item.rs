@@ -5,11 +5,11 @@ use super::contender::Contender;
 use bench_runner::Figure;
 use std::time::Duration;
 
-/// What a group has to offer.
+/// An entry of a group.
 pub(crate) enum Entry {
     /// Something to measure.
     Item(Item),
-    /// Something that cannot be measured here.
+    /// An item that cannot be measured here.
     Skipped { name: String, reason: String },
 }
 
@@ -17,15 +17,15 @@ pub(crate) enum Entry {
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) name: String,
-    /// How each does it, belljar first.
+    /// How each contender does it, belljar first.
     pub(crate) attempts: Vec<Attempt>,
-    pub(crate) reading: Reading,
+    pub(crate) source: FigureSource,
     pub(crate) expected: Expected,
-    /// What the process reads as standard input.
+    /// The standard input of the process.
     pub(crate) stdin: String,
-    /// For an item of a series of growing ones: its size. Its memory is measured too.
+    /// The size, for an item of a series of growing ones, whose memory is measured too.
     pub(crate) size: Option<usize>,
-    /// When a process is ended: its figure is infinite.
+    /// The time after which a process is ended; its figure is then infinite.
     pub(crate) limit: Option<Duration>,
 }
 
@@ -35,9 +35,9 @@ pub(crate) struct Attempt {
     pub(crate) contender: Contender,
     pub(crate) binary: Binary,
     pub(crate) words: Vec<String>,
-    /// Variables of its environment.
+    /// Environment variables.
     pub(crate) env: Vec<(&'static str, String)>,
-    /// What is done once before it is measured.
+    /// A command that runs once before the measurement.
     pub(crate) prepare: Option<Vec<String>>,
 }
 
@@ -47,10 +47,10 @@ impl Attempt {
     }
 }
 
-/// Where the figure comes from.
+/// The source of the figure.
 #[derive(Clone, Debug)]
-pub(crate) enum Reading {
-    /// The whole process, seen from outside.
+pub(crate) enum FigureSource {
+    /// The whole process, measured from outside.
     Wall,
     /// A line that the contender's program prints.
     Figure(Figure),
@@ -62,23 +62,23 @@ pub(crate) enum Reading {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) exit: i32,
-    /// What it prints, where that matters.
+    /// Its output, if that matters.
     pub(crate) stdout: Option<Vec<u8>>,
 }
 
 impl Item {
-    /// An item that is measured by giving the same words to each contender's runner.
+    /// Creates an item that gives the same arguments to each contender's runner.
     pub(crate) fn of_runners(
         name: impl Into<String>,
         contenders: &[Contender],
         words: &[String],
-        reading: Reading,
+        source: FigureSource,
     ) -> Self {
         let attempt = |&contender: &Contender| Some(Attempt::new(contender, contender.runner()?, words));
         Self {
             name: name.into(),
             attempts: contenders.iter().filter_map(attempt).collect(),
-            reading,
+            source,
             expected: Expected::default(),
             stdin: String::new(),
             size: None,

@@ -1,14 +1,14 @@
-//! The machine that figures are taken on, which they mean nothing without.
+//! Describes the machine on which figures are measured; they are meaningless without it.
 //!
-//! In: files of the system. Out: two lines above each table, and `machine` in each file of results. Never: a command, but for
-//! the compiler's own word on its version; nothing that is missing is an error.
+//! In: files of the system. Out: two lines above each table, and `machine` in each result file. Never: runs a command, except to
+//! ask the compiler for its version. Missing information is not an error.
 
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::process::Command;
 
-/// The machine that figures are taken on.
+/// The machine on which figures are measured.
 #[derive(Clone, Serialize, PartialEq, Eq, Debug)]
 pub(crate) struct Machine {
     processor: Processor,
@@ -16,15 +16,15 @@ pub(crate) struct Machine {
     usable: usize,
     /// The kernel's release.
     kernel: Option<String>,
-    /// What it runs under, where the processor says that it is not a real one.
+    /// The hypervisor, if the processor says that it is virtual.
     hypervisor: Option<String>,
-    /// When the kernel gives transparent huge pages: `always`, `madvise` or `never`.
+    /// The kernel's setting of transparent huge pages: `always`, `madvise` or `never`.
     huge_pages: Option<String>,
     /// The compiler that builds the contenders.
     rust: Option<String>,
 }
 
-/// What `/proc/cpuinfo` tells of processors that are all alike.
+/// What `/proc/cpuinfo` contains about processors, which are all alike.
 #[derive(Clone, Default, Serialize, PartialEq, Eq, Debug)]
 struct Processor {
     name: String,
@@ -33,13 +33,13 @@ struct Processor {
     model: String,
     stepping: String,
     cores: usize,
-    /// What cores have one or two of.
+    /// Hardware threads per core, one or two.
     threads: usize,
     is_virtual: bool,
 }
 
 impl Machine {
-    /// This one.
+    /// Returns this machine.
     pub(crate) fn here() -> Self {
         let processor = read("/proc/cpuinfo").map_or_else(Processor::default, |text| Processor::parse(&text));
         let hypervisor = processor.is_virtual.then(|| {
@@ -65,7 +65,7 @@ impl Processor {
         let first =
             |key: &str| lines().find(|(k, _)| *k == key).map_or(String::new(), |(_, v)| v.to_string());
         let threads = lines().filter(|(key, _)| *key == "processor").count();
-        // Each thread's block names its package, then its core there.
+        // Each thread's block names its package, then its core in that package.
         let mut cores = BTreeSet::new();
         let mut package = "";
         for (key, value) in lines() {
@@ -88,7 +88,7 @@ impl Processor {
     }
 }
 
-/// What is known of a hypervisor: its kind, as the kernel's own files or clocks tell it, and who made the machine.
+/// Returns what is known of the hypervisor: its kind, from the kernel's files or clocks, and the machine's vendor.
 fn hypervisor(kind: Option<&str>, clocks: Option<&str>, maker: Option<&str>) -> String {
     let of_clock = |clock: &str| match clock {
         "kvm-clock" => Some("KVM"),
@@ -101,7 +101,7 @@ fn hypervisor(kind: Option<&str>, clocks: Option<&str>, maker: Option<&str>) -> 
     if known.is_empty() { "of an unknown kind".into() } else { known.join(", ") }
 }
 
-/// Who made the machine: as its firmware says, or else its ACPI tables, which small virtual machines have alone.
+/// Returns the machine's vendor: from the firmware, or else from the ACPI tables, since small virtual machines have only these.
 fn maker() -> Option<String> {
     let dmi = ["sys_vendor", "product_name"].map(|name| read(&format!("/sys/class/dmi/id/{name}")));
     let dmi: Vec<_> = dmi.into_iter().flatten().collect();
@@ -111,26 +111,26 @@ fn maker() -> Option<String> {
     oem(&std::fs::read("/sys/firmware/acpi/tables/DSDT").ok()?)
 }
 
-/// Whose an ACPI table is: six bytes of its header (ACPI 6.5, 5.2.6).
+/// Returns the vendor of an ACPI table: six bytes of its header (ACPI 6.5, 5.2.6).
 fn oem(table: &[u8]) -> Option<String> {
     let name = std::str::from_utf8(table.get(10..16)?).ok()?.trim_matches(['\0', ' ']);
     let is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
     is_plain.then(|| format!("ACPI tables of {name}"))
 }
 
-/// A file's text, if there is any.
+/// Returns a file's text, if there is any.
 fn read(path: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let text = text.trim();
     (!text.is_empty()).then(|| text.into())
 }
 
-/// The word in brackets of a list of settings.
+/// Returns the word in brackets of a list of settings.
 fn selected(settings: &str) -> Option<String> {
     settings.split_whitespace().find_map(|word| Some(word.strip_prefix('[')?.strip_suffix(']')?.into()))
 }
 
-/// The version of the compiler that cargo calls.
+/// Returns the version of the compiler that cargo uses.
 fn rust() -> Option<String> {
     let compiler = std::env::var_os("RUSTC").unwrap_or("rustc".into());
     let output = Command::new(compiler).arg("--version").output().ok()?;

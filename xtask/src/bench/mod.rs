@@ -1,25 +1,25 @@
 //! Ratios between belljar and its rivals.
 //!
 //! In: groups of items; an item is a task that every contender does. Out: a table on standard output, and
-//! `target/bench/GROUP.json`. Never: a test. A ratio over its target is shown, and fails nothing; an item that
-//! does not run, or gives a wrong answer, does.
+//! `target/bench/GROUP.json`. Never: a test. A ratio over its target is shown, but is not a failure; an item that
+//! does not run, or gives a wrong answer, is.
 //!
 //! ```text
 //! group ── items ──▶ rounds: A B A B … ──▶ ratio of medians or of the best, spread ──▶ geometric mean of the group
 //! ```
 //!
-//! Pairs are measured next to each other, so that what disturbs the machine for longer disturbs both.
+//! Pairs are measured next to each other, so that a longer disturbance affects both.
 
 pub(crate) mod binary;
 mod compare;
 mod contender;
-mod giant;
+pub(crate) mod directories;
 mod group;
 mod groups;
+mod huge_functions;
 mod item;
 mod machine;
 mod options;
-pub(crate) mod place;
 mod process;
 mod record;
 mod rounds;
@@ -32,31 +32,32 @@ pub(crate) use options::Options;
 
 use anyhow::Result;
 use binary::Binaries;
+use directories::Directories;
 use item::{Entry, Item};
 use machine::Machine;
-use place::Place;
+use options::WATCH;
 use record::{GroupRecord, ItemRecord};
 use table::Table;
 
-/// Runs the groups that were asked for.
+/// Runs the requested groups.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some((first, second)) = options.compared() {
         return compare::run(first, second);
     }
-    let place = Place::new(options.shared.as_deref(), options.out.as_deref())?;
-    let binaries = Binaries::new(&place);
+    let dirs = Directories::new(options.shared.as_deref(), options.out.as_deref())?;
+    let binaries = Binaries::new(&dirs);
     let machine = Machine::here();
     let mut failed = 0;
     for group in options.groups() {
-        let record = run_group(group, options, &place, &machine, &binaries)?;
-        record.write(&place)?;
+        let record = run_group(group, options, &dirs, &machine, &binaries)?;
+        record.write(&dirs)?;
         failed += record.failed.len();
         if group.name == groups::sandbox::NAME {
             groups::sandbox::facts(&binaries)?;
         }
     }
-    if options.has(watch::NAME) {
-        failed += watch::run(options, &place, &machine, &binaries)?;
+    if options.has(WATCH) {
+        failed += watch::run(options, &dirs, &machine, &binaries)?;
     }
     anyhow::ensure!(failed == 0, "{failed} items failed");
     Ok(())
@@ -65,14 +66,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn run_group(
     group: &'static group::Group,
     options: &Options,
-    place: &Place,
+    dirs: &Directories,
     machine: &Machine,
     binaries: &Binaries<'_>,
 ) -> Result<GroupRecord> {
     let contenders = options.contenders(group);
     let mut record = GroupRecord::new(group, &contenders, machine.clone(), options.quick);
     let mut items = Vec::new();
-    for entry in (group.items)(place, &contenders)? {
+    for entry in (group.items)(dirs, &contenders)? {
         match entry {
             Entry::Item(item) if options.wants(&item.name) => items.push(item),
             Entry::Skipped { name, reason } if options.wants(&name) => record.skip(name, reason),

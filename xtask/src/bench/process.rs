@@ -1,6 +1,6 @@
 //! One run of one contender.
 
-use super::item::{Attempt, Item, Reading};
+use super::item::{Attempt, FigureSource, Item};
 use anyhow::{Context, Result, ensure};
 use bench_runner::Figure;
 use std::fs::File;
@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// What one run gives.
+/// The result of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     /// Nanoseconds; infinite if the process was ended because it took too long.
     pub(crate) time: f64,
-    /// The most memory that it had, in bytes, where that is measured.
+    /// Peak memory in bytes, if it is measured.
     pub(crate) peak: Option<f64>,
 }
 
@@ -23,10 +23,10 @@ pub(crate) fn run(item: &Item, attempt: &Attempt, program: &Path, quick: bool) -
         return Ok(Sample { time: f64::INFINITY, peak: None });
     };
     let peak = item.size.and_then(|_| Figure::Peak.read(&String::from_utf8_lossy(&output.stdout)));
-    Ok(Sample { time: read(&item.reading, &output, wall)?, peak })
+    Ok(Sample { time: read(&item.source, &output, wall)?, peak })
 }
 
-/// What an attempt prints, run in an empty directory, and how long it takes; nothing if it takes too long.
+/// Runs an attempt in an empty directory. Returns its output and how long it takes, or nothing if it takes too long.
 pub(crate) fn output(
     item: &Item,
     attempt: &Attempt,
@@ -40,7 +40,7 @@ pub(crate) fn output(
     let mut command = Command::new(program);
     command.envs(attempt.env.iter().map(|(name, value)| (name, value)));
     command.args(&attempt.words).current_dir(directory.path()).stdin(File::open(&input)?);
-    // Backtraces of the host are for its bugs, and dear where a guest's end is an error.
+    // Backtraces of the host are for its bugs, and expensive if a guest's exit is an error.
     command.env("BENCH_TIMES", "1").env("RUST_BACKTRACE", "0");
     if quick {
         command.env("BENCH_QUICK", "1");
@@ -62,7 +62,7 @@ pub(crate) fn output(
     Ok(Some((output, wall)))
 }
 
-/// Does what comes before an attempt is measured.
+/// Runs the preparation of an attempt.
 pub(crate) fn prepare(attempt: &Attempt, program: &Path) -> Result<()> {
     let Some(words) = &attempt.prepare else { return Ok(()) };
     let directory = tempfile::tempdir()?;
@@ -73,7 +73,7 @@ pub(crate) fn prepare(attempt: &Attempt, program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a process that prints little; one that takes too long is ended.
+/// Waits for a process that prints little; ends it if it takes too long.
 fn ends_within(child: &mut Child, limit: Duration) -> Result<bool> {
     let start = Instant::now();
     while child.try_wait()?.is_none() {
@@ -87,7 +87,7 @@ fn ends_within(child: &mut Child, limit: Duration) -> Result<bool> {
     Ok(true)
 }
 
-/// The directory that items name as a place for files: new and empty for each run.
+/// The directory that items use for files: new and empty for each run.
 pub(crate) const SCRATCH: &str = "scratch";
 
 fn check(item: &Item, output: &Output) -> Result<()> {
@@ -110,19 +110,19 @@ fn check(item: &Item, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// The last of some output, for a message.
+/// Returns the last part of some output, for a message.
 fn end_of(output: &[u8]) -> String {
     let start = output.len().saturating_sub(300);
     String::from_utf8_lossy(&output[start..]).trim().to_string()
 }
 
-fn read(reading: &Reading, output: &Output, wall: Duration) -> Result<f64> {
+fn read(source: &FigureSource, output: &Output, wall: Duration) -> Result<f64> {
     let text = [&output.stdout[..], b"\n", &output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    match reading {
-        Reading::Wall => Ok(wall.as_nanos() as f64),
-        Reading::Figure(figure) => figure.read(&text).with_context(|| format!("no line `{figure}: …`")),
-        Reading::Kernel(kernel) => kernel_time(kernel, &text).context("the kernel printed no time"),
+    match source {
+        FigureSource::Wall => Ok(wall.as_nanos() as f64),
+        FigureSource::Figure(figure) => figure.read(&text).with_context(|| format!("no line `{figure}: …`")),
+        FigureSource::Kernel(kernel) => kernel_time(kernel, &text).context("the kernel printed no time"),
     }
 }
 

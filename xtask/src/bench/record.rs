@@ -1,10 +1,10 @@
-//! Results, and the file that they are kept in.
+//! Results and their file.
 
 use super::contender::Contender;
+use super::directories::Directories;
 use super::group::Group;
 use super::item::Item;
 use super::machine::Machine;
-use super::place::Place;
 use super::process::Sample;
 use super::rounds::Samples;
 use super::statistics::{Estimate, geometric_mean, median};
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What is known of a group after its items were measured. Times are nanoseconds, ratios belljar's time over
+/// The results of a group. Times are nanoseconds, ratios belljar's time over
 /// the rival's.
 #[derive(Serialize)]
 pub(crate) struct GroupRecord {
@@ -26,7 +26,7 @@ pub(crate) struct GroupRecord {
     pub(crate) failed: BTreeMap<String, String>,
 }
 
-/// What is known of an item.
+/// The results of an item.
 #[derive(Serialize)]
 pub(crate) struct ItemRecord {
     pub(crate) name: String,
@@ -35,9 +35,9 @@ pub(crate) struct ItemRecord {
     pub(crate) ratios: BTreeMap<Contender, f64>,
     /// How far each ratio may be off, as a share of it.
     pub(crate) spreads: BTreeMap<Contender, f64>,
-    /// Median peaks of memory in bytes, where they are measured.
+    /// Median peak memory in bytes, if it is measured.
     pub(crate) peaks: BTreeMap<Contender, f64>,
-    /// For an item of a series, the powers of the size that time and memory have grown with since the item before.
+    /// For an item of a series, the exponents with which time and memory have grown since the previous item.
     pub(crate) growth: BTreeMap<Contender, [Option<f64>; 2]>,
     size: Option<usize>,
     samples: BTreeMap<Contender, Vec<f64>>,
@@ -114,18 +114,18 @@ impl GroupRecord {
         self.failed.insert(name.into(), format!("{error:#}"));
     }
 
-    /// The geometric mean of the items' ratios to this rival.
+    /// Returns the geometric mean of the items' ratios to this rival.
     pub(crate) fn mean(&self, rival: Contender) -> Option<f64> {
         let ratios: Vec<f64> = self.items.iter().filter_map(|i| i.ratios.get(&rival).copied()).collect();
         geometric_mean(&ratios)
     }
 
     /// Writes the group's file.
-    pub(crate) fn write(&self, place: &Place) -> Result<()> {
+    pub(crate) fn write(&self, dirs: &Directories) -> Result<()> {
         let mut json = serde_json::to_value(self)?;
         let means = self.contenders.iter().filter_map(|&c| Some((c.name(), self.mean(c)?)));
         json["means"] = serde_json::to_value(means.collect::<BTreeMap<_, _>>())?;
-        let path = place.results.join(format!("{}.json", self.group));
+        let path = dirs.results.join(format!("{}.json", self.group));
         let text = serde_json::to_string_pretty(&json)? + "\n";
         std::fs::write(&path, text).with_context(|| path.display().to_string())
     }

@@ -9,21 +9,21 @@ use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use std::time::{Duration, Instant};
 
-/// After so long an item's rounds end early, but not before the second.
+/// After this time an item's rounds end early, but not before the second.
 const LONG_ENOUGH: Duration = Duration::from_secs(120);
 const LONG_ENOUGH_QUICK: Duration = Duration::from_secs(30);
 
-/// No more rounds are needed where ratios are as sure as this: a second run then differs by less than 15 % in nearly all cases.
+/// No more rounds are needed if ratios are this certain: a second run then differs by less than 15 % in nearly all cases.
 const AGREED: f64 = 0.05;
 
-/// What each contender's runs gave, one of each round.
+/// The runs of each contender, one for each round.
 pub(crate) type Samples = Vec<(Contender, Vec<Sample>)>;
 
 /// How an item's rounds are run.
 #[derive(Clone, Copy)]
 pub(crate) struct Rounds {
     pub(crate) least: usize,
-    /// As many are run where rounds do not agree before.
+    /// The number of rounds if they do not agree earlier.
     pub(crate) most: usize,
     pub(crate) estimate: Estimate,
     pub(crate) quick: bool,
@@ -62,7 +62,7 @@ pub(crate) fn measure(
     Ok(samples)
 }
 
-/// Whether the first contender's ratios to all others are as sure as they need to be.
+/// Returns whether the first contender's ratios to all others are as certain as they need to be.
 fn agree(estimate: Estimate, samples: &Samples) -> bool {
     let times = |samples: &[Sample]| samples.iter().map(|sample| sample.time).collect::<Vec<_>>();
     let Some(((_, ours), others)) = samples.split_first() else { return true };

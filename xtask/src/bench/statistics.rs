@@ -1,6 +1,6 @@
-//! The sums that turn figures into a ratio, and tell how far it is to be trusted.
+//! Computes ratios from figures, and their uncertainty.
 
-/// The middle of some figures; of an even number, the mean of the two in the middle.
+/// Returns the median; for an even number of figures, the mean of the two in the middle.
 pub(crate) fn median(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -12,21 +12,21 @@ pub(crate) fn median(figures: &[f64]) -> Option<f64> {
     }
 }
 
-/// What is made of the rounds' figures.
+/// How the rounds' figures are combined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Estimate {
-    /// Medians, of ratios too: of work that takes long, which something disturbs in every round.
+    /// Medians, also of ratios: for long work, which is disturbed in every round.
     Median,
-    /// The lowest figures, and their ratio: of short work, which now and then nothing disturbs. On a busy machine these are all that two
-    /// runs have in common.
+    /// The lowest figures, and their ratio: for short work, which sometimes runs undisturbed. On a busy machine only these
+    /// are comparable between two runs.
     Best,
 }
 
-/// Beside the best figure, so many more have to agree with it.
+/// How many more figures have to agree with the best one.
 const AGREE: usize = 2;
 
 impl Estimate {
-    /// The figure of somebody's rounds.
+    /// Returns the figure of a contender's rounds.
     pub(crate) fn of(self, figures: &[f64]) -> Option<f64> {
         match self {
             Self::Median => median(figures),
@@ -34,7 +34,7 @@ impl Estimate {
         }
     }
 
-    /// Our figures over theirs, of the same rounds.
+    /// Returns the ratio of belljar's figures to the rival's, of the same rounds.
     pub(crate) fn ratio(self, ours: &[f64], theirs: &[f64]) -> Option<f64> {
         match self {
             Self::Median => median(&ratios(ours, theirs)),
@@ -42,7 +42,7 @@ impl Estimate {
         }
     }
 
-    /// How far that may be off, as a share of it.
+    /// Returns how far that may be off, as a share of it.
     pub(crate) fn spread(self, ours: &[f64], theirs: &[f64]) -> Option<f64> {
         match self {
             Self::Median => spread(&ratios(ours, theirs)),
@@ -51,7 +51,7 @@ impl Estimate {
     }
 }
 
-/// How much more than the lowest figure the third lowest is, or the highest where there are no three, as a share of it.
+/// Returns how much larger than the lowest figure the third lowest is, or the highest of fewer than three, as a share of it.
 fn gap(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -59,17 +59,18 @@ fn gap(figures: &[f64]) -> Option<f64> {
     (sorted.len() > 1 && gap.is_finite()).then_some(gap)
 }
 
-/// The ratios of figures that were measured next to each other.
+/// Returns the ratios of figures that were measured next to each other.
 fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
     ours.iter().zip(theirs).map(|(a, b)| a / b).collect()
 }
 
-/// How sure the range of [`spread`] is, at least, where there are enough figures for that: five.
+/// The minimal probability of the range of [`spread`], if there are enough figures for it: five.
 const SURE: f64 = 0.9;
 
-/// How far the median of some figures may be from that of very many, as a share of it: half of the narrowest range between two of
-/// the figures, as far from the lowest as from the highest, that holds that one with a probability of nine in ten. That supposes nothing of how
-/// the figures are distributed but that each is as likely below their true median as above.
+/// Returns how far the median of some figures may be from that of very many, as a share of it: half of the narrowest
+/// range between two of the figures, as far from the lowest as from the highest, that contains that median with a
+/// probability of nine in ten. This assumes nothing about the distribution but that each figure is as likely below the
+/// true median as above it.
 fn spread(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -93,7 +94,7 @@ fn spread(figures: &[f64]) -> Option<f64> {
     spread.is_finite().then_some(spread)
 }
 
-/// The geometric mean of ratios.
+/// Returns the geometric mean of ratios.
 pub(crate) fn geometric_mean(ratios: &[f64]) -> Option<f64> {
     let sum: f64 = ratios.iter().map(|r| r.ln()).sum();
     (!ratios.is_empty()).then(|| (sum / ratios.len() as f64).exp())
@@ -105,7 +106,7 @@ mod tests {
 
     #[test]
     fn ratios_are_of_pairs() {
-        // The machine was ten times slower in the second round: for both.
+        // The machine was ten times slower in the second round, for both.
         assert_eq!(median(&ratios(&[1.0, 10.0, 1.2], &[2.0, 20.0, 2.0])), Some(0.5));
         assert_eq!(median(&[4.0, 1.0]), Some(2.5));
         assert_eq!(median(&[]), None);
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_spread_leaves_out_as_much_as_it_may() {
-        // Of seven the outermost hold the median with 98 %, the next with 87 %; of nine the next with 96 %.
+        // Of seven figures, the outermost contain the median with 98 %, the next with 87 %; of nine, the next with 96 %.
         let rising = |count: u32| (0..count).map(|i| 100.0 + f64::from(i)).collect::<Vec<_>>();
         assert_eq!(spread(&rising(7)), Some(3.0 / 103.0));
         assert_eq!(spread(&rising(9)), Some(3.0 / 104.0));

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// The table of a group, with a progress bar under it on a terminal.
+/// The table of a group, with a progress bar below it on a terminal.
 pub(crate) struct Table {
     group: &'static Group,
     contenders: Vec<Contender>,
@@ -19,7 +19,7 @@ pub(crate) struct Table {
 
 const MEAN: &str = "geometric mean";
 
-/// A ratio that may be further off than this means nothing.
+/// A ratio with a larger uncertainty is meaningless.
 const NOISE: f64 = 0.15;
 
 impl Table {
@@ -77,7 +77,7 @@ impl Table {
         self.print(&line);
     }
 
-    /// Of an item of a series: each contender's growth of time, memory, and its growth.
+    /// For an item of a series: the growth of each contender's time, its memory, and the memory's growth.
     fn push_growth(&self, line: &mut String, item: &ItemRecord) {
         let power = |power: Option<f64>| power.map_or(String::new(), |p| format!("^{p:.2}"));
         for contender in self.contenders.iter().filter(|_| !item.peaks.is_empty()) {
@@ -133,7 +133,7 @@ impl Table {
     }
 }
 
-/// What is to be said of a ratio that may be off by a share of it.
+/// Returns the verdict on a ratio with an uncertainty.
 fn verdict(ratio: f64, spread: f64, target: Option<f64>) -> &'static str {
     if spread > NOISE {
         return "noise";
@@ -148,7 +148,7 @@ fn verdict(ratio: f64, spread: f64, target: Option<f64>) -> &'static str {
     }
 }
 
-/// Nanoseconds, in the unit that people would use.
+/// Formats nanoseconds in a suitable unit.
 pub(crate) fn time(ns: f64) -> String {
     match ns {
         _ if ns.is_infinite() => "too long".into(),

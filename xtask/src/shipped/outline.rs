@@ -1,4 +1,4 @@
-//! What a module is, by its imports and exports: as `belljar inspect --json` lists them.
+//! What a module is, according to its imports and exports as `belljar inspect --json` lists them.
 
 use super::usage::measure;
 use anyhow::{Result, ensure};
@@ -8,10 +8,10 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-/// For one look.
+/// Time limit of one inspection.
 const LOOK: Duration = Duration::from_secs(120);
 
-/// Modules that are imported from, named at most.
+/// The most modules of imports that are named.
 const NAMED: usize = 4;
 
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// That of a file.
+    /// Reads that of a file.
     pub(super) fn of(belljar: &Path, file: &Path, directory: &Path) -> Result<Self> {
         let words = ["inspect".into(), "--json".into(), file.display().to_string()];
         let ended = measure(belljar, &words, directory, LOOK)?;
@@ -42,7 +42,7 @@ impl Outline {
         Ok(serde_json::from_slice(&ended.output.stdout)?)
     }
 
-    /// How a host begins with it.
+    /// Returns how a host starts it.
     fn entry(&self) -> &'static str {
         let has = |name: &str| {
             self.exports.iter().any(|export| export.name == name && export.ty == "func () -> ()")
@@ -56,7 +56,7 @@ impl Outline {
     }
 }
 
-/// The entry, and how many imports there are from which modules.
+/// Prints the entry, and how many imports there are from which modules.
 impl fmt::Display for Outline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut modules = BTreeMap::<&str, usize>::new();
@@ -69,7 +69,7 @@ impl fmt::Display for Outline {
         }
         match modules.len().saturating_sub(NAMED) {
             0 => Ok(()),
-            n => write!(f, ", and of {n} modules more"),
+            n => write!(f, ", and {n} more modules"),
         }
     }
 }
@@ -97,8 +97,7 @@ mod tests {
         let import = |module: &str| format!(r#"{{"module": "{module}", "name": "f"}}"#);
         let imports = ["a", "b", "b", "c", "d", "e"].map(import).join(",");
         let told = outline(&format!(r#"{{"imports": [{imports}], "exports": []}}"#));
-        let expected =
-            r#"no entry; 6 imports: 2 of "b", 1 of "a", 1 of "c", 1 of "d", and of 1 modules more"#;
+        let expected = r#"no entry; 6 imports: 2 of "b", 1 of "a", 1 of "c", 1 of "d", and 1 more modules"#;
         assert_eq!(told, expected);
     }
 }

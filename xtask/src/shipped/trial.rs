@@ -1,4 +1,4 @@
-//! One module: validated, compiled by both in turn, and run.
+//! The trial of one module: validated, compiled by both in turn, and run.
 
 use super::modules::Shipped;
 use super::outline::Outline;
@@ -14,38 +14,38 @@ pub(super) struct Programs {
     pub(super) wasmtime: PathBuf,
 }
 
-/// How long it goes on.
+/// Limits on the time of a trial.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct TimeLimits {
     pub(super) rounds: usize,
     /// For one compilation.
     pub(super) compilation: Duration,
 }
 
-/// After so long a module's rounds end early, but not before the first.
+/// After this time a module's rounds end early, but not before the first.
 const LONG_ENOUGH: Duration = Duration::from_secs(120);
 /// For one run.
 const RUN: Duration = Duration::from_secs(60);
 
-/// What Wasmtime has to be told to take what belljar takes.
+/// Options that Wasmtime needs to accept what belljar accepts.
 const FEATURES: [&str; 5] = ["exceptions", "gc", "function-references", "memory64", "shared-memory"];
 
-/// What is known of a module.
+/// The results for a module.
 pub(super) struct Trial {
-    /// What `belljar validate` says of it, if it refuses it.
+    /// The error of `belljar validate`, if it refuses the module.
     pub(super) refusal: Option<String>,
-    /// Its entry and imports, unless it is refused or has things that `belljar inspect` does not know.
+    /// Its entry and imports, unless it is refused or has features unknown to `belljar inspect`.
     pub(super) outline: Option<Outline>,
     /// Compilations by belljar and Wasmtime.
-    pub(super) compiled: Option<Compared>,
+    pub(super) compiled: Option<Comparison>,
     /// Why one of them has none.
     pub(super) problems: Vec<String>,
-    /// What became of the run.
+    /// The result of the run.
     pub(super) run: Option<String>,
 }
 
-/// What two compilers used, medians of all rounds; and the ratios, medians of those of rounds.
-pub(super) struct Compared {
+/// What two compilers used, as medians of all rounds; and the ratios, as medians of the rounds' ratios.
+pub(super) struct Comparison {
     pub(super) ours: Usage,
     pub(super) theirs: Option<Usage>,
     pub(super) cpu: Option<f64>,
@@ -53,22 +53,21 @@ pub(super) struct Compared {
 }
 
 /// Tries a module.
-pub(super) fn run(module: &Shipped, file: &Path, programs: &Programs, patience: Patience) -> Result<Trial> {
+pub(super) fn run(module: &Shipped, file: &Path, programs: &Programs, limits: TimeLimits) -> Result<Trial> {
     let directory = tempfile::tempdir()?;
-    let place = directory.path();
+    let dirs = directory.path();
     let mut trial = Trial { refusal: None, outline: None, compiled: None, problems: Vec::new(), run: None };
-    let validated =
-        measure(&programs.belljar, &["validate".into(), path(file)], place, patience.compilation)?;
+    let validated = measure(&programs.belljar, &["validate".into(), path(file)], dirs, limits.compilation)?;
     if !validated.output.status.success() {
         trial.refusal = Some(first_line(&validated.output.stderr).replace(&path(file), module.file));
         return Ok(trial);
     }
-    trial.outline = Outline::of(&programs.belljar, file, place).ok();
-    let own = place.join("module.elf");
-    let other = place.join("module.cwasm");
-    trial.compile(file, [&own, &other], programs, patience, place)?;
+    trial.outline = Outline::of(&programs.belljar, file, dirs).ok();
+    let own = dirs.join("module.elf");
+    let other = dirs.join("module.cwasm");
+    trial.compile(file, [&own, &other], programs, limits, dirs)?;
     if own.is_file() {
-        let told = run_both(module, [&own, &other], programs, place)?;
+        let told = run_both(module, [&own, &other], programs, dirs)?;
         trial.run = Some(told.replace(&path(&own), module.name).replace(&path(&other), module.name));
     }
     Ok(trial)
@@ -81,8 +80,8 @@ impl Trial {
         file: &Path,
         outputs: [&Path; 2],
         programs: &Programs,
-        patience: Patience,
-        place: &Path,
+        limits: TimeLimits,
+        dirs: &Path,
     ) -> Result<()> {
         let ours = vec!["compile".into(), "-o".into(), path(outputs[0]), path(file)];
         let mut theirs = vec!["compile".into(), "-o".into(), path(outputs[1])];
@@ -91,9 +90,9 @@ impl Trial {
         let contenders = [("belljar", &programs.belljar, ours), ("Wasmtime", &programs.wasmtime, theirs)];
         let mut samples: [Vec<Usage>; 2] = Default::default();
         let start = Instant::now();
-        for _ in 0..patience.rounds {
+        for _ in 0..limits.rounds {
             for (i, (name, program, words)) in contenders.iter().enumerate() {
-                let ended = measure(program, words, place, patience.compilation)?;
+                let ended = measure(program, words, dirs, limits.compilation)?;
                 match problem(&ended) {
                     None => samples[i].push(ended.usage),
                     Some(problem) => self.problems.push(format!("{name}: {problem}")),
@@ -106,7 +105,7 @@ impl Trial {
         let [ours, theirs] = samples;
         if let Some(own) = middle(&ours) {
             let (cpu, peak) = (ratio_of(&ours, &theirs, |u| u.cpu), ratio_of(&ours, &theirs, |u| u.peak));
-            self.compiled = Some(Compared { ours: own, theirs: middle(&theirs), cpu, peak });
+            self.compiled = Some(Comparison { ours: own, theirs: middle(&theirs), cpu, peak });
         }
         Ok(())
     }
@@ -126,7 +125,7 @@ fn features() -> impl Iterator<Item = String> {
     FEATURES.iter().flat_map(|feature| ["-W".into(), format!("{feature}=y")])
 }
 
-/// Why a compilation did not succeed.
+/// Returns why a compilation did not succeed.
 fn problem(ended: &Ended) -> Option<String> {
     if ended.is_late {
         return Some("took too long".into());
@@ -134,20 +133,20 @@ fn problem(ended: &Ended) -> Option<String> {
     (!ended.output.status.success()).then(|| cause(&String::from_utf8_lossy(&ended.output.stderr)))
 }
 
-/// The last of the causes that Wasmtime lists below an error, or the error.
+/// Returns the last of the causes that Wasmtime lists below an error, or the error.
 fn cause(errors: &str) -> String {
     let before = errors.split("Stack backtrace:").next().unwrap_or_default();
     let last = before.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     first_line(last.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(": ").as_bytes())
 }
 
-/// Runs what both have compiled, and tells what came of it: what is missing, or whether both printed the same.
-fn run_both(module: &Shipped, [own, other]: [&Path; 2], programs: &Programs, place: &Path) -> Result<String> {
+/// Runs what both have compiled, and returns the result: what is missing, or whether both printed the same.
+fn run_both(module: &Shipped, [own, other]: [&Path; 2], programs: &Programs, dirs: &Path) -> Result<String> {
     let args = || module.args.iter().map(|arg| (*arg).to_owned());
     let words =
         ["run".into(), "--timeout".into(), "60s".into(), "--argv0".into(), module.name.into(), path(own)];
     let ours =
-        measure(&programs.belljar, &words.into_iter().chain(args()).collect::<Vec<_>>(), place, 2 * RUN)?;
+        measure(&programs.belljar, &words.into_iter().chain(args()).collect::<Vec<_>>(), dirs, 2 * RUN)?;
     let code = ours.output.status.code().unwrap_or(-1);
     if !other.is_file() || code == CANNOT_START {
         return Ok(describe(&ours));
@@ -156,7 +155,7 @@ fn run_both(module: &Shipped, [own, other]: [&Path; 2], programs: &Programs, pla
     words.extend(features());
     words.push(path(other));
     words.extend(args());
-    let theirs = measure(&programs.wasmtime, &words, place, RUN)?;
+    let theirs = measure(&programs.wasmtime, &words, dirs, RUN)?;
     let is_same = ours.output.stdout == theirs.output.stdout && ours.output.status == theirs.output.status;
     let verdict = match is_same {
         true => "as with Wasmtime".to_owned(),
@@ -168,7 +167,7 @@ fn run_both(module: &Shipped, [own, other]: [&Path; 2], programs: &Programs, pla
 /// belljar's exit code for a module that cannot be started.
 const CANNOT_START: i32 = 69;
 
-/// How a run ended and what it printed first; of a module that cannot be started what is missing, and the hint.
+/// Returns how a run ended and its first output; for a module that cannot be started, what is missing and the hint.
 fn describe(ended: &Ended) -> String {
     if ended.is_late {
         return "took too long".into();
@@ -178,7 +177,7 @@ fn describe(ended: &Ended) -> String {
     if code == CANNOT_START {
         let hint = errors.lines().find(|line| line.starts_with("Hint:")).unwrap_or_default();
         let told = first_line(&ended.output.stderr);
-        // What follows is the list of what could be called.
+        // The list of callable exports follows.
         let told = told.split(" Call one of these functions").next().unwrap_or_default();
         return format!("{told} {hint}").trim_end().into();
     }
@@ -189,7 +188,7 @@ fn describe(ended: &Ended) -> String {
     }
 }
 
-/// The first line that says something, cut.
+/// Returns the first informative line, cut.
 fn first_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
@@ -203,7 +202,7 @@ fn path(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// What Wasmtime says that it is.
+/// Returns Wasmtime's name and version.
 pub(super) fn version(program: &Path) -> Result<String> {
     let ended = measure(program, &["--version".into()], Path::new("."), RUN)?;
     ensure!(ended.output.status.success(), "{} does not start", program.display());

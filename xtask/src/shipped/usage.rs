@@ -1,7 +1,7 @@
-//! What a program uses: processor time and memory, as the kernel counts them.
+//! Measures what a program uses: processor time and memory, as the kernel counts them.
 //!
-//! The kernel adds up what children used that were waited for. So each program is a child of a process of its own, which runs nothing
-//! else: this chore itself, called with [`CHORE`].
+//! The kernel sums up what waited-for children used. So each program is a child of a separate process that runs nothing
+//! else: this program itself, called with [`SUBCOMMAND`].
 
 use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -10,18 +10,18 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The chore that runs a program and tells what it used.
-pub(crate) const CHORE: &str = "usage-of";
+/// The subcommand that runs a program and reports what it used.
+pub(crate) const SUBCOMMAND: &str = "usage-of";
 
-/// The last line that the chore prints on standard error begins with this.
+/// The last line of this subcommand on standard error begins with this.
 const MARK: &str = "usage-of: ";
 
-/// What a program has used.
+/// The resources that a program used.
 #[derive(Clone, Copy, Serialize, Deserialize, Debug)]
 pub(super) struct Usage {
     /// Processor time of all threads, in nanoseconds.
     pub(super) cpu: f64,
-    /// The most memory that it had, in bytes. Less than 6 MB cannot be told apart, as the kernel counts what the process had before
+    /// Peak memory in bytes. Values below 6 MB cannot be distinguished, because the kernel counts what the process had before
     /// the program began.
     pub(super) peak: f64,
 }
@@ -34,22 +34,22 @@ pub(super) struct Ended {
     pub(super) is_late: bool,
 }
 
-/// Runs a program to its end, or for so long. Its standard input is empty.
+/// Runs a program to its end, or to the time limit. Its standard input is empty.
 pub(super) fn measure(program: &Path, words: &[String], directory: &Path, limit: Duration) -> Result<Ended> {
-    let own = std::env::current_exe().context("this program has no file")?;
+    let own = std::env::current_exe().context("the path of this program is unknown")?;
     let mut command = Command::new(own);
-    command.arg(CHORE).arg(limit.as_millis().to_string()).arg(program).args(words);
+    command.arg(SUBCOMMAND).arg(limit.as_millis().to_string()).arg(program).args(words);
     command.current_dir(directory).stdin(Stdio::null());
     command.env("BELLJAR_CACHE", "off").env_remove("RUST_BACKTRACE");
     let mut output = command.output()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let (errors, told) = text.rsplit_once(MARK).context("no usage was told")?;
+    let (errors, told) = text.rsplit_once(MARK).context("the program reported no usage")?;
     let (is_late, usage) = serde_json::from_str(told).context("the usage cannot be read")?;
     output.stderr = errors.into();
     Ok(Ended { usage, output, is_late })
 }
 
-/// The chore itself: `MILLISECONDS PROGRAM WORDS…`.
+/// Runs this subcommand: `MILLISECONDS PROGRAM WORDS…`.
 pub(crate) fn tell(words: &[String]) -> Result<i32> {
     let [limit, program, words @ ..] = words else { anyhow::bail!("MILLISECONDS PROGRAM WORDS…") };
     let limit = Duration::from_millis(limit.parse()?);

@@ -4,7 +4,7 @@ use crate::ctx::WasiCtx;
 use crate::memory::GuestMemory;
 use crate::p1::{Errno, Result};
 
-/// Writes the arguments' addresses to `argv` and the arguments, each ended by a zero byte, to `argv_buf`.
+/// Writes the arguments' addresses to `argv` and the arguments, each terminated by a zero byte, to `argv_buf`.
 pub fn args_get(ctx: &WasiCtx, memory: &mut GuestMemory<'_>, argv: u32, argv_buf: u32) -> Result {
     write_strings(memory, ctx.args(), argv, argv_buf)
 }
@@ -14,7 +14,7 @@ pub fn args_sizes_get(ctx: &WasiCtx, memory: &mut GuestMemory<'_>, argc: u32, si
     write_sizes(memory, ctx.args(), argc, size)
 }
 
-/// Writes the variables' addresses to `environ` and the variables as `NAME=VALUE`, each ended by a zero byte,
+/// Writes the variables' addresses to `environ` and the variables as `NAME=VALUE`, each terminated by a zero byte,
 /// to `environ_buf`.
 pub fn environ_get(ctx: &WasiCtx, memory: &mut GuestMemory<'_>, environ: u32, environ_buf: u32) -> Result {
     write_strings(memory, ctx.env(), environ, environ_buf)
@@ -33,7 +33,7 @@ fn write_strings(memory: &mut GuestMemory<'_>, strings: &[Vec<u8>], mut list: u3
         memory.write_bytes(buf, string)?;
         buf += string.len() as u32;
         memory.write_u8(buf, 0)?;
-        // Only behind the very last string can this leave 32 bits.
+        // This can exceed 32 bits only after the very last string.
         (list, buf) = (list.wrapping_add(4), buf.wrapping_add(1));
     }
     Ok(())

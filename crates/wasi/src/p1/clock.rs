@@ -29,7 +29,7 @@ impl TryFrom<u32> for ClockId {
     }
 }
 
-/// Writes the smallest step of a clock in nanoseconds.
+/// Writes the resolution of a clock in nanoseconds.
 pub fn clock_res_get(ctx: &WasiCtx, memory: &mut GuestMemory<'_>, id: u32, resolution: u32) -> Result {
     let value = match ClockId::try_from(id)? {
         ClockId::Realtime => nanoseconds(ctx.wall_clock().resolution()),
@@ -40,7 +40,7 @@ pub fn clock_res_get(ctx: &WasiCtx, memory: &mut GuestMemory<'_>, id: u32, resol
     Ok(())
 }
 
-/// Writes the time of a clock in nanoseconds; always as exactly as the host knows it.
+/// Writes the time of a clock in nanoseconds, always with the host's full precision.
 pub fn clock_time_get(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,

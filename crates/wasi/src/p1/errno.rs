@@ -1,4 +1,4 @@
-//! Error numbers of WASI 0.1 and how the host's become theirs: one table.
+//! Error numbers of WASI 0.1 and their mapping from the host's: one table.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -19,7 +19,7 @@ macro_rules! errnos {
             /// Every number, in order.
             pub const ALL: &[Errno] = &[$(Errno::$name),*];
 
-            /// What it means, in lower case.
+            /// Returns what the number means, in lower case.
             pub fn message(self) -> &'static str {
                 match self {
                     $(Errno::$name => $text,)*
@@ -28,7 +28,7 @@ macro_rules! errnos {
         }
 
         impl From<rustix::io::Errno> for Errno {
-            /// A host's number without a counterpart becomes [`Errno::Io`].
+            /// Converts a host's number; one without a counterpart becomes [`Errno::Io`].
             fn from(errno: rustix::io::Errno) -> Errno {
                 $(host!($host, errno, $name);)*
                 Errno::Io
@@ -132,7 +132,7 @@ impl From<io::Error> for Errno {
         if let Some(errno) = rustix::io::Errno::from_io_error(&error) {
             return errno.into();
         }
-        // Errors without a number come from cap-std (a path that leads out) and from embedders' streams.
+        // Errors without a number come from cap-std (a path that leads out of the directory) and from embedders' streams.
         match error.kind() {
             ErrorKind::NotFound => Errno::Noent,
             ErrorKind::PermissionDenied => Errno::Perm,

@@ -3,7 +3,8 @@
 use rustix::fs::Advice;
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, FdFlags};
+use crate::descriptor::Descriptor;
+use crate::fd_flags::FdFlags;
 use crate::memory::GuestMemory;
 use crate::p1::layout::{self, Version, check_flags};
 use crate::p1::rights::rights;
@@ -32,7 +33,7 @@ pub fn fd_advise(
     ctx.restart(|| file.advise(offset, len, advice))
 }
 
-/// Always [`Errno::Notsup`] for files: not every host can reserve space, and none of today's guests needs it.
+/// Always [`Errno::Notsup`] for files: not every host can reserve space, and no current guest needs it.
 pub fn fd_allocate(ctx: &WasiCtx, _memory: &mut GuestMemory<'_>, fd: u32, _offset: u64, _len: u64) -> Result {
     match &*ctx.descriptor(fd)? {
         Descriptor::File(_) => Err(Errno::Notsup.into()),
@@ -43,7 +44,7 @@ pub fn fd_allocate(ctx: &WasiCtx, _memory: &mut GuestMemory<'_>, fd: u32, _offse
 /// Closes a descriptor and frees its number.
 pub fn fd_close(ctx: &WasiCtx, _memory: &mut GuestMemory<'_>, fd: u32) -> Result {
     let closed = ctx.table().remove(fd).ok_or(Errno::Badf)?;
-    // Closing may block, so it happens here, after the table's lock is gone.
+    // Closing may block, so it happens here, after the table's lock is released.
     drop(closed);
     Ok(())
 }
@@ -79,7 +80,7 @@ fn stream_kind(terminal: bool) -> FileKind {
     if terminal { FileKind::CharacterDevice } else { FileKind::Unknown }
 }
 
-/// Sets the flags `APPEND` and `NONBLOCK`; the synchronising ones cannot be changed.
+/// Sets the flags `APPEND` and `NONBLOCK`; the synchronising flags cannot be changed.
 pub fn fd_fdstat_set_flags(ctx: &WasiCtx, _memory: &mut GuestMemory<'_>, fd: u32, flags: u32) -> Result {
     let flags = FdFlags::from_bits(flags.try_into().map_err(|_| Errno::Inval)?).ok_or(Errno::Inval)?;
     let descriptor = ctx.descriptor(fd)?;
@@ -99,7 +100,7 @@ pub fn fd_fdstat_set_flags(ctx: &WasiCtx, _memory: &mut GuestMemory<'_>, fd: u32
     Ok(())
 }
 
-/// Always [`Errno::Notsup`] for files and directories: rights are no longer how access is narrowed.
+/// Always [`Errno::Notsup`] for files and directories: rights no longer restrict access.
 pub fn fd_fdstat_set_rights(
     ctx: &WasiCtx,
     _memory: &mut GuestMemory<'_>,
@@ -136,7 +137,7 @@ pub(crate) fn filestat_get(
     Ok(())
 }
 
-/// Cuts a file, or lengthens it with zeros.
+/// Truncates a file, or extends it with zeros.
 pub fn fd_filestat_set_size(ctx: &WasiCtx, _memory: &mut GuestMemory<'_>, fd: u32, size: u64) -> Result {
     let Descriptor::File(file) = &*ctx.descriptor(fd)? else { return Err(Errno::Badf.into()) };
     ctx.restart(|| file.set_size(size))
@@ -159,7 +160,7 @@ pub fn fd_filestat_set_times(
     }
 }
 
-/// What `fstflags` (bits: access time, access time now, modification time, modification time now) ask for.
+/// Decodes `fstflags` (bits: access time, access time now, modification time, modification time now).
 pub(crate) fn new_times(accessed: u64, modified: u64, flags: u32) -> Result<(NewTime, NewTime), Errno> {
     let flags = check_flags(flags, 0b1111)?;
     let pick = |given: u64, flags: u32| match flags & 0b11 {
@@ -171,7 +172,7 @@ pub(crate) fn new_times(accessed: u64, modified: u64, flags: u32) -> Result<(New
     Ok((pick(accessed, flags)?, pick(modified, flags >> 2)?))
 }
 
-/// Moves a descriptor to a number that is open too, closing what was there.
+/// Moves a descriptor to another open number, and closes the descriptor that was there.
 pub fn fd_renumber(ctx: &WasiCtx, _memory: &mut GuestMemory<'_>, from: u32, to: u32) -> Result {
     let closed = ctx.table().renumber(from, to).ok_or(Errno::Badf)?;
     drop(closed);

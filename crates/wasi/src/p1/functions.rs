@@ -1,11 +1,11 @@
-//! The table of all functions: wasm signature, implementation, and the other one for `wasi_unstable`.
+//! The table of all functions: wasm signature, implementation, and the implementation for `wasi_unstable`.
 
-/// Calls a macro with one row for each function of WASI 0.1, from which linkers are made.
+/// Calls a macro with one row for each function of WASI 0.1; linkers are generated from it.
 ///
-/// A row is `fn NAME(PARAMETER: TYPE, ...) -> RESULT = IMPLEMENTATION | UNSTABLE;`. Types are those of wasm, `i32`
+/// A row is `fn NAME(PARAMETER: TYPE, ...) -> RESULT = IMPLEMENTATION | UNSTABLE;`. Types are wasm types, `i32`
 /// or `i64`; the result is `i32` (an errno) or `()`. IMPLEMENTATION is the function of
 /// `wasi_snapshot_preview1`; it takes a [`WasiCtx`](crate::WasiCtx), a [`GuestMemory`](crate::GuestMemory) and the
-/// parameters as unsigned numbers. UNSTABLE is that of `wasi_unstable`; rows without it are not in that module.
+/// parameters as unsigned numbers. UNSTABLE is the function of `wasi_unstable`; rows without it are not in that module.
 ///
 /// ```
 /// macro_rules! names {
@@ -78,7 +78,7 @@ pub enum ValueType {
     I64,
 }
 
-/// One function of the table, for looking up.
+/// One function of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signature {
     /// Its name in the module.
@@ -102,7 +102,7 @@ macro_rules! value_type {
 
 macro_rules! signatures {
     ($(fn $name:ident($($param:ident: $ty:tt),*) -> $result:ty = $p1:path $(| $unstable:path)?;)*) => {
-        /// Every function, in the order of the table.
+        /// All functions, in the order of the table.
         pub const FUNCTIONS: &[Signature] = &[$(Signature {
             name: stringify!($name),
             params: &[$(value_type!($ty)),*],

@@ -7,7 +7,8 @@ use rustix::fs::SeekFrom;
 use rustix::time::Timespec;
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, FdFlags};
+use crate::descriptor::Descriptor;
+use crate::fd_flags::FdFlags;
 use crate::memory::{GuestMemory, Iovecs};
 use crate::p1::layout::Version;
 use crate::p1::{Errno, Error, Result};
@@ -36,7 +37,7 @@ pub fn fd_read(
     })
 }
 
-/// Reads into the buffers from `offset` on, leaves the position alone and writes the count to `nread`.
+/// Reads into the buffers from `offset` on without changing the position, and writes the count to `nread`.
 pub fn fd_pread(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
@@ -67,45 +68,47 @@ fn read(
     memory.check(nread, 4)?;
     let list = memory.iovecs(iovs, iovs_len, || ctx.check_interrupt())?;
     let descriptor = ctx.descriptor(fd)?;
-    // Whatever else is read from may have no more now, and would be waited for.
-    let goes_on = matches!(&*descriptor, Descriptor::File(file) if file.is_regular());
-    let count = read_allowed(ctx, memory, list, goes_on, |buffers, done| read(&descriptor, buffers, done))?;
+    // Other descriptors may have no more bytes now, and the next piece would block.
+    let all_pieces = matches!(&*descriptor, Descriptor::File(file) if file.is_regular());
+    let count =
+        read_within_quota(ctx, memory, list, all_pieces, |buffers, done| read(&descriptor, buffers, done))?;
     memory.write_u32(nread, count.try_into().map_err(|_| Errno::Overflow)?)?;
     Ok(())
 }
 
-/// Lets `read` fill the buffers, as far as the guest may read as much.
+/// Lets `read` fill the buffers, up to the guest's read quota.
 ///
 /// # Errors
-/// Those of `read`; [`Errno::Io`] where the guest has read all that it may, and there is more.
-pub(crate) fn read_allowed(
+/// Returns the errors of `read`, and [`Errno::Io`] if the quota is used up and there is more to read.
+pub(crate) fn read_within_quota(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
     mut list: Iovecs,
-    goes_on: bool,
+    all_pieces: bool,
     mut read: impl FnMut(&mut [IoSliceMut<'_>], u64) -> Result<usize>,
 ) -> Result<usize> {
-    let Some(taken) = ctx.reading().take(&mut list) else {
-        // That there is nothing more may be known.
+    let Some(reserved) = ctx.read_quota().reserve(&mut list) else {
+        // The end of the file may still be reported.
         let count = read(&mut [IoSliceMut::new(&mut [0])], 0)?;
-        return if count == 0 { Ok(0) } else { Err(ctx.has_read_all().into()) };
+        return if count == 0 { Ok(0) } else { Err(ctx.read_quota_exceeded().into()) };
     };
     let count =
-        piecewise(ctx, list, goes_on, |piece, done| memory.scatter(piece, |buffers| read(buffers, done)))?;
-    taken.moved(count);
+        piecewise(ctx, list, all_pieces, |piece, done| memory.scatter(piece, |buffers| read(buffers, done)))?;
+    reserved.commit(count);
     Ok(count)
 }
 
-/// Bytes that one system call moves at most. One that copies is not interrupted, and copies some 5 GB/s; less where
-/// pages are touched for the first time.
+/// The most bytes that one system call moves. A call that copies cannot be interrupted, and copies some 5 GB/s; less if
+/// it touches pages for the first time.
 const PIECE: usize = 1 << 20;
 
-/// Moves the bytes of a list piece by piece, with looks whether the guest is to end in between; the first piece only unless it
-/// `goes_on`. `step` is told how many bytes have been moved. What was moved before an error counts: the next call will meet it.
+/// Moves the bytes of a list in pieces, and checks between them whether the guest must end; moves only the first piece
+/// unless `all_pieces`. `step` gets the number of bytes moved so far. Bytes moved before an error count: the next call
+/// will meet the error.
 fn piecewise(
     ctx: &WasiCtx,
     mut list: Iovecs,
-    goes_on: bool,
+    all_pieces: bool,
     mut step: impl FnMut(&Iovecs, u64) -> Result<usize>,
 ) -> Result<usize> {
     let mut done = 0;
@@ -113,10 +116,10 @@ fn piecewise(
         let (piece, wanted) = first_piece(&mut list);
         match step(&piece, done as u64) {
             Ok(count) => {
-                // The embedder's stream may say anything.
+                // The embedder's stream may return any number.
                 let count = count.min(wanted);
                 done += count;
-                if count < wanted || !goes_on || list.is_empty() {
+                if count < wanted || !all_pieces || list.is_empty() {
                     return Ok(done);
                 }
             }
@@ -127,7 +130,7 @@ fn piecewise(
     }
 }
 
-/// Takes the first [`PIECE`] off a list of ranges, and tells how many bytes it has.
+/// Removes the first [`PIECE`] from a list of ranges, and returns it and its size in bytes.
 fn first_piece(list: &mut Iovecs) -> (Iovecs, usize) {
     let (mut piece, mut size) = (Iovecs::new(), 0);
     while size < PIECE && !list.is_empty() {
@@ -144,28 +147,30 @@ fn first_piece(list: &mut Iovecs) -> (Iovecs, usize) {
     (piece, size)
 }
 
-/// Hands the buffers to `write`, as far as the guest may write as much.
+/// Passes the buffers to `write`, up to the guest's write quota.
 ///
 /// # Errors
-/// Those of `write`; [`Errno::Dquot`] where the guest has written all that it may.
-pub(crate) fn write_allowed(
+/// Returns the errors of `write`, and [`Errno::Dquot`] if the quota is used up.
+pub(crate) fn write_within_quota(
     ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     mut list: Iovecs,
     mut write: impl FnMut(&[IoSlice<'_>], u64) -> Result<usize>,
 ) -> Result<usize> {
-    let Some(taken) = ctx.writing().take(&mut list) else { return Err(ctx.has_written_all().into()) };
+    let Some(reserved) = ctx.write_quota().reserve(&mut list) else {
+        return Err(ctx.write_quota_exceeded().into());
+    };
     let count =
         piecewise(ctx, list, true, |piece, done| memory.gather(piece, |buffers| write(buffers, done)))?;
-    if taken.is_cut {
-        // A guest that does not look at the count is never told.
-        ctx.has_written_all();
+    if reserved.is_cut {
+        // A guest that ignores the count never learns of it otherwise.
+        ctx.write_quota_exceeded();
     }
-    taken.moved(count);
+    reserved.commit(count);
     Ok(count)
 }
 
-/// Writes the buffers at the current position, or at the end of a file that appends, and the count to
+/// Writes the buffers at the current position, or at the end of the file in append mode, and the count to
 /// `nwritten`.
 pub fn fd_write(
     ctx: &WasiCtx,
@@ -188,7 +193,7 @@ pub fn fd_write(
     })
 }
 
-/// Writes the buffers at `offset` and the count to `nwritten`; a file that appends is written at its end, as on
+/// Writes the buffers at `offset` and the count to `nwritten`; in append mode it writes at the end of the file, as on
 /// Linux.
 pub fn fd_pwrite(
     ctx: &WasiCtx,
@@ -220,12 +225,12 @@ fn write(
     memory.check(nwritten, 4)?;
     let list = memory.iovecs(iovs, iovs_len, || ctx.check_interrupt())?;
     let descriptor = ctx.descriptor(fd)?;
-    let count = write_allowed(ctx, memory, list, |buffers, done| write(&descriptor, buffers, done))?;
+    let count = write_within_quota(ctx, memory, list, |buffers, done| write(&descriptor, buffers, done))?;
     memory.write_u32(nwritten, count.try_into().map_err(|_| Errno::Overflow)?)?;
     Ok(())
 }
 
-/// For streams whose host descriptor must not be made non-blocking: asks first.
+/// Checks readiness first, for streams whose host descriptor must not be made non-blocking.
 fn check_ready(descriptor: &Descriptor, flags: PollFlags) -> Result {
     let Some(fd) = descriptor.poll_fd() else { return Ok(()) };
     match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
@@ -236,7 +241,7 @@ fn check_ready(descriptor: &Descriptor, flags: PollFlags) -> Result {
 }
 
 /// Moves the position by `offset` from the start (`whence` 0), the position (1) or the end (2) and writes the new
-/// one to `position`.
+/// position to `position`.
 pub fn fd_seek(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,

@@ -1,4 +1,4 @@
-//! Records as bytes in the guest's memory: sizes, offsets, and where the two versions differ.
+//! The binary layout of records in the guest's memory, and where the two versions differ.
 
 use crate::memory::{Fault, GuestMemory};
 use crate::p1::{Errno, Result};
@@ -13,7 +13,7 @@ pub(crate) enum Version {
     Unstable,
 }
 
-/// `path_open` and friends hand longer paths to no one: no host takes them.
+/// The longest path that functions accept: no host accepts longer ones.
 const MAX_PATH: u32 = 4096;
 
 /// Reads a path, which must be UTF-8.
@@ -34,7 +34,7 @@ pub(crate) fn check_flags(flags: u32, known: u32) -> Result<u32, Errno> {
     if flags & !known == 0 { Ok(flags) } else { Err(Errno::Inval) }
 }
 
-/// Bytes of a `filestat`.
+/// Size of a `filestat` in bytes.
 pub(crate) fn filestat_size(version: Version) -> u64 {
     match version {
         Version::Preview1 => 64,
@@ -42,7 +42,7 @@ pub(crate) fn filestat_size(version: Version) -> u64 {
     }
 }
 
-/// Writes a `filestat`: in `wasi_unstable` the link count has 32 bits and everything behind it moves up.
+/// Writes a `filestat`. In `wasi_unstable` the link count has 32 bits, and the later fields move up.
 pub(crate) fn write_filestat(
     memory: &mut GuestMemory<'_>,
     at: u32,

@@ -1,4 +1,4 @@
-//! Puts the functions of WASI 0.1 into a linker: both modules, from the one table.
+//! Adds the functions of WASI 0.1 to a linker: both modules, from one table.
 
 use belljar::{Caller, Extern, Linker, SharedMemory};
 
@@ -10,7 +10,7 @@ use crate::{GuestMemory, SharedBytes, WasiCtx};
 /// `ctx` finds the context in the store's data. Instances must export their memory as `memory`.
 ///
 /// # Errors
-/// If the linker already has one of the functions and does not allow shadowing.
+/// Returns an error if the linker already has one of the functions and does not allow shadowing.
 pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     ctx: fn(&mut T) -> &mut WasiCtx,
@@ -36,7 +36,7 @@ pub fn add_to_linker<T: 'static>(
     Ok(())
 }
 
-/// The same as [`add_to_linker`], by the name it has elsewhere.
+/// The same as [`add_to_linker`], under Wasmtime's name.
 pub fn add_to_linker_sync<T: 'static>(
     linker: &mut Linker<T>,
     ctx: fn(&mut T) -> &mut WasiCtx,
@@ -50,9 +50,9 @@ fn call<T: 'static, R: WasmResult>(
     function: impl FnOnce(&WasiCtx, &mut GuestMemory<'_>) -> Result,
 ) -> belljar::Result<R> {
     let store = caller.store_id();
-    let handle = ctx(caller.data_mut()).is_new_to(store).then(|| caller.kill_handle());
+    let handle = ctx(caller.data_mut()).is_new_caller(store).then(|| caller.kill_handle());
     if let Some(handle) = handle {
-        ctx(caller.data_mut()).called_by(handle);
+        ctx(caller.data_mut()).set_caller(handle);
     }
     match caller.get_export("memory") {
         Some(Extern::Memory(memory)) => {
@@ -62,7 +62,7 @@ fn call<T: 'static, R: WasmResult>(
         Some(Extern::SharedMemory(memory)) => {
             finish(function(ctx(caller.data_mut()), &mut GuestMemory::shared(&memory)))
         }
-        // Not every call needs a memory; to one that does, it is as if it were empty.
+        // Not every call needs a memory; a call that does treats a missing one as empty.
         _ => match function(ctx(caller.data_mut()), &mut GuestMemory::new(&mut [])) {
             Err(Error::Errno(Errno::Fault)) => Err(belljar::Error::msg(
                 "a WASI function was called by an instance that exports no memory named `memory`",
@@ -77,7 +77,7 @@ impl SharedBytes for SharedMemory {
         self.data_size()
     }
 
-    // The ranges were checked, and no memory shrinks: neither can fail.
+    // The ranges were checked, and no memory shrinks, so neither can fail.
     fn read(&self, at: usize, out: &mut [u8]) {
         let _ = self.data().read(at, out);
     }

@@ -2,11 +2,11 @@
 //!
 //! In: a [`WasiCtx`](crate::WasiCtx), the guest's [`GuestMemory`](crate::GuestMemory) and the call's arguments
 //! as the guest passed them, unsigned. Out: results in the guest's memory, or an [`Error`]: an errno for the
-//! guest, the guest's exit, or a trap. Only [`add_to_linker`] knows the engine; it is derived from the table
+//! guest, the guest's exit, or a trap. Only [`add_to_linker`] depends on the engine; it is generated from the table
 //! [`p1_functions!`](crate::p1_functions).
 //!
 //! Pointers outside the memory give [`Errno::Fault`], unknown flags and numbers [`Errno::Inval`], text that is
-//! not UTF-8 [`Errno::Ilseq`]. Where a call changes something, its result pointers are checked before.
+//! not UTF-8 [`Errno::Ilseq`]. A call with side effects checks its result pointers first.
 
 mod args;
 mod clock;
@@ -47,5 +47,5 @@ pub use proc::{proc_exit, proc_raise, random_get, sched_yield};
 pub use readdir::fd_readdir;
 pub use sock::{sock_accept, sock_recv, sock_send, sock_shutdown};
 
-/// The context, by the name it has elsewhere.
+/// The context, under Wasmtime's name.
 pub type WasiP1Ctx = crate::WasiCtx;

@@ -1,4 +1,4 @@
-//! How a WASI 0.1 call ends other than well.
+//! Results of a WASI 0.1 call other than success.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use crate::p1::Errno;
 /// Why a call did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// The guest gets this number and goes on.
+    /// The guest gets this number and continues.
     Errno(Errno),
     /// The guest called `proc_exit` and ends.
     Exit(I32Exit),
@@ -18,7 +18,7 @@ pub enum Error {
     Trap(Box<str>),
 }
 
-/// What the WASI functions give: results lie in the guest's memory.
+/// The result of a WASI function; values are written to the guest's memory.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 impl From<Errno> for Error {
@@ -57,9 +57,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What a WASI function returns to wasm: its errno as an `i32`, or nothing.
+/// The value that a WASI function returns to wasm: its errno as an `i32`, or nothing.
 pub trait WasmResult {
-    /// The value for this errno.
+    /// Returns the value for this errno.
     fn from_errno(errno: Errno) -> Self;
 }
 

@@ -1,15 +1,16 @@
 //! Functions that take a path, relative to an open directory.
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, FdFlags};
+use crate::descriptor::Descriptor;
 use crate::dir::{Dir, OpenHow, Opened};
+use crate::fd_flags::FdFlags;
 use crate::memory::GuestMemory;
 use crate::p1::fd::new_times;
 use crate::p1::layout::{self, Version, check_flags, read_path};
 use crate::p1::rights::Rights;
 use crate::p1::{Errno, Result};
 
-/// Bit of `lookupflags`: follow a link that the path ends in.
+/// Bit of `lookupflags`: follow a symbolic link at the end of the path.
 const SYMLINK_FOLLOW: u32 = 1;
 
 const O_CREAT: u32 = 1;
@@ -21,7 +22,7 @@ fn follow(flags: u32) -> Result<bool, Errno> {
     Ok(check_flags(flags, SYMLINK_FOLLOW)? != 0)
 }
 
-/// The directory of a descriptor that must be one.
+/// Returns the directory of a descriptor, or an error if it is something else.
 fn directory(descriptor: &Descriptor) -> Result<&Dir, Errno> {
     match descriptor {
         Descriptor::Dir(dir) => Ok(dir),
@@ -29,7 +30,7 @@ fn directory(descriptor: &Descriptor) -> Result<&Dir, Errno> {
     }
 }
 
-/// Makes a directory.
+/// Creates a directory.
 pub fn path_create_directory(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
@@ -43,7 +44,7 @@ pub fn path_create_directory(
     ctx.restart(|| dir.create_dir(&path))
 }
 
-/// Writes the attributes of what the path leads to.
+/// Writes the attributes of the file that the path refers to.
 pub fn path_filestat_get(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
@@ -74,7 +75,7 @@ pub(crate) fn filestat_get(
     Ok(())
 }
 
-/// Sets the times of what the path leads to.
+/// Sets the times of the file that the path refers to.
 #[allow(clippy::too_many_arguments)] // WASI's own
 pub fn path_filestat_set_times(
     ctx: &WasiCtx,
@@ -95,7 +96,7 @@ pub fn path_filestat_set_times(
     ctx.restart(|| dir.set_times_at(&path, follow, accessed, modified))
 }
 
-/// Gives a file a second name. Links are never followed; asking for it is [`Errno::Inval`].
+/// Creates a hard link. Symbolic links are never followed; requesting it is [`Errno::Inval`].
 #[allow(clippy::too_many_arguments)] // WASI's own
 pub fn path_link(
     ctx: &WasiCtx,
@@ -120,7 +121,7 @@ pub fn path_link(
 
 /// Opens a file or directory and writes its new descriptor number.
 ///
-/// Of the rights, those to read and to write say how to open a file; the inheriting ones say nothing.
+/// Of the rights, only those to read and to write matter: they say how to open a file. Inheriting rights are ignored.
 #[allow(clippy::too_many_arguments)] // WASI's own
 pub fn path_open(
     ctx: &WasiCtx,
@@ -155,7 +156,7 @@ pub fn path_open(
         Descriptor::File(_) => return Err(Errno::Notdir.into()),
         _ => return Err(Errno::Badf.into()),
     };
-    // First, as opening may create or cut the file.
+    // This check comes first, because opening may create or truncate the file.
     ctx.check_room()?;
     let new = match ctx.restart(|| dir.open(&path, how))? {
         Opened::Dir(dir) => Descriptor::Dir(dir),
@@ -166,7 +167,7 @@ pub fn path_open(
     Ok(())
 }
 
-/// Writes the target of a link, cut where the buffer ends, and the number of bytes to `used`.
+/// Writes the target of a link, truncated to the buffer, and the number of bytes to `used`.
 #[allow(clippy::too_many_arguments)] // WASI's own
 pub fn path_readlink(
     ctx: &WasiCtx,
@@ -202,7 +203,7 @@ pub fn path_remove_directory(
     ctx.restart(|| dir.remove_dir(&path))
 }
 
-/// Renames a file or directory, replacing what has the new name.
+/// Renames a file or directory, replacing an existing one of the new name.
 #[allow(clippy::too_many_arguments)] // WASI's own
 pub fn path_rename(
     ctx: &WasiCtx,
@@ -221,7 +222,7 @@ pub fn path_rename(
     ctx.restart(|| old_dir.rename(&old_path, new_dir, &new_path))
 }
 
-/// Makes a link to `target`, which must be relative: an absolute one is [`Errno::Perm`].
+/// Creates a symbolic link to `target`, which must be relative: an absolute one is [`Errno::Perm`].
 pub fn path_symlink(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,

@@ -1,4 +1,4 @@
-//! `poll_oneoff`: waiting for the first of several things to happen.
+//! `poll_oneoff`: waiting for the first of several events.
 //!
 //! ```text
 //! subscription:  0 userdata u64 | 8 tag u8 | 16 clock or descriptor
@@ -8,7 +8,7 @@
 //! event:         0 userdata u64 | 8 errno u16 | 10 tag u8 | 16 bytes u64 | 24 flags u16   (32 bytes)
 //! ```
 //!
-//! A subscription that is wrong in itself happens at once, with its errno; the others are not lost by it.
+//! An invalid subscription yields an event with its errno at once; the other subscriptions are not lost.
 
 use std::io;
 use std::sync::Arc;
@@ -44,28 +44,28 @@ struct Subscription {
 }
 
 enum Wait {
-    /// Until the monotonic clock shows this.
+    /// Until the monotonic clock reaches this time.
     Monotonic(u64),
-    /// Until the time of day is this; a clock set back meanwhile lengthens the wait.
+    /// Until the wall clock reaches this time; setting the clock back meanwhile lengthens the wait.
     Wall(u64),
-    /// Until the descriptor is ready for what the tag says.
+    /// Until the descriptor is ready for the operation of the tag.
     Descriptor(Arc<Descriptor>),
-    /// It has happened.
+    /// No wait: the subscription is invalid.
     Failed(Errno),
 }
 
-/// What happened to a subscription.
+/// What occurred for a subscription.
 #[derive(Clone, Copy)]
-struct Happened {
+struct Event {
     errno: Errno,
     bytes: u64,
     flags: u16,
 }
 
-/// Waits until at least one subscription has happened; writes an event for each that has, in the order of the
+/// Waits until at least one subscription has an event; writes these events, in the order of the
 /// subscriptions, and their number to `happened`.
 ///
-/// No subscription at all is [`Errno::Inval`].
+/// A call without subscriptions is [`Errno::Inval`].
 pub fn poll_oneoff(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
@@ -150,7 +150,7 @@ fn clock_wait(ctx: &WasiCtx, id: u32, timeout: u64, flags: u32) -> Result<Wait, 
         (ClockId::Monotonic | ClockId::Realtime, false) => {
             Ok(Wait::Monotonic(ctx.monotonic_clock().now().saturating_add(timeout)))
         }
-        // Processor time stands still while a guest waits for it.
+        // CPU time stands still while a guest waits for it.
         (ClockId::ProcessCpu | ClockId::ThreadCpu, _) => Err(Errno::Notsup),
     }
 }
@@ -167,8 +167,8 @@ fn descriptor_wait(ctx: &WasiCtx, fd: u32, tag: u8) -> Result<Wait, Errno> {
     if possible { Ok(Wait::Descriptor(descriptor)) } else { Err(Errno::Badf) }
 }
 
-/// Waits and gives for each subscription whether it happened.
-fn wait(ctx: &WasiCtx, list: &[Subscription]) -> Result<Vec<Option<Happened>>> {
+/// Waits, and returns the event of each subscription that has one.
+fn wait(ctx: &WasiCtx, list: &[Subscription]) -> Result<Vec<Option<Event>>> {
     let mut fds = vec![];
     for subscription in list {
         if let Wait::Descriptor(descriptor) = &subscription.wait
@@ -180,7 +180,7 @@ fn wait(ctx: &WasiCtx, list: &[Subscription]) -> Result<Vec<Option<Happened>>> {
     }
     loop {
         let remaining: Vec<Option<u64>> = list.iter().map(|sub| remaining(ctx, &sub.wait)).collect();
-        // The shortest; with zero for what has happened already it is no more than a look at the others.
+        // The shortest; it is zero if an event is already there, and then the descriptors are only checked.
         let timeout = remaining.iter().copied().flatten().min();
         let advanced = wait_for_fds(ctx, &mut fds, timeout)?;
         let outcome = collect(ctx, list, &remaining, advanced, &fds);
@@ -190,7 +190,7 @@ fn wait(ctx: &WasiCtx, list: &[Subscription]) -> Result<Vec<Option<Happened>>> {
     }
 }
 
-/// Nanoseconds until it happens, as far as can be said without asking the host about descriptors.
+/// Returns the nanoseconds until the event, as far as is known without asking the host about descriptors.
 fn remaining(ctx: &WasiCtx, wait: &Wait) -> Option<u64> {
     match wait {
         Wait::Monotonic(until) => Some(until.saturating_sub(ctx.monotonic_clock().now())),
@@ -200,7 +200,7 @@ fn remaining(ctx: &WasiCtx, wait: &Wait) -> Option<u64> {
     }
 }
 
-/// Asks the host about the descriptors, waiting for at most `timeout` nanoseconds. Gives by how much a virtual
+/// Asks the host about the descriptors, waiting for at most `timeout` nanoseconds. Returns by how much a virtual
 /// clock advanced itself instead.
 fn wait_for_fds(ctx: &WasiCtx, fds: &mut [PollFd<'_>], timeout: Option<u64>) -> Result<u64> {
     let start = ctx.monotonic_clock().now();
@@ -216,7 +216,7 @@ fn wait_for_fds(ctx: &WasiCtx, fds: &mut [PollFd<'_>], timeout: Option<u64>) -> 
         }
         let result = poll_fds(fds, left);
         if let Some(total) = timeout {
-            // If a signal cut it short, only the rest is waited for.
+            // After an interruption by a signal, only the rest of the time is waited for.
             left = Some(total.saturating_sub(ctx.monotonic_clock().now().saturating_sub(start)));
         }
         result.map(|_| 0)
@@ -232,42 +232,42 @@ fn poll_fds(fds: &mut [PollFd<'_>], timeout: Option<u64>) -> io::Result<usize> {
     Ok(rustix::event::poll(fds, timeout.as_ref())?)
 }
 
-/// What has happened by now. `before` are the times that were left before a virtual clock advanced; `fds` are
-/// those of the descriptors that have one, in order.
+/// Returns the events that have occurred by now. `before` holds the times that were left before a virtual clock advanced; `fds`
+/// are those of the descriptors that have one, in order.
 fn collect(
     ctx: &WasiCtx,
     list: &[Subscription],
     before: &[Option<u64>],
     advanced: u64,
     fds: &[PollFd<'_>],
-) -> Vec<Option<Happened>> {
+) -> Vec<Option<Event>> {
     let mut fds = fds.iter();
     let one = |(subscription, before): (&Subscription, &Option<u64>)| match &subscription.wait {
-        Wait::Failed(errno) => Some(Happened { errno: *errno, bytes: 0, flags: 0 }),
+        Wait::Failed(errno) => Some(Event { errno: *errno, bytes: 0, flags: 0 }),
         Wait::Descriptor(descriptor) => {
             let state = descriptor.poll_fd().and_then(|_| fds.next()).map(PollFd::revents);
             descriptor_event(descriptor, subscription.tag, state)
         }
         clock => {
             let past = remaining(ctx, clock) == Some(0) || before.is_some_and(|ns| ns <= advanced);
-            past.then_some(Happened { errno: Errno::Success, bytes: 0, flags: 0 })
+            past.then_some(Event { errno: Errno::Success, bytes: 0, flags: 0 })
         }
     };
     list.iter().zip(before).map(one).collect()
 }
 
-/// The event of a descriptor in this state; one without a state is always ready.
-fn descriptor_event(descriptor: &Descriptor, tag: u8, state: Option<PollFlags>) -> Option<Happened> {
+/// Returns the event of a descriptor in this state; one without a state is always ready.
+fn descriptor_event(descriptor: &Descriptor, tag: u8, state: Option<PollFlags>) -> Option<Event> {
     let state = match state {
         Some(state) if state.is_empty() => return None,
         Some(state) => state,
         None => PollFlags::empty(),
     };
     if state.contains(PollFlags::NVAL) {
-        return Some(Happened { errno: Errno::Badf, bytes: 0, flags: 0 });
+        return Some(Event { errno: Errno::Badf, bytes: 0, flags: 0 });
     }
-    // Guests take zero bytes for "nothing to read", so what is ready has at least one (maybe the end).
+    // Guests take zero bytes for "nothing to read", so a ready descriptor reports at least one (maybe the end).
     let bytes = if tag == TAG_FD_READ { descriptor.available().max(1) } else { 1 };
     let flags = if state.contains(PollFlags::HUP) { HANGUP } else { 0 };
-    Some(Happened { errno: Errno::Success, bytes, flags })
+    Some(Event { errno: Errno::Success, bytes, flags })
 }

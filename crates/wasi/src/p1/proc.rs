@@ -1,11 +1,11 @@
-//! The guest's end, its turn, and randomness.
+//! Exit, yielding and randomness.
 
 use crate::ctx::WasiCtx;
 use crate::exit::I32Exit;
 use crate::memory::GuestMemory;
 use crate::p1::{Errno, Error, Result};
 
-/// Ends the guest: always [`Error::Exit`], with the code as it is.
+/// Ends the guest: always [`Error::Exit`], with the code unchanged.
 pub fn proc_exit(_ctx: &WasiCtx, _memory: &mut GuestMemory<'_>, code: u32) -> Result {
     Err(Error::Exit(I32Exit(code.cast_signed())))
 }

@@ -4,8 +4,8 @@
 //! dirent:  0 next cookie u64 | 8 inode u64 | 16 name length u32 | 20 kind u8 | 24 name
 //! ```
 //!
-//! A cookie is a position in the listing that was taken when the guest last read from cookie 0, so that names
-//! created or removed meanwhile shift nothing.
+//! A cookie is a position in the listing that was taken when the guest last read from cookie 0, so names that are
+//! created or removed meanwhile do not shift entries.
 
 use crate::ctx::WasiCtx;
 use crate::descriptor::Descriptor;
@@ -14,10 +14,10 @@ use crate::p1::{Errno, Result};
 
 const HEADER: usize = 24;
 
-/// Entries that are written between two looks whether the guest is to end.
+/// Entries that are written between two checks whether the guest must end.
 const LOOK: u64 = 4096;
 
-/// Writes the directory's entries from `cookie` on, the last one cut where the buffer ends, and the number of
+/// Writes the directory's entries from `cookie` on, the last one truncated to the buffer, and the number of
 /// bytes to `used`; fewer than `buf_len` means that there are no more.
 pub fn fd_readdir(
     ctx: &WasiCtx,
@@ -31,7 +31,7 @@ pub fn fd_readdir(
     memory.check(buf, buf_len.into())?;
     memory.check(used, 4)?;
     let Descriptor::Dir(dir) = &*ctx.descriptor(fd)? else { return Err(Errno::Badf.into()) };
-    let entries = ctx.restart(|| dir.entries(cookie == 0, ctx.listings(), &|| ctx.is_to_end()))?;
+    let entries = ctx.restart(|| dir.entries(cookie == 0, ctx.listings(), &|| ctx.must_end()))?;
     let start = usize::try_from(cookie).unwrap_or(usize::MAX).min(entries.len());
     let mut written = 0;
     for (entry, next) in entries[start..].iter().zip(start as u64 + 1..) {
@@ -45,7 +45,7 @@ pub fn fd_readdir(
         header[20] = entry.kind as u8;
         for part in [&header[..], &entry.name] {
             let len = part.len().min((buf_len - written) as usize);
-            // The sum can leave 32 bits only behind the last byte, where nothing is left to write.
+            // The sum can exceed 32 bits only after the last byte, where nothing is left to write.
             memory.write_bytes(buf.wrapping_add(written), &part[..len])?;
             written += len as u32;
         }

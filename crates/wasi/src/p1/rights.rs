@@ -1,8 +1,8 @@
-//! Rights: what `fd_fdstat_get` says of a descriptor.
+//! Rights, which `fd_fdstat_get` reports for a descriptor.
 //!
-//! Rights were WASI's way to narrow descriptors and have been given up; they are reported in the way C
-//! libraries rely on, `path_open` takes the two bits for reading and writing from them, and nothing else
-//! obeys them. What a guest may do follows from the embedder's permissions and from how the host opened a file.
+//! Rights were WASI's way to restrict descriptors and have been given up. They are reported in the way that C
+//! libraries rely on, and `path_open` takes the two bits for reading and writing from them; otherwise they are ignored.
+//! What a guest may do follows from the embedder's permissions and from how the host opened a file.
 
 use bitflags::bitflags;
 
@@ -46,7 +46,7 @@ bitflags! {
     }
 }
 
-/// What a preopened directory is said to allow.
+/// The rights that are reported for a preopened directory.
 const PREOPEN: Rights = Rights::PATH_CREATE_DIRECTORY
     .union(Rights::PATH_CREATE_FILE)
     .union(Rights::PATH_LINK_SOURCE)
@@ -64,7 +64,7 @@ const PREOPEN: Rights = Rights::PATH_CREATE_DIRECTORY
     .union(Rights::FD_FILESTAT_GET)
     .union(Rights::FD_FILESTAT_SET_TIMES);
 
-/// What is said of files opened below a preopened directory.
+/// The rights that are reported for files opened below a preopened directory.
 const PREOPEN_INHERITING: Rights = PREOPEN
     .union(Rights::FD_DATASYNC)
     .union(Rights::FD_READ)
@@ -81,7 +81,7 @@ const PREOPEN_INHERITING: Rights = PREOPEN
 /// Base and inheriting rights of a descriptor.
 pub(crate) fn rights(descriptor: &Descriptor) -> (Rights, Rights) {
     let base = match descriptor {
-        // Without the rights to seek and tell: that is how C libraries recognise a terminal.
+        // Without the rights to seek and tell: C libraries recognise a terminal by that.
         Descriptor::Input(_) => Rights::FD_READ,
         Descriptor::Output(_) => Rights::FD_WRITE,
         Descriptor::Dir(dir) if dir.preopen.is_some() => return (PREOPEN, PREOPEN_INHERITING),

@@ -3,9 +3,10 @@
 use rustix::net::Shutdown;
 
 use crate::ctx::WasiCtx;
-use crate::descriptor::{Descriptor, FdFlags};
+use crate::descriptor::Descriptor;
+use crate::fd_flags::FdFlags;
 use crate::memory::GuestMemory;
-use crate::p1::io::{read_allowed, write_allowed};
+use crate::p1::io::{read_within_quota, write_within_quota};
 use crate::p1::layout::check_flags;
 use crate::p1::{Errno, Result};
 use crate::socket::Socket;
@@ -25,7 +26,7 @@ fn socket(descriptor: &Descriptor) -> Result<&Socket, Errno> {
     }
 }
 
-/// Accepts a connection and writes its new descriptor number. Of the flags only `NONBLOCK` is meant.
+/// Accepts a connection and writes its new descriptor number. Only the flag `NONBLOCK` is supported.
 pub fn sock_accept(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
@@ -43,7 +44,7 @@ pub fn sock_accept(
     Ok(())
 }
 
-/// Receives into the buffers; writes the count to `nread` and whether data was cut to `roflags`.
+/// Receives into the buffers; writes the count to `nread` and whether data was truncated to `roflags`.
 #[allow(clippy::too_many_arguments)] // WASI's own
 pub fn sock_recv(
     ctx: &WasiCtx,
@@ -62,7 +63,7 @@ pub fn sock_recv(
     let descriptor = ctx.descriptor(fd)?;
     let socket = socket(&descriptor)?;
     let mut cut = false;
-    let count = read_allowed(ctx, memory, list, false, |buffers, _| {
+    let count = read_within_quota(ctx, memory, list, false, |buffers, _| {
         let received =
             ctx.restart(|| socket.receive(buffers, flags & RECV_PEEK != 0, flags & RECV_WAITALL != 0));
         received.map(|(count, truncated)| {
@@ -75,7 +76,7 @@ pub fn sock_recv(
     Ok(())
 }
 
-/// Sends the buffers and writes the count. There are no flags yet.
+/// Sends the buffers and writes the count. No flags are defined yet.
 pub fn sock_send(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
@@ -90,12 +91,12 @@ pub fn sock_send(
     let list = memory.iovecs(iovs, iovs_len, || ctx.check_interrupt())?;
     let descriptor = ctx.descriptor(fd)?;
     let socket = socket(&descriptor)?;
-    let count = write_allowed(ctx, memory, list, |buffers, _| ctx.restart(|| socket.send(buffers)))?;
+    let count = write_within_quota(ctx, memory, list, |buffers, _| ctx.restart(|| socket.send(buffers)))?;
     memory.write_u32(nwritten, count.try_into().map_err(|_| Errno::Overflow)?)?;
     Ok(())
 }
 
-/// Ends receiving (bit 0 of `how`), sending (bit 1) or both.
+/// Shuts down receiving (bit 0 of `how`), sending (bit 1) or both.
 pub fn sock_shutdown(ctx: &WasiCtx, _memory: &mut GuestMemory<'_>, fd: u32, how: u32) -> Result {
     let how = match check_flags(how, SHUT_RD | SHUT_WR)? {
         SHUT_RD => Shutdown::Read,

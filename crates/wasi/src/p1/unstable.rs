@@ -1,19 +1,19 @@
 //! The functions of `wasi_unstable` that differ from those of `wasi_snapshot_preview1`.
 //!
-//! Programs built before 2020 import it. The order of `whence`, the layout of `filestat` and that of a clock
-//! subscription are others; there is no `sock_accept`; all else is the same.
+//! Programs built before 2020 import it. The order of `whence` and the layouts of `filestat` and of a clock
+//! subscription differ; there is no `sock_accept`; everything else is the same.
 
 use crate::ctx::WasiCtx;
 use crate::memory::GuestMemory;
 use crate::p1::layout::Version;
 use crate::p1::{Result, fd, io, path, poll};
 
-/// As [`p1::fd_filestat_get`](crate::p1::fd_filestat_get), with a link count of 32 bits.
+/// Like [`p1::fd_filestat_get`](crate::p1::fd_filestat_get), with a link count of 32 bits.
 pub fn fd_filestat_get(ctx: &WasiCtx, memory: &mut GuestMemory<'_>, fd: u32, stat: u32) -> Result {
     fd::filestat_get(ctx, memory, fd, stat, Version::Unstable)
 }
 
-/// As [`p1::fd_seek`](crate::p1::fd_seek), from the position (`whence` 0), the end (1) or the start (2).
+/// Like [`p1::fd_seek`](crate::p1::fd_seek), from the position (`whence` 0), the end (1) or the start (2).
 pub fn fd_seek(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
@@ -25,7 +25,7 @@ pub fn fd_seek(
     io::seek(ctx, memory, fd, offset.cast_signed(), whence, position, Version::Unstable)
 }
 
-/// As [`p1::path_filestat_get`](crate::p1::path_filestat_get), with a link count of 32 bits.
+/// Like [`p1::path_filestat_get`](crate::p1::path_filestat_get), with a link count of 32 bits.
 pub fn path_filestat_get(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,
@@ -38,7 +38,7 @@ pub fn path_filestat_get(
     path::filestat_get(ctx, memory, fd, flags, (path, path_len), stat, Version::Unstable)
 }
 
-/// As [`p1::poll_oneoff`](crate::p1::poll_oneoff), with subscriptions of 56 bytes.
+/// Like [`p1::poll_oneoff`](crate::p1::poll_oneoff), with subscriptions of 56 bytes.
 pub fn poll_oneoff(
     ctx: &WasiCtx,
     memory: &mut GuestMemory<'_>,

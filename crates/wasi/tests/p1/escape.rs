@@ -1,4 +1,4 @@
-//! Ways out of a preopened directory, all of which must be shut: paths, links, renames and races.
+//! Attempts to leave a preopened directory, all of which must fail: paths, links, renames and races.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::guest::*;
 
-/// `jail` is the guest's, `outside` is not: it holds `secret` and the empty directory `empty`.
+/// `jail` is granted to the guest, `outside` is not: it holds `secret` and the empty directory `empty`.
 struct Prison {
     _root: TempDir,
     jail: PathBuf,
@@ -31,7 +31,7 @@ fn prison() -> Prison {
     Prison { jail, outside, guest: Guest::new(builder.build()), _root: root }
 }
 
-/// Nothing outside has changed.
+/// Checks that nothing outside has changed.
 fn assert_intact(outside: &Path) {
     assert_eq!(fs::read(outside.join("secret")).unwrap(), b"secret");
     assert_eq!(fs::read_dir(outside).unwrap().count(), 2);
@@ -42,7 +42,7 @@ fn assert_intact(outside: &Path) {
     );
 }
 
-/// Tries every call on a file, a new name and an empty directory; gives which got through.
+/// Tries every call on a file, a new name and an empty directory; returns those that succeeded.
 fn fs_calls(guest: &mut Guest, secret: &str, new: &str, empty: &str) -> Vec<bool> {
     vec![
         guest.open(3, secret, 0, READ, 0).is_ok(),
@@ -106,7 +106,7 @@ fn the_parent_of_a_subdirectory_is_out_of_reach_too() {
 fn links_do_not_lead_out() {
     let Prison { _root, outside, mut guest, jail } = prison();
     fs::write(jail.join("mine"), "").unwrap();
-    // The guest cannot make absolute links; relative ones it can, but not follow.
+    // The guest cannot create absolute links; it can create relative ones, but not follow them.
     assert_eq!(errno(guest.symlink("/etc/passwd", 3, "abs")), Errno::Perm);
     guest.symlink("../outside", 3, "up").unwrap();
     guest.symlink("../outside/secret", 3, "file").unwrap();
@@ -126,7 +126,7 @@ fn links_do_not_lead_out() {
     }
     assert_eq!(errno(guest.open(3, "file", CREAT | TRUNC, WRITE, 0)), Errno::Perm);
     assert_eq!(errno(guest.readlink(3, "host", 100)), Errno::Perm);
-    // The links themselves are the guest's to remove and rename.
+    // The guest may remove and rename the links themselves.
     guest.rename(3, "up", 3, "renamed").unwrap();
     guest.unlink(3, "renamed").unwrap();
     guest.unlink(3, "host").unwrap();
@@ -190,13 +190,13 @@ fn between_preopens_files_move_but_paths_do_not() {
     assert_eq!(fs::read(a.path().join("h")).unwrap(), b"f");
 }
 
-/// Another thread swaps a directory and a link that leads out, as fast as it can, while the guest goes through
-/// the name: it may reach its own directory or fail, never what is outside.
+/// Another thread swaps a directory and a link that leads out, as fast as it can, while the guest uses
+/// the name: it may reach its own directory or fail, but never reach anything outside.
 #[test]
 fn a_race_does_not_lead_out() {
     let Prison { _root, outside, mut guest, jail } = prison();
     fs::write(jail.join("mine"), "").unwrap();
-    // The guest's own tree has the same names, so that only contents tell where a path led.
+    // The guest's own tree has the same names, so only contents tell where a path led.
     let own = jail.join("own");
     fs::create_dir_all(own.join("empty")).unwrap();
     fs::write(own.join("secret"), "public").unwrap();
@@ -246,7 +246,7 @@ fn a_race_does_not_lead_out() {
 
 #[test]
 fn the_calls_work_inside() {
-    // What the tests above rely on: the same calls get through where they may.
+    // What the tests above rely on: the same calls succeed where they are allowed.
     let Prison { _root, jail, mut guest, .. } = prison();
     fs::create_dir(jail.join("empty")).unwrap();
     fs::write(jail.join("secret"), "x").unwrap();

@@ -1,4 +1,4 @@
-//! Files and directories: what each call does, and which errno it gives when it cannot.
+//! Files and directories: what each call does, and which errno it returns on failure.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -90,10 +90,10 @@ fn appending_and_its_change() {
     assert_eq!(errno(guest.set_flags(fd, 16)), Errno::Inval);
     assert_eq!(errno(guest.set_flags(fd, 64)), Errno::Inval);
     assert_eq!(errno(guest.set_flags(3, 0)), Errno::Badf);
-    // Appending is no way to get write access.
+    // Append mode does not grant write access.
     let fd = guest.open(3, "f", 0, READ, APPEND).unwrap();
     assert_eq!(errno(guest.write(fd, &[b"x"])), Errno::Badf);
-    // Synchronising flags are kept and shown.
+    // Synchronising flags are kept and reported.
     let fd = guest.open(3, "f", 0, WRITE, 2).unwrap();
     assert_eq!(guest.fdstat(fd).unwrap().1, 2);
 }
@@ -228,7 +228,7 @@ fn listing_a_directory() {
     assert_eq!(names, [(".", 3), ("..", 3), ("a", 4), ("b", 4), ("c", 4), ("d", 3), ("e", 7)]);
     assert_eq!(entries[2].1, guest.stat(3, 0, "a").unwrap().inode);
     assert_eq!(entries[0].1, guest.fstat(3).unwrap().inode);
-    // One entry at a time, removing each that was seen: none is left out.
+    // Reads one entry at a time and removes each: none is skipped.
     let (mut cookie, mut seen) = (0, vec![]);
     loop {
         let (entries, used) = guest.readdir(3, 40, cookie).unwrap();
@@ -243,7 +243,7 @@ fn listing_a_directory() {
     assert_eq!(seen, [".", "..", "a", "b", "c", "d", "e"]);
     let (entries, _) = guest.readdir(3, 4096, 0).unwrap();
     assert_eq!(entries.len(), 3);
-    // The last entry is cut where the buffer ends.
+    // The last entry is truncated to the buffer.
     assert_eq!(guest.readdir(3, 26, 0).unwrap().1, 26);
     assert_eq!(guest.readdir(3, 0, 0).unwrap().1, 0);
     assert_eq!(guest.readdir(3, 100, u64::MAX).unwrap().1, 0);

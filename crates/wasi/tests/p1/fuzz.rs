@@ -1,4 +1,4 @@
-//! Every function with arbitrary arguments and an arbitrary memory: an errno, an exit or a trap, never a panic.
+//! Calls every function with arbitrary arguments and an arbitrary memory: an errno, an exit or a trap, never a panic.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl HostMonotonicClock for Virtual {
 
 const MEMORY: usize = 8192;
 
-/// Numbers of the kinds that matter: small ones, addresses near the memory's end, and any.
+/// Numbers of the interesting kinds: small ones, addresses near the memory's end, and arbitrary ones.
 fn number(random: &mut SeededRandom) -> u64 {
     let mut bytes = [0; 9];
     random.fill(&mut bytes).unwrap();
@@ -81,7 +81,7 @@ fn nothing_a_guest_passes_panics() {
         let ctx = builder.build();
         let mut bytes = vec![0; MEMORY];
         random.fill(&mut bytes).unwrap();
-        // Something to find: names, and lists and subscriptions made of small numbers.
+        // Useful contents: names, and lists and subscriptions made of small numbers.
         for (i, name) in ["a", "b/c", "..", ".", "a/../b", "/", "", "d"].iter().enumerate() {
             bytes[i * 8..][..name.len()].copy_from_slice(name.as_bytes());
         }

@@ -1,4 +1,4 @@
-//! A guest made of a context and a megabyte of memory, with the calls in a form that tests can read.
+//! A guest consisting of a context and a megabyte of memory, with calls in a form convenient for tests.
 
 use belljar_wasi::p1::{self, Errno, Error};
 use belljar_wasi::{DirPerms, FilePerms, GuestMemory, WasiCtx, WasiCtxBuilder};
@@ -14,7 +14,7 @@ pub(crate) const APPEND: u32 = 1;
 pub(crate) const NONBLOCK: u32 = 4;
 pub(crate) const FOLLOW: u32 = 1;
 
-/// Where the guest keeps things: lists of buffers, results, paths, data.
+/// The guest's memory layout: lists of buffers, results, paths, data.
 const LIST: u32 = 0x1000;
 const RESULT: u32 = 0x2000;
 const PATH: u32 = 0x3000;
@@ -92,7 +92,7 @@ impl Guest {
         path.len() as u32
     }
 
-    /// Lays out buffers of these lengths, with a gap between, and gives the list's address and length.
+    /// Lays out buffers of these lengths, with gaps between them, and returns the list's address and length.
     pub(crate) fn buffers(&mut self, parts: &[&[u8]]) -> (u32, u32) {
         let mut at = DATA;
         for (i, part) in parts.iter().enumerate() {
@@ -255,8 +255,8 @@ impl Guest {
         self.call(|ctx, memory| p1::fd_fdstat_set_flags(ctx, memory, fd, flags))
     }
 
-    /// Reads entries into a buffer of `room` bytes, and gives them and the bytes used. The
-    /// last entry may be cut; then it is left out.
+    /// Reads entries into a buffer of `room` bytes, and returns them and the bytes used. A truncated
+    /// last entry is left out.
     pub(crate) fn readdir(&mut self, fd: u32, room: u32, cookie: u64) -> Result<(Vec<Entry>, u32), Error> {
         self.call(|ctx, memory| p1::fd_readdir(ctx, memory, fd, DATA, room, cookie, RESULT))?;
         let used = self.result32();

@@ -1,4 +1,4 @@
-//! What a guest may have open, read and write; and what the host is told when it wanted more.
+//! Limits on what a guest may open, read and write, and what the host learns when the guest exceeds one.
 
 use std::fs;
 use std::sync::Arc;
@@ -33,13 +33,13 @@ fn writing_ends_at_the_last_byte_wherever_it_goes() {
     let file = guest.open(3, "f", CREAT, READ | WRITE, 0).unwrap();
     assert_eq!(guest.write(1, &[b"abc"]), Ok(3));
     assert_eq!(guest.write(file, &[b"de", b"f"]), Ok(3));
-    // What fails is not counted.
+    // A failed call is not counted.
     assert_eq!(errno(guest.write(0, &[b"x"])), Errno::Badf);
     assert_eq!(guest.pwrite(file, b"DE", 0), Ok(2));
     assert_eq!(told(&guest), [""; 0]);
     assert_eq!(guest.write(1, &[b"g", b"hij", b"k"]), Ok(2));
     assert_eq!(stdout.contents(), b"abcgh");
-    // What was cut is told, as a guest may not look at the count.
+    // A truncated write is recorded, because a guest may ignore the count.
     assert_eq!(told(&guest).len(), 1);
     assert_eq!(errno(guest.write(1, &[b"i"])), Errno::Dquot);
     assert_eq!(errno(guest.pwrite(file, b"i", 0)), Errno::Dquot);

@@ -1,5 +1,5 @@
 //! WASI 0.1 from a guest's point of view, without an engine: each test is a guest with a memory and a few
-//! grants, calling the functions as compiled code would.
+//! grants, and calls the functions as compiled code would.
 
 mod escape;
 mod files;

@@ -99,7 +99,7 @@ fn sleeping() {
     let events = poll(&mut guest, &[Sub::Clock { id: 1, timeout: 20_000_000, absolute: false }]).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(20));
     assert_eq!(events, [Event { userdata: 100, errno: 0, tag: 0, bytes: 0, flags: 0 }]);
-    // The nearest of several, absolute and relative, both clocks.
+    // The nearest of several, absolute and relative, on both clocks.
     let (now, wall) = (time(&mut guest, 1), time(&mut guest, 0));
     let subs = [
         Sub::Clock { id: 1, timeout: now + 3_600_000_000_000, absolute: true },
@@ -147,7 +147,7 @@ fn pipes_and_files() {
         .unwrap();
     let mut guest = Guest::new(builder.build());
     let soon = || Sub::Clock { id: 1, timeout: 10_000_000, absolute: false };
-    // Nothing to read: the clock is first.
+    // Nothing to read: the clock's event comes first.
     assert_eq!(poll(&mut guest, &[Sub::Read(0), soon()]).unwrap()[0].userdata, 101);
     guest.set_flags(0, NONBLOCK).unwrap();
     assert_eq!(errno(guest.read(0, 1)), Errno::Again);
@@ -159,7 +159,7 @@ fn pipes_and_files() {
     let events = poll(&mut guest, &[Sub::Read(0)]).unwrap();
     assert_eq!((events[0].bytes, events[0].flags), (1, 1));
     assert_eq!(guest.read(0, 9), Ok(vec![]));
-    // Room to write until the pipe is full.
+    // There is room to write until the pipe is full.
     assert_eq!(poll(&mut guest, &[Sub::Write(1), soon()]).unwrap()[0].userdata, 100);
     guest.set_flags(1, NONBLOCK).unwrap();
     while guest.write(1, &[&[0; 4096]]).is_ok() {}

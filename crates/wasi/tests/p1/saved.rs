@@ -1,4 +1,4 @@
-//! Descriptors that one guest left open, and another has from its beginning.
+//! Descriptors that one guest left open, restored for another guest before it starts.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ fn whole(dir: &TempDir) -> Guest {
     Guest::in_dir(dir, DirPerms::all(), FilePerms::all())
 }
 
-/// A guest of the same directory, with what another has open, by way of text as in a snapshot.
+/// Creates a guest of the same directory with another guest's descriptors, passed as text as in a snapshot.
 fn like(guest: &Guest, dir: &TempDir) -> Guest {
     let saved = serde_json::to_string(&guest.ctx.save_descriptors().unwrap()).unwrap();
     let saved: SavedDescriptors = serde_json::from_str(&saved).unwrap();
@@ -39,7 +39,7 @@ fn files_and_directories_are_open_again_where_they_were() {
     let log = guest.open(3, "log", CREAT | TRUNC, WRITE, APPEND).unwrap();
     assert_eq!(guest.read(text, 7).unwrap(), b"begin, ");
     guest.write(log, &[b"one "]).unwrap();
-    // What lies between is free.
+    // The numbers between them are free.
     guest.close(b).unwrap();
     assert!(!guest.ctx.save_descriptors().unwrap().are_as_given());
 
@@ -61,7 +61,7 @@ fn what_was_given_can_be_closed_moved_and_set() {
     guest.call(|ctx, memory| p1::fd_renumber(ctx, memory, file, 0)).unwrap();
     guest.call(|ctx, memory| p1::fd_renumber(ctx, memory, 2, 1)).unwrap();
     guest.call(|ctx, memory| p1::fd_fdstat_set_flags(ctx, memory, 1, NONBLOCK)).unwrap();
-    // The directory that the file is below.
+    // The directory that contains the file.
     guest.close(3).unwrap();
 
     let mut other = like(&guest, &dir);
@@ -133,23 +133,26 @@ fn nothing_is_opened_that_the_new_context_does_not_allow() {
     let empty = tempfile::tempdir().unwrap();
     assert!(told(&whole(&empty)).starts_with("descriptor 4, `text`, cannot be opened again: No such file"));
     fs::create_dir(empty.path().join("text")).unwrap();
-    assert!(told(&whole(&empty)).ends_with("it is no regular file now"));
+    assert!(told(&whole(&empty)).ends_with("it is no longer a regular file"));
 
     assert_eq!(
         told(&Guest::new(WasiCtxBuilder::new().build())),
-        "the guest was given 4 descriptors, and now 3"
+        "the saved guest was granted 4 descriptors, this one 3"
     );
     let mut few = WasiCtxBuilder::new();
     few.preopened_dir(dir.path(), "/", DirPerms::all(), FilePerms::all()).unwrap().max_descriptors(4);
-    assert_eq!(told(&Guest::new(few.build())), "the guest had 5 descriptors, and may have 4");
+    assert_eq!(told(&Guest::new(few.build())), "the saved guest had 5 descriptors, this one may have 4");
 }
 
 #[test]
 fn data_that_nobody_saved_is_refused() {
     let (dir, _) = guest_with_dir();
     for (text, wanted) in [
-        (r#"{"given":4,"descriptors":[{"given":{"number":9,"flags":0}}]}"#, "descriptor 0 was number 9"),
-        (r#"{"given":4,"descriptors":[{"dir":{"preopen":1,"path":"a"}}]}"#, "is no directory"),
+        (
+            r#"{"given":4,"descriptors":[{"given":{"number":9,"flags":0}}]}"#,
+            "descriptor 0 was granted as number 9",
+        ),
+        (r#"{"given":4,"descriptors":[{"dir":{"preopen":1,"path":"a"}}]}"#, "is not a directory"),
         (r#"{"given":4,"descriptors":[{"dir":{"preopen":3,"path":"../.."}}]}"#, "cannot be opened again"),
         (r#"{"given":4,"descriptors":[{"dir":{"preopen":3,"path":"/etc"}}]}"#, "cannot be opened again"),
     ] {

@@ -60,7 +60,8 @@ fn several_buffers_are_one_write() {
     assert_eq!(guest.fdstat(1).unwrap().0, 2);
 }
 
-/// A list of buffers is one write, as `writev` is: all of it is looked at first, so what was written is known after an error.
+/// A list of buffers is one write, as with `writev`: the whole list is checked first, so after an error it is known what was
+/// written.
 #[test]
 fn both_buffers_are_written_and_nothing_with_a_bad_one() {
     let stdout = MemoryOutputPipe::new(100);
@@ -79,7 +80,7 @@ fn both_buffers_are_written_and_nothing_with_a_bad_one() {
         }
     }
     assert_eq!(stdout.contents(), b"onetwo");
-    // Where the memory ends there is room for nothing.
+    // At the end of the memory only an empty buffer fits.
     guest.buffers(&[b"four", b"five", b"six"]);
     guest.put(list + 8, &end.to_le_bytes());
     guest.put(list + 12, &0_u32.to_le_bytes());
@@ -153,7 +154,7 @@ fn randomness_is_random_or_given() {
     assert_eq!(fill(seeded()), fill(seeded()));
 }
 
-/// As `memory.fill` of no bytes: where the memory ends there is room for them, behind it there is not.
+/// Like `memory.fill` of no bytes: valid exactly at the end of the memory, invalid behind it.
 #[test]
 fn no_random_bytes_have_an_address_too() {
     let mut guest = Guest::new(WasiCtxBuilder::new().build());

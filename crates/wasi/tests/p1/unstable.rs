@@ -1,4 +1,4 @@
-//! Where `wasi_unstable` differs.
+//! Differences of `wasi_unstable`.
 
 use std::fs;
 

@@ -1,8 +1,8 @@
-//! Code that runs: kernels one by one, and real programs.
+//! Running code: individual kernels, and real programs.
 
 use crate::bench::contender::Contender;
-use crate::bench::item::{Entry, Expected, Item, Reading};
-use crate::bench::place::Place;
+use crate::bench::directories::Directories;
+use crate::bench::item::{Entry, Expected, FigureSource, Item};
 use crate::bench::process::SCRATCH;
 use crate::bench::ubench;
 use anyhow::{Context, Result};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Programs to run, by their names in the list of cases.
 const PROGRAMS: [&str; 5] = ["sqlbench", "zbench", "python312-work", "ripgrep-p1", "ripgrep-count-p1"];
 
-/// A build of the kernels beside the plain one.
+/// A build of the kernels in addition to the plain one.
 struct Variant {
     name: &'static str,
     build: &'static str,
@@ -30,34 +30,34 @@ const VARIANTS: [Variant; 2] = [
     Variant { name: "wide", build: "ubench-wide", kernels: &["bigmul"] },
 ];
 
-pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
-    let mut entries = kernels(place, contenders);
+pub(crate) fn items(dirs: &Directories, contenders: &[Contender]) -> Result<Vec<Entry>> {
+    let mut entries = kernels(dirs, contenders);
     for variant in &VARIANTS {
         let name = |kernel: &str| format!("{kernel} {}", variant.name);
-        entries.extend(kernels_of(place, contenders, variant.build, |kernel| {
+        entries.extend(kernels_of(dirs, contenders, variant.build, |kernel| {
             variant.kernels.contains(&kernel).then(|| name(kernel))
         }));
     }
-    entries.extend(programs(place, contenders, &PROGRAMS)?);
+    entries.extend(programs(dirs, contenders, &PROGRAMS)?);
     Ok(entries)
 }
 
-/// A kernel that the program does not run by its name: it lists all kernels instead.
+/// An invalid kernel name: the program then lists all kernels.
 const UNREACHABLE: &str = "list";
 
-/// All kernels in their plain build.
-pub(crate) fn kernels(place: &Place, contenders: &[Contender]) -> Vec<Entry> {
-    kernels_of(place, contenders, "ubench", |kernel| Some(kernel.to_string()))
+/// Returns all kernels in their plain build.
+pub(crate) fn kernels(dirs: &Directories, contenders: &[Contender]) -> Vec<Entry> {
+    kernels_of(dirs, contenders, "ubench", |kernel| Some(kernel.to_string()))
 }
 
-/// The kernels that have a name in this build.
+/// Returns the kernels that have a name in this build.
 fn kernels_of(
-    place: &Place,
+    dirs: &Directories,
     contenders: &[Contender],
     build: &str,
     name: impl Fn(&str) -> Option<String>,
 ) -> Vec<Entry> {
-    let found = ubench::kernels(place).and_then(|kernels| Ok((kernels, ubench::wasm(place, build)?)));
+    let found = ubench::kernels(dirs).and_then(|kernels| Ok((kernels, ubench::wasm(dirs, build)?)));
     let (kernels, file) = match found {
         Ok(found) => found,
         Err(reason) => return vec![Entry::Skipped { name: build.into(), reason }],
@@ -69,7 +69,7 @@ fn kernels_of(
             return Some(Entry::Skipped { name, reason: "the program takes this word as a command".into() });
         }
         let words = ["run".into(), file.clone(), kernel.clone()];
-        let mut item = Item::of_runners(name, contenders, &words, Reading::Kernel(kernel));
+        let mut item = Item::of_runners(name, contenders, &words, FigureSource::Kernel(kernel));
         item.expected.stdout = Some(stdout);
         Some(Entry::Item(item))
     };
@@ -97,29 +97,29 @@ struct Expect {
     stdout: String,
 }
 
-/// Programs of the list of cases.
-pub(crate) fn programs(place: &Place, contenders: &[Contender], ids: &[&str]) -> Result<Vec<Entry>> {
+/// Returns programs of the list of cases.
+pub(crate) fn programs(dirs: &Directories, contenders: &[Contender], ids: &[&str]) -> Result<Vec<Entry>> {
     let skip = |id: &str, reason| Entry::Skipped { name: id.into(), reason };
-    let list = match place.shared("programs/cases.json") {
+    let list = match dirs.shared("programs/cases.json") {
         Ok(list) => list,
         Err(reason) => return Ok(ids.iter().map(|id| skip(id, reason.clone())).collect()),
     };
     let text = std::fs::read_to_string(&list)?;
     let cases: Vec<Case> = serde_json::from_str(&text).with_context(|| list.display().to_string())?;
     let entry = |id: &&str| match cases.iter().find(|c| c.id == **id) {
-        Some(case) => program(place, contenders, case).unwrap_or_else(|reason| skip(id, reason)),
+        Some(case) => program(dirs, contenders, case).unwrap_or_else(|reason| skip(id, reason)),
         None => skip(id, "it is not in the list of cases".into()),
     };
     Ok(ids.iter().map(entry).collect())
 }
 
-fn program(place: &Place, contenders: &[Contender], case: &Case) -> Result<Entry, String> {
+fn program(dirs: &Directories, contenders: &[Contender], case: &Case) -> Result<Entry, String> {
     let mut words = vec!["run".to_string()];
     for (guest, host) in &case.dirs {
-        // A scratch directory is made for each run, where the process starts.
+        // A scratch directory is created for each run, in the current directory of the process.
         let host = match host.as_str() {
             SCRATCH => SCRATCH.into(),
-            _ => place.shared(&format!("programs/{host}"))?.display().to_string(),
+            _ => dirs.shared(&format!("programs/{host}"))?.display().to_string(),
         };
         words.extend(["--dir".into(), format!("{host}::{guest}")]);
     }
@@ -129,11 +129,11 @@ fn program(place: &Place, contenders: &[Contender], case: &Case) -> Result<Entry
     if let Some(argv0) = &case.argv0 {
         words.extend(["--argv0".into(), argv0.clone()]);
     }
-    words.push(place.shared(&format!("programs/{}", case.wasm))?.display().to_string());
+    words.push(dirs.shared(&format!("programs/{}", case.wasm))?.display().to_string());
     words.extend(case.args.iter().cloned());
-    let stdout = place.shared(&format!("programs/{}", case.expect.stdout))?;
+    let stdout = dirs.shared(&format!("programs/{}", case.expect.stdout))?;
     let stdout = std::fs::read(&stdout).map_err(|e| format!("{}: {e}", stdout.display()))?;
-    let mut item = Item::of_runners(&case.id, contenders, &words, Reading::Figure(Figure::Run));
+    let mut item = Item::of_runners(&case.id, contenders, &words, FigureSource::Figure(Figure::Run));
     item.expected = Expected { exit: case.expect.exit, stdout: Some(stdout) };
     item.stdin = case.stdin_text.clone();
     Ok(Entry::Item(item))

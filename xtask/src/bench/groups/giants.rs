@@ -1,9 +1,9 @@
-//! Compilation of generated functions, each in a process of its own, so that its memory can be told.
+//! Compilation of generated huge functions, each in a process of its own so that its memory can be measured.
 
 use crate::bench::contender::Contender;
-use crate::bench::giant::SHAPES;
-use crate::bench::item::{Entry, Item, Reading};
-use crate::bench::place::Place;
+use crate::bench::directories::Directories;
+use crate::bench::huge_functions::SHAPES;
+use crate::bench::item::{Entry, FigureSource, Item};
 use anyhow::Result;
 use bench_runner::Figure;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use std::time::Duration;
 /// Rivals need minutes for some.
 const LIMIT: Duration = Duration::from_secs(20);
 
-pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
-    let directory = place.out.join("giants");
+pub(crate) fn items(dirs: &Directories, contenders: &[Contender]) -> Result<Vec<Entry>> {
+    let directory = dirs.out.join("giants");
     std::fs::create_dir_all(&directory)?;
     let mut entries = Vec::new();
     for shape in &SHAPES {
@@ -21,7 +21,7 @@ pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry
             std::fs::write(&file, wat::parse_str(shape.module(size))?)?;
             let words = ["compile".into(), file.display().to_string()];
             let name = format!("{} {size}", shape.name);
-            let mut item = Item::of_runners(name, contenders, &words, Reading::Figure(Figure::Compile));
+            let mut item = Item::of_runners(name, contenders, &words, FigureSource::Figure(Figure::Compile));
             item.size = Some(size);
             item.limit = Some(LIMIT);
             entries.push(Entry::Item(item));

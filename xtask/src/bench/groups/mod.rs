@@ -1,4 +1,4 @@
-//! What each group measures.
+//! The items of each group.
 
 pub(crate) mod calls;
 pub(crate) mod compile;

@@ -1,26 +1,26 @@
-//! The distance to native code.
+//! Comparison with native code.
 
 use crate::bench::binary::Binary;
 use crate::bench::contender::Contender;
+use crate::bench::directories::Directories;
 use crate::bench::groups::exec;
 use crate::bench::item::{Attempt, Entry};
-use crate::bench::place::Place;
 use crate::bench::ubench;
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Command;
 
-pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
-    let native = match ubench::build_native(place) {
+pub(crate) fn items(dirs: &Directories, contenders: &[Contender]) -> Result<Vec<Entry>> {
+    let native = match ubench::build_native(dirs) {
         Ok(native) => native,
         Err(error) => {
             return Ok(vec![Entry::Skipped { name: "native".into(), reason: format!("{error:#}") }]);
         }
     };
-    exec::kernels(place, contenders).into_iter().map(|entry| beside_native(entry, &native)).collect()
+    exec::kernels(dirs, contenders).into_iter().map(|entry| beside_native(entry, &native)).collect()
 }
 
-/// The item with the native program beside it, unless that is another task: compilers do not agree on every last bit
+/// Adds the native program to an item, unless it does a different task: compilers do not agree on every last bit
 /// of floating point.
 fn beside_native(entry: Entry, native: &Path) -> Result<Entry> {
     let Entry::Item(mut item) = entry else { return Ok(entry) };

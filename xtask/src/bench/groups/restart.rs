@@ -1,42 +1,43 @@
-//! The second start of programs: what was compiled is found in the engine's cache, or was compiled ahead of time.
+//! The second start of programs, with code from the engine's cache or compiled ahead of time.
 
 use super::{exec, start};
 use crate::bench::binary::Binary;
 use crate::bench::contender::Contender;
-use crate::bench::item::{Attempt, Entry, Item, Reading};
-use crate::bench::place::Place;
+use crate::bench::directories::Directories;
+use crate::bench::item::{Attempt, Entry, FigureSource, Item};
 use anyhow::{Context, Result};
 use bench_runner::Figure;
 use std::path::Path;
 
-/// Programs that do little, so that starting them is most of it.
+/// Programs that do little, so that most of the time is their start.
 const PROGRAMS: [&str; 2] = ["python312-version", "ripgrep-count-p1"];
 
-/// Loaded, not run: it needs more than WASI to start.
+/// Loaded, but not run: it needs more than WASI to start.
 const RUBY: &str = "programs/compile-only/ruby.wasm";
 
-pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
-    let directory = place.out.join("restart");
+pub(crate) fn items(dirs: &Directories, contenders: &[Contender]) -> Result<Vec<Entry>> {
+    let directory = dirs.out.join("restart");
     let mut entries = Vec::new();
-    for way in [Way::Cached, Way::Ahead] {
+    for source in [CodeSource::Cached, CodeSource::Ahead] {
         for contender in contenders {
-            std::fs::create_dir_all(directory.join(way.name()).join(contender.name()))?;
+            std::fs::create_dir_all(directory.join(source.name()).join(contender.name()))?;
         }
-        let mut programs = start::hello(place, contenders)?;
-        programs.extend(exec::programs(place, contenders, &PROGRAMS)?);
+        let mut programs = start::hello(dirs, contenders)?;
+        programs.extend(exec::programs(dirs, contenders, &PROGRAMS)?);
         for entry in programs {
             entries.push(match entry {
-                Entry::Item(item) => Entry::Item(way.start(item, &directory)?),
+                Entry::Item(item) => Entry::Item(source.start(item, &directory)?),
                 skipped => skipped,
             });
         }
-        let name = format!("ruby, loaded, {}", way.name());
-        entries.push(match place.shared(RUBY) {
+        let name = format!("ruby, loaded, {}", source.name());
+        entries.push(match dirs.shared(RUBY) {
             Err(reason) => Entry::Skipped { name, reason },
             Ok(file) => {
                 let words = ["compile".into(), file.display().to_string()];
-                let mut item = Item::of_runners(name, contenders, &words, Reading::Figure(Figure::Compile));
-                item.attempts.iter_mut().for_each(|attempt| way.of_runner(attempt, &directory));
+                let mut item =
+                    Item::of_runners(name, contenders, &words, FigureSource::Figure(Figure::Compile));
+                item.attempts.iter_mut().for_each(|attempt| source.of_runner(attempt, &directory));
                 Entry::Item(item)
             }
         });
@@ -44,14 +45,14 @@ pub(crate) fn items(place: &Place, contenders: &[Contender]) -> Result<Vec<Entry
     Ok(entries)
 }
 
-/// Where code comes from.
+/// The source of the code.
 #[derive(Clone, Copy)]
-enum Way {
+enum CodeSource {
     Cached,
     Ahead,
 }
 
-impl Way {
+impl CodeSource {
     fn name(self) -> &'static str {
         match self {
             Self::Cached => "cached",
@@ -59,10 +60,10 @@ impl Way {
         }
     }
 
-    /// The start of a program, from outside; of belljar, of the program that users run.
+    /// Measures the start of a program from outside; for belljar, of the program that users run.
     fn start(self, mut item: Item, directory: &Path) -> Result<Item> {
         item.name = format!("{}, {}", item.name, self.name());
-        item.reading = Reading::Wall;
+        item.source = FigureSource::Wall;
         for attempt in &mut item.attempts {
             if attempt.contender != Contender::Belljar {
                 self.of_runner(attempt, directory);
@@ -90,7 +91,7 @@ impl Way {
         Ok(item)
     }
 
-    /// Of what understands the commands of `bench-runner`.
+    /// Sets up an attempt by the program that implements the commands of `bench-runner`.
     fn of_runner(self, attempt: &mut Attempt, directory: &Path) {
         let variable = match self {
             Self::Cached => "BENCH_CACHE",

@@ -1,17 +1,17 @@
-//! Calls in clean worlds, and what makes the next one clean.
+//! Calls in clean instances, including the reset for the next call.
 
 use crate::bench::binary::{Binaries, Binary};
 use crate::bench::contender::Contender;
-use crate::bench::item::{Entry, Item, Reading};
-use crate::bench::place::Place;
+use crate::bench::directories::Directories;
+use crate::bench::item::{Entry, FigureSource, Item};
 use anyhow::{Context, Result};
 use bench_runner::Figure;
 use std::process::Command;
 
-/// What the group is called.
+/// The name of the group.
 pub(crate) const NAME: &str = "sandbox";
 
-pub(crate) fn items(_: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
+pub(crate) fn items(_: &Directories, contenders: &[Contender]) -> Result<Vec<Entry>> {
     let figures = [
         ("small function", Figure::SandboxCall),
         ("32 dirty pages of 4 MiB", Figure::SandboxDirty),
@@ -27,12 +27,12 @@ pub(crate) fn items(_: &Place, contenders: &[Contender]) -> Result<Vec<Entry>> {
     ];
     let item = |(name, figure): (&str, Figure)| {
         let words = ["sandbox".into(), figure.name().into()];
-        Entry::Item(Item::of_runners(name, contenders, &words, Reading::Figure(figure)))
+        Entry::Item(Item::of_runners(name, contenders, &words, FigureSource::Figure(figure)))
     };
     Ok(figures.map(item).into())
 }
 
-/// Prints what belljar tells of its sandboxes beside that, and what a bare signal takes, which kills have to be compared with.
+/// Prints further facts about belljar's sandboxes, and the cost of a bare signal, with which kills have to be compared.
 pub(crate) fn facts(binaries: &Binaries<'_>) -> Result<()> {
     let programs = [(Binary::BenchBelljar, &["sandbox", "facts"][..]), (Binary::BareSignal, &[])];
     for (binary, words) in programs {

@@ -1,4 +1,4 @@
-//! The figures of a sheet.
+//! The lines of the result sheet.
 
 use crate::bench::contender::Contender;
 use crate::bench::statistics::median;
@@ -8,21 +8,21 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What each contender's processes printed, one text of each round.
+/// The outputs of each contender's processes, one text for each round.
 pub(super) type Outputs = BTreeMap<Contender, Vec<String>>;
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Unit {
     Nanoseconds,
-    /// Of CPU time that the same work takes when nobody looks.
+    /// Of CPU time of the same work without inspection.
     Percent,
     PerSecond,
     Bytes,
 }
 
-/// A figure, with what is wanted of it.
+/// A figure with its target.
 #[derive(Serialize)]
 pub(super) struct Line {
     name: String,
@@ -31,14 +31,14 @@ pub(super) struct Line {
     value: f64,
     lowest: f64,
     highest: f64,
-    /// At most.
+    /// The upper limit.
     wanted: Option<f64>,
-    /// What is said where a figure alone would not say it.
+    /// A remark, if the figure alone is not clear.
     remark: Option<String>,
 }
 
 impl Line {
-    /// Of the rounds' figures; nothing if there are none.
+    /// Creates a line from the rounds' figures; `None` if there are none.
     pub(super) fn new(name: impl Into<String>, unit: Unit, rounds: &[f64]) -> Option<Self> {
         Some(Self {
             name: name.into(),
@@ -62,7 +62,7 @@ impl Line {
     }
 
     pub(super) fn heading() -> String {
-        format!("{:58} {:>10}   {:25} {:>10}", "", "median", "lowest … highest round", "wanted")
+        format!("{:58} {:>10}   {:25} {:>10}", "", "median", "lowest … highest round", "target")
     }
 }
 
@@ -101,7 +101,7 @@ impl Unit {
     }
 }
 
-/// What a process printed of its pairs.
+/// The pairs that a process printed.
 pub(super) struct Pairs {
     without: Vec<f64>,
     with: Vec<f64>,
@@ -116,7 +116,7 @@ impl Pairs {
         Self { without, with, looks, beside }
     }
 
-    /// A figure of each round.
+    /// Returns a figure of each round.
     pub(super) fn rounds(texts: &[String], figure: impl Fn(&Self) -> Option<f64>) -> Vec<f64> {
         texts.iter().filter_map(|text| figure(&Self::of(text))).filter(|figure| figure.is_finite()).collect()
     }
@@ -126,12 +126,12 @@ impl Pairs {
         median(&(0..count).map(figure).collect::<Vec<_>>())
     }
 
-    /// How much longer the work takes, in percent.
+    /// Returns how much longer the work takes, in percent.
     pub(super) fn slowdown(&self) -> Option<f64> {
         self.middle(|i| (self.with[i] / self.without[i] - 1.0) * 100.0)
     }
 
-    /// Nanoseconds that a look takes from the guest.
+    /// Returns the nanoseconds that an inspection takes from the guest.
     pub(super) fn lost(&self) -> Option<f64> {
         self.middle(|i| (self.with[i] - self.without[i]) / self.looks[i])
     }
@@ -144,12 +144,12 @@ impl Pairs {
         median(&self.with)
     }
 
-    /// Looks in a second of the guest's time.
+    /// Returns the inspections in a second of the guest's time.
     pub(super) fn rate(&self) -> Option<f64> {
         Some(self.looks.iter().sum::<f64>() / self.with.iter().sum::<f64>() * 1e9)
     }
 
-    /// What other threads use, in percent of the guest's time.
+    /// Returns what other threads use, in percent of the guest's time.
     pub(super) fn beside(&self) -> Option<f64> {
         Some(self.beside.iter().sum::<f64>() / self.with.iter().sum::<f64>() * 100.0)
     }

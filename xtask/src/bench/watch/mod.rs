@@ -1,23 +1,23 @@
-//! What it costs a guest to be looked at: `cargo xtask bench watch`.
+//! Measures what inspection costs a guest: `cargo xtask bench watch`.
 //!
-//! In: probes, processes that do some work in turn without and with somebody looking. Out: a sheet of figures on standard output,
-//! each with what is wanted, and `target/bench/watch.json`. Never: a ratio of one program's time to another's, as the other groups
-//! are made of: the rival does the same beside it, and is a line of the sheet.
+//! In: probes, processes that do some work alternately without and with inspection. Out: a sheet of figures on standard
+//! output, each with its target, and `target/bench/watch.json`. Never: a ratio of one program's time to another's, as
+//! in the other groups: the rival does the same work, and has its own line in the sheet.
 //!
 //! ```text
 //! probe ── rounds: belljar, rival, … ──▶ pairs of each round ──▶ median of a round ──▶ median, lowest and highest of the rounds
 //! ```
 //!
-//! Guests' time is CPU time, for others may be using the machine.
+//! Guests' time is CPU time, because the machine may be busy with other work.
 
 mod line;
 mod probes;
 mod processes;
 
 use super::binary::Binaries;
+use super::directories::Directories;
 use super::machine::Machine;
-use super::options::Options;
-use super::place::Place;
+use super::options::{Options, WATCH};
 use super::process;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,13 +26,10 @@ use probes::{Entry, Probe};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What the group is called.
-pub(crate) const NAME: &str = "watch";
-
 const ROUNDS: usize = 5;
 const QUICK_ROUNDS: usize = 2;
 
-/// What is known after all was measured.
+/// All results.
 #[derive(Serialize)]
 struct Record {
     group: &'static str,
@@ -43,19 +40,19 @@ struct Record {
     lines: Vec<Line>,
     skipped: BTreeMap<String, String>,
     failed: BTreeMap<String, String>,
-    /// What the processes printed, by probe and contender: a text for each round.
+    /// The outputs of the processes, by probe and contender: a text for each round.
     outputs: BTreeMap<String, Outputs>,
 }
 
-/// Measures the group. How many of its probes failed.
+/// Measures the group. Returns how many of its probes failed.
 pub(crate) fn run(
     options: &Options,
-    place: &Place,
+    dirs: &Directories,
     machine: &Machine,
     binaries: &Binaries<'_>,
 ) -> Result<usize> {
     let mut record = Record {
-        group: NAME,
+        group: WATCH,
         quick: options.quick,
         machine: machine.clone(),
         tick: bench_runner::tick().as_nanos(),
@@ -65,7 +62,7 @@ pub(crate) fn run(
         outputs: BTreeMap::new(),
     };
     let mut ready: Vec<Probe> = Vec::new();
-    for entry in probes::all(options, place)? {
+    for entry in probes::all(options, dirs)? {
         match entry {
             Entry::Probe(probe) if options.wants(&probe.item.name) => match probe.build(binaries) {
                 Ok(()) => ready.push(probe),
@@ -89,14 +86,14 @@ pub(crate) fn run(
     }
     if options.wants(processes::NAME) {
         sheet.progress.set_message(processes::NAME);
-        match processes::measure(options, place, binaries) {
+        match processes::measure(options, dirs, binaries) {
             Ok(Ok(lines)) => sheet.print(&mut record, lines),
             Ok(Err(reason)) => drop(record.skipped.insert(processes::NAME.into(), reason)),
             Err(error) => drop(record.failed.insert(processes::NAME.into(), format!("{error:#}"))),
         }
     }
     sheet.finish(&record);
-    let path = place.results.join("watch.json");
+    let path = dirs.results.join("watch.json");
     let text = serde_json::to_string_pretty(&record)? + "\n";
     std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     Ok(record.failed.len())
@@ -122,7 +119,7 @@ fn measure(probe: &Probe, options: &Options, binaries: &Binaries<'_>, sheet: &Sh
     Ok(outputs)
 }
 
-/// The sheet on standard output, with a progress bar under it on a terminal.
+/// The sheet on standard output, with a progress bar below it on a terminal.
 struct Sheet {
     progress: ProgressBar,
 }
@@ -134,7 +131,7 @@ impl Sheet {
         progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let sheet = Self { progress };
         let tick = bench_runner::tick().as_millis();
-        sheet.say("\nwatch: what it costs a guest to be looked at; CPU time of its thread");
+        sheet.say("\nwatch: what inspection costs a guest; CPU time of its thread");
         sheet.say(&machine.to_string());
         sheet.say(&format!("the kernel's clock ticks every {tick} ms"));
         sheet.say(&Line::heading());

@@ -1,28 +1,28 @@
-//! What is measured, one row each.
+//! The probes, one row each.
 
 use super::line::{Line, Outputs, Pairs, Unit};
 use crate::bench::binary::Binaries;
 use crate::bench::contender::Contender::{self, Belljar, Wasmtime};
-use crate::bench::item::{Item, Reading};
+use crate::bench::directories::Directories;
+use crate::bench::item::{FigureSource, Item};
 use crate::bench::options::Options;
-use crate::bench::place::Place;
 use anyhow::Result;
 use bench_runner::{Figure, watched_text};
 
-/// Something that processes measure.
+/// A measurement done by processes.
 pub(super) struct Probe {
-    /// Who does it, and how.
+    /// The contenders and how they do it.
     pub(super) item: Item,
-    /// The figures in what they print.
+    /// Computes the figures from their outputs.
     pub(super) lines: fn(&str, &Outputs) -> Vec<Line>,
-    /// What another round would say again.
+    /// Whether further rounds would give the same result.
     pub(super) is_exact: bool,
 }
 
-/// What the group has to offer.
+/// An entry of the group.
 pub(super) enum Entry {
     Probe(Probe),
-    /// Something that cannot be measured here.
+    /// A probe that cannot be measured here.
     Skipped {
         name: String,
         reason: String,
@@ -35,9 +35,9 @@ impl Probe {
     }
 }
 
-/// The real program that is looked at.
+/// The real program that is inspected.
 pub(super) const PYTHON: &str = "programs/cpython312-p1/python.wasm";
-/// Makes and sorts objects for a tenth of a second, a few calls deep.
+/// Creates and sorts objects for a tenth of a second, a few calls deep.
 const SCRIPT: &str = "\
 def work(n):
     if n: return work(n - 1)
@@ -46,29 +46,29 @@ def work(n):
     return sum(len(x) for x in sorted(table.values()))
 work(10)";
 
-/// A program whose code is compared: it has all that compilers make.
+/// A program whose code is compared: it contains everything that compilers emit.
 const LARGE: &str = "programs/ripgrep/rg-p1.wasm";
 
 struct Files<'a> {
-    place: &'a Place,
+    dirs: &'a Directories,
     contenders: [Contender; 2],
     has_rival: bool,
 }
 
 impl Files<'_> {
-    /// A guest at the bottom of so many frames.
+    /// Returns a guest at the bottom of a number of frames.
     fn kernel(&self, frames: u32) -> Result<Vec<String>> {
-        let file = self.place.out.join(format!("watched-{frames}.wasm"));
+        let file = self.dirs.out.join(format!("watched-{frames}.wasm"));
         std::fs::write(&file, wat::parse_str(watched_text(frames))?)?;
         Ok(vec![file.display().to_string()])
     }
 
     fn python(&self) -> Result<Vec<String>, String> {
-        let file = self.place.shared(PYTHON)?;
+        let file = self.dirs.shared(PYTHON)?;
         Ok(vec![file.display().to_string(), "-c".into(), SCRIPT.into()])
     }
 
-    /// `watch WHAT WORDS`, of belljar or of the rival too.
+    /// Runs `watch WHAT WORDS` with belljar, and with the rival if requested.
     fn probe(
         &self,
         name: &str,
@@ -79,12 +79,12 @@ impl Files<'_> {
         let has_rival = self.has_rival && what == "sampled";
         let contenders = if has_rival { &self.contenders[..] } else { &self.contenders[..1] };
         let words: Vec<_> = ["watch".into(), what.into()].into_iter().chain(words).collect();
-        let mut item = Item::of_runners(name, contenders, &words, Reading::Wall);
+        let mut item = Item::of_runners(name, contenders, &words, FigureSource::Wall);
         for attempt in &mut item.attempts {
-            let directory = self.place.out.join("watch");
+            let directory = self.dirs.out.join("watch");
             let cache = directory.join(attempt.contender.name());
             std::fs::create_dir_all(&cache)?;
-            // What others can enter would not be used for sockets: it is made by who uses it.
+            // A directory that others can enter would not be used for sockets, so belljar creates it itself.
             let own = [("BENCH_CACHE", cache), ("BELLJAR_RUNTIME_DIR", directory.join("sockets"))];
             attempt.env.extend(own.map(|(name, path)| (name, path.display().to_string())));
             attempt.env.push(("XDG_STATE_HOME", directory.display().to_string()));
@@ -93,9 +93,9 @@ impl Files<'_> {
     }
 }
 
-/// All but what is asked of other processes.
-pub(super) fn all(options: &Options, place: &Place) -> Result<Vec<Entry>> {
-    let files = Files { place, contenders: [Belljar, Wasmtime], has_rival: options.has_rival(Wasmtime) };
+/// Returns all probes but those of other processes.
+pub(super) fn all(options: &Options, dirs: &Directories) -> Result<Vec<Entry>> {
+    let files = Files { dirs, contenders: [Belljar, Wasmtime], has_rival: options.has_rival(Wasmtime) };
     let mut entries = Vec::new();
     let mut add = |name: &str, what: &str, words: Result<Vec<String>, String>, lines| -> Result<()> {
         entries.push(match words {
@@ -105,7 +105,7 @@ pub(super) fn all(options: &Options, place: &Place) -> Result<Vec<Entry>> {
         Ok(())
     };
     add("code of 30 frames", "code", Ok(files.kernel(30)?), code)?;
-    add("code of ripgrep", "code", place.shared(LARGE).map(|f| vec![f.display().to_string()]), code)?;
+    add("code of ripgrep", "code", dirs.shared(LARGE).map(|f| vec![f.display().to_string()]), code)?;
     add("1 kHz, 30 frames", "sampled", Ok(files.kernel(30)?), sampled)?;
     add("1 kHz, CPython", "sampled", files.python(), sampled)?;
     add("a capture every ms, 100 frames", "paced", Ok(files.kernel(100)?), captured)?;
@@ -118,7 +118,7 @@ pub(super) fn all(options: &Options, place: &Place) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// What the figure of each round is called.
+/// Returns the name of each round's figure.
 fn read(outputs: &Outputs, figure: Figure) -> Vec<f64> {
     let texts = outputs.get(&Belljar).map_or(&[][..], Vec::as_slice);
     texts.iter().filter_map(|text| figure.read(text)).collect()

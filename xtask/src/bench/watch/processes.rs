@@ -1,10 +1,10 @@
-//! `belljar stack` and `belljar ps` of a process that runs a guest.
+//! Measures `belljar stack` and `belljar ps` on a process that runs a guest.
 
 use super::line::{Line, Unit};
 use super::probes::PYTHON;
 use crate::bench::binary::{Binaries, Binary};
+use crate::bench::directories::Directories;
 use crate::bench::options::Options;
-use crate::bench::place::Place;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,8 +17,8 @@ const QUICK_RUNS: usize = 3;
 /// Nanoseconds of the whole command.
 const WANTED: f64 = 50e6;
 /// How long a large program may take to compile.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// From its first instruction to its loop.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// The time from its first instruction to its loop.
 const START: Duration = Duration::from_secs(1);
 
 const SCRIPT: &str = "\
@@ -27,7 +27,7 @@ def work(n):
     while True: sum(range(1000))
 work(20)";
 
-/// Ended when it is dropped.
+/// A process that is ended on drop.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -37,28 +37,28 @@ impl Drop for Ended {
     }
 }
 
-/// Wall times of whole commands; or why they cannot be measured here.
+/// Returns wall times of whole commands, or why they cannot be measured here.
 pub(super) fn measure(
     options: &Options,
-    place: &Place,
+    dirs: &Directories,
     binaries: &Binaries<'_>,
 ) -> Result<Result<Vec<Line>, String>> {
-    let python = match place.shared(PYTHON) {
+    let python = match dirs.shared(PYTHON) {
         Ok(python) => python,
         Err(reason) => return Ok(Err(reason)),
     };
     let program = binaries.path(Binary::Belljar)?;
     let directory = tempfile::tempdir()?;
-    // One that others can enter would not be used: it makes its own.
+    // A directory that others can enter would not be used, so belljar creates it itself.
     let sockets = directory.path().join("sockets");
-    let mut run = command(&program, place, &sockets);
+    let mut run = command(&program, dirs, &sockets);
     run.arg("run").arg(&python).args(["-c", SCRIPT]).stdin(Stdio::null()).stdout(Stdio::null());
     let guest = Ended(run.spawn().context("the program does not start")?);
     let pid = guest.0.id().to_string();
     let start = Instant::now();
-    while !told(&program, place, &sockets, &["stack", &pid]).is_ok_and(|text| text.contains(" 0: ")) {
-        if start.elapsed() > PATIENCE {
-            bail!("the guest is not seen after {} s", PATIENCE.as_secs());
+    while !told(&program, dirs, &sockets, &["stack", &pid]).is_ok_and(|text| text.contains(" 0: ")) {
+        if start.elapsed() > START_TIMEOUT {
+            bail!("the guest did not start within {} s", START_TIMEOUT.as_secs());
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -68,7 +68,7 @@ pub(super) fn measure(
     for _ in 0..runs {
         for (words, took) in [&["stack", &pid][..], &["ps"]].iter().zip(&mut took) {
             let start = Instant::now();
-            told(&program, place, &sockets, words)?;
+            told(&program, dirs, &sockets, words)?;
             took.push(start.elapsed().as_nanos() as f64);
         }
     }
@@ -77,15 +77,15 @@ pub(super) fn measure(
     Ok(Ok(lines.map(|line| line.wanted(WANTED)).collect()))
 }
 
-fn command(program: &Path, place: &Place, sockets: &Path) -> Command {
+fn command(program: &Path, dirs: &Directories, sockets: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env("BELLJAR_RUNTIME_DIR", sockets).env("BELLJAR_CACHE", place.out.join("watch").join("cli"));
+    command.env("BELLJAR_RUNTIME_DIR", sockets).env("BELLJAR_CACHE", dirs.out.join("watch").join("cli"));
     command
 }
 
-/// What a command prints.
-fn told(program: &Path, place: &Place, sockets: &Path, words: &[&str]) -> Result<String> {
-    let output = command(program, place, sockets).args(words).stdin(Stdio::null()).output()?;
+/// Returns a command's output.
+fn told(program: &Path, dirs: &Directories, sockets: &Path, words: &[&str]) -> Result<String> {
+    let output = command(program, dirs, sockets).args(words).stdin(Stdio::null()).output()?;
     ensure!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

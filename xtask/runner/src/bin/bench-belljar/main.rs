@@ -1,4 +1,4 @@
-//! belljar under measurement: see the library.
+//! The bench program of belljar: see the library.
 
 mod sandbox;
 mod watch;
@@ -22,7 +22,7 @@ impl bench_runner::Engine for Belljar {
     }
 
     fn load(&self, compiled: &Path, wasm: &Path) -> Result<Module> {
-        // One of another build is of no use.
+        // An artifact of another build is useless.
         if let Ok(module) = Module::deserialize_file(&self.0, compiled) {
             return Ok(module);
         }

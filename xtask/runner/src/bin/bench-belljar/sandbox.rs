@@ -1,4 +1,4 @@
-//! Sandboxes: calls in clean worlds.
+//! Sandboxes: calls in clean instances.
 
 use anyhow::Result;
 use belljar::{
@@ -16,13 +16,13 @@ fn template(wasm: &[u8]) -> Result<SandboxTemplate<()>> {
     Ok(SandboxTemplate::new(pre, || Ok(())))
 }
 
-/// Nanoseconds of a call of a pool.
+/// Returns the nanoseconds of one call in a pool.
 pub(super) fn call(guest: &Guest, threads: usize, meter: &Meter) -> Result<f64> {
     let pool = template(&guest.wasm)?.pool(PoolConfig::new())?;
     meter.measure_on(threads, |count| calls(&pool, guest, count))
 }
 
-/// Nanoseconds of the first so many calls of a pool, of an engine of its own.
+/// Returns the nanoseconds of the first calls in a pool with an engine of its own.
 pub(super) fn first(guest: &Guest, count: u32, meter: &Meter) -> Result<f64> {
     let make = || template(&guest.wasm)?.pool(PoolConfig::new());
     meter.measure_fresh(make, |pool| calls(pool, guest, count))
@@ -32,7 +32,7 @@ fn calls(pool: &SandboxPool<()>, guest: &Guest, count: u32) -> Result<()> {
     (0..count).try_for_each(|_| guest.check(pool.call::<(), i32>(guest.export, ())?))
 }
 
-/// Nanoseconds of a call with a time limit, or without one.
+/// Returns the nanoseconds of a call with a time limit, or without one.
 pub(super) fn stoppable(wasm: &[u8], export: &str, can_stop: bool, meter: &Meter) -> Result<f64> {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
@@ -46,9 +46,9 @@ pub(super) fn stoppable(wasm: &[u8], export: &str, can_stop: bool, meter: &Meter
     })
 }
 
-/// Sandboxes that are alive at once.
+/// Sandboxes that exist at once.
 const MANY: usize = 100_000;
-/// Sessions that are open at once: each has mappings of its own, of which a process may have 65,530.
+/// Sessions that are open at once: each has its own mappings, of which a process may have 65,530.
 const OPEN: usize = 10_000;
 const KILLS: usize = 1000;
 
@@ -101,7 +101,7 @@ pub(super) fn facts() -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds to make a world, when none is idle.
+/// Returns the nanoseconds to create an instance, when none is idle.
 fn make(template: &SandboxTemplate<()>) -> Result<f64> {
     let pool = template.pool(PoolConfig::new())?;
     let start = Instant::now();
@@ -111,14 +111,14 @@ fn make(template: &SandboxTemplate<()>) -> Result<f64> {
     Ok(took.as_nanos() as f64 / 99.0)
 }
 
-/// Bytes that the process has resident.
+/// Returns the resident bytes of the process.
 fn resident() -> Result<usize> {
     let statm = std::fs::read_to_string("/proc/self/statm")?;
     let pages: usize = statm.split(' ').nth(1).unwrap_or_default().parse()?;
     Ok(pages * 4096)
 }
 
-/// How long it takes from a kill until the call has ended.
+/// Measures how long it takes from a kill until the call has ended.
 fn kills() -> Result<Kills> {
     let wasm = wat::parse_str(r#"(module (func (export "spin") (loop (br 0))))"#)?;
     let mut sandbox = template(&wasm)?.build()?;

@@ -1,4 +1,4 @@
-//! What it costs a guest to be looked at.
+//! Measures what inspection costs a guest.
 
 use crate::wasi;
 use anyhow::{Context, Result, ensure};
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 /// A thousand times a second.
 const INTERVAL: Duration = Duration::from_millis(1);
-/// Whoever is asked answers before this, or it is an error.
+/// A capture that takes longer is an error.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Of watchdogs that never bark.
+/// The time limit of watchdogs that never fire.
 const LONG: Duration = Duration::from_secs(3600);
 
 pub(crate) fn watch(what: &str, mut words: impl Iterator<Item = String>, pairs: &Pairs) -> Result<()> {
@@ -33,7 +33,7 @@ pub(crate) fn watch(what: &str, mut words: impl Iterator<Item = String>, pairs: 
     }
 }
 
-/// A program that is run again and again, each time in a new store.
+/// A program that runs repeatedly, each time in a new store.
 struct Guest {
     engine: Engine,
     module: Module,
@@ -56,7 +56,7 @@ impl Guest {
         Ok(Store::new(&self.engine, wasi(&self.program)?))
     }
 
-    /// Runs it to its end. The CPU time of that, without making the instance.
+    /// Runs it to its end. Returns the CPU time of the run, without instantiation.
     fn run(&self, store: &mut Store<WasiCtx>) -> Result<Duration> {
         let instance = self.linker.instantiate(&mut *store, &self.module)?;
         let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
@@ -74,7 +74,7 @@ fn nanoseconds(time: Duration) -> f64 {
     time.as_nanos() as f64
 }
 
-/// Compiles a file for nobody and for everybody, and compares all of what comes out.
+/// Compiles a file for an unwatched and a watched engine, and compares the complete artifacts.
 fn code(file: &str) -> Result<()> {
     let wasm = std::fs::read(file).with_context(|| file.to_string())?;
     let compiled = |engine: &Engine| Module::from_binary(engine, &wasm)?.serialize();
@@ -91,7 +91,7 @@ fn code(file: &str) -> Result<()> {
     Ok(())
 }
 
-/// Without and with a profile that is recorded.
+/// Without and with a profile being recorded.
 fn sampled(guest: &Guest, pairs: &Pairs) -> Result<()> {
     pairs.print(|with| {
         let mut store = guest.store()?;
@@ -107,7 +107,7 @@ fn sampled(guest: &Guest, pairs: &Pairs) -> Result<()> {
     })
 }
 
-/// Without and with all that could look, and does not.
+/// Without and with all means of inspection, unused.
 fn unseen(guest: &Guest, pairs: &Pairs) -> Result<()> {
     pairs.print(|with| {
         let mut store = guest.store()?;
@@ -123,18 +123,18 @@ fn unseen(guest: &Guest, pairs: &Pairs) -> Result<()> {
     })
 }
 
-/// How often another thread looks.
+/// How often another thread captures the stack.
 #[derive(Clone, Copy)]
 enum Pace {
     Every(Duration),
     Fast,
 }
 
-/// Without and with a thread that looks. Without, it looks as often at another store, which is idle and has no thread to ask: what
-/// a busy neighbour costs is not what being looked at costs.
+/// Without and with a thread that captures the stack. Without, it captures just as often from an idle store, which
+/// sends no signal, because the cost of a busy neighbour is not the cost of inspection.
 ///
-/// Each has a processor of its own, where there are two. Otherwise the scheduler puts them on one when it likes: a look is a switch
-/// of threads then, and costs a tenth.
+/// With two processors, each thread has its own. Otherwise the scheduler may put both on one: a capture is then a switch
+/// of threads, and costs a tenth.
 fn captured(guest: &Guest, pace: Pace, pairs: &Pairs) -> Result<()> {
     let mut seen = Seen::default();
     let idle = guest.store()?;
@@ -164,7 +164,7 @@ fn captured(guest: &Guest, pace: Pace, pairs: &Pairs) -> Result<()> {
     Ok(())
 }
 
-/// Keeps this thread on a processor, if there is one.
+/// Pins this thread to a processor, if there is one.
 fn stay_on(processor: Option<usize>) -> Result<()> {
     let Some(processor) = processor else { return Ok(()) };
     let mut only = CpuSet::new();
@@ -172,16 +172,16 @@ fn stay_on(processor: Option<usize>) -> Result<()> {
     Ok(sched_setaffinity(None, &only)?)
 }
 
-/// What whoever looks sees.
+/// What the requesting thread measures.
 #[derive(Default)]
 struct Seen {
-    /// Nanoseconds of looks without names, with names, and with names, files and lines, printed.
+    /// Nanoseconds of captures without names, with names, and with names, files and lines, printed.
     latencies: [Vec<f64>; 3],
     frames: usize,
 }
 
 impl Seen {
-    /// Looks until it is over. How often the guest was running.
+    /// Captures stacks until the time is over. Returns how often the guest was running.
     fn look(&mut self, inspector: &Inspector, pace: Pace, is_over: &AtomicBool) -> Result<usize> {
         let mut looks = 0;
         while !is_over.load(Relaxed) {
@@ -228,7 +228,7 @@ impl Seen {
     }
 }
 
-/// Makes so many calls in a store with `host.add`.
+/// Makes a number of calls in a store with `host.add`.
 type Calls = fn(&mut Store<i32>, &Instance, count: i32) -> Result<()>;
 
 /// Calls between host and guest, without and with an inspector of the store.

@@ -1,22 +1,22 @@
-//! Where things are: the repository, its target directory, and the programs that it does not hold.
+//! Paths: the repository, its target directory, and the programs that it does not contain.
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
-/// Where things are.
-pub(crate) struct Place {
+/// The directories that the bench uses.
+pub(crate) struct Directories {
     /// The repository.
     pub(crate) root: PathBuf,
     /// The directory with large programs and kernels that are not in the repository.
     shared: PathBuf,
-    /// Where temporary files and builds go.
+    /// For temporary files and builds.
     pub(crate) out: PathBuf,
-    /// Where results go.
+    /// For results.
     pub(crate) results: PathBuf,
 }
 
-impl Place {
-    /// `shared`: where that directory is, if it is not beside the repository. `results`: where they go, if not with temporary files.
+impl Directories {
+    /// `shared` is that directory, if it is not beside the repository; `results` is for results, if not with temporary files.
     pub(crate) fn new(shared: Option<&Path>, results: Option<&Path>) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the repository")?;
         let shared = shared.map_or_else(|| root.join("../shared"), Path::to_owned);
@@ -29,7 +29,7 @@ impl Place {
         Ok(Self { root: root.into(), shared: shared.canonicalize().unwrap_or(shared), out, results })
     }
 
-    /// A file or directory of the shared ones; the error says that it is missing.
+    /// Returns a shared file or directory, or an error that says that it is missing.
     pub(crate) fn shared(&self, path: &str) -> Result<PathBuf, String> {
         let path = self.shared.join(path);
         if path.exists() { Ok(path) } else { Err(format!("{} is missing", path.display())) }

@@ -1,11 +1,11 @@
-//! Two stores with the same things in them, contexts that lend now the one and now the other, and what must be true of both
-//! stores whatever was tried.
+//! Two stores with the same contents, contexts that alternate between them, and the invariants of both
+//! stores after any attack.
 
 use belljar::*;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Each store's functions return a number of their own: a reference that came from the other store gives itself away.
+/// Each store's functions return a number of their own, which reveals a reference that came from the other store.
 pub(crate) const WAT: &str = r#"(module
     (type $node (struct (field (mut i32)) (field (mut (ref null $node)))))
     (type $numbers (array (mut i32)))
@@ -51,7 +51,7 @@ pub(crate) const WAT: &str = r#"(module
 
 pub(crate) type Data = i32;
 
-/// Things of one store.
+/// The handles of one store.
 pub(crate) struct Things {
     pub instance: Instance,
     pub func: Func,
@@ -70,7 +70,7 @@ pub(crate) struct Things {
     pub dump: WasmCoreDump,
 }
 
-pub(crate) struct World {
+pub(crate) struct StorePair {
     pub engine: Engine,
     pub other_engine: Engine,
     pub module: Module,
@@ -131,14 +131,14 @@ fn things(store: &mut Store<Data>, linker: &Linker<Data>, module: &Module) -> Th
     }
 }
 
-impl Default for World {
+impl Default for StorePair {
     fn default() -> Self {
         Self::new(&engine())
     }
 }
 
-impl World {
-    /// Two stores of an engine.
+impl StorePair {
+    /// Creates two stores of an engine.
     pub(crate) fn new(engine: &Engine) -> Self {
         let module = Module::new(engine, WAT).unwrap();
         let linker = linker(engine);
@@ -148,7 +148,7 @@ impl World {
         Self { engine: engine.clone(), other_engine, module, linker, a, b, of_a, of_b }
     }
 
-    /// What the host sees of store B.
+    /// Returns the state of store B that the host sees.
     fn state_of_b(&mut self) -> (Vec<bool>, u64, Vec<u8>, i32) {
         let (b, of_b) = (&mut self.b, &self.of_b);
         let size = of_b.table.size(&*b);
@@ -158,14 +158,14 @@ impl World {
         (table, pages, bytes, of_b.global.get(b).unwrap_i32())
     }
 
-    /// Tries something with things of store A and contexts that lend either store. Store B must be as it was.
+    /// Runs an attack with handles of store A and contexts that return either store. Store B must not change.
     pub(crate) fn with_contexts(&mut self, name: &str, attack: fn(&Things, &mut Shifty<'_>)) {
         let before = self.state_of_b();
         for (number, script) in SCRIPTS.iter().enumerate() {
             let mut context = Shifty { a: &mut self.a, b: &mut self.b, script: *script, asked: Cell::new(0) };
             let tried = catch_unwind(AssertUnwindSafe(|| attack(&self.of_a, &mut context)));
             if let Err(panic) = tried {
-                assert_is_a_sentence(name, &*panic);
+                assert_is_a_message(name, &*panic);
             }
             let after = self.state_of_b();
             assert!(before == after, "{name}, script {number}: store B has changed");
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    /// Both stores work, and hold nothing of each other.
+    /// Checks that both stores work, and contain nothing of each other.
     pub(crate) fn check(&mut self, name: &str) {
         for (store, things) in [(&mut self.a, &self.of_a), (&mut self.b, &self.of_b)] {
             check_store(name, store, things.instance);
@@ -193,8 +193,9 @@ pub(crate) fn check_store(name: &str, store: &mut Store<Data>, instance: Instanc
     assert_eq!(sum.unwrap(), 499_500, "{name}");
 }
 
-/// What a panic of the library says: that a handle was used wrongly. Never what Rust says of an index or an unwrapped `None`.
-pub(crate) fn assert_is_a_sentence(name: &str, panic: &(dyn std::any::Any + Send)) {
+/// Checks that a panic of the library says that a handle was used wrongly. It must not be a message of Rust about an index or an
+/// unwrapped `None`.
+pub(crate) fn assert_is_a_message(name: &str, panic: &(dyn std::any::Any + Send)) {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("a panic without a message");
     let known = [
@@ -207,7 +208,7 @@ pub(crate) fn assert_is_a_sentence(name: &str, panic: &(dyn std::any::Any + Send
     assert!(known.iter().any(|known| text.contains(known)), "{name} panicked: {text}");
 }
 
-/// What a context does when it is asked.
+/// What a context does when it is requested.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Lends {
     A,
@@ -216,7 +217,7 @@ pub(crate) enum Lends {
     Nothing,
 }
 
-/// What a context does when it is asked for the so manieth time: to be read, or to be written.
+/// What a context does at its nth request, to be read or to be written.
 type Script = fn(u32, bool) -> Lends;
 
 const SCRIPTS: &[Script] = &[
@@ -230,7 +231,7 @@ const SCRIPTS: &[Script] = &[
     |_, _| Lends::A,
 ];
 
-/// A context that lends one store or the other.
+/// A context that returns one store or the other.
 pub(crate) struct Shifty<'a> {
     a: &'a mut Store<Data>,
     b: &'a mut Store<Data>,
@@ -244,7 +245,7 @@ impl Shifty<'_> {
         (self.script)(nth, to_write)
     }
 
-    /// The store that things are of, for what an attack prepares.
+    /// Returns the store that the handles belong to, for an attack's preparation.
     pub(crate) fn honest(&mut self) -> &mut Store<Data> {
         self.a
     }

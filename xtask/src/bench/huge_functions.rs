@@ -1,20 +1,20 @@
-//! Generated functions that are far larger than what people write, in shapes that compilers stumble over.
+//! Generated functions far larger than hand-written ones, in shapes that are hard for compilers.
 //!
 //! In: a shape and a size. Out: the text of a module with one large function. The same size always gives the same
-//! text; operands are spread by a small generator of numbers, so that nothing folds away by chance.
+//! text; a small random number generator chooses operands, so that nothing folds away by chance.
 
 use std::fmt::Write;
 
-/// A way for a function to be large.
+/// A kind of large function.
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
-    /// Sizes to compile, ascending. What the size counts is in the shape's description.
+    /// Sizes to compile, ascending. The comment of the shape says what the size counts.
     pub(crate) sizes: &'static [usize],
-    /// The function's fields and those beside it, for a size.
+    /// Writes the function's fields and other fields of the module, for a size.
     write: fn(&mut Text, usize),
 }
 
-/// All shapes. One line each says what its size counts.
+/// All shapes. The comment of each says what its size counts.
 pub(crate) static SHAPES: [Shape; 24] = [
     // Instructions: loads, arithmetic and stores over 60 locals.
     Shape { name: "straight", sizes: &[10_000, 25_000, 50_000, 100_000, 400_000], write: straight },
@@ -22,15 +22,15 @@ pub(crate) static SHAPES: [Shape; 24] = [
     Shape { name: "alive", sizes: &[2_500, 10_000, 25_000, 100_000], write: alive },
     // Instructions of one expression of constants.
     Shape { name: "constants", sizes: &[10_000, 25_000, 100_000, 400_000], write: constants },
-    // Blocks around one another; each is left early for several outer ones.
+    // Nested blocks; each is left early for several outer ones.
     Shape { name: "nested-blocks", sizes: &[1_000, 2_500, 10_000, 40_000], write: nested_blocks },
-    // Conditionals around one another.
+    // Nested conditionals.
     Shape { name: "nested-ifs", sizes: &[1_000, 2_500, 10_000, 40_000], write: nested_ifs },
-    // Conditionals with two arms, one behind the other, over 20 locals.
+    // Conditionals with two arms, in sequence, over 20 locals.
     Shape { name: "ifs", sizes: &[500, 1_000, 5_000, 20_000], write: ifs },
-    // Loops, eight around one another and then the next eight.
+    // Loops: eight nested, then the next eight.
     Shape { name: "loops", sizes: &[500, 1_000, 5_000, 20_000], write: loops },
-    // Loops around one another.
+    // Nested loops.
     Shape { name: "nested-loops", sizes: &[500, 1_000, 5_000, 10_000], write: nested_loops },
     // Cases of a table in a loop over 30 locals: an interpreter.
     Shape { name: "cases", sizes: &[500, 1_000, 5_000, 20_000], write: cases },
@@ -40,21 +40,21 @@ pub(crate) static SHAPES: [Shape; 24] = [
     Shape { name: "locals", sizes: &[500, 1_250, 5_000, 20_000], write: locals },
     // Locals, as many cases of a table in a loop, each of which assigns one.
     Shape { name: "locals-cases", sizes: &[200, 500, 1_000, 2_000, 5_000], write: locals_cases },
-    // Locals, as many loops, one behind the other, each of which assigns three.
+    // Locals, and as many loops in sequence, each of which assigns three.
     Shape { name: "locals-loops", sizes: &[200, 500, 1_000, 2_000, 5_000], write: locals_loops },
     // Calls.
     Shape { name: "calls", sizes: &[1_000, 2_500, 10_000, 40_000], write: calls },
-    // Calls of what is inlined.
+    // Calls of an inlined function.
     Shape { name: "inlined", sizes: &[1_000, 2_500, 10_000, 40_000], write: inlined },
     // References that are alive across as many calls.
     Shape { name: "references", sizes: &[500, 1_000, 2_500, 5_000], write: references },
     // Blocks that catch what the call inside throws.
     Shape { name: "try-tables", sizes: &[500, 1_000, 5_000, 10_000], write: try_tables },
-    // Blocks that catch, around one another, each with a call.
+    // Nested blocks that catch, each with a call.
     Shape { name: "nested-try-tables", sizes: &[500, 1_000, 2_500, 5_000], write: nested_try_tables },
     // Calls of a type with 1,000 parameters and results.
     Shape { name: "wide-calls", sizes: &[20, 50, 100, 200], write: wide_calls },
-    // Loops of a type with 1,000 parameters and results, one behind the other.
+    // Loops of a type with 1,000 parameters and results, in sequence.
     Shape { name: "wide-loops", sizes: &[200, 500, 1_000, 2_000], write: wide_loops },
     // Targets of a table, each with 500 values.
     Shape { name: "wide-table", sizes: &[100, 250, 500, 1_000], write: wide_table },
@@ -62,12 +62,12 @@ pub(crate) static SHAPES: [Shape; 24] = [
     Shape { name: "grows", sizes: &[10_000, 25_000, 100_000, 300_000], write: grows },
     // Locals that are assigned constants first and summed up last.
     Shape { name: "summed-locals", sizes: &[2_500, 5_000, 10_000, 20_000], write: summed_locals },
-    // Calls while 500 references lie on the stack.
+    // Calls while 500 references are on the stack.
     Shape { name: "stacked-references", sizes: &[100, 250, 500, 1_000], write: stacked_references },
 ];
 
 impl Shape {
-    /// The text of a module of this shape.
+    /// Returns the text of a module of this shape.
     pub(crate) fn module(&self, size: usize) -> String {
         let mut text = Text { out: String::from("(module\n"), state: 0x9e37_79b9 };
         (self.write)(&mut text, size);
@@ -76,7 +76,7 @@ impl Shape {
     }
 }
 
-/// A module's text as it grows.
+/// The text of a module under construction.
 struct Text {
     out: String,
     state: u32,
@@ -89,7 +89,7 @@ macro_rules! put {
 }
 
 impl Text {
-    /// A number below a limit.
+    /// Returns a number below a limit.
     fn below(&mut self, limit: usize) -> usize {
         // Xorshift: Marsaglia, "Xorshift RNGs", 2003.
         self.state ^= self.state << 13;
@@ -98,8 +98,8 @@ impl Text {
         self.state as usize % limit
     }
 
-    /// The function's head, behind other fields of the module, with some locals after the one parameter and first
-    /// values for them.
+    /// Writes the function's head, after other fields of the module, with some locals after the one parameter and their initial
+    /// values.
     fn begin(&mut self, fields: &str, locals: usize) {
         put!(self, "{fields} {HEAD} (local{})", " i32".repeat(locals));
         for local in 1..=locals {
@@ -108,7 +108,7 @@ impl Text {
         }
     }
 
-    /// The function's end, which gives the sum of some locals.
+    /// Writes the function's end, which returns the sum of some locals.
     fn end(&mut self, locals: usize) {
         put!(self, "i32.const 0");
         for local in 1..=locals {
@@ -117,12 +117,12 @@ impl Text {
         put!(self, ")");
     }
 
-    /// Some of the locals.
+    /// Returns some of the locals.
     fn some<const N: usize>(&mut self, locals: usize) -> [usize; N] {
         std::array::from_fn(|_| self.below(locals) + 1)
     }
 
-    /// An assignment of a local from two others.
+    /// Writes an assignment of a local from two others.
     fn assign(&mut self, locals: usize) {
         let [to, x, y] = self.some(locals);
         let operation = ["add", "sub", "xor", "mul"][self.below(4)];
@@ -363,7 +363,7 @@ fn nested_try_tables(text: &mut Text, size: usize) {
     text.end(LOCALS);
 }
 
-/// A type with so many values.
+/// Returns a type with the given number of values.
 fn values(count: usize) -> String {
     " i32".repeat(count)
 }

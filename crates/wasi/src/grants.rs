@@ -1,0 +1,53 @@
+//! Everything that an embedder grants to one guest.
+
+use std::sync::Arc;
+
+use crate::clocks::{
+    HostCpuClock, HostMonotonicClock, HostWallClock, SystemCpuClock, SystemMonotonicClock, SystemWallClock,
+};
+use crate::descriptor::Descriptor;
+use crate::random::{HostRandom, SystemRandom};
+use crate::stdio::{Empty, Sink};
+use crate::stream::{InputStream, OutputStream};
+
+/// Default limit on a guest's open descriptors.
+const DEFAULT_MAX_DESCRIPTORS: usize = 1024;
+
+/// What a [`WasiCtx`](crate::WasiCtx) is created from. The default grants clocks and randomness only.
+pub(crate) struct Grants {
+    pub(crate) args: Vec<Vec<u8>>,
+    pub(crate) env: Vec<Vec<u8>>,
+    pub(crate) stdin: Arc<dyn InputStream>,
+    pub(crate) stdout: Arc<dyn OutputStream>,
+    pub(crate) stderr: Arc<dyn OutputStream>,
+    pub(crate) preopens: Vec<Descriptor>,
+    pub(crate) wall_clock: Box<dyn HostWallClock>,
+    pub(crate) monotonic_clock: Box<dyn HostMonotonicClock>,
+    pub(crate) cpu_clock: Box<dyn HostCpuClock>,
+    pub(crate) random: Box<dyn HostRandom>,
+    pub(crate) interrupted: Box<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) max_descriptors: usize,
+    pub(crate) max_bytes_read: Option<u64>,
+    pub(crate) max_bytes_written: Option<u64>,
+}
+
+impl Default for Grants {
+    fn default() -> Grants {
+        Grants {
+            args: vec![],
+            env: vec![],
+            stdin: Arc::new(Empty),
+            stdout: Arc::new(Sink),
+            stderr: Arc::new(Sink),
+            preopens: vec![],
+            wall_clock: Box::new(SystemWallClock),
+            monotonic_clock: Box::new(SystemMonotonicClock::new()),
+            cpu_clock: Box::new(SystemCpuClock),
+            random: Box::new(SystemRandom),
+            interrupted: Box::new(|| false),
+            max_descriptors: DEFAULT_MAX_DESCRIPTORS,
+            max_bytes_read: None,
+            max_bytes_written: None,
+        }
+    }
+}
