@@ -1,7 +1,7 @@
 //! A module that is compiled with options of its own.
 
 use crate::build::BuildOptions;
-use crate::module::to_binary;
+use crate::text::to_binary;
 use crate::{CompileCancel, CompileLimits, Engine, Module, OutsideText, Result};
 use anyhow::{Context, bail};
 use std::borrow::Cow;
@@ -67,7 +67,7 @@ impl<'a> CodeBuilder<'a> {
     ///
     /// As [`CodeBuilder::wasm_binary`], and where the text has a syntax error.
     pub fn wasm_binary_or_text(&mut self, wasm: &'a [u8], path: Option<&Path>) -> Result<&mut Self> {
-        let binary = to_binary(wasm, path)?;
+        let binary = to_binary(wasm, path, false)?;
         self.wasm_binary(binary, path)
     }
 
@@ -86,7 +86,7 @@ impl<'a> CodeBuilder<'a> {
     ///
     /// As there, and where the file cannot be read.
     pub fn wasm_binary_or_text_file(&mut self, path: &Path) -> Result<&mut Self> {
-        let binary = to_binary(&read(path)?, Some(path))?.into_owned();
+        let binary = to_binary(&read(path)?, Some(path), false)?.into_owned();
         self.wasm_binary(binary, Some(path))
     }
 

@@ -97,6 +97,7 @@ mod store;
 mod sync;
 mod table;
 mod tag;
+mod text;
 mod types;
 mod v128;
 mod values;
@@ -165,6 +166,7 @@ pub use start_problem::StartProblem;
 pub use store::{Store, UpdateDeadline};
 pub use table::Table;
 pub use tag::Tag;
+pub use text::to_binary;
 pub use types::{
     ExportType, ExternType, FieldType, FuncType, GlobalType, HeapType, ImportType, MemoryType,
     MemoryTypeBuilder, MemoryTypeError, Mutability, RefType, StorageType, TableType, TableTypeError, TagType,

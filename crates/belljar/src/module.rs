@@ -4,6 +4,7 @@ use crate::artifact::{ArtifactOptions, LoadedArtifact, Origin, cache, deserializ
 use crate::artifact_info::ArtifactInfo;
 use crate::build::{self, BuildOptions};
 use crate::start_problem::{self, StartProblem};
+use crate::text::to_binary;
 use crate::types::{ExportType, ExternType, ImportType, shown};
 use crate::{Engine, Result, load, refusal};
 use anyhow::Context;
@@ -51,7 +52,7 @@ impl Module {
     /// Where the text has a syntax error (with line and column), the binary is malformed or invalid (with the
     /// position), or a limit of the compiler is exceeded.
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
-        let bytes = to_binary(bytes.as_ref(), None)?;
+        let bytes = to_binary(bytes.as_ref(), None, false)?;
         Self::from_binary(engine, &bytes)
     }
 
@@ -128,7 +129,7 @@ impl Module {
                 .with_context(|| format!("could not load {}", OutsideText::new(path)));
         }
         let bytes = Self::read_file(&file).with_context(cannot_read)?;
-        let binary = match to_binary(&bytes, Some(path))? {
+        let binary = match to_binary(&bytes, Some(path), false)? {
             Cow::Owned(binary) => binary.into(),
             Cow::Borrowed(_) => bytes,
         };
@@ -361,19 +362,3 @@ const LARGEST_FILE: u64 = 1 << 30;
 
 /// Bytes from which on large pages are worth asking for.
 const LARGE_FILE: u64 = 1 << 20;
-
-/// Whatever the input is, as a binary.
-pub(crate) fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>) -> Result<Cow<'a, [u8]>> {
-    // What is not text is left to validation, whose errors are about binaries.
-    let is_text = !bytes.starts_with(b"\0") && !bytes.is_empty() && std::str::from_utf8(bytes).is_ok();
-    if !is_text {
-        return Ok(bytes.into());
-    }
-    wat::parse_bytes(bytes).map_err(|mut error| {
-        if let Some(path) = path {
-            error.set_path(OutsideText::new(path).to_string());
-        }
-        // It quotes the text.
-        crate::Error::msg(OutsideText::of_diagnostic(&error.to_string()))
-    })
-}

@@ -10,6 +10,7 @@ use belljar::{
     ArtifactInfo, DisabledFeatures, Engine, Module, OutsideText, StartProblem, UnsupportedProposals,
 };
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ impl ModuleFile {
     ///
     /// Returns an error if the text has a syntax error, or if the file is of another kind.
     pub(crate) fn into_binary(self) -> Result<Self, Failure> {
-        self.translated(&mut wat::Parser::new())
+        self.translated(false)
     }
 
     /// Converts like [`ModuleFile::into_binary`], and adds line information for backtraces.
@@ -88,24 +89,19 @@ impl ModuleFile {
     ///
     /// Returns the errors of [`ModuleFile::into_binary`].
     pub(crate) fn into_binary_with_lines(self) -> Result<Self, Failure> {
-        self.translated(wat::Parser::new().generate_dwarf(wat::GenerateDwarf::Lines))
+        self.translated(true)
     }
 
-    fn translated(self, parser: &mut wat::Parser) -> Result<Self, Failure> {
+    fn translated(self, lines: bool) -> Result<Self, Failure> {
         if let Some(what) = file_kind::describe(&self.bytes, &self.path) {
             return Err(self.refuse(Error::msg(what)));
         }
-        if !self.is_text() {
-            return Ok(self);
-        }
-        let text = String::from_utf8_lossy(&self.bytes);
-        match parser.parse_str(Some(&self.path), &text) {
-            Ok(bytes) => Ok(Self { bytes: bytes.into(), ..self }),
-            Err(mut error) => {
-                error.set_path(OutsideText::new(&self.path).to_string());
-                Err(self.refuse(Error::msg(OutsideText::of_diagnostic(&error.to_string()))))
-            }
-        }
+        let binary = match belljar::to_binary(&self.bytes, Some(&self.path), lines) {
+            Ok(Cow::Borrowed(_)) => return Ok(self),
+            Ok(Cow::Owned(binary)) => binary,
+            Err(error) => return Err(self.refuse(error)),
+        };
+        Ok(Self { bytes: binary.into(), ..self })
     }
 
     /// Compiles a binary, or loads an artifact.
@@ -144,13 +140,6 @@ impl ModuleFile {
         };
         let path = OutsideText::new(&self.path);
         complain(&format!("note: {path} is valid, but cannot be started: {first}{more}"));
-    }
-
-    fn is_text(&self) -> bool {
-        // All binaries start with a zero byte, and no text does.
-        !self.bytes.starts_with(&MAGIC[..1])
-            && !self.bytes.is_empty()
-            && std::str::from_utf8(&self.bytes).is_ok()
     }
 
     /// Returns the failure for a file that starts like an artifact.
