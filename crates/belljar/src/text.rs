@@ -16,18 +16,19 @@ pub fn to_binary<'a>(bytes: &'a [u8], path: Option<&Path>, lines: bool) -> Resul
     let Some(text) = is_text.then(|| std::str::from_utf8(bytes).ok()).flatten() else {
         return Ok(bytes.into());
     };
-    let mut parser = wat::Parser::new();
     if lines {
+        let mut parser = wat::Parser::new();
         parser.generate_dwarf(wat::GenerateDwarf::Lines);
-    }
-    match parser.parse_str(path, text) {
-        Ok(binary) => Ok(binary.into()),
-        Err(mut error) => {
-            if let Some(path) = path {
-                error.set_path(OutsideText::new(path).to_string());
-            }
-            // The error quotes the text.
-            Err(crate::Error::msg(OutsideText::of_diagnostic(&error.to_string())))
+        if let Ok(binary) = parser.parse_str(path, text) {
+            return Ok(binary.into());
         }
+        // An error of this parser holds the path as it is. The one below can be given an escaped path.
     }
+    wat::parse_str(text).map(Cow::from).map_err(|mut error| {
+        if let Some(path) = path {
+            error.set_path(OutsideText::new(path).to_string());
+        }
+        // The error quotes the text.
+        crate::Error::msg(OutsideText::of_diagnostic(&error.to_string()))
+    })
 }

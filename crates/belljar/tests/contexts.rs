@@ -16,7 +16,7 @@ use syn::visit::{self, Visit};
 const TRAITS: [&str; 2] = ["AsContext", "AsContextMut"];
 
 /// Where a context is kept, and asked again each time: `RootScope`, which compares the store with that in which it began.
-const KEPT: &[(&str, &str)] = &[("refs/rooted.rs", "self . context"), ("refs/mod.rs", "new")];
+const KEPT: &[(&str, &str)] = &[("refs/rooted.rs", "self . context"), ("refs/rooted.rs", "new")];
 
 fn text(tokens: &impl ToTokens) -> String {
     tokens.to_token_stream().to_string()
