@@ -1,20 +1,21 @@
-//! The states of a question that one thread asks another thread's signal handler.
+//! The states of a request that one thread sends to another thread's signal handler.
 //!
 //! | from | to | by | when |
 //! |---|---|---|---|
-//! | `Free` | `Asked` | the asking side, which has the slot | the question is filled in |
-//! | `Asked` | `Answering` | the handler that gets the signal | it begins to answer; the asking side waits for its end |
-//! | `Answering` | `Answered` | that handler | the answer is there |
-//! | `Asked` | `Free` | the asking side | it gives up; a handler that comes later leaves it alone |
-//! | `Answered` | `Free` | the asking side | it has read the answer |
+//! | `Free` | `Asked` | the requester, which owns the slot | the request is filled in |
+//! | `Asked` | `Answering` | the handler that gets the signal | it begins to answer; the requester waits until it is done |
+//! | `Answering` | `Answered` | that handler | the answer is complete |
+//! | `Asked` | `Free` | the requester | it gives up; a handler that runs later ignores the request |
+//! | `Answered` | `Free` | the requester | it has read the answer |
 //!
-//! The subject and the answer belong to the handler in `Answering`, and to the asking side in all other states. Each question has its
-//! own round, so a late signal of an earlier question is ignored. `tests/models` checks these functions in every interleaving.
+//! The subject and the answer belong to the handler in state `Answering`, and to the requester in all other states.
+//! Each request has a generation of its own, so a late signal of an earlier request is ignored. `tests/models` checks
+//! these functions in every interleaving.
 
 use crate::sync::{AtomicBool, AtomicU32, Ordering, constructor, futex_wait, futex_wake};
 use std::time::Duration;
 
-/// The state of a question, in the lowest two bits of its word; the rest is the round.
+/// The state of a request, in the lowest two bits of the slot's word; the remaining bits are the generation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 enum QuestionState {
@@ -29,7 +30,7 @@ impl QuestionState {
     const ONE_ROUND: u32 = 4;
 }
 
-/// Which time a slot was used. It goes with the signal.
+/// The generation of a slot: which use of it a request belongs to. The signal carries it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub(super) struct Round(pub(super) u32);
@@ -40,22 +41,22 @@ impl Round {
     }
 }
 
-/// The word that both sides look at, and what it takes to wait for it.
+/// The word that the requester and the handler share, with what is needed to wait for a change of it.
 pub(super) struct Question {
     word: AtomicU32,
-    /// Whether whoever asks sleeps, and must be woken.
+    /// Whether the requester sleeps and must be woken.
     sleeps: AtomicBool,
 }
 
 impl Question {
     constructor! {
-        /// None is asked.
+        /// Creates the state of a free slot.
         pub(super) fn new() -> Self {
             Self { word: AtomicU32::new(QuestionState::Free as u32), sleeps: AtomicBool::new(false) }
         }
     }
 
-    /// Asks what is filled in. The caller alone uses the slot.
+    /// Publishes the request that is filled in. The caller must own the slot.
     pub(super) fn ask(&self) -> Round {
         self.sleeps.store(false, Ordering::Relaxed);
         let round = Round(self.word.load(Ordering::Relaxed) & !QuestionState::MASK);
@@ -63,16 +64,16 @@ impl Question {
         round
     }
 
-    /// Whether the answer is there, and the caller's.
+    /// Returns whether the answer is complete and belongs to the caller.
     pub(super) fn is_answered(&self, round: Round) -> bool {
         self.word.load(Ordering::Acquire) == round.word(QuestionState::Answered)
     }
 
-    /// Waits for the answer. `left`: how long from now on, until somebody has begun to answer. Whether it is there; otherwise the
-    /// question is given up, and nobody answers it.
+    /// Waits for the answer and returns whether there is one. `left` returns how much longer to wait for a handler to
+    /// begin. After that the request is given up, and no handler answers it.
     pub(super) fn wait(&self, round: Round, left: impl Fn() -> Duration) -> bool {
         let asked = round.word(QuestionState::Asked);
-        // ORDER: whoever answers looks whether we sleep once the answer is there.
+        // ORDER: the handler checks whether we sleep after it has completed the answer.
         self.sleeps.swap(true, Ordering::SeqCst);
         loop {
             let word = self.word.load(Ordering::Acquire);
@@ -87,29 +88,29 @@ impl Question {
                 }
                 continue;
             }
-            // Whoever has begun to answer is done in a moment.
+            // A handler that has begun to answer finishes in a moment.
             futex_wait(&self.word, word, left.max(Duration::from_millis(1)));
         }
     }
 
-    /// Ends a question of which no handler knows, or whose answer was read, or that was given up.
+    /// Ends a request that no handler knows of, that was given up, or whose answer was read.
     pub(super) fn end(&self, round: Round) {
         let next = Round(round.0.wrapping_add(QuestionState::ONE_ROUND));
         self.word.store(next.word(QuestionState::Free), Ordering::Release);
     }
 
-    /// Ends whatever was asked, in a process in which nobody is left who asked or would answer.
+    /// Ends any request, in a process that has neither its requester nor its handler's thread any more.
     pub(super) fn forget(&self) {
         self.end(Round(self.word.load(Ordering::Relaxed) & !QuestionState::MASK));
     }
 
-    /// Begins to answer, unless the question was given up. Async-signal-safe.
+    /// Begins to answer, unless the request was given up. Async-signal-safe.
     pub(super) fn begin_answer(&self, round: Round) -> bool {
         let (asked, answering) = (round.word(QuestionState::Asked), round.word(QuestionState::Answering));
         self.word.compare_exchange(asked, answering, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Says that the answer is there. Async-signal-safe.
+    /// Marks the answer as complete. Async-signal-safe.
     pub(super) fn end_answer(&self, round: Round) {
         self.word.swap(round.word(QuestionState::Answered), Ordering::SeqCst);
         if self.sleeps.load(Ordering::SeqCst) {

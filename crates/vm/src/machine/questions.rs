@@ -1,8 +1,8 @@
-//! Questions to the signal handler of another thread: where its guest is, or to leave its guest.
+//! Requests to the signal handler of another thread: report where its guest is, or leave its guest.
 //!
-//! The asking side fills in a [`Slot`], sends the thread a real-time signal that names the slot, and waits. The handler of that thread
-//! answers ([`Handlers::answer`]). It takes no lock, allocates nothing and touches no thread-local. A [`Question`] says which side
-//! owns the slot: neither side touches a slot that it has given up.
+//! The requester fills in a [`Slot`], sends the thread a real-time signal that names the slot, and waits. The handler
+//! on that thread answers ([`Handlers::answer`]). It takes no lock, allocates nothing and touches no thread-local. A
+//! [`Question`] records which side owns the slot; neither side touches a slot that it does not own.
 
 use super::handlers::Handlers;
 use super::processor::Context;
@@ -13,26 +13,27 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Frames and host calls that an answer holds at most: the innermost.
+/// The largest number of frames and host calls in an answer. Only the innermost are kept.
 pub(crate) const FRAMES: usize = 256;
 
-/// A question and its answer.
+/// A request and its answer.
 pub(crate) struct Slot {
-    /// Whose turn it is.
+    /// Which side owns the slot.
     question: Question,
-    /// Address of what is asked about: the number that the answering side knows it by, alive until the question is answered or given up.
+    /// The number by which the handler knows the subject of the request. It is alive until the request is answered or
+    /// given up.
     pub(crate) subject: AtomicUsize,
     /// A [`Request`].
     request: AtomicU32,
     pub(crate) answer: Answer,
 }
 
-/// What a thread is asked for.
+/// What a thread is asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Request {
-    /// To tell where its guest is.
+    /// Report where its guest is.
     Look = 0,
-    /// To leave its guest.
+    /// Leave its guest.
     Leave = 1,
 }
 
@@ -40,18 +41,19 @@ pub(crate) enum Request {
 pub(crate) struct Answer {
     /// One of [`monitor`]'s states.
     pub(crate) found: AtomicU32,
-    /// When it called the host function that it is in, by the clock of [`crate::sys::coarse_time`]; 0 where that is not known.
+    /// When the thread called the host function that it is in, by the clock of [`crate::sys::coarse_time`]; 0 if
+    /// unknown.
     pub(crate) host_since: AtomicU64,
-    /// All of it, also what is not in `found_on_stack`.
+    /// The number of entries on the stack, including those that did not fit into `found_on_stack`.
     pub(crate) count: AtomicUsize,
-    /// What is on the stack ([`super::StackWord`]), innermost first.
+    /// The entries on the stack ([`super::StackWord`]), innermost first.
     pub(crate) found_on_stack: [AtomicU64; FRAMES],
 }
 
-/// How long whoever asks looks for the answer without sleeping: most threads that run answer sooner.
+/// How long the requester spins for the answer before it sleeps. Most running threads answer sooner.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// Questions that can be open at once.
+/// The number of requests that can be open at once.
 const SLOTS: usize = 16;
 
 static ALL: [Slot; SLOTS] = [const {
@@ -68,11 +70,11 @@ static ALL: [Slot; SLOTS] = [const {
     }
 }; SLOTS];
 
-/// Slots that nobody uses.
+/// Slots that are not in use.
 static UNUSED: Mutex<Option<Vec<usize>>> = Mutex::new(None);
 static MORE_UNUSED: Condvar = Condvar::new();
 
-/// Slots that nobody uses, while nobody can take or give back one.
+/// The free slots, locked: no thread can take or return one meanwhile.
 pub(crate) struct Questions(MutexGuard<'static, Option<Vec<usize>>>);
 
 pub(crate) fn questions() -> Questions {
@@ -80,7 +82,7 @@ pub(crate) fn questions() -> Questions {
 }
 
 impl Questions {
-    /// In a forked child, where nobody who asked or was to answer is left.
+    /// Frees all slots, in a forked child: neither a requester nor a thread that would answer exists there.
     pub(crate) fn forget_all(&mut self) {
         for slot in &ALL {
             slot.question.forget();
@@ -89,7 +91,7 @@ impl Questions {
     }
 }
 
-/// A slot that the caller alone uses.
+/// A slot that only the caller uses.
 struct Taken(usize);
 
 impl Taken {
@@ -116,15 +118,15 @@ impl Drop for Taken {
     }
 }
 
-/// Asks a thread about the subject at an address, and hands the answer to `read`.
+/// Sends a thread a request about a subject, and passes the answer to `read`.
 ///
 /// # Errors
 ///
-/// `TimedOut` where the thread does not answer in time; `NotFound` where there is none of this number.
+/// Returns `TimedOut` if the thread does not answer in time, and `NotFound` if no thread has this number.
 ///
 /// # Safety
 ///
-/// `subject` is the number of a `StoreMonitor`, which lives until this returns.
+/// `subject` is the number of a `StoreMonitor` that lives until this returns.
 pub(crate) unsafe fn ask<R>(
     thread: i32,
     subject: usize,
@@ -143,11 +145,11 @@ pub(crate) unsafe fn ask<R>(
         Request::Leave => leave_signal(),
     };
     if let Err(error) = queue_signal(thread, signal, value_of(taken.0, round)) {
-        // Nobody else knows of the question.
+        // No handler knows of the request.
         slot.question.end(round);
         return Err(error);
     }
-    // To be woken costs the thread that answers more than all else.
+    // Waking the requester costs the answering thread more than everything else.
     let patience = Instant::now() + SPIN;
     while !slot.question.is_answered(round) && Instant::now() < patience {
         std::hint::spin_loop();
@@ -158,12 +160,13 @@ pub(crate) unsafe fn ask<R>(
     answer.ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
 
-/// The value that goes with a question's signal.
+/// Returns the value that the signal of a request carries.
 fn value_of(slot: usize, round: Round) -> u64 {
     u64::from(round.0) << 32 | slot as u64
 }
 
-/// Answers, if the signal is a question of ours that was not given up; `false` if it is not ours. Async-signal-safe.
+/// Answers the request if it is ours and was not given up. Returns `false` if the signal is not ours.
+/// Async-signal-safe.
 pub(super) fn answer(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) -> bool {
     let Some(value) = signal.value() else { return false };
     let Some(slot) = ALL.get(value as u32 as usize) else { return false };
@@ -173,7 +176,7 @@ pub(super) fn answer(handlers: &Handlers, signal: Signal<'_>, context: &mut Cont
     }
     let request =
         if slot.request.load(Relaxed) == Request::Leave as u32 { Request::Leave } else { Request::Look };
-    // SAFETY: the subject lives until the question is answered: the asking side waits, now that the answer has begun.
+    // SAFETY: the subject lives until the request is answered: the requester waits, now that the answer has begun.
     unsafe { (handlers.answer)(slot.subject.load(Relaxed), request, context, &slot.answer) };
     slot.question.end_answer(round);
     true
