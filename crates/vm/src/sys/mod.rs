@@ -1,4 +1,4 @@
-//! Calls of the operating system, and nothing else. No other module of the workspace makes system calls about memory, signals or
+//! System calls, and nothing else. No other module of the workspace makes system calls about memory, signals or
 //! threads.
 
 mod cpu_clock;
