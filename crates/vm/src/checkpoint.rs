@@ -1,16 +1,19 @@
-//! Going back: a store is made again what it was at a quiet moment.
+//! Checkpoints: a store is rewound to the state that it had while nothing was running.
 //!
-//! In: a store whose guest does not run ([`StoreCore::checkpoint`]). Out: a [`Checkpoint`], to which the same store goes back as
-//! often as is wanted ([`StoreCore::rewind`]), whatever became of it in between. Never: a handle that outlives what it stands for.
+//! In: a store whose guest does not run ([`StoreCore::checkpoint`](StoreMut::checkpoint)). Out: a [`Checkpoint`], to
+//! which the same store can be rewound any number of times ([`StoreCore::rewind`]), whatever happened to it in between.
+//! Never: a handle that outlives its referent.
 //!
-//! What guests can change lies in ranges of bytes that hold no address: the state half of the region, the tables, linear memories,
-//! the heap of objects. They are put back as they were; what came later is cleared, its room included. Memories go back by the
-//! pages that were written: their contents at the checkpoint are a file in memory, which they map copy-on-write from then on.
+//! The state that guests can change lies in ranges of bytes that hold no address: the state half of the region, the
+//! tables, linear memories, the heap of objects. These are restored; entities that were added later are removed, and
+//! their space is cleared. Memories are rewound by written pages: their contents at the checkpoint are a file in
+//! memory, which they map copy-on-write from then on.
 //!
-//! As there is no address in it, another store of the engine can begin there too ([`StoreCore::adopt`]), once it has the same
-//! skeleton: everything that does have addresses is made by linking alone ([`crate::link_only`]), at the same places each time.
+//! Since a checkpoint holds no address, another store of the engine can start from it too ([`StoreCore::adopt`]) if it
+//! has the same skeleton: everything that does hold addresses is created by linking ([`crate::link_only`]), at the same
+//! places each time.
 //!
-//! The store has another [`StoreId`] afterwards, so that handles of before are refused: what they stand for may be gone.
+//! After a rewind the store has another [`StoreId`], so older handles are refused: their referents may be gone.
 
 use crate::externs::Externs;
 use crate::gc::GcCheckpoint;
@@ -33,7 +36,7 @@ use belljar_core::{GlobalType, MemoryType, TableType, TypeId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What a store was at one moment.
+/// The state of a store at one moment.
 #[derive(Debug)]
 pub struct Checkpoint {
     number: u64,
@@ -43,18 +46,19 @@ pub struct Checkpoint {
     pub(crate) gc: Option<GcCheckpoint>,
     /// Evaluated element segments of the instances.
     segments: Vec<Vec<Option<Box<[u32]>>>>,
-    /// What keeps the ids of types in it valid, beside the modules.
+    /// Keeps the type ids in it valid, together with the modules.
     host_types: Vec<Arc<TypeSet>>,
     fuel: u64,
     quota: Option<Arc<Quota>>,
-    /// Ticks that the epoch was away from its deadline.
+    /// The number of ticks between the epoch and its deadline.
     epoch_left: u64,
 }
 
-/// What of a store holds addresses, and so is made anew in each store: of what types things are, and at which offsets they lie.
+/// The parts of a store that hold addresses, and so are created anew in each store: which types entities have, and at
+/// which offsets they lie.
 ///
-/// **Invariant:** state is put only into a store whose skeleton is the same. What is a reference there is an offset, and has to lead to
-/// the same kind of thing here.
+/// **Invariant:** state is restored only into a store with the same skeleton. A reference in the state is an offset,
+/// and has to refer to the same kind of entity there.
 #[derive(Debug)]
 pub(crate) struct Skeleton {
     modules: Vec<Arc<LoadedModule>>,
@@ -105,10 +109,10 @@ impl Skeleton {
     }
 }
 
-/// Where everything lies that has a place of its own: bytes from the region's halves.
+/// Returns the offset of every entity that has a place of its own, in bytes from the start of the region's halves.
 pub(crate) fn places(store: &StoreCore) -> impl Iterator<Item = usize> {
     let (consts, state) = (store.region.const_base(), store.region.state_base());
-    // Of a shared memory the definition lies elsewhere; nothing is ever put into a store that has one.
+    // The definition of a shared memory lies elsewhere; state is never restored into a store that has one.
     let def = move |memory: &StoreMemory| {
         memory.memory.shared().map_or(memory.def.address().wrapping_sub(consts), |_| 0)
     };
@@ -122,13 +126,13 @@ pub(crate) fn places(store: &StoreCore) -> impl Iterator<Item = usize> {
 }
 
 impl Checkpoint {
-    /// The store's memory of this number.
+    /// Returns the store's memory of this number.
     pub(crate) fn memory(&self, number: usize) -> Option<&MemoryCheckpoint> {
         self.memories.get(number)
     }
 }
 
-/// What the embedder gave the store since.
+/// Values that the embedder added after the checkpoint.
 #[derive(Default)]
 struct Discarded {
     host_funcs: Vec<Arc<HostFunc>>,
@@ -136,23 +140,23 @@ struct Discarded {
 }
 
 impl StoreMut<'_> {
-    /// Notes what the store is now. From now on its memories are cheap to put back.
+    /// Takes a checkpoint. From now on the store's memories are cheap to rewind.
     ///
     /// # Errors
     ///
-    /// Where its guest runs or was killed; where it has a memory that others share, which cannot go back; where the machine has
-    /// no room for a copy.
+    /// Returns an error if the guest runs or was killed, if the store has a shared memory, which cannot be rewound, or
+    /// if the machine has no room for a copy.
     pub fn checkpoint(&mut self) -> anyhow::Result<Checkpoint> {
         ensure!(!self.is_running(), "the guest runs: a store can be noted only when nothing does");
         ensure!(self.killed.is_none(), "the guest was killed, perhaps in the middle of something");
-        // All objects are then in one place, and what nobody can reach is no part of it.
+        // Then all objects are in one place, and unreachable ones are not part of the checkpoint.
         self.collect(true)?;
         self.note()
     }
 }
 
 impl StoreCore {
-    /// Notes what the store is now, all of whose objects lie in the old space.
+    /// Takes a checkpoint of a store whose objects all lie in the old space.
     fn note(&mut self) -> anyhow::Result<Checkpoint> {
         let mut memories = Vec::with_capacity(self.entities.memories.len());
         for (i, memory) in self.entities.memories.iter_mut().enumerate() {
@@ -183,14 +187,15 @@ impl StoreCore {
         })
     }
 
-    /// Makes a store in which nothing has run yet what another one of the engine was. From then on it can go back there.
+    /// Makes a store in which nothing has run yet adopt a checkpoint of another store of the engine. From then on it
+    /// can be rewound to it.
     ///
-    /// `false`, with nothing done, where its skeleton is another: then that store got more than linking makes, such as host
-    /// functions that were added while its guest ran.
+    /// Returns `false`, with nothing done, if the skeletons differ. Then the other store got more than linking creates,
+    /// such as host functions that were added while its guest ran.
     ///
     /// # Errors
     ///
-    /// Where the machine has no room: then the store is not to be used any more.
+    /// Returns an error if the machine has no room. Then the store must not be used any more.
     pub fn adopt(&mut self, from: &Checkpoint) -> anyhow::Result<bool> {
         ensure!(!self.is_running() && !self.ran, "the store has run something");
         if !from.skeleton.is_of(self) {
@@ -205,13 +210,14 @@ impl StoreCore {
         Ok(true)
     }
 
-    /// Makes the store again what it was, whatever has become of it since: contents and sizes of memories, globals, tables,
-    /// segments, objects, counters; what was added since is gone. Handles of before are refused.
+    /// Rewinds the store to a checkpoint, whatever happened to it since. This restores contents and sizes of memories,
+    /// globals, tables, segments, objects and counters, and removes what was added. Older handles are refused.
     ///
     /// # Errors
     ///
-    /// Where the kernel says no: then the store is not to be used any more. Where it was never there, or has gone back further
-    /// since, or the guest runs: then nothing was done.
+    /// Returns an error if the kernel refuses an operation; then the store must not be used any more. It also returns
+    /// an error, with nothing done, if the checkpoint is not one of this store, if the store has been rewound to an
+    /// earlier one since, or if the guest runs.
     pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
         let place = self.checkpoints.iter().rposition(|noted| noted.number == to.number);
         let place = place.context("the store cannot go there: it never was, or went back further since")?;
@@ -233,17 +239,18 @@ impl StoreCore {
         } else {
             self.put_back(to, &mut gone)
         };
-        // Only now, as destructors of the embedder's may look at the store.
+        // Only now, as destructors of the embedder may access the store.
         drop(gone);
         done
     }
 
-    /// Whether it began there or can go back there: what was there then is there now.
+    /// Returns whether the store started from this checkpoint or can be rewound to it: everything that existed there
+    /// exists now.
     pub fn has_been_at(&self, checkpoint: &Checkpoint) -> bool {
         self.checkpoints.iter().any(|noted| noted.number == checkpoint.number)
     }
 
-    /// Makes the epoch deadline as far off as it was at a checkpoint: epochs go on while nothing runs.
+    /// Sets the epoch deadline to the distance that it had at a checkpoint, since epochs advance while nothing runs.
     pub fn restart_epochs(&mut self, of: &Checkpoint) {
         self.set_epoch_deadline(of.epoch_left);
     }
@@ -252,10 +259,10 @@ impl StoreCore {
         CheckpointRecord { number, label: self.monitor.own_label(), group: self.limit_group().cloned() }
     }
 
-    /// The last of `checkpoints` is the one to go to.
+    /// Restores the state of `to`, which is the last of `checkpoints`.
     fn put_back(&mut self, to: &Checkpoint, gone: &mut Discarded) -> anyhow::Result<()> {
         let skeleton = &to.skeleton;
-        // Their numbers are given to others then.
+        // Then their ids may be assigned to other types.
         let types_go = self.entities.instances.len() > skeleton.modules.len()
             || self.entities.host_types.len() > to.host_types.len();
         self.id = StoreId::next();
@@ -327,17 +334,17 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Notes that nothing has run since what its memories are was found out. The next run looks at everything.
+    /// Records that nothing has run since the state of its memories was established. The next run checks everything.
     fn set_untouched(&mut self) {
         self.ran = false;
         self.ready = NOT_READY;
     }
 
-    /// Compares the store, byte by byte, with what it was at a checkpoint.
+    /// Compares the store, byte by byte, with a checkpoint.
     ///
     /// # Errors
     ///
-    /// Where they differ, with the first place.
+    /// Returns an error that names the first difference.
     pub fn verify(&self, was: &Checkpoint) -> anyhow::Result<()> {
         ensure!(
             self.checkpoints.last().is_some_and(|noted| noted.number == was.number),
@@ -367,7 +374,7 @@ impl StoreCore {
 }
 
 impl<T: 'static> StoreInner<T> {
-    /// Resets the store to a checkpoint, and sets who decides about growth and epochs to what it was then.
+    /// Rewinds the store to a checkpoint, and restores the callbacks for growth and epochs that it had then.
     ///
     /// # Errors
     ///
