@@ -1,4 +1,4 @@
-//! Questions to signal handlers: `machine/question.rs`.
+//! Requests to signal handlers: `machine/question.rs`.
 
 use crate::question::{Question, Round};
 use crate::{model, model_with_preemptions};
@@ -8,12 +8,12 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use std::time::Duration;
 
-/// A question with what it is about and its answer. The checker refuses accesses to a cell that nothing puts in order.
+/// A request with its subject and its answer. The checker rejects unordered accesses to a cell.
 struct Slot {
     question: Question,
     subject: UnsafeCell<u32>,
     answer: UnsafeCell<u32>,
-    /// How many signals were sent, of which the last belongs to the round of this number.
+    /// The number of signals that were sent; the last belongs to the generation with this number.
     sent: AtomicUsize,
 }
 
@@ -27,9 +27,10 @@ impl Slot {
         })
     }
 
-    /// Asks about a subject; its answer, unless the question was given up. The subject is gone afterwards.
+    /// Sends a request about a subject. Returns the answer, unless the request was given up. The subject is gone
+    /// afterwards.
     fn ask(&self, subject: u32, left: Duration) -> Option<u32> {
-        // SAFETY: the checker sees to it that nobody reads meanwhile, here and below.
+        // SAFETY: the checker ensures that no thread reads meanwhile, here and below.
         self.subject.with_mut(|at| unsafe { *at = subject });
         let round = self.question.ask();
         self.sent.store(round.0 as usize + 1, Ordering::Release);
@@ -42,7 +43,7 @@ impl Slot {
         answer
     }
 
-    /// The handler of a signal of this round, in which this was asked about.
+    /// Handles a signal of this generation, whose request has this subject.
     fn answer(&self, round: Round, asked: u32) {
         if !self.question.begin_answer(round) {
             return;
@@ -55,7 +56,7 @@ impl Slot {
         self.question.end_answer(round);
     }
 
-    /// Handles the signal that comes first, of a question about 6.
+    /// Handles the first signal, of a request about 6.
     fn handle_first(&self) {
         loop {
             match self.sent.load(Ordering::Acquire) {
@@ -95,7 +96,7 @@ fn a_question_that_was_given_up_is_left_alone() {
     });
 }
 
-/// The signal of a question that was given up comes when the slot is used again.
+/// The signal of a request that was given up arrives when the slot is used again.
 #[test]
 fn a_late_signal_is_not_taken_for_the_next_one() {
     model_with_preemptions(3, || {
@@ -110,7 +111,7 @@ fn a_late_signal_is_not_taken_for_the_next_one() {
             let slot = slot.clone();
             thread::spawn(move || slot.answer(Round(4), 8))
         };
-        // If the signal came too early for its question, there is no other.
+        // If the signal came too early for its request, there is no other.
         let second = slot.ask(8, Duration::ZERO);
         assert!(second.is_none() || second == Some(9));
         late.join().unwrap();
