@@ -1,14 +1,16 @@
-//! A store with one instance as bytes, and back again: in another process, under other addresses.
+//! Converts a store with one instance to bytes, and back in another process, under other addresses.
 //!
-//! In: a store whose guest does not run. Out: the bytes of [`Part::Snapshot`], which a sealed artifact holds; of those, an instance
-//! that goes on where the other was. Never: bytes that nobody vouched for. Whoever may change them may as well change code.
+//! In: a store whose guest does not run. Out: the bytes of [`Part::Snapshot`], which a sealed artifact contains; from
+//! them, an instance that continues where the other was. Never: bytes of unknown origin. Whoever may change them could
+//! as well change code.
 //!
 //! ```text
 //! head: length, all numbers of 64 bits in little endian   │ contents of memories, without what is zero
 //! ```
 //!
-//! What holds addresses is made by linking, as for a [`Checkpoint`](crate::Checkpoint). Of what is left, only the headers of objects
-//! mean something in one process: canonical ids of types, which are indices of the module's types in these bytes.
+//! State that holds addresses is created by linking, as for a [`Checkpoint`](crate::Checkpoint). Of the remaining
+//! state, only the headers of objects depend on the process: they contain canonical ids of types, which are replaced by
+//! the module's type indices in these bytes.
 //!
 //! [`Part::Snapshot`]: belljar_abi::Part::Snapshot
 
@@ -31,32 +33,32 @@ use belljar_module::{EntityIndex, Import};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Contents that are zero for so long are left out.
+/// Runs of zeros of this length are omitted from the contents.
 const GRAIN: usize = 4096;
 
-/// What a snapshot says of the store that it was taken of.
+/// The head of a snapshot.
 pub(crate) struct InstanceSnapshot<'a> {
-    /// For whoever took it.
+    /// A note for the embedder.
     note: &'a [u8],
-    /// How many memories the store had, and where everything lay: [`places`].
+    /// The number of memories of the store, and the places of its entities: [`places`].
     memory_count: usize,
     places: Vec<u32>,
     region: RegionCheckpoint,
     memories: Vec<MemorySnapshot>,
     gc: Option<GcCheckpoint>,
     segments: Vec<Option<Box<[u32]>>>,
-    /// Where contents of memories begin.
+    /// The offset of the contents of memories.
     head: usize,
 }
 
 struct MemorySnapshot {
     length: usize,
-    /// Where in the memory contents lie, one after the other behind the head.
+    /// The ranges of the memory that have contents. These follow each other behind the head.
     pieces: Vec<Range<usize>>,
 }
 
-/// Refuses a store in which not everything is of its one instance, and functions that it imports: of all else a snapshot would
-/// not say what it is.
+/// Checks that everything in a store belongs to its one instance, except for functions that it imports: a snapshot
+/// could not describe anything else.
 fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
     let described = module.module();
     let other = described.imports().iter().find(|import| !matches!(import.entity, EntityIndex::Func(_)));
@@ -105,11 +107,12 @@ fn places_of(store: &StoreCore) -> Vec<u32> {
 }
 
 impl StoreMut<'_> {
-    /// The store's only instance and all its state as bytes. `note` is kept with it.
+    /// Serializes the store's only instance with all its state. `note` is kept with it.
     ///
     /// # Errors
     ///
-    /// Where the store holds what means something in this process alone, which is named; and as [`StoreMut::checkpoint`].
+    /// Returns an error that names the state which is meaningful only in this process, if there is any, or an error as
+    /// for [`StoreMut::checkpoint`].
     pub fn serialize_instance(&mut self, note: &[u8]) -> anyhow::Result<Vec<u8>> {
         let [instance] = &*self.entities.instances else {
             bail!("a snapshot is of one instance, and the store has {}", self.entities.instances.len());
@@ -166,7 +169,7 @@ impl StoreMut<'_> {
         let mut bytes = (head.0.len() as u64 + 8).to_le_bytes().to_vec();
         bytes.append(&mut head.0);
         bytes.append(&mut contents);
-        // Nobody is going back there.
+        // The store will not be rewound to it.
         self.checkpoints.pop();
         Ok(bytes)
     }
@@ -181,7 +184,7 @@ fn told(func: &HostFunc) -> String {
     }
 }
 
-/// Where bytes are not zero, in whole grains.
+/// Returns the ranges of bytes that are not zero, in whole grains.
 fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut pieces: Vec<Range<usize>> = Vec::new();
     for (i, grain) in bytes.chunks(GRAIN).enumerate() {
@@ -197,23 +200,22 @@ fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
     pieces
 }
 
-/// The note that a snapshot was taken with.
+/// Returns the note that a snapshot was taken with.
 ///
 /// # Errors
 ///
-/// Where the snapshot is damaged.
+/// Returns an error if the snapshot is damaged.
 pub fn snapshot_note(image: &CodeImage) -> anyhow::Result<Option<Vec<u8>>> {
     let Some(bytes) = image.snapshot() else { return Ok(None) };
     Ok(Some(read(image, bytes)?.note.to_vec()))
 }
 
-/// Makes an instance in a store that has none, and lets it be what another was when the snapshot in `image` was taken. Nothing
-/// runs.
+/// Creates an instance in a store that has none, and restores the state of the snapshot in `image`. Nothing runs.
 ///
 /// # Errors
 ///
-/// As [`crate::instantiate`]; where the store has other things than the one that the snapshot was taken of; where the snapshot is
-/// damaged. The store is of no use then.
+/// Returns an error as for [`crate::instantiate`], or if the store has other entities than the one that the snapshot
+/// was taken from, or if the snapshot is damaged. The store is unusable then.
 pub fn restore_instance<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Arc<LoadedModule>,
@@ -229,13 +231,13 @@ pub fn restore_instance<T: 'static>(
     let id = link_fresh(store, module, imports)?;
     let done = put(store, id, module, image, bytes, frozen);
     if done.is_err() {
-        // What is there of it is anything: nobody runs or collects it.
+        // Its contents are inconsistent: they must not be run or collected.
         store.core_mut().give_up("its snapshot could not be loaded");
     }
     done.map(|()| id)
 }
 
-/// Puts a snapshot's state into an instance that has just been linked.
+/// Restores a snapshot's state into an instance that has just been linked.
 fn put<T: 'static>(
     store: &mut StoreInner<T>,
     id: InstanceId,
