@@ -44,7 +44,7 @@ impl StoreCore {
             growth_limiter.check_own_memories(self.own_memories())?;
         }
         let minimum = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok());
-        let length = length.or(minimum).context("the memory is larger than any machine's")?;
+        let length = length.or(minimum).context("the memory is larger than any address space")?;
         let (pages, size) = (length as u64 / ty.page_size(), ByteCount(length as u64));
         let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
         let limiter =

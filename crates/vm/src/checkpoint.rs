@@ -147,8 +147,11 @@ impl StoreMut<'_> {
     /// Returns an error if the guest runs or was killed, if the store has a shared memory, which cannot be rewound, or
     /// if the machine has no room for a copy.
     pub fn checkpoint(&mut self) -> anyhow::Result<Checkpoint> {
-        ensure!(!self.is_running(), "the guest runs: a store can be noted only when nothing does");
-        ensure!(self.killed.is_none(), "the guest was killed, perhaps in the middle of something");
+        ensure!(
+            !self.is_running(),
+            "the guest is running: a checkpoint can only be taken while nothing runs"
+        );
+        ensure!(self.killed.is_none(), "the guest was killed, so its state may be inconsistent");
         // Then all objects are in one place, and unreachable ones are not part of the checkpoint.
         self.collect(true)?;
         self.note()
@@ -161,12 +164,14 @@ impl StoreCore {
         let mut memories = Vec::with_capacity(self.entities.memories.len());
         for (i, memory) in self.entities.memories.iter_mut().enumerate() {
             let AnyMemory::Own(memory) = &mut memory.memory else {
-                anyhow::bail!("memory {i} of the store is shared with others: it cannot be put back");
+                anyhow::bail!("memory {i} of the store is shared with others: it cannot be rewound");
             };
             if self.ran {
                 memory.touch();
             }
-            memories.push(memory.checkpoint().with_context(|| format!("no room to note memory {i}"))?);
+            memories.push(
+                memory.checkpoint().with_context(|| format!("no room for the checkpoint of memory {i}"))?,
+            );
         }
         self.set_untouched();
         self.has_checkpoint = true;
@@ -197,7 +202,7 @@ impl StoreCore {
     ///
     /// Returns an error if the machine has no room. Then the store must not be used any more.
     pub fn adopt(&mut self, from: &Checkpoint) -> anyhow::Result<bool> {
-        ensure!(!self.is_running() && !self.ran, "the store has run something");
+        ensure!(!self.is_running() && !self.ran, "code has already run in the store");
         if !from.skeleton.is_of(self) {
             return Ok(false);
         }
@@ -220,8 +225,8 @@ impl StoreCore {
     /// earlier one since, or if the guest runs.
     pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
         let place = self.checkpoints.iter().rposition(|noted| noted.number == to.number);
-        let place = place.context("the store cannot go there: it never was, or went back further since")?;
-        ensure!(!self.is_running(), "the guest runs: a store can go back only when nothing does");
+        let place = place.context("the store cannot be rewound to this checkpoint: it is another store's, or this one was rewound further since")?;
+        ensure!(!self.is_running(), "the guest is running: a store can only be rewound while nothing runs");
         if place + 1 < self.checkpoints.len() {
             self.monitor.note_label();
             self.checkpoints.truncate(place + 1);
@@ -278,7 +283,7 @@ impl StoreCore {
             if self.ran {
                 own.touch();
             }
-            own.rewind(memory).with_context(|| format!("memory {i} could not be put back"))?;
+            own.rewind(memory).with_context(|| format!("memory {i} could not be rewound"))?;
         }
         self.set_untouched();
         self.entities.tables.truncate(skeleton.tables.len());
@@ -348,9 +353,9 @@ impl StoreCore {
     pub fn verify(&self, was: &Checkpoint) -> anyhow::Result<()> {
         ensure!(
             self.checkpoints.last().is_some_and(|noted| noted.number == was.number),
-            "the store was put back somewhere else"
+            "the store was rewound to another checkpoint"
         );
-        ensure!(was.skeleton.is_of(self), "it has more than it had, or less");
+        ensure!(was.skeleton.is_of(self), "it has more or fewer entities than it had");
         for (i, memory) in was.memories.iter().enumerate() {
             let now = self.memory_data(i);
             let length = memory.length();
@@ -365,10 +370,13 @@ impl StoreCore {
         match (&self.heap.gc, &was.gc) {
             (Some(gc), Some(was)) => gc.verify(was)?,
             (None, None) => {}
-            _ => anyhow::bail!("it has a heap of objects, and had none, or the other way round"),
+            _ => anyhow::bail!("it has a heap of objects and had none, or vice versa"),
         }
-        ensure!(self.fuel() == was.fuel, "it has {} of fuel, and had {}", self.fuel(), was.fuel);
-        ensure!(self.killed.is_none() && self.pending.is_none(), "something of the run before is pending");
+        ensure!(self.fuel() == was.fuel, "it has {} units of fuel, and had {}", self.fuel(), was.fuel);
+        ensure!(
+            self.killed.is_none() && self.pending.is_none(),
+            "an exit or a kill of the last run is pending"
+        );
         Ok(())
     }
 }

@@ -325,7 +325,7 @@ impl CodeImage {
 /// Bytes whose pages are populated at once: they are still in the processor's cache when they are written.
 const COPY_STEP: usize = 256 << 10;
 
-const NO_EXECUTION: &str = "the machine does not let code be executed";
+const NO_EXECUTION: &str = "the machine does not allow code in memory to be executed";
 
 /// The end of an image's header.
 const IMAGE_HEADER_END: usize = IMAGE_HEADER_START + size_of::<ImageHeader>();

@@ -51,9 +51,9 @@ impl<T: 'static> StoreInner<T> {
     pub fn new_memory(&mut self, ty: MemoryType) -> anyhow::Result<usize> {
         anyhow::ensure!(
             !ty.is_shared(),
-            "a shared memory belongs to no store: make it with SharedMemory::new"
+            "a shared memory belongs to no store: create it with SharedMemory::new"
         );
-        ty.check().context("a memory of this type cannot be made")?;
+        ty.check().context("a memory of this type cannot be created")?;
         self.limited(|core, growth_limiter| core.push_memory(ty, None, None, growth_limiter, true))
     }
 
@@ -72,7 +72,7 @@ impl<T: 'static> StoreInner<T> {
     ///
     /// Returns an error if a limit does not allow it, or `init` is not of the element type.
     pub fn new_table(&mut self, ty: TableType, init: Value) -> anyhow::Result<usize> {
-        ty.check().context("a table of this type cannot be made")?;
+        ty.check().context("a table of this type cannot be created")?;
         self.core().check_type(&init, ValType::Ref(ty.element()), "the table")?;
         let init = init.to_slot().u32();
         self.limited(|core, growth_limiter| core.push_table(ty, init, None, None, growth_limiter))

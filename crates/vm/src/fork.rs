@@ -95,7 +95,7 @@ fn end_what_runs(thread: &GuestThread) {
     while subject != 0 {
         // SAFETY: the thread runs this store's guest, which keeps it alive.
         let monitor = unsafe { store_monitor::StoreMonitor::of_subject(subject) };
-        let why = "the process was forked while the guest ran: it goes on in the parent alone";
+        let why = "the process was forked while the guest ran: it continues only in the parent";
         monitor.want_killed(why.into(), None);
         subject = monitor.outer();
     }

@@ -105,7 +105,7 @@ impl StoreCore {
         );
         anyhow::ensure!(
             func.store_type == self.host.hooks.data_type,
-            "the host function was made for stores with data of another type"
+            "the host function was created for stores with data of another type"
         );
         let code = match func.buffered {
             false => exit_address(),

@@ -147,7 +147,7 @@ impl StoreCore {
     ///
     /// Returns an error if the function type has results, or the engine has no room for another type.
     pub fn new_tag(&mut self, ty: &FuncType) -> anyhow::Result<TagId> {
-        anyhow::ensure!(ty.results().is_empty(), "the type of a tag has no results, and {ty} was given");
+        anyhow::ensure!(ty.results().is_empty(), "the type of a tag must have no results, found {ty}");
         let types = self.runtime.types.register_func(ty)?;
         self.entities.tags.push(types.ids()[0]);
         self.entities.host_types.push(Arc::new(types));
@@ -284,7 +284,7 @@ impl StoreMut<'_> {
                 }
                 Ok(array)
             }
-            _ => anyhow::bail!("belljar bug: {op:?} makes no object"),
+            _ => anyhow::bail!("belljar bug: {op:?} allocates no object"),
         }
     }
 

@@ -487,7 +487,7 @@ pub struct NeedsChecks;
 
 impl std::fmt::Display for NeedsChecks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a memory is not reserved whole: the module must be compiled with explicit checks")
+        f.write_str("a memory is not fully reserved: the module must be compiled with explicit checks")
     }
 }
 

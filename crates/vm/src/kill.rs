@@ -88,7 +88,7 @@ impl StoreMonitor {
                 Err(error) => return Err(error),
             }
         }
-        let why = "the guest is in a host function, and there is no thread to see to it that it does not go on after that";
+        let why = "the guest is in a host function, and the thread that would end it after that could not be started";
         Err(io::Error::new(io::ErrorKind::TimedOut, why))
     }
 }

@@ -12,20 +12,20 @@ const SECOND: u64 = 1_000_000_000;
 define_limits! {
     /// The resources that can be limited. Each has a method of the same name in `belljar::Limits`.
     pub enum Limit {
-    Memory "memory" Bytes Some(256 << 20), "Linear memories, all of a store together";
-    TableElements "table_elements" Count Some(1_000_000), "Elements of tables, all of a store together";
-    GcHeap "gc_heap" Bytes Some(64 << 20), "Garbage-collected objects, with their nursery of 512 KiB";
-    Stack "stack" Bytes Some(1 << 20), "Native stack of the guest's calls, as far as the engine gives as much";
+    Memory "memory" Bytes Some(256 << 20), "All linear memories of a store together";
+    TableElements "table_elements" Count Some(1_000_000), "All table elements of a store together";
+    GcHeap "gc_heap" Bytes Some(64 << 20), "Garbage-collected objects, including their nursery of 512 KiB";
+    Stack "stack" Bytes Some(1 << 20), "Native stack for the guest's calls, up to the engine's own limit";
     Instances "instances" Count Some(16), "Instances in a store";
     Tables "tables" Count Some(64), "Tables in a store";
     Memories "memories" Count Some(16), "Memories in a store";
-    Wall "wall" Time Some(30 * SECOND), "Time from the beginning of a call or session to its end";
+    Wall "wall" Time Some(30 * SECOND), "Time from the start of a call or session to its end";
     Cpu "cpu" Time Some(10 * SECOND), "CPU time of a call, or of all calls of a session";
-    Fuel "fuel" Count None, "Instructions, about, of a call or session, where the engine counts fuel";
-    Descriptors "descriptors" Count Some(64), "Open files, directories and sockets of WASI, the three standard streams included";
-    BytesRead "bytes_read" Bytes Some(1 << 30), "Bytes that WASI functions read, from whatever";
-    BytesWritten "bytes_written" Bytes Some(128 << 20), "Bytes that WASI functions write, to whatever";
-    Scratch "scratch" Bytes Some(16 << 20), "Memory that host functions borrow at once";
+    Fuel "fuel" Count None, "Approximate number of instructions of a call or session, if the engine counts fuel";
+    Descriptors "descriptors" Count Some(64), "Open files, directories and sockets of WASI, including the three standard streams";
+    BytesRead "bytes_read" Bytes Some(1 << 30), "Bytes that WASI functions read, from any source";
+    BytesWritten "bytes_written" Bytes Some(128 << 20), "Bytes that WASI functions write, to any destination";
+    Scratch "scratch" Bytes Some(16 << 20), "Memory that host functions borrow at the same time";
     }
 }
 

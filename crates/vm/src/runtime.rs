@@ -303,13 +303,13 @@ impl Runtime {
     ///
     /// Returns an error if the compiler refuses the signature, or there is no memory.
     pub(crate) fn trampoline(&self, kind: TrampolineKind, ty: TypeId) -> anyhow::Result<usize> {
-        const UNKNOWN: &str = "belljar bug: a function whose type nobody knows";
+        const UNKNOWN: &str = "belljar bug: a function of an unknown type";
         let (known, trampolines) = self.types.trampolines(ty).context(UNKNOWN)?;
         let func = known.composite.as_func().context(UNKNOWN)?;
         let compile = || {
             let compiled = self.source.trampoline(kind, func)?;
             let is_plain = compiled.traps.is_empty() && compiled.relocs.is_empty();
-            anyhow::ensure!(is_plain, "belljar bug: a trampoline that traps, or refers to something");
+            anyhow::ensure!(is_plain, "belljar bug: a trampoline that traps or has relocations");
             Ok(compiled.code)
         };
         trampolines.get_or_make(kind, &self.trampolines, compile, |address, code| {

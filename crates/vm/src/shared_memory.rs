@@ -69,9 +69,9 @@ impl SharedMemory {
     ) -> anyhow::Result<Self> {
         anyhow::ensure!(
             ty.is_shared(),
-            "a shared memory was asked for, of the type {ty}, which is not shared"
+            "expected the type of a shared memory, found {ty}, which is not shared"
         );
-        ty.check().context("a memory of this type cannot be made")?;
+        ty.check().context("a memory of this type cannot be created")?;
         let bytes = ty.minimum_bytes().unwrap_or(u64::MAX);
         runtime.take_memory(bytes)?;
         let length = usize::try_from(bytes).unwrap_or(usize::MAX);

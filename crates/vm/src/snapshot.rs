@@ -65,14 +65,14 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
     if let Some(Import { module, name, .. }) = other {
         let (module, name) = (OutsideText::new(&**module), OutsideText::new(&**name));
         bail!(
-            "`{module}::{name}` is imported and no function: only functions of the host can be there again"
+            "the import `{module}::{name}` is not a function: a snapshot can only be restored with imports of host functions"
         );
     }
     let foreign: Vec<_> =
         store.entities.host_funcs.iter().skip(described.imported_funcs()).map(|func| told(func)).collect();
     ensure!(
         foreign.is_empty(),
-        "the guest may hold host functions that it did not import, which cannot be kept: {}",
+        "the guest may hold host functions that it did not import, which a snapshot cannot contain: {}",
         foreign.join(", ")
     );
     let now = [
@@ -89,7 +89,7 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
     ];
     ensure!(
         now == own && store.host.host_caller_context.is_none(),
-        "the host has made things in the store that the module did not, or has called its own functions through it"
+        "the host has created entities in the store, or has called its own functions through it, which a snapshot cannot contain"
     );
     let is_exact = |i: usize| {
         let wanted = module.sig(described.type_of_func(FuncIndex::new(i)));
@@ -97,7 +97,7 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
     };
     ensure!(
         (0..described.imported_funcs()).all(is_exact),
-        "a function is imported that belongs to another instance, or has a narrower type than the module wants"
+        "an imported function belongs to another instance, or has a narrower type than the import"
     );
     Ok(())
 }
@@ -115,7 +115,10 @@ impl StoreMut<'_> {
     /// for [`StoreMut::checkpoint`].
     pub fn serialize_instance(&mut self, note: &[u8]) -> anyhow::Result<Vec<u8>> {
         let [instance] = &*self.entities.instances else {
-            bail!("a snapshot is of one instance, and the store has {}", self.entities.instances.len());
+            bail!(
+                "a snapshot needs a store with one instance, and this one has {}",
+                self.entities.instances.len()
+            );
         };
         let module = instance.module().clone();
         check_own(self, &module)?;
@@ -125,13 +128,12 @@ impl StoreMut<'_> {
             (Some(gc), Some(was)) => {
                 ensure!(
                     was.is_without_host_values(),
-                    "the guest holds values of the host (externref), which cannot be kept"
+                    "the guest holds values of the host (externref), which a snapshot cannot contain"
                 );
                 let index = |id: TypeId| types.iter().position(|ty| *ty == id);
-                Some(
-                    was.renamed(&gc.objects()?, index)
-                        .context("the guest holds objects of types of the host")?,
-                )
+                Some(was.renamed(&gc.objects()?, index).context(
+                    "the guest holds objects of the host's types, which a snapshot cannot contain",
+                )?)
             }
             _ => None,
         };
@@ -225,7 +227,7 @@ pub fn restore_instance<T: 'static>(
     let bytes = image.snapshot().context("the module has no snapshot")?;
     ensure!(
         store.core().instance_count() == 0,
-        "a module with a snapshot begins as the first of its store, and this one has instances already"
+        "a module with a snapshot must be the first of its store, and this store has instances already"
     );
     let frozen = read(image, bytes)?;
     let id = link_fresh(store, module, imports)?;
@@ -250,8 +252,8 @@ fn put<T: 'static>(
     check_own(core, module)?;
     ensure!(
         places_of(core) == frozen.places && core.region.has_pieces_of(&frozen.region),
-        "the store has other things than the one that the snapshot was taken of, or has them elsewhere: make it with nothing but the \
-         module's imports, and link those as they were linked then"
+        "the store differs from the one that the snapshot was taken from: create it with nothing but the module's imports, and \
+         link those as they were linked then"
     );
     ensure!(core.entities.memories.len() == frozen.memory_count, DAMAGED);
     let mut at = frozen.head;
@@ -260,7 +262,11 @@ fn put<T: 'static>(
         let now = store.core().memory_data(number).len();
         let more = memory.length.checked_sub(now).context(DAMAGED)? as u64 / page;
         let grown = more == 0 || store.memory_grow(number, more)?.is_some();
-        ensure!(grown, "the snapshot has {} bytes in memory {number}, and may not", memory.length);
+        ensure!(
+            grown,
+            "the snapshot has {} bytes in memory {number}, and the limits do not allow it",
+            memory.length
+        );
         let AnyMemory::Own(own) = &mut store.core_mut().entities.memories[number].memory else {
             bail!("memory {number} is shared with others");
         };
@@ -283,7 +289,7 @@ fn put<T: 'static>(
             // Its elements are counted already.
             growth_limiter.limiter().map_or(Ok(true), |limiter| limiter.table_growing(size, size, maximum))
         })?;
-        ensure!(allowed, "the snapshot has {size} elements in table {table}, and may not");
+        ensure!(allowed, "the snapshot has {size} elements in table {table}, and the limits do not allow it");
     }
     if let Some(gc) = &frozen.gc {
         store.core_mut().gc_base()?;
@@ -292,7 +298,7 @@ fn put<T: 'static>(
             Some(limiter) if granted > 0 => limiter.gc_heap_growing(0, granted),
             _ => Ok(true),
         })?;
-        ensure!(allowed, "the snapshot has {granted} bytes of objects, and may not");
+        ensure!(allowed, "the snapshot has {granted} bytes of objects, and the limits do not allow it");
         let core = store.core_mut();
         ensure!(gc.fits(core.gc()?), DAMAGED);
         core.rewind_gc(gc);
@@ -307,7 +313,7 @@ fn put<T: 'static>(
     Ok(())
 }
 
-const DAMAGED: &str = "the snapshot is damaged, or of another release";
+const DAMAGED: &str = "the snapshot is damaged, or was made by another release";
 
 fn damaged(_: Damaged) -> anyhow::Error {
     anyhow::Error::msg(DAMAGED)

@@ -406,7 +406,7 @@ impl StoreMonitor {
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "the store goes from thread to thread"))
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the store keeps moving from thread to thread"))
     }
 
     /// Reads an answer. The store is alive, and with it all code that its frames can be in (CODE-ALIVE).

@@ -216,7 +216,7 @@ fn refuse_mprotect() {
 #[test]
 fn memory_that_stays_protected_ends_the_process() {
     if !belljar_vm::tells_written_pages() {
-        return println!("skipped: this kernel does not tell which pages were written");
+        return println!("skipped: this kernel does not list written pages");
     }
     if case().is_some() {
         let engine = belljar::Engine::default();

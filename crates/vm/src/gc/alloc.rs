@@ -38,7 +38,7 @@ impl StoreCore {
     fn make_gc(&mut self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.heap.abandoned.is_none(),
-            "the guest was killed while its objects were being collected: nothing can be done with objects of the store any more"
+            "the guest was killed while its objects were being collected: objects of the store are unusable"
         );
         let heap = GcHeap::new(self.runtime.gc_stress);
         let heap = heap.context("no address space for the store's garbage-collected heap")?;

@@ -198,7 +198,7 @@ impl StoreMut<'_> {
     pub fn make_struct(&mut self, ty: TypeId, values: &[Value]) -> anyhow::Result<RawAny> {
         let defined = self.runtime.types.ty(ty);
         let Some(CompositeType::Struct(fields)) = defined.as_ref().map(|ty| &ty.composite) else {
-            anyhow::bail!("the type is no struct type");
+            anyhow::bail!("the type is not a struct type");
         };
         self.check_fields("struct", fields.fields().iter(), values)?;
         let scope = self.enter_roots();
@@ -225,7 +225,7 @@ impl StoreMut<'_> {
     pub fn make_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> anyhow::Result<RawAny> {
         let defined = self.runtime.types.ty(ty);
         let Some(CompositeType::Array(array)) = defined.as_ref().map(|ty| &ty.composite) else {
-            anyhow::bail!("the type is no array type");
+            anyhow::bail!("the type is not an array type");
         };
         let field = array.field_type();
         self.check_fields("array", values.iter().map(|_| &field), values)?;

@@ -100,7 +100,7 @@ impl Gc {
         let mut at = OLD;
         while at < self.heap.old_top {
             objects.push(at);
-            at = self.end_of(at).context("a bug: an object ends nowhere")?;
+            at = self.end_of(at).context("belljar bug: an object has no end")?;
         }
         Ok(objects)
     }
@@ -147,7 +147,7 @@ impl Gc {
         ensure!(heap.nursery_top() == NURSERY, "there are young objects");
         ensure!(
             (&heap.starts, &heap.old_externs, heap.young_externs.len()) == (&was.starts, &was.old_externs, 0),
-            "what is noted of its objects differs"
+            "the records about its objects differ"
         );
         Ok(())
     }

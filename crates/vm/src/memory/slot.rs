@@ -368,7 +368,7 @@ impl Slot {
     ///
     /// Returns an error if one was.
     fn check_whole(&self) -> io::Result<()> {
-        if self.is_torn { Err(io::Error::other("an image was mapped in part")) } else { Ok(()) }
+        if self.is_torn { Err(io::Error::other("an image was only partly mapped")) } else { Ok(()) }
     }
 
     /// Replaces the contents by an image of the same contents.

@@ -24,7 +24,7 @@ fn pages_that_nobody_writes_to_any_more_are_given_back() {
     (0..64).for_each(|i| write(&mut memory, i << 16));
     memory.rewind(&was).unwrap();
     if !resident(&memory).is_ok_and(|bytes| bytes == 64 * page_size()) {
-        return eprintln!("skipped: the kernel does not tell which pages were written");
+        return eprintln!("skipped: the kernel does not list written pages");
     }
     for _ in 0..THINNING {
         write(&mut memory, 3 << 16);
@@ -70,7 +70,7 @@ fn much_that_is_written_each_time_stays_until_others_come() {
         memory.fill_fresh(0..much, |bytes| bytes.fill(7));
         memory.rewind(&was).unwrap();
         let Ok(kept) = resident(&memory) else {
-            return eprintln!("skipped: the kernel does not tell which pages were written");
+            return eprintln!("skipped: the kernel does not list written pages");
         };
         assert_eq!(kept, much, "round {round}");
     }
@@ -112,7 +112,7 @@ fn write_protected(
     }
     if !memory.slot().is_write_protected() {
         assert!(!crate::sys::tells_written_pages(), "it was stability for long, and is not write_protected");
-        eprintln!("skipped: the kernel does not tell which pages were written");
+        eprintln!("skipped: the kernel does not list written pages");
         return None;
     }
     Some((memory, was))
@@ -270,7 +270,7 @@ fn what_was_written_once_is_given_back_after_a_trial() {
     memory.fill_fresh(0..much, |bytes| bytes.fill(7));
     memory.rewind(&was).unwrap();
     if resident(&memory).is_err() {
-        return eprintln!("skipped: the kernel does not tell which pages were written");
+        return eprintln!("skipped: the kernel does not list written pages");
     }
     assert!(resident(&memory).unwrap() >= much);
     for _ in 0..8 {
@@ -308,7 +308,7 @@ fn memories_keep_no_more_than_the_most_and_more_only_together() {
     let pool = Arc::new(MemoryPool::with_beyond(|| 40 * MIB));
     let (mut first, mut second) = (new(&pool), new(&pool));
     let Some(kept) = kept_of(&mut first) else {
-        return eprintln!("skipped: the kernel does not tell which pages were written");
+        return eprintln!("skipped: the kernel does not list written pages");
     };
     assert_eq!((kept, pool.kept_beyond()), (length, 32 * MIB));
     // With large pages, the rest of the last one as well.
@@ -339,7 +339,7 @@ fn guests_that_write_here_and_there_get_small_pages() {
         true
     });
     if scanned.is_err() {
-        return eprintln!("skipped: the kernel does not tell which pages were written");
+        return eprintln!("skipped: the kernel does not list written pages");
     }
     assert!(!begin(&memory));
     assert!(bytes <= 2 * 64 * page_size() + (2 << 20), "{bytes}");
@@ -359,7 +359,7 @@ fn guests_that_write_here_and_there_later_get_small_pages_then() {
         memory.rewind(&was).unwrap();
     }
     if !crate::sys::tells_written_pages() {
-        return eprintln!("skipped: the kernel does not tell which pages were written");
+        return eprintln!("skipped: the kernel does not list written pages");
     }
     for _ in 0..3 {
         (0..length).step_by(1 << 20).for_each(|at| write(&mut memory, at + 5000));

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn pages_that_were_read_or_given_back_or_never_touched_were_not_written() {
         if !tells_written_pages() {
-            return eprintln!("skipped: the kernel does not tell which pages were written");
+            return eprintln!("skipped: the kernel does not list written pages");
         }
         let (page, pages) = (page_size(), 600);
         let mut mapping = Mapping::new(pages * page, Protection::ReadWrite).unwrap();
@@ -187,7 +187,7 @@ mod tests {
     fn large_pages_that_were_only_read_were_not_written() {
         const LARGE: usize = 2 << 20;
         if !tells_written_pages() {
-            return eprintln!("skipped: the kernel does not tell which pages were written");
+            return eprintln!("skipped: the kernel does not list written pages");
         }
         let mut mapping = Mapping::new(8 * LARGE, Protection::ReadWrite).unwrap();
         mapping.prefer_large_pages(0..8 * LARGE, true);

@@ -64,7 +64,7 @@ fn append(records: &[u8]) -> anyhow::Result<()> {
         other => {
             let path = path();
             other.insert(
-                Dump::new(&path).with_context(|| format!("could not make {}", OutsideText::new(&path)))?,
+                Dump::new(&path).with_context(|| format!("could not create {}", OutsideText::new(&path)))?,
             )
         }
     };
@@ -98,7 +98,7 @@ impl Dump {
         let mapped =
             unsafe { rustix::mm::mmap(ptr::null_mut(), page_size(), protection, flags, &self.file, 0) };
         mapped.context(
-            "perf finds it by a mapping to execute, which its file system refuses: set JITDUMPDIR",
+            "perf finds the file by an executable mapping, which its file system refuses: set JITDUMPDIR to another directory",
         )?;
         Ok(())
     }

@@ -30,9 +30,12 @@ fn check(file: &Stat) -> anyhow::Result<()> {
     ensure!(is_regular, "expected a regular file, found something else: remove it");
     let ours = rustix::process::geteuid().as_raw();
     let theirs = file.st_uid;
-    ensure!(theirs == ours, "expected a file of user {ours}, found one of user {theirs}: have it removed");
+    ensure!(
+        theirs == ours,
+        "expected a file owned by user {ours}, found one owned by user {theirs}: have it removed"
+    );
     let names = file.st_nlink;
-    ensure!(names == 1, "expected a file of one name, found one of {names}: remove it");
+    ensure!(names == 1, "expected a file with one name, found one with {names}: remove it");
     Ok(())
 }
 
@@ -88,7 +91,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
 
         fs::hard_link(&mine, &path).unwrap();
-        assert!(refusal(&path).contains("found one of 2"));
+        assert!(refusal(&path).contains("found one with 2"));
         fs::remove_file(&path).unwrap();
 
         rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
@@ -108,6 +111,6 @@ mod tests {
         let mut found = rustix::fs::stat(&path).unwrap();
         assert!(check(&found).is_ok());
         found.st_uid += 1;
-        assert!(check(&found).unwrap_err().to_string().contains("expected a file of user"));
+        assert!(check(&found).unwrap_err().to_string().contains("expected a file owned by user"));
     }
 }
