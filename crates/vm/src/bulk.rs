@@ -65,7 +65,7 @@ impl StoreCore {
         let at = at.context("the store is full: no room for another memory")?;
         let def = VmPtr::at(self.region.const_base() + at);
         self.entities.memories.push(StoreMemory { memory: AnyMemory::Own(memory), def });
-        self.note_memory();
+        self.publish_memory_size();
         let memory = self.entities.memories.len() - 1;
         self.publish_memory(memory);
         Ok(memory)
@@ -75,7 +75,7 @@ impl StoreCore {
     fn push_shared(&mut self, memory: SharedMemory) -> usize {
         let def = memory.def();
         self.entities.memories.push(StoreMemory { memory: AnyMemory::Shared(memory), def });
-        self.note_memory();
+        self.publish_memory_size();
         self.entities.memories.len() - 1
     }
 
@@ -155,7 +155,7 @@ impl StoreCore {
         };
         if old.is_some() {
             self.publish_memory(memory);
-            self.note_memory();
+            self.publish_memory_size();
         }
         Ok(old)
     }

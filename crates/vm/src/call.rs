@@ -86,7 +86,11 @@ impl StoreCore {
         thread.stack().prepare(self.context_mut());
         self.monitor.enter(thread);
         self.last_thread = thread.idle();
-        self.ready = if !self.is_special && self.heap.roots.is_bare() { self.id.number() } else { NOT_READY };
+        self.ready = if !self.is_special && self.heap.roots.has_no_scoped_roots() {
+            self.id.number()
+        } else {
+            NOT_READY
+        };
         OuterActivation { roots, host_call: None }
     }
 
@@ -331,7 +335,8 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
             self.store == store.core().id,
             "a function was called with a store that it does not belong to"
         );
-        let _permit = if store.core().is_special { Some(store.core_mut().permit()?) } else { None };
+        let _permit =
+            if store.core().is_special { Some(store.core_mut().acquire_run_guard()?) } else { None };
         self.call_now(store, params)
     }
 
@@ -358,7 +363,7 @@ fn call_slots<T: 'static>(
     callee: Callee,
     slots: &mut [RawVal],
 ) -> Result<(), Exit> {
-    let _permit = store.core_mut().permit()?;
+    let _permit = store.core_mut().acquire_run_guard()?;
     let core = store.core();
     let ty = core.func_type(func);
     if ty.params().is_empty() && ty.results().is_empty() && !callee.is_host {

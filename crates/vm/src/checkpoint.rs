@@ -154,13 +154,13 @@ impl StoreMut<'_> {
         ensure!(self.killed.is_none(), "the guest was killed, so its state may be inconsistent");
         // Then all objects are in one place, and unreachable ones are not part of the checkpoint.
         self.collect(true)?;
-        self.note()
+        self.take_checkpoint()
     }
 }
 
 impl StoreCore {
     /// Takes a checkpoint of a store whose objects all lie in the old space.
-    fn note(&mut self) -> anyhow::Result<Checkpoint> {
+    fn take_checkpoint(&mut self) -> anyhow::Result<Checkpoint> {
         let mut memories = Vec::with_capacity(self.entities.memories.len());
         for (i, memory) in self.entities.memories.iter_mut().enumerate() {
             let AnyMemory::Own(memory) = &mut memory.memory else {
@@ -177,7 +177,7 @@ impl StoreCore {
         self.has_checkpoint = true;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
-        self.checkpoints.push(self.noted(number));
+        self.checkpoints.push(self.record(number));
         Ok(Checkpoint {
             number,
             skeleton: Skeleton::of(self),
@@ -210,8 +210,8 @@ impl StoreCore {
             self.gc_base()?;
         }
         self.has_checkpoint = true;
-        self.checkpoints = vec![self.noted(from.number)];
-        self.put_back(from, &mut Discarded::default())?;
+        self.checkpoints = vec![self.record(from.number)];
+        self.restore(from, &mut Discarded::default())?;
         Ok(true)
     }
 
@@ -224,11 +224,11 @@ impl StoreCore {
     /// an error, with nothing done, if the checkpoint is not one of this store, if the store has been rewound to an
     /// earlier one since, or if the guest runs.
     pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
-        let place = self.checkpoints.iter().rposition(|noted| noted.number == to.number);
+        let place = self.checkpoints.iter().rposition(|record| record.number == to.number);
         let place = place.context("the store cannot be rewound to this checkpoint: it is another store's, or this one was rewound further since")?;
         ensure!(!self.is_running(), "the guest is running: a store can only be rewound while nothing runs");
         if place + 1 < self.checkpoints.len() {
-            self.monitor.note_label();
+            self.monitor.mark_label_changed();
             self.checkpoints.truncate(place + 1);
         }
         let mut gone = Discarded::default();
@@ -237,12 +237,12 @@ impl StoreCore {
             || self.entities.instances.len() > skeleton.modules.len();
         let done = if takes_away {
             let monitor = self.monitor.clone();
-            monitor.taking_away(|| {
+            monitor.with_walks_blocked(|| {
                 sampling::drain();
-                self.put_back(to, &mut gone)
+                self.restore(to, &mut gone)
             })
         } else {
-            self.put_back(to, &mut gone)
+            self.restore(to, &mut gone)
         };
         // Only now, as destructors of the embedder may access the store.
         drop(gone);
@@ -252,7 +252,7 @@ impl StoreCore {
     /// Returns whether the store started from this checkpoint or can be rewound to it: everything that existed there
     /// exists now.
     pub fn has_been_at(&self, checkpoint: &Checkpoint) -> bool {
-        self.checkpoints.iter().any(|noted| noted.number == checkpoint.number)
+        self.checkpoints.iter().any(|record| record.number == checkpoint.number)
     }
 
     /// Sets the epoch deadline to the distance that it had at a checkpoint, since epochs advance while nothing runs.
@@ -260,12 +260,12 @@ impl StoreCore {
         self.set_epoch_deadline(of.epoch_left);
     }
 
-    fn noted(&self, number: u64) -> CheckpointRecord {
+    fn record(&self, number: u64) -> CheckpointRecord {
         CheckpointRecord { number, label: self.monitor.own_label(), group: self.limit_group().cloned() }
     }
 
     /// Restores the state of `to`, which is the last of `checkpoints`.
-    fn put_back(&mut self, to: &Checkpoint, gone: &mut Discarded) -> anyhow::Result<()> {
+    fn restore(&mut self, to: &Checkpoint, gone: &mut Discarded) -> anyhow::Result<()> {
         let skeleton = &to.skeleton;
         // Then their ids may be assigned to other types.
         let types_go = self.entities.instances.len() > skeleton.modules.len()
@@ -325,15 +325,15 @@ impl StoreCore {
         self.killed = None;
         self.host.scratch = Default::default();
         self.update_is_special();
-        let group = self.checkpoints.last().and_then(|noted| noted.group.as_ref());
+        let group = self.checkpoints.last().and_then(|record| record.group.as_ref());
         if self.limit_group().map(Arc::as_ptr) == group.map(Arc::as_ptr) {
             self.commit_group();
         } else {
             self.set_limit_group(group.cloned());
         }
-        let label = self.checkpoints.last().and_then(|noted| noted.label.as_ref());
+        let label = self.checkpoints.last().and_then(|record| record.label.as_ref());
         self.monitor.reset(self.id, to.segments.len(), label, self.runtime.notes_host_calls());
-        self.note_memory();
+        self.publish_memory_size();
         self.commit_memory();
         self.limits.refused = None;
         Ok(())
@@ -352,7 +352,7 @@ impl StoreCore {
     /// Returns an error that names the first difference.
     pub fn verify(&self, was: &Checkpoint) -> anyhow::Result<()> {
         ensure!(
-            self.checkpoints.last().is_some_and(|noted| noted.number == was.number),
+            self.checkpoints.last().is_some_and(|record| record.number == was.number),
             "the store was rewound to another checkpoint"
         );
         ensure!(was.skeleton.is_of(self), "it has more or fewer entities than it had");

@@ -10,7 +10,7 @@
 
 use crate::guest_thread::{self, GuestThread, GuestThreads};
 use crate::kill::{self, ReaperGuard};
-use crate::machine::{self, Questions};
+use crate::machine::{self, FreeSlots};
 use crate::on_demand::{self, KeeperGuard};
 use crate::run_limits::{self, TimerGuard};
 use crate::sampling::{self, SessionGuard};
@@ -24,7 +24,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 struct HeldLocks {
     _others: Vec<Box<dyn Any>>,
     threads: MutexGuard<'static, GuestThreads>,
-    questions: Questions,
+    slots: FreeSlots,
     reaper: ReaperGuard,
     timer: TimerGuard,
     keeper: KeeperGuard,
@@ -60,7 +60,7 @@ extern "C" fn prepare() {
     let held = HeldLocks {
         _others: holders.iter().map(|hold| hold()).collect(),
         threads: guest_thread::all(),
-        questions: machine::questions(),
+        slots: machine::lock_free_slots(),
         reaper: kill::reaper(),
         timer: run_limits::timer(),
         keeper: on_demand::keeper(),
@@ -75,28 +75,28 @@ extern "C" fn parent() {
 
 extern "C" fn child() {
     let Some(mut held) = HELD.try_with(RefCell::take).ok().flatten() else { return };
-    held.questions.forget_all();
-    held.reaper.forget_all();
-    held.timer.forget_all();
+    held.slots.reset_after_fork();
+    held.reaper.reset_after_fork();
+    held.timer.reset_after_fork();
     let kept = held.keeper.take_all();
     sampling::forget_session(&mut held.sampling);
-    let this = guest_thread::only_this_is_left(&mut held.threads);
+    let this = guest_thread::keep_only_current(&mut held.threads);
     drop(held);
     // No thread of this process would otherwise keep the files from being changed.
     kept.iter().for_each(|source| source.complete());
     if let Some(this) = this {
-        end_what_runs(this);
+        end_running_guests(this);
     }
 }
 
 /// Requests the end of the guests that run on the thread, each in a host function of the next.
-fn end_what_runs(thread: &GuestThread) {
+fn end_running_guests(thread: &GuestThread) {
     let mut subject = thread.current();
     while subject != 0 {
         // SAFETY: the thread runs this store's guest, which keeps it alive.
         let monitor = unsafe { store_monitor::StoreMonitor::of_subject(subject) };
         let why = "the process was forked while the guest ran: it continues only in the parent";
-        monitor.want_killed(why.into(), None);
+        monitor.request_kill(why.into(), None);
         subject = monitor.outer();
     }
 }

@@ -82,7 +82,7 @@ impl<'a> GrowthLimiter<'a> {
     }
 
     /// Passes what was taken of the engine's quota to the store, and returns it.
-    pub(crate) fn hand_over(&mut self) -> u64 {
+    pub(crate) fn take_granted(&mut self) -> u64 {
         std::mem::take(&mut self.taken)
     }
 

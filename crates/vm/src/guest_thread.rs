@@ -33,7 +33,7 @@ pub(crate) struct GuestThreads {
 static ALL: Mutex<GuestThreads> = Mutex::new(GuestThreads { running: Vec::new(), unused: Vec::new() });
 
 thread_local! {
-    static THIS: Cell<&'static GuestThread> = const { Cell::new(&NOBODY) };
+    static THIS: Cell<&'static GuestThread> = const { Cell::new(&NO_RECORD) };
 }
 
 /// The [`GuestThread::idle`] of no thread.
@@ -42,7 +42,7 @@ pub(crate) const NO_THREAD: usize = 1;
 pub(crate) const NEVER_ENTERED: usize = 3;
 
 /// The record of threads that have none yet, or none any more. It never changes.
-static NOBODY: GuestThread = GuestThread {
+static NO_RECORD: GuestThread = GuestThread {
     id: AtomicI32::new(0),
     idle: AtomicUsize::new(NO_THREAD),
     stack_floor: AtomicUsize::new(1),
@@ -56,7 +56,7 @@ pub(crate) fn all() -> MutexGuard<'static, GuestThreads> {
 
 /// Updates the records in a forked child: it has no other thread, and this one has another number. Returns this
 /// thread's record, if it has one.
-pub(crate) fn only_this_is_left(all: &mut GuestThreads) -> Option<&'static GuestThread> {
+pub(crate) fn keep_only_current(all: &mut GuestThreads) -> Option<&'static GuestThread> {
     let this = GuestThread::known();
     let is_this = |thread: &&GuestThread| this.is_some_and(|this| std::ptr::eq(this, *thread));
     for gone in all.running.extract_if(.., |thread| !is_this(&&**thread)) {
@@ -93,7 +93,7 @@ impl GuestThreads {
 
 /// Detaches the record from the current thread, which is ending.
 pub(crate) fn forget_this() {
-    THIS.set(&NOBODY);
+    THIS.set(&NO_RECORD);
 }
 
 impl GuestThread {

@@ -193,7 +193,7 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<
     unsafe {
         let monitor = monitor_of(object);
         if monitor.notes_host_calls() {
-            return run_noted::<T, P, R, F>(object, params);
+            return run_recorded::<T, P, R, F>(object, params);
         }
         let (store, importer, f) = callee::<T, F>(object);
         match catch_unwind(AssertUnwindSafe(|| f(store, importer, params))) {
@@ -212,7 +212,7 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<
 /// As for [`callee`], with an `F` as data.
 #[cold]
 #[inline(never)]
-unsafe fn run_noted<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
+unsafe fn run_recorded<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
     object: *const FuncObject,
     params: P,
 ) -> R::Native {
@@ -245,7 +245,7 @@ unsafe fn finish<T: 'static, R: AbiResult>(store: &mut StoreInner<T>, ended: End
 #[derive(Clone, Copy)]
 enum Failure {
     /// The reason that is recorded in the store.
-    Noted,
+    Recorded,
     /// It throws this exception.
     Thrown(RawExn),
 }
@@ -260,7 +260,7 @@ impl Failure {
     unsafe fn leave(self, store: &mut StoreCore) -> ! {
         match self {
             // SAFETY: the caller's promise.
-            Self::Noted => unsafe { leave_activation(store.context()) },
+            Self::Recorded => unsafe { leave_activation(store.context()) },
             // SAFETY: the caller's promise.
             Self::Thrown(exception) => unsafe { throw(store, exception) },
         }
@@ -294,7 +294,7 @@ fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, F
     match ended {
         Ok(Ok(_)) if is_killed => {
             store.core_mut().raise_trap(Trap::Interrupt);
-            Err(Failure::Noted)
+            Err(Failure::Recorded)
         }
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => {
@@ -305,11 +305,11 @@ fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, F
                 return Err(Failure::Thrown(exception));
             }
             core.raise_error(error);
-            Err(Failure::Noted)
+            Err(Failure::Recorded)
         }
         Err(payload) => {
             store.core_mut().raise_panic(payload);
-            Err(Failure::Noted)
+            Err(Failure::Recorded)
         }
     }
 }

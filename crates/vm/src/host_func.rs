@@ -31,7 +31,7 @@ impl HostCallee {
     /// # Safety
     ///
     /// A stub of a live store noted it, or it is odd.
-    pub(crate) unsafe fn noted(callee: usize) -> Option<Self> {
+    pub(crate) unsafe fn decode(callee: usize) -> Option<Self> {
         if callee == 0 {
             return None;
         }

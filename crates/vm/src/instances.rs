@@ -95,7 +95,7 @@ impl StoreCore {
     }
 
     /// Marks all data segments except these as dropped.
-    pub(crate) fn drop_data_but(&mut self, id: InstanceId, kept: impl Iterator<Item = DataIndex>) {
+    pub(crate) fn drop_data_except(&mut self, id: InstanceId, kept: impl Iterator<Item = DataIndex>) {
         let count = self.instance(id).module.module().data_count();
         if count == 0 {
             return;

@@ -70,7 +70,7 @@ pub fn instantiate<T: 'static>(
         }
         Ok(id)
     };
-    match begins_at_length(module.module()) {
+    match may_take_long(module.module()) {
         true => store.run_work(id, begin),
         false => begin(store),
     }
@@ -78,7 +78,7 @@ pub fn instantiate<T: 'static>(
 
 /// Returns whether an instance's initialization may take longer than reading the module. Start functions, objects of
 /// constant expressions and filled tables can, although they take only a few bytes of the module.
-fn begins_at_length(module: &Module) -> bool {
+fn may_take_long(module: &Module) -> bool {
     let tables = module.imported_tables()..module.tables().len();
     let fills = |table| !matches!(module.table_init(table).ops(), [ConstOp::Value(_) | ConstOp::RefNull]);
     module.start().is_some() || module.uses_heap() || tables.map(TableIndex::new).any(fills)
@@ -475,7 +475,7 @@ impl StoreMut<'_> {
             self.init_memory(id, data.memory, data.index, start, 0, length).map_err(RaisedTrap::into_exit)?;
             self.drop_data(id, data.index);
         }
-        self.drop_data_but(id, described.passive_data());
+        self.drop_data_except(id, described.passive_data());
         Ok(())
     }
 }

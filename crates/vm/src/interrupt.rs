@@ -42,13 +42,13 @@ impl Interrupt {
     pub(crate) fn after(&self, bytes: u32) -> bool {
         match self.left.get().checked_sub(bytes) {
             Some(left) => self.left.set(left),
-            None => self.look(),
+            None => self.poll(),
         }
         self.is_due.get()
     }
 
     #[cold]
-    fn look(&self) {
+    fn poll(&self) {
         self.left.set(STRIDE as u32);
         if self.monitor.as_ref().is_some_and(|monitor| monitor.is_killed()) {
             self.is_due.set(true);

@@ -37,7 +37,7 @@ pub struct CodeLine {
 
 /// The writer and the time of a record.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamp {
+pub(crate) struct Timestamp {
     /// The process.
     pub(crate) process: u32,
     /// The thread.
@@ -61,21 +61,21 @@ const CLOSE: u32 = 3;
 const LARGEST_LINES: usize = 64 << 20;
 
 /// Returns the start of a dump.
-pub(crate) fn header(stamp: Stamp) -> Vec<u8> {
+pub(crate) fn header(timestamp: Timestamp) -> Vec<u8> {
     let mut out = Vec::new();
-    add_u32s([MAGIC, VERSION, HEADER_SIZE, MACHINE, 0, stamp.process], &mut out);
+    add_u32s([MAGIC, VERSION, HEADER_SIZE, MACHINE, 0, timestamp.process], &mut out);
     // No flags: the times are not those of the processor's own counter.
-    add_u64s([stamp.time, 0], &mut out);
+    add_u64s([timestamp.time, 0], &mut out);
     out
 }
 
 /// Adds the records of a piece of code. Its number must be unique in the dump.
-pub(crate) fn add_code(piece: &CodePiece<'_>, number: u64, stamp: Stamp, out: &mut Vec<u8>) {
+pub(crate) fn add_code(piece: &CodePiece<'_>, number: u64, timestamp: Timestamp, out: &mut Vec<u8>) {
     if !piece.lines.is_empty() {
-        record(DEBUG_INFO, stamp, out, |out| add_lines(piece, out));
+        record(DEBUG_INFO, timestamp, out, |out| add_lines(piece, out));
     }
-    record(LOAD, stamp, out, |out| {
-        add_u32s([stamp.process, stamp.thread], out);
+    record(LOAD, timestamp, out, |out| {
+        add_u32s([timestamp.process, timestamp.thread], out);
         let address = piece.address as u64;
         // The address where it runs, and the address of its bytes, which is the same.
         add_u64s([address, address, piece.code.len() as u64, number], out);
@@ -85,8 +85,8 @@ pub(crate) fn add_code(piece: &CodePiece<'_>, number: u64, stamp: Stamp, out: &m
 }
 
 /// Adds the last record.
-pub(crate) fn add_close(stamp: Stamp, out: &mut Vec<u8>) {
-    record(CLOSE, stamp, out, |_| ());
+pub(crate) fn add_close(timestamp: Timestamp, out: &mut Vec<u8>) {
+    record(CLOSE, timestamp, out, |_| ());
 }
 
 fn add_lines(piece: &CodePiece<'_>, out: &mut Vec<u8>) {
@@ -128,10 +128,10 @@ fn add_text(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Adds a record: kind, size and time, then what `add_rest` adds.
-fn record(kind: u32, stamp: Stamp, out: &mut Vec<u8>, add_rest: impl FnOnce(&mut Vec<u8>)) {
+fn record(kind: u32, timestamp: Timestamp, out: &mut Vec<u8>, add_rest: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     add_u32s([kind, 0], out);
-    add_u64s([stamp.time], out);
+    add_u64s([timestamp.time], out);
     add_rest(out);
     // The code of a function has less than 2 GiB, and lines are limited.
     let size = (out.len() - start) as u32;

@@ -45,7 +45,7 @@ impl StoreMonitor {
     /// Returns an error if the store is gone, or if the guest stays in the host for long and no reaper thread can be
     /// started.
     pub fn kill(self: &Arc<Self>, reason: KillReason, store: Option<StoreId>) -> io::Result<bool> {
-        if !self.want_killed(reason, store) {
+        if !self.request_kill(reason, store) {
             return Ok(false);
         }
         self.interrupt_until_exit(PATIENCE)
@@ -102,7 +102,7 @@ const AT_ONCE: usize = 8;
 /// All kills are requested before any thread is waited for. Threads that poll leave at once, and where many threads
 /// wait for a processor, one that does not answer yet does not keep the others running.
 pub fn kill_all(stores: &[Arc<StoreMonitor>], reason: &KillReason) -> usize {
-    let all: Vec<_> = stores.iter().filter(|store| store.want_killed(reason.clone(), None)).collect();
+    let all: Vec<_> = stores.iter().filter(|store| store.request_kill(reason.clone(), None)).collect();
     let next = AtomicUsize::new(0);
     let interrupt_until_exit = || {
         while let Some(store) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -135,7 +135,7 @@ pub(crate) struct Reaper {
 
 impl Reaper {
     /// Clears the jobs in a forked child, which has no reaper thread.
-    pub(crate) fn forget_all(&mut self) {
+    pub(crate) fn reset_after_fork(&mut self) {
         *self = Self::default();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: a file under a lease, and a function that checks each of its blocks. Out: memory that holds the file's bytes for
 //! reading or execution. Never: exposes a byte of a block that was not checked as a whole, in memory that no file can
-//! change; holds the file for longer than [`KEPT`].
+//! change; holds the file for longer than [`HOLD_TIME`].
 //!
 //! A block is read from the file into `stage`, checked there, and made read-only. The kernel then moves it in one step
 //! to the place where it is used, and it is made executable if it is code. Other threads see either nothing of a block,
@@ -11,7 +11,7 @@
 //! a block.
 //!
 //! While blocks are missing, another process that opens the file for writing waits. The keeper, a thread, notices that
-//! and reads the rest. It does so after [`KEPT`] in any case, since a process that is frozen meanwhile cannot respond
+//! and reads the rest. It does so after [`HOLD_TIME`] in any case, since a process that is frozen meanwhile cannot respond
 //! and loses the lease after 45 seconds. Blocks that are read after that are checked like all others.
 
 mod block_states;
@@ -28,10 +28,10 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 /// How long a file is held at most. A process that wants to write to it waits only for a moment.
-const KEPT: Duration = Duration::from_secs(1);
+const HOLD_TIME: Duration = Duration::from_secs(1);
 
 /// How often the keeper checks whether a process waits.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The largest number of blocks that are moved into place at once. Other threads may have to wait that long for one of
 /// them.
@@ -113,7 +113,7 @@ impl OnDemand {
             let at = table.partition_point(|row| row.start < start);
             table.insert(at, row);
         });
-        keep(&source);
+        register_with_keeper(&source);
         Ok(source)
     }
 
@@ -179,7 +179,7 @@ impl OnDemand {
         populate(to);
         let is_right = self.file.read_into(i * self.block, to).is_ok() && (self.holds)(i, to);
         if !is_right {
-            self.blank_damaged(i..i + 1);
+            self.mark_damaged(i..i + 1);
         }
         is_right
     }
@@ -220,7 +220,7 @@ impl OnDemand {
         let mut result = Ok(());
         // Blocks that are loaded already may have been protected before the text was known.
         self.states.after_announcement(blocks, |i| {
-            let executable = self.let_execute(self.pages(i..i + 1));
+            let executable = self.allow_execution(self.pages(i..i + 1));
             if result.is_ok() {
                 result = executable;
             }
@@ -289,7 +289,7 @@ impl OnDemand {
                 .and_then(|()| self.stage.move_shared(&self.place, pages.clone()))
         };
         // Only now, since perf does not notice executable mappings that are moved.
-        let moved = moved.and_then(|()| self.let_execute(pages));
+        let moved = moved.and_then(|()| self.allow_execution(pages));
         match moved {
             Ok(()) => self.states.finish(blocks, BlockState::Loaded),
             Err(_) => self.refuse(blocks),
@@ -298,24 +298,24 @@ impl OnDemand {
 
     /// Makes damaged blocks read as zeros, permanently.
     fn refuse(&self, blocks: Range<usize>) {
-        self.blank_damaged(blocks.clone());
+        self.mark_damaged(blocks.clone());
         self.states.finish(blocks, BlockState::Refused);
     }
 
-    fn blank_damaged(&self, blocks: Range<usize>) {
+    fn mark_damaged(&self, blocks: Range<usize>) {
         self.is_damaged.store(true, Release);
-        self.blank(self.pages(blocks));
+        self.map_zeros(self.pages(blocks));
     }
 
     /// Makes those of the pages executable that belong to the text. They are already readable.
-    fn let_execute(&self, pages: Range<usize>) -> io::Result<()> {
+    fn allow_execution(&self, pages: Range<usize>) -> io::Result<()> {
         let [_, text, _] = self.around_text(pages);
         // SAFETY: ON-DEMAND: they stay readable, and nothing may write to them.
         unsafe { self.place.protect_shared(text, Protection::ReadExecute) }
     }
 
     /// Makes a block's pages read as zeros. Pages of the text stay inaccessible: zeros are instructions as well.
-    fn blank(&self, pages: Range<usize>) {
+    fn map_zeros(&self, pages: Range<usize>) {
         let [before, _, after] = self.around_text(pages);
         for pages in [before, after] {
             // SAFETY: they were inaccessible, so no reference to their bytes is in use yet. If this fails they stay so,
@@ -385,7 +385,7 @@ impl Keeper {
 }
 
 /// Registers a file with the keeper, so that it is not held for long.
-fn keep(source: &Arc<OnDemand>) {
+fn register_with_keeper(source: &Arc<OnDemand>) {
     let mut keeper = keeper();
     if !keeper.is_running {
         let thread = std::thread::Builder::new().name("belljar-keeper".into()).stack_size(128 << 10);
@@ -401,7 +401,7 @@ fn keep(source: &Arc<OnDemand>) {
 
 fn run_keeper() {
     loop {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
         let kept = {
             let mut keeper = keeper();
             if keeper.kept.is_empty() {
@@ -413,7 +413,7 @@ fn run_keeper() {
         let mut left = Vec::new();
         for (since, source) in kept {
             let Some(strong) = source.upgrade() else { continue };
-            if since.elapsed() >= KEPT || strong.file.is_wanted() {
+            if since.elapsed() >= HOLD_TIME || strong.file.is_break_requested() {
                 strong.complete();
             } else {
                 left.push((since, source));

@@ -123,9 +123,9 @@ impl ParkingLot {
 struct Wakeable<'a>(&'a dyn Fn(Option<Arc<Condvar>>));
 
 impl<'a> Wakeable<'a> {
-    fn new(told: &'a dyn Fn(Option<Arc<Condvar>>), waiter: &Waiter) -> Self {
-        told(Some(waiter.wake.clone()));
-        Self(told)
+    fn new(wakes: &'a dyn Fn(Option<Arc<Condvar>>), waiter: &Waiter) -> Self {
+        wakes(Some(waiter.wake.clone()));
+        Self(wakes)
     }
 }
 

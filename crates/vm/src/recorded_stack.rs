@@ -180,7 +180,7 @@ impl LiveStack {
                 StackEntry::Frame(address) => live.stack.frames.extend(frame(address)),
                 StackEntry::HostCall(callee) => {
                     // SAFETY: the caller's promise.
-                    let callee = unsafe { HostCallee::noted(callee) };
+                    let callee = unsafe { HostCallee::decode(callee) };
                     let by = live.stack.frames.len();
                     live.host_calls.extend(callee.map(|callee| HostCall { by, callee }));
                 }

@@ -102,7 +102,7 @@ impl Area {
         let length = to.length();
         if length <= FEW_BYTES {
             // SAFETY: the caller's promise.
-            unsafe { self.put(mapping, to, 0..length) };
+            unsafe { self.restore(mapping, to, 0..length) };
             return Ok(());
         }
         if let Some(write_protected) =
@@ -119,7 +119,7 @@ impl Area {
                 .chain(std::iter::once(write_protected.length()..length))
             {
                 // SAFETY: the caller's promise.
-                unsafe { self.put(mapping, to, range) };
+                unsafe { self.restore(mapping, to, range) };
             }
             return Ok(());
         }
@@ -132,7 +132,7 @@ impl Area {
             if !same {
                 self.written.insert(page);
                 // SAFETY: the caller's promise.
-                unsafe { self.put(mapping, to, range) };
+                unsafe { self.restore(mapping, to, range) };
             }
         }
         if self.stability.is_stable_after(self.written.len(), length) {
@@ -175,7 +175,7 @@ impl Area {
     ///
     /// As for [`Area::rewind`].
     #[inline]
-    unsafe fn put(&self, mapping: &mut Mapping, from: &AreaCheckpoint, range: Range<usize>) {
+    unsafe fn restore(&self, mapping: &mut Mapping, from: &AreaCheckpoint, range: Range<usize>) {
         for (at, bytes) in from.within(range) {
             // SAFETY: the caller's promise; the checkpoint's bytes are elsewhere (OWNED-MAPPING).
             unsafe { mapping.write(self.start + at, bytes) };

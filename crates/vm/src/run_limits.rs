@@ -71,12 +71,12 @@ struct State {
 }
 
 /// The state of a deadline, as the timer finds it.
-enum TimerFinding {
-    Over(KillReason),
+enum DeadlineStatus {
+    Expired(KillReason),
     /// It is to check again then.
-    Until(Instant),
+    CheckAt(Instant),
     /// Nothing runs.
-    Nothing,
+    Idle,
 }
 
 /// The minimum time between two checks of CPU time: otherwise a thread that waits with little of it left would be
@@ -84,7 +84,7 @@ enum TimerFinding {
 const CPU_STEP: Duration = Duration::from_millis(1);
 
 /// When the timer checks again if a run's time is over before it has entered the guest.
-const AGAIN: Duration = Duration::from_micros(100);
+const RETRY_DELAY: Duration = Duration::from_micros(100);
 
 /// How long the timer waits for a thread to leave the guest, since other deadlines wait meanwhile. After that the
 /// reaper takes over.
@@ -119,15 +119,15 @@ impl Deadline {
             self.start(&mut state, now);
         }
         state.runs = Some((thread, used));
-        let next = match self.verdict(&state, now, used) {
-            TimerFinding::Over(reason) if state.in_session => {
+        let next = match self.status(&state, now, used) {
+            DeadlineStatus::Expired(reason) if state.in_session => {
                 state.runs = None;
                 return Ok(Err(reason));
             }
             // A run whose limit is zero begins nevertheless.
-            TimerFinding::Over(_) => now,
-            TimerFinding::Until(next) => next,
-            TimerFinding::Nothing => return Ok(Ok(())),
+            DeadlineStatus::Expired(_) => now,
+            DeadlineStatus::CheckAt(next) => next,
+            DeadlineStatus::Idle => return Ok(Ok(())),
         };
         let queued = self.queue(&mut state, next);
         if queued.is_err() {
@@ -168,21 +168,23 @@ impl Deadline {
     }
 
     /// Determines the state of the deadline. `used` is the thread's CPU time now.
-    fn verdict(&self, state: &State, now: Instant, used: Duration) -> TimerFinding {
-        let Some((_, before)) = state.runs else { return TimerFinding::Nothing };
+    fn status(&self, state: &State, now: Instant, used: Duration) -> DeadlineStatus {
+        let Some((_, before)) = state.runs else { return DeadlineStatus::Idle };
         if let (Some(end), Some(wall)) = (state.end, self.wall)
             && end <= now
         {
-            return TimerFinding::Over(KillReason::WallTime(wall));
+            return DeadlineStatus::Expired(KillReason::WallTime(wall));
         }
-        let Some(cpu) = self.cpu else { return state.end.map_or(TimerFinding::Nothing, TimerFinding::Until) };
+        let Some(cpu) = self.cpu else {
+            return state.end.map_or(DeadlineStatus::Idle, DeadlineStatus::CheckAt);
+        };
         let left = cpu.saturating_sub(state.cpu_used).saturating_sub(used.saturating_sub(before));
         if left.is_zero() {
-            return TimerFinding::Over(KillReason::CpuTime(cpu));
+            return DeadlineStatus::Expired(KillReason::CpuTime(cpu));
         }
         // It cannot be used up sooner.
         let used_up = now.checked_add(left.max(CPU_STEP));
-        state.end.into_iter().chain(used_up).min().map_or(TimerFinding::Nothing, TimerFinding::Until)
+        state.end.into_iter().chain(used_up).min().map_or(DeadlineStatus::Idle, DeadlineStatus::CheckAt)
     }
 
     /// Makes the timer check at `at` or earlier.
@@ -206,7 +208,7 @@ impl Deadline {
     }
 
     /// Checks the deadline at a time that it was queued for. The timer calls this.
-    fn look(self: &Arc<Self>, at: Instant) {
+    fn check(self: &Arc<Self>, at: Instant) {
         let mut state = self.state();
         if state.queued.is_none_or(|(queued, _)| queued != at) {
             return;
@@ -214,19 +216,19 @@ impl Deadline {
         state.queued = None;
         let thread = state.runs.map(|(thread, _)| thread).filter(|_| self.cpu.is_some());
         let used = thread.and_then(thread_cpu_time).unwrap_or_default();
-        let reason = match self.verdict(&state, Instant::now(), used) {
-            TimerFinding::Over(reason) => reason,
-            TimerFinding::Until(next) => {
+        let reason = match self.status(&state, Instant::now(), used) {
+            DeadlineStatus::Expired(reason) => reason,
+            DeadlineStatus::CheckAt(next) => {
                 // This cannot fail: the timer is running, since it calls this function.
                 let _ = self.queue(&mut state, next);
                 return;
             }
-            TimerFinding::Nothing => return,
+            DeadlineStatus::Idle => return,
         };
         // Under the lock, so the run that this is for has not ended.
-        let is_wanted = self.monitor.want_killed(reason, None);
+        let is_wanted = self.monitor.request_kill(reason, None);
         if !is_wanted {
-            let _ = self.queue(&mut state, Instant::now() + AGAIN);
+            let _ = self.queue(&mut state, Instant::now() + RETRY_DELAY);
         }
         drop(state);
         if is_wanted {
@@ -264,7 +266,7 @@ pub(crate) fn timer() -> TimerGuard {
 
 impl Timer {
     /// Clears the queue in a forked child, which has no timer thread.
-    pub(crate) fn forget_all(&mut self) {
+    pub(crate) fn reset_after_fork(&mut self) {
         self.queue.clear();
         self.is_running = false;
     }
@@ -295,7 +297,7 @@ fn run() {
         let first = timer.queue.pop_first();
         drop(timer);
         if let Some(deadline) = first.and_then(|(_, deadline)| deadline.upgrade()) {
-            deadline.look(at);
+            deadline.check(at);
         }
         timer = self::timer();
     }

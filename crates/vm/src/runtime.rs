@@ -149,7 +149,7 @@ impl Runtime {
     }
 
     /// Takes bytes that are already in use, without a check.
-    pub(crate) fn take_memory_unasked(&self, bytes: u64) {
+    pub(crate) fn take_memory_unchecked(&self, bytes: u64) {
         self.memory_used.fetch_add(bytes, Ordering::Relaxed);
     }
 

@@ -264,7 +264,7 @@ impl Session {
         ROWS.change(|rows| rows.insert(rows.partition_point(|row| row.id < id), row));
         collected.threads.push(Sampled { thread, id, ring, timer: Some(timer.clone()) });
         // A signal may have come before the row existed.
-        timer.go_on();
+        timer.rearm();
     }
 
     /// Turns the contents of the rings into samples.
@@ -301,7 +301,7 @@ pub(crate) fn sample(state: ProgramState, missed: u64) {
     ROWS.read(|rows| {
         if let Ok(i) = rows.binary_search_by_key(&id, |row| row.id) {
             rows[i].sample(state, missed);
-            rows[i].timer.go_on();
+            rows[i].timer.rearm();
         }
     });
 }

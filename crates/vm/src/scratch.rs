@@ -14,7 +14,7 @@ pub(crate) struct Scratch {
 }
 
 /// The largest size in bytes of a buffer that is kept.
-const KEPT: usize = 64 << 10;
+const MAX_SPARE: usize = 64 << 10;
 
 /// Borrowed bytes. Return them with [`StoreCore::return_scratch`](crate::StoreCore::return_scratch); otherwise they
 /// count as borrowed until the store is rewound to a checkpoint or dropped.
@@ -47,7 +47,7 @@ impl Scratch {
     /// Takes borrowed bytes back.
     pub(crate) fn take_back(&mut self, Borrowed(mut bytes): Borrowed) {
         self.borrowed = self.borrowed.saturating_sub(bytes.len());
-        if bytes.capacity() <= KEPT && bytes.capacity() > self.spare.capacity() {
+        if bytes.capacity() <= MAX_SPARE && bytes.capacity() > self.spare.capacity() {
             bytes.fill(0);
             bytes.clear();
             self.spare = bytes;

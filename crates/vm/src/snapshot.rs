@@ -68,8 +68,13 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
             "the import `{module}::{name}` is not a function: a snapshot can only be restored with imports of host functions"
         );
     }
-    let foreign: Vec<_> =
-        store.entities.host_funcs.iter().skip(described.imported_funcs()).map(|func| told(func)).collect();
+    let foreign: Vec<_> = store
+        .entities
+        .host_funcs
+        .iter()
+        .skip(described.imported_funcs())
+        .map(|func| display_name(func))
+        .collect();
     ensure!(
         foreign.is_empty(),
         "the guest may hold host functions that it did not import, which a snapshot cannot contain: {}",
@@ -177,7 +182,7 @@ impl StoreMut<'_> {
     }
 }
 
-fn told(func: &HostFunc) -> String {
+fn display_name(func: &HostFunc) -> String {
     match func.name.get() {
         Some(HostName { module, name }) => {
             format!("{}::{}", OutsideText::new(&**module), OutsideText::new(&**name))
@@ -231,16 +236,16 @@ pub fn restore_instance<T: 'static>(
     );
     let frozen = read(image, bytes)?;
     let id = link_fresh(store, module, imports)?;
-    let done = put(store, id, module, image, bytes, frozen);
+    let done = restore_state(store, id, module, image, bytes, frozen);
     if done.is_err() {
         // Its contents are inconsistent: they must not be run or collected.
-        store.core_mut().give_up("its snapshot could not be loaded");
+        store.core_mut().make_unusable("its snapshot could not be loaded");
     }
     done.map(|()| id)
 }
 
 /// Restores a snapshot's state into an instance that has just been linked.
-fn put<T: 'static>(
+fn restore_state<T: 'static>(
     store: &mut StoreInner<T>,
     id: InstanceId,
     module: &LoadedModule,
@@ -309,7 +314,7 @@ fn put<T: 'static>(
     let core = store.core_mut();
     core.entities.instances[id.index()].segments = frozen.segments;
     (0..core.entities.memories.len()).for_each(|memory| core.publish_memory(memory));
-    core.note_memory();
+    core.publish_memory_size();
     Ok(())
 }
 

@@ -44,7 +44,7 @@ impl Runtime {
     ) -> anyhow::Result<Arc<Self>> {
         let signals =
             handle_signals().context("could not install the handlers that turn faults into traps")?;
-        sys::survive_limit().context("could not make writes beyond the file size limit fail")?;
+        sys::fail_oversized_writes().context("could not make writes beyond the file size limit fail")?;
         fork::install().context("could not install fork handlers")?;
         Ok(Self::with(stack_size, gc_stress, counts_epochs, dumps_cores, quota, source, signals))
     }

@@ -247,7 +247,7 @@ impl StoreCore {
     }
 
     /// Publishes the current size of the store's memories to observers.
-    pub(crate) fn note_memory(&self) {
+    pub(crate) fn publish_memory_size(&self) {
         let memories: u64 = self.entities.memories.iter().map(|m| m.memory.length() as u64).sum();
         let objects = self.heap.gc.as_ref().map_or(0, |gc| gc.heap.size());
         self.monitor.set_memory(memories + objects);

@@ -42,7 +42,7 @@ impl<V> Setting<V> {
         }
     }
 
-    fn go_back(&mut self) {
+    fn restore(&mut self) {
         if let Some(before) = self.before.take() {
             self.now = before;
         }
@@ -116,8 +116,8 @@ impl<T: 'static> StoreInner<T> {
 
     /// Restores the callbacks that were set when the store's checkpoint was taken.
     pub(crate) fn restore_callbacks(&mut self) {
-        self.limiter.go_back();
-        self.epoch.go_back();
+        self.limiter.restore();
+        self.epoch.restore();
     }
 
     /// Runs `f` with the store and the limiter of growth.

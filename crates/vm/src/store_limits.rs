@@ -114,7 +114,7 @@ impl StoreCore {
     /// Records the decision about growth.
     pub(crate) fn commit(&mut self, mut growth_limiter: GrowthLimiter<'_>) {
         self.limits.refused = growth_limiter.refused().or(self.limits.refused);
-        self.limits.taken += growth_limiter.hand_over();
+        self.limits.taken += growth_limiter.take_granted();
         self.keep_reserved(growth_limiter.group.take());
         drop(growth_limiter);
         self.commit_memory();
@@ -132,7 +132,7 @@ impl StoreCore {
         let memories: u64 = self.entities.memories.iter().map(|m| own(&m.memory)).sum();
         let used = memories + self.heap.gc.as_ref().map_or(0, |gc| gc.granted());
         if used > self.limits.taken {
-            self.runtime.take_memory_unasked(used - self.limits.taken);
+            self.runtime.take_memory_unchecked(used - self.limits.taken);
         } else {
             self.runtime.give_back_memory(self.limits.taken - used);
         }
@@ -166,17 +166,17 @@ impl StoreCore {
     /// # Errors
     ///
     /// Returns an error if the guest was killed or a limit is reached.
-    pub(crate) fn permit(&mut self) -> Result<RunGuard, Exit> {
+    pub(crate) fn acquire_run_guard(&mut self) -> Result<RunGuard, Exit> {
         self.check_usable()?;
-        let mut permit = RunGuard::default();
+        let mut guard = RunGuard::default();
         if self.is_running() {
-            return Ok(permit);
+            return Ok(guard);
         }
-        let Some(run_limits) = &self.limits.run_limits else { return Ok(permit) };
+        let Some(run_limits) = &self.limits.run_limits else { return Ok(guard) };
         let refused = |error: anyhow::Error| Exit::Error { error, stack: RawStack::default() };
         if run_limits.counts_calls {
             self.runtime.begin_call().map_err(|full| refused(full.into()))?;
-            permit.engine = Some(self.runtime.clone());
+            guard.engine = Some(self.runtime.clone());
         }
         if let Some(deadline) = &run_limits.deadline {
             if let Err(reason) = deadline.begin_run().map_err(refused)? {
@@ -184,12 +184,12 @@ impl StoreCore {
                 self.update_is_special();
                 return Err(Exit::Killed { reason, stack: RawStack::default() });
             }
-            permit.deadline = Some(deadline.clone());
+            guard.deadline = Some(deadline.clone());
         }
         if let (Some(fuel), false) = (run_limits.fuel, run_limits.in_session) {
             self.set_fuel(fuel);
         }
-        Ok(permit)
+        Ok(guard)
     }
 
     /// Makes limits of time and fuel apply to all runs together, up to the end of the session. Time between runs

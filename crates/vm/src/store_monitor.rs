@@ -197,7 +197,7 @@ impl StoreMonitor {
 
     /// Notes that the store is rewound to an earlier checkpoint than the last time, where it may have had another
     /// label.
-    pub(crate) fn note_label(&self) {
+    pub(crate) fn mark_label_changed(&self) {
         self.is_labelled.store(true, Relaxed);
     }
 
@@ -232,7 +232,7 @@ impl StoreMonitor {
 
     /// Runs `take`, which removes host functions and modules that stacks of the store may name, while no other thread
     /// observes the stack. The caller has drained the samples that may name them.
-    pub(crate) fn taking_away<R>(&self, take: impl FnOnce() -> R) -> R {
+    pub(crate) fn with_walks_blocked<R>(&self, take: impl FnOnce() -> R) -> R {
         let _nobody_looks = self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
         take()
     }
@@ -356,7 +356,7 @@ impl StoreMonitor {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the store is gone"));
         }
         self.check(store)?;
-        let snapshot = self.sight(timeout);
+        let snapshot = self.take_snapshot(timeout);
         // ORDER: a rewind changes the id before anything else here, so everything in the snapshot belongs to this
         // session.
         self.check(store)?;
@@ -383,7 +383,7 @@ impl StoreMonitor {
         !is_alive || self.store() != store
     }
 
-    fn sight(&self, timeout: Duration) -> io::Result<StackSnapshot> {
+    fn take_snapshot(&self, timeout: Duration) -> io::Result<StackSnapshot> {
         for _ in 0..ATTEMPTS {
             let thread = self.thread().map_or(0, GuestThread::id);
             if thread == 0 {
@@ -392,7 +392,9 @@ impl StoreMonitor {
             let subject = self.subject();
             // SAFETY: `self` is borrowed until the answer is complete.
             let answer = unsafe {
-                machine::ask(thread, subject, Request::Look, timeout, |answer| self.read(answer, thread))
+                machine::send_request(thread, subject, Request::Walk, timeout, |answer| {
+                    self.read(answer, thread)
+                })
             };
             match answer {
                 Ok(Some(snapshot)) => return Ok(snapshot),
@@ -487,7 +489,7 @@ impl StoreMonitor {
     }
 
     /// Requests the end of the guest, if it runs.
-    pub(crate) fn want_killed(&self, reason: KillReason, store: Option<StoreId>) -> bool {
+    pub(crate) fn request_kill(&self, reason: KillReason, store: Option<StoreId>) -> bool {
         let mut first = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
         if self.thread_id().is_none() || store.is_some_and(|store| store != self.store()) {
             return false;
@@ -578,7 +580,7 @@ impl StoreMonitor {
             _ => Reached::Between,
         };
         // SAFETY: `self` is borrowed until the answer is complete.
-        let reached = match unsafe { machine::ask(thread, subject, Request::Leave, timeout, read) } {
+        let reached = match unsafe { machine::send_request(thread, subject, Request::Leave, timeout, read) } {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Reached::Idle,
             reached => reached?,
         };

@@ -85,7 +85,7 @@ impl StoreCore {
     }
 
     /// Makes the store unusable: nothing runs in it, and its objects are not collected any more.
-    pub(crate) fn give_up(&mut self, why: &str) {
+    pub(crate) fn make_unusable(&mut self, why: &str) {
         self.killed = Some(why.into());
         self.update_is_special();
     }

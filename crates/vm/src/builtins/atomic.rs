@@ -50,7 +50,7 @@ impl StoreMut<'_> {
         let counts_epochs = self.runtime.counts_epochs;
         let mut ask = || match monitor.is_killed() {
             true => Err(Trap::Interrupt.into()),
-            false if counts_epochs => self.ask_about_epoch(),
+            false if counts_epochs => self.check_epoch(),
             false => Ok(()),
         };
         let wakes = |wakes| monitor.set_waits(wakes);
@@ -59,7 +59,7 @@ impl StoreMut<'_> {
     }
 
     /// Does what code does at the start of a loop: beyond the deadline, the embedder decides.
-    fn ask_about_epoch(&mut self) -> anyhow::Result<()> {
+    fn check_epoch(&mut self) -> anyhow::Result<()> {
         let deadline = self.context_mut().epoch_deadline;
         if self.runtime.epoch() < deadline || self.move_epoch_deadline()? {
             return Ok(());

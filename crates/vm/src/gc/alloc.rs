@@ -107,7 +107,7 @@ impl StoreMut<'_> {
     }
 
     fn alloc_large(&mut self, size: u32) -> anyhow::Result<u32> {
-        self.ask_first()?;
+        self.request_initial_size()?;
         let gc = self.gc()?;
         let limit = gc.heap.old_limit;
         let at = match gc.heap.take_old(size, limit) {
@@ -166,7 +166,7 @@ impl StoreMut<'_> {
                 "the store's guest was killed ({reason}), perhaps while it changed objects: they cannot be collected"
             );
         }
-        self.ask_first()?;
+        self.request_initial_size()?;
         let Some(mut gc) = self.heap.gc.take() else { return Ok(()) };
         let start = Instant::now();
         gc.shapes.prepare();
@@ -183,7 +183,7 @@ impl StoreMut<'_> {
             stats.minor_pause += pause;
             stats.longest_minor_pause = stats.longest_minor_pause.max(pause);
             self.heap.gc = Some(gc);
-            self.note_memory();
+            self.publish_memory_size();
             self.drop_externs(dead);
             return Ok(());
         }
@@ -206,10 +206,10 @@ impl StoreMut<'_> {
         stats.major_pause += pause;
         stats.longest_major_pause = stats.longest_major_pause.max(pause);
         self.heap.gc = Some(gc);
-        self.note_memory();
+        self.publish_memory_size();
         self.drop_externs(dead);
         if wanted > self.gc()?.heap.old_limit {
-            self.ask_for(wanted)?;
+            self.request_size(wanted)?;
         }
         // All of the nursery may survive the next collection.
         self.grow_old(NURSERY_SIZE)
@@ -225,7 +225,7 @@ impl StoreMut<'_> {
         let end = heap.old_end();
         // It may belong to something else.
         let before = self.limits.refused.take();
-        let allowed = needed <= end && self.ask_for(needed)?;
+        let allowed = needed <= end && self.request_size(needed)?;
         let why = self.limits.refused;
         self.limits.refused = why.or(before);
         if allowed {
@@ -245,18 +245,18 @@ impl StoreMut<'_> {
     }
 
     /// Asks the limiter, once, for the initial size of the old space.
-    fn ask_first(&mut self) -> anyhow::Result<()> {
+    fn request_initial_size(&mut self) -> anyhow::Result<()> {
         let Some(gc) = &mut self.heap.gc else { return Ok(()) };
         if gc.granted == 0 {
             let wanted = std::mem::replace(&mut gc.heap.old_limit, OLD);
             gc.granted = OLD;
-            self.ask_for(wanted)?;
+            self.request_size(wanted)?;
         }
         Ok(())
     }
 
     /// Asks the limiter whether the heap may grow to `end`.
-    fn ask_for(&mut self, end: u32) -> anyhow::Result<bool> {
+    fn request_size(&mut self, end: u32) -> anyhow::Result<bool> {
         let current = self.gc()?.heap.old_limit;
         self.limited(|store, growth_limiter| {
             let allowed = match growth_limiter.limiter() {

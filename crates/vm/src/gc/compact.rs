@@ -130,7 +130,7 @@ impl GcHeap {
                     heap.set_word(slot, to);
                 }
             });
-            self.note_start(to, size);
+            self.record_start(to, size);
             if to != object {
                 // From the start to the end, so that no piece overwrites one that is still to be read.
                 for piece in strides(size as usize, STRIDE, false) {

@@ -166,21 +166,21 @@ impl GcHeap {
         let at = self.old_top;
         let top = at.checked_add(size).filter(|top| *top <= end)?;
         self.old_top = top;
-        self.note_start(at, size);
+        self.record_start(at, size);
         Some(at)
     }
 
     /// Records an object of the old space for the cards whose first byte it contains.
     #[inline]
-    pub(super) fn note_start(&mut self, at: u32, size: u32) {
+    pub(super) fn record_start(&mut self, at: u32, size: u32) {
         let first = ((at - OLD).div_ceil(CARD_SIZE)) as usize;
         let end = ((at - OLD + size).div_ceil(CARD_SIZE)) as usize;
         if first < end {
-            self.note_starts(first, end, at);
+            self.record_starts(first, end, at);
         }
     }
 
-    fn note_starts(&mut self, first: usize, end: usize, at: u32) {
+    fn record_starts(&mut self, first: usize, end: usize, at: u32) {
         if self.starts.len() < end {
             self.starts.resize(end.next_multiple_of(1024), 0);
         }

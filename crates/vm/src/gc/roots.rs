@@ -125,7 +125,7 @@ impl Roots {
 
     /// Returns whether there are no scoped references.
     #[inline]
-    pub(crate) fn is_bare(&self) -> bool {
+    pub(crate) fn has_no_scoped_roots(&self) -> bool {
         self.scoped.is_empty()
     }
 

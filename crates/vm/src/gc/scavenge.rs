@@ -32,7 +32,7 @@ impl GcHeap {
         // The collection began with room for all of the nursery.
         let to = self.old_top;
         self.old_top += size;
-        self.note_start(to, size);
+        self.record_start(to, size);
         self.copy_words(reference, to, size);
         self.set_word(reference, header::MOVED | (to / ALIGN));
         to

@@ -14,11 +14,11 @@ use super::handlers::{self, Handlers, handlers};
 use super::processor::{
     Access, Context, Prologue, TRAP_INSTRUCTION, fault_address, on_stack, returned_address,
 };
-use super::questions;
+use super::requests;
 use crate::code_table;
 use crate::invariants::read_guest_stack;
 use crate::on_demand::{self, Damaged, OnDemand};
-use crate::sys::{Signal, SignalKind, SignalsHandled, end_process, handle_signals, note_write};
+use crate::sys::{Signal, SignalKind, SignalsHandled, end_process, handle_signals, record_write};
 use crate::vm_ptr::VmPtr;
 use belljar_abi::StoreContext;
 use belljar_core::Trap;
@@ -54,13 +54,13 @@ unsafe extern "C" fn handle_signal(
 
 /// Handles a signal. Returns `false` if it is not ours.
 fn handle(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) -> bool {
-    if signal.kind() == SignalKind::Question {
+    if signal.kind() == SignalKind::Request {
         return match signal.timer_overrun() {
             Some(missed) => {
                 (handlers.sample)(context.state(), missed);
                 true
             }
-            None => questions::answer(handlers, signal, context),
+            None => requests::answer(handlers, signal, context),
         };
     }
     // A signal that a process sent has no address, and no instruction faulted.
@@ -76,7 +76,7 @@ fn handle(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) -> boo
             redirect(Trap::ArtifactDamaged, 0, context);
             true
         }
-        Resolved::NotOurs => take_as_trap(handlers, signal, context),
+        Resolved::NotOurs => handle_trap(handlers, signal, context),
     }
 }
 
@@ -97,7 +97,7 @@ fn is_watched_write(signal: Signal<'_>, context: &Context) -> bool {
         return false;
     }
     let address = signal.address();
-    match note_write(address) {
+    match record_write(address) {
         Ok(is_watched) => is_watched,
         Err(error) => end_process(format_args!(
             "the kernel refused to make write-protected memory at {address:#x} writable again (error {}). \
@@ -157,7 +157,7 @@ fn load(source: &OnDemand, offset: usize, access: Access, pc: usize, sp: usize) 
 
 /// If an instruction of guest code faulted, records the trap in its store and makes the thread continue in the `fault`
 /// stub.
-fn take_as_trap(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) -> bool {
+fn handle_trap(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) -> bool {
     let state = context.state();
     // SAFETY: only called for guest code, which leaves room for the host below its stack pointer (`HOST_RESERVE`).
     let with_stack = |call: &mut dyn FnMut()| unsafe { on_stack(state.sp, call) };

@@ -2,7 +2,7 @@
 
 use super::fault_place::FaultPlace;
 use super::processor::{BuiltinStub, Context, ON_FAULT, ProgramState};
-use super::questions::{Answer, Request};
+use super::requests::{Answer, Request};
 use crate::vm_ptr::VmPtr;
 use belljar_abi::StoreContext;
 use std::sync::atomic::AtomicPtr;

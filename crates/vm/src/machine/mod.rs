@@ -7,7 +7,7 @@
 //! ```text
 //! x86_64/   stubs, Context, ProgramState, Prologue        one folder for each processor
 //! faults        a fault of guest code            ─▶ Handlers::fault_place ─▶ the `fault` stub ─▶ Handlers::on_fault
-//! questions     a request of another thread      ─▶ Handlers::answer
+//! requests      a request of another thread      ─▶ Handlers::answer
 //!               a timer                          ─▶ Handlers::sample
 //! signal_walk   finds the guest frames of an interrupted thread
 //! ```
@@ -17,9 +17,9 @@ mod fault_place;
 mod faults;
 mod handlers;
 mod native_stack;
-mod question;
-mod questions;
+mod requests;
 mod signal_walk;
+mod slot_state;
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -40,6 +40,6 @@ pub(crate) use processor::{
     BuiltinStub, Entry, ProgramState, STORE_CONTEXT, builtin_stub, builtin_symbol, enter, exit_address,
     leave_activation, resume, returned_address,
 };
-pub(crate) use questions::{Answer, FRAMES, Questions, Request, ask, questions};
+pub(crate) use requests::{Answer, FRAMES, FreeSlots, Request, lock_free_slots, send_request};
 pub use signal_walk::ThreadState;
 pub(crate) use signal_walk::{Reached, StackEntry, StackWord, leave_guest, walk};

@@ -56,7 +56,7 @@ pub(super) struct Share {
 
 impl Share {
     /// Takes up to `wanted` more bytes. Returns how many were available.
-    pub(super) fn more(&mut self, wanted: usize, account: &Arc<Account>) -> usize {
+    pub(super) fn claim(&mut self, wanted: usize, account: &Arc<Account>) -> usize {
         if wanted == 0 {
             return 0;
         }

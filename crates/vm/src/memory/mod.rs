@@ -135,7 +135,7 @@ impl LinearMemory {
             slot.unprotect()?;
         }
         slot.prepare(length, image)?;
-        slot.follow_nobody();
+        slot.clear_history();
         let touched = false;
         Ok(Self { slot: Some(slot), length, ty, reserved, touched, pool: pool.clone() })
     }
@@ -222,7 +222,7 @@ impl LinearMemory {
         let history = Arc::new(MemoryHistory::default());
         let in_use = self.in_use();
         let (Some(first), Some(last)) = (in_use.first(), in_use.last()) else {
-            self.slot.as_mut().expect("present until drop").follow(&history);
+            self.slot.as_mut().expect("present until drop").set_history(&history);
             return Ok(MemoryCheckpoint { image: None, length, history });
         };
         let start = first.start / page_size() * page_size();
@@ -235,7 +235,7 @@ impl LinearMemory {
         let image = Arc::new(MemoryImage::new("belljar-checkpoint", start..end, parts)?);
         let slot = self.slot.as_mut().expect("present until drop");
         slot.replace_image(&image).inspect_err(|_| self.touched = true)?;
-        slot.follow(&history);
+        slot.set_history(&history);
         Ok(MemoryCheckpoint { image: Some(image), length, history })
     }
 
@@ -254,7 +254,7 @@ impl LinearMemory {
             slot.relocate(movable(&self.ty, to.length, to.length)?)?;
         }
         slot.prepare(to.length, to.image.as_ref())?;
-        slot.follow(&to.history);
+        slot.set_history(&to.history);
         self.length = to.length;
         self.touched = false;
         Ok(())

@@ -35,7 +35,7 @@ pub(super) struct Slot {
     is_torn: bool,
     /// The number of cleanings since [`Slot::trim`], and the number after which it runs again.
     cleaned: u32,
-    thin_after: u32,
+    trim_after: u32,
     resident: Box<Resident>,
 }
 
@@ -77,7 +77,7 @@ const MOST_KEPT: usize = 128 << 20;
 const MOST_KEPT_BEYOND: usize = 1 << 30;
 
 /// The number of cleanings after which a memory is searched for pages that are no longer written.
-pub(super) const THINNING: u32 = 64;
+pub(super) const TRIM_INTERVAL: u32 = 64;
 
 /// The same, for a memory that has just begun to keep more than [`KEPT_BYTES`]. On the machines that were measured,
 /// discarding a page and faulting it in again takes at least four times as long as overwriting it. So overwriting a
@@ -97,9 +97,9 @@ const POOL_SLOTS: usize = 64;
 
 impl Resident {
     /// Returns how many of `wanted` bytes may be kept.
-    fn as_many_as(&mut self, wanted: usize, beyond: &Arc<Account>) -> usize {
+    fn claim_kept(&mut self, wanted: usize, beyond: &Arc<Account>) -> usize {
         let excess = wanted.min(MOST_KEPT_BEYOND).saturating_sub(MOST_KEPT);
-        self.beyond.more(excess.saturating_sub(self.beyond.bytes), beyond);
+        self.beyond.claim(excess.saturating_sub(self.beyond.bytes), beyond);
         wanted.min(MOST_KEPT) + self.beyond.bytes.min(excess)
     }
 }
@@ -153,7 +153,7 @@ impl Slot {
             in_pieces: None,
             is_torn: false,
             cleaned: 0,
-            thin_after: THINNING,
+            trim_after: TRIM_INTERVAL,
             resident: Box::new(Resident {
                 keeps: KEPT_BYTES,
                 on_trial: Share::default(),
@@ -209,7 +209,7 @@ impl Slot {
             self.mapping.protect(self.accessible, length - self.accessible, Protection::ReadWrite)?;
             self.accessible = length;
             if length > SMALL_PAGES {
-                self.ask_for_pages();
+                self.advise_page_size();
             }
         }
         Ok(())
@@ -241,22 +241,22 @@ impl Slot {
 
     /// Prepares for a memory that is rewound and whose guests are like those of this history.
     #[inline]
-    pub(super) fn follow(&mut self, history: &Arc<MemoryHistory>) {
+    pub(super) fn set_history(&mut self, history: &Arc<MemoryHistory>) {
         if !self.resident.history.as_ref().is_some_and(|own| Arc::ptr_eq(own, history)) {
             self.resident.keeps = self.resident.keeps.max(history.kept());
             self.resident.history = Some(history.clone());
-            self.ask_for_pages();
+            self.advise_page_size();
         }
     }
 
     /// Prepares for a memory without a history.
-    pub(super) fn follow_nobody(&mut self) {
+    pub(super) fn clear_history(&mut self) {
         self.resident.history = None;
-        self.ask_for_pages();
+        self.advise_page_size();
     }
 
     /// Advises the kernel on large or small pages.
-    fn ask_for_pages(&mut self) {
+    fn advise_page_size(&mut self) {
         let by_default = match large_page_mode() {
             LargePageMode::Never => return,
             LargePageMode::OnRequest => false,
@@ -284,7 +284,7 @@ impl Slot {
         }
         if wanted[1] && !had && known == Some(LargePages::Unknown) {
             // Measure after the first use.
-            (self.cleaned, self.thin_after) = (0, 1);
+            (self.cleaned, self.trim_after) = (0, 1);
         }
         let is_new = [0, 1].map(|at| wanted[at] != self.resident.large_pages[at].unwrap_or(by_default));
         let (near, far) = (0..SMALL_PAGES, SMALL_PAGES..self.room());
@@ -399,11 +399,11 @@ impl Slot {
         let has_much = self.resident.keeps > KEPT_BYTES;
         if has_much {
             self.unprotect()?;
-            self.keep_few();
+            self.reset_kept();
         }
         if is_touched || has_much {
             self.clean(0, &Accounts::default())?;
-            self.keep_few();
+            self.reset_kept();
         }
         Ok(())
     }
@@ -417,7 +417,7 @@ impl Slot {
     pub(super) fn clean(&mut self, lasting: usize, accounts: &Accounts) -> io::Result<()> {
         self.cleaned += 1;
         // The case of most resets.
-        if self.cleaned < self.thin_after
+        if self.cleaned < self.trim_after
             && let Some(write_protected) = &self.write_protected
             && write_protected.length() == self.accessible
             && !write_protected.is_broken()
@@ -425,13 +425,13 @@ impl Slot {
             write_protected.written().iter().for_each(|range| self.restore(range.clone()));
             return Ok(());
         }
-        self.clean_anything(lasting, accounts)
+        self.clean_slowly(lasting, accounts)
     }
 
     /// The general case of [`Slot::clean`].
-    fn clean_anything(&mut self, lasting: usize, accounts: &Accounts) -> io::Result<()> {
+    fn clean_slowly(&mut self, lasting: usize, accounts: &Accounts) -> io::Result<()> {
         self.check_whole()?;
-        if self.cleaned >= self.thin_after {
+        if self.cleaned >= self.trim_after {
             self.trim()?;
         }
         let mut start = 0;
@@ -455,7 +455,7 @@ impl Slot {
             let offset = range.start - base;
             if kept + range.len() > keeps {
                 let wanted = kept + lasting.saturating_sub(offset).min(range.len());
-                keeps += on_trial.more(wanted.min(MOST_KEPT).saturating_sub(keeps), &accounts.trials);
+                keeps += on_trial.claim(wanted.min(MOST_KEPT).saturating_sub(keeps), &accounts.trials);
             }
             let length = range.len().min(keeps - kept);
             self.restore(offset..offset + length);
@@ -468,12 +468,12 @@ impl Slot {
         self.resident.on_trial = on_trial;
         if keeps > self.resident.keeps {
             self.resident.keeps = keeps;
-            (self.cleaned, self.thin_after) = (0, TRIAL);
+            (self.cleaned, self.trim_after) = (0, TRIAL);
         }
         if kept >= self.resident.most_written + LARGE_PAGE {
             self.resident.most_written = kept;
             if self.resident.large_pages[1] == Some(true) || beyond.is_some() {
-                self.look_for_large_pages();
+                self.schedule_large_page_check();
             }
         }
         match (scanned, beyond) {
@@ -484,9 +484,9 @@ impl Slot {
             (Ok(()), Some(offset)) => {
                 // If no trial is possible, keep twice as much as before.
                 let wanted = (2 * self.resident.keeps).min(self.accessible);
-                self.resident.keeps = self.resident.as_many_as(wanted, &accounts.beyond);
+                self.resident.keeps = self.resident.claim_kept(wanted, &accounts.beyond);
                 self.resident.has_given_back = true;
-                self.ask_for_pages();
+                self.advise_page_size();
                 self.mapping.discard(offset, self.accessible - offset)
             }
             (Err(_), _) => self.mapping.discard(start, self.accessible - start),
@@ -494,19 +494,19 @@ impl Slot {
     }
 
     /// Makes the next reset measure whether guests fill large pages, unless that is known.
-    fn look_for_large_pages(&mut self) {
+    fn schedule_large_page_check(&mut self) {
         let unknown = |history: &Arc<MemoryHistory>| history.large_pages() == LargePages::Unknown;
         if self.resident.history.as_ref().is_some_and(unknown) {
-            (self.cleaned, self.thin_after) = (0, 1);
+            (self.cleaned, self.trim_after) = (0, 1);
         }
     }
 
     /// Restarts with what every memory keeps.
-    fn keep_few(&mut self) {
+    fn reset_kept(&mut self) {
         self.resident.keeps = KEPT_BYTES;
         self.resident.on_trial.end();
         self.resident.beyond.end();
-        (self.cleaned, self.thin_after) = (0, THINNING);
+        (self.cleaned, self.trim_after) = (0, TRIM_INTERVAL);
     }
 
     /// Write-protects all pages except those that are overwritten each time.
@@ -539,7 +539,7 @@ impl Slot {
     ///
     /// Returns the kernel's error.
     fn trim(&mut self) -> io::Result<()> {
-        (self.cleaned, self.thin_after) = (0, self.thin_after.saturating_mul(4).min(THINNING));
+        (self.cleaned, self.trim_after) = (0, self.trim_after.saturating_mul(4).min(TRIM_INTERVAL));
         let base = self.mapping.base();
         let mut written = Vec::new();
         let scanned = written_pages(base..base + self.accessible, |range| {
@@ -548,7 +548,7 @@ impl Slot {
         });
         // If the kernel does not list written pages, all pages are discarded each time.
         if scanned.is_err() || written.iter().map(Range::len).sum::<usize>() <= FEW_BYTES {
-            self.keep_few();
+            self.reset_kept();
             return Ok(());
         }
         let mut same: Vec<Range<usize>> = Vec::new();
@@ -590,7 +590,7 @@ impl Slot {
                 history.set_large_pages(if filled { LargePages::Filled } else { LargePages::Sparse });
                 if !filled && self.resident.large_pages[1] == Some(true) {
                     self.unprotect()?;
-                    self.ask_for_pages();
+                    self.advise_page_size();
                     // Discard whole large pages: a part of one is not freed before all of it is.
                     same.retain(|range| range.start < SMALL_PAGES);
                     self.mapping.discard(SMALL_PAGES, self.accessible - SMALL_PAGES)?;

@@ -1,6 +1,6 @@
 //! Memories that are rewound and reused: cleaned, trimmed, write-protected.
 
-use super::slot::THINNING;
+use super::slot::TRIM_INTERVAL;
 use super::*;
 use crate::vm_ptr::VmPtr;
 
@@ -26,7 +26,7 @@ fn pages_that_nobody_writes_to_any_more_are_given_back() {
     if !resident(&memory).is_ok_and(|bytes| bytes == 64 * page_size()) {
         return eprintln!("skipped: the kernel does not list written pages");
     }
-    for _ in 0..THINNING {
+    for _ in 0..TRIM_INTERVAL {
         write(&mut memory, 3 << 16);
         memory.rewind(&was).unwrap();
     }
@@ -218,7 +218,7 @@ fn an_image_in_pieces_is_what_it_is_in_one() {
         let (mut memory, was) = at_three_places(&pool, length);
         assert_is(&memory, &was);
         assert_eq!(was.image().unwrap().pieces().len(), 3);
-        for round in 0..THINNING as usize + 3 {
+        for round in 0..TRIM_INTERVAL as usize + 3 {
             // Everything, scattered pages, and the end.
             let (from, step) = [(0, 1), (round * 4096, 40_000), (length - 30_000, 1)][round % 3];
             if step == 1 {

@@ -1,6 +1,6 @@
 //! Clocks, and timers that signal a thread when it has used a given amount of CPU time.
 
-use super::signals::look_signal;
+use super::signals::walk_signal;
 use rustix::time::ClockId;
 use std::io;
 use std::mem::MaybeUninit;
@@ -50,7 +50,7 @@ pub(crate) struct CpuTimer {
     thread: i32,
     interval: Duration,
     /// The thread's CPU time at the last signal.
-    told: AtomicU64,
+    reported: AtomicU64,
     kind: Kind,
 }
 
@@ -86,7 +86,7 @@ impl CpuTimer {
             None => Kind::Timer(timer(thread, interval)?),
         };
         let used = thread_cpu_time(thread).unwrap_or_default().as_nanos() as u64;
-        Ok(Self { thread, interval, told: AtomicU64::new(used), kind })
+        Ok(Self { thread, interval, reported: AtomicU64::new(used), kind })
     }
 
     /// Stops the signals. One may still be on its way.
@@ -111,14 +111,14 @@ impl CpuTimer {
         match self.kind {
             Kind::Event(_) => {
                 let now = thread_cpu_time(self.thread).unwrap_or_default().as_nanos() as u64;
-                now.saturating_sub(self.told.swap(now, Ordering::Relaxed))
+                now.saturating_sub(self.reported.swap(now, Ordering::Relaxed))
             }
             Kind::Timer(_) => (self.interval.as_nanos() as u64).saturating_mul(missed + 1),
         }
     }
 
     /// Enables the next signal. Async-signal-safe.
-    pub(crate) fn go_on(&self) {
+    pub(crate) fn rearm(&self) {
         if let Kind::Event(event) = &self.kind {
             // SAFETY: a request without pointers.
             unsafe { libc::ioctl(event.as_raw_fd(), EVENT_REFRESH, 1) };
@@ -145,7 +145,7 @@ fn timer(thread: i32, interval: Duration) -> io::Result<libc::timer_t> {
     unsafe {
         let mut event = std::mem::zeroed::<libc::sigevent>();
         event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = look_signal();
+        event.sigev_signo = walk_signal();
         event.sigev_notify_thread_id = thread;
         let mut timer = std::ptr::null_mut();
         if libc::timer_create(clock_of(thread), &mut event, &mut timer) != 0 {
@@ -220,7 +220,7 @@ fn event(thread: i32, interval: Duration) -> io::Result<OwnedFd> {
         let fd = event.as_raw_fd();
         let owner = Owner { kind: OWNER_THREAD, id: thread };
         checked(libc::fcntl(fd, SET_OWNER, &raw const owner))?;
-        checked(libc::fcntl(fd, SET_SIGNAL, look_signal()))?;
+        checked(libc::fcntl(fd, SET_SIGNAL, walk_signal()))?;
         checked(libc::fcntl(fd, libc::F_SETFL, libc::O_ASYNC | libc::O_NONBLOCK))?;
         checked(libc::ioctl(fd, EVENT_REFRESH, 1))?;
         Ok(event)

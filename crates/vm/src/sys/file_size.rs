@@ -7,7 +7,7 @@ use std::io;
 /// A thread that writes beyond the limit of file sizes (`RLIMIT_FSIZE`) gets `SIGXFSZ`, which by default ends the
 /// process. The limit also applies to caches, artifacts and files in memory. With the handler, the write fails
 /// (`EFBIG`). Programs that the process starts are not affected, as they would be if the signal were ignored.
-pub(crate) fn survive_limit() -> io::Result<()> {
+pub(crate) fn fail_oversized_writes() -> io::Result<()> {
     extern "C" fn nothing(_signal: libc::c_int) {}
     // SAFETY: `sigaction` is plain data for which zero is valid; the handler is a function that does nothing.
     unsafe {

@@ -32,13 +32,13 @@ fn page() -> Option<&'static AtomicU32> {
 pub fn generation() -> u32 {
     let Some(page) = page() else { return std::process::id() };
     match page.load(Acquire) {
-        0 => first_look(page),
+        0 => new_generation(page),
         number => number,
     }
 }
 
 #[cold]
-fn first_look(page: &AtomicU32) -> u32 {
+fn new_generation(page: &AtomicU32) -> u32 {
     let next = LAST.fetch_add(1, AcqRel) + 1;
     page.compare_exchange(0, next, AcqRel, Acquire).map_or_else(|other| other, |_| next)
 }

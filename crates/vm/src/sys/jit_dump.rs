@@ -4,7 +4,7 @@
 //! so, and never touched. The code that runs is elsewhere.
 
 use super::{page_size, profile_file};
-use crate::jit_dump::{CodePiece, Stamp, add_close, add_code, header};
+use crate::jit_dump::{CodePiece, Timestamp, add_close, add_code, header};
 use anyhow::Context;
 use belljar_core::OutsideText;
 use rustix::fd::OwnedFd;
@@ -31,7 +31,7 @@ pub fn append_jit_dump<'a>(pieces: impl IntoIterator<Item = CodePiece<'a>>) -> a
     append(&[])?;
     let mut records = Vec::new();
     for piece in pieces {
-        add_code(&piece, NUMBER.fetch_add(1, Relaxed), stamp(), &mut records);
+        add_code(&piece, NUMBER.fetch_add(1, Relaxed), timestamp(), &mut records);
         if records.len() >= CHUNK {
             append(&records)?;
             records.clear();
@@ -78,7 +78,7 @@ impl Dump {
         rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
         rustix::fs::ftruncate(&file, 0)?;
         let mut dump = Self { process: std::process::id(), file, length: 0, is_closed: false };
-        dump.append(&header(stamp()))?;
+        dump.append(&header(timestamp()))?;
         dump.mark()?;
         static CLOSES: AtomicBool = AtomicBool::new(false);
         if !CLOSES.swap(true, Relaxed) {
@@ -131,15 +131,15 @@ extern "C" fn close() {
     };
     if let Some(dump) = dump.as_mut().filter(|dump| dump.process == std::process::id()) {
         let mut record = Vec::new();
-        add_close(stamp(), &mut record);
+        add_close(timestamp(), &mut record);
         let _ = dump.append(&record);
         dump.is_closed = true;
     }
 }
 
-fn stamp() -> Stamp {
+fn timestamp() -> Timestamp {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Stamp {
+    Timestamp {
         process: std::process::id(),
         thread: rustix::thread::gettid().as_raw_nonzero().get() as u32,
         time: now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64,

@@ -80,7 +80,7 @@ impl LeasedFile {
     }
 
     /// Returns whether another process waits to write to the file.
-    pub(crate) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_break_requested(&self) -> bool {
         // SAFETY: a request without pointers, valid for any descriptor number.
         let lease = unsafe { libc::fcntl(self.fd.load(SeqCst), libc::F_GETLEASE) };
         lease != libc::F_RDLCK

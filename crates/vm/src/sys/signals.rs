@@ -11,16 +11,16 @@ use std::sync::OnceLock;
 /// The signals that a faulting instruction raises.
 const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
-/// The number of signals with our handler: these, [`look_signal`] and [`leave_signal`].
+/// The number of signals with our handler: these, [`walk_signal`] and [`leave_signal`].
 const HANDLED: usize = FAULTS.len() + 2;
 
 /// The real-time signal that makes a thread report where its guest is. The process may use it for other purposes as
 /// well: signals that are not ours are passed on.
-pub(crate) fn look_signal() -> libc::c_int {
+pub(crate) fn walk_signal() -> libc::c_int {
     libc::SIGRTMIN() + 5
 }
 
-/// The real-time signal that makes a thread leave its guest. It interrupts waits in the kernel; [`look_signal`] does
+/// The real-time signal that makes a thread leave its guest. It interrupts waits in the kernel; [`walk_signal`] does
 /// not.
 pub(crate) fn leave_signal() -> libc::c_int {
     libc::SIGRTMIN() + 6
@@ -45,7 +45,7 @@ static PREVIOUS: Previous = Previous(UnsafeCell::new([const { MaybeUninit::unini
 
 fn handled() -> [libc::c_int; HANDLED] {
     let [segv, bus, ill, fpe] = FAULTS;
-    [segv, bus, ill, fpe, look_signal(), leave_signal()]
+    [segv, bus, ill, fpe, walk_signal(), leave_signal()]
 }
 
 /// Installs the handler, once per process: later calls do nothing.
@@ -77,7 +77,7 @@ fn install_one(i: usize, signal: libc::c_int, handler: Handler) -> Result<(), i3
         }
         libc::sigemptyset(&mut action.sa_mask);
         // The guest's stack cannot be walked while a fault is handled.
-        libc::sigaddset(&mut action.sa_mask, look_signal());
+        libc::sigaddset(&mut action.sa_mask, walk_signal());
         libc::sigaddset(&mut action.sa_mask, leave_signal());
         if libc::sigaction(signal, &action, std::ptr::null_mut()) != 0 {
             return Err(last_error());
@@ -97,8 +97,8 @@ pub(crate) enum SignalKind {
     Illegal,
     /// An arithmetic instruction faulted (`SIGFPE`).
     Arithmetic,
-    /// [`look_signal`] or [`leave_signal`].
-    Question,
+    /// [`walk_signal`] or [`leave_signal`].
+    Request,
 }
 
 /// A signal that has arrived, as the kernel describes it.
@@ -152,7 +152,7 @@ impl<'a> Signal<'a> {
             libc::SIGBUS => SignalKind::Bus,
             libc::SIGILL => SignalKind::Illegal,
             libc::SIGFPE => SignalKind::Arithmetic,
-            _ => SignalKind::Question,
+            _ => SignalKind::Request,
         }
     }
 

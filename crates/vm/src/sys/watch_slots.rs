@@ -25,7 +25,7 @@ pub(super) enum WatchState {
 
 impl WatchState {
     const MASK: u64 = 3;
-    const ONE_ROUND: u64 = 4;
+    const ONE_GENERATION: u64 = 4;
     const ALL: [Self; 4] = [Self::Free, Self::Taken, Self::Armed, Self::Broken];
 
     fn of(word: u64) -> Self {
@@ -57,15 +57,15 @@ impl WatchSlot {
 
     fn take(&self) -> bool {
         let word = self.word.load(Ordering::Relaxed);
-        let round = (word & !WatchState::MASK).wrapping_add(WatchState::ONE_ROUND);
-        let taken = round | WatchState::Taken as u64;
+        let generation = (word & !WatchState::MASK).wrapping_add(WatchState::ONE_GENERATION);
+        let taken = generation | WatchState::Taken as u64;
         WatchState::of(word) == WatchState::Free
             && self.word.compare_exchange(word, taken, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Changes the state. Only the slot's owner does this, and the signal handler, which changes `Armed` to `Broken` on
     /// behalf of the range's owner.
-    fn become_(&self, to: WatchState) {
+    fn set_state(&self, to: WatchState) {
         let word = self.word.load(Ordering::Relaxed);
         self.word.store(word & !WatchState::MASK | to as u64, Ordering::Release);
     }
@@ -83,12 +83,12 @@ impl WatchSlot {
     /// Records the first write. The range is writable again.
     pub(super) fn break_at(&self, address: usize) {
         self.written.store(address, Ordering::Relaxed);
-        self.become_(WatchState::Broken);
+        self.set_state(WatchState::Broken);
     }
 
     /// Frees the slot.
     pub(super) fn free(&self) {
-        self.become_(WatchState::Free);
+        self.set_state(WatchState::Free);
     }
 
     /// Returns the range and the state, if the slot watches a range.
@@ -129,7 +129,7 @@ impl<const N: usize> WatchSlots<N> {
         // ORDER: a thread that reads one of these values also sees that the slot was taken anew.
         slot.start.store(range.start, Ordering::Release);
         slot.end.store(range.end, Ordering::Release);
-        slot.become_(WatchState::Armed);
+        slot.set_state(WatchState::Armed);
         Some(slot)
     }
 

@@ -75,7 +75,7 @@ impl Drop for WriteWatch {
 
 /// If a write to this address faulted because the address is watched, makes the range writable and records the write.
 /// Returns whether the write can be retried. Async-signal-safe.
-pub(crate) fn note_write(address: usize) -> io::Result<bool> {
+pub(crate) fn record_write(address: usize) -> io::Result<bool> {
     let Some((slot, range, state)) = WATCHED.at(address) else { return Ok(false) };
     // The writing thread owns the memory, so no other thread unmaps it meanwhile.
     if state == WatchState::Armed {
@@ -87,7 +87,7 @@ pub(crate) fn note_write(address: usize) -> io::Result<bool> {
 
 /// Makes bytes writable for everything, including the kernel. If that fails, the kernel's own write there fails.
 pub(crate) fn write_anywhere(bytes: &mut [u8]) {
-    let _ = note_write(bytes.as_ptr().addr());
+    let _ = record_write(bytes.as_ptr().addr());
 }
 
 /// Makes bytes writable for the kernel. A small number of bytes is touched page by page, so that the watch stays intact

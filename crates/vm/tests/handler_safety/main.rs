@@ -355,7 +355,7 @@ fn alone() -> MutexGuard<'static, ()> {
 const SEEN: &[&str] = &[
     "machine::faults::handle_signal",
     "machine::faults::handle",
-    "machine::questions::answer",
+    "machine::requests::answer",
     "store_monitor::answer",
     "machine::signal_walk::walk",
     "ProgramState::caller",
@@ -366,14 +366,14 @@ const SEEN: &[&str] = &[
     "code_table::function_at",
     "code_table::with_text",
     "sampling::sample",
-    "sample_ring::Note::push",
-    "sample_ring::Note::finish",
+    "sample_ring::SampleWriter::push",
+    "sample_ring::SampleWriter::finish",
     "CpuTimer::used",
-    "CpuTimer::go_on",
+    "CpuTimer::rearm",
     "sys::cpu_clock::monotonic_time",
     "sys::stack::thread_id",
     "rustix::thread::futex::wake",
-    "sys::write_watch::note_write",
+    "sys::write_watch::record_write",
     "sys::map::make_writable",
 ];
 

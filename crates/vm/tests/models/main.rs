@@ -8,7 +8,7 @@
 
 mod blocks;
 mod published_tables;
-mod questions;
+mod requests;
 mod sync;
 mod write_watches;
 
@@ -16,8 +16,8 @@ mod write_watches;
 mod block_states;
 #[path = "../../src/published.rs"]
 mod published;
-#[path = "../../src/machine/question.rs"]
-mod question;
+#[path = "../../src/machine/slot_state.rs"]
+mod slot_state;
 #[path = "../../src/sys/watch_slots.rs"]
 mod watch_slots;
 

@@ -2,12 +2,12 @@
 //!
 //! The requester fills in a [`Slot`], sends the thread a real-time signal that names the slot, and waits. The handler
 //! on that thread answers ([`Handlers::answer`]). It takes no lock, allocates nothing and touches no thread-local. A
-//! [`Question`] records which side owns the slot; neither side touches a slot that it does not own.
+//! [`SlotState`] records which side owns the slot; neither side touches a slot that it does not own.
 
 use super::handlers::Handlers;
 use super::processor::Context;
-use super::question::{Question, Round};
-use crate::sys::{Signal, leave_signal, look_signal, queue_signal};
+use super::slot_state::{Generation, SlotState};
+use crate::sys::{Signal, leave_signal, queue_signal, walk_signal};
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -19,7 +19,7 @@ pub(crate) const FRAMES: usize = 256;
 /// A request and its answer.
 pub(crate) struct Slot {
     /// Which side owns the slot.
-    question: Question,
+    state: SlotState,
     /// The number by which the handler knows the subject of the request. It is alive until the request is answered or
     /// given up.
     pub(crate) subject: AtomicUsize,
@@ -32,7 +32,7 @@ pub(crate) struct Slot {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Request {
     /// Report where its guest is.
-    Look = 0,
+    Walk = 0,
     /// Leave its guest.
     Leave = 1,
 }
@@ -58,7 +58,7 @@ const SLOTS: usize = 16;
 
 static ALL: [Slot; SLOTS] = [const {
     Slot {
-        question: Question::new(),
+        state: SlotState::new(),
         subject: AtomicUsize::new(0),
         request: AtomicU32::new(0),
         answer: Answer {
@@ -75,17 +75,17 @@ static UNUSED: Mutex<Option<Vec<usize>>> = Mutex::new(None);
 static MORE_UNUSED: Condvar = Condvar::new();
 
 /// The free slots, locked: no thread can take or return one meanwhile.
-pub(crate) struct Questions(MutexGuard<'static, Option<Vec<usize>>>);
+pub(crate) struct FreeSlots(MutexGuard<'static, Option<Vec<usize>>>);
 
-pub(crate) fn questions() -> Questions {
-    Questions(UNUSED.lock().unwrap_or_else(|e| e.into_inner()))
+pub(crate) fn lock_free_slots() -> FreeSlots {
+    FreeSlots(UNUSED.lock().unwrap_or_else(|e| e.into_inner()))
 }
 
-impl Questions {
+impl FreeSlots {
     /// Frees all slots, in a forked child: neither a requester nor a thread that would answer exists there.
-    pub(crate) fn forget_all(&mut self) {
+    pub(crate) fn reset_after_fork(&mut self) {
         for slot in &ALL {
-            slot.question.forget();
+            slot.state.reset();
         }
         *self.0 = Some((0..SLOTS).collect());
     }
@@ -127,7 +127,7 @@ impl Drop for Taken {
 /// # Safety
 ///
 /// `subject` is the number of a `StoreMonitor` that lives until this returns.
-pub(crate) unsafe fn ask<R>(
+pub(crate) unsafe fn send_request<R>(
     thread: i32,
     subject: usize,
     request: Request,
@@ -139,30 +139,30 @@ pub(crate) unsafe fn ask<R>(
     let slot = &ALL[taken.0];
     slot.subject.store(subject, Relaxed);
     slot.request.store(request as u32, Relaxed);
-    let round = slot.question.ask();
+    let generation = slot.state.send();
     let signal = match request {
-        Request::Look => look_signal(),
+        Request::Walk => walk_signal(),
         Request::Leave => leave_signal(),
     };
-    if let Err(error) = queue_signal(thread, signal, value_of(taken.0, round)) {
+    if let Err(error) = queue_signal(thread, signal, value_of(taken.0, generation)) {
         // No handler knows of the request.
-        slot.question.end(round);
+        slot.state.end(generation);
         return Err(error);
     }
     // Waking the requester costs the answering thread more than everything else.
     let patience = Instant::now() + SPIN;
-    while !slot.question.is_answered(round) && Instant::now() < patience {
+    while !slot.state.is_answered(generation) && Instant::now() < patience {
         std::hint::spin_loop();
     }
-    let is_answered = slot.question.wait(round, || until.saturating_duration_since(Instant::now()));
+    let is_answered = slot.state.wait(generation, || until.saturating_duration_since(Instant::now()));
     let answer = is_answered.then(|| read(&slot.answer));
-    slot.question.end(round);
+    slot.state.end(generation);
     answer.ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
 
 /// Returns the value that the signal of a request carries.
-fn value_of(slot: usize, round: Round) -> u64 {
-    u64::from(round.0) << 32 | slot as u64
+fn value_of(slot: usize, generation: Generation) -> u64 {
+    u64::from(generation.0) << 32 | slot as u64
 }
 
 /// Answers the request if it is ours and was not given up. Returns `false` if the signal is not ours.
@@ -170,14 +170,14 @@ fn value_of(slot: usize, round: Round) -> u64 {
 pub(super) fn answer(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) -> bool {
     let Some(value) = signal.value() else { return false };
     let Some(slot) = ALL.get(value as u32 as usize) else { return false };
-    let round = Round((value >> 32) as u32);
-    if !slot.question.begin_answer(round) {
+    let generation = Generation((value >> 32) as u32);
+    if !slot.state.begin_answer(generation) {
         return true;
     }
     let request =
-        if slot.request.load(Relaxed) == Request::Leave as u32 { Request::Leave } else { Request::Look };
+        if slot.request.load(Relaxed) == Request::Leave as u32 { Request::Leave } else { Request::Walk };
     // SAFETY: the subject lives until the request is answered: the requester waits, now that the answer has begun.
     unsafe { (handlers.answer)(slot.subject.load(Relaxed), request, context, &slot.answer) };
-    slot.question.end_answer(round);
+    slot.state.end_answer(generation);
     true
 }

@@ -1,6 +1,6 @@
-//! Requests to signal handlers: `machine/question.rs`.
+//! Requests to signal handlers: `machine/slot_state.rs`.
 
-use crate::question::{Question, Round};
+use crate::slot_state::{Generation, SlotState};
 use crate::{model, model_with_preemptions};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// A request with its subject and its answer. The checker rejects unordered accesses to a cell.
 struct Slot {
-    question: Question,
+    state: SlotState,
     subject: UnsafeCell<u32>,
     answer: UnsafeCell<u32>,
     /// The number of signals that were sent; the last belongs to the generation with this number.
@@ -20,7 +20,7 @@ struct Slot {
 impl Slot {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            question: Question::new(),
+            state: SlotState::new(),
             subject: UnsafeCell::new(0),
             answer: UnsafeCell::new(0),
             sent: AtomicUsize::new(0),
@@ -29,23 +29,23 @@ impl Slot {
 
     /// Sends a request about a subject. Returns the answer, unless the request was given up. The subject is gone
     /// afterwards.
-    fn ask(&self, subject: u32, left: Duration) -> Option<u32> {
+    fn request(&self, subject: u32, left: Duration) -> Option<u32> {
         // SAFETY: the checker ensures that no thread reads meanwhile, here and below.
         self.subject.with_mut(|at| unsafe { *at = subject });
-        let round = self.question.ask();
-        self.sent.store(round.0 as usize + 1, Ordering::Release);
-        let is_answered = self.question.wait(round, || left);
+        let generation = self.state.send();
+        self.sent.store(generation.0 as usize + 1, Ordering::Release);
+        let is_answered = self.state.wait(generation, || left);
         // SAFETY: as above.
         let answer = is_answered.then(|| self.answer.with(|answer| unsafe { *answer }));
         // SAFETY: as above.
         self.subject.with_mut(|at| unsafe { *at = u32::MAX });
-        self.question.end(round);
+        self.state.end(generation);
         answer
     }
 
     /// Handles a signal of this generation, whose request has this subject.
-    fn answer(&self, round: Round, asked: u32) {
-        if !self.question.begin_answer(round) {
+    fn answer(&self, generation: Generation, asked: u32) {
+        if !self.state.begin_answer(generation) {
             return;
         }
         // SAFETY: as above.
@@ -53,7 +53,7 @@ impl Slot {
         assert_eq!(subject, asked, "the subject is gone, or another question's");
         // SAFETY: as above.
         self.answer.with_mut(|answer| unsafe { *answer = subject + 1 });
-        self.question.end_answer(round);
+        self.state.end_answer(generation);
     }
 
     /// Handles the first signal, of a request about 6.
@@ -61,7 +61,7 @@ impl Slot {
         loop {
             match self.sent.load(Ordering::Acquire) {
                 0 => thread::yield_now(),
-                sent => return self.answer(Round(sent as u32 - 1), 6),
+                sent => return self.answer(Generation(sent as u32 - 1), 6),
             }
         }
     }
@@ -77,7 +77,7 @@ fn whoever_waits_for_an_answer_gets_it() {
             let slot = slot.clone();
             thread::spawn(move || slot.handle_first())
         };
-        assert_eq!(slot.ask(6, FOR_EVER), Some(7));
+        assert_eq!(slot.request(6, FOR_EVER), Some(7));
         handler.join().unwrap();
     });
 }
@@ -90,7 +90,7 @@ fn a_question_that_was_given_up_is_left_alone() {
             let slot = slot.clone();
             thread::spawn(move || slot.handle_first())
         };
-        let answer = slot.ask(6, Duration::ZERO);
+        let answer = slot.request(6, Duration::ZERO);
         assert!(answer.is_none() || answer == Some(7));
         handler.join().unwrap();
     });
@@ -103,16 +103,16 @@ fn a_late_signal_is_not_taken_for_the_next_one() {
         let slot = Slot::new();
         let late = {
             let slot = slot.clone();
-            thread::spawn(move || slot.answer(Round(0), 6))
+            thread::spawn(move || slot.answer(Generation(0), 6))
         };
-        let first = slot.ask(6, Duration::ZERO);
+        let first = slot.request(6, Duration::ZERO);
         assert!(first.is_none() || first == Some(7));
         let handler = {
             let slot = slot.clone();
-            thread::spawn(move || slot.answer(Round(4), 8))
+            thread::spawn(move || slot.answer(Generation(4), 8))
         };
         // If the signal came too early for its request, there is no other.
-        let second = slot.ask(8, Duration::ZERO);
+        let second = slot.request(8, Duration::ZERO);
         assert!(second.is_none() || second == Some(9));
         late.join().unwrap();
         handler.join().unwrap();
