@@ -140,7 +140,7 @@ impl CodeImage {
     ///
     /// # Errors
     ///
-    /// As for [`CodeImage::new`].
+    /// Returns the errors of [`CodeImage::new`].
     pub fn for_another_processor(mut copy: PrivateCopy, why: &str) -> anyhow::Result<Arc<Self>> {
         let length = copy.mapping.length();
         copy.mapping.protect(0, length, Protection::Read).context(NO_EXECUTION)?;
@@ -164,7 +164,7 @@ impl CodeImage {
     ///
     /// # Errors
     ///
-    /// As for [`CodeImage::new`], or if one of those tables is damaged.
+    /// Returns the errors of [`CodeImage::new`], or an error if one of those tables is damaged.
     pub fn on_demand(source: Arc<OnDemand>) -> anyhow::Result<Arc<Self>> {
         source.load(0..IMAGE_HEADER_END)?;
         let image = Image::new(source.bytes())?;

@@ -152,7 +152,7 @@ impl StoreCore {
 ///
 /// # Safety
 ///
-/// As for [`callee`], except that there may be references to the store.
+/// The conditions of [`callee`] apply, except that there may be references to the store.
 #[inline]
 unsafe fn monitor_of<'a>(object: *const FuncObject) -> &'a StoreMonitor {
     // SAFETY: the caller's promise; the context belongs to a live store.
@@ -182,7 +182,7 @@ unsafe fn callee<'a, T: 'static, D>(
 ///
 /// # Safety
 ///
-/// As for [`callee`], with an `F` as data.
+/// The conditions of [`callee`] apply, with an `F` as data.
 #[inline]
 pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
     object: *const FuncObject,
@@ -209,7 +209,7 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<
 ///
 /// # Safety
 ///
-/// As for [`callee`], with an `F` as data.
+/// The conditions of [`callee`] apply, with an `F` as data.
 #[cold]
 #[inline(never)]
 unsafe fn run_recorded<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
@@ -230,7 +230,7 @@ unsafe fn run_recorded<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T,
 ///
 /// # Safety
 ///
-/// As for [`Failure::leave`].
+/// The conditions of [`Failure::leave`] apply.
 #[cold]
 #[inline(never)]
 unsafe fn finish<T: 'static, R: AbiResult>(store: &mut StoreInner<T>, ended: Ended<R>) -> R::Native {
@@ -318,7 +318,7 @@ fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, F
 ///
 /// # Safety
 ///
-/// As for [`callee`], with an `F` as data; `values` has room for parameters and for results.
+/// The conditions of [`callee`] apply, with an `F` as data; `values` has room for parameters and for results.
 unsafe extern "C" fn native_buffer<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
     object: *const FuncObject,
     values: *mut RawVal,
@@ -352,7 +352,7 @@ type DynamicFn<T> = Box<
 ///
 /// # Safety
 ///
-/// As for [`callee`], with a [`Dynamic`] as data; `values` has room for parameters and for results.
+/// The conditions of [`callee`] apply, with a [`Dynamic`] as data; `values` has room for parameters and for results.
 unsafe extern "C" fn native_dynamic<T: 'static>(object: *const FuncObject, values: *mut RawVal) {
     // SAFETY: the caller's promise.
     let (store, importer, dynamic) = unsafe { callee::<T, Dynamic<T>>(object) };

@@ -292,7 +292,7 @@ impl StoreMut<'_> {
     ///
     /// # Errors
     ///
-    /// As for [`StoreMut::evaluate`].
+    /// Returns the errors of [`StoreMut::evaluate`].
     pub(crate) fn evaluate_segments(&mut self, id: InstanceId) -> anyhow::Result<()> {
         let module = self.instance(id).module().clone();
         for (i, elem) in module.module().elems().iter().enumerate() {
@@ -317,7 +317,7 @@ impl StoreMut<'_> {
     ///
     /// # Errors
     ///
-    /// Returns [`Trap::TableOutOfBounds`] if the segment is too short, or an error as for [`StoreMut::evaluate`].
+    /// Returns [`belljar_core::Trap::TableOutOfBounds`] if the segment is too short, or an error of [`StoreMut::evaluate`].
     pub(crate) fn elem_items(
         &mut self,
         id: InstanceId,

@@ -89,7 +89,7 @@ fn may_take_long(module: &Module) -> bool {
 ///
 /// # Errors
 ///
-/// As for [`instantiate`].
+/// Returns the errors of [`instantiate`].
 pub fn link_only<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Arc<LoadedModule>,
@@ -106,7 +106,7 @@ pub fn link_only<T: 'static>(
 ///
 /// # Errors
 ///
-/// As for [`link_only`].
+/// Returns the errors of [`link_only`].
 pub(crate) fn link_fresh<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Arc<LoadedModule>,

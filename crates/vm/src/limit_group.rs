@@ -4,7 +4,7 @@
 //! wants more. Never: a sum that two stores can exceed by asking at the same time, or that counts a store that is gone.
 //!
 //! ```text
-//! growth: Reservation::reserve ─▶ the sum grows ─▶ StoreCore::commit_group: the store takes it over, and its share is set to its usage
+//! growth: Reservation::reserve ─▶ the sum grows ─▶ StoreCore::commit_group: the share is set to the usage
 //!                │ refused                    └──▶ dropped: the sum is as before
 //! ```
 

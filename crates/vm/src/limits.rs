@@ -30,7 +30,7 @@ pub trait ResourceLimiter: Send {
     ///
     /// # Errors
     ///
-    /// As for [`ResourceLimiter::memory_growing`].
+    /// Returns the errors of [`ResourceLimiter::memory_growing`].
     fn table_growing(
         &mut self,
         current: usize,
@@ -38,7 +38,7 @@ pub trait ResourceLimiter: Send {
         maximum: Option<usize>,
     ) -> anyhow::Result<bool>;
 
-    /// As [`ResourceLimiter::memory_grow_failed`], for tables.
+    /// Called like [`ResourceLimiter::memory_grow_failed`], for tables.
     ///
     /// # Errors
     ///

@@ -92,7 +92,7 @@ impl Area {
     ///
     /// # Safety
     ///
-    /// As for [`Area::bytes`], for all pieces.
+    /// The conditions of [`Area::bytes`] apply, for all pieces.
     pub(crate) unsafe fn rewind(&mut self, mapping: &mut Mapping, to: &AreaCheckpoint) -> io::Result<()> {
         if self.last != to.number {
             self.unprotect(mapping)?;
@@ -173,7 +173,7 @@ impl Area {
     ///
     /// # Safety
     ///
-    /// As for [`Area::rewind`].
+    /// The conditions of [`Area::rewind`] apply.
     #[inline]
     unsafe fn restore(&self, mapping: &mut Mapping, from: &AreaCheckpoint, range: Range<usize>) {
         for (at, bytes) in from.within(range) {
@@ -186,7 +186,7 @@ impl Area {
     ///
     /// # Safety
     ///
-    /// As for [`Area::bytes`], for these bytes.
+    /// The conditions of [`Area::bytes`] apply, for these bytes.
     pub(crate) unsafe fn difference(
         &self,
         mapping: &Mapping,

@@ -232,7 +232,7 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// As for [`SharedMemory::wait32`].
+    /// Returns the errors of [`SharedMemory::wait32`].
     pub fn wait64(
         &self,
         address: u64,
@@ -280,7 +280,7 @@ macro_rules! atomics {
                 ///
                 /// # Errors
                 ///
-                /// As for loads.
+                /// Returns the errors of loads.
                 pub fn $store(&self, address: u64, value: $ty) -> Result<(), Trap> {
                     self.$cell(address).map(|cell| cell.store(value, Ordering::SeqCst))
                 }
@@ -289,7 +289,7 @@ macro_rules! atomics {
                 ///
                 /// # Errors
                 ///
-                /// As for loads.
+                /// Returns the errors of loads.
                 pub fn $swap(&self, address: u64, value: $ty) -> Result<$ty, Trap> {
                     self.$cell(address).map(|cell| cell.swap(value, Ordering::SeqCst))
                 }
@@ -298,7 +298,7 @@ macro_rules! atomics {
                 ///
                 /// # Errors
                 ///
-                /// As for loads.
+                /// Returns the errors of loads.
                 pub fn $add(&self, address: u64, value: $ty) -> Result<$ty, Trap> {
                     self.$cell(address).map(|cell| cell.fetch_add(value, Ordering::SeqCst))
                 }
@@ -307,7 +307,7 @@ macro_rules! atomics {
                 ///
                 /// # Errors
                 ///
-                /// As for loads.
+                /// Returns the errors of loads.
                 pub fn $exchange(&self, address: u64, expected: $ty, value: $ty) -> Result<$ty, Trap> {
                     let cell = self.$cell(address)?;
                     let old = cell.compare_exchange(expected, value, Ordering::SeqCst, Ordering::SeqCst);

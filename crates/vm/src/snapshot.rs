@@ -221,7 +221,7 @@ pub fn snapshot_note(image: &CodeImage) -> anyhow::Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 ///
-/// Returns an error as for [`crate::instantiate`], or if the store has other entities than the one that the snapshot
+/// Returns the errors of [`crate::instantiate()`], or an error if the store has other entities than the one that the snapshot
 /// was taken from, or if the snapshot is damaged. The store is unusable then.
 pub fn restore_instance<T: 'static>(
     store: &mut StoreInner<T>,

@@ -241,7 +241,7 @@ impl StoreCore {
         self.host.extension.as_deref()
     }
 
-    /// As [`StoreCore::extension`], for writing.
+    /// Returns [`StoreCore::extension`] for writing.
     pub fn extension_mut(&mut self) -> &mut Option<Box<dyn Any + Send + Sync>> {
         &mut self.host.extension
     }

@@ -145,7 +145,7 @@ unsafe fn with_limiter<T: 'static>(store: NonNull<StoreCore>, f: &mut Growth<'_>
 ///
 /// # Safety
 ///
-/// As for [`with_limiter`].
+/// The conditions of [`with_limiter`] apply.
 unsafe fn new_epoch<T: 'static>(store: NonNull<StoreCore>) -> anyhow::Result<Option<u64>> {
     // SAFETY: as in `with_limiter`.
     let store = unsafe { store.cast::<StoreInner<T>>().as_mut() };

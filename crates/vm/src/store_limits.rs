@@ -87,7 +87,7 @@ impl StoreCore {
         self.keep_quota((quota != Quota::UNLIMITED).then(|| Arc::new(quota)));
     }
 
-    /// As [`StoreCore::set_quota`].
+    /// Sets the limits as [`StoreCore::set_quota`] does, with `None` for no limits.
     pub(crate) fn keep_quota(&mut self, quota: Option<Arc<Quota>>) {
         let all = quota.as_deref().unwrap_or(&Quota::UNLIMITED);
         let stack = all.get(Limit::Stack).and_then(|bytes| usize::try_from(bytes).ok());

@@ -95,7 +95,7 @@ impl TypeRegistry {
     ///
     /// # Errors
     ///
-    /// As for [`TypeRegistry::register`].
+    /// Returns the errors of [`TypeRegistry::register`].
     pub(crate) fn register_func(self: &Arc<Self>, ty: &FuncType) -> anyhow::Result<TypeSet> {
         self.register(&[SubType::plain(CompositeType::Func(ty.clone()))], std::slice::from_ref(&(0..1)))
     }
@@ -104,7 +104,7 @@ impl TypeRegistry {
     ///
     /// # Errors
     ///
-    /// As for [`TypeRegistry::register`].
+    /// Returns the errors of [`TypeRegistry::register`].
     pub(crate) fn define(self: &Arc<Self>, ty: &SubType) -> anyhow::Result<TypeId> {
         let set = self.register(std::slice::from_ref(ty), std::slice::from_ref(&(0..1)))?;
         self.pin(set.ids[0]);

@@ -122,7 +122,7 @@ impl<T> VmPtr<T> {
     ///
     /// # Safety
     ///
-    /// As for [`VmPtr::as_ref`], for all of them.
+    /// The conditions of [`VmPtr::as_ref`] apply, for all of them.
     #[inline]
     pub(crate) unsafe fn slice<'a>(self, count: usize) -> &'a [T] {
         // SAFETY: the caller's promise.
@@ -133,7 +133,7 @@ impl<T> VmPtr<T> {
     ///
     /// # Safety
     ///
-    /// As for [`VmPtr::as_mut`], for all of them.
+    /// The conditions of [`VmPtr::as_mut`] apply, for all of them.
     #[inline]
     pub(crate) unsafe fn slice_mut<'a>(self, count: usize) -> &'a mut [T] {
         // SAFETY: the caller's promise.

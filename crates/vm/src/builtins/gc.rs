@@ -14,7 +14,7 @@ fn type_of(store: &StoreCore, instance: InstanceId, ty: u32) -> TypeId {
 ///
 /// # Safety
 ///
-/// As for [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn gc_alloc(context: usize, header: u32, size: u32) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { run(context, |store, _| Ok(u64::from(store.gc_alloc(header, size)?))) }
@@ -24,7 +24,7 @@ pub(crate) unsafe extern "C" fn gc_alloc(context: usize, header: u32, size: u32)
 ///
 /// # Safety
 ///
-/// As for [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn gc_alloc_array(context: usize, ty: u32, length: u32) -> u64 {
     let make = |store: &mut StoreMut<'_>, instance| {
         let ty = type_of(store, instance, ty);
@@ -38,7 +38,7 @@ pub(crate) unsafe extern "C" fn gc_alloc_array(context: usize, ty: u32, length: 
 ///
 /// # Safety
 ///
-/// As for [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn array_new_data(
     context: usize,
     ty: u32,
@@ -59,7 +59,7 @@ pub(crate) unsafe extern "C" fn array_new_data(
 ///
 /// # Safety
 ///
-/// As for [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn array_new_elem(
     context: usize,
     ty: u32,
@@ -85,7 +85,7 @@ pub(crate) unsafe extern "C" fn array_new_elem(
 ///
 /// # Safety
 ///
-/// As for [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn array_init_data(
     context: usize,
     segment: u32,
@@ -105,7 +105,7 @@ pub(crate) unsafe extern "C" fn array_init_data(
 ///
 /// # Safety
 ///
-/// As for [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn array_init_elem(
     context: usize,
     segment: u32,
@@ -128,7 +128,7 @@ pub(crate) unsafe extern "C" fn array_init_elem(
 ///
 /// # Safety
 ///
-/// As for [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn array_copy(
     context: usize,
     to: u32,

@@ -64,7 +64,7 @@ unsafe fn running<'a>(context: usize) -> (StoreMut<'a>, InstanceId) {
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 unsafe fn run<R: Copy>(
     context: usize,
     f: impl FnOnce(&mut StoreMut<'_>, InstanceId) -> Result<R, Failure>,
@@ -95,7 +95,7 @@ fn table_of(instance: &Instance, table: u32) -> usize {
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn memory_grow(context: usize, memory: u32, delta: u64) -> u64 {
     let grow = |store: &mut StoreMut<'_>, instance: InstanceId| {
         let memory = store.instance(instance).memory(MemoryIndex(memory));
@@ -110,7 +110,7 @@ pub(crate) unsafe extern "C" fn memory_grow(context: usize, memory: u32, delta: 
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn memory_copy(
     context: usize,
     dst_memory: u32,
@@ -132,7 +132,7 @@ pub(crate) unsafe extern "C" fn memory_copy(
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn memory_fill(context: usize, memory: u32, dst: u64, value: u32, length: u64) {
     let fill = |store: &mut StoreMut<'_>, instance: InstanceId| {
         Ok(store.fill_memory(instance, MemoryIndex(memory), dst, value as u8, length)?)
@@ -145,7 +145,7 @@ pub(crate) unsafe extern "C" fn memory_fill(context: usize, memory: u32, dst: u6
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn memory_init(
     context: usize,
     memory: u32,
@@ -165,7 +165,7 @@ pub(crate) unsafe extern "C" fn memory_init(
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn data_drop(context: usize, segment: u32) {
     let drop = |store: &mut StoreMut<'_>, instance| {
         store.drop_data(instance, DataIndex(segment));
@@ -179,7 +179,7 @@ pub(crate) unsafe extern "C" fn data_drop(context: usize, segment: u32) {
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn table_grow(context: usize, table: u32, delta: u64, value: u32) -> u64 {
     let grow = |store: &mut StoreMut<'_>, instance: InstanceId| {
         let table = table_of(store.instance(instance), table);
@@ -195,7 +195,7 @@ pub(crate) unsafe extern "C" fn table_grow(context: usize, table: u32, delta: u6
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn table_fill(context: usize, table: u32, dst: u64, value: u32, length: u64) {
     let fill = |store: &mut StoreMut<'_>, instance: InstanceId| {
         let table = table_of(store.instance(instance), table);
@@ -209,7 +209,7 @@ pub(crate) unsafe extern "C" fn table_fill(context: usize, table: u32, dst: u64,
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn table_copy(
     context: usize,
     dst_table: u32,
@@ -231,7 +231,7 @@ pub(crate) unsafe extern "C" fn table_copy(
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn table_init(
     context: usize,
     table: u32,
@@ -253,7 +253,7 @@ pub(crate) unsafe extern "C" fn table_init(
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn elem_drop(context: usize, segment: u32) {
     let drop = |store: &mut StoreMut<'_>, instance| {
         store.drop_elem(instance, ElemIndex(segment));
@@ -267,7 +267,7 @@ pub(crate) unsafe extern "C" fn elem_drop(context: usize, segment: u32) {
 ///
 /// # Safety
 ///
-/// As for [`running`], with a reference to an exception that is not null.
+/// The conditions of [`running`] apply, with a reference to an exception that is not null.
 pub(crate) unsafe extern "C" fn throw_ref(context: usize, exception: u32) {
     // SAFETY: the caller's promise.
     let (store, _) = unsafe { running(context) };
@@ -280,7 +280,7 @@ pub(crate) unsafe extern "C" fn throw_ref(context: usize, exception: u32) {
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn out_of_fuel(context: usize) {
     let refill = |store: &mut StoreMut<'_>, _| match store.refill_fuel() {
         true => Ok(()),
@@ -294,7 +294,7 @@ pub(crate) unsafe extern "C" fn out_of_fuel(context: usize) {
 ///
 /// # Safety
 ///
-/// As for [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn new_epoch(context: usize) {
     let ask = |store: &mut StoreMut<'_>, _| match store.move_epoch_deadline()? {
         true => Ok(()),

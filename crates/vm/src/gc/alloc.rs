@@ -50,7 +50,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As for [`StoreCore::gc`].
+    /// Returns the errors of [`StoreCore::gc`].
     pub(crate) fn gc_and_data(
         &mut self,
         instance: InstanceId,
@@ -69,7 +69,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As for [`StoreCore::gc`].
+    /// Returns the errors of [`StoreCore::gc`].
     pub(crate) fn gc_base(&mut self) -> anyhow::Result<usize> {
         Ok(self.gc()?.heap.base())
     }
@@ -130,7 +130,7 @@ impl StoreMut<'_> {
     ///
     /// # Errors
     ///
-    /// Returns [`Trap::AllocationTooLarge`], or an error as for [`StoreMut::gc_alloc`].
+    /// Returns [`Trap::AllocationTooLarge`], or an error of [`StoreMut::gc_alloc`].
     pub(crate) fn gc_alloc_array(&mut self, ty: TypeId, length: u32) -> anyhow::Result<u32> {
         let layout = self.gc()?.shapes.array(ty).context("belljar bug: not an array type")?;
         let size = layout.size(length).ok_or(Trap::AllocationTooLarge)?;
@@ -144,7 +144,7 @@ impl StoreMut<'_> {
     ///
     /// # Errors
     ///
-    /// As for [`StoreMut::gc_alloc`].
+    /// Returns the errors of [`StoreMut::gc_alloc`].
     pub(crate) fn gc_alloc_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<u32> {
         let at = self.gc_alloc(header::EXTERN, ELEMENTS)?;
         let index = self.entities.externs.insert(value);

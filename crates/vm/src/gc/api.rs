@@ -283,7 +283,7 @@ impl StoreMut<'_> {
     ///
     /// # Errors
     ///
-    /// As for an allocation.
+    /// Returns the errors of an allocation.
     pub fn collect_garbage(&mut self) -> anyhow::Result<()> {
         self.collect(true)
     }

@@ -62,7 +62,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As for [`StoreCore::field`].
+    /// Returns the errors of [`StoreCore::field`].
     pub(crate) fn write_field(&mut self, object: u32, field: usize, value: RawVal) -> anyhow::Result<()> {
         let (slot, ty) = self.field(object, field)?;
         self.write_slot(slot, ty.element_type(), value);
@@ -87,7 +87,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As for [`StoreCore::element`].
+    /// Returns the errors of [`StoreCore::element`].
     pub(crate) fn write_element(&mut self, array: u32, index: u32, value: RawVal) -> anyhow::Result<()> {
         let (slot, ty) = self.element(array, index)?;
         self.write_slot(slot, ty.element_type(), value);
@@ -133,7 +133,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As for [`StoreCore::array_range`].
+    /// Returns the errors of [`StoreCore::array_range`].
     pub(crate) fn array_copy(
         &mut self,
         (to, dst): (u32, u32),
@@ -165,7 +165,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As for [`StoreCore::array_range`]; [`Trap::MemoryOutOfBounds`] if the segment is too short.
+    /// Returns the errors of [`StoreCore::array_range`], or [`Trap::MemoryOutOfBounds`] if the segment is too short.
     pub(crate) fn array_init_data(
         &mut self,
         (array, start): (u32, u32),
@@ -209,7 +209,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As for [`StoreCore::array_range`].
+    /// Returns the errors of [`StoreCore::array_range`].
     pub(crate) fn array_init_refs(&mut self, array: u32, start: u32, items: &[u32]) -> anyhow::Result<()> {
         let length = u32::try_from(items.len()).map_err(|_| Trap::ArrayOutOfBounds)?;
         let (target, size) = self.array_range(array, start, length)?;
@@ -230,7 +230,7 @@ impl StoreMut<'_> {
     ///
     /// # Errors
     ///
-    /// As for [`StoreMut::gc_alloc`].
+    /// Returns the errors of [`StoreMut::gc_alloc`].
     pub(crate) fn new_struct(&mut self, ty: TypeId) -> anyhow::Result<u32> {
         let size = self.gc()?.shapes.fields(ty).context("belljar bug: not a struct type")?.size;
         let object = self.gc_alloc(ty.0, size)?;

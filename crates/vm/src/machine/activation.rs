@@ -43,7 +43,7 @@ impl Waiting {
 ///
 /// # Safety
 ///
-/// As for [`Waiting::before`].
+/// The conditions of [`Waiting::before`] apply.
 #[inline]
 pub(crate) unsafe fn store_of(entry: usize) -> VmPtr<StoreContext> {
     // SAFETY: the caller's promise.

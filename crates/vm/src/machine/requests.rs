@@ -39,7 +39,7 @@ pub(crate) enum Request {
 
 /// What the handler found.
 pub(crate) struct Answer {
-    /// One of [`monitor`]'s states.
+    /// One of the states that [`store_monitor`](crate::store_monitor) defines.
     pub(crate) found: AtomicU32,
     /// When the thread called the host function that it is in, by the clock of [`crate::sys::coarse_time`]; 0 if
     /// unknown.

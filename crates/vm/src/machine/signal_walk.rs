@@ -170,7 +170,7 @@ pub(crate) unsafe fn walk(
 ///
 /// # Safety
 ///
-/// As for [`walk`], with the context that this thread's signal handler was given.
+/// The conditions of [`walk`] apply, with the context that this thread's signal handler was given.
 pub(crate) unsafe fn leave_guest(context: VmPtr<StoreContext>, thread: &mut Context) -> Reached {
     // SAFETY: the caller's promise; the thread itself was interrupted.
     let entry = unsafe { (&raw const (*context.as_ptr()).entry_fp).read_volatile() };

@@ -155,7 +155,7 @@ impl Mapping {
     ///
     /// # Safety
     ///
-    /// As for [`Mapping::write`].
+    /// The conditions of [`Mapping::write`] apply.
     #[inline]
     pub(crate) unsafe fn fill(&self, range: Range<usize>, value: u8) {
         // SAFETY: as in `write`.

@@ -109,7 +109,7 @@ fn waits(operation: c_int) -> bool {
 ///
 /// # Safety
 ///
-/// As for the C library's function.
+/// The conditions of the C library's function apply.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,
