@@ -2,7 +2,8 @@
 //!
 //! In: a closure that may take long, depending on a module's constant expressions and segments. Out: its result, or how
 //! it ended. Never: work that is not limited, or cannot be killed. It runs in an activation without guest frames, so
-//! that kills, snapshots and counts treat it like any other run, and [`StoreCore::check_interrupt`] ends it.
+//! that kills, snapshots and counts treat it like any other run, and
+//! [`check_interrupt`](crate::StoreCore::check_interrupt) ends it.
 
 use crate::exit::Exit;
 use crate::machine::Arguments;

@@ -77,7 +77,7 @@ fn timeout(nanoseconds: u64) -> Option<Duration> {
 ///
 /// # Safety
 ///
-/// The conditions of [`running`] apply.
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn memory_wait32(
     context: usize,
     memory: u32,
@@ -98,7 +98,7 @@ pub(crate) unsafe extern "C" fn memory_wait32(
 ///
 /// # Safety
 ///
-/// The conditions of [`running`] apply.
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn memory_wait64(
     context: usize,
     memory: u32,
@@ -119,7 +119,7 @@ pub(crate) unsafe extern "C" fn memory_wait64(
 ///
 /// # Safety
 ///
-/// The conditions of [`running`] apply.
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn memory_notify(context: usize, memory: u32, address: u64, count: u32) -> u32 {
     let notify = |store: &mut StoreMut<'_>, instance| {
         let memory = store.check_atomic(instance, MemoryIndex(memory), address, 4)?;
