@@ -220,7 +220,7 @@ fn what_cannot_be_noted_is_refused() {
     assert!(store.checkpoint().unwrap_err().to_string().contains("shared with others"));
     let mut other = Store::new(&engine, ());
     let checkpoint = other.checkpoint().unwrap();
-    assert!(store.rewind(&checkpoint).unwrap_err().to_string().contains("it never was"));
+    assert!(store.rewind(&checkpoint).unwrap_err().to_string().contains("it is another store's"));
 }
 
 /// Of several places to go back to, each has its own label.

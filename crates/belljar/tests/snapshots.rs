@@ -251,7 +251,7 @@ fn what_means_something_in_one_process_alone_is_refused_by_name() {
     assert!(refused("take_value").contains("values of the host (externref)"));
     let mut store = Store::new(&engine, ());
     let none = store.snapshot(b"", ArtifactOptions::new()).unwrap_err().to_string();
-    assert_eq!(none, "a snapshot is of one instance, and the store has 0");
+    assert_eq!(none, "a snapshot needs a store with one instance, and this one has 0");
     let shared = Module::new(&engine, "(module (memory 1 1 shared))").unwrap();
     Instance::new(&mut store, &shared, &[]).unwrap();
     assert!(
@@ -270,7 +270,7 @@ fn limits_hold_for_what_it_brings() {
     };
     started(StoreLimitsBuilder::new().memory_size(3 << 16).build()).unwrap();
     let told = started(StoreLimitsBuilder::new().memory_size(2 << 16).build()).unwrap_err();
-    assert!(told.contains("196608 bytes in memory 0, and may not"), "{told}");
+    assert!(told.contains("196608 bytes in memory 0, and the limits do not allow it"), "{told}");
     let told = started(StoreLimitsBuilder::new().table_elements(99_999).build()).unwrap_err();
     assert!(told.contains("100000 elements"), "{told}");
 }
@@ -282,7 +282,7 @@ fn it_begins_as_the_first_of_its_store_with_what_was_there() {
     let mut store = Store::new(&engine, ());
     Instance::new(&mut store, &Module::new(&engine, "(module)").unwrap(), &[]).unwrap();
     let told = linker(&engine).instantiate(&mut store, &module).unwrap_err().to_string();
-    assert!(told.contains("begins as the first of its store"), "{told}");
+    assert!(told.contains("must be the first of its store"), "{told}");
     let mut store = Store::new(&engine, ());
     Func::wrap(&mut store, || ());
     let told = linker(&engine).instantiate(&mut store, &module).unwrap_err().to_string();
@@ -306,7 +306,7 @@ fn what_lies_elsewhere_is_not_taken_for_the_same() {
     let snapshot = store.snapshot(b"", ArtifactOptions::new()).unwrap();
     let loaded = Module::deserialize(&engine, &snapshot).unwrap();
     let told = linker(&engine).instantiate(&mut Store::new(&engine, ()), &loaded).unwrap_err().to_string();
-    assert!(told.contains("has them elsewhere"), "{told}");
+    assert!(told.contains("the store differs from the one"), "{told}");
     // Made in the same way it is loaded.
     let mut store = Store::new(&engine, ());
     let ten = Func::wrap(&mut store, || 10);
@@ -328,5 +328,5 @@ fn what_lies_elsewhere_is_not_taken_for_the_same() {
     let memory = Memory::new(&mut store, MemoryType::new(1, None)).unwrap();
     Instance::new(&mut store, &module, &[memory.into()]).unwrap();
     let told = store.snapshot(b"", ArtifactOptions::new()).unwrap_err().to_string();
-    assert!(told.contains("`host::memory` is imported and no function"), "{told}");
+    assert!(told.contains("the import `host::memory` is not a function"), "{told}");
 }

@@ -1,6 +1,7 @@
-//! Rust types that travel between host and guest, one by one and in tuples.
+//! Rust types that are passed between host and guest, one by one and in tuples.
 //!
-//! Up to five integers and eight floats travel in registers, results singly; all else in a buffer.
+//! Up to five integers and eight floats are passed in registers, as are single results; everything else is passed in a
+//! buffer.
 
 use crate::gc::{OwnedRoot, ScopedRoot};
 use crate::host::HostClosure;
@@ -10,7 +11,7 @@ use belljar_core::{RawVal, RefType, ValType};
 
 /// A function reference of one store, as its guests hold it; 0 is null.
 ///
-/// Made from checked handles only. It means nothing in another store, and must not be taken there.
+/// It is made from checked handles only. It is meaningless in another store, and must not be passed to one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
 pub struct RawFunc(pub(crate) u32);
@@ -24,8 +25,8 @@ macro_rules! object_refs {
     ($($(#[$doc:meta])* $name:ident $root:ident $rooted:ident $own:ident $owned:ident;)*) => {$(
         $(#[$doc])*
         ///
-        /// It means nothing in another store, and nothing after an object was made, which may have moved what it
-        /// refers to: it is rooted where it is kept.
+        /// It is meaningless in another store, and after the next allocation, which may move its referent. To keep it,
+        /// root it.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
         #[repr(transparent)]
         pub struct $name(pub(crate) u32);
@@ -41,7 +42,7 @@ macro_rules! object_refs {
                 self.root(reference.0)
             }
 
-            /// A kept reference; `None` once its scope has ended.
+            /// Returns a kept reference; `None` once its scope has ended.
             pub fn $rooted(&self, root: ScopedRoot) -> Option<$name> {
                 self.rooted(root).map($name)
             }
@@ -51,7 +52,7 @@ macro_rules! object_refs {
                 self.own_root(reference.0)
             }
 
-            /// A kept reference; `None` if the root is of another store.
+            /// Returns a kept reference; `None` if the root belongs to another store.
             pub fn $owned(&self, root: &OwnedRoot) -> Option<$name> {
                 self.owned(root).map($name)
             }
@@ -68,7 +69,7 @@ object_refs! {
     RawExn root_exn rooted_exn own_exn owned_exn;
 }
 
-/// A 128-bit vector as it travels.
+/// A 128-bit vector as it is passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
 pub struct RawVector(pub u128);
@@ -81,11 +82,11 @@ pub(crate) mod sealed {
 pub trait AbiTy: sealed::Sealed + Copy + Default + Send + 'static {
     /// Its wasm type.
     const TY: ValType;
-    /// Whether it can travel in a register.
+    /// Whether it fits into a register.
     const FITS: bool;
-    /// As a slot of a buffer.
+    /// Converts the value to a slot of a buffer.
     fn to_slot(self) -> RawVal;
-    /// From a slot of a buffer.
+    /// Reads the value from a slot of a buffer.
     fn from_slot(slot: RawVal) -> Self;
 }
 
@@ -121,7 +122,7 @@ abi_ty! {
     RawExn, ValType::Ref(RefType::EXNREF), true, |v| RawVal::from_u32(v.0), |s| RawExn(s.u32());
 }
 
-/// Integer and float registers that arguments after the context can use.
+/// The numbers of integer and float registers for arguments after the context.
 const INT_REGISTERS: usize = 5;
 const FLOAT_REGISTERS: usize = 8;
 
@@ -145,16 +146,16 @@ const fn fit_registers(types: &[ValType], each_fits: &[bool]) -> bool {
 pub trait AbiParams: sealed::Sealed + Copy + 'static {
     /// Their wasm types.
     const TYPES: &'static [ValType];
-    /// Whether they all travel in registers.
+    /// Whether all of them are passed in registers.
     const FITS: bool;
-    /// Into slots.
+    /// Writes the parameters to slots.
     fn store(self, slots: &mut [RawVal]);
-    /// From slots.
+    /// Reads the parameters from slots.
     fn load(slots: &[RawVal]) -> Self;
-    /// Into registers. Only where [`AbiParams::FITS`].
+    /// Assigns the parameters to registers. Only if [`AbiParams::FITS`].
     #[doc(hidden)]
     fn into_arguments(self) -> Arguments;
-    /// Address of the native function that a host function with these parameters has.
+    /// Returns the address of the native function of a host function with these parameters.
     #[doc(hidden)]
     fn native<T: 'static, R: AbiResult, F: HostClosure<T, Self, R>>() -> usize;
 }
@@ -198,10 +199,12 @@ macro_rules! abi_params {
             }
 
             fn native<T: 'static, R: AbiResult, F: HostClosure<T, Self, R>>() -> usize {
+                /// The native function of a host function.
+                ///
                 /// # Safety
                 ///
-                /// Called by the exit stub with a host function's object, whose data is an `F`, from guest
-                /// code of a store with data of type `T`.
+                /// Called by the exit stub with a host function's object, whose data is an `F`, from guest code of a
+                /// store with data of type `T`.
                 unsafe extern "C" fn native<T, R, F, $($name),*>(
                     object: *const belljar_abi::FuncObject,
                     $($name: $name),*
@@ -239,22 +242,22 @@ for_each_arity!(abi_params);
 pub trait AbiResult: Sized + 'static {
     /// Their wasm types.
     const TYPES: &'static [ValType];
-    /// Whether they return in a register.
+    /// Whether they are returned in a register.
     const FITS: bool;
-    /// What a native function returns.
+    /// The return type of a native function.
     type Native: Copy + Default;
-    /// Into the native result. Only where [`AbiResult::FITS`].
+    /// Converts the results to the native result. Only if [`AbiResult::FITS`].
     fn into_native(self) -> Self::Native;
-    /// From the registers of a result. Only where [`AbiResult::FITS`].
+    /// Reads the results from the result registers. Only if [`AbiResult::FITS`].
     #[doc(hidden)]
     fn from_returned(returned: Returned) -> Self;
-    /// Into slots.
+    /// Writes the results to slots.
     fn store(self, slots: &mut [RawVal]);
-    /// From slots.
+    /// Reads the results from slots.
     fn load(slots: &[RawVal]) -> Self;
 }
 
-/// One result. A newtype keeps it apart from the tuples.
+/// A single result. The newtype distinguishes it from tuples.
 #[derive(Clone, Copy, Debug)]
 pub struct One<A>(pub A);
 
@@ -336,7 +339,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Its type.
+    /// Returns its type.
     pub fn ty(&self) -> ValType {
         match self {
             Self::I32(_) => ValType::I32,
@@ -351,7 +354,7 @@ impl Value {
         }
     }
 
-    /// Whether it is a null reference.
+    /// Returns whether it is a null reference.
     pub fn is_null(&self) -> bool {
         matches!(
             self,
@@ -362,7 +365,7 @@ impl Value {
         )
     }
 
-    /// Zero or null of a type.
+    /// Returns zero or null of a type.
     pub fn default_for(ty: ValType) -> Self {
         Self::from_slot(ty, RawVal::default())
     }
@@ -381,7 +384,7 @@ impl Value {
         }
     }
 
-    /// The value in a slot. Of references the type is the top of its hierarchy.
+    /// Reads the value from a slot. For references, the type is the top of its hierarchy.
     pub(crate) fn from_slot(ty: ValType, slot: RawVal) -> Self {
         match ty {
             ValType::I32 => Self::I32(slot.i32()),

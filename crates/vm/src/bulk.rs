@@ -1,4 +1,4 @@
-//! Linear memories as the store handles them: bytes for the host, bulk operations and growth for the guest.
+//! The store's operations on linear memories: bytes for the host, bulk operations and growth for the guest.
 
 use crate::code::CodeImage;
 use crate::exit::RaisedTrap;
@@ -29,7 +29,8 @@ pub(crate) struct MemoryPlace {
 }
 
 impl StoreCore {
-    /// A new memory of its type's minimum size, or of `length` bytes if it has grown already where it comes from.
+    /// Creates a memory of its type's minimum size, or of `length` bytes if the memory that it is copied from has
+    /// grown.
     pub(crate) fn push_memory(
         &mut self,
         ty: MemoryType,
@@ -43,7 +44,7 @@ impl StoreCore {
             growth_limiter.check_own_memories(self.own_memories())?;
         }
         let minimum = ty.minimum_bytes().and_then(|bytes| usize::try_from(bytes).ok());
-        let length = length.or(minimum).context("the memory is larger than any machine's")?;
+        let length = length.or(minimum).context("the memory is larger than any address space")?;
         let (pages, size) = (length as u64 / ty.page_size(), ByteCount(length as u64));
         let maximum = ty.maximum().map(|m| ty.bytes(m).unwrap_or(u64::MAX) as usize);
         let limiter =
@@ -64,25 +65,25 @@ impl StoreCore {
         let at = at.context("the store is full: no room for another memory")?;
         let def = VmPtr::at(self.region.const_base() + at);
         self.entities.memories.push(StoreMemory { memory: AnyMemory::Own(memory), def });
-        self.note_memory();
+        self.publish_memory_size();
         let memory = self.entities.memories.len() - 1;
         self.publish_memory(memory);
         Ok(memory)
     }
 
-    /// Enters a shared memory into the store; its number there.
+    /// Adds a shared memory to the store and returns its number there.
     fn push_shared(&mut self, memory: SharedMemory) -> usize {
         let def = memory.def();
         self.entities.memories.push(StoreMemory { memory: AnyMemory::Shared(memory), def });
-        self.note_memory();
+        self.publish_memory_size();
         self.entities.memories.len() - 1
     }
 
-    /// The number of a shared memory in the store, which it is entered into once.
+    /// Returns the number of a shared memory in the store, to which it is added once.
     ///
     /// # Errors
     ///
-    /// Where it belongs to another engine.
+    /// Returns an error if it belongs to another engine.
     pub(crate) fn enter_shared(&mut self, memory: &SharedMemory) -> anyhow::Result<usize> {
         anyhow::ensure!(
             memory.is_of(&self.runtime),
@@ -92,12 +93,12 @@ impl StoreCore {
         Ok(self.entities.memories.iter().position(same).unwrap_or_else(|| self.push_shared(memory.clone())))
     }
 
-    /// A memory of the store that others share, if it is one.
+    /// Returns a memory of the store if it is shared.
     pub fn shared_memory(&self, memory: usize) -> Option<&SharedMemory> {
         self.entities.memories[memory].memory.shared()
     }
 
-    /// Writes the place and size of a memory of this store alone to where code reads them.
+    /// Writes the address and size of an unshared memory to where code reads them.
     pub(crate) fn publish_memory(&mut self, memory: usize) {
         let StoreMemory { memory, def } = &self.entities.memories[memory];
         let value = MemoryDef { base: memory.base(), length: memory.length() };
@@ -105,34 +106,33 @@ impl StoreCore {
         unsafe { def.write(value) };
     }
 
-    /// A memory's type.
+    /// Returns a memory's type.
     pub fn memory_type(&self, memory: usize) -> MemoryType {
         self.entities.memories[memory].memory.ty()
     }
 
-    /// Whether the memory's whole address range is reserved, so that code needs no checks.
+    /// Returns whether the memory's whole address range is reserved, so that code needs no checks.
     pub fn memory_is_reserved(&self, memory: usize) -> bool {
         self.entities.memories[memory].memory.is_reserved()
     }
 
-    /// A memory's bytes; none of a memory that other stores share.
+    /// Returns a memory's bytes; none for a shared memory.
     pub fn memory_data(&self, memory: usize) -> &[u8] {
         let AnyMemory::Own(memory) = &self.entities.memories[memory].memory else { return &[] };
-        // SAFETY: that many bytes are accessible and initialised (pages start as zero), and no guest runs
-        // while the store is borrowed (STORE-EXCLUSIVE).
+        // SAFETY: that many bytes are accessible and initialised (pages start as zero), and no guest runs while the
+        // store is borrowed (STORE-EXCLUSIVE).
         unsafe { VmPtr::at(memory.base()).slice(memory.length()) }
     }
 
-    /// A memory's bytes, to be written by whoever likes, the kernel included; none of a memory that other stores share.
+    /// Returns a memory's bytes for writing by anyone, including the kernel; none for a shared memory.
     pub fn memory_data_mut(&mut self, memory: usize) -> &mut [u8] {
         let bytes = self.memory_copy_mut(memory);
         write_anywhere(bytes);
         bytes
     }
 
-    /// A memory's bytes, to be copied to. The kernel is handed a part of them only after
-    /// [`prepare_for_kernel`](crate::prepare_for_kernel); none of a memory that other
-    /// stores share.
+    /// Returns a memory's bytes for copying to. A part of them may be passed to the kernel only after
+    /// [`prepare_for_kernel`](crate::prepare_for_kernel). None for a shared memory.
     pub fn memory_copy_mut(&mut self, memory: usize) -> &mut [u8] {
         let AnyMemory::Own(memory) = &mut self.entities.memories[memory].memory else { return &mut [] };
         memory.touch();
@@ -140,7 +140,7 @@ impl StoreCore {
         unsafe { VmPtr::at(memory.base()).slice_mut(memory.length()) }
     }
 
-    /// Grows a memory by pages; the old size in pages, or `None` where it may not or cannot.
+    /// Grows a memory by pages. Returns the old size in pages, or `None` if growth is not allowed or fails.
     pub(crate) fn grow_memory(
         &mut self,
         memory: usize,
@@ -155,12 +155,12 @@ impl StoreCore {
         };
         if old.is_some() {
             self.publish_memory(memory);
-            self.note_memory();
+            self.publish_memory_size();
         }
         Ok(old)
     }
 
-    /// The number of an instance's memory in the store, and a range of its bytes.
+    /// Returns the number of an instance's memory in the store, and a range of its bytes.
     fn memory_range(
         &self,
         id: InstanceId,
@@ -176,7 +176,7 @@ impl StoreCore {
         }
     }
 
-    /// Address of a range that was checked, to be written.
+    /// Returns the address of a checked range, for writing.
     fn bytes_mut(&mut self, memory: usize, range: &Range<usize>) -> *mut u8 {
         let memory = &mut self.entities.memories[memory].memory;
         memory.touch();
@@ -206,13 +206,14 @@ impl StoreCore {
         for piece in strides(range.len(), STRIDE, false) {
             self.check_interrupt()?;
             // SAFETY: the range was checked against the memory (IN-BOUNDS), which the store holds exclusively
-            // (STORE-EXCLUSIVE) or shares with those who expect races (SHARED-BYTES).
+            // (STORE-EXCLUSIVE) or shares with users that expect races (SHARED-BYTES).
             unsafe { target.add(piece.start).write_bytes(value, piece.len()) };
         }
         Ok(())
     }
 
-    /// Copies bytes from one memory to another, or within one. The memories may be of different instances of the store.
+    /// Copies bytes from one memory to another, or within one. The memories may belong to different instances of the
+    /// store.
     pub(crate) fn copy_between(
         &mut self,
         to: MemoryPlace,
@@ -223,7 +224,7 @@ impl StoreCore {
         let (dst_memory, to) = self.memory_range(to.instance, to.memory, to.start, length)?;
         let source = self.bytes_mut(src_memory, &from).cast_const();
         let target = self.bytes_mut(dst_memory, &to);
-        // Where the ranges overlap, no piece may overwrite one that is still to be read.
+        // If the ranges overlap, no piece may overwrite one that is still to be read.
         for piece in strides(from.len(), STRIDE, target.cast_const() > source) {
             self.check_interrupt()?;
             // SAFETY: as in `fill_memory`; the ranges may overlap.
@@ -232,7 +233,7 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Writes whole pages of initial contents to a memory that was just made.
+    /// Writes whole pages of initial contents to a memory that was just created.
     pub(crate) fn fill_fresh_memory(
         &mut self,
         id: InstanceId,
@@ -243,7 +244,7 @@ impl StoreCore {
     ) -> Result<(), Damaged> {
         let number = self.instance(id).memory(memory);
         let memory = &mut self.entities.memories[number].memory;
-        // The last page may be longer than the memory, whose pages can be smaller; there it is zero.
+        // The last page may extend beyond the memory, whose pages can be smaller; there it is zero.
         let start = usize::try_from(at).map_or(memory.length(), |at| at.min(memory.length()));
         let bytes = &bytes[..bytes.len().min(memory.length() - start)];
         match memory {
@@ -258,7 +259,7 @@ impl StoreCore {
         }
     }
 
-    /// Copies part of a data segment. Its offset and length are 32-bit numbers.
+    /// Copies a part of a data segment. Its offset and length are 32-bit numbers.
     pub(crate) fn init_memory(
         &mut self,
         id: InstanceId,

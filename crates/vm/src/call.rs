@@ -1,8 +1,8 @@
-//! Calls from the host: the only place that enters guest code, and the only one that it is left through.
+//! Calls from the host. Guest code is entered and left only here.
 //!
-//! There are two ways. [`TypedFunc::call_direct`] is for the second and further calls of a thread in a store without rules: all that a
-//! call looks up was noted by the one before ([`StoreCore::ready`], [`StoreContext::entry_sp`](belljar_abi::StoreContext::entry_sp)).
-//! [`StoreInner::enter`] is for all others.
+//! There are two ways. [`TypedFunc::call_direct`] is for the second and further calls of a thread in a store without
+//! run limits: the previous call has cached everything that a call looks up ([`StoreCore::ready`],
+//! [`StoreContext::entry_sp`](belljar_abi::StoreContext::entry_sp)). [`StoreInner::enter`] is for all other calls.
 
 use crate::abi_types::{AbiParams, AbiResult, Value};
 use crate::builtins;
@@ -22,7 +22,7 @@ use belljar_core::{FuncRefId, FuncType, InstanceId, RawVal, Trap, TypeId};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-/// What a function object says, copied out.
+/// The contents of a function object, copied.
 #[derive(Clone, Copy, Debug)]
 struct Callee {
     code: usize,
@@ -32,15 +32,15 @@ struct Callee {
 }
 
 impl StoreCore {
-    /// A function's object. Ids come from checked handles of this store.
+    /// Returns a function's object. Ids come from checked handles of this store.
     pub(crate) fn object(&self, func: FuncRefId) -> VmPtr<FuncObject> {
         VmPtr::at(self.region.const_base() + func.0 as usize)
     }
 
     fn callee(&self, func: FuncRefId) -> Callee {
         let object = self.object(func).as_ptr();
-        // SAFETY: an id names an object that was written when the id was made and never changes
-        // (STORE-PINNED); every object has the fields read here.
+        // SAFETY: an id names an object that was written when the id was made and never changes (STORE-PINNED); every
+        // object has the fields read here.
         unsafe {
             Callee {
                 code: (*object).code,
@@ -51,19 +51,19 @@ impl StoreCore {
         }
     }
 
-    /// The canonical id of a function's type.
+    /// Returns the canonical id of a function's type.
     pub(crate) fn func_sig(&self, func: FuncRefId) -> TypeId {
         self.callee(func).sig
     }
 
-    /// The type of a function of this store.
+    /// Returns the type of a function of this store.
     pub fn func_type(&self, func: FuncRefId) -> FuncType {
         let sig = self.func_sig(func);
         self.runtime.types.func_type(sig).unwrap_or_else(|| FuncType::new([], []))
     }
 
-    /// The instance that a guest function belongs to, or that imported a host function, where one is known;
-    /// and the function's index in its module if it is a guest function.
+    /// Returns the instance that a guest function belongs to or that imported a host function, if known, and the
+    /// function's index in its module if it is a guest function.
     pub fn func_origin(&self, func: FuncRefId) -> (Option<InstanceId>, Option<u32>) {
         let object = self.object(func).as_ptr();
         // SAFETY: as in `callee`.
@@ -74,7 +74,7 @@ impl StoreCore {
         )
     }
 
-    /// Prepares for entering guest code. What [`StoreCore::end_run`] is to be told.
+    /// Prepares for entering guest code. Returns the argument for [`StoreCore::end_run`].
     #[inline]
     fn begin_run(&mut self) -> OuterActivation {
         let roots = self.heap.roots.begin_run();
@@ -86,18 +86,22 @@ impl StoreCore {
         thread.stack().prepare(self.context_mut());
         self.monitor.enter(thread);
         self.last_thread = thread.idle();
-        self.ready = if !self.is_special && self.heap.roots.is_bare() { self.id.number() } else { NOT_READY };
+        self.ready = if !self.is_special && self.heap.roots.has_no_scoped_roots() {
+            self.id.number()
+        } else {
+            NOT_READY
+        };
         OuterActivation { roots, host_call: None }
     }
 
-    /// The current thread's record, if the store is ready and this was the last thread to enter its guest, is in no guest now, and
-    /// nobody has wanted the run killed that it left.
+    /// Returns the current thread's record, if the store is ready, this thread was the last to enter its guest and is
+    /// in no guest now, and the run that it left was not to be killed.
     #[inline]
     fn ready_thread(&self) -> Option<&'static GuestThread> {
         GuestThread::if_idle(self.last_thread).filter(|_| !self.monitor.is_killed())
     }
 
-    /// Notes that guest code has been left, and tells whether it has returned.
+    /// Records that guest code has been left. Returns whether it has returned.
     #[inline]
     pub(crate) fn end_run(&mut self, outer: OuterActivation) -> bool {
         self.heap.roots.end_run(outer.roots);
@@ -114,8 +118,8 @@ impl StoreCore {
         has_returned
     }
 
-    /// Takes note that a guest which was killed has been left, and nothing of the store runs any more.
-    // ORDER: whoever kills looks whether it has died once it does not run any more.
+    /// Records that a guest which was killed has been left, and nothing of the store runs any more.
+    // ORDER: a thread that kills checks whether the store is dead after it has stopped running.
     #[cold]
     pub(crate) fn record_death(&self) {
         if self.monitor.is_killed() {
@@ -123,16 +127,16 @@ impl StoreCore {
         }
     }
 
-    /// Bytes of native stack that a guest which the caller called had, about; 0 if there were none left.
+    /// Returns about how many bytes of native stack a guest would have that the caller calls; 0 if there are none left.
     pub fn stack_for_guests(&self) -> usize {
         let here = 0_u8;
-        // SAFETY: STORE-EXCLUSIVE: nobody writes it while `self` is borrowed.
+        // SAFETY: STORE-EXCLUSIVE: nothing writes it while `self` is borrowed.
         let limit = unsafe { (*self.context()).stack_limit };
         std::ptr::from_ref(&here).addr().saturating_sub(limit)
     }
 
-    /// Whether a guest that the caller calls has no native stack left. Guests can have the host call host functions, one within
-    /// another.
+    /// Returns whether there is no native stack left for a guest that the caller calls. Guests can make host functions
+    /// call each other recursively.
     fn is_stack_used_up(&self) -> bool {
         let here = 0_u8;
         match self.is_running() {
@@ -142,29 +146,29 @@ impl StoreCore {
     }
 }
 
-/// What waits for a run of the guest to end: the activation around it, if there is one.
+/// The state to restore when a run of the guest ends: that of the activation around it, if there is one.
 #[must_use]
 pub(crate) struct OuterActivation {
     roots: OuterRun,
-    /// Of an activation within another one: when the host function was called that it is in.
+    /// For a nested activation: when the host function that it is in was called.
     host_call: Option<HostCallBegan>,
 }
 
 impl OuterActivation {
-    /// Whether the run is the store's outermost.
+    /// Returns whether the run is the store's outermost.
     pub(crate) fn is_none(&self) -> bool {
         self.host_call.is_none()
     }
 }
 
 impl<T: 'static> StoreInner<T> {
-    /// Runs code. [`StoreCore::end_run`] is to be told what of.
+    /// Runs code. Returns its result and the argument for [`StoreCore::end_run`].
     ///
     /// # Safety
     ///
-    /// Code and context are those of an instance of this store (or the context is its bridge), with parameters of the types of the
-    /// arguments.
-    // What it is given and returns are registers, and no structures in memory.
+    /// Code and context belong to an instance of this store (or the context is its bridge), with parameters of the
+    /// types of the arguments.
+    // Inlined so that its arguments and results are registers, not structures in memory.
     #[inline(always)]
     pub(crate) unsafe fn enter(
         &mut self,
@@ -177,8 +181,9 @@ impl<T: 'static> StoreInner<T> {
         let entry = Entry { code, context, store_context: core.context_address() };
         let store = VmPtr::expose(std::ptr::from_mut(self)).address();
         self.core_mut().context_mut().store = store;
-        // Once more, as the use of `self` took it back. The number is the same. The last thing before guest code is entered: the
-        // functions that it calls find the store by it (`StoreCore::of_context`, ONE-BORROW).
+        // Expose the address again, as the use of `self` has invalidated it; the number is the same. This is the last
+        // step before guest code is entered: the functions that it calls find the store by this address
+        // (`StoreCore::of_context`, ONE-BORROW).
         VmPtr::expose(std::ptr::from_mut(self));
         // SAFETY: the caller's promise; `begin_run` has prepared the store's context.
         let returned = unsafe {
@@ -194,15 +199,15 @@ impl<T: 'static> StoreInner<T> {
 /// A function of one store whose Rust types were checked against its wasm type.
 pub struct TypedFunc<P, R> {
     store: StoreId,
-    /// The number of the store's id, if the function can be called directly: it is a guest's, takes and returns what it does in
-    /// registers, and no parameter is narrowing. 0 otherwise, which no id has.
+    /// The number of the store's id, if the function can be called directly: it is a guest function, takes and returns
+    /// values in registers, and no parameter is narrowing. Otherwise 0, which no id has.
     direct: u64,
-    /// Address of its code.
+    /// The address of its code.
     code: usize,
     /// The context of its instance.
     context: usize,
     func: FuncRefId,
-    /// Whether a parameter's type is narrower than its Rust type, so that each call has to look.
+    /// Whether a parameter's type is narrower than its Rust type, so that each call has to check it.
     narrowing: bool,
     types: PhantomData<fn(P) -> R>,
 }
@@ -222,14 +227,14 @@ impl<P, R> Clone for TypedFunc<P, R> {
 impl<P, R> Copy for TypedFunc<P, R> {}
 
 impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
-    /// The function if its parameters can be `P`s and its results are `R`s; otherwise its type.
+    /// Creates the typed function if its parameters can be `P`s and its results are `R`s.
     ///
-    /// References may differ: a parameter that takes less than its Rust type holds is checked at each call
+    /// References may differ: a parameter that accepts less than its Rust type can hold is checked at each call
     /// ([`TypedFunc::check`]), and a result may be of a subtype.
     ///
     /// # Errors
     ///
-    /// The function's own type, where it is another.
+    /// Returns the function's own type if it does not match.
     pub fn new(store: &StoreCore, func: FuncRefId) -> Result<Self, FuncType> {
         let ty = store.func_type(func);
         let mut narrowing = false;
@@ -245,7 +250,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
         if fits { Ok(Self::of(store, func, narrowing)) } else { Err(ty) }
     }
 
-    /// The function, whose types fit.
+    /// Creates the typed function, whose types match.
     fn of(store: &StoreCore, func: FuncRefId, narrowing: bool) -> Self {
         let Callee { code, context, is_host, .. } = store.callee(func);
         let is_direct = const { P::FITS && R::FITS } && !is_host && !narrowing;
@@ -253,22 +258,23 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
         Self { store: store.id, direct, code, context, func, narrowing, types: PhantomData }
     }
 
-    /// The same function, of what was there at a checkpoint, in a store that began or went back there. `None` of other stores.
+    /// Returns the same function in a store that started from a checkpoint or was rewound to it, if the function
+    /// existed there. `None` for other stores.
     pub fn since(self, store: &StoreCore, checkpoint: &Checkpoint) -> Option<Self> {
         store.has_been_at(checkpoint).then(|| Self::of(store, self.func, self.narrowing))
     }
 
-    /// Whether [`TypedFunc::check`] can refuse anything.
+    /// Returns whether [`TypedFunc::check`] can fail.
     #[inline]
     pub fn narrows(&self) -> bool {
         self.narrowing
     }
 
-    /// Looks whether references are of the types of the function's parameters.
+    /// Checks that references have the types of the function's parameters.
     ///
     /// # Errors
     ///
-    /// Where one is not.
+    /// Returns an error if one does not.
     pub fn check(&self, store: &StoreCore, params: &P) -> anyhow::Result<()> {
         let mut slots = [RawVal::default(); 16];
         params.store(&mut slots);
@@ -279,17 +285,17 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
         Ok(())
     }
 
-    /// The store that it belongs to.
+    /// Returns the store that the function belongs to.
     pub fn store(&self) -> StoreId {
         self.store
     }
 
-    /// The function.
+    /// Returns the function.
     pub fn func(&self) -> FuncRefId {
         self.func
     }
 
-    /// Calls it, if there is nothing to be looked at before.
+    /// Calls the function if nothing has to be checked before.
     #[inline(always)]
     pub fn call_direct<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> DirectCall<R> {
         if const { !(P::FITS && R::FITS) } || self.direct != store.core().ready {
@@ -299,10 +305,11 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
         let store_context = store.core().monitor.enter_again(thread);
         let entry = Entry { code: self.code, context: self.context, store_context };
         let arguments = params.into_arguments();
-        // ONE-BORROW: as in `StoreInner::enter`, whose number is still the same.
+        // ONE-BORROW: as in `StoreInner::enter`; the address is still the same number.
         VmPtr::expose(std::ptr::from_mut(store));
-        // SAFETY: the object's type is that of `P` and `R` (TYPE-CHECKED by `new`), its context and code are those of a live
-        // instance of this store (CODE-ALIVE), as the store's id is still the same; we hold it exclusively, and nothing of it runs.
+        // SAFETY: the object's type is that of `P` and `R` (TYPE-CHECKED by `new`), its context and code are those of a
+        // live instance of this store (CODE-ALIVE), as the store's id is still the same; we hold it exclusively, and
+        // nothing of it runs.
         let returned = unsafe { enter::<false>(entry, arguments) };
         let core = store.core_mut();
         let is_pending = core.context_mut().pending != pending::NONE;
@@ -313,22 +320,23 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
         if is_pending { DirectCall::Left } else { DirectCall::Returned(R::from_returned(returned)) }
     }
 
-    /// Calls it.
+    /// Calls the function.
     ///
     /// # Errors
     ///
-    /// How the run ended if not by returning.
+    /// Returns how the run ended if not by returning.
     ///
     /// # Panics
     ///
-    /// If `store` is not the function's own; and with the payload of a panic in a host function.
+    /// Panics if `store` is not the function's own, and with the payload of a panic in a host function.
     #[inline]
     pub fn call<T: 'static>(&self, store: &mut StoreInner<T>, params: P) -> Result<R, Exit> {
         assert!(
             self.store == store.core().id,
             "a function was called with a store that it does not belong to"
         );
-        let _permit = if store.core().is_special { Some(store.core_mut().permit()?) } else { None };
+        let _permit =
+            if store.core().is_special { Some(store.core_mut().acquire_run_guard()?) } else { None };
         self.call_now(store, params)
     }
 
@@ -348,18 +356,18 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
     }
 }
 
-/// Calls a function with values in slots; results replace them. As [`call_values`], with types checked.
+/// Calls a function with values in slots, whose types are checked; results replace them. Otherwise as [`call_values`].
 fn call_slots<T: 'static>(
     store: &mut StoreInner<T>,
     func: FuncRefId,
     callee: Callee,
     slots: &mut [RawVal],
 ) -> Result<(), Exit> {
-    let _permit = store.core_mut().permit()?;
+    let _permit = store.core_mut().acquire_run_guard()?;
     let core = store.core();
     let ty = core.func_type(func);
     if ty.params().is_empty() && ty.results().is_empty() && !callee.is_host {
-        // A program's entry: to compile a trampoline for it would take longer than many a program runs.
+        // A program's entry point: compiling a trampoline for it would take longer than many a program runs.
         return TypedFunc::<(), ()>::of(core, func, false).call_now(store, ());
     }
     enter_slots(store, func, callee, slots)
@@ -377,7 +385,8 @@ fn enter_slots<T: 'static>(
     let plain = |error: anyhow::Error| Exit::Error { error, stack: Default::default() };
     let ty = core.func_sig(func);
     let trampoline = core.runtime.trampoline(TrampolineKind::Entry, ty).map_err(plain)?;
-    // A host function, too, is called through the stubs: the same entry, the same exit. Guest code looks at the stack itself.
+    // A host function is also called through the stubs, with the same entry and exit. Guest code checks the stack
+    // itself.
     let context = match callee.is_host {
         false => callee.context,
         true if core.is_stack_used_up() => return Err(Exit::of_trap(Trap::StackOverflow)),
@@ -388,27 +397,26 @@ fn enter_slots<T: 'static>(
     for (register, value) in arguments.ints.iter_mut().zip([callee.context, callee.code, values]) {
         *register = MaybeUninit::new(value as u64);
     }
-    // SAFETY: the trampoline has this signature, whatever the function's type, and calls `code` with its
-    // own context and as many values as `slots` has room for; types were checked by the callers
-    // (TYPE-CHECKED, CODE-ALIVE).
+    // SAFETY: the trampoline has this signature, whatever the function's type, and calls `code` with its own context
+    // and as many values as `slots` has room for; types were checked by the callers (TYPE-CHECKED, CODE-ALIVE).
     let (_, outer) = unsafe { store.enter(trampoline, context, arguments) };
     let core = store.core_mut();
     if core.end_run(outer) { Ok(()) } else { Err(core.leave()) }
 }
 
-/// What became of a direct call.
+/// The result of a direct call.
 #[derive(Debug)]
 pub enum DirectCall<R> {
     /// It returned.
     Returned(R),
-    /// It ended otherwise: [`StoreCore::leave`] tells how.
+    /// It ended otherwise: [`StoreCore::leave`] returns how.
     Left,
-    /// Nothing was done: [`TypedFunc::call`] does it.
+    /// Nothing was done: use [`TypedFunc::call`].
     NotNow,
 }
 
 impl StoreCore {
-    /// A context that belongs to no instance: where host functions are called from without a guest.
+    /// Returns a context that belongs to no instance, from which host functions are called without a guest.
     fn host_caller_context(&mut self) -> anyhow::Result<usize> {
         if let Some(address) = self.host.host_caller_context {
             return Ok(address);
@@ -440,12 +448,12 @@ impl StoreCore {
 ///
 /// # Errors
 ///
-/// Where the values do not fit the function's type (as an [`Exit::Error`]), and how the run ended if not by
+/// Returns an [`Exit::Error`] if the values do not fit the function's type, and otherwise how the run ended if not by
 /// returning.
 ///
 /// # Panics
 ///
-/// With the payload of a panic in a host function.
+/// Panics with the payload of a panic in a host function.
 pub fn call_values<T: 'static>(
     store: &mut StoreInner<T>,
     func: FuncRefId,

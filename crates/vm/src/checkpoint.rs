@@ -1,16 +1,19 @@
-//! Going back: a store is made again what it was at a quiet moment.
+//! Checkpoints: a store is rewound to the state that it had while nothing was running.
 //!
-//! In: a store whose guest does not run ([`StoreCore::checkpoint`]). Out: a [`Checkpoint`], to which the same store goes back as
-//! often as is wanted ([`StoreCore::rewind`]), whatever became of it in between. Never: a handle that outlives what it stands for.
+//! In: a store whose guest does not run ([`StoreCore::checkpoint`](StoreMut::checkpoint)). Out: a [`Checkpoint`], to
+//! which the same store can be rewound any number of times ([`StoreCore::rewind`]), whatever happened to it in between.
+//! Never: a handle that outlives its referent.
 //!
-//! What guests can change lies in ranges of bytes that hold no address: the state half of the region, the tables, linear memories,
-//! the heap of objects. They are put back as they were; what came later is cleared, its room included. Memories go back by the
-//! pages that were written: their contents at the checkpoint are a file in memory, which they map copy-on-write from then on.
+//! The state that guests can change lies in ranges of bytes that hold no address: the state half of the region, the
+//! tables, linear memories, the heap of objects. These are restored; entities that were added later are removed, and
+//! their space is cleared. Memories are rewound by written pages: their contents at the checkpoint are a file in
+//! memory, which they map copy-on-write from then on.
 //!
-//! As there is no address in it, another store of the engine can begin there too ([`StoreCore::adopt`]), once it has the same
-//! skeleton: everything that does have addresses is made by linking alone ([`crate::link_only`]), at the same places each time.
+//! Since a checkpoint holds no address, another store of the engine can start from it too ([`StoreCore::adopt`]) if it
+//! has the same skeleton: everything that does hold addresses is created by linking ([`crate::link_only`]), at the same
+//! places each time.
 //!
-//! The store has another [`StoreId`] afterwards, so that handles of before are refused: what they stand for may be gone.
+//! After a rewind the store has another [`StoreId`], so older handles are refused: their referents may be gone.
 
 use crate::externs::Externs;
 use crate::gc::GcCheckpoint;
@@ -33,7 +36,7 @@ use belljar_core::{GlobalType, MemoryType, TableType, TypeId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What a store was at one moment.
+/// The state of a store at one moment.
 #[derive(Debug)]
 pub struct Checkpoint {
     number: u64,
@@ -43,18 +46,19 @@ pub struct Checkpoint {
     pub(crate) gc: Option<GcCheckpoint>,
     /// Evaluated element segments of the instances.
     segments: Vec<Vec<Option<Box<[u32]>>>>,
-    /// What keeps the ids of types in it valid, beside the modules.
+    /// Keeps the type ids in it valid, together with the modules.
     host_types: Vec<Arc<TypeSet>>,
     fuel: u64,
     quota: Option<Arc<Quota>>,
-    /// Ticks that the epoch was away from its deadline.
+    /// The number of ticks between the epoch and its deadline.
     epoch_left: u64,
 }
 
-/// What of a store holds addresses, and so is made anew in each store: of what types things are, and at which offsets they lie.
+/// The parts of a store that hold addresses, and so are created anew in each store: which types entities have, and at
+/// which offsets they lie.
 ///
-/// **Invariant:** state is put only into a store whose skeleton is the same. What is a reference there is an offset, and has to lead to
-/// the same kind of thing here.
+/// **Invariant:** state is restored only into a store with the same skeleton. A reference in the state is an offset,
+/// and has to refer to the same kind of entity there.
 #[derive(Debug)]
 pub(crate) struct Skeleton {
     modules: Vec<Arc<LoadedModule>>,
@@ -105,10 +109,10 @@ impl Skeleton {
     }
 }
 
-/// Where everything lies that has a place of its own: bytes from the region's halves.
+/// Returns the offset of every entity that has a place of its own, in bytes from the start of the region's halves.
 pub(crate) fn places(store: &StoreCore) -> impl Iterator<Item = usize> {
     let (consts, state) = (store.region.const_base(), store.region.state_base());
-    // Of a shared memory the definition lies elsewhere; nothing is ever put into a store that has one.
+    // The definition of a shared memory lies elsewhere; state is never restored into a store that has one.
     let def = move |memory: &StoreMemory| {
         memory.memory.shared().map_or(memory.def.address().wrapping_sub(consts), |_| 0)
     };
@@ -122,13 +126,13 @@ pub(crate) fn places(store: &StoreCore) -> impl Iterator<Item = usize> {
 }
 
 impl Checkpoint {
-    /// The store's memory of this number.
+    /// Returns the store's memory of this number.
     pub(crate) fn memory(&self, number: usize) -> Option<&MemoryCheckpoint> {
         self.memories.get(number)
     }
 }
 
-/// What the embedder gave the store since.
+/// Values that the embedder added after the checkpoint.
 #[derive(Default)]
 struct Discarded {
     host_funcs: Vec<Arc<HostFunc>>,
@@ -136,39 +140,44 @@ struct Discarded {
 }
 
 impl StoreMut<'_> {
-    /// Notes what the store is now. From now on its memories are cheap to put back.
+    /// Takes a checkpoint. From now on the store's memories are cheap to rewind.
     ///
     /// # Errors
     ///
-    /// Where its guest runs or was killed; where it has a memory that others share, which cannot go back; where the machine has
-    /// no room for a copy.
+    /// Returns an error if the guest runs or was killed, if the store has a shared memory, which cannot be rewound, or
+    /// if the machine has no room for a copy.
     pub fn checkpoint(&mut self) -> anyhow::Result<Checkpoint> {
-        ensure!(!self.is_running(), "the guest runs: a store can be noted only when nothing does");
-        ensure!(self.killed.is_none(), "the guest was killed, perhaps in the middle of something");
-        // All objects are then in one place, and what nobody can reach is no part of it.
+        ensure!(
+            !self.is_running(),
+            "the guest is running: a checkpoint can only be taken while nothing runs"
+        );
+        ensure!(self.killed.is_none(), "the guest was killed, so its state may be inconsistent");
+        // Then all objects are in one place, and unreachable ones are not part of the checkpoint.
         self.collect(true)?;
-        self.note()
+        self.take_checkpoint()
     }
 }
 
 impl StoreCore {
-    /// Notes what the store is now, all of whose objects lie in the old space.
-    fn note(&mut self) -> anyhow::Result<Checkpoint> {
+    /// Takes a checkpoint of a store whose objects all lie in the old space.
+    fn take_checkpoint(&mut self) -> anyhow::Result<Checkpoint> {
         let mut memories = Vec::with_capacity(self.entities.memories.len());
         for (i, memory) in self.entities.memories.iter_mut().enumerate() {
             let AnyMemory::Own(memory) = &mut memory.memory else {
-                anyhow::bail!("memory {i} of the store is shared with others: it cannot be put back");
+                anyhow::bail!("memory {i} of the store is shared with others: it cannot be rewound");
             };
             if self.ran {
                 memory.touch();
             }
-            memories.push(memory.checkpoint().with_context(|| format!("no room to note memory {i}"))?);
+            memories.push(
+                memory.checkpoint().with_context(|| format!("no room for the checkpoint of memory {i}"))?,
+            );
         }
         self.set_untouched();
         self.has_checkpoint = true;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
-        self.checkpoints.push(self.noted(number));
+        self.checkpoints.push(self.record(number));
         Ok(Checkpoint {
             number,
             skeleton: Skeleton::of(self),
@@ -183,16 +192,17 @@ impl StoreCore {
         })
     }
 
-    /// Makes a store in which nothing has run yet what another one of the engine was. From then on it can go back there.
+    /// Makes a store in which nothing has run yet adopt a checkpoint of another store of the engine. From then on it
+    /// can be rewound to it.
     ///
-    /// `false`, with nothing done, where its skeleton is another: then that store got more than linking makes, such as host
-    /// functions that were added while its guest ran.
+    /// Returns `false`, with nothing done, if the skeletons differ. Then the other store got more than linking creates,
+    /// such as host functions that were added while its guest ran.
     ///
     /// # Errors
     ///
-    /// Where the machine has no room: then the store is not to be used any more.
+    /// Returns an error if the machine has no room. Then the store must not be used any more.
     pub fn adopt(&mut self, from: &Checkpoint) -> anyhow::Result<bool> {
-        ensure!(!self.is_running() && !self.ran, "the store has run something");
+        ensure!(!self.is_running() && !self.ran, "code has already run in the store");
         if !from.skeleton.is_of(self) {
             return Ok(false);
         }
@@ -200,24 +210,25 @@ impl StoreCore {
             self.gc_base()?;
         }
         self.has_checkpoint = true;
-        self.checkpoints = vec![self.noted(from.number)];
-        self.put_back(from, &mut Discarded::default())?;
+        self.checkpoints = vec![self.record(from.number)];
+        self.restore(from, &mut Discarded::default())?;
         Ok(true)
     }
 
-    /// Makes the store again what it was, whatever has become of it since: contents and sizes of memories, globals, tables,
-    /// segments, objects, counters; what was added since is gone. Handles of before are refused.
+    /// Rewinds the store to a checkpoint, whatever happened to it since. This restores contents and sizes of memories,
+    /// globals, tables, segments, objects and counters, and removes what was added. Older handles are refused.
     ///
     /// # Errors
     ///
-    /// Where the kernel says no: then the store is not to be used any more. Where it was never there, or has gone back further
-    /// since, or the guest runs: then nothing was done.
+    /// Returns an error if the kernel refuses an operation; then the store must not be used any more. It also returns
+    /// an error, with nothing done, if the checkpoint is not one of this store, if the store has been rewound to an
+    /// earlier one since, or if the guest runs.
     pub fn rewind(&mut self, to: &Checkpoint) -> anyhow::Result<()> {
-        let place = self.checkpoints.iter().rposition(|noted| noted.number == to.number);
-        let place = place.context("the store cannot go there: it never was, or went back further since")?;
-        ensure!(!self.is_running(), "the guest runs: a store can go back only when nothing does");
+        let place = self.checkpoints.iter().rposition(|record| record.number == to.number);
+        let place = place.context("the store cannot be rewound to this checkpoint: it is another store's, or this one was rewound further since")?;
+        ensure!(!self.is_running(), "the guest is running: a store can only be rewound while nothing runs");
         if place + 1 < self.checkpoints.len() {
-            self.monitor.note_label();
+            self.monitor.mark_label_changed();
             self.checkpoints.truncate(place + 1);
         }
         let mut gone = Discarded::default();
@@ -226,36 +237,37 @@ impl StoreCore {
             || self.entities.instances.len() > skeleton.modules.len();
         let done = if takes_away {
             let monitor = self.monitor.clone();
-            monitor.taking_away(|| {
+            monitor.with_walks_blocked(|| {
                 sampling::drain();
-                self.put_back(to, &mut gone)
+                self.restore(to, &mut gone)
             })
         } else {
-            self.put_back(to, &mut gone)
+            self.restore(to, &mut gone)
         };
-        // Only now, as destructors of the embedder's may look at the store.
+        // Only now, as destructors of the embedder may access the store.
         drop(gone);
         done
     }
 
-    /// Whether it began there or can go back there: what was there then is there now.
+    /// Returns whether the store started from this checkpoint or can be rewound to it: everything that existed there
+    /// exists now.
     pub fn has_been_at(&self, checkpoint: &Checkpoint) -> bool {
-        self.checkpoints.iter().any(|noted| noted.number == checkpoint.number)
+        self.checkpoints.iter().any(|record| record.number == checkpoint.number)
     }
 
-    /// Makes the epoch deadline as far off as it was at a checkpoint: epochs go on while nothing runs.
+    /// Sets the epoch deadline to the distance that it had at a checkpoint, since epochs advance while nothing runs.
     pub fn restart_epochs(&mut self, of: &Checkpoint) {
         self.set_epoch_deadline(of.epoch_left);
     }
 
-    fn noted(&self, number: u64) -> CheckpointRecord {
+    fn record(&self, number: u64) -> CheckpointRecord {
         CheckpointRecord { number, label: self.monitor.own_label(), group: self.limit_group().cloned() }
     }
 
-    /// The last of `checkpoints` is the one to go to.
-    fn put_back(&mut self, to: &Checkpoint, gone: &mut Discarded) -> anyhow::Result<()> {
+    /// Restores the state of `to`, which is the last of `checkpoints`.
+    fn restore(&mut self, to: &Checkpoint, gone: &mut Discarded) -> anyhow::Result<()> {
         let skeleton = &to.skeleton;
-        // Their numbers are given to others then.
+        // Then their ids may be assigned to other types.
         let types_go = self.entities.instances.len() > skeleton.modules.len()
             || self.entities.host_types.len() > to.host_types.len();
         self.id = StoreId::next();
@@ -271,7 +283,7 @@ impl StoreCore {
             if self.ran {
                 own.touch();
             }
-            own.rewind(memory).with_context(|| format!("memory {i} could not be put back"))?;
+            own.rewind(memory).with_context(|| format!("memory {i} could not be rewound"))?;
         }
         self.set_untouched();
         self.entities.tables.truncate(skeleton.tables.len());
@@ -313,37 +325,37 @@ impl StoreCore {
         self.killed = None;
         self.host.scratch = Default::default();
         self.update_is_special();
-        let group = self.checkpoints.last().and_then(|noted| noted.group.as_ref());
+        let group = self.checkpoints.last().and_then(|record| record.group.as_ref());
         if self.limit_group().map(Arc::as_ptr) == group.map(Arc::as_ptr) {
             self.commit_group();
         } else {
             self.set_limit_group(group.cloned());
         }
-        let label = self.checkpoints.last().and_then(|noted| noted.label.as_ref());
+        let label = self.checkpoints.last().and_then(|record| record.label.as_ref());
         self.monitor.reset(self.id, to.segments.len(), label, self.runtime.notes_host_calls());
-        self.note_memory();
+        self.publish_memory_size();
         self.commit_memory();
         self.limits.refused = None;
         Ok(())
     }
 
-    /// Notes that nothing has run since what its memories are was found out. The next run looks at everything.
+    /// Records that nothing has run since the state of its memories was established. The next run checks everything.
     fn set_untouched(&mut self) {
         self.ran = false;
         self.ready = NOT_READY;
     }
 
-    /// Compares the store, byte by byte, with what it was at a checkpoint.
+    /// Compares the store, byte by byte, with a checkpoint.
     ///
     /// # Errors
     ///
-    /// Where they differ, with the first place.
+    /// Returns an error that names the first difference.
     pub fn verify(&self, was: &Checkpoint) -> anyhow::Result<()> {
         ensure!(
-            self.checkpoints.last().is_some_and(|noted| noted.number == was.number),
-            "the store was put back somewhere else"
+            self.checkpoints.last().is_some_and(|record| record.number == was.number),
+            "the store was rewound to another checkpoint"
         );
-        ensure!(was.skeleton.is_of(self), "it has more than it had, or less");
+        ensure!(was.skeleton.is_of(self), "it has more or fewer entities than it had");
         for (i, memory) in was.memories.iter().enumerate() {
             let now = self.memory_data(i);
             let length = memory.length();
@@ -358,16 +370,19 @@ impl StoreCore {
         match (&self.heap.gc, &was.gc) {
             (Some(gc), Some(was)) => gc.verify(was)?,
             (None, None) => {}
-            _ => anyhow::bail!("it has a heap of objects, and had none, or the other way round"),
+            _ => anyhow::bail!("it has a heap of objects and had none, or vice versa"),
         }
-        ensure!(self.fuel() == was.fuel, "it has {} of fuel, and had {}", self.fuel(), was.fuel);
-        ensure!(self.killed.is_none() && self.pending.is_none(), "something of the run before is pending");
+        ensure!(self.fuel() == was.fuel, "it has {} units of fuel, and had {}", self.fuel(), was.fuel);
+        ensure!(
+            self.killed.is_none() && self.pending.is_none(),
+            "an exit or a kill of the last run is pending"
+        );
         Ok(())
     }
 }
 
 impl<T: 'static> StoreInner<T> {
-    /// Resets the store to a checkpoint, and sets who decides about growth and epochs to what it was then.
+    /// Rewinds the store to a checkpoint, and restores the callbacks for growth and epochs that it had then.
     ///
     /// # Errors
     ///

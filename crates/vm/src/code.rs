@@ -12,7 +12,7 @@ use std::io;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-/// Bytes in memory of their own, which no file can change and nobody else has. What they are has not been checked.
+/// Bytes in private memory, which no file can change. They have not been checked.
 #[derive(Debug)]
 pub struct PrivateCopy {
     mapping: Mapping,
@@ -29,22 +29,22 @@ impl PrivateCopy {
         Ok(Self { mapping, length })
     }
 
-    /// A copy of bytes.
+    /// Copies bytes.
     ///
     /// # Errors
     ///
-    /// Where there is no memory for it.
+    /// Returns an error if there is no memory for them.
     pub fn of(bytes: &[u8]) -> io::Result<Self> {
         let mut copy = Self::new(bytes.len())?;
         copy.bytes_mut().copy_from_slice(bytes);
         Ok(copy)
     }
 
-    /// A copy of the first `length` bytes of a file.
+    /// Copies the first `length` bytes of a file.
     ///
     /// # Errors
     ///
-    /// Where there is no memory for it, or the file cannot be read or is shorter.
+    /// Returns an error if there is no memory for them, or the file cannot be read or is shorter.
     pub fn read(file: &File, length: u64) -> io::Result<Self> {
         let length = usize::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let mut copy = Self::new(length)?;
@@ -60,7 +60,7 @@ impl PrivateCopy {
         Ok(copy)
     }
 
-    /// The same bytes, to be shared.
+    /// Converts the copy to shared bytes.
     pub fn into_bytes(self) -> Bytes {
         struct Owner(PrivateCopy);
         impl AsRef<[u8]> for Owner {
@@ -72,7 +72,7 @@ impl PrivateCopy {
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: the mapping is readable and writable, and ours alone (OWNED-MAPPING).
+        // SAFETY: the mapping is readable and writable, and owned by `self` (OWNED-MAPPING).
         unsafe { self.mapping.bytes_mut(0..self.length) }
     }
 }
@@ -86,23 +86,23 @@ impl Deref for PrivateCopy {
     }
 }
 
-/// Bytes from which on large pages are worth asking for.
+/// Bytes from which on large pages are worth requesting.
 const LARGE: usize = 2 << 20;
 
-/// An image of code in memory: its text can be executed, the rest read, nothing written.
+/// An image of code in memory: its text is executable, the rest is readable, and nothing is writable.
 #[derive(Debug)]
 pub struct CodeImage {
     holder: Holder,
-    /// They lie in the holder's bytes, and so are handed out for no longer than it lives.
+    /// They lie in the holder's bytes, and are lent only for as long as it lives.
     tables: CodeTables<'static>,
     text: Range<usize>,
     accesses_start: usize,
     snapshot: Range<usize>,
-    /// Why its text cannot be executed on this processor, if it cannot.
+    /// The reason why its text cannot be executed on this processor, if there is one.
     foreign: Option<Box<str>>,
 }
 
-/// What holds an image's bytes.
+/// The owner of an image's bytes.
 #[derive(Debug)]
 enum Holder {
     Copy(PrivateCopy),
@@ -119,12 +119,12 @@ impl Holder {
 }
 
 impl CodeImage {
-    /// Makes an image's text executable. Whoever calls this vouches for the code: it was compiled in this process, or
-    /// its seal was checked in this very copy.
+    /// Makes an image's text executable. The caller guarantees that the code is genuine: it was compiled in this
+    /// process, or its seal was checked in this very copy.
     ///
     /// # Errors
     ///
-    /// Where the bytes are no image for this runtime, or pages cannot be protected.
+    /// Returns an error if the bytes are not an image for this runtime, or pages cannot be protected.
     pub fn new(mut copy: PrivateCopy) -> anyhow::Result<Arc<Self>> {
         let pages = executable_pages(Image::new(&copy)?)?;
         let length = copy.mapping.length();
@@ -135,23 +135,23 @@ impl CodeImage {
         Self::held(Holder::Copy(copy), None)
     }
 
-    /// An image whose text is for another processor than this one, for the reason given: it can be described and kept, but
-    /// stays what cannot be executed.
+    /// Creates an image whose text is for another processor, for the given reason. It can be described and stored, but
+    /// never becomes executable.
     ///
     /// # Errors
     ///
-    /// As [`CodeImage::new`].
+    /// Returns the errors of [`CodeImage::new`].
     pub fn for_another_processor(mut copy: PrivateCopy, why: &str) -> anyhow::Result<Arc<Self>> {
         let length = copy.mapping.length();
         copy.mapping.protect(0, length, Protection::Read).context(NO_EXECUTION)?;
         Self::held(Holder::Copy(copy), Some(why.into()))
     }
 
-    /// Refuses code that is for another processor.
+    /// Checks that the code is for this processor.
     ///
     /// # Errors
     ///
-    /// Where it is, with what this one lacks.
+    /// Returns what this processor lacks if it is not.
     pub fn check_runs_here(&self) -> anyhow::Result<()> {
         match &self.foreign {
             None => Ok(()),
@@ -159,12 +159,12 @@ impl CodeImage {
         }
     }
 
-    /// An image of which each block is checked before it is used. Its tables that the runtime relies on are loaded now;
-    /// those that only tell where code comes from are loaded like the text, when they are first touched.
+    /// Creates an image whose blocks are checked before they are used. The tables that the runtime relies on are loaded
+    /// now. Those that only tell where code comes from are loaded on first access, like the text.
     ///
     /// # Errors
     ///
-    /// As [`CodeImage::new`], and where one of those tables is damaged.
+    /// Returns the errors of [`CodeImage::new`], or an error if one of those tables is damaged.
     pub fn on_demand(source: Arc<OnDemand>) -> anyhow::Result<Arc<Self>> {
         source.load(0..IMAGE_HEADER_END)?;
         let image = Image::new(source.bytes())?;
@@ -175,34 +175,34 @@ impl CodeImage {
         Self::held(Holder::OnDemand(source), None)
     }
 
-    /// With the image's text executable already, unless it is for another processor.
+    /// Creates the value. The image's text is already executable, unless it is for another processor.
     fn held(holder: Holder, foreign: Option<Box<str>>) -> anyhow::Result<Arc<Self>> {
         let image = Image::new(holder.bytes())?;
         let (text, tables) = (image.range(Part::Text), image.tables());
         let accesses_start = image.range(Part::Accesses).start;
         let snapshot = image.range(Part::Snapshot);
-        // SAFETY: CODE-IMAGE: the tables lie in the holder's memory, which this value keeps and never changes; they leave
-        // it only with the lifetime of a borrow of it.
+        // SAFETY: CODE-IMAGE: the tables lie in the holder's memory, which this value keeps and never changes; they
+        // leave it only with the lifetime of a borrow of it.
         let tables = unsafe { std::mem::transmute::<CodeTables<'_>, CodeTables<'static>>(tables) };
         Ok(Arc::new(Self { holder, tables, text, accesses_start, snapshot, foreign }))
     }
 
-    /// The whole image. What was not loaded is when it is touched: see [`CodeImage::load`].
+    /// Returns the whole image. Missing blocks are loaded on access: see [`CodeImage::load`].
     pub fn bytes(&self) -> &[u8] {
         self.holder.bytes()
     }
 
-    /// The snapshot of an instance that it holds, if it does.
+    /// Returns the snapshot of an instance that the image contains, if it does.
     pub fn snapshot(&self) -> Option<&[u8]> {
         (!self.snapshot.is_empty()).then(|| &self.bytes()[self.snapshot.clone()])
     }
 
-    /// Sees to it that a range of the bytes is there and right: it can be handed to the kernel, and damage is an error instead
-    /// of zeros.
+    /// Ensures that a range of the bytes is loaded and correct: then it can be passed to the kernel, and damage is an
+    /// error instead of zeros.
     ///
     /// # Errors
     ///
-    /// Where it is damaged.
+    /// Returns an error if it is damaged.
     pub fn load(&self, range: Range<usize>) -> Result<(), Damaged> {
         match &self.holder {
             Holder::Copy(_) => Ok(()),
@@ -210,23 +210,23 @@ impl CodeImage {
         }
     }
 
-    /// The same as [`CodeImage::load`], of a part of [`CodeImage::bytes`]. Of other bytes there is nothing to load.
+    /// The same as [`CodeImage::load`], for a part of [`CodeImage::bytes`]. Other bytes need no loading.
     ///
     /// # Errors
     ///
-    /// Where it is damaged.
+    /// Returns an error if it is damaged.
     pub fn load_part(&self, part: &[u8]) -> Result<(), Damaged> {
         self.range_of(part).map_or(Ok(()), |range| self.load(range))
     }
 
-    /// Where a part of [`CodeImage::bytes`] lies; `None` of other bytes.
+    /// Returns the range of a part of [`CodeImage::bytes`]; `None` for other bytes.
     fn range_of(&self, part: &[u8]) -> Option<Range<usize>> {
         let start = part.as_ptr().addr().wrapping_sub(self.bytes().as_ptr().addr());
         (start < self.bytes().len()).then_some(start..start + part.len())
     }
 
-    /// The same as [`CodeImage::load`], of what tells whether an instruction accesses memory. Async-signal-safe, if `with_stack`
-    /// calls what it is given where there is enough stack.
+    /// The same as [`CodeImage::load`], for the table that tells whether an instruction accesses memory.
+    /// Async-signal-safe, if `with_stack` calls its argument where there is enough stack.
     pub(crate) fn load_access(
         &self,
         offset: CodeOffset,
@@ -242,19 +242,19 @@ impl CodeImage {
         loaded
     }
 
-    /// Copies a part of [`CodeImage::bytes`], or other bytes, to memory that is mostly untouched.
+    /// Copies a part of [`CodeImage::bytes`], or other bytes, to mostly untouched memory.
     ///
     /// # Errors
     ///
-    /// Where it is damaged.
+    /// Returns an error if it is damaged.
     ///
     /// # Panics
     ///
-    /// Where `to` is of another length.
+    /// Panics if `to` has another length.
     pub fn copy_part(&self, part: &[u8], to: &mut [u8]) -> Result<(), Damaged> {
         match (&self.holder, self.range_of(part)) {
             (Holder::OnDemand(source), Some(range)) => {
-                // Perhaps from the file at once, which the kernel does; and a memory can have settled with the one before.
+                // The kernel may read the file directly into it, and a reused memory can still be write-protected.
                 write_anywhere(to);
                 source.copy(range, to)
             }
@@ -268,7 +268,7 @@ impl CodeImage {
         }
     }
 
-    /// Whether something that was touched turned out to be damaged, and was read as zeros.
+    /// Returns whether a block that was accessed turned out to be damaged, and was read as zeros.
     pub fn is_damaged(&self) -> bool {
         match &self.holder {
             Holder::Copy(_) => false,
@@ -276,11 +276,11 @@ impl CodeImage {
         }
     }
 
-    /// Some of its bytes. They keep all of it in memory.
+    /// Returns some of the bytes, which keep all of the image in memory.
     ///
     /// # Panics
     ///
-    /// Where the range lies outside.
+    /// Panics if the range is out of bounds.
     pub fn share(self: &Arc<Self>, range: Range<usize>) -> Bytes {
         struct Owner(Arc<CodeImage>);
         impl AsRef<[u8]> for Owner {
@@ -291,12 +291,12 @@ impl CodeImage {
         Bytes::from_owner(Owner(self.clone())).slice(range)
     }
 
-    /// The text. What was not loaded is when it is touched: see [`CodeImage::load_part`].
+    /// Returns the text. Missing blocks are loaded on access: see [`CodeImage::load_part`].
     pub fn text(&self) -> &[u8] {
         &self.bytes()[self.text.clone()]
     }
 
-    /// How far the text can be read from an offset on without loading anything. Async-signal-safe.
+    /// Returns up to which offset the text can be read from `at` on without loading anything. Async-signal-safe.
     pub(crate) fn text_loaded_from(&self, at: usize) -> usize {
         match &self.holder {
             Holder::Copy(_) => self.text.len(),
@@ -306,31 +306,31 @@ impl CodeImage {
         }
     }
 
-    /// Its tables.
+    /// Returns the tables.
     pub fn tables(&self) -> CodeTables<'_> {
         self.tables
     }
 
-    /// Address of the first byte of the text.
+    /// Returns the address of the first byte of the text.
     pub(crate) fn base(&self) -> usize {
         self.holder.bytes().as_ptr().addr() + self.text.start
     }
 
-    /// Addresses of the text.
+    /// Returns the addresses of the text.
     pub fn addresses(&self) -> Range<usize> {
         self.base()..self.base() + self.text.len()
     }
 }
 
-/// Bytes whose pages are made at once: they are still in the processor's cache when they are written.
+/// Bytes whose pages are populated at once: they are still in the processor's cache when they are written.
 const COPY_STEP: usize = 256 << 10;
 
-const NO_EXECUTION: &str = "the machine does not let code be executed";
+const NO_EXECUTION: &str = "the machine does not allow code in memory to be executed";
 
-/// Where an image's header ends.
+/// The end of an image's header.
 const IMAGE_HEADER_END: usize = IMAGE_HEADER_START + size_of::<ImageHeader>();
 
-/// Parts that the runtime believes without looking twice, but for [`Part::Accesses`], which is loaded when it is asked.
+/// Parts that the runtime uses without checking again, except for [`Part::Accesses`], which is loaded on request.
 const RELIED_ON: &[Part] = &[
     Part::Funcs,
     Part::Traps,
@@ -341,7 +341,7 @@ const RELIED_ON: &[Part] = &[
     Part::Metadata,
 ];
 
-/// The pages that hold an image's text.
+/// Returns the pages that hold an image's text.
 fn executable_pages(image: Image<'_>) -> anyhow::Result<Range<usize>> {
     let pages = image.text_pages();
     let pages = pages.start..pages.end.next_multiple_of(page_size());

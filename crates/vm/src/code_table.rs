@@ -1,4 +1,4 @@
-//! Which code lies where in the process: read by signal handlers, written when modules come and go.
+//! The table of all code in the process: read by signal handlers, changed when modules are loaded and dropped.
 
 use crate::code::CodeImage;
 use crate::on_demand::Damaged;
@@ -9,45 +9,45 @@ use belljar_core::{CodeOffset, DefinedFuncIndex, Trap};
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-/// Some functions of a module as machine code, in one run of addresses. A module can have several chunks, each with functions of its
-/// own.
+/// Machine code of some functions of a module, in one range of addresses. A module can have several chunks with
+/// different functions.
 #[derive(Debug)]
 pub struct CodeChunk {
     image: Arc<CodeImage>,
-    /// The function that the first row of [`CodeTables::funcs`] is about; the others follow in the order of their indices.
+    /// The function of the first row of [`CodeTables::funcs`]; the others follow in the order of their indices.
     first: DefinedFuncIndex,
     owner: std::sync::OnceLock<Weak<dyn std::any::Any + Send + Sync>>,
 }
 
 impl CodeChunk {
-    /// Address of the first byte of the text.
+    /// Returns the address of the first byte of the text.
     pub(crate) fn base(&self) -> usize {
         self.image.base()
     }
 
-    /// Positions, traps and functions of the text.
+    /// Returns the positions, traps and functions of the text.
     pub fn tables(&self) -> CodeTables<'_> {
         self.image.tables()
     }
 
-    /// The function whose code holds an offset.
+    /// Returns the function whose code contains an offset.
     pub(crate) fn func_at(&self, offset: CodeOffset) -> Option<DefinedFuncIndex> {
         let row = self.tables().func_at(offset)?;
         Some(DefinedFuncIndex::new(self.first.index() + row.index()))
     }
 
-    /// Address of a function's code; `None` if the chunk does not have it.
+    /// Returns the address of a function's code; `None` if the chunk does not contain it.
     pub(crate) fn func_address(&self, func: DefinedFuncIndex) -> Option<usize> {
         let row = func.index().checked_sub(self.first.index())?;
         Some(self.base() + self.tables().funcs.get(row)?.start.0 as usize)
     }
 
-    /// The image that it is.
+    /// Returns the image of the chunk.
     pub fn image(&self) -> &Arc<CodeImage> {
         &self.image
     }
 
-    /// Names the value that a walker finds for program counters in this code.
+    /// Sets the value that a walker gets for program counters in this code.
     pub(crate) fn set_owner(&self, owner: Weak<dyn std::any::Any + Send + Sync>) {
         let _ = self.owner.set(owner);
     }
@@ -65,11 +65,11 @@ struct Row {
     code: RowCode,
 }
 
-/// What lies there.
+/// The code in a range of addresses.
 #[derive(Clone)]
 enum RowCode {
     Module(Arc<CodeChunk>),
-    /// It has no functions of its own: walkers pass it by.
+    /// It contains no functions: walkers skip it.
     Trampolines(Arc<TrampolineText>),
 }
 
@@ -94,8 +94,8 @@ fn with_row<R>(pc: usize, read: impl FnOnce(&Row) -> Option<R>) -> Option<R> {
     TABLE.read(|table| row_of(table, pc).and_then(read))
 }
 
-/// What a fault at this address means, if it is code of ours that may trap there. Async-signal-safe. `with_stack`: calls a
-/// function where there is more stack than a signal handler has.
+/// Returns the meaning of a fault at this address, if it is code of ours that may trap there. Async-signal-safe.
+/// `with_stack` calls a function where there is more stack than a signal handler has.
 pub(crate) fn trap_at(pc: usize, with_stack: impl FnOnce(&mut dyn FnMut())) -> Option<Trap> {
     with_row(pc, |row| {
         let offset = CodeOffset((pc - row.start) as u32);
@@ -107,7 +107,8 @@ pub(crate) fn trap_at(pc: usize, with_stack: impl FnOnce(&mut dyn FnMut())) -> O
     })
 }
 
-/// Addresses of the function that this address belongs to; `None` where it is no code of ours. Async-signal-safe.
+/// Returns the addresses of the function that contains this address; `None` if it is not code of ours.
+/// Async-signal-safe.
 pub(crate) fn function_at(pc: usize) -> Option<Range<usize>> {
     with_row(pc, |row| {
         let func = row.module()?.tables().func_range_at(CodeOffset((pc - row.start) as u32))?;
@@ -115,13 +116,13 @@ pub(crate) fn function_at(pc: usize) -> Option<Range<usize>> {
     })
 }
 
-/// Whether there is code of ours at this address. Async-signal-safe.
+/// Returns whether there is code of ours at this address. Async-signal-safe.
 pub(crate) fn is_code(pc: usize) -> bool {
     with_row(pc, |_| Some(())).is_some()
 }
 
-/// Calls `read` with the text that this address lies in, as far as it can be read from there without loading anything, and the
-/// text's address. Async-signal-safe.
+/// Calls `read` with the text that contains this address, as far as it can be read from there without loading anything,
+/// and with the text's address. Async-signal-safe.
 pub(crate) fn with_text<R>(pc: usize, read: impl FnOnce(&[u8], usize) -> R) -> Option<R> {
     with_row(pc, |row| {
         let text = match &row.code {
@@ -132,7 +133,8 @@ pub(crate) fn with_text<R>(pc: usize, read: impl FnOnce(&[u8], usize) -> R) -> O
     })
 }
 
-/// Calls `read` with the slots that hold references to objects in the frame of a call that returns to this address.
+/// Calls `read` with the stack slots that hold references to objects, in the frame of a call that returns to this
+/// address.
 pub(crate) fn with_stack_map(pc: usize, read: impl FnOnce(&[StackSlots])) {
     // The address may be that of the byte behind the code.
     with_row(pc - 1, |row| {
@@ -141,11 +143,11 @@ pub(crate) fn with_stack_map(pc: usize, read: impl FnOnce(&[StackSlots])) {
     });
 }
 
-/// Calls `search` with a function that tells, for the return address of a call, the address of the call's handler and
-/// the size of the frame there.
+/// Calls `search` with a function that maps the return address of a call to the address of the call's handler and the
+/// size of the frame there.
 pub(crate) fn with_handlers<R>(search: impl FnOnce(&mut dyn FnMut(usize) -> Option<(usize, u32)>) -> R) -> R {
     TABLE.read(|table| {
-        // Frames next to each other are mostly of one module.
+        // Adjacent frames usually belong to one module.
         let mut last: Option<&Row> = None;
         search(&mut |pc| {
             let row = match last.filter(|row| (row.start..row.end).contains(&(pc - 1))) {
@@ -158,7 +160,8 @@ pub(crate) fn with_handlers<R>(search: impl FnOnce(&mut dyn FnMut(usize) -> Opti
     })
 }
 
-/// The module's code at this address, and the offset in it. Not for signal handlers: it counts a reference.
+/// Returns the module's code at this address, and the offset in it. Not for signal handlers: it increments a reference
+/// count.
 pub(crate) fn code_at(pc: usize) -> Option<(Arc<CodeChunk>, CodeOffset)> {
     with_row(pc, |row| Some((row.module()?.clone(), CodeOffset((pc - row.start) as u32))))
 }
@@ -174,7 +177,7 @@ impl std::ops::Deref for Registered {
     }
 }
 
-/// Enters a chunk of a module's code into the table. `first`: its first function.
+/// Adds a chunk of a module's code to the table. `first` is its first function.
 pub(crate) fn register(image: Arc<CodeImage>, first: DefinedFuncIndex) -> Registered {
     let Range { start, end } = image.addresses();
     let code = Arc::new(CodeChunk { image, first, owner: std::sync::OnceLock::new() });
@@ -210,7 +213,7 @@ impl std::ops::Deref for RegisteredText {
     }
 }
 
-/// Enters an area of trampolines into the table, which are added later.
+/// Adds an area to the table; trampolines are added to it later.
 pub(crate) fn register_text(text: TrampolineText) -> RegisteredText {
     let Range { start, end } = text.addresses();
     let text = Arc::new(text);
@@ -224,7 +227,7 @@ impl Drop for RegisteredText {
     }
 }
 
-/// Where the code begins that the row of this address is about.
+/// Returns the start of the row that contains this address.
 #[cfg(test)]
 pub(crate) fn row_start(pc: usize) -> Option<usize> {
     with_row(pc, |row| Some(row.start))

@@ -1,18 +1,18 @@
-//! Where a store's context lies.
+//! The cell that holds a store's context.
 
 use belljar_abi::StoreContext;
 use std::cell::UnsafeCell;
 
-/// A store's context, inside of what others may hold of the store ([`crate::store_monitor::StoreMonitor`]): both are touched by each call, and lie
-/// on the same lines.
+/// A store's context, inside the store's shared state ([`crate::store_monitor::StoreMonitor`]): each call accesses
+/// both, and they share cache lines.
 ///
-/// Stubs and generated code reach it by its address while its store does. Whoever holds the store alone is the only one who
-/// touches it (STORE-EXCLUSIVE), with the signal handlers of that thread.
+/// Stubs and generated code access it by its address while the store lives. Only the holder of the store accesses it
+/// (STORE-EXCLUSIVE), and the signal handlers of its thread.
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct ContextCell(UnsafeCell<StoreContext>);
 
-// SAFETY: STORE-EXCLUSIVE: its contents are touched by one thread at a time.
+// SAFETY: STORE-EXCLUSIVE: one thread at a time accesses its contents.
 unsafe impl Sync for ContextCell {}
 
 impl ContextCell {
@@ -20,7 +20,7 @@ impl ContextCell {
         Self(UnsafeCell::new(context))
     }
 
-    /// A pointer to it, good for as long as `self` lives, whatever is borrowed meanwhile.
+    /// Returns a pointer to it that is valid for as long as `self` lives, regardless of borrows.
     #[inline]
     pub(crate) const fn get(&self) -> *mut StoreContext {
         self.0.get()

@@ -1,4 +1,4 @@
-//! Tables, memories and globals as the host makes and uses them: types and limits checked, nothing raw.
+//! The host's operations on tables, memories and globals, with types and limits checked.
 
 use crate::abi_types::Value;
 use crate::store::StoreCore;
@@ -10,7 +10,7 @@ use belljar_core::{
 };
 
 impl StoreCore {
-    /// Refuses a value of the host that is none of a type.
+    /// Checks that a value of the host is of a type.
     pub(crate) fn check_type(&self, value: &Value, ty: ValType, what: &str) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.is_of_type(value, ty),
@@ -23,7 +23,7 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Whether a value of this store is one of a type.
+    /// Returns whether a value of this store is of a type.
     pub fn is_of_type(&self, value: &Value, ty: ValType) -> bool {
         let types = &*self.runtime.types;
         let ValType::Ref(wanted) = ty else { return value.ty() == ty };
@@ -43,46 +43,46 @@ impl StoreCore {
 }
 
 impl<T: 'static> StoreInner<T> {
-    /// A new memory of the host.
+    /// Creates a memory of the host.
     ///
     /// # Errors
     ///
-    /// Where a limit or the machine says no.
+    /// Returns an error if a limit or the machine does not allow it.
     pub fn new_memory(&mut self, ty: MemoryType) -> anyhow::Result<usize> {
         anyhow::ensure!(
             !ty.is_shared(),
-            "a shared memory belongs to no store: make it with SharedMemory::new"
+            "a shared memory belongs to no store: create it with SharedMemory::new"
         );
-        ty.check().context("a memory of this type cannot be made")?;
+        ty.check().context("a memory of this type cannot be created")?;
         self.limited(|core, growth_limiter| core.push_memory(ty, None, None, growth_limiter, true))
     }
 
-    /// Grows a memory by pages; the old size in pages, `None` where it may not or cannot.
+    /// Grows a memory by pages. Returns the old size in pages, or `None` if growth is not allowed or fails.
     ///
     /// # Errors
     ///
-    /// What the limiter returns.
+    /// Returns the limiter's error.
     pub fn memory_grow(&mut self, memory: usize, delta: u64) -> anyhow::Result<Option<u64>> {
         self.limited(|core, growth_limiter| core.grow_memory(memory, delta, growth_limiter))
     }
 
-    /// A new table of the host, filled with `init`.
+    /// Creates a table of the host, filled with `init`.
     ///
     /// # Errors
     ///
-    /// Where a limit says no, or `init` is not of the element type.
+    /// Returns an error if a limit does not allow it, or `init` is not of the element type.
     pub fn new_table(&mut self, ty: TableType, init: Value) -> anyhow::Result<usize> {
-        ty.check().context("a table of this type cannot be made")?;
+        ty.check().context("a table of this type cannot be created")?;
         self.core().check_type(&init, ValType::Ref(ty.element()), "the table")?;
         let init = init.to_slot().u32();
         self.limited(|core, growth_limiter| core.push_table(ty, init, None, None, growth_limiter))
     }
 
-    /// Grows a table; the old size, `None` where it may not or cannot.
+    /// Grows a table. Returns the old size, or `None` if growth is not allowed or fails.
     ///
     /// # Errors
     ///
-    /// What the limiter returns; where `init` is not of the element type.
+    /// Returns the limiter's error, or an error if `init` is not of the element type.
     pub fn table_grow(&mut self, table: usize, delta: u64, init: Value) -> anyhow::Result<Option<u32>> {
         let element = ValType::Ref(self.core().table_type(table).element());
         self.core().check_type(&init, element, "the table")?;
@@ -92,7 +92,7 @@ impl<T: 'static> StoreInner<T> {
 }
 
 impl StoreCore {
-    /// An element of a table, `None` outside it.
+    /// Returns an element of a table, `None` if the index is out of bounds.
     pub fn table_get(&self, table: usize, index: u64) -> Option<Value> {
         let element = *self.elements(table).get(usize::try_from(index).ok()?)?;
         let ty = self.value_type(ValType::Ref(self.table_type(table).element()));
@@ -103,7 +103,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// Where the index is outside or the value not of the element type.
+    /// Returns an error if the index is out of bounds or the value is not of the element type.
     pub fn table_set(&mut self, table: usize, index: u64, value: Value) -> anyhow::Result<()> {
         self.check_type(&value, ValType::Ref(self.table_type(table).element()), "the table")?;
         let size = self.table_size(table);
@@ -115,11 +115,11 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Writes part of a table.
+    /// Fills a range of a table.
     ///
     /// # Errors
     ///
-    /// Where the range is outside or the value not of the element type.
+    /// Returns an error if the range is out of bounds or the value is not of the element type.
     pub fn table_fill_values(
         &mut self,
         table: usize,
@@ -135,7 +135,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// Where a range is outside or the element types differ.
+    /// Returns an error if a range is out of bounds or the element types differ.
     pub fn table_copy_values(
         &mut self,
         dst_table: usize,
@@ -151,17 +151,17 @@ impl StoreCore {
         Ok(copied?)
     }
 
-    /// A new global of the host.
+    /// Creates a global of the host.
     ///
     /// # Errors
     ///
-    /// Where the store is full or the value not of the type.
+    /// Returns an error if the store is full or the value is not of the type.
     pub fn new_global(&mut self, ty: GlobalType, value: Value) -> anyhow::Result<usize> {
         self.check_type(&value, ty.content(), "the global")?;
         self.push_global(ty, value.to_slot())
     }
 
-    /// A global's value.
+    /// Returns a global's value.
     pub fn global_get(&self, global: usize) -> Value {
         Value::from_slot(self.value_type(self.global_type(global).content()), self.global_value(global))
     }
@@ -170,7 +170,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// Where it is constant or the value not of its type.
+    /// Returns an error if the global is immutable or the value is not of its type.
     pub fn global_set(&mut self, global: usize, value: Value) -> anyhow::Result<()> {
         let ty = self.global_type(global);
         anyhow::ensure!(ty.mutability() == Mutability::Var, "the global is immutable and cannot be set");
@@ -179,7 +179,7 @@ impl StoreCore {
         Ok(())
     }
 
-    /// The most special type of a reference of the `any` hierarchy that is not null.
+    /// Returns the most specific type of a reference of the `any` hierarchy that is not null.
     pub(crate) fn heap_type_of(&self, reference: u32) -> HeapType {
         match self.object_type(reference) {
             Some(ty) => HeapType::Defined(TypeRef::Id(ty)),
@@ -188,8 +188,7 @@ impl StoreCore {
         }
     }
 
-    /// A type with the top of its hierarchy in place of a reference's own type: what tells how a value lies in a
-    /// slot.
+    /// Replaces a reference type by the top of its hierarchy, which determines how a value is stored in a slot.
     pub(crate) fn value_type(&self, ty: ValType) -> ValType {
         match ty {
             ValType::Ref(r) => RefType::new(true, r.heap_type().top(&*self.runtime.types)).into(),
@@ -197,12 +196,12 @@ impl StoreCore {
         }
     }
 
-    /// A reference to a function of this store.
+    /// Returns a reference to a function of this store.
     pub fn func_ref(&self, func: belljar_core::FuncRefId) -> crate::RawFunc {
         crate::RawFunc(func.0)
     }
 
-    /// What a function reference of this store refers to, `None` for null.
+    /// Returns the function that a reference of this store refers to, `None` for null.
     pub fn func_of_ref(&self, reference: crate::RawFunc) -> Option<belljar_core::FuncRefId> {
         (reference != crate::RawFunc::NULL).then_some(belljar_core::FuncRefId(reference.0))
     }

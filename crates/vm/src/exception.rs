@@ -1,8 +1,8 @@
-//! Exceptions between the frames of guest code: where one goes on that is thrown, and what the host sees of it.
+//! Exceptions between the frames of guest code: where a thrown exception continues, and how the host sees it.
 //!
-//! In: an exception, thrown by a guest's instruction or returned by a host function. Out: the guest goes on in a frame
-//! that catches it; or the activation is left, and what called into the guest gets a [`Thrown`]. Never: a look at
-//! the exception's tag; code of the frame does that, and throws again what it does not want.
+//! In: an exception, thrown by a guest's instruction or returned by a host function. Out: the guest continues in a
+//! frame that catches it, or the activation is left and its caller gets a [`Thrown`]. Never: a comparison of the
+//! exception's tag; code of the frame does that, and throws an exception again that it does not catch.
 
 use crate::abi_types::RawExn;
 use crate::code_table;
@@ -12,7 +12,7 @@ use crate::store::StoreCore;
 use crate::thrown::Thrown;
 use belljar_core::Trap;
 
-/// A frame that catches what a call in it throws.
+/// A frame with a handler for exceptions of a call.
 struct CatchSite {
     code: usize,
     sp: usize,
@@ -20,17 +20,18 @@ struct CatchSite {
 }
 
 impl StoreCore {
-    /// Keeps an exception.
+    /// Keeps an exception alive.
     pub fn keep_exception(&mut self, exception: RawExn) -> Thrown {
         Thrown { store: self.id, root: self.own_exn(exception) }
     }
 
-    /// A kept exception; `None` if it is of another store.
+    /// Returns a kept exception; `None` if it belongs to another store.
     pub fn kept_exception(&self, thrown: &Thrown) -> Option<RawExn> {
         (thrown.store == self.id).then(|| self.owned_exn(&thrown.root))?
     }
 
-    /// The innermost frame of the running activation that catches something, from the frame on that waits for the host.
+    /// Returns the innermost frame of the running activation that has a handler, starting at the frame that waits for
+    /// the host.
     fn catch_site(&self) -> Option<CatchSite> {
         // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
         let (mut pc, mut fp) = unsafe {
@@ -54,8 +55,8 @@ impl StoreCore {
 ///
 /// # Safety
 ///
-/// The store's guest called the caller on this thread, through `exit` or a builtin stub, and no frame between here
-/// and the guest's has anything left to drop: those frames are cut off.
+/// The store's guest called the caller on this thread, through `exit` or a builtin stub, and no frame between here and
+/// the guest's has anything left to drop: those frames are cut off.
 pub(crate) unsafe fn throw(store: &mut StoreCore, exception: RawExn) -> ! {
     // A guest that was killed catches nothing.
     if store.monitor.is_killed() {

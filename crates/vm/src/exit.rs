@@ -1,6 +1,7 @@
 //! How a run of guest code ends when it does not return.
 //!
-//! In: why the guest is left, recorded as [`Pending`] while its frames are still there. Out: an [`Exit`], which the caller gets.
+//! In: why the guest is left, recorded as [`Pending`] while its frames still exist. Out: an [`Exit`], which the caller
+//! gets.
 
 use crate::fault::Fault;
 use crate::kill_reason::KillReason;
@@ -17,7 +18,7 @@ pub(crate) enum Pending {
     Panic(Box<dyn Any + Send>),
 }
 
-/// A trap, and what the runtime knew of the access when it found it.
+/// A trap, and what the runtime knew about the access when it found it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RaisedTrap {
     pub(crate) trap: Trap,
@@ -31,7 +32,7 @@ impl From<Trap> for RaisedTrap {
 }
 
 impl RaisedTrap {
-    /// How something ended that the runtime did while no guest was running.
+    /// Returns how an operation of the runtime ended while no guest was running.
     pub(crate) fn into_exit(self) -> Exit {
         Exit::Trap { trap: self.trap, fault: self.fault, stack: RawStack::default() }
     }
@@ -48,7 +49,7 @@ impl From<Fault> for RaisedTrap {
 pub enum Exit {
     /// A trap.
     Trap {
-        /// Which.
+        /// Which trap.
         trap: Trap,
         /// The access, if the trap is about one.
         fault: Option<Fault>,
@@ -62,24 +63,24 @@ pub enum Exit {
         /// The guest's stack at the call.
         stack: RawStack,
     },
-    /// An exception that no frame of the run has caught.
+    /// An exception that no frame of the run caught.
     Exception {
         /// The exception.
         thrown: Thrown,
-        /// The guest's stack where it was thrown last.
+        /// The guest's stack where it was last thrown.
         stack: RawStack,
     },
-    /// It was killed, and its store with it.
+    /// The guest was killed, and its store with it.
     Killed {
-        /// Why.
+        /// Why it was killed.
         reason: KillReason,
-        /// The guest's stack where it was.
+        /// The guest's stack at that moment.
         stack: RawStack,
     },
 }
 
 impl Exit {
-    /// The guest's stack.
+    /// Returns the guest's stack.
     pub(crate) fn into_stack(self) -> RawStack {
         match self {
             Self::Trap { stack, .. }
@@ -89,12 +90,12 @@ impl Exit {
         }
     }
 
-    /// A trap without a guest's stack: none is running.
+    /// Creates the exit for a trap while no guest is running.
     pub(crate) fn of_trap(trap: Trap) -> Self {
         Self::Trap { trap, fault: None, stack: RawStack::default() }
     }
 
-    /// The end of something that the runtime did while no guest was running.
+    /// Creates the exit for an operation of the runtime that failed while no guest was running.
     pub(crate) fn of_error(error: anyhow::Error) -> Self {
         match plain_trap(&error) {
             Some(trap) => Self::of_trap(trap),
@@ -103,7 +104,7 @@ impl Exit {
     }
 }
 
-/// The trap that an error is, if nothing was added to it.
+/// Returns the trap that an error consists of, if nothing was added to it.
 pub(crate) fn plain_trap(error: &anyhow::Error) -> Option<Trap> {
     let alone = error.chain().nth(1).is_none();
     error.downcast_ref::<Trap>().copied().filter(|_| alone)

@@ -17,7 +17,7 @@ impl std::fmt::Debug for Externs {
 }
 
 impl Externs {
-    /// Keeps a value; its index.
+    /// Keeps a value and returns its index.
     pub(crate) fn insert(&mut self, value: Arc<dyn Any + Send + Sync>) -> u32 {
         match self.free.pop() {
             Some(index) => {
@@ -31,17 +31,17 @@ impl Externs {
         }
     }
 
-    /// Whether there is no value.
+    /// Returns whether there is no value.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.iter().all(Option::is_none)
     }
 
-    /// The value of an index.
+    /// Returns the value at an index.
     pub(crate) fn get(&self, index: u32) -> Option<&Arc<dyn Any + Send + Sync>> {
         self.values.get(index as usize)?.as_ref()
     }
 
-    /// Gives a value up.
+    /// Removes a value and returns it.
     pub(crate) fn remove(&mut self, index: u32) -> Option<Arc<dyn Any + Send + Sync>> {
         let value = self.values.get_mut(index as usize)?.take()?;
         self.free.push(index);

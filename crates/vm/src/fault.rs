@@ -1,7 +1,7 @@
-//! What is known of an access outside its memory, for the person who is told of it.
+//! Describes an access outside its memory, for error messages.
 //!
-//! In: what the trap left behind (a range, an address or nothing), and the guest's stack. Out: a [`Fault`].
-//! Never: work before a guest has trapped.
+//! In: what the trap left behind (a range, an address or nothing), and the guest's stack. Out: a [`Fault`]. Never: work
+//! before a guest has trapped.
 
 use belljar_core::{DataIndex, MemoryIndex};
 
@@ -10,34 +10,34 @@ use belljar_core::{DataIndex, MemoryIndex};
 pub struct Fault {
     /// The memory's index in the module whose code is innermost, or that was being instantiated.
     pub memory: Option<MemoryIndex>,
-    /// The memory's size in bytes then.
+    /// The memory's size in bytes at that time.
     pub memory_size: u64,
-    /// Where it was.
+    /// The address of the access.
     pub address: FaultAddress,
-    /// Bytes that were to be accessed.
+    /// The number of bytes to access.
     pub length: Option<u64>,
-    /// Where the bytes were to come from, if that was a data segment.
+    /// The source of the bytes, if that was a data segment.
     pub source: Option<SegmentPart>,
 }
 
-/// What is known of an access's place.
+/// What is known about the address of an access.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultAddress {
-    /// It began here.
+    /// The access began here.
     Start(u64),
-    /// It touched this byte, the first after the memory, and may have begun before it.
+    /// The access touched this byte, the first after the memory, and may have begun before it.
     End(u64),
-    /// Code compared, and did not keep what with.
+    /// Code compared the address with the bound, and did not keep it.
     Unknown,
 }
 
-/// Bytes of a data segment, from `start` on. Where they do not lie in the segment, that was the trap.
+/// A part of a data segment. If it lies outside of the segment, that caused the trap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SegmentPart {
     /// The segment.
     pub segment: DataIndex,
-    /// Offset of the first byte.
+    /// The offset of the first byte.
     pub start: u64,
-    /// Bytes that the segment has; none once it is dropped.
+    /// The size of the segment in bytes; 0 once it is dropped.
     pub size: u64,
 }

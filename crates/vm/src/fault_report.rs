@@ -14,8 +14,8 @@ use belljar_core::{MemoryIndex, WasmPc};
 use std::sync::Arc;
 
 impl StoreCore {
-    /// Describes an access of the instruction that the stack ends in. `address`: where the machine faulted; none
-    /// if the instruction compared.
+    /// Describes the access of the innermost instruction of a stack. `address` is where the machine faulted; `None` if
+    /// the instruction compared the address with the bound.
     pub(crate) fn describe_fault(&self, address: Option<usize>, stack: &RawStack) -> Option<Fault> {
         let innermost = stack.frames().first().and_then(innermost);
         let op = innermost.as_ref().and_then(|(loaded, pc)| loaded.module().memory_op_at(*pc));
@@ -32,14 +32,14 @@ impl StoreCore {
         Some(Fault { memory, memory_size, address, length, source: None })
     }
 
-    /// The offset of an address in the memory whose reservation holds it, and that memory's size.
+    /// Returns the offset of an address in the memory whose reservation contains it, and that memory's size.
     fn reserved_memory_at(&self, address: usize) -> Option<(u64, u64)> {
         let memory = &self.entities.memories.iter().find(|m| m.memory.holds(address))?.memory;
         Some(((address - memory.base()) as u64, memory.length() as u64))
     }
 
-    /// The size of a memory as the code of a module sees it. Code does not say whose instance it runs for: where
-    /// the store has several and their memories differ, the answer is not known.
+    /// Returns the size of a memory of a module. Code does not identify the instance that it runs for: if the store has
+    /// several and their memories differ in size, the result is `None`.
     fn size_of_memory(&self, loaded: &Arc<LoadedModule>, memory: MemoryIndex) -> Option<u64> {
         let instances = self.entities.instances.iter().filter(|i| Arc::ptr_eq(i.module(), loaded));
         let mut sizes = instances.map(|i| self.entities.memories[i.memory(memory)].memory.length() as u64);
@@ -48,7 +48,7 @@ impl StoreCore {
     }
 }
 
-/// Where an access of the guest of a store faulted. Async-signal-safe.
+/// Returns where an access of a store's guest faulted. Async-signal-safe.
 ///
 /// # Safety
 ///
@@ -60,7 +60,7 @@ pub(crate) unsafe fn fault_place(context: VmPtr<StoreContext>, address: usize) -
     FaultPlace::of(address, core.entities.memories.iter().map(|memory| memory.memory.space()), null_page)
 }
 
-/// The module and the position of a frame's instruction.
+/// Returns the module and the position of a frame's instruction.
 fn innermost(frame: &RawFrame) -> Option<(Arc<LoadedModule>, WasmPc)> {
     let loaded = frame.module()?.downcast::<LoadedModule>().ok()?;
     let pc = *frame.code().tables().positions_at(frame.offset()).first()?;

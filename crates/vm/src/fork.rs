@@ -1,15 +1,16 @@
-//! Engines in forked children: hosts that fork their workers after they have compiled.
+//! Support for hosts that fork worker processes after compilation.
 //!
-//! In: a call of `fork`. Out: in the child, services that work: threads that were the parent's are started again when they are
-//! needed, and threads are known by their own numbers. A guest that ran on the thread that forked is not to go on twice: in the
-//! child it ends when it would be returned to. Never: a wait for a thread that is not there.
+//! In: a call of `fork`. Out: services that work in the child: threads that existed in the parent are started again
+//! when needed, and thread numbers are updated. A guest that ran on the forking thread must not continue twice: in the
+//! child it ends when the host would return to it. Never: a wait for a thread that does not exist.
 //!
-//! Locks that are held for moments are taken before the fork, so that the child finds what they guard in order. Locks of
-//! stores are not: whoever forks sees to it that no other thread uses an engine meanwhile.
+//! Locks that are only held for moments are taken before the fork, so that the child finds the data that they guard
+//! consistent. Locks of stores are not taken: the embedder must ensure that no other thread uses an engine during a
+//! fork.
 
 use crate::guest_thread::{self, GuestThread, GuestThreads};
 use crate::kill::{self, ReaperGuard};
-use crate::machine::{self, Questions};
+use crate::machine::{self, FreeSlots};
 use crate::on_demand::{self, KeeperGuard};
 use crate::run_limits::{self, TimerGuard};
 use crate::sampling::{self, SessionGuard};
@@ -19,11 +20,11 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// What is locked while the process forks, in the order in which it is taken.
+/// The locks that are held while the process forks, in the order in which they are taken.
 struct HeldLocks {
     _others: Vec<Box<dyn Any>>,
     threads: MutexGuard<'static, GuestThreads>,
-    questions: Questions,
+    slots: FreeSlots,
     reaper: ReaperGuard,
     timer: TimerGuard,
     keeper: KeeperGuard,
@@ -35,7 +36,7 @@ type LockHook = fn() -> Box<dyn Any>;
 
 static HOLDERS: Mutex<Vec<LockHook>> = Mutex::new(Vec::new());
 
-/// Has a lock of another crate's taken before each fork and given back after it, in parent and child.
+/// Registers a lock of another crate that is taken before each fork and released after it, in parent and child.
 pub fn hold_while_forking(hold: LockHook) {
     HOLDERS.lock().unwrap_or_else(PoisonError::into_inner).push(hold);
 }
@@ -44,7 +45,7 @@ thread_local! {
     static HELD: RefCell<Option<HeldLocks>> = const { RefCell::new(None) };
 }
 
-/// Has forks prepared, once in a process.
+/// Registers the fork handlers, once per process.
 pub(crate) fn install() -> io::Result<()> {
     static INSTALLED: OnceLock<Result<(), i32>> = OnceLock::new();
     let install = || {
@@ -59,7 +60,7 @@ extern "C" fn prepare() {
     let held = HeldLocks {
         _others: holders.iter().map(|hold| hold()).collect(),
         threads: guest_thread::all(),
-        questions: machine::questions(),
+        slots: machine::lock_free_slots(),
         reaper: kill::reaper(),
         timer: run_limits::timer(),
         keeper: on_demand::keeper(),
@@ -74,28 +75,28 @@ extern "C" fn parent() {
 
 extern "C" fn child() {
     let Some(mut held) = HELD.try_with(RefCell::take).ok().flatten() else { return };
-    held.questions.forget_all();
-    held.reaper.forget_all();
-    held.timer.forget_all();
+    held.slots.reset_after_fork();
+    held.reaper.reset_after_fork();
+    held.timer.reset_after_fork();
     let kept = held.keeper.take_all();
     sampling::forget_session(&mut held.sampling);
-    let this = guest_thread::only_this_is_left(&mut held.threads);
+    let this = guest_thread::keep_only_current(&mut held.threads);
     drop(held);
-    // Nobody else in this process would keep the files from being changed.
+    // No thread of this process would otherwise keep the files from being changed.
     kept.iter().for_each(|source| source.complete());
     if let Some(this) = this {
-        end_what_runs(this);
+        end_running_guests(this);
     }
 }
 
-/// Notes that the guests that run on the thread, one in a host function of the other, are to end.
-fn end_what_runs(thread: &GuestThread) {
+/// Requests the end of the guests that run on the thread, each in a host function of the next.
+fn end_running_guests(thread: &GuestThread) {
     let mut subject = thread.current();
     while subject != 0 {
         // SAFETY: the thread runs this store's guest, which keeps it alive.
         let monitor = unsafe { store_monitor::StoreMonitor::of_subject(subject) };
-        let why = "the process was forked while the guest ran: it goes on in the parent alone";
-        monitor.want_killed(why.into(), None);
+        let why = "the process was forked while the guest ran: it continues only in the parent";
+        monitor.request_kill(why.into(), None);
         subject = monitor.outer();
     }
 }

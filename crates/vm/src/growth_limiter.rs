@@ -1,8 +1,9 @@
-//! Who decides about growth: the store's quota, its engine's, and the embedder's limiter. All have to agree.
+//! Decides about growth: the store's quota, its engine's, its group's and the embedder's limiter must all agree.
 //!
-//! In: what is in use now, and what somebody wants. Out: a yes, or a refusal that is remembered, so that whoever has to make an
-//! error of it has the numbers. Never: a count that could differ from what the store has. What a store uses is asked of its lists
-//! each time, and what it takes of its engine's quota is made equal to that again after each growth.
+//! In: the current usage, and the requested size. Out: permission, or a refusal that is remembered, so that the
+//! resulting error can state the numbers. Never: a count that could differ from the store's actual usage. The usage is
+//! computed from the store's lists each time, and what the store has taken of its engine's quota is set to the usage
+//! again after each growth.
 
 use crate::limit_group::Reservation;
 use crate::limits::ResourceLimiter;
@@ -10,41 +11,43 @@ use crate::quota::{EngineLimitExceeded, Limit, LimitExceeded, Quota, Refusal};
 use crate::runtime::Runtime;
 use std::sync::Arc;
 
-/// What a store uses now.
+/// The current usage of a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
-    /// Bytes of all its memories, those that it shares with others included.
+    /// Bytes of all its memories, including shared ones.
     pub memory: u64,
     /// Elements of all its tables.
     pub table_elements: u64,
     /// Bytes of its heap of objects.
     pub gc_heap: u64,
-    /// Its instances.
+    /// Number of instances.
     pub instances: u64,
-    /// Its tables.
+    /// Number of tables.
     pub tables: u64,
-    /// Its memories.
+    /// Number of memories.
     pub memories: u64,
 }
 
-/// Decides about growth, once.
+/// Decides about one growth.
 pub(crate) struct GrowthLimiter<'a> {
     quota: Option<Arc<Quota>>,
     used: Usage,
-    /// Only where it counts together with other stores.
+    /// Only if the store is counted together with other stores.
     pub(crate) group: Option<Reservation>,
-    /// Only where it has a quota.
+    /// Only if the engine has a quota.
     engine: Option<Arc<Runtime>>,
-    /// Bytes of the engine's quota that were taken for growth that is being decided.
+    /// Bytes of the engine's quota that were taken for the growth that is being decided.
     taken: u64,
     limiter: Option<Limiter<'a>>,
     refused: Option<Refusal>,
-    /// Whether it is about a memory that the store shares with others: that has an account of its own with the engine.
+    /// Whether it decides about a memory that the store shares: such a memory has an account of its own with the
+    /// engine.
     is_shared: bool,
 }
 
 impl<'a> GrowthLimiter<'a> {
-    /// `used`: what the store uses now, if it has a quota. `engine`: if its engine has a limit on memory.
+    /// Creates a limiter. `used` is the current usage, if the store has a quota; `engine` is given if the engine limits
+    /// memory.
     pub(crate) fn new(
         quota: Option<Arc<Quota>>,
         used: Usage,
@@ -55,41 +58,41 @@ impl<'a> GrowthLimiter<'a> {
         Self { quota, used, group, engine, taken: 0, limiter, refused: None, is_shared: false }
     }
 
-    /// Itself, if it has anything to say.
+    /// Returns itself as a limiter, if anything is limited.
     pub(crate) fn limiter(&mut self) -> Option<&mut dyn ResourceLimiter> {
         self.is_shared = false;
         let decides = self.quota.is_some() || self.engine.is_some() || self.limiter.is_some();
         decides.then_some(self)
     }
 
-    /// Itself, for a memory that the store shares with others.
+    /// Returns itself as the limiter of a shared memory.
     pub(crate) fn limiter_of_shared(&mut self) -> &mut dyn ResourceLimiter {
         self.is_shared = true;
         self
     }
 
-    /// What was refused, and by whom if it was not the embedder's limiter.
+    /// Returns the refusal, unless it was the embedder's limiter that refused.
     pub(crate) fn refused(&self) -> Option<Refusal> {
         self.refused
     }
 
-    /// The error of something that is not made as growth was refused.
+    /// Returns the error of an operation that failed because growth was refused.
     pub(crate) fn error(&self, otherwise: impl FnOnce() -> String) -> anyhow::Error {
         self.refused.map_or_else(|| anyhow::Error::msg(otherwise()), Refusal::into_error)
     }
 
-    /// What was taken of the engine's quota. The store has it from now on.
-    pub(crate) fn hand_over(&mut self) -> u64 {
+    /// Passes what was taken of the engine's quota to the store, and returns it.
+    pub(crate) fn take_granted(&mut self) -> u64 {
         std::mem::take(&mut self.taken)
     }
 
-    /// Whether there may be one more of something that is counted.
+    /// Checks that there may be one more of something that is counted.
     ///
     /// # Errors
     ///
-    /// Where there may not.
+    /// Returns an error if there may not.
     pub(crate) fn check_count(&mut self, limit: Limit, now: usize) -> anyhow::Result<()> {
-        // Which memories are counted together, whoever makes them knows.
+        // The caller counts memories together with those of the group.
         let exceeded = match limit {
             Limit::Memories => self.exceeded_alone(limit, now as u64 + 1),
             _ => self.exceeded(limit, now as u64 + 1),
@@ -117,21 +120,21 @@ impl<'a> GrowthLimiter<'a> {
         }
     }
 
-    /// Whether there may be one more memory that is the store's own, beside those that are.
+    /// Checks that the store may have one more memory of its own.
     ///
     /// # Errors
     ///
-    /// Where there may not.
+    /// Returns an error if it may not.
     pub(crate) fn check_own_memories(&mut self, now: u64) -> anyhow::Result<()> {
         self.exceeded(Limit::Memories, now + 1).map_or(Ok(()), |exceeded| Err(exceeded.into_error()))
     }
 
-    /// Why the quota does not allow the store so much, if it does not.
+    /// Returns a refusal if the store's own quota does not allow this amount.
     fn exceeded_alone(&self, limit: Limit, wanted: u64) -> Option<Refusal> {
         self.quota.as_ref()?.exceeded(limit, wanted).map(Refusal::Store)
     }
 
-    /// As [`GrowthLimiter::exceeded_alone`], with what the other stores of its group have.
+    /// The same as [`GrowthLimiter::exceeded_alone`], including the usage of the other stores of its group.
     fn exceeded(&mut self, limit: Limit, wanted: u64) -> Option<Refusal> {
         if let Some(alone) = self.exceeded_alone(limit, wanted) {
             return Some(alone);

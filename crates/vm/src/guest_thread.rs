@@ -1,7 +1,7 @@
-//! Threads that run guests: which they are, and the store that each is running.
+//! Threads that run guests, and the store that each is running.
 //!
-//! A thread gets a record when it first enters a guest, and gives it back when it ends. Records are never freed, as signal
-//! handlers and other threads look at them.
+//! A thread gets a record when it first enters a guest, and returns it when it ends. Records are never freed, since
+//! signal handlers and other threads read them.
 
 use crate::machine::NativeStack;
 use crate::sys::thread_id;
@@ -12,18 +12,18 @@ use std::sync::{Mutex, MutexGuard};
 /// A thread that has entered a guest.
 #[derive(Debug, Default)]
 pub(crate) struct GuestThread {
-    /// Its number in the kernel; 0 when it has ended.
+    /// Its number in the kernel; 0 once it has ended.
     id: AtomicI32,
     /// [`GuestThread::idle`].
     idle: AtomicUsize,
-    /// The lowest address that guest code may use on its stack; 1 where it cannot be found out.
+    /// The lowest address that guest code may use on its stack; 1 if it is unknown.
     stack_floor: AtomicUsize,
-    /// By which number signal handlers know the store that it entered last and has not left ([`crate::store_monitor::StoreMonitor::of_subject`]),
-    /// which is even; or what `idle` says.
+    /// The number by which signal handlers know the store that it entered last and has not left
+    /// ([`crate::store_monitor::StoreMonitor::of_subject`]), which is even; otherwise the value of `idle`.
     current: AtomicUsize,
 }
 
-/// Records.
+/// All records.
 #[derive(Default)]
 pub(crate) struct GuestThreads {
     pub(crate) running: Vec<&'static GuestThread>,
@@ -33,29 +33,30 @@ pub(crate) struct GuestThreads {
 static ALL: Mutex<GuestThreads> = Mutex::new(GuestThreads { running: Vec::new(), unused: Vec::new() });
 
 thread_local! {
-    static THIS: Cell<&'static GuestThread> = const { Cell::new(&NOBODY) };
+    static THIS: Cell<&'static GuestThread> = const { Cell::new(&NO_RECORD) };
 }
 
-/// [`GuestThread::idle`] of no thread.
+/// The [`GuestThread::idle`] of no thread.
 pub(crate) const NO_THREAD: usize = 1;
-/// Of a store that no thread has entered: no thread's either.
+/// For a store that no thread has entered: it is also no thread's.
 pub(crate) const NEVER_ENTERED: usize = 3;
 
-/// The record of threads that have none yet, or none any more. Never changed.
-static NOBODY: GuestThread = GuestThread {
+/// The record of threads that have none yet, or none any more. It never changes.
+static NO_RECORD: GuestThread = GuestThread {
     id: AtomicI32::new(0),
     idle: AtomicUsize::new(NO_THREAD),
     stack_floor: AtomicUsize::new(1),
     current: AtomicUsize::new(NO_THREAD),
 };
 
-/// All records. While they are held, no thread begins or ends to run guests.
+/// Locks all records. Meanwhile no thread begins or ends to run guests.
 pub(crate) fn all() -> MutexGuard<'static, GuestThreads> {
     ALL.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// In a forked child: no other thread has come along, and this one has another number. Its record, if it has one.
-pub(crate) fn only_this_is_left(all: &mut GuestThreads) -> Option<&'static GuestThread> {
+/// Updates the records in a forked child: it has no other thread, and this one has another number. Returns this
+/// thread's record, if it has one.
+pub(crate) fn keep_only_current(all: &mut GuestThreads) -> Option<&'static GuestThread> {
     let this = GuestThread::known();
     let is_this = |thread: &&GuestThread| this.is_some_and(|this| std::ptr::eq(this, *thread));
     for gone in all.running.extract_if(.., |thread| !is_this(&&**thread)) {
@@ -82,7 +83,7 @@ impl GuestThreads {
         this
     }
 
-    /// Gives back the record of a thread that ends.
+    /// Takes back the record of a thread that ends.
     pub(crate) fn remove(&mut self, ended: &'static GuestThread) {
         self.running.retain(|thread| !std::ptr::eq(*thread, ended));
         ended.id.store(0, Release);
@@ -90,56 +91,57 @@ impl GuestThreads {
     }
 }
 
-/// From now on the current thread, which ends, has no record.
+/// Detaches the record from the current thread, which is ending.
 pub(crate) fn forget_this() {
-    THIS.set(&NOBODY);
+    THIS.set(&NO_RECORD);
 }
 
 impl GuestThread {
-    /// The current thread's record, if it has one yet.
+    /// Returns the current thread's record, if it has one.
     pub(crate) fn known() -> Option<&'static Self> {
         let this = THIS.get();
         (this.idle() != NO_THREAD).then_some(this)
     }
 
-    /// The current thread's record if it is in no guest, and this is what [`GuestThread::idle`] says of it.
+    /// Returns the current thread's record if it is in no guest and `idle` is its [`GuestThread::idle`].
     #[inline]
     pub(crate) fn if_idle(idle: usize) -> Option<&'static Self> {
         let this = THIS.get();
         (this.current.load(Relaxed) == idle).then_some(this)
     }
 
-    /// Its number in the kernel; 0 when it has ended.
+    /// Returns its number in the kernel; 0 once it has ended.
     pub(crate) fn id(&self) -> i32 {
         self.id.load(Acquire)
     }
 
-    /// Tells it from all other threads of the process, also those that had the record before. It is odd.
+    /// Returns an odd number that distinguishes the thread from all others of the process, including those that had the
+    /// record before.
     #[inline]
     pub(crate) fn idle(&self) -> usize {
         self.idle.load(Relaxed)
     }
 
-    /// Its stack.
+    /// Returns its stack.
     #[inline]
     pub(crate) fn stack(&self) -> NativeStack {
         NativeStack::above(self.stack_floor.load(Relaxed))
     }
 
-    /// The number of the store whose guest it entered last and has not left; 0 if there is none.
+    /// Returns the number of the store whose guest it entered last and has not left; 0 if there is none.
     #[inline]
     pub(crate) fn current(&self) -> usize {
         let current = self.current.load(Acquire);
         if current.is_multiple_of(2) { current } else { 0 }
     }
 
-    /// Notes which store's guest it is in from now on. Its own thread alone calls this.
+    /// Records which store's guest it is in from now on. Only its own thread calls this.
     #[inline]
     pub(crate) fn set_current(&self, subject: usize) {
         self.current.store(subject, Release);
     }
 
-    /// Notes that it is in no guest, with what [`GuestThread::idle`] says. Its own thread alone calls this.
+    /// Records that it is in no guest. `idle` is its [`GuestThread::idle`]. Only its own thread calls this.
     #[inline]
     pub(crate) fn set_idle(&self, idle: usize) {
         self.current.store(idle, Release);

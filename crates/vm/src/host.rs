@@ -1,4 +1,4 @@
-//! Host functions: closures of the embedder as guest code calls them.
+//! Host functions: closures of the embedder that guest code calls.
 
 use crate::abi_types::{AbiParams, AbiResult, RawExn, Value};
 use crate::exception::throw;
@@ -16,7 +16,7 @@ use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// What a typed host function does: a closure over the store, the instance that imported it, and parameters.
+/// A typed host function: a closure over the store, the instance that imported it, and parameters.
 pub trait HostClosure<T, P, R>:
     Fn(&mut StoreInner<T>, Option<InstanceId>, P) -> anyhow::Result<R> + Send + Sync + 'static
 {
@@ -28,11 +28,11 @@ impl<T, P, R, F> HostClosure<T, P, R> for F where
 }
 
 impl HostFunc {
-    /// A function whose type is known at compile time.
+    /// Creates a function whose type is known at compile time.
     ///
     /// # Errors
     ///
-    /// Where the engine has no room for another type.
+    /// Returns an error if the engine has no room for another type.
     pub fn typed<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
         runtime: &Arc<Runtime>,
         f: F,
@@ -52,12 +52,12 @@ impl HostFunc {
         Self::register(runtime, ty, native, true, std::any::TypeId::of::<T>(), f)
     }
 
-    /// A function whose type is known at run time. `f` gets the parameters, and results set to zero or null
-    /// which it must replace by values of the right types.
+    /// Creates a function whose type is known at run time. `f` gets the parameters, and results set to zero or null
+    /// that it must replace by values of the right types.
     ///
     /// # Errors
     ///
-    /// Where the engine has no room for another type.
+    /// Returns an error if the engine has no room for another type.
     pub fn dynamic<T: 'static, F>(runtime: &Arc<Runtime>, ty: FuncType, f: F) -> anyhow::Result<Arc<Self>>
     where
         F: Fn(&mut StoreInner<T>, Option<InstanceId>, &[Value], &mut [Value]) -> anyhow::Result<()>
@@ -82,18 +82,18 @@ impl HostFunc {
         Ok(Self::new(runtime.engine_number(), types, ty, native, buffered, store_type, closure))
     }
 
-    /// Whether it belongs to this engine.
+    /// Returns whether the function belongs to this engine.
     pub fn is_of(&self, runtime: &Runtime) -> bool {
         self.engine() == runtime.engine_number()
     }
 }
 
 impl StoreCore {
-    /// Enters a host function into the store. `importer`: the instance that imports it, if one does.
+    /// Adds a host function to the store. `importer` is the instance that imports it, if one does.
     ///
     /// # Errors
     ///
-    /// Where it was made for another engine or for stores with other data, or the store is full.
+    /// Returns an error if it was created for another engine or for stores with other data, or the store is full.
     pub fn new_host_func(
         &mut self,
         func: &Arc<HostFunc>,
@@ -105,7 +105,7 @@ impl StoreCore {
         );
         anyhow::ensure!(
             func.store_type == self.host.hooks.data_type,
-            "the host function was made for stores with data of another type"
+            "the host function was created for stores with data of another type"
         );
         let code = match func.buffered {
             false => exit_address(),
@@ -138,7 +138,7 @@ impl StoreCore {
 }
 
 impl StoreCore {
-    /// What the end of a host function asks for that somebody looks at, or whose guest was killed: it tells whether it was.
+    /// Handles the end of a host function of an observed or killed store. Returns whether the guest was killed.
     #[cold]
     fn end_host_call(&self) -> bool {
         if self.monitor.notes_host_calls() {
@@ -148,28 +148,28 @@ impl StoreCore {
     }
 }
 
-/// What others may hold of the store whose guest calls a host function.
+/// Returns the monitor of the store whose guest calls a host function.
 ///
 /// # Safety
 ///
-/// As [`callee`], but that the store may be referred to.
+/// The conditions of [`callee`] apply, except that there may be references to the store.
 #[inline]
 unsafe fn monitor_of<'a>(object: *const FuncObject) -> &'a StoreMonitor {
-    // SAFETY: the caller's promise; the context is that of a store that is alive.
+    // SAFETY: the caller's promise; the context belongs to a live store.
     unsafe { StoreMonitor::around(VmPtr::at((*object).store_context)) }
 }
 
-/// The store and the closure of a host function that is being called.
+/// Returns the store and the closure of a host function that is being called.
 ///
 /// # Safety
 ///
-/// `object` is a host function's object of the store with data of type `T` whose guest (or host) is calling
-/// it, and its data is a `D` (HOST-DATA). The store must not be referred to while the result lives.
+/// `object` is a host function's object of the store with data of type `T` whose guest (or host) is calling it, and its
+/// data is a `D` (HOST-DATA). There must be no reference to the store while the result lives.
 unsafe fn callee<'a, T: 'static, D>(
     object: *const FuncObject,
 ) -> (&'a mut StoreInner<T>, Option<InstanceId>, &'a D) {
-    // SAFETY: the caller's promise; the store is held exclusively by the call that is going on
-    // (STORE-EXCLUSIVE, STORE-PINNED), and the closure is kept by the store (HOST-DATA).
+    // SAFETY: the caller's promise; the store is held exclusively by the current call (STORE-EXCLUSIVE, STORE-PINNED),
+    // and the store keeps the closure (HOST-DATA).
     unsafe {
         let object = &*object;
         let store = StoreCore::of_context(VmPtr::at(object.store_context)).cast::<StoreInner<T>>().as_mut();
@@ -178,21 +178,22 @@ unsafe fn callee<'a, T: 'static, D>(
     }
 }
 
-/// Calls a typed host function with its arguments in registers. After an error or panic it does not return.
+/// Calls a typed host function with its arguments in registers. It does not return after an error or panic.
 ///
 /// # Safety
 ///
-/// As [`callee`], with an `F` as data.
+/// The conditions of [`callee`] apply, with an `F` as data.
 #[inline]
 pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
     object: *const FuncObject,
     params: P,
 ) -> R::Native {
-    // SAFETY: the caller's promise. What is rare goes another way, so that this one needs none of the registers that are to be kept.
+    // SAFETY: the caller's promise. Rare cases are in functions of their own, so that this one needs no callee-saved
+    // registers.
     unsafe {
         let monitor = monitor_of(object);
         if monitor.notes_host_calls() {
-            return run_noted::<T, P, R, F>(object, params);
+            return run_recorded::<T, P, R, F>(object, params);
         }
         let (store, importer, f) = callee::<T, F>(object);
         match catch_unwind(AssertUnwindSafe(|| f(store, importer, params))) {
@@ -204,14 +205,14 @@ pub(crate) unsafe fn run<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<
     }
 }
 
-/// As [`run`], for those who look at what a guest does.
+/// The same as [`run`], with the times of the call recorded for observers.
 ///
 /// # Safety
 ///
-/// As [`callee`], with an `F` as data.
+/// The conditions of [`callee`] apply, with an `F` as data.
 #[cold]
 #[inline(never)]
-unsafe fn run_noted<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
+unsafe fn run_recorded<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
     object: *const FuncObject,
     params: P,
 ) -> R::Native {
@@ -225,11 +226,11 @@ unsafe fn run_noted<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P,
     }
 }
 
-/// The end of a host function that did not just return, or after which there is something to do.
+/// Ends a host function that did not simply return, or after which there is something to do.
 ///
 /// # Safety
 ///
-/// As [`Failure::leave`].
+/// The conditions of [`Failure::leave`] apply.
 #[cold]
 #[inline(never)]
 unsafe fn finish<T: 'static, R: AbiResult>(store: &mut StoreInner<T>, ended: Ended<R>) -> R::Native {
@@ -240,12 +241,12 @@ unsafe fn finish<T: 'static, R: AbiResult>(store: &mut StoreInner<T>, ended: End
     }
 }
 
-/// Why a host function does not return.
+/// The reason why a host function does not return.
 #[derive(Clone, Copy)]
 enum Failure {
-    /// For what was noted in the store.
-    Noted,
-    /// It throws this.
+    /// The reason that is recorded in the store.
+    Recorded,
+    /// It throws this exception.
     Thrown(RawExn),
 }
 
@@ -259,7 +260,7 @@ impl Failure {
     unsafe fn leave(self, store: &mut StoreCore) -> ! {
         match self {
             // SAFETY: the caller's promise.
-            Self::Noted => unsafe { leave_activation(store.context()) },
+            Self::Recorded => unsafe { leave_activation(store.context()) },
             // SAFETY: the caller's promise.
             Self::Thrown(exception) => unsafe { throw(store, exception) },
         }
@@ -269,7 +270,8 @@ impl Failure {
 /// How a closure ended: it returned a result or an error, or panicked.
 type Ended<R> = std::thread::Result<anyhow::Result<R>>;
 
-/// Runs the closure of a host function that takes its arguments in a buffer: what it returns, or why it does not.
+/// Runs the closure of a host function that takes its arguments in a buffer. Returns its results, or why it does not
+/// return.
 #[inline]
 fn guard<T: 'static, R>(
     store: &mut StoreInner<T>,
@@ -283,16 +285,16 @@ fn guard<T: 'static, R>(
     end(store, ended)
 }
 
-/// The one way in which host functions end: what they return, or why they do not.
+/// Ends a host function. Every host function ends through this.
 fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, Failure> {
     let core = store.core_mut();
-    // What the closure rooted ends with it.
+    // References that the closure rooted end with it.
     core.heap.roots.leave_host();
     let is_killed = core.monitor.wants_attention() && core.end_host_call();
     match ended {
         Ok(Ok(_)) if is_killed => {
             store.core_mut().raise_trap(Trap::Interrupt);
-            Err(Failure::Noted)
+            Err(Failure::Recorded)
         }
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => {
@@ -303,20 +305,20 @@ fn end<T: 'static, R>(store: &mut StoreInner<T>, ended: Ended<R>) -> Result<R, F
                 return Err(Failure::Thrown(exception));
             }
             core.raise_error(error);
-            Err(Failure::Noted)
+            Err(Failure::Recorded)
         }
         Err(payload) => {
             store.core_mut().raise_panic(payload);
-            Err(Failure::Noted)
+            Err(Failure::Recorded)
         }
     }
 }
 
-/// A typed host function whose arguments or results need a buffer.
+/// Implements a typed host function whose arguments or results need a buffer.
 ///
 /// # Safety
 ///
-/// As [`callee`], with an `F` as data; `values` has room for parameters and for results.
+/// The conditions of [`callee`] apply, with an `F` as data; `values` has room for parameters and for results.
 unsafe extern "C" fn native_buffer<T: 'static, P: AbiParams, R: AbiResult, F: HostClosure<T, P, R>>(
     object: *const FuncObject,
     values: *mut RawVal,
@@ -346,9 +348,11 @@ type DynamicFn<T> = Box<
         + Sync,
 >;
 
+/// Implements a host function with a type known at run time.
+///
 /// # Safety
 ///
-/// As [`callee`], with a [`Dynamic`] as data; `values` has room for parameters and for results.
+/// The conditions of [`callee`] apply, with a [`Dynamic`] as data; `values` has room for parameters and for results.
 unsafe extern "C" fn native_dynamic<T: 'static>(object: *const FuncObject, values: *mut RawVal) {
     // SAFETY: the caller's promise.
     let (store, importer, dynamic) = unsafe { callee::<T, Dynamic<T>>(object) };
@@ -363,7 +367,7 @@ unsafe extern "C" fn native_dynamic<T: 'static>(object: *const FuncObject, value
 }
 
 impl<T: 'static> Dynamic<T> {
-    /// Leaves results in the slots, if it returns.
+    /// Runs the closure. If it returns, the results are in the slots.
     fn run(
         &self,
         store: &mut StoreInner<T>,

@@ -1,8 +1,9 @@
 //! Work that the runtime does for a guest that does not run yet, as a run of its store: instantiation.
 //!
-//! In: a closure that may take long, as a module's constant expressions and segments say. Out: what it returns, or how it ended.
-//! Never: work that limits do not hold for, or that nobody can end. It lies in an activation without guest frames, so that whoever
-//! kills, looks or counts finds a run like any other, and [`StoreCore::check_interrupt`] ends it.
+//! In: a closure that may take long, depending on a module's constant expressions and segments. Out: its result, or how
+//! it ended. Never: work that is not limited, or cannot be killed. It runs in an activation without guest frames, so
+//! that kills, snapshots and counts treat it like any other run, and
+//! [`check_interrupt`](crate::StoreCore::check_interrupt) ends it.
 
 use crate::exit::Exit;
 use crate::machine::Arguments;
@@ -12,31 +13,31 @@ use belljar_core::{InstanceId, Trap};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// A closure on its way through the entry stub, and how it ended.
+/// A closure that passes through the entry stub, and how it ended.
 struct Work<F, R> {
-    /// Address of the store.
+    /// The address of the store.
     store: usize,
     work: Option<F>,
     ended: Option<Result<Result<R, Exit>, Box<dyn Any + Send>>>,
 }
 
 impl<T: 'static> StoreInner<T> {
-    /// Does something for an instance whose constants and context are there already, as a run of its store: with its limits,
-    /// and to be killed.
+    /// Runs a closure for an instance whose constants and context exist already, as a run of its store: with limits,
+    /// and subject to kills.
     ///
     /// # Errors
     ///
-    /// Those of the closure; where it was killed, or a limit says no.
+    /// Returns the error of the closure, or an error if the run was killed or a limit is reached.
     ///
     /// # Panics
     ///
-    /// With the payload of a panic in the closure.
+    /// Panics with the payload of a panic in the closure.
     pub(crate) fn run_work<R>(
         &mut self,
         instance: InstanceId,
         work: impl FnOnce(&mut Self) -> Result<R, Exit>,
     ) -> Result<R, Exit> {
-        let _permit = self.core_mut().permit()?;
+        let _permit = self.core_mut().acquire_run_guard()?;
         let ended = self.enter_work(instance, work);
         let core = self.core_mut();
         match ended {
@@ -62,11 +63,11 @@ impl<T: 'static> StoreInner<T> {
         let mut arguments = Arguments::NONE;
         arguments.ints[0].write(VmPtr::expose(&raw mut work).address() as u64);
         let code = run::<T, R, F> as *const () as usize;
-        // SAFETY: the context is that of an instance of this store, whose constants are written (IN-BOUNDS), and `run` is an
-        // ordinary function that takes these two, which the stub passes through.
+        // SAFETY: the context is that of an instance of this store, whose constants are written (IN-BOUNDS), and `run`
+        // is an ordinary function that takes these two, which the stub passes through.
         let (_, outer) = unsafe { self.enter(code, context, arguments) };
         let core = self.core_mut();
-        // Whether it returned is not known here: what it did says how it ended.
+        // The stub does not tell whether it returned: `work` contains how it ended.
         if outer.is_none() {
             core.record_death();
         }
@@ -75,11 +76,12 @@ impl<T: 'static> StoreInner<T> {
     }
 }
 
-/// What the entry stub calls.
+/// The function that the entry stub calls.
 ///
 /// # Safety
 ///
-/// `work` is what [`StoreInner::enter_work`] has on its stack, which waits for this; nobody else refers to the store.
+/// `work` lies on the stack of [`StoreInner::enter_work`], which waits for this; there is no other reference to the
+/// store.
 unsafe extern "C" fn run<T: 'static, R, F: FnOnce(&mut StoreInner<T>) -> Result<R, Exit>>(
     _context: usize,
     work: *mut Work<F, R>,

@@ -1,11 +1,11 @@
-//! Instances of a store: their index spaces, exports, segments and constants.
+//! An instance of a store with its index spaces.
 
 use crate::loaded::LoadedModule;
 use belljar_abi::VmLayout;
 use belljar_core::{FuncRefId, GlobalIndex, MemoryIndex, TableIndex, TagId, TagIndex};
 use std::sync::Arc;
 
-/// Something of a store that can be exported and imported, by its number in the store.
+/// An entity of a store that can be exported and imported, by its number in the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Entity {
     /// A function.
@@ -26,11 +26,11 @@ pub(crate) struct Instance {
     pub(crate) module: Arc<LoadedModule>,
     pub(crate) context: usize,
     pub(crate) spaces: Spaces,
-    /// Items of element segments that made objects when they were evaluated, until they are dropped.
+    /// Items of element segments whose evaluation allocated objects, until the segments are dropped.
     pub(crate) segments: Vec<Option<Box<[u32]>>>,
 }
 
-/// The index spaces of an instance: for each index, the number of that thing in the store.
+/// The index spaces of an instance: for each index, the number of the entity in the store.
 #[derive(Debug)]
 pub(crate) struct Spaces {
     pub(crate) memories: Box<[u32]>,
@@ -48,7 +48,7 @@ impl Instance {
         &self.module
     }
 
-    /// Address of its context.
+    /// Returns the address of its context.
     pub(crate) fn context(&self) -> usize {
         self.context
     }

@@ -17,17 +17,17 @@ use belljar_core::{
 use belljar_module::{ConstExpr, ConstOp, ElemItems, EntityIndex};
 use std::sync::Arc;
 
-/// Items of element segments that are made between two looks whether the guest is to end. A constant expression that makes
-/// an object takes some 100 ns.
+/// The number of items of element segments between two checks for an interrupt. A constant expression that allocates an
+/// object takes about 100 ns.
 const ITEMS: usize = 4096;
 
-/// A value of a constant expression on its way.
+/// An intermediate value of a constant expression.
 enum Operand {
     Plain(RawVal),
     Object(ScopedRoot),
 }
 
-/// The stack of a constant expression. Validation bounds it.
+/// The stack of a constant expression. Validation bounds its depth.
 #[derive(Default)]
 struct Operands(Vec<Operand>);
 
@@ -42,7 +42,7 @@ impl Operands {
 }
 
 impl StoreCore {
-    /// The type of something of the store; of tables and memories with their present size as minimum.
+    /// Returns the type of an entity of the store; for tables and memories, with their current size as minimum.
     pub fn entity_type(&self, entity: Entity) -> ExternType {
         match entity {
             Entity::Func(f) => ExternType::Func(self.func_type(f)),
@@ -53,19 +53,19 @@ impl StoreCore {
         }
     }
 
-    /// The type of a tag: its parameters are the payload.
+    /// Returns the type of a tag: its parameters are the payload.
     pub fn tag_type(&self, tag: TagId) -> FuncType {
         let ty = self.runtime.types.func_type(self.entities.tags[tag.index()]);
         ty.unwrap_or_else(|| FuncType::new([], []))
     }
 
-    /// A reference to a function of an instance. The function is one whose reference may be taken.
+    /// Returns a reference to a function of an instance, one whose reference may be taken.
     pub(crate) fn instance_func(&self, id: InstanceId, func: FuncIndex) -> FuncRefId {
         let escaping = self.instance(id).module.module().escaping(func);
         self.func_object_ref(id, escaping.expect("references are taken of escaping functions only"))
     }
 
-    /// A reference to the `nth` of an instance's functions whose references may be taken.
+    /// Returns a reference to the `nth` of an instance's functions whose references may be taken.
     fn func_object_ref(&self, id: InstanceId, nth: u32) -> FuncRefId {
         let instance = self.instance(id);
         let address = instance.context.wrapping_add_signed(instance.layout().func_object(nth) as isize);
@@ -78,7 +78,7 @@ impl StoreCore {
 
     pub(crate) fn is_data_dropped(&self, id: InstanceId, segment: DataIndex) -> bool {
         let at = self.dropped(id, self.instance(id).layout().dropped_data(segment.0));
-        // SAFETY: the layout keeps a byte for each segment (IN-BOUNDS).
+        // SAFETY: the layout has a byte for each segment (IN-BOUNDS).
         unsafe { at.read() != 0 }
     }
 
@@ -94,8 +94,8 @@ impl StoreCore {
         unsafe { at.write(1) };
     }
 
-    /// Notes that all data segments are dropped but these.
-    pub(crate) fn drop_data_but(&mut self, id: InstanceId, kept: impl Iterator<Item = DataIndex>) {
+    /// Marks all data segments except these as dropped.
+    pub(crate) fn drop_data_except(&mut self, id: InstanceId, kept: impl Iterator<Item = DataIndex>) {
         let count = self.instance(id).module.module().data_count();
         if count == 0 {
             return;
@@ -118,12 +118,12 @@ impl StoreCore {
         }
     }
 
-    /// The module of an instance.
+    /// Returns the module of an instance.
     pub fn instance_module(&self, id: InstanceId) -> &Arc<LoadedModule> {
         self.instance(id).module()
     }
 
-    /// What an instance calls by this index.
+    /// Returns the entity at an index of an instance.
     pub fn instance_entity(&self, id: InstanceId, entity: EntityIndex) -> Entity {
         let instance = self.instance(id);
         match entity {
@@ -135,30 +135,30 @@ impl StoreCore {
         }
     }
 
-    /// An export of an instance.
+    /// Returns an export of an instance.
     pub fn instance_export(&self, id: InstanceId, name: &str) -> Option<Entity> {
         let export = self.instance(id).module.module().export(name)?;
         Some(self.instance_entity(id, export.entity))
     }
 
-    /// A new tag of the host, for exceptions with the parameters of a function type as payload.
+    /// Creates a tag of the host, for exceptions whose payload is the parameters of a function type.
     ///
     /// # Errors
     ///
-    /// Where the function type has results, or the engine has no room for another type.
+    /// Returns an error if the function type has results, or the engine has no room for another type.
     pub fn new_tag(&mut self, ty: &FuncType) -> anyhow::Result<TagId> {
-        anyhow::ensure!(ty.results().is_empty(), "the type of a tag has no results, and {ty} was given");
+        anyhow::ensure!(ty.results().is_empty(), "the type of a tag must have no results, found {ty}");
         let types = self.runtime.types.register_func(ty)?;
         self.entities.tags.push(types.ids()[0]);
         self.entities.host_types.push(Arc::new(types));
         Ok(TagId::new(self.entities.tags.len() - 1))
     }
 
-    /// A new global of the host.
+    /// Creates a global of the host.
     ///
     /// # Errors
     ///
-    /// Where the store is full.
+    /// Returns an error if the store is full.
     pub(crate) fn push_global(&mut self, ty: GlobalType, value: RawVal) -> anyhow::Result<usize> {
         let at = self.region.table_space(GLOBAL_SIZE as usize);
         let at = at.context("the store is full: no room for another global")? as usize;
@@ -179,7 +179,7 @@ impl StoreCore {
         unsafe { self.entities.globals[global].slot.write(value) };
     }
 
-    /// A global's type.
+    /// Returns a global's type.
     pub fn global_type(&self, global: usize) -> GlobalType {
         self.entities.globals[global].ty
     }
@@ -188,11 +188,11 @@ impl StoreCore {
 const _: () = assert!(CONTEXT_DISTANCE.is_multiple_of(65536));
 
 impl StoreMut<'_> {
-    /// The value of a constant expression in an instance.
+    /// Evaluates a constant expression in an instance.
     ///
     /// # Errors
     ///
-    /// Where the store has no room for what the expression makes.
+    /// Returns an error if the store has no room for the objects that the expression allocates.
     pub(crate) fn evaluate(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
         if let [ConstOp::Value(value)] = *expr.ops() {
             return Ok(value);
@@ -203,7 +203,7 @@ impl StoreMut<'_> {
         value
     }
 
-    /// Objects made on the way are rooted: making the next may move them.
+    /// Evaluates a constant expression. Its objects are rooted, since allocating the next may move them.
     fn evaluate_in_scope(&mut self, id: InstanceId, expr: &ConstExpr) -> anyhow::Result<RawVal> {
         let mut stack = Operands::default();
         for op in expr.ops() {
@@ -284,15 +284,15 @@ impl StoreMut<'_> {
                 }
                 Ok(array)
             }
-            _ => anyhow::bail!("belljar bug: {op:?} makes no object"),
+            _ => anyhow::bail!("belljar bug: {op:?} allocates no object"),
         }
     }
 
-    /// Evaluates the element segments that make objects, once and for all.
+    /// Evaluates the element segments that allocate objects, once.
     ///
     /// # Errors
     ///
-    /// As [`StoreMut::evaluate`].
+    /// Returns the errors of [`StoreMut::evaluate`].
     pub(crate) fn evaluate_segments(&mut self, id: InstanceId) -> anyhow::Result<()> {
         let module = self.instance(id).module().clone();
         for (i, elem) in module.module().elems().iter().enumerate() {
@@ -313,11 +313,11 @@ impl StoreMut<'_> {
         Ok(())
     }
 
-    /// A range of an element segment's items, of which there are none once it was dropped.
+    /// Returns a range of an element segment's items; a dropped segment has none.
     ///
     /// # Errors
     ///
-    /// [`Trap::TableOutOfBounds`] where the segment is too short; and as [`StoreMut::evaluate`].
+    /// Returns [`belljar_core::Trap::TableOutOfBounds`] if the segment is too short, or an error of [`StoreMut::evaluate`].
     pub(crate) fn elem_items(
         &mut self,
         id: InstanceId,

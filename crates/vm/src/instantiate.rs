@@ -1,7 +1,7 @@
 //! Instantiation: a loaded module and imports become an instance of a store.
 //!
-//! In: a module and what its imports are satisfied with. Out: an instance whose every slot is written, with
-//! its active segments copied and its start function run. Never: a slot written before its type was checked.
+//! In: a module and values for its imports. Out: an instance whose every slot is written, with its active segments
+//! copied and its start function run. Never: a slot written before its type was checked.
 
 use crate::builtins;
 use crate::checkpoint::Checkpoint;
@@ -28,23 +28,23 @@ use belljar_core::{
 use belljar_module::{ConstOp, EntityIndex, Import, Module, SegmentMode};
 use std::sync::Arc;
 
-/// What an import is satisfied with.
+/// The value of an import.
 #[derive(Clone, Copy, Debug)]
 pub enum ImportValue<'a> {
-    /// Something of the store.
+    /// An entity of the store.
     Entity(Entity),
-    /// A host function that is entered into the store on the way.
+    /// A host function, which is added to the store.
     Host(&'a Arc<HostFunc>),
-    /// A memory that other stores share, which is entered into the store on the way.
+    /// A memory that other stores share, which is added to the store.
     Shared(&'a SharedMemory),
 }
 
-/// Makes an instance and runs its start function.
+/// Creates an instance and runs its start function.
 ///
 /// # Errors
 ///
-/// Where an import has another type than the module wants, a limit is reached, an active segment does not
-/// fit (a trap), or the start function does not return.
+/// Returns an error if an import has another type than the module requires, a limit is reached, an active segment does
+/// not fit (a trap), or the start function does not return.
 pub fn instantiate<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Arc<LoadedModule>,
@@ -59,9 +59,9 @@ pub fn instantiate<T: 'static>(
     let id = builder.id;
     store.core_mut().link(&builder, imports).map_err(plain)?;
     let begin = |store: &mut StoreInner<T>| {
-        // Making objects asks the limiter, which `build` has.
+        // Allocating objects asks the limiter, which `build` borrows.
         store.erased().initialize(&builder).map_err(Exit::of_error)?;
-        // First, so that nobody has seen anything of an instance whose images are damaged.
+        // First, so that nothing of an instance whose images are damaged can be observed.
         store.core_mut().fill_memories(id, images)?;
         store.erased().run_segments(id, images)?;
         if let Some(start) = module.module().start() {
@@ -70,26 +70,26 @@ pub fn instantiate<T: 'static>(
         }
         Ok(id)
     };
-    match begins_at_length(module.module()) {
+    match may_take_long(module.module()) {
         true => store.run_work(id, begin),
         false => begin(store),
     }
 }
 
-/// Whether an instance's beginning may take longer than reading the module: its start function, objects of constant expressions and
-/// tables that are filled do as a few bytes of it say.
-fn begins_at_length(module: &Module) -> bool {
+/// Returns whether an instance's initialization may take longer than reading the module. Start functions, objects of
+/// constant expressions and filled tables can, although they take only a few bytes of the module.
+fn may_take_long(module: &Module) -> bool {
     let tables = module.imported_tables()..module.tables().len();
     let fills = |table| !matches!(module.table_init(table).ops(), [ConstOp::Value(_) | ConstOp::RefNull]);
     module.start().is_some() || module.uses_heap() || tables.map(TableIndex::new).any(fills)
 }
 
-/// Makes an instance as [`instantiate`] does, but leaves out its values: its store is to adopt them from a checkpoint. Nothing
-/// runs.
+/// Creates an instance as [`instantiate`] does, but without its values: its store will adopt them from a checkpoint.
+/// Nothing runs.
 ///
 /// # Errors
 ///
-/// As [`instantiate`].
+/// Returns the errors of [`instantiate`].
 pub fn link_only<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Arc<LoadedModule>,
@@ -102,11 +102,11 @@ pub fn link_only<T: 'static>(
     Ok(builder.id)
 }
 
-/// Makes an instance as [`link_only`] does, with memories that are zero.
+/// Creates an instance as [`link_only`] does, with memories that are zero.
 ///
 /// # Errors
 ///
-/// As there.
+/// Returns the errors of [`link_only`].
 pub(crate) fn link_fresh<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Arc<LoadedModule>,
@@ -119,17 +119,18 @@ pub(crate) fn link_fresh<T: 'static>(
     Ok(builder.id)
 }
 
-/// Where the initial contents of an instance's memories come from, as far as they are mapped.
+/// The source of the initial contents of an instance's memories, as far as they are mapped.
 #[derive(Clone, Copy)]
 enum Contents<'a> {
     /// The module; without images they are copied.
     Module(Option<&'a SharedImages>),
-    /// A store that was the same.
+    /// The checkpoint of a store with the same skeleton.
     Of(&'a Checkpoint),
 }
 
 impl<'a> Contents<'a> {
-    /// Those of the module's memory, which is to be the store's memory of this number; and its length, if it has grown.
+    /// Returns the image of the module's memory that becomes the store's memory of this number, and its length if it
+    /// has grown.
     fn of_memory(self, memory: MemoryIndex, number: usize) -> (Option<&'a Arc<MemoryImage>>, Option<usize>) {
         match self {
             Self::Module(images) => (images.and_then(|images| images.mapped[memory.index()].as_ref()), None),
@@ -141,7 +142,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// An instance under construction: writes its slots.
+/// An instance under construction, whose slots are written.
 struct Builder<'a> {
     module: &'a Arc<LoadedModule>,
     id: InstanceId,
@@ -157,14 +158,14 @@ impl Builder<'_> {
     /// Writes a value at an offset from the context.
     fn write<V>(&self, offset: i32, value: V) {
         let at = self.context.wrapping_add_signed(offset as isize);
-        // SAFETY: offsets come from the module's layout, for which the block at the context was allocated
-        // (IN-BOUNDS); no code of the instance runs yet.
+        // SAFETY: offsets come from the module's layout, for which the block at the context was allocated (IN-BOUNDS);
+        // no code of the instance runs yet.
         unsafe { VmPtr::at(at).write(value) };
     }
 }
 
 impl StoreCore {
-    /// Everything of an instance but its values.
+    /// Creates everything of an instance except its values.
     fn build<'m>(
         &mut self,
         module: &'m Arc<LoadedModule>,
@@ -216,7 +217,7 @@ impl StoreCore {
         Ok(builder)
     }
 
-    /// The instance's memories, tables and globals: imported ones noted, defined ones made.
+    /// Creates the instance's memories, tables and globals, and records the imported ones.
     fn entities(
         &mut self,
         builder: &Builder<'_>,
@@ -301,7 +302,7 @@ impl StoreCore {
         })
     }
 
-    /// Functions: what needs the instance to be there, and holds addresses.
+    /// Writes functions, which hold addresses and need the instance to exist.
     fn link(&mut self, builder: &Builder<'_>, imports: &[ImportValue<'_>]) -> anyhow::Result<()> {
         let described = builder.described();
         let layout = described.layout();
@@ -330,7 +331,7 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Code and context of a function: what an import slot holds.
+    /// Returns the code and the context of a function: the contents of an import slot.
     fn callee_words(&self, func: FuncRefId) -> [usize; 2] {
         let object = self.object(func);
         // SAFETY: the id names an object of this store (STORE-PINNED), which starts with these two words.
@@ -340,8 +341,8 @@ impl StoreCore {
     fn copy_object(&self, func: FuncRefId, builder: &Builder<'_>, offset: i32) {
         type Words = [u64; FuncObject::GUEST_SIZE / 8];
         let object = self.object(func);
-        // SAFETY: the id names an object of this store, which has at least these bytes. A host function's
-        // context is its own object, so that the copy leads there.
+        // SAFETY: the id names an object of this store, which has at least these bytes. A host function's context is
+        // its own object, so the copy refers to that.
         let words = unsafe { object.cast::<Words>().read() };
         builder.write(offset, words);
     }
@@ -402,7 +403,7 @@ impl StoreCore {
         )
     }
 
-    /// Copies the initial contents of memories that are known and not mapped.
+    /// Copies the known initial contents of memories that are not mapped.
     fn fill_memories(&mut self, id: InstanceId, shared: Option<&SharedImages>) -> Result<(), Exit> {
         let module = self.instance(id).module().clone();
         let Some(images) = module.module().known_images() else { return Ok(()) };
@@ -420,7 +421,7 @@ impl StoreCore {
 }
 
 impl StoreMut<'_> {
-    /// Initial values of globals, tables and segments.
+    /// Evaluates the initial values of globals, tables and segments.
     fn initialize(&mut self, builder: &Builder<'_>) -> anyhow::Result<()> {
         let described = builder.described();
         let layout = described.layout();
@@ -443,8 +444,8 @@ impl StoreMut<'_> {
         Ok(())
     }
 
-    /// Copies the active segments that no image holds, in order, elements first. Afterwards all active segments count as
-    /// dropped.
+    /// Copies the active segments that no image holds, in order, element segments first. Afterwards all active segments
+    /// count as dropped.
     fn run_segments(&mut self, id: InstanceId, shared: Option<&SharedImages>) -> Result<(), Exit> {
         let module = self.instance(id).module().clone();
         let described = module.module();
@@ -474,29 +475,29 @@ impl StoreMut<'_> {
             self.init_memory(id, data.memory, data.index, start, 0, length).map_err(RaisedTrap::into_exit)?;
             self.drop_data(id, data.index);
         }
-        self.drop_data_but(id, described.passive_data());
+        self.drop_data_except(id, described.passive_data());
         Ok(())
     }
 }
 
-/// The error of instantiating code without checks where a memory that it imports needs them: the engine
-/// compiles the module again.
+/// The error of instantiating code without checks that imports a memory which needs them. The engine compiles the
+/// module again.
 #[derive(Clone, Copy, Debug)]
 pub struct NeedsChecks;
 
 impl std::fmt::Display for NeedsChecks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a memory is not reserved whole: the module must be compiled with explicit checks")
+        f.write_str("a memory is not fully reserved: the module must be compiled with explicit checks")
     }
 }
 
 impl std::error::Error for NeedsChecks {}
 
-/// Whether a memory satisfies a module's import.
+/// Checks that a memory satisfies a module's import.
 ///
 /// # Errors
 ///
-/// Where the module's code needs checks to use it.
+/// Returns an error if the module's code needs checks to use it.
 fn memory_fits(
     module: &LoadedModule,
     import: MemoryIndex,

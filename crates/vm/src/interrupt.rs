@@ -1,19 +1,19 @@
-//! Long operations that the runtime does for a guest, and how they end early when the guest is to end.
+//! Long operations of the runtime for a guest, and how they end early when the guest is to end.
 //!
-//! A thread that is in the runtime is not made to leave by a signal: what it is in the middle of must stay in order. So each
-//! builtin looks when it returns ([`crate::builtins`]), and whatever may take long looks on its way, after each [`STRIDE`].
-//! Nobody who kills has to hit a moment.
+//! A thread in the runtime is not made to leave by a signal, since the data that it works on must stay consistent. So
+//! each builtin checks when it returns ([`crate::builtins`]), and operations that may take long check on their way,
+//! after each [`STRIDE`]. A kill therefore takes effect whenever it happens.
 
 use crate::store_monitor::StoreMonitor;
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes that are written between two looks. A page that is written for the first time costs 2.2 µs where it was mapped
-/// copy-on-write, so that these take 0.6 ms at most.
+/// The number of bytes that are written between two checks. A first write to a page that is mapped copy-on-write costs
+/// 2.2 µs, so these take 0.6 ms at most.
 pub(crate) const STRIDE: usize = 1 << 20;
 
-/// The numbers below `length` in pieces of at most `stride`, the last piece first where they are to go `backward`.
+/// Splits the numbers below `length` into pieces of at most `stride`, the last piece first if `backward`.
 pub(crate) fn strides(length: usize, stride: usize, backward: bool) -> impl Iterator<Item = Range<usize>> {
     let count = length.div_ceil(stride);
     (0..count).map(move |i| {
@@ -22,39 +22,40 @@ pub(crate) fn strides(length: usize, stride: usize, backward: bool) -> impl Iter
     })
 }
 
-/// Tells a collection to give up, as the guest that it is done for is to end.
+/// Tells a collection to stop because the guest for which it runs is to end.
 pub(crate) struct Interrupt {
     monitor: Option<Arc<StoreMonitor>>,
-    /// Bytes until the next look.
+    /// Bytes until the next check.
     left: Cell<u32>,
     is_due: Cell<bool>,
 }
 
 impl Interrupt {
-    /// For the guest of a store, if one runs.
+    /// Creates an interrupt for the guest of a store, if one runs.
     pub(crate) fn new(monitor: Option<Arc<StoreMonitor>>) -> Self {
         Self { monitor, left: Cell::new(STRIDE as u32), is_due: Cell::new(false) }
     }
 
-    /// Takes note that this many bytes were looked at or moved. Whether to give up: once it says so, it goes on saying so.
+    /// Records that this many bytes were visited or moved. Returns whether to stop; once it has returned true, it
+    /// always does.
     #[inline]
     pub(crate) fn after(&self, bytes: u32) -> bool {
         match self.left.get().checked_sub(bytes) {
             Some(left) => self.left.set(left),
-            None => self.look(),
+            None => self.poll(),
         }
         self.is_due.get()
     }
 
     #[cold]
-    fn look(&self) {
+    fn poll(&self) {
         self.left.set(STRIDE as u32);
         if self.monitor.as_ref().is_some_and(|monitor| monitor.is_killed()) {
             self.is_due.set(true);
         }
     }
 
-    /// Whether the collection gave up.
+    /// Returns whether the collection was stopped.
     pub(crate) fn is_due(&self) -> bool {
         self.is_due.get()
     }

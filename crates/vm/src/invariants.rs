@@ -17,7 +17,8 @@ pub(crate) unsafe fn read_guest_stack(address: usize) -> usize {
 ///
 /// # Safety
 ///
-/// `address` must lie where guest code of this thread, which was interrupted, would make its next frame (GUEST-FRAMES).
+/// `address` must lie where guest code of this thread, which was interrupted, would create its next frame
+/// (GUEST-FRAMES).
 #[inline]
 pub(crate) unsafe fn write_guest_stack(address: usize, word: usize) {
     // SAFETY: the caller's promise. The stack is mapped and words on it are aligned.

@@ -1,42 +1,43 @@
-//! Code as `perf inject --jit` wants to be told of it: the records of a jitdump, version 1
-//! (`tools/perf/Documentation/jitdump-specification.txt` of the Linux kernel). Bytes alone: the file is elsewhere.
+//! The format of jitdump records, version 1, from which `perf inject --jit` takes code
+//! (`tools/perf/Documentation/jitdump-specification.txt` of the Linux kernel). This module only produces bytes; it does
+//! not access the file.
 //!
 //! ```text
 //! header │ lines of a function │ the function │ lines of a function │ the function │ … │ close
 //! ```
 //!
-//! Numbers are the machine's, times nanoseconds of the monotonic clock. Lines belong to the function behind them, so both go
-//! to the file in one piece.
+//! Numbers are in the machine's byte order, times in nanoseconds of the monotonic clock. Lines belong to the function
+//! that follows, so both are written to the file together.
 
-/// A function, or other code, as profilers are told of it.
+/// A function or other code, as reported to profilers.
 #[derive(Clone, Debug)]
 pub struct CodePiece<'a> {
-    /// What it is called. Has no control characters.
+    /// Its name, without control characters.
     pub name: String,
-    /// Where it lies.
+    /// Its address.
     pub address: usize,
     /// Its bytes.
     pub code: &'a [u8],
-    /// Where its instructions come from, by ascending address; empty where that is not known or was not asked for.
+    /// The source positions of its instructions, by ascending address; empty if unknown or not requested.
     pub lines: Vec<CodeLine>,
 }
 
-/// From an address on, code comes from this line.
+/// The source line of the code from an address on.
 #[derive(Clone, Debug)]
 pub struct CodeLine {
-    /// Address of the first instruction.
+    /// The address of the first instruction.
     pub address: usize,
-    /// The source file. Has no control characters.
+    /// The source file, without control characters.
     pub file: std::sync::Arc<str>,
     /// The line, from 1.
     pub line: u32,
-    /// The column, from 1; 0 where it is not known.
+    /// The column, from 1; 0 if unknown.
     pub column: u32,
 }
 
-/// Who writes a record, and when.
+/// The writer and the time of a record.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamp {
+pub(crate) struct Timestamp {
     /// The process.
     pub(crate) process: u32,
     /// The thread.
@@ -56,27 +57,27 @@ const LOAD: u32 = 0;
 const DEBUG_INFO: u32 = 2;
 const CLOSE: u32 = 3;
 
-/// Bytes of lines that one function may have: sizes are 32 bits wide, and readers take a record as a whole.
+/// The largest size of one function's lines in bytes: sizes are 32 bits wide, and readers read a record as a whole.
 const LARGEST_LINES: usize = 64 << 20;
 
-/// The start of a dump.
-pub(crate) fn header(stamp: Stamp) -> Vec<u8> {
+/// Returns the start of a dump.
+pub(crate) fn header(timestamp: Timestamp) -> Vec<u8> {
     let mut out = Vec::new();
-    add_u32s([MAGIC, VERSION, HEADER_SIZE, MACHINE, 0, stamp.process], &mut out);
+    add_u32s([MAGIC, VERSION, HEADER_SIZE, MACHINE, 0, timestamp.process], &mut out);
     // No flags: the times are not those of the processor's own counter.
-    add_u64s([stamp.time, 0], &mut out);
+    add_u64s([timestamp.time, 0], &mut out);
     out
 }
 
-/// Adds the records of a piece of code, whose number no other piece of the dump has.
-pub(crate) fn add_code(piece: &CodePiece<'_>, number: u64, stamp: Stamp, out: &mut Vec<u8>) {
+/// Adds the records of a piece of code. Its number must be unique in the dump.
+pub(crate) fn add_code(piece: &CodePiece<'_>, number: u64, timestamp: Timestamp, out: &mut Vec<u8>) {
     if !piece.lines.is_empty() {
-        record(DEBUG_INFO, stamp, out, |out| add_lines(piece, out));
+        record(DEBUG_INFO, timestamp, out, |out| add_lines(piece, out));
     }
-    record(LOAD, stamp, out, |out| {
-        add_u32s([stamp.process, stamp.thread], out);
+    record(LOAD, timestamp, out, |out| {
+        add_u32s([timestamp.process, timestamp.thread], out);
         let address = piece.address as u64;
-        // Where it runs, and where its bytes are, which is the same.
+        // The address where it runs, and the address of its bytes, which is the same.
         add_u64s([address, address, piece.code.len() as u64, number], out);
         add_text(&piece.name, out);
         out.extend(piece.code);
@@ -84,8 +85,8 @@ pub(crate) fn add_code(piece: &CodePiece<'_>, number: u64, stamp: Stamp, out: &m
 }
 
 /// Adds the last record.
-pub(crate) fn add_close(stamp: Stamp, out: &mut Vec<u8>) {
-    record(CLOSE, stamp, out, |_| ());
+pub(crate) fn add_close(timestamp: Timestamp, out: &mut Vec<u8>) {
+    record(CLOSE, timestamp, out, |_| ());
 }
 
 fn add_lines(piece: &CodePiece<'_>, out: &mut Vec<u8>) {
@@ -105,7 +106,7 @@ fn add_lines(piece: &CodePiece<'_>, out: &mut Vec<u8>) {
         }
         add(line.address, line, out);
     }
-    // For perf the last entry is where the last line ends.
+    // For perf, the last entry marks the end of the last line.
     if let Some(last) = piece.lines.last() {
         add(piece.address + piece.code.len(), last, out);
     }
@@ -120,19 +121,19 @@ fn add_u64s<const N: usize>(numbers: [u64; N], out: &mut Vec<u8>) {
     out.extend(numbers.into_iter().flat_map(u64::to_ne_bytes));
 }
 
-/// A text ends at its first zero, so it has no other.
+/// Adds a text. It ends at its first zero byte, so all others are removed.
 fn add_text(text: &str, out: &mut Vec<u8>) {
     out.extend(text.bytes().filter(|&byte| byte != 0));
     out.push(0);
 }
 
-/// A record: kind, size and time, then what `add_rest` adds.
-fn record(kind: u32, stamp: Stamp, out: &mut Vec<u8>, add_rest: impl FnOnce(&mut Vec<u8>)) {
+/// Adds a record: kind, size and time, then what `add_rest` adds.
+fn record(kind: u32, timestamp: Timestamp, out: &mut Vec<u8>, add_rest: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     add_u32s([kind, 0], out);
-    add_u64s([stamp.time], out);
+    add_u64s([timestamp.time], out);
     add_rest(out);
-    // Code of a function has less than 2 GiB, lines have a limit.
+    // The code of a function has less than 2 GiB, and lines are limited.
     let size = (out.len() - start) as u32;
     out[start + 4..start + 8].copy_from_slice(&size.to_ne_bytes());
 }

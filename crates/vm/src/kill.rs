@@ -1,13 +1,14 @@
-//! Killing a guest: its thread leaves it, at whatever instruction it is.
+//! Kills a guest: its thread leaves the guest at any instruction.
 //!
-//! In: a store's [`StoreMonitor`], and a reason. Out: the run ends with [`crate::Exit::Killed`]. Never: touches the host in the
-//! middle of something, or needs anything of the guest's code.
+//! In: a store's [`StoreMonitor`], and a reason. Out: the run ends with [`crate::Exit::Killed`]. Never: interrupts the
+//! host in the middle of an operation, or requires anything of the guest's code.
 //!
-//! The thread is asked by the signal that looks. In guest code the handler has it go on in the `fault` stub. In the host the
-//! thread goes on to where it would return to the guest, and leaves there; host functions that wait are interrupted. Whoever
-//! cannot be reached at once, as it is in the host or in between, is seen to by a thread, the reaper, until it has left.
+//! The thread is asked by a real-time signal. In guest code, the handler makes it continue in the `fault` stub. A
+//! thread in the host continues until it would return to the guest, and leaves there; host functions that wait are
+//! interrupted. If a thread cannot leave at once because it is in the host or between guest and host, the reaper, a
+//! thread, asks again until it has left.
 //!
-//! A guest that was killed was in the middle of something, and its store with it: nothing runs in it any more.
+//! The state of a killed guest, and of its store, is inconsistent: nothing runs in the store any more.
 
 use crate::kill_reason::KillReason;
 use crate::machine::Reached;
@@ -21,57 +22,59 @@ use std::time::{Duration, Instant};
 /// How long a thread may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Tries at once, while the thread is between guest and host.
+/// The number of immediate retries while the thread is between guest and host.
 const TRIES: usize = 100;
 
 /// How long the reaper waits after the first try, and at most.
 const STEPS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(20));
 
-/// How long the reaper waits for one thread's answer while others are due. One that does not answer in time is asked again.
+/// How long the reaper waits for one thread's answer while others are due. It asks a thread again that does not answer
+/// in time.
 const REAPER_PATIENCE: Duration = Duration::from_millis(5);
 
-/// The reaper's longest wait before it asks a thread again that did not answer.
+/// The longest time that the reaper waits before it asks a thread again that did not answer.
 const LONGEST_STEP: Duration = Duration::from_millis(500);
 
 impl StoreMonitor {
-    /// Has the store's guest killed, if it runs. `false` if it does not, or the store has gone back to a checkpoint and is not this one
-    /// any more. The thread has left the guest when this returns, or
-    /// will as soon as it returns to it from the host.
+    /// Kills the store's guest, if it runs. Returns `false` if it does not, or if the store has been rewound and has
+    /// another id now. When this returns, the thread has left the guest, or will leave it as soon as it returns to it
+    /// from the host.
     ///
     /// # Errors
     ///
-    /// Where the store is gone; where the guest stays in the host for long, and no thread can be had to see to it.
+    /// Returns an error if the store is gone, or if the guest stays in the host for long and no reaper thread can be
+    /// started.
     pub fn kill(self: &Arc<Self>, reason: KillReason, store: Option<StoreId>) -> io::Result<bool> {
-        if !self.want_killed(reason, store) {
+        if !self.request_kill(reason, store) {
             return Ok(false);
         }
         self.interrupt_until_exit(PATIENCE)
     }
 
-    /// Has a guest leave that is to end. A thread that does not answer within `patience` is left to the reaper.
+    /// Makes a guest leave that is to end. A thread that does not answer within `patience` is left to the reaper.
     pub(crate) fn interrupt_until_exit(self: &Arc<Self>, patience: Duration) -> io::Result<bool> {
         for _ in 0..TRIES {
             match self.interrupt_once(patience) {
                 Ok(Reached::Leaves) => return Ok(true),
-                // Its run has ended, of this or by itself, or has just begun.
+                // Its run has ended, because of the kill or by itself, or has just begun.
                 Ok(Reached::Idle) if self.thread_id().is_none() || !self.is_killed() => {
                     return Ok(self.is_dead());
                 }
                 Ok(Reached::InHost) => break,
                 Ok(Reached::Idle | Reached::Between) => std::thread::yield_now(),
-                // It blocks signals, or has not got to run: it is asked again.
+                // It blocks signals, or was not scheduled: it is asked again.
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => break,
                 Err(error) => return Err(error),
             }
         }
         if reap(Arc::downgrade(self)).is_err() {
-            // No thread can be had: the caller waits, as the reaper would.
+            // No thread can be started: the caller waits, as the reaper would.
             return self.wait_for_end();
         }
         Ok(true)
     }
 
-    /// Asks again and again until the guest has been left, for as long as a thread may take to answer.
+    /// Asks repeatedly until the thread has left the guest, for as long as a thread may take to answer.
     fn wait_for_end(&self) -> io::Result<bool> {
         let (end, mut step) = (Instant::now() + PATIENCE, STEPS.0);
         while Instant::now() < end {
@@ -85,30 +88,31 @@ impl StoreMonitor {
                 Err(error) => return Err(error),
             }
         }
-        let why = "the guest is in a host function, and there is no thread to see to it that it does not go on after that";
+        let why = "the guest is in a host function, and the thread that would end it after that could not be started";
         Err(io::Error::new(io::ErrorKind::TimedOut, why))
     }
 }
 
-/// Guests of [`kill_all`] that are asked at the same time. Less than there can be questions, so that others can ask, too.
+/// The number of guests that [`kill_all`] asks at the same time: fewer than there are request slots, so that others can
+/// be used meanwhile.
 const AT_ONCE: usize = 8;
 
-/// Has the guests of several stores killed, as [`StoreMonitor::kill`] does. How many were running.
+/// Kills the guests of several stores, as [`StoreMonitor::kill`] does. Returns how many were running.
 ///
-/// All are to end before any is waited for: those that look for themselves leave at once, and where many threads wait for a
-/// processor, one that does not answer yet does not keep the others running.
+/// All kills are requested before any thread is waited for. Threads that poll leave at once, and where many threads
+/// wait for a processor, one that does not answer yet does not keep the others running.
 pub fn kill_all(stores: &[Arc<StoreMonitor>], reason: &KillReason) -> usize {
-    let all: Vec<_> = stores.iter().filter(|store| store.want_killed(reason.clone(), None)).collect();
+    let all: Vec<_> = stores.iter().filter(|store| store.request_kill(reason.clone(), None)).collect();
     let next = AtomicUsize::new(0);
     let interrupt_until_exit = || {
         while let Some(store) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // What has gone meanwhile need not be killed.
+            // A store that has gone away meanwhile need not be killed.
             let _ = store.interrupt_until_exit(PATIENCE);
         }
     };
     std::thread::scope(|scope| {
         for _ in 1..all.len().min(AT_ONCE) {
-            // Where no thread can be had, this one does it all.
+            // If no thread can be started, this one does all the work.
             let _ = std::thread::Builder::new().spawn_scoped(scope, interrupt_until_exit);
         }
         interrupt_until_exit();
@@ -130,8 +134,8 @@ pub(crate) struct Reaper {
 }
 
 impl Reaper {
-    /// In a forked child, which has no thread that would do any of it.
-    pub(crate) fn forget_all(&mut self) {
+    /// Clears the jobs in a forked child, which has no reaper thread.
+    pub(crate) fn reset_after_fork(&mut self) {
         *self = Self::default();
     }
 }
@@ -146,7 +150,7 @@ pub(crate) fn reaper() -> ReaperGuard {
     REAPER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has the reaper see to it that a guest ends.
+/// Registers a guest with the reaper, which makes it end.
 fn reap(monitor: Weak<StoreMonitor>) -> io::Result<()> {
     let mut reaper = reaper();
     if !reaper.is_running {
@@ -158,7 +162,7 @@ fn reap(monitor: Weak<StoreMonitor>) -> io::Result<()> {
     Ok(())
 }
 
-/// Until there is nobody left.
+/// The reaper's loop, which ends when no job is left.
 fn run() {
     let mut all = reaper();
     loop {

@@ -7,11 +7,11 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum KillReason {
-    /// The host wanted it, and says why.
+    /// The host killed it, for the given reason.
     Host(Arc<str>),
-    /// It has run for this long.
+    /// It ran for this long.
     WallTime(Duration),
-    /// It has used this much CPU time.
+    /// It used this much CPU time.
     CpuTime(Duration),
 }
 

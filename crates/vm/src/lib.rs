@@ -1,11 +1,11 @@
-//! Everything unsafe: regions, memories, tables, traps, signals, stack walking, and the ways in and out.
+//! All unsafe code: regions, memories, tables, traps, signals, stack walking, and entering and leaving guest code.
 //!
-//! In: loaded code, imports, values. Out: instances, results, [`Exit`]s. Never: knowledge of how code was
-//! compiled. The facts that unsafe code here rests on are named in `invariants.md`.
+//! In: loaded code, imports, values. Out: instances, results, [`Exit`]s. Never: knowledge of how code was compiled.
+//! `invariants.md` names the facts that unsafe code here relies on.
 //!
-//! The crate's own interface is safe to use under one rule: numbers of a store's things ([`Entity`],
-//! [`belljar_core::FuncRefId`], [`RawFunc`], [`RawExtern`]) are taken to that store alone. The `belljar`
-//! crate keeps the rule for its users by checking every handle.
+//! The crate's own interface is safe to use under one rule: numbers of a store's entities ([`Entity`],
+//! [`belljar_core::FuncRefId`], [`RawFunc`], [`RawExtern`]) are passed only to that store. The `belljar` crate enforces
+//! the rule for its users by checking every handle.
 
 mod abi_types;
 mod builtins;

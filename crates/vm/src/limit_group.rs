@@ -1,41 +1,42 @@
-//! What the stores of one guest use together, such as those of its threads.
+//! The usage of several stores that belong to one guest, such as those of its threads.
 //!
-//! In: what each store of the group uses, after each change. Out: a yes, or how much there would be, when one of them wants more.
-//! Never: a sum that two stores can exceed by asking at once, or that keeps what belongs to a store that is gone.
+//! In: the usage of each store of the group, after each change. Out: permission, or the resulting sum, when a store
+//! wants more. Never: a sum that two stores can exceed by asking at the same time, or that counts a store that is gone.
 //!
 //! ```text
-//! growth: Reservation::reserve ─▶ the sum grows ─▶ StoreCore::settle: it is the store's, and made equal to what that uses now
-//!                │ refused                    └──▶ dropped: as before
+//! growth: Reservation::reserve ─▶ the sum grows ─▶ StoreCore::commit_group: the share is set to the usage
+//!                │ refused                    └──▶ dropped: the sum is as before
 //! ```
 
 use crate::quota::Limit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What is counted together. Memories are those that a store has for itself: one that several share is nobody's alone.
+/// What is counted together. Only memories that a store has for itself are counted; a shared memory belongs to no
+/// single store.
 pub(crate) const COUNTED: [Limit; 5] =
     [Limit::TableElements, Limit::GcHeap, Limit::Instances, Limit::Tables, Limit::Memories];
 
-/// A number for each of them.
+/// One number for each of them.
 type Amounts = [u64; COUNTED.len()];
 
 fn place(limit: Limit) -> Option<usize> {
     COUNTED.iter().position(|counted| *counted == limit)
 }
 
-/// Stores whose use of what is limited is counted together.
+/// Stores whose usage is counted together.
 #[derive(Debug, Default)]
 pub struct LimitGroup {
     used: [AtomicU64; COUNTED.len()],
 }
 
 impl LimitGroup {
-    /// What its stores use together; `None` of what each store is limited in for itself.
+    /// Returns the usage of all stores together; `None` if the resource is limited per store.
     pub fn used(&self, limit: Limit) -> Option<u64> {
         Some(self.used[place(limit)?].load(Relaxed))
     }
 
-    /// Adds to the sum, unless that exceeds a limit: what it would have been then.
+    /// Adds to the sum, unless that exceeds a limit. The error is the sum that would have resulted.
     fn take(&self, place: usize, more: u64, allowed: Option<u64>) -> Result<(), u64> {
         let allowed = allowed.unwrap_or(u64::MAX);
         let sum = |used: u64| used.checked_add(more).filter(|sum| *sum <= allowed);
@@ -44,31 +45,32 @@ impl LimitGroup {
     }
 
     fn change(&self, place: usize, from: u64, to: u64) {
-        // Whoever has added `from` takes no more than that away.
+        // The caller has added `from`, and takes away no more than that.
         self.used[place].fetch_add(to.wrapping_sub(from), Relaxed);
     }
 }
 
-/// A store's part of a group.
+/// A store's share of a group.
 #[derive(Debug)]
 pub(crate) struct GroupShare {
     pub(crate) group: Arc<LimitGroup>,
-    /// What of the sum is this store's.
+    /// The part of the sum that belongs to this store.
     counted: Amounts,
 }
 
 impl GroupShare {
-    /// The share of a store that uses nothing yet.
+    /// Creates the share of a store that uses nothing yet.
     pub(crate) fn new(group: Arc<LimitGroup>) -> Self {
         Self { group, counted: Amounts::default() }
     }
 
-    /// A reservation for growth that is about to be decided.
+    /// Creates a reservation for growth that is about to be decided.
     pub(crate) fn reservation(&self) -> Reservation {
         Reservation { group: self.group.clone(), counted: self.counted, taken: Amounts::default() }
     }
 
-    /// Has what was reserved from now on. The sum stays as it is, so that nobody is refused, or admitted, in between.
+    /// Takes over what was reserved. The sum does not change, so that no other store is refused, or admitted, in
+    /// between.
     pub(crate) fn take_over(&mut self, mut reservation: Reservation) {
         if !Arc::ptr_eq(&self.group, &reservation.group) {
             return;
@@ -96,17 +98,17 @@ impl Drop for GroupShare {
 #[derive(Debug)]
 pub(crate) struct Reservation {
     group: Arc<LimitGroup>,
-    /// What it has already.
+    /// The store's current share.
     counted: Amounts,
     taken: Amounts,
 }
 
 impl Reservation {
-    /// Takes as much as the store needs to have `own` of something.
+    /// Reserves what the store needs to have `own` of a resource.
     ///
     /// # Errors
     ///
-    /// How much the group would have, where that is more than is allowed.
+    /// Returns the sum that would have resulted, if it exceeds what is allowed.
     pub(crate) fn reserve(&mut self, limit: Limit, own: u64, allowed: Option<u64>) -> Result<(), u64> {
         let Some(place) = place(limit) else { return Ok(()) };
         let more = own.saturating_sub(self.counted[place]).saturating_sub(self.taken[place]);
@@ -140,7 +142,7 @@ mod tests {
         share.set([3; COUNTED.len()]);
         let mut first = reservation(&group, 3);
         assert_eq!(first.reserve(Limit::Tables, 10, Some(10)), Ok(()));
-        // It has that already.
+        // The store has that already.
         assert_eq!(first.reserve(Limit::Tables, 9, Some(10)), Ok(()));
         assert_eq!(group.used(Limit::Tables), Some(10));
         assert_eq!(reservation(&group, 0).reserve(Limit::Tables, 1, Some(10)), Err(11));

@@ -1,10 +1,10 @@
-//! Who may say no to growth.
+//! The embedder's interface for limiting growth.
 
 /// Decides whether a store's memories and tables may grow, and how many things it may hold.
 ///
 /// Sizes are bytes for memories and elements for tables. Every creation counts as growth from 0.
 pub trait ResourceLimiter: Send {
-    /// A memory wants to grow to `desired` bytes. `maximum` is its declared limit.
+    /// Called when a memory is about to grow to `desired` bytes. `maximum` is its declared limit.
     ///
     /// # Errors
     ///
@@ -16,7 +16,7 @@ pub trait ResourceLimiter: Send {
         maximum: Option<usize>,
     ) -> anyhow::Result<bool>;
 
-    /// A growth that was allowed, or was never asked about since it exceeds the type's limit, failed.
+    /// Called when growth failed that was allowed, or that was not asked about because it exceeds the type's limit.
     ///
     /// # Errors
     ///
@@ -26,11 +26,11 @@ pub trait ResourceLimiter: Send {
         Ok(())
     }
 
-    /// A table wants to grow to `desired` elements.
+    /// Called when a table is about to grow to `desired` elements.
     ///
     /// # Errors
     ///
-    /// As [`ResourceLimiter::memory_growing`].
+    /// Returns the errors of [`ResourceLimiter::memory_growing`].
     fn table_growing(
         &mut self,
         current: usize,
@@ -38,7 +38,7 @@ pub trait ResourceLimiter: Send {
         maximum: Option<usize>,
     ) -> anyhow::Result<bool>;
 
-    /// As [`ResourceLimiter::memory_grow_failed`], for tables.
+    /// Called like [`ResourceLimiter::memory_grow_failed`], for tables.
     ///
     /// # Errors
     ///
@@ -48,33 +48,33 @@ pub trait ResourceLimiter: Send {
         Ok(())
     }
 
-    /// The garbage-collected heap wants to grow to `desired` bytes, collections having made too little room.
-    /// Default: it may, up to the 4 GiB that references reach.
+    /// Called when the garbage-collected heap is about to grow to `desired` bytes, because collections have not freed
+    /// enough. By default it may, up to the 4 GiB that references can address.
     ///
     /// # Errors
     ///
-    /// `Ok(false)` refuses: the guest traps with [`belljar_core::Trap::GcHeapExhausted`] when the heap is full. An `Err`
-    /// ends the guest's run with that error.
+    /// `Ok(false)` refuses: the guest traps with [`belljar_core::Trap::GcHeapExhausted`] when the heap is full. An
+    /// `Err` ends the guest's run with that error.
     fn gc_heap_growing(&mut self, current: usize, desired: usize) -> anyhow::Result<bool> {
         let _ = (current, desired);
         Ok(true)
     }
 
-    /// How many instances the store may hold. Default: 10,000.
+    /// Returns how many instances the store may hold. Default: 10,000.
     fn instances(&self) -> usize {
         DEFAULT_COUNT
     }
 
-    /// How many tables the store may hold. Default: 10,000.
+    /// Returns how many tables the store may hold. Default: 10,000.
     fn tables(&self) -> usize {
         DEFAULT_COUNT
     }
 
-    /// How many memories the store may hold. Default: 10,000.
+    /// Returns how many memories the store may hold. Default: 10,000.
     fn memories(&self) -> usize {
         DEFAULT_COUNT
     }
 }
 
-/// Instances, tables or memories of a store where nobody says otherwise.
+/// The default number of instances, tables or memories of a store.
 const DEFAULT_COUNT: usize = 10_000;

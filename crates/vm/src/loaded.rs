@@ -12,19 +12,19 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 
-/// What the instances of a module share of their memories' initial contents.
+/// The initial contents of memories that all instances of a module share.
 #[derive(Debug)]
 pub(crate) struct SharedImages {
-    /// For each memory its image, if it is to be mapped.
+    /// The image of each memory, if it is to be mapped.
     pub(crate) mapped: Box<[Option<Arc<MemoryImage>>]>,
-    /// Of the segments in [`Module::active_data`], those that no mapped image holds.
+    /// The segments of [`Module::active_data`] that no mapped image contains.
     pub(crate) other_data: Box<[usize]>,
 }
 
 impl SharedImages {
     fn new(module: &Module, code: &CodeImage) -> Self {
         let images = module.memory_images();
-        // What is damaged is not mapped, but found to be damaged when it is copied.
+        // A damaged image is not mapped; the damage is reported when it is copied.
         let is_right = code.load_part(images.bytes()).is_ok();
         let image = |memory| if is_right { MemoryImage::of(&images, memory).map(Arc::new) } else { None };
         let mapped: Box<[_]> = (0..module.memories().len()).map(MemoryIndex::new).map(image).collect();
@@ -39,7 +39,7 @@ impl SharedImages {
 #[derive(Debug)]
 pub struct LoadedModule {
     module: Arc<Module>,
-    /// Its code. All of it is in one chunk, as it is compiled as a whole.
+    /// Its code. A module is compiled as a whole, so there is one chunk.
     chunks: [Registered; 1],
     types: TypeSet,
     runtime: Weak<Runtime>,
@@ -49,12 +49,12 @@ pub struct LoadedModule {
 }
 
 impl LoadedModule {
-    /// Brings a module together with its code. `needs_reserved_memory`: the code checks no access to memories that can
-    /// be reserved whole.
+    /// Combines a module with its code. With `needs_reserved_memory`, the code does not check accesses to memories that
+    /// can be fully reserved.
     ///
     /// # Errors
     ///
-    /// Where the engine has no room for its types.
+    /// Returns an error if the engine has no room for its types.
     pub fn new(
         runtime: &Arc<Runtime>,
         module: Arc<Module>,
@@ -77,37 +77,37 @@ impl LoadedModule {
         Ok(loaded)
     }
 
-    /// The description that the code was compiled from.
+    /// Returns the description that the code was compiled from.
     pub fn module(&self) -> &Arc<Module> {
         &self.module
     }
 
-    /// The image that it was loaded from.
+    /// Returns the image that it was loaded from.
     pub fn code_image(&self) -> &Arc<CodeImage> {
         self.chunks[0].image()
     }
 
-    /// Whether it belongs to this engine.
+    /// Returns whether it belongs to this engine.
     pub fn is_of(&self, runtime: &Arc<Runtime>) -> bool {
         std::ptr::eq(self.runtime.as_ptr(), Arc::as_ptr(runtime))
     }
 
-    /// Whether its memories are to get all the address space that they may need.
+    /// Returns whether its memories are to get all the address space that they may need.
     pub(crate) fn reserves(&self) -> bool {
         self.needs_reserved_memory
     }
 
-    /// Whether its code runs only where this memory is reserved whole.
+    /// Returns whether its code requires that this memory is fully reserved.
     pub(crate) fn needs_reserved(&self, memory: MemoryIndex) -> bool {
         self.needs_reserved_memory && can_be_reserved(&self.module.memories()[memory.index()])
     }
 
-    /// Address of the text of its image, which read-only tables refer to.
+    /// Returns the address of its image's text, to which read-only tables refer.
     pub(crate) fn text_base(&self) -> usize {
         self.chunks[0].base()
     }
 
-    /// Address of a defined function's code. Objects and import slots get it when they are made.
+    /// Returns the address of a defined function's code. Function objects and import slots contain it.
     ///
     /// # Panics
     ///
@@ -117,28 +117,28 @@ impl LoadedModule {
         address.expect("every function of a module has code")
     }
 
-    /// Canonical ids of its types.
+    /// Returns the canonical ids of its types.
     pub(crate) fn sigs(&self) -> &[TypeId] {
         self.types.ids()
     }
 
-    /// The type of something of the module, with canonical ids.
+    /// Returns the type of an entity of the module, with canonical ids.
     pub fn entity_type(&self, entity: EntityIndex) -> ExternType {
         self.module.entity_type(entity).map(&mut self.resolve())
     }
 
-    /// A type of the module with ids for indices.
+    /// Returns a function that replaces the indices in a type of the module by ids.
     pub(crate) fn resolve(&self) -> impl FnMut(TypeRef) -> TypeRef + '_ {
         |ty| self.types.resolve(ty)
     }
 
-    /// The canonical id of a type.
+    /// Returns the canonical id of a type.
     pub(crate) fn sig(&self, ty: TypeIndex) -> TypeId {
         self.types.ids()[ty.index()]
     }
 
-    /// Initial contents of its memories, which instances share; nothing for the first instance: to make them takes longer
-    /// than to copy what is in them, and a program's module has one instance.
+    /// Returns the initial contents of its memories, which instances share; `None` for the first instance. Creating
+    /// them takes longer than copying the contents, and a program's module has only one instance.
     pub(crate) fn images(&self) -> Option<&SharedImages> {
         if !self.has_instance.swap(true, Relaxed) {
             return None;

@@ -1,17 +1,18 @@
-//! Bytes of a file that are read and checked where they are first touched, and never change after that.
+//! Bytes of a file that are read and checked when they are first accessed, and never change after that.
 //!
-//! In: a file under a lease, and a function that knows for each block of it whether it is right. Out: memory that holds
-//! the file's bytes for whoever reads or executes them. Never: lets anybody see a byte of a block that was not checked as
-//! a whole, in memory that no file can change; keeps the file for longer than [`KEPT`].
+//! In: a file under a lease, and a function that checks each of its blocks. Out: memory that holds the file's bytes for
+//! reading or execution. Never: exposes a byte of a block that was not checked as a whole, in memory that no file can
+//! change; holds the file for longer than [`HOLD_TIME`].
 //!
-//! A block goes from the file to `stage`, is checked there, loses write access, is moved by the kernel in one step to where it
-//! is used, and made executable if it is code: all other threads see nothing of it, or all of it. A fault of any thread on a
-//! block that is missing ends up in the signal handler, which finds it with [`at`]. What is not what it should be reads as
-//! zeros and is never executed. Which thread may do what with a block is told by [`block_states`].
+//! A block is read from the file into `stage`, checked there, and made read-only. The kernel then moves it in one step
+//! to the place where it is used, and it is made executable if it is code. Other threads see either nothing of a block,
+//! or all of it. A fault of any thread on a missing block ends up in the signal handler, which finds the block with
+//! [`at`]. A damaged block reads as zeros and is never executed. [`block_states`] defines which thread may do what with
+//! a block.
 //!
-//! While blocks are missing, whoever opens the file for writing waits. A thread, the keeper, sees that and reads the rest;
-//! it does so after [`KEPT`] in any case, since a process that is frozen meanwhile cannot answer, and loses the lease after
-//! 45 seconds: what it finds afterwards is checked all the same.
+//! While blocks are missing, another process that opens the file for writing waits. The keeper, a thread, notices that
+//! and reads the rest. It does so after [`HOLD_TIME`] in any case, since a process that is frozen meanwhile cannot respond
+//! and loses the lease after 45 seconds. Blocks that are read after that are checked like all others.
 
 mod block_states;
 
@@ -26,20 +27,20 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-/// How long a file is kept, and whoever wants to write to it made to wait for a moment.
-const KEPT: Duration = Duration::from_secs(1);
+/// How long a file is held at most. A process that wants to write to it waits only for a moment.
+const HOLD_TIME: Duration = Duration::from_secs(1);
 
-/// How often the keeper looks whether somebody waits.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often the keeper checks whether a process waits.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Blocks that are moved to their place at once, at most: so long others may have to wait for one of them.
+/// The largest number of blocks that are moved into place at once. Other threads may have to wait that long for one of
+/// them.
 const RUN: usize = 16;
 
-/// Says whether the bytes of a block, named by its index, are right. It is called in signal handlers: it takes no lock and
-/// allocates nothing.
+/// Checks the bytes of the block with this index. It runs in signal handlers: it takes no lock and allocates nothing.
 pub type BlockCheck = Box<dyn Fn(usize, &[u8]) -> bool + Send + Sync>;
 
-/// Bytes of a file that are read where they are first touched.
+/// Bytes of a file that are read when they are first accessed.
 pub struct OnDemand {
     place: Mapping,
     stage: Mapping,
@@ -48,12 +49,12 @@ pub struct OnDemand {
     block: usize,
     holds: BlockCheck,
     states: BlockStates,
-    /// Pages of `place` whose bytes are executed.
+    /// The pages of `place` that are executable.
     text: [AtomicUsize; 2],
     is_damaged: AtomicBool,
 }
 
-/// The error of a block that cannot be read, or is not what it should be.
+/// The error for a block that cannot be read or is not as sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Damaged;
 
@@ -78,12 +79,12 @@ impl fmt::Debug for OnDemand {
 }
 
 impl OnDemand {
-    /// The first `length` bytes of a file, in blocks of a size that is a multiple of that of pages. `signals`: blocks are loaded by our
-    /// signal handler.
+    /// Maps the first `length` bytes of a file, in blocks whose size is a multiple of the page size. `signals` proves
+    /// that our signal handler, which loads blocks, is installed.
     ///
     /// # Errors
     ///
-    /// Where there is no address space for them.
+    /// Returns an error if there is no address space for them.
     pub fn new(
         file: LeasedFile,
         length: usize,
@@ -112,13 +113,14 @@ impl OnDemand {
             let at = table.partition_point(|row| row.start < start);
             table.insert(at, row);
         });
-        keep(&source);
+        register_with_keeper(&source);
         Ok(source)
     }
 
-    /// All bytes, wherever they are. Those of blocks that turn out to be damaged read as zeros.
+    /// Returns all bytes, loaded or not. Blocks that turn out to be damaged read as zeros.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: ON-DEMAND: the first touch of a page makes it readable, and no byte that was read changes afterwards.
+        // SAFETY: ON-DEMAND: the first access to a page makes it readable, and no byte that was read changes
+        // afterwards.
         unsafe { self.place.bytes(0..self.length) }
     }
 
@@ -126,7 +128,7 @@ impl OnDemand {
     ///
     /// # Errors
     ///
-    /// Where one of them is damaged, or cannot be read.
+    /// Returns an error if one of them is damaged or cannot be read.
     pub fn load(&self, range: Range<usize>) -> Result<(), Damaged> {
         let range = range.start..range.end.min(self.length);
         if range.is_empty() {
@@ -135,15 +137,15 @@ impl OnDemand {
         self.load_blocks(range.start / self.block..range.end.div_ceil(self.block))
     }
 
-    /// Copies a range. Whole blocks of it that are missing go straight to where they are wanted, and stay missing here.
+    /// Copies a range. Missing blocks that lie in it as a whole are read directly into `to`, and remain missing here.
     ///
     /// # Errors
     ///
-    /// Where a block is damaged; what was written to `to` is of no use then.
+    /// Returns an error if a block is damaged. Then the contents of `to` are unusable.
     ///
     /// # Panics
     ///
-    /// Where the range is not as long as `to`, or lies outside.
+    /// Panics if the range and `to` differ in length, or the range lies outside.
     pub fn copy(&self, range: Range<usize>, to: &mut [u8]) -> Result<(), Damaged> {
         assert!(range.len() == to.len() && range.end <= self.length, "a range outside, or of another length");
         let mut rest = to;
@@ -171,17 +173,18 @@ impl OnDemand {
         Ok(())
     }
 
-    /// Reads a block from the file to elsewhere. Whether it is right; if it is not, it reads as zeros here from now on.
+    /// Reads a block from the file into `to`. Returns whether it is correct; if not, it reads as zeros here from now
+    /// on.
     fn copy_block(&self, i: usize, to: &mut [u8]) -> bool {
         populate(to);
         let is_right = self.file.read_into(i * self.block, to).is_ok() && (self.holds)(i, to);
         if !is_right {
-            self.blank_damaged(i..i + 1);
+            self.mark_damaged(i..i + 1);
         }
         is_right
     }
 
-    /// Whether the byte at an offset is there, and right. Async-signal-safe.
+    /// Returns whether the byte at an offset is loaded and correct. Async-signal-safe.
     pub(crate) fn is_loaded(&self, at: usize) -> bool {
         self.states.get(at / self.block) == BlockState::Loaded
     }
@@ -190,34 +193,34 @@ impl OnDemand {
         (0..self.states.count()).filter(|i| self.states.get(*i) == BlockState::Loaded).count()
     }
 
-    /// How far bytes can be read from an offset on without loading anything. Async-signal-safe.
+    /// Returns up to which offset bytes can be read from `at` on without loading anything. Async-signal-safe.
     pub(crate) fn loaded_from(&self, at: usize) -> usize {
         let is_missing = |i: &usize| self.states.get(*i) != BlockState::Loaded;
         let missing = (at / self.block..self.states.count()).find(is_missing);
         missing.map_or(self.length, |i| (i * self.block).max(at))
     }
 
-    /// Whether a block was found damaged, and reads as zeros.
+    /// Returns whether a block was found damaged and reads as zeros.
     pub fn is_damaged(&self) -> bool {
         self.is_damaged.load(Acquire)
     }
 
-    /// Loads all that is missing, and gives the file back.
+    /// Loads all missing blocks, and releases the file.
     pub fn complete(&self) {
         let _ = self.load_blocks(0..self.states.count());
-        // All blocks have their final state: nobody reads the file, nor will.
+        // All blocks have their final state, so no thread reads the file any more.
         self.file.close();
     }
 
-    /// Lets the bytes of some pages be executed. Once, before anybody executes them.
+    /// Makes pages executable. Called once, before they are executed.
     pub(crate) fn make_executable(&self, pages: Range<usize>) -> io::Result<()> {
         self.text[0].store(pages.start, Relaxed);
         self.text[1].store(pages.end, Release);
         let blocks = pages.start / self.block..pages.end.div_ceil(self.block).min(self.states.count());
         let mut result = Ok(());
-        // Those that were loaded may have been protected before the text was known.
+        // Blocks that are loaded already may have been protected before the text was known.
         self.states.after_announcement(blocks, |i| {
-            let executable = self.let_execute(self.pages(i..i + 1));
+            let executable = self.allow_execution(self.pages(i..i + 1));
             if result.is_ok() {
                 result = executable;
             }
@@ -225,29 +228,30 @@ impl OnDemand {
         result
     }
 
-    /// Address of the first byte.
+    /// Returns the address of the first byte.
     pub(crate) fn base(&self) -> usize {
         self.place.base()
     }
 
-    /// The pages whose bytes are executed.
+    /// Returns the executable pages.
     pub(crate) fn text(&self) -> Range<usize> {
         let end = self.text[1].load(Acquire);
         self.text[0].load(Relaxed)..end
     }
 
-    /// The pages of some blocks.
+    /// Returns the pages of a range of blocks.
     fn pages(&self, blocks: Range<usize>) -> Range<usize> {
         blocks.start * self.block..(blocks.end * self.block).min(self.place.length())
     }
 
-    /// Async-signal-safe. An error if one of the blocks is damaged; the others are loaded all the same.
+    /// Loads blocks. Async-signal-safe. Returns an error if one of the blocks is damaged; the others are loaded
+    /// nevertheless.
     fn load_blocks(&self, blocks: Range<usize>) -> Result<(), Damaged> {
         let all_right = self.states.load(blocks, RUN, |taken| self.load_taken(taken));
         if all_right { Ok(()) } else { Err(Damaged) }
     }
 
-    /// Brings blocks to their place that the caller has taken.
+    /// Loads blocks that the caller has taken.
     fn load_taken(&self, blocks: Range<usize>) {
         let mut first = blocks.start;
         for i in blocks.clone() {
@@ -265,62 +269,62 @@ impl OnDemand {
         let pages = self.pages(i..i + 1);
         let length = pages.len().min(self.length - pages.start);
         let at = self.stage.range(pages.start..pages.start + length);
-        // SAFETY: ON-DEMAND: this part of the stage is used by the one thread that has taken the block.
+        // SAFETY: ON-DEMAND: only the thread that has taken the block uses this part of the stage.
         let staged = unsafe { at.slice_mut(length) };
         populate(staged);
         self.file.read_into(pages.start, staged).map_err(|_| Damaged)?;
         if (self.holds)(i, staged) { Ok(()) } else { Err(Damaged) }
     }
 
-    /// Lets everybody see blocks that are right, in the stage.
+    /// Makes correct blocks in the stage visible to all threads.
     fn publish(&self, blocks: Range<usize>) {
         if blocks.is_empty() {
             return;
         }
         let pages = self.pages(blocks.clone());
-        // SAFETY: ON-DEMAND: nobody has seen the blocks at their place yet, and nobody uses them in the stage.
+        // SAFETY: ON-DEMAND: no thread has seen the blocks in their place yet, and no thread uses them in the stage.
         let moved = unsafe {
             self.stage
                 .protect_shared(pages.clone(), Protection::Read)
                 .and_then(|()| self.stage.move_shared(&self.place, pages.clone()))
         };
-        // Only here, since perf takes no notice of code that is moved.
-        let moved = moved.and_then(|()| self.let_execute(pages));
+        // Only now, since perf does not notice executable mappings that are moved.
+        let moved = moved.and_then(|()| self.allow_execution(pages));
         match moved {
             Ok(()) => self.states.finish(blocks, BlockState::Loaded),
             Err(_) => self.refuse(blocks),
         }
     }
 
-    /// Lets blocks that are not right be read as zeros, for good.
+    /// Makes damaged blocks read as zeros, permanently.
     fn refuse(&self, blocks: Range<usize>) {
-        self.blank_damaged(blocks.clone());
+        self.mark_damaged(blocks.clone());
         self.states.finish(blocks, BlockState::Refused);
     }
 
-    fn blank_damaged(&self, blocks: Range<usize>) {
+    fn mark_damaged(&self, blocks: Range<usize>) {
         self.is_damaged.store(true, Release);
-        self.blank(self.pages(blocks));
+        self.map_zeros(self.pages(blocks));
     }
 
-    /// Lets those of some pages be executed that are the text's. They can be read already.
-    fn let_execute(&self, pages: Range<usize>) -> io::Result<()> {
+    /// Makes those of the pages executable that belong to the text. They are already readable.
+    fn allow_execution(&self, pages: Range<usize>) -> io::Result<()> {
         let [_, text, _] = self.around_text(pages);
-        // SAFETY: ON-DEMAND: they stay readable, and nobody has the right to write to them.
+        // SAFETY: ON-DEMAND: they stay readable, and nothing may write to them.
         unsafe { self.place.protect_shared(text, Protection::ReadExecute) }
     }
 
-    /// Lets a block's pages be read as zeros. Those of the text stay inaccessible: zeros are instructions as well.
-    fn blank(&self, pages: Range<usize>) {
+    /// Makes a block's pages read as zeros. Pages of the text stay inaccessible: zeros are instructions as well.
+    fn map_zeros(&self, pages: Range<usize>) {
         let [before, _, after] = self.around_text(pages);
         for pages in [before, after] {
-            // SAFETY: they were inaccessible, so nobody has a use for their bytes yet. Where this fails, they stay so, and
-            // the process ends if somebody needs them.
+            // SAFETY: they were inaccessible, so no reference to their bytes is in use yet. If this fails they stay so,
+            // and the process ends when they are needed.
             let _ = unsafe { self.place.protect_shared(pages, Protection::Read) };
         }
     }
 
-    /// Some pages, in three parts: those of the text are in the middle.
+    /// Splits pages into three parts: before, in, and behind the text.
     fn around_text(&self, pages: Range<usize>) -> [Range<usize>; 3] {
         let text = self.text();
         let (start, end) = (text.start.clamp(pages.start, pages.end), text.end.clamp(pages.start, pages.end));
@@ -335,30 +339,30 @@ impl Drop for OnDemand {
     }
 }
 
-/// Addresses of bytes that are loaded on demand.
+/// The addresses of bytes that are loaded on demand.
 #[derive(Clone)]
 struct Row {
     start: usize,
     end: usize,
-    /// Address of the [`OnDemand`]. It lives while anybody can touch its bytes, and takes its row away before it goes.
+    /// The address of the [`OnDemand`]. It lives while its bytes can be accessed, and removes its row before it goes.
     address: VmPtr<OnDemand>,
 }
 
 /// Rows by ascending start.
 static TABLE: Published<Row> = Published::new();
 
-/// Calls `read` with what is loaded on demand at an address, and the offset there. Async-signal-safe.
+/// Calls `read` with the [`OnDemand`] at an address and the offset in it. Async-signal-safe.
 pub(crate) fn at<R>(address: usize, read: impl FnOnce(&OnDemand, usize) -> R) -> Option<R> {
     TABLE.read(|table| {
         let i = table.partition_point(|row| row.start <= address);
         let row = i.checked_sub(1).map(|i| &table[i]).filter(|row| address < row.end)?;
-        // SAFETY: ON-DEMAND: whoever touches the bytes keeps the value alive.
+        // SAFETY: ON-DEMAND: the accessing thread keeps the value alive.
         let source = unsafe { row.address.as_ref() };
         Some(read(source, address - row.start))
     })
 }
 
-/// Files that are kept, with the time when that began.
+/// The files that are held, each with the time since when.
 static KEEPER: Mutex<Keeper> = Mutex::new(Keeper { kept: Vec::new(), is_running: false });
 
 pub(crate) struct Keeper {
@@ -373,15 +377,15 @@ pub(crate) fn keeper() -> KeeperGuard {
 }
 
 impl Keeper {
-    /// In a forked child, which has no thread that would do it: what is to be completed.
+    /// Returns the files to complete, in a forked child, which has no keeper thread.
     pub(crate) fn take_all(&mut self) -> Vec<Arc<OnDemand>> {
         self.is_running = false;
         std::mem::take(&mut self.kept).iter().filter_map(|(_, source)| source.upgrade()).collect()
     }
 }
 
-/// Has the keeper see to it that a file is not kept for long.
-fn keep(source: &Arc<OnDemand>) {
+/// Registers a file with the keeper, so that it is not held for long.
+fn register_with_keeper(source: &Arc<OnDemand>) {
     let mut keeper = keeper();
     if !keeper.is_running {
         let thread = std::thread::Builder::new().name("belljar-keeper".into()).stack_size(128 << 10);
@@ -397,7 +401,7 @@ fn keep(source: &Arc<OnDemand>) {
 
 fn run_keeper() {
     loop {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
         let kept = {
             let mut keeper = keeper();
             if keeper.kept.is_empty() {
@@ -409,7 +413,7 @@ fn run_keeper() {
         let mut left = Vec::new();
         for (since, source) in kept {
             let Some(strong) = source.upgrade() else { continue };
-            if since.elapsed() >= KEPT || strong.file.is_wanted() {
+            if since.elapsed() >= HOLD_TIME || strong.file.is_break_requested() {
                 strong.complete();
             } else {
                 left.push((since, source));
@@ -439,7 +443,7 @@ mod tests {
         file
     }
 
-    /// The file on demand, unless this machine gives no leases.
+    /// Maps the file on demand, unless leases are unavailable on this machine.
     fn on_demand(path: &std::path::Path, expected: Vec<u8>) -> Option<Arc<OnDemand>> {
         let file = match LeasedFile::new(&File::open(path).unwrap()) {
             Ok(file) => file,
@@ -464,7 +468,7 @@ mod tests {
         let path = file_of(&contents()).into_temp_path();
         let Some(source) = on_demand(&path, contents()) else { return };
         assert_eq!(source.bytes()[4 * BLOCK + 7], contents()[4 * BLOCK + 7]);
-        // The keeper is done after a second, should this thread have to wait for so long.
+        // The keeper is done after a second, if this thread was delayed that long.
         assert!([1, 10].contains(&loaded(&source)));
         assert_eq!(source.load(BLOCK - 1..BLOCK + 1), Ok(()));
         assert!([3, 10].contains(&loaded(&source)));
@@ -547,7 +551,7 @@ mod tests {
         assert_eq!(copy(7 * BLOCK..8 * BLOCK), Err(Damaged));
     }
 
-    /// A file whose blocks are copied while somebody wants to have all of them: a check waits until that has begun.
+    /// Copies blocks of a file while another thread needs all of them: the check waits until that has begun.
     #[test]
     fn a_block_that_is_copied_meanwhile_is_loaded_all_the_same() {
         for complete in [true, false] {
@@ -562,7 +566,7 @@ mod tests {
             let expected = contents();
             let holds = move |i: usize, block: &[u8]| {
                 if i == 3 && copying.send(()).is_ok() {
-                    // The second time nobody sends: the block is loaded.
+                    // The second time, nothing is sent: the block is loaded.
                     let _ = may_go_on.lock().unwrap().recv();
                 }
                 expected.chunks(BLOCK).nth(i) == Some(block)
@@ -587,7 +591,7 @@ mod tests {
                     true => source.complete(),
                     false => source.load(0..LENGTH).unwrap(),
                 });
-                // It waits for the block that is copied, and has all others by then.
+                // It waits for the block that is copied, and has loaded all others by then.
                 while source.loaded_count() < 9 {
                     std::thread::yield_now();
                 }
@@ -623,7 +627,7 @@ mod tests {
         drop(source);
         let begin = Instant::now();
         File::create(&path).unwrap();
-        // Whoever loses a lease has 45 seconds.
+        // Breaking a lease takes up to 45 seconds.
         assert!(begin.elapsed() < Duration::from_secs(20));
     }
 

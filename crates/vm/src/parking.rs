@@ -1,36 +1,36 @@
-//! Where threads wait for each other: queues of one shared memory, one for each address.
+//! Waiting and notifying: the queues of one shared memory, one for each address.
 //!
-//! In: addresses, counts, deadlines. Out: who was woken. Never: a lock held while a thread waits, or while code of
-//! the embedder's runs.
+//! In: addresses, counts, deadlines. Out: which threads were woken. Never: a lock held while a thread waits, or while
+//! code of the embedder runs.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How a wait ended. The numbers are those that `memory.atomic.wait32` gives.
+/// How a wait ended. The numbers are the results of `memory.atomic.wait32`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WaitResult {
     /// It was notified.
     Ok = 0,
-    /// The memory did not hold what was expected.
+    /// The memory did not hold the expected value.
     Mismatch = 1,
-    /// The time was over.
+    /// The timeout expired.
     TimedOut = 2,
 }
 
-/// How a wait can end early.
+/// How a wait can be interrupted.
 pub struct Interruption<'a> {
-    /// What a waiting thread asks whenever it is woken: an error ends the wait.
+    /// Called whenever the waiting thread is woken; an error ends the wait.
     pub(crate) ask: &'a mut dyn FnMut() -> anyhow::Result<()>,
-    /// Whether it asks now and then, without being woken.
+    /// Whether it is also called periodically, without being woken.
     pub(crate) now_and_then: bool,
-    /// Is told by what the thread can be woken, and when that is over.
+    /// Called with the condition variable that wakes the thread, and with `None` when the wait is over.
     pub(crate) wakes: &'a dyn Fn(Option<Arc<Condvar>>),
 }
 
-/// How long a thread that can be interrupted sleeps at most: the epoch moves in silence, since signal handlers may
-/// move it.
+/// The longest time that an interruptible thread sleeps. Incrementing the epoch wakes no thread, since signal handlers
+/// may do it.
 const SLEEP: Duration = Duration::from_millis(10);
 
 /// The queues of one memory.
@@ -45,11 +45,11 @@ type Queues = HashMap<u64, VecDeque<Arc<Waiter>>>;
 #[derive(Debug, Default)]
 struct Waiter {
     wake: Arc<Condvar>,
-    /// Set, under the lock, by whoever took it out of its queue.
+    /// Set, under the lock, by the thread that removes it from its queue.
     notified: AtomicBool,
 }
 
-/// A waiter's place in its queue, given up when the wait ends in whatever way.
+/// A waiter's place in its queue. It is removed when the wait ends, for whatever reason.
 struct QueueEntry<'a> {
     lot: &'a ParkingLot,
     address: u64,
@@ -61,11 +61,12 @@ impl ParkingLot {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits at an address, if `is_expected` says so once the queue is locked: no notification in between is lost.
+    /// Waits at an address, if `is_expected` returns true after the queue is locked, so that no notification in between
+    /// is lost.
     ///
     /// # Errors
     ///
-    /// Those of the interruption.
+    /// Returns the error of the interruption.
     pub(crate) fn wait(
         &self,
         address: u64,
@@ -73,7 +74,7 @@ impl ParkingLot {
         timeout: Option<Duration>,
         mut interruption: Option<Interruption<'_>>,
     ) -> anyhow::Result<WaitResult> {
-        // An end that no clock can show never comes.
+        // An end beyond the range of the clock never comes.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut queues = self.lock();
         if !is_expected() {
@@ -102,7 +103,7 @@ impl ParkingLot {
         }
     }
 
-    /// Wakes those who have waited longest at an address, at most `count`. How many it were.
+    /// Wakes at most `count` of the threads that have waited longest at an address. Returns how many were woken.
     pub(crate) fn notify(&self, address: u64, count: u32) -> u32 {
         let mut queues = self.lock();
         let Some(queue) = queues.get_mut(&address) else { return 0 };
@@ -122,9 +123,9 @@ impl ParkingLot {
 struct Wakeable<'a>(&'a dyn Fn(Option<Arc<Condvar>>));
 
 impl<'a> Wakeable<'a> {
-    fn new(told: &'a dyn Fn(Option<Arc<Condvar>>), waiter: &Waiter) -> Self {
-        told(Some(waiter.wake.clone()));
-        Self(told)
+    fn new(wakes: &'a dyn Fn(Option<Arc<Condvar>>), waiter: &Waiter) -> Self {
+        wakes(Some(waiter.wake.clone()));
+        Self(wakes)
     }
 }
 
@@ -135,7 +136,7 @@ impl Drop for Wakeable<'_> {
 }
 
 impl QueueEntry<'_> {
-    /// Lets the lock go until there may be something to see.
+    /// Releases the lock until there may be something to check.
     fn sleep<'q>(
         &self,
         queues: MutexGuard<'q, Queues>,
@@ -162,14 +163,14 @@ impl QueueEntry<'_> {
         if queue.is_empty() {
             queues.remove(&self.address);
         }
-        // Nobody will notify it any more, and there is nothing left to do when it is dropped.
+        // It will not be notified any more, and nothing is left to do when it is dropped.
         self.waiter.notified.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
-        // Only an interruption leaves it in its queue, and has let the lock go.
+        // Only an interruption leaves the entry in its queue, with the lock released.
         if !self.waiter.notified.load(Ordering::Relaxed) {
             let mut queues = self.lot.lock();
             self.leave(&mut queues);

@@ -1,7 +1,7 @@
-//! What a store may have: a number for each resource, under one name each.
+//! The limits of a store: a number for each resource, each under one name.
 //!
-//! In: the embedder's numbers. Out: a yes, or an error that says which limit it was, what was wanted and how to raise it. Never:
-//! a count of what is in use, which the store itself tells.
+//! In: the embedder's numbers. Out: permission, or an error that states which limit it was, what was wanted and how to
+//! raise it. Never: a count of current usage, which the store itself computes.
 
 use belljar_core::{ByteCount, define_limits};
 use std::fmt;
@@ -10,26 +10,26 @@ use std::time::Duration;
 const SECOND: u64 = 1_000_000_000;
 
 define_limits! {
-    /// What can be limited. Each has a method of the same name in `belljar::Limits`.
+    /// The resources that can be limited. Each has a method of the same name in `belljar::Limits`.
     pub enum Limit {
-    Memory "memory" Bytes Some(256 << 20), "Linear memories, all of a store together";
-    TableElements "table_elements" Count Some(1_000_000), "Elements of tables, all of a store together";
-    GcHeap "gc_heap" Bytes Some(64 << 20), "Garbage-collected objects, with their nursery of 512 KiB";
-    Stack "stack" Bytes Some(1 << 20), "Native stack of the guest's calls, as far as the engine gives as much";
+    Memory "memory" Bytes Some(256 << 20), "All linear memories of a store together";
+    TableElements "table_elements" Count Some(1_000_000), "All table elements of a store together";
+    GcHeap "gc_heap" Bytes Some(64 << 20), "Garbage-collected objects, including their nursery of 512 KiB";
+    Stack "stack" Bytes Some(1 << 20), "Native stack for the guest's calls, up to the engine's own limit";
     Instances "instances" Count Some(16), "Instances in a store";
     Tables "tables" Count Some(64), "Tables in a store";
     Memories "memories" Count Some(16), "Memories in a store";
-    Wall "wall" Time Some(30 * SECOND), "Time from the beginning of a call or session to its end";
+    Wall "wall" Time Some(30 * SECOND), "Time from the start of a call or session to its end";
     Cpu "cpu" Time Some(10 * SECOND), "CPU time of a call, or of all calls of a session";
-    Fuel "fuel" Count None, "Instructions, about, of a call or session, where the engine counts fuel";
-    Descriptors "descriptors" Count Some(64), "Open files, directories and sockets of WASI, the three standard streams included";
-    BytesRead "bytes_read" Bytes Some(1 << 30), "Bytes that WASI functions read, from whatever";
-    BytesWritten "bytes_written" Bytes Some(128 << 20), "Bytes that WASI functions write, to whatever";
-    Scratch "scratch" Bytes Some(16 << 20), "Memory that host functions borrow at once";
+    Fuel "fuel" Count None, "Approximate number of instructions of a call or session, if the engine counts fuel";
+    Descriptors "descriptors" Count Some(64), "Open files, directories and sockets of WASI, including the three standard streams";
+    BytesRead "bytes_read" Bytes Some(1 << 30), "Bytes that WASI functions read, from any source";
+    BytesWritten "bytes_written" Bytes Some(128 << 20), "Bytes that WASI functions write, to any destination";
+    Scratch "scratch" Bytes Some(16 << 20), "Memory that host functions borrow at the same time";
     }
 }
 
-/// A number for each [`Limit`], or none.
+/// An optional number for each [`Limit`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Quota {
     amounts: [Option<u64>; Limit::ALL.len()],
@@ -41,34 +41,34 @@ impl Quota {
     /// No limits.
     pub const UNLIMITED: Self = Self { amounts: [None; Limit::ALL.len()], trap_on_grow_failure: false };
 
-    /// How much of it there may be; `None`: any.
+    /// Returns the limit of a resource; `None`: unlimited.
     pub fn get(&self, limit: Limit) -> Option<u64> {
         self.amounts[limit as usize]
     }
 
-    /// Says how much of it there may be.
+    /// Sets the limit of a resource.
     pub fn set(&mut self, limit: Limit, amount: Option<u64>) {
         self.amounts[limit as usize] = amount;
     }
 
-    /// A time limit.
+    /// Returns a time limit.
     pub(crate) fn time(&self, limit: Limit) -> Option<Duration> {
         self.get(limit).map(Duration::from_nanos)
     }
 
-    /// Whether `wanted` of it is too much.
+    /// Returns the excess if `wanted` is more than the limit.
     pub(crate) fn exceeded(&self, limit: Limit, wanted: u64) -> Option<LimitExceeded> {
         let allowed = self.get(limit).filter(|allowed| wanted > *allowed)?;
         Some(LimitExceeded { limit, wanted: Some(wanted), allowed })
     }
 
-    /// That more of it was wanted than there may be, if there is a limit.
+    /// Returns the error of a resource that is used up, if it is limited.
     pub fn used_up(&self, limit: Limit) -> Option<LimitExceeded> {
         Some(LimitExceeded { limit, wanted: None, allowed: self.get(limit)? })
     }
 }
 
-/// More was wanted than a limit allows. In the error of whatever failed for it.
+/// More was wanted than a limit allows. The error of the failed operation contains this.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LimitExceeded {
     limit: Limit,
@@ -77,27 +77,27 @@ pub struct LimitExceeded {
 }
 
 impl LimitExceeded {
-    /// More than `allowed` was wanted: this much, if it is known.
+    /// Creates the error of a request for more than `allowed`; `wanted` is the amount, if known.
     pub fn new(limit: Limit, wanted: Option<u64>, allowed: u64) -> Self {
         Self { limit, wanted, allowed }
     }
 
-    /// Which limit it was.
+    /// Returns the limit that was exceeded.
     pub fn limit(&self) -> Limit {
         self.limit
     }
 
-    /// How much there was to be, in [`Limit::unit`]s, where that is known.
+    /// Returns the amount that was wanted in total, in [`Limit::unit`]s, if known.
     pub fn wanted(&self) -> Option<u64> {
         self.wanted
     }
 
-    /// How much there may be, in [`Limit::unit`]s.
+    /// Returns the amount that is allowed, in [`Limit::unit`]s.
     pub fn allowed(&self) -> u64 {
         self.allowed
     }
 
-    /// What happened, in a sentence that does not say how to raise the limit.
+    /// Returns a sentence that describes what happened, but not how to raise the limit.
     pub fn sentence(&self) -> String {
         let Self { limit, wanted, allowed } = *self;
         let (name, allowed) = (limit.name(), limit.show(allowed));
@@ -118,23 +118,23 @@ impl fmt::Display for LimitExceeded {
 
 impl std::error::Error for LimitExceeded {}
 
-/// What all stores of an engine may have together.
+/// The limits of all stores of an engine together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct EngineQuota {
     /// Bytes of memories and objects.
     pub memory: Option<u64>,
-    /// Stores whose guests run at once.
+    /// Stores whose guests run at the same time.
     pub calls: Option<u64>,
 }
 
-/// What the stores of an engine wanted too much of together.
+/// The engine limit that was exceeded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum EngineLimit {
     Memory,
     Calls,
 }
 
-/// More was wanted than an engine allows all its stores together. In the error of whatever failed for it.
+/// More was wanted than an engine allows all its stores together. The error of the failed operation contains this.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EngineLimitExceeded {
     pub(crate) limit: EngineLimit,
@@ -145,22 +145,22 @@ pub struct EngineLimitExceeded {
 }
 
 impl EngineLimitExceeded {
-    /// How much is in use: bytes, or calls.
+    /// Returns the amount in use: bytes or calls.
     pub fn used(&self) -> u64 {
         self.used
     }
 
-    /// By how many stores.
+    /// Returns the number of stores that use it.
     pub fn stores(&self) -> usize {
         self.stores
     }
 
-    /// How much more was wanted.
+    /// Returns how much more was wanted.
     pub fn wanted(&self) -> u64 {
         self.wanted
     }
 
-    /// How much there may be.
+    /// Returns how much is allowed.
     pub fn allowed(&self) -> u64 {
         self.allowed
     }
@@ -195,12 +195,12 @@ impl std::error::Error for EngineLimitExceeded {}
 pub enum Refusal {
     /// By a limit of the store.
     Store(LimitExceeded),
-    /// By one of its engine.
+    /// By a limit of its engine.
     Engine(EngineLimitExceeded),
 }
 
 impl Refusal {
-    /// It, as an error.
+    /// Converts the refusal to an error.
     pub fn into_error(self) -> anyhow::Error {
         match self {
             Self::Store(exceeded) => exceeded.into(),

@@ -1,6 +1,6 @@
-//! Stacks of guests as they are kept: each frame with the code that it is in.
+//! Recorded stacks of guests: each frame with the code that it is in.
 //!
-//! In: addresses, as walks find them. Out: [`RawStack`] and [`LiveStack`]. Never: a look at a stack itself.
+//! In: addresses, as found by walks. Out: [`RawStack`] and [`LiveStack`]. Never: access to a stack itself.
 
 use crate::code_table::{self, CodeChunk};
 use crate::host_func::HostCallee;
@@ -15,50 +15,50 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct RawFrame {
     code: Arc<CodeChunk>,
-    /// An offset inside the instruction that the frame is at: of the call, for all but the innermost.
+    /// An offset inside the current instruction; for all but the innermost frame, the call.
     offset: CodeOffset,
 }
 
 impl RawFrame {
-    /// The frame of the function that has the instruction at this address; `None` where there is no function.
+    /// Returns the frame of the function that contains the instruction at this address; `None` if there is no function.
     pub(crate) fn at(address: usize) -> Option<Self> {
         let (code, offset) = code_table::code_at(address)?;
         code.func_at(offset)?;
         Some(Self { code, offset })
     }
 
-    /// The module's tables.
+    /// Returns the chunk of code.
     pub fn code(&self) -> &Arc<CodeChunk> {
         &self.code
     }
 
-    /// The function that the code is of.
+    /// Returns the function that the code belongs to.
     pub fn func(&self) -> Option<DefinedFuncIndex> {
         self.code.func_at(self.offset)
     }
 
-    /// Where in its text the frame is.
+    /// Returns the frame's offset in the text.
     pub fn offset(&self) -> CodeOffset {
         self.offset
     }
 
-    /// How many functions of the specification's stack it stands for: those that were inlined count.
+    /// Returns how many functions of the specification's stack it stands for, including inlined ones.
     pub fn function_count(&self) -> usize {
         self.code.tables().positions_at(self.offset).len().max(1)
     }
 
-    /// The [`crate::LoadedModule`] that the code belongs to, if it is still loaded.
+    /// Returns the [`crate::LoadedModule`] that the code belongs to, if it is still loaded.
     pub fn module(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.code.owner()
     }
 }
 
-/// A call of the host by a guest that is on a stack.
+/// A call of the host by a guest on the stack.
 #[derive(Clone, Debug)]
 pub struct HostCall {
-    /// Which of [`LiveStack::frames`] called.
+    /// The index of the calling frame in [`LiveStack::frames`].
     pub by: usize,
-    /// What it called.
+    /// The function that it called.
     pub callee: HostCallee,
 }
 
@@ -77,31 +77,33 @@ impl Default for RawStack {
 }
 
 impl RawStack {
-    /// Frames that a recorded stack keeps, and a backtrace shows. A runaway recursion has tens of thousands, all alike.
+    /// The number of frames that a recorded stack keeps, and a backtrace shows. A runaway recursion has tens of
+    /// thousands, all alike.
     pub const FRAMES_KEPT: usize = 256;
 
-    /// Frames of a stack that are counted. Counting takes up to 10 ns a frame, and whoever kills a guest with a gigabyte of stack
-    /// is not to wait for that.
+    /// The number of frames that are counted at most. Counting takes up to 10 ns per frame, and killing a guest with a
+    /// gigabyte of stack should not wait for that.
     pub const FRAMES_COUNTED: usize = 1 << 17;
 
-    /// The innermost frames.
+    /// Returns the innermost frames.
     pub fn frames(&self) -> &[RawFrame] {
         &self.frames
     }
 
-    /// How many functions the outer frames stand for that were not kept; of a stack that was looked at from outside, how many
-    /// frames these are.
+    /// Returns how many functions the omitted outer frames stand for; for a snapshot taken from another thread, the
+    /// number of omitted frames.
     pub fn omitted(&self) -> usize {
         self.omitted as usize
     }
 
-    /// Whether that is all of them: `false` for a stack of more than [`Self::FRAMES_COUNTED`] frames, of which no more are counted.
+    /// Returns whether all omitted frames were counted: `false` for a stack of more than [`Self::FRAMES_COUNTED`]
+    /// frames.
     pub fn is_counted(&self) -> bool {
         self.is_counted
     }
 
-    /// Records the stack that `walk` visits, innermost frame first. `kept`: the most frames to keep. `is_exact`: the first address is
-    /// that of an instruction; all others, and otherwise the first as well, are return addresses.
+    /// Records the stack that `walk` visits, innermost frame first. `kept` is the maximum number of frames to keep. If
+    /// `is_exact`, the first address is that of an instruction; all other addresses are return addresses.
     pub(crate) fn record(
         kept: usize,
         is_exact: bool,
@@ -131,7 +133,7 @@ impl RawStack {
     }
 }
 
-/// How many functions frames at an address stand for. A deep stack has many frames at few addresses.
+/// Caches how many functions the frames at an address stand for. A deep stack has many frames at few addresses.
 #[derive(Default)]
 struct FunctionCounts {
     known: HashMap<usize, usize>,
@@ -158,11 +160,12 @@ pub struct LiveStack {
 }
 
 impl LiveStack {
-    /// A stack on which this was found, and some more that was not kept. `frame` makes a frame of an address.
+    /// Creates a stack from the entries that were found and the number that was omitted. `frame` converts an address to
+    /// a frame.
     ///
     /// # Safety
     ///
-    /// The stores are alive that it was found on the stack of.
+    /// The stores whose stack it is are alive.
     pub(crate) unsafe fn of(
         found: impl Iterator<Item = StackWord>,
         omitted: usize,
@@ -177,7 +180,7 @@ impl LiveStack {
                 StackEntry::Frame(address) => live.stack.frames.extend(frame(address)),
                 StackEntry::HostCall(callee) => {
                     // SAFETY: the caller's promise.
-                    let callee = unsafe { HostCallee::noted(callee) };
+                    let callee = unsafe { HostCallee::decode(callee) };
                     let by = live.stack.frames.len();
                     live.host_calls.extend(callee.map(|callee| HostCall { by, callee }));
                 }
@@ -186,17 +189,17 @@ impl LiveStack {
         live
     }
 
-    /// The innermost frames.
+    /// Returns the innermost frames.
     pub fn frames(&self) -> &[RawFrame] {
         self.stack.frames()
     }
 
-    /// How many outer frames were not kept.
+    /// Returns how many outer frames were omitted.
     pub fn omitted(&self) -> usize {
         self.stack.omitted()
     }
 
-    /// The calls by which guests went to the host, the innermost first.
+    /// Returns the calls by which guests called the host, innermost first.
     pub fn host_calls(&self) -> &[HostCall] {
         &self.host_calls
     }

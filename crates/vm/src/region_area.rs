@@ -1,7 +1,7 @@
-//! The parts of a store's region that guests write to, and how they go back.
+//! The parts of a store's region that guests write to, and how they are rewound.
 //!
-//! Most of such a part is tables, which few guests write to once they run: what does not change from one reset to the next is
-//! write-protected after some time ([`WriteProtected`]), and no longer looked at.
+//! Most of such a part is tables, which few guests write to once they run. Pages that do not change from one reset to
+//! the next are write-protected after some time ([`WriteProtected`]), and no longer compared.
 
 use crate::byte_scan::{first_difference, first_written};
 use crate::sys::{Mapping, Protection, page_size};
@@ -11,19 +11,19 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Bytes that are copied sooner than anything is known of them.
+/// Up to this many bytes, copying is faster than finding out what has changed.
 const FEW_BYTES: usize = 8 << 10;
 
-/// What an area was at one moment: pieces of it, with their offsets in the area. All else was zero.
+/// The contents of an area at one moment: pieces with their offsets in the area. Everything else was zero.
 #[derive(Debug)]
 pub(crate) struct AreaCheckpoint {
-    /// Tells it from all others of the process.
+    /// A number that is unique in the process.
     number: u64,
     pieces: Vec<(usize, Box<[u8]>)>,
 }
 
 impl AreaCheckpoint {
-    /// Pieces in order, which do not overlap.
+    /// Creates a checkpoint from pieces, which are in order and do not overlap.
     pub(crate) fn new(pieces: Vec<(usize, Box<[u8]>)>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self { number: NEXT.fetch_add(1, Relaxed), pieces }
@@ -33,12 +33,12 @@ impl AreaCheckpoint {
         self.pieces.iter().map(|(offset, bytes)| (*offset, &**bytes))
     }
 
-    /// Where the last piece ends.
+    /// Returns the offset of the end of the last piece.
     fn length(&self) -> usize {
         self.pieces.last().map_or(0, |(offset, bytes)| offset + bytes.len())
     }
 
-    /// The parts of pieces that lie in a range.
+    /// Returns the parts of pieces that lie in a range.
     fn within(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &[u8])> {
         let first = self.pieces.partition_point(|(offset, bytes)| offset + bytes.len() <= range.start);
         let end = range.end;
@@ -54,11 +54,11 @@ impl AreaCheckpoint {
 /// A part of a store's region.
 #[derive(Debug)]
 pub(crate) struct Area {
-    /// Offset in the region, in whole pages.
+    /// The offset in the region, a multiple of the page size.
     start: usize,
     write_protected: Option<WriteProtected>,
     stability: WriteStability,
-    /// The checkpoint that it went back to last, and pages that have differed from it since.
+    /// The checkpoint that the area was last rewound to, and the pages that have differed from it since.
     last: u64,
     written: BTreeSet<usize>,
 }
@@ -74,25 +74,25 @@ impl Area {
         }
     }
 
-    /// A range of it.
+    /// Returns a range of the area.
     ///
     /// # Safety
     ///
-    /// The range lies in what was handed out of the mapping's area, whose store is held exclusively.
+    /// The range lies in the allocated part of the mapping's area, and the store is held exclusively.
     pub(crate) unsafe fn bytes<'a>(&self, mapping: &'a Mapping, range: Range<usize>) -> &'a [u8] {
         // SAFETY: the caller's promise; the region is readable.
         unsafe { mapping.bytes(self.start + range.start..self.start + range.end) }
     }
 
-    /// Makes it again what it was.
+    /// Rewinds the area to a checkpoint.
     ///
     /// # Errors
     ///
-    /// Those of the kernel.
+    /// Returns the kernel's error.
     ///
     /// # Safety
     ///
-    /// As [`Area::bytes`], for all pieces.
+    /// The conditions of [`Area::bytes`] apply, for all pieces.
     pub(crate) unsafe fn rewind(&mut self, mapping: &mut Mapping, to: &AreaCheckpoint) -> io::Result<()> {
         if self.last != to.number {
             self.unprotect(mapping)?;
@@ -102,7 +102,7 @@ impl Area {
         let length = to.length();
         if length <= FEW_BYTES {
             // SAFETY: the caller's promise.
-            unsafe { self.put(mapping, to, 0..length) };
+            unsafe { self.restore(mapping, to, 0..length) };
             return Ok(());
         }
         if let Some(write_protected) =
@@ -119,7 +119,7 @@ impl Area {
                 .chain(std::iter::once(write_protected.length()..length))
             {
                 // SAFETY: the caller's promise.
-                unsafe { self.put(mapping, to, range) };
+                unsafe { self.restore(mapping, to, range) };
             }
             return Ok(());
         }
@@ -132,7 +132,7 @@ impl Area {
             if !same {
                 self.written.insert(page);
                 // SAFETY: the caller's promise.
-                unsafe { self.put(mapping, to, range) };
+                unsafe { self.restore(mapping, to, range) };
             }
         }
         if self.stability.is_stable_after(self.written.len(), length) {
@@ -141,7 +141,7 @@ impl Area {
         Ok(())
     }
 
-    /// Write-protects the first `length` bytes but for the pages that have differed.
+    /// Write-protects the first `length` bytes except for the pages that have differed.
     fn protect_unwritten(&mut self, mapping: &mut Mapping, length: usize) -> io::Result<()> {
         let written = self.written.range(..length).map(|page| *page..page + page_size()).collect();
         let Some(write_protected) = WriteProtected::new(mapping.base() + self.start, length, written) else {
@@ -158,7 +158,7 @@ impl Area {
         Ok(())
     }
 
-    /// Has all of it written to without a fault.
+    /// Makes the whole area writable without faults.
     pub(crate) fn unprotect(&mut self, mapping: &mut Mapping) -> io::Result<()> {
         if let Some(write_protected) =
             self.write_protected.take_if(|write_protected| !write_protected.is_broken())
@@ -169,24 +169,24 @@ impl Area {
         Ok(())
     }
 
-    /// Copies what a checkpoint has in a range.
+    /// Copies the part of a checkpoint that lies in a range.
     ///
     /// # Safety
     ///
-    /// As [`Area::rewind`].
+    /// The conditions of [`Area::rewind`] apply.
     #[inline]
-    unsafe fn put(&self, mapping: &mut Mapping, from: &AreaCheckpoint, range: Range<usize>) {
+    unsafe fn restore(&self, mapping: &mut Mapping, from: &AreaCheckpoint, range: Range<usize>) {
         for (at, bytes) in from.within(range) {
             // SAFETY: the caller's promise; the checkpoint's bytes are elsewhere (OWNED-MAPPING).
             unsafe { mapping.write(self.start + at, bytes) };
         }
     }
 
-    /// The first byte of so many that differs from what it was.
+    /// Returns the offset of the first difference from a checkpoint within the first `length` bytes.
     ///
     /// # Safety
     ///
-    /// As [`Area::bytes`], for so many bytes.
+    /// The conditions of [`Area::bytes`] apply, for these bytes.
     pub(crate) unsafe fn difference(
         &self,
         mapping: &Mapping,

@@ -1,13 +1,14 @@
-//! What is done at the beginning and end of each run: deadlines, fuel, the engine's count of calls.
+//! Checks at the start and end of each run: deadlines, fuel, the engine's count of calls.
 //!
-//! In: a store's quota. Out: runs that end in time, killed where they are. Never: code in the guest, anything at all for stores
-//! without such limits, or a kill that hits another run than the one whose time is over.
+//! In: a store's quota. Out: runs that end in time, killed at any instruction. Never: code in the guest, any cost for
+//! stores without such limits, or a kill that hits another run than the one whose time is over.
 //!
-//! One thread of the process, the timer, sleeps until the first deadline. It begins when the first run with a deadline does.
-//! A store has one place in its queue, and is moved there only to come earlier: a run that ends in time costs the store's own lock
-//! twice and a look at the clock, and the timer looks once in the time that runs may take, whatever their number.
+//! One thread of the process, the timer, sleeps until the first deadline. It starts with the first run that has a
+//! deadline. A store has one entry in the timer's queue, which is only moved forward. So a run that ends in time costs
+//! two operations on the store's own lock and one read of the clock, and the timer checks a store once per time limit,
+//! regardless of the number of runs.
 //!
-//! **Invariant:** a deadline kills under the lock that its run ends under. So whoever has ended a run is not killed for it.
+//! **Invariant:** a deadline kills under the lock that its run ends under. So a run that has ended is never killed.
 
 use crate::kill_reason::KillReason;
 use crate::runtime::Runtime;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// What a store does at the beginning and end of each run.
+/// The checks at the start and end of each run of a store.
 pub(crate) struct RunLimits {
     pub(crate) fuel: Option<u64>,
     pub(crate) counts_calls: bool,
@@ -28,7 +29,7 @@ pub(crate) struct RunLimits {
     pub(crate) in_session: bool,
 }
 
-/// The right to run a guest, up to its end.
+/// Permission to run a guest, until the run ends.
 #[derive(Default)]
 pub(crate) struct RunGuard {
     pub(crate) deadline: Option<Arc<Deadline>>,
@@ -48,7 +49,7 @@ impl Drop for RunGuard {
 
 /// The deadline of a store's runs.
 pub(crate) struct Deadline {
-    /// Its place in the queue is told from others at the same time by this.
+    /// Distinguishes entries of the queue with the same time.
     id: u64,
     monitor: Arc<StoreMonitor>,
     wall: Option<Duration>,
@@ -61,30 +62,32 @@ struct State {
     in_session: bool,
     /// When the time of the run or session is over.
     end: Option<Instant>,
-    /// CPU time that the session's runs have used which are over.
+    /// CPU time used by the session's completed runs.
     cpu_used: Duration,
-    /// The thread that runs the guest, and its CPU time when that began.
+    /// The thread that runs the guest, and its CPU time when the run began.
     runs: Option<(i32, Duration)>,
-    /// When the timer looks next, and the process in which it does.
+    /// When the timer checks next, and the process in which it does.
     queued: Option<(Instant, u32)>,
 }
 
-/// What the timer finds.
-enum TimerFinding {
-    Over(KillReason),
-    /// It is to look again.
-    Until(Instant),
+/// The state of a deadline, as the timer finds it.
+enum DeadlineStatus {
+    Expired(KillReason),
+    /// It is to check again then.
+    CheckAt(Instant),
     /// Nothing runs.
-    Nothing,
+    Idle,
 }
 
-/// CPU time is looked at again after this at least: who waits with little of it left is looked at all the time.
+/// The minimum time between two checks of CPU time: otherwise a thread that waits with little of it left would be
+/// checked all the time.
 const CPU_STEP: Duration = Duration::from_millis(1);
 
-/// When the timer looks again at a run whose time is over before it has entered the guest.
-const AGAIN: Duration = Duration::from_micros(100);
+/// When the timer checks again if a run's time is over before it has entered the guest.
+const RETRY_DELAY: Duration = Duration::from_micros(100);
 
-/// How long the timer waits for a thread that is to leave, as others wait for it. After that the reaper does.
+/// How long the timer waits for a thread to leave the guest, since other deadlines wait meanwhile. After that the
+/// reaper takes over.
 const PATIENCE: Duration = Duration::from_millis(5);
 
 impl Deadline {
@@ -102,11 +105,11 @@ impl Deadline {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why it must not begin, if the session's time is over.
+    /// Starts a run. Returns the reason to refuse it if the session's time is over.
     ///
     /// # Errors
     ///
-    /// Where there is no timer.
+    /// Returns an error if the timer cannot be started.
     pub(crate) fn begin_run(self: &Arc<Self>) -> anyhow::Result<Result<(), KillReason>> {
         let thread = this_thread().id();
         let used = self.cpu.and_then(|_| thread_cpu_time(thread)).unwrap_or_default();
@@ -116,15 +119,15 @@ impl Deadline {
             self.start(&mut state, now);
         }
         state.runs = Some((thread, used));
-        let next = match self.verdict(&state, now, used) {
-            TimerFinding::Over(reason) if state.in_session => {
+        let next = match self.status(&state, now, used) {
+            DeadlineStatus::Expired(reason) if state.in_session => {
                 state.runs = None;
                 return Ok(Err(reason));
             }
-            // A run that has no time at all begins nevertheless.
-            TimerFinding::Over(_) => now,
-            TimerFinding::Until(next) => next,
-            TimerFinding::Nothing => return Ok(Ok(())),
+            // A run whose limit is zero begins nevertheless.
+            DeadlineStatus::Expired(_) => now,
+            DeadlineStatus::CheckAt(next) => next,
+            DeadlineStatus::Idle => return Ok(Ok(())),
         };
         let queued = self.queue(&mut state, next);
         if queued.is_err() {
@@ -159,33 +162,35 @@ impl Deadline {
     }
 
     fn start(&self, state: &mut State, now: Instant) {
-        // An end that no clock can show never comes.
+        // An end beyond the range of the clock never comes.
         state.end = self.wall.and_then(|wall| now.checked_add(wall));
         state.cpu_used = Duration::ZERO;
     }
 
-    /// `used`: the thread's CPU time now.
-    fn verdict(&self, state: &State, now: Instant, used: Duration) -> TimerFinding {
-        let Some((_, before)) = state.runs else { return TimerFinding::Nothing };
+    /// Determines the state of the deadline. `used` is the thread's CPU time now.
+    fn status(&self, state: &State, now: Instant, used: Duration) -> DeadlineStatus {
+        let Some((_, before)) = state.runs else { return DeadlineStatus::Idle };
         if let (Some(end), Some(wall)) = (state.end, self.wall)
             && end <= now
         {
-            return TimerFinding::Over(KillReason::WallTime(wall));
+            return DeadlineStatus::Expired(KillReason::WallTime(wall));
         }
-        let Some(cpu) = self.cpu else { return state.end.map_or(TimerFinding::Nothing, TimerFinding::Until) };
+        let Some(cpu) = self.cpu else {
+            return state.end.map_or(DeadlineStatus::Idle, DeadlineStatus::CheckAt);
+        };
         let left = cpu.saturating_sub(state.cpu_used).saturating_sub(used.saturating_sub(before));
         if left.is_zero() {
-            return TimerFinding::Over(KillReason::CpuTime(cpu));
+            return DeadlineStatus::Expired(KillReason::CpuTime(cpu));
         }
-        // No sooner can it be used up.
+        // It cannot be used up sooner.
         let used_up = now.checked_add(left.max(CPU_STEP));
-        state.end.into_iter().chain(used_up).min().map_or(TimerFinding::Nothing, TimerFinding::Until)
+        state.end.into_iter().chain(used_up).min().map_or(DeadlineStatus::Idle, DeadlineStatus::CheckAt)
     }
 
-    /// Has the timer look at `at`, or before.
+    /// Makes the timer check at `at` or earlier.
     fn queue(self: &Arc<Self>, state: &mut State, at: Instant) -> anyhow::Result<()> {
         let process = generation();
-        // A deadline of the process that this one was forked from is nobody's any more.
+        // An entry that was queued in the parent process of a fork does not exist in this one.
         state.queued.take_if(|(_, queued_in)| *queued_in != process);
         if state.queued.is_some_and(|(queued, _)| queued <= at) {
             return Ok(());
@@ -202,8 +207,8 @@ impl Deadline {
         Ok(())
     }
 
-    /// What the timer does at a time that it was queued for.
-    fn look(self: &Arc<Self>, at: Instant) {
+    /// Checks the deadline at a time that it was queued for. The timer calls this.
+    fn check(self: &Arc<Self>, at: Instant) {
         let mut state = self.state();
         if state.queued.is_none_or(|(queued, _)| queued != at) {
             return;
@@ -211,23 +216,23 @@ impl Deadline {
         state.queued = None;
         let thread = state.runs.map(|(thread, _)| thread).filter(|_| self.cpu.is_some());
         let used = thread.and_then(thread_cpu_time).unwrap_or_default();
-        let reason = match self.verdict(&state, Instant::now(), used) {
-            TimerFinding::Over(reason) => reason,
-            TimerFinding::Until(next) => {
-                // The timer runs: it is the one who calls this.
+        let reason = match self.status(&state, Instant::now(), used) {
+            DeadlineStatus::Expired(reason) => reason,
+            DeadlineStatus::CheckAt(next) => {
+                // This cannot fail: the timer is running, since it calls this function.
                 let _ = self.queue(&mut state, next);
                 return;
             }
-            TimerFinding::Nothing => return,
+            DeadlineStatus::Idle => return,
         };
-        // Under the lock: the run that this is for has not ended.
-        let is_wanted = self.monitor.want_killed(reason, None);
+        // Under the lock, so the run that this is for has not ended.
+        let is_wanted = self.monitor.request_kill(reason, None);
         if !is_wanted {
-            let _ = self.queue(&mut state, Instant::now() + AGAIN);
+            let _ = self.queue(&mut state, Instant::now() + RETRY_DELAY);
         }
         drop(state);
         if is_wanted {
-            // That there is no thread to see to a guest in the host is nothing that the timer could help.
+            // If there is no reaper thread for a guest in the host, the timer cannot do anything about it.
             let _ = self.monitor.interrupt_until_exit(PATIENCE);
         }
     }
@@ -241,7 +246,7 @@ impl Drop for Deadline {
     }
 }
 
-/// Deadlines by the time at which the timer looks at them.
+/// Deadlines by the time at which the timer checks them.
 pub(crate) struct Timer {
     queue: BTreeMap<(Instant, u64), Weak<Deadline>>,
     is_running: bool,
@@ -249,7 +254,7 @@ pub(crate) struct Timer {
 
 static TIMER: Mutex<Timer> = Mutex::new(Timer { queue: BTreeMap::new(), is_running: false });
 
-/// Notified when another deadline is the first.
+/// Notified when there is an earlier first deadline.
 static EARLIER: Condvar = Condvar::new();
 
 pub(crate) type TimerGuard = MutexGuard<'static, Timer>;
@@ -260,8 +265,8 @@ pub(crate) fn timer() -> TimerGuard {
 }
 
 impl Timer {
-    /// In a forked child, which has no thread that would look at any of it.
-    pub(crate) fn forget_all(&mut self) {
+    /// Clears the queue in a forked child, which has no timer thread.
+    pub(crate) fn reset_after_fork(&mut self) {
         self.queue.clear();
         self.is_running = false;
     }
@@ -276,7 +281,7 @@ impl Timer {
     }
 }
 
-/// What the timer does, for good.
+/// The timer's loop, which never ends.
 fn run() {
     let mut timer = timer();
     loop {
@@ -292,7 +297,7 @@ fn run() {
         let first = timer.queue.pop_first();
         drop(timer);
         if let Some(deadline) = first.and_then(|(_, deadline)| deadline.upgrade()) {
-            deadline.look(at);
+            deadline.check(at);
         }
         timer = self::timer();
     }

@@ -1,4 +1,4 @@
-//! What all stores of an engine share: types, pools, trampolines, the epoch.
+//! The state that all stores of an engine share: types, pools, trampolines, the epoch.
 
 use crate::memory::MemoryPool;
 use crate::quota::{EngineLimit, EngineLimitExceeded, EngineQuota};
@@ -15,24 +15,24 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Makes trampolines when a signature does not fit the registers. An engine's compiler is one.
+/// Compiles trampolines for signatures that do not fit into registers. An engine's compiler implements this.
 pub trait TrampolineSource: Send + Sync {
-    /// Code for this signature, without relocations.
+    /// Compiles the trampoline for a signature, without relocations.
     ///
     /// # Errors
     ///
-    /// Where the compiler refuses the signature.
+    /// Returns an error if the compiler refuses the signature.
     fn trampoline(&self, kind: TrampolineKind, ty: &FuncType) -> anyhow::Result<CompiledFunction>;
 
-    /// Is told of a trampoline when its code is in memory, before anybody runs it.
+    /// Called when a trampoline's code is in memory, before it runs.
     fn loaded(&self, kind: TrampolineKind, ty: &FuncType, address: usize, code: &[u8]) {
         let _ = (kind, ty, address, code);
     }
 }
 
-/// What all stores of an engine share.
+/// The state that all stores of an engine share.
 pub struct Runtime {
-    /// Tells it from the other engines of the process.
+    /// Distinguishes the engine from others of the process.
     number: u32,
     pub(crate) types: Arc<TypeRegistry>,
     pub(crate) memories: Arc<MemoryPool>,
@@ -41,18 +41,18 @@ pub struct Runtime {
     pub(crate) stack_size: usize,
     /// Collect garbage at every allocation.
     pub(crate) gc_stress: bool,
-    /// Whether code compares the epoch with deadlines, so that waiting threads are to do so as well.
+    /// Whether code compares the epoch with deadlines, so that waiting threads must do so as well.
     pub(crate) counts_epochs: bool,
-    /// Whether ends of runs are to hold all that a core dump needs.
+    /// Whether the end of a run records everything that a core dump needs.
     pub(crate) dumps_cores: bool,
     quota: EngineQuota,
-    /// Bytes of its stores' memories and objects; only counted where there is a limit, as calls are.
+    /// Bytes of its stores' memories and objects. Like calls, they are counted only if there is a limit.
     memory_used: AtomicU64,
-    /// Stores whose guests run.
+    /// The number of stores whose guests run.
     calls: AtomicU64,
     /// All stores, by [`StoreMonitor::number`].
     stores: Mutex<BTreeMap<u64, Arc<StoreMonitor>>>,
-    /// Whether all stores are to note when host functions are called.
+    /// Whether all stores record when host functions are called.
     notes_host_calls: AtomicBool,
     source: Box<dyn TrampolineSource>,
     trampolines: TrampolineAreas,
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Runtime {
 }
 
 impl Runtime {
-    /// The part of [`Runtime::new`] that makes the value.
+    /// Creates the value for [`Runtime::new`].
     pub(crate) fn with(
         stack_size: usize,
         gc_stress: bool,
@@ -76,7 +76,7 @@ impl Runtime {
         source: Box<dyn TrampolineSource>,
         signals: SignalsHandled,
     ) -> Arc<Self> {
-        // Far from all numbers: an engine takes milliseconds to make.
+        // The counter does not wrap around: creating an engine takes milliseconds.
         static NEXT: AtomicU32 = AtomicU32::new(1);
         Arc::new(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -99,42 +99,42 @@ impl Runtime {
         })
     }
 
-    /// Proof that our signal handlers are installed.
+    /// Returns the proof that our signal handlers are installed.
     pub fn signals(&self) -> SignalsHandled {
         self.signals
     }
 
-    /// The number that tells it from the other engines of the process.
+    /// Returns the number that distinguishes the engine from others of the process.
     pub(crate) fn engine_number(&self) -> u32 {
         self.number
     }
 
-    /// Bytes of native stack that guest code may use.
+    /// Returns the number of bytes of native stack that guest code may use.
     pub fn stack_size(&self) -> usize {
         self.stack_size
     }
 
-    /// Whether there is a limit on what all its stores have.
+    /// Returns whether the memory of all stores together is limited.
     pub(crate) fn limits_memory(&self) -> bool {
         self.quota.memory.is_some()
     }
 
-    /// Whether there is a limit on how many guests run at once.
+    /// Returns whether the number of guests that run at once is limited.
     pub(crate) fn limits_calls(&self) -> bool {
         self.quota.calls.is_some()
     }
 
-    /// Bytes that its stores have of their memories and objects; 0 where there is no limit on that.
+    /// Returns the number of bytes of its stores' memories and objects; 0 if they are not limited.
     pub fn memory_used(&self) -> u64 {
         self.memory_used.load(Ordering::Relaxed)
     }
 
-    /// Stores whose guests run now; 0 where there is no limit on that.
+    /// Returns the number of stores whose guests run now; 0 if it is not limited.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Takes bytes, if there are as many left.
+    /// Takes bytes, if enough are left.
     pub(crate) fn take_memory(&self, bytes: u64) -> Result<(), EngineLimitExceeded> {
         let Some(allowed) = self.quota.memory else { return Ok(()) };
         let take = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= allowed);
@@ -148,8 +148,8 @@ impl Runtime {
         }
     }
 
-    /// Takes bytes that somebody has already.
-    pub(crate) fn take_memory_unasked(&self, bytes: u64) {
+    /// Takes bytes that are already in use, without a check.
+    pub(crate) fn take_memory_unchecked(&self, bytes: u64) {
         self.memory_used.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -157,7 +157,7 @@ impl Runtime {
         self.memory_used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that a guest runs, if one more may.
+    /// Counts a guest that begins to run, if one more may.
     pub(crate) fn begin_call(&self) -> Result<(), EngineLimitExceeded> {
         let allowed = self.quota.calls.unwrap_or(u64::MAX);
         let more = |calls: u64| (calls < allowed).then_some(calls + 1);
@@ -174,28 +174,29 @@ impl Runtime {
         self.calls.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A type of the embedder's, which the engine then knows for good. Its references are ids.
+    /// Defines a type of the embedder's, which the engine then keeps for good. Its references must be ids.
     ///
     /// # Errors
     ///
-    /// Where the engine has no room for another type.
+    /// Returns an error if the engine has no room for another type.
     pub fn define_type(&self, ty: &SubType) -> anyhow::Result<TypeId> {
         self.types.define(ty)
     }
 
-    /// A type that the engine knows. All its references are ids.
+    /// Returns a type that the engine knows. All its references are ids.
     pub fn defined_type(&self, id: TypeId) -> Option<Arc<SubType>> {
         self.types.ty(id)
     }
 
-    /// A type as the embedder holds it. It is kept while the engine lives, as it may be named at any time from now on.
+    /// Converts a type for the embedder. The engine keeps it for its lifetime, since the embedder may use it at any
+    /// time from now on.
     pub fn show_type(&self, ty: TypeRef) -> TypeRef {
         let TypeRef::Id(id) = ty else { return ty };
         self.types.pin(id);
         TypeRef::Engine(EngineType { engine: self.number, id })
     }
 
-    /// A type of the embedder's, all of whose references `map` replaces by what they are in this engine.
+    /// Converts a type of the embedder's: `map` replaces all of its references by this engine's.
     ///
     /// ```ignore
     /// runtime.own_types(|own| ty.map(own))?
@@ -203,7 +204,7 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// Where one of them is of another engine, or none that an engine has shown.
+    /// Returns an error if one of them belongs to another engine, or was never shown to the embedder.
     pub fn own_types<R>(
         &self,
         map: impl FnOnce(&mut dyn FnMut(TypeRef) -> TypeRef) -> R,
@@ -226,27 +227,27 @@ impl Runtime {
         }
     }
 
-    /// Whether every value of a type is one of another.
+    /// Returns whether every value of one type is also a value of another.
     pub fn matches(&self, a: ValType, b: ValType) -> bool {
         a.matches(b, &*self.types)
     }
 
-    /// The top of a type's hierarchy.
+    /// Returns the top of a type's hierarchy.
     pub fn top(&self, ty: HeapType) -> HeapType {
         ty.top(&*self.types)
     }
 
-    /// Whether a 32-bit memory can be reserved whole on this machine now.
+    /// Returns whether a 32-bit memory can be fully reserved on this machine now.
     pub fn can_reserve() -> bool {
         crate::memory::can_reserve()
     }
 
-    /// Whether whoever is told of a run's end wants a core dump.
+    /// Returns whether core dumps are to be made of failed runs.
     pub fn dumps_cores(&self) -> bool {
         self.dumps_cores
     }
 
-    /// Enters a store with this number and context.
+    /// Registers a store with this id and context.
     pub(crate) fn watch_store(&self, id: StoreId, context: StoreContext) -> Arc<StoreMonitor> {
         let monitor = StoreMonitor::new(id, self.number(), context);
         if self.notes_host_calls() {
@@ -256,7 +257,7 @@ impl Runtime {
         monitor
     }
 
-    /// Forgets a store that is being put away.
+    /// Removes a store that is being dropped.
     pub(crate) fn forget_store(&self, monitor: &StoreMonitor) {
         self.monitored_stores().remove(&monitor.number());
     }
@@ -265,50 +266,50 @@ impl Runtime {
         self.stores.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// All its stores, the oldest first.
+    /// Returns all stores, the oldest first.
     pub fn stores(&self) -> Vec<Arc<StoreMonitor>> {
         self.monitored_stores().values().cloned().collect()
     }
 
-    /// What tells it from other engines in [`StoreMonitor::engine`].
+    /// Returns the number that distinguishes this engine from others in [`StoreMonitor::engine`].
     pub fn number(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Whether all its stores note when host functions are called.
+    /// Returns whether all stores record when host functions are called.
     pub(crate) fn notes_host_calls(&self) -> bool {
         self.notes_host_calls.load(Ordering::SeqCst)
     }
 
-    /// From now on all its stores note when host functions are called ([`StoreMonitor::note_host_calls`]).
+    /// Makes all stores record when host functions are called, from now on ([`StoreMonitor::note_host_calls`]).
     pub fn note_host_calls(&self) {
         self.notes_host_calls.store(true, Ordering::SeqCst);
         self.monitored_stores().values().for_each(|monitor| monitor.note_host_calls());
     }
 
-    /// Moves the epoch on by one. Async-signal-safe.
+    /// Increments the epoch. Async-signal-safe.
     pub fn increment_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The current epoch.
+    /// Returns the current epoch.
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// Address of the trampoline for a function type. It stays valid while the type is registered.
+    /// Returns the address of the trampoline for a function type. It stays valid while the type is registered.
     ///
     /// # Errors
     ///
-    /// Where the compiler refuses the signature, or there is no memory.
+    /// Returns an error if the compiler refuses the signature, or there is no memory.
     pub(crate) fn trampoline(&self, kind: TrampolineKind, ty: TypeId) -> anyhow::Result<usize> {
-        const UNKNOWN: &str = "belljar bug: a function whose type nobody knows";
+        const UNKNOWN: &str = "belljar bug: a function of an unknown type";
         let (known, trampolines) = self.types.trampolines(ty).context(UNKNOWN)?;
         let func = known.composite.as_func().context(UNKNOWN)?;
         let compile = || {
             let compiled = self.source.trampoline(kind, func)?;
             let is_plain = compiled.traps.is_empty() && compiled.relocs.is_empty();
-            anyhow::ensure!(is_plain, "belljar bug: a trampoline that traps, or refers to something");
+            anyhow::ensure!(is_plain, "belljar bug: a trampoline that traps or has relocations");
             Ok(compiled.code)
         };
         trampolines.get_or_make(kind, &self.trampolines, compile, |address, code| {

@@ -1,28 +1,30 @@
-//! Where a thread's signal handler leaves samples for whoever drains them: one writes, one reads, and neither waits.
+//! The ring buffer that a thread's signal handler writes samples to: one writer, one reader, and neither waits.
 
 use crate::machine::StackWord;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 
-/// Words of a thread's ring: room for some ten thousand samples. Pages that are not used take no memory.
+/// The number of words in a thread's ring: enough for some ten thousand samples. Unused pages take no memory.
 const WORDS: usize = 1 << 19;
-/// Frames of a sample that are kept: the innermost.
+/// The largest number of frames in a sample. Only the innermost are kept.
 const FRAMES: usize = 1024;
-/// Words of a sample before its frames: how many frames are kept and how many were omitted, and what [`SampleWriter::finish`] is given.
+/// The number of words of a sample before its frames: how many frames are kept, how many were omitted, and the
+/// arguments of [`SampleWriter::finish`].
 const HEADER: usize = 2 + NOTED;
 const NOTED: usize = 5;
 
-/// Samples on their way from a thread's signal handler to whoever drains.
+/// Samples on their way from a thread's signal handler to the thread that drains them.
 #[derive(Debug)]
 pub(crate) struct Ring {
     words: Box<[AtomicU64]>,
-    /// Words written and words read since the beginning. The handler alone moves the one, who drains the other.
+    /// The numbers of words written and read since the beginning. Only the handler changes the first, only the draining
+    /// thread the second.
     written: AtomicUsize,
     read: AtomicUsize,
-    /// Samples that there was no room for.
+    /// Samples that did not fit.
     pub(crate) lost: AtomicU64,
 }
 
-/// A sample as it lies in a ring.
+/// A sample as stored in a ring.
 pub(crate) struct RingSample {
     pub(crate) time: u64,
     pub(crate) weight: u64,
@@ -45,8 +47,8 @@ pub(crate) struct SampleWriter<'a> {
 impl Ring {
     pub(crate) fn new() -> Self {
         let words = Box::into_raw(vec![0_u64; WORDS].into_boxed_slice()) as *mut [AtomicU64];
-        // SAFETY: it was a box of as many numbers of the same layout, and is owned by nobody else. (Made one by one, all pages
-        // would be touched.)
+        // SAFETY: it was a box of as many numbers of the same layout, and has no other owner. (Creating them one by one
+        // would touch all pages.)
         let words = unsafe { Box::from_raw(words) };
         Self { words, written: AtomicUsize::new(0), read: AtomicUsize::new(0), lost: AtomicU64::new(0) }
     }
@@ -61,12 +63,12 @@ impl Ring {
         SampleWriter { ring: self, start, room, kept: 0, omitted: 0 }
     }
 
-    /// What has been written, to be given to [`Ring::pop`].
+    /// Returns how much has been written, as an argument for [`Ring::pop`].
     pub(crate) fn written(&self) -> usize {
         self.written.load(Acquire)
     }
 
-    /// The next sample, if it was written before `end`: who writes may be faster than who reads.
+    /// Returns the next sample, if it was written before `end`: the writer may be faster than the reader.
     pub(crate) fn pop(&self, end: usize) -> Option<RingSample> {
         let start = self.read.load(Relaxed);
         if start >= end {

@@ -1,14 +1,14 @@
-//! Samples of what threads do that run guests: a timer of each thread's CPU time has it note its own stack.
+//! Samples of threads that run guests: a timer of each thread's CPU time makes it record its own stack.
 //!
-//! In: an interval. Out: [`Samples`], whenever they are asked for. Never: stops a guest for longer than a walk, or needs
-//! anything of its code.
+//! In: an interval. Out: [`Samples`], on request. Never: stops a guest for longer than a walk, or requires anything of
+//! its code.
 //!
 //! ```text
-//! timer ─ signal ─▶ handler: walk ─▶ Ring of the thread ─ drain ─▶ Sample (frames of code that is still there)
+//! timer ─ signal ─▶ handler: walk ─▶ Ring of the thread ─ drain ─▶ Sample (frames of code that still exists)
 //! ```
 //!
-//! A ring holds addresses, which mean something while the code lies where it lay. So whoever puts a store away, or has one go back,
-//! drains all rings first: what a sample shows was kept by a store that was running.
+//! A ring holds addresses, which are meaningful only while the code stays mapped. So all rings are drained before a
+//! store is dropped or rewound: the code in a sample was kept alive by a store that was running.
 
 use crate::guest_thread::{self, GuestThread};
 use crate::machine::{ProgramState, ThreadState, walk};
@@ -27,28 +27,28 @@ use std::time::Duration;
 /// What a thread was doing at one moment.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// When, since the sampler was started.
+    /// The time of the sample, since the sampler was started.
     pub time: Duration,
     /// The CPU time that the sample stands for.
     pub weight: Duration,
     /// The thread, by its number in the kernel.
     pub thread: i32,
-    /// The store whose guest it ran ([`StoreMonitor::id`]); where several are on its stack, the innermost.
+    /// The store whose guest the thread ran ([`StoreMonitor::id`]); if several are on its stack, the innermost.
     pub store: u64,
-    /// That store's engine ([`StoreMonitor::engine`]).
+    /// The engine of that store ([`StoreMonitor::engine`]).
     pub engine: usize,
-    /// What it did with that guest.
+    /// What the thread was doing with that guest.
     pub doing: ThreadState,
-    /// The stack, with those of the other stores.
+    /// The stack, including the frames of the other stores.
     pub stack: LiveStack,
 }
 
-/// Samples that were taken since the last time.
+/// The samples taken since the last time.
 #[derive(Default)]
 pub struct Samples {
     /// By thread, in the order in which they were taken.
     pub samples: Vec<Sample>,
-    /// What the frames belong to, which may be gone otherwise.
+    /// The modules of the frames, which might otherwise be gone.
     modules: HashMap<usize, Arc<dyn Any + Send + Sync>>,
 }
 
@@ -59,7 +59,7 @@ impl std::fmt::Debug for Samples {
 }
 
 impl Samples {
-    /// The sample's frame, whose module is kept as long as this.
+    /// Returns the sample's frame, whose module is kept as long as this value.
     fn frame(&mut self, address: usize) -> Option<RawFrame> {
         let frame = RawFrame::at(address)?;
         let code = Arc::as_ptr(frame.code()).addr();
@@ -70,7 +70,7 @@ impl Samples {
     }
 }
 
-/// Samples all threads of the process that run guests, until it is dropped. There is one at a time.
+/// Samples all threads of the process that run guests, until it is dropped. There is at most one at a time.
 #[derive(Debug)]
 pub struct Sampler {
     session: Arc<Session>,
@@ -91,13 +91,13 @@ struct Collected {
     problem: Option<io::Error>,
 }
 
-/// A thread that is sampled, or was.
+/// A thread that is or was sampled.
 #[derive(Debug)]
 struct Sampled {
     thread: &'static GuestThread,
     id: i32,
     ring: Arc<Ring>,
-    /// Until the thread ends.
+    /// `None` once the thread has ended.
     timer: Option<Arc<CpuTimer>>,
 }
 
@@ -109,12 +109,12 @@ impl Sampled {
     }
 }
 
-/// The session that is going on. Changes while all [`guest_thread`]s are held.
+/// The current session. It changes only while all [`guest_thread`]s are locked.
 static SESSION: Mutex<Option<Arc<Session>>> = Mutex::new(None);
-/// Whether there is one.
+/// Whether there is a session.
 static IS_GOING_ON: AtomicBool = AtomicBool::new(false);
 
-/// What the handler needs, by ascending number of the thread.
+/// The data for the signal handler, by ascending thread number.
 static ROWS: Published<Row> = Published::new();
 
 #[derive(Clone)]
@@ -132,10 +132,10 @@ pub(crate) fn current() -> SessionGuard {
     SESSION.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// In a forked child, which inherits no timers: whoever records the profile goes on in the parent alone.
+/// Ends the session in a forked child, which inherits no timers. The profile is recorded in the parent only.
 pub(crate) fn forget_session(current: &mut SessionGuard) {
     if let Some(session) = current.take() {
-        // Its threads and timers are not this process's to stop.
+        // Its threads and timers belong to the parent and must not be stopped here.
         std::mem::forget(session);
         ROWS.change(|rows| rows.clear());
         IS_GOING_ON.store(false, SeqCst);
@@ -147,11 +147,12 @@ fn session() -> Option<Arc<Session>> {
 }
 
 impl Sampler {
-    /// Starts: each thread that runs guests, now or later, is sampled whenever it has used `interval` more CPU time.
+    /// Starts sampling: each thread that runs guests, now or later, is sampled whenever it has used `interval` more CPU
+    /// time.
     ///
     /// # Errors
     ///
-    /// `ResourceBusy` where there is a sampler already; where the process may have no more timers.
+    /// Returns `ResourceBusy` if there is a sampler already, or an error if the process may have no more timers.
     pub fn start(interval: Duration) -> io::Result<Self> {
         let session = Arc::new(Session {
             interval: interval.max(Duration::from_micros(1)),
@@ -177,7 +178,7 @@ impl Sampler {
         problem.map_or(Ok(sampler), Err)
     }
 
-    /// What was sampled since the last time.
+    /// Returns the samples taken since the last time.
     pub fn take(&self) -> Samples {
         let mut collected = self.session.collected();
         self.session.drain(&mut collected);
@@ -185,17 +186,17 @@ impl Sampler {
         std::mem::take(&mut collected.samples)
     }
 
-    /// How many samples there was no room for, as nobody took those before them.
+    /// Returns how many samples were lost because the rings were full.
     pub fn lost(&self) -> u64 {
         self.session.lost.load(Relaxed)
     }
 
-    /// Why a thread that came later is not sampled, if there is one.
+    /// Returns why a thread that started later is not sampled, if there is one.
     pub fn problem(&self) -> Option<io::Error> {
         self.session.collected().problem.take()
     }
 
-    /// Stops. What was sampled can still be taken.
+    /// Stops sampling. Samples taken so far can still be read.
     pub fn stop(&self) {
         let _all = guest_thread::all();
         let current = current().take_if(|s| Arc::ptr_eq(s, &self.session));
@@ -216,14 +217,15 @@ impl Drop for Sampler {
     }
 }
 
-/// A thread begins to run guests. The caller holds all of them, as in the other functions about threads here.
+/// Called when a thread begins to run guests. As for the other functions about threads here, the caller has all of them
+/// locked.
 pub(crate) fn thread_begins(thread: &'static GuestThread) {
     if let Some(session) = session() {
         session.begin(thread);
     }
 }
 
-/// A thread will run no guest any more.
+/// Called when a thread will run no more guests.
 pub(crate) fn thread_ends(thread: &'static GuestThread) {
     if let Some(session) = session() {
         let mut collected = session.collected();
@@ -232,7 +234,7 @@ pub(crate) fn thread_ends(thread: &'static GuestThread) {
     }
 }
 
-/// Names what is in the rings: somebody is about to take away what keeps it, a store or part of one.
+/// Resolves the contents of the rings, before a store or a part of one that keeps their code alive goes away.
 pub(crate) fn drain() {
     if IS_GOING_ON.load(SeqCst)
         && let Some(session) = session()
@@ -251,7 +253,7 @@ impl Session {
         let mut collected = self.collected();
         let timer = match CpuTimer::new(id, self.interval) {
             Ok(timer) => Arc::new(timer),
-            // It ended without a word: it ran guests for the first time when it was ending already.
+            // The thread has ended: it ran its first guest while it was already ending. This is not a problem.
             Err(_) if thread_cpu_time(id).is_none() => return,
             Err(error) => {
                 collected.problem = Some(error);
@@ -261,17 +263,17 @@ impl Session {
         let row = Row { id, thread, ring: ring.clone(), timer: timer.clone(), began: self.began };
         ROWS.change(|rows| rows.insert(rows.partition_point(|row| row.id < id), row));
         collected.threads.push(Sampled { thread, id, ring, timer: Some(timer.clone()) });
-        // A signal may have come before the row was there.
-        timer.go_on();
+        // A signal may have come before the row existed.
+        timer.rearm();
     }
 
-    /// Makes samples of what is in the rings.
+    /// Turns the contents of the rings into samples.
     fn drain(&self, collected: &mut Collected) {
         let Collected { threads, samples, .. } = collected;
         for sampled in threads {
             let end = sampled.ring.written();
             while let Some(noted) = sampled.ring.pop(end) {
-                // SAFETY: no store ends before what is in the rings was drained.
+                // SAFETY: no store ends before the contents of the rings are drained.
                 let stack = unsafe {
                     LiveStack::of(noted.found.iter().copied(), noted.omitted, |address| {
                         samples.frame(address)
@@ -292,14 +294,14 @@ impl Session {
     }
 }
 
-/// Takes a sample of the current thread, if it is sampled, in the handler of its timer's signal. `missed`: how often the
-/// timer would have fired in the meantime. Async-signal-safe.
+/// Takes a sample of the current thread, if it is sampled, in the handler of its timer's signal. `missed` is the number
+/// of timer expirations that were dropped. Async-signal-safe.
 pub(crate) fn sample(state: ProgramState, missed: u64) {
     let id = thread_id();
     ROWS.read(|rows| {
         if let Ok(i) = rows.binary_search_by_key(&id, |row| row.id) {
             rows[i].sample(state, missed);
-            rows[i].timer.go_on();
+            rows[i].timer.rearm();
         }
     });
 }
@@ -311,8 +313,8 @@ impl Row {
         let mut innermost = None;
         let mut at = self.thread.current();
         while at != 0 {
-            // SAFETY: the thread runs this store, or is just entering or leaving it, under a borrow of it; so are those in whose
-            // host functions it does so.
+            // SAFETY: the thread runs this store, or is just entering or leaving it, under a borrow of it; the same
+            // holds for the stores in whose host functions it does so.
             let monitor = unsafe { StoreMonitor::of_subject(at) };
             // SAFETY: as above.
             let found = unsafe { walk(monitor.context(), state, |found| note.push(found)) };
@@ -321,7 +323,7 @@ impl Row {
             }
             at = monitor.outer();
         }
-        // A thread that runs no guest is none of a guest's profile.
+        // A thread that runs no guest does not appear in the profile.
         let Some((monitor, doing)) = innermost else { return };
         note.finish([
             monotonic_time().saturating_sub(self.began),

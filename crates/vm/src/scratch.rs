@@ -1,35 +1,35 @@
-//! Memory of the host that host functions borrow for a moment.
+//! Temporary host memory for host functions.
 //!
-//! In: a length. Out: bytes that are zero, and zero again when they come back. Never: more at once than the store's quota allows,
-//! so that a guest cannot have the host take memory by the lengths that it passes.
+//! In: a length. Out: zeroed bytes, which are zeroed again when they are returned. Never: more at once than the store's
+//! quota allows, so that a guest cannot make the host allocate memory by the lengths that it passes.
 
 use crate::quota::{Limit, Quota};
 use anyhow::Context;
 
-/// What a store's host functions have borrowed, and a buffer for the next.
+/// The bytes that a store's host functions have borrowed, and a spare buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     borrowed: usize,
     spare: Vec<u8>,
 }
 
-/// Bytes of a buffer that is kept.
-const KEPT: usize = 64 << 10;
+/// The largest size in bytes of a buffer that is kept.
+const MAX_SPARE: usize = 64 << 10;
 
-/// Bytes that were borrowed. To be given back with [`StoreCore::return_scratch`](crate::StoreCore::return_scratch); one that is not counts as borrowed up to the time
-/// when the store goes back to a checkpoint, or ends.
+/// Borrowed bytes. Return them with [`StoreCore::return_scratch`](crate::StoreCore::return_scratch); otherwise they
+/// count as borrowed until the store is rewound to a checkpoint or dropped.
 #[derive(Debug)]
 pub struct Borrowed(Vec<u8>);
 
 impl Borrowed {
-    /// The bytes.
+    /// Returns the bytes.
     pub fn bytes(&mut self) -> &mut [u8] {
         &mut self.0
     }
 }
 
 impl Scratch {
-    /// Lends `length` bytes, which are zero. `quota`: what the store may have.
+    /// Lends `length` zeroed bytes. `quota` is the store's quota.
     pub(crate) fn borrow(&mut self, length: usize, quota: Option<&Quota>) -> anyhow::Result<Borrowed> {
         let wanted = self.borrowed.saturating_add(length);
         if let Some(exceeded) = quota.and_then(|quota| quota.exceeded(Limit::Scratch, wanted as u64)) {
@@ -44,10 +44,10 @@ impl Scratch {
         Ok(Borrowed(bytes))
     }
 
-    /// Takes bytes back.
+    /// Takes borrowed bytes back.
     pub(crate) fn take_back(&mut self, Borrowed(mut bytes): Borrowed) {
         self.borrowed = self.borrowed.saturating_sub(bytes.len());
-        if bytes.capacity() <= KEPT && bytes.capacity() > self.spare.capacity() {
+        if bytes.capacity() <= MAX_SPARE && bytes.capacity() > self.spare.capacity() {
             bytes.fill(0);
             bytes.clear();
             self.spare = bytes;

@@ -1,7 +1,7 @@
-//! Memories that several stores, on several threads, use at once.
+//! Memories that several stores on several threads use at the same time.
 //!
-//! In: a type. Out: a handle that anyone may clone and take to other threads. Never: a reference to bytes; other
-//! threads write them at any time, so that they are copied, or read and written atomically.
+//! In: a type. Out: a handle that can be cloned and sent to other threads. Never: a reference to bytes. Other threads
+//! write them at any time, so they are copied, or read and written atomically.
 
 use crate::limits::ResourceLimiter;
 use crate::machine::MemorySpace;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-/// A memory that belongs to no store. It is gone with its last handle, those of stores included.
+/// A memory that belongs to no store. It is dropped with its last handle, including those of stores.
 #[derive(Clone, Debug)]
 pub struct SharedMemory(Arc<Shared>);
 
@@ -28,10 +28,10 @@ struct Shared {
     def: SharedDef,
     ty: MemoryType,
     is_reserved: bool,
-    /// Bytes of its address space.
+    /// The size of its address space in bytes.
     room: usize,
     memory: Mutex<LinearMemory>,
-    /// The thread that grows it. A limiter that asks for more of what it is asked about would wait for itself.
+    /// The thread that grows it. Without this, a limiter that grows the memory it is asked about would deadlock.
     grower: Mutex<Option<ThreadId>>,
     parking: ParkingLot,
     runtime: Weak<Runtime>,
@@ -52,11 +52,11 @@ const _: () = assert!(
 );
 
 impl SharedMemory {
-    /// A memory of its type's minimum size, with address space for its maximum, since it never moves.
+    /// Creates a memory of its type's minimum size, with address space for its maximum, since it never moves.
     ///
     /// # Errors
     ///
-    /// Where the type is of no shared memory, or the machine has no room.
+    /// Returns an error if the type is not that of a shared memory, or the machine has no room.
     pub fn new(runtime: &Arc<Runtime>, ty: MemoryType, reserve: bool) -> anyhow::Result<Self> {
         Self::with_image(runtime, ty, None, reserve)
     }
@@ -69,9 +69,9 @@ impl SharedMemory {
     ) -> anyhow::Result<Self> {
         anyhow::ensure!(
             ty.is_shared(),
-            "a shared memory was asked for, of the type {ty}, which is not shared"
+            "expected the type of a shared memory, found {ty}, which is not shared"
         );
-        ty.check().context("a memory of this type cannot be made")?;
+        ty.check().context("a memory of this type cannot be created")?;
         let bytes = ty.minimum_bytes().unwrap_or(u64::MAX);
         runtime.take_memory(bytes)?;
         let length = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -102,22 +102,22 @@ impl SharedMemory {
         })))
     }
 
-    /// Its type, as declared.
+    /// Returns the declared type.
     pub fn ty(&self) -> MemoryType {
         self.0.ty
     }
 
-    /// Whether two handles are of one memory.
+    /// Returns whether two handles refer to the same memory.
     pub fn same(a: &Self, b: &Self) -> bool {
         Arc::ptr_eq(&a.0, &b.0)
     }
 
-    /// Whether it belongs to this engine.
+    /// Returns whether the memory belongs to this engine.
     pub fn is_of(&self, runtime: &Arc<Runtime>) -> bool {
         std::ptr::eq(self.0.runtime.as_ptr(), Arc::as_ptr(runtime))
     }
 
-    /// Accessible bytes. They never become fewer.
+    /// Returns the number of accessible bytes. It never decreases.
     pub fn length(&self) -> usize {
         self.0.def.length.load(Ordering::SeqCst)
     }
@@ -130,26 +130,26 @@ impl SharedMemory {
         self.0.is_reserved
     }
 
-    /// Whether an access that faulted here was one to this memory.
+    /// Returns whether an access that faulted at this address belongs to this memory.
     pub(crate) fn holds(&self, address: usize) -> bool {
         self.0.is_reserved && address.wrapping_sub(self.base()) < crate::memory::RESERVATION
     }
 
-    /// Its address space. Async-signal-safe.
+    /// Returns the memory's address space. Async-signal-safe.
     pub(crate) fn space(&self) -> MemorySpace {
         MemorySpace { base: self.base(), length: self.length(), room: self.0.room, is_shared: true }
     }
 
-    /// Its [`MemoryDef`], for code to read: at a fixed place while any handle lives.
+    /// Returns the [`MemoryDef`] that code reads. It stays in place while any handle lives.
     pub(crate) fn def(&self) -> VmPtr<MemoryDef> {
         VmPtr::expose(&raw const self.0.def).cast()
     }
 
-    /// Grows it by pages; the old size in pages, or `None` where it may not or cannot.
+    /// Grows the memory by pages. Returns the old size in pages, or `None` if growth is not allowed or fails.
     ///
     /// # Errors
     ///
-    /// What the limiter returns.
+    /// Returns the limiter's error.
     pub fn grow(&self, delta: u64, limiter: Option<&mut dyn ResourceLimiter>) -> anyhow::Result<Option<u64>> {
         let Some(mut growing) = Growing::start(&self.0) else { return Ok(None) };
         let engine = self.0.runtime.upgrade().filter(|runtime| runtime.limits_memory());
@@ -158,43 +158,43 @@ impl SharedMemory {
         if old.is_some() {
             account.taken = 0;
         }
-        // The pages are accessible now: whoever reads the new length may use them.
+        // The pages are accessible now, so a thread that reads the new length may use them.
         self.0.def.length.store(growing.memory.length(), Ordering::SeqCst);
         Ok(old)
     }
 
-    /// The range of an access, if it lies inside.
+    /// Returns the range of an access, if it is in bounds.
     fn range(&self, start: u64, length: usize) -> Option<Range<usize>> {
         let start = usize::try_from(start).ok()?;
         let end = start.checked_add(length)?;
         (end <= self.length()).then_some(start..end)
     }
 
-    /// Address of a byte, with the right to all of the memory.
+    /// Returns the address of a byte, with provenance for the whole memory.
     fn at(&self, offset: usize) -> *mut u8 {
         VmPtr::at(self.base() + offset).as_ptr()
     }
 
-    /// Copies bytes out of it; `false` if they are not all inside.
+    /// Copies bytes out of the memory. Returns `false` if the range is out of bounds.
     #[must_use]
     pub fn read(&self, start: u64, out: &mut [u8]) -> bool {
         let Some(range) = self.range(start, out.len()) else { return false };
-        // SAFETY: the range is accessible and stays so (IN-BOUNDS, SHARED-BYTES); `out` is the caller's alone, and
-        // so is no part of the memory.
+        // SAFETY: the range is accessible and stays so (IN-BOUNDS, SHARED-BYTES); `out` belongs to the caller alone,
+        // and so is no part of the memory.
         unsafe { out.as_mut_ptr().copy_from_nonoverlapping(self.at(range.start), out.len()) };
         true
     }
 
-    /// Copies bytes into it; `false` if they are not all inside, and nothing was copied.
+    /// Copies bytes into the memory. Returns `false`, with nothing copied, if the range is out of bounds.
     #[must_use]
     pub fn write(&self, start: u64, bytes: &[u8]) -> bool {
         let Some(range) = self.range(start, bytes.len()) else { return false };
-        // SAFETY: as in `read`; nothing refers to bytes of the memory, so that `bytes` is no part of it.
+        // SAFETY: as in `read`; there are no references to bytes of the memory, so `bytes` is no part of it.
         unsafe { self.at(range.start).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         true
     }
 
-    /// Fills part of it; `false` if that is not all inside, and nothing was written.
+    /// Fills a range of the memory. Returns `false`, with nothing written, if the range is out of bounds.
     #[must_use]
     pub fn fill(&self, start: u64, length: usize, value: u8) -> bool {
         let Some(range) = self.range(start, length) else { return false };
@@ -203,7 +203,7 @@ impl SharedMemory {
         true
     }
 
-    /// Offset of an aligned access of `size` bytes.
+    /// Returns the offset of an aligned access of `size` bytes.
     fn aligned(&self, address: u64, size: usize) -> Result<usize, Trap> {
         if !address.is_multiple_of(size as u64) {
             return Err(Trap::UnalignedAtomic);
@@ -215,7 +215,7 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// A [`Trap`] where the address is unaligned or outside; else what the interruption returns.
+    /// Returns a [`Trap`] if the address is unaligned or out of bounds, or the error of the interruption.
     pub fn wait32(
         &self,
         address: u64,
@@ -228,11 +228,11 @@ impl SharedMemory {
         self.0.parking.wait(address, is_expected, timeout, interruption)
     }
 
-    /// As [`SharedMemory::wait32`], with 64 bits.
+    /// The same as [`SharedMemory::wait32`], with 64 bits.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the errors of [`SharedMemory::wait32`].
     pub fn wait64(
         &self,
         address: u64,
@@ -245,11 +245,11 @@ impl SharedMemory {
         self.0.parking.wait(address, is_expected, timeout, interruption)
     }
 
-    /// Wakes at most `count` threads that wait at an address; how many it were.
+    /// Wakes at most `count` threads that wait at an address. Returns how many were woken.
     ///
     /// # Errors
     ///
-    /// Where the address is unaligned or outside.
+    /// Returns an error if the address is unaligned or out of bounds.
     pub fn notify(&self, address: u64, count: u32) -> Result<u32, Trap> {
         self.aligned(address, 4)?;
         Ok(self.0.parking.notify(address, count))
@@ -262,8 +262,8 @@ macro_rules! atomics {
             $(
                 fn $cell(&self, address: u64) -> Result<&$atomic, Trap> {
                     let at = self.at(self.aligned(address, size_of::<$ty>())?).cast::<$ty>();
-                    // SAFETY: the bytes are accessible while `self` is there (IN-BOUNDS, SHARED-BYTES), aligned
-                    // as they must be since the base is a page's, and reached atomically or as raw bytes alone.
+                    // SAFETY: the bytes are accessible while `self` exists (IN-BOUNDS, SHARED-BYTES), aligned as
+                    // required since the base is page-aligned, and accessed only atomically or as raw bytes.
                     Ok(unsafe { $atomic::from_ptr(at) })
                 }
 
@@ -271,7 +271,7 @@ macro_rules! atomics {
                 ///
                 /// # Errors
                 ///
-                /// Where the address is unaligned or outside, as in all that follow.
+                /// Returns an error if the address is unaligned or out of bounds.
                 pub fn $load(&self, address: u64) -> Result<$ty, Trap> {
                     self.$cell(address).map(|cell| cell.load(Ordering::SeqCst))
                 }
@@ -280,34 +280,34 @@ macro_rules! atomics {
                 ///
                 /// # Errors
                 ///
-                /// As loads.
+                /// Returns the errors of loads.
                 pub fn $store(&self, address: u64, value: $ty) -> Result<(), Trap> {
                     self.$cell(address).map(|cell| cell.store(value, Ordering::SeqCst))
                 }
 
-                /// Replaces a number; the old one.
+                /// Replaces a number. Returns the old one.
                 ///
                 /// # Errors
                 ///
-                /// As loads.
+                /// Returns the errors of loads.
                 pub fn $swap(&self, address: u64, value: $ty) -> Result<$ty, Trap> {
                     self.$cell(address).map(|cell| cell.swap(value, Ordering::SeqCst))
                 }
 
-                /// Adds to a number, which wraps around; the old one.
+                /// Adds to a number, wrapping around on overflow. Returns the old one.
                 ///
                 /// # Errors
                 ///
-                /// As loads.
+                /// Returns the errors of loads.
                 pub fn $add(&self, address: u64, value: $ty) -> Result<$ty, Trap> {
                     self.$cell(address).map(|cell| cell.fetch_add(value, Ordering::SeqCst))
                 }
 
-                /// Replaces a number if it is `expected`; the old one.
+                /// Replaces a number if it is `expected`. Returns the old one.
                 ///
                 /// # Errors
                 ///
-                /// As loads.
+                /// Returns the errors of loads.
                 pub fn $exchange(&self, address: u64, expected: $ty, value: $ty) -> Result<$ty, Trap> {
                     let cell = self.$cell(address)?;
                     let old = cell.compare_exchange(expected, value, Ordering::SeqCst, Ordering::SeqCst);
@@ -325,14 +325,14 @@ atomics! {
     atomic_u64 u64 AtomicU64 load_u64 store_u64 swap_u64 fetch_add_u64 compare_exchange_u64;
 }
 
-/// The right to grow a memory.
+/// Exclusive permission to grow a memory.
 struct Growing<'a> {
     shared: &'a Shared,
     memory: MutexGuard<'a, LinearMemory>,
 }
 
 impl<'a> Growing<'a> {
-    /// Waits until no other thread grows it; `None` if this one does.
+    /// Waits until no other thread grows the memory. Returns `None` if this thread is growing it.
     fn start(shared: &'a Shared) -> Option<Self> {
         let this = std::thread::current().id();
         if *shared.grower() == Some(this) {
@@ -344,7 +344,8 @@ impl<'a> Growing<'a> {
     }
 }
 
-/// Takes what a shared memory grows by of its engine's quota, if the store's limiter agrees. What is not used goes back.
+/// Takes the bytes by which a shared memory grows from its engine's quota, if the store's limiter agrees. Bytes that
+/// are not used are returned.
 struct Account<'a> {
     engine: Option<Arc<Runtime>>,
     taken: u64,
@@ -415,7 +416,7 @@ impl Drop for Shared {
         if let Some(engine) = self.runtime.upgrade().filter(|engine| engine.limits_memory()) {
             engine.give_back_memory(self.def.length.load(Ordering::Relaxed) as u64);
         }
-        // Whoever had a handle may have written it.
+        // Any holder of a handle may have written to it.
         self.memory.get_mut().unwrap_or_else(PoisonError::into_inner).touch();
     }
 }

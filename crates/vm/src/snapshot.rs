@@ -1,14 +1,16 @@
-//! A store with one instance as bytes, and back again: in another process, under other addresses.
+//! Converts a store with one instance to bytes, and back in another process, under other addresses.
 //!
-//! In: a store whose guest does not run. Out: the bytes of [`Part::Snapshot`], which a sealed artifact holds; of those, an instance
-//! that goes on where the other was. Never: bytes that nobody vouched for. Whoever may change them may as well change code.
+//! In: a store whose guest does not run. Out: the bytes of [`Part::Snapshot`], which a sealed artifact contains; from
+//! them, an instance that continues where the other was. Never: bytes of unknown origin. Whoever may change them could
+//! as well change code.
 //!
 //! ```text
 //! head: length, all numbers of 64 bits in little endian   │ contents of memories, without what is zero
 //! ```
 //!
-//! What holds addresses is made by linking, as for a [`Checkpoint`](crate::Checkpoint). Of what is left, only the headers of objects
-//! mean something in one process: canonical ids of types, which are indices of the module's types in these bytes.
+//! State that holds addresses is created by linking, as for a [`Checkpoint`](crate::Checkpoint). Of the remaining
+//! state, only the headers of objects depend on the process: they contain canonical ids of types, which are replaced by
+//! the module's type indices in these bytes.
 //!
 //! [`Part::Snapshot`]: belljar_abi::Part::Snapshot
 
@@ -31,46 +33,51 @@ use belljar_module::{EntityIndex, Import};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Contents that are zero for so long are left out.
+/// Runs of zeros of this length are omitted from the contents.
 const GRAIN: usize = 4096;
 
-/// What a snapshot says of the store that it was taken of.
+/// The head of a snapshot.
 pub(crate) struct InstanceSnapshot<'a> {
-    /// For whoever took it.
+    /// A note for the embedder.
     note: &'a [u8],
-    /// How many memories the store had, and where everything lay: [`places`].
+    /// The number of memories of the store, and the places of its entities: [`places`].
     memory_count: usize,
     places: Vec<u32>,
     region: RegionCheckpoint,
     memories: Vec<MemorySnapshot>,
     gc: Option<GcCheckpoint>,
     segments: Vec<Option<Box<[u32]>>>,
-    /// Where contents of memories begin.
+    /// The offset of the contents of memories.
     head: usize,
 }
 
 struct MemorySnapshot {
     length: usize,
-    /// Where in the memory contents lie, one after the other behind the head.
+    /// The ranges of the memory that have contents. These follow each other behind the head.
     pieces: Vec<Range<usize>>,
 }
 
-/// Refuses a store in which not everything is of its one instance, and functions that it imports: of all else a snapshot would
-/// not say what it is.
+/// Checks that everything in a store belongs to its one instance, except for functions that it imports: a snapshot
+/// could not describe anything else.
 fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
     let described = module.module();
     let other = described.imports().iter().find(|import| !matches!(import.entity, EntityIndex::Func(_)));
     if let Some(Import { module, name, .. }) = other {
         let (module, name) = (OutsideText::new(&**module), OutsideText::new(&**name));
         bail!(
-            "`{module}::{name}` is imported and no function: only functions of the host can be there again"
+            "the import `{module}::{name}` is not a function: a snapshot can only be restored with imports of host functions"
         );
     }
-    let foreign: Vec<_> =
-        store.entities.host_funcs.iter().skip(described.imported_funcs()).map(|func| told(func)).collect();
+    let foreign: Vec<_> = store
+        .entities
+        .host_funcs
+        .iter()
+        .skip(described.imported_funcs())
+        .map(|func| display_name(func))
+        .collect();
     ensure!(
         foreign.is_empty(),
-        "the guest may hold host functions that it did not import, which cannot be kept: {}",
+        "the guest may hold host functions that it did not import, which a snapshot cannot contain: {}",
         foreign.join(", ")
     );
     let now = [
@@ -87,7 +94,7 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
     ];
     ensure!(
         now == own && store.host.host_caller_context.is_none(),
-        "the host has made things in the store that the module did not, or has called its own functions through it"
+        "the host has created entities in the store, or has called its own functions through it, which a snapshot cannot contain"
     );
     let is_exact = |i: usize| {
         let wanted = module.sig(described.type_of_func(FuncIndex::new(i)));
@@ -95,7 +102,7 @@ fn check_own(store: &StoreCore, module: &LoadedModule) -> anyhow::Result<()> {
     };
     ensure!(
         (0..described.imported_funcs()).all(is_exact),
-        "a function is imported that belongs to another instance, or has a narrower type than the module wants"
+        "an imported function belongs to another instance, or has a narrower type than the import"
     );
     Ok(())
 }
@@ -105,14 +112,18 @@ fn places_of(store: &StoreCore) -> Vec<u32> {
 }
 
 impl StoreMut<'_> {
-    /// The store's only instance and all its state as bytes. `note` is kept with it.
+    /// Serializes the store's only instance with all its state. `note` is kept with it.
     ///
     /// # Errors
     ///
-    /// Where the store holds what means something in this process alone, which is named; and as [`StoreMut::checkpoint`].
+    /// Returns an error that names the state which is meaningful only in this process, if there is any, or an error as
+    /// for [`StoreMut::checkpoint`].
     pub fn serialize_instance(&mut self, note: &[u8]) -> anyhow::Result<Vec<u8>> {
         let [instance] = &*self.entities.instances else {
-            bail!("a snapshot is of one instance, and the store has {}", self.entities.instances.len());
+            bail!(
+                "a snapshot needs a store with one instance, and this one has {}",
+                self.entities.instances.len()
+            );
         };
         let module = instance.module().clone();
         check_own(self, &module)?;
@@ -122,13 +133,12 @@ impl StoreMut<'_> {
             (Some(gc), Some(was)) => {
                 ensure!(
                     was.is_without_host_values(),
-                    "the guest holds values of the host (externref), which cannot be kept"
+                    "the guest holds values of the host (externref), which a snapshot cannot contain"
                 );
                 let index = |id: TypeId| types.iter().position(|ty| *ty == id);
-                Some(
-                    was.renamed(&gc.objects()?, index)
-                        .context("the guest holds objects of types of the host")?,
-                )
+                Some(was.renamed(&gc.objects()?, index).context(
+                    "the guest holds objects of the host's types, which a snapshot cannot contain",
+                )?)
             }
             _ => None,
         };
@@ -166,13 +176,13 @@ impl StoreMut<'_> {
         let mut bytes = (head.0.len() as u64 + 8).to_le_bytes().to_vec();
         bytes.append(&mut head.0);
         bytes.append(&mut contents);
-        // Nobody is going back there.
+        // The store will not be rewound to it.
         self.checkpoints.pop();
         Ok(bytes)
     }
 }
 
-fn told(func: &HostFunc) -> String {
+fn display_name(func: &HostFunc) -> String {
     match func.name.get() {
         Some(HostName { module, name }) => {
             format!("{}::{}", OutsideText::new(&**module), OutsideText::new(&**name))
@@ -181,7 +191,7 @@ fn told(func: &HostFunc) -> String {
     }
 }
 
-/// Where bytes are not zero, in whole grains.
+/// Returns the ranges of bytes that are not zero, in whole grains.
 fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut pieces: Vec<Range<usize>> = Vec::new();
     for (i, grain) in bytes.chunks(GRAIN).enumerate() {
@@ -197,23 +207,22 @@ fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
     pieces
 }
 
-/// The note that a snapshot was taken with.
+/// Returns the note that a snapshot was taken with.
 ///
 /// # Errors
 ///
-/// Where the snapshot is damaged.
+/// Returns an error if the snapshot is damaged.
 pub fn snapshot_note(image: &CodeImage) -> anyhow::Result<Option<Vec<u8>>> {
     let Some(bytes) = image.snapshot() else { return Ok(None) };
     Ok(Some(read(image, bytes)?.note.to_vec()))
 }
 
-/// Makes an instance in a store that has none, and lets it be what another was when the snapshot in `image` was taken. Nothing
-/// runs.
+/// Creates an instance in a store that has none, and restores the state of the snapshot in `image`. Nothing runs.
 ///
 /// # Errors
 ///
-/// As [`crate::instantiate`]; where the store has other things than the one that the snapshot was taken of; where the snapshot is
-/// damaged. The store is of no use then.
+/// Returns the errors of [`crate::instantiate()`], or an error if the store has other entities than the one that the snapshot
+/// was taken from, or if the snapshot is damaged. The store is unusable then.
 pub fn restore_instance<T: 'static>(
     store: &mut StoreInner<T>,
     module: &Arc<LoadedModule>,
@@ -223,20 +232,20 @@ pub fn restore_instance<T: 'static>(
     let bytes = image.snapshot().context("the module has no snapshot")?;
     ensure!(
         store.core().instance_count() == 0,
-        "a module with a snapshot begins as the first of its store, and this one has instances already"
+        "a module with a snapshot must be the first of its store, and this store has instances already"
     );
     let frozen = read(image, bytes)?;
     let id = link_fresh(store, module, imports)?;
-    let done = put(store, id, module, image, bytes, frozen);
+    let done = restore_state(store, id, module, image, bytes, frozen);
     if done.is_err() {
-        // What is there of it is anything: nobody runs or collects it.
-        store.core_mut().give_up("its snapshot could not be loaded");
+        // Its contents are inconsistent: they must not be run or collected.
+        store.core_mut().make_unusable("its snapshot could not be loaded");
     }
     done.map(|()| id)
 }
 
-/// Puts a snapshot's state into an instance that has just been linked.
-fn put<T: 'static>(
+/// Restores a snapshot's state into an instance that has just been linked.
+fn restore_state<T: 'static>(
     store: &mut StoreInner<T>,
     id: InstanceId,
     module: &LoadedModule,
@@ -248,8 +257,8 @@ fn put<T: 'static>(
     check_own(core, module)?;
     ensure!(
         places_of(core) == frozen.places && core.region.has_pieces_of(&frozen.region),
-        "the store has other things than the one that the snapshot was taken of, or has them elsewhere: make it with nothing but the \
-         module's imports, and link those as they were linked then"
+        "the store differs from the one that the snapshot was taken from: create it with nothing but the module's imports, and \
+         link those as they were linked then"
     );
     ensure!(core.entities.memories.len() == frozen.memory_count, DAMAGED);
     let mut at = frozen.head;
@@ -258,7 +267,11 @@ fn put<T: 'static>(
         let now = store.core().memory_data(number).len();
         let more = memory.length.checked_sub(now).context(DAMAGED)? as u64 / page;
         let grown = more == 0 || store.memory_grow(number, more)?.is_some();
-        ensure!(grown, "the snapshot has {} bytes in memory {number}, and may not", memory.length);
+        ensure!(
+            grown,
+            "the snapshot has {} bytes in memory {number}, and the limits do not allow it",
+            memory.length
+        );
         let AnyMemory::Own(own) = &mut store.core_mut().entities.memories[number].memory else {
             bail!("memory {number} is shared with others");
         };
@@ -281,7 +294,7 @@ fn put<T: 'static>(
             // Its elements are counted already.
             growth_limiter.limiter().map_or(Ok(true), |limiter| limiter.table_growing(size, size, maximum))
         })?;
-        ensure!(allowed, "the snapshot has {size} elements in table {table}, and may not");
+        ensure!(allowed, "the snapshot has {size} elements in table {table}, and the limits do not allow it");
     }
     if let Some(gc) = &frozen.gc {
         store.core_mut().gc_base()?;
@@ -290,7 +303,7 @@ fn put<T: 'static>(
             Some(limiter) if granted > 0 => limiter.gc_heap_growing(0, granted),
             _ => Ok(true),
         })?;
-        ensure!(allowed, "the snapshot has {granted} bytes of objects, and may not");
+        ensure!(allowed, "the snapshot has {granted} bytes of objects, and the limits do not allow it");
         let core = store.core_mut();
         ensure!(gc.fits(core.gc()?), DAMAGED);
         core.rewind_gc(gc);
@@ -301,11 +314,11 @@ fn put<T: 'static>(
     let core = store.core_mut();
     core.entities.instances[id.index()].segments = frozen.segments;
     (0..core.entities.memories.len()).for_each(|memory| core.publish_memory(memory));
-    core.note_memory();
+    core.publish_memory_size();
     Ok(())
 }
 
-const DAMAGED: &str = "the snapshot is damaged, or of another release";
+const DAMAGED: &str = "the snapshot is damaged, or was made by another release";
 
 fn damaged(_: Damaged) -> anyhow::Error {
     anyhow::Error::msg(DAMAGED)

@@ -1,4 +1,4 @@
-//! The bytes of a snapshot: numbers and runs of bytes, in order.
+//! The encoding of a snapshot: numbers and runs of bytes, in order.
 
 /// Writes numbers and bytes one after the other.
 #[derive(Default)]
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         Some(u64::from_le_bytes(*number))
     }
 
-    /// A number that fits the machine.
+    /// Reads a number that fits into `usize`.
     pub(crate) fn size(&mut self) -> Option<usize> {
         usize::try_from(self.number()?).ok()
     }

@@ -1,4 +1,4 @@
-//! What the first engine of a process sets up: signal handlers, and the preparation of forks.
+//! Set-up by the first engine of a process: signal handlers, and fork handlers.
 
 use crate::machine::{self, Handlers};
 use crate::quota::EngineQuota;
@@ -17,19 +17,23 @@ static HANDLERS: Handlers = Handlers {
     answer: store_monitor::answer,
 };
 
-/// Installs the signal handlers, once in a process.
+/// Installs the signal handlers, once per process.
 pub(crate) fn handle_signals() -> io::Result<SignalsHandled> {
     machine::install(&HANDLERS)
 }
 
 impl Runtime {
-    /// Creates what the stores of an engine share. `stack_size`: bytes of native stack for guest code. `gc_stress`: collect garbage at
-    /// every allocation. `counts_epochs`: code is interrupted at its store's deadline. `dumps_cores`: recorded stacks are as long as
-    /// core dumps show them. `quota`: what all stores may have together.
+    /// Creates what the stores of an engine share.
+    ///
+    /// - `stack_size`: bytes of native stack for guest code
+    /// - `gc_stress`: collect garbage at every allocation
+    /// - `counts_epochs`: code is interrupted at its store's deadline
+    /// - `dumps_cores`: recorded stacks are long enough for core dumps
+    /// - `quota`: the limits of all stores together
     ///
     /// # Errors
     ///
-    /// Returns an error if signal handlers cannot be installed, or forks cannot be prepared.
+    /// Returns an error if signal handlers or fork handlers cannot be installed.
     pub fn new(
         stack_size: usize,
         gc_stress: bool,
@@ -40,8 +44,8 @@ impl Runtime {
     ) -> anyhow::Result<Arc<Self>> {
         let signals =
             handle_signals().context("could not install the handlers that turn faults into traps")?;
-        sys::survive_limit().context("could not have writes beyond a limit fail")?;
-        fork::install().context("could not prepare for forks of the process")?;
+        sys::fail_oversized_writes().context("could not make writes beyond the file size limit fail")?;
+        fork::install().context("could not install fork handlers")?;
         Ok(Self::with(stack_size, gc_stress, counts_epochs, dumps_cores, quota, source, signals))
     }
 }

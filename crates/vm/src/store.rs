@@ -1,4 +1,4 @@
-//! A store: everything that one group of guests can reach, owned by one value.
+//! A store: everything that a group of guests can reach, owned by one value.
 
 use crate::exit::Pending;
 use crate::externs::Externs;
@@ -41,15 +41,15 @@ pub(crate) struct StoreGlobal {
     pub(crate) traced: bool,
 }
 
-/// [`StoreCore::ready`] of a store that is not. No id has it.
+/// The value of [`StoreCore::ready`] if the store is not ready. No id has it.
 pub(crate) const NOT_READY: u64 = u64::MAX;
 
 /// A store without its embedder's data.
 pub struct StoreCore {
-    /// The part of the store that other threads may hold, with the store's context.
+    /// The part of the store that other threads may hold. It contains the store's context.
     pub(crate) monitor: Arc<StoreMonitor>,
-    /// The number of its id, if the next run needs no preparation on the thread of the last one: the store has no run limits, was
-    /// not killed, and the host holds no references whose scope has not ended. [`NOT_READY`] otherwise.
+    /// The number of the store's id, if the next run needs no preparation on the thread of the last one: the store has
+    /// no run limits, was not killed, and the host holds no scoped references. [`NOT_READY`] otherwise.
     pub(crate) ready: u64,
     /// [`GuestThread::idle`](crate::guest_thread::GuestThread::idle) of the thread that entered the guest last.
     pub(crate) last_thread: usize,
@@ -62,19 +62,19 @@ pub struct StoreCore {
     pub(crate) host: HostSide,
     /// Why the innermost activation is being left.
     pub(crate) pending: Option<Pending>,
-    /// Whether guest code ran, so that any memory may have been written. Set by the first run alone: see `ready`.
+    /// Whether guest code has run, so that any memory may have been written. Only the first run sets it: see `ready`.
     pub(crate) ran: bool,
-    /// Whether a checkpoint of it was taken.
+    /// Whether a checkpoint of the store was taken.
     pub(crate) has_checkpoint: bool,
-    /// Why its guest was killed, if it was. Nothing runs in the store any more.
+    /// Why the guest was killed, if it was. Nothing runs in the store any more.
     pub(crate) killed: Option<KillReason>,
-    /// Whether it was killed or has run limits: a run tests this alone.
+    /// Whether the store was killed or has run limits. A run checks only this.
     pub(crate) is_special: bool,
-    /// The checkpoints that it can be reset to.
+    /// The checkpoints that the store can be rewound to.
     pub(crate) checkpoints: Vec<CheckpointRecord>,
 }
 
-/// What modules and the host have put into a store, each kind numbered from 0.
+/// Everything that modules and the host have added to a store, each kind numbered from 0.
 #[derive(Default)]
 pub(crate) struct Entities {
     pub(crate) instances: Vec<Instance>,
@@ -84,9 +84,9 @@ pub(crate) struct Entities {
     /// The type of each tag.
     pub(crate) tags: Vec<TypeId>,
     pub(crate) host_funcs: Vec<Arc<HostFunc>>,
-    /// Their objects.
+    /// Their function objects.
     pub(crate) host_objects: Vec<FuncRefId>,
-    /// Types of what the host created. No module may use them.
+    /// Types of entities that the host created. No module may use them.
     pub(crate) host_types: Vec<Arc<TypeSet>>,
     pub(crate) externs: Externs,
 }
@@ -96,24 +96,24 @@ pub(crate) struct Entities {
 pub(crate) struct StoreHeap {
     /// The garbage-collected heap, created when it is first needed.
     pub(crate) gc: Option<Gc>,
-    /// The heap, if a collection was given up in the middle. It is kept until the store is reset.
+    /// The heap, if a collection was interrupted. It is kept until the store is rewound.
     pub(crate) abandoned: Option<Box<Gc>>,
     /// References that the host holds.
     pub(crate) roots: Roots,
 }
 
-/// What a store may have, and what of that it has taken.
+/// The limits of a store, and what it has taken of them.
 #[derive(Default)]
 pub(crate) struct Limits {
-    /// What is done at the beginning and end of each run, if anything is.
+    /// The checks at the start and end of each run, if there are any.
     pub(crate) run_limits: Option<Box<RunLimits>>,
-    /// What it may have, if that is limited.
+    /// The store's limits, if it has any.
     pub(crate) quota: Option<Arc<Quota>>,
-    /// Its part of what the stores of its group use together, if it has a group.
+    /// The store's share of the usage of its group, if it has a group.
     pub(crate) group: Option<GroupShare>,
-    /// The growth that its quota or its engine's refused last.
+    /// The last growth that its quota or its engine's refused.
     pub(crate) refused: Option<Refusal>,
-    /// Bytes that it has taken of its engine's quota, if that has a limit.
+    /// Bytes taken from its engine's quota, if that has a limit.
     pub(crate) taken: u64,
     /// Fuel beyond what the counter in the context can hold.
     pub(crate) fuel_reserve: u64,
@@ -130,14 +130,15 @@ pub(crate) struct HostSide {
     pub(crate) hooks: Hooks,
 }
 
-/// A checkpoint that a store can go back to, and what of the store it does not hold, as other stores begin there too.
+/// A checkpoint that a store can be rewound to, with the state that the checkpoint does not hold because other stores
+/// adopt it too.
 #[derive(Debug)]
 pub(crate) struct CheckpointRecord {
     /// The checkpoint's number.
     pub(crate) number: u64,
-    /// What people called the store.
+    /// The label of the store.
     pub(crate) label: Option<Arc<str>>,
-    /// The stores that it was counted together with.
+    /// The store's limit group.
     pub(crate) group: Option<Arc<LimitGroup>>,
 }
 
@@ -146,17 +147,17 @@ pub(crate) struct CheckpointRecord {
 pub(crate) struct Hooks {
     /// [`std::any::TypeId`] of the embedder's data.
     pub(crate) data_type: std::any::TypeId,
-    /// Runs a closure with whoever decides about growth.
+    /// Runs a closure with the limiter of growth.
     ///
-    /// Its safety contract: ONE-BORROW, as [`crate::StoreMut`] has it.
+    /// Safety contract: ONE-BORROW, as for [`crate::StoreMut`].
     pub(crate) with_limiter: unsafe fn(NonNull<StoreCore>, &mut Growth<'_>) -> anyhow::Result<()>,
-    /// Asks the embedder by how much the epoch deadline moves. `None`: it does not; trap.
+    /// Asks the embedder by how much to move the epoch deadline. `None` means not at all: trap.
     ///
-    /// Its safety contract: ONE-BORROW, as [`crate::StoreMut`] has it.
+    /// Safety contract: ONE-BORROW, as for [`crate::StoreMut`].
     pub(crate) new_epoch: unsafe fn(NonNull<StoreCore>) -> anyhow::Result<Option<u64>>,
 }
 
-/// Something that grows a part of the store, with whoever decides about that.
+/// A closure that grows a part of the store, given the limiter of growth.
 pub(crate) type Growth<'a> = dyn FnMut(&mut StoreCore, &mut GrowthLimiter<'_>) -> anyhow::Result<()> + 'a;
 
 impl StoreCore {
@@ -206,59 +207,58 @@ impl StoreCore {
         Ok(core)
     }
 
-    /// The store that a context belongs to, as guest code of it hands the context to the host.
+    /// Returns the store that a context belongs to, for a context that its guest code passes to the host.
     ///
     /// # Safety
     ///
-    /// `context` is that of a store that is alive and of which no other thread runs guest code.
+    /// `context` belongs to a live store, and no other thread runs guest code of it.
     #[inline]
     pub(crate) unsafe fn of_context(context: VmPtr<StoreContext>) -> VmPtr<StoreCore> {
         // SAFETY: the caller's promise; the core is the first field of the store whose address lies there.
         VmPtr::at(unsafe { (*context.as_ptr()).store })
     }
 
-    /// The object at id 0, whose signature nothing has.
+    /// Writes the object at id 0, whose signature equals no other.
     fn write_null_object(&self) {
         let object = VmPtr::<FuncObject>::at(self.region.const_base()).as_ptr();
-        // SAFETY: the first 32 bytes of the constants are kept for it (IN-BOUNDS), and are zero but for this.
+        // SAFETY: the first 32 bytes of the constants are reserved for it (IN-BOUNDS), and are otherwise zero.
         unsafe { (&raw mut (*object).sig).write(FuncObject::NULL_SIG) };
     }
 
-    /// What other threads may hold to look at its guest.
+    /// Returns what other threads may hold to observe the guest.
     pub fn monitor(&self) -> &Arc<StoreMonitor> {
         &self.monitor
     }
 
-    /// Which store this is.
+    /// Returns the store's id.
     pub fn id(&self) -> StoreId {
         self.id
     }
 
-    /// What whoever uses this crate keeps with the store: nothing, until something is put there. It stays when the store goes
-    /// back to a checkpoint.
+    /// Returns the value that the embedding layer keeps with the store, if it has set one. It survives a rewind.
     #[inline]
     pub fn extension(&self) -> Option<&(dyn Any + Send + Sync)> {
         self.host.extension.as_deref()
     }
 
-    /// As [`StoreCore::extension`], to be written.
+    /// Returns [`StoreCore::extension`] for writing.
     pub fn extension_mut(&mut self) -> &mut Option<Box<dyn Any + Send + Sync>> {
         &mut self.host.extension
     }
 
-    /// Tells those who watch how large its memories are now.
-    pub(crate) fn note_memory(&self) {
+    /// Publishes the current size of the store's memories to observers.
+    pub(crate) fn publish_memory_size(&self) {
         let memories: u64 = self.entities.memories.iter().map(|m| m.memory.length() as u64).sum();
         let objects = self.heap.gc.as_ref().map_or(0, |gc| gc.heap.size());
         self.monitor.set_memory(memories + objects);
     }
 
-    /// What it shares with the other stores of its engine.
+    /// Returns the state that the store shares with the other stores of its engine.
     pub fn runtime(&self) -> &Arc<Runtime> {
         &self.runtime
     }
 
-    /// Lends host functions `length` bytes, which are zero.
+    /// Lends host functions `length` zeroed bytes.
     ///
     /// # Errors
     ///
@@ -267,56 +267,56 @@ impl StoreCore {
         self.host.scratch.borrow(length, self.limits.quota.as_deref())
     }
 
-    /// Takes bytes back.
+    /// Takes lent bytes back.
     pub fn return_scratch(&mut self, bytes: Borrowed) {
         self.host.scratch.take_back(bytes);
     }
 
-    /// The store context.
+    /// Returns the store context.
     #[inline]
     pub(crate) fn context(&self) -> *mut StoreContext {
         self.monitor.context().as_ptr()
     }
 
-    /// The store context, while no guest code runs.
+    /// Returns the store context, while no guest code runs.
     #[inline]
     pub(crate) fn context_mut(&mut self) -> &mut StoreContext {
-        // SAFETY: STORE-EXCLUSIVE: whoever holds the store by `&mut` is the only one to touch its context.
+        // SAFETY: STORE-EXCLUSIVE: only the holder of the store's `&mut` accesses its context.
         unsafe { self.monitor.context().as_mut() }
     }
 
-    /// Address of the store context.
+    /// Returns the address of the store context.
     pub(crate) fn context_address(&self) -> usize {
         self.monitor.context().address()
     }
 
-    /// Whether guest code of this store is running below the caller.
+    /// Returns whether guest code of this store is running below the caller.
     pub fn is_running(&self) -> bool {
         self.entry_fp() != 0
     }
 
-    /// Frame pointer of the entry stub of the innermost activation, 0 if there is none.
+    /// Returns the frame pointer of the innermost activation's entry stub; 0 if there is none.
     #[inline]
     pub(crate) fn entry_fp(&self) -> usize {
-        // SAFETY: STORE-EXCLUSIVE: nobody writes it while `self` is borrowed.
+        // SAFETY: STORE-EXCLUSIVE: nothing writes it while `self` is borrowed.
         unsafe { (*self.context()).entry_fp }
     }
 
-    /// Fuel left.
+    /// Returns the remaining fuel.
     pub fn fuel(&self) -> u64 {
         // SAFETY: STORE-EXCLUSIVE.
         let counter = unsafe { (*self.context()).fuel };
         self.limits.fuel_reserve.saturating_add(counter.min(0).unsigned_abs())
     }
 
-    /// Sets the fuel left.
+    /// Sets the remaining fuel.
     pub fn set_fuel(&mut self, fuel: u64) {
         let now = fuel.min(i64::MAX as u64);
         self.limits.fuel_reserve = fuel - now;
         self.context_mut().fuel = -(now as i64);
     }
 
-    /// Moves fuel from the reserve to the counter; `false` if there is none.
+    /// Moves fuel from the reserve to the counter. Returns `false` if there is none.
     pub(crate) fn refill_fuel(&mut self) -> bool {
         let reserve = self.limits.fuel_reserve;
         if reserve == 0 {
@@ -329,13 +329,13 @@ impl StoreCore {
         true
     }
 
-    /// The guest runs until the engine's epoch is this many ticks on.
+    /// Lets the guest run until the engine's epoch has advanced by this many ticks.
     pub fn set_epoch_deadline(&mut self, ticks: u64) {
         let now = self.runtime.epoch();
         self.context_mut().epoch_deadline = now.saturating_add(ticks);
     }
 
-    /// Number of instances.
+    /// Returns the number of instances.
     pub fn instance_count(&self) -> usize {
         self.entities.instances.len()
     }
@@ -344,7 +344,7 @@ impl StoreCore {
         &self.entities.instances[id.index()]
     }
 
-    /// The host value of a reference; `None` for null, and for what a guest made itself.
+    /// Returns the host value of a reference; `None` for null, and for objects of guests.
     pub fn extern_value(&self, reference: crate::RawExtern) -> Option<&Arc<dyn Any + Send + Sync>> {
         if reference.0 == 0 || reference.0 & 1 != 0 || self.object_header(reference.0) & header::EXTERN == 0 {
             return None;
@@ -352,7 +352,7 @@ impl StoreCore {
         self.entities.externs.get(self.heap.gc.as_ref()?.heap.word(reference.0 + INDEX))
     }
 
-    /// Whether values of a type may refer to objects of the heap.
+    /// Returns whether values of a type may refer to objects of the heap.
     pub(crate) fn is_traced(&self, ty: ValType) -> bool {
         is_traced(ty, &*self.runtime.types)
     }
@@ -371,11 +371,11 @@ impl Drop for StoreCore {
 }
 
 impl StoreCore {
-    /// Refuses to go on with something long for a guest that is to end.
+    /// Checks, during a long operation, whether the guest that waits for it is to end.
     ///
     /// # Errors
     ///
-    /// [`Trap::Interrupt`] where a guest of the store waits for the caller, and is to end.
+    /// Returns [`Trap::Interrupt`] if a guest of the store waits for the caller and was killed.
     #[inline]
     pub fn check_interrupt(&self) -> Result<(), Trap> {
         match self.is_running() && self.monitor.is_killed() {
@@ -384,7 +384,7 @@ impl StoreCore {
         }
     }
 
-    /// What a collection looks at on its way.
+    /// Returns the interrupt that a collection polls.
     pub(crate) fn interrupt(&self) -> Interrupt {
         Interrupt::new(self.is_running().then(|| self.monitor.clone()))
     }

@@ -2,12 +2,12 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Which store of the process a handle belongs to.
+/// The identity of a store in the process. Handles contain it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct StoreId(u64);
 
 impl StoreId {
-    /// One that no store has had. Threads take them in blocks, so that they do not meet each time that a store goes back.
+    /// Returns an id that no store has had. Threads take ids in blocks, so that they do not contend at each rewind.
     pub(crate) fn next() -> Self {
         const BLOCK: u64 = 1 << 10;
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -31,7 +31,7 @@ impl StoreId {
         Self(number)
     }
 
-    /// The number.
+    /// Returns the number.
     pub fn number(self) -> u64 {
         self.0
     }

@@ -11,21 +11,22 @@ type LimiterAccess<T> = Box<dyn FnMut(&mut T) -> Limiter<'_> + Send + Sync>;
 
 type EpochCallback<T> = Box<dyn FnMut(&mut StoreInner<T>) -> anyhow::Result<u64> + Send + Sync>;
 
-/// Why the data is there: only idle sandboxes have none, and nobody can use those.
+/// Why the data is present: only idle sandboxes have none, and those cannot be used.
 const DATA: &str = "a store that is in use has its data";
 
-/// A store with its embedder's data. Always boxed, on lines of its own: threads that run stores side by side do not meet.
+/// A store with its embedder's data. Always boxed, with cache lines of its own: threads that run different stores do
+/// not share any.
 #[repr(C, align(128))]
 pub struct StoreInner<T> {
-    // First, so that its address is the whole's: `Hooks` depend on it.
+    // First, so that its address is that of the whole store: `Hooks` rely on it.
     core: StoreCore,
-    /// `None` while a sandbox is idle: then nothing of the embedder's is in it.
+    /// `None` while a sandbox is idle: then the store holds nothing of the embedder's.
     data: Option<T>,
     limiter: Setting<LimiterAccess<T>>,
     epoch: Setting<EpochCallback<T>>,
 }
 
-/// What the embedder set, and what it was before it was set anew since the store was noted.
+/// A callback of the embedder, and its value at the store's checkpoint if it has been set since.
 struct Setting<V> {
     now: Option<V>,
     before: Option<Option<V>>,
@@ -41,7 +42,7 @@ impl<V> Setting<V> {
         }
     }
 
-    fn go_back(&mut self) {
+    fn restore(&mut self) {
         if let Some(before) = self.before.take() {
             self.now = before;
         }
@@ -49,11 +50,11 @@ impl<V> Setting<V> {
 }
 
 impl<T: 'static> StoreInner<T> {
-    /// A new, empty store.
+    /// Creates an empty store.
     ///
     /// # Errors
     ///
-    /// Where there is no address space for its region.
+    /// Returns an error if there is no address space for its region.
     pub fn new(runtime: &Arc<Runtime>, data: Option<T>) -> anyhow::Result<Box<Self>> {
         let hooks = Hooks {
             data_type: std::any::TypeId::of::<T>(),
@@ -68,58 +69,58 @@ impl<T: 'static> StoreInner<T> {
         }))
     }
 
-    /// The store without its data.
+    /// Returns the store without its data.
     pub fn core(&self) -> &StoreCore {
         &self.core
     }
 
-    /// The store without its data.
+    /// Returns the store without its data, for writing.
     pub fn core_mut(&mut self) -> &mut StoreCore {
         &mut self.core
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data(&self) -> &T {
         self.data.as_ref().expect(DATA)
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data for writing.
     pub fn data_mut(&mut self) -> &mut T {
         self.data.as_mut().expect(DATA)
     }
 
-    /// Gives the store its embedder's data; returns the data that it had.
+    /// Sets the embedder's data and returns the previous data.
     pub fn replace_data(&mut self, data: Option<T>) -> Option<T> {
         std::mem::replace(&mut self.data, data)
     }
 
-    /// The store and the embedder's data at once.
+    /// Returns the store and the embedder's data at once.
     pub fn split(&mut self) -> (&mut StoreCore, &mut T) {
         (&mut self.core, self.data.as_mut().expect(DATA))
     }
 
-    /// The embedder's data, and the end of everything else.
+    /// Returns the embedder's data and drops everything else.
     pub fn into_data(self) -> T {
         self.data.expect(DATA)
     }
 
-    /// Sets who decides about growth.
+    /// Sets the limiter of growth.
     pub fn set_limiter(&mut self, limiter: impl FnMut(&mut T) -> Limiter<'_> + Send + Sync + 'static) {
         self.limiter.set(Some(Box::new(limiter)), self.core.has_checkpoint);
     }
 
-    /// Sets what happens at the epoch deadline: a closure that says by how much it moves, or a trap.
+    /// Sets what happens at the epoch deadline: a closure that returns by how much it moves, or a trap.
     pub fn set_epoch_callback(&mut self, callback: Option<EpochCallback<T>>) {
         self.epoch.set(callback, self.core.has_checkpoint);
     }
 
-    /// Sets who decides about growth and epochs to what it was when the store's checkpoint was taken.
+    /// Restores the callbacks that were set when the store's checkpoint was taken.
     pub(crate) fn restore_callbacks(&mut self) {
-        self.limiter.go_back();
-        self.epoch.go_back();
+        self.limiter.restore();
+        self.epoch.restore();
     }
 
-    /// Runs `f` with the store and whoever decides about growth.
+    /// Runs `f` with the store and the limiter of growth.
     pub(crate) fn limited<R>(&mut self, f: impl FnOnce(&mut StoreCore, &mut GrowthLimiter<'_>) -> R) -> R {
         let limiter = self.limiter.now.as_mut().zip(self.data.as_mut()).map(|(access, data)| access(data));
         let mut growth_limiter = self.core.growth_limiter(limiter);
@@ -129,25 +130,29 @@ impl<T: 'static> StoreInner<T> {
     }
 }
 
+/// Implements [`Hooks::with_limiter`].
+///
 /// # Safety
 ///
-/// `store` is the address of a `StoreInner<T>`, from which nothing is borrowed (ONE-BORROW).
+/// `store` is the address of a `StoreInner<T>` of which nothing is borrowed (ONE-BORROW).
 unsafe fn with_limiter<T: 'static>(store: NonNull<StoreCore>, f: &mut Growth<'_>) -> anyhow::Result<()> {
     // SAFETY: the core is the first field of a `repr(C)` struct, and the caller holds the whole.
     let store = unsafe { store.cast::<StoreInner<T>>().as_mut() };
     store.limited(f)
 }
 
+/// Implements [`Hooks::new_epoch`].
+///
 /// # Safety
 ///
-/// As [`with_limiter`].
+/// The conditions of [`with_limiter`] apply.
 unsafe fn new_epoch<T: 'static>(store: NonNull<StoreCore>) -> anyhow::Result<Option<u64>> {
     // SAFETY: as in `with_limiter`.
     let store = unsafe { store.cast::<StoreInner<T>>().as_mut() };
     // Taken out while it runs, since it gets the store itself.
     let Some(mut callback) = store.epoch.now.take() else { return Ok(None) };
     let decided = catch_unwind(AssertUnwindSafe(|| callback(store)));
-    // Also after a panic: the next run is asked about as this one was.
+    // Also after a panic, so that the next run uses the same callback.
     if store.epoch.now.is_none() {
         store.epoch.now = Some(callback);
     }

@@ -1,4 +1,4 @@
-//! The limits of a store: what it uses, what it may use, and how growth and runs are counted.
+//! The limits of a store: its usage, its quota, and how growth and runs are counted.
 
 use crate::exit::Exit;
 use crate::growth_limiter::{GrowthLimiter, Limiter, Usage};
@@ -11,35 +11,35 @@ use crate::store_memory::AnyMemory;
 use std::sync::Arc;
 
 impl StoreCore {
-    /// Who decides about growth of the store: its quota, its engine's, its group's, and the embedder's limiter.
+    /// Creates the limiter of the store's growth from its quota, its engine's, its group's, and the embedder's limiter.
     pub(crate) fn growth_limiter<'a>(&self, limiter: Option<Limiter<'a>>) -> GrowthLimiter<'a> {
         let used = self.limits.quota.as_ref().map(|_| self.usage()).unwrap_or_default();
         let engine = self.runtime.limits_memory().then(|| self.runtime.clone());
         GrowthLimiter::new(self.limits.quota.clone(), used, engine, self.reservation(), limiter)
     }
 
-    /// Counts what it uses together with what the other stores of a group do from now on; `None`: for itself.
+    /// Counts the store's usage together with the other stores of a group from now on; `None`: on its own.
     pub fn set_limit_group(&mut self, group: Option<Arc<LimitGroup>>) {
         self.limits.group = group.map(|group| GroupShare::new(group));
         self.commit_group();
     }
 
-    /// The group that it belongs to.
+    /// Returns the group that the store belongs to.
     pub(crate) fn limit_group(&self) -> Option<&Arc<LimitGroup>> {
         self.limits.group.as_ref().map(|share| &share.group)
     }
 
-    /// For growth that is to be decided.
+    /// Creates a reservation for growth that is to be decided.
     pub(crate) fn reservation(&self) -> Option<Reservation> {
         Some(self.limits.group.as_ref()?.reservation())
     }
 
-    /// How many memories are its own.
+    /// Returns how many memories are not shared.
     pub(crate) fn own_memories(&self) -> u64 {
         self.entities.memories.iter().filter(|m| matches!(m.memory, AnyMemory::Own(_))).count() as u64
     }
 
-    /// Takes note of what was decided about growth.
+    /// Records the decision about growth.
     pub(crate) fn keep_reserved(&mut self, reservation: Option<Reservation>) {
         if let (Some(share), Some(reservation)) = (&mut self.limits.group, reservation) {
             share.take_over(reservation);
@@ -47,7 +47,7 @@ impl StoreCore {
         self.commit_group();
     }
 
-    /// Makes what is counted of it in its group what it uses.
+    /// Updates the group's account of this store to the actual usage.
     pub(crate) fn commit_group(&mut self) {
         if self.limits.group.is_none() {
             return;
@@ -68,7 +68,7 @@ impl StoreCore {
 }
 
 impl StoreCore {
-    /// What it uses now.
+    /// Returns the current usage.
     pub fn usage(&self) -> Usage {
         Usage {
             memory: self.entities.memories.iter().map(|m| m.memory.length() as u64).sum(),
@@ -82,12 +82,12 @@ impl StoreCore {
         }
     }
 
-    /// Says what it may have from now on.
+    /// Sets the store's limits.
     pub fn set_quota(&mut self, quota: Quota) {
         self.keep_quota((quota != Quota::UNLIMITED).then(|| Arc::new(quota)));
     }
 
-    /// As [`StoreCore::set_quota`].
+    /// Sets the limits as [`StoreCore::set_quota`] does, with `None` for no limits.
     pub(crate) fn keep_quota(&mut self, quota: Option<Arc<Quota>>) {
         let all = quota.as_deref().unwrap_or(&Quota::UNLIMITED);
         let stack = all.get(Limit::Stack).and_then(|bytes| usize::try_from(bytes).ok());
@@ -96,31 +96,31 @@ impl StoreCore {
         self.limits.quota = quota;
     }
 
-    /// What it may have.
+    /// Returns the store's limits.
     pub fn quota(&self) -> Option<&Quota> {
         self.limits.quota.as_deref()
     }
 
-    /// The growth that was refused last, by its quota or its engine's.
+    /// Returns the last growth that the store's quota or its engine's refused.
     pub fn refused(&self) -> Option<Refusal> {
         self.limits.refused
     }
 
-    /// Forgets what was refused.
+    /// Clears the last refusal.
     pub fn forget_refusal(&mut self) {
         self.limits.refused = None;
     }
 
-    /// Takes note of what was decided about growth.
+    /// Records the decision about growth.
     pub(crate) fn commit(&mut self, mut growth_limiter: GrowthLimiter<'_>) {
         self.limits.refused = growth_limiter.refused().or(self.limits.refused);
-        self.limits.taken += growth_limiter.hand_over();
+        self.limits.taken += growth_limiter.take_granted();
         self.keep_reserved(growth_limiter.group.take());
         drop(growth_limiter);
         self.commit_memory();
     }
 
-    /// Makes what it has taken of its engine's quota what it uses. After memories became larger without being asked, or smaller.
+    /// Updates the engine's account of this store to the actual usage, after memories grew without a check or shrank.
     pub(crate) fn commit_memory(&mut self) {
         if !self.runtime.limits_memory() {
             return;
@@ -132,7 +132,7 @@ impl StoreCore {
         let memories: u64 = self.entities.memories.iter().map(|m| own(&m.memory)).sum();
         let used = memories + self.heap.gc.as_ref().map_or(0, |gc| gc.granted());
         if used > self.limits.taken {
-            self.runtime.take_memory_unasked(used - self.limits.taken);
+            self.runtime.take_memory_unchecked(used - self.limits.taken);
         } else {
             self.runtime.give_back_memory(self.limits.taken - used);
         }
@@ -155,28 +155,28 @@ impl StoreCore {
         self.update_is_special();
     }
 
-    /// Notes whether a run begins with more than itself, or not at all. After every change of what that depends on.
+    /// Updates whether a run needs checks at its start. Called after every change of what that depends on.
     pub(crate) fn update_is_special(&mut self) {
         self.is_special = self.killed.is_some() || self.limits.run_limits.is_some();
         self.ready = NOT_READY;
     }
 
-    /// The right to run a guest. Of runs within others nothing is asked.
+    /// Checks the conditions for running a guest, and returns a guard for the run. Nested runs are not checked.
     ///
     /// # Errors
     ///
-    /// Where it was killed, or a limit says no.
-    pub(crate) fn permit(&mut self) -> Result<RunGuard, Exit> {
+    /// Returns an error if the guest was killed or a limit is reached.
+    pub(crate) fn acquire_run_guard(&mut self) -> Result<RunGuard, Exit> {
         self.check_usable()?;
-        let mut permit = RunGuard::default();
+        let mut guard = RunGuard::default();
         if self.is_running() {
-            return Ok(permit);
+            return Ok(guard);
         }
-        let Some(run_limits) = &self.limits.run_limits else { return Ok(permit) };
+        let Some(run_limits) = &self.limits.run_limits else { return Ok(guard) };
         let refused = |error: anyhow::Error| Exit::Error { error, stack: RawStack::default() };
         if run_limits.counts_calls {
             self.runtime.begin_call().map_err(|full| refused(full.into()))?;
-            permit.engine = Some(self.runtime.clone());
+            guard.engine = Some(self.runtime.clone());
         }
         if let Some(deadline) = &run_limits.deadline {
             if let Err(reason) = deadline.begin_run().map_err(refused)? {
@@ -184,16 +184,16 @@ impl StoreCore {
                 self.update_is_special();
                 return Err(Exit::Killed { reason, stack: RawStack::default() });
             }
-            permit.deadline = Some(deadline.clone());
+            guard.deadline = Some(deadline.clone());
         }
         if let (Some(fuel), false) = (run_limits.fuel, run_limits.in_session) {
             self.set_fuel(fuel);
         }
-        Ok(permit)
+        Ok(guard)
     }
 
-    /// From now on limits of time and fuel are those of all runs together, up to the session's end. Time between runs counts, but
-    /// for CPU time.
+    /// Makes limits of time and fuel apply to all runs together, up to the end of the session. Time between runs
+    /// counts, except for CPU time.
     pub fn begin_session(&mut self) {
         let Some(run_limits) = &mut self.limits.run_limits else { return };
         run_limits.in_session = true;
@@ -205,7 +205,7 @@ impl StoreCore {
         }
     }
 
-    /// Limits are again those of each run.
+    /// Makes limits apply to each run again.
     pub fn end_session(&mut self) {
         let Some(run_limits) = &mut self.limits.run_limits else { return };
         run_limits.in_session = false;

@@ -1,4 +1,4 @@
-//! Memories as a store has them: its own, and those that it shares with others.
+//! Memories of a store: its own, and those that it shares with other stores.
 
 use crate::machine::MemorySpace;
 use crate::memory::LinearMemory;
@@ -7,16 +7,16 @@ use crate::vm_ptr::VmPtr;
 use belljar_abi::MemoryDef;
 use belljar_core::MemoryType;
 
-/// A memory of a store, with what the store notes about it. On lines of its own, as the store is.
+/// A memory of a store, with what the store records about it. Like the store, it has cache lines of its own.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct StoreMemory {
     pub(crate) memory: AnyMemory,
-    /// Where code reads its place and size.
+    /// Where code reads its address and size.
     pub(crate) def: VmPtr<MemoryDef>,
 }
 
-/// A memory, whoever owns it.
+/// A memory, owned or shared.
 #[derive(Debug)]
 pub(crate) enum AnyMemory {
     Own(LinearMemory),
@@ -24,7 +24,7 @@ pub(crate) enum AnyMemory {
 }
 
 impl AnyMemory {
-    /// Address of byte 0.
+    /// Returns the address of byte 0.
     pub(crate) fn base(&self) -> usize {
         match self {
             Self::Own(memory) => memory.base(),
@@ -32,7 +32,7 @@ impl AnyMemory {
         }
     }
 
-    /// Accessible bytes. Those of a shared memory may have become more since.
+    /// Returns the number of accessible bytes. A shared memory may have grown since.
     pub(crate) fn length(&self) -> usize {
         match self {
             Self::Own(memory) => memory.length(),
@@ -40,7 +40,7 @@ impl AnyMemory {
         }
     }
 
-    /// Its declared type.
+    /// Returns the declared type.
     pub(crate) fn ty(&self) -> MemoryType {
         match self {
             Self::Own(memory) => memory.ty(),
@@ -48,7 +48,7 @@ impl AnyMemory {
         }
     }
 
-    /// Whether code without checks may use it.
+    /// Returns whether code without checks may use the memory.
     pub(crate) fn is_reserved(&self) -> bool {
         match self {
             Self::Own(memory) => memory.is_reserved(),
@@ -56,7 +56,7 @@ impl AnyMemory {
         }
     }
 
-    /// Whether an access that faulted here was one to this memory, by the address that the guest gave.
+    /// Returns whether an access that faulted at this address belongs to this memory.
     pub(crate) fn holds(&self, address: usize) -> bool {
         match self {
             Self::Own(memory) => memory.holds(address),
@@ -64,7 +64,7 @@ impl AnyMemory {
         }
     }
 
-    /// Its address space. Async-signal-safe.
+    /// Returns the memory's address space. Async-signal-safe.
     pub(crate) fn space(&self) -> MemorySpace {
         match self {
             Self::Own(memory) => memory.space(),
@@ -72,14 +72,14 @@ impl AnyMemory {
         }
     }
 
-    /// Notes that its contents may change from now on. A shared memory takes that for granted.
+    /// Notes that the contents may change from now on. A shared memory always assumes that.
     pub(crate) fn touch(&mut self) {
         if let Self::Own(memory) = self {
             memory.touch();
         }
     }
 
-    /// The memory that it shares with others, if it is one.
+    /// Returns the shared memory, if it is one.
     pub(crate) fn shared(&self) -> Option<&SharedMemory> {
         match self {
             Self::Own(_) => None,

@@ -1,9 +1,11 @@
-//! Looking at the guest of a running store from another thread, at whatever instruction it is.
+//! Observes the guest of a running store from another thread, at any instruction.
 //!
-//! In: a store's [`StoreMonitor`], which any thread may hold. Out: a [`StackSnapshot`], the guest frames that were on its stack at one
-//! moment. Never: stops the guest for longer than the walk, changes anything of it, or needs anything of its code.
+//! In: a store's [`StoreMonitor`], which any thread may hold. Out: a [`StackSnapshot`], the guest frames that were on
+//! its stack at one moment. Never: stops the guest for longer than the walk, changes its state, or requires anything of
+//! its code.
 //!
-//! A thread that runs a store is asked by a signal, and walks its own stack in the handler ([`crate::signal_walk`]).
+//! The observer signals the thread that runs the store. That thread walks its own stack in the handler
+//! ([`crate::machine`]).
 
 use crate::code_table;
 use crate::context_cell::ContextCell;
@@ -26,73 +28,75 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize}
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-/// What others know of a store that may be running, and its context. On lines of its own, as the store is: what each call from the
-/// host touches is the first of them.
+/// The state of a store that other threads may read while it runs, and its context. It has cache lines of its own, like
+/// the store; the first of them holds what each call from the host accesses.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct StoreMonitor {
-    /// While the store's guest runs: [`StoreMonitor::subject`] of the store in whose host function it was entered, 0 if in none.
+    /// While the guest runs: [`StoreMonitor::subject`] of the store in whose host function it was entered, 0 if in
+    /// none.
     outer: AtomicUsize,
-    /// What host functions are to look at when they begin and end: [`KILLED`], [`NOTED`].
+    /// What host functions must check when they begin and end: [`KILLED`], [`NOTED`].
     attention: AtomicU8,
     /// The store's context.
     context: ContextCell,
     /// The thread that entered the store's guest last; null before the first time.
     thread: AtomicPtr<GuestThread>,
-    /// Tells it from others of the process, whatever becomes of the store.
+    /// A number that is unique in the process and never changes.
     number: u64,
-    /// What handles of the store name it by: another one each time that it goes back.
+    /// The number of the store's current [`StoreId`]. It changes with each rewind.
     store: AtomicU64,
-    /// Tells the engines of a process apart.
+    /// Distinguishes the engines of a process.
     engine: usize,
-    /// Whether the store is still there. Held while somebody looks.
+    /// Whether the store still exists. Locked while a thread observes it.
     is_alive: Mutex<bool>,
     host_call: HostCall,
     kill: Kill,
-    /// When the store was made or went back, by the clock of [`coarse_time`].
+    /// When the store was created or last rewound, by the clock of [`coarse_time`].
     made_at: AtomicU64,
     /// Bytes of the store's memories.
     memory: AtomicU64,
     label: Mutex<Option<Arc<str>>>,
-    /// Whether the label may be another than where the store goes back to. Looked at by whoever has the store alone.
+    /// Whether the label may differ from the one at the checkpoint. Only the holder of the store reads it.
     is_labelled: AtomicBool,
     /// The modules of the store's instances.
     instances: Mutex<Vec<Weak<Module>>>,
 }
 
-/// Of [`StoreMonitor::attention`]: the guest is to end.
+/// A bit of [`StoreMonitor::attention`]: the guest is to end.
 const KILLED: u8 = 1;
-/// Of [`StoreMonitor::attention`]: when host functions are called is noted.
+/// A bit of [`StoreMonitor::attention`]: the times of host calls are recorded.
 const NOTED: u8 = 2;
 
-/// When the innermost call of a host function began. Only noted once somebody wants to know, as clocks cost more than calls.
+/// When the innermost call of a host function began. It is recorded only on request, as reading a clock costs more than
+/// a call.
 #[derive(Debug, Default)]
 struct HostCall {
-    /// Frame pointer of the entry stub of the activation that called; 0 while the rest is being written.
+    /// The frame pointer of the calling activation's entry stub; 0 while the rest is being written.
     entry: AtomicUsize,
     since: AtomicU64,
 }
 
-/// Why the guest that runs is to end, if it is ([`KILLED`]).
+/// The reason why the running guest is to end, if it is ([`KILLED`]).
 #[derive(Debug, Default)]
 struct Kill {
-    /// Whether it was killed, and nothing of the store runs any more.
+    /// Whether the guest was killed, and nothing of the store runs any more.
     is_dead: AtomicBool,
     reason: Mutex<Option<KillReason>>,
-    /// What the guest's thread waits with, while it does.
+    /// The condition variable that the guest's thread waits on, while it waits.
     waits: Mutex<Option<Arc<Condvar>>>,
 }
 
-/// What a guest was about at one moment.
+/// The state of a guest at one moment.
 #[derive(Clone, Debug)]
 pub struct StackSnapshot {
-    /// What the thread did.
+    /// What the thread was doing.
     pub doing: ThreadState,
     /// Its stack.
     pub stack: LiveStack,
-    /// For how long it has been in the host function that it is in, where that is known.
+    /// How long it has been in the host function that it is in, if known.
     pub in_host_for: Option<Duration>,
-    /// The thread that runs the store, by its number in the kernel; `None` if it is idle.
+    /// The thread that runs the store, by its number in the kernel; `None` if the store is idle.
     pub thread: Option<i32>,
 }
 
@@ -102,7 +106,7 @@ impl StackSnapshot {
     }
 }
 
-/// [`StoreMonitor::outer`] of a store whose guest does not run.
+/// The value of [`StoreMonitor::outer`] if the store's guest does not run.
 const NOT_RUNNING: usize = usize::MAX;
 
 const IDLE: u32 = 0;
@@ -110,16 +114,16 @@ const IN_GUEST: u32 = 1;
 const IN_HOST: u32 = 2;
 /// Another thread runs the store now.
 const ELSEWHERE: u32 = 3;
-/// It leaves the guest.
+/// The thread leaves the guest.
 const LEAVES: u32 = 4;
-/// It is between guest and host, and cannot leave just now.
+/// The thread is between guest and host, and cannot leave just now.
 const BETWEEN: u32 = 5;
 
-/// How often a store is followed from thread to thread.
+/// How often an observer follows a store from thread to thread.
 const ATTEMPTS: usize = 8;
 
 impl StoreMonitor {
-    /// Of a store with this id and context, of an engine that this address tells from others.
+    /// Creates the monitor of a store with this id and context. `engine` distinguishes its engine from others.
     pub(crate) fn new(id: StoreId, engine: usize, context: StoreContext) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
@@ -141,43 +145,43 @@ impl StoreMonitor {
         })
     }
 
-    /// The store's number in the process, for people: another one each time that it goes back.
+    /// Returns the store's number in the process, for display. It changes with each rewind.
     pub fn id(&self) -> u64 {
         self.store().number()
     }
 
-    /// Tells the store from others of the process, whatever becomes of it.
+    /// Returns a number that is unique in the process and never changes.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// What tells the store's engine from others in the process.
+    /// Returns the number that distinguishes the store's engine from others in the process.
     pub fn engine(&self) -> usize {
         self.engine
     }
 
-    /// The thread that runs the store's guest, by its number in the kernel; `None` if none does.
+    /// Returns the thread that runs the store's guest, by its number in the kernel; `None` if none does.
     pub fn thread_id(&self) -> Option<i32> {
         let is_running = self.outer.load(Acquire) != NOT_RUNNING;
         self.thread().filter(|_| is_running).map(GuestThread::id)
     }
 
-    /// How long the store has been there, or since when it went back.
+    /// Returns the time since the store was created or last rewound.
     pub fn age(&self) -> Duration {
         Duration::from_nanos(coarse_time().saturating_sub(self.made_at.load(Acquire)))
     }
 
-    /// Bytes of the store's memories, and of its heap of objects.
+    /// Returns the size in bytes of the store's memories and of its heap of objects.
     pub fn memory(&self) -> u64 {
         self.memory.load(Acquire)
     }
 
-    // ORDER: after the id of a store that goes back, as whoever sees what is noted here is to see that, too.
+    // ORDER: after the id of a store that is rewound, since a thread that sees this value must see the new id, too.
     pub(crate) fn set_memory(&self, bytes: u64) {
         self.memory.store(bytes, Release);
     }
 
-    /// What people call the store, or the name of its first module.
+    /// Returns the store's label, or the name of its first module.
     pub fn label(&self) -> Option<Arc<str>> {
         self.own_label().or_else(|| {
             let first = self.instances().first()?.upgrade()?;
@@ -185,23 +189,25 @@ impl StoreMonitor {
         })
     }
 
-    /// Says what people call the store; `None`: it is called as its first module.
+    /// Sets the store's label; `None`: the name of its first module is used.
     pub fn set_label(&self, label: Option<Arc<str>>) {
         self.is_labelled.store(true, Relaxed);
         *self.label.lock().unwrap_or_else(|e| e.into_inner()) = label;
     }
 
-    /// Notes that the store goes back further than it did the last time, where it may have been called otherwise.
-    pub(crate) fn note_label(&self) {
+    /// Notes that the store is rewound to an earlier checkpoint than the last time, where it may have had another
+    /// label.
+    pub(crate) fn mark_label_changed(&self) {
         self.is_labelled.store(true, Relaxed);
     }
 
-    /// What people call the store, if anybody said so.
+    /// Returns the store's label, if one was set.
     pub(crate) fn own_label(&self) -> Option<Arc<str>> {
         self.label.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
-    /// The instance that a frame of a function of this module runs for, where the store has only one of the module.
+    /// Returns the instance that a frame of a function of this module runs for, if the store has only one of the
+    /// module.
     pub fn instance_of(&self, module: &Arc<Module>) -> Option<InstanceId> {
         let instances = self.instances();
         let mut of_module =
@@ -210,7 +216,7 @@ impl StoreMonitor {
         of_module.next().is_none().then(|| InstanceId::new(id))
     }
 
-    /// Notes that the store has another instance.
+    /// Records that the store has another instance.
     pub(crate) fn add_instance(&self, module: &Arc<Module>) {
         self.instances().push(Arc::downgrade(module));
     }
@@ -219,26 +225,26 @@ impl StoreMonitor {
         self.instances.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// What handles of the store name it by now.
+    /// Returns the store's current id.
     pub fn store(&self) -> StoreId {
         StoreId::of_number(self.store.load(Relaxed))
     }
 
-    /// Takes away what stacks of the store may name, host functions and modules, while no other thread looks at its stack. The caller
-    /// has drained the samples that may name them.
-    pub(crate) fn taking_away<R>(&self, take: impl FnOnce() -> R) -> R {
+    /// Runs `take`, which removes host functions and modules that stacks of the store may name, while no other thread
+    /// observes the stack. The caller has drained the samples that may name them.
+    pub(crate) fn with_walks_blocked<R>(&self, take: impl FnOnce() -> R) -> R {
         let _nobody_looks = self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
         take()
     }
 
-    /// From now on it is noted when host functions are called, for [`StackSnapshot::in_host_for`]. A call costs some nanoseconds
-    /// more then.
+    /// Makes the times of host calls be recorded from now on, for [`StackSnapshot::in_host_for`]. That makes a call
+    /// some nanoseconds slower.
     pub fn note_host_calls(&self) {
         self.attention.fetch_or(NOTED, Relaxed);
     }
 
-    /// As [`StoreMonitor::enter`], for a thread that is in no guest and was the last one to enter this one, where nobody has wanted the
-    /// run killed that it left. The address of the store's context.
+    /// The same as [`StoreMonitor::enter`], for a thread that is in no guest and was the last to enter this one, if the
+    /// run that it left was not to be killed. Returns the address of the store's context.
     #[inline]
     pub(crate) fn enter_again(&self, thread: &'static GuestThread) -> usize {
         self.outer.store(0, Release);
@@ -247,14 +253,15 @@ impl StoreMonitor {
         subject
     }
 
-    /// As [`StoreMonitor::leave`], after [`StoreMonitor::enter_again`], with what [`GuestThread::idle`] said.
+    /// The same as [`StoreMonitor::leave`], after [`StoreMonitor::enter_again`]. `idle` is the result of
+    /// [`GuestThread::idle`].
     #[inline]
     pub(crate) fn leave_again(&self, thread: &'static GuestThread, idle: usize) {
         thread.set_idle(idle);
         self.outer.store(NOT_RUNNING, Release);
     }
 
-    /// Notes that the current thread enters the store's guest, which is not running.
+    /// Records that the current thread enters the store's guest, which is not running.
     pub(crate) fn enter(&self, thread: &'static GuestThread) {
         if self.is_killed() {
             self.cancel_kill();
@@ -264,7 +271,7 @@ impl StoreMonitor {
         thread.set_current(self.subject());
     }
 
-    /// Notes that the current thread has left the store's guest.
+    /// Records that the current thread has left the store's guest.
     pub(crate) fn leave(&self) {
         if let Some(thread) = self.thread() {
             match self.outer.load(Relaxed) {
@@ -277,11 +284,11 @@ impl StoreMonitor {
 
     #[inline]
     fn thread(&self) -> Option<&'static GuestThread> {
-        // SAFETY: it was a reference of this lifetime.
+        // SAFETY: the pointer was made from a `'static` reference.
         unsafe { self.thread.load(Acquire).as_ref() }
     }
 
-    /// [`StoreMonitor::subject`] of the store in whose host function this one was entered; 0 if in none.
+    /// Returns [`StoreMonitor::subject`] of the store in whose host function this one was entered; 0 if in none.
     pub(crate) fn outer(&self) -> usize {
         match self.outer.load(Relaxed) {
             NOT_RUNNING => 0,
@@ -289,52 +296,55 @@ impl StoreMonitor {
         }
     }
 
-    /// The number by which a signal handler knows it ([`StoreMonitor::of_subject`]): the address of the store's context.
+    /// Returns the number by which a signal handler knows the monitor ([`StoreMonitor::of_subject`]): the address of
+    /// the store's context.
     #[inline]
     fn subject(&self) -> usize {
         VmPtr::expose(std::ptr::from_ref(self));
         self.context().address()
     }
 
-    /// What a store's context lies in.
+    /// Returns the monitor that contains a store's context.
     ///
     /// # Safety
     ///
-    /// It is a context of a `StoreMonitor` that lives for `'a`.
+    /// The context is that of a `StoreMonitor` that lives for `'a`.
     #[inline]
     pub(crate) unsafe fn around<'a>(context: VmPtr<StoreContext>) -> &'a Self {
-        // SAFETY: the caller's promise; it was exposed ([`StoreMonitor::subject`]), and is only ever shared.
+        // SAFETY: the caller's promise; the address was exposed ([`StoreMonitor::subject`]), and the monitor is only
+        // ever shared.
         unsafe { VmPtr::at(context.address() - offset_of!(Self, context)).as_ref() }
     }
 
-    /// What a signal handler knows by a number.
+    /// Returns the monitor that a signal handler knows by a number.
     ///
     /// # Safety
     ///
-    /// The number is that of a `StoreMonitor` which lives for `'a`.
+    /// The number is that of a `StoreMonitor` that lives for `'a`.
     #[inline]
     pub(crate) unsafe fn of_subject<'a>(subject: usize) -> &'a Self {
         // SAFETY: the caller's promise.
         unsafe { Self::around(VmPtr::at(subject)) }
     }
 
-    /// The store's context, for stubs, signal handlers and whoever holds the store.
+    /// Returns the store's context, for stubs, signal handlers and the holder of the store.
     #[inline]
     pub(crate) fn context(&self) -> VmPtr<StoreContext> {
         VmPtr::expose(self.context.get())
     }
 
-    /// Notes that the store is going. Waits for those who look.
+    /// Marks the store as gone. Waits for threads that observe it.
     pub(crate) fn end(&self) {
         *self.is_alive.lock().unwrap_or_else(|e| e.into_inner()) = false;
     }
 
-    /// Takes the guest's stack, and hands it to `read` before the store can go, and with it the modules of the frames.
+    /// Takes a snapshot of the guest's stack, and passes it to `read` before the store, and with it the modules of the
+    /// frames, can go away.
     ///
     /// # Errors
     ///
-    /// `NotFound` where the store is gone, or is not this one any more; `TimedOut` where its thread did not answer: it blocks
-    /// signals, or has not got to run.
+    /// Returns `NotFound` if the store is gone or has another id now, and `TimedOut` if its thread did not answer: it
+    /// blocks signals, or was not scheduled.
     pub fn look<R>(
         &self,
         store: StoreId,
@@ -346,19 +356,20 @@ impl StoreMonitor {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the store is gone"));
         }
         self.check(store)?;
-        let snapshot = self.sight(timeout);
-        // ORDER: a store that goes back changes its id before anything else here, so that all that was seen is of this one.
+        let snapshot = self.take_snapshot(timeout);
+        // ORDER: a rewind changes the id before anything else here, so everything in the snapshot belongs to this
+        // session.
         self.check(store)?;
         let read = snapshot.map(read)?;
         self.check(store)?;
         Ok(read)
     }
 
-    /// Whether the store is still the one of this id.
+    /// Checks that the store still has this id.
     ///
     /// # Errors
     ///
-    /// `NotFound` where it has gone back since.
+    /// Returns `NotFound` if the store has been rewound since.
     pub fn check(&self, store: StoreId) -> io::Result<()> {
         match self.store() == store {
             true => Ok(()),
@@ -366,22 +377,24 @@ impl StoreMonitor {
         }
     }
 
-    /// Whether the store is gone, or is not the one of this id any more.
+    /// Returns whether the store is gone or has another id now.
     pub fn is_over(&self, store: StoreId) -> bool {
         let is_alive = *self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
         !is_alive || self.store() != store
     }
 
-    fn sight(&self, timeout: Duration) -> io::Result<StackSnapshot> {
+    fn take_snapshot(&self, timeout: Duration) -> io::Result<StackSnapshot> {
         for _ in 0..ATTEMPTS {
             let thread = self.thread().map_or(0, GuestThread::id);
             if thread == 0 {
                 return Ok(StackSnapshot::idle());
             }
             let subject = self.subject();
-            // SAFETY: `self` is borrowed until the answer is there.
+            // SAFETY: `self` is borrowed until the answer is complete.
             let answer = unsafe {
-                machine::ask(thread, subject, Request::Look, timeout, |answer| self.read(answer, thread))
+                machine::send_request(thread, subject, Request::Walk, timeout, |answer| {
+                    self.read(answer, thread)
+                })
             };
             match answer {
                 Ok(Some(snapshot)) => return Ok(snapshot),
@@ -395,10 +408,10 @@ impl StoreMonitor {
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "the store goes from thread to thread"))
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the store keeps moving from thread to thread"))
     }
 
-    /// The store is alive, and with it all code that its frames can be in (CODE-ALIVE).
+    /// Reads an answer. The store is alive, and with it all code that its frames can be in (CODE-ALIVE).
     fn read(&self, answer: &Answer, thread: i32) -> Option<StackSnapshot> {
         let doing = match answer.found.load(Relaxed) {
             IDLE => return Some(StackSnapshot::idle()),
@@ -409,7 +422,7 @@ impl StoreMonitor {
         let count = answer.count.load(Relaxed);
         let kept = count.min(FRAMES);
         let found = answer.found_on_stack[..kept].iter().map(|found| StackWord(found.load(Relaxed)));
-        // SAFETY: the store is alive while somebody looks.
+        // SAFETY: the store is alive while it is observed.
         let stack = unsafe { LiveStack::of(found, count - kept, RawFrame::at) };
         let since = answer.host_since.load(Relaxed);
         let in_host_for = (since > 0).then(|| Duration::from_nanos(coarse_time().saturating_sub(since)));
@@ -417,7 +430,7 @@ impl StoreMonitor {
     }
 }
 
-/// When the innermost call of a host function began: nothing is known where `entry` is 0.
+/// When the innermost call of a host function began; unknown if `entry` is 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HostCallBegan {
     entry: usize,
@@ -425,57 +438,58 @@ pub(crate) struct HostCallBegan {
 }
 
 impl StoreMonitor {
-    /// Whether the beginnings and ends of host functions are to be noted.
+    /// Returns whether the times of host calls are recorded.
     #[inline]
     pub(crate) fn notes_host_calls(&self) -> bool {
         self.attention.load(Relaxed) & NOTED != 0
     }
 
-    /// Whether a host function that ends has to look at anything: [`StoreMonitor::host_ends`], [`StoreMonitor::is_killed`].
+    /// Returns whether a host function that ends has anything to check: [`StoreMonitor::host_ends`],
+    /// [`StoreMonitor::is_killed`].
     #[inline]
     pub(crate) fn wants_attention(&self) -> bool {
         self.attention.load(Acquire) != 0
     }
 
-    /// Notes that the activation with this frame of the entry stub calls a host function.
+    /// Records that the activation whose entry stub has this frame calls a host function.
     #[cold]
     pub(crate) fn host_begins(&self, entry: usize) {
         self.set_host_call(HostCallBegan { entry, since: coarse_time() });
     }
 
-    /// Notes that the host function ends that began last.
+    /// Records that the host function that began last ends.
     #[cold]
     pub(crate) fn host_ends(&self) {
         self.set_host_call(HostCallBegan::default());
     }
 
-    /// What is noted of the host function that calls a guest now. [`StoreMonitor::set_host_call`] puts it back.
+    /// Returns the record about the host function that calls a guest now. [`StoreMonitor::set_host_call`] restores it.
     pub(crate) fn host_call(&self) -> HostCallBegan {
         let call = &self.host_call;
         HostCallBegan { entry: call.entry.load(Relaxed), since: call.since.load(Relaxed) }
     }
 
-    // ORDER: a signal handler of this thread may look in between.
+    // ORDER: a signal handler of this thread may read in between.
     pub(crate) fn set_host_call(&self, to: HostCallBegan) {
         self.host_call.entry.store(0, Release);
         self.host_call.since.store(to.since, Release);
         self.host_call.entry.store(to.entry, Release);
     }
 
-    /// When the activation called the host function that it is in; 0 where that is not known.
+    /// Returns when the activation called the host function that it is in; 0 if unknown.
     fn host_since(&self, entry: usize) -> u64 {
         let is_of = self.host_call.entry.load(Acquire) == entry;
         if is_of { self.host_call.since.load(Acquire) } else { 0 }
     }
 
-    /// Whether the guest is to end.
+    /// Returns whether the guest is to end.
     #[inline]
     pub fn is_killed(&self) -> bool {
         self.attention.load(Acquire) & KILLED != 0
     }
 
-    /// Notes that the guest is to end, if it runs.
-    pub(crate) fn want_killed(&self, reason: KillReason, store: Option<StoreId>) -> bool {
+    /// Requests the end of the guest, if it runs.
+    pub(crate) fn request_kill(&self, reason: KillReason, store: Option<StoreId>) -> bool {
         let mut first = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
         if self.thread_id().is_none() || store.is_some_and(|store| store != self.store()) {
             return false;
@@ -485,25 +499,25 @@ impl StoreMonitor {
         true
     }
 
-    /// Takes note that the guest has ended for good. Why it was to.
+    /// Records that the guest has ended for good. Returns why it was killed.
     pub(crate) fn take_kill(&self) -> Option<KillReason> {
         let mut reason = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
         self.attention.fetch_and(!KILLED, Release);
         reason.take()
     }
 
-    /// Whether the guest was killed, and nothing of the store runs any more.
+    /// Returns whether the guest was killed, and nothing of the store runs any more.
     pub(crate) fn is_dead(&self) -> bool {
         self.kill.is_dead.load(Acquire)
     }
 
-    /// Takes note that nothing of the store runs any more.
+    /// Records that nothing of the store runs any more.
     pub(crate) fn set_dead(&self) {
         self.kill.is_dead.store(true, Release);
     }
 
-    /// Takes note that the store is again what it was, with its first instances and its label, and under another id. What others
-    /// found out about the one before, and what it was asked to note for them, ends with it.
+    /// Records that the store was rewound: it has its first instances, its label, and a new id. Observations of the
+    /// previous session, and requests to record host calls for it, end.
     pub(crate) fn reset(
         &self,
         store: StoreId,
@@ -512,7 +526,8 @@ impl StoreMonitor {
         notes_calls: bool,
     ) {
         {
-            // ORDER: whoever holds the lock kills the one that was, which does not run any more, or the one that is.
+            // ORDER: under this lock, a kill applies either to the previous session, which no longer runs, or to the
+            // new one.
             let mut reason = self.kill.reason.lock().unwrap_or_else(|e| e.into_inner());
             self.store.store(store.number(), Relaxed);
             self.attention.store(if notes_calls { NOTED } else { 0 }, Release);
@@ -526,27 +541,28 @@ impl StoreMonitor {
         }
         self.made_at.store(coarse_time(), Release);
         self.set_host_call(HostCallBegan::default());
-        // As if none had ever entered: nobody is to wait for a thread that has nothing to do with the store any more.
+        // As if no thread had ever entered the store, so that none waits for a thread that no longer has anything to do
+        // with it.
         self.thread.store(std::ptr::null_mut(), Release);
     }
 
-    /// Why the guest is to end.
+    /// Returns why the guest is to end.
     pub(crate) fn kill_reason(&self) -> Option<KillReason> {
         self.kill.reason.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
-    /// A run that has ended by itself in the meantime is not killed, nor is the next one in its stead.
+    /// Cancels a kill if its run has ended by itself in the meantime. The next run is not killed in its stead.
     #[cold]
     fn cancel_kill(&self) {
         self.take_kill();
     }
 
-    /// Says by what the guest's thread can be woken while it waits.
+    /// Sets the condition variable by which the guest's thread can be woken while it waits.
     pub(crate) fn set_waits(&self, waits: Option<Arc<Condvar>>) {
         *self.kill.waits.lock().unwrap_or_else(|e| e.into_inner()) = waits;
     }
 
-    /// Asks the guest's thread to leave it, and wakes it if it waits.
+    /// Asks the guest's thread once to leave the guest, and wakes it if it waits.
     pub(crate) fn interrupt_once(&self, timeout: Duration) -> io::Result<Reached> {
         let is_alive = self.is_alive.lock().unwrap_or_else(|e| e.into_inner());
         if !*is_alive {
@@ -563,8 +579,8 @@ impl StoreMonitor {
             IN_HOST => Reached::InHost,
             _ => Reached::Between,
         };
-        // SAFETY: `self` is borrowed until the answer is there.
-        let reached = match unsafe { machine::ask(thread, subject, Request::Leave, timeout, read) } {
+        // SAFETY: `self` is borrowed until the answer is complete.
+        let reached = match unsafe { machine::send_request(thread, subject, Request::Leave, timeout, read) } {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Reached::Idle,
             reached => reached?,
         };
@@ -576,9 +592,9 @@ impl StoreMonitor {
         Ok(reached)
     }
 
-    /// Calls `visit` with an address within the instruction of each guest frame of the current thread, innermost first, for
-    /// a signal handler that has been given this context. Frames of trampolines are among them, which are nobody's functions
-    /// ([`function_at`]). Async-signal-safe.
+    /// Calls `visit` with an address within the current instruction of each guest frame of the current thread,
+    /// innermost first, for a signal handler that was given this context. Frames of trampolines, which belong to no
+    /// function ([`function_at`]), are included. Async-signal-safe.
     ///
     /// # Safety
     ///
@@ -595,17 +611,17 @@ impl StoreMonitor {
     }
 }
 
-/// Addresses of the function that the code at an address is of. Async-signal-safe.
+/// Returns the addresses of the function that contains the code at an address. Async-signal-safe.
 pub fn function_at(address: usize) -> Option<std::ops::Range<usize>> {
     code_table::function_at(address)
 }
 
-/// Answers where the guest of a watched store is, or has the thread leave it, in the handler of the thread that was asked.
-/// Async-signal-safe.
+/// Answers a request in the handler of the requested thread: reports where the guest of a monitored store is, or makes
+/// the thread leave it. Async-signal-safe.
 ///
 /// # Safety
 ///
-/// `subject` is the number of a [`StoreMonitor`] that is alive.
+/// `subject` is the number of a live [`StoreMonitor`].
 pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Context, answer: &Answer) {
     let state = context.state();
     // SAFETY: the caller's promise.
@@ -617,12 +633,12 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Cont
         return;
     }
     if request == Request::Leave && !monitor.is_killed() {
-        // The run that was to end has ended by itself, and perhaps another has begun since.
+        // The run that was to end has ended by itself, and another may have begun since.
         answer.found.store(IDLE, Relaxed);
         return;
     }
     if request == Request::Leave {
-        // SAFETY: the store is alive while somebody asks, and this thread runs it if any does.
+        // SAFETY: the store is alive while the request is open, and this thread runs it if any does.
         let found = match unsafe { leave_guest(monitor.context(), context) } {
             Reached::Idle => IDLE,
             Reached::Leaves => LEAVES,
@@ -632,7 +648,7 @@ pub(crate) unsafe fn answer(subject: usize, request: Request, context: &mut Cont
         answer.found.store(found, Relaxed);
         return;
     }
-    // SAFETY: the store is alive while somebody looks, and this thread runs it if any does.
+    // SAFETY: the store is alive while the request is open, and this thread runs it if any does.
     let walked = unsafe {
         walk(monitor.context(), state, |found| {
             let i = answer.count.load(Relaxed);

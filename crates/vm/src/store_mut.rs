@@ -1,11 +1,11 @@
 //! A store held exclusively by code that does not know the type of its embedder's data.
 //!
-//! In: a [`StoreInner`] that the caller borrows, or the store whose guest called a builtin. Out: the store's core, and the
-//! embedder's functions that decide about growth and deadlines. Never: two live borrows of one store.
+//! In: a [`StoreInner`] that the caller borrows, or the store whose guest called a builtin. Out: the store's core, and
+//! the embedder's functions that decide about growth and deadlines. Never: two live borrows of one store.
 //!
-//! The embedder's functions need the whole store. So whatever may ask them is a method of [`StoreMut`], which keeps the
-//! whole store's address and borrows from it anew each time, and not of [`StoreCore`], whose `&mut self` would still be
-//! live beside the borrow that they get (ONE-BORROW).
+//! The embedder's functions need the whole store. So everything that may call them is a method of [`StoreMut`], which
+//! keeps the whole store's address and borrows from it anew each time. It is not a method of [`StoreCore`], whose `&mut
+//! self` would still be live beside the borrow that they get (ONE-BORROW).
 
 use crate::growth_limiter::GrowthLimiter;
 use crate::store::StoreCore;
@@ -16,26 +16,27 @@ use std::ptr::NonNull;
 
 /// A store with its embedder's data, held exclusively.
 pub struct StoreMut<'a> {
-    /// Of a whole `StoreInner<T>`, of which the core is the first field.
+    /// The address of a whole `StoreInner<T>`, whose first field is the core.
     store: NonNull<StoreCore>,
     held: PhantomData<&'a mut StoreCore>,
 }
 
 impl<'a> StoreMut<'a> {
-    /// The store whose core begins at an address.
+    /// Creates a handle for the store whose core begins at an address.
     ///
     /// # Safety
     ///
-    /// It is the address of a `StoreInner<T>`, with the right to all of it, which nobody else refers to for `'a`.
+    /// It is the address of a `StoreInner<T>`, with provenance for all of it, and there is no other reference to it for
+    /// `'a`.
     pub(crate) unsafe fn at(store: NonNull<StoreCore>) -> Self {
         Self { store, held: PhantomData }
     }
 
-    /// Runs `f` with the store and whoever decides about growth.
+    /// Runs `f` with the store and the limiter of growth.
     ///
     /// # Errors
     ///
-    /// Those of `f`.
+    /// Returns the error of `f`.
     pub(crate) fn limited<R>(
         &mut self,
         f: impl FnOnce(&mut StoreCore, &mut GrowthLimiter<'_>) -> anyhow::Result<R>,
@@ -48,16 +49,16 @@ impl<'a> StoreMut<'a> {
             }
             Ok(())
         };
-        // SAFETY: ONE-BORROW: the whole store's address, from which nothing is borrowed now.
+        // SAFETY: ONE-BORROW: the whole store's address; nothing is borrowed from it now.
         unsafe { with_limiter(self.store, &mut once) }?;
         result.ok_or_else(|| anyhow::anyhow!("belljar bug: growth was not decided"))
     }
 
-    /// Asks the embedder by how much the epoch deadline moves, and moves it. `false`: it does not; trap.
+    /// Asks the embedder by how much the epoch deadline moves, and moves it. Returns `false` if it does not move: trap.
     ///
     /// # Errors
     ///
-    /// Those of the embedder's callback.
+    /// Returns the error of the embedder's callback.
     pub(crate) fn move_epoch_deadline(&mut self) -> anyhow::Result<bool> {
         let new_epoch = self.host.hooks.new_epoch;
         // SAFETY: as in `limited`.
@@ -66,7 +67,7 @@ impl<'a> StoreMut<'a> {
         Ok(true)
     }
 
-    /// Its core, for as long as the store is held.
+    /// Returns the core, for as long as the store is held.
     pub(crate) fn into_core(self) -> &'a mut StoreCore {
         // SAFETY: ONE-BORROW; nothing else is borrowed from it any more.
         unsafe { &mut *self.store.as_ptr() }
@@ -90,7 +91,7 @@ impl DerefMut for StoreMut<'_> {
 }
 
 impl<T: 'static> StoreInner<T> {
-    /// The store for code that does not know the type of its data.
+    /// Returns the store for code that does not know the type of its data.
     pub fn erased(&mut self) -> StoreMut<'_> {
         let store = NonNull::from(self).cast();
         // SAFETY: the core is the first field of a `repr(C)` struct, and the whole is borrowed.

@@ -1,5 +1,5 @@
-//! A store's region: one mapping that holds every instance's constants and all guest-mutable state that is
-//! not in a linear memory.
+//! A store's region: one mapping that holds every instance's constants and all guest-mutable state that is not in a
+//! linear memory.
 //!
 //! ```text
 //!   0                        CONTEXT_DISTANCE             2 × CONTEXT_DISTANCE
@@ -17,21 +17,21 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-/// Address space for tables: first what is hoped for, then what is taken if that is refused.
+/// Sizes of the address space for tables, in the order in which they are tried.
 const HEAP_SIZES: [usize; 3] = [256 << 20, 32 << 20, 1 << 20];
 
-/// Bytes up to which writing zeros is faster than asking the kernel for zero pages.
+/// Up to this many bytes, writing zeros is faster than asking the kernel for zero pages.
 const ZERO_BY_WRITING: usize = 64 << 10;
 
 /// A store's region with its allocation cursors. Offsets count from the region's base.
 #[derive(Debug)]
 pub(crate) struct StoreRegion {
     mapping: Option<Mapping>,
-    /// First free offset among the constants and, at the same distance, among the contexts.
+    /// The first free offset among the constants and, at the same distance, among the contexts.
     next_block: usize,
-    /// What was handed out of the contexts: blocks that have constants alone take no room there.
+    /// The allocated ranges of the contexts. Blocks that have only constants take no space there.
     states: Vec<Range<usize>>,
-    /// First free offset of the heap.
+    /// The first free offset of the heap.
     next_heap: usize,
     free: FreeSpace,
     /// The contexts, and the heap.
@@ -44,7 +44,8 @@ pub(crate) struct StoreRegion {
 struct FreeSpace {
     /// Offsets by size class (a power of two).
     classes: [Vec<u32>; 32],
-    /// A bit for each class that may have some. Mostly there is none, and 32 looks take as long as a small call.
+    /// A bit for each class that may have free space. Usually there is none, and 32 checks take as long as a small
+    /// call.
     some: u32,
 }
 
@@ -79,18 +80,18 @@ impl Clone for FreeSpace {
     }
 }
 
-/// What a region was at one moment.
+/// The contents of a region at one moment.
 #[derive(Debug)]
 pub(crate) struct RegionCheckpoint {
     next_block: usize,
     next_heap: usize,
     free: FreeSpace,
-    /// The contexts and the heap, as far as they were handed out.
+    /// The allocated parts of the contexts and of the heap.
     areas: [AreaCheckpoint; 2],
 }
 
 impl RegionCheckpoint {
-    /// Whether a region has room for it.
+    /// Returns whether a region is large enough for this checkpoint.
     pub(crate) fn fits(&self, region: &StoreRegion) -> bool {
         self.next_heap <= region.mapping().length()
     }
@@ -144,7 +145,7 @@ pub(crate) struct RegionPool {
     mappings: Mutex<Vec<Mapping>>,
 }
 
-/// Regions that a pool keeps at most.
+/// The largest number of regions that a pool keeps.
 const POOL_REGIONS: usize = 64;
 
 impl StoreRegion {
@@ -181,18 +182,18 @@ impl StoreRegion {
         self.mapping.as_ref().expect("present until drop")
     }
 
-    /// Address of the constants: what function references are offsets from.
+    /// Returns the address of the constants: function references are offsets from it.
     pub(crate) fn const_base(&self) -> usize {
         self.mapping().base()
     }
 
-    /// Address of the state: what table offsets count from.
+    /// Returns the address of the state: table offsets are relative to it.
     pub(crate) fn state_base(&self) -> usize {
         self.mapping().base() + CONTEXT_DISTANCE
     }
 
-    /// Room for a block of constants and a block of state at the same place in their halves, all zero.
-    /// Returns the offset of the constants. `None`: full.
+    /// Allocates a block of constants and a block of state at the same offset in their halves, all zero. Returns the
+    /// offset of the constants, or `None` if the region is full.
     pub(crate) fn block(&mut self, const_size: usize, state_size: usize) -> Option<usize> {
         let at = self.next_block;
         let end = at.checked_add(const_size.max(state_size))?.next_multiple_of(64);
@@ -206,7 +207,7 @@ impl StoreRegion {
         Some(at)
     }
 
-    /// Room for `bytes` of table, zeroed where `class_size` says. Returns an offset from the state base.
+    /// Allocates `bytes` of table space, zeroed up to the size of its class. Returns an offset from the state base.
     pub(crate) fn table_space(&mut self, bytes: usize) -> Option<u32> {
         let class = bytes.max(16).next_power_of_two();
         if let Some(offset) = self.free.pop(class) {
@@ -222,18 +223,18 @@ impl StoreRegion {
         Some((at - CONTEXT_DISTANCE) as u32)
     }
 
-    /// Bytes that blocks take in each half.
+    /// Returns the number of bytes that blocks take in each half.
     pub(crate) fn blocks(&self) -> usize {
         self.next_block
     }
 
-    /// Gives back what [`StoreRegion::table_space`] gave for `bytes`.
+    /// Frees space that [`StoreRegion::table_space`] returned for `bytes`.
     pub(crate) fn free_table_space(&mut self, offset: u32, bytes: usize) {
         let class = bytes.max(16).next_power_of_two();
         self.free.push(class, offset);
     }
 
-    /// Bytes that the heap could still give.
+    /// Returns the number of bytes left in the heap.
     pub(crate) fn heap_left(&self) -> usize {
         self.mapping().length() - self.next_heap
     }
@@ -243,7 +244,7 @@ impl StoreRegion {
         unsafe { self.mapping().fill(offset..offset + length, 0) };
     }
 
-    /// What it is now.
+    /// Returns a checkpoint of the current contents.
     pub(crate) fn checkpoint(&self) -> RegionCheckpoint {
         let heap = 0..self.next_heap - 2 * CONTEXT_DISTANCE;
         let [states, heaps] = &self.areas;
@@ -263,28 +264,28 @@ impl StoreRegion {
         }
     }
 
-    /// Whether a checkpoint has what this region handed out, where it did. (Of the heap, a region that has just been linked has no
-    /// more than that.)
+    /// Returns whether the allocated blocks of a checkpoint are those of this region. (A region that has just been
+    /// linked has no more of the heap than the checkpoint.)
     pub(crate) fn has_pieces_of(&self, of: &RegionCheckpoint) -> bool {
         let pieces = of.areas[0].pieces().map(|(offset, bytes)| offset..offset + bytes.len());
         self.next_block == of.next_block && pieces.eq(self.states.iter().cloned())
     }
 
-    /// Makes it again what it was. What was handed out since is zero.
+    /// Rewinds the region to a checkpoint. Blocks allocated since then become zero.
     ///
     /// # Errors
     ///
-    /// Those of the kernel.
+    /// Returns the kernel's error.
     pub(crate) fn rewind(&mut self, to: &RegionCheckpoint) -> io::Result<()> {
         let added = self.next_block - to.next_block;
         self.clear(to.next_block, added)?;
         self.clear(CONTEXT_DISTANCE + to.next_block, added)?;
-        // A store that has just been linked has no more than fewer tables.
+        // A store that has just been linked can only have fewer tables.
         self.clear(to.next_heap, self.next_heap.saturating_sub(to.next_heap))?;
         let mapping = self.mapping.as_mut().expect("present until drop");
         for (area, to) in self.areas.iter_mut().zip(&to.areas) {
-            // SAFETY: pieces are ranges of this region's allocator, or of one that did the same (IN-BOUNDS); the store is held
-            // exclusively (STORE-EXCLUSIVE).
+            // SAFETY: pieces are ranges of this region's allocator, or of one that made the same allocations
+            // (IN-BOUNDS); the store is held exclusively (STORE-EXCLUSIVE).
             unsafe { area.rewind(mapping, to)? };
         }
         self.states.truncate(to.areas[0].pieces().count());
@@ -294,11 +295,11 @@ impl StoreRegion {
         Ok(())
     }
 
-    /// Compares it with what it was.
+    /// Compares the region with a checkpoint.
     ///
     /// # Errors
     ///
-    /// Where they differ.
+    /// Returns an error if they differ.
     pub(crate) fn verify(&self, was: &RegionCheckpoint) -> anyhow::Result<()> {
         ensure!(
             (self.next_block, self.next_heap) == (was.next_block, was.next_heap),
@@ -309,7 +310,7 @@ impl StoreRegion {
         let lengths = [self.next_block, self.next_heap - 2 * CONTEXT_DISTANCE];
         let areas = self.areas.iter().zip(&was.areas).zip(lengths).zip(["state", "tables"]);
         for (((area, was), length), what) in areas {
-            // SAFETY: so much was handed out, or is zero (IN-BOUNDS); the store is borrowed (STORE-EXCLUSIVE).
+            // SAFETY: this much was allocated, or is zero (IN-BOUNDS); the store is borrowed (STORE-EXCLUSIVE).
             if let Some(at) = unsafe { area.difference(self.mapping(), was, length) } {
                 anyhow::bail!("the {what} of its instances differ from byte {at:#x} on");
             }
@@ -317,7 +318,7 @@ impl StoreRegion {
         Ok(())
     }
 
-    /// Makes a range zero: by writing, or, of whole pages of a large one, by giving them back.
+    /// Clears a range: by writing zeros, or, for the whole pages of a large range, by discarding them.
     fn clear(&mut self, offset: usize, length: usize) -> io::Result<()> {
         if length == 0 {
             return Ok(());
@@ -333,7 +334,7 @@ impl StoreRegion {
         self.mapping.as_mut().expect("present until drop").discard(start, end - start)
     }
 
-    /// Makes every byte that was handed out zero again.
+    /// Clears every byte that was allocated.
     fn clean(&mut self) -> io::Result<()> {
         let mapping = self.mapping.as_mut().expect("present until drop");
         self.areas.iter_mut().try_for_each(|area| area.unprotect(mapping))?;

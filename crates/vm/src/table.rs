@@ -8,11 +8,11 @@ use belljar_core::TableType;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Table {
     pub(crate) ty: TableType,
-    /// Where its [`GuestTable`] lies.
+    /// The address of its [`GuestTable`].
     pub(crate) header: VmPtr<GuestTable>,
     /// Whether its elements are references to objects of the heap.
     pub(crate) traced: bool,
 }
 
-/// Elements that any table may have at most, whatever its type says: what a region's heap is made for.
+/// The largest number of elements of any table, whatever its type says: a region's heap is dimensioned for it.
 pub const TABLE_LIMIT: u64 = 10_000_000;

@@ -1,4 +1,4 @@
-//! The tables of a store: reading, writing, growing, and the operations on ranges of elements.
+//! The tables of a store: reading, writing, growing, and operations on ranges of elements.
 
 use crate::growth_limiter::GrowthLimiter;
 use crate::interrupt::{STRIDE, strides};
@@ -10,13 +10,13 @@ use belljar_abi::GuestTable;
 use belljar_core::{TableType, Trap};
 use std::ops::Range;
 
-/// Elements that are written between two looks whether the guest is to end.
+/// The number of elements that are written between two checks for an interrupt.
 const ELEMENTS: usize = STRIDE / size_of::<u32>();
 
 impl StoreCore {
     fn guest_table(&self, table: usize) -> GuestTable {
-        // SAFETY: a table's header lives as long as the store (STORE-PINNED); nobody writes it while the
-        // store is borrowed (STORE-EXCLUSIVE).
+        // SAFETY: a table's header lives as long as the store (STORE-PINNED); nothing writes it while the store is
+        // borrowed (STORE-EXCLUSIVE).
         unsafe { self.entities.tables[table].header.read() }
     }
 
@@ -25,7 +25,7 @@ impl StoreCore {
         unsafe { self.entities.tables[table].header.write(value) };
     }
 
-    /// A new table of its type's minimum size. `header`: where its header is to be, else one is allocated.
+    /// Creates a table of its type's minimum size. `header` is the offset of its header; if `None`, one is allocated.
     pub(crate) fn push_table(
         &mut self,
         ty: TableType,
@@ -74,17 +74,17 @@ impl StoreCore {
         Ok(table)
     }
 
-    /// Elements of a table now.
+    /// Returns the current number of elements.
     pub fn table_size(&self, table: usize) -> u32 {
         self.guest_table(table).length
     }
 
-    /// A table's type.
+    /// Returns a table's type.
     pub fn table_type(&self, table: usize) -> TableType {
         self.entities.tables[table].ty
     }
 
-    /// Where the elements at an offset of the region lie.
+    /// Returns the address of the elements at an offset of the region.
     fn elements_at(&self, offset: u32) -> VmPtr<u32> {
         VmPtr::at(self.region.state_base() + offset as usize)
     }
@@ -92,8 +92,8 @@ impl StoreCore {
     pub(crate) fn elements(&self, table: usize) -> &[u32] {
         let GuestTable { offset, length } = self.guest_table(table);
         let at = self.elements_at(offset);
-        // SAFETY: a header describes space of the store's region (IN-BOUNDS), 4-aligned, which nobody writes
-        // while the store is borrowed (STORE-EXCLUSIVE).
+        // SAFETY: a header describes space of the store's region (IN-BOUNDS), 4-aligned, which nothing writes while the
+        // store is borrowed (STORE-EXCLUSIVE).
         unsafe { at.slice(length as usize) }
     }
 
@@ -104,7 +104,7 @@ impl StoreCore {
         unsafe { at.slice_mut(length as usize) }
     }
 
-    /// Grows a table; the old size, or `None` where it may not or cannot.
+    /// Grows a table. Returns the old size, or `None` if growth is not allowed or fails.
     pub(crate) fn grow_table(
         &mut self,
         table: usize,
@@ -150,7 +150,7 @@ impl StoreCore {
         Ok(Some(old.length))
     }
 
-    /// Whether elements lie in an instance's state, not in the heap.
+    /// Returns whether elements lie in an instance's state, not in the heap.
     fn is_inline(&self, offset: u32) -> bool {
         (offset as usize) < belljar_abi::CONTEXT_DISTANCE
     }
@@ -168,13 +168,13 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Copies elements to another place of the store's region, where there is nothing yet.
+    /// Copies elements to unused space of the store's region.
     fn move_elements(&mut self, from: u32, to: u32, count: usize) -> Result<(), Trap> {
         let (source, target) = (self.elements_at(from).as_ptr().cast_const(), self.elements_at(to).as_ptr());
         for piece in strides(count, ELEMENTS, false) {
             self.check_interrupt()?;
-            // SAFETY: both are space of the store's region (IN-BOUNDS), held exclusively (STORE-EXCLUSIVE), and do not overlap,
-            // as the region's allocator gave out the one while the other was in use.
+            // SAFETY: both are space of the store's region (IN-BOUNDS), held exclusively (STORE-EXCLUSIVE), and do not
+            // overlap, since the region's allocator returned one while the other was in use.
             unsafe {
                 target.add(piece.start).copy_from_nonoverlapping(source.add(piece.start), piece.len());
             }
@@ -219,7 +219,7 @@ impl StoreCore {
     }
 }
 
-/// The range `start .. start + length` of a table, if it has that many elements.
+/// Returns the range `start .. start + length` of a table, if it has that many elements.
 pub(crate) fn range(start: u64, length: u64, size: usize) -> Result<std::ops::Range<usize>, Trap> {
     match start.checked_add(length) {
         Some(end) if end <= size as u64 => Ok(start as usize..end as usize),

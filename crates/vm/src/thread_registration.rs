@@ -1,4 +1,4 @@
-//! When threads get their [`GuestThread`] record, and give it back.
+//! When threads get their [`GuestThread`] record, and return it.
 
 use crate::guest_thread::{self, GuestThread};
 use crate::machine::NativeStack;
@@ -10,7 +10,7 @@ thread_local! {
     static END: OnceCell<End> = const { OnceCell::new() };
 }
 
-/// Gives a thread's record back when the thread ends.
+/// Returns a thread's record when the thread ends.
 struct End(&'static GuestThread);
 
 impl Drop for End {
@@ -22,7 +22,7 @@ impl Drop for End {
     }
 }
 
-/// The current thread's record.
+/// Returns the current thread's record.
 pub(crate) fn this_thread() -> &'static GuestThread {
     GuestThread::known().unwrap_or_else(register)
 }
@@ -31,7 +31,7 @@ pub(crate) fn this_thread() -> &'static GuestThread {
 fn register() -> &'static GuestThread {
     let mut all = guest_thread::all();
     let this = all.add_this(NativeStack::above(stack_floor()));
-    // A thread that is ending already does not give its record back.
+    // A thread that is already ending does not return its record.
     let _ = END.try_with(|end| end.set(End(this)));
     sampling::thread_begins(this);
     this

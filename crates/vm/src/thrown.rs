@@ -2,8 +2,8 @@ use crate::gc::OwnedRoot;
 use crate::store_id::StoreId;
 use std::fmt;
 
-/// An exception that no guest has caught, kept alive. As a host function's error it is thrown in the guest that called
-/// the function.
+/// An exception that no guest has caught, kept alive. If a host function returns it as its error, it is thrown in the
+/// guest that called the function.
 #[derive(Clone, Debug)]
 pub struct Thrown {
     pub(crate) store: StoreId,

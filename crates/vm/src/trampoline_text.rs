@@ -1,4 +1,4 @@
-//! The text of trampolines: memory that grows, and in which nothing ever changes.
+//! The text of trampolines: memory that grows, and whose contents never change.
 
 use crate::sys::{Mapping, Protection, page_size};
 use std::io;
@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Fills the rest of a trampoline's pages: an instruction that traps.
 pub(crate) const FILLER: u8 = 0xcc;
 
-/// The text of an area. It grows, and nothing that is there ever changes.
+/// The text of an area. It grows, and its contents never change.
 #[derive(Debug)]
 pub(crate) struct TrampolineText {
     mapping: Mapping,
-    /// Bytes from the start that hold trampolines.
+    /// The number of bytes from the start that hold trampolines.
     used: AtomicUsize,
 }
 
@@ -21,25 +21,25 @@ impl TrampolineText {
         Ok(Self { mapping: Mapping::new(length, Protection::None)?, used: AtomicUsize::new(0) })
     }
 
-    /// Addresses of all of it, whether there is a trampoline or not.
+    /// Returns the addresses of the whole area, used or not.
     pub(crate) fn addresses(&self) -> Range<usize> {
         self.mapping.base()..self.mapping.base() + self.mapping.length()
     }
 
-    /// The trampolines that there are. Async-signal-safe.
+    /// Returns the text of the existing trampolines. Async-signal-safe.
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: TRAMPOLINES: so many bytes can be read, and do not change.
+        // SAFETY: TRAMPOLINES: these bytes are readable and do not change.
         unsafe { self.mapping.bytes(0..self.used.load(Ordering::Acquire)) }
     }
 
-    /// Adds a trampoline, if there is room; its address. One thread at a time.
+    /// Adds a trampoline if there is room, and returns its address. Must be called by one thread at a time.
     pub(crate) fn add(&self, code: &[u8]) -> io::Result<Option<usize>> {
         let start = self.used.load(Ordering::Relaxed);
         let pages = start..start + code.len().next_multiple_of(page_size());
         if pages.end > self.mapping.length() {
             return Ok(None);
         }
-        // SAFETY: TRAMPOLINES: nobody has a use for these pages yet, and this thread alone adds any.
+        // SAFETY: TRAMPOLINES: these pages are not used yet, and only this thread adds any.
         unsafe {
             self.mapping.protect_shared(pages.clone(), Protection::ReadWrite)?;
             self.mapping.write(pages.start, code);

@@ -1,8 +1,9 @@
-//! Trampolines: code that converts between a buffer of values and a signature that does not fit the registers, compiled on first use.
+//! Trampolines: code that converts between a buffer of values and a signature that does not fit into registers,
+//! compiled on first use.
 //!
-//! A trampoline belongs to its function type: the type's registration finds it and drops it ([`TypeTrampolines`]). Trampolines lie in
-//! areas. An area is one mapping and one row of the code table, and holds a few hundred trampolines. Each trampoline starts on a page
-//! of its own, because a page that was ever executable is never written again.
+//! A trampoline belongs to its function type: the type's registration finds it and drops it ([`TypeTrampolines`]).
+//! Trampolines lie in areas. An area is one mapping and one row of the code table, and holds a few hundred trampolines.
+//! Each trampoline starts on a page of its own, because a page that was ever executable is never written again.
 
 use crate::code_table::{self, RegisteredText};
 use crate::sys::page_size;
@@ -11,18 +12,18 @@ use anyhow::Context;
 use belljar_abi::TrampolineKind;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// Address space of an area: a few hundred trampolines.
+/// The size of the address space of an area, for a few hundred trampolines.
 const AREA_SIZE: usize = 1 << 20;
 
-/// Code that is there while this value is.
+/// Code that exists while this value lives.
 #[derive(Debug)]
 struct Trampoline {
     address: usize,
-    /// It goes with the last of its trampolines.
+    /// The area is dropped with the last of its trampolines.
     _area: Arc<RegisteredText>,
 }
 
-/// Where trampolines are put.
+/// The areas in which trampolines are placed.
 #[derive(Debug, Default)]
 pub(crate) struct TrampolineAreas {
     filling: Mutex<Option<Arc<RegisteredText>>>,
@@ -45,24 +46,24 @@ impl TrampolineAreas {
     }
 }
 
-/// The trampolines of one function type, as far as they were needed.
+/// The trampolines of one function type that were needed so far.
 #[derive(Debug, Default)]
 pub(crate) struct TypeTrampolines([LazyTrampoline; 2]);
 
 #[derive(Debug, Default)]
 struct LazyTrampoline {
     made: OnceLock<Trampoline>,
-    /// Held by whoever makes it.
+    /// Held by the thread that creates it.
     making: Mutex<()>,
 }
 
 impl TypeTrampolines {
-    /// The address of a trampoline. If there is none yet, `compile` makes it while threads that want the same one wait; other types
-    /// are not held up. `loaded` is called with its code once that is in memory.
+    /// Returns the address of a trampoline. If there is none yet, `compile` creates it while threads that need the same
+    /// one wait; other types are not blocked. `loaded` is called with its code once that is in memory.
     ///
     /// # Errors
     ///
-    /// Those of `compile`, and where there is no memory for it.
+    /// Returns the error of `compile`, or an error if there is no memory for it.
     pub(crate) fn get_or_make(
         &self,
         kind: TrampolineKind,
@@ -97,11 +98,11 @@ mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Makes code that is as long as is said, and counts how often.
+    /// Creates code of a given length, and counts how often.
     struct Source {
         length: usize,
         made: Arc<AtomicUsize>,
-        /// Where all that make one at the same time meet.
+        /// A barrier for all threads that create a trampoline at the same time.
         meeting: Option<Barrier>,
     }
 
@@ -122,7 +123,7 @@ mod tests {
         (runtime.expect("a runtime"), made)
     }
 
-    /// The type of this number.
+    /// Returns the type with this number.
     fn ty(mut i: usize) -> FuncType {
         let mut params = Vec::new();
         while i > 0 {
@@ -132,7 +133,7 @@ mod tests {
         FuncType::new(params, [ValType::I32])
     }
 
-    /// Mappings of the process that lie in one of some ranges.
+    /// Counts the mappings of the process that lie in one of these ranges.
     fn mappings(ranges: &BTreeSet<usize>) -> usize {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         let starts = maps.lines().filter_map(|line| usize::from_str_radix(line.split('-').next()?, 16).ok());
@@ -157,13 +158,13 @@ mod tests {
         let rows: BTreeSet<_> = addresses.iter().map(|at| code_table::row_start(*at).unwrap()).collect();
         let areas = COUNT.div_ceil(AREA_SIZE / page_size());
         assert_eq!(rows.len(), areas);
-        // Pages that are executable, and a rest that is not used, at most.
+        // At most the executable pages and an unused rest.
         assert!(mappings(&rows) <= 2 * areas, "{} mappings", mappings(&rows));
         let first =
             code_table::with_text(addresses[0], |text, base| text[addresses[0] - base..][..151].to_vec());
         assert_eq!(first.unwrap(), [vec![0xc3; 150], vec![FILLER]].concat());
         drop(types);
-        // But for the area that the next one would be put into.
+        // Except for the area that the next one would be placed in.
         let left = addresses.iter().filter_map(|at| code_table::row_start(*at)).collect::<BTreeSet<_>>();
         assert!(left.len() <= 1, "{left:x?}");
     }
@@ -181,7 +182,7 @@ mod tests {
         );
     }
 
-    /// Each waits until the other is there as well.
+    /// Each waits until the other has started as well.
     #[test]
     fn two_signatures_are_compiled_at_the_same_time() {
         let (runtime, made) = runtime(10, Some(Barrier::new(2)));

@@ -1,7 +1,7 @@
 //! How a run of guest code ends when it does not return.
 //!
-//! Whatever happens is noted as [`Pending`] while the guest's frames are still there, so that its stack can
-//! be recorded; then a stub leaves the activation, and [`leave`] turns the note into an [`Exit`].
+//! The reason is recorded as [`Pending`] while the guest's frames still exist, so that its stack can be recorded. Then
+//! a stub leaves the activation, and [`leave`](StoreCore::leave) turns the record into an [`Exit`].
 
 use crate::abi_types::RawExn;
 use crate::exit::{Exit, Pending, RaisedTrap};
@@ -15,26 +15,26 @@ use belljar_core::Trap;
 use std::any::Any;
 
 impl StoreCore {
-    /// Notes a trap found by the runtime while the guest waits in the exit stub.
+    /// Records a trap that the runtime found while the guest waits in the exit stub.
     pub(crate) fn raise_trap(&mut self, found: impl Into<RaisedTrap>) {
         let stack = self.record_stack(Start::AtExit);
         self.set_pending(pending::TRAP, Pending::Trap { found: found.into(), address: None, stack });
     }
 
-    /// Notes an error of the host while the guest waits in the exit stub.
+    /// Records an error of the host while the guest waits in the exit stub.
     pub(crate) fn raise_error(&mut self, error: anyhow::Error) {
         let stack = self.record_stack(Start::AtExit);
         self.set_pending(pending::HOST_ERROR, Pending::Error { error, stack });
     }
 
-    /// Notes an exception that the activation does not catch, while the guest waits in the exit stub.
+    /// Records an exception that the activation does not catch, while the guest waits in the exit stub.
     pub(crate) fn raise_exception(&mut self, exception: RawExn) {
         let stack = self.record_stack(Start::AtExit);
         let thrown = self.keep_exception(exception);
         self.set_pending(pending::EXCEPTION, Pending::Exception { thrown, stack });
     }
 
-    /// Notes a panic of the host.
+    /// Records a panic of the host.
     pub(crate) fn raise_panic(&mut self, payload: Box<dyn Any + Send>) {
         self.set_pending(pending::HOST_PANIC, Pending::Panic(payload));
     }
@@ -44,8 +44,8 @@ impl StoreCore {
         self.context_mut().pending = code;
     }
 
-    /// Whether the activation that is being left is one of a guest that was killed. Of the last one it is decided already, as
-    /// whoever kills has been told.
+    /// Returns whether the activation that is being left belongs to a killed guest. For the outermost one this is
+    /// already decided, since the killing thread has been told.
     pub(crate) fn is_being_killed(&self) -> bool {
         match self.is_running() {
             true => self.monitor.is_killed(),
@@ -53,29 +53,30 @@ impl StoreCore {
         }
     }
 
-    /// The end of an activation whose guest was killed. Those around it are to end too.
+    /// Ends an activation whose guest was killed. Those around it are to end too.
     pub(crate) fn end_killed(&mut self, stack: RawStack) -> Exit {
         let is_last = self.entry_fp() == 0;
         let reason = if is_last { self.monitor.take_kill() } else { self.monitor.kill_reason() };
-        // Nobody takes it away in between.
+        // Nothing takes the reason away in between.
         let reason = reason.unwrap_or_else(|| "it was killed".into());
         self.killed.get_or_insert(reason.clone());
         self.update_is_special();
         Exit::Killed { reason, stack }
     }
 
-    /// The end of an activation in which the host panicked. Whoever killed its guest meanwhile was told that it ends.
+    /// Ends an activation in which the host panicked. If its guest was killed meanwhile, the killing thread was told
+    /// that it ends.
     pub(crate) fn end_killed_by_panic(&mut self) {
         if self.is_being_killed() {
             self.end_killed(RawStack::default());
         }
     }
 
-    /// Refuses to run a guest in a store whose guest was killed.
+    /// Checks that the store's guest was not killed.
     ///
     /// # Errors
     ///
-    /// Why it was.
+    /// Returns the reason if it was.
     pub fn check_usable(&self) -> Result<(), Exit> {
         match &self.killed {
             None => Ok(()),
@@ -83,18 +84,18 @@ impl StoreCore {
         }
     }
 
-    /// Has nothing run or be collected any more.
-    pub(crate) fn give_up(&mut self, why: &str) {
+    /// Makes the store unusable: nothing runs in it, and its objects are not collected any more.
+    pub(crate) fn make_unusable(&mut self, why: &str) {
         self.killed = Some(why.into());
         self.update_is_special();
     }
 
-    /// Why the store's guest was killed, if it was.
+    /// Returns why the store's guest was killed, if it was.
     pub fn killed(&self) -> Option<&KillReason> {
         self.killed.as_ref()
     }
 
-    /// The end of every activation that did not return. A panic of the host goes on from here.
+    /// Ends an activation that did not return. A panic of the host continues from here.
     #[cold]
     pub fn leave(&mut self) -> Exit {
         self.context_mut().pending = pending::NONE;
@@ -121,15 +122,14 @@ impl StoreCore {
     }
 }
 
-/// What the `fault` stub calls, on the guest's stack, no longer in a signal handler.
+/// The function that the `fault` stub calls, on the guest's stack, after the signal handler has returned.
 ///
 /// # Safety
 ///
-/// `context` belongs to a store whose guest just faulted on this thread; the signal handler filled in the
-/// trap fields.
+/// `context` belongs to a store whose guest just faulted on this thread; the signal handler filled in the trap fields.
 pub(crate) unsafe extern "C" fn on_fault(context: VmPtr<StoreContext>) {
-    // SAFETY: the caller's promise; the guest runs under an exclusive borrow of its store, which its host
-    // gets back here as it would in a host function (STORE-EXCLUSIVE, STORE-PINNED).
+    // SAFETY: the caller's promise; the guest runs under an exclusive borrow of its store, which the host gets back
+    // here as it would in a host function (STORE-EXCLUSIVE, STORE-PINNED).
     let core = unsafe { StoreCore::of_context(context).as_mut() };
     let noted = core.context_mut();
     let trap = Trap::from_code(noted.trap_code as u8).unwrap_or(Trap::UnreachableCodeReached);

@@ -1,19 +1,19 @@
-//! References that travel under a narrower type than the top of their hierarchy.
+//! References that are passed under a narrower type than the top of their hierarchy.
 
 use crate::abi_types::{AbiTy, sealed};
 use belljar_core::{HeapType, RawVal, RefType, ValType};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What names a type that references are to: a Rust type of the embedding API.
+/// A Rust type of the embedding API that stands for a heap type.
 pub trait RefKind: 'static {
-    /// The type.
+    /// The heap type.
     const HEAP: HeapType;
 }
 
-/// A raw reference to a `K`, where [`AbiTy::TY`] of `R` would be the top of its hierarchy.
+/// A raw reference to a `K`, for which [`AbiTy::TY`] of `R` would be the top of its hierarchy.
 ///
-/// Who makes one vouches that the reference is of that type, which guests and checked handles do.
+/// The creator guarantees that the reference is of that type; guests and checked handles do.
 #[repr(transparent)]
 pub struct TypedRef<R, K, const NULLABLE: bool> {
     raw: R,
@@ -21,12 +21,12 @@ pub struct TypedRef<R, K, const NULLABLE: bool> {
 }
 
 impl<R, K, const NULLABLE: bool> TypedRef<R, K, NULLABLE> {
-    /// A reference that is of the type of `K`.
+    /// Wraps a reference that is of the type of `K`.
     pub fn new(raw: R) -> Self {
         Self { raw, kind: PhantomData }
     }
 
-    /// Under the type of its own.
+    /// Returns the reference without the narrower type.
     pub fn raw(self) -> R {
         self.raw
     }

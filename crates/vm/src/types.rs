@@ -1,9 +1,10 @@
-//! Defined types made canonical: equal types get equal ids, within one engine.
+//! Canonicalization of defined types: equal types get equal ids, within one engine.
 //!
-//! Types come in recursion groups. A group is the same as another if its types are, where a type of the group
-//! itself counts by its place in it and any other by its id. A registered type has its *line*: the types that it was
-//! declared below, outermost first, itself last. Lines lie in a table that guest code reads
-//! ([`belljar_abi::TYPE_DISPLAY_SIZE`]), so that a cast costs one comparison however deep the types are.
+//! Types come in recursion groups. Two groups are equal if their types are, where a reference to a type of the group
+//! itself is compared by its position in the group, and any other by its id. A registered type has a *line* (its
+//! display): the types that it was declared below, outermost first, itself last. Lines lie in a table that guest code
+//! reads ([`belljar_abi::TYPE_DISPLAY_SIZE`]), so that a cast costs one comparison, regardless of the depth of the
+//! types.
 
 use crate::sys::{Mapping, Protection};
 use crate::trampolines::TypeTrampolines;
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock, RwLock};
 
-/// The defined types that modules and host functions of an engine use now.
+/// The defined types that modules and host functions of an engine currently use.
 #[derive(Debug, Default)]
 pub(crate) struct TypeRegistry {
     inner: RwLock<Inner>,
@@ -32,11 +33,11 @@ struct Inner {
 
 #[derive(Debug)]
 struct Group {
-    /// Its types with references to each other by place, to others by id.
+    /// Its types, with references to each other by position and to other types by id.
     key: Arc<[SubType]>,
     ids: Box<[TypeId]>,
     users: usize,
-    /// Whether one of the users is the embedder, who never leaves.
+    /// Whether the embedder is one of the users; it never stops being one.
     pinned: bool,
 }
 
@@ -47,16 +48,16 @@ struct Row {
     group: u32,
     /// The types above it, outermost first, then itself.
     line: Box<[TypeId]>,
-    /// Those of a function type, once one was asked for.
+    /// The trampolines of a function type, once one was requested.
     trampolines: OnceLock<Arc<TypeTrampolines>>,
 }
 
 impl TypeRegistry {
-    /// Enters a module's types; their ids are valid while the result lives.
+    /// Registers a module's types. Their ids are valid while the result lives.
     ///
     /// # Errors
     ///
-    /// Where the engine holds as many types as it can.
+    /// Returns an error if the engine cannot hold more types.
     pub(crate) fn register(
         self: &Arc<Self>,
         types: &[SubType],
@@ -78,7 +79,7 @@ impl TypeRegistry {
             let group = match inner.enter(key) {
                 Ok(group) => group,
                 Err(error) => {
-                    // The set gives back what it has, and needs the lock for it.
+                    // Dropping the set unregisters its groups, which takes the lock.
                     drop(inner);
                     return Err(error);
                 }
@@ -90,27 +91,27 @@ impl TypeRegistry {
         Ok(set)
     }
 
-    /// Enters a function type by itself. Its references are ids.
+    /// Registers a single function type. Its references are ids.
     ///
     /// # Errors
     ///
-    /// As [`TypeRegistry::register`].
+    /// Returns the errors of [`TypeRegistry::register`].
     pub(crate) fn register_func(self: &Arc<Self>, ty: &FuncType) -> anyhow::Result<TypeSet> {
         self.register(&[SubType::plain(CompositeType::Func(ty.clone()))], std::slice::from_ref(&(0..1)))
     }
 
-    /// Enters a type by itself and keeps it while the engine lives. Its references are ids.
+    /// Registers a single type and keeps it while the engine lives. Its references are ids.
     ///
     /// # Errors
     ///
-    /// As [`TypeRegistry::register`].
+    /// Returns the errors of [`TypeRegistry::register`].
     pub(crate) fn define(self: &Arc<Self>, ty: &SubType) -> anyhow::Result<TypeId> {
         let set = self.register(std::slice::from_ref(ty), std::slice::from_ref(&(0..1)))?;
         self.pin(set.ids[0]);
         Ok(set.ids[0])
     }
 
-    /// Keeps a type while the engine lives: the embedder has been shown it and may name it at any time.
+    /// Keeps a type while the engine lives: the embedder has been shown it and may use it at any time.
     pub(crate) fn pin(&self, id: TypeId) {
         let mut inner = self.inner.write().unwrap_or_else(|e| e.into_inner());
         let Some(group) = inner.rows.get(id.index()).and_then(Option::as_ref).map(|row| row.group) else {
@@ -123,43 +124,43 @@ impl TypeRegistry {
         }
     }
 
-    /// Whether a type is kept while the engine lives.
+    /// Returns whether a type is kept while the engine lives.
     pub(crate) fn is_pinned(&self, id: TypeId) -> bool {
         let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
         let row = inner.rows.get(id.index()).and_then(Option::as_ref);
         row.is_some_and(|row| inner.group(row.group).pinned)
     }
 
-    /// A registered type. All its references are ids.
+    /// Returns a registered type. All its references are ids.
     pub(crate) fn ty(&self, id: TypeId) -> Option<Arc<SubType>> {
         let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
         Some(inner.rows.get(id.index())?.as_ref()?.ty.clone())
     }
 
-    /// A registered type with its trampolines.
+    /// Returns a registered type with its trampolines.
     pub(crate) fn trampolines(&self, id: TypeId) -> Option<(Arc<SubType>, Arc<TypeTrampolines>)> {
         let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
         let row = inner.rows.get(id.index())?.as_ref()?;
         Some((row.ty.clone(), row.trampolines.get_or_init(Arc::default).clone()))
     }
 
-    /// A registered function type.
+    /// Returns a registered function type.
     pub(crate) fn func_type(&self, id: TypeId) -> Option<FuncType> {
         self.ty(id)?.composite.as_func().cloned()
     }
 
-    /// Ids are below this.
+    /// Returns an upper bound of the ids.
     pub(crate) fn count(&self) -> usize {
         self.inner.read().unwrap_or_else(|e| e.into_inner()).rows.len()
     }
 
-    /// Address of the table of lines; 0 while no type has one.
+    /// Returns the address of the table of lines; 0 while no type has one.
     pub(crate) fn lines(&self) -> usize {
         let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
         inner.lines.as_ref().map_or(0, Mapping::base)
     }
 
-    /// Whether `a` is `b` or below it.
+    /// Returns whether `a` is `b` or below it.
     pub(crate) fn is_below(&self, a: TypeId, b: TypeId) -> bool {
         if a == b {
             return true;
@@ -191,13 +192,13 @@ impl Inner {
         self.rows[id.index()].as_ref().expect("a type that is in use is there")
     }
 
-    /// One more user of a group, which is made if it is new.
+    /// Adds a user to a group, which is created if it is new.
     fn enter(&mut self, key: Arc<[SubType]>) -> anyhow::Result<u32> {
         if let Some(&group) = self.groups.get(&key) {
             self.group_rows[group as usize].as_mut().expect("as in `group`").users += 1;
             return Ok(group);
         }
-        // Before anything is changed: a type of another engine would be taken for one of ours, or be none.
+        // Before anything is changed: a type of another engine could be mistaken for one of ours, or be unknown.
         let mut unknown = None;
         for ty in &*key {
             ty.for_each_ref(|r| match r {
@@ -247,13 +248,14 @@ impl Inner {
 
     fn new_id(&mut self) -> TypeId {
         self.free.pop().unwrap_or_else(|| {
-            // Nobody is given 0: it stands in the headers of host values, which are of no type, and code looks its line up.
+            // Id 0 is never assigned: the headers of host values, which have no type, contain it, and code looks up its
+            // line.
             self.rows.resize_with(self.rows.len().max(1) + 1, || None);
             TypeId::new(self.rows.len() - 1)
         })
     }
 
-    /// Visits the group of every type that a group refers to and that is not its own.
+    /// Visits the groups of all types outside a group that the group refers to.
     fn for_each_foreign(&mut self, key: &[SubType], mut f: impl FnMut(&mut Group)) {
         for ty in key {
             ty.for_each_ref(|r| {
@@ -271,13 +273,13 @@ impl Inner {
         let mut row = [u32::MAX; TYPE_DISPLAY_SIZE / 4];
         row.iter_mut().zip(line).for_each(|(slot, id)| *slot = id.0);
         let at = id.index() * TYPE_DISPLAY_SIZE;
-        // SAFETY: the mapping is writable and the registry's (OWNED-MAPPING), and rows are aligned in it; no code reads the
-        // row of an id that nobody was given yet.
+        // SAFETY: the mapping is writable and the registry's (OWNED-MAPPING), and rows are aligned in it; no code reads
+        // the row of an id that was not assigned yet.
         unsafe { lines.range(at..at + TYPE_DISPLAY_SIZE).cast().write(row) };
     }
 
-    /// One user of a group less. What nobody uses goes away, and with it its use of others: one after the other, as a module's types
-    /// refer to each other in chains as long as it likes.
+    /// Removes a user from a group. An unused group is freed, and its uses of other groups with it. This is iterative,
+    /// since a module's types can refer to each other in arbitrarily long chains.
     fn leave(&mut self, group: u32) {
         let mut left = vec![group];
         while let Some(group) = left.pop() {
@@ -313,12 +315,12 @@ pub(crate) struct TypeSet {
 }
 
 impl TypeSet {
-    /// The ids.
+    /// Returns the ids.
     pub(crate) fn ids(&self) -> &[TypeId] {
         &self.ids
     }
 
-    /// A reference by index of the module whose types these are, as one by id.
+    /// Converts a reference by index of the module whose types these are to one by id.
     pub(crate) fn resolve(&self, ty: TypeRef) -> TypeRef {
         match ty {
             TypeRef::Index(TypeIndex(i)) => TypeRef::Id(self.ids[i as usize]),
@@ -335,7 +337,7 @@ impl Drop for TypeSet {
 }
 
 #[cfg(test)]
-// Groups are ranges of indices, and a module may have one.
+// Groups are ranges of indices, and a module may have only one.
 #[allow(clippy::single_range_in_vec_init)]
 mod tests {
     use super::*;
@@ -345,7 +347,7 @@ mod tests {
         SubType::plain(CompositeType::Func(FuncType::new(params.iter().copied(), [])))
     }
 
-    /// A struct type that is open, below another, with a reference to a type as its field.
+    /// Returns an open struct type below another one, with a reference to a type as its field.
     fn link(above: Option<u32>, to: u32) -> SubType {
         let index = |i| TypeRef::Index(TypeIndex(i));
         let to = ValType::Ref(RefType::new(true, HeapType::Defined(index(to))));

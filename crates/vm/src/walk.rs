@@ -1,4 +1,4 @@
-//! Walks the guest frames of a store by frame pointers, from the innermost out through every activation.
+//! Walks the guest frames of a store by frame pointers, from the innermost outwards through all activations.
 
 use crate::invariants::read_guest_stack;
 use crate::machine::{Waiting, returned_address};
@@ -7,10 +7,10 @@ use crate::store::StoreCore;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
-/// Frames that a recorded stack keeps for a core dump: all of a stack of usual size.
+/// The largest number of frames in a stack that is recorded for a core dump. Stacks of usual size fit.
 const FRAMES_DUMPED: usize = 1 << 16;
 
-/// Where a walk begins.
+/// The start of a walk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Start {
     /// At an instruction of guest code.
@@ -19,11 +19,11 @@ pub(crate) enum Start {
     AtExit,
 }
 
-/// A frame of a guest function, as a walk finds it on a stack.
+/// A frame of a guest function, as found by a walk.
 pub(crate) enum GuestFrame {
     /// A frame of machine code.
     Native {
-        /// The address that it continues at; of the innermost frame, the address that it is at.
+        /// The address where it continues; for the innermost frame, the current address.
         pc: usize,
         fp: usize,
     },
@@ -32,7 +32,7 @@ pub(crate) enum GuestFrame {
     Interpreted(Infallible),
 }
 
-/// Calls `visit` with every guest frame, innermost first, until it breaks off.
+/// Calls `visit` with every guest frame, innermost first, until it breaks.
 pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(GuestFrame) -> ControlFlow<()>) {
     // SAFETY: STORE-EXCLUSIVE: only this thread's stubs write these, and they are not running.
     let (mut entry, mut at) = unsafe {
@@ -44,7 +44,7 @@ pub(crate) fn walk(core: &StoreCore, start: Start, mut visit: impl FnMut(GuestFr
     }
     while entry != 0 {
         let (mut pc, mut fp) = at;
-        // An activation that never called out has no frames below an exit.
+        // An activation that never called the host has no frames below an exit.
         while fp != 0 && pc != returned_address() {
             if visit(GuestFrame::Native { pc, fp }).is_break() {
                 return;

@@ -1,24 +1,26 @@
-//! Ranges of memory whose guests write to the same few pages each time, and of which all else is write-protected.
+//! Write protection for memory whose guests write to the same few pages each time: all other pages are write-protected.
 
 use crate::sys::{WriteWatch, page_size};
 use std::ops::Range;
 
-/// So often the same pages must have been written before a memory is taken to be settled.
+/// How often in a row the same pages must have been written before the rest is protected.
 const PATIENCE: u32 = 16;
 
-/// Each memory that was disturbed is waited for four times as long, up to this.
+/// After each write to a protected page, four times as many resets are required, up to this limit.
 const MOST_PATIENCE: u32 = 1 << 14;
 
-/// Pages between written ones that are overwritten too, rather than be mappings of their own.
+/// The largest gap, in pages, between written pages that is overwritten with them rather than protected by mappings of
+/// its own.
 const GAP: usize = 2;
 
-/// Ranges that may be written to.
+/// The largest number of ranges that stay writable.
 const RANGES: usize = 64;
 
-/// How long it has been calm: whether cleaning finds the same pages written each time.
+/// Tracks for how many resets the same pages were found written.
 #[derive(Debug)]
 pub(crate) struct WriteStability {
-    /// What was found last: bytes written, and bytes there. Pages only become more, so that a sum stands for them all.
+    /// The last observation: bytes written, and bytes accessible. The set of written pages only grows, so its size
+    /// identifies it.
     last: (usize, usize),
     times: u32,
     patience: u32,
@@ -31,7 +33,7 @@ impl Default for WriteStability {
 }
 
 impl WriteStability {
-    /// Whether so many bytes written of so many have been found often enough.
+    /// Records an observation. Returns whether it has been the same often enough.
     pub(crate) fn is_stable_after(&mut self, written: usize, accessible: usize) -> bool {
         let same = self.last == (written, accessible);
         self.last = (written, accessible);
@@ -39,26 +41,26 @@ impl WriteStability {
         self.times >= self.patience
     }
 
-    /// It was not: something else was written, or it could not be protected.
+    /// Restarts the count with a longer wait: another page was written, or the pages could not be protected.
     pub(crate) fn reset(&mut self) {
         self.times = 0;
         self.patience = self.patience.saturating_mul(4).min(MOST_PATIENCE);
     }
 }
 
-/// What may be written to in a memory of which all else is write-protected, and watched.
+/// The pages that stay writable in a memory whose other pages are write-protected and watched.
 #[derive(Debug)]
 pub(crate) struct WriteProtected {
     base: usize,
     written: Vec<Range<usize>>,
-    /// Bytes from the start that this is about.
+    /// The number of bytes from the start that this covers.
     length: usize,
     watch: WriteWatch,
 }
 
 impl WriteProtected {
-    /// Watches the first `length` bytes of the memory at `base`, but for these ranges of whole pages, in order. Nothing where that
-    /// takes too many mappings.
+    /// Watches the first `length` bytes of the memory at `base`, except for these ranges of whole pages, in order.
+    /// Returns `None` if that takes too many mappings.
     pub(crate) fn new(base: usize, length: usize, written: Vec<Range<usize>>) -> Option<Self> {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for range in written {
@@ -74,7 +76,7 @@ impl WriteProtected {
         Some(Self { base, written: ranges, length, watch })
     }
 
-    /// Ranges of pages that are overwritten each time.
+    /// Returns the ranges of pages that are overwritten at each reset.
     pub(crate) fn written(&self) -> &[Range<usize>] {
         &self.written
     }
@@ -83,19 +85,19 @@ impl WriteProtected {
         self.length
     }
 
-    /// The ranges between those that are written.
+    /// Returns the ranges between the written ones.
     pub(crate) fn protected(&self) -> impl Iterator<Item = Range<usize>> + use<'_> {
         let starts = std::iter::once(0).chain(self.written.iter().map(|range| range.end));
         let ends = self.written.iter().map(|range| range.start).chain(std::iter::once(self.length));
         starts.zip(ends).map(|(start, end)| start..end).filter(|range| !range.is_empty())
     }
 
-    /// Offset of the first write to something else.
+    /// Returns the offset of the first write to a protected page.
     pub(crate) fn first_written(&self) -> Option<usize> {
         self.watch.first_written().map(|address| address - self.base)
     }
 
-    /// Whether something else was written to; then all of it can be.
+    /// Returns whether a protected page was written to. Then all pages are writable.
     pub(crate) fn is_broken(&self) -> bool {
         self.watch.is_broken()
     }

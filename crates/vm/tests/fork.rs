@@ -1,5 +1,5 @@
-//! Hosts that fork their workers: in a child that inherits an engine, limits, kills, watchdogs, stacks, compilations and
-//! sandboxes work, and what is of the parent's says so.
+//! Hosts that fork worker processes. In a child that inherits an engine, limits, kills, watchdogs, stacks, compilations
+//! and sandboxes work, and state that belongs to the parent reports that.
 
 use belljar::{
     Engine, Error, Instance, Killed, LimitExceeded, Limits, Linker, Module, Profiler, Sandbox,
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 const SPIN: &str = r#"(module (func (export "run") (loop $l (br $l))))"#;
 const LONG: Duration = Duration::from_secs(60);
 
-/// Runs `child` in a forked process, and waits for it. It must not fail.
+/// Runs `child` in a forked process and waits for it. It must not fail.
 fn in_child(name: &str, child: impl FnOnce() -> Result<(), Error>) {
-    // SAFETY: the child only does what is the subject of this test: it uses the engine that it inherits. The other
-    // threads of this process wait, and hold no lock.
+    // SAFETY: the child only does what this test is about: it uses the engine that it inherits. The other threads of
+    // this process wait, and hold no lock.
     let process = unsafe { libc::fork() };
     assert!(process >= 0);
     if process == 0 {
@@ -27,13 +27,13 @@ fn in_child(name: &str, child: impl FnOnce() -> Result<(), Error>) {
             }
             Err(_) => 2,
         };
-        // SAFETY: ends the process at once: what is the parent's to clean up is left alone.
+        // SAFETY: ends the process at once, without cleaning up what belongs to the parent.
         unsafe { libc::_exit(code) };
     }
     let end = Instant::now() + LONG;
     let mut status = 0;
     loop {
-        // SAFETY: asks after our child, and writes to our variable.
+        // SAFETY: waits for our child, and writes to our variable.
         let ended = unsafe { libc::waitpid(process, &mut status, libc::WNOHANG) };
         if ended == process {
             break;
@@ -86,7 +86,7 @@ fn watchdog_barks(engine: &Engine) -> Result<(), Error> {
     Ok(())
 }
 
-/// A module whose functions are validated and compiled by many threads.
+/// Compiles a module whose functions are validated and compiled by many threads.
 fn compiles_in_parallel(engine: &Engine, salt: u32) -> Result<(), Error> {
     let functions: String =
         (0..500).map(|i| format!("(func (result i32) (i32.const {}))", i ^ salt)).collect();
@@ -98,8 +98,8 @@ fn compiles_in_parallel(engine: &Engine, salt: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// What one session writes, the next must not see. Each process writes to pages of its own: a page map that were another
-/// process's would not tell of them.
+/// Checks that a session does not see what the previous one wrote. Each process writes to pages of its own: the page
+/// map of another process would not list them.
 fn sessions_begin_clean(sandbox: &mut Sandbox<()>, salt: u32) -> Result<(), Error> {
     for at in [salt * 8, salt * 8 + 3, salt * 8, salt * 8 + 3].map(|page| page << 16) {
         let before = sandbox.call::<(u32, u32), u32>("swap", (at, 0xbad))?;
@@ -128,7 +128,7 @@ fn all(engine: &Engine, sandbox: &mut Sandbox<()>, salt: u32) -> Result<(), Erro
 fn a_child_uses_the_engine_that_it_inherits() -> Result<(), Error> {
     let engine = Engine::default();
     let mut sandbox = sandbox(&engine)?;
-    // So that whatever starts a thread or opens a file has.
+    // So that everything that starts a thread or opens a file has done so.
     all(&engine, &mut sandbox, 1)?;
     in_child("a child", || all(&engine, &mut sandbox, 2));
     in_child("a grandchild", || {
@@ -136,7 +136,7 @@ fn a_child_uses_the_engine_that_it_inherits() -> Result<(), Error> {
         in_child("the grandchild itself", || all(&engine, &mut sandbox, 4));
         all(&engine, &mut sandbox, 5)
     });
-    // With something of each kind under way.
+    // With an operation of each kind in progress.
     let profiler = Profiler::start(&engine, "the parent", Duration::from_millis(1))?;
     let mut store = Store::new(&engine, ());
     store.set_limits(Limits::unlimited().wall(LONG))?;
@@ -162,7 +162,7 @@ fn a_child_uses_the_engine_that_it_inherits() -> Result<(), Error> {
     let ended = instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ());
     // SAFETY: as above.
     if unsafe { libc::getpid() } != parent {
-        // The guest goes on in the parent alone, and so does the profile; all else can be begun anew.
+        // The guest and the profile continue in the parent only; everything else can be started anew.
         let is_right = ended.as_ref().is_err_and(|error| {
             error.is::<Killed>()
                 && error.downcast_ref::<Trap>() == Some(&Trap::Interrupt)

@@ -1,5 +1,5 @@
-//! Faults that guest code must never cause, and signals that a process sent while a guest ran: none of them becomes a trap. Each case
-//! runs in its own process.
+//! Faults that guest code must never cause, and signals that a process sent while a guest ran: none of them becomes a
+//! trap. Each case runs in its own process.
 //!
 //! The machine code is written by hand, as a faulty compiler might emit it.
 
@@ -25,17 +25,17 @@ impl TrampolineSource for NoTrampolines {
 /// `push rbp; mov rbp, rsp`, and at its end `mov rsp, rbp; pop rbp; ret`.
 const PROLOGUE: &[u8] = &[0x55, 0x48, 0x89, 0xe5];
 const EPILOGUE: &[u8] = &[0x48, 0x89, 0xec, 0x5d, 0xc3];
-/// Where the instruction of a function's own lies.
+/// The offset of the instruction that distinguishes a function.
 const PLACE: u32 = PROLOGUE.len() as u32;
 
-/// Functions of one parameter, an address: what they are called, their instruction, and what is noted of it.
+/// Functions with one parameter, an address: name, instruction, and the trap in its table row.
 const FUNCTIONS: [(&str, &[u8], Trap); 5] = [
     // mov al, [rsi]
     ("read", &[0x8a, 0x06], Trap::MemoryOutOfBounds),
     ("field", &[0x8a, 0x06], Trap::NullReference),
     // ud2
     ("check", &[0x0f, 0x0b], Trap::MemoryOutOfBounds),
-    // None of this processor's.
+    // Not an instruction of this processor.
     ("unknown", &[0x06, 0x90], Trap::MemoryOutOfBounds),
     // jmp to itself
     ("spin", &[0xeb, 0xfe], Trap::MemoryOutOfBounds),
@@ -99,7 +99,7 @@ impl Guest {
     }
 }
 
-/// Runs this test binary again with only `test`, told to be the child in this case.
+/// Runs this test binary again with only `test`, as the child process for this case.
 fn child(test: &str, case: &str) -> Output {
     Command::new(std::env::current_exe().expect("this test's own path"))
         .args(["--exact", test, "--nocapture"])
@@ -113,7 +113,7 @@ fn case() -> Option<String> {
     std::env::var("BELLJAR_TEST_CASE").ok()
 }
 
-/// Calls a function with an address; how that ended, where the process lives on.
+/// Calls a function with an address. Prints how that ended, if the process survives.
 fn poke(name: &str, address: impl FnOnce(usize) -> usize) {
     let mut guest = Guest::new();
     let address = address(guest.memory());
@@ -167,7 +167,7 @@ fn an_access_traps_only_where_a_guest_may_go() {
     assert_eq!(output.status.signal(), Some(libc::SIGILL), "{told}");
 }
 
-/// All of a guest's instructions may be at an access when the signal comes: this one always is.
+/// The signal may arrive at any instruction; this guest is always at one with a trap row.
 #[test]
 fn a_signal_that_was_sent_to_a_guest_is_no_trap() {
     const SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
@@ -192,20 +192,20 @@ fn a_signal_that_was_sent_to_a_guest_is_no_trap() {
     }
 }
 
-/// From now on the kernel refuses this thread every change of what may be done with memory.
+/// Makes the kernel refuse every change of memory protection by this thread from now on.
 fn refuse_mprotect() {
     let step = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
     let number = libc::SYS_mprotect as u32;
     let refused = libc::SECCOMP_RET_ERRNO | libc::ENOMEM as u32;
     let mut filter = [
-        // The number of the call is the first word of what the filter looks at.
+        // The number of the system call is the first word of the filter's input.
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
         step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, 0, 1),
         step(libc::BPF_RET | libc::BPF_K, refused, 0, 0),
         step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
     ];
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the program lives until the call is done; both requests concern this thread alone.
+    // SAFETY: the program lives until the call is done; both requests concern only this thread.
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         let mode = libc::SECCOMP_MODE_FILTER as libc::c_ulong;
@@ -216,7 +216,7 @@ fn refuse_mprotect() {
 #[test]
 fn memory_that_stays_protected_ends_the_process() {
     if !belljar_vm::tells_written_pages() {
-        return println!("skipped: this kernel does not tell which pages were written");
+        return println!("skipped: this kernel does not list written pages");
     }
     if case().is_some() {
         let engine = belljar::Engine::default();
@@ -235,7 +235,7 @@ fn memory_that_stays_protected_ends_the_process() {
             .unwrap();
         let template = belljar::SandboxTemplate::new(linker.instantiate_pre(&module).unwrap(), || Ok(()));
         let mut sandbox = template.build().unwrap();
-        // So often that all but the one page is protected.
+        // Often enough that all pages except one are write-protected.
         for _ in 0..24 {
             sandbox.call::<(i32,), ()>("store", (0,)).unwrap();
         }

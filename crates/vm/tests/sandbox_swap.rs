@@ -1,13 +1,13 @@
-//! Written pages that are not in memory any more, because the machine needed the room, are wiped as all others.
+//! Written pages that were swapped out are cleared like all others.
 //!
-//! The kernel is asked to page them out. Where it has no swap space it keeps them all, the image's too, which is a file in memory;
-//! then the test tells that, and what is left of it is that asking changes nothing.
+//! The test asks the kernel to page them out. Without swap space the kernel keeps them all, including the image's,
+//! which is a file in memory. Then the test reports that, and only checks that asking changes nothing.
 
 use belljar::{Engine, Linker, Module, SandboxTemplate, Session};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Three parts: what the image begins with, what initialization writes, and what is zero. Sizes are in pages of wasm.
+/// Three parts: the image, what initialization writes, and zeros. Sizes are in wasm pages.
 fn wat(pages: usize) -> String {
     let bytes = pages << 16;
     format!(
@@ -27,7 +27,7 @@ fn wat(pages: usize) -> String {
     )
 }
 
-/// How many pages of a memory are in memory, and how many are swapped out.
+/// Returns how many pages of a memory are present, and how many are swapped out.
 fn present_and_swapped(bytes: &[u8]) -> (usize, usize) {
     let first = bytes.as_ptr().addr() / 4096;
     let mut rows = vec![0; bytes.len() / 4096 * 8];
@@ -38,14 +38,14 @@ fn present_and_swapped(bytes: &[u8]) -> (usize, usize) {
     })
 }
 
-/// Asks for the pages of the session's memory to be paged out.
+/// Asks the kernel to page out the session's memory.
 fn page_out(session: &mut Session<'_, ()>, every_other: bool) -> (usize, usize) {
     let memory = session.instance().get_memory(session.store(), "memory").unwrap();
     let bytes = memory.data(&*session.store());
     let step = if every_other { 4096 * 2 } else { bytes.len() };
     for part in bytes.chunks(step) {
         let length = if every_other { 4096 } else { part.len() };
-        // SAFETY: whole pages of a memory that this thread has; what they hold stays the same.
+        // SAFETY: whole pages of a memory that this thread owns; their contents do not change.
         let asked = unsafe { libc::madvise(part.as_ptr().cast_mut().cast(), length, libc::MADV_PAGEOUT) };
         assert_eq!(asked, 0, "{}", std::io::Error::last_os_error());
     }
@@ -61,7 +61,7 @@ fn contents(session: &mut Session<'_, ()>) -> Vec<u8> {
 fn pages_that_were_swapped_out_are_wiped() {
     let engine = Engine::default();
     let mut swapped_at_all = 0;
-    // Less and more than what is wiped in place.
+    // Less and more than what is overwritten in place.
     for pages in [16, 400] {
         let module = Module::new(&engine, wat(pages)).unwrap();
         let pre = Linker::new(&engine).instantiate_pre(&module).unwrap();
@@ -81,7 +81,8 @@ fn pages_that_were_swapped_out_are_wiped() {
             let mut session = sandbox.session().unwrap();
             assert!(contents(&mut session) == expected, "round {round}");
             if round % 4 == 0 {
-                // Clean pages that are out come back clean, and what is written over them is wiped too.
+                // Clean pages that are swapped out are still clean when they return, and what is written over them is
+                // cleared, too.
                 page_out(&mut session, false);
                 assert!(contents(&mut session) == expected, "round {round}");
                 page_out(&mut session, false);

@@ -1,4 +1,4 @@
-//! Faults that are not a guest's go to whoever was there before: each case runs in a process of its own.
+//! Faults that are not a guest's go to the handler that was installed before ours. Each case runs in its own process.
 
 use belljar_abi::CompiledFunction;
 use belljar_core::FuncType;
@@ -14,7 +14,7 @@ impl TrampolineSource for NoTrampolines {
     }
 }
 
-/// Runs this test binary again with only `test`, told to be the child.
+/// Runs this test binary again with only `test`, as the child process.
 fn child(test: &str) -> ExitStatus {
     let this = std::env::current_exe().expect("this test's own path");
     Command::new(this)
@@ -37,7 +37,7 @@ fn runtime() {
     );
 }
 
-/// An access of the host's own that faults.
+/// An access of the host itself that faults.
 fn fault() {
     // SAFETY: none: the fault is what is tested, and the process ends with it.
     unsafe { std::ptr::without_provenance::<u8>(8).read_volatile() };

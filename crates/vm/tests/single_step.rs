@@ -1,8 +1,8 @@
-//! The stack of a guest at every single instruction: what a walk finds there is what the calls, returns and jumps so far have
-//! made of it.
+//! The stack of a guest at every single instruction: a walk finds exactly the frames that result from the calls,
+//! returns and jumps so far.
 //!
-//! The processor's trap flag raises a signal after each instruction, of the guest, the stubs and the host. Its handler follows
-//! what the instruction did to the stack, and compares that with what the walk finds.
+//! The processor's trap flag raises a signal after each instruction of the guest, the stubs and the host. Its handler
+//! tracks the effect of the instruction on the stack, and compares that with what the walk finds.
 
 use belljar::{Caller, Engine, Error, Linker, Module, Store, Trap, TypedFunc};
 use belljar_vm::{SignalContext, StoreMonitor, function_at};
@@ -11,23 +11,23 @@ use std::sync::Arc;
 
 const PROGRAM: &str = include_str!("../../belljar/tests/calls.wat");
 
-/// What the handler knows. It alone uses it while instructions are stepped.
+/// The handler's state. Only the handler uses it while instructions are stepped.
 struct Steps {
     monitor: Option<Arc<StoreMonitor>>,
-    /// Starts of the functions that were entered, and 0 for each way in from the host. Outermost first.
+    /// Starts of the functions that were entered, and 0 for each entry from the host. Outermost first.
     stack: [usize; 1024],
     height: usize,
     /// The instruction that was stepped last.
     last: usize,
     steps: u64,
     in_guest: u64,
-    /// The first difference: where, what was expected and what was found.
+    /// The first difference: the position, the expected stack and the found one.
     difference: Option<(usize, usize, [usize; 8], [usize; 8])>,
     is_over: bool,
 }
 
 struct Shared(UnsafeCell<Steps>);
-// SAFETY: one thread uses it: the test, before and after; its handler in between.
+// SAFETY: one thread uses it: the test, before and after stepping; its handler in between.
 unsafe impl Sync for Shared {}
 
 static STEPS: Shared = Shared(UnsafeCell::new(Steps {
@@ -49,7 +49,7 @@ impl Steps {
         self.height += 1;
     }
 
-    /// Takes the innermost function off, and with the outermost of a way in that way.
+    /// Removes the innermost function, and the entry from the host if that was its outermost function.
     fn pop(&mut self) {
         self.height -= 1;
         while self.height > 0 && self.stack[self.height - 1] == 0 {
@@ -57,13 +57,13 @@ impl Steps {
         }
     }
 
-    /// What is left of the stack when the innermost way in from the host is left: by a trap, an error or an exception, no
-    /// instruction of the guest's tells of it.
+    /// Returns the height of the stack without the innermost entry from the host: when a trap, an error or an exception
+    /// leaves it, no guest instruction shows that.
     fn without_innermost_way_in(&self) -> usize {
         self.stack[..self.height].iter().rposition(|start| *start == 0).unwrap_or(0)
     }
 
-    /// Follows what the last instruction did, now that the next one is at `pc`.
+    /// Tracks the effect of the last instruction, now that the next one is at `pc`.
     fn follow(&mut self, pc: usize) {
         let last = self.last;
         let (from, to) = (function_at(last), function_at(pc));
@@ -72,7 +72,7 @@ impl Steps {
             unsafe { std::ptr::with_exposed_provenance::<u8>(at + i).read() }
         };
         match (&from, &to) {
-            // A call, or a jump in place of a return.
+            // A call, or a tail call.
             (Some(from), Some(to)) if from.start != to.start || pc == to.start => {
                 let is_call = code(last, 0) == 0xe8
                     || code(last, 0) == 0xff && code(last, 1) & 0x38 == 0x10
@@ -98,16 +98,16 @@ impl Steps {
                     self.height -= 1;
                 }
             }
-            // A return to whatever is no function, such as a stub.
+            // A return to code that is not a function, such as a stub.
             (Some(_), None) if matches!(code(last, 0), 0xc3 | 0xc2) => self.pop(),
-            // A last call of a thunk, or of the host.
+            // A tail call of a thunk, or of the host.
             (Some(_), None) if is_last_call(last, code) => self.pop(),
             _ => {}
         }
     }
 }
 
-/// Whether an instruction of guest code is a jump.
+/// Returns whether an instruction of guest code is a jump.
 fn is_last_call(at: usize, code: impl Fn(usize, usize) -> u8) -> bool {
     code(at, 0) == 0xe9
         || code(at, 0) == 0xff && code(at, 1) & 0xf8 == 0xe0
@@ -137,7 +137,7 @@ unsafe extern "C" fn on_step(_: libc::c_int, _: *mut libc::siginfo_t, context: *
     let functions = |height: usize| steps.stack[..height].iter().rev().filter(|start| **start != 0);
     let left = steps.without_innermost_way_in();
     if function_at(pc).is_none() && functions(left).eq(&found[..count]) {
-        // If this is not so, what comes next tells.
+        // If this is wrong, the next comparison fails.
         steps.height = left;
     }
     let expected = steps.stack[..steps.height].iter().rev().filter(|start| **start != 0);
@@ -154,13 +154,13 @@ unsafe extern "C" fn on_step(_: libc::c_int, _: *mut libc::siginfo_t, context: *
 }
 
 fn step(run: &TypedFunc<i32, i32>, store: &mut Store<()>, n: i32) -> Result<i32, Error> {
-    // SAFETY: the handler is of the type that SA_SIGINFO wants; the flag is taken back by the handler.
+    // SAFETY: the handler has the type that SA_SIGINFO requires; the handler clears the flag.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         action.sa_sigaction = on_step as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO;
         libc::sigfillset(&mut action.sa_mask);
-        // A fault while it is blocked would end the process.
+        // A fault while its signal is blocked would end the process.
         for signal in [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGBUS] {
             libc::sigdelset(&mut action.sa_mask, signal);
         }
@@ -168,7 +168,7 @@ fn step(run: &TypedFunc<i32, i32>, store: &mut Store<()>, n: i32) -> Result<i32,
         std::arch::asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq");
     }
     let result = run.call(store, n);
-    // SAFETY: as for the handler: this is the thread that it interrupts.
+    // SAFETY: as for the handler, which interrupts this thread.
     unsafe { (*STEPS.0.get()).is_over = true };
     result
 }

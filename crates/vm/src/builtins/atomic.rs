@@ -1,4 +1,4 @@
-//! Builtins of threads: waiting for each other.
+//! Builtins for threads: waiting and notifying.
 
 use super::{Failure, run};
 use crate::fault::{Fault, FaultAddress};
@@ -10,7 +10,7 @@ use belljar_core::{InstanceId, MemoryIndex, Trap};
 use std::time::Duration;
 
 impl StoreCore {
-    /// Refuses an address that is unaligned or outside, in this order.
+    /// Checks that an address is aligned and in bounds, in this order.
     fn check_atomic(
         &self,
         id: InstanceId,
@@ -50,7 +50,7 @@ impl StoreMut<'_> {
         let counts_epochs = self.runtime.counts_epochs;
         let mut ask = || match monitor.is_killed() {
             true => Err(Trap::Interrupt.into()),
-            false if counts_epochs => self.ask_about_epoch(),
+            false if counts_epochs => self.check_epoch(),
             false => Ok(()),
         };
         let wakes = |wakes| monitor.set_waits(wakes);
@@ -58,8 +58,8 @@ impl StoreMut<'_> {
         Ok(wait(&memory, Some(interruption))? as u32)
     }
 
-    /// What code does at the start of a loop: beyond the deadline the embedder decides.
-    fn ask_about_epoch(&mut self) -> anyhow::Result<()> {
+    /// Does what code does at the start of a loop: beyond the deadline, the embedder decides.
+    fn check_epoch(&mut self) -> anyhow::Result<()> {
         let deadline = self.context_mut().epoch_deadline;
         if self.runtime.epoch() < deadline || self.move_epoch_deadline()? {
             return Ok(());
@@ -68,14 +68,16 @@ impl StoreMut<'_> {
     }
 }
 
-/// A number of nanoseconds as guests give it; none if negative.
+/// Converts a timeout that a guest passed, in nanoseconds; `None` if it is negative.
 fn timeout(nanoseconds: u64) -> Option<Duration> {
     u64::try_from(nanoseconds.cast_signed()).ok().map(Duration::from_nanos)
 }
 
+/// Implements `memory.atomic.wait32`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn memory_wait32(
     context: usize,
     memory: u32,
@@ -92,9 +94,11 @@ pub(crate) unsafe extern "C" fn memory_wait32(
     unsafe { run(context, wait) }
 }
 
+/// Implements `memory.atomic.wait64`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn memory_wait64(
     context: usize,
     memory: u32,
@@ -111,9 +115,11 @@ pub(crate) unsafe extern "C" fn memory_wait64(
     unsafe { run(context, wait) }
 }
 
+/// Implements `memory.atomic.notify`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn memory_notify(context: usize, memory: u32, address: u64, count: u32) -> u32 {
     let notify = |store: &mut StoreMut<'_>, instance| {
         let memory = store.check_atomic(instance, MemoryIndex(memory), address, 4)?;

@@ -1,5 +1,5 @@
-//! Builtins on objects of the garbage-collected heap. References that guest code passes are those that it holds in
-//! its frame besides, so that a collection follows them; what is passed here is used before one can happen.
+//! Builtins on objects of the garbage-collected heap. References that guest code passes also lie in its frame, so a
+//! collection updates those. The copies passed here are used before a collection can happen.
 
 use super::run;
 use crate::store::StoreCore;
@@ -10,17 +10,21 @@ fn type_of(store: &StoreCore, instance: InstanceId, ty: u32) -> TypeId {
     store.instance(instance).module().sig(TypeIndex(ty))
 }
 
+/// Allocates an object.
+///
 /// # Safety
 ///
-/// As [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn gc_alloc(context: usize, header: u32, size: u32) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { run(context, |store, _| Ok(u64::from(store.gc_alloc(header, size)?))) }
 }
 
+/// Allocates an array.
+///
 /// # Safety
 ///
-/// As [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn gc_alloc_array(context: usize, ty: u32, length: u32) -> u64 {
     let make = |store: &mut StoreMut<'_>, instance| {
         let ty = type_of(store, instance, ty);
@@ -30,9 +34,11 @@ pub(crate) unsafe extern "C" fn gc_alloc_array(context: usize, ty: u32, length: 
     unsafe { run(context, make) }
 }
 
+/// Implements `array.new_data`.
+///
 /// # Safety
 ///
-/// As [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn array_new_data(
     context: usize,
     ty: u32,
@@ -49,9 +55,11 @@ pub(crate) unsafe extern "C" fn array_new_data(
     unsafe { run(context, make) }
 }
 
+/// Implements `array.new_elem`.
+///
 /// # Safety
 ///
-/// As [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn array_new_elem(
     context: usize,
     ty: u32,
@@ -64,7 +72,7 @@ pub(crate) unsafe extern "C" fn array_new_elem(
         let segment = ElemIndex(segment);
         store.elem_items(instance, segment, src, length)?;
         let array = store.gc_alloc_array(ty, length)?;
-        // Again: what the items refer to may have moved.
+        // Read the items again: the objects may have moved.
         let items = store.elem_items(instance, segment, src, length)?;
         store.array_init_refs(array, 0, &items)?;
         Ok(u64::from(array))
@@ -73,9 +81,11 @@ pub(crate) unsafe extern "C" fn array_new_elem(
     unsafe { run(context, make) }
 }
 
+/// Implements `array.init_data`.
+///
 /// # Safety
 ///
-/// As [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn array_init_data(
     context: usize,
     segment: u32,
@@ -91,9 +101,11 @@ pub(crate) unsafe extern "C" fn array_init_data(
     unsafe { run(context, init) }
 }
 
+/// Implements `array.init_elem`.
+///
 /// # Safety
 ///
-/// As [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn array_init_elem(
     context: usize,
     segment: u32,
@@ -103,7 +115,7 @@ pub(crate) unsafe extern "C" fn array_init_elem(
     length: u32,
 ) {
     let init = |store: &mut StoreMut<'_>, instance| {
-        // The array's bounds come first.
+        // The array's bounds are checked first.
         store.array_range(array, dst, length)?;
         let items = store.elem_items(instance, ElemIndex(segment), src, length)?;
         Ok(store.array_init_refs(array, dst, &items)?)
@@ -112,9 +124,11 @@ pub(crate) unsafe extern "C" fn array_init_elem(
     unsafe { run(context, init) }
 }
 
+/// Implements `array.copy`.
+///
 /// # Safety
 ///
-/// As [`super::running`].
+/// The conditions of [`super::running`] apply.
 pub(crate) unsafe extern "C" fn array_copy(
     context: usize,
     to: u32,

@@ -1,7 +1,7 @@
-//! What the builtin stubs call: the runtime's part of instructions too large to be inlined.
+//! The functions behind the builtin stubs: the runtime's part of instructions that are too large to be inlined.
 //!
-//! Each gets the context of the instance that runs, and does its work in [`run`]. A failure is noted in the store, and the
-//! activation is left; so it is when the guest was killed meanwhile.
+//! Each gets the context of the instance that runs, and does its work in [`run`]. On failure, the error is recorded in
+//! the store and the activation is left. The same happens if the guest was killed meanwhile.
 
 mod atomic;
 mod gc;
@@ -23,7 +23,7 @@ use belljar_core::{DataIndex, ElemIndex, InstanceId, MemoryIndex, TableIndex, Tr
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-/// Why a builtin does not return.
+/// The reason why a builtin does not return.
 enum Failure {
     Trap(RaisedTrap),
     Error(anyhow::Error),
@@ -44,15 +44,15 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-/// The store and the instance that are running.
+/// Returns the store and the instance that are running.
 ///
 /// # Safety
 ///
-/// `context` is the context of an instance whose code called a builtin on this thread. The store must not be
-/// referred to while the result lives.
+/// `context` is the context of an instance whose code called a builtin on this thread. There must be no reference to
+/// the store while the result lives.
 unsafe fn running<'a>(context: usize) -> (StoreMut<'a>, InstanceId) {
-    // SAFETY: the caller's promise: the constants lie below the context (IN-BOUNDS), and the guest runs under
-    // an exclusive borrow of its store (STORE-EXCLUSIVE, STORE-PINNED).
+    // SAFETY: the caller's promise: the constants lie below the context (IN-BOUNDS), and the guest runs under an
+    // exclusive borrow of its store (STORE-EXCLUSIVE, STORE-PINNED).
     unsafe {
         let header = VmPtr::<ConstHeader>::at(context - CONTEXT_DISTANCE).as_ref();
         let store = StoreCore::of_context(VmPtr::at(header.store_context));
@@ -60,11 +60,11 @@ unsafe fn running<'a>(context: usize) -> (StoreMut<'a>, InstanceId) {
     }
 }
 
-/// Runs a builtin: the one way in which each of them ends.
+/// Runs a builtin. Every builtin ends through this function.
 ///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 unsafe fn run<R: Copy>(
     context: usize,
     f: impl FnOnce(&mut StoreMut<'_>, InstanceId) -> Result<R, Failure>,
@@ -72,7 +72,7 @@ unsafe fn run<R: Copy>(
     // SAFETY: the caller's promise.
     let (mut store, instance) = unsafe { running(context) };
     match catch_unwind(AssertUnwindSafe(|| f(&mut store, instance))) {
-        // Whoever killed the guest while it was here could not make it leave.
+        // The guest was killed while it was here, where it could not be made to leave.
         Ok(Ok(_)) if store.monitor.is_killed() => store.raise_trap(Trap::Interrupt),
         Ok(Ok(result)) => return result,
         Ok(Err(Failure::Trap(found))) => store.raise_trap(found),
@@ -84,16 +84,18 @@ unsafe fn run<R: Copy>(
     unsafe { leave_activation(context) }
 }
 
-/// What growth answers where it cannot be.
+/// The result of growth that fails.
 const CANNOT: u64 = u64::MAX;
 
 fn table_of(instance: &Instance, table: u32) -> usize {
     instance.table(TableIndex(table))
 }
 
+/// Implements `memory.grow`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn memory_grow(context: usize, memory: u32, delta: u64) -> u64 {
     let grow = |store: &mut StoreMut<'_>, instance: InstanceId| {
         let memory = store.instance(instance).memory(MemoryIndex(memory));
@@ -104,9 +106,11 @@ pub(crate) unsafe extern "C" fn memory_grow(context: usize, memory: u32, delta: 
     unsafe { run(context, grow) }
 }
 
+/// Implements `memory.copy`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn memory_copy(
     context: usize,
     dst_memory: u32,
@@ -124,9 +128,11 @@ pub(crate) unsafe extern "C" fn memory_copy(
     unsafe { run(context, copy) }
 }
 
+/// Implements `memory.fill`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn memory_fill(context: usize, memory: u32, dst: u64, value: u32, length: u64) {
     let fill = |store: &mut StoreMut<'_>, instance: InstanceId| {
         Ok(store.fill_memory(instance, MemoryIndex(memory), dst, value as u8, length)?)
@@ -135,9 +141,11 @@ pub(crate) unsafe extern "C" fn memory_fill(context: usize, memory: u32, dst: u6
     unsafe { run(context, fill) }
 }
 
+/// Implements `memory.init`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn memory_init(
     context: usize,
     memory: u32,
@@ -153,9 +161,11 @@ pub(crate) unsafe extern "C" fn memory_init(
     unsafe { run(context, init) }
 }
 
+/// Implements `data.drop`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn data_drop(context: usize, segment: u32) {
     let drop = |store: &mut StoreMut<'_>, instance| {
         store.drop_data(instance, DataIndex(segment));
@@ -165,9 +175,11 @@ pub(crate) unsafe extern "C" fn data_drop(context: usize, segment: u32) {
     unsafe { run(context, drop) }
 }
 
+/// Implements `table.grow`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn table_grow(context: usize, table: u32, delta: u64, value: u32) -> u64 {
     let grow = |store: &mut StoreMut<'_>, instance: InstanceId| {
         let table = table_of(store.instance(instance), table);
@@ -179,9 +191,11 @@ pub(crate) unsafe extern "C" fn table_grow(context: usize, table: u32, delta: u6
     unsafe { run(context, grow) }
 }
 
+/// Implements `table.fill`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn table_fill(context: usize, table: u32, dst: u64, value: u32, length: u64) {
     let fill = |store: &mut StoreMut<'_>, instance: InstanceId| {
         let table = table_of(store.instance(instance), table);
@@ -191,9 +205,11 @@ pub(crate) unsafe extern "C" fn table_fill(context: usize, table: u32, dst: u64,
     unsafe { run(context, fill) }
 }
 
+/// Implements `table.copy`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn table_copy(
     context: usize,
     dst_table: u32,
@@ -211,9 +227,11 @@ pub(crate) unsafe extern "C" fn table_copy(
     unsafe { run(context, copy) }
 }
 
+/// Implements `table.init`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn table_init(
     context: usize,
     table: u32,
@@ -231,9 +249,11 @@ pub(crate) unsafe extern "C" fn table_init(
     unsafe { run(context, init) }
 }
 
+/// Implements `elem.drop`.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn elem_drop(context: usize, segment: u32) {
     let drop = |store: &mut StoreMut<'_>, instance| {
         store.drop_elem(instance, ElemIndex(segment));
@@ -243,9 +263,11 @@ pub(crate) unsafe extern "C" fn elem_drop(context: usize, segment: u32) {
     unsafe { run(context, drop) }
 }
 
+/// Implements `throw` and `throw_ref`.
+///
 /// # Safety
 ///
-/// As [`running`], with a reference to an exception that is not null.
+/// The conditions of [`running`] apply, with a reference to an exception that is not null.
 pub(crate) unsafe extern "C" fn throw_ref(context: usize, exception: u32) {
     // SAFETY: the caller's promise.
     let (store, _) = unsafe { running(context) };
@@ -254,9 +276,11 @@ pub(crate) unsafe extern "C" fn throw_ref(context: usize, exception: u32) {
     unsafe { throw(core, RawExn(exception)) }
 }
 
+/// Refuels the guest, or traps.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn out_of_fuel(context: usize) {
     let refill = |store: &mut StoreMut<'_>, _| match store.refill_fuel() {
         true => Ok(()),
@@ -266,9 +290,11 @@ pub(crate) unsafe extern "C" fn out_of_fuel(context: usize) {
     unsafe { run(context, refill) }
 }
 
+/// Moves the epoch deadline, or traps.
+///
 /// # Safety
 ///
-/// As [`running`].
+/// The conditions of [`running`] apply.
 pub(crate) unsafe extern "C" fn new_epoch(context: usize) {
     let ask = |store: &mut StoreMut<'_>, _| match store.move_epoch_deadline()? {
         true => Ok(()),
@@ -299,7 +325,7 @@ macro_rules! stubs {
 
 builtins!(stubs);
 
-/// Where code finds the builtin stubs ([`belljar_abi::ConstHeader::builtins`]).
+/// Returns the address where code finds the builtin stubs ([`belljar_abi::ConstHeader::builtins`]).
 pub(crate) fn stubs_address() -> usize {
     VmPtr::expose(STUBS.as_ptr()).address()
 }

@@ -1,4 +1,4 @@
-//! Making objects, and deciding when to collect.
+//! Allocation of objects, and the decision when to collect.
 
 use super::heap::LARGE;
 use super::spaces::{NURSERY_SIZE, OLD};
@@ -13,19 +13,19 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The old space may fill so many times what was alive in it before it is collected again, in quarters: less would
-/// collect more often, more would need more memory than twice what is alive.
+/// The old space may fill to this many quarters of what was alive in it before it is collected again. A smaller factor
+/// would collect more often; a larger one would need more memory than twice what is alive.
 const GROWTH_QUARTERS: u64 = 7;
 
-/// The least that it may fill beyond what was alive.
+/// The least number of bytes that it may fill beyond what was alive.
 const GROWTH_LEAST: u64 = 2 << 20;
 
 impl StoreCore {
-    /// The store's heap, made at the first call.
+    /// Returns the store's heap, which the first call creates.
     ///
     /// # Errors
     ///
-    /// Where there is no address space for it.
+    /// Returns an error if there is no address space for it.
     #[inline]
     pub(crate) fn gc(&mut self) -> anyhow::Result<&mut Gc> {
         if self.heap.gc.is_none() {
@@ -38,7 +38,7 @@ impl StoreCore {
     fn make_gc(&mut self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.heap.abandoned.is_none(),
-            "the guest was killed while its objects were being collected: nothing can be done with objects of the store any more"
+            "the guest was killed while its objects were being collected: objects of the store are unusable"
         );
         let heap = GcHeap::new(self.runtime.gc_stress);
         let heap = heap.context("no address space for the store's garbage-collected heap")?;
@@ -46,11 +46,11 @@ impl StoreCore {
         Ok(())
     }
 
-    /// The heap, and the bytes of a data segment: none once it was dropped.
+    /// Returns the heap and the bytes of a data segment, which are empty if the segment was dropped.
     ///
     /// # Errors
     ///
-    /// As [`StoreCore::gc`].
+    /// Returns the errors of [`StoreCore::gc`].
     pub(crate) fn gc_and_data(
         &mut self,
         instance: InstanceId,
@@ -65,23 +65,23 @@ impl StoreCore {
         Ok((self.heap.gc.as_mut().expect("just made"), bytes))
     }
 
-    /// Address of the heap's base.
+    /// Returns the address of the heap's base.
     ///
     /// # Errors
     ///
-    /// As [`StoreCore::gc`].
+    /// Returns the errors of [`StoreCore::gc`].
     pub(crate) fn gc_base(&mut self) -> anyhow::Result<usize> {
         Ok(self.gc()?.heap.base())
     }
 }
 
 impl StoreMut<'_> {
-    /// Makes an object of `size` bytes with this header; what else is in it is whatever. In the old space its cards
-    /// are dirty, so that it may be filled without a barrier.
+    /// Allocates an object of `size` bytes with this header; the rest of its contents is undefined. If it lies in the
+    /// old space its cards are dirty, so that it may be filled without a barrier.
     ///
     /// # Errors
     ///
-    /// [`Trap::GcHeapExhausted`] with the limit, and what the limiter returns.
+    /// Returns [`Trap::GcHeapExhausted`] with the limit, or the limiter's error.
     pub(crate) fn gc_alloc(&mut self, head: u32, size: u32) -> anyhow::Result<u32> {
         let heap = &mut self.gc()?.heap;
         if size <= LARGE
@@ -107,7 +107,7 @@ impl StoreMut<'_> {
     }
 
     fn alloc_large(&mut self, size: u32) -> anyhow::Result<u32> {
-        self.ask_first()?;
+        self.request_initial_size()?;
         let gc = self.gc()?;
         let limit = gc.heap.old_limit;
         let at = match gc.heap.take_old(size, limit) {
@@ -126,11 +126,11 @@ impl StoreMut<'_> {
         Ok(at)
     }
 
-    /// Makes an array of zeros or nulls.
+    /// Allocates an array of zeros or nulls.
     ///
     /// # Errors
     ///
-    /// [`Trap::AllocationTooLarge`]; and as [`StoreMut::gc_alloc`].
+    /// Returns [`Trap::AllocationTooLarge`], or an error of [`StoreMut::gc_alloc`].
     pub(crate) fn gc_alloc_array(&mut self, ty: TypeId, length: u32) -> anyhow::Result<u32> {
         let layout = self.gc()?.shapes.array(ty).context("belljar bug: not an array type")?;
         let size = layout.size(length).ok_or(Trap::AllocationTooLarge)?;
@@ -140,11 +140,11 @@ impl StoreMut<'_> {
         Ok(at)
     }
 
-    /// Makes an object that stands for a host value.
+    /// Allocates an object that stands for a host value.
     ///
     /// # Errors
     ///
-    /// As [`StoreMut::gc_alloc`].
+    /// Returns the errors of [`StoreMut::gc_alloc`].
     pub(crate) fn gc_alloc_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<u32> {
         let at = self.gc_alloc(header::EXTERN, ELEMENTS)?;
         let index = self.entities.externs.insert(value);
@@ -154,18 +154,19 @@ impl StoreMut<'_> {
         Ok(at)
     }
 
-    /// Collects: the nursery; the old space too if it has grown enough, or if `all`.
+    /// Collects the nursery, and also the old space if it has grown enough or if `all` is set.
     ///
     /// # Errors
     ///
-    /// [`Trap::GcHeapExhausted`] where what is alive exceeds the limit; what the limiter returns; where the guest was killed.
+    /// Returns [`Trap::GcHeapExhausted`] if what is alive exceeds the limit, the limiter's error, or an error if the
+    /// guest was killed.
     pub(crate) fn collect(&mut self, all: bool) -> anyhow::Result<()> {
         if let Some(reason) = &self.killed {
             anyhow::bail!(
                 "the store's guest was killed ({reason}), perhaps while it changed objects: they cannot be collected"
             );
         }
-        self.ask_first()?;
+        self.request_initial_size()?;
         let Some(mut gc) = self.heap.gc.take() else { return Ok(()) };
         let start = Instant::now();
         gc.shapes.prepare();
@@ -182,7 +183,7 @@ impl StoreMut<'_> {
             stats.minor_pause += pause;
             stats.longest_minor_pause = stats.longest_minor_pause.max(pause);
             self.heap.gc = Some(gc);
-            self.note_memory();
+            self.publish_memory_size();
             self.drop_externs(dead);
             return Ok(());
         }
@@ -205,16 +206,16 @@ impl StoreMut<'_> {
         stats.major_pause += pause;
         stats.longest_major_pause = stats.longest_major_pause.max(pause);
         self.heap.gc = Some(gc);
-        self.note_memory();
+        self.publish_memory_size();
         self.drop_externs(dead);
         if wanted > self.gc()?.heap.old_limit {
-            self.ask_for(wanted)?;
+            self.request_size(wanted)?;
         }
-        // All of the nursery may survive the next time.
+        // All of the nursery may survive the next collection.
         self.grow_old(NURSERY_SIZE)
     }
 
-    /// Sees to it that `size` bytes fit the old space.
+    /// Ensures that `size` bytes fit into the old space.
     fn grow_old(&mut self, size: u32) -> anyhow::Result<()> {
         let heap = &self.gc()?.heap;
         let needed = heap.old_top.saturating_add(size);
@@ -222,9 +223,9 @@ impl StoreMut<'_> {
             return Ok(());
         }
         let end = heap.old_end();
-        // Of something else, perhaps.
+        // It may belong to something else.
         let before = self.limits.refused.take();
-        let allowed = needed <= end && self.ask_for(needed)?;
+        let allowed = needed <= end && self.request_size(needed)?;
         let why = self.limits.refused;
         self.limits.refused = why.or(before);
         if allowed {
@@ -243,19 +244,19 @@ impl StoreMut<'_> {
         })
     }
 
-    /// Asks the limiter, once, for what the old space may fill at first.
-    fn ask_first(&mut self) -> anyhow::Result<()> {
+    /// Asks the limiter, once, for the initial size of the old space.
+    fn request_initial_size(&mut self) -> anyhow::Result<()> {
         let Some(gc) = &mut self.heap.gc else { return Ok(()) };
         if gc.granted == 0 {
             let wanted = std::mem::replace(&mut gc.heap.old_limit, OLD);
             gc.granted = OLD;
-            self.ask_for(wanted)?;
+            self.request_size(wanted)?;
         }
         Ok(())
     }
 
-    /// Asks the limiter whether the heap may reach `end`.
-    fn ask_for(&mut self, end: u32) -> anyhow::Result<bool> {
+    /// Asks the limiter whether the heap may grow to `end`.
+    fn request_size(&mut self, end: u32) -> anyhow::Result<bool> {
         let current = self.gc()?.heap.old_limit;
         self.limited(|store, growth_limiter| {
             let allowed = match growth_limiter.limiter() {
@@ -271,19 +272,19 @@ impl StoreMut<'_> {
         })
     }
 
-    /// Makes a reference to a host value, which the store keeps while a guest or a handle can reach it.
+    /// Creates a reference to a host value, which the store keeps while a guest or a handle can reach it.
     ///
     /// # Errors
     ///
-    /// Where the garbage-collected heap is full.
+    /// Returns an error if the garbage-collected heap is full.
     pub fn new_extern(&mut self, value: Arc<dyn Any + Send + Sync>) -> anyhow::Result<crate::RawExtern> {
         Ok(crate::RawExtern(self.gc_alloc_extern(value)?))
     }
 }
 
 impl StoreCore {
-    /// Puts a heap away whose collection was given up, as the guest is to end. Its objects are in no order, and nobody reads
-    /// them until the store goes back to a checkpoint.
+    /// Abandons a heap whose collection was interrupted because the guest is to end. Its objects are inconsistent, and
+    /// nothing reads them until the store is rewound to a checkpoint.
     #[cold]
     fn abandon(&mut self, gc: Gc, dead: Vec<u32>) -> anyhow::Error {
         self.heap.abandoned = Some(Box::new(gc));
@@ -291,14 +292,14 @@ impl StoreCore {
         Trap::Interrupt.into()
     }
 
-    /// Host values that no guest can reach any more. What their destructors do comes last, when all is in order.
+    /// Drops host values that no guest can reach any more. Their destructors run last, when everything is consistent.
     fn drop_externs(&mut self, dead: Vec<u32>) {
         let values: Vec<_> =
             dead.into_iter().filter_map(|index| self.entities.externs.remove(index)).collect();
         drop(values);
     }
 
-    /// What the collector has done so far; all zero where there is no heap yet.
+    /// Returns what the collector has done so far; all zero if there is no heap yet.
     pub fn gc_stats(&self) -> GcStats {
         let Some(gc) = &self.heap.gc else { return GcStats::default() };
         let mut stats = gc.heap.stats;

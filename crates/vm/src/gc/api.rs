@@ -1,4 +1,4 @@
-//! Objects as the host makes, reads and writes them: every type, bound and right to write is checked here.
+//! The host's operations on objects. Every type, bound and mutability is checked here.
 
 use crate::abi_types::{RawAny, RawExn, Value};
 use crate::store::StoreCore;
@@ -14,27 +14,27 @@ fn field_of(ty: ValType) -> FieldType {
 }
 
 impl StoreCore {
-    /// The most special type of a reference that is not null.
+    /// Returns the most specific type of a reference that is not null.
     pub fn heap_type_of_ref(&self, reference: RawAny) -> HeapType {
         self.heap_type_of(reference.0)
     }
 
-    /// The type of an object; `None` for null, small integers and host values.
+    /// Returns the type of an object; `None` for null, small integers and host values.
     pub fn type_of_ref(&self, reference: RawAny) -> Option<TypeId> {
         self.object_type(reference.0)
     }
 
-    /// The value of a small integer, `None` for anything else.
+    /// Returns the value of a small integer, `None` for anything else.
     pub fn small_integer(&self, reference: RawAny) -> Option<u32> {
         (reference.0 & 1 != 0).then_some(reference.0 >> 1)
     }
 
-    /// A small integer, of which the low 31 bits count.
+    /// Creates a small integer from the low 31 bits of a value.
     pub fn new_small_integer(value: u32) -> RawAny {
         RawAny(value << 1 | 1)
     }
 
-    /// Refuses values that do not fit fields.
+    /// Checks that values fit fields.
     fn check_fields<'a>(
         &self,
         what: &str,
@@ -53,7 +53,8 @@ impl StoreCore {
         Ok(())
     }
 
-    /// Roots the references among values, since making an object moves others; how to get them back.
+    /// Roots the references among values, since an allocation may move objects. Returns what is needed to get them
+    /// back.
     fn root_values(&mut self, values: &[Value]) -> Vec<(Value, Option<super::ScopedRoot>)> {
         values
             .iter()
@@ -73,22 +74,22 @@ impl StoreCore {
         }
     }
 
-    /// The payload of a tag's exceptions, as fields.
+    /// Returns the payload types of a tag's exceptions, as fields.
     fn payload_fields(&self, tag: TagId) -> Vec<FieldType> {
         let params = |ty: FuncType| ty.params().iter().map(|ty| field_of(*ty)).collect();
         self.runtime.types.func_type(self.entities.tags[tag.index()]).map_or_else(Vec::new, params)
     }
 
-    /// The tag of an exception, which is not null.
+    /// Returns the tag of an exception that is not null.
     pub fn exception_tag(&self, exception: RawExn) -> TagId {
         TagId(self.heap.gc.as_ref().map_or(0, |gc| gc.heap.word(exception.0 + TAG)))
     }
 
-    /// What an exception carries, which is not null.
+    /// Returns the values of an exception that is not null.
     ///
     /// # Errors
     ///
-    /// Where the store has no heap.
+    /// Returns an error if the store has no heap.
     pub fn exception_values(&mut self, exception: RawExn) -> anyhow::Result<Vec<Value>> {
         let tag = self.exception_tag(exception);
         let ty = self.entities.tags[tag.index()];
@@ -112,11 +113,11 @@ impl StoreCore {
         Ok(())
     }
 
-    /// A field of a struct; small ones are zero-extended.
+    /// Reads a field of a struct; packed fields are zero-extended.
     ///
     /// # Errors
     ///
-    /// Where there is no such field.
+    /// Returns an error if the struct has no such field.
     pub fn struct_get(&mut self, object: RawAny, field: usize) -> anyhow::Result<Value> {
         let (slot, ty) = self.field(object.0, field)?;
         Ok(self.read_value(slot, ty.element_type()))
@@ -126,22 +127,22 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// Where there is no such field, it is immutable, or the value not of its type.
+    /// Returns an error if the struct has no such field, the field is immutable, or the value has another type.
     pub fn struct_set(&mut self, object: RawAny, field: usize, value: &Value) -> anyhow::Result<()> {
         let (slot, ty) = self.field(object.0, field)?;
         self.write_value(slot, ty, value, "the field")
     }
 
-    /// The length of an array.
+    /// Returns the length of an array.
     pub fn array_len(&self, array: RawAny) -> u32 {
         self.array_length(array.0)
     }
 
-    /// An element of an array; small ones are zero-extended.
+    /// Reads an element of an array; packed elements are zero-extended.
     ///
     /// # Errors
     ///
-    /// Where the index is outside.
+    /// Returns an error if the index is out of bounds.
     pub fn array_get(&mut self, array: RawAny, index: u32) -> anyhow::Result<Value> {
         let (slot, ty) = self.element(array.0, index)?;
         Ok(self.read_value(slot, ty.element_type()))
@@ -151,33 +152,33 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// Where the index is outside, the elements are immutable, or the value not of their type.
+    /// Returns an error if the index is out of bounds, the elements are immutable, or the value has another type.
     pub fn array_set(&mut self, array: RawAny, index: u32, value: &Value) -> anyhow::Result<()> {
         let (slot, ty) = self.element(array.0, index)?;
         self.write_value(slot, ty, value, "the element")
     }
 
-    /// A reference of the `any` hierarchy as one of the `extern` hierarchy: the same object.
+    /// Converts a reference of the `any` hierarchy to one of the `extern` hierarchy, to the same object.
     pub fn externalize(reference: RawAny) -> crate::RawExtern {
         crate::RawExtern(reference.0)
     }
 
-    /// A reference of the `extern` hierarchy as one of the `any` hierarchy: the same object.
+    /// Converts a reference of the `extern` hierarchy to one of the `any` hierarchy, to the same object.
     pub fn internalize(reference: crate::RawExtern) -> RawAny {
         RawAny(reference.0)
     }
 
-    /// Whether a reference is to a host value.
+    /// Returns whether a reference is to a host value.
     pub fn is_host_value(&self, reference: RawAny) -> bool {
         reference.0 != 0 && reference.0 & 1 == 0 && self.object_header(reference.0) & header::EXTERN != 0
     }
 
-    /// Whether two references are to the same object, or the same small integer.
+    /// Returns whether two references are to the same object, or are the same small integer.
     pub fn same_ref(a: RawAny, b: RawAny) -> bool {
         a.0 == b.0
     }
 
-    /// The type of a value as it is: of an object its own, of anything else that of its kind.
+    /// Returns the dynamic type of a value: for an object its own type, otherwise the type of its kind.
     pub fn type_of_value(&self, value: &Value) -> ValType {
         match *value {
             Value::Any(reference) if !value.is_null() => {
@@ -189,15 +190,15 @@ impl StoreCore {
 }
 
 impl StoreMut<'_> {
-    /// Makes a struct.
+    /// Creates a struct.
     ///
     /// # Errors
     ///
-    /// Where the type is no struct type, values do not fit its fields, or the heap is full.
+    /// Returns an error if the type is not a struct type, values do not fit its fields, or the heap is full.
     pub fn make_struct(&mut self, ty: TypeId, values: &[Value]) -> anyhow::Result<RawAny> {
         let defined = self.runtime.types.ty(ty);
         let Some(CompositeType::Struct(fields)) = defined.as_ref().map(|ty| &ty.composite) else {
-            anyhow::bail!("the type is no struct type");
+            anyhow::bail!("the type is not a struct type");
         };
         self.check_fields("struct", fields.fields().iter(), values)?;
         let scope = self.enter_roots();
@@ -216,15 +217,15 @@ impl StoreMut<'_> {
         Ok(RawAny(object))
     }
 
-    /// Makes an array: of these elements, or of one value `length` times.
+    /// Creates an array from these elements, or from one value repeated `length` times.
     ///
     /// # Errors
     ///
-    /// Where the type is no array type, values do not fit its elements, or the heap is full.
+    /// Returns an error if the type is not an array type, values do not fit its elements, or the heap is full.
     pub fn make_array(&mut self, ty: TypeId, values: &[Value], length: u32) -> anyhow::Result<RawAny> {
         let defined = self.runtime.types.ty(ty);
         let Some(CompositeType::Array(array)) = defined.as_ref().map(|ty| &ty.composite) else {
-            anyhow::bail!("the type is no array type");
+            anyhow::bail!("the type is not an array type");
         };
         let field = array.field_type();
         self.check_fields("array", values.iter().map(|_| &field), values)?;
@@ -245,11 +246,11 @@ impl StoreMut<'_> {
         Ok(RawAny(array))
     }
 
-    /// Makes an exception.
+    /// Creates an exception.
     ///
     /// # Errors
     ///
-    /// Where values do not fit the tag's parameters, or the heap is full.
+    /// Returns an error if values do not fit the tag's parameters, or the heap is full.
     pub fn make_exception(&mut self, tag: TagId, values: &[Value]) -> anyhow::Result<RawExn> {
         let params = self.payload_fields(tag);
         self.check_fields("exception", params.iter(), values)?;
@@ -282,7 +283,7 @@ impl StoreMut<'_> {
     ///
     /// # Errors
     ///
-    /// As an allocation's.
+    /// Returns the errors of an allocation.
     pub fn collect_garbage(&mut self) -> anyhow::Result<()> {
         self.collect(true)
     }

@@ -1,4 +1,4 @@
-//! Going back: the heap of objects, as it was after a collection.
+//! Checkpoints of the heap of objects, taken after a collection.
 
 use super::spaces::OLD;
 use super::{Gc, GcStats};
@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use belljar_abi::gc::{ALIGN, NURSERY, header};
 use belljar_core::TypeId;
 
-/// What a heap was, with an empty nursery.
+/// The contents of a heap with an empty nursery.
 #[derive(Debug)]
 pub(crate) struct GcCheckpoint {
     /// The old space.
@@ -24,7 +24,7 @@ pub(crate) struct GcCheckpoint {
 }
 
 impl Gc {
-    /// What it is now, after a collection of all.
+    /// Returns a checkpoint of the heap, after a full collection.
     pub(crate) fn checkpoint(&self, externs: &Externs) -> GcCheckpoint {
         let heap = &self.heap;
         let mut old_externs = heap.old_externs.clone();
@@ -42,23 +42,24 @@ impl Gc {
 }
 
 impl GcCheckpoint {
-    /// Whether no host value is in it.
+    /// Returns whether the checkpoint contains no host value.
     pub(crate) fn is_without_host_values(&self) -> bool {
         self.old_externs.is_empty() && self.externs.is_empty()
     }
 
-    /// Bytes that the limiter has allowed.
+    /// Returns the number of bytes that the limiter has granted.
     pub(crate) fn granted(&self) -> usize {
         self.granted as usize
     }
 
-    /// Whether a heap has room for it.
+    /// Returns whether a heap is large enough for this checkpoint.
     pub(crate) fn fits(&self, gc: &Gc) -> bool {
         let end = u32::try_from(self.objects.len()).ok().and_then(|size| OLD.checked_add(size));
         end.is_some_and(|end| end <= gc.heap.old_end()) && self.old_limit <= gc.heap.old_end()
     }
 
-    /// The same with a name for each type, which `name` knows, in the headers of objects that lie at these offsets.
+    /// Returns a copy in which the headers of the objects at these offsets contain names of types, which `name`
+    /// returns, instead of type ids.
     pub(crate) fn renamed(&self, objects: &[u32], name: impl Fn(TypeId) -> Option<usize>) -> Option<Self> {
         let mut bytes = self.objects.clone();
         for object in objects {
@@ -93,25 +94,25 @@ impl GcCheckpoint {
 }
 
 impl Gc {
-    /// Offsets of all objects, after a collection of all.
+    /// Returns the offsets of all objects, after a full collection.
     pub(crate) fn objects(&self) -> anyhow::Result<Vec<u32>> {
         let mut objects = Vec::new();
         let mut at = OLD;
         while at < self.heap.old_top {
             objects.push(at);
-            at = self.end_of(at).context("a bug: an object ends nowhere")?;
+            at = self.end_of(at).context("belljar bug: an object has no end")?;
         }
         Ok(objects)
     }
 
-    /// Where an object ends, if it is one.
+    /// Returns the end of an object, if it is a valid one.
     fn end_of(&self, object: u32) -> Option<u32> {
         let size = self.heap.size_of(object, self.shapes.get(self.heap.word(object)));
         let end = object.checked_add(size.next_multiple_of(ALIGN))?;
         (size > 0 && end <= self.heap.old_top).then_some(end)
     }
 
-    /// Puts types in place of their names in the headers of all objects; `None` where an object is none.
+    /// Replaces the names in the headers of all objects by type ids. Returns `None` if an object is invalid.
     pub(crate) fn rename(&mut self, ty: impl Fn(usize) -> Option<TypeId>) -> Option<()> {
         self.shapes.prepare();
         let mut at = OLD;
@@ -127,11 +128,11 @@ impl Gc {
         Some(())
     }
 
-    /// Compares it with what it was.
+    /// Compares the heap with a checkpoint.
     ///
     /// # Errors
     ///
-    /// Where they differ.
+    /// Returns an error if they differ.
     pub(crate) fn verify(&self, was: &GcCheckpoint) -> anyhow::Result<()> {
         let heap = &self.heap;
         let used = heap.old_top - OLD;
@@ -146,19 +147,20 @@ impl Gc {
         ensure!(heap.nursery_top() == NURSERY, "there are young objects");
         ensure!(
             (&heap.starts, &heap.old_externs, heap.young_externs.len()) == (&was.starts, &was.old_externs, 0),
-            "what is noted of its objects differs"
+            "the records about its objects differ"
         );
         Ok(())
     }
 }
 
 impl StoreCore {
-    /// Makes the heap again what it was. What guests made since is gone, and its room cleared. The host's values up to now.
+    /// Rewinds the heap to a checkpoint. Objects that guests created since then are gone, and their space is cleared.
+    /// Returns the previous host values.
     pub(crate) fn rewind_gc(&mut self, to: &GcCheckpoint) -> Externs {
         if let Some(gc) = &mut self.heap.gc {
             let heap = &mut gc.heap;
             let used = heap.old_top.max(heap.old_reached);
-            // What a collection moved lies where it was, until something else is made there.
+            // Objects that a collection moved remain in their old place until something else is allocated there.
             let was_collected = heap.stats.minor_collections != to.stats.minor_collections;
             let top = if was_collected { OLD } else { heap.nursery_top() };
             heap.zero(NURSERY, top - NURSERY);

@@ -1,9 +1,9 @@
-//! Collecting the old space: what is alive slides down over what is not, in order, in place.
+//! Collection of the old space: live objects slide down over dead ones, in order and in place.
 //!
-//! A bit stands for each 8 bytes of the old space. Marking sets the bits of all of an object; an object's new place is
-//! then the number of bits before its own, found by a running sum for each block of 64 and a population count (the
-//! offset-vector idea of Kermany and Petrank's Compressor, PLDI 2006). So the collection needs a 64th of the old
-//! space beside it, and no second copy.
+//! There is one bit for each 8 bytes of the old space. Marking sets the bits of a whole object. An object's new place
+//! is then the number of bits before its own, found by a running sum for each block of 64 and a population count (the
+//! offset-vector idea of Kermany and Petrank's Compressor, PLDI 2006). So the collection needs an additional 64th of
+//! the old space, and no second copy.
 
 use super::heap::GcHeap;
 use super::shape::{Shape, Shapes};
@@ -11,25 +11,25 @@ use super::spaces::OLD;
 use crate::interrupt::{Interrupt, STRIDE, strides};
 use belljar_abi::gc::{ELEMENTS, INDEX, LENGTH};
 
-/// What following a reference counts between two looks whether to give up, in bytes that are copied: as much as is copied while
-/// memory is waited for.
+/// The cost of following a reference in the interrupt budget, in copied bytes: as many as are copied during a cache
+/// miss.
 const MISS: u32 = 256;
 
-/// Bytes of an array's references between two looks.
+/// The number of bytes of an array's references between two checks for an interrupt.
 const SLOTS: u32 = 16 << 10;
 
-/// How many objects are asked for before the first of them is looked at.
+/// How many objects ahead memory is prefetched.
 const AHEAD: usize = 16;
 
-/// Whether a reference is to an object: neither null nor a small integer.
+/// Returns whether a reference is to an object: neither null nor a small integer.
 fn is_object(reference: u32) -> bool {
     reference != 0 && reference & 1 == 0
 }
 
 impl GcHeap {
-    /// Marks everything that the roots lead to, unless it is to be given up. The nursery is empty.
+    /// Marks everything that is reachable from the roots, unless interrupted. The nursery is empty.
     ///
-    /// Objects lie anywhere, so that most are not in the cache: each is asked for a few objects before it is looked at
+    /// Objects are scattered, so most are not in the cache: each is prefetched a few objects before it is visited
     /// (Cher, Hosking and Vitek, "Software prefetching for mark-sweep garbage collection", ASPLOS 2004).
     pub(super) fn mark(
         &mut self,
@@ -61,7 +61,7 @@ impl GcHeap {
         }
     }
 
-    /// Marks all of an object, and what it refers to.
+    /// Marks an object, and the objects that it refers to as pending.
     #[inline]
     fn follow(&mut self, object: u32, shapes: &Shapes, interrupt: &Interrupt) {
         let shape = shapes.get(self.word(object));
@@ -74,7 +74,7 @@ impl GcHeap {
         });
     }
 
-    /// Visits every slot of an object that holds a reference; fewer where the collection is to be given up.
+    /// Visits every slot of an object that holds a reference, unless interrupted.
     #[inline]
     fn for_each_slot(
         &mut self,
@@ -99,7 +99,7 @@ impl GcHeap {
         }
     }
 
-    /// Slides what is marked together, unless it is to be given up. `roots` visits every root. Returns the indices of host values
+    /// Compacts the marked objects, unless interrupted. `roots` visits every root. Returns the indices of host values
     /// that died.
     pub(super) fn compact(
         &mut self,
@@ -115,7 +115,7 @@ impl GcHeap {
             }
         });
         let old_top = self.old_top;
-        // Lower objects are moved before higher ones: what is overwritten has moved already.
+        // Lower objects move before higher ones, so anything that is overwritten has already moved.
         self.starts.clear();
         let (mut at, mut to) = (OLD, OLD);
         while at < old_top && !interrupt.is_due() {
@@ -130,9 +130,9 @@ impl GcHeap {
                     heap.set_word(slot, to);
                 }
             });
-            self.note_start(to, size);
+            self.record_start(to, size);
             if to != object {
-                // Down, so that no piece overwrites one that is still to be read.
+                // From the start to the end, so that no piece overwrites one that is still to be read.
                 for piece in strides(size as usize, STRIDE, false) {
                     if interrupt.after(piece.len() as u32) {
                         break;
@@ -147,7 +147,7 @@ impl GcHeap {
         if interrupt.is_due() {
             return dead;
         }
-        // No reference into the nursery is left, since it is empty.
+        // The nursery is empty, so no reference into it is left.
         self.cards().fill(0);
         self.old_reached = self.old_reached.max(old_top);
         self.old_top = OLD + live;

@@ -1,6 +1,6 @@
-//! A store's heap: one mapping, a nursery in which objects are made and an old space for those that last.
+//! A store's heap: one mapping, with a nursery in which objects are allocated and an old space for those that survive.
 //!
-//! In: requests for objects. Out: references. Never: a decision when to collect; that is the store's, which knows
+//! In: requests for objects. Out: references. Never: a decision when to collect; the store decides that, since it knows
 //! the roots. Layout: [`belljar_abi::gc`].
 
 use super::marks::Marks;
@@ -15,35 +15,35 @@ use belljar_abi::gc::{
 };
 use std::io;
 
-/// Objects larger than this are made in the old space at once.
+/// Objects larger than this are allocated in the old space.
 pub(crate) const LARGE: u32 = NURSERY_SIZE / 4;
 
-/// Bytes that the old space may fill before it is first collected.
+/// Bytes that the old space may fill before its first collection.
 const FIRST_OLD: u32 = 4 << 20;
 
-/// Bytes beyond what is kept that are overwritten in place when a heap goes back.
+/// When a heap is rewound, this many bytes beyond what is kept are overwritten in place.
 const WIPED_IN_PLACE: u32 = 4 << 20;
 
-/// What is hoped for as address space, then what is taken if that is refused.
+/// Sizes of the address space, in the order in which they are tried.
 const REACHES: [usize; 4] = [HEAP_REACH - (1 << 16), 1 << 30, 256 << 20, 32 << 20];
 
 /// A store's heap. Offsets count from the base; references are offsets.
 #[derive(Debug)]
 pub(crate) struct GcHeap {
     mapping: Mapping,
-    /// Bytes from the base that are address space of ours.
+    /// Bytes of address space, counted from the base.
     reach: u32,
-    /// First free byte of the old space.
+    /// The first free byte of the old space.
     pub(super) old_top: u32,
-    /// How far the old space reached before a collection made it smaller, since it was last wiped.
+    /// The highest end of the old space, before collections made it smaller, since it was last wiped.
     pub(super) old_reached: u32,
-    /// Where the old space is to be collected before it grows beyond.
+    /// The old space is collected before it grows beyond this offset.
     pub(super) old_limit: u32,
-    /// For each card of the old space, the object that the card's first byte lies in.
+    /// For each card of the old space, the object that contains the card's first byte.
     pub(super) starts: Vec<u32>,
-    /// Room to list dirty cards in.
+    /// Scratch space for a list of dirty cards.
     pub(super) dirty_cards: Vec<u32>,
-    /// Host values made since the last collection, and older ones.
+    /// Host values created since the last collection, and older ones.
     pub(super) young_externs: Vec<u32>,
     pub(super) old_externs: Vec<u32>,
     /// Collect at every allocation.
@@ -53,11 +53,11 @@ pub(crate) struct GcHeap {
 }
 
 impl GcHeap {
-    /// An empty heap.
+    /// Creates an empty heap.
     ///
     /// # Errors
     ///
-    /// Where there is no address space for it.
+    /// Returns an error if there is no address space for it.
     pub(crate) fn new(stress: bool) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::OutOfMemory);
         for reach in REACHES {
@@ -89,12 +89,12 @@ impl GcHeap {
         Ok(heap)
     }
 
-    /// Address of offset 0.
+    /// Returns the address of offset 0.
     pub(crate) fn base(&self) -> usize {
         self.mapping.base() + CARD_TABLE_SIZE
     }
 
-    /// The largest offset at which the old space may end, so that there is room for all of the nursery behind.
+    /// Returns the largest offset at which the old space may end, so that all of the nursery still fits behind it.
     pub(super) fn old_end(&self) -> u32 {
         self.reach - NURSERY_SIZE
     }
@@ -104,16 +104,16 @@ impl GcHeap {
         VmPtr::at(self.base() + offset as usize)
     }
 
-    /// Begins to fetch what lies at an offset.
+    /// Prefetches the memory at an offset.
     #[inline]
     pub(super) fn prefetch(&self, offset: u32) {
         prefetch(self.base() + offset as usize);
     }
 
-    /// The 32 bits at an offset inside an object or the control block.
+    /// Reads the 32 bits at an offset inside an object or the control block.
     pub(crate) fn word(&self, offset: u32) -> u32 {
-        // SAFETY: GC-OBJECT: offsets come from references of this heap and layouts of their types, so they lie in
-        // the mapping (OWNED-MAPPING), at a multiple of 4, in pages that can be read.
+        // SAFETY: GC-OBJECT: offsets come from references of this heap and layouts of their types, so they lie in the
+        // mapping (OWNED-MAPPING), at a multiple of 4, in readable pages.
         unsafe { self.at::<u32>(offset).read() }
     }
 
@@ -123,14 +123,14 @@ impl GcHeap {
         unsafe { self.at::<u32>(offset).write(value) };
     }
 
-    /// Bytes of the old space that are in use, and of the nursery.
+    /// Returns the number of bytes used in the old space, plus the size of the nursery.
     pub(crate) fn size(&self) -> u64 {
         u64::from(self.old_top - OLD + NURSERY_SIZE)
     }
 
     fn control(&self) -> HeapControl {
-        // SAFETY: the control block lies behind the null page of the mapping; guest code that writes it runs under
-        // an exclusive borrow of the store (STORE-EXCLUSIVE).
+        // SAFETY: the control block lies behind the null page of the mapping; guest code that writes it runs under an
+        // exclusive borrow of the store (STORE-EXCLUSIVE).
         unsafe { self.at::<HeapControl>(CONTROL).read() }
     }
 
@@ -139,19 +139,19 @@ impl GcHeap {
         unsafe { self.at::<HeapControl>(CONTROL).write(control) };
     }
 
-    /// First free byte of the nursery.
+    /// Returns the first free byte of the nursery.
     pub(super) fn nursery_top(&self) -> u32 {
         self.control().top
     }
 
-    /// Makes the nursery empty.
+    /// Empties the nursery.
     pub(super) fn reset_nursery(&self) {
-        // Under stress no object fits, so that every one comes through the runtime.
+        // Under stress no object fits, so that every allocation calls the runtime.
         let end = if self.stress { NURSERY } else { OLD };
         self.set_control(HeapControl { top: NURSERY, end });
     }
 
-    /// Room in the nursery, if there is; the contents are whatever.
+    /// Allocates space in the nursery if there is enough. Its contents are undefined.
     pub(super) fn take_young(&mut self, size: u32) -> Option<u32> {
         let HeapControl { top, end } = self.control();
         if size > OLD - top {
@@ -161,26 +161,26 @@ impl GcHeap {
         Some(top)
     }
 
-    /// Room in the old space, if there is below `end`.
+    /// Allocates space in the old space if there is enough below `end`.
     pub(super) fn take_old(&mut self, size: u32, end: u32) -> Option<u32> {
         let at = self.old_top;
         let top = at.checked_add(size).filter(|top| *top <= end)?;
         self.old_top = top;
-        self.note_start(at, size);
+        self.record_start(at, size);
         Some(at)
     }
 
-    /// Notes an object of the old space for the cards whose first byte it holds.
+    /// Records an object of the old space for the cards whose first byte it contains.
     #[inline]
-    pub(super) fn note_start(&mut self, at: u32, size: u32) {
+    pub(super) fn record_start(&mut self, at: u32, size: u32) {
         let first = ((at - OLD).div_ceil(CARD_SIZE)) as usize;
         let end = ((at - OLD + size).div_ceil(CARD_SIZE)) as usize;
         if first < end {
-            self.note_starts(first, end, at);
+            self.record_starts(first, end, at);
         }
     }
 
-    fn note_starts(&mut self, first: usize, end: usize, at: u32) {
+    fn record_starts(&mut self, first: usize, end: usize, at: u32) {
         if self.starts.len() < end {
             self.starts.resize(end.next_multiple_of(1024), 0);
         }
@@ -191,37 +191,36 @@ impl GcHeap {
         VmPtr::at(self.mapping.base() + (offset >> CARD_SHIFT) as usize)
     }
 
-    /// Notes that a range of the heap may have had references written to it.
+    /// Records that references may have been written to a range of the heap.
     pub(crate) fn dirty(&mut self, offset: u32, size: u32) {
         if size == 0 {
             return;
         }
         let count = (((offset + size - 1) >> CARD_SHIFT) - (offset >> CARD_SHIFT) + 1) as usize;
-        // SAFETY: the range lies in the heap, and so its cards in the table of cards (OWNED-MAPPING), held
-        // exclusively.
+        // SAFETY: the range lies in the heap, and so its cards in the table of cards (OWNED-MAPPING), held exclusively.
         unsafe { self.card(offset).as_ptr().write_bytes(CARD_DIRTY, count) };
     }
 
-    /// The cards of the old space up to its top: a byte each.
+    /// Returns the cards of the old space up to its top, one byte each.
     pub(super) fn cards(&mut self) -> &mut [u8] {
         let count = ((self.old_top - OLD).div_ceil(CARD_SIZE)) as usize;
-        // SAFETY: those cards lie in the table of cards (OWNED-MAPPING), which is initialised (it starts as zero)
-        // and held exclusively.
+        // SAFETY: those cards lie in the table of cards (OWNED-MAPPING), which is initialised (it starts as zero) and
+        // held exclusively.
         unsafe { self.card(OLD).slice_mut(count) }
     }
 
-    /// Bytes of an object of this shape.
+    /// Returns the size in bytes of an object of this shape.
     #[inline]
     pub(super) fn size_of(&self, object: u32, shape: &Shape) -> u32 {
         match shape {
             Shape::Fields(layout) => layout.size,
-            // It was made, so that its size is in range.
+            // The object exists, so its size is in range.
             Shape::Array(layout) => layout.size(self.word(object + LENGTH)).unwrap_or(ALIGN),
             Shape::Extern => ELEMENTS,
         }
     }
 
-    /// Copies an object to where it does not overlap. Most are of a few words.
+    /// Copies an object to a place that does not overlap it. Most objects have a few words.
     #[inline]
     pub(super) fn copy_words(&mut self, from: u32, to: u32, size: u32) {
         if size > 64 {
@@ -245,7 +244,7 @@ impl GcHeap {
         unsafe { self.at::<u8>(offset).as_ptr().write_bytes(0, size as usize) };
     }
 
-    /// Fills a range with zeros, of which much is given back to the machine.
+    /// Fills a range with zeros, and returns most of its pages to the kernel if it is large.
     pub(super) fn wipe(&mut self, offset: u32, size: u32) {
         let end = offset + size;
         let kept = end.min((offset + size.min(WIPED_IN_PLACE)).next_multiple_of(page_size() as u32));
@@ -260,25 +259,25 @@ impl GcHeap {
         }
     }
 
-    /// The bytes of a range of an object.
+    /// Returns the bytes of a range of an object.
     pub(crate) fn bytes(&self, offset: u32, size: u32) -> &[u8] {
-        // SAFETY: GC-OBJECT; what an object holds is initialised when it is made.
+        // SAFETY: GC-OBJECT; an object is initialised when it is allocated.
         unsafe { self.at(offset).slice(size as usize) }
     }
 
-    /// The bytes of a range of an object.
+    /// Returns the bytes of a range of an object for writing.
     pub(crate) fn bytes_mut(&mut self, offset: u32, size: u32) -> &mut [u8] {
         // SAFETY: as in `bytes`, with the heap held exclusively.
         unsafe { self.at(offset).slice_mut(size as usize) }
     }
 
-    /// Gives back the pages of the old space that are no longer used.
+    /// Returns unused pages of the old space to the kernel.
     pub(super) fn give_back(&mut self, used_before: u32) {
         let page = page_size() as u32;
         let from = self.old_limit.max(self.old_top).next_multiple_of(page);
         let to = used_before.next_multiple_of(page);
         if from < to {
-            // Pages that stay are merely more memory than needed.
+            // If this fails, the process only uses more memory than needed.
             let _ = self.mapping.discard(CARD_TABLE_SIZE + from as usize, (to - from) as usize);
         }
     }

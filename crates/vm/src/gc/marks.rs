@@ -6,11 +6,11 @@ use belljar_abi::gc::ALIGN;
 /// Which parts of the old space are alive.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    /// A bit for each [`ALIGN`] bytes.
+    /// One bit for each [`ALIGN`] bytes.
     pub(super) bits: Vec<u64>,
-    /// For each word of bits, how many are set before it.
+    /// For each word of bits, the number of bits set before it.
     pub(super) sums: Vec<u32>,
-    /// Objects of which the first bit is set and nothing else was done yet.
+    /// Objects whose first bit is set, but which have not been visited yet.
     pub(super) pending: Vec<u32>,
 }
 
@@ -20,7 +20,7 @@ impl Marks {
         self.bits.clear();
         self.bits.resize(words, 0);
         self.sums.clear();
-        // Left of a mark that was given up: by now they may be no objects.
+        // They are left from a mark phase that was interrupted, and may no longer be objects.
         self.pending.clear();
     }
 
@@ -58,7 +58,7 @@ impl Marks {
         }
     }
 
-    /// Sums up, once all is marked. Returns the bytes that are alive.
+    /// Computes the sums after marking. Returns the number of live bytes.
     pub(super) fn sum(&mut self) -> u32 {
         let mut sum = 0;
         self.sums.reserve(self.bits.len());
@@ -69,7 +69,7 @@ impl Marks {
         sum * ALIGN
     }
 
-    /// Where a marked object is going to lie.
+    /// Returns the place to which a marked object moves.
     #[inline]
     pub(super) fn destination(&self, object: u32) -> u32 {
         let (word, bit) = Self::position(object);
@@ -77,7 +77,7 @@ impl Marks {
         OLD + (self.sums[word] + before.count_ones()) * ALIGN
     }
 
-    /// The first marked object at or after an offset.
+    /// Returns the first marked object at or after an offset.
     pub(super) fn next(&self, from: u32) -> Option<u32> {
         let (mut word, bit) = Self::position(from);
         let mut bits = self.bits.get(word)? & (u64::MAX << bit);

@@ -1,9 +1,8 @@
-//! The garbage collector of a store: generational, moving, precise.
+//! A store's garbage collector: generational, moving, precise.
 //!
-//! In: requests for objects, and the store that knows where references to them lie. Out: references. Objects are
-//! made in a nursery; when it is full, what is alive in it moves to the old space ([`scavenge`]). When that has
-//! grown enough, it is compacted in place ([`compact`]). The layout that guest code relies on is in
-//! [`belljar_abi::gc`].
+//! In: requests for objects, and the store, which knows where references to them lie. Out: references. Objects are
+//! allocated in a nursery; when it is full, its live objects move to the old space ([`scavenge`]). When that has grown
+//! enough, it is compacted in place ([`compact`]). The layout that guest code relies on is in [`belljar_abi::gc`].
 //!
 //! Roots: slots of guest frames that compiled code names in its stack maps, globals, tables, evaluated element
 //! segments, and the host's handles.
@@ -29,17 +28,17 @@ pub use roots::{OwnedRoot, RootScope, ScopedRoot};
 pub(crate) use shape::Shapes;
 pub use stats::GcStats;
 
-/// A store's heap with what belongs to it.
+/// A store's heap with its shapes and its grant.
 #[derive(Debug)]
 pub(crate) struct Gc {
     pub(crate) heap: GcHeap,
     pub(crate) shapes: Shapes,
-    /// Bytes that the limiter has allowed the heap.
+    /// Bytes that the limiter has granted the heap.
     granted: u32,
 }
 
 impl Gc {
-    /// Bytes that the limiter has allowed the heap.
+    /// Returns the number of bytes that the limiter has granted the heap.
     pub(crate) fn granted(&self) -> u64 {
         u64::from(self.granted)
     }

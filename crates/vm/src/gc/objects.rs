@@ -1,5 +1,5 @@
-//! Objects as the runtime and the host read and write them: types and bounds checked by the callers' checks here,
-//! references by the store's.
+//! The runtime's and the host's access to objects. Types and bounds are checked by the functions here; the store checks
+//! references.
 
 use crate::interrupt::{STRIDE, strides};
 use crate::store::StoreCore;
@@ -11,7 +11,7 @@ use belljar_core::{
 };
 
 impl StoreCore {
-    /// The type of an object; `None` for null, small integers and host values.
+    /// Returns the type of an object; `None` for null, small integers and host values.
     pub(crate) fn object_type(&self, reference: u32) -> Option<TypeId> {
         if reference == 0 || reference & 1 != 0 {
             return None;
@@ -20,12 +20,12 @@ impl StoreCore {
         (head & (header::EXTERN | header::EXN) == 0).then_some(TypeId(head & header::TYPE))
     }
 
-    /// The header of an object: not null, no small integer.
+    /// Returns the header of an object, which is neither null nor a small integer.
     pub(crate) fn object_header(&self, reference: u32) -> u32 {
         self.heap.gc.as_ref().map_or(0, |gc| gc.heap.word(reference))
     }
 
-    /// The length of an array.
+    /// Returns the length of an array.
     pub(crate) fn array_length(&self, array: u32) -> u32 {
         self.heap.gc.as_ref().map_or(0, |gc| gc.heap.word(array + LENGTH))
     }
@@ -37,16 +37,16 @@ impl StoreCore {
         }
     }
 
-    /// How many fields structs of a type have.
+    /// Returns the number of fields that structs of a type have.
     pub(crate) fn field_count(&self, ty: TypeId) -> usize {
         self.struct_fields(ty).len()
     }
 
-    /// Where a field of a struct lies, and what it holds.
+    /// Returns the offset and the type of a field of a struct.
     ///
     /// # Errors
     ///
-    /// Where there is no such field.
+    /// Returns an error if the struct has no such field.
     pub(crate) fn field(&mut self, object: u32, field: usize) -> anyhow::Result<(u32, FieldType)> {
         self.gc()?;
         let ty = self.object_type(object).context("belljar bug: not a struct")?;
@@ -62,18 +62,18 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As [`StoreCore::field`].
+    /// Returns the errors of [`StoreCore::field`].
     pub(crate) fn write_field(&mut self, object: u32, field: usize, value: RawVal) -> anyhow::Result<()> {
         let (slot, ty) = self.field(object, field)?;
         self.write_slot(slot, ty.element_type(), value);
         Ok(())
     }
 
-    /// Where an element of an array lies, and what it holds.
+    /// Returns the offset and the type of an element of an array.
     ///
     /// # Errors
     ///
-    /// [`Trap::ArrayOutOfBounds`].
+    /// Returns [`Trap::ArrayOutOfBounds`].
     pub(crate) fn element(&mut self, array: u32, index: u32) -> anyhow::Result<(u32, FieldType)> {
         let (slot, _) = self.array_range(array, index, 1)?;
         let ty = self.object_type(array).context("belljar bug: not an array")?;
@@ -87,14 +87,14 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As [`StoreCore::element`].
+    /// Returns the errors of [`StoreCore::element`].
     pub(crate) fn write_element(&mut self, array: u32, index: u32, value: RawVal) -> anyhow::Result<()> {
         let (slot, ty) = self.element(array, index)?;
         self.write_slot(slot, ty.element_type(), value);
         Ok(())
     }
 
-    /// Reads a value of an object; small ones are zero-extended.
+    /// Reads a value of an object; packed values are zero-extended.
     pub(crate) fn read_slot(&self, slot: u32, storage: StorageType) -> RawVal {
         let Some(gc) = &self.heap.gc else { return RawVal::default() };
         let mut bytes = [0; 16];
@@ -113,11 +113,11 @@ impl StoreCore {
         }
     }
 
-    /// The offset of a range of an array's elements, and its bytes.
+    /// Returns the offset of a range of an array's elements, and its size in bytes.
     ///
     /// # Errors
     ///
-    /// [`Trap::ArrayOutOfBounds`].
+    /// Returns [`Trap::ArrayOutOfBounds`].
     pub(crate) fn array_range(&mut self, array: u32, start: u32, length: u32) -> anyhow::Result<(u32, u32)> {
         self.gc()?;
         let end = u64::from(start) + u64::from(length);
@@ -133,7 +133,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As [`StoreCore::array_range`].
+    /// Returns the errors of [`StoreCore::array_range`].
     pub(crate) fn array_copy(
         &mut self,
         (to, dst): (u32, u32),
@@ -165,7 +165,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As [`StoreCore::array_range`]; [`Trap::MemoryOutOfBounds`] where the segment is too short.
+    /// Returns the errors of [`StoreCore::array_range`], or [`Trap::MemoryOutOfBounds`] if the segment is too short.
     pub(crate) fn array_init_data(
         &mut self,
         (array, start): (u32, u32),
@@ -179,7 +179,7 @@ impl StoreCore {
         self.fill_from_data(target, size, instance, (segment, src))
     }
 
-    /// Copies bytes of a data segment, which has them, into an object.
+    /// Copies bytes of a data segment, which is long enough, into an object.
     fn fill_from_data(
         &mut self,
         target: u32,
@@ -209,7 +209,7 @@ impl StoreCore {
     ///
     /// # Errors
     ///
-    /// As [`StoreCore::array_range`].
+    /// Returns the errors of [`StoreCore::array_range`].
     pub(crate) fn array_init_refs(&mut self, array: u32, start: u32, items: &[u32]) -> anyhow::Result<()> {
         let length = u32::try_from(items.len()).map_err(|_| Trap::ArrayOutOfBounds)?;
         let (target, size) = self.array_range(array, start, length)?;
@@ -226,11 +226,11 @@ impl StoreCore {
 }
 
 impl StoreMut<'_> {
-    /// Makes a struct of zeros and nulls.
+    /// Allocates a struct of zeros and nulls.
     ///
     /// # Errors
     ///
-    /// As [`StoreMut::gc_alloc`].
+    /// Returns the errors of [`StoreMut::gc_alloc`].
     pub(crate) fn new_struct(&mut self, ty: TypeId) -> anyhow::Result<u32> {
         let size = self.gc()?.shapes.fields(ty).context("belljar bug: not a struct type")?.size;
         let object = self.gc_alloc(ty.0, size)?;
@@ -238,11 +238,12 @@ impl StoreMut<'_> {
         Ok(object)
     }
 
-    /// Makes an array of bytes of a data segment.
+    /// Allocates an array of the bytes of a data segment.
     ///
     /// # Errors
     ///
-    /// [`Trap::MemoryOutOfBounds`] where the segment is too short; and as [`StoreMut::gc_alloc_array`].
+    /// Returns [`Trap::MemoryOutOfBounds`] if the segment is too short, or an error as for
+    /// [`StoreMut::gc_alloc_array`].
     pub(crate) fn new_array_of_data(
         &mut self,
         ty: TypeId,
@@ -262,7 +263,7 @@ impl StoreMut<'_> {
     }
 }
 
-/// A range of a data segment's bytes.
+/// Returns a range of a data segment's bytes.
 fn data_range(bytes: &[u8], src: u32, size: u64) -> anyhow::Result<&[u8]> {
     let end = usize::try_from(u64::from(src) + size).ok();
     Ok(end.and_then(|end| bytes.get(src as usize..end)).ok_or(Trap::MemoryOutOfBounds)?)

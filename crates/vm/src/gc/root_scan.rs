@@ -1,4 +1,4 @@
-//! Finds the references to objects that lie outside the heap, and hands out handles to them.
+//! Finds the references to objects that lie outside the heap, and creates handles to objects.
 
 use super::roots::{OwnedRoot, RootScope, ScopedRoot};
 use crate::code_table;
@@ -15,7 +15,7 @@ impl StoreCore {
         self.heap.roots.push(reference)
     }
 
-    /// A kept reference; `None` once its scope has ended.
+    /// Returns a kept reference; `None` once its scope has ended.
     pub(crate) fn rooted(&self, root: ScopedRoot) -> Option<u32> {
         self.heap.roots.get(root)
     }
@@ -25,7 +25,7 @@ impl StoreCore {
         self.heap.roots.own(reference)
     }
 
-    /// A kept reference; `None` if the handle is of another store.
+    /// Returns a kept reference; `None` if the handle belongs to another store.
     pub(crate) fn owned(&self, root: &OwnedRoot) -> Option<u32> {
         self.heap.roots.get_owned(root)
     }
@@ -36,13 +36,13 @@ impl StoreCore {
         self.heap.roots.scope()
     }
 
-    /// Ends a scope of handles: those made since mean nothing any more.
+    /// Ends a scope of handles: those created since it began become invalid.
     #[inline]
     pub fn leave_roots(&mut self, scope: RootScope) {
         self.heap.roots.leave(scope);
     }
 
-    /// Visits every reference to an object outside the heap; fewer where the collection is to be given up.
+    /// Visits every reference to an object outside the heap, unless interrupted.
     pub(super) fn for_each_root(&mut self, interrupt: &Interrupt, visit: &mut dyn FnMut(&mut u32)) {
         let visit_all = |references: &mut [u32], visit: &mut dyn FnMut(&mut u32)| {
             for piece in references.chunks_mut(STRIDE / size_of::<u32>()) {
@@ -70,7 +70,7 @@ impl StoreCore {
         }
     }
 
-    /// The slots of guest frames that compiled code has named. The guest waits in a call.
+    /// Visits the slots of guest frames that stack maps name. The guest waits in a call.
     fn for_each_frame_root(&self, visit: &mut dyn FnMut(&mut u32)) {
         walk::walk(self, Start::AtExit, |frame| {
             let (pc, fp) = match frame {
@@ -80,8 +80,8 @@ impl StoreCore {
             code_table::with_stack_map(pc, |slots| {
                 for distance in slots.iter().flat_map(|slots| slots.distances()) {
                     let at = VmPtr::at(fp - distance as usize);
-                    // SAFETY: GUEST-FRAMES, STACK-MAPS: the slot lies in the frame, which waits for a call to
-                    // return, and holds a reference until then; nothing else refers to it.
+                    // SAFETY: GUEST-FRAMES, STACK-MAPS: the slot lies in the frame, which waits for a call to return,
+                    // and holds a reference until then; nothing else refers to it.
                     unsafe { visit(at.as_mut()) };
                 }
             });

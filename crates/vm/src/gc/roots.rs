@@ -1,16 +1,18 @@
-//! Where references to objects lie outside the heap.
+//! References to objects that the host holds.
 
 use std::sync::{Arc, Weak};
 
-/// References that the host holds: handles name them by their place here.
+/// References that the host holds. Handles are indices into this.
 ///
-/// Scoped ones end with the call into the host in which they were made; others are kept while a handle lives.
+/// Scoped references end with the call into the host in which they were created; owned ones are kept while a handle
+/// lives.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
     scoped: Vec<ScopedEntry>,
-    /// How many of them were there when the innermost run of the guest began. Host functions that it calls end with no more.
+    /// The number of scoped references when the innermost run of the guest began. When a host function that the guest
+    /// calls ends, no more are left.
     kept: usize,
-    /// How many scopes have ended: so many that it never begins anew.
+    /// The number of scopes that have ended. It never wraps around.
     generation: u64,
     owned: Vec<Option<OwnedEntry>>,
     free: Vec<u32>,
@@ -19,7 +21,7 @@ pub(crate) struct Roots {
 #[derive(Debug)]
 struct ScopedEntry {
     reference: u32,
-    /// Tells the entry from a later one in its place.
+    /// Distinguishes the entry from a later one at the same index.
     generation: u64,
 }
 
@@ -29,25 +31,25 @@ struct OwnedEntry {
     alive: Weak<()>,
 }
 
-/// Names a reference until the scope ends in which it was made.
+/// A handle to a reference that is valid until the scope in which it was created ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScopedRoot {
     index: u32,
     generation: u64,
 }
 
-/// Names a reference while it or a clone of it lives.
+/// A handle to a reference that is valid while the handle or a clone of it lives.
 #[derive(Clone, Debug)]
 pub struct OwnedRoot {
     index: u32,
     alive: Arc<()>,
 }
 
-/// How many references are kept of the run of the guest around the one that begins.
+/// The number of references kept by the run of the guest around the one that begins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OuterRun(usize);
 
-/// The start of a scope: what was rooted before it stays.
+/// The start of a scope: references rooted before it are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct RootScope(usize);
 
@@ -96,34 +98,34 @@ impl Roots {
         }
     }
 
-    /// Notes that a run begins. What [`Roots::end_run`] is to be told.
+    /// Records that a run begins. Returns the argument for [`Roots::end_run`].
     #[inline]
     pub(crate) fn begin_run(&mut self) -> OuterRun {
         OuterRun(std::mem::replace(&mut self.kept, self.scoped.len()))
     }
 
-    /// Notes that the run has ended.
+    /// Records that the run has ended.
     #[inline]
     pub(crate) fn end_run(&mut self, outer: OuterRun) {
         self.kept = outer.0;
     }
 
-    /// Whether [`Roots::leave_host`] has nothing to do.
+    /// Returns whether [`Roots::leave_host`] has nothing to do.
     #[inline]
     pub(crate) fn is_left(&self) -> bool {
         self.scoped.len() == self.kept
     }
 
-    /// Ends the scope of a host function that a guest called: its handles mean nothing any more.
+    /// Ends the scope of a host function that a guest called: its handles become invalid.
     pub(crate) fn leave_host(&mut self) {
         if !self.is_left() {
             self.forget(RootScope(self.kept));
         }
     }
 
-    /// Whether no scope is left.
+    /// Returns whether there are no scoped references.
     #[inline]
-    pub(crate) fn is_bare(&self) -> bool {
+    pub(crate) fn has_no_scoped_roots(&self) -> bool {
         self.scoped.is_empty()
     }
 

@@ -1,5 +1,5 @@
-//! Collecting the nursery: what is alive in it moves to the old space (Cheney's algorithm, with the old space as
-//! to-space). Roots are the store's and the slots of dirty cards.
+//! Collection of the nursery: its live objects move to the old space (Cheney's algorithm, with the old space as
+//! to-space). The roots are the store's and the slots of dirty cards.
 
 use super::heap::GcHeap;
 use super::shape::{Shape, Shapes};
@@ -7,10 +7,10 @@ use super::spaces::{NURSERY_SIZE, OLD};
 use crate::interrupt::Interrupt;
 use belljar_abi::gc::{ALIGN, CARD_SIZE, ELEMENTS, INDEX, LENGTH, NURSERY, header};
 
-/// How many cards ahead memory is asked for: dirty cards lie anywhere in the old space.
+/// How many cards ahead memory is prefetched: dirty cards are scattered over the old space.
 const AHEAD: usize = 8;
 
-/// Whether a reference is to an object of the nursery.
+/// Returns whether a reference is to an object of the nursery.
 #[inline]
 fn is_young(reference: u32) -> bool {
     // Null wraps around to a large number; a small integer is odd.
@@ -18,7 +18,7 @@ fn is_young(reference: u32) -> bool {
 }
 
 impl GcHeap {
-    /// Where an object of the nursery lies from now on; any other reference is itself.
+    /// Moves an object of the nursery and returns its new reference; returns any other reference unchanged.
     #[inline]
     fn promote(&mut self, reference: u32, shapes: &Shapes) -> u32 {
         if !is_young(reference) {
@@ -29,10 +29,10 @@ impl GcHeap {
             return (head & !header::MOVED) * ALIGN;
         }
         let size = self.size_of(reference, shapes.get(head));
-        // The collection was begun with room for all of the nursery.
+        // The collection began with room for all of the nursery.
         let to = self.old_top;
         self.old_top += size;
-        self.note_start(to, size);
+        self.record_start(to, size);
         self.copy_words(reference, to, size);
         self.set_word(reference, header::MOVED | (to / ALIGN));
         to
@@ -47,7 +47,7 @@ impl GcHeap {
         }
     }
 
-    /// Promotes what an object's slots between two offsets of the heap refer to. Returns the object's size.
+    /// Promotes the objects that an object's slots between two offsets of the heap refer to. Returns the object's size.
     #[inline]
     fn scavenge_object(&mut self, object: u32, from: u32, to: u32, shapes: &Shapes) -> u32 {
         let shape = shapes.get(self.word(object));
@@ -72,8 +72,8 @@ impl GcHeap {
         size
     }
 
-    /// Promotes what the roots and the dirty cards refer to, and all that this refers to. `roots` visits every
-    /// root. The nursery is empty afterwards, unless it was to be given up. Returns the indices of host values that died.
+    /// Promotes everything that is reachable from the roots and the dirty cards. `roots` visits every root. The nursery
+    /// is empty afterwards, unless the collection was interrupted. Returns the indices of host values that died.
     pub(super) fn scavenge(
         &mut self,
         shapes: &Shapes,
@@ -82,7 +82,7 @@ impl GcHeap {
     ) -> Vec<u32> {
         let used = self.nursery_top() - NURSERY;
         let begin = self.old_top;
-        // Before anything is promoted: what is promoted now is scanned whole.
+        // Before anything is promoted: promoted objects are scanned as a whole.
         self.scavenge_cards(begin, shapes, interrupt);
         roots(&mut |root| *root = self.promote(*root, shapes));
         let mut scanned = begin;
@@ -124,9 +124,9 @@ impl GcHeap {
         self.dirty_cards = dirty;
     }
 
-    /// The dirty ones of the first cards, which are clean from now on.
+    /// Lists the dirty ones of the first `count` cards, and cleans them.
     fn take_dirty(&mut self, count: usize, dirty: &mut Vec<u32>) {
-        // Most are clean: eight are looked at at a time.
+        // Most are clean, so check eight at a time.
         for (eight, cards) in self.cards()[..count].chunks_mut(8).enumerate() {
             if *cards == [0; 8] {
                 continue;
@@ -139,7 +139,7 @@ impl GcHeap {
         }
     }
 
-    /// Follows the host values that moved; the indices of those that died.
+    /// Updates the list of host values that moved. Returns the indices of those that died.
     fn sweep_young_externs(&mut self) -> Vec<u32> {
         let mut dead = Vec::new();
         for object in std::mem::take(&mut self.young_externs) {

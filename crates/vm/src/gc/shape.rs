@@ -1,4 +1,4 @@
-//! What the collector must know of an object: how large it is and where its references lie.
+//! What the collector must know about an object: its size and where its references lie.
 
 use crate::types::TypeRegistry;
 use belljar_abi::gc::{ArrayLayout, FieldLayout, header};
@@ -6,10 +6,10 @@ use belljar_core::{CompositeType, TypeId};
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-/// How objects are laid out.
+/// The layout of objects of a type.
 #[derive(Debug)]
 pub(crate) enum Shape {
-    /// A struct; or an exception, whose type is a function type.
+    /// A struct, or an exception, whose type is a function type.
     Fields(FieldLayout),
     /// An array.
     Array(ArrayLayout),
@@ -17,7 +17,7 @@ pub(crate) enum Shape {
     Extern,
 }
 
-/// The shapes of all objects that a store has met. The store keeps their types registered.
+/// The shapes of all objects that a store has used. The store keeps their types registered.
 #[derive(Debug)]
 pub(crate) struct Shapes {
     rows: Vec<OnceCell<Shape>>,
@@ -29,12 +29,12 @@ impl Shapes {
         Self { rows: Vec::new(), types: types.clone() }
     }
 
-    /// Forgets them all.
+    /// Removes all shapes.
     pub(crate) fn clear(&mut self) {
         self.rows.clear();
     }
 
-    /// Makes room for every type that there is, so that a collection can look shapes up.
+    /// Makes room for every existing type, so that a collection can look shapes up.
     pub(crate) fn prepare(&mut self) {
         let count = self.types.count();
         if self.rows.len() < count {
@@ -49,21 +49,21 @@ impl Shapes {
         }
     }
 
-    /// The shape of objects with this header.
+    /// Returns the shape of objects with this header.
     #[inline]
     pub(crate) fn get(&self, head: u32) -> &Shape {
         if head & header::EXTERN != 0 {
             return &Shape::Extern;
         }
         let i = (head & header::TYPE) as usize;
-        // Room was made when the first object of the type was made, at the latest.
+        // There has been room for it since the first object of the type was allocated, at the latest.
         match self.rows.get(i) {
             Some(row) => row.get_or_init(|| shape(&self.types, TypeId::new(i))),
             None => &Shape::Extern,
         }
     }
 
-    /// The layout of a struct or exception type.
+    /// Returns the layout of a struct or exception type.
     pub(crate) fn fields(&mut self, ty: TypeId) -> Option<&FieldLayout> {
         self.make_room(ty);
         match self.get(ty.0) {
@@ -72,7 +72,7 @@ impl Shapes {
         }
     }
 
-    /// The layout of an array type.
+    /// Returns the layout of an array type.
     pub(crate) fn array(&mut self, ty: TypeId) -> Option<ArrayLayout> {
         self.make_room(ty);
         match self.get(ty.0 | header::ARRAY) {

@@ -2,9 +2,9 @@
 
 use belljar_abi::gc::NURSERY;
 
-/// Bytes of the nursery. It fits the second-level cache of current processors beside what the guest works on; what
-/// survives a collection of it is copied in well below a millisecond.
+/// The size of the nursery in bytes. It fits into the second-level cache of current processors together with the
+/// guest's working set; copying what survives a collection takes well below a millisecond.
 pub(crate) const NURSERY_SIZE: u32 = 512 << 10;
 
-/// Where the old space begins.
+/// The offset where the old space begins.
 pub(super) const OLD: u32 = NURSERY + NURSERY_SIZE;

@@ -1,4 +1,4 @@
-//! What the collector has done.
+//! Statistics of the collector.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct GcStats {
-    /// Collections of the nursery, those that began a collection of the old space included.
+    /// Collections of the nursery, including those at the start of a collection of the old space.
     pub minor_collections: u64,
     /// Collections of the old space.
     pub major_collections: u64,
-    /// Bytes of objects that guests and host made, as far as collections have noticed.
+    /// Bytes of objects that guests and host allocated, updated at each collection.
     pub allocated_bytes: u64,
     /// Bytes that survived a collection of the nursery.
     pub promoted_bytes: u64,
@@ -18,12 +18,12 @@ pub struct GcStats {
     pub old_bytes: u64,
     /// Bytes of the old space that were alive after its last collection.
     pub live_bytes: u64,
-    /// Time that guests waited for collections of the nursery alone.
+    /// Time that guests waited for collections of the nursery only.
     pub minor_pause: Duration,
-    /// The longest of them.
+    /// The longest of these pauses.
     pub longest_minor_pause: Duration,
     /// Time that guests waited for collections of the old space.
     pub major_pause: Duration,
-    /// The longest of them.
+    /// The longest of these pauses.
     pub longest_major_pause: Duration,
 }

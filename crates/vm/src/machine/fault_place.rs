@@ -2,22 +2,23 @@
 //!
 //! In: an address and the layout of the store. Out: a [`FaultPlace`]. Never: anything that is not async-signal-safe.
 //!
-//! Code without bounds checks relies on faults in two places: in the address space behind a memory's accessible bytes, and in the page
-//! that null references point to. A fault anywhere else is an error of the compiler or the machine, not of the guest.
+//! Code without bounds checks relies on faults in two places: in the address space behind a memory's accessible bytes,
+//! and in the page that null references point to. A fault anywhere else is a bug of the compiler or a defect of the
+//! machine, not an error of the guest.
 
 use belljar_core::Trap;
 use std::ops::Range;
 
-/// Where a guest's access faulted.
+/// The part of a store in which a guest's access faulted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FaultPlace {
     /// In the address space of a memory, behind its accessible bytes.
     OutsideMemory,
     /// In an accessible byte of a memory.
     InsideMemory,
-    /// In the page that null references lead to.
+    /// In the page that null references point to.
     NullPage,
-    /// In nothing that the guest has.
+    /// In no part of the store.
     Unknown,
 }
 
@@ -34,7 +35,7 @@ pub(crate) struct MemorySpace {
 }
 
 impl FaultPlace {
-    /// Where an address lies.
+    /// Classifies an address.
     pub(crate) fn of(
         address: usize,
         memories: impl IntoIterator<Item = MemorySpace>,
@@ -51,7 +52,7 @@ impl FaultPlace {
         }
     }
 
-    /// Whether a fault here is what code has this trap for.
+    /// Returns whether guest code may raise this trap by a fault here.
     pub(crate) fn is_expected(self, trap: Trap) -> bool {
         matches!(
             (trap, self),
@@ -81,7 +82,7 @@ mod tests {
             (0x12000, FaultPlace::OutsideMemory),
             (0x17fff, FaultPlace::OutsideMemory),
             (0x18000, FaultPlace::Unknown),
-            // It may have grown since.
+            // The shared memory may have grown since the fault.
             (0x20000, FaultPlace::OutsideMemory),
             (0x24000, FaultPlace::Unknown),
             (0x3ffff, FaultPlace::Unknown),

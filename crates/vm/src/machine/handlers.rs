@@ -1,32 +1,33 @@
-//! What the layers above do when something happens to a guest.
+//! The callbacks by which the layers above handle events of a guest.
 
 use super::fault_place::FaultPlace;
 use super::processor::{BuiltinStub, Context, ON_FAULT, ProgramState};
-use super::questions::{Answer, Request};
+use super::requests::{Answer, Request};
 use crate::vm_ptr::VmPtr;
 use belljar_abi::StoreContext;
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
-/// What the layers above do when something happens to a guest. All but [`Handlers::on_fault`] are called by a signal handler, and
-/// must be async-signal-safe.
+/// Callbacks into the layers above. All except [`Handlers::on_fault`] run in a signal handler and must be
+/// async-signal-safe.
 pub(crate) struct Handlers {
     /// The stubs of the builtins, in the order of [`belljar_abi::Builtin`].
     pub(crate) builtin_stubs: &'static [BuiltinStub],
-    /// Tells in what part of its store an access of guest code faulted.
+    /// Returns the part of its store in which an access of guest code faulted.
     ///
-    /// Its safety contract: the context is that of a store whose guest this thread executes.
+    /// Safety contract: the context is that of a store whose guest this thread executes.
     pub(crate) fault_place: unsafe fn(VmPtr<StoreContext>, usize) -> FaultPlace,
-    /// Records a trap. The `fault` stub calls it, on the guest's stack, no longer in the signal handler.
+    /// Records a trap. The `fault` stub calls it on the guest's stack, after the signal handler has returned.
     ///
-    /// Its safety contract: the guest of the context's store has just faulted on this thread, and the handler has filled in the
-    /// fields about it.
+    /// Safety contract: the guest of the context's store has just faulted on this thread, and the handler has filled in
+    /// the trap fields.
     pub(crate) on_fault: unsafe extern "C" fn(VmPtr<StoreContext>),
-    /// Samples the stack of this thread, whose timer has left out so many signals before this one.
+    /// Samples the stack of this thread. The second argument is the number of timer signals that were dropped before
+    /// this one.
     pub(crate) sample: fn(ProgramState, u64),
-    /// Answers a question about a subject, by its number.
+    /// Answers a request about the subject with this number.
     ///
-    /// Its safety contract: the subject is alive.
+    /// Safety contract: the subject is alive.
     pub(crate) answer: unsafe fn(usize, Request, &mut Context, &Answer),
 }
 
@@ -38,8 +39,8 @@ pub(super) fn set(handlers: &'static Handlers) {
     HANDLERS.store(std::ptr::from_ref(handlers).cast_mut(), Release);
 }
 
-/// The handlers, once they are installed. Async-signal-safe.
+/// Returns the handlers once they are installed. Async-signal-safe.
 pub(super) fn handlers() -> Option<&'static Handlers> {
-    // SAFETY: it was a reference of this lifetime.
+    // SAFETY: the pointer was made from a `'static` reference.
     unsafe { HANDLERS.load(Acquire).as_ref() }
 }

@@ -1,15 +1,15 @@
-//! Everything that depends on the processor, and what happens in signal handlers: the ways into guest code and out of it, faults,
-//! and walks of the stack of an interrupted guest.
+//! Everything that depends on the processor, and everything that runs in signal handlers: entering and leaving guest
+//! code, faults, and walks of an interrupted guest's stack.
 //!
-//! In: [`Handlers`], which the layers above hand down once. Out: guest code runs, and what goes wrong in it arrives at a handler.
+//! In: [`Handlers`], which the layers above install once. Out: guest code runs, and its faults arrive at a handler.
 //! Never: knowledge of stores. A store is a [`StoreContext`](belljar_abi::StoreContext) here.
 //!
 //! ```text
 //! x86_64/   stubs, Context, ProgramState, Prologue        one folder for each processor
-//! faults        a fault of guest code      ─▶ Handlers::fault_place ─▶ the `fault` stub ─▶ Handlers::on_fault
-//! questions     a question of another thread ─▶ Handlers::answer
-//!               a timer                      ─▶ Handlers::sample
-//! signal_walk   where the guest of an interrupted thread is
+//! faults        a fault of guest code            ─▶ Handlers::fault_place ─▶ the `fault` stub ─▶ Handlers::on_fault
+//! requests      a request of another thread      ─▶ Handlers::answer
+//!               a timer                          ─▶ Handlers::sample
+//! signal_walk   finds the guest frames of an interrupted thread
 //! ```
 
 mod activation;
@@ -17,9 +17,9 @@ mod fault_place;
 mod faults;
 mod handlers;
 mod native_stack;
-mod question;
-mod questions;
+mod requests;
 mod signal_walk;
+mod slot_state;
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -40,6 +40,6 @@ pub(crate) use processor::{
     BuiltinStub, Entry, ProgramState, STORE_CONTEXT, builtin_stub, builtin_symbol, enter, exit_address,
     leave_activation, resume, returned_address,
 };
-pub(crate) use questions::{Answer, FRAMES, Questions, Request, ask, questions};
+pub(crate) use requests::{Answer, FRAMES, FreeSlots, Request, lock_free_slots, send_request};
 pub use signal_walk::ThreadState;
 pub(crate) use signal_walk::{Reached, StackEntry, StackWord, leave_guest, walk};

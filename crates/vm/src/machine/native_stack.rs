@@ -1,24 +1,24 @@
 use belljar_abi::StoreContext;
 
-/// The native stack that an activation runs on, as far as guest code may use it.
+/// The part of an activation's native stack that guest code may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NativeStack {
-    /// The lowest address that guest code may use; 1 if it is not known.
+    /// The lowest address that guest code may use; 1 if it is unknown.
     floor: usize,
 }
 
 impl NativeStack {
-    /// A stack of which guest code may use what lies above `floor`.
+    /// Creates a stack of which guest code may use the part above `floor`.
     pub(crate) const fn above(floor: usize) -> Self {
         Self { floor }
     }
 
-    /// The lowest address that guest code may use.
+    /// Returns the lowest address that guest code may use.
     pub(crate) fn floor(self) -> usize {
         self.floor
     }
 
-    /// Whether nothing is left for a guest that a function with its frame at this address calls.
+    /// Returns whether a function with its frame at this address leaves no stack for guest code that it calls.
     pub(crate) fn is_used_up(self, frame: usize) -> bool {
         frame < self.floor
     }

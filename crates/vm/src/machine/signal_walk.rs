@@ -1,9 +1,9 @@
-//! The stack of a guest that runs on this thread, from a signal handler, at whatever instruction the thread is.
+//! Walks the stack of a guest on this thread from a signal handler, at any instruction.
 //!
-//! In: a store's context and the registers of the moment. Out: an address within the instruction of each guest frame,
+//! In: a store's context and the interrupted registers. Out: an address within the instruction of each guest frame,
 //! innermost first. Never: takes a lock, allocates, or touches a thread-local.
 //!
-//! Where a walk begins depends on where the thread is:
+//! Where the walk starts depends on where the thread is:
 //!
 //! | the thread is in | the innermost guest frame |
 //! |---|---|
@@ -11,8 +11,9 @@
 //! | a stub, between guest and host | is the one that the stub has left, or is about to enter |
 //! | the host | is the one that called it, as the stub noted in the store context |
 //!
-//! **Invariant:** what the stubs note is true at each of their instructions: an activation is the innermost (`entry_fp`) from the
-//! instruction on that follows its record's completion, until the notes of the one before are back.
+//! **Invariant:** what the stubs note is true at each of their instructions. An activation is the innermost
+//! (`entry_fp`) from the instruction that follows the completion of its record until the notes of the one before it are
+//! restored.
 
 use super::activation::Waiting;
 use super::faults::redirect;
@@ -24,45 +25,45 @@ use crate::vm_ptr::VmPtr;
 use belljar_abi::StoreContext;
 use belljar_core::Trap;
 
-/// What a thread did that runs a store.
+/// What the thread that runs a store was doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ThreadState {
-    /// No guest code of the store was running, or waiting for the host.
+    /// It was not running guest code of the store, and none was waiting for the host.
     Idle,
-    /// It executed guest code.
+    /// It was executing guest code.
     Guest,
-    /// It was in the host, which the innermost frame had called: in a function of the embedder's, or in the runtime.
+    /// It was in the host, called by the innermost frame: in a function of the embedder or in the runtime.
     Host,
 }
 
-/// What became of a try to reach a guest's thread.
+/// The result of trying to make a thread leave its guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reached {
-    /// It leaves.
+    /// The thread leaves the guest.
     Leaves,
-    /// It runs no guest of the store any more.
+    /// The thread no longer runs a guest of the store.
     Idle,
-    /// It is in the host.
+    /// The thread is in the host.
     InHost,
-    /// It is between guest and host.
+    /// The thread is between guest and host.
     Between,
 }
 
-/// Something on a stack, as a walk finds it: a number, as it is to be kept by signal handlers.
+/// An entry on a stack, encoded as a number so that signal handlers can store it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct StackWord(pub(crate) u64);
 
-/// What a [`StackWord`] is.
+/// A decoded [`StackWord`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum StackEntry {
-    /// A guest frame: an address within the instruction that it is at. Frames of trampolines are among them, which are nobody's
-    /// functions.
+    /// A guest frame: an address within its current instruction. Frames of trampolines, which belong to no function,
+    /// are included.
     Frame(usize),
     /// A call of the host by the frame that follows: what the stub noted ([`StoreContext::exit_callee`]).
     HostCall(usize),
 }
 
-/// No address of code or of an object has this bit.
+/// A bit that no address of code or of an object has set.
 const HOST_CALL: u64 = 1 << 63;
 
 impl StackWord {
@@ -82,7 +83,7 @@ impl StackWord {
     }
 }
 
-/// What a walk found beside the stack.
+/// What a walk finds besides the stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walked {
     pub(crate) doing: ThreadState,
@@ -90,11 +91,11 @@ pub(crate) struct Walked {
     pub(crate) entry: usize,
 }
 
-/// Calls `visit` with what is on the stack of a store that this thread runs, innermost first. Async-signal-safe.
+/// Calls `visit` with each entry on the stack of a store that this thread runs, innermost first. Async-signal-safe.
 ///
 /// # Safety
 ///
-/// `context` is that of a store that is alive, and no other thread runs the store.
+/// `context` is that of a live store, and no other thread runs the store.
 pub(crate) unsafe fn walk(
     context: VmPtr<StoreContext>,
     state: ProgramState,
@@ -115,10 +116,10 @@ pub(crate) unsafe fn walk(
     if entry == 0 {
         return Walked { doing: ThreadState::Idle, entry };
     }
-    // Of an activation that has not called the host yet, what is noted is an older one's.
+    // If the activation has not called the host yet, the noted callee is left from an older activation.
     let exit_callee = if exit_fp == 0 { 0 } else { exit_callee };
-    // If this thread is in guest code, or in a stub: what comes before the next guest frame on the stack, the address that frame
-    // continues at, and its frame pointer.
+    // If this thread is in guest code or in a stub: the entry before the next guest frame on the stack, the address
+    // where that frame continues, and its frame pointer.
     let here = match in_stub(&state) {
         Some(InStub::NoFrame { entry }) => Some((None, returned_address(), entry)),
         Some(InStub::Leaving { store_context }) if store_context == context.address() => {
@@ -126,10 +127,10 @@ pub(crate) unsafe fn walk(
         }
         Some(InStub::Leaving { .. }) => None,
         Some(InStub::Exit { callee }) => {
-            // SAFETY: GUEST-FRAMES: a guest has called the stub, which has pushed nothing.
+            // SAFETY: GUEST-FRAMES: a guest called the stub, which has pushed nothing.
             Some((Some(StackWord::host_call(callee)), unsafe { state.return_address() }, state.fp))
         }
-        // A handler is no return address: of those the byte before is taken.
+        // The walk subtracts one from return addresses. A handler's address is not one, so add one here.
         Some(InStub::Resumed { pc, fp }) => Some((None, pc + 1, fp)),
         None if code_table::is_code(state.pc) => {
             // SAFETY: GUEST-FRAMES: the thread executes this code.
@@ -138,7 +139,7 @@ pub(crate) unsafe fn walk(
         }
         None => None,
     };
-    // SAFETY: GUEST-FRAMES: as above. A guest of another store may run in a host function of this one's.
+    // SAFETY: GUEST-FRAMES: as above. A guest of another store may run in a host function of this store.
     let here = here.filter(|(_, to, frame)| unsafe { outermost(*to, *frame) } == entry);
     let in_guest =
         here.and_then(|(first, ..)| first).is_some_and(|first| matches!(first.get(), StackEntry::Frame(_)));
@@ -148,13 +149,13 @@ pub(crate) unsafe fn walk(
     loop {
         first.into_iter().for_each(&mut visit);
         let mut inner = 0;
-        // Where the embedder's own signal handler interrupted guest code, what was noted of the last call of the host may be
-        // overwritten by now: such a chain ends where it leaves the activation.
+        // If the embedder's own signal handler interrupted guest code, the notes about the last call of the host may
+        // have been overwritten. Such a chain ends where it leaves the activation.
         while to != returned_address() && inner < frame && frame < entry {
             visit(StackWord::frame(to.wrapping_sub(1)));
             inner = frame;
-            // SAFETY: GUEST-FRAMES: it is the frame pointer of a guest frame, or at least an address on the stack of the
-            // activation.
+            // SAFETY: GUEST-FRAMES: it is the frame pointer of a guest frame, or at least an address on the stack of
+            // the activation.
             (to, frame) = unsafe { (read_guest_stack(frame + 8), read_guest_stack(frame)) };
         }
         // SAFETY: ACTIVATION-RECORD: `entry` is the entry stub's frame of a live activation.
@@ -164,12 +165,12 @@ pub(crate) unsafe fn walk(
     }
 }
 
-/// Makes the thread leave the innermost activation of a store, if it executes guest code of that activation, by changing where it
-/// continues. Async-signal-safe.
+/// Makes the thread leave the innermost activation of a store, by changing where it continues, if it executes guest
+/// code of that activation. Async-signal-safe.
 ///
 /// # Safety
 ///
-/// As [`walk`], with the context that this thread's signal handler was given.
+/// The conditions of [`walk`] apply, with the context that this thread's signal handler was given.
 pub(crate) unsafe fn leave_guest(context: VmPtr<StoreContext>, thread: &mut Context) -> Reached {
     // SAFETY: the caller's promise; the thread itself was interrupted.
     let entry = unsafe { (&raw const (*context.as_ptr()).entry_fp).read_volatile() };
@@ -184,7 +185,8 @@ pub(crate) unsafe fn leave_guest(context: VmPtr<StoreContext>, thread: &mut Cont
         return Reached::InHost;
     }
     let prologue = prologue_at(state.pc);
-    // SAFETY: GUEST-FRAMES: the thread executes this code, of this store or of another store's guest in its host function.
+    // SAFETY: GUEST-FRAMES: the thread executes this code, which belongs to this store or to another store's guest in
+    // its host function.
     unsafe {
         let (to, frame) = state.caller(prologue);
         if outermost(to, frame) != entry {
@@ -200,11 +202,12 @@ fn in_stub(state: &ProgramState) -> Option<InStub> {
     InStub::of(state, handlers()?.builtin_stubs)
 }
 
-/// The frame pointer of the entry stub of the activation that guest code belongs to which returns to this address and frame.
+/// Returns the entry stub's frame pointer of the activation that guest code with this return address and frame belongs
+/// to.
 ///
 /// # Safety
 ///
-/// The thread that calls this is the one that executes that code.
+/// The calling thread is the one that executes that code.
 unsafe fn outermost(mut to: usize, mut frame: usize) -> usize {
     while to != returned_address() && frame != 0 {
         // SAFETY: GUEST-FRAMES: it is the frame pointer of a guest frame.
@@ -213,16 +216,16 @@ unsafe fn outermost(mut to: usize, mut frame: usize) -> usize {
     frame
 }
 
-/// The state of the frame of the function that this thread executes.
+/// Returns the state of the frame of the function that this thread executes.
 fn prologue_at(pc: usize) -> Prologue {
     let function = code_table::function_at(pc);
-    // Where code is loaded on demand, the next instruction may be missing. Reading it would load it, on the stack of the signal
-    // handler, which is too small for that. Mostly it is a function's first instruction.
+    // With on-demand loading the next instruction may be missing, usually a function's first one. Reading it here would
+    // load it on the signal handler's stack, which is too small for that.
     if function.as_ref().is_some_and(|function| function.start == pc) {
         return Prologue::NoFrame;
     }
     let prologue = code_table::with_text(pc, |text, base| {
-        // All of a function is there; of other code, what is executed next.
+        // A function is loaded as a whole. Of other code, the next bytes to be executed are loaded.
         let end = function.as_ref().map_or(pc + REACH, |function| function.end) - base;
         let function = function.as_ref().map(|function| function.start - base..function.end - base);
         Prologue::at(&text[..end.min(text.len())], pc - base, function)

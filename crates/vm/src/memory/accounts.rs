@@ -1,23 +1,25 @@
-//! Bounds of what memories of an engine keep resident all together.
+//! Limits on what the memories of an engine keep resident together.
 
 use crate::sys::machine_memory;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Bytes by which all memories of an engine together may exceed what each may keep: an eighth of what the process may have.
+/// Returns the number of bytes by which all memories of an engine together may exceed their individual limits: an
+/// eighth of the memory that the process may use.
 fn most_beyond() -> usize {
     machine_memory() / 8
 }
 
-/// Bytes that all memories of an engine together keep on trial. Those that have proved to be written again and again do not count.
+/// The number of bytes that all memories of an engine together keep on trial. Bytes that have proved to be written
+/// repeatedly do not count.
 const MOST_ON_TRIAL: usize = 128 << 20;
 
-/// What memories of an engine keep that there is a bound for of all together.
+/// The totals that are limited for all memories of an engine together.
 #[derive(Clone, Debug)]
 pub(super) struct Accounts {
-    /// Bytes kept beyond what is known to be written again and again.
+    /// Bytes kept beyond those known to be written repeatedly.
     pub(super) trials: Arc<Account>,
-    /// Bytes beyond what each may keep.
+    /// Bytes beyond the individual limits of the memories.
     pub(super) beyond: Arc<Account>,
 }
 
@@ -30,7 +32,7 @@ impl Default for Accounts {
 #[derive(Debug)]
 pub(super) struct Account {
     used: AtomicUsize,
-    /// Asked for when it is needed, as to find out takes files.
+    /// Computes the limit when it is first needed, since that reads files.
     most: fn() -> usize,
 }
 
@@ -45,7 +47,7 @@ impl Account {
     }
 }
 
-/// What one memory has of an account.
+/// The part of an account that one memory uses.
 #[derive(Debug, Default)]
 pub(super) struct Share {
     pub(super) bytes: usize,
@@ -53,8 +55,8 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// As many more of so many as there may be.
-    pub(super) fn more(&mut self, wanted: usize, account: &Arc<Account>) -> usize {
+    /// Takes up to `wanted` more bytes. Returns how many were available.
+    pub(super) fn claim(&mut self, wanted: usize, account: &Arc<Account>) -> usize {
         if wanted == 0 {
             return 0;
         }
@@ -66,7 +68,7 @@ impl Share {
         had
     }
 
-    /// No more than this.
+    /// Reduces the share to at most this many bytes.
     pub(super) fn at_most(&mut self, bytes: usize) {
         if let Some(account) = &self.of {
             account.used.fetch_sub(self.bytes.saturating_sub(bytes), Relaxed);

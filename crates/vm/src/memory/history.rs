@@ -1,24 +1,24 @@
-//! How guests that begin at the same checkpoint have used their memory, for those that come after them.
+//! How guests that started from the same checkpoint have used their memory. Later guests are prepared accordingly.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
-/// What is known of them. Nothing but time and resident memory depends on it.
+/// The observations. They affect only time and resident memory.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryHistory {
-    /// Bytes that have been written again and again.
+    /// Bytes that have been written repeatedly.
     kept: AtomicUsize,
     large: AtomicU8,
 }
 
-/// Whether large pages are filled.
+/// Whether guests fill large pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(super) enum LargePages {
-    /// Nobody has looked yet.
+    /// Not measured yet.
     Unknown,
-    /// Guests write to most of them.
+    /// Guests write to most of each large page.
     Filled,
-    /// Guests write here and there.
+    /// Guests write to scattered places.
     Sparse,
 }
 

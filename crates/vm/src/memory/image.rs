@@ -1,4 +1,4 @@
-//! Contents that memories start with, mapped copy-on-write.
+//! Initial contents of memories, mapped copy-on-write.
 
 use crate::byte_scan::first_written;
 use crate::sys::{Mapping, anonymous_file, page_size};
@@ -13,29 +13,29 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 #[derive(Debug)]
 pub(crate) struct MemoryImage {
     file: OwnedFd,
-    /// The same bytes, to copy from.
+    /// The same bytes, mapped for copying.
     contents: Mapping,
-    /// Offset in the memory, a multiple of the page size.
+    /// The offset in the memory, a multiple of the page size.
     offset: usize,
     length: usize,
-    /// Ranges of the memory, in whole pages and in order, outside of which all is zero.
+    /// Ranges of the memory, in whole pages and in order. Everything outside of them is zero.
     runs: Vec<Range<usize>>,
-    /// What is to be mapped of it where mappings are not scarce: the runs, with the small gaps between them.
+    /// The parts to map while mappings are not scarce: the runs, joined over small gaps.
     pieces: Vec<Range<usize>>,
 }
 
-/// Images whose pieces have more than so many bytes between them are not mapped, but copied.
+/// An image whose pieces have more than this many bytes between them is copied, not mapped.
 const IMAGE_HOLES: usize = 16 << 20;
 
-/// So many zeros are worth two more mappings: as memory of no file, they come with one fault a page instead of two, and are not
-/// allocated for the file.
+/// A gap of this many zeros is worth two more mappings: anonymous memory takes one fault per page instead of two, and
+/// needs no space in the file.
 const GAP: usize = 256 << 10;
 
-/// Pieces that an image is mapped in.
+/// The largest number of pieces in which an image is mapped.
 const PIECES: usize = 4;
 
 impl MemoryImage {
-    /// The image of a memory, if it has one that is to be mapped.
+    /// Returns the image of a memory, if it has one that is to be mapped.
     pub(crate) fn of(images: &MemoryImages, memory: MemoryIndex) -> Option<MemoryImage> {
         let pieces = images.of_memory(memory);
         let (first, last) = (pieces.first()?, pieces.last()?);
@@ -50,7 +50,8 @@ impl MemoryImage {
         Self::new("belljar-image", offset..end, parts).ok()
     }
 
-    /// The image of a range of whole pages, zero but for these parts, which are in order and whose offsets are from its start.
+    /// Creates the image of a range of whole pages, which is zero except for these parts. The parts are in order, and
+    /// their offsets are relative to the start of the range.
     pub(super) fn new<'a>(
         name: &str,
         range: Range<usize>,
@@ -71,39 +72,39 @@ impl MemoryImage {
                 written.push((from, &bytes[within]));
             }
         }
-        // What is zero takes no room in the file.
+        // Zero pages take no space in the file.
         let file = anonymous_file(name, length, written.into_iter())?;
         let contents = Mapping::of_file(&file, length)?;
         let pieces = pieces_of(&runs);
         Ok(MemoryImage { file, contents, offset, length, runs, pieces })
     }
 
-    /// What may be mapped: the byte of the memory at the range's start is the file's first.
+    /// Returns the file to map. Its first byte is the byte of the memory at the start of the range.
     pub(super) fn file(&self) -> &OwnedFd {
         &self.file
     }
 
-    /// Where in a memory it lies, in whole pages.
+    /// Returns the range of the memory that the image covers, in whole pages.
     pub(super) fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.length
     }
 
-    /// Ranges of the memory, in whole pages and in order, outside of which all is zero.
+    /// Returns the ranges of the memory, in whole pages and in order, outside of which everything is zero.
     pub(super) fn runs(&self) -> &[Range<usize>] {
         &self.runs
     }
 
-    /// Ranges that are to be mapped, which hold all runs.
+    /// Returns the ranges to map. They cover all runs.
     pub(super) fn pieces(&self) -> &[Range<usize>] {
         &self.pieces
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: the mapping is readable, and nobody writes it (OWNED-MAPPING).
+        // SAFETY: the mapping is readable, and nothing writes it (OWNED-MAPPING).
         unsafe { self.contents.bytes(0..self.length) }
     }
 
-    /// Divides a range of the memory, in whole pages, into what has contents and what is zero.
+    /// Divides a range of the memory, in whole pages, into parts with contents and parts that are zero.
     #[inline]
     pub(super) fn divide(&self, range: Range<usize>, mut visit: impl FnMut(Range<usize>, Option<&[u8]>)) {
         let mut at = range.start;
@@ -122,7 +123,7 @@ impl MemoryImage {
     }
 }
 
-/// The parts of bytes that begin at an offset which lie on pages of which not all are zero.
+/// Returns the parts of `bytes`, which begin at offset `start`, that lie on pages with a nonzero byte.
 fn written_pages_of(start: usize, bytes: &[u8]) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut at = 0;
@@ -140,7 +141,7 @@ fn written_pages_of(start: usize, bytes: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
-/// Runs joined over all gaps but the few largest.
+/// Joins the runs over all gaps except the few largest.
 fn pieces_of(runs: &[Range<usize>]) -> Vec<Range<usize>> {
     let gaps = runs.windows(2).map(|pair| pair[1].start - pair[0].end);
     let mut gaps: Vec<(usize, usize)> = gaps.enumerate().map(|(i, gap)| (gap, i + 1)).collect();
@@ -157,19 +158,19 @@ fn pieces_of(runs: &[Range<usize>]) -> Vec<Range<usize>> {
     joined.collect()
 }
 
-/// Mappings that memories may cost beyond the few that each needs, all together: a process has 65,530 by default, and others need
-/// them too.
+/// The largest number of mappings that all memories together may use beyond the few that each needs. A process has
+/// 65,530 by default, and needs them for other purposes as well.
 const MAPPINGS: u32 = 8192;
 
-/// Those that they cost now.
+/// The number of mappings used now.
 static SPENT: AtomicU32 = AtomicU32::new(0);
 
-/// Mappings that a memory has for the sake of speed.
+/// Mappings that a memory uses only for speed.
 #[derive(Debug)]
 pub(super) struct ExtraMappings(u32);
 
 impl ExtraMappings {
-    /// So many, where they may be had.
+    /// Takes this many mappings, if they are available.
     pub(super) fn take(count: u32) -> Option<Self> {
         if SPENT.fetch_add(count, Relaxed).saturating_add(count) > MAPPINGS {
             SPENT.fetch_sub(count, Relaxed);
@@ -178,7 +179,7 @@ impl ExtraMappings {
         Some(Self(count))
     }
 
-    /// Those that an image in so many pieces costs.
+    /// Takes the mappings that an image in this many pieces needs.
     pub(super) fn of_pieces(pieces: usize) -> Option<Self> {
         Self::take(2 * (pieces.clamp(1, PIECES) as u32 - 1))
     }

@@ -1,7 +1,7 @@
-//! Linear memories: a reservation of address space, the accessible part of it, and the image it starts from.
+//! Linear memories: a reservation of address space, its accessible part, and the image it starts from.
 //!
-//! In: a type and perhaps an image. Out: bytes. Never: a decision whether growth is allowed; that is the
-//! store's and its limiter's.
+//! In: a type and perhaps an image. Out: bytes. Never: a decision whether growth is allowed; the store and its limiter
+//! decide that.
 
 mod accounts;
 mod history;
@@ -26,18 +26,19 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Address space that other memories get to grow into, so that growth moves few of them.
+/// The address space that other memories get to grow into, so that growth rarely moves them.
 const GROWTH_ROOM: usize = 8 << 30;
 
-/// Address space that so many bytes of a memory of this type need: whole pages, one at least, and the guard.
+/// Returns the address space that a memory of this type needs for this many bytes: whole pages, at least one, and the
+/// guard.
 fn footprint(ty: &MemoryType, bytes: usize) -> io::Result<usize> {
     let guard = if is_guarded(ty) { GUARD_SIZE as usize } else { 0 };
     let pages = bytes.max(1).checked_next_multiple_of(page_size());
     pages.and_then(|b| b.checked_add(guard)).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
-/// Address space for a memory that is not reserved whole: for `room` bytes as far as its type allows and they
-/// can be had, for `length` bytes otherwise.
+/// Maps address space for a memory that is not fully reserved: for `room` bytes, as far as the type and the kernel
+/// allow, otherwise for `length` bytes.
 fn movable(ty: &MemoryType, length: usize, room: usize) -> io::Result<Mapping> {
     let needed = footprint(ty, length)?;
     let most = ty.bytes(ty.page_limit()).and_then(|b| usize::try_from(b).ok());
@@ -50,38 +51,38 @@ fn movable(ty: &MemoryType, length: usize, room: usize) -> io::Result<Mapping> {
     Mapping::new(needed, Protection::None)
 }
 
-/// Address space for all that a memory may ever have: one that several threads use cannot move.
+/// Maps address space for the maximum size of a memory that several threads use, which cannot move.
 fn unmovable(ty: &MemoryType) -> io::Result<Mapping> {
     let most = ty.bytes(ty.page_limit()).and_then(|bytes| usize::try_from(bytes).ok());
     Mapping::new(footprint(ty, most.ok_or(io::ErrorKind::OutOfMemory)?)?, Protection::None)
 }
 
-/// Whether a reservation for every 32-bit address can be had now.
+/// Returns whether address space for all 32-bit addresses can be reserved now.
 pub(crate) fn can_reserve() -> bool {
     Mapping::new(RESERVATION, Protection::None).is_ok()
 }
 
-/// What a memory was at one moment.
+/// The contents of a memory at one moment.
 #[derive(Debug)]
 pub(crate) struct MemoryCheckpoint {
-    /// Its contents; none if all were zero.
+    /// The contents; `None` if all bytes were zero.
     image: Option<Arc<MemoryImage>>,
     length: usize,
     history: Arc<MemoryHistory>,
 }
 
 impl MemoryCheckpoint {
-    /// Its contents, as far as they are not zero.
+    /// Returns the contents that are not zero.
     pub(crate) fn image(&self) -> Option<&Arc<MemoryImage>> {
         self.image.as_ref()
     }
 
-    /// Its size in bytes.
+    /// Returns the size in bytes.
     pub(crate) fn length(&self) -> usize {
         self.length
     }
 
-    /// Where it differs from the memory that has these bytes, if anywhere.
+    /// Returns the offset of the first difference from a memory with these bytes.
     pub(crate) fn first_difference(&self, now: &[u8]) -> Option<usize> {
         let range = self.image.as_ref().map_or(0..0, |image| image.range());
         let (start, end) = (range.start.min(now.len()), range.end.min(now.len()));
@@ -107,16 +108,16 @@ pub(crate) struct LinearMemory {
     slot: Option<Slot>,
     length: usize,
     ty: MemoryType,
-    /// Whether the whole of [`RESERVATION`] is behind it, so that code needs no checks.
+    /// Whether all of [`RESERVATION`] is reserved, so that code needs no checks.
     reserved: bool,
-    /// Whether anything may have been written since it was clean.
+    /// Whether anything may have been written since the memory was clean.
     touched: bool,
     pool: Arc<MemoryPool>,
 }
 
 impl LinearMemory {
-    /// A memory of so many bytes, which are no fewer than its type's minimum. `reserve`: with room for every 32-bit address if it can be had, or with
-    /// room to grow where it has other addresses.
+    /// Creates a memory of `length` bytes, which is at least its type's minimum. With `reserve`, address space for all
+    /// 32-bit addresses is reserved if possible; a memory with other addresses gets room to grow.
     pub(crate) fn new(
         ty: MemoryType,
         length: usize,
@@ -130,11 +131,11 @@ impl LinearMemory {
             None => Self::fresh_slot(&ty, length, reserve)?,
         };
         if ty.is_shared() {
-            // By several threads at once, and by the kernel.
+            // Several threads and the kernel will write to it.
             slot.unprotect()?;
         }
         slot.prepare(length, image)?;
-        slot.follow_nobody();
+        slot.clear_history();
         let touched = false;
         Ok(Self { slot: Some(slot), length, ty, reserved, touched, pool: pool.clone() })
     }
@@ -155,37 +156,37 @@ impl LinearMemory {
         self.slot.as_ref().expect("present until drop")
     }
 
-    /// Address of byte 0.
+    /// Returns the address of byte 0.
     pub(crate) fn base(&self) -> usize {
         self.slot().base()
     }
 
-    /// Accessible bytes.
+    /// Returns the number of accessible bytes.
     pub(crate) fn length(&self) -> usize {
         self.length
     }
 
-    /// Its declared type.
+    /// Returns the declared type.
     pub(crate) fn ty(&self) -> MemoryType {
         self.ty
     }
 
-    /// Whether code without checks may use it.
+    /// Returns whether code without checks may use the memory.
     pub(crate) fn is_reserved(&self) -> bool {
         self.reserved
     }
 
-    /// Whether an access that faulted here was one to this memory, by the address that the guest gave.
+    /// Returns whether an access that faulted at this address belongs to this memory.
     pub(crate) fn holds(&self, address: usize) -> bool {
         self.reserved && address.wrapping_sub(self.base()) < self.slot().room()
     }
 
-    /// Its address space.
+    /// Returns the memory's address space.
     pub(crate) fn space(&self) -> MemorySpace {
         MemorySpace { base: self.base(), length: self.length, room: self.slot().room(), is_shared: false }
     }
 
-    /// Ranges, in order, outside of which all bytes are zero: pages that were written, and the image.
+    /// Returns ranges, in order, outside of which all bytes are zero: written pages, and the image.
     pub(crate) fn in_use(&self) -> Vec<Range<usize>> {
         let (base, slot) = (self.base(), self.slot());
         let mut ranges: Vec<Range<usize>> = Vec::new();
@@ -210,64 +211,65 @@ impl LinearMemory {
         ranges
     }
 
-    /// What it is now. From now on it maps these contents, and what is written to it is told from them.
+    /// Returns a checkpoint of the current contents. From now on the memory maps these contents, so that later writes
+    /// can be told apart.
     ///
     /// # Errors
     ///
-    /// Where there is no room for a copy, or no mapping of it: the memory is as it was.
+    /// Returns an error if there is no space for a copy, or it cannot be mapped. The memory is unchanged.
     pub(crate) fn checkpoint(&mut self) -> io::Result<MemoryCheckpoint> {
         let length = self.length;
         let history = Arc::new(MemoryHistory::default());
         let in_use = self.in_use();
         let (Some(first), Some(last)) = (in_use.first(), in_use.last()) else {
-            self.slot.as_mut().expect("present until drop").follow(&history);
+            self.slot.as_mut().expect("present until drop").set_history(&history);
             return Ok(MemoryCheckpoint { image: None, length, history });
         };
         let start = first.start / page_size() * page_size();
         let end = last.end.next_multiple_of(page_size());
         let base = self.base();
         let parts = in_use.iter().map(|range| {
-            // SAFETY: the range lies in the memory (IN-BOUNDS), which nobody else uses now.
+            // SAFETY: the range lies in the memory (IN-BOUNDS), which nothing else uses now.
             (range.start - start, unsafe { VmPtr::at(base + range.start).slice(range.len()) })
         });
         let image = Arc::new(MemoryImage::new("belljar-checkpoint", start..end, parts)?);
         let slot = self.slot.as_mut().expect("present until drop");
         slot.replace_image(&image).inspect_err(|_| self.touched = true)?;
-        slot.follow(&history);
+        slot.set_history(&history);
         Ok(MemoryCheckpoint { image: Some(image), length, history })
     }
 
-    /// Makes it again what it was.
+    /// Rewinds the memory to a checkpoint.
     ///
     /// # Errors
     ///
-    /// Those of the kernel: then its contents are anything.
+    /// Returns the kernel's error. Then the contents are undefined.
     pub(crate) fn rewind(&mut self, to: &MemoryCheckpoint) -> io::Result<()> {
         let slot = self.slot.as_mut().expect("present until drop");
         if self.touched {
             slot.clean(to.length, &self.pool.accounts)?;
         }
-        // In a store that was made like another, one of the host's may have grown there.
+        // In a store that adopts another one's checkpoint, the embedder may have grown a memory of its own there.
         if !self.reserved && footprint(&self.ty, to.length)? > slot.room() {
             slot.relocate(movable(&self.ty, to.length, to.length)?)?;
         }
         slot.prepare(to.length, to.image.as_ref())?;
-        slot.follow(&to.history);
+        slot.set_history(&to.history);
         self.length = to.length;
         self.touched = false;
         Ok(())
     }
 
-    /// Notes that its contents may change from now on.
+    /// Notes that the contents may change from now on.
     pub(crate) fn touch(&mut self) {
         self.touched = true;
     }
 
-    /// Has bytes of a memory that nobody has used yet written by a function.
+    /// Calls a function that writes to bytes of a memory that has not been used yet.
     ///
     /// # Panics
     ///
-    /// Where they lie outside.
+    /// Panics if the range lies outside the memory.
     pub(crate) fn fill_fresh<R>(&mut self, range: Range<usize>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         assert!(range.start <= range.end && range.end <= self.length, "contents outside the memory");
         self.touched = true;
@@ -277,11 +279,11 @@ impl LinearMemory {
         fill(unsafe { target.slice_mut(range.len()) })
     }
 
-    /// Grows it by pages; the old size in pages, or `None` where it may not or cannot.
+    /// Grows the memory by pages. Returns the old size in pages, or `None` if growth is not allowed or fails.
     ///
     /// # Errors
     ///
-    /// What the limiter returns.
+    /// Returns the limiter's error.
     pub(crate) fn grow(
         &mut self,
         delta: u64,
@@ -323,12 +325,12 @@ impl LinearMemory {
         Ok(Some(old_pages))
     }
 
-    /// Makes it `length` bytes long. Its address changes only if it is not reserved.
+    /// Makes the memory `length` bytes long. Its address changes only if it is not reserved.
     pub(crate) fn grow_to(&mut self, length: usize) -> io::Result<()> {
         self.touched = true;
         let slot = self.slot.as_mut().expect("present until drop");
         if !self.reserved && footprint(&self.ty, length)? > slot.room() {
-            // Twice as much as is asked for: a memory that grows step by step moves seldom.
+            // Twice as much as requested: a memory that grows step by step rarely moves.
             slot.relocate(movable(&self.ty, length, length.saturating_mul(2))?)?;
         }
         slot.make_accessible(length)?;

@@ -1,7 +1,8 @@
-//! Address space that memories lie in, one after the other, and how it is made clean in between.
+//! Address space in which memories lie, one after the other, and how it is cleaned in between.
 //!
-//! Pages that were written are anonymous ones, which stay so: the kernel lists them, and they are overwritten in place. Where the list
-//! has been the same for a while the memory is [`WriteProtected`]: the rest is write-protected, and nobody is asked any more.
+//! Written pages are anonymous and stay so: the kernel lists them, and they are overwritten in place. If the list stays
+//! the same for a while, the memory becomes [`WriteProtected`]: all other pages are write-protected, and the kernel is
+//! no longer asked.
 
 use super::accounts::{Account, Accounts, Share};
 use super::history::{LargePages, MemoryHistory};
@@ -20,102 +21,104 @@ use std::sync::{Arc, Mutex};
 /// Address space that held a memory and is kept for another.
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// Before the mapping, so that nothing is watched that is no longer there.
+    /// Declared before the mapping, so that the watch is dropped first.
     write_protected: Option<WriteProtected>,
     stability: WriteStability,
     mapping: Mapping,
-    /// Bytes from the start that may be read, and written unless it is settled; beyond, everything faults.
+    /// The number of bytes from the start that are readable, and writable unless write-protected. Beyond, every access
+    /// faults.
     accessible: usize,
     image: Option<Arc<MemoryImage>>,
-    /// Where the image is mapped in several pieces.
+    /// Set if the image is mapped in several pieces.
     in_pieces: Option<ExtraMappings>,
-    /// Whether an image could be mapped only in part: then nobody knows any more what is there.
+    /// Whether mapping an image failed halfway: the contents are unknown then.
     is_torn: bool,
-    /// How often it was made clean since [`Slot::trim`], and after how often it is time for that.
+    /// The number of cleanings since [`Slot::trim`], and the number after which it runs again.
     cleaned: u32,
-    thin_after: u32,
+    trim_after: u32,
     resident: Box<Resident>,
 }
 
-/// What of a memory stays resident, and in what pages.
+/// How much of a memory stays resident, and in pages of which size.
 #[derive(Debug)]
 struct Resident {
-    /// Bytes of written pages that stay resident: more where so many are written again and again, or may be.
+    /// Bytes of written pages that stay resident. This grows if more are written repeatedly, or on trial.
     keeps: usize,
-    /// How many of them are kept to see whether they are written again.
+    /// How many of them are kept on trial, to find out whether they are written again.
     on_trial: Share,
-    /// How many more than [`MOST_KEPT`] may be.
+    /// How many bytes beyond [`MOST_KEPT`] may be kept.
     beyond: Share,
-    /// How guests like the one that it holds have used theirs; none for memories that do not go back.
+    /// How guests like the current one have used their memories; `None` for memories that are not rewound.
     history: Option<Arc<MemoryHistory>>,
-    /// Whether large pages were asked for, or refused, below [`SMALL_PAGES`] and beyond.
+    /// Whether large pages were requested (`true`) or refused (`false`) below [`SMALL_PAGES`] and beyond.
     large_pages: [Option<bool>; 2],
-    /// Whether a reset has given pages back, since it holds such a memory.
+    /// Whether a reset has discarded pages since the slot holds its current memory.
     has_given_back: bool,
-    /// The most bytes that were found written at once.
+    /// The largest number of bytes that was found written at once.
     most_written: usize,
-    /// Where what was asked for differs.
+    /// The mapping for the border between the two requests, if they differ.
     border: Option<ExtraMappings>,
 }
 
-/// Clean reservations, kept because making one costs more than all else of an instantiation.
+/// Clean reservations. They are kept because making one costs more than the rest of an instantiation.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryPool {
     slots: Mutex<Vec<Slot>>,
     pub(super) accounts: Accounts,
 }
 
-/// Bytes of written pages that any memory keeps resident.
+/// Bytes of written pages that every memory keeps resident.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// Bytes of them that a memory keeps whose guests write to so many each time.
+/// The largest number of bytes that a memory keeps if its guests write to that many each time.
 const MOST_KEPT: usize = 128 << 20;
 
-/// The same, as long as there is memory for what exceeds [`MOST_KEPT`] ([`Accounts`]).
+/// The same, if there is memory for what exceeds [`MOST_KEPT`] ([`Accounts`]).
 const MOST_KEPT_BEYOND: usize = 1 << 30;
 
-/// So often a memory is looked at for pages that nobody writes to any more.
-pub(super) const THINNING: u32 = 64;
+/// The number of cleanings after which a memory is searched for pages that are no longer written.
+pub(super) const TRIM_INTERVAL: u32 = 64;
 
-/// The same, for a memory that has just begun to keep more than [`KEPT_BYTES`]. To give a page back and to have it come anew takes at
-/// least four times as long as to overwrite it on the machines that were measured; so that to overwrite it in vain so often costs no more than giving it
-/// back would have cost had it been needed again.
+/// The same, for a memory that has just begun to keep more than [`KEPT_BYTES`]. On the machines that were measured,
+/// discarding a page and faulting it in again takes at least four times as long as overwriting it. So overwriting a
+/// page in vain this often costs no more than discarding it would have cost had it been needed again.
 const TRIAL: u32 = 4;
 
-/// Where in a memory that goes back large pages begin, unless its guests are known to write here and there. One write to such a page
-/// makes 2 MiB, and cleaning it overwrites 2 MiB: that small guests should never have.
+/// The offset from which a memory that is rewound gets large pages, unless its guests are known to write to scattered
+/// places. One write to a large page makes 2 MiB resident, and cleaning it overwrites 2 MiB. Small guests should never
+/// pay that.
 const SMALL_PAGES: usize = 2 << 20;
 
-/// Bytes of written pages that are not worth a look.
+/// If no more bytes than this are written, searching them is not worth the time.
 const FEW_BYTES: usize = 64 << 10;
 
-/// Reservations that a pool keeps at most.
+/// The largest number of reservations that a pool keeps.
 const POOL_SLOTS: usize = 64;
 
 impl Resident {
-    /// As many of so many bytes as may be kept.
-    fn as_many_as(&mut self, wanted: usize, beyond: &Arc<Account>) -> usize {
+    /// Returns how many of `wanted` bytes may be kept.
+    fn claim_kept(&mut self, wanted: usize, beyond: &Arc<Account>) -> usize {
         let excess = wanted.min(MOST_KEPT_BEYOND).saturating_sub(MOST_KEPT);
-        self.beyond.more(excess.saturating_sub(self.beyond.bytes), beyond);
+        self.beyond.claim(excess.saturating_sub(self.beyond.bytes), beyond);
         wanted.min(MOST_KEPT) + self.beyond.bytes.min(excess)
     }
 }
 
 impl MemoryPool {
-    /// One with another bound than the machine's memory gives.
+    /// Creates a pool with another limit than the machine's memory implies.
     #[cfg(test)]
     pub(super) fn with_beyond(most: fn() -> usize) -> Self {
         let beyond = Account::new(most);
         Self { slots: Mutex::default(), accounts: Accounts { beyond, ..Accounts::default() } }
     }
 
-    /// Bytes that are kept beyond [`MOST_KEPT`].
+    /// Returns the number of bytes that are kept beyond [`MOST_KEPT`].
     #[cfg(test)]
     pub(super) fn kept_beyond(&self) -> usize {
         self.accounts.beyond.used()
     }
 
-    /// A clean reservation, if possible one that has this image mapped.
+    /// Takes a clean reservation, preferably one that has this image mapped.
     pub(super) fn take(&self, image: Option<&Arc<MemoryImage>>) -> Option<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(|e| e.into_inner());
         let same = |s: &Slot| match (&s.image, image) {
@@ -129,7 +132,7 @@ impl MemoryPool {
 
     pub(super) fn give(&self, slot: Slot) {
         let mut slots = self.slots.lock().unwrap_or_else(|e| e.into_inner());
-        // Modules and checkpoints have gone since others came.
+        // Modules and checkpoints may have been dropped since their slots were returned.
         slots.retain_mut(|slot| slot.forget_own_image().is_ok());
         if slots.len() < POOL_SLOTS {
             slots.push(slot);
@@ -138,7 +141,7 @@ impl MemoryPool {
 }
 
 impl Slot {
-    /// Nothing of it is accessible yet.
+    /// Creates a slot of which nothing is accessible yet.
     pub(super) fn new(mapping: Mapping) -> Self {
         let stability = WriteStability::default();
         Self {
@@ -150,7 +153,7 @@ impl Slot {
             in_pieces: None,
             is_torn: false,
             cleaned: 0,
-            thin_after: THINNING,
+            trim_after: TRIM_INTERVAL,
             resident: Box::new(Resident {
                 keeps: KEPT_BYTES,
                 on_trial: Share::default(),
@@ -168,7 +171,7 @@ impl Slot {
         self.mapping.base()
     }
 
-    /// Bytes of address space.
+    /// Returns the size of the address space in bytes.
     pub(super) fn room(&self) -> usize {
         self.mapping.length()
     }
@@ -177,19 +180,19 @@ impl Slot {
         self.image.as_ref()
     }
 
-    /// Whether all but a few of its pages are protected, or were until somebody wrote to them.
+    /// Returns whether all but a few of the pages are protected, or were until one of them was written.
     #[cfg(test)]
     pub(super) fn is_write_protected(&self) -> bool {
         self.write_protected.is_some()
     }
 
-    /// Whether it may have large pages.
+    /// Returns whether large pages were requested.
     #[cfg(test)]
     pub(super) fn asked_for_large_pages(&self) -> bool {
         self.resident.large_pages[1] == Some(true)
     }
 
-    /// Has all its accessible pages written to by whoever likes, the kernel included.
+    /// Makes all accessible pages writable without faults, also for the kernel.
     pub(super) fn unprotect(&mut self) -> io::Result<()> {
         let Some(write_protected) = &self.write_protected else { return Ok(()) };
         if !write_protected.is_broken() {
@@ -199,14 +202,14 @@ impl Slot {
         Ok(())
     }
 
-    /// Makes the pages that hold the first `length` bytes accessible.
+    /// Makes the pages of the first `length` bytes accessible.
     pub(super) fn make_accessible(&mut self, length: usize) -> io::Result<()> {
         let length = length.next_multiple_of(page_size());
         if length > self.accessible {
             self.mapping.protect(self.accessible, length - self.accessible, Protection::ReadWrite)?;
             self.accessible = length;
             if length > SMALL_PAGES {
-                self.ask_for_pages();
+                self.advise_page_size();
             }
         }
         Ok(())
@@ -215,15 +218,15 @@ impl Slot {
     /// Moves the memory to a larger mapping.
     pub(super) fn relocate(&mut self, mut to: Mapping) -> io::Result<()> {
         self.unprotect()?;
-        // First, since nothing may fail once a part has moved.
+        // Do this first, since nothing may fail once a part has moved.
         to.protect(0, self.accessible, Protection::ReadWrite)?;
         let image = self.image.as_ref().map_or(0..0, |image| image.range());
         debug_assert!(self.in_pieces.is_none(), "a reservation does not move");
-        // The kernel moves pages of one kind at a time.
+        // The kernel moves pages of only one kind at a time.
         for range in [0..image.start, image.clone(), image.end..self.accessible] {
             if self.mapping.move_pages(&mut to, range.clone()).is_err() {
                 if range == image {
-                    // From now on it is memory like any other.
+                    // From now on the image is ordinary memory.
                     self.image = None;
                 }
                 // SAFETY: the range is accessible in both mappings (IN-BOUNDS), which are different ones
@@ -236,24 +239,24 @@ impl Slot {
         Ok(())
     }
 
-    /// It holds a memory that goes back and whose guests are like others.
+    /// Prepares for a memory that is rewound and whose guests are like those of this history.
     #[inline]
-    pub(super) fn follow(&mut self, history: &Arc<MemoryHistory>) {
+    pub(super) fn set_history(&mut self, history: &Arc<MemoryHistory>) {
         if !self.resident.history.as_ref().is_some_and(|own| Arc::ptr_eq(own, history)) {
             self.resident.keeps = self.resident.keeps.max(history.kept());
             self.resident.history = Some(history.clone());
-            self.ask_for_pages();
+            self.advise_page_size();
         }
     }
 
-    /// It holds a memory of which nothing is known.
-    pub(super) fn follow_nobody(&mut self) {
+    /// Prepares for a memory without a history.
+    pub(super) fn clear_history(&mut self) {
         self.resident.history = None;
-        self.ask_for_pages();
+        self.advise_page_size();
     }
 
-    /// Asks for large or small pages: a wish.
-    fn ask_for_pages(&mut self) {
+    /// Advises the kernel on large or small pages.
+    fn advise_page_size(&mut self) {
         let by_default = match large_page_mode() {
             LargePageMode::Never => return,
             LargePageMode::OnRequest => false,
@@ -265,7 +268,8 @@ impl Slot {
             None => [by_default; 2],
             Some(LargePages::Sparse) => [false; 2],
             Some(known) => {
-                // Where they come from the host, only those that come back again and again, and so soon that it has not got them yet.
+                // If large pages come from the host, request only those that are used repeatedly, so soon that the host
+                // has not taken them yet.
                 let are_near = !free_large_pages_go_to_the_host()
                     || known == LargePages::Filled && self.resident.has_given_back;
                 [false, are_near && self.accessible > SMALL_PAGES]
@@ -279,12 +283,12 @@ impl Slot {
             wanted[1] &= self.resident.border.is_some();
         }
         if wanted[1] && !had && known == Some(LargePages::Unknown) {
-            // To be looked at once it has been used.
-            (self.cleaned, self.thin_after) = (0, 1);
+            // Measure after the first use.
+            (self.cleaned, self.trim_after) = (0, 1);
         }
         let is_new = [0, 1].map(|at| wanted[at] != self.resident.large_pages[at].unwrap_or(by_default));
         let (near, far) = (0..SMALL_PAGES, SMALL_PAGES..self.room());
-        // One mapping where that is enough.
+        // One mapping, if both requests are the same.
         if wanted[0] == wanted[1] && is_new != [false; 2] {
             self.mapping.prefer_large_pages(near.start..far.end, wanted[0]);
         } else {
@@ -295,7 +299,7 @@ impl Slot {
         self.resident.large_pages = wanted.map(Some);
     }
 
-    /// From clean to: `length` bytes accessible, `image` mapped.
+    /// Prepares a clean slot: makes `length` bytes accessible and maps `image`.
     pub(super) fn prepare(&mut self, length: usize, image: Option<&Arc<MemoryImage>>) -> io::Result<()> {
         let same = match (&self.image, image) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -305,7 +309,7 @@ impl Slot {
         let whole = length.next_multiple_of(page_size());
         if !same {
             self.check_whole()?;
-            // Another guest's.
+            // The observations are those of another guest.
             self.stability = WriteStability::default();
         }
         if !same
@@ -317,7 +321,7 @@ impl Slot {
             let Range { start, end } = old.range();
             let accessible = if start < self.accessible { Protection::ReadWrite } else { Protection::None };
             self.mapping.map_zero(start, end - start, accessible)?;
-            // Not before: what it says is what is mapped.
+            // Not earlier: the field states what is mapped.
             self.image = None;
             self.in_pieces = None;
         }
@@ -332,10 +336,11 @@ impl Slot {
         Ok(())
     }
 
-    /// Maps an image where all reads as it does there, or is fresh. `replaced`: all of that is mapped anew.
+    /// Maps an image over a range that is fresh or reads as the image does. All of `replaced`, if given, is mapped
+    /// anew.
     fn map_image(&mut self, image: &Arc<MemoryImage>, replaced: Option<Range<usize>>) -> io::Result<()> {
         let whole = image.range();
-        // A memory that moves has its image in one piece, which moves as one.
+        // The image of a memory that can move is mapped in one piece, which moves as one.
         let is_reservation = self.room() >= RESERVATION;
         let in_pieces = is_reservation.then(|| ExtraMappings::of_pieces(image.pieces().len())).flatten();
         let pieces = if in_pieces.is_some() { image.pieces() } else { std::slice::from_ref(&whole) };
@@ -357,24 +362,26 @@ impl Slot {
         Ok(())
     }
 
+    /// Checks that no image was mapped in part.
+    ///
     /// # Errors
     ///
-    /// Where an image was mapped in part.
+    /// Returns an error if one was.
     fn check_whole(&self) -> io::Result<()> {
-        if self.is_torn { Err(io::Error::other("an image was mapped in part")) } else { Ok(()) }
+        if self.is_torn { Err(io::Error::other("an image was only partly mapped")) } else { Ok(()) }
     }
 
-    /// Maps an image of what is there, in place of what is there.
+    /// Replaces the contents by an image of the same contents.
     pub(super) fn replace_image(&mut self, image: &Arc<MemoryImage>) -> io::Result<()> {
         self.unprotect()?;
         self.stability = WriteStability::default();
-        // What lies outside of the new image's pieces is zero: an old image's, or pages of zeros.
+        // What lies outside of the new image's pieces is zero: part of an old image, or zero pages.
         let new = image.range();
         let old = self.image.as_ref().map_or(new.clone(), |old| old.range());
         self.map_image(image, Some(new.start.min(old.start)..new.end.max(old.end)))
     }
 
-    /// Unmaps an image that nobody else will ever want: the file goes with it.
+    /// Unmaps an image that is used nowhere else, which frees its file.
     fn forget_own_image(&mut self) -> io::Result<()> {
         match &self.image {
             Some(image) if Arc::strong_count(image) == 1 => self.prepare(self.accessible, None),
@@ -382,7 +389,8 @@ impl Slot {
         }
     }
 
-    /// Back to clean, for guests that may be others: what those before wrote to so often is given back.
+    /// Cleans the slot for guests that may be different ones: pages that only the previous ones wrote repeatedly are
+    /// discarded.
     pub(super) fn clean_for_pool(&mut self, is_touched: bool) -> io::Result<()> {
         self.check_whole()?;
         self.resident.history = None;
@@ -391,25 +399,25 @@ impl Slot {
         let has_much = self.resident.keeps > KEPT_BYTES;
         if has_much {
             self.unprotect()?;
-            self.keep_few();
+            self.reset_kept();
         }
         if is_touched || has_much {
             self.clean(0, &Accounts::default())?;
-            self.keep_few();
+            self.reset_kept();
         }
         Ok(())
     }
 
-    /// Back to clean: what was written is gone, for good. Written pages are overwritten in place, so that the
-    /// next guest does not fault them in again; of many, the rest is given back to the machine.
+    /// Cleans the slot: discards everything that was written. Written pages are overwritten in place, so that the next
+    /// guest does not fault them in again. If there are many, the rest is returned to the kernel.
     ///
-    /// Of the first `lasting` bytes, which every guest has from the beginning, many may be kept on trial. What a guest got by growth
-    /// the next one may never have.
+    /// Of the first `lasting` bytes, which every guest has from the start, many may be kept on trial. Memory that a
+    /// guest got by growth may never be used by the next one.
     #[inline]
     pub(super) fn clean(&mut self, lasting: usize, accounts: &Accounts) -> io::Result<()> {
         self.cleaned += 1;
-        // What most resets find.
-        if self.cleaned < self.thin_after
+        // The case of most resets.
+        if self.cleaned < self.trim_after
             && let Some(write_protected) = &self.write_protected
             && write_protected.length() == self.accessible
             && !write_protected.is_broken()
@@ -417,13 +425,13 @@ impl Slot {
             write_protected.written().iter().for_each(|range| self.restore(range.clone()));
             return Ok(());
         }
-        self.clean_anything(lasting, accounts)
+        self.clean_slowly(lasting, accounts)
     }
 
-    /// The same, whatever there is.
-    fn clean_anything(&mut self, lasting: usize, accounts: &Accounts) -> io::Result<()> {
+    /// The general case of [`Slot::clean`].
+    fn clean_slowly(&mut self, lasting: usize, accounts: &Accounts) -> io::Result<()> {
         self.check_whole()?;
-        if self.cleaned >= self.thin_after {
+        if self.cleaned >= self.trim_after {
             self.trim()?;
         }
         let mut start = 0;
@@ -447,7 +455,7 @@ impl Slot {
             let offset = range.start - base;
             if kept + range.len() > keeps {
                 let wanted = kept + lasting.saturating_sub(offset).min(range.len());
-                keeps += on_trial.more(wanted.min(MOST_KEPT).saturating_sub(keeps), &accounts.trials);
+                keeps += on_trial.claim(wanted.min(MOST_KEPT).saturating_sub(keeps), &accounts.trials);
             }
             let length = range.len().min(keeps - kept);
             self.restore(offset..offset + length);
@@ -460,12 +468,12 @@ impl Slot {
         self.resident.on_trial = on_trial;
         if keeps > self.resident.keeps {
             self.resident.keeps = keeps;
-            (self.cleaned, self.thin_after) = (0, TRIAL);
+            (self.cleaned, self.trim_after) = (0, TRIAL);
         }
         if kept >= self.resident.most_written + LARGE_PAGE {
             self.resident.most_written = kept;
             if self.resident.large_pages[1] == Some(true) || beyond.is_some() {
-                self.look_for_large_pages();
+                self.schedule_large_page_check();
             }
         }
         match (scanned, beyond) {
@@ -474,34 +482,34 @@ impl Slot {
             }
             (Ok(()), None) => Ok(()),
             (Ok(()), Some(offset)) => {
-                // Where nothing is to be had on trial, twice as much as has been kept before is.
+                // If no trial is possible, keep twice as much as before.
                 let wanted = (2 * self.resident.keeps).min(self.accessible);
-                self.resident.keeps = self.resident.as_many_as(wanted, &accounts.beyond);
+                self.resident.keeps = self.resident.claim_kept(wanted, &accounts.beyond);
                 self.resident.has_given_back = true;
-                self.ask_for_pages();
+                self.advise_page_size();
                 self.mapping.discard(offset, self.accessible - offset)
             }
             (Err(_), _) => self.mapping.discard(start, self.accessible - start),
         }
     }
 
-    /// Has the next reset find out whether guests fill large pages, unless that is known.
-    fn look_for_large_pages(&mut self) {
+    /// Makes the next reset measure whether guests fill large pages, unless that is known.
+    fn schedule_large_page_check(&mut self) {
         let unknown = |history: &Arc<MemoryHistory>| history.large_pages() == LargePages::Unknown;
         if self.resident.history.as_ref().is_some_and(unknown) {
-            (self.cleaned, self.thin_after) = (0, 1);
+            (self.cleaned, self.trim_after) = (0, 1);
         }
     }
 
-    /// Begins anew with what any memory keeps.
-    fn keep_few(&mut self) {
+    /// Restarts with what every memory keeps.
+    fn reset_kept(&mut self) {
         self.resident.keeps = KEPT_BYTES;
         self.resident.on_trial.end();
         self.resident.beyond.end();
-        (self.cleaned, self.thin_after) = (0, THINNING);
+        (self.cleaned, self.trim_after) = (0, TRIM_INTERVAL);
     }
 
-    /// Write-protects everything but the pages that are overwritten each time.
+    /// Write-protects all pages except those that are overwritten each time.
     fn protect_unwritten(&mut self) -> io::Result<()> {
         let base = self.mapping.base();
         let mut written = Vec::new();
@@ -515,7 +523,7 @@ impl Slot {
         };
         for range in write_protected.protected() {
             if let Err(error) = self.mapping.protect(range.start, range.len(), Protection::Read) {
-                // Too many mappings: then all stays as it was.
+                // Too many mappings: undo the protection.
                 self.stability.reset();
                 return self.mapping.protect(0, self.accessible, Protection::ReadWrite).map_err(|_| error);
             }
@@ -524,34 +532,34 @@ impl Slot {
         Ok(())
     }
 
-    /// Gives pages back to the machine that were written once and are what they were again: the call before did not change them, and
-    /// yet they would be overwritten after each one. Those that it did change are left to others.
+    /// Discards pages that were once written and have their initial contents again. The last call did not change them,
+    /// yet they would be overwritten after each call. Pages that it did change are left to later passes.
     ///
     /// # Errors
     ///
-    /// Those of the kernel.
+    /// Returns the kernel's error.
     fn trim(&mut self) -> io::Result<()> {
-        (self.cleaned, self.thin_after) = (0, self.thin_after.saturating_mul(4).min(THINNING));
+        (self.cleaned, self.trim_after) = (0, self.trim_after.saturating_mul(4).min(TRIM_INTERVAL));
         let base = self.mapping.base();
         let mut written = Vec::new();
         let scanned = written_pages(base..base + self.accessible, |range| {
             written.push(range.start - base..range.end - base);
             true
         });
-        // Where the kernel does not tell, all pages are given back each time.
+        // If the kernel does not list written pages, all pages are discarded each time.
         if scanned.is_err() || written.iter().map(Range::len).sum::<usize>() <= FEW_BYTES {
-            self.keep_few();
+            self.reset_kept();
             return Ok(());
         }
         let mut same: Vec<Range<usize>> = Vec::new();
         let mut changed = 0;
-        // Large pages, or room for such, and what was changed there.
+        // Bytes of large pages, or of space for them, and how many of these bytes were changed.
         let (mut last_large, mut large, mut large_changed) = (0..0, 0, 0);
         for page in written.into_iter().flat_map(|range| range.step_by(page_size())) {
             let is_same = self.is_initial(page);
             if !last_large.contains(&page) {
                 let start = (base + page) / LARGE_PAGE * LARGE_PAGE;
-                // Of such that would lie here in part there are none.
+                // Large pages that would lie only partly in this range do not exist.
                 if start >= base + SMALL_PAGES && start + LARGE_PAGE <= base + self.accessible {
                     last_large = start - base..start - base + LARGE_PAGE;
                     large += LARGE_PAGE;
@@ -582,8 +590,8 @@ impl Slot {
                 history.set_large_pages(if filled { LargePages::Filled } else { LargePages::Sparse });
                 if !filled && self.resident.large_pages[1] == Some(true) {
                     self.unprotect()?;
-                    self.ask_for_pages();
-                    // Whole: of a large page no part is free before all of it is.
+                    self.advise_page_size();
+                    // Discard whole large pages: a part of one is not freed before all of it is.
                     same.retain(|range| range.start < SMALL_PAGES);
                     self.mapping.discard(SMALL_PAGES, self.accessible - SMALL_PAGES)?;
                 }
@@ -592,7 +600,7 @@ impl Slot {
         same.into_iter().try_for_each(|range| self.mapping.discard(range.start, range.len()))
     }
 
-    /// Whether a page has its initial contents.
+    /// Returns whether a page has its initial contents.
     fn is_initial(&self, page: usize) -> bool {
         // SAFETY: the page is accessible memory of this slot (IN-BOUNDS), which no store uses now.
         let now = unsafe { self.mapping.bytes(page..page + page_size()) };
@@ -603,7 +611,7 @@ impl Slot {
         same
     }
 
-    /// Divides a range of whole pages into what has contents initially and what is zero.
+    /// Divides a range of whole pages into parts with initial contents and parts that are zero.
     #[inline]
     fn divide(&self, range: Range<usize>, mut visit: impl FnMut(Range<usize>, Option<&[u8]>)) {
         match &self.image {
@@ -613,7 +621,7 @@ impl Slot {
         }
     }
 
-    /// Writes a range's initial contents over it.
+    /// Overwrites a range with its initial contents.
     #[inline]
     fn restore(&self, range: Range<usize>) {
         self.divide(range, |part, contents| {

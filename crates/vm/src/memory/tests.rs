@@ -1,6 +1,6 @@
-//! Memories that go back and are passed on: clean, thinned, settled.
+//! Memories that are rewound and reused: cleaned, trimmed, write-protected.
 
-use super::slot::THINNING;
+use super::slot::TRIM_INTERVAL;
 use super::*;
 use crate::vm_ptr::VmPtr;
 
@@ -20,13 +20,13 @@ fn pages_that_nobody_writes_to_any_more_are_given_back() {
         })
         .map(|()| bytes)
     };
-    // Once everywhere, then in one place.
+    // Once everywhere, then only in one place.
     (0..64).for_each(|i| write(&mut memory, i << 16));
     memory.rewind(&was).unwrap();
     if !resident(&memory).is_ok_and(|bytes| bytes == 64 * page_size()) {
-        return eprintln!("skipped: the kernel does not tell which pages were written");
+        return eprintln!("skipped: the kernel does not list written pages");
     }
-    for _ in 0..THINNING {
+    for _ in 0..TRIM_INTERVAL {
         write(&mut memory, 3 << 16);
         memory.rewind(&was).unwrap();
     }
@@ -70,7 +70,7 @@ fn much_that_is_written_each_time_stays_until_others_come() {
         memory.fill_fresh(0..much, |bytes| bytes.fill(7));
         memory.rewind(&was).unwrap();
         let Ok(kept) = resident(&memory) else {
-            return eprintln!("skipped: the kernel does not tell which pages were written");
+            return eprintln!("skipped: the kernel does not list written pages");
         };
         assert_eq!(kept, much, "round {round}");
     }
@@ -82,7 +82,7 @@ fn much_that_is_written_each_time_stays_until_others_come() {
     assert!(resident(&other).unwrap() <= 4 << 20);
 }
 
-/// How often a memory is cleaned until it is settled, and more.
+/// More cleanings than it takes until a memory is write-protected.
 const OFTEN: usize = 64;
 
 fn write(memory: &mut LinearMemory, at: usize) {
@@ -94,8 +94,8 @@ fn read(memory: &LinearMemory, at: usize) -> u8 {
     unsafe { VmPtr::at(memory.base() + at).read() }
 }
 
-/// A memory of so many bytes whose guest writes at one place again and again, and what it starts as. Nothing where the kernel does not
-/// tell which pages are written.
+/// Creates a memory whose guest writes to one place repeatedly, with its initial checkpoint. Returns `None` if the
+/// kernel does not list written pages.
 fn write_protected(
     pool: &Arc<MemoryPool>,
     length: usize,
@@ -112,7 +112,7 @@ fn write_protected(
     }
     if !memory.slot().is_write_protected() {
         assert!(!crate::sys::tells_written_pages(), "it was stability for long, and is not write_protected");
-        eprintln!("skipped: the kernel does not tell which pages were written");
+        eprintln!("skipped: the kernel does not list written pages");
         return None;
     }
     Some((memory, was))
@@ -131,7 +131,7 @@ fn what_is_written_elsewhere_in_a_settled_memory_is_wiped() {
     assert!(!memory.slot().is_write_protected());
     let bytes: Vec<u8> = (0..4 << 16).map(|at| read(&memory, at)).collect();
     assert_eq!(was.first_difference(&bytes), None);
-    // More patience is needed now, and then it is settled again.
+    // It takes more resets now until the memory is write-protected again.
     for _ in 0..8 * OFTEN {
         write(&mut memory, 200_000);
         memory.rewind(&was).unwrap();
@@ -193,7 +193,7 @@ fn a_settled_memory_is_taken_by_another_store() {
     assert_eq!(was.first_difference(&bytes), None);
 }
 
-/// A memory of so many bytes that goes back to a few bytes at both ends and in the middle, and what it is then.
+/// Creates a memory whose checkpoint has a few bytes at both ends and in the middle.
 fn at_three_places(pool: &Arc<MemoryPool>, length: usize) -> (LinearMemory, MemoryCheckpoint) {
     let ty = MemoryType::new((length >> 16) as u32, None);
     let mut memory = LinearMemory::new(ty, length, None, true, pool).unwrap();
@@ -218,8 +218,8 @@ fn an_image_in_pieces_is_what_it_is_in_one() {
         let (mut memory, was) = at_three_places(&pool, length);
         assert_is(&memory, &was);
         assert_eq!(was.image().unwrap().pieces().len(), 3);
-        for round in 0..THINNING as usize + 3 {
-            // Everything, pages here and there, and the end.
+        for round in 0..TRIM_INTERVAL as usize + 3 {
+            // Everything, scattered pages, and the end.
             let (from, step) = [(0, 1), (round * 4096, 40_000), (length - 30_000, 1)][round % 3];
             if step == 1 {
                 memory.fill_fresh(from..length, |bytes| bytes.fill(7));
@@ -229,7 +229,7 @@ fn an_image_in_pieces_is_what_it_is_in_one() {
             memory.rewind(&was).unwrap();
             assert_is(&memory, &was);
         }
-        // Another one adopts it, in the slot of this or in a fresh one.
+        // Another memory adopts the checkpoint, in the same slot or in a new one.
         let ty = memory.ty();
         let mut other = LinearMemory::new(ty, length, was.image(), true, &pool).unwrap();
         other.rewind(&was).unwrap();
@@ -240,7 +240,7 @@ fn an_image_in_pieces_is_what_it_is_in_one() {
         third.fill_fresh(0..length, |bytes| bytes.fill(3));
         third.rewind(&was).unwrap();
         assert_is(&third, &was);
-        // It may be noted again, with less and with more.
+        // A new checkpoint may have less contents or more.
         third.fill_fresh(length / 2..length, |bytes| bytes.fill(0));
         third.fill_fresh(length / 4..length / 4 + 5, |bytes| bytes.fill(9));
         let now = third.checkpoint().unwrap();
@@ -270,7 +270,7 @@ fn what_was_written_once_is_given_back_after_a_trial() {
     memory.fill_fresh(0..much, |bytes| bytes.fill(7));
     memory.rewind(&was).unwrap();
     if resident(&memory).is_err() {
-        return eprintln!("skipped: the kernel does not tell which pages were written");
+        return eprintln!("skipped: the kernel does not list written pages");
     }
     assert!(resident(&memory).unwrap() >= much);
     for _ in 0..8 {
@@ -281,7 +281,7 @@ fn what_was_written_once_is_given_back_after_a_trial() {
     assert!(resident(&memory).unwrap() <= 4 << 20, "{}", resident(&memory).unwrap());
 }
 
-/// Writes all of a memory a few times, with resets, and tells how many bytes stay resident.
+/// Writes all of a memory a few times, with resets. Returns how many bytes stay resident.
 fn kept_of(memory: &mut LinearMemory) -> Option<usize> {
     let was = memory.checkpoint().unwrap();
     let length = memory.length();
@@ -308,10 +308,10 @@ fn memories_keep_no_more_than_the_most_and_more_only_together() {
     let pool = Arc::new(MemoryPool::with_beyond(|| 40 * MIB));
     let (mut first, mut second) = (new(&pool), new(&pool));
     let Some(kept) = kept_of(&mut first) else {
-        return eprintln!("skipped: the kernel does not tell which pages were written");
+        return eprintln!("skipped: the kernel does not list written pages");
     };
     assert_eq!((kept, pool.kept_beyond()), (length, 32 * MIB));
-    // With large pages, the rest of the last.
+    // With large pages, the rest of the last one as well.
     let kept = kept_of(&mut second).unwrap();
     assert!((136 * MIB..=138 * MIB).contains(&kept), "{kept}");
     assert_eq!(pool.kept_beyond(), 40 * MIB);
@@ -339,11 +339,11 @@ fn guests_that_write_here_and_there_get_small_pages() {
         true
     });
     if scanned.is_err() {
-        return eprintln!("skipped: the kernel does not tell which pages were written");
+        return eprintln!("skipped: the kernel does not list written pages");
     }
     assert!(!begin(&memory));
     assert!(bytes <= 2 * 64 * page_size() + (2 << 20), "{bytes}");
-    // Others that begin there know it from the first session on.
+    // Other memories with this checkpoint use the result from their first session on.
     let mut other = LinearMemory::new(memory.ty(), length, was.image(), true, &pool).unwrap();
     other.rewind(&was).unwrap();
     assert!(!begin(&other));
@@ -359,7 +359,7 @@ fn guests_that_write_here_and_there_later_get_small_pages_then() {
         memory.rewind(&was).unwrap();
     }
     if !crate::sys::tells_written_pages() {
-        return eprintln!("skipped: the kernel does not tell which pages were written");
+        return eprintln!("skipped: the kernel does not list written pages");
     }
     for _ in 0..3 {
         (0..length).step_by(1 << 20).for_each(|at| write(&mut memory, at + 5000));
@@ -385,7 +385,7 @@ fn guests_that_fill_large_pages_go_on_having_them() {
     for memory in [&memory, &other] {
         assert_eq!(memory.slot().asked_for_large_pages(), asks);
     }
-    // A memory that does not go back has what the machine gives to all.
+    // A memory that is not rewound uses the machine's default.
     drop((memory, other));
     let third = LinearMemory::new(MemoryType::new(512, None), length, None, true, &pool).unwrap();
     let always = crate::sys::large_page_mode() == crate::sys::LargePageMode::Always;

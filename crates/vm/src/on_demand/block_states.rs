@@ -40,17 +40,17 @@ impl BlockState {
 pub(crate) struct BlockStates(Box<[AtomicU8]>);
 
 impl BlockStates {
-    /// So many blocks that are missing.
+    /// Creates this many missing blocks.
     pub(crate) fn new(count: usize) -> Self {
         Self((0..count).map(|_| AtomicU8::new(BlockState::Missing as u8)).collect())
     }
 
-    /// How many blocks there are.
+    /// Returns the number of blocks.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The state of a block. Of one that is loaded, the bytes can be read.
+    /// Returns the state of a block. The bytes of a loaded block are readable.
     pub(crate) fn get(&self, i: usize) -> BlockState {
         BlockState::ALL[usize::from(self.0[i].load(Ordering::Acquire))]
     }
@@ -74,8 +74,8 @@ impl BlockStates {
         blocks.for_each(|i| self.set(i, end));
     }
 
-    /// Runs `copy`, which reads a block from the file, if the block is missing and no other thread owns it; `None` otherwise. If `copy`
-    /// returns true the block is missing as before; if it returns false the block is refused.
+    /// Runs `copy`, which reads a block from the file, if the block is missing and no other thread owns it; `None`
+    /// otherwise. If `copy` returns true the block is missing as before; if it returns false the block is refused.
     pub(crate) fn copy(&self, i: usize, copy: impl FnOnce() -> bool) -> Option<bool> {
         if !self.take(i, BlockState::Copying) {
             return None;
@@ -99,7 +99,7 @@ impl BlockStates {
             }
             at = end.max(at + 1);
         }
-        // All of them, whatever is found on the way.
+        // Visit all of them, even after a refused one.
         blocks.filter(|i| !self.load_one(*i, &bring)).count() == 0
     }
 
@@ -120,10 +120,10 @@ impl BlockStates {
         }
     }
 
-    /// Calls `visit` for every block whose owner may not have seen what the caller has just announced (by a store before this call).
-    /// The owner of any other block sees the announcement once it has taken the block.
+    /// Calls `visit` for every block whose owner may not have seen what the caller has just announced (by a store
+    /// before this call). The owner of any other block sees the announcement once it has taken the block.
     pub(crate) fn after_announcement(&self, blocks: Range<usize>, mut visit: impl FnMut(usize)) {
-        // ORDER: announce, then look at the blocks. An owner takes its block, then looks at the announcement.
+        // ORDER: announce, then read the blocks' states. An owner takes its block, then reads the announcement.
         fence(Ordering::SeqCst);
         for i in blocks {
             while self.get(i) == BlockState::Loading {

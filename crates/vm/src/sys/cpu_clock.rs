@@ -1,6 +1,6 @@
-//! Clocks. CPU time of threads: reading it, and being told by a signal when more of it was used.
+//! Clocks, and timers that signal a thread when it has used a given amount of CPU time.
 
-use super::signals::look_signal;
+use super::signals::walk_signal;
 use rustix::time::ClockId;
 use std::io;
 use std::mem::MaybeUninit;
@@ -8,17 +8,17 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The kernel's number for the clock of a thread's CPU time.
+/// Returns the kernel's number for the clock of a thread's CPU time.
 fn clock_of(thread: i32) -> libc::clockid_t {
     const PER_THREAD: i32 = 4;
     const SCHEDULED: i32 = 2;
     (!thread << 3) | PER_THREAD | SCHEDULED
 }
 
-/// The CPU time that a thread of this process has used; `None` where there is none of this number.
+/// Returns the CPU time that a thread of this process has used; `None` if no thread has this number.
 pub fn thread_cpu_time(thread: i32) -> Option<Duration> {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the call fills in the structure where it returns 0.
+    // SAFETY: the call fills in the structure if it returns 0.
     let time = unsafe {
         match libc::clock_gettime(clock_of(thread), time.as_mut_ptr()) {
             0 => time.assume_init(),
@@ -33,39 +33,39 @@ fn nanoseconds(clock: ClockId) -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Nanoseconds since some time in the past, never 0. Costs next to nothing, and goes forward by some milliseconds at a time.
-/// Async-signal-safe.
+/// Returns nanoseconds since an unspecified time in the past, never 0. Costs next to nothing, and advances in steps of
+/// a few milliseconds. Async-signal-safe.
 pub(crate) fn coarse_time() -> u64 {
     nanoseconds(ClockId::MonotonicCoarse).max(1)
 }
 
-/// Nanoseconds since some time in the past. Async-signal-safe.
+/// Returns nanoseconds since an unspecified time in the past. Async-signal-safe.
 pub(crate) fn monotonic_time() -> u64 {
     nanoseconds(ClockId::Monotonic)
 }
 
-/// Sends a thread the watch signal whenever it has used some more CPU time.
+/// Sends a thread the walk signal each time it has used a given amount of CPU time.
 #[derive(Debug)]
 pub(crate) struct CpuTimer {
     thread: i32,
     interval: Duration,
-    /// CPU time up to the last signal.
-    told: AtomicU64,
+    /// The thread's CPU time at the last signal.
+    reported: AtomicU64,
     kind: Kind,
 }
 
 #[derive(Debug)]
 enum Kind {
-    /// A software event of the kernel's performance counters, which is exact to microseconds, and sends one signal until it is
-    /// told to go on. Not everybody may have one that counts in the kernel too. In a virtual machine each costs an interrupt of
-    /// 20 to 40 µs.
+    /// A software event of the kernel's performance counters. It is exact to microseconds, and sends one signal each
+    /// time it is enabled. Unprivileged users may be denied an event that also counts in the kernel. In a virtual
+    /// machine each costs an interrupt of 20 to 40 µs.
     Event(OwnedFd),
-    /// A timer, which anybody may have. The kernel looks at it when it looks at the clock anyway, so it costs nothing but the
-    /// signal, and is no more exact than that: 100 to 1000 times a second.
+    /// A timer, which needs no privilege. The kernel checks it in its clock interrupt, so it costs nothing but the
+    /// signal, and is only as exact as that interrupt: 100 to 1000 times a second.
     Timer(libc::timer_t),
 }
 
-/// Intervals from which on a timer does.
+/// For intervals of at least this, a timer is exact enough.
 const COARSE: Duration = Duration::from_millis(1);
 
 // SAFETY: timers and descriptors belong to the process; any thread may use them.
@@ -74,9 +74,11 @@ unsafe impl Send for CpuTimer {}
 unsafe impl Sync for CpuTimer {}
 
 impl CpuTimer {
+    /// Starts a timer for a thread.
+    ///
     /// # Errors
     ///
-    /// Where the thread has ended, or the process may have no more timers (`RLIMIT_SIGPENDING`).
+    /// Returns an error if the thread has ended, or the process may have no more timers (`RLIMIT_SIGPENDING`).
     pub(crate) fn new(thread: i32, interval: Duration) -> io::Result<Self> {
         let event = (interval < COARSE).then(|| event(thread, interval).ok()).flatten();
         let kind = match event {
@@ -84,12 +86,12 @@ impl CpuTimer {
             None => Kind::Timer(timer(thread, interval)?),
         };
         let used = thread_cpu_time(thread).unwrap_or_default().as_nanos() as u64;
-        Ok(Self { thread, interval, told: AtomicU64::new(used), kind })
+        Ok(Self { thread, interval, reported: AtomicU64::new(used), kind })
     }
 
-    /// No more signals, but for one that may be on its way.
+    /// Stops the signals. One may still be on its way.
     pub(crate) fn stop(&self) {
-        // SAFETY: requests without pointers but to what lives meanwhile.
+        // SAFETY: requests whose only pointers are to values that live meanwhile.
         unsafe {
             match &self.kind {
                 Kind::Event(event) => {
@@ -103,20 +105,20 @@ impl CpuTimer {
         }
     }
 
-    /// The CPU time that a signal stands for, in nanoseconds. `missed`: how many signals the kernel says were left out.
-    /// Async-signal-safe.
+    /// Returns the CPU time that a signal stands for, in nanoseconds. `missed` is the number of signals that the kernel
+    /// reports as dropped. Async-signal-safe.
     pub(crate) fn used(&self, missed: u64) -> u64 {
         match self.kind {
             Kind::Event(_) => {
                 let now = thread_cpu_time(self.thread).unwrap_or_default().as_nanos() as u64;
-                now.saturating_sub(self.told.swap(now, Ordering::Relaxed))
+                now.saturating_sub(self.reported.swap(now, Ordering::Relaxed))
             }
             Kind::Timer(_) => (self.interval.as_nanos() as u64).saturating_mul(missed + 1),
         }
     }
 
-    /// Has the next signal sent. Async-signal-safe.
-    pub(crate) fn go_on(&self) {
+    /// Enables the next signal. Async-signal-safe.
+    pub(crate) fn rearm(&self) {
         if let Kind::Event(event) = &self.kind {
             // SAFETY: a request without pointers.
             unsafe { libc::ioctl(event.as_raw_fd(), EVENT_REFRESH, 1) };
@@ -139,11 +141,11 @@ fn timer(thread: i32, interval: Duration) -> io::Result<libc::timer_t> {
         tv_nsec: interval.subsec_nanos().into(),
     };
     let setting = libc::itimerspec { it_interval: every, it_value: every };
-    // SAFETY: a structure of numbers, for which zero is valid; the calls read what they are given.
+    // SAFETY: a structure of numbers, for which zero is valid; the calls only read their arguments.
     unsafe {
         let mut event = std::mem::zeroed::<libc::sigevent>();
         event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = look_signal();
+        event.sigev_signo = walk_signal();
         event.sigev_notify_thread_id = thread;
         let mut timer = std::ptr::null_mut();
         if libc::timer_create(clock_of(thread), &mut event, &mut timer) != 0 {
@@ -158,7 +160,7 @@ fn timer(thread: i32, interval: Duration) -> io::Result<libc::timer_t> {
     }
 }
 
-/// `struct perf_event_attr` up to its fourth version, of `linux/perf_event.h`.
+/// `struct perf_event_attr` up to its fourth version, from `linux/perf_event.h`.
 #[derive(Default)]
 #[repr(C)]
 struct EventAttributes {
@@ -209,7 +211,7 @@ fn event(thread: i32, interval: Duration) -> io::Result<OwnedFd> {
         0.. => Ok(()),
         _ => Err(io::Error::last_os_error()),
     };
-    // SAFETY: the calls read the structures that they are given; the descriptor is new, and nobody else's.
+    // SAFETY: the calls only read the structures that they are given; the descriptor is new and owned by nothing else.
     unsafe {
         let attributes = &raw const attributes;
         let event = libc::syscall(libc::SYS_perf_event_open, attributes, thread, -1, -1, CLOSE_ON_EXEC);
@@ -218,7 +220,7 @@ fn event(thread: i32, interval: Duration) -> io::Result<OwnedFd> {
         let fd = event.as_raw_fd();
         let owner = Owner { kind: OWNER_THREAD, id: thread };
         checked(libc::fcntl(fd, SET_OWNER, &raw const owner))?;
-        checked(libc::fcntl(fd, SET_SIGNAL, look_signal()))?;
+        checked(libc::fcntl(fd, SET_SIGNAL, walk_signal()))?;
         checked(libc::fcntl(fd, libc::F_SETFL, libc::O_ASYNC | libc::O_NONBLOCK))?;
         checked(libc::ioctl(fd, EVENT_REFRESH, 1))?;
         Ok(event)

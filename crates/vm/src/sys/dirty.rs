@@ -1,7 +1,7 @@
-//! Which pages of a private mapping were written: asked of the kernel, without write protection or faults.
+//! Finds the written pages of a private mapping by asking the kernel, without write protection or faults.
 //!
-//! A page that was written is anonymous: in memory or swapped out, neither the file's nor the zero page. The
-//! `PAGEMAP_SCAN` request (Linux 6.7) lists such ranges; older kernels refuse it, and callers do without.
+//! A written page is anonymous: in memory or swapped out, and neither a page of the file nor the zero page. The
+//! `PAGEMAP_SCAN` request (Linux 6.7) lists such ranges. Older kernels refuse it, and callers fall back to other means.
 
 use super::fork::generation;
 use super::map::page_size;
@@ -50,22 +50,23 @@ const PAGE_IS_PFNZERO: u64 = 1 << 5;
 const PAGEMAP_SCAN: libc::c_ulong =
     (3 << 30) | ((size_of::<ScanArg>() as libc::c_ulong) << 16) | ((b'f' as libc::c_ulong) << 8) | 16;
 
-/// Ranges asked for at a time.
+/// The number of ranges requested at a time.
 const REGIONS: usize = 64;
 
-/// Files that are asked: threads that ask at the same time should not meet at one of them.
+/// The number of open files, so that threads that ask at the same time do not contend for one.
 const FILES: usize = 8;
 
-/// The page map of the process, opened once for each of a few groups of threads, for good. `None` where it cannot be had.
+/// Returns the page map of the process. It is opened once for each of a few groups of threads, and never closed. `None`
+/// if it cannot be opened.
 fn pagemap() -> Option<RawFd> {
-    /// The process whose map it is, above the number of the file: a forked child inherits the file, which goes on telling of
-    /// its parent's pages.
+    /// The process that the file belongs to in the upper half, the file's number in the lower half: a forked child
+    /// inherits the file, which still describes the parent's pages.
     static FILES_OPEN: [AtomicU64; FILES] = [const { AtomicU64::new(0) }; FILES];
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static GROUP: usize = NEXT.fetch_add(1, Relaxed) % FILES;
     }
-    // Where a thread ends, its destructors may put memories away.
+    // When a thread ends, its destructors may return memories to a pool.
     let group = GROUP.try_with(|group| *group).unwrap_or(0);
     let (slot, process) = (&FILES_OPEN[group], generation());
     let open = slot.load(Relaxed);
@@ -80,7 +81,7 @@ fn open_in(slot: &AtomicU64, before: u64, process: u32) -> u64 {
     let open = u64::from(process) << 32 | u64::from(number as u32);
     match slot.compare_exchange(before, open, Relaxed, Relaxed) {
         Ok(_) => {
-            // Threads may ask it at any time from now on.
+            // Other threads may use the file at any time from now on.
             let _never_closed = file.map(IntoRawFd::into_raw_fd);
             open
         }
@@ -88,14 +89,14 @@ fn open_in(slot: &AtomicU64, before: u64, process: u32) -> u64 {
     }
 }
 
-/// Calls `visit` with every range of written pages between two addresses, in order, until it says stop.
+/// Calls `visit` with every range of written pages between two addresses, in order, until it returns `false`.
 pub(crate) fn written_pages(
     range: Range<usize>,
     mut visit: impl FnMut(Range<usize>) -> bool,
 ) -> io::Result<()> {
     let pagemap = pagemap().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
     debug_assert!(range.start.is_multiple_of(page_size()) && range.end.is_multiple_of(page_size()));
-    // Not filled beforehand: that would take longer than most scans.
+    // Not initialized beforehand: that would take longer than most scans.
     let mut regions = [const { MaybeUninit::<PageRegion>::uninit() }; REGIONS];
     let mut start = range.start as u64;
     while start < range.end as u64 {
@@ -111,14 +112,14 @@ pub(crate) fn written_pages(
             return_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
             ..ScanArg::default()
         };
-        // SAFETY: the argument is what this request takes; the kernel writes to it and to at most `vec_len`
-        // elements of `regions`, both ours.
+        // SAFETY: the argument is what this request takes; the kernel writes to it and to at most `vec_len` elements of
+        // `regions`, both ours.
         let found = unsafe { libc::ioctl(pagemap, PAGEMAP_SCAN, &mut arg) };
         if found < 0 {
             return Err(io::Error::last_os_error());
         }
         for region in &regions[..(found as usize).min(REGIONS)] {
-            // SAFETY: the kernel has written as many as it says.
+            // SAFETY: the kernel has written as many regions as it returned.
             let region = unsafe { region.assume_init_ref() };
             if !visit(region.start as usize..region.end as usize) {
                 return Ok(());
@@ -132,7 +133,7 @@ pub(crate) fn written_pages(
     Ok(())
 }
 
-/// Whether the kernel tells which pages were written.
+/// Returns whether the kernel can list written pages.
 pub fn tells_written_pages() -> bool {
     static TELLS: OnceLock<bool> = OnceLock::new();
     *TELLS.get_or_init(|| written_pages(0..page_size(), |_| true).is_ok())
@@ -143,12 +144,13 @@ mod tests {
     use super::*;
     use crate::sys::{Mapping, Protection};
 
-    /// The kernel has a category for it (`PAGE_IS_WRITTEN`), and it is the wrong one: it means "not write-protected through
-    /// userfaultfd", which holds for all pages here, those that are not present included where the kernel looks at them one by one.
+    /// The kernel has a category for this (`PAGE_IS_WRITTEN`), but it is the wrong one: it means "not write-protected
+    /// through userfaultfd". That holds for all pages here, including pages that are not present where the kernel
+    /// visits pages one by one.
     #[test]
     fn pages_that_were_read_or_given_back_or_never_touched_were_not_written() {
         if !tells_written_pages() {
-            return eprintln!("skipped: the kernel does not tell which pages were written");
+            return eprintln!("skipped: the kernel does not list written pages");
         }
         let (page, pages) = (page_size(), 600);
         let mut mapping = Mapping::new(pages * page, Protection::ReadWrite).unwrap();
@@ -164,7 +166,7 @@ mod tests {
             found
         };
         assert_eq!(found(&mapping), []);
-        // Their neighbours lie in the same tables of pages.
+        // Their neighbours share page tables with them.
         for i in [0, 1, 10, 12, 511, 512, 599] {
             // SAFETY: inside the mapping just made, which this test alone uses.
             unsafe { mapping.fill(i * page + 5..i * page + 6, 7) };
@@ -185,7 +187,7 @@ mod tests {
     fn large_pages_that_were_only_read_were_not_written() {
         const LARGE: usize = 2 << 20;
         if !tells_written_pages() {
-            return eprintln!("skipped: the kernel does not tell which pages were written");
+            return eprintln!("skipped: the kernel does not list written pages");
         }
         let mut mapping = Mapping::new(8 * LARGE, Protection::ReadWrite).unwrap();
         mapping.prefer_large_pages(0..8 * LARGE, true);
@@ -209,7 +211,7 @@ mod tests {
         // SAFETY: as above.
         unsafe { mapping.fill(first + LARGE + 5000..first + LARGE + 5001, 7) };
         let found = written(&mapping);
-        // Where there are no large pages it is a small one.
+        // If there are no large pages, a small one was written.
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(
             found[0].contains(&(LARGE + 5000)) && found[0].start >= LARGE && found[0].end <= 2 * LARGE,

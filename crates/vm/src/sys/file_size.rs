@@ -1,14 +1,15 @@
-//! Files that may not grow: an error instead of the end of the process.
+//! Makes writes beyond the file size limit fail instead of ending the process.
 
 use std::io;
 
-/// Whoever writes beyond the limit of file sizes (`RLIMIT_FSIZE`) is sent `SIGXFSZ`, which ends a process that has said nothing
-/// else. The files that this limits are caches and artifacts, and files in memory, too. So a process that has not decided on the
-/// signal gets a handler that does nothing, and the write fails (`EFBIG`). Programs that it starts are not concerned, as they
-/// would be if the signal were ignored.
-pub(crate) fn survive_limit() -> io::Result<()> {
+/// Gives `SIGXFSZ` a handler that does nothing, unless the process has set its disposition.
+///
+/// A thread that writes beyond the limit of file sizes (`RLIMIT_FSIZE`) gets `SIGXFSZ`, which by default ends the
+/// process. The limit also applies to caches, artifacts and files in memory. With the handler, the write fails
+/// (`EFBIG`). Programs that the process starts are not affected, as they would be if the signal were ignored.
+pub(crate) fn fail_oversized_writes() -> io::Result<()> {
     extern "C" fn nothing(_signal: libc::c_int) {}
-    // SAFETY: `sigaction` is plain data for which zero is valid; the handler does nothing, and stays where it is.
+    // SAFETY: `sigaction` is plain data for which zero is valid; the handler is a function that does nothing.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         if libc::sigaction(libc::SIGXFSZ, std::ptr::null(), &mut action) != 0 {

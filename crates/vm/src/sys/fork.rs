@@ -1,50 +1,51 @@
-//! Telling a forked child from its parent.
+//! Distinguishes a forked child from its parent.
 //!
-//! A page that the kernel empties in every child holds a number: a child finds zero there, however it was forked, and takes
-//! the next. So what is of one process alone, such as a thread or an open file of `/proc/self`, is kept with the number of
-//! its process, and made anew in a child.
+//! A page that the kernel wipes in every child holds a number. A child finds zero there, however it was forked, and
+//! takes the next number. State that belongs to a single process, such as a thread or an open file of `/proc/self`, is
+//! stored with the number of its process and recreated in a child.
 
 use super::map::{Mapping, Protection, page_size};
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
-/// The number of the last process of this line of forks. Children inherit it.
+/// The number of the newest process in this line of forks. Children inherit it.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
-/// The page that children find empty; none where the kernel cannot do that (before Linux 4.14).
+/// Returns the page that is wiped in children; `None` if the kernel cannot do that (before Linux 4.14).
 fn page() -> Option<&'static AtomicU32> {
     static PAGE: OnceLock<Option<Mapping>> = OnceLock::new();
     let page = PAGE.get_or_init(|| {
         let page = Mapping::new(page_size(), Protection::ReadWrite).ok()?;
         let at = page.range(0..page_size()).cast::<libc::c_void>().as_ptr();
-        // SAFETY: OWNED-MAPPING: the page is ours, and nothing is kept in it but what children are to lose.
+        // SAFETY: OWNED-MAPPING: the page is ours, and holds only what children are to lose.
         let advised = unsafe { libc::madvise(at, page_size(), libc::MADV_WIPEONFORK) };
         (advised == 0).then_some(page)
     });
     let at = page.as_ref()?.range(0..size_of::<AtomicU32>()).cast();
-    // SAFETY: OWNED-MAPPING: a page is aligned and zero at first, and this one is never unmapped.
+    // SAFETY: OWNED-MAPPING: a page is aligned and initially zero, and this one is never unmapped.
     Some(unsafe { at.as_ref() })
 }
 
-/// A number that tells this process from those that it was forked from. Not 0.
+/// Returns a number that distinguishes this process from its ancestors. Never 0.
 #[inline]
 pub fn generation() -> u32 {
     let Some(page) = page() else { return std::process::id() };
     match page.load(Acquire) {
-        0 => first_look(page),
+        0 => new_generation(page),
         number => number,
     }
 }
 
 #[cold]
-fn first_look(page: &AtomicU32) -> u32 {
+fn new_generation(page: &AtomicU32) -> u32 {
     let next = LAST.fetch_add(1, AcqRel) + 1;
     page.compare_exchange(0, next, AcqRel, Acquire).map_or_else(|other| other, |_| next)
 }
 
-/// Has functions called by each fork through the C library: one before it, one after it in the parent, one in the child. The
-/// child's runs on the only thread that it has, in a process whose other threads were anywhere.
+/// Registers functions that the C library calls at each fork: one before it, one after it in the parent, and one in the
+/// child. The child's runs on the child's only thread; at the time of the fork, the other threads of the parent could
+/// have been anywhere.
 pub(crate) fn at_fork(
     prepare: extern "C" fn(),
     parent: extern "C" fn(),
@@ -55,7 +56,7 @@ pub(crate) fn at_fork(
         parent as unsafe extern "C" fn(),
         child as unsafe extern "C" fn(),
     );
-    // SAFETY: safe functions, which stay where they are.
+    // SAFETY: safe functions with static lifetime.
     match unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) } {
         0 => Ok(()),
         code => Err(io::Error::from_raw_os_error(code)),

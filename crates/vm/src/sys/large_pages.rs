@@ -1,4 +1,4 @@
-//! When large pages (2 MiB) are to be had for memory.
+//! When the kernel provides large pages (2 MiB).
 
 use std::sync::OnceLock;
 
@@ -6,16 +6,16 @@ use std::sync::OnceLock;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LargePageMode {
     Never,
-    /// Where they were asked for ([`Mapping::prefer_large_pages`](super::Mapping::prefer_large_pages)).
+    /// Only if requested ([`Mapping::prefer_large_pages`](super::Mapping::prefer_large_pages)).
     OnRequest,
-    /// Wherever they have room.
+    /// Wherever they fit.
     Always,
 }
 
-/// Bytes of a large page.
+/// The size of a large page in bytes.
 pub(crate) const LARGE_PAGE: usize = 2 << 20;
 
-/// When the kernel makes them here.
+/// Returns the mode of this machine.
 pub(crate) fn large_page_mode() -> LargePageMode {
     static MODE: OnceLock<LargePageMode> = OnceLock::new();
     *MODE.get_or_init(|| {
@@ -29,17 +29,18 @@ pub(crate) fn large_page_mode() -> LargePageMode {
     })
 }
 
-/// Whether the machine is a virtual one that gives large pages which are free back to its host (free page reporting). Then the first
-/// to write to one waits for the host, which may take a hundred times as long as otherwise; small pages are mostly such as were in
-/// use just before.
+/// Returns whether this is a virtual machine that returns free large pages to its host (free page reporting). Then the
+/// first write to a large page waits for the host, which may take a hundred times as long as otherwise. Small pages
+/// mostly come from memory that was in use just before.
 pub(crate) fn free_large_pages_go_to_the_host() -> bool {
     if cfg!(test) {
-        // So that tests have large pages on such machines, too.
+        // So that tests get large pages on such machines, too.
         return false;
     }
     static GO: OnceLock<bool> = OnceLock::new();
     *GO.get_or_init(|| {
-        // The size from which on they go, as a power of two of small pages. Without a host that takes them it is greater than any.
+        // The smallest size that is reported, as a power of two of small pages. Without a host that takes pages it
+        // exceeds every page size.
         let order = std::fs::read_to_string("/sys/module/page_reporting/parameters/page_reporting_order");
         order.is_ok_and(|order| order.trim().parse::<u32>().is_ok_and(|order| order < 30))
     })

@@ -1,8 +1,9 @@
-//! Files that nobody writes to without our knowing.
+//! Files that no other process can change without our noticing.
 //!
-//! A read lease (`F_SETLEASE`, Linux): it is given while nobody has the file open for writing, and whoever opens or
-//! truncates it afterwards waits until the lease is given back, up to `/proc/sys/fs/lease-break-time`, 45 seconds. It is had
-//! by the file's owner only, and not on every file system.
+//! A read lease (`F_SETLEASE`, Linux) is granted while no process has the file open for writing. A process that opens
+//! it for writing or truncates it afterwards waits until the lease is released, for at most
+//! `/proc/sys/fs/lease-break-time` (45 seconds). Only the file's owner can take a lease, and not all file systems
+//! support leases.
 
 use std::fs::File;
 use std::io;
@@ -23,16 +24,16 @@ impl LeasedFile {
     ///
     /// # Errors
     ///
-    /// Where the system gives none: somebody has the file open for writing, or it is another user's, no regular file, or
-    /// on a file system without leases.
+    /// Returns an error if the system grants no lease: the file is open for writing, belongs to another user, is not a
+    /// regular file, or is on a file system without leases.
     pub fn new(file: &File) -> io::Result<Self> {
-        // A descriptor of its own keeps the lease when the caller closes his.
+        // A duplicate descriptor keeps the lease when the caller closes its own.
         let file = file.try_clone()?;
-        // Who opens the file for writing has a signal sent to us; nothing waits for it, and this one is ignored by all who
-        // do not ask for it.
+        // When a process opens the file for writing, the kernel sends us a signal. Nothing waits for it; this one is
+        // ignored by default.
         fcntl(&file, F_SETSIG, libc::SIGURG)?;
         fcntl(&file, libc::F_SETLEASE, libc::F_RDLCK)?;
-        // Under the lease, lest it change.
+        // Read the metadata under the lease, so that it cannot change.
         let meta = file.metadata()?;
         if !meta.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -41,29 +42,30 @@ impl LeasedFile {
         Ok(Self { fd: AtomicI32::new(file.into_raw_fd()), length })
     }
 
-    /// Bytes of the file.
+    /// Returns the length of the file in bytes.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Some of its bytes.
+    /// Reads a range of the file.
     ///
     /// # Errors
     ///
-    /// Where they cannot be read.
+    /// Returns an error if the range cannot be read.
     pub fn read(&self, range: Range<usize>) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; range.len()];
         self.read_into(range.start, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// Fills `bytes` with those from an offset on. Async-signal-safe. Callers know that nobody closes the file meanwhile.
+    /// Fills `bytes` from an offset of the file. Async-signal-safe. The caller ensures that the file is not closed
+    /// meanwhile.
     pub(crate) fn read_into(&self, offset: usize, bytes: &mut [u8]) -> io::Result<()> {
         let fd = self.fd.load(SeqCst);
         if fd < 0 {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        // SAFETY: it is open, and stays so while the caller reads.
+        // SAFETY: the descriptor is open, and stays open while the caller reads.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         let mut done = 0;
         while done < bytes.len() {
@@ -77,19 +79,19 @@ impl LeasedFile {
         Ok(())
     }
 
-    /// Whether somebody waits to write to it.
-    pub(crate) fn is_wanted(&self) -> bool {
-        // SAFETY: a request without pointers, about whatever file this is.
+    /// Returns whether another process waits to write to the file.
+    pub(crate) fn is_break_requested(&self) -> bool {
+        // SAFETY: a request without pointers, valid for any descriptor number.
         let lease = unsafe { libc::fcntl(self.fd.load(SeqCst), libc::F_GETLEASE) };
         lease != libc::F_RDLCK
     }
 
-    /// Gives the lease back. Nobody reads afterwards.
+    /// Releases the lease and closes the file. Later reads fail.
     pub(crate) fn close(&self) {
         let fd = self.fd.swap(-1, SeqCst);
         if fd >= 0 {
-            // SAFETY: the descriptor is ours and was open; the swap leaves it to nobody else. The lease belongs to the
-            // open file, which the caller of `new` may hold as well: it does not end by closing.
+            // SAFETY: the descriptor is ours and was open; after the swap nothing else uses it. The lease belongs to
+            // the open file, which the caller of `new` may hold as well, so closing does not end it.
             unsafe {
                 libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK);
                 libc::close(fd);

@@ -1,20 +1,20 @@
-//! How much memory there is.
+//! The amount of memory of the machine.
 
 use std::sync::OnceLock;
 
-/// Bytes of memory that the process may have, of the machine's or of those of the container that it is in; 0 where nobody says.
+/// Returns how many bytes of memory the process may use, limited by the machine and by its container; 0 if unknown.
 pub(crate) fn machine_memory() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
     *BYTES.get_or_init(|| {
         let read = |file| std::fs::read_to_string(file).unwrap_or_default();
-        // In a container these are the files of its own group; without a limit they are not there, or say "max".
+        // In a container these are the files of its own group. Without a limit they are missing, or contain "max".
         let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
         let limits = limits.into_iter().filter_map(|file| read(file).trim().parse().ok());
         total(&read("/proc/meminfo")).into_iter().chain(limits).min().unwrap_or(0)
     })
 }
 
-/// What `/proc/meminfo` says in kibibytes.
+/// Parses the total from `/proc/meminfo`, which states it in kibibytes.
 fn total(meminfo: &str) -> Option<usize> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)

@@ -1,4 +1,4 @@
-//! Address space: reserving, committing and giving back ranges of pages.
+//! Address space: reserving, committing and releasing ranges of pages.
 
 use crate::vm_ptr::VmPtr;
 use rustix::fd::{AsFd, OwnedFd};
@@ -6,7 +6,7 @@ use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::ops::Range;
 use std::{io, ptr};
 
-/// What may be done with pages.
+/// The accesses that pages allow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Protection {
     /// Any access faults.
@@ -39,14 +39,14 @@ impl Protection {
     }
 }
 
-/// Bytes of a page of the host. This processor has pages of one size that programs can be told of.
+/// The size of a page of the host in bytes. On this processor there is only one that programs need to know.
 #[cfg(target_arch = "x86_64")]
 pub(crate) const fn page_size() -> usize {
     4096
 }
 
-/// A range of address space that this value alone owns, unmapped on drop. Offsets and lengths are in bytes
-/// and multiples of the page size.
+/// A range of address space that this value alone owns, unmapped on drop. Offsets and lengths are in bytes and
+/// multiples of the page size.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: usize,
@@ -54,7 +54,7 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps fresh zero pages; physical memory is taken as they are touched.
+    /// Maps new zero pages. Physical memory is allocated as they are touched.
     pub(crate) fn new(length: usize, protection: Protection) -> io::Result<Self> {
         debug_assert!(length.is_multiple_of(page_size()) && length > 0);
         // SAFETY: a new private mapping at an address of the kernel's choosing affects no existing memory.
@@ -69,20 +69,20 @@ impl Mapping {
         Ok(Self { base: VmPtr::expose(base).address(), length })
     }
 
-    /// Asks for few large pages instead of many small ones behind a range, or for small ones. A wish: it may be refused, and nothing
-    /// but time and resident memory depends on it.
+    /// Advises the kernel to back a range with large pages, or with small ones. The kernel may ignore the advice; it
+    /// affects only time and resident memory.
     pub(crate) fn prefer_large_pages(&mut self, range: Range<usize>, large: bool) {
         let advice = if large { Advice::LinuxHugepage } else { Advice::LinuxNoHugepage };
         // SAFETY: the range is inside this mapping, which `self` owns exclusively (OWNED-MAPPING); contents stay.
         let _ = unsafe { rustix::mm::madvise(self.at(range.start, range.len()), range.len(), advice) };
     }
 
-    /// Address of its first byte.
+    /// Returns the address of the first byte.
     pub(crate) fn base(&self) -> usize {
         self.base
     }
 
-    /// Bytes of address space.
+    /// Returns the size of the address range in bytes.
     pub(crate) fn length(&self) -> usize {
         self.length
     }
@@ -91,56 +91,56 @@ impl Mapping {
         self.range(offset..offset.saturating_add(length)).cast().as_ptr()
     }
 
-    /// Where a range lies. Async-signal-safe.
+    /// Returns a pointer to a range. Async-signal-safe.
     ///
     /// # Panics
     ///
-    /// If the range is not inside.
+    /// Panics if the range is not inside the mapping.
     #[inline]
     pub(crate) fn range(&self, range: Range<usize>) -> VmPtr<u8> {
         assert!(range.start <= range.end && range.end <= self.length, "range outside the mapping");
         VmPtr::at(self.base + range.start)
     }
 
-    /// The bytes of a range.
+    /// Returns the bytes of a range.
     ///
     /// # Panics
     ///
-    /// If the range is not inside.
+    /// Panics if the range is not inside the mapping.
     ///
     /// # Safety
     ///
-    /// They are readable, and nobody writes them while they are borrowed.
+    /// The bytes are readable, and nothing writes them while they are borrowed.
     #[inline]
     pub(crate) unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
         // SAFETY: the range is inside this mapping, which `self` owns (OWNED-MAPPING); the rest is the caller's promise.
         unsafe { self.range(range.clone()).slice(range.len()) }
     }
 
-    /// The bytes of a range, to be changed.
+    /// Returns the bytes of a range for writing.
     ///
     /// # Panics
     ///
-    /// If the range is not inside.
+    /// Panics if the range is not inside the mapping.
     ///
     /// # Safety
     ///
-    /// They are writable, and nobody else uses them while they are borrowed.
+    /// The bytes are writable, and nothing else uses them while they are borrowed.
     #[inline]
     pub(crate) unsafe fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
         // SAFETY: as in `bytes`.
         unsafe { self.range(range.clone()).slice_mut(range.len()) }
     }
 
-    /// Copies bytes from elsewhere to an offset.
+    /// Copies bytes to an offset.
     ///
     /// # Panics
     ///
-    /// If they do not end inside.
+    /// Panics if they do not end inside the mapping.
     ///
     /// # Safety
     ///
-    /// The range is writable, and nobody else uses it now.
+    /// The range is writable, and nothing else uses it now.
     #[inline]
     pub(crate) unsafe fn write(&self, offset: usize, bytes: &[u8]) {
         // SAFETY: the range is inside this mapping, which `self` owns (OWNED-MAPPING); the rest is the caller's promise.
@@ -151,18 +151,18 @@ impl Mapping {
     ///
     /// # Panics
     ///
-    /// If the range is not inside.
+    /// Panics if the range is not inside the mapping.
     ///
     /// # Safety
     ///
-    /// As [`Mapping::write`].
+    /// The conditions of [`Mapping::write`] apply.
     #[inline]
     pub(crate) unsafe fn fill(&self, range: Range<usize>, value: u8) {
         // SAFETY: as in `write`.
         unsafe { self.range(range.clone()).as_ptr().write_bytes(value, range.len()) };
     }
 
-    /// Changes what may be done with a range. Callers hold `&mut`, so no Rust reference into it is live.
+    /// Changes the protection of a range. Callers hold `&mut`, so no Rust reference into the range is live.
     pub(crate) fn protect(&mut self, offset: usize, length: usize, protection: Protection) -> io::Result<()> {
         if length == 0 {
             return Ok(());
@@ -171,11 +171,11 @@ impl Mapping {
         unsafe { Ok(rustix::mm::mprotect(self.at(offset, length), length, protection.protect())?) }
     }
 
-    /// Changes what may be done with a range that other threads may be touching.
+    /// Changes the protection of a range that other threads may be accessing.
     ///
     /// # Safety
     ///
-    /// Nobody holds a reference to bytes of the range that it makes inaccessible, or takes the right to write from.
+    /// There is no reference to bytes that become inaccessible, and no mutable one to bytes that become read-only.
     pub(crate) unsafe fn protect_shared(
         &self,
         range: Range<usize>,
@@ -189,12 +189,12 @@ impl Mapping {
         unsafe { Ok(rustix::mm::mprotect(at, length, protection.protect())?) }
     }
 
-    /// Moves the pages of a range to the same place in another mapping, where they appear in one step for all threads; fresh
-    /// zero pages stay behind. Linux 5.7.
+    /// Moves the pages of a range to the same offset in another mapping, where they appear in one step for all threads.
+    /// Zero pages remain in this mapping. Linux 5.7.
     ///
     /// # Safety
     ///
-    /// Nobody holds a reference to bytes of either range.
+    /// There is no reference to bytes of either range.
     pub(crate) unsafe fn move_shared(&self, to: &Mapping, range: Range<usize>) -> io::Result<()> {
         let flags = MremapFlags::MAYMOVE | MremapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP as u32);
         let (from, length) = (self.at(range.start, range.len()), range.len());
@@ -204,17 +204,18 @@ impl Mapping {
         Ok(())
     }
 
-    /// Gives the pages of a range back: they read as when they were mapped.
+    /// Returns the pages of a range to the kernel: they read as when they were mapped.
     pub(crate) fn discard(&mut self, offset: usize, length: usize) -> io::Result<()> {
         if length == 0 {
             return Ok(());
         }
-        // SAFETY: the range is inside this mapping, which `self` owns exclusively (OWNED-MAPPING); what was
-        // written there is meant to be lost.
+        // SAFETY: the range is inside this mapping, which `self` owns exclusively (OWNED-MAPPING); losing its contents
+        // is intended.
         unsafe { Ok(rustix::mm::madvise(self.at(offset, length), length, Advice::LinuxDontNeed)?) }
     }
 
-    /// Replaces a range by a private copy-on-write view of a file from the byte `from` on, a multiple of the page size.
+    /// Replaces a range by a private copy-on-write mapping of a file, starting at the byte `from`, a multiple of the
+    /// page size.
     pub(crate) fn map_file(
         &mut self,
         offset: usize,
@@ -222,8 +223,7 @@ impl Mapping {
         file: &OwnedFd,
         from: usize,
     ) -> io::Result<()> {
-        // SAFETY: MAP_FIXED replaces pages inside this mapping only, which `self` owns exclusively
-        // (OWNED-MAPPING).
+        // SAFETY: MAP_FIXED replaces pages inside this mapping only, which `self` owns exclusively (OWNED-MAPPING).
         unsafe {
             rustix::mm::mmap(
                 self.at(offset, length),
@@ -246,7 +246,7 @@ impl Mapping {
         Ok(Self { base: VmPtr::expose(base).address(), length })
     }
 
-    /// Replaces a range by fresh zero pages.
+    /// Replaces a range by new zero pages.
     pub(crate) fn map_zero(
         &mut self,
         offset: usize,
@@ -268,18 +268,18 @@ impl Mapping {
         Ok(())
     }
 
-    /// Moves the pages of a range to the same place in another mapping; zero pages, or a file's, stay behind. On
-    /// an error nothing was moved: the pages are of several kinds, or the kernel is older than 5.13.
+    /// Moves the pages of a range to the same offset in another mapping. Zero pages, or pages of a mapped file, remain
+    /// in this one. On an error nothing was moved: the pages are of several kinds, or the kernel is older than 5.13.
     pub(crate) fn move_pages(&mut self, to: &mut Mapping, range: Range<usize>) -> io::Result<()> {
         if range.is_empty() {
             return Ok(());
         }
-        // The old range stays mapped: in a hole another thread could get what `drop` would then unmap.
+        // The old range stays mapped: another thread could map memory in a hole, and `drop` would then unmap it.
         let flags = MremapFlags::MAYMOVE | MremapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP as u32);
         let (from, length) = (self.at(range.start, range.len()), range.len());
         let target = to.at(range.start, length);
-        // SAFETY: both ranges are inside their mappings, which are owned exclusively (OWNED-MAPPING); whoever
-        // kept the old address is told by the caller.
+        // SAFETY: both ranges are inside their mappings, which are owned exclusively (OWNED-MAPPING); the caller
+        // updates whatever holds the old address.
         unsafe { rustix::mm::mremap_fixed(from, length, length, flags, target)? };
         Ok(())
     }
@@ -292,8 +292,8 @@ impl Drop for Mapping {
     }
 }
 
-/// Makes pages at once that are about to be written, instead of each on its first fault. A wish: it may be refused, and nothing
-/// but time depends on it. Async-signal-safe.
+/// Faults in all pages of a range that is about to be written, instead of one by one on first access. The kernel may
+/// refuse; only the time depends on it. Async-signal-safe.
 pub(crate) fn populate(bytes: &mut [u8]) {
     let skipped = bytes.as_ptr().addr().next_multiple_of(page_size()) - bytes.as_ptr().addr();
     let Some(rest) = bytes.get_mut(skipped..) else { return };
@@ -305,16 +305,16 @@ pub(crate) fn populate(bytes: &mut [u8]) {
     }
 }
 
-/// Makes pages writable that were only protected to learn of a write. Async-signal-safe.
+/// Makes pages writable that were write-protected only to detect a write. Async-signal-safe.
 pub(super) fn make_writable(range: Range<usize>) -> io::Result<()> {
     let at = VmPtr::at(range.start).as_ptr();
     let protection = MprotectFlags::READ | MprotectFlags::WRITE;
-    // SAFETY: the range belongs to a `WriteWatch`, whose owner (OWNED-MAPPING) could write to all of it before (WRITE-WATCH);
-    // contents stay.
+    // SAFETY: the range belongs to a `WriteWatch`, whose owner (OWNED-MAPPING) could write to all of it before
+    // (WRITE-WATCH); contents stay.
     unsafe { Ok(rustix::mm::mprotect(at, range.len(), protection)?) }
 }
 
-/// A file of so many bytes in memory, zero but for these parts, which nobody can change any more.
+/// Creates a sealed file in memory with this length, which is zero except for these parts and can never change.
 pub(crate) fn anonymous_file<'a>(
     name: &str,
     length: usize,
@@ -334,12 +334,12 @@ pub(crate) fn anonymous_file<'a>(
     loop {
         match rustix::fs::fcntl_add_seals(&fd, seals) {
             Ok(()) => return Ok(fd),
-            // The kernel looks at a page for purposes of its own, and has not waited long enough for itself.
+            // The kernel briefly holds a reference to a page for its own purposes, and has given up waiting for it.
             Err(rustix::io::Errno::BUSY) if tries.next().is_some() => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// How often a file in memory is sealed before that counts as refused.
+/// How often sealing a file in memory is attempted before it counts as refused.
 const SEALINGS: u32 = 20;

@@ -1,4 +1,4 @@
-//! Calls of the operating system, and nothing else. No other module of the workspace makes system calls about memory, signals or
+//! System calls, and nothing else. No other module of the workspace makes system calls about memory, signals or
 //! threads.
 
 mod cpu_clock;
@@ -25,7 +25,7 @@ pub(crate) use cpu_clock::{CpuTimer, coarse_time, monotonic_time};
 pub use dirty::tells_written_pages;
 pub(crate) use dirty::written_pages;
 pub(crate) use fatal::end_process;
-pub(crate) use file_size::survive_limit;
+pub(crate) use file_size::fail_oversized_writes;
 pub(crate) use fork::at_fork;
 pub use fork::generation;
 pub(crate) use futex::{futex_wait, futex_wake, yield_now};
@@ -38,9 +38,9 @@ pub use perf_map::append_perf_map;
 pub(crate) use prefetch::prefetch;
 pub use signals::SignalsHandled;
 pub(crate) use signals::{
-    Signal, SignalKind, handle_signals, leave_signal, look_signal, queue_signal, with_signals_blocked,
+    Signal, SignalKind, handle_signals, leave_signal, queue_signal, walk_signal, with_signals_blocked,
 };
 pub(crate) use stack::stack_floor;
 pub use stack::thread_id;
 pub use write_watch::prepare_for_kernel;
-pub(crate) use write_watch::{WriteWatch, note_write, write_anywhere};
+pub(crate) use write_watch::{WriteWatch, record_write, write_anywhere};

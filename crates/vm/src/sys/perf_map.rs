@@ -1,4 +1,4 @@
-//! The file in which `perf` looks up the names of code that is in no file: `/tmp/perf-PID.map`.
+//! The file in which `perf` looks up the names of code that no file contains: `/tmp/perf-PID.map`.
 
 use super::profile_file;
 use anyhow::Context;
@@ -6,12 +6,12 @@ use belljar_core::OutsideText;
 use rustix::fs::OFlags;
 use std::path::{Path, PathBuf};
 
-/// Adds lines to this process's file, which is made if need be, and which nobody but this user can read. Lines of
-/// several threads do not mix.
+/// Appends lines to this process's file, which is created if necessary and readable only by this user. Lines of several
+/// threads do not mix.
 ///
 /// # Errors
 ///
-/// Where the file cannot be written, or is not this user's alone.
+/// Returns an error if the file cannot be written, or does not belong to this user alone.
 pub fn append_perf_map(lines: &str) -> anyhow::Result<()> {
     let path = PathBuf::from(format!("/tmp/perf-{}.map", std::process::id()));
     append(&path, lines).with_context(|| format!("could not write {}", OutsideText::new(&path)))

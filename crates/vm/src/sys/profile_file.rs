@@ -1,5 +1,5 @@
-//! Files for profilers, whose names others may guess: somebody may have put something there. Links are not followed, and
-//! what belongs to somebody else, or has another name as well, is left alone.
+//! Files for profilers. Their names can be guessed, so another user may have created something under the name. Symbolic
+//! links are not followed, and a file that belongs to another user or has a second name is refused.
 
 use anyhow::ensure;
 use rustix::fd::{AsFd, OwnedFd};
@@ -7,13 +7,13 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::path::Path;
 
-/// Opens a file, which is made if need be, and then nobody but this user can read it.
+/// Opens a file. If it does not exist, it is created readable only by this user.
 ///
 /// # Errors
 ///
-/// Where that is not possible, or the file is not this user's alone.
+/// Returns an error if that fails, or if the file does not belong to this user alone.
 pub(super) fn open(path: &Path, access: OFlags) -> anyhow::Result<OwnedFd> {
-    // Opening a pipe would wait for its reader, opening a terminal could make it ours.
+    // Opening a pipe would wait for its reader; opening a terminal could make it our controlling terminal.
     let harmless = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, access | OFlags::CREATE | harmless, Mode::RUSR | Mode::WUSR);
     let file = file.map_err(|error| match error {
@@ -24,25 +24,29 @@ pub(super) fn open(path: &Path, access: OFlags) -> anyhow::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Whether it is a regular file that belongs to this user and is in no other place.
+/// Checks that it is a regular file that belongs to this user and has no other name.
 fn check(file: &Stat) -> anyhow::Result<()> {
     let is_regular = FileType::from_raw_mode(file.st_mode) == FileType::RegularFile;
     ensure!(is_regular, "expected a regular file, found something else: remove it");
     let ours = rustix::process::geteuid().as_raw();
     let theirs = file.st_uid;
-    ensure!(theirs == ours, "expected a file of user {ours}, found one of user {theirs}: have it removed");
+    ensure!(
+        theirs == ours,
+        "expected a file owned by user {ours}, found one owned by user {theirs}: have it removed"
+    );
     let names = file.st_nlink;
-    ensure!(names == 1, "expected a file of one name, found one of {names}: remove it");
+    ensure!(names == 1, "expected a file with one name, found one with {names}: remove it");
     Ok(())
 }
 
-/// Writes bytes where the file is at; those of several threads do not mix if the file is for appending.
+/// Writes bytes at the file's current position. If the file is opened for appending, those of several threads do not
+/// mix.
 ///
 /// # Errors
 ///
-/// Where not all of them could be written.
+/// Returns an error if not all of them could be written.
 pub(super) fn write_all(file: impl AsFd, mut bytes: &[u8]) -> anyhow::Result<()> {
-    // The first write takes all, unless the disk is full.
+    // The first write takes all bytes, unless the disk is full.
     while !bytes.is_empty() {
         match rustix::io::write(&file, bytes) {
             Ok(written) => bytes = &bytes[written..],
@@ -87,11 +91,11 @@ mod tests {
         fs::remove_file(&path).unwrap();
 
         fs::hard_link(&mine, &path).unwrap();
-        assert!(refusal(&path).contains("found one of 2"));
+        assert!(refusal(&path).contains("found one with 2"));
         fs::remove_file(&path).unwrap();
 
         rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
-        // No reader: it cannot be opened. A reader: it is seen to be a pipe.
+        // Without a reader, the pipe cannot be opened. With one, it is recognized as a pipe.
         open(&path, OFlags::WRONLY).unwrap_err();
         let reader = OFlags::RDONLY | OFlags::NONBLOCK;
         let _reader = rustix::fs::open(&path, reader, Mode::empty()).unwrap();
@@ -107,6 +111,6 @@ mod tests {
         let mut found = rustix::fs::stat(&path).unwrap();
         assert!(check(&found).is_ok());
         found.st_uid += 1;
-        assert!(check(&found).unwrap_err().to_string().contains("expected a file of user"));
+        assert!(check(&found).unwrap_err().to_string().contains("expected a file owned by user"));
     }
 }

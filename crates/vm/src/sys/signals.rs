@@ -1,7 +1,7 @@
-//! Signals of the process: installing one handler for all that we use, reading what the kernel tells, sending, and handing on what
-//! is not ours.
+//! Signals of the process: installing one handler for all signals that we use, decoding what the kernel reports,
+//! sending, and passing on signals that are not ours.
 //!
-//! Never: an opinion about what a signal means. [`crate::machine`] has that.
+//! Never: interpretation of what a signal means. [`crate::machine`] does that.
 
 use std::cell::UnsafeCell;
 use std::io;
@@ -11,16 +11,17 @@ use std::sync::OnceLock;
 /// The signals that a faulting instruction raises.
 const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
-/// How many signals have our handler: these, [`LOOK`] and [`LEAVE`].
+/// The number of signals with our handler: these, [`walk_signal`] and [`leave_signal`].
 const HANDLED: usize = FAULTS.len() + 2;
 
-/// The real-time signal that asks a thread where its guest is. The process may use it for something else as well: what is not
-/// ours is handed on.
-pub(crate) fn look_signal() -> libc::c_int {
+/// The real-time signal that makes a thread report where its guest is. The process may use it for other purposes as
+/// well: signals that are not ours are passed on.
+pub(crate) fn walk_signal() -> libc::c_int {
     libc::SIGRTMIN() + 5
 }
 
-/// The real-time signal that asks a thread to leave its guest. It ends waiting in the kernel; [`look_signal`] does not.
+/// The real-time signal that makes a thread leave its guest. It interrupts waits in the kernel; [`walk_signal`] does
+/// not.
 pub(crate) fn leave_signal() -> libc::c_int {
     libc::SIGRTMIN() + 6
 }
@@ -44,10 +45,10 @@ static PREVIOUS: Previous = Previous(UnsafeCell::new([const { MaybeUninit::unini
 
 fn handled() -> [libc::c_int; HANDLED] {
     let [segv, bus, ill, fpe] = FAULTS;
-    [segv, bus, ill, fpe, look_signal(), leave_signal()]
+    [segv, bus, ill, fpe, walk_signal(), leave_signal()]
 }
 
-/// Installs the handler, once in a process: later calls do nothing.
+/// Installs the handler, once per process: later calls do nothing.
 pub(crate) fn handle_signals(handler: Handler) -> io::Result<SignalsHandled> {
     static INSTALLED: OnceLock<Result<(), i32>> = OnceLock::new();
     INSTALLED
@@ -60,8 +61,8 @@ pub(crate) fn handle_signals(handler: Handler) -> io::Result<SignalsHandled> {
 
 fn install_one(i: usize, signal: libc::c_int, handler: Handler) -> Result<(), i32> {
     let last_error = || io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    // SAFETY: `sigaction` is plain data for which zero is valid; the previous action is stored before ours is installed, and
-    // nothing else writes `PREVIOUS` (its `Sync` argument).
+    // SAFETY: `sigaction` is plain data for which zero is valid; the previous action is stored before ours is
+    // installed, and nothing else writes `PREVIOUS` (its `Sync` argument).
     unsafe {
         let mut before = std::mem::zeroed::<libc::sigaction>();
         if libc::sigaction(signal, std::ptr::null(), &mut before) != 0 {
@@ -75,8 +76,8 @@ fn install_one(i: usize, signal: libc::c_int, handler: Handler) -> Result<(), i3
             action.sa_flags |= libc::SA_RESTART;
         }
         libc::sigemptyset(&mut action.sa_mask);
-        // While a fault is handled, the guest's stack cannot be walked.
-        libc::sigaddset(&mut action.sa_mask, look_signal());
+        // The guest's stack cannot be walked while a fault is handled.
+        libc::sigaddset(&mut action.sa_mask, walk_signal());
         libc::sigaddset(&mut action.sa_mask, leave_signal());
         if libc::sigaction(signal, &action, std::ptr::null_mut()) != 0 {
             return Err(last_error());
@@ -85,7 +86,7 @@ fn install_one(i: usize, signal: libc::c_int, handler: Handler) -> Result<(), i3
     Ok(())
 }
 
-/// What a signal reports.
+/// The kind of event that a signal reports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SignalKind {
     /// An access to memory faulted (`SIGSEGV`).
@@ -96,8 +97,8 @@ pub(crate) enum SignalKind {
     Illegal,
     /// An arithmetic instruction faulted (`SIGFPE`).
     Arithmetic,
-    /// [`look_signal`] or [`leave_signal`].
-    Question,
+    /// [`walk_signal`] or [`leave_signal`].
+    Request,
 }
 
 /// A signal that has arrived, as the kernel describes it.
@@ -151,31 +152,32 @@ impl<'a> Signal<'a> {
             libc::SIGBUS => SignalKind::Bus,
             libc::SIGILL => SignalKind::Illegal,
             libc::SIGFPE => SignalKind::Arithmetic,
-            _ => SignalKind::Question,
+            _ => SignalKind::Request,
         }
     }
 
-    /// Whether an instruction raised the signal. Otherwise a process sent it, and it has no address.
+    /// Returns whether an instruction raised the signal. Otherwise a process sent it, and it has no address.
     pub(crate) fn is_raised(self) -> bool {
         self.info.si_code > 0
     }
 
-    /// Whether the accessed memory is mapped, and its protection forbids the access (`SEGV_ACCERR`).
+    /// Returns whether the accessed memory is mapped, and its protection forbids the access (`SEGV_ACCERR`).
     pub(crate) fn is_protection_fault(self) -> bool {
         self.number == libc::SIGSEGV && self.info.si_code == 2
     }
 
-    /// The address that was accessed, of a [`SignalKind::Memory`] or [`SignalKind::Bus`] that an instruction raised.
+    /// Returns the accessed address of a [`SignalKind::Memory`] or [`SignalKind::Bus`] that an instruction raised.
     pub(crate) fn address(self) -> usize {
-        // SAFETY: the kernel fills in the address of these signals; of others it is a number without meaning.
+        // SAFETY: the kernel fills in the address of these signals; for others it is a meaningless number.
         unsafe { self.info.si_addr() }.addr()
     }
 
-    /// How many signals of a timer were left out before this one, if it is of a timer or of a performance counter.
+    /// Returns the number of signals of a timer that were dropped before this one, if a timer or a performance counter
+    /// sent it.
     pub(crate) fn timer_overrun(self) -> Option<u64> {
         match self.info.si_code {
             libc::SI_TIMER => {
-                // SAFETY: of the same size, and all bit patterns are values of it.
+                // SAFETY: the types have the same size, and all bit patterns are valid.
                 let fired = unsafe { &*std::ptr::from_ref(self.info).cast::<Fired>() };
                 Some(u64::try_from(fired.overrun).unwrap_or(0))
             }
@@ -184,31 +186,32 @@ impl<'a> Signal<'a> {
         }
     }
 
-    /// The value that [`queue_signal`] sent with the signal, if this process queued it.
+    /// Returns the value that [`queue_signal`] sent with the signal, if this process queued it.
     pub(crate) fn value(self) -> Option<u64> {
-        // SAFETY: of the same size, and all bit patterns are values of it.
+        // SAFETY: the types have the same size, and all bit patterns are valid.
         let queued = unsafe { &*std::ptr::from_ref(self.info).cast::<Queued>() };
         // SAFETY: a call without arguments that always succeeds.
         let is_own = queued.code == libc::SI_QUEUE && queued.pid == unsafe { libc::getpid() };
         is_own.then_some(queued.value)
     }
 
-    /// Does what would have been done without our handler.
+    /// Does what would have happened without our handler.
     ///
     /// # Safety
     ///
-    /// The caller is our handler; it was given this signal and this context.
+    /// The caller is our handler, and was given this signal and this context.
     pub(crate) unsafe fn pass_on(self, context: *mut libc::c_void) {
         let Self { number, info } = self;
         let Some(i) = handled().iter().position(|signal| *signal == number) else { return };
-        // SAFETY: `handle_signals` wrote this element before our handler could run; what is called is a handler that was
-        // installed for this very signal and gets the arguments that it was installed to get.
+        // SAFETY: `handle_signals` wrote this element before our handler could run; the function that is called is a
+        // handler that was installed for this signal, with the arguments that it expects.
         unsafe {
             let before = (*PREVIOUS.0.get())[i].assume_init_ref();
             match before.sa_sigaction {
                 libc::SIG_IGN if info.si_code <= 0 => {}
                 libc::SIG_DFL | libc::SIG_IGN => {
-                    // A faulting instruction runs again, and the kernel acts. A signal that was sent is sent again.
+                    // A faulting instruction runs again, and the kernel applies the default action. A sent signal is
+                    // sent again.
                     libc::sigaction(number, before, std::ptr::null_mut());
                     if info.si_code <= 0 {
                         libc::raise(number);
@@ -252,12 +255,12 @@ impl<'a> Signal<'a> {
 ///
 /// # Errors
 ///
-/// Returns `NotFound` if there is no thread of this number.
+/// Returns `NotFound` if no thread has this number.
 pub(crate) fn queue_signal(thread: i32, signal: libc::c_int, value: u64) -> io::Result<()> {
     // SAFETY: calls without arguments that always succeed.
     let (pid, uid) = unsafe { (libc::getpid(), libc::getuid()) };
     let info = Queued { signal, error: 0, code: libc::SI_QUEUE, padding: 0, pid, uid, value, rest: [0; 12] };
-    // SAFETY: the request reads the structure, which is as large as it expects; our handler is installed.
+    // SAFETY: the request reads the structure, which has the expected size; our handler is installed.
     let result = unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, thread, signal, &raw const info) };
     match result {
         0 => Ok(()),

@@ -1,23 +1,23 @@
-//! The current thread: its number, and how far its stack reaches.
+//! The current thread: its number, and the extent of its stack.
 
-/// Bytes above a thread's stack end that guest code leaves to the host functions that it calls, and to
-/// signal handlers.
+/// Bytes above the end of a thread's stack that guest code leaves for the host functions that it calls and for signal
+/// handlers.
 const HOST_RESERVE: usize = 128 << 10;
 
-/// The current thread's number in the kernel. Async-signal-safe.
+/// Returns the current thread's number in the kernel. Async-signal-safe.
 pub fn thread_id() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()
 }
 
-/// The lowest address that guest code may use on the current thread's stack; 1 where it cannot be found out.
+/// Returns the lowest address that guest code may use on the current thread's stack; 1 if it is unknown.
 pub(crate) fn stack_floor() -> usize {
     stack_end().map_or(1, |end| end + HOST_RESERVE)
 }
 
-/// The lowest address of the current thread's stack.
+/// Returns the lowest address of the current thread's stack.
 fn stack_end() -> Option<usize> {
-    // SAFETY: `pthread_getattr_np` initialises the attributes that it returns 0 for; they are read once and
-    // destroyed. `pthread_self` always names the calling thread.
+    // SAFETY: `pthread_getattr_np` initialises the attributes if it returns 0; they are read once and destroyed.
+    // `pthread_self` always names the calling thread.
     unsafe {
         let mut attr = std::mem::zeroed::<libc::pthread_attr_t>();
         if libc::pthread_getattr_np(libc::pthread_self(), &mut attr) != 0 {

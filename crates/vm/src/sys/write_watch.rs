@@ -1,8 +1,8 @@
-//! Ranges of memory that are write-protected to learn whether anybody writes to them: the first write makes them writable again
-//! and is noted.
+//! Ranges of memory that are write-protected to detect writes: the first write makes the range writable again and is
+//! recorded.
 //!
-//! A write by the host or a guest faults once. The kernel's own writes do not: they fail (`EFAULT`), so whoever hands the kernel
-//! such memory to be written prepares it first ([`prepare_for_kernel`]).
+//! A write by the host or a guest faults once. Writes by the kernel do not fault, they fail (`EFAULT`). So code that
+//! passes such memory to the kernel for writing must prepare it first ([`prepare_for_kernel`]).
 
 use super::map::{make_writable, page_size};
 use super::watch_slots::{WatchSlot, WatchSlots, WatchState};
@@ -10,22 +10,24 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Ranges that can be watched at once.
+/// The number of ranges that can be watched at once.
 const SLOTS: usize = 1024;
 
-/// Mappings that watched ranges may cost at most, all together: a process has 65,530 by default, and others need them too.
+/// The largest number of mappings that all watched ranges together may cost. A process has 65,530 by default, and needs
+/// them for other purposes as well.
 const MAPPINGS: usize = 8192;
 
-/// Bytes that are touched to have the kernel write to them; of more, all that is watched becomes writable.
+/// Up to this many bytes are touched page by page to prepare them for the kernel. For more, the whole watched range
+/// becomes writable.
 const TOUCHED: usize = 64 << 10;
 
 static WATCHED: WatchSlots<SLOTS> = WatchSlots::new([const { WatchSlot::new() }; SLOTS]);
 
-/// Mappings that all ranges cost now.
+/// The number of mappings that all ranges cost now.
 static SPENT: AtomicUsize = AtomicUsize::new(0);
 
-/// A range that is watched until this is dropped. Its owner protects its pages once it exists, and makes all of them writable before
-/// it goes.
+/// A range that is watched until this is dropped. Its owner write-protects the pages after creating it, and makes all
+/// of them writable before dropping it.
 pub(crate) struct WriteWatch {
     slot: &'static WatchSlot,
     mappings: usize,
@@ -38,7 +40,7 @@ impl std::fmt::Debug for WriteWatch {
 }
 
 impl WriteWatch {
-    /// Watches a range, whose protection will take so many mappings; nothing where there are too many.
+    /// Watches a range whose protection will take this many mappings. Returns `None` if that exceeds the limit.
     pub(crate) fn new(range: Range<usize>, mappings: usize) -> Option<Self> {
         debug_assert!(range.start.is_multiple_of(page_size()) && range.end.is_multiple_of(page_size()));
         if SPENT.fetch_add(mappings, Ordering::Relaxed) + mappings > MAPPINGS {
@@ -52,13 +54,13 @@ impl WriteWatch {
         Some(Self { slot, mappings })
     }
 
-    /// Whether anybody has written to what was protected.
+    /// Returns whether a protected page was written to.
     pub(crate) fn is_broken(&self) -> bool {
         // By this thread, or by one that has passed the memory on since.
         self.slot.state() == WatchState::Broken
     }
 
-    /// The address of the first write to what was protected.
+    /// Returns the address of the first write to a protected page.
     pub(crate) fn first_written(&self) -> Option<usize> {
         self.slot.first_written()
     }
@@ -71,11 +73,11 @@ impl Drop for WriteWatch {
     }
 }
 
-/// If a write to this address was not possible because it is watched: makes the range writable and notes that. Whether the write can
-/// be tried again. Async-signal-safe.
-pub(crate) fn note_write(address: usize) -> io::Result<bool> {
+/// If a write to this address faulted because the address is watched, makes the range writable and records the write.
+/// Returns whether the write can be retried. Async-signal-safe.
+pub(crate) fn record_write(address: usize) -> io::Result<bool> {
     let Some((slot, range, state)) = WATCHED.at(address) else { return Ok(false) };
-    // It is the memory of whoever writes: nobody takes it away meanwhile.
+    // The writing thread owns the memory, so no other thread unmaps it meanwhile.
     if state == WatchState::Armed {
         make_writable(range)?;
         slot.break_at(address);
@@ -83,12 +85,13 @@ pub(crate) fn note_write(address: usize) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Has anybody write to bytes, the kernel included. Where that cannot be had, the kernel says so when it is to write there.
+/// Makes bytes writable for everything, including the kernel. If that fails, the kernel's own write there fails.
 pub(crate) fn write_anywhere(bytes: &mut [u8]) {
-    let _ = note_write(bytes.as_ptr().addr());
+    let _ = record_write(bytes.as_ptr().addr());
 }
 
-/// Has the kernel write to bytes. Few of them are touched, so that nothing changes where they are written to each time.
+/// Makes bytes writable for the kernel. A small number of bytes is touched page by page, so that the watch stays intact
+/// if they are written each time.
 pub fn prepare_for_kernel(bytes: &mut [u8]) {
     let Some((slot, _, WatchState::Armed)) = WATCHED.at(bytes.as_ptr().addr()) else { return };
     if bytes.len() > TOUCHED {

@@ -1,4 +1,5 @@
-//! Which functions instructions belong to, those that were inlined included, and which of them a signal handler must not run.
+//! Finds the functions that instructions belong to, including inlined ones, and those that a signal handler must not
+//! run.
 
 use gimli::{EndianSlice, LittleEndian};
 use object::{Object, ObjectSection};
@@ -6,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::ops::Range;
 
-/// What a signal handler has nothing to do with, and parts of the names of functions that do it, in small letters.
+/// What a signal handler must not do, and lower-case parts of the names of functions that do it.
 const DENIED: &[(&str, &[&str])] = &[
     ("a thread-local is touched", &["thread_local", "thread::local", "localkey", "__tls_get_addr"]),
     ("memory is allocated or freed", &["alloc", "free"]),
@@ -16,7 +17,7 @@ const DENIED: &[(&str, &[&str])] = &[
     ("text is made", &["format", "fmt::"]),
 ];
 
-/// Functions whose names say so and that do nothing of the kind: what they do.
+/// Functions that match by name but do nothing of the kind, with what they do instead.
 const EXCEPTIONS: &[(&str, &[&str])] = &[
     (
         "reads the pointer of an `Arc` that is kept meanwhile: a row's, or what it leads to",
@@ -53,18 +54,18 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
     ("compares numbers, in builds with checks", &["core::ub_checks::is_valid_allocation_size"]),
 ];
 
-/// What is known of this process's code.
+/// Symbols and debug information of this process.
 pub(crate) struct Symbols<'a> {
     base: usize,
     map: object::SymbolMap<object::SymbolMapName<'a>>,
-    /// Where the program has its jumps to libraries' functions, which have no names.
+    /// The program's jumps to functions of libraries (PLT), which have no names.
     jumps: Vec<Range<u64>>,
     context: addr2line::Context<EndianSlice<'a, LittleEndian>>,
 }
 
-/// The object that an address lies in: where it begins, its file's name, and its symbol there.
+/// Returns the object that an address lies in: its base, its file name, and its symbol at the address.
 fn object_at(address: usize) -> Option<(usize, String, Option<String>)> {
-    // SAFETY: a structure of pointers, for which zero is valid; the call fills it in where it returns something else than 0.
+    // SAFETY: a structure of pointers, for which zero is valid; the call fills it in if it does not return 0.
     unsafe {
         let mut info = std::mem::zeroed::<libc::Dl_info>();
         if libc::dladdr(std::ptr::without_provenance(address), &mut info) == 0 {
@@ -78,7 +79,7 @@ fn object_at(address: usize) -> Option<(usize, String, Option<String>)> {
 }
 
 impl<'a> Symbols<'a> {
-    /// Those of a file, which this process runs.
+    /// Reads the symbols of a file that this process runs.
     pub(crate) fn of(program: &'a [u8]) -> Self {
         let file = object::File::parse(program).unwrap();
         let section = |id: gimli::SectionId| -> Result<_, gimli::Error> {
@@ -93,13 +94,13 @@ impl<'a> Symbols<'a> {
         Self { base, map: file.symbol_map(), jumps, context }
     }
 
-    /// Whether an address is in the program itself, not in a library.
+    /// Returns whether an address is in the program itself, not in a library.
     pub(crate) fn is_program(&self, address: usize) -> bool {
         object_at(address).is_some_and(|(base, ..)| base == self.base)
     }
 
-    /// The names of the functions that an instruction belongs to, the innermost first. Functions that a library does not export
-    /// have none: they are entered by one that it does.
+    /// Returns the names of the functions that an instruction belongs to, innermost first. Functions that a library
+    /// does not export have none: an exported function has called them.
     fn names_at(&self, address: usize) -> Vec<String> {
         let Some((base, file, symbol)) = object_at(address) else { return vec!["?".into()] };
         if base != self.base {
@@ -116,13 +117,13 @@ impl<'a> Symbols<'a> {
                 names.push(inlined(&frame));
             }
         }
-        // The outermost is known to the symbol table in any case, and by its whole name.
+        // The symbol table knows the outermost function in any case, and by its full name.
         names.pop();
         names.extend(self.map.before(at).map(|symbol| path(&demangled(symbol.name()))));
         names
     }
 
-    /// The functions that instructions belong to, by name, each with an address of one of them.
+    /// Returns the functions that instructions belong to, by name, each with the address of one of the instructions.
     pub(crate) fn functions(&self, addresses: &[usize]) -> BTreeMap<String, usize> {
         let mut functions = BTreeMap::new();
         for &address in addresses {
@@ -138,8 +139,8 @@ fn demangled(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
 }
 
-/// The name of a function that was inlined. Debug information that is made for lines has but the last part of it, and the file:
-/// `lock` in `library/std/src/sys/sync/mutex/futex.rs` is `std::sys::sync::mutex::futex::lock`.
+/// Returns the name of an inlined function. Debug information for lines contains only the last part of it, and the
+/// file: `lock` in `library/std/src/sys/sync/mutex/futex.rs` is `std::sys::sync::mutex::futex::lock`.
 fn inlined(frame: &addr2line::Frame<'_, EndianSlice<'_, LittleEndian>>) -> String {
     let name = frame.function.as_ref().and_then(|function| function.raw_name().ok());
     let name = path(&name.map_or_else(|| "?".into(), |name| demangled(&name)));
@@ -150,7 +151,7 @@ fn inlined(frame: &addr2line::Frame<'_, EndianSlice<'_, LittleEndian>>) -> Strin
     format!("{package}::{module}::{name}")
 }
 
-/// A function's name without what its generic parameters stand for: `<Published<Row>>::read::<()>` is `Published::read`.
+/// Returns a function's name without its generic arguments: `<Published<Row>>::read::<()>` is `Published::read`.
 fn path(name: &str) -> String {
     let mut path = String::new();
     let mut depth = 0;
@@ -173,7 +174,7 @@ fn path(name: &str) -> String {
     }
 }
 
-/// Why a signal handler must not run a function; `None` where it may.
+/// Returns why a signal handler must not run a function; `None` if it may.
 pub(crate) fn why_denied(name: &str) -> Option<&'static str> {
     if EXCEPTIONS.iter().any(|(_, functions)| functions.contains(&name)) {
         return None;
@@ -183,11 +184,11 @@ pub(crate) fn why_denied(name: &str) -> Option<&'static str> {
     Some(why)
 }
 
-/// Whether an instruction addresses memory by the register that leads to the thread's own.
+/// Returns whether an instruction accesses memory through the register that points to the thread's own data.
 ///
 /// # Safety
 ///
-/// An instruction lies there.
+/// An instruction lies at the address.
 pub(crate) unsafe fn is_of_thread(address: usize) -> bool {
     const FS: u8 = 0x64;
     const PREFIXES: [u8; 11] = [0x26, 0x2e, 0x36, 0x3e, FS, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3];

@@ -1,13 +1,14 @@
 //! Which threads are in the handler.
 //!
-//! By the kernel's number of the thread: a thread-local would be what the handler must not touch, made by the test.
+//! Threads are identified by their number in the kernel: a thread-local would itself be something that the handler must
+//! not touch.
 
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::SeqCst};
 
 static THREADS: [AtomicI32; 16] = [const { AtomicI32::new(0) }; 16];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// Says that the current thread is in the handler, until it is dropped.
+/// Marks the current thread as being in the handler, until it is dropped.
 pub(crate) struct Inside(&'static AtomicI32);
 
 impl Inside {
@@ -32,9 +33,9 @@ pub(crate) fn thread_id() -> i32 {
     unsafe { libc::gettid() }
 }
 
-/// Ends the process if the current thread is in the handler, which does what it must not.
+/// Ends the process if the current thread is in the handler and does something forbidden.
 pub(crate) fn forbid(what: &'static str) {
-    // Most of the time nobody is, which costs no call.
+    // Usually no thread is in the handler, and this check costs no system call.
     if COUNT.load(SeqCst) > 0 {
         let id = thread_id();
         if THREADS.iter().any(|thread| thread.load(SeqCst) == id) {
@@ -45,7 +46,7 @@ pub(crate) fn forbid(what: &'static str) {
 
 fn fail(what: &'static str) -> ! {
     for part in ["the handler ", what, "\n"] {
-        // SAFETY: the call reads as many bytes as there are.
+        // SAFETY: the call reads exactly the bytes of the text.
         unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
     }
     // SAFETY: async-signal-safe, as the call above is.

@@ -1,9 +1,10 @@
-//! The handler of the signals that ask a thread, have it leave its guest or tell of a write does nothing that what it interrupts may
-//! be in the midst of: it takes no lock, allocates nothing, and touches nothing that is made when it is first used.
+//! The handler of the signals that take a thread's stack, make it leave its guest, or report a write does nothing that
+//! the interrupted code may be in the middle of. It takes no lock, allocates nothing, and touches nothing that is
+//! initialized on first use.
 //!
-//! The test puts a handler of its own before belljar's, which says that the thread is inside while belljar's runs. Whoever
-//! allocates or waits for a lock there ends the process ([`shims`]). A lock that nobody holds is taken without a call: so some
-//! of the signals are handled one instruction at a time ([`steps`]), and what was executed then is looked up by name
+//! The test installs a handler of its own before belljar's, which marks the thread as inside while belljar's runs. An
+//! allocation or a wait for a lock there ends the process ([`shims`]). Taking a free lock makes no call. So some of the
+//! signals are handled one instruction at a time ([`steps`]), and the executed functions are looked up by name
 //! ([`functions`]).
 
 mod functions;
@@ -28,10 +29,11 @@ use steps::{Handler, stepped};
 
 const PROGRAM: &str = include_str!("../../../belljar/tests/calls.wat");
 
-/// So long a thread that is not dead-locked takes at most, on whatever machine.
+/// More time than a thread without a deadlock takes on any machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What a signal is about, and how many of its kind are stepped. A step takes as long as a signal, and a handler has thousands.
+/// The kinds of signals, and how many of each are stepped. A step takes as long as a signal, and a handler has
+/// thousands.
 const KINDS: [(Kind, u64); 8] = [
     (Kind::AskedGuest, 8),
     (Kind::AskedHost, 8),
@@ -45,19 +47,19 @@ const KINDS: [(Kind, u64); 8] = [
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
-    /// A question, which meets guest code.
+    /// A request that interrupts guest code.
     AskedGuest,
-    /// A question, which meets anything else.
+    /// A request that interrupts any other code.
     AskedHost,
     Timer,
     Event,
-    /// It is none of belljar's.
+    /// A signal that is not belljar's.
     Foreign,
-    /// A wish that the thread leaves its guest, which meets guest code.
+    /// A request to leave the guest that interrupts guest code.
     LeftGuest,
-    /// The same, which meets anything else.
+    /// The same, interrupting any other code.
     LeftHost,
-    /// The first write to memory that has settled.
+    /// The first write to write-protected memory.
     Write,
 }
 
@@ -79,7 +81,7 @@ impl Kind {
     }
 }
 
-/// How many signals of a kind there were.
+/// The number of signals of a kind.
 struct Signals {
     handled: AtomicU64,
     stepped: AtomicU64,
@@ -88,10 +90,10 @@ struct Signals {
 static SIGNALS: [Signals; KINDS.len()] =
     [const { Signals { handled: AtomicU64::new(0), stepped: AtomicU64::new(0) } }; KINDS.len()];
 
-/// Of signals of a kind, one of so many is stepped, until there were enough.
+/// One of this many signals of a kind is stepped, until there were enough.
 const SPREAD: u64 = 7;
 
-/// Of the kinds that there are few of, each one is.
+/// Rare kinds, of which each signal is stepped.
 const RARE: [Kind; 3] = [Kind::LeftGuest, Kind::LeftHost, Kind::Write];
 
 impl Signals {
@@ -99,7 +101,7 @@ impl Signals {
         &SIGNALS[kind as usize]
     }
 
-    /// Counts one more, and says whether it is to be stepped.
+    /// Counts a signal, and returns whether to step it.
     fn count(&self, kind: Kind, enough: u64) -> bool {
         let spread = if RARE.contains(&kind) { 1 } else { SPREAD };
         let is_stepped =
@@ -109,11 +111,11 @@ impl Signals {
     }
 }
 
-/// Address of belljar's handler.
+/// The address of belljar's handler.
 static OURS: AtomicUsize = AtomicUsize::new(0);
-/// Signals that belljar's handler left to the one that was there before.
+/// Signals that belljar's handler passed on to the one before it.
 static PASSED_ON: AtomicU64 = AtomicU64::new(0);
-/// Signals after which the error number of the interrupted thread was another.
+/// Signals after which the interrupted thread's error number had changed.
 static ERRORS_LOST: AtomicU64 = AtomicU64::new(0);
 
 fn watch_signal() -> c_int {
@@ -129,26 +131,26 @@ extern "C" fn before_ours(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
 }
 
 unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel passes structures of these types; belljar's handler was installed for this signal, and stored before
-    // this one was installed.
+    // SAFETY: the kernel passes structures of these types; belljar's handler was installed for this signal, and stored
+    // before this one was installed.
     let (code, pc, ours) = unsafe {
         let registers = &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let pc = registers[libc::REG_RIP as usize] as usize;
         ((*info).si_code, pc, std::mem::transmute::<usize, Handler>(OURS.load(Acquire)))
     };
-    // SAFETY: the thread's own.
+    // SAFETY: the error number is the thread's own.
     let error = || unsafe { *libc::__errno_location() };
     // SAFETY: as above.
     let is_fault = unsafe { signal == libc::SIGSEGV && !is_write(info, context) };
     if is_fault {
-        // A trap of a guest's, which may take anything; or one of the test's.
-        // SAFETY: with the arguments that the kernel gave.
+        // A trap of a guest, which may take any time and lock; or one of the test.
+        // SAFETY: with the arguments that the kernel passed.
         return unsafe { ours(signal, info, context) };
     }
     let (kind, before) = (Kind::of(signal, code, pc), error());
     let is_stepped = Signals::of(kind).count(kind, KINDS[kind as usize].1);
     let inside = Inside::enter();
-    // SAFETY: with the arguments that the kernel gave.
+    // SAFETY: with the arguments that the kernel passed.
     unsafe {
         if is_stepped {
             stepped(ours, signal, info, context);
@@ -160,28 +162,29 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
     ERRORS_LOST.fetch_add(u64::from(error() != before), Relaxed);
 }
 
-/// Whether a fault is a write to memory that is there, and protected.
+/// Returns whether a fault is a write to mapped, write-protected memory.
 ///
 /// # Safety
 ///
-/// With what the kernel passes for a fault.
+/// The arguments are those that the kernel passes for a fault.
 unsafe fn is_write(info: *mut libc::siginfo_t, context: *mut c_void) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         let registers = &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let pc = registers[libc::REG_RIP as usize] as usize;
-        // The bit of the processor's error code that says that it was a write. Those beyond a memory are guests', too.
+        // The bit of the processor's error code for writes. Guests also write beyond their memories.
         let writes = registers[libc::REG_ERR as usize] & 2 != 0;
         (*info).si_code == 2 && writes && function_at(pc).is_some() && IN_BOUNDS.load(Relaxed)
     }
 }
 
-/// Whether the guest that runs writes nowhere but to its memory.
+/// Whether the running guest writes only to its memory.
 static IN_BOUNDS: AtomicBool = AtomicBool::new(false);
 
-/// Puts a handler in the place of another of a signal, and returns that one's address.
+/// Replaces the handler of a signal, and returns the address of the previous one.
 fn replace(signal: c_int, handler: usize, flags: Option<c_int>) -> usize {
-    // SAFETY: the structures are of numbers and pointers, for which zero is valid; the handlers above are async-signal-safe.
+    // SAFETY: the structures consist of numbers and pointers, for which zero is valid; the handlers above are
+    // async-signal-safe.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         assert_eq!(libc::sigaction(signal, std::ptr::null(), &mut action), 0);
@@ -192,11 +195,11 @@ fn replace(signal: c_int, handler: usize, flags: Option<c_int>) -> usize {
     }
 }
 
-/// An engine whose watch signal comes to [`on_signal`] first.
+/// Creates an engine whose watch signal reaches [`on_signal`] first.
 fn engine() -> Engine {
     replace(watch_signal(), before_ours as *const () as usize, Some(libc::SA_SIGINFO));
     let engine = Engine::default();
-    // A runtime installs belljar's.
+    // A runtime installs belljar's handler.
     let _ = Store::new(&engine, ());
     // SAFETY: as for `replace`, with no action to install.
     let ours = unsafe {
@@ -213,10 +216,10 @@ fn engine() -> Engine {
     engine
 }
 
-/// Sends a thread of this process the watch signal as it comes for another reason. Codes of 0 and more a thread may only send to
+/// Sends a thread of this process the watch signal with another code. A thread may send codes of 0 and more only to
 /// itself.
 fn send(thread: i32, code: c_int) {
-    // SAFETY: a structure of numbers, as large as the kernel expects.
+    // SAFETY: a structure of numbers, of the size that the kernel expects.
     unsafe {
         let mut info = std::mem::zeroed::<libc::siginfo_t>();
         (info.si_signo, info.si_code) = (watch_signal(), code);
@@ -227,25 +230,25 @@ fn send(thread: i32, code: c_int) {
     }
 }
 
-/// Has the current thread handle signals on a stack on which there is room for two handlers, one in the other.
+/// Makes the current thread handle signals on a stack with room for two nested handlers.
 fn make_room_for_signals() {
     let room = Box::leak(vec![0_u8; 256 << 10].into_boxed_slice());
     let stack = libc::stack_t { ss_sp: room.as_mut_ptr().cast(), ss_flags: 0, ss_size: room.len() };
-    // SAFETY: the memory is nobody else's, and stays.
+    // SAFETY: the memory has no other user, and is never freed.
     assert_eq!(unsafe { libc::sigaltstack(&stack, std::ptr::null_mut()) }, 0);
 }
 
-/// What the guest's host function and the thread that asks both want.
+/// Data that both the guest's host function and the observing thread lock.
 static CONTENDED: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 fn contended() -> MutexGuard<'static, Vec<Vec<u8>>> {
     CONTENDED.lock().unwrap()
 }
 
-/// Code of the signal that the guest's thread is to send itself, once; 0 for none.
+/// The code of the signal that the guest's thread is to send itself, once; 0 for none.
 static WANTED: AtomicI32 = AtomicI32::new(0);
 
-/// Is in the midst of allocating and of taking locks for most of its time.
+/// Spends most of its time allocating and taking locks.
 fn allocate_and_lock() {
     let code = WANTED.swap(0, AcqRel);
     if code != 0 {
@@ -263,14 +266,14 @@ fn allocate_and_lock() {
 
 type Run = Box<dyn FnMut() -> i32 + Send>;
 
-/// For most of its time in guest code.
+/// Spends most of its time in guest code.
 const SPIN: &str = "(module (func (export \"spin\") (param $n i32) (result i32) (local $sum i32)
     (loop $l
         (local.set $sum (i32.add (i32.mul (local.get $sum) (i32.const 31)) (local.get $n)))
         (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     (local.get $sum)))";
 
-/// The shared program and a loop, and their store's inspector.
+/// Returns the shared program and a loop, and their store's inspector.
 fn guest(engine: &Engine) -> (Run, belljar::Inspector) {
     let module = Module::new(engine, PROGRAM).unwrap();
     let mut linker = Linker::new(engine);
@@ -297,7 +300,7 @@ fn guest(engine: &Engine) -> (Run, belljar::Inspector) {
     (Box::new(run), inspector)
 }
 
-/// A sandbox's guest: it spins, has a host function allocate, or writes where it seldom does.
+/// A sandbox's guest: it spins, makes a host function allocate, or writes to rarely written pages.
 const SANDBOX: &str = r#"(module (import "" "host" (func $host)) (memory 16)
     (func (export "usual") (i32.store (i32.const 8) (i32.const 1)))
     (func (export "elsewhere") (param i32) (i32.store (local.get 0) (i32.const 1)))
@@ -313,7 +316,7 @@ fn end_what_is_endless(killer: &SandboxKillHandle) {
     }
 }
 
-/// A sandbox, and who ends its calls.
+/// Returns a sandbox and the handle that ends its calls.
 fn sandbox(engine: &Engine) -> (impl FnMut() + Send + 'static, SandboxKillHandle) {
     let module = Module::new(engine, SANDBOX).unwrap();
     let mut linker = Linker::new(engine);
@@ -321,7 +324,7 @@ fn sandbox(engine: &Engine) -> (impl FnMut() + Send + 'static, SandboxKillHandle
     let pre = linker.instantiate_pre(&module).unwrap();
     let mut sandbox = SandboxTemplate::new(pre, || Ok(())).build().unwrap();
     let handle = sandbox.kill_handle();
-    // Of a memory that was disturbed, more is wanted each time.
+    // After each write to a protected page, more calls are needed until the memory is protected again.
     let mut usual = 20;
     let run = move || {
         for endless in ["spin", "host"] {
@@ -334,7 +337,7 @@ fn sandbox(engine: &Engine) -> (impl FnMut() + Send + 'static, SandboxKillHandle
             (0..usual).for_each(|_| sandbox.call::<(), ()>("usual", ()).unwrap());
             usual *= 4;
             IN_BOUNDS.store(true, Relaxed);
-            // Where it was once is no longer elsewhere.
+            // A page that was written once is not protected again.
             sandbox.call::<i32, ()>("elsewhere", 50 * usual).unwrap();
             IN_BOUNDS.store(false, Relaxed);
         }
@@ -342,17 +345,17 @@ fn sandbox(engine: &Engine) -> (impl FnMut() + Send + 'static, SandboxKillHandle
     (run, handle)
 }
 
-/// Tests share what is counted and stepped.
+/// Tests share counters and steps.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// What must be among the functions, so that there is something that was looked at.
+/// Functions that must have been seen, which shows that the check works.
 const SEEN: &[&str] = &[
     "machine::faults::handle_signal",
     "machine::faults::handle",
-    "machine::questions::answer",
+    "machine::requests::answer",
     "store_monitor::answer",
     "machine::signal_walk::walk",
     "ProgramState::caller",
@@ -363,14 +366,14 @@ const SEEN: &[&str] = &[
     "code_table::function_at",
     "code_table::with_text",
     "sampling::sample",
-    "sample_ring::Note::push",
-    "sample_ring::Note::finish",
+    "sample_ring::SampleWriter::push",
+    "sample_ring::SampleWriter::finish",
     "CpuTimer::used",
-    "CpuTimer::go_on",
+    "CpuTimer::rearm",
     "sys::cpu_clock::monotonic_time",
     "sys::stack::thread_id",
     "rustix::thread::futex::wake",
-    "sys::write_watch::note_write",
+    "sys::write_watch::record_write",
     "sys::map::make_writable",
 ];
 
@@ -385,7 +388,7 @@ fn the_handler_takes_nothing_that_may_be_held() {
     static IS_OVER: AtomicBool = AtomicBool::new(false);
     let (tell_id, id) = mpsc::channel();
     let (tell_runs, runs) = mpsc::channel();
-    // Whoever waits for it has a limit, in case that it is dead-locked.
+    // There is a timeout for every wait for this thread, in case of a deadlock.
     let guest = std::thread::spawn(move || {
         make_room_for_signals();
         let (_, mut runs) = (tell_id.send(thread_id()), 0);
@@ -443,12 +446,12 @@ fn the_handler_takes_nothing_that_may_be_held() {
         functions.iter().filter_map(|(name, address)| Some((why_denied(name)?, name, address))).collect();
     assert!(denied.is_empty(), "in the handler {denied:#x?}");
     let mut of_thread = executed;
-    // SAFETY: they were executed. (Libraries have their own thread-locals, which are there from a thread's beginning.)
+    // SAFETY: they were executed. (Libraries have their own thread-locals, which exist from the start of a thread.)
     of_thread.retain(|address| symbols.is_program(*address) && unsafe { is_of_thread(*address) });
     assert!(of_thread.is_empty(), "thread-locals are touched in {:#x?}", symbols.functions(&of_thread));
 }
 
-/// Does one of the things that stepping has to find.
+/// Does one of the things that stepping must find.
 unsafe extern "C" fn offend(which: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
     static FREE: Mutex<u32> = Mutex::new(0);
     static ONCE: OnceLock<u32> = OnceLock::new();
@@ -477,13 +480,13 @@ fn stepping_finds_what_is_denied() {
     let reasons = ["a lock", "memory", "when it is first used", "thread-local", "panic", "text"];
     for (which, reason) in reasons.into_iter().enumerate() {
         steps::take();
-        // SAFETY: it makes no use of the pointers.
+        // SAFETY: it does not use the pointers.
         unsafe { stepped(offend, which as c_int, std::ptr::null_mut(), std::ptr::null_mut()) };
         let functions = symbols.functions(&steps::take());
         let found: Vec<_> = functions.keys().filter_map(|name| why_denied(name)).collect();
         assert!(found.iter().any(|why| why.contains(reason)), "{reason}: {found:?} in {functions:#?}");
     }
-    // SAFETY: as above; what is looked at was executed.
+    // SAFETY: as above; the addresses were executed.
     unsafe {
         stepped(offend, reasons.len() as c_int, std::ptr::null_mut(), std::ptr::null_mut());
         assert!(
@@ -492,7 +495,7 @@ fn stepping_finds_what_is_denied() {
     }
 }
 
-/// Runs this test alone in a process of its own, which is to end itself, having said so.
+/// Runs this test alone in its own process, which must abort with this message.
 fn dies(test: &str, says: &str) {
     let this = std::env::current_exe().unwrap();
     let output = Command::new(this)
@@ -534,7 +537,7 @@ fn who_waits_for_a_lock_in_the_handler_dies() {
         let lock = Mutex::new(());
         let _held = lock.lock().unwrap();
         let _inside = Inside::enter();
-        // For ever, if the test's call was not preferred.
+        // This would wait forever if the linker did not prefer the test's function.
         drop(lock.lock());
     }
     dies("who_waits_for_a_lock_in_the_handler_dies", "the handler waits for another thread");
@@ -545,13 +548,13 @@ fn who_calls_for_a_lock_in_the_handler_dies() {
     if is_child() {
         let mut lock = libc::PTHREAD_MUTEX_INITIALIZER;
         let _inside = Inside::enter();
-        // SAFETY: the lock is initialised and nobody's.
+        // SAFETY: the lock is initialised and free.
         unsafe { libc::pthread_mutex_lock(&mut lock) };
     }
     dies("who_calls_for_a_lock_in_the_handler_dies", "the handler calls pthread_mutex_lock");
 }
 
-/// Locks that threads wait for outside the handler are as they always are.
+/// Waiting for locks outside the handler works as usual.
 #[test]
 fn who_waits_for_a_lock_elsewhere_gets_it() {
     let _alone = alone();

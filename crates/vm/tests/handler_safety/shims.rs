@@ -1,7 +1,7 @@
-//! An allocator and locks that end the process where the handler uses them.
+//! An allocator and locks that end the process if the handler uses them.
 //!
-//! The linker prefers the test's functions to those of the C library wherever the program calls these. Locks of the standard
-//! library make no call while nobody else wants them: those are found by stepping ([`crate::steps`]).
+//! The linker prefers the test's functions to those of the C library wherever the program calls these. Locks of the
+//! standard library make no call while they are uncontended; stepping finds those ([`crate::steps`]).
 
 use crate::inside::forbid;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,7 +13,7 @@ struct Allocator;
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-// SAFETY: all calls go to the system's allocator as they come.
+// SAFETY: all calls are forwarded to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         forbid("allocates");
@@ -40,10 +40,10 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// How often threads waited for others by the kernel's means, outside the handler.
+/// How often threads waited for others in the kernel, outside the handler.
 pub(crate) static WAITS: AtomicU64 = AtomicU64::new(0);
 
-/// The C library's function, as nobody overrides it.
+/// Returns the C library's function behind the override.
 fn next(known: &AtomicUsize, name: &CStr) -> usize {
     let mut address = known.load(Relaxed);
     if address == 0 {
@@ -91,7 +91,7 @@ locks! {
     sem_wait(semaphore);
 }
 
-/// Whether a futex call waits for another thread.
+/// Returns whether a futex call waits for another thread.
 fn waits(operation: c_int) -> bool {
     const OPERATION: c_int = 0x7f;
     const LOCK_PI2: c_int = 13;
@@ -105,11 +105,11 @@ fn waits(operation: c_int) -> bool {
     )
 }
 
-/// By which the standard library waits for locks.
+/// The function by which the standard library waits for locks.
 ///
 /// # Safety
 ///
-/// As for the C library's.
+/// The conditions of the C library's function apply.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,
@@ -125,8 +125,8 @@ unsafe extern "C" fn syscall(
         WAITS.fetch_add(1, Relaxed);
     }
     let result: c_long;
-    // SAFETY: the caller's promise; the kernel overwrites these two registers. Arguments that were not given are whatever lies
-    // there, which the kernel does not look at.
+    // SAFETY: the caller's promise; the kernel overwrites these two registers. Missing arguments have undefined values,
+    // which the kernel does not read.
     unsafe {
         std::arch::asm!(
             "syscall",
@@ -137,7 +137,7 @@ unsafe extern "C" fn syscall(
         );
     }
     if (-4095..0).contains(&result) {
-        // SAFETY: the thread's own.
+        // SAFETY: the error number is the thread's own.
         unsafe { *libc::__errno_location() = -result as c_int };
         return -1;
     }

@@ -1,12 +1,12 @@
-//! Which instructions a call executes: the processor's trap flag raises a signal after each.
+//! Records which instructions a call executes: the processor's trap flag raises a signal after each.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// A signal's handler.
+/// A signal handler.
 pub(crate) type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
-/// Addresses that were executed, wherever their hash led them. Room for far more instructions than a handler has.
+/// A hash table of the executed addresses, with room for far more instructions than a handler has.
 static EXECUTED: [AtomicUsize; ROOM] = [const { AtomicUsize::new(0) }; ROOM];
 const ROOM: usize = 1 << 16;
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -24,12 +24,12 @@ fn note(address: usize) {
     }
 }
 
-/// How many instructions were stepped.
+/// Returns how many instructions were stepped.
 pub(crate) fn count() -> u64 {
     COUNT.load(Relaxed)
 }
 
-/// The addresses of what was executed, in ascending order, and nothing any more.
+/// Returns the executed addresses in ascending order, and clears the table.
 pub(crate) fn take() -> Vec<usize> {
     let mut taken: Vec<usize> = EXECUTED.iter().map(|place| place.swap(0, Relaxed)).collect();
     taken.retain(|address| *address != 0);
@@ -44,9 +44,9 @@ unsafe extern "C" fn on_step(_: c_int, _: *mut libc::siginfo_t, context: *mut c_
     note(context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize);
 }
 
-/// Installs the signal's handler.
+/// Installs the handler of the signal.
 pub(crate) fn install() {
-    // SAFETY: the handler is of the type that SA_SIGINFO wants.
+    // SAFETY: the handler has the type that SA_SIGINFO requires.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         action.sa_sigaction = on_step as *const () as usize;
@@ -56,7 +56,7 @@ pub(crate) fn install() {
     }
 }
 
-/// Calls a handler, and notes each instruction.
+/// Calls a handler, and records each instruction.
 ///
 /// # Safety
 ///
@@ -67,7 +67,7 @@ pub(crate) unsafe fn stepped(
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) {
-    // SAFETY: the caller's promise. The flags are on the stack but for a moment, and as before in the end.
+    // SAFETY: the caller's promise. The flags are on the stack only for a moment, and are restored in the end.
     unsafe {
         std::arch::asm!(
             "pushfq",

@@ -8,14 +8,14 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use std::ops::Range;
 
-/// A file of two blocks and the memory that they are loaded to. The checker refuses accesses to a cell that nothing puts in order.
+/// A file of two blocks and the memory that they are loaded into. The checker rejects unordered accesses to a cell.
 struct File {
     states: BlockStates,
     is_open: UnsafeCell<bool>,
     place: [UnsafeCell<u8>; 2],
-    /// The block that is damaged, if one is.
+    /// The damaged block, if there is one.
     damaged: Option<usize>,
-    /// Whether code was told apart from data, and which blocks were made executable.
+    /// Whether the text was announced, and which blocks were made executable.
     text_known: AtomicUsize,
     executable: [AtomicUsize; 2],
 }
@@ -34,9 +34,9 @@ impl File {
         })
     }
 
-    /// Whether a block that was read from the file is right.
+    /// Returns whether a block that was read from the file is correct.
     fn read(&self, i: usize) -> bool {
-        // SAFETY: the checker sees to it that nobody writes meanwhile.
+        // SAFETY: the checker ensures that no thread writes meanwhile.
         self.is_open.with(|open| assert!(unsafe { *open }, "block {i} is read from a closed file"));
         self.damaged != Some(i)
     }
@@ -84,7 +84,7 @@ fn load(file: &File) {
     assert_eq!(file.load(0..2), file.damaged.is_none());
 }
 
-/// Completes a file, which closes it, while others use it: each block has its right end.
+/// Completes a file, which closes it, while other threads use it. Each block must reach its correct final state.
 fn completed(damaged: Option<usize>, meanwhile: &[Meanwhile]) {
     let file = File::new(damaged);
     let spawn = |use_it: &Meanwhile| {
@@ -122,7 +122,8 @@ fn three_threads_use_a_file() {
     model_with_preemptions(2, || completed(Some(0), &[copy, copy]));
 }
 
-/// Whoever loads a block looks whether code was told apart meanwhile, and whoever tells it looks at what was loaded.
+/// A thread that loads a block checks whether the text was announced meanwhile, and the announcing thread checks which
+/// blocks are loaded.
 #[test]
 fn a_loaded_block_of_code_becomes_executable_whoever_comes_first() {
     model(|| {

@@ -1,4 +1,5 @@
-//! Rows that signal handlers read without a lock: `published.rs`, on which the code table and that of memory loaded on demand stand.
+//! Rows that signal handlers read without a lock: `published.rs`, on which the code table and the table of on-demand
+//! memory are based.
 
 use crate::model;
 use crate::published::Published;
@@ -8,7 +9,7 @@ use loom::thread;
 
 const GONE: u32 = u32::MAX;
 
-/// A row that says when it goes: the checker refuses whoever reads one that is being dropped, or was.
+/// A row that records when it is dropped: the checker rejects reads of a row during or after its drop.
 struct Row(UnsafeCell<u32>);
 
 impl Row {
@@ -17,7 +18,7 @@ impl Row {
     }
 
     fn number(&self) -> u32 {
-        // SAFETY: the checker sees to it that nobody writes meanwhile.
+        // SAFETY: the checker ensures that no thread writes meanwhile.
         let number = self.0.with(|number| unsafe { *number });
         assert_ne!(number, GONE, "a row was read that is gone");
         number
@@ -76,7 +77,7 @@ fn writers_lose_nothing_of_each_other() {
     });
 }
 
-/// A signal handler reads while the thread that it interrupts reads, or the writer changes the table.
+/// A signal handler reads while the interrupted thread reads, or while the writer changes the table.
 #[test]
 fn two_readers_keep_each_others_rows() {
     model(|| {
@@ -90,7 +91,7 @@ fn two_readers_keep_each_others_rows() {
             .collect();
         table.change(|rows| *rows = vec![Row::new(2)]);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
-        // What was in use then is freed now.
+        // Rows that were in use then are freed now.
         table.change(|_| ());
         assert_eq!(numbers(&table), [2]);
     });

@@ -1,16 +1,16 @@
-//! Stands in for `crate::sync` in the checked files, with loom's types.
+//! Replaces `crate::sync` in the checked files, with loom's types.
 //!
-//! loom treats a sequentially consistent access as acquire and release only, and would report executions that cannot happen. A fence
-//! after each such access makes up for that ([`in_total_order`]): any two of them have a fence in between, which puts them into one
-//! total order. There is no fence before the access: loom switches threads before an access, and a fence would already have
-//! published what the thread did so far, which hides races.
+//! loom treats a sequentially consistent access as acquire and release only, and would report executions that cannot
+//! happen. A fence after each such access compensates for that ([`in_total_order`]): any two of them have a fence in
+//! between, which puts them into one total order. There is no fence before the access: loom switches threads before an
+//! access, and a fence would already have published what the thread did so far, which hides races.
 
 use loom::sync::atomic;
 pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 pub(crate) use loom::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-/// Lets other threads go on.
+/// Yields to other threads.
 pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
@@ -20,8 +20,8 @@ loom::lazy_static! {
     static ref SLEEPERS: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 }
 
-/// Sleeps until [`futex_wake`], unless the word differs from the expected value. It never times out, so that loom reports a thread that
-/// nobody wakes as a deadlock.
+/// Sleeps until [`futex_wake`], unless the word differs from the expected value. It never times out, so loom reports a
+/// thread that is never woken as a deadlock.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, _: Duration) {
     let guard = SLEEPERS.0.lock().unwrap();
     // The kernel compares under its lock, after a barrier.

@@ -1,4 +1,4 @@
-//! Ranges whose first write is noted: `sys/watch_slots.rs`.
+//! Ranges whose first write is recorded: `sys/watch_slots.rs`.
 
 use crate::watch_slots::{WatchSlot, WatchSlots, WatchState};
 use crate::{model, model_with_preemptions};
@@ -22,7 +22,8 @@ fn write<const N: usize>(slots: &WatchSlots<N>, address: usize) -> Option<std::o
     Some(range)
 }
 
-/// A slot passes from range to range while a handler looks for others: it never sees the start of one and the end of the other.
+/// A slot is used for several ranges while a handler searches for others: it never sees the start of one and the end of
+/// another.
 #[test]
 fn a_range_is_never_put_together_from_two() {
     model_with_preemptions(3, || {
@@ -35,7 +36,7 @@ fn a_range_is_never_put_together_from_two() {
                 }
             })
         };
-        // Between the two, and in one.
+        // Between the two ranges, and inside one.
         assert!(slots.at(25).is_none());
         if let Some((_, range, _)) = slots.at(35) {
             assert_eq!(range, SECOND);
@@ -44,7 +45,7 @@ fn a_range_is_never_put_together_from_two() {
     });
 }
 
-/// A write of a thread to its own memory is found, and noted where it belongs, whatever others do with their slots.
+/// A thread's write to its own memory is found, and recorded in the right slot, whatever others do with their slots.
 #[test]
 fn a_write_is_noted_in_its_own_slot() {
     model_with_preemptions(2, || {
@@ -60,7 +61,7 @@ fn a_write_is_noted_in_its_own_slot() {
         };
         let slot = slots.arm(FIRST).expect("there are two");
         assert_eq!((write(&slots, 12), slot.first_written()), (Some(FIRST), Some(12)));
-        // The second write is none that is noted.
+        // The second write is not recorded.
         assert_eq!((write(&slots, 13), slot.first_written()), (Some(FIRST), Some(12)));
         slot.free();
         assert_eq!(write(&slots, 12), None);

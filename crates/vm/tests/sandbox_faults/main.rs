@@ -1,8 +1,8 @@
-//! Whatever system call of a reset fails, the next call sees a fresh world; and whatever call fails while a sandbox is made, there
-//! is an error and nothing is left.
+//! Whichever system call of a reset fails, the next call sees a fresh instance. Whichever call fails while a sandbox is
+//! created, there is an error and no resource is leaked.
 //!
-//! A process of this test's own is traced ([`tracer`]), so that the first of its calls that can fail does, then the second, and so
-//! on until there are no more, with each error that such a call knows.
+//! A child process of this test is traced ([`tracer`]). First its first system call that can fail does, then the
+//! second, and so on until there are no more, with each error that the call can return.
 
 mod tracer;
 
@@ -14,14 +14,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use tracer::{Fault, MOST_ERRORS, be_traced, begin, end, trace};
 
-/// A guest, and what is done to it.
+/// A guest, and what happens to it.
 struct Case {
     name: &'static str,
     wat: &'static str,
     reserve: bool,
 }
 
-/// Exports `mess`, which says what it did after calling `arm` as the last thing; everything in it can be looked at.
+/// Exports `mess`, which calls `arm` last and returns a fixed result. All state can be inspected.
 const CASES: &[Case] = &[
     Case {
         name: "a small memory",
@@ -144,7 +144,7 @@ fn template(engine: &Engine, wat: &str) -> SandboxTemplate<Host> {
     SandboxTemplate::new(linker.instantiate_pre(&module).unwrap(), || Ok(None)).init("init")
 }
 
-/// All that can be seen, for comparison.
+/// All observable state, for comparison.
 #[derive(PartialEq, Eq)]
 struct Seen(Vec<Vec<u8>>, String);
 
@@ -165,7 +165,7 @@ fn see(session: &mut Session<'_, Host>) -> Seen {
         }
     }
     if instance.get_table(session.store(), "t").is_some() {
-        // Room that tables of the session before had.
+        // Space that tables of the previous session used.
         let wat = r#"(module (table 100000 400000 funcref) (func (export "used") (result i32) (local $i i32) (local $used i32)
             (loop (local.set $used (i32.add (local.get $used) (i32.eqz (ref.is_null (table.get 0 (local.get $i))))))
                 (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100000))))
@@ -184,7 +184,7 @@ fn see(session: &mut Session<'_, Host>) -> Seen {
     Seen(memories, text)
 }
 
-/// What others get, who come after: memory that nobody wrote to.
+/// Checks that later instances get memory that is not dirty.
 fn look_at_what_others_get(engine: &Engine) {
     let module = Module::new(engine, r#"(module (memory (export "memory") 210))"#).unwrap();
     let mut kept = Vec::new();
@@ -198,13 +198,14 @@ fn look_at_what_others_get(engine: &Engine) {
     }
 }
 
-/// Descriptors and mappings of this process.
+/// Returns the numbers of descriptors and mappings of this process.
 fn resources() -> (usize, usize) {
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
     (descriptors, std::fs::read_to_string("/proc/self/maps").unwrap().lines().count())
 }
 
-/// Every fault, with what `run` says was there: until it says that nothing failed.
+/// Injects every fault and calls `run` each time, until `run` reports that nothing failed. Returns the number of
+/// faults.
 fn each_fault(mut run: impl FnMut(Fault) -> bool) -> u64 {
     let mut faults = 0;
     for error in 0..MOST_ERRORS {
@@ -264,14 +265,14 @@ fn a_reset_of_which_anything_fails_leaves_no_trace() {
                             Module::new(&engine, r#"(module (memory 1) (func (export "f")))"#).unwrap();
                         Instance::new(session.store(), &plain, &[]).unwrap();
                     }
-                    // What fails does so after the guest's last act.
+                    // The fault happens after the guest's last action.
                     let result = session.call::<(), i32>("mess", ());
                     drop(session);
                     let failed = end();
                     assert_eq!(result.unwrap(), 42);
                     assert!(see(&mut sandbox.session().unwrap()) == expected, "{}: {fault:?}", case.name);
                     if rounds % 4 == 0 {
-                        // As the caller of a single call sees it.
+                        // As seen by the caller of a single call.
                         assert_eq!(call_with(&mut sandbox, fault), 42);
                         assert!(see(&mut sandbox.session().unwrap()) == expected, "{}: {fault:?}", case.name);
                     }
@@ -282,7 +283,7 @@ fn a_reset_of_which_anything_fails_leaves_no_trace() {
                     failed
                 });
                 println!("{}: {faults} faults, {:?}", case.name, resources());
-                // Of a memory that has settled nothing is asked any more.
+                // For a write-protected memory, the kernel is not asked any more.
                 assert!(faults > 0 || pass > 0);
                 if pass == 1 {
                     before = Some(resources());
@@ -296,7 +297,7 @@ fn a_reset_of_which_anything_fails_leaves_no_trace() {
 #[test]
 fn a_memory_that_settles_and_is_disturbed_while_anything_fails_leaves_no_trace() {
     traced("a_memory_that_settles_and_is_disturbed_while_anything_fails_leaves_no_trace", || {
-        // So many resets make a memory settle, and some more.
+        // Enough resets for a memory to become write-protected, and some more.
         const ROUNDS: usize = 24;
         for case in CASES {
             let engine = engine_of(case);
@@ -328,7 +329,7 @@ fn a_memory_that_settles_and_is_disturbed_while_anything_fails_leaves_no_trace()
     });
 }
 
-/// A call of which the reset is disturbed.
+/// Makes a call whose reset is disturbed.
 fn call_with(sandbox: &mut Sandbox<Host>, fault: Fault) -> i32 {
     begin(fault);
     let session = sandbox.session();
@@ -343,7 +344,7 @@ fn call_with(sandbox: &mut Sandbox<Host>, fault: Fault) -> i32 {
 
 fn assert_no_more(before: (usize, usize)) {
     let now = resources();
-    // What the allocator and the pools have is not always the same.
+    // The allocator and the pools do not always hold the same amount.
     assert!(now.0 <= before.0 + 3 && now.1 <= before.1 + 20, "{now:?} instead of {before:?}");
 }
 
@@ -357,7 +358,7 @@ fn a_sandbox_of_which_anything_fails_is_made_whole_or_not_at_all() {
             let mut before = None;
             for pass in 0..3 {
                 let mut refused = 0;
-                // A world that begins where another did, or one that runs its own beginning.
+                // An instance that adopts a checkpoint, or one that runs its own initialization.
                 let mut other = template.build().unwrap();
                 let faults = each_fault(|fault| {
                     let anew = template.clone().verify(true);
@@ -395,7 +396,7 @@ fn a_sandbox_of_which_anything_fails_is_made_whole_or_not_at_all() {
                     failed
                 });
                 println!("{}: {faults} faults, {refused} refused, {:?}", case.name, resources());
-                // A world that begins where another did may need nothing of the kernel.
+                // An instance that adopts a checkpoint may need nothing of the kernel.
                 assert!(faults > 0 || pass != 1);
                 if pass == 1 {
                     before = Some(resources());
@@ -416,7 +417,7 @@ fn one_in_place_of_another_is_fresh_or_none() {
             let mut sandbox = template.build().unwrap();
             let faults = each_fault(|fault| {
                 let mut session = sandbox.session().unwrap();
-                // Nothing that is asked of the kernel works.
+                // Every system call fails.
                 *session.store().data_mut() = Some(Fault { nth: 1, error: 0, from_then_on: true });
                 assert_eq!(session.call::<(), i32>("mess", ()).unwrap(), 42);
                 drop(session);

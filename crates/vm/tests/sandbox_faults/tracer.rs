@@ -1,25 +1,27 @@
-//! System calls that fail: a test process is traced, and one of its calls between two marks is not made, but fails.
+//! Injects failures of system calls: a test process is traced, and one of its calls between two marks fails without
+//! being made.
 
 use std::ffi::{c_int, c_long};
 use std::process::Command;
 use std::ptr::null_mut;
 
-/// System calls that there are none of: they tell the tracer something.
+/// Numbers of system calls that do not exist. They send a message to the tracer.
 const BEGIN: c_long = 0x6c61_7701;
 const END: c_long = 0x6c61_7702;
 
-/// Which calls fail.
+/// Selects the calls that fail.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    /// The how many-th of those that can fail.
+    /// The ordinal number of the call among those that can fail.
     pub(crate) nth: u64,
-    /// Which of the errors that such a call knows: for a large number, none.
+    /// The index of the error among those that the call can return; if it is too large, there is none.
     pub(crate) error: u64,
-    /// Whether all that follow fail as well.
+    /// Whether all following calls fail as well.
     pub(crate) from_then_on: bool,
 }
 
-/// Errors of the calls that can fail, each as the kernel may return it. Where there is no row, nothing that belljar does could help.
+/// The calls that can fail, each with the errors that the kernel may return. If a call is missing, belljar could do
+/// nothing about its failure.
 const ERRORS: &[(c_long, &[c_int])] = &[
     (libc::SYS_mmap, &[libc::ENOMEM, libc::EAGAIN]),
     (libc::SYS_munmap, &[libc::ENOMEM]),
@@ -38,20 +40,20 @@ const ERRORS: &[(c_long, &[c_int])] = &[
     (libc::SYS_timer_create, &[libc::EAGAIN]),
 ];
 
-/// The most errors that a call has.
+/// The largest number of errors of a call.
 pub(crate) const MOST_ERRORS: u64 = 6;
 
-/// Calls that may fail for ever. The others are made by the allocator too, which Rust does not outlive.
+/// Calls that may fail permanently. The allocator also makes the others, whose failure Rust does not survive.
 const LASTING: &[c_long] = &[libc::SYS_ioctl, libc::SYS_madvise, libc::SYS_mremap, libc::SYS_memfd_create];
 
-/// In the traced process: from now on a call of this thread's fails.
+/// In the traced process: makes a call of this thread fail from now on.
 pub(crate) fn begin(fault: Fault) {
     let Fault { nth, error, from_then_on } = fault;
-    // SAFETY: there is no such system call; the tracer looks at its arguments.
+    // SAFETY: there is no such system call; the tracer reads its arguments.
     unsafe { libc::syscall(BEGIN, nth, error, u64::from(from_then_on)) };
 }
 
-/// In the traced process: nothing fails any more. Whether something did.
+/// In the traced process: ends the failures. Returns whether a call failed.
 pub(crate) fn end() -> bool {
     // SAFETY: as in `begin`.
     let failed = unsafe { libc::syscall(END) };
@@ -59,9 +61,9 @@ pub(crate) fn end() -> bool {
     failed > 0
 }
 
-/// In the process that is to be traced: this thread is, from now on.
+/// In the process that is to be traced: starts tracing this thread.
 pub(crate) fn be_traced() {
-    // SAFETY: the parent waits for this; the signal stops this thread alone. If the test hangs, the alarm ends it.
+    // SAFETY: the parent waits for this; the signal stops only this thread. If the test hangs, the alarm ends it.
     unsafe {
         libc::alarm(400);
         assert_eq!(libc::ptrace(libc::PTRACE_TRACEME, 0, null_mut::<u8>(), null_mut::<u8>()), 0);
@@ -75,13 +77,13 @@ struct Tracer {
     /// Calls since the mark that could have failed.
     count: u64,
     failed: bool,
-    /// Whether the thread is in a system call, and what is to become of its result.
+    /// Whether the thread is in a system call, and the result to give it.
     is_inside: bool,
     result: Option<i64>,
 }
 
 impl Tracer {
-    /// At a stop before or after a system call.
+    /// Handles a stop before or after a system call.
     fn stopped(&mut self, thread: libc::pid_t) {
         self.is_inside = !self.is_inside;
         if !self.is_inside {
@@ -128,7 +130,7 @@ impl Tracer {
 }
 
 fn with_registers(thread: libc::pid_t, change: impl FnOnce(&mut libc::user_regs_struct)) {
-    // SAFETY: numbers, for which all zero is a value.
+    // SAFETY: numbers, for which zero is valid.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
     // SAFETY: the thread is stopped and traced by this one; the kernel fills in the structure.
     let got = unsafe { libc::ptrace(libc::PTRACE_GETREGS, thread, null_mut::<u8>(), &raw mut registers) };
@@ -139,7 +141,7 @@ fn with_registers(thread: libc::pid_t, change: impl FnOnce(&mut libc::user_regs_
     assert_eq!(set, 0);
 }
 
-/// Runs a program of which a thread says that it wants to be traced, up to its end. Its status, as `waitpid` has it.
+/// Runs a program, one of whose threads asks to be traced, until it ends. Returns its status as `waitpid` does.
 pub(crate) fn trace(command: &mut Command) -> c_int {
     let child = command.spawn().expect("a process").id() as libc::pid_t;
     let mut tracer = Tracer::default();
@@ -167,7 +169,7 @@ pub(crate) fn trace(command: &mut Command) -> c_int {
             }
             signal => signal,
         };
-        // SAFETY: as above; it goes on up to the next system call.
+        // SAFETY: as above; the thread continues up to the next system call.
         unsafe { libc::ptrace(libc::PTRACE_SYSCALL, who, null_mut::<u8>(), c_long::from(signal)) };
     }
 }

@@ -3,8 +3,8 @@
 use super::prologue::Prologue;
 use crate::invariants::{read_guest_stack, write_guest_stack};
 
-/// The context of an interrupted thread, as the kernel gives it to a signal handler. Changing it changes where and how the thread
-/// continues.
+/// The context of an interrupted thread, as the kernel passes it to a signal handler. Changing it changes where and how
+/// the thread continues.
 #[repr(transparent)]
 pub struct Context(libc::ucontext_t);
 
@@ -23,7 +23,7 @@ pub(crate) enum Access {
 }
 
 impl Context {
-    /// The context that a signal handler was given.
+    /// Wraps the context that a signal handler was given.
     pub fn of(context: &libc::ucontext_t) -> &Self {
         // SAFETY: `Context` is a transparent wrapper.
         unsafe { &*std::ptr::from_ref(context).cast() }
@@ -48,7 +48,7 @@ impl Context {
         }
     }
 
-    /// The access that raised a page fault, from the processor's error code.
+    /// Returns the kind of access that raised a page fault, from the processor's error code.
     pub(crate) fn access(&self) -> Access {
         match self.0.uc_mcontext.gregs[libc::REG_ERR as usize] {
             code if code & 0x10 != 0 => Access::Execute,
@@ -57,11 +57,13 @@ impl Context {
         }
     }
 
-    /// Makes the rest of the frame of the function that the thread executes, so that the stack can be walked from its frame pointer.
+    /// Completes the frame of the function that the thread executes, so that the stack can be walked from its frame
+    /// pointer.
     ///
     /// # Safety
     ///
-    /// The thread executes guest code whose frame is in this state (GUEST-FRAMES): below its stack pointer the stack is free.
+    /// The thread executes guest code whose frame is in this state (GUEST-FRAMES), so the stack is free below its stack
+    /// pointer.
     pub(crate) unsafe fn complete_frame(&mut self, prologue: Prologue) {
         let ProgramState { sp, fp, .. } = self.state();
         let frame = match prologue {
@@ -78,9 +80,9 @@ impl Context {
         self.set_register(libc::REG_RSP, sp.min(frame));
     }
 
-    /// Makes the thread continue in a function at this address, with one argument, as if guest code had jumped there.
+    /// Makes the thread continue in the function at this address, with one argument, as if guest code had jumped there.
     pub(in crate::machine) fn continue_at(&mut self, function: usize, argument: usize) {
-        // The guest function needs nothing of what lies below its frame.
+        // The guest function needs nothing that lies below its frame.
         let sp = (self.register(libc::REG_RSP) - RED_ZONE) & !15;
         self.set_register(libc::REG_RSP, sp);
         self.set_register(libc::REG_RDI, argument);
@@ -91,7 +93,7 @@ impl Context {
 /// Bytes below the stack pointer that a function may use (System V).
 const RED_ZONE: usize = 128;
 
-/// The registers of a thread that tell where its guest is.
+/// The registers from which the position of a thread's guest is found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProgramState {
     pub(crate) pc: usize,
@@ -103,7 +105,7 @@ pub(crate) struct ProgramState {
 }
 
 impl ProgramState {
-    /// The return address of a call that has just been made.
+    /// Returns the return address of a call that has just been made.
     ///
     /// # Safety
     ///
@@ -113,7 +115,7 @@ impl ProgramState {
         unsafe { read_guest_stack(self.sp) }
     }
 
-    /// The return address of the function that the thread executes, and its caller's frame pointer.
+    /// Returns the return address of the function that the thread executes, and its caller's frame pointer.
     ///
     /// # Safety
     ///

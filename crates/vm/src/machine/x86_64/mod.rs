@@ -1,4 +1,4 @@
-//! x86-64, System V: stubs, registers of interrupted threads, and the beginnings and ends of functions.
+//! x86-64, System V: stubs, registers of interrupted threads, and function prologues and epilogues.
 
 mod context;
 mod prologue;

@@ -1,16 +1,17 @@
-//! Where the innermost frame of guest code lies, at any instruction (x86-64).
+//! Finds the innermost frame of guest code at any instruction (x86-64).
 //!
-//! All guest code begins with `push rbp; mov rbp, rsp` and ends with `mov rsp, rbp; pop rbp`, then `ret` or a jump to the
-//! function that it calls last. In between `rbp` leads to the caller's frame pointer and return address. Before and behind, what is
-//! executed next tells how far the function is: those instructions are used nowhere else, or stand in recognizable company.
-//! Cranelift allocates neither `rbp` nor `rsp`, and emits `push` for nothing but the frame.
+//! All guest code begins with `push rbp; mov rbp, rsp` and ends with `mov rsp, rbp; pop rbp`, then `ret` or a jump that
+//! is a tail call. In between, `rbp` points to the caller's frame pointer and return address. In the prologue and the
+//! epilogue, the next instructions show how far the function has got: they are used nowhere else, or occur in
+//! recognizable sequences. Cranelift allocates neither `rbp` nor `rsp`, and emits `push` only for the frame.
 
 use std::ops::Range;
 
-/// How far a function has made its frame: where its return address and its caller's frame pointer are.
+/// How much of its frame a function has set up: where its return address and its caller's frame pointer are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Prologue {
-    /// The frame is not made yet, or gone already: the return address lies at the stack pointer, and `rbp` is the caller's.
+    /// The frame is not set up yet, or already gone: the return address lies at the stack pointer, and `rbp` is the
+    /// caller's.
     NoFrame,
     /// The caller's `rbp` lies at the stack pointer, the return address above it.
     Pushed,
@@ -18,7 +19,7 @@ pub(crate) enum Prologue {
     Complete,
 }
 
-/// `ud2`: the instruction that code traps with.
+/// `ud2`: the instruction by which code traps.
 pub(crate) const TRAP_INSTRUCTION: [u8; 2] = [0x0f, 0x0b];
 
 const PUSH_RBP: u8 = 0x55;
@@ -27,11 +28,13 @@ const RET: u8 = 0xc3;
 const RET_AND_POP: u8 = 0xc2;
 const JUMP: u8 = 0xe9;
 
-/// Bytes of code, from an instruction on, that [`Prologue::at`] reads where it is not known where the function ends.
+/// The number of bytes of code, starting at an instruction, that [`Prologue::at`] reads if the end of the function is
+/// unknown.
 pub(crate) const REACH: usize = 24;
 
 impl Prologue {
-    /// The state of the frame at the instruction at `at` of `code`. `function`: the range of its function in `code`, if it is known.
+    /// Returns the state of the frame at the instruction at offset `at` of `code`. `function` is the range of its
+    /// function in `code`, if known.
     pub(crate) fn at(code: &[u8], at: usize, function: Option<Range<usize>>) -> Self {
         let next = code.get(at..).unwrap_or_default();
         if next.first() == Some(&PUSH_RBP) {
@@ -48,13 +51,13 @@ impl Prologue {
     }
 }
 
-/// Whether the function's frame is gone: only its return, or its last call, is left.
+/// Returns whether the function's frame is gone: only its return or its tail call is left.
 fn is_past_frame(code: &[u8], at: usize, function: Option<&Range<usize>>) -> bool {
     let next = &code[at..];
     if matches!(next, [RET | RET_AND_POP, ..]) {
         return true;
     }
-    // Where the callee has fewer arguments on the stack: `mov tmp, [rsp]; mov [rsp + n], tmp; add rsp, n`.
+    // If the callee of a tail call has fewer stack arguments: `mov tmp, [rsp]; mov [rsp + n], tmp; add rsp, n`.
     let mut end = at;
     if let Some(length) = load_of_return_address(&code[end..]) {
         let Some(store) = store_of_return_address(&code[end + length..]) else { return false };
@@ -64,12 +67,12 @@ fn is_past_frame(code: &[u8], at: usize, function: Option<&Range<usize>>) -> boo
     }
     match add_to_rsp(&code[end..]) {
         Some(length) => is_jump(&code[end + length..]),
-        // Of the three only a whole rest counts.
+        // Without the `add`, neither of the moves may be there.
         None => end == at && is_last_call(code, at, function),
     }
 }
 
-/// `mov r64, [rsp]`: its length.
+/// The length of `mov r64, [rsp]`, if the code begins with it.
 fn load_of_return_address(code: &[u8]) -> Option<usize> {
     match code {
         [0x48 | 0x4c, 0x8b, modrm, 0x24, ..] if modrm & 0xc7 == 0x04 => Some(4),
@@ -77,7 +80,7 @@ fn load_of_return_address(code: &[u8]) -> Option<usize> {
     }
 }
 
-/// `mov [rsp + n], r64`: its length.
+/// The length of `mov [rsp + n], r64`, if the code begins with it.
 fn store_of_return_address(code: &[u8]) -> Option<usize> {
     match code {
         [0x48 | 0x4c, 0x89, modrm, 0x24, _, ..] if modrm & 0xc7 == 0x44 => Some(5),
@@ -86,7 +89,7 @@ fn store_of_return_address(code: &[u8]) -> Option<usize> {
     }
 }
 
-/// `add rsp, n`: its length.
+/// The length of `add rsp, n`, if the code begins with it.
 fn add_to_rsp(code: &[u8]) -> Option<usize> {
     match code {
         [0x48, 0x83, 0xc4, _, ..] => Some(4),
@@ -95,12 +98,12 @@ fn add_to_rsp(code: &[u8]) -> Option<usize> {
     }
 }
 
-/// Any jump that a last call may be.
+/// Returns whether the code begins with a jump that could be a tail call.
 fn is_jump(code: &[u8]) -> bool {
     code.first() == Some(&JUMP) || jump_to_register(code).is_some()
 }
 
-/// `jmp r64`: its length.
+/// The length of `jmp r64`, if the code begins with it.
 fn jump_to_register(code: &[u8]) -> Option<usize> {
     match code {
         [0xff, 0xe0..=0xe7, ..] => Some(2),
@@ -109,14 +112,14 @@ fn jump_to_register(code: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether a jump is a function's last call, and none within the function.
+/// Returns whether a jump is a function's tail call, not a jump within the function.
 fn is_last_call(code: &[u8], at: usize, function: Option<&Range<usize>>) -> bool {
     if let [JUMP, a, b, c, d, ..] = code[at..] {
         let target = (at + 5).wrapping_add_signed(i32::from_le_bytes([a, b, c, d]) as isize);
-        // To its own beginning is a call as well: no loop begins with the frame's making.
+        // A jump to the function's own start is a call as well: no loop begins with the prologue.
         return function.is_none_or(|function| target == function.start || !function.contains(&target));
     }
-    // A table of jumps is read with `add r64, r64` right before the jump.
+    // A jump table is read with `add r64, r64` right before the jump.
     let is_table =
         matches!(at.checked_sub(3).map(|i| &code[i..at]), Some([0x48..=0x4f, 0x01 | 0x03, 0xc0..=0xff]));
     jump_to_register(&code[at..]).is_some() && !is_table
@@ -126,7 +129,7 @@ fn is_last_call(code: &[u8], at: usize, function: Option<&Range<usize>>) -> bool
 mod tests {
     use super::*;
 
-    /// A function behind another byte, at each of its instructions.
+    /// Returns the state of the frame at each instruction of a function that follows another byte.
     fn frames(instructions: &[&[u8]]) -> Vec<Prologue> {
         let mut code = vec![0x90];
         let starts: Vec<usize> = instructions
@@ -176,7 +179,7 @@ mod tests {
         ];
         let expected = [NoFrame, Pushed, Complete, Complete, NoFrame, NoFrame, NoFrame, NoFrame];
         assert_eq!(frames(shrinking), expected);
-        // Another function, itself, and a place within.
+        // To another function, to itself, and to a place within.
         for (target, expected) in [(1000, NoFrame), (-6, NoFrame), (-5, Complete), (2, Complete)] {
             let jump: &[&[u8]] = &[&[0x5d], &[0xe9], &i32::to_le_bytes(target), &[0x90; 20]];
             assert_eq!(frames(jump)[1], expected, "{target}");

@@ -1,25 +1,26 @@
-//! The only ways into guest code and out of it, in assembly (x86-64, System V).
+//! The only ways into and out of guest code, in assembly (x86-64, System V).
 //!
 //! | stub | called by | does |
 //! |---|---|---|
-//! | `enter` | the host | saves what registers the compiler cannot, leaves an activation record, calls the guest |
-//! | `enter_nested` | the host, in a host function of the store | the same, and notes the activation that waits |
-//! | `returned` | falls through from both; jumped to by `leave` | takes the record away, returns to the host |
-//! | `leave` | the host, when what the guest called has failed | cuts the stack back to the entry frame, goes to `returned` |
-//! | `exit` | guest code calling a host function | notes the caller, goes on in the native function |
+//! | `enter` | the host | saves the registers that the compiler cannot save, leaves an activation record, calls the guest |
+//! | `enter_nested` | the host, in a host function of the store | the same, and records the activation that waits |
+//! | `returned` | falls through from both; jumped to by `leave` | removes the record, returns to the host |
+//! | `leave` | the host, when what the guest called has failed | cuts the stack back to the entry frame, jumps to `returned` |
+//! | `exit` | guest code calling a host function | notes the caller, continues in the native function |
 //! | `builtin_*` | guest code calling the runtime | the same for a builtin |
-//! | `resume` | the host, when a guest's frame catches what was thrown | cuts the stack back to that frame, goes on in it |
-//! | `fault` | the signal handler, by changing where the thread goes on | records the trap, leaves |
+//! | `resume` | the host, when a guest's frame catches an exception | cuts the stack back to that frame, continues in it |
+//! | `fault` | the signal handler, by changing where the thread continues | records the trap, leaves |
 //!
-//! Every end of a guest run, whatever its cause, passes `returned`. [`enter`] alone calls the entry stubs, and says what is in which
-//! register. Results pass through untouched: `returned` uses only `r10`, `r11` and the registers that it restores.
+//! Every end of a guest run, whatever its cause, passes `returned`. Only [`enter`] calls the entry stubs; it states
+//! which value is in which register. Results pass through untouched: `returned` uses only `r10`, `r11` and the
+//! registers that it restores.
 
 use super::ProgramState;
 use belljar_abi::{Builtin, CONTEXT_DISTANCE, ConstHeader, FuncObject, StoreContext, activation};
 use std::mem::{MaybeUninit, offset_of};
 use std::sync::atomic::AtomicUsize;
 
-/// Symbols carry the crate's version, so that two versions can be linked into one program.
+/// Names a symbol. It contains the crate's version, so that two versions can be linked into one program.
 macro_rules! symbol {
     ($name:literal) => {
         concat!(
@@ -35,7 +36,7 @@ macro_rules! symbol {
     };
 }
 
-/// What the `fault` stub calls: [`Handlers::on_fault`](crate::machine::Handlers). Set before any guest code runs.
+/// What the `fault` stub calls: [`Handlers::on_fault`](crate::machine::Handlers). It is set before any guest code runs.
 pub(in crate::machine) static ON_FAULT: AtomicUsize = AtomicUsize::new(0);
 
 pub(crate) const STORE_CONTEXT: isize =
@@ -59,7 +60,7 @@ std::arch::global_asm!(
     concat!(".globl ", symbol!("resumed")),
     concat!(".globl ", symbol!("resume_end")),
     concat!(".globl ", symbol!("exit_end")),
-    // rdi: the context, r10: the code, rax: the store context; arguments as the guest convention wants them.
+    // rdi: the context, r10: the code, rax: the store context; arguments as the guest convention requires.
     concat!(symbol!("enter"), ":"),
     "push rbp",
     "mov rbp, rsp",
@@ -68,17 +69,17 @@ std::arch::global_asm!(
     "cmp rsp, [rax + {entry_sp}]",
     "jne 2f",
     "4:",
-    // From here on the activation is this one, and has no frame yet.
+    // From here on this is the innermost activation. It has no frame yet.
     "mov [rax + {entry_fp}], rbp",
     concat!(symbol!("entered"), ":"),
-    // It has not called the host yet.
+    // The activation has not called the host yet.
     "mov qword ptr [rax + {exit_fp}], 0",
     "call r10",
     concat!(symbol!("returned"), ":"),
     "mov r11, [rbp + {record_context}]",
     "test r11b, {nested}",
     "jnz 3f",
-    // From here on there is none.
+    // From here on there is no activation.
     "mov qword ptr [r11 + {entry_fp}], 0",
     concat!(symbol!("left"), ":"),
     "mov rbx, [rbp - 8]",
@@ -89,13 +90,13 @@ std::arch::global_asm!(
     "mov [rax + {entry_sp}], rsp",
     "mov r11, rsp",
     "sub r11, [rax + {stack_size}]",
-    // More than there are addresses: all that the thread has.
+    // The size exceeds the address: use all of the thread's stack.
     "cmovb r11, [rax + {stack_floor}]",
     "cmp r11, [rax + {stack_floor}]",
     "cmovb r11, [rax + {stack_floor}]",
     "mov [rax + {stack_limit}], r11",
     "jmp 4b",
-    // As `enter`, within another activation of the store.
+    // Like `enter`, within another activation of the store.
     ".balign 16",
     concat!(symbol!("enter_nested"), ":"),
     "push rbp",
@@ -118,11 +119,11 @@ std::arch::global_asm!(
     "mov r10, [rbp + {record_callee}]",
     "mov [r11 + {exit_callee}], r10",
     "mov r10, [rbp + {record_entry}]",
-    // From here on it is the one before.
+    // From here on the innermost activation is the one before.
     "mov [r11 + {entry_fp}], r10",
     concat!(symbol!("left_nested"), ":"),
     concat!("jmp ", symbol!("left")),
-    // rdi: the store context, with something pending.
+    // rdi: the store context, with an exit pending.
     ".balign 16",
     concat!(symbol!("leave"), ":"),
     "mov rbp, [rdi + {entry_fp}]",
@@ -137,7 +138,7 @@ std::arch::global_asm!(
     "mov eax, edx",
     "jmp rcx",
     concat!(symbol!("resume_end"), ":"),
-    // rdi: the function object; arguments as the native function wants them.
+    // rdi: the function object; arguments as the native function expects them.
     ".balign 16",
     concat!(symbol!("exit"), ":"),
     "mov r11, [rdi + {object_context}]",
@@ -206,11 +207,11 @@ unsafe extern "C" {
     fn fault();
 }
 
-/// What guest code is entered with: values in the registers of the calling convention that guest and host share, each kind from
-/// the first on. What is in the others does not matter.
+/// The values with which guest code is entered, in the registers of the calling convention that guest and host share.
+/// Each kind fills its registers from the first one; the contents of the others do not matter.
 #[derive(Clone, Copy, Debug)]
 pub struct Arguments {
-    /// After the context.
+    /// The integers that follow the context.
     pub(crate) ints: [MaybeUninit<u64>; 5],
     pub(crate) floats: [MaybeUninit<f64>; 8],
 }
@@ -220,14 +221,14 @@ impl Arguments {
         Self { ints: [MaybeUninit::uninit(); 5], floats: [MaybeUninit::uninit(); 8] };
 }
 
-/// What is in the registers of a result when guest code returns: of the one or the other kind, if of any.
+/// The contents of the result registers when guest code returns. A function has a result in at most one of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Returned {
     pub(crate) int: u64,
     pub(crate) float: f64,
 }
 
-/// What to enter.
+/// The code to enter, with its contexts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     /// Address of the code.
@@ -240,13 +241,14 @@ pub(crate) struct Entry {
 
 /// Calls guest code through an entry stub.
 ///
-/// Guest functions keep none of the host's registers. Which of them are worth saving, the compiler knows that compiles the call;
-/// the stub saves the two that it cannot be told of.
+/// Guest functions preserve none of the host's registers. The compiler of the call decides which of them to save; the
+/// stub saves the two that cannot be declared as clobbered.
 ///
 /// # Safety
 ///
-/// Code and context are those of an instance of the store, with parameters of the types of the arguments, and the store's context is
-/// prepared: it is held exclusively (STORE-EXCLUSIVE), and for `NESTED` one of its activations waits for the caller, else none.
+/// Code and context belong to an instance of the store, with parameters of the types of the arguments. The store's
+/// context is prepared: it is held exclusively (STORE-EXCLUSIVE); for `NESTED` one of its activations waits for the
+/// caller, otherwise there is none.
 #[inline(always)]
 pub(crate) unsafe fn enter<const NESTED: bool>(entry: Entry, arguments: Arguments) -> Returned {
     let Entry { code, context, store_context } = entry;
@@ -254,8 +256,8 @@ pub(crate) unsafe fn enter<const NESTED: bool>(entry: Entry, arguments: Argument
     let (int, float);
     macro_rules! call {
         ($stub:path) => {
-            // SAFETY: the caller's promise; all that guest code changes is an output or clobbered, but for `rbp` and `rbx`,
-            // which the stub restores (ACTIVATION-RECORD).
+            // SAFETY: the caller's promise; everything that guest code changes is an output or clobbered, except `rbp`
+            // and `rbx`, which the stub restores (ACTIVATION-RECORD).
             unsafe {
                 std::arch::asm!(
                     "call {stub}",
@@ -293,59 +295,60 @@ pub(crate) unsafe fn enter<const NESTED: bool>(entry: Entry, arguments: Argument
     Returned { int, float }
 }
 
-/// The return address that every entry stub's callee sees: the end of a run of guest frames.
+/// Returns the return address of every entry stub's callee: it marks the end of a run of guest frames.
 pub(crate) fn returned_address() -> usize {
     returned as *const () as usize
 }
 
-/// Address of the exit stub.
+/// Returns the address of the exit stub.
 pub(crate) fn exit_address() -> usize {
     exit as *const () as usize
 }
 
-/// Leaves the innermost activation of a store, which has something pending.
+/// Leaves the innermost activation of a store, which has an exit pending.
 ///
 /// # Safety
 ///
-/// A guest of the store called the caller on this thread, through `exit` or a builtin stub, and no frame
-/// between here and the guest's has anything left to drop: those frames are cut off.
+/// A guest of the store called the caller on this thread, through `exit` or a builtin stub, and no frame between here
+/// and the guest's has anything left to drop: those frames are cut off.
 pub(crate) unsafe fn leave_activation(context: *mut StoreContext) -> ! {
-    // SAFETY: the caller's promise; ACTIVATION-RECORD: the entry frame is alive and `returned` restores what
-    // the host expects.
+    // SAFETY: the caller's promise; ACTIVATION-RECORD: the entry frame is alive and `returned` restores what the host
+    // expects.
     unsafe { leave(context) }
 }
 
-/// Goes on in a frame of guest code that waits for a call, at the call's handler.
+/// Continues in a frame of guest code that waits for a call, at the call's handler.
 ///
 /// # Safety
 ///
-/// A guest called the caller on this thread, through `exit` or a builtin stub; the frame is one of that activation, its
-/// call has a handler at `code`, and `sp` and `fp` are what that expects (HANDLERS). No frame between here and that one
-/// has anything left to drop: those frames are cut off.
+/// A guest called the caller on this thread, through `exit` or a builtin stub. The frame belongs to that activation,
+/// its call has a handler at `code`, and `sp` and `fp` are what the handler expects (HANDLERS). No frame between here
+/// and that one has anything left to drop: those frames are cut off.
 pub(crate) unsafe fn resume(sp: usize, fp: usize, payload: u32, code: usize) -> ! {
     // SAFETY: the caller's promise.
     unsafe { resume_in(sp, fp, payload, code) }
 }
 
-/// What a thread is doing that is in a stub.
+/// What a thread in a stub is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum InStub {
-    /// The activation with this frame of the entry stub has no guest frame, or none any more.
+    /// The activation whose entry stub has this frame has no guest frame yet, or none any more.
     NoFrame { entry: usize },
-    /// The innermost activation of the store with the context at this address has no guest frame any more.
+    /// The innermost activation of the store whose context is at this address has no guest frame any more.
     Leaving { store_context: usize },
-    /// A guest function has called the host: the callee as in [`StoreContext::exit_callee`]. It continues at
-    /// [`ProgramState::return_address`], with the frame pointer as it is.
+    /// A guest function has called the host, with the callee as in [`StoreContext::exit_callee`]. It continues at
+    /// [`ProgramState::return_address`], with the current frame pointer.
     Exit { callee: usize },
     /// A guest function continues at a handler, with this frame pointer.
     Resumed { pc: usize, fp: usize },
 }
 
-/// The most bytes of a builtin's stub.
+/// The largest size of a builtin's stub in bytes.
 const BUILTIN_STUB: usize = 32;
 
 impl InStub {
-    /// The stub that a thread is in, unless the thread is in the host at this instruction of it. Async-signal-safe.
+    /// Returns the stub that a thread is in, or `None` if at this instruction the thread counts as being in the host.
+    /// Async-signal-safe.
     pub(crate) fn of(state: &ProgramState, builtins: &[BuiltinStub]) -> Option<Self> {
         let pc = state.pc;
         let address = |label: unsafe extern "C" fn()| label as *const () as usize;
@@ -369,15 +372,15 @@ impl InStub {
     }
 }
 
-/// Where the signal handler sends a thread whose guest faulted.
+/// Returns the address where the signal handler makes a thread continue whose guest faulted.
 pub(in crate::machine) fn fault_address() -> usize {
     fault as *const () as usize
 }
 
-/// A builtin's stub. Guest code calls it in the guest convention.
+/// A builtin's stub. Guest code calls it with the guest calling convention.
 pub(crate) type BuiltinStub = unsafe extern "C" fn();
 
-/// Defines the stub of one builtin: it notes its caller and continues in the native function.
+/// Defines the stub of one builtin, which notes its caller and continues in the native function.
 macro_rules! builtin_stub {
     ($variant:ident $name:ident $native:path) => {
         std::arch::global_asm!(
