@@ -8,7 +8,7 @@ use belljar_cache::{Cache, Trust, TrustedKeys, UserKey, config_directory, state_
 use belljar_compile::{Compiler, MemoryAccess, Tier, TrampolineKind, Tunables};
 use belljar_core::FuncType;
 use belljar_optimize::Optimizer;
-use belljar_vm::{Runtime, TrampolineSource};
+use belljar_vm::{Runtime, RuntimeSettings, TrampolineSource};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// A compiler with its settings, and what the stores that run its code share. Cheap to clone.
@@ -87,14 +87,14 @@ impl Engine {
         let foreign = config.processor.as_ref().and_then(|_| compiler.lacking(&compiler.settings()));
         let trampolines = Box::new(Trampolines { tier, foreign, profiler: profiler.clone() });
         let counts_epochs = tunables.epoch_interruption;
-        let runtime = Runtime::new(
-            config.max_wasm_stack,
-            config.gc_stress,
+        let settings = RuntimeSettings {
+            stack_size: config.max_wasm_stack,
+            gc_stress: config.gc_stress,
             counts_epochs,
-            config.coredump_on_trap,
-            config.quota,
-            trampolines,
-        )?;
+            dumps_cores: config.coredump_on_trap,
+            quota: config.quota,
+        };
+        let runtime = Runtime::new(settings, trampolines)?;
         let inner =
             Inner { config: config.clone(), compiler, runtime, trust: OnceLock::new(), profiler, problems };
         Ok(Self { inner: Arc::new(inner) })

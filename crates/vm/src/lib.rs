@@ -107,7 +107,7 @@ pub use on_demand::{BlockCheck, Damaged, OnDemand};
 pub use parking::{Interruption, WaitResult};
 pub use quota::{EngineLimitExceeded, EngineQuota, Limit, LimitExceeded, Quota, Refusal};
 pub use recorded_stack::{HostCall, LiveStack, RawFrame, RawStack};
-pub use runtime::{Runtime, TrampolineSource};
+pub use runtime::{Runtime, RuntimeSettings, TrampolineSource};
 pub use sampling::{Sample, Sampler, Samples};
 pub use scratch::Borrowed;
 pub use shared_memory::SharedMemory;

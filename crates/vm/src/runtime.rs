@@ -30,6 +30,34 @@ pub trait TrampolineSource: Send + Sync {
     }
 }
 
+/// The settings of an engine that its runtime needs.
+#[derive(Clone, Copy, Debug)]
+pub struct RuntimeSettings {
+    /// Bytes of native stack for guest code.
+    pub stack_size: usize,
+    /// Collects garbage at every allocation.
+    pub gc_stress: bool,
+    /// Whether code is interrupted at the epoch deadline of its store.
+    pub counts_epochs: bool,
+    /// Whether recorded stacks are as long as core dumps show them.
+    pub dumps_cores: bool,
+    /// The limits for all stores together.
+    pub quota: EngineQuota,
+}
+
+impl Default for RuntimeSettings {
+    /// A stack of 1 MiB, no limits, and nothing that slows guests down.
+    fn default() -> Self {
+        Self {
+            stack_size: 1 << 20,
+            gc_stress: false,
+            counts_epochs: false,
+            dumps_cores: false,
+            quota: EngineQuota::default(),
+        }
+    }
+}
+
 /// The state that all stores of an engine share.
 pub struct Runtime {
     /// Distinguishes the engine from others of the process.
@@ -66,16 +94,13 @@ impl std::fmt::Debug for Runtime {
 }
 
 impl Runtime {
-    /// Creates the value for [`Runtime::new`].
+    /// Creates the part of a runtime that needs no installation. [`Runtime::new`] does the rest.
     pub(crate) fn with(
-        stack_size: usize,
-        gc_stress: bool,
-        counts_epochs: bool,
-        dumps_cores: bool,
-        quota: EngineQuota,
+        settings: RuntimeSettings,
         source: Box<dyn TrampolineSource>,
         signals: SignalsHandled,
     ) -> Arc<Self> {
+        let RuntimeSettings { stack_size, gc_stress, counts_epochs, dumps_cores, quota } = settings;
         // The counter does not wrap around: creating an engine takes milliseconds.
         static NEXT: AtomicU32 = AtomicU32::new(1);
         Arc::new(Self {

@@ -119,7 +119,7 @@ mod tests {
     fn runtime(length: usize, meeting: Option<Barrier>) -> (Arc<Runtime>, Arc<AtomicUsize>) {
         let made = Arc::new(AtomicUsize::new(0));
         let source = Source { length, made: made.clone(), meeting };
-        let runtime = Runtime::new(1 << 20, false, false, false, Default::default(), Box::new(source));
+        let runtime = Runtime::new(crate::runtime::RuntimeSettings::default(), Box::new(source));
         (runtime.expect("a runtime"), made)
     }
 

@@ -7,7 +7,7 @@ use belljar_abi::{CompiledFunction, FuncRange, ImageWriter, LinkedCode, TrapSite
 use belljar_core::{CodeOffset, FuncType, Trap};
 use belljar_module::{WasmFeatures, validate};
 use belljar_vm::{
-    CodeImage, Entity, Exit, LoadedModule, PrivateCopy, Runtime, StoreInner, TrampolineKind,
+    CodeImage, Entity, Exit, LoadedModule, PrivateCopy, Runtime, RuntimeSettings, StoreInner, TrampolineKind,
     TrampolineSource, TypedFunc, instantiate,
 };
 use std::os::unix::process::ExitStatusExt;
@@ -69,7 +69,7 @@ struct Guest {
 
 impl Guest {
     fn new() -> Self {
-        let runtime = Runtime::new(1 << 20, false, false, false, Default::default(), Box::new(NoTrampolines));
+        let runtime = Runtime::new(RuntimeSettings::default(), Box::new(NoTrampolines));
         let runtime = runtime.expect("a runtime");
         let functions: String =
             FUNCTIONS.iter().map(|(name, ..)| format!("(func (export \"{name}\") (param i64))\n")).collect();

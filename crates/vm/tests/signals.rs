@@ -2,7 +2,7 @@
 
 use belljar_abi::CompiledFunction;
 use belljar_core::FuncType;
-use belljar_vm::{Runtime, TrampolineKind, TrampolineSource};
+use belljar_vm::{Runtime, RuntimeSettings, TrampolineKind, TrampolineSource};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
@@ -31,10 +31,7 @@ fn is_child() -> bool {
 }
 
 fn runtime() {
-    std::mem::forget(
-        Runtime::new(1 << 20, false, false, false, Default::default(), Box::new(NoTrampolines))
-            .expect("a runtime"),
-    );
+    std::mem::forget(Runtime::new(RuntimeSettings::default(), Box::new(NoTrampolines)).expect("a runtime"));
 }
 
 /// An access of the host itself that faults.

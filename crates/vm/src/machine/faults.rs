@@ -60,7 +60,7 @@ fn handle(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) -> boo
                 (handlers.sample)(context.state(), missed);
                 true
             }
-            None => requests::answer(handlers, signal, context),
+            None => requests::answer(handlers.answer, signal, context),
         };
     }
     // A signal that a process sent has no address, and no instruction faulted.

@@ -1,8 +1,8 @@
 //! The callbacks by which the layers above handle events of a guest.
 
 use super::fault_place::FaultPlace;
-use super::processor::{BuiltinStub, Context, ON_FAULT, ProgramState};
-use super::requests::{Answer, Request};
+use super::processor::{BuiltinStub, ON_FAULT, ProgramState};
+use super::requests::Find;
 use crate::vm_ptr::VmPtr;
 use belljar_abi::StoreContext;
 use std::sync::atomic::AtomicPtr;
@@ -28,7 +28,7 @@ pub(crate) struct Handlers {
     /// Answers a request about the subject with this number.
     ///
     /// Safety contract: the subject is alive.
-    pub(crate) answer: unsafe fn(usize, Request, &mut Context, &Answer),
+    pub(crate) answer: Find,
 }
 
 static HANDLERS: AtomicPtr<Handlers> = AtomicPtr::new(std::ptr::null_mut());

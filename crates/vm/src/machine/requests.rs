@@ -1,10 +1,9 @@
 //! Requests to the signal handler of another thread: report where its guest is, or leave its guest.
 //!
 //! The requester fills in a [`Slot`], sends the thread a real-time signal that names the slot, and waits. The handler
-//! on that thread answers ([`Handlers::answer`]). It takes no lock, allocates nothing and touches no thread-local. A
+//! on that thread answers ([`Handlers::answer`](super::Handlers::answer)). It takes no lock, allocates nothing and touches no thread-local. A
 //! [`SlotState`] records which side owns the slot; neither side touches a slot that it does not own.
 
-use super::handlers::Handlers;
 use super::processor::Context;
 use super::slot_state::{Generation, SlotState};
 use crate::sys::{Signal, leave_signal, queue_signal, walk_signal};
@@ -165,9 +164,14 @@ fn value_of(slot: usize, generation: Generation) -> u64 {
     u64::from(generation.0) << 32 | slot as u64
 }
 
+/// Finds the answer to a request about the subject with this number.
+///
+/// Safety contract: the subject is alive.
+pub(super) type Find = unsafe fn(usize, Request, &mut Context, &Answer);
+
 /// Answers the request if it is ours and was not given up. Returns `false` if the signal is not ours.
 /// Async-signal-safe.
-pub(super) fn answer(handlers: &Handlers, signal: Signal<'_>, context: &mut Context) -> bool {
+pub(super) fn answer(find: Find, signal: Signal<'_>, context: &mut Context) -> bool {
     let Some(value) = signal.value() else { return false };
     let Some(slot) = ALL.get(value as u32 as usize) else { return false };
     let generation = Generation((value >> 32) as u32);
@@ -177,7 +181,7 @@ pub(super) fn answer(handlers: &Handlers, signal: Signal<'_>, context: &mut Cont
     let request =
         if slot.request.load(Relaxed) == Request::Leave as u32 { Request::Leave } else { Request::Walk };
     // SAFETY: the subject lives until the request is answered: the requester waits, now that the answer has begun.
-    unsafe { (handlers.answer)(slot.subject.load(Relaxed), request, context, &slot.answer) };
+    unsafe { find(slot.subject.load(Relaxed), request, context, &slot.answer) };
     slot.state.end_answer(generation);
     true
 }

@@ -6,12 +6,15 @@
 mod accounts;
 mod history;
 mod image;
+mod pool;
 mod reservation;
+mod residency;
+mod resident;
 mod slot;
 
 pub(crate) use image::MemoryImage;
+pub(crate) use pool::MemoryPool;
 pub(crate) use reservation::RESERVATION;
-pub(crate) use slot::MemoryPool;
 
 use crate::byte_scan::{first_difference, first_written};
 use crate::limits::ResourceLimiter;

@@ -1,6 +1,6 @@
 //! Memories that are rewound and reused: cleaned, trimmed, write-protected.
 
-use super::slot::TRIM_INTERVAL;
+use super::resident::TRIM_INTERVAL;
 use super::*;
 use crate::vm_ptr::VmPtr;
 
