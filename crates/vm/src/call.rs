@@ -335,8 +335,7 @@ impl<P: AbiParams, R: AbiResult> TypedFunc<P, R> {
             self.store == store.core().id,
             "a function was called with a store that it does not belong to"
         );
-        let _permit =
-            if store.core().is_special { Some(store.core_mut().acquire_run_guard()?) } else { None };
+        let _guard = if store.core().is_special { Some(store.core_mut().acquire_run_guard()?) } else { None };
         self.call_now(store, params)
     }
 
@@ -363,7 +362,7 @@ fn call_slots<T: 'static>(
     callee: Callee,
     slots: &mut [RawVal],
 ) -> Result<(), Exit> {
-    let _permit = store.core_mut().acquire_run_guard()?;
+    let _guard = store.core_mut().acquire_run_guard()?;
     let core = store.core();
     let ty = core.func_type(func);
     if ty.params().is_empty() && ty.results().is_empty() && !callee.is_host {

@@ -37,7 +37,7 @@ impl<T: 'static> StoreInner<T> {
         instance: InstanceId,
         work: impl FnOnce(&mut Self) -> Result<R, Exit>,
     ) -> Result<R, Exit> {
-        let _permit = self.core_mut().acquire_run_guard()?;
+        let _guard = self.core_mut().acquire_run_guard()?;
         let ended = self.enter_work(instance, work);
         let core = self.core_mut();
         match ended {

@@ -203,7 +203,7 @@ impl StoreCore {
                 text_base: module.text_base(),
                 builtins: builtins::stubs_address(),
                 gc_base,
-                type_displays: self.runtime.types.lines(),
+                type_displays: self.runtime.types.displays(),
                 instance: id.0,
                 reserved: 0,
             },

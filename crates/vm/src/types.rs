@@ -1,10 +1,9 @@
 //! Canonicalization of defined types: equal types get equal ids, within one engine.
 //!
 //! Types come in recursion groups. Two groups are equal if their types are, where a reference to a type of the group
-//! itself is compared by its position in the group, and any other by its id. A registered type has a *line* (its
-//! display): the types that it was declared below, outermost first, itself last. Lines lie in a table that guest code
-//! reads ([`belljar_abi::TYPE_DISPLAY_SIZE`]), so that a cast costs one comparison, regardless of the depth of the
-//! types.
+//! itself is compared by its position in the group, and any other by its id. Each registered type
+//! has a display in a table that guest code reads ([`belljar_abi::TYPE_DISPLAY_SIZE`]): entry n is its ancestor at depth n, itself
+//! last. A cast loads one entry and compares, whatever the depth of the types.
 
 use crate::sys::{Mapping, Protection};
 use crate::trampolines::TypeTrampolines;
@@ -28,7 +27,7 @@ struct Inner {
     free_groups: Vec<u32>,
     rows: Vec<Option<Row>>,
     free: Vec<TypeId>,
-    lines: Option<Mapping>,
+    displays: Option<Mapping>,
 }
 
 #[derive(Debug)]
@@ -47,7 +46,7 @@ struct Row {
     ty: Arc<SubType>,
     group: u32,
     /// The types above it, outermost first, then itself.
-    line: Box<[TypeId]>,
+    display: Box<[TypeId]>,
     /// The trampolines of a function type, once one was requested.
     trampolines: OnceLock<Arc<TypeTrampolines>>,
 }
@@ -154,10 +153,10 @@ impl TypeRegistry {
         self.inner.read().unwrap_or_else(|e| e.into_inner()).rows.len()
     }
 
-    /// Returns the address of the table of lines; 0 while no type has one.
-    pub(crate) fn lines(&self) -> usize {
+    /// Returns the address of the table of displays; 0 while no type has one.
+    pub(crate) fn displays(&self) -> usize {
         let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
-        inner.lines.as_ref().map_or(0, Mapping::base)
+        inner.displays.as_ref().map_or(0, Mapping::base)
     }
 
     /// Returns whether `a` is `b` or below it.
@@ -166,7 +165,7 @@ impl TypeRegistry {
             return true;
         }
         let inner = self.inner.read().unwrap_or_else(|e| e.into_inner());
-        inner.rows.get(a.index()).and_then(Option::as_ref).is_some_and(|row| row.line.contains(&b))
+        inner.rows.get(a.index()).and_then(Option::as_ref).is_some_and(|row| row.display.contains(&b))
     }
 }
 
@@ -210,12 +209,13 @@ impl Inner {
         if let Some(unknown) = unknown {
             anyhow::bail!("a type refers to type {unknown}, which the engine does not know");
         }
-        let has_lines = key.iter().any(|ty| !ty.is_final || !matches!(ty.composite, CompositeType::Func(_)));
-        if has_lines && self.lines.is_none() {
+        let needs_displays =
+            key.iter().any(|ty| !ty.is_final || !matches!(ty.composite, CompositeType::Func(_)));
+        if needs_displays && self.displays.is_none() {
             let mapping = Mapping::new(MAX_TYPES * TYPE_DISPLAY_SIZE, Protection::ReadWrite);
-            self.lines = Some(mapping.context("no address space for the engine's types")?);
-            let known: Vec<_> = self.rows.iter().flatten().map(|row| row.line.clone()).collect();
-            known.iter().for_each(|line| self.write_line(line));
+            self.displays = Some(mapping.context("no address space for the engine's types")?);
+            let known: Vec<_> = self.rows.iter().flatten().map(|row| row.display.clone()).collect();
+            known.iter().for_each(|display| self.write_display(display));
         }
         anyhow::ensure!(
             self.rows.len().max(1) - self.free.len() + key.len() <= MAX_TYPES,
@@ -231,14 +231,14 @@ impl Inner {
                 TypeRef::Rec(i) => TypeRef::Id(ids[i as usize]),
                 other => other,
             });
-            let mut line = match ty.supertype {
-                Some(TypeRef::Id(above)) => self.row(above).line.to_vec(),
+            let mut display = match ty.supertype {
+                Some(TypeRef::Id(above)) => self.row(above).display.to_vec(),
                 _ => Vec::new(),
             };
-            line.push(*id);
-            self.write_line(&line);
+            display.push(*id);
+            self.write_display(&display);
             self.rows[id.index()] =
-                Some(Row { ty: Arc::new(ty), group, line: line.into(), trampolines: OnceLock::new() });
+                Some(Row { ty: Arc::new(ty), group, display: display.into(), trampolines: OnceLock::new() });
         }
         self.for_each_foreign(&key, |other| other.users += 1);
         self.group_rows[group as usize] = Some(Group { key: key.clone(), ids, users: 1, pinned: false });
@@ -249,7 +249,7 @@ impl Inner {
     fn new_id(&mut self) -> TypeId {
         self.free.pop().unwrap_or_else(|| {
             // Id 0 is never assigned: the headers of host values, which have no type, contain it, and code looks up its
-            // line.
+            // display.
             self.rows.resize_with(self.rows.len().max(1) + 1, || None);
             TypeId::new(self.rows.len() - 1)
         })
@@ -267,15 +267,15 @@ impl Inner {
         }
     }
 
-    /// Writes the row of the last type of a line.
-    fn write_line(&mut self, line: &[TypeId]) {
-        let (Some(lines), Some(id)) = (&self.lines, line.last()) else { return };
+    /// Writes the row of the last type of a display.
+    fn write_display(&mut self, display: &[TypeId]) {
+        let (Some(displays), Some(id)) = (&self.displays, display.last()) else { return };
         let mut row = [u32::MAX; TYPE_DISPLAY_SIZE / 4];
-        row.iter_mut().zip(line).for_each(|(slot, id)| *slot = id.0);
+        row.iter_mut().zip(display).for_each(|(slot, id)| *slot = id.0);
         let at = id.index() * TYPE_DISPLAY_SIZE;
         // SAFETY: the mapping is writable and the registry's (OWNED-MAPPING), and rows are aligned in it; no code reads
         // the row of an id that was not assigned yet.
-        unsafe { lines.range(at..at + TYPE_DISPLAY_SIZE).cast().write(row) };
+        unsafe { displays.range(at..at + TYPE_DISPLAY_SIZE).cast().write(row) };
     }
 
     /// Removes a user from a group. An unused group is freed, and its uses of other groups with it. This is iterative,
