@@ -20,7 +20,7 @@ impl StoreCore {
 
     /// Counts the store's usage together with the other stores of a group from now on; `None`: on its own.
     pub fn set_limit_group(&mut self, group: Option<Arc<LimitGroup>>) {
-        self.limits.group = group.map(|group| GroupShare::new(group));
+        self.limits.group = group.map(GroupShare::new);
         self.commit_group();
     }
 

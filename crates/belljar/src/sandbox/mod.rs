@@ -12,16 +12,16 @@
 mod instance_factory;
 mod instance_pool;
 mod pool;
-mod sandbox;
 mod sandbox_instance;
 mod session;
 mod stacks;
+mod standalone;
 mod statistics;
 mod template;
 
 pub use pool::{Burst, PoolConfig, PoolExhausted, SandboxPool};
-pub use sandbox::{Sandbox, SandboxKillHandle};
 pub use sandbox_instance::SandboxDiscarded;
 pub use session::Session;
+pub use standalone::{Sandbox, SandboxKillHandle};
 pub use statistics::PoolStatistics;
 pub use template::SandboxTemplate;
