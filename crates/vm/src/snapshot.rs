@@ -1,7 +1,7 @@
 //! Converts a store with one instance to bytes, and back in another process, under other addresses.
 //!
 //! In: a store whose guest does not run. Out: the bytes of [`Part::Snapshot`], which a sealed artifact contains; from
-//! them, an instance that continues where the other was. Never: bytes of unknown origin. Whoever may change them could
+//! them, an instance that continues where the other was. Never: bytes of unknown origin. An attacker who can change them could
 //! as well change code.
 //!
 //! ```text
