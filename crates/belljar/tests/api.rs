@@ -251,7 +251,7 @@ fn limits_are_kept_and_say_numbers() -> Result<()> {
     strict.limiter(|limits| limits);
     let grow = instance(&mut strict, wat, &[])?.get_typed_func::<i32, i32>(&mut strict, "grow")?;
     let error = grow.call(&mut strict, 1).unwrap_err();
-    let message = "a memory wanted to grow to 131072 bytes, and the store's limit is 65536";
+    let message = "a memory wanted to grow to 131072 bytes, but the store's limit is 65536";
     assert_eq!(error.root_cause().to_string(), message);
     Ok(())
 }
