@@ -66,7 +66,7 @@ fn a_handle_ends_with_its_scope() -> Result<()> {
     };
     let again = StructRef::new(&mut store, &pre, &[])?;
     let error = short.ty(&store).unwrap_err().to_string();
-    assert_eq!(error, "a Rooted<StructRef> was used after the end of the scope in which it was made");
+    assert_eq!(error, "a Rooted<StructRef> was used after the end of the scope in which it was created");
     let long = long.to_rooted(&mut store);
     assert!(!Rooted::ref_eq(&store, &again, &long)?);
     let other = Store::new(&engine, ());
