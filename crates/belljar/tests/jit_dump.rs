@@ -178,7 +178,7 @@ fn a_problem_keeps_nothing_from_running(engine: &Engine, path: &Path) {
     symlink("precious", path).unwrap();
     let module = Module::new(engine, r#"(module (func (export "six") (result i32) i32.const 6))"#).unwrap();
     let expected = format!(
-        "perf was not told the names of functions: could not make {}: expected a regular file, found a symbolic link: remove it",
+        "could not report function names to perf: could not make {}: expected a regular file, found a symbolic link: remove it",
         path.display()
     );
     assert_eq!(engine.problems(), [expected]);
@@ -291,7 +291,7 @@ fn code_that_is_loaded_on_demand_is_there_as_a_whole(engine: &Engine, path: &Pat
     fs::write("damaged", &damaged).unwrap();
     Module::deserialize_file(engine, "damaged").unwrap();
     let [problem] = &engine.problems()[..] else { panic!("one problem") };
-    let expected = format!("perf was not told the names of functions: {}", Trap::ArtifactDamaged);
+    let expected = format!("could not report function names to perf: {}", Trap::ArtifactDamaged);
     assert_eq!(*problem, expected);
     assert_eq!(read(path).1.len(), before + 600);
 }

@@ -106,7 +106,7 @@ fn a_problem_keeps_nothing_from_running(engine: &Engine, map: &Map) {
     std::os::unix::fs::symlink("/dev/null", &map.0).unwrap();
     let module = Module::new(engine, r#"(module (func (export "six") (result i32) i32.const 6))"#).unwrap();
     let problems = engine.problems();
-    assert!(problems[0].starts_with("perf was not told the names of functions: "), "{problems:?}");
+    assert!(problems[0].starts_with("could not report function names to perf: "), "{problems:?}");
     assert!(problems[0].contains("found a symbolic link: remove it"), "{problems:?}");
     let mut store = Store::new(engine, ());
     let six = Instance::new(&mut store, &module, &[]).unwrap();

@@ -212,7 +212,7 @@ fn the_caller_whose_state_cannot_be_made_is_told() {
     for _ in 0..2 {
         fails.store(1, SeqCst);
         let error = sandbox.call::<(), i32>("see", ()).unwrap_err();
-        assert_eq!(format!("{error:#}"), "the host's state could not be made: no host state today");
+        assert_eq!(format!("{error:#}"), "could not create the host's state: no host state today");
         assert!(!error.is::<SandboxDiscarded>());
         assert_eq!(sandbox.call::<(), i32>("see", ()).unwrap(), FRESH);
     }

@@ -431,7 +431,7 @@ fn whoever_waits_for_a_world_that_cannot_be_made_holds_nobody() {
         fails.store(1, SeqCst);
         drop(taken);
         for told in waiting.map(|thread| thread.join().unwrap()) {
-            assert!(told.contains("the host's state could not be made"), "{told}");
+            assert!(told.contains("could not create the host's state"), "{told}");
         }
     });
     fails.store(0, SeqCst);

@@ -44,7 +44,7 @@ fn template(engine: &Engine) -> SandboxTemplate<Host> {
 
 fn is_over(inspector: &Inspector) {
     let error = inspector.capture(LONG).unwrap_err();
-    assert_eq!(format!("{error:#}"), "could not look at the guest: that session is over");
+    assert_eq!(format!("{error:#}"), "could not inspect the guest: that session is over");
     assert!(inspector.is_over());
     let told = (inspector.label(), inspector.memory_size(), inspector.age());
     assert_eq!(told, (None, 0, Duration::ZERO));
@@ -104,7 +104,7 @@ fn an_inspector_of_a_store_that_is_gone_says_so() {
     drop(store);
     assert!(inspector.is_over());
     let error = format!("{:#}", inspector.capture(LONG).unwrap_err());
-    assert_eq!(error, "could not look at the guest: the store is gone");
+    assert_eq!(error, "could not inspect the guest: the store is gone");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_watchdog_ends_with_its_session() {
                     Err(error) => break error,
                 }
             };
-            assert_eq!(error, "could not look at the guest: that session is over");
+            assert_eq!(error, "could not inspect the guest: that session is over");
             // Once: it has nothing to wait for.
             assert_eq!(told.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
         });

@@ -272,5 +272,5 @@ fn a_watchdog_of_a_store_that_is_gone_says_so() {
         WatchdogAction::Stop
     })
     .unwrap();
-    assert_eq!(receive.recv_timeout(TIMEOUT).unwrap(), "could not look at the guest: the store is gone");
+    assert_eq!(receive.recv_timeout(TIMEOUT).unwrap(), "could not inspect the guest: the store is gone");
 }
