@@ -212,7 +212,7 @@ impl Config {
     /// let memory = instance.get_memory(&mut store, "memory").unwrap();
     ///
     /// let error = memory.write(&mut store, 0, &[1; 100]).unwrap_err();
-    /// let expected = "a host write of 100 bytes at 0x0 was refused: at 0x0 lies the guest's stack: 0x0..0x8000, \
+    /// let expected = "a host write of 100 bytes at 0x0 was refused: at 0x0 is the guest's stack: 0x0..0x8000, \
     ///     because __stack_pointer starts at 0x8000.";
     /// assert!(error.to_string().starts_with(expected));
     ///

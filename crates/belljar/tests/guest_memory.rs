@@ -168,21 +168,21 @@ fn the_check_says_what_a_write_would_overwrite() -> Result<()> {
         assert!(memory.data(&*store) == before, "something was written");
         error.to_string()
     };
-    let expected = "a host write of 1033 KiB at 0x0 was refused: at 0x0 lies the guest's stack: 0x0..0x100000, because \
-        __stack_pointer starts at 0x100000. Ask the guest's allocator for memory and write there (GuestAlloc), or say that the \
-        guest expects the write (Memory::declare)";
+    let expected = "a host write of 1033 KiB at 0x0 was refused: at 0x0 is the guest's stack: 0x0..0x100000, because \
+        __stack_pointer starts at 0x100000. Request memory from the guest's allocator and write there \
+        (GuestAlloc), or declare that the guest expects the write (Memory::declare)";
     assert_eq!(refusal(0, 1033 * KB), expected);
     let places = [
-        (0xffff0, "at 0xffff0 lies the guest's stack: 0x0..0x100000,"),
-        (0x100007, "at 0x100007 lies the guest's static data: data segment 0, 0x100000..0x100008."),
+        (0xffff0, "at 0xffff0 is the guest's stack: 0x0..0x100000,"),
+        (0x100007, "at 0x100007 is the guest's static data: data segment 0, 0x100000..0x100008."),
         (
             0x100008,
-            "at 0x100008 lies the guest's static data, zeroed at first: it ends at 0x102400, as __data_end says.",
+            "at 0x100008 is the guest's static data, initially zero: it ends at 0x102400, according to __data_end.",
         ),
-        (0x102003, "at 0x102003 lies the guest's static data: data segment 1, 0x102000..0x102004."),
+        (0x102003, "at 0x102003 is the guest's static data: data segment 1, 0x102000..0x102004."),
         (
             0x102400,
-            "at 0x102400 lies the guest's heap, which begins at 0x102400, and nothing that was allocated for the host.",
+            "at 0x102400 is the guest's heap, which begins at 0x102400, and not memory that was allocated for the host.",
         ),
     ];
     for (at, expected) in places {
@@ -218,8 +218,8 @@ fn the_right_way_works_up_to_the_limit() -> Result<()> {
         }
         assert_eq!(guest.memory.data_size(&guest.store), GB);
         let said = message(alloc.alloc(&mut guest.store, all + 16, 8).unwrap_err());
-        let expected = "the guest's `malloc` was asked for 1047543 KiB and returned 0x0: that is null: the guest has no room for \
-            it; the memory has 16384 pages (1 GiB)";
+        let expected = "the guest's `malloc` was asked for 1047543 KiB and returned 0x0: that is null: the guest has no memory left \
+            for it; the memory has 16384 pages (1 GiB)";
         assert_eq!(said, expected);
         assert_eq!(guest.call::<_, i32>("frees", ())?, 8);
     }
@@ -279,9 +279,9 @@ fn a_running_guest_is_believed_but_for_its_dead_stack() -> Result<()> {
     guest.call::<_, ()>("have_filled", (0xff000, 0))?;
     let error = guest.call::<_, ()>("have_filled", (0xfff00 - 4, 8)).unwrap_err();
     let said = error.downcast_ref::<MemoryAccessError>().expect("the host's error").to_string();
-    let expected = "a host write of 8 bytes at 0xffefc was refused: at 0xffefc lies the part of the guest's stack that is not in use, \
-        0x0..0xfff00, because __stack_pointer is 0xfff00: the guest's next call overwrites it. Write where the guest said, or ask \
-        its allocator for memory (GuestAlloc)";
+    let expected = "a host write of 8 bytes at 0xffefc was refused: at 0xffefc is the unused part of the guest's stack, \
+        0x0..0xfff00, because __stack_pointer is 0xfff00: the guest's next call overwrites it. Write to an address that the guest \
+        passed, or request memory from its allocator (GuestAlloc)";
     assert_eq!(said, expected);
     guest.memory.declare(&mut guest.store, 0..0xf00000);
     guest.call::<_, ()>("have_filled", (0, 8))?;
@@ -332,7 +332,7 @@ fn of_a_loaded_module_the_check_knows_where_data_lies() -> Result<()> {
     let said = memory.write(&mut store, 6000, b"!").unwrap_err().to_string();
     assert!(said.contains("the guest's static data: data segments within 0x1388..0xafc8"), "{said}");
     let said = memory.write(&mut store, 0, b"!").unwrap_err().to_string();
-    assert!(said.contains("at 0x0 lies memory of the guest that it has not handed out"), "{said}");
+    assert!(said.contains("at 0x0 is memory of the guest that it has not handed out"), "{said}");
     Ok(())
 }
 
@@ -354,7 +354,7 @@ fn the_guest_s_allocator_is_not_believed() -> Result<()> {
         alloc.alloc(store, len, align)
     };
     let cases = [
-        (0, 8, 8, "returned 0x0: that is null: the guest has no room for it; the memory has 1 page (64 KiB)"),
+        (0, 8, 8, "returned 0x0: that is null: the guest has no memory left for it; the memory has 1 page (64 KiB)"),
         (65536, 8, 8, "returned 0x10000: that is out of bounds: the memory has 1 page (64 KiB)"),
         (65530, 8, 1, "returned 0xfffa: that is out of bounds: the memory has 1 page (64 KiB)"),
         (-8, 8, 8, "returned 0xfffffff8: that is out of bounds: the memory has 1 page (64 KiB)"),
@@ -381,7 +381,7 @@ fn the_guest_s_allocator_is_not_believed() -> Result<()> {
     let first = ask(&mut store, 1000, 100, 8)?;
     for returned in [1000, 960, 1096, 1048] {
         let said = message(ask(&mut store, returned, 64, 8).unwrap_err());
-        assert!(said.contains("that overlaps 0x3e8..0x44c, which is the host's and was not freed"), "{said}");
+        assert!(said.contains("that overlaps 0x3e8..0x44c, which the host owns and has not freed"), "{said}");
     }
     let beside = [ask(&mut store, 936, 64, 8)?, ask(&mut store, 1104, 64, 8)?];
     beside[0].write(&mut store, 0, &[1; 64])?;
@@ -391,7 +391,7 @@ fn the_guest_s_allocator_is_not_believed() -> Result<()> {
     // What frees traps: it is called once.
     answer.set(&mut store, belljar::Val::I32(-1))?;
     let said = message(first.free(&mut store).unwrap_err());
-    assert!(said.contains("the guest's `free` did not take back 100 bytes at 0x3e8"), "{said}");
+    assert!(said.contains("the guest's `free` failed to free 100 bytes at 0x3e8"), "{said}");
     drop(beside);
     assert!(alloc.release(&mut store).is_err());
     assert!(alloc.release(&mut store).is_err());
@@ -491,7 +491,7 @@ fn nothing_of_before_survives_a_wipe() -> Result<()> {
         assert_eq!(kept.ptr(), 0x102410);
     }
     let mut session = sandbox.session()?;
-    let wiped = "made before the sandbox was wiped";
+    let wiped = "created before the sandbox was reset";
     assert!(message(kept.bytes(&*session.store()).unwrap_err()).contains(wiped));
     assert!(message(kept.write(session.store(), 0, b"x").unwrap_err()).contains(wiped));
     assert!(message(kept.memory(session.store()).unwrap_err()).contains(wiped));
@@ -523,7 +523,7 @@ fn what_the_guest_returned_is_taken_over() -> Result<()> {
     assert_eq!(greeting.bytes(&guest.store)?, b"hello");
     let said = message(alloc.adopt(&mut guest.store, at + 4, 10).unwrap_err());
     assert!(
-        said.contains("10 bytes at 0x102414 cannot be taken over: that overlaps 0x102410..0x102415"),
+        said.contains("the host cannot take ownership of 10 bytes at 0x102414: that overlaps 0x102410..0x102415"),
         "{said}"
     );
     assert!(alloc.adopt(&mut guest.store, 0, 5).is_err());
@@ -609,18 +609,18 @@ fn allocators_are_found_by_their_types() -> Result<()> {
             "looked for `malloc` with `free`, `__wbindgen_malloc` with `__wbindgen_free`, `allocate` with `deallocate`, \
              `cabi_realloc`; found only `run`, `stop`. Export one: from C with `-Wl,--export=malloc -Wl,--export=free`",
         ),
-        (r#"(memory 1)"#, "found no exported function at all."),
+        (r#"(memory 1)"#, "found no exported function."),
         (
             r#"(memory 1) (func (export "malloc") (param i32) (result i32) (i32.const 8))"#,
             "found `malloc` without `free` (export it too",
         ),
         (
             r#"(memory 1) (func (export "malloc") (param i64) (result i64) (i64.const 8)) (func (export "free") (param i32))"#,
-            "found `malloc` is a function of type (i64) -> i64, and an allocator has one of (i32) -> i32",
+            "found `malloc` is a function of type (i64) -> i64, but an allocator has type (i32) -> i32",
         ),
         (
             r#"(memory 1) (func (export "malloc") (param i32) (result i32) (i32.const 8)) (func (export "free"))"#,
-            "`free` is a function of type () -> (), and what frees memory takes its address",
+            "`free` is a function of type () -> (), but a freeing function takes an address",
         ),
         (
             r#"(memory 1) (global (export "malloc") i32 (i32.const 8)) (func (export "free"))"#,
@@ -632,7 +632,7 @@ fn allocators_are_found_by_their_types() -> Result<()> {
             "`allocate` of a CosmWasm contract",
         ),
         (r#"(func (export "malloc"))"#, "the guest has no memory"),
-        (r#"(memory 1) (memory 1)"#, "the guest has 2 memories, and exports none of them as `memory`"),
+        (r#"(memory 1) (memory 1)"#, "the guest has 2 memories, but exports none of them as `memory`"),
         (r#"(memory 1 1 shared)"#, "the guest's memory is shared with other threads"),
     ];
     for (wat, expected) in refused {
@@ -651,10 +651,10 @@ fn allocators_are_found_by_their_types() -> Result<()> {
     for (names, expected) in [
         (
             ("init", Some("gone")),
-            "the guest exports nothing named `gone`; found only `malloc`, `init`, `deinit`",
+            "the guest has no export named `gone`; found only `malloc`, `init`, `deinit`",
         ),
         (("deinit", None), ""),
-        (("gone", None), "this cannot be the guest's allocator: the guest exports nothing named `gone`"),
+        (("gone", None), "this cannot be the guest's allocator: the guest has no export named `gone`"),
     ] {
         // `deinit` has the type of an allocator that takes an alignment.
         let made = GuestAlloc::named(&mut store, instance, names.0, names.1);
@@ -780,7 +780,7 @@ fn a_stack_that_is_used_up_is_told() -> Result<()> {
     let error = guest.call::<_, ()>("recurse", ()).unwrap_err();
     let fault = error.downcast_ref::<MemoryFault>().expect("a fault").to_string();
     let expected = "4 bytes at 0xfffff008, memory 0 is 17 pages (1088 KiB); \
-        the guest's own stack is exhausted: __stack_pointer began at 0x100000 and is -4096 now";
+        the guest's own stack is exhausted: __stack_pointer started at 0x100000 and is now -4096";
     assert_eq!(fault, expected);
     Ok(())
 }

@@ -159,10 +159,10 @@ fn a_memory_fault_describes_the_access() -> Result<()> {
         let fault = fault_of(&engine, "(memory 1)", body)?.expect("a fault");
         let hint = match fault.address() {
             Some(0xffff_ffff) => {
-                "; the address is -1 as a signed number: something before null, or an index below 0"
+                "; the address is -1 as a signed number: an access before null, or a negative index"
             }
             Some(0x1_0000_000f) => {
-                "; the address lies beyond 4 GiB: one that is negative as a signed number, plus an offset"
+                "; the address is above 4 GiB: a value that is negative as a signed number, plus an offset"
             }
             _ => "",
         };
@@ -178,7 +178,7 @@ fn a_memory_fault_names_the_memory_that_was_accessed() -> Result<()> {
         let body = format!("(drop (i32.load {index} (i32.const 0xfffffff0)))");
         let fault = fault_of(&engine, "(memory 1) (memory 2) (memory 0)", &body)?.expect("a fault");
         assert_eq!(fault.memory_index(), Some(index as u32));
-        let hint = "the address is -16 as a signed number: something before null, or an index below 0";
+        let hint = "the address is -16 as a signed number: an access before null, or a negative index";
         assert_eq!(fault.to_string(), format!("4 bytes at 0xfffffff0, memory {index} is {size}; {hint}"));
     }
     Ok(())
