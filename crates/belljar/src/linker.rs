@@ -65,7 +65,7 @@ impl fmt::Display for ImportName<'_> {
 }
 
 /// The most imports that an error lists: some modules have tens of thousands.
-const LISTED: usize = 20;
+const MOST_LISTED: usize = 20;
 
 /// The imports of a module that a linker does not define, with their types.
 #[derive(Clone, Debug)]
@@ -117,11 +117,11 @@ impl fmt::Display for UnknownImportError {
             [(m, n, ty)] => write!(f, "unknown import: `{}` ({ty}) has not been defined", ImportName(m, n))?,
             many => {
                 write!(f, "{} unknown imports have not been defined:", many.len())?;
-                for (m, n, ty) in many.iter().take(LISTED) {
+                for (m, n, ty) in many.iter().take(MOST_LISTED) {
                     write!(f, "\n    {}: {ty}", ImportName(m, n))?;
                 }
-                if many.len() > LISTED {
-                    write!(f, "\n    … and {} more", many.len() - LISTED)?;
+                if many.len() > MOST_LISTED {
+                    write!(f, "\n    … and {} more", many.len() - MOST_LISTED)?;
                 }
             }
         }

@@ -182,6 +182,6 @@ fn a_builder_compiles_one_module() {
     assert!(builder.compile_module().unwrap_err().to_string().contains("nothing to compile"));
     builder.wasm_binary_or_text(b"(module)", None).unwrap();
     let error = builder.wasm_binary_or_text(b"(module)", Some(Path::new("a\x1b.wasm"))).unwrap_err();
-    assert_eq!(error.to_string(), "a builder compiles one module, and was given another one a\\u{1b}.wasm");
+    assert_eq!(error.to_string(), "a builder compiles only one module, but got a second one a\\u{1b}.wasm");
     builder.compile_module().unwrap();
 }

@@ -60,7 +60,7 @@ const KNOWN: &[(&str, Option<&str>)] = &[
 const COSMWASM: &str = "interface_version_";
 
 /// How many exports an error lists.
-const LISTED: usize = 12;
+const MOST_LISTED: usize = 12;
 
 impl Exports {
     /// Returns a key that identifies the functions.
@@ -211,11 +211,11 @@ fn exported_functions(core: &StoreCore, instance: Instance) -> String {
     let is_func = |name: &str| matches!(core.instance_export(instance.id(), name), Some(Entity::Func(_)));
     let names: Vec<&str> = exports.map(|export| &*export.name).filter(|name| is_func(name)).collect();
     let listed: Vec<String> =
-        names.iter().take(LISTED).map(|name| format!("`{}`", OutsideText::new(name))).collect();
+        names.iter().take(MOST_LISTED).map(|name| format!("`{}`", OutsideText::new(name))).collect();
     match names.len() {
         0 => "no exported function".into(),
-        n if n <= LISTED => format!("only {}", listed.join(", ")),
-        n => format!("{} and {} other functions", listed.join(", "), n - LISTED),
+        n if n <= MOST_LISTED => format!("only {}", listed.join(", ")),
+        n => format!("{} and {} other functions", listed.join(", "), n - MOST_LISTED),
     }
 }
 
