@@ -194,12 +194,12 @@ mod tests {
                 0x6f77_206f_6c6c_6568,
                 r#"the address reads as the text "hello wo": was text written over a pointer?"#,
             ),
-            (
-                0xdead_beef,
-                "the address is 0xdeadbeef, a common marker for freed or uninitialized memory",
-            ),
+            (0xdead_beef, "the address is 0xdeadbeef, a common marker for freed or uninitialized memory"),
             (0xcdcd_cdd5, "the address is 0xcdcdcdcd plus 8, which debug allocators fill new memory with"),
-            (0xfeee_fede, "the address is 0xfeeefeee minus 16, which debug allocators fill freed memory with"),
+            (
+                0xfeee_fede,
+                "the address is 0xfeeefeee minus 16, which debug allocators fill freed memory with",
+            ),
             (0x5a5a_5a5a, "the address is 0x5a5a5a5a, which debug allocators fill freed memory with"),
             (
                 0xaaaa_aaaa_aaaa_aaac,

@@ -284,7 +284,7 @@ impl GuestAlloc {
         if held.size != 0 {
             let taken = self.inner.take(core, held, held.base);
             taken.with_context(|| {
-            format!("the host cannot take ownership of {} at {:#x}", ByteCount(held.size), held.base)
+                format!("the host cannot take ownership of {} at {:#x}", ByteCount(held.size), held.base)
             })?;
         }
         Ok(GuestBuf::new(&self.inner, held, held.base, held.size))
@@ -373,12 +373,7 @@ impl Inner {
         let params = [held.base, held.size, held.align];
         let freed = self.call(store, free.func, &params[..free.params], free.results);
         freed.with_context(|| {
-            format!(
-                "the guest's `{}` failed to free {} at {:#x}",
-                free.name,
-                ByteCount(held.size),
-                held.base
-            )
+            format!("the guest's `{}` failed to free {} at {:#x}", free.name, ByteCount(held.size), held.base)
         })?;
         Ok(())
     }

@@ -29,7 +29,8 @@ impl Refused {
             return None;
         }
         if !core.is_running() {
-            let known = layouts.iter().map(|layout| layout.region_at(at)).find(|it| *it != LayoutRegion::Unknown);
+            let known =
+                layouts.iter().map(|layout| layout.region_at(at)).find(|it| *it != LayoutRegion::Unknown);
             return Some(Self::NotHandedOut { at, region: known.unwrap_or(LayoutRegion::Unknown) });
         }
         // The guest may have passed the address of anything that it uses.

@@ -94,7 +94,7 @@ impl Module {
     /// any length, and devices may never end.
     pub fn read_file(file: &File) -> std::io::Result<Bytes> {
         let too_large = || {
-        let why = "a module may have at most 1 GiB, but the file has more";
+            let why = "a module may have at most 1 GiB, but the file has more";
             std::io::Error::new(std::io::ErrorKind::FileTooLarge, why)
         };
         let meta = file.metadata()?;
@@ -333,8 +333,8 @@ impl Module {
         }
         let Inner { engine, described, code, .. } = &*self.inner;
         let binary = described.binary().whole().context(
-            "memories of full size cannot be had here, and the compiled module does not hold the wasm from which it could \
-             be compiled anew: allow the process more address space, or compile it with its source embedded",
+            "this process cannot reserve memories of full size, and the compiled module does not contain the wasm to compile \
+             it with checks: allow the process more address space, or compile it with its source embedded",
         )?;
         // The binary may not have been read from its file yet: damaged bytes must not be compiled.
         code.code_image().load_part(binary)?;

@@ -26,7 +26,12 @@ struct RegisteredType {
 
 impl RegisteredType {
     /// Registers a type. `ty` refers to types of the engine by their ids.
-    fn define(engine: &Engine, finality: Finality, above: Option<&RegisteredType>, ty: CompositeType) -> Result<Self> {
+    fn define(
+        engine: &Engine,
+        finality: Finality,
+        above: Option<&RegisteredType>,
+        ty: CompositeType,
+    ) -> Result<Self> {
         let runtime = engine.runtime();
         let supertype = above.map(|above| above.id_in(runtime).map(TypeRef::Id)).transpose()?;
         let ty = SubType { is_final: finality == Finality::Final, supertype, composite: ty };

@@ -36,7 +36,12 @@ pub(crate) fn explain(error: ModuleError, binary: &[u8], features: WasmFeatures,
     }
 }
 
-fn explain_by_features(error: &ModuleError, binary: &[u8], features: WasmFeatures, budget: &Budget) -> Option<Error> {
+fn explain_by_features(
+    error: &ModuleError,
+    binary: &[u8],
+    features: WasmFeatures,
+    budget: &Budget,
+) -> Option<Error> {
     let ModuleError::Invalid { offset, .. } = *error else { return None };
     let check = |features| match belljar_module::check(binary, features, budget) {
         Ok(()) => Ok(()),
@@ -54,7 +59,8 @@ fn explain_by_features(error: &ModuleError, binary: &[u8], features: WasmFeature
         Ok(()) => false,
         Err(error) => ENCODINGS.contains(feature) || error.missing_wasm_feature() == Some(feature),
     };
-    let names: Vec<_> = UNSUPPORTED.iter().filter(|(_, feature)| uses(*feature)).map(|(name, _)| *name).collect();
+    let names: Vec<_> =
+        UNSUPPORTED.iter().filter(|(_, feature)| uses(*feature)).map(|(name, _)| *name).collect();
     if !names.is_empty() {
         return Some(UnsupportedProposals { names, offset }.into());
     }

@@ -194,7 +194,8 @@ impl Drop for Watchdog {
         CHANGED.notify_all();
         drop(all);
         let is_callback = waits == Some(std::thread::current().id());
-        let state = if is_callback { self.watchdog.state.try_lock().ok() } else { Some(self.watchdog.state()) };
+        let state =
+            if is_callback { self.watchdog.state.try_lock().ok() } else { Some(self.watchdog.state()) };
         if let Some(mut state) = state {
             *state = None;
         }

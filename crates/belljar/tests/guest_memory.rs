@@ -1,4 +1,4 @@
-//! The guest owns its memory: the host asks the guest's allocator, or is told what it would have overwritten.
+//! The guest owns its memory: the host uses the guest's allocator, or an error tells what it would have overwritten.
 
 use belljar::{
     Caller, Config, Engine, Error, GuestAlloc, GuestBuf, Instance, Linker, Memory, MemoryAccessError,
@@ -9,8 +9,8 @@ use belljar::{
 const KB: usize = 1024;
 const GB: usize = 1 << 30;
 
-/// Laid out as linkers do it: stack, static data, heap. What the host writes is summed up, and counted through a pointer that lies
-/// in static data, at 1032 KB.
+/// Laid out as linkers do: stack, static data, heap. It sums up what the host writes, and counts through a pointer in
+/// static data, at 1032 KB.
 const GUEST: &str = r#"(module
     (import "host" "fill" (func $fill (param i32 i32)))
     (memory (export "memory") 17)
@@ -125,7 +125,7 @@ impl Guest {
     }
 }
 
-/// Instantiates a module without imports, with an allocator to be found.
+/// Instantiates a module without imports that exports an allocator.
 fn instance(store: &mut Store<()>, wat: &str) -> Result<Instance> {
     let module = Module::new(store.engine(), wat)?;
     Instance::new(store, &module, &[])
@@ -146,7 +146,7 @@ fn a_write_at_zero_breaks_where_the_guest_has_its_data() -> Result<()> {
     for size in [1, 500, 1024] {
         assert_eq!(sum(size * KB)?, of_as(size * KB), "{size} KB");
     }
-    // The guest counts in what it takes for its own.
+    // The guest counts in memory that it assumes to be its own.
     assert_eq!(sum(1032 * KB)?, of_as(1032 * KB) + 1);
     let error = sum(1033 * KB).unwrap_err();
     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds));
@@ -204,7 +204,7 @@ fn the_right_way_works_up_to_the_limit() -> Result<()> {
         let all = GB - heap - header;
         for size in [1, 500, 1032, 1033, 1100, 5000, 100_000].map(|kb| kb * KB).into_iter().chain([all]) {
             let buffer = alloc.alloc(&mut guest.store, size, 8)?;
-            // Not every page, so that the test has no need of all that memory.
+            // Not every page, so that the test does not need all that memory.
             let places: Vec<usize> = (0..size - 8).step_by(MB).chain([size - 8]).collect();
             for at in &places {
                 buffer.write(&mut guest.store, *at, &1_u64.to_le_bytes())?;
@@ -238,7 +238,7 @@ fn what_the_guest_handed_out_may_be_written() -> Result<()> {
     memory.write(&mut *store, at, &[1; 16])?;
     assert!(memory.write(&mut *store, at, &[1; 17]).is_err());
     assert!(memory.write(&mut *store, at - 1, &[1; 2]).is_err());
-    // Not freed, as long as the guest does not know.
+    // It is not freed until the guest is called.
     drop(first);
     memory.write(&mut *store, at, &[2; 16])?;
     alloc.release(&mut *store)?;
@@ -255,15 +255,15 @@ fn what_the_guest_handed_out_may_be_written() -> Result<()> {
     memory.write(&mut *store, 0x100000, b"mail")?;
     assert!(memory.write(&mut *store, 0x100000, b"mailbox!").is_err());
 
-    // Pages that the host adds are its own.
+    // Pages that the host adds belong to the host.
     let added = memory.grow(&mut *store, 1)? as usize * 65536;
     memory.write(&mut *store, added, &[1; 65536])?;
     assert!(memory.write(&mut *store, added - 1, &[1; 2]).is_err());
 
-    // Nobody sees what is written there.
+    // Writes through the slice cannot be checked.
     memory.data_mut(&mut *store)[0] = 1;
 
-    // A memory of the host's own.
+    // A memory that belongs to the host.
     let own = Memory::new(&mut *store, MemoryType::new(1, None))?;
     own.write(&mut *store, 0, b"anything")?;
     Ok(())
@@ -272,7 +272,7 @@ fn what_the_guest_handed_out_may_be_written() -> Result<()> {
 #[test]
 fn a_running_guest_is_believed_but_for_its_dead_stack() -> Result<()> {
     let mut guest = Guest::checked()?;
-    // Its frame, static data, heap.
+    // Its frame, static data, and heap.
     for at in [0x100000 - 256, 0x100000, 0x102000, 0x102400] {
         guest.call::<_, ()>("have_filled", (at, 4))?;
     }
@@ -310,7 +310,7 @@ fn a_stack_above_zeroed_data_may_begin_anywhere() -> Result<()> {
         let instance = linker.instantiate(&mut store, &Module::new(&engine, wat(symbols))?)?;
         instance.get_typed_func::<i32, ()>(&mut store, "run")?.call(&mut store, at)
     };
-    // Zeroed data may lie there, whose address the guest has passed.
+    // Zeroed data may lie there, and the guest may have passed its address.
     run("", 0x2000)?;
     let data_end = r#"(global (export "__data_end") i32 (i32.const 0x2000))"#;
     run(data_end, 0x1fff)?;
@@ -336,7 +336,7 @@ fn of_a_loaded_module_the_check_knows_where_data_lies() -> Result<()> {
     Ok(())
 }
 
-/// What allocates returns what a global says, or traps.
+/// The allocating function returns the value of a global, or traps.
 const HOSTILE: &str = r#"(module (memory (export "memory") 1)
     (global (export "answer") (mut i32) (i32.const 0))
     (func (export "malloc") (param i32) (result i32)
@@ -354,7 +354,12 @@ fn the_guest_s_allocator_is_not_believed() -> Result<()> {
         alloc.alloc(store, len, align)
     };
     let cases = [
-        (0, 8, 8, "returned 0x0: that is null: the guest has no memory left for it; the memory has 1 page (64 KiB)"),
+        (
+            0,
+            8,
+            8,
+            "returned 0x0: that is null: the guest has no memory left for it; the memory has 1 page (64 KiB)",
+        ),
         (65536, 8, 8, "returned 0x10000: that is out of bounds: the memory has 1 page (64 KiB)"),
         (65530, 8, 1, "returned 0xfffa: that is out of bounds: the memory has 1 page (64 KiB)"),
         (-8, 8, 8, "returned 0xfffffff8: that is out of bounds: the memory has 1 page (64 KiB)"),
@@ -388,7 +393,7 @@ fn the_guest_s_allocator_is_not_believed() -> Result<()> {
     first.write(&mut store, 0, &[2; 100])?;
     assert_eq!(beside[0].bytes(&store)?, [1; 64]);
 
-    // What frees traps: it is called once.
+    // The freeing function traps: it is called only once.
     answer.set(&mut store, belljar::Val::I32(-1))?;
     let said = message(first.free(&mut store).unwrap_err());
     assert!(said.contains("the guest's `free` failed to free 100 bytes at 0x3e8"), "{said}");
@@ -409,7 +414,7 @@ fn a_large_alignment_is_made_by_asking_for_more() -> Result<()> {
     let said = message(buffer.give_to_guest::<u32>(&mut guest.store).unwrap_err());
     assert!(said.contains("the guest could not free it"), "{said}");
     alloc.release(&mut guest.store)?;
-    // It was freed as it was allocated.
+    // The whole allocation was freed.
     assert_eq!(alloc.alloc(&mut guest.store, 8, 8)?.ptr(), 0x102410);
     Ok(())
 }
@@ -433,7 +438,7 @@ fn what_is_dropped_is_freed_at_the_next_use() -> Result<()> {
     Ok(())
 }
 
-/// Whatever the order, what is in a buffer stays, and each is freed once.
+/// In any order, buffers keep their contents, and each is freed once.
 #[test]
 fn buffers_come_and_go_in_any_order() -> Result<()> {
     let mut guest = Guest::checked()?;
@@ -523,7 +528,9 @@ fn what_the_guest_returned_is_taken_over() -> Result<()> {
     assert_eq!(greeting.bytes(&guest.store)?, b"hello");
     let said = message(alloc.adopt(&mut guest.store, at + 4, 10).unwrap_err());
     assert!(
-        said.contains("the host cannot take ownership of 10 bytes at 0x102414: that overlaps 0x102410..0x102415"),
+        said.contains(
+            "the host cannot take ownership of 10 bytes at 0x102414: that overlaps 0x102410..0x102415"
+        ),
         "{said}"
     );
     assert!(alloc.adopt(&mut guest.store, 0, 5).is_err());
@@ -532,7 +539,7 @@ fn what_the_guest_returned_is_taken_over() -> Result<()> {
     assert!(alloc.adopt_aligned(&mut guest.store, at + 9, 4, 0).is_err());
     greeting.free(&mut guest.store)?;
     assert_eq!(guest.call::<_, i32>("frees", ())?, 1);
-    // What guests return for nothing is not an address.
+    // The address of an empty allocation is meaningless.
     let nothing = alloc.adopt(&mut guest.store, 1, 0)?;
     assert!(nothing.is_empty() && nothing.bytes(&guest.store)?.is_empty());
     drop((nothing, alloc.alloc(&mut guest.store, 0, 64)?));
@@ -575,7 +582,7 @@ fn allocators_are_found_by_their_types() -> Result<()> {
         let alloc = GuestAlloc::find(&mut store, instance)?;
         Ok((store, instance, alloc))
     };
-    // What was passed is stored from 0 on.
+    // The parameters are stored from address 0 on.
     let wbindgen = r#"(memory 1)
         (func (export "__wbindgen_malloc") (param i32 i32) (result i32)
             (i32.store (i32.const 0) (local.get 0)) (i32.store (i32.const 4) (local.get 1)) (i32.const 64))
@@ -600,7 +607,7 @@ fn allocators_are_found_by_their_types() -> Result<()> {
     let words: Vec<u8> = memory.data(&store)[..16].iter().copied().step_by(4).collect();
     assert_eq!(words, [0, 0, 32, 24]);
     buffer.free(&mut store)?;
-    // It is not the host's any more.
+    // The host does not own it any more.
     alloc.alloc(&mut store, 24, 32)?;
 
     let refused = [
@@ -725,7 +732,7 @@ fn host_functions_ask_the_guest_that_called() -> Result<()> {
     Ok(())
 }
 
-/// Its functions call the host, which uses the allocator and drops what it got.
+/// Its functions call the host, which uses the allocator and drops the buffers.
 #[test]
 fn an_allocator_may_call_a_host_function_that_allocates() -> Result<()> {
     let engine = Engine::default();
@@ -752,9 +759,9 @@ fn an_allocator_may_call_a_host_function_that_allocates() -> Result<()> {
     let instance = linker.instantiate(&mut store, &module)?;
     let alloc = GuestAlloc::find(&mut store, instance)?;
     let frees = instance.get_global(&mut store, "frees").expect("a global");
-    // The host's note is dropped and not freed yet, as is the buffer.
+    // The buffer of the host function is dropped and not freed yet, like this one.
     drop(alloc.alloc(&mut store, 8, 8)?);
-    // Two were dropped, and one more is by each of the host's notes: that of the last is left.
+    // Two were dropped, and the host function drops another one each time; the last of these is left.
     alloc.release(&mut store)?;
     assert_eq!(frees.get(&mut store).i32(), Some(3));
     Ok(())
@@ -766,7 +773,7 @@ fn whoever_finds_the_allocator_frees_what_was_dropped() -> Result<()> {
     drop(guest.alloc()?.alloc(&mut guest.store, 8, 8)?);
     guest.alloc()?.release(&mut guest.store)?;
     assert_eq!(guest.call::<_, i32>("frees", ())?, 1);
-    // Without a way to free it is another.
+    // Without a freeing function it is a different allocator.
     drop(guest.alloc()?.alloc(&mut guest.store, 8, 8)?);
     let other = GuestAlloc::named(&mut guest.store, guest.instance, "malloc", None)?;
     other.release(&mut guest.store)?;

@@ -1,8 +1,9 @@
-//! A sandbox that was reset cannot be told from a fresh one: of generated modules, after every end of a run.
+//! A reset sandbox cannot be distinguished from a fresh one: for generated modules, after every kind of end of a run.
 //!
-//! Each seed is a module and a story: operations that change what there is, an end, and then what a sandbox sees and answers that
-//! went back, beside one that was just made. `BELLJAR_LAW_SEED=n` tells one story again, some times over, as the numbers of types
-//! depend on what the engine saw before, and `BELLJAR_LAW_WAT=file` keeps its module. `BELLJAR_LONG_TESTS=1` tells many.
+//! Each seed determines a module and a scenario: operations that change the state, an end, and then what a reset
+//! sandbox and a fresh one report and answer. `BELLJAR_LAW_SEED=n` repeats one scenario, several times, because the
+//! numbers of types depend on what the engine has seen before; `BELLJAR_LAW_WAT=file` keeps its module.
+//! `BELLJAR_LONG_TESTS=1` runs many.
 
 #[path = "law/generate.rs"]
 mod generate;
@@ -20,12 +21,12 @@ use std::time::{Duration, Instant};
 struct Host {
     limits: StoreLimits,
     calls: u64,
-    /// How many functions the guest exports that change something.
+    /// How many functions the guest exports that change its state.
     ops: u64,
     depth: u32,
 }
 
-/// What a host function panics with. `resume_unwind` prints nothing.
+/// The payload of a host function's panic. `resume_unwind` prints nothing.
 struct Expected;
 
 fn host_function(caller: &mut Caller<'_, Host>, what: i64, x: i64) -> Result<i64, Error> {
@@ -45,7 +46,7 @@ fn host_function(caller: &mut Caller<'_, Host>, what: i64, x: i64) -> Result<i64
         6 => Err(Error::msg("exit with code 3")),
         7 => Err(Trap::UnreachableCodeReached.into()),
         8 | 9 => {
-            // Another run inside this one, however it ends.
+            // A nested run, however it ends.
             if caller.data().depth == 3 {
                 return Ok(-4);
             }
@@ -101,10 +102,10 @@ fn linker(engine: &Engine) -> Linker<Host> {
     linker
 }
 
-/// An engine, and what is special about it.
+/// An engine with particular settings.
 struct World {
     engine: Engine,
-    /// Fuel of a session, where it is counted.
+    /// The fuel of a session, if it is counted.
     fuel: Option<u64>,
     has_epochs: bool,
 }
@@ -132,7 +133,7 @@ fn worlds() -> Vec<World> {
             None,
             true,
         ),
-        // Little: each object that is made has all moved.
+        // A small heap: each new object moves all others.
         world(
             &|config| {
                 config.gc_stress(true);
@@ -150,7 +151,7 @@ fn template(world: &World, generated: &Generated, random: &mut Random) -> Sandbo
     let pre = linker(&world.engine).instantiate_pre(&module).unwrap();
     let ops = generated.ops as u64;
     let traps = random.chance(20);
-    // What a heap asks for at first is more than the others have.
+    // The initial size of a heap exceeds the other limits.
     let heap = if traps { 6 << 20 } else { random.pick(&[2 << 20, 2 << 20, 3 << 20]) };
     let memory = random.pick(&[8 << 20, 12 << 20]);
     let make = move || {
@@ -196,7 +197,7 @@ enum Ended {
     Panicked,
 }
 
-/// Calls an export, while somebody sees to it that it ends.
+/// Calls an export, and ensures that the call ends.
 fn call(world: &World, session: &mut Session<'_, Host>, name: &str, x: i64) -> Ended {
     let ends_by_itself = name != "spins" || world.fuel.is_some();
     let handle = session.store().kill_handle();
@@ -237,7 +238,7 @@ fn ended(result: Result<i64, Error>) -> Ended {
     }
 }
 
-/// All that can be told of a sandbox without changing much.
+/// Everything that can be observed of a sandbox without changing it much.
 #[derive(PartialEq, Eq, Debug)]
 struct Seen {
     memories: Vec<(i64, Vec<u8>)>,
@@ -248,7 +249,7 @@ struct Seen {
     about: About,
 }
 
-/// What a host is told of a sandbox beside what is in it.
+/// What the host can observe of a sandbox apart from its contents.
 #[derive(PartialEq, Eq, Debug)]
 struct About {
     collector: Counts,
@@ -260,7 +261,7 @@ struct About {
     exports: Vec<String>,
 }
 
-/// What a collector counts, but for times.
+/// The counters of a collector, without times.
 #[derive(PartialEq, Eq, Debug)]
 struct Counts([u64; 6]);
 
@@ -318,7 +319,7 @@ fn see(world: &World, session: &mut Session<'_, Host>, generated: &Generated) ->
     Seen { memories, tables, globals, calls, fuel, about }
 }
 
-/// What a sandbox sees at first, how some calls end, and what it sees then.
+/// Returns what a sandbox reports at first, how some calls end, and what it reports then.
 fn tell(
     world: &World,
     sandbox: &mut Sandbox<Host>,
@@ -342,7 +343,7 @@ fn tell(
     (first, calls, see_last(world, &mut session, generated))
 }
 
-/// As [`see`], where the guest may have been killed, or the epoch be over.
+/// As [`see`], for a guest that may have been killed, or whose epoch may be over.
 fn see_last(world: &World, session: &mut Session<'_, Host>, generated: &Generated) -> Seen {
     if session.store().killed().is_none() {
         session.store().set_epoch_deadline(1 << 40);
@@ -363,7 +364,7 @@ fn see_last(world: &World, session: &mut Session<'_, Host>, generated: &Generate
     }
 }
 
-/// What an embedder does to the store of a session.
+/// Modifies the store of a session, as an embedder could.
 fn meddle(world: &World, session: &mut Session<'_, Host>, random: &mut Random) {
     let store = session.store();
     match random.below(11) {
@@ -389,7 +390,7 @@ fn meddle(world: &World, session: &mut Session<'_, Host>, random: &mut Random) {
     }
 }
 
-/// Changes what there is, and ends.
+/// Changes the state, and ends the session.
 fn make_a_mess(
     world: &World,
     sandbox: &mut Sandbox<Host>,
@@ -407,7 +408,7 @@ fn make_a_mess(
     let end = random.pick(&generated.ends);
     let x = random.next() as i64;
     match random.below(20) {
-        // A panic, through the session.
+        // A panic that unwinds through the session.
         0 if end != "spins" => {
             let ended = catch_unwind(AssertUnwindSafe(move || drop(session.call::<i64, i64>(end, x))));
             story.push(format!("{end}, unwinding: {}", ended.is_err()));
@@ -429,7 +430,7 @@ fn make_a_mess(
     Some(inspector)
 }
 
-/// Whoever looked at a session sees nothing of those that came later, one of which is going on.
+/// Inspectors of earlier sessions see nothing of later ones, one of which is running.
 fn are_over(inspectors: &[Inspector], sandbox: &mut Sandbox<Host>) {
     let mut session = sandbox.session().unwrap();
     session.store().set_label("of the session that goes on");
@@ -442,7 +443,7 @@ fn are_over(inspectors: &[Inspector], sandbox: &mut Sandbox<Host>) {
     }
 }
 
-/// Calls the same function so often that the sandbox's memories settle.
+/// Calls the same function often enough for the sandbox's memories to be write-protected.
 fn do_the_same(
     world: &World,
     sandbox: &mut Sandbox<Host>,
@@ -458,19 +459,19 @@ fn do_the_same(
     story.push(format!("{op} twenty times"));
 }
 
-/// A story of one seed, and whether there is one; what differs, if anything.
+/// Runs the scenario of one seed. Returns whether the module can be used, or a description of a difference.
 fn story(worlds: &[World], seed: u64) -> Result<bool, String> {
     let random = &mut Random(seed);
     let generated = generate(random.next());
     if let Some(file) = std::env::var_os("BELLJAR_LAW_WAT") {
         std::fs::write(file, &generated.wat).unwrap();
     }
-    // The last one takes long.
+    // The last one is slow.
     let world = &worlds[random.pick(&[0, 0, 1, 1, 2, 2, 2, 3])];
     let template = template(world, &generated, random);
     let built = template.build();
     let Ok(mut sandbox) = built else {
-        // Fresh ones fail alike, and nothing is left of them.
+        // Fresh sandboxes fail in the same way, and leave nothing behind.
         return if template.build().is_err() {
             Ok(false)
         } else {
@@ -487,7 +488,7 @@ fn story(worlds: &[World], seed: u64) -> Result<bool, String> {
             inspectors.extend(make_a_mess(world, &mut sandbox, &generated, random, &mut story));
         }
         are_over(&inspectors, &mut sandbox);
-        // Time passes.
+        // Lets time pass.
         for _ in 0..random.below(3) {
             world.engine.increment_epoch();
         }

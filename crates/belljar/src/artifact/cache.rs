@@ -24,7 +24,7 @@ pub(crate) fn load_or_compile(
         match cached(engine, compiler, &entry, wasm.clone()) {
             Ok(loaded) => return Ok(loaded),
             Err(error) => {
-            engine.warn(format!("the cache's entry {key} could not be used and is replaced: {error:#}"))
+                engine.warn(format!("the cache's entry {key} could not be used and is replaced: {error:#}"))
             }
         }
     }

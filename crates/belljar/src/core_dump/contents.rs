@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn runs_are_limited_by_joining_near_ones() {
-        let mut found = NonZeroRuns { runs: (0..1000).map(|i| run(0, i * 100..i * 100 + 1)).collect(), gap: GAP };
+        let mut found =
+            NonZeroRuns { runs: (0..1000).map(|i| run(0, i * 100..i * 100 + 1)).collect(), gap: GAP };
         found.runs.push(run(1, 5..6));
         found.limit(100);
         assert!((1..=100).contains(&found.runs.len()));

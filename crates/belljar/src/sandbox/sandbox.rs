@@ -86,11 +86,11 @@ impl fmt::Debug for SandboxKillHandle {
 }
 
 impl SandboxKillHandle {
-    /// Ends the current run, as [`KillHandle::kill`] does. Returns `false` if nothing runs.
+    /// Ends the current run, as [`KillHandle::kill`](crate::KillHandle::kill) does. Returns `false` if nothing runs.
     ///
     /// # Errors
     ///
-    /// As [`KillHandle::kill`].
+    /// As [`KillHandle::kill`](crate::KillHandle::kill).
     pub fn kill(&self, reason: impl Into<KillReason>) -> Result<bool> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // This handle is of one session: it does nothing to a session that follows.

@@ -1,4 +1,4 @@
-/// Statistics of a [`SandboxPool`].
+/// Statistics of a [`SandboxPool`](crate::SandboxPool).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct PoolStatistics {
