@@ -71,7 +71,7 @@ impl<'a> CodeBuilder<'a> {
         self.wasm_binary(binary, path)
     }
 
-    /// As [`CodeBuilder::wasm_binary`], from a file.
+    /// Reads the binary to compile from a file.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl<'a> CodeBuilder<'a> {
         self.wasm_binary(read(path)?, Some(path))
     }
 
-    /// As [`CodeBuilder::wasm_binary_or_text`], from a file.
+    /// Reads the binary or text to compile from a file.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreInner<T>);
 /// A mutably borrowed store.
 ///
 /// It is not [`Send`], and neither is a [`Caller`]: the store's guest may be waiting on this thread for a host
-/// function, and one guest does not run on two threads. A [`Store`] may move to another thread between its runs.
+/// function, and one guest does not run on two threads. A [`crate::Store`] may move to another thread between its runs.
 pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreInner<T>, OfThisThread);
 
 /// Makes a type not [`Send`].
@@ -76,13 +76,13 @@ impl<T: 'static> Caller<'_, T> {
         KillHandle::of(self.store.0.core().monitor().clone())
     }
 
-    /// Returns the store's number: see [`Inspector::store_id`].
+    /// Returns the store's number: see [`Inspector::store_id`](crate::Inspector::store_id).
     pub fn store_id(&self) -> u64 {
         self.store.0.core().monitor().id()
     }
 
     /// Lends `length` bytes of zeroed memory to a closure, and wipes them afterwards. Use it for buffers whose length
-    /// the guest chooses: [`Limits::scratch`] applies to them, but not to other memory of the host.
+    /// the guest chooses: [`Limits::scratch`](crate::Limits::scratch) applies to them, but not to other memory of the host.
     ///
     /// ```
     /// use belljar::{Caller, Engine, Error, Instance, LimitExceeded, Limits, Linker, Module, Store};
@@ -127,7 +127,7 @@ impl<T: 'static> Caller<'_, T> {
     ///
     /// # Errors
     ///
-    /// Never fails at present; the signature is that of [`Store::get_fuel`].
+    /// Never fails at present; the signature is that of [`Store::get_fuel`](crate::Store::get_fuel).
     pub fn get_fuel(&self) -> Result<u64> {
         Ok(self.store.fuel())
     }
@@ -136,7 +136,7 @@ impl<T: 'static> Caller<'_, T> {
     ///
     /// # Errors
     ///
-    /// Never fails at present; the signature is that of [`Store::set_fuel`].
+    /// Never fails at present; the signature is that of [`Store::set_fuel`](crate::Store::set_fuel).
     pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         self.store.set_fuel(fuel);
         Ok(())

@@ -107,7 +107,7 @@ impl<T: 'static> Store<T> {
 }
 
 impl<T: 'static> StoreContextMut<'_, T> {
-    /// As [`Store::throw`].
+    /// Turns an exception into an error, as [`Store::throw`] does.
     ///
     /// # Errors
     ///

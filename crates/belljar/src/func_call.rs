@@ -13,7 +13,7 @@ use belljar_core::InstanceId;
 use belljar_vm::{Checkpoint, DirectCall, HostFunc, StoreCore, StoreInner, Value};
 use std::sync::Arc;
 
-/// What [`Func::new`] and [`Func::wrap`] expect, as the message of their panic.
+/// The message of the panic of [`Func::wrap`] if the store is full.
 const ROOM: &str = "room in the store for a host function";
 
 /// A function whose Rust types were checked once, so that calls need not check them.

@@ -51,6 +51,7 @@ use zerocopy::{Immutable, IntoBytes};
 /// numbers.free(&mut store)?;
 /// # Ok::<(), belljar::Error>(())
 /// ```
+///
 /// It is valid in its store until the store is reset: after a reset of its [`Sandbox`](crate::Sandbox), using it or its
 /// buffers is an error. It is cheap to clone and to find again: finding it again returns the same allocator, which
 /// frees the buffers that were dropped before.
@@ -264,7 +265,7 @@ impl GuestAlloc {
         self.adopt_aligned(store, ptr, len, 1)
     }
 
-    /// As [`GuestAlloc::adopt`], for memory that was allocated with this alignment.
+    /// Takes ownership of memory as [`GuestAlloc::adopt`] does, if it was allocated with this alignment.
     ///
     /// # Errors
     ///

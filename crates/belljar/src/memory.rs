@@ -130,7 +130,7 @@ impl Memory {
         (core.memory_data_mut(self.id), data)
     }
 
-    /// As [`Memory::data_and_store_mut`], for callers that copy into the bytes, and that call
+    /// Returns the same as [`Memory::data_and_store_mut`], for callers that copy into the bytes, and that call
     /// [`Memory::prepare_for_kernel`] for bytes that the kernel writes.
     #[doc(hidden)]
     pub fn copied_data_and_store_mut<'a, T: 'static>(

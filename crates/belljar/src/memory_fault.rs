@@ -5,7 +5,7 @@ use belljar_core::{ByteCount, PageCount, WASM_PAGE_SIZE};
 use belljar_vm::{Fault, FaultAddress, SegmentPart};
 use std::fmt;
 
-/// The memory access that trapped. An [`Error`] holds it beside [`crate::Trap::MemoryOutOfBounds`], and its message
+/// The memory access that trapped. An [`crate::Error`] holds it beside [`crate::Trap::MemoryOutOfBounds`], and its message
 /// continues that of the trap:
 ///
 /// ```
@@ -24,6 +24,7 @@ use std::fmt;
 /// # Ok(())
 /// # }
 /// ```
+///
 /// The last clause appears if an address far out of bounds matches a pattern: text, the fill bytes of debug allocators,
 /// a negative number, or an exhausted guest stack.
 /// number, or a guest's stack that was used up.

@@ -76,7 +76,7 @@ impl Module {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// As [`Module::from_binary`], without copying the binary.
+    /// Compiles a module from its binary, without copying it.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Module {
         self.serialize_with(ArtifactOptions::new())
     }
 
-    /// As [`Module::serialize`], with options.
+    /// Serializes the module as an artifact, with options.
     ///
     /// # Errors
     ///
@@ -199,7 +199,7 @@ impl Module {
         Self::of(engine, deserialize::deserialize(engine, copy)?)
     }
 
-    /// As [`Module::deserialize`], from a file. After this returns, changes of the file have no effect.
+    /// Loads an artifact from a file, as [`Module::deserialize`] does. Later changes of the file have no effect.
     ///
     /// # Errors
     ///
@@ -211,7 +211,7 @@ impl Module {
             .with_context(|| format!("could not load {}", OutsideText::new(path)))
     }
 
-    /// As [`Module::deserialize_file`], from an open file.
+    /// Loads an artifact from an open file, as [`Module::deserialize_file`] does.
     ///
     /// # Errors
     ///
@@ -255,7 +255,7 @@ impl Module {
         validate(engine, binary).map(|_| ())
     }
 
-    /// As [`Module::validate`], and returns the problems that make every instantiation fail.
+    /// Checks a binary as [`Module::validate`] does, and returns the problems that make every instantiation fail.
     ///
     /// # Errors
     ///

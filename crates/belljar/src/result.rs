@@ -3,8 +3,8 @@
 /// Any error of belljar or of a host function.
 ///
 /// Use `downcast_ref` to find out how a guest's run ended. Depending on that, the error holds a [`crate::Trap`], a
-/// [`WasmBacktrace`], a [`crate::WasmCoreDump`] (if the engine creates them), the host function's own error, or `I32Exit` of
-/// the WASI crate:
+/// [`crate::WasmBacktrace`], a [`crate::WasmCoreDump`] (if the engine creates them), the host function's own error, or
+/// `I32Exit` of the WASI crate:
 ///
 /// ```
 /// # fn main() -> belljar::Result<()> {

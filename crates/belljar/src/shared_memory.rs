@@ -137,7 +137,7 @@ impl SharedMemory {
         only_traps(self.memory.wait32(address, expected, timeout, None))
     }
 
-    /// As [`SharedMemory::atomic_wait32`], for 64 bits.
+    /// Waits as [`SharedMemory::atomic_wait32`] does, but compares 64 bits.
     ///
     /// # Errors
     ///

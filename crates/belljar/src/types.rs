@@ -16,7 +16,7 @@ pub(crate) fn shown(ty: belljar_core::ExternType, runtime: &Runtime) -> ExternTy
     ty.map(&mut |r| runtime.show_type(r)).into()
 }
 
-/// As [`shown`], for a heap type.
+/// Prepares a heap type for the embedder, as [`shown`] does.
 pub(crate) fn shown_heap(ty: HeapType, runtime: &Runtime) -> HeapType {
     match ty {
         HeapType::Defined(ty) => HeapType::Defined(runtime.show_type(ty)),
@@ -24,7 +24,7 @@ pub(crate) fn shown_heap(ty: HeapType, runtime: &Runtime) -> HeapType {
     }
 }
 
-/// As [`shown`], for a function type.
+/// Prepares a function type for the embedder, as [`shown`] does.
 pub(crate) fn shown_func(ty: &belljar_core::FuncType, runtime: &Runtime) -> FuncType {
     FuncType(ty.map(&mut |r| runtime.show_type(r)))
 }

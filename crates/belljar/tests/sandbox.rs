@@ -352,9 +352,9 @@ fn a_pool_serves_many_threads_and_no_more_than_it_may_have() {
             });
         }
     });
-    let told = pool.statistics();
-    assert_eq!((told.sessions, told.refused, told.discarded), (2 * 8 * 40, 0, 0));
-    assert!(told.most_sandboxes <= 3 && told.sandboxes == told.idle, "{told:?}");
+    let statistics = pool.statistics();
+    assert_eq!((statistics.sessions, statistics.refused, statistics.discarded), (2 * 8 * 40, 0, 0));
+    assert!(statistics.most_sandboxes <= 3 && statistics.sandboxes == statistics.idle, "{statistics:?}");
     assert_eq!(engine.problems(), Vec::<String>::new());
 }
 
@@ -367,12 +367,12 @@ fn a_burst_waits_or_is_refused() {
     let both = (pool.session().unwrap(), pool.session().unwrap());
     let error = pool.call::<(), i32>("see", ()).unwrap_err();
     assert!(error.is::<PoolExhausted>());
-    let told = "all 2 sandboxes of the pool are in use (PoolConfig::max_sandboxes, PoolConfig::on_burst)";
-    assert_eq!(error.to_string(), told);
+    let message = "all 2 sandboxes of the pool are in use (PoolConfig::max_sandboxes, PoolConfig::on_burst)";
+    assert_eq!(error.to_string(), message);
     drop(both);
     assert_eq!(pool.call::<(), i32>("see", ()).unwrap(), FRESH);
-    let told = pool.statistics();
-    assert_eq!((told.refused, told.waited, told.sandboxes, told.idle), (1, 0, 2, 2));
+    let statistics = pool.statistics();
+    assert_eq!((statistics.refused, statistics.waited, statistics.sandboxes, statistics.idle), (1, 0, 2, 2));
 
     let wait = PoolConfig::new().max_sandboxes(1).on_burst(Burst::Wait(Duration::from_millis(20)));
     let pool = template(&engine, Arc::default()).pool(wait).unwrap();
@@ -451,19 +451,19 @@ fn what_cannot_be_a_sandbox_is_refused() {
         format!("{:#}", template.build().unwrap_err())
     };
     let none = Linker::new(&engine);
-    let told = refused(r#"(module (func (export "init") unreachable))"#, &none);
-    assert!(told.contains("unreachable"), "{told}");
-    let told = refused("(module)", &none);
-    assert!(told.contains("has no export named `init`"), "{told}");
-    let told = refused(r#"(module (memory 1 1 shared) (func (export "init")))"#, &none);
-    assert!(told.contains("is shared with others"), "{told}");
+    let message = refused(r#"(module (func (export "init") unreachable))"#, &none);
+    assert!(message.contains("unreachable"), "{message}");
+    let message = refused("(module)", &none);
+    assert!(message.contains("has no export named `init`"), "{message}");
+    let message = refused(r#"(module (memory 1 1 shared) (func (export "init")))"#, &none);
+    assert!(message.contains("is shared with others"), "{message}");
     let mut linker = Linker::new(&engine);
     let mut store = belljar::Store::new(&engine, ());
     let global =
         Global::new(&mut store, GlobalType::new(ValType::I32, Mutability::Const), Val::I32(1)).unwrap();
     linker.define(&store, "", "g", global).unwrap();
-    let told = refused(r#"(module (import "" "g" (global i32)) (func (export "init")))"#, &linker);
-    assert!(told.contains("an item of a store"), "{told}");
+    let message = refused(r#"(module (import "" "g" (global i32)) (func (export "init")))"#, &linker);
+    assert!(message.contains("an item of a store"), "{message}");
 }
 
 #[test]

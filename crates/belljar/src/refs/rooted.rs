@@ -11,7 +11,9 @@ pub(super) mod sealed {
     pub trait Sealed {}
 }
 
-/// A type that a handle can refer to: [`AnyRef`], [`EqRef`], [`StructRef`], [`ArrayRef`], [`ExternRef`], [`ExnRef`].
+/// A type that a handle can refer to: [`AnyRef`](super::AnyRef), [`EqRef`](super::EqRef),
+/// [`StructRef`](super::StructRef), [`ArrayRef`](super::ArrayRef), [`ExternRef`](super::ExternRef),
+/// [`ExnRef`](super::ExnRef).
 pub trait GcRef: sealed::Sealed + 'static {
     #[doc(hidden)]
     type Raw: Copy;

@@ -90,7 +90,7 @@ impl SandboxKillHandle {
     ///
     /// # Errors
     ///
-    /// As [`KillHandle::kill`](crate::KillHandle::kill).
+    /// Returns an error as [`KillHandle::kill`](crate::KillHandle::kill) does.
     pub fn kill(&self, reason: impl Into<KillReason>) -> Result<bool> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // This handle is of one session: it does nothing to a session that follows.

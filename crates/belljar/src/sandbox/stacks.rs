@@ -3,6 +3,7 @@
 //!
 //! A value is idle on a stack, or taken. If there are fewer values than the capacity allows, there is room to create
 //! one:
+//!
 //! | from | to | by |
 //! |---|---|---|
 //! | room | taken | [`Stacks::reserve`], whose [`Reservation`] is kept as long as the value exists ([`Reservation::keep`]) |
@@ -165,8 +166,8 @@ impl<W> Stacks<W> {
         self.idle(group).map(Available::Idle).or_else(|| self.reserve().map(Available::Capacity))
     }
 
-    /// As [`Stacks::find`], but waits until there is something to find or `left` returns zero. If `left` returns
-    /// `None`, it waits indefinitely.
+    /// Finds a value or room as [`Stacks::find`] does, but waits until there is something to find or `left` returns
+    /// zero. If `left` returns `None`, it waits indefinitely.
     pub(super) fn wait(&self, group: usize, left: impl Fn() -> Option<Duration>) -> Option<Available<'_, W>> {
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_add(1, Ordering::SeqCst);

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Which guest to kill, and how long after it has announced that it runs.
-struct Job {
+struct KillRequest {
     handle: KillHandle,
     spins: u32,
 }
 
 pub(crate) struct Killer {
-    jobs: Sender<Job>,
+    requests: Sender<KillRequest>,
     begins: Receiver<Instant>,
     thread: JoinHandle<()>,
     /// The guest sets this when it runs.
@@ -30,16 +30,16 @@ pub(crate) struct Killer {
 impl Killer {
     pub(crate) fn new(seed: u32) -> Self {
         let runs: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
-        let (jobs, taken) = channel();
+        let (requests, taken) = channel();
         let (began, begins) = channel();
         let thread = std::thread::spawn(move || kill_all(taken, runs, began));
-        Self { jobs, begins, thread, runs, seed, longest: Duration::ZERO }
+        Self { requests, begins, thread, runs, seed, longest: Duration::ZERO }
     }
 
     /// Kills the guest that `run` runs; the run must end because of that.
     pub(crate) fn kill(&mut self, name: &str, handle: KillHandle, run: impl FnOnce() -> Result<(), Error>) {
         self.seed = self.seed.wrapping_mul(1664525).wrapping_add(1013904223);
-        self.jobs.send(Job { handle, spins: self.seed >> 17 }).unwrap();
+        self.requests.send(KillRequest { handle, spins: self.seed >> 17 }).unwrap();
         let error = run().unwrap_err();
         let ended = Instant::now();
         assert!(error.is::<Killed>(), "{name}: {error:?}");
@@ -48,14 +48,14 @@ impl Killer {
     }
 
     pub(crate) fn end(self) -> Duration {
-        drop(self.jobs);
+        drop(self.requests);
         self.thread.join().unwrap();
         self.longest
     }
 }
 
-fn kill_all(jobs: Receiver<Job>, runs: &AtomicBool, began: Sender<Instant>) {
-    for Job { handle, spins } in jobs {
+fn kill_all(requests: Receiver<KillRequest>, runs: &AtomicBool, began: Sender<Instant>) {
+    for KillRequest { handle, spins } in requests {
         let end = Instant::now() + TIMEOUT;
         while !runs.swap(false, SeqCst) {
             assert!(Instant::now() < end, "the guest does not begin");
