@@ -118,8 +118,8 @@ pub(crate) struct LoadedArtifact {
     pub(crate) origin: Origin,
 }
 
-/// Reads and checks the seal of a file of more than one block, and nothing else of it. The file's last bytes are read
-/// first: the seal's end tells how many digests precede it.
+/// Reads and checks the seal of a file of more than one block, and nothing else of it. The end of the
+/// seal is checked first, because a file without a valid seal can claim any number of digests before it.
 pub(crate) fn trusted_seal(engine: &Engine, file: &File, length: u64) -> Result<SealedBlocks> {
     let length = usize::try_from(length)?;
     let contents = SealedBlocks::contents_of(length).ok_or(ArtifactError::Seal(SealError::Damaged))?;

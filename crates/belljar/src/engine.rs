@@ -172,9 +172,9 @@ impl Engine {
         Trust { user, keys: keys.unwrap_or_default() }
     }
 
-    /// Returns warnings that do not keep modules from being compiled and run: problems with the cache, with this user's
-    /// keys, with reporting to profilers, and sandboxes that had to be discarded. Repeated warnings are returned once.
-    /// If there are very many, only the first ones are kept.
+    /// Returns and clears the engine's warnings: problems that do not keep modules from being compiled and run. They
+    /// concern the cache, this user's keys, reporting to profilers, and sandboxes that had to be discarded. Duplicates
+    /// are dropped, and only the first 16 are kept until this is called.
     pub fn problems(&self) -> Vec<String> {
         self.inner.problems.take()
     }

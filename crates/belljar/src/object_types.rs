@@ -139,12 +139,12 @@ macro_rules! object_type {
 }
 
 object_type! {
-    /// The type of a struct, as a list of fields. The engine keeps it as long as the handle lives.
+    /// The type of a struct, as a list of fields. The engine keeps it as long as the engine itself lives.
     StructType Struct
 }
 
 object_type! {
-    /// The type of an array, with the type of its elements. The engine keeps it as long as the handle lives.
+    /// The type of an array, with the type of its elements. The engine keeps it as long as the engine itself lives.
     ArrayType Array
 }
 
